@@ -1,0 +1,81 @@
+using System.Text;
+using TorchSharp;
+
+namespace LocalLlm.Interop;
+
+/// <summary>
+/// oneDNN's linear layer with weights reordered once (<c>mkldnn::_reorder_linear_weight</c>, <c>mkldnn::_linear_pointwise</c>),
+/// which TorchSharp does not bind. One packed copy serves every batch size and streams at the memory's own rate.
+/// </summary>
+internal static unsafe class MkldnnLinear
+{
+    private static readonly byte[] ReorderName = Encoding.ASCII.GetBytes("mkldnn::_reorder_linear_weight\0");
+    private static readonly byte[] LinearName = Encoding.ASCII.GetBytes("mkldnn::_linear_pointwise\0");
+    private static readonly byte[] NoOverload = [0];
+    private static readonly byte[] NoFusion = Encoding.ASCII.GetBytes("none");
+
+    /// <summary>Reorders a weight; the result is an opaque tensor of the same element count, owned by the caller.</summary>
+    /// <param name="weight">[out, in], bfloat16 or float32, contiguous.</param>
+    public static torch.Tensor Pack(torch.Tensor weight)
+    {
+        const ulong typicalBatch = 64;
+        ulong* stack = stackalloc ulong[2];
+        stack[0] = OwnedHandle(weight);
+        stack[1] = Some(typicalBatch);
+        Call(ReorderName, stack);
+        return torch.Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
+    }
+
+    /// <summary>x · Wᵀ + bias.</summary>
+    /// <param name="x">[rows, in], contiguous, of the weight's type.</param>
+    /// <param name="packedWeight">The result of <see cref="Pack"/>.</param>
+    /// <param name="bias">[out] or null.</param>
+    /// <returns>[rows, out].</returns>
+    public static torch.Tensor Apply(torch.Tensor x, torch.Tensor packedWeight, torch.Tensor? bias)
+    {
+        IntPtr text, emptyText, emptyList;
+        fixed (byte* none = NoFusion)
+            Check(TorchShim.torch_new_string_handle(none, (nuint)NoFusion.Length, &text));
+        byte nothing = 0;
+        Check(TorchShim.torch_new_string_handle(&nothing, 0, &emptyText));
+        Check(TorchShim.torch_new_list_reserve_size(0, &emptyList));
+
+        ulong* stack = stackalloc ulong[6];
+        stack[0] = OwnedHandle(x);
+        stack[1] = OwnedHandle(packedWeight);
+        stack[2] = bias is null ? 0 : Some(OwnedHandle(bias));
+        stack[3] = (ulong)text;
+        stack[4] = (ulong)emptyList;
+        stack[5] = Some((ulong)emptyText);
+        Call(LinearName, stack);
+        return torch.Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
+    }
+
+    // The dispatcher eats the handle it is given.
+    private static ulong OwnedHandle(torch.Tensor tensor)
+    {
+        IntPtr owned;
+        Check(TorchShim.aoti_torch_new_tensor_handle(tensor.Handle, &owned));
+        return (ulong)owned;
+    }
+
+    private static ulong Some(ulong value)
+    {
+        var box = TorchShim.OperatorNew(sizeof(ulong));
+        *box = value;
+        return (ulong)box;
+    }
+
+    private static void Call(byte[] op, ulong* stack)
+    {
+        fixed (byte* name = op)
+        fixed (byte* overload = NoOverload)
+            Check(TorchShim.aoti_torch_call_dispatcher(name, overload, stack));
+    }
+
+    private static void Check(int status)
+    {
+        if (status != 0)
+            throw new InvalidOperationException("oneDNN's packed linear layer failed; libtorch wrote the cause to the standard error stream.");
+    }
+}

@@ -1,0 +1,103 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+using TorchSharp;
+
+namespace LocalLlm.Interop;
+
+/// <summary>
+/// Loads libtorch once per process: a folder named by the options or by <c>LOCALLLM_LIBTORCH</c> (any libtorch, such as
+/// the <c>torch/lib</c> of an installed PyTorch), else the one bundled with the package. Must run before TorchSharp's first call.
+/// </summary>
+internal static class TorchLibrary
+{
+    /// <summary>The environment variable that names a folder with libtorch.</summary>
+    public const string EnvironmentVariable = "LOCALLLM_LIBTORCH";
+
+    private static readonly Lock LoadLock = new();
+    private static readonly string[] CpuLibraries = ["libc10.so", "libtorch_cpu.so"];
+    private static readonly string[] CudaLibraries = ["libc10_cuda.so", "libtorch_cuda.so"];
+    private static readonly string[] UmbrellaLibraries = ["libtorch.so"];
+
+    private static IntPtr s_torchCpu;
+    private static string? s_loadedFrom;
+
+    /// <summary>Loads libtorch if that has not happened yet in this process.</summary>
+    /// <param name="libTorchPath">A folder with libtorch, or null for the environment variable or the bundled one.</param>
+    /// <exception cref="EngineException">Kind Environment: no usable libtorch, or another folder was already loaded.</exception>
+    public static void EnsureLoaded(string? libTorchPath = null)
+    {
+        lock (LoadLock)
+        {
+            var folder = NullIfEmpty(libTorchPath) ?? NullIfEmpty(Environment.GetEnvironmentVariable(EnvironmentVariable));
+            if (s_torchCpu != IntPtr.Zero)
+            {
+                if (folder is not null && s_loadedFrom != folder)
+                    throw new EngineException(EngineErrorKind.Environment, $"libtorch is already loaded from {s_loadedFrom ?? "the bundled package"}; one process can hold only one. Start a new process for {folder}.");
+                return;
+            }
+
+            if (folder is not null)
+                Preload(folder);
+            StartTorchSharp();
+            s_torchCpu = FindMappedTorchCpu();
+            s_loadedFrom = folder;
+            NativeLibrary.SetDllImportResolver(typeof(TorchLibrary).Assembly, Resolve);
+        }
+    }
+
+    private static void Preload(string folder)
+    {
+        if (!File.Exists(Path.Combine(folder, "libtorch_cpu.so")))
+            throw new EngineException(EngineErrorKind.Environment, $"{EnvironmentVariable} names {folder}, which has no libtorch_cpu.so. Name the folder that holds it, such as the torch/lib folder of an installed PyTorch.");
+
+        // The order is that of their dependencies on one another.
+        foreach (var name in (string[])[.. CpuLibraries, .. CudaLibraries, .. UmbrellaLibraries])
+        {
+            var path = Path.Combine(folder, name);
+            if (!File.Exists(path))
+                continue;
+            try
+            {
+                NativeLibrary.Load(path);
+            }
+            catch (DllNotFoundException failure)
+            {
+                throw new EngineException(EngineErrorKind.Environment, $"{path} does not load: {failure.Message}", innerException: failure);
+            }
+        }
+    }
+
+    private static void StartTorchSharp()
+    {
+        try
+        {
+            using var first = torch.zeros(1);
+        }
+        catch (Exception failure) when (failure is TypeInitializationException or NotSupportedException or DllNotFoundException or EntryPointNotFoundException)
+        {
+            var cause = failure.GetBaseException().Message.ReplaceLineEndings(" ");
+            throw new EngineException(
+                EngineErrorKind.Environment,
+                $"libtorch does not load: {cause} Needed: a 64-bit Linux with libstdc++ of GCC 13 or newer (GLIBCXX_3.4.32; eng/setup.sh installs it on Debian 12) and the libtorch package, or {EnvironmentVariable} naming a libtorch folder.",
+                innerException: failure);
+        }
+    }
+
+    // TorchSharp has mapped libtorch_cpu by now; the C shim must come from that very copy.
+    private static IntPtr FindMappedTorchCpu()
+    {
+        foreach (var line in File.ReadLines("/proc/self/maps"))
+        {
+            var start = line.IndexOf('/');
+            if (start > 0 && line.EndsWith("/libtorch_cpu.so", StringComparison.Ordinal))
+                return NativeLibrary.Load(line[start..]);
+        }
+
+        throw new EngineException(EngineErrorKind.Environment, "libtorch_cpu.so is not mapped although TorchSharp started. Set " + EnvironmentVariable + " to a libtorch folder.");
+    }
+
+    private static IntPtr Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) =>
+        name == TorchShim.LibraryName ? s_torchCpu : IntPtr.Zero;
+
+    private static string? NullIfEmpty(string? text) => string.IsNullOrWhiteSpace(text) ? null : text;
+}

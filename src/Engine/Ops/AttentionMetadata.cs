@@ -1,0 +1,50 @@
+using LocalLlm.Interop;
+
+namespace LocalLlm.Ops;
+
+/// <summary>One sequence's part of a step.</summary>
+/// <param name="FirstToken">Row of its first token among the tokens of the step.</param>
+/// <param name="TokenCount">Its tokens in this step.</param>
+/// <param name="ContextLength">Tokens of the sequence up to and including this step's last one.</param>
+/// <param name="BlockTableStart">Where its block ids begin in <see cref="AttentionMetadata.BlockTables"/>.</param>
+internal readonly record struct SequenceSpan(int FirstToken, int TokenCount, int ContextLength, int BlockTableStart);
+
+/// <summary>What attention needs to know of a step beside its activations; filled anew by the model runner for each step.</summary>
+internal sealed class AttentionMetadata : IDisposable
+{
+    /// <summary>Tokens per KV block.</summary>
+    public const int BlockSize = 16;
+
+    /// <summary>[tokens] position of each token in its own sequence.</summary>
+    public NativeBuffer<int> Positions { get; } = new();
+
+    /// <summary>[tokens] where each token's key and value are stored: block id · 16 + offset.</summary>
+    public NativeBuffer<int> SlotMapping { get; } = new();
+
+    /// <summary>[sequences] the sequences of the step.</summary>
+    public NativeBuffer<SequenceSpan> Sequences { get; } = new();
+
+    /// <summary>The block ids of all sequences, one after the other.</summary>
+    public NativeBuffer<int> BlockTables { get; } = new();
+
+    /// <summary>Tokens in the step.</summary>
+    public int TokenCount => Positions.Count;
+
+    /// <summary>Forgets the last step.</summary>
+    public void Clear()
+    {
+        Positions.Clear();
+        SlotMapping.Clear();
+        Sequences.Clear();
+        BlockTables.Clear();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Positions.Dispose();
+        SlotMapping.Dispose();
+        Sequences.Dispose();
+        BlockTables.Dispose();
+    }
+}

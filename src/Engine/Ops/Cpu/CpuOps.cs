@@ -1,0 +1,295 @@
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cpu;
+
+/// <summary>
+/// The CPU's fast path: own Vector512 kernels on libtorch's threads, oneDNN's packed weights for bfloat16.
+/// float32 results of a row are the same bits alone and in any batch. float16 is stored and computed as float32:
+/// CPUs compute it fifteen times slower than either.
+/// </summary>
+internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
+{
+    // Fewer multiply-adds than this are done before a second thread has woken up.
+    private const long MinWorkPerThread = 100_000;
+
+    // Query rows (tokens × heads of one kv head) that share the loads of a block.
+    private const int RowsPerTile = 32;
+
+    private readonly bool _packBFloat16 = MkldnnTakesBFloat16();
+    private readonly NativeBuffer<AttentionTile> _tiles = new();
+    private readonly NativeBuffer<int> _nextItem = new();
+
+    /// <inheritdoc/>
+    public Device Device => CPU;
+
+    /// <inheritdoc/>
+    public ScalarType ActivationType(ScalarType computeType) => computeType == ScalarType.BFloat16 ? computeType : ScalarType.Float32;
+
+    /// <inheritdoc/>
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias)
+    {
+        var (outFeatures, inFeatures) = ((int)weight.size(0), (int)weight.size(1));
+        var ownBias = bias?.clone().DetachFromDisposeScope();
+        if (weight.dtype == ScalarType.Float32)
+            return new(PackPanels(weight, outFeatures, inFeatures), ownBias, outFeatures, inFeatures);
+        var data = _packBFloat16 ? MkldnnLinear.Pack(weight) : weight.clone();
+        return new(data.DetachFromDisposeScope(), ownBias, outFeatures, inFeatures);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Linear(Tensor x, LinearWeight weight)
+    {
+        if (x.dtype != ScalarType.Float32)
+            return _packBFloat16 ? MkldnnLinear.Apply(x, weight.Data, weight.Bias) : nn.functional.linear(x, weight.Data, weight.Bias);
+
+        var rows = (int)x.size(0);
+        var output = empty([rows, weight.OutFeatures], ScalarType.Float32);
+        var kernel = new PanelMatmulKernel
+        {
+            Input = (float*)x.DataPointer(),
+            Panels = (float*)weight.Data.DataPointer(),
+            Bias = weight.Bias is null ? null : (float*)weight.Bias.DataPointer(),
+            Output = (float*)output.DataPointer(),
+            Rows = rows,
+            InFeatures = weight.InFeatures,
+            OutFeatures = weight.OutFeatures,
+        };
+        var panels = PanelCount(weight.OutFeatures);
+        var workPerPanel = (long)rows * weight.InFeatures * PanelMatmulKernel.PanelWidth;
+        CpuParallel.For(kernel, panels, Grain(workPerPanel));
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor Embedding(Tensor ids, Tensor table) => table.index_select(0, ids);
+
+    /// <inheritdoc/>
+    public Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices)
+    {
+        var rowBytes = x.size(1) * x.dtype.ElementSize();
+        var output = empty([indices.Length, x.size(1)], x.dtype);
+        var source = (byte*)x.DataPointer();
+        var target = (byte*)output.DataPointer();
+        for (var i = 0; i < indices.Length; i++)
+            Buffer.MemoryCopy(source + (indices[i] * rowBytes), target + (i * rowBytes), rowBytes, rowBytes);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon)
+    {
+        var output = empty([x.size(0), x.size(1)], x.dtype);
+        Normalize(x, null, output, weight, (int)x.size(1), epsilon);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor AddRmsNorm(Tensor x, Tensor residual, Tensor weight, float epsilon)
+    {
+        var output = empty([x.size(0), x.size(1)], x.dtype);
+        Normalize(x, residual, output, weight, (int)x.size(1), epsilon);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public void RmsNormHeads(Tensor qkv, Tensor weight, int firstColumn, int heads, float epsilon)
+    {
+        var (rows, width, headDim) = (qkv.size(0), qkv.size(1), (int)weight.size(0));
+        for (var head = 0; head < heads; head++)
+        {
+            var column = firstColumn + (head * headDim);
+            if (qkv.dtype == ScalarType.Float32)
+            {
+                var start = (float*)qkv.DataPointer() + column;
+                Run<float, Float32Element>(start, null, start, (float*)weight.DataPointer(), rows, headDim, width, width, epsilon);
+            }
+            else
+            {
+                var start = (ushort*)qkv.DataPointer() + column;
+                Run<ushort, BFloat16Element>(start, null, start, (ushort*)weight.DataPointer(), rows, headDim, width, width, epsilon);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+    {
+        if (qkv.dtype == ScalarType.Float32)
+            RotaryAndCache<float, Float32Element>(qkv, rotary, cache, metadata, shape);
+        else
+            RotaryAndCache<ushort, BFloat16Element>(qkv, rotary, cache, metadata, shape);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+    {
+        var output = empty([metadata.TokenCount, shape.Heads * shape.HeadDim], qkv.dtype);
+        if (qkv.dtype == ScalarType.Float32)
+            Attention<float, Float32Element>(qkv, output, cache, metadata, shape);
+        else
+            Attention<ushort, BFloat16Element>(qkv, output, cache, metadata, shape);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public Tensor SiluAndMul(Tensor gateUp)
+    {
+        var (rows, width) = (gateUp.size(0), (int)gateUp.size(1) / 2);
+        var output = empty([rows, width], gateUp.dtype);
+        const int costOfExp = 8;
+        if (gateUp.dtype == ScalarType.Float32)
+            CpuParallel.For(new SiluAndMulKernel<float, Float32Element> { GateUp = (float*)gateUp.DataPointer(), Output = (float*)output.DataPointer(), Width = width }, rows, Grain(width * costOfExp));
+        else
+            CpuParallel.For(new SiluAndMulKernel<ushort, BFloat16Element> { GateUp = (ushort*)gateUp.DataPointer(), Output = (ushort*)output.DataPointer(), Width = width }, rows, Grain(width * costOfExp));
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type)
+    {
+        // Left uninitialised: pages are committed when a block is first written, and no kernel reads a slot before that.
+        var keys = empty([blocks, shape.KvHeads, shape.HeadDim, AttentionMetadata.BlockSize], type);
+        var values = empty([blocks, shape.KvHeads, AttentionMetadata.BlockSize, PaddedHeadDim(shape)], type);
+        return new(keys.DetachFromDisposeScope(), values.DetachFromDisposeScope());
+    }
+
+    /// <inheritdoc/>
+    public long CacheBlockBytes(AttentionShape shape, ScalarType type) =>
+        (long)AttentionMetadata.BlockSize * shape.KvHeads * (shape.HeadDim + PaddedHeadDim(shape)) * type.ElementSize();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _tiles.Dispose();
+        _nextItem.Dispose();
+    }
+
+    private static void Normalize(Tensor x, Tensor? residual, Tensor output, Tensor weight, int width, float epsilon)
+    {
+        if (x.dtype == ScalarType.Float32)
+            Run<float, Float32Element>((float*)x.DataPointer(), residual is null ? null : (float*)residual.DataPointer(), (float*)output.DataPointer(), (float*)weight.DataPointer(), x.size(0), width, width, width, epsilon);
+        else
+            Run<ushort, BFloat16Element>((ushort*)x.DataPointer(), residual is null ? null : (ushort*)residual.DataPointer(), (ushort*)output.DataPointer(), (ushort*)weight.DataPointer(), x.size(0), width, width, width, epsilon);
+    }
+
+    private static void Run<T, TElement>(T* input, T* residual, T* output, T* weight, long rows, int width, long inputStride, long outputStride, float epsilon)
+        where T : unmanaged
+        where TElement : struct, IElement<T>
+    {
+        var kernel = new RmsNormKernel<T, TElement>
+        {
+            Input = input,
+            Residual = residual,
+            Output = output,
+            Weight = weight,
+            Width = width,
+            InputStride = inputStride,
+            OutputStride = outputStride,
+            Epsilon = epsilon,
+        };
+        CpuParallel.For(kernel, rows, Grain(width));
+    }
+
+    private static void RotaryAndCache<T, TElement>(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+        where T : unmanaged
+        where TElement : struct, IElement<T>
+    {
+        var kernel = new RotaryCacheKernel<T, TElement>
+        {
+            Qkv = (T*)qkv.DataPointer(),
+            Keys = (T*)cache.Keys.DataPointer(),
+            Values = (T*)cache.Values.DataPointer(),
+            Cos = (float*)rotary.Cos.DataPointer(),
+            Sin = (float*)rotary.Sin.DataPointer(),
+            Positions = metadata.Positions.Pointer,
+            Slots = metadata.SlotMapping.Pointer,
+            Heads = shape.Heads,
+            KvHeads = shape.KvHeads,
+            HeadDim = shape.HeadDim,
+            PaddedHeadDim = PaddedHeadDim(shape),
+        };
+        const int costPerElement = 4;
+        CpuParallel.For(kernel, metadata.TokenCount, Grain(shape.QkvWidth * costPerElement));
+    }
+
+    private void Attention<T, TElement>(Tensor qkv, Tensor output, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+        where T : unmanaged
+        where TElement : struct, IElement<T>
+    {
+        var work = PlanTiles(metadata, shape);
+        _nextItem.Resize(1);
+        _nextItem.Span[0] = 0;
+        var kernel = new PagedAttentionKernel<T, TElement>
+        {
+            Qkv = (T*)qkv.DataPointer(),
+            Output = (T*)output.DataPointer(),
+            Keys = (T*)cache.Keys.DataPointer(),
+            Values = (T*)cache.Values.DataPointer(),
+            Tiles = _tiles.Pointer,
+            Sequences = metadata.Sequences.Pointer,
+            BlockTables = metadata.BlockTables.Pointer,
+            NextItem = _nextItem.Pointer,
+            ItemCount = _tiles.Count * shape.KvHeads,
+            Heads = shape.Heads,
+            KvHeads = shape.KvHeads,
+            HeadDim = shape.HeadDim,
+            PaddedHeadDim = PaddedHeadDim(shape),
+            RowCapacity = Math.Max(RowsPerTile, (shape.Heads / shape.KvHeads + 3) / 4 * 4),
+            Window = shape.SlidingWindow ?? int.MaxValue / 2,
+            Scale = shape.Scale,
+        };
+        var threads = Math.Clamp(work / MinWorkPerThread, 1, CpuParallel.ThreadCount);
+        CpuParallel.For(kernel, threads, grain: 1);
+    }
+
+    // Cuts every sequence's tokens so that a piece times the heads of one kv head fits the kernel's rows. Returns multiply-adds.
+    private long PlanTiles(AttentionMetadata metadata, AttentionShape shape)
+    {
+        var tokensPerTile = Math.Max(1, RowsPerTile / (shape.Heads / shape.KvHeads));
+        _tiles.Clear();
+        long work = 0;
+        var sequences = metadata.Sequences.Span;
+        for (var s = 0; s < sequences.Length; s++)
+        {
+            for (var first = 0; first < sequences[s].TokenCount; first += tokensPerTile)
+                _tiles.Add(new(s, first, Math.Min(tokensPerTile, sequences[s].TokenCount - first)));
+            work += 2L * sequences[s].TokenCount * sequences[s].ContextLength * shape.Heads * shape.HeadDim;
+        }
+
+        return work;
+    }
+
+    // [out, in] → [ceil(out / 32), in, 32]
+    private static Tensor PackPanels(Tensor weight, int outFeatures, int inFeatures)
+    {
+        const int width = PanelMatmulKernel.PanelWidth;
+        var panels = PanelCount(outFeatures);
+        var packed = empty([panels, inFeatures, width], ScalarType.Float32).DetachFromDisposeScope();
+        CpuParallel.For(new PackPanelsKernel { Weight = (float*)weight.DataPointer(), Panels = (float*)packed.DataPointer(), OutFeatures = outFeatures, InFeatures = inFeatures }, panels, grain: 1);
+        return packed;
+    }
+
+    private static int PanelCount(int outFeatures) => (outFeatures + PanelMatmulKernel.PanelWidth - 1) / PanelMatmulKernel.PanelWidth;
+
+    private static int PaddedHeadDim(AttentionShape shape) => (shape.HeadDim + 15) / 16 * 16;
+
+    private static long Grain(long workPerItem) => Math.Max(1, MinWorkPerThread / Math.Max(1, workPerItem));
+
+    private static bool MkldnnTakesBFloat16()
+    {
+        if (!System.Runtime.Intrinsics.X86.Avx512BW.IsSupported)
+            return false;
+        using var scope = NewDisposeScope();
+        try
+        {
+            using var packed = MkldnnLinear.Pack(zeros([32, 32], ScalarType.BFloat16));
+            using var result = MkldnnLinear.Apply(zeros([1, 32], ScalarType.BFloat16), packed, null);
+            return true;
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
+        }
+    }
+}

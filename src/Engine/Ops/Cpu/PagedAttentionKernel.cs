@@ -1,0 +1,224 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace LocalLlm.Ops.Cpu;
+
+/// <summary>One piece of attention work: some adjacent tokens of one sequence.</summary>
+/// <param name="Sequence">Index into the step's sequences.</param>
+/// <param name="FirstToken">First token, counted from the sequence's first one in this step.</param>
+/// <param name="TokenCount">Tokens of the piece.</param>
+internal readonly record struct AttentionTile(int Sequence, int FirstToken, int TokenCount);
+
+/// <summary>
+/// Attention over paged blocks with an online softmax (Milakov and Gimelshein, 2018; as in FlashAttention), block after
+/// block from the sequence's start. Every query row goes through the same additions in the same order whatever else is in
+/// the tile, so chunking and batching do not change a bit of the result.
+/// Cache layout: keys [blocks, kv_heads, head_dim, 16], values [blocks, kv_heads, 16, padded head_dim].
+/// </summary>
+internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
+    where T : unmanaged
+    where TElement : struct, IElement<T>
+{
+    private const int BlockSize = AttentionMetadata.BlockSize;
+    private const int RowGroup = 4;
+
+    /// <summary>[tokens, qkv width].</summary>
+    public T* Qkv;
+
+    /// <summary>[tokens, heads · head_dim].</summary>
+    public T* Output;
+
+    public T* Keys;
+    public T* Values;
+    public AttentionTile* Tiles;
+    public SequenceSpan* Sequences;
+    public int* BlockTables;
+
+    /// <summary>Next item to take; threads share it, so that long and short items even out.</summary>
+    public int* NextItem;
+
+    public int ItemCount;
+
+    /// <summary>Query rows (tokens × heads of one kv head) of the largest item, a multiple of 4.</summary>
+    public int RowCapacity;
+
+    public int Heads;
+    public int KvHeads;
+    public int HeadDim;
+    public int PaddedHeadDim;
+    public int Window;
+    public float Scale;
+
+    /// <summary>The range is one index per thread; the work itself comes from <see cref="NextItem"/>.</summary>
+    public readonly void Run(long begin, long end)
+    {
+        var group = Heads / KvHeads;
+        var scratch = (float*)NativeMemory.AlignedAlloc((nuint)RowCapacity * (nuint)(HeadDim + PaddedHeadDim + BlockSize + 2) * sizeof(float), 64);
+        try
+        {
+            for (var item = Take(); item < ItemCount; item = Take())
+                RunItem(Tiles[item / KvHeads], item % KvHeads, group, scratch);
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(scratch);
+        }
+    }
+
+    private readonly int Take() => Interlocked.Increment(ref *NextItem) - 1;
+
+    private readonly void RunItem(AttentionTile tile, int kvHead, int group, float* scratch)
+    {
+        var sequence = Sequences[tile.Sequence];
+        var rows = tile.TokenCount * group;
+        var paddedRows = (rows + RowGroup - 1) / RowGroup * RowGroup;
+        var query = scratch;                                // [rows, head_dim]
+        var accumulated = query + (RowCapacity * HeadDim);      // [rows, padded head_dim]
+        var scores = accumulated + (RowCapacity * PaddedHeadDim); // [rows, 16]
+        var maxima = scores + (RowCapacity * BlockSize);        // [rows]
+        var sums = maxima + RowCapacity;                        // [rows]
+
+        LoadQueries(sequence, tile, kvHead, group, query, rows, paddedRows);
+        new Span<float>(accumulated, rows * PaddedHeadDim).Clear();
+        new Span<float>(maxima, rows).Fill(float.NegativeInfinity);
+        new Span<float>(sums, rows).Clear();
+
+        var firstPosition = sequence.ContextLength - sequence.TokenCount + tile.FirstToken;
+        var lastPosition = firstPosition + tile.TokenCount - 1;
+        var firstVisible = Math.Max(0, firstPosition - Window + 1);
+        for (var block = firstVisible / BlockSize; block <= lastPosition / BlockSize; block++)
+        {
+            var blockHead = ((long)BlockTables[sequence.BlockTableStart + block] * KvHeads) + kvHead;
+            Scores(query, paddedRows, Keys + (blockHead * HeadDim * BlockSize), scores);
+            var values = Values + (blockHead * BlockSize * PaddedHeadDim);
+            for (var row = 0; row < rows; row++)
+            {
+                var position = firstPosition + (row / group);
+                var from = Math.Max(0, position - Window + 1 - (block * BlockSize));
+                var to = Math.Min(BlockSize, position + 1 - (block * BlockSize));
+                if (from < to)
+                    Accumulate(scores + (row * BlockSize), values, from, to, ref maxima[row], ref sums[row], accumulated + (row * PaddedHeadDim));
+            }
+        }
+
+        StoreOutputs(sequence, tile, kvHead, group, accumulated, sums, rows);
+    }
+
+    private readonly void LoadQueries(SequenceSpan sequence, AttentionTile tile, int kvHead, int group, float* query, int rows, int paddedRows)
+    {
+        var width = (long)(Heads + (2 * KvHeads)) * HeadDim;
+        for (var row = 0; row < rows; row++)
+        {
+            var token = sequence.FirstToken + tile.FirstToken + (row / group);
+            var source = Qkv + (token * width) + ((((long)kvHead * group) + (row % group)) * HeadDim);
+            for (var d = 0; d < HeadDim; d++)
+                query[(row * HeadDim) + d] = TElement.ToSingle(source[d]) * Scale;
+        }
+
+        new Span<float>(query + (rows * HeadDim), (paddedRows - rows) * HeadDim).Clear();
+    }
+
+    // scores[row, 16] = Σ_d query[row, d] · keys[d, 16]; 16 positions are the lanes.
+    private readonly void Scores(float* query, int paddedRows, T* keys, float* scores)
+    {
+        for (var row = 0; row < paddedRows; row += RowGroup)
+        {
+            var q0 = query + (row * HeadDim);
+            var q1 = q0 + HeadDim;
+            var q2 = q1 + HeadDim;
+            var q3 = q2 + HeadDim;
+            var s0 = Vector512<float>.Zero;
+            var s1 = s0;
+            var s2 = s0;
+            var s3 = s0;
+            for (var d = 0; d < HeadDim; d++)
+            {
+                var key = TElement.Load(keys + (d * BlockSize));
+                s0 = Vector512.FusedMultiplyAdd(Vector512.Create(q0[d]), key, s0);
+                s1 = Vector512.FusedMultiplyAdd(Vector512.Create(q1[d]), key, s1);
+                s2 = Vector512.FusedMultiplyAdd(Vector512.Create(q2[d]), key, s2);
+                s3 = Vector512.FusedMultiplyAdd(Vector512.Create(q3[d]), key, s3);
+            }
+
+            s0.Store(scores + (row * BlockSize));
+            s1.Store(scores + ((row + 1) * BlockSize));
+            s2.Store(scores + ((row + 2) * BlockSize));
+            s3.Store(scores + ((row + 3) * BlockSize));
+        }
+    }
+
+    private readonly void Accumulate(float* scores, T* values, int from, int to, ref float maximum, ref float sum, float* accumulated)
+    {
+        var lanes = Vector512<int>.Indices;
+        var visible = (Vector512.GreaterThanOrEqual(lanes, Vector512.Create(from)) & Vector512.LessThan(lanes, Vector512.Create(to))).AsSingle();
+        var score = Vector512.ConditionalSelect(visible, Vector512.Load(scores), Vector512.Create(float.NegativeInfinity));
+        var newMaximum = MathF.Max(maximum, MaxAcross(score));
+        var weights = Vector512.ConditionalSelect(visible, Vector512.Exp(score - Vector512.Create(newMaximum)), Vector512<float>.Zero);
+        if (newMaximum != maximum)
+        {
+            // Zero at the first block, where nothing has been accumulated yet.
+            var shrink = MathF.Exp(maximum - newMaximum);
+            sum *= shrink;
+            for (var d = 0; d < PaddedHeadDim; d += Vector512<float>.Count)
+                (Vector512.Load(accumulated + d) * shrink).Store(accumulated + d);
+            maximum = newMaximum;
+        }
+
+        sum += Vector512.Sum(weights);
+        weights.Store(scores);
+        var column = 0;
+        for (; column + (4 * Vector512<float>.Count) <= PaddedHeadDim; column += 4 * Vector512<float>.Count)
+            MixFour(scores, values + column, from, to, accumulated + column);
+        for (; column < PaddedHeadDim; column += Vector512<float>.Count)
+        {
+            var mixed = Vector512.Load(accumulated + column);
+            for (var j = from; j < to; j++)
+                mixed = Vector512.FusedMultiplyAdd(Vector512.Create(scores[j]), TElement.Load(values + (j * PaddedHeadDim) + column), mixed);
+            mixed.Store(accumulated + column);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly void MixFour(float* weights, T* values, int from, int to, float* accumulated)
+    {
+        var a0 = Vector512.Load(accumulated);
+        var a1 = Vector512.Load(accumulated + 16);
+        var a2 = Vector512.Load(accumulated + 32);
+        var a3 = Vector512.Load(accumulated + 48);
+        for (var j = from; j < to; j++)
+        {
+            var weight = Vector512.Create(weights[j]);
+            var value = values + (j * PaddedHeadDim);
+            a0 = Vector512.FusedMultiplyAdd(weight, TElement.Load(value), a0);
+            a1 = Vector512.FusedMultiplyAdd(weight, TElement.Load(value + 16), a1);
+            a2 = Vector512.FusedMultiplyAdd(weight, TElement.Load(value + 32), a2);
+            a3 = Vector512.FusedMultiplyAdd(weight, TElement.Load(value + 48), a3);
+        }
+
+        a0.Store(accumulated);
+        a1.Store(accumulated + 16);
+        a2.Store(accumulated + 32);
+        a3.Store(accumulated + 48);
+    }
+
+    private readonly void StoreOutputs(SequenceSpan sequence, AttentionTile tile, int kvHead, int group, float* accumulated, float* sums, int rows)
+    {
+        for (var row = 0; row < rows; row++)
+        {
+            var token = sequence.FirstToken + tile.FirstToken + (row / group);
+            var target = Output + ((((long)token * Heads) + (kvHead * group) + (row % group)) * HeadDim);
+            var scale = 1 / sums[row];
+            for (var d = 0; d < HeadDim; d++)
+                target[d] = TElement.FromSingle(accumulated[(row * PaddedHeadDim) + d] * scale);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float MaxAcross(Vector512<float> value)
+    {
+        var quarter = Vector256.Max(value.GetLower(), value.GetUpper());
+        var eighth = Vector128.Max(quarter.GetLower(), quarter.GetUpper());
+        return MathF.Max(MathF.Max(eighth[0], eighth[1]), MathF.Max(eighth[2], eighth[3]));
+    }
+}

@@ -1,0 +1,59 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops;
+
+/// <summary>
+/// What a device does for a model. <see cref="TorchOps"/> is the plain version that every other one is tested against.
+/// Results are new tensors of the current dispose scope; inputs are contiguous. Called on the worker's thread only.
+/// </summary>
+internal interface IDeviceOps
+{
+    /// <summary>Where tensors live.</summary>
+    Device Device { get; }
+
+    /// <summary>Type of activations and of the KV cache when the weights are computed in <paramref name="computeType"/>.</summary>
+    ScalarType ActivationType(ScalarType computeType);
+
+    /// <summary>Brings a weight into the device's own layout. The caller keeps and disposes its tensors.</summary>
+    /// <param name="weight">[out, in] in the activation type.</param>
+    /// <param name="bias">[out] or null.</param>
+    LinearWeight PackLinear(Tensor weight, Tensor? bias);
+
+    /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out].</summary>
+    Tensor Linear(Tensor x, LinearWeight weight);
+
+    /// <summary>Rows of a table: ids [n] (int64) → [n, width].</summary>
+    Tensor Embedding(Tensor ids, Tensor table);
+
+    /// <summary>Some rows of a matrix: [rows, width] → [indices, width].</summary>
+    Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices);
+
+    /// <summary>x / rms(x) · weight over the last dimension: [rows, width] → [rows, width].</summary>
+    Tensor RmsNorm(Tensor x, Tensor weight, float epsilon);
+
+    /// <summary>residual += x, then <see cref="RmsNorm"/> of the residual. Writes to <paramref name="residual"/>.</summary>
+    Tensor AddRmsNorm(Tensor x, Tensor residual, Tensor weight, float epsilon);
+
+    /// <summary>RMSNorm of some heads of a fused projection, in place.</summary>
+    /// <param name="qkv">[tokens, heads · head_dim].</param>
+    /// <param name="weight">[head_dim].</param>
+    /// <param name="firstColumn">First column of the first head.</param>
+    /// <param name="heads">Number of adjacent heads.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    void RmsNormHeads(Tensor qkv, Tensor weight, int firstColumn, int heads, float epsilon);
+
+    /// <summary>Rotates queries and keys of <paramref name="qkv"/> [tokens, qkv width] in place and stores keys and values in their slots.</summary>
+    void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape);
+
+    /// <summary>Causal attention of each token over its own sequence's blocks: [tokens, qkv width] → [tokens, heads · head_dim].</summary>
+    Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape);
+
+    /// <summary>silu(gate) · up: [rows, 2 · width] (gate first) → [rows, width].</summary>
+    Tensor SiluAndMul(Tensor gateUp);
+
+    /// <summary>An empty cache for <paramref name="blocks"/> blocks of one layer.</summary>
+    KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type);
+
+    /// <summary>Bytes of one block of one layer, keys and values.</summary>
+    long CacheBlockBytes(AttentionShape shape, ScalarType type);
+}

@@ -1,0 +1,30 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops;
+
+/// <summary>A weight matrix in the form that one <see cref="IDeviceOps"/> multiplies by fastest; owns its tensors.</summary>
+/// <param name="data">The matrix in the device's own layout.</param>
+/// <param name="bias">[out] or null.</param>
+/// <param name="outFeatures">Rows of the original matrix.</param>
+/// <param name="inFeatures">Columns of the original matrix.</param>
+internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, int inFeatures) : IDisposable
+{
+    /// <summary>The matrix in the device's own layout.</summary>
+    public Tensor Data { get; } = data;
+
+    /// <summary>[out] or null.</summary>
+    public Tensor? Bias { get; } = bias;
+
+    /// <summary>Elements of a result row.</summary>
+    public int OutFeatures { get; } = outFeatures;
+
+    /// <summary>Elements of an input row.</summary>
+    public int InFeatures { get; } = inFeatures;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Data.Dispose();
+        Bias?.Dispose();
+    }
+}

@@ -1,0 +1,214 @@
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cpu;
+using TorchSharp;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>Holds the CPU's kernels to the plain ATen version on random shapes.</summary>
+public sealed class CpuOpsTests : IDisposable
+{
+    private readonly CpuOps _fast;
+    private readonly TorchOps _plain;
+    private readonly DisposeScope _scope;
+
+    public CpuOpsTests()
+    {
+        TorchLibrary.EnsureLoaded();
+        _scope = NewDisposeScope();
+        _fast = new();
+        _plain = new(CPU);
+        manual_seed(7);
+    }
+
+    public static TheoryData<int, int, int> LinearShapes => new()
+    {
+        { 1, 8, 1 }, { 1, 256, 768 }, { 3, 33, 31 }, { 8, 64, 32 }, { 13, 100, 97 }, { 64, 256, 512 }, { 257, 48, 130 },
+    };
+
+    public static TheoryData<int, int, int, int?> AttentionShapes => new()
+    {
+        { 4, 2, 64, null }, { 4, 1, 24, null }, { 8, 8, 8, null }, { 14, 2, 64, null }, { 4, 2, 128, 20 }, { 6, 3, 80, 5 }, { 40, 1, 16, null },
+    };
+
+    [Theory]
+    [MemberData(nameof(LinearShapes))]
+    public void Linear_agrees_with_the_plain_version(int rows, int inFeatures, int outFeatures)
+    {
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
+        {
+            var weight = randn(outFeatures, inFeatures).to(type);
+            var bias = randn(outFeatures).to(type);
+            var x = randn(rows, inFeatures).to(type);
+            using var fast = _fast.PackLinear(weight, bias);
+            using var plain = _plain.PackLinear(weight, bias);
+            AssertClose(_plain.Linear(x, plain), _fast.Linear(x, fast), type);
+            using var unbiased = _fast.PackLinear(weight, null);
+            AssertClose(x.matmul(weight.t()), _fast.Linear(x, unbiased), type);
+        }
+    }
+
+    [Fact]
+    public void A_float32_row_is_the_same_bits_alone_and_in_any_batch()
+    {
+        using var weight = _fast.PackLinear(randn(131, 300), randn(131));
+        var x = randn(29, 300);
+        var all = _fast.Linear(x, weight);
+        for (var row = 0; row < 29; row++)
+            Assert.True(Same(_fast.Linear(x.narrow(0, row, 1), weight), all.narrow(0, row, 1)), $"row {row}");
+    }
+
+    [Theory]
+    [InlineData(1, 64)]
+    [InlineData(7, 256)]
+    [InlineData(300, 70)]
+    public void Norms_and_activations_agree_with_the_plain_version(int rows, int width)
+    {
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
+        {
+            var x = randn(rows, width).to(type);
+            var weight = randn(width).to(type);
+            AssertClose(_plain.RmsNorm(x, weight, 1e-6f), _fast.RmsNorm(x, weight, 1e-6f), type);
+
+            var residual = randn(rows, width).to(type);
+            var (plainResidual, fastResidual) = (residual.clone(), residual.clone());
+            AssertClose(_plain.AddRmsNorm(x, plainResidual, weight, 1e-5f), _fast.AddRmsNorm(x, fastResidual, weight, 1e-5f), type);
+            AssertClose(plainResidual, fastResidual, type);
+
+            var gateUp = (randn(rows, 2 * width) * 4).to(type);
+            AssertClose(_plain.SiluAndMul(gateUp), _fast.SiluAndMul(gateUp), type);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(AttentionShapes))]
+    public void Attention_over_scattered_blocks_agrees_with_the_plain_version(int heads, int kvHeads, int headDim, int? window)
+    {
+        var shape = new AttentionShape(heads, kvHeads, headDim, 1 / MathF.Sqrt(headDim), window);
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
+        {
+            using var plainCache = _plain.AllocateCache(64, shape, type);
+            using var fastCache = _fast.AllocateCache(64, shape, type);
+            // What lies in a block from an earlier owner must never reach a result.
+            fastCache.Keys.fill_(float.NaN);
+            fastCache.Values.fill_(float.NaN);
+            using var rotary = Rotary(headDim);
+            var random = new Random(3);
+            int[] lengths = [1, 5, 40, 200, 17];
+            var done = new int[lengths.Length];
+            var tables = BlockTables(lengths, random);
+            while (done.Zip(lengths).Any(pair => pair.First < pair.Second))
+            {
+                using var metadata = NextStep(lengths, done, tables, random);
+                var qkv = randn(metadata.TokenCount, shape.QkvWidth).to(type);
+                var norm = randn(headDim).to(type);
+                var (plainQkv, fastQkv) = (qkv.clone(), qkv.clone());
+                _plain.RmsNormHeads(plainQkv, norm, 0, heads, 1e-6f);
+                _fast.RmsNormHeads(fastQkv, norm, 0, heads, 1e-6f);
+                AssertClose(plainQkv, fastQkv, type);
+                _plain.RotaryAndCache(plainQkv, rotary, plainCache, metadata, shape);
+                _fast.RotaryAndCache(fastQkv, rotary, fastCache, metadata, shape);
+                AssertClose(plainQkv, fastQkv, type);
+                AssertClose(_plain.Attention(plainQkv, plainCache, metadata, shape), _fast.Attention(fastQkv, fastCache, metadata, shape), type);
+            }
+        }
+    }
+
+    [Fact]
+    public void Float32_attention_is_the_same_bits_whole_and_in_chunks()
+    {
+        var shape = new AttentionShape(6, 2, 32, 0.2f, null);
+        using var rotary = Rotary(32);
+        var qkv = randn(150, shape.QkvWidth);
+        var whole = RunChunks(150);
+        foreach (var chunk in (int[])[1, 7, 64])
+            Assert.True(Same(whole, RunChunks(chunk)), $"chunks of {chunk}");
+
+        Tensor RunChunks(int chunk)
+        {
+            using var cache = _fast.AllocateCache(64, shape, ScalarType.Float32);
+            var parts = new List<Tensor>();
+            var table = BlockTables([150], new Random(5));
+            for (var first = 0; first < 150; first += chunk)
+            {
+                var count = Math.Min(chunk, 150 - first);
+                using var metadata = new AttentionMetadata();
+                Append(metadata, first, count, table[0]);
+                var part = qkv.narrow(0, first, count).clone();
+                _fast.RotaryAndCache(part, rotary, cache, metadata, shape);
+                parts.Add(_fast.Attention(part, cache, metadata, shape));
+            }
+
+            return cat(parts, 0);
+        }
+    }
+
+    [Fact]
+    public void Rows_are_selected_in_the_order_asked_for()
+    {
+        var x = randn(9, 33);
+        Assert.True(Same(_plain.SelectRows(x, [8, 0, 3, 3]), _fast.SelectRows(x, [8, 0, 3, 3])));
+    }
+
+    public void Dispose()
+    {
+        _fast.Dispose();
+        _scope.Dispose();
+    }
+
+    private static bool Same(Tensor first, Tensor second) => first.data<float>().ToArray().AsSpan().SequenceEqual(second.contiguous().data<float>().ToArray());
+
+    private static RotaryTable Rotary(int headDim)
+    {
+        var angles = arange(0, 256).unsqueeze(1) * (1 / pow(tensor(10000f), arange(0, headDim, 2).to(float32) / headDim)).unsqueeze(0);
+        return new(angles.cos(), angles.sin());
+    }
+
+    private static int[][] BlockTables(int[] lengths, Random random)
+    {
+        var blocks = Enumerable.Range(0, 64).ToArray();
+        random.Shuffle(blocks);
+        var next = 0;
+        return [.. lengths.Select(length => blocks[next..(next += (length + 15) / 16)])];
+    }
+
+    // Some tokens of some of the sequences, at least one in all.
+    private static AttentionMetadata NextStep(int[] lengths, int[] done, int[][] tables, Random random)
+    {
+        var metadata = new AttentionMetadata();
+        while (metadata.TokenCount == 0)
+        {
+            for (var s = 0; s < lengths.Length; s++)
+            {
+                var count = Math.Min(lengths[s] - done[s], random.Next(0, 60));
+                if (count == 0)
+                    continue;
+                Append(metadata, done[s], count, tables[s]);
+                done[s] += count;
+            }
+        }
+
+        return metadata;
+    }
+
+    private static void Append(AttentionMetadata metadata, int first, int count, int[] table)
+    {
+        metadata.Sequences.Add(new(metadata.TokenCount, count, first + count, metadata.BlockTables.Count));
+        metadata.BlockTables.AddRange(table);
+        for (var position = first; position < first + count; position++)
+        {
+            metadata.Positions.Add(position);
+            metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
+        }
+    }
+
+    private static void AssertClose(Tensor expected, Tensor actual, ScalarType type)
+    {
+        var tolerance = type == ScalarType.Float32 ? 2e-5 : 2e-2;
+        var (wide, result) = (expected.to(float32), actual.to(float32));
+        var excess = ((wide - result).abs() - (tolerance * (wide.abs() + 1))).max().item<float>();
+        Assert.True(excess <= 0, $"{type}: {excess} over the tolerance");
+    }
+}
