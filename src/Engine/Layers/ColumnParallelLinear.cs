@@ -1,0 +1,33 @@
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>
+/// One or several matrices of the same input whose outputs are split over the ranks; each rank keeps its outputs.
+/// Several (gate and up) are joined into one product.
+/// </summary>
+internal sealed class ColumnParallelLinear : ParallelLinear
+{
+    /// <summary>Registers <c>prefix.weight</c> [out, in] of every prefix, and <c>prefix.bias</c> where there is one.</summary>
+    public ColumnParallelLinear(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures, bool bias)
+        : base(context, Weights(context, prefixes, inFeatures, outFeatures), bias ? Biases(context, prefixes, outFeatures) : [])
+    {
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => Multiply(x);
+
+    private static WeightPart[] Weights(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures)
+    {
+        var shard = ShardRange.Of(outFeatures, context.Collectives, $"The output size of {prefixes[0]}");
+        return [.. prefixes.Select(prefix => new WeightPart($"{prefix}.weight", [outFeatures, inFeatures], 0, shard.Start, shard.Length))];
+    }
+
+    private static WeightPart[] Biases(LayerContext context, IReadOnlyList<string> prefixes, int outFeatures)
+    {
+        var shard = ShardRange.Of(outFeatures, context.Collectives, $"The output size of {prefixes[0]}");
+        return [.. prefixes.Select(prefix => new WeightPart($"{prefix}.bias", [outFeatures], 0, shard.Start, shard.Length))];
+    }
+}

@@ -1,0 +1,38 @@
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>
+/// Query, key and value projections as one product [q | k | v]; heads are split over the ranks, and key and value heads are
+/// held by several ranks when there are fewer of them than ranks.
+/// </summary>
+internal sealed class QkvParallelLinear : ParallelLinear
+{
+    /// <summary>Registers <c>prefix.{q,k,v}_proj.weight</c> [heads · head_dim, in] and their biases.</summary>
+    public QkvParallelLinear(LayerContext context, string prefix, int inFeatures, int heads, int kvHeads, int headDim, bool bias)
+        : base(
+            context,
+            [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightPart($"{p.Name}.weight", [p.Size, inFeatures], 0, p.Shard.Start, p.Shard.Length))],
+            bias ? [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightPart($"{p.Name}.bias", [p.Size], 0, p.Shard.Start, p.Shard.Length))] : [])
+    {
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => Multiply(x);
+
+    private static (string Name, long Size, ShardRange Shard)[] Projections(LayerContext context, string prefix, int heads, int kvHeads, int headDim)
+    {
+        var query = Rows(ShardRange.Of(heads, context.Collectives, "The number of attention heads"));
+        var keyValue = Rows(ShardRange.OfKvHeads(kvHeads, context.Collectives));
+        return
+        [
+            ($"{prefix}.q_proj", (long)heads * headDim, query),
+            ($"{prefix}.k_proj", (long)kvHeads * headDim, keyValue),
+            ($"{prefix}.v_proj", (long)kvHeads * headDim, keyValue),
+        ];
+
+        ShardRange Rows(ShardRange range) => new(range.Start * headDim, range.Length * headDim);
+    }
+}

@@ -1,0 +1,26 @@
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>A matrix whose inputs are split over the ranks; the ranks' products are summed.</summary>
+internal sealed class RowParallelLinear : ParallelLinear
+{
+    /// <summary>Registers <c>prefix.weight</c> [out, in] and <c>prefix.bias</c>, which rank 0 alone adds.</summary>
+    public RowParallelLinear(LayerContext context, string prefix, int inFeatures, int outFeatures, bool bias)
+        : base(context, [Weight(context, prefix, inFeatures, outFeatures)], bias && context.Collectives.Rank == 0 ? [WeightPart.Whole($"{prefix}.bias", outFeatures)] : [])
+    {
+        if (bias && context.Collectives.Rank != 0)
+            context.Weights.Ignore(name => name == $"{prefix}.bias");
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => Context.Collectives.AllReduce(Multiply(x));
+
+    private static WeightPart Weight(LayerContext context, string prefix, int inFeatures, int outFeatures)
+    {
+        var shard = ShardRange.Of(inFeatures, context.Collectives, $"The input size of {prefix}");
+        return new($"{prefix}.weight", [outFeatures, inFeatures], 1, shard.Start, shard.Length);
+    }
+}

@@ -1,0 +1,36 @@
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>Token embeddings whose rows are split over the ranks; ids of other ranks give zeros, and the ranks' rows are summed.</summary>
+internal sealed class VocabParallelEmbedding : IDisposable
+{
+    private readonly LayerContext _context;
+    private readonly ShardRange _shard;
+    private Tensor? _table;
+
+    /// <summary>Registers <c>prefix.weight</c> [vocabulary, hidden].</summary>
+    public VocabParallelEmbedding(LayerContext context, string prefix, int vocabularySize, int hiddenSize)
+    {
+        _context = context;
+        _shard = ShardRange.Of(vocabularySize, context.Collectives, "The vocabulary size");
+        context.Weights.Add(new WeightPart($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length), table => _table = table.clone().DetachFromDisposeScope());
+    }
+
+    /// <summary>ids [tokens] (int64) → [tokens, hidden].</summary>
+    public Tensor Forward(Tensor ids)
+    {
+        var table = _table ?? throw new InvalidOperationException("The embedding is not loaded.");
+        if (_context.Collectives.WorldSize == 1)
+            return _context.Ops.Embedding(ids, table);
+        var local = ids - _shard.Start;
+        var foreign = local.lt(0).logical_or(local.ge(_shard.Length));
+        var rows = _context.Ops.Embedding(local.masked_fill(foreign, 0), table).masked_fill(foreign.unsqueeze(1), 0);
+        return _context.Collectives.AllReduce(rows);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _table?.Dispose();
+}

@@ -1,0 +1,19 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Parallel;
+
+/// <summary>A group of one rank: every collective is the identity.</summary>
+internal sealed class SingleRankCollectives : ICollectives
+{
+    /// <inheritdoc/>
+    public int Rank => 0;
+
+    /// <inheritdoc/>
+    public int WorldSize => 1;
+
+    /// <inheritdoc/>
+    public Tensor AllReduce(Tensor tensor) => tensor;
+
+    /// <inheritdoc/>
+    public Tensor AllGather(Tensor tensor, int dimension) => tensor;
+}
