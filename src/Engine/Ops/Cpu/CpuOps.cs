@@ -10,8 +10,8 @@ namespace LocalLlm.Ops.Cpu;
 /// </summary>
 internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
 {
-    // Fewer multiply-adds than this are done before a second thread has woken up.
-    private const long MinWorkPerThread = 100_000;
+    // Fewer multiply-adds than this take less time than waking a second thread.
+    private const long MinWorkPerThread = 500_000;
 
     // Query rows (tokens × heads of one kv head) that share the loads of a block.
     private const int RowsPerTile = 32;

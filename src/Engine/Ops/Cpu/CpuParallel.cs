@@ -53,8 +53,34 @@ internal static unsafe class CpuParallel
             throw new InvalidOperationException("libtorch's parallel loop failed.");
     }
 
-    /// <summary>Threads that <see cref="For"/> may use.</summary>
+    /// <summary>Runs <paramref name="body"/> for 0 to <paramref name="count"/> - 1 and waits for all.</summary>
+    public static void For(int count, Action<int> body)
+    {
+        var handle = GCHandle.Alloc(body);
+        try
+        {
+            For(new DelegateKernel { Body = GCHandle.ToIntPtr(handle) }, count, grain: 1);
+        }
+        finally
+        {
+            handle.Free();
+        }
+    }
+
+    /// <summary>Threads that the loops may use.</summary>
     public static int ThreadCount => torch.get_num_threads();
+
+    private struct DelegateKernel : IRangeKernel
+    {
+        public IntPtr Body;
+
+        public readonly void Run(long begin, long end)
+        {
+            var body = (Action<int>)GCHandle.FromIntPtr(Body).Target!;
+            for (var i = begin; i < end; i++)
+                body((int)i);
+        }
+    }
 
     private static void Invoke<TKernel>(void* kernel, long begin, long end)
         where TKernel : unmanaged, IRangeKernel => Unsafe.AsRef<TKernel>(kernel).Run(begin, end);

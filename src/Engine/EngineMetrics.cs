@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace LocalLlm;
+
+/// <summary>
+/// The engine's instruments, on a <see cref="Meter"/> and an <see cref="ActivitySource"/> named <c>LocalLlm.Engine</c>.
+/// Times are in seconds. All instruments carry the tag <c>model</c>.
+/// </summary>
+internal sealed class EngineMetrics : IDisposable
+{
+    /// <summary>Name of the meter and of the activity source.</summary>
+    public const string Name = "LocalLlm.Engine";
+
+    /// <summary>One activity per request.</summary>
+    public static readonly ActivitySource Activities = new(Name);
+
+    private readonly Meter _meter = new(Name);
+    private readonly KeyValuePair<string, object?> _model;
+    private readonly Histogram<double> _timeToFirstToken;
+    private readonly Histogram<double> _interTokenLatency;
+    private readonly Histogram<double> _requestDuration;
+    private readonly Histogram<double> _queueTime;
+    private readonly Histogram<long> _stepTokens;
+    private readonly Counter<long> _promptTokens;
+    private readonly Counter<long> _generationTokens;
+    private readonly Counter<long> _finished;
+
+    /// <summary>Creates the instruments; gauges read <paramref name="statistics"/> when they are collected.</summary>
+    public EngineMetrics(string model, Func<EngineStatistics> statistics)
+    {
+        _model = new("model", model);
+        _timeToFirstToken = _meter.CreateHistogram<double>("localllm.time_to_first_token", "s", "From the arrival of a request to its first token.");
+        _interTokenLatency = _meter.CreateHistogram<double>("localllm.inter_token_latency", "s", "Between two tokens of one sequence.");
+        _requestDuration = _meter.CreateHistogram<double>("localllm.request.duration", "s", "From the arrival of a sequence to its end.");
+        _queueTime = _meter.CreateHistogram<double>("localllm.request.queue_time", "s", "From the arrival of a sequence to its first step.");
+        _stepTokens = _meter.CreateHistogram<long>("localllm.step.tokens", "{token}", "Tokens computed in one step.");
+        _promptTokens = _meter.CreateCounter<long>("localllm.prompt_tokens", "{token}", "Prompt tokens of admitted sequences.");
+        _generationTokens = _meter.CreateCounter<long>("localllm.generation_tokens", "{token}", "Tokens generated.");
+        _finished = _meter.CreateCounter<long>("localllm.request.finished", "{sequence}", "Sequences that ended, by finish_reason.");
+        Gauge("localllm.requests.running", "{sequence}", "Sequences that run.", s => s.Running);
+        Gauge("localllm.requests.waiting", "{sequence}", "Sequences that wait.", s => s.Waiting);
+        _meter.CreateObservableGauge("localllm.kv_cache.usage", () => new Measurement<double>(statistics().KvCacheUsage, _model), "1", "Share of KV blocks in use.");
+        Counter("localllm.preemptions", "{preemption}", "Sequences that lost their blocks.", s => s.Preemptions);
+        Counter("localllm.prefix_cache.queries", "{token}", "Prompt tokens looked up in the prefix cache.", s => s.PrefixCacheQueries);
+        Counter("localllm.prefix_cache.hits", "{token}", "Prompt tokens found in the prefix cache.", s => s.PrefixCacheHits);
+
+        void Gauge(string name, string unit, string description, Func<EngineStatistics, long> value) =>
+            _meter.CreateObservableGauge(name, () => new Measurement<long>(value(statistics()), _model), unit, description);
+
+        void Counter(string name, string unit, string description, Func<EngineStatistics, long> value) =>
+            _meter.CreateObservableCounter(name, () => new Measurement<long>(value(statistics()), _model), unit, description);
+    }
+
+    /// <summary>A step of this many tokens was computed.</summary>
+    public void Step(int tokens) => _stepTokens.Record(tokens, _model);
+
+    /// <summary>A sequence got its first token.</summary>
+    public void FirstToken(TimeSpan sinceArrival, int promptTokens)
+    {
+        _timeToFirstToken.Record(sinceArrival.TotalSeconds, _model);
+        _promptTokens.Add(promptTokens, _model);
+        _generationTokens.Add(1, _model);
+    }
+
+    /// <summary>A sequence got another token.</summary>
+    public void NextToken(TimeSpan sinceLast)
+    {
+        _interTokenLatency.Record(sinceLast.TotalSeconds, _model);
+        _generationTokens.Add(1, _model);
+    }
+
+    /// <summary>A sequence was scheduled for the first time.</summary>
+    public void Queued(TimeSpan time) => _queueTime.Record(time.TotalSeconds, _model);
+
+    /// <summary>A sequence ended.</summary>
+    public void Finished(FinishReason reason, TimeSpan sinceArrival)
+    {
+        var finishReason = new KeyValuePair<string, object?>("finish_reason", reason.ToString().ToLowerInvariant());
+        _finished.Add(1, _model, finishReason);
+        _requestDuration.Record(sinceArrival.TotalSeconds, _model, finishReason);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _meter.Dispose();
+}

@@ -1,0 +1,89 @@
+using LocalLlm.Sampling;
+using Microsoft.Extensions.Logging;
+
+namespace LocalLlm;
+
+/// <summary>What an engine is loaded with: vLLM's engine arguments in .NET case. The untrusted type; <c>LlmEngine.LoadAsync</c> checks it whole.</summary>
+public sealed record EngineOptions
+{
+    /// <summary>The model's folder: config.json, *.safetensors, tokenizer.json.</summary>
+    public string ModelPath { get; init; } = "";
+
+    /// <summary>A folder with other tokenizer files than the model's own, or null.</summary>
+    public string? TokenizerPath { get; init; }
+
+    /// <summary>The name that clients call the model; null: the folder's name.</summary>
+    public string? ServedModelName { get; init; }
+
+    /// <summary><c>auto</c> (the checkpoint's own), <c>float32</c>, <c>bfloat16</c> or <c>float16</c> (<c>float</c>, <c>half</c> are read too).</summary>
+    public string Dtype { get; init; } = "auto";
+
+    /// <summary><c>auto</c> or <c>cpu</c>.</summary>
+    public string Device { get; init; } = "auto";
+
+    /// <summary>Ranks that every layer is split over. This build runs 1.</summary>
+    public int TensorParallel { get; init; } = 1;
+
+    /// <summary>Stages that the layers are split over. This build runs 1.</summary>
+    public int PipelineParallel { get; init; } = 1;
+
+    /// <summary>Most tokens of prompt and output together; null: the model's own length, or less where the KV cache is smaller.</summary>
+    public int? MaxModelLen { get; init; }
+
+    /// <summary>Most sequences that run at once; null: 256, or <see cref="MaxNumBatchedTokens"/> where that is less.</summary>
+    public int? MaxNumSeqs { get; init; }
+
+    /// <summary>Most tokens computed in one step.</summary>
+    public int MaxNumBatchedTokens { get; init; } = 2048;
+
+    /// <summary>Most tokens of one sequence's prompt in one step; 0: as many as fit <see cref="MaxNumBatchedTokens"/>.</summary>
+    public int LongPrefillTokenThreshold { get; init; }
+
+    /// <summary>False: a prompt is computed in one step or not at all.</summary>
+    public bool EnableChunkedPrefill { get; init; } = true;
+
+    /// <summary>Keeps computed blocks for later prompts with the same beginning.</summary>
+    public bool EnablePrefixCaching { get; init; } = true;
+
+    /// <summary>Share of the device's memory for the engine, above 0, at most 1; null: 0.5 of what is free on a CPU, which the host application shares.</summary>
+    public double? GpuMemoryUtilization { get; init; }
+
+    /// <summary>Bytes for the KV cache, instead of <see cref="GpuMemoryUtilization"/>.</summary>
+    public long? KvCacheMemoryBytes { get; init; }
+
+    /// <summary>Number of KV blocks, instead of a size in bytes (vLLM's <c>num_gpu_blocks_override</c>).</summary>
+    public int? NumGpuBlocksOverride { get; init; }
+
+    /// <summary>Requests that may wait; one more is refused as <see cref="EngineErrorKind.Overloaded"/>. 0: no limit.</summary>
+    public int MaxWaitingRequests { get; init; }
+
+    /// <summary>Runs without a tokenizer: prompts are token ids and no text comes back.</summary>
+    public bool SkipTokenizerInit { get; init; }
+
+    /// <summary>A chat template instead of the model's own: a file, or the template itself.</summary>
+    public string? ChatTemplate { get; init; }
+
+    /// <summary><c>auto</c>: sampling defaults from the model's generation_config.json; <c>vllm</c>: none.</summary>
+    public string GenerationConfig { get; init; } = "auto";
+
+    /// <summary>Most log-probabilities per position; -1: no limit.</summary>
+    public int MaxLogprobs { get; init; } = 20;
+
+    /// <summary>What log-probabilities are taken from.</summary>
+    public LogprobsMode LogprobsMode { get; init; } = LogprobsMode.RawLogprobs;
+
+    /// <summary>Seed of requests that name none; null: a new one for every request.</summary>
+    public long? Seed { get; init; }
+
+    /// <summary>CPU threads; 0: as many as there are cores.</summary>
+    public int NumThreads { get; init; }
+
+    /// <summary>How long disposing the engine lets running requests finish before it aborts them; zero: they are aborted at once.</summary>
+    public TimeSpan DrainTimeout { get; init; }
+
+    /// <summary>Where the engine logs (category <c>LocalLlm.Engine</c>); null: nowhere.</summary>
+    public ILoggerFactory? LoggerFactory { get; init; }
+
+    /// <summary>A folder with libtorch instead of the bundled one (also <c>LOCALLLM_LIBTORCH</c>).</summary>
+    public string? LibTorchPath { get; init; }
+}

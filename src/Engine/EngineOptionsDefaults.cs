@@ -1,0 +1,11 @@
+namespace LocalLlm;
+
+/// <summary>Defaults that depend on the device or on other options.</summary>
+internal static class EngineOptionsDefaults
+{
+    /// <summary>vLLM's <c>max_num_seqs</c> outside of large GPUs.</summary>
+    public const int MaxNumSeqs = 256;
+
+    /// <summary>A CPU's memory belongs to the host application too.</summary>
+    public const double CpuMemoryUtilization = 0.5;
+}

@@ -1,0 +1,44 @@
+using System.Globalization;
+using LocalLlm.Sampling;
+
+namespace LocalLlm;
+
+/// <summary>Checks <see cref="EngineOptions"/> by themselves, before anything is loaded; reports every fault in one error.</summary>
+internal static class EngineOptionsValidator
+{
+    /// <summary>Throws if any option is out of range or asks for what this build does not have.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's name.</exception>
+    public static void Validate(EngineOptions options)
+    {
+        var faults = new List<(string Name, string Message)>();
+        Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
+        Require(string.IsNullOrWhiteSpace(options.ModelPath) || Directory.Exists(options.ModelPath), "model", $"'{options.ModelPath}' is not a folder; name a folder with config.json, *.safetensors and tokenizer.json");
+        Require(options.Dtype is "auto" or "float32" or "float" or "bfloat16" or "float16" or "half", "dtype", $"is '{options.Dtype}'; allowed: auto, float32 (float), bfloat16, float16 (half)");
+        Require(options.Device is "auto" or "cpu", "device", $"is '{options.Device}'; this build runs on: auto, cpu");
+        Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");
+        Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");
+        Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
+        Require(options.MaxNumSeqs is null or >= 1, "max_num_seqs", $"is {options.MaxNumSeqs}; at least 1");
+        Require(options.MaxNumBatchedTokens >= 1, "max_num_batched_tokens", $"is {options.MaxNumBatchedTokens}; at least 1");
+        Require(options.MaxNumBatchedTokens >= (options.MaxNumSeqs ?? 1), "max_num_batched_tokens", $"is {options.MaxNumBatchedTokens}; at least max_num_seqs ({options.MaxNumSeqs})");
+        Require(options.LongPrefillTokenThreshold >= 0, "long_prefill_token_threshold", $"is {options.LongPrefillTokenThreshold}; 0 (off) or more");
+        Require(options.GpuMemoryUtilization is null or (> 0 and <= 1), "gpu_memory_utilization", string.Create(CultureInfo.InvariantCulture, $"is {options.GpuMemoryUtilization}; above 0, at most 1"));
+        Require(options.KvCacheMemoryBytes is null or > 0, "kv_cache_memory_bytes", $"is {options.KvCacheMemoryBytes}; above 0");
+        Require(options.NumGpuBlocksOverride is null or > 0, "num_gpu_blocks_override", $"is {options.NumGpuBlocksOverride}; above 0");
+        Require(options.NumGpuBlocksOverride is null || options.KvCacheMemoryBytes is null, "num_gpu_blocks_override", "and kv_cache_memory_bytes both size the KV cache; set one of them");
+        Require(options.MaxWaitingRequests >= 0, "max_waiting_requests", $"is {options.MaxWaitingRequests}; 0 (no limit) or more");
+        Require(options.GenerationConfig is "auto" or "vllm", "generation_config", $"is '{options.GenerationConfig}'; allowed: auto, vllm");
+        Require(options.MaxLogprobs >= -1, "max_logprobs", $"is {options.MaxLogprobs}; -1 (no limit) or more");
+        Require(Enum.IsDefined<LogprobsMode>(options.LogprobsMode), "logprobs_mode", $"is {options.LogprobsMode}; allowed: raw_logprobs, raw_logits, processed_logprobs, processed_logits");
+        Require(options.NumThreads >= 0, "num_threads", $"is {options.NumThreads}; 0 (all cores) or more");
+        Require(options.DrainTimeout >= TimeSpan.Zero, "drain_timeout", $"is {options.DrainTimeout}; zero or more");
+        if (faults.Count > 0)
+            throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", faults[0].Name);
+
+        void Require(bool condition, string name, string message)
+        {
+            if (!condition)
+                faults.Add((name, message));
+        }
+    }
+}

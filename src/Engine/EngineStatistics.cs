@@ -1,0 +1,24 @@
+namespace LocalLlm;
+
+/// <summary>The engine's figures at one moment.</summary>
+/// <param name="Running">Sequences that run.</param>
+/// <param name="Waiting">Sequences that wait, preempted ones included.</param>
+/// <param name="KvCacheUsage">Share of KV blocks held by sequences, 0 to 1.</param>
+/// <param name="KvBlocksTotal">All KV blocks.</param>
+/// <param name="KvBlocksFree">KV blocks that no sequence holds.</param>
+/// <param name="Preemptions">Sequences that lost their blocks since the start.</param>
+/// <param name="PrefixCacheQueries">Prompt tokens looked up in the prefix cache since the start.</param>
+/// <param name="PrefixCacheHits">Prompt tokens found there since the start.</param>
+/// <param name="Steps">Steps computed since the start.</param>
+/// <param name="GeneratedTokens">Tokens generated since the start.</param>
+public sealed record EngineStatistics(
+    int Running,
+    int Waiting,
+    double KvCacheUsage,
+    int KvBlocksTotal,
+    int KvBlocksFree,
+    long Preemptions,
+    long PrefixCacheQueries,
+    long PrefixCacheHits,
+    long Steps,
+    long GeneratedTokens);

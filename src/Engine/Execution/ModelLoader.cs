@@ -1,0 +1,155 @@
+using LocalLlm.Interop;
+using LocalLlm.KvCache;
+using LocalLlm.Layers;
+using LocalLlm.Models;
+using LocalLlm.Ops;
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Execution;
+
+/// <summary>
+/// From a model folder and options to a planned, then loaded, worker. Planning reads headers only. One instance serves one rank and must be
+/// used from the worker's thread. Owns everything it has opened until <see cref="Load"/> hands it to the worker.
+/// </summary>
+internal sealed class ModelLoader : IDisposable
+{
+    private readonly EngineOptions _options;
+    private readonly Checkpoint _checkpoint;
+    private readonly WeightRegistry _registry = new();
+    private readonly IDeviceOps _ops;
+    private readonly ScalarType _activationType;
+    private ICausalLanguageModel? _model;
+
+    /// <summary>Reads config.json and the headers of the weights, builds the model without weights, and plans the memory.</summary>
+    /// <exception cref="EngineException">The folder is malformed, the options do not fit it, or memory is too small.</exception>
+    public ModelLoader(EngineOptions options)
+    {
+        _options = options;
+        Config = ModelConfig.Load(options.ModelPath);
+        TorchLibrary.EnsureLoaded(options.LibTorchPath);
+        if (options.NumThreads > 0)
+            set_num_threads(options.NumThreads);
+        _ops = DeviceOps.Create(options.Device);
+        _checkpoint = Checkpoint.Open(options.ModelPath);
+        try
+        {
+            ComputeType = ResolveDtype(options.Dtype, Config, _checkpoint);
+            _activationType = _ops.ActivationType(ComputeType);
+            var longest = ModelLength(options, Config);
+            _model = ModelRegistry.Create(Config, new LayerContext(_ops, new SingleRankCollectives(), _registry, _activationType), longest);
+            Plan = MakePlan(longest);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The model's config.json.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>The type asked for; activations may be wider (float16 on a CPU is computed in float32).</summary>
+    public ScalarType ComputeType { get; }
+
+    /// <summary>The type of activations and of the KV cache.</summary>
+    public ScalarType ActivationType => _activationType;
+
+    /// <summary>Where the memory goes.</summary>
+    public MemoryPlan Plan { get; }
+
+    /// <summary>Elements of all weights that the model reads, a tied matrix once.</summary>
+    public long ParameterCount => _registry.Groups.SelectMany(group => group.Parts).DistinctBy(part => part.Name).Sum(PartElements);
+
+    /// <summary>Reads the weights and allocates the KV cache.</summary>
+    /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
+    public Worker Load(IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    {
+        var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
+        var weightProgress = progress is null ? null : new WeightProgressAdapter(progress);
+        WeightLoader.Load(_registry, _checkpoint, _activationType, weightProgress, cancellationToken);
+        progress?.Report(new("allocating the KV cache", 0, 0));
+        var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
+        _model = null;
+        return new Worker(model, _ops, caches, _options.LogprobsMode);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _checkpoint.Dispose();
+        _model?.Dispose();
+        if (_model is not null)
+            (_ops as IDisposable)?.Dispose();
+    }
+
+    private MemoryPlan MakePlan(int longest)
+    {
+        var elementSize = _activationType.ElementSize();
+        var config = Config;
+        var sequences = _options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, _options.MaxNumBatchedTokens);
+        // The widest moment of a layer: residual, normed input, qkv, attention, gate and up, and their product.
+        var perToken = (4L * config.HiddenSize) + (2L * config.NumAttentionHeads * config.HeadDim) + (2L * config.NumKeyValueHeads * config.HeadDim) + (3L * config.IntermediateSize);
+        var logits = (long)sequences * config.VocabSize * (elementSize + sizeof(float));
+        return MemoryPlanner.Plan(new()
+        {
+            AvailableBytes = MemoryInfo.AvailableBytes(),
+            Utilization = _options.GpuMemoryUtilization ?? EngineOptionsDefaults.CpuMemoryUtilization,
+            WeightBytes = _registry.Groups.SelectMany(group => group.Parts).Sum(PartElements) * elementSize,
+            ActivationBytes = (_options.MaxNumBatchedTokens * perToken * elementSize) + logits,
+            BytesPerBlock = KvCacheTensors.BlockBytes(_ops, _model!.AttentionShapes, _activationType),
+            BlockSize = AttentionMetadata.BlockSize,
+            ModelLength = longest,
+            MaxModelLen = _options.MaxModelLen,
+            MaxNumSeqs = sequences,
+            KvCacheMemoryBytes = _options.KvCacheMemoryBytes,
+            NumBlocksOverride = _options.NumGpuBlocksOverride,
+        });
+    }
+
+    private static long PartElements(WeightPart part) => part.SliceShape.Aggregate(1L, (product, size) => product * size);
+
+    private static int ModelLength(EngineOptions options, ModelConfig config)
+    {
+        var longest = (int)Math.Min(config.MaxModelLength, int.MaxValue / 2);
+        if (options.MaxModelLen is { } wanted)
+        {
+            return wanted <= longest
+                ? wanted
+                : throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {wanted}, but the model knows positions up to {longest} (config.json). Lower max_model_len.", "max_model_len");
+        }
+
+        // A dynamic rope has one base per run: the plain one, unless more than the trained length is asked for.
+        return config.Rope.RopeType == RopeType.Dynamic ? Math.Min(longest, config.MaxPositionEmbeddings) : longest;
+    }
+
+    private static ScalarType ResolveDtype(string dtype, ModelConfig config, Checkpoint checkpoint) => dtype switch
+    {
+        "float32" or "float" => ScalarType.Float32,
+        "bfloat16" => ScalarType.BFloat16,
+        "float16" or "half" => ScalarType.Float16,
+        "auto" => config.Dtype switch
+        {
+            ModelDtype.Float32 => ScalarType.Float32,
+            ModelDtype.Float16 => ScalarType.Float16,
+            ModelDtype.BFloat16 => ScalarType.BFloat16,
+            _ => MostCommonType(checkpoint),
+        },
+        _ => throw new EngineException(EngineErrorKind.InvalidOptions, $"dtype is '{dtype}'; allowed: auto, float32 (float), bfloat16, float16 (half)", "dtype"),
+    };
+
+    private static ScalarType MostCommonType(Checkpoint checkpoint) =>
+        checkpoint.Tensors.Values.GroupBy(tensor => tensor.Info.Dtype).MaxBy(group => group.Sum(tensor => tensor.Info.ByteLength))?.Key switch
+        {
+            SafetensorsDtype.BF16 => ScalarType.BFloat16,
+            SafetensorsDtype.F16 => ScalarType.Float16,
+            _ => ScalarType.Float32,
+        };
+
+    private sealed class WeightProgressAdapter(IProgress<LoadProgress> progress) : IProgress<WeightProgress>
+    {
+        public void Report(WeightProgress value) => progress.Report(new("reading weights", value.BytesDone, value.BytesTotal));
+    }
+}

@@ -1,0 +1,41 @@
+namespace LocalLlm;
+
+/// <summary>One piece of a stream: what is new since the piece before.</summary>
+public sealed record GenerationOutput
+{
+    /// <summary>The request's id.</summary>
+    public required string RequestId { get; init; }
+
+    /// <summary>Which of the request's <see cref="SamplingParams.N"/> sequences.</summary>
+    public int Index { get; init; }
+
+    /// <summary>New text: whole characters, never a part of a stop string. Empty without a tokenizer.</summary>
+    public string Text { get; init; } = "";
+
+    /// <summary>New token ids.</summary>
+    public IReadOnlyList<int> TokenIds { get; init; } = [];
+
+    /// <summary>One per new token, when asked for.</summary>
+    public IReadOnlyList<TokenLogprobs>? Logprobs { get; init; }
+
+    /// <summary>On the first piece of sequence 0, when asked for: one per prompt token, null for the first.</summary>
+    public IReadOnlyList<TokenLogprobs?>? PromptLogprobs { get; init; }
+
+    /// <summary>The prompt's token ids.</summary>
+    public IReadOnlyList<int> PromptTokenIds { get; init; } = [];
+
+    /// <summary>Set on the sequence's last piece.</summary>
+    public FinishReason? FinishReason { get; init; }
+
+    /// <summary>The stop string that ended the output, if one did.</summary>
+    public string? StopString { get; init; }
+
+    /// <summary>The id out of <see cref="SamplingParams.StopTokenIds"/> that ended the output, if one did.</summary>
+    public int? StopTokenId { get; init; }
+
+    /// <summary>Why <see cref="FinishReason"/> is <see cref="FinishReason.Error"/>.</summary>
+    public string? Error { get; init; }
+
+    /// <summary>Counts of this sequence, on its last piece.</summary>
+    public TokenUsage? Usage { get; init; }
+}

@@ -1,0 +1,29 @@
+namespace LocalLlm;
+
+/// <summary>One request, as the caller gives it: exactly one of <see cref="Prompt"/> and <see cref="PromptTokenIds"/>.</summary>
+public sealed record GenerationRequest
+{
+    /// <summary>A text that is continued as it is, without a chat template.</summary>
+    public string? Prompt { get; init; }
+
+    /// <summary>Token ids that are continued.</summary>
+    public IReadOnlyList<int>? PromptTokenIds { get; init; }
+
+    /// <summary>How tokens are chosen.</summary>
+    public SamplingParams Sampling { get; init; } = new();
+
+    /// <summary>Whether a text prompt gets the tokenizer's own special tokens (a beginning-of-sequence token, say).</summary>
+    public bool AddSpecialTokens { get; init; } = true;
+
+    /// <summary>Shares cached prefixes only with requests of the same salt; null: with those that have none. At most 128 characters.</summary>
+    public string? CacheSalt { get; init; }
+
+    /// <summary>An id for logs and outputs; null: the engine makes one.</summary>
+    public string? RequestId { get; init; }
+
+    /// <summary>A plain text prompt.</summary>
+    public static GenerationRequest FromText(string prompt, SamplingParams? sampling = null) => new() { Prompt = prompt, Sampling = sampling ?? new() };
+
+    /// <summary>A prompt of token ids.</summary>
+    public static GenerationRequest FromTokenIds(IReadOnlyList<int> ids, SamplingParams? sampling = null) => new() { PromptTokenIds = ids, Sampling = sampling ?? new() };
+}

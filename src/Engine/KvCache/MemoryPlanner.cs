@@ -1,0 +1,101 @@
+using System.Globalization;
+
+namespace LocalLlm.KvCache;
+
+/// <summary>What a model needs, and what it was allowed.</summary>
+internal sealed record MemoryRequest
+{
+    /// <summary>Bytes that the device has free.</summary>
+    public required long AvailableBytes { get; init; }
+
+    /// <summary>Share of them for the engine.</summary>
+    public required double Utilization { get; init; }
+
+    /// <summary>The weights as they will lie in memory.</summary>
+    public required long WeightBytes { get; init; }
+
+    /// <summary>Activations and logits of the largest step.</summary>
+    public required long ActivationBytes { get; init; }
+
+    /// <summary>Keys and values of one block over all layers.</summary>
+    public required long BytesPerBlock { get; init; }
+
+    /// <summary>Tokens per block.</summary>
+    public required int BlockSize { get; init; }
+
+    /// <summary>The model's own context length.</summary>
+    public required int ModelLength { get; init; }
+
+    /// <summary>The length asked for, or null.</summary>
+    public int? MaxModelLen { get; init; }
+
+    /// <summary>Most sequences that run at once: more blocks than all of them can fill are of no use.</summary>
+    public required int MaxNumSeqs { get; init; }
+
+    /// <summary>Bytes for the KV cache, or null.</summary>
+    public long? KvCacheMemoryBytes { get; init; }
+
+    /// <summary>Number of blocks, or null.</summary>
+    public int? NumBlocksOverride { get; init; }
+}
+
+/// <summary>Sizes the KV cache from what the device has. A context that was not asked for is cut to what fits; one that was is refused with what would fit.</summary>
+internal static class MemoryPlanner
+{
+    private const int LeastModelLen = 2;
+
+    /// <summary>Makes the plan.</summary>
+    /// <exception cref="EngineException">Kind Environment: too little memory; the message holds the figures and settings that fit.</exception>
+    public static MemoryPlan Plan(MemoryRequest request)
+    {
+        var budget = (long)(request.AvailableBytes * request.Utilization);
+        var fixedBytes = request.WeightBytes + request.ActivationBytes;
+        var wantedLength = request.MaxModelLen ?? request.ModelLength;
+        var useful = BlocksFor(wantedLength, request.BlockSize) * request.MaxNumSeqs;
+        var affordable = request.NumBlocksOverride
+            ?? (request.KvCacheMemoryBytes ?? (budget - fixedBytes)) / request.BytesPerBlock;
+        var blocks = request.NumBlocksOverride is not null ? affordable : Math.Min(affordable, useful);
+        blocks = Math.Min(blocks, Array.MaxLength / request.BlockSize);
+
+        if (request.KvCacheMemoryBytes is null && request.NumBlocksOverride is null && fixedBytes > budget)
+            throw TooSmall(request, budget, $"the weights and activations alone take {Size(fixedBytes)}");
+        var fits = Math.Max(0, blocks) * request.BlockSize;
+        if (fits < Math.Max(LeastModelLen, request.MaxModelLen ?? 0))
+            throw TooSmall(request, budget, $"{Size(Math.Max(0, blocks) * request.BytesPerBlock)} are left for the KV cache, which hold {fits} tokens");
+
+        var length = (int)Math.Min(wantedLength, fits);
+        return new()
+        {
+            AvailableBytes = request.AvailableBytes,
+            BudgetBytes = budget,
+            WeightBytes = request.WeightBytes,
+            ActivationBytes = request.ActivationBytes,
+            KvCacheBytes = blocks * request.BytesPerBlock,
+            BytesPerBlock = request.BytesPerBlock,
+            NumBlocks = (int)blocks,
+            BlockSize = request.BlockSize,
+            MaxModelLen = length,
+            Note = length < wantedLength ? $"the model's {wantedLength} tokens do not fit the KV cache; max_model_len is {length}" : null,
+        };
+    }
+
+    private static long BlocksFor(long tokens, int blockSize) => (tokens + blockSize - 1) / blockSize;
+
+    private static EngineException TooSmall(MemoryRequest request, long budget, string found)
+    {
+        var wanted = request.MaxModelLen ?? LeastModelLen;
+        var needed = BlocksFor(wanted, request.BlockSize) * request.BytesPerBlock;
+        var feasible = Math.Max(0, (budget - request.WeightBytes - request.ActivationBytes) / request.BytesPerBlock * request.BlockSize);
+        var advice = request.NumBlocksOverride is not null || request.KvCacheMemoryBytes is not null
+            ? "Raise num_gpu_blocks_override or kv_cache_memory_bytes, or lower max_model_len."
+            : feasible >= LeastModelLen
+                ? $"Lower max_model_len to at most {feasible}, or raise gpu_memory_utilization."
+                : "Free memory, raise gpu_memory_utilization, choose a smaller dtype or a smaller model.";
+        return new(
+            EngineErrorKind.Environment,
+            string.Create(CultureInfo.InvariantCulture, $"Not enough memory: {Size(request.AvailableBytes)} are available and {request.Utilization:P0} of them ({Size(budget)}) may be used; {found}, but {Size(needed)} of KV cache are needed for {wanted} tokens. {advice}"),
+            "gpu_memory_utilization");
+    }
+
+    private static string Size(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 30):F2} GiB");
+}

@@ -1,0 +1,151 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using LocalLlm.Sampling;
+using LocalLlm.Scheduling;
+
+namespace LocalLlm;
+
+/// <content>Requests.</content>
+public sealed partial class LlmEngine
+{
+    private const int MaxCacheSaltLength = 128;
+    private long _nextRequestId;
+
+    /// <summary>Generates for one request, piece by piece. Leaving the enumeration, or cancelling, aborts the request and frees its blocks.</summary>
+    /// <param name="request">The prompt and how to sample.</param>
+    /// <param name="cancellationToken">Aborts the request.</param>
+    /// <returns>Pieces of all of the request's sequences, in the order in which they are made.</returns>
+    /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the enumeration).</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public IAsyncEnumerable<GenerationOutput> GenerateAsync(GenerationRequest request, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        return Stream(Validate(request), cancellationToken);
+    }
+
+    /// <summary>Continues a text.</summary>
+    /// <inheritdoc cref="GenerateAsync(GenerationRequest, CancellationToken)"/>
+    public IAsyncEnumerable<GenerationOutput> GenerateAsync(string prompt, SamplingParams? sampling = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        return GenerateAsync(GenerationRequest.FromText(prompt, sampling), cancellationToken);
+    }
+
+    /// <summary>Runs one request to its end.</summary>
+    /// <exception cref="EngineException">The request is refused or fails.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public async Task<GenerationResult> CompleteAsync(GenerationRequest request, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        var valid = Validate(request);
+        var collector = new ResultCollector(valid.Id, valid.PromptTokenIds, valid.Sampling.N);
+        await foreach (var output in Stream(valid, cancellationToken).ConfigureAwait(false))
+            collector.Add(output);
+        return collector.Result();
+    }
+
+    /// <summary>
+    /// Runs many requests together (vLLM's <c>LLM.generate</c>). A refused or failed request gives a result with
+    /// <see cref="GenerationResult.Error"/> and harms no other.
+    /// </summary>
+    /// <param name="requests">The requests.</param>
+    /// <param name="progress">Told after every finished request.</param>
+    /// <param name="cancellationToken">Aborts all of them.</param>
+    /// <returns>One result per request, in their order.</returns>
+    public async Task<IReadOnlyList<GenerationResult>> GenerateBatchAsync(IReadOnlyList<GenerationRequest> requests, IProgress<BatchProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(requests);
+        var (finished, tokens) = (0, 0L);
+        return await Task.WhenAll(requests.Select(Run)).ConfigureAwait(false);
+
+        async Task<GenerationResult> Run(GenerationRequest request)
+        {
+            GenerationResult result;
+            try
+            {
+                result = await CompleteAsync(request, cancellationToken).ConfigureAwait(false);
+            }
+            catch (EngineException failure)
+            {
+                result = new GenerationResult { RequestId = request.RequestId ?? "", Error = failure };
+            }
+
+            var generated = Interlocked.Add(ref tokens, result.Usage.CompletionTokens);
+            progress?.Report(new(Interlocked.Increment(ref finished), requests.Count, generated));
+            return result;
+        }
+    }
+
+    private async IAsyncEnumerable<GenerationOutput> Stream(LiveRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        _loop.Submit(request);
+        var complete = false;
+        try
+        {
+            await foreach (var output in request.Outputs.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            {
+                yield return output;
+            }
+
+            complete = true;
+        }
+        finally
+        {
+            if (!complete)
+                _loop.Abort(request);
+        }
+    }
+
+    private LiveRequest Validate(GenerationRequest request)
+    {
+        if (_loop.Closed is { } closed)
+            throw closed;
+        var ids = PromptIds(request);
+        CheckCacheSalt(request.CacheSalt);
+        var sampling = SamplingValidator.Validate(request.Sampling ?? throw EngineException.InvalidRequest("sampling_params", "sampling_params is null; give one or leave it out"), new SamplingContext
+        {
+            VocabularySize = _vocabularySize,
+            MaxModelLen = MaxModelLen,
+            PromptLength = ids.Length,
+            IsChat = false,
+            ModelDefaults = _samplingDefaults,
+            EosTokenIds = _eosTokenIds,
+            MaxLogprobs = Options.MaxLogprobs,
+            Tokenize = Tokenizer is null ? null : (text, special) => Tokenizer.Encode(text, special),
+        });
+        var id = request.RequestId ?? Interlocked.Increment(ref _nextRequestId).ToString(CultureInfo.InvariantCulture);
+        var activity = EngineMetrics.Activities.StartActivity("localllm.request");
+        activity?.SetTag("gen_ai.request.model", ModelName).SetTag("gen_ai.usage.input_tokens", ids.Length).SetTag("localllm.request.id", id);
+        return new()
+        {
+            Id = id,
+            PromptTokenIds = ids,
+            Sampling = sampling,
+            CacheSalt = request.CacheSalt,
+            CreateText = Tokenizer is { } tokenizer ? () => new TextStream(tokenizer, sampling.SkipSpecialTokens, sampling.Stop, sampling.IncludeStopStrInOutput) : null,
+            Activity = activity,
+        };
+    }
+
+    private int[] PromptIds(GenerationRequest request)
+    {
+        if (request.Prompt is not null == request.PromptTokenIds is not null)
+            throw EngineException.InvalidRequest("prompt", $"give exactly one of prompt and prompt_token_ids; {(request.Prompt is null ? "neither was" : "both were")} given");
+        var ids = request.Prompt is { } text ? Encode(text, request.AddSpecialTokens) : [.. request.PromptTokenIds!];
+        if (ids.Length == 0)
+            throw EngineException.InvalidRequest("prompt", "the prompt has 0 tokens; at least 1 is needed");
+        if (ids.AsSpan().ContainsAnyExceptInRange(0, _vocabularySize - 1))
+            throw EngineException.InvalidRequest("prompt_token_ids", $"token id {ids.First(id => id < 0 || id >= _vocabularySize)} is outside of the vocabulary; allowed: 0 to {_vocabularySize - 1}");
+        return ids;
+    }
+
+    private int[] Encode(string text, bool addSpecialTokens) =>
+        (Tokenizer ?? throw EngineException.InvalidRequest("prompt", "the engine runs without a tokenizer (skip_tokenizer_init); give prompt_token_ids")).Encode(text, addSpecialTokens);
+
+    private static void CheckCacheSalt(string? salt)
+    {
+        if (salt is not null && (salt.Length is 0 or > MaxCacheSaltLength || salt.AsSpan().ContainsAny("@/\\\0")))
+            throw EngineException.InvalidRequest("cache_salt", $"cache_salt has {salt.Length} characters; allowed: 1 to {MaxCacheSaltLength}, none of them @, /, \\ or NUL");
+    }
+}

@@ -1,0 +1,219 @@
+using System.Security.Cryptography;
+using LocalLlm.Execution;
+using LocalLlm.Models;
+using LocalLlm.Sampling;
+using LocalLlm.Scheduling;
+using LocalLlm.Tokenization;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace LocalLlm;
+
+/// <summary>
+/// A language model in this process: continuous batching over a paged KV cache with prefix caching. Safe for concurrent requests;
+/// load one per model and share it. Disposing it aborts what runs, or drains first (<see cref="EngineOptions.DrainTimeout"/>).
+/// </summary>
+public sealed partial class LlmEngine : IAsyncDisposable
+{
+    private readonly EngineLoop _loop;
+    private readonly Task _loopEnded;
+    private readonly ModelSamplingDefaults _samplingDefaults;
+    private readonly IReadOnlyList<int> _eosTokenIds;
+    private readonly int _vocabularySize;
+    private int _disposed;
+
+    private LlmEngine(EngineOptions options, ModelLoader loader, EngineLoop loop, Task loopEnded, Tokenizer? tokenizer, GenerationConfig generationConfig)
+    {
+        Options = options;
+        _loop = loop;
+        _loopEnded = loopEnded;
+        Tokenizer = tokenizer;
+        Plan = loader.Plan;
+        ModelName = NameOf(options);
+        Dtype = loader.ComputeType.ToString().ToLowerInvariant();
+        _vocabularySize = loader.Config.VocabSize;
+        _eosTokenIds = [.. generationConfig.EosTokenIds.Concat(tokenizer?.EosTokenId is { } eos ? [eos] : Array.Empty<int>()).Distinct()];
+        _samplingDefaults = options.GenerationConfig == "vllm" ? ModelSamplingDefaults.None : new()
+        {
+            Temperature = generationConfig.Temperature,
+            TopP = generationConfig.TopP,
+            TopK = generationConfig.TopK,
+            MinP = generationConfig.MinP,
+            RepetitionPenalty = generationConfig.RepetitionPenalty,
+            MaxNewTokens = generationConfig.MaxNewTokens,
+        };
+    }
+
+    /// <summary>What the engine was loaded with.</summary>
+    public EngineOptions Options { get; }
+
+    /// <summary>The name that clients call the model.</summary>
+    public string ModelName { get; }
+
+    /// <summary>The type that the weights are computed in, as PyTorch calls it.</summary>
+    public string Dtype { get; }
+
+    /// <summary>Where the memory went.</summary>
+    public MemoryPlan Plan { get; }
+
+    /// <summary>Most tokens of prompt and output together.</summary>
+    public int MaxModelLen => Plan.MaxModelLen;
+
+    /// <summary>The model's tokenizer, or null with <see cref="EngineOptions.SkipTokenizerInit"/>.</summary>
+    public Tokenizer? Tokenizer { get; }
+
+    /// <summary>The engine's figures after its latest step.</summary>
+    public EngineStatistics Statistics => _loop.Statistics;
+
+    /// <summary>False once the engine is shutting down or has failed.</summary>
+    public bool IsAlive => _loop.Closed is null;
+
+    /// <summary>The model's own sampling defaults (generation_config.json), as a request would state them.</summary>
+    public SamplingParams DefaultSamplingParams => new()
+    {
+        Temperature = _samplingDefaults.Temperature,
+        TopP = _samplingDefaults.TopP,
+        TopK = _samplingDefaults.TopK,
+        MinP = _samplingDefaults.MinP,
+        RepetitionPenalty = _samplingDefaults.RepetitionPenalty,
+        MaxTokens = _samplingDefaults.MaxNewTokens,
+    };
+
+    /// <summary>Loads a model and starts the engine.</summary>
+    /// <param name="options">The model's folder and everything else.</param>
+    /// <param name="progress">Told of phases and bytes; called from the engine's thread.</param>
+    /// <param name="cancellationToken">Gives up loading.</param>
+    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: nothing stays behind.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public static Task<LlmEngine> LoadAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        EngineOptionsValidator.Validate(options);
+        var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
+        var loaded = new TaskCompletionSource<LlmEngine>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        // The device belongs to one thread for its whole life: it loads the model, runs every step, and frees it.
+        var thread = new Thread(() => RunDeviceThread(options, progress, logger, loaded, ended, cancellationToken))
+        {
+            IsBackground = true,
+            Name = "LocalLlm engine",
+        };
+        thread.Start();
+        return loaded.Task;
+    }
+
+    /// <summary>Where the memory of a model would go, without loading its weights.</summary>
+    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment.</exception>
+    public static MemoryPlan PlanMemory(EngineOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        EngineOptionsValidator.Validate(options);
+        using var loader = new ModelLoader(options);
+        return loader.Plan;
+    }
+
+    /// <summary>Forgets all cached prefixes; running requests go on.</summary>
+    public void ResetPrefixCache() => _loop.ResetPrefixCache();
+
+    /// <summary>Takes no more requests, lets the running ones finish for at most <paramref name="drain"/>, aborts the rest, and frees the device.</summary>
+    public async Task ShutdownAsync(TimeSpan drain)
+    {
+        _loop.BeginDrain();
+        if (drain > TimeSpan.Zero && await Task.WhenAny(_loopEnded, Task.Delay(drain)).ConfigureAwait(false) == _loopEnded)
+            return;
+        _loop.Stop();
+        await _loopEnded.ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+            await ShutdownAsync(Options.DrainTimeout).ConfigureAwait(false);
+        else
+            await _loopEnded.ConfigureAwait(false);
+    }
+
+    private static void RunDeviceThread(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, TaskCompletionSource<LlmEngine> loaded, TaskCompletionSource ended, CancellationToken cancellationToken)
+    {
+        EngineLoop loop;
+        try
+        {
+            (var engine, loop) = Load(options, progress, logger, ended.Task, cancellationToken);
+            loaded.SetResult(engine);
+        }
+        catch (Exception failure)
+        {
+            if (failure is OperationCanceledException && cancellationToken.IsCancellationRequested)
+                loaded.SetCanceled(cancellationToken);
+            else
+                loaded.SetException(failure);
+            return;
+        }
+
+        using (loop)
+            loop.Run();
+        ended.SetResult();
+    }
+
+    private static (LlmEngine Engine, EngineLoop Loop) Load(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, Task ended, CancellationToken cancellationToken)
+    {
+        progress?.Report(new("reading the configuration", 0, 0));
+        using var loader = new ModelLoader(options);
+        var generationConfig = GenerationConfig.Load(options.ModelPath, loader.Config);
+        var tokenizer = options.SkipTokenizerInit ? null : Task.Run(() => LoadTokenizer(options), cancellationToken);
+        LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), loader.Plan.KvCacheTokens, loader.Plan.MaxModelLen, loader.Plan.MaxConcurrency);
+        if (loader.Plan.Note is { } note)
+            LogPlanNote(logger, note);
+
+        var worker = loader.Load(progress, cancellationToken);
+        try
+        {
+            progress?.Report(new("reading the tokenizer", 0, 0));
+            var scheduling = new SchedulerOptions
+            {
+                MaxModelLen = loader.Plan.MaxModelLen,
+                MaxNumBatchedTokens = options.MaxNumBatchedTokens,
+                MaxNumSeqs = options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, options.MaxNumBatchedTokens),
+                EnableChunkedPrefill = options.EnableChunkedPrefill,
+                LongPrefillTokenThreshold = options.LongPrefillTokenThreshold,
+                MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
+            };
+            var readyTokenizer = tokenizer?.GetAwaiter().GetResult();
+            var loop = new EngineLoop(worker, loader.Plan, scheduling, options.EnablePrefixCaching, NameOf(options), SeedSource(options.Seed), logger, TimeProvider.System);
+            return (new LlmEngine(options, loader, loop, ended, readyTokenizer, generationConfig), loop);
+        }
+        catch
+        {
+            worker.Dispose();
+            throw;
+        }
+    }
+
+    private static Tokenizer LoadTokenizer(EngineOptions options)
+    {
+        var folder = options.TokenizerPath ?? options.ModelPath;
+        return Tokenizer.Exists(folder)
+            ? Tokenizer.Load(folder)
+            : throw EngineException.ModelFolder(Tokenizer.FileName, "is missing. Put it into the model's folder, name another folder with tokenizer, or set skip_tokenizer_init and use token ids.");
+    }
+
+    // Called on the engine loop's thread only.
+    private static Func<ulong> SeedSource(long? seed)
+    {
+        if (seed is null)
+            return () => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+        var random = new Random(HashCode.Combine(seed));
+        return () => (ulong)random.NextInt64(long.MinValue, long.MaxValue);
+    }
+
+    private static string NameOf(EngineOptions options) =>
+        options.ServedModelName ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
+
+    [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: the KV cache holds {Tokens} tokens; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]
+    private static partial void LogPlan(ILogger logger, string model, string dtype, long tokens, int maxModelLen, double concurrency);
+
+    [LoggerMessage(11, LogLevel.Warning, "{Note}.")]
+    private static partial void LogPlanNote(ILogger logger, string note);
+}

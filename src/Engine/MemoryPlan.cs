@@ -1,0 +1,41 @@
+namespace LocalLlm;
+
+/// <summary>Where the memory of one device goes; all sizes in bytes.</summary>
+public sealed record MemoryPlan
+{
+    /// <summary>What the device had free when the plan was made.</summary>
+    public required long AvailableBytes { get; init; }
+
+    /// <summary>The part of it that the engine may use.</summary>
+    public required long BudgetBytes { get; init; }
+
+    /// <summary>The weights in the type that they are computed in.</summary>
+    public required long WeightBytes { get; init; }
+
+    /// <summary>Activations and logits of the largest step.</summary>
+    public required long ActivationBytes { get; init; }
+
+    /// <summary>The KV cache.</summary>
+    public required long KvCacheBytes { get; init; }
+
+    /// <summary>Keys and values of one block over all layers.</summary>
+    public required long BytesPerBlock { get; init; }
+
+    /// <summary>Blocks in the KV cache.</summary>
+    public required int NumBlocks { get; init; }
+
+    /// <summary>Tokens per block.</summary>
+    public required int BlockSize { get; init; }
+
+    /// <summary>Most tokens of one sequence.</summary>
+    public required int MaxModelLen { get; init; }
+
+    /// <summary>Why <see cref="MaxModelLen"/> is less than the model's own length, or null.</summary>
+    public string? Note { get; init; }
+
+    /// <summary>Tokens that the KV cache holds.</summary>
+    public long KvCacheTokens => (long)NumBlocks * BlockSize;
+
+    /// <summary>Sequences of full length that fit at once.</summary>
+    public double MaxConcurrency => (double)KvCacheTokens / MaxModelLen;
+}

@@ -1,0 +1,21 @@
+using LocalLlm.Layers;
+using LocalLlm.Ops;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Models;
+
+/// <summary>A model that predicts the next token. Lives on one rank; called on its worker's thread only.</summary>
+internal interface ICausalLanguageModel : IDisposable
+{
+    /// <summary>The attention layers' sizes on this rank, in the order of their caches.</summary>
+    IReadOnlyList<AttentionShape> AttentionShapes { get; }
+
+    /// <summary>Width of a row of logits.</summary>
+    int VocabularySize { get; }
+
+    /// <summary>ids [tokens] (int64) → hidden states [tokens, hidden]; writes the tokens' keys and values to the caches.</summary>
+    Tensor Forward(Tensor ids, ForwardContext context);
+
+    /// <summary>Hidden states [rows, hidden] → logits [rows, vocabulary], float32.</summary>
+    Tensor ComputeLogits(Tensor hidden);
+}

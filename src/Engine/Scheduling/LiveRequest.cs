@@ -1,0 +1,53 @@
+using System.Diagnostics;
+using System.Threading.Channels;
+using LocalLlm.Sampling;
+
+namespace LocalLlm.Scheduling;
+
+/// <summary>A validated request on its way through the engine, and the way back to its caller.</summary>
+internal sealed class LiveRequest
+{
+    private readonly Channel<GenerationOutput> _outputs = Channel.CreateUnbounded<GenerationOutput>(new() { SingleReader = true, SingleWriter = true });
+
+    /// <summary>The id that the caller sees.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>The prompt.</summary>
+    public required int[] PromptTokenIds { get; init; }
+
+    /// <summary>How tokens are chosen, checked.</summary>
+    public required ValidatedSampling Sampling { get; init; }
+
+    /// <summary>Shares cached prefixes only with requests of the same salt.</summary>
+    public string? CacheSalt { get; init; }
+
+    /// <summary>Makes the text of one of its sequences; null: no text.</summary>
+    public Func<TextStream>? CreateText { get; init; }
+
+    /// <summary>The trace of the request, or null where nobody listens.</summary>
+    public Activity? Activity { get; init; }
+
+    /// <summary>Its sequences; set by the engine loop.</summary>
+    public LiveSequence[] Sequences { get; set; } = [];
+
+    /// <summary>Pieces for the caller, in order.</summary>
+    public ChannelReader<GenerationOutput> Outputs => _outputs.Reader;
+
+    /// <summary>Sends a piece; completes the stream with the last sequence's last one.</summary>
+    public void Send(GenerationOutput output)
+    {
+        _outputs.Writer.TryWrite(output);
+        if (output.FinishReason is not null && Array.TrueForAll(Sequences, sequence => sequence.IsFinished))
+            Complete(null);
+    }
+
+    /// <summary>Ends the stream.</summary>
+    /// <param name="failure">What the caller gets thrown, or null.</param>
+    public void Complete(Exception? failure)
+    {
+        _outputs.Writer.TryComplete(failure);
+        if (failure is not null)
+            Activity?.SetStatus(ActivityStatusCode.Error, failure.Message);
+        Activity?.Dispose();
+    }
+}

@@ -1,0 +1,38 @@
+using LocalLlm.Tokenization;
+
+namespace LocalLlm.Scheduling;
+
+/// <summary>One sequence's text as its tokens come: whole characters, cut at the first stop string.</summary>
+/// <param name="tokenizer">The model's tokenizer.</param>
+/// <param name="skipSpecialTokens">Leaves special tokens out.</param>
+/// <param name="stop">Texts that end the output.</param>
+/// <param name="includeStopString">Whether the stop string is part of the output.</param>
+internal sealed class TextStream(Tokenizer tokenizer, bool skipSpecialTokens, IReadOnlyList<string> stop, bool includeStopString)
+{
+    private readonly IncrementalDetokenizer _detokenizer = new(tokenizer, skipSpecialTokens);
+    private readonly StopStringMatcher? _stop = stop.Count > 0 ? new(stop, includeStopString) : null;
+
+    /// <summary>The stop string that ended the text, or null.</summary>
+    public string? StopString => _stop?.Matched;
+
+    /// <summary>Takes a token and returns what is certain by now.</summary>
+    /// <param name="tokenId">The token; an id that the tokenizer does not know has no text.</param>
+    /// <param name="mayStop">Whether a stop string may begin in this text; false before min_tokens.</param>
+    public string Append(int tokenId, bool mayStop)
+    {
+        var text = IsKnown(tokenId) ? _detokenizer.Append(tokenId) : "";
+        return _stop is not null && mayStop ? _stop.Append(text) : text;
+    }
+
+    /// <summary>What was held back; the stream is over.</summary>
+    public string Flush()
+    {
+        var rest = _detokenizer.Flush();
+        return _stop is null ? rest : _stop.Append(rest) + _stop.Flush();
+    }
+
+    /// <summary>The text of one token alone, for log-probabilities.</summary>
+    public string DecodeToken(int tokenId) => IsKnown(tokenId) ? tokenizer.Decode([tokenId]) : "";
+
+    private bool IsKnown(int tokenId) => tokenizer.IdToToken(tokenId) is not null;
+}

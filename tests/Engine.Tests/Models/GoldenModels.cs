@@ -1,0 +1,88 @@
+using System.Text.Json;
+using LocalLlm.Interop;
+using LocalLlm.KvCache;
+using LocalLlm.Layers;
+using LocalLlm.Models;
+using LocalLlm.Ops;
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Models;
+
+/// <summary>A model with a small cache, run by hand: no scheduler, no engine.</summary>
+internal sealed class BareModel : IDisposable
+{
+    private const int Blocks = 64;
+    private readonly IDeviceOps _ops;
+    private readonly IReadOnlyList<KvLayerCache> _caches;
+
+    public BareModel(string folder, IDeviceOps ops, ScalarType computeType, int maxModelLen = 512)
+    {
+        TorchLibrary.EnsureLoaded();
+        _ops = ops;
+        var type = ops.ActivationType(computeType);
+        var registry = new WeightRegistry();
+        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, type), maxModelLen);
+        using var checkpoint = Checkpoint.Open(folder);
+        WeightLoader.Load(registry, checkpoint, type, null, CancellationToken.None);
+        _caches = KvCacheTensors.Allocate(ops, Model.AttentionShapes, Blocks, type);
+    }
+
+    public ICausalLanguageModel Model { get; }
+
+    /// <summary>Runs one sequence in chunks through shuffled blocks; logits of the last position.</summary>
+    public float[] LastLogits(int[] ids, int chunk = int.MaxValue)
+    {
+        using var noGradients = inference_mode();
+        using var scope = NewDisposeScope();
+        var table = Enumerable.Range(0, Blocks).ToArray();
+        new Random(11).Shuffle(table);
+        Tensor? hidden = null;
+        for (var first = 0; first < ids.Length; first += Math.Min(chunk, ids.Length))
+        {
+            var part = ids[first..Math.Min(ids.Length, first + Math.Min(chunk, ids.Length))];
+            using var metadata = new AttentionMetadata();
+            metadata.Sequences.Add(new(0, part.Length, first + part.Length, 0));
+            metadata.BlockTables.AddRange(table);
+            for (var position = first; position < first + part.Length; position++)
+            {
+                metadata.Positions.Add(position);
+                metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
+            }
+
+            hidden = Model.Forward(tensor(part.Select(id => (long)id).ToArray()), new ForwardContext(metadata, _caches));
+            hidden = hidden.narrow(0, part.Length - 1, 1).contiguous();
+        }
+
+        return Model.ComputeLogits(hidden!).data<float>().ToArray();
+    }
+
+    public void Dispose()
+    {
+        foreach (var cache in _caches)
+            cache.Dispose();
+        Model.Dispose();
+        (_ops as IDisposable)?.Dispose();
+    }
+}
+
+/// <summary>What <c>golden.json</c> of a random-weight model holds.</summary>
+internal sealed class GoldenFile
+{
+    private readonly JsonElement _root;
+
+    public GoldenFile(string folder)
+    {
+        using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "golden.json")));
+        _root = document.RootElement.Clone();
+    }
+
+    public IEnumerable<(int[] Ids, float[] LastLogits, int[] Greedy, double MinMargin)> Cases => _root.GetProperty("cases").EnumerateArray().Select(item => (
+        Ints(item.GetProperty("ids")),
+        item.GetProperty("last_logits").EnumerateArray().Select(value => value.GetSingle()).ToArray(),
+        Ints(item.GetProperty("greedy")),
+        item.GetProperty("greedy_min_margin").GetDouble()));
+
+    public static int[] Ints(JsonElement array) => [.. array.EnumerateArray().Select(value => value.GetInt32())];
+}
