@@ -1,0 +1,173 @@
+using System.Globalization;
+using System.Text.Json;
+using LocalLlm.Weights;
+
+namespace LocalLlm.Models;
+
+/// <summary>
+/// Typed access to the fields of one untrusted JSON object. A bad value is added to the problems and read as null; null in the
+/// file is read as absent. Numbers in quotes, 1.0 for a whole number, and 0 or 1 for a truth value are refused.
+/// </summary>
+/// <param name="json">The object.</param>
+/// <param name="path">The path of the object for messages, ending in a dot; empty at the top.</param>
+/// <param name="problems">Where problems go.</param>
+internal sealed class ModelConfigFields(JsonElement json, string path, ModelFolderProblems problems)
+{
+    private const int MaxIds = 1024;
+
+    /// <summary>All fields in the file's order.</summary>
+    public JsonElement.ObjectEnumerator All => json.EnumerateObject();
+
+    /// <summary>True where the field exists, even as null.</summary>
+    public bool Has(string name) => json.TryGetProperty(name, out _);
+
+    /// <summary>The field's value; null where it is absent or null.</summary>
+    public JsonElement? Value(string name) =>
+        json.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
+
+    /// <summary>Adds a problem of this field: what was found there, and <paramref name="wanted"/>.</summary>
+    public void Refuse(string name, string wanted) =>
+        problems.Add($"{path}{name}: {(json.TryGetProperty(name, out var value) ? "found " + Describe(value) : "is missing")}, wanted {wanted}");
+
+    /// <summary>A whole number of a closed range.</summary>
+    public int? Int(string name, int min, int max)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        if (value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) && number >= min && number <= max)
+            return (int)number;
+        Refuse(name, $"a whole number from {min} to {max}");
+        return null;
+    }
+
+    /// <summary>As <see cref="Int"/>, and a problem where the field is absent.</summary>
+    public int? RequiredInt(string name, int min, int max)
+    {
+        if (Value(name) is null)
+            Refuse(name, $"a whole number from {min} to {max}");
+        return Int(name, min, max);
+    }
+
+    /// <summary>A finite number of a closed range.</summary>
+    public double? Number(string name, double min, double max)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        // 1e400 parses as infinity.
+        if (value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number >= min && number <= max)
+            return number;
+        Refuse(name, string.Create(CultureInfo.InvariantCulture, $"a number from {min} to {max}"));
+        return null;
+    }
+
+    /// <summary>A finite number above 0.</summary>
+    public double? PositiveNumber(string name, double max)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        if (value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number > 0 && number <= max)
+            return number;
+        Refuse(name, string.Create(CultureInfo.InvariantCulture, $"a number above 0, at most {max}"));
+        return null;
+    }
+
+    /// <summary>true or false.</summary>
+    public bool? Bool(string name)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        if (value.ValueKind is JsonValueKind.True or JsonValueKind.False)
+            return value.GetBoolean();
+        Refuse(name, "true or false");
+        return null;
+    }
+
+    /// <summary>A string.</summary>
+    public string? Text(string name)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        if (TryText(value) is { } text)
+            return text;
+        Refuse(name, "a string");
+        return null;
+    }
+
+    /// <summary>A list of strings.</summary>
+    public IReadOnlyList<string>? Texts(string name)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        if (value.ValueKind == JsonValueKind.Array)
+        {
+            var texts = value.EnumerateArray().Select(TryText).OfType<string>().ToList();
+            if (texts.Count == value.GetArrayLength())
+                return texts;
+        }
+
+        Refuse(name, "a list of strings");
+        return null;
+    }
+
+    /// <summary>The fields of an object.</summary>
+    public ModelConfigFields? Object(string name)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        if (value.ValueKind == JsonValueKind.Object)
+            return new ModelConfigFields(value, $"{path}{name}.", problems);
+        Refuse(name, "an object");
+        return null;
+    }
+
+    /// <summary>One token id below <paramref name="vocabSize"/>, or a list of them; null where absent.</summary>
+    public IReadOnlyList<int>? TokenIds(string name, int vocabSize)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        if (value.ValueKind != JsonValueKind.Array)
+            return Int(name, 0, vocabSize - 1) is { } id ? [id] : null;
+
+        if (value.GetArrayLength() <= MaxIds)
+        {
+            var ids = new List<int>();
+            foreach (var element in value.EnumerateArray())
+            {
+                if (element.ValueKind == JsonValueKind.Number && element.TryGetInt32(out var number) && number >= 0 && number < vocabSize)
+                    ids.Add(number);
+            }
+
+            if (ids.Count == value.GetArrayLength())
+                return [.. ids.Distinct()];
+        }
+
+        Refuse(name, $"a token id from 0 to {vocabSize - 1}, or a list of at most {MaxIds} of them");
+        return null;
+    }
+
+    /// <summary>What a message says of a value: short, whatever the value's size.</summary>
+    public static string Describe(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Object => "an object",
+        JsonValueKind.Array => $"a list of {value.GetArrayLength()}",
+        JsonValueKind.String => ModelFolderProblems.Quote(TryText(value) ?? "(text with a lone surrogate)"),
+        JsonValueKind.Number => value.GetRawText() is { Length: <= 40 } number ? number : "a number of more than 40 characters",
+        JsonValueKind.True => "true",
+        JsonValueKind.False => "false",
+        _ => "null",
+    };
+
+    private static string? TryText(JsonElement value)
+    {
+        if (value.ValueKind != JsonValueKind.String)
+            return null;
+        try
+        {
+            return value.GetString();
+        }
+        catch (InvalidOperationException)
+        {
+            return null; // an escaped lone surrogate
+        }
+    }
+}

@@ -1,0 +1,117 @@
+namespace LocalLlm.Weights;
+
+/// <summary>Which files of a model folder hold its weights.</summary>
+internal static class CheckpointFolder
+{
+    /// <summary>The file of an unsharded checkpoint.</summary>
+    public const string SingleFileName = "model.safetensors";
+
+    // Suffix → what to say; none of these is ever opened here.
+    private static readonly (string Suffix, string Kind)[] s_others =
+    [
+        (".bin", "a pickle, which can run code when it is loaded"),
+        (".pt", "a pickle, which can run code when it is loaded"),
+        (".pth", "a pickle, which can run code when it is loaded"),
+        (".ckpt", "a pickle, which can run code when it is loaded"),
+        (".pkl", "a pickle, which can run code when it is loaded"),
+        (".gguf", "in the GGUF format, which this build does not read"),
+        (".h5", "in a TensorFlow format"),
+        (".msgpack", "in a Flax format"),
+    ];
+
+    /// <summary>
+    /// The names of the shards of a folder without an index, in ordinal order: <c>model.safetensors</c> alone where it exists,
+    /// otherwise every other safetensors file (without <c>consolidated*</c>, Mistral's second copy, where there are others).
+    /// </summary>
+    /// <exception cref="EngineException">
+    /// There is no safetensors file, or shards numbered <c>-00001-of-00004</c> are missing. Files of other formats are never opened.
+    /// </exception>
+    public static IReadOnlyList<string> ShardsWithoutIndex(string folder)
+    {
+        if (File.Exists(Path.Combine(folder, SingleFileName)))
+            return [SingleFileName];
+
+        var files = FileNames(folder);
+        var shards = files.Where(file => file.EndsWith(".safetensors", StringComparison.Ordinal)).ToList();
+        var own = shards.Where(shard => !shard.StartsWith("consolidated", StringComparison.Ordinal)).ToList();
+        if (own.Count > 0)
+            shards = own;
+        if (shards.Count == 0)
+            throw NoWeights(folder, files);
+        RefuseMissingNumbers(shards);
+        return shards;
+    }
+
+    private static List<string> FileNames(string folder)
+    {
+        try
+        {
+            return [.. Directory.EnumerateFiles(folder).Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw EngineException.ModelFolder(Path.GetFileName(folder), "cannot be listed: " + e.Message, e);
+        }
+    }
+
+    private static EngineException NoWeights(string folder, List<string> files)
+    {
+        foreach (var (suffix, kind) in s_others)
+        {
+            if (files.Find(file => file.EndsWith(suffix, StringComparison.OrdinalIgnoreCase)) is { } found)
+            {
+                return EngineException.ModelFolder(
+                    ModelFolderProblems.Quote(found),
+                    $"is {kind}; it was not opened. Convert the checkpoint to safetensors and put {SingleFileName} into the folder");
+            }
+        }
+
+        return EngineException.ModelFolder(
+            SingleFileName, $"is missing from {ModelFolderProblems.Quote(folder)}, and so are {CheckpointIndex.FileName} and any other .safetensors file");
+    }
+
+    // Without an index, only the file names tell that a shard did not arrive.
+    private static void RefuseMissingNumbers(List<string> shards)
+    {
+        var problems = new ModelFolderProblems(CheckpointIndex.FileName);
+        foreach (var set in shards.Select(SplitNumber).OfType<(string Prefix, int Number, int Total)>().GroupBy(shard => (shard.Prefix, shard.Total)))
+        {
+            var present = set.Select(shard => shard.Number).ToHashSet();
+            for (var number = 1; number <= set.Key.Total; number++)
+            {
+                if (!present.Contains(number))
+                    problems.Add($"is missing, and so is {set.Key.Prefix}-{number:D5}-of-{set.Key.Total:D5}.safetensors");
+            }
+        }
+
+        problems.ThrowIfAny();
+    }
+
+    // model-00002-of-00004.safetensors → ("model", 2, 4)
+    private static (string Prefix, int Number, int Total)? SplitNumber(string shard)
+    {
+        const int Digits = 5;
+        var stem = Path.GetFileNameWithoutExtension(shard);
+        var tail = "-00000-of-00000".Length;
+        if (stem.Length <= tail)
+            return null;
+        var end = stem.AsSpan(stem.Length - tail);
+        var isNumbered = end[0] == '-' && end[(1 + Digits)..].StartsWith("-of-", StringComparison.Ordinal);
+        return isNumbered && IsDigits(end.Slice(1, Digits), out var number) && IsDigits(end[^Digits..], out var total)
+            ? (stem[..^tail], number, total)
+            : null;
+    }
+
+    private static bool IsDigits(ReadOnlySpan<char> text, out int value)
+    {
+        value = 0;
+        foreach (var c in text)
+        {
+            if (!char.IsAsciiDigit(c))
+                return false;
+            value = (value * 10) + (c - '0');
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,124 @@
+using System.Buffers.Binary;
+using System.Text.Json;
+using System.Text.Unicode;
+
+namespace LocalLlm.Weights;
+
+/// <summary>
+/// The header of a safetensors file, checked completely before anything is used, by the rules of the format's reference reader
+/// (huggingface/safetensors, <c>tensor.rs</c>) and of its specification where that is stricter: 8 bytes of length N, N at most
+/// 100,000,000 and within the file; N bytes of UTF-8 JSON beginning with <c>{</c>; no name twice; every tensor's span equals
+/// shape × element size; the spans cover the rest of the file from its first to its last byte, without hole or overlap.
+/// </summary>
+internal sealed class SafetensorsHeader
+{
+    /// <summary>The format's limit of N.</summary>
+    public const int MaxLength = 100_000_000;
+
+    /// <summary>Bytes of the length field before the header.</summary>
+    public const int PrefixLength = sizeof(ulong);
+
+    private SafetensorsHeader(IReadOnlyDictionary<string, TensorInfo> tensors, IReadOnlyDictionary<string, string> metadata)
+    {
+        Tensors = tensors;
+        Metadata = metadata;
+    }
+
+    /// <summary>The tensors by name.</summary>
+    public IReadOnlyDictionary<string, TensorInfo> Tensors { get; }
+
+    /// <summary>The <c>__metadata__</c> map; empty where there is none.</summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>Reads and checks N, the header's length.</summary>
+    /// <param name="file">The file's name for messages.</param>
+    /// <param name="start">The first bytes of the file, 8 or more where the file has them.</param>
+    /// <param name="fileLength">Bytes of the whole file.</param>
+    /// <exception cref="EngineException">The file is too short, or N exceeds the format's limit or the file.</exception>
+    public static int ReadLength(string file, ReadOnlySpan<byte> start, long fileLength)
+    {
+        if (fileLength < PrefixLength || start.Length < PrefixLength)
+            throw Error(file, $"has {fileLength} bytes; a safetensors file has at least {PrefixLength}, the length of its header");
+        var length = BinaryPrimitives.ReadUInt64LittleEndian(start);
+        if (length > MaxLength)
+            throw Error(file, $"header length: found {length}, wanted at most {MaxLength}; this is not a safetensors file, or it is damaged");
+        if (length > (ulong)(fileLength - PrefixLength))
+        {
+            throw Error(
+                file,
+                $"header length: found {length}, but only {fileLength - PrefixLength} bytes follow; the file is truncated or damaged");
+        }
+
+        return (int)length;
+    }
+
+    /// <summary>Parses and checks the header.</summary>
+    /// <param name="file">The file's name for messages.</param>
+    /// <param name="header">The N bytes after the length.</param>
+    /// <param name="fileLength">Bytes of the whole file.</param>
+    /// <exception cref="EngineException">Any rule of the format is broken; the message names the tensor, the field, found and wanted.</exception>
+    public static SafetensorsHeader Parse(string file, ReadOnlySpan<byte> header, long fileLength)
+    {
+        if (header.IsEmpty || header[0] != (byte)'{')
+            throw Error(file, $"header: found {(header.IsEmpty ? "nothing" : $"byte 0x{header[0]:x2}")} at its start, wanted '{{'");
+        if (!Utf8.IsValid(header))
+            throw Error(file, "header: is not valid UTF-8");
+
+        var reader = new SafetensorsHeaderReader(file, header);
+        try
+        {
+            reader.Read();
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            // InvalidOperationException: an escaped lone surrogate cannot become text.
+            throw EngineException.ModelFolder(file, "header: is not valid JSON: " + e.Message, e);
+        }
+
+        var dataStart = PrefixLength + header.Length;
+        var tensors = Layout(file, reader.Tensors, dataStart, fileLength - dataStart);
+        return new SafetensorsHeader(tensors, reader.Metadata);
+    }
+
+    // Spans begin relative to the data section; the result counts from the start of the file.
+    private static Dictionary<string, TensorInfo> Layout(string file, List<TensorInfo> entries, int dataStart, long dataLength)
+    {
+        var sorted = entries.ToArray();
+        // A zero-size tensor sorts before the tensor that begins at the same byte.
+        Array.Sort(sorted, static (a, b) =>
+            a.Offset != b.Offset ? a.Offset.CompareTo(b.Offset) : a.ByteLength.CompareTo(b.ByteLength));
+
+        var tensors = new Dictionary<string, TensorInfo>(sorted.Length, StringComparer.Ordinal);
+        long expected = 0;
+        TensorInfo? before = null;
+        foreach (var entry in sorted)
+        {
+            if (entry.Offset != expected)
+            {
+                var fault = entry.Offset > expected
+                    ? "leaves a hole"
+                    : $"overlaps tensor {ModelFolderProblems.Quote(before!.Name)}";
+                throw Error(
+                    file,
+                    $"tensor {ModelFolderProblems.Quote(entry.Name)}: data_offsets {fault}: found begin {entry.Offset}, wanted {expected}");
+            }
+
+            expected += entry.ByteLength;
+            before = entry;
+            tensors.Add(entry.Name, entry with { Offset = dataStart + entry.Offset });
+            if (expected > dataLength)
+                break;
+        }
+
+        if (expected != dataLength)
+        {
+            var fault = expected > dataLength ? "the file is truncated" : "bytes that belong to no tensor follow";
+            var last = before is null ? "the header names no tensor" : $"tensor {ModelFolderProblems.Quote(before.Name)}: data_offsets end at {expected}";
+            throw Error(file, $"{last}, but the data section has {dataLength} bytes: {fault}");
+        }
+
+        return tensors;
+    }
+
+    private static EngineException Error(string file, string problem) => EngineException.ModelFolder(file, problem);
+}

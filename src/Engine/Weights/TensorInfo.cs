@@ -1,0 +1,9 @@
+namespace LocalLlm.Weights;
+
+/// <summary>One tensor of a safetensors file. Row-major, little-endian.</summary>
+/// <param name="Name">The tensor's name.</param>
+/// <param name="Dtype">The element type.</param>
+/// <param name="Shape">The dimensions; empty for a scalar; any may be 0.</param>
+/// <param name="Offset">First byte, counted from the start of the file.</param>
+/// <param name="ByteLength">Bytes of data; 0 where a dimension is 0.</param>
+internal sealed record TensorInfo(string Name, SafetensorsDtype Dtype, long[] Shape, long Offset, long ByteLength);

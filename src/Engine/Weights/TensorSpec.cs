@@ -1,0 +1,21 @@
+namespace LocalLlm.Weights;
+
+/// <summary>What a <see cref="SafetensorsWriter"/> is told of a tensor before its bytes come.</summary>
+/// <param name="Name">The tensor's name; unique in the file.</param>
+/// <param name="Dtype">The element type.</param>
+/// <param name="Shape">The dimensions; empty for a scalar.</param>
+internal readonly record struct TensorSpec(string Name, SafetensorsDtype Dtype, long[] Shape)
+{
+    /// <summary>Bytes of the tensor's data.</summary>
+    /// <exception cref="OverflowException">More than 63 bits.</exception>
+    public long ByteLength
+    {
+        get
+        {
+            long size = Dtype.ByteSize();
+            foreach (var dim in Shape)
+                size = checked(size * dim);
+            return size;
+        }
+    }
+}
