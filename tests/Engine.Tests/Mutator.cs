@@ -1,0 +1,69 @@
+using System.Text;
+
+namespace LocalLlm.Tests;
+
+/// <summary>Seeded damage to a valid text: bytes flipped, cut, doubled, and hostile words put in the place of good ones.</summary>
+internal sealed class Mutator(int seed)
+{
+    private static readonly byte[][] s_words =
+    [
+        .. new[]
+        {
+            "0", "-1", "1e400", "1.0", "4611686018427387904", "18446744073709551615", "18446744073709551616", "99999999999999999999999",
+            "null", "true", "{}", "[]", "[[[[[[[[[[", "\"\"", "\"\\ud800\"", "\"\\u0000\"", "NaN", "-0", "\"F4\"", "{\"a\":{\"b\":{\"c\":1}}}",
+            ",", ":", "}", "]", "\"", "//", "\uFEFF", "1e-400", "\"yarn\"", "\"longrope\"", "2147483648", "0.5",
+        }.Select(Encoding.UTF8.GetBytes),
+        [0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0],
+    ];
+
+    private readonly Random _random = new(seed);
+
+    /// <summary>How often the whole fuzz of this suite is to run: LOCALLLM_FUZZ, a multiplier.</summary>
+    public static int Times(int count) => count * (int.TryParse(Environment.GetEnvironmentVariable("LOCALLLM_FUZZ"), out var factor) ? factor : 1);
+
+    public byte[] Mutate(byte[] text)
+    {
+        var bytes = text.ToList();
+        for (var i = _random.Next(1, 5); i > 0; i--)
+            MutateOnce(bytes);
+        return [.. bytes];
+    }
+
+    private void MutateOnce(List<byte> bytes)
+    {
+        var at = _random.Next(bytes.Count + 1);
+        var length = Math.Min(_random.Next(1, 24), bytes.Count - at);
+        switch (_random.Next(6))
+        {
+            case 0 when at < bytes.Count:
+                bytes[at] ^= (byte)(1 << _random.Next(8));
+                break;
+            case 1:
+                bytes.RemoveRange(at, length);
+                break;
+            case 2:
+                bytes.InsertRange(_random.Next(bytes.Count + 1), bytes.GetRange(at, length));
+                break;
+            case 3:
+                bytes.InsertRange(at, s_words[_random.Next(s_words.Length)]);
+                break;
+            default:
+                ReplaceValue(bytes, at);
+                break;
+        }
+    }
+
+    // Whatever stands between two separators becomes another word: the mutation that stays valid JSON most often.
+    private void ReplaceValue(List<byte> bytes, int at)
+    {
+        const string Separators = ",:[]{}";
+        var from = at;
+        while (from > 0 && !Separators.Contains((char)bytes[from - 1]))
+            from--;
+        var to = at;
+        while (to < bytes.Count && !Separators.Contains((char)bytes[to]))
+            to++;
+        bytes.RemoveRange(from, to - from);
+        bytes.InsertRange(from, s_words[_random.Next(s_words.Length)]);
+    }
+}
