@@ -130,19 +130,18 @@ internal sealed class RopeConfigReader(ModelConfigFields root, ModelFolderProble
         ?? scaling.Int("original_max_position_embeddings", 1, MaxPositions)
         ?? maxPositionEmbeddings;
 
+    // Below 1 transformers warns, the context would shrink, and dynamic NTK would take a root of a negative number.
     private static double ReadFactor(ModelConfigFields scaling, RopeType type, double implied)
     {
+        const string Wanted = "a number from 1";
         if (scaling.Value("factor") is not null)
-        {
-            // Below 1, dynamic NTK takes a root of a negative number.
-            return (type == RopeType.Dynamic ? scaling.Number("factor", 1, MaxFactor) : scaling.PositiveNumber("factor", MaxFactor)) ?? 1;
-        }
+            return scaling.Number("factor", 1, MaxFactor) ?? 1;
 
         // transformers reads an explicit null as the ratio of the lengths, and refuses a missing factor.
-        if (type == RopeType.Yarn && scaling.Has("factor"))
-            return implied;
-        scaling.Refuse("factor", "a number");
-        return 1;
+        var isImplied = type == RopeType.Yarn && scaling.Has("factor") && implied >= 1;
+        if (!isImplied)
+            scaling.Refuse("factor", Wanted);
+        return isImplied ? implied : 1;
     }
 
     private static RopeConfig ReadLlama3(ModelConfigFields scaling, RopeConfig rope)

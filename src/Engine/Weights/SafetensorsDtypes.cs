@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace LocalLlm.Weights;
 
 /// <summary>Names and sizes of <see cref="SafetensorsDtype"/>.</summary>
@@ -22,12 +24,12 @@ internal static class SafetensorsDtypes
     /// <summary>The name in a header.</summary>
     public static string Name(this SafetensorsDtype dtype) => s_table[(int)dtype].Name;
 
-    /// <summary>Finds a dtype by the header's spelling (case matters).</summary>
-    public static bool TryParse(string name, out SafetensorsDtype dtype)
+    /// <summary>Finds the dtype whose name (case matters) is the string that <paramref name="json"/> stands at.</summary>
+    public static bool TryRead(in Utf8JsonReader json, out SafetensorsDtype dtype)
     {
         for (var i = 0; i < s_table.Length; i++)
         {
-            if (s_table[i].Name == name)
+            if (json.ValueTextEquals(s_table[i].Name))
             {
                 dtype = (SafetensorsDtype)i;
                 return true;

@@ -64,7 +64,8 @@ internal sealed class SafetensorsHeader
         if (!Utf8.IsValid(header))
             throw Error(file, "header: is not valid UTF-8");
 
-        var reader = new SafetensorsHeaderReader(file, header);
+        var dataStart = PrefixLength + header.Length;
+        var reader = new SafetensorsHeaderReader(file, header, dataStart, fileLength - dataStart);
         try
         {
             reader.Read();
@@ -75,50 +76,43 @@ internal sealed class SafetensorsHeader
             throw EngineException.ModelFolder(file, "header: is not valid JSON: " + e.Message, e);
         }
 
-        var dataStart = PrefixLength + header.Length;
-        var tensors = Layout(file, reader.Tensors, dataStart, fileLength - dataStart);
-        return new SafetensorsHeader(tensors, reader.Metadata);
+        CheckLayout(file, [.. reader.Tensors.Values], dataStart, fileLength);
+        return new SafetensorsHeader(reader.Tensors, reader.Metadata ?? []);
     }
 
-    // Spans begin relative to the data section; the result counts from the start of the file.
-    private static Dictionary<string, TensorInfo> Layout(string file, List<TensorInfo> entries, int dataStart, long dataLength)
+    // No hole, no overlap, no byte left over: each tensor begins where the one before it ends.
+    private static void CheckLayout(string file, TensorInfo[] tensors, long dataStart, long fileLength)
     {
-        var sorted = entries.ToArray();
-        // A zero-size tensor sorts before the tensor that begins at the same byte.
-        Array.Sort(sorted, static (a, b) =>
-            a.Offset != b.Offset ? a.Offset.CompareTo(b.Offset) : a.ByteLength.CompareTo(b.ByteLength));
-
-        var tensors = new Dictionary<string, TensorInfo>(sorted.Length, StringComparer.Ordinal);
-        long expected = 0;
+        Array.Sort(tensors, Compare);
+        var expected = dataStart;
         TensorInfo? before = null;
-        foreach (var entry in sorted)
+        foreach (var tensor in tensors)
         {
-            if (entry.Offset != expected)
+            if (tensor.Offset != expected)
             {
-                var fault = entry.Offset > expected
-                    ? "leaves a hole"
-                    : $"overlaps tensor {ModelFolderProblems.Quote(before!.Name)}";
+                var fault = tensor.Offset > expected ? "leaves a hole" : $"overlaps tensor {ModelFolderProblems.Quote(before!.Name)}";
                 throw Error(
                     file,
-                    $"tensor {ModelFolderProblems.Quote(entry.Name)}: data_offsets {fault}: found begin {entry.Offset}, wanted {expected}");
+                    $"tensor {ModelFolderProblems.Quote(tensor.Name)}: data_offsets {fault}: " +
+                    $"found begin {tensor.Offset - dataStart}, wanted {expected - dataStart}");
             }
 
-            expected += entry.ByteLength;
-            before = entry;
-            tensors.Add(entry.Name, entry with { Offset = dataStart + entry.Offset });
-            if (expected > dataLength)
-                break;
+            expected += tensor.ByteLength;
+            before = tensor;
         }
 
-        if (expected != dataLength)
+        if (expected != fileLength)
         {
-            var fault = expected > dataLength ? "the file is truncated" : "bytes that belong to no tensor follow";
-            var last = before is null ? "the header names no tensor" : $"tensor {ModelFolderProblems.Quote(before.Name)}: data_offsets end at {expected}";
-            throw Error(file, $"{last}, but the data section has {dataLength} bytes: {fault}");
+            var last = before is null
+                ? "the header names no tensor"
+                : $"tensor {ModelFolderProblems.Quote(before.Name)}: data_offsets end at {expected - dataStart}";
+            throw Error(file, $"{last}, but the data section has {fileLength - dataStart} bytes: bytes that belong to no tensor follow");
         }
-
-        return tensors;
     }
+
+    // A zero-size tensor comes before the tensor that begins at the same byte.
+    private static int Compare(TensorInfo a, TensorInfo b) =>
+        a.Offset != b.Offset ? a.Offset.CompareTo(b.Offset) : a.ByteLength.CompareTo(b.ByteLength);
 
     private static EngineException Error(string file, string problem) => EngineException.ModelFolder(file, problem);
 }

@@ -14,20 +14,28 @@ internal ref struct SafetensorsHeaderReader
     private const string MetadataName = "__metadata__";
 
     private readonly string _file;
-    private readonly HashSet<string> _names = new(StringComparer.Ordinal);
+    private readonly long _dataStart;
+    private readonly long _dataLength;
     private Utf8JsonReader _json;
 
-    public SafetensorsHeaderReader(string file, ReadOnlySpan<byte> header)
+    /// <summary>Prepares to read.</summary>
+    /// <param name="file">The file's name for messages.</param>
+    /// <param name="header">The JSON text.</param>
+    /// <param name="dataStart">Where the data section begins in the file.</param>
+    /// <param name="dataLength">Bytes of the data section; no tensor may end beyond it.</param>
+    public SafetensorsHeaderReader(string file, ReadOnlySpan<byte> header, long dataStart, long dataLength)
     {
         _file = file;
+        _dataStart = dataStart;
+        _dataLength = dataLength;
         _json = new Utf8JsonReader(header, new JsonReaderOptions { MaxDepth = MaxDepth });
     }
 
-    /// <summary>The entries in the header's order; <see cref="TensorInfo.Offset"/> counts from the start of the data section.</summary>
-    public List<TensorInfo> Tensors { get; } = [];
+    /// <summary>The tensors by name, each within the data section.</summary>
+    public Dictionary<string, TensorInfo> Tensors { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>The <c>__metadata__</c> map.</summary>
-    public Dictionary<string, string> Metadata { get; } = new(StringComparer.Ordinal);
+    /// <summary>The <c>__metadata__</c> map; null where there is none.</summary>
+    public Dictionary<string, string>? Metadata { get; private set; }
 
     /// <summary>Reads everything, to the end of the text.</summary>
     /// <exception cref="JsonException">The text is not JSON.</exception>
@@ -38,13 +46,11 @@ internal ref struct SafetensorsHeaderReader
         while (_json.Read() && _json.TokenType == JsonTokenType.PropertyName)
         {
             var name = _json.GetString()!;
-            if (!_names.Add(name))
-                throw Error($"tensor {ModelFolderProblems.Quote(name)}: the name occurs twice, wanted once");
             _json.Read();
             if (name == MetadataName)
                 ReadMetadata();
-            else
-                Tensors.Add(ReadEntry(name));
+            else if (!Tensors.TryAdd(name, ReadEntry(name)))
+                throw Error($"tensor {ModelFolderProblems.Quote(name)}: the name occurs twice, wanted once");
         }
 
         // Only white space may follow the object; anything else throws.
@@ -53,6 +59,9 @@ internal ref struct SafetensorsHeaderReader
 
     private void ReadMetadata()
     {
+        if (Metadata is not null)
+            throw Error($"{MetadataName}: the name occurs twice, wanted once");
+        Metadata = new(StringComparer.Ordinal);
         if (_json.TokenType == JsonTokenType.Null)
             return;
         if (_json.TokenType != JsonTokenType.StartObject)
@@ -79,23 +88,14 @@ internal ref struct SafetensorsHeaderReader
         HashSet<string>? others = null;
         while (_json.Read() && _json.TokenType == JsonTokenType.PropertyName)
         {
-            var field = _json.GetString()!;
-            _json.Read();
-            var isFirst = field switch
-            {
-                "dtype" => dtype is null,
-                "shape" => shape is null,
-                "data_offsets" => offsets is null,
-                _ => (others ??= new(StringComparer.Ordinal)).Add(field),
-            };
-            if (!isFirst)
-                throw Error($"tensor {ModelFolderProblems.Quote(name)}: {ModelFolderProblems.Quote(field)} occurs twice, wanted once");
-            if (field == "dtype")
-                dtype = ReadDtype(name);
-            else if (field == "shape")
-                shape = ReadShape(name);
-            else if (field == "data_offsets")
-                offsets = ReadOffsets(name);
+            if (_json.ValueTextEquals("dtype"u8))
+                dtype = dtype is null ? ReadDtype(name) : throw Twice(name, "dtype");
+            else if (_json.ValueTextEquals("shape"u8))
+                shape = shape is null ? ReadShape(name) : throw Twice(name, "shape");
+            else if (_json.ValueTextEquals("data_offsets"u8))
+                offsets = offsets is null ? ReadOffsets(name) : throw Twice(name, "data_offsets");
+            else if (!(others ??= new(StringComparer.Ordinal)).Add(_json.GetString()!))
+                throw Twice(name, _json.GetString()!);
             else
                 _json.Skip(); // the reference reader ignores further fields
         }
@@ -117,16 +117,26 @@ internal ref struct SafetensorsHeaderReader
                 $"shape [{string.Join(", ", shape)}] of {dtype.Value.Name()}");
         }
 
-        return new TensorInfo(name, dtype.Value, shape, begin, size);
+        if (end > _dataLength)
+        {
+            throw Error(
+                $"tensor {ModelFolderProblems.Quote(name)}: data_offsets end at {end}, but the data section has {_dataLength} bytes: the file is truncated");
+        }
+
+        return new TensorInfo(name, dtype.Value, shape, _dataStart + begin, size);
     }
 
-    private readonly SafetensorsDtype ReadDtype(string name)
+    private readonly EngineException Twice(string name, string field) =>
+        Error($"tensor {ModelFolderProblems.Quote(name)}: {ModelFolderProblems.Quote(field)} occurs twice, wanted once");
+
+    private SafetensorsDtype ReadDtype(string name)
     {
-        var text = _json.TokenType == JsonTokenType.String ? _json.GetString()! : null;
-        if (text is null)
+        _json.Read();
+        if (_json.TokenType != JsonTokenType.String)
             throw Error($"tensor {ModelFolderProblems.Quote(name)}: dtype: found {Found()}, wanted one of {SafetensorsDtypes.Known}");
-        if (SafetensorsDtypes.TryParse(text, out var dtype))
+        if (SafetensorsDtypes.TryRead(_json, out var dtype))
             return dtype;
+        var text = _json.GetString()!;
         var fault = SafetensorsDtypes.IsUnsupported(text) ? "which this build does not support" : "which is unknown";
         throw Error(
             $"tensor {ModelFolderProblems.Quote(name)}: dtype: found {ModelFolderProblems.Quote(text)}, {fault}; " +
@@ -135,6 +145,7 @@ internal ref struct SafetensorsHeaderReader
 
     private long[] ReadShape(string name)
     {
+        _json.Read();
         if (_json.TokenType != JsonTokenType.StartArray)
             throw Error($"tensor {ModelFolderProblems.Quote(name)}: shape: found {Found()}, wanted an array of whole numbers");
         Span<long> dims = stackalloc long[MaxDims];
@@ -152,6 +163,7 @@ internal ref struct SafetensorsHeaderReader
 
     private (long Begin, long End) ReadOffsets(string name)
     {
+        _json.Read();
         if (_json.TokenType != JsonTokenType.StartArray)
             throw Error($"tensor {ModelFolderProblems.Quote(name)}: data_offsets: found {Found()}, wanted [begin, end]");
         _json.Read();

@@ -203,7 +203,7 @@ public class SafetensorsHeaderTests
     }
 
     [Fact]
-    public void A_header_of_100_000_tensors_parses_in_half_a_second()
+    public void A_header_of_100_000_tensors_parses_at_once()
     {
         var text = new StringBuilder("{");
         const int Count = 100_000;
@@ -225,6 +225,8 @@ public class SafetensorsHeaderTests
             Assert.Equal(Count, SafetensorsHeader.Parse(Name, header, 8 + header.Length + (Count * 28L)).Tensors.Count);
             return watch.Elapsed.TotalSeconds;
         });
-        Assert.True(best < 0.5, $"{best:F2} s");
+        TestContext.Current.TestOutputHelper!.WriteLine($"{best:F3} s");
+        // 0.1 s on an idle machine in a release build; a quadratic reader takes minutes.
+        Assert.True(best < 2, $"{best:F2} s");
     }
 }

@@ -1,0 +1,36 @@
+using System.Text;
+using LocalLlm.Models;
+
+namespace LocalLlm.Tests.Models;
+
+/// <summary>Small config.json texts with single fields changed.</summary>
+internal static class ConfigSamples
+{
+    /// <summary>A valid Llama configuration as raw JSON values; a null value removes the field.</summary>
+    public static string Llama(params (string Name, string? Json)[] changes) => Text("LlamaForCausalLM", "llama", changes);
+
+    public static string Mistral(params (string Name, string? Json)[] changes) => Text("MistralForCausalLM", "mistral", changes);
+
+    public static string Qwen2(params (string Name, string? Json)[] changes) => Text("Qwen2ForCausalLM", "qwen2", changes);
+
+    public static string Qwen3(params (string Name, string? Json)[] changes) => Text("Qwen3ForCausalLM", "qwen3", changes);
+
+    public static ModelConfig Parse(string text) => ModelConfig.Parse(Encoding.UTF8.GetBytes(text));
+
+    private static string Text(string architecture, string type, (string Name, string? Json)[] changes)
+    {
+        var fields = new Dictionary<string, string?>
+        {
+            ["architectures"] = $"[\"{architecture}\"]",
+            ["model_type"] = $"\"{type}\"",
+            ["hidden_size"] = "64",
+            ["intermediate_size"] = "160",
+            ["num_hidden_layers"] = "4",
+            ["num_attention_heads"] = "8",
+            ["vocab_size"] = "320",
+        };
+        foreach (var (name, json) in changes)
+            fields[name] = json;
+        return "{" + string.Join(",", fields.Where(f => f.Value is not null).Select(f => $"\"{f.Key}\":{f.Value}")) + "}";
+    }
+}
