@@ -1,0 +1,40 @@
+using System.Globalization;
+
+namespace LocalLlm.Sampling;
+
+/// <summary>How many tokens a request may generate, and at least must.</summary>
+internal static class OutputLimits
+{
+    /// <summary>
+    /// max_tokens: the request's, else the model's max_new_tokens, else to the end of the context for a chat and 16 for a plain prompt;
+    /// never above the model's max_new_tokens, and cut to what the context leaves (the sequence then ends with "length").
+    /// </summary>
+    public static int Resolve(SamplingParams request, SamplingContext context, RequestErrors errors)
+    {
+        if (request.MaxTokens is < 1)
+            errors.Add("max_tokens", request.MaxTokens.Value, SamplingRules.MaxTokensRange);
+        if (request.MinTokens < 0)
+            errors.Add("min_tokens", request.MinTokens, "0 or more");
+
+        var room = Room(context);
+        var wanted = request.MaxTokens ?? context.ModelDefaults.MaxNewTokens ?? (context.IsChat ? room : SamplingRules.DefaultMaxTokens);
+        var limit = Math.Min(Math.Min(wanted, context.ModelDefaults.MaxNewTokens ?? int.MaxValue), room);
+        // A faulty max_tokens, or a prompt without room, is reported as that and not as min_tokens too.
+        if (limit >= 1 && request.MinTokens > limit)
+            errors.Add("min_tokens", request.MinTokens, $"0 to {limit}, the most tokens that max_tokens, the model and its context allow here");
+        return limit;
+    }
+
+    /// <summary>Refuses a prompt that leaves no room for one token.</summary>
+    public static void CheckRoom(SamplingContext context)
+    {
+        if (Room(context) >= 1)
+            return;
+        throw new EngineException(
+            EngineErrorKind.ContextLengthExceeded,
+            string.Create(CultureInfo.InvariantCulture, $"prompt: given {context.PromptLength} tokens, allowed {context.MaxModelLen - 1} (the context of {context.MaxModelLen} less one token to generate)"),
+            "prompt");
+    }
+
+    private static int Room(SamplingContext context) => context.MaxModelLen - context.PromptLength;
+}

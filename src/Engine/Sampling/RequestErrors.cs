@@ -1,0 +1,65 @@
+using System.Globalization;
+
+namespace LocalLlm.Sampling;
+
+/// <summary>
+/// Gathers every fault of one request, so that the caller learns them all at once. The text shows at most
+/// <see cref="MaxShown"/> of them: a hostile request must not buy a long answer.
+/// </summary>
+internal sealed class RequestErrors
+{
+    public const int MaxShown = 20;
+    private const int MaxGivenLength = 64;
+    private readonly List<string> _messages = [];
+    private string? _parameter;
+
+    public int Count { get; private set; }
+
+    /// <summary>Records one fault as "<paramref name="field"/>: given X, allowed Y".</summary>
+    /// <param name="field">The field under its vLLM name.</param>
+    /// <param name="given">What was found; long text is cut.</param>
+    /// <param name="allowed">What is allowed, and where it helps what to do.</param>
+    public void Add(string field, string given, string allowed) =>
+        Record(field, $"{Printable(field)}: given {Printable(given)}, allowed {allowed}");
+
+    /// <inheritdoc cref="Add(string, string, string)"/>
+    public void Add(string field, double given, string allowed) => Add(field, given.ToString("R", CultureInfo.InvariantCulture), allowed);
+
+    /// <summary>Records a field that the engine knows but cannot honour.</summary>
+    public void AddUnsupported(string field) => Record(field, $"{Printable(field)} is not supported: remove it");
+
+    /// <summary>Throws one <see cref="EngineErrorKind.InvalidRequest"/> that lists every fault, if there is any.</summary>
+    /// <exception cref="EngineException">At least one fault was recorded.</exception>
+    public void ThrowIfAny()
+    {
+        if (Count == 0)
+            return;
+        var more = Count > _messages.Count ? $"; and {Count - _messages.Count} more" : "";
+        throw EngineException.InvalidRequest(_parameter, string.Join("; ", _messages) + more);
+    }
+
+    private void Record(string field, string message)
+    {
+        Count++;
+        _parameter ??= field;
+        if (_messages.Count < MaxShown)
+            _messages.Add(message);
+    }
+
+    /// <summary>The text cut to a bounded length, control characters replaced: it may come from anyone.</summary>
+    public static string Printable(string text)
+    {
+        var cut = text.Length > MaxGivenLength;
+        var length = cut ? MaxGivenLength : text.Length;
+        // A pair must not be cut in two: half of one is not valid UTF-8.
+        if (cut && char.IsHighSurrogate(text[length - 1]))
+            length--;
+        return string.Create(length + (cut ? 1 : 0), (text, length), static (span, source) =>
+        {
+            for (var i = 0; i < source.length; i++)
+                span[i] = char.IsControl(source.text[i]) ? '\uFFFD' : source.text[i];
+            if (span.Length > source.length)
+                span[^1] = '…';
+        });
+    }
+}

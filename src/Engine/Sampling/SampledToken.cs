@@ -1,0 +1,20 @@
+namespace LocalLlm.Sampling;
+
+/// <summary>What one row of logits gave.</summary>
+/// <param name="TokenId">The token, or -1 where <paramref name="Error"/> says why there is none.</param>
+/// <param name="Logprobs">The log-probabilities, where the request asks for them.</param>
+/// <param name="Error">Why there is no token.</param>
+internal readonly record struct SampledToken(int TokenId, TokenLogprobs? Logprobs = null, SampleError Error = SampleError.None)
+{
+    public static SampledToken Failed(SampleError error) => new(-1, null, error);
+
+    /// <summary>The error as the caller of the request sees it, or null.</summary>
+    public EngineException? ToException() => Error switch
+    {
+        SampleError.None => null,
+        SampleError.NonFiniteLogits => new EngineException(
+            EngineErrorKind.GenerationFailed, "non-finite logits: the model computed NaN or Infinity for this request; check the model's weights and data type"),
+        _ => new EngineException(
+            EngineErrorKind.GenerationFailed, "no token is left: allowed_token_ids, bad_words and min_tokens together forbid every token; allow more"),
+    };
+}

@@ -1,0 +1,148 @@
+using System.Collections.Concurrent;
+
+namespace LocalLlm.Sampling;
+
+/// <summary>
+/// Chooses the next token of each row of logits, in the order of vLLM's V1 sampler:
+/// <list type="number">
+/// <item>raw log-probabilities are those of the model's own logits, before anything else;</item>
+/// <item>grammar mask and allowed_token_ids, bad_words, min_tokens, logit_bias, penalties (<see cref="LogitsProcessors"/>);</item>
+/// <item>greedy: the largest logit, the lowest id among equals;</item>
+/// <item>otherwise temperature, min_p, top_k, top_p, and one draw (<see cref="Categorical"/>);</item>
+/// <item>processed log-probabilities are those of what was drawn from.</item>
+/// </list>
+/// </summary>
+/// <remarks>
+/// A row's result depends on its logits and its sequence alone, never on the batch. Logits are read, not changed. Rows with NaN, +Infinity or
+/// nothing but -Infinity give an error of their own. Thread-safe for distinct states; scratch memory is pooled per concurrent row, and a
+/// step without log-probabilities allocates nothing.
+/// </remarks>
+internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = LogprobsMode.RawLogprobs)
+{
+    private readonly ConcurrentBag<SamplerScratch> _scratch = [];
+
+    /// <summary>The width of every row.</summary>
+    public int VocabularySize { get; } = vocabularySize;
+
+    /// <summary>Samples one row.</summary>
+    /// <param name="logits">[vocab].</param>
+    /// <param name="state">The row's sequence; the caller appends the token to it.</param>
+    public SampledToken SampleRow(ReadOnlySpan<float> logits, SamplingState state)
+    {
+        var scratch = Rent(logits);
+        try
+        {
+            return SampleRow(logits, state, scratch);
+        }
+        finally
+        {
+            _scratch.Add(scratch);
+        }
+    }
+
+    /// <summary>Samples a batch.</summary>
+    /// <param name="logits">The first element of the first row, in host memory that outlives the call.</param>
+    /// <param name="rowStride">Elements from one row to the next, at least the vocabulary's size.</param>
+    /// <param name="states">One per row, all distinct.</param>
+    /// <param name="results">One per row.</param>
+    /// <param name="parallelFor">Runs the body for 0 to count - 1 on whatever threads, and returns when all are done; null: one after another.</param>
+    public unsafe void Sample(
+        float* logits, nint rowStride, ReadOnlyMemory<SamplingState> states, Memory<SampledToken> results, Action<int, Action<int>>? parallelFor = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rowStride, VocabularySize);
+        ArgumentOutOfRangeException.ThrowIfLessThan(results.Length, states.Length);
+        if (parallelFor is not null && states.Length > 1)
+        {
+            SampleInParallel(logits, rowStride, states, results, parallelFor);
+            return;
+        }
+
+        for (var row = 0; row < states.Length; row++)
+            results.Span[row] = SampleRow(new ReadOnlySpan<float>(logits + row * rowStride, VocabularySize), states.Span[row]);
+    }
+
+    /// <summary>The log-probabilities of a prompt position.</summary>
+    /// <param name="logits">[vocab]: the model's logits at the position.</param>
+    /// <param name="nextTokenId">The prompt's token after it.</param>
+    /// <param name="count">How many of the best, as validated.</param>
+    /// <exception cref="EngineException">The logits are not finite (<see cref="EngineErrorKind.GenerationFailed"/>).</exception>
+    public TokenLogprobs PromptLogprobs(ReadOnlySpan<float> logits, int nextTokenId, int count)
+    {
+        var scratch = Rent(logits);
+        try
+        {
+            scratch.RawScan.Scan(logits);
+            if (!scratch.RawScan.IsValid)
+                throw SampledToken.Failed(SampleError.NonFiniteLogits).ToException()!;
+            return LogprobsReader.Read(logits, scratch.RawScan, 1, nextTokenId, count, AsLogits, scratch);
+        }
+        finally
+        {
+            _scratch.Add(scratch);
+        }
+    }
+
+    private bool AsLogits => logprobsMode is LogprobsMode.RawLogits or LogprobsMode.ProcessedLogits;
+
+    private bool IsProcessed => logprobsMode is LogprobsMode.ProcessedLogits or LogprobsMode.ProcessedLogprobs;
+
+    private SamplerScratch Rent(ReadOnlySpan<float> logits)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(logits.Length, VocabularySize);
+        return _scratch.TryTake(out var scratch) ? scratch : new SamplerScratch(VocabularySize);
+    }
+
+    private SampledToken SampleRow(ReadOnlySpan<float> logits, SamplingState state, SamplerScratch scratch)
+    {
+        var sampling = state.Sampling;
+        var scan = scratch.RawScan;
+        scan.Scan(logits);
+        if (!scan.IsValid)
+            return SampledToken.Failed(SampleError.NonFiniteLogits);
+
+        var row = logits;
+        if (LogitsProcessors.AreActive(state))
+        {
+            LogitsProcessors.Apply(logits, scratch.Row, state);
+            row = scratch.Row;
+            scan = scratch.ProcessedScan;
+            scan.Scan(row);
+            if (!scan.IsValid)
+                return SampledToken.Failed(SampleError.NoTokenAllowed);
+        }
+
+        var cut = Cut.None;
+        var token = sampling.IsGreedy
+            ? scan.ArgMax(row)
+            : Categorical.Draw(row, scan, sampling, state.NextUniform, scratch, out cut);
+        if (sampling.Logprobs is not { } count)
+            return new SampledToken(token);
+        if (!IsProcessed)
+            return new SampledToken(token, LogprobsReader.Read(logits, scratch.RawScan, 1, token, count, AsLogits, scratch));
+        return new SampledToken(token, ReadProcessed(row, scan, cut, sampling, token, count, scratch));
+    }
+
+    private TokenLogprobs ReadProcessed(
+        ReadOnlySpan<float> row, RowScan scan, Cut cut, ValidatedSampling sampling, int token, int count, SamplerScratch scratch)
+    {
+        if (cut != Cut.None)
+        {
+            for (var id = 0; id < row.Length; id++)
+                scratch.Row[id] = cut.Keeps(row[id], id) ? row[id] : float.NegativeInfinity;
+            row = scratch.Row;
+            scan = scratch.ProcessedScan;
+            scan.Scan(row);
+        }
+
+        var scale = sampling.IsGreedy ? 1 : 1 / sampling.Temperature;
+        return LogprobsReader.Read(row, scan, scale, token, count, AsLogits, scratch);
+    }
+
+    private unsafe void SampleInParallel(
+        float* logits, nint rowStride, ReadOnlyMemory<SamplingState> states, Memory<SampledToken> results, Action<int, Action<int>> parallelFor)
+    {
+        var address = (nint)logits;
+        parallelFor(states.Length, row =>
+            results.Span[row] = SampleRow(new ReadOnlySpan<float>((float*)address + row * rowStride, VocabularySize), states.Span[row]));
+    }
+}

@@ -1,0 +1,38 @@
+namespace LocalLlm.Sampling;
+
+/// <summary>What a request is validated against: the model, the prompt's length and the engine's limits. All of it is trusted.</summary>
+internal sealed record SamplingContext
+{
+    /// <summary>Width of a row of logits; every token id of a request is below it.</summary>
+    public required int VocabularySize { get; init; }
+
+    /// <summary>Most tokens of prompt and output together.</summary>
+    public required int MaxModelLen { get; init; }
+
+    /// <summary>Tokens of the prompt.</summary>
+    public required int PromptLength { get; init; }
+
+    /// <summary>Whether an absent max_tokens means "to the end of the context" (a chat) or 16 (a plain prompt).</summary>
+    public bool IsChat { get; init; }
+
+    /// <summary>What generation_config.json says, or <see cref="ModelSamplingDefaults.None"/>.</summary>
+    public ModelSamplingDefaults ModelDefaults { get; init; } = ModelSamplingDefaults.None;
+
+    /// <summary>The tokenizer's end-of-sequence id and all of generation_config.json's. Ids outside of the vocabulary are left out.</summary>
+    public IReadOnlyList<int> EosTokenIds { get; init; } = [];
+
+    /// <summary>Most log-probabilities per position; -1 is no cap.</summary>
+    public int MaxLogprobs { get; init; } = 20;
+
+    /// <summary>Most sequences of one request (vLLM: VLLM_MAX_N_SEQUENCES).</summary>
+    public int MaxSequences { get; init; } = 16384;
+
+    /// <summary>
+    /// Encodes text to ids; the flag adds special tokens. Null where the engine runs without a tokenizer: then stop strings and
+    /// bad words are refused and nothing is detokenised.
+    /// </summary>
+    public Func<string, bool, int[]>? Tokenize { get; init; }
+
+    /// <summary>Whether the engine has a tokenizer.</summary>
+    public bool HasTokenizer => Tokenize is not null;
+}

@@ -1,0 +1,79 @@
+namespace LocalLlm.Sampling;
+
+/// <summary>
+/// What sampling remembers of one sequence: its parameters, its generator (seed, index, position) and the tokens so far, as far as a
+/// processor needs them. Its owner appends each token once; a preempted sequence keeps its state, or makes an equal one from its tokens.
+/// Not thread-safe; distinct states are independent.
+/// </summary>
+internal sealed class SamplingState
+{
+    private readonly TokenCounts? _counts;
+    private readonly int[] _tail;
+    private int _tailLength;
+
+    /// <param name="sampling">The request's parameters.</param>
+    /// <param name="index">Which of the request's n sequences; each draws from a stream of its own.</param>
+    /// <param name="drawnSeed">Used where the request has no seed; the caller draws it once per request from the engine's generator.</param>
+    /// <param name="promptTokenIds">The whole prompt. Not kept.</param>
+    /// <param name="outputTokenIds">The output so far, where a sequence is taken up again.</param>
+    public SamplingState(
+        ValidatedSampling sampling, int index, ulong drawnSeed, ReadOnlySpan<int> promptTokenIds, ReadOnlySpan<int> outputTokenIds = default)
+    {
+        Sampling = sampling;
+        Index = index;
+        Seed = sampling.Seed is { } given ? unchecked((ulong)given) : drawnSeed;
+        _counts = sampling.HasPenalties ? new TokenCounts() : null;
+        var longest = 0;
+        foreach (var word in sampling.BadWordsTokenIds)
+            longest = Math.Max(longest, word.Length - 1);
+        _tail = longest == 0 ? [] : new int[longest];
+
+        // Only the repetition penalty looks at the prompt.
+        if (sampling.RepetitionPenalty != 1)
+        {
+            foreach (var id in promptTokenIds)
+                _counts!.AddPrompt(id);
+        }
+
+        foreach (var id in outputTokenIds)
+            Append(id);
+    }
+
+    public ValidatedSampling Sampling { get; }
+
+    public int Index { get; }
+
+    public ulong Seed { get; }
+
+    /// <summary>Tokens generated so far: the position of the next draw.</summary>
+    public int OutputLength { get; private set; }
+
+    /// <summary>
+    /// Tokens that a grammar allows next: bit i of word i / 32, tokens beyond the last word are forbidden. Empty: no grammar. Its owner sets
+    /// it before each step and may reuse the memory after.
+    /// </summary>
+    public ReadOnlyMemory<uint> AllowedMask { get; set; }
+
+    /// <summary>Null where no penalty is on.</summary>
+    public TokenCounts? Counts => _counts;
+
+    /// <summary>The output's last tokens, as many as the longest bad word can match.</summary>
+    public ReadOnlySpan<int> Tail => _tail.AsSpan(0, _tailLength);
+
+    /// <summary>The next draw in [0, 1); asking twice for the same position gives the same number.</summary>
+    public double NextUniform => Philox.Uniform(Seed, Index, OutputLength);
+
+    /// <summary>Takes the token that was generated.</summary>
+    public void Append(int tokenId)
+    {
+        OutputLength++;
+        _counts?.AddOutput(tokenId);
+        if (_tail.Length == 0)
+            return;
+        if (_tailLength == _tail.Length)
+            _tail.AsSpan(1).CopyTo(_tail);
+        else
+            _tailLength++;
+        _tail[_tailLength - 1] = tokenId;
+    }
+}

@@ -1,0 +1,74 @@
+using System.Text.Json;
+
+namespace LocalLlm.Sampling;
+
+/// <summary>
+/// Fields of vLLM's sampling parameters and requests that this engine does not honour. Each is refused by name, except
+/// with the value that asks for nothing.
+/// </summary>
+internal static class UnsupportedFields
+{
+    private static readonly Dictionary<string, Func<JsonElement, bool>> Neutral = new(StringComparer.Ordinal)
+    {
+        ["use_beam_search"] = IsFalse,
+        ["early_stopping"] = IsFalse,
+        ["length_penalty"] = value => IsNumber(value, 1),
+        ["structured_outputs"] = Never,
+        ["response_format"] = IsTextFormat,
+        ["thinking_token_budget"] = value => IsNumber(value, -1),
+        ["repetition_detection"] = Never,
+        ["logprob_token_ids"] = Never,
+        ["prompt_logprob_token_ids"] = Never,
+        ["prompt_logprob_start"] = value => IsNumber(value, 0),
+        ["flat_logprobs"] = IsFalse,
+        ["output_kind"] = value => IsNumber(value, 0) || IsText(value, "CUMULATIVE"),
+        ["stream_interval"] = value => IsNumber(value, 1),
+        ["extra_args"] = IsEmpty,
+        ["vllm_xargs"] = IsEmpty,
+        ["kv_transfer_params"] = IsEmpty,
+        ["logits_processors"] = IsEmpty,
+        ["truncate_prompt_tokens"] = Never,
+        ["priority"] = value => IsNumber(value, 0),
+        ["skip_reading_prefix_cache"] = IsFalse,
+        ["skip_clone"] = IsFalse,
+        ["routed_experts_prompt_start"] = value => IsNumber(value, 0),
+        ["trace_decode_token_ids"] = Never,
+    };
+
+    /// <summary>Refuses every such field that <paramref name="fields"/> holds; those it holds neutrally are consumed.</summary>
+    public static void Refuse(JsonFields fields, RequestErrors errors, int n)
+    {
+        foreach (var name in fields.Names.ToArray())
+        {
+            var neutral = name switch
+            {
+                // vLLM once drew best_of sequences and returned the best n: n of n is no choice.
+                "best_of" => value => IsNumber(value, n),
+                _ when name.StartsWith("guided_", StringComparison.Ordinal) => Never,
+                _ => Neutral.GetValueOrDefault(name),
+            };
+            if (neutral is not null && fields.Take(name) is { } given && !neutral(given))
+                errors.AddUnsupported(name);
+        }
+    }
+
+    private static bool Never(JsonElement value) => false;
+
+    private static bool IsFalse(JsonElement value) => value.ValueKind == JsonValueKind.False;
+
+    private static bool IsNumber(JsonElement value, double wanted) =>
+        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number == wanted;
+
+    private static bool IsText(JsonElement value, string wanted) => value.ValueKind == JsonValueKind.String && value.ValueEquals(wanted);
+
+    private static bool IsEmpty(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Array => value.GetArrayLength() == 0,
+        JsonValueKind.Object => !value.EnumerateObject().Any(),
+        _ => false,
+    };
+
+    private static bool IsTextFormat(JsonElement value) =>
+        value.ValueKind == JsonValueKind.Object && value.EnumerateObject().Count() == 1
+        && value.TryGetProperty("type", out var type) && IsText(type, "text");
+}

@@ -1,0 +1,78 @@
+namespace LocalLlm.Sampling;
+
+/// <summary>
+/// Sampling parameters as the engine uses them: every rule checked, every default resolved, immutable.
+/// Only <see cref="SamplingValidator"/> makes one.
+/// </summary>
+internal sealed class ValidatedSampling
+{
+    public required int N { get; init; }
+
+    public required float PresencePenalty { get; init; }
+
+    public required float FrequencyPenalty { get; init; }
+
+    public required float RepetitionPenalty { get; init; }
+
+    /// <summary>0 (greedy), or 0.01 to 2.</summary>
+    public required double Temperature { get; init; }
+
+    public bool IsGreedy => Temperature == 0;
+
+    /// <summary>Above 0; 1 is off.</summary>
+    public required double TopP { get; init; }
+
+    /// <summary>0 is off; otherwise 1 to the vocabulary's size - 1.</summary>
+    public required int TopK { get; init; }
+
+    /// <summary>0 is off.</summary>
+    public required double MinP { get; init; }
+
+    /// <summary>Null: the engine draws one.</summary>
+    public required long? Seed { get; init; }
+
+    public required IReadOnlyList<string> Stop { get; init; }
+
+    public required IReadOnlySet<int> StopTokenIds { get; init; }
+
+    /// <summary>All end-of-sequence ids of the model, also where <see cref="IgnoreEos"/>.</summary>
+    public required IReadOnlySet<int> EosTokenIds { get; init; }
+
+    public required bool IncludeStopStrInOutput { get; init; }
+
+    public required bool IgnoreEos { get; init; }
+
+    /// <summary>Cut to the context: prompt and output never exceed it.</summary>
+    public required int MaxTokens { get; init; }
+
+    public required int MinTokens { get; init; }
+
+    /// <summary>What may not be generated before <see cref="MinTokens"/>: end-of-sequence and stop tokens. Empty where MinTokens is 0.</summary>
+    public required int[] MinTokensBanned { get; init; }
+
+    /// <summary>Null: none. Otherwise a count of at most the vocabulary's size ("all" is resolved).</summary>
+    public required int? Logprobs { get; init; }
+
+    /// <inheritdoc cref="Logprobs"/>
+    public required int? PromptLogprobs { get; init; }
+
+    public required bool Detokenize { get; init; }
+
+    public required bool SkipSpecialTokens { get; init; }
+
+    public required bool SpacesBetweenSpecialTokens { get; init; }
+
+    /// <summary>Token ids, ascending, with <see cref="LogitBiases"/> beside them.</summary>
+    public required int[] LogitBiasTokenIds { get; init; }
+
+    public required float[] LogitBiases { get; init; }
+
+    /// <summary>Ascending, without duplicates; null: all.</summary>
+    public required int[]? AllowedTokenIds { get; init; }
+
+    /// <summary>Each a sequence of tokens whose last one is banned wherever the output ends in the others.</summary>
+    public required int[][] BadWordsTokenIds { get; init; }
+
+    /// <summary>Whether any of the three penalties is on.</summary>
+    public bool HasPenalties => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;
+}
