@@ -24,7 +24,12 @@ internal sealed class TokenCounts
 
     public void AddPrompt(int id) => Find(id);
 
-    public void AddOutput(int id) => _counts[Find(id)]++;
+    public void AddOutput(int id)
+    {
+        // Finding may replace the array of counts, so it comes first.
+        var index = Find(id);
+        _counts[index]++;
+    }
 
     private int Find(int id)
     {
