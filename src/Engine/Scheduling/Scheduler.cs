@@ -1,0 +1,183 @@
+using LocalLlm.KvCache;
+
+namespace LocalLlm.Scheduling;
+
+/// <summary>
+/// vLLM V1's scheduler: no prefill and decode phases, only sequences whose computed tokens chase their known tokens under
+/// one token budget per step. Not thread-safe; the engine loop owns it.
+/// </summary>
+/// <remarks>
+/// The loop is <see cref="Schedule"/> → run → <see cref="Update"/>. Steps may overlap (pipeline stages): several may be
+/// scheduled before the first is reported back, but they are reported in order. A sequence may end while a step that
+/// writes its blocks is in flight; its blocks are given back when the last such step is reported, exactly once.
+/// Progress: <see cref="Add(Sequence)"/> refuses what could never fit, victims of preemption are always the last in order
+/// of service, so the first one always gets its token, and the steps to finish all are at most the tokens of all.
+/// </remarks>
+internal sealed partial class Scheduler
+{
+    private readonly SchedulerOptions _options;
+    private readonly KvCacheManager _kvCache;
+    private readonly ISequenceObserver? _observer;
+    private readonly TimeProvider _time;
+    private readonly WaitingQueue _waiting;
+    private readonly List<Sequence> _running = []; // in order of admission
+    private readonly List<Sequence> _draining = []; // finished, but a step in flight may still write their blocks
+    private readonly Dictionary<long, Sequence> _sequences = []; // waiting, running, draining
+    private long _arrivals;
+    private long _numPreemptions;
+    private long _prefixQueries;
+    private long _prefixHits;
+
+    /// <summary>Creates a scheduler over an unused KV cache.</summary>
+    /// <exception cref="EngineException">An option is out of range.</exception>
+    public Scheduler(SchedulerOptions options, KvCacheManager kvCache, ISequenceObserver? observer = null, TimeProvider? time = null)
+    {
+        options.Validate();
+        _options = options;
+        _kvCache = kvCache;
+        _observer = observer;
+        _time = time ?? TimeProvider.System;
+        _waiting = new WaitingQueue(options.Policy);
+    }
+
+    /// <summary>Sequences admitted.</summary>
+    public int NumRunning => _running.Count;
+
+    /// <summary>Sequences queued, preempted ones included.</summary>
+    public int NumWaiting => _waiting.Count;
+
+    /// <summary>Steps scheduled and not reported back.</summary>
+    public int NumStepsInFlight => _inFlight.Count;
+
+    /// <summary>Whether any sequence is not finished.</summary>
+    public bool HasUnfinished => _running.Count + _waiting.Count > 0;
+
+    /// <summary>The figures of this moment.</summary>
+    public SchedulerStats Stats =>
+        new(NumRunning, NumWaiting, _kvCache.Usage, _numPreemptions, _prefixQueries, _prefixHits);
+
+    /// <summary>Queues a sequence.</summary>
+    /// <exception cref="EngineException">
+    /// InvalidRequest or ContextLengthExceeded if it can never run; Overloaded if the queue is full. Nothing has changed then.
+    /// </exception>
+    public void Add(Sequence sequence) => AddGroup([sequence]);
+
+    /// <summary>Queues the sequences of one request (n &gt; 1): all, or none if one is refused.</summary>
+    /// <inheritdoc cref="Add(Sequence)" path="/exception"/>
+    public void AddGroup(params ReadOnlySpan<Sequence> group)
+    {
+        for (var i = 0; i < group.Length; i++)
+        {
+            RefuseWhatCannotRun(group[i]);
+            foreach (var earlier in group[..i])
+            {
+                if (earlier.Id == group[i].Id)
+                    throw InUse(group[i]);
+            }
+        }
+
+        if (_options.MaxNumWaiting is { } limit && _waiting.Count + group.Length > limit)
+        {
+            throw group.Length > limit
+                ? EngineException.InvalidRequest("n", $"the request has {group.Length} sequences but the queue holds at most {limit}; lower n")
+                : new EngineException(
+                    EngineErrorKind.Overloaded,
+                    $"the queue holds {_waiting.Count} sequences and its limit is {limit}, so {group.Length} more cannot wait; try again later");
+        }
+
+        foreach (var sequence in group)
+        {
+            _sequences.Add(sequence.Id, sequence);
+            sequence.ArrivalOrder = _arrivals++;
+            sequence.ArrivalTimestamp = _time.GetTimestamp();
+            _waiting.Add(sequence);
+        }
+    }
+
+    /// <summary>Ends a sequence because its caller left. Its blocks are back at once, or when the step in flight is reported.</summary>
+    /// <returns>False if no such sequence is alive.</returns>
+    public bool Abort(long sequenceId)
+    {
+        if (!_sequences.TryGetValue(sequenceId, out var sequence) || sequence.State == SequenceState.Finished)
+            return false;
+        Finish(sequence, FinishReason.Abort);
+        return true;
+    }
+
+    /// <summary>
+    /// Ends a sequence; without effect if it has ended. With <see cref="FinishReason.Error"/> its blocks also leave the
+    /// prefix cache, so that a bad value in them reaches nobody else.
+    /// </summary>
+    public void Finish(Sequence sequence, FinishReason reason)
+    {
+        if (sequence.State == SequenceState.Finished)
+            return;
+        if (!_sequences.TryGetValue(sequence.Id, out var known) || known != sequence)
+            throw new EngineException(EngineErrorKind.EngineDead, $"sequence {sequence.Id} was finished but never added to this scheduler");
+
+        if (sequence.State == SequenceState.Running)
+            _running.Remove(sequence);
+        else
+            _waiting.Remove(sequence);
+        if (sequence.FirstScheduledTimestamp is not null)
+            _finishedIds.Add(sequence.Id);
+        sequence.State = SequenceState.Finished;
+        sequence.FinishReason = reason;
+        sequence.FinishedTimestamp = _time.GetTimestamp();
+        if (reason == FinishReason.Error)
+            _kvCache.Distrust(sequence.Blocks);
+        if (sequence.NumInFlightSteps == 0)
+            Release(sequence);
+        else
+            _draining.Add(sequence);
+        _observer?.OnFinished(sequence);
+    }
+
+    /// <summary>Ends every sequence, in order of arrival: shutdown, or a dead engine.</summary>
+    public void FinishAll(FinishReason reason)
+    {
+        foreach (var sequence in _running.Concat(_waiting.All()).OrderBy(s => s.ArrivalOrder).ToArray())
+            Finish(sequence, reason);
+    }
+
+    /// <summary>Forgets all cached prefixes; sequences that run go on.</summary>
+    public void ResetPrefixCache() => _kvCache.ResetPrefixCache();
+
+    private void Release(Sequence sequence)
+    {
+        _kvCache.Free(sequence.Blocks);
+        _sequences.Remove(sequence.Id);
+    }
+
+    private static EngineException InUse(Sequence sequence) =>
+        EngineException.InvalidRequest("request_id", $"the sequence id {sequence.Id} is in use; ids of live sequences must differ");
+
+    private void RefuseWhatCannotRun(Sequence sequence)
+    {
+        if (_sequences.ContainsKey(sequence.Id) || sequence.State != SequenceState.Waiting)
+            throw InUse(sequence);
+        if (sequence.NumPromptTokens == 0)
+            throw EngineException.InvalidRequest("prompt", "the prompt has 0 tokens; it must have at least 1");
+        if (sequence.MaxTokens < 1)
+            throw EngineException.InvalidRequest("max_tokens", $"max_tokens is {sequence.MaxTokens}; it must be at least 1");
+        if (sequence.PromptTokenIds.ContainsAnyInRange(int.MinValue, -1))
+            throw EngineException.InvalidRequest("prompt", "the prompt holds a negative token id; ids start at 0");
+        if (sequence.NumPromptTokens >= _options.MaxModelLen)
+        {
+            throw new EngineException(
+                EngineErrorKind.ContextLengthExceeded,
+                $"the prompt has {sequence.NumPromptTokens} tokens but the context is {_options.MaxModelLen} and must also hold at least 1 output token; shorten the prompt",
+                "prompt");
+        }
+
+        var most = (int)long.Min((long)sequence.NumPromptTokens + sequence.MaxTokens, _options.MaxModelLen);
+        if (_kvCache.BlocksFor(most) > _kvCache.NumBlocks)
+        {
+            throw new EngineException(
+                EngineErrorKind.ContextLengthExceeded,
+                $"the prompt of {sequence.NumPromptTokens} tokens and its output may take {most} tokens = {_kvCache.BlocksFor(most)} KV blocks but the whole " +
+                $"KV cache has {_kvCache.NumBlocks} blocks = {(long)_kvCache.NumBlocks * _kvCache.BlockSize} tokens; shorten the prompt or lower max_tokens",
+                "max_tokens");
+        }
+    }
+}

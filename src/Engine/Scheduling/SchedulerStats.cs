@@ -1,0 +1,16 @@
+namespace LocalLlm.Scheduling;
+
+/// <summary>The scheduler's figures at one moment.</summary>
+/// <param name="NumRunning">Sequences admitted.</param>
+/// <param name="NumWaiting">Sequences queued, preempted ones included.</param>
+/// <param name="KvCacheUsage">Share of KV blocks held by sequences, 0 to 1.</param>
+/// <param name="NumPreemptions">Preemptions since the start.</param>
+/// <param name="PrefixCacheQueries">Prompt tokens looked up in the prefix cache since the start.</param>
+/// <param name="PrefixCacheHits">Prompt tokens found there.</param>
+internal readonly record struct SchedulerStats(
+    int NumRunning,
+    int NumWaiting,
+    double KvCacheUsage,
+    long NumPreemptions,
+    long PrefixCacheQueries,
+    long PrefixCacheHits);

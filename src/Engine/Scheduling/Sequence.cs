@@ -1,0 +1,128 @@
+using LocalLlm.KvCache;
+
+namespace LocalLlm.Scheduling;
+
+/// <summary>
+/// One stream of tokens: a prompt and what was generated for it. The <see cref="Scheduler"/> changes it; everybody else
+/// reads it, on the engine loop's thread.
+/// </summary>
+internal sealed class Sequence
+{
+    private int[] _tokens; // prompt, then output; replaced when it grows, so slices handed out stay valid
+
+    /// <summary>Creates a sequence that no scheduler knows yet.</summary>
+    /// <param name="id">Unique among the sequences that are alive.</param>
+    /// <param name="promptTokenIds">The prompt; copied.</param>
+    /// <param name="maxTokens">Most output tokens, at least 1.</param>
+    /// <param name="cacheSalt">Shares cached prefixes only with sequences of the same salt.</param>
+    public Sequence(long id, ReadOnlySpan<int> promptTokenIds, int maxTokens, string? cacheSalt = null)
+    {
+        Id = id;
+        _tokens = promptTokenIds.ToArray();
+        NumPromptTokens = NumTokens = _tokens.Length;
+        MaxTokens = maxTokens;
+        Blocks = new BlockTable(cacheSalt);
+    }
+
+    /// <summary>Its id in every <see cref="SchedulerOutput"/>.</summary>
+    public long Id { get; }
+
+    /// <summary>Length of the prompt.</summary>
+    public int NumPromptTokens { get; }
+
+    /// <summary>Most output tokens; the context's length may end it earlier.</summary>
+    public int MaxTokens { get; }
+
+    /// <summary>Lower goes first; used only under <see cref="SchedulingPolicy.Priority"/>.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>Whether the logits of the prompt's positions are wanted; then its prompt is never taken from the prefix cache.</summary>
+    public bool NeedsPromptLogits { get; init; }
+
+    /// <summary>Never takes a prefix from the cache (it still leaves its own there).</summary>
+    public bool SkipReadingPrefixCache { get; init; }
+
+    /// <summary>The engine loop's own state of the request; never touched here.</summary>
+    public object? Tag { get; set; }
+
+    /// <summary>Known tokens: prompt and output.</summary>
+    public int NumTokens { get; private set; }
+
+    /// <summary>Generated tokens.</summary>
+    public int NumOutputTokens => NumTokens - NumPromptTokens;
+
+    /// <summary>All known tokens.</summary>
+    public ReadOnlySpan<int> TokenIds => _tokens.AsSpan(0, NumTokens);
+
+    /// <summary>The prompt.</summary>
+    public ReadOnlySpan<int> PromptTokenIds => _tokens.AsSpan(0, NumPromptTokens);
+
+    /// <summary>The output so far.</summary>
+    public ReadOnlySpan<int> OutputTokenIds => _tokens.AsSpan(NumPromptTokens, NumOutputTokens);
+
+    /// <summary>Leading positions whose keys and values are in the cache: computed by completed steps, or hit.</summary>
+    public int NumComputedTokens { get; internal set; }
+
+    /// <summary>Prompt tokens that the prefix cache gave when the sequence was first admitted.</summary>
+    public int NumCachedTokens { get; internal set; }
+
+    /// <summary>How often it lost its blocks.</summary>
+    public int NumPreemptions { get; internal set; }
+
+    /// <summary>Where it stands.</summary>
+    public SequenceState State { get; internal set; }
+
+    /// <summary>Why it ended, once it is finished.</summary>
+    public FinishReason? FinishReason { get; internal set; }
+
+    /// <summary>What was thrown while its token was handled, if that is why it ended with <see cref="FinishReason.Error"/>.</summary>
+    public Exception? Failure { get; internal set; }
+
+    /// <summary>Position in the order of arrival, given by <see cref="Scheduler.Add(Sequence)"/>.</summary>
+    public long ArrivalOrder { get; internal set; }
+
+    /// <summary><see cref="TimeProvider.GetTimestamp"/> when it was added.</summary>
+    public long ArrivalTimestamp { get; internal set; }
+
+    /// <summary>Timestamp of its first step, or null before.</summary>
+    public long? FirstScheduledTimestamp { get; internal set; }
+
+    /// <summary>Timestamp of its first output token, or null before.</summary>
+    public long? FirstTokenTimestamp { get; internal set; }
+
+    /// <summary>Timestamp of its latest output token, or null before the first.</summary>
+    public long? LastTokenTimestamp { get; internal set; }
+
+    /// <summary>Timestamp of its end, or null before.</summary>
+    public long? FinishedTimestamp { get; internal set; }
+
+    /// <summary>Its blocks.</summary>
+    public BlockTable Blocks { get; }
+
+    /// <summary>Tokens in steps that were scheduled and have not completed.</summary>
+    internal int NumInFlightTokens { get; set; }
+
+    /// <summary>Steps that hold it and have not completed: until this is 0 its blocks may be written.</summary>
+    internal int NumInFlightSteps { get; set; }
+
+    /// <summary>Raised when scheduled work is taken back, so that what is still in flight of it is ignored.</summary>
+    internal int ScheduleEpoch { get; set; }
+
+    /// <summary>The first position that no step has taken yet.</summary>
+    internal int NextPosition => NumComputedTokens + NumInFlightTokens;
+
+    /// <summary>Leading positions whose prompt logits were delivered.</summary>
+    internal int NumPromptLogitsComputed { get; set; }
+
+    /// <summary>Whether some prompt logits are still owed; the last prompt token's logits are the first output's, not the prompt's.</summary>
+    internal bool OwesPromptLogits => NeedsPromptLogits && NumPromptLogitsComputed < NumPromptTokens - 1;
+
+    internal ReadOnlyMemory<int> Slice(int first, int count) => _tokens.AsMemory(first, count);
+
+    internal void Append(int tokenId)
+    {
+        if (NumTokens == _tokens.Length)
+            Array.Resize(ref _tokens, NumTokens + int.Max(16, NumTokens / 2));
+        _tokens[NumTokens++] = tokenId;
+    }
+}

@@ -1,0 +1,33 @@
+namespace LocalLlm.Scheduling;
+
+/// <summary>
+/// Sequences that wait, in order of service: by arrival, so that a preempted one, having arrived before all that were
+/// never admitted, stands before them again. Add and remove are O(log n).
+/// </summary>
+internal sealed class WaitingQueue(SchedulingPolicy policy) : IComparer<Sequence>
+{
+    private SortedSet<Sequence>? _set;
+
+    /// <summary>Number of sequences.</summary>
+    public int Count => _set?.Count ?? 0;
+
+    /// <summary>The one to be served next, or null.</summary>
+    public Sequence? First => _set?.Min;
+
+    private SortedSet<Sequence> Set => _set ??= new SortedSet<Sequence>(this);
+
+    public void Add(Sequence sequence) => Set.Add(sequence);
+
+    public void Remove(Sequence sequence) => Set.Remove(sequence);
+
+    public IEnumerable<Sequence> All() => Set;
+
+    /// <summary>Below 0 if <paramref name="x"/> is served before <paramref name="y"/>.</summary>
+    public int Compare(Sequence? x, Sequence? y)
+    {
+        if (x is null || y is null)
+            return (x is null ? 0 : 1) - (y is null ? 0 : 1);
+        var byPriority = policy == SchedulingPolicy.Priority ? x.Priority.CompareTo(y.Priority) : 0;
+        return byPriority != 0 ? byPriority : x.ArrivalOrder.CompareTo(y.ArrivalOrder);
+    }
+}

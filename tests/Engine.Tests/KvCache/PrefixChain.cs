@@ -1,0 +1,35 @@
+namespace LocalLlm.Tests.KvCache;
+
+/// <summary>
+/// What a model's keys and values at one position depend on, as a number: the salt and every token up to it. A slot of a
+/// fake KV cache that holds the right number was computed for exactly this prefix.
+/// </summary>
+internal static class PrefixChain
+{
+    /// <summary>Content of a slot that nobody computed.</summary>
+    public const ulong Poison = 0xDEAD_DEAD_DEAD_DEAD;
+
+    public static ulong Start(string? salt)
+    {
+        var state = salt is null ? 1UL : 2UL;
+        foreach (var c in salt ?? "")
+            state = Next(state, c);
+        return state;
+    }
+
+    public static ulong Next(ulong state, int tokenId)
+    {
+        var x = (state + (uint)tokenId + 1) * 0xBF58_476D_1CE4_E5B9;
+        x ^= x >> 31;
+        x *= 0x94D0_49BB_1331_11EB;
+        return x ^ (x >> 29);
+    }
+
+    public static ulong Of(string? salt, ReadOnlySpan<int> tokenIds)
+    {
+        var state = Start(salt);
+        foreach (var token in tokenIds)
+            state = Next(state, token);
+        return state;
+    }
+}

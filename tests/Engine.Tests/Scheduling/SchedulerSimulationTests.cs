@@ -1,0 +1,89 @@
+using LocalLlm.Scheduling;
+using LocalLlm.Tests.KvCache;
+using Xunit;
+
+namespace LocalLlm.Tests.Scheduling;
+
+public class SchedulerSimulationTests
+{
+    /// <summary>Everything at random: pool, budget, chunks, policy, depth, prefix cache, aborts and failures.</summary>
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(1000, true)]
+    public void Outputs_are_those_of_running_alone_whatever_happens_around(int firstSeed, bool disturbed)
+    {
+        var seeds = Fuzz.Times(60);
+        for (var seed = firstSeed; seed < firstSeed + seeds; seed++)
+        {
+            var random = new Random(seed);
+            var simulation = new Simulation(RandomSetup(random, disturbed), seed);
+            var maxLen = 120;
+            try
+            {
+                simulation.Run(
+                    Workload.Random(seed, count: 40, maxPrompt: random.Next(1, maxLen), maxOutput: random.Next(1, 60), salts: true, promptLogits: true),
+                    perStep: random.Next(3) switch { 0 => 0.3, 1 => 3, _ => double.PositiveInfinity });
+            }
+            catch (Exception e)
+            {
+                throw new InvalidOperationException($"seed {seed}, disturbed {disturbed}: {e.Message}", e);
+            }
+        }
+    }
+
+    [Fact]
+    public void Aborts_at_any_moment_leak_no_block_and_change_no_other_output()
+    {
+        var aborts = 0;
+        for (var seed = 0; aborts < 1000; seed++)
+        {
+            var simulation = new Simulation(
+                new SimulationSetup
+                {
+                    Options = new SchedulerOptions { MaxModelLen = 200, MaxNumBatchedTokens = 64, MaxNumSeqs = 16, ReserveFullPrompt = seed % 2 == 0 },
+                    NumBlocks = 40,
+                    StepsInFlight = 1 + (seed % 3),
+                    Abort = 0.1,
+                },
+                seed);
+            simulation.Run(Workload.Random(seed, count: 60, maxPrompt: 120, maxOutput: 60, salts: true), perStep: 1);
+            aborts += simulation.NumAborts;
+        }
+    }
+
+    private static SimulationSetup RandomSetup(Random random, bool disturbed)
+    {
+        var chunked = random.Next(4) != 0;
+        const int maxLen = 150;
+        int[] chunks = [0, 1, 7, 16, 64];
+        var chunk = chunks[random.Next(chunks.Length)];
+        var blockSize = random.Next(3) switch { 0 => 16, 1 => 4, _ => 1 };
+        var need = (maxLen + blockSize - 1) / blockSize;
+        var budget = chunked ? random.Next(1, 200) : random.Next(maxLen, 400);
+        return new SimulationSetup
+        {
+            Options = new SchedulerOptions
+            {
+                MaxModelLen = maxLen,
+                EnableChunkedPrefill = chunked,
+                MaxNumBatchedTokens = budget,
+                MaxNumSeqs = random.Next(1, int.Min(budget, 30) + 1),
+                LongPrefillTokenThreshold = chunked ? chunk : 0,
+                Policy = random.Next(3) == 0 ? SchedulingPolicy.Priority : SchedulingPolicy.Fcfs,
+                ReserveFullPrompt = random.Next(2) == 0,
+                AdmissionWatermark = random.Next(2) * 0.05,
+            },
+            NumBlocks = random.Next(need, need * 6),
+            BlockSize = blockSize,
+            PrefixCaching = random.Next(4) != 0,
+            StepsInFlight = random.Next(1, 4),
+            StopEvery = random.Next(2) * 40,
+            Abort = disturbed ? 0.03 : 0,
+            FailedStep = disturbed ? 0.01 : 0,
+            CancelledStep = disturbed ? 0.05 : 0,
+            NonFinite = disturbed ? 0.005 : 0,
+            Throwing = disturbed ? 0.005 : 0,
+            Reset = disturbed ? 0.01 : 0,
+        };
+    }
+}

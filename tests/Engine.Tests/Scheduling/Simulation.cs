@@ -1,0 +1,221 @@
+using LocalLlm.KvCache;
+using LocalLlm.Scheduling;
+using LocalLlm.Tests.KvCache;
+using Xunit;
+
+namespace LocalLlm.Tests.Scheduling;
+
+/// <summary>What a <see cref="Simulation"/> runs with.</summary>
+internal sealed record SimulationSetup
+{
+    public required SchedulerOptions Options { get; init; }
+
+    public required int NumBlocks { get; init; }
+
+    public int BlockSize { get; init; } = 16;
+
+    public bool PrefixCaching { get; init; } = true;
+
+    public int Vocabulary { get; init; } = 2;
+
+    /// <summary>Steps scheduled before the first is computed and reported.</summary>
+    public int StepsInFlight { get; init; } = 1;
+
+    /// <summary>Chance per step (or call) of each disturbance.</summary>
+    public double Abort { get; init; }
+
+    public double FailedStep { get; init; }
+
+    public double CancelledStep { get; init; }
+
+    public double NonFinite { get; init; }
+
+    public double Throwing { get; init; }
+
+    public double Reset { get; init; }
+
+    /// <summary>The output ends on its own after about this many tokens; 0: never.</summary>
+    public int StopEvery { get; init; }
+}
+
+/// <summary>
+/// Drives a scheduler with the <see cref="PagedModel"/>: random arrivals and disturbances, integrity after every call, and
+/// every output compared, token by token, with what the sequence generates alone.
+/// </summary>
+internal sealed class Simulation : ISequenceObserver
+{
+    private readonly SimulationSetup _setup;
+    private readonly Random _random;
+    private readonly Dictionary<long, Sequence> _all = [];
+    private readonly List<long> _live = [];
+    private readonly Queue<SchedulerOutput> _inFlight = [];
+    private readonly HashSet<long> _finished = [];
+    private readonly HashSet<long> _announced = [];
+    private readonly HashSet<(long Step, long Sequence)> _stale = []; // stood on a step that did not happen
+
+    public Simulation(SimulationSetup setup, int seed)
+    {
+        _setup = setup;
+        _random = new Random(seed);
+        Kv = new KvCacheManager(setup.NumBlocks, setup.BlockSize, setup.PrefixCaching, new BlockHasher((ulong)seed));
+        Model = new PagedModel(Kv, setup.Vocabulary);
+        Scheduler = new Scheduler(setup.Options, Kv, this, new ManualTime());
+    }
+
+    public KvCacheManager Kv { get; }
+
+    public PagedModel Model { get; }
+
+    public Scheduler Scheduler { get; }
+
+    public int NumSteps { get; private set; }
+
+    public int NumAborts { get; private set; }
+
+    public IReadOnlyDictionary<long, Sequence> Sequences => _all;
+
+    /// <summary>Adds the sequences, <paramref name="perStep"/> at a time on average, and runs until all have ended.</summary>
+    public void Run(IEnumerable<Sequence> arrivals, double perStep = double.PositiveInfinity)
+    {
+        var pending = new Queue<Sequence>(arrivals);
+        var idle = 0;
+        while (pending.Count > 0 || Scheduler.HasUnfinished || _inFlight.Count > 0)
+        {
+            var due = double.IsPositiveInfinity(perStep) ? pending.Count : (int)(perStep * 2 * _random.NextDouble() + 0.5);
+            for (; due > 0 && pending.TryDequeue(out var sequence); due--)
+                Add(sequence);
+            var before = NumSteps + _inFlight.Count;
+            Step();
+            idle = NumSteps + _inFlight.Count != before || !Scheduler.HasUnfinished ? 0 : idle + 1;
+            Assert.True(idle < 3, "the scheduler makes no progress");
+        }
+
+        Assert.Equal(Kv.NumBlocks, Kv.NumFreeBlocks);
+        Assert.Equal(_all.Count, _finished.Count);
+        Assert.Equal(0, Scheduler.NumRunning + Scheduler.NumWaiting + Scheduler.NumStepsInFlight);
+        Check();
+    }
+
+    public void Add(Sequence sequence)
+    {
+        _all.Add(sequence.Id, sequence);
+        _live.Add(sequence.Id);
+        Scheduler.Add(sequence);
+        Check();
+    }
+
+    /// <summary>One turn of the loop: schedule, and report the oldest step if enough are in flight.</summary>
+    public void Step()
+    {
+        MaybeAbort();
+        var output = Scheduler.Schedule();
+        Check();
+        CheckStep(output);
+        if (output.Sequences.Count > 0)
+            _inFlight.Enqueue(output);
+        MaybeAbort();
+        if (_random.NextDouble() < _setup.Reset)
+            Scheduler.ResetPrefixCache();
+        if (_inFlight.Count >= _setup.StepsInFlight || output.Sequences.Count == 0)
+            Report();
+        Check();
+    }
+
+    public FinishReason? OnToken(Sequence sequence, int tokenId)
+    {
+        var expected = PagedModel.NextToken(
+            PrefixChain.Of(sequence.Blocks.CacheSalt, sequence.TokenIds[..^1]), _setup.Vocabulary);
+        Assert.Equal(expected, tokenId);
+        if (_random.NextDouble() < _setup.Throwing)
+            throw new InvalidOperationException("this token cannot be handled");
+        MaybeAbort();
+        return Stops(PrefixChain.Of(sequence.Blocks.CacheSalt, sequence.TokenIds)) ? FinishReason.Stop : null;
+    }
+
+    public void OnFinished(Sequence sequence)
+    {
+        Assert.True(_finished.Add(sequence.Id), $"sequence {sequence.Id} finished twice");
+        Assert.Equal(SequenceState.Finished, sequence.State);
+        _live.Remove(sequence.Id);
+        var limit = int.Min(sequence.MaxTokens, _setup.Options.MaxModelLen - sequence.NumPromptTokens);
+        var alone = PagedModel.Generate(sequence.Blocks.CacheSalt, sequence.PromptTokenIds, limit, _setup.Vocabulary, Stops);
+        if (sequence.FinishReason is FinishReason.Stop or FinishReason.Length)
+        {
+            Assert.Equal(alone, sequence.OutputTokenIds.ToArray());
+            var stopped = Stops(PrefixChain.Of(sequence.Blocks.CacheSalt, sequence.TokenIds));
+            Assert.Equal(stopped ? FinishReason.Stop : FinishReason.Length, sequence.FinishReason);
+        }
+        else
+        {
+            Assert.Equal(alone[..sequence.NumOutputTokens], sequence.OutputTokenIds.ToArray());
+        }
+    }
+
+    private bool Stops(ulong prefix) => _setup.StopEvery > 0 && (prefix >> 8) % (uint)_setup.StopEvery == 0;
+
+    private void Report()
+    {
+        if (!_inFlight.TryDequeue(out var step))
+            return;
+        NumSteps++;
+        var roll = _random.NextDouble();
+        if (roll < _setup.FailedStep + _setup.CancelledStep)
+        {
+            foreach (var later in _inFlight)
+                _stale.UnionWith(step.Sequences.Select(s => (later.StepId, s.SequenceId)));
+        }
+
+        if (roll < _setup.FailedStep)
+        {
+            Scheduler.FailStep(step, new InvalidOperationException("the forward pass failed"));
+        }
+        else if (roll < _setup.FailedStep + _setup.CancelledStep)
+        {
+            Scheduler.CancelStep(step);
+        }
+        else
+        {
+            // Written as late as can be: a block given back too early has another owner by now.
+            var sampled = Model.Run(step, id => _all[id], id => _stale.Contains((step.StepId, id)));
+            for (var i = 0; i < sampled.Length; i++)
+                sampled[i] = _random.NextDouble() < _setup.NonFinite ? -1 : sampled[i];
+            Scheduler.Update(step, sampled);
+        }
+    }
+
+    private void MaybeAbort()
+    {
+        if (_live.Count == 0 || _random.NextDouble() >= _setup.Abort)
+            return;
+        NumAborts++;
+        Assert.True(Scheduler.Abort(_live[_random.Next(_live.Count)]));
+    }
+
+    private void CheckStep(SchedulerOutput output)
+    {
+        Assert.Equal(output.Sequences.Sum(s => s.TokenIds.Length), output.TotalTokens);
+        Assert.InRange(output.TotalTokens, 0, _setup.Options.MaxNumBatchedTokens);
+        Assert.InRange(Scheduler.NumRunning, 0, _setup.Options.MaxNumSeqs);
+        Assert.Equal(output.Sequences.Count, output.Sequences.Select(s => s.SequenceId).Distinct().Count());
+        foreach (var id in output.FinishedIds)
+            Assert.True(_announced.Add(id) && _finished.Contains(id), $"the end of sequence {id} was announced wrongly");
+        foreach (var entry in output.Sequences)
+        {
+            var sequence = _all[entry.SequenceId];
+            Assert.Equal(SequenceState.Running, sequence.State);
+            var end = entry.FirstPosition + entry.TokenIds.Length;
+            Assert.Equal(sequence.TokenIds[entry.FirstPosition..end].ToArray(), entry.TokenIds.ToArray());
+            Assert.Equal(end == sequence.NumTokens, entry.SamplesToken);
+            if (_setup.Options.LongPrefillTokenThreshold is > 0 and var cap)
+                Assert.InRange(entry.TokenIds.Length, 1, cap);
+            if (!_setup.Options.EnableChunkedPrefill)
+                Assert.True(entry.SamplesToken);
+        }
+    }
+
+    private void Check()
+    {
+        Scheduler.CheckIntegrity();
+        Model.PoisonUnowned();
+    }
+}
