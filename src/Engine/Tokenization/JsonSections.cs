@@ -1,0 +1,119 @@
+using System.Text.Json;
+using System.Text.Unicode;
+
+namespace LocalLlm.Tokenization;
+
+/// <summary>
+/// Where each member of a JSON object lies in its file. Reading a file of megabytes section by section lets the
+/// sections come in any order while the big ones are streamed and only the small ones become a document.
+/// </summary>
+internal sealed class JsonSections
+{
+    public const int MaxDepth = 64;
+    private const long MaxFileBytes = 512L << 20;
+    private readonly Dictionary<string, ReadOnlyMemory<byte>> _members;
+    private readonly string _file;
+    private readonly string _path;
+
+    private JsonSections(string file, string path, Dictionary<string, ReadOnlyMemory<byte>> members)
+    {
+        _file = file;
+        _path = path;
+        _members = members;
+    }
+
+    /// <summary>Reads a whole file: its size is checked, its text must be UTF-8 and its outermost value an object.</summary>
+    public static JsonSections ReadFile(string path)
+    {
+        var file = System.IO.Path.GetFileName(path);
+        ReadOnlyMemory<byte> bytes;
+        try
+        {
+            var length = new FileInfo(path).Length;
+            if (length > MaxFileBytes)
+                throw EngineException.ModelFolder(file, $"the file has {length} bytes; at most {MaxFileBytes} are read");
+            bytes = File.ReadAllBytes(path);
+        }
+        catch (Exception cause) when (cause is IOException or UnauthorizedAccessException)
+        {
+            throw EngineException.ModelFolder(file, $"the file cannot be read ({cause.GetType().Name})", cause);
+        }
+
+        if (bytes.Span.StartsWith("\uFEFF"u8))
+            bytes = bytes[3..];
+        if (!Utf8.IsValid(bytes.Span))
+            throw EngineException.ModelFolder(file, "the file is not valid UTF-8 text");
+        return Parse(file, "", bytes);
+    }
+
+    public static JsonReaderOptions Options => new() { MaxDepth = MaxDepth };
+
+    /// <summary>The member's bytes, or empty where it is absent.</summary>
+    public ReadOnlyMemory<byte> Bytes(string name) => _members.GetValueOrDefault(name);
+
+    /// <summary>The full path of a member, for messages.</summary>
+    public string PathOf(string name) => _path.Length == 0 ? name : $"{_path}.{name}";
+
+    /// <summary>A small member as a document; a null field where it is absent.</summary>
+    public JsonField Field(string name)
+    {
+        var bytes = Bytes(name);
+        if (bytes.IsEmpty)
+            return new JsonField(_file, PathOf(name), default);
+        return Guarded(_file, PathOf(name), () =>
+        {
+            using var document = JsonDocument.Parse(bytes, new JsonDocumentOptions { MaxDepth = MaxDepth });
+            return new JsonField(_file, PathOf(name), document.RootElement.Clone());
+        });
+    }
+
+    /// <summary>The members of a member that is an object.</summary>
+    public JsonSections Object(string name)
+    {
+        var bytes = Bytes(name);
+        return bytes.IsEmpty
+            ? throw EngineException.ModelFolder(_file, $"{PathOf(name)} is absent; an object was expected")
+            : Parse(_file, PathOf(name), bytes);
+    }
+
+    private static JsonSections Parse(string file, string path, ReadOnlyMemory<byte> bytes) =>
+        Guarded(file, path.Length == 0 ? "the file" : path, () =>
+        {
+            var members = new Dictionary<string, ReadOnlyMemory<byte>>(StringComparer.Ordinal);
+            var reader = new Utf8JsonReader(bytes.Span, Options);
+            reader.Read();
+            if (reader.TokenType != JsonTokenType.StartObject)
+                throw EngineException.ModelFolder(file, $"{(path.Length == 0 ? "the outermost value" : path)} is no object");
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+            {
+                var name = reader.GetString()!;
+                reader.Read();
+                var start = (int)reader.TokenStartIndex;
+                reader.Skip();
+                if (!members.TryAdd(name, bytes[start..(int)reader.BytesConsumed]))
+                    throw EngineException.ModelFolder(file, $"{path} has the member \"{JsonField.Shorten(name)}\" twice");
+            }
+
+            if (reader.Read())
+                throw EngineException.ModelFolder(file, "something follows the outermost value");
+            return new JsonSections(file, path, members);
+        });
+
+    /// <summary>Runs a reader of JSON and turns its complaints into one of ours.</summary>
+    public static T Guarded<T>(string file, string path, Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (JsonException cause)
+        {
+            throw EngineException.ModelFolder(
+                file, $"{path} is no valid JSON (nested deeper than {MaxDepth}, cut off or malformed): {JsonField.Shorten(cause.Message)}", cause);
+        }
+        catch (InvalidOperationException cause)
+        {
+            throw EngineException.ModelFolder(file, $"{path} holds text that is no valid Unicode or a value of the wrong type", cause);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+using System.Text;
+
+namespace LocalLlm.Tokenization;
+
+/// <summary>Replaces every match of a pattern by a text.</summary>
+internal sealed class ReplaceNormalizer(SplitPattern pattern, string content) : Normalizer
+{
+    public override bool IsByCharacter => pattern is LiteralPattern { Literal: " " } && content == "▁";
+
+    public override string Normalize(string text)
+    {
+        if (pattern is LiteralPattern literal)
+            return literal.Literal.Length == 0 ? text : text.Replace(literal.Literal, content, StringComparison.Ordinal);
+        var matches = new List<TextRange>();
+        pattern.FindAll(text, matches);
+        if (matches.Count == 0)
+            return text;
+        var result = new StringBuilder(text.Length);
+        var copied = 0;
+        foreach (var match in matches)
+        {
+            result.Append(text, copied, match.Start - copied).Append(content);
+            copied = match.Start + match.Length;
+        }
+
+        return result.Append(text, copied, text.Length - copied).ToString();
+    }
+}
