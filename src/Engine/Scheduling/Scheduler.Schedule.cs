@@ -1,3 +1,4 @@
+using LocalLlm.Execution;
 namespace LocalLlm.Scheduling;
 
 /// <content>Choosing a step.</content>

@@ -1,3 +1,4 @@
+using LocalLlm.Execution;
 namespace LocalLlm.Scheduling;
 
 /// <summary>A step on its way: the data that went out and, kept at home, whose it is. Pooled by the scheduler.</summary>

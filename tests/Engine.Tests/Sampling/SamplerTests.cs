@@ -220,6 +220,6 @@ public class SamplerTests
         for (var i = 0; i < rows.Length; i++)
             rows[i].CopyTo(memory, i * stride);
         fixed (float* logits = memory)
-            sampler.Sample(logits, stride, states, results, parallel ? (count, body) => Parallel.For(0, count, body) : null);
+            sampler.Sample(logits, stride, states, results, parallel ? (count, body) => System.Threading.Tasks.Parallel.For(0, count, body) : null);
     }
 }

@@ -1,3 +1,4 @@
+using LocalLlm.Execution;
 using LocalLlm.Scheduling;
 using Xunit;
 

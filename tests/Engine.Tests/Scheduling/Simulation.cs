@@ -1,3 +1,4 @@
+using LocalLlm.Execution;
 using LocalLlm.KvCache;
 using LocalLlm.Scheduling;
 using LocalLlm.Tests.KvCache;
