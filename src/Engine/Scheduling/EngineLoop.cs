@@ -22,7 +22,7 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly ConcurrentQueue<Action> _inbox = new();
-    private readonly AutoResetEvent _wake = new(false);
+    private readonly SemaphoreSlim _wake = new(0);
     private readonly Dictionary<long, LiveSequence> _live = [];
     private readonly List<LiveSequence> _unsent = [];
     private readonly Func<ulong> _drawSeed;
@@ -142,13 +142,14 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
     {
         _worker.Dispose();
         _metrics.Dispose();
-        _wake.Dispose();
     }
 
     private void Post(Action command)
     {
         _inbox.Enqueue(command);
-        _wake.Set();
+        // Never disposed: a caller may still post while the loop ends. One token is enough, however many commands wait.
+        if (_wake.CurrentCount == 0)
+            _wake.Release();
     }
 
     private void ReadInbox()
@@ -165,7 +166,7 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
         _statistics = TakeStatistics();
         if (_stopping)
             return false;
-        _wake.WaitOne();
+        _wake.Wait();
         return true;
     }
 
