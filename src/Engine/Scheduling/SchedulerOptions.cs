@@ -31,7 +31,7 @@ internal sealed record SchedulerOptions
     public bool ReserveFullPrompt { get; init; } = true;
 
     /// <summary>Share of all blocks that admission leaves free for the growth of running sequences; 0 up to, not including, 1.</summary>
-    public double AdmissionWatermark { get; init; } = 0.01;
+    public double AdmissionWatermark { get; init; }
 
     /// <summary>Throws for the first option out of range or in conflict with another.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
