@@ -16,6 +16,16 @@ internal sealed class Mutator(int seed)
         [0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0],
     ];
 
+    private static readonly byte[][] s_values =
+    [
+        .. new[]
+        {
+            "0", "1", "2", "3", "4", "7", "8", "16", "24", "32", "40", "64", "320", "-1", "1e400", "1.0", "0.5", "4611686018427387904",
+            "18446744073709551616", "null", "true", "false", "{}", "[]", "\"\"", "\"\\ud800\"", "\"\\u0000\"", "\"F4\"", "\"U8\"", "\"F64\"",
+            "\"yarn\"", "\"linear\"", "\"dynamic\"", "\"default\"", "\"longrope\"", "\"float16\"", "2147483648", "1e-6", "1e15",
+        }.Select(Encoding.UTF8.GetBytes),
+    ];
+
     private readonly Random _random = new(seed);
 
     /// <summary>How often the whole fuzz of this suite is to run: LOCALLLM_FUZZ, a multiplier.</summary>
@@ -24,8 +34,15 @@ internal sealed class Mutator(int seed)
     public byte[] Mutate(byte[] text)
     {
         var bytes = text.ToList();
+        var areWellFormed = _random.Next(2) == 0;
         for (var i = _random.Next(1, 5); i > 0; i--)
-            MutateOnce(bytes);
+        {
+            if (areWellFormed)
+                ReplaceNumberOrWord(bytes);
+            else
+                MutateOnce(bytes);
+        }
+
         return [.. bytes];
     }
 
@@ -48,22 +65,35 @@ internal sealed class Mutator(int seed)
                 bytes.InsertRange(at, s_words[_random.Next(s_words.Length)]);
                 break;
             default:
-                ReplaceValue(bytes, at);
+                ReplaceBetween(bytes, at, ",:[]{}", s_words);
                 break;
         }
     }
 
-    // Whatever stands between two separators becomes another word: the mutation that stays valid JSON most often.
-    private void ReplaceValue(List<byte> bytes, int at)
+    // Keeps the text JSON, so that what lies behind the syntax is reached: one scalar becomes another.
+    private void ReplaceNumberOrWord(List<byte> bytes)
     {
-        const string Separators = ",:[]{}";
+        for (var tries = 0; tries < 50; tries++)
+        {
+            var at = _random.Next(bytes.Count);
+            if (bytes[at] is >= (byte)'0' and <= (byte)'9' || (bytes[at] == (byte)'"' && at > 0 && bytes[at - 1] == (byte)':'))
+            {
+                ReplaceBetween(bytes, at, ",:[]{}", s_values);
+                return;
+            }
+        }
+    }
+
+    // Whatever stands between two separators becomes another word.
+    private void ReplaceBetween(List<byte> bytes, int at, string separators, byte[][] words)
+    {
         var from = at;
-        while (from > 0 && !Separators.Contains((char)bytes[from - 1]))
+        while (from > 0 && !separators.Contains((char)bytes[from - 1]))
             from--;
         var to = at;
-        while (to < bytes.Count && !Separators.Contains((char)bytes[to]))
+        while (to < bytes.Count && !separators.Contains((char)bytes[to]))
             to++;
         bytes.RemoveRange(from, to - from);
-        bytes.InsertRange(from, s_words[_random.Next(s_words.Length)]);
+        bytes.InsertRange(from, words[_random.Next(words.Length)]);
     }
 }

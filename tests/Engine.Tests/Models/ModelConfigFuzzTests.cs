@@ -52,7 +52,7 @@ public class ModelConfigFuzzTests
             most = Math.Max(most, GC.GetAllocatedBytesForCurrentThread() - allocated);
         }
 
-        TestContext.Current.SendDiagnosticMessage($"{count} configurations, {accepted} accepted, slowest {slowest}, most bytes allocated {most}");
+        TestContext.Current.SendDiagnosticMessage($"{count} configurations, {accepted} accepted, slowest {slowest}, most bytes allocated {most}, peak {Process.GetCurrentProcess().PeakWorkingSet64 >> 20} MiB");
         Assert.InRange(accepted, 1, count - 1);
         Assert.True(slowest < TimeSpan.FromSeconds(1), $"slowest: {slowest}");
         Assert.InRange(most, 0, 1 << 20);
