@@ -24,7 +24,9 @@ internal sealed record RopeConfig
     /// <summary>llama3, yarn: the context before stretching; null for the other types.</summary>
     public int? OriginalMaxPositionEmbeddings { get; init; }
 
-    /// <summary>yarn: the scale on cos and sin; null derives it from <see cref="Factor"/>, <see cref="Mscale"/> and <see cref="MscaleAllDim"/>.</summary>
+    /// <summary>
+    /// yarn: the scale on cos and sin; null derives it from <see cref="Factor"/>, <see cref="Mscale"/> and <see cref="MscaleAllDim"/>.
+    /// </summary>
     public double? AttentionFactor { get; init; }
 
     /// <summary>yarn: rotations over the original context above which a dimension is kept.</summary>

@@ -17,7 +17,9 @@ internal static class RotaryFrequencies
     /// sequence; an engine that caches rotated keys needs one base per run and passes <see cref="FixedDynamicLength"/>.
     /// </param>
     /// <returns><c>InvFreq</c>: [rotary_dim / 2].</returns>
-    /// <exception cref="ArgumentOutOfRangeException">The rotated part of a head is not a positive even number (above 2 for dynamic).</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// The rotated part of a head is not a positive even number (above 2 for dynamic).
+    /// </exception>
     public static (float[] InvFreq, float AttentionScaling) Compute(
         RopeConfig rope, int headDim, int maxPositionEmbeddings, long? seqLen = null)
     {

@@ -47,7 +47,9 @@ internal sealed record GenerationConfig
     public int? PadTokenId { get; init; }
 
     /// <summary>Reads generation_config.json of a model folder; an absent file gives the ids of config.json and nothing else.</summary>
-    /// <exception cref="EngineException">The file is malformed (<see cref="EngineErrorKind.ModelFolder"/>); one error lists every problem.</exception>
+    /// <exception cref="EngineException">
+    /// The file is malformed (<see cref="EngineErrorKind.ModelFolder"/>); one error lists every problem.
+    /// </exception>
     public static GenerationConfig Load(string folder, ModelConfig model) =>
         Path.Exists(Path.Combine(folder, FileName))
             ? Parse(ModelFolderFile.ReadJson(folder, FileName, MaxBytes), model)

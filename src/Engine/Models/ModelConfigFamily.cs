@@ -32,7 +32,7 @@ internal sealed record ModelConfigFamily(string Architecture, string ModelType)
     /// <summary>End-of-sequence id where absent.</summary>
     public int? EosTokenId { get; private init; }
 
-    /// <summary>Query, key and value projections have a bias and the output projection has none, whatever <c>attention_bias</c> says.</summary>
+    /// <summary>Whatever <c>attention_bias</c> says: query, key and value projections have a bias, the output projection none.</summary>
     public bool HasFixedQkvBias { get; private init; }
 
     /// <summary><c>mlp_bias</c> is read; otherwise there is never one.</summary>

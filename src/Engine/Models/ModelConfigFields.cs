@@ -27,7 +27,8 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
 
     /// <summary>Adds a problem of this field: what was found there, and <paramref name="wanted"/>.</summary>
     public void Refuse(string name, string wanted) =>
-        problems.Add($"{path}{name}: {(json.TryGetProperty(name, out var value) ? "found " + Describe(value) : "is missing")}, wanted {wanted}");
+        problems.Add(
+            $"{path}{name}: {(json.TryGetProperty(name, out var value) ? "found " + Describe(value) : "is missing")}, wanted {wanted}");
 
     /// <summary>A whole number of a closed range.</summary>
     public int? Int(string name, int min, int max)

@@ -62,7 +62,7 @@ internal sealed class ModelConfigReader
             SlidingLayers = slidingLayers,
             Rope = new RopeConfigReader(_fields, _problems).Read(positions, headDim),
             Dtype = ReadDtype(),
-            BosTokenId = _fields.Has("bos_token_id") ? _fields.Int("bos_token_id", 0, (vocab ?? MaxVocab) - 1) : InVocab(family.BosTokenId, vocab),
+            BosTokenId = ReadBos(family, vocab),
             EosTokenIds = ReadEos(family, vocab),
         };
         _problems.ThrowIfAny();
@@ -80,7 +80,7 @@ internal sealed class ModelConfigReader
             var method = value.ValueKind == JsonValueKind.Object && value.TryGetProperty("quant_method", out var found)
                 ? ModelConfigFields.Describe(found)
                 : "(not named)";
-            _problems.Add($"{name}: found quant_method {method}; quantised checkpoints of this kind are not supported, wanted unquantised weights");
+            _problems.Add($"{name}: found quant_method {method}, which is not supported, wanted unquantised weights");
         }
     }
 
@@ -178,6 +178,10 @@ internal sealed class ModelConfigReader
                 return null;
         }
     }
+
+    // An explicit null means none; only an absent id has a default.
+    private int? ReadBos(ModelConfigFamily family, int? vocab) =>
+        _fields.Has("bos_token_id") ? _fields.Int("bos_token_id", 0, (vocab ?? MaxVocab) - 1) : InVocab(family.BosTokenId, vocab);
 
     private IReadOnlyList<int> ReadEos(ModelConfigFamily family, int? vocab)
     {

@@ -78,15 +78,18 @@ internal sealed class RopeConfigReader(ModelConfigFields root, ModelFolderProble
         if (modern is not null && legacy is not null && modern != legacy)
         {
             problems.Add(
-                $"{name}: found rope_type {ModelFolderProblems.Quote(modern)} and type {ModelFolderProblems.Quote(legacy)}, wanted one of them or both the same");
+                $"{name}: found rope_type {ModelFolderProblems.Quote(modern)} and type {ModelFolderProblems.Quote(legacy)}, " +
+                "wanted one of them or both the same");
             return null;
         }
 
         if (scaling.Value("rope_type") is null && scaling.Value("type") is null)
         {
-            if (scaling.All.FirstOrDefault(field => field.Value.ValueKind == JsonValueKind.Object) is { Value.ValueKind: JsonValueKind.Object } nested)
+            foreach (var field in scaling.All)
             {
-                problems.Add($"{name}.{Cut(nested.Name)}: found an object, wanted one set of rope parameters for all layers");
+                if (field.Value.ValueKind != JsonValueKind.Object)
+                    continue;
+                problems.Add($"{name}.{Cut(field.Name)}: found an object, wanted one set of rope parameters for all layers");
                 return null;
             }
 
@@ -111,10 +114,11 @@ internal sealed class RopeConfigReader(ModelConfigFields root, ModelFolderProble
         {
             if (s_known.Contains(field.Name) || field.Value.ValueKind == JsonValueKind.Null)
                 continue;
-            if (s_neutralAtOne.Contains(field.Name) && field.Value.ValueKind == JsonValueKind.Number && field.Value.TryGetDouble(out var value) && value == 1)
+            if (s_neutralAtOne.Contains(field.Name) && field.Value.ValueKind == JsonValueKind.Number && field.Value.GetDouble() == 1)
                 continue;
             problems.Add(
-                $"{name}.{Cut(field.Name)}: found {ModelConfigFields.Describe(field.Value)}, wanted no such field: this build does not know what it changes");
+                $"{name}.{Cut(field.Name)}: found {ModelConfigFields.Describe(field.Value)}, " +
+                "wanted no such field: this build does not know what it changes");
         }
     }
 

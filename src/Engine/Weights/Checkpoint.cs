@@ -63,7 +63,8 @@ internal sealed class Checkpoint : IDisposable
 
     private void OpenShards(string folder, IReadOnlyList<string> shards, CheckpointIndex? index)
     {
-        var problems = new ModelFolderProblems(index is not null ? CheckpointIndex.FileName : shards.Count == 1 ? shards[0] : "*.safetensors");
+        var blamed = index is not null ? CheckpointIndex.FileName : shards.Count == 1 ? shards[0] : "*.safetensors";
+        var problems = new ModelFolderProblems(blamed);
         var unreadable = new HashSet<string>(StringComparer.Ordinal);
         foreach (var shard in shards)
         {

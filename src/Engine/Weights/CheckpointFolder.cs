@@ -67,14 +67,16 @@ internal static class CheckpointFolder
         }
 
         return EngineException.ModelFolder(
-            SingleFileName, $"is missing from {ModelFolderProblems.Quote(folder)}, and so are {CheckpointIndex.FileName} and any other .safetensors file");
+            SingleFileName,
+            $"is missing from {ModelFolderProblems.Quote(folder)}, and so are {CheckpointIndex.FileName} and any other .safetensors file");
     }
 
     // Without an index, only the file names tell that a shard did not arrive.
     private static void RefuseMissingNumbers(List<string> shards)
     {
         var problems = new ModelFolderProblems(CheckpointIndex.FileName);
-        foreach (var set in shards.Select(SplitNumber).OfType<(string Prefix, int Number, int Total)>().GroupBy(shard => (shard.Prefix, shard.Total)))
+        var numbered = shards.Select(SplitNumber).OfType<(string Prefix, int Number, int Total)>();
+        foreach (var set in numbered.GroupBy(shard => (shard.Prefix, shard.Total)))
         {
             var present = set.Select(shard => shard.Number).ToHashSet();
             for (var number = 1; number <= set.Key.Total; number++)

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using static LocalLlm.Weights.ModelFolderProblems;
 
 namespace LocalLlm.Weights;
 
@@ -29,7 +30,9 @@ internal sealed class CheckpointIndex
     public IReadOnlyList<string> Shards { get; }
 
     /// <summary>Reads and checks the index of a folder.</summary>
-    /// <exception cref="EngineException">The file is malformed, or names a shard that is not a plain file name; every such name is listed.</exception>
+    /// <exception cref="EngineException">
+    /// The file is malformed, or names a shard that is not a plain file name; every such name is listed.
+    /// </exception>
     public static CheckpointIndex Read(string folder) => Parse(ModelFolderFile.ReadJson(folder, FileName, MaxBytes));
 
     /// <summary>Parses and checks an index.</summary>
@@ -69,13 +72,17 @@ internal sealed class CheckpointIndex
         }
 
         json.Read();
-        return index ?? throw EngineException.ModelFolder(FileName, "weight_map: is missing; an object of tensor names to shard names was wanted");
+        return index
+            ?? throw EngineException.ModelFolder(FileName, "weight_map: is missing; an object of tensor names to shard names was wanted");
     }
 
     private static CheckpointIndex ParseWeightMap(ref Utf8JsonReader json)
     {
         if (json.TokenType != JsonTokenType.StartObject)
-            throw EngineException.ModelFolder(FileName, $"weight_map: found JSON {json.TokenType}, wanted an object of tensor names to shard names");
+        {
+            throw EngineException.ModelFolder(
+                FileName, $"weight_map: found JSON {json.TokenType}, wanted an object of tensor names to shard names");
+        }
 
         var problems = new ModelFolderProblems(FileName);
         var weightMap = new Dictionary<string, string>(StringComparer.Ordinal);
@@ -87,7 +94,7 @@ internal sealed class CheckpointIndex
             json.Read();
             if (json.TokenType != JsonTokenType.String)
             {
-                problems.Add($"weight_map: {ModelFolderProblems.Quote(tensor)}: found JSON {json.TokenType}, wanted the name of a shard");
+                problems.Add($"weight_map: {Quote(tensor)}: found JSON {json.TokenType}, wanted the name of a shard");
                 json.Skip();
                 continue;
             }
@@ -102,13 +109,13 @@ internal sealed class CheckpointIndex
             {
                 known.Add(shard, shard);
                 if (FaultOf(shard) is { } fault)
-                    problems.Add($"weight_map: {ModelFolderProblems.Quote(tensor)}: found shard {ModelFolderProblems.Quote(shard)}, {fault}");
+                    problems.Add($"weight_map: {Quote(tensor)}: found shard {Quote(shard)}, {fault}");
                 else
                     shards.Add(shard);
             }
 
             if (!weightMap.TryAdd(tensor, shard))
-                problems.Add($"weight_map: {ModelFolderProblems.Quote(tensor)}: the tensor occurs twice, wanted once");
+                problems.Add($"weight_map: {Quote(tensor)}: the tensor occurs twice, wanted once");
         }
 
         if (shards.Count > MaxShards)

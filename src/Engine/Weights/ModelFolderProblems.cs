@@ -28,7 +28,8 @@ internal sealed class ModelFolderProblems(string file)
             _listed.Add(problem);
     }
 
-    /// <summary>Throws one <see cref="EngineErrorKind.ModelFolder"/> error listing every problem; does nothing where there is none.</summary>
+    /// <summary>Does nothing where there is no problem.</summary>
+    /// <exception cref="EngineException">One <see cref="EngineErrorKind.ModelFolder"/> error that lists them all.</exception>
     public void ThrowIfAny()
     {
         if (Count == 0)

@@ -87,7 +87,7 @@ internal sealed unsafe class SafetensorsFile : IDisposable
     {
         var pointer = Pointer(tensor);
         if (tensor.ByteLength > int.MaxValue)
-            throw new ArgumentException($"tensor {tensor.Name} has {tensor.ByteLength} bytes; a span ends at 2 GiB, use the pointer", nameof(tensor));
+            throw new ArgumentException($"tensor of {tensor.ByteLength} bytes; a span ends at 2 GiB: use the pointer", nameof(tensor));
         return new ReadOnlySpan<byte>(pointer, (int)tensor.ByteLength);
     }
 
@@ -107,7 +107,9 @@ internal sealed unsafe class SafetensorsFile : IDisposable
         {
             // The length of the open file, not of the path, which may lead elsewhere by now.
             var length = stream.Length;
-            return (MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false), length);
+            var file = MemoryMappedFile.CreateFromFile(
+                stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+            return (file, length);
         }
         catch
         {

@@ -41,7 +41,7 @@ internal sealed class SafetensorsHeader
             throw Error(file, $"has {fileLength} bytes; a safetensors file has at least {PrefixLength}, the length of its header");
         var length = BinaryPrimitives.ReadUInt64LittleEndian(start);
         if (length > MaxLength)
-            throw Error(file, $"header length: found {length}, wanted at most {MaxLength}; this is not a safetensors file, or it is damaged");
+            throw Error(file, $"header length: found {length}, wanted at most {MaxLength}; not a safetensors file, or damaged");
         if (length > (ulong)(fileLength - PrefixLength))
         {
             throw Error(
@@ -56,7 +56,7 @@ internal sealed class SafetensorsHeader
     /// <param name="file">The file's name for messages.</param>
     /// <param name="header">The N bytes after the length.</param>
     /// <param name="fileLength">Bytes of the whole file.</param>
-    /// <exception cref="EngineException">Any rule of the format is broken; the message names the tensor, the field, found and wanted.</exception>
+    /// <exception cref="EngineException">A rule is broken; the message names the tensor, the field, found and wanted.</exception>
     public static SafetensorsHeader Parse(string file, ReadOnlySpan<byte> header, long fileLength)
     {
         if (header.IsEmpty || header[0] != (byte)'{')

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using static LocalLlm.Weights.ModelFolderProblems;
 
 namespace LocalLlm.Weights;
 
@@ -50,7 +51,7 @@ internal ref struct SafetensorsHeaderReader
             if (name == MetadataName)
                 ReadMetadata();
             else if (!Tensors.TryAdd(name, ReadEntry(name)))
-                throw Error($"tensor {ModelFolderProblems.Quote(name)}: the name occurs twice, wanted once");
+                throw Error($"tensor {Quote(name)}: the name occurs twice, wanted once");
         }
 
         // Only white space may follow the object; anything else throws.
@@ -71,16 +72,16 @@ internal ref struct SafetensorsHeaderReader
             var key = _json.GetString()!;
             _json.Read();
             if (_json.TokenType != JsonTokenType.String)
-                throw Error($"{MetadataName}: {ModelFolderProblems.Quote(key)}: found {Found()}, wanted a string");
+                throw Error($"{MetadataName}: {Quote(key)}: found {Found()}, wanted a string");
             if (!Metadata.TryAdd(key, _json.GetString()!))
-                throw Error($"{MetadataName}: {ModelFolderProblems.Quote(key)}: the name occurs twice, wanted once");
+                throw Error($"{MetadataName}: {Quote(key)}: the name occurs twice, wanted once");
         }
     }
 
     private TensorInfo ReadEntry(string name)
     {
         if (_json.TokenType != JsonTokenType.StartObject)
-            throw Error($"tensor {ModelFolderProblems.Quote(name)}: found {Found()}, wanted an object with dtype, shape and data_offsets");
+            throw Error($"tensor {Quote(name)}: found {Found()}, wanted an object with dtype, shape and data_offsets");
 
         SafetensorsDtype? dtype = null;
         long[]? shape = null;
@@ -103,43 +104,43 @@ internal ref struct SafetensorsHeaderReader
         if (dtype is null || shape is null || offsets is null)
         {
             var missing = dtype is null ? "dtype" : shape is null ? "shape" : "data_offsets";
-            throw Error($"tensor {ModelFolderProblems.Quote(name)}: {missing}: is missing");
+            throw Error($"tensor {Quote(name)}: {missing}: is missing");
         }
 
         var (begin, end) = offsets.Value;
         if (begin > end)
-            throw Error($"tensor {ModelFolderProblems.Quote(name)}: data_offsets: found [{begin}, {end}], wanted begin <= end");
+            throw Error($"tensor {Quote(name)}: data_offsets: found [{begin}, {end}], wanted begin <= end");
         var size = ByteSize(name, dtype.Value, shape);
         if (end - begin != size)
         {
             throw Error(
-                $"tensor {ModelFolderProblems.Quote(name)}: data_offsets: found {end - begin} bytes, wanted {size}: " +
+                $"tensor {Quote(name)}: data_offsets: found {end - begin} bytes, wanted {size}: " +
                 $"shape [{string.Join(", ", shape)}] of {dtype.Value.Name()}");
         }
 
         if (end > _dataLength)
         {
             throw Error(
-                $"tensor {ModelFolderProblems.Quote(name)}: data_offsets end at {end}, but the data section has {_dataLength} bytes: the file is truncated");
+                $"tensor {Quote(name)}: data_offsets end at {end}, but the data section has {_dataLength} bytes: the file is truncated");
         }
 
         return new TensorInfo(name, dtype.Value, shape, _dataStart + begin, size);
     }
 
     private readonly EngineException Twice(string name, string field) =>
-        Error($"tensor {ModelFolderProblems.Quote(name)}: {ModelFolderProblems.Quote(field)} occurs twice, wanted once");
+        Error($"tensor {Quote(name)}: {Quote(field)} occurs twice, wanted once");
 
     private SafetensorsDtype ReadDtype(string name)
     {
         _json.Read();
         if (_json.TokenType != JsonTokenType.String)
-            throw Error($"tensor {ModelFolderProblems.Quote(name)}: dtype: found {Found()}, wanted one of {SafetensorsDtypes.Known}");
+            throw Error($"tensor {Quote(name)}: dtype: found {Found()}, wanted one of {SafetensorsDtypes.Known}");
         if (SafetensorsDtypes.TryRead(_json, out var dtype))
             return dtype;
         var text = _json.GetString()!;
         var fault = SafetensorsDtypes.IsUnsupported(text) ? "which this build does not support" : "which is unknown";
         throw Error(
-            $"tensor {ModelFolderProblems.Quote(name)}: dtype: found {ModelFolderProblems.Quote(text)}, {fault}; " +
+            $"tensor {Quote(name)}: dtype: found {Quote(text)}, {fault}; " +
             $"wanted one of {SafetensorsDtypes.Known}");
     }
 
@@ -147,13 +148,13 @@ internal ref struct SafetensorsHeaderReader
     {
         _json.Read();
         if (_json.TokenType != JsonTokenType.StartArray)
-            throw Error($"tensor {ModelFolderProblems.Quote(name)}: shape: found {Found()}, wanted an array of whole numbers");
+            throw Error($"tensor {Quote(name)}: shape: found {Found()}, wanted an array of whole numbers");
         Span<long> dims = stackalloc long[MaxDims];
         var count = 0;
         while (_json.Read() && _json.TokenType != JsonTokenType.EndArray)
         {
             if (count == MaxDims)
-                throw Error($"tensor {ModelFolderProblems.Quote(name)}: shape: found more than {MaxDims} dimensions, wanted at most {MaxDims}");
+                throw Error($"tensor {Quote(name)}: shape: found more than {MaxDims} dimensions, wanted at most {MaxDims}");
             dims[count] = ReadCount(name, $"shape[{count}]");
             count++;
         }
@@ -165,14 +166,14 @@ internal ref struct SafetensorsHeaderReader
     {
         _json.Read();
         if (_json.TokenType != JsonTokenType.StartArray)
-            throw Error($"tensor {ModelFolderProblems.Quote(name)}: data_offsets: found {Found()}, wanted [begin, end]");
+            throw Error($"tensor {Quote(name)}: data_offsets: found {Found()}, wanted [begin, end]");
         _json.Read();
         var begin = ReadCount(name, "data_offsets[0]");
         _json.Read();
         var end = ReadCount(name, "data_offsets[1]");
         _json.Read();
         if (_json.TokenType != JsonTokenType.EndArray)
-            throw Error($"tensor {ModelFolderProblems.Quote(name)}: data_offsets: found more than two numbers, wanted [begin, end]");
+            throw Error($"tensor {Quote(name)}: data_offsets: found more than two numbers, wanted [begin, end]");
         return (begin, end);
     }
 
@@ -180,7 +181,7 @@ internal ref struct SafetensorsHeaderReader
     {
         if (_json.TokenType == JsonTokenType.Number && _json.TryGetUInt64(out var value) && value <= long.MaxValue)
             return (long)value;
-        throw Error($"tensor {ModelFolderProblems.Quote(name)}: {field}: found {Found()}, wanted a whole number from 0 to {long.MaxValue}");
+        throw Error($"tensor {Quote(name)}: {field}: found {Found()}, wanted a whole number from 0 to {long.MaxValue}");
     }
 
     private readonly long ByteSize(string name, SafetensorsDtype dtype, long[] shape)
@@ -197,7 +198,7 @@ internal ref struct SafetensorsHeaderReader
         {
             throw EngineException.ModelFolder(
                 _file,
-                $"tensor {ModelFolderProblems.Quote(name)}: shape: [{string.Join(", ", shape)}] of {dtype.Name()} overflows 63 bits",
+                $"tensor {Quote(name)}: shape: [{string.Join(", ", shape)}] of {dtype.Name()} overflows 63 bits",
                 e);
         }
     }
@@ -207,7 +208,7 @@ internal ref struct SafetensorsHeaderReader
         JsonTokenType.StartObject => "an object",
         JsonTokenType.StartArray => "an array",
         JsonTokenType.EndArray => "the end of the array",
-        JsonTokenType.String => ModelFolderProblems.Quote(_json.GetString()!),
+        JsonTokenType.String => Quote(_json.GetString()!),
         JsonTokenType.Number when _json.ValueSpan.Length > 40 => "a number of more than 40 digits",
         _ => Encoding.UTF8.GetString(_json.ValueSpan),
     };

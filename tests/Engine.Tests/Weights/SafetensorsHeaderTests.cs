@@ -146,9 +146,13 @@ public class SafetensorsHeaderTests
     [InlineData(new byte[] { 0xe2, 0x82 })]
     public void Bytes_that_are_not_UTF_8_are_refused(byte[] bad)
     {
-        byte[] header = [.. "{\"__metadata__\":{\"k\":\""u8, .. bad, .. "\"}}"u8];
-        var error = Assert.Throws<EngineException>(() => SafetensorsHeader.Parse(Name, header, header.Length + 8));
-        Assert.Contains("UTF-8", error.Message, StringComparison.Ordinal);
+        byte[] inMetadata = [.. "{\"__metadata__\":{\"k\":\""u8, .. bad, .. "\"}}"u8];
+        byte[] inIgnored = [.. "{\"t\":{\"note\":\""u8, .. bad, .. "\",\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}"u8];
+        foreach (var header in (byte[][])[inMetadata, inIgnored])
+        {
+            var error = Assert.Throws<EngineException>(() => SafetensorsHeader.Parse(Name, header, header.Length + 8));
+            Assert.Contains("header: is not valid UTF-8", error.Message, StringComparison.Ordinal);
+        }
     }
 
     [Theory]
