@@ -143,11 +143,15 @@ public class CheckpointTests
     public void An_index_may_only_name_plain_safetensors_files(string name, string shard)
     {
         Assert.NotEmpty(name);
-        using var folder = new TemporaryFolder();
-        SafetensorsSamples.WriteFile(folder[Single], ("a", 1));
-        SafetensorsSamples.WriteFile(Path.Combine(Path.GetDirectoryName(folder.Path)!, "evil.safetensors"), ("a", 1));
-        folder.Write(Index, IndexOf(("a", shard)));
-        var message = Refused(folder);
+        // What the paths lead to is there: only the rule about names keeps it out.
+        using var outer = new TemporaryFolder();
+        Directory.CreateDirectory(outer["model/sub"]);
+        foreach (var path in (string[])["evil.safetensors", "model/model.safetensors", "model/sub/model.safetensors"])
+            SafetensorsSamples.WriteFile(outer[path], ("a", 1));
+        outer.Write("model/" + Index, IndexOf(("a", shard)));
+        var error = Assert.Throws<EngineException>(() => Checkpoint.Open(outer["model"]));
+        Assert.Equal(EngineErrorKind.ModelFolder, error.Kind);
+        var message = error.Message;
         Assert.StartsWith(Index, message, StringComparison.Ordinal);
         Assert.Contains("weight_map: 'a': found shard", message, StringComparison.Ordinal);
     }

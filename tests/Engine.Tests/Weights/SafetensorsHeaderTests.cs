@@ -230,7 +230,7 @@ public class SafetensorsHeaderTests
             return watch.Elapsed.TotalSeconds;
         });
         TestContext.Current.TestOutputHelper!.WriteLine($"{best:F3} s");
-        // 0.1 s on an idle machine in a release build; a quadratic reader takes minutes.
-        Assert.True(best < 2, $"{best:F2} s");
+        // A quarter of a second on one busy core; wide enough for a crowded machine, while a quadratic reader takes minutes.
+        Assert.True(best < 5, $"{best:F2} s");
     }
 }
