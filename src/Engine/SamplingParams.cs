@@ -7,7 +7,7 @@ namespace LocalLlm;
 /// </summary>
 public sealed record SamplingParams
 {
-    /// <summary>Number of sequences to generate for the prompt, at least 1; must be 1 when greedy.</summary>
+    /// <summary>Number of sequences to generate for the prompt, 1 to 16384; must be 1 when greedy.</summary>
     public int N { get; init; } = 1;
 
     /// <summary>Added once for every token that the output already has; -2 to 2.</summary>
@@ -16,7 +16,7 @@ public sealed record SamplingParams
     /// <summary>Added once for every occurrence of a token in the output; -2 to 2.</summary>
     public double FrequencyPenalty { get; init; }
 
-    /// <summary>Divides (or multiplies, when negative) the logits of tokens in prompt or output; finite and above 0. Default 1.</summary>
+    /// <summary>Divides (or multiplies, when negative) the logits of tokens in prompt or output; above 0 and finite as float32. Default 1.</summary>
     public double? RepetitionPenalty { get; init; }
 
     /// <summary>0 is greedy; otherwise up to 2. Values between 0 and 0.01 are raised to 0.01. Default 1.</summary>
@@ -34,7 +34,7 @@ public sealed record SamplingParams
     /// <summary>Seed of this request's own generator; null (or -1) draws one. The same seed gives the same tokens, alone or in a batch.</summary>
     public long? Seed { get; init; }
 
-    /// <summary>Texts that end the output; not part of it unless <see cref="IncludeStopStrInOutput"/>. No empty string.</summary>
+    /// <summary>Texts that end the output; not part of it unless <see cref="IncludeStopStrInOutput"/>. At most 64 of 1 to 4096 characters.</summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
 
     /// <summary>Token ids that end the output.</summary>
@@ -67,13 +67,13 @@ public sealed record SamplingParams
     /// <summary>Writes a space between adjacent special tokens in the text.</summary>
     public bool SpacesBetweenSpecialTokens { get; init; } = true;
 
-    /// <summary>Token id → value added to its logit, clamped to -100…100.</summary>
+    /// <summary>Token id → finite value added to its logit, clamped to -100…100.</summary>
     public IReadOnlyDictionary<int, double>? LogitBias { get; init; }
 
     /// <summary>Only these tokens may be generated; null: all. Not empty.</summary>
     public IReadOnlyList<int>? AllowedTokenIds { get; init; }
 
-    /// <summary>Words that may not be generated (tokenised with and without a leading space).</summary>
+    /// <summary>Words that may not be generated (tokenised with and without a leading space). At most 128 of 1 to 4096 characters.</summary>
     public IReadOnlyList<string> BadWords { get; init; } = [];
 
     /// <summary>The greedy defaults: temperature 0.</summary>

@@ -3,7 +3,7 @@ namespace LocalLlm;
 /// <summary>One candidate token at one position.</summary>
 /// <param name="TokenId">The token.</param>
 /// <param name="Logprob">Natural logarithm of its probability (or the value asked for by the engine's logprobs mode).</param>
-/// <param name="Rank">1 for the most likely token of the vocabulary.</param>
+/// <param name="Rank">1 for the most likely token of the vocabulary; of equally likely ones, the lower id comes first.</param>
 /// <param name="DecodedToken">The token's text, or null without a tokenizer.</param>
 public readonly record struct TokenLogprob(int TokenId, float Logprob, int Rank, string? DecodedToken = null);
 

@@ -146,7 +146,7 @@ internal sealed class JsonFields
                 return (long)number;
         }
 
-        Refuse(name, value, $"a whole number from {least.ToString(CultureInfo.InvariantCulture)} to {most.ToString(CultureInfo.InvariantCulture)}");
+        Refuse(name, value, string.Create(CultureInfo.InvariantCulture, $"a whole number from {least} to {most}"));
         return null;
     }
 

@@ -9,7 +9,10 @@ public enum LogprobsMode
     /// <summary>The model's logits, before any processor.</summary>
     RawLogits,
 
-    /// <summary>Log-softmax of the logits that the token was drawn from: after all processors, temperature, min_p, top_k and top_p. Removed tokens have -Infinity.</summary>
+    /// <summary>
+    /// Log-softmax of the logits that the token was drawn from: after all processors, temperature, min_p, top_k and top_p.
+    /// Removed tokens have -Infinity.
+    /// </summary>
     ProcessedLogprobs,
 
     /// <summary>The logits that the token was drawn from. Removed tokens have -Infinity.</summary>

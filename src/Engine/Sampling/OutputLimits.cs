@@ -32,7 +32,10 @@ internal static class OutputLimits
             return;
         throw new EngineException(
             EngineErrorKind.ContextLengthExceeded,
-            string.Create(CultureInfo.InvariantCulture, $"prompt: given {context.PromptLength} tokens, allowed {context.MaxModelLen - 1} (the context of {context.MaxModelLen} less one token to generate)"),
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"prompt: given {context.PromptLength} tokens, allowed {context.MaxModelLen - 1} "
+                + $"(the context of {context.MaxModelLen} less one token to generate)"),
             "prompt");
     }
 

@@ -41,7 +41,7 @@ internal sealed class RequestErrors
     private void Record(string field, string message)
     {
         Count++;
-        _parameter ??= field;
+        _parameter ??= Printable(field);
         if (_messages.Count < MaxShown)
             _messages.Add(message);
     }

@@ -13,8 +13,10 @@ internal readonly record struct SampledToken(int TokenId, TokenLogprobs? Logprob
     {
         SampleError.None => null,
         SampleError.NonFiniteLogits => new EngineException(
-            EngineErrorKind.GenerationFailed, "non-finite logits: the model computed NaN or Infinity for this request; check the model's weights and data type"),
+            EngineErrorKind.GenerationFailed,
+            "non-finite logits: the model computed NaN or Infinity for this request; check the model's weights and data type"),
         _ => new EngineException(
-            EngineErrorKind.GenerationFailed, "no token is left: allowed_token_ids, bad_words and min_tokens together forbid every token; allow more"),
+            EngineErrorKind.GenerationFailed,
+            "no token is left: allowed_token_ids, bad_words, min_tokens and the grammar together forbid every token; allow more"),
     };
 }

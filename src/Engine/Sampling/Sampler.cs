@@ -47,7 +47,11 @@ internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = Lo
     /// <param name="results">One per row.</param>
     /// <param name="parallelFor">Runs the body for 0 to count - 1 on whatever threads, and returns when all are done; null: one after another.</param>
     public unsafe void Sample(
-        float* logits, nint rowStride, ReadOnlyMemory<SamplingState> states, Memory<SampledToken> results, Action<int, Action<int>>? parallelFor = null)
+        float* logits,
+        nint rowStride,
+        ReadOnlyMemory<SamplingState> states,
+        Memory<SampledToken> results,
+        Action<int, Action<int>>? parallelFor = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(rowStride, VocabularySize);
         ArgumentOutOfRangeException.ThrowIfLessThan(results.Length, states.Length);
@@ -139,7 +143,11 @@ internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = Lo
     }
 
     private unsafe void SampleInParallel(
-        float* logits, nint rowStride, ReadOnlyMemory<SamplingState> states, Memory<SampledToken> results, Action<int, Action<int>> parallelFor)
+        float* logits,
+        nint rowStride,
+        ReadOnlyMemory<SamplingState> states,
+        Memory<SampledToken> results,
+        Action<int, Action<int>> parallelFor)
     {
         var address = (nint)logits;
         parallelFor(states.Length, row =>

@@ -19,7 +19,10 @@ public static class SamplingParamsJson
     public static SamplingParams Parse(JsonElement element, out IReadOnlyList<string> unknownFields)
     {
         if (element.ValueKind != JsonValueKind.Object)
-            throw EngineException.InvalidRequest(null, "sampling parameters: given JSON that is no object, allowed an object such as {\"temperature\": 0.6}");
+        {
+            throw EngineException.InvalidRequest(
+                null, "sampling parameters: given JSON that is no object, allowed an object such as {\"temperature\": 0.6}");
+        }
 
         var errors = new RequestErrors();
         var fields = new JsonFields(element, errors);

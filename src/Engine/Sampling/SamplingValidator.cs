@@ -18,14 +18,19 @@ internal static class SamplingValidator
         var errors = new RequestErrors();
         var defaults = context.ModelDefaults;
 
-        var temperature = Checked("temperature", request.Temperature ?? defaults.Temperature ?? 1, SamplingRules.IsTemperature, SamplingRules.TemperatureRange, errors);
+        var temperature = Checked(
+            "temperature", request.Temperature ?? defaults.Temperature ?? 1, SamplingRules.IsTemperature, SamplingRules.TemperatureRange, errors);
         var topP = Checked("top_p", request.TopP ?? defaults.TopP ?? 1, SamplingRules.IsTopP, SamplingRules.TopPRange, errors);
         var topK = request.TopK ?? defaults.TopK ?? 0;
         if (!SamplingRules.IsTopK(topK))
             errors.Add("top_k", topK, SamplingRules.TopKRange);
         var minP = Checked("min_p", request.MinP ?? defaults.MinP ?? 0, SamplingRules.IsMinP, SamplingRules.MinPRange, errors);
         var repetition = Checked(
-            "repetition_penalty", request.RepetitionPenalty ?? defaults.RepetitionPenalty ?? 1, SamplingRules.IsRepetitionPenalty, SamplingRules.RepetitionPenaltyRange, errors);
+            "repetition_penalty",
+            request.RepetitionPenalty ?? defaults.RepetitionPenalty ?? 1,
+            SamplingRules.IsRepetitionPenalty,
+            SamplingRules.RepetitionPenaltyRange,
+            errors);
         var presence = Checked("presence_penalty", request.PresencePenalty, SamplingRules.IsPenalty, SamplingRules.PenaltyRange, errors);
         var frequency = Checked("frequency_penalty", request.FrequencyPenalty, SamplingRules.IsPenalty, SamplingRules.PenaltyRange, errors);
 

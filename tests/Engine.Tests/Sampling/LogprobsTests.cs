@@ -19,7 +19,8 @@ public class LogprobsTests
             var row = SamplingKit.Row(random, length);
             var count = random.Next(4) switch { 0 => 0, 1 => length, _ => Math.Min(1 + random.Next(20), length) };
             var order = Enumerable.Range(0, length).OrderByDescending(id => row[id]).ThenBy(id => id).ToArray();
-            var logSum = Math.Log(row.Sum(x => Math.Exp((double)x - row.Max()))) + row.Max();
+            var max = (double)row.Max();
+            var logSum = Math.Log(row.Sum(x => Math.Exp(x - max))) + max;
             var chosen = random.Next(length);
 
             var read = sampler.PromptLogprobs(row, chosen, count);
