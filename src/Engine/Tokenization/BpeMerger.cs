@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 
 namespace LocalLlm.Tokenization;
 
@@ -51,6 +52,8 @@ internal static class BpeMerger
         }
     }
 
+    // Straight to full optimisation: the first long text must not run in code made for short ones.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int MergeByHeap(Span<int> symbols, MergeTable merges, IdSet? forbidden)
     {
         var count = symbols.Length;

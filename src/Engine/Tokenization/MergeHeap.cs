@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 
 namespace LocalLlm.Tokenization;
 
@@ -22,6 +23,7 @@ internal struct MergeHeap(int capacity) : IDisposable
             SiftDown(i, _items[i]);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Push(int rank, int position)
     {
         Append(rank, position);
@@ -58,6 +60,7 @@ internal struct MergeHeap(int capacity) : IDisposable
 
     public readonly void Dispose() => ArrayPool<ulong>.Shared.Return(_items);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void SiftDown(int at, ulong item)
     {
         var items = _items;

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 
 namespace LocalLlm.Tokenization;
@@ -32,6 +33,7 @@ internal sealed class MergeTable
     // Never 0, which marks a free slot.
     private static ulong Key(int left, int right) => (ulong)(uint)(left + 1) << 32 | (uint)right;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private ref Slot Find(ulong key)
     {
         var slots = _slots;

@@ -22,7 +22,7 @@ internal ref struct RegexMatcher
         _expression = expression;
         var bits = (long)_forks * (text.Length + 1);
         _failed = bits <= MaxMemoBits ? new ulong[(bits + 63) / 64] : null;
-        _stepsLeft = 1_000_000 + 4_000L * text.Length;
+        _stepsLeft = 1_000_000 + 200L * text.Length;
     }
 
     /// <summary>The end of the match that begins at <paramref name="position"/>, or -1.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 
 namespace LocalLlm.Tokenization;
@@ -97,6 +98,7 @@ internal sealed class TokenVocabulary
 
     private string Show(int entry) => JsonField.Shorten(System.Text.Encoding.UTF8.GetString(Text(entry)));
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int Slot(ReadOnlySpan<byte> token)
     {
         var mask = _slots.Length - 1;
@@ -114,6 +116,7 @@ internal sealed class TokenVocabulary
     }
 
     // Seeded, so that no file can be made whose tokens all collide.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private ulong Hash(ReadOnlySpan<byte> token)
     {
         var hash = _seed ^ (ulong)token.Length;
