@@ -21,14 +21,14 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
         text = CodePoints.ReplaceLoneSurrogates(text);
         bool Counts(AddedToken token) => exempt?.Invoke(token.Content) != true;
 
-        var marks = new SortedSet<int>();
+        var marks = new bool[text.Length + 1];
         Mark(text, added.Raw, Counts, marks, map: null);
         // A normalised token is found wherever its own text stands ...
         Mark(text, added.Normalized, Counts, marks, map: null);
         // ... and wherever the normaliser could make it of other characters.
         if (normalizer is not null && !_skeletons.IsEmpty)
             MarkSkeletons(text, Counts, marks);
-        return marks.Count == 0 ? text : Insert(text, marks, guard);
+        return Insert(text, marks, guard);
     }
 
     public static void CheckGuard(char guard)
@@ -37,24 +37,24 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
             throw new ArgumentOutOfRangeException(nameof(guard), $"U+{(int)guard:X4} is no noncharacter from U+FDD0 to U+FDEF");
     }
 
-    private static void Mark(string text, AddedTokenMatcher tokens, Predicate<AddedToken> counts, SortedSet<int> marks, List<int>? map)
+    private static void Mark(string text, AddedTokenMatcher tokens, Predicate<AddedToken> counts, bool[] marks, List<int>? map)
     {
         if (tokens.MayContinue(text, counts))
-            marks.Add(0);
+            marks[0] = true;
         for (var at = tokens.NextCandidate(text, 0); at >= 0; at = tokens.NextCandidate(text, at + 1))
         {
             if (tokens.MayBeginAt(text, at, counts))
-                marks.Add(map is null ? at : map[at]);
+                marks[map is null ? at : map[at]] = true;
         }
     }
 
-    private void MarkSkeletons(string text, Predicate<AddedToken> counts, SortedSet<int> marks)
+    private void MarkSkeletons(string text, Predicate<AddedToken> counts, bool[] marks)
     {
         if (!normalizer!.IsByCharacter)
         {
             // What such a normaliser makes of a text cannot be told place by place, so every place is marked.
             for (var i = 0; i < text.Length; i += char.IsHighSurrogate(text[i]) ? 2 : 1)
-                marks.Add(i);
+                marks[i] = true;
             return;
         }
 
@@ -90,16 +90,20 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
         return result.ToString();
     }
 
-    private static string Insert(string text, SortedSet<int> marks, char guard)
+    private static string Insert(string text, bool[] marks, char guard)
     {
-        var result = new StringBuilder(text.Length + marks.Count);
-        var done = 0;
-        foreach (var mark in marks)
+        var count = marks.Count(mark => mark);
+        if (count == 0)
+            return text;
+        return string.Create(text.Length + count, (text, marks, guard), static (result, state) =>
         {
-            result.Append(text, done, mark - done).Append(guard);
-            done = mark;
-        }
-
-        return result.Append(text, done, text.Length - done).ToString();
+            var at = 0;
+            for (var i = 0; i < state.text.Length; i++)
+            {
+                if (state.marks[i])
+                    result[at++] = state.guard;
+                result[at++] = state.text[i];
+            }
+        });
     }
 }

@@ -12,11 +12,12 @@ public class DecodeTests
     public void Text_is_what_the_tokens_bytes_spell(string family)
     {
         var tokenizer = TokenizerFolders.Load(family);
+        var source = new IdSource(tokenizer);
         var sentencePiece = family is "llama-2-7b-hf" or "stories260K";
         var random = new Random(6);
         for (var round = 0; round < 300 * TokenizerFolders.FuzzFactor; round++)
         {
-            var ids = RandomIds(tokenizer, random);
+            var ids = source.Next(random);
             foreach (var skip in new[] { false, true })
             {
                 var kept = ids.Where(id => !skip || !tokenizer.IsSpecial(id)).ToArray();
@@ -31,10 +32,11 @@ public class DecodeTests
     public void Text_that_comes_id_by_id_is_the_text_of_all_ids(string family)
     {
         var tokenizer = TokenizerFolders.Load(family);
+        var source = new IdSource(tokenizer);
         var random = new Random(7);
         for (var round = 0; round < 300 * TokenizerFolders.FuzzFactor; round++)
         {
-            var ids = round % 2 == 0 ? RandomIds(tokenizer, random) : tokenizer.Encode(RandomText.Next(random, tokenizer.AddedTokenTexts));
+            var ids = round % 2 == 0 ? source.Next(random) : tokenizer.Encode(RandomText.Next(random, tokenizer.AddedTokenTexts));
             foreach (var skip in new[] { false, true })
             {
                 var detokenizer = new IncrementalDetokenizer(tokenizer, skip);
@@ -128,21 +130,6 @@ public class DecodeTests
         Assert.True(tokenizer.IdToBytes(id).IsEmpty);
     }
 
-    private static int[] RandomIds(Tokenizer tokenizer, Random random)
-    {
-        // Byte tokens in a row make characters that are cut and invalid sequences.
-        var bytes = Enumerable.Range(0, tokenizer.VocabularySize).Where(id => tokenizer.IdToBytes(id).Length == 1 && tokenizer.IdToBytes(id)[0] >= 0x80).ToArray();
-        var added = tokenizer.AddedTokenTexts.Select(text => tokenizer.TokenToId(text)!.Value).ToArray();
-        var characters = tokenizer.Encode("😀中é👩‍👧 ☃", addSpecialTokens: false);
-        return [.. Enumerable.Range(0, random.Next(30)).SelectMany(_ => random.Next(6) switch
-        {
-            0 => [added[random.Next(added.Length)]],
-            1 or 2 => [bytes[random.Next(bytes.Length)]],
-            3 => characters[random.Next(characters.Length)..],
-            _ => new[] { random.Next(tokenizer.VocabularySize) },
-        })];
-    }
-
     private static string ByBytes(Tokenizer tokenizer, int[] ids) =>
         Encoding.UTF8.GetString([.. ids.SelectMany(id => tokenizer.IdToBytes(id).ToArray())]);
 
@@ -171,5 +158,21 @@ public class DecodeTests
 
         var all = string.Concat(parts);
         return all.StartsWith(' ') ? all[1..] : all;
+    }
+
+    /// <summary>Random ids; byte tokens in a row make characters that are cut and invalid sequences.</summary>
+    private sealed class IdSource(Tokenizer tokenizer)
+    {
+        private readonly int[] _bytes = [.. Enumerable.Range(0, tokenizer.VocabularySize).Where(id => tokenizer.IdToBytes(id) is [>= 0x80])];
+        private readonly int[] _added = [.. tokenizer.AddedTokenTexts.Select(text => tokenizer.TokenToId(text)!.Value)];
+        private readonly int[] _characters = tokenizer.Encode("😀中é👩‍👧 ☃", addSpecialTokens: false);
+
+        public int[] Next(Random random) => [.. Enumerable.Range(0, random.Next(30)).SelectMany(_ => random.Next(6) switch
+        {
+            0 => [_added[random.Next(_added.Length)]],
+            1 or 2 => [_bytes[random.Next(_bytes.Length)]],
+            3 => _characters[random.Next(_characters.Length)..],
+            _ => new[] { random.Next(tokenizer.VocabularySize) },
+        })];
     }
 }

@@ -61,9 +61,9 @@ public class NormalizerTests
     }
 
     [Fact]
-    public void A_megabyte_of_marks_takes_no_quadratic_time()
+    public void A_long_run_of_marks_takes_no_quadratic_time()
     {
-        var text = string.Concat(Enumerable.Repeat("\u0301\u0323", 1 << 18));
+        var text = string.Concat(Enumerable.Repeat("\u0301\u0323", 1 << 16));
         var normalized = Read("""{"type":"NFC"}""")!.Normalize(text);
         Assert.Equal(text.Length, normalized.Length);
         Assert.Equal('\u0323', normalized[0]);

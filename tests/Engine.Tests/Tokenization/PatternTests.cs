@@ -117,7 +117,7 @@ public class PatternTests
     [InlineData(Gpt4o, ' ')]
     public void Time_is_linear_in_the_text(string expression, char c)
     {
-        var text = new string(c, 200_000) + "x";
+        var text = new string(c, 60_000) + "x";
         var matches = Matches(new RegexPattern(expression), text);
         Assert.True(matches.Count <= text.Length);
     }
@@ -125,7 +125,7 @@ public class PatternTests
     [Fact]
     public void A_pattern_that_costs_too_much_is_refused_at_the_text()
     {
-        var error = Assert.Throws<EngineException>(() => Matches(new RegexPattern("(?=.*x)z"), new string('x', 100_000)));
+        var error = Assert.Throws<EngineException>(() => Matches(new RegexPattern("(?=.*x)z"), new string('x', 20_000)));
         Assert.Equal(EngineErrorKind.ModelFolder, error.Kind);
     }
 

@@ -31,8 +31,8 @@ public class VocabularyTests
         {
             if (tokenizer.IdToToken(id) is not { } token)
                 continue;
-            Assert.Equal(id, tokenizer.TokenToId(token));
-            found++;
+            if (tokenizer.TokenToId(token) == id)
+                found++;
         }
 
         Assert.Equal(tokenizer.VocabularySize, found);
