@@ -205,7 +205,7 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
             live.NextLogprobs = result.Sampled?.Logprobs;
             live.Failure = result.Failure ?? result.Sampled?.ToException();
             if (result.PromptLogprobs is { } promptLogprobs)
-                live.AddPromptLogprobs(promptLogprobs);
+                live.SetPromptLogprobs(step.Sequences[i].FirstPosition + 1, promptLogprobs);
             _unsent.Add(live);
         }
 

@@ -30,8 +30,14 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
     /// <summary>Why it failed, once it has.</summary>
     public EngineException? Failure { get; set; }
 
-    /// <summary>Log-probabilities of prompt tokens, in order.</summary>
-    public void AddPromptLogprobs(IReadOnlyList<TokenLogprobs> logprobs) => _promptLogprobs?.AddRange(logprobs.Select(Decode));
+    /// <summary>Takes log-probabilities of prompt tokens from index <paramref name="first"/> on; after a preemption they come again.</summary>
+    public void SetPromptLogprobs(int first, IReadOnlyList<TokenLogprobs> logprobs)
+    {
+        if (_promptLogprobs is null)
+            return;
+        _promptLogprobs.RemoveRange(first, _promptLogprobs.Count - first);
+        _promptLogprobs.AddRange(logprobs.Select(Decode));
+    }
 
     /// <summary>Takes a token that the scheduler has appended.</summary>
     /// <returns>Why the sequence ends with it, or null.</returns>

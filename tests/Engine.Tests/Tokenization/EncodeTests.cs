@@ -100,7 +100,7 @@ public class EncodeTests
         var texts = Enumerable.Range(0, 300).Select(_ => RandomText.Next(random)).ToArray();
         var fresh = Tokenizer.Load(TestPaths.TinyR1);
         var expected = texts.Select(text => tokenizer.Encode(text)).ToArray();
-        Parallel.For(0, 4 * texts.Length, i => Assert.Equal(expected[i % texts.Length], fresh.Encode(texts[i % texts.Length])));
+        System.Threading.Tasks.Parallel.For(0, 4 * texts.Length, i => Assert.Equal(expected[i % texts.Length], fresh.Encode(texts[i % texts.Length])));
     }
 
     [Theory]

@@ -1,0 +1,103 @@
+using System.Text.Json;
+using LocalLlm.Interop;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Bench;
+
+/// <summary>The shape of a real checkpoint, for random weights of the same size.</summary>
+internal sealed record ModelShape(string Name, string Architecture, int Hidden, int Intermediate, int Layers, int Heads, int KvHeads, int HeadDim, int Vocabulary, bool Tied, bool QkvBias)
+{
+    private const double InitializerRange = 0.02;
+
+    public static IReadOnlyList<ModelShape> All { get; } =
+    [
+        new("qwen2-0.5b", "Qwen2ForCausalLM", 896, 4864, 24, 14, 2, 64, 151_936, Tied: true, QkvBias: true),
+        new("qwen2-1.5b", "Qwen2ForCausalLM", 1536, 8960, 28, 12, 2, 128, 151_936, Tied: true, QkvBias: true),
+        new("llama-1b", "LlamaForCausalLM", 2048, 8192, 16, 32, 8, 64, 128_256, Tied: true, QkvBias: false),
+    ];
+
+    /// <summary>Weights of the matrices of all layers: what a prefilled token is multiplied by.</summary>
+    public long BodyParameters => (long)Layers * ((Hidden * (long)(Heads + (2 * KvHeads)) * HeadDim) + ((long)Heads * HeadDim * Hidden) + (3L * Hidden * Intermediate));
+
+    /// <summary>What one decoded token must read, bfloat16: every layer and the output head; the KV cache comes on top.</summary>
+    public long BytesPerToken => sizeof(short) * (BodyParameters + ((long)Vocabulary * Hidden));
+
+    /// <summary>Keys and values of one token, bfloat16.</summary>
+    public long KvBytesPerToken => 2L * Layers * KvHeads * HeadDim * sizeof(short);
+
+    /// <summary>Writes config.json and model.safetensors with random bfloat16 weights, unless they are there.</summary>
+    public void WriteTo(string folder)
+    {
+        Directory.CreateDirectory(folder);
+        var path = Path.Combine(folder, "model.safetensors");
+        if (File.Exists(path))
+            return;
+        TorchLibrary.EnsureLoaded();
+        manual_seed(0);
+        File.WriteAllText(Path.Combine(folder, "config.json"), JsonSerializer.Serialize(new Dictionary<string, object>
+        {
+            ["architectures"] = new[] { Architecture },
+            ["model_type"] = Architecture.StartsWith("Qwen2", StringComparison.Ordinal) ? "qwen2" : "llama",
+            ["hidden_size"] = Hidden,
+            ["intermediate_size"] = Intermediate,
+            ["num_hidden_layers"] = Layers,
+            ["num_attention_heads"] = Heads,
+            ["num_key_value_heads"] = KvHeads,
+            ["head_dim"] = HeadDim,
+            ["vocab_size"] = Vocabulary,
+            ["tie_word_embeddings"] = Tied,
+            ["rms_norm_eps"] = 1e-6,
+            ["rope_theta"] = 1_000_000.0,
+            ["max_position_embeddings"] = 32_768,
+            ["hidden_act"] = "silu",
+            ["torch_dtype"] = "bfloat16",
+            ["eos_token_id"] = 1,
+        }));
+        var temporary = path + ".part";
+        using (var writer = SafetensorsWriter.Create(temporary, [.. Tensors().Select(tensor => new TensorSpec(tensor.Name, SafetensorsDtype.BF16, tensor.Shape))]))
+        {
+            foreach (var (name, shape) in Tensors())
+                WriteTensor(writer, name, shape);
+            writer.Complete();
+        }
+
+        File.Move(temporary, path);
+    }
+
+    private static unsafe void WriteTensor(SafetensorsWriter writer, string name, long[] shape)
+    {
+        using var scope = NewDisposeScope();
+        var values = (name.EndsWith("norm.weight", StringComparison.Ordinal) ? ones(shape) : randn(shape) * InitializerRange).to(bfloat16);
+        var (pointer, left) = ((nint)values.DataPointer(), values.numel() * sizeof(short));
+        const int piece = 1 << 26;
+        for (; left > 0; pointer += piece, left -= piece)
+            writer.Write(new ReadOnlySpan<byte>((void*)pointer, (int)Math.Min(piece, left)));
+    }
+
+    private IEnumerable<(string Name, long[] Shape)> Tensors()
+    {
+        yield return ("model.embed_tokens.weight", [Vocabulary, Hidden]);
+        for (var layer = 0; layer < Layers; layer++)
+        {
+            var prefix = $"model.layers.{layer}";
+            foreach (var (name, size) in new[] { ("q_proj", Heads * HeadDim), ("k_proj", KvHeads * HeadDim), ("v_proj", KvHeads * HeadDim) })
+            {
+                yield return ($"{prefix}.self_attn.{name}.weight", [size, Hidden]);
+                if (QkvBias)
+                    yield return ($"{prefix}.self_attn.{name}.bias", [size]);
+            }
+
+            yield return ($"{prefix}.self_attn.o_proj.weight", [Hidden, Heads * HeadDim]);
+            yield return ($"{prefix}.mlp.gate_proj.weight", [Intermediate, Hidden]);
+            yield return ($"{prefix}.mlp.up_proj.weight", [Intermediate, Hidden]);
+            yield return ($"{prefix}.mlp.down_proj.weight", [Hidden, Intermediate]);
+            yield return ($"{prefix}.input_layernorm.weight", [Hidden]);
+            yield return ($"{prefix}.post_attention_layernorm.weight", [Hidden]);
+        }
+
+        yield return ("model.norm.weight", [Hidden]);
+        if (!Tied)
+            yield return ("lm_head.weight", [Vocabulary, Hidden]);
+    }
+}
