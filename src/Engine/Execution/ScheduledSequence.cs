@@ -4,7 +4,9 @@ namespace LocalLlm.Execution;
 /// <param name="SequenceId">The sequence.</param>
 /// <param name="FirstPosition">Position of the first token of <paramref name="TokenIds"/>; all before it are in the KV cache.</param>
 /// <param name="TokenIds">The tokens to compute, at least one.</param>
-/// <param name="BlockTable">Block of every position up to the last token's, in order; position p is at slot p % block size of block p / block size.</param>
+/// <param name="BlockTable">
+/// Block of every position up to the last token's, in order; position p is at slot p % block size of block p / block size.
+/// </param>
 /// <param name="SamplesToken">Whether the last token here is the last one known: its logits choose the next.</param>
 /// <param name="NeedsPromptLogits">Whether the logits of all positions here that lie in the prompt are wanted.</param>
 internal readonly record struct ScheduledSequence(

@@ -24,7 +24,8 @@ internal sealed class KvCacheManager
         {
             throw new EngineException(
                 EngineErrorKind.InvalidOptions,
-                $"a KV cache of {numBlocks} blocks of {blockSize} tokens is not possible: both must be at least 1 and their product at most {Array.MaxLength}",
+                $"a KV cache of {numBlocks} blocks of {blockSize} tokens is not possible: both must be at least 1 " +
+                $"and their product at most {Array.MaxLength}",
                 "num_gpu_blocks");
         }
 

@@ -59,7 +59,9 @@ internal sealed partial class Scheduler
             var hits = skipsCache ? [] : _kvCache.FindComputedBlocks(sequence.Blocks, sequence.TokenIds);
             var computed = hits.Length * _kvCache.BlockSize;
             var count = Chunk(sequence.NumTokens - computed);
-            if (count == 0 || !HasRoom(sequence, computed + count, hits, reserved) || !_kvCache.TryAllocate(sequence.Blocks, computed + count, hits))
+            if (count == 0
+                || !HasRoom(sequence, computed + count, hits, reserved)
+                || !_kvCache.TryAllocate(sequence.Blocks, computed + count, hits))
                 return; // in order of service: nobody overtakes the first
 
             Admit(sequence, computed, skipsCache);
@@ -114,8 +116,9 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// The last in order of service that no step in flight holds (its blocks could not be reused yet), or -1. First come,
-    /// first served looks only from <paramref name="index"/> on, so whoever was served in this step stays in it.
+    /// The last in order of service that no step in flight holds (its blocks could not be reused yet), or -1. Never one that
+    /// goes before the sequence at <paramref name="index"/>: were only those not in flight, they would push one another out
+    /// in turn and nobody would reach the end.
     /// </summary>
     private int ChooseVictim(int index)
     {
@@ -133,7 +136,7 @@ internal sealed partial class Scheduler
         var worst = -1;
         for (var i = 0; i < _running.Count; i++)
         {
-            if (_running[i].NumInFlightSteps == 0 && (worst < 0 || _waiting.Compare(_running[i], _running[worst]) > 0))
+            if (_running[i].NumInFlightSteps == 0 && _waiting.Compare(_running[i], _running[worst < 0 ? index : worst]) >= 0)
                 worst = i;
         }
 

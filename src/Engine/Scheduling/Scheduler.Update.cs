@@ -98,7 +98,8 @@ internal sealed partial class Scheduler
                 || sequence.NextPosition > sequence.NumTokens)
             {
                 throw KvCacheIntegrity.Broken(
-                    $"running sequence {sequence.Id} ({sequence.State}) has {sequence.NextPosition} of {sequence.NumTokens} tokens in {sequence.Blocks.Count} blocks");
+                    $"running sequence {sequence.Id} ({sequence.State}) has {sequence.NextPosition} of " +
+                    $"{sequence.NumTokens} tokens in {sequence.Blocks.Count} blocks");
             }
         }
 
@@ -114,7 +115,8 @@ internal sealed partial class Scheduler
         {
             throw new EngineException(
                 EngineErrorKind.EngineDead,
-                $"step {output.StepId} was reported back, but the oldest of the {_inFlight.Count} steps in flight is {step?.Output.StepId ?? 0}");
+                $"step {output.StepId} was reported back, but the oldest of the {_inFlight.Count} steps in flight " +
+                $"is {step?.Output.StepId ?? 0}");
         }
 
         return _inFlight.Dequeue();

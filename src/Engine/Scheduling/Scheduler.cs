@@ -10,8 +10,8 @@ namespace LocalLlm.Scheduling;
 /// The loop is <see cref="Schedule"/> → run → <see cref="Update"/>. Steps may overlap (pipeline stages): several may be
 /// scheduled before the first is reported back, but they are reported in order. A sequence may end while a step that
 /// writes its blocks is in flight; its blocks are given back when the last such step is reported, exactly once.
-/// Progress: <see cref="Add(Sequence)"/> refuses what could never fit, victims of preemption are always the last in order
-/// of service, so the first one always gets its token, and the steps to finish all are at most the tokens of all.
+/// Progress: <see cref="Add(Sequence)"/> refuses what could never fit, and nobody is preempted for one that goes after it in
+/// order of service, so the first always reaches its end, then the next.
 /// </remarks>
 internal sealed partial class Scheduler
 {
@@ -79,10 +79,13 @@ internal sealed partial class Scheduler
         if (_options.MaxNumWaiting is { } limit && _waiting.Count + group.Length > limit)
         {
             throw group.Length > limit
-                ? EngineException.InvalidRequest("n", $"the request has {group.Length} sequences but the queue holds at most {limit}; lower n")
+                ? EngineException.InvalidRequest(
+                    "n",
+                    $"the request has {group.Length} sequences but the queue holds at most {limit}; lower n")
                 : new EngineException(
                     EngineErrorKind.Overloaded,
-                    $"the queue holds {_waiting.Count} sequences and its limit is {limit}, so {group.Length} more cannot wait; try again later");
+                    $"the queue holds {_waiting.Count} sequences and its limit is {limit}, " +
+                    $"so {group.Length} more cannot wait; try again later");
         }
 
         foreach (var sequence in group)
@@ -166,7 +169,8 @@ internal sealed partial class Scheduler
         {
             throw new EngineException(
                 EngineErrorKind.ContextLengthExceeded,
-                $"the prompt has {sequence.NumPromptTokens} tokens but the context is {_options.MaxModelLen} and must also hold at least 1 output token; shorten the prompt",
+                $"the prompt has {sequence.NumPromptTokens} tokens but the context is {_options.MaxModelLen} " +
+                "and must also hold at least 1 output token; shorten the prompt",
                 "prompt");
         }
 
@@ -175,8 +179,9 @@ internal sealed partial class Scheduler
         {
             throw new EngineException(
                 EngineErrorKind.ContextLengthExceeded,
-                $"the prompt of {sequence.NumPromptTokens} tokens and its output may take {most} tokens = {_kvCache.BlocksFor(most)} KV blocks but the whole " +
-                $"KV cache has {_kvCache.NumBlocks} blocks = {(long)_kvCache.NumBlocks * _kvCache.BlockSize} tokens; shorten the prompt or lower max_tokens",
+                $"the prompt of {sequence.NumPromptTokens} tokens and its output may take {most} tokens = {_kvCache.BlocksFor(most)} " +
+                $"KV blocks but the whole KV cache has {_kvCache.NumBlocks} blocks = {(long)_kvCache.NumBlocks * _kvCache.BlockSize} tokens; " +
+                "shorten the prompt or lower max_tokens",
                 "max_tokens");
         }
     }

@@ -9,7 +9,7 @@ internal sealed record SchedulerOptions
     /// <summary>Most tokens computed in one step.</summary>
     public int MaxNumBatchedTokens { get; init; } = 2048;
 
-    /// <summary>Most sequences admitted at a time; at most <see cref="MaxNumBatchedTokens"/>, so that each gets a token every step.</summary>
+    /// <summary>Most sequences admitted at a time; at most <see cref="MaxNumBatchedTokens"/>: each gets a token every step.</summary>
     public int MaxNumSeqs { get; init; } = 256;
 
     /// <summary>Whether a prompt may be spread over several steps. If not, the budget must hold <see cref="MaxModelLen"/>.</summary>
@@ -54,8 +54,12 @@ internal sealed record SchedulerOptions
         Require(
             EnableChunkedPrefill || LongPrefillTokenThreshold == 0,
             "long_prefill_token_threshold",
-            $"long_prefill_token_threshold is {LongPrefillTokenThreshold}, but chunked prefill is off; enable it or set the threshold to 0");
-        Require(MaxNumWaiting is null or >= 1, "max_num_waiting", $"max_num_waiting is {MaxNumWaiting}; it must be at least 1, or null for no limit");
+            $"long_prefill_token_threshold is {LongPrefillTokenThreshold}, but chunked prefill is off; " +
+            "enable it or set the threshold to 0");
+        Require(
+            MaxNumWaiting is null or >= 1,
+            "max_num_waiting",
+            $"max_num_waiting is {MaxNumWaiting}; it must be at least 1, or null for no limit");
         Require(
             AdmissionWatermark is >= 0 and < 1,
             "admission_watermark",

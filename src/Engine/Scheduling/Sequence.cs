@@ -115,7 +115,7 @@ internal sealed class Sequence
     /// <summary>Leading positions whose prompt logits were delivered.</summary>
     internal int NumPromptLogitsComputed { get; set; }
 
-    /// <summary>Whether some prompt logits are still owed; the last prompt token's logits are the first output's, not the prompt's.</summary>
+    /// <summary>Whether some prompt logits are still owed; the last prompt token's are the first output's.</summary>
     internal bool OwesPromptLogits => NeedsPromptLogits && NumPromptLogitsComputed < NumPromptTokens - 1;
 
     internal ReadOnlyMemory<int> Slice(int first, int count) => _tokens.AsMemory(first, count);

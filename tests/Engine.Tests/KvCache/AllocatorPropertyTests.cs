@@ -11,10 +11,14 @@ public class AllocatorPropertyTests
     [InlineData(4, 64, 16, true)]
     [InlineData(5, 5, 1, false)]
     [InlineData(6, 5, 1, true)]
+    [InlineData(7, 12, 16, false)]
+    [InlineData(8, 12, 3, true)]
+    [InlineData(9, 33, 2, false)]
+    [InlineData(10, 100, 4, false)]
     public void Random_operations_keep_every_invariant(int seed, int numBlocks, int blockSize, bool failures)
     {
         var world = new AllocatorWorld(seed, numBlocks, blockSize, failures);
-        for (var i = Fuzz.Times(20_000); i > 0; i--)
+        for (var i = Fuzz.Times(10_000); i > 0; i--)
             world.Step();
         world.FreeAll();
         Assert.True(world.Hits > 0 && world.Refusals > 0 && world.Evictions > 0, world.ToString());

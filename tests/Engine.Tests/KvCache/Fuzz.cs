@@ -6,7 +6,8 @@ namespace LocalLlm.Tests.KvCache;
 internal static class Fuzz
 {
     public static int Times(int count) =>
-        double.TryParse(Environment.GetEnvironmentVariable("LOCALLLM_FUZZ"), NumberStyles.Float, CultureInfo.InvariantCulture, out var factor)
+        double.TryParse(
+            Environment.GetEnvironmentVariable("LOCALLLM_FUZZ"), NumberStyles.Float, CultureInfo.InvariantCulture, out var factor)
             ? int.Max(1, (int)(count * factor))
             : count;
 }

@@ -75,7 +75,9 @@ internal sealed class PagedModel
         for (var i = 0; i < sampled.Length; i++)
         {
             var entry = output.Sequences[i];
-            Assert.True(entry.BlockTable.Length * _kv.BlockSize >= entry.FirstPosition + entry.TokenIds.Length, "the block table does not cover the chunk");
+            Assert.True(
+                entry.BlockTable.Length * _kv.BlockSize >= entry.FirstPosition + entry.TokenIds.Length,
+                "the block table does not cover the chunk");
             if (!isStale(entry.SequenceId))
                 CheckContext(entry, find(entry.SequenceId));
             sampled[i] = Compute(entry, find(entry.SequenceId).Blocks.CacheSalt);

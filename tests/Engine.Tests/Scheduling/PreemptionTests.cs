@@ -136,4 +136,32 @@ public class PreemptionTests
             lab.Step();
         Assert.Equal((SequenceState.Preempted, SequenceState.Running), (b.State, a.State));
     }
+
+    [Fact]
+    public void With_steps_in_flight_a_less_urgent_one_stalls_rather_than_push_out_a_more_urgent_one()
+    {
+        var lab = new SchedulerLab(
+            numBlocks: 4,
+            blockSize: 4,
+            maxModelLen: 20,
+            policy: SchedulingPolicy.Priority,
+            configure: o => o with { LongPrefillTokenThreshold = 4, ReserveFullPrompt = false });
+        var lazy = lab.Add(1, prompt: 13, maxTokens: 3, priority: 5);
+        var first = lab.Scheduler.Schedule();
+        var urgent = lab.Add(2, prompt: 4, maxTokens: 4, priority: 0);
+        var second = lab.Scheduler.Schedule();
+        lab.Report(first);
+        var third = lab.Scheduler.Schedule(); // lazy has 3 blocks and is in flight, urgent has 1 and waits for its token
+        lab.Report(second);
+        Assert.Equal(0, lab.Kv.NumFreeBlocks);
+
+        Assert.Empty(lab.Scheduler.Schedule().Sequences);
+        Assert.Equal((0, 0), (lazy.NumPreemptions, urgent.NumPreemptions));
+        lab.Report(third);
+        Assert.Equal([2], lab.Step().Select(s => s.SequenceId));
+        Assert.Equal((1, 0), (lazy.NumPreemptions, urgent.NumPreemptions));
+        while (lab.Scheduler.HasUnfinished)
+            lab.Step();
+        Assert.Equal((FinishReason.Length, FinishReason.Length), (lazy.FinishReason, urgent.FinishReason));
+    }
 }

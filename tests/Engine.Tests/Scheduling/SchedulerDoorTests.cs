@@ -137,7 +137,7 @@ public class SchedulerDoorTests
                 good with { EnableChunkedPrefill = false, MaxNumBatchedTokens = 128, LongPrefillTokenThreshold = 7 },
             ],
             "max_num_waiting" => [good with { MaxNumWaiting = 0 }],
-            _ => [good with { AdmissionWatermark = double.NaN }, good with { AdmissionWatermark = 1 }, good with { AdmissionWatermark = -0.1 }],
+            _ => [.. new[] { double.NaN, 1, -0.1 }.Select(watermark => good with { AdmissionWatermark = watermark })],
         };
         foreach (var options in bad)
         {

@@ -17,11 +17,10 @@ public class SchedulerSimulationTests
         {
             var random = new Random(seed);
             var simulation = new Simulation(RandomSetup(random, disturbed), seed);
-            var maxLen = 120;
             try
             {
                 simulation.Run(
-                    Workload.Random(seed, count: 40, maxPrompt: random.Next(1, maxLen), maxOutput: random.Next(1, 60), salts: true, promptLogits: true),
+                    Workload.Random(seed, 40, random.Next(1, 120), random.Next(1, 60), salts: true, promptLogits: true),
                     perStep: random.Next(3) switch { 0 => 0.3, 1 => 3, _ => double.PositiveInfinity });
             }
             catch (Exception e)
@@ -40,7 +39,13 @@ public class SchedulerSimulationTests
             var simulation = new Simulation(
                 new SimulationSetup
                 {
-                    Options = new SchedulerOptions { MaxModelLen = 200, MaxNumBatchedTokens = 64, MaxNumSeqs = 16, ReserveFullPrompt = seed % 2 == 0 },
+                    Options = new SchedulerOptions
+                    {
+                        MaxModelLen = 200,
+                        MaxNumBatchedTokens = 64,
+                        MaxNumSeqs = 16,
+                        ReserveFullPrompt = seed % 2 == 0,
+                    },
                     NumBlocks = 40,
                     StepsInFlight = 1 + (seed % 3),
                     Abort = 0.1,

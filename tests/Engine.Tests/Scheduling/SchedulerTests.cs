@@ -132,7 +132,12 @@ public class SchedulerTests
     [Fact]
     public void A_new_prompt_must_fit_whole_beside_what_is_promised_to_the_prompts_before_it()
     {
-        var lab = new SchedulerLab(numBlocks: 10, blockSize: 4, maxModelLen: 40, maxNumBatchedTokens: 8, configure: o => o with { LongPrefillTokenThreshold = 4 });
+        var lab = new SchedulerLab(
+            numBlocks: 10,
+            blockSize: 4,
+            maxModelLen: 40,
+            maxNumBatchedTokens: 8,
+            configure: o => o with { LongPrefillTokenThreshold = 4 });
         lab.Add(1, prompt: 24);
         lab.Add(2, prompt: 20); // 6 + 5 blocks > 10, though its first chunk would fit
         Assert.Equal([1], Ids(lab.Step()));
