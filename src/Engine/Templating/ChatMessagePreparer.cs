@@ -1,0 +1,121 @@
+using LocalLlm.Templating.Values;
+
+namespace LocalLlm.Templating;
+
+/// <summary>Turns messages of the wire into those that a template expects, as vLLM's <c>parse_chat_messages</c> does.</summary>
+internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnalysis template)
+{
+    private const string Field = "messages";
+
+    // Whether strings must become lists because the template takes nothing else.
+    private readonly bool _wrapsStrings = format == ChatContentFormat.OpenAI && template.IteratesContent && !template.ChecksForString;
+
+    /// <param name="messages">The messages as given.</param>
+    /// <param name="argumentsAsText">Tool-call arguments stay JSON text, for templates that append them to text.</param>
+    /// <exception cref="EngineException">A message that is none.</exception>
+    public List<object?> Prepare(List<object?> messages, bool argumentsAsText) =>
+        [.. messages.Select((message, index) => Prepare(message, index, argumentsAsText))];
+
+    private PyDict Prepare(object? value, int index, bool argumentsAsText)
+    {
+        var where = $"{Field}[{index}]";
+        if (value is not PyDict message)
+            throw Invalid($"{where} must be an object with a role, found {Py.TypeName(value)}");
+        if (message.Get("role") is not string role)
+            throw Invalid($"{where}.role must be a string, found {Py.TypeName(message.Get("role"))}");
+        var result = new PyDict { ["role"] = role, ["content"] = null };
+        foreach (var (key, item) in message.Items)
+        {
+            if (key is not ("role" or "content") && item is not null)
+                result[key] = item;
+        }
+
+        if (message.Get("tool_calls") is List<object?> calls)
+        {
+            if (calls.Count == 0)
+                result.Remove("tool_calls");
+            else
+                result["tool_calls"] = calls.Select((call, i) => (object?)ToolCall(call, $"{where}.tool_calls[{i}]", argumentsAsText)).ToList();
+        }
+        else if (message.Get("tool_calls") is { } other)
+        {
+            throw Invalid($"{where}.tool_calls must be an array, found {Py.TypeName(other)}");
+        }
+
+        if (role == "assistant" && (message.Get("reasoning") ?? message.Get("reasoning_content")) is { } reasoning)
+        {
+            result["reasoning"] = reasoning;
+            result["reasoning_content"] = reasoning;
+        }
+
+        result["content"] = Content(message.Get("content"), where, result.Contains("tool_calls"));
+        return result;
+    }
+
+    private object? Content(object? content, string where, bool hasToolCalls)
+    {
+        switch (content)
+        {
+            case null when hasToolCalls && template.ChecksForNone:
+                return null;
+            case null:
+                return _wrapsStrings ? new List<object?>() : "";
+            case string text:
+                return _wrapsStrings ? new List<object?> { TextPart(text) } : text;
+            case List<object?> parts:
+                var texts = parts.Select((part, i) => PartText(part, $"{where}.content[{i}]")).OfType<string>();
+                return format == ChatContentFormat.OpenAI ? texts.Select(text => (object?)TextPart(text)).ToList() : string.Join('\n', texts);
+            default:
+                throw Invalid($"{where}.content must be a string or an array of parts, found {Py.TypeName(content)}");
+        }
+    }
+
+    private static PyDict TextPart(string text) => new() { ["type"] = "text", ["text"] = text };
+
+    private static string? PartText(object? part, string where)
+    {
+        if (part is string text)
+            return text;
+        if (part is not PyDict dict)
+            throw Invalid($"{where} must be an object or a string, found {Py.TypeName(part)}");
+        var type = dict.Get("type") as string ?? (dict.Contains("text") ? "text" : null);
+        var value = type switch
+        {
+            "text" or "input_text" or "output_text" => dict.Get("text"),
+            "refusal" => dict.Get("refusal"),
+            "thinking" => dict.Get("thinking"),
+            null => throw Invalid($"{where}.type is missing"),
+            _ => throw Invalid($"{where}: a part of type '{type}' is not supported; this model reads text only"),
+        };
+        return value is null or string ? (string?)value : throw Invalid($"{where}: the text of a part must be a string, found {Py.TypeName(value)}");
+    }
+
+    private static PyDict ToolCall(object? call, string where, bool argumentsAsText)
+    {
+        if (call is not PyDict original || original.Get("function") is not PyDict function)
+            throw Invalid($"{where} must be an object with a function");
+        var arguments = function.Get("arguments");
+        var copy = function.Copy();
+        copy["arguments"] = arguments switch
+        {
+            null or "" => argumentsAsText ? "{}" : new PyDict(),
+            string text => argumentsAsText ? RequireJson(text, where).Text : RequireJson(text, where).Value,
+            _ => argumentsAsText ? JsonText(arguments) : arguments,
+        };
+        var result = original.Copy();
+        result["function"] = copy;
+        return result;
+    }
+
+    private static (string Text, object? Value) RequireJson(string text, string where) => TemplateValues.TryParse(text, Field, out var value)
+        ? (text, value)
+        : throw Invalid($"{where}.function.arguments is not valid JSON");
+
+    private static string JsonText(object? value)
+    {
+        var context = new Runtime.RenderContext(new PyDict { ["value"] = value }, TemplateLimits.Default, TimeProvider.System);
+        return new Builtins.JsonWriter(context, ensureAscii: false, indent: null, separators: null, sortKeys: false).Write(value);
+    }
+
+    private static EngineException Invalid(string problem) => EngineException.InvalidRequest(Field, problem);
+}

@@ -1,0 +1,22 @@
+using LocalLlm.Templating.Values;
+
+namespace LocalLlm.Templating;
+
+/// <summary>A checked <see cref="ChatTemplateRequest"/> as values.</summary>
+internal sealed record ChatTemplateInput
+{
+    public required List<object?> Messages { get; init; }
+
+    public required List<object?>? Tools { get; init; }
+
+    public required List<object?>? Documents { get; init; }
+
+    /// <summary>Variables of the request's own.</summary>
+    public required PyDict Variables { get; init; }
+
+    public required PyDict SpecialTokens { get; init; }
+
+    public required bool AddGenerationPrompt { get; init; }
+
+    public required bool ContinueFinalMessage { get; init; }
+}

@@ -1,0 +1,76 @@
+using LocalLlm.Templating.Values;
+
+namespace LocalLlm.Templating;
+
+/// <summary>One parsed template of a model with what its text tells about it.</summary>
+internal sealed class NamedTemplate
+{
+    private readonly string _file;
+    private readonly JinjaTemplate _template;
+    private readonly TemplateAnalysis _analysis;
+    private readonly ChatMessagePreparer _preparer;
+
+    public NamedTemplate(string file, string source, ChatContentFormat format, TemplateLimits? limits)
+    {
+        _file = file;
+        _template = TemplateRenderer.Parse(file, source, limits);
+        _analysis = new TemplateAnalysis(_template);
+        ContentFormat = format != ChatContentFormat.Auto ? format
+            : _analysis.IteratesContent ? ChatContentFormat.OpenAI : ChatContentFormat.String;
+        _preparer = new ChatMessagePreparer(ContentFormat, _analysis);
+    }
+
+    public ChatContentFormat ContentFormat { get; }
+
+    public RenderedPrompt Render(ChatTemplateInput input, Func<string, char, bool, string>? guardText, TimeProvider? time)
+    {
+        var guard = guardText is null ? null : TokenGuard.Create(
+            guardText, _analysis.SearchedTexts, input.Messages, input.Tools, input.Documents, input.Variables, _template.Source);
+        var text = RenderMessages(input, guard, time);
+        return guard is null
+            ? new RenderedPrompt(text, text, null)
+            : new RenderedPrompt(text.Replace(guard.Mark.ToString(), "", StringComparison.Ordinal), text, guard.Mark);
+    }
+
+    // Templates want the arguments of tool calls as objects, and so does vLLM; some of DeepSeek's append them to text.
+    private string RenderMessages(ChatTemplateInput input, TokenGuard? guard, TimeProvider? time)
+    {
+        try
+        {
+            return Render(input, argumentsAsText: false, guard, time);
+        }
+        catch (EngineException e) when (e.InnerException is TemplateException { Kind: TemplateErrorKind.Type } && HasToolCalls(input))
+        {
+            try
+            {
+                return Render(input, argumentsAsText: true, guard, time);
+            }
+            catch (EngineException second) when (second.InnerException is TemplateException)
+            {
+                // The arguments were not the reason: report what failed with the usual form.
+                throw e;
+            }
+        }
+    }
+
+    private static bool HasToolCalls(ChatTemplateInput input) => input.Messages.Any(message => (message as PyDict)?.Get("tool_calls") is not null);
+
+    private string Render(ChatTemplateInput input, bool argumentsAsText, TokenGuard? guard, TimeProvider? time)
+    {
+        var messages = _preparer.Prepare(input.Messages, argumentsAsText);
+        if (guard is not null)
+            messages = messages.ConvertAll(message => guard.Apply(message, (message as PyDict)?.Get("role") is "assistant"));
+        var continuation = input.ContinueFinalMessage ? FinalMessageContinuation.Mark((PyDict)messages[^1]!, _template.Source) : null;
+        var variables = input.SpecialTokens.Copy();
+        foreach (var (name, value) in input.Variables.Items)
+            variables[name] = Guarded(value);
+        variables["messages"] = messages;
+        variables["tools"] = Guarded(input.Tools);
+        variables["documents"] = Guarded(input.Documents);
+        variables["add_generation_prompt"] = input.AddGenerationPrompt;
+        var text = TemplateRenderer.Render(_template, _file, variables, time, guard?.Mark);
+        return continuation is null ? text : continuation.Cut(text);
+
+        object? Guarded(object? value) => guard is null ? value : guard.Apply(value, isAssistant: false);
+    }
+}

@@ -1,0 +1,11 @@
+using LocalLlm.Templating.Runtime;
+
+namespace LocalLlm.Templating.Nodes;
+
+internal abstract class Expr : Node
+{
+    /// <summary>Levels of expressions below this one; the parser bounds it.</summary>
+    public int Height { get; set; }
+
+    public abstract object? Evaluate(RenderContext c);
+}

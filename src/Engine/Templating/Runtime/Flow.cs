@@ -1,0 +1,9 @@
+namespace LocalLlm.Templating.Runtime;
+
+/// <summary>How a statement ended.</summary>
+internal enum Flow
+{
+    Next,
+    Break,
+    Continue,
+}

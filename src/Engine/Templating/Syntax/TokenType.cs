@@ -1,0 +1,16 @@
+namespace LocalLlm.Templating.Syntax;
+
+internal enum TokenType
+{
+    Data,
+    VariableBegin,
+    VariableEnd,
+    BlockBegin,
+    BlockEnd,
+    Name,
+    String,
+    Integer,
+    Float,
+    Operator,
+    Eof,
+}

@@ -1,0 +1,11 @@
+using LocalLlm.Templating.Runtime;
+
+namespace LocalLlm.Templating.Values;
+
+/// <summary>A value that a template may call.</summary>
+internal interface ICallable
+{
+    string TypeName { get; }
+
+    object? Call(RenderContext c, Arguments args);
+}
