@@ -1,6 +1,8 @@
+using LocalLlm.Templating;
+
 namespace LocalLlm;
 
-/// <summary>One request, as the caller gives it: exactly one of <see cref="Prompt"/> and <see cref="PromptTokenIds"/>.</summary>
+/// <summary>One request, as the caller gives it: exactly one of <see cref="Prompt"/>, <see cref="PromptTokenIds"/> and <see cref="Chat"/>.</summary>
 public sealed record GenerationRequest
 {
     /// <summary>A text that is continued as it is, without a chat template.</summary>
@@ -8,6 +10,9 @@ public sealed record GenerationRequest
 
     /// <summary>Token ids that are continued.</summary>
     public IReadOnlyList<int>? PromptTokenIds { get; init; }
+
+    /// <summary>A chat, rendered by the model's template; special tokens in the users' text stay text.</summary>
+    public ChatTemplateRequest? Chat { get; init; }
 
     /// <summary>How tokens are chosen.</summary>
     public SamplingParams Sampling { get; init; } = new();
@@ -23,6 +28,9 @@ public sealed record GenerationRequest
 
     /// <summary>A plain text prompt.</summary>
     public static GenerationRequest FromText(string prompt, SamplingParams? sampling = null) => new() { Prompt = prompt, Sampling = sampling ?? new() };
+
+    /// <summary>A chat.</summary>
+    public static GenerationRequest FromChat(IEnumerable<ChatMessage> messages, SamplingParams? sampling = null) => new() { Chat = ChatTemplateRequest.FromMessages(messages), Sampling = sampling ?? new() };
 
     /// <summary>A prompt of token ids.</summary>
     public static GenerationRequest FromTokenIds(IReadOnlyList<int> ids, SamplingParams? sampling = null) => new() { PromptTokenIds = ids, Sampling = sampling ?? new() };

@@ -2,6 +2,8 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
+using LocalLlm.Templating;
+using LocalLlm.Tokenization;
 
 namespace LocalLlm;
 
@@ -108,7 +110,7 @@ public sealed partial class LlmEngine
             VocabularySize = _vocabularySize,
             MaxModelLen = MaxModelLen,
             PromptLength = ids.Length,
-            IsChat = false,
+            IsChat = request.Chat is not null,
             ModelDefaults = _samplingDefaults,
             EosTokenIds = _eosTokenIds,
             MaxLogprobs = Options.MaxLogprobs,
@@ -130,18 +132,33 @@ public sealed partial class LlmEngine
 
     private int[] PromptIds(GenerationRequest request)
     {
-        if (request.Prompt is not null == request.PromptTokenIds is not null)
-            throw EngineException.InvalidRequest("prompt", $"give exactly one of prompt and prompt_token_ids; {(request.Prompt is null ? "neither was" : "both were")} given");
-        var ids = request.Prompt is { } text ? Encode(text, request.AddSpecialTokens) : [.. request.PromptTokenIds!];
+        var given = (request.Prompt is null ? 0 : 1) + (request.PromptTokenIds is null ? 0 : 1) + (request.Chat is null ? 0 : 1);
+        if (given != 1)
+            throw EngineException.InvalidRequest("prompt", $"give exactly one of prompt, prompt_token_ids and messages; {given} were given");
+        int[] ids = request switch
+        {
+            { Prompt: { } text } => NeedTokenizer("prompt").Encode(text, request.AddSpecialTokens),
+            { Chat: { } chat } => EncodeChat(chat),
+            _ => [.. request.PromptTokenIds!],
+        };
         if (ids.Length == 0)
             throw EngineException.InvalidRequest("prompt", "the prompt has 0 tokens; at least 1 is needed");
-        if (ids.AsSpan().ContainsAnyExceptInRange(0, _vocabularySize - 1))
-            throw EngineException.InvalidRequest("prompt_token_ids", $"token id {ids.First(id => id < 0 || id >= _vocabularySize)} is outside of the vocabulary; allowed: 0 to {_vocabularySize - 1}");
+        var foreign = ids.AsSpan().IndexOfAnyExceptInRange(0, _vocabularySize - 1);
+        if (foreign >= 0)
+            throw EngineException.InvalidRequest("prompt_token_ids", $"token id {ids[foreign]} is outside of the vocabulary; allowed: 0 to {_vocabularySize - 1}");
         return ids;
     }
 
-    private int[] Encode(string text, bool addSpecialTokens) =>
-        (Tokenizer ?? throw EngineException.InvalidRequest("prompt", "the engine runs without a tokenizer (skip_tokenizer_init); give prompt_token_ids")).Encode(text, addSpecialTokens);
+    // The template writes its own special tokens; those that a user wrote are guarded and stay text.
+    private int[] EncodeChat(ChatTemplateRequest chat)
+    {
+        var tokenizer = NeedTokenizer("messages");
+        var prompt = ChatTemplate!.Render(chat, (text, guard, _) => tokenizer.GuardText(text, guard));
+        return tokenizer.Encode(prompt.GuardedText, addSpecialTokens: false, prompt.Guard);
+    }
+
+    private Tokenizer NeedTokenizer(string field) =>
+        Tokenizer ?? throw EngineException.InvalidRequest(field, "the engine runs without a tokenizer (skip_tokenizer_init); give prompt_token_ids");
 
     private static void CheckCacheSalt(string? salt)
     {

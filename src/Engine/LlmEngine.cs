@@ -3,6 +3,7 @@ using LocalLlm.Execution;
 using LocalLlm.Models;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
+using LocalLlm.Templating;
 using LocalLlm.Tokenization;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -22,12 +23,13 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private readonly int _vocabularySize;
     private int _disposed;
 
-    private LlmEngine(EngineOptions options, ModelLoader loader, EngineLoop loop, Task loopEnded, Tokenizer? tokenizer, GenerationConfig generationConfig)
+    private LlmEngine(EngineOptions options, ModelLoader loader, EngineLoop loop, Task loopEnded, Tokenizer? tokenizer, ChatTemplate? chatTemplate, GenerationConfig generationConfig)
     {
         Options = options;
         _loop = loop;
         _loopEnded = loopEnded;
         Tokenizer = tokenizer;
+        ChatTemplate = chatTemplate;
         Plan = loader.Plan;
         ModelName = NameOf(options);
         Dtype = loader.ComputeType.ToString().ToLowerInvariant();
@@ -61,6 +63,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
     /// <summary>The model's tokenizer, or null with <see cref="EngineOptions.SkipTokenizerInit"/>.</summary>
     public Tokenizer? Tokenizer { get; }
+
+    /// <summary>The model's chat template, or null with <see cref="EngineOptions.SkipTokenizerInit"/>.</summary>
+    public ChatTemplate? ChatTemplate { get; }
 
     /// <summary>The engine's figures after its latest step.</summary>
     public EngineStatistics Statistics => _loop.Statistics;
@@ -162,7 +167,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         progress?.Report(new("reading the configuration", 0, 0));
         using var loader = new ModelLoader(options);
         var generationConfig = GenerationConfig.Load(options.ModelPath, loader.Config);
-        var tokenizer = options.SkipTokenizerInit ? null : Task.Run(() => LoadTokenizer(options), cancellationToken);
+        var texts = options.SkipTokenizerInit ? null : Task.Run(() => LoadTexts(options), cancellationToken);
         LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), loader.Plan.KvCacheTokens, loader.Plan.MaxModelLen, loader.Plan.MaxConcurrency);
         if (loader.Plan.Note is { } note)
             LogPlanNote(logger, note);
@@ -180,9 +185,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
                 LongPrefillTokenThreshold = options.LongPrefillTokenThreshold,
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
             };
-            var readyTokenizer = tokenizer?.GetAwaiter().GetResult();
+            var (tokenizer, chatTemplate) = texts?.GetAwaiter().GetResult() ?? (null, null);
             var loop = new EngineLoop(worker, loader.Plan, scheduling, options.EnablePrefixCaching, NameOf(options), SeedSource(options.Seed), logger, TimeProvider.System);
-            return (new LlmEngine(options, loader, loop, ended, readyTokenizer, generationConfig), loop);
+            return (new LlmEngine(options, loader, loop, ended, tokenizer, chatTemplate, generationConfig), loop);
         }
         catch
         {
@@ -191,11 +196,11 @@ public sealed partial class LlmEngine : IAsyncDisposable
         }
     }
 
-    private static Tokenizer LoadTokenizer(EngineOptions options)
+    private static (Tokenizer? Tokenizer, ChatTemplate? ChatTemplate) LoadTexts(EngineOptions options)
     {
         var folder = options.TokenizerPath ?? options.ModelPath;
         return Tokenizer.Exists(folder)
-            ? Tokenizer.Load(folder)
+            ? (Tokenizer.Load(folder), ChatTemplate.Load(folder, options.ChatTemplate))
             : throw EngineException.ModelFolder(Tokenizer.FileName, "is missing. Put it into the model's folder, name another folder with tokenizer, or set skip_tokenizer_init and use token ids.");
     }
 
