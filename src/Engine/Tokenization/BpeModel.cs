@@ -37,14 +37,28 @@ internal sealed class BpeModel : TokenizerModel
     {
         if (piece.IsEmpty)
             return;
-        if (_options.IgnoreMerges && WholeWord(piece) is >= 0 and var whole && forbidden?.Contains(whole) != true)
+        var start = ids.Count;
+        Tokenize(piece, ids);
+        if (forbidden is null || !forbidden.ContainsAny(CollectionsMarshal.AsSpan(ids)[start..]))
+            return;
+
+        // Only a piece that became a forbidden token is done again, with the merges that lead there left out.
+        CollectionsMarshal.SetCount(ids, start);
+        AppendSymbols(piece, ids);
+        var count = BpeMerger.Merge(CollectionsMarshal.AsSpan(ids)[start..], _merges, forbidden);
+        CollectionsMarshal.SetCount(ids, start + count);
+    }
+
+    private void Tokenize(ReadOnlySpan<char> piece, List<int> ids)
+    {
+        if (_options.IgnoreMerges && WholeWord(piece) is >= 0 and var whole)
         {
             ids.Add(whole);
             return;
         }
 
         var hash = 0;
-        var cacheable = piece.Length <= WordCache.MaxWordLength && forbidden is null;
+        var cacheable = piece.Length <= WordCache.MaxWordLength;
         if (cacheable && _cache.TryGet(piece, out hash, out var known))
         {
             Append(ids, known);
@@ -54,7 +68,7 @@ internal sealed class BpeModel : TokenizerModel
         var start = ids.Count;
         AppendSymbols(piece, ids);
         var symbols = CollectionsMarshal.AsSpan(ids)[start..];
-        var count = BpeMerger.Merge(symbols, _merges, forbidden);
+        var count = BpeMerger.Merge(symbols, _merges, forbidden: null);
         if (cacheable)
             _cache.Set(hash, piece, symbols[..count]);
         CollectionsMarshal.SetCount(ids, start + count);

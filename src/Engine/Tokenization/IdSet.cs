@@ -14,4 +14,15 @@ internal sealed class IdSet
     }
 
     public bool Contains(int id) => (uint)id >> 6 < (uint)_bits.Length && (_bits[id >> 6] >> (id & 63) & 1) != 0;
+
+    public bool ContainsAny(ReadOnlySpan<int> ids)
+    {
+        foreach (var id in ids)
+        {
+            if (Contains(id))
+                return true;
+        }
+
+        return false;
+    }
 }

@@ -50,6 +50,8 @@ public sealed class Tokenizer
         EosToken = config.EosToken;
         PadToken = config.PadToken;
         UnkToken = config.UnkToken;
+        AddBosToken = config.AddBosToken;
+        AddEosToken = config.AddEosToken;
     }
 
     /// <summary>The largest id + 1. The model's embedding may have more rows.</summary>
@@ -190,6 +192,12 @@ public sealed class Tokenizer
         ArgumentNullException.ThrowIfNull(text);
         return _guard.Apply(text, guard, exempt);
     }
+
+    /// <summary>What tokenizer_config.json asks for; <see cref="Encode"/> follows tokenizer.json alone. Null where it does not say.</summary>
+    internal bool? AddBosToken { get; }
+
+    /// <inheritdoc cref="AddBosToken"/>
+    internal bool? AddEosToken { get; }
 
     internal TokenDecoder BuildDecoder(TokenDecoder end) => _decoder.Build(end);
 

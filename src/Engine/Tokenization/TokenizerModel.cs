@@ -13,7 +13,7 @@ internal abstract class TokenizerModel
     /// <param name="piece">Well-formed UTF-16, already normalised and split; may be empty.</param>
     /// <param name="ids">Receives the ids.</param>
     /// <param name="forbidden">
-    /// Ids that the piece must not become as a whole or by merging (control tokens, in text that was not trusted), or null.
+    /// Ids that must not come out (control tokens, in text that was not trusted) unless they stand for single characters, or null.
     /// </param>
     public abstract void Tokenize(ReadOnlySpan<char> piece, List<int> ids, IdSet? forbidden);
 }

@@ -59,5 +59,17 @@ public class GoldenTests
         Assert.Equal(318, cases);
     }
 
+    [Fact]
+    public void Prompts_and_outputs_of_the_trained_model_are_its_ids_and_texts()
+    {
+        var tokenizer = TokenizerFolders.Load(TokenizerFolders.TinyR1);
+        using var golden = JsonDocument.Parse(File.ReadAllBytes(TestPaths.Shared("goldens", "trained", "tiny-r1.json")));
+        foreach (var item in golden.RootElement.GetProperty("prompts").EnumerateArray())
+        {
+            Assert.Equal(Ids(item.GetProperty("ids")), tokenizer.Encode(item.GetProperty("prompt").GetString()!));
+            Assert.Equal(item.GetProperty("output_text").GetString(), tokenizer.Decode(Ids(item.GetProperty("output_ids")), skipSpecialTokens: true));
+        }
+    }
+
     private static int[] Ids(JsonElement element) => [.. element.EnumerateArray().Select(id => id.GetInt32())];
 }
