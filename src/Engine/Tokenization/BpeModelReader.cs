@@ -71,7 +71,11 @@ internal sealed class BpeModelReader
                 var token = Unescape(ref reader, ref _key);
                 reader.Read();
                 if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt32(out var id) || id is < 0 or > TokenVocabulary.MaxId)
-                    throw Fail($"{path}[\"{Show(token)}\"]", $"is {Show(reader.ValueSpan)}; an id from 0 to {TokenVocabulary.MaxId} was expected");
+                {
+                    throw Fail(
+                        $"{path}[\"{Show(token)}\"]", $"is {Show(reader.ValueSpan)}; an id from 0 to {TokenVocabulary.MaxId} was expected");
+                }
+
                 if (!result.TryAdd(token, id))
                     throw Fail(path, $"has the token \"{Show(token)}\" twice");
             }
@@ -122,7 +126,8 @@ internal sealed class BpeModelReader
                     right = both[(space + 1)..];
                 }
 
-                merges.Set(Id(vocabulary, left, path, rank), Id(vocabulary, right, path, rank), rank, Joined(vocabulary, left, right, path, rank));
+                var (a, b) = (Id(vocabulary, left, path, rank), Id(vocabulary, right, path, rank));
+                merges.Set(a, b, rank, Joined(vocabulary, left, right, path, rank));
             }
 
             return merges;

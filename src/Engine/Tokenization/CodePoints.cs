@@ -72,7 +72,7 @@ internal static class CodePoints
         _ => codePoint is 0x1680 or (>= 0x2000 and <= 0x200A) or 0x2028 or 0x2029 or 0x202F or 0x205F or 0x3000,
     };
 
-    /// <summary>A word character as <c>\w</c> of Unicode's regular expressions: alphabetic, mark, decimal digit, connector, joiner.</summary>
+    /// <summary>A word character, <c>\w</c> of Unicode's regular expressions: alphabetic, mark, decimal digit, connector, joiner.</summary>
     public static bool IsWord(int codePoint) =>
         Is(codePoint, Letter | Mark | 1u << (int)UnicodeCategory.DecimalDigitNumber | 1u << (int)UnicodeCategory.LetterNumber
             | 1u << (int)UnicodeCategory.ConnectorPunctuation)

@@ -58,7 +58,11 @@ internal readonly struct JsonField(string file, string path, JsonElement value)
     public int Int32(int min, int max)
     {
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out var number))
-            throw Fail($"is {(value.ValueKind == JsonValueKind.Number ? Shorten(value.GetRawText()) : Kind)}; a whole number from {min} to {max} was expected");
+        {
+            var found = value.ValueKind == JsonValueKind.Number ? Shorten(value.GetRawText()) : Kind;
+            throw Fail($"is {found}; a whole number from {min} to {max} was expected");
+        }
+
         return number >= min && number <= max ? number : throw Fail($"is {number}; {min} to {max} was expected");
     }
 

@@ -109,7 +109,9 @@ internal sealed class JsonSections
         catch (JsonException cause)
         {
             throw EngineException.ModelFolder(
-                file, $"{path} is no valid JSON (nested deeper than {MaxDepth}, cut off or malformed): {JsonField.Shorten(cause.Message)}", cause);
+                file,
+                $"{path} is no valid JSON (nested deeper than {MaxDepth}, cut off or malformed): {JsonField.Shorten(cause.Message)}",
+                cause);
         }
         catch (InvalidOperationException cause)
         {

@@ -35,8 +35,14 @@ internal abstract class PatternScanner : SplitPattern
     /// <summary>Where the run of code points that are neither white space nor of some categories ends.</summary>
     protected static int OtherRunEnd(ReadOnlySpan<char> text, int at, uint categories)
     {
-        while (at < text.Length && CodePoints.At(text, at, out var width) is var c && !CodePoints.IsSpace(c) && !CodePoints.Is(c, categories))
+        while (at < text.Length)
+        {
+            var c = CodePoints.At(text, at, out var width);
+            if (CodePoints.IsSpace(c) || CodePoints.Is(c, categories))
+                break;
             at += width;
+        }
+
         return at;
     }
 
@@ -47,7 +53,9 @@ internal abstract class PatternScanner : SplitPattern
         return at;
     }
 
-    /// <summary><c>\s*[\r\n]+|\s+(?!\S)|\s+</c> where there is white space, without the first branch if not <paramref name="lineBreaks"/>.</summary>
+    /// <summary>
+    /// <c>\s*[\r\n]+|\s+(?!\S)|\s+</c> where there is white space, without the first branch if not <paramref name="lineBreaks"/>.
+    /// </summary>
     protected static int SpacesLength(ReadOnlySpan<char> text, int at, bool lineBreaks)
     {
         var end = at;

@@ -15,7 +15,8 @@ internal static class PreTokenizerReader
                 var steps = field["pretokenizers"].Items().Select(Read).OfType<PreTokenizer>().ToArray();
                 return steps.Length == 0 ? null : new SequencePreTokenizer(steps);
             case "Split":
-                return new SplitPreTokenizer(SplitPatternReader.Read(field["pattern"]), Behavior(field["behavior"]), field["invert"].Bool(false));
+                return new SplitPreTokenizer(
+                    SplitPatternReader.Read(field["pattern"]), Behavior(field["behavior"]), field["invert"].Bool(false));
             case "ByteLevel":
                 return new ByteLevelPreTokenizer(field["add_prefix_space"].Bool(true), field["use_regex"].Bool(true));
             case "Digits":
@@ -23,11 +24,13 @@ internal static class PreTokenizerReader
             case "Metaspace":
                 return new MetaspacePreTokenizer(Replacement(field), PrependScheme(field), field["split"].Bool(true));
             default:
-                throw type.Fail($"is \"{JsonField.Shorten(type.String())}\"; supported are Sequence, Split, ByteLevel, Digits and Metaspace");
+                throw type.Fail(
+                    $"is \"{JsonField.Shorten(type.String())}\"; supported are Sequence, Split, ByteLevel, Digits and Metaspace");
         }
     }
 
-    public static string Replacement(JsonField field) => field["replacement"] is { IsNull: false } replacement ? replacement.Character() : "▁";
+    public static string Replacement(JsonField field) =>
+        field["replacement"] is { IsNull: false } replacement ? replacement.Character() : "▁";
 
     public static string PrependScheme(JsonField field)
     {

@@ -11,7 +11,10 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
     private readonly AddedTokenMatcher _skeletons = new(
         added.Tokens.Where(token => token.Normalized).Select(token => (SkeletonOf(added.DecodedForm(token)), token)));
 
-    /// <summary>Puts <paramref name="guard"/> before each place where a token begins, could be completed by later text, or continues earlier text.</summary>
+    /// <summary>
+    /// Puts <paramref name="guard"/> before each place where a token begins, could be completed by later text, or continues
+    /// earlier text.
+    /// </summary>
     /// <param name="text">The untrusted text.</param>
     /// <param name="guard">A noncharacter, U+FDD0 to U+FDEF.</param>
     /// <param name="exempt">Token texts that may stay tokens, or null for none.</param>
@@ -79,7 +82,8 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
     private static string SkeletonOf(string text)
     {
         var result = new StringBuilder(text.Length);
-        foreach (var rune in (text == "\uFFFE" ? text : text.Replace('\uFFFE', '\uFFFF').Normalize(NormalizationForm.FormKD)).EnumerateRunes())
+        // .NET refuses to normalise U+FFFE; another noncharacter serves as well.
+        foreach (var rune in text.Replace('\uFFFE', '\uFFFF').Normalize(NormalizationForm.FormKD).EnumerateRunes())
         {
             if (rune.Value == ' ')
                 result.Append('▁');

@@ -107,7 +107,7 @@ public sealed class Tokenizer
 
     /// <summary>Turns text into token ids. Texts of added tokens in it become those tokens.</summary>
     /// <param name="text">Any text; lone surrogates count as U+FFFD.</param>
-    /// <param name="addSpecialTokens">Whether to put around it what the tokenizer's post-processor adds, such as a begin-of-sequence token.</param>
+    /// <param name="addSpecialTokens">Whether to add what the tokenizer's post-processor adds, such as a begin-of-sequence token.</param>
     /// <param name="guard">
     /// A noncharacter (U+FDD0 to U+FDEF) that <see cref="GuardText"/> has put into the untrusted parts of the text, or null.
     /// No added token begins right behind one or reaches across one; the guards themselves are not part of the text.
@@ -193,7 +193,7 @@ public sealed class Tokenizer
         return _guard.Apply(text, guard, exempt);
     }
 
-    /// <summary>What tokenizer_config.json asks for; <see cref="Encode"/> follows tokenizer.json alone. Null where it does not say.</summary>
+    /// <summary>What tokenizer_config.json asks for, or null; <see cref="Encode"/> follows tokenizer.json alone.</summary>
     internal bool? AddBosToken { get; }
 
     /// <inheritdoc cref="AddBosToken"/>
