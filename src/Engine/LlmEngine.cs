@@ -44,6 +44,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
             RepetitionPenalty = generationConfig.RepetitionPenalty,
             MaxNewTokens = generationConfig.MaxNewTokens,
         };
+        _samplingDefaults.Check();
     }
 
     /// <summary>What the engine was loaded with.</summary>

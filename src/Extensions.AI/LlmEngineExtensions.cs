@@ -1,0 +1,15 @@
+using Microsoft.Extensions.AI;
+
+namespace LocalLlm.Extensions.AI;
+
+/// <summary>From an engine to the interfaces of Microsoft.Extensions.AI.</summary>
+public static class LlmEngineExtensions
+{
+    /// <summary>A chat client over this engine. Disposing it leaves the engine alone.</summary>
+    /// <exception cref="ArgumentNullException"><paramref name="engine"/> is null.</exception>
+    public static IChatClient AsIChatClient(this LlmEngine engine)
+    {
+        ArgumentNullException.ThrowIfNull(engine);
+        return new LocalLlmChatClient(_ => Task.FromResult(engine), engine.ModelName);
+    }
+}
