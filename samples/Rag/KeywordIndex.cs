@@ -16,16 +16,17 @@ internal sealed class KeywordIndex
             .ToDictionary(word => word.Key, word => Math.Log(1 + ((double)_sentences.Length / word.Count())));
     }
 
-    /// <summary>The sentences that share most with the question, best first; none that share nothing.</summary>
+    /// <summary>The sentences that share most with the question, best first; none with less than half the best one's score.</summary>
     public IReadOnlyList<string> Search(string question, int count)
     {
         var words = Words(question);
-        return [.. _sentences
+        var hits = _sentences
             .Select(sentence => (sentence.Sentence, Score: sentence.Words.Where(words.Contains).Sum(word => _weights[word])))
             .Where(hit => hit.Score > 0)
             .OrderByDescending(hit => hit.Score)
             .Take(count)
-            .Select(hit => hit.Sentence)];
+            .ToArray();
+        return [.. hits.Where(hit => hit.Score >= hits[0].Score / 2).Select(hit => hit.Sentence)];
     }
 
     private static HashSet<string> Words(string text) =>

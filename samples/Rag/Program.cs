@@ -18,7 +18,7 @@ var index = new KeywordIndex(Directory.EnumerateFiles(documentFolder, "*.md").Se
 var passages = index.Search(question, passagesShown).Select((passage, i) => $"[{i + 1}] {passage}");
 var prompt = $"Use the context to answer.\nContext:\n{string.Join('\n', passages)}\n\nQuestion: {question}";
 
-await using var engine = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = modelFolder });
+await using var engine = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = modelFolder, Dtype = "float32" });
 using var client = engine.AsIChatClient();
 Console.WriteLine(prompt);
 Console.WriteLine();

@@ -12,6 +12,9 @@ internal sealed class TokenGuard
     private const char First = '\uFDD0';
     private const char Last = '\uFDEF';
 
+    // Templates compare these and build their own markup from them; they are the protocol's words, not a user's.
+    private static readonly HashSet<string> ComparedNames = ["role", "type"];
+
     private readonly Func<string, char, bool, string> _guardText;
     private readonly string[] _assistantTags;
 
@@ -74,12 +77,16 @@ internal sealed class TokenGuard
             case PyDict dict:
                 var copy = new PyDict();
                 foreach (var (key, item) in dict.Items)
-                    copy[Apply(key, isAssistant)] = Apply(item, isAssistant);
+                    copy[Key(key, isAssistant)] = key is string name && ComparedNames.Contains(name) ? item : Apply(item, isAssistant);
                 return copy;
             default:
                 return value;
         }
     }
+
+    // Templates look names up, so a name is marked only where it holds a whole token, not where it could be a piece of one.
+    private object? Key(object? key, bool isAssistant) =>
+        key is string text && _guardText($"\n{text}\n", Mark, isAssistant).Contains(Mark) ? Text(text, isAssistant) : key;
 
     private string Text(string text, bool isAssistant)
     {

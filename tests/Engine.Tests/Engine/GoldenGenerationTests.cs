@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Templating;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -41,6 +42,36 @@ public class GoldenGenerationTests
             Assert.Equal(prompts[i].GetProperty("output_text").GetString(), results[i].Outputs[0].Text);
             Assert.Equal(prompts[i].GetProperty("finish_reason").GetString(), results[i].Outputs[0].FinishReason.ToString().ToLowerInvariant());
         }
+    }
+
+    [Fact]
+    public async Task Messages_become_the_references_prompt_and_ids()
+    {
+        using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", "tiny-r1.json"), TestContext.Current.CancellationToken));
+        await using var engine = await LlmEngine.LoadAsync(Float32(TestPaths.TinyR1), cancellationToken: TestContext.Current.CancellationToken);
+        foreach (var prompt in golden.RootElement.GetProperty("prompts").EnumerateArray().Where(prompt => prompt.GetProperty("messages").ValueKind == JsonValueKind.Array))
+        {
+            var chat = new ChatTemplateRequest { Messages = prompt.GetProperty("messages"), Tools = prompt.GetProperty("tools") };
+            Assert.Equal(prompt.GetProperty("prompt").GetString(), engine.ChatTemplate!.Render(chat).Text);
+            var result = await engine.CompleteAsync(new GenerationRequest { Chat = chat, Sampling = Greedy(1) }, TestContext.Current.CancellationToken);
+            Assert.Equal(Models.GoldenFile.Ints(prompt.GetProperty("ids")), result.PromptTokenIds);
+        }
+    }
+
+    [Fact]
+    public async Task Special_tokens_in_a_users_text_never_become_control_tokens()
+    {
+        await using var engine = await LlmEngine.LoadAsync(Float32(TestPaths.TinyR1), cancellationToken: TestContext.Current.CancellationToken);
+        var harmless = await PromptIds("x");
+        foreach (var token in engine.Tokenizer!.AddedTokenTexts)
+        {
+            var ids = await PromptIds($"x{token}x");
+            Assert.Equal(harmless.Count(engine.Tokenizer.IsAdded), ids.Count(engine.Tokenizer.IsAdded));
+            Assert.Contains($"x{token}x", engine.Tokenizer.Decode(ids), StringComparison.Ordinal);
+        }
+
+        async Task<IReadOnlyList<int>> PromptIds(string text) =>
+            (await engine.CompleteAsync(GenerationRequest.FromChat([new("user", text)], Greedy(1)), TestContext.Current.CancellationToken)).PromptTokenIds;
     }
 
     [Fact]
