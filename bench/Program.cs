@@ -13,10 +13,19 @@ model.SetAction(result => Shape(result).WriteTo(Folder(result)));
 var cpu = new Command("cpu", "Decode, prefill and batching on the CPU beside the machine's limits.") { shapeOption, folderOption, roundsOption };
 cpu.SetAction((result, _) => EndToEnd.RunAsync(Shape(result), Folder(result), result.GetValue(roundsOption)));
 
+var dtypeOption = new Option<string>("--dtype") { DefaultValueFactory = _ => "bfloat16", Description = "float32 or bfloat16" };
+dtypeOption.AcceptOnlyFromAmong("float32", "bfloat16");
+var sequencesOption = new Option<int>("--sequences") { DefaultValueFactory = _ => 1, Description = "Sequences in a step" };
+var tokensOption = new Option<int>("--tokens") { DefaultValueFactory = _ => 1, Description = "Tokens of each sequence in a step" };
+var stepsOption = new Option<int>("--steps") { DefaultValueFactory = _ => 20, Description = "Steps" };
+var profile = new Command("profile", "Where the time of a forward pass goes.") { shapeOption, folderOption, dtypeOption, sequencesOption, tokensOption, stepsOption };
+profile.SetAction(result => StepProfile.Run(
+    Shape(result), Folder(result), result.GetValue(dtypeOption)!, result.GetValue(sequencesOption), result.GetValue(tokensOption), result.GetValue(stepsOption)));
+
 var kernels = new Command("kernels", "BenchmarkDotNet over the CPU kernels; further arguments go to it.") { TreatUnmatchedTokensAsErrors = false };
 kernels.SetAction(result => BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run([.. result.UnmatchedTokens]));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, kernels }.Parse(args).InvokeAsync();
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using LocalLlm.Ops.Cpu;
 
 namespace LocalLlm.Sampling;
 
@@ -16,9 +17,6 @@ namespace LocalLlm.Sampling;
 internal static class VectorMath
 {
     private const int Lanes = RowScan.Lanes;
-
-    // Below this the result would no longer be a normal number; a token of 1e-38 relative weight counts as impossible.
-    private const float LeastExponent = -87;
 
     /// <summary>0 to 15.</summary>
     public static Vector512<int> LaneIndices => Vector512<int>.Indices;
@@ -67,29 +65,9 @@ internal static class VectorMath
         return max;
     }
 
-    /// <summary>
-    /// e^y for y at most 0, within 2 units in the last place; e^0 is exactly 1, and 0 below -87. Range reduction by ln 2 in two parts and
-    /// a polynomial of degree 6 (the coefficients of Moshier's Cephes library).
-    /// </summary>
+    /// <summary>e^y for y at most 0, within 2 units in the last place; e^0 is exactly 1, and 0 below -87.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> Exp(Vector512<float> y)
-    {
-        // Adding 1.5 · 2^23 leaves the nearest integer in the low bits of the sum.
-        var shifter = Vector512.Create(12582912f);
-        var shifted = Vector512.FusedMultiplyAdd(y, Vector512.Create(1.44269504f), shifter);
-        var n = shifted - shifter;
-        var r = Vector512.FusedMultiplyAdd(n, Vector512.Create(-0.693359375f), y);
-        r = Vector512.FusedMultiplyAdd(n, Vector512.Create(2.12194440e-4f), r);
-        var p = Vector512.Create(1.9875691500e-4f);
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(1.3981999507e-3f));
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(8.3334519073e-3f));
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(4.1665795894e-2f));
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(1.6666665459e-1f));
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(5.0000001201e-1f));
-        p = Vector512.FusedMultiplyAdd(p, r * r, r) + Vector512<float>.One;
-        var scaled = (p.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
-        return Vector512.ConditionalSelect(Vector512.GreaterThan(y, Vector512.Create(LeastExponent)), scaled, Vector512<float>.Zero);
-    }
+    public static Vector512<float> Exp(Vector512<float> y) => VectorExp.Exp(y);
 
     /// <summary>
     /// weights[i] = e^((values[i] - max) · scale): the softmax without its denominator. float32 weights, as vLLM's; every sum of them is

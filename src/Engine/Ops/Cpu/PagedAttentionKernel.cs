@@ -154,7 +154,7 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
         var visible = (Vector512.GreaterThanOrEqual(lanes, Vector512.Create(from)) & Vector512.LessThan(lanes, Vector512.Create(to))).AsSingle();
         var score = Vector512.ConditionalSelect(visible, Vector512.Load(scores), Vector512.Create(float.NegativeInfinity));
         var newMaximum = MathF.Max(maximum, MaxAcross(score));
-        var weights = Vector512.ConditionalSelect(visible, Vector512.Exp(score - Vector512.Create(newMaximum)), Vector512<float>.Zero);
+        var weights = Vector512.ConditionalSelect(visible, VectorExp.Exp(score - Vector512.Create(newMaximum)), Vector512<float>.Zero);
         if (newMaximum != maximum)
         {
             // Zero at the first block, where nothing has been accumulated yet.

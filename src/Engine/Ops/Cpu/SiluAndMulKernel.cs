@@ -26,7 +26,7 @@ internal unsafe struct SiluAndMulKernel<T, TElement> : IRangeKernel
             for (; i + Vector512<float>.Count <= Width; i += Vector512<float>.Count)
             {
                 var x = TElement.Load(gate + i);
-                var silu = x / (Vector512<float>.One + Vector512.Exp(-x));
+                var silu = x / (Vector512<float>.One + VectorExp.Exp(-x));
                 TElement.Store(silu * TElement.Load(up + i), output + i);
             }
 
