@@ -1,0 +1,65 @@
+using System.CommandLine;
+using LocalLlm.Server.Bench;
+
+namespace LocalLlm.Server.Arguments;
+
+/// <summary>The options of the benchmarks, under the names that <c>vllm bench</c> gives them.</summary>
+internal sealed class BenchmarkArguments
+{
+    private readonly Option<int?> _inputLen = Options.Count("--input-len", "Tokens of every prompt; default 32 (latency), 128 (throughput).");
+    private readonly Option<int?> _outputLen = Options.Count("--output-len", "Tokens of every answer; default 128.");
+    private readonly Option<int?> _numPrompts = Options.Count("--num-prompts", "Throughput: prompts, all queued at once; default 64.");
+    private readonly Option<int?> _batchSize = Options.Count("--batch-size", "Latency: prompts of one batch; default 8.");
+    private readonly Option<int?> _numIters = Options.Count("--num-iters", "Latency: batches that are measured; default 10.");
+    private readonly Option<int?> _numItersWarmup = Options.Count("--num-iters-warmup", "Batches before the measurement; default 2.");
+    private readonly Option<string?> _outputJson = Options.Text("--output-json", "Also writes the report as JSON.", "FILE");
+
+    /// <summary>Adds those of one benchmark, or of both.</summary>
+    public void AddTo(Command command, bool throughput, bool latency)
+    {
+        command.Add(_inputLen);
+        command.Add(_outputLen);
+        if (throughput)
+            command.Add(_numPrompts);
+        if (latency)
+        {
+            command.Add(_batchSize);
+            command.Add(_numIters);
+        }
+
+        command.Add(_numItersWarmup);
+        command.Add(_outputJson);
+    }
+
+    /// <summary>Where the JSON goes, or null.</summary>
+    public string? OutputJson(ParseResult result) => result.GetValue(_outputJson);
+
+    /// <summary>What the throughput benchmark runs.</summary>
+    public BenchmarkSettings Throughput(ParseResult result, long? seed) => new()
+    {
+        InputLen = AtLeastOne(result, _inputLen, 128),
+        OutputLen = AtLeastOne(result, _outputLen, 128),
+        NumPrompts = AtLeastOne(result, _numPrompts, 64),
+        NumItersWarmup = AtLeast(result, _numItersWarmup, 2, 0),
+        Seed = seed ?? 0,
+    };
+
+    /// <summary>What the latency benchmark runs.</summary>
+    public BenchmarkSettings Latency(ParseResult result, long? seed) => new()
+    {
+        InputLen = AtLeastOne(result, _inputLen, 32),
+        OutputLen = AtLeastOne(result, _outputLen, 128),
+        BatchSize = AtLeastOne(result, _batchSize, 8),
+        NumIters = AtLeastOne(result, _numIters, 10),
+        NumItersWarmup = AtLeast(result, _numItersWarmup, 2, 0),
+        Seed = seed ?? 0,
+    };
+
+    private static int AtLeastOne(ParseResult result, Option<int?> option, int fallback) => AtLeast(result, option, fallback, 1);
+
+    private static int AtLeast(ParseResult result, Option<int?> option, int fallback, int least)
+    {
+        var value = result.GetValue(option) ?? fallback;
+        return value >= least ? value : throw new UsageException($"{option.Name}: {value} is too few; at least {least}");
+    }
+}

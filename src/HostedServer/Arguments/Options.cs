@@ -1,0 +1,72 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+
+namespace LocalLlm.Server.Arguments;
+
+/// <summary>Makes options whose values are read the same way in every culture, with errors that say what is allowed.</summary>
+internal static class Options
+{
+    /// <summary>An option with a text as value.</summary>
+    public static Option<string?> Text(string name, string description, string helpName, params string[] aliases) =>
+        new(name, aliases) { Description = description, HelpName = helpName };
+
+    /// <summary>An option without a value.</summary>
+    public static Option<bool> Flag(string name, string description) => new(name) { Description = description, Arity = ArgumentArity.Zero };
+
+    /// <summary>A count in vLLM's notation.</summary>
+    public static Option<int?> Count(string name, string description, params string[] aliases) =>
+        new(name, aliases) { Description = description, HelpName = "N", CustomParser = result => (int?)Whole(result, int.MinValue, int.MaxValue) };
+
+    /// <summary>A count in vLLM's notation, or <c>auto</c> (-1), which is null.</summary>
+    public static Option<int?> CountOrAuto(string name, string description) =>
+        new(name) { Description = description, HelpName = "N", CustomParser = result => result.Tokens[0].Value is "auto" or "-1" ? null : (int?)Whole(result, int.MinValue, int.MaxValue) };
+
+    /// <summary>A large count in vLLM's notation.</summary>
+    public static Option<long?> Size(string name, string description, string helpName) =>
+        new(name) { Description = description, HelpName = helpName, CustomParser = result => Whole(result, long.MinValue, long.MaxValue) };
+
+    /// <summary>A finite number.</summary>
+    public static Option<double?> Number(string name, string description) =>
+        new(name) { Description = description, HelpName = "X", CustomParser = Finite };
+
+    /// <summary>One of a few values, given by name.</summary>
+    public static Option<T> Choice<T>(string name, string description, T fallback, params (string Name, T Value)[] choices) => new(name)
+    {
+        Description = $"{description} One of: {string.Join(", ", choices.Select(choice => choice.Name))}.",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => fallback,
+        CustomParser = result =>
+        {
+            var given = result.Tokens[0].Value;
+            foreach (var (choice, value) in choices)
+            {
+                if (choice == given)
+                    return value;
+            }
+
+            result.AddError($"{NameOf(result)}: '{given}' is none of {string.Join(", ", choices.Select(choice => choice.Name))}.");
+            return default;
+        },
+    };
+
+    private static long? Whole(ArgumentResult result, long least, long most)
+    {
+        var text = result.Tokens[0].Value;
+        if (HumanReadableInt.TryParse(text, out var value) && value >= least && value <= most)
+            return value;
+        result.AddError($"{NameOf(result)}: '{text}' is not a whole number from {least} to {most}; suffixes k, m, g mean thousands, K, M, G powers of 1,024 (whole ones only).");
+        return null;
+    }
+
+    private static double? Finite(ArgumentResult result)
+    {
+        var text = result.Tokens[0].Value;
+        if (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && double.IsFinite(value))
+            return value;
+        result.AddError($"{NameOf(result)}: '{text}' is not a number.");
+        return null;
+    }
+
+    private static string NameOf(ArgumentResult result) => (result.Parent as OptionResult)?.Option.Name ?? result.Argument.Name;
+}

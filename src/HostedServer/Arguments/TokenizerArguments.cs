@@ -1,0 +1,27 @@
+using System.CommandLine;
+
+namespace LocalLlm.Server.Arguments;
+
+/// <summary>Names the folder with the tokenizer's files; no weights are needed there.</summary>
+internal sealed class TokenizerArguments
+{
+    private readonly Argument<string?> _positional = new("MODEL") { Description = "The folder (or --model).", Arity = ArgumentArity.ZeroOrOne };
+    private readonly Option<string?> _model = Options.Text("--model", "A folder with tokenizer.json and, where there is one, tokenizer_config.json.", "DIR", "--tokenizer");
+
+    /// <summary>Adds them to <paramref name="command"/>.</summary>
+    public void AddTo(Command command)
+    {
+        command.Add(_positional);
+        command.Add(_model);
+    }
+
+    /// <summary>The folder.</summary>
+    /// <exception cref="UsageException">It is given twice, or not at all.</exception>
+    public string FolderOf(ParseResult result) => (result.GetValue(_model), result.GetValue(_positional)) switch
+    {
+        ({ } named, null) => named,
+        (null, { } positional) => positional,
+        (null, null) => throw new UsageException("no model is given; add --model DIR"),
+        _ => throw new UsageException("the model is given twice; give it once"),
+    };
+}

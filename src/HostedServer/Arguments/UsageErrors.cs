@@ -1,0 +1,68 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+
+namespace LocalLlm.Server.Arguments;
+
+/// <summary>What is wrong with a command line, said so that the next try succeeds.</summary>
+internal static class UsageErrors
+{
+    private const string UnmatchedPrefix = "Unrecognized command or argument";
+
+    /// <summary>Every fault; empty when the command may run.</summary>
+    public static IReadOnlyList<string> Of(ParseResult result, IReadOnlyList<string> args)
+    {
+        var unknown = UnknownOptions(result, args);
+        if (unknown.Count > 0)
+        {
+            // The parser has taken their values for something else; what it says beyond this only misleads.
+            var names = OptionNames(result).ToArray();
+            return [.. unknown.Select(option => Describe(option, names))];
+        }
+
+        var unexpected = result.UnmatchedTokens.Select(token => DescribeArgument(token, result));
+        return [.. unexpected, .. result.Errors.Select(error => error.Message).Where(message => !message.StartsWith(UnmatchedPrefix, StringComparison.Ordinal)).Distinct()];
+    }
+
+    /// <summary>The command as it is typed: <c>localllm bench throughput</c>.</summary>
+    public static string PathOf(ParseResult result)
+    {
+        var names = new List<string>();
+        for (SymbolResult? at = result.CommandResult; at is CommandResult command; at = at.Parent)
+            names.Insert(0, command.Command is RootCommand ? "localllm" : command.Command.Name);
+        return string.Join(' ', names);
+    }
+
+    private static List<string> UnknownOptions(ParseResult result, IReadOnlyList<string> args)
+    {
+        // A token after "--" is meant as it is written.
+        var literal = args.SkipWhile(argument => argument != "--").Skip(1).ToHashSet(StringComparer.Ordinal);
+        var positional = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens).Select(token => token.Value);
+        return [.. result.UnmatchedTokens.Concat(positional).Where(token => token.Length > 1 && token[0] == '-' && !literal.Contains(token)).Distinct()];
+    }
+
+    private static string Describe(string token, string[] names)
+    {
+        var end = token.IndexOf('=', StringComparison.Ordinal);
+        var name = (end < 0 ? token : token[..end]).Replace('_', '-');
+        var nearest = NearestName.Of(name, names);
+        return VllmOptionNames.Contains(name)
+            ? $"{name} is an option of vLLM's that this command does not have; remove it. The nearest that it has is {nearest}."
+            : $"{name} is not an option of this command; did you mean {nearest}?";
+    }
+
+    private static string DescribeArgument(string token, ParseResult result)
+    {
+        var commands = result.CommandResult.Command.Subcommands.Select(command => command.Name).ToArray();
+        return commands.Length > 0
+            ? $"'{token}' is not a command; did you mean {NearestName.Of(token, commands)}? Commands: {string.Join(", ", commands)}."
+            : $"'{token}' is one argument too many; quote texts that contain spaces.";
+    }
+
+    private static IEnumerable<string> OptionNames(ParseResult result)
+    {
+        var names = result.CommandResult.Command.Options.Select(option => option.Name);
+        for (var at = result.CommandResult.Parent; at is CommandResult command; at = at.Parent)
+            names = names.Concat(command.Command.Options.Where(option => option.Recursive).Select(option => option.Name));
+        return names.Where(name => name.StartsWith("--", StringComparison.Ordinal)).Append("--help").Distinct();
+    }
+}

@@ -1,0 +1,90 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using LocalLlm.Server.Arguments;
+using LocalLlm.Server.Commands;
+
+namespace LocalLlm.Server;
+
+/// <summary>The program: parses the command line, runs one command and turns every failure into one line and an exit code.</summary>
+internal static class CommandLineApp
+{
+    // Long enough for the engine to finish its step and free the device.
+    private static readonly TimeSpan TerminationTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>Runs <c>localllm</c> with <paramref name="args"/>.</summary>
+    /// <returns>The exit code, see <see cref="ExitCodes"/>.</returns>
+    public static async Task<int> RunAsync(IReadOnlyList<string> args, Terminal terminal, CancellationToken cancellationToken = default)
+    {
+        var root = CreateRoot(terminal);
+        var result = root.Parse(OptionSpelling.Normalize(args, root), new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+
+        // Help and version clear parse errors; a command must not run with any.
+        var isCommand = result.Action is ParseErrorAction || result.Action == result.CommandResult.Command.Action;
+        if (isCommand && UsageErrors.Of(result, args) is { Count: > 0 } errors)
+        {
+            foreach (var error in errors)
+                await terminal.ErrorText.WriteLineAsync("error: " + OneLine(error));
+            await terminal.ErrorText.WriteLineAsync($"Run '{UsageErrors.PathOf(result)} --help' for the options.");
+            return ExitCodes.Usage;
+        }
+
+        try
+        {
+            return await result.InvokeAsync(
+                new InvocationConfiguration
+                {
+                    EnableDefaultExceptionHandler = false,
+                    ProcessTerminationTimeout = TerminationTimeout,
+                    Output = terminal.Text,
+                    Error = terminal.ErrorText,
+                },
+                cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            return ExitCodes.Cancelled;
+        }
+        catch (Exception failure)
+        {
+            await terminal.ErrorText.WriteLineAsync("error: " + OneLine(MessageOf(failure)));
+            return ExitCodeOf(failure);
+        }
+        finally
+        {
+            await terminal.Text.FlushAsync(CancellationToken.None);
+        }
+    }
+
+    private static RootCommand CreateRoot(Terminal terminal)
+    {
+        var root = new RootCommand("Runs DeepSeek-family language models in this process. Options are named as 'vllm serve' names them.")
+        {
+            GenerateCommand.Create(terminal),
+            ChatCommand.Create(terminal),
+            PlanCommand.Create(terminal),
+            BenchCommand.Create(terminal),
+            TokenizeCommand.Create(terminal),
+            DetokenizeCommand.Create(terminal),
+            RenderCommand.Create(terminal),
+        };
+        root.SetAction(result => new HelpAction().Invoke(result));
+        return root;
+    }
+
+    private static int ExitCodeOf(Exception failure) => failure switch
+    {
+        UsageException => ExitCodes.Usage,
+        EngineException { Kind: EngineErrorKind.InvalidOptions, Parameter: not "model" } => ExitCodes.Usage,
+        _ => ExitCodes.Failure,
+    };
+
+    private static string MessageOf(Exception failure) => failure switch
+    {
+        EngineException or UsageException or IOException or UnauthorizedAccessException => failure.Message,
+        OutOfMemoryException => "the machine has too little memory for this; lower --gpu-memory-utilization or --max-model-len, or choose a smaller model",
+        _ => $"unexpected failure ({failure.GetType().Name}): {failure.Message}",
+    };
+
+    private static string OneLine(string message) => string.Join(' ', message.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+}

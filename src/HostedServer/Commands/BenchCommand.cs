@@ -1,0 +1,62 @@
+using System.CommandLine;
+using System.Text.Json;
+using LocalLlm.Server.Arguments;
+using LocalLlm.Server.Bench;
+
+namespace LocalLlm.Server.Commands;
+
+/// <summary><c>localllm bench [throughput|latency]</c>: vLLM's offline benchmarks with random prompts; both without a name.</summary>
+internal static class BenchCommand
+{
+    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
+
+    /// <summary>Builds the command and its two subcommands.</summary>
+    public static Command Create(Terminal terminal)
+    {
+        var command = Create(terminal, "bench", "Measures offline throughput and latency with random prompts; both without a subcommand.", throughput: true, latency: true);
+        command.Add(Create(terminal, "throughput", "Queues many prompts at once: requests/s, tokens/s, TTFT and ITL.", throughput: true, latency: false));
+        command.Add(Create(terminal, "latency", "Runs one batch after the other: seconds per batch, TTFT and ITL.", throughput: false, latency: true));
+        return command;
+    }
+
+    private static Command Create(Terminal terminal, string name, string description, bool throughput, bool latency)
+    {
+        var engineArguments = new EngineArguments();
+        var arguments = new BenchmarkArguments();
+        var command = new Command(name, description);
+        // Beside subcommands a positional argument would swallow a misspelt one.
+        var model = throughput && latency ? null : new Argument<string?>("MODEL") { Description = "The model's folder (or --model).", Arity = ArgumentArity.ZeroOrOne };
+        if (model is not null)
+            command.Add(model);
+        arguments.AddTo(command, throughput, latency);
+        engineArguments.AddTo(command);
+        command.SetAction(async (result, cancellationToken) =>
+        {
+            var options = engineArguments.Build(result, model is null ? null : result.GetValue(model));
+            var seed = engineArguments.Seed(result);
+            var reports = new Dictionary<string, object>();
+            var (throughputSettings, latencySettings) = (throughput ? arguments.Throughput(result, seed) : null, latency ? arguments.Latency(result, seed) : null);
+
+            // As in vLLM's benchmarks: a cached prefix would flatter the figures.
+            await using var engine = await EngineLoading.LoadAsync(options with { EnablePrefixCaching = engineArguments.PrefixCaching(result) ?? false }, terminal, cancellationToken);
+            if (throughputSettings is not null)
+            {
+                var report = await new Benchmark(engine, throughputSettings, terminal.Time).ThroughputAsync(cancellationToken);
+                terminal.Output.Write(BenchmarkTables.Of(report));
+                reports["throughput"] = report;
+            }
+
+            if (latencySettings is not null)
+            {
+                var report = await new Benchmark(engine, latencySettings, terminal.Time).LatencyAsync(cancellationToken);
+                terminal.Output.Write(BenchmarkTables.Of(report));
+                reports["latency"] = report;
+            }
+
+            if (arguments.OutputJson(result) is { } path)
+                await File.WriteAllTextAsync(path, JsonSerializer.Serialize(reports.Count == 1 ? reports.Values.First() : reports, JsonOptions) + "\n", cancellationToken);
+            return ExitCodes.Success;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,26 @@
+using System.CommandLine;
+using LocalLlm.Server.Arguments;
+
+namespace LocalLlm.Server.Commands;
+
+/// <summary><c>localllm detokenize</c>: <c>token_ids</c> → <c>text</c>.</summary>
+internal static class DetokenizeCommand
+{
+    /// <summary>Builds the command.</summary>
+    public static Command Create(Terminal terminal)
+    {
+        var arguments = new TokenizerArguments();
+        var files = new LineFileArguments("One object a line with token_ids", "One object a line with text, or error");
+        var skipSpecialTokens = Options.Flag("--skip-special-tokens", "Leaves special tokens out of the text.");
+        var command = new Command("detokenize", "Turns token ids into texts.") { skipSpecialTokens };
+        arguments.AddTo(command);
+        files.AddTo(command);
+        command.SetAction((result, cancellationToken) => TokenizerLines.RunAsync(
+            arguments.FolderOf(result),
+            new() { SkipSpecialTokens = result.GetValue(skipSpecialTokens), OnlyDetokenize = true },
+            () => files.Open(result, terminal),
+            terminal,
+            cancellationToken));
+        return command;
+    }
+}

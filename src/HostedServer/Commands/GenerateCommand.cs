@@ -1,0 +1,68 @@
+using System.CommandLine;
+using LocalLlm.Server.Arguments;
+
+namespace LocalLlm.Server.Commands;
+
+/// <summary><c>localllm generate</c>: a file of requests, or one prompt that streams to the terminal.</summary>
+internal static class GenerateCommand
+{
+    // vLLM's 16 is too little to watch.
+    private const int DefaultMaxTokens = 256;
+
+    /// <summary>Builds the command.</summary>
+    public static Command Create(Terminal terminal)
+    {
+        var engineArguments = new EngineArguments();
+        var sampling = new SamplingArguments();
+        var files = new LineFileArguments(
+            "One request a line: prompt, prompt_token_ids or messages, and any sampling field of vLLM's",
+            "One result a line (text, token_ids, prompt_token_ids, finish_reason, logprobs, usage, or error)");
+        var positional = new Argument<string[]>("model and prompt")
+        {
+            Description = "The model's folder (without --model), then the prompt.",
+            Arity = new ArgumentArity(0, 2),
+            HelpName = "MODEL] [PROMPT",
+        };
+        var prompt = Options.Text("--prompt", "A text that is continued as it is; the answer streams to the terminal.", "TEXT", "-p");
+        var message = Options.Text("--message", "A message of a user, put through the chat template; the answer streams to the terminal.", "TEXT", "-m");
+        var command = new Command("generate", "Generates for a file of requests, or for one prompt.") { positional, prompt, message };
+        files.AddTo(command);
+        sampling.AddTo(command);
+        engineArguments.AddTo(command);
+        command.SetAction(async (result, cancellationToken) =>
+        {
+            var (model, text) = Positional(result.GetValue(positional) ?? [], engineArguments.NamesModel(result));
+            var prompts = new[] { text, result.GetValue(prompt), result.GetValue(message) }.Count(given => given is not null);
+            var options = engineArguments.Build(result, model);
+            if (files.AreGiven(result))
+            {
+                if (prompts > 0)
+                    throw new UsageException("--input and a prompt are both given; give one of them");
+                if (sampling.Given(result) is { Count: > 0 } given)
+                    throw new UsageException($"{string.Join(", ", given)}: with --input, each line of the file has its own sampling fields; put them there");
+                using var opened = files.Open(result, terminal);
+                return await GenerateLines.RunAsync(options, opened, terminal, cancellationToken);
+            }
+
+            if (prompts != 1)
+                throw new UsageException(prompts == 0 ? "nothing to generate for; add --prompt TEXT, --message TEXT or --input FILE.jsonl" : "the prompt is given more than once; give one of PROMPT, --prompt and --message");
+            if (options.SkipTokenizerInit)
+                throw new UsageException("--skip-tokenizer-init takes token ids only; give them as prompt_token_ids with --input FILE.jsonl");
+            return await GenerateTerminal.RunAsync(options, RequestOf(), terminal, cancellationToken);
+
+            GenerationRequest RequestOf() => result.GetValue(message) is { } content
+                ? throw new UsageException("--message is not available yet")
+                : GenerationRequest.FromText(text ?? result.GetValue(prompt)!, sampling.Build(result, DefaultMaxTokens));
+        });
+        return command;
+    }
+
+    private static (string? Model, string? Prompt) Positional(string[] values, bool modelIsNamed) => (values, modelIsNamed) switch
+    {
+        ([], _) => (null, null),
+        ([var prompt], true) => (null, prompt),
+        ([var model], false) => (model, null),
+        ([var model, var prompt], false) => (model, prompt),
+        _ => throw new UsageException($"two texts are given beside --model; quote the prompt: '{string.Join(' ', values)}'"),
+    };
+}

@@ -1,0 +1,51 @@
+using System.Globalization;
+using System.Text.Json;
+using LocalLlm.Server.JsonLines;
+using LocalLlm.Server.Requests;
+using Spectre.Console;
+
+namespace LocalLlm.Server.Commands;
+
+/// <summary>A file of requests: all run together in the engine, results come out in order.</summary>
+internal static class GenerateLines
+{
+    /// <summary>Loads the model and answers every line.</summary>
+    public static async Task<int> RunAsync(EngineOptions options, LineFiles files, Terminal terminal, CancellationToken cancellationToken)
+    {
+        await using var engine = await EngineLoading.LoadAsync(options, terminal, cancellationToken);
+        files.Truncate();
+        var started = terminal.Time.GetTimestamp();
+        var lines = new OrderedLines(files.Input, files.Output, (line, cancelled) => AnswerAsync(engine, line, cancelled));
+        var counts = await LineProgress.ShowAsync(terminal, written => lines.RunAsync(written, cancellationToken));
+        await files.Output.FlushAsync(cancellationToken);
+
+        var seconds = terminal.Time.GetElapsedTime(started).TotalSeconds;
+        await terminal.ErrorText.WriteLineAsync(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{counts.Lines} requests, {counts.Failed} failed; {counts.Tokens} tokens in {seconds:F2} s, {counts.Tokens / Math.Max(seconds, 1e-9):F1} tokens/s"));
+        if (engine.IsAlive)
+            return ExitCodes.Success;
+        await terminal.ErrorText.WriteLineAsync("error: the engine has failed; the lines after that hold an error");
+        return ExitCodes.Failure;
+    }
+
+    private static async Task<LineResult> AnswerAsync(LlmEngine engine, JsonLine line, CancellationToken cancellationToken)
+    {
+        string? requestId = null;
+        try
+        {
+            GenerationRequest request;
+            using (var document = JsonLineParser.Parse(line))
+            {
+                requestId = RequestLine.RequestId(document.RootElement);
+                request = RequestLine.Read(document.RootElement);
+            }
+
+            return ResultLine.Of(await engine.CompleteAsync(request, cancellationToken), requestId);
+        }
+        catch (Exception failure) when (failure is not OperationCanceledException)
+        {
+            return LineResult.Error(LineHandler.ToEngineException(failure), requestId);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using LocalLlm.Server.Arguments;
+using Spectre.Console;
+
+namespace LocalLlm.Server.Commands;
+
+/// <summary><c>localllm plan</c>: where the memory would go, without loading any weights.</summary>
+internal static class PlanCommand
+{
+    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
+
+    /// <summary>Builds the command.</summary>
+    public static Command Create(Terminal terminal)
+    {
+        var arguments = new EngineArguments();
+        var model = new Argument<string?>("MODEL") { Description = "The model's folder (or --model).", Arity = ArgumentArity.ZeroOrOne };
+        var json = Options.Flag("--json", "Prints JSON instead of a table.");
+        var command = new Command("plan", "Prints where the memory of a model would go, without loading its weights.") { model, json };
+        arguments.AddTo(command);
+        command.SetAction(result =>
+        {
+            var options = arguments.Build(result, result.GetValue(model));
+            var plan = LlmEngine.PlanMemory(options);
+            if (result.GetValue(json))
+                terminal.Text.WriteLine(JsonSerializer.Serialize(plan, JsonOptions));
+            else
+                terminal.Output.Write(TableOf(plan, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)))));
+            return ExitCodes.Success;
+        });
+        return command;
+    }
+
+    private static Table TableOf(MemoryPlan plan, string name)
+    {
+        var table = new Table().Border(TableBorder.Rounded).Title(Markup.Escape($"Memory plan of {name}"))
+            .AddColumn("").AddColumn(new TableColumn("").RightAligned()).AddColumn("").HideHeaders();
+        Row("Available", Size(plan.AvailableBytes), "free on the device now");
+        Row("Budget", Size(plan.BudgetBytes), "the part that may be used (--gpu-memory-utilization)");
+        Row("Weights", Size(plan.WeightBytes), "");
+        Row("Activations", Size(plan.ActivationBytes), "of the largest step (--max-num-batched-tokens)");
+        Row("KV cache", Size(plan.KvCacheBytes), "");
+        Row("KV blocks", Count(plan.NumBlocks), $"of {plan.BlockSize} tokens, {Size(plan.BytesPerBlock)} each");
+        Row("KV cache tokens", Count(plan.KvCacheTokens), "");
+        Row("max_model_len", Count(plan.MaxModelLen), plan.Note ?? "");
+        Row("Maximum concurrency", string.Create(CultureInfo.InvariantCulture, $"{plan.MaxConcurrency:F2}x"), "sequences of max_model_len at once");
+        return table;
+
+        void Row(string what, string value, string remark) => table.AddRow(Markup.Escape(what), Markup.Escape(value), Markup.Escape(remark));
+    }
+
+    private static string Count(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
+
+    private static string Size(long bytes) => bytes switch
+    {
+        >= 1L << 30 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 30):F2} GiB"),
+        >= 1L << 20 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 20):F2} MiB"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1024.0:F2} KiB"),
+    };
+}

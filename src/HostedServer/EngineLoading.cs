@@ -1,0 +1,51 @@
+using System.Globalization;
+using Spectre.Console;
+
+namespace LocalLlm.Server;
+
+/// <summary>Loads an engine, with a progress bar on standard error where that is a terminal.</summary>
+internal static class EngineLoading
+{
+    /// <summary>Loads; the caller disposes the engine.</summary>
+    /// <exception cref="EngineException">The options, the folder or the machine.</exception>
+    public static async Task<LlmEngine> LoadAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken)
+    {
+        var started = terminal.Time.GetTimestamp();
+        var engine = terminal.ShowsProgress ? await LoadWithBarAsync(options, terminal, cancellationToken) : await LlmEngine.LoadAsync(options, null, cancellationToken);
+        if (engine.Plan.Note is { } note)
+            await terminal.ErrorText.WriteLineAsync("note: " + note);
+        if (terminal.ShowsProgress)
+        {
+            var seconds = terminal.Time.GetElapsedTime(started).TotalSeconds;
+            await terminal.ErrorText.WriteLineAsync(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{engine.ModelName} ({engine.Dtype}) loaded in {seconds:F1} s; the KV cache holds {engine.Plan.KvCacheTokens:N0} tokens"));
+        }
+
+        return engine;
+    }
+
+    private static Task<LlmEngine> LoadWithBarAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken) =>
+        terminal.Error.Progress()
+            .AutoClear(true)
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DownloadedColumn())
+            .StartAsync(async context =>
+            {
+                var bar = context.AddTask("loading");
+                return await LlmEngine.LoadAsync(options, new Reporter(bar), cancellationToken);
+            });
+
+    // Called on the engine's thread; the bar locks itself.
+    private sealed class Reporter(ProgressTask bar) : IProgress<LoadProgress>
+    {
+        public void Report(LoadProgress value)
+        {
+            bar.Description = Markup.Escape(value.Phase);
+            bar.IsIndeterminate = value.BytesTotal == 0;
+            if (value.BytesTotal == 0)
+                return;
+            bar.MaxValue = value.BytesTotal;
+            bar.Value = value.BytesDone;
+        }
+    }
+}

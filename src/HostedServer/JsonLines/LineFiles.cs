@@ -1,0 +1,66 @@
+namespace LocalLlm.Server.JsonLines;
+
+/// <summary>The two ends of a JSONL command: files, or <c>-</c> for the standard streams. Owns both streams.</summary>
+internal sealed class LineFiles : IDisposable
+{
+    /// <summary>The name of a standard stream.</summary>
+    public const string Standard = "-";
+
+    private LineFiles(Stream input, Stream output)
+    {
+        Input = input;
+        Output = output;
+    }
+
+    /// <summary>The lines.</summary>
+    public Stream Input { get; }
+
+    /// <summary>Where results go.</summary>
+    public Stream Output { get; }
+
+    /// <summary>Opens both before any work is done; what an existing output holds stays until <see cref="Truncate"/>.</summary>
+    /// <exception cref="UsageException">Both are the same file.</exception>
+    /// <exception cref="IOException">One cannot be opened; the message names it.</exception>
+    public static LineFiles Open(string inputPath, string outputPath, Terminal terminal)
+    {
+        if (inputPath != Standard && outputPath != Standard && Path.GetFullPath(inputPath) == Path.GetFullPath(outputPath))
+            throw new UsageException($"--input and --output are the same file, '{inputPath}'; results would overwrite lines that are not read yet");
+        var input = inputPath == Standard ? terminal.OpenInput() : OpenFile(inputPath, "--input", FileMode.Open, FileAccess.Read);
+        try
+        {
+            var output = outputPath == Standard ? terminal.OpenOutput() : OpenFile(outputPath, "--output", FileMode.OpenOrCreate, FileAccess.Write);
+            return new(input, new BufferedStream(output, 64 << 10));
+        }
+        catch
+        {
+            input.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Empties the output, once nothing but single lines can fail any more.</summary>
+    public void Truncate()
+    {
+        if (Output.CanSeek)
+            Output.SetLength(0);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Input.Dispose();
+        Output.Dispose();
+    }
+
+    private static FileStream OpenFile(string path, string option, FileMode mode, FileAccess access)
+    {
+        try
+        {
+            return new FileStream(path, mode, access, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan | FileOptions.Asynchronous);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new IOException($"{option} '{path}' cannot be opened: {failure.Message}", failure);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+using LocalLlm.Server;
+
+return await CommandLineApp.RunAsync(args, Terminal.OfProcess());

@@ -1,0 +1,84 @@
+using System.Text.Json;
+using LocalLlm.Sampling;
+using LocalLlm.Server.Arguments;
+using LocalLlm.Server.JsonLines;
+
+namespace LocalLlm.Server.Requests;
+
+/// <summary>
+/// A line of <c>generate</c> → a request: <c>prompt</c>, <c>prompt_token_ids</c> or <c>messages</c>, and any sampling field under its
+/// vLLM name. Every fault of the line is listed in one error.
+/// </summary>
+internal static class RequestLine
+{
+    private static readonly string[] OwnFields =
+    [
+        "prompt", "prompt_token_ids", "messages", "tools", "documents", "add_generation_prompt", "continue_final_message",
+        "chat_template_kwargs", "add_special_tokens", "cache_salt", "request_id",
+    ];
+
+    private static readonly string[] ChatFields = ["tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
+
+    // SamplingParams names its properties as vLLM names the fields.
+    private static readonly string[] AllFields =
+        [.. OwnFields, .. typeof(SamplingParams).GetProperties().Where(property => property.CanWrite).Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name))];
+
+    /// <summary>The line's own id, to be repeated even in an error, or null.</summary>
+    public static string? RequestId(JsonElement line) => new JsonFields(line, new RequestErrors()).Text("request_id");
+
+    /// <summary>Reads a line; ranges are checked by the engine.</summary>
+    /// <exception cref="EngineException">Kind InvalidRequest, listing every fault of form.</exception>
+    public static GenerationRequest Read(JsonElement line)
+    {
+        var errors = new RequestErrors();
+        var fields = new JsonFields(line, errors);
+        var request = new GenerationRequest
+        {
+            Prompt = fields.Text("prompt", "a text; token ids belong into prompt_token_ids"),
+            PromptTokenIds = fields.TokenIds("prompt_token_ids"),
+            CacheSalt = fields.Text("cache_salt"),
+            RequestId = fields.Text("request_id"),
+        };
+        var addSpecialTokens = fields.Boolean("add_special_tokens");
+        CheckPrompt(fields, errors);
+        var own = FaultsOf(errors);
+        try
+        {
+            var sampling = SamplingParamsJson.Parse(line, out var others);
+            foreach (var name in others.Except(OwnFields, StringComparer.Ordinal))
+                errors.Add(name, "a field that does not exist", NearestName.Close(name, AllFields) is { } nearest ? $"known ones; did you mean {nearest}?" : "known ones; remove it");
+            errors.ThrowIfAny();
+            return request with { Sampling = sampling, AddSpecialTokens = addSpecialTokens ?? true };
+        }
+        catch (EngineException fault) when (own is not null && errors.Count > 0 && !fault.Message.StartsWith(own.Message, StringComparison.Ordinal))
+        {
+            // Both readers see a field that is given twice.
+            var messages = own.Message.Split("; ").Concat(fault.Message.Split("; ")).Distinct();
+            throw EngineException.InvalidRequest(own.Parameter, string.Join("; ", messages));
+        }
+    }
+
+    private static void CheckPrompt(JsonFields fields, RequestErrors errors)
+    {
+        var given = new[] { "prompt", "prompt_token_ids", "messages" }.Where(name => fields.Take(name) is not null).ToArray();
+        if (given.Length == 0)
+            errors.Add("prompt", "no prompt", "exactly one of prompt, prompt_token_ids and messages");
+        else if (given.Length > 1)
+            errors.Add(given[1], string.Join(" and ", given), "exactly one of prompt, prompt_token_ids and messages");
+        foreach (var name in given.Contains("messages") ? [] : ChatFields.Where(name => fields.Take(name) is not null))
+            errors.Add(name, "a field of chats", "only together with messages");
+    }
+
+    private static EngineException? FaultsOf(RequestErrors errors)
+    {
+        try
+        {
+            errors.ThrowIfAny();
+            return null;
+        }
+        catch (EngineException fault)
+        {
+            return fault;
+        }
+    }
+}
