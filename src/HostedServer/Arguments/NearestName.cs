@@ -3,9 +3,15 @@ namespace LocalLlm.Server.Arguments;
 /// <summary>The name that a misspelt one most likely means.</summary>
 internal static class NearestName
 {
-    /// <summary>The candidate with the least edit distance; null where there is none.</summary>
-    public static string? Of(string name, IEnumerable<string> candidates) =>
-        candidates.Select(candidate => (candidate, Distance: Distance(name, candidate))).OrderBy(pair => pair.Distance).Select(pair => pair.candidate).FirstOrDefault();
+    // A word in common (--kv-cache-dtype, --dtype) says more than letters in common.
+    private const int WordWeight = 4;
+
+    /// <summary>The candidate with the least edit distance, words in common counted; null where there is none.</summary>
+    public static string? Of(string name, IEnumerable<string> candidates)
+    {
+        var words = name.Split(['-', '_'], StringSplitOptions.RemoveEmptyEntries);
+        return candidates.MinBy(candidate => Distance(name, candidate) - (WordWeight * words.Intersect(candidate.Split(['-', '_'], StringSplitOptions.RemoveEmptyEntries), StringComparer.Ordinal).Count()));
+    }
 
     /// <summary>The same, or null where even the nearest is too far to be a misspelling.</summary>
     public static string? Close(string name, IEnumerable<string> candidates) =>

@@ -54,7 +54,7 @@ internal static class UsageErrors
     {
         var commands = result.CommandResult.Command.Subcommands.Select(command => command.Name).ToArray();
         return commands.Length > 0
-            ? $"'{token}' is not a command; did you mean {NearestName.Of(token, commands)}? Commands: {string.Join(", ", commands)}."
+            ? $"'{token}' is not a command{(NearestName.Close(token, commands) is { } near ? $"; did you mean {near}?" : ".")} Commands: {string.Join(", ", commands)}."
             : $"'{token}' is one argument too many; quote texts that contain spaces.";
     }
 
