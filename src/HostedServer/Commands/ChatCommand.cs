@@ -1,8 +1,30 @@
 using System.CommandLine;
+using LocalLlm.Server.Arguments;
 
 namespace LocalLlm.Server.Commands;
 
+/// <summary><c>localllm chat</c>: a chat of many turns in the terminal, or with the lines of a redirected file.</summary>
 internal static class ChatCommand
 {
-    public static Command Create(Terminal terminal) => new("chat", "stub");
+    /// <summary>Builds the command.</summary>
+    public static Command Create(Terminal terminal)
+    {
+        var engineArguments = new EngineArguments();
+        var sampling = new SamplingArguments();
+        var model = new Argument<string?>("MODEL") { Description = "The model's folder (or --model).", Arity = ArgumentArity.ZeroOrOne };
+        var system = Options.Text("--system-prompt", "The system message.", "TEXT");
+        var command = new Command("chat", "Chats with the model; what it thinks is dimmed.") { model, system };
+        sampling.AddTo(command);
+        engineArguments.AddTo(command);
+        command.SetAction(async (result, cancellationToken) =>
+        {
+            var options = engineArguments.Build(result, result.GetValue(model));
+            if (options.SkipTokenizerInit)
+                throw new UsageException("a chat needs the tokenizer; remove --skip-tokenizer-init");
+            await using var engine = await EngineLoading.LoadAsync(options, terminal, cancellationToken);
+            var session = new ChatSession(engine, terminal, sampling.Build(result, defaultMaxTokens: null)) { SystemPrompt = result.GetValue(system) };
+            return await session.RunAsync(cancellationToken);
+        });
+        return command;
+    }
 }

@@ -51,7 +51,7 @@ internal static class GenerateCommand
             return await GenerateTerminal.RunAsync(options, RequestOf(), terminal, cancellationToken);
 
             GenerationRequest RequestOf() => result.GetValue(message) is { } content
-                ? throw new UsageException("--message is not available yet")
+                ? GenerationRequest.FromChat([new("user", content)], sampling.Build(result, defaultMaxTokens: null))
                 : GenerationRequest.FromText(text ?? result.GetValue(prompt)!, sampling.Build(result, DefaultMaxTokens));
         });
         return command;

@@ -9,7 +9,7 @@ internal static class GenerateTerminal
     public static async Task<int> RunAsync(EngineOptions options, GenerationRequest request, Terminal terminal, CancellationToken cancellationToken)
     {
         await using var engine = await EngineLoading.LoadAsync(options, terminal, cancellationToken);
-        var answer = new AnswerStream(terminal, thinking: false);
+        var answer = new AnswerStream(terminal);
         await answer.ShowAsync(engine, request, cancellationToken);
         await terminal.ErrorText.WriteLineAsync(answer.Speed.Describe());
         return ExitCodes.Success;

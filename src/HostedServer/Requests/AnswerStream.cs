@@ -1,13 +1,13 @@
 using System.Text;
+using LocalLlm.Templating;
 
 namespace LocalLlm.Server.Requests;
 
 /// <summary>Writes an answer to the terminal while it is generated; what the model thinks is dimmed where colours are shown.</summary>
 /// <param name="terminal">Where to.</param>
-/// <param name="thinking">Whether the prompt has opened the thinking part already.</param>
-internal sealed class AnswerStream(Terminal terminal, bool thinking)
+internal sealed class AnswerStream(Terminal terminal)
 {
-    private readonly ThinkingSplitter _splitter = new(thinking);
+    private readonly ThinkingSplitter _splitter = new();
     private readonly StringBuilder _text = new();
     private bool _dimmed;
 
@@ -25,6 +25,7 @@ internal sealed class AnswerStream(Terminal terminal, bool thinking)
     {
         var started = terminal.Time.GetTimestamp();
         var (first, tokens, prompt) = (TimeSpan.Zero, 0, 0);
+        _splitter.IsThinking = request.Chat is { } chat && PromptOpensThinking(engine, chat);
         try
         {
             await foreach (var output in engine.GenerateAsync(request, cancellationToken))
@@ -49,6 +50,10 @@ internal sealed class AnswerStream(Terminal terminal, bool thinking)
 
         Speed = new(prompt, tokens, first, terminal.Time.GetElapsedTime(started));
     }
+
+    // R1's templates end with an open <think>, so that the answer begins inside of it.
+    private static bool PromptOpensThinking(LlmEngine engine, ChatTemplateRequest chat) =>
+        engine.ChatTemplate is { } template && template.Render(chat).Text.AsSpan().TrimEnd().EndsWith(ThinkingSplitter.Open, StringComparison.Ordinal);
 
     private void Write(string text)
     {

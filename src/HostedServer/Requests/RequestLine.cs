@@ -13,11 +13,8 @@ internal static class RequestLine
 {
     private static readonly string[] OwnFields =
     [
-        "prompt", "prompt_token_ids", "messages", "tools", "documents", "add_generation_prompt", "continue_final_message",
-        "chat_template_kwargs", "add_special_tokens", "cache_salt", "request_id",
+        "prompt", "prompt_token_ids", "messages", .. ChatFields.Names, "add_special_tokens", "cache_salt", "request_id",
     ];
-
-    private static readonly string[] ChatFields = ["tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
 
     // SamplingParams names its properties as vLLM names the fields.
     private static readonly string[] AllFields =
@@ -36,6 +33,7 @@ internal static class RequestLine
         {
             Prompt = fields.Text("prompt", "a text; token ids belong into prompt_token_ids"),
             PromptTokenIds = fields.TokenIds("prompt_token_ids"),
+            Chat = ChatFields.Read(fields, errors),
             CacheSalt = fields.Text("cache_salt"),
             RequestId = fields.Text("request_id"),
         };
@@ -65,8 +63,6 @@ internal static class RequestLine
             errors.Add("prompt", "no prompt", "exactly one of prompt, prompt_token_ids and messages");
         else if (given.Length > 1)
             errors.Add(given[1], string.Join(" and ", given), "exactly one of prompt, prompt_token_ids and messages");
-        foreach (var name in given.Contains("messages") ? [] : ChatFields.Where(name => fields.Take(name) is not null))
-            errors.Add(name, "a field of chats", "only together with messages");
     }
 
     private static EngineException? FaultsOf(RequestErrors errors)

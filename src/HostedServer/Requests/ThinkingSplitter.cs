@@ -1,12 +1,18 @@
 namespace LocalLlm.Server.Requests;
 
 /// <summary>Tells thinking from answer in a stream of text: what stands between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c>, the tags included.</summary>
-/// <param name="thinking">Whether the text begins inside.</param>
-internal sealed class ThinkingSplitter(bool thinking)
+internal sealed class ThinkingSplitter
 {
-    private const string Open = "<think>";
-    private const string Close = "</think>";
+    /// <summary>Begins the thinking.</summary>
+    public const string Open = "<think>";
+
+    /// <summary>Ends it.</summary>
+    public const string Close = "</think>";
+
     private string _held = "";
+
+    /// <summary>Whether what comes next is thinking; a prompt may have opened it.</summary>
+    public bool IsThinking { get; set; }
 
     /// <summary>A stretch of text of one kind.</summary>
     internal readonly record struct Part(string Text, bool IsThinking);
@@ -18,25 +24,25 @@ internal sealed class ThinkingSplitter(bool thinking)
         var rest = _held + text;
         while (true)
         {
-            var tag = thinking ? Close : Open;
+            var tag = IsThinking ? Close : Open;
             var at = rest.IndexOf(tag, StringComparison.Ordinal);
             if (at < 0)
                 break;
             // Both tags belong to the thinking.
-            var before = thinking ? at + tag.Length : at;
-            Add(parts, rest[..before], thinking);
+            var before = IsThinking ? at + tag.Length : at;
+            Add(parts, rest[..before], IsThinking);
             rest = rest[before..];
-            if (!thinking)
+            if (!IsThinking)
             {
                 Add(parts, Open, isThinking: true);
                 rest = rest[Open.Length..];
             }
 
-            thinking = !thinking;
+            IsThinking = !IsThinking;
         }
 
-        var held = HeldLength(rest, thinking ? Close : Open);
-        Add(parts, rest[..^held], thinking);
+        var held = HeldLength(rest, IsThinking ? Close : Open);
+        Add(parts, rest[..^held], IsThinking);
         _held = rest[^held..];
         return parts;
     }
@@ -45,10 +51,14 @@ internal sealed class ThinkingSplitter(bool thinking)
     public IReadOnlyList<Part> Flush()
     {
         var parts = new List<Part>();
-        Add(parts, _held, thinking);
+        Add(parts, _held, IsThinking);
         _held = "";
         return parts;
     }
+
+    /// <summary>What follows the last end of thinking; all of a text without one.</summary>
+    public static string AfterThinking(string text) =>
+        text.LastIndexOf(Close, StringComparison.Ordinal) is >= 0 and var at ? text[(at + Close.Length)..] : text;
 
     private static void Add(List<Part> parts, string text, bool isThinking)
     {

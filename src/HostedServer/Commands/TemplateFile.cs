@@ -1,0 +1,71 @@
+using System.Text.Json;
+using LocalLlm.Templating;
+
+namespace LocalLlm.Server.Commands;
+
+/// <summary>A file given by <c>--template</c>: the template's text, or JSON that holds it.</summary>
+internal static class TemplateFile
+{
+    /// <summary>The templates by name; <c>default</c> for a single one.</summary>
+    /// <exception cref="EngineException">Kind ModelFolder: the file cannot be read or holds no template.</exception>
+    public static Dictionary<string, (string File, string Source)> Read(string path)
+    {
+        var file = Path.GetFileName(path);
+        if (!File.Exists(path))
+            throw EngineException.ModelFolder(path, "does not exist; --template names a .jinja file or a JSON file with chat_template");
+        var text = ChatTemplateLoader.ReadText(path, file);
+
+        // No template begins like a JSON object does: after a brace comes another, a percent sign or a hash.
+        if (!text.TrimStart().StartsWith('{') || !TryParse(text, out var json))
+            return new() { ["default"] = (file, text) };
+        using (json)
+            return FromJson(json!.RootElement, file);
+    }
+
+    private static Dictionary<string, (string File, string Source)> FromJson(JsonElement root, string file)
+    {
+        var templates = new Dictionary<string, (string File, string Source)>(StringComparer.Ordinal);
+        var found = root.TryGetProperty("chat_template", out var template) ? template : default;
+        if (Text(found) is { } single)
+        {
+            templates["default"] = (file, single);
+        }
+        else if (found.ValueKind == JsonValueKind.Array)
+        {
+            foreach (var item in found.EnumerateArray().Where(item => item.ValueKind == JsonValueKind.Object))
+            {
+                if (item.TryGetProperty("name", out var name) && item.TryGetProperty("template", out var source) && Text(name) is { } key && Text(source) is { } value)
+                    templates[key] = (file, value);
+            }
+        }
+
+        return templates.Count > 0 ? templates : throw EngineException.ModelFolder(file, "has no chat_template; a text or a list of {name, template} was expected");
+    }
+
+    private static string? Text(JsonElement element)
+    {
+        try
+        {
+            return element.ValueKind == JsonValueKind.String ? element.GetString() : null;
+        }
+        catch (InvalidOperationException)
+        {
+            // Half of a surrogate pair: no text.
+            return null;
+        }
+    }
+
+    private static bool TryParse(string text, out JsonDocument? document)
+    {
+        document = null;
+        try
+        {
+            document = JsonDocument.Parse(text);
+            return document.RootElement.ValueKind == JsonValueKind.Object;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+}
