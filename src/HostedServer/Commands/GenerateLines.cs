@@ -1,8 +1,6 @@
 using System.Globalization;
-using System.Text.Json;
 using LocalLlm.Server.JsonLines;
 using LocalLlm.Server.Requests;
-using Spectre.Console;
 
 namespace LocalLlm.Server.Commands;
 

@@ -56,9 +56,11 @@ internal static class RequestLine
         }
     }
 
+    private static readonly string[] PromptFields = ["prompt", "prompt_token_ids", "messages"];
+
     private static void CheckPrompt(JsonFields fields, RequestErrors errors)
     {
-        var given = new[] { "prompt", "prompt_token_ids", "messages" }.Where(name => fields.Take(name) is not null).ToArray();
+        var given = PromptFields.Where(name => fields.Take(name) is not null).ToArray();
         if (given.Length == 0)
             errors.Add("prompt", "no prompt", "exactly one of prompt, prompt_token_ids and messages");
         else if (given.Length > 1)
