@@ -27,10 +27,9 @@ internal sealed class EngineArguments
     private readonly Option<string?> _chatTemplate = Options.Text("--chat-template", "A chat template instead of the model's own: a file, or the template itself.", "FILE|TEXT");
     private readonly Option<string?> _generationConfig = Options.Text("--generation-config", "auto (default): sampling defaults from generation_config.json; vllm: none.", "auto|vllm");
     private readonly Option<int?> _maxLogprobs = Options.Count("--max-logprobs", "Most log-probabilities per position; -1: no limit; default 20.");
-    private readonly Option<LogprobsMode> _logprobsMode = Options.Choice(
+    private readonly Option<LogprobsMode?> _logprobsMode = Options.Choice(
         "--logprobs-mode",
-        "What log-probabilities are taken from.",
-        LogprobsMode.RawLogprobs,
+        "What log-probabilities are taken from; default raw_logprobs.",
         ("raw_logprobs", LogprobsMode.RawLogprobs),
         ("raw_logits", LogprobsMode.RawLogits),
         ("processed_logprobs", LogprobsMode.ProcessedLogprobs),
@@ -99,7 +98,7 @@ internal sealed class EngineArguments
             ChatTemplate = result.GetValue(_chatTemplate),
             GenerationConfig = result.GetValue(_generationConfig) ?? defaults.GenerationConfig,
             MaxLogprobs = result.GetValue(_maxLogprobs) ?? defaults.MaxLogprobs,
-            LogprobsMode = result.GetValue(_logprobsMode),
+            LogprobsMode = result.GetValue(_logprobsMode) ?? defaults.LogprobsMode,
             Seed = result.GetValue(_seed),
             NumThreads = result.GetValue(_numThreads) ?? defaults.NumThreads,
             LibTorchPath = result.GetValue(_libTorch),

@@ -31,11 +31,11 @@ internal static class Options
         new(name) { Description = description, HelpName = "X", CustomParser = Finite };
 
     /// <summary>One of a few values, given by name.</summary>
-    public static Option<T> Choice<T>(string name, string description, T fallback, params (string Name, T Value)[] choices) => new(name)
+    public static Option<T?> Choice<T>(string name, string description, params (string Name, T Value)[] choices)
+        where T : struct => new(name)
     {
         Description = $"{description} One of: {string.Join(", ", choices.Select(choice => choice.Name))}.",
         HelpName = "NAME",
-        DefaultValueFactory = _ => fallback,
         CustomParser = result =>
         {
             var given = result.Tokens[0].Value;
@@ -46,7 +46,7 @@ internal static class Options
             }
 
             result.AddError($"{NameOf(result)}: '{given}' is none of {string.Join(", ", choices.Select(choice => choice.Name))}.");
-            return default;
+            return null;
         },
     };
 
@@ -55,7 +55,7 @@ internal static class Options
         var text = result.Tokens[0].Value;
         if (HumanReadableInt.TryParse(text, out var value) && value >= least && value <= most)
             return value;
-        result.AddError($"{NameOf(result)}: '{text}' is not a whole number from {least} to {most}; suffixes k, m, g mean thousands, K, M, G powers of 1,024 (whole ones only).");
+        result.AddError($"{NameOf(result)}: '{text}' is no whole number that fits; k, m, g stand for powers of 1,000 (1.5k), K, M, G for powers of 1,024 (whole ones only).");
         return null;
     }
 

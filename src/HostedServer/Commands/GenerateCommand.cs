@@ -17,21 +17,19 @@ internal static class GenerateCommand
         var files = new LineFileArguments(
             "One request a line: prompt, prompt_token_ids or messages, and any sampling field of vLLM's",
             "One result a line (text, token_ids, prompt_token_ids, finish_reason, logprobs, usage, or error)");
-        var positional = new Argument<string[]>("model and prompt")
-        {
-            Description = "The model's folder (without --model), then the prompt.",
-            Arity = new ArgumentArity(0, 2),
-            HelpName = "MODEL] [PROMPT",
-        };
+        var first = new Argument<string?>("MODEL") { Description = "The model's folder; with --model, the prompt.", Arity = ArgumentArity.ZeroOrOne };
+        var second = new Argument<string?>("PROMPT") { Description = "The same as --prompt.", Arity = ArgumentArity.ZeroOrOne };
         var prompt = Options.Text("--prompt", "A text that is continued as it is; the answer streams to the terminal.", "TEXT", "-p");
         var message = Options.Text("--message", "A message of a user, put through the chat template; the answer streams to the terminal.", "TEXT", "-m");
-        var command = new Command("generate", "Generates for a file of requests, or for one prompt.") { positional, prompt, message };
+        var command = new Command("generate", "Generates for a file of requests, or for one prompt.") { first, second, prompt, message };
         files.AddTo(command);
         sampling.AddTo(command);
         engineArguments.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
-            var (model, text) = Positional(result.GetValue(positional) ?? [], engineArguments.NamesModel(result));
+            var (model, text) = (result.GetValue(first), result.GetValue(second));
+            if (text is null && engineArguments.NamesModel(result))
+                (model, text) = (null, model);
             var prompts = new[] { text, result.GetValue(prompt), result.GetValue(message) }.Count(given => given is not null);
             var options = engineArguments.Build(result, model);
             if (files.AreGiven(result))
@@ -56,13 +54,4 @@ internal static class GenerateCommand
         });
         return command;
     }
-
-    private static (string? Model, string? Prompt) Positional(string[] values, bool modelIsNamed) => (values, modelIsNamed) switch
-    {
-        ([], _) => (null, null),
-        ([var prompt], true) => (null, prompt),
-        ([var model], false) => (model, null),
-        ([var model, var prompt], false) => (model, prompt),
-        _ => throw new UsageException($"two texts are given beside --model; quote the prompt: '{string.Join(' ', values)}'"),
-    };
 }

@@ -41,7 +41,8 @@ internal sealed class LineFiles : IDisposable
     /// <summary>Empties the output, once nothing but single lines can fail any more.</summary>
     public void Truncate()
     {
-        if (Output.CanSeek)
+        // A device such as /dev/null has no length and cannot be given one.
+        if (Output.CanSeek && Output.Length > 0)
             Output.SetLength(0);
     }
 

@@ -1,0 +1,99 @@
+using Xunit;
+
+namespace LocalLlm.Server.Tests.Arguments;
+
+public class CommandLineTests
+{
+    private static string[] Model => ["--model", TestPaths.TinyR1];
+
+    [Fact]
+    public async Task Without_arguments_help_is_printed()
+    {
+        var run = await Cli.RunAsync();
+        Assert.Equal(0, run.ExitCode);
+        foreach (var command in new[] { "generate", "chat", "plan", "bench", "tokenize", "detokenize", "render" })
+            Assert.Contains("\n  " + command, run.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("generate --help", "--max-num-batched-tokens")]
+    [InlineData("bench latency --help", "--num-iters")]
+    [InlineData("render --help", "--now")]
+    [InlineData("plan --help --bogus", "--json")]
+    public async Task Help_lists_the_options_of_a_command(string line, string option)
+    {
+        var run = await Cli.RunAsync(line.Split(' '));
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains(option, run.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("plan --max-num-sequences 3", "--max-num-seqs")]
+    [InlineData("plan --modell x", "--model")]
+    [InlineData("generate --max-toknes=3", "--max-tokens")]
+    [InlineData("tokenize --no-special-token", "--no-special-tokens")]
+    [InlineData("bench throughput --num-promts 3", "--num-prompts")]
+    public async Task A_misspelt_option_is_named_with_its_nearest(string line, string nearest)
+    {
+        var run = await Cli.RunAsync(line.Split(' '));
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains($"did you mean {nearest}?", run.Error, StringComparison.Ordinal);
+        Assert.Empty(run.Output);
+    }
+
+    [Theory]
+    [InlineData("--quantization fp8", "--quantization")]
+    [InlineData("--enforce-eager", "--enforce-eager")]
+    [InlineData("--kv-cache-dtype=fp8", "--kv-cache-dtype")]
+    [InlineData("--trust_remote_code", "--trust-remote-code")]
+    [InlineData("--no-async-scheduling", "--no-async-scheduling")]
+    public async Task An_option_of_vllms_that_is_missing_here_is_called_so(string option, string name)
+    {
+        var run = await Cli.RunAsync([.. "plan".Split(' '), .. Model, .. option.Split(' ')]);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains($"error: {name} is an option of vLLM's that this command does not have", run.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("serv", "error: 'serv' is not a command")]
+    [InlineData("tokenise", "did you mean tokenize?")]
+    [InlineData("plan", "--model")]
+    [InlineData("plan --model", "--model")]
+    [InlineData("plan a --model b", "twice")]
+    [InlineData("plan a b", "'b' is one argument too many")]
+    [InlineData("plan x --max-model-len 1.5K", "--max-model-len: '1.5K'")]
+    [InlineData("plan x --max-model-len 3000000000", "--max-model-len")]
+    [InlineData("plan x --gpu-memory-utilization lots", "--gpu-memory-utilization: 'lots'")]
+    [InlineData("plan x --logprobs-mode some", "raw_logprobs, raw_logits, processed_logprobs, processed_logits")]
+    [InlineData("plan x --block-size 32", "--block-size: 32")]
+    [InlineData("generate x", "--prompt")]
+    [InlineData("generate x --prompt a --message b", "more than once")]
+    [InlineData("generate x --prompt a --input -", "--input")]
+    [InlineData("generate x --output f", "--input")]
+    [InlineData("generate x --input - --temperature 0", "--temperature")]
+    [InlineData("generate x --prompt a --skip-tokenizer-init", "prompt_token_ids")]
+    [InlineData("tokenize x", "--input")]
+    [InlineData("tokenize --input -", "--model")]
+    [InlineData("render --input -", "--template")]
+    [InlineData("render --template x --input - --now yesterday", "--now: 'yesterday'")]
+    [InlineData("bench throughput x --num-prompts 0", "--num-prompts")]
+    public async Task A_command_line_that_makes_no_sense_exits_with_2(string line, string says)
+    {
+        var run = await Cli.RunAsync(line.Split(' '));
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains(says, run.Error, StringComparison.Ordinal);
+        Assert.StartsWith("error: ", run.Error, StringComparison.Ordinal);
+        Assert.Empty(run.Output);
+    }
+
+    [Theory]
+    [InlineData("--dtype int3", "int3")]
+    [InlineData("-tp 2", "tensor_parallel_size")]
+    [InlineData("--gpu-memory-utilization 2", "gpu_memory_utilization")]
+    public async Task An_option_that_the_engine_refuses_exits_with_2(string option, string says)
+    {
+        var run = await Cli.RunAsync(["plan", .. Model, .. option.Split(' ')]);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains(says, run.Error, StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,78 @@
+using Xunit;
+
+namespace LocalLlm.Server.Tests.Commands;
+
+public class PlanAndBenchTests
+{
+    [Fact]
+    public async Task A_plan_is_a_table_for_people_and_json_for_machines()
+    {
+        string[] options = ["plan", TestPaths.TinyR1, "--max-model-len", "1K", "--num-gpu-blocks-override", "100"];
+        var table = await Cli.RunAsync(options);
+        Assert.Equal(0, table.ExitCode);
+        foreach (var row in new[] { "Weights", "Activations", "KV cache", "1,600", "1,024", "1.56x" })
+            Assert.Contains(row, table.Output, StringComparison.Ordinal);
+
+        var json = JsonTest.Parse((await Cli.RunAsync([.. options, "--json"])).Output);
+        Assert.Equal((100, 16, 1024, 1600), (Number("num_blocks"), Number("block_size"), Number("max_model_len"), Number("kv_cache_tokens")));
+        Assert.Equal(Number("num_blocks") * Number("bytes_per_block"), Number("kv_cache_bytes"));
+        Assert.True(Number("weight_bytes") > 1 << 20 && Number("activation_bytes") > 0 && Number("budget_bytes") <= Number("available_bytes"));
+
+        long Number(string name) => json.GetProperty(name).GetInt64();
+    }
+
+    [Fact]
+    public async Task A_plan_that_does_not_fit_is_one_error()
+    {
+        var run = await Cli.RunAsync("plan", TestPaths.TinyR1, "--kv-cache-memory-bytes", "64KiB", "--max-model-len", "2048");
+        Assert.Equal(1, run.ExitCode);
+        Assert.StartsWith("error: Not enough memory", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Throughput_counts_every_token()
+    {
+        var report = await ReportAsync("bench", "throughput", TestPaths.TinyR1, "--num-prompts", "5", "--input-len", "20", "--output-len", "6", "--num-iters-warmup", "1");
+        Assert.Equal((5, 5 * 26), (report.GetProperty("num_requests").GetInt32(), report.GetProperty("total_num_tokens").GetInt32()));
+        var elapsed = report.GetProperty("elapsed_time").GetDouble();
+        Assert.Equal(5 / elapsed, report.GetProperty("requests_per_second").GetDouble(), 6);
+        Assert.Equal(30 / elapsed, report.GetProperty("output_tokens_per_second").GetDouble(), 6);
+        Assert.True(report.GetProperty("steps").GetInt32() >= 6);
+        foreach (var times in new[] { "ttft_ms", "itl_ms", "e2el_ms" })
+            Assert.InRange(report.GetProperty(times).GetProperty("p50").GetDouble(), 0.001, report.GetProperty(times).GetProperty("p99").GetDouble());
+    }
+
+    [Fact]
+    public async Task Latency_measures_every_batch()
+    {
+        var report = await ReportAsync("bench", "latency", TestPaths.TinyR1, "--batch-size", "2", "--num-iters", "3", "--num-iters-warmup", "0", "--input-len", "8", "--output-len", "4");
+        var latencies = report.GetProperty("latencies").EnumerateArray().Select(latency => latency.GetDouble()).ToArray();
+        Assert.Equal(3, latencies.Length);
+        Assert.Equal(latencies.Average(), report.GetProperty("avg_latency").GetDouble(), 9);
+        Assert.Equal(latencies.Order().ElementAt(1), report.GetProperty("percentiles").GetProperty("50").GetDouble(), 9);
+    }
+
+    [Fact]
+    public async Task Without_a_name_both_benchmarks_run()
+    {
+        var report = await ReportAsync(
+            "bench", "--model", TestPaths.TinyR1, "--num-prompts", "2", "--batch-size", "1", "--num-iters", "1", "--num-iters-warmup", "0", "--input-len", "8", "--output-len", "4");
+        Assert.True(report.TryGetProperty("throughput", out _) && report.TryGetProperty("latency", out _));
+    }
+
+    private static async Task<System.Text.Json.JsonElement> ReportAsync(params string[] args)
+    {
+        var path = Path.GetTempFileName();
+        try
+        {
+            var run = await Cli.RunAsync([.. args, "--output-json", path]);
+            Assert.Equal((0, ""), (run.ExitCode, run.Error));
+            Assert.Contains("time to first token", run.Output, StringComparison.Ordinal);
+            return JsonTest.Parse(await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+}

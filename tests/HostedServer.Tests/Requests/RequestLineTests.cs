@@ -1,0 +1,78 @@
+using LocalLlm.Server.Requests;
+using Xunit;
+
+namespace LocalLlm.Server.Tests.Requests;
+
+public class RequestLineTests
+{
+    [Fact]
+    public void Every_field_of_a_prompt_is_read()
+    {
+        var request = Read("""{"prompt": "a", "add_special_tokens": false, "cache_salt": "s", "request_id": "r", "top_p": 0.5, "stop": "x", "seed": 7, "n": 2, "tools": null}""");
+        Assert.Equal(("a", false, "s", "r"), (request.Prompt, request.AddSpecialTokens, request.CacheSalt, request.RequestId));
+        Assert.Equal((0.5, 7L, 2), (request.Sampling.TopP, request.Sampling.Seed, request.Sampling.N));
+        Assert.Equal(["x"], request.Sampling.Stop);
+        Assert.Null(request.Chat);
+    }
+
+    [Fact]
+    public void Every_field_of_a_chat_is_read()
+    {
+        var chat = Read("""
+            {"messages": [{"role": "user", "content": "a"}], "tools": [{"type": "function"}], "documents": [{}], "add_generation_prompt": false,
+             "continue_final_message": true, "chat_template_kwargs": {"enable_thinking": false}}
+            """).Chat!;
+        Assert.Equal((1, 1, 1), (chat.Messages.GetArrayLength(), chat.Tools!.Value.GetArrayLength(), chat.Documents!.Value.GetArrayLength()));
+        Assert.False(chat.AddGenerationPrompt);
+        Assert.True(chat.ContinueFinalMessage);
+        Assert.False(chat.ChatTemplateKwargs!["enable_thinking"].GetBoolean());
+    }
+
+    [Theory]
+    [InlineData("""{"messages": [{}]}""", true)]
+    [InlineData("""{"messages": [{}], "continue_final_message": true}""", false)]
+    public void A_generation_prompt_is_added_unless_the_last_message_goes_on(string line, bool expected) =>
+        Assert.Equal(expected, Read(line).Chat!.AddGenerationPrompt);
+
+    [Fact]
+    public void Ids_are_read() => Assert.Equal([1, 2, 3], Read("""{"prompt_token_ids": [1, 2.0, 3]}""").PromptTokenIds!);
+
+    [Theory]
+    [InlineData("{}", "no prompt")]
+    [InlineData("""{"prompt": null}""", "no prompt")]
+    [InlineData("""{"prompt": "a", "prompt_token_ids": [1]}""", "prompt and prompt_token_ids")]
+    [InlineData("""{"prompt": "a", "messages": []}""", "prompt and messages")]
+    [InlineData("""{"prompt": "a", "prompt": "b"}""", "prompt: given the field twice")]
+    [InlineData("""{"prompt": ["a"]}""", "prompt: given a list")]
+    [InlineData("""{"prompt": 5}""", "prompt: given 5")]
+    [InlineData("""{"prompt_token_ids": "a"}""", "prompt_token_ids: given a string")]
+    [InlineData("""{"prompt_token_ids": [1, "a"]}""", "prompt_token_ids: given a string")]
+    [InlineData("""{"prompt_token_ids": [1.5]}""", "prompt_token_ids: given 1.5")]
+    [InlineData("""{"prompt_token_ids": [99999999999]}""", "prompt_token_ids: given 99999999999")]
+    [InlineData("""{"messages": "a"}""", "messages: given a string")]
+    [InlineData("""{"messages": [], "tools": {}}""", "tools: given an object")]
+    [InlineData("""{"messages": [], "chat_template_kwargs": []}""", "chat_template_kwargs: given a list")]
+    [InlineData("""{"messages": [], "add_special_tokens": true}""", "add_special_tokens: given true")]
+    [InlineData("""{"prompt": "a", "tools": []}""", "tools: given a field of chats")]
+    [InlineData("""{"prompt": "a", "add_special_tokens": 1}""", "add_special_tokens: given 1")]
+    [InlineData("""{"prompt": "a", "request_id": 1}""", "request_id: given 1")]
+    [InlineData("""{"prompt": "a", "max_token": 1}""", "did you mean max_tokens?")]
+    [InlineData("""{"prompt": "a", "hats": 1}""", "hats: given a field that does not exist")]
+    [InlineData("""{"prompt": "\ud800"}""", "prompt: given text with half of a surrogate pair")]
+    [InlineData("""{"prompt": "a", "temperature": 1e400}""", "temperature: given 1e400")]
+    [InlineData("""{"prompt": "a", "use_beam_search": true}""", "use_beam_search is not supported")]
+    public void A_fault_is_named_with_its_field(string line, string says) =>
+        Assert.Contains(says, Assert.Throws<EngineException>(() => Read(line)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void All_faults_of_a_line_stand_in_one_error_each_once()
+    {
+        var fault = Assert.Throws<EngineException>(() => Read("""{"prompt": 1, "prompt": 2, "tools": [], "temperature": "hot", "top_k": 1.5}"""));
+        Assert.Equal(EngineErrorKind.InvalidRequest, fault.Kind);
+        Assert.Equal("prompt", fault.Parameter);
+        foreach (var field in new[] { "prompt: given the field twice", "tools: ", "temperature: ", "top_k: " })
+            Assert.Equal(2, fault.Message.Split(field).Length);
+    }
+
+    private static GenerationRequest Read(string line) => RequestLine.Read(JsonTest.Parse(line));
+}
