@@ -25,7 +25,7 @@ internal static class StepProfile
         var timed = new TimedOps(DeviceOps.Create("cpu"));
         var type = timed.ActivationType(dtype == "float32" ? ScalarType.Float32 : ScalarType.BFloat16);
         var registry = new WeightRegistry();
-        using var model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(timed, new SingleRankCollectives(), registry, type), 4096);
+        using var model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(timed, new SingleRankCollectives(), registry, type), 4096, 4096);
         using (var checkpoint = Checkpoint.Open(folder))
             WeightLoader.Load(registry, checkpoint, type, null, CancellationToken.None);
         var caches = KvCacheTensors.Allocate(timed, model.AttentionShapes, sequences * ContextBlocks, type);
@@ -65,7 +65,7 @@ internal static class StepProfile
                 metadata.BlockTables.Add((sequence * ContextBlocks) + block);
             for (var position = first; position < first + tokens; position++)
             {
-                metadata.Positions.Add(position);
+                metadata.RotaryRows.Add(position);
                 metadata.SlotMapping.Add((sequence * ContextBlocks * blockSize) + position);
             }
         }

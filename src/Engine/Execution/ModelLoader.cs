@@ -38,7 +38,7 @@ internal sealed class ModelLoader : IDisposable
             ComputeType = ResolveDtype(options.Dtype, Config, _checkpoint);
             _activationType = _ops.ActivationType(ComputeType);
             var longest = ModelLength(options, Config);
-            _model = ModelRegistry.Create(Config, new LayerContext(_ops, new SingleRankCollectives(), _registry, _activationType), longest);
+            _model = ModelRegistry.Create(Config, new LayerContext(_ops, new SingleRankCollectives(), _registry, _activationType), longest, options.MaxNumBatchedTokens);
             Plan = MakePlan(longest);
         }
         catch
@@ -114,15 +114,10 @@ internal sealed class ModelLoader : IDisposable
     private static int ModelLength(EngineOptions options, ModelConfig config)
     {
         var longest = (int)Math.Min(config.MaxModelLength, int.MaxValue / 2);
-        if (options.MaxModelLen is { } wanted)
-        {
-            return wanted <= longest
-                ? wanted
-                : throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {wanted}, but the model knows positions up to {longest} (config.json). Lower max_model_len.", "max_model_len");
-        }
-
-        // A dynamic rope has one base per run: the plain one, unless more than the trained length is asked for.
-        return config.Rope.RopeType == RopeType.Dynamic ? Math.Min(longest, config.MaxPositionEmbeddings) : longest;
+        var wanted = options.MaxModelLen ?? longest;
+        return wanted <= longest
+            ? wanted
+            : throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {wanted}, but the model knows positions up to {longest} (config.json). Lower max_model_len.", "max_model_len");
     }
 
     private static ScalarType ResolveDtype(string dtype, ModelConfig config, Checkpoint checkpoint) => dtype switch

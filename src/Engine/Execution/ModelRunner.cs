@@ -35,6 +35,7 @@ internal sealed unsafe class ModelRunner(ICausalLanguageModel model, IDeviceOps 
     {
         _metadata.Clear();
         _inputIds.Clear();
+        model.Rotary.BeginStep();
         foreach (var sequence in step.Sequences)
         {
             var tokens = sequence.TokenIds.Span;
@@ -42,11 +43,11 @@ internal sealed unsafe class ModelRunner(ICausalLanguageModel model, IDeviceOps 
             var contextLength = sequence.FirstPosition + tokens.Length;
             _metadata.Sequences.Add(new(_metadata.TokenCount, tokens.Length, contextLength, _metadata.BlockTables.Count));
             _metadata.BlockTables.AddRange(blocks);
+            model.Rotary.AddRows(_metadata.RotaryRows, sequence.FirstPosition, tokens.Length, sequence.PromptLength);
             for (var i = 0; i < tokens.Length; i++)
             {
                 var position = sequence.FirstPosition + i;
                 _inputIds.Add(tokens[i]);
-                _metadata.Positions.Add(position);
                 _metadata.SlotMapping.Add((blocks[position / AttentionMetadata.BlockSize] * AttentionMetadata.BlockSize) + (position % AttentionMetadata.BlockSize));
             }
         }

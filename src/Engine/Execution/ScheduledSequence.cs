@@ -3,6 +3,7 @@ namespace LocalLlm.Execution;
 /// <summary>One sequence's part of a step: a run of consecutive positions to compute. Plain data.</summary>
 /// <param name="SequenceId">The sequence.</param>
 /// <param name="FirstPosition">Position of the first token of <paramref name="TokenIds"/>; all before it are in the KV cache.</param>
+/// <param name="PromptLength">Length of the sequence's prompt.</param>
 /// <param name="TokenIds">The tokens to compute, at least one.</param>
 /// <param name="BlockTable">
 /// Block of every position up to the last token's, in order; position p is at slot p % block size of block p / block size.
@@ -12,6 +13,7 @@ namespace LocalLlm.Execution;
 internal readonly record struct ScheduledSequence(
     long SequenceId,
     int FirstPosition,
+    int PromptLength,
     ReadOnlyMemory<int> TokenIds,
     ReadOnlyMemory<int> BlockTable,
     bool SamplesToken,

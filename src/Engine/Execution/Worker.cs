@@ -40,6 +40,9 @@ internal sealed unsafe class Worker : IDisposable
     /// <param name="promptTokenIds">Its prompt, whose log-probabilities may be asked for.</param>
     public void AddSequence(long id, SamplingState state, ReadOnlyMemory<int> promptTokenIds) => _sequences.Add(id, new(state, promptTokenIds));
 
+    /// <summary>Whether the keys of a prompt of this length fit only prompts of the very same length (a dynamic rope past its trained context).</summary>
+    public bool IsPromptSpecific(int promptLength) => _model.Rotary.IsPromptSpecific(promptLength);
+
     /// <summary>Forgets a sequence; also done for every <see cref="SchedulerOutput.FinishedIds"/>.</summary>
     public void RemoveSequence(long id) => _sequences.Remove(id);
 

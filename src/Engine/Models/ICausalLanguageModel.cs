@@ -10,6 +10,9 @@ internal interface ICausalLanguageModel : IDisposable
     /// <summary>The attention layers' sizes on this rank, in the order of their caches.</summary>
     IReadOnlyList<AttentionShape> AttentionShapes { get; }
 
+    /// <summary>The position embeddings of all attention layers.</summary>
+    RotaryEmbedding Rotary { get; }
+
     /// <summary>Width of a row of logits.</summary>
     int VocabularySize { get; }
 

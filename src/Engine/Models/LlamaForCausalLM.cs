@@ -10,18 +10,17 @@ namespace LocalLlm.Models;
 /// </summary>
 internal sealed class LlamaForCausalLM : ICausalLanguageModel
 {
-    private readonly RotaryTable _rotary;
     private readonly VocabParallelEmbedding _embedding;
     private readonly DecoderLayer[] _layers;
     private readonly RmsNorm _norm;
     private readonly ParallelLmHead _head;
 
     /// <summary>Builds the layers and registers their weights; nothing is loaded yet.</summary>
-    public LlamaForCausalLM(ModelConfig config, LayerContext context, int maxModelLen)
+    public LlamaForCausalLM(ModelConfig config, LayerContext context, int maxModelLen, int maxStepTokens)
     {
         var epsilon = (float)config.RmsNormEps;
         VocabularySize = config.VocabSize;
-        _rotary = RotaryEmbedding.Create(config.Rope, config.HeadDim, config.MaxPositionEmbeddings, maxModelLen, context.Ops.Device);
+        Rotary = new(config.Rope, config.HeadDim, config.MaxPositionEmbeddings, maxModelLen, maxStepTokens);
         _embedding = new(context, "model.embed_tokens", config.VocabSize, config.HiddenSize);
         _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(layer => CreateLayer(config, context, layer, epsilon))];
         _norm = new(context, "model.norm", config.HiddenSize, epsilon);
@@ -35,6 +34,9 @@ internal sealed class LlamaForCausalLM : ICausalLanguageModel
 
     /// <inheritdoc/>
     public IReadOnlyList<AttentionShape> AttentionShapes => [.. _layers.Select(layer => layer.Attention.Shape)];
+
+    /// <inheritdoc/>
+    public RotaryEmbedding Rotary { get; }
 
     /// <inheritdoc/>
     public int VocabularySize { get; }
@@ -60,7 +62,7 @@ internal sealed class LlamaForCausalLM : ICausalLanguageModel
     /// <inheritdoc/>
     public void Dispose()
     {
-        _rotary.Dispose();
+        Rotary.Dispose();
         _embedding.Dispose();
         foreach (var layer in _layers)
             layer.Dispose();
@@ -82,7 +84,7 @@ internal sealed class LlamaForCausalLM : ICausalLanguageModel
             config.SlidingWindowAt(layer));
         return new(
             new(context, $"{prefix}.input_layernorm", config.HiddenSize, epsilon),
-            new(context, $"{prefix}.self_attn", layer, options, _rotary),
+            new(context, $"{prefix}.self_attn", layer, options, Rotary.Table),
             new(context, $"{prefix}.post_attention_layernorm", config.HiddenSize, epsilon),
             new(context, $"{prefix}.mlp", config.HiddenSize, config.IntermediateSize, config.MlpBias));
     }

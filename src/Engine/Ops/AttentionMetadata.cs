@@ -15,8 +15,8 @@ internal sealed class AttentionMetadata : IDisposable
     /// <summary>Tokens per KV block.</summary>
     public const int BlockSize = 16;
 
-    /// <summary>[tokens] position of each token in its own sequence.</summary>
-    public NativeBuffer<int> Positions { get; } = new();
+    /// <summary>[tokens] row of the rotary table for each token: its position, unless its rotation depends on more.</summary>
+    public NativeBuffer<int> RotaryRows { get; } = new();
 
     /// <summary>[tokens] where each token's key and value are stored: block id · 16 + offset.</summary>
     public NativeBuffer<int> SlotMapping { get; } = new();
@@ -28,12 +28,12 @@ internal sealed class AttentionMetadata : IDisposable
     public NativeBuffer<int> BlockTables { get; } = new();
 
     /// <summary>Tokens in the step.</summary>
-    public int TokenCount => Positions.Count;
+    public int TokenCount => RotaryRows.Count;
 
     /// <summary>Forgets the last step.</summary>
     public void Clear()
     {
-        Positions.Clear();
+        RotaryRows.Clear();
         SlotMapping.Clear();
         Sequences.Clear();
         BlockTables.Clear();
@@ -42,7 +42,7 @@ internal sealed class AttentionMetadata : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Positions.Dispose();
+        RotaryRows.Dispose();
         SlotMapping.Dispose();
         Sequences.Dispose();
         BlockTables.Dispose();

@@ -57,9 +57,9 @@ internal sealed class TorchOps(Device device) : IDeviceOps
     {
         using var scope = NewDisposeScope();
         long tokens = metadata.TokenCount;
-        var positions = tensor(metadata.Positions.Span.ToArray(), device: Device);
-        var cos = rotary.Cos.index_select(0, positions).unsqueeze(1); // [tokens, 1, head_dim / 2]
-        var sin = rotary.Sin.index_select(0, positions).unsqueeze(1);
+        var rows = tensor(metadata.RotaryRows.Span.ToArray(), device: Device);
+        var cos = rotary.Cos.index_select(0, rows).unsqueeze(1); // [tokens, 1, head_dim / 2]
+        var sin = rotary.Sin.index_select(0, rows).unsqueeze(1);
         var half = shape.HeadDim / 2;
 
         var rotated = qkv.narrow(1, 0, shape.ValueOffset);

@@ -232,10 +232,11 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
 
         var sampling = request.Sampling;
         var seed = sampling.Seed is null ? _drawSeed() : 0;
+        var salt = _worker.IsPromptSpecific(request.PromptTokenIds.Length) ? $"{request.CacheSalt}\0{request.PromptTokenIds.Length}" : request.CacheSalt;
         var sequences = new Sequence[sampling.N];
         for (var i = 0; i < sequences.Length; i++)
         {
-            sequences[i] = new Sequence(_nextSequenceId++, request.PromptTokenIds, sampling.MaxTokens, request.CacheSalt)
+            sequences[i] = new Sequence(_nextSequenceId++, request.PromptTokenIds, sampling.MaxTokens, salt)
             {
                 NeedsPromptLogits = sampling.PromptLogprobs is not null && i == 0,
             };

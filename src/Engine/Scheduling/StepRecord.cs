@@ -25,6 +25,7 @@ internal sealed class StepRecord
         Output.Add(new ScheduledSequence(
             sequence.Id,
             first,
+            sequence.NumPromptTokens,
             sequence.Slice(first, count),
             sequence.Blocks.Blocks,
             SamplesToken: first + count == sequence.NumTokens,

@@ -23,7 +23,7 @@ internal sealed class BareModel : IDisposable
         _ops = ops;
         var type = ops.ActivationType(computeType);
         var registry = new WeightRegistry();
-        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, type), maxModelLen);
+        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, type), maxModelLen, maxModelLen);
         using var checkpoint = Checkpoint.Open(folder);
         WeightLoader.Load(registry, checkpoint, type, null, CancellationToken.None);
         _caches = KvCacheTensors.Allocate(ops, Model.AttentionShapes, Blocks, type);
@@ -45,9 +45,10 @@ internal sealed class BareModel : IDisposable
             using var metadata = new AttentionMetadata();
             metadata.Sequences.Add(new(0, part.Length, first + part.Length, 0));
             metadata.BlockTables.AddRange(table);
+            Model.Rotary.BeginStep();
+            Model.Rotary.AddRows(metadata.RotaryRows, first, part.Length, ids.Length);
             for (var position = first; position < first + part.Length; position++)
             {
-                metadata.Positions.Add(position);
                 metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
             }
 

@@ -199,7 +199,7 @@ public sealed class CpuOpsTests : IDisposable
         metadata.BlockTables.AddRange(table);
         for (var position = first; position < first + count; position++)
         {
-            metadata.Positions.Add(position);
+            metadata.RotaryRows.Add(position);
             metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
         }
     }

@@ -202,7 +202,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
             Values = (T*)cache.Values.DataPointer(),
             Cos = (float*)rotary.Cos.DataPointer(),
             Sin = (float*)rotary.Sin.DataPointer(),
-            Positions = metadata.Positions.Pointer,
+            Rows = metadata.RotaryRows.Pointer,
             Slots = metadata.SlotMapping.Pointer,
             Heads = shape.Heads,
             KvHeads = shape.KvHeads,

@@ -14,13 +14,15 @@ internal unsafe struct RotaryCacheKernel<T, TElement> : IRangeKernel
     public T* Keys;
     public T* Values;
 
-    /// <summary>[max positions, head_dim / 2].</summary>
+    /// <summary>[rows, head_dim / 2].</summary>
     public float* Cos;
 
-    /// <summary>[max positions, head_dim / 2].</summary>
+    /// <summary>[rows, head_dim / 2].</summary>
     public float* Sin;
 
-    public int* Positions;
+    /// <summary>[tokens] rows of cos and sin.</summary>
+    public int* Rows;
+
     public int* Slots;
     public int Heads;
     public int KvHeads;
@@ -34,8 +36,8 @@ internal unsafe struct RotaryCacheKernel<T, TElement> : IRangeKernel
         for (var token = begin; token < end; token++)
         {
             var row = Qkv + (token * (Heads + (2 * KvHeads)) * HeadDim);
-            var cos = Cos + ((long)Positions[token] * half);
-            var sin = Sin + ((long)Positions[token] * half);
+            var cos = Cos + ((long)Rows[token] * half);
+            var sin = Sin + ((long)Rows[token] * half);
             for (var head = 0; head < Heads + KvHeads; head++)
                 Rotate(row + (head * HeadDim), cos, sin, half);
 
