@@ -12,7 +12,7 @@ internal sealed class TokenGuard
     private const char First = '\uFDD0';
     private const char Last = '\uFDEF';
 
-    // Templates compare these and build their own markup from them; they are the protocol's words, not a user's.
+    // Templates compare the values of these with words of their own.
     private static readonly HashSet<string> ComparedNames = ["role", "type"];
 
     private readonly Func<string, char, bool, string> _guardText;
@@ -77,7 +77,7 @@ internal sealed class TokenGuard
             case PyDict dict:
                 var copy = new PyDict();
                 foreach (var (key, item) in dict.Items)
-                    copy[Key(key, isAssistant)] = key is string name && ComparedNames.Contains(name) ? item : Apply(item, isAssistant);
+                    copy[Name(key, isAssistant)] = key is string name && ComparedNames.Contains(name) ? Name(item, isAssistant) : Apply(item, isAssistant);
                 return copy;
             default:
                 return value;
@@ -85,8 +85,8 @@ internal sealed class TokenGuard
     }
 
     // Templates look names up, so a name is marked only where it holds a whole token, not where it could be a piece of one.
-    private object? Key(object? key, bool isAssistant) =>
-        key is string text && _guardText($"\n{text}\n", Mark, isAssistant).Contains(Mark) ? Text(text, isAssistant) : key;
+    private object? Name(object? name, bool isAssistant) =>
+        name is string text && _guardText($"\n{text}\n", Mark, isAssistant).Contains(Mark) ? Text(text, isAssistant) : name;
 
     private string Text(string text, bool isAssistant)
     {

@@ -1,0 +1,25 @@
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Engine;
+
+/// <summary>Counts of the whole process: nothing else may run meanwhile.</summary>
+[Collection(nameof(RunsAlone))]
+public class LeakTests
+{
+    [Fact]
+    public async Task After_a_run_all_blocks_are_free_and_no_tensor_is_left()
+    {
+        await using var engine = await TinyEngine.LoadAsync();
+        await TinyEngine.RunAsync(engine, TinyEngine.Requests(20, 10));
+        var tensors = Tensor.TotalCount;
+        for (var round = 0; round < 3; round++)
+            await TinyEngine.RunAsync(engine, TinyEngine.Requests(60, 25, seed: round));
+        Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
+        Assert.Equal(tensors, Tensor.TotalCount);
+    }
+}
+
+/// <summary>Tests that no other test may run beside.</summary>
+[CollectionDefinition(nameof(RunsAlone), DisableParallelization = true)]
+public sealed class RunsAlone;
