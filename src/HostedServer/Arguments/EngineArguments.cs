@@ -85,7 +85,7 @@ internal sealed class EngineArguments
             Device = result.GetValue(_device) ?? defaults.Device,
             TensorParallel = result.GetValue(_tensorParallel) ?? defaults.TensorParallel,
             PipelineParallel = result.GetValue(_pipelineParallel) ?? defaults.PipelineParallel,
-            MaxModelLen = result.GetValue(_maxModelLen),
+            MaxModelLen = result.GetValue(_maxModelLen) is { } length and not -1 ? length : null,
             MaxNumSeqs = result.GetValue(_maxNumSeqs),
             MaxNumBatchedTokens = result.GetValue(_maxNumBatchedTokens) ?? defaults.MaxNumBatchedTokens,
             LongPrefillTokenThreshold = result.GetValue(_longPrefillTokenThreshold) ?? defaults.LongPrefillTokenThreshold,

@@ -18,9 +18,9 @@ internal static class Options
     public static Option<int?> Count(string name, string description, params string[] aliases) =>
         new(name, aliases) { Description = description, HelpName = "N", CustomParser = result => (int?)Whole(result, int.MinValue, int.MaxValue) };
 
-    /// <summary>A count in vLLM's notation, or <c>auto</c> (-1), which is null.</summary>
+    /// <summary>A count in vLLM's notation, or <c>auto</c>, which is -1.</summary>
     public static Option<int?> CountOrAuto(string name, string description) =>
-        new(name) { Description = description, HelpName = "N", CustomParser = result => result.Tokens[0].Value is "auto" or "-1" ? null : (int?)Whole(result, int.MinValue, int.MaxValue) };
+        new(name) { Description = description, HelpName = "N", CustomParser = result => result.Tokens[0].Value == "auto" ? -1 : (int?)Whole(result, int.MinValue, int.MaxValue) };
 
     /// <summary>A large count in vLLM's notation.</summary>
     public static Option<long?> Size(string name, string description, string helpName) =>

@@ -55,6 +55,8 @@ internal sealed unsafe class LineEncoder : JavaScriptEncoder
             '\t' => "\\t",
             '\b' => "\\b",
             '\f' => "\\f",
+            // What the base class asks for in place of half a surrogate pair.
+            0xFFFD => "\uFFFD",
             _ => null,
         };
         if (escape is null)

@@ -42,7 +42,7 @@ public class GenerateLinesTests
         var run = await Cli.WithInputAsync(
             """
             {"prompt": "Once upon a", "max_tokens": 4, "temperature": 0, "logprobs": 2, "prompt_logprobs": 0}
-            {"prompt": "Once upon a", "max_tokens": 4, "temperature": 1, "seed": 3, "n": 3, "logprobs": 0}
+            {"prompt": "Once upon a", "max_tokens": 12, "temperature": 2, "seed": 3, "n": 3, "logprobs": 0}
             {"prompt": "Once upon a", "max_tokens": 40, "temperature": 0, "stop": ["time"]}
             {"prompt": "Once upon a", "max_tokens": 40, "temperature": 0, "stop_token_ids": [711]}
             {"prompt": "Once upon a", "max_tokens": 4, "temperature": 0, "detokenize": false}

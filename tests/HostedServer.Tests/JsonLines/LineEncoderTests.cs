@@ -17,11 +17,13 @@ public class LineEncoderTests
     [InlineData("\u0085\u2028\u2029", "\\u0085\\u2028\\u2029")]
     public void What_json_or_a_line_reader_needs_escaped_is_escaped(string text, string escaped) => Assert.Equal($$"""{"text":"{{escaped}}"}""" + "\n", Write(text));
 
-    [Theory]
-    [InlineData("a\ud800b", "a\uFFFDb")]
-    [InlineData("\udc00", "\uFFFD")]
-    [InlineData("x\ud83d", "x\uFFFD")]
-    public void Half_of_a_surrogate_pair_becomes_the_replacement_character(string text, string written) => Assert.Equal($$"""{"text":"{{written}}"}""" + "\n", Write(text));
+    // Not a theory: attributes keep their texts in UTF-8, which has no such thing.
+    [Fact]
+    public void Half_of_a_surrogate_pair_becomes_the_replacement_character()
+    {
+        foreach (var (text, written) in new[] { ("a\ud800b", "a\uFFFDb"), ("\udc00", "\uFFFD"), ("x\ud83d", "x\uFFFD"), ("\ud83d\ud83d\ude00", "\uFFFD😀") })
+            Assert.Equal($$"""{"text":"{{written}}"}""" + "\n", Write(text));
+    }
 
     [Fact]
     public void Any_text_comes_back()
