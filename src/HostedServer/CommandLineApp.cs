@@ -17,7 +17,9 @@ internal static class CommandLineApp
     public static async Task<int> RunAsync(IReadOnlyList<string> args, Terminal terminal, CancellationToken cancellationToken = default)
     {
         var root = CreateRoot(terminal);
-        var result = root.Parse(OptionSpelling.Normalize(args, root), new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+        var result = root.Parse(
+            OptionSpelling.Normalize(args, root),
+            new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
 
         // Help and version clear parse errors; a command must not run with any.
         var isCommand = result.Action is ParseErrorAction || result.Action == result.CommandResult.Command.Action;
@@ -82,9 +84,11 @@ internal static class CommandLineApp
     private static string MessageOf(Exception failure) => failure switch
     {
         EngineException or UsageException or IOException or UnauthorizedAccessException => failure.Message,
-        OutOfMemoryException => "the machine has too little memory for this; lower --gpu-memory-utilization or --max-model-len, or choose a smaller model",
+        OutOfMemoryException => "too little memory; lower --gpu-memory-utilization or --max-model-len, or choose a smaller model",
         _ => $"unexpected failure ({failure.GetType().Name}): {failure.Message}",
     };
 
-    private static string OneLine(string message) => string.Join(' ', message.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+    private static string OneLine(string message) => string.Join(
+        ' ',
+        message.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
 }

@@ -11,7 +11,9 @@ internal static class EngineLoading
     public static async Task<LlmEngine> LoadAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken)
     {
         var started = terminal.Time.GetTimestamp();
-        var engine = terminal.ShowsProgress ? await LoadWithBarAsync(options, terminal, cancellationToken) : await LlmEngine.LoadAsync(options, null, cancellationToken);
+        var engine = terminal.ShowsProgress
+            ? await LoadWithBarAsync(options, terminal, cancellationToken)
+            : await LlmEngine.LoadAsync(options, null, cancellationToken);
         if (engine.Plan.Note is { } note)
             await terminal.ErrorText.WriteLineAsync("note: " + note);
         if (terminal.ShowsProgress)

@@ -6,7 +6,9 @@ namespace LocalLlm.Server.Arguments;
 /// <summary>The options of the benchmarks, under the names that <c>vllm bench</c> gives them.</summary>
 internal sealed class BenchmarkArguments
 {
-    private readonly Option<int?> _inputLen = Options.Count("--input-len", "Tokens of every prompt; default 32 (latency), 128 (throughput).");
+    private readonly Option<int?> _inputLen = Options.Count(
+        "--input-len",
+        "Tokens of every prompt; default 32 (latency), 128 (throughput).");
     private readonly Option<int?> _outputLen = Options.Count("--output-len", "Tokens of every answer; default 128.");
     private readonly Option<int?> _numPrompts = Options.Count("--num-prompts", "Throughput: prompts, all queued at once; default 64.");
     private readonly Option<int?> _batchSize = Options.Count("--batch-size", "Latency: prompts of one batch; default 8.");

@@ -6,27 +6,68 @@ namespace LocalLlm.Server.Arguments;
 /// <summary>The options that load an engine, under the names that <c>vllm serve</c> gives them.</summary>
 internal sealed class EngineArguments
 {
-    private readonly Option<string?> _model = Options.Text("--model", "The model's folder: config.json, *.safetensors, tokenizer.json.", "DIR");
-    private readonly Option<string?> _tokenizer = Options.Text("--tokenizer", "A folder with other tokenizer files than the model's own.", "DIR");
-    private readonly Option<string?> _servedModelName = Options.Text("--served-model-name", "The name that clients call the model; default: the folder's name.", "NAME");
-    private readonly Option<string?> _dtype = Options.Text("--dtype", "auto (the checkpoint's own; default), float32, bfloat16 or float16.", "TYPE");
+    private readonly Option<string?> _model = Options.Text(
+        "--model",
+        "The model's folder: config.json, *.safetensors, tokenizer.json.",
+        "DIR");
+    private readonly Option<string?> _tokenizer = Options.Text(
+        "--tokenizer",
+        "A folder with other tokenizer files than the model's own.",
+        "DIR");
+    private readonly Option<string?> _servedModelName = Options.Text(
+        "--served-model-name",
+        "The name that clients call the model; default: the folder's name.",
+        "NAME");
+    private readonly Option<string?> _dtype = Options.Text(
+        "--dtype",
+        "auto (the checkpoint's own; default), float32, bfloat16 or float16.",
+        "TYPE");
     private readonly Option<string?> _device = Options.Text("--device", "auto (default) or cpu.", "NAME");
-    private readonly Option<int?> _tensorParallel = Options.Count("--tensor-parallel-size", "Devices that every layer is split over; default 1.", "-tp");
-    private readonly Option<int?> _pipelineParallel = Options.Count("--pipeline-parallel-size", "Stages that the layers are split over; default 1.", "-pp");
-    private readonly Option<int?> _maxModelLen = Options.CountOrAuto("--max-model-len", "Most tokens of prompt and output together, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits the KV cache.");
+    private readonly Option<int?> _tensorParallel = Options.Count(
+        "--tensor-parallel-size",
+        "Devices that every layer is split over; default 1.",
+        "-tp");
+    private readonly Option<int?> _pipelineParallel = Options.Count(
+        "--pipeline-parallel-size",
+        "Stages that the layers are split over; default 1.",
+        "-pp");
+    private readonly Option<int?> _maxModelLen = Options.CountOrAuto(
+        "--max-model-len",
+        "Most tokens of prompt and output together, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.");
     private readonly Option<int?> _maxNumSeqs = Options.Count("--max-num-seqs", "Most sequences that run at once; default 256.");
-    private readonly Option<int?> _maxNumBatchedTokens = Options.Count("--max-num-batched-tokens", "Most tokens computed in one step; default 2048.");
-    private readonly Option<int?> _longPrefillTokenThreshold = Options.Count("--long-prefill-token-threshold", "Most tokens of one prompt in one step; default 0: no limit of its own.");
+    private readonly Option<int?> _maxNumBatchedTokens = Options.Count(
+        "--max-num-batched-tokens",
+        "Most tokens computed in one step; default 2048.");
+    private readonly Option<int?> _longPrefillTokenThreshold = Options.Count(
+        "--long-prefill-token-threshold",
+        "Most tokens of one prompt in one step; default 0: no limit of its own.");
     private readonly Switch _chunkedPrefill = new("enable-chunked-prefill", "Computes long prompts in several steps (default).");
-    private readonly Switch _prefixCaching = new("enable-prefix-caching", "Keeps computed blocks for later prompts with the same beginning (default).");
+    private readonly Switch _prefixCaching = new(
+        "enable-prefix-caching",
+        "Keeps computed blocks for later prompts with the same beginning (default).");
     private readonly Option<int?> _blockSize = Options.Count("--block-size", "Tokens per KV block; only 16.");
-    private readonly Option<double?> _gpuMemoryUtilization = Options.Number("--gpu-memory-utilization", "Share of the device's memory to use, above 0, at most 1; default: 0.5 of what is free on a CPU.");
-    private readonly Option<long?> _kvCacheMemoryBytes = Options.Size("--kv-cache-memory-bytes", "Size of the KV cache instead, such as 4G or 512MiB.", "SIZE");
+    private readonly Option<double?> _gpuMemoryUtilization = Options.Number(
+        "--gpu-memory-utilization",
+        "Share of the device's memory to use, above 0, at most 1; default: 0.5 of what is free on a CPU.");
+    private readonly Option<long?> _kvCacheMemoryBytes = Options.Size(
+        "--kv-cache-memory-bytes",
+        "Size of the KV cache instead, such as 4G or 512MiB.",
+        "SIZE");
     private readonly Option<int?> _numGpuBlocksOverride = Options.Count("--num-gpu-blocks-override", "Number of KV blocks instead.");
-    private readonly Option<bool> _skipTokenizerInit = Options.Flag("--skip-tokenizer-init", "Runs without a tokenizer: prompts are token ids and no text comes back.");
-    private readonly Option<string?> _chatTemplate = Options.Text("--chat-template", "A chat template instead of the model's own: a file, or the template itself.", "FILE|TEXT");
-    private readonly Option<string?> _generationConfig = Options.Text("--generation-config", "auto (default): sampling defaults from generation_config.json; vllm: none.", "auto|vllm");
-    private readonly Option<int?> _maxLogprobs = Options.Count("--max-logprobs", "Most log-probabilities per position; -1: no limit; default 20.");
+    private readonly Option<bool> _skipTokenizerInit = Options.Flag(
+        "--skip-tokenizer-init",
+        "Runs without a tokenizer: prompts are token ids and no text comes back.");
+    private readonly Option<string?> _chatTemplate = Options.Text(
+        "--chat-template",
+        "A chat template instead of the model's own: a file, or the template itself.",
+        "FILE|TEXT");
+    private readonly Option<string?> _generationConfig = Options.Text(
+        "--generation-config",
+        "auto (default): sampling defaults from generation_config.json; vllm: none.",
+        "auto|vllm");
+    private readonly Option<int?> _maxLogprobs = Options.Count(
+        "--max-logprobs",
+        "Most log-probabilities per position; -1: no limit; default 20.");
     private readonly Option<LogprobsMode?> _logprobsMode = Options.Choice(
         "--logprobs-mode",
         "What log-probabilities are taken from; default raw_logprobs.",
@@ -35,19 +76,28 @@ internal sealed class EngineArguments
         ("processed_logprobs", LogprobsMode.ProcessedLogprobs),
         ("processed_logits", LogprobsMode.ProcessedLogits));
 
-    private readonly Option<long?> _seed = Options.Size("--seed", "Seed of requests that name none; default: a new one for every request.", "N");
-    private readonly Option<int?> _numThreads = Options.Count("--num-threads", "CPU threads; default: all cores. (Not an option of vLLM's.)");
-    private readonly Option<string?> _libTorch = Options.Text("--libtorch", "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)", "DIR");
+    private readonly Option<long?> _seed = Options.Size(
+        "--seed",
+        "Seed of requests that name none; default: a new one for every request.",
+        "N");
+    private readonly Option<int?> _numThreads = Options.Count(
+        "--num-threads",
+        "CPU threads; default: all cores. (Not an option of vLLM's.)");
+    private readonly Option<string?> _libTorch = Options.Text(
+        "--libtorch",
+        "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)",
+        "DIR");
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
     {
         foreach (var option in new Option[]
         {
-            _model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel, _maxModelLen, _maxNumSeqs, _maxNumBatchedTokens,
-            _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization,
-            _kvCacheMemoryBytes, _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _generationConfig, _maxLogprobs, _logprobsMode, _seed,
-            _numThreads, _libTorch,
+            _model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel,
+            _maxModelLen, _maxNumSeqs, _maxNumBatchedTokens, _longPrefillTokenThreshold,
+            _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off,
+            _blockSize, _gpuMemoryUtilization, _kvCacheMemoryBytes, _numGpuBlocksOverride,
+            _skipTokenizerInit, _chatTemplate, _generationConfig, _maxLogprobs, _logprobsMode, _seed, _numThreads, _libTorch,
         })
         {
             command.Add(option);

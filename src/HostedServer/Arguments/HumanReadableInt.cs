@@ -18,7 +18,8 @@ internal static class HumanReadableInt
     {
         value = 0;
         var (number, factor) = Split(text.Trim());
-        if (!decimal.TryParse(number, NumberStyles.AllowDecimalPoint | NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var amount))
+        const NumberStyles style = NumberStyles.AllowDecimalPoint | NumberStyles.AllowLeadingSign;
+        if (!decimal.TryParse(number, style, CultureInfo.InvariantCulture, out var amount))
             return false;
         // As in vLLM: 1.5K is more likely a slip than 1,536.
         if (factor % 1024 == 0 && !decimal.IsInteger(amount))
@@ -33,8 +34,9 @@ internal static class HumanReadableInt
     {
         foreach (var (suffix, radix) in new[] { ("iB", 1024L), ("B", 1000L) })
         {
-            if (text.Length > suffix.Length + 1 && text.EndsWith(suffix, StringComparison.Ordinal) && UnitOf(text[^(suffix.Length + 1)]) is > 0 and var sized)
-                return (text[..^(suffix.Length + 1)], Power(radix, sized));
+            var length = suffix.Length + 1;
+            if (text.Length > length && text.EndsWith(suffix, StringComparison.Ordinal) && UnitOf(text[^length]) is > 0 and var sized)
+                return (text[..^length], Power(radix, sized));
         }
 
         return text.Length > 1 && UnitOf(text[^1]) is > 0 and var unit

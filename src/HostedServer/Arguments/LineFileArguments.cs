@@ -7,7 +7,11 @@ namespace LocalLlm.Server.Arguments;
 internal sealed class LineFileArguments(string lines, string results)
 {
     private readonly Option<string?> _input = Options.Text("--input", $"{lines}; '-' is standard input.", "FILE.jsonl", "-i");
-    private readonly Option<string?> _output = Options.Text("--output", $"{results}, in the order of the input; '-' (default) is standard output.", "FILE.jsonl", "-o");
+    private readonly Option<string?> _output = Options.Text(
+        "--output",
+        $"{results}, in the order of the input; '-' (default) is standard output.",
+        "FILE.jsonl",
+        "-o");
 
     /// <summary>Adds both to <paramref name="command"/>.</summary>
     public void AddTo(Command command)

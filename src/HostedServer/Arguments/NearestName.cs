@@ -9,8 +9,10 @@ internal static class NearestName
     /// <summary>The candidate with the least edit distance, words in common counted; null where there is none.</summary>
     public static string? Of(string name, IEnumerable<string> candidates)
     {
-        var words = name.Split(['-', '_'], StringSplitOptions.RemoveEmptyEntries);
-        return candidates.MinBy(candidate => Distance(name, candidate) - (WordWeight * words.Intersect(candidate.Split(['-', '_'], StringSplitOptions.RemoveEmptyEntries), StringComparer.Ordinal).Count()));
+        var words = Words(name);
+        return candidates.MinBy(candidate => Distance(name, candidate) - (WordWeight * words.Intersect(Words(candidate)).Count()));
+
+        static string[] Words(string text) => text.Split(['-', '_'], StringSplitOptions.RemoveEmptyEntries);
     }
 
     /// <summary>The same, or null where even the nearest is too far to be a misspelling.</summary>

@@ -7,6 +7,13 @@ namespace LocalLlm.Server.Arguments;
 /// <summary>Makes options whose values are read the same way in every culture, with errors that say what is allowed.</summary>
 internal static class Options
 {
+    /// <summary>A model's folder without <c>--model</c> in front.</summary>
+    public static Argument<string?> Model() => Positional("MODEL", "The model's folder (or --model).");
+
+    /// <summary>A text without a name, which may be left out.</summary>
+    public static Argument<string?> Positional(string name, string description) =>
+        new(name) { Description = description, Arity = ArgumentArity.ZeroOrOne };
+
     /// <summary>An option with a text as value.</summary>
     public static Option<string?> Text(string name, string description, string helpName, params string[] aliases) =>
         new(name, aliases) { Description = description, HelpName = helpName };
@@ -16,11 +23,11 @@ internal static class Options
 
     /// <summary>A count in vLLM's notation.</summary>
     public static Option<int?> Count(string name, string description, params string[] aliases) =>
-        new(name, aliases) { Description = description, HelpName = "N", CustomParser = result => (int?)Whole(result, int.MinValue, int.MaxValue) };
+        new(name, aliases) { Description = description, HelpName = "N", CustomParser = Int };
 
     /// <summary>A count in vLLM's notation, or <c>auto</c>, which is -1.</summary>
     public static Option<int?> CountOrAuto(string name, string description) =>
-        new(name) { Description = description, HelpName = "N", CustomParser = result => result.Tokens[0].Value == "auto" ? -1 : (int?)Whole(result, int.MinValue, int.MaxValue) };
+        new(name) { Description = description, HelpName = "N", CustomParser = result => result.Tokens[0].Value == "auto" ? -1 : Int(result) };
 
     /// <summary>A large count in vLLM's notation.</summary>
     public static Option<long?> Size(string name, string description, string helpName) =>
@@ -50,12 +57,15 @@ internal static class Options
         },
     };
 
+    private static int? Int(ArgumentResult result) => (int?)Whole(result, int.MinValue, int.MaxValue);
+
     private static long? Whole(ArgumentResult result, long least, long most)
     {
         var text = result.Tokens[0].Value;
         if (HumanReadableInt.TryParse(text, out var value) && value >= least && value <= most)
             return value;
-        result.AddError($"{NameOf(result)}: '{text}' is no whole number that fits; k, m, g stand for powers of 1,000 (1.5k), K, M, G for powers of 1,024 (whole ones only).");
+        const string notation = "k, m, g stand for powers of 1,000 (1.5k), K, M, G for powers of 1,024 (whole ones only)";
+        result.AddError($"{NameOf(result)}: '{text}' is no whole number that fits; {notation}.");
         return null;
     }
 

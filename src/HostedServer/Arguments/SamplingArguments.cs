@@ -9,14 +9,23 @@ internal sealed class SamplingArguments
     private readonly Option<double?> _topP = Options.Number("--top-p", "Nucleus sampling, above 0, at most 1.");
     private readonly Option<int?> _topK = Options.Count("--top-k", "Only the k most likely tokens; 0 or -1 is off.");
     private readonly Option<double?> _minP = Options.Number("--min-p", "Drops tokens less likely than this share of the most likely one.");
-    private readonly Option<double?> _repetitionPenalty = Options.Number("--repetition-penalty", "Above 1: fewer repetitions of prompt and output.");
+    private readonly Option<double?> _repetitionPenalty = Options.Number(
+        "--repetition-penalty",
+        "Above 1: fewer repetitions of prompt and output.");
     private readonly Option<double?> _presencePenalty = Options.Number("--presence-penalty", "-2 to 2.");
     private readonly Option<double?> _frequencyPenalty = Options.Number("--frequency-penalty", "-2 to 2.");
     private readonly Option<int?> _maxTokens = Options.Count("--max-tokens", "Most tokens to generate.");
-    private readonly Option<string[]> _stop = new("--stop") { Description = "A text that ends the output; may be given several times.", HelpName = "TEXT", Arity = ArgumentArity.OneOrMore };
+    private readonly Option<string[]> _stop = new("--stop")
+    {
+        Description = "A text that ends the output; may be given several times.",
+        HelpName = "TEXT",
+        Arity = ArgumentArity.OneOrMore,
+    };
+
     private readonly Option<bool> _ignoreEos = Options.Flag("--ignore-eos", "Goes on after an end-of-sequence token.");
 
-    private Option[] All => [_temperature, _topP, _topK, _minP, _repetitionPenalty, _presencePenalty, _frequencyPenalty, _maxTokens, _stop, _ignoreEos];
+    private Option[] All =>
+        [_temperature, _topP, _topK, _minP, _repetitionPenalty, _presencePenalty, _frequencyPenalty, _maxTokens, _stop, _ignoreEos];
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
@@ -26,7 +35,8 @@ internal sealed class SamplingArguments
     }
 
     /// <summary>The names of the options that were given.</summary>
-    public IReadOnlyList<string> Given(ParseResult result) => [.. All.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
+    public IReadOnlyList<string> Given(ParseResult result) =>
+        [.. All.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
 
     /// <summary>The parameters; the engine checks their ranges.</summary>
     /// <param name="result">The command line.</param>

@@ -5,8 +5,12 @@ namespace LocalLlm.Server.Arguments;
 /// <summary>Names the folder with the tokenizer's files; no weights are needed there.</summary>
 internal sealed class TokenizerArguments
 {
-    private readonly Argument<string?> _positional = new("MODEL") { Description = "The folder (or --model).", Arity = ArgumentArity.ZeroOrOne };
-    private readonly Option<string?> _model = Options.Text("--model", "A folder with tokenizer.json and, where there is one, tokenizer_config.json.", "DIR", "--tokenizer");
+    private readonly Argument<string?> _positional = Options.Model();
+    private readonly Option<string?> _model = Options.Text(
+        "--model",
+        "A folder with tokenizer.json and, where there is one, tokenizer_config.json.",
+        "DIR",
+        "--tokenizer");
 
     /// <summary>Adds them to <paramref name="command"/>.</summary>
     public void AddTo(Command command)

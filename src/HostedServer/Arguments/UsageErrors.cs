@@ -20,7 +20,8 @@ internal static class UsageErrors
         }
 
         var unexpected = result.UnmatchedTokens.Select(token => DescribeArgument(token, result));
-        return [.. unexpected, .. result.Errors.Select(error => error.Message).Where(message => !message.StartsWith(UnmatchedPrefix, StringComparison.Ordinal)).Distinct()];
+        var others = result.Errors.Select(error => error.Message).Where(message => !message.StartsWith(UnmatchedPrefix, StringComparison.Ordinal));
+        return [.. unexpected, .. others.Distinct()];
     }
 
     /// <summary>The command as it is typed: <c>localllm bench throughput</c>.</summary>
@@ -36,8 +37,9 @@ internal static class UsageErrors
     {
         // A token after "--" is meant as it is written.
         var literal = args.SkipWhile(argument => argument != "--").Skip(1).ToHashSet(StringComparer.Ordinal);
-        var positional = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens).Select(token => token.Value);
-        return [.. result.UnmatchedTokens.Concat(positional).Where(token => token.Length > 1 && token[0] == '-' && !literal.Contains(token)).Distinct()];
+        var positional = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens);
+        var tokens = result.UnmatchedTokens.Concat(positional.Select(token => token.Value));
+        return [.. tokens.Where(token => token.Length > 1 && token[0] == '-' && !literal.Contains(token)).Distinct()];
     }
 
     private static string Describe(string token, string[] names)
@@ -53,8 +55,9 @@ internal static class UsageErrors
     private static string DescribeArgument(string token, ParseResult result)
     {
         var commands = result.CommandResult.Command.Subcommands.Select(command => command.Name).ToArray();
+        var suggestion = NearestName.Close(token, commands) is { } near ? $"; did you mean {near}?" : ".";
         return commands.Length > 0
-            ? $"'{token}' is not a command{(NearestName.Close(token, commands) is { } near ? $"; did you mean {near}?" : ".")} Commands: {string.Join(", ", commands)}."
+            ? $"'{token}' is not a command{suggestion} Commands: {string.Join(", ", commands)}."
             : $"'{token}' is one argument too many; quote texts that contain spaces.";
     }
 

@@ -26,7 +26,12 @@ internal sealed class BatchRun
 
     /// <summary>Runs <paramref name="prompts"/> together.</summary>
     /// <exception cref="EngineException">A request was refused or failed.</exception>
-    public static async Task<BatchRun> RunAsync(LlmEngine engine, IReadOnlyList<int[]> prompts, SamplingParams sampling, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task<BatchRun> RunAsync(
+        LlmEngine engine,
+        IReadOnlyList<int[]> prompts,
+        SamplingParams sampling,
+        TimeProvider time,
+        CancellationToken cancellationToken)
     {
         var run = new BatchRun();
         var steps = engine.Statistics.Steps;
@@ -40,7 +45,8 @@ internal sealed class BatchRun
         {
             var (tokens, first, last) = (0, 0.0, 0.0);
             var gaps = new List<double>();
-            await foreach (var output in engine.GenerateAsync(GenerationRequest.FromTokenIds(prompt, sampling), cancellationToken).ConfigureAwait(false))
+            var request = GenerationRequest.FromTokenIds(prompt, sampling);
+            await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
             {
                 var now = time.GetElapsedTime(started).TotalSeconds;
                 if (output.FinishReason == FinishReason.Error)

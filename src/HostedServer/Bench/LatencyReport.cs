@@ -40,7 +40,9 @@ internal sealed record LatencyReport
         {
             AvgLatency = latencies.Average(),
             Latencies = latencies,
-            Percentiles = Percents.ToDictionary(percent => percent.ToString(CultureInfo.InvariantCulture), percent => Distribution.Percentile(sorted, percent)),
+            Percentiles = Percents.ToDictionary(
+                percent => percent.ToString(CultureInfo.InvariantCulture),
+                percent => Distribution.Percentile(sorted, percent)),
             BatchSize = batchSize,
             OutputTokensPerSecondPerRequest = runs.Sum(run => run.OutputTokens) / (double)batchSize / latencies.Sum(),
             MeanStepMs = 1000 * latencies.Sum() / Math.Max(1, runs.Sum(run => run.Steps)),

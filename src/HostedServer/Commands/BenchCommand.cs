@@ -8,14 +8,33 @@ namespace LocalLlm.Server.Commands;
 /// <summary><c>localllm bench [throughput|latency]</c>: vLLM's offline benchmarks with random prompts; both without a name.</summary>
 internal static class BenchCommand
 {
-    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
+    private static readonly JsonSerializerOptions JsonOptions = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        WriteIndented = true,
+    };
 
     /// <summary>Builds the command and its two subcommands.</summary>
     public static Command Create(Terminal terminal)
     {
-        var command = Create(terminal, "bench", "Measures offline throughput and latency with random prompts; both without a subcommand.", throughput: true, latency: true);
-        command.Add(Create(terminal, "throughput", "Queues many prompts at once: requests/s, tokens/s, TTFT and ITL.", throughput: true, latency: false));
-        command.Add(Create(terminal, "latency", "Runs one batch after the other: seconds per batch, TTFT and ITL.", throughput: false, latency: true));
+        var command = Create(
+            terminal,
+            "bench",
+            "Measures offline throughput and latency with random prompts; both without a subcommand.",
+            throughput: true,
+            latency: true);
+        command.Add(Create(
+            terminal,
+            "throughput",
+            "Queues many prompts at once: requests/s, tokens/s, TTFT and ITL.",
+            throughput: true,
+            latency: false));
+        command.Add(Create(
+            terminal,
+            "latency",
+            "Runs one batch after the other: seconds per batch, TTFT and ITL.",
+            throughput: false,
+            latency: true));
         return command;
     }
 
@@ -24,8 +43,9 @@ internal static class BenchCommand
         var engineArguments = new EngineArguments();
         var arguments = new BenchmarkArguments();
         var command = new Command(name, description);
+
         // Beside subcommands a positional argument would swallow a misspelt one.
-        var model = throughput && latency ? null : new Argument<string?>("MODEL") { Description = "The model's folder (or --model).", Arity = ArgumentArity.ZeroOrOne };
+        var model = throughput && latency ? null : Options.Model();
         if (model is not null)
             command.Add(model);
         arguments.AddTo(command, throughput, latency);
@@ -35,10 +55,15 @@ internal static class BenchCommand
             var options = engineArguments.Build(result, model is null ? null : result.GetValue(model));
             var seed = engineArguments.Seed(result);
             var reports = new Dictionary<string, object>();
-            var (throughputSettings, latencySettings) = (throughput ? arguments.Throughput(result, seed) : null, latency ? arguments.Latency(result, seed) : null);
+            var (throughputSettings, latencySettings) = (
+                throughput ? arguments.Throughput(result, seed) : null,
+                latency ? arguments.Latency(result, seed) : null);
 
             // As in vLLM's benchmarks: a cached prefix would flatter the figures.
-            await using var engine = await EngineLoading.LoadAsync(options with { EnablePrefixCaching = engineArguments.PrefixCaching(result) ?? false }, terminal, cancellationToken);
+            await using var engine = await EngineLoading.LoadAsync(
+                options with { EnablePrefixCaching = engineArguments.PrefixCaching(result) ?? false },
+                terminal,
+                cancellationToken);
             if (throughputSettings is not null)
             {
                 var report = await new Benchmark(engine, throughputSettings, terminal.Time).ThroughputAsync(cancellationToken);
@@ -54,7 +79,10 @@ internal static class BenchCommand
             }
 
             if (arguments.OutputJson(result) is { } path)
-                await File.WriteAllTextAsync(path, JsonSerializer.Serialize(reports.Count == 1 ? reports.Values.First() : reports, JsonOptions) + "\n", cancellationToken);
+                await File.WriteAllTextAsync(
+                    path,
+                    JsonSerializer.Serialize(reports.Count == 1 ? reports.Values.First() : reports, JsonOptions) + "\n",
+                    cancellationToken);
             return ExitCodes.Success;
         });
         return command;

@@ -11,7 +11,7 @@ internal static class ChatCommand
     {
         var engineArguments = new EngineArguments();
         var sampling = new SamplingArguments();
-        var model = new Argument<string?>("MODEL") { Description = "The model's folder (or --model).", Arity = ArgumentArity.ZeroOrOne };
+        var model = Options.Model();
         var system = Options.Text("--system-prompt", "The system message.", "TEXT");
         var command = new Command("chat", "Chats with the model; what it thinks is dimmed.") { model, system };
         sampling.AddTo(command);
@@ -22,7 +22,10 @@ internal static class ChatCommand
             if (options.SkipTokenizerInit)
                 throw new UsageException("a chat needs the tokenizer; remove --skip-tokenizer-init");
             await using var engine = await EngineLoading.LoadAsync(options, terminal, cancellationToken);
-            var session = new ChatSession(engine, terminal, sampling.Build(result, defaultMaxTokens: null)) { SystemPrompt = result.GetValue(system) };
+            var session = new ChatSession(engine, terminal, sampling.Build(result, defaultMaxTokens: null))
+            {
+                SystemPrompt = result.GetValue(system),
+            };
             return await session.RunAsync(cancellationToken);
         });
         return command;

@@ -12,6 +12,8 @@ internal sealed class FixedClock(DateTime localTime) : TimeProvider
         "yyyy-MM-dd HH:mm:ss.FFFFFFF", "yyyy-MM-ddTHH:mm:ss.FFFFFFF", "yyyyMMddTHHmmss", "yyyyMMdd",
     ];
 
+    private static readonly string[] ZonedFormats = [.. Formats.Where(format => format.Contains('H')).Select(format => format + "K")];
+
     /// <inheritdoc/>
     public override TimeZoneInfo LocalTimeZone => TimeZoneInfo.Utc;
 
@@ -22,9 +24,10 @@ internal sealed class FixedClock(DateTime localTime) : TimeProvider
     public static bool TryParse(string text, out FixedClock? clock)
     {
         clock = null;
-        if (DateTime.TryParseExact(text.Trim(), Formats, CultureInfo.InvariantCulture, DateTimeStyles.None, out var time))
+        text = text.Trim();
+        if (DateTime.TryParseExact(text, Formats, CultureInfo.InvariantCulture, DateTimeStyles.None, out var time))
             clock = new(time);
-        else if (text.Contains(':', StringComparison.Ordinal) && DateTimeOffset.TryParseExact(text.Trim(), [.. Formats.Select(format => format + "K")], CultureInfo.InvariantCulture, DateTimeStyles.None, out var zoned))
+        else if (DateTimeOffset.TryParseExact(text, ZonedFormats, CultureInfo.InvariantCulture, DateTimeStyles.None, out var zoned))
             clock = new(zoned.DateTime);
         return clock is not null;
     }

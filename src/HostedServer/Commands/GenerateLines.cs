@@ -17,10 +17,10 @@ internal static class GenerateLines
         var counts = await LineProgress.ShowAsync(terminal, written => lines.RunAsync(written, cancellationToken));
         await files.Output.FlushAsync(cancellationToken);
 
-        var seconds = terminal.Time.GetElapsedTime(started).TotalSeconds;
+        var seconds = Math.Max(terminal.Time.GetElapsedTime(started).TotalSeconds, 1e-9);
         await terminal.ErrorText.WriteLineAsync(string.Create(
             CultureInfo.InvariantCulture,
-            $"{counts.Lines} requests, {counts.Failed} failed; {counts.Tokens} tokens in {seconds:F2} s, {counts.Tokens / Math.Max(seconds, 1e-9):F1} tokens/s"));
+            $"{counts.Lines} requests, {counts.Failed} failed; {counts.Tokens} tokens in {seconds:F2} s: {counts.Tokens / seconds:F1} tokens/s"));
         if (engine.IsAlive)
             return ExitCodes.Success;
         await terminal.ErrorText.WriteLineAsync("error: the engine has failed; the lines after that hold an error");

@@ -6,7 +6,11 @@ namespace LocalLlm.Server.Commands;
 internal static class GenerateTerminal
 {
     /// <summary>Loads the model, streams, and ends with the speed on standard error.</summary>
-    public static async Task<int> RunAsync(EngineOptions options, GenerationRequest request, Terminal terminal, CancellationToken cancellationToken)
+    public static async Task<int> RunAsync(
+        EngineOptions options,
+        GenerationRequest request,
+        Terminal terminal,
+        CancellationToken cancellationToken)
     {
         await using var engine = await EngineLoading.LoadAsync(options, terminal, cancellationToken);
         var answer = new AnswerStream(terminal);

@@ -9,13 +9,17 @@ namespace LocalLlm.Server.Commands;
 /// <summary><c>localllm plan</c>: where the memory would go, without loading any weights.</summary>
 internal static class PlanCommand
 {
-    private static readonly JsonSerializerOptions JsonOptions = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
+    private static readonly JsonSerializerOptions JsonOptions = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        WriteIndented = true,
+    };
 
     /// <summary>Builds the command.</summary>
     public static Command Create(Terminal terminal)
     {
         var arguments = new EngineArguments();
-        var model = new Argument<string?>("MODEL") { Description = "The model's folder (or --model).", Arity = ArgumentArity.ZeroOrOne };
+        var model = Options.Model();
         var json = Options.Flag("--json", "Prints JSON instead of a table.");
         var command = new Command("plan", "Prints where the memory of a model would go, without loading its weights.") { model, json };
         arguments.AddTo(command);
@@ -26,7 +30,7 @@ internal static class PlanCommand
             if (result.GetValue(json))
                 terminal.Text.WriteLine(JsonSerializer.Serialize(plan, JsonOptions));
             else
-                terminal.Output.Write(TableOf(plan, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)))));
+                terminal.Output.Write(TableOf(plan, new DirectoryInfo(options.ModelPath).Name));
             return ExitCodes.Success;
         });
         return command;
@@ -44,13 +48,16 @@ internal static class PlanCommand
         Row("KV blocks", Count(plan.NumBlocks), $"of {plan.BlockSize} tokens, {Size(plan.BytesPerBlock)} each");
         Row("KV cache tokens", Count(plan.KvCacheTokens), "");
         Row("max_model_len", Count(plan.MaxModelLen), plan.Note ?? "");
-        Row("Maximum concurrency", string.Create(CultureInfo.InvariantCulture, $"{plan.MaxConcurrency:F2}x"), "sequences of max_model_len at once");
+        Row("Maximum concurrency", Times(plan.MaxConcurrency), "sequences of max_model_len at once");
         return table;
 
-        void Row(string what, string value, string remark) => table.AddRow(Markup.Escape(what), Markup.Escape(value), Markup.Escape(remark));
+        void Row(string what, string value, string remark) =>
+            table.AddRow(Markup.Escape(what), Markup.Escape(value), Markup.Escape(remark));
     }
 
     private static string Count(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
+
+    private static string Times(double value) => value.ToString("F2", CultureInfo.InvariantCulture) + "x";
 
     private static string Size(long bytes) => bytes switch
     {

@@ -9,8 +9,14 @@ internal static class RenderCommand
     /// <summary>Builds the command.</summary>
     public static Command Create(Terminal terminal)
     {
-        var template = Options.Text("--template", "The template: a .jinja file, or a JSON file with chat_template such as tokenizer_config.json.", "FILE");
-        var model = Options.Text("--model", "A folder with a chat template; its bos_token, eos_token and so on stand in where a line gives none.", "DIR");
+        var template = Options.Text(
+            "--template",
+            "The template: a .jinja file, or a JSON file with chat_template such as tokenizer_config.json.",
+            "FILE");
+        var model = Options.Text(
+            "--model",
+            "A folder with a chat template; its bos_token, eos_token and so on stand in where a line gives none.",
+            "DIR");
         var now = new Option<TimeProvider?>("--now")
         {
             Description = "The local time of strftime_now, such as '2025-07-10 12:00' or 2025-07-10T12:00:00; default: now.",
@@ -19,11 +25,13 @@ internal static class RenderCommand
             {
                 if (FixedClock.TryParse(result.Tokens[0].Value, out var clock))
                     return clock;
-                result.AddError($"--now: '{result.Tokens[0].Value}' is no time in ISO 8601; write 2025-07-10, 2025-07-10T12:00 or 2025-07-10T12:00:00");
+                result.AddError($"--now: '{result.Tokens[0].Value}' is no time in ISO 8601; write 2025-07-10 12:00 or 2025-07-10T12:00:00");
                 return null;
             },
         };
-        var files = new LineFileArguments("The template's variables, one object a line (messages, tools, add_generation_prompt, bos_token, ...)", "One object a line with text or error");
+        var files = new LineFileArguments(
+            "The template's variables, one object a line (messages, tools, add_generation_prompt, bos_token, ...)",
+            "One object a line with text or error");
         var command = new Command("render", "Renders a chat template.") { template, model, now };
         files.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>

@@ -33,7 +33,9 @@ internal sealed class RenderLines
         // A template that cannot be parsed is every line's error, as one that fails is.
         _templates = sources.ToDictionary(
             source => source.Key,
-            source => (source.Value.File, new Lazy<JinjaTemplate>(() => TemplateRenderer.Parse(source.Value.File, source.Value.Source, null))),
+            source => (
+                source.Value.File,
+                new Lazy<JinjaTemplate>(() => TemplateRenderer.Parse(source.Value.File, source.Value.Source, null))),
             StringComparer.Ordinal);
         _tokens = loader?.Tokens ?? new PyDict();
         _time = time;
@@ -47,7 +49,9 @@ internal sealed class RenderLines
         var counts = await LineProgress.ShowAsync(terminal, written => run.RunAsync(written, cancellationToken));
         await files.Output.FlushAsync(cancellationToken);
         if (counts.Failed > 0)
-            await terminal.ErrorText.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{counts.Failed} of {counts.Lines} lines failed"));
+            await terminal.ErrorText.WriteLineAsync(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{counts.Failed} of {counts.Lines} lines failed"));
         return ExitCodes.Success;
     }
 
@@ -63,7 +67,9 @@ internal sealed class RenderLines
         return LineResult.Object(writer => writer.WriteString("text", text));
     }
 
-    private static LineResult Error(EngineException failure) => LineResult.Object(writer => writer.WriteString("error", failure.Message), failed: true);
+    private static LineResult Error(EngineException failure) => LineResult.Object(
+        writer => writer.WriteString("error", failure.Message),
+        failed: true);
 
     // As transformers chooses among named templates.
     private (string File, Lazy<JinjaTemplate> Template) Select(bool hasTools)
@@ -74,6 +80,8 @@ internal sealed class RenderLines
             return usual;
         return _templates.Count == 1
             ? _templates.Values.First()
-            : throw EngineException.InvalidRequest("template", $"there are several templates and none is the default: {string.Join(", ", _templates.Keys)}");
+            : throw EngineException.InvalidRequest(
+                "template",
+                $"there are several templates and none is the default: {string.Join(", ", _templates.Keys)}");
     }
 }

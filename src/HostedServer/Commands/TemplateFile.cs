@@ -25,28 +25,29 @@ internal static class TemplateFile
     private static Dictionary<string, (string File, string Source)> FromJson(JsonElement root, string file)
     {
         var templates = new Dictionary<string, (string File, string Source)>(StringComparer.Ordinal);
-        var found = root.TryGetProperty("chat_template", out var template) ? template : default;
-        if (Text(found) is { } single)
+        if (Member(root, "chat_template") is { } single)
         {
             templates["default"] = (file, single);
         }
-        else if (found.ValueKind == JsonValueKind.Array)
+        else if (root.TryGetProperty("chat_template", out var found) && found.ValueKind == JsonValueKind.Array)
         {
             foreach (var item in found.EnumerateArray().Where(item => item.ValueKind == JsonValueKind.Object))
             {
-                if (item.TryGetProperty("name", out var name) && item.TryGetProperty("template", out var source) && Text(name) is { } key && Text(source) is { } value)
-                    templates[key] = (file, value);
+                if (Member(item, "name") is { } name && Member(item, "template") is { } source)
+                    templates[name] = (file, source);
             }
         }
 
-        return templates.Count > 0 ? templates : throw EngineException.ModelFolder(file, "has no chat_template; a text or a list of {name, template} was expected");
+        return templates.Count > 0 ? templates : throw EngineException.ModelFolder(
+            file,
+            "has no chat_template; a text or a list of {name, template} was expected");
     }
 
-    private static string? Text(JsonElement element)
+    private static string? Member(JsonElement element, string name)
     {
         try
         {
-            return element.ValueKind == JsonValueKind.String ? element.GetString() : null;
+            return element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
         }
         catch (InvalidOperationException)
         {

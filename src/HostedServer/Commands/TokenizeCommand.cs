@@ -10,7 +10,9 @@ internal static class TokenizeCommand
     public static Command Create(Terminal terminal)
     {
         var arguments = new TokenizerArguments();
-        var files = new LineFileArguments("One object a line with text (or with token_ids, which are detokenized)", "One object a line with token_ids (or text), or error");
+        var files = new LineFileArguments(
+            "One object a line with text (or with token_ids, which are detokenized)",
+            "One object a line with token_ids (or text), or error");
         var noSpecialTokens = Options.Flag("--no-special-tokens", "Adds no special tokens such as a beginning-of-sequence token.");
         var detokenize = Options.Flag("--detokenize", "The reverse: token_ids to text; also 'localllm detokenize'.");
         var skipSpecialTokens = Options.Flag("--skip-special-tokens", "When detokenizing, leaves special tokens out of the text.");

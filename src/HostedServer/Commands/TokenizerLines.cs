@@ -22,7 +22,12 @@ internal sealed class TokenizerLines
     public bool OnlyDetokenize { get; init; }
 
     /// <summary>Reads the tokenizer and answers every line.</summary>
-    public static async Task<int> RunAsync(string folder, TokenizerLines lines, Func<LineFiles> open, Terminal terminal, CancellationToken cancellationToken)
+    public static async Task<int> RunAsync(
+        string folder,
+        TokenizerLines lines,
+        Func<LineFiles> open,
+        Terminal terminal,
+        CancellationToken cancellationToken)
     {
         using var files = open();
         var tokenizer = Tokenizer.Load(folder);
@@ -32,7 +37,9 @@ internal sealed class TokenizerLines
         var counts = await LineProgress.ShowAsync(terminal, written => run.RunAsync(written, cancellationToken));
         await files.Output.FlushAsync(cancellationToken);
         if (counts.Failed > 0)
-            await terminal.ErrorText.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{counts.Failed} of {counts.Lines} lines failed"));
+            await terminal.ErrorText.WriteLineAsync(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{counts.Failed} of {counts.Lines} lines failed"));
         return ExitCodes.Success;
     }
 

@@ -37,7 +37,9 @@ internal static class JsonLineParser
         throw Bad(line, $"is a JSON {kind.ToString().ToLowerInvariant()}; a JSON object was expected");
     }
 
-    private static EngineException Bad(JsonLine line, string problem) => EngineException.InvalidRequest(null, $"line {line.Number} {problem}");
+    private static EngineException Bad(JsonLine line, string problem) => EngineException.InvalidRequest(
+        null,
+        $"line {line.Number} {problem}");
 
     private static string Cause(JsonException failure)
     {

@@ -15,14 +15,20 @@ internal static class JsonLinesReader
     private static ReadOnlySpan<byte> ByteOrderMark => [0xEF, 0xBB, 0xBF];
 
     /// <summary>Reads every line. Each has its own memory.</summary>
-    public static async IAsyncEnumerable<JsonLine> ReadAsync(Stream input, int maxLineBytes = MaxLineBytes, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public static async IAsyncEnumerable<JsonLine> ReadAsync(
+        Stream input,
+        int maxLineBytes = MaxLineBytes,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         var number = 0L;
         var blanks = new Queue<JsonLine>();
         await foreach (var (bytes, problem) in SplitAsync(input, maxLineBytes, cancellationToken))
         {
             number++;
-            var line = new JsonLine(number, number == 1 && bytes.AsSpan().StartsWith(ByteOrderMark) ? bytes.AsMemory(ByteOrderMark.Length) : bytes, problem);
+            var line = new JsonLine(
+                number,
+                number == 1 && bytes.AsSpan().StartsWith(ByteOrderMark) ? bytes.AsMemory(ByteOrderMark.Length) : bytes,
+                problem);
             if (problem is null && IsBlank(line.Utf8.Span))
             {
                 blanks.Enqueue(line);
@@ -37,7 +43,10 @@ internal static class JsonLinesReader
 
     private static bool IsBlank(ReadOnlySpan<byte> line) => line.IndexOfAnyExcept(" \t\r"u8) < 0;
 
-    private static async IAsyncEnumerable<(byte[] Bytes, string? Problem)> SplitAsync(Stream input, int maxLineBytes, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private static async IAsyncEnumerable<(byte[] Bytes, string? Problem)> SplitAsync(
+        Stream input,
+        int maxLineBytes,
+        [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var buffer = new byte[Math.Min(InitialBuffer, maxLineBytes)];
         var (start, scanned, end) = (0, 0, 0);

@@ -24,11 +24,13 @@ internal sealed class LineFiles : IDisposable
     public static LineFiles Open(string inputPath, string outputPath, Terminal terminal)
     {
         if (inputPath != Standard && outputPath != Standard && Path.GetFullPath(inputPath) == Path.GetFullPath(outputPath))
-            throw new UsageException($"--input and --output are the same file, '{inputPath}'; results would overwrite lines that are not read yet");
+            throw new UsageException($"--input and --output are both '{inputPath}'; results would overwrite lines that are not read yet");
         var input = inputPath == Standard ? terminal.OpenInput() : OpenFile(inputPath, "--input", FileMode.Open, FileAccess.Read);
         try
         {
-            var output = outputPath == Standard ? terminal.OpenOutput() : OpenFile(outputPath, "--output", FileMode.OpenOrCreate, FileAccess.Write);
+            var output = outputPath == Standard
+                ? terminal.OpenOutput()
+                : OpenFile(outputPath, "--output", FileMode.OpenOrCreate, FileAccess.Write);
             return new(input, new BufferedStream(output, 64 << 10));
         }
         catch

@@ -6,7 +6,11 @@ namespace LocalLlm.Server.JsonLines;
 internal static class LineHandler
 {
     /// <summary>Parses <paramref name="line"/> and computes its result on another thread.</summary>
-    public static Task<LineResult> Compute(JsonLine line, Func<JsonElement, LineResult> compute, Func<EngineException, LineResult> onError, CancellationToken cancellationToken) =>
+    public static Task<LineResult> Compute(
+        JsonLine line,
+        Func<JsonElement, LineResult> compute,
+        Func<EngineException, LineResult> onError,
+        CancellationToken cancellationToken) =>
         Task.Run(
             () =>
             {
@@ -24,5 +28,8 @@ internal static class LineHandler
 
     /// <summary>The failure as an error of the closed set; one that nobody foresaw is the engine's fault, and its text stays inside.</summary>
     public static EngineException ToEngineException(Exception failure) =>
-        failure as EngineException ?? new EngineException(EngineErrorKind.GenerationFailed, $"this line failed unexpectedly ({failure.GetType().Name})", innerException: failure);
+        failure as EngineException ?? new EngineException(
+            EngineErrorKind.GenerationFailed,
+            $"this line failed unexpectedly ({failure.GetType().Name})",
+            innerException: failure);
 }

@@ -39,7 +39,10 @@ internal sealed class OrderedLines(Stream input, Stream output, Func<JsonLine, C
     }
 
     // Never throws: a failure travels through the channel and surfaces behind the last good line.
-    private async Task ReadAsync(ChannelWriter<(Task<LineResult> Result, int Places)> started, SemaphoreSlim places, CancellationToken cancellationToken)
+    private async Task ReadAsync(
+        ChannelWriter<(Task<LineResult> Result, int Places)> started,
+        SemaphoreSlim places,
+        CancellationToken cancellationToken)
     {
         try
         {
@@ -59,7 +62,11 @@ internal sealed class OrderedLines(Stream input, Stream output, Func<JsonLine, C
         }
     }
 
-    private async Task<LineCounts> WriteAsync(ChannelReader<(Task<LineResult> Result, int Places)> started, SemaphoreSlim places, Action<LineCounts>? written, CancellationToken cancellationToken)
+    private async Task<LineCounts> WriteAsync(
+        ChannelReader<(Task<LineResult> Result, int Places)> started,
+        SemaphoreSlim places,
+        Action<LineCounts>? written,
+        CancellationToken cancellationToken)
     {
         var counts = default(LineCounts);
         await foreach (var (task, taken) in started.ReadAllAsync(cancellationToken))

@@ -10,10 +10,13 @@ namespace LocalLlm.Server.Requests;
 internal readonly record struct AnswerSpeed(int PromptTokens, int Tokens, TimeSpan ToFirst, TimeSpan Total)
 {
     /// <summary>Tokens per second once the first was there; of the whole for a single token.</summary>
-    public double TokensPerSecond => Tokens > 1 && Total > ToFirst ? (Tokens - 1) / (Total - ToFirst).TotalSeconds : Tokens / Math.Max(Total.TotalSeconds, 1e-9);
+    public double TokensPerSecond => Tokens > 1 && Total > ToFirst
+        ? (Tokens - 1) / (Total - ToFirst).TotalSeconds
+        : Tokens / Math.Max(Total.TotalSeconds, 1e-9);
 
     /// <summary>One line for people.</summary>
     public string Describe() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Tokens} tokens in {Total.TotalSeconds:F2} s: {TokensPerSecond:F1} tokens/s, first token after {ToFirst.TotalSeconds:F2} s, prompt of {PromptTokens} tokens");
+        $"{Tokens} tokens in {Total.TotalSeconds:F2} s: {TokensPerSecond:F1} tokens/s"
+        + $", first token after {ToFirst.TotalSeconds:F2} s, prompt of {PromptTokens} tokens");
 }

@@ -53,7 +53,8 @@ internal sealed class AnswerStream(Terminal terminal)
 
     // R1's templates end with an open <think>, so that the answer begins inside of it.
     private static bool PromptOpensThinking(LlmEngine engine, ChatTemplateRequest chat) =>
-        engine.ChatTemplate is { } template && template.Render(chat).Text.AsSpan().TrimEnd().EndsWith(ThinkingSplitter.Open, StringComparison.Ordinal);
+        engine.ChatTemplate is { } template
+        && template.Render(chat).Text.AsSpan().TrimEnd().EndsWith(ThinkingSplitter.Open, StringComparison.Ordinal);
 
     private void Write(string text)
     {

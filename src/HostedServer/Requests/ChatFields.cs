@@ -9,7 +9,8 @@ namespace LocalLlm.Server.Requests;
 internal static class ChatFields
 {
     /// <summary>Their names, <c>messages</c> apart.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
+    public static IReadOnlyList<string> Names { get; } =
+        ["tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
 
     /// <summary>The chat, or null where there are no messages; faults of form are recorded. What it holds outlives the line's document.</summary>
     public static ChatTemplateRequest? Read(JsonFields fields, RequestErrors errors)

@@ -18,7 +18,12 @@ internal static class RequestLine
 
     // SamplingParams names its properties as vLLM names the fields.
     private static readonly string[] AllFields =
-        [.. OwnFields, .. typeof(SamplingParams).GetProperties().Where(property => property.CanWrite).Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name))];
+    [
+        .. OwnFields,
+        .. typeof(SamplingParams).GetProperties()
+            .Where(property => property.CanWrite)
+            .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)),
+    ];
 
     /// <summary>The line's own id, to be repeated even in an error, or null.</summary>
     public static string? RequestId(JsonElement line) => new JsonFields(line, new RequestErrors()).Text("request_id");
@@ -44,11 +49,15 @@ internal static class RequestLine
         {
             var sampling = SamplingParamsJson.Parse(line, out var others);
             foreach (var name in others.Except(OwnFields, StringComparer.Ordinal))
-                errors.Add(name, "a field that does not exist", NearestName.Close(name, AllFields) is { } nearest ? $"known ones; did you mean {nearest}?" : "known ones; remove it");
+            {
+                var advice = NearestName.Close(name, AllFields) is { } nearest ? $"did you mean {nearest}?" : "remove it";
+                errors.Add(name, "a field that does not exist", $"known ones; {advice}");
+            }
+
             errors.ThrowIfAny();
             return request with { Sampling = sampling, AddSpecialTokens = addSpecialTokens ?? true };
         }
-        catch (EngineException fault) when (own is not null && errors.Count > 0 && !fault.Message.StartsWith(own.Message, StringComparison.Ordinal))
+        catch (EngineException fault) when (own is not null && !fault.Message.StartsWith(own.Message, StringComparison.Ordinal))
         {
             // Both readers see a field that is given twice.
             var messages = own.Message.Split("; ").Concat(fault.Message.Split("; ")).Distinct();

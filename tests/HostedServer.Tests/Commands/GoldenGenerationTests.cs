@@ -48,11 +48,11 @@ public class GoldenGenerationTests
             Assert.Equal(one.Ids("greedy"), line.Ids("token_ids"));
     }
 
-    // Up to the first position where two tokens are nearly as likely; at most 16, for time.
+    // Up to the first position where two tokens are nearly as likely; at most 12, for time.
     private static int Wanted(JsonNode prompt)
     {
         var nearTies = Ids(prompt["near_ties"]!);
-        return Math.Clamp(nearTies.DefaultIfEmpty(int.MaxValue).Min(), 1, Math.Min(16, Ids(prompt["output_ids"]!).Length));
+        return Math.Clamp(nearTies.DefaultIfEmpty(int.MaxValue).Min(), 1, Math.Min(12, Ids(prompt["output_ids"]!).Length));
     }
 
     private static int[] Ids(JsonNode node) => [.. node.AsArray().Select(id => id!.GetValue<int>())];
