@@ -18,7 +18,7 @@ internal static unsafe class MkldnnLinear
     /// <param name="weight">[out, in], bfloat16 or float32, contiguous.</param>
     public static torch.Tensor Pack(torch.Tensor weight)
     {
-        const ulong typicalBatch = 64;
+        const ulong typicalBatch = 16;
         ulong* stack = stackalloc ulong[2];
         stack[0] = OwnedHandle(weight);
         stack[1] = Some(typicalBatch);

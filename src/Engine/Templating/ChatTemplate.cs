@@ -41,7 +41,10 @@ public sealed class ChatTemplate
     /// <see cref="EngineErrorKind.InvalidOptions"/> where <paramref name="chatTemplate"/> is neither a file nor a template.
     /// </exception>
     public static ChatTemplate Load(
-        string modelFolder, string? chatTemplate = null, ChatContentFormat contentFormat = ChatContentFormat.Auto, TemplateLimits? limits = null)
+        string modelFolder,
+        string? chatTemplate = null,
+        ChatContentFormat contentFormat = ChatContentFormat.Auto,
+        TemplateLimits? limits = null)
     {
         ArgumentNullException.ThrowIfNull(modelFolder);
         var loader = new ChatTemplateLoader(modelFolder);
@@ -49,7 +52,9 @@ public sealed class ChatTemplate
         if (chatTemplate is not null)
             sources = new() { ["default"] = Override(chatTemplate, sources) };
         var templates = sources.ToDictionary(
-            source => source.Key, source => new NamedTemplate(source.Value.File, source.Value.Source, contentFormat, limits), StringComparer.Ordinal);
+            source => source.Key,
+            source => new NamedTemplate(source.Value.File, source.Value.Source, contentFormat, limits),
+            StringComparer.Ordinal);
         return new ChatTemplate(templates, loader.Tokens);
     }
 
@@ -76,7 +81,8 @@ public sealed class ChatTemplate
     /// <exception cref="EngineException">
     /// <see cref="EngineErrorKind.InvalidRequest"/>: the model has no template, the request is malformed, or the template refuses it.
     /// </exception>
-    public RenderedPrompt Render(ChatTemplateRequest request, Func<string, char, bool, string>? guardText = null, TimeProvider? time = null)
+    public RenderedPrompt Render(
+        ChatTemplateRequest request, Func<string, char, bool, string>? guardText = null, TimeProvider? time = null)
     {
         ArgumentNullException.ThrowIfNull(request);
         var tools = Objects(request.Tools, "tools");
@@ -110,8 +116,13 @@ public sealed class ChatTemplate
 
         if (hasTools && _templates.TryGetValue("tool_use", out var toolUse))
             return toolUse;
-        return _templates.GetValueOrDefault("default") ?? (_templates.Count == 1 ? _templates.Values.First() : throw EngineException.InvalidRequest(
-            "messages", $"the model has several chat templates and none is the default; choose one with --chat-template: {string.Join(", ", _templates.Keys)}"));
+        if (_templates.TryGetValue("default", out var template))
+            return template;
+        if (_templates.Count == 1)
+            return _templates.Values.First();
+        var names = string.Join(", ", _templates.Keys);
+        throw EngineException.InvalidRequest(
+            "messages", $"the model has several chat templates and none is the default; choose one with --chat-template: {names}");
     }
 
     private static List<object?>? Objects(JsonElement? element, string field)
@@ -135,7 +146,8 @@ public sealed class ChatTemplate
         var variables = new PyDict();
         foreach (var (name, value) in kwargs ?? new Dictionary<string, JsonElement>())
         {
-            if (ReservedNames.Contains(name) || _tokens.Contains(name) || name.EndsWith("_token", StringComparison.Ordinal) || Globals.TryGet(name, out _))
+            var isToken = _tokens.Contains(name) || name.EndsWith("_token", StringComparison.Ordinal);
+            if (isToken || ReservedNames.Contains(name) || Globals.TryGet(name, out _))
                 throw EngineException.InvalidRequest(Field, $"{Field}: '{name}' is reserved and cannot be set by a request");
             variables[name] = TemplateValues.FromJson(value, Field);
         }

@@ -30,7 +30,8 @@ internal sealed class TokenGuard
     public char Mark { get; }
 
     /// <exception cref="EngineException">Every mark occurs in the input.</exception>
-    public static TokenGuard Create(Func<string, char, bool, string> guardText, string[] searchedTexts, params ReadOnlySpan<object?> inputs)
+    public static TokenGuard Create(
+        Func<string, char, bool, string> guardText, string[] searchedTexts, params ReadOnlySpan<object?> inputs)
     {
         var used = new HashSet<char>();
         foreach (var input in inputs)
@@ -41,7 +42,8 @@ internal sealed class TokenGuard
                 return new TokenGuard(mark, guardText, searchedTexts);
         }
 
-        throw EngineException.InvalidRequest("messages", "the chat contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
+        throw EngineException.InvalidRequest(
+            "messages", "the chat contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
     }
 
     private static void Visit(object? value, Action<string> visit)

@@ -16,6 +16,8 @@ internal static class FilterArguments
     /// </summary>
     public static Func<object?, object?> Getter(RenderContext c, object? attribute, object? fallback = null, bool ignoreCase = false)
     {
+        if (attribute is string path)
+            c.Explode(path);
         var parts = Parts(attribute);
         return item =>
         {
@@ -34,13 +36,22 @@ internal static class FilterArguments
     /// <summary>Like <see cref="Getter"/> for several paths separated by commas; yields a list.</summary>
     public static Func<object?, object?> MultiGetter(RenderContext c, object? attribute, bool ignoreCase)
     {
+        if (attribute is string given)
+            c.Explode(given);
         object?[] paths = PyText.TryGet(attribute, out var text) ? text.Split(',') : [attribute];
         var getters = Array.ConvertAll(paths, path => Getter(c, path, null, ignoreCase));
         return item => Array.ConvertAll(getters, getter => getter(item)).ToList();
     }
 
     public static object? IgnoreCase(RenderContext c, object? value) =>
-        PyText.TryGet(value, out var text) ? c.Text(PyCasing.Lower(text)) : value;
+        PyText.TryGet(value, out var text) ? c.Text(Lower(c, text)) : value;
+
+    private static string Lower(RenderContext c, string text)
+    {
+        if (!System.Text.Ascii.IsValid(text))
+            c.Explode(text);
+        return PyCasing.Lower(text);
+    }
 
     private static object?[] Parts(object? attribute)
     {

@@ -24,6 +24,8 @@ internal sealed class FormatSpec
         if (!PyNumber.IsNumber(value) && value is not string)
             throw TemplateException.Type($"unsupported format string passed to {Py.TypeName(value)}.__format__");
         var parsed = Parse(c, spec);
+        c.Digits(value);
+        c.Work(value is double ? 16_384 : 64);
         return value switch
         {
             string text => parsed.Text(c, text),

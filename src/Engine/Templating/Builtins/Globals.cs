@@ -26,9 +26,16 @@ internal static class Globals
         ["raise_exception"] = new NativeFunction("raise_exception", (c, args) =>
             throw new TemplateException(TemplateErrorKind.Raised, Py.Str(c, RaiseSignature.Bind(args)[0])), "function"),
         ["strftime_now"] = new NativeFunction("strftime_now", (c, args) => PyText.TryGet(TimeSignature.Bind(args)[0], out var format)
-            ? c.Text(Strftime.Format(format, c.Time.GetLocalNow()))
+            ? Now(c, format)
             : throw TemplateException.Type("strftime() argument 1 must be str"), "function"),
     };
+
+    private static string Now(RenderContext c, string format)
+    {
+        c.Allocate(format.Length * 16L);
+        c.Explode(format);
+        return c.Text(Strftime.Format(format, c.Time.GetLocalNow()));
+    }
 
     public static bool TryGet(string name, out object? value) => All.TryGetValue(name, out value);
 
@@ -82,6 +89,7 @@ internal static class Globals
             var items = Py.ToList(c, pair);
             if (items.Count != 2)
                 throw TemplateException.Value($"dictionary update sequence element has length {items.Count}; 2 is required");
+            c.Hash(items[0]);
             result[items[0]] = items[1];
         }
     }

@@ -56,6 +56,7 @@ internal sealed class JsonWriter
         switch (value)
         {
             case null or bool or long or BigInteger or double:
+                _c.Digits(value);
                 _result.Append(Scalar(value));
                 break;
             case List<object?> list:

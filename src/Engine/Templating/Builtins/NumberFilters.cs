@@ -13,13 +13,17 @@ internal static class NumberFilters
         table.Add("abs", [], (_, args) => PyNumber.IsNumber(args[0])
             ? PyNumber.Abs(args[0]!)
             : throw (args[0] as Undefined)?.Fail() ?? TemplateException.Type($"bad operand type for abs(): '{Py.TypeName(args[0])}'"));
-        table.Add("int", [("default", 0L), ("base", 10L)], (_, args) => ToInteger(args));
-        table.Add("float", [("default", 0.0)], (_, args) => ToFloat(args[0]) ?? args[1]);
+        table.Add("int", [("default", 0L), ("base", 10L)], (c, args) => ToInteger(c, args));
+        table.Add("float", [("default", 0.0)], (c, args) =>
+        {
+            c.Work(8 * ((args[0] as string)?.Length ?? 0));
+            return ToFloat(args[0]) ?? args[1];
+        });
         table.Add("round", [("precision", 0L), ("method", "common")], Round);
         table.Add("filesizeformat", [("binary", false)], (_, args) => FileSize(args[0], Py.Truthy(args[1])));
     }
 
-    private static object? ToInteger(object?[] args)
+    private static object? ToInteger(RenderContext c, object?[] args)
     {
         switch (args[0])
         {
@@ -32,6 +36,7 @@ internal static class NumberFilters
             return PyNumber.Plus(args[0]!);
         if (PyText.TryGet(args[0], out var text))
         {
+            c.Work((8L * text.Length) + (text.Length < 5000 ? (long)text.Length * text.Length / 16 : 0));
             if (NumberText.ParseInteger(text, FilterArguments.Integer(args[2])) is { } integer)
                 return integer;
             if (NumberText.ParseFloat(text) is { } number && double.IsFinite(number))
@@ -55,6 +60,8 @@ internal static class NumberFilters
         if (!PyNumber.IsNumber(args[0]))
             throw (args[0] as Undefined)?.Fail() ?? TemplateException.Type($"type {Py.TypeName(args[0])} doesn't define __round__ method");
         var value = args[0]!;
+        c.Work(16_384);
+        c.Digits(value);
         if (method == "common")
             return RoundHalfEven(value, args[1]);
         var scale = PyNumber.Power(10L, RequireNumber(args[1]));

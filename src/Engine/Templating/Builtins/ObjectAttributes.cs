@@ -25,7 +25,7 @@ internal static class ObjectAttributes
         Macro macro => OfMacro(macro, name),
         Cycler cycler => OfCycler(cycler, name),
         Joiner joiner => name switch { "sep" => joiner.Separator, "used" => joiner.Used, _ => Missing.Value },
-        PyRange range => OfRange(range, name),
+        PyRange range => OfRange(c, range, name),
         double d when name == "is_integer" => Method(name, () => double.IsFinite(d) && Math.Floor(d) == d),
         bool or long or BigInteger or double => OfNumber(value, name),
         _ => Missing.Value,
@@ -33,9 +33,10 @@ internal static class ObjectAttributes
 
     private static object OfDict(PyDict dict, string name) => name switch
     {
-        "get" => new NativeFunction(name, (_, args) =>
+        "get" => new NativeFunction(name, (c, args) =>
         {
             var bound = GetSignature.Bind(args);
+            c.Hash(bound[0]);
             return dict.TryGet(bound[0], out var found) ? found : bound[1];
         }),
         "items" => Method(name, () => new DictView(dict, DictViewKind.Items)),
@@ -115,12 +116,13 @@ internal static class ObjectAttributes
         _ => Missing.Value,
     };
 
-    private static object OfRange(PyRange range, string name) => name switch
+    private static object OfRange(RenderContext c, PyRange range, string name) => name switch
     {
         "start" => range.Start,
         "stop" => range.Stop,
         "step" => range.Step,
-        _ => OfSequence([.. range.Enumerate()], name),
+        "count" or "index" => OfSequence(Py.ToList(c, range), name),
+        _ => Missing.Value,
     };
 
     private static object? OfNumber(object value, string name) => name switch

@@ -158,12 +158,14 @@ internal sealed class Printf
                 return ("", Character(value));
             case 'd' or 'i' or 'u' or 'x' or 'X' or 'o':
                 var integer = RequireInteger(value, type);
+                _c.Digits(integer);
                 var digits = NumberFormat.Integer(integer, type);
                 _c.RequireLength(precision ?? 0);
                 return (Sign(integer.Sign < 0, flags) + (type is 'x' or 'X' or 'o' && flags.Contains('#') ? $"0{type}" : ""),
                     digits.PadLeft(precision ?? 0, '0'));
             default:
                 var number = RequireFloat(value);
+                _c.Work(16_384);
                 return (Sign(double.IsNegative(number) && !double.IsNaN(number), flags),
                     NumberFormat.Float(number, type, precision ?? 6, flags.Contains('#')));
         }

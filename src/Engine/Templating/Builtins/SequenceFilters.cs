@@ -191,6 +191,7 @@ internal static class SequenceFilters
         foreach (var item in Values(c, source, null))
         {
             var key = getter(item);
+            c.Hash(key);
             if (seen.Contains(key))
                 continue;
             c.AllocateItems(2);

@@ -6,7 +6,8 @@ namespace LocalLlm.Templating.Builtins;
 /// <summary>Python's stable sort. A merge sort of our own: the library's sorts are unstable or hide the comparison's errors.</summary>
 internal static class Sorting
 {
-    public static List<object?> Sort(RenderContext c, List<object?> items, Func<object?, object?> key, bool reverse, Func<object?, object?, bool>? less = null)
+    public static List<object?> Sort(
+        RenderContext c, List<object?> items, Func<object?, object?> key, bool reverse, Func<object?, object?, bool>? less = null)
     {
         var entries = items.ConvertAll(item => (Item: item, Key: key(item))).ToArray();
         // Equal elements keep their order in both directions.

@@ -61,6 +61,7 @@ internal sealed class StringFormat
             if (brace < 0)
                 break;
             i += brace;
+            _c.Step();
             if (i + 1 < format.Length && format[i + 1] == format[i])
             {
                 result.Append(format[i++]);
@@ -165,7 +166,12 @@ internal sealed class StringFormat
 
             var close = path[i] == '[' ? path.IndexOf(']', i) : -1;
             if (close < 0)
-                throw TemplateException.Value(path[i] == '[' ? "Missing ']' in format string" : "Only '.' or '[' may follow ']' in format field specifier");
+            {
+                throw TemplateException.Value(path[i] == '['
+                    ? "Missing ']' in format string"
+                    : "Only '.' or '[' may follow ']' in format field specifier");
+            }
+
             var key = path[(i + 1)..close];
             RequireName(key);
             value = Access.Item(_c, value, key.All(char.IsAsciiDigit) ? NumberText.ParseInteger(key) : key);

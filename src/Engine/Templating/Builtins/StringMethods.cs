@@ -67,6 +67,8 @@ internal static class StringMethods
     private static void AddSimple(string name, Func<string, string> map) =>
         Add(name, [], (c, text, _) =>
         {
+            if (!System.Text.Ascii.IsValid(text))
+                c.Explode(text);
             c.Allocate(text.Length);
             return c.Text(map(text));
         });
@@ -133,7 +135,7 @@ internal static class StringMethods
         AddPredicate("isdigit", IsDigit);
         AddPredicate("isdecimal", IsDecimal);
         AddPredicate("isnumeric", IsNumeric);
-        AddPredicate("isalnum", (s, i) => IsLetter(s, i) || IsNumeric(s, i));
+        AddPredicate("isalnum", IsAlphanumeric);
         Add("isascii", [], (_, text, _) => System.Text.Ascii.IsValid(text));
         Add("isprintable", [], (c, text, _) => All(c, text, PyText.IsPrintable));
         Add("isidentifier", [], (c, text, _) => text.Length > 0 && (text[0] == '_' || IsLetter(text, 0))
@@ -150,7 +152,7 @@ internal static class StringMethods
 
     private static bool All(RenderContext c, string text, Func<string, int, bool> predicate)
     {
-        c.Work(text.Length * 4L);
+        c.Work(text.Length * 8L);
         for (var i = 0; i < text.Length; i += char.IsSurrogatePair(text, i) ? 2 : 1)
         {
             if (!predicate(text, i))
@@ -171,6 +173,8 @@ internal static class StringMethods
             return category != other && category != UnicodeCategory.TitlecaseLetter;
         }) && found;
     }
+
+    public static bool IsAlphanumeric(string s, int i) => IsLetter(s, i) || IsNumeric(s, i);
 
     private static bool IsLetter(string s, int i) => CharUnicodeInfo.GetUnicodeCategory(s, i) <= UnicodeCategory.OtherLetter;
 

@@ -18,8 +18,10 @@ internal static class TestTable
         AddTypes(table);
         AddNumbers(table);
         AddComparisons(table);
-        Add(table, "lower", (c, value) => StringMethods.HasCase(c, Py.Str(c, value), UnicodeCategory.LowercaseLetter, UnicodeCategory.UppercaseLetter));
-        Add(table, "upper", (c, value) => StringMethods.HasCase(c, Py.Str(c, value), UnicodeCategory.UppercaseLetter, UnicodeCategory.LowercaseLetter));
+        Add(table, "lower", (c, value) =>
+            StringMethods.HasCase(c, Py.Str(c, value), UnicodeCategory.LowercaseLetter, UnicodeCategory.UppercaseLetter));
+        Add(table, "upper", (c, value) =>
+            StringMethods.HasCase(c, Py.Str(c, value), UnicodeCategory.UppercaseLetter, UnicodeCategory.LowercaseLetter));
         Add(table, "filter", (_, value) => IsHashable(value) && PyText.TryGet(value, out var name) && FilterTable.Find(name) is not null);
         Add(table, "test", (_, value) => IsHashable(value) && PyText.TryGet(value, out var name) && Find(name) is not null);
         AddBinary(table, "sameas", "other", (_, value, other) => IsSame(value, other));

@@ -49,6 +49,7 @@ internal static class TextFilters
     private static string Title(RenderContext c, string text)
     {
         c.Allocate(text.Length);
+        c.Explode(text);
         var result = new StringBuilder(text.Length);
         for (var i = 0; i < text.Length;)
         {
@@ -80,7 +81,11 @@ internal static class TextFilters
         }
 
         if (!PyText.TryGet(args[0], out var text))
-            throw (args[0] as Undefined)?.Fail() ?? TemplateException.Type($"unsupported operand type(s) for +=: '{Py.TypeName(args[0])}' and 'str'");
+        {
+            throw (args[0] as Undefined)?.Fail()
+                ?? TemplateException.Type($"unsupported operand type(s) for +=: '{Py.TypeName(args[0])}' and 'str'");
+        }
+
         if (args[0] is Markup && args[1] is not Markup)
             indention = Py.Str(c, new Markup(indention));
         c.Allocate(text.Length);
@@ -125,13 +130,12 @@ internal static class TextFilters
 
     private static long WordCount(RenderContext c, string text)
     {
-        c.Work(text.Length * 4L);
+        c.Work(text.Length * 8L);
         long count = 0;
         var inWord = false;
         for (var i = 0; i < text.Length; i += char.IsSurrogatePair(text, i) ? 2 : 1)
         {
-            var isWord = text[i] == '_' || (StringMethods.TryBind(PyText.At(text, i), false, "isalnum", out var isAlnum)
-                && Py.Truthy(Access.Call(c, isAlnum, Arguments.None)));
+            var isWord = text[i] == '_' || StringMethods.IsAlphanumeric(text, i);
             if (isWord && !inWord)
                 count++;
             inWord = isWord;

@@ -28,8 +28,8 @@ internal static class TextSearch
     public static long Find(RenderContext c, string text, object?[] args, bool last)
     {
         var part = Text(args[0]);
+        c.Scan(text);
         var (from, to) = Region(text, args[1], args[2]);
-        c.Work(text.Length);
         if (from < 0)
             return -1;
         var span = text.AsSpan(from, to - from);
@@ -40,8 +40,8 @@ internal static class TextSearch
     public static long Count(RenderContext c, string text, object?[] args)
     {
         var part = Text(args[0]);
+        c.Scan(text);
         var (from, to) = Region(text, args[1], args[2]);
-        c.Work(text.Length);
         if (from < 0)
             return 0;
         var region = text[from..to];
@@ -50,6 +50,7 @@ internal static class TextSearch
 
     public static bool HasAffix(RenderContext c, string text, object?[] args, bool atStart)
     {
+        c.Scan(text);
         var (from, to) = Region(text, args[1], args[2]);
         var candidates = args[0] is PyTuple tuple ? tuple.Items : [args[0]];
         foreach (var candidate in candidates)
@@ -79,6 +80,7 @@ internal static class TextSearch
         c.Work(found * 8L);
         if (old.Length == 0)
         {
+            c.Explode(text);
             var characters = PyText.Characters(text);
             return string.Concat(characters.Select((character, i) => i < found ? with + character : character))
                 + (found > characters.Length ? with : "");

@@ -10,24 +10,25 @@ internal static class TextShape
     public static string Strip(RenderContext c, string text, object? characters, bool left, bool right)
     {
         c.Work(text.Length);
-        Func<string, bool> isStripped;
+        int start = 0, end = text.Length;
         if (characters is null)
         {
-            isStripped = s => PyText.IsSpace(s[0]);
+            while (left && start < end && PyText.IsSpace(text[start]))
+                start++;
+            while (right && end > start && PyText.IsSpace(text[end - 1]))
+                end--;
         }
         else
         {
             var set = TextSearch.Text(characters);
-            c.Work(set.Length);
+            c.Explode(set);
             var all = new HashSet<string>(PyText.Characters(set));
-            isStripped = all.Contains;
+            for (; left && start < end && PyText.At(text, start) is var first && all.Contains(first); start += first.Length)
+                c.Step();
+            for (; right && end > start && Before(text, end) is var last && all.Contains(last); end -= last.Length)
+                c.Step();
         }
 
-        int start = 0, end = text.Length;
-        while (left && start < end && PyText.At(text, start) is var first && isStripped(first))
-            start += first.Length;
-        while (right && end > start && Before(text, end) is var last && isStripped(last))
-            end -= last.Length;
         return start == 0 && end == text.Length ? text : c.Text(text[start..end]);
     }
 

@@ -43,6 +43,7 @@ internal sealed class DictExpr((Expr Key, Expr Value)[] items) : Expr
         foreach (var (key, value) in items)
         {
             var k = key.Evaluate(c);
+            c.Hash(k);
             dict[k] = value.Evaluate(c);
         }
 

@@ -88,6 +88,7 @@ internal static class Access
             case Undefined undefined:
                 throw undefined.Fail();
             case PyDict dict:
+                c.Hash(key);
                 return TryKey(dict, key, out result);
             case List<object?> list:
                 return TryIndex(key, list.Count, out var index) && Found(list[index], out result);
@@ -99,7 +100,7 @@ internal static class Access
 
         if (!PyText.TryGet(value, out var text) || !PyNumber.IsInteger(key))
             return false;
-        c.Work(text.Length);
+        c.Scan(text);
         if (!TryIndex(key, PyText.Length(text), out var position))
             return false;
         var character = PyText.At(text, PyText.Offset(text, position));

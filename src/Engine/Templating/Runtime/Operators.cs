@@ -13,14 +13,21 @@ internal static class Operators
         if ((x as Undefined ?? y as Undefined) is { } undefined)
             throw undefined.Fail();
         if (PyNumber.IsNumber(x) && PyNumber.IsNumber(y))
-            return Arithmetic(op, x!, y!);
+        {
+            c.Digits(x);
+            c.Digits(y);
+            var result = Arithmetic(op, x!, y!);
+            c.Digits(result);
+            return result;
+        }
+
         return (op switch
         {
             "+" => Concatenate(c, x, y),
             "*" => PyNumber.TryIndex(y, out var count) ? Repeat(c, x, count)
                 : PyNumber.TryIndex(x, out count) ? Repeat(c, y, count) : Missing.Value,
             _ => Missing.Value,
-        }) is var result && result != Missing.Value ? result : throw Unsupported(op, x, y);
+        }) is var combined && combined != Missing.Value ? combined : throw Unsupported(op, x, y);
     }
 
     private static object Arithmetic(string op, object x, object y) => op switch

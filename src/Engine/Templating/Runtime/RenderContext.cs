@@ -68,6 +68,34 @@ internal sealed class RenderContext
         Step();
     }
 
+    /// <summary>Accounts for walking a string by code points, which costs more where some take two units.</summary>
+    public void Scan(string text) => Work(PyText.HasSurrogates(text) ? 8L * text.Length : text.Length);
+
+    /// <summary>Accounts for making a string of each character.</summary>
+    public void Explode(string text) => Work(128L * text.Length);
+
+    /// <summary>Accounts for hashing a key.</summary>
+    public void Hash(object? key)
+    {
+        Step();
+        if (PyText.TryGet(key, out var text))
+        {
+            Work(text.Length);
+        }
+        else if (key is PyTuple tuple)
+        {
+            foreach (var item in tuple.Items)
+                Hash(item);
+        }
+    }
+
+    /// <summary>Accounts for arithmetic on an integer, or writing it, which is quadratic in its length.</summary>
+    public void Digits(object? value)
+    {
+        if (value is System.Numerics.BigInteger big && big.GetBitLength() / 32 is var words)
+            Work(words * words);
+    }
+
     /// <summary>Accounts for a string that is about to be made, before it is made.</summary>
     public void Allocate(long length)
     {

@@ -19,8 +19,8 @@ internal static class Slicing
                 var (from, to, by, count) = Indices(range.Count, start, stop, step);
                 return new PyRange(range.Start + (from * range.Step), range.Start + (to * range.Step), range.Step * by, count);
             case string or Markup:
-                PyText.TryGet(value, out var text);
-                c.Work(text!.Length);
+                var text = (value as Markup)?.Text ?? (string)value;
+                c.Scan(text);
                 var slice = Text(c, text, Indices(PyText.Length(text), start, stop, step));
                 return value is Markup ? new Markup(slice) : slice;
             case PyDict:
@@ -67,7 +67,17 @@ internal static class Slicing
         c.Allocate(slice.Count);
         if (slice.Step == 1)
             return PyText.Slice(text, slice.Start, slice.Stop);
-        c.Work(text.Length * 8L);
+        if (!PyText.HasSurrogates(text))
+        {
+            c.Work(slice.Count * 4L);
+            return string.Create(slice.Count, (text, slice), static (result, state) =>
+            {
+                for (var i = 0; i < result.Length; i++)
+                    result[i] = state.text[(int)(state.slice.Start + (i * state.slice.Step))];
+            });
+        }
+
+        c.Explode(text);
         var characters = PyText.Characters(text);
         var result = new string[slice.Count];
         for (var i = 0; i < result.Length; i++)

@@ -222,7 +222,8 @@ internal sealed partial class ExpressionParser
                     RequireAssignable(item);
                 break;
             default:
-                throw TemplateException.Syntax($"can't assign to '{target.GetType().Name.Replace("Expr", "", StringComparison.Ordinal).ToLowerInvariant()}'", target.Line);
+                var kind = target.GetType().Name.Replace("Expr", "", StringComparison.Ordinal).ToLowerInvariant();
+                throw TemplateException.Syntax($"can't assign to '{kind}'", target.Line);
         }
     }
 }

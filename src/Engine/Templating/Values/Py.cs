@@ -81,7 +81,7 @@ internal static class Py
 
         if (!PyText.TryGet(value, out var text))
             throw TemplateException.Type($"object of type '{TypeName(value)}' has no len()");
-        c.Work(text.Length);
+        c.Scan(text);
         return PyText.Length(text);
     }
 
@@ -109,11 +109,11 @@ internal static class Py
 
     private static IEnumerable<object?> Characters(RenderContext c, string text)
     {
-        c.Work(text.Length);
         for (var i = 0; i < text.Length;)
         {
             var character = PyText.At(text, i);
             i += character.Length;
+            c.Step();
             yield return character;
         }
     }
@@ -224,6 +224,7 @@ internal static class Py
         switch (container)
         {
             case PyDict dict:
+                c.Hash(item);
                 return dict.Contains(item);
             case DictView { Kind: DictViewKind.Keys } keys:
                 return keys.Enumerate().Any(key => SameItem(c, key, item));

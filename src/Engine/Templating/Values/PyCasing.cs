@@ -66,12 +66,14 @@ internal static class PyCasing
         var lower = Lower(text);
         var inWord = false;
         var offset = 0;
-        foreach (var character in PyText.Characters(text))
+        for (var i = 0; i < text.Length; i++)
         {
-            var width = Lower(character).Length;
-            result.Append(inWord ? lower.AsSpan(offset, width) : TitleCharacter(character));
-            inWord = IsCased(character, 0);
+            // Only one character has a lower case of another length.
+            var width = text[i] == '\u0130' ? 2 : char.IsSurrogatePair(text, i) ? 2 : 1;
+            result.Append(inWord ? lower.AsSpan(offset, width) : TitleCharacter(PyText.At(text, i)));
+            inWord = IsCased(text, i);
             offset += width;
+            i += char.IsSurrogatePair(text, i) ? 1 : 0;
         }
 
         return result.ToString();

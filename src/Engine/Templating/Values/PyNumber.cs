@@ -9,7 +9,7 @@ namespace LocalLlm.Templating.Values;
 internal static class PyNumber
 {
     // A product or power beyond this many bits is refused before it is computed.
-    private const long MaxBits = 1 << 16;
+    private const long MaxBits = 1 << 14;
 
     public static bool IsNumber(object? value) => value is long or double or bool or BigInteger;
 

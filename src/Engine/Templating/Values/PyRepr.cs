@@ -88,14 +88,20 @@ internal static class PyRepr
         result.Append('}');
     }
 
-    private static string Scalar(RenderContext c, object? value) => value switch
+    private static string Scalar(RenderContext c, object? value)
+    {
+        c.Digits(value);
+        return ScalarText(value, c.Guard);
+    }
+
+    private static string ScalarText(object? value, char? guard) => value switch
     {
         null => "None",
         bool b => b ? "True" : "False",
         long l => l.ToString(System.Globalization.CultureInfo.InvariantCulture),
         BigInteger big => NumberText.Write(big),
         double d => NumberText.Write(d),
-        Markup m => $"Markup({PyText.Repr(m.Text, guard: c.Guard)})",
+        Markup m => $"Markup({PyText.Repr(m.Text, guard: guard)})",
         Undefined => "Undefined",
         PyRange { Step: 1 } range => $"range({range.Start}, {range.Stop})",
         PyRange range => $"range({range.Start}, {range.Stop}, {range.Step})",
