@@ -24,6 +24,7 @@ internal static class StepProfile
         using var noGradients = inference_mode();
         var timed = new TimedOps(DeviceOps.Create("cpu"));
         var type = timed.ActivationType(dtype == "float32" ? ScalarType.Float32 : ScalarType.BFloat16);
+        timed.KeepDecodeCopies = timed.GainsFromDecodeCopies(type);
         var registry = new WeightRegistry();
         using var model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(timed, new SingleRankCollectives(), registry, type), 4096, 4096);
         using (var checkpoint = Checkpoint.Open(folder))

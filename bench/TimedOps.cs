@@ -12,7 +12,15 @@ internal sealed class TimedOps(IDeviceOps inner) : IDeviceOps
 
     public Device Device => inner.Device;
 
+    public bool KeepDecodeCopies
+    {
+        get => inner.KeepDecodeCopies;
+        set => inner.KeepDecodeCopies = value;
+    }
+
     public void Reset() => Seconds.Clear();
+
+    public bool GainsFromDecodeCopies(ScalarType activationType) => inner.GainsFromDecodeCopies(activationType);
 
     public ScalarType ActivationType(ScalarType computeType) => inner.ActivationType(computeType);
 

@@ -93,11 +93,19 @@ internal sealed class ModelLoader : IDisposable
         // The widest moment of a layer: residual, normed input, qkv, attention, gate and up, and their product.
         var perToken = (4L * config.HiddenSize) + (2L * config.NumAttentionHeads * config.HeadDim) + (2L * config.NumKeyValueHeads * config.HeadDim) + (3L * config.IntermediateSize);
         var logits = (long)sequences * config.VocabSize * (elementSize + sizeof(float));
+        var available = MemoryInfo.AvailableBytes();
+        var utilization = _options.GpuMemoryUtilization ?? EngineOptionsDefaults.CpuMemoryUtilization;
+        var weights = _registry.Groups.SelectMany(group => group.Parts).Sum(PartElements) * elementSize;
+
+        // Second copies only where all weights together still leave most of the budget to the KV cache.
+        _ops.KeepDecodeCopies = _ops.GainsFromDecodeCopies(_activationType) && 2 * weights < available * utilization / 4;
+        if (_ops.KeepDecodeCopies)
+            weights *= 2;
         return MemoryPlanner.Plan(new()
         {
-            AvailableBytes = MemoryInfo.AvailableBytes(),
-            Utilization = _options.GpuMemoryUtilization ?? EngineOptionsDefaults.CpuMemoryUtilization,
-            WeightBytes = _registry.Groups.SelectMany(group => group.Parts).Sum(PartElements) * elementSize,
+            AvailableBytes = available,
+            Utilization = utilization,
+            WeightBytes = weights,
             ActivationBytes = (_options.MaxNumBatchedTokens * perToken * elementSize) + logits,
             BytesPerBlock = KvCacheTensors.BlockBytes(_ops, _model!.AttentionShapes, _activationType),
             BlockSize = AttentionMetadata.BlockSize,

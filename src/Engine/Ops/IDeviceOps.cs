@@ -14,6 +14,14 @@ internal interface IDeviceOps
     /// <summary>Type of activations and of the KV cache when the weights are computed in <paramref name="computeType"/>.</summary>
     ScalarType ActivationType(ScalarType computeType);
 
+    /// <summary>
+    /// Whether a second copy of each weight, in the layout that is fastest for one row, would make single-sequence decoding faster.
+    /// </summary>
+    bool GainsFromDecodeCopies(ScalarType activationType);
+
+    /// <summary>Whether <see cref="PackLinear"/> keeps such second copies; set before the first weight is packed.</summary>
+    bool KeepDecodeCopies { get; set; }
+
     /// <summary>Brings a weight into the device's own layout. The caller keeps and disposes its tensors.</summary>
     /// <param name="weight">[out, in] in the activation type.</param>
     /// <param name="bias">[out] or null.</param>

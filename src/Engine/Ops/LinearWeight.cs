@@ -7,10 +7,14 @@ namespace LocalLlm.Ops;
 /// <param name="bias">[out] or null.</param>
 /// <param name="outFeatures">Rows of the original matrix.</param>
 /// <param name="inFeatures">Columns of the original matrix.</param>
-internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, int inFeatures) : IDisposable
+/// <param name="decodeData">A second copy in the layout that is fastest for a single row, or null.</param>
+internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, int inFeatures, Tensor? decodeData = null) : IDisposable
 {
     /// <summary>The matrix in the device's own layout.</summary>
     public Tensor Data { get; } = data;
+
+    /// <summary>A second copy in the layout that is fastest for a single row, or null.</summary>
+    public Tensor? DecodeData { get; } = decodeData;
 
     /// <summary>[out] or null.</summary>
     public Tensor? Bias { get; } = bias;
@@ -25,6 +29,7 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
     public void Dispose()
     {
         Data.Dispose();
+        DecodeData?.Dispose();
         Bias?.Dispose();
     }
 }

@@ -12,6 +12,12 @@ internal sealed class TorchOps(Device device) : IDeviceOps
     public ScalarType ActivationType(ScalarType computeType) => computeType;
 
     /// <inheritdoc/>
+    public bool KeepDecodeCopies { get; set; }
+
+    /// <inheritdoc/>
+    public bool GainsFromDecodeCopies(ScalarType activationType) => false;
+
+    /// <inheritdoc/>
     public LinearWeight PackLinear(Tensor weight, Tensor? bias) =>
         new(weight.clone().DetachFromDisposeScope(), bias?.clone().DetachFromDisposeScope(), (int)weight.shape[0], (int)weight.shape[1]);
 

@@ -50,6 +50,25 @@ public sealed class CpuOpsTests : IDisposable
         }
     }
 
+    [Theory]
+    [MemberData(nameof(LinearShapes))]
+    public void The_decode_copy_of_a_weight_agrees_with_the_plain_version(int rows, int inFeatures, int outFeatures)
+    {
+        _fast.KeepDecodeCopies = true;
+        var weight = randn(outFeatures, inFeatures).to(bfloat16);
+        var bias = randn(outFeatures).to(bfloat16);
+        using var packed = _fast.PackLinear(weight, bias);
+        using var unbiased = _fast.PackLinear(weight, null);
+        using var plain = _plain.PackLinear(weight, bias);
+        Assert.NotNull(packed.DecodeData);
+        for (var row = 0; row < Math.Min(rows, 3); row++)
+        {
+            var x = randn(1, inFeatures).to(bfloat16);
+            AssertClose(_plain.Linear(x, plain), _fast.Linear(x, packed), ScalarType.BFloat16);
+            AssertClose(x.matmul(weight.t()), _fast.Linear(x, unbiased), ScalarType.BFloat16);
+        }
+    }
+
     [Fact]
     public void A_float32_row_is_the_same_bits_alone_and_in_any_batch()
     {

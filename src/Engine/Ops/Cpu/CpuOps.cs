@@ -19,12 +19,19 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     private readonly bool _packBFloat16 = MkldnnTakesBFloat16();
     private readonly NativeBuffer<AttentionTile> _tiles = new();
     private readonly NativeBuffer<int> _nextItem = new();
+    private readonly NativeBuffer<float> _row = new();
 
     /// <inheritdoc/>
     public Device Device => CPU;
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType == ScalarType.BFloat16 ? computeType : ScalarType.Float32;
+
+    /// <inheritdoc/>
+    public bool KeepDecodeCopies { get; set; }
+
+    /// <inheritdoc/>
+    public bool GainsFromDecodeCopies(ScalarType activationType) => activationType == ScalarType.BFloat16;
 
     /// <inheritdoc/>
     public LinearWeight PackLinear(Tensor weight, Tensor? bias)
@@ -34,12 +41,14 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         if (weight.dtype == ScalarType.Float32)
             return new(PackPanels(weight, outFeatures, inFeatures), ownBias, outFeatures, inFeatures);
         var data = _packBFloat16 ? MkldnnLinear.Pack(weight) : weight.clone();
-        return new(data.DetachFromDisposeScope(), ownBias, outFeatures, inFeatures);
+        return new(data.DetachFromDisposeScope(), ownBias, outFeatures, inFeatures, KeepDecodeCopies ? PackMatvec(weight, outFeatures, inFeatures) : null);
     }
 
     /// <inheritdoc/>
     public Tensor Linear(Tensor x, LinearWeight weight)
     {
+        if (weight.DecodeData is not null && x.size(0) == 1)
+            return Matvec(x, weight);
         if (x.dtype != ScalarType.Float32)
             return _packBFloat16 ? MkldnnLinear.Apply(x, weight.Data, weight.Bias) : nn.functional.linear(x, weight.Data, weight.Bias);
 
@@ -163,6 +172,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     {
         _tiles.Dispose();
         _nextItem.Dispose();
+        _row.Dispose();
     }
 
     private static void Normalize(Tensor x, Tensor? residual, Tensor output, Tensor weight, int width, float epsilon)
@@ -268,6 +278,39 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         var packed = empty([panels, inFeatures, width], ScalarType.Float32).DetachFromDisposeScope();
         CpuParallel.For(new PackPanelsKernel { Weight = (float*)weight.DataPointer(), Panels = (float*)packed.DataPointer(), OutFeatures = outFeatures, InFeatures = inFeatures }, panels, grain: 1);
         return packed;
+    }
+
+    // [out, in] → [ceil(out / 64), ceil(in / 2), 64, 2]
+    private static Tensor PackMatvec(Tensor weight, int outFeatures, int inFeatures)
+    {
+        const int width = MatvecKernel.PanelWidth;
+        var panels = (outFeatures + width - 1) / width;
+        var packed = empty([panels, (inFeatures + 1) / 2, width, 2], ScalarType.BFloat16).DetachFromDisposeScope();
+        CpuParallel.For(new PackMatvecKernel { Weight = (ushort*)weight.DataPointer(), Panels = (ushort*)packed.DataPointer(), OutFeatures = outFeatures, InFeatures = inFeatures }, panels, grain: 1);
+        return packed;
+    }
+
+    private Tensor Matvec(Tensor x, LinearWeight weight)
+    {
+        var output = empty([1, weight.OutFeatures], ScalarType.BFloat16);
+        var pairs = (weight.InFeatures + 1) / 2;
+        _row.Resize(2 * pairs);
+        var source = (ushort*)x.DataPointer();
+        var row = _row.Span;
+        for (var i = 0; i < weight.InFeatures; i++)
+            row[i] = BFloat16Element.ToSingle(source[i]);
+        row[weight.InFeatures..].Clear();
+        var kernel = new MatvecKernel
+        {
+            Input = _row.Pointer,
+            Panels = (uint*)weight.DecodeData!.DataPointer(),
+            Bias = weight.Bias is null ? null : (ushort*)weight.Bias.DataPointer(),
+            Output = (ushort*)output.DataPointer(),
+            InputPairs = pairs,
+            OutFeatures = weight.OutFeatures,
+        };
+        CpuParallel.For(kernel, (weight.OutFeatures + MatvecKernel.PanelWidth - 1) / MatvecKernel.PanelWidth, Grain((long)weight.InFeatures * MatvecKernel.PanelWidth));
+        return output;
     }
 
     private static int PanelCount(int outFeatures) => (outFeatures + PanelMatmulKernel.PanelWidth - 1) / PanelMatmulKernel.PanelWidth;

@@ -120,6 +120,7 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
     }
 
     // scores[row, 16] = Σ_d query[row, d] · keys[d, 16]; 16 positions are the lanes.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Scores(float* query, int paddedRows, T* keys, float* scores)
     {
         for (var row = 0; row < paddedRows; row += RowGroup)
@@ -148,6 +149,7 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Accumulate(float* scores, T* values, int from, int to, ref float maximum, ref float sum, float* accumulated)
     {
         var lanes = Vector512<int>.Indices;

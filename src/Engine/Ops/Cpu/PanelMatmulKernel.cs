@@ -70,6 +70,7 @@ internal unsafe struct PanelMatmulKernel : IRangeKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void OneRow(float* x, float* weights, float* tile)
     {
         var a = Vector512<float>.Zero;
@@ -85,6 +86,7 @@ internal unsafe struct PanelMatmulKernel : IRangeKernel
         b.Store(tile + 16);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void FourRows(float* x, float* weights, float* tile)
     {
         var x1 = x + InFeatures;
@@ -114,6 +116,7 @@ internal unsafe struct PanelMatmulKernel : IRangeKernel
         StorePair(tile, 3, a3, b3);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void EightRows(float* x, float* weights, float* tile)
     {
         var x1 = x + InFeatures;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Ops.Cpu;
@@ -43,6 +44,7 @@ internal unsafe struct RmsNormKernel<T, TElement> : IRangeKernel
         return residual;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Normalize(T* source, T* destination)
     {
         var squares = Vector512<float>.Zero;

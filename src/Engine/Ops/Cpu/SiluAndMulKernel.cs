@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Ops.Cpu;
@@ -15,6 +16,7 @@ internal unsafe struct SiluAndMulKernel<T, TElement> : IRangeKernel
 
     public int Width;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Run(long begin, long end)
     {
         for (var row = begin; row < end; row++)
