@@ -31,7 +31,7 @@ internal static class EngineOptionsValidator
         Require(options.MaxLogprobs >= -1, "max_logprobs", $"is {options.MaxLogprobs}; -1 (no limit) or more");
         Require(Enum.IsDefined<LogprobsMode>(options.LogprobsMode), "logprobs_mode", $"is {options.LogprobsMode}; allowed: raw_logprobs, raw_logits, processed_logprobs, processed_logits");
         Require(options.NumThreads >= 0, "num_threads", $"is {options.NumThreads}; 0 (all cores) or more");
-        Require(options.DrainTimeout >= TimeSpan.Zero, "drain_timeout", $"is {options.DrainTimeout}; zero or more");
+        Require(options.DrainTimeout >= TimeSpan.Zero && options.DrainTimeout.TotalMilliseconds <= int.MaxValue, "drain_timeout", $"is {options.DrainTimeout}; zero to {TimeSpan.FromMilliseconds(int.MaxValue)}");
         if (faults.Count > 0)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", faults[0].Name);
 

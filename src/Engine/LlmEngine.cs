@@ -123,8 +123,11 @@ public sealed partial class LlmEngine : IAsyncDisposable
     public void ResetPrefixCache() => _loop.ResetPrefixCache();
 
     /// <summary>Takes no more requests, lets the running ones finish for at most <paramref name="drain"/>, aborts the rest, and frees the device.</summary>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="drain"/> is negative or above 24 days.</exception>
     public async Task ShutdownAsync(TimeSpan drain)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(drain, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(drain.TotalMilliseconds, int.MaxValue, nameof(drain));
         _loop.BeginDrain();
         if (drain > TimeSpan.Zero && await Task.WhenAny(_loopEnded, Task.Delay(drain)).ConfigureAwait(false) == _loopEnded)
             return;

@@ -44,6 +44,10 @@ internal static class MemoryPlanner
 {
     private const int LeastModelLen = 2;
 
+    // The allocator keeps about a hundred bytes for every block, however small the block is.
+    private const int BookkeepingBytes = 128;
+    private const int MostBlocks = 1 << 19;
+
     /// <summary>Makes the plan.</summary>
     /// <exception cref="EngineException">Kind Environment: too little memory; the message holds the figures and settings that fit.</exception>
     public static MemoryPlan Plan(MemoryRequest request)
@@ -53,8 +57,8 @@ internal static class MemoryPlanner
         var wantedLength = request.MaxModelLen ?? request.ModelLength;
         var useful = BlocksFor(wantedLength, request.BlockSize) * request.MaxNumSeqs;
         var affordable = request.NumBlocksOverride
-            ?? (request.KvCacheMemoryBytes ?? (budget - fixedBytes)) / request.BytesPerBlock;
-        var blocks = request.NumBlocksOverride is not null ? affordable : Math.Min(affordable, useful);
+            ?? (request.KvCacheMemoryBytes ?? (budget - fixedBytes)) / (request.BytesPerBlock + (request.KvCacheMemoryBytes is null ? BookkeepingBytes : 0));
+        var blocks = request.NumBlocksOverride is not null ? affordable : Math.Min(Math.Min(affordable, useful), MostBlocks);
         blocks = Math.Min(blocks, Array.MaxLength / request.BlockSize);
 
         if (request.KvCacheMemoryBytes is null && request.NumBlocksOverride is null && fixedBytes > budget)

@@ -15,18 +15,21 @@ namespace LocalLlm.Layers;
 /// </remarks>
 internal sealed unsafe class RotaryEmbedding : IDisposable
 {
+    private const int FirstPositions = 4096;
+
     private readonly RopeConfig _rope;
     private readonly int _headDim;
     private readonly int _maxPositionEmbeddings;
-    private readonly int _positions;
+    private readonly int _maxModelLen;
     private readonly int _scratchRows;
+    private int _positions;
     private int _usedScratchRows;
 
-    /// <summary>Prepares every position below <paramref name="maxModelLen"/>.</summary>
+    /// <summary>Prepares the first positions; more rows are made when a sequence reaches them.</summary>
     /// <param name="rope">The scaling, validated.</param>
     /// <param name="headDim">Rotated dimensions of a head.</param>
     /// <param name="maxPositionEmbeddings">The model's context length from config.json.</param>
-    /// <param name="maxModelLen">Positions to prepare.</param>
+    /// <param name="maxModelLen">Positions that sequences may reach.</param>
     /// <param name="maxStepTokens">Tokens of the largest step.</param>
     /// <exception cref="EngineException">Kind ModelFolder: only a part of a head is rotated.</exception>
     public RotaryEmbedding(RopeConfig rope, int headDim, int maxPositionEmbeddings, int maxModelLen, int maxStepTokens)
@@ -34,29 +37,20 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
         _rope = rope;
         _headDim = headDim;
         _maxPositionEmbeddings = maxPositionEmbeddings;
-        _positions = maxModelLen;
+        _maxModelLen = maxModelLen;
         _scratchRows = DependsOnLength ? maxStepTokens : 0;
-        var half = headDim / 2;
+        var rotated = Frequencies(maxPositionEmbeddings).InverseFrequencies.Length * 2;
+        if (rotated != headDim)
+            throw EngineException.ModelFolder("config.json", $"partial_rotary_factor rotates {rotated} of {headDim} dimensions of a head; this model class rotates all of them");
         using (NewDisposeScope())
-            Table = new(Rows(half), Rows(half));
-
-        var (frequencies, scaling) = Frequencies(maxPositionEmbeddings);
-        if (frequencies.Length * 2 != headDim)
-            throw EngineException.ModelFolder("config.json", $"partial_rotary_factor rotates {frequencies.Length * 2} of {headDim} dimensions of a head; this model class rotates all of them");
-        for (var position = 0; position < maxModelLen; position++)
-        {
-            if (DependsOnLength && position >= maxPositionEmbeddings)
-                (frequencies, scaling) = Frequencies(position + 1);
-            Fill(position, position, frequencies, scaling);
-        }
-
-        Tensor Rows(int width) => empty([_positions + _scratchRows, width], ScalarType.Float32).DetachFromDisposeScope();
+            Table = new(Rows(0), Rows(0));
+        Prepare(Math.Min(maxModelLen, FirstPositions));
     }
 
-    /// <summary>Cosines and sines; the rows after the positions are filled anew in every step.</summary>
+    /// <summary>Cosines and sines; the scratch rows before the positions are filled anew in every step.</summary>
     public RotaryTable Table { get; }
 
-    private bool DependsOnLength => _rope.RopeType == RopeType.Dynamic && _positions > _maxPositionEmbeddings;
+    private bool DependsOnLength => _rope.RopeType == RopeType.Dynamic && _maxModelLen > _maxPositionEmbeddings;
 
     /// <summary>Whether the keys of a prompt of this length fit only prompts of the very same length.</summary>
     public bool IsPromptSpecific(int promptLength) => DependsOnLength && promptLength > _maxPositionEmbeddings;
@@ -67,16 +61,18 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
     /// <summary>Appends the table rows of some adjacent tokens of one sequence.</summary>
     public void AddRows(NativeBuffer<int> rows, int firstPosition, int count, int promptLength)
     {
+        if (firstPosition + count > _positions)
+            Prepare(Math.Min(_maxModelLen, Math.Max(firstPosition + count, 2 * _positions)));
         var (frequencies, scaling) = IsPromptSpecific(promptLength) && firstPosition < promptLength ? Frequencies(promptLength) : ([], 1f);
         for (var position = firstPosition; position < firstPosition + count; position++)
         {
             if (frequencies.Length == 0 || position >= promptLength)
             {
-                rows.Add(position);
+                rows.Add(_scratchRows + position);
                 continue;
             }
 
-            var row = _positions + _usedScratchRows++;
+            var row = _usedScratchRows++;
             Fill(row, position, frequencies, scaling);
             rows.Add(row);
         }
@@ -84,6 +80,31 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => Table.Dispose();
+
+    // Grows the table; what is there stays, so that its rows keep their bits.
+    private void Prepare(int positions)
+    {
+        using (NewDisposeScope())
+        {
+            var (cos, sin) = (Rows(positions), Rows(positions));
+            var kept = Table.Cos.size(0);
+            cos.narrow(0, 0, kept).copy_(Table.Cos);
+            sin.narrow(0, 0, kept).copy_(Table.Sin);
+            Table.Replace(cos, sin);
+        }
+
+        var (frequencies, scaling) = Frequencies(_maxPositionEmbeddings);
+        for (var position = _positions; position < positions; position++)
+        {
+            if (DependsOnLength && position >= _maxPositionEmbeddings)
+                (frequencies, scaling) = Frequencies(position + 1);
+            Fill(_scratchRows + position, position, frequencies, scaling);
+        }
+
+        _positions = positions;
+    }
+
+    private Tensor Rows(int positions) => empty([_scratchRows + positions, _headDim / 2], ScalarType.Float32).DetachFromDisposeScope();
 
     private (float[] InverseFrequencies, float Scaling) Frequencies(int length) =>
         RotaryFrequencies.Compute(_rope, _headDim, _maxPositionEmbeddings, length);

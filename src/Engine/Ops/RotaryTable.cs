@@ -6,10 +6,17 @@ namespace LocalLlm.Ops;
 internal sealed class RotaryTable(Tensor cos, Tensor sin) : IDisposable
 {
     /// <summary>[rows, head_dim / 2] float32.</summary>
-    public Tensor Cos { get; } = cos;
+    public Tensor Cos { get; private set; } = cos;
 
     /// <summary>[rows, head_dim / 2] float32.</summary>
-    public Tensor Sin { get; } = sin;
+    public Tensor Sin { get; private set; } = sin;
+
+    /// <summary>Takes larger tensors and disposes the old ones.</summary>
+    public void Replace(Tensor cos, Tensor sin)
+    {
+        Dispose();
+        (Cos, Sin) = (cos, sin);
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -33,7 +33,7 @@ internal sealed class DecoderPipeline
             return;
         }
 
-        token = _perToken.Aggregate(token, (current, step) => step.Normalize(current));
+        token = _perToken.Aggregate(token, (current, step) => TextGrowth.Check(step.Normalize(current), token));
         if (_byteFallback && ByteFallbackDecoder.ByteOf(token) is >= 0 and var value)
             bytes.Add((byte)value);
         else

@@ -5,12 +5,14 @@ namespace LocalLlm.Tokenization;
 /// <summary>Replaces every match of a pattern by a text.</summary>
 internal sealed class ReplaceNormalizer(SplitPattern pattern, string content) : Normalizer
 {
-    public override bool IsByCharacter => pattern is LiteralPattern { Literal: " " } && content == "▁";
+    private readonly string _content = TextGrowth.CheckInsertion(content);
+
+    public override bool IsByCharacter => pattern is LiteralPattern { Literal: " " } && _content == "▁";
 
     public override string Normalize(string text)
     {
         if (pattern is LiteralPattern literal)
-            return literal.Literal.Length == 0 ? text : text.Replace(literal.Literal, content, StringComparison.Ordinal);
+            return literal.Literal.Length == 0 ? text : text.Replace(literal.Literal, _content, StringComparison.Ordinal);
         var matches = new List<TextRange>();
         pattern.FindAll(text, matches);
         if (matches.Count == 0)
@@ -19,7 +21,7 @@ internal sealed class ReplaceNormalizer(SplitPattern pattern, string content) : 
         var copied = 0;
         foreach (var match in matches)
         {
-            result.Append(text, copied, match.Start - copied).Append(content);
+            result.Append(text, copied, match.Start - copied).Append(_content);
             copied = match.Start + match.Length;
         }
 

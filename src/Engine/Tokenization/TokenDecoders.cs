@@ -128,7 +128,7 @@ internal sealed class ByteFallbackDecoder : TokenDecoder
 /// <summary>Replaces matches of a pattern in each token.</summary>
 internal sealed class ReplaceDecoder(Normalizer replace) : TokenDecoder
 {
-    public override void Push(ReadOnlySpan<char> token) => Next.Push(replace.Normalize(token.ToString()));
+    public override void Push(ReadOnlySpan<char> token) => Next.Push(TextGrowth.Check(replace.Normalize(token.ToString()), ""));
 }
 
 /// <summary>Behind a fusing step: replaces a literal that may lie across what is pushed.</summary>

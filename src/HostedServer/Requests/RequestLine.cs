@@ -11,9 +11,11 @@ namespace LocalLlm.Server.Requests;
 /// </summary>
 internal static class RequestLine
 {
+    private static readonly string[] PromptFields = ["prompt", "prompt_token_ids", "messages"];
+
     private static readonly string[] OwnFields =
     [
-        "prompt", "prompt_token_ids", "messages", .. ChatFields.Names, "add_special_tokens", "cache_salt", "request_id",
+        .. PromptFields, .. ChatFields.Names, "add_special_tokens", "cache_salt", "request_id",
     ];
 
     // SamplingParams names its properties as vLLM names the fields.
@@ -29,8 +31,10 @@ internal static class RequestLine
     public static string? RequestId(JsonElement line) => new JsonFields(line, new RequestErrors()).Text("request_id");
 
     /// <summary>Reads a line; ranges are checked by the engine.</summary>
+    /// <param name="line">The line's object.</param>
+    /// <param name="unread">Gets the names of members that mean nothing here, such as a line's own <c>id</c> or <c>model</c>.</param>
     /// <exception cref="EngineException">Kind InvalidRequest, listing every fault of form.</exception>
-    public static GenerationRequest Read(JsonElement line)
+    public static GenerationRequest Read(JsonElement line, ICollection<string> unread)
     {
         var errors = new RequestErrors();
         var fields = new JsonFields(line, errors);
@@ -50,8 +54,10 @@ internal static class RequestLine
             var sampling = SamplingParamsJson.Parse(line, out var others);
             foreach (var name in others.Except(OwnFields, StringComparer.Ordinal))
             {
-                var advice = NearestName.Close(name, AllFields) is { } nearest ? $"did you mean {nearest}?" : "remove it";
-                errors.Add(name, "a field that does not exist", $"known ones; {advice}");
+                if (IsMisspelt(name, out var meant))
+                    errors.Add(name, "a field that does not exist", $"known ones; did you mean {meant}?");
+                else
+                    unread.Add(name);
             }
 
             errors.ThrowIfAny();
@@ -65,7 +71,12 @@ internal static class RequestLine
         }
     }
 
-    private static readonly string[] PromptFields = ["prompt", "prompt_token_ids", "messages"];
+    // A name that differs from a known one in a third of its letters or less was meant to be it.
+    private static bool IsMisspelt(string name, out string? meant)
+    {
+        meant = NearestName.Close(name, AllFields);
+        return meant is not null && 3 * NearestName.Distance(name, meant) <= name.Length;
+    }
 
     private static void CheckPrompt(JsonFields fields, RequestErrors errors)
     {
