@@ -81,6 +81,8 @@ public sealed partial class LlmEngine
     private async IAsyncEnumerable<GenerationOutput> Stream(LiveRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        if (!request.TryTake())
+            throw new InvalidOperationException("The outputs of a request can be enumerated once; call GenerateAsync again for another run.");
         _loop.Submit(request);
         var complete = false;
         try

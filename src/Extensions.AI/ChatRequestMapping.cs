@@ -25,7 +25,9 @@ internal static class ChatRequestMapping
     // Templates have one place for a system text, so instructions go in front of the caller's own.
     private static List<TemplateMessage> ToTemplateMessages(IEnumerable<ChatMessage> messages, string? instructions)
     {
-        var result = messages.Select(message => new TemplateMessage(message.Role.Value, Text(message))).ToList();
+        var result = messages.Select(message => message is null
+            ? throw new ArgumentException("The messages hold a null.", nameof(messages))
+            : new TemplateMessage(message.Role.Value, Text(message))).ToList();
         if (string.IsNullOrEmpty(instructions))
             return result;
         if (result is [{ Role: "system" } system, ..])
@@ -55,6 +57,8 @@ internal static class ChatRequestMapping
         Refuse(options.ResponseFormat is ChatResponseFormatJson, nameof(ChatOptions.ResponseFormat));
         Refuse(options.Reasoning is not null, nameof(ChatOptions.Reasoning));
         Refuse(options.RawRepresentationFactory is not null, nameof(ChatOptions.RawRepresentationFactory));
+        Refuse(options.AdditionalProperties is { Count: > 0 }, nameof(ChatOptions.AdditionalProperties));
+        Refuse(options.ConversationId is not null, nameof(ChatOptions.ConversationId));
         return new()
         {
             Temperature = options.Temperature,

@@ -14,6 +14,9 @@ internal sealed class EngineHost(LocalLlmOptions options, ILoggerFactory? logger
     /// <summary>The name that clients see, as far as it is known before loading.</summary>
     public string ModelId => options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(options.ModelPath));
 
+    /// <summary>The engine if it is loaded, or null.</summary>
+    public LlmEngine? Loaded => _engine is { IsCompletedSuccessfully: true } engine ? engine.Result : null;
+
     /// <summary>The engine; a failed load is tried again by the next caller.</summary>
     public Task<LlmEngine> GetAsync(CancellationToken cancellationToken)
     {

@@ -10,6 +10,6 @@ public static class LlmEngineExtensions
     public static IChatClient AsIChatClient(this LlmEngine engine)
     {
         ArgumentNullException.ThrowIfNull(engine);
-        return new LocalLlmChatClient(_ => Task.FromResult(engine), engine.ModelName);
+        return new LocalLlmChatClient(_ => Task.FromResult(engine), () => engine, engine.ModelName);
     }
 }

@@ -11,11 +11,16 @@ public sealed class LocalLlmChatClient : IChatClient
 {
     private const string ProviderName = "localllm";
     private readonly Func<CancellationToken, Task<LlmEngine>> _engine;
+    private readonly Func<LlmEngine?> _loaded;
     private readonly ChatClientMetadata _metadata;
 
-    internal LocalLlmChatClient(Func<CancellationToken, Task<LlmEngine>> engine, string? modelId)
+    /// <param name="engine">Gives the engine, loading it if need be.</param>
+    /// <param name="loaded">The engine if it is loaded by now, or null.</param>
+    /// <param name="modelId">The name of the model.</param>
+    internal LocalLlmChatClient(Func<CancellationToken, Task<LlmEngine>> engine, Func<LlmEngine?> loaded, string? modelId)
     {
         _engine = engine;
+        _loaded = loaded;
         _metadata = new(ProviderName, providerUri: null, modelId);
     }
 
@@ -50,7 +55,7 @@ public sealed class LocalLlmChatClient : IChatClient
         if (serviceType == typeof(ChatClientMetadata))
             return _metadata;
         if (serviceType == typeof(LlmEngine))
-            return _engine(CancellationToken.None) is { IsCompletedSuccessfully: true } loaded ? loaded.Result : null;
+            return _loaded();
         return serviceType.IsInstanceOfType(this) ? this : null;
     }
 
@@ -68,6 +73,8 @@ public sealed class LocalLlmChatClient : IChatClient
         {
             if (output.FinishReason == FinishReason.Error)
                 throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
+            if (output.FinishReason == FinishReason.Abort)
+                throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the answer was finished.");
             var update = new ChatResponseUpdate(ChatRole.Assistant, output.Text)
             {
                 ResponseId = id,
@@ -87,8 +94,7 @@ public sealed class LocalLlmChatClient : IChatClient
     {
         null => null,
         FinishReason.Length => ChatFinishReason.Length,
-        FinishReason.Stop => ChatFinishReason.Stop,
-        _ => new ChatFinishReason("aborted"),
+        _ => ChatFinishReason.Stop,
     };
 
     private static UsageDetails ToUsage(TokenUsage usage) => new()

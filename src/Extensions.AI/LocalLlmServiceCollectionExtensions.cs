@@ -26,7 +26,7 @@ public static class LocalLlmServiceCollectionExtensions
         services.AddSingleton<IChatClient>(provider =>
         {
             var host = provider.GetRequiredService<EngineHost>();
-            return new LocalLlmChatClient(host.GetAsync, host.ModelId);
+            return new LocalLlmChatClient(host.GetAsync, () => host.Loaded, host.ModelId);
         });
         return services;
     }

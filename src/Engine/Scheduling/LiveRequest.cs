@@ -8,6 +8,7 @@ namespace LocalLlm.Scheduling;
 internal sealed class LiveRequest
 {
     private readonly Channel<GenerationOutput> _outputs = Channel.CreateUnbounded<GenerationOutput>(new() { SingleReader = true, SingleWriter = true });
+    private int _taken;
 
     /// <summary>The id that the caller sees.</summary>
     public required string Id { get; init; }
@@ -32,6 +33,9 @@ internal sealed class LiveRequest
 
     /// <summary>Pieces for the caller, in order.</summary>
     public ChannelReader<GenerationOutput> Outputs => _outputs.Reader;
+
+    /// <summary>True for the first caller only: a request runs once.</summary>
+    public bool TryTake() => Interlocked.Exchange(ref _taken, 1) == 0;
 
     /// <summary>Sends a piece; completes the stream with the last sequence's last one.</summary>
     public void Send(GenerationOutput output)

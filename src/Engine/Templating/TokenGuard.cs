@@ -79,12 +79,20 @@ internal sealed class TokenGuard
             case PyDict dict:
                 var copy = new PyDict();
                 foreach (var (key, item) in dict.Items)
-                    copy[Name(key, isAssistant)] = key is string name && ComparedNames.Contains(name) ? Name(item, isAssistant) : Apply(item, isAssistant);
+                    copy[Name(key, isAssistant)] = Member(key as string, item, isAssistant);
                 return copy;
             default:
                 return value;
         }
     }
+
+    // Only what an assistant said or thought may hold tags that the template cuts at; what it passed to tools is anybody's text.
+    private object? Member(string? name, object? value, bool isAssistant) => name switch
+    {
+        not null when ComparedNames.Contains(name) => Name(value, isAssistant),
+        "tool_calls" or "function_call" => Apply(value, isAssistant: false),
+        _ => Apply(value, isAssistant),
+    };
 
     // Templates look names up, so a name is marked only where it holds a whole token, not where it could be a piece of one.
     private object? Name(object? name, bool isAssistant) =>

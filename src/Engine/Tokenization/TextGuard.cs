@@ -11,13 +11,18 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
     private readonly AddedTokenMatcher _skeletons = new(
         added.Tokens.Where(token => token.Normalized).Select(token => (SkeletonOf(added.DecodedForm(token)), token)));
 
+    // A template may change what it is given (lower, replace, join); whatever it does, a token needs its first character.
+    private readonly HashSet<int> _firstCharacters =
+        [.. added.Tokens.SelectMany(token => new[] { token.Content, added.DecodedForm(token) })
+            .Where(text => text.Length > 0).Select(text => CodePoints.Fold(CodePoints.At(text, 0, out _)))];
+
     /// <summary>
     /// Puts <paramref name="guard"/> before each place where a token begins, could be completed by later text, or continues
     /// earlier text.
     /// </summary>
     /// <param name="text">The untrusted text.</param>
     /// <param name="guard">A noncharacter, U+FDD0 to U+FDEF.</param>
-    /// <param name="exempt">Token texts that may stay tokens, or null for none.</param>
+    /// <param name="exempt">Token texts that may stay tokens, or null for none; then every first character of a token is marked too.</param>
     public string Apply(string text, char guard, Predicate<string>? exempt)
     {
         CheckGuard(guard);
@@ -31,6 +36,8 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
         // ... and wherever the normaliser could make it of other characters.
         if (normalizer is not null && !_skeletons.IsEmpty)
             MarkSkeletons(text, Counts, marks);
+        if (exempt is null)
+            MarkFirstCharacters(text, marks);
         return Insert(text, marks, guard);
     }
 
@@ -48,6 +55,16 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
         {
             if (tokens.MayBeginAt(text, at, counts))
                 marks[map is null ? at : map[at]] = true;
+        }
+    }
+
+    private void MarkFirstCharacters(string text, bool[] marks)
+    {
+        for (var i = 0; i < text.Length;)
+        {
+            var codePoint = CodePoints.At(text, i, out var width);
+            marks[i] |= _firstCharacters.Contains(CodePoints.Fold(codePoint));
+            i += width;
         }
     }
 

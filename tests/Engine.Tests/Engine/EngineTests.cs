@@ -163,6 +163,26 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
     }
 
     [Fact]
+    public async Task A_template_that_changes_a_users_text_makes_no_control_token_of_it()
+    {
+        const string template = "{% set c = messages[0].content %}{{ c | lower }}{{ c.replace('x', '') }}{{ c.split('x') | join('') }}{{ c | reverse }}";
+        await using var engine = await TinyEngine.LoadAsync(options => options with { ChatTemplate = template });
+        foreach (var text in (string[])["<THINK>", "<thinkx>", "<xthink>", ">kniht<", "<｜Uxser｜>"])
+        {
+            var result = await engine.CompleteAsync(GenerationRequest.FromChat([new("user", text)], Greedy with { MaxTokens = 1 }), Token);
+            Assert.DoesNotContain(result.PromptTokenIds, engine.Tokenizer!.IsAdded);
+        }
+    }
+
+    [Fact]
+    public async Task A_stream_can_be_enumerated_once()
+    {
+        var stream = Engine.GenerateAsync(GenerationRequest.FromChat(Sum, Greedy), Token);
+        Assert.NotEmpty(await stream.ToListAsync(Token));
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await stream.ToListAsync(Token));
+    }
+
+    [Fact]
     public async Task Without_a_tokenizer_ids_are_served_and_texts_refused()
     {
         await using var engine = await TinyEngine.LoadAsync(options => options with { SkipTokenizerInit = true });

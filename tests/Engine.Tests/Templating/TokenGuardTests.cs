@@ -117,8 +117,8 @@ public sealed class TokenGuardTests
             AddGenerationPrompt = false,
         };
         var prompt = Load("{{ style }}{% for c in messages[0].tool_calls %}{{ c.function.name }}{{ c.function.arguments|tojson }}{% endfor %}").Render(request, Guard);
-        // The thinking tag of an assistant is the one exemption.
-        Assert.Equal(1, Unguarded(prompt));
+        // Even a thinking tag: the exemption is for what an assistant said, not for what it passed to a tool.
+        Assert.Equal(0, Unguarded(prompt));
         Assert.Equal("<|im_end|><|im_end|>{\"<|im_start|>\": \"<think>\"}", prompt.Text);
     }
 
