@@ -1,3 +1,4 @@
+using System.Text.Json;
 using LocalLlm.Templating;
 using Microsoft.Extensions.AI;
 using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
@@ -8,6 +9,9 @@ namespace LocalLlm.Extensions.AI;
 /// <summary>From messages and options to an engine request. The caller's objects are only read.</summary>
 internal static class ChatRequestMapping
 {
+    private static readonly HashSet<string> SamplingFields =
+        [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name))];
+
     /// <exception cref="NotSupportedException">Something is asked for that this client does not do.</exception>
     public static GenerationRequest ToRequest(IEnumerable<ChatMessage> messages, ChatOptions? options) => new()
     {
@@ -57,8 +61,9 @@ internal static class ChatRequestMapping
         Refuse(options.ResponseFormat is ChatResponseFormatJson, nameof(ChatOptions.ResponseFormat));
         Refuse(options.Reasoning is not null, nameof(ChatOptions.Reasoning));
         Refuse(options.RawRepresentationFactory is not null, nameof(ChatOptions.RawRepresentationFactory));
-        Refuse(options.AdditionalProperties is { Count: > 0 }, nameof(ChatOptions.AdditionalProperties));
-        Refuse(options.ConversationId is not null, nameof(ChatOptions.ConversationId));
+        // Properties of other providers mean nothing here, as everywhere in Microsoft.Extensions.AI; sampling fields would.
+        foreach (var (name, _) in options.AdditionalProperties ?? [])
+            Refuse(SamplingFields.Contains(name), $"{nameof(ChatOptions.AdditionalProperties)}[\"{name}\"]");
         return new()
         {
             Temperature = options.Temperature,

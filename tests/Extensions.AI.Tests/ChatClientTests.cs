@@ -70,6 +70,8 @@ public sealed class ChatClientTests(ChatClientTests.Engine fixture) : IClassFixt
         using var client = fixture.Value.AsIChatClient();
         await AssertRefused(new ChatOptions { Tools = [AIFunctionFactory.Create(() => 1, "one")] }, "Tools");
         await AssertRefused(new ChatOptions { ResponseFormat = ChatResponseFormat.Json }, "ResponseFormat");
+        await AssertRefused(new ChatOptions { AdditionalProperties = new() { ["repetition_penalty"] = 1.1 } }, "repetition_penalty");
+        await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, MaxOutputTokens = 1, AdditionalProperties = new() { ["stream_options"] = "x" } }, Token);
         var image = new ChatMessage(ChatRole.User, [new DataContent(new byte[] { 1 }, "image/png")]);
         Assert.Contains("DataContent", (await Assert.ThrowsAsync<NotSupportedException>(() => client.GetResponseAsync([image], Greedy, Token))).Message, StringComparison.Ordinal);
         Assert.Contains("other", (await Assert.ThrowsAsync<InvalidOperationException>(() => client.GetResponseAsync(Sum, new ChatOptions { ModelId = "other" }, Token))).Message, StringComparison.Ordinal);
