@@ -97,8 +97,8 @@ internal sealed class ModelLoader : IDisposable
         var utilization = _options.GpuMemoryUtilization ?? EngineOptionsDefaults.CpuMemoryUtilization;
         var weights = _registry.Groups.SelectMany(group => group.Parts).Sum(PartElements) * elementSize;
 
-        // Second copies only where all weights together still leave most of the budget to the KV cache.
-        _ops.KeepDecodeCopies = _ops.GainsFromDecodeCopies(_activationType) && 2 * weights < available * utilization / 4;
+        // Second copies only where both together leave at least half of the budget to the KV cache.
+        _ops.KeepDecodeCopies = _ops.GainsFromDecodeCopies(_activationType) && 2 * weights < available * utilization / 2;
         if (_ops.KeepDecodeCopies)
             weights *= 2;
         return MemoryPlanner.Plan(new()

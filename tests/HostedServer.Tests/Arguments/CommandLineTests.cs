@@ -1,3 +1,4 @@
+using LocalLlm.Tests;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Arguments;

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using LocalLlm.Tests;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Commands;

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LocalLlm.Tests;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Commands;

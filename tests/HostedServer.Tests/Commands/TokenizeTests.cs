@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LocalLlm.Tests;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Commands;
