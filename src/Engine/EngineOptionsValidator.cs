@@ -6,6 +6,9 @@ namespace LocalLlm;
 /// <summary>Checks <see cref="EngineOptions"/> by themselves, before anything is loaded; reports every fault in one error.</summary>
 internal static class EngineOptionsValidator
 {
+    // More only wait for one another.
+    private const int ThreadsPerCore = 4;
+
     /// <summary>Throws if any option is out of range or asks for what this build does not have.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's name.</exception>
     public static void Validate(EngineOptions options)
@@ -20,7 +23,7 @@ internal static class EngineOptionsValidator
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
         Require(options.MaxNumSeqs is null or >= 1, "max_num_seqs", $"is {options.MaxNumSeqs}; at least 1");
         Require(options.MaxNumBatchedTokens >= 1, "max_num_batched_tokens", $"is {options.MaxNumBatchedTokens}; at least 1");
-        Require(options.MaxNumBatchedTokens >= (options.MaxNumSeqs ?? 1), "max_num_batched_tokens", $"is {options.MaxNumBatchedTokens}; at least max_num_seqs ({options.MaxNumSeqs})");
+        Require(options.MaxNumBatchedTokens < 1 || options.MaxNumBatchedTokens >= (options.MaxNumSeqs ?? 1), "max_num_batched_tokens", $"is {options.MaxNumBatchedTokens}; at least max_num_seqs ({options.MaxNumSeqs})");
         Require(options.LongPrefillTokenThreshold >= 0, "long_prefill_token_threshold", $"is {options.LongPrefillTokenThreshold}; 0 (off) or more");
         Require(options.GpuMemoryUtilization is null or (> 0 and <= 1), "gpu_memory_utilization", string.Create(CultureInfo.InvariantCulture, $"is {options.GpuMemoryUtilization}; above 0, at most 1"));
         Require(options.KvCacheMemoryBytes is null or > 0, "kv_cache_memory_bytes", $"is {options.KvCacheMemoryBytes}; above 0");
@@ -30,7 +33,8 @@ internal static class EngineOptionsValidator
         Require(options.GenerationConfig is "auto" or "vllm", "generation_config", $"is '{options.GenerationConfig}'; allowed: auto, vllm");
         Require(options.MaxLogprobs >= -1, "max_logprobs", $"is {options.MaxLogprobs}; -1 (no limit) or more");
         Require(Enum.IsDefined<LogprobsMode>(options.LogprobsMode), "logprobs_mode", $"is {options.LogprobsMode}; allowed: raw_logprobs, raw_logits, processed_logprobs, processed_logits");
-        Require(options.NumThreads >= 0, "num_threads", $"is {options.NumThreads}; 0 (all cores) or more");
+        var mostThreads = ThreadsPerCore * Environment.ProcessorCount;
+        Require(options.NumThreads >= 0 && options.NumThreads <= mostThreads, "num_threads", $"is {options.NumThreads}; 0 (all cores) to {mostThreads} on this machine");
         Require(options.DrainTimeout >= TimeSpan.Zero && options.DrainTimeout.TotalMilliseconds <= int.MaxValue, "drain_timeout", $"is {options.DrainTimeout}; zero to {TimeSpan.FromMilliseconds(int.MaxValue)}");
         if (faults.Count > 0)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", faults[0].Name);

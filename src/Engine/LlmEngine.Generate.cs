@@ -11,6 +11,9 @@ namespace LocalLlm;
 public sealed partial class LlmEngine
 {
     private const int MaxCacheSaltLength = 128;
+
+    // The longest entries of real vocabularies have some 500 characters.
+    private const int MostCharactersPerToken = 1024;
     private long _nextRequestId;
 
     /// <summary>Generates for one request, piece by piece. Leaving the enumeration, or cancelling, aborts the request and frees its blocks.</summary>
@@ -139,7 +142,7 @@ public sealed partial class LlmEngine
             throw EngineException.InvalidRequest("prompt", $"give exactly one of prompt, prompt_token_ids and messages; {given} were given");
         int[] ids = request switch
         {
-            { Prompt: { } text } => NeedTokenizer("prompt").Encode(text, request.AddSpecialTokens),
+            { Prompt: { } text } => EncodeText(text, request.AddSpecialTokens),
             { Chat: { } chat } => EncodeChat(chat),
             _ => [.. request.PromptTokenIds!],
         };
@@ -156,7 +159,23 @@ public sealed partial class LlmEngine
     {
         var tokenizer = NeedTokenizer("messages");
         var prompt = ChatTemplate!.Render(chat, (text, guard, _) => tokenizer.GuardText(text, guard));
+        CheckLength(prompt.Text);
         return tokenizer.Encode(prompt.GuardedText, addSpecialTokens: false, prompt.Guard);
+    }
+
+    private int[] EncodeText(string text, bool addSpecialTokens)
+    {
+        var tokenizer = NeedTokenizer("prompt");
+        CheckLength(text);
+        return tokenizer.Encode(text, addSpecialTokens);
+    }
+
+    // A text far beyond what the context could hold is refused before memory is spent on its tokens.
+    private void CheckLength(string text)
+    {
+        var most = (long)MaxModelLen * MostCharactersPerToken;
+        if (text.Length > most)
+            throw new EngineException(EngineErrorKind.ContextLengthExceeded, $"the prompt has {text.Length} characters; a context of {MaxModelLen} tokens cannot hold more than {most}. Shorten the prompt.", "prompt");
     }
 
     private Tokenizer NeedTokenizer(string field) =>

@@ -123,6 +123,8 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
         var tooLong = Assert.Throws<EngineException>(() => Engine.GenerateAsync(GenerationRequest.FromTokenIds([.. Enumerable.Repeat(5, 2048)], Greedy), Token));
         Assert.Equal(EngineErrorKind.ContextLengthExceeded, tooLong.Kind);
         Assert.Contains("2048", tooLong.Message, StringComparison.Ordinal);
+        var tooManyCharacters = Assert.Throws<EngineException>(() => Engine.GenerateAsync(new string('x', 3_000_000), Greedy, Token));
+        Assert.Equal(EngineErrorKind.ContextLengthExceeded, tooManyCharacters.Kind);
         await using var small = await TinyEngine.LoadAsync(options => options with { NumGpuBlocksOverride = 4 });
         Assert.Equal(64, small.MaxModelLen);
         var tooMuch = Assert.Throws<EngineException>(() => small.GenerateAsync(GenerationRequest.FromTokenIds([.. Enumerable.Repeat(5, 64)], Greedy), Token));
@@ -206,9 +208,9 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
     public async Task Every_wrong_option_is_told_at_once()
     {
         var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(
-            new EngineOptions { ModelPath = "/nowhere", Dtype = "int8", TensorParallel = 2, MaxNumBatchedTokens = 0, GpuMemoryUtilization = 1.5 }, cancellationToken: Token));
+            new EngineOptions { ModelPath = "/nowhere", Dtype = "int8", TensorParallel = 2, MaxNumBatchedTokens = 0, GpuMemoryUtilization = 1.5, NumThreads = 100_000 }, cancellationToken: Token));
         Assert.Equal(EngineErrorKind.InvalidOptions, failure.Kind);
-        Assert.All((string[])["model", "dtype", "tensor_parallel_size", "max_num_batched_tokens", "gpu_memory_utilization"], name => Assert.Contains(name, failure.Message, StringComparison.Ordinal));
+        Assert.All((string[])["model", "dtype", "tensor_parallel_size", "max_num_batched_tokens", "gpu_memory_utilization", "num_threads"], name => Assert.Contains(name, failure.Message, StringComparison.Ordinal));
     }
 
     [Fact]
