@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using LocalLlm.Sampling;
@@ -86,6 +87,7 @@ public sealed partial class LlmEngine
         cancellationToken.ThrowIfCancellationRequested();
         if (!request.TryTake())
             throw new InvalidOperationException("The outputs of a request can be enumerated once; call GenerateAsync again for another run.");
+        request.Activity = StartActivity(request);
         _loop.Submit(request);
         var complete = false;
         try
@@ -102,6 +104,16 @@ public sealed partial class LlmEngine
             if (!complete)
                 _loop.Abort(request);
         }
+    }
+
+    // The activity ends on the engine's thread, so it must not become the caller's current one.
+    private Activity? StartActivity(LiveRequest request)
+    {
+        var current = Activity.Current;
+        var activity = EngineMetrics.Activities.StartActivity("localllm.request");
+        activity?.SetTag("gen_ai.request.model", ModelName).SetTag("gen_ai.usage.input_tokens", request.PromptTokenIds.Length).SetTag("localllm.request.id", request.Id);
+        Activity.Current = current;
+        return activity;
     }
 
     private LiveRequest Validate(GenerationRequest request)
@@ -122,8 +134,6 @@ public sealed partial class LlmEngine
             Tokenize = Tokenizer is null ? null : (text, special) => Tokenizer.Encode(text, special),
         });
         var id = request.RequestId ?? Interlocked.Increment(ref _nextRequestId).ToString(CultureInfo.InvariantCulture);
-        var activity = EngineMetrics.Activities.StartActivity("localllm.request");
-        activity?.SetTag("gen_ai.request.model", ModelName).SetTag("gen_ai.usage.input_tokens", ids.Length).SetTag("localllm.request.id", id);
         return new()
         {
             Id = id,
@@ -131,7 +141,6 @@ public sealed partial class LlmEngine
             Sampling = sampling,
             CacheSalt = request.CacheSalt,
             CreateText = Tokenizer is { } tokenizer ? () => new TextStream(tokenizer, sampling.SkipSpecialTokens, sampling.Stop, sampling.IncludeStopStrInOutput) : null,
-            Activity = activity,
         };
     }
 

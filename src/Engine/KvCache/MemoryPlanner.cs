@@ -61,6 +61,15 @@ internal static class MemoryPlanner
         var blocks = request.NumBlocksOverride is not null ? affordable : Math.Min(Math.Min(affordable, useful), MostBlocks);
         blocks = Math.Min(blocks, Array.MaxLength / request.BlockSize);
 
+        if (AskedBytes(request) is { } asked && asked + fixedBytes > request.AvailableBytes)
+        {
+            var most = Math.Max(0, request.AvailableBytes - fixedBytes);
+            throw new EngineException(
+                EngineErrorKind.Environment,
+                $"Not enough memory: a KV cache of {Size(asked)} was asked for, but {Size(request.AvailableBytes)} are available, of which weights and activations take {Size(fixedBytes)}. Ask for at most {Size(most)}: {most / request.BytesPerBlock} blocks.",
+                request.NumBlocksOverride is null ? "kv_cache_memory_bytes" : "num_gpu_blocks_override");
+        }
+
         if (request.KvCacheMemoryBytes is null && request.NumBlocksOverride is null && fixedBytes > budget)
             throw TooSmall(request, budget, $"the weights and activations alone take {Size(fixedBytes)}");
         var fits = Math.Max(0, blocks) * request.BlockSize;
@@ -82,6 +91,9 @@ internal static class MemoryPlanner
             Note = length < wantedLength ? $"the model's {wantedLength} tokens do not fit the KV cache; max_model_len is {length}" : null,
         };
     }
+
+    private static long? AskedBytes(MemoryRequest request) =>
+        request.NumBlocksOverride is { } blocks ? blocks * request.BytesPerBlock : request.KvCacheMemoryBytes;
 
     private static long BlocksFor(long tokens, int blockSize) => (tokens + blockSize - 1) / blockSize;
 

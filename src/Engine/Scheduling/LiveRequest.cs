@@ -26,7 +26,7 @@ internal sealed class LiveRequest
     public Func<TextStream>? CreateText { get; init; }
 
     /// <summary>The trace of the request, or null where nobody listens.</summary>
-    public Activity? Activity { get; init; }
+    public Activity? Activity { get; set; }
 
     /// <summary>Its sequences; set by the engine loop.</summary>
     public LiveSequence[] Sequences { get; set; } = [];

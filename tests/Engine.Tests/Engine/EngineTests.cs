@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using LocalLlm.Templating;
 using Xunit;
 
@@ -223,6 +224,42 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
         var tooLong = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(TinyEngine.Options with { MaxModelLen = 4096 }, cancellationToken: Token));
         Assert.Equal(EngineErrorKind.InvalidOptions, tooLong.Kind);
         Assert.Contains("2048", tooLong.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task More_blocks_than_memory_are_refused_with_what_there_is()
+    {
+        foreach (var options in (EngineOptions[])[TinyEngine.Options with { NumGpuBlocksOverride = 2_000_000_000 }, TinyEngine.Options with { KvCacheMemoryBytes = 900L << 40 }])
+        {
+            var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: Token));
+            Assert.Equal(EngineErrorKind.Environment, failure.Kind);
+            Assert.Contains("at most", failure.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task A_request_has_its_own_activity_and_leaves_the_callers_alone()
+    {
+        var stopped = new List<string>();
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == "LocalLlm.Engine",
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+            ActivityStopped = activity =>
+            {
+                lock (stopped)
+                    stopped.Add((string)activity.GetTagItem("localllm.request.id")!);
+            },
+        };
+        ActivitySource.AddActivityListener(listener);
+        var request = GenerationRequest.FromChat(Sum, Greedy with { MaxTokens = 2 }) with { RequestId = "traced" };
+        var stream = Engine.GenerateAsync(request, Token);
+        Assert.Null(Activity.Current);
+        await foreach (var _ in stream)
+            Assert.Null(Activity.Current);
+        Assert.Null(Activity.Current);
+        lock (stopped)
+            Assert.Contains("traced", stopped);
     }
 
     [Fact]
