@@ -49,9 +49,9 @@ internal sealed class LiveRequest
     /// <param name="failure">What the caller gets thrown, or null.</param>
     public void Complete(Exception? failure)
     {
-        _outputs.Writer.TryComplete(failure);
         if (failure is not null)
             Activity?.SetStatus(ActivityStatusCode.Error, failure.Message);
         Activity?.Dispose();
+        _outputs.Writer.TryComplete(failure);
     }
 }
