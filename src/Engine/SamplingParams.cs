@@ -64,7 +64,7 @@ public sealed record SamplingParams
     /// <summary>Leaves special tokens out of the text.</summary>
     public bool SkipSpecialTokens { get; init; } = true;
 
-    /// <summary>Writes a space between adjacent special tokens in the text.</summary>
+    /// <summary>Only Hugging Face's slow tokenizers honour it; with a tokenizer.json, here as in vLLM, either value gives the same text.</summary>
     public bool SpacesBetweenSpecialTokens { get; init; } = true;
 
     /// <summary>Token id → finite value added to its logit, clamped to -100…100.</summary>

@@ -54,14 +54,8 @@ internal sealed class ModelLoader : IDisposable
     /// <summary>The type asked for; activations may be wider (float16 on a CPU is computed in float32).</summary>
     public ScalarType ComputeType { get; }
 
-    /// <summary>The type of activations and of the KV cache.</summary>
-    public ScalarType ActivationType => _activationType;
-
     /// <summary>Where the memory goes.</summary>
     public MemoryPlan Plan { get; }
-
-    /// <summary>Elements of all weights that the model reads, a tied matrix once.</summary>
-    public long ParameterCount => _registry.Groups.SelectMany(group => group.Parts).DistinctBy(part => part.Name).Sum(PartElements);
 
     /// <summary>Reads the weights and allocates the KV cache.</summary>
     /// <exception cref="EngineException">The weights do not fit the configuration.</exception>

@@ -17,6 +17,7 @@ internal sealed unsafe class Worker : IDisposable
     private const int PromptLogitsRows = 64;
 
     private readonly ICausalLanguageModel _model;
+    private readonly IDeviceOps _ops;
     private readonly IReadOnlyList<KvLayerCache> _caches;
     private readonly ModelRunner _runner;
     private readonly Sampler _sampler;
@@ -25,10 +26,11 @@ internal sealed unsafe class Worker : IDisposable
     private readonly List<SamplingState> _rowStates = [];
     private readonly List<SequenceResult> _results = [];
 
-    /// <summary>Takes over the model and its caches.</summary>
+    /// <summary>Takes over the model, its caches and the device's operations.</summary>
     public Worker(ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, LogprobsMode logprobsMode)
     {
         _model = model;
+        _ops = ops;
         _caches = caches;
         _runner = new(model, ops, caches);
         _sampler = new(model.VocabularySize, logprobsMode);
@@ -79,6 +81,7 @@ internal sealed unsafe class Worker : IDisposable
         foreach (var cache in _caches)
             cache.Dispose();
         _model.Dispose();
+        (_ops as IDisposable)?.Dispose();
     }
 
     private SampledToken[] Sample(SchedulerOutput step, Tensor hidden)
