@@ -24,7 +24,7 @@ internal sealed class TimedOps(IDeviceOps inner) : IDeviceOps
 
     public ScalarType ActivationType(ScalarType computeType) => inner.ActivationType(computeType);
 
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias) => inner.PackLinear(weight, bias);
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role) => inner.PackLinear(weight, bias, role);
 
     public Tensor Linear(Tensor x, LinearWeight weight) => Time($"linear {weight.OutFeatures}x{weight.InFeatures}", () => inner.Linear(x, weight));
 
@@ -33,8 +33,6 @@ internal sealed class TimedOps(IDeviceOps inner) : IDeviceOps
     public Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices) => inner.SelectRows(x, indices);
 
     public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon) => Time("norm", () => inner.RmsNorm(x, weight, epsilon));
-
-    public Tensor AddRmsNorm(Tensor x, Tensor residual, Tensor weight, float epsilon) => Time("norm", () => inner.AddRmsNorm(x, residual, weight, epsilon));
 
     public void RmsNormHeads(Tensor qkv, Tensor weight, int firstColumn, int heads, float epsilon) => inner.RmsNormHeads(qkv, weight, firstColumn, heads, epsilon);
 

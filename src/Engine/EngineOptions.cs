@@ -18,7 +18,7 @@ public sealed record EngineOptions
     /// <summary><c>auto</c> (the checkpoint's own), <c>float32</c>, <c>bfloat16</c> or <c>float16</c> (<c>float</c>, <c>half</c> are read too).</summary>
     public string Dtype { get; init; } = "auto";
 
-    /// <summary><c>auto</c> or <c>cpu</c>.</summary>
+    /// <summary><c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; init; } = "auto";
 
     /// <summary>Ranks that every layer is split over. This build runs 1.</summary>
@@ -45,8 +45,11 @@ public sealed record EngineOptions
     /// <summary>Keeps computed blocks for later prompts with the same beginning.</summary>
     public bool EnablePrefixCaching { get; init; } = true;
 
-    /// <summary>Share of the device's memory for the engine, above 0, at most 1; null: 0.5 of what is free on a CPU, which the host application shares.</summary>
+    /// <summary>Share of the device's memory for the engine, above 0, at most 1; null: 0.92 of a GPU, 0.5 of what is free on a CPU, which the host application shares.</summary>
     public double? GpuMemoryUtilization { get; init; }
+
+    /// <summary>On a GPU: never records steps as CUDA graphs; slower, and quicker to load.</summary>
+    public bool EnforceEager { get; init; }
 
     /// <summary>Bytes for the KV cache, instead of <see cref="GpuMemoryUtilization"/>.</summary>
     public long? KvCacheMemoryBytes { get; init; }

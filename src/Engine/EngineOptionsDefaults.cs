@@ -6,6 +6,9 @@ internal static class EngineOptionsDefaults
     /// <summary>vLLM's <c>max_num_seqs</c> outside of large GPUs.</summary>
     public const int MaxNumSeqs = 256;
 
+    /// <summary>vLLM's default on a GPU.</summary>
+    public const double GpuMemoryUtilization = 0.92;
+
     /// <summary>A CPU's memory belongs to the host application too.</summary>
     public const double CpuMemoryUtilization = 0.5;
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using LocalLlm.Ops;
 using LocalLlm.Sampling;
 
 namespace LocalLlm;
@@ -17,7 +18,7 @@ internal static class EngineOptionsValidator
         Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
         Require(string.IsNullOrWhiteSpace(options.ModelPath) || Directory.Exists(options.ModelPath), "model", $"'{options.ModelPath}' is not a folder; name a folder with config.json, *.safetensors and tokenizer.json");
         Require(options.Dtype is "auto" or "float32" or "float" or "bfloat16" or "float16" or "half", "dtype", $"is '{options.Dtype}'; allowed: auto, float32 (float), bfloat16, float16 (half)");
-        Require(options.Device is "auto" or "cpu", "device", $"is '{options.Device}'; this build runs on: auto, cpu");
+        Require(options.Device is "auto" or "cpu" || DeviceOps.CudaOrdinal(options.Device) is not null, "device", $"is '{options.Device}'; allowed: auto, cpu, cuda, cuda:N");
         Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");
         Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");

@@ -3,6 +3,7 @@ using LocalLlm.KvCache;
 using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
@@ -15,6 +16,9 @@ namespace LocalLlm.Execution;
 /// </summary>
 internal sealed class ModelLoader : IDisposable
 {
+    // What the driver keeps for some thirty recorded steps.
+    private const long GraphAllowance = 256L << 20;
+
     private readonly EngineOptions _options;
     private readonly Checkpoint _checkpoint;
     private readonly WeightRegistry _registry = new();
@@ -54,8 +58,8 @@ internal sealed class ModelLoader : IDisposable
     /// <summary>The type asked for; activations may be wider (float16 on a CPU is computed in float32).</summary>
     public ScalarType ComputeType { get; }
 
-    /// <summary>Where the memory goes.</summary>
-    public MemoryPlan Plan { get; }
+    /// <summary>Where the memory goes: an estimate, on a GPU replaced by what was measured once the model is loaded.</summary>
+    public MemoryPlan Plan { get; private set; }
 
     /// <summary>Reads the weights and allocates the KV cache.</summary>
     /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
@@ -64,10 +68,12 @@ internal sealed class ModelLoader : IDisposable
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         var weightProgress = progress is null ? null : new WeightProgressAdapter(progress);
         WeightLoader.Load(_registry, _checkpoint, _activationType, weightProgress, cancellationToken);
+        if (_ops is IGraphCapture capture)
+            return LoadOnGpu(model, capture, progress);
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
         _model = null;
-        return new Worker(model, _ops, caches, _options.LogprobsMode);
+        return new Worker(model, _ops, caches, null, _options.LogprobsMode);
     }
 
     /// <inheritdoc/>
@@ -79,16 +85,36 @@ internal sealed class ModelLoader : IDisposable
             (_ops as IDisposable)?.Dispose();
     }
 
-    private MemoryPlan MakePlan(int longest)
+    // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache; then records the decode steps.
+    private Worker LoadOnGpu(ICausalLanguageModel model, IGraphCapture capture, IProgress<LoadProgress>? progress)
+    {
+        model.Rotary.PrepareAll();
+        progress?.Report(new("profiling the largest step", 0, 0));
+        StepProfile.Run(model, _ops, _activationType, _options.MaxNumBatchedTokens, MaxNumSeqs);
+        var (free, total) = CudaDevice.Memory();
+        Plan = MakePlan(Plan.MaxModelLen, total - free + (_options.EnforceEager ? 0 : GraphAllowance));
+        progress?.Report(new("allocating the KV cache", 0, 0));
+        var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
+        progress?.Report(new("recording CUDA graphs", 0, 0));
+        var graphs = new DecodeGraphs(model, capture, caches, MaxNumSeqs, Plan.MaxModelLen, _options.EnforceEager);
+        graphs.CaptureAll();
+        _model = null;
+        return new Worker(model, _ops, caches, graphs, _options.LogprobsMode);
+    }
+
+    private int MaxNumSeqs => _options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, _options.MaxNumBatchedTokens);
+
+    // usedBytes: all that is taken on a GPU once the largest step has run; null: not measured.
+    private MemoryPlan MakePlan(int longest, long? usedBytes = null)
     {
         var elementSize = _activationType.ElementSize();
         var config = Config;
-        var sequences = _options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, _options.MaxNumBatchedTokens);
         // The widest moment of a layer: residual, normed input, qkv, attention, gate and up, and their product.
         var perToken = (4L * config.HiddenSize) + (2L * config.NumAttentionHeads * config.HeadDim) + (2L * config.NumKeyValueHeads * config.HeadDim) + (3L * config.IntermediateSize);
-        var logits = (long)sequences * config.VocabSize * (elementSize + sizeof(float));
-        var available = MemoryInfo.AvailableBytes();
-        var utilization = _options.GpuMemoryUtilization ?? EngineOptionsDefaults.CpuMemoryUtilization;
+        var logits = (long)MaxNumSeqs * config.VocabSize * (elementSize + sizeof(float));
+        var (freeOnGpu, onGpu) = _ops is CudaOps ? CudaDevice.Memory() : (0, 0);
+        var available = _ops is CudaOps ? onGpu : MemoryInfo.AvailableBytes();
+        var utilization = _options.GpuMemoryUtilization ?? (_ops is CudaOps ? EngineOptionsDefaults.GpuMemoryUtilization : EngineOptionsDefaults.CpuMemoryUtilization);
         var weights = _registry.Groups.SelectMany(group => group.Parts).Sum(PartElements) * elementSize;
 
         // Second copies only where both together leave at least half of the budget to the KV cache.
@@ -100,12 +126,12 @@ internal sealed class ModelLoader : IDisposable
             AvailableBytes = available,
             Utilization = utilization,
             WeightBytes = weights,
-            ActivationBytes = (_options.MaxNumBatchedTokens * perToken * elementSize) + logits,
+            ActivationBytes = usedBytes - weights ?? (_options.MaxNumBatchedTokens * perToken * elementSize) + logits + (onGpu - freeOnGpu),
             BytesPerBlock = KvCacheTensors.BlockBytes(_ops, _model!.AttentionShapes, _activationType),
             BlockSize = AttentionMetadata.BlockSize,
             ModelLength = longest,
             MaxModelLen = _options.MaxModelLen,
-            MaxNumSeqs = sequences,
+            MaxNumSeqs = MaxNumSeqs,
             KvCacheMemoryBytes = _options.KvCacheMemoryBytes,
             NumBlocksOverride = _options.NumGpuBlocksOverride,
         });

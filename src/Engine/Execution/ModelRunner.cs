@@ -7,28 +7,53 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>Turns a step of the scheduler into the model's inputs and runs the model. Owns the buffers of the inputs, not the model.</summary>
-internal sealed unsafe class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches) : IDisposable
+/// <param name="model">The model.</param>
+/// <param name="ops">Its device.</param>
+/// <param name="caches">One per attention layer.</param>
+/// <param name="graphs">Recorded decode steps, owned from here on; null: none.</param>
+internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs) : IDisposable
 {
     private readonly AttentionMetadata _metadata = new();
-    private readonly NativeBuffer<long> _inputIds = new();
+    private readonly NativeBuffer<int> _inputIds = new();
+    private Tensor? _graphLogits;
 
-    /// <summary>Hidden states of all tokens of the step: [tokens, hidden], in the order of its sequences.</summary>
-    public Tensor Forward(SchedulerOutput step)
+    /// <summary>
+    /// The residual stream of all tokens of the step: [tokens, hidden], in the order of its sequences; null where a recorded step has given
+    /// the logits of all rows already.
+    /// </summary>
+    public Tensor? Forward(SchedulerOutput step)
     {
         Prepare(step);
-        var ids = empty([_inputIds.Count], ScalarType.Int64);
-        _inputIds.Span.CopyTo(new Span<long>(ids.DataPointer(), _inputIds.Count));
-        return model.Forward(ids.to(ops.Device), new ForwardContext(_metadata, caches));
+        _graphLogits = graphs is not null && IsDecode(step) ? graphs.TryReplay(_inputIds.Span, _metadata) : null;
+        return _graphLogits is null
+            ? model.Forward(ops.BeginStep(_inputIds.Span, _metadata), new ForwardContext(_metadata, caches))
+            : null;
     }
 
-    /// <summary>Logits of some rows of the hidden states: [rows, vocabulary] float32.</summary>
-    public Tensor ComputeLogits(Tensor hidden, ReadOnlySpan<int> rows) => model.ComputeLogits(ops.SelectRows(hidden, rows));
+    /// <summary>Logits of some rows of what <see cref="Forward"/> gave: [rows, vocabulary] in the activation type.</summary>
+    public Tensor ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows) =>
+        hidden is null
+            ? _graphLogits!.narrow(0, 0, rows.Length)
+            : model.ComputeLogits(rows.Length == hidden.size(0) ? hidden : ops.SelectRows(hidden, rows));
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        graphs?.Dispose();
         _metadata.Dispose();
         _inputIds.Dispose();
+    }
+
+    // Every row's logits are wanted, and nothing else: the steps that are recorded.
+    private static bool IsDecode(SchedulerOutput step)
+    {
+        foreach (var sequence in step.Sequences)
+        {
+            if (sequence.TokenIds.Length != 1 || !sequence.SamplesToken || sequence.NeedsPromptLogits)
+                return false;
+        }
+
+        return true;
     }
 
     private void Prepare(SchedulerOutput step)
@@ -44,12 +69,9 @@ internal sealed unsafe class ModelRunner(ICausalLanguageModel model, IDeviceOps 
             _metadata.Sequences.Add(new(_metadata.TokenCount, tokens.Length, contextLength, _metadata.BlockTables.Count));
             _metadata.BlockTables.AddRange(blocks);
             model.Rotary.AddRows(_metadata.RotaryRows, sequence.FirstPosition, tokens.Length, sequence.PromptLength);
-            for (var i = 0; i < tokens.Length; i++)
-            {
-                var position = sequence.FirstPosition + i;
-                _inputIds.Add(tokens[i]);
+            _inputIds.AddRange(tokens);
+            for (var position = sequence.FirstPosition; position < contextLength; position++)
                 _metadata.SlotMapping.Add((blocks[position / AttentionMetadata.BlockSize] * AttentionMetadata.BlockSize) + (position % AttentionMetadata.BlockSize));
-            }
         }
     }
 }

@@ -26,13 +26,13 @@ internal sealed unsafe class Worker : IDisposable
     private readonly List<SamplingState> _rowStates = [];
     private readonly List<SequenceResult> _results = [];
 
-    /// <summary>Takes over the model, its caches and the device's operations.</summary>
-    public Worker(ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, LogprobsMode logprobsMode)
+    /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
+    public Worker(ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs, LogprobsMode logprobsMode)
     {
         _model = model;
         _ops = ops;
         _caches = caches;
-        _runner = new(model, ops, caches);
+        _runner = new(model, ops, caches, graphs);
         _sampler = new(model.VocabularySize, logprobsMode);
     }
 
@@ -56,7 +56,7 @@ internal sealed unsafe class Worker : IDisposable
 
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
-        var hidden = _runner.Forward(step); // [tokens, hidden]
+        var hidden = _runner.Forward(step); // [tokens, hidden], or null
         var sampled = Sample(step, hidden);
 
         _results.Clear();
@@ -66,7 +66,7 @@ internal sealed unsafe class Worker : IDisposable
             var token = sequence.SamplesToken ? sampled[nextSample++] : (SampledToken?)null;
             if (token is { Error: SampleError.None } good)
                 _sequences[sequence.SequenceId].State.Append(good.TokenId);
-            var (promptLogprobs, failure) = sequence.NeedsPromptLogits ? PromptLogprobs(sequence, hidden, firstRow) : (null, null);
+            var (promptLogprobs, failure) = sequence.NeedsPromptLogits ? PromptLogprobs(sequence, hidden!, firstRow) : (null, null);
             _results.Add(new(sequence.SequenceId, token, promptLogprobs, failure));
             firstRow += sequence.TokenIds.Length;
         }
@@ -84,7 +84,7 @@ internal sealed unsafe class Worker : IDisposable
         (_ops as IDisposable)?.Dispose();
     }
 
-    private SampledToken[] Sample(SchedulerOutput step, Tensor hidden)
+    private SampledToken[] Sample(SchedulerOutput step, Tensor? hidden)
     {
         _rows.Clear();
         _rowStates.Clear();
@@ -100,10 +100,32 @@ internal sealed unsafe class Worker : IDisposable
 
         if (_rows.Count == 0)
             return [];
-        var logits = _runner.ComputeLogits(hidden, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_rows)).cpu();
+        var logits = _runner.ComputeLogits(hidden, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_rows));
         var results = new SampledToken[_rows.Count];
+        if (_rowStates.TrueForAll(IsPlain) && TrySampleOnDevice(logits, results))
+            return results;
+        logits = logits.to(float32).cpu();
         _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, _rowStates.ToArray(), results, CpuParallel.For);
         return results;
+    }
+
+    // What a device can choose by itself: the largest logit, or a draw from the whole distribution.
+    private static bool IsPlain(SamplingState state) =>
+        state.Sampling is { Logprobs: null } sampling
+        && (sampling.IsGreedy || sampling is { TopK: <= 0, TopP: >= 1, MinP: <= 0 })
+        && !LogitsProcessors.AreActive(state);
+
+    private bool TrySampleOnDevice(Tensor logits, SampledToken[] results)
+    {
+        var draws = new TokenDraw[results.Length];
+        for (var i = 0; i < draws.Length; i++)
+            draws[i] = _rowStates[i].Sampling.IsGreedy ? default : new(_rowStates[i].NextUniform, 1 / _rowStates[i].Sampling.Temperature);
+        var ids = new int[results.Length];
+        if (!_ops.TrySample(logits, draws, ids))
+            return false;
+        for (var i = 0; i < ids.Length; i++)
+            results[i] = ids[i] < 0 ? SampledToken.Failed(SampleError.NonFiniteLogits) : new SampledToken(ids[i]);
+        return true;
     }
 
     // The logits of position p judge the prompt's token p + 1; those of its last token belong to the first output.
@@ -119,7 +141,7 @@ internal sealed unsafe class Worker : IDisposable
         {
             using var scope = NewDisposeScope();
             var rows = Enumerable.Range(firstRow + first, Math.Min(PromptLogitsRows, nextTokens.Length - first)).ToArray();
-            var logits = _runner.ComputeLogits(hidden, rows).cpu();
+            var logits = _runner.ComputeLogits(hidden, rows).to(float32).cpu();
             var pointer = (float*)logits.DataPointer();
             for (var i = 0; i < rows.Length; i++)
             {

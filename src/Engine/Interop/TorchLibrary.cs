@@ -18,8 +18,13 @@ internal static class TorchLibrary
     private static readonly string[] CudaLibraries = ["libc10_cuda.so", "libtorch_cuda.so"];
     private static readonly string[] UmbrellaLibraries = ["libtorch.so"];
 
+    private static readonly Dictionary<string, IntPtr> Libraries = [];
+
     private static IntPtr s_torchCpu;
     private static string? s_loadedFrom;
+
+    /// <summary>The folder of the libtorch that this process uses, or null before it is loaded.</summary>
+    public static string? Folder { get; private set; }
 
     /// <summary>Loads libtorch if that has not happened yet in this process.</summary>
     /// <param name="libTorchPath">A folder with libtorch, or null for the environment variable or the bundled one.</param>
@@ -40,7 +45,10 @@ internal static class TorchLibrary
             if (folder is not null)
                 Preload(folder);
             StartTorchSharp();
-            s_torchCpu = FindMappedTorchCpu();
+            s_torchCpu = FindMapped("/libtorch_cpu.so");
+            if (s_torchCpu == IntPtr.Zero)
+                throw new EngineException(EngineErrorKind.Environment, "libtorch_cpu.so is not mapped although TorchSharp started. Set " + EnvironmentVariable + " to a libtorch folder.");
+            Libraries[TorchShim.LibraryName] = s_torchCpu;
             s_loadedFrom = folder;
             NativeLibrary.SetDllImportResolver(typeof(TorchLibrary).Assembly, Resolve);
         }
@@ -93,21 +101,53 @@ internal static class TorchLibrary
         }
     }
 
-    // TorchSharp has mapped libtorch_cpu by now; the C shim must come from that very copy.
-    private static IntPtr FindMappedTorchCpu()
+    /// <summary>Names a loaded library, so that the engine's P/Invokes find it under <paramref name="name"/>.</summary>
+    public static void AddLibrary(string name, IntPtr handle)
+    {
+        lock (Libraries)
+            Libraries[name] = handle;
+    }
+
+    /// <summary>Whether this libtorch has a CUDA half; makes the C shim of that half callable.</summary>
+    public static bool TryLoadCuda()
+    {
+        EnsureLoaded();
+        lock (LoadLock)
+        {
+            lock (Libraries)
+            {
+                if (Libraries.ContainsKey(Cuda.TorchCudaShim.LibraryName))
+                    return true;
+            }
+
+            var library = FindMapped("/libtorch_cuda.so");
+            if (library == IntPtr.Zero)
+                return false;
+            AddLibrary(Cuda.TorchCudaShim.LibraryName, library);
+            return true;
+        }
+    }
+
+    // The C shim must come from the very copy that TorchSharp has mapped.
+    private static IntPtr FindMapped(string fileName)
     {
         foreach (var line in File.ReadLines("/proc/self/maps"))
         {
             var start = line.IndexOf('/');
-            if (start > 0 && line.EndsWith("/libtorch_cpu.so", StringComparison.Ordinal))
-                return NativeLibrary.Load(line[start..]);
+            if (start <= 0 || !line.EndsWith(fileName, StringComparison.Ordinal))
+                continue;
+            Folder = Path.GetDirectoryName(line[start..]);
+            return NativeLibrary.Load(line[start..]);
         }
 
-        throw new EngineException(EngineErrorKind.Environment, "libtorch_cpu.so is not mapped although TorchSharp started. Set " + EnvironmentVariable + " to a libtorch folder.");
+        return IntPtr.Zero;
     }
 
-    private static IntPtr Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) =>
-        name == TorchShim.LibraryName ? s_torchCpu : IntPtr.Zero;
+    private static IntPtr Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath)
+    {
+        lock (Libraries)
+            return Libraries.GetValueOrDefault(name);
+    }
 
     private static string? NullIfEmpty(string? text) => string.IsNullOrWhiteSpace(text) ? null : text;
 }

@@ -54,15 +54,15 @@ internal sealed class Attention : IDisposable
     /// <summary>The sizes on this rank.</summary>
     public AttentionShape Shape { get; }
 
-    /// <summary>[tokens, hidden] → [tokens, hidden].</summary>
-    public Tensor Forward(Tensor x, ForwardContext forward)
+    /// <summary>Adds the attention of the normalised residual stream to it: [tokens, hidden].</summary>
+    public void AddTo(Tensor residual, RmsNorm norm, ForwardContext forward)
     {
-        var qkv = _qkv.Forward(x); // [tokens, (heads + 2 · kv_heads) · head_dim]
+        var qkv = _qkv.Forward(residual, norm); // [tokens, (heads + 2 · kv_heads) · head_dim]
         _queryNorm?.ForwardHeads(qkv, 0, Shape.Heads);
         _keyNorm?.ForwardHeads(qkv, Shape.KeyOffset, Shape.KvHeads);
         var cache = forward.Caches[_layer];
         _context.Ops.RotaryAndCache(qkv, _rotary, cache, forward.Metadata, Shape);
-        return _output.Forward(_context.Ops.Attention(qkv, cache, forward.Metadata, Shape));
+        _output.AddTo(residual, _context.Ops.Attention(qkv, cache, forward.Metadata, Shape));
     }
 
     /// <inheritdoc/>

@@ -1,3 +1,4 @@
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
@@ -12,12 +13,12 @@ internal sealed class ColumnParallelLinear : ParallelLinear
 {
     /// <summary>Registers <c>prefix.weight</c> [out, in] of every prefix, and <c>prefix.bias</c> where there is one.</summary>
     public ColumnParallelLinear(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures, bool bias)
-        : base(context, Weights(context, prefixes, inFeatures, outFeatures), bias ? Biases(context, prefixes, outFeatures) : [])
+        : base(context, Weights(context, prefixes, inFeatures, outFeatures), bias ? Biases(context, prefixes, outFeatures) : [], LinearRole.GateUp)
     {
     }
 
-    /// <inheritdoc/>
-    public override Tensor Forward(Tensor x) => Multiply(x);
+    /// <summary>silu(gate) · up of the normalised input: [tokens, in] → [tokens, out].</summary>
+    public Tensor ForwardGated(Tensor x, RmsNorm norm) => Context.Ops.NormGatedLinear(x, norm.Weight, norm.Epsilon, Weight);
 
     private static WeightPart[] Weights(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures)
     {

@@ -8,18 +8,11 @@ internal sealed class DecoderLayer(RmsNorm inputNorm, Attention attention, RmsNo
     /// <summary>The attention.</summary>
     public Attention Attention { get; } = attention;
 
-    /// <summary>
-    /// The additions to the residual are done by the norm that follows them, so a layer takes what the one before has still to add.
-    /// </summary>
-    /// <param name="pending">[tokens, hidden] still to be added, or null in the first layer, where the residual is whole.</param>
-    /// <param name="residual">[tokens, hidden]; changed in place.</param>
-    /// <param name="context">The step.</param>
-    /// <returns>[tokens, hidden] for the next norm to add.</returns>
-    public Tensor Forward(Tensor? pending, Tensor residual, ForwardContext context)
+    /// <summary>Runs the layer on the residual stream [tokens, hidden], in place.</summary>
+    public void Forward(Tensor residual, ForwardContext context)
     {
-        var normed = pending is null ? inputNorm.Forward(residual) : inputNorm.Forward(pending, residual);
-        var attended = Attention.Forward(normed, context);
-        return mlp.Forward(postAttentionNorm.Forward(attended, residual));
+        Attention.AddTo(residual, inputNorm, context);
+        mlp.AddTo(residual, postAttentionNorm);
     }
 
     /// <inheritdoc/>

@@ -5,20 +5,18 @@ namespace LocalLlm.Layers;
 /// <summary>down(silu(gate(x)) · up(x)), gate and up as one product.</summary>
 internal sealed class GatedMlp : IDisposable
 {
-    private readonly LayerContext _context;
     private readonly ColumnParallelLinear _gateUp;
     private readonly RowParallelLinear _down;
 
     /// <summary>Registers <c>prefix.{gate,up,down}_proj</c>.</summary>
     public GatedMlp(LayerContext context, string prefix, int hiddenSize, int intermediateSize, bool bias)
     {
-        _context = context;
         _gateUp = new(context, [$"{prefix}.gate_proj", $"{prefix}.up_proj"], hiddenSize, intermediateSize, bias);
         _down = new(context, $"{prefix}.down_proj", intermediateSize, hiddenSize, bias);
     }
 
-    /// <summary>[tokens, hidden] → [tokens, hidden].</summary>
-    public Tensor Forward(Tensor x) => _down.Forward(_context.Ops.SiluAndMul(_gateUp.Forward(x)));
+    /// <summary>Adds the MLP of the normalised residual stream to it: [tokens, hidden].</summary>
+    public void AddTo(Tensor residual, RmsNorm norm) => _down.AddTo(residual, _gateUp.ForwardGated(residual, norm));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -14,7 +14,8 @@ internal abstract class ParallelLinear : IDisposable
     /// <param name="context">What layers are built with.</param>
     /// <param name="weights">Slices that are joined along the outputs.</param>
     /// <param name="biases">Slices of the bias, joined likewise; empty for none.</param>
-    protected ParallelLinear(LayerContext context, IReadOnlyList<WeightPart> weights, IReadOnlyList<WeightPart> biases)
+    /// <param name="role">What the products are for.</param>
+    protected ParallelLinear(LayerContext context, IReadOnlyList<WeightPart> weights, IReadOnlyList<WeightPart> biases, LinearRole role)
     {
         Context = context;
         // Registered first, so that it is there when the weight is packed.
@@ -22,7 +23,7 @@ internal abstract class ParallelLinear : IDisposable
             context.Weights.Add(biases, bias => _bias = bias.clone().DetachFromDisposeScope());
         context.Weights.Add(weights, weight =>
         {
-            _weight = context.Ops.PackLinear(weight, _bias);
+            _weight = context.Ops.PackLinear(weight, _bias, role);
             _bias?.Dispose();
             _bias = null;
         });
@@ -31,9 +32,6 @@ internal abstract class ParallelLinear : IDisposable
     /// <summary>What the layer was built with.</summary>
     protected LayerContext Context { get; }
 
-    /// <summary>[tokens, in] → [tokens, out].</summary>
-    public abstract Tensor Forward(Tensor x);
-
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -41,6 +39,6 @@ internal abstract class ParallelLinear : IDisposable
         _bias?.Dispose();
     }
 
-    /// <summary>This rank's product.</summary>
-    protected Tensor Multiply(Tensor x) => Context.Ops.Linear(x, _weight ?? throw new InvalidOperationException("The layer's weight is not loaded."));
+    /// <summary>This rank's matrix.</summary>
+    protected LinearWeight Weight => _weight ?? throw new InvalidOperationException("The layer's weight is not loaded.");
 }

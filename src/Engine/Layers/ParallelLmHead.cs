@@ -16,14 +16,14 @@ internal sealed class ParallelLmHead : IDisposable
     {
         _context = context;
         var shard = ShardRange.Of(vocabularySize, context.Collectives, "The vocabulary size");
-        context.Weights.Add(new WeightPart(weightName, [vocabularySize, hiddenSize], 0, shard.Start, shard.Length), weight => _weight = context.Ops.PackLinear(weight, null));
+        context.Weights.Add(new WeightPart(weightName, [vocabularySize, hiddenSize], 0, shard.Start, shard.Length), weight => _weight = context.Ops.PackLinear(weight, null, LinearRole.Head));
     }
 
-    /// <summary>[rows, hidden] → logits [rows, vocabulary], float32.</summary>
-    public Tensor Forward(Tensor hidden)
+    /// <summary>Logits of the normalised residual stream: [rows, hidden] → [rows, vocabulary].</summary>
+    public Tensor Forward(Tensor residual, RmsNorm norm)
     {
-        var local = _context.Ops.Linear(hidden, _weight ?? throw new InvalidOperationException("The output projection is not loaded."));
-        return _context.Collectives.AllGather(local, 1).to(float32);
+        var weight = _weight ?? throw new InvalidOperationException("The output projection is not loaded.");
+        return _context.Collectives.AllGather(_context.Ops.NormLinear(residual, norm.Weight, norm.Epsilon, weight), 1);
     }
 
     /// <inheritdoc/>

@@ -1,3 +1,4 @@
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
@@ -15,12 +16,13 @@ internal sealed class QkvParallelLinear : ParallelLinear
         : base(
             context,
             [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightPart($"{p.Name}.weight", [p.Size, inFeatures], 0, p.Shard.Start, p.Shard.Length))],
-            bias ? [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightPart($"{p.Name}.bias", [p.Size], 0, p.Shard.Start, p.Shard.Length))] : [])
+            bias ? [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightPart($"{p.Name}.bias", [p.Size], 0, p.Shard.Start, p.Shard.Length))] : [],
+            LinearRole.Qkv)
     {
     }
 
-    /// <inheritdoc/>
-    public override Tensor Forward(Tensor x) => Multiply(x);
+    /// <summary>Projections of the normalised input: [tokens, in] → [tokens, (heads + 2 · kv_heads) · head_dim].</summary>
+    public Tensor Forward(Tensor x, RmsNorm norm) => Context.Ops.NormLinear(x, norm.Weight, norm.Epsilon, Weight);
 
     private static (string Name, long Size, ShardRange Shard)[] Projections(LayerContext context, string prefix, int heads, int kvHeads, int headDim)
     {

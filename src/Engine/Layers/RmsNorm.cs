@@ -15,16 +15,14 @@ internal sealed class RmsNorm : IDisposable
     {
         _context = context;
         _epsilon = epsilon;
-        context.Weights.Add(WeightPart.Whole($"{prefix}.weight", size), weight => _weight = weight.clone().DetachFromDisposeScope());
+        context.Weights.Add(WeightPart.Whole($"{prefix}.weight", size), weight => _weight = context.Ops.ToDevice(weight));
     }
 
-    private Tensor Weight => _weight ?? throw new InvalidOperationException("The norm is not loaded.");
+    /// <summary>Added to the mean square.</summary>
+    public float Epsilon => _epsilon;
 
-    /// <summary>[tokens, size] → the same shape.</summary>
-    public Tensor Forward(Tensor x) => _context.Ops.RmsNorm(x, Weight, _epsilon);
-
-    /// <summary>Adds <paramref name="x"/> to <paramref name="residual"/> in place and normalises the sum.</summary>
-    public Tensor Forward(Tensor x, Tensor residual) => _context.Ops.AddRmsNorm(x, residual, Weight, _epsilon);
+    /// <summary>[size].</summary>
+    public Tensor Weight => _weight ?? throw new InvalidOperationException("The norm is not loaded.");
 
     /// <summary>Normalises each of some adjacent heads of a fused projection in place.</summary>
     public void ForwardHeads(Tensor qkv, int firstColumn, int heads) => _context.Ops.RmsNormHeads(qkv, Weight, firstColumn, heads, _epsilon);

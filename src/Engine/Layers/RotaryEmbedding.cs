@@ -55,6 +55,13 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
     /// <summary>Whether the keys of a prompt of this length fit only prompts of the very same length.</summary>
     public bool IsPromptSpecific(int promptLength) => DependsOnLength && promptLength > _maxPositionEmbeddings;
 
+    /// <summary>Prepares every position that a sequence may reach, for a device that copies the table.</summary>
+    public void PrepareAll()
+    {
+        if (_positions < _maxModelLen)
+            Prepare(_maxModelLen);
+    }
+
     /// <summary>Forgets the rows that the last step filled.</summary>
     public void BeginStep() => _usedScratchRows = 0;
 
@@ -74,6 +81,7 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
 
             var row = _usedScratchRows++;
             Fill(row, position, frequencies, scaling);
+            Table.Touch();
             rows.Add(row);
         }
     }
@@ -102,6 +110,7 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
         }
 
         _positions = positions;
+        Table.Touch();
     }
 
     private Tensor Rows(int positions) => empty([_scratchRows + positions, _headDim / 2], ScalarType.Float32).DetachFromDisposeScope();

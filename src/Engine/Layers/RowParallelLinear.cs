@@ -1,3 +1,4 @@
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
@@ -9,16 +10,22 @@ internal sealed class RowParallelLinear : ParallelLinear
 {
     /// <summary>Registers <c>prefix.weight</c> [out, in] and <c>prefix.bias</c>, which rank 0 alone adds.</summary>
     public RowParallelLinear(LayerContext context, string prefix, int inFeatures, int outFeatures, bool bias)
-        : base(context, [Weight(context, prefix, inFeatures, outFeatures)], bias && context.Collectives.Rank == 0 ? [WeightPart.Whole($"{prefix}.bias", outFeatures)] : [])
+        : base(context, [Part(context, prefix, inFeatures, outFeatures)], bias && context.Collectives.Rank == 0 ? [WeightPart.Whole($"{prefix}.bias", outFeatures)] : [], LinearRole.Other)
     {
         if (bias && context.Collectives.Rank != 0)
             context.Weights.Ignore(name => name == $"{prefix}.bias");
     }
 
-    /// <inheritdoc/>
-    public override Tensor Forward(Tensor x) => Context.Collectives.AllReduce(Multiply(x));
+    /// <summary>Adds the product to the residual stream: x [tokens, in], residual [tokens, out].</summary>
+    public void AddTo(Tensor residual, Tensor x)
+    {
+        if (Context.Collectives.WorldSize == 1)
+            Context.Ops.LinearAdd(x, Weight, residual);
+        else
+            residual.add_(Context.Collectives.AllReduce(Context.Ops.Linear(x, Weight)));
+    }
 
-    private static WeightPart Weight(LayerContext context, string prefix, int inFeatures, int outFeatures)
+    private static WeightPart Part(LayerContext context, string prefix, int inFeatures, int outFeatures)
     {
         var shard = ShardRange.Of(inFeatures, context.Collectives, $"The input size of {prefix}");
         return new($"{prefix}.weight", [outFeatures, inFeatures], 1, shard.Start, shard.Length);

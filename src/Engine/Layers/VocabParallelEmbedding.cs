@@ -16,10 +16,10 @@ internal sealed class VocabParallelEmbedding : IDisposable
     {
         _context = context;
         _shard = ShardRange.Of(vocabularySize, context.Collectives, "The vocabulary size");
-        context.Weights.Add(new WeightPart($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length), table => _table = table.clone().DetachFromDisposeScope());
+        context.Weights.Add(new WeightPart($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length), table => _table = context.Ops.ToDevice(table));
     }
 
-    /// <summary>ids [tokens] (int64) → [tokens, hidden].</summary>
+    /// <summary>ids [tokens], as <see cref="Ops.IDeviceOps.BeginStep"/> gave them → [tokens, hidden].</summary>
     public Tensor Forward(Tensor ids)
     {
         var table = _table ?? throw new InvalidOperationException("The embedding is not loaded.");

@@ -16,9 +16,9 @@ internal interface ICausalLanguageModel : IDisposable
     /// <summary>Width of a row of logits.</summary>
     int VocabularySize { get; }
 
-    /// <summary>ids [tokens] (int64) → hidden states [tokens, hidden]; writes the tokens' keys and values to the caches.</summary>
+    /// <summary>ids [tokens] → residual stream after the last layer [tokens, hidden]; writes the tokens' keys and values to the caches.</summary>
     Tensor Forward(Tensor ids, ForwardContext context);
 
-    /// <summary>Hidden states [rows, hidden] → logits [rows, vocabulary], float32.</summary>
+    /// <summary>Rows of the residual stream [rows, hidden] → logits [rows, vocabulary] in the activation type.</summary>
     Tensor ComputeLogits(Tensor hidden);
 }

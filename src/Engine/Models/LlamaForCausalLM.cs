@@ -45,19 +45,18 @@ internal sealed class LlamaForCausalLM : ICausalLanguageModel
     public Tensor Forward(Tensor ids, ForwardContext context)
     {
         var residual = _embedding.Forward(ids); // [tokens, hidden]
-        Tensor? pending = null;
         foreach (var layer in _layers)
         {
-            // Intermediates of a layer are dropped with it; only what the next one adds goes on.
+            // Intermediates of a layer are dropped with it.
             using var scope = NewDisposeScope();
-            pending = layer.Forward(pending, residual, context).MoveToOuterDisposeScope();
+            layer.Forward(residual, context);
         }
 
-        return pending is null ? _norm.Forward(residual) : _norm.Forward(pending, residual);
+        return residual;
     }
 
     /// <inheritdoc/>
-    public Tensor ComputeLogits(Tensor hidden) => _head.Forward(hidden);
+    public Tensor ComputeLogits(Tensor hidden) => _head.Forward(hidden, _norm);
 
     /// <inheritdoc/>
     public void Dispose()

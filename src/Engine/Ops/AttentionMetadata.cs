@@ -27,6 +27,21 @@ internal sealed class AttentionMetadata : IDisposable
     /// <summary>The block ids of all sequences, one after the other.</summary>
     public NativeBuffer<int> BlockTables { get; } = new();
 
+    /// <summary>A length that contexts may reach where work is recorded for later steps; 0: those of this step count.</summary>
+    public int ContextBound { get; set; }
+
+    /// <summary>Most positions that a sequence of the step sees.</summary>
+    public int LongestContext
+    {
+        get
+        {
+            var longest = ContextBound;
+            foreach (var sequence in Sequences.Span)
+                longest = Math.Max(longest, sequence.ContextLength);
+            return longest;
+        }
+    }
+
     /// <summary>Tokens in the step.</summary>
     public int TokenCount => RotaryRows.Count;
 

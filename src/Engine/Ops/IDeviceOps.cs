@@ -4,7 +4,8 @@ namespace LocalLlm.Ops;
 
 /// <summary>
 /// What a device does for a model. <see cref="TorchOps"/> is the plain version that every other one is tested against.
-/// Results are new tensors of the current dispose scope; inputs are contiguous. Called on the worker's thread only.
+/// Results are tensors of the current dispose scope, valid until the end of the layer that asked for them (a device may keep one buffer
+/// for each kind of result); inputs are contiguous. Called on the worker's thread only.
 /// </summary>
 internal interface IDeviceOps
 {
@@ -25,12 +26,38 @@ internal interface IDeviceOps
     /// <summary>Brings a weight into the device's own layout. The caller keeps and disposes its tensors.</summary>
     /// <param name="weight">[out, in] in the activation type.</param>
     /// <param name="bias">[out] or null.</param>
-    LinearWeight PackLinear(Tensor weight, Tensor? bias);
+    /// <param name="role">What its products are for.</param>
+    LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other);
+
+    /// <summary>A copy of a small weight (a norm's, the embedding table) on the device, owned by the caller.</summary>
+    Tensor ToDevice(Tensor weight) => weight.clone().DetachFromDisposeScope();
+
+    /// <summary>Makes a step known before the model's layers run.</summary>
+    /// <param name="inputIds">One per token.</param>
+    /// <param name="metadata">The step; unchanged until the next call.</param>
+    /// <returns>The ids as <see cref="Embedding"/> takes them.</returns>
+    Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata)
+    {
+        var ids = empty([inputIds.Length], ScalarType.Int64);
+        var target = ids.data<long>();
+        for (var i = 0; i < inputIds.Length; i++)
+            target[i] = inputIds[i];
+        return ids.to(Device);
+    }
 
     /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out].</summary>
     Tensor Linear(Tensor x, LinearWeight weight);
 
-    /// <summary>Rows of a table: ids [n] (int64) → [n, width].</summary>
+    /// <summary><see cref="Linear"/> of the <see cref="RmsNorm"/> of x.</summary>
+    Tensor NormLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight weight) => Linear(RmsNorm(x, normWeight, epsilon), weight);
+
+    /// <summary><see cref="SiluAndMul"/> of <see cref="NormLinear"/>: [rows, in] → [rows, out / 2].</summary>
+    Tensor NormGatedLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight gateUp) => SiluAndMul(NormLinear(x, normWeight, epsilon, gateUp));
+
+    /// <summary>residual += x · Wᵀ + bias, in place.</summary>
+    void LinearAdd(Tensor x, LinearWeight weight, Tensor residual) => residual.add_(Linear(x, weight));
+
+    /// <summary>Rows of a table: ids [n], as <see cref="BeginStep"/> gave them → [n, width].</summary>
     Tensor Embedding(Tensor ids, Tensor table);
 
     /// <summary>Some rows of a matrix: [rows, width] → [indices, width].</summary>
@@ -38,9 +65,6 @@ internal interface IDeviceOps
 
     /// <summary>x / rms(x) · weight over the last dimension: [rows, width] → [rows, width].</summary>
     Tensor RmsNorm(Tensor x, Tensor weight, float epsilon);
-
-    /// <summary>residual += x, then <see cref="RmsNorm"/> of the residual. Writes to <paramref name="residual"/>.</summary>
-    Tensor AddRmsNorm(Tensor x, Tensor residual, Tensor weight, float epsilon);
 
     /// <summary>RMSNorm of some heads of a fused projection, in place.</summary>
     /// <param name="qkv">[tokens, heads · head_dim].</param>
@@ -58,6 +82,12 @@ internal interface IDeviceOps
 
     /// <summary>silu(gate) · up: [rows, 2 · width] (gate first) → [rows, width].</summary>
     Tensor SiluAndMul(Tensor gateUp);
+
+    /// <summary>
+    /// Chooses a token for each of the first rows of some logits on the device; -1 for a row with NaN, +Infinity or nothing but -Infinity.
+    /// False where the device leaves sampling to the host.
+    /// </summary>
+    bool TrySample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids) => false;
 
     /// <summary>An empty cache for <paramref name="blocks"/> blocks of one layer.</summary>
     KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type);

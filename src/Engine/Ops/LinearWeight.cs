@@ -2,6 +2,22 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
+/// <summary>What the products of a matrix are for: a device keeps results apart by it.</summary>
+internal enum LinearRole
+{
+    /// <summary>Added to the residual stream, or used at once.</summary>
+    Other,
+
+    /// <summary>Queries, keys and values.</summary>
+    Qkv,
+
+    /// <summary>Gate and up projection of an MLP.</summary>
+    GateUp,
+
+    /// <summary>Logits.</summary>
+    Head,
+}
+
 /// <summary>A weight matrix in the form that one <see cref="IDeviceOps"/> multiplies by fastest; owns its tensors.</summary>
 /// <param name="data">The matrix in the device's own layout.</param>
 /// <param name="bias">[out] or null.</param>
@@ -18,6 +34,9 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
 
     /// <summary>[out] or null.</summary>
     public Tensor? Bias { get; } = bias;
+
+    /// <summary>What its products are for.</summary>
+    public LinearRole Role { get; init; }
 
     /// <summary>Elements of a result row.</summary>
     public int OutFeatures { get; } = outFeatures;

@@ -11,11 +11,18 @@ internal sealed class RotaryTable(Tensor cos, Tensor sin) : IDisposable
     /// <summary>[rows, head_dim / 2] float32.</summary>
     public Tensor Sin { get; private set; } = sin;
 
+    /// <summary>Changes with the contents.</summary>
+    public int Version { get; private set; }
+
+    /// <summary>To be called when rows were written, so that a device's copy is renewed.</summary>
+    public void Touch() => Version++;
+
     /// <summary>Takes larger tensors and disposes the old ones.</summary>
     public void Replace(Tensor cos, Tensor sin)
     {
         Dispose();
         (Cos, Sin) = (cos, sin);
+        Version++;
     }
 
     /// <inheritdoc/>

@@ -18,7 +18,7 @@ internal sealed class TorchOps(Device device) : IDeviceOps
     public bool GainsFromDecodeCopies(ScalarType activationType) => false;
 
     /// <inheritdoc/>
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias) =>
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other) =>
         new(weight.clone().DetachFromDisposeScope(), bias?.clone().DetachFromDisposeScope(), (int)weight.shape[0], (int)weight.shape[1]);
 
     /// <inheritdoc/>
@@ -40,13 +40,6 @@ internal sealed class TorchOps(Device device) : IDeviceOps
         var wide = x.to(float32);
         var scale = (wide.square().mean([-1], keepdim: true) + epsilon).rsqrt();
         return (wide * scale * weight.to(float32)).to(x.dtype);
-    }
-
-    /// <inheritdoc/>
-    public Tensor AddRmsNorm(Tensor x, Tensor residual, Tensor weight, float epsilon)
-    {
-        residual.add_(x);
-        return RmsNorm(residual, weight, epsilon);
     }
 
     /// <inheritdoc/>

@@ -22,7 +22,7 @@ internal sealed class EngineArguments
         "--dtype",
         "auto (the checkpoint's own; default), float32, bfloat16 or float16.",
         "TYPE");
-    private readonly Option<string?> _device = Options.Text("--device", "auto (default) or cpu.", "NAME");
+    private readonly Option<string?> _device = Options.Text("--device", "auto (default: a GPU where one can be used), cpu, cuda or cuda:N.", "NAME");
     private readonly Option<int?> _tensorParallel = Options.Count(
         "--tensor-parallel-size",
         "Devices that every layer is split over; default 1.",
@@ -48,7 +48,8 @@ internal sealed class EngineArguments
     private readonly Option<int?> _blockSize = Options.Count("--block-size", "Tokens per KV block; only 16.");
     private readonly Option<double?> _gpuMemoryUtilization = Options.Number(
         "--gpu-memory-utilization",
-        "Share of the device's memory to use, above 0, at most 1; default: 0.5 of what is free on a CPU.");
+        "Share of the device's memory to use, above 0, at most 1; default: 0.92 of a GPU, 0.5 of what is free on a CPU.");
+    private readonly Option<bool> _enforceEager = Options.Flag("--enforce-eager", "On a GPU: never records steps as CUDA graphs.");
     private readonly Option<long?> _kvCacheMemoryBytes = Options.Size(
         "--kv-cache-memory-bytes",
         "Size of the KV cache instead, such as 4G or 512MiB.",
@@ -96,7 +97,7 @@ internal sealed class EngineArguments
             _model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel,
             _maxModelLen, _maxNumSeqs, _maxNumBatchedTokens, _longPrefillTokenThreshold,
             _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off,
-            _blockSize, _gpuMemoryUtilization, _kvCacheMemoryBytes, _numGpuBlocksOverride,
+            _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes, _numGpuBlocksOverride,
             _skipTokenizerInit, _chatTemplate, _generationConfig, _maxLogprobs, _logprobsMode, _seed, _numThreads, _libTorch,
         })
         {
@@ -142,6 +143,7 @@ internal sealed class EngineArguments
             EnableChunkedPrefill = _chunkedPrefill.Value(result) ?? defaults.EnableChunkedPrefill,
             EnablePrefixCaching = _prefixCaching.Value(result) ?? defaults.EnablePrefixCaching,
             GpuMemoryUtilization = result.GetValue(_gpuMemoryUtilization),
+            EnforceEager = result.GetValue(_enforceEager),
             KvCacheMemoryBytes = result.GetValue(_kvCacheMemoryBytes),
             NumGpuBlocksOverride = result.GetValue(_numGpuBlocksOverride),
             SkipTokenizerInit = result.GetValue(_skipTokenizerInit),

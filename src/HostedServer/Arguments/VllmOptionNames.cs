@@ -7,7 +7,7 @@ internal static class VllmOptionNames
         host port uds root-path api-key ssl-keyfile ssl-certfile ssl-ca-certs ssl-cert-reqs allowed-origins allowed-methods allowed-headers
         allow-credentials uvicorn-log-level disable-uvicorn-access-log disable-access-log-for-endpoints middleware headless api-server-count
         config tokenizer-mode tokenizer-revision revision code-revision trust-remote-code hf-config-path hf-overrides hf-token runner convert
-        task quantization enforce-eager disable-custom-all-reduce cpu-offload-gb swap-space load-format download-dir model-loader-extra-config
+        task quantization disable-custom-all-reduce cpu-offload-gb swap-space load-format download-dir model-loader-extra-config
         ignore-patterns use-tqdm-on-load pt-load-map-location safetensors-load-strategy config-format allowed-local-media-path
         allowed-media-domains disable-sliding-window disable-cascade-attn enable-prompt-embeds served-model-name override-generation-config
         enable-sleep-mode model-impl logits-processors io-processor-plugin pooler-config max-seq-len-to-capture

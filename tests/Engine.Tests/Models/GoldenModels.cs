@@ -52,11 +52,11 @@ internal sealed class BareModel : IDisposable
                 metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
             }
 
-            hidden = Model.Forward(tensor(part.Select(id => (long)id).ToArray()), new ForwardContext(metadata, _caches));
+            hidden = Model.Forward(_ops.BeginStep(part, metadata), new ForwardContext(metadata, _caches));
             hidden = hidden.narrow(0, part.Length - 1, 1).contiguous();
         }
 
-        return Model.ComputeLogits(hidden!).data<float>().ToArray();
+        return Model.ComputeLogits(hidden!).to(float32).data<float>().ToArray();
     }
 
     public void Dispose()

@@ -3,6 +3,7 @@ using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
 using TorchSharp;
 using Xunit;
+using static LocalLlm.Tests.Ops.OpsScenarios;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
@@ -91,11 +92,6 @@ public sealed class CpuOpsTests : IDisposable
             var weight = randn(width).to(type);
             AssertClose(_plain.RmsNorm(x, weight, 1e-6f), _fast.RmsNorm(x, weight, 1e-6f), type);
 
-            var residual = randn(rows, width).to(type);
-            var (plainResidual, fastResidual) = (residual.clone(), residual.clone());
-            AssertClose(_plain.AddRmsNorm(x, plainResidual, weight, 1e-5f), _fast.AddRmsNorm(x, fastResidual, weight, 1e-5f), type);
-            AssertClose(plainResidual, fastResidual, type);
-
             var gateUp = (randn(rows, 2 * width) * 4).to(type);
             AssertClose(_plain.SiluAndMul(gateUp), _fast.SiluAndMul(gateUp), type);
         }
@@ -178,56 +174,4 @@ public sealed class CpuOpsTests : IDisposable
     }
 
     private static bool Same(Tensor first, Tensor second) => first.data<float>().ToArray().AsSpan().SequenceEqual(second.contiguous().data<float>().ToArray());
-
-    private static RotaryTable Rotary(int headDim)
-    {
-        var angles = arange(0, 256).unsqueeze(1) * (1 / pow(tensor(10000f), arange(0, headDim, 2).to(float32) / headDim)).unsqueeze(0);
-        return new(angles.cos(), angles.sin());
-    }
-
-    private static int[][] BlockTables(int[] lengths, Random random)
-    {
-        var blocks = Enumerable.Range(0, 64).ToArray();
-        random.Shuffle(blocks);
-        var next = 0;
-        return [.. lengths.Select(length => blocks[next..(next += (length + 15) / 16)])];
-    }
-
-    // Some tokens of some of the sequences, at least one in all.
-    private static AttentionMetadata NextStep(int[] lengths, int[] done, int[][] tables, Random random)
-    {
-        var metadata = new AttentionMetadata();
-        while (metadata.TokenCount == 0)
-        {
-            for (var s = 0; s < lengths.Length; s++)
-            {
-                var count = Math.Min(lengths[s] - done[s], random.Next(0, 60));
-                if (count == 0)
-                    continue;
-                Append(metadata, done[s], count, tables[s]);
-                done[s] += count;
-            }
-        }
-
-        return metadata;
-    }
-
-    private static void Append(AttentionMetadata metadata, int first, int count, int[] table)
-    {
-        metadata.Sequences.Add(new(metadata.TokenCount, count, first + count, metadata.BlockTables.Count));
-        metadata.BlockTables.AddRange(table);
-        for (var position = first; position < first + count; position++)
-        {
-            metadata.RotaryRows.Add(position);
-            metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
-        }
-    }
-
-    private static void AssertClose(Tensor expected, Tensor actual, ScalarType type)
-    {
-        var tolerance = type == ScalarType.Float32 ? 2e-5 : 2e-2;
-        var (wide, result) = (expected.to(float32), actual.to(float32));
-        var excess = ((wide - result).abs() - (tolerance * (wide.abs() + 1))).max().item<float>();
-        Assert.True(excess <= 0, $"{type}: {excess} over the tolerance");
-    }
 }

@@ -44,7 +44,7 @@ public class CommandLineTests
 
     [Theory]
     [InlineData("--quantization fp8", "--quantization")]
-    [InlineData("--enforce-eager", "--enforce-eager")]
+    [InlineData("--cpu-offload-gb", "--cpu-offload-gb")]
     [InlineData("--kv-cache-dtype=fp8", "--kv-cache-dtype")]
     [InlineData("--trust_remote_code", "--trust-remote-code")]
     [InlineData("--no-async-scheduling", "--no-async-scheduling")]

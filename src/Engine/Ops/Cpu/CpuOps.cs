@@ -34,7 +34,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     public bool GainsFromDecodeCopies(ScalarType activationType) => activationType == ScalarType.BFloat16;
 
     /// <inheritdoc/>
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias)
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other)
     {
         var (outFeatures, inFeatures) = ((int)weight.size(0), (int)weight.size(1));
         var ownBias = bias?.clone().DetachFromDisposeScope();
@@ -90,14 +90,6 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     {
         var output = empty([x.size(0), x.size(1)], x.dtype);
         Normalize(x, null, output, weight, (int)x.size(1), epsilon);
-        return output;
-    }
-
-    /// <inheritdoc/>
-    public Tensor AddRmsNorm(Tensor x, Tensor residual, Tensor weight, float epsilon)
-    {
-        var output = empty([x.size(0), x.size(1)], x.dtype);
-        Normalize(x, residual, output, weight, (int)x.size(1), epsilon);
         return output;
     }
 

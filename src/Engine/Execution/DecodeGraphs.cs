@@ -1,0 +1,116 @@
+using LocalLlm.Layers;
+using LocalLlm.Models;
+using LocalLlm.Ops;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Execution;
+
+/// <summary>
+/// Decode steps recorded at padded numbers of rows (vLLM's CUDA graphs): a step of n sequences repeats the smallest record of at least n
+/// rows. Records are made largest first, and again when an operand has moved. All of them work in the device's own buffers.
+/// </summary>
+/// <remarks>With <c>eager</c> the same padded steps run without records, so that both ways give the same bits.</remarks>
+internal sealed class DecodeGraphs(
+    ICausalLanguageModel model, IGraphCapture capture, IReadOnlyList<KvLayerCache> caches, int maxRows, int maxModelLen, bool eager) : IDisposable
+{
+    // vLLM's sizes: 1, 2, 4, then every 8th, above 256 every 16th.
+    private const int FineStep = 8;
+    private const int CoarseStep = 16;
+    private const int CoarseFrom = 256;
+
+    private readonly Dictionary<int, Record> _records = [];
+    private readonly int[] _sizes = [.. Sizes(maxRows)];
+    private long _version;
+
+    /// <summary>Records every size.</summary>
+    public void CaptureAll()
+    {
+        if (eager)
+            return;
+        using var noGradients = inference_mode();
+
+        // The largest first: it brings every buffer to its final size.
+        foreach (var size in _sizes.Reverse())
+            Get(size);
+    }
+
+    /// <summary>Repeats a decode step.</summary>
+    /// <param name="ids">One per sequence.</param>
+    /// <param name="metadata">The step, one token a sequence.</param>
+    /// <returns>Logits [padded rows, vocabulary], valid until the next step; null: there is no record for so many rows.</returns>
+    public Tensor? TryReplay(ReadOnlySpan<int> ids, AttentionMetadata metadata)
+    {
+        if (ids.Length > maxRows)
+            return null;
+        var size = Array.BinarySearch(_sizes, ids.Length) is var index && index >= 0 ? ids.Length : _sizes[~index];
+        if (eager)
+            return Run(capture.BeginStep(ids, metadata, size), metadata);
+        var record = Get(size);
+        capture.BeginStep(ids, metadata, size);
+        if (capture.Version != _version)
+        {
+            // The inputs themselves have moved to a larger buffer.
+            record = Get(size);
+            capture.BeginStep(ids, metadata, size);
+        }
+
+        record.Graph.Launch();
+        return record.Logits;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var record in _records.Values)
+            record.Dispose();
+        _records.Clear();
+    }
+
+    private static IEnumerable<int> Sizes(int maxRows)
+    {
+        for (var size = 1; size < maxRows; size += size < FineStep ? size : size < CoarseFrom ? FineStep : CoarseStep)
+            yield return size;
+        yield return maxRows;
+    }
+
+    private Record Get(int size)
+    {
+        if (capture.Version != _version)
+            Dispose();
+        if (_records.TryGetValue(size, out var known))
+            return known;
+        var record = Capture(size);
+        _version = capture.Version;
+        _records.Add(size, record);
+        return record;
+    }
+
+    private Record Capture(int size)
+    {
+        using var metadata = new AttentionMetadata();
+        using var ids = capture.BeginStep([], metadata, size);
+        Run(ids, metadata).Dispose();
+        Tensor? logits = null;
+        var graph = capture.Capture(() => logits = Run(ids, metadata));
+        return new(graph, logits!.DetachFromDisposeScope());
+    }
+
+    private Tensor Run(Tensor ids, AttentionMetadata metadata)
+    {
+        using var scope = NewDisposeScope();
+        // Contexts of later steps may be longer; how attention is split follows from this bound alone.
+        metadata.ContextBound = maxModelLen;
+        var logits = model.ComputeLogits(model.Forward(ids, new ForwardContext(metadata, caches)));
+        metadata.ContextBound = 0;
+        return logits.MoveToOuterDisposeScope();
+    }
+
+    private sealed record Record(ICapturedGraph Graph, Tensor Logits) : IDisposable
+    {
+        public void Dispose()
+        {
+            Graph.Dispose();
+            Logits.Dispose();
+        }
+    }
+}

@@ -1,0 +1,137 @@
+using LocalLlm.Interop;
+using LocalLlm.Interop.Cuda;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// One GPU as this thread's current device: its context, and a stream that is torch's current one on this thread while this object lives.
+/// Create, use and dispose it on one thread.
+/// </summary>
+internal sealed unsafe class CudaDevice : IDisposable
+{
+    private const int MultiprocessorCountAttribute = 16;
+    private const int ComputeCapabilityMajorAttribute = 75;
+    private const int ComputeCapabilityMinorAttribute = 76;
+    private const uint NonBlockingStream = 1;
+
+    // bfloat16 conversion instructions and asynchronous copies begin here (Ampere).
+    private const int LeastComputeCapability = 80;
+
+    // CUDA 12.0: the oldest driver whose graphs take kernels with programmatic launch attributes.
+    private const int LeastDriverVersion = 12_000;
+
+    private readonly IntPtr _guard;
+
+    /// <summary>Opens a device.</summary>
+    /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or too old.</exception>
+    public CudaDevice(int ordinal)
+    {
+        Ordinal = ordinal;
+        var (count, driverVersion) = Probe() is { } found ? found : throw Missing("no NVIDIA driver was found (libcuda.so.1); install one, or set device to cpu");
+        if (driverVersion < LeastDriverVersion)
+            throw Missing($"the NVIDIA driver supports CUDA {Version(driverVersion)}, wanted {Version(LeastDriverVersion)} or newer; update the driver");
+        if (ordinal >= count)
+            throw Missing($"device is cuda:{ordinal}, but this machine has {count} CUDA devices (cuda:0 to cuda:{count - 1})");
+        if (!TorchLibrary.TryLoadCuda() || !cuda.is_available())
+            throw Missing($"the libtorch in {TorchLibrary.Folder} was built without CUDA or does not fit the driver (CUDA {Version(driverVersion)}); name one with CUDA by {TorchLibrary.EnvironmentVariable}, such as the torch/lib folder of an installed PyTorch");
+        Nvrtc.EnsureLoaded(TorchLibrary.Folder);
+
+        // torch makes the primary context current on this thread.
+        Torch = new(DeviceType.CUDA, ordinal);
+        InitializeDeviceType(DeviceType.CUDA);
+        zeros(1, device: Torch).Dispose();
+        int device;
+        CudaException.Check(CudaDriver.cuDeviceGet(&device, ordinal), "cuDeviceGet");
+        IntPtr context;
+        CudaException.Check(CudaDriver.cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
+        CudaException.Check(CudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+        ComputeCapability = (10 * Attribute(device, ComputeCapabilityMajorAttribute)) + Attribute(device, ComputeCapabilityMinorAttribute);
+        Multiprocessors = Attribute(device, MultiprocessorCountAttribute);
+        Name = NameOf(device);
+        if (ComputeCapability < LeastComputeCapability)
+            throw Missing($"{Name} has compute capability {ComputeCapability / 10}.{ComputeCapability % 10}, wanted {LeastComputeCapability / 10}.0 (Ampere) or newer");
+
+        IntPtr stream, guard;
+        CudaException.Check(CudaDriver.cuStreamCreate(&stream, NonBlockingStream), "cuStreamCreate");
+        Stream = stream;
+        if (TorchCudaShim.aoti_torch_create_cuda_stream_guard(stream, ordinal, &guard) != 0)
+            throw Missing("libtorch did not take the engine's CUDA stream");
+        _guard = guard;
+    }
+
+    /// <summary>Index of the device.</summary>
+    public int Ordinal { get; }
+
+    /// <summary>The device as torch names it.</summary>
+    public Device Torch { get; }
+
+    /// <summary>The stream of all work.</summary>
+    public IntPtr Stream { get; }
+
+    /// <summary>Such as 90 for Hopper.</summary>
+    public int ComputeCapability { get; }
+
+    /// <summary>Streaming multiprocessors.</summary>
+    public int Multiprocessors { get; }
+
+    /// <summary>The card's name.</summary>
+    public string Name { get; }
+
+    /// <summary>Number of devices and the driver's CUDA version (1000 · major + 10 · minor), or null without a driver.</summary>
+    public static (int Count, int DriverVersion)? Probe()
+    {
+        try
+        {
+            int count, version;
+            if (CudaDriver.cuInit(0) != 0 || CudaDriver.cuDeviceGetCount(&count) != 0 || CudaDriver.cuDriverGetVersion(&version) != 0)
+                return null;
+            return (count, version);
+        }
+        catch (DllNotFoundException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Whether <c>auto</c> takes a GPU: a driver, a device, and a libtorch with CUDA.</summary>
+    public static bool IsUsable() => Probe() is { Count: > 0 } && TorchLibrary.TryLoadCuda() && cuda.is_available();
+
+    /// <summary>Bytes that are free on this thread's current card, and all of it.</summary>
+    public static (long Free, long Total) Memory()
+    {
+        nuint free, total;
+        CudaException.Check(CudaDriver.cuMemGetInfo_v2(&free, &total), "cuMemGetInfo");
+        return ((long)free, (long)total);
+    }
+
+    /// <summary>Waits until the stream is empty.</summary>
+    public void Synchronize() => CudaException.Check(CudaDriver.cuStreamSynchronize(Stream), "a step on the GPU");
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _ = CudaDriver.cuStreamSynchronize(Stream);
+        _ = TorchCudaShim.aoti_torch_delete_cuda_stream_guard(_guard);
+        // Not destroyed: torch's allocator remembers which stream its cached blocks belong to.
+    }
+
+    private static int Attribute(int device, int attribute)
+    {
+        int value;
+        CudaException.Check(CudaDriver.cuDeviceGetAttribute(&value, attribute, device), "cuDeviceGetAttribute");
+        return value;
+    }
+
+    private static string NameOf(int device)
+    {
+        var bytes = stackalloc byte[256];
+        CudaException.Check(CudaDriver.cuDeviceGetName(bytes, 256, device), "cuDeviceGetName");
+        return System.Runtime.InteropServices.Marshal.PtrToStringUTF8((IntPtr)bytes)!;
+    }
+
+    private static string Version(int version) => $"{version / 1000}.{version % 1000 / 10}";
+
+    private static EngineException Missing(string message) => new(EngineErrorKind.Environment, message + ".", "device");
+}

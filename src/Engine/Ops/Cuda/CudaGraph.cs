@@ -1,0 +1,49 @@
+using LocalLlm.Interop.Cuda;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>Work recorded once and launched as one: a step of a few rows is bound by launches otherwise.</summary>
+internal sealed unsafe class CudaGraph : ICapturedGraph
+{
+    private const int RelaxedCapture = 2;
+    private readonly CudaDevice _device;
+    private readonly IntPtr _graph;
+    private readonly IntPtr _executable;
+
+    /// <summary>Records what <paramref name="body"/> puts on the device's stream; nothing runs yet. The body must neither wait nor allocate.</summary>
+    public CudaGraph(CudaDevice device, Action body)
+    {
+        _device = device;
+        device.Synchronize();
+        CudaException.Check(CudaDriver.cuStreamBeginCapture_v2(device.Stream, RelaxedCapture), "beginning a graph");
+        IntPtr graph;
+        try
+        {
+            body();
+        }
+        catch
+        {
+            // Ends the capture, so that the stream can be used again.
+            if (CudaDriver.cuStreamEndCapture(device.Stream, &graph) == 0 && graph != IntPtr.Zero)
+                _ = CudaDriver.cuGraphDestroy(graph);
+            throw;
+        }
+
+        CudaException.Check(CudaDriver.cuStreamEndCapture(device.Stream, &graph), "recording a graph");
+        IntPtr executable;
+        CudaException.Check(CudaDriver.cuGraphInstantiateWithFlags(&executable, graph, 0), "preparing a graph");
+        (_graph, _executable) = (graph, executable);
+        CudaException.Check(CudaDriver.cuGraphUpload(executable, device.Stream), "uploading a graph");
+    }
+
+    /// <inheritdoc/>
+    public void Launch() => CudaException.Check(CudaDriver.cuGraphLaunch(_executable, _device.Stream), "launching a graph");
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _ = CudaDriver.cuStreamSynchronize(_device.Stream);
+        _ = CudaDriver.cuGraphExecDestroy(_executable);
+        _ = CudaDriver.cuGraphDestroy(_graph);
+    }
+}

@@ -1,0 +1,53 @@
+using LocalLlm.Interop;
+using LocalLlm.Interop.Cuda;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>A value for a kernel's parameter list: 4 or 8 bytes.</summary>
+internal readonly unsafe struct KernelArgument(ulong bits)
+{
+    public readonly ulong Bits = bits;
+
+    public static implicit operator KernelArgument(Tensor? tensor) => new(tensor is null ? 0 : (ulong)tensor.DataPointer());
+
+    public static implicit operator KernelArgument(ulong pointer) => new(pointer);
+
+    public static implicit operator KernelArgument(long value) => new((ulong)value);
+
+    public static implicit operator KernelArgument(int value) => new((uint)value);
+
+    public static implicit operator KernelArgument(float value) => new(BitConverter.SingleToUInt32Bits(value));
+}
+
+/// <summary>A compiled kernel. Launches go to the device's stream, each allowed to begin its prologue before the one before has ended.</summary>
+internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice device)
+{
+    private const int ProgrammaticStreamSerialization = 6;
+    private const int LeastProgrammaticCapability = 90;
+
+    /// <summary>Launches the kernel; every kernel of ours waits by itself for the one before (<c>waitForPrevious</c>).</summary>
+    public void Launch((int X, int Y, int Z) grid, int block, ReadOnlySpan<KernelArgument> arguments)
+    {
+        CudaDriver.LaunchAttribute attribute = new() { Id = ProgrammaticStreamSerialization, Value = 1 };
+        CudaDriver.LaunchConfig config = new()
+        {
+            GridX = (uint)grid.X,
+            GridY = (uint)grid.Y,
+            GridZ = (uint)grid.Z,
+            BlockX = (uint)block,
+            BlockY = 1,
+            BlockZ = 1,
+            Stream = device.Stream,
+            Attributes = &attribute,
+            AttributeCount = device.ComputeCapability >= LeastProgrammaticCapability ? 1u : 0u,
+        };
+        var pointers = stackalloc void*[arguments.Length];
+        fixed (KernelArgument* first = arguments)
+        {
+            for (var i = 0; i < arguments.Length; i++)
+                pointers[i] = first + i;
+            CudaException.Check(CudaDriver.cuLaunchKernelEx(&config, function, pointers, null), $"launching {name}");
+        }
+    }
+}

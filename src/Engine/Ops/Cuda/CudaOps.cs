@@ -1,0 +1,279 @@
+using LocalLlm.Interop.Cuda;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// A GPU: own kernels, cuBLAS for products of many rows, libtorch's flash attention for long prefills. Results lie in a
+/// <see cref="CudaWorkspace"/> and are valid until the next layer asks for the same kind of result.
+/// </summary>
+internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
+{
+    private const string Elementwise = "elementwise.cu";
+
+    // From here on a matrix product is bound by arithmetic rather than by the reading of the weights.
+    private const int MostGemvRows = 4;
+    private const int NormThreads = 256;
+    private const int RotaryThreads = 256;
+
+    private readonly CudaDevice _device;
+    private readonly KernelCompiler _kernels;
+    private readonly CudaWorkspace _workspace;
+    private readonly StepInputs _inputs;
+    private readonly CudaAttention _attention;
+    private readonly CudaSampler _sampler;
+    private readonly Dictionary<RotaryTable, (int Version, RotaryTable Copy)> _rotaries = [];
+    private int _rotaryVersion;
+
+    /// <summary>Opens the device for this thread.</summary>
+    /// <exception cref="EngineException">Kind Environment: what is missing or too old.</exception>
+    public CudaOps(int ordinal)
+    {
+        _device = new(ordinal);
+        _kernels = new(_device);
+        _workspace = new(_device.Torch);
+        _inputs = new(_device);
+        _attention = new(_device, _kernels, _workspace, _inputs);
+        _sampler = new(_device, _kernels);
+    }
+
+    /// <inheritdoc/>
+    public Device Device => _device.Torch;
+
+    /// <summary>The card.</summary>
+    public CudaDevice Card => _device;
+
+    /// <inheritdoc/>
+    public bool KeepDecodeCopies { get; set; }
+
+    /// <inheritdoc/>
+    public long Version => ((long)_workspace.Version << 32) + _inputs.Version + _rotaryVersion;
+
+    /// <inheritdoc/>
+    public ScalarType ActivationType(ScalarType computeType) => computeType;
+
+    /// <inheritdoc/>
+    public bool GainsFromDecodeCopies(ScalarType activationType) => false;
+
+    /// <inheritdoc/>
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata) => BeginStep(inputIds, metadata, inputIds.Length);
+
+    /// <inheritdoc/>
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata, int rows)
+    {
+        _inputs.Upload(inputIds, metadata, rows);
+        return _inputs.Ids;
+    }
+
+    /// <inheritdoc/>
+    public ICapturedGraph Capture(Action body) => new CudaGraph(_device, body);
+
+    /// <inheritdoc/>
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other) =>
+        new(ToDevice(weight), bias is null ? null : ToDevice(bias), (int)weight.size(0), (int)weight.size(1)) { Role = role };
+
+    /// <inheritdoc/>
+    public Tensor ToDevice(Tensor weight) => (weight.device_type == _device.Torch.type ? weight.clone() : weight.to(_device.Torch)).DetachFromDisposeScope();
+
+    /// <inheritdoc/>
+    public Tensor Linear(Tensor x, LinearWeight weight)
+    {
+        var y = _workspace.Rent(SlotOf(weight), x.size(0), weight.OutFeatures, x.dtype);
+        if (TakesGemv(x, weight))
+            Gemv(x, weight, null, 0, y, gated: false, add: false);
+        else
+            Multiply(x, weight, y, weight.Bias);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public Tensor NormLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight weight)
+    {
+        if (!TakesGemv(x, weight))
+            return Linear(RmsNorm(x, normWeight, epsilon), weight);
+        var y = _workspace.Rent(SlotOf(weight), x.size(0), weight.OutFeatures, x.dtype);
+        Gemv(x, weight, normWeight, epsilon, y, gated: false, add: false);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public Tensor NormGatedLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight gateUp)
+    {
+        if (!TakesGemv(x, gateUp))
+            return SiluAndMul(Linear(RmsNorm(x, normWeight, epsilon), gateUp));
+        var y = _workspace.Rent(WorkspaceSlot.Activation, x.size(0), gateUp.OutFeatures / 2, x.dtype);
+        Gemv(x, gateUp, normWeight, epsilon, y, gated: true, add: false);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public void LinearAdd(Tensor x, LinearWeight weight, Tensor residual)
+    {
+        if (TakesGemv(x, weight))
+            Gemv(x, weight, null, 0, residual, gated: false, add: true);
+        else if (weight.Bias is null)
+            Multiply(x, weight, residual, residual);
+        else
+            residual.add_(Linear(x, weight));
+    }
+
+    /// <inheritdoc/>
+    public Tensor Embedding(Tensor ids, Tensor table) => GatherRows(table, ids, WorkspaceSlot.Hidden, (int)ids.size(0));
+
+    /// <inheritdoc/>
+    public Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices)
+    {
+        using var rows = tensor(indices.ToArray(), device: _device.Torch);
+        return GatherRows(x, rows, WorkspaceSlot.Selected, indices.Length);
+    }
+
+    /// <inheritdoc/>
+    public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon)
+    {
+        var (rows, width) = ((int)x.size(0), (int)x.size(1));
+        var y = _workspace.Rent(WorkspaceSlot.Normed, rows, width, x.dtype);
+        Kernel(Elementwise, "rmsNorm", x.dtype).Launch((rows, 1, 1), NormThreads, [x, weight, y, width, epsilon]);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public void RmsNormHeads(Tensor qkv, Tensor weight, int firstColumn, int heads, float epsilon)
+    {
+        const int warp = 32;
+        var (rows, width, headDim) = ((int)qkv.size(0), (int)qkv.size(1), (int)weight.size(0));
+        Kernel(Elementwise, "rmsNormHeads", qkv.dtype).Launch((heads, rows, 1), warp, [qkv, weight, width, firstColumn, headDim, epsilon]);
+    }
+
+    /// <inheritdoc/>
+    public void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+    {
+        var table = OnDevice(rotary);
+        Kernel(Elementwise, "rotaryAndCache", qkv.dtype).Launch(
+            ((int)qkv.size(0), 1, 1),
+            RotaryThreads,
+            [qkv, table.Cos, table.Sin, _inputs.RotaryRows, _inputs.Slots, cache.Keys, cache.Values, shape.Heads, shape.KvHeads, shape.HeadDim]);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
+        _attention.Forward(qkv, cache, metadata, shape);
+
+    /// <inheritdoc/>
+    public Tensor SiluAndMul(Tensor gateUp)
+    {
+        const int threads = 256;
+        var (rows, width) = (gateUp.size(0), gateUp.size(1) / 2);
+        var y = _workspace.Rent(WorkspaceSlot.Activation, rows, width, gateUp.dtype);
+        var blocks = (int)Math.Min((rows * width + threads - 1) / threads, 32L * _device.Multiprocessors);
+        Kernel(Elementwise, "siluAndMul", gateUp.dtype).Launch((blocks, 1, 1), threads, [gateUp, y, (int)width, rows * width]);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public bool TrySample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids)
+    {
+        _sampler.Sample(logits, TypeOf(logits.dtype), draws, ids);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type)
+    {
+        // [blocks, block_size, kv_heads, head_dim]
+        long[] size = [blocks, AttentionMetadata.BlockSize, shape.KvHeads, shape.HeadDim];
+        return new(zeros(size, type, Device).DetachFromDisposeScope(), zeros(size, type, Device).DetachFromDisposeScope());
+    }
+
+    /// <inheritdoc/>
+    public long CacheBlockBytes(AttentionShape shape, ScalarType type) =>
+        2L * AttentionMetadata.BlockSize * shape.KvHeads * shape.HeadDim * type.ElementSize();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _device.Synchronize();
+        foreach (var (_, copy) in _rotaries.Values)
+            copy.Dispose();
+        _sampler.Dispose();
+        _inputs.Dispose();
+        _workspace.Dispose();
+        _kernels.Dispose();
+        _device.Dispose();
+    }
+
+    // Results that live at once have slots of their own; within a layer the width tells them apart.
+    private static WorkspaceSlot SlotOf(LinearWeight weight) => weight.Role switch
+    {
+        LinearRole.Qkv => WorkspaceSlot.Qkv,
+        LinearRole.GateUp => WorkspaceSlot.GateUp,
+        LinearRole.Head => WorkspaceSlot.Logits,
+        _ => WorkspaceSlot.Output,
+    };
+
+    private static bool TakesGemv(Tensor x, LinearWeight weight) =>
+        x.size(0) <= MostGemvRows && weight.InFeatures % (16 / x.dtype.ElementSize()) == 0;
+
+    private static string TypeOf(ScalarType type) => type switch
+    {
+        ScalarType.Float32 => "TYPE=0",
+        ScalarType.BFloat16 => "TYPE=1",
+        ScalarType.Float16 => "TYPE=2",
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "not an activation type"),
+    };
+
+    private CudaKernel Kernel(string source, string function, ScalarType type) => _kernels.Get(source, function, TypeOf(type));
+
+    private void Gemv(Tensor x, LinearWeight weight, Tensor? normWeight, float epsilon, Tensor y, bool gated, bool add)
+    {
+        // Measured on Hopper: short rows want small blocks, long matrices want more rows a block.
+        const int manyOutputs = 16384, longInput = 3072;
+        var outputs = weight.OutFeatures >= manyOutputs ? 4 : 2;
+        var threads = weight.InFeatures >= longInput ? 256 : 128;
+        var owned = gated ? outputs / 2 : outputs;
+        var width = gated ? weight.OutFeatures / 2 : weight.OutFeatures;
+        var defines = $"{TypeOf(x.dtype)} ROWS={x.size(0)} OUTPUTS={outputs} THREADS={threads} NORM={(normWeight is null ? 0 : 1)} GATED={(gated ? 1 : 0)} ADD={(add ? 1 : 0)}";
+        _kernels.Get("gemv.cu", "gemv", defines).Launch(
+            ((width + owned - 1) / owned, 1, 1),
+            threads,
+            [weight.Data, weight.Bias, x, normWeight, y, weight.OutFeatures, weight.InFeatures / (16 / (int)x.dtype.ElementSize()), epsilon]);
+    }
+
+    // y = x · Wᵀ + addend, by cuBLAS; the addend is a bias, the residual (which is y) or null.
+    private static void Multiply(Tensor x, LinearWeight weight, Tensor y, Tensor? addend)
+    {
+        using var transposed = weight.Data.t();
+        var status = addend is null
+            ? TorchCudaShim.aoti_torch_cuda_mm_out(y.Handle, x.Handle, transposed.Handle)
+            : TorchCudaShim.aoti_torch_cuda_addmm_out(y.Handle, addend.Handle, x.Handle, transposed.Handle, 1, 1);
+        if (status != 0)
+            throw new InvalidOperationException($"a matrix product [{x.size(0)}, {weight.InFeatures}] x [{weight.InFeatures}, {weight.OutFeatures}] failed; libtorch wrote the cause to the standard error stream.");
+    }
+
+    private Tensor GatherRows(Tensor table, Tensor rows, WorkspaceSlot slot, int count)
+    {
+        const int threads = 128;
+        var width = (int)table.size(1);
+        var y = _workspace.Rent(slot, count, width, table.dtype);
+        Kernel(Elementwise, "gatherRows", table.dtype).Launch((count, 1, 1), threads, [table, rows, y, width, (int)table.size(0)]);
+        return y;
+    }
+
+    private RotaryTable OnDevice(RotaryTable rotary)
+    {
+        if (_rotaries.TryGetValue(rotary, out var known) && known.Version == rotary.Version)
+            return known.Copy;
+        if (known.Copy is { } old && old.Cos.size(0) == rotary.Cos.size(0))
+        {
+            old.Cos.copy_(rotary.Cos);
+            old.Sin.copy_(rotary.Sin);
+            _rotaries[rotary] = (rotary.Version, old);
+            return old;
+        }
+
+        known.Copy?.Dispose();
+        var copy = new RotaryTable(ToDevice(rotary.Cos), ToDevice(rotary.Sin));
+        _rotaries[rotary] = (rotary.Version, copy);
+        _rotaryVersion++;
+        return copy;
+    }
+}

@@ -1,0 +1,56 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>The results of a layer that are alive at once.</summary>
+internal enum WorkspaceSlot
+{
+    Hidden,
+    Normed,
+    Qkv,
+    Attention,
+    GateUp,
+    Activation,
+    Selected,
+    Logits,
+    Keys,
+    Values,
+    Partials,
+    Counters,
+    Output,
+}
+
+/// <summary>
+/// One buffer for each kind of result, reused by every layer and step: nothing is allocated in steady state, and a captured graph finds its
+/// operands where they were. A result is valid until the same kind of result is asked for again. Grows when a larger one is wanted.
+/// </summary>
+internal sealed class CudaWorkspace(Device device) : IDisposable
+{
+    private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), Tensor> _buffers = [];
+
+    /// <summary>Changes whenever a buffer has moved: graphs captured before are of no use then.</summary>
+    public int Version { get; private set; }
+
+    /// <summary>An uninitialised [rows, width] view of a slot's buffer; of the current dispose scope.</summary>
+    public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type)
+    {
+        if (!_buffers.TryGetValue((slot, type), out var buffer) || buffer.numel() < rows * width)
+        {
+            buffer?.Dispose();
+            // Zeroed: the counters of a split attention must begin at 0.
+            _buffers[(slot, type)] = buffer = zeros(rows * width, type, device).DetachFromDisposeScope();
+            Version++;
+        }
+
+        using var flat = buffer.narrow(0, 0, rows * width);
+        return flat.view(rows, width);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var buffer in _buffers.Values)
+            buffer.Dispose();
+        _buffers.Clear();
+    }
+}

@@ -1,0 +1,106 @@
+using System.Security.Cryptography;
+using System.Text;
+using LocalLlm.Interop.Cuda;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Embedded CUDA sources → loaded kernels of one device. Machine code is kept on disk (<c>$XDG_CACHE_HOME/localllm/kernels</c>, else under
+/// <c>~/.cache</c>) by the hash of source, options and compiler; what does not load is compiled anew. Not thread-safe.
+/// </summary>
+internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
+{
+    private const string CommonSource = "common.cu";
+    private readonly Dictionary<(string Source, string Function, string Defines), CudaKernel> _kernels = [];
+    private readonly Dictionary<(string Source, string Defines), IntPtr> _modules = [];
+
+    /// <summary>A kernel of a source, compiled with some macros.</summary>
+    /// <param name="source">Name of the embedded file, such as <c>gemv.cu</c>.</param>
+    /// <param name="function">The kernel's name.</param>
+    /// <param name="defines">Macros such as <c>TYPE=1 ROWS=2</c>, separated by spaces.</param>
+    public CudaKernel Get(string source, string function, string defines)
+    {
+        if (_kernels.TryGetValue((source, function, defines), out var kernel))
+            return kernel;
+        if (!_modules.TryGetValue((source, defines), out var module))
+            _modules.Add((source, defines), module = LoadModule(source, defines));
+        IntPtr handle;
+        CudaException.Check(CudaDriver.cuModuleGetFunction(&handle, module, function), $"finding the kernel {function}");
+        kernel = new(handle, function, device);
+        _kernels.Add((source, function, defines), kernel);
+        return kernel;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var module in _modules.Values)
+            _ = CudaDriver.cuModuleUnload(module);
+    }
+
+    private IntPtr LoadModule(string source, string defines)
+    {
+        var text = Read(CommonSource) + Read(source);
+        string[] options =
+        [
+            $"--gpu-architecture=sm_{device.ComputeCapability}",
+            "--std=c++17",
+            "--define-macro=BLOCK_SIZE=" + AttentionMetadata.BlockSize,
+            .. defines.Split(' ').Select(define => "--define-macro=" + define),
+        ];
+        var path = CachePath(text, options);
+        if (path is not null && File.Exists(path) && TryLoad(File.ReadAllBytes(path), out var cached))
+            return cached;
+        var image = Nvrtc.Compile(text, source, options);
+        if (path is not null)
+            Store(path, image);
+        return TryLoad(image, out var module)
+            ? module
+            : throw new EngineException(EngineErrorKind.Environment, $"the driver does not load {source} as NVRTC {Nvrtc.Version()} compiled it for {device.Name}; update the driver or use an older NVRTC.");
+    }
+
+    private static bool TryLoad(byte[] image, out IntPtr module)
+    {
+        var handle = IntPtr.Zero;
+        fixed (byte* data = image)
+        {
+            var loaded = image.Length > 0 && CudaDriver.cuModuleLoadData(&handle, data) == 0;
+            module = handle;
+            return loaded;
+        }
+    }
+
+    // A cache that cannot be written is no fault: the kernels are compiled in every process then.
+    private static void Store(string path, byte[] image)
+    {
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            var own = $"{path}.{Environment.ProcessId}";
+            File.WriteAllBytes(own, image);
+            File.Move(own, path, overwrite: true);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+        }
+    }
+
+    private static string? CachePath(string text, string[] options)
+    {
+        var root = Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } cache
+            ? cache
+            : Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) is { Length: > 0 } home ? Path.Combine(home, ".cache") : null;
+        if (root is null)
+            return null;
+        var key = string.Join('\n', [text, .. options, Nvrtc.Version().ToString()]);
+        return Path.Combine(root, "localllm", "kernels", Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key))) + ".cubin");
+    }
+
+    private static string Read(string name)
+    {
+        using var stream = typeof(KernelCompiler).Assembly.GetManifestResourceStream($"LocalLlm.Kernels.{name}")
+            ?? throw new InvalidOperationException($"no embedded source {name}");
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
+}

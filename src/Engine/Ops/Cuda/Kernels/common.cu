@@ -1,0 +1,56 @@
+// Prepended to every kernel source. TYPE: 0 float32, 1 bfloat16, 2 float16. No headers: NVRTC alone must be enough.
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define WARP 32
+#define FULL_MASK 0xffffffffu
+#define NEGATIVE_INFINITY __int_as_float(0xff800000)
+
+#if TYPE == 0
+typedef float T;
+__device__ __forceinline__ float toFloat(T x) { return x; }
+__device__ __forceinline__ T fromFloat(float x) { return x; }
+#elif TYPE == 1
+typedef u16 T;
+__device__ __forceinline__ float toFloat(T x) { return __uint_as_float((u32)x << 16); }
+__device__ __forceinline__ T fromFloat(float x) { T r; asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(x)); return r; }
+#else
+typedef u16 T;
+__device__ __forceinline__ float toFloat(T x) { float r; asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x)); return r; }
+__device__ __forceinline__ T fromFloat(float x) { T r; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r) : "f"(x)); return r; }
+#endif
+
+// Elements of one 16-byte access.
+#define PACK (16 / (int)sizeof(T))
+
+union Pack16 {
+  uint4 raw;
+  T element[PACK];
+};
+
+// Waits for the kernel before in the stream, and lets the one after start its prologue. Nothing that another kernel writes may be
+// read, and nothing may be written, before it.
+__device__ __forceinline__ void waitForPrevious() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+__device__ __forceinline__ float warpSum(float x) {
+#pragma unroll
+  for (int offset = WARP / 2; offset > 0; offset >>= 1) x += __shfl_xor_sync(FULL_MASK, x, offset);
+  return x;
+}
+
+// Sum over the block; every thread gets it. scratch: [32].
+__device__ __forceinline__ float blockSum(float x, float* scratch) {
+  x = warpSum(x);
+  if ((threadIdx.x & 31) == 0) scratch[threadIdx.x >> 5] = x;
+  __syncthreads();
+  float sum = 0;
+  for (int w = 0; w < (int)(blockDim.x + 31) / WARP; w++) sum += scratch[w];
+  __syncthreads();
+  return sum;
+}

@@ -1,0 +1,99 @@
+// out[r] = table[rows[r]]: embedding lookup, and the choice of rows of a matrix. One block a row.
+extern "C" __global__ void gatherRows(const T* table, const int* rows, T* out, int width, int tableRows) {
+  waitForPrevious();
+  const int row = rows[blockIdx.x];
+  if (row < 0 || row >= tableRows) return;
+  const T* source = table + (u64)row * width;
+  T* target = out + (u64)blockIdx.x * width;
+  if (width % PACK == 0) {
+    for (int i = threadIdx.x; i < width / PACK; i += blockDim.x) ((uint4*)target)[i] = ((const uint4*)source)[i];
+  } else {
+    for (int i = threadIdx.x; i < width; i += blockDim.x) target[i] = source[i];
+  }
+}
+
+// out = x / rms(x) * weight, one block a row. x: [rows, width].
+extern "C" __global__ void rmsNorm(const T* x, const T* weight, T* out, int width, float epsilon) {
+  __shared__ float scratch[WARP];
+  waitForPrevious();
+  const T* row = x + (u64)blockIdx.x * width;
+  T* target = out + (u64)blockIdx.x * width;
+  float squares = 0;
+  for (int i = threadIdx.x; i < width; i += blockDim.x) {
+    const float value = toFloat(row[i]);
+    squares = fmaf(value, value, squares);
+  }
+  const float scale = rsqrtf(blockSum(squares, scratch) / width + epsilon);
+  for (int i = threadIdx.x; i < width; i += blockDim.x) target[i] = fromFloat(toFloat(row[i]) * scale * toFloat(weight[i]));
+}
+
+// RMSNorm of single heads inside a fused projection, in place. One warp a head: grid (heads, tokens), block 32.
+extern "C" __global__ void rmsNormHeads(T* qkv, const T* weight, int rowWidth, int firstColumn, int headDim, float epsilon) {
+  waitForPrevious();
+  T* head = qkv + (u64)blockIdx.y * rowWidth + firstColumn + blockIdx.x * headDim;
+  float squares = 0;
+  for (int i = threadIdx.x; i < headDim; i += WARP) squares = fmaf(toFloat(head[i]), toFloat(head[i]), squares);
+  const float scale = rsqrtf(warpSum(squares) / headDim + epsilon);
+  for (int i = threadIdx.x; i < headDim; i += WARP) head[i] = fromFloat(toFloat(head[i]) * scale * toFloat(weight[i]));
+}
+
+// out = silu(gate) * up. gateUp: [rows, 2 * width], gate first. Grid-stride over out.
+extern "C" __global__ void siluAndMul(const T* gateUp, T* out, int width, long long count) {
+  waitForPrevious();
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x) {
+    const long long row = i / width;
+    const T* gate = gateUp + row * 2 * width + (i - row * width);
+    const float g = toFloat(gate[0]);
+    out[i] = fromFloat(g / (1 + expf(-g)) * toFloat(gate[width]));
+  }
+}
+
+// Rotates queries and keys of [q | k | v] in place (halves convention) and stores keys and values at their slots; a negative slot
+// is not stored. One block a token. cos, sin: [rows, headDim / 2] float32. keys, values: [slots, kvHeads, headDim].
+extern "C" __global__ void rotaryAndCache(T* qkv, const float* cosines, const float* sines, const int* rotaryRows, const int* slots,
+                                          T* keys, T* values, int heads, int kvHeads, int headDim) {
+  waitForPrevious();
+  const int token = blockIdx.x, half = headDim / 2, slot = slots[token];
+  T* row = qkv + (u64)token * (heads + 2 * kvHeads) * headDim;
+  const float* cosine = cosines + (u64)rotaryRows[token] * half;
+  const float* sine = sines + (u64)rotaryRows[token] * half;
+  const u64 target = (u64)slot * kvHeads * headDim;
+  for (int i = threadIdx.x; i < (heads + kvHeads) * half; i += blockDim.x) {
+    const int head = i / half, d = i - head * half;
+    T* x = row + head * headDim + d;
+    const float first = toFloat(x[0]), second = toFloat(x[half]), c = cosine[d], s = sine[d];
+    const T a = fromFloat(first * c - second * s), b = fromFloat(second * c + first * s);
+    x[0] = a;
+    x[half] = b;
+    if (head >= heads && slot >= 0) {
+      T* key = keys + target + (head - heads) * headDim + d;
+      key[0] = a;
+      key[half] = b;
+    }
+  }
+  if (slot < 0) return;
+  const T* value = row + (heads + kvHeads) * headDim;
+  for (int i = threadIdx.x; i < kvHeads * headDim; i += blockDim.x) values[target + i] = value[i];
+}
+
+// Keys and values of whole sequences, out of their blocks into one run. One block a position: grid (longest, sequences).
+// starts: [sequences + 1] first row of each sequence in the result. tableStarts: [sequences].
+extern "C" __global__ void gatherCache(const T* keys, const T* values, T* outKeys, T* outValues, const int* starts, const int* tableStarts,
+                                       const int* tables, int width) {
+  waitForPrevious();
+  const int sequence = blockIdx.y, position = blockIdx.x, start = starts[sequence];
+  if (position >= starts[sequence + 1] - start) return;
+  const u64 source = ((u64)tables[tableStarts[sequence] + position / BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE) * width;
+  const u64 target = (u64)(start + position) * width;
+  if (width % PACK == 0) {
+    for (int i = threadIdx.x; i < width / PACK; i += blockDim.x) {
+      ((uint4*)(outKeys + target))[i] = ((const uint4*)(keys + source))[i];
+      ((uint4*)(outValues + target))[i] = ((const uint4*)(values + source))[i];
+    }
+  } else {
+    for (int i = threadIdx.x; i < width; i += blockDim.x) {
+      outKeys[target + i] = keys[source + i];
+      outValues[target + i] = values[source + i];
+    }
+  }
+}

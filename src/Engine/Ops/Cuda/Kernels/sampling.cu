@@ -1,0 +1,130 @@
+// One token for each row of logits. Greedy (inverseTemperature 0): the largest logit, the lowest id among equals. Otherwise one draw from
+// softmax(logits * inverseTemperature): the inverse of the cumulative distribution in the order of ids, at a uniform number that the host
+// has drawn; weights are float32, sums double. -1 for a row with NaN, +infinity or nothing but -infinity. One block a row.
+#define WARPS 32
+#define POSITIVE_INFINITY __int_as_float(0x7f800000)
+
+struct Draw { double uniform; double inverseTemperature; };
+
+struct Best { float value; int id; };
+
+__device__ __forceinline__ Best better(Best a, Best b) { return b.value > a.value || (b.value == a.value && b.id < a.id) ? b : a; }
+
+__device__ __forceinline__ double warpSumDouble(double x) {
+#pragma unroll
+  for (int offset = WARP / 2; offset > 0; offset >>= 1) x += __shfl_xor_sync(FULL_MASK, x, offset);
+  return x;
+}
+
+// Splits [begin, end) over the block's warps, adds the weights of each part, and finds the part in which the running sum passes target.
+// Every thread gets that part in begin and end, and target less what stands before it; the whole sum is returned.
+__device__ __forceinline__ double narrow(const T* row, float top, float scale, int& begin, int& end, double& target, bool scaleTarget, double* sums) {
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+  const int share = ((end - begin + WARPS - 1) / WARPS + PACK - 1) / PACK * PACK;
+  const int first = min(end, begin + warp * share), last = min(end, first + share);
+  double sum = 0;
+  if ((first | last) % PACK == 0 && (u64)row % 16 == 0) {
+    for (int i = first / PACK + lane; i < last / PACK; i += WARP) {
+      Pack16 pack;
+      pack.raw = ((const uint4*)row)[i];
+      float part = 0;
+#pragma unroll
+      for (int e = 0; e < PACK; e++) part += expf((toFloat(pack.element[e]) - top) * scale);
+      sum += part;
+    }
+  } else {
+    for (int i = first + lane; i < last; i += WARP) sum += expf((toFloat(row[i]) - top) * scale);
+  }
+  sum = warpSumDouble(sum);
+  __syncthreads();
+  if (lane == 0) sums[warp] = sum;
+  __syncthreads();
+  double total = 0;
+  for (int w = 0; w < WARPS; w++) total += sums[w];
+  if (scaleTarget) target *= total;
+  // The last part with any weight takes what rounding leaves over.
+  int chosen = 0;
+  double before = 0, running = 0;
+  for (int w = 0; w < WARPS; w++) {
+    if (sums[w] > 0) {
+      chosen = w;
+      before = running;
+      running += sums[w];
+      if (target < running) break;
+    }
+  }
+  target -= before;
+  const int from = begin;
+  begin = min(end, from + chosen * share);
+  end = min(end, begin + share);
+  return total;
+}
+
+extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* logits, const Draw* draws, int* ids, int width) {
+  __shared__ Best best[WARPS];
+  __shared__ double sums[WARPS];
+  waitForPrevious();
+  const T* row = logits + (u64)blockIdx.x * width;
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+  Best mine = {NEGATIVE_INFINITY, width};
+  bool bad = false;
+  if (width % PACK == 0) {
+#pragma unroll 4
+    for (int i = threadIdx.x; i < width / PACK; i += WARPS * WARP) {
+      Pack16 pack;
+      pack.raw = ((const uint4*)row)[i];
+#pragma unroll
+      for (int e = 0; e < PACK; e++) {
+        const float value = toFloat(pack.element[e]);
+        bad |= !(value < POSITIVE_INFINITY);
+        if (value > mine.value) mine = {value, i * PACK + e};
+      }
+    }
+  } else {
+    for (int i = threadIdx.x; i < width; i += WARPS * WARP) {
+      const float value = toFloat(row[i]);
+      bad |= !(value < POSITIVE_INFINITY);
+      if (value > mine.value) mine = {value, i};
+    }
+  }
+#pragma unroll
+  for (int offset = WARP / 2; offset > 0; offset >>= 1)
+    mine = better(mine, {__shfl_xor_sync(FULL_MASK, mine.value, offset), __shfl_xor_sync(FULL_MASK, mine.id, offset)});
+  if (lane == 0) best[warp] = mine;
+  bad = __syncthreads_or(bad);
+  mine = best[0];
+  for (int w = 1; w < WARPS; w++) mine = better(mine, best[w]);
+
+  const float scale = (float)draws[blockIdx.x].inverseTemperature;
+  if (bad || mine.id == width || scale == 0) {
+    if (threadIdx.x == 0) ids[blockIdx.x] = bad || mine.id == width ? -1 : mine.id;
+    return;
+  }
+
+  // Twice over the block, then one warp over what is left.
+  int begin = 0, end = width;
+  double target = draws[blockIdx.x].uniform;
+  narrow(row, mine.value, scale, begin, end, target, true, sums);
+  narrow(row, mine.value, scale, begin, end, target, false, sums);
+  if (warp != 0) return;
+  int chosen = -1;
+  double running = 0;
+  for (int base = begin; base < end; base += WARP) {
+    const int i = base + lane;
+    double sum = i < end ? expf((toFloat(row[i]) - mine.value) * scale) : 0;
+    const bool weighs = sum > 0;
+#pragma unroll
+    for (int offset = 1; offset < WARP; offset <<= 1) {
+      const double lower = __shfl_up_sync(FULL_MASK, sum, offset);
+      if (lane >= offset) sum += lower;
+    }
+    const u32 passed = __ballot_sync(FULL_MASK, weighs && target < running + sum), weighty = __ballot_sync(FULL_MASK, weighs);
+    if (passed) {
+      chosen = base + __ffs(passed) - 1;
+      break;
+    }
+    if (weighty) chosen = base + 31 - __clz(weighty);
+    running += __shfl_sync(FULL_MASK, sum, WARP - 1);
+  }
+  if (lane == 0) ids[blockIdx.x] = chosen < 0 ? mine.id : chosen;
+}

@@ -1,0 +1,121 @@
+using LocalLlm.Interop;
+using LocalLlm.Ops.Cuda;
+using Xunit;
+
+namespace LocalLlm.Tests.Engine;
+
+/// <summary>The whole engine on a GPU, held to the references and to the CPU.</summary>
+public sealed class CudaEngineTests
+{
+    // The two leading bfloat16 logits may change places where they lie no further apart.
+    private const double BFloat16NearTie = 0.125;
+
+    public CudaEngineTests()
+    {
+        TorchLibrary.EnsureLoaded();
+        if (!CudaDevice.IsUsable())
+            Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
+    }
+
+    [Theory]
+    [MemberData(nameof(GoldenGenerationTests.Decoders), MemberType = typeof(GoldenGenerationTests))]
+    public async Task Greedy_float32_ids_of_a_random_model_are_those_of_the_reference(string name)
+    {
+        var folder = TestPaths.Shared("goldens", "random", name);
+        var cases = new Models.GoldenFile(folder).Cases.Where(golden => golden.MinMargin > 1e-4).ToArray();
+        foreach (var eager in (bool[])[false, true])
+        {
+            await using var engine = await LlmEngine.LoadAsync(Options(folder, "float32") with { SkipTokenizerInit = true, EnforceEager = eager }, cancellationToken: TestContext.Current.CancellationToken);
+            var results = await engine.GenerateBatchAsync([.. cases.Select(golden => GenerationRequest.FromTokenIds(golden.Ids, Greedy(golden.Greedy.Length) with { IgnoreEos = true }))], cancellationToken: TestContext.Current.CancellationToken);
+            foreach (var (golden, result) in cases.Zip(results))
+                Assert.Equal(golden.Greedy, result.Outputs[0].TokenIds);
+        }
+    }
+
+    [Fact]
+    public async Task Greedy_float32_ids_of_tiny_r1_are_those_of_the_cpu()
+    {
+        var requests = Requests(24);
+        var expected = await RunAsync(Options(TestPaths.TinyR1, "float32") with { Device = "cpu" }, requests);
+        Assert.Equal(expected.Select(Ids), (await RunAsync(Options(TestPaths.TinyR1, "float32"), requests)).Select(Ids));
+    }
+
+    [Fact]
+    public async Task Greedy_bfloat16_ids_part_from_the_cpus_only_at_near_ties()
+    {
+        var requests = Requests(24);
+        var expected = await RunAsync(Options(TestPaths.TinyR1, "bfloat16") with { Device = "cpu" }, requests);
+        AssertEqualButForNearTies(expected, await RunAsync(Options(TestPaths.TinyR1, "bfloat16"), requests));
+    }
+
+    [Fact]
+    public async Task Recorded_steps_give_what_eager_ones_give()
+    {
+        // One after the other: the same kernels on the same rows.
+        var requests = Requests(8);
+        var graphs = new List<GenerationResult>();
+        var eager = new List<GenerationResult>();
+        foreach (var (results, isEager) in ((List<GenerationResult>, bool)[])[(graphs, false), (eager, true)])
+        {
+            await using var engine = await LlmEngine.LoadAsync(Options(TestPaths.TinyR1, "bfloat16") with { EnforceEager = isEager }, cancellationToken: TestContext.Current.CancellationToken);
+            foreach (var request in requests)
+                results.Add(await engine.CompleteAsync(request, TestContext.Current.CancellationToken));
+        }
+
+        Assert.Equal(eager.Select(Ids), graphs.Select(Ids));
+    }
+
+    [Fact]
+    public async Task Requests_in_a_crowd_give_what_they_give_alone()
+    {
+        var requests = Requests(256);
+        var options = Options(TestPaths.TinyR1, "bfloat16") with { MaxNumBatchedTokens = 512 };
+        var crowd = await RunAsync(options, requests);
+        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        var alone = new List<GenerationResult>();
+        foreach (var request in requests)
+            alone.Add(await engine.CompleteAsync(request, TestContext.Current.CancellationToken));
+        AssertEqualButForNearTies(alone, crowd);
+        Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
+    }
+
+    private static EngineOptions Options(string folder, string dtype) => new() { ModelPath = folder, Dtype = dtype, Device = "cuda", GpuMemoryUtilization = 0.5 };
+
+    private static SamplingParams Greedy(int maxTokens) => new() { Temperature = 0, MaxTokens = maxTokens };
+
+    private static string Ids(GenerationResult result) => result.Error?.Message ?? string.Join(' ', result.Outputs[0].TokenIds);
+
+    // With log-probabilities, so that near ties can be seen; every third without, which takes the device's own choice.
+    private static GenerationRequest[] Requests(int count) => [.. Enumerable.Range(0, count).Select(i =>
+    {
+        var text = (i % 4) switch
+        {
+            0 => $"What is {i} + {(7 * i) % 90}?",
+            1 => $"Write a short story about {(i % 8 < 4 ? "Oscar the young wolf" : "Mona the old fox")}.",
+            2 => $"Count from {i % 20} to {(i % 20) + 5}.",
+            _ => string.Concat(Enumerable.Repeat("one two three ", (i % 30) + 1)),
+        };
+        return GenerationRequest.FromChat([new("user", text)], Greedy(24 + (i % 40)) with { Logprobs = i % 3 == 0 ? null : 2 });
+    })];
+
+    private static async Task<IReadOnlyList<GenerationResult>> RunAsync(EngineOptions options, GenerationRequest[] requests)
+    {
+        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        return await engine.GenerateBatchAsync(requests, cancellationToken: TestContext.Current.CancellationToken);
+    }
+
+    private static void AssertEqualButForNearTies(IReadOnlyList<GenerationResult> expected, IReadOnlyList<GenerationResult> actual)
+    {
+        foreach (var (one, other) in expected.Zip(actual))
+        {
+            Assert.Null(one.Error);
+            Assert.Null(other.Error);
+            var (a, b) = (one.Outputs[0], other.Outputs[0]);
+            var parting = a.TokenIds.Zip(b.TokenIds).TakeWhile(pair => pair.First == pair.Second).Count();
+            if (parting == Math.Max(a.TokenIds.Count, b.TokenIds.Count) || a.Logprobs is null)
+                continue;
+            var top = a.Logprobs[parting].Top;
+            Assert.True(top[0].Logprob - top[1].Logprob <= BFloat16NearTie, $"parted at {parting} with a gap of {top[0].Logprob - top[1].Logprob}");
+        }
+    }
+}

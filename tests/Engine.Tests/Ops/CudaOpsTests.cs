@@ -1,0 +1,188 @@
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using TorchSharp;
+using Xunit;
+using static LocalLlm.Tests.Ops.OpsScenarios;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>Holds the GPU's kernels to the plain ATen version on the CPU, on random shapes.</summary>
+public sealed class CudaOpsTests : IDisposable
+{
+    private static readonly ScalarType[] Types = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
+    private readonly CudaOps _cuda;
+    private readonly IDeviceOps _fast;
+    private readonly IDeviceOps _plain;
+    private readonly DisposeScope _scope;
+
+    public CudaOpsTests()
+    {
+        TorchLibrary.EnsureLoaded();
+        if (!CudaDevice.IsUsable())
+            Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
+        _fast = _cuda = new(0);
+        _plain = new TorchOps(CPU);
+        _scope = NewDisposeScope();
+        manual_seed(7);
+    }
+
+    // Rows, inputs, outputs: own kernels and cuBLAS, widths that 16-byte accesses divide and others.
+    public static TheoryData<int, int, int> LinearShapes => new()
+    {
+        { 1, 8, 2 }, { 1, 256, 768 }, { 2, 1536, 2048 }, { 3, 40, 34 }, { 4, 3584, 4608 }, { 1, 3584, 18944 * 2 }, { 3, 33, 30 }, { 8, 64, 32 }, { 13, 104, 98 }, { 257, 48, 130 },
+    };
+
+    public static TheoryData<int, int, int, int?> AttentionShapes => new()
+    {
+        { 4, 2, 64, null }, { 4, 1, 24, null }, { 8, 8, 8, null }, { 14, 2, 64, null }, { 28, 4, 128, null }, { 12, 2, 128, 20 }, { 6, 3, 10, 5 }, { 40, 1, 16, null }, { 4, 2, 256, null }, { 4, 2, 40, 30 }, { 9, 3, 80, null },
+    };
+
+    [Theory]
+    [MemberData(nameof(LinearShapes))]
+    public void Products_agree_with_the_plain_version(int rows, int inFeatures, int outFeatures)
+    {
+        foreach (var type in Types)
+        {
+            // Scaled so that results are about 1, whatever the width.
+            var weight = (randn(outFeatures, inFeatures) / Math.Sqrt(inFeatures)).to(type);
+            var (bias, norm, x) = (randn(outFeatures).to(type), randn(inFeatures).to(type), randn(rows, inFeatures).to(type));
+            var (gpuNorm, gpuX) = (norm.cuda(), x.cuda());
+            foreach (var itsBias in (Tensor?[])[bias, null])
+            {
+                using var plain = _plain.PackLinear(weight, itsBias);
+                using var fast = _fast.PackLinear(weight, itsBias);
+                AssertClose(_plain.Linear(x, plain), _fast.Linear(gpuX, fast), type);
+                AssertClose(_plain.NormLinear(x, norm, 1e-5f, plain), _fast.NormLinear(gpuX, gpuNorm, 1e-5f, fast), type);
+                AssertClose(_plain.NormGatedLinear(x, norm, 1e-5f, plain), _fast.NormGatedLinear(gpuX, gpuNorm, 1e-5f, fast), type);
+                var residual = randn(rows, outFeatures).to(type);
+                var gpuResidual = residual.cuda();
+                _plain.LinearAdd(x, plain, residual);
+                _fast.LinearAdd(gpuX, fast, gpuResidual);
+                AssertClose(residual, gpuResidual, type);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 64)]
+    [InlineData(7, 256)]
+    [InlineData(300, 70)]
+    public void Norms_activations_and_gathers_agree_with_the_plain_version(int rows, int width)
+    {
+        foreach (var type in Types)
+        {
+            var (x, weight, gateUp) = (randn(rows, width).to(type), randn(width).to(type), (randn(rows, 2 * width) * 4).to(type));
+            AssertClose(_plain.RmsNorm(x, weight, 1e-6f), _fast.RmsNorm(x.cuda(), weight.cuda(), 1e-6f), type);
+            AssertClose(_plain.SiluAndMul(gateUp), _fast.SiluAndMul(gateUp.cuda()), type);
+            int[] chosen = [rows - 1, 0, rows / 2, rows / 2];
+            AssertClose(_plain.SelectRows(x, chosen), _fast.SelectRows(x.cuda(), chosen), type);
+            using var metadata = new AttentionMetadata();
+            var ids = _cuda.BeginStep(chosen, metadata, chosen.Length);
+            AssertClose(_plain.SelectRows(x, chosen), _fast.Embedding(ids, x.cuda()), type);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(AttentionShapes))]
+    public void Attention_over_scattered_blocks_agrees_with_the_plain_version(int heads, int kvHeads, int headDim, int? window)
+    {
+        var shape = new AttentionShape(heads, kvHeads, headDim, 1 / MathF.Sqrt(headDim), window);
+        foreach (var type in Types)
+        {
+            using var plainCache = _plain.AllocateCache(64, shape, type);
+            using var fastCache = _fast.AllocateCache(64, shape, type);
+            // What lies in a block from an earlier owner must never reach a result.
+            fastCache.Keys.fill_(float.NaN);
+            fastCache.Values.fill_(float.NaN);
+            using var rotary = Rotary(headDim);
+            var random = new Random(3);
+            int[] lengths = [1, 5, 40, 200, 17];
+            var done = new int[lengths.Length];
+            var tables = BlockTables(lengths, random);
+            while (done.Zip(lengths).Any(pair => pair.First < pair.Second))
+            {
+                using var metadata = NextStep(lengths, done, tables, random);
+                var qkv = randn(metadata.TokenCount, shape.QkvWidth).to(type);
+                var norm = randn(headDim).to(type);
+                var (plainQkv, fastQkv) = (qkv.clone(), qkv.cuda());
+                _fast.BeginStep(new int[metadata.TokenCount], metadata);
+                _plain.RmsNormHeads(plainQkv, norm, 0, heads, 1e-6f);
+                _fast.RmsNormHeads(fastQkv, norm.cuda(), 0, heads, 1e-6f);
+                AssertClose(plainQkv, fastQkv, type);
+                _plain.RotaryAndCache(plainQkv, rotary, plainCache, metadata, shape);
+                _fast.RotaryAndCache(fastQkv, rotary, fastCache, metadata, shape);
+                AssertClose(plainQkv, fastQkv, type);
+                AssertClose(_plain.Attention(plainQkv, plainCache, metadata, shape), _fast.Attention(fastQkv, fastCache, metadata, shape), type);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 4096)]
+    [InlineData(5, 151_936)]
+    [InlineData(3, 37)]
+    public void The_largest_logit_is_chosen_the_lowest_id_among_equals(int rows, int width)
+    {
+        foreach (var type in Types)
+        {
+            var logits = randn(rows, width).to(type);
+            logits[0].fill_(2);
+            var expected = Enumerable.Range(0, rows).Select(row => logits[row].to(float32).data<float>().ToArray()).Select(row => Array.IndexOf(row, row.Max())).ToArray();
+            var ids = new int[rows];
+            Assert.True(_fast.TrySample(logits.cuda(), new TokenDraw[rows], ids));
+            Assert.Equal(expected, ids);
+            logits[rows - 1, width / 2] = float.NaN;
+            Assert.True(_fast.TrySample(logits.cuda(), new TokenDraw[rows], ids));
+            Assert.Equal(-1, ids[rows - 1]);
+        }
+    }
+
+    [Fact]
+    public void A_draw_is_the_inverse_of_the_cumulative_distribution()
+    {
+        const int width = 5000, rows = 400;
+        const double inverseTemperature = 1.4;
+        var logits = (randn(1, width) * 3).expand(rows, width).contiguous();
+        logits.narrow(1, 1000, 700).fill_(float.NegativeInfinity);
+        var weights = logits[0].to(float64).sub(logits[0].max().to(float64)).mul(inverseTemperature).exp().data<double>().ToArray();
+        var random = new Random(5);
+        var draws = Enumerable.Range(0, rows).Select(_ => new TokenDraw(random.NextDouble(), inverseTemperature)).ToArray();
+        (draws[0], draws[1]) = (new(0, inverseTemperature), new(Math.BitDecrement(1.0), inverseTemperature));
+        var ids = new int[rows];
+        Assert.True(_fast.TrySample(logits.cuda(), draws, ids));
+        var total = weights.Sum();
+        foreach (var (draw, id) in draws.Zip(ids))
+        {
+            // float32 weights: the border between two tokens may lie a little to either side.
+            const double tolerance = 1e-5;
+            var before = weights.Take(id).Sum() / total;
+            Assert.True(weights[id] > 0, $"token {id} is forbidden");
+            Assert.InRange(draw.Uniform, before - tolerance, before + (weights[id] / total) + tolerance);
+        }
+    }
+
+    [Fact]
+    public void A_recorded_step_reads_its_inputs_anew()
+    {
+        var table = randn(50, 64).cuda();
+        using var metadata = new AttentionMetadata();
+        var ids = _cuda.BeginStep([], metadata, 4);
+        _fast.Embedding(ids, table).Dispose();
+        Tensor? rows = null;
+        using var graph = _cuda.Capture(() => rows = _fast.Embedding(ids, table));
+        foreach (var step in (int[][])[[1, 2, 3], [49, 0, 7, 7]])
+        {
+            _cuda.BeginStep(step, metadata, 4);
+            graph.Launch();
+            AssertClose(_plain.SelectRows(table.cpu(), step), rows!.narrow(0, 0, step.Length), ScalarType.Float32);
+        }
+    }
+
+    public void Dispose()
+    {
+        _scope?.Dispose();
+        _cuda?.Dispose();
+    }
+}
