@@ -35,7 +35,7 @@ internal sealed class ModelConfigReader
         var vocab = _fields.RequiredInt("vocab_size", 1, MaxVocab);
         var intermediate = _fields.RequiredInt("intermediate_size", 1, MaxIntermediate);
         var headDim = ReadHeadDim(family!, hidden, heads);
-        var positions = _fields.Int("max_position_embeddings", 1, MaxPositions) ?? family!.MaxPositionEmbeddings;
+        var positions = _fields.Int("max_position_embeddings", 2, MaxPositions) ?? family!.MaxPositionEmbeddings;
         var (window, slidingLayers) = ModelConfigLayerTypes.Read(_fields, _problems, family!, layers);
         var (attentionBias, outputBias) = ReadAttentionBias(family!);
         var config = new ModelConfig

@@ -33,6 +33,15 @@ internal static class UnsupportedFields
         ["skip_clone"] = IsFalse,
         ["routed_experts_prompt_start"] = value => IsNumber(value, 0),
         ["trace_decode_token_ids"] = Never,
+        ["prompt_embeds"] = Never,
+        ["lora_request"] = Never,
+        ["multi_modal_data"] = IsEmpty,
+        ["multi_modal_uuids"] = IsEmpty,
+        ["mm_processor_kwargs"] = IsEmpty,
+        ["suffix"] = value => IsText(value, ""),
+        ["echo"] = IsFalse,
+        ["tool_choice"] = value => IsText(value, "none") || IsText(value, "auto"),
+        ["chat_template"] = Never,
     };
 
     /// <summary>Refuses every such field that <paramref name="fields"/> holds; those it holds neutrally are consumed.</summary>

@@ -1,5 +1,8 @@
+using System.Buffers;
 using System.Text.Json;
 using LocalLlm.Templating.Values;
+using LocalLlm.Tokenization;
+using LocalLlm.Weights;
 
 namespace LocalLlm.Templating;
 
@@ -7,7 +10,7 @@ namespace LocalLlm.Templating;
 internal sealed class ChatTemplateLoader
 {
     private const int MaxTemplateBytes = 4 << 20;
-    private const int MaxConfigBytes = 64 << 20;
+    private const int MaxMemberBytes = 8 << 20;
 
     private readonly string _folder;
 
@@ -44,7 +47,7 @@ internal sealed class ChatTemplateLoader
     private void FindTemplates(JsonDocument? config)
     {
         const string Jinja = "chat_template.jinja", Json = "chat_template.json", Config = "tokenizer_config.json";
-        if (File.Exists(Path.Combine(_folder, Jinja)))
+        if (Path.Exists(Path.Combine(_folder, Jinja)))
         {
             Templates["default"] = (Jinja, ReadText(Path.Combine(_folder, Jinja), Jinja));
         }
@@ -94,22 +97,30 @@ internal sealed class ChatTemplateLoader
     private JsonDocument? ReadJson(string file)
     {
         var path = Path.Combine(_folder, file);
-        if (!File.Exists(path))
+        if (!Path.Exists(path))
             return null;
-        JsonDocument? document = null;
-        try
+
+        // Streamed: of a large file only the members that matter become a document.
+        var sections = JsonSections.ReadFile(path);
+        var reduced = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(reduced))
         {
-            document = JsonDocument.Parse(ReadBytes(path, file, MaxConfigBytes));
-        }
-        catch (JsonException e)
-        {
-            throw EngineException.ModelFolder(file, $"not valid JSON: {e.Message}", e);
+            writer.WriteStartObject();
+            foreach (var name in SpecialTokens.Members.Append("chat_template"))
+            {
+                var member = sections.Bytes(name);
+                if (member.Length > MaxMemberBytes)
+                    throw EngineException.ModelFolder(file, $"{name} has {member.Length} bytes, allowed are {MaxMemberBytes}");
+                if (member.IsEmpty)
+                    continue;
+                writer.WritePropertyName(name);
+                writer.WriteRawValue(member.Span, skipInputValidation: true);
+            }
+
+            writer.WriteEndObject();
         }
 
-        if (document.RootElement.ValueKind == JsonValueKind.Object)
-            return document;
-        document.Dispose();
-        throw EngineException.ModelFolder(file, "must be a JSON object");
+        return JsonSections.Guarded(file, "the file", () => JsonDocument.Parse(reduced.WrittenMemory, new JsonDocumentOptions { MaxDepth = JsonSections.MaxDepth + 1 }));
     }
 
     /// <summary>Reads a template file.</summary>
@@ -117,27 +128,12 @@ internal sealed class ChatTemplateLoader
     {
         try
         {
-            var text = new System.Text.UTF8Encoding(false, throwOnInvalidBytes: true).GetString(ReadBytes(path, file, MaxTemplateBytes));
+            var text = new System.Text.UTF8Encoding(false, throwOnInvalidBytes: true).GetString(ModelFolderFile.ReadBytes(path, file, MaxTemplateBytes, "a chat template"));
             return text.TrimStart('\uFEFF');
         }
         catch (System.Text.DecoderFallbackException e)
         {
             throw EngineException.ModelFolder(file, "not valid UTF-8", e);
-        }
-    }
-
-    private static byte[] ReadBytes(string path, string file, int limit)
-    {
-        try
-        {
-            var length = new FileInfo(path).Length;
-            return length <= limit
-                ? File.ReadAllBytes(path)
-                : throw EngineException.ModelFolder(file, $"{length} bytes long, allowed are {limit}");
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw EngineException.ModelFolder(file, $"cannot be read: {e.Message}", e);
         }
     }
 }

@@ -28,7 +28,13 @@ internal static class TemplateValues
     {
         var dict = new PyDict();
         foreach (var property in element.EnumerateObject())
-            dict[Name(property, field)] = FromJson(property.Value, field);
+        {
+            var name = Name(property, field);
+            if (dict.Contains(name))
+                throw EngineException.InvalidRequest(field, $"{field}: the member '{Shorten(name)}' is given twice, allowed once");
+            dict[name] = FromJson(property.Value, field);
+        }
+
         return dict;
     }
 

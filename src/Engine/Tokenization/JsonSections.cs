@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Unicode;
+using LocalLlm.Weights;
 
 namespace LocalLlm.Tokenization;
 
@@ -10,7 +11,7 @@ namespace LocalLlm.Tokenization;
 internal sealed class JsonSections
 {
     public const int MaxDepth = 64;
-    private const long MaxFileBytes = 512L << 20;
+    private const int MaxFileBytes = 128 << 20;
     private readonly Dictionary<string, ReadOnlyMemory<byte>> _members;
     private readonly string _file;
     private readonly string _path;
@@ -26,19 +27,7 @@ internal sealed class JsonSections
     public static JsonSections ReadFile(string path)
     {
         var file = System.IO.Path.GetFileName(path);
-        ReadOnlyMemory<byte> bytes;
-        try
-        {
-            var length = new FileInfo(path).Length;
-            if (length > MaxFileBytes)
-                throw EngineException.ModelFolder(file, $"the file has {length} bytes; at most {MaxFileBytes} are read");
-            bytes = File.ReadAllBytes(path);
-        }
-        catch (Exception cause) when (cause is IOException or UnauthorizedAccessException)
-        {
-            throw EngineException.ModelFolder(file, $"the file cannot be read ({cause.GetType().Name})", cause);
-        }
-
+        ReadOnlyMemory<byte> bytes = ModelFolderFile.ReadBytes(path, file, MaxFileBytes, "a JSON object");
         if (bytes.Span.StartsWith("\uFEFF"u8))
             bytes = bytes[3..];
         if (!Utf8.IsValid(bytes.Span))
@@ -91,7 +80,7 @@ internal sealed class JsonSections
                 var start = (int)reader.TokenStartIndex;
                 reader.Skip();
                 if (!members.TryAdd(name, bytes[start..(int)reader.BytesConsumed]))
-                    throw EngineException.ModelFolder(file, $"{path} has the member \"{JsonField.Shorten(name)}\" twice");
+                    throw EngineException.ModelFolder(file, $"{(path.Length == 0 ? "the file" : path)} has the member \"{JsonField.Shorten(name)}\" twice");
             }
 
             if (reader.Read())

@@ -207,7 +207,7 @@ public sealed class Tokenizer
         if ((uint)id >= (uint)VocabularySize)
         {
             throw EngineException.InvalidRequest(
-                "prompt_token_ids", $"the token id {id} is out of range; this tokenizer has the ids 0 to {VocabularySize - 1}");
+                "token_ids", $"the token id {id} is out of range; this tokenizer has the ids 0 to {VocabularySize - 1}");
         }
 
         if (!Has(id) || skipSpecialTokens && IsSpecial(id))

@@ -17,7 +17,7 @@ internal sealed record TokenizerConfig(
     public static TokenizerConfig Read(string modelFolder)
     {
         var path = Path.Combine(modelFolder, FileName);
-        if (!File.Exists(path))
+        if (!Path.Exists(path))
             return new(null, null, null, null, null, null, []);
         var file = JsonSections.ReadFile(path);
         return new(

@@ -36,7 +36,7 @@ internal sealed class Checkpoint : IDisposable
         if (!Directory.Exists(folder))
             throw EngineException.ModelFolder(ModelFolderProblems.Quote(folder), "is not a folder; the path of a model folder was wanted");
 
-        var index = File.Exists(Path.Combine(folder, CheckpointIndex.FileName)) ? CheckpointIndex.Read(folder) : null;
+        var index = Path.Exists(Path.Combine(folder, CheckpointIndex.FileName)) ? CheckpointIndex.Read(folder) : null;
         var shards = index?.Shards ?? CheckpointFolder.ShardsWithoutIndex(folder);
         var checkpoint = new Checkpoint();
         try
@@ -83,7 +83,7 @@ internal sealed class Checkpoint : IDisposable
 
         if (index is not null)
             CheckIndex(index, unreadable, problems);
-        if (_tensors.Count == 0)
+        if (_tensors.Count == 0 && unreadable.Count == 0)
             problems.Add("holds no tensor; the weights of a model were wanted");
         problems.ThrowIfAny();
     }

@@ -14,7 +14,7 @@ internal static class ModelFolderFile
     /// <exception cref="EngineException">The file is missing, unreadable, empty, too large, or not UTF-8.</exception>
     public static byte[] ReadJson(string folder, string file, int maxBytes)
     {
-        var bytes = Read(folder, file, maxBytes);
+        var bytes = ReadBytes(Path.Combine(folder, file), file, maxBytes, "a JSON object");
         CheckText(file, bytes);
         return bytes;
     }
@@ -73,13 +73,18 @@ internal static class ModelFolderFile
         }
     }
 
-    private static byte[] Read(string folder, string file, int maxBytes)
+    /// <summary>The bytes of a regular file, links followed.</summary>
+    /// <param name="path">Where it is.</param>
+    /// <param name="file">Its name for messages.</param>
+    /// <param name="maxBytes">More are refused.</param>
+    /// <param name="wanted">What should be in it, for the message of an empty one.</param>
+    /// <exception cref="EngineException">The file is missing, no regular file, empty, unreadable or too large.</exception>
+    public static byte[] ReadBytes(string path, string file, int maxBytes, string wanted)
     {
-        var path = Path.Combine(folder, file);
         // Pipes and devices report length 0: they are refused before an open that could block or never end.
         var length = Length(path) ?? throw EngineException.ModelFolder(file, "is missing from the model folder, or is not a file");
         if (length == 0)
-            throw EngineException.ModelFolder(file, "is empty; a JSON object was wanted");
+            throw EngineException.ModelFolder(file, $"is empty; {wanted} was wanted");
         if (length > maxBytes)
             throw TooLarge(file, length, maxBytes);
         try

@@ -11,6 +11,9 @@ namespace LocalLlm.Weights;
 internal ref struct SafetensorsHeaderReader
 {
     private const int MaxDims = 8;
+
+    // DeepSeek-V3 as a whole has 92,000.
+    private const int MaxTensors = 200_000;
     private const int MaxDepth = 8;
     private const string MetadataName = "__metadata__";
 
@@ -50,6 +53,8 @@ internal ref struct SafetensorsHeaderReader
             _json.Read();
             if (name == MetadataName)
                 ReadMetadata();
+            else if (Tensors.Count == MaxTensors)
+                throw Error($"more than {MaxTensors:N0} tensors; a shard of a model has some thousands");
             else if (!Tensors.TryAdd(name, ReadEntry(name)))
                 throw Error($"tensor {Quote(name)}: the name occurs twice, wanted once");
         }

@@ -54,6 +54,8 @@ internal static class BenchCommand
         {
             var options = engineArguments.Build(result, model is null ? null : result.GetValue(model));
             var seed = engineArguments.Seed(result);
+            if (arguments.OutputJson(result) is { } target && Path.GetDirectoryName(Path.GetFullPath(target)) is { } folder && !Directory.Exists(folder))
+                throw new UsageException($"--output-json: the folder {folder} does not exist; make it first, or name a file elsewhere");
             var reports = new Dictionary<string, object>();
             var (throughputSettings, latencySettings) = (
                 throughput ? arguments.Throughput(result, seed) : null,

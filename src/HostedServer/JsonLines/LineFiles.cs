@@ -23,7 +23,7 @@ internal sealed class LineFiles : IDisposable
     /// <exception cref="IOException">One cannot be opened; the message names it.</exception>
     public static LineFiles Open(string inputPath, string outputPath, Terminal terminal)
     {
-        if (inputPath != Standard && outputPath != Standard && Path.GetFullPath(inputPath) == Path.GetFullPath(outputPath))
+        if (inputPath != Standard && outputPath != Standard && FinalPath(inputPath) == FinalPath(outputPath))
             throw new UsageException($"--input and --output are both '{inputPath}'; results would overwrite lines that are not read yet");
         var input = inputPath == Standard ? terminal.OpenInput() : OpenFile(inputPath, "--input", FileMode.Open, FileAccess.Read);
         try
@@ -55,11 +55,26 @@ internal sealed class LineFiles : IDisposable
         Output.Dispose();
     }
 
+    // Symbolic links followed as far as they lead somewhere.
+    private static string FinalPath(string path)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? Path.GetFullPath(path);
+        }
+        catch (IOException)
+        {
+            return Path.GetFullPath(path);
+        }
+    }
+
     private static FileStream OpenFile(string path, string option, FileMode mode, FileAccess access)
     {
         try
         {
-            return new FileStream(path, mode, access, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan | FileOptions.Asynchronous);
+            // Alone, so that a second name of the input (a hard link) is no output. Devices are shared by the whole machine.
+            var share = access == FileAccess.Write && !path.StartsWith("/dev/", StringComparison.Ordinal) ? FileShare.None : FileShare.Read;
+            return new FileStream(path, mode, access, share, bufferSize: 0, FileOptions.SequentialScan | FileOptions.Asynchronous);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {

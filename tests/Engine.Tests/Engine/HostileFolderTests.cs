@@ -5,7 +5,7 @@ using Xunit;
 namespace LocalLlm.Tests.Engine;
 
 /// <summary>A malformed model folder gives one clear error and leaves nothing behind.</summary>
-public sealed class HostileFolderTests : IDisposable
+public sealed partial class HostileFolderTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("localllm-test-").FullName;
 
@@ -30,6 +30,29 @@ public sealed class HostileFolderTests : IDisposable
         { "tokenizer.json", "\"BPE\"", "\"WordPiece\"", "tokenizer.json" },
         { "tokenizer_config.json", "{%- endfor -%}", "{%- endfro -%}", "tokenizer_config.json" },
     };
+
+    [Theory]
+    [InlineData("tokenizer.json")]
+    [InlineData("tokenizer_config.json")]
+    [InlineData("chat_template.jinja")]
+    [InlineData("config.json")]
+    public async Task A_device_a_pipe_a_folder_or_a_giant_in_the_place_of_a_file_is_refused_unread(string file)
+    {
+        var path = Path.Combine(_folder, file);
+        var giant = Path.Combine(_folder, "giant");
+        await using (var stream = File.Create(giant))
+            stream.SetLength(2L << 30);
+        foreach (var make in (Action[])[() => File.CreateSymbolicLink(path, "/dev/zero"), () => File.CreateSymbolicLink(path, giant), () => Directory.CreateDirectory(path), () => Assert.Equal(0, mkfifo(path, 0x180))])
+        {
+            File.Delete(path);
+            make();
+            var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(new() { ModelPath = _folder, Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken));
+            Assert.Equal(EngineErrorKind.ModelFolder, failure.Kind);
+            Assert.Contains(file, failure.Message, StringComparison.Ordinal);
+            if (Directory.Exists(path))
+                Directory.Delete(path);
+        }
+    }
 
     [Theory]
     [MemberData(nameof(Edits))]
@@ -115,4 +138,7 @@ public sealed class HostileFolderTests : IDisposable
         Assert.Contains(named, failure.Message, StringComparison.Ordinal);
         return failure;
     }
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int mkfifo(string path, uint mode);
 }

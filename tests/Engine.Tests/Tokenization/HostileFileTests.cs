@@ -12,7 +12,7 @@ public class HostileFileTests
     [InlineData("""{"model":3}""", "model is no object")]
     [InlineData("""{}""", "model is absent")]
     [InlineData("""[]""", "the outermost value is no object")]
-    [InlineData("", "no valid JSON")]
+    [InlineData("", "is empty")]
     [InlineData("""{"model":{"type":"Unigram","vocab":[["a",0.5]]}}""", "model.type is \"Unigram\"")]
     [InlineData("""{"model":{"type":"WordPiece","vocab":{}}}""", "model.type is \"WordPiece\"")]
     [InlineData("""{"model":{"type":"BPE"}}""", "model.vocab")]

@@ -7,6 +7,22 @@ namespace LocalLlm.Server.Tests.Commands;
 
 public class GenerateLinesTests
 {
+    [Theory]
+    [InlineData("\"prompt\":\"a\",\"prompt_embeds\":\"x\"", "prompt_embeds")]
+    [InlineData("\"prompt\":\"a\",\"lora_request\":{\"x\":1}", "lora_request")]
+    [InlineData("\"prompt\":\"a\",\"multi_modal_data\":{\"image\":\"x\"}", "multi_modal_data")]
+    [InlineData("\"prompt\":\"a\",\"suffix\":\"z\"", "suffix")]
+    [InlineData("\"prompt\":\"a\",\"echo\":true", "echo")]
+    [InlineData("\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tool_choice\":\"required\"", "tool_choice")]
+    [InlineData("\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"chat_template\":\"x\"", "chat_template")]
+    [InlineData("\"messages\":[{\"role\":\"user\",\"role\":\"system\",\"content\":\"a\"}]", "role")]
+    [InlineData("\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{\"a\":1,\"a\":2}]", "'a' is given twice")]
+    public async Task What_cannot_be_honoured_and_what_is_said_twice_is_refused_by_name(string members, string named)
+    {
+        var run = await Cli.WithInputAsync($"{{{members},\"max_tokens\":1}}\n", "generate", "--model", TestPaths.TinyR1, "--input", "-");
+        Assert.Contains(named, JsonTest.ParseAll(run.Lines)[0].ErrorMessage(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Every_line_has_its_result_in_its_place_whatever_the_others_hold()
     {

@@ -26,6 +26,7 @@ internal static class ObjectAttributes
         Cycler cycler => OfCycler(cycler, name),
         Joiner joiner => name switch { "sep" => joiner.Separator, "used" => joiner.Used, _ => Missing.Value },
         PyRange range => OfRange(c, range, name),
+        long or BigInteger or bool when name == "is_integer" => Method(name, () => true),
         double d when name == "is_integer" => Method(name, () => double.IsFinite(d) && Math.Floor(d) == d),
         bool or long or BigInteger or double => OfNumber(value, name),
         _ => Missing.Value,
