@@ -8,7 +8,8 @@ namespace LocalLlm.Ops.Cuda;
 /// </summary>
 internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
-    private const int Threads = 128;
+    private const int WarpSize = 32;
+    private const int SharedMemoryBytes = 40 << 10;
     private const int MostHeadsPerBlock = 8;
     private const int MostSplits = 32;
 
@@ -16,7 +17,7 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
     private const int LeastShare = 64;
 
     // Blocks on the card, for each multiprocessor, that a split aims at.
-    private const int BlocksPerMultiprocessor = 4;
+    private const int BlocksPerMultiprocessor = 12;
     private const int MostFlashHeadDim = 256;
     private const double Log2E = 1.4426950408889634;
 
@@ -58,10 +59,18 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         var vector = Vector(shape.HeadDim, 16 / elementSize);
         var lanes = Lanes((shape.HeadDim + vector - 1) / vector);
         var type = qkv.dtype switch { ScalarType.Float32 => 0, ScalarType.BFloat16 => 1, _ => 2 };
-        kernels.Get("attention.cu", "pagedAttention", $"TYPE={type} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} VECTOR={vector} LANES={lanes}").Launch(
-            (splits, headBlocks, rows),
-            Threads,
+        var warps = Warps(rows * headBlocks, headsPerBlock * shape.HeadDim);
+        kernels.Get("attention.cu", "pagedAttention", $"TYPE={type} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} VECTOR={vector} LANES={lanes} WARPS={warps} LEAST_SHARE={LeastShare}").Launch(
+            (rows, headBlocks, splits),
+            warps * WarpSize,
             [qkv, cache.Keys, cache.Values, output, partials, counters, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.QkvWidth, shape.Heads, shape.KvHeads, (float)(shape.Scale * Log2E), shape.SlidingWindow ?? 0]);
+    }
+
+    // Few blocks are made quicker by more warps in each, as far as shared memory holds a result of every warp.
+    private int Warps(int blocks, int elements)
+    {
+        const int few = 4, many = 8;
+        return blocks < device.Multiprocessors && many * elements * sizeof(float) <= SharedMemoryBytes ? many : few;
     }
 
     private int Splits(int blocks, int longestContext)

@@ -141,7 +141,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     {
         const int warp = 32;
         var (rows, width, headDim) = ((int)qkv.size(0), (int)qkv.size(1), (int)weight.size(0));
-        Kernel(Elementwise, "rmsNormHeads", qkv.dtype).Launch((heads, rows, 1), warp, [qkv, weight, width, firstColumn, headDim, epsilon]);
+        Kernel(Elementwise, "rmsNormHeads", qkv.dtype).Launch((rows, heads, 1), warp, [qkv, weight, width, firstColumn, headDim, epsilon]);
     }
 
     /// <inheritdoc/>
@@ -161,11 +161,11 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     /// <inheritdoc/>
     public Tensor SiluAndMul(Tensor gateUp)
     {
-        const int threads = 256;
-        var (rows, width) = (gateUp.size(0), gateUp.size(1) / 2);
+        const int threads = 256, perThread = 8;
+        var (rows, width) = ((int)gateUp.size(0), (int)(gateUp.size(1) / 2));
         var y = _workspace.Rent(WorkspaceSlot.Activation, rows, width, gateUp.dtype);
-        var blocks = (int)Math.Min((rows * width + threads - 1) / threads, 32L * _device.Multiprocessors);
-        Kernel(Elementwise, "siluAndMul", gateUp.dtype).Launch((blocks, 1, 1), threads, [gateUp, y, (int)width, rows * width]);
+        var parts = (width + (threads * perThread) - 1) / (threads * perThread);
+        Kernel(Elementwise, "siluAndMul", gateUp.dtype).Launch((rows, parts, 1), threads, [gateUp, y, width]);
         return y;
     }
 
@@ -201,7 +201,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         _device.Dispose();
     }
 
-    // Results that live at once have slots of their own; within a layer the width tells them apart.
+    // Results that live at once have slots of their own.
     private static WorkspaceSlot SlotOf(LinearWeight weight) => weight.Role switch
     {
         LinearRole.Qkv => WorkspaceSlot.Qkv,

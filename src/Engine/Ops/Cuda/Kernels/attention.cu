@@ -1,10 +1,11 @@
 // Paged attention of single query rows (decode, and any row of a prefill), split over the context (Dao et al., "Flash-Decoding", 2023).
-// Compiled for one shape: HEAD_DIM; HEADS_PER_BLOCK query heads of one kv head share the loads of its keys and values.
+// Compiled for one shape: HEAD_DIM; HEADS_PER_BLOCK query heads of one kv head share the loads of its keys and values; a block has WARPS
+// warps; a part of a context has at least LEAST_SHARE positions.
 #define CHUNKS ((HEAD_DIM + VECTOR - 1) / VECTOR)          // accesses that make a head
 #define CHUNKS_PER_LANE ((CHUNKS + LANES - 1) / LANES)     // LANES lanes hold a head
 #define ELEMENTS (CHUNKS_PER_LANE * VECTOR)                // of a head, in one lane
 #define GROUPS_PER_WARP (WARP / LANES)                     // positions that a warp takes at once
-#define WARPS 4
+#define ELEMENTS_PER_THREAD ((HEADS_PER_BLOCK * HEAD_DIM + WARPS * WARP - 1) / (WARPS * WARP))
 #define MOST_SPLITS WARP                                 // one lane each when the parts are joined
 #define STRIDE (WARPS * GROUPS_PER_WARP)
 
@@ -32,7 +33,7 @@ __device__ __forceinline__ void loadPosition(const T* keys, const T* values, con
 // qkv: [rows, qkvWidth]; keys, values: [blocks, BLOCK_SIZE, kvHeads, HEAD_DIM]; out: [rows, heads * HEAD_DIM].
 // contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0.
 // partials: [rows, heads, splits, HEAD_DIM + 2] and counters: [rows, blocks of heads], zero before and after; unused with one split.
-// grid (splits, kvHeads * headBlocks, rows), block 128. scale holds log2(e).
+// grid (rows, kvHeads * headBlocks, splits), block 32 * WARPS. scale holds log2(e).
 extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
     const T* qkv, const T* keys, const T* values, T* out, float* partials, u32* counters, const int* contextLengths, const int* tableStarts,
     const int* tables, int qkvWidth, int heads, int kvHeads, float scale, int window) {
@@ -41,14 +42,17 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
   __shared__ bool isLast;
   waitForPrevious();
 
-  const int splits = gridDim.x, split = blockIdx.x, row = blockIdx.z;
+  const int splits = gridDim.z, split = blockIdx.z, row = blockIdx.x;
   const int perKvHead = heads / kvHeads, headBlocks = (perKvHead + HEADS_PER_BLOCK - 1) / HEADS_PER_BLOCK;
   const int kvHead = blockIdx.y / headBlocks, firstOfGroup = (blockIdx.y % headBlocks) * HEADS_PER_BLOCK;
   const int firstHead = kvHead * perKvHead + firstOfGroup;
   const int headCount = min(HEADS_PER_BLOCK, perKvHead - firstOfGroup);
   const int context = contextLengths[row];
   const int first = window > 0 ? max(0, context - window) : 0;
-  const int share = (context - first + splits - 1) / splits;
+  const int share = max(LEAST_SHARE, (context - first + splits - 1) / splits);
+  // A short context takes fewer parts than there are; the other blocks have nothing to do.
+  const int used = max(1, (context - first + share - 1) / share);
+  if (split >= used) return;
   const int begin = first + split * share, end = min(context, begin + share);
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % LANES, group = (threadIdx.x % WARP) / LANES;
   const int* table = tables + tableStarts[row];
@@ -142,7 +146,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
       total += sharedSum[w][h] * factor;
       result += factor == 0 ? 0 : sharedOut[w][h][d] * factor;
     }
-    if (splits == 1) {
+    if (used == 1) {
       out[((u64)row * heads + firstHead + h) * HEAD_DIM + d] = fromFloat(total == 0 ? 0 : result / total);
     } else {
       float* partial = partials + (((u64)row * heads + firstHead + h) * splits + split) * (HEAD_DIM + 2);
@@ -153,12 +157,12 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
       }
     }
   }
-  if (splits == 1) return;
+  if (used == 1) return;
 
   // The block that ends last joins the parts.
   __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0) isLast = atomicInc(counters + row * gridDim.y + blockIdx.y, splits - 1) == splits - 1;
+  if (threadIdx.x == 0) isLast = atomicInc(counters + row * gridDim.y + blockIdx.y, used - 1) == used - 1;
   __syncthreads();
   if (!isLast) return;
   __threadfence();
@@ -168,25 +172,32 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
   for (int h = warp; h < headCount; h += WARPS) {
     const int s = threadIdx.x % WARP;
     const float* part = partial + (h * splits + s) * (HEAD_DIM + 2);
-    const float itsBest = s < splits ? __ldcg(part + HEAD_DIM) : NEGATIVE_INFINITY;
-    const float itsSum = s < splits ? __ldcg(part + HEAD_DIM + 1) : 0;
+    const float itsBest = s < used ? __ldcg(part + HEAD_DIM) : NEGATIVE_INFINITY;
+    const float itsSum = s < used ? __ldcg(part + HEAD_DIM + 1) : 0;
     float top = itsBest;
 #pragma unroll
     for (int off = WARP / 2; off > 0; off >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, off));
     const float factor = itsBest == NEGATIVE_INFINITY ? 0 : exp2f(itsBest - top);
     const float total = warpSum(itsSum * factor);
-    if (s < splits) factors[h][s] = total == 0 ? 0 : factor / total;
+    if (s < used) factors[h][s] = total == 0 ? 0 : factor / total;
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < headCount * HEAD_DIM; i += WARPS * WARP) {
-    const int h = i / HEAD_DIM, d = i % HEAD_DIM;
-    const float* part = partial + h * splits * (HEAD_DIM + 2) + d;
-    float result = 0;
+  // A thread adds all its elements at once, so that many loads are on their way.
+  float results[ELEMENTS_PER_THREAD] = {};
 #pragma unroll 8
-    for (int s = 0; s < splits; s++) {
-      const float factor = factors[h][s], element = __ldcg(part + s * (HEAD_DIM + 2));
-      result += factor == 0 ? 0 : element * factor;
+  for (int s = 0; s < used; s++) {
+#pragma unroll
+    for (int e = 0; e < ELEMENTS_PER_THREAD; e++) {
+      const int i = e * WARPS * WARP + threadIdx.x;
+      if (i >= headCount * HEAD_DIM) continue;
+      const int h = i / HEAD_DIM;
+      const float factor = factors[h][s], element = __ldcg(partial + (h * splits + s) * (HEAD_DIM + 2) + i % HEAD_DIM);
+      results[e] += factor == 0 ? 0 : element * factor;
     }
-    out[((u64)row * heads + firstHead + h) * HEAD_DIM + d] = fromFloat(result);
+  }
+#pragma unroll
+  for (int e = 0; e < ELEMENTS_PER_THREAD; e++) {
+    const int i = e * WARPS * WARP + threadIdx.x;
+    if (i < headCount * HEAD_DIM) out[((u64)row * heads + firstHead) * HEAD_DIM + i] = fromFloat(results[e]);
   }
 }

@@ -19,32 +19,63 @@ extern "C" __global__ void rmsNorm(const T* x, const T* weight, T* out, int widt
   const T* row = x + (u64)blockIdx.x * width;
   T* target = out + (u64)blockIdx.x * width;
   float squares = 0;
-  for (int i = threadIdx.x; i < width; i += blockDim.x) {
-    const float value = toFloat(row[i]);
-    squares = fmaf(value, value, squares);
+  if (width % PACK == 0) {
+    for (int i = threadIdx.x; i < width / PACK; i += blockDim.x) {
+      Pack16 pack;
+      pack.raw = ((const uint4*)row)[i];
+#pragma unroll
+      for (int e = 0; e < PACK; e++) squares = fmaf(toFloat(pack.element[e]), toFloat(pack.element[e]), squares);
+    }
+  } else {
+    for (int i = threadIdx.x; i < width; i += blockDim.x) squares = fmaf(toFloat(row[i]), toFloat(row[i]), squares);
   }
   const float scale = rsqrtf(blockSum(squares, scratch) / width + epsilon);
-  for (int i = threadIdx.x; i < width; i += blockDim.x) target[i] = fromFloat(toFloat(row[i]) * scale * toFloat(weight[i]));
+  if (width % PACK == 0) {
+    for (int i = threadIdx.x; i < width / PACK; i += blockDim.x) {
+      Pack16 pack, factor;
+      pack.raw = ((const uint4*)row)[i];
+      factor.raw = ((const uint4*)weight)[i];
+#pragma unroll
+      for (int e = 0; e < PACK; e++) pack.element[e] = fromFloat(toFloat(pack.element[e]) * scale * toFloat(factor.element[e]));
+      ((uint4*)target)[i] = pack.raw;
+    }
+  } else {
+    for (int i = threadIdx.x; i < width; i += blockDim.x) target[i] = fromFloat(toFloat(row[i]) * scale * toFloat(weight[i]));
+  }
 }
 
-// RMSNorm of single heads inside a fused projection, in place. One warp a head: grid (heads, tokens), block 32.
+// RMSNorm of single heads inside a fused projection, in place. One warp a head: grid (tokens, heads), block 32.
 extern "C" __global__ void rmsNormHeads(T* qkv, const T* weight, int rowWidth, int firstColumn, int headDim, float epsilon) {
   waitForPrevious();
-  T* head = qkv + (u64)blockIdx.y * rowWidth + firstColumn + blockIdx.x * headDim;
+  T* head = qkv + (u64)blockIdx.x * rowWidth + firstColumn + blockIdx.y * headDim;
   float squares = 0;
   for (int i = threadIdx.x; i < headDim; i += WARP) squares = fmaf(toFloat(head[i]), toFloat(head[i]), squares);
   const float scale = rsqrtf(warpSum(squares) / headDim + epsilon);
   for (int i = threadIdx.x; i < headDim; i += WARP) head[i] = fromFloat(toFloat(head[i]) * scale * toFloat(weight[i]));
 }
 
-// out = silu(gate) * up. gateUp: [rows, 2 * width], gate first. Grid-stride over out.
-extern "C" __global__ void siluAndMul(const T* gateUp, T* out, int width, long long count) {
+__device__ __forceinline__ T gated(T gate, T up) {
+  const float g = toFloat(gate);
+  return fromFloat(g / (1 + expf(-g)) * toFloat(up));
+}
+
+// out = silu(gate) * up. gateUp: [rows, 2 * width], gate first. grid (rows, parts of a row).
+extern "C" __global__ void siluAndMul(const T* gateUp, T* out, int width) {
   waitForPrevious();
-  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x) {
-    const long long row = i / width;
-    const T* gate = gateUp + row * 2 * width + (i - row * width);
-    const float g = toFloat(gate[0]);
-    out[i] = fromFloat(g / (1 + expf(-g)) * toFloat(gate[width]));
+  const T* gate = gateUp + (u64)blockIdx.x * 2 * width;
+  T* target = out + (u64)blockIdx.x * width;
+  const int first = blockIdx.y * blockDim.x + threadIdx.x, step = gridDim.y * blockDim.x;
+  if (width % PACK == 0) {
+    for (int i = first; i < width / PACK; i += step) {
+      Pack16 g, u;
+      g.raw = ((const uint4*)gate)[i];
+      u.raw = ((const uint4*)(gate + width))[i];
+#pragma unroll
+      for (int e = 0; e < PACK; e++) g.element[e] = gated(g.element[e], u.element[e]);
+      ((uint4*)target)[i] = g.raw;
+    }
+  } else {
+    for (int i = first; i < width; i += step) target[i] = gated(gate[i], gate[width + i]);
   }
 }
 
