@@ -119,6 +119,10 @@ public sealed partial class LlmEngine : IAsyncDisposable
         return loader.Plan;
     }
 
+    /// <summary>What this machine has of all that the engine can use: libtorch, and for a GPU driver, NVRTC, NCCL, memory and peer access.</summary>
+    /// <param name="libTorchPath">A folder with libtorch instead of the bundled one.</param>
+    public static IReadOnlyList<EnvironmentCheck> CheckEnvironment(string? libTorchPath = null) => Ops.Cuda.CudaChecks.Run(libTorchPath);
+
     /// <summary>Forgets all cached prefixes; running requests go on.</summary>
     public void ResetPrefixCache() => _loop.ResetPrefixCache();
 

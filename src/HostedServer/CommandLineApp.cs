@@ -69,6 +69,7 @@ internal static class CommandLineApp
             TokenizeCommand.Create(terminal),
             DetokenizeCommand.Create(terminal),
             RenderCommand.Create(terminal),
+            DoctorCommand.Create(terminal),
         };
         root.SetAction(result => new HelpAction().Invoke(result));
         return root;

@@ -16,11 +16,11 @@ internal sealed unsafe class CudaDevice : IDisposable
     private const int ComputeCapabilityMinorAttribute = 76;
     private const uint NonBlockingStream = 1;
 
-    // bfloat16 conversion instructions and asynchronous copies begin here (Ampere).
-    private const int LeastComputeCapability = 80;
+    /// <summary>bfloat16 conversion instructions and asynchronous copies begin here (Ampere).</summary>
+    public const int LeastComputeCapability = 80;
 
-    // CUDA 12.0: the oldest driver whose graphs take kernels with programmatic launch attributes.
-    private const int LeastDriverVersion = 12_000;
+    /// <summary>CUDA 12.0: the oldest driver whose graphs take kernels with programmatic launch attributes.</summary>
+    public const int LeastDriverVersion = 12_000;
 
     private readonly IntPtr _guard;
 
@@ -47,7 +47,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         IntPtr context;
         CudaException.Check(CudaDriver.cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
         CudaException.Check(CudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
-        ComputeCapability = (10 * Attribute(device, ComputeCapabilityMajorAttribute)) + Attribute(device, ComputeCapabilityMinorAttribute);
+        ComputeCapability = ComputeCapabilityOf(device);
         Multiprocessors = Attribute(device, MultiprocessorCountAttribute);
         Name = NameOf(device);
         if (ComputeCapability < LeastComputeCapability)
@@ -117,6 +117,9 @@ internal sealed unsafe class CudaDevice : IDisposable
         // Not destroyed: torch's allocator remembers which stream its cached blocks belong to.
     }
 
+    /// <summary>Such as 90 for Hopper.</summary>
+    public static int ComputeCapabilityOf(int device) => (10 * Attribute(device, ComputeCapabilityMajorAttribute)) + Attribute(device, ComputeCapabilityMinorAttribute);
+
     private static int Attribute(int device, int attribute)
     {
         int value;
@@ -124,14 +127,16 @@ internal sealed unsafe class CudaDevice : IDisposable
         return value;
     }
 
-    private static string NameOf(int device)
+    /// <summary>The card's name.</summary>
+    public static string NameOf(int device)
     {
         var bytes = stackalloc byte[256];
         CudaException.Check(CudaDriver.cuDeviceGetName(bytes, 256, device), "cuDeviceGetName");
         return System.Runtime.InteropServices.Marshal.PtrToStringUTF8((IntPtr)bytes)!;
     }
 
-    private static string Version(int version) => $"{version / 1000}.{version % 1000 / 10}";
+    /// <summary>A CUDA version as people write it.</summary>
+    public static string Version(int version) => $"{version / 1000}.{version % 1000 / 10}";
 
     private static EngineException Missing(string message) => new(EngineErrorKind.Environment, message + ".", "device");
 }
