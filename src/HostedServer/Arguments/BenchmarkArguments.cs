@@ -11,6 +11,11 @@ internal sealed class BenchmarkArguments
         "Tokens of every prompt; default 32 (latency), 128 (throughput).");
     private readonly Option<int?> _outputLen = Options.Count("--output-len", "Tokens of every answer; default 128.");
     private readonly Option<int?> _numPrompts = Options.Count("--num-prompts", "Throughput: prompts, all queued at once; default 64.");
+    private readonly Option<BenchmarkDataset?> _dataset = Options.Choice(
+        "--dataset-name",
+        "Throughput: random ids of one length (default), or nano-vllm's 256 requests of 100 to 1,024 tokens, id for id.",
+        ("random", BenchmarkDataset.Random),
+        ("nano-vllm", BenchmarkDataset.NanoVllm));
     private readonly Option<int?> _batchSize = Options.Count("--batch-size", "Latency: prompts of one batch; default 8.");
     private readonly Option<int?> _numIters = Options.Count("--num-iters", "Latency: batches that are measured; default 10.");
     private readonly Option<int?> _numItersWarmup = Options.Count("--num-iters-warmup", "Batches before the measurement; default 2.");
@@ -22,7 +27,11 @@ internal sealed class BenchmarkArguments
         command.Add(_inputLen);
         command.Add(_outputLen);
         if (throughput)
+        {
+            command.Add(_dataset);
             command.Add(_numPrompts);
+        }
+
         if (latency)
         {
             command.Add(_batchSize);
@@ -42,6 +51,7 @@ internal sealed class BenchmarkArguments
         InputLen = AtLeastOne(result, _inputLen, 128),
         OutputLen = AtLeastOne(result, _outputLen, 128),
         NumPrompts = AtLeastOne(result, _numPrompts, 64),
+        Dataset = Dataset(result),
         NumItersWarmup = AtLeast(result, _numItersWarmup, 2, 0),
         Seed = seed ?? 0,
     };
@@ -56,6 +66,19 @@ internal sealed class BenchmarkArguments
         NumItersWarmup = AtLeast(result, _numItersWarmup, 2, 0),
         Seed = seed ?? 0,
     };
+
+    // The workload has its own lengths: others beside it would be ignored.
+    private BenchmarkDataset Dataset(ParseResult result)
+    {
+        var dataset = result.GetValue(_dataset) ?? BenchmarkDataset.Random;
+        foreach (var option in dataset == BenchmarkDataset.NanoVllm ? [_inputLen, _outputLen, _numPrompts] : Array.Empty<Option<int?>>())
+        {
+            if (result.GetValue(option) is not null)
+                throw new UsageException($"{option.Name} has no meaning with --dataset-name nano-vllm, which has its own requests; leave it out");
+        }
+
+        return dataset;
+    }
 
     private static int AtLeastOne(ParseResult result, Option<int?> option, int fallback) => AtLeast(result, option, fallback, 1);
 

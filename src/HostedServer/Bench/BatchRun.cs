@@ -24,28 +24,33 @@ internal sealed class BatchRun
     /// <summary>Engine steps.</summary>
     public long Steps { get; private set; }
 
-    /// <summary>Runs <paramref name="prompts"/> together.</summary>
+    /// <summary>Runs <paramref name="requests"/> together.</summary>
+    /// <param name="engine">Otherwise idle.</param>
+    /// <param name="requests">What to run.</param>
+    /// <param name="sampling">The parameters of a request of some output length.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="EngineException">A request was refused or failed.</exception>
     public static async Task<BatchRun> RunAsync(
         LlmEngine engine,
-        IReadOnlyList<int[]> prompts,
-        SamplingParams sampling,
+        IReadOnlyList<BenchmarkRequest> requests,
+        Func<int, SamplingParams> sampling,
         TimeProvider time,
         CancellationToken cancellationToken)
     {
         var run = new BatchRun();
         var steps = engine.Statistics.Steps;
         var started = time.GetTimestamp();
-        await Task.WhenAll(prompts.Select(OneAsync));
+        await Task.WhenAll(requests.Select(OneAsync));
         run.Elapsed = time.GetElapsedTime(started).TotalSeconds;
         run.Steps = engine.Statistics.Steps - steps;
         return run;
 
-        async Task OneAsync(int[] prompt)
+        async Task OneAsync(BenchmarkRequest benchmark)
         {
             var (tokens, first, last) = (0, 0.0, 0.0);
             var gaps = new List<double>();
-            var request = GenerationRequest.FromTokenIds(prompt, sampling);
+            var request = GenerationRequest.FromTokenIds(benchmark.Prompt, sampling(benchmark.OutputLen));
             await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
             {
                 var now = time.GetElapsedTime(started).TotalSeconds;
@@ -62,7 +67,7 @@ internal sealed class BatchRun
 
             lock (run)
             {
-                run.PromptTokens += prompt.Length;
+                run.PromptTokens += benchmark.Prompt.Length;
                 run.OutputTokens += tokens;
                 run.TimeToFirstToken.Add(first);
                 run.InterTokenLatency.AddRange(gaps);

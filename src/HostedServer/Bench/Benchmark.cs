@@ -18,7 +18,9 @@ internal sealed class Benchmark(LlmEngine engine, BenchmarkSettings settings, Ti
     {
         for (var i = 0; i < settings.NumItersWarmup; i++)
             await RunAsync(Math.Min(WarmupPrompts, settings.NumPrompts), Math.Min(WarmupOutputLen, settings.OutputLen), cancellationToken);
-        return ThroughputReport.Of(await RunAsync(settings.NumPrompts, settings.OutputLen, cancellationToken));
+        return ThroughputReport.Of(settings.Dataset == BenchmarkDataset.NanoVllm
+            ? await RunAsync(NanoVllmWorkload.Create(VocabularySizeOf(engine)), cancellationToken)
+            : await RunAsync(settings.NumPrompts, settings.OutputLen, cancellationToken));
     }
 
     /// <summary>Runs one batch after the other.</summary>
@@ -33,7 +35,10 @@ internal sealed class Benchmark(LlmEngine engine, BenchmarkSettings settings, Ti
     }
 
     private Task<BatchRun> RunAsync(int prompts, int outputLen, CancellationToken cancellationToken) =>
-        BatchRun.RunAsync(engine, _prompts.Next(prompts, settings.InputLen), settings.Sampling(outputLen), time, cancellationToken);
+        RunAsync([.. _prompts.Next(prompts, settings.InputLen).Select(prompt => new BenchmarkRequest(prompt, outputLen))], cancellationToken);
+
+    private Task<BatchRun> RunAsync(IReadOnlyList<BenchmarkRequest> requests, CancellationToken cancellationToken) =>
+        BatchRun.RunAsync(engine, requests, settings.Sampling, time, cancellationToken);
 
     private static int VocabularySizeOf(LlmEngine engine)
     {

@@ -9,6 +9,9 @@ internal sealed record BenchmarkSettings
     /// <summary>Tokens of every answer; an end-of-sequence token does not end it.</summary>
     public required int OutputLen { get; init; }
 
+    /// <summary>Throughput: where the requests come from.</summary>
+    public BenchmarkDataset Dataset { get; init; }
+
     /// <summary>Throughput: prompts, all queued at once.</summary>
     public int NumPrompts { get; init; } = 1;
 
@@ -27,7 +30,7 @@ internal sealed record BenchmarkSettings
     /// <summary>Sampling as in vLLM's benchmarks, whatever the model's defaults are.</summary>
     public SamplingParams Sampling(int outputLen) => new()
     {
-        Temperature = 1,
+        Temperature = Dataset == BenchmarkDataset.NanoVllm ? NanoVllmWorkload.Temperature : 1,
         TopP = 1,
         TopK = 0,
         MinP = 0,

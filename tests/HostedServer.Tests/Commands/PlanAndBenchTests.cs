@@ -45,6 +45,14 @@ public class PlanAndBenchTests
     }
 
     [Fact]
+    public async Task A_workload_with_requests_of_its_own_takes_no_other_lengths()
+    {
+        var run = await Cli.RunAsync("bench", "throughput", TestPaths.TinyR1, "--dataset-name", "nano-vllm", "--input-len", "5");
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains("--input-len", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Latency_measures_every_batch()
     {
         var report = await ReportAsync("bench", "latency", TestPaths.TinyR1, "--batch-size", "2", "--num-iters", "3", "--num-iters-warmup", "0", "--input-len", "8", "--output-len", "4");
