@@ -19,6 +19,11 @@ internal static class UsageErrors
             return [.. unknown.Select(option => Describe(option, names))];
         }
 
+        // The parser would take the value for an argument of its own.
+        var valued = FlagsWithValue(result, args);
+        if (valued.Count > 0)
+            return valued;
+
         var unexpected = result.UnmatchedTokens.Select(token => DescribeArgument(token, result));
         var others = result.Errors.Select(error => error.Message).Where(message => !message.StartsWith(UnmatchedPrefix, StringComparison.Ordinal));
         return [.. unexpected, .. others.Distinct()];
@@ -40,6 +45,21 @@ internal static class UsageErrors
         var positional = result.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens);
         var tokens = result.UnmatchedTokens.Concat(positional.Select(token => token.Value));
         return [.. tokens.Where(token => token.Length > 1 && token[0] == '-' && !literal.Contains(token)).Distinct()];
+    }
+
+    private static List<string> FlagsWithValue(ParseResult result, IReadOnlyList<string> args)
+    {
+        var flags = result.CommandResult.Command.Options.Where(option => option.Arity.MaximumNumberOfValues == 0).Select(option => option.Name).ToHashSet(StringComparer.Ordinal);
+        var errors = new List<string>();
+        foreach (var argument in args.TakeWhile(argument => argument != "--"))
+        {
+            var end = argument.IndexOf('=', StringComparison.Ordinal);
+            var name = end < 0 ? "" : argument[..end].Replace('_', '-');
+            if (flags.Contains(name))
+                errors.Add($"{name} takes no value, found '{argument[(end + 1)..]}'; give {name} alone{(flags.Contains("--no-" + name[2..]) ? $", or --no-{name[2..]}" : ", or leave it out")}");
+        }
+
+        return errors;
     }
 
     private static string Describe(string token, string[] names)

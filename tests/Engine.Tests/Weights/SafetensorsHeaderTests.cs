@@ -207,6 +207,20 @@ public class SafetensorsHeaderTests
     }
 
     [Fact]
+    public void More_tensors_than_any_model_has_are_refused()
+    {
+        var text = new StringBuilder("{");
+        for (var i = 0; i <= 200_000; i++)
+            text.Append(i == 0 ? "" : ",").Append(CultureInfo.InvariantCulture, $$"""
+                "e{{i}}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}
+                """);
+        var bytes = Encoding.UTF8.GetBytes(text.Append('}').ToString());
+        var failure = Assert.Throws<EngineException>(() => SafetensorsHeader.Parse(Name, bytes, 8 + bytes.Length));
+        Assert.Equal(EngineErrorKind.ModelFolder, failure.Kind);
+        Assert.Contains("200,000", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_header_of_100_000_tensors_parses_at_once()
     {
         var text = new StringBuilder("{");

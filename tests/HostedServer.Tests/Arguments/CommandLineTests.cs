@@ -67,6 +67,8 @@ public class CommandLineTests
     [InlineData("plan x --gpu-memory-utilization lots", "--gpu-memory-utilization: 'lots'")]
     [InlineData("plan x --logprobs-mode some", "raw_logprobs, raw_logits, processed_logprobs, processed_logits")]
     [InlineData("plan x --block-size 32", "--block-size: 32")]
+    [InlineData("plan x --enable-prefix-caching=false", "--no-enable-prefix-caching")]
+    [InlineData("generate x --prompt a --skip_tokenizer_init=true", "--skip-tokenizer-init takes no value")]
     [InlineData("generate x", "--prompt")]
     [InlineData("generate x --prompt a --message b", "more than once")]
     [InlineData("generate x --prompt a --input -", "--input")]
