@@ -165,9 +165,20 @@ public sealed partial class LlmEngine : IAsyncDisposable
             return;
         }
 
-        using (loop)
-            loop.Run();
-        ended.SetResult();
+        try
+        {
+            using (loop)
+                loop.Run();
+        }
+        catch (Exception failure)
+        {
+            // A device that has failed may fail again when it is freed; the application goes on.
+            LogDeviceNotFreed(logger, failure);
+        }
+        finally
+        {
+            ended.SetResult();
+        }
     }
 
     private static (LlmEngine Engine, EngineLoop Loop) Load(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, Task ended, CancellationToken cancellationToken)
@@ -176,11 +187,15 @@ public sealed partial class LlmEngine : IAsyncDisposable
         using var loader = new ModelLoader(options);
         var generationConfig = GenerationConfig.Load(options.ModelPath, loader.Config);
         var texts = options.SkipTokenizerInit ? null : Task.Run(() => LoadTexts(options), cancellationToken);
-        LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), loader.Plan.KvCacheTokens, loader.Plan.MaxModelLen, loader.Plan.MaxConcurrency);
-        if (loader.Plan.Note is { } note)
+        var estimate = loader.Plan;
+        LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), estimate.KvCacheTokens, estimate.MaxModelLen, estimate.MaxConcurrency);
+        if (estimate.Note is { } note)
             LogPlanNote(logger, note);
 
         var worker = loader.Load(progress, cancellationToken);
+        // On a GPU the largest step has run by now, and the plan is what was measured.
+        if (loader.Plan != estimate)
+            LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), loader.Plan.KvCacheTokens, loader.Plan.MaxModelLen, loader.Plan.MaxConcurrency);
         try
         {
             progress?.Report(new("reading the tokenizer", 0, 0));
@@ -229,4 +244,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
     [LoggerMessage(11, LogLevel.Warning, "{Note}.")]
     private static partial void LogPlanNote(ILogger logger, string note);
+
+    [LoggerMessage(12, LogLevel.Error, "The device could not be freed.")]
+    private static partial void LogDeviceNotFreed(ILogger logger, Exception failure);
 }

@@ -17,6 +17,7 @@ internal sealed class DecodeGraphs(
     private const int FineStep = 8;
     private const int CoarseStep = 16;
     private const int CoarseFrom = 256;
+    private const int MostRounds = 4;
 
     private readonly Dictionary<int, Record> _records = [];
     private readonly int[] _sizes = [.. Sizes(maxRows)];
@@ -29,9 +30,12 @@ internal sealed class DecodeGraphs(
             return;
         using var noGradients = inference_mode();
 
-        // The largest first: it brings every buffer to its final size.
-        foreach (var size in _sizes.Reverse())
-            Get(size);
+        // The largest first: it brings the buffers to their final size. Where one still grew, the records before it are made again.
+        for (var round = 0; round < MostRounds && _records.Count < _sizes.Length; round++)
+        {
+            foreach (var size in _sizes.Reverse())
+                Get(size);
+        }
     }
 
     /// <summary>Repeats a decode step.</summary>
@@ -79,7 +83,10 @@ internal sealed class DecodeGraphs(
             Dispose();
         if (_records.TryGetValue(size, out var known))
             return known;
+        var before = capture.Version;
         var record = Capture(size);
+        if (capture.Version != before)
+            Dispose();
         _version = capture.Version;
         _records.Add(size, record);
         return record;

@@ -16,7 +16,7 @@ namespace LocalLlm.Execution;
 /// </summary>
 internal sealed class ModelLoader : IDisposable
 {
-    // What the driver keeps for some thirty recorded steps.
+    // What the driver keeps for the recorded steps of every 256 sequences.
     private const long GraphAllowance = 256L << 20;
 
     private readonly EngineOptions _options;
@@ -25,6 +25,7 @@ internal sealed class ModelLoader : IDisposable
     private readonly IDeviceOps _ops;
     private readonly ScalarType _activationType;
     private ICausalLanguageModel? _model;
+    private bool _handedOver;
 
     /// <summary>Reads config.json and the headers of the weights, builds the model without weights, and plans the memory.</summary>
     /// <exception cref="EngineException">The folder is malformed, the options do not fit it, or memory is too small.</exception>
@@ -36,9 +37,9 @@ internal sealed class ModelLoader : IDisposable
         if (options.NumThreads > 0)
             set_num_threads(options.NumThreads);
         _ops = DeviceOps.Create(options.Device);
-        _checkpoint = Checkpoint.Open(options.ModelPath);
         try
         {
+            _checkpoint = Checkpoint.Open(options.ModelPath);
             ComputeType = ResolveDtype(options.Dtype, Config, _checkpoint);
             _activationType = _ops.ActivationType(ComputeType);
             var longest = ModelLength(options, Config);
@@ -72,16 +73,15 @@ internal sealed class ModelLoader : IDisposable
             return LoadOnGpu(model, capture, progress);
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
-        _model = null;
-        return new Worker(model, _ops, caches, null, _options.LogprobsMode);
+        return HandOver(model, caches, null);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _checkpoint.Dispose();
+        _checkpoint?.Dispose();
         _model?.Dispose();
-        if (_model is not null)
+        if (!_handedOver)
             (_ops as IDisposable)?.Dispose();
     }
 
@@ -90,16 +90,34 @@ internal sealed class ModelLoader : IDisposable
     {
         model.Rotary.PrepareAll();
         progress?.Report(new("profiling the largest step", 0, 0));
+        foreach (var shape in model.AttentionShapes)
+            capture.Reserve(shape, _activationType, Plan.MaxModelLen);
         StepProfile.Run(model, _ops, _activationType, _options.MaxNumBatchedTokens, MaxNumSeqs);
         var (free, total) = CudaDevice.Memory();
-        Plan = MakePlan(Plan.MaxModelLen, total - free + (_options.EnforceEager ? 0 : GraphAllowance));
+        Plan = MakePlan(Plan.MaxModelLen, total - free + (_options.EnforceEager ? 0 : GraphAllowance * Math.Max(1, MaxNumSeqs / EngineOptionsDefaults.MaxNumSeqs)));
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
-        progress?.Report(new("recording CUDA graphs", 0, 0));
         var graphs = new DecodeGraphs(model, capture, caches, MaxNumSeqs, Plan.MaxModelLen, _options.EnforceEager);
-        graphs.CaptureAll();
+        try
+        {
+            progress?.Report(new("recording CUDA graphs", 0, 0));
+            graphs.CaptureAll();
+            return HandOver(model, caches, graphs);
+        }
+        catch
+        {
+            graphs.Dispose();
+            foreach (var cache in caches)
+                cache.Dispose();
+            throw;
+        }
+    }
+
+    private Worker HandOver(ICausalLanguageModel model, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs)
+    {
         _model = null;
-        return new Worker(model, _ops, caches, graphs, _options.LogprobsMode);
+        _handedOver = true;
+        return new(model, _ops, caches, graphs, _options.LogprobsMode);
     }
 
     private int MaxNumSeqs => _options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, _options.MaxNumBatchedTokens);

@@ -45,10 +45,13 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
     }
 
     // Every row's logits are wanted, and nothing else: the steps that are recorded.
-    private static bool IsDecode(SchedulerOutput step)
+    private bool IsDecode(SchedulerOutput step)
     {
         foreach (var sequence in step.Sequences)
         {
+            // Such a token takes a rotary row that was written for this step; a record does not fetch it.
+            if (sequence.FirstPosition < sequence.PromptLength && model.Rotary.IsPromptSpecific(sequence.PromptLength))
+                return false;
             if (sequence.TokenIds.Length != 1 || !sequence.SamplesToken || sequence.NeedsPromptLogits)
                 return false;
         }

@@ -28,7 +28,7 @@ internal static class StepProfile
         }
 
         var hidden = model.Forward(ops.BeginStep(new int[maxTokens], metadata), new ForwardContext(metadata, caches));
-        var rows = Enumerable.Range(0, Math.Min(maxTokens, maxSequences)).ToArray();
+        var rows = Enumerable.Range(0, Math.Min(maxTokens, Math.Max(maxSequences, Worker.PromptLogitsRows))).ToArray();
         model.ComputeLogits(ops.SelectRows(hidden, rows)).to(float32).Dispose();
         foreach (var cache in caches)
             cache.Dispose();

@@ -14,7 +14,7 @@ namespace LocalLlm.Execution;
 internal sealed unsafe class Worker : IDisposable
 {
     // Logits of a long prompt are read in slices of this many rows, so that they never all exist at once.
-    private const int PromptLogitsRows = 64;
+    public const int PromptLogitsRows = 64;
 
     private readonly ICausalLanguageModel _model;
     private readonly IDeviceOps _ops;

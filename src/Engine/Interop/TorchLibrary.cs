@@ -111,9 +111,10 @@ internal static class TorchLibrary
     /// <summary>Whether this libtorch has a CUDA half; makes the C shim of that half callable.</summary>
     public static bool TryLoadCuda()
     {
-        EnsureLoaded();
         lock (LoadLock)
         {
+            if (s_torchCpu == IntPtr.Zero)
+                EnsureLoaded();
             lock (Libraries)
             {
                 if (Libraries.ContainsKey(Cuda.TorchCudaShim.LibraryName))

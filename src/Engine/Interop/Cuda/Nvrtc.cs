@@ -20,10 +20,20 @@ internal static unsafe partial class Nvrtc
     /// <exception cref="EngineException">Kind Environment: there is none, with the places that were searched.</exception>
     public static void EnsureLoaded(string? libTorchFolder)
     {
+        if (TryLoad(libTorchFolder))
+            return;
+        throw new EngineException(
+            EngineErrorKind.Environment,
+            $"NVRTC (libnvrtc.so of CUDA 12 or 13) was not found: looked beside libtorch, under /usr/local/cuda*, in Python's nvidia packages and on the library path. Install it, or set {EnvironmentVariable} to the file.");
+    }
+
+    /// <summary>Loads the library where there is one.</summary>
+    public static bool TryLoad(string? libTorchFolder)
+    {
         lock (LoadLock)
         {
             if (s_library != IntPtr.Zero)
-                return;
+                return true;
             var candidates = Candidates(libTorchFolder).ToArray();
             foreach (var candidate in candidates)
             {
@@ -31,13 +41,11 @@ internal static unsafe partial class Nvrtc
                     continue;
                 Path = candidate;
                 TorchLibrary.AddLibrary(Library, s_library);
-                return;
+                return true;
             }
-        }
 
-        throw new EngineException(
-            EngineErrorKind.Environment,
-            $"NVRTC (libnvrtc.so of CUDA 12 or 13) was not found: looked beside libtorch, under /usr/local/cuda*, in Python's nvidia packages and on the library path. Install it, or set {EnvironmentVariable} to the file.");
+            return false;
+        }
     }
 
     /// <summary>Major and minor version, such as 13.0.</summary>

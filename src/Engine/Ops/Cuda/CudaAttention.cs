@@ -9,6 +9,7 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
     private const int WarpSize = 32;
+    private const int FewWarps = 4;
     private const int SharedMemoryBytes = 40 << 10;
     private const int MostHeadsPerBlock = 8;
     private const int MostSplits = 32;
@@ -20,6 +21,16 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
     private const int BlocksPerMultiprocessor = 12;
     private const int MostFlashHeadDim = 256;
     private const double Log2E = 1.4426950408889634;
+
+    /// <summary>Makes room for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
+    public void Reserve(AttentionShape shape, ScalarType type, int maxModelLen)
+    {
+        if (!TakesFlash(type, shape))
+            return;
+        var positions = Math.Max(maxModelLen, StepInputs.MostRunContext);
+        workspace.Rent(WorkspaceSlot.Keys, positions, shape.KvHeads * shape.HeadDim, type).Dispose();
+        workspace.Rent(WorkspaceSlot.Values, positions, shape.KvHeads * shape.HeadDim, type).Dispose();
+    }
 
     /// <summary>[rows, qkv width] → [rows, heads · head_dim].</summary>
     public Tensor Forward(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
@@ -49,11 +60,13 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
     {
         var rows = (int)qkv.size(0);
         var perKvHead = shape.Heads / shape.KvHeads;
-        var headsPerBlock = Math.Min(perKvHead, MostHeadsPerBlock);
+        var headsPerBlock = Math.Min(perKvHead, Math.Clamp(SharedMemoryBytes / (FewWarps * shape.HeadDim * sizeof(float)), 1, MostHeadsPerBlock));
         var headBlocks = shape.KvHeads * ((perKvHead + headsPerBlock - 1) / headsPerBlock);
         var splits = Splits(rows * headBlocks, metadata.LongestContext);
-        using var partials = splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, (long)rows * shape.Heads * splits, shape.HeadDim + 2, ScalarType.Float32) : null;
-        using var counters = splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, rows, headBlocks, ScalarType.Int32) : null;
+        // Always the most that any split takes, so that the buffers never move.
+        var mostBlocks = BlocksPerMultiprocessor * device.Multiprocessors;
+        using var partials = splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, mostBlocks * headsPerBlock, shape.HeadDim + 2, ScalarType.Float32) : null;
+        using var counters = splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, mostBlocks, 1, ScalarType.Int32) : null;
 
         var elementSize = (int)qkv.dtype.ElementSize();
         var vector = Vector(shape.HeadDim, 16 / elementSize);
@@ -69,8 +82,8 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
     // Few blocks are made quicker by more warps in each, as far as shared memory holds a result of every warp.
     private int Warps(int blocks, int elements)
     {
-        const int few = 4, many = 8;
-        return blocks < device.Multiprocessors && many * elements * sizeof(float) <= SharedMemoryBytes ? many : few;
+        const int many = 8;
+        return blocks < device.Multiprocessors && many * elements * sizeof(float) <= SharedMemoryBytes ? many : FewWarps;
     }
 
     private int Splits(int blocks, int longestContext)

@@ -95,8 +95,14 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
     }
 
-    /// <summary>Whether <c>auto</c> takes a GPU: a driver, a device, and a libtorch with CUDA.</summary>
-    public static bool IsUsable() => Probe() is { Count: > 0 } && TorchLibrary.TryLoadCuda() && cuda.is_available();
+    /// <summary>Whether <c>auto</c> takes a GPU: a driver, a first device, a libtorch with CUDA and NVRTC, all new enough.</summary>
+    public static bool IsUsable()
+    {
+        int device;
+        if (Probe() is not { Count: > 0, DriverVersion: >= LeastDriverVersion } || CudaDriver.cuDeviceGet(&device, 0) != 0 || ComputeCapabilityOf(device) < LeastComputeCapability)
+            return false;
+        return TorchLibrary.TryLoadCuda() && cuda.is_available() && Nvrtc.TryLoad(TorchLibrary.Folder);
+    }
 
     /// <summary>Bytes that are free on this thread's current card, and all of it.</summary>
     public static (long Free, long Total) Memory()

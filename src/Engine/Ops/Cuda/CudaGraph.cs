@@ -30,10 +30,19 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
         }
 
         CudaException.Check(CudaDriver.cuStreamEndCapture(device.Stream, &graph), "recording a graph");
+        _graph = graph;
         IntPtr executable;
-        CudaException.Check(CudaDriver.cuGraphInstantiateWithFlags(&executable, graph, 0), "preparing a graph");
-        (_graph, _executable) = (graph, executable);
-        CudaException.Check(CudaDriver.cuGraphUpload(executable, device.Stream), "uploading a graph");
+        try
+        {
+            CudaException.Check(CudaDriver.cuGraphInstantiateWithFlags(&executable, graph, 0), "preparing a graph");
+            _executable = executable;
+            CudaException.Check(CudaDriver.cuGraphUpload(executable, device.Stream), "uploading a graph");
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -43,7 +52,8 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
     public void Dispose()
     {
         _ = CudaDriver.cuStreamSynchronize(_device.Stream);
-        _ = CudaDriver.cuGraphExecDestroy(_executable);
+        if (_executable != IntPtr.Zero)
+            _ = CudaDriver.cuGraphExecDestroy(_executable);
         _ = CudaDriver.cuGraphDestroy(_graph);
     }
 }

@@ -66,6 +66,9 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     }
 
     /// <inheritdoc/>
+    public void Reserve(AttentionShape shape, ScalarType type, int maxModelLen) => _attention.Reserve(shape, type, maxModelLen);
+
+    /// <inheritdoc/>
     public ICapturedGraph Capture(Action body) => new CudaGraph(_device, body);
 
     /// <inheritdoc/>
@@ -191,7 +194,8 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _device.Synchronize();
+        // After a fault of the card nothing more can be waited for, and the engine must still end in order.
+        _ = CudaDriver.cuStreamSynchronize(_device.Stream);
         foreach (var (_, copy) in _rotaries.Values)
             copy.Dispose();
         _sampler.Dispose();

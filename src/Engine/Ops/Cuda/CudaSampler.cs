@@ -45,6 +45,8 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         _hostIds = null;
         _draws?.Dispose();
         _ids?.Dispose();
+        _draws = _ids = null;
+        _capacity = 0;
     }
 
     private void EnsureCapacity(int rows)
@@ -52,14 +54,15 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         if (rows <= _capacity)
             return;
         device.Synchronize();
+        var capacity = Math.Max(rows, Math.Max(FirstCapacity, 2 * _capacity));
         Dispose();
-        _capacity = Math.Max(rows, Math.Max(FirstCapacity, 2 * _capacity));
         void* draws, ids;
-        CudaException.Check(CudaDriver.cuMemAllocHost_v2(&draws, (nuint)(_capacity * sizeof(TokenDraw))), "allocating pinned memory");
+        CudaException.Check(CudaDriver.cuMemAllocHost_v2(&draws, (nuint)(capacity * sizeof(TokenDraw))), "allocating pinned memory");
         _hostDraws = (TokenDraw*)draws;
-        CudaException.Check(CudaDriver.cuMemAllocHost_v2(&ids, (nuint)_capacity * sizeof(int)), "allocating pinned memory");
+        CudaException.Check(CudaDriver.cuMemAllocHost_v2(&ids, (nuint)capacity * sizeof(int)), "allocating pinned memory");
         _hostIds = (int*)ids;
-        _draws = empty(_capacity * (sizeof(TokenDraw) / sizeof(double)), ScalarType.Float64, device.Torch).DetachFromDisposeScope();
-        _ids = empty(_capacity, ScalarType.Int32, device.Torch).DetachFromDisposeScope();
+        _draws = empty(capacity * (sizeof(TokenDraw) / sizeof(double)), ScalarType.Float64, device.Torch).DetachFromDisposeScope();
+        _ids = empty(capacity, ScalarType.Int32, device.Torch).DetachFromDisposeScope();
+        _capacity = capacity;
     }
 }

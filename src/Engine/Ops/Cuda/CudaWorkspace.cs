@@ -28,7 +28,9 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
 {
     private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), Tensor> _buffers = [];
 
-    /// <summary>Changes whenever a buffer has moved: graphs captured before are of no use then.</summary>
+    /// <summary>
+    /// Changes whenever a buffer has moved: graphs captured before are of no use then. Gathered keys and values do not count: no graph has any.
+    /// </summary>
     public int Version { get; private set; }
 
     /// <summary>An uninitialised [rows, width] view of a slot's buffer; of the current dispose scope.</summary>
@@ -36,10 +38,13 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
     {
         if (!_buffers.TryGetValue((slot, type), out var buffer) || buffer.numel() < rows * width)
         {
+            // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
+            _buffers.Remove((slot, type));
             buffer?.Dispose();
+            if (slot is not (WorkspaceSlot.Keys or WorkspaceSlot.Values))
+                Version++;
             // Zeroed: the counters of a split attention must begin at 0.
             _buffers[(slot, type)] = buffer = zeros(rows * width, type, device).DetachFromDisposeScope();
-            Version++;
         }
 
         using var flat = buffer.narrow(0, 0, rows * width);

@@ -40,7 +40,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
 
     private IntPtr LoadModule(string source, string defines)
     {
-        var text = Read(CommonSource) + Read(source);
+        var text = SourceOf(CommonSource) + SourceOf(source);
         string[] options =
         [
             $"--gpu-architecture=sm_{device.ComputeCapability}",
@@ -49,7 +49,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
             .. defines.Split(' ').Select(define => "--define-macro=" + define),
         ];
         var path = CachePath(text, options);
-        if (path is not null && File.Exists(path) && TryLoad(File.ReadAllBytes(path), out var cached))
+        if (path is not null && Read(path) is { } kept && TryLoad(kept, out var cached))
             return cached;
         var image = Nvrtc.Compile(text, source, options);
         if (path is not null)
@@ -76,12 +76,29 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            var own = $"{path}.{Environment.ProcessId}";
-            File.WriteAllBytes(own, image);
+            var own = $"{path}.{Guid.NewGuid():N}";
+            File.WriteAllBytes(own, [.. SHA256.HashData(image), .. image]);
             File.Move(own, path, overwrite: true);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
+        }
+    }
+
+    // The machine code behind its hash, or null: the driver reads as far as the code says, so a file that was cut off must not reach it.
+    private static byte[]? Read(string path)
+    {
+        try
+        {
+            if (!File.Exists(path))
+                return null;
+            var file = File.ReadAllBytes(path);
+            var image = file.AsSpan(Math.Min(file.Length, SHA256.HashSizeInBytes));
+            return file.Length > SHA256.HashSizeInBytes && SHA256.HashData(image).AsSpan().SequenceEqual(file.AsSpan(0, SHA256.HashSizeInBytes)) ? image.ToArray() : null;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return null;
         }
     }
 
@@ -96,7 +113,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         return Path.Combine(root, "localllm", "kernels", Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key))) + ".cubin");
     }
 
-    private static string Read(string name)
+    private static string SourceOf(string name)
     {
         using var stream = typeof(KernelCompiler).Assembly.GetManifestResourceStream($"LocalLlm.Kernels.{name}")
             ?? throw new InvalidOperationException($"no embedded source {name}");

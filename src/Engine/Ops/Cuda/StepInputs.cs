@@ -24,6 +24,9 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
     /// <summary>Tokens of one sequence from which on it is part of a <see cref="PrefillRun"/>.</summary>
     public const int LeastRunTokens = 16;
 
+    /// <summary>Positions of a run that has more than one sequence: bounds what is gathered at once.</summary>
+    public const int MostRunContext = 32_768;
+
     private const int RowArrays = 6;
     private const int IntsPerRunSequence = 5;
     private const int FirstCapacity = 1 << 16;
@@ -124,6 +127,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         _host = null;
         _device?.Dispose();
         _device = null;
+        _capacity = 0;
     }
 
     private void FillContexts(ReadOnlySpan<SequenceSpan> sequences, Span<int> lengths, Span<int> tableStarts, Span<int> shortLengths)
@@ -155,13 +159,13 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         {
             if (sequences[first].TokenCount < LeastRunTokens)
                 continue;
-            var end = first;
-            while (end < sequences.Length && sequences[end].TokenCount >= LeastRunTokens)
-                end++;
+            var (end, context) = (first, 0L);
+            while (end < sequences.Length && sequences[end].TokenCount >= LeastRunTokens && (end == first || context + sequences[end].ContextLength <= MostRunContext))
+                context += sequences[end++].ContextLength;
             var run = Run(sequences[first..end], all[offset..], offset);
             _runs.Add(run);
             offset += (3 * run.Sequences) + 2;
-            first = end;
+            first = end - 1;
         }
     }
 
