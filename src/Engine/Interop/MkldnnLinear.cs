@@ -9,9 +9,9 @@ namespace LocalLlm.Interop;
 /// </summary>
 internal static unsafe class MkldnnLinear
 {
+    private const string What = "oneDNN's packed linear layer";
     private static readonly byte[] ReorderName = Encoding.ASCII.GetBytes("mkldnn::_reorder_linear_weight\0");
     private static readonly byte[] LinearName = Encoding.ASCII.GetBytes("mkldnn::_linear_pointwise\0");
-    private static readonly byte[] NoOverload = [0];
     private static readonly byte[] NoFusion = Encoding.ASCII.GetBytes("none");
 
     /// <summary>Reorders a weight; the result is an opaque tensor of the same element count, owned by the caller.</summary>
@@ -20,9 +20,9 @@ internal static unsafe class MkldnnLinear
     {
         const ulong typicalBatch = 16;
         ulong* stack = stackalloc ulong[2];
-        stack[0] = OwnedHandle(weight);
-        stack[1] = Some(typicalBatch);
-        Call(ReorderName, stack);
+        stack[0] = TorchDispatcher.Argument(weight);
+        stack[1] = TorchDispatcher.Some(typicalBatch);
+        TorchDispatcher.Call(ReorderName, stack, What);
         return torch.Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
     }
 
@@ -35,47 +35,19 @@ internal static unsafe class MkldnnLinear
     {
         IntPtr text, emptyText, emptyList;
         fixed (byte* none = NoFusion)
-            Check(TorchShim.torch_new_string_handle(none, (nuint)NoFusion.Length, &text));
+            TorchDispatcher.Check(TorchShim.torch_new_string_handle(none, (nuint)NoFusion.Length, &text), What);
         byte nothing = 0;
-        Check(TorchShim.torch_new_string_handle(&nothing, 0, &emptyText));
-        Check(TorchShim.torch_new_list_reserve_size(0, &emptyList));
+        TorchDispatcher.Check(TorchShim.torch_new_string_handle(&nothing, 0, &emptyText), What);
+        TorchDispatcher.Check(TorchShim.torch_new_list_reserve_size(0, &emptyList), What);
 
         ulong* stack = stackalloc ulong[6];
-        stack[0] = OwnedHandle(x);
-        stack[1] = OwnedHandle(packedWeight);
-        stack[2] = bias is null ? 0 : Some(OwnedHandle(bias));
+        stack[0] = TorchDispatcher.Argument(x);
+        stack[1] = TorchDispatcher.Argument(packedWeight);
+        stack[2] = bias is null ? 0 : TorchDispatcher.Some(TorchDispatcher.Argument(bias));
         stack[3] = (ulong)text;
         stack[4] = (ulong)emptyList;
-        stack[5] = Some((ulong)emptyText);
-        Call(LinearName, stack);
+        stack[5] = TorchDispatcher.Some((ulong)emptyText);
+        TorchDispatcher.Call(LinearName, stack, What);
         return torch.Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
-    }
-
-    // The dispatcher eats the handle it is given.
-    private static ulong OwnedHandle(torch.Tensor tensor)
-    {
-        IntPtr owned;
-        Check(TorchShim.aoti_torch_new_tensor_handle(tensor.Handle, &owned));
-        return (ulong)owned;
-    }
-
-    private static ulong Some(ulong value)
-    {
-        var box = TorchShim.OperatorNew(sizeof(ulong));
-        *box = value;
-        return (ulong)box;
-    }
-
-    private static void Call(byte[] op, ulong* stack)
-    {
-        fixed (byte* name = op)
-        fixed (byte* overload = NoOverload)
-            Check(TorchShim.aoti_torch_call_dispatcher(name, overload, stack));
-    }
-
-    private static void Check(int status)
-    {
-        if (status != 0)
-            throw new InvalidOperationException("oneDNN's packed linear layer failed; libtorch wrote the cause to the standard error stream.");
     }
 }

@@ -13,7 +13,6 @@ internal static unsafe class FlashAttention
     private const int Arguments = 15;
     private const int Results = 5;
     private static readonly byte[] Name = Encoding.ASCII.GetBytes("aten::_flash_attention_forward\0");
-    private static readonly byte[] NoOverload = [0];
 
     /// <summary>Attention of all sequences in one call.</summary>
     /// <param name="queries">[tokens, heads, head_dim], float16 or bfloat16; only the last dimension must be dense.</param>
@@ -38,45 +37,24 @@ internal static unsafe class FlashAttention
         int? window)
     {
         ulong* stack = stackalloc ulong[Arguments];
-        stack[0] = Owned(queries);
-        stack[1] = Owned(keys);
-        stack[2] = Owned(values);
-        stack[3] = Some(Owned(queryStarts));
-        stack[4] = Some(Owned(keyStarts));
+        stack[0] = TorchDispatcher.Argument(queries);
+        stack[1] = TorchDispatcher.Argument(keys);
+        stack[2] = TorchDispatcher.Argument(values);
+        stack[3] = TorchDispatcher.Some(TorchDispatcher.Argument(queryStarts));
+        stack[4] = TorchDispatcher.Some(TorchDispatcher.Argument(keyStarts));
         stack[5] = (ulong)longestQuery;
         stack[6] = (ulong)longestContext;
         stack[7] = BitConverter.DoubleToUInt64Bits(0); // dropout
         stack[8] = 1; // causal
         stack[9] = 0; // no debug mask
-        stack[10] = Some(BitConverter.DoubleToUInt64Bits(scale));
-        stack[11] = window is { } positions ? Some((ulong)(positions - 1)) : 0;
-        stack[12] = window is null ? 0 : Some(0);
+        stack[10] = TorchDispatcher.Some(BitConverter.DoubleToUInt64Bits(scale));
+        stack[11] = window is { } positions ? TorchDispatcher.Some((ulong)(positions - 1)) : 0;
+        stack[12] = window is null ? 0 : TorchDispatcher.Some(0);
         stack[13] = 0; // seqused_k
         stack[14] = 0; // alibi_slopes
-        int status;
-        fixed (byte* name = Name)
-        fixed (byte* overload = NoOverload)
-            status = TorchShim.aoti_torch_call_dispatcher(name, overload, stack);
-        if (status != 0)
-            throw new InvalidOperationException("libtorch's flash attention failed; libtorch wrote the cause to the standard error stream.");
+        TorchDispatcher.Call(Name, stack, "libtorch's flash attention");
         for (var i = 1; i < Results; i++)
             _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[i]);
         return torch.Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
-    }
-
-    // The dispatcher eats the handle it is given.
-    private static ulong Owned(torch.Tensor tensor)
-    {
-        IntPtr owned;
-        if (TorchShim.aoti_torch_new_tensor_handle(tensor.Handle, &owned) != 0)
-            throw new InvalidOperationException("libtorch gave no handle for a tensor.");
-        return (ulong)owned;
-    }
-
-    private static ulong Some(ulong value)
-    {
-        var box = TorchShim.OperatorNew(sizeof(ulong));
-        *box = value;
-        return (ulong)box;
     }
 }
