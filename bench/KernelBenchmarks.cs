@@ -30,7 +30,7 @@ public class LinearBenchmarks : IDisposable
         _ops = new();
         _weight = randn(OutFeatures, InFeatures).to(type);
         _x = randn(Rows, InFeatures).to(type);
-        _packed = _ops.PackLinear(_weight, null);
+        _packed = _ops.PackLinear(_weight, null, LinearRole.Other);
     }
 
     [Benchmark(Baseline = true)]

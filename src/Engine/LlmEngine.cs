@@ -188,14 +188,14 @@ public sealed partial class LlmEngine : IAsyncDisposable
         var generationConfig = GenerationConfig.Load(options.ModelPath, loader.Config);
         var texts = options.SkipTokenizerInit ? null : Task.Run(() => LoadTexts(options), cancellationToken);
         var estimate = loader.Plan;
-        LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), estimate.KvCacheTokens, estimate.MaxModelLen, estimate.MaxConcurrency);
+        LogPlanOf(loader, options, logger);
         if (estimate.Note is { } note)
             LogPlanNote(logger, note);
 
         var worker = loader.Load(progress, cancellationToken);
         // On a GPU the largest step has run by now, and the plan is what was measured.
         if (loader.Plan != estimate)
-            LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), loader.Plan.KvCacheTokens, loader.Plan.MaxModelLen, loader.Plan.MaxConcurrency);
+            LogPlanOf(loader, options, logger);
         try
         {
             progress?.Report(new("reading the tokenizer", 0, 0));
@@ -218,6 +218,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
             throw;
         }
     }
+
+    private static void LogPlanOf(ModelLoader loader, EngineOptions options, ILogger logger) =>
+        LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), loader.Plan.KvCacheTokens, loader.Plan.MaxModelLen, loader.Plan.MaxConcurrency);
 
     private static (Tokenizer? Tokenizer, ChatTemplate? ChatTemplate) LoadTexts(EngineOptions options)
     {

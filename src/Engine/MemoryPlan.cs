@@ -3,7 +3,7 @@ namespace LocalLlm;
 /// <summary>Where the memory of one device goes; all sizes in bytes.</summary>
 public sealed record MemoryPlan
 {
-    /// <summary>What the device had free when the plan was made.</summary>
+    /// <summary>Of a CPU, what was free when the plan was made; of a GPU, all of its memory.</summary>
     public required long AvailableBytes { get; init; }
 
     /// <summary>The part of it that the engine may use.</summary>
@@ -12,7 +12,7 @@ public sealed record MemoryPlan
     /// <summary>The weights in the type that they are computed in.</summary>
     public required long WeightBytes { get; init; }
 
-    /// <summary>Activations and logits of the largest step.</summary>
+    /// <summary>Activations and logits of the largest step; on a GPU also what others and the driver take.</summary>
     public required long ActivationBytes { get; init; }
 
     /// <summary>The KV cache.</summary>

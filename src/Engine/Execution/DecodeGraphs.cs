@@ -107,9 +107,14 @@ internal sealed class DecodeGraphs(
         using var scope = NewDisposeScope();
         // Contexts of later steps may be longer; how attention is split follows from this bound alone.
         metadata.ContextBound = maxModelLen;
-        var logits = model.ComputeLogits(model.Forward(ids, new ForwardContext(metadata, caches)));
-        metadata.ContextBound = 0;
-        return logits.MoveToOuterDisposeScope();
+        try
+        {
+            return model.ComputeLogits(model.Forward(ids, new ForwardContext(metadata, caches))).MoveToOuterDisposeScope();
+        }
+        finally
+        {
+            metadata.ContextBound = 0;
+        }
     }
 
     private sealed record Record(ICapturedGraph Graph, Tensor Logits) : IDisposable

@@ -30,7 +30,7 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
             : null;
     }
 
-    /// <summary>Logits of some rows of what <see cref="Forward"/> gave: [rows, vocabulary] in the activation type.</summary>
+    /// <summary>Logits of some rows, ascending and distinct, of what <see cref="Forward"/> gave: [rows, vocabulary] in the activation type.</summary>
     public Tensor ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows) =>
         hidden is null
             ? _graphLogits!.narrow(0, 0, rows.Length)

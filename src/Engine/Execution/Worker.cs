@@ -102,8 +102,12 @@ internal sealed unsafe class Worker : IDisposable
             return [];
         var logits = _runner.ComputeLogits(hidden, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_rows));
         var results = new SampledToken[_rows.Count];
-        if (_rowStates.TrueForAll(IsPlain) && TrySampleOnDevice(logits, results))
+        if (_ops.SamplesTokens && _rowStates.TrueForAll(IsPlain))
+        {
+            SampleOnDevice(logits, results);
             return results;
+        }
+
         logits = logits.to(float32).cpu();
         _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, _rowStates.ToArray(), results, CpuParallel.For);
         return results;
@@ -115,17 +119,15 @@ internal sealed unsafe class Worker : IDisposable
         && (sampling.IsGreedy || sampling is { TopK: <= 0, TopP: >= 1, MinP: <= 0 })
         && !LogitsProcessors.AreActive(state);
 
-    private bool TrySampleOnDevice(Tensor logits, SampledToken[] results)
+    private void SampleOnDevice(Tensor logits, SampledToken[] results)
     {
         var draws = new TokenDraw[results.Length];
         for (var i = 0; i < draws.Length; i++)
             draws[i] = _rowStates[i].Sampling.IsGreedy ? default : new(_rowStates[i].NextUniform, 1 / _rowStates[i].Sampling.Temperature);
         var ids = new int[results.Length];
-        if (!_ops.TrySample(logits, draws, ids))
-            return false;
+        _ops.Sample(logits, draws, ids);
         for (var i = 0; i < ids.Length; i++)
             results[i] = ids[i] < 0 ? SampledToken.Failed(SampleError.NonFiniteLogits) : new SampledToken(ids[i]);
-        return true;
     }
 
     // The logits of position p judge the prompt's token p + 1; those of its last token belong to the first output.

@@ -83,15 +83,20 @@ internal interface IDeviceOps
     /// <summary>silu(gate) · up: [rows, 2 · width] (gate first) → [rows, width].</summary>
     Tensor SiluAndMul(Tensor gateUp);
 
-    /// <summary>
-    /// Chooses a token for each of the first rows of some logits on the device; -1 for a row with NaN, +Infinity or nothing but -Infinity.
-    /// False where the device leaves sampling to the host.
-    /// </summary>
-    bool TrySample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids) => false;
+    /// <summary>Whether <see cref="Sample"/> can be asked; otherwise sampling is the host's.</summary>
+    bool SamplesTokens => false;
 
-    /// <summary>An empty cache for <paramref name="blocks"/> blocks of one layer.</summary>
-    KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type);
+    /// <summary>Chooses a token for each of the first rows of some logits; -1 for a row with NaN, +Infinity or nothing but -Infinity.</summary>
+    void Sample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids) => throw new NotSupportedException("This device leaves sampling to the host.");
+
+    /// <summary>An empty cache for <paramref name="blocks"/> blocks of one layer, unless the device has a layout of its own: [blocks, block_size, kv_heads, head_dim].</summary>
+    KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type)
+    {
+        long[] size = [blocks, AttentionMetadata.BlockSize, shape.KvHeads, shape.HeadDim];
+        return new(zeros(size, type, Device).DetachFromDisposeScope(), zeros(size, type, Device).DetachFromDisposeScope());
+    }
 
     /// <summary>Bytes of one block of one layer, keys and values.</summary>
-    long CacheBlockBytes(AttentionShape shape, ScalarType type);
+    long CacheBlockBytes(AttentionShape shape, ScalarType type) =>
+        2L * AttentionMetadata.BlockSize * shape.KvHeads * shape.HeadDim * type.ElementSize();
 }

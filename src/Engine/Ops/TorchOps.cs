@@ -18,7 +18,7 @@ internal sealed class TorchOps(Device device) : IDeviceOps
     public bool GainsFromDecodeCopies(ScalarType activationType) => false;
 
     /// <inheritdoc/>
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other) =>
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role) =>
         new(weight.clone().DetachFromDisposeScope(), bias?.clone().DetachFromDisposeScope(), (int)weight.shape[0], (int)weight.shape[1]);
 
     /// <inheritdoc/>
@@ -109,18 +109,6 @@ internal sealed class TorchOps(Device device) : IDeviceOps
         var width = gateUp.shape[1] / 2;
         return (nn.functional.silu(gateUp.narrow(1, 0, width).to(float32)) * gateUp.narrow(1, width, width).to(float32)).to(gateUp.dtype);
     }
-
-    /// <inheritdoc/>
-    public KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type)
-    {
-        // [blocks, block_size, kv_heads, head_dim]
-        long[] size = [blocks, AttentionMetadata.BlockSize, shape.KvHeads, shape.HeadDim];
-        return new(zeros(size, type, Device).DetachFromDisposeScope(), zeros(size, type, Device).DetachFromDisposeScope());
-    }
-
-    /// <inheritdoc/>
-    public long CacheBlockBytes(AttentionShape shape, ScalarType type) =>
-        2L * AttentionMetadata.BlockSize * shape.KvHeads * shape.HeadDim * type.ElementSize();
 
     private static Tensor Gather(Tensor cache, Tensor blocks, int contextLength, AttentionShape shape) =>
         cache.index_select(0, blocks).reshape(-1, shape.KvHeads, shape.HeadDim).narrow(0, 0, contextLength)

@@ -12,11 +12,12 @@ internal static class TemplateValues
 
     /// <param name="element">The JSON.</param>
     /// <param name="field">The request field it came in, for messages.</param>
-    /// <exception cref="EngineException">A number that no float can hold, or text that is not Unicode.</exception>
-    public static object? FromJson(JsonElement element, string field) => element.ValueKind switch
+    /// <exception cref="EngineException">A number that no float can hold, text that is not Unicode, or a member given twice.</exception>
+    /// <param name="lastWins">Whether a member may be given again, as Python's <c>json.loads</c> has it; otherwise that is an error.</param>
+    public static object? FromJson(JsonElement element, string field, bool lastWins = false) => element.ValueKind switch
     {
-        JsonValueKind.Object => Object(element, field),
-        JsonValueKind.Array => element.EnumerateArray().Select(item => FromJson(item, field)).ToList(),
+        JsonValueKind.Object => Object(element, field, lastWins),
+        JsonValueKind.Array => element.EnumerateArray().Select(item => FromJson(item, field, lastWins)).ToList(),
         JsonValueKind.String => Text(element, field),
         JsonValueKind.Number => Number(element, field),
         JsonValueKind.True => true,
@@ -24,15 +25,15 @@ internal static class TemplateValues
         _ => null,
     };
 
-    public static PyDict Object(JsonElement element, string field)
+    public static PyDict Object(JsonElement element, string field, bool lastWins = false)
     {
         var dict = new PyDict();
         foreach (var property in element.EnumerateObject())
         {
             var name = Name(property, field);
-            if (dict.Contains(name))
+            if (!lastWins && dict.Contains(name))
                 throw EngineException.InvalidRequest(field, $"{field}: the member '{Shorten(name)}' is given twice, allowed once");
-            dict[name] = FromJson(property.Value, field);
+            dict[name] = FromJson(property.Value, field, lastWins);
         }
 
         return dict;
@@ -45,7 +46,7 @@ internal static class TemplateValues
         try
         {
             using var document = JsonDocument.Parse(json);
-            value = FromJson(document.RootElement, field);
+            value = FromJson(document.RootElement, field, lastWins: true);
             return true;
         }
         catch (JsonException)

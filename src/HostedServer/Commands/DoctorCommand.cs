@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using LocalLlm.Ops.Cuda;
 using LocalLlm.Server.Arguments;
 using Spectre.Console;
 
@@ -33,15 +34,10 @@ internal static class DoctorCommand
                 terminal.Text.WriteLine(JsonSerializer.Serialize(checks, JsonOptions));
             else
                 terminal.Output.Write(TableOf(checks));
-            return checks[0].Status == EnvironmentCheckStatus.Ok && (wanted != "cuda" || HasGpu(checks)) ? ExitCodes.Success : ExitCodes.Failure;
+            return checks[0].Status == EnvironmentCheckStatus.Ok && (wanted != "cuda" || CudaDevice.IsUsable()) ? ExitCodes.Success : ExitCodes.Failure;
         });
         return command;
     }
-
-    // NCCL and single unusable cards do not matter to one GPU.
-    private static bool HasGpu(IReadOnlyList<EnvironmentCheck> checks) =>
-        checks.Where(check => !check.Name.StartsWith("cuda:", StringComparison.Ordinal) && !check.Name.StartsWith("NCCL", StringComparison.Ordinal)).All(check => check.Status == EnvironmentCheckStatus.Ok)
-        && checks.Any(check => check.Name.StartsWith("cuda:", StringComparison.Ordinal) && check.Status == EnvironmentCheckStatus.Ok);
 
     private static Table TableOf(IReadOnlyList<EnvironmentCheck> checks)
     {

@@ -40,10 +40,10 @@ internal static class PlanCommand
     {
         var table = new Table().Border(TableBorder.Rounded).Title(Markup.Escape($"Memory plan of {name}"))
             .AddColumn("").AddColumn(new TableColumn("").RightAligned()).AddColumn("").HideHeaders();
-        Row("Available", Size(plan.AvailableBytes), "free on the device now");
+        Row("Available", Size(plan.AvailableBytes), "of the device: what a CPU has free now, all of a GPU");
         Row("Budget", Size(plan.BudgetBytes), "the part that may be used (--gpu-memory-utilization)");
         Row("Weights", Size(plan.WeightBytes), "");
-        Row("Activations", Size(plan.ActivationBytes), "of the largest step (--max-num-batched-tokens)");
+        Row("Activations", Size(plan.ActivationBytes), "of the largest step (--max-num-batched-tokens); on a GPU with what others take");
         Row("KV cache", Size(plan.KvCacheBytes), "");
         Row("KV blocks", Count(plan.NumBlocks), $"of {plan.BlockSize} tokens, {Size(plan.BytesPerBlock)} each");
         Row("KV cache tokens", Count(plan.KvCacheTokens), "");

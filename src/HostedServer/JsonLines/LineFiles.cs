@@ -78,7 +78,10 @@ internal sealed class LineFiles : IDisposable
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new IOException($"{option} '{path}' cannot be opened: {failure.Message}", failure);
+            var hint = failure is IOException and not (FileNotFoundException or DirectoryNotFoundException) && access == FileAccess.Write
+                ? " If it is --input under another name, name another file: results would overwrite lines that are not read yet."
+                : "";
+            throw new IOException($"{option} '{path}' cannot be opened: {failure.Message}{hint}", failure);
         }
     }
 }

@@ -7,6 +7,36 @@ namespace LocalLlm.Tests.Ops;
 /// <summary>Steps, tables and comparisons that the tests of every device share.</summary>
 internal static class OpsScenarios
 {
+    /// <summary>Runs some sequences in random chunks through scattered blocks on both devices and compares every result.</summary>
+    public static void AssertAttentionAgrees(IDeviceOps plain, IDeviceOps fast, AttentionShape shape, ScalarType type)
+    {
+        using var plainCache = plain.AllocateCache(64, shape, type);
+        using var fastCache = fast.AllocateCache(64, shape, type);
+        // What lies in a block from an earlier owner must never reach a result.
+        fastCache.Keys.fill_(float.NaN);
+        fastCache.Values.fill_(float.NaN);
+        using var rotary = Rotary(shape.HeadDim);
+        var random = new Random(3);
+        int[] lengths = [1, 5, 40, 200, 17];
+        var done = new int[lengths.Length];
+        var tables = BlockTables(lengths, random);
+        while (done.Zip(lengths).Any(pair => pair.First < pair.Second))
+        {
+            using var metadata = NextStep(lengths, done, tables, random);
+            var qkv = randn(metadata.TokenCount, shape.QkvWidth).to(type);
+            var norm = randn(shape.HeadDim).to(type);
+            var (plainQkv, fastQkv) = (qkv.clone(), fast.ToDevice(qkv));
+            fast.BeginStep(new int[metadata.TokenCount], metadata);
+            plain.RmsNormHeads(plainQkv, norm, 0, shape.Heads, 1e-6f);
+            fast.RmsNormHeads(fastQkv, fast.ToDevice(norm), 0, shape.Heads, 1e-6f);
+            AssertClose(plainQkv, fastQkv, type);
+            plain.RotaryAndCache(plainQkv, rotary, plainCache, metadata, shape);
+            fast.RotaryAndCache(fastQkv, rotary, fastCache, metadata, shape);
+            AssertClose(plainQkv, fastQkv, type);
+            AssertClose(plain.Attention(plainQkv, plainCache, metadata, shape), fast.Attention(fastQkv, fastCache, metadata, shape), type);
+        }
+    }
+
     public static RotaryTable Rotary(int headDim)
     {
         var angles = arange(0, 256).unsqueeze(1) * (1 / pow(tensor(10000f), arange(0, headDim, 2).to(float32) / headDim)).unsqueeze(0);

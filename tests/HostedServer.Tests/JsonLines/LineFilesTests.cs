@@ -34,7 +34,7 @@ public sealed partial class LineFilesTests : IDisposable
 
         var run = await Cli.RunAsync("tokenize", "--model", TestPaths.TinyR1, "--input", input, "--output", output);
         Assert.NotEqual(0, run.ExitCode);
-        Assert.Contains("--output", run.Error, StringComparison.Ordinal);
+        Assert.Contains("results would overwrite lines that are not read yet", run.Error, StringComparison.Ordinal);
         Assert.Equal(Lines, await File.ReadAllTextAsync(input, TestContext.Current.CancellationToken));
     }
 

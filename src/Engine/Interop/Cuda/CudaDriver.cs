@@ -56,9 +56,6 @@ internal static unsafe partial class CudaDriver
     public static partial int cuStreamCreate(IntPtr* stream, uint flags);
 
     [LibraryImport(Library)]
-    public static partial int cuStreamDestroy_v2(IntPtr stream);
-
-    [LibraryImport(Library)]
     public static partial int cuStreamSynchronize(IntPtr stream);
 
     [LibraryImport(Library)]

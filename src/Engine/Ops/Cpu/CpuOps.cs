@@ -34,7 +34,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     public bool GainsFromDecodeCopies(ScalarType activationType) => activationType == ScalarType.BFloat16;
 
     /// <inheritdoc/>
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other)
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role)
     {
         var (outFeatures, inFeatures) = ((int)weight.size(0), (int)weight.size(1));
         var ownBias = bias?.clone().DetachFromDisposeScope();

@@ -71,9 +71,8 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         var elementSize = (int)qkv.dtype.ElementSize();
         var vector = Vector(shape.HeadDim, 16 / elementSize);
         var lanes = Lanes((shape.HeadDim + vector - 1) / vector);
-        var type = qkv.dtype switch { ScalarType.Float32 => 0, ScalarType.BFloat16 => 1, _ => 2 };
         var warps = Warps(rows * headBlocks, headsPerBlock * shape.HeadDim);
-        kernels.Get("attention.cu", "pagedAttention", $"TYPE={type} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} VECTOR={vector} LANES={lanes} WARPS={warps} LEAST_SHARE={LeastShare}").Launch(
+        kernels.Get("attention.cu", "pagedAttention", $"{KernelCompiler.TypeMacro(qkv.dtype)} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} VECTOR={vector} LANES={lanes} WARPS={warps} LEAST_SHARE={LeastShare}").Launch(
             (rows, headBlocks, splits),
             warps * WarpSize,
             [qkv, cache.Keys, cache.Values, output, partials, counters, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.QkvWidth, shape.Heads, shape.KvHeads, (float)(shape.Scale * Log2E), shape.SlidingWindow ?? 0]);
@@ -108,8 +107,7 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         {
             keys = workspace.Rent(WorkspaceSlot.Keys, run.Context, width, qkv.dtype);
             values = workspace.Rent(WorkspaceSlot.Values, run.Context, width, qkv.dtype);
-            var type = qkv.dtype == ScalarType.BFloat16 ? 1 : 2;
-            kernels.Get("elementwise.cu", "gatherCache", $"TYPE={type}").Launch(
+            kernels.Get("elementwise.cu", "gatherCache", KernelCompiler.TypeMacro(qkv.dtype)).Launch(
                 (run.LongestContext, run.Sequences, 1),
                 gatherThreads,
                 [cache.Keys, cache.Values, keys, values, contextStarts, inputs.SequenceTableStarts(run), inputs.BlockTables, (int)width]);

@@ -30,7 +30,7 @@ internal static unsafe class CudaChecks
         checks.Add(driver is { } found
             ? Old(found.DriverVersion)
                 ? new(Driver, EnvironmentCheckStatus.Unusable, $"CUDA {CudaDevice.Version(found.DriverVersion)}", $"Update it to one for CUDA {CudaDevice.Version(CudaDevice.LeastDriverVersion)} or newer.")
-                : new(Driver, EnvironmentCheckStatus.Ok, $"CUDA {CudaDevice.Version(found.DriverVersion)}, {found.Count} devices", "")
+                : new(Driver, EnvironmentCheckStatus.Ok, $"CUDA {CudaDevice.Version(found.DriverVersion)}, devices: {found.Count}", "")
             : new(Driver, EnvironmentCheckStatus.Absent, "no libcuda.so.1, or no device that it can use", "Install NVIDIA's driver to run on a GPU."));
         checks.Add(TorchLibrary.TryLoadCuda()
             ? cuda.is_available()
@@ -48,16 +48,10 @@ internal static unsafe class CudaChecks
 
     private static EnvironmentCheck CheckCompiler()
     {
-        try
-        {
-            Nvrtc.EnsureLoaded(TorchLibrary.Folder);
-            var (major, minor) = Nvrtc.Version();
-            return new(Compiler, EnvironmentCheckStatus.Ok, $"{major}.{minor}, {Nvrtc.Path}", "");
-        }
-        catch (EngineException)
-        {
+        if (!Nvrtc.TryLoad(TorchLibrary.Folder))
             return new(Compiler, EnvironmentCheckStatus.Absent, "not found", $"It comes with CUDA's toolkit and with every libtorch for CUDA; set {Nvrtc.EnvironmentVariable} to libnvrtc.so.");
-        }
+        var (major, minor) = Nvrtc.Version();
+        return new(Compiler, EnvironmentCheckStatus.Ok, $"{major}.{minor}, {Nvrtc.Path}", "");
     }
 
     private static EnvironmentCheck CheckCollectives()

@@ -28,10 +28,11 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or too old.</exception>
     public CudaDevice(int ordinal)
     {
-        Ordinal = ordinal;
         var (count, driverVersion) = Probe() is { } found ? found : throw Missing("no NVIDIA driver was found (libcuda.so.1); install one, or set device to cpu");
         if (driverVersion < LeastDriverVersion)
             throw Missing($"the NVIDIA driver supports CUDA {Version(driverVersion)}, wanted {Version(LeastDriverVersion)} or newer; update the driver");
+        if (count == 0)
+            throw Missing("the NVIDIA driver shows no device; see nvidia-smi and CUDA_VISIBLE_DEVICES, or set device to cpu");
         if (ordinal >= count)
             throw Missing($"device is cuda:{ordinal}, but this machine has {count} CUDA devices (cuda:0 to cuda:{count - 1})");
         if (!TorchLibrary.TryLoadCuda() || !cuda.is_available())
@@ -57,12 +58,9 @@ internal sealed unsafe class CudaDevice : IDisposable
         CudaException.Check(CudaDriver.cuStreamCreate(&stream, NonBlockingStream), "cuStreamCreate");
         Stream = stream;
         if (TorchCudaShim.aoti_torch_create_cuda_stream_guard(stream, ordinal, &guard) != 0)
-            throw Missing("libtorch did not take the engine's CUDA stream");
+            throw Missing($"the libtorch in {TorchLibrary.Folder} did not take the engine's CUDA stream; use the libtorch of PyTorch 2.10 or newer");
         _guard = guard;
     }
-
-    /// <summary>Index of the device.</summary>
-    public int Ordinal { get; }
 
     /// <summary>The device as torch names it.</summary>
     public Device Torch { get; }

@@ -40,9 +40,6 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     /// <inheritdoc/>
     public Device Device => _device.Torch;
 
-    /// <summary>The card.</summary>
-    public CudaDevice Card => _device;
-
     /// <inheritdoc/>
     public bool KeepDecodeCopies { get; set; }
 
@@ -72,7 +69,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     public ICapturedGraph Capture(Action body) => new CudaGraph(_device, body);
 
     /// <inheritdoc/>
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other) =>
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role) =>
         new(ToDevice(weight), bias is null ? null : ToDevice(bias), (int)weight.size(0), (int)weight.size(1)) { Role = role };
 
     /// <inheritdoc/>
@@ -173,23 +170,10 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     }
 
     /// <inheritdoc/>
-    public bool TrySample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids)
-    {
-        _sampler.Sample(logits, TypeOf(logits.dtype), draws, ids);
-        return true;
-    }
+    public bool SamplesTokens => true;
 
     /// <inheritdoc/>
-    public KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type)
-    {
-        // [blocks, block_size, kv_heads, head_dim]
-        long[] size = [blocks, AttentionMetadata.BlockSize, shape.KvHeads, shape.HeadDim];
-        return new(zeros(size, type, Device).DetachFromDisposeScope(), zeros(size, type, Device).DetachFromDisposeScope());
-    }
-
-    /// <inheritdoc/>
-    public long CacheBlockBytes(AttentionShape shape, ScalarType type) =>
-        2L * AttentionMetadata.BlockSize * shape.KvHeads * shape.HeadDim * type.ElementSize();
+    public void Sample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids) => _sampler.Sample(logits, draws, ids);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -217,15 +201,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     private static bool TakesGemv(Tensor x, LinearWeight weight) =>
         x.size(0) <= MostGemvRows && weight.InFeatures % (16 / x.dtype.ElementSize()) == 0;
 
-    private static string TypeOf(ScalarType type) => type switch
-    {
-        ScalarType.Float32 => "TYPE=0",
-        ScalarType.BFloat16 => "TYPE=1",
-        ScalarType.Float16 => "TYPE=2",
-        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "not an activation type"),
-    };
-
-    private CudaKernel Kernel(string source, string function, ScalarType type) => _kernels.Get(source, function, TypeOf(type));
+    private CudaKernel Kernel(string source, string function, ScalarType type) => _kernels.Get(source, function, KernelCompiler.TypeMacro(type));
 
     private void Gemv(Tensor x, LinearWeight weight, Tensor? normWeight, float epsilon, Tensor y, bool gated, bool add)
     {
@@ -235,7 +211,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         var threads = weight.InFeatures >= longInput ? 256 : 128;
         var owned = gated ? outputs / 2 : outputs;
         var width = gated ? weight.OutFeatures / 2 : weight.OutFeatures;
-        var defines = $"{TypeOf(x.dtype)} ROWS={x.size(0)} OUTPUTS={outputs} THREADS={threads} NORM={(normWeight is null ? 0 : 1)} GATED={(gated ? 1 : 0)} ADD={(add ? 1 : 0)}";
+        var defines = $"{KernelCompiler.TypeMacro(x.dtype)} ROWS={x.size(0)} OUTPUTS={outputs} THREADS={threads} NORM={(normWeight is null ? 0 : 1)} GATED={(gated ? 1 : 0)} ADD={(add ? 1 : 0)}";
         _kernels.Get("gemv.cu", "gemv", defines).Launch(
             ((width + owned - 1) / owned, 1, 1),
             threads,

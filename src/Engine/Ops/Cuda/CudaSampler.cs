@@ -19,16 +19,15 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
 
     /// <summary>One token a row; -1 where the row is not finite.</summary>
     /// <param name="logits">[rows, vocabulary].</param>
-    /// <param name="type">The kernel's macro for the logits' type.</param>
     /// <param name="draws">One per row.</param>
     /// <param name="ids">One per row.</param>
-    public void Sample(Tensor logits, string type, ReadOnlySpan<TokenDraw> draws, Span<int> ids)
+    public void Sample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids)
     {
         var rows = draws.Length;
         EnsureCapacity(rows);
         draws.CopyTo(new(_hostDraws, rows));
         CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2((ulong)_draws!.DataPointer(), _hostDraws, (nuint)(rows * sizeof(TokenDraw)), device.Stream), "copying draws");
-        kernels.Get("sampling.cu", "sampleRows", type).Launch((rows, 1, 1), Threads, [logits, _draws, _ids, (int)logits.size(1)]);
+        kernels.Get("sampling.cu", "sampleRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, _draws, _ids, (int)logits.size(1)]);
         CudaException.Check(CudaDriver.cuMemcpyDtoHAsync_v2(_hostIds, (ulong)_ids!.DataPointer(), (nuint)rows * sizeof(int), device.Stream), "copying sampled tokens");
         device.Synchronize();
         new Span<int>(_hostIds, rows).CopyTo(ids);

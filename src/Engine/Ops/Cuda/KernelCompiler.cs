@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using LocalLlm.Interop.Cuda;
+using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
@@ -13,6 +14,15 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     private const string CommonSource = "common.cu";
     private readonly Dictionary<(string Source, string Function, string Defines), CudaKernel> _kernels = [];
     private readonly Dictionary<(string Source, string Defines), IntPtr> _modules = [];
+
+    /// <summary>The macro that chooses the element type of a source.</summary>
+    public static string TypeMacro(ScalarType type) => type switch
+    {
+        ScalarType.Float32 => "TYPE=0",
+        ScalarType.BFloat16 => "TYPE=1",
+        ScalarType.Float16 => "TYPE=2",
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "not an activation type"),
+    };
 
     /// <summary>A kernel of a source, compiled with some macros.</summary>
     /// <param name="source">Name of the embedded file, such as <c>gemv.cu</c>.</param>

@@ -101,8 +101,10 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(Pointer(0), _host, (nuint)all.Length * sizeof(int), device.Stream), "copying a step's inputs");
     }
 
-    /// <summary>Makes room, so that graphs captured from now on stay valid up to this size.</summary>
-    public void EnsureCapacity(int count)
+    /// <inheritdoc/>
+    public void Dispose() => Free();
+
+    private void EnsureCapacity(int count)
     {
         if (count <= _capacity)
             return;
@@ -116,9 +118,6 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         _capacity = capacity;
         Version++;
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => Free();
 
     private void Free()
     {

@@ -17,8 +17,8 @@ __device__ __forceinline__ double warpSumDouble(double x) {
 }
 
 // Splits [begin, end) over the block's warps, adds the weights of each part, and finds the part in which the running sum passes target.
-// Every thread gets that part in begin and end, and target less what stands before it; the whole sum is returned.
-__device__ __forceinline__ double narrow(const T* row, float top, float scale, int& begin, int& end, double& target, bool scaleTarget, double* sums) {
+// Every thread gets that part in begin and end, and target less what stands before it. scaleTarget: target is a share of the whole sum.
+__device__ __forceinline__ void narrow(const T* row, float top, float scale, int& begin, int& end, double& target, bool scaleTarget, double* sums) {
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
   const int share = ((end - begin + WARPS - 1) / WARPS + PACK - 1) / PACK * PACK;
   const int first = min(end, begin + warp * share), last = min(end, first + share);
@@ -39,9 +39,11 @@ __device__ __forceinline__ double narrow(const T* row, float top, float scale, i
   __syncthreads();
   if (lane == 0) sums[warp] = sum;
   __syncthreads();
-  double total = 0;
-  for (int w = 0; w < WARPS; w++) total += sums[w];
-  if (scaleTarget) target *= total;
+  if (scaleTarget) {
+    double total = 0;
+    for (int w = 0; w < WARPS; w++) total += sums[w];
+    target *= total;
+  }
   // The last part with any weight takes what rounding leaves over.
   int chosen = 0;
   double before = 0, running = 0;
@@ -57,7 +59,6 @@ __device__ __forceinline__ double narrow(const T* row, float top, float scale, i
   const int from = begin;
   begin = min(end, from + chosen * share);
   end = min(end, begin + share);
-  return total;
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* logits, const Draw* draws, int* ids, int width) {
