@@ -3,7 +3,6 @@ using LocalLlm.KvCache;
 using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
-using LocalLlm.Ops.Cuda;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
@@ -93,8 +92,7 @@ internal sealed class ModelLoader : IDisposable
         foreach (var shape in model.AttentionShapes)
             capture.Reserve(shape, _activationType, Plan.MaxModelLen);
         StepProfile.Run(model, _ops, _activationType, _options.MaxNumBatchedTokens, MaxNumSeqs);
-        var (free, total) = CudaDevice.Memory();
-        Plan = MakePlan(Plan.MaxModelLen, total - free + (_options.EnforceEager ? 0 : GraphAllowance * Math.Max(1, MaxNumSeqs / EngineOptionsDefaults.MaxNumSeqs)));
+        Plan = MakePlan(Plan.MaxModelLen, _ops.Memory.UsedBytes + (_options.EnforceEager ? 0 : GraphAllowance * Math.Max(1, MaxNumSeqs / EngineOptionsDefaults.MaxNumSeqs)));
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
         var graphs = new DecodeGraphs(model, capture, caches, MaxNumSeqs, Plan.MaxModelLen, _options.EnforceEager);
@@ -130,21 +128,20 @@ internal sealed class ModelLoader : IDisposable
         // The widest moment of a layer: residual, normed input, qkv, attention, gate and up, and their product.
         var perToken = (4L * config.HiddenSize) + (2L * config.NumAttentionHeads * config.HeadDim) + (2L * config.NumKeyValueHeads * config.HeadDim) + (3L * config.IntermediateSize);
         var logits = (long)MaxNumSeqs * config.VocabSize * (elementSize + sizeof(float));
-        var (freeOnGpu, onGpu) = _ops is CudaOps ? CudaDevice.Memory() : (0, 0);
-        var available = _ops is CudaOps ? onGpu : MemoryInfo.AvailableBytes();
-        var utilization = _options.GpuMemoryUtilization ?? (_ops is CudaOps ? EngineOptionsDefaults.GpuMemoryUtilization : EngineOptionsDefaults.CpuMemoryUtilization);
+        var memory = _ops.Memory;
+        var utilization = _options.GpuMemoryUtilization ?? memory.DefaultUtilization;
         var weights = _registry.Groups.SelectMany(group => group.Parts).Sum(PartElements) * elementSize;
 
         // Second copies only where both together leave at least half of the budget to the KV cache.
-        _ops.KeepDecodeCopies = _ops.GainsFromDecodeCopies(_activationType) && 2 * weights < available * utilization / 2;
+        _ops.KeepDecodeCopies = _ops.GainsFromDecodeCopies(_activationType) && 2 * weights < memory.AvailableBytes * utilization / 2;
         if (_ops.KeepDecodeCopies)
             weights *= 2;
         return MemoryPlanner.Plan(new()
         {
-            AvailableBytes = available,
+            AvailableBytes = memory.AvailableBytes,
             Utilization = utilization,
             WeightBytes = weights,
-            ActivationBytes = usedBytes - weights ?? (_options.MaxNumBatchedTokens * perToken * elementSize) + logits + (onGpu - freeOnGpu),
+            ActivationBytes = usedBytes - weights ?? (_options.MaxNumBatchedTokens * perToken * elementSize) + logits + memory.UsedBytes,
             BytesPerBlock = KvCacheTensors.BlockBytes(_ops, _model!.AttentionShapes, _activationType),
             BlockSize = AttentionMetadata.BlockSize,
             ModelLength = longest,

@@ -12,6 +12,9 @@ internal interface IDeviceOps
     /// <summary>Where tensors live.</summary>
     Device Device { get; }
 
+    /// <summary>The memory as it is now; the host's, unless the device has its own.</summary>
+    DeviceMemory Memory => new(HostMemory.AvailableBytes(), 0, EngineOptionsDefaults.CpuMemoryUtilization);
+
     /// <summary>Type of activations and of the KV cache when the weights are computed in <paramref name="computeType"/>.</summary>
     ScalarType ActivationType(ScalarType computeType);
 

@@ -41,6 +41,16 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     public Device Device => _device.Torch;
 
     /// <inheritdoc/>
+    public DeviceMemory Memory
+    {
+        get
+        {
+            var (free, total) = CudaDevice.Memory();
+            return new(total, total - free, EngineOptionsDefaults.GpuMemoryUtilization);
+        }
+    }
+
+    /// <inheritdoc/>
     public bool KeepDecodeCopies { get; set; }
 
     /// <inheritdoc/>
