@@ -90,7 +90,7 @@ internal sealed class ModelLoader : IDisposable
         model.Rotary.PrepareAll();
         progress?.Report(new("profiling the largest step", 0, 0));
         foreach (var shape in model.AttentionShapes)
-            capture.Reserve(shape, _activationType, Plan.MaxModelLen);
+            capture.Reserve(shape, _activationType, Plan.MaxModelLen, MaxNumSeqs);
         StepProfile.Run(model, _ops, _activationType, _options.MaxNumBatchedTokens, MaxNumSeqs);
         Plan = MakePlan(Plan.MaxModelLen, _ops.Memory.UsedBytes + (_options.EnforceEager ? 0 : GraphAllowance * Math.Max(1, MaxNumSeqs / EngineOptionsDefaults.MaxNumSeqs)));
         progress?.Report(new("allocating the KV cache", 0, 0));

@@ -21,9 +21,11 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
     /// The residual stream of all tokens of the step: [tokens, hidden], in the order of its sequences; null where a recorded step has given
     /// the logits of all rows already.
     /// </summary>
-    public Tensor? Forward(SchedulerOutput step)
+    /// <param name="step">The step.</param>
+    /// <param name="sampledRows">Where the step before sampled each sequence's token, for tokens that are not known yet.</param>
+    public Tensor? Forward(SchedulerOutput step, IReadOnlyDictionary<long, int> sampledRows)
     {
-        Prepare(step);
+        Prepare(step, sampledRows);
         _graphLogits = graphs is not null && IsDecode(step) ? graphs.TryReplay(_inputIds.Span, _metadata) : null;
         return _graphLogits is null
             ? model.Forward(ops.BeginStep(_inputIds.Span, _metadata), new ForwardContext(_metadata, caches))
@@ -59,7 +61,7 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
         return true;
     }
 
-    private void Prepare(SchedulerOutput step)
+    private void Prepare(SchedulerOutput step, IReadOnlyDictionary<long, int> sampledRows)
     {
         _metadata.Clear();
         _inputIds.Clear();
@@ -72,7 +74,10 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
             _metadata.Sequences.Add(new(_metadata.TokenCount, tokens.Length, contextLength, _metadata.BlockTables.Count));
             _metadata.BlockTables.AddRange(blocks);
             model.Rotary.AddRows(_metadata.RotaryRows, sequence.FirstPosition, tokens.Length, sequence.PromptLength);
-            _inputIds.AddRange(tokens);
+            if (tokens[0] == ScheduledSequence.UnknownToken)
+                _inputIds.Add(SampledInput.OfRow(sampledRows[sequence.SequenceId]));
+            else
+                _inputIds.AddRange(tokens);
             for (var position = sequence.FirstPosition; position < contextLength; position++)
                 _metadata.SlotMapping.Add((blocks[position / AttentionMetadata.BlockSize] * AttentionMetadata.BlockSize) + (position % AttentionMetadata.BlockSize));
         }

@@ -4,7 +4,9 @@ namespace LocalLlm.Execution;
 /// <param name="SequenceId">The sequence.</param>
 /// <param name="FirstPosition">Position of the first token of <paramref name="TokenIds"/>; all before it are in the KV cache.</param>
 /// <param name="PromptLength">Length of the sequence's prompt.</param>
-/// <param name="TokenIds">The tokens to compute, at least one.</param>
+/// <param name="TokenIds">
+/// The tokens to compute, at least one. A single <see cref="UnknownToken"/>: the one that the step before samples for the sequence.
+/// </param>
 /// <param name="BlockTable">
 /// Block of every position up to the last token's, in order; position p is at slot p % block size of block p / block size.
 /// </param>
@@ -17,4 +19,8 @@ internal readonly record struct ScheduledSequence(
     ReadOnlyMemory<int> TokenIds,
     ReadOnlyMemory<int> BlockTable,
     bool SamplesToken,
-    bool NeedsPromptLogits);
+    bool NeedsPromptLogits)
+{
+    /// <summary>Stands for a token that is still being sampled.</summary>
+    public const int UnknownToken = -1;
+}

@@ -22,8 +22,10 @@ internal sealed unsafe class Worker : IDisposable
     private readonly ModelRunner _runner;
     private readonly Sampler _sampler;
     private readonly Dictionary<long, WorkerSequence> _sequences = [];
+    private readonly Dictionary<long, int> _sampledRows = []; // of the step launched last
     private readonly List<int> _rows = [];
-    private readonly List<SamplingState> _rowStates = [];
+    private readonly Queue<LaunchedStep> _launched = []; // oldest first
+    private readonly Stack<LaunchedStep> _spare = [];
     private readonly List<SequenceResult> _results = [];
 
     /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
@@ -48,30 +50,70 @@ internal sealed unsafe class Worker : IDisposable
     /// <summary>Forgets a sequence; also done for every <see cref="SchedulerOutput.FinishedIds"/>.</summary>
     public void RemoveSequence(long id) => _sequences.Remove(id);
 
-    /// <summary>Computes a step and samples. The results are valid until the next call.</summary>
-    public IReadOnlyList<SequenceResult> Execute(SchedulerOutput step)
+    /// <summary>
+    /// Whether the step launched last leaves its tokens on the device, so that the next one can be launched before it is complete. Then
+    /// tokens that it samples are <see cref="ScheduledSequence.UnknownToken"/> there.
+    /// </summary>
+    public bool RunsAhead { get; private set; }
+
+    /// <summary>Starts a step; <see cref="Complete"/> gives its results. One may be launched ahead of another that is not complete.</summary>
+    public void Launch(SchedulerOutput step)
     {
         foreach (var id in step.FinishedIds)
             RemoveSequence(id);
 
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
-        var hidden = _runner.Forward(step); // [tokens, hidden], or null
-        var sampled = Sample(step, hidden);
-
-        _results.Clear();
-        var (firstRow, nextSample) = (0, 0);
-        foreach (var sequence in step.Sequences)
+        var launched = _spare.TryPop(out var used) ? used : new LaunchedStep();
+        try
         {
-            var token = sequence.SamplesToken ? sampled[nextSample++] : (SampledToken?)null;
-            if (token is { Error: SampleError.None } good)
-                _sequences[sequence.SequenceId].State.Append(good.TokenId);
-            var (promptLogprobs, failure) = sequence.NeedsPromptLogits ? PromptLogprobs(sequence, hidden!, firstRow) : (null, null);
-            _results.Add(new(sequence.SequenceId, token, promptLogprobs, failure));
-            firstRow += sequence.TokenIds.Length;
+            RunsAhead = false;
+            var hidden = _runner.Forward(step, _sampledRows); // [tokens, hidden], or null
+            launched.Begin(step);
+            Sample(step, hidden, launched);
+            ReadPromptLogprobs(step, hidden, launched);
+        }
+        catch
+        {
+            launched.Clear();
+            _spare.Push(launched);
+            throw;
         }
 
-        return _results;
+        _launched.Enqueue(launched);
+    }
+
+    /// <summary>Waits for the oldest step under way. The results, in the order of the step, are valid until the next call.</summary>
+    public IReadOnlyList<SequenceResult> Complete()
+    {
+        var launched = _launched.Dequeue();
+        try
+        {
+            var sampled = launched.Sampled.Span;
+            if (launched.IsSampling)
+            {
+                var ids = launched.Ids;
+                _ops.EndSample(ids);
+                for (var i = 0; i < ids.Length; i++)
+                    sampled[i] = ids[i] < 0 ? SampledToken.Failed(SampleError.NonFiniteLogits) : new SampledToken(ids[i]);
+            }
+
+            _results.Clear();
+            var nextSample = 0;
+            foreach (var (id, samples, promptLogprobs, failure) in launched.Entries)
+            {
+                if (samples && sampled[nextSample] is { Error: SampleError.None } good)
+                    launched.States[nextSample].Append(good.TokenId);
+                _results.Add(new(id, samples ? sampled[nextSample++] : null, promptLogprobs, failure));
+            }
+
+            return _results;
+        }
+        finally
+        {
+            launched.Clear();
+            _spare.Push(launched);
+        }
     }
 
     /// <inheritdoc/>
@@ -84,33 +126,37 @@ internal sealed unsafe class Worker : IDisposable
         (_ops as IDisposable)?.Dispose();
     }
 
-    private SampledToken[] Sample(SchedulerOutput step, Tensor? hidden)
+    private void Sample(SchedulerOutput step, Tensor? hidden, LaunchedStep launched)
     {
         _rows.Clear();
-        _rowStates.Clear();
-        var row = -1;
+        _sampledRows.Clear();
+        var (row, isPlain) = (-1, true);
         foreach (var sequence in step.Sequences)
         {
             row += sequence.TokenIds.Length;
+            isPlain &= !sequence.NeedsPromptLogits;
             if (!sequence.SamplesToken)
                 continue;
+            var state = _sequences[sequence.SequenceId].State;
+            isPlain &= IsPlain(state);
+            _sampledRows.Add(sequence.SequenceId, _rows.Count);
             _rows.Add(row);
-            _rowStates.Add(_sequences[sequence.SequenceId].State);
+            launched.AddSample(state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.PromptLength);
         }
 
+        RunsAhead = _ops.SamplesTokens && isPlain;
         if (_rows.Count == 0)
-            return [];
+            return;
         var logits = _runner.ComputeLogits(hidden, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_rows));
-        var results = new SampledToken[_rows.Count];
-        if (_ops.SamplesTokens && _rowStates.TrueForAll(IsPlain))
+        if (RunsAhead)
         {
-            SampleOnDevice(logits, results);
-            return results;
+            _ops.BeginSample(logits, launched.Draws());
+            launched.IsSampling = true;
+            return;
         }
 
         logits = logits.to(float32).cpu();
-        _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, _rowStates.ToArray(), results, CpuParallel.For);
-        return results;
+        _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, launched.States.ToArray(), launched.Sampled, CpuParallel.For);
     }
 
     // What a device can choose by itself: the largest logit, or a draw from the whole distribution.
@@ -119,15 +165,16 @@ internal sealed unsafe class Worker : IDisposable
         && (sampling.IsGreedy || sampling is { TopK: <= 0, TopP: >= 1, MinP: <= 0 })
         && !LogitsProcessors.AreActive(state);
 
-    private void SampleOnDevice(Tensor logits, SampledToken[] results)
+    private void ReadPromptLogprobs(SchedulerOutput step, Tensor? hidden, LaunchedStep launched)
     {
-        var draws = new TokenDraw[results.Length];
-        for (var i = 0; i < draws.Length; i++)
-            draws[i] = _rowStates[i].Sampling.IsGreedy ? default : new(_rowStates[i].NextUniform, 1 / _rowStates[i].Sampling.Temperature);
-        var ids = new int[results.Length];
-        _ops.Sample(logits, draws, ids);
-        for (var i = 0; i < ids.Length; i++)
-            results[i] = ids[i] < 0 ? SampledToken.Failed(SampleError.NonFiniteLogits) : new SampledToken(ids[i]);
+        var firstRow = 0;
+        for (var i = 0; i < step.Sequences.Count; i++)
+        {
+            var sequence = step.Sequences[i];
+            if (sequence.NeedsPromptLogits)
+                launched.SetPromptLogprobs(i, PromptLogprobs(sequence, hidden!, firstRow));
+            firstRow += sequence.TokenIds.Length;
+        }
     }
 
     // The logits of position p judge the prompt's token p + 1; those of its last token belong to the first output.

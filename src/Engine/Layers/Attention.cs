@@ -57,12 +57,20 @@ internal sealed class Attention : IDisposable
     /// <summary>Adds the attention of the normalised residual stream to it: [tokens, hidden].</summary>
     public void AddTo(Tensor residual, RmsNorm norm, ForwardContext forward)
     {
-        var qkv = _qkv.Forward(residual, norm); // [tokens, (heads + 2 · kv_heads) · head_dim]
-        _queryNorm?.ForwardHeads(qkv, 0, Shape.Heads);
-        _keyNorm?.ForwardHeads(qkv, Shape.KeyOffset, Shape.KvHeads);
         var cache = forward.Caches[_layer];
-        _context.Ops.RotaryAndCache(qkv, _rotary, cache, forward.Metadata, Shape);
+        var qkv = Project(residual, norm, cache, forward.Metadata); // [tokens, (heads + 2 · kv_heads) · head_dim]
         _output.AddTo(residual, _context.Ops.Attention(qkv, cache, forward.Metadata, Shape));
+    }
+
+    private Tensor Project(Tensor residual, RmsNorm norm, KvLayerCache cache, AttentionMetadata metadata)
+    {
+        if (_queryNorm is null || _keyNorm is null)
+            return _qkv.ForwardRotated(residual, norm, _rotary, cache, metadata, Shape);
+        var qkv = _qkv.Forward(residual, norm);
+        _queryNorm.ForwardHeads(qkv, 0, Shape.Heads);
+        _keyNorm.ForwardHeads(qkv, Shape.KeyOffset, Shape.KvHeads);
+        _context.Ops.RotaryAndCache(qkv, _rotary, cache, metadata, Shape);
+        return qkv;
     }
 
     /// <inheritdoc/>

@@ -24,6 +24,10 @@ internal sealed class QkvParallelLinear : ParallelLinear
     /// <summary>Projections of the normalised input: [tokens, in] → [tokens, (heads + 2 · kv_heads) · head_dim].</summary>
     public Tensor Forward(Tensor x, RmsNorm norm) => Context.Ops.NormLinear(x, norm.Weight, norm.Epsilon, Weight);
 
+    /// <summary><see cref="Forward"/>, with queries and keys rotated and keys and values stored.</summary>
+    public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
+        Context.Ops.NormQkvRotary(x, norm.Weight, norm.Epsilon, Weight, rotary, cache, metadata, shape);
+
     private static (string Name, long Size, ShardRange Shard)[] Projections(LayerContext context, string prefix, int heads, int kvHeads, int headDim)
     {
         var query = Rows(ShardRange.Of(heads, context.Collectives, "The number of attention heads"));

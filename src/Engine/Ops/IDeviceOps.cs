@@ -36,7 +36,7 @@ internal interface IDeviceOps
     Tensor ToDevice(Tensor weight) => weight.clone().DetachFromDisposeScope();
 
     /// <summary>Makes a step known before the model's layers run.</summary>
-    /// <param name="inputIds">One per token.</param>
+    /// <param name="inputIds">One per token; a <see cref="SampledInput"/> where the device samples tokens.</param>
     /// <param name="metadata">The step; unchanged until the next call.</param>
     /// <returns>The ids as <see cref="Embedding"/> takes them.</returns>
     Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata)
@@ -80,17 +80,34 @@ internal interface IDeviceOps
     /// <summary>Rotates queries and keys of <paramref name="qkv"/> [tokens, qkv width] in place and stores keys and values in their slots.</summary>
     void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape);
 
+    /// <summary>
+    /// <see cref="NormLinear"/> by a fused projection [q | k | v], then <see cref="RotaryAndCache"/> of its result: [tokens, in] → [tokens, qkv width].
+    /// </summary>
+    Tensor NormQkvRotary(
+        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+    {
+        var projected = NormLinear(x, normWeight, epsilon, qkv);
+        RotaryAndCache(projected, rotary, cache, metadata, shape);
+        return projected;
+    }
+
     /// <summary>Causal attention of each token over its own sequence's blocks: [tokens, qkv width] → [tokens, heads · head_dim].</summary>
     Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape);
 
     /// <summary>silu(gate) · up: [rows, 2 · width] (gate first) → [rows, width].</summary>
     Tensor SiluAndMul(Tensor gateUp);
 
-    /// <summary>Whether <see cref="Sample"/> can be asked; otherwise sampling is the host's.</summary>
+    /// <summary>Whether <see cref="BeginSample"/> can be asked; otherwise sampling is the host's.</summary>
     bool SamplesTokens => false;
 
-    /// <summary>Chooses a token for each of the first rows of some logits; -1 for a row with NaN, +Infinity or nothing but -Infinity.</summary>
-    void Sample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids) => throw new NotSupportedException("This device leaves sampling to the host.");
+    /// <summary>
+    /// Starts to choose a token for each of the first rows of some logits. The ids stay on the device, where inputs of the next step can name
+    /// them (<see cref="SampledInput"/>), until the next call. At most two may be under way.
+    /// </summary>
+    void BeginSample(Tensor logits, ReadOnlySpan<TokenDraw> draws) => throw new NotSupportedException("This device leaves sampling to the host.");
+
+    /// <summary>Waits for the oldest sampling under way; -1 for a row with NaN, +Infinity or nothing but -Infinity.</summary>
+    void EndSample(Span<int> ids) => throw new NotSupportedException("This device leaves sampling to the host.");
 
     /// <summary>An empty cache for <paramref name="blocks"/> blocks of one layer, unless the device has a layout of its own: [blocks, block_size, kv_heads, head_dim].</summary>
     KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type)

@@ -61,7 +61,10 @@ internal sealed class SamplingState
     public ReadOnlySpan<int> Tail => _tail.AsSpan(0, _tailLength);
 
     /// <summary>The next draw in [0, 1); asking twice for the same position gives the same number.</summary>
-    public double NextUniform => Philox.Uniform(Seed, Index, OutputLength);
+    public double NextUniform => UniformAt(OutputLength);
+
+    /// <summary>The draw in [0, 1) of an output position.</summary>
+    public double UniformAt(int position) => Philox.Uniform(Seed, Index, position);
 
     /// <summary>Takes the token that was generated.</summary>
     public void Append(int tokenId)

@@ -7,12 +7,13 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// The engine's heart: schedule → run → update, on the one thread that owns the scheduler and the worker. Other threads only put
+/// The engine's heart: schedule → launch → update, on the one thread that owns the scheduler and the worker. Other threads only put
 /// commands into its inbox and read what it publishes.
 /// </summary>
 internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
 {
     private const int MaxFailuresInARow = 3;
+    private const int MaxStepsLaunched = 2;
 
     private readonly Worker _worker;
     private readonly KvCacheManager _kvCache;
@@ -25,6 +26,7 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
     private readonly SemaphoreSlim _wake = new(0);
     private readonly Dictionary<long, LiveSequence> _live = [];
     private readonly List<LiveSequence> _unsent = [];
+    private readonly Queue<SchedulerOutput> _launched = []; // oldest first
     private readonly Func<ulong> _drawSeed;
     private int[] _sampled = [];
     private long _nextSequenceId;
@@ -97,7 +99,7 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
             while (true)
             {
                 ReadInbox();
-                if (_scheduler.HasUnfinished)
+                if (_scheduler.HasUnfinished || _launched.Count > 0)
                     Step();
                 else if (!Idle())
                     return;
@@ -170,26 +172,66 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
         return true;
     }
 
+    // The next step is launched while the device still computes the one before, where its tokens can be used without being known.
     private void Step()
     {
-        var step = _scheduler.Schedule();
-        if (step.Sequences.Count == 0)
-            return;
+        while (_launched.Count == 0 || (_launched.Count < MaxStepsLaunched && _worker.RunsAhead))
+        {
+            var step = _scheduler.Schedule(runAhead: _launched.Count > 0);
+            if (step.Sequences.Count == 0)
+                break;
+            if (!TryLaunch(step))
+                return;
+        }
+
+        if (_launched.Count > 0)
+            CompleteOldest();
+    }
+
+    private bool TryLaunch(SchedulerOutput step)
+    {
+        try
+        {
+            _worker.Launch(step);
+        }
+        catch (Exception failure) when (MayGoOn(failure))
+        {
+            // Steps are reported back in order.
+            while (_launched.Count > 0)
+                CompleteOldest();
+            Fail(step, failure);
+            return false;
+        }
+
+        _launched.Enqueue(step);
+        return true;
+    }
+
+    private void CompleteOldest()
+    {
+        var step = _launched.Dequeue();
         IReadOnlyList<SequenceResult> results;
         try
         {
-            results = _worker.Execute(step);
+            results = _worker.Complete();
             _failuresInARow = 0;
         }
-        catch (Exception failure) when (++_failuresInARow < MaxFailuresInARow && failure is not OutOfMemoryException)
+        catch (Exception failure) when (MayGoOn(failure))
         {
-            LogStepFailed(failure);
-            _scheduler.FailStep(step, new EngineException(EngineErrorKind.GenerationFailed, "The step that computed this sequence failed.", innerException: failure));
-            SendAll();
+            Fail(step, failure);
             return;
         }
 
         Update(step, results);
+    }
+
+    private bool MayGoOn(Exception failure) => ++_failuresInARow < MaxFailuresInARow && failure is not OutOfMemoryException;
+
+    private void Fail(SchedulerOutput step, Exception failure)
+    {
+        LogStepFailed(failure);
+        _scheduler.FailStep(step, new EngineException(EngineErrorKind.GenerationFailed, "The step that computed this sequence failed.", innerException: failure));
+        SendAll();
     }
 
     private void Update(SchedulerOutput step, IReadOnlyList<SequenceResult> results)

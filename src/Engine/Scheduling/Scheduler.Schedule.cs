@@ -16,12 +16,13 @@ internal sealed partial class Scheduler
     /// Chooses the next step: running sequences first, in order, so that decodes win; then, if nothing had to be preempted,
     /// waiting ones. The output must be reported back, unless it is empty.
     /// </summary>
-    public SchedulerOutput Schedule()
+    /// <param name="runAhead">Whether a sequence whose next token the step in flight samples may take part: the device knows the token.</param>
+    public SchedulerOutput Schedule(bool runAhead = false)
     {
         var step = _records.TryPop(out var used) ? used : new StepRecord();
         _budget = _options.MaxNumBatchedTokens;
         var preemptionsBefore = _numPreemptions;
-        ScheduleRunning(step);
+        ScheduleRunning(step, runAhead);
         if (_numPreemptions == preemptionsBefore)
             ScheduleWaiting(step);
 
@@ -36,13 +37,14 @@ internal sealed partial class Scheduler
         return Launch(step);
     }
 
-    private void ScheduleRunning(StepRecord step)
+    private void ScheduleRunning(StepRecord step, bool runAhead)
     {
         for (var i = 0; i < _running.Count && _budget > 0; i++)
         {
             var sequence = _running[i];
-            // 0 while all known tokens are in flight: it takes part again when its next token is known.
-            var count = Chunk(sequence.NumTokens - sequence.NextPosition);
+            // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.
+            var pending = sequence.NumTokens - sequence.NextPosition;
+            var count = Chunk(pending == 0 && runAhead && GoesOn(sequence) ? 1 : pending);
             if (count > 0 && MakeRoom(sequence, sequence.NextPosition + count, step, ref i))
                 Take(sequence, count, step);
         }
@@ -70,6 +72,10 @@ internal sealed partial class Scheduler
             Take(sequence, count, step);
         }
     }
+
+    /// <summary>Whether a step in flight samples the sequence's next token and, as far as its length says, that will not be the last.</summary>
+    private bool GoesOn(Sequence sequence) =>
+        sequence.NumPendingTokens == 1 && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
 
     /// <summary>How many of <paramref name="pending"/> tokens go into this step; 0 if a prompt must be whole and is not.</summary>
     private int Chunk(int pending)
@@ -197,6 +203,7 @@ internal sealed partial class Scheduler
         {
             step[i].NumInFlightTokens += output.Sequences[i].TokenIds.Length;
             step[i].NumInFlightSteps++;
+            step[i].NumPendingTokens += output.Sequences[i].SamplesToken ? 1 : 0;
         }
 
         output.StepId = ++_lastStepId;

@@ -95,7 +95,7 @@ internal sealed partial class Scheduler
         foreach (var sequence in _running)
         {
             if (sequence.State != SequenceState.Running || sequence.Blocks.Count < _kvCache.BlocksFor(sequence.NextPosition)
-                || sequence.NextPosition > sequence.NumTokens)
+                || sequence.NextPosition > sequence.NumTokens + sequence.NumPendingTokens)
             {
                 throw KvCacheIntegrity.Broken(
                     $"running sequence {sequence.Id} ({sequence.State}) has {sequence.NextPosition} of " +
@@ -139,15 +139,19 @@ internal sealed partial class Scheduler
             {
                 sequence.NumInFlightTokens -= entry.TokenIds.Length;
                 sequence.NumComputedTokens += entry.TokenIds.Length;
+                sequence.NumPendingTokens -= entry.SamplesToken ? 1 : 0;
                 if (entry.NeedsPromptLogits)
                     sequence.NumPromptLogitsComputed = int.Max(sequence.NumPromptLogitsComputed, sequence.NumComputedTokens);
-                _kvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, sequence.NumComputedTokens);
+                // One that ended before its last token was known has computed a position of no known token, or of a bad one.
+                if (sequence.FinishReason != FinishReason.Error)
+                    _kvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
             }
             else
             {
                 // Later chunks of it that are in flight stood on this one.
                 sequence.ScheduleEpoch++;
                 sequence.NumInFlightTokens = 0;
+                sequence.NumPendingTokens = 0;
             }
         }
 

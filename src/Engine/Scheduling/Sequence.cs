@@ -106,6 +106,9 @@ internal sealed class Sequence
     /// <summary>Steps that hold it and have not completed: until this is 0 its blocks may be written.</summary>
     internal int NumInFlightSteps { get; set; }
 
+    /// <summary>Steps in flight that sample a token of it, which is not known yet.</summary>
+    internal int NumPendingTokens { get; set; }
+
     /// <summary>Raised when scheduled work is taken back, so that what is still in flight of it is ignored.</summary>
     internal int ScheduleEpoch { get; set; }
 

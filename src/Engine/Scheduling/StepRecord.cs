@@ -4,6 +4,8 @@ namespace LocalLlm.Scheduling;
 /// <summary>A step on its way: the data that went out and, kept at home, whose it is. Pooled by the scheduler.</summary>
 internal sealed class StepRecord
 {
+    private static readonly ReadOnlyMemory<int> Unknown = new[] { ScheduledSequence.UnknownToken };
+
     private readonly List<(Sequence Sequence, int Epoch)> _members = [];
 
     /// <summary>What went out.</summary>
@@ -18,7 +20,10 @@ internal sealed class StepRecord
     /// <summary>Whether the entry's work was taken back by a later <see cref="Scheduler.CancelStep"/>.</summary>
     public bool IsStale(int index) => _members[index].Epoch != _members[index].Sequence.ScheduleEpoch;
 
-    /// <summary>Adds the next <paramref name="count"/> positions of a sequence whose table already covers them.</summary>
+    /// <summary>
+    /// Adds the next <paramref name="count"/> positions of a sequence whose table already covers them: known tokens, or the one that a step
+    /// in flight samples.
+    /// </summary>
     public void Add(Sequence sequence, int count)
     {
         var first = sequence.NextPosition;
@@ -26,9 +31,9 @@ internal sealed class StepRecord
             sequence.Id,
             first,
             sequence.NumPromptTokens,
-            sequence.Slice(first, count),
+            first < sequence.NumTokens ? sequence.Slice(first, count) : Unknown,
             sequence.Blocks.Blocks,
-            SamplesToken: first + count == sequence.NumTokens,
+            SamplesToken: first + count == sequence.NumTokens + sequence.NumPendingTokens,
             NeedsPromptLogits: sequence.OwesPromptLogits
                 && first < sequence.NumPromptTokens - 1
                 && first + count > sequence.NumPromptLogitsComputed));

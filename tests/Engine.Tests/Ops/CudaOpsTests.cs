@@ -105,10 +105,10 @@ public sealed class CudaOpsTests : IDisposable
             logits[0].fill_(2);
             var expected = Enumerable.Range(0, rows).Select(row => logits[row].to(float32).data<float>().ToArray()).Select(row => Array.IndexOf(row, row.Max())).ToArray();
             var ids = new int[rows];
-            _fast.Sample(logits.cuda(), new TokenDraw[rows], ids);
+            Sample(logits.cuda(), new TokenDraw[rows], ids);
             Assert.Equal(expected, ids);
             logits[rows - 1, width / 2] = float.NaN;
-            _fast.Sample(logits.cuda(), new TokenDraw[rows], ids);
+            Sample(logits.cuda(), new TokenDraw[rows], ids);
             Assert.Equal(-1, ids[rows - 1]);
         }
     }
@@ -125,7 +125,7 @@ public sealed class CudaOpsTests : IDisposable
         var draws = Enumerable.Range(0, rows).Select(_ => new TokenDraw(random.NextDouble(), inverseTemperature)).ToArray();
         (draws[0], draws[1]) = (new(0, inverseTemperature), new(Math.BitDecrement(1.0), inverseTemperature));
         var ids = new int[rows];
-        _fast.Sample(logits.cuda(), draws, ids);
+        Sample(logits.cuda(), draws, ids);
         var total = weights.Sum();
         foreach (var (draw, id) in draws.Zip(ids))
         {
@@ -154,9 +154,69 @@ public sealed class CudaOpsTests : IDisposable
         }
     }
 
+    [Fact]
+    public void A_sampled_token_is_the_next_steps_input_before_the_host_knows_it()
+    {
+        var (logits, table) = (randn(3, 50), randn(50, 64));
+        using var metadata = new AttentionMetadata();
+        _fast.BeginSample(logits.cuda(), new TokenDraw[3]);
+        var rows = _fast.Embedding(_cuda.BeginStep([SampledInput.OfRow(2), 7, SampledInput.OfRow(0)], metadata, 3), table.cuda());
+        var ids = new int[3];
+        _fast.EndSample(ids);
+        AssertClose(_plain.SelectRows(table, [ids[2], 7, ids[0]]), rows, ScalarType.Float32);
+    }
+
+    [Fact]
+    public void Two_samplings_may_be_under_way_and_end_in_order()
+    {
+        var (first, second) = (randn(5, 300), randn(7, 300));
+        var (firstIds, secondIds) = (new int[5], new int[7]);
+        _fast.BeginSample(first.cuda(), new TokenDraw[5]);
+        _fast.BeginSample(second.cuda(), new TokenDraw[7]);
+        _fast.EndSample(firstIds);
+        _fast.EndSample(secondIds);
+        Assert.Equal(first.argmax(1).data<long>().ToArray(), firstIds.Select(id => (long)id));
+        Assert.Equal(second.argmax(1).data<long>().ToArray(), secondIds.Select(id => (long)id));
+    }
+
+    [Theory]
+    [InlineData(1, 12, 2, 128, 1536)]
+    [InlineData(3, 4, 1, 64, 256)]
+    [InlineData(4, 6, 3, 10, 40)]
+    [InlineData(9, 4, 2, 32, 64)]
+    public void A_projection_that_rotates_and_stores_agrees_with_the_plain_version(int rows, int heads, int kvHeads, int headDim, int inFeatures)
+    {
+        var shape = new AttentionShape(heads, kvHeads, headDim, 1, null);
+        using var rotary = Rotary(headDim);
+        using var metadata = new AttentionMetadata();
+        // Rows of one sequence, from the middle of a block over its end.
+        Append(metadata, 14, rows, [5, 2]);
+        foreach (var type in Types)
+        {
+            using var plainCache = _plain.AllocateCache(8, shape, type);
+            using var fastCache = _fast.AllocateCache(8, shape, type);
+            var (weight, bias) = ((randn(shape.QkvWidth, inFeatures) / Math.Sqrt(inFeatures)).to(type), randn(shape.QkvWidth).to(type));
+            var (x, norm) = (randn(rows, inFeatures).to(type), randn(inFeatures).to(type));
+            using var plain = _plain.PackLinear(weight, bias, LinearRole.Qkv);
+            using var fast = _fast.PackLinear(weight, bias, LinearRole.Qkv);
+            _cuda.BeginStep(new int[rows], metadata, rows);
+            var expected = _plain.NormQkvRotary(x, norm, 1e-5f, plain, rotary, plainCache, metadata, shape);
+            var actual = _fast.NormQkvRotary(x.cuda(), norm.cuda(), 1e-5f, fast, rotary, fastCache, metadata, shape);
+            AssertClose(expected, actual, type);
+            AssertClose(plainCache.Keys, fastCache.Keys, type);
+            AssertClose(plainCache.Values, fastCache.Values, type);
+        }
+    }
+
     public void Dispose()
     {
         _scope?.Dispose();
         _cuda?.Dispose();
+    }
+
+    private void Sample(Tensor logits, TokenDraw[] draws, int[] ids)
+    {
+        _fast.BeginSample(logits, draws);
+        _fast.EndSample(ids);
     }
 }

@@ -59,6 +59,18 @@ internal static unsafe partial class CudaDriver
     public static partial int cuStreamSynchronize(IntPtr stream);
 
     [LibraryImport(Library)]
+    public static partial int cuEventCreate(IntPtr* handle, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial int cuEventRecord(IntPtr handle, IntPtr stream);
+
+    [LibraryImport(Library)]
+    public static partial int cuEventSynchronize(IntPtr handle);
+
+    [LibraryImport(Library)]
+    public static partial int cuEventDestroy_v2(IntPtr handle);
+
+    [LibraryImport(Library)]
     public static partial int cuStreamBeginCapture_v2(IntPtr stream, int mode);
 
     [LibraryImport(Library)]

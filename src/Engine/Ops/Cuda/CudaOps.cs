@@ -54,7 +54,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     public bool KeepDecodeCopies { get; set; }
 
     /// <inheritdoc/>
-    public long Version => ((long)_workspace.Version << 32) + _inputs.Version + _rotaryVersion;
+    public long Version => ((long)_workspace.Version << 32) + _inputs.Version + _sampler.Version + _rotaryVersion;
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType;
@@ -73,7 +73,11 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     }
 
     /// <inheritdoc/>
-    public void Reserve(AttentionShape shape, ScalarType type, int maxModelLen) => _attention.Reserve(shape, type, maxModelLen);
+    public void Reserve(AttentionShape shape, ScalarType type, int maxModelLen, int maxSequences)
+    {
+        _attention.Reserve(shape, type, maxModelLen);
+        _sampler.Reserve(maxSequences);
+    }
 
     /// <inheritdoc/>
     public ICapturedGraph Capture(Action body) => new CudaGraph(_device, body);
@@ -90,7 +94,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     {
         var y = _workspace.Rent(SlotOf(weight), x.size(0), weight.OutFeatures, x.dtype);
         if (TakesGemv(x, weight))
-            Gemv(x, weight, null, 0, y, gated: false, add: false);
+            Gemv(x, weight, null, 0, y);
         else
             Multiply(x, weight, y, weight.Bias);
         return y;
@@ -102,7 +106,32 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         if (!TakesGemv(x, weight))
             return Linear(RmsNorm(x, normWeight, epsilon), weight);
         var y = _workspace.Rent(SlotOf(weight), x.size(0), weight.OutFeatures, x.dtype);
-        Gemv(x, weight, normWeight, epsilon, y, gated: false, add: false);
+        Gemv(x, weight, normWeight, epsilon, y);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public Tensor NormQkvRotary(
+        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+    {
+        if (!TakesGemv(x, qkv))
+        {
+            var projected = NormLinear(x, normWeight, epsilon, qkv);
+            RotaryAndCache(projected, rotary, cache, metadata, shape);
+            return projected;
+        }
+
+        var table = OnDevice(rotary);
+        var y = _workspace.Rent(SlotOf(qkv), x.size(0), qkv.OutFeatures, x.dtype);
+        Gemv(
+            x,
+            qkv,
+            normWeight,
+            epsilon,
+            y,
+            GemvEpilogue.Rotary,
+            shape.HeadDim,
+            [table.Cos, table.Sin, _inputs.RotaryRows, _inputs.Slots, cache.Keys, cache.Values, shape.Heads, shape.KvHeads]);
         return y;
     }
 
@@ -112,7 +141,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         if (!TakesGemv(x, gateUp))
             return SiluAndMul(Linear(RmsNorm(x, normWeight, epsilon), gateUp));
         var y = _workspace.Rent(WorkspaceSlot.Activation, x.size(0), gateUp.OutFeatures / 2, x.dtype);
-        Gemv(x, gateUp, normWeight, epsilon, y, gated: true, add: false);
+        Gemv(x, gateUp, normWeight, epsilon, y, GemvEpilogue.Gated);
         return y;
     }
 
@@ -120,7 +149,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     public void LinearAdd(Tensor x, LinearWeight weight, Tensor residual)
     {
         if (TakesGemv(x, weight))
-            Gemv(x, weight, null, 0, residual, gated: false, add: true);
+            Gemv(x, weight, null, 0, residual, GemvEpilogue.Add);
         else if (weight.Bias is null)
             Multiply(x, weight, residual, residual);
         else
@@ -128,14 +157,10 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     }
 
     /// <inheritdoc/>
-    public Tensor Embedding(Tensor ids, Tensor table) => GatherRows(table, ids, WorkspaceSlot.Hidden, (int)ids.size(0));
+    public Tensor Embedding(Tensor ids, Tensor table) => GatherRows(table, ids, _sampler.Ids, WorkspaceSlot.Hidden, (int)ids.size(0));
 
     /// <inheritdoc/>
-    public Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices)
-    {
-        using var rows = tensor(indices.ToArray(), device: _device.Torch);
-        return GatherRows(x, rows, WorkspaceSlot.Selected, indices.Length);
-    }
+    public Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices) => GatherRows(x, _inputs.Select(indices), 0ul, WorkspaceSlot.Selected, indices.Length);
 
     /// <inheritdoc/>
     public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon)
@@ -183,7 +208,10 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     public bool SamplesTokens => true;
 
     /// <inheritdoc/>
-    public void Sample(Tensor logits, ReadOnlySpan<TokenDraw> draws, Span<int> ids) => _sampler.Sample(logits, draws, ids);
+    public void BeginSample(Tensor logits, ReadOnlySpan<TokenDraw> draws) => _sampler.Begin(logits, draws);
+
+    /// <inheritdoc/>
+    public void EndSample(Span<int> ids) => _sampler.End(ids);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -213,19 +241,18 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
 
     private CudaKernel Kernel(string source, string function, ScalarType type) => _kernels.Get(source, function, KernelCompiler.TypeMacro(type));
 
-    private void Gemv(Tensor x, LinearWeight weight, Tensor? normWeight, float epsilon, Tensor y, bool gated, bool add)
+    private void Gemv(
+        Tensor x, LinearWeight weight, Tensor? normWeight, float epsilon, Tensor y, GemvEpilogue epilogue = GemvEpilogue.None, int headDim = 0, params ReadOnlySpan<KernelArgument> rotary)
     {
-        // Measured on Hopper: short rows want small blocks, long matrices want more rows a block.
-        const int manyOutputs = 16384, longInput = 3072;
-        var outputs = weight.OutFeatures >= manyOutputs ? 4 : 2;
-        var threads = weight.InFeatures >= longInput ? 256 : 128;
-        var owned = gated ? outputs / 2 : outputs;
-        var width = gated ? weight.OutFeatures / 2 : weight.OutFeatures;
-        var defines = $"{KernelCompiler.TypeMacro(x.dtype)} ROWS={x.size(0)} OUTPUTS={outputs} THREADS={threads} NORM={(normWeight is null ? 0 : 1)} GATED={(gated ? 1 : 0)} ADD={(add ? 1 : 0)}";
-        _kernels.Get("gemv.cu", "gemv", defines).Launch(
-            ((width + owned - 1) / owned, 1, 1),
-            threads,
-            [weight.Data, weight.Bias, x, normWeight, y, weight.OutFeatures, weight.InFeatures / (16 / (int)x.dtype.ElementSize()), epsilon]);
+        var packs = weight.InFeatures / (16 / (int)x.dtype.ElementSize());
+        var tiling = GemvTiling.Of(weight.Role, packs);
+        // Results, or pairs of them where an epilogue takes two.
+        var paired = epilogue is GemvEpilogue.Gated or GemvEpilogue.Rotary;
+        var (count, owned) = paired ? (weight.OutFeatures / 2, tiling.Outputs / 2) : (weight.OutFeatures, tiling.Outputs);
+        _kernels.Get("gemv.cu", "gemv", tiling.Defines(x.dtype, (int)x.size(0), packs, normWeight is not null, epilogue, headDim)).Launch(
+            ((count + owned - 1) / owned, 1, 1),
+            tiling.Threads,
+            [weight.Data, weight.Bias, x, normWeight, y, weight.OutFeatures, epsilon, .. rotary]);
     }
 
     // y = x · Wᵀ + addend, by cuBLAS; the addend is a bias, the residual (which is y) or null.
@@ -239,12 +266,12 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
             throw new InvalidOperationException($"a matrix product [{x.size(0)}, {weight.InFeatures}] x [{weight.InFeatures}, {weight.OutFeatures}] failed; libtorch wrote the cause to the standard error stream.");
     }
 
-    private Tensor GatherRows(Tensor table, Tensor rows, WorkspaceSlot slot, int count)
+    private Tensor GatherRows(Tensor table, KernelArgument rows, KernelArgument sampled, WorkspaceSlot slot, int count)
     {
         const int threads = 128;
         var width = (int)table.size(1);
         var y = _workspace.Rent(slot, count, width, table.dtype);
-        Kernel(Elementwise, "gatherRows", table.dtype).Launch((count, 1, 1), threads, [table, rows, y, width, (int)table.size(0)]);
+        Kernel(Elementwise, "gatherRows", table.dtype).Launch((count, 1, 1), threads, [table, rows, sampled, y, width, (int)table.size(0)]);
         return y;
     }
 

@@ -25,7 +25,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     };
 
     /// <summary>A kernel of a source, compiled with some macros.</summary>
-    /// <param name="source">Name of the embedded file, such as <c>gemv.cu</c>.</param>
+    /// <param name="source">Name of the embedded file, such as <c>gemv.cu</c>, or several, separated by spaces, that make one source.</param>
     /// <param name="function">The kernel's name.</param>
     /// <param name="defines">Macros such as <c>TYPE=1 ROWS=2</c>, separated by spaces.</param>
     public CudaKernel Get(string source, string function, string defines)
@@ -50,7 +50,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
 
     private IntPtr LoadModule(string source, string defines)
     {
-        var text = SourceOf(CommonSource) + SourceOf(source);
+        var text = string.Concat([SourceOf(CommonSource), .. source.Split(' ').Select(SourceOf)]);
         string[] options =
         [
             $"--gpu-architecture=sm_{device.ComputeCapability}",

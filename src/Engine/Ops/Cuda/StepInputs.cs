@@ -29,11 +29,16 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
 
     private const int RowArrays = 6;
     private const int IntsPerRunSequence = 5;
+    private const int SelectionsPerRow = 2;
     private const int FirstCapacity = 1 << 16;
     private readonly List<PrefillRun> _runs = [];
-    private int* _host;
+
+    // They take turns: the card may still copy from the one of the step before.
+    private readonly PinnedBuffer[] _hosts = [new(device), new(device)];
+    private int _turn;
     private Tensor? _device;
     private int _capacity;
+    private int _nextSelection; // where the next Select goes
 
     /// <summary>Token rows of the step, padding included.</summary>
     public int Rows { get; private set; }
@@ -56,8 +61,8 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
     /// <summary>[rows] as <see cref="ContextLengths"/>, but 0 for rows of a <see cref="PrefillRun"/>.</summary>
     public ulong ShortContextLengths => Pointer(5 * Rows);
 
-    /// <summary>Whether any row stands outside of <see cref="Runs"/>.</summary>
-    public bool HasShortRows { get; private set; }
+    /// <summary>The row after the last one that stands outside of <see cref="Runs"/>; 0: there is none.</summary>
+    public int ShortRowsEnd { get; private set; }
 
     /// <summary>Neighbouring sequences that bring many rows each.</summary>
     public IReadOnlyList<PrefillRun> Runs => _runs;
@@ -74,7 +79,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
     /// <summary>All block tables, one after the other. At a place of its own, so that graphs find it.</summary>
     public ulong BlockTables { get; private set; }
 
-    /// <summary>[count] token ids as an int32 tensor of the current dispose scope.</summary>
+    /// <summary>[count] token ids, or <see cref="SampledInput"/>s, as an int32 tensor of the current dispose scope.</summary>
     public Tensor Ids => Device(0, Rows);
 
     /// <summary>Lays a step out and starts its copy to the device.</summary>
@@ -85,12 +90,14 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
     {
         // The runs' share is bounded by the rows, so that the tables of a graph of that many rows stay where they are.
         var tablesAt = (RowArrays + IntsPerRunSequence) * rows;
-        EnsureCapacity(tablesAt + metadata.BlockTables.Count);
-
-        // The copy of the step before may still read the host's buffer.
-        device.Synchronize();
+        var count = tablesAt + metadata.BlockTables.Count;
+        EnsureCapacity(count + (SelectionsPerRow * rows));
+        _turn ^= 1;
+        var host = _hosts[_turn];
+        host.Reserve((nuint)_capacity * sizeof(int));
+        _nextSelection = count;
         Rows = rows;
-        var all = new Span<int>(_host, tablesAt + metadata.BlockTables.Count);
+        var all = new Span<int>(host.Memory, count);
         Fill(all[..rows], ids, 0);
         Fill(all.Slice(rows, rows), metadata.RotaryRows.Span, 0);
         Fill(all.Slice(2 * rows, rows), metadata.SlotMapping.Span, -1);
@@ -98,35 +105,47 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         FillRuns(metadata.Sequences.Span, all);
         metadata.BlockTables.Span.CopyTo(all[tablesAt..]);
         BlockTables = Pointer(tablesAt);
-        CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(Pointer(0), _host, (nuint)all.Length * sizeof(int), device.Stream), "copying a step's inputs");
+        Copy(host, 0, count);
+    }
+
+    /// <summary>Brings row numbers over; they stay until the next <see cref="Upload"/>.</summary>
+    /// <param name="rows">At most twice the step's rows, over all calls of a step.</param>
+    public ulong Select(ReadOnlySpan<int> rows)
+    {
+        var start = _nextSelection;
+        _nextSelection += rows.Length;
+        if (_nextSelection > _capacity)
+            throw new InvalidOperationException($"{rows.Length} more rows were selected than the step has room for.");
+        rows.CopyTo(new Span<int>((int*)_hosts[_turn].Memory + start, rows.Length));
+        Copy(_hosts[_turn], start, rows.Length);
+        return Pointer(start);
     }
 
     /// <inheritdoc/>
-    public void Dispose() => Free();
+    public void Dispose()
+    {
+        foreach (var host in _hosts)
+            host.Dispose();
+        _device?.Dispose();
+        _device = null;
+        _capacity = 0;
+    }
+
+    private void Copy(PinnedBuffer host, int start, int count)
+    {
+        CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(Pointer(start), (int*)host.Memory + start, (nuint)count * sizeof(int), device.Stream), "copying a step's inputs");
+        host.MarkUsed();
+    }
 
     private void EnsureCapacity(int count)
     {
         if (count <= _capacity)
             return;
-        device.Synchronize();
         var capacity = Math.Max(count, Math.Max(FirstCapacity, 2 * _capacity));
-        void* host;
-        CudaException.Check(CudaDriver.cuMemAllocHost_v2(&host, (nuint)capacity * sizeof(int)), "allocating pinned memory");
-        Free();
-        _host = (int*)host;
-        _device = empty(capacity, ScalarType.Int32, device.Torch).DetachFromDisposeScope();
-        _capacity = capacity;
-        Version++;
-    }
-
-    private void Free()
-    {
-        if (_host is not null)
-            _ = CudaDriver.cuMemFreeHost(_host);
-        _host = null;
+        var larger = empty(capacity, ScalarType.Int32, device.Torch).DetachFromDisposeScope();
         _device?.Dispose();
-        _device = null;
-        _capacity = 0;
+        (_device, _capacity) = (larger, capacity);
+        Version++;
     }
 
     private void FillContexts(ReadOnlySpan<SequenceSpan> sequences, Span<int> lengths, Span<int> tableStarts, Span<int> shortLengths)
@@ -134,11 +153,12 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         lengths.Clear();
         tableStarts.Clear();
         shortLengths.Clear();
-        HasShortRows = false;
+        ShortRowsEnd = 0;
         foreach (var sequence in sequences)
         {
             var isShort = sequence.TokenCount < LeastRunTokens;
-            HasShortRows |= isShort;
+            if (isShort)
+                ShortRowsEnd = sequence.FirstToken + sequence.TokenCount;
             var firstPosition = sequence.ContextLength - sequence.TokenCount;
             for (var i = 0; i < sequence.TokenCount; i++)
             {

@@ -1,34 +1,27 @@
 // Paged attention of single query rows (decode, and any row of a prefill), split over the context (Dao et al., "Flash-Decoding", 2023).
 // Compiled for one shape: HEAD_DIM; HEADS_PER_BLOCK query heads of one kv head share the loads of its keys and values; a block has WARPS
-// warps; a part of a context has at least LEAST_SHARE positions.
-#define CHUNKS ((HEAD_DIM + VECTOR - 1) / VECTOR)          // accesses that make a head
-#define CHUNKS_PER_LANE ((CHUNKS + LANES - 1) / LANES)     // LANES lanes hold a head
-#define ELEMENTS (CHUNKS_PER_LANE * VECTOR)                // of a head, in one lane
-#define GROUPS_PER_WARP (WARP / LANES)                     // positions that a warp takes at once
+// warps; a part of a context has at least LEAST_SHARE positions, a multiple of BLOCK_SIZE. How a part is walked (attend) is in
+// attention_mma.cu (tensor cores) or attention_lanes.cu (any shape and type).
 #define ELEMENTS_PER_THREAD ((HEADS_PER_BLOCK * HEAD_DIM + WARPS * WARP - 1) / (WARPS * WARP))
 #define MOST_SPLITS WARP                                 // one lane each when the parts are joined
-#define STRIDE (WARPS * GROUPS_PER_WARP)
 
-struct __align__(VECTOR * sizeof(T)) Chunk { T element[VECTOR]; };
+// What each warp found: its largest score, the sum of exp2(score - largest) and of that times the values.
+struct Found {
+  float best[WARPS][HEADS_PER_BLOCK], sum[WARPS][HEADS_PER_BLOCK];
+  float out[WARPS][HEADS_PER_BLOCK][HEAD_DIM];
+};
 
-__device__ __forceinline__ void loadHead(const T* head, int lane, Chunk* chunks) {
-#pragma unroll
-  for (int c = 0; c < CHUNKS_PER_LANE; c++) {
-    const int chunk = c * LANES + lane;
-    if (chunk < CHUNKS) chunks[c] = ((const Chunk*)head)[chunk];
-    else
-#pragma unroll
-      for (int e = 0; e < VECTOR; e++) chunks[c].element[e] = 0;
-  }
-}
+// One part of one row: keys and values of a single kv head.
+struct Part {
+  const T* keys;   // of the kv head at slot 0; the next slot is stride elements on
+  const T* values;
+  const int* table;
+  int stride;
+  int first, begin, end; // positions begin to end, but none before first; begin is a multiple of BLOCK_SIZE
+};
 
-// Key and value of one position.
-__device__ __forceinline__ void loadPosition(const T* keys, const T* values, const int* table, int position, int kvHeads, int kvHead, int lane,
-                                             Chunk* key, Chunk* value) {
-  const u64 offset = (((u64)table[position / BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE) * kvHeads + kvHead) * HEAD_DIM;
-  loadHead(keys + offset, lane, key);
-  loadHead(values + offset, lane, value);
-}
+// query: [headCount, HEAD_DIM]. Writes all of this warp's part of found.
+__device__ __forceinline__ void attend(const T* query, int headCount, float scale, const Part& part, Found& found);
 
 // qkv: [rows, qkvWidth]; keys, values: [blocks, BLOCK_SIZE, kvHeads, HEAD_DIM]; out: [rows, heads * HEAD_DIM].
 // contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0.
@@ -37,9 +30,9 @@ __device__ __forceinline__ void loadPosition(const T* keys, const T* values, con
 extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
     const T* qkv, const T* keys, const T* values, T* out, float* partials, u32* counters, const int* contextLengths, const int* tableStarts,
     const int* tables, int qkvWidth, int heads, int kvHeads, float scale, int window) {
-  __shared__ float sharedMax[WARPS][HEADS_PER_BLOCK], sharedSum[WARPS][HEADS_PER_BLOCK];
-  __shared__ float sharedOut[WARPS][HEADS_PER_BLOCK][HEAD_DIM];
+  __shared__ Found found;
   __shared__ bool isLast;
+  launchDependents();
   waitForPrevious();
 
   const int splits = gridDim.z, split = blockIdx.z, row = blockIdx.x;
@@ -49,102 +42,27 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
   const int headCount = min(HEADS_PER_BLOCK, perKvHead - firstOfGroup);
   const int context = contextLengths[row];
   const int first = window > 0 ? max(0, context - window) : 0;
-  const int share = max(LEAST_SHARE, (context - first + splits - 1) / splits);
+  const int start = first / BLOCK_SIZE * BLOCK_SIZE;
+  const int share = (max(LEAST_SHARE, (context - start + splits - 1) / splits) + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
   // A short context takes fewer parts than there are; the other blocks have nothing to do.
-  const int used = max(1, (context - first + share - 1) / share);
+  const int used = max(1, (context - start + share - 1) / share);
   if (split >= used) return;
-  const int begin = first + split * share, end = min(context, begin + share);
-  const int warp = threadIdx.x / WARP, lane = threadIdx.x % LANES, group = (threadIdx.x % WARP) / LANES;
-  const int* table = tables + tableStarts[row];
-
-  float query[HEADS_PER_BLOCK][ELEMENTS], acc[HEADS_PER_BLOCK][ELEMENTS], best[HEADS_PER_BLOCK], sum[HEADS_PER_BLOCK];
-#pragma unroll
-  for (int h = 0; h < HEADS_PER_BLOCK; h++) {
-    best[h] = NEGATIVE_INFINITY;
-    sum[h] = 0;
-    Chunk chunks[CHUNKS_PER_LANE];
-    loadHead(qkv + (u64)row * qkvWidth + (firstHead + (h < headCount ? h : 0)) * HEAD_DIM, lane, chunks);
-#pragma unroll
-    for (int e = 0; e < ELEMENTS; e++) {
-      query[h][e] = toFloat(chunks[e / VECTOR].element[e % VECTOR]) * scale;
-      acc[h][e] = 0;
-    }
-  }
-
-  // All lanes of a warp go round together: the sums below are shuffled over whole warps. The next positions are on their way meanwhile.
-  Chunk nextKey[CHUNKS_PER_LANE], nextValue[CHUNKS_PER_LANE];
-  int base = begin + warp * GROUPS_PER_WARP;
-  if (base < end) loadPosition(keys, values, table, min(base + group, end - 1), kvHeads, kvHead, lane, nextKey, nextValue);
-  for (; base < end; base += STRIDE) {
-    const bool valid = base + group < end;
-    Chunk key[CHUNKS_PER_LANE], value[CHUNKS_PER_LANE];
-#pragma unroll
-    for (int c = 0; c < CHUNKS_PER_LANE; c++) {
-      key[c] = nextKey[c];
-      value[c] = nextValue[c];
-    }
-    if (base + STRIDE < end) loadPosition(keys, values, table, min(base + STRIDE + group, end - 1), kvHeads, kvHead, lane, nextKey, nextValue);
-#pragma unroll
-    for (int h = 0; h < HEADS_PER_BLOCK; h++) {
-      float score = 0;
-#pragma unroll
-      for (int e = 0; e < ELEMENTS; e++) score = fmaf(query[h][e], toFloat(key[e / VECTOR].element[e % VECTOR]), score);
-#pragma unroll
-      for (int off = LANES / 2; off > 0; off >>= 1) score += __shfl_xor_sync(FULL_MASK, score, off);
-      if (valid && score > best[h]) {
-        const float shrink = exp2f(best[h] - score);
-        best[h] = score;
-        sum[h] *= shrink;
-#pragma unroll
-        for (int e = 0; e < ELEMENTS; e++) acc[h][e] *= shrink;
-      }
-      const float weight = valid ? exp2f(score - best[h]) : 0;
-      sum[h] += weight;
-#pragma unroll
-      for (int e = 0; e < ELEMENTS; e++) acc[h][e] = fmaf(weight, toFloat(value[e / VECTOR].element[e % VECTOR]), acc[h][e]);
-    }
-  }
-
-  // The groups of a warp become one, then the warps of the block.
-#pragma unroll
-  for (int off = LANES; off < WARP; off <<= 1) {
-#pragma unroll
-    for (int h = 0; h < HEADS_PER_BLOCK; h++) {
-      const float otherBest = __shfl_xor_sync(FULL_MASK, best[h], off), otherSum = __shfl_xor_sync(FULL_MASK, sum[h], off);
-      const float top = fmaxf(best[h], otherBest);
-      const float mine = best[h] == NEGATIVE_INFINITY ? 0 : exp2f(best[h] - top), theirs = otherBest == NEGATIVE_INFINITY ? 0 : exp2f(otherBest - top);
-      best[h] = top;
-      sum[h] = sum[h] * mine + otherSum * theirs;
-#pragma unroll
-      for (int e = 0; e < ELEMENTS; e++) acc[h][e] = acc[h][e] * mine + __shfl_xor_sync(FULL_MASK, acc[h][e], off) * theirs;
-    }
-  }
-  if (threadIdx.x % WARP < LANES) {
-#pragma unroll
-    for (int h = 0; h < HEADS_PER_BLOCK; h++) {
-      if (lane == 0) {
-        sharedMax[warp][h] = best[h];
-        sharedSum[warp][h] = sum[h];
-      }
-#pragma unroll
-      for (int e = 0; e < ELEMENTS; e++) {
-        const int d = ((e / VECTOR) * LANES + lane) * VECTOR + e % VECTOR;
-        if (d < HEAD_DIM) sharedOut[warp][h][d] = acc[h][e];
-      }
-    }
-  }
+  const int begin = start + split * share, warp = threadIdx.x / WARP;
+  const u64 offset = (u64)kvHead * HEAD_DIM;
+  attend(qkv + (u64)row * qkvWidth + firstHead * HEAD_DIM, headCount, scale,
+         {keys + offset, values + offset, tables + tableStarts[row], kvHeads * HEAD_DIM, first, begin, min(context, begin + share)}, found);
   __syncthreads();
 
   for (int i = threadIdx.x; i < headCount * HEAD_DIM; i += WARPS * WARP) {
     const int h = i / HEAD_DIM, d = i % HEAD_DIM;
     float top = NEGATIVE_INFINITY, total = 0, result = 0;
 #pragma unroll
-    for (int w = 0; w < WARPS; w++) top = fmaxf(top, sharedMax[w][h]);
+    for (int w = 0; w < WARPS; w++) top = fmaxf(top, found.best[w][h]);
 #pragma unroll
     for (int w = 0; w < WARPS; w++) {
-      const float factor = sharedMax[w][h] == NEGATIVE_INFINITY ? 0 : exp2f(sharedMax[w][h] - top);
-      total += sharedSum[w][h] * factor;
-      result += factor == 0 ? 0 : sharedOut[w][h][d] * factor;
+      const float factor = found.best[w][h] == NEGATIVE_INFINITY ? 0 : exp2f(found.best[w][h] - top);
+      total += found.sum[w][h] * factor;
+      result += factor == 0 ? 0 : found.out[w][h][d] * factor;
     }
     if (used == 1) {
       out[((u64)row * heads + firstHead + h) * HEAD_DIM + d] = fromFloat(total == 0 ? 0 : result / total);

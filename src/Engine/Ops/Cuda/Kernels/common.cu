@@ -29,12 +29,18 @@ union Pack16 {
   T element[PACK];
 };
 
-// Waits for the kernel before in the stream, and lets the one after start its prologue. Nothing that another kernel writes may be
-// read, and nothing may be written, before it.
+// Lets the kernel after this one in the stream start its prologue as soon as there is room for it. That kernel's own wait is for the
+// end of this one, so what follows the wait is in order however early this comes.
+__device__ __forceinline__ void launchDependents() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+// Waits for the kernel before in the stream. Nothing that another kernel writes may be read, and nothing may be written, before it.
 __device__ __forceinline__ void waitForPrevious() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
-  asm volatile("griddepcontrol.launch_dependents;");
 #endif
 }
 

@@ -1,7 +1,9 @@
-// out[r] = table[rows[r]]: embedding lookup, and the choice of rows of a matrix. One block a row.
-extern "C" __global__ void gatherRows(const T* table, const int* rows, T* out, int width, int tableRows) {
+// out[r] = table[rows[r]]: embedding lookup, and the choice of rows of a matrix. A row -1 - s stands for sampled[s]. One block a row.
+extern "C" __global__ void gatherRows(const T* table, const int* rows, const int* sampled, T* out, int width, int tableRows) {
+  launchDependents();
   waitForPrevious();
-  const int row = rows[blockIdx.x];
+  int row = rows[blockIdx.x];
+  if (row < 0 && sampled) row = sampled[-1 - row];
   if (row < 0 || row >= tableRows) return;
   const T* source = table + (u64)row * width;
   T* target = out + (u64)blockIdx.x * width;
@@ -15,6 +17,7 @@ extern "C" __global__ void gatherRows(const T* table, const int* rows, T* out, i
 // out = x / rms(x) * weight, one block a row. x: [rows, width].
 extern "C" __global__ void rmsNorm(const T* x, const T* weight, T* out, int width, float epsilon) {
   __shared__ float scratch[WARP];
+  launchDependents();
   waitForPrevious();
   const T* row = x + (u64)blockIdx.x * width;
   T* target = out + (u64)blockIdx.x * width;
@@ -46,6 +49,7 @@ extern "C" __global__ void rmsNorm(const T* x, const T* weight, T* out, int widt
 
 // RMSNorm of single heads inside a fused projection, in place. One warp a head: grid (tokens, heads), block 32.
 extern "C" __global__ void rmsNormHeads(T* qkv, const T* weight, int rowWidth, int firstColumn, int headDim, float epsilon) {
+  launchDependents();
   waitForPrevious();
   T* head = qkv + (u64)blockIdx.x * rowWidth + firstColumn + blockIdx.y * headDim;
   float squares = 0;
@@ -61,6 +65,7 @@ __device__ __forceinline__ T gated(T gate, T up) {
 
 // out = silu(gate) * up. gateUp: [rows, 2 * width], gate first. grid (rows, parts of a row).
 extern "C" __global__ void siluAndMul(const T* gateUp, T* out, int width) {
+  launchDependents();
   waitForPrevious();
   const T* gate = gateUp + (u64)blockIdx.x * 2 * width;
   T* target = out + (u64)blockIdx.x * width;
@@ -83,6 +88,7 @@ extern "C" __global__ void siluAndMul(const T* gateUp, T* out, int width) {
 // is not stored. One block a token. cos, sin: [rows, headDim / 2] float32. keys, values: [slots, kvHeads, headDim].
 extern "C" __global__ void rotaryAndCache(T* qkv, const float* cosines, const float* sines, const int* rotaryRows, const int* slots,
                                           T* keys, T* values, int heads, int kvHeads, int headDim) {
+  launchDependents();
   waitForPrevious();
   const int token = blockIdx.x, half = headDim / 2, slot = slots[token];
   T* row = qkv + (u64)token * (heads + 2 * kvHeads) * headDim;
@@ -111,6 +117,7 @@ extern "C" __global__ void rotaryAndCache(T* qkv, const float* cosines, const fl
 // starts: [sequences + 1] first row of each sequence in the result. tableStarts: [sequences].
 extern "C" __global__ void gatherCache(const T* keys, const T* values, T* outKeys, T* outValues, const int* starts, const int* tableStarts,
                                        const int* tables, int width) {
+  launchDependents();
   waitForPrevious();
   const int sequence = blockIdx.y, position = blockIdx.x, start = starts[sequence];
   if (position >= starts[sequence + 1] - start) return;

@@ -1,50 +1,74 @@
-// y = W x for one to four rows of x: bound by the reading of W. A block owns OUTPUTS rows of W and splits the inputs over its threads;
-// 16-byte streaming loads with the next ones in flight. The first weights are loaded before the wait on the kernel before, so that the
-// memory pipe never drains between kernels (programmatic dependent launch).
-// ROWS: rows of x. NORM: x is RMS-normalised on the way in: y = rsqrt(mean(x²) + epsilon) · Σ W · (x · normWeight).
-// GATED: W holds gates above ups; y = silu(gate) · up, and a block owns OUTPUTS / 2 of each. ADD: the result is added to y.
+// y = W x for one to four rows of x: bound by the reading of W. A block owns OUTPUTS rows of W and splits the inputs over its threads, DEPTH
+// 16-byte streaming loads of each row in flight. The first of them are issued before the wait on the kernel before, so that the memory pipe
+// never drains between kernels (programmatic dependent launch).
+// ROWS: rows of x. PACKS: 16-byte packs of a row of W. NORM: x is RMS-normalised on the way in: y = rsqrt(mean(x²) + epsilon) · Σ W · (x · normWeight).
+// GATED: W holds gates above ups; y = silu(gate) · up. ROTARY: y is [q | k | v]; queries and keys are rotated (halves convention), keys
+// and values also stored at their slots. In both a block owns OUTPUTS / 2 pairs. ADD: the result is added to y.
 #define WARPS (THREADS / WARP)
-
-extern "C" __global__ void __launch_bounds__(THREADS) gemv(const uint4* __restrict__ weight, const T* __restrict__ bias, const T* x,
-                                                           const T* __restrict__ normWeight, T* y, int outputs, int packs, float epsilon) {
-  // The rows of W that this block owns; beyond the end the last one is read again and its result dropped.
-  const uint4* rows[OUTPUTS];
-  int output[OUTPUTS];
-#if GATED
-  const int width = outputs / 2;
-#else
-  const int width = outputs;
+#define ITERATIONS ((PACKS + THREADS - 1) / THREADS)
+#define PAIRED (GATED || ROTARY)
+#define OWNED (PAIRED ? OUTPUTS / 2 : OUTPUTS)
+#if ROTARY
+#define HALF (HEAD_DIM / 2)
 #endif
+
+// The i-th result (or the first of the i-th pair), and how far the second of a pair is.
+__device__ __forceinline__ int columnOf(int i) {
+#if ROTARY
+  return i / HALF * HEAD_DIM + i % HALF;
+#else
+  return i;
+#endif
+}
+
+__device__ __forceinline__ int secondOf(int count) {
+#if ROTARY
+  return HALF;
+#else
+  return count;
+#endif
+}
+
+// outputs: rows of W. The last arguments are ROTARY's: cosines, sines: [rows, HALF] float32; keys, values: [slots, kvHeads, HEAD_DIM].
+extern "C" __global__ void __launch_bounds__(THREADS) gemv(const uint4* __restrict__ weight, const T* __restrict__ bias, const T* x,
+                                                           const T* __restrict__ normWeight, T* y, int outputs, float epsilon
+#if ROTARY
+                                                           , const float* cosines, const float* sines, const int* rotaryRows, const int* slots,
+                                                           T* keys, T* values, int heads, int kvHeads
+#endif
+) {
+  launchDependents();
+  // The rows of W that this block owns; beyond the end the last one is read again and its result dropped.
+  const int count = PAIRED ? outputs / 2 : outputs;
+  const uint4* rows[OUTPUTS];
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++) {
-#if GATED
-    const int column = blockIdx.x * (OUTPUTS / 2) + o % (OUTPUTS / 2);
-    output[o] = min(column, width - 1) + (o >= OUTPUTS / 2 ? width : 0);
-#else
-    const int column = blockIdx.x * OUTPUTS + o;
-    output[o] = min(column, width - 1);
-#endif
-    rows[o] = weight + (u64)output[o] * packs;
+    const int i = min((int)blockIdx.x * OWNED + o % OWNED, count - 1);
+    rows[o] = weight + (u64)(columnOf(i) + (o >= OWNED ? secondOf(count) : 0)) * PACKS + threadIdx.x;
   }
+
+  Pack16 ring[DEPTH][OUTPUTS];
+#pragma unroll
+  for (int d = 0; d < DEPTH; d++)
+    if (d < ITERATIONS && ((d + 1) * THREADS <= PACKS || d * THREADS + threadIdx.x < PACKS))
+#pragma unroll
+      for (int o = 0; o < OUTPUTS; o++) ring[d][o].raw = __ldcs(rows[o] + d * THREADS);
+  waitForPrevious();
 
   float acc[OUTPUTS][ROWS] = {};
 #if NORM
   float squares[ROWS] = {};
 #endif
-  Pack16 now[OUTPUTS];
-  int i = threadIdx.x;
-  bool has = i < packs;
-  if (has)
 #pragma unroll
-    for (int o = 0; o < OUTPUTS; o++) now[o].raw = __ldcs(rows[o] + i);
-  waitForPrevious();
-  while (has) {
-    const int following = i + THREADS;
-    const bool more = following < packs;
-    Pack16 next[OUTPUTS];
-    if (more)
+  for (int it = 0; it < ITERATIONS; it++) {
+    const int i = it * THREADS + threadIdx.x;
+    if ((it + 1) * THREADS > PACKS && i >= PACKS) break;
+    Pack16 now[OUTPUTS];
 #pragma unroll
-      for (int o = 0; o < OUTPUTS; o++) next[o].raw = __ldcs(rows[o] + following);
+    for (int o = 0; o < OUTPUTS; o++) now[o] = ring[it % DEPTH][o];
+    if (it + DEPTH < ITERATIONS && ((it + DEPTH + 1) * THREADS <= PACKS || i + DEPTH * THREADS < PACKS))
+#pragma unroll
+      for (int o = 0; o < OUTPUTS; o++) ring[it % DEPTH][o].raw = __ldcs(rows[o] + (it + DEPTH) * THREADS);
 #if NORM
     Pack16 norm;
     norm.raw = ((const uint4*)normWeight)[i];
@@ -52,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gemv(const uint4* __restri
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
       Pack16 input;
-      input.raw = ((const uint4*)x)[(u64)r * packs + i];
+      input.raw = ((const uint4*)x)[r * PACKS + i];
 #pragma unroll
       for (int e = 0; e < PACK; e++) {
         float value = toFloat(input.element[e]);
@@ -64,10 +88,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) gemv(const uint4* __restri
         for (int o = 0; o < OUTPUTS; o++) acc[o][r] = fmaf(toFloat(now[o].element[e]), value, acc[o][r]);
       }
     }
-    i = following;
-    has = more;
-#pragma unroll
-    for (int o = 0; o < OUTPUTS; o++) now[o].raw = next[o].raw;
   }
 
   __shared__ float sums[OUTPUTS][ROWS][WARPS];
@@ -89,34 +109,52 @@ extern "C" __global__ void __launch_bounds__(THREADS) gemv(const uint4* __restri
   }
   __syncthreads();
 
-#if GATED
-  const int owned = OUTPUTS / 2;
-#else
-  const int owned = OUTPUTS;
-#endif
-  if (threadIdx.x >= owned * ROWS) return;
-  const int o = threadIdx.x % owned, r = threadIdx.x / owned, column = blockIdx.x * owned + o;
-  if (column >= width) return;
+  if (threadIdx.x >= OWNED * ROWS) return;
+  const int o = threadIdx.x % OWNED, r = threadIdx.x / OWNED, index = blockIdx.x * OWNED + o;
+  if (index >= count) return;
+  const int column = columnOf(index);
   float scale = 1;
 #if NORM
   float total = 0;
   for (int w = 0; w < WARPS; w++) total += squareSums[r][w];
-  scale = rsqrtf(total / (packs * PACK) + epsilon);
+  scale = rsqrtf(total / (PACKS * PACK) + epsilon);
 #endif
   float result = 0;
   for (int w = 0; w < WARPS; w++) result += sums[o][r][w];
   result *= scale;
   if (bias) result += toFloat(bias[column]);
-#if GATED
-  float up = 0;
-  for (int w = 0; w < WARPS; w++) up += sums[o + owned][r][w];
-  up *= scale;
-  if (bias) up += toFloat(bias[column + width]);
-  result = result / (1 + expf(-result)) * up;
+#if PAIRED
+  float second = 0;
+  for (int w = 0; w < WARPS; w++) second += sums[o + OWNED][r][w];
+  second *= scale;
+  if (bias) second += toFloat(bias[column + secondOf(count)]);
 #endif
-  T* target = y + (u64)r * width + column;
+#if GATED
+  result = result / (1 + expf(-result)) * second;
+#endif
+#if ROTARY
+  // Rounded before they are rotated, as results of a projection of its own would be.
+  T* target = y + (u64)r * outputs + column;
+  T a = fromFloat(result), b = fromFloat(second);
+  const int head = index / HALF, d = index % HALF, slot = slots[r];
+  if (head < heads + kvHeads) {
+    const float c = cosines[(u64)rotaryRows[r] * HALF + d], s = sines[(u64)rotaryRows[r] * HALF + d], fa = toFloat(a), fb = toFloat(b);
+    a = fromFloat(fa * c - fb * s);
+    b = fromFloat(fb * c + fa * s);
+  }
+  target[0] = a;
+  target[HALF] = b;
+  if (head >= heads && slot >= 0) {
+    const bool isKey = head < heads + kvHeads;
+    T* cached = (isKey ? keys : values) + ((u64)slot * kvHeads + head - heads - (isKey ? 0 : kvHeads)) * HEAD_DIM + d;
+    cached[0] = a;
+    cached[HALF] = b;
+  }
+#else
+  T* target = y + (u64)r * count + column;
 #if ADD
   result += toFloat(*target);
 #endif
   *target = fromFloat(result);
+#endif
 }

@@ -64,6 +64,7 @@ __device__ __forceinline__ void narrow(const T* row, float top, float scale, int
 extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* logits, const Draw* draws, int* ids, int width) {
   __shared__ Best best[WARPS];
   __shared__ double sums[WARPS];
+  launchDependents();
   waitForPrevious();
   const T* row = logits + (u64)blockIdx.x * width;
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;

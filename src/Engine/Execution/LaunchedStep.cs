@@ -1,0 +1,78 @@
+using LocalLlm.Ops;
+using LocalLlm.Sampling;
+
+namespace LocalLlm.Execution;
+
+/// <summary>What the worker remembers of a step until its results are asked for. Reused; nothing is allocated in steady state.</summary>
+internal sealed class LaunchedStep
+{
+    private readonly List<Entry> _entries = [];
+    private readonly List<SamplingState> _states = [];
+    private readonly List<int> _outputPositions = [];
+    private TokenDraw[] _draws = [];
+    private SampledToken[] _sampled = [];
+    private int[] _ids = [];
+
+    /// <summary>One per sequence of the step.</summary>
+    public IReadOnlyList<Entry> Entries => _entries;
+
+    /// <summary>One per sampled row.</summary>
+    public IReadOnlyList<SamplingState> States => _states;
+
+    /// <summary>Whether the device is choosing the tokens.</summary>
+    public bool IsSampling { get; set; }
+
+    /// <summary>One per sampled row.</summary>
+    public Memory<SampledToken> Sampled => Grown(ref _sampled);
+
+    /// <summary>Room for one id per sampled row.</summary>
+    public Span<int> Ids => Grown(ref _ids).Span;
+
+    /// <summary>Notes the sequences of a step.</summary>
+    public void Begin(SchedulerOutput step)
+    {
+        foreach (var sequence in step.Sequences)
+            _entries.Add(new(sequence.SequenceId, sequence.SamplesToken, null, null));
+    }
+
+    /// <summary>Adds a row whose token is chosen.</summary>
+    /// <param name="state">How.</param>
+    /// <param name="outputPosition">The token's index in the output.</param>
+    public void AddSample(SamplingState state, int outputPosition)
+    {
+        _states.Add(state);
+        _outputPositions.Add(outputPosition);
+    }
+
+    /// <summary>How the device is to choose, one per sampled row.</summary>
+    public ReadOnlySpan<TokenDraw> Draws()
+    {
+        var draws = Grown(ref _draws).Span;
+        for (var i = 0; i < draws.Length; i++)
+            draws[i] = _states[i].Sampling.IsGreedy ? default : new(_states[i].UniformAt(_outputPositions[i]), 1 / _states[i].Sampling.Temperature);
+        return draws;
+    }
+
+    /// <summary>Adds what was read of a sequence's prompt.</summary>
+    public void SetPromptLogprobs(int index, (IReadOnlyList<TokenLogprobs>? Logprobs, EngineException? Failure) read) =>
+        _entries[index] = _entries[index] with { PromptLogprobs = read.Logprobs, Failure = read.Failure };
+
+    /// <summary>Forgets the step.</summary>
+    public void Clear()
+    {
+        _entries.Clear();
+        _states.Clear();
+        _outputPositions.Clear();
+        IsSampling = false;
+    }
+
+    private Memory<T> Grown<T>(ref T[] array)
+    {
+        if (array.Length < _states.Count)
+            array = new T[Math.Max(_states.Count, 2 * array.Length)];
+        return array.AsMemory(0, _states.Count);
+    }
+
+    /// <summary>A sequence of the step.</summary>
+    internal readonly record struct Entry(long SequenceId, bool Samples, IReadOnlyList<TokenLogprobs>? PromptLogprobs, EngineException? Failure);
+}

@@ -1,0 +1,74 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Attention of single rows over a paged cache, contexts split into parts so that few rows fill the card too ("Flash-Decoding"): on
+/// tensor cores where type and head_dim allow it, else in float arithmetic.
+/// </summary>
+internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
+{
+    private const int WarpSize = 32;
+    private const int SharedMemoryBytes = 40 << 10;
+    private const int MostHeadsPerBlock = 8;
+    private const int MostSplits = 32;
+
+    // Blocks for each multiprocessor that a split may come to; bounds the buffer of partial results.
+    private const int BlocksPerMultiprocessor = 32;
+    private const double Log2E = 1.4426950408889634;
+
+    /// <summary>Writes the attention of the first <paramref name="rows"/> rows.</summary>
+    /// <param name="qkv">[at least rows, qkv width].</param>
+    /// <param name="rows">Rows to compute.</param>
+    /// <param name="cache">Keys and values.</param>
+    /// <param name="longestContext">Most positions that a row sees, or will see when the work is recorded.</param>
+    /// <param name="shape">Sizes of the layer.</param>
+    /// <param name="output">[at least rows, heads · head_dim]; 0 in rows whose context is empty.</param>
+    /// <param name="contextLengths">[rows] int32 on the device: positions that each row sees.</param>
+    public void Forward(Tensor qkv, int rows, KvLayerCache cache, int longestContext, AttentionShape shape, Tensor output, ulong contextLengths)
+    {
+        var perKvHead = shape.Heads / shape.KvHeads;
+        var tensorCores = qkv.dtype != ScalarType.Float32 && shape.HeadDim is 64 or 128;
+        var headsPerBlock = Math.Min(perKvHead, tensorCores ? MostHeadsPerBlock : Math.Clamp(SharedMemoryBytes / (4 * shape.HeadDim * sizeof(float)), 1, MostHeadsPerBlock));
+        var headBlocks = shape.KvHeads * ((perKvHead + headsPerBlock - 1) / headsPerBlock);
+        var (warps, leastShare) = Cut(rows * headBlocks, tensorCores);
+        while (warps * headsPerBlock * shape.HeadDim * sizeof(float) > SharedMemoryBytes)
+            warps /= 2;
+
+        // Always the most that any split takes, so that the buffers never move.
+        var mostBlocks = BlocksPerMultiprocessor * device.Multiprocessors;
+        var splits = Math.Clamp(Math.Min(mostBlocks / (rows * headBlocks), (longestContext + leastShare - 1) / leastShare), 1, MostSplits);
+        using var partials = splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, mostBlocks * headsPerBlock, shape.HeadDim + 2, ScalarType.Float32) : null;
+        using var counters = splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, mostBlocks, 1, ScalarType.Int32) : null;
+        var defines = $"{KernelCompiler.TypeMacro(qkv.dtype)} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} WARPS={warps} LEAST_SHARE={leastShare}";
+        var kernel = tensorCores
+            ? kernels.Get("attention.cu attention_mma.cu", "pagedAttention", defines)
+            : kernels.Get("attention.cu attention_lanes.cu", "pagedAttention", defines + LaneDefines(shape.HeadDim, (int)qkv.dtype.ElementSize()));
+        kernel.Launch(
+            (rows, headBlocks, splits),
+            warps * WarpSize,
+            [qkv, cache.Keys, cache.Values, output, partials, counters, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.QkvWidth, shape.Heads, shape.KvHeads, (float)(shape.Scale * Log2E), shape.SlidingWindow ?? 0]);
+    }
+
+    // Measured on an H200: few blocks are made quicker by more warps and shorter parts; many fill the card as they are.
+    private (int Warps, int LeastShare) Cut(int blocks, bool tensorCores)
+    {
+        const int veryFew = 32;
+        var few = blocks < device.Multiprocessors;
+        return tensorCores
+            ? (few ? 8 : 4, blocks <= veryFew ? 256 : 1024)
+            : (few ? 8 : 4, few ? 64 : 512);
+    }
+
+    // The widest access that divides a head, and the lanes that hold a head by such accesses.
+    private static string LaneDefines(int headDim, int elementSize)
+    {
+        var vector = 16 / elementSize;
+        while (headDim % vector != 0)
+            vector /= 2;
+        var lanes = 1;
+        while (lanes * vector < headDim && lanes < WarpSize)
+            lanes *= 2;
+        return $" VECTOR={vector} LANES={lanes}";
+    }
+}

@@ -1,0 +1,60 @@
+using LocalLlm.Interop.Cuda;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>Host memory that the card copies from or to, and the moment from which the host may touch it again.</summary>
+internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
+{
+    private const uint DisableTiming = 2;
+    private IntPtr _released;
+    private nuint _capacity;
+
+    /// <summary>The memory; null before the first <see cref="Reserve"/>.</summary>
+    public void* Memory { get; private set; }
+
+    /// <summary>Makes room; what was in it is lost where it grows. Waits for copies that were marked.</summary>
+    public void Reserve(nuint bytes)
+    {
+        Wait();
+        if (bytes <= _capacity)
+            return;
+        void* memory;
+        CudaException.Check(CudaDriver.cuMemAllocHost_v2(&memory, bytes), "allocating pinned memory");
+        if (Memory is not null)
+            _ = CudaDriver.cuMemFreeHost(Memory);
+        Memory = memory;
+        _capacity = bytes;
+    }
+
+    /// <summary>All that the stream has been told so far may use the memory.</summary>
+    public void MarkUsed()
+    {
+        if (_released == IntPtr.Zero)
+        {
+            IntPtr handle;
+            CudaException.Check(CudaDriver.cuEventCreate(&handle, DisableTiming), "creating an event");
+            _released = handle;
+        }
+
+        CudaException.Check(CudaDriver.cuEventRecord(_released, device.Stream), "recording an event");
+    }
+
+    /// <summary>Returns when what was marked has been done.</summary>
+    public void Wait()
+    {
+        if (_released != IntPtr.Zero)
+            CudaException.Check(CudaDriver.cuEventSynchronize(_released), "waiting for the GPU");
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_released != IntPtr.Zero)
+            _ = CudaDriver.cuEventDestroy_v2(_released);
+        if (Memory is not null)
+            _ = CudaDriver.cuMemFreeHost(Memory);
+        Memory = null;
+        _released = IntPtr.Zero;
+        _capacity = 0;
+    }
+}
