@@ -17,6 +17,7 @@ internal sealed class PagedModel
     private readonly int _vocabulary;
     private readonly ulong[] _slots;
     private readonly bool[] _wasHeld;
+    private readonly Dictionary<long, int> _lastSampled = [];
 
     public PagedModel(KvCacheManager kv, int vocabulary)
     {
@@ -81,6 +82,8 @@ internal sealed class PagedModel
             if (!isStale(entry.SequenceId))
                 CheckContext(entry, find(entry.SequenceId));
             sampled[i] = Compute(entry, find(entry.SequenceId).Blocks.CacheSalt);
+            if (entry.SamplesToken)
+                _lastSampled[entry.SequenceId] = sampled[i];
         }
 
         return sampled;
@@ -104,7 +107,8 @@ internal sealed class PagedModel
         var prefix = entry.FirstPosition == 0 ? PrefixChain.Start(salt) : _slots[Slot(blocks, entry.FirstPosition - 1)];
         for (var i = 0; i < entry.TokenIds.Length; i++)
         {
-            prefix = PrefixChain.Next(prefix, entry.TokenIds.Span[i]);
+            var token = entry.TokenIds.Span[i];
+            prefix = PrefixChain.Next(prefix, token == ScheduledSequence.UnknownToken ? _lastSampled.GetValueOrDefault(entry.SequenceId) : token);
             _slots[Slot(blocks, entry.FirstPosition + i)] = prefix;
         }
 

@@ -56,6 +56,23 @@ public class SchedulerSimulationTests
         }
     }
 
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(1000, true)]
+    public void A_step_may_stand_on_tokens_that_the_one_before_it_still_samples(int firstSeed, bool disturbed)
+    {
+        var unknown = 0;
+        for (var seed = firstSeed; seed < firstSeed + Fuzz.Times(60); seed++)
+        {
+            var random = new Random(seed);
+            var simulation = new Simulation(RandomSetup(random, disturbed) with { StepsInFlight = 2, RunAhead = true }, seed);
+            simulation.Run(Workload.Random(seed, 40, random.Next(1, 120), random.Next(1, 60), salts: true, promptLogits: true), perStep: 3);
+            unknown += simulation.NumUnknownTokens;
+        }
+
+        Assert.True(unknown > 1000, $"only {unknown} tokens were taken before they were known");
+    }
+
     private static SimulationSetup RandomSetup(Random random, bool disturbed)
     {
         var chunked = random.Next(4) != 0;
