@@ -28,7 +28,7 @@ internal static class StepProfile
         var registry = new WeightRegistry();
         using var model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(timed, new SingleRankCollectives(), registry, type), 4096, 4096);
         using (var checkpoint = Checkpoint.Open(folder))
-            WeightLoader.Load(registry, checkpoint, type, null, CancellationToken.None);
+            WeightLoader.Load(registry, checkpoint, type, null, null, CancellationToken.None);
         var caches = KvCacheTensors.Allocate(timed, model.AttentionShapes, sequences * ContextBlocks, type);
         using var metadata = Metadata(sequences, tokens);
         var ids = arange(0, sequences * tokens, ScalarType.Int64);

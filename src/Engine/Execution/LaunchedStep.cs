@@ -4,12 +4,12 @@ using LocalLlm.Sampling;
 namespace LocalLlm.Execution;
 
 /// <summary>What the worker remembers of a step until its results are asked for. Reused; nothing is allocated in steady state.</summary>
-internal sealed class LaunchedStep
+internal sealed class LaunchedStep : IDisposable
 {
     private readonly List<Entry> _entries = [];
     private readonly List<SamplingState> _states = [];
     private readonly List<int> _outputPositions = [];
-    private TokenDraw[] _draws = [];
+    private readonly SamplingBatch _batch = new();
     private SampledToken[] _sampled = [];
     private int[] _ids = [];
 
@@ -45,12 +45,12 @@ internal sealed class LaunchedStep
     }
 
     /// <summary>How the device is to choose, one per sampled row.</summary>
-    public ReadOnlySpan<TokenDraw> Draws()
+    public SamplingBatch Batch()
     {
-        var draws = Grown(ref _draws).Span;
-        for (var i = 0; i < draws.Length; i++)
-            draws[i] = _states[i].Sampling.IsGreedy ? default : new(_states[i].UniformAt(_outputPositions[i]), 1 / _states[i].Sampling.Temperature);
-        return draws;
+        _batch.Clear();
+        for (var i = 0; i < _states.Count; i++)
+            DeviceSampling.Add(_batch, _states[i], _outputPositions[i]);
+        return _batch;
     }
 
     /// <summary>Adds what was read of a sequence's prompt.</summary>
@@ -65,6 +65,9 @@ internal sealed class LaunchedStep
         _outputPositions.Clear();
         IsSampling = false;
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => _batch.Dispose();
 
     private Memory<T> Grown<T>(ref T[] array)
     {

@@ -67,7 +67,8 @@ internal sealed class ModelLoader : IDisposable
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         var weightProgress = progress is null ? null : new WeightProgressAdapter(progress);
-        WeightLoader.Load(_registry, _checkpoint, _activationType, weightProgress, cancellationToken);
+        using (var staging = _ops.CreateStaging())
+            WeightLoader.Load(_registry, _checkpoint, _activationType, staging, weightProgress, cancellationToken);
         if (_ops is IGraphCapture capture)
             return LoadOnGpu(model, capture, progress);
         progress?.Report(new("allocating the KV cache", 0, 0));
@@ -87,6 +88,7 @@ internal sealed class ModelLoader : IDisposable
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache; then records the decode steps.
     private Worker LoadOnGpu(ICausalLanguageModel model, IGraphCapture capture, IProgress<LoadProgress>? progress)
     {
+        _ops.ReleaseUnusedMemory();
         model.Rotary.PrepareAll();
         progress?.Report(new("profiling the largest step", 0, 0));
         foreach (var shape in model.AttentionShapes)

@@ -29,7 +29,18 @@ internal static class StepProfile
 
         var hidden = model.Forward(ops.BeginStep(new int[maxTokens], metadata), new ForwardContext(metadata, caches));
         var rows = Enumerable.Range(0, Math.Min(maxTokens, Math.Max(maxSequences, Worker.PromptLogitsRows))).ToArray();
-        model.ComputeLogits(ops.SelectRows(hidden, rows)).to(float32).Dispose();
+        var logits = model.ComputeLogits(ops.SelectRows(hidden, rows));
+        logits.to(float32).Dispose();
+        if (ops.SamplesTokens)
+        {
+            // Of the kind that takes the most memory: logits are changed and cut.
+            using var batch = new SamplingBatch();
+            foreach (var _ in rows)
+                batch.Add(new(0, 1, TopK: 1), new() { AllowedCount = -1, RepetitionPenalty = 1 });
+            ops.BeginSample(logits, batch);
+            ops.EndSample(new int[rows.Length]);
+        }
+
         foreach (var cache in caches)
             cache.Dispose();
     }

@@ -95,7 +95,12 @@ internal sealed unsafe class Worker : IDisposable
                 var ids = launched.Ids;
                 _ops.EndSample(ids);
                 for (var i = 0; i < ids.Length; i++)
-                    sampled[i] = ids[i] < 0 ? SampledToken.Failed(SampleError.NonFiniteLogits) : new SampledToken(ids[i]);
+                    sampled[i] = ids[i] switch
+                    {
+                        IDeviceOps.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
+                        IDeviceOps.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed),
+                        var id => new SampledToken(id),
+                    };
             }
 
             _results.Clear();
@@ -119,6 +124,8 @@ internal sealed unsafe class Worker : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        foreach (var step in _launched.Concat(_spare))
+            step.Dispose();
         _runner.Dispose();
         foreach (var cache in _caches)
             cache.Dispose();
@@ -130,27 +137,28 @@ internal sealed unsafe class Worker : IDisposable
     {
         _rows.Clear();
         _sampledRows.Clear();
-        var (row, isPlain) = (-1, true);
+        var (row, onDevice, needsHistory) = (-1, _ops.SamplesTokens, false);
         foreach (var sequence in step.Sequences)
         {
             row += sequence.TokenIds.Length;
-            isPlain &= !sequence.NeedsPromptLogits;
+            onDevice &= !sequence.NeedsPromptLogits;
             if (!sequence.SamplesToken)
                 continue;
             var state = _sequences[sequence.SequenceId].State;
-            isPlain &= IsPlain(state);
+            onDevice &= DeviceSampling.IsPossible(state);
+            needsHistory |= DeviceSampling.NeedsHistory(state);
             _sampledRows.Add(sequence.SequenceId, _rows.Count);
             _rows.Add(row);
             launched.AddSample(state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.PromptLength);
         }
 
-        RunsAhead = _ops.SamplesTokens && isPlain;
+        RunsAhead = onDevice && !needsHistory;
         if (_rows.Count == 0)
             return;
         var logits = _runner.ComputeLogits(hidden, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_rows));
-        if (RunsAhead)
+        if (onDevice)
         {
-            _ops.BeginSample(logits, launched.Draws());
+            _ops.BeginSample(logits, launched.Batch());
             launched.IsSampling = true;
             return;
         }
@@ -158,12 +166,6 @@ internal sealed unsafe class Worker : IDisposable
         logits = logits.to(float32).cpu();
         _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, launched.States.ToArray(), launched.Sampled, CpuParallel.For);
     }
-
-    // What a device can choose by itself: the largest logit, or a draw from the whole distribution.
-    private static bool IsPlain(SamplingState state) =>
-        state.Sampling is { Logprobs: null } sampling
-        && (sampling.IsGreedy || sampling is { TopK: <= 0, TopP: >= 1, MinP: <= 0 })
-        && !LogitsProcessors.AreActive(state);
 
     private void ReadPromptLogprobs(SchedulerOutput step, Tensor? hidden, LaunchedStep launched)
     {

@@ -1,3 +1,4 @@
+using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
@@ -32,7 +33,15 @@ internal interface IDeviceOps
     /// <param name="role">What its products are for.</param>
     LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other);
 
-    /// <summary>A copy of a small weight (a norm's, the embedding table) on the device, owned by the caller.</summary>
+    /// <summary>The way for weights to the device; null: through the host's memory. The caller disposes it.</summary>
+    IWeightStaging? CreateStaging() => null;
+
+    /// <summary>Gives back what was taken for tensors that are gone.</summary>
+    void ReleaseUnusedMemory()
+    {
+    }
+
+    /// <summary>A small weight (a norm's, the embedding table) on the device, owned by the caller; a copy, unless it is there already.</summary>
     Tensor ToDevice(Tensor weight) => weight.clone().DetachFromDisposeScope();
 
     /// <summary>Makes a step known before the model's layers run.</summary>
@@ -97,6 +106,12 @@ internal interface IDeviceOps
     /// <summary>silu(gate) · up: [rows, 2 · width] (gate first) → [rows, width].</summary>
     Tensor SiluAndMul(Tensor gateUp);
 
+    /// <summary>In place of a sampled id.</summary>
+    const int NonFiniteRow = -1;
+
+    /// <inheritdoc cref="NonFiniteRow"/>
+    const int NoTokenAllowed = -2;
+
     /// <summary>Whether <see cref="BeginSample"/> can be asked; otherwise sampling is the host's.</summary>
     bool SamplesTokens => false;
 
@@ -104,9 +119,12 @@ internal interface IDeviceOps
     /// Starts to choose a token for each of the first rows of some logits. The ids stay on the device, where inputs of the next step can name
     /// them (<see cref="SampledInput"/>), until the next call. At most two may be under way.
     /// </summary>
-    void BeginSample(Tensor logits, ReadOnlySpan<TokenDraw> draws) => throw new NotSupportedException("This device leaves sampling to the host.");
+    void BeginSample(Tensor logits, SamplingBatch batch) => throw new NotSupportedException("This device leaves sampling to the host.");
 
-    /// <summary>Waits for the oldest sampling under way; -1 for a row with NaN, +Infinity or nothing but -Infinity.</summary>
+    /// <summary>
+    /// Waits for the oldest sampling under way. <see cref="NonFiniteRow"/> for a row with NaN, +Infinity or nothing but -Infinity;
+    /// <see cref="NoTokenAllowed"/> where edits have left no token.
+    /// </summary>
     void EndSample(Span<int> ids) => throw new NotSupportedException("This device leaves sampling to the host.");
 
     /// <summary>An empty cache for <paramref name="blocks"/> blocks of one layer, unless the device has a layout of its own: [blocks, block_size, kv_heads, head_dim].</summary>

@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using Microsoft.Win32.SafeHandles;
 
 namespace LocalLlm.Weights;
 
@@ -15,15 +16,43 @@ internal sealed unsafe class SafetensorsFile : IDisposable
     private readonly MemoryMappedFile _file;
     private readonly MemoryMappedViewAccessor _view;
     private readonly SafetensorsHeader _header;
+    private readonly SafeFileHandle _handle; // the mapping owns its stream
     private byte* _start;
 
-    private SafetensorsFile(string path, MemoryMappedFile file, MemoryMappedViewAccessor view, byte* start, SafetensorsHeader header)
+    private SafetensorsFile(string path, SafeFileHandle handle, MemoryMappedFile file, MemoryMappedViewAccessor view, byte* start, SafetensorsHeader header)
     {
         Path = path;
+        _handle = handle;
         _file = file;
         _view = view;
         _start = start;
         _header = header;
+    }
+
+    /// <summary>
+    /// Reads bytes of a tensor by their position in the file, not through the mapping: a file that was cut short meanwhile is an error here.
+    /// </summary>
+    /// <param name="tensor">A tensor of this file.</param>
+    /// <param name="start">First byte, counted from the tensor's first.</param>
+    /// <param name="target">Filled completely.</param>
+    /// <exception cref="EngineException">The file ends before, or cannot be read (<see cref="EngineErrorKind.ModelFolder"/>).</exception>
+    public void Read(TensorInfo tensor, long start, Span<byte> target)
+    {
+        ObjectDisposedException.ThrowIf(_start is null, this);
+        try
+        {
+            for (var done = 0; done < target.Length;)
+            {
+                var read = RandomAccess.Read(_handle, target[done..], tensor.Offset + start + done);
+                if (read == 0)
+                    throw EngineException.ModelFolder(System.IO.Path.GetFileName(Path), "has become shorter while it was read; copy it again and restart");
+                done += read;
+            }
+        }
+        catch (IOException e)
+        {
+            throw EngineException.ModelFolder(System.IO.Path.GetFileName(Path), "cannot be read: " + e.Message, e);
+        }
     }
 
     /// <summary>The path it was opened by.</summary>
@@ -52,12 +81,12 @@ internal sealed unsafe class SafetensorsFile : IDisposable
         byte* start = null;
         try
         {
-            (file, length) = Map(path);
+            (file, length, var handle) = Map(path);
             view = file.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
             view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
             start += view.PointerOffset;
             var header = ReadHeader(name, start, length);
-            return new SafetensorsFile(path, file, view, start, header);
+            return new SafetensorsFile(path, handle, file, view, start, header);
         }
         catch (Exception e)
         {
@@ -100,7 +129,7 @@ internal sealed unsafe class SafetensorsFile : IDisposable
             Release(_file, _view, start);
     }
 
-    private static (MemoryMappedFile File, long Length) Map(string path)
+    private static (MemoryMappedFile File, long Length, SafeFileHandle Handle) Map(string path)
     {
         var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
         try
@@ -109,7 +138,7 @@ internal sealed unsafe class SafetensorsFile : IDisposable
             var length = stream.Length;
             var file = MemoryMappedFile.CreateFromFile(
                 stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
-            return (file, length);
+            return (file, length, stream.SafeFileHandle);
         }
         catch
         {

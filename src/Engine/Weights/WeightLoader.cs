@@ -1,4 +1,3 @@
-using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Weights;
@@ -9,32 +8,65 @@ namespace LocalLlm.Weights;
 internal readonly record struct WeightProgress(long BytesDone, long BytesTotal);
 
 /// <summary>Fills what a <see cref="WeightRegistry"/> asks for from a checkpoint; converts to the activation type.</summary>
-internal static unsafe class WeightLoader
+internal static class WeightLoader
 {
     private const int MaxProblemsListed = 20;
 
     /// <summary>Checks names, shapes and types of the whole model first, then reads group after group.</summary>
-    /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message.</exception>
-    public static void Load(WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IProgress<WeightProgress>? progress, CancellationToken cancellationToken)
+    /// <param name="registry">What the model needs.</param>
+    /// <param name="checkpoint">Where it is.</param>
+    /// <param name="activationType">What it is converted to.</param>
+    /// <param name="staging">The device's way; null: tensors are read into the host's memory.</param>
+    /// <param name="progress">Told after every chunk.</param>
+    /// <param name="cancellationToken">Ends loading.</param>
+    /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message; or a file that cannot be read.</exception>
+    public static void Load(
+        WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IWeightStaging? staging, IProgress<WeightProgress>? progress, CancellationToken cancellationToken)
     {
         Check(registry, checkpoint);
-        var total = registry.Groups.Sum(GroupBytes);
-        long done = 0;
+        using var host = staging is null ? new HostStaging() : null;
+        staging ??= host!;
+        var chunks = new List<WeightChunk>();
+        foreach (var part in registry.Groups.SelectMany(group => group.Parts))
+            AddChunks(chunks, new SliceReader(checkpoint, part), staging.BufferBytes);
+        var total = chunks.Sum(chunk => (long)chunk.Bytes);
         progress?.Report(new(0, total));
+        using var pipeline = new ChunkPipeline(chunks, staging, cancellationToken);
+        var sender = new Sender(chunks, pipeline, staging, progress, total);
         foreach (var group in registry.Groups)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            using (NewDisposeScope())
-            {
-                var parts = group.Parts.Select(part => Read(checkpoint, part).to(activationType)).ToArray();
-                group.Accept(parts.Length == 1 ? parts[0] : cat(parts, 0));
-            }
+            using var scope = NewDisposeScope();
+            group.Accept(Read(group, checkpoint, staging, sender).to(activationType));
+        }
+    }
 
-            done += GroupBytes(group);
-            progress?.Report(new(done, total));
+    private static void AddChunks(List<WeightChunk> chunks, SliceReader slice, int most)
+    {
+        for (long start = 0; start < slice.ByteLength; start += most)
+            chunks.Add(new(slice, start, (int)Math.Min(most, slice.ByteLength - start)));
+    }
+
+    // The parts of a group, one behind the other: in one tensor from the start where they are of one type.
+    private static Tensor Read(WeightGroup group, Checkpoint checkpoint, IWeightStaging staging, Sender sender)
+    {
+        var types = group.Parts.Select(part => Type(checkpoint.Tensors[part.Name].Info.Dtype)!.Value).ToArray();
+        if (types.Distinct().Count() > 1)
+        {
+            // Converted to the widest, which holds every value of the others.
+            var parts = group.Parts.Select((part, i) => Read(staging.Allocate(part.SliceShape, types[i]), [part], checkpoint, sender).to(ScalarType.Float32));
+            return cat([.. parts], 0);
         }
 
-        long GroupBytes(WeightGroup group) => group.Parts.Sum(part => checkpoint.Tensors[part.Name].Info.ByteLength / part.Shape[part.Dimension] * part.Length);
+        long[] shape = [group.Parts.Sum(part => part.SliceShape[0]), .. group.Parts[0].SliceShape[1..]];
+        return Read(staging.Allocate(shape, types[0]), group.Parts, checkpoint, sender);
+    }
+
+    private static Tensor Read(Tensor target, IReadOnlyList<WeightPart> parts, Checkpoint checkpoint, Sender sender)
+    {
+        long offset = 0;
+        foreach (var part in parts)
+            offset += sender.Send(new SliceReader(checkpoint, part).ByteLength, target, offset);
+        return target;
     }
 
     private static void Check(WeightRegistry registry, Checkpoint checkpoint)
@@ -61,24 +93,6 @@ internal static unsafe class WeightLoader
         throw EngineException.ModelFolder("model.safetensors", $"the weights do not fit config.json ({problems.Count} tensors): {listed}{rest}. Check that both come from the same model.");
     }
 
-    // A copy: nothing refers to the mapped file after loading, so that it may change or vanish.
-    private static Tensor Read(Checkpoint checkpoint, WeightPart part)
-    {
-        var tensor = checkpoint.Tensors[part.Name];
-        var type = Type(tensor.Info.Dtype)!.Value;
-        var result = empty(part.SliceShape, type);
-        // A slice of dimension 0 is one run of bytes; one of dimension 1 is a run in every row.
-        var runs = part.Dimension == 0 ? 1 : part.Shape[0];
-        var stride = tensor.Info.ByteLength / runs;
-        var indexBytes = stride / part.Shape[part.Dimension];
-        var runBytes = indexBytes * part.Length;
-        var source = tensor.Pointer + (indexBytes * part.Start);
-        var target = (byte*)result.DataPointer();
-        for (long run = 0; run < runs; run++)
-            Buffer.MemoryCopy(source + (run * stride), target + (run * runBytes), runBytes, runBytes);
-        return result;
-    }
-
     private static ScalarType? Type(SafetensorsDtype dtype) => dtype switch
     {
         SafetensorsDtype.F32 => ScalarType.Float32,
@@ -88,4 +102,35 @@ internal static unsafe class WeightLoader
     };
 
     private static string Text(long[] shape) => $"[{string.Join(", ", shape)}]";
+
+    // Takes the chunks in order and sends each on; a buffer is free again when the one sent after it has been issued.
+    private sealed class Sender(List<WeightChunk> chunks, ChunkPipeline pipeline, IWeightStaging staging, IProgress<WeightProgress>? progress, long total)
+    {
+        private int _next;
+        private int _sent = -1; // the buffer whose copy is under way
+        private long _done;
+
+        // The next chunks, of so many bytes together, go to one place in a tensor.
+        public long Send(long bytes, Tensor target, long offset)
+        {
+            for (long sent = 0; sent < bytes;)
+            {
+                var count = chunks[_next++].Bytes;
+                var buffer = pipeline.Take();
+                staging.Send(buffer, count, target, offset + sent);
+                if (_sent >= 0)
+                {
+                    staging.WaitSent(_sent);
+                    pipeline.Release(_sent);
+                }
+
+                _sent = buffer;
+                sent += count;
+                _done += count;
+                progress?.Report(new(_done, total));
+            }
+
+            return bytes;
+        }
+    }
 }

@@ -77,6 +77,22 @@ public sealed class CudaEngineTests
         Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
     }
 
+    [Fact]
+    public async Task Seeded_requests_draw_on_the_gpu_what_they_draw_on_the_cpu()
+    {
+        // Every kind that the device chooses by itself, with and without knowing the tokens before; rounding may move a few draws.
+        SamplingParams[] kinds =
+        [
+            new() { Temperature = 0.8 }, new() { TopP = 0.7 }, new() { TopK = 5 }, new() { MinP = 0.1, Temperature = 1.3 },
+            new() { FrequencyPenalty = 0.5 }, new() { RepetitionPenalty = 1.2, TopP = 0.9 }, new() { MinTokens = 20, TopK = 50 }, new() { BadWords = ["the"] },
+        ];
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 48).Select(i =>
+            GenerationRequest.FromChat([new("user", $"Tell me about the number {i}.")], kinds[i % kinds.Length] with { Seed = i, MaxTokens = 30 }))];
+        var expected = await RunAsync(Options(TestPaths.TinyR1, "float32") with { Device = "cpu" }, requests);
+        var actual = await RunAsync(Options(TestPaths.TinyR1, "float32"), requests);
+        Assert.True(expected.Select(Ids).Zip(actual.Select(Ids)).Count(pair => pair.First == pair.Second) >= 45);
+    }
+
     private static EngineOptions Options(string folder, string dtype) => new() { ModelPath = folder, Dtype = dtype, Device = "cuda", GpuMemoryUtilization = 0.5 };
 
     private static SamplingParams Greedy(int maxTokens) => new() { Temperature = 0, MaxTokens = maxTokens };

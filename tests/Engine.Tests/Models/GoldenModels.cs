@@ -25,7 +25,7 @@ internal sealed class BareModel : IDisposable
         var registry = new WeightRegistry();
         Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, type), maxModelLen, maxModelLen);
         using var checkpoint = Checkpoint.Open(folder);
-        WeightLoader.Load(registry, checkpoint, type, null, CancellationToken.None);
+        WeightLoader.Load(registry, checkpoint, type, null, null, CancellationToken.None);
         _caches = KvCacheTensors.Allocate(ops, Model.AttentionShapes, Blocks, type);
     }
 

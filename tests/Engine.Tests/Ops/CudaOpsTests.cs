@@ -159,7 +159,8 @@ public sealed class CudaOpsTests : IDisposable
     {
         var (logits, table) = (randn(3, 50), randn(50, 64));
         using var metadata = new AttentionMetadata();
-        _fast.BeginSample(logits.cuda(), new TokenDraw[3]);
+        using var batch = Greedy(3);
+        _fast.BeginSample(logits.cuda(), batch);
         var rows = _fast.Embedding(_cuda.BeginStep([SampledInput.OfRow(2), 7, SampledInput.OfRow(0)], metadata, 3), table.cuda());
         var ids = new int[3];
         _fast.EndSample(ids);
@@ -171,8 +172,10 @@ public sealed class CudaOpsTests : IDisposable
     {
         var (first, second) = (randn(5, 300), randn(7, 300));
         var (firstIds, secondIds) = (new int[5], new int[7]);
-        _fast.BeginSample(first.cuda(), new TokenDraw[5]);
-        _fast.BeginSample(second.cuda(), new TokenDraw[7]);
+        using var five = Greedy(5);
+        using var seven = Greedy(7);
+        _fast.BeginSample(first.cuda(), five);
+        _fast.BeginSample(second.cuda(), seven);
         _fast.EndSample(firstIds);
         _fast.EndSample(secondIds);
         Assert.Equal(first.argmax(1).data<long>().ToArray(), firstIds.Select(id => (long)id));
@@ -214,9 +217,20 @@ public sealed class CudaOpsTests : IDisposable
         _cuda?.Dispose();
     }
 
+    private static SamplingBatch Greedy(int rows)
+    {
+        var batch = new SamplingBatch();
+        for (var row = 0; row < rows; row++)
+            batch.Add(default);
+        return batch;
+    }
+
     private void Sample(Tensor logits, TokenDraw[] draws, int[] ids)
     {
-        _fast.BeginSample(logits, draws);
+        using var batch = new SamplingBatch();
+        foreach (var draw in draws)
+            batch.Add(draw);
+        _fast.BeginSample(logits, batch);
         _fast.EndSample(ids);
     }
 }

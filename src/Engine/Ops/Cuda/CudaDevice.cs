@@ -77,6 +77,22 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>The card's name.</summary>
     public string Name { get; }
 
+    /// <summary>
+    /// Gives memory that libtorch keeps for later tensors back to the driver, for other processes and the next engine. libtorch's C interface
+    /// has no call for it, but its allocator does so before it reports that there is not enough: so it is asked for more than there is.
+    /// </summary>
+    public void ReleaseUnusedMemory()
+    {
+        try
+        {
+            var (_, total) = Memory();
+            empty(2 * total, ScalarType.Byte, Torch).Dispose();
+        }
+        catch (Exception failure) when (failure is CudaException or System.Runtime.InteropServices.ExternalException)
+        {
+        }
+    }
+
     /// <summary>Number of devices and the driver's CUDA version (1000 · major + 10 · minor), or null without a driver.</summary>
     public static (int Count, int DriverVersion)? Probe()
     {

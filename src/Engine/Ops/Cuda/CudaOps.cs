@@ -1,4 +1,5 @@
 using LocalLlm.Interop.Cuda;
+using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
@@ -34,7 +35,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         _workspace = new(_device.Torch);
         _inputs = new(_device);
         _attention = new(_device, _kernels, _workspace, _inputs);
-        _sampler = new(_device, _kernels);
+        _sampler = new(_device, _kernels, _workspace);
     }
 
     /// <inheritdoc/>
@@ -87,7 +88,18 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         new(ToDevice(weight), bias is null ? null : ToDevice(bias), (int)weight.size(0), (int)weight.size(1)) { Role = role };
 
     /// <inheritdoc/>
-    public Tensor ToDevice(Tensor weight) => (weight.device_type == _device.Torch.type ? weight.clone() : weight.to(_device.Torch)).DetachFromDisposeScope();
+    public IWeightStaging CreateStaging() => new CudaWeightStaging(_device);
+
+    /// <inheritdoc/>
+    public Tensor ToDevice(Tensor weight)
+    {
+        // What was loaded to the device stays where it is; the loader forgets its own handle.
+        var onDevice = weight.device_type == _device.Torch.type ? weight.alias() : weight.to(_device.Torch);
+        return onDevice.DetachFromDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public void ReleaseUnusedMemory() => _device.ReleaseUnusedMemory();
 
     /// <inheritdoc/>
     public Tensor Linear(Tensor x, LinearWeight weight)
@@ -208,7 +220,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     public bool SamplesTokens => true;
 
     /// <inheritdoc/>
-    public void BeginSample(Tensor logits, ReadOnlySpan<TokenDraw> draws) => _sampler.Begin(logits, draws);
+    public void BeginSample(Tensor logits, SamplingBatch batch) => _sampler.Begin(logits, batch);
 
     /// <inheritdoc/>
     public void EndSample(Span<int> ids) => _sampler.End(ids);
@@ -224,6 +236,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         _inputs.Dispose();
         _workspace.Dispose();
         _kernels.Dispose();
+        _device.ReleaseUnusedMemory();
         _device.Dispose();
     }
 

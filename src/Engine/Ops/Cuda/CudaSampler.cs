@@ -5,46 +5,59 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>Chooses tokens on the card, so that only their ids cross to the host.</summary>
-internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kernels) : IDisposable
+internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace) : IDisposable
 {
     private const int Threads = 1024;
     private const int FirstCapacity = 256;
+    private const int CutBytes = 8;
+    private const int Alignment = 16;
 
-    // They take turns: [draws | ids] of the two samplings that may be under way.
+    // They take turns: what goes in and the ids that come out of the two samplings that may be under way.
     private readonly PinnedBuffer[] _hosts = [new(device), new(device)];
     private readonly Queue<(PinnedBuffer Host, int Rows)> _underWay = [];
     private int _turn;
-    private Tensor? _draws;
+    private Tensor? _inputs; // draws, edits and their lists
+    private Tensor? _cuts;
     private Tensor? _ids;
     private int _capacity;
 
     /// <summary>Changes whenever <see cref="Ids"/> has moved.</summary>
     public int Version { get; private set; }
 
-    /// <summary>[rows] int32: what was sampled last, -1 where the row is not finite.</summary>
+    /// <summary>[rows] int32: what was sampled last; negative where there is no token.</summary>
     public ulong Ids
     {
         get
         {
             Reserve(FirstCapacity);
-            return (ulong)_ids!.DataPointer();
+            return Address(_ids!);
         }
     }
 
     /// <summary>Starts to choose one token a row; <see cref="End"/> brings them. At most two may be under way.</summary>
     /// <param name="logits">[at least rows, vocabulary].</param>
-    /// <param name="draws">One per row.</param>
-    public void Begin(Tensor logits, ReadOnlySpan<TokenDraw> draws)
+    /// <param name="batch">One draw per row.</param>
+    public void Begin(Tensor logits, SamplingBatch batch)
     {
-        var rows = draws.Length;
+        var (rows, width) = (batch.Draws.Count, (int)logits.size(1));
         Reserve(rows);
         _turn ^= 1;
         var host = _hosts[_turn];
-        host.Reserve((nuint)(_capacity * (sizeof(TokenDraw) + sizeof(int))));
-        draws.CopyTo(new(host.Memory, rows));
-        CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2((ulong)_draws!.DataPointer(), host.Memory, (nuint)(rows * sizeof(TokenDraw)), device.Stream), "copying draws");
-        kernels.Get("sampling.cu", "sampleRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, _draws, _ids, (int)logits.size(1)]);
-        CudaException.Check(CudaDriver.cuMemcpyDtoHAsync_v2(HostIds(host), (ulong)_ids!.DataPointer(), (nuint)rows * sizeof(int), device.Stream), "copying sampled tokens");
+        var (editsAt, dataAt) = Upload(host, batch);
+        if (batch.HasEdits)
+        {
+            var processed = workspace.Rent(WorkspaceSlot.Processed, rows, width, ScalarType.Float32);
+            kernels.Get("processors.cu", "processRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, processed, editsAt, dataAt, width]);
+            logits = processed;
+        }
+
+        var draws = Address(_inputs!);
+        if (batch.HasCuts)
+            kernels.Get("draw.cu cut.cu", "cutRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, draws, _cuts, width]);
+        var nothingLeft = batch.HasEdits ? IDeviceOps.NoTokenAllowed : IDeviceOps.NonFiniteRow;
+        kernels.Get("draw.cu sampling.cu", "sampleRows", $"{KernelCompiler.TypeMacro(logits.dtype)} CUTS={(batch.HasCuts ? 1 : 0)} NOTHING_LEFT={nothingLeft}")
+            .Launch((rows, 1, 1), Threads, [logits, draws, _cuts, _ids, width]);
+        CudaException.Check(CudaDriver.cuMemcpyDtoHAsync_v2(host.Memory, Address(_ids!), (nuint)rows * sizeof(int), device.Stream), "copying sampled tokens");
         host.MarkUsed();
         _underWay.Enqueue((host, rows));
     }
@@ -55,18 +68,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     {
         var (host, rows) = _underWay.Dequeue();
         host.Wait();
-        new Span<int>(HostIds(host), rows).CopyTo(ids);
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        foreach (var host in _hosts)
-            host.Dispose();
-        _draws?.Dispose();
-        _ids?.Dispose();
-        _draws = _ids = null;
-        _capacity = 0;
+        new Span<int>(host.Memory, rows).CopyTo(ids);
     }
 
     /// <summary>Makes room for so many rows; only while nothing is under way, unless there is room.</summary>
@@ -76,14 +78,56 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
             return;
         if (_underWay.Count > 0)
             throw new InvalidOperationException($"{rows} rows are sampled at once, but there is room for {_capacity} while others are under way.");
-        var capacity = Math.Max(rows, FirstCapacity);
-        _draws?.Dispose();
+        _capacity = Math.Max(rows, FirstCapacity);
+        _cuts?.Dispose();
         _ids?.Dispose();
-        _draws = empty(capacity * (sizeof(TokenDraw) / sizeof(double)), ScalarType.Float64, device.Torch).DetachFromDisposeScope();
-        _ids = empty(capacity, ScalarType.Int32, device.Torch).DetachFromDisposeScope();
-        _capacity = capacity;
+        _cuts = Allocate(_capacity * CutBytes);
+        _ids = Allocate(_capacity * sizeof(int));
         Version++;
     }
 
-    private int* HostIds(PinnedBuffer host) => (int*)((byte*)host.Memory + (_capacity * sizeof(TokenDraw)));
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var host in _hosts)
+            host.Dispose();
+        _inputs?.Dispose();
+        _cuts?.Dispose();
+        _ids?.Dispose();
+        _inputs = _cuts = _ids = null;
+        _capacity = 0;
+    }
+
+    // Brings the batch over; where its edits and their lists lie on the card. The host's buffer begins with room for the ids.
+    private (ulong Edits, ulong Data) Upload(PinnedBuffer host, SamplingBatch batch)
+    {
+        var editsStart = Aligned(batch.Draws.Count * sizeof(TokenDraw));
+        var dataStart = Aligned(editsStart + (batch.Edits.Count * sizeof(TokenEdits)));
+        var bytes = batch.HasEdits ? dataStart + (batch.Data.Count * sizeof(int)) : editsStart;
+        var idBytes = Aligned(_capacity * sizeof(int));
+        host.Reserve((nuint)(idBytes + bytes));
+        var target = (byte*)host.Memory + idBytes;
+        batch.Draws.Span.CopyTo(new(target, batch.Draws.Count));
+        if (batch.HasEdits)
+        {
+            batch.Edits.Span.CopyTo(new(target + editsStart, batch.Edits.Count));
+            batch.Data.Span.CopyTo(new(target + dataStart, batch.Data.Count));
+        }
+
+        if (_inputs is null || _inputs.numel() < bytes)
+        {
+            _inputs?.Dispose();
+            _inputs = Allocate(Math.Max(2 * bytes, FirstCapacity * sizeof(TokenDraw)));
+        }
+
+        var start = Address(_inputs);
+        CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(start, target, (nuint)bytes, device.Stream), "copying a step's sampling parameters");
+        return (start + (ulong)editsStart, start + (ulong)dataStart);
+    }
+
+    private static int Aligned(int bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
+
+    private static ulong Address(Tensor tensor) => (ulong)tensor.DataPointer();
+
+    private Tensor Allocate(int bytes) => empty(bytes, ScalarType.Byte, device.Torch).DetachFromDisposeScope();
 }

@@ -18,6 +18,7 @@ internal enum WorkspaceSlot
     Partials,
     Counters,
     Output,
+    Processed,
 }
 
 /// <summary>
@@ -29,7 +30,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
     private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), Tensor> _buffers = [];
 
     /// <summary>
-    /// Changes whenever a buffer has moved: graphs captured before are of no use then. Gathered keys and values do not count: no graph has any.
+    /// Changes whenever a buffer has moved: graphs captured before are of no use then. Gathered keys and values and processed logits do not count: no graph has any.
     /// </summary>
     public int Version { get; private set; }
 
@@ -41,7 +42,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
             // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
             _buffers.Remove((slot, type));
             buffer?.Dispose();
-            if (slot is not (WorkspaceSlot.Keys or WorkspaceSlot.Values))
+            if (slot is not (WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.Processed))
                 Version++;
             // Zeroed: the counters of a split attention must begin at 0.
             _buffers[(slot, type)] = buffer = zeros(rows * width, type, device).DetachFromDisposeScope();

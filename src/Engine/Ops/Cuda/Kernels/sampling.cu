@@ -1,10 +1,15 @@
 // One token for each row of logits. Greedy (inverseTemperature 0): the largest logit, the lowest id among equals. Otherwise one draw from
 // softmax(logits * inverseTemperature): the inverse of the cumulative distribution in the order of ids, at a uniform number that the host
-// has drawn; weights are float32, sums double. -1 for a row with NaN, +infinity or nothing but -infinity. One block a row.
+// has drawn; weights are float32, sums double. -1 for a row with NaN or +infinity, NOTHING_LEFT for one of nothing but -infinity. CUTS: only
+// tokens that their row's cut keeps take part in a draw. One block a row.
 #define WARPS 32
 #define POSITIVE_INFINITY __int_as_float(0x7f800000)
 
-struct Draw { double uniform; double inverseTemperature; };
+#if CUTS
+#define KEPT(value, id) ((value) > cut.threshold || ((value) == cut.threshold && (id) <= cut.lastTie))
+#else
+#define KEPT(value, id) true
+#endif
 
 struct Best { float value; int id; };
 
@@ -18,7 +23,7 @@ __device__ __forceinline__ double warpSumDouble(double x) {
 
 // Splits [begin, end) over the block's warps, adds the weights of each part, and finds the part in which the running sum passes target.
 // Every thread gets that part in begin and end, and target less what stands before it. scaleTarget: target is a share of the whole sum.
-__device__ __forceinline__ void narrow(const T* row, float top, float scale, int& begin, int& end, double& target, bool scaleTarget, double* sums) {
+__device__ __forceinline__ void narrow(const T* row, float top, float scale, int& begin, int& end, double& target, bool scaleTarget, const Cut& cut, double* sums) {
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
   const int share = ((end - begin + WARPS - 1) / WARPS + PACK - 1) / PACK * PACK;
   const int first = min(end, begin + warp * share), last = min(end, first + share);
@@ -29,11 +34,17 @@ __device__ __forceinline__ void narrow(const T* row, float top, float scale, int
       pack.raw = ((const uint4*)row)[i];
       float part = 0;
 #pragma unroll
-      for (int e = 0; e < PACK; e++) part += expf((toFloat(pack.element[e]) - top) * scale);
+      for (int e = 0; e < PACK; e++) {
+        const float value = toFloat(pack.element[e]);
+        part += KEPT(value, i * PACK + e) ? expf((value - top) * scale) : 0;
+      }
       sum += part;
     }
   } else {
-    for (int i = first + lane; i < last; i += WARP) sum += expf((toFloat(row[i]) - top) * scale);
+    for (int i = first + lane; i < last; i += WARP) {
+      const float value = toFloat(row[i]);
+      sum += KEPT(value, i) ? expf((value - top) * scale) : 0;
+    }
   }
   sum = warpSumDouble(sum);
   __syncthreads();
@@ -61,7 +72,7 @@ __device__ __forceinline__ void narrow(const T* row, float top, float scale, int
   end = min(end, begin + share);
 }
 
-extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* logits, const Draw* draws, int* ids, int width) {
+extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* logits, const Draw* draws, const Cut* cuts, int* ids, int width) {
   __shared__ Best best[WARPS];
   __shared__ double sums[WARPS];
   launchDependents();
@@ -99,21 +110,27 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* l
 
   const float scale = (float)draws[blockIdx.x].inverseTemperature;
   if (bad || mine.id == width || scale == 0) {
-    if (threadIdx.x == 0) ids[blockIdx.x] = bad || mine.id == width ? -1 : mine.id;
+    if (threadIdx.x == 0) ids[blockIdx.x] = bad ? -1 : mine.id == width ? NOTHING_LEFT : mine.id;
     return;
   }
+
+  Cut cut = {};
+#if CUTS
+  cut = cuts[blockIdx.x];
+#endif
 
   // Twice over the block, then one warp over what is left.
   int begin = 0, end = width;
   double target = draws[blockIdx.x].uniform;
-  narrow(row, mine.value, scale, begin, end, target, true, sums);
-  narrow(row, mine.value, scale, begin, end, target, false, sums);
+  narrow(row, mine.value, scale, begin, end, target, true, cut, sums);
+  narrow(row, mine.value, scale, begin, end, target, false, cut, sums);
   if (warp != 0) return;
   int chosen = -1;
   double running = 0;
   for (int base = begin; base < end; base += WARP) {
     const int i = base + lane;
-    double sum = i < end ? expf((toFloat(row[i]) - mine.value) * scale) : 0;
+    const float value = i < end ? toFloat(row[i]) : NEGATIVE_INFINITY;
+    double sum = KEPT(value, i) ? expf((value - mine.value) * scale) : 0;
     const bool weighs = sum > 0;
 #pragma unroll
     for (int offset = 1; offset < WARP; offset <<= 1) {

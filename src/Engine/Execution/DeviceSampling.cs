@@ -1,0 +1,77 @@
+using System.Runtime.InteropServices;
+using LocalLlm.Ops;
+using LocalLlm.Sampling;
+
+namespace LocalLlm.Execution;
+
+/// <summary>Writes a sequence's sampling down for a device; what <see cref="LogitsProcessors"/> and <see cref="Categorical"/> do on the host.</summary>
+internal static class DeviceSampling
+{
+    /// <summary>Whether a device can choose the token: all but log-probabilities.</summary>
+    public static bool IsPossible(SamplingState state) => state.Sampling.Logprobs is null;
+
+    /// <summary>Whether the choice depends on the tokens before it, so that they must be known first.</summary>
+    public static bool NeedsHistory(SamplingState state) =>
+        !state.AllowedMask.IsEmpty || state.Sampling.BadWordsTokenIds.Length > 0 || state.Sampling.HasPenalties;
+
+    /// <summary>Adds the row of a sequence.</summary>
+    /// <param name="batch">The step's.</param>
+    /// <param name="state">The sequence's.</param>
+    /// <param name="outputPosition">Index of the token in the output.</param>
+    public static void Add(SamplingBatch batch, SamplingState state, int outputPosition)
+    {
+        var sampling = state.Sampling;
+        var draw = sampling.IsGreedy
+            ? default
+            : new TokenDraw(
+                state.UniformAt(outputPosition),
+                1 / sampling.Temperature,
+                sampling.TopP,
+                sampling.MinP > 0 ? sampling.Temperature * Math.Log(sampling.MinP) : double.NegativeInfinity,
+                sampling.TopK);
+        var isBelowMinTokens = outputPosition < sampling.MinTokens;
+        if (!NeedsHistory(state) && sampling.AllowedTokenIds is null && sampling.LogitBiasTokenIds.Length == 0 && !isBelowMinTokens)
+        {
+            batch.Add(draw);
+            return;
+        }
+
+        var edits = new TokenEdits
+        {
+            AllowedCount = -1,
+            RepetitionPenalty = sampling.RepetitionPenalty,
+            FrequencyPenalty = sampling.FrequencyPenalty,
+            PresencePenalty = sampling.PresencePenalty,
+        };
+        var data = batch.Data;
+        (edits.MaskStart, edits.MaskWords) = Append(MemoryMarshal.Cast<uint, int>(state.AllowedMask.Span));
+        if (sampling.AllowedTokenIds is { } allowed)
+            (edits.AllowedStart, edits.AllowedCount) = Append(allowed);
+        edits.BannedStart = data.Count;
+        foreach (var word in sampling.BadWordsTokenIds)
+        {
+            if (state.Tail.EndsWith(word.AsSpan(0, word.Length - 1)))
+                data.Add(word[^1]);
+        }
+
+        if (isBelowMinTokens)
+            data.AddRange(sampling.MinTokensBanned);
+        edits.BannedCount = data.Count - edits.BannedStart;
+        (edits.BiasStart, edits.BiasCount) = Append(sampling.LogitBiasTokenIds);
+        data.AddRange(MemoryMarshal.Cast<float, int>(sampling.LogitBiases));
+        if (state.Counts is { } counts)
+        {
+            (edits.CountsStart, edits.CountsCount) = Append(counts.Ids);
+            data.AddRange(counts.Counts);
+        }
+
+        batch.Add(draw, edits);
+
+        (int Start, int Count) Append(ReadOnlySpan<int> items)
+        {
+            var start = data.Count;
+            data.AddRange(items);
+            return (start, items.Length);
+        }
+    }
+}

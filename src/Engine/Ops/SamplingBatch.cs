@@ -1,0 +1,55 @@
+using LocalLlm.Interop;
+
+namespace LocalLlm.Ops;
+
+/// <summary>How the tokens of a step are chosen, one entry per sampled row. Reused from step to step.</summary>
+internal sealed class SamplingBatch : IDisposable
+{
+    /// <summary>One per row.</summary>
+    public NativeBuffer<TokenDraw> Draws { get; } = new();
+
+    /// <summary>One per row where <see cref="HasEdits"/>; else not looked at.</summary>
+    public NativeBuffer<TokenEdits> Edits { get; } = new();
+
+    /// <summary>The lists of <see cref="Edits"/>.</summary>
+    public NativeBuffer<int> Data { get; } = new();
+
+    /// <summary>Whether any row's logits are changed.</summary>
+    public bool HasEdits { get; private set; }
+
+    /// <summary>Whether any row's draw is from the likeliest tokens alone.</summary>
+    public bool HasCuts { get; private set; }
+
+    /// <summary>Adds a row whose logits stay as they are.</summary>
+    public void Add(TokenDraw draw)
+    {
+        Draws.Add(draw);
+        Edits.Add(new() { AllowedCount = -1, RepetitionPenalty = 1 });
+        HasCuts |= draw.Cuts;
+    }
+
+    /// <summary>Adds a row.</summary>
+    public void Add(TokenDraw draw, TokenEdits edits)
+    {
+        Add(draw);
+        Edits.Span[^1] = edits;
+        HasEdits = true;
+    }
+
+    /// <summary>Forgets all rows.</summary>
+    public void Clear()
+    {
+        Draws.Clear();
+        Edits.Clear();
+        Data.Clear();
+        HasEdits = HasCuts = false;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Draws.Dispose();
+        Edits.Dispose();
+        Data.Dispose();
+    }
+}

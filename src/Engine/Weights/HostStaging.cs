@@ -1,0 +1,36 @@
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Weights;
+
+/// <summary>The way to tensors in the host's own memory: a plain copy.</summary>
+internal sealed class HostStaging : IWeightStaging
+{
+    private readonly byte[][] _buffers = [.. Enumerable.Range(0, 4).Select(_ => GC.AllocateUninitializedArray<byte>(4 << 20))];
+
+    /// <inheritdoc/>
+    public int Buffers => _buffers.Length;
+
+    /// <inheritdoc/>
+    public int BufferBytes => _buffers[0].Length;
+
+    /// <inheritdoc/>
+    public Span<byte> Buffer(int index) => _buffers[index];
+
+    /// <inheritdoc/>
+    public Tensor Allocate(long[] shape, ScalarType type) => empty(shape, type);
+
+    /// <inheritdoc/>
+    public unsafe void Send(int index, int bytes, Tensor target, long offset) =>
+        _buffers[index].AsSpan(0, bytes).CopyTo(new Span<byte>((byte*)target.DataPointer() + offset, bytes));
+
+    /// <inheritdoc/>
+    public void WaitSent(int index)
+    {
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+    }
+}

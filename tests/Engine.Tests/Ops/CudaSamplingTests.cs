@@ -1,0 +1,143 @@
+using LocalLlm.Execution;
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using LocalLlm.Sampling;
+using LocalLlm.Tests.Sampling;
+using TorchSharp;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>Holds sampling on the GPU to the host's sampler: every parameter, on random rows.</summary>
+public sealed class CudaSamplingTests : IDisposable
+{
+    // Of the whole mass: float32 weights are not added in the same order.
+    private const double Tolerance = 1e-4;
+
+    private readonly CudaOps _cuda;
+    private readonly IDeviceOps _fast;
+    private readonly DisposeScope _scope;
+
+    public CudaSamplingTests()
+    {
+        TorchLibrary.EnsureLoaded();
+        if (!CudaDevice.IsUsable())
+            Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
+        _fast = _cuda = new(0);
+        _scope = NewDisposeScope();
+    }
+
+    [Theory]
+    [InlineData(37)]
+    [InlineData(5000)]
+    [InlineData(152_064)]
+    public void A_batch_of_all_kinds_of_requests_is_sampled_as_the_host_would(int width)
+    {
+        const int rows = 96;
+        var random = new Random(width);
+        var sampler = new Sampler(width);
+        var scratch = new SamplerScratch(width);
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
+        {
+            var states = Enumerable.Range(0, rows).Select(index => RandomState(random, width, index)).ToArray();
+            var logits = tensor(Enumerable.Range(0, rows).SelectMany(_ => SamplingKit.Row(random, width)).ToArray()).view(rows, width).to(type);
+            var ids = Sample(logits, states);
+            var values = logits.to(float32).data<float>().ToArray();
+            for (var row = 0; row < rows; row++)
+                AssertPlausible(values.AsSpan(row * width, width), states[row], ids[row], sampler, scratch);
+        }
+    }
+
+    [Fact]
+    public void A_row_without_a_token_says_why_and_harms_no_other()
+    {
+        const int width = 64;
+        var logits = randn(4, width);
+        logits[1, 5] = float.NaN;
+        logits[2].fill_(float.NegativeInfinity);
+        var banned = SamplingKit.State(new SamplingParams { AllowedTokenIds = [7], LogitBias = new Dictionary<int, double> { [3] = 1 }, BadWords = [((char)7).ToString()] }, width);
+        var greedy = SamplingKit.State(SamplingParams.Greedy, width);
+        var ids = Sample(logits, [greedy, SamplingKit.State(new SamplingParams { TopP = 0.5 }, width), greedy, banned]);
+        Assert.Equal([(int)logits[0].argmax().item<long>(), IDeviceOps.NonFiniteRow, IDeviceOps.NonFiniteRow, IDeviceOps.NoTokenAllowed], ids);
+    }
+
+    public void Dispose()
+    {
+        _scope?.Dispose();
+        _cuda?.Dispose();
+    }
+
+    private static SamplingState RandomState(Random random, int width, int index)
+    {
+        T? Sometimes<T>(Func<T> value)
+            where T : struct => random.Next(2) == 0 ? value() : null;
+        int Id() => random.Next(width);
+        var request = new SamplingParams
+        {
+            Temperature = random.Next(4) == 0 ? 0 : 0.05 + (1.9 * random.NextDouble()),
+            TopP = Sometimes(() => random.Next(3) == 0 ? 1e-6 : 0.01 + (0.99 * random.NextDouble())),
+            TopK = Sometimes(() => random.Next(1, Math.Min(width - 1, random.Next(2) == 0 ? 50 : 5000))),
+            MinP = Sometimes(() => random.NextDouble() * 0.3),
+            RepetitionPenalty = Sometimes(() => 0.5 + (1.5 * random.NextDouble())),
+            FrequencyPenalty = random.Next(3) == 0 ? (random.NextDouble() * 4) - 2 : 0,
+            PresencePenalty = random.Next(3) == 0 ? (random.NextDouble() * 4) - 2 : 0,
+            MinTokens = random.Next(3) == 0 ? 12 : 0,
+            MaxTokens = 100,
+            StopTokenIds = [Id()],
+            LogitBias = random.Next(3) == 0 ? Enumerable.Range(0, 5).Select(_ => Id()).Distinct().ToDictionary(id => id, _ => (random.NextDouble() * 20) - 10) : new Dictionary<int, double>(),
+            AllowedTokenIds = random.Next(5) == 0 ? [.. Enumerable.Range(0, 20).Select(_ => Id()).Distinct()] : null,
+            BadWords = random.Next(4) == 0 ? [((char)(1 + random.Next(30))).ToString()] : [],
+        };
+        var output = Enumerable.Range(0, random.Next(30)).Select(_ => Id()).ToArray();
+        var state = SamplingKit.State(request, width, index, [.. Enumerable.Range(0, 20).Select(_ => Id())], output);
+        if (random.Next(5) == 0)
+            state.AllowedMask = Enumerable.Range(0, random.Next(1, (width / 32) + 2)).Select(_ => (uint)random.NextInt64(1L << 32)).ToArray();
+        return state;
+    }
+
+    private static void AssertPlausible(ReadOnlySpan<float> logits, SamplingState state, int id, Sampler sampler, SamplerScratch scratch)
+    {
+        var expected = sampler.SampleRow(logits, state);
+        if (expected.Error != SampleError.None)
+        {
+            Assert.Equal(SampleError.NoTokenAllowed, expected.Error);
+            Assert.Equal(IDeviceOps.NoTokenAllowed, id);
+            return;
+        }
+
+        if (state.Sampling.IsGreedy)
+        {
+            Assert.Equal(expected.TokenId, id);
+            return;
+        }
+
+        if (expected.TokenId == id)
+            return;
+
+        // Not the same token: the number drawn must lie at a border between the two.
+        var row = new float[logits.Length];
+        LogitsProcessors.Apply(logits, row, state);
+        var scan = new RowScan(row.Length);
+        scan.Scan(row);
+        Categorical.Draw(row, scan, state.Sampling, state.NextUniform, scratch, out var cut);
+        double Weight(int token) => Math.Exp((row[token] - scan.Max) / state.Sampling.Temperature);
+        var kept = Enumerable.Range(0, row.Length).Where(token => cut.Keeps(row[token], token)).ToArray();
+        var total = kept.Sum(Weight);
+        var before = kept.Where(token => token < id).Sum(Weight) / total;
+        Assert.True(row[id] > float.NegativeInfinity, $"token {id} is forbidden");
+        Assert.InRange(state.NextUniform, before - Tolerance, before + (Weight(id) / total) + Tolerance);
+    }
+
+    private int[] Sample(Tensor logits, SamplingState[] states)
+    {
+        using var batch = new SamplingBatch();
+        foreach (var state in states)
+            DeviceSampling.Add(batch, state, state.OutputLength);
+        var ids = new int[states.Length];
+        _fast.BeginSample(logits.cuda(), batch);
+        _fast.EndSample(ids);
+        return ids;
+    }
+}
