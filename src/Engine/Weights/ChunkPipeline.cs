@@ -15,25 +15,29 @@ internal sealed class ChunkPipeline : IDisposable
 
     private readonly IReadOnlyList<WeightChunk> _chunks;
     private readonly IWeightStaging _staging;
-    private readonly SemaphoreSlim[] _free;
-    private readonly SemaphoreSlim[] _filled;
-    private readonly CancellationTokenSource _stop;
+    private readonly CancellationToken _cancellationToken;
+    private readonly CancellationTokenRegistration _cancellation;
     private readonly Thread[] _readers;
+    private readonly object _gate = new(); // guards what follows
+    private readonly int[] _mayFill; // by buffer: the chunk whose turn it is
+    private readonly int[] _filled; // by buffer: the chunk in it; -1: none yet
     private Exception? _failure;
-    private int _nextToRead = -1;
+    private int _nextToRead;
     private int _nextToTake;
+    private bool _stopping;
 
     /// <summary>Starts to read.</summary>
     public ChunkPipeline(IReadOnlyList<WeightChunk> chunks, IWeightStaging staging, CancellationToken cancellationToken)
     {
         _chunks = chunks;
         _staging = staging;
-        _stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        _free = [.. Enumerable.Range(0, staging.Buffers).Select(_ => new SemaphoreSlim(1))];
-        _filled = [.. Enumerable.Range(0, staging.Buffers).Select(_ => new SemaphoreSlim(0))];
+        _cancellationToken = cancellationToken;
+        _mayFill = [.. Enumerable.Range(0, staging.Buffers)];
+        _filled = [.. Enumerable.Repeat(-1, staging.Buffers)];
         _readers = [.. Enumerable.Range(0, Math.Min(MostReaders, Environment.ProcessorCount)).Select(_ => new Thread(ReadAll) { IsBackground = true, Name = "LocalLlm weights" })];
         foreach (var reader in _readers)
             reader.Start();
+        _cancellation = cancellationToken.Register(Stop);
     }
 
     /// <summary>Waits for the next chunk in order.</summary>
@@ -42,53 +46,83 @@ internal sealed class ChunkPipeline : IDisposable
     /// <exception cref="OperationCanceledException">Loading was cancelled.</exception>
     public int Take()
     {
-        var buffer = _nextToTake++ % _staging.Buffers;
-        try
+        var chunk = _nextToTake++;
+        var buffer = chunk % _staging.Buffers;
+        lock (_gate)
         {
-            _filled[buffer].Wait(_stop.Token);
-        }
-        catch (OperationCanceledException) when (Volatile.Read(ref _failure) is { } failure)
-        {
-            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failure);
+            while (_filled[buffer] != chunk && !_stopping)
+                Monitor.Wait(_gate);
+            if (_failure is { } failure)
+                System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failure);
+            _cancellationToken.ThrowIfCancellationRequested();
         }
 
         return buffer;
     }
 
     /// <summary>The buffer may be filled again.</summary>
-    public void Release(int buffer) => _free[buffer].Release();
+    public void Release(int buffer)
+    {
+        lock (_gate)
+        {
+            _mayFill[buffer] += _staging.Buffers;
+            Monitor.PulseAll(_gate);
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        _stop.Cancel();
+        Stop();
         foreach (var reader in _readers)
             reader.Join();
-        foreach (var semaphore in _free.Concat(_filled))
-            semaphore.Dispose();
-        _stop.Dispose();
+        _cancellation.Dispose();
+    }
+
+    private void Stop()
+    {
+        lock (_gate)
+        {
+            _stopping = true;
+            Monitor.PulseAll(_gate);
+        }
     }
 
     private void ReadAll()
     {
         try
         {
-            for (int i; (i = Interlocked.Increment(ref _nextToRead)) < _chunks.Count;)
+            while (NextChunk() is var i && i < _chunks.Count)
             {
-                var buffer = i % _staging.Buffers;
-                _free[buffer].Wait(_stop.Token);
-                var chunk = _chunks[i];
+                var (chunk, buffer) = (_chunks[i], i % _staging.Buffers);
+                if (!WaitForTurn(i, buffer))
+                    return;
                 chunk.Slice.Read(chunk.Start, _staging.Buffer(buffer)[..chunk.Bytes]);
-                _filled[buffer].Release();
+                lock (_gate)
+                {
+                    _filled[buffer] = i;
+                    Monitor.PulseAll(_gate);
+                }
             }
-        }
-        catch (OperationCanceledException)
-        {
         }
         catch (Exception failure)
         {
-            Interlocked.CompareExchange(ref _failure, failure, null);
-            _stop.Cancel();
+            lock (_gate)
+                _failure ??= failure;
+            Stop();
+        }
+    }
+
+    private int NextChunk() => Interlocked.Increment(ref _nextToRead) - 1;
+
+    // A faster reader may come with a later chunk for the same buffer: turns are by chunk.
+    private bool WaitForTurn(int chunk, int buffer)
+    {
+        lock (_gate)
+        {
+            while (_mayFill[buffer] != chunk && !_stopping)
+                Monitor.Wait(_gate);
+            return !_stopping;
         }
     }
 }

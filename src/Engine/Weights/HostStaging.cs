@@ -4,9 +4,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Weights;
 
 /// <summary>The way to tensors in the host's own memory: a plain copy.</summary>
-internal sealed class HostStaging : IWeightStaging
+internal sealed class HostStaging(int buffers = 4, int bufferBytes = 4 << 20) : IWeightStaging
 {
-    private readonly byte[][] _buffers = [.. Enumerable.Range(0, 4).Select(_ => GC.AllocateUninitializedArray<byte>(4 << 20))];
+    private readonly byte[][] _buffers = [.. Enumerable.Range(0, buffers).Select(_ => GC.AllocateUninitializedArray<byte>(bufferBytes))];
 
     /// <inheritdoc/>
     public int Buffers => _buffers.Length;

@@ -57,7 +57,7 @@ public sealed class CudaSamplingTests : IDisposable
         var logits = randn(4, width);
         logits[1, 5] = float.NaN;
         logits[2].fill_(float.NegativeInfinity);
-        var banned = SamplingKit.State(new SamplingParams { AllowedTokenIds = [7], LogitBias = new Dictionary<int, double> { [3] = 1 }, BadWords = [((char)7).ToString()] }, width);
+        var banned = SamplingKit.State(new SamplingParams { AllowedTokenIds = ['G' % width], LogitBias = new Dictionary<int, double> { [3] = 1 }, BadWords = ["G"] }, width);
         var greedy = SamplingKit.State(SamplingParams.Greedy, width);
         var ids = Sample(logits, [greedy, SamplingKit.State(new SamplingParams { TopP = 0.5 }, width), greedy, banned]);
         Assert.Equal([(int)logits[0].argmax().item<long>(), IDeviceOps.NonFiniteRow, IDeviceOps.NonFiniteRow, IDeviceOps.NoTokenAllowed], ids);
@@ -88,7 +88,7 @@ public sealed class CudaSamplingTests : IDisposable
             StopTokenIds = [Id()],
             LogitBias = random.Next(3) == 0 ? Enumerable.Range(0, 5).Select(_ => Id()).Distinct().ToDictionary(id => id, _ => (random.NextDouble() * 20) - 10) : new Dictionary<int, double>(),
             AllowedTokenIds = random.Next(5) == 0 ? [.. Enumerable.Range(0, 20).Select(_ => Id()).Distinct()] : null,
-            BadWords = random.Next(4) == 0 ? [((char)(1 + random.Next(30))).ToString()] : [],
+            BadWords = random.Next(4) == 0 ? [((char)('A' + random.Next(26))).ToString()] : [],
         };
         var output = Enumerable.Range(0, random.Next(30)).Select(_ => Id()).ToArray();
         var state = SamplingKit.State(request, width, index, [.. Enumerable.Range(0, 20).Select(_ => Id())], output);

@@ -32,6 +32,24 @@ public class WeightLoaderTests
     }
 
     [Fact]
+    public void Chunks_keep_their_order_however_readers_overtake_one_another()
+    {
+        using var folder = Folder();
+        using var checkpoint = Checkpoint.Open(folder.Path);
+        var slice = new SliceReader(checkpoint, WeightPart.Whole("w", Rows, Columns));
+        // As small as can be, so that readers meet at the same buffer all the time.
+        using var staging = new HostStaging(buffers: 2, bufferBytes: sizeof(float));
+        WeightChunk[] chunks = [.. Enumerable.Range(0, 100_000).Select(i => new WeightChunk(slice, i * sizeof(float), sizeof(float)))];
+        using var pipeline = new ChunkPipeline(chunks, staging, CancellationToken.None);
+        for (var i = 0; i < chunks.Length; i++)
+        {
+            var buffer = pipeline.Take();
+            Assert.Equal(i, BitConverter.ToSingle(staging.Buffer(buffer)));
+            pipeline.Release(buffer);
+        }
+    }
+
+    [Fact]
     public void A_file_that_shrinks_while_it_is_read_is_one_error()
     {
         using var folder = Folder();
