@@ -6,42 +6,68 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
 
-/// <summary>Runs the largest step that the options allow, so that every buffer has its final size before the KV cache is sized.</summary>
+/// <summary>
+/// Runs the largest step that the options allow, so that every buffer has its final size before the KV cache is sized, and the smallest
+/// ones, so that every kernel is compiled before the first request.
+/// </summary>
 internal static class StepProfile
 {
-    /// <summary>One prompt of <paramref name="maxTokens"/> tokens, and logits of <paramref name="maxSequences"/> rows; nothing is kept.</summary>
+    // Steps of so few tokens have kernels of their own.
+    private const int FewTokens = 4;
+
+    /// <summary>Prompts of <paramref name="maxTokens"/> and of few tokens, and logits of <paramref name="maxSequences"/> rows; nothing is kept.</summary>
     public static void Run(ICausalLanguageModel model, IDeviceOps ops, ScalarType type, int maxTokens, int maxSequences)
     {
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
         var caches = KvCacheTensors.Allocate(ops, model.AttentionShapes, 1, type);
+        for (var tokens = Math.Min(FewTokens, maxTokens - 1); tokens > 0; tokens--)
+            RunStep(model, ops, caches, tokens, tokens);
+        RunStep(model, ops, caches, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, Worker.PromptLogitsRows)));
+        foreach (var cache in caches)
+            cache.Dispose();
+    }
+
+    private static void RunStep(ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, int tokens, int logitsRows)
+    {
+        using var scope = NewDisposeScope();
         using var metadata = new AttentionMetadata();
-        metadata.Sequences.Add(new(0, maxTokens, maxTokens, 0));
+        metadata.Sequences.Add(new(0, tokens, tokens, 0));
         // Every position is in the one block that there is.
-        for (var block = 0; block < maxTokens; block += AttentionMetadata.BlockSize)
+        for (var block = 0; block < tokens; block += AttentionMetadata.BlockSize)
             metadata.BlockTables.Add(0);
         model.Rotary.BeginStep();
-        for (var token = 0; token < maxTokens; token++)
+        for (var token = 0; token < tokens; token++)
         {
             model.Rotary.AddRows(metadata.RotaryRows, 0, 1, 1);
             metadata.SlotMapping.Add(token % AttentionMetadata.BlockSize);
         }
 
-        var hidden = model.Forward(ops.BeginStep(new int[maxTokens], metadata), new ForwardContext(metadata, caches));
-        var rows = Enumerable.Range(0, Math.Min(maxTokens, Math.Max(maxSequences, Worker.PromptLogitsRows))).ToArray();
-        var logits = model.ComputeLogits(ops.SelectRows(hidden, rows));
+        var hidden = model.Forward(ops.BeginStep(new int[tokens], metadata), new ForwardContext(metadata, caches));
+        var logits = model.ComputeLogits(ops.SelectRows(hidden, Enumerable.Range(0, logitsRows).ToArray()));
         logits.to(float32).Dispose();
         if (ops.SamplesTokens)
-        {
-            // Of the kind that takes the most memory: logits are changed and cut.
-            using var batch = new SamplingBatch();
-            foreach (var _ in rows)
-                batch.Add(new(0, 1, TopK: 1), new() { AllowedCount = -1, RepetitionPenalty = 1 });
-            ops.BeginSample(logits, batch);
-            ops.EndSample(new int[rows.Length]);
-        }
+            Sample(ops, logits, logitsRows);
+    }
 
-        foreach (var cache in caches)
-            cache.Dispose();
+    // In every way: as they are, changed, cut, and both.
+    private static void Sample(IDeviceOps ops, Tensor logits, int rows)
+    {
+        using var batch = new SamplingBatch();
+        foreach (var (edits, cuts) in ((bool, bool)[])[(false, false), (true, false), (false, true), (true, true)])
+        {
+            batch.Clear();
+            var draw = new TokenDraw(0, 1, TopK: cuts ? 1 : 0);
+            for (var row = 0; row < rows; row++)
+            {
+                if (edits)
+                    batch.Add(draw, new() { AllowedCount = -1, RepetitionPenalty = 1 });
+                else
+                    batch.Add(draw);
+            }
+
+            ops.BeginSample(logits, batch);
+            ops.EndSample(new int[rows]);
+        }
     }
 }

@@ -26,8 +26,13 @@ internal enum LinearRole
 /// <param name="decodeData">A second copy in the layout that is fastest for a single row, or null.</param>
 internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, int inFeatures, Tensor? decodeData = null) : IDisposable
 {
+    private Tensor? _transposed;
+
     /// <summary>The matrix in the device's own layout.</summary>
     public Tensor Data { get; } = data;
+
+    /// <summary>[in, out]: a view of <see cref="Data"/> where that is the original matrix.</summary>
+    public Tensor Transposed => _transposed ??= Data.t().DetachFromDisposeScope();
 
     /// <summary>A second copy in the layout that is fastest for a single row, or null.</summary>
     public Tensor? DecodeData { get; } = decodeData;
@@ -47,6 +52,7 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
     /// <inheritdoc/>
     public void Dispose()
     {
+        _transposed?.Dispose();
         Data.Dispose();
         DecodeData?.Dispose();
         Bias?.Dispose();

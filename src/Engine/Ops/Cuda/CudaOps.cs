@@ -271,10 +271,9 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     // y = x · Wᵀ + addend, by cuBLAS; the addend is a bias, the residual (which is y) or null.
     private static void Multiply(Tensor x, LinearWeight weight, Tensor y, Tensor? addend)
     {
-        using var transposed = weight.Data.t();
         var status = addend is null
-            ? TorchCudaShim.aoti_torch_cuda_mm_out(y.Handle, x.Handle, transposed.Handle)
-            : TorchCudaShim.aoti_torch_cuda_addmm_out(y.Handle, addend.Handle, x.Handle, transposed.Handle, 1, 1);
+            ? TorchCudaShim.aoti_torch_cuda_mm_out(y.Handle, x.Handle, weight.Transposed.Handle)
+            : TorchCudaShim.aoti_torch_cuda_addmm_out(y.Handle, addend.Handle, x.Handle, weight.Transposed.Handle, 1, 1);
         if (status != 0)
             throw new InvalidOperationException($"a matrix product [{x.size(0)}, {weight.InFeatures}] x [{weight.InFeatures}, {weight.OutFeatures}] failed; libtorch wrote the cause to the standard error stream.");
     }

@@ -29,6 +29,9 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
 {
     private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), Tensor> _buffers = [];
 
+    // What was asked for last: all layers of a step ask for the same.
+    private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), (long Rows, long Width, Tensor View)> _views = [];
+
     /// <summary>
     /// Changes whenever a buffer has moved: graphs captured before are of no use then. Gathered keys and values and processed logits do not count: no graph has any.
     /// </summary>
@@ -37,6 +40,14 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
     /// <summary>An uninitialised [rows, width] view of a slot's buffer; of the current dispose scope.</summary>
     public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type)
     {
+        if (_views.TryGetValue((slot, type), out var last))
+        {
+            if (last.Rows == rows && last.Width == width)
+                return last.View.alias();
+            last.View.Dispose();
+            _views.Remove((slot, type));
+        }
+
         if (!_buffers.TryGetValue((slot, type), out var buffer) || buffer.numel() < rows * width)
         {
             // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
@@ -49,12 +60,17 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
         }
 
         using var flat = buffer.narrow(0, 0, rows * width);
-        return flat.view(rows, width);
+        var view = flat.view(rows, width).DetachFromDisposeScope();
+        _views.Add((slot, type), (rows, width, view));
+        return view.alias();
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        foreach (var (_, _, view) in _views.Values)
+            view.Dispose();
+        _views.Clear();
         foreach (var buffer in _buffers.Values)
             buffer.Dispose();
         _buffers.Clear();

@@ -6,6 +6,7 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
 {
     private const uint DisableTiming = 2;
+    private const nuint LeastBytes = 1 << 16;
     private IntPtr _released;
     private nuint _capacity;
 
@@ -18,6 +19,9 @@ internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
         Wait();
         if (bytes <= _capacity)
             return;
+
+        // Generously: to give pinned memory back waits for all of the card's work.
+        bytes = nuint.Max(LeastBytes, (nuint)System.Numerics.BitOperations.RoundUpToPowerOf2(bytes));
         void* memory;
         CudaException.Check(CudaDriver.cuMemAllocHost_v2(&memory, bytes), "allocating pinned memory");
         if (Memory is not null)
