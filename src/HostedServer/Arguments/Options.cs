@@ -37,6 +37,10 @@ internal static class Options
     public static Option<double?> Number(string name, string description) =>
         new(name) { Description = description, HelpName = "X", CustomParser = Finite };
 
+    /// <summary>A number, or <c>inf</c>.</summary>
+    public static Option<double?> Rate(string name, string description) =>
+        new(name) { Description = description, HelpName = "X", CustomParser = result => result.Tokens[0].Value == "inf" ? double.PositiveInfinity : Finite(result) };
+
     /// <summary>One of a few values, given by name.</summary>
     public static Option<T?> Choice<T>(string name, string description, params (string Name, T Value)[] choices)
         where T : struct => new(name)

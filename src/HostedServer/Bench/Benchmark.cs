@@ -2,7 +2,7 @@ using LocalLlm.Models;
 
 namespace LocalLlm.Server.Bench;
 
-/// <summary>vLLM's offline benchmarks over one loaded engine.</summary>
+/// <summary>vLLM's benchmarks over one loaded engine.</summary>
 /// <param name="engine">The engine, otherwise idle.</param>
 /// <param name="settings">What to run.</param>
 /// <param name="time">The clock.</param>
@@ -16,11 +16,17 @@ internal sealed class Benchmark(LlmEngine engine, BenchmarkSettings settings, Ti
     /// <summary>Queues every prompt at once and measures until the last is done.</summary>
     public async Task<ThroughputReport> ThroughputAsync(CancellationToken cancellationToken)
     {
-        for (var i = 0; i < settings.NumItersWarmup; i++)
-            await RunAsync(Math.Min(WarmupPrompts, settings.NumPrompts), Math.Min(WarmupOutputLen, settings.OutputLen), cancellationToken);
-        return ThroughputReport.Of(settings.Dataset == BenchmarkDataset.NanoVllm
-            ? await RunAsync(NanoVllmWorkload.Create(VocabularySizeOf(engine)), cancellationToken)
-            : await RunAsync(settings.NumPrompts, settings.OutputLen, cancellationToken));
+        await WarmUpAsync(cancellationToken);
+        return ThroughputReport.Of(await RunAsync(Requests(), RunPace.Together, cancellationToken));
+    }
+
+    /// <summary>Lets requests arrive at a rate, as at a server, and measures until the last is done.</summary>
+    public async Task<ServeReport> ServeAsync(CancellationToken cancellationToken)
+    {
+        await WarmUpAsync(cancellationToken);
+        var requests = Requests();
+        var arrivals = ArrivalTimes.Draw(requests.Count, settings.RequestRate, settings.Burstiness, settings.Seed);
+        return ServeReport.Of(await RunAsync(requests, new(arrivals, settings.MaxConcurrency), cancellationToken), settings.RequestRate);
     }
 
     /// <summary>Runs one batch after the other.</summary>
@@ -34,11 +40,23 @@ internal sealed class Benchmark(LlmEngine engine, BenchmarkSettings settings, Ti
         return LatencyReport.Of(runs, settings.BatchSize);
     }
 
-    private Task<BatchRun> RunAsync(int prompts, int outputLen, CancellationToken cancellationToken) =>
-        RunAsync([.. _prompts.Next(prompts, settings.InputLen).Select(prompt => new BenchmarkRequest(prompt, outputLen))], cancellationToken);
+    private async Task WarmUpAsync(CancellationToken cancellationToken)
+    {
+        for (var i = 0; i < settings.NumItersWarmup; i++)
+            await RunAsync(Math.Min(WarmupPrompts, settings.NumPrompts), Math.Min(WarmupOutputLen, settings.OutputLen), cancellationToken);
+    }
 
-    private Task<BatchRun> RunAsync(IReadOnlyList<BenchmarkRequest> requests, CancellationToken cancellationToken) =>
-        BatchRun.RunAsync(engine, requests, settings.Sampling, time, cancellationToken);
+    private IReadOnlyList<BenchmarkRequest> Requests() =>
+        settings.Dataset == BenchmarkDataset.NanoVllm ? NanoVllmWorkload.Create(VocabularySizeOf(engine)) : Random(settings.NumPrompts, settings.OutputLen);
+
+    private BenchmarkRequest[] Random(int prompts, int outputLen) =>
+        [.. _prompts.Next(prompts, settings.InputLen).Select(prompt => new BenchmarkRequest(prompt, outputLen))];
+
+    private Task<BatchRun> RunAsync(int prompts, int outputLen, CancellationToken cancellationToken) =>
+        RunAsync(Random(prompts, outputLen), RunPace.Together, cancellationToken);
+
+    private Task<BatchRun> RunAsync(IReadOnlyList<BenchmarkRequest> requests, RunPace pace, CancellationToken cancellationToken) =>
+        BatchRun.RunAsync(engine, requests, pace, settings.Sampling, time, cancellationToken);
 
     private static int VocabularySizeOf(LlmEngine engine)
     {

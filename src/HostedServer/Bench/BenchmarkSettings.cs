@@ -9,11 +9,20 @@ internal sealed record BenchmarkSettings
     /// <summary>Tokens of every answer; an end-of-sequence token does not end it.</summary>
     public required int OutputLen { get; init; }
 
-    /// <summary>Throughput: where the requests come from.</summary>
+    /// <summary>Throughput and serve: where the requests come from.</summary>
     public BenchmarkDataset Dataset { get; init; }
 
-    /// <summary>Throughput: prompts, all queued at once.</summary>
+    /// <summary>Throughput and serve: requests.</summary>
     public int NumPrompts { get; init; } = 1;
+
+    /// <summary>Serve: requests a second; infinity: all at once.</summary>
+    public double RequestRate { get; init; } = double.PositiveInfinity;
+
+    /// <summary>Serve: see <see cref="ArrivalTimes"/>.</summary>
+    public double Burstiness { get; init; } = 1;
+
+    /// <summary>Serve: most requests under way at once.</summary>
+    public int MaxConcurrency { get; init; } = int.MaxValue;
 
     /// <summary>Latency: prompts of one batch.</summary>
     public int BatchSize { get; init; } = 1;
@@ -21,7 +30,7 @@ internal sealed record BenchmarkSettings
     /// <summary>Latency: batches that are measured.</summary>
     public int NumIters { get; init; } = 1;
 
-    /// <summary>Batches before the measurement; of throughput, short ones.</summary>
+    /// <summary>Batches before the measurement; of throughput and serve, short ones.</summary>
     public int NumItersWarmup { get; init; }
 
     /// <summary>Seed of the prompts and of the sampling.</summary>

@@ -31,6 +31,20 @@ internal static class BenchmarkTables
         Times("time to first token", report.TtftMs),
         Times("inter-token latency", report.ItlMs));
 
+    /// <summary>The table of a run with arrivals.</summary>
+    public static Table Of(ServeReport report) => Make(
+        "Requests as they arrive",
+        ("requests", $"{report.Completed}, at most {report.MaxConcurrentRequests} at once"),
+        ("request rate", $"{(report.RequestRate is { } rate ? rate : double.PositiveInfinity)} requests/s asked for, {report.RequestThroughput:F2} answered"),
+        ("duration", $"{report.Duration:F2} s"),
+        ("input, output tokens", $"{report.TotalInputTokens}, {report.TotalOutputTokens}"),
+        ("output tokens/s", $"{report.OutputThroughput:F1}"),
+        ("total tokens/s", $"{report.TotalTokenThroughput:F1}"),
+        Times("time to first token", report.TtftMs),
+        Times("time per output token", report.TpotMs),
+        Times("inter-token latency", report.ItlMs),
+        Times("request", report.E2elMs));
+
     private static (string, FormattableString) Times(string what, Distribution times) =>
         (what, $"mean {times.Mean:F2} ms, p50 {times.P50:F2} ms, p99 {times.P99:F2} ms");
 

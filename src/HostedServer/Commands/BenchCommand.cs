@@ -5,7 +5,7 @@ using LocalLlm.Server.Bench;
 
 namespace LocalLlm.Server.Commands;
 
-/// <summary><c>localllm bench [throughput|latency]</c>: vLLM's offline benchmarks with random prompts; both without a name.</summary>
+/// <summary><c>localllm bench [throughput|latency|serve]</c>: vLLM's benchmarks with random prompts; the first two without a name.</summary>
 internal static class BenchCommand
 {
     private static readonly JsonSerializerOptions JsonOptions = new()
@@ -14,41 +14,43 @@ internal static class BenchCommand
         WriteIndented = true,
     };
 
-    /// <summary>Builds the command and its two subcommands.</summary>
+    /// <summary>Builds the command and its subcommands.</summary>
     public static Command Create(Terminal terminal)
     {
         var command = Create(
             terminal,
             "bench",
             "Measures offline throughput and latency with random prompts; both without a subcommand.",
-            throughput: true,
-            latency: true);
+            Benchmarks.Throughput | Benchmarks.Latency);
         command.Add(Create(
             terminal,
             "throughput",
             "Queues many prompts at once: requests/s, tokens/s, TTFT and ITL.",
-            throughput: true,
-            latency: false));
+            Benchmarks.Throughput));
         command.Add(Create(
             terminal,
             "latency",
             "Runs one batch after the other: seconds per batch, TTFT and ITL.",
-            throughput: false,
-            latency: true));
+            Benchmarks.Latency));
+        command.Add(Create(
+            terminal,
+            "serve",
+            "Lets requests arrive at a rate, as at a server: TTFT, TPOT, ITL and end-to-end latency. In this process; no server is needed.",
+            Benchmarks.Serve));
         return command;
     }
 
-    private static Command Create(Terminal terminal, string name, string description, bool throughput, bool latency)
+    private static Command Create(Terminal terminal, string name, string description, Benchmarks benchmarks)
     {
         var engineArguments = new EngineArguments();
         var arguments = new BenchmarkArguments();
         var command = new Command(name, description);
 
         // Beside subcommands a positional argument would swallow a misspelt one.
-        var model = throughput && latency ? null : Options.Model();
+        var model = benchmarks == (Benchmarks.Throughput | Benchmarks.Latency) ? null : Options.Model();
         if (model is not null)
             command.Add(model);
-        arguments.AddTo(command, throughput, latency);
+        arguments.AddTo(command, benchmarks);
         engineArguments.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
@@ -57,9 +59,10 @@ internal static class BenchCommand
             if (arguments.OutputJson(result) is { } target && Path.GetDirectoryName(Path.GetFullPath(target)) is { } folder && !Directory.Exists(folder))
                 throw new UsageException($"--output-json: the folder {folder} does not exist; make it first, or name a file elsewhere");
             var reports = new Dictionary<string, object>();
-            var (throughputSettings, latencySettings) = (
-                throughput ? arguments.Throughput(result, seed) : null,
-                latency ? arguments.Latency(result, seed) : null);
+            var (throughputSettings, latencySettings, serveSettings) = (
+                benchmarks.HasFlag(Benchmarks.Throughput) ? arguments.Throughput(result, seed) : null,
+                benchmarks.HasFlag(Benchmarks.Latency) ? arguments.Latency(result, seed) : null,
+                benchmarks.HasFlag(Benchmarks.Serve) ? arguments.Serve(result, seed) : null);
 
             // As in vLLM's benchmarks: a cached prefix would flatter the figures.
             await using var engine = await EngineLoading.LoadAsync(
@@ -78,6 +81,13 @@ internal static class BenchCommand
                 var report = await new Benchmark(engine, latencySettings, terminal.Time).LatencyAsync(cancellationToken);
                 terminal.Output.Write(BenchmarkTables.Of(report));
                 reports["latency"] = report;
+            }
+
+            if (serveSettings is not null)
+            {
+                var report = await new Benchmark(engine, serveSettings, terminal.Time).ServeAsync(cancellationToken);
+                terminal.Output.Write(BenchmarkTables.Of(report));
+                reports["serve"] = report;
             }
 
             if (arguments.OutputJson(result) is { } path)

@@ -63,6 +63,29 @@ public class PlanAndBenchTests
     }
 
     [Fact]
+    public async Task Served_requests_arrive_at_the_rate_and_wait_for_a_place()
+    {
+        var report = await ReportAsync(
+            "bench", "serve", TestPaths.TinyR1, "--num-prompts", "12", "--request-rate", "200", "--max-concurrency", "2", "--input-len", "20", "--output-len", "6", "--num-iters-warmup", "1");
+        Assert.Equal((12, 240, 72), (report.GetProperty("completed").GetInt32(), report.GetProperty("total_input_tokens").GetInt32(), report.GetProperty("total_output_tokens").GetInt32()));
+        Assert.InRange(report.GetProperty("max_concurrent_requests").GetInt32(), 1, 2);
+        Assert.Equal(200, report.GetProperty("request_rate").GetDouble());
+        foreach (var times in new[] { "ttft_ms", "tpot_ms", "itl_ms", "e2el_ms" })
+            Assert.InRange(report.GetProperty(times).GetProperty("p50").GetDouble(), 0, report.GetProperty(times).GetProperty("p99").GetDouble());
+    }
+
+    [Theory]
+    [InlineData("--request-rate", "0")]
+    [InlineData("--burstiness", "-1")]
+    [InlineData("--max-concurrency", "0")]
+    public async Task A_pace_that_no_request_could_keep_is_refused(string option, string value)
+    {
+        var run = await Cli.RunAsync("bench", "serve", TestPaths.TinyR1, option, value);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains(option, run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Without_a_name_both_benchmarks_run()
     {
         var report = await ReportAsync(
