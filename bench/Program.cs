@@ -25,7 +25,14 @@ profile.SetAction(result => StepProfile.Run(
 var kernels = new Command("kernels", "BenchmarkDotNet over the CPU kernels; further arguments go to it.") { TreatUnmatchedTokensAsErrors = false };
 kernels.SetAction(result => BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run([.. result.UnmatchedTokens]));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels }.Parse(args).InvokeAsync();
+var modelOption = new Option<string>("--model") { Required = true, Description = "A model's folder" };
+var deviceOption = new Option<string>("--device") { DefaultValueFactory = _ => "auto", Description = "auto, cpu, cuda or cuda:N" };
+var minutesOption = new Option<double>("--minutes") { DefaultValueFactory = _ => 8, Description = "How long" };
+var soak = new Command("soak", "Mixed load with aborts, preemptions and bad requests: memory must stay flat.") { modelOption, deviceOption, minutesOption };
+soak.SetAction(async (result, _) => await Soak.RunAsync(
+    result.GetValue(modelOption)!, result.GetValue(deviceOption)!, TimeSpan.FromMinutes(result.GetValue(minutesOption)), TimeSpan.FromMinutes(result.GetValue(minutesOption) / 48)) ? 0 : 1);
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

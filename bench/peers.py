@@ -1,12 +1,22 @@
-"""transformers beside which the engine is measured: one stream, 128 tokens in, 512 out, static cache and its automatic torch.compile.
+"""transformers and plain PyTorch on the card beside which the engine is measured, and the card's own limits.
 
-python3 bench/peers.py FOLDER...      (folders made by make_model.py; needs a GPU, torch and transformers)
+python3 bench/peers.py FOLDER [limits] [prefill] [graph] [generate] [continuous]
+
+FOLDER is one that make_model.py made; needs a GPU, torch and transformers. Without names all are run, each printed on a line of its own:
+  limits      bytes a second that a copy reads and writes, operations a second of a bfloat16 matrix product
+  prefill     forward pass of 1,024 and 8,192 tokens to the logits of the last one
+  graph       128 tokens in, 512 out: forward pass over a static cache, recorded as one CUDA graph, no compiler
+  generate    the same by generate() with a static cache, which compiles by itself
+  continuous  the 256 requests of nano-vllm's bench.py by continuous batching
 """
+import random
 import sys
 import time
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig, StaticCache
+
+PROMPT, OUTPUT = 128, 512
 
 
 def median_ms(work, count):
@@ -21,20 +31,65 @@ def median_ms(work, count):
     return sorted(times)[len(times) // 2]
 
 
-def limits():
+def limits(_):
     x = torch.randn(1 << 29, device="cuda", dtype=torch.bfloat16)
     y = torch.empty_like(x)
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     for _ in range(3):
         y.copy_(x)
         a @ b
-    print(f"copy {4 * x.numel() / median_ms(lambda: y.copy_(x), 20) / 1e6:.0f} GB/s, "
-          f"matmul {2 * 8192**3 / median_ms(lambda: a @ b, 20) / 1e9:.0f} TFLOP/s", flush=True)
+    return (f"{torch.cuda.get_device_name()}, copy {4 * x.numel() / median_ms(lambda: y.copy_(x), 20) / 1e6:.0f} GB/s, "
+            f"matmul {2 * 8192**3 / median_ms(lambda: a @ b, 20) / 1e9:.0f} TFLOP/s")
+
+
+def load(folder):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map="cuda").eval()
+
+
+def prompt(tokens):
+    return torch.randint(100, 10000, (1, tokens), device="cuda")
+
+
+def prefill(folder):
+    model, results = load(folder), []
+    for tokens in (1024, 8192):
+        ids = prompt(tokens)
+        work = lambda: model(ids, logits_to_keep=1, use_cache=True)
+        work()
+        results.append(f"{tokens} tokens {median_ms(work, 7):.1f} ms")
+    return ", ".join(results)
+
+
+def graph(folder):
+    model = load(folder)
+    cache = StaticCache(config=model.config, max_cache_len=PROMPT + OUTPUT + 8)
+    token = model(prompt(PROMPT), past_key_values=cache, logits_to_keep=1).logits[:, -1].argmax(-1, keepdim=True)
+    position = torch.full((1,), PROMPT, device="cuda")
+
+    def step():
+        logits = model(token, past_key_values=cache, position_ids=position[None], cache_position=position, logits_to_keep=1).logits
+        token.copy_(logits[:, -1].argmax(-1, keepdim=True))
+        position.add_(1)
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.synchronize()
+    recorded = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(recorded, stream=stream):
+        step()
+    position.fill_(PROMPT)
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    for _ in range(OUTPUT - 1):
+        recorded.replay()
+    torch.cuda.synchronize()
+    return f"{(OUTPUT - 1) / (time.perf_counter() - begin):.1f} tokens/s"
 
 
 def generate(folder):
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map="cuda").eval()
-    ids = torch.randint(100, 10000, (1, 128), device="cuda")
+    model, ids = load(folder), prompt(PROMPT)
 
     def run(tokens):
         torch.cuda.synchronize()
@@ -45,13 +100,38 @@ def generate(folder):
         return time.perf_counter() - begin
 
     run(16)
-    run(512)
+    run(OUTPUT)
     # The first token is the prefill's.
-    print(f"{folder}: {511 / (sorted(run(512) for _ in range(3))[1] - run(1)):.1f} tokens/s", flush=True)
+    return f"{(OUTPUT - 1) / (sorted(run(OUTPUT) for _ in range(3))[1] - run(1)):.1f} tokens/s"
 
 
-limits()
-for name in sys.argv[1:]:
+def continuous(folder):
+    random.seed(0)
+    prompts = [[random.randint(0, 10000) for _ in range(random.randint(100, 1024))] for _ in range(256)]
+    outputs = [random.randint(100, 1024) for _ in prompts]
+    model = load(folder)
+    config = GenerationConfig(do_sample=True, temperature=0.6, max_new_tokens=1024, eos_token_id=-1, pad_token_id=0)
+    manager = model.init_continuous_batching(generation_config=config)
+    manager.start()
+    begin = time.perf_counter()
+    for ids, tokens in zip(prompts, outputs):
+        manager.add_request(ids, max_new_tokens=tokens)
+    made = 0
+    for _ in prompts:
+        result = manager.get_result(timeout=300)
+        if result is None or result.error:
+            raise RuntimeError(f"no answer: {result and result.error}")
+        made += len(result.generated_tokens)
+    elapsed = time.perf_counter() - begin
+    manager.stop(block=False)
+    return f"{made} tokens, {made / elapsed:.0f} output tokens/s ({model.config._attn_implementation})"
+
+
+ALL = {work.__name__: work for work in (limits, prefill, graph, generate, continuous)}
+for name in sys.argv[2:] or ALL:
     with torch.inference_mode():
-        generate(name)
+        try:
+            print(f"{sys.argv[1]} {name}: {ALL[name](sys.argv[1])}", flush=True)
+        except Exception as failure:  # one peer that does not run says nothing about the others
+            print(f"{sys.argv[1]} {name}: failed: {type(failure).__name__}: {str(failure)[:300]}", flush=True)
     torch.cuda.empty_cache()
