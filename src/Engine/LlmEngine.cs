@@ -220,7 +220,16 @@ public sealed partial class LlmEngine : IAsyncDisposable
     }
 
     private static void LogPlanOf(ModelLoader loader, EngineOptions options, ILogger logger) =>
-        LogPlan(logger, NameOf(options), loader.ComputeType.ToString(), loader.Plan.KvCacheTokens, loader.Plan.MaxModelLen, loader.Plan.MaxConcurrency);
+        LogPlan(
+            logger,
+            NameOf(options),
+            loader.ComputeType.ToString(),
+            loader.Plan.WeightBytes >> 20,
+            loader.Plan.ActivationBytes >> 20,
+            loader.Plan.GraphBytes >> 20,
+            loader.Plan.KvCacheTokens,
+            loader.Plan.MaxModelLen,
+            loader.Plan.MaxConcurrency);
 
     private static (Tokenizer? Tokenizer, ChatTemplate? ChatTemplate) LoadTexts(EngineOptions options)
     {
@@ -242,8 +251,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private static string NameOf(EngineOptions options) =>
         options.ServedModelName ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
 
-    [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: the KV cache holds {Tokens} tokens; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]
-    private static partial void LogPlan(ILogger logger, string model, string dtype, long tokens, int maxModelLen, double concurrency);
+    [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: weights {WeightMiB} MiB, activations {ActivationMiB} MiB, CUDA graphs {GraphMiB} MiB; the KV cache holds {Tokens} tokens; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]
+    private static partial void LogPlan(ILogger logger, string model, string dtype, long weightMiB, long activationMiB, long graphMiB, long tokens, int maxModelLen, double concurrency);
 
     [LoggerMessage(11, LogLevel.Warning, "{Note}.")]
     private static partial void LogPlanNote(ILogger logger, string note);

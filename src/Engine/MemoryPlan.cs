@@ -15,6 +15,9 @@ public sealed record MemoryPlan
     /// <summary>Activations and logits of the largest step; on a GPU also what others and the driver take.</summary>
     public required long ActivationBytes { get; init; }
 
+    /// <summary>Decode steps recorded as CUDA graphs; 0 on a CPU.</summary>
+    public long GraphBytes { get; init; }
+
     /// <summary>The KV cache.</summary>
     public required long KvCacheBytes { get; init; }
 

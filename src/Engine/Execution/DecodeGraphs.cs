@@ -38,6 +38,13 @@ internal sealed class DecodeGraphs(
         }
     }
 
+    /// <summary>The rows of the smallest record of at least <paramref name="rows"/> rows; as many where there is none.</summary>
+    public int PaddedRows(int rows)
+    {
+        var index = Array.BinarySearch(_sizes, rows);
+        return index >= 0 || ~index == _sizes.Length ? rows : _sizes[~index];
+    }
+
     /// <summary>Repeats a decode step.</summary>
     /// <param name="ids">One per sequence.</param>
     /// <param name="metadata">The step, one token a sequence.</param>
@@ -46,7 +53,7 @@ internal sealed class DecodeGraphs(
     {
         if (ids.Length > maxRows)
             return null;
-        var size = Array.BinarySearch(_sizes, ids.Length) is var index && index >= 0 ? ids.Length : _sizes[~index];
+        var size = PaddedRows(ids.Length);
         if (eager)
             return Run(capture.BeginStep(ids, metadata, size), metadata);
         var record = Get(size);

@@ -94,14 +94,16 @@ internal sealed class ModelLoader : IDisposable
         foreach (var shape in model.AttentionShapes)
             capture.Reserve(shape, _activationType, Plan.MaxModelLen, MaxNumSeqs);
         StepProfile.Run(model, _ops, _activationType, _options.MaxNumBatchedTokens, MaxNumSeqs);
-        Plan = MakePlan(Plan.MaxModelLen, _ops.Memory.UsedBytes + (_options.EnforceEager ? 0 : GraphAllowance * Math.Max(1, MaxNumSeqs / EngineOptionsDefaults.MaxNumSeqs)));
+        Plan = MakePlan(Plan.MaxModelLen, _ops.Memory.UsedBytes);
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
         var graphs = new DecodeGraphs(model, capture, caches, MaxNumSeqs, Plan.MaxModelLen, _options.EnforceEager);
         try
         {
             progress?.Report(new("recording CUDA graphs", 0, 0));
+            var before = _ops.Memory.UsedBytes;
             graphs.CaptureAll();
+            Plan = Plan with { GraphBytes = Math.Max(0, _ops.Memory.UsedBytes - before) };
             return HandOver(model, caches, graphs);
         }
         catch
@@ -144,6 +146,7 @@ internal sealed class ModelLoader : IDisposable
             Utilization = utilization,
             WeightBytes = weights,
             ActivationBytes = usedBytes - weights ?? (_options.MaxNumBatchedTokens * perToken * elementSize) + logits + memory.UsedBytes,
+            GraphBytes = _ops is IGraphCapture && !_options.EnforceEager ? GraphAllowance * Math.Max(1, MaxNumSeqs / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = KvCacheTensors.BlockBytes(_ops, _model!.AttentionShapes, _activationType),
             BlockSize = AttentionMetadata.BlockSize,
             ModelLength = longest,

@@ -15,6 +15,7 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
 {
     private readonly AttentionMetadata _metadata = new();
     private readonly NativeBuffer<int> _inputIds = new();
+    private readonly NativeBuffer<int> _logitsRows = new();
     private Tensor? _graphLogits;
 
     /// <summary>
@@ -32,11 +33,21 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
             : null;
     }
 
-    /// <summary>Logits of some rows, ascending and distinct, of what <see cref="Forward"/> gave: [rows, vocabulary] in the activation type.</summary>
-    public Tensor ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows) =>
-        hidden is null
-            ? _graphLogits!.narrow(0, 0, rows.Length)
-            : model.ComputeLogits(rows.Length == hidden.size(0) ? hidden : ops.SelectRows(hidden, rows));
+    /// <summary>Logits of some rows, ascending and distinct, of what <see cref="Forward"/> gave: [at least rows, vocabulary] in the activation type.</summary>
+    public Tensor ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows)
+    {
+        if (hidden is null)
+            return _graphLogits!;
+        if (rows.Length == hidden.size(0))
+            return model.ComputeLogits(hidden);
+
+        // Of a number of rows that recorded steps have too: a product of a new size costs milliseconds the first time.
+        _logitsRows.Clear();
+        _logitsRows.AddRange(rows);
+        for (var padding = (graphs?.PaddedRows(rows.Length) ?? rows.Length) - rows.Length; padding > 0; padding--)
+            _logitsRows.Add(rows[^1]);
+        return model.ComputeLogits(ops.SelectRows(hidden, _logitsRows.Span));
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -44,6 +55,7 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
         graphs?.Dispose();
         _metadata.Dispose();
         _inputIds.Dispose();
+        _logitsRows.Dispose();
     }
 
     // Every row's logits are wanted, and nothing else: the steps that are recorded.

@@ -163,7 +163,7 @@ internal sealed unsafe class Worker : IDisposable
             return;
         }
 
-        logits = logits.to(float32).cpu();
+        logits = logits.narrow(0, 0, _rows.Count).to(float32).cpu();
         _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, launched.States.ToArray(), launched.Sampled, CpuParallel.For);
     }
 

@@ -17,6 +17,9 @@ internal sealed record MemoryRequest
     /// <summary>Activations and logits of the largest step.</summary>
     public required long ActivationBytes { get; init; }
 
+    /// <summary>Recorded steps.</summary>
+    public long GraphBytes { get; init; }
+
     /// <summary>Keys and values of one block over all layers.</summary>
     public required long BytesPerBlock { get; init; }
 
@@ -53,7 +56,7 @@ internal static class MemoryPlanner
     public static MemoryPlan Plan(MemoryRequest request)
     {
         var budget = (long)(request.AvailableBytes * request.Utilization);
-        var fixedBytes = request.WeightBytes + request.ActivationBytes;
+        var fixedBytes = request.WeightBytes + request.ActivationBytes + request.GraphBytes;
         var wantedLength = request.MaxModelLen ?? request.ModelLength;
         var useful = BlocksFor(wantedLength, request.BlockSize) * request.MaxNumSeqs;
         var affordable = request.NumBlocksOverride
@@ -83,6 +86,7 @@ internal static class MemoryPlanner
             BudgetBytes = budget,
             WeightBytes = request.WeightBytes,
             ActivationBytes = request.ActivationBytes,
+            GraphBytes = request.GraphBytes,
             KvCacheBytes = blocks * request.BytesPerBlock,
             BytesPerBlock = request.BytesPerBlock,
             NumBlocks = (int)blocks,
@@ -101,7 +105,7 @@ internal static class MemoryPlanner
     {
         var wanted = request.MaxModelLen ?? LeastModelLen;
         var needed = BlocksFor(wanted, request.BlockSize) * request.BytesPerBlock;
-        var feasible = Math.Max(0, (budget - request.WeightBytes - request.ActivationBytes) / request.BytesPerBlock * request.BlockSize);
+        var feasible = Math.Max(0, (budget - request.WeightBytes - request.ActivationBytes - request.GraphBytes) / request.BytesPerBlock * request.BlockSize);
         var advice = request.NumBlocksOverride is not null || request.KvCacheMemoryBytes is not null
             ? "Raise num_gpu_blocks_override or kv_cache_memory_bytes, or lower max_model_len."
             : feasible >= LeastModelLen

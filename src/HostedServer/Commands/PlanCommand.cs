@@ -44,6 +44,8 @@ internal static class PlanCommand
         Row("Budget", Size(plan.BudgetBytes), "the part that may be used (--gpu-memory-utilization)");
         Row("Weights", Size(plan.WeightBytes), "");
         Row("Activations", Size(plan.ActivationBytes), "of the largest step (--max-num-batched-tokens); on a GPU with what others take");
+        if (plan.GraphBytes > 0)
+            Row("CUDA graphs", Size(plan.GraphBytes), "recorded decode steps, an allowance before they are recorded");
         Row("KV cache", Size(plan.KvCacheBytes), "");
         Row("KV blocks", Count(plan.NumBlocks), $"of {plan.BlockSize} tokens, {Size(plan.BytesPerBlock)} each");
         Row("KV cache tokens", Count(plan.KvCacheTokens), "");

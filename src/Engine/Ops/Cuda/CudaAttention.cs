@@ -36,7 +36,7 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         foreach (var run in inputs.Runs)
         {
             using var scope = NewDisposeScope();
-            output.narrow(0, run.FirstToken, run.Tokens).copy_(Flash(qkv.narrow(0, run.FirstToken, run.Tokens), cache, run, shape));
+            Heads(output, run.FirstToken, run.Tokens, 0, shape.Heads, shape).copy_(Flash(qkv, cache, run, shape));
         }
 
         return output;
@@ -54,8 +54,8 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         if (run.Context == run.Tokens)
         {
             // Nothing is cached: keys and values stand beside the queries.
-            keys = qkv.narrow(1, shape.KeyOffset, width);
-            values = qkv.narrow(1, shape.ValueOffset, width);
+            keys = Heads(qkv, run.FirstToken, run.Tokens, shape.KeyOffset, shape.KvHeads, shape);
+            values = Heads(qkv, run.FirstToken, run.Tokens, shape.ValueOffset, shape.KvHeads, shape);
         }
         else
         {
@@ -65,17 +65,26 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
                 (run.LongestContext, run.Sequences, 1),
                 gatherThreads,
                 [cache.Keys, cache.Values, keys, values, contextStarts, inputs.SequenceTableStarts(run), inputs.BlockTables, (int)width]);
+            keys = Heads(keys, 0, run.Context, 0, shape.KvHeads, shape);
+            values = Heads(values, 0, run.Context, 0, shape.KvHeads, shape);
         }
 
         return FlashAttention.Forward(
-            qkv.narrow(1, 0, shape.KeyOffset).unflatten(1, [shape.Heads, shape.HeadDim]),
-            keys.unflatten(1, [shape.KvHeads, shape.HeadDim]),
-            values.unflatten(1, [shape.KvHeads, shape.HeadDim]),
+            Heads(qkv, run.FirstToken, run.Tokens, 0, shape.Heads, shape),
+            keys,
+            values,
             inputs.QueryStarts(run),
             contextStarts,
             run.LongestQuery,
             run.LongestContext,
             shape.Scale,
-            shape.SlidingWindow).flatten(1); // [tokens, heads · head_dim]
+            shape.SlidingWindow); // [tokens, heads, head_dim]
+    }
+
+    // Some rows and adjacent heads of a matrix, as one view: [rows, heads, head_dim].
+    private static Tensor Heads(Tensor matrix, int firstRow, int rows, int firstColumn, int heads, AttentionShape shape)
+    {
+        var width = matrix.stride(0);
+        return matrix.as_strided([rows, heads, shape.HeadDim], [width, shape.HeadDim, 1], matrix.storage_offset() + (firstRow * width) + firstColumn);
     }
 }
