@@ -35,6 +35,10 @@ internal sealed class BenchmarkArguments
     private readonly Option<int?> _maxConcurrency = Options.Count("--max-concurrency", "Most requests under way at once; others wait, which counts; default: no limit.");
     private readonly Option<int?> _batchSize = Options.Count("--batch-size", "Latency: prompts of one batch; default 8.");
     private readonly Option<int?> _numIters = Options.Count("--num-iters", "Latency: batches that are measured; default 10.");
+    private readonly Option<double?> _temperature = Options.Number("--temperature", "Of every request; default 1 (0.6 of nano-vllm's).");
+    private readonly Option<double?> _topP = Options.Number("--top-p", "Of every request; default 1.");
+    private readonly Option<int?> _topK = Options.Count("--top-k", "Of every request; default 0.");
+    private readonly Option<double?> _minP = Options.Number("--min-p", "Of every request; default 0.");
     private readonly Option<int?> _numItersWarmup = Options.Count("--num-iters-warmup", "Batches before the measurement; default 2.");
     private readonly Option<string?> _outputJson = Options.Text("--output-json", "Also writes the report as JSON.", "FILE");
 
@@ -62,6 +66,10 @@ internal sealed class BenchmarkArguments
             command.Add(_numIters);
         }
 
+        command.Add(_temperature);
+        command.Add(_topP);
+        command.Add(_topK);
+        command.Add(_minP);
         command.Add(_numItersWarmup);
         command.Add(_outputJson);
     }
@@ -70,7 +78,7 @@ internal sealed class BenchmarkArguments
     public string? OutputJson(ParseResult result) => result.GetValue(_outputJson);
 
     /// <summary>What the throughput benchmark runs.</summary>
-    public BenchmarkSettings Throughput(ParseResult result, long? seed) => new()
+    public BenchmarkSettings Throughput(ParseResult result, long? seed) => Sampled(result) with
     {
         InputLen = AtLeastOne(result, _inputLen, 128),
         OutputLen = AtLeastOne(result, _outputLen, 128),
@@ -81,7 +89,7 @@ internal sealed class BenchmarkArguments
     };
 
     /// <summary>What the serve benchmark runs.</summary>
-    public BenchmarkSettings Serve(ParseResult result, long? seed) => new()
+    public BenchmarkSettings Serve(ParseResult result, long? seed) => Sampled(result) with
     {
         InputLen = AtLeastOne(result, _inputLen, 1024),
         OutputLen = AtLeastOne(result, _outputLen, 128),
@@ -95,7 +103,7 @@ internal sealed class BenchmarkArguments
     };
 
     /// <summary>What the latency benchmark runs.</summary>
-    public BenchmarkSettings Latency(ParseResult result, long? seed) => new()
+    public BenchmarkSettings Latency(ParseResult result, long? seed) => Sampled(result) with
     {
         InputLen = AtLeastOne(result, _inputLen, 32),
         OutputLen = AtLeastOne(result, _outputLen, 128),
@@ -103,6 +111,17 @@ internal sealed class BenchmarkArguments
         NumIters = AtLeastOne(result, _numIters, 10),
         NumItersWarmup = AtLeast(result, _numItersWarmup, 2, 0),
         Seed = seed ?? 0,
+    };
+
+    // What all of them have; lengths are each benchmark's own.
+    private BenchmarkSettings Sampled(ParseResult result) => new()
+    {
+        InputLen = 1,
+        OutputLen = 1,
+        Temperature = result.GetValue(_temperature),
+        TopP = result.GetValue(_topP) ?? 1,
+        TopK = result.GetValue(_topK) ?? 0,
+        MinP = result.GetValue(_minP) ?? 0,
     };
 
     // The workload has its own lengths: others beside it would be ignored.

@@ -36,13 +36,25 @@ internal sealed record BenchmarkSettings
     /// <summary>Seed of the prompts and of the sampling.</summary>
     public long Seed { get; init; }
 
+    /// <summary>Null: 1, or what the dataset has.</summary>
+    public double? Temperature { get; init; }
+
+    /// <summary>See <see cref="SamplingParams.TopP"/>.</summary>
+    public double TopP { get; init; } = 1;
+
+    /// <summary>See <see cref="SamplingParams.TopK"/>.</summary>
+    public int TopK { get; init; }
+
+    /// <summary>See <see cref="SamplingParams.MinP"/>.</summary>
+    public double MinP { get; init; }
+
     /// <summary>Sampling as in vLLM's benchmarks, whatever the model's defaults are.</summary>
     public SamplingParams Sampling(int outputLen) => new()
     {
-        Temperature = Dataset == BenchmarkDataset.NanoVllm ? NanoVllmWorkload.Temperature : 1,
-        TopP = 1,
-        TopK = 0,
-        MinP = 0,
+        Temperature = Temperature ?? (Dataset == BenchmarkDataset.NanoVllm ? NanoVllmWorkload.Temperature : 1),
+        TopP = TopP,
+        TopK = TopK,
+        MinP = MinP,
         RepetitionPenalty = 1,
         Seed = Seed,
         IgnoreEos = true,
