@@ -189,13 +189,18 @@ public sealed partial class LlmEngine : IAsyncDisposable
         var texts = options.SkipTokenizerInit ? null : Task.Run(() => LoadTexts(options), cancellationToken);
         var estimate = loader.Plan;
         LogPlanOf(loader, options, logger);
+        progress?.Report(new("planning the memory", 0, 0) { Plan = estimate });
         if (estimate.Note is { } note)
             LogPlanNote(logger, note);
 
         var worker = loader.Load(progress, cancellationToken);
         // On a GPU the largest step has run by now, and the plan is what was measured.
         if (loader.Plan != estimate)
+        {
             LogPlanOf(loader, options, logger);
+            progress?.Report(new("measured the memory", 0, 0) { Plan = loader.Plan });
+        }
+
         try
         {
             progress?.Report(new("reading the tokenizer", 0, 0));

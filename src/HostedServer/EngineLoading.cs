@@ -34,14 +34,24 @@ internal static class EngineLoading
             .StartAsync(async context =>
             {
                 var bar = context.AddTask("loading");
-                return await LlmEngine.LoadAsync(options, new Reporter(bar), cancellationToken);
+                return await LlmEngine.LoadAsync(options, new Reporter(bar, terminal.Error), cancellationToken);
             });
 
+    private static string Text(MemoryPlan plan)
+    {
+        var graphs = plan.GraphBytes > 0 ? $", CUDA graphs {ByteSize.Text(plan.GraphBytes)}" : "";
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"weights {ByteSize.Text(plan.WeightBytes)}, activations {ByteSize.Text(plan.ActivationBytes)}{graphs}, KV cache {ByteSize.Text(plan.KvCacheBytes)}: {plan.KvCacheTokens:N0} tokens, {plan.MaxConcurrency:F2} sequences of {plan.MaxModelLen:N0} at once");
+    }
+
     // Called on the engine's thread; the bar locks itself.
-    private sealed class Reporter(ProgressTask bar) : IProgress<LoadProgress>
+    private sealed class Reporter(ProgressTask bar, IAnsiConsole console) : IProgress<LoadProgress>
     {
         public void Report(LoadProgress value)
         {
+            if (value.Plan is { } plan)
+                console.WriteLine($"{value.Phase}: {Text(plan)}");
             bar.Description = Markup.Escape(value.Phase);
             bar.IsIndeterminate = value.BytesTotal == 0;
             if (value.BytesTotal == 0)

@@ -40,14 +40,14 @@ internal static class PlanCommand
     {
         var table = new Table().Border(TableBorder.Rounded).Title(Markup.Escape($"Memory plan of {name}"))
             .AddColumn("").AddColumn(new TableColumn("").RightAligned()).AddColumn("").HideHeaders();
-        Row("Available", Size(plan.AvailableBytes), "of the device: what a CPU has free now, all of a GPU");
-        Row("Budget", Size(plan.BudgetBytes), "the part that may be used (--gpu-memory-utilization)");
-        Row("Weights", Size(plan.WeightBytes), "");
-        Row("Activations", Size(plan.ActivationBytes), "of the largest step (--max-num-batched-tokens); on a GPU with what others take");
+        Row("Available", ByteSize.Text(plan.AvailableBytes), "of the device: what a CPU has free now, all of a GPU");
+        Row("Budget", ByteSize.Text(plan.BudgetBytes), "the part that may be used (--gpu-memory-utilization)");
+        Row("Weights", ByteSize.Text(plan.WeightBytes), "");
+        Row("Activations", ByteSize.Text(plan.ActivationBytes), "of the largest step (--max-num-batched-tokens); on a GPU with what others take");
         if (plan.GraphBytes > 0)
-            Row("CUDA graphs", Size(plan.GraphBytes), "recorded decode steps, an allowance before they are recorded");
-        Row("KV cache", Size(plan.KvCacheBytes), "");
-        Row("KV blocks", Count(plan.NumBlocks), $"of {plan.BlockSize} tokens, {Size(plan.BytesPerBlock)} each");
+            Row("CUDA graphs", ByteSize.Text(plan.GraphBytes), "recorded decode steps, an allowance before they are recorded");
+        Row("KV cache", ByteSize.Text(plan.KvCacheBytes), "");
+        Row("KV blocks", Count(plan.NumBlocks), $"of {plan.BlockSize} tokens, {ByteSize.Text(plan.BytesPerBlock)} each");
         Row("KV cache tokens", Count(plan.KvCacheTokens), "");
         Row("max_model_len", Count(plan.MaxModelLen), plan.Note ?? "");
         Row("Maximum concurrency", Times(plan.MaxConcurrency), "sequences of max_model_len at once");
@@ -60,11 +60,4 @@ internal static class PlanCommand
     private static string Count(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 
     private static string Times(double value) => value.ToString("F2", CultureInfo.InvariantCulture) + "x";
-
-    private static string Size(long bytes) => bytes switch
-    {
-        >= 1L << 30 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 30):F2} GiB"),
-        >= 1L << 20 => string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 20):F2} MiB"),
-        _ => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1024.0:F2} KiB"),
-    };
 }
