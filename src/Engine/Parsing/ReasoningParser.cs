@@ -1,0 +1,152 @@
+using System.Text;
+
+namespace LocalLlm.Parsing;
+
+/// <summary>
+/// Tells thought from answer, for models that think between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> (DeepSeek R1 and V3.1, Qwen 3). Whether the answer begins
+/// inside a thought follows from the end of the prompt, which may open it or close it. Line feeds beside a tag belong to it, as in the models' own examples.
+/// </summary>
+internal sealed class ReasoningParser : IOutputParser
+{
+    /// <summary>Begins a thought.</summary>
+    public const string Open = "<think>";
+
+    /// <summary>Ends it.</summary>
+    public const string Close = "</think>";
+
+    private readonly MarkerMatcher _open = new(Open);
+    private readonly MarkerMatcher _close = new(Close);
+    private readonly PieceWriter _reasoning = new(OutputPieceKind.Reasoning);
+    private readonly PieceWriter _text = new(OutputPieceKind.Text);
+    private readonly StringBuilder _blanks = new(); // white space that may belong to a tag
+    private State _state;
+
+    /// <param name="promptTail">The last characters of the prompt, special tokens included.</param>
+    public ReasoningParser(ReadOnlySpan<char> promptTail)
+    {
+        promptTail = promptTail.TrimEnd();
+        _state = promptTail.EndsWith(Open) ? State.ThoughtBegins : promptTail.EndsWith(Close) ? State.TextBegins : State.Undecided;
+    }
+
+    private enum State
+    {
+        /// <summary>Nothing but white space so far; a tag may come.</summary>
+        Undecided,
+
+        /// <summary>In a thought, before its first character.</summary>
+        ThoughtBegins,
+        Thought,
+
+        /// <summary>After a thought, before the answer's first character.</summary>
+        TextBegins,
+        Text,
+    }
+
+    /// <summary>Whether what comes next belongs to a thought.</summary>
+    public bool IsThinking => _state is State.ThoughtBegins or State.Thought;
+
+    /// <inheritdoc/>
+    public void Append(ReadOnlySpan<char> text, List<OutputPiece> pieces)
+    {
+        foreach (var character in text)
+            Push(character);
+        Flush(pieces);
+    }
+
+    /// <inheritdoc/>
+    public void Finish(List<OutputPiece> pieces)
+    {
+        switch (_state)
+        {
+            case State.Undecided:
+                _text.Write(_blanks.ToString());
+                _open.Release(_text.Write);
+                break;
+            case State.ThoughtBegins or State.Thought:
+                _close.Release(WriteThought);
+                break;
+        }
+
+        // Line feeds at the very end of a thought that was cut off stay away, as they would before the tag.
+        _blanks.Clear();
+        Flush(pieces);
+    }
+
+    private void Flush(List<OutputPiece> pieces)
+    {
+        // In this order: there is one thought, and it comes first.
+        _reasoning.Flush(pieces);
+        _text.Flush(pieces);
+    }
+
+    private void Push(char character)
+    {
+        switch (_state)
+        {
+            case State.Undecided:
+                Decide(character);
+                break;
+            case State.ThoughtBegins or State.Thought:
+                if (_close.Push(character, WriteThought) is not null)
+                {
+                    _blanks.Clear();
+                    _state = State.TextBegins;
+                }
+
+                break;
+            case State.TextBegins when character is '\n':
+                break;
+            default:
+                _state = State.Text;
+                _text.Write(character);
+                break;
+        }
+    }
+
+    private void Decide(char character)
+    {
+        if (_open.Held.IsEmpty && char.IsWhiteSpace(character))
+        {
+            _blanks.Append(character);
+            return;
+        }
+
+        if (_open.Push(character, WriteUndecided) is null)
+        {
+            if (_state == State.Text)
+                _open.Release(_text.Write);
+            return;
+        }
+
+        _blanks.Clear();
+        _state = State.ThoughtBegins;
+    }
+
+    // There is no tag at the beginning: all of it is text.
+    private void WriteUndecided(char character)
+    {
+        if (_state == State.Undecided)
+        {
+            _text.Write(_blanks.ToString());
+            _blanks.Clear();
+            _state = State.Text;
+        }
+
+        _text.Write(character);
+    }
+
+    private void WriteThought(char character)
+    {
+        if (character == '\n')
+        {
+            if (_state == State.Thought)
+                _blanks.Append(character);
+            return;
+        }
+
+        _state = State.Thought;
+        _reasoning.Write(_blanks.ToString());
+        _blanks.Clear();
+        _reasoning.Write(character);
+    }
+}

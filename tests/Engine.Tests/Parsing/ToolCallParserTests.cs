@@ -1,0 +1,133 @@
+using System.Text;
+using LocalLlm.Parsing;
+using Xunit;
+
+namespace LocalLlm.Tests.Parsing;
+
+public class ToolCallParserTests
+{
+    private const string V3Call = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": \"Rome\"}\n```<｜tool▁call▁end｜>";
+    private const string V31Call = "<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\": \"Rome\"}<｜tool▁call▁end｜>";
+    private const string HermesCall = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>";
+    private const string LlamaCall = "{\"name\": \"weather\", \"parameters\": {\"city\": \"Rome\"}}";
+    private const string Rome = "CALL weather {\"city\": \"Rome\"}";
+
+    public static TheoryData<string, string, string> Answers => new()
+    {
+        { "deepseek_v3", $"<｜tool▁calls▁begin｜>{V3Call}<｜tool▁calls▁end｜>", Rome },
+        { "deepseek_v3", $"Let me see.\n<｜tool▁calls▁begin｜>{V3Call}\n{V3Call}<｜tool▁calls▁end｜>", $"Text Let me see.\n\n{Rome}\n{Rome}" },
+        { "deepseek_v3", V3Call, Rome },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```", "CALL now {}" },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now<｜tool▁call▁end｜>", "CALL now {}" },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": <｜tool▁call▁end｜>", "CALL weather {\"city\":" },
+        { "deepseek_v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>nothing<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "Text <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>nothing<｜tool▁call▁end｜><｜tool▁calls▁end｜>" },
+        { "deepseek_v3", "only <｜tool▁calls▁begin｜> text", "Text only <｜tool▁calls▁begin｜> text" },
+        { "deepseek_v31", $"<｜tool▁calls▁begin｜>{V31Call}{V31Call}<｜tool▁calls▁end｜>", $"{Rome}\n{Rome}" },
+        { "deepseek_v31", "<｜tool▁call▁begin｜>now<｜tool▁sep｜>{}<｜tool▁call▁end｜>", "CALL now {}" },
+        { "hermes", HermesCall, Rome },
+        { "hermes", $"Two:\n{HermesCall}\n{HermesCall}\n", $"Text Two:\n\n{Rome}\n{Rome}" },
+        { "hermes", HermesCall + "\n\nDone.", $"{Rome}\nText \n\nDone." },
+        { "hermes", "<tool_call>{\"name\": \"say\", \"arguments\": {\"text\": \"a </tool_call> b\"}}</tool_call>", "CALL say {\"text\": \"a </tool_call> b\"}" },
+        { "hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}", Rome },
+        { "hermes", "<tool_call>{\"name\": \"now\"}</tool_call>", "CALL now {}" },
+        { "hermes", "<tool_call>{\"name\": \"now\", \"arguments\": null}</tool_call>", "CALL now {}" },
+        { "hermes", "<tool_call>{\"name\": \"now\", \"arguments\": \"{\\\"a\\\": 1}\"}</tool_call>", "CALL now {\"a\": 1}" },
+        { "hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome}}</tool_call> " + HermesCall, $"CALL weather {{\"city\": \"Rome}}\n{Rome}" },
+        { "hermes", "<tool_call>Rome</tool_call>", "Text <tool_call>Rome</tool_call>" },
+        { "hermes", "a < b, <tool_cal", "Text a < b, <tool_cal" },
+        { "llama3_json", LlamaCall, Rome },
+        { "llama3_json", $"<|python_tag|>{LlamaCall}; {LlamaCall}", $"{Rome}\n{Rome}" },
+        { "llama3_json", " {\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}\n", Rome },
+        { "llama3_json", "{\"answer\": 42}", "Text {\"answer\": 42}" },
+        { "llama3_json", "{\"name\": \"Oscar\", \"age\": 3}", "Text {\"name\": \"Oscar\", \"age\": 3}" },
+        { "llama3_json", "The call is " + LlamaCall, "Text The call is " + LlamaCall },
+        { "llama3_json", "{\"name\": \"weather\", \"parameters\": {\"city\": \"Rome\"", "CALL weather {\"city\": \"Rome\"" },
+        { "llama3_json", "<|python", "Text <|python" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Answers))]
+    public void Calls_and_text_are_told_apart_however_the_answer_is_cut(string format, string answer, string expected)
+    {
+        for (var length = 1; length <= answer.Length + 1; length++)
+            Assert.Equal(expected, ParsingKit.Show(ParsingKit.Parse(ParsingKit.Tools(format), answer, () => length)));
+    }
+
+    [Fact]
+    public void Mutated_answers_give_the_same_pieces_for_every_cut_and_lose_no_text()
+    {
+        var random = new Random(11);
+        var whole = Answers.Select(row => row.Data).ToArray();
+        for (var i = 0; i < 5000; i++)
+        {
+            var (format, answer, _) = whole[random.Next(whole.Length)];
+            var mutated = Mutated(answer, whole[random.Next(whole.Length)].Item2, random);
+            var expected = ParsingKit.Whole(ParsingKit.Tools(format), mutated);
+            var actual = ParsingKit.Parse(ParsingKit.Tools(format), mutated, () => random.Next(1, 9));
+            Assert.Equal(ParsingKit.Show(expected), ParsingKit.Show(actual));
+
+            // Letters and digits of the answer come back in their order: in text, names and arguments.
+            if (!expected.Exists(piece => piece.Kind == OutputPieceKind.ToolCall))
+                Assert.Equal(mutated, string.Concat(expected.Select(piece => piece.Value)));
+        }
+    }
+
+    [Fact]
+    public void Calls_are_looked_for_in_the_answer_and_never_in_a_thought()
+    {
+        var parser = new AnswerParser(new ReasoningParser("<think>\n"), new HermesToolParser());
+        var pieces = ParsingKit.Parse(parser, $"I could write {HermesCall}.\n</think>\n\n{HermesCall}", () => 3);
+        Assert.Equal($"Reasoning I could write {HermesCall}.\n{Rome}", ParsingKit.Show(pieces));
+    }
+
+    [Fact]
+    public void A_very_long_call_takes_no_more_than_its_length()
+    {
+        var arguments = "{\"text\": \"" + new string('x', 2_000_000) + "\"}";
+        var answer = $"<tool_call>{{\"name\": \"say\", \"arguments\": {arguments}}}</tool_call>";
+        Assert.Equal(new OutputPiece(OutputPieceKind.ToolCall, arguments, "say"), Assert.Single(ParsingKit.Parse(ParsingKit.Tools("hermes"), answer, () => 3)));
+        // Never ended, with a mark in every string.
+        var broken = "<tool_call>{\"a\": \"" + string.Concat(Enumerable.Repeat("</tool_call><tool_call>", 20_000));
+        Assert.NotEmpty(ParsingKit.Parse(ParsingKit.Tools("hermes"), broken, () => 7));
+    }
+
+    [Theory]
+    [InlineData("{{ '<｜tool▁call▁begin｜>' }}```json", "qwen2", ToolCallFormat.DeepSeekV3)]
+    [InlineData("{{ '<｜tool▁call▁begin｜>' }}", "deepseek_v3", ToolCallFormat.DeepSeekV31)]
+    [InlineData("<tool_call>", "qwen2", ToolCallFormat.Hermes)]
+    [InlineData("<|start_header_id|><|eot_id|>", "llama", ToolCallFormat.Llama3Json)]
+    [InlineData("<｜User｜><｜Assistant｜>", "llama", ToolCallFormat.DeepSeekV3)]
+    [InlineData(null, "llama", ToolCallFormat.Llama3Json)]
+    [InlineData(null, "qwen3", ToolCallFormat.Hermes)]
+    internal void The_format_follows_from_the_template_before_the_kind_of_model(string? template, string modelType, ToolCallFormat expected) =>
+        Assert.Equal(expected, ToolCallFormats.Detect(template, modelType));
+
+    private static string Mutated(string answer, string other, Random random)
+    {
+        var text = new StringBuilder(answer);
+        for (var changes = random.Next(1, 5); changes > 0; changes--)
+        {
+            var at = random.Next(text.Length + 1);
+            switch (random.Next(5))
+            {
+                case 0 when at < text.Length:
+                    text.Remove(at, Math.Min(random.Next(1, 6), text.Length - at));
+                    break;
+                case 1:
+                    text.Insert(at, "{}\"\\<>｜▁\n ;"[random.Next(11)]);
+                    break;
+                case 2:
+                    text.Insert(at, other);
+                    break;
+                case 3:
+                    text.Length = at;
+                    break;
+                default:
+                    text.Insert(at, answer.AsSpan(random.Next(answer.Length)));
+                    break;
+            }
+        }
+
+        return text.ToString();
+    }
+}
