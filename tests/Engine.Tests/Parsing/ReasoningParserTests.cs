@@ -29,7 +29,7 @@ public class ReasoningParserTests
     }
 
     [Fact]
-    public void Mutated_answers_lose_nothing_but_tags_and_the_line_feeds_beside_them()
+    public void Mutated_answers_lose_nothing_but_tags_and_the_white_space_beside_them()
     {
         var random = new Random(5);
         string[] parts = ["<think>", "</think>", "\n", "a", "<", "</th", " ", "b c", ">"];
@@ -42,7 +42,7 @@ public class ReasoningParserTests
             Assert.Equal(Bare(answer), Bare(string.Concat(pieces.Select(piece => piece.Value))));
         }
 
-        static string Bare(string text) => text.Replace("<think>", "", StringComparison.Ordinal).Replace("</think>", "", StringComparison.Ordinal).Replace("\n", "", StringComparison.Ordinal);
+        static string Bare(string text) => text.Replace("<think>", "", StringComparison.Ordinal).Replace("</think>", "", StringComparison.Ordinal).Replace("\n", "", StringComparison.Ordinal).Replace(" ", "", StringComparison.Ordinal);
     }
 
     [Fact]
