@@ -130,6 +130,7 @@ public sealed partial class LlmEngine
             IsChat = request.Chat is not null,
             ModelDefaults = _samplingDefaults,
             EosTokenIds = _eosTokenIds,
+            Thinking = _thinking,
             MaxLogprobs = Options.MaxLogprobs,
             Tokenize = Tokenizer is null ? null : (text, special) => Tokenizer.Encode(text, special),
         });

@@ -20,6 +20,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private readonly Task _loopEnded;
     private readonly ModelSamplingDefaults _samplingDefaults;
     private readonly IReadOnlyList<int> _eosTokenIds;
+    private readonly ThinkingTokens? _thinking;
     private readonly int _vocabularySize;
     private int _disposed;
 
@@ -34,6 +35,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         ModelName = NameOf(options);
         Dtype = loader.ComputeType.ToString().ToLowerInvariant();
         _vocabularySize = loader.Config.VocabSize;
+        _thinking = tokenizer?.TokenToId(Parsing.ReasoningParser.Open) is { } open && tokenizer.TokenToId(Parsing.ReasoningParser.Close) is { } close ? new(open, close) : null;
         _eosTokenIds = [.. generationConfig.EosTokenIds.Concat(tokenizer?.EosTokenId is { } eos ? [eos] : Array.Empty<int>()).Distinct()];
         _samplingDefaults = options.GenerationConfig == "vllm" ? ModelSamplingDefaults.None : new()
         {

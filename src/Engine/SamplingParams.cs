@@ -76,6 +76,12 @@ public sealed record SamplingParams
     /// <summary>Words that may not be generated (tokenised with and without a leading space). At most 128 of 1 to 4096 characters.</summary>
     public IReadOnlyList<string> BadWords { get; init; } = [];
 
+    /// <summary>
+    /// Most tokens between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c>, over all thoughts of an output; then the thought is ended. 0: no thought. Null or -1: no limit. Only for models
+    /// whose tokenizer has both tags as tokens.
+    /// </summary>
+    public int? ThinkingTokenBudget { get; init; }
+
     /// <summary>The greedy defaults: temperature 0.</summary>
     public static SamplingParams Greedy { get; } = new() { Temperature = 0 };
 }

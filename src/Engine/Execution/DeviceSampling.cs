@@ -12,7 +12,7 @@ internal static class DeviceSampling
 
     /// <summary>Whether the choice depends on the tokens before it, so that they must be known first.</summary>
     public static bool NeedsHistory(SamplingState state) =>
-        !state.AllowedMask.IsEmpty || state.Sampling.BadWordsTokenIds.Length > 0 || state.Sampling.HasPenalties;
+        !state.AllowedMask.IsEmpty || state.Sampling.BadWordsTokenIds.Length > 0 || state.Sampling.HasPenalties || state.Sampling.ThinkingTokenBudget is not null;
 
     /// <summary>Adds the row of a sequence.</summary>
     /// <param name="batch">The step's.</param>
@@ -29,6 +29,13 @@ internal static class DeviceSampling
                 sampling.TopP,
                 sampling.MinP > 0 ? sampling.Temperature * Math.Log(sampling.MinP) : double.NegativeInfinity,
                 sampling.TopK);
+        if (state.ForcedTokenId is { } forced)
+        {
+            batch.Data.Add(forced);
+            batch.Add(default, new() { AllowedStart = batch.Data.Count - 1, AllowedCount = 1, RepetitionPenalty = 1 });
+            return;
+        }
+
         var isBelowMinTokens = outputPosition < sampling.MinTokens;
         if (!NeedsHistory(state) && sampling.AllowedTokenIds is null && sampling.LogitBiasTokenIds.Length == 0 && !isBelowMinTokens)
         {

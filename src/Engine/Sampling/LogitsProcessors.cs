@@ -1,7 +1,7 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The processors that may change which token is best, in the order of vLLM's V1 sampler: grammar mask, allowed_token_ids, bad_words,
+/// The processors that may change which token is best, in the order of vLLM's V1 sampler: the end of a thought that has used its budget up, grammar mask, allowed_token_ids, bad_words,
 /// min_tokens, logit_bias, penalties (repetition, then frequency, then presence).
 /// Arithmetic is in double, rounded to float32 once per token.
 /// </summary>
@@ -11,7 +11,7 @@ internal static class LogitsProcessors
     public static bool AreActive(SamplingState state)
     {
         var sampling = state.Sampling;
-        return !state.AllowedMask.IsEmpty || sampling.AllowedTokenIds is not null || sampling.BadWordsTokenIds.Length > 0
+        return state.ForcedTokenId is not null || !state.AllowedMask.IsEmpty || sampling.AllowedTokenIds is not null || sampling.BadWordsTokenIds.Length > 0
             || IsBelowMinTokens(state) || sampling.LogitBiasTokenIds.Length > 0 || sampling.HasPenalties;
     }
 
@@ -22,6 +22,13 @@ internal static class LogitsProcessors
     public static void Apply(ReadOnlySpan<float> logits, Span<float> row, SamplingState state)
     {
         var sampling = state.Sampling;
+        if (state.ForcedTokenId is { } forced)
+        {
+            row.Fill(float.NegativeInfinity);
+            row[forced] = 0;
+            return;
+        }
+
         if (sampling.AllowedTokenIds is { } allowed)
         {
             row.Fill(float.NegativeInfinity);

@@ -21,6 +21,9 @@ internal sealed record SamplingContext
     /// <summary>The tokenizer's end-of-sequence id and all of generation_config.json's. Ids outside of the vocabulary are left out.</summary>
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
 
+    /// <summary>The tokens that begin and end a thought, where the tokenizer has both.</summary>
+    public ThinkingTokens? Thinking { get; init; }
+
     /// <summary>Most log-probabilities per position; -1 is no cap.</summary>
     public int MaxLogprobs { get; init; } = 20;
 

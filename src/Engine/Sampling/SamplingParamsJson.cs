@@ -51,6 +51,7 @@ public static class SamplingParamsJson
             SpacesBetweenSpecialTokens = fields.Boolean("spaces_between_special_tokens") ?? defaults.SpacesBetweenSpecialTokens,
             LogitBias = fields.Biases("logit_bias"),
             AllowedTokenIds = fields.TokenIds("allowed_token_ids"),
+            ThinkingTokenBudget = fields.Integer("thinking_token_budget"),
             BadWords = fields.Strings("bad_words", allowBare: false) ?? defaults.BadWords,
         };
         UnsupportedFields.Refuse(fields, errors, parsed.N);

@@ -8,6 +8,7 @@ namespace LocalLlm.Sampling;
 internal sealed class SamplingState
 {
     private readonly TokenCounts? _counts;
+    private readonly ThinkingBudget? _thinking;
     private readonly int[] _tail;
     private int _tailLength;
 
@@ -23,6 +24,8 @@ internal sealed class SamplingState
         Index = index;
         Seed = sampling.Seed is { } given ? unchecked((ulong)given) : drawnSeed;
         _counts = sampling.HasPenalties ? new TokenCounts() : null;
+        _thinking = sampling.ThinkingTokenBudget is { } budget ? new ThinkingBudget(sampling.Thinking, budget) : null;
+        _thinking?.AddPrompt(promptTokenIds);
         var longest = 0;
         foreach (var word in sampling.BadWordsTokenIds)
             longest = Math.Max(longest, word.Length - 1);
@@ -54,6 +57,9 @@ internal sealed class SamplingState
     /// </summary>
     public ReadOnlyMemory<uint> AllowedMask { get; set; }
 
+    /// <summary>The only token that may come next, whatever else is asked for; null: no such token.</summary>
+    public int? ForcedTokenId => _thinking?.ForcedTokenId;
+
     /// <summary>Null where no penalty is on.</summary>
     public TokenCounts? Counts => _counts;
 
@@ -71,6 +77,7 @@ internal sealed class SamplingState
     {
         OutputLength++;
         _counts?.AddOutput(tokenId);
+        _thinking?.Append(tokenId);
         if (_tail.Length == 0)
             return;
         if (_tailLength == _tail.Length)

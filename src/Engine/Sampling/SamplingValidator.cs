@@ -56,6 +56,11 @@ internal static class SamplingValidator
         var banned = request.MinTokens > 0 ? eos.Union(stopTokenIds).Order().ToArray() : [];
         if (allowed is { Length: > 0 } && banned.Length > 0 && allowed.All(id => Array.BinarySearch(banned, id) >= 0))
             errors.Add("allowed_token_ids", "end and stop tokens only", "at least one other token while min_tokens is above 0");
+        var thinkingBudget = request.ThinkingTokenBudget == -1 ? null : request.ThinkingTokenBudget;
+        if (thinkingBudget < 0)
+            errors.Add("thinking_token_budget", thinkingBudget.Value, "0 or more, or -1 for no limit");
+        else if (thinkingBudget is { } budget && context.Thinking is null)
+            errors.Add("thinking_token_budget", budget, "nothing: this model's tokenizer has no tokens <think> and </think>; leave it out");
         var maxTokens = OutputLimits.Resolve(request, context, errors);
 
         errors.ThrowIfAny();
@@ -88,6 +93,8 @@ internal static class SamplingValidator
             LogitBiases = biases,
             AllowedTokenIds = allowed,
             BadWordsTokenIds = badWords,
+            ThinkingTokenBudget = thinkingBudget,
+            Thinking = context.Thinking ?? default,
         };
     }
 

@@ -15,7 +15,6 @@ internal static class UnsupportedFields
         ["length_penalty"] = value => IsNumber(value, 1),
         ["structured_outputs"] = Never,
         ["response_format"] = IsTextFormat,
-        ["thinking_token_budget"] = value => IsNumber(value, -1),
         ["repetition_detection"] = Never,
         ["logprob_token_ids"] = Never,
         ["prompt_logprob_token_ids"] = Never,

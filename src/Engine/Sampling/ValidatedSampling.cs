@@ -73,6 +73,12 @@ internal sealed class ValidatedSampling
     /// <summary>Each a sequence of tokens whose last one is banned wherever the output ends in the others.</summary>
     public required int[][] BadWordsTokenIds { get; init; }
 
+    /// <summary>Null: no limit.</summary>
+    public required int? ThinkingTokenBudget { get; init; }
+
+    /// <summary>The tags of thoughts; set where there is a budget.</summary>
+    public required ThinkingTokens Thinking { get; init; }
+
     /// <summary>Whether any of the three penalties is on.</summary>
     public bool HasPenalties => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;
 }
