@@ -66,6 +66,22 @@ public sealed record EngineOptions
     /// <summary>A chat template instead of the model's own: a file, or the template itself.</summary>
     public string? ChatTemplate { get; init; }
 
+    /// <summary>
+    /// How the model writes calls of tools: <c>auto</c> (told from its template and kind), <c>deepseek_v3</c>, <c>deepseek_v31</c>, <c>hermes</c> or <c>llama3_json</c>.
+    /// </summary>
+    public string ToolCallParser { get; init; } = "auto";
+
+    /// <summary>
+    /// What tells the model about tools where its own template has no place for them, instead of the engine's own text: a file, or the Jinja template itself, over <c>tools</c>.
+    /// </summary>
+    public string? ToolPrompt { get; init; }
+
+    /// <summary>
+    /// Whether text between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> is a thought: <c>auto</c> (if the tokenizer or template knows the tags), <c>none</c>, or a name of vLLM's for such models
+    /// (<c>deepseek_r1</c>, <c>deepseek_v3</c>, <c>qwen3</c>).
+    /// </summary>
+    public string ReasoningParser { get; init; } = "auto";
+
     /// <summary><c>auto</c>: sampling defaults from the model's generation_config.json; <c>vllm</c>: none.</summary>
     public string GenerationConfig { get; init; } = "auto";
 

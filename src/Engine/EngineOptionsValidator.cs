@@ -1,5 +1,6 @@
 using System.Globalization;
 using LocalLlm.Ops;
+using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 
 namespace LocalLlm;
@@ -32,6 +33,8 @@ internal static class EngineOptionsValidator
         Require(options.NumGpuBlocksOverride is null || options.KvCacheMemoryBytes is null, "num_gpu_blocks_override", "and kv_cache_memory_bytes both size the KV cache; set one of them");
         Require(options.MaxWaitingRequests >= 0, "max_waiting_requests", $"is {options.MaxWaitingRequests}; 0 (no limit) or more");
         Require(options.GenerationConfig is "auto" or "vllm", "generation_config", $"is '{options.GenerationConfig}'; allowed: auto, vllm");
+        Require(options.ToolCallParser == "auto" || ToolCallFormats.Find(options.ToolCallParser) is not null, "tool_call_parser", $"is '{options.ToolCallParser}'; allowed: auto, {ToolCallFormats.Allowed}");
+        Require(options.ReasoningParser is "auto" or "none" or "deepseek_r1" or "deepseek_v3" or "qwen3", "reasoning_parser", $"is '{options.ReasoningParser}'; allowed: auto, none, deepseek_r1, deepseek_v3, qwen3");
         Require(options.MaxLogprobs >= -1, "max_logprobs", $"is {options.MaxLogprobs}; -1 (no limit) or more");
         Require(Enum.IsDefined<LogprobsMode>(options.LogprobsMode), "logprobs_mode", $"is {options.LogprobsMode}; allowed: raw_logprobs, raw_logits, processed_logprobs, processed_logits");
         var mostThreads = ThreadsPerCore * Environment.ProcessorCount;

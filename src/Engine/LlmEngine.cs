@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using LocalLlm.Execution;
 using LocalLlm.Models;
+using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
 using LocalLlm.Templating;
@@ -30,12 +31,13 @@ public sealed partial class LlmEngine : IAsyncDisposable
         _loop = loop;
         _loopEnded = loopEnded;
         Tokenizer = tokenizer;
-        ChatTemplate = chatTemplate;
+        ToolFormat = options.ToolCallParser == "auto" ? ToolCallFormats.Detect(chatTemplate?.Source, loader.Config.ModelType) : ToolCallFormats.Find(options.ToolCallParser)!.Value;
+        ChatTemplate = chatTemplate?.With(ToolPrompt.Load(ToolFormat, options.ToolPrompt));
         Plan = loader.Plan;
         ModelName = NameOf(options);
         Dtype = loader.ComputeType.ToString().ToLowerInvariant();
         _vocabularySize = loader.Config.VocabSize;
-        _thinking = tokenizer?.TokenToId(Parsing.ReasoningParser.Open) is { } open && tokenizer.TokenToId(Parsing.ReasoningParser.Close) is { } close ? new(open, close) : null;
+        _thinking = tokenizer?.TokenToId(ReasoningParser.Open) is { } open && tokenizer.TokenToId(ReasoningParser.Close) is { } close ? new(open, close) : null;
         _eosTokenIds = [.. generationConfig.EosTokenIds.Concat(tokenizer?.EosTokenId is { } eos ? [eos] : Array.Empty<int>()).Distinct()];
         _samplingDefaults = options.GenerationConfig == "vllm" ? ModelSamplingDefaults.None : new()
         {
@@ -69,6 +71,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
     /// <summary>The model's chat template, or null with <see cref="EngineOptions.SkipTokenizerInit"/>.</summary>
     public ChatTemplate? ChatTemplate { get; }
+
+    /// <summary>How the model writes calls of tools.</summary>
+    internal ToolCallFormat ToolFormat { get; }
 
     /// <summary>The engine's figures after its latest step.</summary>
     public EngineStatistics Statistics => _loop.Statistics;

@@ -5,7 +5,8 @@ namespace LocalLlm.Extensions.AI;
 
 /// <summary>
 /// <see cref="IChatClient"/> over the engine. Stateless and safe for concurrent requests; the engine's life is its own, so disposing
-/// the client does nothing. Text in, text out: tools, structured output and reasoning content are refused by name.
+/// the client does nothing. Thoughts come as <see cref="TextReasoningContent"/>, calls of tools as whole <see cref="FunctionCallContent"/>; the caller, or
+/// <see cref="FunctionInvokingChatClient"/>, makes them. What cannot be honoured (JSON response formats, required calls) is refused by name.
 /// </summary>
 public sealed class LocalLlmChatClient : IChatClient
 {
@@ -31,7 +32,13 @@ public sealed class LocalLlmChatClient : IChatClient
     public async Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(messages);
-        return await GetStreamingResponseAsync(messages, options, cancellationToken).ToChatResponseAsync(cancellationToken).ConfigureAwait(false);
+        var updates = await GetStreamingResponseAsync(messages, options, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false);
+        var response = updates.ToChatResponse();
+        // Joined, not the last update's alone.
+        var logprobs = updates.SelectMany(update => update.AdditionalProperties?[ChatAnswer.LogprobsProperty] as IReadOnlyList<TokenLogprobs> ?? []).ToArray();
+        if (logprobs.Length > 0)
+            (response.AdditionalProperties ??= [])[ChatAnswer.LogprobsProperty] = logprobs;
+        return response;
     }
 
     /// <inheritdoc/>
@@ -42,8 +49,9 @@ public sealed class LocalLlmChatClient : IChatClient
     {
         ArgumentNullException.ThrowIfNull(messages);
         ChatRequestMapping.CheckModelId(options?.ModelId, _metadata.DefaultModelId);
-        var request = ChatRequestMapping.ToRequest(messages, options);
-        return StreamAsync(request, cancellationToken);
+        var request = ChatRequestMapping.ToRequest(messages, options, this);
+        // The caller may change its options while the answer is made.
+        return StreamAsync(request, options?.Clone(), cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -64,44 +72,16 @@ public sealed class LocalLlmChatClient : IChatClient
     {
     }
 
-    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(GenerationRequest request, ChatOptions? options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
-        var id = Guid.NewGuid().ToString("N");
-        var createdAt = DateTimeOffset.UtcNow;
+        var answer = new ChatAnswer(engine, options, request.Chat!.Tools is not null);
         await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
         {
-            if (output.FinishReason == FinishReason.Error)
-                throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
-            if (output.FinishReason == FinishReason.Abort)
-                throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the answer was finished.");
-            var update = new ChatResponseUpdate(ChatRole.Assistant, output.Text)
-            {
-                ResponseId = id,
-                MessageId = id,
-                ModelId = engine.ModelName,
-                CreatedAt = createdAt,
-                FinishReason = ToFinishReason(output.FinishReason),
-                RawRepresentation = output,
-            };
-            if (output.Usage is { } usage)
-                update.Contents.Add(new UsageContent(ToUsage(usage)));
-            yield return update;
+            if (answer.Next(output) is { } update)
+                yield return update;
+            if (answer.IsOver)
+                yield break;
         }
     }
-
-    private static ChatFinishReason? ToFinishReason(FinishReason? reason) => reason switch
-    {
-        null => null,
-        FinishReason.Length => ChatFinishReason.Length,
-        _ => ChatFinishReason.Stop,
-    };
-
-    private static UsageDetails ToUsage(TokenUsage usage) => new()
-    {
-        InputTokenCount = usage.PromptTokens,
-        OutputTokenCount = usage.CompletionTokens,
-        TotalTokenCount = usage.TotalTokens,
-        CachedInputTokenCount = usage.CachedTokens,
-    };
 }

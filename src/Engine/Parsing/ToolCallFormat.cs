@@ -30,6 +30,9 @@ internal static class ToolCallFormats
     /// <summary>The names, for messages.</summary>
     public static string Allowed => string.Join(", ", Names.Select(pair => pair.Name));
 
+    /// <summary>The name of a format.</summary>
+    public static string NameOf(ToolCallFormat format) => Names.First(pair => pair.Format == format).Name;
+
     /// <summary>The format of a name, or null.</summary>
     public static ToolCallFormat? Find(string name) => Names.Where(pair => pair.Name == name).Select(pair => (ToolCallFormat?)pair.Format).FirstOrDefault();
 

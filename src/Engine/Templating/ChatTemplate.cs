@@ -31,6 +31,15 @@ public sealed class ChatTemplate
     /// <summary>The names of the templates; usually just <c>default</c>.</summary>
     public IReadOnlyCollection<string> Names => _templates.Keys;
 
+    /// <summary>Describes tools where a template does not; null: nobody does.</summary>
+    internal ToolPrompt? ToolPrompt { get; init; }
+
+    /// <summary>The text of the template that a chat without tools takes; null: there is none.</summary>
+    internal string? Source => _templates.TryGetValue("default", out var template) ? template.Source : _templates.Values.FirstOrDefault()?.Source;
+
+    /// <summary>The same templates with another <see cref="ToolPrompt"/>.</summary>
+    internal ChatTemplate With(ToolPrompt toolPrompt) => new(_templates, _tokens) { ToolPrompt = toolPrompt };
+
     /// <summary>Loads the templates and special tokens of a model folder and parses them.</summary>
     /// <param name="modelFolder">The folder with tokenizer_config.json, chat_template.jinja and so on.</param>
     /// <param name="chatTemplate">Replaces the folder's template: a file, the name of one of its templates, or the template itself.</param>
@@ -100,6 +109,7 @@ public sealed class ChatTemplate
             Documents = Objects(request.Documents, "documents"),
             Variables = Variables(request.ChatTemplateKwargs),
             SpecialTokens = _tokens,
+            ToolPrompt = request.DescribeTools ? ToolPrompt : null,
             AddGenerationPrompt = request.AddGenerationPrompt,
             ContinueFinalMessage = request.ContinueFinalMessage,
         };

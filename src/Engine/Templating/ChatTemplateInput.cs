@@ -16,6 +16,9 @@ internal sealed record ChatTemplateInput
 
     public required PyDict SpecialTokens { get; init; }
 
+    /// <summary>Describes the tools where the template does not; null: nobody does.</summary>
+    public ToolPrompt? ToolPrompt { get; init; }
+
     public required bool AddGenerationPrompt { get; init; }
 
     public required bool ContinueFinalMessage { get; init; }

@@ -11,6 +11,12 @@ public sealed record ChatTemplateRequest
     /// <summary>The tools as in OpenAI's API, or null.</summary>
     public JsonElement? Tools { get; init; }
 
+    /// <summary>
+    /// Whether the engine describes the tools, at the end of the system message, where the model's own template has no place for them. False: such a template
+    /// says nothing of them, as in transformers.
+    /// </summary>
+    public bool DescribeTools { get; init; }
+
     /// <summary>Documents for retrieval: an array of objects, or null.</summary>
     public JsonElement? Documents { get; init; }
 

@@ -13,6 +13,7 @@ internal sealed class NamedTemplate
     public NamedTemplate(string file, string source, ChatContentFormat format, TemplateLimits? limits)
     {
         _file = file;
+        Source = source;
         _template = TemplateRenderer.Parse(file, source, limits);
         _analysis = new TemplateAnalysis(_template);
         ContentFormat = format != ChatContentFormat.Auto ? format
@@ -21,6 +22,8 @@ internal sealed class NamedTemplate
     }
 
     public ChatContentFormat ContentFormat { get; }
+
+    public string Source { get; }
 
     public RenderedPrompt Render(ChatTemplateInput input, Func<string, char, bool, string>? guardText, TimeProvider? time)
     {
@@ -60,6 +63,8 @@ internal sealed class NamedTemplate
         var messages = _preparer.Prepare(input.Messages, argumentsAsText);
         if (guard is not null)
             messages = messages.ConvertAll(message => guard.Apply(message, (message as PyDict)?.Get("role") is "assistant"));
+        if (input is { ToolPrompt: { } toolPrompt, Tools: not null } && !_analysis.UsesTools)
+            messages = toolPrompt.AddTo([.. messages], Guarded(input.Tools), input.SpecialTokens, guard?.Mark);
         var continuation = input.ContinueFinalMessage ? FinalMessageContinuation.Mark((PyDict)messages[^1]!, _template.Source) : null;
         var variables = input.SpecialTokens.Copy();
         foreach (var (name, value) in input.Variables.Items)

@@ -19,6 +19,7 @@ internal sealed class TemplateAnalysis
         IteratesContent = FindContentLoop();
         ChecksForString = _nodes.OfType<TestExpr>().Any(test => test.Name is "string" && IsContent(test.Value));
         ChecksForNone = _nodes.OfType<TestExpr>().Any(test => test.Name is "none" && IsContent(test.Value));
+        UsesTools = _nodes.OfType<NameExpr>().Any(name => name.Name == "tools");
         SearchedTexts = [.. Searched().Distinct()];
     }
 
@@ -30,6 +31,9 @@ internal sealed class TemplateAnalysis
 
     /// <summary>The template asks whether a content is None, so None must reach it.</summary>
     public bool ChecksForNone { get; }
+
+    /// <summary>The template has a place for tools.</summary>
+    public bool UsesTools { get; }
 
     /// <summary>The constant texts that the template looks for in other text.</summary>
     public string[] SearchedTexts { get; }

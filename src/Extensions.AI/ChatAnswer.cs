@@ -1,0 +1,103 @@
+using LocalLlm.Parsing;
+using Microsoft.Extensions.AI;
+
+namespace LocalLlm.Extensions.AI;
+
+/// <summary>One answer on its way: from the engine's outputs to updates with one identity, whole calls, and one usage.</summary>
+/// <param name="engine">Where it is made.</param>
+/// <param name="options">What was asked for.</param>
+/// <param name="hasTools">Whether the model was told of tools.</param>
+internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, bool hasTools)
+{
+    /// <summary>Where log-probabilities are in the additional properties.</summary>
+    public const string LogprobsProperty = "logprobs";
+
+    private readonly string _id = Guid.NewGuid().ToString("N");
+    private readonly DateTimeOffset _createdAt = DateTimeOffset.UtcNow;
+    private readonly List<OutputPiece> _pieces = [];
+    private readonly List<FunctionCallContent> _calls = [];
+    private AnswerParser? _parser;
+    private bool _isThinking;
+    private int _thinkingTokens;
+    private int _tokens;
+
+    /// <summary>Whether the answer is over although the model could go on: one call was asked for, and it is there.</summary>
+    public bool IsOver => _calls.Count > 0 && options?.AllowMultipleToolCalls == false;
+
+    /// <summary>Takes the engine's next output.</summary>
+    /// <returns>What is new for the caller, or null.</returns>
+    /// <exception cref="EngineException">The answer failed.</exception>
+    public ChatResponseUpdate? Next(GenerationOutput output)
+    {
+        if (output.FinishReason == FinishReason.Error)
+            throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
+        if (output.FinishReason == FinishReason.Abort)
+            throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the answer was finished.");
+        if (_parser is null)
+        {
+            _parser = engine.CreateAnswerParser(output.PromptTokenIds, hasTools);
+            _isThinking = _parser.IsThinking;
+        }
+
+        _tokens += output.TokenIds.Count;
+        _thinkingTokens += engine.CountThinkingTokens(output.TokenIds, ref _isThinking);
+        _pieces.Clear();
+        _parser.Append(output.Text, _pieces);
+        if (output.FinishReason is not null)
+            _parser.Finish(_pieces);
+        var update = new ChatResponseUpdate
+        {
+            Role = ChatRole.Assistant,
+            ResponseId = _id,
+            MessageId = _id,
+            ModelId = engine.ModelName,
+            CreatedAt = _createdAt,
+            RawRepresentation = output,
+        };
+        AddContents(update.Contents);
+        if (output.Logprobs is { } logprobs)
+            update.AdditionalProperties = new() { [LogprobsProperty] = logprobs };
+        if (output.FinishReason is not null || IsOver)
+            Finish(update, output);
+        return update.Contents.Count > 0 || update.FinishReason is not null || output.Logprobs is not null ? update : null;
+    }
+
+    private void AddContents(IList<AIContent> contents)
+    {
+        foreach (var piece in _pieces)
+        {
+            // After the only call that was asked for nothing more is said.
+            if (IsOver)
+                return;
+            switch (piece.Kind)
+            {
+                case OutputPieceKind.ToolCall:
+                    _calls.Add(ChatToolMapping.ToContent(piece.ToolName!, piece.Value));
+                    break;
+                case OutputPieceKind.Text:
+                    contents.Add(new TextContent(piece.Value));
+                    break;
+                case OutputPieceKind.Reasoning when options?.Reasoning?.Output != ReasoningOutput.None:
+                    contents.Add(new TextReasoningContent(piece.Value));
+                    break;
+            }
+        }
+    }
+
+    // Calls are whole, and come last.
+    private void Finish(ChatResponseUpdate update, GenerationOutput output)
+    {
+        foreach (var call in _calls)
+            update.Contents.Add(call);
+        update.FinishReason = _calls.Count > 0 ? ChatFinishReason.ToolCalls : output.FinishReason == FinishReason.Length ? ChatFinishReason.Length : ChatFinishReason.Stop;
+        var prompt = output.PromptTokenIds.Count;
+        update.Contents.Add(new UsageContent(new()
+        {
+            InputTokenCount = prompt,
+            OutputTokenCount = _tokens,
+            TotalTokenCount = prompt + _tokens,
+            CachedInputTokenCount = output.Usage?.CachedTokens ?? 0,
+            ReasoningTokenCount = _thinkingTokens,
+        }));
+    }
+}

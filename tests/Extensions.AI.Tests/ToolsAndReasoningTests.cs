@@ -1,0 +1,148 @@
+using LocalLlm.Tests;
+using Microsoft.Extensions.AI;
+using Xunit;
+
+namespace LocalLlm.Extensions.AI.Tests;
+
+/// <summary>Thoughts, tools and the options beside them, over the real tiny model, which calls tools.</summary>
+public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+{
+    private const string Question = "What is the secret for 7 and 56?";
+    private static readonly ChatMessage[] Sum = [new(ChatRole.User, "What is 58 + 27?")];
+    private static readonly AIFunction GetSecret = AIFunctionFactory.Create((int a, int b) => $"{a + b} degrees", "get_secret", "Gets the secret.");
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private static ChatOptions WithTools => new() { Temperature = 0, Tools = [GetSecret] };
+
+    [Fact]
+    public async Task A_call_is_one_whole_item_with_an_id_of_its_own_and_typed_arguments()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var updates = await client.GetStreamingResponseAsync(Question, WithTools, Token).ToListAsync(Token);
+        var call = Assert.Single(updates.SelectMany(update => update.Contents).OfType<FunctionCallContent>());
+        Assert.Equal(("get_secret", "7", "56"), (call.Name, call.Arguments!["a"]!.ToString(), call.Arguments["b"]!.ToString()));
+        Assert.Null(call.Exception);
+        Assert.Equal(ChatFinishReason.ToolCalls, updates[^1].FinishReason);
+        Assert.DoesNotContain("tool", updates.ToChatResponse().Text, StringComparison.Ordinal);
+        var again = await client.GetResponseAsync(Question, WithTools, Token);
+        Assert.NotEqual(call.CallId, Assert.Single(again.Messages[0].Contents.OfType<FunctionCallContent>()).CallId);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task The_middleware_of_the_library_calls_the_tool_and_the_model_answers_from_its_result(bool streaming)
+    {
+        using var client = fixture.Value.AsIChatClient().AsBuilder().UseFunctionInvocation().Build();
+        var response = streaming
+            ? await client.GetStreamingResponseAsync(Question, WithTools, Token).ToChatResponseAsync(Token)
+            : await client.GetResponseAsync(Question, WithTools, Token);
+        Assert.Equal("The secret is 63 degrees.", response.Messages[^1].Text);
+        Assert.Equal([ChatRole.Assistant, ChatRole.Tool, ChatRole.Assistant], response.Messages.Select(message => message.Role));
+    }
+
+    [Fact]
+    public async Task A_model_whose_template_has_no_place_for_tools_is_told_of_them_all_the_same()
+    {
+        const string template = """
+            {{- bos_token ~ (messages[0].content if messages[0].role == "system" else "") -}}
+            {%- for m in messages -%}
+            {%- if m.role == "user" -%}{{- "<｜User｜>" ~ m.content -}}{%- endif -%}
+            {%- endfor -%}
+            {{- "<｜Assistant｜><think>\n" -}}
+            """;
+        await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", ChatTemplate = template }, cancellationToken: Token);
+        using var client = engine.AsIChatClient();
+        var response = await client.GetResponseAsync(Question, WithTools, Token);
+        Assert.Equal("get_secret", Assert.Single(response.Messages[0].Contents.OfType<FunctionCallContent>()).Name);
+    }
+
+    [Fact]
+    public async Task No_tools_are_shown_where_the_mode_says_so()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var options = WithTools;
+        options.ToolMode = ChatToolMode.None;
+        var without = await client.GetResponseAsync(Question, options, Token);
+        Assert.Equal((await client.GetResponseAsync(Question, new ChatOptions { Temperature = 0 }, Token)).Usage!.InputTokenCount, without.Usage!.InputTokenCount);
+        Assert.Empty(without.Messages[0].Contents.OfType<FunctionCallContent>());
+    }
+
+    [Fact]
+    public async Task One_call_ends_the_answer_where_more_are_not_allowed()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var options = WithTools;
+        options.AllowMultipleToolCalls = false;
+        var response = await client.GetResponseAsync(Question, options, Token);
+        Assert.Single(response.Messages[0].Contents.OfType<FunctionCallContent>());
+        Assert.Equal(ChatFinishReason.ToolCalls, response.FinishReason);
+        Assert.Equal(response.Usage!.TotalTokenCount, response.Usage.InputTokenCount + response.Usage.OutputTokenCount);
+    }
+
+    [Fact]
+    public async Task Thoughts_can_be_left_out_and_are_still_counted_and_can_be_switched_off()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var hidden = await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, Reasoning = new() { Output = ReasoningOutput.None } }, Token);
+        Assert.Equal("58 + 27 = 85", hidden.Text);
+        Assert.Empty(hidden.Messages[0].Contents.OfType<TextReasoningContent>());
+        Assert.True(hidden.Usage!.ReasoningTokenCount > 0);
+        var off = await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, Reasoning = new() { Effort = ReasoningEffort.None } }, Token);
+        Assert.Equal(0, off.Usage!.ReasoningTokenCount);
+        Assert.Empty(off.Messages[0].Contents.OfType<TextReasoningContent>());
+        Assert.NotEmpty(off.Text);
+    }
+
+    [Fact]
+    public async Task A_thought_ends_when_its_budget_is_used_up()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var response = await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, RawRepresentationFactory = _ => new LocalLlmRequestOptions { ThinkingTokenBudget = 3 } }, Token);
+        Assert.Equal(3, response.Usage!.ReasoningTokenCount);
+        Assert.NotEmpty(response.Text);
+        var byName = await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, AdditionalProperties = new() { ["thinking_token_budget"] = 3.0, ["stream_options"] = "x" } }, Token);
+        Assert.Equal(response.Text, byName.Text);
+    }
+
+    [Fact]
+    public async Task Log_probabilities_are_there_on_request_one_per_token()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var response = await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, RawRepresentationFactory = _ => new LocalLlmRequestOptions { Logprobs = 1 } }, Token);
+        Assert.Equal(response.Usage!.OutputTokenCount, ((IReadOnlyList<TokenLogprobs>)response.AdditionalProperties!["logprobs"]!).Count);
+    }
+
+    [Fact]
+    public async Task Values_out_of_range_name_the_field_whichever_way_they_came()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var failure = await Assert.ThrowsAsync<EngineException>(() => client.GetResponseAsync(Sum, new ChatOptions { AdditionalProperties = new() { ["min_p"] = 7 } }, Token));
+        Assert.Contains("min_p", failure.Message, StringComparison.Ordinal);
+        failure = await Assert.ThrowsAsync<EngineException>(() => client.GetResponseAsync(Sum, new ChatOptions { RawRepresentationFactory = _ => new LocalLlmRequestOptions { ThinkingTokenBudget = -2 } }, Token));
+        Assert.Contains("thinking_token_budget", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Many_streams_with_callers_that_leave_do_not_touch_one_another()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var answers = await Task.WhenAll(Enumerable.Range(0, 64).Select(async i =>
+        {
+            var (a, b) = (10 + i, 20 + (7 * i % 70));
+            var text = "";
+            await foreach (var update in client.GetStreamingResponseAsync($"What is {a} + {b}?", new ChatOptions { Temperature = 0 }, Token))
+            {
+                text += update.Text;
+                if (i % 3 == 0)
+                    return true;
+            }
+
+            return text.Contains(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{a + b}"), StringComparison.Ordinal);
+        }));
+        Assert.True(answers.Count(correct => correct) >= 62, $"{answers.Count(correct => correct)} of 64");
+        await client.GetResponseAsync(Sum, new ChatOptions { MaxOutputTokens = 1 }, Token);
+        Assert.Equal(fixture.Value.Statistics.KvBlocksTotal, fixture.Value.Statistics.KvBlocksFree);
+    }
+}
