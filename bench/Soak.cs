@@ -5,7 +5,7 @@ using LocalLlm.Interop.Cuda;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Minutes of mixed load: requests of every kind and length, callers that leave, requests that must be refused, and a KV cache too small for all
+/// Minutes of mixed load: requests of many kinds and lengths, callers that leave, requests that must be refused, and a KV cache too small for all
 /// of them, so that sequences are preempted. Memory must stay flat, and every block must be free at the end.
 /// </summary>
 internal static class Soak

@@ -12,4 +12,12 @@ public static class LlmEngineExtensions
         ArgumentNullException.ThrowIfNull(engine);
         return new LocalLlmChatClient(_ => Task.FromResult(engine), () => engine, engine.ModelName);
     }
+
+    /// <summary>An embedding generator over this engine. Disposing it leaves the engine alone.</summary>
+    /// <exception cref="ArgumentNullException"><paramref name="engine"/> is null.</exception>
+    public static IEmbeddingGenerator<string, Embedding<float>> AsIEmbeddingGenerator(this LlmEngine engine)
+    {
+        ArgumentNullException.ThrowIfNull(engine);
+        return new LocalLlmEmbeddingGenerator(_ => Task.FromResult(engine), () => engine, engine.ModelName);
+    }
 }

@@ -1,8 +1,14 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>What <c>AddLocalLlm</c> configures: the model and the most common engine options. Everything else is in <see cref="ConfigureEngine"/>.</summary>
+/// <summary>
+/// What <c>AddLocalLlm</c> configures: the model and the most common engine options, also from the configuration section <c>LocalLlm</c> (of a keyed engine <c>LocalLlm:KEY</c>). Everything else is in
+/// <see cref="ConfigureEngine"/>.
+/// </summary>
 public sealed class LocalLlmOptions
 {
+    /// <summary>The configuration section.</summary>
+    public const string SectionName = "LocalLlm";
+
     /// <summary>The model's folder: config.json, *.safetensors, tokenizer.json.</summary>
     public string ModelPath { get; set; } = "";
 
@@ -12,6 +18,9 @@ public sealed class LocalLlmOptions
     /// <summary><c>auto</c>, <c>float32</c>, <c>bfloat16</c> or <c>float16</c>.</summary>
     public string Dtype { get; set; } = "auto";
 
+    /// <summary><c>auto</c> (a GPU where one can be used), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
+    public string Device { get; set; } = "auto";
+
     /// <summary>Devices that every layer is split over.</summary>
     public int TensorParallel { get; set; } = 1;
 
@@ -20,6 +29,12 @@ public sealed class LocalLlmOptions
 
     /// <summary>Most requests that run at once; null: 256.</summary>
     public int? MaxBatchSize { get; set; }
+
+    /// <summary>How the model writes calls of tools; see <see cref="EngineOptions.ToolCallParser"/>.</summary>
+    public string ToolCallParser { get; set; } = "auto";
+
+    /// <summary>Whether a token is made when the host starts, so that the first request finds everything ready.</summary>
+    public bool WarmUp { get; set; } = true;
 
     /// <summary>How long the host's shutdown lets running requests finish.</summary>
     public TimeSpan DrainTimeout { get; set; }
@@ -34,9 +49,11 @@ public sealed class LocalLlmOptions
             ModelPath = ModelPath,
             ServedModelName = ModelId,
             Dtype = Dtype,
+            Device = Device,
             TensorParallel = TensorParallel,
             MaxModelLen = MaxModelLength,
             MaxNumSeqs = MaxBatchSize,
+            ToolCallParser = ToolCallParser,
             DrainTimeout = DrainTimeout,
         };
         return ConfigureEngine is null ? options : ConfigureEngine(options);

@@ -1,5 +1,8 @@
+using System.Globalization;
 using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -10,24 +13,85 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class LocalLlmServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers one engine and an <see cref="IChatClient"/> over it. A host loads the model when it starts and fails there if it cannot;
-    /// without a host it is loaded by the first request. The container owns the engine.
+    /// Registers one engine, an <see cref="IChatClient"/> and an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> over it. A host checks the options and loads the model when it starts, and
+    /// fails there if it cannot; without a host that is done by the first request. The container owns the engine.
     /// </summary>
     /// <param name="services">Where to register.</param>
-    /// <param name="configure">Names at least <see cref="LocalLlmOptions.ModelPath"/>.</param>
-    /// <returns><paramref name="services"/>.</returns>
-    public static IServiceCollection AddLocalLlm(this IServiceCollection services, Action<LocalLlmOptions> configure)
+    /// <param name="configure">Comes after the configuration section <c>LocalLlm</c>; one of them names at least <see cref="LocalLlmOptions.ModelPath"/>.</param>
+    public static ILocalLlmBuilder AddLocalLlm(this IServiceCollection services, Action<LocalLlmOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
+        return Add(services, null, configure);
+    }
+
+    /// <summary>As <see cref="AddLocalLlm"/>, under a key: several models side by side.</summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="serviceKey">The key of all its services; its text names the options and the section <c>LocalLlm:KEY</c>.</param>
+    /// <param name="configure">Comes after the configuration section.</param>
+    public static ILocalLlmBuilder AddKeyedLocalLlm(this IServiceCollection services, object serviceKey, Action<LocalLlmOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(serviceKey);
+        return Add(services, serviceKey, configure);
+    }
+
+    /// <summary>Puts middleware around the engine's chat client, such as <c>UseFunctionInvocation()</c> or <c>UseOpenTelemetry()</c>. The first step that is added is the outermost.</summary>
+    public static ILocalLlmBuilder ConfigureChatClient(this ILocalLlmBuilder builder, Action<ChatClientBuilder> configure)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
         ArgumentNullException.ThrowIfNull(configure);
-        services.AddOptions<LocalLlmOptions>().Configure(configure);
-        services.AddSingleton(provider => new EngineHost(provider.GetRequiredService<IOptions<LocalLlmOptions>>().Value, provider.GetService<ILoggerFactory>()));
-        services.AddSingleton<IHostedService>(provider => provider.GetRequiredService<EngineHost>());
-        services.AddSingleton<IChatClient>(provider =>
+        builder.Services.Configure<ChatPipelineOptions>(builder.Name, pipeline => pipeline.Steps.Add(configure));
+        return builder;
+    }
+
+    /// <summary>Adds a health check of the engine: unhealthy while it loads and when it has failed.</summary>
+    /// <param name="builder">The engine.</param>
+    /// <param name="name">The check's name; null: <c>localllm</c>, of a keyed engine with its key.</param>
+    /// <param name="tags">Tags to filter by.</param>
+    public static ILocalLlmBuilder AddHealthCheck(this ILocalLlmBuilder builder, string? name = null, params string[] tags)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        builder.Services.AddHealthChecks().Add(new(
+            name ?? (builder.ServiceKey is null ? "localllm" : $"localllm-{builder.Name}"),
+            provider => new EngineHealthCheck(EngineHost.Of(provider, builder.ServiceKey)),
+            failureStatus: null,
+            tags));
+        return builder;
+    }
+
+    private static LocalLlmBuilder Add(IServiceCollection services, object? key, Action<LocalLlmOptions>? configure)
+    {
+        var name = key is null ? Options.Options.DefaultName : Convert.ToString(key, CultureInfo.InvariantCulture) ?? "";
+        var section = key is null ? LocalLlmOptions.SectionName : ConfigurationPath.Combine(LocalLlmOptions.SectionName, name);
+        var options = services.AddOptions<LocalLlmOptions>(name)
+            .Configure<IServiceProvider>((target, provider) => provider.GetService<IConfiguration>()?.GetSection(section).Bind(target));
+        if (configure is not null)
+            options.Configure(configure);
+        var builder = new LocalLlmBuilder(services, key, name);
+
+        // A second call for the same engine only configures it further.
+        if (services.Any(service => service.ServiceType == typeof(EngineHost) && Equals(service.ServiceKey, key)))
+            return builder;
+        options.ValidateOnStart();
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<LocalLlmOptions>, LocalLlmOptionsValidator>());
+        services.AddKeyedSingleton(key, (provider, _) =>
+            new EngineHost(() => provider.GetRequiredService<IOptionsMonitor<LocalLlmOptions>>().Get(name), provider.GetService<ILoggerFactory>()));
+        services.AddSingleton<IHostedService>(provider => EngineHost.Of(provider, key));
+        services.AddKeyedSingleton(key, (provider, _) => CreateChatClient(provider, key, name));
+        services.AddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(key, (provider, _) =>
         {
-            var host = provider.GetRequiredService<EngineHost>();
-            return new LocalLlmChatClient(host.GetAsync, () => host.Loaded, host.ModelId);
+            var host = EngineHost.Of(provider, key);
+            return new LocalLlmEmbeddingGenerator(host.GetAsync, () => host.Loaded, host.ModelId);
         });
-        return services;
+        return builder;
+    }
+
+    private static IChatClient CreateChatClient(IServiceProvider provider, object? key, string name)
+    {
+        var host = EngineHost.Of(provider, key);
+        var builder = new ChatClientBuilder(new LocalLlmChatClient(host.GetAsync, () => host.Loaded, host.ModelId));
+        foreach (var step in provider.GetRequiredService<IOptionsMonitor<ChatPipelineOptions>>().Get(name).Steps)
+            step(builder);
+        return builder.Build(provider);
     }
 }

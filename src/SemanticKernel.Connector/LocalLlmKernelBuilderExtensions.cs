@@ -1,23 +1,37 @@
 using LocalLlm;
-using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.SemanticKernel.ChatCompletion;
 
 namespace Microsoft.SemanticKernel;
 
-/// <summary>Registers an engine with Semantic Kernel.</summary>
+/// <summary>Registers an engine with a kernel. The engine stays the caller's: the kernel does not dispose it.</summary>
 public static class LocalLlmKernelBuilderExtensions
 {
-    /// <summary>Registers an <see cref="IChatCompletionService"/> over an engine that the caller has loaded and keeps alive.</summary>
+    /// <inheritdoc cref="LocalLlmKernelServiceCollectionExtensions.AddLocalLlmChatCompletion(IServiceCollection, LlmEngine, string?)"/>
     /// <param name="builder">The kernel's builder.</param>
-    /// <param name="engine">The engine; the kernel does not dispose it.</param>
+    /// <param name="engine">The engine.</param>
     /// <param name="serviceId">The service's key, or null.</param>
-    /// <returns><paramref name="builder"/>.</returns>
-    public static IKernelBuilder AddLocalLlmChatCompletion(this IKernelBuilder builder, LlmEngine engine, string? serviceId = null)
+    public static IKernelBuilder AddLocalLlmChatCompletion(this IKernelBuilder builder, LlmEngine engine, string? serviceId = null) =>
+        With(builder, services => services.AddLocalLlmChatCompletion(engine, serviceId));
+
+    /// <inheritdoc cref="LocalLlmKernelServiceCollectionExtensions.AddLocalLlmTextGeneration(IServiceCollection, LlmEngine, string?)"/>
+    /// <inheritdoc cref="AddLocalLlmChatCompletion(IKernelBuilder, LlmEngine, string?)" path="/param"/>
+    public static IKernelBuilder AddLocalLlmTextGeneration(this IKernelBuilder builder, LlmEngine engine, string? serviceId = null) =>
+        With(builder, services => services.AddLocalLlmTextGeneration(engine, serviceId));
+
+    /// <inheritdoc cref="LocalLlmKernelServiceCollectionExtensions.AddLocalLlmChatClient(IServiceCollection, LlmEngine, string?)"/>
+    /// <inheritdoc cref="AddLocalLlmChatCompletion(IKernelBuilder, LlmEngine, string?)" path="/param"/>
+    public static IKernelBuilder AddLocalLlmChatClient(this IKernelBuilder builder, LlmEngine engine, string? serviceId = null) =>
+        With(builder, services => services.AddLocalLlmChatClient(engine, serviceId));
+
+    /// <inheritdoc cref="LocalLlmKernelServiceCollectionExtensions.AddLocalLlmEmbeddingGenerator(IServiceCollection, LlmEngine, string?)"/>
+    /// <inheritdoc cref="AddLocalLlmChatCompletion(IKernelBuilder, LlmEngine, string?)" path="/param"/>
+    public static IKernelBuilder AddLocalLlmEmbeddingGenerator(this IKernelBuilder builder, LlmEngine engine, string? serviceId = null) =>
+        With(builder, services => services.AddLocalLlmEmbeddingGenerator(engine, serviceId));
+
+    private static IKernelBuilder With(IKernelBuilder builder, Action<IServiceCollection> add)
     {
         ArgumentNullException.ThrowIfNull(builder);
-        ArgumentNullException.ThrowIfNull(engine);
-        builder.Services.AddKeyedSingleton<IChatCompletionService>(serviceId, (services, _) => engine.AsIChatClient().AsChatCompletionService(services));
+        add(builder.Services);
         return builder;
     }
 }

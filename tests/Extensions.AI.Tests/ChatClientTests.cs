@@ -2,6 +2,7 @@ using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using Microsoft.SemanticKernel;
 using Xunit;
 
@@ -131,8 +132,7 @@ public sealed class ChatClientTests(ChatClientTests.Engine fixture) : IClassFixt
             options.TensorParallel = 2;
         });
         using var host = builder.Build();
-        var failure = await Assert.ThrowsAsync<EngineException>(() => host.StartAsync(Token));
-        Assert.Equal(EngineErrorKind.InvalidOptions, failure.Kind);
+        var failure = await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync(Token));
         Assert.Contains("tensor_parallel_size is 2", failure.Message, StringComparison.Ordinal);
     }
 

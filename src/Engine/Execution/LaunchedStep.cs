@@ -12,6 +12,7 @@ internal sealed class LaunchedStep : IDisposable
     private readonly SamplingBatch _batch = new();
     private SampledToken[] _sampled = [];
     private int[] _ids = [];
+    private bool _isResolved;
 
     /// <summary>One per sequence of the step.</summary>
     public IReadOnlyList<Entry> Entries => _entries;
@@ -24,9 +25,6 @@ internal sealed class LaunchedStep : IDisposable
 
     /// <summary>One per sampled row.</summary>
     public Memory<SampledToken> Sampled => Grown(ref _sampled);
-
-    /// <summary>Room for one id per sampled row.</summary>
-    public Span<int> Ids => Grown(ref _ids).Span;
 
     /// <summary>Notes the sequences of a step.</summary>
     public void Begin(SchedulerOutput step)
@@ -53,6 +51,35 @@ internal sealed class LaunchedStep : IDisposable
         return _batch;
     }
 
+    /// <summary>Waits for tokens that the device is choosing, and tells every sequence its token. Done once.</summary>
+    public void Resolve(IDeviceOps ops)
+    {
+        if (_isResolved)
+            return;
+        _isResolved = true;
+        var sampled = Sampled.Span;
+        if (IsSampling)
+        {
+            var ids = Ids;
+            ops.EndSample(ids);
+            for (var i = 0; i < ids.Length; i++)
+            {
+                sampled[i] = ids[i] switch
+                {
+                    IDeviceOps.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
+                    IDeviceOps.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed),
+                    var id => new SampledToken(id),
+                };
+            }
+        }
+
+        for (var i = 0; i < sampled.Length; i++)
+        {
+            if (sampled[i].Error == SampleError.None)
+                _states[i].Append(sampled[i].TokenId);
+        }
+    }
+
     /// <summary>Adds what was read of a sequence's prompt.</summary>
     public void SetPromptLogprobs(int index, (IReadOnlyList<TokenLogprobs>? Logprobs, EngineException? Failure) read) =>
         _entries[index] = _entries[index] with { PromptLogprobs = read.Logprobs, Failure = read.Failure };
@@ -64,10 +91,13 @@ internal sealed class LaunchedStep : IDisposable
         _states.Clear();
         _outputPositions.Clear();
         IsSampling = false;
+        _isResolved = false;
     }
 
     /// <inheritdoc/>
     public void Dispose() => _batch.Dispose();
+
+    private Span<int> Ids => Grown(ref _ids).Span;
 
     private Memory<T> Grown<T>(ref T[] array)
     {

@@ -146,7 +146,7 @@ internal sealed class ModelLoader : IDisposable
             Utilization = utilization,
             WeightBytes = weights,
             ActivationBytes = usedBytes - weights ?? (_options.MaxNumBatchedTokens * perToken * elementSize) + logits + memory.UsedBytes,
-            GraphBytes = _ops is IGraphCapture && !_options.EnforceEager ? GraphAllowance * Math.Max(1, MaxNumSeqs / EngineOptionsDefaults.MaxNumSeqs) : 0,
+            GraphBytes = _ops is IGraphCapture && !_options.EnforceEager ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = KvCacheTensors.BlockBytes(_ops, _model!.AttentionShapes, _activationType),
             BlockSize = AttentionMetadata.BlockSize,
             ModelLength = longest,

@@ -89,26 +89,12 @@ internal sealed unsafe class Worker : IDisposable
         var launched = _launched.Dequeue();
         try
         {
+            launched.Resolve(_ops);
             var sampled = launched.Sampled.Span;
-            if (launched.IsSampling)
-            {
-                var ids = launched.Ids;
-                _ops.EndSample(ids);
-                for (var i = 0; i < ids.Length; i++)
-                    sampled[i] = ids[i] switch
-                    {
-                        IDeviceOps.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
-                        IDeviceOps.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed),
-                        var id => new SampledToken(id),
-                    };
-            }
-
             _results.Clear();
             var nextSample = 0;
             foreach (var (id, samples, promptLogprobs, failure) in launched.Entries)
             {
-                if (samples && sampled[nextSample] is { Error: SampleError.None } good)
-                    launched.States[nextSample].Append(good.TokenId);
                 _results.Add(new(id, samples ? sampled[nextSample++] : null, promptLogprobs, failure));
             }
 
@@ -163,6 +149,9 @@ internal sealed unsafe class Worker : IDisposable
             return;
         }
 
+        // The host draws by what each sequence has so far, so the tokens of the step before must be known.
+        foreach (var earlier in _launched)
+            earlier.Resolve(_ops);
         logits = logits.narrow(0, 0, _rows.Count).to(float32).cpu();
         _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, launched.States.ToArray(), launched.Sampled, CpuParallel.For);
     }

@@ -196,9 +196,11 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
         }
         catch (Exception failure) when (MayGoOn(failure))
         {
-            // Steps are reported back in order.
+            // Steps are reported back in order; that an older one was good does not make up for this one.
+            var failures = _failuresInARow;
             while (_launched.Count > 0)
                 CompleteOldest();
+            _failuresInARow = failures;
             Fail(step, failure);
             return false;
         }

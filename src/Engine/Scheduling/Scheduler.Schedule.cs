@@ -22,7 +22,12 @@ internal sealed partial class Scheduler
         var step = _records.TryPop(out var used) ? used : new StepRecord();
         _budget = _options.MaxNumBatchedTokens;
         var preemptionsBefore = _numPreemptions;
-        ScheduleRunning(step, runAhead);
+        if (!ScheduleRunning(step, runAhead))
+        {
+            Recycle(step);
+            return _nothing;
+        }
+
         if (_numPreemptions == preemptionsBefore)
             ScheduleWaiting(step);
 
@@ -37,7 +42,8 @@ internal sealed partial class Scheduler
         return Launch(step);
     }
 
-    private void ScheduleRunning(StepRecord step, bool runAhead)
+    // False: there is no room, and with a step in flight the right one to preempt cannot be told; first that step must be back.
+    private bool ScheduleRunning(StepRecord step, bool runAhead)
     {
         for (var i = 0; i < _running.Count && _budget > 0; i++)
         {
@@ -45,9 +51,15 @@ internal sealed partial class Scheduler
             // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.
             var pending = sequence.NumTokens - sequence.NextPosition;
             var count = Chunk(pending == 0 && runAhead && GoesOn(sequence) ? 1 : pending);
-            if (count > 0 && MakeRoom(sequence, sequence.NextPosition + count, step, ref i))
+            if (count <= 0)
+                continue;
+            if (runAhead && !_kvCache.TryAllocate(sequence.Blocks, sequence.NextPosition + count))
+                return false;
+            if (runAhead || MakeRoom(sequence, sequence.NextPosition + count, step, ref i))
                 Take(sequence, count, step);
         }
+
+        return true;
     }
 
     private void ScheduleWaiting(StepRecord step)

@@ -29,6 +29,7 @@ internal sealed class ChunkPipeline : IDisposable
     /// <summary>Starts to read.</summary>
     public ChunkPipeline(IReadOnlyList<WeightChunk> chunks, IWeightStaging staging, CancellationToken cancellationToken)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(staging.Buffers, 2);
         _chunks = chunks;
         _staging = staging;
         _cancellationToken = cancellationToken;

@@ -8,7 +8,7 @@ namespace LocalLlm.Weights;
 /// </summary>
 internal interface IWeightStaging : IDisposable
 {
-    /// <summary>Number of buffers.</summary>
+    /// <summary>Number of buffers, at least 2: one is filled while the copy out of another is under way.</summary>
     int Buffers { get; }
 
     /// <summary>Bytes of each.</summary>

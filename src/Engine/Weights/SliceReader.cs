@@ -23,9 +23,6 @@ internal readonly struct SliceReader
     /// <summary>Bytes of the slice.</summary>
     public long ByteLength { get; }
 
-    /// <summary>The element type.</summary>
-    public SafetensorsDtype Dtype => _tensor.Info.Dtype;
-
     /// <summary>Reads bytes of the slice, counted in its own order.</summary>
     /// <exception cref="EngineException">The file cannot be read.</exception>
     public void Read(long start, Span<byte> target)

@@ -58,24 +58,39 @@ internal sealed class BatchRun
         var run = new BatchRun();
         var steps = engine.Statistics.Steps;
         var underWay = 0;
+        using var failed = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var slots = new SemaphoreSlim(Math.Min(pace.MaxConcurrency, requests.Count), int.MaxValue);
         var started = time.GetTimestamp();
-        await Task.WhenAll(requests.Select((request, i) => OneAsync(request, pace.Arrivals.Count == 0 ? 0 : pace.Arrivals[i])));
+        await Task.WhenAll(requests.Select((request, i) => OrCancelAsync(request, pace.Arrivals.Count == 0 ? 0 : pace.Arrivals[i])));
         run.Elapsed = time.GetElapsedTime(started).TotalSeconds;
         run.Steps = engine.Statistics.Steps - steps;
         return run;
 
+        // One that fails ends the run: the others would wait for its place.
+        async Task OrCancelAsync(BenchmarkRequest benchmark, double arrival)
+        {
+            try
+            {
+                await OneAsync(benchmark, arrival).ConfigureAwait(false);
+            }
+            catch (Exception failure) when (failure is not OperationCanceledException)
+            {
+                await failed.CancelAsync().ConfigureAwait(false);
+                throw;
+            }
+        }
+
         async Task OneAsync(BenchmarkRequest benchmark, double arrival)
         {
             if (TimeSpan.FromSeconds(arrival) - time.GetElapsedTime(started) is { Ticks: > 0 } rest)
-                await Task.Delay(rest, time, cancellationToken).ConfigureAwait(false);
-            await slots.WaitAsync(cancellationToken).ConfigureAwait(false);
+                await Task.Delay(rest, time, failed.Token).ConfigureAwait(false);
+            await slots.WaitAsync(failed.Token).ConfigureAwait(false);
             lock (run)
                 run.MostAtOnce = Math.Max(run.MostAtOnce, ++underWay);
             var (tokens, first, last) = (0, 0.0, 0.0);
             var gaps = new List<double>();
             var request = GenerationRequest.FromTokenIds(benchmark.Prompt, sampling(benchmark.OutputLen));
-            await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
+            await foreach (var output in engine.GenerateAsync(request, failed.Token).ConfigureAwait(false))
             {
                 var now = time.GetElapsedTime(started).TotalSeconds - arrival;
                 if (output.FinishReason == FinishReason.Error)
@@ -89,7 +104,6 @@ internal sealed class BatchRun
                 tokens += output.TokenIds.Count;
             }
 
-            slots.Release();
             lock (run)
             {
                 underWay--;
@@ -101,6 +115,8 @@ internal sealed class BatchRun
                 run.InterTokenLatency.AddRange(gaps);
                 run.EndToEnd.Add(last);
             }
+
+            slots.Release();
         }
     }
 }

@@ -3,7 +3,7 @@ namespace LocalLlm.Server.Bench;
 /// <summary>Requests that arrived one after the other. Serialised in snake_case, as vLLM's <c>bench serve</c> names the fields.</summary>
 internal sealed record ServeReport
 {
-    /// <summary>Seconds from the first arrival to the last token.</summary>
+    /// <summary>Seconds from the start, before the first gap, to the last token.</summary>
     public required double Duration { get; init; }
 
     /// <summary>Requests that were answered.</summary>

@@ -93,6 +93,24 @@ public sealed class CudaEngineTests
         Assert.True(expected.Select(Ids).Zip(actual.Select(Ids)).Count(pair => pair.First == pair.Second) >= 45);
     }
 
+    [Fact]
+    public async Task A_request_that_the_host_samples_joins_and_moves_nobody_elses_draws()
+    {
+        // One-token prompts join whatever step is next, also one that was launched ahead of tokens still being sampled.
+        GenerationRequest Seeded(int i) => GenerationRequest.FromTokenIds([300 + i, 301, 302], new() { Temperature = 1, Seed = i, MaxTokens = 60, IgnoreEos = true });
+        await using var engine = await LlmEngine.LoadAsync(Options(TestPaths.TinyR1, "float32"), cancellationToken: TestContext.Current.CancellationToken);
+        var alone = new List<string>();
+        for (var i = 0; i < 4; i++)
+            alone.Add(Ids(await engine.CompleteAsync(Seeded(i), TestContext.Current.CancellationToken)));
+        for (var round = 0; round < 5; round++)
+        {
+            var together = Enumerable.Range(0, 4).Select(i => engine.CompleteAsync(Seeded(i), TestContext.Current.CancellationToken)).ToArray();
+            while (!Array.TrueForAll(together, task => task.IsCompleted))
+                await engine.CompleteAsync(GenerationRequest.FromTokenIds([5], new() { MaxTokens = 1, Logprobs = 1 }), TestContext.Current.CancellationToken);
+            Assert.Equal(alone, (await Task.WhenAll(together)).Select(Ids));
+        }
+    }
+
     private static EngineOptions Options(string folder, string dtype) => new() { ModelPath = folder, Dtype = dtype, Device = "cuda", GpuMemoryUtilization = 0.5 };
 
     private static SamplingParams Greedy(int maxTokens) => new() { Temperature = 0, MaxTokens = maxTokens };

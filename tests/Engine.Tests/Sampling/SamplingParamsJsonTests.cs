@@ -143,7 +143,6 @@ public class SamplingParamsJsonTests
     [InlineData("guided_future_kind", "null", "1")]
     [InlineData("structured_outputs", "null", "{\"regex\": \"a\"}")]
     [InlineData("response_format", "{\"type\": \"text\"}", "{\"type\": \"json_object\"}")]
-    [InlineData("thinking_token_budget", "-1", "100")]
     [InlineData("repetition_detection", "null", "{}")]
     [InlineData("logprob_token_ids", "null", "[1]")]
     [InlineData("prompt_logprob_token_ids", "null", "[1]")]

@@ -21,7 +21,7 @@ public class CheckpointTests
     private static unsafe float ValueOf(Checkpoint checkpoint, string name)
     {
         Assert.True(checkpoint.TryGet(name, out var tensor));
-        return *(float*)tensor.Pointer;
+        return *(float*)tensor.File.Pointer(tensor.Info);
     }
 
     [Fact]

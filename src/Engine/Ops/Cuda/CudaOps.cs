@@ -78,6 +78,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     {
         _attention.Reserve(shape, type, maxModelLen);
         _sampler.Reserve(maxSequences);
+        _inputs.Reserve((long)maxSequences * ((maxModelLen + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize));
     }
 
     /// <inheritdoc/>

@@ -101,10 +101,10 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     // Brings the batch over; where its edits and their lists lie on the card. The host's buffer begins with room for the ids.
     private (ulong Edits, ulong Data) Upload(PinnedBuffer host, SamplingBatch batch)
     {
-        var editsStart = Aligned(batch.Draws.Count * sizeof(TokenDraw));
-        var dataStart = Aligned(editsStart + (batch.Edits.Count * sizeof(TokenEdits)));
-        var bytes = batch.HasEdits ? dataStart + (batch.Data.Count * sizeof(int)) : editsStart;
-        var idBytes = Aligned(_capacity * sizeof(int));
+        var editsStart = Aligned((long)batch.Draws.Count * sizeof(TokenDraw));
+        var dataStart = Aligned(editsStart + ((long)batch.Edits.Count * sizeof(TokenEdits)));
+        var bytes = batch.HasEdits ? dataStart + ((long)batch.Data.Count * sizeof(int)) : editsStart;
+        var idBytes = Aligned((long)_capacity * sizeof(int));
         host.Reserve((nuint)(idBytes + bytes));
         var target = (byte*)host.Memory + idBytes;
         batch.Draws.Span.CopyTo(new(target, batch.Draws.Count));
@@ -125,9 +125,9 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         return (start + (ulong)editsStart, start + (ulong)dataStart);
     }
 
-    private static int Aligned(int bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
+    private static long Aligned(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
 
     private static ulong Address(Tensor tensor) => (ulong)tensor.DataPointer();
 
-    private Tensor Allocate(int bytes) => empty(bytes, ScalarType.Byte, device.Torch).DetachFromDisposeScope();
+    private Tensor Allocate(long bytes) => empty(bytes, ScalarType.Byte, device.Torch).DetachFromDisposeScope();
 }

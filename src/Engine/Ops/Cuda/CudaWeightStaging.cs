@@ -17,8 +17,16 @@ internal sealed unsafe class CudaWeightStaging : IWeightStaging
         const int buffers = 16;
         _device = device;
         _buffers = [.. Enumerable.Range(0, buffers).Select(_ => new PinnedBuffer(device))];
-        foreach (var buffer in _buffers)
-            buffer.Reserve((nuint)BufferBytes);
+        try
+        {
+            foreach (var buffer in _buffers)
+                buffer.Reserve((nuint)BufferBytes);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>

@@ -53,8 +53,13 @@ internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        // What was marked may still be under way; after a fault of the card there is nothing left to wait for.
         if (_released != IntPtr.Zero)
+        {
+            _ = CudaDriver.cuEventSynchronize(_released);
             _ = CudaDriver.cuEventDestroy_v2(_released);
+        }
+
         if (Memory is not null)
             _ = CudaDriver.cuMemFreeHost(Memory);
         Memory = null;

@@ -31,11 +31,13 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
     private const int IntsPerRunSequence = 5;
     private const int SelectionsPerRow = 2;
     private const int FirstCapacity = 1 << 16;
+    private const int MostReservedTables = 1 << 22;
     private readonly List<PrefillRun> _runs = [];
 
     // They take turns: the card may still copy from the one of the step before.
     private readonly PinnedBuffer[] _hosts = [new(device), new(device)];
     private int _turn;
+    private int _reservedTables;
     private Tensor? _device;
     private int _capacity;
     private int _nextSelection; // where the next Select goes
@@ -91,7 +93,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         // The runs' share is bounded by the rows, so that the tables of a graph of that many rows stay where they are.
         var tablesAt = (RowArrays + IntsPerRunSequence) * rows;
         var count = tablesAt + metadata.BlockTables.Count;
-        EnsureCapacity(count + (SelectionsPerRow * rows));
+        EnsureCapacity(tablesAt + Math.Max(metadata.BlockTables.Count, _reservedTables) + (SelectionsPerRow * rows));
         _turn ^= 1;
         var host = _hosts[_turn];
         host.Reserve((nuint)_capacity * sizeof(int));
@@ -107,6 +109,9 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         BlockTables = Pointer(tablesAt);
         Copy(host, 0, count);
     }
+
+    /// <summary>Keeps room for block tables of so many blocks, so that no step has to grow.</summary>
+    public void Reserve(long blocks) => _reservedTables = (int)Math.Min(blocks, MostReservedTables);
 
     /// <summary>Brings row numbers over; they stay until the next <see cref="Upload"/>.</summary>
     /// <param name="rows">At most twice the step's rows, over all calls of a step.</param>

@@ -23,7 +23,7 @@ __device__ __forceinline__ float rounded(double value, float before) {
   return before == NEGATIVE_INFINITY ? before : (float)fmin(fmax(value, -(double)LARGEST), (double)LARGEST);
 }
 
-extern "C" __global__ void processRows(const T* logits, float* out, const Edits* allEdits, const int* data, int width) {
+extern "C" __global__ void __launch_bounds__(1024) processRows(const T* logits, float* out, const Edits* allEdits, const int* data, int width) {
   launchDependents();
   waitForPrevious();
   const Edits edits = allEdits[blockIdx.x];

@@ -1,0 +1,56 @@
+using System.Runtime.CompilerServices;
+using LocalLlm.SemanticKernel;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Microsoft.SemanticKernel.ChatCompletion;
+
+/// <summary>
+/// The engine as a chat service: functions of the kernel are called as the execution settings say; a thought comes as <see cref="ReasoningContent"/>, the finish reason and the usage in the metadata
+/// (<c>FinishReason</c>, <c>Usage</c>).
+/// </summary>
+public sealed class LocalLlmChatCompletionService : IChatCompletionService
+{
+    private readonly IChatCompletionService _inner;
+
+    /// <param name="client">A chat client over the engine, without function invocation of its own.</param>
+    /// <param name="services">Where filters and loggers come from; null: nowhere.</param>
+    public LocalLlmChatCompletionService(IChatClient client, IServiceProvider? services = null)
+    {
+        ArgumentNullException.ThrowIfNull(client);
+        _inner = new AnswerAnnotations(client).AsBuilder()
+            .UseKernelFunctionInvocation(services?.GetService<ILoggerFactory>())
+            .Build(services)
+            .AsChatCompletionService(services);
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, object?> Attributes => _inner.Attributes;
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<ChatMessageContent>> GetChatMessageContentsAsync(
+        ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
+    {
+        var contents = await _inner.GetChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false);
+        foreach (var content in contents)
+        {
+            if (content.Metadata?.GetValueOrDefault(AnswerAnnotations.Reasoning) is string thought && !content.Items.OfType<ReasoningContent>().Any())
+                content.Items.Insert(0, new ReasoningContent(thought));
+        }
+
+        return contents;
+    }
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<StreamingChatMessageContent> GetStreamingChatMessageContentsAsync(
+        ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        await foreach (var content in _inner.GetStreamingChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false))
+        {
+            if (content.Metadata?.GetValueOrDefault(AnswerAnnotations.Reasoning) is string thought && !content.Items.OfType<StreamingReasoningContent>().Any())
+                content.Items.Insert(0, new StreamingReasoningContent(thought));
+            yield return content;
+        }
+    }
+}

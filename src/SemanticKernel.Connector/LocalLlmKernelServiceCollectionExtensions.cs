@@ -1,0 +1,71 @@
+using LocalLlm;
+using LocalLlm.Extensions.AI;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+using Microsoft.SemanticKernel;
+using Microsoft.SemanticKernel.ChatCompletion;
+using Microsoft.SemanticKernel.TextGeneration;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Registers an engine's services for Semantic Kernel. An engine that is given stays the caller's: nothing here disposes it.</summary>
+public static class LocalLlmKernelServiceCollectionExtensions
+{
+    /// <summary>Registers an <see cref="IChatCompletionService"/>.</summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="engine">The engine.</param>
+    /// <param name="serviceId">The service's key, or null.</param>
+    public static IServiceCollection AddLocalLlmChatCompletion(this IServiceCollection services, LlmEngine engine, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(engine);
+        return services.AddKeyedSingleton<IChatCompletionService>(serviceId, (provider, _) => new LocalLlmChatCompletionService(engine.AsIChatClient(), provider));
+    }
+
+    /// <summary>
+    /// Registers an <see cref="ITextGenerationService"/>, and an <see cref="IChatCompletionService"/> with it: with a text service alone, Semantic Kernel would hand it the markup of chat prompts as text.
+    /// </summary>
+    /// <inheritdoc cref="AddLocalLlmChatCompletion(IServiceCollection, LlmEngine, string?)"/>
+    public static IServiceCollection AddLocalLlmTextGeneration(this IServiceCollection services, LlmEngine engine, string? serviceId = null)
+    {
+        services.AddLocalLlmChatCompletion(engine, serviceId);
+        return services.AddKeyedSingleton<ITextGenerationService>(serviceId, (_, _) => new LocalLlmTextGenerationService(engine));
+    }
+
+    /// <summary>Registers an <see cref="IChatClient"/> that calls the kernel's functions.</summary>
+    /// <inheritdoc cref="AddLocalLlmChatCompletion(IServiceCollection, LlmEngine, string?)"/>
+    public static IServiceCollection AddLocalLlmChatClient(this IServiceCollection services, LlmEngine engine, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(engine);
+        return services.AddKeyedSingleton(serviceId, (provider, _) =>
+            engine.AsIChatClient().AsBuilder().UseKernelFunctionInvocation(provider.GetService<ILoggerFactory>()).Build(provider));
+    }
+
+    /// <summary>Registers an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/>.</summary>
+    /// <inheritdoc cref="AddLocalLlmChatCompletion(IServiceCollection, LlmEngine, string?)"/>
+    public static IServiceCollection AddLocalLlmEmbeddingGenerator(this IServiceCollection services, LlmEngine engine, string? serviceId = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(engine);
+        return services.AddKeyedSingleton(serviceId, (_, _) => engine.AsIEmbeddingGenerator());
+    }
+
+    /// <summary>Registers chat and text services over an engine that <c>AddLocalLlm</c> or <c>AddKeyedLocalLlm</c> registered, under its key.</summary>
+    public static ILocalLlmBuilder AddSemanticKernel(this ILocalLlmBuilder builder)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        var key = builder.ServiceKey;
+        builder.Services.AddKeyedSingleton<IChatCompletionService>(key, (provider, _) =>
+        {
+            var host = EngineHost.Of(provider, key);
+            return new LocalLlmChatCompletionService(new LocalLlmChatClient(host.GetAsync, () => host.Loaded, host.ModelId), provider);
+        });
+        builder.Services.AddKeyedSingleton<ITextGenerationService>(key, (provider, _) =>
+        {
+            var host = EngineHost.Of(provider, key);
+            return new LocalLlmTextGenerationService(host.GetAsync, host.ModelId);
+        });
+        return builder;
+    }
+}

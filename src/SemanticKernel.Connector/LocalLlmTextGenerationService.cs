@@ -1,0 +1,64 @@
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using LocalLlm;
+using LocalLlm.Sampling;
+using Microsoft.SemanticKernel.Services;
+
+namespace Microsoft.SemanticKernel.TextGeneration;
+
+/// <summary>The engine as a text service: the prompt is continued as it is, without a chat template, and everything that comes is text.</summary>
+public sealed class LocalLlmTextGenerationService : ITextGenerationService
+{
+    private readonly Func<CancellationToken, Task<LlmEngine>> _engine;
+
+    /// <param name="engine">An engine that the caller keeps alive.</param>
+    public LocalLlmTextGenerationService(LlmEngine engine)
+        : this(_ => Task.FromResult(engine), engine?.ModelName ?? throw new ArgumentNullException(nameof(engine)))
+    {
+    }
+
+    internal LocalLlmTextGenerationService(Func<CancellationToken, Task<LlmEngine>> engine, string modelId)
+    {
+        _engine = engine;
+        Attributes = new Dictionary<string, object?> { [AIServiceExtensions.ModelIdKey] = modelId };
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, object?> Attributes { get; }
+
+    /// <inheritdoc/>
+    /// <exception cref="EngineException">The settings are malformed, or the request is refused or fails.</exception>
+    public async Task<IReadOnlyList<TextContent>> GetTextContentsAsync(
+        string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        var engine = await _engine(cancellationToken).ConfigureAwait(false);
+        var result = await engine.CompleteAsync(GenerationRequest.FromText(prompt, Sampling(executionSettings)), cancellationToken).ConfigureAwait(false);
+        return [.. result.Outputs.Select(output => new TextContent(output.Text, engine.ModelName, result, metadata: Metadata(output.FinishReason, result.Usage)))];
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="EngineException">The settings are malformed, or the request is refused or fails.</exception>
+    public async IAsyncEnumerable<StreamingTextContent> GetStreamingTextContentsAsync(
+        string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        var engine = await _engine(cancellationToken).ConfigureAwait(false);
+        await foreach (var output in engine.GenerateAsync(GenerationRequest.FromText(prompt, Sampling(executionSettings)), cancellationToken).ConfigureAwait(false))
+        {
+            if (output.FinishReason == FinishReason.Error)
+                throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
+            yield return new(output.Text, output.Index, engine.ModelName, output, metadata: output.FinishReason is null ? null : Metadata(output.FinishReason, output.Usage));
+        }
+    }
+
+    private static Dictionary<string, object?> Metadata(FinishReason? reason, TokenUsage? usage) =>
+        new() { ["FinishReason"] = reason?.ToString().ToLowerInvariant(), ["Usage"] = usage };
+
+    // The names of the settings are those of the engine; what it does not know belongs to others.
+    private static SamplingParams Sampling(PromptExecutionSettings? settings)
+    {
+        var fields = LocalLlmPromptExecutionSettings.FieldsOf(settings);
+        return SamplingParamsJson.Parse(JsonSerializer.SerializeToElement(fields), out _);
+    }
+}

@@ -1,0 +1,102 @@
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.SemanticKernel;
+using Microsoft.SemanticKernel.ChatCompletion;
+using Microsoft.SemanticKernel.TextGeneration;
+using Xunit;
+
+namespace LocalLlm.Extensions.AI.Tests;
+
+public sealed class SemanticKernelTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_thought_and_the_finish_reason_are_kept()
+    {
+        var service = Kernel().GetRequiredService<IChatCompletionService>();
+        var message = await service.GetChatMessageContentAsync(History("What is 58 + 27?"), new LocalLlmPromptExecutionSettings { Temperature = 0 }, cancellationToken: Token);
+        Assert.Equal("58 + 27 = 85", message.Content);
+        Assert.NotEmpty(Assert.Single(message.Items.OfType<ReasoningContent>()).Text);
+        Assert.Equal("stop", message.Metadata!["FinishReason"]);
+        Assert.NotNull(message.Metadata["Usage"]);
+        var (thought, text) = ("", "");
+        await foreach (var piece in service.GetStreamingChatMessageContentsAsync(History("What is 58 + 27?"), new LocalLlmPromptExecutionSettings { Temperature = 0 }, cancellationToken: Token))
+            (thought, text) = (thought + string.Concat(piece.Items.OfType<StreamingReasoningContent>().Select(item => item.Text)), text + piece.Content);
+        Assert.Equal(message.Content, text);
+        Assert.Equal(message.Items.OfType<ReasoningContent>().Single().Text, thought);
+    }
+
+    [Fact]
+    public async Task Functions_of_the_kernel_are_called_as_the_settings_say()
+    {
+        var kernel = Kernel();
+        var calls = 0;
+        kernel.Plugins.AddFromFunctions("get", [KernelFunctionFactory.CreateFromMethod(
+            (int a, int b) =>
+            {
+                calls++;
+                return $"{a + b} degrees";
+            },
+            "secret",
+            "Gets the secret.")]);
+        var service = kernel.GetRequiredService<IChatCompletionService>();
+        var settings = new LocalLlmPromptExecutionSettings { Temperature = 0, FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() };
+        var answer = await service.GetChatMessageContentAsync(History("What is the secret for 7 and 56?"), settings, kernel, Token);
+        Assert.Equal((1, "The secret is 63 degrees."), (calls, answer.Content));
+        settings.FunctionChoiceBehavior = FunctionChoiceBehavior.None();
+        await service.GetChatMessageContentAsync(History("What is the secret for 7 and 56?"), settings, kernel, Token);
+        Assert.Equal(1, calls);
+    }
+
+    [Fact]
+    public async Task A_text_service_continues_the_prompt_as_it_is_and_chat_prompts_go_to_the_chat_service()
+    {
+        var builder = Microsoft.SemanticKernel.Kernel.CreateBuilder();
+        builder.AddLocalLlmTextGeneration(fixture.Value);
+        var kernel = builder.Build();
+        var service = kernel.GetRequiredService<ITextGenerationService>();
+        var settings = new LocalLlmPromptExecutionSettings { Temperature = 0, MaxTokens = 8 };
+        var text = await service.GetTextContentAsync("Once upon a time", settings, cancellationToken: Token);
+        Assert.Equal("length", text.Metadata!["FinishReason"]);
+        Assert.Equal(text.Text, string.Concat((await service.GetStreamingTextContentsAsync("Once upon a time", settings, cancellationToken: Token).ToListAsync(Token)).Select(piece => piece.Text)));
+        Assert.Contains("85", (await kernel.InvokePromptAsync("<message role=\"user\">What is 58 + 27?</message>", new(new LocalLlmPromptExecutionSettings { Temperature = 0 }), cancellationToken: Token)).ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Every_service_can_be_registered_under_an_id()
+    {
+        var services = new ServiceCollection();
+        services.AddLocalLlmChatCompletion(fixture.Value, "a").AddLocalLlmTextGeneration(fixture.Value, "b").AddLocalLlmChatClient(fixture.Value, "c").AddLocalLlmEmbeddingGenerator(fixture.Value, "d");
+        using var provider = services.BuildServiceProvider();
+        Assert.NotNull(provider.GetKeyedService<IChatCompletionService>("a"));
+        Assert.NotNull(provider.GetKeyedService<ITextGenerationService>("b"));
+        Assert.NotNull(provider.GetKeyedService<IChatCompletionService>("b"));
+        Assert.NotNull(provider.GetKeyedService<IChatClient>("c"));
+        Assert.NotNull(provider.GetKeyedService<IEmbeddingGenerator<string, Embedding<float>>>("d"));
+    }
+
+    [Fact]
+    public void Settings_of_any_kind_become_these_and_a_clone_is_equal()
+    {
+        var settings = LocalLlmPromptExecutionSettings.FromExecutionSettings(new PromptExecutionSettings { ExtensionData = new Dictionary<string, object> { ["temperature"] = 0.5, ["top_k"] = 7, ["other"] = "x" } });
+        Assert.Equal((0.5, 7), (settings.Temperature, settings.TopK));
+        var clone = (LocalLlmPromptExecutionSettings)settings.Clone();
+        Assert.Equal((settings.Temperature, settings.TopK, "x"), (clone.Temperature, clone.TopK, clone.ExtensionData!["other"].ToString()));
+        Assert.Same(settings, LocalLlmPromptExecutionSettings.FromExecutionSettings(settings));
+    }
+
+    private static ChatHistory History(string question)
+    {
+        var history = new ChatHistory();
+        history.AddUserMessage(question);
+        return history;
+    }
+
+    private Kernel Kernel()
+    {
+        var builder = Microsoft.SemanticKernel.Kernel.CreateBuilder();
+        builder.AddLocalLlmChatCompletion(fixture.Value);
+        return builder.Build();
+    }
+}
