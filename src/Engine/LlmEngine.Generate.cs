@@ -131,6 +131,7 @@ public sealed partial class LlmEngine
             ModelDefaults = _samplingDefaults,
             EosTokenIds = _eosTokenIds,
             Thinking = _thinking,
+            Grammars = _grammars,
             MaxLogprobs = Options.MaxLogprobs,
             Tokenize = Tokenizer is null ? null : (text, special) => Tokenizer.Encode(text, special),
         });

@@ -3,6 +3,7 @@ using LocalLlm.Execution;
 using LocalLlm.Models;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
+using LocalLlm.Sampling.Grammar;
 using LocalLlm.Scheduling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
@@ -22,6 +23,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private readonly ModelSamplingDefaults _samplingDefaults;
     private readonly IReadOnlyList<int> _eosTokenIds;
     private readonly ThinkingTokens? _thinking;
+    private readonly GrammarCompiler? _grammars;
     private readonly int _vocabularySize;
     private int _disposed;
 
@@ -37,7 +39,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
         ModelName = NameOf(options);
         Dtype = loader.ComputeType.ToString().ToLowerInvariant();
         _vocabularySize = loader.Config.VocabSize;
-        _thinking = tokenizer?.TokenToId(ReasoningParser.Open) is { } open && tokenizer.TokenToId(ReasoningParser.Close) is { } close ? new(open, close) : null;
+        _thinking = options.ReasoningParser != "none" && tokenizer?.TokenToId(ReasoningParser.Open) is { } open && tokenizer.TokenToId(ReasoningParser.Close) is { } close ? new(open, close) : null;
+        // Added tokens (tags, roles) are no text that a grammar could be about.
+        _grammars = tokenizer is null ? null : new(new(() => new(tokenizer.VocabularySize, id => tokenizer.IsAdded(id) ? [] : tokenizer.IdToBytes(id).ToArray())));
         _eosTokenIds = [.. generationConfig.EosTokenIds.Concat(tokenizer?.EosTokenId is { } eos ? [eos] : Array.Empty<int>()).Distinct()];
         _samplingDefaults = options.GenerationConfig == "vllm" ? ModelSamplingDefaults.None : new()
         {

@@ -82,6 +82,9 @@ public sealed record SamplingParams
     /// </summary>
     public int? ThinkingTokenBudget { get; init; }
 
+    /// <summary>What the output must look like; null: anything. Needs a tokenizer.</summary>
+    public StructuredOutputs? StructuredOutputs { get; init; }
+
     /// <summary>The greedy defaults: temperature 0.</summary>
     public static SamplingParams Greedy { get; } = new() { Temperature = 0 };
 }

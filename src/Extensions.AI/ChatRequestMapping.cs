@@ -16,7 +16,7 @@ internal static class ChatRequestMapping
 
     // Sampling parameters by vLLM's names; other properties mean nothing here, as everywhere in Microsoft.Extensions.AI.
     private static readonly HashSet<string> SamplingFields =
-        [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs"];
+        [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs", "response_format"];
 
     // What would have no place in a response.
     private static readonly string[] RefusedFields = ["n", "prompt_logprobs", "detokenize"];
@@ -30,7 +30,7 @@ internal static class ChatRequestMapping
     /// <exception cref="EngineException">An additional property has a value of a wrong type.</exception>
     public static GenerationRequest ToRequest(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
     {
-        Refuse(options?.ResponseFormat is ChatResponseFormatJson, nameof(ChatOptions.ResponseFormat));
+        Refuse(options?.ResponseFormat is ChatResponseFormatJson { Schema: not null }, $"{nameof(ChatOptions.ResponseFormat)} with a schema");
         var own = options?.RawRepresentationFactory?.Invoke(client) as LocalLlmRequestOptions ?? new();
         var tools = ChatToolMapping.ToTemplate(options);
         return new()
@@ -77,6 +77,7 @@ internal static class ChatRequestMapping
             AllowedTokenIds = own.AllowedTokenIds ?? further.AllowedTokenIds,
             BadWords = own.BadWords ?? further.BadWords,
             Logprobs = own.Logprobs ?? further.Logprobs,
+            StructuredOutputs = own.StructuredOutputs ?? (options?.ResponseFormat is ChatResponseFormatJson ? new() { JsonObject = true } : further.StructuredOutputs),
             ThinkingTokenBudget = own.ThinkingTokenBudget ?? Budget(options?.Reasoning?.Effort) ?? further.ThinkingTokenBudget,
         };
     }

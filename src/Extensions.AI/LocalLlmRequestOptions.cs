@@ -45,6 +45,9 @@ public sealed class LocalLlmRequestOptions
     /// <inheritdoc cref="SamplingParams.ThinkingTokenBudget"/>
     public int? ThinkingTokenBudget { get; set; }
 
+    /// <inheritdoc cref="SamplingParams.StructuredOutputs"/>
+    public StructuredOutputs? StructuredOutputs { get; set; }
+
     /// <inheritdoc cref="GenerationRequest.CacheSalt"/>
     public string? CacheSalt { get; set; }
 

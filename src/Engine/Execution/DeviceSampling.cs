@@ -12,7 +12,7 @@ internal static class DeviceSampling
 
     /// <summary>Whether the choice depends on the tokens before it, so that they must be known first.</summary>
     public static bool NeedsHistory(SamplingState state) =>
-        !state.AllowedMask.IsEmpty || state.Sampling.BadWordsTokenIds.Length > 0 || state.Sampling.HasPenalties || state.Sampling.ThinkingTokenBudget is not null;
+        state.Sampling.Grammar is not null || !state.AllowedMask.IsEmpty || state.Sampling.BadWordsTokenIds.Length > 0 || state.Sampling.HasPenalties || state.Sampling.ThinkingTokenBudget is not null;
 
     /// <summary>Adds the row of a sequence.</summary>
     /// <param name="batch">The step's.</param>

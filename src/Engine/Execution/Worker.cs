@@ -152,6 +152,10 @@ internal sealed unsafe class Worker : IDisposable
         // The host draws by what each sequence has so far, so the tokens of the step before must be known.
         foreach (var earlier in _launched)
             earlier.Resolve(_ops);
+
+        // Rows are sampled in parallel, and sequences may share a grammar.
+        foreach (var state in launched.States)
+            state.PrepareMask();
         logits = logits.narrow(0, 0, _rows.Count).to(float32).cpu();
         _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, launched.States.ToArray(), launched.Sampled, CpuParallel.For);
     }

@@ -1,3 +1,5 @@
+using LocalLlm.Sampling.Grammar;
+
 namespace LocalLlm.Sampling;
 
 /// <summary>What a request is validated against: the model, the prompt's length and the engine's limits. All of it is trusted.</summary>
@@ -23,6 +25,9 @@ internal sealed record SamplingContext
 
     /// <summary>The tokens that begin and end a thought, where the tokenizer has both.</summary>
     public ThinkingTokens? Thinking { get; init; }
+
+    /// <summary>Makes grammars; null where the engine runs without a tokenizer.</summary>
+    public GrammarCompiler? Grammars { get; init; }
 
     /// <summary>Most log-probabilities per position; -1 is no cap.</summary>
     public int MaxLogprobs { get; init; } = 20;

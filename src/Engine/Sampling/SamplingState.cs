@@ -1,3 +1,5 @@
+using LocalLlm.Sampling.Grammar;
+
 namespace LocalLlm.Sampling;
 
 /// <summary>
@@ -9,6 +11,8 @@ internal sealed class SamplingState
 {
     private readonly TokenCounts? _counts;
     private readonly ThinkingBudget? _thinking;
+    private readonly GrammarSession? _grammar;
+    private ReadOnlyMemory<uint> _allowedMask;
     private readonly int[] _tail;
     private int _tailLength;
 
@@ -24,7 +28,8 @@ internal sealed class SamplingState
         Index = index;
         Seed = sampling.Seed is { } given ? unchecked((ulong)given) : drawnSeed;
         _counts = sampling.HasPenalties ? new TokenCounts() : null;
-        _thinking = sampling.ThinkingTokenBudget is { } budget ? new ThinkingBudget(sampling.Thinking, budget) : null;
+        _thinking = sampling.ThinkingTokenBudget is { } budget ? new ThinkingBudget(sampling.Thinking!.Value, budget) : null;
+        _grammar = sampling.Grammar is { } grammar ? new GrammarSession(grammar, sampling.EosTokenIds.Union(sampling.StopTokenIds), sampling.Thinking, promptTokenIds) : null;
         _thinking?.AddPrompt(promptTokenIds);
         var longest = 0;
         foreach (var word in sampling.BadWordsTokenIds)
@@ -52,10 +57,16 @@ internal sealed class SamplingState
     public int OutputLength { get; private set; }
 
     /// <summary>
-    /// Tokens that a grammar allows next: bit i of word i / 32, tokens beyond the last word are forbidden. Empty: no grammar. Its owner sets
-    /// it before each step and may reuse the memory after.
+    /// Tokens that a grammar allows next: bit i of word i / 32, tokens beyond the last word are forbidden. Empty: all are allowed. Valid until the next token.
     /// </summary>
-    public ReadOnlyMemory<uint> AllowedMask { get; set; }
+    public ReadOnlyMemory<uint> AllowedMask
+    {
+        get => _grammar?.Mask() ?? _allowedMask;
+        set => _allowedMask = value;
+    }
+
+    /// <summary>Makes <see cref="AllowedMask"/> for the next token. Grammars are shared: to be called on the engine loop's thread before rows are sampled in parallel.</summary>
+    public void PrepareMask() => _grammar?.Mask();
 
     /// <summary>The only token that may come next, whatever else is asked for; null: no such token.</summary>
     public int? ForcedTokenId => _thinking?.ForcedTokenId;
@@ -78,6 +89,7 @@ internal sealed class SamplingState
         OutputLength++;
         _counts?.AddOutput(tokenId);
         _thinking?.Append(tokenId);
+        _grammar?.Append(tokenId);
         if (_tail.Length == 0)
             return;
         if (_tailLength == _tail.Length)

@@ -1,3 +1,5 @@
+using LocalLlm.Sampling.Grammar;
+
 namespace LocalLlm.Sampling;
 
 /// <summary>
@@ -61,6 +63,7 @@ internal static class SamplingValidator
             errors.Add("thinking_token_budget", thinkingBudget.Value, "0 or more, or -1 for no limit");
         else if (thinkingBudget is { } budget && context.Thinking is null)
             errors.Add("thinking_token_budget", budget, "nothing: this model's tokenizer has no tokens <think> and </think>; leave it out");
+        var grammar = Grammar(request.StructuredOutputs, context, errors);
         var maxTokens = OutputLimits.Resolve(request, context, errors);
 
         errors.ThrowIfAny();
@@ -94,8 +97,31 @@ internal static class SamplingValidator
             AllowedTokenIds = allowed,
             BadWordsTokenIds = badWords,
             ThinkingTokenBudget = thinkingBudget,
-            Thinking = context.Thinking ?? default,
+            Thinking = context.Thinking,
+            Grammar = grammar,
         };
+    }
+
+    private static CompiledGrammar? Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
+    {
+        const string field = "structured_outputs";
+        if (structure is null)
+            return null;
+        if (context.Grammars is not { } grammars)
+        {
+            errors.Add(field, "a structure", "nothing while the engine runs without a tokenizer");
+            return null;
+        }
+
+        try
+        {
+            return grammars.Compile(structure);
+        }
+        catch (GrammarException malformed)
+        {
+            errors.Add(field, "a structure that cannot be used", malformed.Message);
+            return null;
+        }
     }
 
     private static double Checked(string field, double value, Func<double, bool> isAllowed, string allowed, RequestErrors errors)

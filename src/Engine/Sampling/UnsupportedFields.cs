@@ -13,8 +13,6 @@ internal static class UnsupportedFields
         ["use_beam_search"] = IsFalse,
         ["early_stopping"] = IsFalse,
         ["length_penalty"] = value => IsNumber(value, 1),
-        ["structured_outputs"] = Never,
-        ["response_format"] = IsTextFormat,
         ["repetition_detection"] = Never,
         ["logprob_token_ids"] = Never,
         ["prompt_logprob_token_ids"] = Never,
@@ -75,8 +73,4 @@ internal static class UnsupportedFields
         JsonValueKind.Object => !value.EnumerateObject().Any(),
         _ => false,
     };
-
-    private static bool IsTextFormat(JsonElement value) =>
-        value.ValueKind == JsonValueKind.Object && value.EnumerateObject().Count() == 1
-        && value.TryGetProperty("type", out var type) && IsText(type, "text");
 }

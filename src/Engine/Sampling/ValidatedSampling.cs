@@ -1,3 +1,5 @@
+using LocalLlm.Sampling.Grammar;
+
 namespace LocalLlm.Sampling;
 
 /// <summary>
@@ -76,8 +78,11 @@ internal sealed class ValidatedSampling
     /// <summary>Null: no limit.</summary>
     public required int? ThinkingTokenBudget { get; init; }
 
-    /// <summary>The tags of thoughts; set where there is a budget.</summary>
-    public required ThinkingTokens Thinking { get; init; }
+    /// <summary>The tags of thoughts; null: the model has none.</summary>
+    public required ThinkingTokens? Thinking { get; init; }
+
+    /// <summary>What the output must keep to; null: nothing.</summary>
+    public required CompiledGrammar? Grammar { get; init; }
 
     /// <summary>Whether any of the three penalties is on.</summary>
     public bool HasPenalties => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;

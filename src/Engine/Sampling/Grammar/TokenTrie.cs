@@ -1,0 +1,94 @@
+namespace LocalLlm.Sampling.Grammar;
+
+/// <summary>
+/// The tokens of a vocabulary by their bytes, in the order of a walk from the root: a walk that meets a byte which leads nowhere skips everything below. Immutable.
+/// </summary>
+internal sealed class TokenTrie
+{
+    private readonly byte[] _labels;
+    private readonly ushort[] _depths; // of the root's children: 1
+    private readonly int[] _skips; // the node after everything below
+    private readonly int[] _firstTokens; // per node: where its tokens begin in _tokens
+    private readonly int[] _tokens;
+
+    /// <param name="count">Tokens of the vocabulary.</param>
+    /// <param name="bytesOf">The bytes of a token; empty: it can never be chosen by a grammar (special tokens).</param>
+    public TokenTrie(int count, Func<int, byte[]> bytesOf)
+    {
+        VocabularySize = count;
+        var sorted = Enumerable.Range(0, count).Select(id => (Id: id, Bytes: bytesOf(id))).Where(token => token.Bytes.Length is > 0 and <= ushort.MaxValue).ToArray();
+        Array.Sort(sorted, (a, b) => a.Bytes.AsSpan().SequenceCompareTo(b.Bytes) is not 0 and var order ? order : a.Id.CompareTo(b.Id));
+        Bytes = [.. Enumerable.Repeat(Array.Empty<byte>(), count)];
+        var (labels, depths, firstTokens, tokens) = (new List<byte>(), new List<ushort>(), new List<int>(), new List<int>());
+        byte[] before = [];
+        foreach (var (id, bytes) in sorted)
+        {
+            Bytes[id] = bytes;
+            var common = before.AsSpan().CommonPrefixLength(bytes);
+            for (var depth = common; depth < bytes.Length; depth++)
+            {
+                labels.Add(bytes[depth]);
+                depths.Add((ushort)(depth + 1));
+                firstTokens.Add(tokens.Count);
+            }
+
+            tokens.Add(id);
+            before = bytes;
+            MaxDepth = Math.Max(MaxDepth, bytes.Length);
+        }
+
+        (_labels, _depths, _tokens) = ([.. labels], [.. depths], [.. tokens]);
+        _firstTokens = [.. firstTokens, tokens.Count];
+        _skips = Skips(_depths);
+    }
+
+    /// <summary>Ids are below this.</summary>
+    public int VocabularySize { get; }
+
+    /// <summary>Bytes of the longest token.</summary>
+    public int MaxDepth { get; }
+
+    /// <summary>Bytes of each token; empty for those that no grammar can choose.</summary>
+    public byte[][] Bytes { get; }
+
+    /// <summary>Sets the bits of all tokens that may come in a state of a grammar.</summary>
+    /// <param name="automaton">The grammar.</param>
+    /// <param name="state">The state.</param>
+    /// <param name="mask">[(vocabulary + 31) / 32], zero before.</param>
+    /// <param name="stack">[<see cref="MaxDepth"/> + 1], overwritten.</param>
+    public void Allow(ByteAutomaton automaton, int state, Span<uint> mask, Span<int> stack)
+    {
+        stack[0] = state;
+        for (var node = 0; node < _labels.Length;)
+        {
+            var depth = _depths[node];
+            var next = automaton.Next(stack[depth - 1], _labels[node]);
+            if (next == ByteAutomaton.Dead)
+            {
+                node = _skips[node];
+                continue;
+            }
+
+            stack[depth] = next;
+            for (var token = _firstTokens[node]; token < _firstTokens[node + 1]; token++)
+                mask[_tokens[token] / 32] |= 1u << (_tokens[token] % 32);
+            node++;
+        }
+    }
+
+    private static int[] Skips(ushort[] depths)
+    {
+        var skips = new int[depths.Length];
+        var open = new Stack<int>();
+        for (var node = 0; node <= depths.Length; node++)
+        {
+            var depth = node < depths.Length ? depths[node] : 0;
+            while (open.TryPeek(out var earlier) && depths[earlier] >= depth)
+                skips[open.Pop()] = node;
+            if (node < depths.Length)
+                open.Push(node);
+        }
+
+        return skips;
+    }
+}

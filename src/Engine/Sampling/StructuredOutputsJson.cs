@@ -1,0 +1,62 @@
+using System.Text.Json;
+
+namespace LocalLlm.Sampling;
+
+/// <summary>Reads vLLM's <c>structured_outputs</c> and OpenAI's <c>response_format</c>.</summary>
+internal static class StructuredOutputsJson
+{
+    private const string Structured = "structured_outputs";
+    private const string Format = "response_format";
+
+    /// <summary>What the two fields ask for; null: nothing.</summary>
+    public static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, RequestErrors errors)
+    {
+        var fromFormat = format is { } given ? ReadFormat(given, errors) : null;
+        if (structured is not { } element)
+            return fromFormat;
+        if (fromFormat is not null)
+            errors.Add(Structured, "a structure", $"nothing beside a {Format} that asks for one");
+        if (element.ValueKind != JsonValueKind.Object)
+        {
+            errors.Add(Structured, element.ValueKind.ToString(), "an object with choice, regex or json_object");
+            return null;
+        }
+
+        var read = new StructuredOutputs();
+        foreach (var property in element.EnumerateObject().Where(property => property.Value.ValueKind != JsonValueKind.Null))
+        {
+            switch (property.Name)
+            {
+                case "choice" when property.Value.ValueKind == JsonValueKind.Array && property.Value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String):
+                    read = read with { Choice = [.. property.Value.EnumerateArray().Select(item => item.GetString()!)] };
+                    break;
+                case "regex" when property.Value.ValueKind == JsonValueKind.String:
+                    read = read with { Regex = property.Value.GetString() };
+                    break;
+                case "json_object" when property.Value.ValueKind is JsonValueKind.True or JsonValueKind.False:
+                    read = read with { JsonObject = property.Value.GetBoolean() };
+                    break;
+                default:
+                    errors.Add($"{Structured}.{property.Name}", property.Value.ValueKind.ToString(), "choice (texts), regex (a text) or json_object (true); nothing else is supported");
+                    break;
+            }
+        }
+
+        return read;
+    }
+
+    private static StructuredOutputs? ReadFormat(JsonElement format, RequestErrors errors)
+    {
+        var type = format.ValueKind == JsonValueKind.Object && format.TryGetProperty("type", out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        switch (type)
+        {
+            case "text":
+                return null;
+            case "json_object":
+                return new() { JsonObject = true };
+            default:
+                errors.Add(Format, type ?? format.ValueKind.ToString(), "{\"type\": \"text\"} or {\"type\": \"json_object\"}");
+                return null;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+namespace LocalLlm;
+
+/// <summary>
+/// What an output must look like: exactly one property is set (vLLM's <c>structured_outputs</c>). Only tokens that keep to it can be chosen; a model that thinks may think first.
+/// </summary>
+public sealed record StructuredOutputs
+{
+    /// <summary>One of these texts.</summary>
+    public IReadOnlyList<string>? Choice { get; init; }
+
+    /// <summary>A text that this regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c>, <c>\w</c> and <c>\s</c> are ASCII's.</summary>
+    public string? Regex { get; init; }
+
+    /// <summary>Any JSON object.</summary>
+    public bool JsonObject { get; init; }
+}

@@ -1,0 +1,99 @@
+using System.Text.Json;
+using LocalLlm.Sampling;
+using Xunit;
+
+namespace LocalLlm.Tests.Engine;
+
+/// <summary>Grammars over the real tiny model: whatever it would like to say, every finished answer keeps to them.</summary>
+public sealed class StructuredOutputTests : IAsyncLifetime
+{
+    private LlmEngine _engine = null!;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public async ValueTask InitializeAsync() => _engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32" }, cancellationToken: Token);
+
+    public ValueTask DisposeAsync() => _engine.DisposeAsync();
+
+    [Fact]
+    public async Task An_answer_is_one_of_the_choices_and_thinking_comes_before_it()
+    {
+        string[] choices = ["yes", "no", "well, perhaps"];
+        var results = await RunAsync(new() { Choice = choices }, 24);
+        Assert.All(results, text => Assert.Contains(text.Answer, choices));
+        Assert.Contains(results, text => text.Thought.Length > 0);
+    }
+
+    [Theory]
+    [InlineData("\\d{2,4} degrees")]
+    [InlineData("(The (wolf|fox) is [a-z]{3,8}\\.\n?){1,2}")]
+    public async Task An_answer_matches_the_pattern_as_a_whole(string pattern) =>
+        Assert.All(await RunAsync(new() { Regex = pattern }, 16), text => Assert.Matches($"^(?:{pattern})$", text.Answer));
+
+    [Fact]
+    public async Task An_answer_is_a_json_object()
+    {
+        var finished = 0;
+        foreach (var (_, answer, isFinished) in await RunAsync(new() { JsonObject = true }, 24))
+        {
+            if (!isFinished)
+                continue;
+            finished++;
+            using var document = JsonDocument.Parse(answer);
+            Assert.Equal(JsonValueKind.Object, document.RootElement.ValueKind);
+        }
+
+        Assert.True(finished > 0);
+    }
+
+    [Fact]
+    public async Task A_prompt_that_is_no_chat_begins_with_the_grammar_at_once()
+    {
+        var result = await _engine.CompleteAsync(GenerationRequest.FromText("The number is ", new() { StructuredOutputs = new() { Regex = "[0-9]{5}" }, Temperature = 0, MaxTokens = 40 }), Token);
+        Assert.Matches("^[0-9]{5}$", result.Outputs[0].Text);
+        Assert.Equal(FinishReason.Stop, result.Outputs[0].FinishReason);
+    }
+
+    [Fact]
+    public async Task Requests_beside_it_are_not_touched()
+    {
+        var plain = GenerationRequest.FromChat([new("user", "What is 58 + 27?")], new() { Temperature = 0 });
+        var alone = await _engine.CompleteAsync(plain, Token);
+        var together = await _engine.GenerateBatchAsync(
+            [plain, GenerationRequest.FromChat([new("user", "What is 58 + 27?")], new() { Temperature = 0, StructuredOutputs = new() { Choice = ["85!"] } }), plain], cancellationToken: Token);
+        Assert.Equal(alone.Outputs[0].Text, together[0].Outputs[0].Text);
+        Assert.Equal(alone.Outputs[0].Text, together[2].Outputs[0].Text);
+        Assert.EndsWith("85!", together[1].Outputs[0].Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("""{"structured_outputs": {"choice": []}}""", "at least one")]
+    [InlineData("""{"structured_outputs": {"regex": "(a"}}""", "')' is missing")]
+    [InlineData("""{"structured_outputs": {"regex": "a", "choice": ["a"]}}""", "exactly one")]
+    [InlineData("""{"structured_outputs": {}}""", "exactly one")]
+    [InlineData("""{"structured_outputs": {"grammar": "x"}}""", "structured_outputs.grammar")]
+    [InlineData("""{"structured_outputs": "x"}""", "structured_outputs")]
+    [InlineData("""{"response_format": {"type": "json_schema"}}""", "json_schema")]
+    public async Task A_structure_that_cannot_be_kept_to_is_refused_with_the_reason(string json, string reason)
+    {
+        using var document = JsonDocument.Parse(json);
+        var failure = await Assert.ThrowsAsync<EngineException>(async () =>
+            await _engine.CompleteAsync(GenerationRequest.FromText("x", SamplingParamsJson.Parse(document.RootElement, out _)), Token));
+        Assert.Equal(EngineErrorKind.InvalidRequest, failure.Kind);
+        Assert.Contains(reason, failure.Message, StringComparison.Ordinal);
+    }
+
+    private async Task<List<(string Thought, string Answer, bool IsFinished)>> RunAsync(StructuredOutputs structure, int count)
+    {
+        var results = await _engine.GenerateBatchAsync(
+            [.. Enumerable.Range(0, count).Select(i => GenerationRequest.FromChat([new("user", $"Tell me about the number {i}.")], new() { Temperature = 1, Seed = i, MaxTokens = 300, StructuredOutputs = structure, ThinkingTokenBudget = 40 }))],
+            cancellationToken: Token);
+        return [.. results.Select(result =>
+        {
+            Assert.Null(result.Error);
+            var text = result.Outputs[0].Text;
+            var at = text.IndexOf("</think>", StringComparison.Ordinal);
+            return (text[..Math.Max(0, at)], text[(at + "</think>".Length)..], result.Outputs[0].FinishReason == FinishReason.Stop);
+        })];
+    }
+}
