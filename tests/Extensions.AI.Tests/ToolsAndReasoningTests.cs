@@ -125,6 +125,17 @@ public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : ICl
     }
 
     [Fact]
+    public async Task A_json_answer_is_json_and_comes_after_the_thought()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var response = await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, ResponseFormat = ChatResponseFormat.Json, MaxOutputTokens = 400 }, Token);
+        Assert.NotEmpty(response.Messages[0].Contents.OfType<TextReasoningContent>());
+        if (response.FinishReason == ChatFinishReason.Stop)
+            System.Text.Json.JsonDocument.Parse(response.Text).Dispose();
+        Assert.StartsWith("{", response.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Many_streams_with_callers_that_leave_do_not_touch_one_another()
     {
         using var client = fixture.Value.AsIChatClient();
