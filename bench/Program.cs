@@ -32,7 +32,11 @@ var soak = new Command("soak", "Mixed load with aborts, preemptions and bad requ
 soak.SetAction(async (result, _) => await Soak.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(deviceOption)!, TimeSpan.FromMinutes(result.GetValue(minutesOption)), TimeSpan.FromMinutes(result.GetValue(minutesOption) / 48)) ? 0 : 1);
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak }.Parse(args).InvokeAsync();
+var tokenizerOption = new Option<string>("--tokenizer") { Required = true, Description = "A folder with tokenizer.json" };
+var grammar = new Command("grammar", "What structured output costs a decode step.") { tokenizerOption };
+grammar.SetAction(result => GrammarCost.Run(result.GetValue(tokenizerOption)!));
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak, grammar }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

@@ -141,8 +141,6 @@ public class SamplingParamsJsonTests
     [InlineData("guided_json", "null", "{}")]
     [InlineData("guided_regex", "null", "\"a*\"")]
     [InlineData("guided_future_kind", "null", "1")]
-    [InlineData("structured_outputs", "null", "{\"grammar\": \"a\"}")]
-    [InlineData("response_format", "{\"type\": \"text\"}", "{\"type\": \"json_schema\"}")]
     [InlineData("repetition_detection", "null", "{}")]
     [InlineData("logprob_token_ids", "null", "[1]")]
     [InlineData("prompt_logprob_token_ids", "null", "[1]")]
