@@ -16,12 +16,19 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     private readonly List<List<(int Rule, int Back)>> _calls = [];
     private readonly List<bool> _isEnd = [];
     private readonly List<int> _ruleStarts = [];
+    private readonly Dictionary<int, Action> _lazy = [];
 
     /// <summary>An edge for any of some bytes.</summary>
     internal readonly record struct ByteRange(byte First, byte Last, int To);
 
     /// <summary>Edges that take a byte.</summary>
-    public IReadOnlyList<ByteRange> Ranges(int node) => _ranges[node];
+    public IReadOnlyList<ByteRange> Ranges(int node)
+    {
+        // Made when it is first looked at.
+        if (_lazy.Remove(node, out var expand))
+            expand();
+        return _ranges[node];
+    }
 
     /// <summary>Where one can go without a byte.</summary>
     public IReadOnlyList<int> Empty(int node) => _empty[node];
@@ -70,6 +77,25 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         var (start, end) = (Add(), Add());
         _ranges[start].Add(new(first, last, end));
         return new(start, end);
+    }
+
+    /// <summary>A place whose ways on are made when a text first comes there: what could not all be made before.</summary>
+    /// <param name="expand">Leads on from the place, which it is given; called once.</param>
+    public int Lazy(Action<int> expand)
+    {
+        var node = Add();
+        _lazy.Add(node, () => expand(node));
+        return node;
+    }
+
+    /// <summary>From a node through a rule to another node.</summary>
+    public void Connect(int from, int rule, int to) => _calls[from].Add((rule, to));
+
+    /// <summary>From a node through a fragment to another node.</summary>
+    public void Connect(int from, Fragment part, int to)
+    {
+        _empty[from].Add(part.Start);
+        _empty[part.End].Add(to);
     }
 
     /// <summary>These bytes.</summary>

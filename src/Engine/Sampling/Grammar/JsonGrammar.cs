@@ -7,34 +7,51 @@ internal sealed class JsonGrammar
     private readonly GrammarNodes _nodes;
     private readonly int _value;
     private readonly int _string;
+    private readonly int _character;
+    private readonly int _space;
 
     public JsonGrammar(GrammarNodes nodes)
     {
         _nodes = nodes;
         _value = nodes.DeclareRule();
         _string = nodes.DeclareRule();
-        nodes.DefineRule(_string, StringBody());
+        _character = nodes.DeclareRule();
+        _space = nodes.DeclareRule();
+        nodes.DefineRule(_space, SpaceBody());
+        nodes.DefineRule(_character, CharacterBody());
+        nodes.DefineRule(_string, nodes.Sequence(nodes.Literal("\""), nodes.Star(Character()), nodes.Literal("\"")));
         nodes.DefineRule(_value, nodes.Either(Object(), Array(), nodes.Call(_string), Number(), nodes.Literal("true"), nodes.Literal("false"), nodes.Literal("null")));
     }
 
     /// <summary>Any value.</summary>
     public Fragment Value() => _nodes.Call(_value);
 
+    /// <summary>Any string.</summary>
+    public Fragment String() => _nodes.Call(_string);
+
+    /// <summary>One character of a string, in any way it can be written.</summary>
+    public Fragment Character() => _nodes.Call(_character);
+
     /// <summary>Any object.</summary>
     public Fragment Object() => _nodes.Sequence(_nodes.Literal("{"), Space(), List(Member), _nodes.Literal("}"));
 
-    private Fragment Array() => _nodes.Sequence(_nodes.Literal("["), Space(), List(() => _nodes.Sequence(Value(), Space())), _nodes.Literal("]"));
+    /// <summary>Any array.</summary>
+    public Fragment Array() => _nodes.Sequence(_nodes.Literal("["), Space(), List(() => _nodes.Sequence(Value(), Space())), _nodes.Literal("]"));
 
     private Fragment Member() => _nodes.Sequence(_nodes.Call(_string), _nodes.Literal(":"), Space(), Value(), Space());
 
-    private Fragment List(Func<Fragment> item) =>
+    /// <summary>Items with commas between them, also none.</summary>
+    public Fragment List(Func<Fragment> item) =>
         _nodes.Optional(_nodes.Sequence(item(), _nodes.Star(_nodes.Sequence(_nodes.Literal(","), Space(), item()))));
 
-    private Fragment Space() => _nodes.Optional(_nodes.Either(
+    /// <summary>White space, as far as it is allowed.</summary>
+    public Fragment Space() => _nodes.Call(_space);
+
+    private Fragment SpaceBody() => _nodes.Optional(_nodes.Either(
         _nodes.Literal(" "),
         _nodes.Sequence(_nodes.Literal("\n"), _nodes.Repeat(() => _nodes.Literal(" "), 0, MostIndentation))));
 
-    private Fragment StringBody()
+    private Fragment CharacterBody()
     {
         var plain = Utf8Ranges.Add(_nodes, [(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)]);
         var simple = _nodes.Either([.. "\"\\/bfnrt".Select(character => _nodes.Literal(character.ToString()))]);
@@ -43,11 +60,11 @@ internal sealed class JsonGrammar
             _nodes.Sequence(Hex("0-9a-cA-Ce-fE-F"), Hex(), Hex(), Hex()),
             _nodes.Sequence(Hex("dD"), Hex("0-7"), Hex(), Hex()),
             _nodes.Sequence(Hex("dD"), Hex("89abAB"), Hex(), Hex(), _nodes.Literal("\\u"), Hex("dD"), Hex("c-fC-F"), Hex(), Hex())));
-        var escaped = _nodes.Sequence(_nodes.Literal("\\"), _nodes.Either(simple, scalar));
-        return _nodes.Sequence(_nodes.Literal("\""), _nodes.Star(_nodes.Either(plain, escaped)), _nodes.Literal("\""));
+        return _nodes.Either(plain, _nodes.Sequence(_nodes.Literal("\\"), _nodes.Either(simple, scalar)));
     }
 
-    private Fragment Number()
+    /// <summary>Any number.</summary>
+    public Fragment Number()
     {
         Fragment Digit(char first = '0') => _nodes.Range((byte)first, (byte)'9');
         Fragment Digits() => _nodes.Sequence(Digit(), _nodes.Star(Digit()));

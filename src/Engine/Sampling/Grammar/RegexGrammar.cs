@@ -23,9 +23,12 @@ internal sealed class RegexGrammar
     private int _at;
     private int _nesting;
 
-    private RegexGrammar(GrammarNodes nodes, string pattern)
+    private readonly Func<IEnumerable<(int First, int Last)>, Fragment> _write;
+
+    private RegexGrammar(GrammarNodes nodes, string pattern, Func<IEnumerable<(int First, int Last)>, Fragment>? write)
     {
         _nodes = nodes;
+        _write = write ?? (ranges => Utf8Ranges.Add(nodes, ranges));
         _pattern = [.. pattern.EnumerateRunes()];
     }
 
@@ -35,11 +38,42 @@ internal sealed class RegexGrammar
     {
         if (pattern.Length > MaxPatternLength)
             throw new GrammarException($"the pattern has {pattern.Length} characters; at most {MaxPatternLength}");
-        var parser = new RegexGrammar(nodes, pattern);
+        var parser = new RegexGrammar(nodes, pattern, null);
         parser.TryTake('^');
         var whole = parser.Alternatives();
         parser.TryTake('$');
         return parser._at == parser._pattern.Length ? whole : throw parser.Wrong(parser.Is('$') || parser.Is('^') ? "^ and $ are possible around the whole pattern only" : "unexpected ')'");
+    }
+
+    /// <summary>The grammar of all texts in which a pattern is found, as JSON schema's <c>pattern</c> means it.</summary>
+    /// <param name="nodes">The rules.</param>
+    /// <param name="pattern">The pattern.</param>
+    /// <param name="write">How characters are written; the ranges are of code points.</param>
+    /// <exception cref="GrammarException">It is malformed, or has what this does not do.</exception>
+    public static Fragment ParseSearch(GrammarNodes nodes, string pattern, Func<IEnumerable<(int First, int Last)>, Fragment> write)
+    {
+        if (pattern.Length > MaxPatternLength)
+            throw new GrammarException($"the pattern has {pattern.Length} characters; at most {MaxPatternLength}");
+        var parser = new RegexGrammar(nodes, pattern, write);
+        var isAnchored = parser.TryTake('^');
+        var first = parser.Sequence();
+        var hasAlternatives = parser.Is('|');
+        if (hasAlternatives)
+        {
+            // An anchor would belong to one of the alternatives.
+            if (isAnchored || pattern.EndsWith('$'))
+                throw parser.Wrong("^ and $ beside alternatives: put the alternatives into a group");
+            var parts = new List<Fragment> { first };
+            while (parser.TryTake('|'))
+                parts.Add(parser.Sequence());
+            first = nodes.Either([.. parts]);
+        }
+
+        var isEnded = parser.TryTake('$');
+        if (parser._at != parser._pattern.Length)
+            throw parser.Wrong("unexpected ')'");
+        Fragment Anything() => nodes.Star(write([(0, LastCodePoint)]));
+        return nodes.Sequence(isAnchored ? nodes.Nothing() : Anything(), first, isEnded ? nodes.Nothing() : Anything());
     }
 
     private Fragment Alternatives()
@@ -149,17 +183,17 @@ internal sealed class RegexGrammar
                 var inner = Alternatives();
                 return TryTake(')') ? inner : throw Wrong("')' is missing");
             case '[':
-                return Utf8Ranges.Add(_nodes, Class());
+                return _write(Class());
             case '.':
-                return Utf8Ranges.Add(_nodes, [(0, '\n' - 1), ('\n' + 1, LastCodePoint)]);
+                return _write([(0, '\n' - 1), ('\n' + 1, LastCodePoint)]);
             case '\\':
-                return Utf8Ranges.Add(_nodes, Escape(inClass: false));
+                return _write(Escape(inClass: false));
             case '*' or '+' or '?':
                 throw Wrong("a quantifier has nothing to repeat");
             case '^' or '$':
                 throw Wrong("^ and $ are possible around the whole pattern only");
             default:
-                return Utf8Ranges.Add(_nodes, [(character, character)]);
+                return _write([(character, character)]);
         }
     }
 

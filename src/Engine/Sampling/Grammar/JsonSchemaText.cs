@@ -1,0 +1,92 @@
+using System.Text;
+
+namespace LocalLlm.Sampling.Grammar;
+
+/// <summary>Strings of JSON with given characters: keys, constants, patterns.</summary>
+internal sealed class JsonSchemaText(GrammarNodes nodes)
+{
+    private const int FirstPlain = 0x20;
+    private const int LastCodePoint = 0x10FFFF;
+
+    private static readonly (int Character, string Escape)[] ShortEscapes = [('"', "\\\""), ('\\', "\\\\"), ('\n', "\\n"), ('\r', "\\r"), ('\t', "\\t"), ('\b', "\\b"), ('\f', "\\f")];
+
+    /// <summary>One character of some ranges as it stands in a string: as it is, or by the escape that it needs.</summary>
+    public Fragment Character(IEnumerable<(int First, int Last)> ranges)
+    {
+        var parts = new List<Fragment>();
+        var plain = new List<(int First, int Last)>();
+        foreach (var (first, last) in ranges)
+        {
+            foreach (var (begin, end) in ((int, int)[])[(FirstPlain, '"' - 1), ('"' + 1, '\\' - 1), ('\\' + 1, LastCodePoint)])
+            {
+                if (Math.Max(first, begin) <= Math.Min(last, end))
+                    plain.Add((Math.Max(first, begin), Math.Min(last, end)));
+            }
+
+            foreach (var (character, escape) in ShortEscapes)
+            {
+                if (character >= first && character <= last)
+                    parts.Add(nodes.Literal(escape));
+            }
+
+            for (var control = first; control <= Math.Min(last, FirstPlain - 1); control++)
+                parts.Add(Unicode(control));
+        }
+
+        if (plain.Count > 0)
+            parts.Add(Utf8Ranges.Add(nodes, plain));
+        return nodes.Either([.. parts]);
+    }
+
+    /// <summary>A string with this text, quotes included; characters beyond ASCII also by their number.</summary>
+    public Fragment String(string text)
+    {
+        var parts = new List<Fragment> { nodes.Literal("\"") };
+        foreach (var rune in text.EnumerateRunes())
+        {
+            var plain = Character([(rune.Value, rune.Value)]);
+            parts.Add(rune.IsAscii ? rune.Value == '/' ? nodes.Either(plain, nodes.Literal("\\/")) : plain : nodes.Either(plain, Numbered(rune)));
+        }
+
+        parts.Add(nodes.Literal("\""));
+        return nodes.Sequence([.. parts]);
+    }
+
+    /// <summary>Any string that is none of these, quotes included. Characters are written as <see cref="Character"/> writes them, so that no name comes in disguise.</summary>
+    public Fragment StringOtherThan(IReadOnlyCollection<string> names)
+    {
+        var end = nodes.Nothing();
+        var free = nodes.Nothing();
+        nodes.Connect(free.Start, Character([(0, LastCodePoint)]), free.Start);
+        nodes.Connect(free.Start, nodes.Literal("\""), end.Start);
+        var root = nodes.Literal("\"");
+        AddNames(root.End, [.. names.Select(name => name.EnumerateRunes().ToArray())], 0, free.Start, end.Start);
+        return new(root.Start, end.Start);
+    }
+
+    // From a node where all of the names have been followed so far: on along them, or away from them.
+    private void AddNames(int node, List<Rune[]> names, int depth, int free, int end)
+    {
+        if (!names.Exists(name => name.Length == depth))
+            nodes.Connect(node, nodes.Literal("\""), end);
+        var others = new List<(int First, int Last)>();
+        var next = 0;
+        foreach (var group in names.Where(name => name.Length > depth).GroupBy(name => name[depth].Value).OrderBy(group => group.Key))
+        {
+            if (group.Key > next)
+                others.Add((next, group.Key - 1));
+            next = group.Key + 1;
+            var step = Character([(group.Key, group.Key)]);
+            nodes.Connect(node, nodes.Nothing(), step.Start);
+            AddNames(step.End, [.. group], depth + 1, free, end);
+        }
+
+        others.Add((next, LastCodePoint));
+        nodes.Connect(node, Character(others), free);
+    }
+
+    private Fragment Numbered(Rune rune) => nodes.Sequence([.. rune.ToString().Select(unit => Unicode(unit))]);
+
+    private Fragment Unicode(int unit) => nodes.Sequence([nodes.Literal("\\u"), .. unit.ToString("x4", System.Globalization.CultureInfo.InvariantCulture).Select(digit =>
+        char.IsAsciiLetter(digit) ? nodes.Either(nodes.Literal(digit.ToString()), nodes.Literal(char.ToUpperInvariant(digit).ToString())) : nodes.Literal(digit.ToString()))]);
+}
