@@ -20,7 +20,7 @@ internal static class GrammarCost
         var trie = new TokenTrie(tokenizer.VocabularySize, id => tokenizer.IsAdded(id) ? [] : tokenizer.IdToBytes(id).ToArray());
         var build = watch.Elapsed.TotalMilliseconds;
         var nodes = new GrammarNodes(GrammarLimits.Default);
-        var grammar = new CompiledGrammar(new(nodes, nodes.Finish(new JsonGrammar(nodes).Object()), GrammarLimits.Default), trie);
+        var grammar = new CompiledGrammar(new(nodes, nodes.Finish(new JsonGrammar(nodes).Object()), GrammarLimits.Default), trie, GrammarLimits.Default);
         var texts = Enumerable.Range(0, Texts).Select(seed => tokenizer.Encode(Text(new Random(seed)), addSpecialTokens: false)).ToArray();
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{tokenizer.VocabularySize} tokens, trie in {build:F0} ms; {texts.Sum(text => text.Length)} tokens of JSON"));
         foreach (var round in new[] { "first time", "again" })
@@ -28,14 +28,14 @@ internal static class GrammarCost
             var times = new List<double>();
             foreach (var text in texts)
             {
-                var state = grammar.Start;
+                var (state, credit) = (grammar.Start, long.MaxValue);
                 foreach (var id in text)
                 {
                     watch.Restart();
-                    _ = grammar.Mask(state);
+                    _ = grammar.Mask(ref state, ref credit);
                     state = grammar.Next(state, id);
                     times.Add(watch.Elapsed.TotalMicroseconds);
-                    if (state == ByteAutomaton.Dead)
+                    if (state == GrammarState.Dead)
                         throw new InvalidOperationException("the text left the grammar");
                 }
             }

@@ -28,15 +28,16 @@ public sealed partial class LlmEngine
 
     /// <summary>How many of an answer's tokens belong to thoughts, if the tokenizer has the tags as tokens.</summary>
     /// <param name="tokenIds">New tokens of the answer.</param>
+    /// <param name="isFirst">Whether the answer begins with them: a thought opens nowhere else.</param>
     /// <param name="isThinking">Whether the token before them belonged to a thought; afterwards whether the last one did.</param>
-    internal int CountThinkingTokens(IReadOnlyList<int> tokenIds, ref bool isThinking)
+    internal int CountThinkingTokens(IReadOnlyList<int> tokenIds, bool isFirst, ref bool isThinking)
     {
         if (_thinking is not { } tags)
             return 0;
         var count = 0;
         foreach (var id in tokenIds)
         {
-            if (id == tags.Open)
+            if (id == tags.Open && isFirst)
                 isThinking = true;
             else if (id == tags.Close)
                 isThinking = false;

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace LocalLlm;
 
 /// <summary>
@@ -5,6 +7,12 @@ namespace LocalLlm;
 /// </summary>
 public sealed record StructuredOutputs
 {
+    /// <summary>
+    /// JSON that this JSON schema allows; properties come in any order. What cannot be kept to token by token (<c>not</c>, <c>patternProperties</c>, <c>multipleOf</c>, alternatives of <c>oneOf</c> that overlap, …) is refused
+    /// with its place in the schema.
+    /// </summary>
+    public JsonElement? Json { get; init; }
+
     /// <summary>One of these texts.</summary>
     public IReadOnlyList<string>? Choice { get; init; }
 

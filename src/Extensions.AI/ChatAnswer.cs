@@ -40,11 +40,11 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, bool ha
         }
 
         _tokens += output.TokenIds.Count;
-        _thinkingTokens += engine.CountThinkingTokens(output.TokenIds, ref _isThinking);
+        _thinkingTokens += engine.CountThinkingTokens(output.TokenIds, _tokens == output.TokenIds.Count, ref _isThinking);
         _pieces.Clear();
         _parser.Append(output.Text, _pieces);
         if (output.FinishReason is not null)
-            _parser.Finish(_pieces);
+            _parser.Finish(_pieces, output.FinishReason == FinishReason.Length);
         var update = new ChatResponseUpdate
         {
             Role = ChatRole.Assistant,
@@ -89,15 +89,16 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, bool ha
     {
         foreach (var call in _calls)
             update.Contents.Add(call);
-        update.FinishReason = _calls.Count > 0 ? ChatFinishReason.ToolCalls : output.FinishReason == FinishReason.Length ? ChatFinishReason.Length : ChatFinishReason.Stop;
+        update.FinishReason = output.FinishReason == FinishReason.Length ? ChatFinishReason.Length : _calls.Count > 0 ? ChatFinishReason.ToolCalls : ChatFinishReason.Stop;
         var prompt = output.PromptTokenIds.Count;
         update.Contents.Add(new UsageContent(new()
         {
             InputTokenCount = prompt,
             OutputTokenCount = _tokens,
             TotalTokenCount = prompt + _tokens,
-            CachedInputTokenCount = output.Usage?.CachedTokens ?? 0,
-            ReasoningTokenCount = _thinkingTokens,
+            // Known at the end only, and where thoughts are marked by tokens.
+            CachedInputTokenCount = output.Usage?.CachedTokens,
+            ReasoningTokenCount = engine.CanEndThoughts ? _thinkingTokens : null,
         }));
     }
 }

@@ -18,6 +18,9 @@ internal static class ChatRequestMapping
     private static readonly HashSet<string> SamplingFields =
         [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs", "response_format"];
 
+    // As OpenAI's strict mode has it: a model that may leave out what was asked for, or add to it, is of no use to who reads the type.
+    private static readonly AIJsonSchemaTransformCache Strict = new(new() { DisallowAdditionalProperties = true, RequireAllProperties = true });
+
     // What would have no place in a response.
     private static readonly string[] RefusedFields = ["n", "prompt_logprobs", "detokenize"];
 
@@ -30,7 +33,6 @@ internal static class ChatRequestMapping
     /// <exception cref="EngineException">An additional property has a value of a wrong type.</exception>
     public static GenerationRequest ToRequest(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
     {
-        Refuse(options?.ResponseFormat is ChatResponseFormatJson { Schema: not null }, $"{nameof(ChatOptions.ResponseFormat)} with a schema");
         var own = options?.RawRepresentationFactory?.Invoke(client) as LocalLlmRequestOptions ?? new();
         var tools = ChatToolMapping.ToTemplate(options);
         return new()
@@ -77,12 +79,20 @@ internal static class ChatRequestMapping
             AllowedTokenIds = own.AllowedTokenIds ?? further.AllowedTokenIds,
             BadWords = own.BadWords ?? further.BadWords,
             Logprobs = own.Logprobs ?? further.Logprobs,
-            StructuredOutputs = own.StructuredOutputs ?? (options?.ResponseFormat is ChatResponseFormatJson ? new() { JsonObject = true } : further.StructuredOutputs),
+            StructuredOutputs = own.StructuredOutputs ?? Structure(options?.ResponseFormat) ?? further.StructuredOutputs,
             ThinkingTokenBudget = own.ThinkingTokenBudget ?? Budget(options?.Reasoning?.Effort) ?? further.ThinkingTokenBudget,
         };
     }
 
-    private static int? Budget(ReasoningEffort? effort) => effort switch
+    private static StructuredOutputs? Structure(ChatResponseFormat? format) => format switch
+    {
+        ChatResponseFormatJson { Schema: not null } json => new() { Json = Strict.GetOrCreateTransformedSchema(json) },
+        ChatResponseFormatJson => new() { JsonObject = true },
+        _ => null,
+    };
+
+    /// <summary>The thinking budget of an effort; null: none.</summary>
+    public static int? Budget(ReasoningEffort? effort) => effort switch
     {
         ReasoningEffort.None => 0,
         ReasoningEffort.Low => LowBudget,

@@ -6,7 +6,7 @@ namespace LocalLlm.Extensions.AI;
 /// <summary>
 /// <see cref="IChatClient"/> over the engine. Stateless and safe for concurrent requests; the engine's life is its own, so disposing
 /// the client does nothing. Thoughts come as <see cref="TextReasoningContent"/>, calls of tools as whole <see cref="FunctionCallContent"/>; the caller, or
-/// <see cref="FunctionInvokingChatClient"/>, makes them. What cannot be honoured (JSON response formats, required calls) is refused by name.
+/// <see cref="FunctionInvokingChatClient"/>, makes them. What cannot be honoured is refused by name.
 /// </summary>
 public sealed class LocalLlmChatClient : IChatClient
 {
@@ -75,6 +75,9 @@ public sealed class LocalLlmChatClient : IChatClient
     private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(GenerationRequest request, ChatOptions? options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
+        // An effort is a wish: a model without thoughts has none to limit. A budget of the caller's own is kept, and refused by the engine.
+        if (options?.Reasoning is not null && request.Sampling.ThinkingTokenBudget is { } budget && !engine.CanEndThoughts && ChatRequestMapping.Budget(options.Reasoning.Effort) == budget)
+            request = request with { Sampling = request.Sampling with { ThinkingTokenBudget = null } };
         var answer = new ChatAnswer(engine, options, request.Chat!.Tools is not null);
         await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
         {

@@ -72,7 +72,6 @@ public sealed class ChatClientTests(ChatClientTests.Engine fixture) : IClassFixt
     {
         using var client = fixture.Value.AsIChatClient();
         await AssertRefused(new ChatOptions { Tools = [AIFunctionFactory.Create(() => 1, "one")], ToolMode = ChatToolMode.RequireAny }, "RequireAny");
-        await AssertRefused(new ChatOptions { ResponseFormat = ChatResponseFormat.ForJsonSchema<int[]>() }, "ResponseFormat");
         await AssertRefused(new ChatOptions { AdditionalProperties = new() { ["n"] = 2 } }, "n");
         await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, MaxOutputTokens = 1, AdditionalProperties = new() { ["stream_options"] = "x" } }, Token);
         var image = new ChatMessage(ChatRole.User, [new DataContent(new byte[] { 1 }, "image/png")]);

@@ -136,6 +136,35 @@ public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : ICl
     }
 
     [Fact]
+    public async Task An_effort_is_no_error_where_the_model_has_no_thoughts_to_limit()
+    {
+        await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, ReasoningParser = "none" }, cancellationToken: Token);
+        using var client = engine.AsIChatClient();
+        foreach (var effort in Enum.GetValues<ReasoningEffort>())
+            Assert.NotNull((await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, MaxOutputTokens = 5, Reasoning = new() { Effort = effort } }, Token)).Usage);
+    }
+
+    [Fact]
+    public async Task A_typed_answer_is_of_its_type()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var answer = await client.GetResponseAsync<City>("What do you know of the city of Kelm?", new ChatOptions { Temperature = 0, MaxOutputTokens = 400 }, cancellationToken: Token);
+        Assert.True(answer.TryGetResult(out var city), answer.Text);
+        Assert.InRange((int)city.Size, 0, 1);
+        var numbers = await client.GetResponseAsync<int[]>("Name some numbers.", new ChatOptions { Temperature = 0, MaxOutputTokens = 400 }, cancellationToken: Token);
+        Assert.True(numbers.FinishReason == ChatFinishReason.Length || numbers.TryGetResult(out _), numbers.Text);
+    }
+
+    [System.Text.Json.Serialization.JsonConverter(typeof(System.Text.Json.Serialization.JsonStringEnumConverter<CitySize>))]
+    private enum CitySize
+    {
+        Small,
+        Large,
+    }
+
+    private sealed record City(CitySize Size, bool IsCapital, CitySize? Neighbour);
+
+    [Fact]
     public async Task Many_streams_with_callers_that_leave_do_not_touch_one_another()
     {
         using var client = fixture.Value.AsIChatClient();

@@ -24,11 +24,11 @@ internal sealed class AnswerParser(ReasoningParser? reasoning, IOutputParser? to
     }
 
     /// <inheritdoc/>
-    public void Finish(List<OutputPiece> pieces)
+    public void Finish(List<OutputPiece> pieces, bool isCut = false)
     {
-        reasoning?.Finish(_parts);
+        reasoning?.Finish(_parts, isCut);
         PassOn(pieces);
-        tools?.Finish(pieces);
+        tools?.Finish(pieces, isCut);
     }
 
     private void PassOn(List<OutputPiece> pieces)

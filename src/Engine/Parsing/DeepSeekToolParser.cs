@@ -24,6 +24,14 @@ internal sealed class DeepSeekToolParser() : ToolCallParser("<｜tool▁call▁b
         return line < 0 ? Call(rest, NoArguments) : Call(rest[..line].Trim(), Unfenced(rest[line..].Trim()));
     }
 
+    /// <inheritdoc/>
+    protected override bool IsComplete(string call)
+    {
+        var at = call.IndexOf(Separator, StringComparison.Ordinal);
+        var arguments = at < 0 ? -1 : call.IndexOfAny(['`', '{'], at);
+        return arguments >= 0 && ToolCallJson.IsJson(Unfenced(call[arguments..].Trim()));
+    }
+
     private static OutputPiece? Call(string name, string arguments) =>
         name.Length == 0 ? null : new(OutputPieceKind.ToolCall, arguments.Length == 0 ? NoArguments : arguments, name);
 

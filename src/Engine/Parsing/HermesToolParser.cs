@@ -5,4 +5,7 @@ internal sealed class HermesToolParser() : ToolCallParser("<tool_call>", "</tool
 {
     /// <inheritdoc/>
     protected override OutputPiece? Read(string call) => ToolCallJson.Read(call);
+
+    /// <inheritdoc/>
+    protected override bool IsComplete(string call) => ToolCallJson.IsJson(call);
 }

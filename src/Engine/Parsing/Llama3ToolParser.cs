@@ -35,10 +35,10 @@ internal sealed class Llama3ToolParser : IOutputParser
     }
 
     /// <inheritdoc/>
-    public void Finish(List<OutputPiece> pieces)
+    public void Finish(List<OutputPiece> pieces, bool isCut = false)
     {
         if (_state == State.Object)
-            EndObject(pieces);
+            EndObject(pieces, isCut);
         _tag.Release(BeginText);
         if (_state == State.Between && !_hasCalls)
             _text.Write(_skipped.ToString());
@@ -57,7 +57,7 @@ internal sealed class Llama3ToolParser : IOutputParser
                 _object.Append(character);
                 _json.Push(character);
                 if (_json is { Depth: 0, IsInString: false })
-                    EndObject(pieces);
+                    EndObject(pieces, isCut: false);
                 break;
             default:
                 PushBetween(character);
@@ -103,11 +103,11 @@ internal sealed class Llama3ToolParser : IOutputParser
         _text.Write(character);
     }
 
-    private void EndObject(List<OutputPiece> pieces)
+    private void EndObject(List<OutputPiece> pieces, bool isCut)
     {
         var text = _object.ToString();
         _object.Clear();
-        if (ToolCallJson.Read(text) is { } call && HasArguments(text))
+        if (!isCut && ToolCallJson.Read(text) is { } call && HasArguments(text))
         {
             _skipped.Clear();
             _text.Flush(pieces);

@@ -28,5 +28,5 @@ internal interface IOutputParser
     void Append(ReadOnlySpan<char> text, List<OutputPiece> pieces);
 
     /// <summary>The answer is over: adds the rest.</summary>
-    void Finish(List<OutputPiece> pieces);
+    void Finish(List<OutputPiece> pieces, bool isCut = false);
 }

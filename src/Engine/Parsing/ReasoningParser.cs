@@ -54,7 +54,7 @@ internal sealed class ReasoningParser : IOutputParser
     }
 
     /// <inheritdoc/>
-    public void Finish(List<OutputPiece> pieces)
+    public void Finish(List<OutputPiece> pieces, bool isCut = false)
     {
         switch (_state)
         {

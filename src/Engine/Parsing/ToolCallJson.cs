@@ -35,6 +35,20 @@ internal static partial class ToolCallJson
         }
     }
 
+    /// <summary>Whether a text is one whole JSON value.</summary>
+    public static bool IsJson(string text)
+    {
+        try
+        {
+            JsonDocument.Parse(text).Dispose();
+            return true;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
     private static OutputPiece? ReadBroken(string text)
     {
         if (NamePattern().Match(text) is not { Success: true } name || ArgumentsPattern().Match(text) is not { Success: true } arguments || name.Index > arguments.Index)

@@ -21,6 +21,7 @@ internal abstract class ToolCallParser(string begin, string end, params string[]
     private bool _isInCall;
     private bool _afterCall;
     private bool _lenient;
+    private bool _isCut;
     private JsonPosition _json;
 
     /// <inheritdoc/>
@@ -33,8 +34,9 @@ internal abstract class ToolCallParser(string begin, string end, params string[]
     }
 
     /// <inheritdoc/>
-    public void Finish(List<OutputPiece> pieces)
+    public void Finish(List<OutputPiece> pieces, bool isCut = false)
     {
+        _isCut = isCut;
         if (_isInCall)
             FinishCall(pieces);
         _markers.Release(WriteText);
@@ -47,6 +49,9 @@ internal abstract class ToolCallParser(string begin, string end, params string[]
     /// <summary>Reads what stands between the marks.</summary>
     /// <returns>The call, or null where it is none.</returns>
     protected abstract OutputPiece? Read(string call);
+
+    /// <summary>Whether nothing of a call is missing but the mark that ends it.</summary>
+    protected abstract bool IsComplete(string call);
 
     private void Push(char character, List<OutputPiece> pieces)
     {
@@ -99,7 +104,11 @@ internal abstract class ToolCallParser(string begin, string end, params string[]
             return;
         }
 
-        _text.Write(_between.ToString());
+        // After a call the marks around the calls mean nothing.
+        if (_afterCall)
+            KeepBlanksOf(_between);
+        else
+            _text.Write(_between.ToString());
         _between.Clear();
         _afterCall = false;
         _text.Write(character);
@@ -116,7 +125,8 @@ internal abstract class ToolCallParser(string begin, string end, params string[]
         var call = _call.ToString();
         _call.Clear();
         _isInCall = false;
-        if (Read(call) is { } piece)
+        // An answer that was cut off may have been about to name another tool, or further arguments.
+        if ((ended || !_isCut || IsComplete(call)) && Read(call) is { } piece)
         {
             // Marks around the calls mean nothing now.
             if (!_afterCall)

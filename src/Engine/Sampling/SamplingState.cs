@@ -29,7 +29,7 @@ internal sealed class SamplingState
         Seed = sampling.Seed is { } given ? unchecked((ulong)given) : drawnSeed;
         _counts = sampling.HasPenalties ? new TokenCounts() : null;
         _thinking = sampling.ThinkingTokenBudget is { } budget ? new ThinkingBudget(sampling.Thinking!.Value, budget) : null;
-        _grammar = sampling.Grammar is { } grammar ? new GrammarSession(grammar, sampling.EosTokenIds.Union(sampling.StopTokenIds), sampling.Thinking, promptTokenIds) : null;
+        _grammar = sampling.Grammar is { } grammar ? new GrammarSession(grammar, sampling.EosTokenIds.Union(sampling.StopTokenIds), sampling.Thinking, sampling.IsChat, promptTokenIds) : null;
         _thinking?.AddPrompt(promptTokenIds);
         var longest = 0;
         foreach (var word in sampling.BadWordsTokenIds)

@@ -98,6 +98,7 @@ internal static class SamplingValidator
             BadWordsTokenIds = badWords,
             ThinkingTokenBudget = thinkingBudget,
             Thinking = context.Thinking,
+            IsChat = context.IsChat,
             Grammar = grammar,
         };
     }

@@ -18,7 +18,7 @@ internal static class StructuredOutputsJson
             errors.Add(Structured, "a structure", $"nothing beside a {Format} that asks for one");
         if (element.ValueKind != JsonValueKind.Object)
         {
-            errors.Add(Structured, element.ValueKind.ToString(), "an object with choice, regex or json_object");
+            errors.Add(Structured, element.ValueKind.ToString(), "an object with json, choice, regex or json_object");
             return null;
         }
 
@@ -27,6 +27,12 @@ internal static class StructuredOutputsJson
         {
             switch (property.Name)
             {
+                case "json" when property.Value.ValueKind is JsonValueKind.Object or JsonValueKind.True or JsonValueKind.False:
+                    read = read with { Json = property.Value.Clone() };
+                    break;
+                case "json" when property.Value.ValueKind == JsonValueKind.String && ParseSchema(property.Value.GetString()!) is { } schema:
+                    read = read with { Json = schema };
+                    break;
                 case "choice" when property.Value.ValueKind == JsonValueKind.Array && property.Value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String):
                     read = read with { Choice = [.. property.Value.EnumerateArray().Select(item => item.GetString()!)] };
                     break;
@@ -37,7 +43,7 @@ internal static class StructuredOutputsJson
                     read = read with { JsonObject = property.Value.GetBoolean() };
                     break;
                 default:
-                    errors.Add($"{Structured}.{property.Name}", property.Value.ValueKind.ToString(), "choice (texts), regex (a text) or json_object (true); nothing else is supported");
+                    errors.Add($"{Structured}.{property.Name}", property.Value.ValueKind.ToString(), "json (a schema, as an object or a text), choice (texts), regex (a text) or json_object (true); nothing else is supported");
                     break;
             }
         }
@@ -54,9 +60,27 @@ internal static class StructuredOutputsJson
                 return null;
             case "json_object":
                 return new() { JsonObject = true };
-            default:
-                errors.Add(Format, type ?? format.ValueKind.ToString(), "{\"type\": \"text\"} or {\"type\": \"json_object\"}");
+            case "json_schema" when format.TryGetProperty("json_schema", out var named) && named.ValueKind == JsonValueKind.Object && named.TryGetProperty("schema", out var schema):
+                return new() { Json = schema.Clone() };
+            case "json_schema":
+                errors.Add($"{Format}.json_schema", "no schema", "an object with a schema");
                 return null;
+            default:
+                errors.Add(Format, type ?? format.ValueKind.ToString(), "{\"type\": \"text\"}, {\"type\": \"json_object\"} or {\"type\": \"json_schema\", \"json_schema\": {\"schema\": …}}");
+                return null;
+        }
+    }
+
+    private static JsonElement? ParseSchema(string text)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(text);
+            return document.RootElement.Clone();
+        }
+        catch (JsonException)
+        {
+            return null;
         }
     }
 }

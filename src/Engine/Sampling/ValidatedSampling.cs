@@ -81,6 +81,9 @@ internal sealed class ValidatedSampling
     /// <summary>The tags of thoughts; null: the model has none.</summary>
     public required ThinkingTokens? Thinking { get; init; }
 
+    /// <summary>Whether the prompt is a chat.</summary>
+    public required bool IsChat { get; init; }
+
     /// <summary>What the output must keep to; null: nothing.</summary>
     public required CompiledGrammar? Grammar { get; init; }
 

@@ -47,6 +47,31 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task An_answer_is_an_instance_of_the_schema()
+    {
+        // All thousand where asked for; a part of them in every run.
+        var count = int.Parse(Environment.GetEnvironmentVariable("LOCALLLM_RANDOM_SCHEMAS") ?? "120", System.Globalization.CultureInfo.InvariantCulture);
+        var schemas = Enumerable.Range(0, count).Select(seed => RandomSchemas.Make(new Random(seed))).ToArray();
+        var results = await _engine.GenerateBatchAsync(
+            [.. schemas.Select((schema, seed) => GenerationRequest.FromText("As JSON: ", new() { Temperature = 1, Seed = seed, MaxTokens = 400, StructuredOutputs = new() { Json = JsonSerializer.SerializeToElement(schema) } }))],
+            cancellationToken: Token);
+        var finished = 0;
+        for (var i = 0; i < results.Count; i++)
+        {
+            Assert.Null(results[i].Error);
+            if (results[i].Outputs[0].FinishReason != FinishReason.Stop)
+                continue;
+            finished++;
+            var schema = await NJsonSchema.JsonSchema.FromJsonAsync(schemas[i].ToJsonString(), Token);
+            var text = results[i].Outputs[0].Text;
+            Assert.True(schema.Validate(text).Count == 0, $"{schemas[i].ToJsonString()}\n{text}\n{string.Join(", ", schema.Validate(text))}");
+        }
+
+        Assert.True(finished > count / 2, $"{finished} of {count} finished");
+        TestContext.Current.SendDiagnosticMessage($"{finished} of {count} finished");
+    }
+
+    [Fact]
     public async Task A_prompt_that_is_no_chat_begins_with_the_grammar_at_once()
     {
         var result = await _engine.CompleteAsync(GenerationRequest.FromText("The number is ", new() { StructuredOutputs = new() { Regex = "[0-9]{5}" }, Temperature = 0, MaxTokens = 40 }), Token);
@@ -74,6 +99,9 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     [InlineData("""{"structured_outputs": {"grammar": "x"}}""", "structured_outputs.grammar")]
     [InlineData("""{"structured_outputs": "x"}""", "structured_outputs")]
     [InlineData("""{"response_format": {"type": "json_schema"}}""", "json_schema")]
+    [InlineData("""{"response_format": {"type": "json_schema", "json_schema": {"schema": {"properties": {"a": {"not": {"type": "null"}}}}}}}""", "#/properties/a/not")]
+    [InlineData("""{"structured_outputs": {"json": "{"}}""", "structured_outputs.json")]
+    [InlineData("""{"structured_outputs": {"json": {"type": "object"}, "json_object": true}}""", "exactly one")]
     public async Task A_structure_that_cannot_be_kept_to_is_refused_with_the_reason(string json, string reason)
     {
         using var document = JsonDocument.Parse(json);

@@ -17,6 +17,7 @@ public class ToolCallParserTests
         { "deepseek_v3", $"<｜tool▁calls▁begin｜>{V3Call}<｜tool▁calls▁end｜>", Rome },
         { "deepseek_v3", $"Let me see.\n<｜tool▁calls▁begin｜>{V3Call}\n{V3Call}<｜tool▁calls▁end｜>", $"Text Let me see.\n\n{Rome}\n{Rome}" },
         { "deepseek_v3", V3Call, Rome },
+        { "deepseek_v3", $"{V3Call}<｜tool▁calls▁end｜> Wait.", $"{Rome}\nText  Wait." },
         { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```", "CALL now {}" },
         { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now<｜tool▁call▁end｜>", "CALL now {}" },
         { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{\"city\": <｜tool▁call▁end｜>", "CALL weather {\"city\":" },
@@ -53,12 +54,30 @@ public class ToolCallParserTests
             Assert.Equal(expected, ParsingKit.Show(ParsingKit.Parse(ParsingKit.Tools(format), answer, () => length)));
     }
 
+    [Theory]
+    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>delete", false)]
+    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json", false)]
+    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1", false)]
+    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1}\n``", false)]
+    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1}\n```", true)]
+    [InlineData("deepseek_v31", "<｜tool▁call▁begin｜>now<｜tool▁sep｜>{\"a\": 1}", true)]
+    [InlineData("hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}", false)]
+    [InlineData("hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}", true)]
+    [InlineData("llama3_json", "{\"name\": \"weather\", \"parameters\": {\"city\": \"Rome\"", false)]
+    public void Of_an_answer_that_was_cut_off_only_whole_calls_are_calls(string format, string answer, bool isCall)
+    {
+        var pieces = ParsingKit.Parse(ParsingKit.Tools(format), answer, () => 3, isCut: true);
+        Assert.Equal(isCall, pieces.Exists(piece => piece.Kind == OutputPieceKind.ToolCall));
+        if (!isCall)
+            Assert.Equal(answer, string.Concat(pieces.Select(piece => piece.Value)));
+    }
+
     [Fact]
     public void Mutated_answers_give_the_same_pieces_for_every_cut_and_lose_no_text()
     {
         var random = new Random(11);
         var whole = Answers.Select(row => row.Data).ToArray();
-        for (var i = 0; i < 5000; i++)
+        for (var i = 0; i < 100_000; i++)
         {
             var (format, answer, _) = whole[random.Next(whole.Length)];
             var mutated = Mutated(answer, whole[random.Next(whole.Length)].Item2, random);

@@ -32,12 +32,17 @@ public sealed class ExtensionsAiGuide
         var answer = await client.GetResponseAsync("What is the secret for 7 and 56?", new ChatOptions { Temperature = 0, Tools = [secret] });
         Assert.Equal(ChatFinishReason.ToolCalls, answer.FinishReason);
 
+        var city = await client.GetResponseAsync<City>("What do you know of the city of Kelm?", new ChatOptions { Temperature = 0 });
+        Assert.NotNull(city.Result);
+
         var choice = new ChatOptions
         {
             RawRepresentationFactory = _ => new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = ["yes", "no"] } },
         };
         Assert.Contains((await client.GetResponseAsync("Is it so?", choice)).Text, new[] { "yes", "no" });
     }
+
+    private sealed record City(bool IsCapital, bool HasHarbour);
 
     [Fact]
     public async Task The_guides_host_starts()

@@ -1,75 +1,147 @@
+using System.Runtime.InteropServices;
+using Place = LocalLlm.Sampling.Grammar.GrammarState.Place;
+
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
-/// A grammar over bytes as a pushdown automaton, made deterministic as far as it is walked: a state stands for a set of places in the rules, each with the stack of rules that are open there.
-/// Stacks are shared and numbered, so that equal sets of places are one state. Not thread-safe.
+/// A grammar over bytes as a pushdown automaton, made deterministic as far as it is walked: a state stands for a set of places in the rules, each with the stack of rules that are open there. Equal sets are one state.
+/// What it knows is forgotten when it takes too much room; states that are held stay valid, and <see cref="Renewed"/> brings them into the present. Not thread-safe.
 /// </summary>
 internal sealed class ByteAutomaton
 {
-    /// <summary>No text that begins so is in the grammar.</summary>
-    public const int Dead = -1;
-
-    private const int Unknown = -2;
-    private const int EmptyStack = 0;
-    private const int Bytes = 256;
+    private const int StateBytes = 2_400; // the row of states after it, mostly
+    private const int StackBytes = 120;
+    private const int PlaceBytes = 16;
 
     private readonly GrammarNodes _nodes;
     private readonly GrammarLimits _limits;
-    private readonly List<(int Parent, int Return, int Depth)> _stacks = [(-1, -1, 0)];
-    private readonly Dictionary<(int Parent, int Return), int> _stackIds = [];
-    private readonly List<Place[]> _states = [];
-    private readonly List<int[]> _next = [];
-    private readonly List<bool> _accepting = [];
-    private readonly Dictionary<Place[], int> _stateIds = new(new PlacesComparer());
+    private readonly Dictionary<(GrammarStack? Parent, int Return), GrammarStack> _stacks = [];
+    private readonly Dictionary<Place[], GrammarState> _states = new(new PlacesComparer());
     private readonly HashSet<Place> _seen = [];
     private readonly Stack<Place> _open = [];
     private readonly List<Place> _found = [];
+    private readonly int _firstNodes;
+    private int _generation;
+    private long _heldBytes;
+    private long _work;
+    private long _workLimit;
 
     /// <param name="nodes">The rules.</param>
     /// <param name="start">Where the grammar begins.</param>
     /// <param name="limits">How large it may become.</param>
-    /// <exception cref="GrammarException">It is too large already.</exception>
+    /// <exception cref="GrammarException">It is too large already, or has no text at all.</exception>
     public ByteAutomaton(GrammarNodes nodes, int start, GrammarLimits limits)
     {
         _nodes = nodes;
         _limits = limits;
-        _open.Push(new(start, EmptyStack));
+        _workLimit = limits.MaxWork;
+        _firstNodes = nodes.Count;
+        _open.Push(new(start, null));
         Start = Close();
+        _workLimit = long.MaxValue;
+        if (Start == GrammarState.Dead)
+            throw new GrammarException("the grammar has no text");
     }
 
     /// <summary>The state before the first byte.</summary>
-    public int Start { get; }
+    public GrammarState Start { get; private set; }
 
-    /// <summary>States known so far.</summary>
+    /// <summary>States known at the moment.</summary>
     public int StateCount => _states.Count;
 
-    /// <summary>Whether the text so far is a whole text of the grammar.</summary>
-    public bool IsAccepting(int state) => _accepting[state];
+    /// <summary>Whether half of the room for nodes that are made on the way is used up.</summary>
+    public bool IsWornOut => _nodes.Count - _firstNodes > (_limits.MaxNodes - _firstNodes) / 2;
 
-    /// <summary>The state after one more byte, or <see cref="Dead"/>.</summary>
-    /// <exception cref="GrammarException">The automaton has become too large.</exception>
-    public int Next(int state, byte value)
+    /// <summary>About how much memory it holds, in bytes.</summary>
+    public long HeldBytes => _heldBytes + _nodes.HeldBytes;
+
+    /// <summary>The state after one more byte, or <see cref="GrammarState.Dead"/>.</summary>
+    /// <exception cref="GrammarException">The text can be read in too many ways, or the work that was allowed is used up.</exception>
+    public GrammarState Next(GrammarState state, byte value) => (state.Next ?? FirstNext(state))[value] ?? (state.Next![value] = Step(state, value));
+
+    /// <summary>The same state as the automaton knows it now. Forgets everything first when that has grown too large.</summary>
+    public GrammarState Renewed(GrammarState state)
     {
-        var next = _next[state][value];
-        return next == Unknown ? _next[state][value] = Step(state, value) : next;
+        if (_heldBytes > _limits.MaxBytes)
+        {
+            _stacks.Clear();
+            _states.Clear();
+            _heldBytes = 0;
+            _generation++;
+            Start = Intern(Start.Places, Start.IsAccepting);
+        }
+
+        return state == GrammarState.Dead || state.Generation == _generation ? state : Intern(state.Places, state.IsAccepting);
     }
 
-    private int Step(int state, byte value)
+    /// <summary>Counts memory that somebody keeps with a state, such as its mask.</summary>
+    public void Hold(long bytes) => _heldBytes += bytes;
+
+    /// <summary>Does something with a limit to the steps through the rules.</summary>
+    /// <param name="credit">Steps that are allowed, then those that are left.</param>
+    /// <param name="action">What is to be done.</param>
+    /// <exception cref="GrammarException">They were not enough.</exception>
+    public void Limited(ref long credit, Action action)
     {
-        foreach (var place in _states[state])
+        var before = _work;
+        _workLimit = credit > long.MaxValue - before ? long.MaxValue : before + Math.Max(0, credit);
+        try
         {
-            foreach (var edge in _nodes.Ranges(place.Node))
+            action();
+        }
+        finally
+        {
+            credit -= _work - before;
+            _workLimit = long.MaxValue;
+        }
+    }
+
+    // Bytes that lead nowhere are known at once.
+    private GrammarState?[] FirstNext(GrammarState state)
+    {
+        var next = state.MakeNext();
+        if (state == GrammarState.Dead)
+        {
+            Array.Fill(next, GrammarState.Dead);
+            return next;
+        }
+
+        Span<bool> leads = stackalloc bool[256];
+        foreach (var place in state.Places)
+        {
+            for (var edge = _nodes.FirstRange(place.Node); edge >= 0; edge = _nodes.RangeOf(edge).Other)
             {
-                if (value >= edge.First && value <= edge.Last)
-                    _open.Push(new(edge.To, place.Stack));
+                var range = _nodes.RangeOf(edge);
+                leads[range.First..(range.Last + 1)].Fill(true);
+                _work++;
             }
         }
 
-        return _open.Count == 0 ? Dead : Close();
+        for (var value = 0; value < next.Length; value++)
+            next[value] = leads[value] ? null : GrammarState.Dead;
+        return next;
+    }
+
+    private GrammarState Step(GrammarState state, byte value)
+    {
+        // What an exception left behind.
+        _open.Clear();
+        foreach (var place in state.Places)
+        {
+            for (var edge = _nodes.FirstRange(place.Node); edge >= 0; edge = _nodes.RangeOf(edge).Other)
+            {
+                var range = _nodes.RangeOf(edge);
+                _work++;
+                if (value >= range.First && value <= range.Last)
+                    _open.Push(place with { Node = range.To });
+            }
+        }
+
+        return Close();
     }
 
     // Follows everything that takes no byte: into rules, out of rules, along empty edges.
-    private int Close()
+    private GrammarState Close()
     {
         _seen.Clear();
         _found.Clear();
@@ -79,63 +151,55 @@ internal sealed class ByteAutomaton
             if (!_seen.Add(place))
                 continue;
             if (_seen.Count > _limits.MaxPlaces)
-                throw new GrammarException($"the grammar allows more than {_limits.MaxPlaces} readings of a text at once; make it less ambiguous, and let no rule begin with itself");
-            if (_nodes.Ranges(place.Node).Count > 0)
+                throw new GrammarException($"the grammar allows more than {_limits.MaxPlaces} readings of a text at once; make it less ambiguous");
+            _work += 10;
+            if (_work > _workLimit)
+                throw new GrammarException("the grammar takes too much work at each token; make it less ambiguous, and its repetitions fewer");
+            if (_nodes.FirstRange(place.Node) >= 0)
                 _found.Add(place);
-            foreach (var to in _nodes.Empty(place.Node))
-                _open.Push(place with { Node = to });
-            foreach (var (rule, back) in _nodes.Calls(place.Node))
-                _open.Push(new(_nodes.StartOf(rule), Push(place.Stack, back)));
+            for (var edge = _nodes.FirstEmpty(place.Node); edge >= 0; edge = _nodes.EmptyOf(edge).Other)
+                _open.Push(place with { Node = _nodes.EmptyOf(edge).To });
+            for (var edge = _nodes.FirstCall(place.Node); edge >= 0; edge = _nodes.CallOf(edge).Other)
+                Enter(place, _nodes.CallOf(edge));
             if (!_nodes.IsEnd(place.Node))
                 continue;
-            if (place.Stack == EmptyStack)
-                accepting = true;
+            if (place.Stack is { } stack)
+                _open.Push(new(stack.Return, stack.Parent));
             else
-                _open.Push(new(_stacks[place.Stack].Return, _stacks[place.Stack].Parent));
+                accepting = true;
         }
 
-        return Intern(accepting);
-    }
-
-    private int Push(int stack, int back)
-    {
-        if (_stackIds.TryGetValue((stack, back), out var known))
-            return known;
-        var depth = _stacks[stack].Depth + 1;
-        if (depth > _limits.MaxDepth || _stacks.Count >= _limits.MaxStacks)
-            throw new GrammarException($"rules are nested deeper than {_limits.MaxDepth}, or in too many ways");
-        _stacks.Add((stack, back, depth));
-        _stackIds.Add((stack, back), _stacks.Count - 1);
-        return _stacks.Count - 1;
-    }
-
-    private int Intern(bool accepting)
-    {
-        // A place that ends the grammar is told from the others by a mark of its own.
-        if (accepting)
-            _found.Add(new(-1, EmptyStack));
-        if (_found.Count == 0)
-            return Dead;
         _found.Sort();
-        var places = _found.ToArray();
-        if (_stateIds.TryGetValue(places, out var known))
-            return known;
-        if (_states.Count >= _limits.MaxStates)
-            throw new GrammarException($"the grammar needs more than {_limits.MaxStates} states; make it simpler");
-        if (accepting)
-            places = [.. places.Where(place => place.Node >= 0)];
-        _stateIds.Add(_found.ToArray(), _states.Count);
-        _states.Add(places);
-        _accepting.Add(accepting);
-        var next = new int[Bytes];
-        Array.Fill(next, Unknown);
-        _next.Add(next);
-        return _states.Count - 1;
+        return Intern(CollectionsMarshal.AsSpan(_found), accepting);
     }
 
-    private readonly record struct Place(int Node, int Stack) : IComparable<Place>
+    // Deeper than the limit no rule can be entered: the text has to go on another way.
+    private void Enter(Place place, GrammarNodes.CallEdge call)
     {
-        public int CompareTo(Place other) => Node != other.Node ? Node.CompareTo(other.Node) : Stack.CompareTo(other.Stack);
+        if (place.Stack?.Depth >= _limits.MaxDepth)
+            return;
+        if (!_stacks.TryGetValue((place.Stack, call.Back), out var stack))
+        {
+            _stacks.Add((place.Stack, call.Back), stack = new(place.Stack, call.Back));
+            _heldBytes += StackBytes;
+        }
+
+        _open.Push(new(_nodes.StartOf(call.Rule), stack));
+    }
+
+    private GrammarState Intern(ReadOnlySpan<Place> found, bool accepting)
+    {
+        if (found.IsEmpty && !accepting)
+            return GrammarState.Dead;
+
+        // A set that ends the grammar is told from others by a place of its own.
+        Place[] key = accepting ? [.. found, new(-1, null)] : [.. found];
+        if (_states.TryGetValue(key, out var known))
+            return known;
+        var state = new GrammarState(accepting ? [.. found] : key, accepting, _generation);
+        _states.Add(key, state);
+        _heldBytes += StateBytes + (PlaceBytes * (long)key.Length * (accepting ? 2 : 1));
+        return state;
     }
 
     private sealed class PlacesComparer : IEqualityComparer<Place[]>

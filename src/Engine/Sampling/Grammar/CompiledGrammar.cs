@@ -1,48 +1,68 @@
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>A grammar over the tokens of a vocabulary, with the masks of the states that were met. Made anywhere; then used on the engine loop's thread only.</summary>
-/// <param name="automaton">The grammar.</param>
-/// <param name="trie">The vocabulary.</param>
-internal sealed class CompiledGrammar(ByteAutomaton automaton, TokenTrie trie)
+internal sealed class CompiledGrammar
 {
-    // 19 KB each for 152,000 tokens.
-    private const int MostMasks = 1024;
+    private readonly ByteAutomaton _automaton;
+    private readonly TokenTrie _trie;
+    private readonly GrammarState[] _stack;
 
-    private readonly Dictionary<int, uint[]> _masks = [];
-    private readonly int[] _stack = new int[trie.MaxDepth + 1];
-
-    /// <summary>Length of a mask.</summary>
-    public int MaskWords => (trie.VocabularySize + 31) / 32;
-
-    /// <summary>The state before the first token.</summary>
-    public int Start => automaton.Start;
-
-    /// <summary>Whether the text so far is whole.</summary>
-    public bool IsAccepting(int state) => automaton.IsAccepting(state);
-
-    /// <summary>Tokens that may come next, the end left out: bit i of word i / 32. Not to be changed.</summary>
-    /// <exception cref="GrammarException">The grammar has become too large.</exception>
-    public uint[] Mask(int state)
+    /// <param name="automaton">The grammar.</param>
+    /// <param name="trie">The vocabulary.</param>
+    /// <param name="limits">How much work the first mask, which is made here, may take.</param>
+    /// <exception cref="GrammarException">It takes too much, or no token of the vocabulary begins a text.</exception>
+    public CompiledGrammar(ByteAutomaton automaton, TokenTrie trie, GrammarLimits limits)
     {
-        if (_masks.TryGetValue(state, out var known))
-            return known;
-        if (_masks.Count == MostMasks)
-            _masks.Clear();
-        var mask = new uint[MaskWords];
-        trie.Allow(automaton, state, mask, _stack);
-        _masks.Add(state, mask);
-        return mask;
+        _automaton = automaton;
+        _trie = trie;
+        _stack = new GrammarState[trie.MaxDepth + 1];
+        Limits = limits;
+        var (state, credit) = (Start, limits.MaxWork);
+        if (!Mask(ref state, ref credit).ContainsAnyExcept(0u) && !Start.IsAccepting)
+            throw new GrammarException("no token of the vocabulary begins a text of the grammar");
     }
 
-    /// <summary>The state after a token, or <see cref="ByteAutomaton.Dead"/>.</summary>
-    public int Next(int state, int tokenId)
+    /// <summary>How large it may become.</summary>
+    public GrammarLimits Limits { get; }
+
+    /// <summary>Length of a mask.</summary>
+    public int MaskWords => (_trie.VocabularySize + 31) / 32;
+
+    /// <summary>The state before the first token.</summary>
+    public GrammarState Start => _automaton.Start;
+
+    /// <summary>Whether it has grown so far (objects make places for the members that were there) that new requests should begin with a new one.</summary>
+    public bool IsWornOut => _automaton.IsWornOut;
+
+    /// <summary>About how much memory it holds, in bytes.</summary>
+    public long HeldBytes => _automaton.HeldBytes;
+
+    /// <summary>Tokens that may come next, the end left out: bit i of word i / 32.</summary>
+    /// <param name="state">The state; afterwards the same one, as the grammar knows it now.</param>
+    /// <param name="credit">Steps through the rules that it may take; those taken are subtracted.</param>
+    /// <exception cref="GrammarException">They were not enough, or the text can be read in too many ways.</exception>
+    public ReadOnlySpan<uint> Mask(ref GrammarState state, ref long credit)
     {
-        if ((uint)tokenId >= (uint)trie.VocabularySize || trie.Bytes[tokenId].Length == 0)
-            return ByteAutomaton.Dead;
-        foreach (var value in trie.Bytes[tokenId])
+        var now = state = _automaton.Renewed(state);
+        if (now.Mask is { } known)
+            return known;
+        var mask = new uint[MaskWords];
+        _automaton.Limited(ref credit, () => _trie.Allow(_automaton, now, mask, _stack));
+        Array.Clear(_stack);
+        _automaton.Hold(mask.Length * sizeof(uint));
+        return now.Mask = mask;
+    }
+
+    /// <summary>The state after a token, or <see cref="GrammarState.Dead"/>.</summary>
+    /// <exception cref="GrammarException">The text can be read in too many ways.</exception>
+    public GrammarState Next(GrammarState state, int tokenId)
+    {
+        if ((uint)tokenId >= (uint)_trie.VocabularySize || _trie.Bytes[tokenId].Length == 0)
+            return GrammarState.Dead;
+        foreach (var value in _trie.Bytes[tokenId])
         {
-            state = automaton.Next(state, value);
-            if (state == ByteAutomaton.Dead)
+            state = _automaton.Next(state, value);
+            if (state == GrammarState.Dead)
                 break;
         }
 

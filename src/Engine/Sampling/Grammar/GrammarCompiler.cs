@@ -1,36 +1,77 @@
-using System.Collections.Concurrent;
 using System.Text.Json;
 
 namespace LocalLlm.Sampling.Grammar;
 
-/// <summary>From what a request says of its output's structure to a grammar over the vocabulary; the latest are kept. Thread-safe.</summary>
+/// <summary>From what a request says of its output's structure to a grammar over the vocabulary; the latest used are kept, as far as there is room. Thread-safe.</summary>
 /// <param name="trie">The vocabulary, made when it is first needed.</param>
 internal sealed class GrammarCompiler(Lazy<TokenTrie> trie)
 {
     private const int MostKept = 64;
+    private const long MostBytes = 256L << 20;
 
-    private readonly ConcurrentDictionary<string, CompiledGrammar> _kept = new(StringComparer.Ordinal);
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, LinkedListNode<Kept>> _byKey = new(StringComparer.Ordinal);
+    private readonly LinkedList<Kept> _latestFirst = [];
+
+    private sealed record Kept(string Key, CompiledGrammar Grammar);
 
     /// <summary>The grammar of a structure.</summary>
     /// <exception cref="GrammarException">It is malformed, too large, or says not exactly one thing.</exception>
     public CompiledGrammar Compile(StructuredOutputs structure)
     {
-        var key = JsonSerializer.Serialize(structure);
-        if (_kept.TryGetValue(key, out var known))
+        // A schema as it is written: it may be nested deeper than the serializer goes.
+        var key = $"{JsonSerializer.Serialize(structure with { Json = null })}\n{structure.Json?.GetRawText()}";
+        if (Find(key) is { } known)
             return known;
         var limits = GrammarLimits.Default;
         var nodes = new GrammarNodes(limits);
-        var compiled = new CompiledGrammar(new(nodes, nodes.Finish(Root(nodes, structure)), limits), trie.Value);
-        if (_kept.Count >= MostKept)
-            _kept.Clear();
-        return _kept.GetOrAdd(key, compiled);
+        var compiled = new CompiledGrammar(new(nodes, nodes.Finish(Root(nodes, structure)), limits), trie.Value, limits);
+        Keep(key, compiled);
+        return compiled;
+    }
+
+    private CompiledGrammar? Find(string key)
+    {
+        lock (_lock)
+        {
+            if (!_byKey.TryGetValue(key, out var known))
+                return null;
+            _latestFirst.Remove(known);
+            if (known.Value.Grammar.IsWornOut)
+            {
+                // Those who hold it go on with it; the next ones begin afresh.
+                _byKey.Remove(key);
+                return null;
+            }
+
+            _latestFirst.AddFirst(known);
+            return known.Value.Grammar;
+        }
+    }
+
+    private void Keep(string key, CompiledGrammar grammar)
+    {
+        lock (_lock)
+        {
+            // Two requests may have compiled it at once.
+            if (_byKey.Remove(key, out var other))
+                _latestFirst.Remove(other);
+            _byKey.Add(key, _latestFirst.AddFirst(new Kept(key, grammar)));
+            while (_latestFirst.Count > 1 && (_latestFirst.Count > MostKept || _latestFirst.Sum(kept => kept.Grammar.HeldBytes) > MostBytes))
+            {
+                _byKey.Remove(_latestFirst.Last!.Value.Key);
+                _latestFirst.RemoveLast();
+            }
+        }
     }
 
     private static Fragment Root(GrammarNodes nodes, StructuredOutputs structure)
     {
-        var said = (structure.Choice is null ? 0 : 1) + (structure.Regex is null ? 0 : 1) + (structure.JsonObject ? 1 : 0);
+        var said = (structure.Json is null ? 0 : 1) + (structure.Choice is null ? 0 : 1) + (structure.Regex is null ? 0 : 1) + (structure.JsonObject ? 1 : 0);
         if (said != 1)
-            throw new GrammarException($"exactly one of choice, regex and json_object is needed, {said} are given");
+            throw new GrammarException($"exactly one of json, choice, regex and json_object is needed, {said} are given");
+        if (structure.Json is { } schema)
+            return JsonSchemaGrammar.Parse(nodes, schema);
         if (structure.Regex is { } regex)
             return RegexGrammar.Parse(nodes, regex);
         if (structure.JsonObject)

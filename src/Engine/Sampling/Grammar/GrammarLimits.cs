@@ -6,20 +6,26 @@ internal sealed record GrammarLimits
     /// <summary>The limits of requests.</summary>
     public static GrammarLimits Default { get; } = new();
 
-    /// <summary>Nodes of the rules.</summary>
-    public int MaxNodes { get; init; } = 200_000;
+    /// <summary>Nodes of the rules, some 40 bytes each.</summary>
+    public int MaxNodes { get; init; } = 400_000;
 
-    /// <summary>States, a KiB each.</summary>
-    public int MaxStates { get; init; } = 20_000;
-
-    /// <summary>Readings of one text.</summary>
+    /// <summary>Readings of one text at once.</summary>
     public int MaxPlaces { get; init; } = 20_000;
 
     /// <summary>Rules open at once.</summary>
     public int MaxDepth { get; init; } = 256;
 
-    /// <summary>Ways in which rules are open.</summary>
-    public int MaxStacks { get; init; } = 200_000;
+    /// <summary>Bytes that the states and masks of one grammar may take before they are forgotten and made again.</summary>
+    public long MaxBytes { get; init; } = 32L << 20;
+
+    /// <summary>Steps through the rules that compiling and the first mask may take; some 10 ns each.</summary>
+    public long MaxWork { get; init; } = 20_000_000;
+
+    /// <summary>Steps through the rules that a request may be ahead of <see cref="WorkPerToken"/>.</summary>
+    public long MaxCredit { get; init; } = 20_000_000;
+
+    /// <summary>Steps through the rules that every token of a request allows: what others wait for it on average.</summary>
+    public long WorkPerToken { get; init; } = 50_000;
 }
 
 /// <summary>A grammar is malformed, or too large.</summary>

@@ -11,33 +11,68 @@ internal readonly record struct Fragment(int Start, int End);
 /// </summary>
 internal sealed class GrammarNodes(GrammarLimits limits)
 {
-    private readonly List<List<ByteRange>> _ranges = [];
-    private readonly List<List<int>> _empty = [];
-    private readonly List<List<(int Rule, int Back)>> _calls = [];
-    private readonly List<bool> _isEnd = [];
+    // Edges of a node are a list through these lists: nodes have one edge mostly, and there are many.
+    private readonly List<Node> _nodes = [];
+    private readonly List<RangeEdge> _ranges = [];
+    private readonly List<EmptyEdge> _empty = [];
+    private readonly List<CallEdge> _calls = [];
     private readonly List<int> _ruleStarts = [];
     private readonly Dictionary<int, Action> _lazy = [];
 
     /// <summary>An edge for any of some bytes.</summary>
-    internal readonly record struct ByteRange(byte First, byte Last, int To);
+    /// <param name="First">The first of them.</param>
+    /// <param name="Last">The last of them.</param>
+    /// <param name="To">Where it leads.</param>
+    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    internal readonly record struct RangeEdge(byte First, byte Last, int To, int Other);
 
-    /// <summary>Edges that take a byte.</summary>
-    public IReadOnlyList<ByteRange> Ranges(int node)
+    /// <summary>An edge that takes no byte.</summary>
+    /// <param name="To">Where it leads.</param>
+    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    internal readonly record struct EmptyEdge(int To, int Other);
+
+    /// <summary>An edge through a rule.</summary>
+    /// <param name="Rule">The rule.</param>
+    /// <param name="Back">Where it returns to.</param>
+    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    internal readonly record struct CallEdge(int Rule, int Back, int Other);
+
+    private readonly record struct Node(int Range, int Empty, int Call, bool IsEnd)
     {
-        // Made when it is first looked at.
-        if (_lazy.Remove(node, out var expand))
-            expand();
-        return _ranges[node];
+        public static readonly Node Alone = new(-1, -1, -1, false);
     }
 
-    /// <summary>Where one can go without a byte.</summary>
-    public IReadOnlyList<int> Empty(int node) => _empty[node];
+    /// <summary>Nodes so far.</summary>
+    public int Count => _nodes.Count;
 
-    /// <summary>Rules that can be entered, and where each returns to.</summary>
-    public IReadOnlyList<(int Rule, int Back)> Calls(int node) => _calls[node];
+    /// <summary>About how much memory the rules hold, in bytes.</summary>
+    public long HeldBytes => (16L * _nodes.Count) + (12L * _ranges.Count) + (8L * _empty.Count) + (12L * _calls.Count) + (200L * _lazy.Count);
+
+    /// <summary>The first edge of a node that takes a byte, or below 0. Makes the edges of a lazy node.</summary>
+    public int FirstRange(int node)
+    {
+        if (_lazy.Remove(node, out var expand))
+            expand();
+        return _nodes[node].Range;
+    }
+
+    /// <summary>The first edge of a node that takes no byte, or below 0.</summary>
+    public int FirstEmpty(int node) => _nodes[node].Empty;
+
+    /// <summary>The first edge of a node through a rule, or below 0.</summary>
+    public int FirstCall(int node) => _nodes[node].Call;
+
+    /// <summary>An edge that takes a byte.</summary>
+    public RangeEdge RangeOf(int edge) => _ranges[edge];
+
+    /// <summary>An edge that takes no byte.</summary>
+    public EmptyEdge EmptyOf(int edge) => _empty[edge];
+
+    /// <summary>An edge through a rule.</summary>
+    public CallEdge CallOf(int edge) => _calls[edge];
 
     /// <summary>Whether a rule, or the grammar, ends here.</summary>
-    public bool IsEnd(int node) => _isEnd[node];
+    public bool IsEnd(int node) => _nodes[node].IsEnd;
 
     /// <summary>Where a rule begins.</summary>
     public int StartOf(int rule) => _ruleStarts[rule];
@@ -53,14 +88,14 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     public void DefineRule(int rule, Fragment body)
     {
         _ruleStarts[rule] = body.Start;
-        _isEnd[body.End] = true;
+        End(body.End);
     }
 
     /// <summary>Makes a fragment the whole grammar.</summary>
     /// <returns>Where it begins.</returns>
     public int Finish(Fragment whole)
     {
-        _isEnd[whole.End] = true;
+        End(whole.End);
         return whole.Start;
     }
 
@@ -75,7 +110,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     public Fragment Range(byte first, byte last)
     {
         var (start, end) = (Add(), Add());
-        _ranges[start].Add(new(first, last, end));
+        AddRange(start, first, last, end);
         return new(start, end);
     }
 
@@ -89,13 +124,13 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     }
 
     /// <summary>From a node through a rule to another node.</summary>
-    public void Connect(int from, int rule, int to) => _calls[from].Add((rule, to));
+    public void Connect(int from, int rule, int to) => AddCall(from, rule, to);
 
     /// <summary>From a node through a fragment to another node.</summary>
     public void Connect(int from, Fragment part, int to)
     {
-        _empty[from].Add(part.Start);
-        _empty[part.End].Add(to);
+        AddEmpty(from, part.Start);
+        AddEmpty(part.End, to);
     }
 
     /// <summary>These bytes.</summary>
@@ -106,7 +141,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         foreach (var value in bytes)
         {
             var next = Add();
-            _ranges[end].Add(new(value, value, next));
+            AddRange(end, value, value, next);
             end = next;
         }
 
@@ -120,7 +155,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     public Fragment Call(int rule)
     {
         var (start, end) = (Add(), Add());
-        _calls[start].Add((rule, end));
+        AddCall(start, rule, end);
         return new(start, end);
     }
 
@@ -130,7 +165,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         if (parts.IsEmpty)
             return Nothing();
         for (var i = 1; i < parts.Length; i++)
-            _empty[parts[i - 1].End].Add(parts[i].Start);
+            AddEmpty(parts[i - 1].End, parts[i].Start);
         return new(parts[0].Start, parts[^1].End);
     }
 
@@ -140,8 +175,8 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         var (start, end) = (Add(), Add());
         foreach (var part in parts)
         {
-            _empty[start].Add(part.Start);
-            _empty[part.End].Add(end);
+            AddEmpty(start, part.Start);
+            AddEmpty(part.End, end);
         }
 
         return new(start, end);
@@ -154,9 +189,9 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     public Fragment Star(Fragment part)
     {
         var (start, end) = (Add(), Add());
-        _empty[start].Add(part.Start);
-        _empty[start].Add(end);
-        _empty[part.End].Add(start);
+        AddEmpty(start, part.Start);
+        AddEmpty(start, end);
+        AddEmpty(part.End, start);
         return new(start, end);
     }
 
@@ -183,14 +218,31 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return Sequence([.. parts]);
     }
 
+    private void End(int node) => _nodes[node] = _nodes[node] with { IsEnd = true };
+
+    private void AddRange(int from, byte first, byte last, int to)
+    {
+        _ranges.Add(new(first, last, to, _nodes[from].Range));
+        _nodes[from] = _nodes[from] with { Range = _ranges.Count - 1 };
+    }
+
+    private void AddEmpty(int from, int to)
+    {
+        _empty.Add(new(to, _nodes[from].Empty));
+        _nodes[from] = _nodes[from] with { Empty = _empty.Count - 1 };
+    }
+
+    private void AddCall(int from, int rule, int to)
+    {
+        _calls.Add(new(rule, to, _nodes[from].Call));
+        _nodes[from] = _nodes[from] with { Call = _calls.Count - 1 };
+    }
+
     private int Add()
     {
-        if (_ranges.Count >= limits.MaxNodes)
+        if (_nodes.Count >= limits.MaxNodes)
             throw new GrammarException($"the grammar needs more than {limits.MaxNodes} nodes; lower its repetitions");
-        _ranges.Add([]);
-        _empty.Add([]);
-        _calls.Add([]);
-        _isEnd.Add(false);
-        return _ranges.Count - 1;
+        _nodes.Add(Node.Alone);
+        return _nodes.Count - 1;
     }
 }

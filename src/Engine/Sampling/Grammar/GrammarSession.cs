@@ -7,7 +7,9 @@ internal sealed class GrammarSession
     private readonly ThinkingTokens? _thinking;
     private readonly int[] _ends;
     private readonly uint[] _mask;
-    private int _state;
+    private GrammarState _state;
+    private long _credit;
+    private bool _hasFailed;
     private bool _isThinking;
     private bool _hasBegun;
     private bool _isMaskMade;
@@ -15,26 +17,27 @@ internal sealed class GrammarSession
     /// <param name="grammar">The grammar.</param>
     /// <param name="ends">Tokens that may end a whole text.</param>
     /// <param name="thinking">The tags of thoughts; null: the model does not think.</param>
+    /// <param name="isChat">Whether the prompt asks for an answer, which may begin with a thought.</param>
     /// <param name="promptTokenIds">The prompt: its end says whether the output begins inside of a thought.</param>
-    public GrammarSession(CompiledGrammar grammar, IEnumerable<int> ends, ThinkingTokens? thinking, ReadOnlySpan<int> promptTokenIds)
+    public GrammarSession(CompiledGrammar grammar, IEnumerable<int> ends, ThinkingTokens? thinking, bool isChat, ReadOnlySpan<int> promptTokenIds)
     {
         _grammar = grammar;
         _thinking = thinking;
         _ends = [.. ends];
         _mask = new uint[grammar.MaskWords];
         _state = grammar.Start;
+        _credit = grammar.Limits.MaxCredit;
         if (thinking is not { } tags)
             return;
-        var last = promptTokenIds.LastIndexOfAny(tags.Open, tags.Close);
-        _isThinking = last >= 0 && promptTokenIds[last] == tags.Open;
+        var inThought = tags.EndsInThought(promptTokenIds);
+        _isThinking = inThought == true;
 
-        // A prompt that closed the thought leaves no room for another one.
-        if (last >= 0 && promptTokenIds[last] == tags.Close)
-            _hasBegun = true;
+        // A prompt that closed the thought leaves no room for another one; one that is no chat asks for the text at once.
+        _hasBegun = inThought == false || (inThought is null && !isChat);
     }
 
     /// <summary>
-    /// Tokens that may come next; empty: all of them. Valid until the next token. A grammar that has grown beyond its limits allows none: that request ends, and no other is harmed.
+    /// Tokens that may come next; empty: all of them. Valid until the next token. A grammar that takes more work than a request may cost allows none: that request ends, and no other is harmed.
     /// </summary>
     public ReadOnlyMemory<uint> Mask()
     {
@@ -50,6 +53,7 @@ internal sealed class GrammarSession
     public void Append(int tokenId)
     {
         _isMaskMade = false;
+        _credit = Math.Min(_credit + _grammar.Limits.WorkPerToken, _grammar.Limits.MaxCredit);
         if (_isThinking)
         {
             // One thought, then the text.
@@ -67,12 +71,12 @@ internal sealed class GrammarSession
         _hasBegun = true;
         try
         {
-            if (_state != ByteAutomaton.Dead)
+            if (_state != GrammarState.Dead)
                 _state = _grammar.Next(_state, tokenId);
         }
         catch (GrammarException)
         {
-            _state = ByteAutomaton.Dead;
+            _hasFailed = true;
         }
     }
 
@@ -81,16 +85,19 @@ internal sealed class GrammarSession
         Array.Clear(_mask);
         try
         {
-            if (_state != ByteAutomaton.Dead)
-                _grammar.Mask(_state).CopyTo(_mask, 0);
+            if (!_hasFailed && _state != GrammarState.Dead)
+                _grammar.Mask(ref _state, ref _credit).CopyTo(_mask);
         }
         catch (GrammarException)
         {
-            return;
+            _hasFailed = true;
         }
 
+        if (_hasFailed)
+            return;
+
         // A text that has left the grammar (its end was banned, say) can only end.
-        if (_state == ByteAutomaton.Dead || _grammar.IsAccepting(_state))
+        if (_state == GrammarState.Dead || _state.IsAccepting)
         {
             foreach (var end in _ends)
                 Allow(end);

@@ -33,16 +33,21 @@ internal sealed class JsonGrammar
     public Fragment Character() => _nodes.Call(_character);
 
     /// <summary>Any object.</summary>
-    public Fragment Object() => _nodes.Sequence(_nodes.Literal("{"), Space(), List(Member), _nodes.Literal("}"));
+    public Fragment Object() => _nodes.Sequence(_nodes.Literal("{"), Space(), List(Member()), _nodes.Literal("}"));
 
     /// <summary>Any array.</summary>
-    public Fragment Array() => _nodes.Sequence(_nodes.Literal("["), Space(), List(() => _nodes.Sequence(Value(), Space())), _nodes.Literal("]"));
+    public Fragment Array() => _nodes.Sequence(_nodes.Literal("["), Space(), List(_nodes.Sequence(Value(), Space())), _nodes.Literal("]"));
 
     private Fragment Member() => _nodes.Sequence(_nodes.Call(_string), _nodes.Literal(":"), Space(), Value(), Space());
 
     /// <summary>Items with commas between them, also none.</summary>
-    public Fragment List(Func<Fragment> item) =>
-        _nodes.Optional(_nodes.Sequence(item(), _nodes.Star(_nodes.Sequence(_nodes.Literal(","), Space(), item()))));
+    public Fragment List(Fragment item)
+    {
+        // One copy of the item, so that rules in it have one place to return to: else every level of nesting would double the states.
+        var comma = _nodes.Sequence(_nodes.Literal(","), Space());
+        _nodes.Connect(item.End, comma, item.Start);
+        return _nodes.Optional(item);
+    }
 
     /// <summary>White space, as far as it is allowed.</summary>
     public Fragment Space() => _nodes.Call(_space);

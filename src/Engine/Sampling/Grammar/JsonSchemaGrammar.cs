@@ -12,6 +12,9 @@ internal sealed class JsonSchemaGrammar
 {
     private const int MaxNesting = 64;
     private const int MaxLength = 10_000;
+    private const int MaxBoundDigits = 40;
+    private const int MaxBodies = 20_000;
+    private const int MaxSchemaBytes = 1 << 20;
     private static readonly string[] AllTypes = ["object", "array", "string", "number", "boolean", "null"];
 
     private readonly GrammarNodes _nodes;
@@ -22,6 +25,7 @@ internal sealed class JsonSchemaGrammar
     private readonly bool _refsStandAlone;
     private readonly Dictionary<string, int> _rules = [];
     private int _nesting;
+    private int _bodies;
 
     private JsonSchemaGrammar(GrammarNodes nodes, JsonElement root)
     {
@@ -37,8 +41,17 @@ internal sealed class JsonSchemaGrammar
     /// <exception cref="GrammarException">It is malformed, contradicts itself, or has what this does not do; the message begins with the JSON pointer.</exception>
     public static Fragment Parse(GrammarNodes nodes, JsonElement schema)
     {
-        var grammar = new JsonSchemaGrammar(nodes, schema);
-        return grammar.Value(schema, "#");
+        if (schema.GetRawText().Length > MaxSchemaBytes)
+            throw Wrong("#", $"the schema is larger than {MaxSchemaBytes} characters");
+        try
+        {
+            return new JsonSchemaGrammar(nodes, schema).Value(schema, "#");
+        }
+        catch (InvalidOperationException)
+        {
+            // A keyword below a part that is only looked at to be compared.
+            throw Wrong("#", "a keyword has a value of a wrong kind");
+        }
     }
 
     // A rule of its own for every place of the schema, so that schemas can contain themselves.
@@ -47,16 +60,23 @@ internal sealed class JsonSchemaGrammar
         if (!_rules.TryGetValue(at, out var rule))
         {
             _rules.Add(at, rule = _nodes.DeclareRule());
-            if (++_nesting > MaxNesting)
-                throw Wrong(at, $"schemas are nested deeper than {MaxNesting}");
             _nodes.DefineRule(rule, Body(schema, at));
-            _nesting--;
         }
 
         return _nodes.Call(rule);
     }
 
     private Fragment Body(JsonElement schema, string at)
+    {
+        // Also what several schemas make together can contain itself.
+        if (++_nesting > MaxNesting || ++_bodies > MaxBodies)
+            throw Wrong(at, $"schemas are nested deeper than {MaxNesting}, or there are more than {MaxBodies}");
+        var body = Checked(schema, at);
+        _nesting--;
+        return body;
+    }
+
+    private Fragment Checked(JsonElement schema, string at)
     {
         switch (schema.ValueKind)
         {
@@ -196,9 +216,9 @@ internal sealed class JsonSchemaGrammar
     }
 
     private static BigInteger Whole(JsonElement number, string at) =>
-        number.ValueKind == JsonValueKind.Number && JsonSchemaMerge.IsInteger(number) && BigInteger.TryParse(number.GetRawText().Split('.')[0], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
+        number.ValueKind == JsonValueKind.Number && number.GetRawText().Length <= MaxBoundDigits && JsonSchemaMerge.IsInteger(number) && BigInteger.TryParse(number.GetRawText().Split('.')[0], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
             ? value
-            : throw Wrong(at, $"only whole bounds can be kept to, found {number.GetRawText()}");
+            : throw Wrong(at, $"only whole bounds of at most {MaxBoundDigits} characters can be kept to, found {number.GetRawText()}");
 
     private Fragment String(JsonElement schema, string at)
     {
@@ -212,7 +232,7 @@ internal sealed class JsonSchemaGrammar
         {
             try
             {
-                return _nodes.Sequence(_nodes.Literal("\""), RegexGrammar.ParseSearch(_nodes, expression, _text.Character), _nodes.Literal("\""));
+                return _nodes.Sequence(_nodes.Literal("\""), new RegexGrammar(_nodes, _text.Character).Search(expression), _nodes.Literal("\""));
             }
             catch (GrammarException wrong)
             {
@@ -235,6 +255,8 @@ internal sealed class JsonSchemaGrammar
         var hasItems = schema.TryGetProperty("items", out var items);
         if (hasItems && items.ValueKind == JsonValueKind.False)
             return least > 0 ? throw Wrong(at, "items are required and none is allowed") : _nodes.Sequence(_nodes.Literal("["), _json.Space(), _nodes.Literal("]"));
+        if (least == 0 && most is null)
+            return _nodes.Sequence(_nodes.Literal("["), _json.Space(), _json.List(_nodes.Sequence(hasItems ? Value(items, $"{at}/items") : _json.Value(), _json.Space())), _nodes.Literal("]"));
         Fragment Item() => _nodes.Sequence(hasItems ? Value(items, $"{at}/items") : _json.Value(), _json.Space());
         Fragment Next() => _nodes.Sequence(_nodes.Literal(","), _json.Space(), Item());
         var list = most == 0 ? _nodes.Nothing() : _nodes.Sequence(Item(), _nodes.Repeat(Next, Math.Max(0, least - 1), most - 1));
@@ -269,7 +291,7 @@ internal sealed class JsonSchemaGrammar
 
         foreach (var name in required)
             properties.Add(new(name, others ?? throw Wrong($"{at}/required", $"'{name}' is required, and additionalProperties forbids it"), true));
-        if (schema.TryGetProperty("minProperties", out var least) && least.TryGetInt32(out var count) && count > properties.Count(property => property.IsRequired))
+        if (schema.TryGetProperty("minProperties", out var least) && least.TryGetDouble(out var count) && count > properties.Count(property => property.IsRequired))
             throw Wrong($"{at}/minProperties", "cannot be kept to");
         return new JsonSchemaObject(_nodes, _json, properties, others).Make();
     }

@@ -17,21 +17,50 @@ internal static class JsonSchemaKeywords
         "additionalItems", "unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef",
     ];
 
+    private const int MaxNameLength = 1000;
+
     /// <summary>Whether anything but notes is said.</summary>
     public static bool HasValidation(JsonElement schema) => schema.ValueKind == JsonValueKind.Object && schema.EnumerateObject().Any(property => Kept.Contains(property.Name) || NotKept.Contains(property.Name));
 
-    /// <summary>Refuses what cannot be kept to.</summary>
+    /// <summary>Refuses what cannot be kept to, and values that mean nothing.</summary>
     /// <exception cref="GrammarException">The keyword and its place.</exception>
     public static void Check(JsonElement schema, string at)
     {
         foreach (var property in schema.EnumerateObject())
         {
+            if (Wanted(property) is { } wanted)
+                throw new GrammarException($"{at}/{property.Name}: must be {wanted}, found {property.Value.ValueKind}");
             if (NotKept.Contains(property.Name) && !SaysNothing(property))
                 throw new GrammarException($"{at}/{property.Name}: cannot be kept to");
             if (property is { Name: "items", Value.ValueKind: JsonValueKind.Array })
                 throw new GrammarException($"{at}/items: items of different places cannot be kept to");
         }
     }
+
+    // What the value of a keyword must be where it is something else.
+    private static string? Wanted(JsonProperty keyword)
+    {
+        var kind = keyword.Value.ValueKind;
+        var isNumber = kind == JsonValueKind.Number;
+        return keyword.Name switch
+        {
+            "properties" when kind != JsonValueKind.Object || keyword.Value.EnumerateObject().Any(property => property.Name.Length > MaxNameLength || !IsSchema(property.Value)) =>
+                $"an object of schemas with names of at most {MaxNameLength} characters",
+            "required" when kind != JsonValueKind.Array || keyword.Value.EnumerateArray().Any(name => name.ValueKind != JsonValueKind.String || name.GetString()!.Length > MaxNameLength) =>
+                $"an array of names of at most {MaxNameLength} characters",
+            "type" when kind != JsonValueKind.String && (kind != JsonValueKind.Array || keyword.Value.EnumerateArray().Any(name => name.ValueKind != JsonValueKind.String)) => "the name of a type, or an array of such names",
+            "enum" when kind != JsonValueKind.Array => "an array",
+            "anyOf" or "oneOf" or "allOf" when kind != JsonValueKind.Array || !keyword.Value.EnumerateArray().All(IsSchema) => "an array of schemas",
+            "additionalProperties" when !IsSchema(keyword.Value) => "a schema",
+            "items" when !IsSchema(keyword.Value) && kind != JsonValueKind.Array => "a schema",
+            "pattern" or "$ref" when kind != JsonValueKind.String => "a text",
+            "minimum" or "maximum" or "minLength" or "maxLength" or "minItems" or "maxItems" or "minProperties" when !isNumber => "a number",
+            "exclusiveMinimum" or "exclusiveMaximum" when !isNumber && kind is not (JsonValueKind.True or JsonValueKind.False) => "a number",
+            _ => null,
+        };
+    }
+
+    private static bool IsSchema(JsonElement value) => value.ValueKind is JsonValueKind.Object or JsonValueKind.True or JsonValueKind.False;
 
     private static bool SaysNothing(JsonProperty property) => property.Name switch
     {

@@ -8,9 +8,13 @@ internal static class JsonSchemaMerge
     private static readonly string[] Largest = ["minimum", "minLength", "minItems", "minProperties"];
     private static readonly string[] Smallest = ["maximum", "maxLength", "maxItems"];
 
+    private const int MostAlternatives = 500;
+    private const int MostComparisons = 1_000_000;
+    private static readonly JsonSerializerOptions Deep = new() { MaxDepth = 1000 };
+
     /// <summary>A schema without one of its words.</summary>
     public static JsonElement Without(JsonElement schema, string keyword) =>
-        JsonSerializer.SerializeToElement(schema.EnumerateObject().Where(property => property.Name != keyword).DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value));
+        JsonSerializer.SerializeToElement(schema.EnumerateObject().Where(property => property.Name != keyword).DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value), Deep);
 
     /// <summary>What both say.</summary>
     /// <exception cref="GrammarException">That is no single schema that can be kept to.</exception>
@@ -20,19 +24,25 @@ internal static class JsonSchemaMerge
             return a;
         if (a.ValueKind != JsonValueKind.Object || b.ValueKind != JsonValueKind.Object)
             throw new GrammarException($"{at}: nothing is allowed here");
+        JsonSchemaKeywords.Check(a, at);
+        JsonSchemaKeywords.Check(b, at);
         CheckAdditional(a, b, at);
         CheckAdditional(b, a, at);
         var merged = a.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value);
         foreach (var property in b.EnumerateObject())
             merged[property.Name] = merged.TryGetValue(property.Name, out var first) ? Merge(property.Name, first, property.Value, at) : property.Value;
-        return JsonSerializer.SerializeToElement(merged);
+        return JsonSerializer.SerializeToElement(merged, Deep);
     }
 
     /// <summary>Refuses schemas of which two might hold at once.</summary>
     public static void CheckDisjoint(JsonElement[] schemas, string at)
     {
+        if (schemas.Length > MostAlternatives)
+            throw new GrammarException($"{at}: {schemas.Length} alternatives; at most {MostAlternatives}");
         for (var i = 0; i < schemas.Length; i++)
         {
+            if (schemas[i].ValueKind == JsonValueKind.Object)
+                JsonSchemaKeywords.Check(schemas[i], $"{at}/{i}");
             for (var j = 0; j < i; j++)
             {
                 if (!AreDisjoint(schemas[j], schemas[i]))
@@ -72,12 +82,14 @@ internal static class JsonSchemaMerge
             case "required":
                 return JsonSerializer.SerializeToElement(a.EnumerateArray().Concat(b.EnumerateArray()).Select(name => name.GetString()).Distinct());
             case "enum":
-                return JsonSerializer.SerializeToElement(a.EnumerateArray().Where(value => b.EnumerateArray().Any(other => JsonElement.DeepEquals(value, other))));
+                if ((long)a.GetArrayLength() * b.GetArrayLength() > MostComparisons)
+                    throw new GrammarException($"{at}/enum: two of them are too large to be compared");
+                return JsonSerializer.SerializeToElement(a.EnumerateArray().Where(value => b.EnumerateArray().Any(other => JsonElement.DeepEquals(value, other))), Deep);
             case "properties":
                 var properties = a.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value);
                 foreach (var property in b.EnumerateObject())
                     properties[property.Name] = properties.TryGetValue(property.Name, out var first) ? Both(first, property.Value) : property.Value;
-                return JsonSerializer.SerializeToElement(properties);
+                return JsonSerializer.SerializeToElement(properties, Deep);
             case "items":
                 return Both(a, b);
             case "additionalProperties":
@@ -90,7 +102,7 @@ internal static class JsonSchemaMerge
     }
 
     private static JsonElement Both(JsonElement a, JsonElement b) =>
-        JsonElement.DeepEquals(a, b) || b.ValueKind == JsonValueKind.True ? a : a.ValueKind == JsonValueKind.True ? b : JsonSerializer.SerializeToElement(new Dictionary<string, JsonElement[]> { ["allOf"] = [a, b] });
+        JsonElement.DeepEquals(a, b) || b.ValueKind == JsonValueKind.True ? a : a.ValueKind == JsonValueKind.True ? b : JsonSerializer.SerializeToElement(new Dictionary<string, JsonElement[]> { ["allOf"] = [a, b] }, Deep);
 
     // additionalProperties means the properties that its own schema does not name: those of the other must be among them.
     private static void CheckAdditional(JsonElement own, JsonElement other, string at)

@@ -62,6 +62,9 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, IRe
     {
         if ((seen & _required) == _required)
             nodes.Connect(start, nodes.Literal("}"), _end.Start);
+        var left = Enumerable.Range(0, properties.Count).Where(i => properties[i].Value is not null && (seen >> i).IsEven).ToArray();
+        if (left.Length == 0 && _other < 0)
+            return;
         var next = start;
         if (!isFirst)
         {
@@ -70,12 +73,8 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, IRe
             next = comma.End;
         }
 
-        for (var i = 0; i < properties.Count; i++)
-        {
-            if (properties[i].Value is not null && (seen >> i).IsEven)
-                nodes.Connect(next, _members[i], Place(seen | (BigInteger.One << i), isFirst: false));
-        }
-
+        foreach (var i in left)
+            nodes.Connect(next, _members[i], Place(seen | (BigInteger.One << i), isFirst: false));
         if (_other >= 0)
             nodes.Connect(next, _other, Place(seen, isFirst: false));
     }

@@ -33,7 +33,8 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
                 parts.Add(Unicode(control));
         }
 
-        if (plain.Count > 0)
+        // Surrogates alone are refused there.
+        if (plain.Count > 0 || parts.Count == 0)
             parts.Add(Utf8Ranges.Add(nodes, plain));
         return nodes.Either([.. parts]);
     }

@@ -56,14 +56,14 @@ internal sealed class TokenTrie
     /// <param name="state">The state.</param>
     /// <param name="mask">[(vocabulary + 31) / 32], zero before.</param>
     /// <param name="stack">[<see cref="MaxDepth"/> + 1], overwritten.</param>
-    public void Allow(ByteAutomaton automaton, int state, Span<uint> mask, Span<int> stack)
+    public void Allow(ByteAutomaton automaton, GrammarState state, Span<uint> mask, Span<GrammarState> stack)
     {
         stack[0] = state;
         for (var node = 0; node < _labels.Length;)
         {
             var depth = _depths[node];
             var next = automaton.Next(stack[depth - 1], _labels[node]);
-            if (next == ByteAutomaton.Dead)
+            if (next == GrammarState.Dead)
             {
                 node = _skips[node];
                 continue;

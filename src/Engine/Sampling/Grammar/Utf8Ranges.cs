@@ -10,6 +10,7 @@ internal static class Utf8Ranges
     private static readonly int[] LastOfLength = [0x7F, 0x7FF, 0xFFFF, 0x10FFFF];
 
     /// <summary>Any code point of some ranges; surrogates are none.</summary>
+    /// <exception cref="GrammarException">There is none.</exception>
     public static Fragment Add(GrammarNodes nodes, IEnumerable<(int First, int Last)> ranges)
     {
         var parts = new List<Fragment>();
@@ -19,6 +20,8 @@ internal static class Utf8Ranges
             AddScalars(nodes, parts, Math.Max(first, LastSurrogate + 1), last);
         }
 
+        if (parts.Count == 0)
+            throw new GrammarException("a class has no character");
         return parts.Count == 1 ? parts[0] : nodes.Either([.. parts]);
     }
 

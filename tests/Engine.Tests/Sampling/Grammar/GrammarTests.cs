@@ -14,7 +14,7 @@ public class GrammarTests
 
     public static TheoryData<string> Patterns => new()
     {
-        "abc", "a|bc|", "(a|b)*c?", "[a-c]{2,4}", "a{3}", "(?:ab){0,2}", "x+y*?z", "[^ab]", "\\d{1,3}(\\.\\d{1,3}){3}", "\\w+@\\w+\\.(com|org)", "^-?(0|[1-9]\\d*)$", ".{0,3}", "[\\]a\\-z]+", "(a(b(c)?)?)?", "a{,2}",
+        "abc", "a|bc|", "(a|b)*c?", "[a-c]{2,4}", "a{3}", "(?:ab){0,2}", "x+y*?z", "[^ab]", "\\d{1,3}(\\.\\d{1,3}){3}", "\\w+@\\w+\\.(com|org)", "^-?(0|[1-9]\\d*)$", ".{0,3}", "[\\]a\\-z]+", "(a(b(c)?)?)?",
         "\\x41\\u00e9", "(?<year>\\d{4})-(0[1-9]|1[0-2])", "[äöü€😀]+", "\\S\\s\\D", "(|a)b",
     };
 
@@ -110,13 +110,14 @@ public class GrammarTests
         foreach (var pattern in new[] { "(the|a) (wolf|fox)[.!]", "\\d+ \\+ \\d+ = \\d+", "[\\u4e00-\\u9fff]{2,}", ".*" })
         {
             var automaton = Automaton(nodes => RegexGrammar.Parse(nodes, pattern));
-            var grammar = new CompiledGrammar(automaton, trie);
+            var grammar = new CompiledGrammar(automaton, trie, GrammarLimits.Default);
             var (state, random) = (grammar.Start, new Random(1));
-            for (var step = 0; step < 12 && state != ByteAutomaton.Dead; step++)
+            for (var step = 0; step < 12 && state != GrammarState.Dead; step++)
             {
-                var mask = grammar.Mask(state);
+                var credit = long.MaxValue;
+                var mask = grammar.Mask(ref state, ref credit).ToArray();
                 var allowed = Enumerable.Range(0, tokenizer.VocabularySize).Where(id => (mask[id / 32] >> (id % 32) & 1) != 0).ToArray();
-                Assert.Equal(Enumerable.Range(0, tokenizer.VocabularySize).Where(id => grammar.Next(state, id) != ByteAutomaton.Dead), allowed);
+                Assert.Equal(Enumerable.Range(0, tokenizer.VocabularySize).Where(id => grammar.Next(state, id) != GrammarState.Dead), allowed);
                 if (allowed.Length == 0)
                     break;
                 state = grammar.Next(state, allowed[random.Next(allowed.Length)]);
@@ -125,10 +126,99 @@ public class GrammarTests
     }
 
     [Fact]
-    public void Nesting_beyond_the_limit_is_an_error_and_not_the_end_of_the_process()
+    public void Nesting_has_a_limit_at_which_only_the_way_back_is_left()
     {
         var automaton = Automaton(nodes => new JsonGrammar(nodes).Value());
-        Assert.Throws<GrammarException>(() => Accepts(automaton, new string('[', 100_000)));
+        Assert.False(Accepts(automaton, new string('[', 100_000)));
+        Assert.True(Accepts(automaton, new string('[', 250) + new string(']', 250)));
+    }
+
+    [Fact]
+    public void What_an_automaton_forgets_it_makes_again_the_same()
+    {
+        var limits = GrammarLimits.Default with { MaxBytes = 200_000 };
+        var nodes = new GrammarNodes(limits);
+        var automaton = new ByteAutomaton(nodes, nodes.Finish(new JsonGrammar(nodes).Value()), limits);
+        var random = new Random(4);
+        var most = 0;
+        for (var i = 0; i < 1000; i++)
+        {
+            var text = JsonSerializer.Serialize(Value(random, 5));
+            var state = automaton.Start;
+            foreach (var value in Encoding.UTF8.GetBytes(text))
+                state = automaton.Renewed(automaton.Next(state, value));
+            Assert.True(state.IsAccepting, text);
+            most = Math.Max(most, automaton.StateCount);
+        }
+
+        Assert.InRange(most, 10, 200);
+
+        static object? Value(Random random, int depth) => random.Next(depth > 0 ? 6 : 4) switch
+        {
+            0 => random.NextDouble(),
+            1 => null,
+            2 => "text \u0007 \"é\"",
+            3 => random.Next(2) == 0,
+            4 => Enumerable.Range(0, random.Next(4)).Select(_ => Value(random, depth - 1)).ToArray(),
+            _ => Enumerable.Range(0, random.Next(4)).ToDictionary(i => $"k{i}", _ => Value(random, depth - 1)),
+        };
+    }
+
+    [Theory]
+    [InlineData("(.?){1200}")]
+    [InlineData("(a|b)*a(a|b){5000}")]
+    [InlineData("(((a*)*)*b?){3000}")]
+    public void A_pattern_that_is_much_work_is_refused_or_ends_its_own_request_in_bounded_time(string pattern)
+    {
+        var tokenizer = Tokenizer.Load(TestPaths.TinyR1);
+        var trie = new TokenTrie(tokenizer.VocabularySize, id => tokenizer.IsAdded(id) ? [] : tokenizer.IdToBytes(id).ToArray());
+        var limits = GrammarLimits.Default with { MaxWork = 2_000_000, MaxCredit = 2_000_000, WorkPerToken = 1000 };
+        var isEnded = false;
+        try
+        {
+            var session = new GrammarSession(new(Automaton(nodes => RegexGrammar.Parse(nodes, pattern)), trie, limits), [], null, isChat: false, []);
+            for (var i = 0; i < 20_000 && !isEnded; i++)
+            {
+                var mask = session.Mask().Span;
+                isEnded = !mask.ContainsAnyExcept(0u);
+                var allowed = Enumerable.Range(0, tokenizer.VocabularySize).FirstOrDefault(id => id / 32 < session.Mask().Length && (session.Mask().Span[id / 32] >> (id % 32) & 1) != 0);
+                session.Append(allowed);
+            }
+        }
+        catch (GrammarException)
+        {
+            isEnded = true;
+        }
+
+        Assert.True(isEnded);
+    }
+
+    [Fact]
+    public void An_automaton_is_unharmed_by_a_step_that_was_too_much_work()
+    {
+        var automaton = Automaton(nodes => new JsonGrammar(nodes).Value());
+        var fresh = Automaton(nodes => new JsonGrammar(nodes).Value());
+        var credit = 1L;
+        Assert.Throws<GrammarException>(() => automaton.Limited(ref credit, () => Accepts(automaton, "[1,{\"a\":2}]")));
+        foreach (var text in new[] { "[1,{\"a\":2}]", "[1,{\"a\":\"\n\"}]", "[1,", "{\"a\":[{}]}" })
+            Assert.Equal(Accepts(fresh, text), Accepts(automaton, text));
+    }
+
+    [Theory]
+    [InlineData("a{2}{3}")]
+    [InlineData("{3}")]
+    [InlineData("a{,3}")]
+    [InlineData("a**")]
+    [InlineData("\\x{000000000000041}")]
+    public void Forms_that_dialects_read_differently_are_refused(string pattern) =>
+        Assert.Throws<GrammarException>(() => Automaton(nodes => RegexGrammar.Parse(nodes, pattern)));
+
+    [Fact]
+    public void A_repeated_class_is_read_once()
+    {
+        // 90,000 copies of a class of 30,000 characters.
+        var pattern = $"([{new string('a', 30_000)}]{{100}}){{900}}";
+        Assert.True(Accepts(Automaton(nodes => RegexGrammar.Parse(nodes, pattern)), new string('a', 90_000)));
     }
 
     private static ByteAutomaton Automaton(Func<GrammarNodes, Fragment> make)
@@ -143,11 +233,11 @@ public class GrammarTests
         foreach (var value in Encoding.UTF8.GetBytes(text))
         {
             state = automaton.Next(state, value);
-            if (state == ByteAutomaton.Dead)
+            if (state == GrammarState.Dead)
                 return false;
         }
 
-        return automaton.IsAccepting(state);
+        return state.IsAccepting;
     }
 
     private static bool IsJson(string text)

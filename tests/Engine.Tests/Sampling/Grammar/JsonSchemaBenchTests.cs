@@ -66,12 +66,12 @@ public class JsonSchemaBenchTests
         {
             foreach (var value in Encoding.UTF8.GetBytes(text))
             {
-                state = automaton.Next(state, value);
-                if (state == ByteAutomaton.Dead)
+                state = automaton.Renewed(automaton.Next(state, value));
+                if (state == GrammarState.Dead)
                     return false;
             }
 
-            return automaton.IsAccepting(state);
+            return state.IsAccepting;
         }
         catch (GrammarException)
         {

@@ -1,0 +1,75 @@
+namespace LocalLlm.Sampling.Grammar;
+
+/// <summary>Where a text stands in a grammar: a set of places in the rules, each with the rules that are open there.</summary>
+internal sealed class GrammarState
+{
+    private const int Bytes = 256;
+
+    /// <summary>No text that begins so is in the grammar.</summary>
+    public static readonly GrammarState Dead = new([], isAccepting: false, generation: 0);
+
+    public GrammarState(Place[] places, bool isAccepting, int generation)
+    {
+        Places = places;
+        IsAccepting = isAccepting;
+        Generation = generation;
+    }
+
+    /// <summary>Whether the text so far is a whole text of the grammar.</summary>
+    public bool IsAccepting { get; }
+
+    /// <summary>The places that take a byte, in a fixed order.</summary>
+    internal Place[] Places { get; }
+
+    /// <summary>When the state was made: the automaton forgets the states of former generations.</summary>
+    internal int Generation { get; }
+
+    /// <summary>[256]: the state after each byte, null where that is not known yet. Null as a whole: no byte was tried.</summary>
+    internal GrammarState?[]? Next { get; set; }
+
+    /// <summary>The tokens that may come next; null: not made yet.</summary>
+    internal uint[]? Mask { get; set; }
+
+    /// <summary>Room for the states after each byte.</summary>
+    internal GrammarState?[] MakeNext() => Next = new GrammarState?[Bytes];
+
+    /// <summary>A place in the rules.</summary>
+    /// <param name="Node">The node.</param>
+    /// <param name="Stack">Where the open rules return to; null: none is open.</param>
+    internal readonly record struct Place(int Node, GrammarStack? Stack) : IComparable<Place>
+    {
+        // Any fixed order does; two orders of one set would make two states of it, and no harm.
+        public int CompareTo(Place other) => Node != other.Node ? Node.CompareTo(other.Node) : (Stack?.Identity ?? 0).CompareTo(other.Stack?.Identity ?? 0);
+    }
+}
+
+/// <summary>Rules that are open, the innermost first. Equal when they return to the same places.</summary>
+internal sealed class GrammarStack(GrammarStack? parent, int back) : IEquatable<GrammarStack>
+{
+    /// <summary>The rules around the innermost.</summary>
+    public GrammarStack? Parent { get; } = parent;
+
+    /// <summary>Where the innermost returns to.</summary>
+    public int Return { get; } = back;
+
+    /// <summary>Open rules.</summary>
+    public int Depth { get; } = (parent?.Depth ?? 0) + 1;
+
+    /// <summary>A hash of all of it (an LCG step for each rule: Knuth, MMIX).</summary>
+    public long Identity { get; } = unchecked((((parent?.Identity ?? 0) ^ back) * 6364136223846793005) + 1442695040888963407);
+
+    public bool Equals(GrammarStack? other)
+    {
+        for (var own = this; ; own = own.Parent, other = other.Parent)
+        {
+            if (ReferenceEquals(own, other))
+                return true;
+            if (own is null || other is null || own.Identity != other.Identity || own.Return != other.Return || own.Depth != other.Depth)
+                return false;
+        }
+    }
+
+    public override bool Equals(object? obj) => Equals(obj as GrammarStack);
+
+    public override int GetHashCode() => Identity.GetHashCode();
+}

@@ -1,0 +1,116 @@
+using System.IO.Compression;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using LocalLlm.Sampling.Grammar;
+using Xunit;
+
+namespace LocalLlm.Tests.Sampling.Grammar;
+
+public class JsonSchemaTests
+{
+    [Theory]
+    [InlineData("""{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"}},"required":["a"],"additionalProperties":false}""", """{"b": "x", "a": 1}""", """{"a": 1}""", "!{}", """!{"a": 1, "c": 2}""", """!{"a": 1, "a": 1}""")]
+    [InlineData("""{"type":["string","null"],"minLength":2,"maxLength":3}""", "\"ab\"", "null", "\"é\\n\"", "!\"a\"", "!\"abcd\"", "!1")]
+    [InlineData("""{"type":"integer","minimum":-3,"exclusiveMaximum":120}""", "-3", "0", "119", "!120", "!-4", "!1.5", "!01")]
+    [InlineData("""{"type":"array","items":{"enum":["a",1,null,{"x":[]}]},"minItems":1,"maxItems":2}""", "[\"a\"]", "[1, {\"x\":[]}]", "![]", "![1,1,1]", "![2]")]
+    [InlineData("""{"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]}},"required":["next"],"additionalProperties":false}}}""", """{"next": {"next": null}}""", """!{"next": {}}""")]
+    [InlineData("""{"type":"string","pattern":"^[a-z]+$"}""", "\"abc\"", "!\"aB\"", "!\"\"")]
+    [InlineData("""{"type":"string","format":"date"}""", "\"2024-02-29\"", "!\"2023-02-29\"", "!\"tomorrow\"")]
+    [InlineData("true", "[1, {\"a\": null}]", "!nul")]
+    public void Only_instances_of_a_schema_are_texts_of_its_grammar(string schema, params string[] texts)
+    {
+        var automaton = Automaton(schema);
+        foreach (var text in texts)
+            Assert.Equal(!text.StartsWith('!'), Accepts(automaton, text.TrimStart('!')));
+    }
+
+    [Theory]
+    [InlineData("""{"allOf":[{"$ref":"#"}]}""")]
+    [InlineData("""{"type":"object","anyOf":[{"$ref":"#"},{"$ref":"#"}]}""")]
+    [InlineData("""{"$ref":"#","type":"object"}""")]
+    [InlineData("""{"$ref":"#/nowhere"}""")]
+    [InlineData("""{"$ref":"https://example.com/other.json"}""")]
+    [InlineData("""{"type":"text"}""")]
+    [InlineData("""{"properties":[1]}""")]
+    [InlineData("""{"type":"integer","minimum":1e400}""")]
+    [InlineData("""{"not":{}}""")]
+    [InlineData("""{"oneOf":[{"type":"integer"},{"minimum":3}]}""")]
+    [InlineData("7")]
+    [InlineData("false")]
+    public void What_cannot_be_kept_to_is_refused_with_its_place(string schema) =>
+        Assert.StartsWith("#", Assert.Throws<GrammarException>(() => Automaton(schema)).Message);
+
+    [Fact]
+    public void A_long_name_is_refused()
+    {
+        var schema = JsonSerializer.Serialize(new { properties = new Dictionary<string, object> { [new string('a', 200_000)] = new { type = "integer" } } });
+        Assert.Throws<GrammarException>(() => Automaton(schema));
+    }
+
+    [Fact]
+    public void Any_change_of_a_schema_makes_a_grammar_or_a_clear_error()
+    {
+        var path = TestPaths.Shared("data", "api", "jsonschemabench", "maskbench.jsonl.gz");
+        using var reader = new StreamReader(new GZipStream(File.OpenRead(path), CompressionMode.Decompress));
+        var (random, made, refused) = (new Random(9), 0, 0);
+        for (var i = 0; i < 1500 && reader.ReadLine() is { } line; i++)
+        {
+            var schema = JsonNode.Parse(line, documentOptions: new() { MaxDepth = 512 })!["schema"]!.ToJsonString(new() { MaxDepth = 512 });
+            if (schema.Length > 5000)
+                continue;
+            var changed = JsonNode.Parse(schema)!;
+            for (var times = random.Next(3); times >= 0; times--)
+                Change(changed, random);
+            try
+            {
+                Automaton(changed.ToJsonString());
+                made++;
+            }
+            catch (GrammarException)
+            {
+                refused++;
+            }
+        }
+
+        Assert.True(made > 100 && refused > 100, $"{made} made, {refused} refused");
+    }
+
+    // Puts something else in the place of one value.
+    private static void Change(JsonNode root, Random random)
+    {
+        var all = new List<JsonNode>();
+        Collect(root, all);
+        if (all.Count == 0)
+            return;
+        var other = random.Next(3) == 0 ? all[random.Next(all.Count)].DeepClone() : JsonNode.Parse(random.Next(10) switch
+        {
+            0 => "null", 1 => "true", 2 => "-1", 3 => "1.5", 4 => "[]", 5 => "{}", 6 => "\"#\"", 7 => "[{\"$ref\":\"#\"}]", 8 => "{\"$ref\":\"#\"}", _ => "[1,\"a\",null]",
+        });
+        all[random.Next(all.Count)].ReplaceWith(other);
+    }
+
+    private static void Collect(JsonNode node, List<JsonNode> found)
+    {
+        var children = node switch { JsonObject map => map.Select(pair => pair.Value), JsonArray list => list, _ => [] };
+        foreach (var child in children.OfType<JsonNode>())
+        {
+            found.Add(child);
+            Collect(child, found);
+        }
+    }
+
+    private static ByteAutomaton Automaton(string schema)
+    {
+        var nodes = new GrammarNodes(GrammarLimits.Default);
+        using var document = JsonDocument.Parse(schema);
+        return new(nodes, nodes.Finish(JsonSchemaGrammar.Parse(nodes, document.RootElement)), GrammarLimits.Default);
+    }
+
+    private static bool Accepts(ByteAutomaton automaton, string text)
+    {
+        var state = automaton.Start;
+        foreach (var value in System.Text.Encoding.UTF8.GetBytes(text))
+            state = automaton.Next(state, value);
+        return state.IsAccepting;
+    }
+}
