@@ -14,6 +14,9 @@ public sealed record GenerationRequest
     /// <summary>A chat, rendered by the model's template; special tokens in the users' text stay text.</summary>
     public ChatTemplateRequest? Chat { get; init; }
 
+    /// <summary>Whether the chat's tools must be called; null: <see cref="LocalLlm.ToolChoice.Auto"/>.</summary>
+    public ToolChoice? ToolChoice { get; init; }
+
     /// <summary>How tokens are chosen.</summary>
     public SamplingParams Sampling { get; init; } = new();
 

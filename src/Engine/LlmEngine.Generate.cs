@@ -1,7 +1,9 @@
+using System.Text.Json;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using LocalLlm.Sampling;
+using LocalLlm.Sampling.Grammar;
 using LocalLlm.Scheduling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
@@ -132,6 +134,7 @@ public sealed partial class LlmEngine
             EosTokenIds = _eosTokenIds,
             Thinking = _thinking,
             Grammars = _grammars,
+            Tools = Tools(request),
             MaxLogprobs = Options.MaxLogprobs,
             Tokenize = Tokenizer is null ? null : (text, special) => Tokenizer.Encode(text, special),
         });
@@ -144,6 +147,14 @@ public sealed partial class LlmEngine
             CacheSalt = request.CacheSalt,
             CreateText = Tokenizer is { } tokenizer ? () => new TextStream(tokenizer, sampling.SkipSpecialTokens, sampling.Stop, sampling.IncludeStopStrInOutput) : null,
         };
+    }
+
+    private ToolCallStructure? Tools(GenerationRequest request)
+    {
+        var choice = request.ToolChoice ?? ToolChoice.Auto;
+        if (request.Chat?.Tools is { ValueKind: JsonValueKind.Array } tools && tools.GetArrayLength() > 0)
+            return new(ToolFormat, tools, choice);
+        return !choice.IsRequired ? null : throw EngineException.InvalidRequest("tool_choice", "tool_choice requires a call, and the request has no tools; give a chat with tools");
     }
 
     private int[] PromptIds(GenerationRequest request)

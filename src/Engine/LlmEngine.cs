@@ -40,8 +40,10 @@ public sealed partial class LlmEngine : IAsyncDisposable
         Dtype = loader.ComputeType.ToString().ToLowerInvariant();
         _vocabularySize = loader.Config.VocabSize;
         _thinking = options.ReasoningParser != "none" && tokenizer?.TokenToId(ReasoningParser.Open) is { } open && tokenizer.TokenToId(ReasoningParser.Close) is { } close ? new(open, close) : null;
-        // Added tokens (tags, roles) are no text that a grammar could be about.
-        _grammars = tokenizer is null ? null : new(new(() => new(tokenizer.VocabularySize, id => tokenizer.IsAdded(id) ? [] : tokenizer.IdToBytes(id).ToArray())));
+        // Added tokens (tags, roles) are no text that a grammar could be about; but for those that mark calls of tools.
+        TokenTrie Trie(IReadOnlySet<string> added) => new(
+            tokenizer!.VocabularySize, id => tokenizer.IsAdded(id) && !added.Contains(tokenizer.Decode([id])) ? [] : tokenizer.IdToBytes(id).ToArray());
+        _grammars = tokenizer is null ? null : new(new(() => Trie(new HashSet<string>())), new(() => Trie(ToolCallMarks.Tokens)));
         _eosTokenIds = [.. generationConfig.EosTokenIds.Concat(tokenizer?.EosTokenId is { } eos ? [eos] : Array.Empty<int>()).Distinct()];
         _samplingDefaults = options.GenerationConfig == "vllm" ? ModelSamplingDefaults.None : new()
         {

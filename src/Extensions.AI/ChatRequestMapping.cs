@@ -43,6 +43,7 @@ internal static class ChatRequestMapping
                 DescribeTools = tools is not null,
                 ChatTemplateKwargs = Kwargs(options, own),
             },
+            ToolChoice = ChatToolMapping.ToChoice(options),
             Sampling = ToSampling(options, own),
             CacheSalt = own.CacheSalt,
         };

@@ -6,25 +6,34 @@ namespace LocalLlm.Extensions.AI;
 /// <summary>Tools as chat templates take them, and calls as callers take them.</summary>
 internal static class ChatToolMapping
 {
+    private const string StrictProperty = "strict";
+
     /// <summary>The tools that the model may call, as in OpenAI's API, or null where there are none. Tools that are no functions belong to other providers.</summary>
-    /// <exception cref="NotSupportedException">Calls are required, which this client cannot guarantee.</exception>
     public static JsonElement? ToTemplate(ChatOptions? options)
     {
-        if (options?.ToolMode is RequiredChatToolMode required)
-        {
-            var mode = required.RequiredFunctionName is { } name ? $"RequireSpecific(\"{name}\")" : "RequireAny";
-            throw new NotSupportedException($"ChatOptions.ToolMode {mode} is not supported by this client: it cannot guarantee a call yet. Use Auto.");
-        }
-
         if (options?.Tools is not { Count: > 0 } tools || options.ToolMode is NoneChatToolMode)
             return null;
-        var functions = tools.OfType<AIFunctionDeclaration>().Select(tool => new
+        var functions = tools.OfType<AIFunctionDeclaration>().Select(tool =>
         {
-            type = "function",
-            function = new { name = tool.Name, description = tool.Description, parameters = tool.JsonSchema },
+            var function = new Dictionary<string, object?> { ["name"] = tool.Name, ["description"] = tool.Description, ["parameters"] = tool.JsonSchema };
+            if (IsStrict(tool, options))
+                function[StrictProperty] = true;
+            return new { type = "function", function };
         }).ToArray();
         return functions.Length == 0 ? null : JsonSerializer.SerializeToElement(functions, AIJsonUtilities.DefaultOptions);
     }
+
+    /// <summary>Whether tools must be called; null: the model decides.</summary>
+    public static ToolChoice? ToChoice(ChatOptions? options) => options?.ToolMode switch
+    {
+        RequiredChatToolMode { RequiredFunctionName: { } name } => ToolChoice.Function(name),
+        RequiredChatToolMode => ToolChoice.Required with { AllowParallelCalls = options.AllowMultipleToolCalls != false },
+        _ => null,
+    };
+
+    // As the library's clients of OpenAI have it: said of one tool, or of the whole request.
+    private static bool IsStrict(AIFunctionDeclaration tool, ChatOptions options) =>
+        (tool.AdditionalProperties.TryGetValue(StrictProperty, out var own) && own is true) || (options.AdditionalProperties?.TryGetValue(StrictProperty, out var all) == true && all is true);
 
     /// <summary>A call with an id of its own. Malformed arguments are told by its exception.</summary>
     /// <param name="name">The tool.</param>

@@ -43,6 +43,71 @@ public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : ICl
     }
 
     [Fact]
+    public async Task Required_calls_are_made_whatever_the_question_with_arguments_by_the_schema()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var weather = AIFunctionFactory.Create((CitySize size, int[] days, string? unit = null) => "warm", "get_weather", "Gets the weather.");
+        foreach (var seed in Enumerable.Range(0, 8))
+        {
+            var options = new ChatOptions { Temperature = 1, Seed = seed, MaxOutputTokens = 600, Tools = [GetSecret, weather], ToolMode = ChatToolMode.RequireAny, Reasoning = new() { Effort = ReasoningEffort.Low } };
+            var response = await client.GetResponseAsync("Once upon a time", options, Token);
+            var calls = response.Messages[0].Contents.OfType<FunctionCallContent>().ToArray();
+            Assert.True(response.FinishReason == ChatFinishReason.Length || calls.Length > 0);
+            Assert.All(calls, call => Assert.Null(call.Exception));
+            Assert.True(response.FinishReason == ChatFinishReason.Length || response.Text.Trim().Length == 0, response.Text);
+
+            options.ToolMode = ChatToolMode.RequireSpecific("get_weather");
+            response = await client.GetResponseAsync("Once upon a time", options, Token);
+            if (response.FinishReason == ChatFinishReason.Length)
+                continue;
+            var call = Assert.Single(response.Messages[0].Contents.OfType<FunctionCallContent>());
+            Assert.Equal("get_weather", call.Name);
+            Assert.Contains(call.Arguments!["size"]!.ToString(), new[] { "Small", "Large" });
+            Assert.All(call.Arguments.Keys, key => Assert.Contains(key, new[] { "size", "days", "unit" }));
+        }
+    }
+
+    [Fact]
+    public async Task A_required_call_that_cannot_be_made_is_refused_with_the_reason()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var failure = await Assert.ThrowsAsync<EngineException>(() => client.GetResponseAsync(Sum, new ChatOptions { ToolMode = ChatToolMode.RequireAny }, Token));
+        Assert.Contains("tool_choice", failure.Message, StringComparison.Ordinal);
+        failure = await Assert.ThrowsAsync<EngineException>(() => client.GetResponseAsync(Sum, new ChatOptions { Tools = [GetSecret], ToolMode = ChatToolMode.RequireSpecific("other") }, Token));
+        Assert.Contains("get_secret", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Required_calls_come_through_the_middleware_and_are_answered_from()
+    {
+        using var client = fixture.Value.AsIChatClient().AsBuilder().UseFunctionInvocation().Build();
+        var response = await client.GetResponseAsync(Question, new ChatOptions { Temperature = 0, Tools = [GetSecret], ToolMode = ChatToolMode.RequireAny, AllowMultipleToolCalls = false }, Token);
+        Assert.Equal("The secret is 63 degrees.", response.Messages[^1].Text);
+    }
+
+    [Fact]
+    public async Task A_strict_tool_leaves_the_model_free_not_to_call()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var options = new ChatOptions { Temperature = 0, Tools = [GetSecret], AdditionalProperties = new() { ["strict"] = true } };
+        Assert.Equal("58 + 27 = 85", (await client.GetResponseAsync(Sum, options, Token)).Text);
+        var response = await client.GetResponseAsync(Question, options, Token);
+        Assert.Equal("get_secret", Assert.Single(response.Messages[0].Contents.OfType<FunctionCallContent>()).Name);
+    }
+
+    [Fact]
+    public async Task A_structure_beside_tools_is_kept_to_or_a_tool_is_called()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        foreach (var question in new[] { Question, "What is 58 + 27?" })
+        {
+            var response = await client.GetResponseAsync(question, new ChatOptions { Temperature = 0, MaxOutputTokens = 300, Tools = [GetSecret], ResponseFormat = ChatResponseFormat.Json }, Token);
+            var calls = response.Messages[0].Contents.OfType<FunctionCallContent>().ToArray();
+            Assert.True(response.Text.StartsWith('{') != calls.Length > 0, response.Text);
+        }
+    }
+
+    [Fact]
     public async Task A_model_whose_template_has_no_place_for_tools_is_told_of_them_all_the_same()
     {
         const string template = """

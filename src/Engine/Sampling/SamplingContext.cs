@@ -26,6 +26,9 @@ internal sealed record SamplingContext
     /// <summary>The tokens that begin and end a thought, where the tokenizer has both.</summary>
     public ThinkingTokens? Thinking { get; init; }
 
+    /// <summary>The tools of a chat, if its calls are to be guaranteed, or could take the place of a structure; null: there are none.</summary>
+    public ToolCallStructure? Tools { get; init; }
+
     /// <summary>Makes grammars; null where the engine runs without a tokenizer.</summary>
     public GrammarCompiler? Grammars { get; init; }
 

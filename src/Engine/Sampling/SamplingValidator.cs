@@ -105,9 +105,11 @@ internal static class SamplingValidator
 
     private static CompiledGrammar? Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
     {
-        const string field = "structured_outputs";
-        if (structure is null)
+        // Tools that an answer may call take the place of its structure.
+        var tools = context.Tools is { } given && (given.IsNeeded || structure is not null) ? given : null;
+        if (structure is null && tools is null)
             return null;
+        var field = structure is null ? "tool_choice" : "structured_outputs";
         if (context.Grammars is not { } grammars)
         {
             errors.Add(field, "a structure", "nothing while the engine runs without a tokenizer");
@@ -116,7 +118,7 @@ internal static class SamplingValidator
 
         try
         {
-            return grammars.Compile(structure);
+            return grammars.Compile(structure, tools);
         }
         catch (GrammarException malformed)
         {

@@ -4,7 +4,8 @@ namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>From what a request says of its output's structure to a grammar over the vocabulary; the latest used are kept, as far as there is room. Thread-safe.</summary>
 /// <param name="trie">The vocabulary, made when it is first needed.</param>
-internal sealed class GrammarCompiler(Lazy<TokenTrie> trie)
+/// <param name="toolTrie">The vocabulary with the tokens that mark calls of tools.</param>
+internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> toolTrie)
 {
     private const int MostKept = 64;
     private const long MostBytes = 256L << 20;
@@ -15,17 +16,19 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie)
 
     private sealed record Kept(string Key, CompiledGrammar Grammar);
 
-    /// <summary>The grammar of a structure.</summary>
-    /// <exception cref="GrammarException">It is malformed, too large, or says not exactly one thing.</exception>
-    public CompiledGrammar Compile(StructuredOutputs structure)
+    /// <summary>The grammar of an answer.</summary>
+    /// <param name="structure">What it must be; null: any text.</param>
+    /// <param name="tools">The tools that it may, or must, call; null: none.</param>
+    /// <exception cref="GrammarException">A part is malformed, too large, or says not exactly one thing.</exception>
+    public CompiledGrammar Compile(StructuredOutputs? structure, ToolCallStructure? tools)
     {
         // A schema as it is written: it may be nested deeper than the serializer goes.
-        var key = $"{JsonSerializer.Serialize(structure with { Json = null })}\n{structure.Json?.GetRawText()}";
+        var key = $"{JsonSerializer.Serialize(structure is null ? null : structure with { Json = null })}\n{structure?.Json?.GetRawText()}\n{KeyOf(tools)}";
         if (Find(key) is { } known)
             return known;
         var limits = GrammarLimits.Default;
         var nodes = new GrammarNodes(limits);
-        var compiled = new CompiledGrammar(new(nodes, nodes.Finish(Root(nodes, structure)), limits), trie.Value, limits);
+        var compiled = new CompiledGrammar(new(nodes, nodes.Finish(Answer(nodes, structure, tools)), limits), (tools is null ? trie : toolTrie).Value, limits);
         Keep(key, compiled);
         return compiled;
     }
@@ -64,6 +67,12 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie)
             }
         }
     }
+
+    private static string? KeyOf(ToolCallStructure? tools) =>
+        tools is null ? null : $"{tools.Format} {tools.Choice.IsRequired} {tools.Choice.AllowParallelCalls} {JsonSerializer.Serialize(tools.Choice.FunctionName)} {tools.Tools.GetRawText()}";
+
+    private static Fragment Answer(GrammarNodes nodes, StructuredOutputs? structure, ToolCallStructure? tools) =>
+        tools is null ? Root(nodes, structure!) : ToolGrammar.Make(nodes, tools, structure is null ? null : () => Root(nodes, structure));
 
     private static Fragment Root(GrammarNodes nodes, StructuredOutputs structure)
     {

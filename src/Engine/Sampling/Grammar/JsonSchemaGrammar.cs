@@ -23,12 +23,14 @@ internal sealed class JsonSchemaGrammar
     private readonly JsonSchemaNumbers _numbers;
     private readonly JsonElement _root;
     private readonly bool _refsStandAlone;
+    private readonly bool _isClosed;
     private readonly Dictionary<string, int> _rules = [];
     private int _nesting;
     private int _bodies;
 
-    private JsonSchemaGrammar(GrammarNodes nodes, JsonElement root)
+    private JsonSchemaGrammar(GrammarNodes nodes, JsonElement root, bool isClosed)
     {
+        _isClosed = isClosed;
         _nodes = nodes;
         _root = root;
         _refsStandAlone = IsBeforeDraft2019(root);
@@ -38,14 +40,17 @@ internal sealed class JsonSchemaGrammar
     }
 
     /// <summary>The grammar of a schema.</summary>
+    /// <param name="nodes">The rules.</param>
+    /// <param name="schema">The schema.</param>
+    /// <param name="isClosed">Whether objects with named properties have no others, unless the schema speaks of others.</param>
     /// <exception cref="GrammarException">It is malformed, contradicts itself, or has what this does not do; the message begins with the JSON pointer.</exception>
-    public static Fragment Parse(GrammarNodes nodes, JsonElement schema)
+    public static Fragment Parse(GrammarNodes nodes, JsonElement schema, bool isClosed = false)
     {
         if (schema.GetRawText().Length > MaxSchemaBytes)
             throw Wrong("#", $"the schema is larger than {MaxSchemaBytes} characters");
         try
         {
-            return new JsonSchemaGrammar(nodes, schema).Value(schema, "#");
+            return new JsonSchemaGrammar(nodes, schema, isClosed).Value(schema, "#");
         }
         catch (InvalidOperationException)
         {
@@ -268,6 +273,7 @@ internal sealed class JsonSchemaGrammar
         var additional = schema.TryGetProperty("additionalProperties", out var other) ? other : (JsonElement?)null;
         Func<Fragment>? others = additional switch
         {
+            null when _isClosed && schema.TryGetProperty("properties", out _) => null,
             null or { ValueKind: JsonValueKind.True } => _json.Value,
             { ValueKind: JsonValueKind.False } => null,
             { } given => () => Value(given, $"{at}/additionalProperties"),
