@@ -266,7 +266,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
         return () => (ulong)random.NextInt64(long.MinValue, long.MaxValue);
     }
 
-    private static string NameOf(EngineOptions options) =>
+    /// <summary>The name that clients see.</summary>
+    internal static string NameOf(EngineOptions options) =>
         options.ServedModelName ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
 
     [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: weights {WeightMiB} MiB, activations {ActivationMiB} MiB, CUDA graphs {GraphMiB} MiB; the KV cache holds {Tokens} tokens; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]

@@ -12,12 +12,13 @@ namespace LocalLlm.Extensions.AI;
 internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? loggerFactory) : IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
 {
     private readonly Lock _lock = new();
+    private readonly CancellationTokenSource _stopping = new();
     private Task<LlmEngine>? _engine;
     private LocalLlmOptions? _options;
     private LoadProgress _progress = new("waiting for the first request", 0, 0);
 
     /// <summary>The name that clients see, as far as it is known before loading.</summary>
-    public string ModelId => Options.ModelId ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Options.ModelPath));
+    public string ModelId => LlmEngine.NameOf(Options.ToEngineOptions());
 
     /// <summary>The engine if it is loaded, or null.</summary>
     public LlmEngine? Loaded => _engine is { IsCompletedSuccessfully: true } engine ? engine.Result : null;
@@ -42,13 +43,15 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
         key is null ? provider.GetRequiredService<EngineHost>() : provider.GetRequiredKeyedService<EngineHost>(key);
 
     /// <summary>The engine; a failed load is tried again by the next caller.</summary>
+    /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
     public Task<LlmEngine> GetAsync(CancellationToken cancellationToken)
     {
         var chosen = Options;
         lock (_lock)
         {
-            if (_engine is null or { IsFaulted: true })
-                _engine = LlmEngine.LoadAsync(chosen.ToEngineOptions() with { LoggerFactory = loggerFactory }, this, CancellationToken.None);
+            ObjectDisposedException.ThrowIf(_stopping.IsCancellationRequested && Loaded is null, this);
+            if (_engine is null or { IsFaulted: true } or { IsCanceled: true })
+                _engine = LlmEngine.LoadAsync(chosen.ToEngineOptions() with { LoggerFactory = loggerFactory }, this, _stopping.Token);
             return _engine.WaitAsync(cancellationToken);
         }
     }
@@ -62,7 +65,7 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
     }
 
     /// <inheritdoc/>
-    public async Task StopAsync(CancellationToken cancellationToken) => await DisposeAsync().ConfigureAwait(false);
+    public Task StopAsync(CancellationToken cancellationToken) => DisposeAsync().AsTask().WaitAsync(cancellationToken);
 
     /// <inheritdoc/>
     public void Report(LoadProgress value)
@@ -76,9 +79,18 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
     {
         Task<LlmEngine>? engine;
         lock (_lock)
+        {
             engine = _engine;
-        if (engine is { IsFaulted: false, IsCanceled: false })
-            await (await engine.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
+            _stopping.Cancel();
+        }
+
+        if (engine is null)
+            return;
+
+        // A load that fails or is given up was told to those who waited for it.
+        await ((Task)engine).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (engine.IsCompletedSuccessfully)
+            await engine.Result.DisposeAsync().ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

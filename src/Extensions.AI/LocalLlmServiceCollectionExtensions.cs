@@ -63,14 +63,15 @@ public static class LocalLlmServiceCollectionExtensions
     {
         var name = key is null ? Options.Options.DefaultName : Convert.ToString(key, CultureInfo.InvariantCulture) ?? "";
         var section = key is null ? LocalLlmOptions.SectionName : ConfigurationPath.Combine(LocalLlmOptions.SectionName, name);
-        var options = services.AddOptions<LocalLlmOptions>(name)
-            .Configure<IServiceProvider>((target, provider) => provider.GetService<IConfiguration>()?.GetSection(section).Bind(target));
+        // A second call for the same engine only configures it further; the section comes before all code.
+        var isFirst = !services.Any(service => service.ServiceType == typeof(EngineHost) && Equals(service.ServiceKey, key));
+        var options = services.AddOptions<LocalLlmOptions>(name);
+        if (isFirst)
+            options.Configure<IServiceProvider>((target, provider) => provider.GetService<IConfiguration>()?.GetSection(section).Bind(target));
         if (configure is not null)
             options.Configure(configure);
         var builder = new LocalLlmBuilder(services, key, name);
-
-        // A second call for the same engine only configures it further.
-        if (services.Any(service => service.ServiceType == typeof(EngineHost) && Equals(service.ServiceKey, key)))
+        if (!isFirst)
             return builder;
         options.ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<LocalLlmOptions>, LocalLlmOptionsValidator>());

@@ -1,3 +1,4 @@
+using System.Collections.ObjectModel;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
@@ -9,68 +10,168 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
 {
     private static readonly string[] StopNames = ["stop_sequences", "stop"];
 
+    private ReadOnlyCollection<string>? _frozenStop;
+
     /// <inheritdoc cref="LocalLlm.SamplingParams.Temperature"/>
     [JsonPropertyName("temperature")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public double? Temperature { get; set; }
+    public double? Temperature
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.TopP"/>
     [JsonPropertyName("top_p")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public double? TopP { get; set; }
+    public double? TopP
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.TopK"/>
     [JsonPropertyName("top_k")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public int? TopK { get; set; }
+    public int? TopK
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.MinP"/>
     [JsonPropertyName("min_p")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public double? MinP { get; set; }
+    public double? MinP
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.PresencePenalty"/>
     [JsonPropertyName("presence_penalty")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public double? PresencePenalty { get; set; }
+    public double? PresencePenalty
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.FrequencyPenalty"/>
     [JsonPropertyName("frequency_penalty")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public double? FrequencyPenalty { get; set; }
+    public double? FrequencyPenalty
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.RepetitionPenalty"/>
     [JsonPropertyName("repetition_penalty")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public double? RepetitionPenalty { get; set; }
+    public double? RepetitionPenalty
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.MaxTokens"/>
     [JsonPropertyName("max_tokens")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public int? MaxTokens { get; set; }
+    public int? MaxTokens
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.Seed"/>
     [JsonPropertyName("seed")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public long? Seed { get; set; }
+    public long? Seed
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.Stop"/>
     [JsonPropertyName("stop_sequences")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public IList<string>? StopSequences { get; set; }
+    public IList<string>? StopSequences
+    {
+        get => _frozenStop ?? field;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.ThinkingTokenBudget"/>
     [JsonPropertyName("thinking_token_budget")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public int? ThinkingTokenBudget { get; set; }
+    public int? ThinkingTokenBudget
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
 
     /// <summary>Settings of any kind as these; the same object where it is one.</summary>
     public static LocalLlmPromptExecutionSettings FromExecutionSettings(PromptExecutionSettings? settings) => settings switch
     {
         null => new(),
         LocalLlmPromptExecutionSettings own => own,
-        _ => JsonSerializer.Deserialize<LocalLlmPromptExecutionSettings>(JsonSerializer.Serialize(settings)) ?? new(),
+        _ => JsonSerializer.Deserialize<LocalLlmPromptExecutionSettings>(JsonSerializer.Serialize(settings, settings.GetType())) ?? new(),
     };
+
+    /// <inheritdoc/>
+    public override void Freeze()
+    {
+        if (IsFrozen)
+            return;
+        base.Freeze();
+        if (StopSequences is { } stop)
+            _frozenStop = stop.AsReadOnly();
+    }
 
     /// <inheritdoc/>
     public override PromptExecutionSettings Clone() => new LocalLlmPromptExecutionSettings

@@ -39,15 +39,22 @@ public sealed class LocalLlmTextGenerationService : ITextGenerationService
 
     /// <inheritdoc/>
     /// <exception cref="EngineException">The settings are malformed, or the request is refused or fails.</exception>
-    public async IAsyncEnumerable<StreamingTextContent> GetStreamingTextContentsAsync(
-        string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public IAsyncEnumerable<StreamingTextContent> GetStreamingTextContentsAsync(
+        string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompt);
+        return StreamAsync(GenerationRequest.FromText(prompt, Sampling(executionSettings)), cancellationToken);
+    }
+
+    private async IAsyncEnumerable<StreamingTextContent> StreamAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
-        await foreach (var output in engine.GenerateAsync(GenerationRequest.FromText(prompt, Sampling(executionSettings)), cancellationToken).ConfigureAwait(false))
+        await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
         {
             if (output.FinishReason == FinishReason.Error)
                 throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
+            if (output.FinishReason == FinishReason.Abort)
+                throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the text was finished.");
             yield return new(output.Text, output.Index, engine.ModelName, output, metadata: output.FinishReason is null ? null : Metadata(output.FinishReason, output.Usage));
         }
     }

@@ -86,6 +86,45 @@ public sealed class DependencyInjectionTests
     }
 
     [Fact]
+    public async Task Configuration_comes_before_code_also_after_a_second_call()
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Configuration["LocalLlm:ModelId"] = "configured";
+        builder.Services.AddLocalLlm(options => (options.ModelPath, options.ModelId) = (TestPaths.TinyR1, "coded"));
+        builder.Services.AddLocalLlm(options => options.ConfigureEngine = engine => engine with { MaxModelLen = 100 });
+        using var host = builder.Build();
+        Assert.Equal("coded", host.Services.GetRequiredService<IChatClient>().GetService<ChatClientMetadata>()!.DefaultModelId);
+        await host.StartAsync(Token);
+        await host.StopAsync(Token);
+    }
+
+    [Fact]
+    public async Task A_host_that_stops_while_its_engine_loads_gives_the_load_up()
+    {
+        var services = new ServiceCollection();
+        services.AddLocalLlm(options => (options.ModelPath, options.ConfigureEngine) = (TestPaths.TinyR1, engine => engine with { ServedModelName = "served" }));
+        var provider = services.BuildServiceProvider();
+        var client = provider.GetRequiredService<IChatClient>();
+        Assert.Equal("served", client.GetService<ChatClientMetadata>()!.DefaultModelId);
+        var answer = client.GetResponseAsync(Sum, Greedy, Token);
+        await provider.DisposeAsync();
+        await Assert.ThrowsAnyAsync<Exception>(() => answer);
+        await Assert.ThrowsAnyAsync<Exception>(() => client.GetResponseAsync(Sum, Greedy, Token));
+    }
+
+    [Fact]
+    public async Task A_client_that_outlives_its_container_loads_nothing()
+    {
+        var services = new ServiceCollection();
+        services.AddLocalLlm(options => options.ModelPath = TestPaths.TinyR1);
+        var provider = services.BuildServiceProvider();
+        var client = provider.GetRequiredService<IChatClient>();
+        Assert.NotNull(client.GetService<ChatClientMetadata>()!.DefaultModelId);
+        await provider.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => client.GetResponseAsync(Sum, Greedy, Token));
+    }
+
+    [Fact]
     public async Task A_model_that_is_no_embedder_says_so()
     {
         var services = new ServiceCollection();

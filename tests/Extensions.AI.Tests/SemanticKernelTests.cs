@@ -44,9 +44,34 @@ public sealed class SemanticKernelTests(ChatClientTests.Engine fixture) : IClass
         var settings = new LocalLlmPromptExecutionSettings { Temperature = 0, FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() };
         var answer = await service.GetChatMessageContentAsync(History("What is the secret for 7 and 56?"), settings, kernel, Token);
         Assert.Equal((1, "The secret is 63 degrees."), (calls, answer.Content));
+        settings.FunctionChoiceBehavior = FunctionChoiceBehavior.Required();
+        await service.GetChatMessageContentAsync(History("What is the secret for 7 and 56?"), settings, kernel, Token);
+        Assert.Equal(2, calls);
         settings.FunctionChoiceBehavior = FunctionChoiceBehavior.None();
         await service.GetChatMessageContentAsync(History("What is the secret for 7 and 56?"), settings, kernel, Token);
-        Assert.Equal(1, calls);
+        Assert.Equal(2, calls);
+    }
+
+    [Fact]
+    public async Task Settings_of_another_kind_mean_the_same_to_the_text_service_and_frozen_ones_stay()
+    {
+        var service = new LocalLlmTextGenerationService(fixture.Value);
+        var own = await service.GetTextContentAsync("Once upon a time", new LocalLlmPromptExecutionSettings { Temperature = 0, MaxTokens = 5 }, cancellationToken: Token);
+        var other = await service.GetTextContentAsync("Once upon a time", new OtherSettings { Temperature = 0, MaxTokens = 5 }, cancellationToken: Token);
+        Assert.Equal(own.Text, other.Text);
+        var frozen = new LocalLlmPromptExecutionSettings { StopSequences = ["x"] };
+        frozen.Freeze();
+        Assert.Throws<InvalidOperationException>(() => frozen.Temperature = 1);
+        Assert.Throws<NotSupportedException>(() => frozen.StopSequences!.Add("y"));
+    }
+
+    private sealed class OtherSettings : PromptExecutionSettings
+    {
+        [System.Text.Json.Serialization.JsonPropertyName("temperature")]
+        public double Temperature { get; set; }
+
+        [System.Text.Json.Serialization.JsonPropertyName("max_tokens")]
+        public int MaxTokens { get; set; }
     }
 
     [Fact]
