@@ -29,4 +29,7 @@ internal sealed record GrammarLimits
 }
 
 /// <summary>A grammar is malformed, or too large.</summary>
-internal sealed class GrammarException(string message) : Exception(message);
+internal class GrammarException(string message) : Exception(message);
+
+/// <summary>Nothing at all is allowed here: no fault where something else may stand in its place.</summary>
+internal sealed class UnsatisfiableException(string message) : GrammarException(message);

@@ -11,7 +11,7 @@ namespace LocalLlm.Sampling.Grammar;
 internal sealed class JsonSchemaGrammar
 {
     private const int MaxNesting = 64;
-    private const int MaxLength = 10_000;
+    private const int MaxLength = 1_000_000;
     private const int MaxBoundDigits = 40;
     private const int MaxBodies = 20_000;
     private const int MaxSchemaBytes = 1 << 20;
@@ -25,6 +25,7 @@ internal sealed class JsonSchemaGrammar
     private readonly bool _refsStandAlone;
     private readonly bool _isClosed;
     private readonly Dictionary<string, int> _rules = [];
+    private readonly HashSet<string> _unsatisfiable = [];
     private int _nesting;
     private int _bodies;
 
@@ -62,10 +63,22 @@ internal sealed class JsonSchemaGrammar
     // A rule of its own for every place of the schema, so that schemas can contain themselves.
     private Fragment Value(JsonElement schema, string at)
     {
+        if (_unsatisfiable.Contains(at))
+            throw Nothing(at, "nothing is allowed here");
         if (!_rules.TryGetValue(at, out var rule))
         {
             _rules.Add(at, rule = _nodes.DeclareRule());
-            _nodes.DefineRule(rule, Body(schema, at));
+            try
+            {
+                _nodes.DefineRule(rule, Body(schema, at));
+            }
+            catch (UnsatisfiableException)
+            {
+                // Rules that have called it by now lead nowhere there.
+                _nodes.DefineRule(rule, new(_nodes.Nothing().Start, _nodes.Nothing().Start));
+                _unsatisfiable.Add(at);
+                throw;
+            }
         }
 
         return _nodes.Call(rule);
@@ -76,9 +89,14 @@ internal sealed class JsonSchemaGrammar
         // Also what several schemas make together can contain itself.
         if (++_nesting > MaxNesting || ++_bodies > MaxBodies)
             throw Wrong(at, $"schemas are nested deeper than {MaxNesting}, or there are more than {MaxBodies}");
-        var body = Checked(schema, at);
-        _nesting--;
-        return body;
+        try
+        {
+            return Checked(schema, at);
+        }
+        finally
+        {
+            _nesting--;
+        }
     }
 
     private Fragment Checked(JsonElement schema, string at)
@@ -88,7 +106,7 @@ internal sealed class JsonSchemaGrammar
             case JsonValueKind.True:
                 return _json.Value();
             case JsonValueKind.False:
-                throw Wrong(at, "nothing is allowed here");
+                throw Nothing(at, "nothing is allowed here");
             case JsonValueKind.Object:
                 break;
             default:
@@ -98,6 +116,14 @@ internal sealed class JsonSchemaGrammar
         JsonSchemaKeywords.Check(schema, at);
         if (schema.TryGetProperty("$ref", out var reference))
             return Referred(schema, reference, at);
+        if (schema.TryGetProperty("not", out var not))
+        {
+            not = Resolved(not, at);
+            if (JsonSchemaNot.Rewritten(schema, not, at) is { } rewritten)
+                return Body(rewritten, at);
+            schema = JsonSchemaMerge.Merge(JsonSchemaMerge.Without(schema, "not"), JsonSchemaNot.Of(not), at);
+        }
+
         if (schema.TryGetProperty("allOf", out var all))
             return Body(Items(all, at, "allOf").Aggregate(JsonSchemaMerge.Without(schema, "allOf"), (merged, part) => JsonSchemaMerge.Merge(merged, Resolved(part, at), at)), at);
         foreach (var keyword in (string[])["anyOf", "oneOf"])
@@ -109,7 +135,7 @@ internal sealed class JsonSchemaGrammar
         if (schema.TryGetProperty("enum", out var values) || schema.TryGetProperty("const", out _))
             return Constants(schema, values, at);
         var types = Types(schema, at).Distinct().ToArray();
-        return types.Length == 0 ? throw Wrong(at, "no type is left") : Either([.. types.Select(type => OfType(type, schema, at))]);
+        return Some([.. types.Select<string, Func<Fragment>>(type => () => OfType(type, schema, at))], at, "no type is left");
     }
 
     private Fragment Referred(JsonElement schema, JsonElement reference, string at)
@@ -124,17 +150,36 @@ internal sealed class JsonSchemaGrammar
     private Fragment Alternatives(JsonElement rest, JsonElement[] some, string keyword, string at)
     {
         var resolved = some.Select(part => Resolved(part, at)).ToArray();
-        if (keyword == "oneOf")
-            JsonSchemaMerge.CheckDisjoint(resolved, $"{at}/oneOf");
+        var others = keyword == "oneOf" ? JsonSchemaMerge.Overlaps(resolved, $"{at}/oneOf") : [.. some.Select(_ => System.Array.Empty<int>())];
         var hasRest = JsonSchemaKeywords.HasValidation(rest);
-        var parts = new List<Fragment>();
-        for (var i = 0; i < some.Length; i++)
+        return Some([.. some.Select<JsonElement, Func<Fragment>>((part, i) => () =>
         {
             var place = $"{at}/{keyword}/{i}";
-            parts.Add(hasRest ? Body(JsonSchemaMerge.Merge(rest, resolved[i], place), place) : Value(some[i], place));
+            if (!hasRest && others[i].Length == 0)
+                return Value(part, place);
+
+            // Exactly one: this one, and none of the others that may hold beside it.
+            var only = others[i].Aggregate(resolved[i], (schema, other) => JsonSchemaMerge.Merge(schema, JsonSchemaNot.Of(resolved[other]), place));
+            return Body(hasRest ? JsonSchemaMerge.Merge(rest, only, place) : only, place);
+        })], at, $"no alternative of {keyword} is possible");
+    }
+
+    // Those of some that there are.
+    private Fragment Some(IReadOnlyList<Func<Fragment>> some, string at, string otherwise)
+    {
+        var parts = new List<Fragment>();
+        foreach (var make in some)
+        {
+            try
+            {
+                parts.Add(make());
+            }
+            catch (UnsatisfiableException) when (some.Count > 1)
+            {
+            }
         }
 
-        return Either(parts);
+        return parts.Count switch { 0 => throw Nothing(at, otherwise), 1 => parts[0], _ => _nodes.Either([.. parts]) };
     }
 
     private Fragment Constants(JsonElement schema, JsonElement values, string at)
@@ -147,7 +192,7 @@ internal sealed class JsonSchemaGrammar
         var allowed = candidates.Where(value => types.Contains(JsonSchemaMerge.TypeOf(value)) || (types.Contains("integer") && JsonSchemaMerge.IsInteger(value))).ToArray();
         if (JsonSchemaKeywords.HasValidation(JsonSchemaMerge.Without(rest, "type")) && allowed.Any(value => value.ValueKind is not (JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null)))
             throw Wrong(at, "enum or const beside other keywords than type");
-        return allowed.Length == 0 ? throw Wrong(at, "none of the constants is allowed") : Either([.. allowed.Select(Constant)]);
+        return allowed.Length == 0 ? throw Nothing(at, "none of the constants is allowed") : _nodes.Either([.. allowed.Select(Constant)]);
     }
 
     private Fragment Constant(JsonElement value) => value.ValueKind switch
@@ -155,8 +200,11 @@ internal sealed class JsonSchemaGrammar
         JsonValueKind.String => _text.String(value.GetString()!),
         JsonValueKind.Array => _nodes.Sequence(
             _nodes.Literal("["), _json.Space(), Joined([.. value.EnumerateArray().Select(item => _nodes.Sequence(Constant(item), _json.Space()))]), _nodes.Literal("]")),
-        JsonValueKind.Object => new JsonSchemaObject(
-            _nodes, _json, [.. value.EnumerateObject().Select(property => new SchemaProperty(property.Name, () => Constant(property.Value), IsRequired: true))], null).Make(),
+        JsonValueKind.Object => new JsonSchemaObject(_nodes, _json, new()
+        {
+            Properties = [.. value.EnumerateObject().Select(property => new SchemaProperty(property.Name, () => Constant(property.Value)) { IsRequired = true })],
+            Other = _ => null,
+        }).Make(),
         _ => _nodes.Literal(value.GetRawText()),
     };
 
@@ -201,9 +249,9 @@ internal sealed class JsonSchemaGrammar
         {
             return make();
         }
-        catch (GrammarException impossible)
+        catch (UnsatisfiableException impossible)
         {
-            throw Wrong(at, impossible.Message);
+            throw Nothing(at, impossible.Message);
         }
     }
 
@@ -228,38 +276,65 @@ internal sealed class JsonSchemaGrammar
     private Fragment String(JsonElement schema, string at)
     {
         var (least, most) = (Count(schema, "minLength", at) ?? 0, Count(schema, "maxLength", at));
+        if (most < least)
+            throw Nothing(at, $"no length lies between {least} and {most}");
         var hasLength = least > 0 || most is not null;
-        var pattern = schema.TryGetProperty("pattern", out var given) ? given.GetString() : null;
-        var format = schema.TryGetProperty("format", out var named) && named.ValueKind == JsonValueKind.String ? JsonSchemaFormats.Find(named.GetString()!, $"{at}/format") : null;
-        if ((pattern is null ? 0 : 1) + (format is null ? 0 : 1) + (hasLength ? 1 : 0) > 1)
-            throw Wrong(at, "only one of pattern, format and a length can be kept to at once");
-        if ((pattern ?? format) is { } expression)
+        var patterns = new List<string>();
+        if (schema.TryGetProperty("pattern", out var given))
+            patterns.Add(given.GetString()!);
+        if (schema.TryGetProperty("format", out var named) && named.ValueKind == JsonValueKind.String && JsonSchemaFormats.Find(named.GetString()!, $"{at}/format") is { } format)
+            patterns.Add(format);
+        var forbidden = JsonSchemaNot.StringsOf(schema);
+        try
         {
-            try
-            {
-                return _nodes.Sequence(_nodes.Literal("\""), new RegexGrammar(_nodes, _text.Character).Search(expression), _nodes.Literal("\""));
-            }
-            catch (GrammarException wrong)
-            {
-                throw Wrong($"{at}/pattern", wrong.Message);
-            }
+            if (patterns.Count + (hasLength ? 1 : 0) > 1 || forbidden.Count > 0)
+                return Intersection(patterns, forbidden, least, most);
+            if (patterns.Count == 1)
+                return _nodes.Sequence(_nodes.Literal("\""), new RegexGrammar(_nodes, _text.Character).Search(patterns[0]), _nodes.Literal("\""));
+        }
+        catch (UnsatisfiableException impossible)
+        {
+            throw Nothing(at, impossible.Message);
+        }
+        catch (GrammarException wrong)
+        {
+            throw Wrong(patterns.Count > 0 ? $"{at}/pattern" : at, wrong.Message);
         }
 
-        if (!hasLength)
-            return _json.String();
-        if (most < least)
-            throw Wrong(at, $"no length lies between {least} and {most}");
-        return _nodes.Sequence(_nodes.Literal("\""), _nodes.Repeat(_json.Character, least, most), _nodes.Literal("\""));
+        return !hasLength ? _json.String() : _nodes.Sequence(_nodes.Literal("\""), new JsonSchemaLength(_nodes, _json.Character).Make(least, most), _nodes.Literal("\""));
+    }
+
+    private Fragment Intersection(List<string> patterns, IReadOnlyList<StringLanguages.Language> forbidden, int least, int? most)
+    {
+        var languages = new StringLanguages();
+        foreach (var pattern in patterns)
+            languages.Add((nodes, text) => new RegexGrammar(nodes, text.Character).Search(pattern));
+        if (least > 0 || most is not null)
+        {
+            languages.Add((nodes, text) =>
+            {
+                var character = nodes.DeclareRule();
+                nodes.DefineRule(character, text.AnyCharacter());
+                return nodes.Repeat(() => nodes.Call(character), least, most);
+            });
+        }
+
+        foreach (var language in forbidden)
+            languages.Add(language);
+        var (start, ends) = languages.Make(_nodes, isIn => isIn.AsSpan(0, isIn.Length - forbidden.Count).Contains(false) || isIn.AsSpan(isIn.Length - forbidden.Count).Contains(true) ? -1 : 0);
+        return new(start, ends[0]);
     }
 
     private Fragment Array(JsonElement schema, string at)
     {
         var (least, most) = (Count(schema, "minItems", at) ?? 0, Count(schema, "maxItems", at));
         if (most < least)
-            throw Wrong(at, $"no number of items lies between {least} and {most}");
+            throw Nothing(at, $"no number of items lies between {least} and {most}");
         var hasItems = schema.TryGetProperty("items", out var items);
         if (hasItems && items.ValueKind == JsonValueKind.False)
-            return least > 0 ? throw Wrong(at, "items are required and none is allowed") : _nodes.Sequence(_nodes.Literal("["), _json.Space(), _nodes.Literal("]"));
+            return least > 0 ? throw Nothing(at, "items are required and none is allowed") : _nodes.Sequence(_nodes.Literal("["), _json.Space(), _nodes.Literal("]"));
+        if (hasItems && !IsPossible(items, $"{at}/items"))
+            return least > 0 ? throw Nothing(at, "items are required and none is possible") : _nodes.Sequence(_nodes.Literal("["), _json.Space(), _nodes.Literal("]"));
         if (least == 0 && most is null)
             return _nodes.Sequence(_nodes.Literal("["), _json.Space(), _json.List(_nodes.Sequence(hasItems ? Value(items, $"{at}/items") : _json.Value(), _json.Space())), _nodes.Literal("]"));
         Fragment Item() => _nodes.Sequence(hasItems ? Value(items, $"{at}/items") : _json.Value(), _json.Space());
@@ -268,38 +343,30 @@ internal sealed class JsonSchemaGrammar
         return _nodes.Sequence(_nodes.Literal("["), _json.Space(), least == 0 && most != 0 ? _nodes.Optional(list) : list, _nodes.Literal("]"));
     }
 
+    private bool IsPossible(JsonElement schema, string at)
+    {
+        try
+        {
+            Value(schema, at);
+            return true;
+        }
+        catch (UnsatisfiableException)
+        {
+            return false;
+        }
+    }
+
     private Fragment Object(JsonElement schema, string at)
     {
-        var additional = schema.TryGetProperty("additionalProperties", out var other) ? other : (JsonElement?)null;
-        Func<Fragment>? others = additional switch
+        var (least, most) = (Count(schema, "minProperties", at) ?? 0, Count(schema, "maxProperties", at));
+        try
         {
-            null when _isClosed && schema.TryGetProperty("properties", out _) => null,
-            null or { ValueKind: JsonValueKind.True } => _json.Value,
-            { ValueKind: JsonValueKind.False } => null,
-            { } given => () => Value(given, $"{at}/additionalProperties"),
-        };
-        var required = schema.TryGetProperty("required", out var names) && names.ValueKind == JsonValueKind.Array
-            ? names.EnumerateArray().Select(name => name.GetString()!).ToHashSet()
-            : [];
-        var properties = new List<SchemaProperty>();
-        if (schema.TryGetProperty("properties", out var known))
-        {
-            foreach (var property in known.EnumerateObject())
-            {
-                var isRequired = required.Remove(property.Name);
-                var place = $"{at}/properties/{property.Name.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal)}";
-                if (property.Value.ValueKind == JsonValueKind.False)
-                    properties.Add(isRequired ? throw Wrong(place, "a required property may not be there") : new(property.Name, null, false));
-                else
-                    properties.Add(new(property.Name, () => Value(property.Value, place), isRequired));
-            }
+            return new JsonSchemaObject(_nodes, _json, new JsonSchemaMembers(schema, at, _isClosed, Value, _json.Value).Read() with { Least = least, Most = most }).Make();
         }
-
-        foreach (var name in required)
-            properties.Add(new(name, others ?? throw Wrong($"{at}/required", $"'{name}' is required, and additionalProperties forbids it"), true));
-        if (schema.TryGetProperty("minProperties", out var least) && least.TryGetDouble(out var count) && count > properties.Count(property => property.IsRequired))
-            throw Wrong($"{at}/minProperties", "cannot be kept to");
-        return new JsonSchemaObject(_nodes, _json, properties, others).Make();
+        catch (UnsatisfiableException impossible)
+        {
+            throw Nothing(at, impossible.Message);
+        }
     }
 
     private static IEnumerable<string> Types(JsonElement schema, string at)
@@ -324,8 +391,6 @@ internal sealed class JsonSchemaGrammar
 
     private static JsonElement[] Items(JsonElement array, string at, string keyword) =>
         array.ValueKind == JsonValueKind.Array && array.GetArrayLength() > 0 ? [.. array.EnumerateArray()] : throw Wrong($"{at}/{keyword}", "must be an array with at least one item");
-
-    private Fragment Either(List<Fragment> parts) => parts.Count == 1 ? parts[0] : _nodes.Either([.. parts]);
 
     // What a schema says, references followed.
     private JsonElement Resolved(JsonElement schema, string at)
@@ -365,6 +430,8 @@ internal sealed class JsonSchemaGrammar
     // Until draft 7 what stands beside a $ref is not looked at.
     private static bool IsBeforeDraft2019(JsonElement root) =>
         root.ValueKind == JsonValueKind.Object && root.TryGetProperty("$schema", out var dialect) && dialect.ValueKind == JsonValueKind.String && dialect.GetString()!.Contains("/draft-0", StringComparison.Ordinal);
+
+    private static UnsatisfiableException Nothing(string at, string message) => new($"{at}: {message}");
 
     private static GrammarException Wrong(string at, string message) => new($"{at}: {message}");
 }

@@ -6,11 +6,17 @@ namespace LocalLlm.Sampling.Grammar;
 internal static class JsonSchemaMerge
 {
     private static readonly string[] Largest = ["minimum", "minLength", "minItems", "minProperties"];
-    private static readonly string[] Smallest = ["maximum", "maxLength", "maxItems"];
+    private static readonly string[] Smallest = ["maximum", "maxLength", "maxItems", "maxProperties"];
 
     private const int MostAlternatives = 500;
     private const int MostComparisons = 1_000_000;
     private static readonly JsonSerializerOptions Deep = new() { MaxDepth = 1000 };
+
+    /// <summary>A schema of these words.</summary>
+    public static JsonElement Made(Dictionary<string, JsonElement> words) => JsonSerializer.SerializeToElement(words, Deep);
+
+    /// <summary>A schema that holds where all of these do.</summary>
+    public static JsonElement All(JsonElement[] schemas) => JsonSerializer.SerializeToElement(new Dictionary<string, JsonElement[]> { ["allOf"] = schemas }, Deep);
 
     /// <summary>A schema without one of its words.</summary>
     public static JsonElement Without(JsonElement schema, string keyword) =>
@@ -34,21 +40,18 @@ internal static class JsonSchemaMerge
         return JsonSerializer.SerializeToElement(merged, Deep);
     }
 
-    /// <summary>Refuses schemas of which two might hold at once.</summary>
-    public static void CheckDisjoint(JsonElement[] schemas, string at)
+    /// <summary>For each schema the others that might hold beside it.</summary>
+    public static int[][] Overlaps(JsonElement[] schemas, string at)
     {
         if (schemas.Length > MostAlternatives)
             throw new GrammarException($"{at}: {schemas.Length} alternatives; at most {MostAlternatives}");
-        for (var i = 0; i < schemas.Length; i++)
+        foreach (var schema in schemas)
         {
-            if (schemas[i].ValueKind == JsonValueKind.Object)
-                JsonSchemaKeywords.Check(schemas[i], $"{at}/{i}");
-            for (var j = 0; j < i; j++)
-            {
-                if (!AreDisjoint(schemas[j], schemas[i]))
-                    throw new GrammarException($"{at}: alternatives {j} and {i} may hold at once, so that 'exactly one' cannot be kept to; use anyOf");
-            }
+            if (schema.ValueKind == JsonValueKind.Object)
+                JsonSchemaKeywords.Check(schema, at);
         }
+
+        return [.. schemas.Select((own, i) => Enumerable.Range(0, schemas.Length).Where(j => j != i && !AreDisjoint(own, schemas[j])).ToArray())];
     }
 
     /// <summary>The type of a value; numbers are <c>number</c>.</summary>
@@ -85,7 +88,9 @@ internal static class JsonSchemaMerge
                 if ((long)a.GetArrayLength() * b.GetArrayLength() > MostComparisons)
                     throw new GrammarException($"{at}/enum: two of them are too large to be compared");
                 return JsonSerializer.SerializeToElement(a.EnumerateArray().Where(value => b.EnumerateArray().Any(other => JsonElement.DeepEquals(value, other))), Deep);
-            case "properties":
+            case "not":
+                return Made(new() { ["anyOf"] = JsonSerializer.SerializeToElement(new[] { a, b }, Deep) });
+            case "properties" or "patternProperties":
                 var properties = a.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value);
                 foreach (var property in b.EnumerateObject())
                     properties[property.Name] = properties.TryGetValue(property.Name, out var first) ? Both(first, property.Value) : property.Value;
@@ -94,7 +99,7 @@ internal static class JsonSchemaMerge
                 return Both(a, b);
             case "additionalProperties":
                 return a.ValueKind == JsonValueKind.False || b.ValueKind == JsonValueKind.True ? a : b.ValueKind == JsonValueKind.False || a.ValueKind == JsonValueKind.True ? b : Both(a, b);
-            case "anyOf" or "oneOf" or "allOf" or "$ref" or "const" or "pattern" or "format" or "not" or "exclusiveMinimum" or "exclusiveMaximum":
+            case var word when JsonSchemaKeywords.IsValidation(word):
                 throw new GrammarException($"{at}/{keyword}: two of them cannot be kept to at once");
             default:
                 return a;
@@ -107,7 +112,13 @@ internal static class JsonSchemaMerge
     // additionalProperties means the properties that its own schema does not name: those of the other must be among them.
     private static void CheckAdditional(JsonElement own, JsonElement other, string at)
     {
-        if (!own.TryGetProperty("additionalProperties", out var additional) || additional.ValueKind == JsonValueKind.True || !other.TryGetProperty("properties", out var theirs))
+        if (!own.TryGetProperty("additionalProperties", out var additional) || additional.ValueKind == JsonValueKind.True)
+            return;
+        if (other.TryGetProperty("patternProperties", out _) && !other.TryGetProperty("additionalProperties", out _))
+            throw new GrammarException($"{at}/additionalProperties: cannot be kept to beside patternProperties of another schema");
+        if (other.TryGetProperty("patternProperties", out var patterns) && own.TryGetProperty("patternProperties", out var ownPatterns) && !JsonElement.DeepEquals(patterns, ownPatterns))
+            throw new GrammarException($"{at}/additionalProperties: cannot be kept to beside patternProperties of another schema");
+        if (!other.TryGetProperty("properties", out var theirs))
             return;
         var known = own.TryGetProperty("properties", out var mine) ? mine.EnumerateObject().Select(property => property.Name).ToHashSet() : [];
         foreach (var property in theirs.EnumerateObject())

@@ -39,7 +39,7 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes)
         return Some(parts, least?.Value, most?.Value);
     }
 
-    private static GrammarException Impossible(BigInteger? low, BigInteger? high) => new(string.Create(CultureInfo.InvariantCulture, $"no number lies between {low} and {high}"));
+    private static UnsatisfiableException Impossible(BigInteger? low, BigInteger? high) => new(string.Create(CultureInfo.InvariantCulture, $"no number lies between {low} and {high}"));
 
     private Fragment Some(List<Fragment> parts, BigInteger? low, BigInteger? high) =>
         low > high || parts.Count == 0 ? throw Impossible(low, high) : nodes.Either([.. parts]);

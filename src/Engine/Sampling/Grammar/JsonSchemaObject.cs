@@ -5,77 +5,242 @@ namespace LocalLlm.Sampling.Grammar;
 /// <summary>A property that a schema names.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="Value">Makes its value; null: it must be absent.</param>
-/// <param name="IsRequired">Whether it must be there.</param>
-internal sealed record SchemaProperty(string Name, Func<Fragment>? Value, bool IsRequired);
+internal sealed record SchemaProperty(string Name, Func<Fragment>? Value)
+{
+    /// <summary>Whether it must be there.</summary>
+    public bool IsRequired { get; init; }
+
+    /// <summary>Names of properties that must be there beside it.</summary>
+    public IReadOnlyList<string> Needs { get; init; } = [];
+}
+
+/// <summary>What an object must be.</summary>
+internal sealed record SchemaObject
+{
+    /// <summary>The properties that are named.</summary>
+    public required IReadOnlyList<SchemaProperty> Properties { get; init; }
+
+    /// <summary>Patterns of other names.</summary>
+    public IReadOnlyList<string> Patterns { get; init; } = [];
+
+    /// <summary>From the patterns that another name matches (bit i: the i-th) to what makes its value; null: there are no such properties.</summary>
+    public required Func<int, Func<Fragment>?> Other { get; init; }
+
+    /// <summary>Fewest properties.</summary>
+    public int Least { get; init; }
+
+    /// <summary>Most properties; null: any number.</summary>
+    public int? Most { get; init; }
+}
 
 /// <summary>
 /// Objects whose properties come in any order, each once, with others between them where they are allowed. Which ones were there is part of the place in the grammar, so places are made when a text comes there.
 /// </summary>
 /// <param name="nodes">The rules.</param>
 /// <param name="json">JSON as such.</param>
-/// <param name="properties">The properties that are named.</param>
-/// <param name="additional">Makes the value of another property; null: there are none.</param>
-internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, IReadOnlyList<SchemaProperty> properties, Func<Fragment>? additional)
+/// <param name="shape">What it must be.</param>
+internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, SchemaObject shape)
 {
-    private readonly Dictionary<(BigInteger Seen, bool IsFirst), int> _places = [];
-    private readonly int[] _members = new int[properties.Count];
-    private int _other = -1;
+    private const int Absent = -1;
+    private readonly Dictionary<(BigInteger Seen, int Count), int> _places = [];
+    private readonly int[] _members = new int[shape.Properties.Count];
+    private readonly BigInteger[] _needs = new BigInteger[shape.Properties.Count];
+    private int _other = Absent;
+    private readonly bool _hasNeeds = shape.Properties.Any(property => property.Needs.Count > 0);
     private BigInteger _required;
-    private Fragment _end;
+    private int _end;
 
     /// <summary>The object, braces included. To be called once.</summary>
+    /// <exception cref="UnsatisfiableException">There is none.</exception>
     public Fragment Make()
     {
-        var text = new JsonSchemaText(nodes);
-        for (var i = 0; i < properties.Count; i++)
+        var names = shape.Properties.Select((property, i) => (property.Name, i)).ToDictionary(pair => pair.Name, pair => pair.i);
+        for (var i = 0; i < _members.Length; i++)
         {
-            if (properties[i].Value is not { } value)
-                continue;
-            _members[i] = Member(text.String(properties[i].Name), value);
-            if (properties[i].IsRequired)
+            _members[i] = Member(shape.Properties[i]);
+            if (shape.Properties[i].IsRequired)
                 _required |= BigInteger.One << i;
+            foreach (var needed in shape.Properties[i].Needs)
+                _needs[i] |= BigInteger.One << names[needed];
         }
 
-        if (additional is not null)
-            _other = Member(text.StringOtherThan([.. properties.Select(property => property.Name)]), additional);
-        _end = nodes.Nothing();
+        _other = OtherMembers();
+        ForbidWhatCannotBe();
+        if ((_required & Impossible()) != 0 || BitCount(Needed(0)) > (shape.Most ?? int.MaxValue) || (_other < 0 && _members.Count(member => member >= 0) < shape.Least))
+            throw new UnsatisfiableException("no object has the properties that are required, and no others than are allowed");
+        _end = nodes.Nothing().Start;
         var begin = nodes.Sequence(nodes.Literal("{"), json.Space());
-        nodes.Connect(begin.End, nodes.Nothing(), Place(0, isFirst: true));
-        return new(begin.Start, _end.Start);
+        nodes.Connect(begin.End, nodes.Nothing(), Place(0, 0));
+        return new(begin.Start, _end);
     }
 
-    private int Member(Fragment key, Func<Fragment> value)
+    private int Member(SchemaProperty property)
     {
-        var rule = nodes.DeclareRule();
-        nodes.DefineRule(rule, nodes.Sequence(key, nodes.Literal(":"), json.Space(), value(), json.Space()));
-        return rule;
+        if (property.Value is not { } value)
+            return Absent;
+        try
+        {
+            var key = new JsonSchemaText(nodes).String(property.Name);
+            var rule = nodes.DeclareRule();
+            nodes.DefineRule(rule, nodes.Sequence(key, Value(value())));
+            return rule;
+        }
+        catch (UnsatisfiableException)
+        {
+            return Absent;
+        }
     }
 
-    private int Place(BigInteger seen, bool isFirst)
+    private Fragment Value(Fragment value) => nodes.Sequence(nodes.Literal(":"), json.Space(), value, json.Space());
+
+    private int OtherMembers()
     {
-        if (!_places.TryGetValue((seen, isFirst), out var place))
-            _places.Add((seen, isFirst), place = nodes.Lazy(start => Expand(start, seen, isFirst)));
+        var values = new Dictionary<int, Fragment?>();
+        var names = shape.Properties.Select(property => property.Name).ToArray();
+        try
+        {
+            var end = nodes.Nothing().Start;
+            var rule = nodes.DeclareRule();
+            if (shape.Patterns.Count == 0)
+            {
+                if (ValueOf(0) is not { } value)
+                    return Absent;
+                nodes.DefineRule(rule, nodes.Sequence(new JsonSchemaText(nodes).StringOtherThan(names), Value(value)));
+                return rule;
+            }
+
+            var languages = new StringLanguages();
+            languages.Add((inner, text) => names.Length == 0 ? inner.Range(0, 0) : inner.Either([.. names.Select(text.Characters)]));
+            foreach (var pattern in shape.Patterns)
+                languages.Add((inner, text) => new RegexGrammar(inner, text.Character).Search(pattern));
+            var (start, ends) = languages.Make(nodes, isIn => isIn[0] || ValueOf(Bits(isIn)) is null ? -1 : Bits(isIn));
+            foreach (var (kind, at) in ends)
+                nodes.Connect(at, Value(ValueOf(kind)!.Value), end);
+            nodes.DefineRule(rule, new(start, end));
+            return rule;
+        }
+        catch (UnsatisfiableException)
+        {
+            return Absent;
+        }
+
+        Fragment? ValueOf(int patterns)
+        {
+            if (values.TryGetValue(patterns, out var known))
+                return known;
+            try
+            {
+                return values[patterns] = shape.Other(patterns)?.Invoke();
+            }
+            catch (UnsatisfiableException)
+            {
+                return values[patterns] = null;
+            }
+        }
+
+        static int Bits(bool[] isIn)
+        {
+            var bits = 0;
+            for (var i = 1; i < isIn.Length; i++)
+                bits |= isIn[i] ? 1 << (i - 1) : 0;
+            return bits;
+        }
+    }
+
+    // A property that needs one which cannot be is impossible itself.
+    private void ForbidWhatCannotBe()
+    {
+        for (var changed = true; changed;)
+        {
+            changed = false;
+            for (var i = 0; i < _members.Length; i++)
+            {
+                if (_members[i] < 0 || (_needs[i] & Impossible()) == 0)
+                    continue;
+                _members[i] = Absent;
+                changed = true;
+            }
+        }
+    }
+
+    private BigInteger Impossible()
+    {
+        var bits = BigInteger.Zero;
+        for (var i = 0; i < _members.Length; i++)
+        {
+            if (_members[i] < 0)
+                bits |= BigInteger.One << i;
+        }
+
+        return bits;
+    }
+
+    // What is still to come where these have been there.
+    private BigInteger Needed(BigInteger seen)
+    {
+        if (!_hasNeeds)
+            return _required & ~seen;
+        var needed = _required | seen;
+        for (var before = BigInteger.MinusOne; before != needed;)
+        {
+            before = needed;
+            for (var i = 0; i < _needs.Length; i++)
+            {
+                if (!(needed >> i).IsEven)
+                    needed |= _needs[i];
+            }
+        }
+
+        return needed & ~seen;
+    }
+
+    private static int BitCount(BigInteger bits)
+    {
+        var count = 0;
+        for (; bits != 0; bits &= bits - 1)
+            count++;
+        return count;
+    }
+
+    // Members are counted no further than it matters; 0 is the place before the first one.
+    private int Place(BigInteger seen, int count)
+    {
+        count = Math.Min(count, Math.Max(1, Math.Max(shape.Least, shape.Most ?? 0)));
+        if (!_places.TryGetValue((seen, count), out var place))
+            _places.Add((seen, count), place = nodes.Lazy(start => Expand(start, seen, count)));
         return place;
     }
 
-    private void Expand(int start, BigInteger seen, bool isFirst)
+    private void Expand(int start, BigInteger seen, int count)
     {
-        if ((seen & _required) == _required)
-            nodes.Connect(start, nodes.Literal("}"), _end.Start);
-        var left = Enumerable.Range(0, properties.Count).Where(i => properties[i].Value is not null && (seen >> i).IsEven).ToArray();
-        if (left.Length == 0 && _other < 0)
-            return;
+        var needed = Needed(seen);
+        if (needed == 0 && count >= shape.Least)
+            nodes.Connect(start, nodes.Literal("}"), _end);
         var next = start;
-        if (!isFirst)
+        var hasComma = count == 0;
+        for (var i = 0; i < _members.Length; i++)
         {
-            var comma = nodes.Sequence(nodes.Literal(","), json.Space());
-            nodes.Connect(start, nodes.Nothing(), comma.Start);
-            next = comma.End;
+            if (_members[i] < 0 || !(seen >> i).IsEven)
+                continue;
+            var after = seen | (BigInteger.One << i);
+            if (shape.Most is null || count + 1 + BitCount(Needed(after)) <= shape.Most)
+                Follow(_members[i], Place(after, count + 1));
         }
 
-        foreach (var i in left)
-            nodes.Connect(next, _members[i], Place(seen | (BigInteger.One << i), isFirst: false));
-        if (_other >= 0)
-            nodes.Connect(next, _other, Place(seen, isFirst: false));
+        if (_other >= 0 && (shape.Most is null || count + 1 + BitCount(needed) <= shape.Most))
+            Follow(_other, Place(seen, count + 1));
+
+        void Follow(int member, int place)
+        {
+            if (!hasComma)
+            {
+                var comma = nodes.Sequence(nodes.Literal(","), json.Space());
+                nodes.Connect(start, nodes.Nothing(), comma.Start);
+                next = comma.End;
+                hasComma = true;
+            }
+
+            nodes.Connect(next, member, place);
+        }
     }
 }

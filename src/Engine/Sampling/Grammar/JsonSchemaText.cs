@@ -10,6 +10,9 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
 
     private static readonly (int Character, string Escape)[] ShortEscapes = [('"', "\\\""), ('\\', "\\\\"), ('\n', "\\n"), ('\r', "\\r"), ('\t', "\\t"), ('\b', "\\b"), ('\f', "\\f")];
 
+    /// <summary>Any character.</summary>
+    public Fragment AnyCharacter() => Character([(0, LastCodePoint)]);
+
     /// <summary>One character of some ranges as it stands in a string: as it is, or by the escape that it needs.</summary>
     public Fragment Character(IEnumerable<(int First, int Last)> ranges)
     {
@@ -38,6 +41,9 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
             parts.Add(Utf8Ranges.Add(nodes, plain));
         return nodes.Either([.. parts]);
     }
+
+    /// <summary>This text, as <see cref="Character"/> writes it, without quotes.</summary>
+    public Fragment Characters(string text) => nodes.Sequence([nodes.Nothing(), .. text.EnumerateRunes().Select(rune => Character([(rune.Value, rune.Value)]))]);
 
     /// <summary>A string with this text, quotes included; characters beyond ASCII also by their number.</summary>
     public Fragment String(string text)

@@ -132,7 +132,7 @@ internal sealed class ToolGrammar
                 var next = Matched(mark, length, (byte)first);
                 if (value <= byte.MaxValue && Matched(mark, length, (byte)value) == next)
                     continue;
-                _nodes.Connect(matched[length], _nodes.Range((byte)first, (byte)(value - 1)), next == mark.Length ? call.Start : matched[next]);
+                _nodes.Connect(matched[length], (byte)first, (byte)(value - 1), next == mark.Length ? call.Start : matched[next]);
                 first = value;
             }
         }
