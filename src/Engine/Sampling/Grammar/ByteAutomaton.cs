@@ -59,6 +59,21 @@ internal sealed class ByteAutomaton
     /// <exception cref="GrammarException">The text can be read in too many ways, or the work that was allowed is used up.</exception>
     public GrammarState Next(GrammarState state, byte value) => (state.Next ?? FirstNext(state))[value] ?? (state.Next![value] = Step(state, value));
 
+    /// <summary>Marks the bytes at which what may follow a state changes: between two marks all bytes lead to one state.</summary>
+    public void MarkClasses(GrammarState state, Span<bool> begins)
+    {
+        begins[0] = true;
+        foreach (var place in state.Places)
+        {
+            for (var edge = _nodes.FirstRange(place.Node); edge >= 0; edge = _nodes.RangeOf(edge).Other)
+            {
+                begins[_nodes.RangeOf(edge).First] = true;
+                if (_nodes.RangeOf(edge).Last < byte.MaxValue)
+                    begins[_nodes.RangeOf(edge).Last + 1] = true;
+            }
+        }
+    }
+
     /// <summary>The same state as the automaton knows it now. Forgets everything first when that has grown too large.</summary>
     public GrammarState Renewed(GrammarState state)
     {

@@ -15,12 +15,15 @@ internal sealed class JsonSchemaGrammar
     private const int MaxBoundDigits = 40;
     private const int MaxBodies = 20_000;
     private const int MaxSchemaBytes = 1 << 20;
+    private static readonly JsonSerializerOptions Compact = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping, MaxDepth = 1000 };
     private static readonly string[] AllTypes = ["object", "array", "string", "number", "boolean", "null"];
 
     private readonly GrammarNodes _nodes;
     private readonly JsonGrammar _json;
     private readonly JsonSchemaText _text;
     private readonly JsonSchemaNumbers _numbers;
+    private readonly JsonSchemaNot _not;
+    private readonly StringBudget _strings = new();
     private readonly JsonElement _root;
     private readonly bool _refsStandAlone;
     private readonly bool _isClosed;
@@ -38,6 +41,7 @@ internal sealed class JsonSchemaGrammar
         _json = new(nodes);
         _text = new(nodes);
         _numbers = new(nodes);
+        _not = new(schema => Resolved(schema, "#"));
     }
 
     /// <summary>The grammar of a schema.</summary>
@@ -118,10 +122,9 @@ internal sealed class JsonSchemaGrammar
             return Referred(schema, reference, at);
         if (schema.TryGetProperty("not", out var not))
         {
-            not = Resolved(not, at);
-            if (JsonSchemaNot.Rewritten(schema, not, at) is { } rewritten)
+            schema = JsonSchemaMerge.Merge(JsonSchemaMerge.Without(schema, "not"), JsonSchemaNot.Of(Resolved(not, at)), at);
+            if (_not.Rewritten(schema, at) is { } rewritten)
                 return Body(rewritten, at);
-            schema = JsonSchemaMerge.Merge(JsonSchemaMerge.Without(schema, "not"), JsonSchemaNot.Of(not), at);
         }
 
         if (schema.TryGetProperty("allOf", out var all))
@@ -190,9 +193,17 @@ internal sealed class JsonSchemaGrammar
             candidates = [.. candidates.Where(candidate => values.EnumerateArray().Any(value => JsonElement.DeepEquals(value, candidate)))];
         var types = Types(rest, at).ToHashSet();
         var allowed = candidates.Where(value => types.Contains(JsonSchemaMerge.TypeOf(value)) || (types.Contains("integer") && JsonSchemaMerge.IsInteger(value))).ToArray();
-        if (JsonSchemaKeywords.HasValidation(JsonSchemaMerge.Without(rest, "type")) && allowed.Any(value => value.ValueKind is not (JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null)))
-            throw Wrong(at, "enum or const beside other keywords than type");
+        if (JsonSchemaKeywords.HasValidation(JsonSchemaMerge.Without(rest, "type")) && allowed.Length > 0)
+            allowed = [.. allowed.Where(Instances(rest, at))];
         return allowed.Length == 0 ? throw Nothing(at, "none of the constants is allowed") : _nodes.Either([.. allowed.Select(Constant)]);
+    }
+
+    // Which values a schema allows: those whose text its own grammar accepts.
+    private Func<JsonElement, bool> Instances(JsonElement schema, string at)
+    {
+        var nodes = new GrammarNodes(GrammarLimits.Default);
+        var automaton = new ByteAutomaton(nodes, nodes.Finish(new JsonSchemaGrammar(nodes, _root, _isClosed) { _nesting = _nesting, _bodies = _bodies }.Body(schema, at)), GrammarLimits.Default);
+        return value => System.Text.Encoding.UTF8.GetBytes(JsonSerializer.Serialize(value, Compact)).Aggregate(automaton.Start, automaton.Next).IsAccepting;
     }
 
     private Fragment Constant(JsonElement value) => value.ValueKind switch
@@ -200,7 +211,7 @@ internal sealed class JsonSchemaGrammar
         JsonValueKind.String => _text.String(value.GetString()!),
         JsonValueKind.Array => _nodes.Sequence(
             _nodes.Literal("["), _json.Space(), Joined([.. value.EnumerateArray().Select(item => _nodes.Sequence(Constant(item), _json.Space()))]), _nodes.Literal("]")),
-        JsonValueKind.Object => new JsonSchemaObject(_nodes, _json, new()
+        JsonValueKind.Object => new JsonSchemaObject(_nodes, _json, _strings, new()
         {
             Properties = [.. value.EnumerateObject().Select(property => new SchemaProperty(property.Name, () => Constant(property.Value)) { IsRequired = true })],
             Other = _ => null,
@@ -284,7 +295,7 @@ internal sealed class JsonSchemaGrammar
             patterns.Add(given.GetString()!);
         if (schema.TryGetProperty("format", out var named) && named.ValueKind == JsonValueKind.String && JsonSchemaFormats.Find(named.GetString()!, $"{at}/format") is { } format)
             patterns.Add(format);
-        var forbidden = JsonSchemaNot.StringsOf(schema);
+        var forbidden = _not.StringsOf(schema);
         try
         {
             if (patterns.Count + (hasLength ? 1 : 0) > 1 || forbidden.Count > 0)
@@ -304,24 +315,27 @@ internal sealed class JsonSchemaGrammar
         return !hasLength ? _json.String() : _nodes.Sequence(_nodes.Literal("\""), new JsonSchemaLength(_nodes, _json.Character).Make(least, most), _nodes.Literal("\""));
     }
 
-    private Fragment Intersection(List<string> patterns, IReadOnlyList<StringLanguages.Language> forbidden, int least, int? most)
+    private Fragment Intersection(List<string> patterns, IReadOnlyList<IReadOnlyList<StringLanguages.Language>> forbidden, int least, int? most)
     {
-        var languages = new StringLanguages();
+        var languages = new StringLanguages(_strings);
         foreach (var pattern in patterns)
             languages.Add((nodes, text) => new RegexGrammar(nodes, text.Character).Search(pattern));
         if (least > 0 || most is not null)
-        {
-            languages.Add((nodes, text) =>
-            {
-                var character = nodes.DeclareRule();
-                nodes.DefineRule(character, text.AnyCharacter());
-                return nodes.Repeat(() => nodes.Call(character), least, most);
-            });
-        }
-
-        foreach (var language in forbidden)
+            languages.Add(StringLanguages.OfLength(least, most));
+        foreach (var language in forbidden.SelectMany(group => group))
             languages.Add(language);
-        var (start, ends) = languages.Make(_nodes, isIn => isIn.AsSpan(0, isIn.Length - forbidden.Count).Contains(false) || isIn.AsSpan(isIn.Length - forbidden.Count).Contains(true) ? -1 : 0);
+        var (start, ends) = languages.Make(_nodes, isIn =>
+        {
+            var place = isIn.Length - forbidden.Sum(group => group.Count);
+            var isAllowed = !isIn.AsSpan(0, place).Contains(false);
+            foreach (var group in forbidden)
+            {
+                isAllowed &= isIn.AsSpan(place, group.Count).Contains(false);
+                place += group.Count;
+            }
+
+            return isAllowed ? 0 : -1;
+        });
         return new(start, ends[0]);
     }
 
@@ -361,7 +375,7 @@ internal sealed class JsonSchemaGrammar
         var (least, most) = (Count(schema, "minProperties", at) ?? 0, Count(schema, "maxProperties", at));
         try
         {
-            return new JsonSchemaObject(_nodes, _json, new JsonSchemaMembers(schema, at, _isClosed, Value, _json.Value).Read() with { Least = least, Most = most }).Make();
+            return new JsonSchemaObject(_nodes, _json, _strings, new JsonSchemaMembers(schema, at, _isClosed, Value, _json.Value).Read() with { Least = least, Most = most }).Make();
         }
         catch (UnsatisfiableException impossible)
         {

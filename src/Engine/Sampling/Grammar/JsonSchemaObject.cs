@@ -38,8 +38,9 @@ internal sealed record SchemaObject
 /// </summary>
 /// <param name="nodes">The rules.</param>
 /// <param name="json">JSON as such.</param>
+/// <param name="budget">What languages of names may need.</param>
 /// <param name="shape">What it must be.</param>
-internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, SchemaObject shape)
+internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, StringBudget budget, SchemaObject shape)
 {
     private const int Absent = -1;
     private readonly Dictionary<(BigInteger Seen, int Count), int> _places = [];
@@ -109,7 +110,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
                 return rule;
             }
 
-            var languages = new StringLanguages();
+            var languages = new StringLanguages(budget);
             languages.Add((inner, text) => names.Length == 0 ? inner.Range(0, 0) : inner.Either([.. names.Select(text.Characters)]));
             foreach (var pattern in shape.Patterns)
                 languages.Add((inner, text) => new RegexGrammar(inner, text.Character).Search(pattern));

@@ -6,13 +6,26 @@ namespace LocalLlm.Sampling.Grammar;
 /// </summary>
 internal sealed class StringLanguages
 {
-    private const int MaxStates = 6000;
     private const byte Quote = (byte)'"';
 
     private readonly List<ByteAutomaton> _automata = [];
+    private readonly StringBudget _budget;
 
     /// <summary>All strings are in no language at first.</summary>
-    public StringLanguages() => Add((nodes, text) => nodes.Star(text.AnyCharacter()));
+    /// <param name="budget">The states that may be made.</param>
+    public StringLanguages(StringBudget budget)
+    {
+        _budget = budget;
+        Add((nodes, text) => nodes.Star(text.AnyCharacter()));
+    }
+
+    /// <summary>Strings of some lengths, in characters.</summary>
+    public static Language OfLength(int least, int? most) => (nodes, text) =>
+    {
+        var character = nodes.DeclareRule();
+        nodes.DefineRule(character, text.AnyCharacter());
+        return nodes.Repeat(() => nodes.Call(character), least, most);
+    };
 
     /// <summary>Makes a language over the characters of a string, as <see cref="JsonSchemaText"/> writes them; quotes left out.</summary>
     public delegate Fragment Language(GrammarNodes nodes, JsonSchemaText text);
@@ -61,27 +74,32 @@ internal sealed class StringLanguages
         var states = new List<GrammarState[]> { _automata.Select(automaton => automaton.Start).ToArray() };
         var known = new Dictionary<GrammarState[], int>(new SameParts()) { [states[0]] = 0 };
         var edges = new List<List<(byte First, byte Last, int To)>>();
+        var begins = new bool[byte.MaxValue + 1];
         for (var from = 0; from < states.Count; from++)
         {
             var found = new List<(byte First, byte Last, int To)>();
-            for (var value = 0; value <= byte.MaxValue; value++)
+            begins.AsSpan().Clear();
+            for (var i = 0; i < _automata.Count; i++)
+                _automata[i].MarkClasses(states[from][i], begins);
+            for (int value = 0, end; value <= byte.MaxValue; value = end)
             {
+                end = Array.IndexOf(begins, true, value + 1) is var change && change < 0 ? byte.MaxValue + 1 : change;
                 // The first automaton says what a string is at all.
                 if (_automata[0].Next(states[from][0], (byte)value) == GrammarState.Dead)
                     continue;
                 var next = states[from].Select((part, i) => _automata[i].Next(part, (byte)value)).ToArray();
                 if (!known.TryGetValue(next, out var to))
                 {
-                    if (states.Count == MaxStates)
-                        throw new GrammarException("patterns, formats and lengths of a string make too many states together");
+                    if (--_budget.StatesLeft < 0)
+                        throw new GrammarException("patterns, formats and lengths of strings make too many states together");
                     known.Add(next, to = states.Count);
                     states.Add(next);
                 }
 
                 if (found.Count > 0 && found[^1] is var last && last.To == to && last.Last == value - 1)
-                    found[^1] = last with { Last = (byte)value };
+                    found[^1] = last with { Last = (byte)(end - 1) };
                 else
-                    found.Add(((byte)value, (byte)value, to));
+                    found.Add(((byte)value, (byte)(end - 1), to));
             }
 
             edges.Add(found);
@@ -126,4 +144,11 @@ internal sealed class StringLanguages
             return hash.ToHashCode();
         }
     }
+}
+
+/// <summary>What all strings of a schema may need together.</summary>
+internal sealed class StringBudget
+{
+    /// <summary>States of products that may still be made; each takes some microseconds.</summary>
+    public int StatesLeft { get; set; } = 60_000;
 }

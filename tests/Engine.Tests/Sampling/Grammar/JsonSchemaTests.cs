@@ -38,7 +38,7 @@ public class JsonSchemaTests
     [InlineData("7")]
     [InlineData("false")]
     public void What_cannot_be_kept_to_is_refused_with_its_place(string schema) =>
-        Assert.StartsWith("#", Assert.Throws<GrammarException>(() => Automaton(schema)).Message);
+        Assert.StartsWith("#", Assert.ThrowsAny<GrammarException>(() => Automaton(schema)).Message);
 
     [Fact]
     public void A_long_name_is_refused()
