@@ -8,7 +8,7 @@ namespace LocalLlm;
 public sealed record StructuredOutputs
 {
     /// <summary>
-    /// JSON that this JSON schema allows; properties come in any order. What cannot be kept to token by token (<c>not</c>, <c>patternProperties</c>, <c>multipleOf</c>, alternatives of <c>oneOf</c> that overlap, …) is refused
+    /// JSON that this JSON schema allows; properties come in any order. What cannot be kept to token by token (<c>uniqueItems</c> of anything but a few constants, <c>unevaluatedProperties</c>, look-around in patterns, some negations) is refused
     /// with its place in the schema.
     /// </summary>
     public JsonElement? Json { get; init; }

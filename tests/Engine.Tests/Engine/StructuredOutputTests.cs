@@ -99,7 +99,7 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     [InlineData("""{"structured_outputs": {"grammar": "x"}}""", "structured_outputs.grammar")]
     [InlineData("""{"structured_outputs": "x"}""", "structured_outputs")]
     [InlineData("""{"response_format": {"type": "json_schema"}}""", "json_schema")]
-    [InlineData("""{"response_format": {"type": "json_schema", "json_schema": {"schema": {"properties": {"a": {"contains": {"type": "null"}}}}}}}""", "#/properties/a/contains")]
+    [InlineData("""{"response_format": {"type": "json_schema", "json_schema": {"schema": {"properties": {"a": {"type": "array", "uniqueItems": true}}}}}}""", "#/properties/a/uniqueItems")]
     [InlineData("""{"structured_outputs": {"json": "{"}}""", "structured_outputs.json")]
     [InlineData("""{"structured_outputs": {"json": {"type": "object"}, "json_object": true}}""", "exactly one")]
     public async Task A_structure_that_cannot_be_kept_to_is_refused_with_the_reason(string json, string reason)

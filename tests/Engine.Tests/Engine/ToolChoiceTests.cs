@@ -68,11 +68,11 @@ public class ToolChoiceTests
         {
             Chat = ChatTemplateRequest.FromMessages([new("user", "Hello")]) with
             {
-                Tools = JsonSerializer.SerializeToElement(new[] { new { type = "function", function = new { name = "odd", parameters = new { type = "object", properties = new { a = new { multipleOf = 0.3 } } } } } }),
+                Tools = JsonSerializer.SerializeToElement(new[] { new { type = "function", function = new { name = "odd", parameters = new { type = "object", properties = new { a = new { type = "array", uniqueItems = true } } } } } }),
             },
             ToolChoice = ToolChoice.Function("odd"),
         };
         var failure = await Assert.ThrowsAsync<EngineException>(() => engine.CompleteAsync(request, Token));
-        Assert.Contains("'odd': #/properties/a/multipleOf", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("'odd': #/properties/a/uniqueItems", failure.Message, StringComparison.Ordinal);
     }
 }

@@ -129,6 +129,9 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>From a node by any of some bytes to another node.</summary>
     public void Connect(int from, byte first, byte last, int to) => AddRange(from, first, last, to);
 
+    /// <summary>From a node to another node by no byte.</summary>
+    public void Connect(int from, int to) => AddEmpty(from, to);
+
     /// <summary>From a node through a fragment to another node.</summary>
     public void Connect(int from, Fragment part, int to)
     {

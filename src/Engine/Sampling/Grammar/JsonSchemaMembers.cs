@@ -1,82 +1,127 @@
-using System.Text;
 using System.Text.Json;
 
 namespace LocalLlm.Sampling.Grammar;
 
-/// <summary>What a schema says of an object's properties.</summary>
-/// <param name="schema">The schema.</param>
-/// <param name="at">Its place.</param>
-/// <param name="isClosed">Whether properties that are not spoken of are forbidden where some are named.</param>
-/// <param name="value">Makes the values of a schema.</param>
-/// <param name="any">Makes any value.</param>
-internal sealed class JsonSchemaMembers(JsonElement schema, string at, bool isClosed, Func<JsonElement, string, Fragment> value, Func<Fragment> any)
+/// <summary>What schemas say of an object's properties together.</summary>
+/// <param name="shape">What is said of the object.</param>
+/// <param name="isClosed">Whether properties that no schema speaks of are forbidden where some are named.</param>
+/// <param name="value">Makes the values of which some parts hold.</param>
+/// <param name="names">The strings that a schema of names allows: what must hold, and what must not.</param>
+internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<IReadOnlyList<SchemaPart>, Fragment> value, Func<JsonElement, string, IReadOnlyList<(StringLanguages.Language Language, bool IsWanted)>> names)
 {
-    private const int MaxPatterns = 16;
+    private const int MaxLanguages = 24;
+    private const int MaxProperties = 5_000;
+
+    private sealed record Group(Dictionary<string, JsonElement> Named, (string Pattern, JsonElement Schema, int Language)[] Patterns, JsonElement? Others, string At);
 
     /// <summary>The properties.</summary>
     /// <exception cref="GrammarException">They cannot be kept to.</exception>
     public SchemaObject Read()
     {
-        var patterns = schema.TryGetProperty("patternProperties", out var byPattern) ? byPattern.EnumerateObject().DistinctBy(property => property.Name).ToArray() : [];
-        if (patterns.Length > MaxPatterns)
-            throw new GrammarException($"{at}/patternProperties: {patterns.Length} patterns; at most {MaxPatterns}");
-        var matchers = patterns.Select(pattern => Matcher(pattern.Name)).ToArray();
-        var named = schema.TryGetProperty("properties", out var known) ? known.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value) : [];
-        var required = schema.TryGetProperty("required", out var names) && names.ValueKind == JsonValueKind.Array ? names.EnumerateArray().Select(name => name.GetString()!).ToHashSet() : [];
-        var needs = JsonSchemaKeywords.NeedsOf(schema);
+        var languages = new List<StringLanguages.Language>();
+        var matchers = new List<Func<string, bool>>();
+        var known = new Dictionary<string, int>(StringComparer.Ordinal);
+        var groups = shape.Members.Select(member => Read(member.Schema, member.At, languages, matchers, known)).ToArray();
+        var wanted = new List<(int Language, bool IsWanted)>();
+        foreach (var (language, isWanted) in shape.Names.SelectMany(part => names(part.Schema, part.At)))
+        {
+            wanted.Add((languages.Count, isWanted));
+            languages.Add(language);
+            matchers.Add(SchemaPatterns.Matcher(language, shape.Names[0].At));
+        }
+
+        if (languages.Count > MaxLanguages)
+            throw new GrammarException($"{groups.FirstOrDefault()?.At}/patternProperties: {languages.Count} patterns; at most {MaxLanguages}");
+        var isOpen = !isClosed || Array.Exists(groups, group => group.Others is not null) || !Array.Exists(groups, group => group.Named.Count + group.Patterns.Length > 0);
+        var required = Required();
+        var needs = Needs();
         var properties = new List<SchemaProperty>();
 
         // Also those that are required or needed and not named: they must be told from others.
-        foreach (var name in named.Keys.Concat(required).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list)).Distinct())
+        foreach (var name in groups.SelectMany(group => group.Named.Keys).Concat(required).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list)).Concat(shape.Properties.Select(part => part.Name)).Distinct())
         {
-            var schemas = new List<(JsonElement Schema, string At)>();
-            if (named.TryGetValue(name, out var own))
-                schemas.Add((own, $"{at}/properties/{Escaped(name)}"));
-            for (var i = 0; i < patterns.Length; i++)
-            {
-                if (matchers[i](name))
-                    schemas.Add((patterns[i].Value, PlaceOf(patterns[i].Name)));
-            }
-
-            properties.Add(new(name, schemas.Count == 0 ? Additional() : () => All(schemas)) { IsRequired = required.Contains(name), Needs = needs.GetValueOrDefault(name) ?? [] });
+            var isIn = matchers.ConvertAll(matches => matches(name)).ToArray();
+            var parts = PartsOf(name, isIn);
+            properties.Add(new(name, parts is null ? null : () => value(parts)) { ValueKey = parts is null ? null : SchemaPart.KeyOf(parts), IsRequired = required.Contains(name), Needs = needs.GetValueOrDefault(name) ?? [] });
         }
 
+        if (properties.Count > MaxProperties)
+            throw new GrammarException($"{groups.FirstOrDefault()?.At}/properties: {properties.Count} properties; at most {MaxProperties}");
         return new()
         {
             Properties = properties,
-            Patterns = [.. patterns.Select(pattern => pattern.Name)],
-            Other = matched => matched == 0 ? Additional() : () => All([.. patterns.Where((_, i) => (matched >> i & 1) != 0).Select(pattern => (pattern.Value, PlaceOf(pattern.Name)))]),
+            Patterns = languages,
+            Other = bits => PartsOf(null, [.. Enumerable.Range(0, languages.Count).Select(i => (bits >> i & 1) != 0)]) is { } parts ? () => value(parts) : null,
+            OtherKey = languages.Count == 0 && PartsOf(null, []) is { } others ? SchemaPart.KeyOf(others) : null,
+            Least = shape.PropertyCount.Least,
+            Most = shape.PropertyCount.Most,
         };
+
+        // What the value of a property must be; null: it must be absent. Without a name: of others that are in these languages.
+        List<SchemaPart>? PartsOf(string? name, bool[] isIn)
+        {
+            if (wanted.Exists(part => isIn[part.Language] != part.IsWanted) || shape.Properties.Exists(part => part.Kind == SchemaPartKind.Lacks && part.Name == name))
+                return null;
+            var parts = new List<SchemaPart>();
+            var isSpokenOf = false;
+            foreach (var group in groups)
+            {
+                var before = parts.Count;
+                if (name is not null && group.Named.TryGetValue(name, out var own))
+                    parts.Add(SchemaPart.Holds(own, $"{group.At}/properties/{SchemaWords.Escaped(name)}"));
+                foreach (var (pattern, schema, language) in group.Patterns)
+                {
+                    if (isIn[language])
+                        parts.Add(SchemaPart.Holds(schema, $"{group.At}/patternProperties/{SchemaWords.Escaped(pattern)}"));
+                }
+
+                isSpokenOf |= parts.Count > before;
+                if (parts.Count == before && group.Others is { } others)
+                    parts.Add(SchemaPart.Holds(others, $"{group.At}/additionalProperties"));
+            }
+
+            foreach (var part in shape.Properties.Where(part => part.Kind == SchemaPartKind.Property && part.Name == name))
+                parts.Add(part with { Kind = SchemaPartKind.Whole, Name = "" });
+            return (!isSpokenOf && !isOpen) || parts.Exists(part => !part.IsNegated && part.Schema.ValueKind == JsonValueKind.False) ? null : parts;
+        }
     }
 
-    private Func<Fragment>? Additional() => schema.TryGetProperty("additionalProperties", out var other)
-        ? other.ValueKind switch
-        {
-            JsonValueKind.True => any,
-            JsonValueKind.False => null,
-            _ => () => value(other, $"{at}/additionalProperties"),
-        }
-        : isClosed && (schema.TryGetProperty("properties", out _) || schema.TryGetProperty("patternProperties", out _)) ? null : any;
-
-    private Fragment All(List<(JsonElement Schema, string At)> schemas) => schemas.Count == 1
-        ? value(schemas[0].Schema, schemas[0].At)
-        : value(JsonSchemaMerge.All([.. schemas.Select(part => part.Schema)]), string.Join(" and ", schemas.Select(part => part.At)));
-
-    private Func<string, bool> Matcher(string pattern)
+    private static Group Read(JsonElement schema, string at, List<StringLanguages.Language> languages, List<Func<string, bool>> matchers, Dictionary<string, int> known)
     {
-        try
+        var named = schema.TryGetProperty("properties", out var properties) ? properties.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value, StringComparer.Ordinal) : [];
+        var patterns = new List<(string Pattern, JsonElement Schema, int Language)>();
+        foreach (var pattern in schema.TryGetProperty("patternProperties", out var byPattern) ? byPattern.EnumerateObject().DistinctBy(property => property.Name) : [])
         {
-            var nodes = new GrammarNodes(GrammarLimits.Default);
-            var automaton = new ByteAutomaton(nodes, nodes.Finish(new RegexGrammar(nodes, ranges => Utf8Ranges.Add(nodes, ranges)).Search(pattern)), GrammarLimits.Default);
-            return name => Encoding.UTF8.GetBytes(name).Aggregate(automaton.Start, automaton.Next).IsAccepting;
+            if (!known.TryGetValue(pattern.Name, out var language))
+            {
+                known.Add(pattern.Name, language = languages.Count);
+                languages.Add(SchemaPatterns.Language(pattern.Name));
+                matchers.Add(SchemaPatterns.Matcher(languages[^1], $"{at}/patternProperties/{SchemaWords.Escaped(pattern.Name)}"));
+            }
+
+            patterns.Add((pattern.Name, pattern.Value, language));
         }
-        catch (GrammarException wrong)
-        {
-            throw new GrammarException($"{PlaceOf(pattern)}: {wrong.Message}");
-        }
+
+        return new(named, [.. patterns], schema.TryGetProperty("additionalProperties", out var others) ? others : null, at);
     }
 
-    private string PlaceOf(string pattern) => $"{at}/patternProperties/{Escaped(pattern)}";
+    private HashSet<string> Required()
+    {
+        var required = shape.Properties.Where(part => part.Kind == SchemaPartKind.Has).Select(part => part.Name).ToHashSet(StringComparer.Ordinal);
+        foreach (var (schema, _) in shape.Members)
+        {
+            if (schema.TryGetProperty("required", out var names) && names.ValueKind == JsonValueKind.Array)
+                required.UnionWith(names.EnumerateArray().Select(name => name.GetString()!));
+        }
 
-    private static string Escaped(string name) => name.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal);
+        return required;
+    }
+
+    private Dictionary<string, string[]> Needs()
+    {
+        var needs = new Dictionary<string, string[]>(StringComparer.Ordinal);
+        foreach (var (name, needed) in shape.Members.SelectMany(member => SchemaWords.NeedsOf(member.Schema)))
+            needs[name] = [.. needs.GetValueOrDefault(name, []), .. needed];
+        return needs;
+    }
 }

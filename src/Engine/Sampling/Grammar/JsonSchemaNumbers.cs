@@ -3,73 +3,141 @@ using System.Numerics;
 
 namespace LocalLlm.Sampling.Grammar;
 
-/// <summary>Numbers between whole bounds, digit by digit.</summary>
-internal sealed class JsonSchemaNumbers(GrammarNodes nodes)
+/// <summary>Numbers in a range, digit by digit; without exponents where anything is said of them.</summary>
+/// <param name="nodes">The rules.</param>
+/// <param name="budget">What conditions beside bounds may need.</param>
+internal sealed class JsonSchemaNumbers(GrammarNodes nodes, ProductBudget budget)
 {
-    /// <summary>A bound.</summary>
-    /// <param name="Value">The bound.</param>
-    /// <param name="IsExclusive">Whether the bound itself is outside.</param>
-    internal readonly record struct Bound(BigInteger Value, bool IsExclusive);
+    private const int MaxFactor = 20_000;
 
-    /// <summary>Whole numbers.</summary>
-    public Fragment Integers(Bound? least, Bound? most)
+    /// <summary>The numbers of a range.</summary>
+    /// <param name="range">The range.</param>
+    /// <param name="types">Whole numbers, others, or both.</param>
+    /// <exception cref="UnsatisfiableException">There is none.</exception>
+    /// <exception cref="GrammarException">What they are multiples of is too large a number, or has too many digits.</exception>
+    public Fragment Make(NumberRange range, SchemaTypes types)
     {
-        BigInteger? low = least is { } l ? l.IsExclusive ? l.Value + 1 : l.Value : null;
-        BigInteger? high = most is { } h ? h.IsExclusive ? h.Value - 1 : h.Value : null;
+        if (!range.IsSifted && types != SchemaTypes.Fraction)
+            return types == SchemaTypes.Integer ? Integers(range.Low, range.High) : Decimals(range.Low, range.High);
+        var product = new LanguageProduct(budget, inner => new JsonSchemaNumbers(inner, budget) is var numbers && types == SchemaTypes.Integer ? numbers.Integers(range.Low, range.High) : numbers.Decimals(range.Low, range.High));
+        foreach (var factor in range.Multiples)
+            product.Add(inner => Multiples(inner, factor));
+        if (types == SchemaTypes.Fraction)
+            product.Add(inner => Multiples(inner, new(1, 0)));
+        foreach (var factor in range.NotMultiples)
+            product.Add(inner => Multiples(inner, factor));
+        foreach (var value in range.Excluded)
+            product.Add(inner => new JsonSchemaNumbers(inner, budget).Decimals(new(value, false), new(value, false)));
+        var (start, ends) = product.Make(nodes, isIn => isIn.AsSpan(0, range.Multiples.Count).Contains(false) || isIn.AsSpan(range.Multiples.Count).Contains(true) ? -1 : 0);
+        return new(start, ends[0]);
+    }
+
+    // Digits as they are read, modulo the factor: the point is left out, zeros beyond the factor's own digits change nothing.
+    private static Fragment Multiples(GrammarNodes nodes, SchemaDecimal factor)
+    {
+        if (factor.Digits > MaxFactor || factor.Scale > MaxFactor.ToString(CultureInfo.InvariantCulture).Length * 2)
+            throw new GrammarException($"multiples of {factor} cannot be kept to; at most {MaxFactor} without the point");
+        var modulus = (int)factor.Digits;
+        if ((long)modulus * (factor.Scale + 1) > MaxFactor)
+            throw new GrammarException($"multiples of {factor} cannot be kept to; at most {MaxFactor / (factor.Scale + 1)} without the point");
+        var begin = nodes.Nothing();
+        var end = nodes.Nothing();
+        var ids = Enumerable.Range(0, (factor.Scale + 1) * modulus).Select(_ => nodes.Nothing().Start).ToArray();
+        nodes.Connect(begin.Start, nodes.Optional(nodes.Literal("-")), ids[0]);
+        var zeros = nodes.Star(nodes.Range((byte)'0', (byte)'0'));
+        nodes.Connect(zeros.End, end.Start);
+        for (var places = 0; places <= factor.Scale; places++)
+        {
+            // Behind the point a digit takes one of the factor's places.
+            for (var rest = 0; rest < modulus; rest++)
+            {
+                var id = ids[(places * modulus) + rest];
+                var fraction = id;
+                if (places == 0)
+                {
+                    fraction = nodes.Nothing().Start;
+                    nodes.Connect(id, (byte)'.', (byte)'.', fraction);
+                }
+
+                for (var digit = 0; digit <= 9; digit++)
+                {
+                    var next = (rest * 10 + digit) % modulus;
+                    if (places == 0)
+                        nodes.Connect(id, (byte)('0' + digit), (byte)('0' + digit), ids[next]);
+                    if (places < factor.Scale)
+                        nodes.Connect(fraction, (byte)('0' + digit), (byte)('0' + digit), ids[((places + 1) * modulus) + next]);
+                }
+
+                if ((BigInteger.Pow(10, factor.Scale - places) * rest % modulus).IsZero)
+                {
+                    nodes.Connect(id, end.Start);
+                    nodes.Connect(fraction, zeros.Start);
+                }
+            }
+        }
+
+        return new(begin.Start, end.Start);
+    }
+
+    private Fragment Integers(NumberBound? least, NumberBound? most)
+    {
+        BigInteger? low = least is { } l ? l.IsExclusive && l.Value.IsWhole ? l.Value.Digits + 1 : l.Value.Ceiling : null;
+        BigInteger? high = most is { } h ? h.IsExclusive && h.Value.IsWhole ? h.Value.Digits - 1 : h.Value.Floor : null;
+        if (low > high)
+            throw Impossible(least, most);
         var parts = new List<Fragment>();
         if (high is null || high >= 0)
             parts.Add(Digits(low is null ? 0 : BigInteger.Max(0, low.Value), high));
         if (low is null || low < 0)
             parts.Add(nodes.Sequence(nodes.Literal("-"), Digits(high is { } top && top < 0 ? -top : 1, low is null ? null : -low)));
-        return Some(parts, low, high);
+        return nodes.Either([.. parts]);
     }
 
-    /// <summary>Numbers with a fraction perhaps; without an exponent.</summary>
-    public Fragment Decimals(Bound? least, Bound? most)
+    private Fragment Decimals(NumberBound? least, NumberBound? most)
     {
+        var zero = new NumberBound(SchemaDecimal.Zero, false);
         var parts = new List<Fragment>();
-        if (most is null || most.Value.Value > 0 || most is { Value.IsZero: true, IsExclusive: false })
-            parts.Add(NonNegative(least is null || least.Value.Value < 0 ? new(0, false) : least.Value, most));
-        if (least is null || least.Value.Value < 0)
+        if (most is null || most.Value.Value.Sign > 0 || most is { Value.Sign: 0, IsExclusive: false })
+            parts.AddRange(NonNegative(least is { Value.Sign: >= 0 } low ? low : zero, most));
+        if (least is null || least.Value.Value.Sign < 0)
         {
-            var nearest = most is { } high && high.Value < 0 ? new Bound(-high.Value, high.IsExclusive) : new Bound(0, most is { Value.IsZero: true, IsExclusive: true });
-            parts.Add(nodes.Sequence(nodes.Literal("-"), NonNegative(nearest, least is null ? null : new Bound(-least.Value.Value, least.Value.IsExclusive))));
+            var nearest = most is { Value.Sign: < 0 } high ? new NumberBound(-high.Value, high.IsExclusive) : new(SchemaDecimal.Zero, most is { Value.Sign: 0, IsExclusive: true });
+            var negative = NonNegative(nearest, least is null ? null : new NumberBound(-least.Value.Value, least.Value.IsExclusive));
+            if (negative.Count > 0)
+                parts.Add(nodes.Sequence(nodes.Literal("-"), nodes.Either([.. negative])));
         }
 
-        return Some(parts, least?.Value, most?.Value);
+        return parts.Count == 0 ? throw Impossible(least, most) : nodes.Either([.. parts]);
     }
 
-    private static UnsatisfiableException Impossible(BigInteger? low, BigInteger? high) => new(string.Create(CultureInfo.InvariantCulture, $"no number lies between {low} and {high}"));
+    private static UnsatisfiableException Impossible(NumberBound? low, NumberBound? high) => new($"no number lies between {low?.Value} and {high?.Value}");
 
-    private Fragment Some(List<Fragment> parts, BigInteger? low, BigInteger? high) =>
-        low > high || parts.Count == 0 ? throw Impossible(low, high) : nodes.Either([.. parts]);
-
-    // The whole part below the upper bound has any fraction; at a bound only what stays inside.
-    private Fragment NonNegative(Bound low, Bound? high)
+    // The whole part between the bounds has any fraction; at a bound only what stays inside.
+    private List<Fragment> NonNegative(NumberBound low, NumberBound? high)
     {
-        if (high is { } top && low.Value > top.Value)
-            throw Impossible(low.Value, top.Value);
         var parts = new List<Fragment>();
-        var firstFree = low.Value;
-        if (low.IsExclusive)
+        var (first, last) = (low.Value.Floor, high?.Value.Floor);
+        if (last < first)
+            return parts;
+        if (first == last)
         {
-            if (high is null || low.Value < high.Value.Value)
-                parts.Add(nodes.Sequence(Digits(low.Value, low.Value), NonZeroFraction()));
-            firstFree++;
+            if (new FractionDigits(nodes, low, high).Make() is { } between)
+                parts.Add(nodes.Sequence(Digits(first, first), between));
+            return parts;
         }
 
-        if (high is null)
-            parts.Add(nodes.Sequence(Digits(firstFree, null), nodes.Optional(Fraction())));
-        else if (firstFree < high.Value.Value)
-            parts.Add(nodes.Sequence(Digits(firstFree, high.Value.Value - 1), nodes.Optional(Fraction())));
-        if (high is { IsExclusive: false } end && (end.Value > low.Value || !low.IsExclusive))
-            parts.Add(nodes.Sequence(Digits(end.Value, end.Value), nodes.Optional(nodes.Sequence(nodes.Literal("."), nodes.Repeat(() => nodes.Literal("0"), 1, null)))));
-        return parts.Count == 0 ? throw Impossible(low.Value, high?.Value) : nodes.Either([.. parts]);
+        if (new FractionDigits(nodes, low, null).Make() is { } above)
+            parts.Add(nodes.Sequence(Digits(first, first), above));
+        if (last is null)
+            parts.Add(nodes.Sequence(Digits(first + 1, null), nodes.Optional(Fraction())));
+        else if (first + 1 < last)
+            parts.Add(nodes.Sequence(Digits(first + 1, last - 1), nodes.Optional(Fraction())));
+        if (last is { } end && new FractionDigits(nodes, null, high).Make() is { } below)
+            parts.Add(nodes.Sequence(Digits(end, end), below));
+        return parts;
     }
 
     private Fragment Fraction() => nodes.Sequence(nodes.Literal("."), nodes.Repeat(Digit, 1, null));
-
-    private Fragment NonZeroFraction() => nodes.Sequence(nodes.Literal("."), nodes.Star(Digit()), nodes.Range((byte)'1', (byte)'9'), nodes.Star(Digit()));
 
     private Fragment Digit() => nodes.Range((byte)'0', (byte)'9');
 
@@ -85,8 +153,6 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes)
             return nodes.Either([.. parts]);
         }
 
-        if (low > high)
-            throw Impossible(low, high);
         var last = high.Value.ToString(CultureInfo.InvariantCulture);
         for (var length = first.Length; length <= last.Length; length++)
         {

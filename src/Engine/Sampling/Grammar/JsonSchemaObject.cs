@@ -7,6 +7,9 @@ namespace LocalLlm.Sampling.Grammar;
 /// <param name="Value">Makes its value; null: it must be absent.</param>
 internal sealed record SchemaProperty(string Name, Func<Fragment>? Value)
 {
+    /// <summary>Equal for values that are equal; null: not known.</summary>
+    public string? ValueKey { get; init; }
+
     /// <summary>Whether it must be there.</summary>
     public bool IsRequired { get; init; }
 
@@ -20,11 +23,14 @@ internal sealed record SchemaObject
     /// <summary>The properties that are named.</summary>
     public required IReadOnlyList<SchemaProperty> Properties { get; init; }
 
-    /// <summary>Patterns of other names.</summary>
-    public IReadOnlyList<string> Patterns { get; init; } = [];
+    /// <summary>What tells other names apart.</summary>
+    public IReadOnlyList<StringLanguages.Language> Patterns { get; init; } = [];
 
-    /// <summary>From the patterns that another name matches (bit i: the i-th) to what makes its value; null: there are no such properties.</summary>
+    /// <summary>From the languages that another name is in (bit i: the i-th) to what makes its value; null: there are no such properties.</summary>
     public required Func<int, Func<Fragment>?> Other { get; init; }
+
+    /// <summary>Equal for equal values of all other names; null: not known.</summary>
+    public string? OtherKey { get; init; }
 
     /// <summary>Fewest properties.</summary>
     public int Least { get; init; }
@@ -39,8 +45,9 @@ internal sealed record SchemaObject
 /// <param name="nodes">The rules.</param>
 /// <param name="json">JSON as such.</param>
 /// <param name="budget">What languages of names may need.</param>
+/// <param name="known">Members that other objects have made.</param>
 /// <param name="shape">What it must be.</param>
-internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, StringBudget budget, SchemaObject shape)
+internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, ProductBudget budget, Dictionary<string, int> known, SchemaObject shape)
 {
     private const int Absent = -1;
     private readonly Dictionary<(BigInteger Seen, int Count), int> _places = [];
@@ -79,11 +86,16 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Str
     {
         if (property.Value is not { } value)
             return Absent;
+        var key = $"{property.Name}\0{property.ValueKey}";
+        if (property.ValueKey is not null && known.TryGetValue(key, out var same))
+            return same;
         try
         {
-            var key = new JsonSchemaText(nodes).String(property.Name);
             var rule = nodes.DeclareRule();
-            nodes.DefineRule(rule, nodes.Sequence(key, Value(value())));
+            var made = Value(value());
+            nodes.DefineRule(rule, nodes.Sequence(new JsonSchemaText(nodes).String(property.Name), made));
+            if (property.ValueKey is not null)
+                known[key] = rule;
             return rule;
         }
         catch (UnsatisfiableException)
@@ -100,20 +112,25 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Str
         var names = shape.Properties.Select(property => property.Name).ToArray();
         try
         {
-            var end = nodes.Nothing().Start;
             var rule = nodes.DeclareRule();
             if (shape.Patterns.Count == 0)
             {
+                var key = $"\0{shape.OtherKey}\0{string.Join('\0', names.Order(StringComparer.Ordinal))}";
+                if (shape.OtherKey is not null && known.TryGetValue(key, out var same))
+                    return same;
                 if (ValueOf(0) is not { } value)
                     return Absent;
                 nodes.DefineRule(rule, nodes.Sequence(new JsonSchemaText(nodes).StringOtherThan(names), Value(value)));
+                if (shape.OtherKey is not null)
+                    known[key] = rule;
                 return rule;
             }
 
             var languages = new StringLanguages(budget);
             languages.Add((inner, text) => names.Length == 0 ? inner.Range(0, 0) : inner.Either([.. names.Select(text.Characters)]));
             foreach (var pattern in shape.Patterns)
-                languages.Add((inner, text) => new RegexGrammar(inner, text.Character).Search(pattern));
+                languages.Add(pattern);
+            var end = nodes.Nothing().Start;
             var (start, ends) = languages.Make(nodes, isIn => isIn[0] || ValueOf(Bits(isIn)) is null ? -1 : Bits(isIn));
             foreach (var (kind, at) in ends)
                 nodes.Connect(at, Value(ValueOf(kind)!.Value), end);

@@ -6,6 +6,7 @@ namespace LocalLlm.Sampling.Grammar;
 internal sealed class JsonSchemaText(GrammarNodes nodes)
 {
     private const int FirstPlain = 0x20;
+    private const int LastAscii = 0x7F; // a control character that needs no escape
     private const int LastCodePoint = 0x10FFFF;
 
     private static readonly (int Character, string Escape)[] ShortEscapes = [('"', "\\\""), ('\\', "\\\\"), ('\n', "\\n"), ('\r', "\\r"), ('\t', "\\t"), ('\b', "\\b"), ('\f', "\\f")];
@@ -45,17 +46,40 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
     /// <summary>This text, as <see cref="Character"/> writes it, without quotes.</summary>
     public Fragment Characters(string text) => nodes.Sequence([nodes.Nothing(), .. text.EnumerateRunes().Select(rune => Character([(rune.Value, rune.Value)]))]);
 
+    /// <summary>This text as <see cref="Characters"/> has it, in UTF-8.</summary>
+    public static byte[] Written(string text)
+    {
+        var written = new StringBuilder();
+        foreach (var rune in text.EnumerateRunes())
+        {
+            var escape = Array.Find(ShortEscapes, pair => pair.Character == rune.Value).Escape;
+            written.Append(escape ?? (rune.Value < FirstPlain ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"\\u{rune.Value:x4}") : rune.ToString()));
+        }
+
+        return Encoding.UTF8.GetBytes(written.ToString());
+    }
+
     /// <summary>A string with this text, quotes included; characters beyond ASCII also by their number.</summary>
     public Fragment String(string text)
     {
-        var parts = new List<Fragment> { nodes.Literal("\"") };
+        var parts = new List<Fragment>();
+        var plain = new StringBuilder("\"");
         foreach (var rune in text.EnumerateRunes())
         {
-            var plain = Character([(rune.Value, rune.Value)]);
-            parts.Add(rune.IsAscii ? rune.Value == '/' ? nodes.Either(plain, nodes.Literal("\\/")) : plain : nodes.Either(plain, Numbered(rune)));
+            if (IsPlainAscii(rune.Value) && rune.Value != '/')
+            {
+                plain.Append((char)rune.Value);
+                continue;
+            }
+
+            if (plain.Length > 0)
+                parts.Add(nodes.Literal(plain.ToString()));
+            plain.Clear();
+            var character = Character([(rune.Value, rune.Value)]);
+            parts.Add(rune.IsAscii ? rune.Value == '/' ? nodes.Either(character, nodes.Literal("\\/")) : character : nodes.Either(character, Numbered(rune)));
         }
 
-        parts.Add(nodes.Literal("\""));
+        parts.Add(nodes.Literal(plain.Append('"').ToString()));
         return nodes.Sequence([.. parts]);
     }
 
@@ -67,30 +91,55 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
         nodes.Connect(free.Start, Character([(0, LastCodePoint)]), free.Start);
         nodes.Connect(free.Start, nodes.Literal("\""), end.Start);
         var root = nodes.Literal("\"");
-        AddNames(root.End, [.. names.Select(name => name.EnumerateRunes().ToArray())], 0, free.Start, end.Start);
+
+        // What few names begin with, once for all places of the names.
+        var special = Character([(0, FirstPlain - 1), ('"', '"'), ('\\', '\\'), (LastAscii, LastCodePoint)]);
+        nodes.Connect(special.End, free.Start);
+        AddNames(root.End, [.. names.Select(name => name.EnumerateRunes().ToArray())], 0, free.Start, special.Start, end.Start);
         return new(root.Start, end.Start);
     }
 
     // From a node where all of the names have been followed so far: on along them, or away from them.
-    private void AddNames(int node, List<Rune[]> names, int depth, int free, int end)
+    private void AddNames(int node, List<Rune[]> names, int depth, int free, int special, int end)
     {
         if (!names.Exists(name => name.Length == depth))
-            nodes.Connect(node, nodes.Literal("\""), end);
+            nodes.Connect(node, (byte)'"', (byte)'"', end);
+        var groups = names.Where(name => name.Length > depth).GroupBy(name => name[depth].Value).OrderBy(group => group.Key).ToArray();
+        var isPlain = Array.TrueForAll(groups, group => IsPlainAscii(group.Key));
         var others = new List<(int First, int Last)>();
         var next = 0;
-        foreach (var group in names.Where(name => name.Length > depth).GroupBy(name => name[depth].Value).OrderBy(group => group.Key))
+        foreach (var group in groups)
         {
             if (group.Key > next)
                 others.Add((next, group.Key - 1));
             next = group.Key + 1;
-            var step = Character([(group.Key, group.Key)]);
-            nodes.Connect(node, nodes.Nothing(), step.Start);
-            AddNames(step.End, [.. group], depth + 1, free, end);
+            var step = isPlain ? nodes.Nothing() : Character([(group.Key, group.Key)]);
+            if (isPlain)
+                nodes.Connect(node, (byte)group.Key, (byte)group.Key, step.Start);
+            else
+                nodes.Connect(node, step.Start);
+            AddNames(step.End, [.. group], depth + 1, free, special, end);
         }
 
         others.Add((next, LastCodePoint));
-        nodes.Connect(node, Character(others), free);
+        if (!isPlain)
+        {
+            nodes.Connect(node, Character(others), free);
+            return;
+        }
+
+        nodes.Connect(node, special);
+        foreach (var (first, last) in others)
+        {
+            foreach (var (begin, finish) in ((int, int)[])[(FirstPlain, '"' - 1), ('"' + 1, '\\' - 1), ('\\' + 1, LastAscii - 1)])
+            {
+                if (Math.Max(first, begin) <= Math.Min(last, finish))
+                    nodes.Connect(node, (byte)Math.Max(first, begin), (byte)Math.Min(last, finish), free);
+            }
+        }
     }
+
+    private static bool IsPlainAscii(int character) => character is >= FirstPlain and < LastAscii and not ('"' or '\\');
 
     private Fragment Numbered(Rune rune) => nodes.Sequence([.. rune.ToString().Select(unit => Unicode(unit))]);
 

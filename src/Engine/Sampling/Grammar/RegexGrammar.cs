@@ -7,15 +7,16 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
 {
     /// <summary>The texts that a pattern matches as a whole, in UTF-8.</summary>
     /// <exception cref="GrammarException">It is malformed, or has what is not possible (<see cref="RegexParser"/>); the message says where.</exception>
-    public static Fragment Parse(GrammarNodes nodes, string pattern) => new RegexGrammar(nodes, ranges => Utf8Ranges.Add(nodes, ranges)).Make(RegexParser.Parse(pattern));
+    public static Fragment Parse(GrammarNodes nodes, string pattern)
+    {
+        var grammar = new RegexGrammar(nodes, ranges => Utf8Ranges.Add(nodes, ranges));
+        return nodes.Either([.. RegexAnchors.Alternatives(RegexParser.Parse(pattern)).Select(alternative => grammar.Make(alternative.Syntax))]);
+    }
 
     /// <summary>All texts in which a pattern is found, as JSON schema's <c>pattern</c> means it.</summary>
     /// <exception cref="GrammarException">It is malformed, or has what is not possible.</exception>
-    public Fragment Search(string pattern)
-    {
-        var (isAnchored, syntax, isEnded) = RegexParser.ParseSearch(pattern);
-        return nodes.Sequence(isAnchored ? nodes.Nothing() : Anything(), Make(syntax), isEnded ? nodes.Nothing() : Anything());
-    }
+    public Fragment Search(string pattern) => nodes.Either([.. RegexAnchors.Alternatives(RegexParser.Parse(pattern)).Select(alternative =>
+        nodes.Sequence(alternative.IsStart ? nodes.Nothing() : Anything(), Make(alternative.Syntax), alternative.IsEnd ? nodes.Nothing() : Anything()))]);
 
     private Fragment Anything() => nodes.Star(write([(0, RegexParser.LastCodePoint)]));
 

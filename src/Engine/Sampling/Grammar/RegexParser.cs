@@ -24,30 +24,13 @@ internal sealed class RegexParser
 
     private RegexParser(string pattern) => _pattern = [.. pattern.EnumerateRunes()];
 
-    /// <summary>A pattern with ^ and $ around all of it, if at all.</summary>
+    /// <summary>A pattern.</summary>
     /// <exception cref="GrammarException">It is malformed, or has what this does not do; the message says where.</exception>
     public static RegexSyntax Parse(string pattern)
     {
         var parser = Begin(pattern);
-        parser.TryTake('^');
         var whole = parser.Alternatives();
-        parser.TryTake('$');
-        return parser._at == parser._pattern.Length ? whole : throw parser.Wrong(parser.Is('$') || parser.Is('^') ? "^ and $ are possible around the whole pattern only" : "unexpected ')'");
-    }
-
-    /// <summary>A pattern, and whether it says that it begins and ends the text.</summary>
-    /// <exception cref="GrammarException">It is malformed, or has what this does not do.</exception>
-    public static (bool IsAnchored, RegexSyntax Syntax, bool IsEnded) ParseSearch(string pattern)
-    {
-        var parser = Begin(pattern);
-        var isAnchored = parser.TryTake('^');
-        var syntax = parser.Alternatives();
-
-        // An anchor would belong to one of the alternatives.
-        if (syntax is RegexSyntax.Either && (isAnchored || pattern.EndsWith('$')))
-            throw parser.Wrong("^ and $ beside alternatives: put the alternatives into a group");
-        var isEnded = parser.TryTake('$');
-        return parser._at == parser._pattern.Length ? (isAnchored, syntax, isEnded) : throw parser.Wrong("unexpected ')'");
+        return parser._at == parser._pattern.Length ? whole : throw parser.Wrong("unexpected ')'");
     }
 
     private static RegexParser Begin(string pattern) =>
@@ -67,12 +50,10 @@ internal sealed class RegexParser
     private RegexSyntax.Sequence Sequence()
     {
         var parts = new List<RegexSyntax>();
-        while (_at < _pattern.Length && !Is('|') && !Is(')') && !IsLastDollar())
+        while (_at < _pattern.Length && !Is('|') && !Is(')'))
             parts.Add(Quantified(Atom()));
         return new(parts);
     }
-
-    private bool IsLastDollar() => Is('$') && _at == _pattern.Length - 1;
 
     private RegexSyntax Quantified(RegexSyntax atom)
     {
@@ -165,7 +146,7 @@ internal sealed class RegexParser
             case '{' when IsQuantifierAhead():
                 throw Wrong("a quantifier has nothing to repeat");
             case '^' or '$':
-                throw Wrong("^ and $ are possible around the whole pattern only");
+                return new RegexSyntax.Anchor(character == '^');
             default:
                 return new RegexSyntax.Characters([(character, character)]);
         }

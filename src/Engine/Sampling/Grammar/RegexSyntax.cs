@@ -14,4 +14,7 @@ internal abstract record RegexSyntax
 
     /// <summary>From <paramref name="Least"/> to <paramref name="Most"/> times; null: any number.</summary>
     public sealed record Repeat(RegexSyntax Part, int Least, int? Most) : RegexSyntax;
+
+    /// <summary>Where the text begins, or where it ends.</summary>
+    public sealed record Anchor(bool IsStart) : RegexSyntax;
 }

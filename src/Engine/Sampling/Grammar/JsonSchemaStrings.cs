@@ -1,0 +1,46 @@
+using System.Text.Json;
+
+namespace LocalLlm.Sampling.Grammar;
+
+/// <summary>Strings by patterns, formats, lengths, and what they must not be.</summary>
+/// <param name="nodes">The rules.</param>
+/// <param name="json">JSON as such.</param>
+/// <param name="budget">What several conditions together may need.</param>
+internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, ProductBudget budget)
+{
+    /// <summary>The strings, quotes included.</summary>
+    /// <exception cref="UnsatisfiableException">There is none.</exception>
+    /// <exception cref="GrammarException">They cannot be kept to.</exception>
+    public Fragment Make(SchemaShape shape)
+    {
+        if (shape.Length.IsEmpty)
+            throw new UnsatisfiableException($"no length lies between {shape.Length.Least} and {shape.Length.Most}");
+        if (shape.Patterns.Count == 1 && !shape.Length.IsLimited && shape.ForbiddenStrings.Count == 0)
+            return nodes.Sequence(nodes.Literal("\""), new RegexGrammar(nodes, new JsonSchemaText(nodes).Character).Search(shape.Patterns[0]), nodes.Literal("\""));
+        if (shape.Patterns.Count == 0 && shape.ForbiddenStrings.Count == 0)
+            return shape.Length.IsLimited ? nodes.Sequence(nodes.Literal("\""), new JsonSchemaLength(nodes, json.Character).Make(shape.Length.Least, shape.Length.Most), nodes.Literal("\"")) : json.String();
+        var product = new StringLanguages(budget);
+        var wanted = new List<bool>();
+        foreach (var (language, isWanted) in LanguagesOf(shape))
+        {
+            product.Add(language);
+            wanted.Add(isWanted);
+        }
+
+        var (start, ends) = product.Make(nodes, isIn => isIn.SequenceEqual(wanted) ? 0 : -1);
+        return new(start, ends[0]);
+    }
+
+    /// <summary>The conditions on strings as languages that a string must be in, or must not.</summary>
+    public static IEnumerable<(StringLanguages.Language Language, bool IsWanted)> LanguagesOf(SchemaShape shape)
+    {
+        foreach (var pattern in shape.Patterns)
+            yield return (SchemaPatterns.Language(pattern), true);
+        if (shape.Length.IsLimited)
+            yield return (StringLanguages.OfLength(shape.Length.Least, shape.Length.Most), true);
+        if (shape.Constants?.Where(value => value.ValueKind == JsonValueKind.String).Select(value => value.GetString()!).ToArray() is { } constants)
+            yield return ((inner, text) => constants.Length == 0 ? inner.Range(0, 0) : inner.Either([.. constants.Select(text.Characters)]), true);
+        foreach (var forbidden in shape.ForbiddenStrings)
+            yield return (forbidden, false);
+    }
+}

@@ -1,0 +1,111 @@
+using System.Text.Json;
+
+namespace LocalLlm.Sampling.Grammar;
+
+/// <summary>Whether schemas can hold together, as far as is seen at a glance: types, constants, properties that tell them apart.</summary>
+/// <param name="references">Where references lead.</param>
+internal sealed class SchemaOverlap(SchemaReferences references)
+{
+    private const int MostSchemas = 500;
+    private const int MostLevels = 8;
+
+    /// <summary>For each schema the others that might hold beside it.</summary>
+    /// <exception cref="GrammarException">They are too many.</exception>
+    public int[][] Of((JsonElement Schema, string At)[] schemas)
+    {
+        if (schemas.Length > MostSchemas)
+            throw new GrammarException($"{schemas[0].At}: {schemas.Length} alternatives; at most {MostSchemas}");
+        var kinds = schemas.Select(schema => Kinds(schema.Schema, schema.At, 0)).ToArray();
+        return [.. schemas.Select((_, i) => Enumerable.Range(0, schemas.Length).Where(j => j != i && !AreDisjoint(kinds[i], kinds[j], 0)).ToArray())];
+    }
+
+    /// <summary>Whether a schema can never hold beside others.</summary>
+    /// <param name="schema">The schema.</param>
+    /// <param name="others">Schemas that hold, references and <c>allOf</c> taken apart or not.</param>
+    public bool IsApart((JsonElement Schema, string At) schema, IReadOnlyList<(JsonElement Schema, string At)> others) =>
+        others.Count > 0 && AreDisjoint(Kinds(schema.Schema, schema.At, 0), [.. others.SelectMany(other => Kinds(other.Schema, other.At, 0))], 0);
+
+    // What holds whenever the schema holds: the schema itself and those that it holds in place by allOf and references.
+    private List<(JsonElement Schema, string At)> Kinds(JsonElement schema, string at, int level)
+    {
+        var found = new List<(JsonElement Schema, string At)>();
+        if (schema.ValueKind != JsonValueKind.Object || level > MostLevels)
+            return found;
+        if (schema.TryGetProperty("$ref", out var reference))
+        {
+            var (target, place) = references.Target(reference, at);
+            found.AddRange(Kinds(target, place, level + 1));
+            if (references.StandAlone)
+                return found;
+        }
+
+        SchemaWords.Check(schema, at);
+        found.Add((schema, at));
+        foreach (var (inner, place) in SchemaWords.Items(schema, at, "allOf"))
+            found.AddRange(Kinds(inner, place, level + 1));
+        return found;
+    }
+
+    private bool AreDisjoint(List<(JsonElement Schema, string At)> a, List<(JsonElement Schema, string At)> b, int level)
+    {
+        var (first, second) = (TypesOf(a), TypesOf(b));
+        if ((first & second) == 0)
+            return true;
+        if (ValuesOf(a) is { } some && ValuesOf(b) is { } others && !some.Any(value => others.Any(other => JsonElement.DeepEquals(value, other))))
+            return true;
+        return (first & second) == SchemaTypes.Object && (TellApart(a, b, level) || TellApart(b, a, level));
+    }
+
+    private static SchemaTypes TypesOf(List<(JsonElement Schema, string At)> schemas)
+    {
+        var types = SchemaTypes.All;
+        foreach (var (schema, at) in schemas)
+        {
+            types &= SchemaShape.TypesOf(schema, at);
+            if (ValuesOf(schema) is { } values)
+                types &= values.Aggregate(SchemaTypes.None, (known, value) => known | SchemaShape.TypeOf(value));
+        }
+
+        return types;
+    }
+
+    // A property that one requires and the other forbids, or that both require with values that cannot be equal.
+    private bool TellApart(List<(JsonElement Schema, string At)> a, List<(JsonElement Schema, string At)> b, int level)
+    {
+        var theirs = RequiredBy(b);
+        foreach (var name in RequiredBy(a))
+        {
+            if (b.Exists(other => Forbids(other.Schema, name)))
+                return true;
+            if (level < MostLevels && theirs.Contains(name) && AreDisjoint(PropertyOf(a, name, level), PropertyOf(b, name, level), level + 1))
+                return true;
+        }
+
+        return false;
+    }
+
+    private static HashSet<string> RequiredBy(List<(JsonElement Schema, string At)> schemas) =>
+        [.. schemas.SelectMany(part => part.Schema.TryGetProperty("required", out var required) && required.ValueKind == JsonValueKind.Array ? required.EnumerateArray().Select(name => name.GetString()!) : [])];
+
+    private static bool Forbids(JsonElement schema, string name) =>
+        schema.TryGetProperty("properties", out var properties) && properties.TryGetProperty(name, out var own)
+            ? own.ValueKind == JsonValueKind.False
+            : schema.TryGetProperty("additionalProperties", out var others) && others.ValueKind == JsonValueKind.False && !schema.TryGetProperty("patternProperties", out _);
+
+    private List<(JsonElement Schema, string At)> PropertyOf(List<(JsonElement Schema, string At)> schemas, string name, int level) =>
+        [.. schemas.SelectMany(part => part.Schema.TryGetProperty("properties", out var properties) && properties.TryGetProperty(name, out var own) ? Kinds(own, $"{part.At}/properties/{SchemaWords.Escaped(name)}", level + 1) : [])];
+
+    private static List<JsonElement>? ValuesOf(List<(JsonElement Schema, string At)> schemas)
+    {
+        foreach (var (schema, _) in schemas)
+        {
+            if (ValuesOf(schema) is { } values)
+                return values;
+        }
+
+        return null;
+    }
+
+    private static List<JsonElement>? ValuesOf(JsonElement schema) =>
+        schema.TryGetProperty("const", out var constant) ? [constant] : schema.TryGetProperty("enum", out var values) && values.ValueKind == JsonValueKind.Array ? [.. values.EnumerateArray()] : null;
+}
