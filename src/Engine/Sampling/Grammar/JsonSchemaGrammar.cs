@@ -10,7 +10,6 @@ namespace LocalLlm.Sampling.Grammar;
 internal sealed class JsonSchemaGrammar
 {
     private const int MaxNesting = 100;
-    private const int MaxBodies = 20_000;
     private const int MaxSchemaBytes = 1 << 20;
     private const int MaxDistinct = 64;
     private const int MaxCombinations = 32;
@@ -23,16 +22,15 @@ internal sealed class JsonSchemaGrammar
     private readonly JsonSchemaText _text;
     private readonly SchemaReferences _references;
     private readonly SchemaExpansion _expansion;
-    private readonly ProductBudget _budget;
+    private readonly SchemaBudget _budget;
     private readonly bool _isClosed;
     private readonly Dictionary<string, int> _rules = [];
     private readonly Dictionary<string, string> _impossible = [];
     private readonly Dictionary<string, int> _members = [];
     private int _nesting;
-    private int _bodies;
     private int _combinations; // of choices, for the value at hand
 
-    private JsonSchemaGrammar(GrammarNodes nodes, SchemaReferences references, bool isClosed, ProductBudget budget)
+    private JsonSchemaGrammar(GrammarNodes nodes, SchemaReferences references, bool isClosed, SchemaBudget budget)
     {
         _nodes = nodes;
         _references = references;
@@ -40,7 +38,7 @@ internal sealed class JsonSchemaGrammar
         _budget = budget;
         _json = new(nodes);
         _text = new(nodes);
-        _expansion = new(references);
+        _expansion = new(references, budget);
     }
 
     /// <summary>The grammar of a schema.</summary>
@@ -77,13 +75,11 @@ internal sealed class JsonSchemaGrammar
         var (combinations, at) = (_combinations, parts.FirstOrDefault(part => part.At.Length > 0)?.At ?? "#");
         if (++_nesting > MaxNesting)
             throw new GrammarException($"{at}: schemas are nested deeper than {MaxNesting}");
-        if (++_bodies > MaxBodies)
-            throw new GrammarException($"{at}: more than {MaxBodies} combinations of schemas");
         if (!isCombination)
             _combinations = 0;
         try
         {
-            _nodes.DefineRule(rule, Body(parts, isCombination, at));
+            _nodes.DefineRule(rule, Placed(() => Body(parts, isCombination, at), at));
             return _nodes.Call(rule);
         }
         catch (UnsatisfiableException impossible)
@@ -104,6 +100,7 @@ internal sealed class JsonSchemaGrammar
     {
         foreach (var part in parts.Where(part => part.Kind == SchemaPartKind.Whole))
             _references.CheckNoCircle(part.Schema, part.At);
+        _budget.TakeBody();
         var (plain, choices) = _expansion.Expand(parts);
         if (choices.Count == 0)
         {
@@ -142,22 +139,23 @@ internal sealed class JsonSchemaGrammar
     private Fragment OfShape(SchemaShape shape, string at)
     {
         if (shape.Constants is { } constants)
-            return Allowed(shape, constants, at) is { Count: > 0 } allowed ? _nodes.Either([.. allowed.Select(Constant)]) : throw new UnsatisfiableException($"{at}: none of the constants is allowed");
+            return Allowed(shape, constants) is { Count: > 0 } allowed ? _nodes.Either([.. allowed.Select(Constant)]) : throw new UnsatisfiableException($"{at}: none of the constants is allowed");
         if (shape is { Types: SchemaTypes.All, HasConditions: false, Excluded.Count: 0 })
             return _json.Value();
-        return Some([.. Types.Where(type => (shape.Types & type) != 0).Select<SchemaTypes, Func<Fragment>>(type => () => OfType(shape, type, at))], at, "no type is left");
+        return Some([.. Types.Where(type => (shape.Types & type) != 0).Select<SchemaTypes, Func<Fragment>>(type => () => OfType(shape, type))], at, "no type is left");
     }
 
     // The constants that the rest of what is said allows: their texts are in its grammar.
-    private List<JsonElement> Allowed(SchemaShape shape, List<JsonElement> constants, string at)
+    private List<JsonElement> Allowed(SchemaShape shape, List<JsonElement> constants)
     {
+        SchemaShape.CheckComparable(constants.Count, shape.Excluded.Count);
         var values = constants.Where(value => (shape.Types & SchemaShape.TypeOf(value)) != 0 && !shape.Excluded.Exists(other => JsonElement.DeepEquals(value, other))).ToList();
         if (!shape.HasConditions || values.Count == 0)
             return values;
         var nodes = new GrammarNodes(GrammarLimits.Default);
         try
         {
-            var whole = new JsonSchemaGrammar(nodes, _references, _isClosed, _budget) { _nesting = _nesting, _bodies = _bodies }.OfShape(shape.WithoutConstants(values), at);
+            var whole = new JsonSchemaGrammar(nodes, _references, _isClosed, _budget) { _nesting = _nesting }.OfShape(shape.WithoutConstants(values), "#");
             var automaton = new ByteAutomaton(nodes, nodes.Finish(whole), GrammarLimits.Default);
             return [.. values.Where(value => Encoding.UTF8.GetBytes(Text(value)).Aggregate(automaton.Start, automaton.Next).IsAccepting)];
         }
@@ -201,28 +199,34 @@ internal sealed class JsonSchemaGrammar
         return _nodes.Sequence([.. parts]);
     }
 
-    private Fragment OfType(SchemaShape shape, SchemaTypes type, string at)
+    private Fragment OfType(SchemaShape shape, SchemaTypes type)
+    {
+        switch (type)
+        {
+            case SchemaTypes.Null:
+                return _nodes.Literal("null");
+            case SchemaTypes.Boolean:
+                return _nodes.Either([.. ((JsonValueKind Kind, string Text)[])[(JsonValueKind.True, "true"), (JsonValueKind.False, "false")] is var both
+                    ? both.Where(value => !shape.Excluded.Exists(other => other.ValueKind == value.Kind)).Select(value => _nodes.Literal(value.Text)) : []]);
+            case SchemaTypes.String:
+                return new JsonSchemaStrings(_nodes, _json, _budget).Make(shape);
+            case SchemaTypes.Number:
+                return (shape.Types & SchemaTypes.Number) == SchemaTypes.Number && !shape.Numbers.IsLimited ? _json.Number() : new JsonSchemaNumbers(_nodes, _budget).Make(shape.Numbers, shape.Types & SchemaTypes.Number);
+            case SchemaTypes.Array when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Array):
+                return Array(shape);
+            case SchemaTypes.Object when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Object):
+                return new JsonSchemaObject(_nodes, _json, _budget, _members, new JsonSchemaMembers(shape, _isClosed, Value, Names).Read()).Make();
+            default:
+                throw new GrammarException("all but some constants cannot be kept to where these are arrays or objects");
+        }
+    }
+
+    // Says where, if that is not said yet.
+    private static Fragment Placed(Func<Fragment> make, string at)
     {
         try
         {
-            switch (type)
-            {
-                case SchemaTypes.Null:
-                    return _nodes.Literal("null");
-                case SchemaTypes.Boolean:
-                    return _nodes.Either([.. ((JsonValueKind Kind, string Text)[])[(JsonValueKind.True, "true"), (JsonValueKind.False, "false")] is var both
-                        ? both.Where(value => !shape.Excluded.Exists(other => other.ValueKind == value.Kind)).Select(value => _nodes.Literal(value.Text)) : []]);
-                case SchemaTypes.String:
-                    return new JsonSchemaStrings(_nodes, _json, _budget).Make(shape);
-                case SchemaTypes.Number:
-                    return (shape.Types & SchemaTypes.Number) == SchemaTypes.Number && !shape.Numbers.IsLimited ? _json.Number() : new JsonSchemaNumbers(_nodes, _budget).Make(shape.Numbers, shape.Types & SchemaTypes.Number);
-                case SchemaTypes.Array when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Array):
-                    return Array(shape);
-                case SchemaTypes.Object when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Object):
-                    return new JsonSchemaObject(_nodes, _json, _budget, _members, new JsonSchemaMembers(shape, _isClosed, Value, Names).Read()).Make();
-                default:
-                    throw new GrammarException("all but some constants cannot be kept to where these are arrays or objects");
-            }
+            return make();
         }
         catch (GrammarException wrong) when (!wrong.Message.StartsWith('#'))
         {
@@ -256,6 +260,7 @@ internal sealed class JsonSchemaGrammar
     // The values of which some parts hold; null: they are not known to be few.
     private List<JsonElement>? Few(IReadOnlyList<SchemaPart> parts)
     {
+        _budget.TakeBody();
         var (plain, choices) = _expansion.Expand(parts);
         if (choices.Count > 0)
         {
@@ -272,7 +277,7 @@ internal sealed class JsonSchemaGrammar
         }
 
         var shape = new SchemaShape(plain);
-        return shape.Constants is { Count: <= MaxDistinct } constants ? Allowed(shape, constants, "#") : null;
+        return shape.Constants is { Count: <= MaxDistinct } constants ? Allowed(shape, constants) : null;
     }
 
     // What names of properties must be, as languages.

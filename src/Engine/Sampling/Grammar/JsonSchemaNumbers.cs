@@ -6,7 +6,7 @@ namespace LocalLlm.Sampling.Grammar;
 /// <summary>Numbers in a range, digit by digit; without exponents where anything is said of them.</summary>
 /// <param name="nodes">The rules.</param>
 /// <param name="budget">What conditions beside bounds may need.</param>
-internal sealed class JsonSchemaNumbers(GrammarNodes nodes, ProductBudget budget)
+internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
 {
     private const int MaxFactor = 20_000;
 

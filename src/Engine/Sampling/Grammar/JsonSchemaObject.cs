@@ -47,7 +47,7 @@ internal sealed record SchemaObject
 /// <param name="budget">What languages of names may need.</param>
 /// <param name="known">Members that other objects have made.</param>
 /// <param name="shape">What it must be.</param>
-internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, ProductBudget budget, Dictionary<string, int> known, SchemaObject shape)
+internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, SchemaBudget budget, Dictionary<string, int> known, SchemaObject shape)
 {
     private const int Absent = -1;
     private readonly Dictionary<(BigInteger Seen, int Count), int> _places = [];

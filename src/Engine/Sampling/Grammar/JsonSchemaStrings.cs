@@ -6,7 +6,7 @@ namespace LocalLlm.Sampling.Grammar;
 /// <param name="nodes">The rules.</param>
 /// <param name="json">JSON as such.</param>
 /// <param name="budget">What several conditions together may need.</param>
-internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, ProductBudget budget)
+internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, SchemaBudget budget)
 {
     /// <summary>The strings, quotes included.</summary>
     /// <exception cref="UnsatisfiableException">There is none.</exception>

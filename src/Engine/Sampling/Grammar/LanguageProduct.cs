@@ -7,11 +7,11 @@ namespace LocalLlm.Sampling.Grammar;
 internal sealed class LanguageProduct
 {
     private readonly List<ByteAutomaton> _automata = [];
-    private readonly ProductBudget _budget;
+    private readonly SchemaBudget _budget;
 
     /// <param name="budget">The states that may be made.</param>
     /// <param name="all">Texts that there are at all.</param>
-    public LanguageProduct(ProductBudget budget, Func<GrammarNodes, Fragment> all)
+    public LanguageProduct(SchemaBudget budget, Func<GrammarNodes, Fragment> all)
     {
         _budget = budget;
         Add(all);
@@ -75,8 +75,7 @@ internal sealed class LanguageProduct
                 var next = states[from].Select((part, i) => _automata[i].Next(part, (byte)value)).ToArray();
                 if (!known.TryGetValue(next, out var to))
                 {
-                    if (--_budget.StatesLeft < 0)
-                        throw new GrammarException("conditions on one value make too many states together");
+                    _budget.TakeState();
                     known.Add(next, to = states.Count);
                     states.Add(next);
                 }
@@ -129,11 +128,4 @@ internal sealed class LanguageProduct
             return hash.ToHashCode();
         }
     }
-}
-
-/// <summary>What all products of a schema may need together.</summary>
-internal sealed class ProductBudget
-{
-    /// <summary>States of products that may still be made; each takes some microseconds.</summary>
-    public int StatesLeft { get; set; } = 100_000;
 }

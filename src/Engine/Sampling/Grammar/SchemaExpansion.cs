@@ -11,7 +11,8 @@ internal sealed record SchemaChoice(SchemaPart Source, IReadOnlyList<SchemaPart[
 /// What is said of a value, taken apart: references followed, <c>allOf</c> joined, negations pushed inwards (De Morgan), choices that can go one way only made. What is left are plain parts, which all hold, and choices.
 /// </summary>
 /// <param name="references">Where references lead.</param>
-internal sealed class SchemaExpansion(SchemaReferences references)
+/// <param name="budget">How long it may take.</param>
+internal sealed class SchemaExpansion(SchemaReferences references, SchemaBudget budget)
 {
     private readonly SchemaNegation _negation = new(references);
     private readonly SchemaOverlap _overlap = new(references);
@@ -38,6 +39,7 @@ internal sealed class SchemaExpansion(SchemaReferences references)
             var choices = new List<SchemaChoice>();
             foreach (var source in open)
             {
+                budget.TakeTime();
                 var alternatives = known.Possible(Alternatives(source, known), out var isDecided);
                 if (isDecided)
                     continue;
@@ -124,6 +126,7 @@ internal sealed class SchemaExpansion(SchemaReferences references)
     private IEnumerable<SchemaPart[]> OneOf((JsonElement Schema, string At)[] items)
     {
         var overlaps = _overlap.Of(items);
+        budget.TakeTime();
         return items.Select((item, i) => (SchemaPart[])[SchemaPart.Holds(item.Schema, item.At), .. overlaps[i].Select(other => SchemaPart.Fails(items[other].Schema, items[other].At))]);
     }
 

@@ -8,6 +8,12 @@ internal sealed class SchemaOverlap(SchemaReferences references)
 {
     private const int MostSchemas = 500;
     private const int MostLevels = 8;
+    private const int MostKinds = 100;
+    private const int MostComparisons = 300;
+    private const int MostValuePairs = 10_000;
+    private readonly Dictionary<string, int[][]> _overlaps = [];
+    private readonly Dictionary<string, List<(JsonElement Schema, string At)>> _kinds = [];
+    private int _comparisons; // that are left
 
     /// <summary>For each schema the others that might hold beside it.</summary>
     /// <exception cref="GrammarException">They are too many.</exception>
@@ -15,43 +21,60 @@ internal sealed class SchemaOverlap(SchemaReferences references)
     {
         if (schemas.Length > MostSchemas)
             throw new GrammarException($"{schemas[0].At}: {schemas.Length} alternatives; at most {MostSchemas}");
-        var kinds = schemas.Select(schema => Kinds(schema.Schema, schema.At, 0)).ToArray();
-        return [.. schemas.Select((_, i) => Enumerable.Range(0, schemas.Length).Where(j => j != i && !AreDisjoint(kinds[i], kinds[j], 0)).ToArray())];
+        if (_overlaps.TryGetValue(schemas[0].At, out var known))
+            return known;
+        var kinds = schemas.Select(schema => Kinds(schema.Schema, schema.At)).ToArray();
+        return _overlaps[schemas[0].At] = [.. schemas.Select((_, i) => Enumerable.Range(0, schemas.Length).Where(j => j != i && !Compared(kinds[i], kinds[j])).ToArray())];
     }
 
     /// <summary>Whether a schema can never hold beside others.</summary>
     /// <param name="schema">The schema.</param>
     /// <param name="others">Schemas that hold, references and <c>allOf</c> taken apart or not.</param>
     public bool IsApart((JsonElement Schema, string At) schema, IReadOnlyList<(JsonElement Schema, string At)> others) =>
-        others.Count > 0 && AreDisjoint(Kinds(schema.Schema, schema.At, 0), [.. others.SelectMany(other => Kinds(other.Schema, other.At, 0))], 0);
+        others.Count > 0 && Compared(Kinds(schema.Schema, schema.At), [.. others.SelectMany(other => Kinds(other.Schema, other.At))]);
+
+    private bool Compared(List<(JsonElement Schema, string At)> a, List<(JsonElement Schema, string At)> b)
+    {
+        _comparisons = MostComparisons;
+        return AreDisjoint(a, b, 0);
+    }
 
     // What holds whenever the schema holds: the schema itself and those that it holds in place by allOf and references.
-    private List<(JsonElement Schema, string At)> Kinds(JsonElement schema, string at, int level)
+    private List<(JsonElement Schema, string At)> Kinds(JsonElement schema, string at)
     {
+        if (_kinds.TryGetValue(at, out var known))
+            return known;
         var found = new List<(JsonElement Schema, string At)>();
-        if (schema.ValueKind != JsonValueKind.Object || level > MostLevels)
-            return found;
-        if (schema.TryGetProperty("$ref", out var reference))
+        var seen = new HashSet<string>();
+        var open = new Stack<(JsonElement Schema, string At)>([(schema, at)]);
+        while (open.TryPop(out var part) && found.Count < MostKinds)
         {
-            var (target, place) = references.Target(reference, at);
-            found.AddRange(Kinds(target, place, level + 1));
-            if (references.StandAlone)
-                return found;
+            if (part.Schema.ValueKind != JsonValueKind.Object || !seen.Add(part.At))
+                continue;
+            if (part.Schema.TryGetProperty("$ref", out var reference))
+            {
+                open.Push(references.Target(reference, part.At));
+                if (references.StandAlone)
+                    continue;
+            }
+
+            SchemaWords.Check(part.Schema, part.At);
+            found.Add(part);
+            foreach (var inner in SchemaWords.Items(part.Schema, part.At, "allOf"))
+                open.Push(inner);
         }
 
-        SchemaWords.Check(schema, at);
-        found.Add((schema, at));
-        foreach (var (inner, place) in SchemaWords.Items(schema, at, "allOf"))
-            found.AddRange(Kinds(inner, place, level + 1));
-        return found;
+        return _kinds[at] = found;
     }
 
     private bool AreDisjoint(List<(JsonElement Schema, string At)> a, List<(JsonElement Schema, string At)> b, int level)
     {
+        if (--_comparisons < 0)
+            return false;
         var (first, second) = (TypesOf(a), TypesOf(b));
         if ((first & second) == 0)
             return true;
-        if (ValuesOf(a) is { } some && ValuesOf(b) is { } others && !some.Any(value => others.Any(other => JsonElement.DeepEquals(value, other))))
+        if (ValuesOf(a) is { } some && ValuesOf(b) is { } others && (long)some.Count * others.Count <= MostValuePairs && !some.Any(value => others.Any(other => JsonElement.DeepEquals(value, other))))
             return true;
         return (first & second) == SchemaTypes.Object && (TellApart(a, b, level) || TellApart(b, a, level));
     }
@@ -93,7 +116,7 @@ internal sealed class SchemaOverlap(SchemaReferences references)
             : schema.TryGetProperty("additionalProperties", out var others) && others.ValueKind == JsonValueKind.False && !schema.TryGetProperty("patternProperties", out _);
 
     private List<(JsonElement Schema, string At)> PropertyOf(List<(JsonElement Schema, string At)> schemas, string name, int level) =>
-        [.. schemas.SelectMany(part => part.Schema.TryGetProperty("properties", out var properties) && properties.TryGetProperty(name, out var own) ? Kinds(own, $"{part.At}/properties/{SchemaWords.Escaped(name)}", level + 1) : [])];
+        [.. schemas.SelectMany(part => part.Schema.TryGetProperty("properties", out var properties) && properties.TryGetProperty(name, out var own) ? Kinds(own, $"{part.At}/properties/{SchemaWords.Escaped(name)}") : [])];
 
     private static List<JsonElement>? ValuesOf(List<(JsonElement Schema, string At)> schemas)
     {

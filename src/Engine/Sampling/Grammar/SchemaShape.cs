@@ -214,10 +214,17 @@ internal sealed class SchemaShape
 
     private void AddConstants(List<JsonElement> values)
     {
-        const int MostComparisons = 1_000_000;
-        if (Constants is { } known && (long)known.Count * values.Count > MostComparisons)
-            throw new GrammarException($"two lists of {known.Count} and {values.Count} constants are too large to be compared");
+        CheckComparable(Constants?.Count ?? 0, values.Count);
         Constants = Constants is null ? values : [.. Constants.Where(value => values.Exists(other => JsonElement.DeepEquals(value, other)))];
+    }
+
+    /// <summary>Refuses lists of constants that are too long to be compared one by one.</summary>
+    /// <exception cref="GrammarException">They are.</exception>
+    public static void CheckComparable(int count, int otherCount)
+    {
+        const int MostComparisons = 1_000_000;
+        if ((long)count * otherCount > MostComparisons)
+            throw new GrammarException($"two lists of {count} and {otherCount} constants are too large to be compared");
     }
 
     private void Exclude(IEnumerable<JsonElement> values)

@@ -2,7 +2,7 @@ namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>Strings of JSON told apart by several languages at once. Characters are written in one way only, as <see cref="JsonSchemaText.Character"/> writes them.</summary>
 /// <param name="budget">The states that may be made.</param>
-internal sealed class StringLanguages(ProductBudget budget)
+internal sealed class StringLanguages(SchemaBudget budget)
 {
     private readonly LanguageProduct _product = new(budget, nodes => nodes.Star(new JsonSchemaText(nodes).AnyCharacter()));
 

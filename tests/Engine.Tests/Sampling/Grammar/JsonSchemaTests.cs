@@ -66,6 +66,42 @@ public class JsonSchemaTests
     public void What_cannot_be_kept_to_is_refused_with_its_place(string schema) =>
         Assert.StartsWith("#", Assert.ThrowsAny<GrammarException>(() => Automaton(schema)).Message);
 
+    [Theory]
+    [MemberData(nameof(LargeSchemas))]
+    public void A_schema_that_is_made_to_be_large_ends_in_a_grammar_or_an_error(string schema)
+    {
+        try
+        {
+            Automaton(schema);
+        }
+        catch (GrammarException refusal)
+        {
+            Assert.StartsWith("#", refusal.Message);
+        }
+    }
+
+    public static TheoryData<string> LargeSchemas()
+    {
+        // '%' stands for the number of a part, '+' for the next one.
+        static string Many(int count, string part) => string.Join(',', Enumerable.Range(0, count).Select(i => part.Replace("+", $"{i + 1}", StringComparison.Ordinal).Replace("%", $"{i}", StringComparison.Ordinal)));
+        const string Entry = "{'type':'object','properties':{'p%':{'type':'integer'},'q':{'minLength':%}}}";
+        string[] schemas =
+        [
+            "{'$ref':'#/$defs/a0','$defs':{" + Many(12, "'a%':{'allOf':[" + string.Join(',', Enumerable.Repeat("{'$ref':'#/$defs/a+'}", 10)) + "]}") + ",'a12':{'type':'null'}}}",
+            "{'type':'object','allOf':[" + Many(14, "{'anyOf':[{'required':['a%']},{'required':['b%']},{'properties':{'c%':{'type':'null'}}}]}") + "]}",
+            "{'oneOf':[" + Many(300, Entry) + "]}",
+            "{'not':{'oneOf':[" + Many(60, Entry) + "]}}",
+            "{'oneOf':[" + Many(400, Entry.Replace("}}}", "}},'required':['q'],'additionalProperties':false}", StringComparison.Ordinal)) + "]}",
+            "{'type':'string','allOf':[" + Many(8, "{'pattern':'[ab]*a[ab]{1%}'}") + "]}",
+            "{'type':'array','uniqueItems':true,'items':{'allOf':[" + Many(9, "{'anyOf':[{'const':1},{'const':2},{'enum':[3,4,5]},{'const':'a'}]}") + "]}}",
+            "{'type':'array','allOf':[" + Many(4, "{'contains':{'minimum':%},'maxContains':2%}") + "],'prefixItems':[" + Many(200, "{}") + "]}",
+            "{'enum':[" + Many(30_000, "%") + "],'not':{'enum':[" + Many(30_000, "1%") + "]}}",
+            "{'type':'number','allOf':[" + Many(5, "{'multipleOf':99%}") + "]}",
+            "{'$ref':'#/$defs/n','$defs':{'n':{'type':'object','required':[" + Many(10, "'r%'") + "],'properties':{" + Many(10, "'r%':{'$ref':'#/$defs/n'}") + "},'oneOf':[{'title':'a'},{'title':'b'}]}}}",
+        ];
+        return [.. schemas.Select(schema => new TheoryDataRow<string>(schema.Replace('\'', '"')))];
+    }
+
     [Fact]
     public void A_long_name_is_refused()
     {
