@@ -19,6 +19,11 @@ public sealed record StructuredOutputs
     /// <summary>A text that this regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c>, <c>\w</c> and <c>\s</c> are ASCII's.</summary>
     public string? Regex { get; init; }
 
+    /// <summary>
+    /// A text of the rule <c>root</c> of a grammar in EBNF, as llama.cpp's GBNF writes it: <c>root ::= "yes" | "no" number</c>, <c>number ::= [0-9]+</c>. A rule must not begin with itself.
+    /// </summary>
+    public string? Grammar { get; init; }
+
     /// <summary>Any JSON object.</summary>
     public bool JsonObject { get; init; }
 }

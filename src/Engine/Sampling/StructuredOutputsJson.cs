@@ -18,7 +18,7 @@ internal static class StructuredOutputsJson
             errors.Add(Structured, "a structure", $"nothing beside a {Format} that asks for one");
         if (element.ValueKind != JsonValueKind.Object)
         {
-            errors.Add(Structured, element.ValueKind.ToString(), "an object with json, choice, regex or json_object");
+            errors.Add(Structured, element.ValueKind.ToString(), "an object with json, choice, regex, grammar or json_object");
             return null;
         }
 
@@ -39,11 +39,14 @@ internal static class StructuredOutputsJson
                 case "regex" when property.Value.ValueKind == JsonValueKind.String:
                     read = read with { Regex = property.Value.GetString() };
                     break;
+                case "grammar" when property.Value.ValueKind == JsonValueKind.String:
+                    read = read with { Grammar = property.Value.GetString() };
+                    break;
                 case "json_object" when property.Value.ValueKind is JsonValueKind.True or JsonValueKind.False:
                     read = read with { JsonObject = property.Value.GetBoolean() };
                     break;
                 default:
-                    errors.Add($"{Structured}.{property.Name}", property.Value.ValueKind.ToString(), "json (a schema, as an object or a text), choice (texts), regex (a text) or json_object (true); nothing else is supported");
+                    errors.Add($"{Structured}.{property.Name}", property.Value.ValueKind.ToString(), "json (a schema, as an object or a text), choice (texts), regex (a text), grammar (EBNF, a text) or json_object (true); nothing else is supported");
                     break;
             }
         }

@@ -72,6 +72,21 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_grammar_in_ebnf_is_kept_to()
+    {
+        const string Sums = """
+            root ::= sum ("; " sum){1,2} "."   # two or three of them
+            sum ::= number " " [+*-] " " (number | "(" sum ")")
+            number ::= [1-9] [0-9]?
+            """;
+        foreach (var (_, answer, isFinished) in await RunAsync(new() { Grammar = Sums }, 8))
+        {
+            if (isFinished)
+                Assert.Matches(@"^[1-9][0-9]? [+*-] .*(; .*){1,2}\.$", answer);
+        }
+    }
+
+    [Fact]
     public async Task A_prompt_that_is_no_chat_begins_with_the_grammar_at_once()
     {
         var result = await _engine.CompleteAsync(GenerationRequest.FromText("The number is ", new() { StructuredOutputs = new() { Regex = "[0-9]{5}" }, Temperature = 0, MaxTokens = 40 }), Token);
@@ -96,7 +111,9 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     [InlineData("""{"structured_outputs": {"regex": "(a"}}""", "')' is missing")]
     [InlineData("""{"structured_outputs": {"regex": "a", "choice": ["a"]}}""", "exactly one")]
     [InlineData("""{"structured_outputs": {}}""", "exactly one")]
-    [InlineData("""{"structured_outputs": {"grammar": "x"}}""", "structured_outputs.grammar")]
+    [InlineData("""{"structured_outputs": {"grammar": "x"}}""", "line 1")]
+    [InlineData("""{"structured_outputs": {"grammar": 1}}""", "structured_outputs.grammar")]
+    [InlineData("""{"structured_outputs": {"structural_tag": "x"}}""", "structured_outputs.structural_tag")]
     [InlineData("""{"structured_outputs": "x"}""", "structured_outputs")]
     [InlineData("""{"response_format": {"type": "json_schema"}}""", "json_schema")]
     [InlineData("""{"response_format": {"type": "json_schema", "json_schema": {"schema": {"properties": {"a": {"type": "array", "uniqueItems": true}}}}}}""", "#/properties/a/uniqueItems")]

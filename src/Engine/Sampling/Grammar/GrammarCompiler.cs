@@ -76,13 +76,15 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
 
     private static Fragment Root(GrammarNodes nodes, StructuredOutputs structure)
     {
-        var said = (structure.Json is null ? 0 : 1) + (structure.Choice is null ? 0 : 1) + (structure.Regex is null ? 0 : 1) + (structure.JsonObject ? 1 : 0);
+        var said = (structure.Json is null ? 0 : 1) + (structure.Choice is null ? 0 : 1) + (structure.Regex is null ? 0 : 1) + (structure.Grammar is null ? 0 : 1) + (structure.JsonObject ? 1 : 0);
         if (said != 1)
-            throw new GrammarException($"exactly one of json, choice, regex and json_object is needed, {said} are given");
+            throw new GrammarException($"exactly one of json, choice, regex, grammar and json_object is needed, {said} are given");
         if (structure.Json is { } schema)
             return JsonSchemaGrammar.Parse(nodes, schema);
         if (structure.Regex is { } regex)
             return RegexGrammar.Parse(nodes, regex);
+        if (structure.Grammar is { } grammar)
+            return EbnfGrammar.Parse(nodes, grammar);
         if (structure.JsonObject)
             return new JsonGrammar(nodes).Object();
         if (structure.Choice!.Count == 0 || structure.Choice.Any(string.IsNullOrEmpty))

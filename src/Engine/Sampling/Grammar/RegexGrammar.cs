@@ -20,8 +20,13 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
 
     private Fragment Anything() => nodes.Star(write([(0, RegexParser.LastCodePoint)]));
 
-    private Fragment Make(RegexSyntax syntax) => syntax switch
+    /// <summary>Makes a call of a rule, for notations that have rules.</summary>
+    public Func<string, Fragment>? Call { get; init; }
+
+    /// <summary>A pattern without anchors as a fragment.</summary>
+    public Fragment Make(RegexSyntax syntax) => syntax switch
     {
+        RegexSyntax.Reference reference when Call is not null => Call(reference.Name),
         RegexSyntax.Characters characters => write(characters.Ranges),
         RegexSyntax.Sequence sequence => nodes.Sequence([.. sequence.Parts.Select(Make)]),
         RegexSyntax.Either either => nodes.Either([.. either.Parts.Select(Make)]),

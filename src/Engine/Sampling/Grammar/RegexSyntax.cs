@@ -17,4 +17,7 @@ internal abstract record RegexSyntax
 
     /// <summary>Where the text begins, or where it ends.</summary>
     public sealed record Anchor(bool IsStart) : RegexSyntax;
+
+    /// <summary>A rule, in notations that have them.</summary>
+    public sealed record Reference(string Name) : RegexSyntax;
 }

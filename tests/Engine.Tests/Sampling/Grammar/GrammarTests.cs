@@ -44,6 +44,38 @@ public class GrammarTests
     }
 
     [Theory]
+    [InlineData("root ::= \"a\" | 'b' item+\nitem ::= [0-9] # a note\n  \"!\"?", "a", "b1", "b1!2", "!b", "!a1", "!")]
+    [InlineData("root ::= \"(\" root? \")\"", "()", "((()))", "!(()", "!)(")]
+    [InlineData("root ::= x{2,3} .\nx ::= [^a-c\\n]", "xyz", "xyzü", "!xy", "!axy", "!xyzwv")]
+    [InlineData("# note\nroot ::= \"\\x41\\u00e9\\U0001F600\\\"\" | other-rule_2\nother-rule_2 ::= (\"\\t\" | \"\\\\\")*", "Aé😀\"", "\t\\", "", "!A")]
+    [InlineData("root ::= item (\",\" ws item)*\nitem ::= [a-z]+\nws ::= \" \"*", "ab,c,  d", "!ab,", "!")]
+    [InlineData("root ::= a{2} a{1,}\na ::= \"a\"", "aaa", "aaaa", "!aa")]
+    public void Rules_in_ebnf_allow_the_texts_of_root(string rules, params string[] texts)
+    {
+        var automaton = Automaton(nodes => EbnfGrammar.Parse(nodes, rules));
+        foreach (var text in texts)
+            Assert.True(!text.StartsWith('!') == Accepts(automaton, text.TrimStart('!')), text);
+    }
+
+    [Theory]
+    [InlineData("item ::= \"a\"", "no rule 'root'")]
+    [InlineData("root ::= other", "'other', which is not defined")]
+    [InlineData("root ::= \"a\" root", "'root' never ends")]
+    [InlineData("root ::= root \"a\" | \"a\"", "begins with itself")]
+    [InlineData("root ::= x\nx ::= \" \"* y\ny ::= \"\"? x \"a\" | \"b\"", "begins with itself")]
+    [InlineData("root ::= \"a", "line 1")]
+    [InlineData("root ::= \"a\"\n\nroot ::= (\"b\"", "')' is missing")]
+    [InlineData("root ::= \"a\"\nroot ::= \"b\"", "defined twice")]
+    [InlineData("root ::= [a", "']' is missing")]
+    [InlineData("root ::= \"a\"{3,1}", "{2,5}")]
+    [InlineData("root ::= \"\\q\"", "\\q")]
+    [InlineData("root ::= \"a\" )", "line 1")]
+    [InlineData("start: \"a\"", "name ::=")]
+    [InlineData("", "no rule 'root'")]
+    public void Rules_in_ebnf_that_mean_nothing_are_refused_with_the_reason(string rules, string reason) =>
+        Assert.Contains(reason, Assert.ThrowsAny<GrammarException>(() => Automaton(nodes => EbnfGrammar.Parse(nodes, rules))).Message, StringComparison.Ordinal);
+
+    [Theory]
     [InlineData("(a", "')' is missing")]
     [InlineData("a)", "unexpected ')'")]
     [InlineData("[a", "']' is missing")]

@@ -40,6 +40,8 @@ public class JsonSchemaTests
     [InlineData("""{"type":"array","not":{"items":{"type":"string"}}}""", "[1]", "[\"a\", null]", "![]", "![\"a\"]")]
     [InlineData("""{"$id":"https://example.com/a.json","$ref":"#node","$defs":{"x":{"$anchor":"node","type":"integer"}}}""", "1", "!\"a\"")]
     [InlineData("""{"$schema":"http://json-schema.org/draft-04/schema#","type":"integer","const":3,"minimum":2,"exclusiveMinimum":true}""", "4", "3", "!2")]
+    [InlineData("""{"type":"string","pattern":"(^a$)|(^b)|c$"}""", "\"a\"", "\"bx\"", "\"xc\"", "!\"ax\"", "!\"xb\"", "!\"cx\"")]
+    [InlineData("""{"type":"string","pattern":"^(^x|y)?z$"}""", "\"z\"", "\"xz\"", "\"yz\"", "!\"xxz\"", "!\"zz\"")]
     [InlineData("true", "[1, {\"a\": null}]", "!nul")]
     public void Only_instances_of_a_schema_are_texts_of_its_grammar(string schema, params string[] texts)
     {
