@@ -208,11 +208,11 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
     {
         for (var index = Math.Min(from, _prefix); index <= _prefix; index++)
         {
-            for (var witnessed = 0; witnessed < 1 << shape.Demands.Count; witnessed++)
-            {
-                if ((witnessed >> demand & 1) != 0 && ItemAt(index, witnessed) is not null)
-                    return true;
-            }
+            var possible = Enumerable.Range(0, 1 << shape.Demands.Count).Where(witnessed => ItemAt(index, witnessed) is not null).ToArray();
+            if (Array.Exists(possible, witnessed => (witnessed >> demand & 1) != 0))
+                return true;
+            if (possible.Length == 0)
+                return false; // no item, and none behind it
         }
 
         return false;

@@ -261,7 +261,17 @@ internal sealed class JsonSchemaGrammar
     private List<JsonElement>? Few(IReadOnlyList<SchemaPart> parts)
     {
         _budget.TakeBody();
-        var (plain, choices) = _expansion.Expand(parts);
+        List<SchemaPart> plain;
+        List<SchemaChoice> choices;
+        try
+        {
+            (plain, choices) = _expansion.Expand(parts);
+        }
+        catch (UnsatisfiableException)
+        {
+            return [];
+        }
+
         if (choices.Count > 0)
         {
             var found = new List<JsonElement>();

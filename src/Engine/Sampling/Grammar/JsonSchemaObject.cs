@@ -74,7 +74,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
 
         _other = OtherMembers();
         ForbidWhatCannotBe();
-        if ((_required & Impossible()) != 0 || BitCount(Needed(0)) > (shape.Most ?? int.MaxValue) || (_other < 0 && _members.Count(member => member >= 0) < shape.Least))
+        if (shape.Most < shape.Least || (_required & Impossible()) != 0 || BitCount(Needed(0)) > (shape.Most ?? int.MaxValue) || (_other < 0 && _members.Count(member => member >= 0) < shape.Least))
             throw new UnsatisfiableException("no object has the properties that are required, and no others than are allowed");
         _end = nodes.Nothing().Start;
         var begin = nodes.Sequence(nodes.Literal("{"), json.Space());
