@@ -15,7 +15,7 @@ internal sealed class ByteAutomaton
 
     private readonly GrammarNodes _nodes;
     private readonly GrammarLimits _limits;
-    private readonly Dictionary<(GrammarStack? Parent, int Return), GrammarStack> _stacks = [];
+    private readonly Dictionary<(GrammarStack? Parent, int Return, int Loop, int Count), GrammarStack> _stacks = [];
     private readonly Dictionary<Place[], GrammarState> _states = new(new PlacesComparer());
     private readonly HashSet<Place> _seen = [];
     private readonly Stack<Place> _open = [];
@@ -87,6 +87,38 @@ internal sealed class ByteAutomaton
         }
 
         return state == GrammarState.Dead || state.Generation == _generation ? state : Intern(state.Places, state.IsAccepting);
+    }
+
+    /// <summary>
+    /// The state as it would be if all repetitions that may end already had just become able to: every text that may follow the state may follow that one, and the other way round for texts of at most
+    /// <paramref name="remaining"/> bytes.
+    /// </summary>
+    /// <param name="state">The state.</param>
+    /// <param name="remaining">Repetitions that are left to the one that has fewest left; <see cref="int.MaxValue"/>: nothing was changed.</param>
+    public GrammarState Relaxed(GrammarState state, out int remaining)
+    {
+        remaining = int.MaxValue;
+        var places = new HashSet<Place>();
+        foreach (var place in state.Places)
+            places.Add(place.Stack?.HasLoop == true ? place with { Stack = Relaxed(place.Stack, ref remaining) } : place);
+        if (remaining == int.MaxValue)
+            return state;
+        var sorted = places.ToArray();
+        Array.Sort(sorted);
+        return Intern(sorted, state.IsAccepting);
+    }
+
+    private GrammarStack Relaxed(GrammarStack stack, ref int remaining)
+    {
+        var parent = stack.Parent?.HasLoop == true ? Relaxed(stack.Parent, ref remaining) : stack.Parent;
+        var count = stack.Count;
+        if (stack.Loop >= 0 && _nodes.LoopOf(stack.Loop) is var loop && loop.Most != int.MaxValue && count > Math.Max(1, loop.Least))
+        {
+            remaining = Math.Min(remaining, loop.Most - count);
+            count = Math.Max(1, loop.Least);
+        }
+
+        return ReferenceEquals(parent, stack.Parent) && count == stack.Count ? stack : StackOf(parent, stack.Return, stack.Loop, count);
     }
 
     /// <summary>Counts memory that somebody keeps with a state, such as its mask.</summary>
@@ -175,11 +207,13 @@ internal sealed class ByteAutomaton
             for (var edge = _nodes.FirstEmpty(place.Node); edge >= 0; edge = _nodes.EmptyOf(edge).Other)
                 _open.Push(place with { Node = _nodes.EmptyOf(edge).To });
             for (var edge = _nodes.FirstCall(place.Node); edge >= 0; edge = _nodes.CallOf(edge).Other)
-                Enter(place, _nodes.CallOf(edge));
+                Enter(place.Stack, _nodes.CallOf(edge).Rule, _nodes.CallOf(edge).Back, -1, 0);
+            for (var edge = _nodes.FirstLoop(place.Node); edge >= 0; edge = _nodes.LoopOf(edge).Other)
+                Enter(place.Stack, _nodes.LoopOf(edge).Rule, _nodes.LoopOf(edge).Back, edge, 1);
             if (!_nodes.IsEnd(place.Node))
                 continue;
             if (place.Stack is { } stack)
-                _open.Push(new(stack.Return, stack.Parent));
+                Leave(stack);
             else
                 accepting = true;
         }
@@ -189,17 +223,36 @@ internal sealed class ByteAutomaton
     }
 
     // Deeper than the limit no rule can be entered: the text has to go on another way.
-    private void Enter(Place place, GrammarNodes.CallEdge call)
+    private void Enter(GrammarStack? around, int rule, int back, int loop, int count)
     {
-        if (place.Stack?.Depth >= _limits.MaxDepth)
+        if (around?.Depth >= _limits.MaxDepth)
             return;
-        if (!_stacks.TryGetValue((place.Stack, call.Back), out var stack))
+        _open.Push(new(_nodes.StartOf(rule), StackOf(around, back, loop, count)));
+    }
+
+    private void Leave(GrammarStack stack)
+    {
+        if (stack.Loop < 0)
         {
-            _stacks.Add((place.Stack, call.Back), stack = new(place.Stack, call.Back));
-            _heldBytes += StackBytes;
+            _open.Push(new(stack.Return, stack.Parent));
+            return;
         }
 
-        _open.Push(new(_nodes.StartOf(call.Rule), stack));
+        // Beyond the fewest the number matters only where there is a most.
+        var loop = _nodes.LoopOf(stack.Loop);
+        if (stack.Count >= loop.Least)
+            _open.Push(new(stack.Return, stack.Parent));
+        if (stack.Count < loop.Most)
+            Enter(stack.Parent, loop.Rule, loop.Back, stack.Loop, loop.Most == int.MaxValue ? Math.Min(stack.Count + 1, Math.Max(1, loop.Least)) : stack.Count + 1);
+    }
+
+    private GrammarStack StackOf(GrammarStack? around, int back, int loop, int count)
+    {
+        if (_stacks.TryGetValue((around, back, loop, count), out var stack))
+            return stack;
+        _stacks.Add((around, back, loop, count), stack = new(around, back, loop, count));
+        _heldBytes += StackBytes;
+        return stack;
     }
 
     private GrammarState Intern(ReadOnlySpan<Place> found, bool accepting)

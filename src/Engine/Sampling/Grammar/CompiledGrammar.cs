@@ -3,6 +3,8 @@ namespace LocalLlm.Sampling.Grammar;
 /// <summary>A grammar over the tokens of a vocabulary, with the masks of the states that were met. Made anywhere; then used on the engine loop's thread only.</summary>
 internal sealed class CompiledGrammar
 {
+    private const int FewRemaining = 10; // from there on most tokens are long, and a walk is quicker
+
     private readonly ByteAutomaton _automaton;
     private readonly TokenTrie _trie;
     private readonly GrammarState[] _stack;
@@ -46,11 +48,40 @@ internal sealed class CompiledGrammar
         var now = state = _automaton.Renewed(state);
         if (now.Mask is { } known)
             return known;
+        var mask = default(uint[]);
+        _automaton.Limited(ref credit, () => mask = Make(now));
+        return now.Mask = mask!;
+    }
+
+    private uint[] Make(GrammarState state)
+    {
+        // Far from the end of a repetition the number of those that were does not matter to any token, near to it to long ones only.
+        var relaxed = _automaton.Relaxed(state, out var remaining);
+        if (remaining < FewRemaining || relaxed == state)
+            return Walked(state);
+        var known = relaxed.Mask ??= Walked(relaxed);
+        if (remaining >= _trie.MaxDepth)
+            return known;
+        var mask = known.ToArray();
+        foreach (var token in _trie.LongestFirst)
+        {
+            if (_trie.Bytes[token].Length <= remaining)
+                break;
+            if ((mask[token / 32] >> (token % 32) & 1) != 0 && Next(state, token) == GrammarState.Dead)
+                mask[token / 32] &= ~(1u << (token % 32));
+        }
+
+        _automaton.Hold(mask.Length * sizeof(uint));
+        return mask;
+    }
+
+    private uint[] Walked(GrammarState state)
+    {
         var mask = new uint[MaskWords];
-        _automaton.Limited(ref credit, () => _trie.Allow(_automaton, now, mask, _stack));
+        _trie.Allow(_automaton, state, mask, _stack);
         Array.Clear(_stack);
         _automaton.Hold(mask.Length * sizeof(uint));
-        return now.Mask = mask;
+        return mask;
     }
 
     /// <summary>The state after a token, or <see cref="GrammarState.Dead"/>.</summary>

@@ -16,6 +16,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     private readonly List<RangeEdge> _ranges = [];
     private readonly List<EmptyEdge> _empty = [];
     private readonly List<CallEdge> _calls = [];
+    private readonly List<LoopEdge> _loops = [];
     private readonly List<int> _ruleStarts = [];
     private readonly Dictionary<int, Action> _lazy = [];
 
@@ -37,16 +38,24 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <param name="Other">Another edge of the same node; below 0: none.</param>
     internal readonly record struct CallEdge(int Rule, int Back, int Other);
 
-    private readonly record struct Node(int Range, int Empty, int Call, bool IsEnd)
+    /// <summary>An edge that goes through a rule several times.</summary>
+    /// <param name="Rule">The rule; it has no empty text.</param>
+    /// <param name="Back">Where it returns to after that.</param>
+    /// <param name="Least">Fewest times.</param>
+    /// <param name="Most">Most times, at least 1; <see cref="int.MaxValue"/>: any number.</param>
+    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    internal readonly record struct LoopEdge(int Rule, int Back, int Least, int Most, int Other);
+
+    private readonly record struct Node(int Range, int Empty, int Call, int Loop, bool IsEnd)
     {
-        public static readonly Node Alone = new(-1, -1, -1, false);
+        public static readonly Node Alone = new(-1, -1, -1, -1, false);
     }
 
     /// <summary>Nodes so far.</summary>
     public int Count => _nodes.Count;
 
     /// <summary>About how much memory the rules hold, in bytes.</summary>
-    public long HeldBytes => (16L * _nodes.Count) + (12L * _ranges.Count) + (8L * _empty.Count) + (12L * _calls.Count) + (200L * _lazy.Count);
+    public long HeldBytes => (20L * _nodes.Count) + (20L * _loops.Count) + (12L * _ranges.Count) + (8L * _empty.Count) + (12L * _calls.Count) + (200L * _lazy.Count);
 
     /// <summary>The first edge of a node that takes a byte, or below 0. Makes the edges of a lazy node.</summary>
     public int FirstRange(int node)
@@ -61,6 +70,12 @@ internal sealed class GrammarNodes(GrammarLimits limits)
 
     /// <summary>The first edge of a node through a rule, or below 0.</summary>
     public int FirstCall(int node) => _nodes[node].Call;
+
+    /// <summary>The first edge of a node through a rule several times, or below 0.</summary>
+    public int FirstLoop(int node) => _nodes[node].Loop;
+
+    /// <summary>An edge through a rule several times.</summary>
+    public LoopEdge LoopOf(int edge) => _loops[edge];
 
     /// <summary>An edge that takes a byte.</summary>
     public RangeEdge RangeOf(int edge) => _ranges[edge];
@@ -162,6 +177,24 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     {
         var (start, end) = (Add(), Add());
         AddCall(start, rule, end);
+        return new(start, end);
+    }
+
+    /// <summary>A rule several times, counted as it is read: places do not grow with the number.</summary>
+    /// <param name="rule">The rule; it must have no empty text.</param>
+    /// <param name="least">At least 0.</param>
+    /// <param name="most">Null: any number.</param>
+    public Fragment Loop(int rule, int least, int? most)
+    {
+        var (start, end) = (Add(), Add());
+        if (least == 0)
+            AddEmpty(start, end);
+        if (most != 0)
+        {
+            _loops.Add(new(rule, end, least, most ?? int.MaxValue, _nodes[start].Loop));
+            _nodes[start] = _nodes[start] with { Loop = _loops.Count - 1 };
+        }
+
         return new(start, end);
     }
 

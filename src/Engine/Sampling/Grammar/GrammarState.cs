@@ -43,8 +43,12 @@ internal sealed class GrammarState
     }
 }
 
-/// <summary>Rules that are open, the innermost first. Equal when they return to the same places.</summary>
-internal sealed class GrammarStack(GrammarStack? parent, int back) : IEquatable<GrammarStack>
+/// <summary>Rules that are open, the innermost first. Equal when they return to the same places and were repeated as often.</summary>
+/// <param name="parent">The rules around it.</param>
+/// <param name="back">Where it returns to.</param>
+/// <param name="loop">The edge by which it is repeated; below 0: it is not.</param>
+/// <param name="count">Which repetition it is, from 1 on.</param>
+internal sealed class GrammarStack(GrammarStack? parent, int back, int loop = -1, int count = 0) : IEquatable<GrammarStack>
 {
     /// <summary>The rules around the innermost.</summary>
     public GrammarStack? Parent { get; } = parent;
@@ -52,11 +56,20 @@ internal sealed class GrammarStack(GrammarStack? parent, int back) : IEquatable<
     /// <summary>Where the innermost returns to.</summary>
     public int Return { get; } = back;
 
+    /// <summary>The edge by which the innermost is repeated; below 0: it is not.</summary>
+    public int Loop { get; } = loop;
+
+    /// <summary>Which repetition it is, from 1 on; no further than it matters.</summary>
+    public int Count { get; } = count;
+
+    /// <summary>Whether any of the open rules is repeated.</summary>
+    public bool HasLoop { get; } = loop >= 0 || parent?.HasLoop == true;
+
     /// <summary>Open rules.</summary>
     public int Depth { get; } = (parent?.Depth ?? 0) + 1;
 
-    /// <summary>A hash of all of it (an LCG step for each rule: Knuth, MMIX).</summary>
-    public long Identity { get; } = unchecked((((parent?.Identity ?? 0) ^ back) * 6364136223846793005) + 1442695040888963407);
+    /// <summary>A hash of all of it (an LCG step for each part: Knuth, MMIX).</summary>
+    public long Identity { get; } = Mixed(Mixed(Mixed(parent?.Identity ?? 0, back), loop), count);
 
     public bool Equals(GrammarStack? other)
     {
@@ -64,7 +77,7 @@ internal sealed class GrammarStack(GrammarStack? parent, int back) : IEquatable<
         {
             if (ReferenceEquals(own, other))
                 return true;
-            if (own is null || other is null || own.Identity != other.Identity || own.Return != other.Return || own.Depth != other.Depth)
+            if (own is null || other is null || own.Identity != other.Identity || own.Return != other.Return || own.Loop != other.Loop || own.Count != other.Count || own.Depth != other.Depth)
                 return false;
         }
     }
@@ -72,4 +85,6 @@ internal sealed class GrammarStack(GrammarStack? parent, int back) : IEquatable<
     public override bool Equals(object? obj) => Equals(obj as GrammarStack);
 
     public override int GetHashCode() => Identity.GetHashCode();
+
+    private static long Mixed(long hash, int part) => unchecked(((hash ^ part) * 6364136223846793005) + 1442695040888963407);
 }

@@ -29,6 +29,9 @@ internal sealed class JsonGrammar
     /// <summary>Any string.</summary>
     public Fragment String() => _nodes.Call(_string);
 
+    /// <summary>The rule of one character of a string.</summary>
+    public int CharacterRule => _character;
+
     /// <summary>One character of a string, in any way it can be written.</summary>
     public Fragment Character() => _nodes.Call(_character);
 

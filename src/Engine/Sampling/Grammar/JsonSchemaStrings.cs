@@ -18,7 +18,7 @@ internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, Sc
         if (shape.Patterns.Count == 1 && !shape.Length.IsLimited && shape.ForbiddenStrings.Count == 0)
             return nodes.Sequence(nodes.Literal("\""), new RegexGrammar(nodes, new JsonSchemaText(nodes).Character).Search(shape.Patterns[0]), nodes.Literal("\""));
         if (shape.Patterns.Count == 0 && shape.ForbiddenStrings.Count == 0)
-            return shape.Length.IsLimited ? nodes.Sequence(nodes.Literal("\""), new JsonSchemaLength(nodes, json.Character).Make(shape.Length.Least, shape.Length.Most), nodes.Literal("\"")) : json.String();
+            return shape.Length.IsLimited ? nodes.Sequence(nodes.Literal("\""), nodes.Loop(json.CharacterRule, shape.Length.Least, shape.Length.Most), nodes.Literal("\"")) : json.String();
         var product = new StringLanguages(budget);
         var wanted = new List<bool>();
         foreach (var (language, isWanted) in LanguagesOf(shape))

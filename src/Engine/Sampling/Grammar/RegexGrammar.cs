@@ -5,6 +5,8 @@ namespace LocalLlm.Sampling.Grammar;
 /// <param name="write">How characters are written; the ranges are of code points.</param>
 internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int First, int Last)>, Fragment> write)
 {
+    private const int Many = 16; // repetitions that are counted and not copied
+
     /// <summary>The texts that a pattern matches as a whole, in UTF-8.</summary>
     /// <exception cref="GrammarException">It is malformed, or has what is not possible (<see cref="RegexParser"/>); the message says where.</exception>
     public static Fragment Parse(GrammarNodes nodes, string pattern)
@@ -30,7 +32,15 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
         RegexSyntax.Characters characters => write(characters.Ranges),
         RegexSyntax.Sequence sequence => nodes.Sequence([.. sequence.Parts.Select(Make)]),
         RegexSyntax.Either either => nodes.Either([.. either.Parts.Select(Make)]),
+        RegexSyntax.Repeat { Part: RegexSyntax.Characters } repeat when (repeat.Most ?? repeat.Least) > Many => Loop((RegexSyntax.Characters)repeat.Part, repeat.Least, repeat.Most),
         RegexSyntax.Repeat repeat => nodes.Repeat(() => Make(repeat.Part), repeat.Least, repeat.Most),
         _ => throw new ArgumentOutOfRangeException(nameof(syntax)),
     };
+
+    private Fragment Loop(RegexSyntax.Characters characters, int least, int? most)
+    {
+        var rule = nodes.DeclareRule();
+        nodes.DefineRule(rule, write(characters.Ranges));
+        return nodes.Loop(rule, least, most);
+    }
 }

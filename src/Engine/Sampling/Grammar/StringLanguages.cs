@@ -14,7 +14,7 @@ internal sealed class StringLanguages(SchemaBudget budget)
     {
         var character = nodes.DeclareRule();
         nodes.DefineRule(character, text.AnyCharacter());
-        return nodes.Repeat(() => nodes.Call(character), least, most);
+        return nodes.Loop(character, least, most);
     };
 
     /// <summary>Adds a language.</summary>

@@ -37,6 +37,7 @@ internal sealed class TokenTrie
             MaxDepth = Math.Max(MaxDepth, bytes.Length);
         }
 
+        LongestFirst = [.. sorted.OrderByDescending(token => token.Bytes.Length).Select(token => token.Id)];
         (_labels, _depths, _tokens) = ([.. labels], [.. depths], [.. tokens]);
         _firstTokens = [.. firstTokens, tokens.Count];
         _skips = Skips(_depths);
@@ -47,6 +48,9 @@ internal sealed class TokenTrie
 
     /// <summary>Bytes of the longest token.</summary>
     public int MaxDepth { get; }
+
+    /// <summary>The tokens that a grammar can choose, those of most bytes first.</summary>
+    public int[] LongestFirst { get; }
 
     /// <summary>Bytes of each token; empty for those that no grammar can choose.</summary>
     public byte[][] Bytes { get; }
