@@ -12,6 +12,7 @@ internal sealed class ByteAutomaton
     private const int StateBytes = 2_400; // the row of states after it, mostly
     private const int StackBytes = 120;
     private const int PlaceBytes = 16;
+    private const int Unknown = -2; // where a rule returns to that is looked at by itself
 
     private readonly GrammarNodes _nodes;
     private readonly GrammarLimits _limits;
@@ -25,6 +26,7 @@ internal sealed class ByteAutomaton
     private long _heldBytes;
     private long _work;
     private long _workLimit;
+    private bool _escapes;
 
     /// <param name="nodes">The rules.</param>
     /// <param name="start">Where the grammar begins.</param>
@@ -118,7 +120,42 @@ internal sealed class ByteAutomaton
             count = Math.Max(1, loop.Least);
         }
 
-        return ReferenceEquals(parent, stack.Parent) && count == stack.Count ? stack : StackOf(parent, stack.Return, stack.Loop, count);
+        return ReferenceEquals(parent, stack.Parent) && count == stack.Count ? stack : StackOf(parent, stack.Return, stack.Loop, count, stack.IsShared);
+    }
+
+    /// <summary>
+    /// The state within the innermost shared rules by itself, whatever is around them; null: some reading of the text is within none. Its <see cref="GrammarState.Escapes"/> tells when a text may have left them.
+    /// </summary>
+    public GrammarState? Inside(GrammarState state)
+    {
+        if (state.IsAccepting || state.Escapes)
+            return null;
+        var places = new HashSet<Place>();
+        foreach (var place in state.Places)
+        {
+            if (place.Stack is null || Inside(place.Stack) is not { } stack)
+                return null;
+            places.Add(place with { Stack = stack });
+        }
+
+        var sorted = places.ToArray();
+        Array.Sort(sorted);
+        return Intern(sorted, accepting: false);
+    }
+
+    /// <summary>The shared rules by themselves, each before its first byte.</summary>
+    public IEnumerable<GrammarState> SharedRules() => _nodes.Shared.Select(rule =>
+    {
+        _open.Clear();
+        _open.Push(new(_nodes.StartOf(rule), StackOf(null, Unknown, -1, 0, isShared: false)));
+        return Close();
+    });
+
+    private GrammarStack? Inside(GrammarStack stack)
+    {
+        if (stack.IsShared)
+            return StackOf(null, Unknown, -1, 0, isShared: false);
+        return stack.Parent is { } parent && Inside(parent) is { } around ? StackOf(around, stack.Return, stack.Loop, stack.Count, isShared: false) : null;
     }
 
     /// <summary>Counts memory that somebody keeps with a state, such as its mask.</summary>
@@ -192,6 +229,7 @@ internal sealed class ByteAutomaton
     {
         _seen.Clear();
         _found.Clear();
+        _escapes = false;
         var accepting = false;
         while (_open.TryPop(out var place))
         {
@@ -219,7 +257,7 @@ internal sealed class ByteAutomaton
         }
 
         _found.Sort();
-        return Intern(CollectionsMarshal.AsSpan(_found), accepting);
+        return Intern(CollectionsMarshal.AsSpan(_found), accepting, _escapes);
     }
 
     // Deeper than the limit no rule can be entered: the text has to go on another way.
@@ -227,11 +265,17 @@ internal sealed class ByteAutomaton
     {
         if (around?.Depth >= _limits.MaxDepth)
             return;
-        _open.Push(new(_nodes.StartOf(rule), StackOf(around, back, loop, count)));
+        _open.Push(new(_nodes.StartOf(rule), StackOf(around, back, loop, count, loop < 0 && _nodes.IsShared(rule))));
     }
 
     private void Leave(GrammarStack stack)
     {
+        if (stack.Return == Unknown)
+        {
+            _escapes = true;
+            return;
+        }
+
         if (stack.Loop < 0)
         {
             _open.Push(new(stack.Return, stack.Parent));
@@ -246,25 +290,25 @@ internal sealed class ByteAutomaton
             Enter(stack.Parent, loop.Rule, loop.Back, stack.Loop, loop.Most == int.MaxValue ? Math.Min(stack.Count + 1, Math.Max(1, loop.Least)) : stack.Count + 1);
     }
 
-    private GrammarStack StackOf(GrammarStack? around, int back, int loop, int count)
+    private GrammarStack StackOf(GrammarStack? around, int back, int loop, int count, bool isShared)
     {
         if (_stacks.TryGetValue((around, back, loop, count), out var stack))
             return stack;
-        _stacks.Add((around, back, loop, count), stack = new(around, back, loop, count));
+        _stacks.Add((around, back, loop, count), stack = new(around, back, loop, count, isShared));
         _heldBytes += StackBytes;
         return stack;
     }
 
-    private GrammarState Intern(ReadOnlySpan<Place> found, bool accepting)
+    private GrammarState Intern(ReadOnlySpan<Place> found, bool accepting, bool escapes = false)
     {
-        if (found.IsEmpty && !accepting)
+        if (found.IsEmpty && !accepting && !escapes)
             return GrammarState.Dead;
 
-        // A set that ends the grammar is told from others by a place of its own.
-        Place[] key = accepting ? [.. found, new(-1, null)] : [.. found];
+        // A set that ends the grammar, or leaves it, is told from others by a place of its own.
+        Place[] key = accepting || escapes ? [.. found, new(escapes ? Unknown : -1, null)] : [.. found];
         if (_states.TryGetValue(key, out var known))
             return known;
-        var state = new GrammarState(accepting ? [.. found] : key, accepting, _generation);
+        var state = new GrammarState(accepting || escapes ? [.. found] : key, accepting, _generation, escapes);
         _states.Add(key, state);
         _heldBytes += StateBytes + (PlaceBytes * (long)key.Length * (accepting ? 2 : 1));
         return state;

@@ -5,6 +5,9 @@ internal sealed class CompiledGrammar
 {
     private const int FewRemaining = 10; // from there on most tokens are long, and a walk is quicker
 
+    private const int MostPrepared = 16; // strings of different kinds
+    private const int FewOf = 8; // tokens that are tried by themselves: at most this part of all
+
     private readonly ByteAutomaton _automaton;
     private readonly TokenTrie _trie;
     private readonly GrammarState[] _stack;
@@ -22,6 +25,7 @@ internal sealed class CompiledGrammar
         var (state, credit) = (Start, limits.MaxWork);
         if (!Mask(ref state, ref credit).ContainsAnyExcept(0u) && !Start.IsAccepting)
             throw new GrammarException("no token of the vocabulary begins a text of the grammar");
+        automaton.Limited(ref credit, Prepare);
     }
 
     /// <summary>How large it may become.</summary>
@@ -53,13 +57,29 @@ internal sealed class CompiledGrammar
         return now.Mask = mask!;
     }
 
+    // The largest masks, those inside of strings, are found here and not while others wait.
+    private void Prepare()
+    {
+        foreach (var start in _automaton.SharedRules().Take(MostPrepared).ToArray())
+        {
+            var state = start;
+            foreach (var value in "\"a"u8)
+            {
+                state = _automaton.Next(state, value);
+                if (state == GrammarState.Dead || state.Escapes)
+                    break;
+                state.Tokens ??= Sorted(state);
+            }
+        }
+    }
+
     private uint[] Make(GrammarState state)
     {
         // Far from the end of a repetition the number of those that were does not matter to any token, near to it to long ones only.
         var relaxed = _automaton.Relaxed(state, out var remaining);
         if (remaining < FewRemaining || relaxed == state)
-            return Walked(state);
-        var known = relaxed.Mask ??= Walked(relaxed);
+            return Found(state);
+        var known = relaxed.Mask ??= Found(relaxed);
         if (remaining >= _trie.MaxDepth)
             return known;
         var mask = known.ToArray();
@@ -73,6 +93,34 @@ internal sealed class CompiledGrammar
 
         _automaton.Hold(mask.Length * sizeof(uint));
         return mask;
+    }
+
+    // Most tokens stay inside of a string, say: these are found once for all strings, and only those that leave it by themselves.
+    private uint[] Found(GrammarState state)
+    {
+        if (_automaton.Inside(state) is not { } inside)
+            return Walked(state);
+        var (staying, unknown) = inside.Tokens ??= Sorted(inside);
+        if (unknown.Length > _trie.VocabularySize / FewOf)
+            return Walked(state);
+        var mask = staying.ToArray();
+        foreach (var token in unknown)
+        {
+            if (Next(state, token) != GrammarState.Dead)
+                mask[token / 32] |= 1u << (token % 32);
+        }
+
+        _automaton.Hold(mask.Length * sizeof(uint));
+        return mask;
+    }
+
+    private (uint[] Inside, int[] Unknown) Sorted(GrammarState inside)
+    {
+        var mask = new uint[MaskWords];
+        var unknown = _trie.AllowInside(_automaton, inside, mask, _stack);
+        Array.Clear(_stack);
+        _automaton.Hold((mask.Length * sizeof(uint)) + (unknown.Length * sizeof(int)));
+        return (mask, unknown);
     }
 
     private uint[] Walked(GrammarState state)

@@ -18,6 +18,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     private readonly List<CallEdge> _calls = [];
     private readonly List<LoopEdge> _loops = [];
     private readonly List<int> _ruleStarts = [];
+    private readonly HashSet<int> _shared = [];
     private readonly Dictionary<int, Action> _lazy = [];
 
     /// <summary>An edge for any of some bytes.</summary>
@@ -98,6 +99,15 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         _ruleStarts.Add(-1);
         return _ruleStarts.Count - 1;
     }
+
+    /// <summary>Says that a rule is long and called from many places, such as a string: what its inside allows is found once for all of them.</summary>
+    public void Share(int rule) => _shared.Add(rule);
+
+    /// <summary>The rules of which that was said.</summary>
+    public IReadOnlyCollection<int> Shared => _shared;
+
+    /// <summary>Whether that was said.</summary>
+    public bool IsShared(int rule) => _shared.Contains(rule);
 
     /// <summary>Says what a rule is.</summary>
     public void DefineRule(int rule, Fragment body)

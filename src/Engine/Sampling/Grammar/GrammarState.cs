@@ -8,8 +8,9 @@ internal sealed class GrammarState
     /// <summary>No text that begins so is in the grammar.</summary>
     public static readonly GrammarState Dead = new([], isAccepting: false, generation: 0);
 
-    public GrammarState(Place[] places, bool isAccepting, int generation)
+    public GrammarState(Place[] places, bool isAccepting, int generation, bool escapes = false)
     {
+        Escapes = escapes;
         Places = places;
         IsAccepting = isAccepting;
         Generation = generation;
@@ -17,6 +18,9 @@ internal sealed class GrammarState
 
     /// <summary>Whether the text so far is a whole text of the grammar.</summary>
     public bool IsAccepting { get; }
+
+    /// <summary>Whether the text so far may have left the rule that is looked at by itself (<see cref="ByteAutomaton.Inside(GrammarState)"/>): what may follow then is not known here.</summary>
+    public bool Escapes { get; }
 
     /// <summary>The places that take a byte, in a fixed order.</summary>
     internal Place[] Places { get; }
@@ -29,6 +33,9 @@ internal sealed class GrammarState
 
     /// <summary>The tokens that may come next; null: not made yet.</summary>
     internal uint[]? Mask { get; set; }
+
+    /// <summary>Of a rule that is looked at by itself: the tokens that stay inside of it, and those of which only the text around can say whether they may come.</summary>
+    internal (uint[] Inside, int[] Unknown)? Tokens { get; set; }
 
     /// <summary>Room for the states after each byte.</summary>
     internal GrammarState?[] MakeNext() => Next = new GrammarState?[Bytes];
@@ -48,7 +55,8 @@ internal sealed class GrammarState
 /// <param name="back">Where it returns to.</param>
 /// <param name="loop">The edge by which it is repeated; below 0: it is not.</param>
 /// <param name="count">Which repetition it is, from 1 on.</param>
-internal sealed class GrammarStack(GrammarStack? parent, int back, int loop = -1, int count = 0) : IEquatable<GrammarStack>
+/// <param name="isShared">Whether what its inside allows is found once for all places that call it.</param>
+internal sealed class GrammarStack(GrammarStack? parent, int back, int loop = -1, int count = 0, bool isShared = false) : IEquatable<GrammarStack>
 {
     /// <summary>The rules around the innermost.</summary>
     public GrammarStack? Parent { get; } = parent;
@@ -61,6 +69,9 @@ internal sealed class GrammarStack(GrammarStack? parent, int back, int loop = -1
 
     /// <summary>Which repetition it is, from 1 on; no further than it matters.</summary>
     public int Count { get; } = count;
+
+    /// <summary>Whether what its inside allows is found once for all places that call it.</summary>
+    public bool IsShared { get; } = isShared;
 
     /// <summary>Whether any of the open rules is repeated.</summary>
     public bool HasLoop { get; } = loop >= 0 || parent?.HasLoop == true;

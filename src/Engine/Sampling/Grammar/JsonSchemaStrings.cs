@@ -13,6 +13,15 @@ internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, Sc
     /// <exception cref="GrammarException">They cannot be kept to.</exception>
     public Fragment Make(SchemaShape shape)
     {
+        var made = Strings(shape);
+        var rule = nodes.DeclareRule();
+        nodes.Share(rule);
+        nodes.DefineRule(rule, made);
+        return nodes.Call(rule);
+    }
+
+    private Fragment Strings(SchemaShape shape)
+    {
         if (shape.Length.IsEmpty)
             throw new UnsatisfiableException($"no length lies between {shape.Length.Least} and {shape.Length.Most}");
         if (shape.Patterns.Count == 1 && !shape.Length.IsLimited && shape.ForbiddenStrings.Count == 0)

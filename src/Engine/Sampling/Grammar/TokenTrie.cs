@@ -80,6 +80,47 @@ internal sealed class TokenTrie
         }
     }
 
+    /// <summary>Sorts the tokens that may come within a rule that is looked at by itself.</summary>
+    /// <param name="automaton">The grammar.</param>
+    /// <param name="state">A state of <see cref="ByteAutomaton.Inside(GrammarState)"/>.</param>
+    /// <param name="inside">[(vocabulary + 31) / 32], zero before: gets the bits of those that stay inside.</param>
+    /// <param name="stack">[<see cref="MaxDepth"/> + 1], overwritten.</param>
+    /// <returns>Those that leave it, so that the text around must say whether they may come.</returns>
+    public int[] AllowInside(ByteAutomaton automaton, GrammarState state, Span<uint> inside, Span<GrammarState> stack)
+    {
+        var unknown = new List<int>();
+        var escapesAbove = new bool[MaxDepth + 1]; // whether a text may have left before the last byte
+        stack[0] = state;
+        for (var node = 0; node < _labels.Length;)
+        {
+            var depth = _depths[node];
+            var hasEscaped = escapesAbove[depth - 1] || (depth > 1 && stack[depth - 1].Escapes);
+            var next = automaton.Next(stack[depth - 1], _labels[node]);
+            if (next == GrammarState.Dead)
+            {
+                var end = _skips[node];
+                for (var token = _firstTokens[node]; hasEscaped && token < _firstTokens[end]; token++)
+                    unknown.Add(_tokens[token]);
+                node = end;
+                continue;
+            }
+
+            stack[depth] = next;
+            escapesAbove[depth] = hasEscaped;
+            for (var token = _firstTokens[node]; token < _firstTokens[node + 1]; token++)
+            {
+                if (next.Places.Length > 0)
+                    inside[_tokens[token] / 32] |= 1u << (_tokens[token] % 32);
+                else
+                    unknown.Add(_tokens[token]);
+            }
+
+            node++;
+        }
+
+        return [.. unknown];
+    }
+
     private static int[] Skips(ushort[] depths)
     {
         var skips = new int[depths.Length];
