@@ -32,9 +32,15 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     public async Task<IReadOnlyList<ChatMessageContent>> GetChatMessageContentsAsync(
         ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
     {
-        var contents = await _inner.GetChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false);
+        var known = chatHistory?.Count ?? 0;
+        var contents = await _inner.GetChatMessageContentsAsync(chatHistory!, executionSettings, kernel, cancellationToken).ConfigureAwait(false);
+
+        // Calls that were made on the way are in the history.
+        foreach (var added in chatHistory!.Skip(known))
+            FunctionNames.Restore(added);
         foreach (var content in contents)
         {
+            FunctionNames.Restore(content);
             if (content.Metadata?.GetValueOrDefault(AnswerAnnotations.Reasoning) is string thought && !content.Items.OfType<ReasoningContent>().Any())
                 content.Items.Insert(0, new ReasoningContent(thought));
         }
@@ -46,8 +52,10 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     public async IAsyncEnumerable<StreamingChatMessageContent> GetStreamingChatMessageContentsAsync(
         ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
+        var calls = 0;
         await foreach (var content in _inner.GetStreamingChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false))
         {
+            FunctionNames.Restore(content, ref calls);
             if (content.Metadata?.GetValueOrDefault(AnswerAnnotations.Reasoning) is string thought && !content.Items.OfType<StreamingReasoningContent>().Any())
                 content.Items.Insert(0, new StreamingReasoningContent(thought));
             yield return content;

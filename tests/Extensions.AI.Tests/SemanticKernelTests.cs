@@ -27,6 +27,46 @@ public sealed class SemanticKernelTests(ChatClientTests.Engine fixture) : IClass
         Assert.Equal(message.Items.OfType<ReasoningContent>().Single().Text, thought);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Calls_that_the_caller_makes_name_plugin_and_function_and_their_results_go_back(bool streaming)
+    {
+        var kernel = Kernel();
+        kernel.Plugins.AddFromFunctions("get", [KernelFunctionFactory.CreateFromMethod((int a, int b) => $"{a + b} degrees", "secret", "Gets the secret.")]);
+        var service = kernel.GetRequiredService<IChatCompletionService>();
+        var settings = new LocalLlmPromptExecutionSettings { Temperature = 0, FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(autoInvoke: false) };
+        var history = History("What is the secret for 7 and 56?");
+        ChatMessageContent message;
+        if (streaming)
+        {
+            var (builder, text) = (new FunctionCallContentBuilder(), "");
+            await foreach (var piece in service.GetStreamingChatMessageContentsAsync(history, settings, kernel, Token))
+            {
+                builder.Append(piece);
+                text += piece.Content;
+            }
+
+            // The adapter has put the call into the history, without its plugin.
+            history = History("What is the secret for 7 and 56?");
+            message = new(AuthorRole.Assistant, text);
+            foreach (var built in builder.Build())
+                message.Items.Add(built);
+        }
+        else
+        {
+            message = await service.GetChatMessageContentAsync(history, settings, kernel, Token);
+        }
+
+        var call = Assert.Single(Microsoft.SemanticKernel.FunctionCallContent.GetFunctionCalls(message));
+        Assert.Equal(("get", "secret"), (call.PluginName, call.FunctionName));
+        Assert.DoesNotContain("Functions", message.Metadata?.Keys ?? []);
+        history.Add(message);
+        history.Add((await call.InvokeAsync(kernel, Token)).ToChatMessage());
+        var answer = await service.GetChatMessageContentAsync(history, settings, kernel, Token);
+        Assert.Equal("The secret is 63 degrees.", answer.Content);
+    }
+
     [Fact]
     public async Task Functions_of_the_kernel_are_called_as_the_settings_say()
     {
