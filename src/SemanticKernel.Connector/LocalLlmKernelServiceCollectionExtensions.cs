@@ -51,7 +51,10 @@ public static class LocalLlmKernelServiceCollectionExtensions
         return services.AddKeyedSingleton(serviceId, (_, _) => engine.AsIEmbeddingGenerator());
     }
 
-    /// <summary>Registers chat and text services over an engine that <c>AddLocalLlm</c> or <c>AddKeyedLocalLlm</c> registered, under its key.</summary>
+    /// <summary>
+    /// Registers chat and text services over an engine that <c>AddLocalLlm</c> or <c>AddKeyedLocalLlm</c> registered, under its key. Steps of <c>ConfigureChatClient</c> are for the <see cref="IChatClient"/>, not for these: a kernel
+    /// calls functions, filters and logs itself.
+    /// </summary>
     public static ILocalLlmBuilder AddSemanticKernel(this ILocalLlmBuilder builder)
     {
         ArgumentNullException.ThrowIfNull(builder);
