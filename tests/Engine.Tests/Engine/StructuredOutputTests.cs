@@ -87,6 +87,33 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_stop_string_ends_a_text_that_the_grammar_would_go_on_with()
+    {
+        var result = await _engine.CompleteAsync(
+            GenerationRequest.FromText("Letters: ", new() { StructuredOutputs = new() { Regex = "[a-z]{3,8}END[a-z]{50}" }, Stop = ["END"], Temperature = 1, Seed = 3, MaxTokens = 80 }), Token);
+        Assert.Matches("^[a-z]{3,8}$", result.Outputs[0].Text);
+        Assert.Equal((FinishReason.Stop, "END"), (result.Outputs[0].FinishReason, result.Outputs[0].StopString));
+    }
+
+    [Fact]
+    public async Task A_structure_is_kept_to_through_preemption()
+    {
+        // Room for some of the requests only: others lose their blocks and begin again with what they have generated.
+        await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", NumGpuBlocksOverride = 40, EnablePrefixCaching = false, MaxModelLen = 400 }, cancellationToken: Token);
+        var requests = Enumerable.Range(0, 24).Select(i => GenerationRequest.FromText($"{i}: ", new()
+        {
+            StructuredOutputs = new() { Regex = "([a-z]{2,5} ){20}[0-9]{4}\\.( ok){10}" }, Temperature = 1, Seed = i, MaxTokens = 200,
+        })).ToArray();
+        var together = await engine.GenerateBatchAsync(requests, cancellationToken: Token);
+        Assert.True(engine.Statistics.Preemptions > 0);
+        for (var i = 0; i < requests.Length; i++)
+        {
+            Assert.Matches("^([a-z]{2,5} ){20}[0-9]{4}\\.( ok){10}$", together[i].Outputs[0].Text);
+            Assert.Equal((await engine.CompleteAsync(requests[i], Token)).Outputs[0].Text, together[i].Outputs[0].Text);
+        }
+    }
+
+    [Fact]
     public async Task A_prompt_that_is_no_chat_begins_with_the_grammar_at_once()
     {
         var result = await _engine.CompleteAsync(GenerationRequest.FromText("The number is ", new() { StructuredOutputs = new() { Regex = "[0-9]{5}" }, Temperature = 0, MaxTokens = 40 }), Token);
