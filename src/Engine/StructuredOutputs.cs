@@ -16,7 +16,7 @@ public sealed record StructuredOutputs
     /// <summary>One of these texts.</summary>
     public IReadOnlyList<string>? Choice { get; init; }
 
-    /// <summary>A text that this regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c>, <c>\w</c> and <c>\s</c> are ASCII's.</summary>
+    /// <summary>A text that this regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c> and <c>\w</c> are ASCII's, <c>\s</c> and <c>.</c> ECMAScript's.</summary>
     public string? Regex { get; init; }
 
     /// <summary>

@@ -57,6 +57,10 @@ internal sealed class AnswerAnnotations(IChatClient inner) : DelegatingChatClien
     {
         if (content is not AICallContent call || functions.ContainsKey(call.Name))
             return null;
+
+        // What this service made itself knows its tool.
+        if ((call.RawRepresentation as AICallContent)?.Name is { } own && functions.ContainsKey(own))
+            return own;
         var tools = functions.Where(pair => pair.Value.Name == call.Name).Take(2).ToArray();
         return tools.Length == 1 ? tools[0].Key : null;
     }

@@ -12,22 +12,28 @@ internal static class FunctionNames
     {
         if (message.Metadata?.GetValueOrDefault(AnswerAnnotations.Functions) is not Dictionary<string, KernelFunction> functions)
             return;
+        Restore(message, functions);
+        message.Metadata = Without(message.Metadata);
+    }
+
+    /// <summary>Puts plugin and function into the calls of a message.</summary>
+    public static void Restore(ChatMessageContent message, IReadOnlyDictionary<string, KernelFunction> functions)
+    {
         for (var i = 0; i < message.Items.Count; i++)
         {
             if (message.Items[i] is FunctionCallContent { PluginName: null } call && functions.TryGetValue(call.FunctionName, out var function))
                 message.Items[i] = new FunctionCallContent(function.Name, function.PluginName, call.Id, call.Arguments) { InnerContent = call.InnerContent, Metadata = call.Metadata, Exception = call.Exception };
         }
-
-        message.Metadata = Without(message.Metadata);
     }
 
     /// <summary>Names the calls in a part of a message as <see cref="FunctionCallContentBuilder"/> reads them, and numbers them.</summary>
     /// <param name="message">The part.</param>
     /// <param name="index">Calls before it; afterwards also those in it.</param>
-    public static void Restore(StreamingChatMessageContent message, ref int index)
+    /// <returns>The functions by the names of their tools; null: there is no call in it.</returns>
+    public static IReadOnlyDictionary<string, KernelFunction>? Restore(StreamingChatMessageContent message, ref int index)
     {
         if (message.Metadata?.GetValueOrDefault(AnswerAnnotations.Functions) is not Dictionary<string, KernelFunction> functions)
-            return;
+            return null;
         for (var i = 0; i < message.Items.Count; i++)
         {
             if (message.Items[i] is not StreamingFunctionCallUpdateContent { Name: { } name } call || !functions.TryGetValue(name, out var function))
@@ -39,6 +45,7 @@ internal static class FunctionNames
         }
 
         message.Metadata = Without(message.Metadata);
+        return functions;
     }
 
     private static Dictionary<string, object?> Without(IReadOnlyDictionary<string, object?> metadata) =>

@@ -52,10 +52,12 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     public async IAsyncEnumerable<StreamingChatMessageContent> GetStreamingChatMessageContentsAsync(
         ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        var calls = 0;
-        await foreach (var content in _inner.GetStreamingChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false))
+        var (calls, known) = (0, chatHistory?.Count ?? 0);
+        await foreach (var content in _inner.GetStreamingChatMessageContentsAsync(chatHistory!, executionSettings, kernel, cancellationToken).ConfigureAwait(false))
         {
-            FunctionNames.Restore(content, ref calls);
+            var functions = FunctionNames.Restore(content, ref calls);
+            foreach (var added in functions is null ? [] : chatHistory!.Skip(known))
+                FunctionNames.Restore(added, functions!);
             if (content.Metadata?.GetValueOrDefault(AnswerAnnotations.Reasoning) is string thought && !content.Items.OfType<StreamingReasoningContent>().Any())
                 content.Items.Insert(0, new StreamingReasoningContent(thought));
             yield return content;

@@ -47,7 +47,8 @@ public sealed class SemanticKernelTests(ChatClientTests.Engine fixture) : IClass
                 text += piece.Content;
             }
 
-            // The adapter has put the call into the history, without its plugin.
+            // The adapter has put the call into the history too.
+            Assert.Equal("get", Assert.Single(Microsoft.SemanticKernel.FunctionCallContent.GetFunctionCalls(history[^1])).PluginName);
             history = History("What is the secret for 7 and 56?");
             message = new(AuthorRole.Assistant, text);
             foreach (var built in builder.Build())

@@ -52,7 +52,7 @@ internal sealed class ByteAutomaton
     public int StateCount => _states.Count;
 
     /// <summary>Whether half of the room for nodes that are made on the way is used up.</summary>
-    public bool IsWornOut => _nodes.Count - _firstNodes > (_limits.MaxNodes - _firstNodes) / 2;
+    public bool IsWornOut => _nodes.IsBroken || _nodes.Count - _firstNodes > (_limits.MaxNodes - _firstNodes) / 2;
 
     /// <summary>About how much memory it holds, in bytes.</summary>
     public long HeldBytes => _heldBytes + _nodes.HeldBytes;
@@ -101,6 +101,7 @@ internal sealed class ByteAutomaton
     {
         remaining = int.MaxValue;
         var places = new HashSet<Place>();
+        _work += state.Places.Length;
         foreach (var place in state.Places)
             places.Add(place.Stack?.HasLoop == true ? place with { Stack = Relaxed(place.Stack, ref remaining) } : place);
         if (remaining == int.MaxValue)
@@ -131,6 +132,7 @@ internal sealed class ByteAutomaton
         if (state.IsAccepting || state.Escapes)
             return null;
         var places = new HashSet<Place>();
+        _work += state.Places.Length;
         foreach (var place in state.Places)
         {
             if (place.Stack is null || Inside(place.Stack) is not { } stack)

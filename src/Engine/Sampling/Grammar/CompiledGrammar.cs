@@ -133,6 +133,18 @@ internal sealed class CompiledGrammar
     }
 
     /// <summary>The state after a token, or <see cref="GrammarState.Dead"/>.</summary>
+    /// <param name="state">The state.</param>
+    /// <param name="tokenId">The token.</param>
+    /// <param name="credit">Steps through the rules that it may take; those taken are subtracted.</param>
+    /// <exception cref="GrammarException">They were not enough, or the text can be read in too many ways.</exception>
+    public GrammarState Next(GrammarState state, int tokenId, ref long credit)
+    {
+        var next = state;
+        _automaton.Limited(ref credit, () => next = Next(next, tokenId));
+        return next;
+    }
+
+    /// <summary>The same without a limit.</summary>
     /// <exception cref="GrammarException">The text can be read in too many ways.</exception>
     public GrammarState Next(GrammarState state, int tokenId)
     {

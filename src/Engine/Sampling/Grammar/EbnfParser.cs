@@ -12,6 +12,7 @@ internal sealed class EbnfParser
     private const int MaxLength = 1 << 18;
     private const int MaxNesting = 100;
     private const int MaxRepetitions = 10_000;
+    private const int MaxRules = 1_000;
 
     private readonly string _text;
     private int _at;
@@ -33,6 +34,8 @@ internal sealed class EbnfParser
             var name = parser.RuleAhead() ?? throw parser.Wrong("a rule is expected: name ::= …");
             if (!rules.TryAdd(name, parser.Alternatives()))
                 throw parser.Wrong($"the rule '{name}' is defined twice");
+            if (rules.Count > MaxRules)
+                throw parser.Wrong($"more than {MaxRules} rules");
         }
 
         return rules;
@@ -112,14 +115,13 @@ internal sealed class EbnfParser
 
     private RegexSyntax Quantified(RegexSyntax part)
     {
-        while (_at < _text.Length && _text[_at] is '*' or '+' or '?' or '{')
-        {
-            var (least, most) = _text[_at++] switch { '*' => (0, (int?)null), '+' => (1, null), '?' => (0, 1), _ => Counts() };
-            SkipSpace();
-            part = new RegexSyntax.Repeat(part, least, most);
-        }
+        if (!IsQuantifier())
+            return part;
+        var (least, most) = _text[_at++] switch { '*' => (0, (int?)null), '+' => (1, null), '?' => (0, 1), _ => Counts() };
+        SkipSpace();
+        return !IsQuantifier() ? new RegexSyntax.Repeat(part, least, most) : throw Wrong("a quantifier follows a quantifier: put the first into a group");
 
-        return part;
+        bool IsQuantifier() => _at < _text.Length && _text[_at] is '*' or '+' or '?' or '{';
     }
 
     private (int Least, int? Most) Counts()

@@ -61,10 +61,28 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>The first edge of a node that takes a byte, or below 0. Makes the edges of a lazy node.</summary>
     public int FirstRange(int node)
     {
-        if (_lazy.Remove(node, out var expand))
-            expand();
+        if (_lazy.Count > 0 && _lazy.Remove(node, out var expand))
+            Expand(node, expand);
         return _nodes[node].Range;
     }
+
+    // A place that could not be made says so to everybody who comes there; the half of it that was made is not used.
+    private void Expand(int node, Action expand)
+    {
+        try
+        {
+            expand();
+        }
+        catch (Exception wrong)
+        {
+            IsBroken = true;
+            _lazy[node] = () => throw new GrammarException(wrong.Message);
+            throw wrong is GrammarException ? wrong : new GrammarException(wrong.Message);
+        }
+    }
+
+    /// <summary>Whether a place could not be made: new requests begin with a grammar of their own.</summary>
+    public bool IsBroken { get; private set; }
 
     /// <summary>The first edge of a node that takes no byte, or below 0.</summary>
     public int FirstEmpty(int node) => _nodes[node].Empty;

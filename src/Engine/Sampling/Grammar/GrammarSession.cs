@@ -72,7 +72,7 @@ internal sealed class GrammarSession
         try
         {
             if (_state != GrammarState.Dead)
-                _state = _grammar.Next(_state, tokenId);
+                _state = _grammar.Next(_state, tokenId, ref _credit);
         }
         catch (GrammarException)
         {

@@ -21,6 +21,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
     private readonly Dictionary<(int Index, int Witnessed), int?> _items = [];
     private readonly Dictionary<int, int> _distinctRules = [];
     private IReadOnlyList<Fragment>? _distinct;
+    private readonly Dictionary<string, bool> _ends = [];
     private int _prefix;
     private int _counted;
     private int _end;
@@ -44,8 +45,10 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
                 throw new GrammarException($"{shape.UniqueAt}: can be kept to where the items are some of a few values, and not otherwise");
         }
 
-        MakeItems();
         _counted = Math.Max(Math.Max(1, _prefix), Math.Max(shape.ItemCount.Least, shape.ItemCount.Most ?? 0));
+        if (shape.Demands.Count > 0 && Math.Max(_counted, shape.Demands.Max(demand => Math.Max(demand.Least, demand.Most ?? 0))) > MaxPrefix)
+            throw new GrammarException($"{shape.Demands[0].Item.At}: beside 'contains' at most {MaxPrefix} items can be counted");
+        MakeItems();
         _end = nodes.Nothing().Start;
         if (_distinct is null && !CanBeLongEnough())
             throw new UnsatisfiableException("items are required and none is possible");
@@ -87,7 +90,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
                 return false;
         }
 
-        return CanStillBe(0, new int[shape.Demands.Count]) && !shape.Demands.Exists(demand => demand.Least > demand.Most);
+        return CanEnd(0, new int[shape.Demands.Count]);
     }
 
     private List<SchemaPart> PartsOf(int index, int witnessed)
@@ -142,8 +145,8 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
 
     private void Expand(int start, int index, int[] counts, BigInteger seen)
     {
-        var (least, most) = (shape.ItemCount.Least, shape.ItemCount.Most);
-        if (index >= least && !shape.Demands.Where((demand, i) => counts[i] < demand.Least).Any())
+        var most = shape.ItemCount.Most;
+        if (MayEnd(index, counts))
             nodes.Connect(start, nodes.Literal("]"), _end);
         if (index >= most)
             return;
@@ -156,7 +159,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
 
         for (var witnessed = 0; _distinct is null && witnessed < 1 << shape.Demands.Count; witnessed++)
         {
-            if (Counted(counts, witnessed) is { } after && CanStillBe(index + 1, after) && ItemAt(index, witnessed) is { } rule)
+            if (Counted(counts, witnessed) is { } after && CanEnd(index + 1, after) && ItemAt(index, witnessed) is { } rule)
                 Follow(rule, Place(index + 1, after, seen));
         }
 
@@ -190,33 +193,23 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         return after;
     }
 
-    // Whether what is missing can still come.
-    private bool CanStillBe(int index, int[] counts)
+    // Whether an array can end from here on.
+    private bool CanEnd(int index, int[] counts)
     {
-        var most = shape.ItemCount.Most ?? int.MaxValue;
-        for (var demand = 0; demand < counts.Length; demand++)
-        {
-            var missing = shape.Demands[demand].Least - counts[demand];
-            if (missing > most - index || (missing > 0 && !CanWitness(demand, index)))
-                return false;
-        }
+        index = Math.Min(index, _counted);
+        if (shape.Demands.Count == 0)
+            return true; // CanBeLongEnough saw to it
+        var key = $"{index} {string.Join(' ', counts)}";
+        if (_ends.TryGetValue(key, out var known))
+            return known;
 
-        return most > index || index >= shape.ItemCount.Least;
+        // A place that is met again on the way to itself is no way to the end.
+        _ends[key] = false;
+        return _ends[key] = MayEnd(index, counts) || (index < (shape.ItemCount.Most ?? int.MaxValue) && Enumerable.Range(0, 1 << shape.Demands.Count).Any(witnessed =>
+            Counted(counts, witnessed) is { } after && ItemAt(index, witnessed) is not null && CanEnd(index + 1, after)));
     }
 
-    private bool CanWitness(int demand, int from)
-    {
-        for (var index = Math.Min(from, _prefix); index <= _prefix; index++)
-        {
-            var possible = Enumerable.Range(0, 1 << shape.Demands.Count).Where(witnessed => ItemAt(index, witnessed) is not null).ToArray();
-            if (Array.Exists(possible, witnessed => (witnessed >> demand & 1) != 0))
-                return true;
-            if (possible.Length == 0)
-                return false; // no item, and none behind it
-        }
-
-        return false;
-    }
+    private bool MayEnd(int index, int[] counts) => index >= shape.ItemCount.Least && !shape.Demands.Where((demand, i) => counts[i] < demand.Least).Any();
 
     private int DistinctRule(int i)
     {

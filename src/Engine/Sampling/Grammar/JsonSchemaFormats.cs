@@ -4,11 +4,12 @@ namespace LocalLlm.Sampling.Grammar;
 internal static class JsonSchemaFormats
 {
     private const string Date = "(\\d{4}-(0[13578]|1[02])-(0[1-9]|[12]\\d|3[01])|\\d{4}-(0[469]|11)-(0[1-9]|[12]\\d|30)|\\d{4}-02-(0[1-9]|1\\d|2[0-8])|(\\d\\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)";
-    private const string Time = "([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d+)?([zZ]|[+-]([01]\\d|2[0-3]):[0-5]\\d)";
+    private const string Time = "(([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d+)?([zZ]|[+-]([01]\\d|2[0-3]):[0-5]\\d)|23:59:60(\\.\\d+)?[zZ])";
     private const string Label = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
 
     private const string Ipv4 = "((25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)\\.){3}(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
     private const string UriCharacter = "([a-zA-Z0-9._~:/?@!$&'()*+,;=-]|%[0-9a-fA-F]{2})";
+    private const string Bracketed = $"//({UriCharacter}*@)?\\[[0-9a-fA-F:.]+\\](:\\d*)?([/?]{UriCharacter}*)?"; // an address of IPv6
     private const string Pointer = "(/([^/~]|~[01])*)*";
     private const string Seconds = "(\\d+H(\\d+M(\\d+S)?)?|\\d+M(\\d+S)?|\\d+S)";
 
@@ -21,9 +22,10 @@ internal static class JsonSchemaFormats
         ["ipv4"] = $"^{Ipv4}$",
         ["hostname"] = $"^{Label}(\\.{Label})*$",
         ["email"] = $"^[a-zA-Z0-9!#$%&'*+/=?^_`{{|}}~-]+(\\.[a-zA-Z0-9!#$%&'*+/=?^_`{{|}}~-]+)*@{Label}(\\.{Label})*$",
-        ["uri"] = $"^[a-zA-Z][a-zA-Z0-9+.-]*:({UriCharacter}|[\\[\\]#])+$",
+        ["uri"] = $"^[a-zA-Z][a-zA-Z0-9+.-]*:({Bracketed}|{UriCharacter}*)(#{UriCharacter}*)?$",
+
         // A colon in the first segment would end a scheme.
-        ["uri-reference"] = $"^([a-zA-Z][a-zA-Z0-9+.-]*:{UriCharacter}*|([a-zA-Z0-9._~@!$&'()*+,;=-]|%[0-9a-fA-F]{{2}})*([/?]{UriCharacter}*)?)(#{UriCharacter}*)?$",
+        ["uri-reference"] = $"^([a-zA-Z][a-zA-Z0-9+.-]*:({Bracketed}|{UriCharacter}*)|{Bracketed}|([a-zA-Z0-9._~@!$&'()*+,;=-]|%[0-9a-fA-F]{{2}})*([/?]{UriCharacter}*)?)(#{UriCharacter}*)?$",
         ["ipv6"] = $"^({string.Join('|', Ipv6())})$",
         ["json-pointer"] = $"^{Pointer}$",
         ["relative-json-pointer"] = $"^(0|[1-9]\\d*)(#|{Pointer})$",

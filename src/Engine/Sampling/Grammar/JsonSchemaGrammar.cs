@@ -12,9 +12,9 @@ internal sealed class JsonSchemaGrammar
     private const int MaxNesting = 100;
     private const int MaxSchemaBytes = 1 << 20;
     private const int MaxDistinct = 64;
+    private const int MaxDepth = 1000;
     private const int MaxCombinations = 32;
 
-    private static readonly JsonSerializerOptions Compact = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping, MaxDepth = 1000 };
     private static readonly SchemaTypes[] Types = [SchemaTypes.Object, SchemaTypes.Array, SchemaTypes.String, SchemaTypes.Number, SchemaTypes.Boolean, SchemaTypes.Null];
 
     private readonly GrammarNodes _nodes;
@@ -48,17 +48,20 @@ internal sealed class JsonSchemaGrammar
     /// <exception cref="GrammarException">It is malformed, contradicts itself, or has what this does not do; the message begins with the JSON pointer.</exception>
     public static Fragment Parse(GrammarNodes nodes, JsonElement schema, bool isClosed = false)
     {
-        if (schema.GetRawText().Length > MaxSchemaBytes)
+        var text = schema.GetRawText();
+        if (text.Length > MaxSchemaBytes)
             throw new GrammarException($"#: the schema is larger than {MaxSchemaBytes} characters");
         try
         {
-            schema = SchemaDialect.Trimmed(schema);
-            return new JsonSchemaGrammar(nodes, new(schema), isClosed, new()).Value([SchemaPart.Holds(schema, "#")]);
+            // An element of its own: parts of it are looked at when the caller's is gone.
+            using var document = JsonDocument.Parse(text, new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
+            var own = SchemaDialect.Trimmed(document.RootElement.Clone());
+            return new JsonSchemaGrammar(nodes, new(own), isClosed, new()).Value([SchemaPart.Holds(own, "#")]);
         }
-        catch (InvalidOperationException)
+        catch (Exception wrong) when (wrong is InvalidOperationException or ArgumentException or JsonException or OverflowException or FormatException)
         {
-            // A keyword below a part that is only looked at to be compared.
-            throw new GrammarException("#: a keyword has a value of a wrong kind");
+            // A name twice, a number beyond all bounds, half of a character, a keyword of a wrong kind below a part that is only looked at to be compared.
+            throw new GrammarException($"#: the schema cannot be read: {wrong.Message}");
         }
     }
 
@@ -157,7 +160,7 @@ internal sealed class JsonSchemaGrammar
         {
             var whole = new JsonSchemaGrammar(nodes, _references, _isClosed, _budget) { _nesting = _nesting }.OfShape(shape.WithoutConstants(values), "#");
             var automaton = new ByteAutomaton(nodes, nodes.Finish(whole), GrammarLimits.Default);
-            return [.. values.Where(value => Encoding.UTF8.GetBytes(Text(value)).Aggregate(automaton.Start, automaton.Next).IsAccepting)];
+            return [.. values.Where(value => _budget.Accepts(automaton, Encoding.UTF8.GetBytes(Text(value))))];
         }
         catch (UnsatisfiableException)
         {
@@ -165,13 +168,17 @@ internal sealed class JsonSchemaGrammar
         }
     }
 
-    // As the grammars write it: numbers without exponents.
+    // As the grammars write it: numbers without exponents, characters as they are.
     private static string Text(JsonElement value) => value.ValueKind switch
     {
-        JsonValueKind.Number when SchemaDecimal.TryParse(value.GetRawText(), out var number) => number.ToString(),
-        JsonValueKind.String => $"\"{Encoding.UTF8.GetString(JsonSchemaText.Written(value.GetString()!))}\"",
-        _ => JsonSerializer.Serialize(value, Compact),
+        JsonValueKind.Number => SchemaDecimal.TryParse(value.GetRawText(), out var number) ? number.ToString() : value.GetRawText(),
+        JsonValueKind.String => Quoted(value.GetString()!),
+        JsonValueKind.Array => $"[{string.Join(',', value.EnumerateArray().Select(Text))}]",
+        JsonValueKind.Object => $"{{{string.Join(',', value.EnumerateObject().Select(property => $"{Quoted(property.Name)}:{Text(property.Value)}"))}}}",
+        _ => value.GetRawText(),
     };
+
+    private static string Quoted(string text) => $"\"{Encoding.UTF8.GetString(JsonSchemaText.Written(text))}\"";
 
     private Fragment Constant(JsonElement value) => value.ValueKind switch
     {
@@ -180,9 +187,11 @@ internal sealed class JsonSchemaGrammar
             _nodes.Literal("["), _json.Space(), Joined([.. value.EnumerateArray().Select(item => _nodes.Sequence(Constant(item), _json.Space()))]), _nodes.Literal("]")),
         JsonValueKind.Object => new JsonSchemaObject(_nodes, _json, _budget, _members, new()
         {
-            Properties = [.. value.EnumerateObject().DistinctBy(property => property.Name).Select(property => new SchemaProperty(property.Name, () => Constant(value.GetProperty(property.Name))) { IsRequired = true })],
+            Properties = [.. value.EnumerateObject().Select(property => new SchemaProperty(property.Name, () => Constant(property.Value)) { IsRequired = true })],
             Other = _ => null,
         }).Make(),
+        // 1.0 is 1.
+        JsonValueKind.Number when Text(value) is var plain && plain != value.GetRawText() => _nodes.Either(_nodes.Literal(plain), _nodes.Literal(value.GetRawText())),
         _ => _nodes.Literal(value.GetRawText()),
     };
 
@@ -215,7 +224,7 @@ internal sealed class JsonSchemaGrammar
             case SchemaTypes.Array when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Array):
                 return Array(shape);
             case SchemaTypes.Object when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Object):
-                return new JsonSchemaObject(_nodes, _json, _budget, _members, new JsonSchemaMembers(shape, _isClosed, Value, Names).Read()).Make();
+                return new JsonSchemaObject(_nodes, _json, _budget, _members, new JsonSchemaMembers(shape, _isClosed, Value, Names, _budget).Read()).Make();
             default:
                 throw new GrammarException("all but some constants cannot be kept to where these are arrays or objects");
         }
@@ -287,16 +296,35 @@ internal sealed class JsonSchemaGrammar
         }
 
         var shape = new SchemaShape(plain);
-        return shape.Constants is { Count: <= MaxDistinct } constants ? Allowed(shape, constants) : null;
+        if (shape.Constants is not { Count: <= MaxDistinct } constants)
+            return null;
+        var few = new List<JsonElement>();
+        foreach (var value in Allowed(shape, constants))
+        {
+            if (!few.Exists(other => JsonElement.DeepEquals(value, other)))
+                few.Add(value);
+        }
+
+        return few;
     }
 
     // What names of properties must be, as languages.
-    private IReadOnlyList<(StringLanguages.Language Language, bool IsWanted)> Names(JsonElement schema, string at)
+    private SchemaNames Names(JsonElement schema, string at)
     {
-        var (plain, choices) = _expansion.Expand([SchemaPart.Holds(schema, at), SchemaPart.Of(SchemaTypes.String)]);
-        if (choices.Count > 0)
-            throw new GrammarException($"{at}: names with alternatives cannot be kept to; make one pattern of them");
-        var shape = new SchemaShape(plain);
-        return [.. JsonSchemaStrings.LanguagesOf(shape)];
+        var none = new SchemaNames([((inner, _) => inner.Range(0, 0), true)], []);
+        try
+        {
+            var (plain, choices) = _expansion.Expand([SchemaPart.Holds(schema, at), SchemaPart.Of(SchemaTypes.String)]);
+            if (choices.Count > 0)
+                throw new GrammarException($"{at}: names with alternatives cannot be kept to; make one pattern of them");
+            var shape = new SchemaShape(plain);
+            if ((shape.Types & SchemaTypes.String) == 0 || shape.Length.IsEmpty)
+                return none;
+            return new([.. JsonSchemaStrings.LanguagesOf(shape)], [.. shape.Constants?.Where(value => value.ValueKind == JsonValueKind.String).Select(value => value.GetString()!) ?? []]);
+        }
+        catch (UnsatisfiableException)
+        {
+            return none;
+        }
     }
 }

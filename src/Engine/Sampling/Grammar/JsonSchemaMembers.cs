@@ -7,7 +7,8 @@ namespace LocalLlm.Sampling.Grammar;
 /// <param name="isClosed">Whether properties that no schema speaks of are forbidden where some are named.</param>
 /// <param name="value">Makes the values of which some parts hold.</param>
 /// <param name="names">The strings that a schema of names allows: what must hold, and what must not.</param>
-internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<IReadOnlyList<SchemaPart>, Fragment> value, Func<JsonElement, string, IReadOnlyList<(StringLanguages.Language Language, bool IsWanted)>> names)
+/// <param name="budget">What it may take.</param>
+internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<IReadOnlyList<SchemaPart>, Fragment> value, Func<JsonElement, string, SchemaNames> names, SchemaBudget budget)
 {
     private const int MaxLanguages = 24;
     private const int MaxProperties = 5_000;
@@ -23,11 +24,12 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         var known = new Dictionary<string, int>(StringComparer.Ordinal);
         var groups = shape.Members.Select(member => Read(member.Schema, member.At, languages, matchers, known)).ToArray();
         var wanted = new List<(int Language, bool IsWanted)>();
-        foreach (var (language, isWanted) in shape.Names.SelectMany(part => names(part.Schema, part.At)))
+        var allowed = shape.Names.ConvertAll(part => names(part.Schema, part.At));
+        foreach (var (language, isWanted) in allowed.SelectMany(part => part.Languages))
         {
             wanted.Add((languages.Count, isWanted));
             languages.Add(language);
-            matchers.Add(SchemaPatterns.Matcher(language, shape.Names[0].At));
+            matchers.Add(SchemaPatterns.Matcher(language, shape.Names[0].At, budget));
         }
 
         if (languages.Count > MaxLanguages)
@@ -37,8 +39,8 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         var needs = Needs();
         var properties = new List<SchemaProperty>();
 
-        // Also those that are required or needed and not named: they must be told from others.
-        foreach (var name in groups.SelectMany(group => group.Named.Keys).Concat(required).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list)).Concat(shape.Properties.Select(part => part.Name)).Distinct())
+        // Also those that are required, needed or the only ones allowed, and not named: they must be told from others.
+        foreach (var name in groups.SelectMany(group => group.Named.Keys).Concat(required).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list)).Concat(shape.Properties.Select(part => part.Name)).Concat(allowed.SelectMany(part => part.Constants)).Distinct())
         {
             var isIn = matchers.ConvertAll(matches => matches(name)).ToArray();
             var parts = PartsOf(name, isIn);
@@ -86,7 +88,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         }
     }
 
-    private static Group Read(JsonElement schema, string at, List<StringLanguages.Language> languages, List<Func<string, bool>> matchers, Dictionary<string, int> known)
+    private Group Read(JsonElement schema, string at, List<StringLanguages.Language> languages, List<Func<string, bool>> matchers, Dictionary<string, int> known)
     {
         var named = schema.TryGetProperty("properties", out var properties) ? properties.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value, StringComparer.Ordinal) : [];
         var patterns = new List<(string Pattern, JsonElement Schema, int Language)>();
@@ -96,7 +98,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
             {
                 known.Add(pattern.Name, language = languages.Count);
                 languages.Add(SchemaPatterns.Language(pattern.Name));
-                matchers.Add(SchemaPatterns.Matcher(languages[^1], $"{at}/patternProperties/{SchemaWords.Escaped(pattern.Name)}"));
+                matchers.Add(SchemaPatterns.Matcher(languages[^1], $"{at}/patternProperties/{SchemaWords.Escaped(pattern.Name)}", budget));
             }
 
             patterns.Add((pattern.Name, pattern.Value, language));
@@ -125,3 +127,8 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         return needs;
     }
 }
+
+/// <summary>What names of properties must be.</summary>
+/// <param name="Languages">Languages that a name must be in, or must not.</param>
+/// <param name="Constants">The names that there are, where there are some only; else none.</param>
+internal sealed record SchemaNames(IReadOnlyList<(StringLanguages.Language Language, bool IsWanted)> Languages, IReadOnlyList<string> Constants);

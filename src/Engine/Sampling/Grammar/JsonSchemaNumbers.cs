@@ -27,9 +27,16 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
         foreach (var factor in range.NotMultiples)
             product.Add(inner => Multiples(inner, factor));
         foreach (var value in range.Excluded)
-            product.Add(inner => new JsonSchemaNumbers(inner, budget).Decimals(new(value, false), new(value, false)));
+            product.Add(inner => Spellings(inner, value));
         var (start, ends) = product.Make(nodes, isIn => isIn.AsSpan(0, range.Multiples.Count).Contains(false) || isIn.AsSpan(range.Multiples.Count).Contains(true) ? -1 : 0);
         return new(start, ends[0]);
+    }
+
+    // Any number of zeros behind the point, and 0 also below zero.
+    private Fragment Spellings(GrammarNodes inner, SchemaDecimal value)
+    {
+        Fragment Same() => new JsonSchemaNumbers(inner, budget).Decimals(new(value, false), new(value, false));
+        return value.Sign == 0 ? inner.Sequence(inner.Optional(inner.Literal("-")), Same()) : Same();
     }
 
     // Digits as they are read, modulo the factor: the point is left out, zeros beyond the factor's own digits change nothing.
@@ -154,39 +161,33 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
         }
 
         var last = high.Value.ToString(CultureInfo.InvariantCulture);
-        for (var length = first.Length; length <= last.Length; length++)
-        {
-            var begin = length == first.Length ? first : "1" + new string('0', length - 1);
-            var end = length == last.Length ? last : new string('9', length);
-            parts.Add(Between(begin, end));
-        }
-
+        if (first.Length == last.Length)
+            return Between(first, last);
+        parts.Add(Between(first, new string('9', first.Length)));
+        if (last.Length - first.Length > 1)
+            parts.Add(nodes.Sequence(nodes.Range((byte)'1', (byte)'9'), nodes.Repeat(Digit, first.Length, last.Length - 2)));
+        parts.Add(Between("1" + new string('0', last.Length - 1), last));
         return nodes.Either([.. parts]);
     }
 
     // Numbers of one length, from first to last.
     private Fragment Between(string first, string last)
     {
-        return From(0, true, true);
+        var places = new Dictionary<(int At, bool AtFirst, bool AtLast), int>();
+        var end = nodes.Nothing().Start;
+        return new(From(0, true, true), end);
 
-        Fragment From(int at, bool atFirst, bool atLast)
+        int From(int at, bool atFirst, bool atLast)
         {
             if (at == first.Length)
-                return nodes.Nothing();
-            if (!atFirst && !atLast)
-                return nodes.Repeat(Digit, first.Length - at, first.Length - at);
+                return end;
+            if (places.TryGetValue((at, atFirst, atLast), out var place))
+                return place;
+            places.Add((at, atFirst, atLast), place = nodes.Nothing().Start);
             var (low, high) = (atFirst ? first[at] : '0', atLast ? last[at] : '9');
-            if (low == high)
-                return nodes.Sequence(nodes.Literal(low.ToString()), From(at + 1, atFirst, atLast));
-            var parts = new List<Fragment>();
-            if (atFirst)
-                parts.Add(nodes.Sequence(nodes.Literal(low.ToString()), From(at + 1, true, false)));
-            if (atLast)
-                parts.Add(nodes.Sequence(nodes.Literal(high.ToString()), From(at + 1, false, true)));
-            var (freeLow, freeHigh) = (atFirst ? (char)(low + 1) : low, atLast ? (char)(high - 1) : high);
-            if (freeLow <= freeHigh)
-                parts.Add(nodes.Sequence(nodes.Range((byte)freeLow, (byte)freeHigh), From(at + 1, false, false)));
-            return nodes.Either([.. parts]);
+            for (var digit = low; digit <= high; digit++)
+                nodes.Connect(place, (byte)digit, (byte)digit, From(at + 1, atFirst && digit == low, atLast && digit == high));
+            return place;
         }
     }
 }

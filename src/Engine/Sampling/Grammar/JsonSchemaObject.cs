@@ -55,6 +55,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
     private readonly BigInteger[] _needs = new BigInteger[shape.Properties.Count];
     private int _other = Absent;
     private readonly bool _hasNeeds = shape.Properties.Any(property => property.Needs.Count > 0);
+    private BigInteger _impossible;
     private BigInteger _required;
     private int _end;
 
@@ -73,8 +74,9 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
         }
 
         _other = OtherMembers();
+        CloseNeeds();
         ForbidWhatCannotBe();
-        if (shape.Most < shape.Least || (_required & Impossible()) != 0 || BitCount(Needed(0)) > (shape.Most ?? int.MaxValue) || (_other < 0 && _members.Count(member => member >= 0) < shape.Least))
+        if (shape.Most < shape.Least || (_required & _impossible) != 0 || BitCount(Needed(0)) > (shape.Most ?? int.MaxValue) || (_other < 0 && _members.Count(member => member >= 0) < shape.Least))
             throw new UnsatisfiableException("no object has the properties that are required, and no others than are allowed");
         _end = nodes.Nothing().Start;
         var begin = nodes.Sequence(nodes.Literal("{"), json.Space());
@@ -165,60 +167,65 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
         }
     }
 
+    // All that a property needs, also by what it needs.
+    private void CloseNeeds()
+    {
+        for (var i = 0; i < _needs.Length && _hasNeeds; i++)
+        {
+            budget.TakeTime();
+            var (all, open) = (_needs[i], _needs[i]);
+            while (!open.IsZero)
+            {
+                var found = BigInteger.Zero;
+                foreach (var j in Bits(open))
+                    found |= _needs[j];
+                open = found & ~all;
+                all |= found;
+            }
+
+            _needs[i] = all;
+        }
+    }
+
     // A property that needs one which cannot be is impossible itself.
     private void ForbidWhatCannotBe()
     {
-        for (var changed = true; changed;)
-        {
-            changed = false;
-            for (var i = 0; i < _members.Length; i++)
-            {
-                if (_members[i] < 0 || (_needs[i] & Impossible()) == 0)
-                    continue;
-                _members[i] = Absent;
-                changed = true;
-            }
-        }
-    }
-
-    private BigInteger Impossible()
-    {
-        var bits = BigInteger.Zero;
         for (var i = 0; i < _members.Length; i++)
         {
             if (_members[i] < 0)
-                bits |= BigInteger.One << i;
+                _impossible |= BigInteger.One << i;
         }
 
-        return bits;
+        var absent = _impossible;
+        for (var i = 0; i < _members.Length; i++)
+        {
+            if (_members[i] < 0 || (_needs[i] & absent).IsZero)
+                continue;
+            _members[i] = Absent;
+            _impossible |= BigInteger.One << i;
+        }
     }
 
-    // What is still to come where these have been there.
+    // What must be there where these have been there.
     private BigInteger Needed(BigInteger seen)
     {
-        if (!_hasNeeds)
-            return _required & ~seen;
-        var needed = _required | seen;
-        for (var before = BigInteger.MinusOne; before != needed;)
-        {
-            before = needed;
-            for (var i = 0; i < _needs.Length; i++)
-            {
-                if (!(needed >> i).IsEven)
-                    needed |= _needs[i];
-            }
-        }
-
+        var needed = _required;
+        foreach (var i in _hasNeeds ? Bits(_required | seen) : [])
+            needed |= _needs[i];
         return needed & ~seen;
     }
 
-    private static int BitCount(BigInteger bits)
+    private static IEnumerable<int> Bits(BigInteger bits)
     {
-        var count = 0;
-        for (; bits != 0; bits &= bits - 1)
-            count++;
-        return count;
+        var bytes = bits.ToByteArray();
+        for (var i = 0; i < bytes.Length * 8; i++)
+        {
+            if ((bytes[i / 8] >> (i % 8) & 1) != 0)
+                yield return i;
+        }
     }
+
+    private static int BitCount(BigInteger bits) => bits.ToByteArray().Sum(part => System.Numerics.BitOperations.PopCount(part));
 
     // Members are counted no further than it matters; 0 is the place before the first one.
     private int Place(BigInteger seen, int count)
@@ -241,7 +248,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
             if (_members[i] < 0 || !(seen >> i).IsEven)
                 continue;
             var after = seen | (BigInteger.One << i);
-            if (shape.Most is null || count + 1 + BitCount(Needed(after)) <= shape.Most)
+            if (shape.Most is null || count + 1 + BitCount((needed | (_hasNeeds ? _needs[i] : 0)) & ~after) <= shape.Most)
                 Follow(_members[i], Place(after, count + 1));
         }
 

@@ -26,9 +26,36 @@ internal static class RegexAnchors
         RegexSyntax.Either either => Few([.. either.Parts.SelectMany(Of)]),
         RegexSyntax.Repeat { Least: 0, Most: 1 } optional => Few([.. Of(optional.Part), new(false, Empty, false)]),
         RegexSyntax.Repeat { Least: 1, Most: 1 } once => Of(once.Part),
-        RegexSyntax.Sequence sequence => sequence.Parts.Aggregate((IReadOnlyList<AnchoredRegex>)[new(false, Empty, false)], Followed),
+        RegexSyntax.Sequence sequence => Runs(sequence.Parts).Aggregate((IReadOnlyList<AnchoredRegex>)[new(false, Empty, false)], Followed),
         _ => throw new GrammarException("^ and $ cannot be repeated"),
     };
+
+    // What stands between anchors as one part each: patterns are long, and have few anchors.
+    private static IEnumerable<RegexSyntax> Runs(IReadOnlyList<RegexSyntax> parts)
+    {
+        var run = new List<RegexSyntax>();
+        foreach (var part in parts)
+        {
+            if (!HasAnchor(part))
+            {
+                run.Add(part);
+                continue;
+            }
+
+            if (run.Count > 0)
+                yield return new RegexSyntax.Sequence(run);
+            run = [];
+            yield return part;
+        }
+
+        if (run.Count > 0)
+            yield return new RegexSyntax.Sequence(run);
+    }
+
+    private static RegexSyntax Joined(RegexSyntax first, RegexSyntax second) =>
+        first is RegexSyntax.Sequence { Parts.Count: 0 } ? second : second is RegexSyntax.Sequence { Parts.Count: 0 } ? first : new RegexSyntax.Sequence([.. PartsOf(first), .. PartsOf(second)]);
+
+    private static IReadOnlyList<RegexSyntax> PartsOf(RegexSyntax syntax) => syntax is RegexSyntax.Sequence sequence ? sequence.Parts : [syntax];
 
     private static IReadOnlyList<AnchoredRegex> Followed(IReadOnlyList<AnchoredRegex> before, RegexSyntax part)
     {
@@ -45,7 +72,7 @@ internal static class RegexAnchors
             return null;
         var start = second.IsStart ? Empty : first.Syntax;
         var end = first.IsEnd ? Empty : second.Syntax;
-        return new(first.IsStart || second.IsStart, new RegexSyntax.Sequence([start, end]), first.IsEnd || second.IsEnd);
+        return new(first.IsStart || second.IsStart, Joined(start, end), first.IsEnd || second.IsEnd);
     }
 
     private static AnchoredRegex[] Few(AnchoredRegex[] alternatives) =>

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace LocalLlm.Sampling.Grammar;
 
-/// <summary>Reads a regular expression. \d, \w and \s are ASCII's; a lazy quantifier reads as a greedy one. What a finite automaton cannot do (look-around, back references, word borders) is refused.</summary>
+/// <summary>Reads a regular expression. \d and \w are ASCII's, \s and . are ECMAScript's; a lazy quantifier reads as a greedy one. What a finite automaton cannot do (look-around, back references, word borders) is refused.</summary>
 internal sealed class RegexParser
 {
     /// <summary>The highest code point.</summary>
@@ -16,7 +16,8 @@ internal sealed class RegexParser
 
     private static readonly (int First, int Last)[] DigitRanges = [('0', '9')];
     private static readonly (int First, int Last)[] WordRanges = [('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')];
-    private static readonly (int First, int Last)[] SpaceRanges = [('\t', '\r'), (' ', ' ')];
+    private static readonly (int First, int Last)[] SpaceRanges =
+    [('\t', '\r'), (' ', ' '), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)];
 
     private readonly Rune[] _pattern;
     private int _at;
@@ -138,7 +139,7 @@ internal sealed class RegexParser
             case '[':
                 return new RegexSyntax.Characters(Class());
             case '.':
-                return new RegexSyntax.Characters([(0, '\n' - 1), ('\n' + 1, LastCodePoint)]);
+                return new RegexSyntax.Characters([(0, '\n' - 1), ('\n' + 1, '\r' - 1), ('\r' + 1, 0x2027), (0x202A, LastCodePoint)]);
             case '\\':
                 return new RegexSyntax.Characters(Escape(inClass: false));
             case '*' or '+' or '?':

@@ -7,9 +7,11 @@ internal sealed class SchemaBudget
 {
     private const int MaxSeconds = 5;
     private const int MaxBodies = 20_000;
+    private const int StepsBetweenLooks = 100;
     private readonly long _begin = Stopwatch.GetTimestamp();
     private int _states = 100_000; // of products of automata; each takes some microseconds
     private int _bodies;
+    private long _work = 50_000_000; // steps of automata
 
     /// <summary>Counts a state of a product.</summary>
     /// <exception cref="GrammarException">There are too many, or it takes too long.</exception>
@@ -27,6 +29,34 @@ internal sealed class SchemaBudget
         if (++_bodies > MaxBodies)
             throw new GrammarException($"more than {MaxBodies} combinations of schemas");
         TakeTime();
+    }
+
+    /// <summary>Whether a text is in a grammar.</summary>
+    /// <exception cref="GrammarException">Finding out takes too much work, all texts of the schema together.</exception>
+    public bool Accepts(ByteAutomaton automaton, ReadOnlySpan<byte> text)
+    {
+        TakeTime();
+        var bytes = text.ToArray();
+        var accepts = false;
+        automaton.Limited(ref _work, () =>
+        {
+            var state = automaton.Start;
+            for (var i = 0; i < bytes.Length && state != GrammarState.Dead; i++)
+            {
+                state = automaton.Next(state, bytes[i]);
+                if (i % StepsBetweenLooks == 0)
+                    (state, _) = (automaton.Renewed(state), TakenTime());
+            }
+
+            accepts = state.IsAccepting;
+        });
+        return accepts;
+    }
+
+    private bool TakenTime()
+    {
+        TakeTime();
+        return true;
     }
 
     /// <summary>Looks at the clock.</summary>

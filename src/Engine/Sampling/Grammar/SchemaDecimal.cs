@@ -36,7 +36,7 @@ internal readonly record struct SchemaDecimal(BigInteger Digits, int Scale) : IC
         number = Zero;
         var parts = text.Split('e', 'E');
         var exponent = 0;
-        if (text.Length > MaxLength || parts.Length > 2 || (parts.Length == 2 && !int.TryParse(parts[1], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out exponent)) || Math.Abs(exponent) > MaxExponent)
+        if (text.Length > MaxLength || parts.Length > 2 || (parts.Length == 2 && !int.TryParse(parts[1], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out exponent)) || exponent is < -MaxExponent or > MaxExponent)
             return false;
         var point = parts[0].IndexOf('.', StringComparison.Ordinal);
         var scale = point < 0 ? 0 : parts[0].Length - point - 1;

@@ -14,8 +14,8 @@ internal sealed record SchemaChoice(SchemaPart Source, IReadOnlyList<SchemaPart[
 /// <param name="budget">How long it may take.</param>
 internal sealed class SchemaExpansion(SchemaReferences references, SchemaBudget budget)
 {
-    private readonly SchemaNegation _negation = new(references);
-    private readonly SchemaOverlap _overlap = new(references);
+    private readonly SchemaOverlap _overlap = new(references, budget);
+    private SchemaNegation? _negation;
 
     /// <summary>Takes parts apart.</summary>
     /// <param name="parts">What holds.</param>
@@ -111,7 +111,7 @@ internal sealed class SchemaExpansion(SchemaReferences references, SchemaBudget 
     private IEnumerable<SchemaPart[]> Alternatives(SchemaPart part, SchemaKnown known)
     {
         if (part.Kind == SchemaPartKind.Whole)
-            return _negation.Of(part.Schema, part.At, known);
+            return (_negation ??= new(references, _overlap, budget)).Of(part.Schema, part.At, known);
         var (schema, at) = (part.Schema, part.At);
         return part.Name switch
         {

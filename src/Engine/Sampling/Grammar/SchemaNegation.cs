@@ -4,8 +4,12 @@ namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>When a schema does not hold: one of its words does not.</summary>
 /// <param name="references">Where references lead.</param>
-internal sealed class SchemaNegation(SchemaReferences references)
+/// <param name="overlap">What schemas exclude each other.</param>
+/// <param name="budget">How long it may take.</param>
+internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap overlap, SchemaBudget budget)
 {
+    private readonly Dictionary<string, Func<string, bool>> _matchers = new(StringComparer.Ordinal);
+
     /// <summary>The ways in which a schema does not hold; none: it always holds.</summary>
     /// <param name="schema">The schema.</param>
     /// <param name="at">Its place.</param>
@@ -54,7 +58,7 @@ internal sealed class SchemaNegation(SchemaReferences references)
                 return value.EnumerateObject().DistinctBy(property => property.Name).Where(property => !SchemaWords.SaysNothing(property.Value))
                     .Select(property => (SchemaPart[])[SchemaPart.Has(property.Name), SchemaPart.Spoils(property.Name, property.Value, $"{at}/properties/{SchemaWords.Escaped(property.Name)}")]);
             case "patternProperties":
-                return known.Named(at, word).SelectMany(name => value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value) && SchemaPatterns.Matches(pattern.Name, name, $"{at}/patternProperties"))
+                return known.Named(at, word).SelectMany(name => value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value) && Matches(pattern.Name, name, $"{at}/patternProperties"))
                     .Select(pattern => (SchemaPart[])[SchemaPart.Has(name), SchemaPart.Spoils(name, pattern.Value, $"{at}/patternProperties/{SchemaWords.Escaped(pattern.Name)}")]));
             case "additionalProperties":
                 return SchemaWords.SaysNothing(value) ? [] : known.Named(at, word).Where(name => !IsNamed(schema, name, at))
@@ -82,7 +86,7 @@ internal sealed class SchemaNegation(SchemaReferences references)
     private IEnumerable<SchemaPart[]> NotOne((JsonElement Schema, string At)[] items)
     {
         yield return [.. items.Select(item => SchemaPart.Fails(item.Schema, item.At))];
-        var overlaps = new SchemaOverlap(references).Of(items);
+        var overlaps = overlap.Of(items);
         for (var i = 0; i < items.Length; i++)
         {
             foreach (var j in overlaps[i].Where(j => j > i))
@@ -111,7 +115,15 @@ internal sealed class SchemaNegation(SchemaReferences references)
             yield return [SchemaPart.Has(name), SchemaPart.Fails(inner, place)];
     }
 
-    private static bool IsNamed(JsonElement schema, string name, string at) =>
+    private bool Matches(string pattern, string name, string at)
+    {
+        budget.TakeTime();
+        if (!_matchers.TryGetValue(pattern, out var matches))
+            _matchers.Add(pattern, matches = SchemaPatterns.Matcher(SchemaPatterns.Language(pattern), at, budget));
+        return matches(name);
+    }
+
+    private bool IsNamed(JsonElement schema, string name, string at) =>
         (schema.TryGetProperty("properties", out var properties) && properties.TryGetProperty(name, out _))
-        || (schema.TryGetProperty("patternProperties", out var patterns) && patterns.EnumerateObject().Any(pattern => SchemaPatterns.Matches(pattern.Name, name, $"{at}/patternProperties")));
+        || (schema.TryGetProperty("patternProperties", out var patterns) && patterns.EnumerateObject().Any(pattern => Matches(pattern.Name, name, $"{at}/patternProperties")));
 }

@@ -4,13 +4,15 @@ namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>Whether schemas can hold together, as far as is seen at a glance: types, constants, properties that tell them apart.</summary>
 /// <param name="references">Where references lead.</param>
-internal sealed class SchemaOverlap(SchemaReferences references)
+/// <param name="budget">How long it may take.</param>
+internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget budget)
 {
     private const int MostSchemas = 500;
     private const int MostLevels = 8;
     private const int MostKinds = 100;
     private const int MostComparisons = 300;
     private const int MostValuePairs = 10_000;
+    private const int MostNames = 50;
     private readonly Dictionary<string, int[][]> _overlaps = [];
     private readonly Dictionary<string, List<(JsonElement Schema, string At)>> _kinds = [];
     private int _comparisons; // that are left
@@ -35,6 +37,7 @@ internal sealed class SchemaOverlap(SchemaReferences references)
 
     private bool Compared(List<(JsonElement Schema, string At)> a, List<(JsonElement Schema, string At)> b)
     {
+        budget.TakeTime();
         _comparisons = MostComparisons;
         return AreDisjoint(a, b, 0);
     }
@@ -107,8 +110,9 @@ internal sealed class SchemaOverlap(SchemaReferences references)
         return false;
     }
 
+    // The first ones are enough to tell schemas apart, and there may be many.
     private static HashSet<string> RequiredBy(List<(JsonElement Schema, string At)> schemas) =>
-        [.. schemas.SelectMany(part => part.Schema.TryGetProperty("required", out var required) && required.ValueKind == JsonValueKind.Array ? required.EnumerateArray().Select(name => name.GetString()!) : [])];
+        [.. schemas.SelectMany(part => part.Schema.TryGetProperty("required", out var required) && required.ValueKind == JsonValueKind.Array ? required.EnumerateArray().Take(MostNames).Select(name => name.GetString()!) : []).Take(MostNames)];
 
     private static bool Forbids(JsonElement schema, string name) =>
         schema.TryGetProperty("properties", out var properties) && properties.TryGetProperty(name, out var own)

@@ -6,19 +6,15 @@ internal static class SchemaPatterns
     /// <summary>The strings in which a pattern is found.</summary>
     public static StringLanguages.Language Language(string pattern) => (nodes, text) => new RegexGrammar(nodes, text.Character).Search(pattern);
 
-    /// <summary>Whether a pattern is found in a name.</summary>
-    /// <exception cref="GrammarException">It is malformed.</exception>
-    public static bool Matches(string pattern, string name, string at) => Matcher(Language(pattern), at)(name);
-
     /// <summary>Whether strings are in a language.</summary>
     /// <exception cref="GrammarException">It is malformed.</exception>
-    public static Func<string, bool> Matcher(StringLanguages.Language language, string at)
+    public static Func<string, bool> Matcher(StringLanguages.Language language, string at, SchemaBudget budget)
     {
         try
         {
             var nodes = new GrammarNodes(GrammarLimits.Default);
             var automaton = new ByteAutomaton(nodes, nodes.Finish(language(nodes, new(nodes))), GrammarLimits.Default);
-            return name => JsonSchemaText.Written(name).Aggregate(automaton.Start, automaton.Next).IsAccepting;
+            return name => budget.Accepts(automaton, JsonSchemaText.Written(name));
         }
         catch (UnsatisfiableException)
         {

@@ -9,13 +9,15 @@ internal sealed class SchemaReferences
     private const int MaxSteps = 200;
     private readonly JsonElement _root;
     private readonly Dictionary<string, (JsonElement Schema, string At)> _named = new(StringComparer.Ordinal);
+    private readonly List<(JsonElement Schema, string At)> _resources = []; // schemas with an address of their own, outer ones first
     private readonly HashSet<string> _straight = [];
 
     public SchemaReferences(JsonElement root)
     {
         _root = root;
         StandAlone = root.ValueKind == JsonValueKind.Object && root.TryGetProperty("$schema", out var dialect) && dialect.ValueKind == JsonValueKind.String && dialect.GetString()!.Contains("/draft-0", StringComparison.Ordinal);
-        Index(root, "#", "", 0);
+        _resources.Add((root, "#"));
+        Index(root, "#", "", "#", 0, isMap: false);
     }
 
     /// <summary>Whether nothing beside a $ref is looked at, as until draft 7.</summary>
@@ -28,17 +30,20 @@ internal sealed class SchemaReferences
     public (JsonElement Schema, string At) Target(JsonElement reference, string at)
     {
         var pointer = reference.ValueKind == JsonValueKind.String ? reference.GetString()! : throw new GrammarException($"{at}/$ref: must be a text");
-        if (_named.TryGetValue(pointer.TrimEnd('#'), out var named) && pointer is not ("" or "#"))
-            return named;
-        if (pointer is not "#" && !pointer.StartsWith("#/", StringComparison.Ordinal))
-        {
-            // The same with the schema's own address before it.
-            return pointer.IndexOf("#/", StringComparison.Ordinal) is var fragment and > 0 && _named.TryGetValue(pointer[..fragment], out var own) && own.At == "#"
-                ? Follow(pointer[fragment..], at)
-                : throw new GrammarException($"{at}/$ref: '{pointer}' leads out of the schema");
-        }
+        var resource = _resources.FindLast(known => at == known.At || at.StartsWith($"{known.At}/", StringComparison.Ordinal));
+        if (resource.At is null)
+            resource = _resources[0];
+        if (pointer is "#" or "")
+            return resource;
+        if (pointer.StartsWith("#/", StringComparison.Ordinal))
+            return Follow(pointer, resource, at);
+        if (_named.TryGetValue($"{resource.At} {pointer.TrimEnd('#')}", out var near) || _named.TryGetValue(pointer.TrimEnd('#'), out near))
+            return near;
 
-        return Follow(pointer, at);
+        // The same with a schema's own address before it.
+        return pointer.IndexOf("#/", StringComparison.Ordinal) is var fragment and > 0 && _named.TryGetValue(pointer[..fragment], out var own)
+            ? Follow(pointer[fragment..], own, at)
+            : throw new GrammarException($"{at}/$ref: '{pointer}' leads out of the schema");
     }
 
     /// <summary>A schema, references that stand alone followed.</summary>
@@ -83,9 +88,9 @@ internal sealed class SchemaReferences
         _straight.Add(at);
     }
 
-    private (JsonElement Schema, string At) Follow(string pointer, string at)
+    private static (JsonElement Schema, string At) Follow(string pointer, (JsonElement Schema, string At) from, string at)
     {
-        var target = _root;
+        var target = from.Schema;
         foreach (var part in pointer.Split('/').Skip(1))
         {
             var name = Uri.UnescapeDataString(part).Replace("~1", "/", StringComparison.Ordinal).Replace("~0", "~", StringComparison.Ordinal);
@@ -97,37 +102,46 @@ internal sealed class SchemaReferences
                 throw new GrammarException($"{at}/$ref: '{pointer}' leads nowhere");
         }
 
-        return (target, pointer);
+        return (target, from.At + pointer[1..]);
     }
 
-    // Names that schemas give themselves: $id, id, $anchor.
-    private void Index(JsonElement schema, string at, string address, int depth)
+    // Names that schemas give themselves: $id, id, $anchor. In a map, such as properties, the keys are names and no words.
+    private void Index(JsonElement schema, string at, string address, string resource, int depth, bool isMap)
     {
         if (depth > MaxSteps)
             return;
         if (schema.ValueKind == JsonValueKind.Array)
         {
-            for (var i = 0; i < schema.GetArrayLength(); i++)
-                Index(schema[i], $"{at}/{i}", address, depth + 1);
+            var i = 0;
+            foreach (var item in schema.EnumerateArray())
+                Index(item, $"{at}/{i++}", address, resource, depth + 1, isMap: false);
         }
 
         if (schema.ValueKind != JsonValueKind.Object)
             return;
-        foreach (var word in (string[])["$id", "id"])
+        foreach (var word in isMap ? [] : (string[])["$id", "id"])
         {
             if (!schema.TryGetProperty(word, out var id) || id.ValueKind != JsonValueKind.String || id.GetString()!.TrimEnd('#') is not { Length: > 0 } name)
                 continue;
             _named.TryAdd(name, (schema, at));
             _named.TryAdd(Joined(address, name), (schema, at));
             address = Joined(address, name);
+            if (word != "$id" || name[0] == '#' || at == "#")
+                continue;
+            _resources.Add((schema, at));
+            resource = at;
         }
 
-        if (schema.TryGetProperty("$anchor", out var anchor) && anchor.ValueKind == JsonValueKind.String)
-            _named.TryAdd($"#{anchor.GetString()}", (schema, at));
+        if (!isMap && schema.TryGetProperty("$anchor", out var anchor) && anchor.ValueKind == JsonValueKind.String)
+        {
+            _named.TryAdd($"{resource} #{anchor.GetString()}", (schema, at));
+            _named.TryAdd($"{address}#{anchor.GetString()}", (schema, at));
+        }
+
         foreach (var property in schema.EnumerateObject())
         {
-            if (property.Value.ValueKind is JsonValueKind.Object or JsonValueKind.Array && property.Name is not ("enum" or "const" or "default" or "examples"))
-                Index(property.Value, $"{at}/{SchemaWords.Escaped(property.Name)}", address, depth + 1);
+            if (property.Value.ValueKind is JsonValueKind.Object or JsonValueKind.Array && (isMap || property.Name is not ("enum" or "const" or "default" or "examples")))
+                Index(property.Value, $"{at}/{SchemaWords.Escaped(property.Name)}", address, resource, depth + 1, !isMap && property.Name is "properties" or "patternProperties" or "$defs" or "definitions" or "dependentSchemas" or "dependencies");
         }
     }
 

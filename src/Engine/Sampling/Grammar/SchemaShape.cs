@@ -113,7 +113,7 @@ internal sealed class SchemaShape
         JsonValueKind.Object => SchemaTypes.Object,
         JsonValueKind.Array => SchemaTypes.Array,
         JsonValueKind.String => SchemaTypes.String,
-        JsonValueKind.Number => SchemaDecimal.TryParse(value.GetRawText(), out var number) && number.IsWhole ? SchemaTypes.Integer : SchemaTypes.Fraction,
+        JsonValueKind.Number => (SchemaDecimal.TryParse(value.GetRawText(), out var number) ? number.IsWhole : !value.GetRawText().AsSpan().ContainsAny(".eE")) ? SchemaTypes.Integer : SchemaTypes.Fraction,
         JsonValueKind.True or JsonValueKind.False => SchemaTypes.Boolean,
         _ => SchemaTypes.Null,
     };

@@ -52,8 +52,9 @@ internal static class SchemaWords
     {
         if (!schema.TryGetProperty(word, out var all) || all.ValueKind != JsonValueKind.Array)
             yield break;
-        for (var i = 0; i < all.GetArrayLength(); i++)
-            yield return (all[i], $"{at}/{word}/{i}");
+        var i = 0;
+        foreach (var item in all.EnumerateArray())
+            yield return (item, $"{at}/{word}/{i++}");
     }
 
     /// <summary>Schemas that must hold where an object has a property.</summary>
@@ -130,7 +131,7 @@ internal static class SchemaWords
     }
 
     private static bool AreNames(JsonElement value) =>
-        value.ValueKind == JsonValueKind.String || (value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(name => name.ValueKind == JsonValueKind.String && name.GetString()!.Length <= MaxNameLength));
+        (value.ValueKind == JsonValueKind.String && value.GetString()!.Length <= MaxNameLength) || (value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(name => name.ValueKind == JsonValueKind.String && name.GetString()!.Length <= MaxNameLength));
 
     private static bool IsSchema(JsonElement value) => value.ValueKind is JsonValueKind.Object or JsonValueKind.True or JsonValueKind.False;
 }

@@ -70,6 +70,7 @@ public class GrammarTests
     [InlineData("root ::= \"a\"{3,1}", "{2,5}")]
     [InlineData("root ::= \"\\q\"", "\\q")]
     [InlineData("root ::= \"a\" )", "line 1")]
+    [InlineData("root ::= \"a\"**", "a quantifier follows a quantifier")]
     [InlineData("start: \"a\"", "name ::=")]
     [InlineData("", "no rule 'root'")]
     public void Rules_in_ebnf_that_mean_nothing_are_refused_with_the_reason(string rules, string reason) =>

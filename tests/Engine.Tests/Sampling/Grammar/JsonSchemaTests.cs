@@ -42,6 +42,24 @@ public class JsonSchemaTests
     [InlineData("""{"$schema":"http://json-schema.org/draft-04/schema#","type":"integer","const":3,"minimum":2,"exclusiveMinimum":true}""", "4", "3", "!2")]
     [InlineData("""{"type":"string","pattern":"(^a$)|(^b)|c$"}""", "\"a\"", "\"bx\"", "\"xc\"", "!\"ax\"", "!\"xb\"", "!\"cx\"")]
     [InlineData("""{"type":"string","pattern":"^(^x|y)?z$"}""", "\"z\"", "\"xz\"", "\"yz\"", "!\"xxz\"", "!\"zz\"")]
+    [InlineData("""{"type":"object","propertyNames":{"type":"integer"}}""", "{}", "!{\"a\": 1}")]
+    [InlineData("""{"type":["object","null"],"propertyNames":false}""", "{}", "null", "!{\"a\": 1}")]
+    [InlineData("""{"propertyNames":{"enum":["a","b"]},"type":"object","minProperties":2}""", "{\"a\": 1, \"b\": 2}", "!{\"a\": 1, \"a\": 1}")]
+    [InlineData("""{"$id":"https://e.com/root","$defs":{"x":{"type":"integer"},"sub":{"$id":"https://e.com/sub","$defs":{"x":{"type":"string"}},"type":"object","properties":{"a":{"$ref":"#/$defs/x"}}}},"$ref":"#/$defs/sub"}""", "{\"a\": \"s\"}", "!{\"a\": 1}")]
+    [InlineData("""{"$defs":{"default":{"$anchor":"d","type":"null"}},"$ref":"#d"}""", "null", "!1")]
+    [InlineData("""{"enum":[[1e2],null],"items":{"type":"integer"}}""", "[100]", "null", "![1]")]
+    [InlineData("""{"enum":[["😀"],null],"items":{"minLength":1,"pattern":"."}}""", "[\"😀\"]", "null")]
+    [InlineData("""{"enum":[{"😀":1},null],"minProperties":1}""", "{\"😀\":1}", "null")]
+    [InlineData("""{"const":1.0}""", "1", "1.0", "!2")]
+    [InlineData("""{"type":"number","not":{"const":0}}""", "1", "!0", "!-0", "!-0.0", "!0.00")]
+    [InlineData("""{"type":"array","uniqueItems":true,"items":{"enum":["a","a"]}}""", "[\"a\"]", "![\"a\", \"a\"]")]
+    [InlineData("""{"type":["array","null"],"maxItems":1,"prefixItems":[{"type":"string"},{"type":"integer"}],"contains":{"type":"integer"}}""", "null", "![", "![\"a\"]")]
+    [InlineData("""{"type":["array","null"],"minItems":2,"items":{"const":1},"contains":{"const":1},"maxContains":1}""", "null", "![", "![1, 1]")]
+    [InlineData("""{"type":"number","minimum":0,"maximum":1.7976931348623157E+308}""", "0", "12345678901234567890.5", "!-1")]
+    [InlineData("""{"type":"integer","minimum":5,"maximum":123456}""", "5", "99", "100", "12345", "123456", "!4", "!123457", "!200000")]
+    [InlineData("""{"type":"string","format":"uri"}""", "\"about:\"", "\"http://[::1]:80/a?b#c\"", "!\"a:##\"", "!\"http://[\"")]
+    [InlineData("""{"type":"string","pattern":"^\\S.$"}""", "\"ab\"", "!\"\u00a0b\"", "!\"a\\r\"")]
+    [InlineData("""{"type":"object","dependentRequired":{"a":["b"],"b":["c"],"d":["e"]},"properties":{"e":false},"maxProperties":3}""", "{\"b\": 1, \"c\": 1}", "{\"a\": 1, \"b\": 1, \"c\": 1}", "!{\"a\": 1, \"b\": 1}", "!{\"d\": 1}")]
     [InlineData("true", "[1, {\"a\": null}]", "!nul")]
     public void Only_instances_of_a_schema_are_texts_of_its_grammar(string schema, params string[] texts)
     {
@@ -63,6 +81,10 @@ public class JsonSchemaTests
     [InlineData("""{"type":"array","uniqueItems":true,"items":{"type":"string"}}""")]
     [InlineData("""{"not":{"type":"object","propertyNames":{"maxLength":3}}}""")]
     [InlineData("""{"unevaluatedProperties":false}""")]
+    [InlineData("""{"minimum":1e-2147483648}""")]
+    [InlineData("""{"enum":[1e99999999999,1],"const":2}""")]
+    [InlineData("""{"type":"integer","type":"integer"}""")]
+    [InlineData("""{"$schema":"http://json-schema.org/draft-04/schema#","const":"\ud800","enum":["\ud800"]}""")]
     [InlineData("7")]
     [InlineData("false")]
     public void What_cannot_be_kept_to_is_refused_with_its_place(string schema) =>
@@ -92,6 +114,13 @@ public class JsonSchemaTests
             "{'$ref':'#/$defs/a0','$defs':{" + Many(12, "'a%':{'allOf':[" + string.Join(',', Enumerable.Repeat("{'$ref':'#/$defs/a+'}", 10)) + "]}") + ",'a12':{'type':'null'}}}",
             "{'type':'object','allOf':[" + Many(14, "{'anyOf':[{'required':['a%']},{'required':['b%']},{'properties':{'c%':{'type':'null'}}}]}") + "]}",
             "{'oneOf':[" + Many(300, Entry) + "]}",
+            "{'type':'string','pattern':'^" + new string('a', 32_000) + "'}",
+            "{'type':'object','dependencies':{'a':'" + new string('x', 150_000) + "'}}",
+            "{'type':'object','dependentRequired':{" + Many(1_500, "'p%':['p+']") + "},'properties':{'p1500':false}}",
+            "{'x':[" + Many(150_000, "{}") + "]}",
+            "{'oneOf':[" + Many(20, "{'$ref':'#/$defs/big','title':'%'}") + "],'$defs':{'big':{'type':'object','required':[" + Many(50_000, "'r%'") + "]}}}",
+            "{'type':'object','properties':{" + Many(100, "'n%':{}") + "},'additionalProperties':false,'not':{'patternProperties':{" + Many(20, "'x%(ab){9000}$':{'type':'null'}") + "}}}",
+            "{'enum':['" + string.Concat(Enumerable.Range(0, 16_000).Select(i => "ab"[i * i % 7 % 2])) + "','x'],'pattern':'a[ab]{0,9000}c'}",
             "{'not':{'oneOf':[" + Many(60, Entry) + "]}}",
             "{'oneOf':[" + Many(400, Entry.Replace("}}}", "}},'required':['q'],'additionalProperties':false}", StringComparison.Ordinal)) + "]}",
             "{'type':'string','allOf':[" + Many(8, "{'pattern':'[ab]*a[ab]{1%}'}") + "]}",
