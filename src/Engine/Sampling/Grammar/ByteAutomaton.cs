@@ -265,7 +265,7 @@ internal sealed class ByteAutomaton
     // Deeper than the limit no rule can be entered: the text has to go on another way.
     private void Enter(GrammarStack? around, int rule, int back, int loop, int count)
     {
-        if (around?.Depth >= _limits.MaxDepth)
+        if (around?.Depth >= _limits.MaxDepth || _nodes.IsEndless(rule))
             return;
         _open.Push(new(_nodes.StartOf(rule), StackOf(around, back, loop, count, loop < 0 && _nodes.IsShared(rule))));
     }

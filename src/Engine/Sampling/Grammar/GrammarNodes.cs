@@ -20,6 +20,8 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     private readonly List<int> _ruleStarts = [];
     private readonly HashSet<int> _shared = [];
     private readonly Dictionary<int, Action> _lazy = [];
+    private readonly Dictionary<int, (int End, int[] Rules)> _lazyEnds = [];
+    private HashSet<int> _endless = [];
 
     /// <summary>An edge for any of some bytes.</summary>
     /// <param name="First">The first of them.</param>
@@ -136,11 +138,26 @@ internal sealed class GrammarNodes(GrammarLimits limits)
 
     /// <summary>Makes a fragment the whole grammar.</summary>
     /// <returns>Where it begins.</returns>
+    /// <exception cref="GrammarException">No text of it ever ends.</exception>
     public int Finish(Fragment whole)
     {
         End(whole.End);
-        return whole.Start;
+        var endless = new EndlessRules(this);
+        _endless = endless.Find(_ruleStarts.Count);
+        return endless.CanEnd(whole.Start) ? whole.Start : throw new GrammarException("the text never ends: what is required contains itself");
     }
+
+    /// <summary>Whether no text of a rule ever ends, because each contains another of the same rule: it is not entered. Known when the grammar is finished.</summary>
+    public bool IsEndless(int rule) => _endless.Contains(rule);
+
+    /// <summary>Says of a lazy place that an end can be reached from there through some rules.</summary>
+    public void EndsThrough(int node, int end, int[] rules) => _lazyEnds[node] = (end, rules);
+
+    /// <summary>What was said of a lazy place; null: nothing, it may end.</summary>
+    public (int End, int[] Rules)? LazyEnd(int node) => _lazyEnds.TryGetValue(node, out var end) ? end : null;
+
+    /// <summary>Whether the ways on from a place are not made yet.</summary>
+    public bool IsLazy(int node) => _lazy.ContainsKey(node);
 
     /// <summary>The empty text.</summary>
     public Fragment Nothing()

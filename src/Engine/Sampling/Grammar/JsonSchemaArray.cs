@@ -55,7 +55,10 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         if (_distinct is not null && _distinct.Count < shape.ItemCount.Least)
             throw new UnsatisfiableException("more items are required than there are values");
         var begin = nodes.Sequence(nodes.Literal("["), json.Space());
-        nodes.Connect(begin.End, Place(0, new int[shape.Demands.Count], BigInteger.Zero));
+        var first = Place(0, new int[shape.Demands.Count], BigInteger.Zero);
+        if (_distinct is null && shape.Demands.Count == 0)
+            nodes.EndsThrough(first, _end, [.. Enumerable.Range(0, Math.Min(shape.ItemCount.Least, _prefix + 1)).Select(index => ItemAt(index, 0)).OfType<int>()]);
+        nodes.Connect(begin.End, first);
         return new(begin.Start, _end);
     }
 
@@ -165,6 +168,8 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
 
         void Follow(int rule, int place)
         {
+            if (nodes.IsEndless(rule))
+                return;
             if (next < 0)
             {
                 var comma = nodes.Sequence(nodes.Literal(","), json.Space());

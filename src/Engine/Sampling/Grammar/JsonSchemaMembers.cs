@@ -44,6 +44,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         {
             var isIn = matchers.ConvertAll(matches => matches(name)).ToArray();
             var parts = PartsOf(name, isIn);
+            budget.TakeParts((parts?.Count ?? 0) + 1);
             properties.Add(new(name, parts is null ? null : () => value(parts)) { ValueKey = parts is null ? null : SchemaPart.KeyOf(parts), IsRequired = required.Contains(name), Needs = needs.GetValueOrDefault(name) ?? [] });
         }
 

@@ -80,7 +80,9 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
             throw new UnsatisfiableException("no object has the properties that are required, and no others than are allowed");
         _end = nodes.Nothing().Start;
         var begin = nodes.Sequence(nodes.Literal("{"), json.Space());
-        nodes.Connect(begin.End, nodes.Nothing(), Place(0, 0));
+        var first = Place(0, 0);
+        nodes.EndsThrough(first, _end, [.. Bits(Needed(0)).Select(i => _members[i])]);
+        nodes.Connect(begin.End, first);
         return new(begin.Start, _end);
     }
 
@@ -257,6 +259,8 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
 
         void Follow(int member, int place)
         {
+            if (nodes.IsEndless(member))
+                return;
             if (!hasComma)
             {
                 var comma = nodes.Sequence(nodes.Literal(","), json.Space());

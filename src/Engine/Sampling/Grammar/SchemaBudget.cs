@@ -11,6 +11,7 @@ internal sealed class SchemaBudget
     private readonly long _begin = Stopwatch.GetTimestamp();
     private int _states = 100_000; // of products of automata; each takes some microseconds
     private int _bodies;
+    private int _parts = 1_000_000; // said of properties, all objects together
     private long _work = 50_000_000; // steps of automata
 
     /// <summary>Counts a state of a product.</summary>
@@ -28,6 +29,15 @@ internal sealed class SchemaBudget
     {
         if (++_bodies > MaxBodies)
             throw new GrammarException($"more than {MaxBodies} combinations of schemas");
+        TakeTime();
+    }
+
+    /// <summary>Counts what is said of a property.</summary>
+    /// <exception cref="GrammarException">It is too much, or it takes too long.</exception>
+    public void TakeParts(int count)
+    {
+        if ((_parts -= count) < 0)
+            throw new GrammarException("too many schemas speak of too many properties");
         TakeTime();
     }
 

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 
 namespace LocalLlm.Sampling.Grammar;
@@ -68,6 +70,8 @@ internal enum SchemaPartKind
 /// <param name="At">The schema's JSON pointer: schemas at one place are one schema.</param>
 internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, string At)
 {
+    private const int LongestKey = 200;
+
     /// <summary>Whether it must not hold.</summary>
     public bool IsNegated { get; init; }
 
@@ -81,7 +85,12 @@ internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, strin
     public string Key => $"{(char)('a' + (int)Kind)}{(IsNegated ? '!' : ' ')}{(int)Types} {At}\0{Name}";
 
     /// <summary>Equal for parts that say the same together.</summary>
-    public static string KeyOf(IEnumerable<SchemaPart> parts) => string.Join('\n', parts.Select(part => part.Key).Distinct().Order(StringComparer.Ordinal));
+    public static string KeyOf(IEnumerable<SchemaPart> parts)
+    {
+        // Many keys are kept.
+        var key = string.Join('\n', parts.Select(part => part.Key).Distinct().Order(StringComparer.Ordinal));
+        return key.Length <= LongestKey ? key : Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
+    }
 
     /// <summary>A schema holds.</summary>
     public static SchemaPart Holds(JsonElement schema, string at) => new(SchemaPartKind.Whole, schema, at);

@@ -60,13 +60,25 @@ public class JsonSchemaTests
     [InlineData("""{"type":"string","format":"uri"}""", "\"about:\"", "\"http://[::1]:80/a?b#c\"", "!\"a:##\"", "!\"http://[\"")]
     [InlineData("""{"type":"string","pattern":"^\\S.$"}""", "\"ab\"", "!\"\u00a0b\"", "!\"a\\r\"")]
     [InlineData("""{"type":"object","dependentRequired":{"a":["b"],"b":["c"],"d":["e"]},"properties":{"e":false},"maxProperties":3}""", "{\"b\": 1, \"c\": 1}", "{\"a\": 1, \"b\": 1, \"c\": 1}", "!{\"a\": 1, \"b\": 1}", "!{\"d\": 1}")]
+    [InlineData("""{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}],"$defs":{"n":{"type":"object","required":["a"],"properties":{"a":{"$ref":"#/$defs/n"}}}}}""", "null", "~{")]
+    [InlineData("""{"type":"object","properties":{"a":{"$ref":"#/$defs/n"},"b":{"type":"null"}},"additionalProperties":false,"$defs":{"n":{"type":"array","minItems":1,"items":{"$ref":"#/$defs/n"}}}}""", "{\"b\": null}", "{}", "~{\"b\": null,", "~{\"a")]
     [InlineData("true", "[1, {\"a\": null}]", "!nul")]
     public void Only_instances_of_a_schema_are_texts_of_its_grammar(string schema, params string[] texts)
     {
         var automaton = Automaton(schema);
         foreach (var text in texts)
-            Assert.Equal(!text.StartsWith('!'), Accepts(automaton, text.TrimStart('!')));
+        {
+            // ~: no text begins so.
+            if (text.StartsWith('~'))
+                Assert.Equal(GrammarState.Dead, System.Text.Encoding.UTF8.GetBytes(text[1..]).Aggregate(automaton.Start, automaton.Next));
+            else
+                Assert.Equal(!text.StartsWith('!'), Accepts(automaton, text.TrimStart('!')));
+        }
     }
+
+    [Fact]
+    public void A_schema_whose_instances_would_never_end_is_refused() =>
+        Assert.Contains("never ends", Assert.Throws<GrammarException>(() => Automaton("""{"type":"object","required":["a"],"properties":{"a":{"$ref":"#"}}}""")).Message, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("""{"allOf":[{"$ref":"#"}]}""")]
