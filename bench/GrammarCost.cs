@@ -10,6 +10,7 @@ namespace LocalLlm.Bench;
 internal static class GrammarCost
 {
     private const int Texts = 50;
+    private const int Compilations = 20;
     private const string CountedSchema = """
         {"type":"object","properties":{"title":{"type":"string","minLength":1,"maxLength":60},"text":{"type":"string","maxLength":2000},"code":{"type":"string","pattern":"^[A-Z]{2}-[0-9]{4}$"},
         "tags":{"type":"array","items":{"type":"string","maxLength":20},"maxItems":5}},"required":["title","text"],"additionalProperties":false}
@@ -30,12 +31,21 @@ internal static class GrammarCost
         using var schema = JsonDocument.Parse(CountedSchema);
         Measure("a schema with lengths and a pattern", nodes => JsonSchemaGrammar.Parse(nodes, schema.RootElement), CountedText);
 
-        void Measure(string name, Func<GrammarNodes, Fragment> make, Func<Random, string> text)
+        CompiledGrammar Compiled(Func<GrammarNodes, Fragment> make)
         {
             var nodes = new GrammarNodes(GrammarLimits.Default);
-            var grammar = new CompiledGrammar(new(nodes, nodes.Finish(make(nodes)), GrammarLimits.Default), trie, GrammarLimits.Default);
+            return new(new(nodes, nodes.Finish(make(nodes)), GrammarLimits.Default), trie, GrammarLimits.Default);
+        }
+
+        void Measure(string name, Func<GrammarNodes, Fragment> make, Func<Random, string> text)
+        {
+            watch.Restart();
+            for (var i = 0; i < Compilations; i++)
+                _ = Compiled(make);
+            var compile = watch.Elapsed.TotalMilliseconds / Compilations;
+            var grammar = Compiled(make);
             var texts = Enumerable.Range(0, Texts).Select(seed => tokenizer.Encode(text(new Random(seed)), addSpecialTokens: false)).ToArray();
-            Console.WriteLine($"{name}: {texts.Sum(ids => ids.Length)} tokens");
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name}: {texts.Sum(ids => ids.Length)} tokens, compiled in {compile:F1} ms"));
             foreach (var round in new[] { "first time", "again" })
             {
                 var times = new List<double>();

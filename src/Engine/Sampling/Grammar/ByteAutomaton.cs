@@ -146,11 +146,11 @@ internal sealed class ByteAutomaton
     }
 
     /// <summary>The shared rules by themselves, each before its first byte.</summary>
-    public IEnumerable<GrammarState> SharedRules() => _nodes.Shared.Select(rule =>
+    public IEnumerable<(string? Name, GrammarState Start)> SharedRules() => _nodes.Shared.Select(rule =>
     {
         _open.Clear();
-        _open.Push(new(_nodes.StartOf(rule), StackOf(null, Unknown, -1, 0, isShared: false)));
-        return Close();
+        _open.Push(new(_nodes.StartOf(rule.Key), StackOf(null, Unknown, -1, 0, isShared: false)));
+        return (rule.Value, Close());
     });
 
     private GrammarStack? Inside(GrammarStack stack)

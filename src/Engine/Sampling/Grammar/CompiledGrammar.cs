@@ -6,6 +6,7 @@ internal sealed class CompiledGrammar
     private const int FewRemaining = 10; // from there on most tokens are long, and a walk is quicker
 
     private const int MostPrepared = 16; // strings of different kinds
+    private const int MostRemembered = 16; // of all grammars, some 30 KB each
     private const int FewOf = 8; // tokens that are tried by themselves: at most this part of all
 
     private readonly ByteAutomaton _automaton;
@@ -60,7 +61,7 @@ internal sealed class CompiledGrammar
     // The largest masks, those inside of strings, are found here and not while others wait.
     private void Prepare()
     {
-        foreach (var start in _automaton.SharedRules().Take(MostPrepared).ToArray())
+        foreach (var (name, start) in _automaton.SharedRules().Take(MostPrepared).ToArray())
         {
             var state = start;
             foreach (var value in "\"a"u8)
@@ -68,9 +69,19 @@ internal sealed class CompiledGrammar
                 state = _automaton.Next(state, value);
                 if (state == GrammarState.Dead || state.Escapes)
                     break;
-                state.Tokens ??= Sorted(state);
+                state.Tokens ??= name is null ? Sorted(state) : Remembered($"{name} {(char)value}", state);
             }
         }
+    }
+
+    private (uint[] Inside, int[] Unknown) Remembered(string name, GrammarState state)
+    {
+        if (_trie.Known.TryGetValue(name, out var known))
+            return known;
+        known = Sorted(state);
+        if (_trie.Known.Count < MostRemembered)
+            _trie.Known.TryAdd(name, known);
+        return known;
     }
 
     private uint[] Make(GrammarState state)

@@ -18,7 +18,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     private readonly List<CallEdge> _calls = [];
     private readonly List<LoopEdge> _loops = [];
     private readonly List<int> _ruleStarts = [];
-    private readonly HashSet<int> _shared = [];
+    private readonly Dictionary<int, string?> _shared = [];
     private readonly Dictionary<int, Action> _lazy = [];
     private readonly Dictionary<int, (int End, int[] Rules)> _lazyEnds = [];
     private HashSet<int> _endless = [];
@@ -121,13 +121,15 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     }
 
     /// <summary>Says that a rule is long and called from many places, such as a string: what its inside allows is found once for all of them.</summary>
-    public void Share(int rule) => _shared.Add(rule);
+    /// <param name="rule">The rule.</param>
+    /// <param name="name">Equal for rules of other grammars that are the same; null: there are none.</param>
+    public void Share(int rule, string? name = null) => _shared[rule] = name;
 
-    /// <summary>The rules of which that was said.</summary>
-    public IReadOnlyCollection<int> Shared => _shared;
+    /// <summary>The rules of which that was said, with their names.</summary>
+    public IReadOnlyDictionary<int, string?> Shared => _shared;
 
     /// <summary>Whether that was said.</summary>
-    public bool IsShared(int rule) => _shared.Contains(rule);
+    public bool IsShared(int rule) => _shared.ContainsKey(rule);
 
     /// <summary>Says what a rule is.</summary>
     public void DefineRule(int rule, Fragment body)

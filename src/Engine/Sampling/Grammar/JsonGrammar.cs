@@ -19,7 +19,7 @@ internal sealed class JsonGrammar
         _space = nodes.DeclareRule();
         nodes.DefineRule(_space, SpaceBody());
         nodes.DefineRule(_character, CharacterBody());
-        nodes.Share(_string);
+        nodes.Share(_string, "string");
         nodes.DefineRule(_string, nodes.Sequence(nodes.Literal("\""), nodes.Star(Character()), nodes.Literal("\"")));
         nodes.DefineRule(_value, nodes.Either(Object(), Array(), nodes.Call(_string), Number(), nodes.Literal("true"), nodes.Literal("false"), nodes.Literal("null")));
     }

@@ -13,6 +13,8 @@ internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, Sc
     /// <exception cref="GrammarException">They cannot be kept to.</exception>
     public Fragment Make(SchemaShape shape)
     {
+        if (shape is { Patterns.Count: 0, Length.IsLimited: false, ForbiddenStrings.Count: 0 })
+            return json.String();
         var made = Strings(shape);
         var rule = nodes.DeclareRule();
         nodes.Share(rule);
@@ -27,7 +29,7 @@ internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, Sc
         if (shape.Patterns.Count == 1 && !shape.Length.IsLimited && shape.ForbiddenStrings.Count == 0)
             return nodes.Sequence(nodes.Literal("\""), new RegexGrammar(nodes, new JsonSchemaText(nodes).Character).Search(shape.Patterns[0]), nodes.Literal("\""));
         if (shape.Patterns.Count == 0 && shape.ForbiddenStrings.Count == 0)
-            return shape.Length.IsLimited ? nodes.Sequence(nodes.Literal("\""), nodes.Loop(json.CharacterRule, shape.Length.Least, shape.Length.Most), nodes.Literal("\"")) : json.String();
+            return nodes.Sequence(nodes.Literal("\""), nodes.Loop(json.CharacterRule, shape.Length.Least, shape.Length.Most), nodes.Literal("\""));
         var product = new StringLanguages(budget);
         var wanted = new List<bool>();
         foreach (var (language, isWanted) in LanguagesOf(shape))

@@ -1,7 +1,9 @@
+using System.Collections.Concurrent;
+
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
-/// The tokens of a vocabulary by their bytes, in the order of a walk from the root: a walk that meets a byte which leads nowhere skips everything below. Immutable.
+/// The tokens of a vocabulary by their bytes, in the order of a walk from the root: a walk that meets a byte which leads nowhere skips everything below. Immutable but for what it remembers.
 /// </summary>
 internal sealed class TokenTrie
 {
@@ -42,6 +44,9 @@ internal sealed class TokenTrie
         _firstTokens = [.. firstTokens, tokens.Count];
         _skips = Skips(_depths);
     }
+
+    /// <summary>What the insides of rules allow that many grammars have. Thread-safe.</summary>
+    public ConcurrentDictionary<string, (uint[] Inside, int[] Unknown)> Known { get; } = new(StringComparer.Ordinal);
 
     /// <summary>Ids are below this.</summary>
     public int VocabularySize { get; }
