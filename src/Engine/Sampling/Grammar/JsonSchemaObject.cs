@@ -50,6 +50,9 @@ internal sealed record SchemaObject
 internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, SchemaBudget budget, Dictionary<string, int> known, SchemaObject shape)
 {
     private const int Absent = -1;
+    private const int MostSets = 200; // beyond that it is taken for possible
+    private const int MostSearched = 30;
+    private readonly Dictionary<(BigInteger Seen, int Count), bool> _ends = [];
     private readonly Dictionary<(BigInteger Seen, int Count), int> _places = [];
     private readonly int[] _members = new int[shape.Properties.Count];
     private readonly BigInteger[] _needs = new BigInteger[shape.Properties.Count];
@@ -76,7 +79,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
         _other = OtherMembers();
         CloseNeeds();
         ForbidWhatCannotBe();
-        if (shape.Most < shape.Least || (_required & _impossible) != 0 || BitCount(Needed(0)) > (shape.Most ?? int.MaxValue) || (_other < 0 && _members.Count(member => member >= 0) < shape.Least))
+        if (shape.Most < shape.Least || (_required & _impossible) != 0 || !CanEnd(0, 0))
             throw new UnsatisfiableException("no object has the properties that are required, and no others than are allowed");
         _end = nodes.Nothing().Start;
         var begin = nodes.Sequence(nodes.Literal("{"), json.Space());
@@ -227,6 +230,46 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
         }
     }
 
+    // Whether members can follow that end an object with as many as are allowed. Where they need each other they come in groups, and not every number can be reached.
+    private bool CanEnd(BigInteger seen, int count)
+    {
+        if (shape.Least == 0 && shape.Most is null)
+            return true;
+        if (_ends.TryGetValue((seen, count), out var known))
+            return known;
+        var first = seen | Needed(seen);
+        return _ends[(seen, count)] = _hasNeeds && _members.Length <= MostSearched ? Reaches(first, seen, count) : IsWithin(first, seen, count);
+    }
+
+    // Members that come one by one reach every number up to all of them.
+    private bool IsWithin(BigInteger set, BigInteger seen, int count)
+    {
+        var total = count + BitCount(set & ~seen);
+        var all = (BigInteger.One << _members.Length) - 1;
+        return total <= (shape.Most ?? int.MaxValue) && (total >= shape.Least || _other >= 0 || total + BitCount(all & ~set & ~_impossible) >= shape.Least);
+    }
+
+    private bool Reaches(BigInteger first, BigInteger seen, int count)
+    {
+        var sets = new HashSet<BigInteger> { first };
+        var open = new Stack<BigInteger>(sets);
+        while (open.TryPop(out var set))
+        {
+            var total = count + BitCount(set & ~seen);
+            if (total > (shape.Most ?? int.MaxValue))
+                continue;
+            if (total >= shape.Least || _other >= 0 || sets.Count > MostSets)
+                return true;
+            for (var i = 0; i < _members.Length; i++)
+            {
+                if (_members[i] >= 0 && (set >> i).IsEven && (set | (BigInteger.One << i) | _needs[i]) is var larger && sets.Add(larger))
+                    open.Push(larger);
+            }
+        }
+
+        return false;
+    }
+
     private static int BitCount(BigInteger bits) => bits.ToByteArray().Sum(part => System.Numerics.BitOperations.PopCount(part));
 
     // Members are counted no further than it matters; 0 is the place before the first one.
@@ -250,11 +293,11 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
             if (_members[i] < 0 || !(seen >> i).IsEven)
                 continue;
             var after = seen | (BigInteger.One << i);
-            if (shape.Most is null || count + 1 + BitCount((needed | (_hasNeeds ? _needs[i] : 0)) & ~after) <= shape.Most)
+            if (CanEnd(after, count + 1))
                 Follow(_members[i], Place(after, count + 1));
         }
 
-        if (_other >= 0 && (shape.Most is null || count + 1 + BitCount(needed) <= shape.Most))
+        if (_other >= 0 && CanEnd(seen, count + 1))
             Follow(_other, Place(seen, count + 1));
 
         void Follow(int member, int place)

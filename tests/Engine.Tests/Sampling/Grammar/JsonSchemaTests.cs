@@ -62,6 +62,9 @@ public class JsonSchemaTests
     [InlineData("""{"type":"object","dependentRequired":{"a":["b"],"b":["c"],"d":["e"]},"properties":{"e":false},"maxProperties":3}""", "{\"b\": 1, \"c\": 1}", "{\"a\": 1, \"b\": 1, \"c\": 1}", "!{\"a\": 1, \"b\": 1}", "!{\"d\": 1}")]
     [InlineData("""{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}],"$defs":{"n":{"type":"object","required":["a"],"properties":{"a":{"$ref":"#/$defs/n"}}}}}""", "null", "~{")]
     [InlineData("""{"type":"object","properties":{"a":{"$ref":"#/$defs/n"},"b":{"type":"null"}},"additionalProperties":false,"$defs":{"n":{"type":"array","minItems":1,"items":{"$ref":"#/$defs/n"}}}}""", "{\"b\": null}", "{}", "~{\"b\": null,", "~{\"a")]
+    [InlineData("""{"type":["object","null"],"additionalProperties":false,"properties":{"a":true,"b":true},"dependentRequired":{"a":["b"],"b":["a"]},"minProperties":1,"maxProperties":1}""", "null", "~{")]
+    [InlineData("""{"type":["object","null"],"additionalProperties":false,"properties":{"a":true,"b":true,"c":true,"d":true,"e":true},"dependentRequired":{"a":["b"],"b":["a"],"c":["d"],"d":["c"]},"minProperties":3,"maxProperties":3}""", "{\"a\":1,\"e\":1,\"b\":1}", "~{\"a\":1,\"c", "!{\"e\":1}")]
+    [InlineData("""{"type":"object","additionalProperties":false,"properties":{"a":true,"b":true,"c":true},"minProperties":2,"maxProperties":2}""", "{\"c\":1,\"a\":1}", "!{\"a\":1}", "~{\"a\":1,\"b\":1,")]
     [InlineData("true", "[1, {\"a\": null}]", "!nul")]
     public void Only_instances_of_a_schema_are_texts_of_its_grammar(string schema, params string[] texts)
     {
