@@ -32,11 +32,12 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     public async Task<IReadOnlyList<ChatMessageContent>> GetChatMessageContentsAsync(
         ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
     {
-        var known = chatHistory?.Count ?? 0;
-        var contents = await _inner.GetChatMessageContentsAsync(chatHistory!, executionSettings, kernel, cancellationToken).ConfigureAwait(false);
+        ArgumentNullException.ThrowIfNull(chatHistory);
+        var known = chatHistory.Count;
+        var contents = await _inner.GetChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false);
 
         // Calls that were made on the way are in the history.
-        foreach (var added in chatHistory!.Skip(known))
+        foreach (var added in chatHistory.Skip(known))
             FunctionNames.Restore(added);
         foreach (var content in contents)
         {
@@ -52,11 +53,12 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     public async IAsyncEnumerable<StreamingChatMessageContent> GetStreamingChatMessageContentsAsync(
         ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        var (calls, known) = (0, chatHistory?.Count ?? 0);
-        await foreach (var content in _inner.GetStreamingChatMessageContentsAsync(chatHistory!, executionSettings, kernel, cancellationToken).ConfigureAwait(false))
+        ArgumentNullException.ThrowIfNull(chatHistory);
+        var (calls, known) = (0, chatHistory.Count);
+        await foreach (var content in _inner.GetStreamingChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false))
         {
             var functions = FunctionNames.Restore(content, ref calls);
-            foreach (var added in functions is null ? [] : chatHistory!.Skip(known))
+            foreach (var added in functions is null ? [] : chatHistory.Skip(known))
                 FunctionNames.Restore(added, functions!);
             if (content.Metadata?.GetValueOrDefault(AnswerAnnotations.Reasoning) is string thought && !content.Items.OfType<StreamingReasoningContent>().Any())
                 content.Items.Insert(0, new StreamingReasoningContent(thought));

@@ -146,7 +146,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         End(whole.End);
         var endless = new EndlessRules(this);
         _endless = endless.Find(_ruleStarts.Count);
-        return endless.CanEnd(whole.Start) ? whole.Start : throw new GrammarException("the text never ends: what is required contains itself");
+        return endless.CanEnd(whole.Start) ? whole.Start : throw new GrammarException("the text never ends: what is required contains itself; make a part on the way optional");
     }
 
     /// <summary>Whether no text of a rule ever ends, because each contains another of the same rule: it is not entered. Known when the grammar is finished.</summary>

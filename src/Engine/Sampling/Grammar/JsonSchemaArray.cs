@@ -208,7 +208,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         if (_ends.TryGetValue(key, out var known))
             return known;
 
-        // A place that is met again on the way to itself is no way to the end.
+        // Only itself can be met again on the way: numbers never fall.
         _ends[key] = false;
         return _ends[key] = MayEnd(index, counts) || (index < (shape.ItemCount.Most ?? int.MaxValue) && Enumerable.Range(0, 1 << shape.Demands.Count).Any(witnessed =>
             Counted(counts, witnessed) is { } after && ItemAt(index, witnessed) is not null && CanEnd(index + 1, after)));

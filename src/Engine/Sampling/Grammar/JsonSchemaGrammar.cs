@@ -215,8 +215,8 @@ internal sealed class JsonSchemaGrammar
             case SchemaTypes.Null:
                 return _nodes.Literal("null");
             case SchemaTypes.Boolean:
-                return _nodes.Either([.. ((JsonValueKind Kind, string Text)[])[(JsonValueKind.True, "true"), (JsonValueKind.False, "false")] is var both
-                    ? both.Where(value => !shape.Excluded.Exists(other => other.ValueKind == value.Kind)).Select(value => _nodes.Literal(value.Text)) : []]);
+                JsonValueKind[] both = [JsonValueKind.True, JsonValueKind.False];
+                return _nodes.Either([.. both.Where(kind => !shape.Excluded.Exists(other => other.ValueKind == kind)).Select(kind => _nodes.Literal(kind == JsonValueKind.True ? "true" : "false"))]);
             case SchemaTypes.String:
                 return new JsonSchemaStrings(_nodes, _json, _budget).Make(shape);
             case SchemaTypes.Number:

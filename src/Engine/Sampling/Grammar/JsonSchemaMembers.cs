@@ -91,9 +91,9 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
 
     private Group Read(JsonElement schema, string at, List<StringLanguages.Language> languages, List<Func<string, bool>> matchers, Dictionary<string, int> known)
     {
-        var named = schema.TryGetProperty("properties", out var properties) ? properties.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value, StringComparer.Ordinal) : [];
+        var named = schema.TryGetProperty("properties", out var properties) ? properties.EnumerateObject().ToDictionary(property => property.Name, property => property.Value, StringComparer.Ordinal) : [];
         var patterns = new List<(string Pattern, JsonElement Schema, int Language)>();
-        foreach (var pattern in schema.TryGetProperty("patternProperties", out var byPattern) ? byPattern.EnumerateObject().DistinctBy(property => property.Name) : [])
+        foreach (var pattern in schema.TryGetProperty("patternProperties", out var byPattern) ? byPattern.EnumerateObject() : default)
         {
             if (!known.TryGetValue(pattern.Name, out var language))
             {

@@ -119,7 +119,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
         var names = shape.Properties.Select(property => property.Name).ToArray();
         try
         {
-            var rule = nodes.DeclareRule();
+            int rule;
             if (shape.Patterns.Count == 0)
             {
                 var key = $"\0{shape.OtherKey}\0{string.Join('\0', names.Order(StringComparer.Ordinal))}";
@@ -127,6 +127,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
                     return same;
                 if (ValueOf(0) is not { } value)
                     return Absent;
+                rule = nodes.DeclareRule();
                 nodes.DefineRule(rule, nodes.Sequence(new JsonSchemaText(nodes).StringOtherThan(names), Value(value)));
                 if (shape.OtherKey is not null)
                     known[key] = rule;
@@ -141,6 +142,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
             var (start, ends) = languages.Make(nodes, isIn => isIn[0] || ValueOf(Bits(isIn)) is null ? -1 : Bits(isIn));
             foreach (var (kind, at) in ends)
                 nodes.Connect(at, Value(ValueOf(kind)!.Value), end);
+            rule = nodes.DeclareRule();
             nodes.DefineRule(rule, new(start, end));
             return rule;
         }

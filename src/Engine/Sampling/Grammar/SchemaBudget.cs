@@ -54,19 +54,15 @@ internal sealed class SchemaBudget
             for (var i = 0; i < bytes.Length && state != GrammarState.Dead; i++)
             {
                 state = automaton.Next(state, bytes[i]);
-                if (i % StepsBetweenLooks == 0)
-                    (state, _) = (automaton.Renewed(state), TakenTime());
+                if (i % StepsBetweenLooks != 0)
+                    continue;
+                TakeTime();
+                state = automaton.Renewed(state);
             }
 
             accepts = state.IsAccepting;
         });
         return accepts;
-    }
-
-    private bool TakenTime()
-    {
-        TakeTime();
-        return true;
     }
 
     /// <summary>Looks at the clock.</summary>

@@ -55,7 +55,7 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
             case "required":
                 return value.EnumerateArray().Select(name => (SchemaPart[])[SchemaPart.Lacks(name.GetString()!)]);
             case "properties":
-                return value.EnumerateObject().DistinctBy(property => property.Name).Where(property => !SchemaWords.SaysNothing(property.Value))
+                return value.EnumerateObject().Where(property => !SchemaWords.SaysNothing(property.Value))
                     .Select(property => (SchemaPart[])[SchemaPart.Has(property.Name), SchemaPart.Spoils(property.Name, property.Value, $"{at}/properties/{SchemaWords.Escaped(property.Name)}")]);
             case "patternProperties":
                 return known.Named(at, word).SelectMany(name => value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value) && Matches(pattern.Name, name, $"{at}/patternProperties"))

@@ -103,7 +103,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
         {
             if (b.Exists(other => Forbids(other.Schema, name)))
                 return true;
-            if (level < MostLevels && theirs.Contains(name) && AreDisjoint(PropertyOf(a, name, level), PropertyOf(b, name, level), level + 1))
+            if (level < MostLevels && theirs.Contains(name) && AreDisjoint(PropertyOf(a, name), PropertyOf(b, name), level + 1))
                 return true;
         }
 
@@ -119,7 +119,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
             ? own.ValueKind == JsonValueKind.False
             : schema.TryGetProperty("additionalProperties", out var others) && others.ValueKind == JsonValueKind.False && !schema.TryGetProperty("patternProperties", out _);
 
-    private List<(JsonElement Schema, string At)> PropertyOf(List<(JsonElement Schema, string At)> schemas, string name, int level) =>
+    private List<(JsonElement Schema, string At)> PropertyOf(List<(JsonElement Schema, string At)> schemas, string name) =>
         [.. schemas.SelectMany(part => part.Schema.TryGetProperty("properties", out var properties) && properties.TryGetProperty(name, out var own) ? Kinds(own, $"{part.At}/properties/{SchemaWords.Escaped(name)}") : [])];
 
     private static List<JsonElement>? ValuesOf(List<(JsonElement Schema, string At)> schemas)

@@ -7,14 +7,12 @@ namespace LocalLlm.Sampling.Grammar;
 internal sealed class SchemaReferences
 {
     private const int MaxSteps = 200;
-    private readonly JsonElement _root;
     private readonly Dictionary<string, (JsonElement Schema, string At)> _named = new(StringComparer.Ordinal);
     private readonly List<(JsonElement Schema, string At)> _resources = []; // schemas with an address of their own, outer ones first
     private readonly HashSet<string> _straight = [];
 
     public SchemaReferences(JsonElement root)
     {
-        _root = root;
         StandAlone = root.ValueKind == JsonValueKind.Object && root.TryGetProperty("$schema", out var dialect) && dialect.ValueKind == JsonValueKind.String && dialect.GetString()!.Contains("/draft-0", StringComparison.Ordinal);
         _resources.Add((root, "#"));
         Index(root, "#", "", "#", 0, isMap: false);
@@ -44,20 +42,6 @@ internal sealed class SchemaReferences
         return pointer.IndexOf("#/", StringComparison.Ordinal) is var fragment and > 0 && _named.TryGetValue(pointer[..fragment], out var own)
             ? Follow(pointer[fragment..], own, at)
             : throw new GrammarException($"{at}/$ref: '{pointer}' leads out of the schema");
-    }
-
-    /// <summary>A schema, references that stand alone followed.</summary>
-    /// <exception cref="GrammarException">They lead nowhere.</exception>
-    public (JsonElement Schema, string At) Resolved(JsonElement schema, string at)
-    {
-        for (var i = 0; i < MaxSteps; i++)
-        {
-            if (schema.ValueKind != JsonValueKind.Object || !schema.TryGetProperty("$ref", out var reference) || (!StandAlone && SchemaWords.Of(schema).Any(word => word != "$ref")))
-                return (schema, at);
-            (schema, at) = Target(reference, at);
-        }
-
-        throw Circle(at);
     }
 
     /// <summary>Refuses a schema that contains itself without a property or an item between: it would say nothing.</summary>

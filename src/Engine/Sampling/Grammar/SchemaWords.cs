@@ -20,7 +20,7 @@ internal static class SchemaWords
 
     /// <summary>The words of a schema that say what an instance must be.</summary>
     public static IEnumerable<string> Of(JsonElement schema) =>
-        schema.EnumerateObject().Select(property => property.Name).Where(word => PlainWords.Contains(word) || InPlaceWords.Contains(word) || NotKept.Contains(word)).Distinct();
+        schema.EnumerateObject().Select(property => property.Name).Where(word => PlainWords.Contains(word) || InPlaceWords.Contains(word) || NotKept.Contains(word));
 
     /// <summary>Whether a schema has words that need no choice.</summary>
     public static bool HasPlain(JsonElement schema) => schema.EnumerateObject().Any(property => PlainWords.Contains(property.Name));
@@ -64,7 +64,7 @@ internal static class SchemaWords
         {
             if (!schema.TryGetProperty(word, out var all) || all.ValueKind != JsonValueKind.Object)
                 continue;
-            foreach (var property in all.EnumerateObject().DistinctBy(property => property.Name))
+            foreach (var property in all.EnumerateObject())
             {
                 if (IsSchema(property.Value))
                     yield return (property.Name, property.Value, $"{at}/{word}/{Escaped(property.Name)}");
