@@ -87,6 +87,12 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>False once the engine is shutting down or has failed.</summary>
     public bool IsAlive => _loop.Closed is null;
 
+    /// <summary>Completes when the engine has ended: it was shut down, or has failed (<see cref="HasFailed"/>). Never faults.</summary>
+    public Task Completion => _loopEnded;
+
+    /// <summary>Whether the engine itself has failed and serves no more requests.</summary>
+    public bool HasFailed => _loop.Closed is { Kind: EngineErrorKind.EngineDead };
+
     /// <summary>The model's own sampling defaults (generation_config.json), as a request would state them.</summary>
     public SamplingParams DefaultSamplingParams => new()
     {
@@ -135,6 +141,16 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>What this machine has of all that the engine can use: libtorch, and for a GPU driver, NVRTC, NCCL, memory and peer access.</summary>
     /// <param name="libTorchPath">A folder with libtorch instead of the bundled one.</param>
     public static IReadOnlyList<EnvironmentCheck> CheckEnvironment(string? libTorchPath = null) => Ops.Cuda.CudaChecks.Run(libTorchPath);
+
+    /// <summary>What the blocks of the KV cache are used for, seen between two steps.</summary>
+    /// <param name="cells">Most characters of the answer, above 0; with more blocks, each stands for a run of neighbours.</param>
+    /// <returns>A character a cell: <c>.</c> free, <c>c</c> free with a cached prefix, <c>1</c> to <c>9</c> the share of its blocks that sequences hold, in ninths rounded up. Empty once the engine has ended.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="cells"/> is below 1.</exception>
+    public Task<string> MapKvBlocksAsync(int cells)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(cells, 1);
+        return _loop.MapKvBlocksAsync(cells, _loopEnded);
+    }
 
     /// <summary>Forgets all cached prefixes; running requests go on.</summary>
     public void ResetPrefixCache() => _loop.ResetPrefixCache();

@@ -57,7 +57,16 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
     }
 
     /// <inheritdoc/>
-    public async Task StartAsync(CancellationToken cancellationToken)
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (!Options.LoadInBackground)
+            return WarmAsync(cancellationToken);
+        // Whoever asks for the engine, or for its failure, learns how it went.
+        _ = WarmAsync(_stopping.Token).ContinueWith(task => _ = task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        return Task.CompletedTask;
+    }
+
+    private async Task WarmAsync(CancellationToken cancellationToken)
     {
         var engine = await GetAsync(cancellationToken).ConfigureAwait(false);
         if (Options.WarmUp)

@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using LocalLlm.Server.Arguments;
 using LocalLlm.Server.Commands;
+using LocalLlm.Server.Serving;
 
 namespace LocalLlm.Server;
 
@@ -17,9 +18,7 @@ internal static class CommandLineApp
     public static async Task<int> RunAsync(IReadOnlyList<string> args, Terminal terminal, CancellationToken cancellationToken = default)
     {
         var root = CreateRoot(terminal);
-        var result = root.Parse(
-            OptionSpelling.Normalize(args, root),
-            new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+        var result = Parse(root, args);
 
         // Help and version clear parse errors; a command must not run with any.
         var isCommand = result.Action is ParseErrorAction || result.Action == result.CommandResult.Command.Action;
@@ -33,11 +32,21 @@ internal static class CommandLineApp
 
         try
         {
+            var isServer = result.CommandResult.Command.Name == ServeCommand.Name && isCommand;
+            if (isServer)
+            {
+                args = ServeConfiguration.Complete(args, result, terminal.Configuration());
+                result = Parse(root, args);
+                if (UsageErrors.Of(result, args) is { Count: > 0 } faults)
+                    throw new UsageException(string.Join(" ", faults));
+            }
+
             return await result.InvokeAsync(
                 new InvocationConfiguration
                 {
                     EnableDefaultExceptionHandler = false,
-                    ProcessTerminationTimeout = TerminationTimeout,
+                    // A server drains on its own terms.
+                    ProcessTerminationTimeout = isServer ? null : TerminationTimeout,
                     Output = terminal.Text,
                     Error = terminal.ErrorText,
                 },
@@ -62,6 +71,7 @@ internal static class CommandLineApp
     {
         var root = new RootCommand("Runs DeepSeek-family language models in this process. Options are named as 'vllm serve' names them.")
         {
+            ServeCommand.Create(terminal),
             GenerateCommand.Create(terminal),
             ChatCommand.Create(terminal),
             PlanCommand.Create(terminal),
@@ -74,6 +84,9 @@ internal static class CommandLineApp
         root.SetAction(result => new HelpAction().Invoke(result));
         return root;
     }
+
+    private static ParseResult Parse(RootCommand root, IReadOnlyList<string> args) =>
+        root.Parse(OptionSpelling.Normalize(args, root), new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
 
     private static int ExitCodeOf(Exception failure) => failure switch
     {

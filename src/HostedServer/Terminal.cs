@@ -1,4 +1,6 @@
 using System.Text;
+using LocalLlm.Server.Serving;
+using Microsoft.Extensions.Configuration;
 using Spectre.Console;
 
 namespace LocalLlm.Server;
@@ -23,6 +25,9 @@ internal sealed record Terminal
 
     /// <summary>Whether a person types the input and reads the output: prompts, colours and speeds are shown.</summary>
     public required bool IsInteractive { get; init; }
+
+    /// <summary>Where options are looked for that the command line does not give.</summary>
+    public Func<IConfiguration> Configuration { get; init; } = ServeConfiguration.OfProcess;
 
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;

@@ -12,6 +12,7 @@ internal sealed class RequestErrors
     private const int MaxGivenLength = 64;
     private readonly List<string> _messages = [];
     private string? _parameter;
+    private int _unsupported;
 
     public int Count { get; private set; }
 
@@ -26,7 +27,11 @@ internal sealed class RequestErrors
     public void Add(string field, double given, string allowed) => Add(field, given.ToString("R", CultureInfo.InvariantCulture), allowed);
 
     /// <summary>Records a field that the engine knows but cannot honour.</summary>
-    public void AddUnsupported(string field) => Record(field, $"{Printable(field)} is not supported: remove it");
+    public void AddUnsupported(string field)
+    {
+        Record(field, $"{Printable(field)} is not supported: remove it");
+        _unsupported++;
+    }
 
     /// <summary>Throws one <see cref="EngineErrorKind.InvalidRequest"/> that lists every fault, if there is any.</summary>
     /// <exception cref="EngineException">At least one fault was recorded.</exception>
@@ -35,7 +40,7 @@ internal sealed class RequestErrors
         if (Count == 0)
             return;
         var more = Count > _messages.Count ? $"; and {Count - _messages.Count} more" : "";
-        throw EngineException.InvalidRequest(_parameter, string.Join("; ", _messages) + more);
+        throw new EngineException(EngineErrorKind.InvalidRequest, string.Join("; ", _messages) + more, _parameter) { IsUnsupported = _unsupported == Count };
     }
 
     private void Record(string field, string message)

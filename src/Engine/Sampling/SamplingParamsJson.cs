@@ -16,7 +16,13 @@ public static class SamplingParamsJson
     /// <see cref="EngineErrorKind.InvalidRequest"/>, listing every fault: a wrong type, a number that is not finite, not whole or
     /// beyond its type, a field given twice, a vLLM field that this engine does not support.
     /// </exception>
-    public static SamplingParams Parse(JsonElement element, out IReadOnlyList<string> unknownFields)
+    public static SamplingParams Parse(JsonElement element, out IReadOnlyList<string> unknownFields) => Parse(element, [], out unknownFields);
+
+    /// <inheritdoc cref="Parse(JsonElement, out IReadOnlyList{string})"/>
+    /// <param name="element">The object.</param>
+    /// <param name="ownFields">Fields that the caller reads itself: they are neither refused nor unknown.</param>
+    /// <param name="unknownFields">Names of the object that are neither.</param>
+    internal static SamplingParams Parse(JsonElement element, IReadOnlyCollection<string> ownFields, out IReadOnlyList<string> unknownFields)
     {
         if (element.ValueKind != JsonValueKind.Object)
         {
@@ -55,9 +61,9 @@ public static class SamplingParamsJson
             StructuredOutputs = StructuredOutputsJson.Read(fields.Take("structured_outputs"), fields.Take("response_format"), errors),
             BadWords = fields.Strings("bad_words", allowBare: false) ?? defaults.BadWords,
         };
-        UnsupportedFields.Refuse(fields, errors, parsed.N);
+        UnsupportedFields.Refuse(fields, errors, parsed.N, ownFields);
         errors.ThrowIfAny();
-        unknownFields = fields.Unconsumed;
+        unknownFields = [.. fields.Unconsumed.Except(ownFields)];
         return parsed;
     }
 

@@ -41,10 +41,10 @@ internal static class UnsupportedFields
         ["chat_template"] = Never,
     };
 
-    /// <summary>Refuses every such field that <paramref name="fields"/> holds; those it holds neutrally are consumed.</summary>
-    public static void Refuse(JsonFields fields, RequestErrors errors, int n)
+    /// <summary>Refuses every such field that <paramref name="fields"/> holds, <paramref name="honoured"/> ones apart; those it holds neutrally are consumed.</summary>
+    public static void Refuse(JsonFields fields, RequestErrors errors, int n, IReadOnlyCollection<string> honoured)
     {
-        foreach (var name in fields.Names.ToArray())
+        foreach (var name in fields.Names.Except(honoured).ToArray())
         {
             var neutral = name switch
             {

@@ -77,6 +77,16 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
     /// <summary>Forgets all cached prefixes.</summary>
     public void ResetPrefixCache() => Post(_scheduler.ResetPrefixCache);
 
+    /// <summary>What the KV blocks are used for; see <see cref="LlmEngine.MapKvBlocksAsync"/>.</summary>
+    public async Task<string> MapKvBlocksAsync(int cells, Task ended)
+    {
+        var map = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() => map.TrySetResult(KvBlockMap.Draw(_kvCache, cells)));
+        // Nobody reads the inbox of a loop that has ended.
+        await Task.WhenAny(map.Task, ended).ConfigureAwait(false);
+        return map.Task.IsCompletedSuccessfully ? map.Task.Result : "";
+    }
+
     /// <summary>Takes no more requests and lets the running ones finish; then the loop ends.</summary>
     public void BeginDrain()
     {

@@ -14,10 +14,7 @@ internal sealed class EngineArguments
         "--tokenizer",
         "A folder with other tokenizer files than the model's own.",
         "DIR");
-    private readonly Option<string?> _servedModelName = Options.Text(
-        "--served-model-name",
-        "The name that clients call the model; default: the folder's name.",
-        "NAME");
+    private readonly Option<string[]> _servedModelName;
     private readonly Option<string?> _dtype = Options.Text(
         "--dtype",
         "auto (the checkpoint's own; default), float32, bfloat16 or float16.",
@@ -89,6 +86,14 @@ internal sealed class EngineArguments
         "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)",
         "DIR");
 
+    /// <param name="severalNames">Whether the model may have several names, as a server's may.</param>
+    public EngineArguments(bool severalNames = false) => _servedModelName = new("--served-model-name")
+    {
+        Description = "The name that clients call the model; default: the folder's name." + (severalNames ? " Several: it answers to all of them, and calls itself by the first." : ""),
+        HelpName = "NAME",
+        AllowMultipleArgumentsPerToken = severalNames,
+    };
+
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
     {
@@ -108,6 +113,9 @@ internal sealed class EngineArguments
     /// <summary>Whether <c>--model</c> was given, so that a positional argument is something else.</summary>
     public bool NamesModel(ParseResult result) => result.GetValue(_model) is not null;
 
+    /// <summary>The model's names, as far as they are given.</summary>
+    public IReadOnlyList<string> ServedModelNames(ParseResult result) => result.GetValue(_servedModelName) ?? [];
+
     /// <summary>Whether prefix caching was asked for or against.</summary>
     public bool? PrefixCaching(ParseResult result) => _prefixCaching.Value(result);
 
@@ -126,12 +134,15 @@ internal sealed class EngineArguments
         if (result.GetValue(_blockSize) is { } blockSize and not 16)
             throw new UsageException($"--block-size: {blockSize} is not available; the only block size is 16");
 
+        if (ServedModelNames(result) is { Count: > 1 } names && !_servedModelName.AllowMultipleArgumentsPerToken)
+            throw new UsageException($"--served-model-name: {names.Count} names are given; this command takes one");
+
         var defaults = new EngineOptions();
         return new()
         {
             ModelPath = named ?? positionalModel ?? throw new UsageException("no model is given; add --model DIR"),
             TokenizerPath = result.GetValue(_tokenizer),
-            ServedModelName = result.GetValue(_servedModelName),
+            ServedModelName = ServedModelNames(result) is [var name, ..] ? name : null,
             Dtype = result.GetValue(_dtype) ?? defaults.Dtype,
             Device = result.GetValue(_device) ?? defaults.Device,
             TensorParallel = result.GetValue(_tensorParallel) ?? defaults.TensorParallel,

@@ -1,0 +1,162 @@
+using System.CommandLine;
+using System.Text.Json;
+using LocalLlm.Server.Serving;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+
+namespace LocalLlm.Server.Arguments;
+
+/// <summary>The options of <c>serve</c> beyond the engine's, under the names that <c>vllm serve</c> gives them.</summary>
+internal sealed class ServerArguments
+{
+    private const int DefaultPort = 8000;
+
+    private readonly Option<string?> _host = Options.Text("--host", "The address to listen on; default: all.", "ADDRESS");
+    private readonly Option<int?> _port = Options.Count("--port", $"The port to listen on; default {DefaultPort}; 0: any free one.");
+    private readonly Option<string?> _uds = Options.Text("--uds", "Listens on this Unix socket instead.", "FILE");
+    private readonly Option<string?> _rootPath = Options.Text("--root-path", "What a proxy puts before every path, such as /llm.", "PATH");
+    private readonly Option<string[]> _apiKeys = Repeatable("--api-key", "A key of which a client must send one; repeatable; also LOCALLLM_API_KEY. /health and /ready need none.", "KEY");
+    private readonly Option<string?> _sslCertFile = Options.Text("--ssl-certfile", "Serves HTTPS with this certificate (PEM).", "FILE");
+    private readonly Option<string?> _sslKeyFile = Options.Text("--ssl-keyfile", "The certificate's private key (PEM).", "FILE");
+    private readonly Option<string?> _sslCaCerts = Options.Text("--ssl-ca-certs", "The authorities (PEM) that sign clients' certificates.", "FILE");
+    private readonly Option<ClientCertificateMode?> _sslCertReqs = Options.Choice(
+        "--ssl-cert-reqs",
+        "Whether clients must have a certificate, as Python's ssl counts; default 0.",
+        ("0", ClientCertificateMode.NoCertificate),
+        ("1", ClientCertificateMode.AllowCertificate),
+        ("2", ClientCertificateMode.RequireCertificate));
+
+    private readonly Option<string[]> _allowedOrigins = List("--allowed-origins", "Web sites whose pages may call the server, as a JSON list; default [\"*\"].");
+    private readonly Option<string[]> _allowedMethods = List("--allowed-methods", "The methods that they may use; default [\"*\"].");
+    private readonly Option<string[]> _allowedHeaders = List("--allowed-headers", "The headers that they may send; default [\"*\"].");
+    private readonly Option<bool> _allowCredentials = Options.Flag("--allow-credentials", "Lets their pages send cookies and passwords; needs --allowed-origins without \"*\".");
+    private readonly Option<string?> _reasoningParser = Options.Text("--reasoning-parser", "Tells thought from answer: auto (default), none, deepseek_r1, deepseek_v3 or qwen3.", "NAME");
+    private readonly Option<string?> _toolCallParser = Options.Text("--tool-call-parser", "How the model calls tools: auto (default), deepseek_v3, deepseek_v31, hermes or llama3_json.", "NAME");
+    private readonly Option<bool> _autoToolChoice = Options.Flag("--enable-auto-tool-choice", "Lets the model choose tools; always on here, accepted for scripts.");
+    private readonly Option<string?> _responseRole = Options.Text("--response-role", "The role of answers; default assistant.", "ROLE");
+    private readonly Option<bool> _requestIds = Options.Flag("--enable-request-id-headers", "Sends X-Request-Id, the client's own where it sent one.");
+    private readonly Option<bool> _forceUsage = Options.Flag("--enable-force-include-usage", "Ends every stream with its usage.");
+    private readonly Option<bool> _promptTokensDetails = Options.Flag("--enable-prompt-tokens-details", "Sends how many prompt tokens were cached; always on here, accepted for scripts.");
+    private readonly Option<double?> _shutdownTimeout = Options.Number("--shutdown-timeout", "Seconds that running requests may take after SIGTERM; default 30; 0: they end at once.");
+    private readonly Option<int?> _maxQueued = Options.Count("--max-waiting-seqs", "Most sequences that wait; one more is answered 429; default 512. (Not an option of vLLM's.)");
+    private readonly Option<long?> _maxBody = Options.Size("--max-request-bytes", "Longest body of a request; default 8M. (Not an option of vLLM's.)", "SIZE");
+    private readonly Option<double?> _stallTimeout = Options.Number("--stall-timeout", "Seconds after which a client that does not read its stream is dropped; default 5. (Not an option of vLLM's.)");
+    private readonly Option<bool> _noPage = Options.Flag("--disable-page", "Serves no page at /. (Not an option of vLLM's.)");
+
+    /// <summary>Adds every option to <paramref name="command"/>.</summary>
+    public void AddTo(Command command)
+    {
+        foreach (var option in new Option[]
+        {
+            _host, _port, _uds, _rootPath, _apiKeys, _sslCertFile, _sslKeyFile, _sslCaCerts, _sslCertReqs, _allowedOrigins, _allowedMethods, _allowedHeaders, _allowCredentials,
+            _reasoningParser, _toolCallParser, _autoToolChoice, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _noPage,
+        })
+        {
+            command.Add(option);
+        }
+    }
+
+    /// <summary>The engine's options with those of the two parsers.</summary>
+    public EngineOptions Complete(EngineOptions engine, ParseResult result) => engine with
+    {
+        ReasoningParser = result.GetValue(_reasoningParser) ?? engine.ReasoningParser,
+        ToolCallParser = result.GetValue(_toolCallParser) ?? engine.ToolCallParser,
+    };
+
+    /// <summary>Where and how to listen.</summary>
+    /// <exception cref="UsageException">Values that are out of range or contradict each other.</exception>
+    public ListenSettings Listen(ParseResult result)
+    {
+        var port = result.GetValue(_port) ?? DefaultPort;
+        if (port is < 0 or > 65535)
+            throw new UsageException($"--port: {port} is no port; use 0 to 65535");
+        var (certificate, key, authorities) = (result.GetValue(_sslCertFile), result.GetValue(_sslKeyFile), result.GetValue(_sslCaCerts));
+        if (certificate is null && (key ?? authorities) is not null)
+            throw new UsageException("--ssl-keyfile and --ssl-ca-certs need --ssl-certfile");
+        var origins = Values(result, _allowedOrigins);
+        if (result.GetValue(_allowCredentials) && origins.Contains("*"))
+            throw new UsageException("--allow-credentials would let every web site act for a user; name the sites with --allowed-origins '[\"https://…\"]'");
+        var rootPath = result.GetValue(_rootPath) ?? "";
+        if (rootPath.Length > 0 && rootPath[0] != '/')
+            throw new UsageException($"--root-path: '{rootPath}' does not begin with /");
+        return new()
+        {
+            Host = result.GetValue(_host),
+            Port = port,
+            UnixSocket = result.GetValue(_uds),
+            RootPath = rootPath.TrimEnd('/'),
+            CertificateFile = certificate,
+            KeyFile = key,
+            AuthoritiesFile = authorities,
+            ClientCertificates = result.GetValue(_sslCertReqs) ?? ClientCertificateMode.NoCertificate,
+            AllowedOrigins = origins,
+            AllowedMethods = Values(result, _allowedMethods),
+            AllowedHeaders = Values(result, _allowedHeaders),
+            AllowCredentials = result.GetValue(_allowCredentials),
+            HasPage = !result.GetValue(_noPage),
+        };
+    }
+
+    /// <summary>Sets what was given.</summary>
+    /// <exception cref="UsageException">A value out of range.</exception>
+    public void Configure(LocalLlmServerOptions options, ParseResult result)
+    {
+        foreach (var key in result.GetValue(_apiKeys) ?? [])
+            options.ApiKeys.Add(key);
+        options.ResponseRole = result.GetValue(_responseRole) ?? options.ResponseRole;
+        options.EnableRequestIdHeaders |= result.GetValue(_requestIds);
+        options.ForceIncludeUsage |= result.GetValue(_forceUsage);
+        options.ShutdownTimeout = Seconds(result, _shutdownTimeout, least: 0) ?? options.ShutdownTimeout;
+        options.StallTimeout = Seconds(result, _stallTimeout, least: 0.1) ?? options.StallTimeout;
+        options.MaxQueuedSequences = AtLeast(result.GetValue(_maxQueued), 0, "--max-waiting-seqs") ?? options.MaxQueuedSequences;
+        options.MaxRequestBodyBytes = AtLeast(result.GetValue(_maxBody), 1024, "--max-request-bytes") ?? options.MaxRequestBodyBytes;
+    }
+
+    private static Option<string[]> Repeatable(string name, string description, string helpName) => new(name) { Description = description, HelpName = helpName, AllowMultipleArgumentsPerToken = true };
+
+    private static Option<string[]> List(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "LIST",
+        CustomParser = result =>
+        {
+            var values = new List<string>();
+            foreach (var text in result.Tokens.Select(token => token.Value))
+            {
+                if (!text.StartsWith('['))
+                    values.Add(text);
+                else if (Parse(text) is { } list)
+                    values.AddRange(list);
+                else
+                    result.AddError($"{name}: '{text}' is no JSON list of texts.");
+            }
+
+            return [.. values];
+        },
+    };
+
+    private static string[]? Parse(string json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<string[]>(json);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    private static string[] Values(ParseResult result, Option<string[]> option) => result.GetValue(option) is { Length: > 0 } given ? given : ["*"];
+
+    private static TimeSpan? Seconds(ParseResult result, Option<double?> option, double least)
+    {
+        const double most = 24 * 60 * 60;
+        if (result.GetValue(option) is not { } seconds)
+            return null;
+        return seconds >= least && seconds <= most ? TimeSpan.FromSeconds(seconds) : throw new UsageException(FormattableString.Invariant($"{option.Name}: {seconds} is out of range; use {least} to {most} seconds"));
+    }
+
+    private static T? AtLeast<T>(T? value, T least, string name)
+        where T : struct, IComparable<T> =>
+        value is { } given && given.CompareTo(least) < 0 ? throw new UsageException($"{name}: {given} is too small; use at least {least}") : value;
+}

@@ -1,0 +1,68 @@
+using System.CommandLine;
+using LocalLlm.Server.Arguments;
+using LocalLlm.Server.Http;
+using LocalLlm.Server.Serving;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+
+namespace LocalLlm.Server.Commands;
+
+/// <summary><c>localllm serve</c>: the engine behind OpenAI's HTTP API.</summary>
+internal static class ServeCommand
+{
+    /// <summary>Its name.</summary>
+    public const string Name = "serve";
+
+    /// <summary>Builds the command.</summary>
+    public static Command Create(Terminal terminal)
+    {
+        var engineArguments = new EngineArguments(severalNames: true);
+        var serverArguments = new ServerArguments();
+        var model = Options.Model();
+        var command = new Command(Name, "Serves the model to OpenAI's clients over HTTP.") { model };
+        engineArguments.AddTo(command);
+        serverArguments.AddTo(command);
+        command.SetAction(async (result, cancellationToken) =>
+        {
+            var engine = serverArguments.Complete(engineArguments.Build(result, result.GetValue(model)), result);
+            EngineOptionsValidator.Validate(engine);
+            var listen = serverArguments.Listen(result);
+            var checkedOptions = new LocalLlmServerOptions();
+            serverArguments.Configure(checkedOptions, result);
+            await using var app = HttpServer.Create(engine, listen, options =>
+            {
+                serverArguments.Configure(options, result);
+                options.ModelAliases = [.. engineArguments.ServedModelNames(result).Skip(1)];
+            });
+            return await RunAsync(app, terminal, cancellationToken);
+        });
+        return command;
+    }
+
+    private static async Task<int> RunAsync(WebApplication app, Terminal terminal, CancellationToken cancellationToken)
+    {
+        var keys = Keys(app);
+        using var signals = new SecondSignal(app.Services.GetRequiredService<Admission>().Abort);
+        await app.StartAsync(cancellationToken);
+        foreach (var address in app.Urls)
+            await terminal.ErrorText.WriteLineAsync($"listening on {address}");
+        if (keys.IsOpen)
+            await terminal.ErrorText.WriteLineAsync("note: no --api-key is set; whoever reaches this address may use the model");
+        await terminal.ErrorText.FlushAsync(CancellationToken.None);
+        await app.WaitForShutdownAsync(cancellationToken);
+        return app.Services.GetRequiredService<EngineWatch>().Failure is { } failure ? throw failure : ExitCodes.Success;
+    }
+
+    private static ApiKeys Keys(WebApplication app)
+    {
+        try
+        {
+            return app.Services.GetRequiredService<ApiKeys>();
+        }
+        catch (ArgumentException failure)
+        {
+            throw new UsageException("--api-key: " + failure.Message);
+        }
+    }
+}

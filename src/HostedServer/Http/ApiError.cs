@@ -1,0 +1,71 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>An error as OpenAI's clients read it: <c>{"error": {message, type, param, code}}</c> and a status.</summary>
+/// <param name="Status">The HTTP status.</param>
+/// <param name="Type">Who is to blame: <c>invalid_request_error</c>, <c>authentication_error</c>, <c>rate_limit_error</c>, <c>server_error</c>.</param>
+/// <param name="Message">What was found, what is allowed, what to do. Never a path, a type or an address.</param>
+/// <param name="Param">The field to blame, or null.</param>
+/// <param name="Code">For programs, or null.</param>
+internal sealed record ApiError(int Status, string Type, string Message, string? Param = null, string? Code = null)
+{
+    /// <summary>Whether the same request may succeed later; the answer then says when.</summary>
+    public bool IsTemporary => Status is StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable;
+
+    /// <summary>The body.</summary>
+    public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(new ErrorBody(new(Message, Type, Param, Code)), WireJson.Wire.ErrorBody);
+
+    /// <summary>A fault of the request's form or values.</summary>
+    public static ApiError Invalid(string message, string? param = null, string? code = null) => new(StatusCodes.Status400BadRequest, "invalid_request_error", message, param, code);
+
+    /// <summary>A field that is known and not honoured.</summary>
+    public static ApiError Unsupported(string message, string param) => Invalid(message, param, "unsupported_parameter");
+
+    /// <summary>The server is not able to answer for now.</summary>
+    public static ApiError Unavailable(string message, string code) => new(StatusCodes.Status503ServiceUnavailable, "server_error", message, Code: code);
+
+    /// <summary>More work than the queue holds.</summary>
+    public static ApiError Overloaded(string message) => new(StatusCodes.Status429TooManyRequests, "rate_limit_error", message, Code: "queue_full");
+
+    /// <summary>An answer that the framework gave without a body.</summary>
+    public static ApiError OfStatus(int status) => status switch
+    {
+        StatusCodes.Status404NotFound => new(status, "invalid_request_error", "There is no such route; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, /tokenize, /detokenize, /health, /ready, /metrics, /version.", Code: "unknown_url"),
+        StatusCodes.Status405MethodNotAllowed => new(status, "invalid_request_error", "The route does not take this method; the Allow header names those that it takes.", Code: "method_not_allowed"),
+        StatusCodes.Status413PayloadTooLarge => new(status, "invalid_request_error", "The request is too large.", Code: "request_too_large"),
+        StatusCodes.Status415UnsupportedMediaType => new(status, "invalid_request_error", "The body's type is not supported; send Content-Type: application/json.", "Content-Type"),
+        >= 500 => new(status, "server_error", "The server failed to answer; its log says why."),
+        _ => new(status, "invalid_request_error", $"The request was refused with status {status}."),
+    };
+
+    /// <summary>What an exception tells a remote caller.</summary>
+    public static ApiError Of(Exception failure) => failure switch
+    {
+        ApiException api => api.Error,
+        EngineException engine => OfEngine(engine),
+        BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout } http => OfStatus(http.StatusCode),
+        BadHttpRequestException => Invalid("The request's body could not be read as HTTP has it."),
+        _ => OfStatus(StatusCodes.Status500InternalServerError),
+    };
+
+    private static ApiError OfEngine(EngineException failure) => failure.Kind switch
+    {
+        EngineErrorKind.InvalidRequest => Invalid(failure.Message, failure.Parameter, failure.IsUnsupported ? "unsupported_parameter" : null),
+        EngineErrorKind.ContextLengthExceeded => Invalid(failure.Message, failure.Parameter, "context_length_exceeded"),
+        EngineErrorKind.Overloaded => Overloaded(failure.Message),
+        EngineErrorKind.ShuttingDown => Unavailable("The server is shutting down and takes no more requests.", "shutting_down"),
+        EngineErrorKind.EngineDead => Unavailable("The engine has failed; the server must be restarted.", "engine_dead"),
+        EngineErrorKind.GenerationFailed => new(StatusCodes.Status500InternalServerError, "server_error", failure.Message, Code: "generation_failed"),
+        // These speak to the operator.
+        _ => OfStatus(StatusCodes.Status500InternalServerError),
+    };
+}
+
+/// <summary>Ends the handling of a request with an error.</summary>
+internal sealed class ApiException(ApiError error) : Exception(error.Message)
+{
+    /// <summary>The error.</summary>
+    public ApiError Error { get; } = error;
+}

@@ -1,0 +1,62 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>
+/// Tells whether a request carries one of the server's keys. Hashes of equal length are compared in fixed time and all of them always, so that the time says nothing of a key.
+/// </summary>
+internal sealed class ApiKeys
+{
+    private const string Bearer = "Bearer ";
+    private const string Basic = "Basic ";
+    private readonly byte[][] _hashes;
+
+    /// <param name="keys">The keys; none: everybody may call.</param>
+    /// <exception cref="ArgumentException">A key is empty or has characters that no header can carry.</exception>
+    public ApiKeys(IEnumerable<string> keys)
+    {
+        _hashes = [.. keys.Distinct(StringComparer.Ordinal).Select(Hash)];
+
+        static byte[] Hash(string key) => key.Length > 0 && key.All(character => character is > ' ' and <= '~')
+            ? SHA256.HashData(Encoding.UTF8.GetBytes(key))
+            : throw new ArgumentException("An API key is empty or has characters beyond printable ASCII; choose another.");
+    }
+
+    /// <summary>Whether a key is asked for at all.</summary>
+    public bool IsOpen => _hashes.Length == 0;
+
+    /// <summary>Whether the request may be answered.</summary>
+    public bool Admits(HttpRequest request) => IsOpen || (Given(request) is { } key && Matches(key));
+
+    private bool Matches(string key)
+    {
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Encoding.UTF8.GetBytes(key), hash);
+        var matches = false;
+        foreach (var known in _hashes)
+            matches |= CryptographicOperations.FixedTimeEquals(known, hash);
+        return matches;
+    }
+
+    private static string? Given(HttpRequest request)
+    {
+        if (request.Headers.Authorization is not [{ } value])
+            return null;
+        if (value.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase))
+            return value[Bearer.Length..].Trim(' ');
+        // A browser asks its user for a password and then sends it by itself, also for other sites: only this server's own page may use it.
+        return value.StartsWith(Basic, StringComparison.OrdinalIgnoreCase) && request.Headers["Sec-Fetch-Site"] is ["same-origin" or "none"] ? Password(value[Basic.Length..]) : null;
+    }
+
+    private static string? Password(string encoded)
+    {
+        Span<byte> decoded = stackalloc byte[1024];
+        if (!Convert.TryFromBase64String(encoded.Trim(), decoded, out var length))
+            return null;
+        var pair = Encoding.UTF8.GetString(decoded[..length]);
+        var colon = pair.IndexOf(':', StringComparison.Ordinal);
+        return colon < 0 ? null : pair[(colon + 1)..];
+    }
+}

@@ -1,0 +1,88 @@
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using Microsoft.Net.Http.Headers;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>What surrounds every route: the key, the request's id, and one place where failures become answers.</summary>
+/// <param name="keys">Who may call.</param>
+/// <param name="options">Whether ids are sent back.</param>
+/// <param name="logger">Told of failures that no caller is to blame for.</param>
+internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions options, ILogger<ApiPipeline> logger)
+{
+    private const string RetryAfterSeconds = "1";
+    private const int LongestRequestId = 128;
+    private static readonly object RequestIdKey = new();
+
+    /// <summary>A route that asks for the key.</summary>
+    public RequestDelegate Guarded(Func<HttpContext, Task> handler) => context =>
+    {
+        if (keys.Admits(context.Request))
+            return RunAsync(context, handler);
+        var isPage = context.GetEndpoint()?.Metadata.GetMetadata<PageMetadata>() is not null;
+        context.Response.Headers.WWWAuthenticate = isPage ? "Basic realm=\"LocalLlm: any name, and the API key as password\", charset=\"UTF-8\"" : "Bearer";
+        return WriteAsync(context, new(StatusCodes.Status401Unauthorized, "authentication_error", "The API key is missing or wrong; send Authorization: Bearer KEY.", Code: "invalid_api_key"));
+    };
+
+    /// <summary>A route that anybody may call.</summary>
+    public RequestDelegate Open(Func<HttpContext, Task> handler) => context => RunAsync(context, handler);
+
+    /// <summary>The request's id: the client's own (<c>X-Request-Id</c>) where it is one, else a new one.</summary>
+    public static string RequestId(HttpContext context) => (string)(context.Items[RequestIdKey] ??= NewId(context.Request));
+
+    /// <summary>Answers with an error, unless an answer has begun.</summary>
+    public static async Task WriteAsync(HttpContext context, ApiError error)
+    {
+        if (context.Response.HasStarted || context.RequestAborted.IsCancellationRequested)
+            return;
+        context.Response.StatusCode = error.Status;
+        if (error.IsTemporary)
+            context.Response.Headers.RetryAfter = RetryAfterSeconds;
+        await WriteJsonAsync(context, error.ToJson());
+    }
+
+    /// <summary>Answers with JSON.</summary>
+    public static Task WriteJsonAsync(HttpContext context, byte[] utf8)
+    {
+        context.Response.ContentType = "application/json";
+        context.Response.ContentLength = utf8.Length;
+        // Answers belong to one caller.
+        context.Response.Headers[HeaderNames.CacheControl] = "no-store";
+        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : context.Response.Body.WriteAsync(utf8, context.RequestAborted).AsTask();
+    }
+
+    private async Task RunAsync(HttpContext context, Func<HttpContext, Task> handler)
+    {
+        if (options.EnableRequestIdHeaders)
+            context.Response.Headers["X-Request-Id"] = RequestId(context);
+        try
+        {
+            await handler(context);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // The client has left; nobody reads an answer.
+        }
+        catch (Exception failure)
+        {
+            var error = ApiError.Of(failure);
+            if (error.Status >= StatusCodes.Status500InternalServerError && !error.IsTemporary)
+                LogFailed(context.Request.Path, RequestId(context), failure);
+            if (context.Response.HasStarted)
+                context.Abort();
+            else
+                await WriteAsync(context, error);
+        }
+    }
+
+    private static string NewId(HttpRequest request) =>
+        request.Headers["X-Request-Id"] is [{ Length: > 0 and <= LongestRequestId } given] && given.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.')
+            ? given
+            : Guid.NewGuid().ToString("N");
+
+    [LoggerMessage(1, LogLevel.Error, "A request of {Path} failed ({RequestId}).")]
+    private partial void LogFailed(string path, string requestId, Exception failure);
+}
+
+/// <summary>Marks the route of the page, which a browser opens.</summary>
+internal sealed class PageMetadata;

@@ -1,0 +1,39 @@
+using LocalLlm.Extensions.AI;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>Stops the application where its engine cannot serve any more, so that whoever supervises the process starts it again.</summary>
+internal sealed partial class EngineWatch(EngineHost host, IHostApplicationLifetime lifetime, ILogger<EngineWatch> logger) : BackgroundService
+{
+    /// <summary>Why the application was stopped, or null.</summary>
+    public Exception? Failure { get; private set; }
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            var engine = await host.GetAsync(stoppingToken);
+            await engine.Completion.WaitAsync(stoppingToken);
+            if (!engine.HasFailed)
+                return;
+            Failure = new EngineException(EngineErrorKind.EngineDead, "the engine has failed; restart the server");
+        }
+        catch (Exception failure) when (failure is not OperationCanceledException and not ObjectDisposedException)
+        {
+            Failure = failure;
+        }
+        catch (Exception) when (stoppingToken.IsCancellationRequested)
+        {
+            return;
+        }
+
+        LogFailed(Failure);
+        lifetime.StopApplication();
+    }
+
+    [LoggerMessage(1, LogLevel.Critical, "The server stops: its engine is of no use.")]
+    private partial void LogFailed(Exception? failure);
+}

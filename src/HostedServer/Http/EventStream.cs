@@ -1,0 +1,71 @@
+using System.Net.ServerSentEvents;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>
+/// Sends an answer as server-sent events. A client that does not read is given up after a while. A failure that comes after the first event is told by an event, and then the connection is
+/// aborted, so that no client takes the answer for complete.
+/// </summary>
+internal static class EventStream
+{
+    /// <summary>Runs to the end of <paramref name="events"/>; then <c>[DONE]</c> is sent.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="events">JSON objects as UTF-8.</param>
+    /// <param name="stall">How long one event may remain unread.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="abort">Cancelled to make the answer end early.</param>
+    /// <exception cref="Exception">The first event could not be made: nothing was sent.</exception>
+    public static async Task SendAsync(HttpContext context, IAsyncEnumerable<byte[]> events, TimeSpan stall, TimeProvider time, CancellationToken abort)
+    {
+        using var left = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, abort);
+        await using var source = events.GetAsyncEnumerator(left.Token);
+        // What is refused is refused with a status of its own.
+        var hasFirst = await source.MoveNextAsync();
+        await using var timer = time.CreateTimer(_ => context.Abort(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        await TypedResults.ServerSentEvents(ItemsAsync(context, source, hasFirst, timer, stall)).ExecuteAsync(context);
+    }
+
+    /// <summary>A value as the data of an event.</summary>
+    public static byte[] Json<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToUtf8Bytes(value, type);
+
+    private static async IAsyncEnumerable<SseItem<byte[]>> ItemsAsync(HttpContext context, IAsyncEnumerator<byte[]> source, bool hasNext, ITimer timer, TimeSpan stall)
+    {
+        while (hasNext)
+        {
+            // Whoever reads these is back for more as soon as this one is written.
+            timer.Change(stall, Timeout.InfiniteTimeSpan);
+            yield return new(source.Current);
+            timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            ApiError? error = null;
+            try
+            {
+                hasNext = await source.MoveNextAsync();
+            }
+            catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+            {
+                yield break;
+            }
+            catch (OperationCanceledException)
+            {
+                error = ApiError.Unavailable("The server is shutting down and has ended this answer.", "shutting_down");
+            }
+            catch (Exception failure)
+            {
+                error = ApiError.Of(failure);
+            }
+
+            if (error is null)
+                continue;
+            timer.Change(stall, Timeout.InfiniteTimeSpan);
+            yield return new(error.ToJson());
+            context.Abort();
+            yield break;
+        }
+
+        timer.Change(stall, Timeout.InfiniteTimeSpan);
+        yield return new("[DONE]"u8.ToArray());
+    }
+}

@@ -1,0 +1,108 @@
+using System.Buffers;
+using System.Text.Json;
+using System.Text.Unicode;
+using LocalLlm.Sampling;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Net.Http.Headers;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>The body of a request → one checked JSON object: UTF-8, within the limits, no member twice, no half of a surrogate pair.</summary>
+internal static class JsonBody
+{
+    // Real requests nest some ten levels (JSON schemas of tools).
+    private const int MaxDepth = 64;
+    private static readonly JsonDocumentOptions Options = new() { MaxDepth = MaxDepth };
+
+    /// <summary>Reads it whole; the caller disposes the document.</summary>
+    /// <exception cref="ApiException">400, 408, 413 or 415.</exception>
+    public static async Task<JsonDocument> ReadAsync(HttpContext context, LocalLlmServerOptions limits, TimeProvider time)
+    {
+        CheckHeaders(context.Request, limits.MaxRequestBodyBytes);
+        using var timeout = new CancellationTokenSource(limits.RequestBodyTimeout, time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, context.RequestAborted);
+        try
+        {
+            return Parse(await ReadBytesAsync(context.Request, limits.MaxRequestBodyBytes, linked.Token));
+        }
+        catch (OperationCanceledException) when (timeout.IsCancellationRequested)
+        {
+            throw new ApiException(new(StatusCodes.Status408RequestTimeout, "invalid_request_error", $"The body did not arrive within {limits.RequestBodyTimeout.TotalSeconds:F0} seconds."));
+        }
+    }
+
+    /// <summary>Parses and checks what was read.</summary>
+    /// <exception cref="ApiException">400.</exception>
+    internal static JsonDocument Parse(ReadOnlyMemory<byte> utf8)
+    {
+        if (utf8.Span.StartsWith("\uFEFF"u8))
+            utf8 = utf8[3..];
+        if (utf8.Span.IndexOfAnyExcept(" \t\r\n"u8) < 0)
+            throw Bad("The body is empty; send a JSON object.");
+        // The JSON reader checks only the strings that somebody reads.
+        if (!Utf8.IsValid(utf8.Span))
+            throw Bad("The body is not valid UTF-8.");
+        JsonDocument document;
+        try
+        {
+            document = JsonDocument.Parse(utf8, Options);
+        }
+        catch (JsonException failure)
+        {
+            throw Bad($"The body is not valid JSON, or nests deeper than {MaxDepth} levels (line {(failure.LineNumber ?? 0) + 1}, byte {failure.BytePositionInLine ?? 0}).");
+        }
+
+        try
+        {
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+                throw Bad($"The body is a JSON {document.RootElement.ValueKind.ToString().ToLowerInvariant()}; send an object.");
+            JsonMembers.Check(document.RootElement);
+            return document;
+        }
+        catch
+        {
+            document.Dispose();
+            throw;
+        }
+    }
+
+    private static void CheckHeaders(HttpRequest request, long most)
+    {
+        if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type) || !type.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase))
+            throw Unsupported("Content-Type", $"The body's type is {(request.ContentType is { Length: > 0 } given ? $"'{RequestErrors.Printable(given)}'" : "not named")}; send Content-Type: application/json.");
+        if (type.Charset.HasValue && !type.Charset.Value.Trim('"').Equals("utf-8", StringComparison.OrdinalIgnoreCase))
+            throw Unsupported("Content-Type", $"The body's charset is '{RequestErrors.Printable(type.Charset.Value)}'; send UTF-8.");
+        if (request.Headers.ContentEncoding is { Count: > 0 } encoding && !encoding.ToString().Equals("identity", StringComparison.OrdinalIgnoreCase))
+            throw Unsupported("Content-Encoding", $"The body's encoding is '{RequestErrors.Printable(encoding.ToString())}'; send it as it is.");
+        // Two lengths of one body let a proxy and this server read different requests. (Kestrel keeps the one that it ignores under another name.)
+        if (request.Headers.TransferEncoding.Count > 0 && (request.ContentLength is not null || request.Headers.ContainsKey("X-Content-Length")))
+            throw Bad("The request has both Content-Length and Transfer-Encoding; send one of them.");
+        if (request.ContentLength > most)
+            throw TooLarge(most);
+    }
+
+    private static async Task<ReadOnlyMemory<byte>> ReadBytesAsync(HttpRequest request, long most, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var read = await request.BodyReader.ReadAsync(cancellationToken);
+            if (read.Buffer.Length > most)
+                throw TooLarge(most);
+            if (read.IsCompleted)
+            {
+                var bytes = read.Buffer.ToArray();
+                request.BodyReader.AdvanceTo(read.Buffer.End);
+                return bytes;
+            }
+
+            request.BodyReader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        }
+    }
+
+    private static ApiException Bad(string message) => new(ApiError.Invalid(message, code: null));
+
+    private static ApiException Unsupported(string header, string message) => new(new(StatusCodes.Status415UnsupportedMediaType, "invalid_request_error", message, header));
+
+    private static ApiException TooLarge(long most) =>
+        new(new(StatusCodes.Status413PayloadTooLarge, "invalid_request_error", $"The body is larger than {most} bytes, the most that this server takes.", Code: "request_too_large"));
+}

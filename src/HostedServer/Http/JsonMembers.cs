@@ -1,0 +1,61 @@
+using System.Globalization;
+using System.Text.Json;
+using LocalLlm.Sampling;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>What JSON's grammar allows and no reader can make sense of: a member that stands twice in one object, half of a surrogate pair.</summary>
+internal static class JsonMembers
+{
+    /// <summary>Looks at every member and text below <paramref name="root"/>; its depth was bounded when it was parsed.</summary>
+    /// <exception cref="ApiException">400, with the place as <c>param</c>.</exception>
+    public static void Check(JsonElement root) => Check(root, "");
+
+    private static void Check(JsonElement element, string path)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.Object:
+                CheckObject(element, path);
+                break;
+            case JsonValueKind.Array:
+                var index = 0;
+                foreach (var item in element.EnumerateArray())
+                {
+                    if (item.ValueKind is JsonValueKind.Object or JsonValueKind.Array or JsonValueKind.String)
+                        Check(item, $"{path}[{index.ToString(CultureInfo.InvariantCulture)}]");
+                    index++;
+                }
+
+                break;
+            case JsonValueKind.String:
+                Read(path, () => element.GetString()!);
+                break;
+        }
+    }
+
+    private static void CheckObject(JsonElement element, string path)
+    {
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var member in element.EnumerateObject())
+        {
+            var name = Read(path, () => member.Name);
+            var place = RequestErrors.Printable(path.Length == 0 ? name : $"{path}.{name}");
+            if (!seen.Add(name))
+                throw new ApiException(ApiError.Invalid($"{place}: given twice; give it once.", place));
+            Check(member.Value, place);
+        }
+    }
+
+    private static string Read(string path, Func<string> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (InvalidOperationException)
+        {
+            throw new ApiException(ApiError.Invalid($"{(path.Length == 0 ? "A name" : path)}: half of a surrogate pair; send valid Unicode text.", path.Length == 0 ? null : path));
+        }
+    }
+}

@@ -1,0 +1,41 @@
+namespace LocalLlm.Server;
+
+/// <summary>What <c>AddLocalLlmServer</c> configures, also from the configuration section <c>LocalLlm:Server</c>.</summary>
+public sealed class LocalLlmServerOptions
+{
+    /// <summary>The configuration section.</summary>
+    public const string SectionName = "LocalLlm:Server";
+
+    /// <summary>Keys of which a client must send one (<c>Authorization: Bearer KEY</c>), on every route but <c>/health</c> and <c>/ready</c>. Empty: anybody may call.</summary>
+    public IList<string> ApiKeys { get; set; } = [];
+
+    /// <summary>Further names that requests may call the model.</summary>
+    public IList<string> ModelAliases { get; set; } = [];
+
+    /// <summary>Longest body of a request in bytes.</summary>
+    public long MaxRequestBodyBytes { get; set; } = 8 << 20;
+
+    /// <summary>How long a body may take to arrive.</summary>
+    public TimeSpan RequestBodyTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Sequences that may wait beside those that run; a request beyond that is answered 429.</summary>
+    public int MaxQueuedSequences { get; set; } = 512;
+
+    /// <summary>How long a client may leave a streamed answer unread before its connection and its request are given up.</summary>
+    public TimeSpan StallTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long the host's shutdown lets running requests finish; zero: they are ended at once.</summary>
+    public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Within how long a token must have been made for <c>/ready</c> to say so.</summary>
+    public TimeSpan ReadyWithin { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The role of answers.</summary>
+    public string ResponseRole { get; set; } = "assistant";
+
+    /// <summary>Whether answers carry <c>X-Request-Id</c>, the client's own where it sent one.</summary>
+    public bool EnableRequestIdHeaders { get; set; }
+
+    /// <summary>Whether every streamed answer ends with its usage, asked for or not.</summary>
+    public bool ForceIncludeUsage { get; set; }
+}

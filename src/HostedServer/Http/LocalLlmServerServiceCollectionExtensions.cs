@@ -1,0 +1,48 @@
+using LocalLlm.Extensions.AI;
+using LocalLlm.Server;
+using LocalLlm.Server.Http;
+using LocalLlm.Server.Metrics;
+using LocalLlm.Server.OpenAI;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Registers the OpenAI server over the engine of <c>AddLocalLlm</c>.</summary>
+public static class LocalLlmServerServiceCollectionExtensions
+{
+    /// <summary>
+    /// Registers what <c>MapLocalLlmOpenAI</c> needs. The engine is that of <c>AddLocalLlm</c>; it loads while the host already listens, and requests are answered 503 with the phase meanwhile. On shutdown requests may finish for
+    /// <see cref="LocalLlmServerOptions.ShutdownTimeout"/>; if the engine fails, the application is stopped.
+    /// </summary>
+    /// <param name="services">Where to register.</param>
+    /// <param name="configure">Comes after the configuration section <c>LocalLlm:Server</c>.</param>
+    public static IServiceCollection AddLocalLlmServer(this IServiceCollection services, Action<LocalLlmServerOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        var options = services.AddOptions<LocalLlmServerOptions>().Configure<IServiceProvider>((target, provider) => provider.GetService<IConfiguration>()?.GetSection(LocalLlmServerOptions.SectionName).Bind(target));
+        if (configure is not null)
+            options.Configure(configure);
+        if (services.Any(service => service.ServiceType == typeof(Admission)))
+            return services;
+        services.AddLocalLlm(engine => engine.LoadInBackground = true);
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton(provider => provider.GetRequiredService<IOptions<LocalLlmServerOptions>>().Value);
+        services.AddSingleton(provider => new ApiKeys(provider.GetRequiredService<LocalLlmServerOptions>().ApiKeys));
+        services.AddSingleton(provider => new EngineInstruments([provider.GetRequiredService<EngineHost>().ModelId]));
+        services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>();
+        services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>().AddSingleton<EmbeddingEndpoint>().AddSingleton<ModelsEndpoint>().AddSingleton<TokenizeEndpoint>().AddSingleton<OperationsEndpoints>();
+        services.AddSingleton<EngineWatch>().AddSingleton<IHostedService>(provider => provider.GetRequiredService<EngineWatch>());
+        services.AddSingleton<IHostedService, Drain>();
+        // The host waits for the drain, and a little longer.
+        services.AddOptions<HostOptions>().Configure<IOptions<LocalLlmServerOptions>>((host, server) =>
+        {
+            var needed = server.Value.ShutdownTimeout + TimeSpan.FromSeconds(10);
+            if (host.ShutdownTimeout < needed)
+                host.ShutdownTimeout = needed;
+        });
+        return services;
+    }
+}

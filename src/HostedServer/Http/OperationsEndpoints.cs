@@ -1,0 +1,56 @@
+using LocalLlm.Server.Metrics;
+using LocalLlm.Server.OpenAI;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>What operators and their tools ask: <c>/health</c>, <c>/ready</c>, <c>/metrics</c>, <c>/version</c>, <c>/engine</c>.</summary>
+internal sealed class OperationsEndpoints(ServedEngine served, Readiness readiness, EngineInstruments instruments)
+{
+    private const int KvCells = 1024;
+
+    /// <summary>200 while the process is of use: it loads, serves or drains. 503 once only a restart helps.</summary>
+    public Task HealthAsync(HttpContext context)
+    {
+        if (served.HasFailed)
+            return ApiPipeline.WriteAsync(context, ApiError.Unavailable(served.Explain().Message, served.Explain().Code));
+        context.Response.ContentLength = 0;
+        return Task.CompletedTask;
+    }
+
+    /// <summary>200 where a request would be answered now: a real token was made recently.</summary>
+    public async Task ReadyAsync(HttpContext context)
+    {
+        if (served.Usable is { } engine && await readiness.CheckAsync(engine, context.RequestAborted))
+        {
+            await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new("ready"), WireJson.Wire.ReadyResult));
+            return;
+        }
+
+        var (code, _, phase, percent) = served.Usable is null ? served.Explain() : ("no_token", "", null, null);
+        context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+        context.Response.Headers.RetryAfter = "1";
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(code, phase, percent), WireJson.Wire.ReadyResult));
+    }
+
+    /// <summary>Prometheus's text format.</summary>
+    public Task MetricsAsync(HttpContext context)
+    {
+        context.Response.ContentType = PrometheusText.ContentType;
+        return context.Response.WriteAsync(PrometheusText.Write(instruments.Read(), served.Names[0]), context.RequestAborted);
+    }
+
+    /// <summary>The version.</summary>
+    public static Task VersionAsync(HttpContext context) => ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(ServerVersion.Text), WireJson.Wire.VersionResult));
+
+    /// <summary>What the engine does at the moment, with a map of its KV blocks.</summary>
+    public async Task EngineAsync(HttpContext context)
+    {
+        var engine = served.Require();
+        var blocks = await engine.MapKvBlocksAsync(KvCells);
+        var now = engine.Statistics;
+        var view = new EngineView(
+            served.Names[0], engine.MaxModelLen, now.Running, now.Waiting, now.KvCacheUsage, now.KvBlocksTotal, now.KvBlocksFree, now.Preemptions, now.PrefixCacheQueries, now.PrefixCacheHits, now.GeneratedTokens, blocks);
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(view, WireJson.Wire.EngineView));
+    }
+}

@@ -1,0 +1,119 @@
+using LocalLlm.Parsing;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>What one output of the engine adds to a choice.</summary>
+internal sealed record AnswerPart
+{
+    /// <summary>New thought.</summary>
+    public string Reasoning { get; set; } = "";
+
+    /// <summary>New text.</summary>
+    public string Content { get; set; } = "";
+
+    /// <summary>New calls.</summary>
+    public List<ToolCall> Calls { get; } = [];
+
+    /// <summary>Tokens whose log-probabilities or ids may be sent.</summary>
+    public List<TokenLogprobs> Logprobs { get; } = [];
+
+    /// <summary>Their ids.</summary>
+    public List<int> TokenIds { get; } = [];
+
+    /// <summary>Set on the last part.</summary>
+    public string? FinishReason { get; set; }
+
+    /// <summary>What ended it: a stop string or a token id.</summary>
+    public object? StopReason { get; set; }
+
+    /// <summary>Whether there is anything for the client.</summary>
+    public bool HasContent => Reasoning.Length > 0 || Content.Length > 0 || Calls.Count > 0 || FinishReason is not null;
+}
+
+/// <summary>One choice of a chat answer on its way: from the engine's outputs to thoughts, text and calls.</summary>
+/// <param name="engine">Where it is made.</param>
+/// <param name="request">What was asked.</param>
+internal sealed class AnswerReader(LlmEngine engine, ChatRequest request)
+{
+    private readonly List<OutputPiece> _pieces = [];
+    private AnswerParser? _parser;
+    private bool _isThinking;
+    private int _calls;
+
+    /// <summary>Tokens so far.</summary>
+    public int Tokens { get; private set; }
+
+    /// <summary>Those of them that were thoughts.</summary>
+    public int ThinkingTokens { get; private set; }
+
+    /// <summary>Whether nothing more comes.</summary>
+    public bool IsOver { get; private set; }
+
+    /// <summary>Takes the choice's next output and adds to <paramref name="part"/> what is new.</summary>
+    /// <exception cref="EngineException">The answer failed, or the engine shut down.</exception>
+    public void Next(GenerationOutput output, AnswerPart part)
+    {
+        if (IsOver)
+            return;
+        Failures.ThrowIfFailed(output);
+        if (_parser is null)
+        {
+            _parser = engine.CreateAnswerParser(output.PromptTokenIds, request.HasTools);
+            _isThinking = _parser.IsThinking;
+        }
+
+        var isHidden = !request.IncludeReasoning && _parser.IsThinking;
+        Tokens += output.TokenIds.Count;
+        ThinkingTokens += engine.CountThinkingTokens(output.TokenIds, Tokens == output.TokenIds.Count, ref _isThinking);
+        _pieces.Clear();
+        _parser.Append(output.Text, _pieces);
+        if (output.FinishReason is not null)
+            _parser.Finish(_pieces, output.FinishReason == FinishReason.Length);
+        foreach (var piece in _pieces)
+            Add(piece, part);
+        if (!isHidden)
+        {
+            part.TokenIds.AddRange(output.TokenIds);
+            part.Logprobs.AddRange(output.Logprobs ?? []);
+        }
+
+        if (output.FinishReason is null && !IsOver)
+            return;
+        IsOver = true;
+        part.FinishReason = output.FinishReason == FinishReason.Length ? "length" : _calls > 0 && !request.NamesTool ? "tool_calls" : "stop";
+        part.StopReason = (object?)output.StopString ?? output.StopTokenId;
+    }
+
+    private void Add(OutputPiece piece, AnswerPart part)
+    {
+        // After the only call that was asked for nothing more is said.
+        if (IsOver)
+            return;
+        switch (piece.Kind)
+        {
+            case OutputPieceKind.ToolCall:
+                part.Calls.Add(new($"call_{Guid.NewGuid():N}", new(piece.ToolName!, piece.Value)) { Index = _calls++ });
+                IsOver = request.SingleCall;
+                break;
+            case OutputPieceKind.Text:
+                part.Content += piece.Value;
+                break;
+            case OutputPieceKind.Reasoning when request.IncludeReasoning:
+                part.Reasoning += piece.Value;
+                break;
+        }
+    }
+}
+
+/// <summary>Outputs that are no answers.</summary>
+internal static class Failures
+{
+    /// <exception cref="EngineException">The sequence failed, or the engine shut down.</exception>
+    public static void ThrowIfFailed(GenerationOutput output)
+    {
+        if (output.FinishReason == FinishReason.Error)
+            throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
+        if (output.FinishReason == FinishReason.Abort)
+            throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the answer was finished.");
+    }
+}

@@ -1,0 +1,34 @@
+using LocalLlm.Server.Http;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary><c>POST /v1/chat/completions</c>.</summary>
+internal sealed class ChatEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
+{
+    /// <summary>Answers one request.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        var engine = served.Require();
+        ChatRequest request;
+        using (var body = await JsonBody.ReadAsync(context, options, time))
+            request = ChatRequest.Read(body.RootElement);
+        served.CheckModel(request.Model);
+        unknown.Report(request.Unknown);
+        var sampling = request.Generation.Sampling;
+        if (sampling.ThinkingTokenBudget is null && engine.CanEndThoughts)
+            request = request with { Generation = request.Generation with { Sampling = sampling with { ThinkingTokenBudget = request.EffortBudget } } };
+        if (options.ForceIncludeUsage)
+            request = request with { Stream = request.Stream with { IncludeUsage = true } };
+        using var permit = admission.Enter(sampling.N, served.MostSequences(engine));
+        var answers = new ChatAnswers(engine, request, $"chatcmpl-{ApiPipeline.RequestId(context)}", time.GetUtcNow().ToUnixTimeSeconds(), options.ResponseRole);
+        if (request.Stream.IsStream)
+        {
+            await EventStream.SendAsync(context, answers.StreamAsync(), options.StallTimeout, time, admission.Aborted);
+            return;
+        }
+
+        var answer = await Answers.WholeAsync(context, admission, answers.CompleteAsync);
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.ChatCompletion));
+    }
+}

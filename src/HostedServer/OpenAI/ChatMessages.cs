@@ -1,0 +1,138 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using LocalLlm.Sampling;
+using LocalLlm.Server.Http;
+using LocalLlm.Server.JsonLines;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>The <c>messages</c> of a chat: roles, and parts that a model of text can read.</summary>
+internal static class ChatMessages
+{
+    private const int Most = 4096;
+    private static readonly string[] Roles = ["system", "developer", "user", "assistant", "tool"];
+    private static readonly string[] TextParts = ["text", "input_text", "output_text", "refusal", "thinking"];
+    private static readonly string[] OtherParts = ["image_url", "input_image", "image_embeds", "input_audio", "audio_url", "video_url", "file", "input_file", "image", "audio", "video"];
+
+    /// <summary>The messages, or null where they are missing or wrong (recorded).</summary>
+    /// <exception cref="ApiException">400: a part that this model cannot read.</exception>
+    public static JsonElement? Read(JsonFields fields, RequestErrors errors)
+    {
+        if (fields.Take("messages") is null)
+        {
+            errors.Add("messages", "nothing", "a list of at least one message");
+            return null;
+        }
+
+        if (fields.Json("messages", JsonValueKind.Array, "a list of messages") is not { } messages)
+            return null;
+        var count = messages.GetArrayLength();
+        if (count is 0 or > Most)
+        {
+            errors.Add("messages", $"{count} messages", $"1 to {Most}");
+            return null;
+        }
+
+        var index = 0;
+        var hasDeveloper = false;
+        foreach (var message in messages.EnumerateArray())
+            hasDeveloper |= Check(message, $"messages[{index++}]", errors) == "developer";
+        return hasDeveloper ? WithSystem(messages) : messages.Clone();
+    }
+
+    private static string? Check(JsonElement message, string where, RequestErrors errors)
+    {
+        if (message.ValueKind != JsonValueKind.Object)
+        {
+            errors.Add(where, Kind(message), "an object with a role");
+            return null;
+        }
+
+        if (!message.TryGetProperty("role", out var given) || given.ValueKind != JsonValueKind.String || given.GetString() is not { } role || !Roles.Contains(role))
+        {
+            errors.Add($"{where}.role", given.ValueKind == JsonValueKind.String ? given.GetString()! : Kind(given), string.Join(", ", Roles));
+            return null;
+        }
+
+        CheckText(message, "name", where, errors);
+        CheckText(message, "tool_call_id", where, errors);
+        CheckText(message, "reasoning", where, errors);
+        CheckText(message, "reasoning_content", where, errors);
+        if (message.TryGetProperty("audio", out var audio) && audio.ValueKind != JsonValueKind.Null)
+            throw Unreadable($"{where}.audio", "audio");
+        if (message.TryGetProperty("function_call", out var call) && call.ValueKind != JsonValueKind.Null)
+            throw Unreadable($"{where}.function_call", "function_call");
+        var has = message.TryGetProperty("content", out var content) && content.ValueKind != JsonValueKind.Null;
+        if (has)
+            CheckContent(content, $"{where}.content", errors);
+        else if (role != "assistant")
+            errors.Add($"{where}.content", "nothing", "a text or a list of text parts");
+        return role;
+    }
+
+    private static void CheckContent(JsonElement content, string where, RequestErrors errors)
+    {
+        if (content.ValueKind == JsonValueKind.String)
+            return;
+        if (content.ValueKind != JsonValueKind.Array)
+        {
+            errors.Add(where, Kind(content), "a text or a list of text parts");
+            return;
+        }
+
+        var index = 0;
+        foreach (var part in content.EnumerateArray())
+            CheckPart(part, $"{where}[{index++}]", errors);
+    }
+
+    private static void CheckPart(JsonElement part, string where, RequestErrors errors)
+    {
+        if (part.ValueKind == JsonValueKind.String)
+            return;
+        if (part.ValueKind != JsonValueKind.Object || !part.TryGetProperty("type", out var type) || type.ValueKind != JsonValueKind.String)
+        {
+            errors.Add(where, Kind(part), "{\"type\": \"text\", \"text\": …}");
+            return;
+        }
+
+        var name = type.GetString()!;
+        if (OtherParts.Contains(name))
+            throw Unreadable($"{where}.type", name);
+        if (!TextParts.Contains(name))
+            errors.Add($"{where}.type", name, "text");
+        var member = name is "refusal" or "thinking" ? name : "text";
+        if (TextParts.Contains(name) && (!part.TryGetProperty(member, out var text) || text.ValueKind != JsonValueKind.String))
+            errors.Add($"{where}.{member}", part.TryGetProperty(member, out var found) ? Kind(found) : "nothing", "a text");
+    }
+
+    private static void CheckText(JsonElement message, string name, string where, RequestErrors errors)
+    {
+        if (message.TryGetProperty(name, out var value) && value.ValueKind is not (JsonValueKind.String or JsonValueKind.Null))
+            errors.Add($"{where}.{name}", Kind(value), "a text");
+    }
+
+    // OpenAI's newer name of the same role, which templates do not know.
+    private static JsonElement WithSystem(JsonElement messages)
+    {
+        var copy = JsonArray.Create(messages)!;
+        foreach (var message in copy.OfType<JsonObject>())
+        {
+            if (message["role"] is JsonValue role && role.TryGetValue<string>(out var name) && name == "developer")
+                message["role"] = "system";
+        }
+
+        return JsonSerializer.SerializeToElement(copy, NodeJson.Default.JsonArray);
+    }
+
+    private static string Kind(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Undefined => "nothing",
+        var kind => kind.ToString().ToLowerInvariant(),
+    };
+
+    private static ApiException Unreadable(string where, string what) => new(ApiError.Unsupported($"{where}: '{what}' is not supported; this model reads text only.", where));
+}
+
+/// <summary>Writes JSON trees.</summary>
+[System.Text.Json.Serialization.JsonSerializable(typeof(JsonArray))]
+internal sealed partial class NodeJson : System.Text.Json.Serialization.JsonSerializerContext;

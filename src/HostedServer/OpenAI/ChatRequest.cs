@@ -1,0 +1,129 @@
+using System.Text.Json;
+using LocalLlm.Sampling;
+using LocalLlm.Server.Http;
+using LocalLlm.Server.JsonLines;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>The body of <c>/v1/chat/completions</c>, checked as far as its form goes; ranges are the engine's to check.</summary>
+internal sealed record ChatRequest
+{
+    // Read here, or meaningless to a server of one model: the rest is vLLM's sampling parameters.
+    private static readonly string[] OwnFields =
+    [
+        "messages", "model", "tools", "tool_choice", "parallel_tool_calls", "stream", "stream_options", "user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier", "verbosity",
+        "reasoning_effort", "include_reasoning", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs", "add_special_tokens", "cache_salt", "request_id", "session_id",
+        "return_token_ids", "return_tokens_as_token_ids", "modalities", "functions", "function_call", "audio", "prediction", "web_search_options", "moderation", "prompt_cache_retention",
+    ];
+
+    /// <summary>What the engine is asked.</summary>
+    public required GenerationRequest Generation { get; init; }
+
+    /// <summary>The model's name, or null.</summary>
+    public string? Model { get; init; }
+
+    /// <summary>How the answer is sent.</summary>
+    public required StreamOptions Stream { get; init; }
+
+    /// <summary>Whether the answer may call tools.</summary>
+    public bool HasTools { get; init; }
+
+    /// <summary>Whether one named tool is called, whose answers end with <c>stop</c>.</summary>
+    public bool NamesTool { get; init; }
+
+    /// <summary>Whether one call ends the answer.</summary>
+    public bool SingleCall { get; init; }
+
+    /// <summary>Whether thoughts are sent.</summary>
+    public bool IncludeReasoning { get; init; } = true;
+
+    /// <summary>Thinking budget of <c>reasoning_effort</c>, for models that can be held to one; null: none was asked for.</summary>
+    public int? EffortBudget { get; init; }
+
+    /// <summary>Whether token ids are sent.</summary>
+    public bool ReturnTokenIds { get; init; }
+
+    /// <summary>Whether tokens of log-probabilities are written <c>token_id:N</c>.</summary>
+    public bool TokensAsIds { get; init; }
+
+    /// <summary>Names of the body that mean nothing here.</summary>
+    public IReadOnlyList<string> Unknown { get; init; } = [];
+
+    /// <summary>Reads <paramref name="body"/>; what it gives outlives the body's document.</summary>
+    /// <exception cref="ApiException">400.</exception>
+    /// <exception cref="EngineException">InvalidRequest.</exception>
+    public static ChatRequest Read(JsonElement body)
+    {
+        var errors = new RequestErrors();
+        var fields = new JsonFields(body, errors);
+        RefuseUnsupported(fields, errors);
+        var messages = ChatMessages.Read(fields, errors);
+        var tools = ChatTools.Read(fields, errors);
+        var choice = ChatTools.ReadChoice(fields, errors, tools);
+        var effort = ReasoningEffort.Read(fields, errors);
+        var continues = fields.Boolean("continue_final_message") ?? false;
+        var begins = fields.Boolean("add_generation_prompt") ?? !continues;
+        if (continues && begins)
+            errors.Add("continue_final_message", "true", "only with add_generation_prompt: false");
+        if (fields.Boolean("add_special_tokens") == true)
+            errors.Add("add_special_tokens", "true", "false in a chat: its template writes the special tokens");
+        var kwargs = TemplateVariables.Read(fields, errors, effort);
+        var documents = fields.Json("documents", JsonValueKind.Array, "a list of documents");
+        var request = new ChatRequest
+        {
+            Model = fields.Text("model"),
+            Stream = StreamOptions.Read(fields, errors),
+            HasTools = tools is not null && choice is not NoTools,
+            NamesTool = choice is Tools { Choice.FunctionName: not null },
+            SingleCall = fields.Boolean("parallel_tool_calls") == false,
+            IncludeReasoning = fields.Boolean("include_reasoning") ?? true,
+            EffortBudget = effort?.Budget,
+            ReturnTokenIds = fields.Boolean("return_token_ids") ?? false,
+            TokensAsIds = fields.Boolean("return_tokens_as_token_ids") ?? false,
+            Generation = new()
+            {
+                Chat = messages is not { } chat ? null : new()
+                {
+                    Messages = chat,
+                    Tools = choice is NoTools ? null : tools,
+                    DescribeTools = tools is not null && choice is not NoTools,
+                    Documents = documents?.Clone(),
+                    AddGenerationPrompt = begins,
+                    ContinueFinalMessage = continues,
+                    ChatTemplateKwargs = kwargs,
+                },
+                CacheSalt = fields.Text("cache_salt"),
+            },
+        };
+        var toolChoice = choice is Tools { Choice: { } wanted } ? wanted with { AllowParallelCalls = wanted.AllowParallelCalls && !request.SingleCall } : null;
+        fields.Text("request_id");
+        fields.Boolean("logprobs");
+        if (request.Stream.IsStream && fields.Integer("prompt_logprobs") is not null)
+            errors.Add("prompt_logprobs", "a number", "only without stream: true");
+        errors.ThrowIfAny();
+        var sampling = SamplingParamsJson.Parse(body, OwnFields, out var unknown);
+        SamplingLimits.Check(sampling);
+        return request with { Generation = request.Generation with { Sampling = sampling, ToolChoice = toolChoice }, Unknown = unknown };
+    }
+
+    private static void RefuseUnsupported(JsonFields fields, RequestErrors errors)
+    {
+        foreach (var name in (string[])["functions", "function_call", "audio", "prediction", "web_search_options", "moderation"])
+        {
+            if (fields.Take(name) is { } value && value.ValueKind != JsonValueKind.Null)
+                errors.AddUnsupported(name);
+        }
+
+        if (fields.Strings("modalities", allowBare: false) is { } modalities && modalities.Any(modality => modality != "text"))
+            errors.AddUnsupported("modalities");
+    }
+
+    /// <summary>What <c>tool_choice</c> says; null: nothing.</summary>
+    internal abstract record Chosen;
+
+    /// <summary>The model is not told of the tools.</summary>
+    internal sealed record NoTools : Chosen;
+
+    /// <summary>The tools may or must be called.</summary>
+    internal sealed record Tools(ToolChoice Choice) : Chosen;
+}

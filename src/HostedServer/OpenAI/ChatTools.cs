@@ -1,0 +1,101 @@
+using System.Text.Json;
+using LocalLlm.Sampling;
+using LocalLlm.Server.JsonLines;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary><c>tools</c> and <c>tool_choice</c>.</summary>
+internal static class ChatTools
+{
+    private const int Most = 128;
+    private const int LongestName = 64;
+
+    /// <summary>The tools, or null where there are none or they are wrong (recorded).</summary>
+    public static JsonElement? Read(JsonFields fields, RequestErrors errors)
+    {
+        if (fields.Json("tools", JsonValueKind.Array, "a list of tools") is not { } tools)
+            return null;
+        var count = tools.GetArrayLength();
+        if (count is 0 or > Most)
+        {
+            errors.Add("tools", $"{count} tools", $"1 to {Most}, or no such field");
+            return null;
+        }
+
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        var index = 0;
+        foreach (var tool in tools.EnumerateArray())
+            Check(tool, $"tools[{index++}]", names, errors);
+        return tools.Clone();
+    }
+
+    /// <summary>What <c>tool_choice</c> says, or null where it says nothing or is wrong (recorded).</summary>
+    public static ChatRequest.Chosen? ReadChoice(JsonFields fields, RequestErrors errors, JsonElement? tools)
+    {
+        if (fields.Take("tool_choice") is not { } choice)
+            return null;
+        var name = choice.ValueKind == JsonValueKind.String ? choice.GetString() : null;
+        if (name == "none")
+            return new ChatRequest.NoTools();
+        if (tools is null)
+        {
+            if (errors.Count == 0)
+                errors.Add("tool_choice", name ?? "a tool", "only together with tools");
+            return null;
+        }
+
+        switch (name)
+        {
+            case "auto":
+                return new ChatRequest.Tools(ToolChoice.Auto);
+            case "required":
+                return new ChatRequest.Tools(ToolChoice.Required);
+        }
+
+        if (NamedFunction(choice) is not { Length: > 0 } function)
+        {
+            errors.Add("tool_choice", name ?? choice.ValueKind.ToString().ToLowerInvariant(), "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": …}}");
+            return null;
+        }
+
+        if (!tools.Value.EnumerateArray().Any(tool => NamedFunction(tool) == function))
+            errors.Add("tool_choice", function, "a name out of tools");
+        return new ChatRequest.Tools(ToolChoice.Function(function));
+    }
+
+    private static void Check(JsonElement tool, string where, HashSet<string> names, RequestErrors errors)
+    {
+        if (tool.ValueKind != JsonValueKind.Object || !tool.TryGetProperty("type", out var type) || type.ValueKind != JsonValueKind.String || !type.ValueEquals("function"))
+        {
+            errors.Add($"{where}.type", tool.ValueKind == JsonValueKind.Object && tool.TryGetProperty("type", out var given) && given.ValueKind == JsonValueKind.String ? given.GetString()! : tool.ValueKind.ToString().ToLowerInvariant(), "function");
+            return;
+        }
+
+        if (!tool.TryGetProperty("function", out var function) || function.ValueKind != JsonValueKind.Object)
+        {
+            errors.Add($"{where}.function", "nothing", "an object with a name");
+            return;
+        }
+
+        if (NamedFunction(tool) is not { Length: > 0 and <= LongestName } name || !name.All(character => char.IsAsciiLetterOrDigit(character) || character is '_' or '-' or '.'))
+            errors.Add($"{where}.function.name", NamedFunction(tool) ?? "nothing", $"1 to {LongestName} letters, digits, _, - and .");
+        else if (!names.Add(name))
+            errors.Add($"{where}.function.name", name, "each name once");
+        Check(function, "description", JsonValueKind.String, "a text", where, errors);
+        Check(function, "parameters", JsonValueKind.Object, "a JSON schema", where, errors);
+        if (function.TryGetProperty("strict", out var strict) && strict.ValueKind is not (JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null))
+            errors.Add($"{where}.function.strict", strict.ValueKind.ToString().ToLowerInvariant(), "true or false");
+    }
+
+    private static void Check(JsonElement function, string name, JsonValueKind kind, string allowed, string where, RequestErrors errors)
+    {
+        if (function.TryGetProperty(name, out var value) && value.ValueKind != kind && value.ValueKind != JsonValueKind.Null)
+            errors.Add($"{where}.function.{name}", value.ValueKind.ToString().ToLowerInvariant(), allowed);
+    }
+
+    private static string? NamedFunction(JsonElement holder) =>
+        holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("function")
+        && holder.TryGetProperty("function", out var function) && function.ValueKind == JsonValueKind.Object && function.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String
+            ? name.GetString()
+            : null;
+}

@@ -1,0 +1,159 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using LocalLlm.Server.Http;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>Answers of one completion request: whole, or as a stream. Choices of prompt p have the indices from p · n on.</summary>
+/// <param name="engine">Where they are made.</param>
+/// <param name="request">What was asked.</param>
+/// <param name="id">The answer's id.</param>
+/// <param name="created">When it was asked, in seconds since 1970.</param>
+internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest request, string id, long created)
+{
+    private readonly Choice[] _choices = [.. Enumerable.Range(0, request.Generations.Count * request.N).Select(index => new Choice(index))];
+    private readonly LogprobsMapping _logprobs = new(engine, request.TokensAsIds);
+    private readonly int[] _promptTokens = new int[request.Generations.Count];
+    private readonly int[] _cachedTokens = new int[request.Generations.Count];
+
+    private bool WantsLogprobs => request.Generations[0].Sampling.Logprobs is not null;
+
+    /// <summary>The whole answer.</summary>
+    /// <exception cref="EngineException">The request is refused or fails.</exception>
+    public async Task<TextCompletion> CompleteAsync(CancellationToken cancellationToken)
+    {
+        await foreach (var (prompt, output) in MergedOutputs.Run(engine, request.Generations, cancellationToken))
+            Take(prompt, output);
+        return new(id, created, engine.ModelName, [.. _choices.Select(choice => ToWire(choice, whole: true))]) { Usage = Usage(), SystemFingerprint = Fingerprint.Text };
+    }
+
+    /// <summary>The answer in pieces, each as JSON.</summary>
+    /// <exception cref="EngineException">The request is refused or fails.</exception>
+    public async IAsyncEnumerable<byte[]> StreamAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        var touched = new SortedSet<int>();
+        await foreach (var outputs in MergedOutputs.Run(engine, request.Generations, cancellationToken).InBatches(cancellationToken))
+        {
+            touched.Clear();
+            foreach (var (prompt, output) in outputs)
+                touched.Add(Take(prompt, output).Index);
+            foreach (var choice in touched.Select(index => _choices[index]))
+            {
+                if (choice.HasNews(WantsLogprobs, request.ReturnTokenIds))
+                    yield return Json(new(id, created, engine.ModelName, [ToWire(choice, whole: false)]) { Usage = request.Stream.ContinuousUsage ? Usage() : null });
+                choice.Sent();
+            }
+        }
+
+        if (request.Stream.IncludeUsage)
+            yield return Json(new(id, created, engine.ModelName, []) { Usage = Usage(), SystemFingerprint = Fingerprint.Text });
+    }
+
+    private static byte[] Json(TextCompletion piece) => EventStream.Json(piece, WireJson.Wire.TextCompletion);
+
+    private Choice Take(int prompt, GenerationOutput output)
+    {
+        Failures.ThrowIfFailed(output);
+        _promptTokens[prompt] = output.PromptTokenIds.Count;
+        _cachedTokens[prompt] = Math.Max(_cachedTokens[prompt], output.Usage?.CachedTokens ?? 0);
+        var choice = _choices[(prompt * request.N) + output.Index];
+        if (!choice.IsOpen)
+            Open(choice, prompt, output);
+        if (output.FinishReason is { } reason)
+        {
+            choice.FinishReason = request.ScoresOnly || reason == FinishReason.Length ? "length" : "stop";
+            choice.StopReason = (object?)output.StopString ?? output.StopTokenId;
+        }
+
+        if (request.ScoresOnly)
+            return choice;
+        choice.Text.Append(output.Text);
+        choice.TokenIds.AddRange(output.TokenIds);
+        choice.Tokens += output.TokenIds.Count;
+        choice.Logprobs.AddRange(output.Logprobs ?? []);
+        choice.LogprobIds.AddRange(output.Logprobs is null ? [] : output.TokenIds);
+        return choice;
+    }
+
+    private void Open(Choice choice, int prompt, GenerationOutput output)
+    {
+        choice.IsOpen = true;
+        choice.PromptTokenIds = output.PromptTokenIds;
+        if (output.PromptLogprobs is { } scores)
+        {
+            foreach (var sibling in _choices.Skip(prompt * request.N).Take(request.N))
+                sibling.PromptLogprobs = scores;
+        }
+
+        if (!request.Echo)
+            return;
+        choice.Text.Append(request.Generations[prompt].Prompt ?? engine.Tokenizer?.Decode(output.PromptTokenIds) ?? "");
+        if (WantsLogprobs && choice.PromptLogprobs is { } echoed)
+        {
+            choice.Logprobs.AddRange(echoed);
+            choice.LogprobIds.AddRange(output.PromptTokenIds);
+        }
+    }
+
+    private TextChoice ToWire(Choice choice, bool whole)
+    {
+        var sendsPrompt = whole || !choice.HasBegun;
+        return new(choice.Index, choice.Text.ToString())
+        {
+            Logprobs = WantsLogprobs ? _logprobs.ToText(choice.Logprobs, choice.LogprobIds, ref choice.Offset) : null,
+            FinishReason = choice.FinishReason,
+            StopReason = choice.StopReason,
+            TokenIds = request.ReturnTokenIds ? [.. choice.TokenIds] : null,
+            PromptTokenIds = request.ReturnTokenIds && sendsPrompt ? choice.PromptTokenIds : null,
+            PromptLogprobs = request.PromptLogprobs && sendsPrompt && choice.PromptLogprobs is { } scores ? LogprobsMapping.ToPrompt(scores) : null,
+        };
+    }
+
+    private Usage Usage()
+    {
+        var (prompts, made) = (_promptTokens.Sum(), _choices.Sum(choice => choice.Tokens));
+        return new(prompts, prompts + made, made) { PromptTokensDetails = new(_cachedTokens.Sum()) };
+    }
+
+    /// <summary>One choice: what was made and not yet sent.</summary>
+    private sealed class Choice(int index)
+    {
+        // A field, so that the mapping can move it on.
+        public int Offset;
+
+        public int Index => index;
+
+        public bool IsOpen { get; set; }
+
+        public bool HasBegun { get; private set; }
+
+        public StringBuilder Text { get; } = new();
+
+        public List<int> TokenIds { get; } = [];
+
+        public int Tokens { get; set; }
+
+        public List<TokenLogprobs?> Logprobs { get; } = [];
+
+        public List<int> LogprobIds { get; } = [];
+
+        public IReadOnlyList<int> PromptTokenIds { get; set; } = [];
+
+        public IReadOnlyList<TokenLogprobs?>? PromptLogprobs { get; set; }
+
+        public string? FinishReason { get; set; }
+
+        public object? StopReason { get; set; }
+
+        public bool HasNews(bool logprobs, bool ids) => Text.Length > 0 || FinishReason is not null || (logprobs && Logprobs.Count > 0) || (ids && TokenIds.Count > 0);
+
+        public void Sent()
+        {
+            HasBegun = true;
+            Text.Clear();
+            TokenIds.Clear();
+            Logprobs.Clear();
+            LogprobIds.Clear();
+        }
+    }
+}

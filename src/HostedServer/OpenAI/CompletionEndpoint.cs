@@ -1,0 +1,31 @@
+using LocalLlm.Server.Http;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary><c>POST /v1/completions</c>.</summary>
+internal sealed class CompletionEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
+{
+    /// <summary>Answers one request.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        var engine = served.Require();
+        CompletionRequest request;
+        using (var body = await JsonBody.ReadAsync(context, options, time))
+            request = CompletionRequest.Read(body.RootElement);
+        served.CheckModel(request.Model);
+        unknown.Report(request.Unknown);
+        if (options.ForceIncludeUsage)
+            request = request with { Stream = request.Stream with { IncludeUsage = true } };
+        using var permit = admission.Enter(request.Generations.Count * request.N, served.MostSequences(engine));
+        var answers = new CompletionAnswers(engine, request, $"cmpl-{ApiPipeline.RequestId(context)}", time.GetUtcNow().ToUnixTimeSeconds());
+        if (request.Stream.IsStream)
+        {
+            await EventStream.SendAsync(context, answers.StreamAsync(), options.StallTimeout, time, admission.Aborted);
+            return;
+        }
+
+        var answer = await Answers.WholeAsync(context, admission, answers.CompleteAsync);
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.TextCompletion));
+    }
+}

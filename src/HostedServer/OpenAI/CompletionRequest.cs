@@ -1,0 +1,91 @@
+using System.Text.Json;
+using LocalLlm.Sampling;
+using LocalLlm.Server.Http;
+using LocalLlm.Server.JsonLines;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>The body of <c>/v1/completions</c>, checked as far as its form goes.</summary>
+internal sealed record CompletionRequest
+{
+    private const int MostPrompts = 256;
+
+    private static readonly string[] OwnFields =
+    [
+        "prompt", "model", "echo", "stream", "stream_options", "user", "add_special_tokens", "cache_salt", "request_id", "session_id", "return_token_ids", "return_tokens_as_token_ids",
+    ];
+
+    /// <summary>What the engine is asked, one for each prompt.</summary>
+    public required IReadOnlyList<GenerationRequest> Generations { get; init; }
+
+    /// <summary>The model's name, or null.</summary>
+    public string? Model { get; init; }
+
+    /// <summary>How the answer is sent.</summary>
+    public required StreamOptions Stream { get; init; }
+
+    /// <summary>Whether answers begin with their prompt.</summary>
+    public bool Echo { get; init; }
+
+    /// <summary>Whether nothing is generated: the prompt is only scored (<c>echo</c> with <c>max_tokens: 0</c>).</summary>
+    public bool ScoresOnly { get; init; }
+
+    /// <summary>Whether token ids are sent.</summary>
+    public bool ReturnTokenIds { get; init; }
+
+    /// <summary>Whether tokens of log-probabilities are written <c>token_id:N</c>.</summary>
+    public bool TokensAsIds { get; init; }
+
+    /// <summary>Whether the caller asked for the prompt's log-probabilities under vLLM's name.</summary>
+    public bool PromptLogprobs { get; init; }
+
+    /// <summary>Choices of each prompt.</summary>
+    public int N => Generations[0].Sampling.N;
+
+    /// <summary>Names of the body that mean nothing here.</summary>
+    public IReadOnlyList<string> Unknown { get; init; } = [];
+
+    /// <summary>Reads <paramref name="body"/>.</summary>
+    /// <exception cref="ApiException">400.</exception>
+    /// <exception cref="EngineException">InvalidRequest.</exception>
+    public static CompletionRequest Read(JsonElement body)
+    {
+        var errors = new RequestErrors();
+        var fields = new JsonFields(body, errors);
+        var prompts = PromptField.Read(fields, errors, MostPrompts);
+        var echo = fields.Boolean("echo") ?? false;
+        var stream = StreamOptions.Read(fields, errors);
+        if (fields.Take("logprobs") is { ValueKind: JsonValueKind.True or JsonValueKind.False } logprobs)
+            fields.Refuse("logprobs", logprobs, "a count");
+        var addSpecialTokens = fields.Boolean("add_special_tokens") ?? true;
+        var salt = fields.Text("cache_salt");
+        var scoresOnly = fields.Take("max_tokens") is { ValueKind: JsonValueKind.Number } most && most.TryGetInt64(out var count) && count == 0;
+        if (scoresOnly && !echo)
+            errors.Add("max_tokens", 0, "at least 1, or 0 together with echo: true");
+        var request = new CompletionRequest
+        {
+            Generations = [],
+            Model = fields.Text("model"),
+            Stream = stream,
+            Echo = echo,
+            ScoresOnly = scoresOnly,
+            ReturnTokenIds = fields.Boolean("return_token_ids") ?? false,
+            TokensAsIds = fields.Boolean("return_tokens_as_token_ids") ?? false,
+            PromptLogprobs = fields.Take("prompt_logprobs") is not null,
+        };
+        fields.Text("request_id");
+        errors.ThrowIfAny();
+        var sampling = SamplingParamsJson.Parse(body, OwnFields, out var unknown);
+        SamplingLimits.Check(sampling);
+        if (scoresOnly)
+            sampling = sampling with { MaxTokens = 1, MinTokens = 0 };
+        // The prompt that is sent back has the log-probabilities that were asked for, too.
+        if (echo && sampling is { Logprobs: { } asked, PromptLogprobs: null })
+            sampling = sampling with { PromptLogprobs = asked };
+        return request with
+        {
+            Generations = [.. prompts!.Select(prompt => prompt with { Sampling = sampling, AddSpecialTokens = addSpecialTokens, CacheSalt = salt })],
+            Unknown = unknown,
+        };
+    }
+}

@@ -1,0 +1,72 @@
+using System.Globalization;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>The engine's log-probabilities in the shapes of OpenAI and vLLM.</summary>
+internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
+{
+    // As vLLM's server writes -Infinity, which JSON does not have.
+    private const float Least = -9999;
+
+    /// <summary>For a chat.</summary>
+    public ChatLogprobs ToChat(IReadOnlyList<TokenLogprobs> positions) => new([.. positions.Select(ToChat)]);
+
+    /// <summary>For a completion.</summary>
+    /// <param name="positions">Null for the first prompt token, which nothing predicts.</param>
+    /// <param name="ids">Its tokens.</param>
+    /// <param name="offset">Where the first token's text begins; afterwards where the next one does.</param>
+    public TextLogprobs ToText(IReadOnlyList<TokenLogprobs?> positions, IReadOnlyList<int> ids, ref int offset)
+    {
+        var (tokens, values, tops, offsets) = (new List<string>(), new List<double?>(), new List<Dictionary<string, double>?>(), new List<int>());
+        for (var i = 0; i < positions.Count; i++)
+        {
+            var position = positions[i];
+            var text = position is null ? Text(ids[i], engine.Tokenizer?.Decode([ids[i]])) : Text(position.Chosen);
+            tokens.Add(text);
+            values.Add(position is null ? null : Value(position.Chosen));
+            tops.Add(position is null ? null : Top(position));
+            offsets.Add(offset);
+            offset += text.Length;
+        }
+
+        return new(tokens, values, tops, offsets);
+    }
+
+    /// <summary>Of a prompt, as vLLM gives them: by token id, null for the first.</summary>
+    public static IReadOnlyList<Dictionary<string, PromptLogprob>?> ToPrompt(IReadOnlyList<TokenLogprobs?> positions) =>
+    [
+        .. positions.Select(position => position is null
+            ? null
+            : position.Top.Prepend(position.Chosen).DistinctBy(candidate => candidate.TokenId)
+                .ToDictionary(candidate => candidate.TokenId.ToString(CultureInfo.InvariantCulture), candidate => new PromptLogprob(Value(candidate), candidate.Rank, candidate.DecodedToken))),
+    ];
+
+    private static double Value(TokenLogprob candidate) => float.IsFinite(candidate.Logprob) ? Math.Max(candidate.Logprob, Least) : Least;
+
+    private ChatTokenLogprob ToChat(TokenLogprobs position) => One(position.Chosen) with { TopLogprobs = [.. position.Top.Select(One)] };
+
+    private ChatTokenLogprob One(TokenLogprob candidate) => new(Text(candidate), Value(candidate), Bytes(candidate.TokenId));
+
+    private List<int>? Bytes(int id)
+    {
+        if (engine.Tokenizer is not { } tokenizer)
+            return null;
+        var bytes = new List<int>();
+        foreach (var value in tokenizer.IdToBytes(id))
+            bytes.Add(value);
+        return bytes;
+    }
+
+    private Dictionary<string, double> Top(TokenLogprobs position)
+    {
+        var top = new Dictionary<string, double>(StringComparer.Ordinal);
+        // Two tokens may have one text; the likelier one keeps it.
+        foreach (var candidate in position.Top.Append(position.Chosen))
+            top.TryAdd(Text(candidate), Value(candidate));
+        return top;
+    }
+
+    private string Text(TokenLogprob candidate) => Text(candidate.TokenId, candidate.DecodedToken);
+
+    private string Text(int id, string? text) => tokensAsIds || text is null ? string.Create(CultureInfo.InvariantCulture, $"token_id:{id}") : text;
+}

@@ -1,0 +1,79 @@
+using LocalLlm.Sampling;
+using LocalLlm.Server.Http;
+using LocalLlm.Server.JsonLines;
+using LocalLlm.Templating;
+using LocalLlm.Tokenization;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary><c>POST /tokenize</c> (a text or a chat) and <c>POST /detokenize</c>.</summary>
+internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOptions options, TimeProvider time)
+{
+    /// <summary>Text or chat → token ids.</summary>
+    public async Task TokenizeAsync(HttpContext context)
+    {
+        var engine = served.Require();
+        var tokenizer = Tokenizer(engine);
+        using var body = await JsonBody.ReadAsync(context, options, time);
+        var errors = new RequestErrors();
+        var fields = new JsonFields(body.RootElement, errors);
+        var prompt = fields.Text("prompt");
+        var chat = fields.Take("messages") is null ? null : Chat(fields, errors);
+        var special = fields.Boolean("add_special_tokens");
+        var strings = fields.Boolean("return_token_strs") ?? false;
+        var model = fields.Text("model");
+        if (errors.Count == 0 && (prompt is null) == (chat is null))
+            errors.Add("prompt", prompt is null ? "nothing" : "prompt and messages", "exactly one of prompt and messages");
+        errors.ThrowIfAny();
+        served.CheckModel(model);
+        var ids = prompt is not null ? tokenizer.Encode(prompt, special ?? true) : Encode(engine, tokenizer, chat!);
+        var result = new TokenizeResult(ids.Length, engine.MaxModelLen, ids) { TokenStrs = strings ? [.. ids.Select(id => tokenizer.IdToToken(id) ?? "")] : null };
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(result, WireJson.Wire.TokenizeResult));
+    }
+
+    /// <summary>Token ids → text.</summary>
+    public async Task DetokenizeAsync(HttpContext context)
+    {
+        var engine = served.Require();
+        var tokenizer = Tokenizer(engine);
+        using var body = await JsonBody.ReadAsync(context, options, time);
+        var errors = new RequestErrors();
+        var fields = new JsonFields(body.RootElement, errors);
+        var ids = fields.TokenIds("tokens");
+        var model = fields.Text("model");
+        if (errors.Count == 0 && ids is null)
+            errors.Add("tokens", "nothing", "a list of token ids");
+        foreach (var id in ids ?? [])
+        {
+            if (id < 0 || id >= tokenizer.VocabularySize)
+                errors.Add("tokens", id, $"0 to {tokenizer.VocabularySize - 1}");
+        }
+
+        errors.ThrowIfAny();
+        served.CheckModel(model);
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(tokenizer.Decode(ids!)), WireJson.Wire.DetokenizeResult));
+    }
+
+    private static ChatTemplateRequest? Chat(JsonFields fields, RequestErrors errors)
+    {
+        var messages = ChatMessages.Read(fields, errors);
+        var tools = ChatTools.Read(fields, errors);
+        var continues = fields.Boolean("continue_final_message") ?? false;
+        var begins = fields.Boolean("add_generation_prompt") ?? !continues;
+        if (continues && begins)
+            errors.Add("continue_final_message", "true", "only with add_generation_prompt: false");
+        var kwargs = TemplateVariables.Read(fields, errors, null);
+        if (fields.Take("chat_template") is not null)
+            errors.AddUnsupported("chat_template");
+        return messages is not { } chat ? null : new() { Messages = chat, Tools = tools, DescribeTools = tools is not null, AddGenerationPrompt = begins, ContinueFinalMessage = continues, ChatTemplateKwargs = kwargs };
+    }
+
+    private static int[] Encode(LlmEngine engine, Tokenizer tokenizer, ChatTemplateRequest chat)
+    {
+        var prompt = engine.ChatTemplate!.Render(chat, (text, guard, _) => tokenizer.GuardText(text, guard));
+        return tokenizer.Encode(prompt.GuardedText, addSpecialTokens: false, prompt.Guard);
+    }
+
+    private static Tokenizer Tokenizer(LlmEngine engine) => engine.Tokenizer ?? throw new ApiException(ApiError.Invalid("The server runs without a tokenizer (--skip-tokenizer-init).", "prompt"));
+}

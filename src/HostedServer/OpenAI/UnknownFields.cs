@@ -1,0 +1,25 @@
+using System.Collections.Concurrent;
+using LocalLlm.Sampling;
+using Microsoft.Extensions.Logging;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>Tells the operator of fields that no part of the server knows: each name once, and not without end.</summary>
+internal sealed partial class UnknownFields(ILogger<UnknownFields> logger)
+{
+    private const int Most = 256;
+    private readonly ConcurrentDictionary<string, bool> _told = new(StringComparer.Ordinal);
+
+    /// <summary>Fields of one request.</summary>
+    public void Report(IReadOnlyList<string> names)
+    {
+        foreach (var name in names)
+        {
+            if (_told.Count < Most && _told.TryAdd(RequestErrors.Printable(name), true))
+                LogIgnored(RequestErrors.Printable(name));
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "Requests have a field '{Field}' that this server does not know; it is ignored.")]
+    private partial void LogIgnored(string field);
+}

@@ -1,0 +1,199 @@
+using System.Text.Json.Serialization;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>Counts of one request.</summary>
+internal sealed record Usage(int PromptTokens, int TotalTokens, int CompletionTokens)
+{
+    public PromptTokensDetails? PromptTokensDetails { get; init; }
+
+    public CompletionTokensDetails? CompletionTokensDetails { get; init; }
+}
+
+/// <summary>Of the prompt's tokens.</summary>
+internal sealed record PromptTokensDetails(int CachedTokens);
+
+/// <summary>Of the answer's tokens.</summary>
+internal sealed record CompletionTokensDetails(int ReasoningTokens);
+
+/// <summary>A finished chat answer.</summary>
+internal sealed record ChatCompletion(string Id, long Created, string Model, IReadOnlyList<ChatChoice> Choices, Usage Usage)
+{
+    public string Object { get; } = "chat.completion";
+
+    public string SystemFingerprint { get; } = Fingerprint.Text;
+
+    public IReadOnlyList<Dictionary<string, PromptLogprob>?>? PromptLogprobs { get; init; }
+
+    public IReadOnlyList<int>? PromptTokenIds { get; init; }
+}
+
+/// <summary>One of a chat answer's choices.</summary>
+internal sealed record ChatChoice(int Index, ChatMessageOut Message, string FinishReason)
+{
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public ChatLogprobs? Logprobs { get; init; }
+
+    public object? StopReason { get; init; }
+
+    public IReadOnlyList<int>? TokenIds { get; init; }
+}
+
+/// <summary>What the assistant says. The thought has both names that clients look for.</summary>
+internal sealed record ChatMessageOut(string Role)
+{
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public string? Content { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public string? Refusal { get; init; }
+
+    public string? Reasoning { get; init; }
+
+    public string? ReasoningContent => Reasoning;
+
+    public IReadOnlyList<ToolCall>? ToolCalls { get; init; }
+}
+
+/// <summary>A call of a tool; <see cref="Index"/> in streams only.</summary>
+internal sealed record ToolCall(string Id, FunctionCall Function)
+{
+    public int? Index { get; init; }
+
+    public string Type { get; } = "function";
+}
+
+/// <summary>Which function, and its arguments as JSON text.</summary>
+internal sealed record FunctionCall(string Name, string Arguments);
+
+/// <summary>A piece of a streamed chat answer.</summary>
+internal sealed record ChatCompletionChunk(string Id, long Created, string Model, IReadOnlyList<ChatChunkChoice> Choices)
+{
+    public string Object { get; } = "chat.completion.chunk";
+
+    public string? SystemFingerprint { get; init; }
+
+    public Usage? Usage { get; init; }
+
+    public IReadOnlyList<int>? PromptTokenIds { get; init; }
+}
+
+/// <summary>What is new in one choice.</summary>
+internal sealed record ChatChunkChoice(int Index, ChatDelta Delta)
+{
+    public ChatLogprobs? Logprobs { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public string? FinishReason { get; init; }
+
+    public object? StopReason { get; init; }
+
+    public IReadOnlyList<int>? TokenIds { get; init; }
+}
+
+/// <summary>New text, thought or calls.</summary>
+internal sealed record ChatDelta
+{
+    public string? Role { get; init; }
+
+    public string? Content { get; init; }
+
+    public string? Reasoning { get; init; }
+
+    public string? ReasoningContent => Reasoning;
+
+    public IReadOnlyList<ToolCall>? ToolCalls { get; init; }
+}
+
+/// <summary>Log-probabilities of a chat answer.</summary>
+internal sealed record ChatLogprobs(IReadOnlyList<ChatTokenLogprob> Content)
+{
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public IReadOnlyList<ChatTokenLogprob>? Refusal { get; init; }
+}
+
+/// <summary>One token: its text, natural logarithm of its probability, UTF-8 bytes, and the likeliest ones in its place.</summary>
+internal sealed record ChatTokenLogprob(string Token, double Logprob, IReadOnlyList<int>? Bytes)
+{
+    public IReadOnlyList<ChatTokenLogprob>? TopLogprobs { get; init; }
+}
+
+/// <summary>A prompt token's candidate under vLLM's names.</summary>
+internal sealed record PromptLogprob(double Logprob, int Rank, string? DecodedToken);
+
+/// <summary>A finished text completion, or a piece of a streamed one: OpenAI gives both one shape.</summary>
+internal sealed record TextCompletion(string Id, long Created, string Model, IReadOnlyList<TextChoice> Choices)
+{
+    public string Object { get; } = "text_completion";
+
+    public string? SystemFingerprint { get; init; }
+
+    public Usage? Usage { get; init; }
+}
+
+/// <summary>One of a completion's choices.</summary>
+internal sealed record TextChoice(int Index, string Text)
+{
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public TextLogprobs? Logprobs { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public string? FinishReason { get; init; }
+
+    public object? StopReason { get; init; }
+
+    public IReadOnlyList<int>? TokenIds { get; init; }
+
+    public IReadOnlyList<int>? PromptTokenIds { get; init; }
+
+    public IReadOnlyList<Dictionary<string, PromptLogprob>?>? PromptLogprobs { get; init; }
+}
+
+/// <summary>Log-probabilities of a completion, one entry a token in each list.</summary>
+internal sealed record TextLogprobs(
+    IReadOnlyList<string> Tokens,
+    IReadOnlyList<double?> TokenLogprobs,
+    IReadOnlyList<Dictionary<string, double>?> TopLogprobs,
+    IReadOnlyList<int> TextOffset);
+
+/// <summary>The models that are served.</summary>
+internal sealed record ModelList(IReadOnlyList<ModelCard> Data)
+{
+    public string Object { get; } = "list";
+}
+
+/// <summary>One name of the model.</summary>
+internal sealed record ModelCard(string Id, long Created, string Root, int MaxModelLen)
+{
+    public string Object { get; } = "model";
+
+    public string OwnedBy { get; } = "localllm";
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public string? Parent { get; }
+}
+
+/// <summary>The tokens of a text or chat.</summary>
+internal sealed record TokenizeResult(int Count, int MaxModelLen, IReadOnlyList<int> Tokens)
+{
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public IReadOnlyList<string>? TokenStrs { get; init; }
+}
+
+/// <summary>The text of tokens.</summary>
+internal sealed record DetokenizeResult(string Prompt);
+
+/// <summary>The program's version.</summary>
+internal sealed record VersionResult(string Version);
+
+/// <summary>Whether the server can answer now, and if not why.</summary>
+internal sealed record ReadyResult(string Status, string? Phase = null, double? Percent = null);
+
+/// <summary>The engine at one moment, for the page.</summary>
+internal sealed record EngineView(string Model, int MaxModelLen, int Running, int Waiting, double KvCacheUsage, int KvBlocksTotal, int KvBlocksFree, long Preemptions, long PrefixCacheQueries, long PrefixCacheHits, long GeneratedTokens, string KvBlocks);
+
+/// <summary>Tells answers of one build from another's.</summary>
+internal static class Fingerprint
+{
+    public static string Text { get; } = "localllm-" + ServerVersion.Text;
+}

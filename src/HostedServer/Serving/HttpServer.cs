@@ -1,0 +1,84 @@
+using LocalLlm.Server.Http;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Cors.Infrastructure;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
+
+namespace LocalLlm.Server.Serving;
+
+/// <summary>The web application of <c>localllm serve</c>.</summary>
+internal static class HttpServer
+{
+    private static readonly TimeSpan HeadersTimeout = TimeSpan.FromSeconds(15);
+
+    /// <summary>Builds it; the caller runs and disposes it.</summary>
+    /// <param name="engine">What is loaded.</param>
+    /// <param name="listen">Where it listens.</param>
+    /// <param name="configure">The server's own options.</param>
+    /// <exception cref="UsageException">A certificate or address that cannot be used.</exception>
+    public static WebApplication Create(EngineOptions engine, ListenSettings listen, Action<LocalLlmServerOptions> configure)
+    {
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = typeof(HttpServer).Assembly.GetName().Name });
+        AddLogging(builder.Logging);
+        builder.Services.AddLocalLlm(options =>
+        {
+            options.ModelPath = engine.ModelPath;
+            options.ModelId = engine.ServedModelName;
+            options.ConfigureEngine = _ => engine;
+        });
+        builder.Services.AddLocalLlmServer(configure);
+        builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => Allow(policy, listen)));
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel((_, kestrel) =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.RequestHeadersTimeout = HeadersTimeout;
+            kestrel.Limits.MaxRequestBodySize = kestrel.ApplicationServices.GetRequiredService<LocalLlmServerOptions>().MaxRequestBodyBytes;
+            Listener.Listen(kestrel, listen);
+        });
+        var app = builder.Build();
+        if (listen.RootPath.Length > 0)
+            app.UsePathBase(listen.RootPath);
+        app.Use(ExplainAsync);
+        app.UseRouting();
+        app.UseCors();
+        app.MapLocalLlmOpenAI();
+        app.MapLocalLlmOperations();
+        if (listen.HasPage)
+            app.MapLocalLlmPage();
+        return app;
+    }
+
+    // What the framework refuses by itself has no body; OpenAI's clients look for one.
+    private static async Task ExplainAsync(HttpContext context, RequestDelegate next)
+    {
+        await next(context);
+        if (context.Response is { HasStarted: false, StatusCode: >= StatusCodes.Status400BadRequest, ContentType: null, ContentLength: null })
+            await ApiPipeline.WriteAsync(context, ApiError.OfStatus(context.Response.StatusCode));
+    }
+
+    private static void AddLogging(ILoggingBuilder logging)
+    {
+        logging.ClearProviders();
+        logging.AddSimpleConsole(console =>
+        {
+            console.SingleLine = true;
+            console.ColorBehavior = LoggerColorBehavior.Default;
+            console.TimestampFormat = "HH:mm:ss ";
+        });
+        // Standard output belongs to answers.
+        logging.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        logging.AddFilter("Microsoft", LogLevel.Warning);
+        logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Warning);
+    }
+
+    private static void Allow(CorsPolicyBuilder policy, ListenSettings listen)
+    {
+        policy.WithOrigins([.. listen.AllowedOrigins]).WithMethods([.. listen.AllowedMethods]).WithHeaders([.. listen.AllowedHeaders]);
+        if (listen.AllowCredentials)
+            policy.AllowCredentials();
+    }
+}

@@ -1,0 +1,107 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace LocalLlm.Server.Serving;
+
+/// <summary>Makes Kestrel listen: an address, a name or a Unix socket, in the clear or with a certificate.</summary>
+internal static class Listener
+{
+    /// <exception cref="UsageException">A file or an address that cannot be used.</exception>
+    public static void Listen(KestrelServerOptions kestrel, ListenSettings settings)
+    {
+        var certificate = Certificate(settings);
+        var authorities = Authorities(settings);
+        if (settings.UnixSocket is { } socket)
+        {
+            // A socket that a process left behind which is no more.
+            File.Delete(socket);
+            kestrel.ListenUnixSocket(socket, Secure);
+            return;
+        }
+
+        switch (settings.Host)
+        {
+            case null or "" or "*":
+                kestrel.ListenAnyIP(settings.Port, Secure);
+                break;
+            case "localhost" when settings.Port > 0:
+                kestrel.ListenLocalhost(settings.Port, Secure);
+                break;
+            case "localhost":
+                kestrel.Listen(IPAddress.Loopback, settings.Port, Secure);
+                break;
+            case var host:
+                kestrel.Listen(Address(host), settings.Port, Secure);
+                break;
+        }
+
+        void Secure(ListenOptions listen)
+        {
+            if (certificate is null)
+                return;
+            listen.UseHttps(certificate, https =>
+            {
+                https.ClientCertificateMode = settings.ClientCertificates;
+                if (authorities is not null)
+                    https.ClientCertificateValidation = (client, _, _) => IsSignedBy(client, authorities);
+            });
+        }
+    }
+
+    private static IPAddress Address(string host)
+    {
+        if (IPAddress.TryParse(host, out var address))
+            return address;
+        try
+        {
+            return Dns.GetHostAddresses(host) is [var first, ..] ? first : throw new UsageException($"--host: '{host}' has no address");
+        }
+        catch (Exception failure) when (failure is System.Net.Sockets.SocketException or ArgumentException)
+        {
+            throw new UsageException($"--host: '{host}' is no address and no name that this machine knows");
+        }
+    }
+
+    private static X509Certificate2? Certificate(ListenSettings settings)
+    {
+        if (settings.CertificateFile is not { } file)
+            return null;
+        try
+        {
+            return X509Certificate2.CreateFromPemFile(file, settings.KeyFile);
+        }
+        catch (Exception failure) when (failure is CryptographicException or IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new UsageException($"--ssl-certfile, --ssl-keyfile: {file} and {settings.KeyFile ?? "no key file"} are no certificate with its key in PEM: {failure.Message}");
+        }
+    }
+
+    private static X509Certificate2Collection? Authorities(ListenSettings settings)
+    {
+        if (settings.AuthoritiesFile is not { } file)
+            return null;
+        var authorities = new X509Certificate2Collection();
+        try
+        {
+            authorities.ImportFromPemFile(file);
+        }
+        catch (Exception failure) when (failure is CryptographicException or IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"--ssl-ca-certs: {file} cannot be read: {failure.Message}");
+        }
+
+        return authorities.Count > 0 ? authorities : throw new UsageException($"--ssl-ca-certs: {file} has no certificate in it");
+    }
+
+    private static bool IsSignedBy(X509Certificate2 client, X509Certificate2Collection authorities)
+    {
+        using var chain = new X509Chain();
+        chain.ChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
+        chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck;
+        chain.ChainPolicy.CustomTrustStore.AddRange(authorities);
+        return chain.Build(client);
+    }
+}
