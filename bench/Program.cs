@@ -23,7 +23,7 @@ profile.SetAction(result => StepProfile.Run(
     Shape(result), Folder(result), result.GetValue(dtypeOption)!, result.GetValue(sequencesOption), result.GetValue(tokensOption), result.GetValue(stepsOption)));
 
 var kernels = new Command("kernels", "BenchmarkDotNet over the CPU kernels; further arguments go to it.") { TreatUnmatchedTokensAsErrors = false };
-kernels.SetAction(result => BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run([.. result.UnmatchedTokens]));
+kernels.SetAction(result => BenchmarkSwitcher.FromAssembly(typeof(ServerOverhead).Assembly).Run([.. result.UnmatchedTokens]));
 
 var modelOption = new Option<string>("--model") { Required = true, Description = "A model's folder" };
 var deviceOption = new Option<string>("--device") { DefaultValueFactory = _ => "auto", Description = "auto, cpu, cuda or cuda:N" };
@@ -36,7 +36,12 @@ var tokenizerOption = new Option<string>("--tokenizer") { Required = true, Descr
 var grammar = new Command("grammar", "What structured output costs a decode step.") { tokenizerOption };
 grammar.SetAction(result => GrammarCost.Run(result.GetValue(tokenizerOption)!));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak, grammar }.Parse(args).InvokeAsync();
+var streamsOption = new Option<int>("--streams") { DefaultValueFactory = _ => 32, Description = "Requests at once" };
+var server = new Command("server", "What HTTP costs: tokens a second of the server beside those of the same engine in this process.") { modelOption, deviceOption, streamsOption, roundsOption };
+server.SetAction(async (result, _) =>
+    await ServerOverhead.RunAsync(result.GetValue(modelOption)!, result.GetValue(deviceOption)!, result.GetValue(streamsOption), result.GetValue(roundsOption)));
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak, grammar, server }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

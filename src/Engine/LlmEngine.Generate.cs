@@ -130,6 +130,7 @@ public sealed partial class LlmEngine
             MaxModelLen = MaxModelLen,
             PromptLength = ids.Length,
             IsChat = request.Chat is not null,
+            MustFit = request.MustFitContext,
             ModelDefaults = _samplingDefaults,
             EosTokenIds = _eosTokenIds,
             Thinking = _thinking,

@@ -34,10 +34,25 @@ internal static class OutputLimits
             EngineErrorKind.ContextLengthExceeded,
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"prompt: given {context.PromptLength} tokens, allowed {context.MaxModelLen - 1} "
+                $"{Field(context)}: given {context.PromptLength} tokens, allowed {context.MaxModelLen - 1} "
                 + $"(the context of {context.MaxModelLen} less one token to generate)"),
-            "prompt");
+            Field(context));
     }
+
+    /// <summary>Refuses a prompt that leaves no room for all the tokens that were asked for.</summary>
+    public static void CheckAllFit(SamplingParams request, SamplingContext context)
+    {
+        if (request.MaxTokens is not { } wanted || wanted <= Room(context))
+            return;
+        throw new EngineException(
+            EngineErrorKind.ContextLengthExceeded,
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{Field(context)}: given {context.PromptLength} tokens and max_tokens {wanted}, {(long)context.PromptLength + wanted} together; the context has {context.MaxModelLen}. Shorten the prompt, or ask for at most {Room(context)}."),
+            Field(context));
+    }
+
+    private static string Field(SamplingContext context) => context.IsChat ? "messages" : "prompt";
 
     private static int Room(SamplingContext context) => context.MaxModelLen - context.PromptLength;
 }

@@ -17,6 +17,9 @@ internal sealed record SamplingContext
     /// <summary>Whether an absent max_tokens means "to the end of the context" (a chat) or 16 (a plain prompt).</summary>
     public bool IsChat { get; init; }
 
+    /// <summary>Whether prompt and max_tokens together must fit into the context.</summary>
+    public bool MustFit { get; init; }
+
     /// <summary>What generation_config.json says, or <see cref="ModelSamplingDefaults.None"/>.</summary>
     public ModelSamplingDefaults ModelDefaults { get; init; } = ModelSamplingDefaults.None;
 

@@ -68,6 +68,8 @@ internal static class SamplingValidator
 
         errors.ThrowIfAny();
         OutputLimits.CheckRoom(context);
+        if (context.MustFit)
+            OutputLimits.CheckAllFit(request, context);
         return new ValidatedSampling
         {
             N = request.N,

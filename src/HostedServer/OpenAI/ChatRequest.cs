@@ -93,6 +93,7 @@ internal sealed record ChatRequest
                     ChatTemplateKwargs = kwargs,
                 },
                 CacheSalt = fields.Text("cache_salt"),
+                MustFitContext = true,
             },
         };
         var toolChoice = choice is Tools { Choice: { } wanted } ? wanted with { AllowParallelCalls = wanted.AllowParallelCalls && !request.SingleCall } : null;

@@ -84,7 +84,7 @@ internal sealed record CompletionRequest
             sampling = sampling with { PromptLogprobs = asked };
         return request with
         {
-            Generations = [.. prompts!.Select(prompt => prompt with { Sampling = sampling, AddSpecialTokens = addSpecialTokens, CacheSalt = salt })],
+            Generations = [.. prompts!.Select(prompt => prompt with { Sampling = sampling, AddSpecialTokens = addSpecialTokens, CacheSalt = salt, MustFitContext = true })],
             Unknown = unknown,
         };
     }
