@@ -26,4 +26,7 @@ public sealed record StructuredOutputs
 
     /// <summary>Any JSON object.</summary>
     public bool JsonObject { get; init; }
+
+    /// <summary>The field of a request that asked for it, which errors name.</summary>
+    internal string Field { get; init; } = "structured_outputs";
 }

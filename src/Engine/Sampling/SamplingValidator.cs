@@ -111,7 +111,7 @@ internal static class SamplingValidator
         var tools = context.Tools is { } given && (given.IsNeeded || structure is not null) ? given : null;
         if (structure is null && tools is null)
             return null;
-        var field = structure is null ? "tool_choice" : "structured_outputs";
+        var field = structure?.Field ?? "tools";
         if (context.Grammars is not { } grammars)
         {
             errors.Add(field, "a structure", "nothing while the engine runs without a tokenizer");

@@ -11,7 +11,7 @@ internal static class SamplingLimits
     /// <exception cref="ApiException">400.</exception>
     public static void Check(SamplingParams sampling)
     {
-        if (sampling.N > MostChoices)
+        if (sampling.N is < 1 or > MostChoices)
             throw new ApiException(ApiError.Invalid($"n: given {sampling.N}, allowed 1 to {MostChoices}", "n"));
         if (!sampling.Detokenize)
             throw new ApiException(ApiError.Unsupported("detokenize: false is not supported by the server, whose answers are text; remove it.", "detokenize"));

@@ -36,7 +36,8 @@ internal static class HttpServer
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.RequestHeadersTimeout = HeadersTimeout;
-            kestrel.Limits.MaxRequestBodySize = kestrel.ApplicationServices.GetRequiredService<LocalLlmServerOptions>().MaxRequestBodyBytes;
+            // The routes have a limit of their own. Kestrel's would cut the connection before a client has read what is wrong.
+            kestrel.Limits.MaxRequestBodySize = null;
             Listener.Listen(kestrel, listen);
         });
         var app = builder.Build();

@@ -1,0 +1,134 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using LocalLlm.Server.Serving;
+using LocalLlm.Tests;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Xunit;
+
+namespace LocalLlm.Server.Tests.Serving;
+
+/// <summary>The real server on the real tiny model, in this process, on a free port.</summary>
+public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
+{
+    private readonly Action<LocalLlmServerOptions> _configure;
+    private readonly Func<EngineOptions, EngineOptions> _engine;
+    private readonly bool _hasPage;
+    private WebApplication? _app;
+
+    public TestServer()
+        : this(null)
+    {
+    }
+
+    internal TestServer(Action<LocalLlmServerOptions>? configure, Func<EngineOptions, EngineOptions>? engine = null, bool hasPage = true)
+    {
+        _configure = configure ?? (_ => { });
+        _engine = engine ?? (options => options);
+        _hasPage = hasPage;
+    }
+
+    public HttpClient Client { get; private set; } = null!;
+
+    public Uri Address => Client.BaseAddress!;
+
+    internal IServiceProvider Services => _app!.Services;
+
+    internal WebApplication App => _app!;
+
+    internal LlmEngine Engine => Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().Loaded!;
+
+    public async ValueTask InitializeAsync()
+    {
+        var engine = _engine(new() { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", NumGpuBlocksOverride = 2048 });
+        _app = HttpServer.Create(engine, new() { Host = "127.0.0.1", HasPage = _hasPage }, _configure);
+        await _app.StartAsync();
+        // Not the test's time limit: connections that are meant to hang must not end a wait early.
+        Client = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new(_app.Urls.First()), Timeout = TimeSpan.FromMinutes(2) };
+        await Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().GetAsync(CancellationToken.None);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Client?.Dispose();
+        if (_app is not null)
+            await _app.DisposeAsync();
+    }
+
+    internal Task<HttpResponseMessage> PostAsync(string path, string json, string contentType = "application/json", CancellationToken cancellationToken = default)
+    {
+        var content = new ByteArrayContent(Encoding.UTF8.GetBytes(json));
+        content.Headers.TryAddWithoutValidation("Content-Type", contentType);
+        return Client.PostAsync(new Uri(path, UriKind.Relative), content, cancellationToken);
+    }
+
+    /// <summary>Sends a body and reads the answer, which must be OK.</summary>
+    internal async Task<JsonElement> AskAsync(string path, string json)
+    {
+        using var response = await PostAsync(path, json);
+        var text = await response.Content.ReadAsStringAsync();
+        Assert.True(response.IsSuccessStatusCode, $"{(int)response.StatusCode} {text}");
+        return JsonDocument.Parse(text).RootElement;
+    }
+
+    /// <summary>The events of a streamed answer, <c>[DONE]</c> apart, which must be the last.</summary>
+    internal async Task<List<JsonElement>> StreamAsync(string path, string json)
+    {
+        using var response = await PostAsync(path, json);
+        var text = await response.Content.ReadAsStringAsync();
+        Assert.True(response.StatusCode == HttpStatusCode.OK, text);
+        Assert.Equal("text/event-stream", response.Content.Headers.ContentType!.MediaType);
+        var events = text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Select(line => line["data: ".Length..]).ToArray();
+        Assert.Equal("[DONE]", events[^1]);
+        return [.. events[..^1].Select(data => JsonDocument.Parse(data).RootElement)];
+    }
+
+    /// <summary>Sends bytes as they are and reads what comes until the other side ends, or nothing more comes.</summary>
+    internal async Task<string> RawAsync(byte[] request, bool closesWrite = false)
+    {
+        using var client = new TcpClient();
+        await client.ConnectAsync(IPAddress.Loopback, Address.Port);
+        var network = client.GetStream();
+        try
+        {
+            await network.WriteAsync(request);
+        }
+        catch (IOException)
+        {
+            // It may refuse before it has read all.
+        }
+
+        if (closesWrite)
+            client.Client.Shutdown(SocketShutdown.Send);
+        using var text = new MemoryStream();
+        using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        try
+        {
+            var buffer = new byte[4096];
+            int read;
+            while ((read = await network.ReadAsync(buffer, timeout.Token)) > 0)
+            {
+                text.Write(buffer, 0, read);
+                if (IsWhole(Encoding.UTF8.GetString(text.ToArray())))
+                    break;
+            }
+        }
+        catch (IOException)
+        {
+            // Reset: what was read is what there is.
+        }
+
+        return Encoding.UTF8.GetString(text.ToArray());
+    }
+
+    private static bool IsWhole(string text)
+    {
+        var end = text.IndexOf("\r\n\r\n", StringComparison.Ordinal);
+        if (end < 0)
+            return false;
+        var header = text.Split("\r\n").FirstOrDefault(line => line.StartsWith("Content-Length: ", StringComparison.OrdinalIgnoreCase));
+        return header is not null && Encoding.UTF8.GetByteCount(text[(end + 4)..]) >= int.Parse(header["Content-Length: ".Length..], System.Globalization.CultureInfo.InvariantCulture);
+    }
+}
