@@ -44,14 +44,24 @@ internal static class ServeCommand
     {
         var keys = Keys(app);
         using var signals = new SecondSignal(app.Services.GetRequiredService<Admission>().Abort);
-        await app.StartAsync(cancellationToken);
+        var watch = app.Services.GetRequiredService<EngineWatch>();
+        try
+        {
+            await app.StartAsync(cancellationToken);
+        }
+        catch (OperationCanceledException) when (watch.Failure is not null)
+        {
+            // It was stopped before it had started.
+            throw watch.Failure;
+        }
+
         foreach (var address in app.Urls)
             await terminal.ErrorText.WriteLineAsync($"listening on {address}");
         if (keys.IsOpen)
             await terminal.ErrorText.WriteLineAsync("note: no --api-key is set; whoever reaches this address may use the model");
         await terminal.ErrorText.FlushAsync(CancellationToken.None);
         await app.WaitForShutdownAsync(cancellationToken);
-        return app.Services.GetRequiredService<EngineWatch>().Failure is { } failure ? throw failure : ExitCodes.Success;
+        return watch.Failure is { } failure ? throw failure : ExitCodes.Success;
     }
 
     private static ApiKeys Keys(WebApplication app)

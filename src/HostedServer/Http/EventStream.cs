@@ -11,6 +11,8 @@ namespace LocalLlm.Server.Http;
 /// </summary>
 internal static class EventStream
 {
+    private static readonly TimeSpan LastWord = TimeSpan.FromMilliseconds(250);
+
     /// <summary>Runs to the end of <paramref name="events"/>; then <c>[DONE]</c> is sent.</summary>
     /// <param name="context">The request.</param>
     /// <param name="events">JSON objects as UTF-8.</param>
@@ -25,13 +27,13 @@ internal static class EventStream
         // What is refused is refused with a status of its own.
         var hasFirst = await source.MoveNextAsync();
         await using var timer = time.CreateTimer(_ => context.Abort(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        await TypedResults.ServerSentEvents(ItemsAsync(context, source, hasFirst, timer, stall)).ExecuteAsync(context);
+        await TypedResults.ServerSentEvents(ItemsAsync(context, source, hasFirst, timer, stall, time)).ExecuteAsync(context);
     }
 
     /// <summary>A value as the data of an event.</summary>
     public static byte[] Json<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToUtf8Bytes(value, type);
 
-    private static async IAsyncEnumerable<SseItem<byte[]>> ItemsAsync(HttpContext context, IAsyncEnumerator<byte[]> source, bool hasNext, ITimer timer, TimeSpan stall)
+    private static async IAsyncEnumerable<SseItem<byte[]>> ItemsAsync(HttpContext context, IAsyncEnumerator<byte[]> source, bool hasNext, ITimer timer, TimeSpan stall, TimeProvider time)
     {
         while (hasNext)
         {
@@ -61,6 +63,8 @@ internal static class EventStream
                 continue;
             timer.Change(stall, Timeout.InfiniteTimeSpan);
             yield return new(error.ToJson());
+            // An aborted connection takes along what its other side has not read yet.
+            await Task.WhenAny(Task.Delay(LastWord, time, context.RequestAborted));
             context.Abort();
             yield break;
         }

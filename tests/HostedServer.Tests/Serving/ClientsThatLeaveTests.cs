@@ -1,0 +1,106 @@
+using System.Net.Sockets;
+using System.Text;
+using LocalLlm.Server.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Xunit;
+
+namespace LocalLlm.Server.Tests.Serving;
+
+/// <summary>Clients that leave, do not read, or are too many.</summary>
+public sealed class ClientsThatLeaveTests
+{
+    private const string Long = """{"prompt":"Once upon a time","max_tokens":1900,"ignore_eos":true,"temperature":1,"stream":true}""";
+    private const string Canary = """{"prompt":"a","max_tokens":1}""";
+
+    public enum Way
+    {
+        Fin,
+        Reset,
+        HalfClose,
+    }
+
+    [Theory]
+    [InlineData(Way.Fin, true)]
+    [InlineData(Way.Reset, true)]
+    [InlineData(Way.HalfClose, true)]
+    [InlineData(Way.Fin, false)]
+    [InlineData(Way.Reset, false)]
+    public async Task A_client_that_leaves_takes_its_request_along(Way way, bool stream)
+    {
+        await using var server = new TestServer();
+        await server.InitializeAsync();
+        var body = stream ? Long : Long.Replace("\"stream\":true", "\"stream\":false", StringComparison.Ordinal);
+        using (var client = await SendAsync(server, body))
+        {
+            await UntilAsync(server, () => server.Engine.Statistics.Running > 0);
+            if (stream)
+                await client.GetStream().ReadExactlyAsync(new byte[16], TestContext.Current.CancellationToken);
+            if (way == Way.HalfClose)
+                client.Client.Shutdown(SocketShutdown.Send);
+            if (way == Way.Reset)
+                client.Client.LingerState = new(true, 0);
+            if (way == Way.HalfClose)
+                await UntilAsync(server, () => server.Engine.Statistics.Running == 0);
+        }
+
+        await UntilAsync(server, () => server.Engine.Statistics.Running == 0);
+        Assert.Equal(server.Engine.Statistics.KvBlocksTotal, server.Engine.Statistics.KvBlocksFree);
+        Assert.Contains("finish_reason=\"abort\"} 1", await server.Client.GetStringAsync(new Uri("/metrics", UriKind.Relative), TestContext.Current.CancellationToken), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_client_that_does_not_read_is_dropped()
+    {
+        await using var server = new TestServer(options => options.StallTimeout = TimeSpan.FromMilliseconds(200));
+        await server.InitializeAsync();
+        // Ever more than the buffers between the two hold.
+        using var client = await SendAsync(server, Long.Replace("\"stream\":true", "\"stream\":true,\"n\":16,\"logprobs\":20", StringComparison.Ordinal), receiveBuffer: 4096);
+        await UntilAsync(server, () => server.Engine.Statistics.Running > 0);
+        await UntilAsync(server, () => server.Engine.Statistics.Running == 0);
+        Assert.Contains("finish_reason=\"abort\"} 16", await server.Client.GetStringAsync(new Uri("/metrics", UriKind.Relative), TestContext.Current.CancellationToken), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_request_beyond_the_queue_is_told_when_to_come_back()
+    {
+        await using var server = new TestServer(options => options.MaxQueuedSequences = 2, engine => engine with { MaxNumSeqs = 2 });
+        await server.InitializeAsync();
+        var clients = new List<TcpClient>();
+        for (var i = 0; i < 4; i++)
+            clients.Add(await SendAsync(server, Long));
+        var admission = server.Services.GetRequiredService<Admission>();
+        // The routes of operators are outside of the queue.
+        while (admission.Requests < 4)
+            await server.Client.GetStringAsync(new Uri("/metrics", UriKind.Relative), TestContext.Current.CancellationToken);
+
+        using var refused = await server.PostAsync("/v1/completions", Canary, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(429, (int)refused.StatusCode);
+        Assert.NotNull(refused.Headers.RetryAfter);
+        Assert.Contains("queue_full", await refused.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        clients.ForEach(client => client.Dispose());
+        while (admission.Requests > 0)
+            await server.Client.GetStringAsync(new Uri("/metrics", UriKind.Relative), TestContext.Current.CancellationToken);
+        await server.AskAsync("/v1/completions", Canary);
+    }
+
+    private static async Task<TcpClient> SendAsync(TestServer server, string body, int? receiveBuffer = null)
+    {
+        var client = new TcpClient();
+        if (receiveBuffer is { } size)
+            client.ReceiveBufferSize = size;
+        await client.ConnectAsync("127.0.0.1", server.Address.Port);
+        await client.GetStream().WriteAsync(Encoding.UTF8.GetBytes($"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n{body}"));
+        return client;
+    }
+
+    // Asks the server for something small until it is so: it must answer others meanwhile.
+    private static async Task UntilAsync(TestServer server, Func<bool> isSo)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        while (!isSo())
+        {
+            limit.Token.ThrowIfCancellationRequested();
+            await server.AskAsync("/tokenize", """{"prompt":"a"}""");
+        }
+    }
+}

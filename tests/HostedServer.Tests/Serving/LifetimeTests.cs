@@ -1,0 +1,164 @@
+using System.Diagnostics;
+using System.Net;
+using System.Text.Json;
+using LocalLlm.Extensions.AI;
+using LocalLlm.Server.Http;
+using LocalLlm.Tests;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Xunit;
+
+namespace LocalLlm.Server.Tests.Serving;
+
+/// <summary>From the first moment that the server listens to the last.</summary>
+public sealed class LifetimeTests
+{
+    private const string Short = """{"prompt":"Once upon a time","max_tokens":400,"ignore_eos":true,"stream":true}""";
+    private const string Long = """{"prompt":"Once upon a time","max_tokens":1900,"n":32,"temperature":1,"ignore_eos":true,"stream":true}""";
+
+    [Fact]
+    public async Task While_the_model_loads_the_phase_and_the_percentage_are_told()
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.Services.AddLocalLlm(options => options.ModelPath = TestPaths.TinyR1);
+        builder.Services.AddLocalLlmServer();
+        // Nobody begins to load.
+        builder.Services.RemoveAll<IHostedService>();
+        await using var app = builder.Build();
+        app.MapLocalLlmOpenAI("/api");
+        app.MapLocalLlmOperations();
+        await app.StartAsync(TestContext.Current.CancellationToken);
+        app.Services.GetRequiredService<EngineHost>().Report(new("loading the weights", 50, 200));
+        using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
+
+        using var ready = await client.GetAsync(new Uri("/ready", UriKind.Relative), TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, ready.StatusCode);
+        var state = JsonDocument.Parse(await ready.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).RootElement;
+        Assert.Equal("model_loading", state.GetProperty("status").GetString());
+        Assert.Equal("loading the weights", state.GetProperty("phase").GetString());
+        Assert.Equal(25, state.GetProperty("percent").GetDouble());
+
+        using var answer = await client.PostAsync(new Uri("/api/completions", UriKind.Relative), new StringContent("{}", null, "application/json"), TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, answer.StatusCode);
+        Assert.NotNull(answer.Headers.RetryAfter);
+        Assert.Contains("loading the weights, 25.0 %", await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        using var health = await client.GetAsync(new Uri("/health", UriKind.Relative), TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.OK, health.StatusCode);
+    }
+
+    [Fact]
+    public async Task A_drain_lets_answers_finish_and_refuses_new_ones()
+    {
+        await using var server = new TestServer();
+        await server.InitializeAsync();
+        var running = server.PostAsync("/v1/completions", Short, cancellationToken: TestContext.Current.CancellationToken);
+        while (server.Services.GetRequiredService<Admission>().Requests == 0)
+            await server.AskAsync("/tokenize", """{"prompt":"a"}""");
+        var stopping = server.App.StopAsync(TestContext.Current.CancellationToken);
+        using (var refused = await server.PostAsync("/v1/completions", Short, cancellationToken: TestContext.Current.CancellationToken))
+        {
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+            Assert.Contains("shutting_down", await refused.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        }
+
+        using (var ready = await server.Client.GetAsync(new Uri("/ready", UriKind.Relative), TestContext.Current.CancellationToken))
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, ready.StatusCode);
+        using var answer = await running;
+        Assert.EndsWith("data: [DONE]\n\n", await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        await stopping;
+    }
+
+    [Fact]
+    public async Task Without_grace_an_answer_ends_with_an_error_and_a_broken_connection()
+    {
+        await using var server = new TestServer(options => options.ShutdownTimeout = TimeSpan.Zero);
+        await server.InitializeAsync();
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/completions", UriKind.Relative)) { Content = new StringContent(Long, null, "application/json") };
+        using var answer = await server.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
+        using var reader = new StreamReader(await answer.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken));
+        Assert.StartsWith("data: {", await reader.ReadLineAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        var watch = Stopwatch.StartNew();
+        var stopping = server.App.StopAsync(TestContext.Current.CancellationToken);
+        var last = "";
+        await Assert.ThrowsAnyAsync<IOException>(async () =>
+        {
+            while (await reader.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
+                last = line.Length > 0 ? line : last;
+        });
+        Assert.Contains("\"code\":\"shutting_down\"", last, StringComparison.Ordinal);
+        await stopping;
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), watch.Elapsed.ToString());
+    }
+
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(30, 1)]
+    [InlineData(30, 2)]
+    public async Task A_process_that_is_told_to_end_does_so_and_succeeds(int grace, int signals)
+    {
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", TestPaths.TinyR1, "--host", "127.0.0.1", "--port", "0", "--device", "cpu", "--shutdown-timeout", $"{grace}"]) { RedirectStandardError = true };
+        using var process = Process.Start(start)!;
+        string? address = null;
+        while (address is null && await process.StandardError.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
+            address = line.StartsWith("listening on ", StringComparison.Ordinal) ? line["listening on ".Length..] : null;
+        _ = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        using var client = new HttpClient { BaseAddress = new(address!) };
+        while (!(await client.GetAsync(new Uri("/ready", UriKind.Relative), TestContext.Current.CancellationToken)).IsSuccessStatusCode)
+        {
+        }
+
+        // With one signal the answer is short enough to finish, with two it is not.
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/completions", UriKind.Relative)) { Content = new StringContent(grace > 0 && signals == 1 ? Short : Long, null, "application/json") };
+        using var answer = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
+        var stream = await answer.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken);
+        await stream.ReadExactlyAsync(new byte[16], TestContext.Current.CancellationToken);
+        Kill(process.Id);
+        if (signals > 1)
+        {
+            // The first has been seen once nothing new is let in.
+            while ((await client.GetAsync(new Uri("/ready", UriKind.Relative), TestContext.Current.CancellationToken)).IsSuccessStatusCode)
+            {
+            }
+
+            Kill(process.Id);
+        }
+
+        using var reader = new StreamReader(stream);
+        var finished = false;
+        try
+        {
+            finished = (await reader.ReadToEndAsync(TestContext.Current.CancellationToken)).EndsWith("data: [DONE]\n\n", StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            // Ended early, and the client knows.
+        }
+
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(0, process.ExitCode);
+        Assert.Equal(grace > 0 && signals == 1, finished);
+    }
+
+    [Fact]
+    public async Task A_model_that_cannot_be_loaded_ends_the_process_with_a_failure()
+    {
+        var folder = Directory.CreateTempSubdirectory("localllm");
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", folder.FullName, "--host", "127.0.0.1", "--port", "0"]) { RedirectStandardError = true };
+        using var process = Process.Start(start)!;
+        var errors = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        folder.Delete();
+        Assert.Equal(1, process.ExitCode);
+        Assert.Contains("error: config.json", errors, StringComparison.Ordinal);
+    }
+
+    private static void Kill(int process)
+    {
+        using var kill = Process.Start("kill", $"-TERM {process}");
+        kill.WaitForExit();
+    }
+}
