@@ -24,6 +24,9 @@ internal sealed record Terminal
     /// <summary>Whether a person types the input and reads the output: prompts, colours and speeds are shown.</summary>
     public required bool IsInteractive { get; init; }
 
+    /// <summary>The environment's variables.</summary>
+    public Func<string, string?> Variable { get; init; } = Environment.GetEnvironmentVariable;
+
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
