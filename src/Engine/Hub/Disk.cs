@@ -51,7 +51,8 @@ internal static class Disk
     /// <exception cref="EngineException">Environment: fewer bytes are free.</exception>
     public static void RequireSpace(string folder, long bytes)
     {
-        if (Free(folder) is { } free && free < bytes)
+        // Some file systems say 0 for "not known"; one that is full says so when it is written to.
+        if (Free(folder) is > 0 and var free && free < bytes)
         {
             throw new EngineException(EngineErrorKind.Environment, string.Create(
                 CultureInfo.InvariantCulture,

@@ -5,7 +5,10 @@ namespace LocalLlm.Hub;
 /// <summary>Brings one file to the disk: several ranges at once, each going on where it broke, the whole checked against its digest.</summary>
 internal sealed class FileDownload(HubClient client, HubErrors errors, HubOptions options, Uri address, RemoteFile file, string partial, Action<long> progressed)
 {
-    private const long BytesBetweenSaves = 32 << 20;
+    // A process that is killed loses what came since: a small part of the file, whatever its size.
+    private const int SavesOfAFile = 256;
+    private const long LeastBetweenSaves = 256 << 10;
+    private const long MostBetweenSaves = 32 << 20;
 
     private readonly Backoff _backoff = new(options.Time);
     private long _unsaved;
@@ -72,7 +75,7 @@ internal sealed class FileDownload(HubClient client, HubErrors errors, HubOption
         void Progressed(long bytes)
         {
             progressed(bytes);
-            if (Interlocked.Add(ref _unsaved, bytes) < BytesBetweenSaves)
+            if (Interlocked.Add(ref _unsaved, bytes) < Math.Clamp(file.Size!.Value / SavesOfAFile, LeastBetweenSaves, MostBetweenSaves))
                 return;
             Interlocked.Exchange(ref _unsaved, 0);
             plan.Save();

@@ -43,7 +43,7 @@ public sealed record HubOptions
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
     /// <summary>No range is smaller.</summary>
-    internal long MinRangeBytes { get; init; } = 16 << 20;
+    internal long MinRangeBytes { get; init; } = 4 << 20;
 
     /// <summary>False: files are moved into the snapshot, as where links are impossible.</summary>
     internal bool Symlinks { get; init; } = true;

@@ -83,7 +83,7 @@ public static class ModelHub
     {
         var folder = options is { LocalFolder: null, Hub: HubKind.HuggingFace }
             ? HuggingFaceStore.Find(cache, repository, revision)
-            : StoreOf(options, cache, repository, revision).Folder;
+            : StoreOf(options, cache, repository, revision) is PlainStore plain && plain.MayHold(revision) ? plain.Folder : null;
         return folder is not null && Directory.Exists(folder) && ModelFiles.AreIn(folder, options.AllowPatterns) ? folder : null;
     }
 

@@ -57,7 +57,19 @@ internal sealed class PlainStore(string folder, string sidecar) : IModelStore
     /// <inheritdoc/>
     public void Finish(string revision)
     {
+        try
+        {
+            Disk.WriteWhole(RevisionFile, revision + "\n");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+        }
     }
+
+    /// <summary>Whether the folder may hold a revision: the latest download was of it, or is not known.</summary>
+    public bool MayHold(string revision) => Disk.Length(RevisionFile) is not <= 1024 || File.ReadAllText(RevisionFile).Trim() == revision;
+
+    private string RevisionFile => Path.Combine(sidecar, "revision");
 
     private static IEnumerable<string> ModelScopeFolders(string cache, string? other, string repository, string revision)
     {

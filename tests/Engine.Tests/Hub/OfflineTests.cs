@@ -18,6 +18,7 @@ public class OfflineTests
         hub.Requests.Clear();
         Assert.Equal(folder, await HubKit.ResolveAsync(options with { Offline = true }));
         Assert.Empty(hub.Requests);
+        Assert.Contains("'v1'", (await HubKit.FailAsync(options with { Offline = true, Revision = "v1" })).Message, StringComparison.Ordinal);
     }
 
     [Theory]
