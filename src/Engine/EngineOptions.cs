@@ -6,13 +6,25 @@ namespace LocalLlm;
 /// <summary>What an engine is loaded with: vLLM's engine arguments in .NET case. The untrusted type; <c>LlmEngine.LoadAsync</c> checks it whole.</summary>
 public sealed record EngineOptions
 {
-    /// <summary>The model's folder: config.json, *.safetensors, tokenizer.json.</summary>
+    /// <summary>
+    /// The model's folder (config.json, *.safetensors, tokenizer.json), or a repository as <c>org/name</c> or <c>org/name@revision</c>, which is downloaded when it is not in
+    /// the cache. A folder that exists wins.
+    /// </summary>
     public string ModelPath { get; init; } = "";
 
-    /// <summary>A folder with other tokenizer files than the model's own, or null.</summary>
+    /// <summary>Where a repository is: <c>auto</c> (ModelScope if <c>LOCALLLM_USE_MODELSCOPE</c> or <c>VLLM_USE_MODELSCOPE</c> says so, else Hugging Face), <c>huggingface</c> or <c>modelscope</c>.</summary>
+    public string Hub { get; init; } = "auto";
+
+    /// <summary>A branch, a tag or a commit of the repository; null: the default branch.</summary>
+    public string? Revision { get; init; }
+
+    /// <summary>The cache that repositories are downloaded to, instead of the hub's own (<c>HF_HOME</c>, <c>HF_HUB_CACHE</c>, <c>MODELSCOPE_CACHE</c>).</summary>
+    public string? DownloadDir { get; init; }
+
+    /// <summary>A folder or repository with other tokenizer files than the model's own, or null.</summary>
     public string? TokenizerPath { get; init; }
 
-    /// <summary>The name that clients call the model; null: the folder's name.</summary>
+    /// <summary>The name that clients call the model; null: the repository's <c>org/name</c>, or the folder's name.</summary>
     public string? ServedModelName { get; init; }
 
     /// <summary><c>auto</c> (the checkpoint's own), <c>float32</c>, <c>bfloat16</c> or <c>float16</c> (<c>float</c>, <c>half</c> are read too).</summary>
@@ -105,4 +117,7 @@ public sealed record EngineOptions
 
     /// <summary>A folder with libtorch instead of the bundled one (also <c>LOCALLLM_LIBTORCH</c>).</summary>
     public string? LibTorchPath { get; init; }
+
+    /// <summary>The environment that hubs are configured by; null: this process's.</summary>
+    internal Func<string, string?>? HubVariables { get; init; }
 }

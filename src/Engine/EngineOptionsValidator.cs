@@ -1,4 +1,5 @@
 using System.Globalization;
+using LocalLlm.Hub;
 using LocalLlm.Ops;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
@@ -17,7 +18,11 @@ internal static class EngineOptionsValidator
     {
         var faults = new List<(string Name, string Message)>();
         Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
-        Require(string.IsNullOrWhiteSpace(options.ModelPath) || Directory.Exists(options.ModelPath), "model", $"'{options.ModelPath}' is not a folder; name a folder with config.json, *.safetensors and tokenizer.json");
+        var remote = ModelReference.Remote(options.ModelPath);
+        Require(string.IsNullOrWhiteSpace(options.ModelPath) || Directory.Exists(options.ModelPath) || remote is not null, "model", $"'{options.ModelPath}' {ModelReference.FaultOf(options.ModelPath)}");
+        Require(ModelSource.IsHub(options.Hub), "hub", $"is '{options.Hub}'; allowed: {ModelSource.AllowedHubs}");
+        Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
+        Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
         Require(options.Dtype is "auto" or "float32" or "float" or "bfloat16" or "float16" or "half", "dtype", $"is '{options.Dtype}'; allowed: auto, float32 (float), bfloat16, float16 (half)");
         Require(options.Device is "auto" or "cpu" || DeviceOps.CudaOrdinal(options.Device) is not null, "device", $"is '{options.Device}'; allowed: auto, cpu, cuda, cuda:N");
         Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using LocalLlm.Execution;
+using LocalLlm.Hub;
 using LocalLlm.Models;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
@@ -105,8 +106,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
     };
 
     /// <summary>Loads a model and starts the engine.</summary>
-    /// <param name="options">The model's folder and everything else.</param>
-    /// <param name="progress">Told of phases and bytes; called from the engine's thread.</param>
+    /// <param name="options">The model's folder or repository, and everything else.</param>
+    /// <param name="progress">Told of phases and bytes; called from the engine's thread, during a download from others, one at a time.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: nothing stays behind.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
@@ -115,6 +116,30 @@ public sealed partial class LlmEngine : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
         var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
+        return ModelSource.IsRemote(options) ? DownloadAndStartAsync(options, progress, logger, cancellationToken) : StartAsync(options, progress, logger, cancellationToken);
+    }
+
+    /// <summary>Where the memory of a model would go, without loading its weights. A repository is downloaded first, as <see cref="LoadAsync"/> would.</summary>
+    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment.</exception>
+    public static MemoryPlan PlanMemory(EngineOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        EngineOptionsValidator.Validate(options);
+        if (ModelSource.IsRemote(options))
+            options = ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(model, hub)).GetAwaiter().GetResult();
+        using var loader = new ModelLoader(options);
+        return loader.Plan;
+    }
+
+    private static async Task<LlmEngine> DownloadAndStartAsync(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, CancellationToken cancellationToken)
+    {
+        var local = await ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(
+            model, hub with { Warning = text => LogHub(logger, text) }, new DownloadPhase(model, progress), cancellationToken)).ConfigureAwait(false);
+        return await StartAsync(local, progress, logger, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static Task<LlmEngine> StartAsync(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, CancellationToken cancellationToken)
+    {
         var loaded = new TaskCompletionSource<LlmEngine>(TaskCreationOptions.RunContinuationsAsynchronously);
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -126,16 +151,6 @@ public sealed partial class LlmEngine : IAsyncDisposable
         };
         thread.Start();
         return loaded.Task;
-    }
-
-    /// <summary>Where the memory of a model would go, without loading its weights.</summary>
-    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment.</exception>
-    public static MemoryPlan PlanMemory(EngineOptions options)
-    {
-        ArgumentNullException.ThrowIfNull(options);
-        EngineOptionsValidator.Validate(options);
-        using var loader = new ModelLoader(options);
-        return loader.Plan;
     }
 
     /// <summary>What this machine has of all that the engine can use: libtorch, and for a GPU driver, NVRTC, NCCL, memory and peer access.</summary>
@@ -284,7 +299,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
     /// <summary>The name that clients see.</summary>
     internal static string NameOf(EngineOptions options) =>
-        options.ServedModelName ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
+        options.ServedModelName ?? ModelReference.Remote(options.ModelPath)?.Repository ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
 
     [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: weights {WeightMiB} MiB, activations {ActivationMiB} MiB, CUDA graphs {GraphMiB} MiB; the KV cache holds {Tokens} tokens; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]
     private static partial void LogPlan(ILogger logger, string model, string dtype, long weightMiB, long activationMiB, long graphMiB, long tokens, int maxModelLen, double concurrency);
@@ -294,4 +309,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
     [LoggerMessage(12, LogLevel.Error, "The device could not be freed.")]
     private static partial void LogDeviceNotFreed(ILogger logger, Exception failure);
+
+    [LoggerMessage(13, LogLevel.Warning, "{Text}")]
+    private static partial void LogHub(ILogger logger, string text);
 }

@@ -2,8 +2,8 @@ namespace LocalLlm;
 
 /// <summary>How far <c>LlmEngine.LoadAsync</c> is.</summary>
 /// <param name="Phase">What is being done, in plain words.</param>
-/// <param name="BytesDone">Bytes of weights read so far.</param>
-/// <param name="BytesTotal">Bytes of weights to read; 0 before that is known.</param>
+/// <param name="BytesDone">Bytes of weights read so far; while a repository is downloaded, bytes of its files.</param>
+/// <param name="BytesTotal">Bytes of weights to read, or to download; 0 before that is known.</param>
 public readonly record struct LoadProgress(string Phase, long BytesDone, long BytesTotal)
 {
     /// <summary>

@@ -9,10 +9,19 @@ public sealed class LocalLlmOptions
     /// <summary>The configuration section.</summary>
     public const string SectionName = "LocalLlm";
 
-    /// <summary>The model's folder: config.json, *.safetensors, tokenizer.json.</summary>
+    /// <summary>The model's folder (config.json, *.safetensors, tokenizer.json), or a repository as <c>org/name</c>; see <see cref="EngineOptions.ModelPath"/>.</summary>
     public string ModelPath { get; set; } = "";
 
-    /// <summary>The name that clients see; null: the folder's name.</summary>
+    /// <summary>Where a repository is: <c>auto</c>, <c>huggingface</c> or <c>modelscope</c>; see <see cref="EngineOptions.Hub"/>.</summary>
+    public string Hub { get; set; } = "auto";
+
+    /// <summary>A branch, a tag or a commit of the repository; null: the default branch.</summary>
+    public string? Revision { get; set; }
+
+    /// <summary>The cache that repositories are downloaded to; null: the hub's own.</summary>
+    public string? DownloadDir { get; set; }
+
+    /// <summary>The name that clients see; null: the repository's, or the folder's name.</summary>
     public string? ModelId { get; set; }
 
     /// <summary><c>auto</c>, <c>float32</c>, <c>bfloat16</c> or <c>float16</c>.</summary>
@@ -50,6 +59,9 @@ public sealed class LocalLlmOptions
         var options = new EngineOptions
         {
             ModelPath = ModelPath,
+            Hub = Hub,
+            Revision = Revision,
+            DownloadDir = DownloadDir,
             ServedModelName = ModelId,
             Dtype = Dtype,
             Device = Device,

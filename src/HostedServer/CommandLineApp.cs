@@ -80,6 +80,7 @@ internal static class CommandLineApp
             DetokenizeCommand.Create(terminal),
             RenderCommand.Create(terminal),
             DoctorCommand.Create(terminal),
+            DownloadCommand.Create(terminal),
         };
         root.SetAction(result => new HelpAction().Invoke(result));
         return root;

@@ -10,6 +10,7 @@ internal static class EngineLoading
     /// <exception cref="EngineException">The options, the folder or the machine.</exception>
     public static async Task<LlmEngine> LoadAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken)
     {
+        options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
         var started = terminal.Time.GetTimestamp();
         var engine = terminal.ShowsProgress
             ? await LoadWithBarAsync(options, terminal, cancellationToken)

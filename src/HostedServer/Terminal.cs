@@ -29,6 +29,9 @@ internal sealed record Terminal
     /// <summary>Where options are looked for that the command line does not give.</summary>
     public Func<IConfiguration> Configuration { get; init; } = ServeConfiguration.OfProcess;
 
+    /// <summary>The environment's variables.</summary>
+    public Func<string, string?> Variable { get; init; } = Environment.GetEnvironmentVariable;
+
     /// <summary>The clock.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 

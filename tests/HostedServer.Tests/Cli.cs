@@ -22,7 +22,10 @@ internal static class Cli
 
     public static Task<Run> RunAsync(string input, bool interactive, params string[] args) => RunAsync(new UTF8Encoding(false).GetBytes(input), interactive, args);
 
-    private static async Task<Run> RunAsync(byte[] input, bool interactive, string[] args)
+    /// <summary>With an environment of its own.</summary>
+    public static Task<Run> WithVariablesAsync(Func<string, string?> variable, params string[] args) => RunAsync([], interactive: false, args, variable);
+
+    private static async Task<Run> RunAsync(byte[] input, bool interactive, string[] args, Func<string, string?>? variable = null)
     {
         using var binary = new MemoryStream();
         using var output = new StringWriter();
@@ -36,6 +39,7 @@ internal static class Cli
             Output = ConsoleOn(output, colours: interactive),
             Error = ConsoleOn(error, colours: false),
             IsInteractive = interactive,
+            Variable = variable ?? Environment.GetEnvironmentVariable,
         };
         var exitCode = await CommandLineApp.RunAsync(args, terminal, TestContext.Current.CancellationToken);
         return new(exitCode, Encoding.UTF8.GetString(binary.ToArray()) + output, error.ToString());

@@ -8,12 +8,13 @@ internal sealed class EngineArguments
 {
     private readonly Option<string?> _model = Options.Text(
         "--model",
-        "The model's folder: config.json, *.safetensors, tokenizer.json.",
-        "DIR");
+        "The model: a folder with config.json, *.safetensors and tokenizer.json, or org/name of a hub, which is downloaded when needed.",
+        "DIR|ORG/NAME");
+    private readonly HubArguments _hub = new();
     private readonly Option<string?> _tokenizer = Options.Text(
         "--tokenizer",
-        "A folder with other tokenizer files than the model's own.",
-        "DIR");
+        "A folder or org/name with other tokenizer files than the model's own.",
+        "DIR|ORG/NAME");
     private readonly Option<string[]> _servedModelName;
     private readonly Option<string?> _dtype = Options.Text(
         "--dtype",
@@ -89,7 +90,7 @@ internal sealed class EngineArguments
     /// <param name="severalNames">Whether the model may have several names, as a server's may.</param>
     public EngineArguments(bool severalNames = false) => _servedModelName = new("--served-model-name")
     {
-        Description = "The name that clients call the model; default: the folder's name." + (severalNames ? " Several: it answers to all of them, and calls itself by the first." : ""),
+        Description = "The name that clients call the model; default: org/name as given, or the folder's name." + (severalNames ? " Several: it answers to all of them, and calls itself by the first." : ""),
         HelpName = "NAME",
         AllowMultipleArgumentsPerToken = severalNames,
     };
@@ -104,7 +105,7 @@ internal sealed class EngineArguments
             _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off,
             _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes, _numGpuBlocksOverride,
             _skipTokenizerInit, _chatTemplate, _generationConfig, _maxLogprobs, _logprobsMode, _seed, _numThreads, _libTorch,
-        })
+        }.Concat(_hub.All))
         {
             command.Add(option);
         }
@@ -124,7 +125,7 @@ internal sealed class EngineArguments
 
     /// <summary>The options as the engine takes them; it checks their ranges.</summary>
     /// <param name="result">The command line.</param>
-    /// <param name="positionalModel">The model's folder where it stands without <c>--model</c>, or null.</param>
+    /// <param name="positionalModel">The model where it stands without <c>--model</c>, or null.</param>
     /// <exception cref="UsageException">No model, two models, or a block size that does not exist here.</exception>
     public EngineOptions Build(ParseResult result, string? positionalModel)
     {
@@ -140,7 +141,10 @@ internal sealed class EngineArguments
         var defaults = new EngineOptions();
         return new()
         {
-            ModelPath = named ?? positionalModel ?? throw new UsageException("no model is given; add --model DIR"),
+            ModelPath = named ?? positionalModel ?? throw new UsageException("no model is given; add --model DIR or --model ORG/NAME"),
+            Hub = _hub.Hub(result),
+            Revision = _hub.Revision(result),
+            DownloadDir = _hub.DownloadDir(result),
             TokenizerPath = result.GetValue(_tokenizer),
             ServedModelName = ServedModelNames(result) is [var name, ..] ? name : null,
             Dtype = result.GetValue(_dtype) ?? defaults.Dtype,

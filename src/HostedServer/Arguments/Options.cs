@@ -8,7 +8,7 @@ namespace LocalLlm.Server.Arguments;
 internal static class Options
 {
     /// <summary>A model's folder without <c>--model</c> in front.</summary>
-    public static Argument<string?> Model() => Positional("MODEL", "The model's folder (or --model).");
+    public static Argument<string?> Model() => Positional("MODEL", "The model's folder, or org/name (or --model).");
 
     /// <summary>A text without a name, which may be left out.</summary>
     public static Argument<string?> Positional(string name, string description) =>

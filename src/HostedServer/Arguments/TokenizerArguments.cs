@@ -2,26 +2,32 @@ using System.CommandLine;
 
 namespace LocalLlm.Server.Arguments;
 
-/// <summary>Names the folder with the tokenizer's files; no weights are needed there.</summary>
+/// <summary>Names the folder, or the repository, with the tokenizer's files; no weights are needed there.</summary>
 internal sealed class TokenizerArguments
 {
     private readonly Argument<string?> _positional = Options.Model();
     private readonly Option<string?> _model = Options.Text(
         "--model",
-        "A folder with tokenizer.json and, where there is one, tokenizer_config.json.",
-        "DIR",
+        "A folder with tokenizer.json and, where there is one, tokenizer_config.json; or org/name of a hub, of which only these are downloaded.",
+        "DIR|ORG/NAME",
         "--tokenizer");
+    private readonly HubArguments _hub = new();
 
     /// <summary>Adds them to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
     {
         command.Add(_positional);
         command.Add(_model);
+        foreach (var option in _hub.All)
+            command.Add(option);
     }
 
-    /// <summary>The folder.</summary>
+    /// <summary>The folder, downloaded if need be.</summary>
     /// <exception cref="UsageException">It is given twice, or not at all.</exception>
-    public string FolderOf(ParseResult result) => (result.GetValue(_model), result.GetValue(_positional)) switch
+    public Task<string> FolderOfAsync(ParseResult result, Terminal terminal, CancellationToken cancellationToken) =>
+        ModelDownload.TokenizerAsync(NameOf(result), _hub.Build(result, terminal), terminal, cancellationToken);
+
+    private string NameOf(ParseResult result) => (result.GetValue(_model), result.GetValue(_positional)) switch
     {
         ({ } named, null) => named,
         (null, { } positional) => positional,

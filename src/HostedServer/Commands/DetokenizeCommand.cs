@@ -15,8 +15,8 @@ internal static class DetokenizeCommand
         var command = new Command("detokenize", "Turns token ids into texts.") { skipSpecialTokens };
         arguments.AddTo(command);
         files.AddTo(command);
-        command.SetAction((result, cancellationToken) => TokenizerLines.RunAsync(
-            arguments.FolderOf(result),
+        command.SetAction(async (result, cancellationToken) => await TokenizerLines.RunAsync(
+            await arguments.FolderOfAsync(result, terminal, cancellationToken),
             new() { SkipSpecialTokens = result.GetValue(skipSpecialTokens), OnlyDetokenize = true },
             () => files.Open(result, terminal),
             terminal,

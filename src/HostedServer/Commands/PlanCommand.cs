@@ -23,14 +23,14 @@ internal static class PlanCommand
         var json = Options.Flag("--json", "Prints JSON instead of a table.");
         var command = new Command("plan", "Prints where the memory of a model would go, without loading its weights.") { model, json };
         arguments.AddTo(command);
-        command.SetAction(result =>
+        command.SetAction(async (result, cancellationToken) =>
         {
-            var options = arguments.Build(result, result.GetValue(model));
+            var options = await ModelDownload.ResolveAsync(arguments.Build(result, result.GetValue(model)), terminal, cancellationToken);
             var plan = LlmEngine.PlanMemory(options);
             if (result.GetValue(json))
-                terminal.Text.WriteLine(JsonSerializer.Serialize(plan, JsonOptions));
+                await terminal.Text.WriteLineAsync(JsonSerializer.Serialize(plan, JsonOptions));
             else
-                terminal.Output.Write(TableOf(plan, new DirectoryInfo(options.ModelPath).Name));
+                terminal.Output.Write(TableOf(plan, LlmEngine.NameOf(options)));
             return ExitCodes.Success;
         });
         return command;

@@ -15,8 +15,9 @@ internal static class RenderCommand
             "FILE");
         var model = Options.Text(
             "--model",
-            "A folder with a chat template; its bos_token, eos_token and so on stand in where a line gives none.",
-            "DIR");
+            "A folder, or org/name of a hub, with a chat template; its bos_token, eos_token and so on stand in where a line gives none.",
+            "DIR|ORG/NAME");
+        var hub = new HubArguments();
         var now = new Option<TimeProvider?>("--now")
         {
             Description = "The local time of strftime_now, such as '2025-07-10 12:00' or 2025-07-10T12:00:00; default: now.",
@@ -34,11 +35,15 @@ internal static class RenderCommand
             "One object a line with text or error");
         var command = new Command("render", "Renders a chat template.") { template, model, now };
         files.AddTo(command);
+        foreach (var option in hub.All)
+            command.Add(option);
         command.SetAction(async (result, cancellationToken) =>
         {
             var (file, folder) = (result.GetValue(template), result.GetValue(model));
             if (file is null && folder is null)
                 throw new UsageException("no template is given; add --template FILE or --model DIR");
+            if (folder is not null)
+                folder = await ModelDownload.TokenizerAsync(folder, hub.Build(result, terminal), terminal, cancellationToken);
             using var opened = files.Open(result, terminal);
             var lines = new RenderLines(file, folder, result.GetValue(now) ?? terminal.Time);
             return await lines.RunAsync(opened, terminal, cancellationToken);

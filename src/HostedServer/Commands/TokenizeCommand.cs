@@ -19,8 +19,8 @@ internal static class TokenizeCommand
         var command = new Command("tokenize", "Turns texts into token ids.") { noSpecialTokens, detokenize, skipSpecialTokens };
         arguments.AddTo(command);
         files.AddTo(command);
-        command.SetAction((result, cancellationToken) => TokenizerLines.RunAsync(
-            arguments.FolderOf(result),
+        command.SetAction(async (result, cancellationToken) => await TokenizerLines.RunAsync(
+            await arguments.FolderOfAsync(result, terminal, cancellationToken),
             new()
             {
                 AddSpecialTokens = !result.GetValue(noSpecialTokens),

@@ -75,7 +75,7 @@ public class TerminalTests
         var run = await Cli.WithInputAsync(string.Concat(Enumerable.Repeat("word ", 3000)) + $"\n/nonsense\n{Question}\n", "chat", TestPaths.TinyR1, "--temperature", "0", "--dtype", "float32");
         Assert.Equal(1, run.ExitCode);
         Assert.EndsWith("12 + 30 = 42\n", run.Output, StringComparison.Ordinal);
-        Assert.Contains("error: prompt: given ", run.Error, StringComparison.Ordinal);
+        Assert.Contains("error: messages: given ", run.Error, StringComparison.Ordinal);
         Assert.Contains("error: /nonsense is not a command", run.Error, StringComparison.Ordinal);
     }
 

@@ -1,0 +1,105 @@
+using Tasks = System.Threading.Tasks.Parallel;
+
+namespace LocalLlm.Hub;
+
+/// <summary>Brings one file to the disk: several ranges at once, each going on where it broke, the whole checked against its digest.</summary>
+internal sealed class FileDownload(HubClient client, HubErrors errors, HubOptions options, Uri address, RemoteFile file, string partial, Action<long> progressed)
+{
+    // A process that is killed loses what came since: a small part of the file, whatever its size.
+    private const int SavesOfAFile = 256;
+    private const long LeastBetweenSaves = 256 << 10;
+    private const long MostBetweenSaves = 32 << 20;
+
+    private readonly Backoff _backoff = new(options.Time);
+    private long _unsaved;
+
+    /// <summary>Collects the file at <c>partial</c>.</summary>
+    /// <param name="beginning">Bytes that it already begins with.</param>
+    /// <param name="cancellationToken">Stops; what has come stays for the next time.</param>
+    /// <exception cref="HubFault">The network, after several tries.</exception>
+    /// <exception cref="EngineException">The hub refuses, the disk does, or the content is not what its digest says, twice.</exception>
+    public async Task RunAsync(long beginning, CancellationToken cancellationToken)
+    {
+        var size = file.Size!.Value;
+        var plan = RangePlan.Open(partial, size, beginning, (int)Math.Clamp(size / options.MinRangeBytes, 1, options.MaxParallelRanges));
+        progressed(plan.Done);
+        for (var tries = 1; ; tries++)
+        {
+            await CollectAsync(plan, cancellationToken).ConfigureAwait(false);
+            var found = file.Digest is null ? null : FileHash.Of(partial, file, cancellationToken);
+            if (found == file.Digest)
+                break;
+            progressed(-plan.Done);
+            Disk.Do(partial, () => File.Delete(partial));
+            if (tries == 2)
+            {
+                RangePlan.Delete(partial);
+                throw EngineException.ModelFolder(
+                    SafeNames.Quote(file.Path),
+                    $"its content has the {(file.Digest!.Length == 64 ? "sha256" : "git blob sha1")} {found} where the hub lists {file.Digest}, twice; it was deleted. The hub, a mirror or a proxy gives another file than it should");
+            }
+
+            plan.Restart();
+        }
+
+        RangePlan.Delete(partial);
+    }
+
+    private async Task CollectAsync(RangePlan plan, CancellationToken cancellationToken)
+    {
+        for (var restarts = 0; ; restarts++)
+        {
+            try
+            {
+                using var output = Disk.Do(partial, () => File.OpenHandle(partial, FileMode.OpenOrCreate, FileAccess.Write, FileShare.Read, FileOptions.Asynchronous));
+                var reader = new RangeReader(client, errors, address, file, plan, output, partial, Progressed);
+                await Tasks.ForEachAsync(
+                    plan.Ranges.Where(range => !range.IsComplete),
+                    new ParallelOptions { MaxDegreeOfParallelism = options.MaxParallelRanges, CancellationToken = cancellationToken },
+                    async (range, stop) => await FetchAsync(range, plan, reader, stop).ConfigureAwait(false)).ConfigureAwait(false);
+                return;
+            }
+            catch (HubFault fault) when (fault.RangesIgnored && restarts < Backoff.MaxTries)
+            {
+                progressed(-plan.Done);
+                plan.Restart();
+                if (restarts > 0)
+                    await _backoff.WaitAsync(restarts, fault, cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                plan.Save();
+            }
+        }
+
+        void Progressed(long bytes)
+        {
+            progressed(bytes);
+            if (Interlocked.Add(ref _unsaved, bytes) < Math.Clamp(file.Size!.Value / SavesOfAFile, LeastBetweenSaves, MostBetweenSaves))
+                return;
+            Interlocked.Exchange(ref _unsaved, 0);
+            plan.Save();
+        }
+    }
+
+    private async Task FetchAsync(ByteRange range, RangePlan plan, RangeReader reader, CancellationToken cancellationToken)
+    {
+        var failures = 0;
+        while (!range.IsComplete)
+        {
+            var before = range.Done;
+            try
+            {
+                await reader.ReadAsync(range, cancellationToken).ConfigureAwait(false);
+            }
+            catch (HubFault fault) when (!fault.RangesIgnored)
+            {
+                plan.Save();
+                failures = range.Done > before ? 1 : failures + 1;
+                if (failures == Backoff.MaxTries)
+                    throw;
+                await _backoff.WaitAsync(failures, fault, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+namespace LocalLlm.Hub;
+
+/// <summary>A place that models are downloaded from.</summary>
+public enum HubKind
+{
+    /// <summary>huggingface.co, or a mirror that speaks its protocol.</summary>
+    HuggingFace,
+
+    /// <summary>modelscope.cn.</summary>
+    ModelScope,
+}

@@ -1,0 +1,99 @@
+using System.IO.Enumeration;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace LocalLlm.Hub;
+
+/// <summary>Which files of a repository loading a model needs. Everything else of it (other formats, copies for other frameworks) stays there.</summary>
+internal static partial class ModelFiles
+{
+    /// <summary>The list of a sharded checkpoint's files.</summary>
+    public const string IndexName = "model.safetensors.index.json";
+
+    private const string SingleName = "model.safetensors";
+    private const int MaxIndexBytes = 64 << 20;
+
+    /// <summary>What a tokenizer and a chat template need, for <see cref="HubOptions.AllowPatterns"/>.</summary>
+    public static readonly string[] TokenizerPatterns =
+        ["config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab.*", "merges.txt", "additional_chat_templates/*.jinja"];
+
+    private static readonly string[] Texts =
+    [
+        "config.json", "generation_config.json", "special_tokens_map.json", "added_tokens.json", "modules.json",
+        "config_sentence_transformers.json", IndexName,
+    ];
+
+    private static readonly string[] OldVocabularies = ["vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "sentencepiece.bpe.model", "spiece.model"];
+
+    /// <summary>The configuration, tokenizer and templates, the index of the weights included.</summary>
+    public static IEnumerable<RemoteFile> TextsOf(Listing listing)
+    {
+        var hasTokenizer = listing.Files.Any(file => file.Path == "tokenizer.json");
+        return listing.Files.Where(file => Texts.Contains(file.Path) || TextPattern().IsMatch(file.Path) || (!hasTokenizer && OldVocabularies.Contains(file.Path)));
+    }
+
+    /// <summary>The weights.</summary>
+    /// <param name="listing">The repository.</param>
+    /// <param name="index">The local copy of <see cref="IndexName"/>, or null where the repository has none.</param>
+    /// <exception cref="EngineException">ModelFolder: the index names what the repository does not have.</exception>
+    public static IEnumerable<RemoteFile> WeightsOf(Listing listing, string? index)
+    {
+        var roots = listing.Files.Where(file => file.Path.EndsWith(".safetensors", StringComparison.Ordinal) && !file.Path.Contains('/', StringComparison.Ordinal)
+            && !file.Path.StartsWith("consolidated", StringComparison.Ordinal)).ToList();
+        if (index is not null)
+        {
+            var wanted = ShardsIn(index);
+            if (wanted.FirstOrDefault(shard => !listing.Files.Any(file => file.Path == shard)) is { } missing)
+                throw EngineException.ModelFolder(IndexName, $"names {SafeNames.Quote(missing)}, which the repository does not have");
+            roots = [.. listing.Files.Where(file => wanted.Contains(file.Path))];
+        }
+        else if (roots.Find(file => file.Path == SingleName) is { } single)
+        {
+            roots = [single];
+        }
+
+        // A pickle only where there is nothing better; the small heads of BGE-M3 exist in no other form.
+        return listing.Files.Where(file => ModuleWeights().IsMatch(file.Path) || file.Path is "sparse_linear.pt" or "colbert_linear.pt" || (file.Path == "pytorch_model.bin" && roots.Count == 0))
+            .Concat(roots);
+    }
+
+    /// <summary>Whether a file's name fits one of a user's own patterns.</summary>
+    public static bool Matches(string path, IReadOnlyList<string> patterns) =>
+        patterns.Any(pattern => FileSystemName.MatchesSimpleExpression(pattern, path, ignoreCase: false));
+
+    /// <summary>Whether a folder, which may be the rest of a download that was given up, can be loaded. Weights come last, so all else is there with them.</summary>
+    public static bool AreIn(string folder, IReadOnlyList<string>? patterns)
+    {
+        if (patterns is not null)
+            return Directory.Exists(folder) && Directory.EnumerateFiles(folder).Any(file => Matches(Path.GetFileName(file), patterns) && File.Exists(file));
+        if (!File.Exists(Path.Combine(folder, "config.json")))
+            return false;
+        var index = Path.Combine(folder, IndexName);
+        return File.Exists(index)
+            ? ShardsIn(index).All(shard => SafeNames.PathFault(shard) is null && File.Exists(Path.Combine(folder, shard)))
+            : Directory.EnumerateFiles(folder).Any(file => (file.EndsWith(".safetensors", StringComparison.Ordinal) || Path.GetFileName(file) == "pytorch_model.bin") && File.Exists(file));
+    }
+
+    private static HashSet<string> ShardsIn(string index)
+    {
+        if (Disk.Length(index) is null or > MaxIndexBytes)
+            throw EngineException.ModelFolder(IndexName, $"is no file of at most {MaxIndexBytes >> 20} MiB");
+        try
+        {
+            using var json = JsonDocument.Parse(File.ReadAllBytes(index));
+            return json.RootElement.Member("weight_map") is { ValueKind: JsonValueKind.Object } map
+                ? [.. map.EnumerateObject().Where(tensor => tensor.Value.ValueKind == JsonValueKind.String).Select(tensor => tensor.Value.GetString()!)]
+                : [];
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            throw EngineException.ModelFolder(IndexName, "is not valid JSON: " + e.Message, e);
+        }
+    }
+
+    [GeneratedRegex(@"\A(?:tokenizer[^/]*\.json|chat_template[^/]*\.(?:jinja|json)|additional_chat_templates/[^/]+\.jinja|sentence_[a-z]+_config\.json|[0-9]+_[A-Za-z]+/config\.json)\z")]
+    private static partial Regex TextPattern();
+
+    [GeneratedRegex(@"\A[0-9]+_[A-Za-z]+/model\.safetensors\z")]
+    private static partial Regex ModuleWeights();
+}

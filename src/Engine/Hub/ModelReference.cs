@@ -1,0 +1,70 @@
+using System.Text.RegularExpressions;
+
+namespace LocalLlm.Hub;
+
+/// <summary>
+/// What a user names a model by: a folder that exists, or <c>org/name</c>, perhaps with <c>@revision</c>, on a hub. A folder wins. Exactly one of
+/// <see cref="Folder"/> and <see cref="Repository"/> is set.
+/// </summary>
+public sealed partial record ModelReference
+{
+    private const int MaxNameLength = 96;
+
+    private ModelReference()
+    {
+    }
+
+    /// <summary>The local folder's whole path, or null.</summary>
+    public string? Folder { get; private init; }
+
+    /// <summary><c>org/name</c>, or null.</summary>
+    public string? Repository { get; private init; }
+
+    /// <summary>The revision after <c>@</c>: a branch, a tag or a commit; or null.</summary>
+    public string? Revision { get; private init; }
+
+    /// <summary>Reads a reference; looks only whether there is such a folder.</summary>
+    /// <exception cref="EngineException">InvalidOptions, parameter <c>model</c>: it is neither.</exception>
+    public static ModelReference Parse(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        if (text.Length > 0 && Directory.Exists(text))
+            return new() { Folder = Path.GetFullPath(text) };
+        return Remote(text) ?? throw new EngineException(
+            EngineErrorKind.InvalidOptions,
+            text.Trim().Length == 0 ? "model is empty; name a model folder, or a repository as org/name." : $"model {SafeNames.Quote(text)} {FaultOf(text)}.",
+            "model");
+    }
+
+    /// <summary>The reference if it is to be looked up on a hub: no folder, and of the form <c>org/name</c>; else null.</summary>
+    internal static ModelReference? Remote(string text)
+    {
+        if (Directory.Exists(text) || Path.Exists(text))
+            return null;
+        var at = text.IndexOf('@', StringComparison.Ordinal);
+        var (repository, revision) = at < 0 ? (text, null) : (text[..at], text[(at + 1)..]);
+        return IsRepository(repository) && (revision is null || SafeNames.RevisionFault(revision) is null)
+            ? new() { Repository = repository, Revision = revision }
+            : null;
+    }
+
+    /// <summary>What is wrong with a text that <see cref="Remote"/> does not take and that is no folder; begins with a verb.</summary>
+    internal static string FaultOf(string text) => File.Exists(text)
+        ? "is a file, not a folder; name the folder that holds config.json, *.safetensors and tokenizer.json"
+        : "is not a folder; name a folder with config.json, *.safetensors and tokenizer.json, or a repository of a hub as org/name or org/name@revision";
+
+    /// <inheritdoc/>
+    public override string ToString() => Folder ?? (Revision is null ? Repository! : $"{Repository}@{Revision}");
+
+    // As huggingface_hub: "--" would make the name of the cache folder ambiguous.
+    private static bool IsRepository(string text)
+    {
+        var parts = text.Split('/');
+        return parts.Length == 2 && parts.All(part =>
+            part.Length <= MaxNameLength && NamePart().IsMatch(part) && !part.Contains("--", StringComparison.Ordinal)
+            && !part.Contains("..", StringComparison.Ordinal) && !part.EndsWith(".git", StringComparison.OrdinalIgnoreCase));
+    }
+
+    [GeneratedRegex(@"\A[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\z")]
+    private static partial Regex NamePart();
+}

@@ -1,0 +1,105 @@
+using System.Globalization;
+
+namespace LocalLlm.Hub;
+
+/// <summary>
+/// Plain files in one folder, as modelscope's library keeps them and as a local folder wants them. Beside them, in <paramref name="sidecar"/>, what was
+/// checked: so that large files are hashed once, not at every start.
+/// </summary>
+/// <param name="folder">The folder.</param>
+/// <param name="sidecar">A folder for the records, locks and unfinished files, usually inside of <paramref name="folder"/>.</param>
+internal sealed class PlainStore(string folder, string sidecar) : IModelStore
+{
+    /// <inheritdoc/>
+    public string Folder => folder;
+
+    /// <summary>The store of a ModelScope repository: modelscope 1.x writes a dot of the name as <c>___</c>; what its successor or a user has put there is found too.</summary>
+    public static PlainStore ModelScope(string cache, string? other, string repository, string revision)
+    {
+        var folder = ModelScopeFolders(cache, other, repository, revision).FirstOrDefault(HasFiles) ?? ModelScopeFolders(cache, other, repository, revision).First();
+        return new(folder, Path.Combine(folder, "._____temp"));
+    }
+
+    /// <summary>A folder of a user's choice, with records where huggingface_hub's <c>--local-dir</c> has its own.</summary>
+    public static PlainStore Local(string folder) => new(folder, Path.Combine(folder, ".cache", "localllm"));
+
+    /// <inheritdoc/>
+    public bool Has(RemoteFile file)
+    {
+        var path = PathOf(file);
+        if (Disk.Length(path) != file.Size)
+            return false;
+        if (file.Digest is null || (File.Exists(RecordOf(file)) && File.ReadAllText(RecordOf(file)) == Record(file)))
+            return true;
+        if (FileHash.Of(path, file) != file.Digest)
+            return false;
+        Remember(file);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public string LockOf(RemoteFile file) => Beside(file, ".lock");
+
+    /// <inheritdoc/>
+    public string PartialOf(RemoteFile file) => Beside(file, ".incomplete");
+
+    /// <inheritdoc/>
+    public string? BeginningOf(RemoteFile file) => null;
+
+    /// <inheritdoc/>
+    public void Take(RemoteFile file, string partial) => Disk.Do(PathOf(file), () =>
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(PathOf(file))!);
+        File.Move(partial, PathOf(file), overwrite: true);
+        Remember(file);
+    });
+
+    /// <inheritdoc/>
+    public void Finish(string revision)
+    {
+        try
+        {
+            Disk.WriteWhole(RevisionFile, revision + "\n");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+        }
+    }
+
+    /// <summary>Whether the folder may hold a revision: the latest download was of it, or is not known.</summary>
+    public bool MayHold(string revision) => Disk.Length(RevisionFile) is not <= 1024 || File.ReadAllText(RevisionFile).Trim() == revision;
+
+    private string RevisionFile => Path.Combine(sidecar, "revision");
+
+    private static IEnumerable<string> ModelScopeFolders(string cache, string? other, string repository, string revision)
+    {
+        var (owner, name) = (repository.Split('/')[0], repository.Split('/')[1]);
+        yield return Path.Combine(cache, owner, name.Replace(".", "___", StringComparison.Ordinal));
+        yield return Path.Combine(cache, owner, name);
+        foreach (var root in new[] { cache, other }.OfType<string>())
+            yield return Path.Combine(root, $"{owner}--{name}", "snapshots", revision);
+    }
+
+    private static bool HasFiles(string folder) => Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any();
+
+    private string PathOf(RemoteFile file) => Path.Combine([folder, .. file.Path.Split('/')]);
+
+    private string RecordOf(RemoteFile file) => Beside(file, ".checked");
+
+    private string Beside(RemoteFile file, string suffix) => Path.Combine([sidecar, .. file.Path.Split('/')]) + suffix;
+
+    private string Record(RemoteFile file) => string.Create(
+        CultureInfo.InvariantCulture, $"{file.Digest} {file.Size} {File.GetLastWriteTimeUtc(PathOf(file)).Ticks}\n");
+
+    // A folder that cannot be written is hashed every time.
+    private void Remember(RemoteFile file)
+    {
+        try
+        {
+            Disk.WriteWhole(RecordOf(file), Record(file));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+        }
+    }
+}

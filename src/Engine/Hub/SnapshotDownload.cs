@@ -1,0 +1,90 @@
+using Tasks = System.Threading.Tasks.Parallel;
+
+namespace LocalLlm.Hub;
+
+/// <summary>Brings what is missing of a repository's needed files into a store: the small ones first, the weights last.</summary>
+internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, IModelStore store, HubOptions options, string repository, Listing listing)
+{
+    private readonly HubErrors _errors = new(client, options, repository, listing.Commit);
+    private readonly Backoff _backoff = new(options.Time);
+
+    /// <summary>Downloads; afterwards the store's folder is complete.</summary>
+    /// <exception cref="HubFault">The network, after several tries.</exception>
+    /// <exception cref="EngineException">The hub, its content or the disk.</exception>
+    public async Task RunAsync(string revision, IProgress<DownloadProgress>? progress, CancellationToken cancellationToken)
+    {
+        var (texts, weights) = await SelectAsync(cancellationToken).ConfigureAwait(false);
+        if (texts.Count + weights.Count == 0)
+            throw EngineException.ModelFolder(repository, $"has no file of a model that is known here; it has {string.Join(", ", listing.Files.Take(5).Select(file => SafeNames.Quote(file.Path)))}");
+        List<RemoteFile> all = [.. texts, .. weights];
+        Disk.RequireSpace(store.Folder, all.Where(file => !store.Has(file)).Sum(file => file.Size!.Value - (Disk.Length(store.PartialOf(file)) ?? 0)));
+        var totals = new DownloadTotals(progress, all.Count, all.Sum(file => file.Size!.Value));
+        await FetchAsync(texts, totals, cancellationToken).ConfigureAwait(false);
+        await FetchAsync(weights, totals, cancellationToken).ConfigureAwait(false);
+        store.Finish(revision);
+    }
+
+    private async Task<(List<RemoteFile> Texts, List<RemoteFile> Weights)> SelectAsync(CancellationToken cancellationToken)
+    {
+        if (options.AllowPatterns is { } patterns)
+            return (await CompleteAsync(listing.Files.Where(file => ModelFiles.Matches(file.Path, patterns)), cancellationToken).ConfigureAwait(false), []);
+
+        // Only the index says which files the weights are.
+        string? index = null;
+        if (listing.Files.FirstOrDefault(file => file.Path == ModelFiles.IndexName) is { } listed)
+        {
+            await FetchAsync(await CompleteAsync([listed], cancellationToken).ConfigureAwait(false), new(null, 0, 0), cancellationToken).ConfigureAwait(false);
+            index = Path.Combine(store.Folder, ModelFiles.IndexName);
+        }
+
+        return (await CompleteAsync(ModelFiles.TextsOf(listing), cancellationToken).ConfigureAwait(false),
+            await CompleteAsync(ModelFiles.WeightsOf(listing, index), cancellationToken).ConfigureAwait(false));
+    }
+
+    private async Task<List<RemoteFile>> CompleteAsync(IEnumerable<RemoteFile> files, CancellationToken cancellationToken)
+    {
+        var complete = new List<RemoteFile>();
+        foreach (var file in files)
+        {
+            if (SafeNames.FileFault(file.Path) is { } fault)
+                throw EngineException.ModelFolder(SafeNames.Quote(file.Path), $"the hub lists a file whose name {fault}; it was not downloaded");
+            complete.Add(await _backoff.RunAsync(() => protocol.CompleteAsync(repository, listing.Commit, file, cancellationToken), Backoff.MaxTries, cancellationToken).ConfigureAwait(false));
+        }
+
+        return complete;
+    }
+
+    private Task FetchAsync(List<RemoteFile> files, DownloadTotals totals, CancellationToken cancellationToken) => Tasks.ForEachAsync(
+        files,
+        new ParallelOptions { MaxDegreeOfParallelism = options.MaxWorkers, CancellationToken = cancellationToken },
+        async (file, stop) => await FetchAsync(file, totals, stop).ConfigureAwait(false));
+
+    private async Task FetchAsync(RemoteFile file, DownloadTotals totals, CancellationToken cancellationToken)
+    {
+        if (!store.Has(file))
+        {
+            using var held = await FileLock.TakeAsync(store.LockOf(file), cancellationToken).ConfigureAwait(false);
+            // Another process may have brought it meanwhile.
+            if (!store.Has(file))
+            {
+                var partial = store.PartialOf(file);
+                Disk.Do(partial, () => Directory.CreateDirectory(Path.GetDirectoryName(partial)!));
+                var beginning = Adopt(file, partial);
+                await new FileDownload(client, _errors, options, protocol.AddressOf(repository, listing.Commit, file), file, partial, bytes => totals.Add(file, bytes))
+                    .RunAsync(beginning, cancellationToken).ConfigureAwait(false);
+                store.Take(file, partial);
+            }
+        }
+
+        totals.Complete(file);
+    }
+
+    // What another program has begun is gone on with; the digest tells whether it was right.
+    private long Adopt(RemoteFile file, string partial)
+    {
+        if (File.Exists(partial) || store.BeginningOf(file) is not { } left || Disk.Length(left) is not { } length || length == 0 || length > file.Size)
+            return 0;
+        Disk.Do(partial, () => File.Move(left, partial));
+        return length;
+    }
+}

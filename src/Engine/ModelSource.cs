@@ -1,0 +1,40 @@
+using LocalLlm.Hub;
+
+namespace LocalLlm;
+
+/// <summary>From <see cref="EngineOptions"/> that may name repositories to options that name folders.</summary>
+internal static class ModelSource
+{
+    /// <summary>What <see cref="EngineOptions.Hub"/> may be.</summary>
+    public const string AllowedHubs = "auto, huggingface, modelscope";
+
+    /// <summary>Whether a text names a hub, or leaves it to the environment.</summary>
+    public static bool IsHub(string hub) => hub is "auto" or "huggingface" or "modelscope";
+
+    /// <summary>Whether anything has to be looked up on a hub before loading.</summary>
+    public static bool IsRemote(EngineOptions options) =>
+        ModelReference.Remote(options.ModelPath) is not null || (options.TokenizerPath is { } tokenizer && ModelReference.Remote(tokenizer) is not null);
+
+    /// <summary>The hub's options: the environment's, and what the caller says beyond that.</summary>
+    /// <exception cref="EngineException">InvalidOptions, parameter <c>hub</c>: there is no such hub.</exception>
+    public static HubOptions HubOptionsOf(string hub, string? revision, string? downloadDir, Func<string, string?>? variables)
+    {
+        if (!IsHub(hub))
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"hub is '{hub}'; allowed: {AllowedHubs}.", "hub");
+        var options = HubOptions.FromEnvironment(hub switch { "huggingface" => HubKind.HuggingFace, "modelscope" => HubKind.ModelScope, _ => null }, variables);
+        return options with { Revision = revision, CacheFolder = string.IsNullOrEmpty(downloadDir) ? options.CacheFolder : Path.GetFullPath(downloadDir) };
+    }
+
+    /// <summary>The options with folders in place of repositories; a model keeps its repository's name.</summary>
+    /// <param name="options">Checked options.</param>
+    /// <param name="resolve">Brings a repository to a folder.</param>
+    public static async Task<EngineOptions> ResolveAsync(EngineOptions options, Func<ModelReference, HubOptions, Task<string>> resolve)
+    {
+        var hub = HubOptionsOf(options.Hub, options.Revision, options.DownloadDir, options.HubVariables);
+        if (options.TokenizerPath is { } path && ModelReference.Remote(path) is { } tokenizer)
+            options = options with { TokenizerPath = await resolve(tokenizer, hub with { Revision = null, AllowPatterns = ModelFiles.TokenizerPatterns }).ConfigureAwait(false) };
+        return ModelReference.Remote(options.ModelPath) is { } model
+            ? options with { ServedModelName = options.ServedModelName ?? model.Repository, Revision = null, ModelPath = await resolve(model, hub).ConfigureAwait(false) }
+            : options;
+    }
+}
