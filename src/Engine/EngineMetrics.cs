@@ -15,7 +15,7 @@ internal sealed class EngineMetrics : IDisposable
     /// <summary>One activity per request.</summary>
     public static readonly ActivitySource Activities = new(Name);
 
-    private readonly Meter _meter = new(Name);
+    private readonly Meter _meter;
     private readonly KeyValuePair<string, object?> _model;
     private readonly Histogram<double> _timeToFirstToken;
     private readonly Histogram<double> _interTokenLatency;
@@ -27,8 +27,12 @@ internal sealed class EngineMetrics : IDisposable
     private readonly Counter<long> _finished;
 
     /// <summary>Creates the instruments; gauges read <paramref name="statistics"/> when they are collected.</summary>
-    public EngineMetrics(string model, Func<EngineStatistics> statistics)
+    /// <param name="model">The model's name.</param>
+    /// <param name="statistics">The engine's figures.</param>
+    /// <param name="scope">The meter's scope, by which a listener knows one engine's from another's.</param>
+    public EngineMetrics(string model, Func<EngineStatistics> statistics, object? scope)
     {
+        _meter = new(new MeterOptions(Name) { Scope = scope });
         _model = new("model", model);
         _timeToFirstToken = _meter.CreateHistogram<double>("localllm.time_to_first_token", "s", "From the arrival of a request to its first token.");
         _interTokenLatency = _meter.CreateHistogram<double>("localllm.inter_token_latency", "s", "Between two tokens of one sequence.");

@@ -120,4 +120,7 @@ public sealed record EngineOptions
 
     /// <summary>The environment that hubs are configured by; null: this process's.</summary>
     internal Func<string, string?>? HubVariables { get; init; }
+
+    /// <summary>The scope of the engine's meter; null: none.</summary>
+    internal object? MeterScope { get; init; }
 }

@@ -258,7 +258,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
             };
             var (tokenizer, chatTemplate) = texts?.GetAwaiter().GetResult() ?? (null, null);
-            var loop = new EngineLoop(worker, loader.Plan, scheduling, options.EnablePrefixCaching, NameOf(options), SeedSource(options.Seed), logger, TimeProvider.System);
+            var loop = new EngineLoop(worker, loader.Plan, scheduling, options.EnablePrefixCaching, NameOf(options), SeedSource(options.Seed), logger, TimeProvider.System, options.MeterScope);
             return (new LlmEngine(options, loader, loop, ended, tokenizer, chatTemplate, generationConfig), loop);
         }
         catch

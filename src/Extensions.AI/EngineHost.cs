@@ -51,7 +51,7 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
         {
             ObjectDisposedException.ThrowIf(_stopping.IsCancellationRequested && Loaded is null, this);
             if (_engine is null or { IsFaulted: true } or { IsCanceled: true })
-                _engine = LlmEngine.LoadAsync(chosen.ToEngineOptions() with { LoggerFactory = loggerFactory }, this, _stopping.Token);
+                _engine = LlmEngine.LoadAsync(chosen.ToEngineOptions() with { LoggerFactory = loggerFactory, MeterScope = this }, this, _stopping.Token);
             return _engine.WaitAsync(cancellationToken);
         }
     }

@@ -86,6 +86,9 @@ internal static class CommandLineApp
         return root;
     }
 
+    /// <summary>What arguments mean, before anything of them runs.</summary>
+    internal static ParseResult Parse(Terminal terminal, IReadOnlyList<string> args) => Parse(CreateRoot(terminal), args);
+
     private static ParseResult Parse(RootCommand root, IReadOnlyList<string> args) =>
         root.Parse(OptionSpelling.Normalize(args, root), new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
 

@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Extensions.Configuration;
 using Spectre.Console;
 using Xunit;
 
@@ -39,6 +40,7 @@ internal static class Cli
             Output = ConsoleOn(output, colours: interactive),
             Error = ConsoleOn(error, colours: false),
             IsInteractive = interactive,
+            Configuration = () => new ConfigurationBuilder().Build(),
             Variable = variable ?? Environment.GetEnvironmentVariable,
         };
         var exitCode = await CommandLineApp.RunAsync(args, terminal, TestContext.Current.CancellationToken);

@@ -38,7 +38,7 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
     private volatile EngineException? _closed;
 
     /// <summary>Prepares the loop; <see cref="Run"/> starts it. Owns the worker from here on.</summary>
-    public EngineLoop(Worker worker, MemoryPlan plan, SchedulerOptions options, bool enablePrefixCaching, string modelName, Func<ulong> drawSeed, ILogger logger, TimeProvider time)
+    public EngineLoop(Worker worker, MemoryPlan plan, SchedulerOptions options, bool enablePrefixCaching, string modelName, Func<ulong> drawSeed, ILogger logger, TimeProvider time, object? meterScope = null)
     {
         _worker = worker;
         _options = options;
@@ -48,7 +48,7 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
         _kvCache = new(plan.NumBlocks, plan.BlockSize, enablePrefixCaching);
         _scheduler = new(options, _kvCache, this, time);
         _statistics = TakeStatistics();
-        _metrics = new(modelName, () => _statistics);
+        _metrics = new(modelName, () => _statistics, meterScope);
     }
 
     /// <summary>The figures after the latest step.</summary>

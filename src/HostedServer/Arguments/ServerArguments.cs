@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using LocalLlm.Server.Http;
 using LocalLlm.Server.Serving;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 
@@ -101,7 +102,7 @@ internal sealed class ServerArguments
     public void Configure(LocalLlmServerOptions options, ParseResult result)
     {
         foreach (var key in result.GetValue(_apiKeys) ?? [])
-            options.ApiKeys.Add(key);
+            options.ApiKeys.Add(ApiKeys.IsKey(key) ? key : throw new UsageException("--api-key: a key is empty or has characters beyond printable ASCII; choose another"));
         options.ResponseRole = result.GetValue(_responseRole) ?? options.ResponseRole;
         options.EnableRequestIdHeaders |= result.GetValue(_requestIds);
         options.ForceIncludeUsage |= result.GetValue(_forceUsage);

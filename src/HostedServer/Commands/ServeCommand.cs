@@ -42,7 +42,6 @@ internal static class ServeCommand
 
     private static async Task<int> RunAsync(WebApplication app, Terminal terminal, CancellationToken cancellationToken)
     {
-        var keys = Keys(app);
         using var signals = new SecondSignal(app.Services.GetRequiredService<Admission>().Abort);
         var watch = app.Services.GetRequiredService<EngineWatch>();
         try
@@ -57,22 +56,10 @@ internal static class ServeCommand
 
         foreach (var address in app.Urls)
             await terminal.ErrorText.WriteLineAsync($"listening on {address}");
-        if (keys.IsOpen)
+        if (app.Services.GetRequiredService<ApiKeys>().IsOpen)
             await terminal.ErrorText.WriteLineAsync("note: no --api-key is set; whoever reaches this address may use the model");
         await terminal.ErrorText.FlushAsync(CancellationToken.None);
         await app.WaitForShutdownAsync(cancellationToken);
         return watch.Failure is { } failure ? throw failure : ExitCodes.Success;
-    }
-
-    private static ApiKeys Keys(WebApplication app)
-    {
-        try
-        {
-            return app.Services.GetRequiredService<ApiKeys>();
-        }
-        catch (ArgumentException failure)
-        {
-            throw new UsageException("--api-key: " + failure.Message);
-        }
     }
 }

@@ -19,10 +19,13 @@ internal sealed class ApiKeys
     {
         _hashes = [.. keys.Distinct(StringComparer.Ordinal).Select(Hash)];
 
-        static byte[] Hash(string key) => key.Length > 0 && key.All(character => character is > ' ' and <= '~')
+        static byte[] Hash(string key) => IsKey(key)
             ? SHA256.HashData(Encoding.UTF8.GetBytes(key))
             : throw new ArgumentException("An API key is empty or has characters beyond printable ASCII; choose another.");
     }
+
+    /// <summary>Whether a text can be a key: a header must be able to carry it.</summary>
+    public static bool IsKey(string text) => text.Length > 0 && text.All(character => character is > ' ' and <= '~');
 
     /// <summary>Whether a key is asked for at all.</summary>
     public bool IsOpen => _hashes.Length == 0;

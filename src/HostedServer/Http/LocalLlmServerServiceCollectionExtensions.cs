@@ -31,7 +31,7 @@ public static class LocalLlmServerServiceCollectionExtensions
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<LocalLlmServerOptions>>().Value);
         services.AddSingleton(provider => new ApiKeys(provider.GetRequiredService<LocalLlmServerOptions>().ApiKeys));
-        services.AddSingleton(provider => new EngineInstruments([provider.GetRequiredService<EngineHost>().ModelId]));
+        services.AddSingleton(provider => new EngineInstruments(provider.GetRequiredService<EngineHost>()));
         services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>();
         services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>().AddSingleton<EmbeddingEndpoint>().AddSingleton<ModelsEndpoint>().AddSingleton<TokenizeEndpoint>().AddSingleton<OperationsEndpoints>();
         services.AddSingleton<EngineWatch>().AddSingleton<IHostedService>(provider => provider.GetRequiredService<EngineWatch>());

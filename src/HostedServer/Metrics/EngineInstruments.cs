@@ -11,12 +11,12 @@ internal sealed class EngineInstruments : IDisposable
     private readonly MeterListener _listener = new();
     private readonly ConcurrentDictionary<string, Series> _series = new(StringComparer.Ordinal);
 
-    /// <param name="models">Only measurements of these models count; a process may have several engines.</param>
-    public EngineInstruments(IReadOnlyCollection<string> models)
+    /// <param name="scope">The scope of the engine's meter; a process may have several engines.</param>
+    public EngineInstruments(object scope)
     {
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (instrument.Meter.Name == EngineMetrics.Name)
+            if (instrument.Meter.Name == EngineMetrics.Name && ReferenceEquals(instrument.Meter.Scope, scope))
                 listener.EnableMeasurementEvents(instrument);
         };
         _listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) => Take(instrument, value, tags));
@@ -28,8 +28,6 @@ internal sealed class EngineInstruments : IDisposable
             string? reason = null;
             foreach (var (name, tag) in tags)
             {
-                if (name == "model" && tag is string model && !models.Contains(model))
-                    return;
                 if (name == "finish_reason")
                     reason = tag as string;
             }

@@ -12,11 +12,12 @@ public class CommandLineTests
     {
         var run = await Cli.RunAsync();
         Assert.Equal(0, run.ExitCode);
-        foreach (var command in new[] { "generate", "chat", "plan", "bench", "tokenize", "detokenize", "render" })
+        foreach (var command in new[] { "serve", "download", "generate", "chat", "plan", "bench", "tokenize", "detokenize", "render" })
             Assert.Contains("\n  " + command, run.Output, StringComparison.Ordinal);
     }
 
     [Theory]
+    [InlineData("serve --help", "--api-key")]
     [InlineData("generate --help", "--max-num-batched-tokens")]
     [InlineData("bench latency --help", "--num-iters")]
     [InlineData("render --help", "--now")]
@@ -53,6 +54,29 @@ public class CommandLineTests
         var run = await Cli.RunAsync([.. "plan".Split(' '), .. Model, .. option.Split(' ')]);
         Assert.Equal(2, run.ExitCode);
         Assert.Contains($"error: {name} is an option of vLLM's that this command does not have", run.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--enable-lora", "error: --enable-lora is an option of vLLM's that this command does not have")]
+    [InlineData("--uvicorn-log-level debug", "error: --uvicorn-log-level is an option of vLLM's")]
+    [InlineData("--prot 1", "did you mean --port?")]
+    [InlineData("--port 70000", "error: --port: 70000 is no port; use 0 to 65535")]
+    [InlineData("--ssl-keyfile x", "need --ssl-certfile")]
+    [InlineData("--ssl-certfile /nowhere", "--ssl-certfile")]
+    [InlineData("--allow-credentials", "--allowed-origins")]
+    [InlineData("--allowed-origins [1]", "is no JSON list of texts")]
+    [InlineData("--root-path llm", "does not begin with /")]
+    [InlineData("--shutdown-timeout -1", "use 0 to 86400 seconds")]
+    [InlineData("--max-waiting-seqs -1", "use at least 0")]
+    [InlineData("--api-key a\u00e9", "--api-key")]
+    [InlineData("--tensor-parallel-size 2", "tensor")]
+    [InlineData("--reasoning-parser x", "reasoning_parser")]
+    [InlineData("--tool-call-parser x", "tool_call_parser")]
+    public async Task What_a_server_cannot_be_started_with_is_said_at_once(string options, string message)
+    {
+        var run = await Cli.RunAsync(["serve", TestPaths.TinyR1, .. options.Split(' ')]);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains(message, run.Error, StringComparison.Ordinal);
     }
 
     [Theory]
