@@ -135,7 +135,7 @@ byId('tools-example').addEventListener('click', () => {
   store();
   read();
 });
-byId('reset').addEventListener('click', () => {
+byId('reset-settings').addEventListener('click', () => {
   const model = fields.model.value;
   form.reset();
   fields.model.value = model;
