@@ -80,9 +80,9 @@ await step('a question is answered: the thought is folded, tokens/s are told', a
   await ask(page, 'What is 58 + 27?');
   await whole(page);
   const answer = lastAnswer(page);
-  assert.match(await answer.locator('> .text').innerText(), /58 \+ 27 = 85/);
+  assert.match(await answer.locator('.body > .text').innerText(), /58 \+ 27 = 85/);
   assert.equal(await answer.locator('details.thought').evaluate(thought => thought.open), false);
-  assert.match(await answer.locator('summary').innerText(), /^Thought for \d/);
+  assert.match(await answer.locator('summary').innerText(), /^Thought /);
   assert.match(await answer.locator('.figures-line').innerText(), /^\d+ tokens · [\d.]+ tokens\/s · first after [\d.]+ s · prompt \d+.* · finish: stop$/);
   await answer.locator('summary').click();
   assert.match(await answer.locator('.thought .text').innerText(), /8 \+ 7 = 15/);
@@ -93,7 +93,7 @@ await step('the next turn knows the first', async () => {
   await ask(page, 'Count from 3 to 9.');
   assert.deepEqual((await sent).postDataJSON().messages.map(message => message.role), ['user', 'assistant', 'user']);
   await whole(page);
-  assert.match(await lastAnswer(page).locator('> .text').innerText(), /\d/);
+  assert.match(await lastAnswer(page).locator('.body > .text').innerText(), /\d/);
 });
 
 await step('an answer streams, with its thought open, and Shift+Enter does not send', async () => {
@@ -239,7 +239,7 @@ await step('what the model writes is text, never markup', async () => {
     await page.route('**/v1/chat/completions', route => route.fulfill({ contentType: 'text/event-stream', body }));
     await ask(page, 'Hello');
     await whole(page);
-    assert.match(await lastAnswer(page).locator('.text').innerText(), /Half/);
+    assert.match(await lastAnswer(page).innerText(), /Half/);
     assert.match(await lastAnswer(page).locator('.failure').innerText(), told);
   }
   for (const status of [401, 429, 503]) {
@@ -274,13 +274,17 @@ async function talk(page) {
   if (!await page.locator('#settings').isVisible())
     await page.click('[data-show="settings"]');
   await page.fill('#temperature', '0');
-  await ask(page, 'What is 58 + 27?');
-  await whole(page);
-  await lastAnswer(page).locator('summary').click();
   await page.fill('#tools', JSON.stringify(tools, null, 2));
   await ask(page, 'What is the secret for 7 and 56?');
   await whole(page);
   await lastAnswer(page).locator('.call textarea').fill('63 degrees');
+  await page.getByRole('button', { name: 'Send result' }).click();
+  await until('two answers', async () => await page.locator('article.assistant').count() === 2);
+  await whole(page);
+  await page.fill('#tools', '');
+  await ask(page, 'What is 58 + 27?');
+  await whole(page);
+  await lastAnswer(page).locator('summary').click();
 }
 
 function load(count) {
@@ -292,10 +296,16 @@ function load(count) {
   return abort;
 }
 
-for (const [name, options] of [['desktop-light', { colorScheme: 'light' }], ['desktop-dark', { colorScheme: 'dark' }], ['middle', { width: 1000, height: 800 }]]) {
+for (const [name, options] of [['desktop-light', { colorScheme: 'light' }], ['desktop-dark', { colorScheme: 'dark' }], ['middle', { width: 1000, height: 800 }], ['page', { width: 1280, height: 860, works: 20 }]]) {
   await step(`picture: ${name}`, async () => {
-    const page = await open(server.url, options);
+    const { works = 0, ...rest } = options;
+    const page = await open(server.url, rest);
     await talk(page);
+    for (let each = 0; each < works; each++) {
+      const work = load(1 + each * 5 % 7);
+      await page.waitForTimeout(1000);
+      work.abort();
+    }
     const work = load(6);
     await page.waitForTimeout(3000);
     await page.screenshot({ path: `${shots}/${name}.png` });

@@ -2,22 +2,31 @@
 import { button, copy, make } from './dom.js';
 import { show } from './text.js';
 
+const leastSpan = 50; // milliseconds
+
 export class Answer {
   #article = make('article', 'assistant');
+  #body = make('div', 'body');
+  #figures = make('span', 'note figures-line');
+  #foot = make('div', 'foot');
   #thought = null;
+  #cards = [];
   #text = null;
   #frame = 0;
   #results = [];
+  #finish = null;
   #started = performance.now();
   #first = 0;
   #last = 0;
+  #tokensAtFirst = 1;
   message = { role: 'assistant', content: '' };
   usage = null;
   finishReason = null;
 
   constructor(log) {
     this.#article.setAttribute('aria-busy', 'true');
-    this.#article.append(make('h3', '', 'Assistant'));
+    this.#foot.append(this.#figures);
+    this.#article.append(make('h3', '', 'Assistant'), this.#body, this.#foot);
     log.append(this.#article);
   }
 
@@ -39,7 +48,10 @@ export class Answer {
     if (!content && !reasoning && !calls)
       return;
     this.#last = performance.now();
-    this.#first ||= this.#last;
+    if (!this.#first) {
+      this.#first = this.#last;
+      this.#tokensAtFirst = piece.usage?.completion_tokens ?? 1;
+    }
     if (reasoning)
       this.message.reasoning = (this.message.reasoning ?? '') + reasoning;
     if (content)
@@ -48,9 +60,10 @@ export class Answer {
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
-  /** No more comes. Calls get fields for their results unless the answer was cut off; `onResults` is called when they are sent. */
-  end(onResults) {
+  /** No more comes. Calls get fields for their results unless the answer was `cut` off; `onResults` is called when they are sent. */
+  end(onResults, cut) {
     cancelAnimationFrame(this.#frame);
+    this.#finish = this.finishReason ?? cut;
     this.#draw();
     this.#fold();
     this.#article.removeAttribute('aria-busy');
@@ -58,8 +71,8 @@ export class Answer {
       delete this.message.tool_calls;
     if (this.message.tool_calls)
       this.#askResults(onResults);
-    if (!this.isEmpty)
-      this.#showFigures();
+    if (this.message.content)
+      this.#foot.append(this.#copyButton());
   }
 
   /** Says why the answer is not there or not whole. */
@@ -101,13 +114,14 @@ export class Answer {
     }
     if (content.trim()) {
       this.#fold();
-      this.#text ??= this.#article.appendChild(make('div', 'text'));
+      this.#text ??= this.#body.appendChild(make('div', 'text'));
       show(this.#text, content);
     }
     if (calls) {
       this.#fold();
       this.#drawCalls(calls);
     }
+    this.#drawFigures();
     this.#article.dispatchEvent(new CustomEvent('grown', { bubbles: true }));
   }
 
@@ -118,7 +132,7 @@ export class Answer {
     // Whoever folds it or opens it again has the last word.
     summary.addEventListener('click', () => { thought.dataset.chosen = 'true'; });
     thought.append(summary, make('div', 'text'));
-    this.#article.append(thought);
+    this.#body.append(thought);
     return thought;
   }
 
@@ -126,16 +140,16 @@ export class Answer {
     if (!this.#thought || this.#thought.dataset.done)
       return;
     this.#thought.dataset.done = 'true';
-    this.#thought.firstElementChild.textContent = `Thought for ${((performance.now() - this.#first) / 1000).toFixed(1)} s`;
+    const seconds = (performance.now() - this.#first) / 1000;
+    this.#thought.firstElementChild.textContent = seconds < .1 ? 'Thought briefly' : `Thought for ${seconds.toFixed(1)} s`;
     if (!this.#thought.dataset.chosen)
       this.#thought.open = false;
   }
 
   #drawCalls(calls) {
     calls.forEach((call, index) => {
-      const cards = this.#article.querySelectorAll('.call');
-      const card = cards[index] ?? this.#article.appendChild(make('div', 'call'));
-      if (!cards[index])
+      const card = this.#cards[index] ??= this.#body.appendChild(make('div', 'call'));
+      if (!card.firstChild)
         card.append(make('strong'), make('pre', 'code'));
       card.children[0].textContent = `Calls ${call.function.name}`;
       card.children[1].textContent = pretty(call.function.arguments);
@@ -143,7 +157,6 @@ export class Answer {
   }
 
   #askResults(onResults) {
-    const cards = [...this.#article.querySelectorAll('.call')];
     this.#results = this.message.tool_calls.map((call, index) => {
       const field = make('textarea', 'code');
       field.id = `result-${call.id}`;
@@ -151,39 +164,39 @@ export class Answer {
       field.placeholder = 'what the tool answers';
       const label = make('label', '', `Result of ${call.function.name}`);
       label.htmlFor = field.id;
-      cards[index].append(label, field);
+      this.#cards[index].append(label, field);
       return { call, field };
     });
     const last = this.#results.at(-1);
     last.send = button(this.#results.length > 1 ? 'Send results' : 'Send result', onResults, 'main');
-    cards.at(-1).append(last.send);
+    this.#cards.at(-1).append(last.send);
   }
 
-  #showFigures() {
-    const tokens = this.usage?.completion_tokens;
+  #drawFigures() {
     const parts = [];
-    if (tokens !== undefined) {
-      parts.push(`${tokens} tokens`);
-      // The first token's time is the prompt's; an answer that came whole has but one time.
+    const tokens = this.usage?.completion_tokens;
+    if (tokens && this.#first) {
       const span = this.#last - this.#first;
-      const speed = span > 0 && tokens > 1 ? (tokens - 1) / span : tokens / (this.#last - this.#started);
+      parts.push(`${tokens} tokens`);
+      // The first token's time is the prompt's. What came at one go has no time between its tokens.
+      const speed = span > leastSpan ? (tokens - this.#tokensAtFirst) / span : tokens / (this.#last - this.#started);
       parts.push(`${(speed * 1000).toFixed(1)} tokens/s`);
       if (span > 0)
         parts.push(`first after ${((this.#first - this.#started) / 1000).toFixed(2)} s`);
       const cached = this.usage.prompt_tokens_details?.cached_tokens;
       parts.push(`prompt ${this.usage.prompt_tokens}${cached ? ` (${cached} cached)` : ''}`);
     }
-    parts.push(`finish: ${this.finishReason ?? 'stopped'}`);
-    const foot = make('div', 'foot');
-    const figures = make('span', 'note figures-line', parts.join(' · '));
+    if (this.#finish && !this.isEmpty)
+      parts.push(`finish: ${this.#finish}`);
+    this.#figures.textContent = parts.join(' · ');
+  }
+
+  #copyButton() {
     const copied = button('copy', async () => {
       copied.textContent = await copy(this.message.content) ? 'copied' : 'the browser forbids it';
       setTimeout(() => { copied.textContent = 'copy'; }, 1500);
     }, 'link');
-    foot.append(figures);
-    if (this.message.content)
-      foot.append(copied);
-    this.#article.append(foot);
+    return copied;
   }
 }
 

@@ -21,12 +21,12 @@ async function run(request) {
   try {
     for await (const piece of chat({ ...request, messages: [...settings.system(), ...history] }, mine.signal))
       shown.add(piece);
-    finish();
+    finish(null);
   } catch (failure) {
     // Whoever cleared the chat wants to hear no more of it.
     if (mine.signal.reason === 'cleared')
       return;
-    finish();
+    finish(mine.signal.aborted ? 'stopped' : 'not complete');
     if (mine.signal.aborted)
       shown.isEmpty && shown.fail('Stopped before the first token.', retryOf(shown));
     else
@@ -40,8 +40,8 @@ async function run(request) {
     follow();
   }
 
-  function finish() {
-    shown.end(sendResults);
+  function finish(cut) {
+    shown.end(sendResults, cut);
     if (!shown.isEmpty)
       history.push(shown.message);
   }
