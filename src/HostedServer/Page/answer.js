@@ -177,7 +177,7 @@ export class Answer {
     const tokens = this.usage?.completion_tokens;
     if (tokens && this.#first) {
       const span = this.#last - this.#first;
-      parts.push(`${tokens} tokens`);
+      parts.push(`${tokens} ${tokens === 1 ? 'token' : 'tokens'}`);
       // The first token's time is the prompt's. What came at one go has no time between its tokens.
       const speed = span > leastSpan ? (tokens - this.#tokensAtFirst) / span : tokens / (this.#last - this.#started);
       parts.push(`${(speed * 1000).toFixed(1)} tokens/s`);

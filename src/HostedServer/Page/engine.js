@@ -48,9 +48,9 @@ async function explain(failure) {
   }
   try {
     const response = await fetch('ready', { signal: AbortSignal.timeout(5000), cache: 'no-store' });
-    const { status, phase, percent: done } = await response.json();
+    const { phase, percent: done } = await response.json();
     if (phase)
-      state('loading', `${status}: ${phase}${done == null ? '' : `, ${Math.round(done)} %`}`);
+      state('loading', `loading: ${phase}${done == null ? '' : `, ${Math.round(done)} %`}`);
     else
       state('down', failure.message);
   } catch {

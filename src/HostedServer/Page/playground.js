@@ -191,6 +191,11 @@ byId('halt').addEventListener('click', stop);
 byId('clear').addEventListener('click', clear);
 byId('curl').addEventListener('click', copyCurl);
 byId('settings').addEventListener('reveal', () => choose('settings'));
+// Where the chat is always there, the choice is what stands beside it.
+const isBeside = matchMedia('(min-width: 48rem)');
+const adapt = () => choose(isBeside.matches ? 'engine' : 'chat');
+isBeside.addEventListener('change', adapt);
+adapt();
 document.querySelectorAll('nav [data-show]').forEach(tab => tab.addEventListener('click', () => choose(tab.dataset.show)));
 loadModels();
 prompt.focus();
