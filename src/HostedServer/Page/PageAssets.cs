@@ -14,6 +14,13 @@ internal sealed record PageAsset(string Route, string ContentType, byte[] Bytes)
     /// <summary>Sends it.</summary>
     public Task WriteAsync(HttpContext context)
     {
+        // The page's addresses are relative: without the slash of /llm/ they would be looked for beside it.
+        if (!context.Request.Path.HasValue)
+        {
+            context.Response.Redirect($"{context.Request.PathBase}/", permanent: false);
+            return Task.CompletedTask;
+        }
+
         var headers = context.Response.Headers;
         headers.ContentSecurityPolicy = Policy;
         headers.XContentTypeOptions = "nosniff";
@@ -32,10 +39,19 @@ internal static class PageAssets
     public static IReadOnlyList<PageAsset> All { get; } =
     [
         Load("/", "index.html", "text/html; charset=utf-8"),
-        Load("/page/playground.js", "playground.js", "text/javascript; charset=utf-8"),
-        Load("/page/engine.js", "engine.js", "text/javascript; charset=utf-8"),
+        Script("playground.js"),
+        Script("answer.js"),
+        Script("settings.js"),
+        Script("api.js"),
+        Script("text.js"),
+        Script("dom.js"),
+        Script("engine.js"),
+        Script("metrics.js"),
+        Script("charts.js"),
         Load("/page/style.css", "style.css", "text/css; charset=utf-8"),
     ];
+
+    private static PageAsset Script(string file) => Load($"/page/{file}", file, "text/javascript; charset=utf-8");
 
     private static PageAsset Load(string route, string file, string contentType)
     {
