@@ -49,8 +49,21 @@ internal sealed class ApiKeys
             return null;
         if (value.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase))
             return value[Bearer.Length..].Trim(' ');
-        // A browser asks its user for a password and then sends it by itself, also for other sites: only this server's own page may use it.
-        return value.StartsWith(Basic, StringComparison.OrdinalIgnoreCase) && request.Headers["Sec-Fetch-Site"] is ["same-origin" or "none"] ? Password(value[Basic.Length..]) : null;
+        return value.StartsWith(Basic, StringComparison.OrdinalIgnoreCase) && IsOfOwnPage(request) ? Password(value[Basic.Length..]) : null;
+    }
+
+    // A browser asks its user for a password and then sends it by itself, also for pages of other sites: only this server's own page may use it. Over plain HTTP
+    // browsers do not say where a request comes from, but name the origin of every one that another site's page could gain from.
+    private static bool IsOfOwnPage(HttpRequest request)
+    {
+        if (request.Headers["Sec-Fetch-Site"] is { Count: > 0 } site)
+            return site is ["same-origin" or "none"];
+        return request.Headers.Origin switch
+        {
+            [] => HttpMethods.IsGet(request.Method) || HttpMethods.IsHead(request.Method),
+            [var origin] => origin == $"{request.Scheme}://{request.Host}",
+            _ => false,
+        };
     }
 
     private static string? Password(string encoded)

@@ -13,7 +13,7 @@ public sealed class AuthMatrixTests(AuthMatrixTests.Guarded guarded) : IClassFix
     private static readonly string[] Headers =
     [
         "", "Authorization: Bearer wrong", "Authorization: Bearer sk-Secret-", "Authorization: Bearer sk-Secret-11", "Authorization: Bearer sk-secret-1", "Authorization: Bearer", "Authorization: sk-Secret-1",
-        "Authorization: Bearer sk-Secret-1\r\nAuthorization: Bearer sk-Secret-1", "Authorization: Token sk-Secret-1", "X-Api-Key: sk-Secret-1", "Authorization: Basic OnNrLVNlY3JldC0x", "Authorization: Basic \u0000\u0000",
+        "Authorization: Bearer sk-Secret-1\r\nAuthorization: Bearer sk-Secret-1", "Authorization: Token sk-Secret-1", "X-Api-Key: sk-Secret-1", "Authorization: Basic OnNrLVNlY3JldC0x\r\nOrigin: http://evil.example", "Authorization: Basic OnNrLVdyb25n", "Authorization: Basic \u0000\u0000",
         "Authorization: Basic OnNrLVNlY3JldC0x\r\nSec-Fetch-Site: cross-site", "Cookie: key=sk-Secret-1", "Authorization: Bearer sk-Secret-1,sk-Secret-1",
     ];
 
@@ -44,7 +44,10 @@ public sealed class AuthMatrixTests(AuthMatrixTests.Guarded guarded) : IClassFix
         foreach (var path in (string[])["/v1/models", "/v1/models/tiny-r1", "/metrics", "/version", "/engine", "/"])
             Assert.StartsWith("HTTP/1.1 200", await SendAsync("GET", path, $"Authorization: bearer {Key}"), StringComparison.Ordinal);
         Assert.StartsWith("HTTP/1.1 200", await SendAsync("GET", "/v1/models", "Authorization: Bearer second"), StringComparison.Ordinal);
-        Assert.StartsWith("HTTP/1.1 200", await SendAsync("GET", "/", "Authorization: Basic OnNrLVNlY3JldC0x\r\nSec-Fetch-Site: none"), StringComparison.Ordinal);
+        foreach (var header in (string[])["", "\r\nSec-Fetch-Site: none", "\r\nSec-Fetch-Site: same-origin", "\r\nOrigin: http://localhost"])
+            Assert.StartsWith("HTTP/1.1 200", await SendAsync("GET", "/", "Authorization: Basic OnNrLVNlY3JldC0x" + header), StringComparison.Ordinal);
+        // A body that another site's form could send, too.
+        Assert.StartsWith("HTTP/1.1 401", await SendAsync("POST", "/v1/completions", "Authorization: Basic OnNrLVNlY3JldC0x"), StringComparison.Ordinal);
     }
 
     [Fact]
