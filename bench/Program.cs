@@ -41,7 +41,12 @@ var server = new Command("server", "What HTTP costs: tokens a second of the serv
 server.SetAction(async (result, _) =>
     await ServerOverhead.RunAsync(result.GetValue(modelOption)!, result.GetValue(deviceOption)!, result.GetValue(streamsOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak, grammar, server }.Parse(args).InvokeAsync();
+var clientsOption = new Option<int>("--clients") { DefaultValueFactory = _ => 256, Description = "Callers at once" };
+var serverSoak = new Command("server-soak", "The server under callers that leave, do not read, send nonsense, and are too many.") { modelOption, deviceOption, clientsOption, minutesOption };
+serverSoak.SetAction(async (result, _) => await ServerSoak.RunAsync(
+    result.GetValue(modelOption)!, result.GetValue(deviceOption)!, result.GetValue(clientsOption), TimeSpan.FromMinutes(result.GetValue(minutesOption))) ? 0 : 1);
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak, grammar, server, serverSoak }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 
