@@ -21,8 +21,19 @@ internal static class ServerOverhead
         var (http, direct) = (new List<double>(), new List<double>());
         for (var round = 0; round <= rounds; round++)
         {
+            using var served = Process.GetProcessById(server.Id);
+            using var own = Process.GetCurrentProcess();
+            var start = (Server: served.TotalProcessorTime, Own: own.TotalProcessorTime);
             var one = await TimeAsync(streams, stream => InProcessAsync(engine, stream));
+            own.Refresh();
+            var middle = own.TotalProcessorTime;
             var other = await TimeAsync(streams, stream => OverHttpAsync(server.Port, stream));
+            own.Refresh();
+            served.Refresh();
+            var tokens = streams * RequestsOfStream * Tokens / 1e6;
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"  processor time a token: in process {(middle - start.Own).TotalSeconds / tokens:F0} µs; server {(served.TotalProcessorTime - start.Server).TotalSeconds / tokens:F0} µs, its client {(own.TotalProcessorTime - middle).TotalSeconds / tokens:F0} µs"));
             // The first round warms up.
             if (round == 0)
                 continue;

@@ -31,6 +31,15 @@ public sealed partial class LlmEngine
         return Stream(Validate(request), cancellationToken);
     }
 
+    /// <summary>Generates for one request, in lists of pieces: each has all that was made since the one before, or since a pause after it.</summary>
+    /// <param name="request">The prompt and how to sample.</param>
+    /// <param name="pause">Asked after every list: how long pieces are gathered before the next. The last piece is not waited for.</param>
+    /// <param name="cancellationToken">Aborts the request.</param>
+    /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the enumeration).</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    internal IAsyncEnumerable<IReadOnlyList<GenerationOutput>> GenerateInBatchesAsync(GenerationRequest request, Func<TimeSpan> pause, CancellationToken cancellationToken = default) =>
+        StreamInBatches(Validate(request), pause, cancellationToken);
+
     /// <summary>Continues a text.</summary>
     /// <inheritdoc cref="GenerateAsync(GenerationRequest, CancellationToken)"/>
     public IAsyncEnumerable<GenerationOutput> GenerateAsync(string prompt, SamplingParams? sampling = null, CancellationToken cancellationToken = default)
@@ -86,11 +95,7 @@ public sealed partial class LlmEngine
 
     private async IAsyncEnumerable<GenerationOutput> Stream(LiveRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        cancellationToken.ThrowIfCancellationRequested();
-        if (!request.TryTake())
-            throw new InvalidOperationException("The outputs of a request can be enumerated once; call GenerateAsync again for another run.");
-        request.Activity = StartActivity(request);
-        _loop.Submit(request);
+        Start(request, cancellationToken);
         var complete = false;
         try
         {
@@ -106,6 +111,40 @@ public sealed partial class LlmEngine
             if (!complete)
                 _loop.Abort(request);
         }
+    }
+
+    private async IAsyncEnumerable<IReadOnlyList<GenerationOutput>> StreamInBatches(LiveRequest request, Func<TimeSpan> pause, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        Start(request, cancellationToken);
+        var complete = false;
+        try
+        {
+            while (await request.Outputs.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
+            {
+                var batch = new List<GenerationOutput>();
+                while (request.Outputs.TryRead(out var output))
+                    batch.Add(output);
+                yield return batch;
+                if (!request.Ended.IsCompleted && pause() is { Ticks: > 0 } time)
+                    await Task.WhenAny(Task.Delay(time, cancellationToken), request.Ended).ConfigureAwait(false);
+            }
+
+            complete = true;
+        }
+        finally
+        {
+            if (!complete)
+                _loop.Abort(request);
+        }
+    }
+
+    private void Start(LiveRequest request, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        if (!request.TryTake())
+            throw new InvalidOperationException("The outputs of a request can be enumerated once; call GenerateAsync again for another run.");
+        request.Activity = StartActivity(request);
+        _loop.Submit(request);
     }
 
     // The activity ends on the engine's thread, so it must not become the caller's current one.

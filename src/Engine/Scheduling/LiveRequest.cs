@@ -8,6 +8,7 @@ namespace LocalLlm.Scheduling;
 internal sealed class LiveRequest
 {
     private readonly Channel<GenerationOutput> _outputs = Channel.CreateUnbounded<GenerationOutput>(new() { SingleReader = true, SingleWriter = true });
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _taken;
 
     /// <summary>The id that the caller sees.</summary>
@@ -34,6 +35,9 @@ internal sealed class LiveRequest
     /// <summary>Pieces for the caller, in order.</summary>
     public ChannelReader<GenerationOutput> Outputs => _outputs.Reader;
 
+    /// <summary>Completes when nothing more is sent; pieces may still wait to be read.</summary>
+    public Task Ended => _ended.Task;
+
     /// <summary>True for the first caller only: a request runs once.</summary>
     public bool TryTake() => Interlocked.Exchange(ref _taken, 1) == 0;
 
@@ -53,5 +57,6 @@ internal sealed class LiveRequest
             Activity?.SetStatus(ActivityStatusCode.Error, failure.Message);
         Activity?.Dispose();
         _outputs.Writer.TryComplete(failure);
+        _ended.TrySetResult();
     }
 }

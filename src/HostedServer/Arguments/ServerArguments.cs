@@ -41,6 +41,7 @@ internal sealed class ServerArguments
     private readonly Option<int?> _maxQueued = Options.Count("--max-waiting-seqs", "Most sequences that wait; one more is answered 429; default 512. (Not an option of vLLM's.)");
     private readonly Option<long?> _maxBody = Options.Size("--max-request-bytes", "Longest body of a request; default 8M. (Not an option of vLLM's.)", "SIZE");
     private readonly Option<double?> _stallTimeout = Options.Number("--stall-timeout", "Seconds after which a client that does not read its stream is dropped; default 5. (Not an option of vLLM's.)");
+    private readonly Option<int?> _maxEvents = Options.Count("--max-stream-events", "Most events a second of all streams together; with more tokens each carries several; default 500 for each core; 0: one a token. (Not an option of vLLM's.)");
     private readonly Option<bool> _noPage = Options.Flag("--disable-page", "Serves no page at /. (Not an option of vLLM's.)");
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
@@ -49,7 +50,7 @@ internal sealed class ServerArguments
         foreach (var option in new Option[]
         {
             _host, _port, _uds, _rootPath, _apiKeys, _sslCertFile, _sslKeyFile, _sslCaCerts, _sslCertReqs, _allowedOrigins, _allowedMethods, _allowedHeaders, _allowCredentials,
-            _reasoningParser, _toolCallParser, _autoToolChoice, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _noPage,
+            _reasoningParser, _toolCallParser, _autoToolChoice, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _maxEvents, _noPage,
         })
         {
             command.Add(option);
@@ -109,6 +110,7 @@ internal sealed class ServerArguments
         options.ShutdownTimeout = Seconds(result, _shutdownTimeout, least: 0) ?? options.ShutdownTimeout;
         options.StallTimeout = Seconds(result, _stallTimeout, least: 0.1) ?? options.StallTimeout;
         options.MaxQueuedSequences = AtLeast(result.GetValue(_maxQueued), 0, "--max-waiting-seqs") ?? options.MaxQueuedSequences;
+        options.MaxEventsPerSecond = AtLeast(result.GetValue(_maxEvents), 0, "--max-stream-events") ?? options.MaxEventsPerSecond;
         options.MaxRequestBodyBytes = AtLeast(result.GetValue(_maxBody), 1024, "--max-request-bytes") ?? options.MaxRequestBodyBytes;
     }
 

@@ -24,6 +24,12 @@ public sealed class LocalLlmServerOptions
     /// <summary>How long a client may leave a streamed answer unread before its connection and its request are given up.</summary>
     public TimeSpan StallTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// Most events that all streamed answers together are sent in a second, first and last ones apart; where more tokens are made, events carry several, at most 50 ms late. Null: 500 for each of the machine's cores. 0: one for
+    /// every token.
+    /// </summary>
+    public int? MaxEventsPerSecond { get; set; }
+
     /// <summary>How long the host's shutdown lets running requests finish; zero: they are ended at once.</summary>
     public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 

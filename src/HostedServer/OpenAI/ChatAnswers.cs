@@ -47,13 +47,15 @@ internal sealed class ChatAnswers(LlmEngine engine, ChatRequest request, string 
         };
     }
 
-    /// <summary>The answer in chunks, each as JSON; the first one waits until the request is admitted.</summary>
+    /// <summary>The answer in chunks, each as JSON.</summary>
+    /// <param name="pause">How long tokens are gathered between two chunks.</param>
+    /// <param name="cancellationToken">Aborts it.</param>
     /// <exception cref="EngineException">The request is refused or fails.</exception>
-    public async IAsyncEnumerable<byte[]> StreamAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public async IAsyncEnumerable<byte[]> StreamAsync(Func<TimeSpan> pause, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         var opened = new bool[_readers.Length];
         var parts = new AnswerPart?[_readers.Length];
-        await foreach (var outputs in engine.GenerateAsync(request.Generation, cancellationToken).InBatches(cancellationToken))
+        await foreach (var outputs in engine.GenerateInBatchesAsync(request.Generation, pause, cancellationToken))
         {
             Array.Clear(parts);
             foreach (var output in outputs)

@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary><c>POST /v1/chat/completions</c>.</summary>
-internal sealed class ChatEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
+internal sealed class ChatEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, StreamPacer pacer, TimeProvider time)
 {
     /// <summary>Answers one request.</summary>
     public async Task HandleAsync(HttpContext context)
@@ -24,7 +24,8 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
         var answers = new ChatAnswers(engine, request, $"chatcmpl-{ApiPipeline.RequestId(context)}", time.GetUtcNow().ToUnixTimeSeconds(), options.ResponseRole);
         if (request.Stream.IsStream)
         {
-            await EventStream.SendAsync(context, answers.StreamAsync(), options.StallTimeout, time, admission.Aborted);
+            using var place = pacer.Enter();
+            await EventStream.SendAsync(context, answers.StreamAsync(pacer.Pause), options.StallTimeout, time, admission.Aborted);
             return;
         }
 

@@ -28,11 +28,13 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
     }
 
     /// <summary>The answer in pieces, each as JSON.</summary>
+    /// <param name="pause">How long tokens are gathered between two pieces.</param>
+    /// <param name="cancellationToken">Aborts it.</param>
     /// <exception cref="EngineException">The request is refused or fails.</exception>
-    public async IAsyncEnumerable<byte[]> StreamAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public async IAsyncEnumerable<byte[]> StreamAsync(Func<TimeSpan> pause, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         var touched = new SortedSet<int>();
-        await foreach (var outputs in MergedOutputs.Run(engine, request.Generations, cancellationToken).InBatches(cancellationToken))
+        await foreach (var outputs in MergedOutputs.RunInBatches(engine, request.Generations, pause, cancellationToken))
         {
             touched.Clear();
             foreach (var (prompt, output) in outputs)

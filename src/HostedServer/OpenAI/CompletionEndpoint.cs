@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary><c>POST /v1/completions</c>.</summary>
-internal sealed class CompletionEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
+internal sealed class CompletionEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, StreamPacer pacer, TimeProvider time)
 {
     /// <summary>Answers one request.</summary>
     public async Task HandleAsync(HttpContext context)
@@ -21,7 +21,8 @@ internal sealed class CompletionEndpoint(ServedEngine served, Admission admissio
         var answers = new CompletionAnswers(engine, request, $"cmpl-{ApiPipeline.RequestId(context)}", time.GetUtcNow().ToUnixTimeSeconds());
         if (request.Stream.IsStream)
         {
-            await EventStream.SendAsync(context, answers.StreamAsync(), options.StallTimeout, time, admission.Aborted);
+            using var place = pacer.Enter();
+            await EventStream.SendAsync(context, answers.StreamAsync(pacer.Pause), options.StallTimeout, time, admission.Aborted);
             return;
         }
 

@@ -10,16 +10,35 @@ internal static class MergedOutputs
     /// <exception cref="EngineException">A request is refused or fails.</exception>
     public static async IAsyncEnumerable<(int Request, GenerationOutput Output)> Run(LlmEngine engine, IReadOnlyList<GenerationRequest> requests, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
+        await foreach (var batch in RunInBatches(engine, requests, static () => TimeSpan.Zero, cancellationToken))
+        {
+            foreach (var item in batch)
+                yield return item;
+        }
+    }
+
+    /// <summary>The same in lists; see <see cref="LlmEngine.GenerateInBatchesAsync"/>.</summary>
+    /// <exception cref="EngineException">A request is refused or fails.</exception>
+    public static async IAsyncEnumerable<IReadOnlyList<(int Request, GenerationOutput Output)>> RunInBatches(
+        LlmEngine engine, IReadOnlyList<GenerationRequest> requests, Func<TimeSpan> pause, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         // All are checked before one of them runs.
-        var streams = requests.Select(request => engine.GenerateAsync(request, left.Token)).ToArray();
-        var merged = Channel.CreateUnbounded<(int, GenerationOutput)>(new() { SingleReader = true });
+        var streams = requests.Select(request => engine.GenerateInBatchesAsync(request, pause, left.Token)).ToArray();
+        if (streams.Length == 1)
+        {
+            await foreach (var batch in streams[0])
+                yield return Numbered(0, batch);
+            yield break;
+        }
+
+        var merged = Channel.CreateUnbounded<IReadOnlyList<(int, GenerationOutput)>>(new() { SingleReader = true });
         var pumps = Task.WhenAll(streams.Select(PumpAsync));
         var end = pumps.ContinueWith(task => merged.Writer.TryComplete(task.Exception?.InnerException), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
         try
         {
-            await foreach (var item in merged.Reader.ReadAllAsync(left.Token))
-                yield return item;
+            await foreach (var batch in merged.Reader.ReadAllAsync(left.Token))
+                yield return batch;
         }
         finally
         {
@@ -27,12 +46,12 @@ internal static class MergedOutputs
             await end;
         }
 
-        async Task PumpAsync(IAsyncEnumerable<GenerationOutput> stream, int index)
+        async Task PumpAsync(IAsyncEnumerable<IReadOnlyList<GenerationOutput>> stream, int index)
         {
             try
             {
-                await foreach (var output in stream)
-                    merged.Writer.TryWrite((index, output));
+                await foreach (var batch in stream)
+                    merged.Writer.TryWrite(Numbered(index, batch));
             }
             catch (EngineException failure)
             {
@@ -42,4 +61,6 @@ internal static class MergedOutputs
             }
         }
     }
+
+    private static (int Request, GenerationOutput Output)[] Numbered(int request, IReadOnlyList<GenerationOutput> outputs) => [.. outputs.Select(output => (request, output))];
 }
