@@ -1,0 +1,64 @@
+using LocalLlm.Layers;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Models;
+
+/// <summary>
+/// XLM-RoBERTa (Conneau et al., 2020), the encoder of bge-m3: word, position and token-type embeddings, and layers that normalise after they add. Texts of a batch stand one after the other, so that nothing is computed for padding; positions begin
+/// after the padding id, as in fairseq.
+/// </summary>
+internal sealed class XlmRobertaModel : IDisposable
+{
+    private readonly EncoderConfig _config;
+    private readonly LayerContext _context;
+    private readonly LayerNorm _norm;
+    private readonly EncoderLayer[] _layers;
+    private Tensor? _words;
+    private Tensor? _positions;
+    private Tensor? _type;
+
+    /// <summary>Builds the layers and registers their weights; nothing is loaded yet.</summary>
+    public XlmRobertaModel(EncoderConfig config, LayerContext context)
+    {
+        _config = config;
+        _context = context;
+        var width = config.HiddenSize;
+        context.Weights.Add(WeightPart.Whole("embeddings.word_embeddings.weight", config.VocabSize, width), table => _words = context.Ops.ToDevice(table));
+        context.Weights.Add(WeightPart.Whole("embeddings.position_embeddings.weight", config.PositionRows, width), table => _positions = context.Ops.ToDevice(table));
+        // All tokens are of the first type.
+        context.Weights.Add(WeightPart.Whole("embeddings.token_type_embeddings.weight", config.TypeVocabSize, width), table => _type = context.Ops.ToDevice(table.narrow(0, 0, 1)));
+        _norm = new(context, "embeddings.LayerNorm", width, config.LayerNormEps);
+        _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(layer => new EncoderLayer(context, $"encoder.layer.{layer}", width, config.IntermediateSize, config.NumAttentionHeads, config.LayerNormEps))];
+        // bge-m3 does not use the pooler; older checkpoints saved the numbers of the positions.
+        context.Weights.Ignore(name => name.StartsWith("pooler.", StringComparison.Ordinal) || name == "embeddings.position_ids");
+    }
+
+    /// <summary>Texts of 1 to <see cref="EncoderConfig.MaxModelLength"/> tokens → their hidden states one after the other: [tokens, hidden], in the activation type. The caller's dispose scope owns it.</summary>
+    public Tensor Forward(IReadOnlyList<int[]> texts)
+    {
+        var lengths = texts.Select(text => text.Length).ToArray();
+        var ids = tensor(texts.SelectMany(text => text).Select(id => (long)id).ToArray()).to(_context.Ops.Device);
+        var places = tensor(lengths.SelectMany(length => Enumerable.Range(_config.PadTokenId + 1, length)).Select(place => (long)place).ToArray()).to(_context.Ops.Device);
+        var x = _norm.Forward(_words!.index_select(0, ids).add_(_positions!.index_select(0, places)).add_(_type!));
+        foreach (var layer in _layers)
+        {
+            // Intermediates of a layer are dropped with it.
+            using var scope = NewDisposeScope();
+            x = layer.Forward(x, lengths).MoveToOuterDisposeScope();
+        }
+
+        return x;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _words?.Dispose();
+        _positions?.Dispose();
+        _type?.Dispose();
+        _norm.Dispose();
+        foreach (var layer in _layers)
+            layer.Dispose();
+    }
+}
