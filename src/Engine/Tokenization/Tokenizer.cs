@@ -4,7 +4,7 @@ namespace LocalLlm.Tokenization;
 
 /// <summary>
 /// Text ↔ token ids by a model folder's tokenizer.json, as Hugging Face's <c>tokenizers</c> does it: byte-pair models of the
-/// Qwen, Llama and DeepSeek families. Immutable; any number of threads may use one instance at once.
+/// Qwen, Llama and DeepSeek families, Unigram models such as XLM-RoBERTa's. Immutable; any number of threads may use one instance at once.
 /// </summary>
 public sealed class Tokenizer
 {
@@ -25,7 +25,7 @@ public sealed class Tokenizer
     {
         var config = TokenizerConfig.Read(modelFolder);
         var file = JsonSections.ReadFile(Path.Combine(modelFolder, FileName));
-        _model = BpeModelReader.Read(FileName, file.Object("model"));
+        _model = TokenizerModelReader.Read(FileName, file.Object("model"));
         _normalizer = NormalizerReader.Read(file.Field("normalizer"));
         _preTokenizer = PreTokenizerReader.Read(file.Field("pre_tokenizer"));
         _postProcessor = PostProcessor.Read(file.Field("post_processor"));
