@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace LocalLlm.Tokenization;
 
-/// <summary>Reads the <c>model</c> of a tokenizer.json: streams vocabulary and merges straight into their tables.</summary>
+/// <summary>Reads a <c>model</c> of type <c>BPE</c>: streams vocabulary and merges straight into their tables.</summary>
 internal sealed class BpeModelReader
 {
     private readonly string _file;
@@ -18,15 +18,7 @@ internal sealed class BpeModelReader
         _model = model;
     }
 
-    public static TokenizerModel Read(string file, JsonSections model)
-    {
-        var type = model.Field("type");
-        // Files of the first versions name no type; a BPE is known by its merges.
-        var name = type.IsNull && !model.Bytes("merges").IsEmpty ? "BPE" : type.String();
-        if (name != "BPE")
-            throw type.Fail($"is \"{JsonField.Shorten(name)}\"; this tokenizer reads models of type \"BPE\"");
-        return new BpeModelReader(file, model).Read();
-    }
+    public static TokenizerModel Read(string file, JsonSections model) => new BpeModelReader(file, model).Read();
 
     private BpeModel Read()
     {

@@ -21,6 +21,8 @@ internal static class NormalizerReader
                 return new UnicodeNormalizer(NormalizationForm.FormKC, field);
             case "NFKD":
                 return new UnicodeNormalizer(NormalizationForm.FormKD, field);
+            case "Precompiled":
+                return new PrecompiledNormalizer(CharacterMap.Read(field["precompiled_charsmap"]));
             case "Prepend":
                 return new PrependNormalizer(field["prepend"].String());
             case "Replace":
@@ -35,8 +37,8 @@ internal static class NormalizerReader
                 var steps = field["normalizers"].Items().Select(Read).OfType<Normalizer>().ToArray();
                 return steps.Length == 0 ? null : new SequenceNormalizer(steps);
             default:
-                throw type.Fail($"is \"{JsonField.Shorten(type.String())}\"; supported are NFC, NFD, NFKC, NFKD, Prepend, Replace, "
-                    + "Lowercase, Strip, StripAccents and Sequence");
+                throw type.Fail($"is \"{JsonField.Shorten(type.String())}\"; supported are NFC, NFD, NFKC, NFKD, Precompiled, Prepend, "
+                    + "Replace, Lowercase, Strip, StripAccents and Sequence");
         }
     }
 }

@@ -23,9 +23,11 @@ internal static class PreTokenizerReader
                 return new DigitsPreTokenizer(field["individual_digits"].Bool(false));
             case "Metaspace":
                 return new MetaspacePreTokenizer(Replacement(field), PrependScheme(field), field["split"].Bool(true));
+            case "WhitespaceSplit":
+                return new SplitPreTokenizer(new WhiteSpacePattern(), SplitBehavior.Removed, invert: false);
             default:
-                throw type.Fail(
-                    $"is \"{JsonField.Shorten(type.String())}\"; supported are Sequence, Split, ByteLevel, Digits and Metaspace");
+                throw type.Fail($"is \"{JsonField.Shorten(type.String())}\"; supported are Sequence, Split, ByteLevel, Digits, "
+                    + "Metaspace and WhitespaceSplit");
         }
     }
 

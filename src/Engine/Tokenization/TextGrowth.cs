@@ -3,9 +3,9 @@ namespace LocalLlm.Tokenization;
 /// <summary>Bounds on what a tokenizer.json may make of a text: replacements of replacements grow without end.</summary>
 internal static class TextGrowth
 {
-    // Real files insert one or two characters.
+    // Real files insert one or two characters; compatibility forms make up to 18 of one.
     private const int MaxInsertion = 16;
-    private const int MaxFactor = 16;
+    private const int MaxFactor = 32;
     private const int FreeLength = 1 << 16;
 
     /// <summary>Refuses a long text that a normalizer or decoder would insert, possibly many times.</summary>

@@ -4,7 +4,7 @@ namespace LocalLlm.Tokenization;
 
 /// <summary>
 /// Text ↔ token ids by a model folder's tokenizer.json, as Hugging Face's <c>tokenizers</c> does it: byte-pair models of the
-/// Qwen, Llama and DeepSeek families. Immutable; any number of threads may use one instance at once.
+/// Qwen, Llama and DeepSeek families, Unigram models such as XLM-RoBERTa's. Immutable; any number of threads may use one instance at once.
 /// </summary>
 public sealed class Tokenizer
 {
@@ -25,7 +25,7 @@ public sealed class Tokenizer
     {
         var config = TokenizerConfig.Read(modelFolder);
         var file = JsonSections.ReadFile(Path.Combine(modelFolder, FileName));
-        _model = BpeModelReader.Read(FileName, file.Object("model"));
+        _model = TokenizerModelReader.Read(FileName, file.Object("model"));
         _normalizer = NormalizerReader.Read(file.Field("normalizer"));
         _preTokenizer = PreTokenizerReader.Read(file.Field("pre_tokenizer"));
         _postProcessor = PostProcessor.Read(file.Field("post_processor"));
@@ -110,14 +110,18 @@ public sealed class Tokenizer
     /// <param name="addSpecialTokens">Whether to add what the tokenizer's post-processor adds, such as a begin-of-sequence token.</param>
     /// <param name="guard">
     /// A noncharacter (U+FDD0 to U+FDEF) that <see cref="GuardText"/> has put into the untrusted parts of the text, or null.
-    /// No added token begins right behind one or reaches across one; the guards themselves are not part of the text.
+    /// No added token begins right behind one or reaches across one; the guards themselves are not part of the text. Where a
+    /// guard is given, no text but that of an added token itself becomes one, as by normalising <c>＜s＞</c>.
     /// </param>
     public int[] Encode(string text, bool addSpecialTokens = true, char? guard = null)
     {
         ArgumentNullException.ThrowIfNull(text);
+        IdSet? forbidden = null;
         if (guard is { } given)
         {
             TextGuard.CheckGuard(given);
+            // A normaliser can make a token's text of characters that need no guard, and the model a token of that text.
+            forbidden = _forbidden;
             if (!text.Contains(given, StringComparison.Ordinal))
                 guard = null;
         }
@@ -131,7 +135,7 @@ public sealed class Tokenizer
             if (segment.Token is { } token)
                 ids.Add(token.Id);
             else
-                EncodePlain(text.Substring(segment.Start, segment.Length), segment.Start == 0, guard, ids);
+                EncodePlain(text.Substring(segment.Start, segment.Length), segment.Start == 0, guard, forbidden, ids);
         }
 
         if (addSpecialTokens)
@@ -224,11 +228,10 @@ public sealed class Tokenizer
         _added.ById(id) is { } token ? _added.DecodedForm(token) : Encoding.UTF8.GetString(_model.Vocabulary.Utf8(id));
 
     /// <summary>Tokenises a stretch of text without raw added tokens: normalise, find normalised ones, split, merge.</summary>
-    private void EncodePlain(string text, bool atStart, char? guard, List<int> ids)
+    private void EncodePlain(string text, bool atStart, char? guard, IdSet? forbidden, List<int> ids)
     {
         // Guards stay in until all tokens are found: a normaliser leaves noncharacters alone and does not act across them.
-        var guarded = guard is { } given && text.Contains(given, StringComparison.Ordinal);
-        if (guarded && _added.Normalized.IsEmpty)
+        if (guard is not null && _added.Normalized.IsEmpty)
         {
             text = Unguard(text, guard);
             guard = null;
@@ -247,7 +250,7 @@ public sealed class Tokenizer
             var split = PreTokenizedText.Whole(plain, atStart && segment.Start == 0);
             split = _preTokenizer?.Split(split) ?? split;
             foreach (var piece in split.Pieces)
-                _model.Tokenize(split.Text.Span.Slice(piece.Start, piece.Length), ids, guarded ? _forbidden : null);
+                _model.Tokenize(split.Text.Span.Slice(piece.Start, piece.Length), ids, forbidden);
         }
     }
 

@@ -6,11 +6,17 @@ namespace LocalLlm.Tests.Tokenization;
 /// <summary>Ids and texts against those of Hugging Face's own tokenizers.</summary>
 public class GoldenTests
 {
+    // Texts in which the port reorders or composes marks across a whole text, where the original looks at one short grapheme
+    // cluster at a time (Arabic shadda with kasra; U+1E9B U+0323). The original's ids are ours.
+    private static readonly int[] NormalizedOtherwiseByThePort = [261, 651];
+
     [Theory]
     [InlineData("deepseek-r1-distill-qwen-32b")]
     [InlineData("deepseek-v3")]
     [InlineData("llama-3.1-8b-instruct")]
     [InlineData("tiny-r1")]
+    [InlineData("bge-m3")]
+    [InlineData("tiny-m3")]
     public void Ids_and_text_equal_those_of_the_reference(string family)
     {
         var tokenizer = TokenizerFolders.Load(family);
@@ -38,6 +44,7 @@ public class GoldenTests
     [InlineData("llama-3.1-8b-instruct", "llama-3.1")]
     [InlineData("qwen3", "qwen3")]
     [InlineData("llama-2-7b-hf", "llama-2")]
+    [InlineData("bge-m3", "bge-m3")]
     public void Ids_and_text_equal_those_of_the_javascript_port(string family, string file)
     {
         var tokenizer = TokenizerFolders.Load(family);
@@ -49,11 +56,13 @@ public class GoldenTests
         {
             var item = JsonDocument.Parse(line).RootElement;
             var text = texts[item.GetProperty("id").GetInt32()];
+            cases++;
+            if (family == "bge-m3" && NormalizedOtherwiseByThePort.Contains(item.GetProperty("id").GetInt32()))
+                continue;
             var ids = Ids(item.GetProperty("ids"));
             Assert.Equal(ids, tokenizer.Encode(text, addSpecialTokens: false));
             Assert.Equal(item.TryGetProperty("ids_special", out var special) ? Ids(special) : ids, tokenizer.Encode(text));
             Assert.Equal(item.TryGetProperty("decoded", out var decoded) ? decoded.GetString()! : text, tokenizer.Decode(ids));
-            cases++;
         }
 
         Assert.Equal(318, cases);
@@ -69,6 +78,16 @@ public class GoldenTests
             Assert.Equal(Ids(item.GetProperty("ids")), tokenizer.Encode(item.GetProperty("prompt").GetString()!));
             Assert.Equal(item.GetProperty("output_text").GetString(), tokenizer.Decode(Ids(item.GetProperty("output_ids")), skipSpecialTokens: true));
         }
+    }
+
+    [Fact]
+    public void Ids_of_the_trained_encoder_are_its_own()
+    {
+        var tokenizer = TokenizerFolders.Load("tiny-m3");
+        using var golden = JsonDocument.Parse(File.ReadAllBytes(TestPaths.Shared("goldens", "trained", "tiny-m3.json")));
+        var texts = golden.RootElement.GetProperty("texts").EnumerateArray().ToArray();
+        Assert.All(texts, item => Assert.Equal(Ids(item.GetProperty("ids")), tokenizer.Encode(item.GetProperty("text").GetString()!)));
+        Assert.NotEmpty(texts);
     }
 
     private static int[] Ids(JsonElement element) => [.. element.EnumerateArray().Select(id => id.GetInt32())];

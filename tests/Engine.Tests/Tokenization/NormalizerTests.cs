@@ -30,7 +30,7 @@ public class NormalizerTests
     public void No_normalizer_is_none(string json) => Assert.Null(Read(json));
 
     [Theory]
-    [InlineData("""{"type":"Precompiled"}""", "Precompiled")]
+    [InlineData("""{"type":"Nmt"}""", "normalizer.type is \"Nmt\"")]
     [InlineData("""{"type":3}""", "normalizer.type")]
     [InlineData("""{}""", "normalizer.type")]
     [InlineData("3", "normalizer")]

@@ -29,6 +29,9 @@ public class PreTokenizerTests
     [InlineData("""{"type":"Metaspace","replacement":"▁","prepend_scheme":"never","split":false}""", "Hey you", "Hey▁you")]
     [InlineData("""{"type":"Metaspace","replacement":"_","add_prefix_space":true}""", " a", "_a")]
     [InlineData("""{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":" "},"behavior":"Removed","invert":false},{"type":"Metaspace","prepend_scheme":"first"}]}""", "a b", "▁a|b")]
+    [InlineData("""{"type":"WhitespaceSplit"}""", "\u3000a \t b\u0085c\n", "a|b|c")]
+    [InlineData("""{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Metaspace","replacement":"▁","add_prefix_space":true}]}""", " a b▁c", "▁a|▁b|▁c")]
+    [InlineData("""{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Metaspace","prepend_scheme":"first"}]}""", "a b", "▁a|b")]
     [InlineData("""{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"String":"b"},"behavior":"Isolated","invert":false},{"type":"ByteLevel","add_prefix_space":true,"use_regex":false}]}""", "abc", "Ġa|Ġb|Ġc")]
     public void Each_pre_tokenizer_splits_as_the_reference_does(string json, string text, string expected) =>
         Assert.Equal(expected, Split(json, text));
