@@ -9,8 +9,9 @@ namespace LocalLlm.Weights;
 /// </summary>
 internal sealed class PickleReader
 {
-    // A tensor takes some 30 steps and a slot of stack for itself and its name; Python's pickler sends them in batches of 1,000.
+    // A tensor takes some 30 steps and two slots of stack, for itself and its name; Python's pickler sends them in batches of 1,000.
     private const int MaxSteps = 1_000_000;
+    private const int MaxNames = 25_000;
     private const int MaxStack = 1 << 16;
     private const int MaxMarks = 16;
     private const int MaxDepth = 8;
@@ -137,6 +138,8 @@ internal sealed class PickleReader
         {
             if (_stack[i] is not PickleText key)
                 throw _input.Error($"found {_stack[i].Kind} as a name in a dictionary, wanted text");
+            if (dict.Items.Count == MaxNames)
+                throw _input.Error($"found a dictionary of more than {MaxNames:N0} names; a state dict has thousands of tensors at most");
             if (!dict.TryAdd(key.Value, _stack[i + 1]))
                 throw _input.Error($"the name {Quote(key.Value)} occurs twice in a dictionary, wanted once");
         }

@@ -8,16 +8,12 @@ namespace LocalLlm.Weights;
 /// </summary>
 internal static class TorchTensors
 {
-    private const int MaxTensors = 25_000;
-
     /// <summary>Places every tensor of a state dict.</summary>
     /// <exception cref="EngineException">The value is not a dictionary of tensors, or a tensor does not lie within its storage.</exception>
     public static Dictionary<string, TensorInfo> Place(CheckedFile file, TorchArchive archive, PickleValue value)
     {
         if (value is not PickleDict dict)
             throw file.Error($"holds {value.Kind}; a state dict, names to tensors, was wanted");
-        if (dict.Items.Count > MaxTensors)
-            throw file.Error($"found {dict.Items.Count} tensors, wanted at most {MaxTensors}");
         var tensors = new Dictionary<string, TensorInfo>(StringComparer.Ordinal);
         foreach (var (name, item) in dict.Items)
         {
