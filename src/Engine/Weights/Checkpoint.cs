@@ -1,17 +1,18 @@
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// The weights of a model folder: every tensor of its safetensors files, by name. Opening maps the files and reads their headers;
-/// no tensor's page is touched. Safe for concurrent reading; every pointer lives until <see cref="Dispose"/>.
+/// The weights of a model folder: every tensor of its files, by name. Opening reads the files' headers and no tensor. Safe for concurrent reading
+/// until <see cref="Dispose"/>.
 /// <para>
 /// Which files: those named by <c>model.safetensors.index.json</c>, else <c>model.safetensors</c>, else every other
-/// <c>*.safetensors</c>. Pickles (<c>.bin</c>, <c>.pt</c>, …) are never opened. Files may be symbolic links, as in Hugging Face's
-/// cache; names inside the index must be plain file names.
+/// <c>*.safetensors</c>. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
+/// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is ever opened. Files may be symbolic links, as in Hugging
+/// Face's cache; names inside the index must be plain file names.
 /// </para>
 /// </summary>
 internal sealed class Checkpoint : IDisposable
 {
-    private readonly List<SafetensorsFile> _files = [];
+    private readonly List<IWeightFile> _files = [];
     private readonly Dictionary<string, TensorRef> _tensors = new(StringComparer.Ordinal);
 
     private Checkpoint()
@@ -22,7 +23,10 @@ internal sealed class Checkpoint : IDisposable
     public IReadOnlyDictionary<string, TensorRef> Tensors => _tensors;
 
     /// <summary>The open files.</summary>
-    public IReadOnlyList<SafetensorsFile> Files => _files;
+    public IReadOnlyList<IWeightFile> Files => _files;
+
+    /// <summary>The file to blame where the weights as a whole do not fit.</summary>
+    public string FileName => _files.Exists(file => file is TorchPickleFile) ? CheckpointFolder.PickleFileName : CheckpointFolder.SingleFileName;
 
     /// <summary>Bytes of all tensors together.</summary>
     public long TotalBytes { get; private set; }
@@ -36,7 +40,7 @@ internal sealed class Checkpoint : IDisposable
         if (!Directory.Exists(folder))
             throw EngineException.ModelFolder(ModelFolderProblems.Quote(folder), "is not a folder; the path of a model folder was wanted");
 
-        var index = Path.Exists(Path.Combine(folder, CheckpointIndex.FileName)) ? CheckpointIndex.Read(folder) : null;
+        var index = CheckpointFolder.IndexIn(folder) is { } indexName ? CheckpointIndex.Read(folder, indexName) : null;
         var shards = index?.Shards ?? CheckpointFolder.ShardsWithoutIndex(folder);
         var checkpoint = new Checkpoint();
         try
@@ -54,7 +58,7 @@ internal sealed class Checkpoint : IDisposable
     /// <summary>Finds a tensor.</summary>
     public bool TryGet(string name, out TensorRef tensor) => _tensors.TryGetValue(name, out tensor);
 
-    /// <summary>Unmaps every file. Pointers handed out are invalid from here on.</summary>
+    /// <summary>Closes every file.</summary>
     public void Dispose()
     {
         foreach (var file in _files)
@@ -63,14 +67,15 @@ internal sealed class Checkpoint : IDisposable
 
     private void OpenShards(string folder, IReadOnlyList<string> shards, CheckpointIndex? index)
     {
-        var blamed = index is not null ? CheckpointIndex.FileName : shards.Count == 1 ? shards[0] : "*.safetensors";
+        var blamed = index is not null ? index.Name : shards.Count == 1 ? shards[0] : "*.safetensors";
         var problems = new ModelFolderProblems(blamed);
         var unreadable = new HashSet<string>(StringComparer.Ordinal);
         foreach (var shard in shards)
         {
             try
             {
-                var file = SafetensorsFile.Open(Path.Combine(folder, shard));
+                var path = Path.Combine(folder, shard);
+                IWeightFile file = CheckpointFolder.IsPickle(shard) ? TorchPickleFile.Open(path) : SafetensorsFile.Open(path);
                 _files.Add(file);
                 AddTensors(shard, file, index, problems);
             }
@@ -88,7 +93,7 @@ internal sealed class Checkpoint : IDisposable
         problems.ThrowIfAny();
     }
 
-    private void AddTensors(string shard, SafetensorsFile file, CheckpointIndex? index, ModelFolderProblems problems)
+    private void AddTensors(string shard, IWeightFile file, CheckpointIndex? index, ModelFolderProblems problems)
     {
         foreach (var info in file.Tensors.Values)
         {

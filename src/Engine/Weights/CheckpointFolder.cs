@@ -6,7 +6,12 @@ internal static class CheckpointFolder
     /// <summary>The file of an unsharded checkpoint.</summary>
     public const string SingleFileName = "model.safetensors";
 
-    // Suffix → what to say; none of these is ever opened here.
+    /// <summary>The file of an unsharded checkpoint in PyTorch's own format, opened only where there are no safetensors.</summary>
+    public const string PickleFileName = "pytorch_model.bin";
+
+    private const string Safetensors = ".safetensors";
+
+    // Suffix → what to say; none of these is ever opened, but for the two names of the hub's pickles.
     private static readonly (string Suffix, string Kind)[] s_others =
     [
         (".bin", "a pickle, which can run code when it is loaded"),
@@ -19,12 +24,27 @@ internal static class CheckpointFolder
         (".msgpack", "in a Flax format"),
     ];
 
+    /// <summary>Whether a shard is to be read as PyTorch's format: by its name, never by its content.</summary>
+    public static bool IsPickle(string shard) => !shard.EndsWith(Safetensors, StringComparison.Ordinal);
+
+    /// <summary>The name of the folder's index, or null: an index of pickles counts only where no safetensors file is.</summary>
+    /// <exception cref="EngineException">The folder cannot be listed.</exception>
+    public static string? IndexIn(string folder)
+    {
+        if (Path.Exists(Path.Combine(folder, CheckpointIndex.FileName)))
+            return CheckpointIndex.FileName;
+        var isOfPickles = Path.Exists(Path.Combine(folder, CheckpointIndex.PickleFileName))
+            && !FileNames(folder).Exists(file => file.EndsWith(Safetensors, StringComparison.Ordinal));
+        return isOfPickles ? CheckpointIndex.PickleFileName : null;
+    }
+
     /// <summary>
     /// The names of the shards of a folder without an index, in ordinal order: <c>model.safetensors</c> alone where it exists,
-    /// otherwise every other safetensors file (without <c>consolidated*</c>, Mistral's second copy, where there are others).
+    /// otherwise every other safetensors file (without <c>consolidated*</c>, Mistral's second copy, where there are others), and only
+    /// where there is none <c>pytorch_model.bin</c>.
     /// </summary>
     /// <exception cref="EngineException">
-    /// There is no safetensors file, or shards numbered <c>-00001-of-00004</c> are missing. Files of other formats are never opened.
+    /// There is no file of weights, or shards numbered <c>-00001-of-00004</c> are missing. Files of other formats are never opened.
     /// </exception>
     public static IReadOnlyList<string> ShardsWithoutIndex(string folder)
     {
@@ -32,10 +52,13 @@ internal static class CheckpointFolder
             return [SingleFileName];
 
         var files = FileNames(folder);
-        var shards = files.Where(file => file.EndsWith(".safetensors", StringComparison.Ordinal)).ToList();
+        var shards = files.Where(file => file.EndsWith(Safetensors, StringComparison.Ordinal)).ToList();
         var own = shards.Where(shard => !shard.StartsWith("consolidated", StringComparison.Ordinal)).ToList();
         if (own.Count > 0)
             shards = own;
+        // A link to nowhere is no file, and is refused below like any other pickle.
+        if (shards.Count == 0 && File.Exists(Path.Combine(folder, PickleFileName)))
+            return [PickleFileName];
         if (shards.Count == 0)
             throw NoWeights(folder, files);
         RefuseMissingNumbers(shards);

@@ -11,7 +11,7 @@ namespace LocalLlm.Weights;
 /// cannot be guarded against: touching the lost pages ends the process (SIGBUS), as with every mapped reader.
 /// </para>
 /// </summary>
-internal sealed unsafe class SafetensorsFile : IDisposable
+internal sealed unsafe class SafetensorsFile : IWeightFile
 {
     private readonly MemoryMappedFile _file;
     private readonly MemoryMappedViewAccessor _view;
@@ -39,20 +39,7 @@ internal sealed unsafe class SafetensorsFile : IDisposable
     public void Read(TensorInfo tensor, long start, Span<byte> target)
     {
         ObjectDisposedException.ThrowIf(_start is null, this);
-        try
-        {
-            for (var done = 0; done < target.Length;)
-            {
-                var read = RandomAccess.Read(_handle, target[done..], tensor.Offset + start + done);
-                if (read == 0)
-                    throw EngineException.ModelFolder(System.IO.Path.GetFileName(Path), "has become shorter while it was read; copy it again and restart");
-                done += read;
-            }
-        }
-        catch (IOException e)
-        {
-            throw EngineException.ModelFolder(System.IO.Path.GetFileName(Path), "cannot be read: " + e.Message, e);
-        }
+        CheckedFile.Read(_handle, System.IO.Path.GetFileName(Path), tensor.Offset + start, target);
     }
 
     /// <summary>The path it was opened by.</summary>

@@ -90,7 +90,7 @@ internal static class WeightLoader
             return;
         var listed = string.Join("; ", problems.Take(MaxProblemsListed));
         var rest = problems.Count > MaxProblemsListed ? $"; and {problems.Count - MaxProblemsListed} more" : "";
-        throw EngineException.ModelFolder("model.safetensors", $"the weights do not fit config.json ({problems.Count} tensors): {listed}{rest}. Check that both come from the same model.");
+        throw EngineException.ModelFolder(checkpoint.FileName, $"the weights do not fit config.json ({problems.Count} tensors): {listed}{rest}. Check that both come from the same model.");
     }
 
     private static ScalarType? Type(SafetensorsDtype dtype) => dtype switch
