@@ -23,7 +23,10 @@ internal static class JsonBody
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, context.RequestAborted);
         try
         {
-            return Parse(await ReadBytesAsync(context.Request, limits.MaxRequestBodyBytes, linked.Token));
+            var utf8 = await ReadBytesAsync(context.Request, limits.MaxRequestBodyBytes, linked.Token);
+            // What follows may take a while (a long text becomes tokens), and other connections need this thread.
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+            return Parse(utf8);
         }
         catch (OperationCanceledException) when (timeout.IsCancellationRequested)
         {

@@ -17,22 +17,22 @@ internal sealed class EngineInstruments : IDisposable
         _listener.InstrumentPublished = (instrument, listener) =>
         {
             if (instrument.Meter.Name == EngineMetrics.Name && ReferenceEquals(instrument.Meter.Scope, scope))
-                listener.EnableMeasurementEvents(instrument);
+                listener.EnableMeasurementEvents(instrument, SeriesOf(instrument, null));
         };
-        _listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) => Take(instrument, value, tags));
-        _listener.SetMeasurementEventCallback<double>((instrument, value, tags, _) => Take(instrument, value, tags));
+        _listener.SetMeasurementEventCallback<long>((instrument, value, tags, state) => Take(instrument, value, tags, (Series)state!));
+        _listener.SetMeasurementEventCallback<double>((instrument, value, tags, state) => Take(instrument, value, tags, (Series)state!));
         _listener.Start();
 
-        void Take(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags)
+        // Called for every token on the engine's thread. All measurements have the model's tag; another one is the way to finish.
+        void Take(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags, Series series)
         {
-            string? reason = null;
-            foreach (var (name, tag) in tags)
+            for (var i = 1; i < tags.Length; i++)
             {
-                if (name == "finish_reason")
-                    reason = tag as string;
+                if (tags[i].Key == "finish_reason")
+                    series = SeriesOf(instrument, (string?)tags[i].Value);
             }
 
-            _series.GetOrAdd(reason is null ? instrument.Name : $"{instrument.Name}\0{reason}", static (_, made) => new Series(made.instrument, made.reason), (instrument, reason)).Add(value);
+            series.Add(value);
         }
     }
 
@@ -40,9 +40,12 @@ internal sealed class EngineInstruments : IDisposable
     public IReadOnlyList<Series> Read()
     {
         _listener.RecordObservableInstruments();
-        return [.. _series.Values.OrderBy(series => series.Instrument.Name, StringComparer.Ordinal).ThenBy(series => series.FinishReason, StringComparer.Ordinal)];
+        return [.. _series.Values.Where(series => series.IsUsed).OrderBy(series => series.Instrument.Name, StringComparer.Ordinal).ThenBy(series => series.FinishReason, StringComparer.Ordinal)];
     }
 
     /// <inheritdoc/>
     public void Dispose() => _listener.Dispose();
+
+    private Series SeriesOf(Instrument instrument, string? reason) =>
+        _series.GetOrAdd(reason is null ? instrument.Name : $"{instrument.Name}\0{reason}", static (_, made) => new Series(made.instrument, made.reason), (instrument, reason));
 }

@@ -22,12 +22,15 @@ internal sealed class Series(Instrument instrument, string? finishReason)
     public string? FinishReason => finishReason;
 
     /// <summary>The kind of Prometheus's that it is.</summary>
-    public string Kind => instrument switch
+    public string Kind { get; } = instrument switch
     {
         Histogram<double> or Histogram<long> => "histogram",
         ObservableGauge<double> or ObservableGauge<long> => "gauge",
         _ => "counter",
     };
+
+    /// <summary>Whether anything was measured.</summary>
+    public bool IsUsed => Volatile.Read(ref _count) > 0;
 
     /// <summary>Takes a measurement.</summary>
     public void Add(double value)
