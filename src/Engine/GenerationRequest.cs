@@ -29,6 +29,9 @@ public sealed record GenerationRequest
     /// <summary>Whether a request is refused whose prompt and <see cref="SamplingParams.MaxTokens"/> together exceed the context, as vLLM's server does. False: it ends there, with <see cref="FinishReason.Length"/>.</summary>
     public bool MustFitContext { get; init; }
 
+    /// <summary>Whether it only asks for a sign of life, and is no part of what the meters count.</summary>
+    internal bool IsProbe { get; init; }
+
     /// <summary>An id for logs and outputs; null: the engine makes one.</summary>
     public string? RequestId { get; init; }
 

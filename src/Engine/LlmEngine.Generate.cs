@@ -185,6 +185,7 @@ public sealed partial class LlmEngine
             PromptTokenIds = ids,
             Sampling = sampling,
             CacheSalt = request.CacheSalt,
+            IsProbe = request.IsProbe,
             CreateText = Tokenizer is { } tokenizer ? () => new TextStream(tokenizer, sampling.SkipSpecialTokens, sampling.Stop, sampling.IncludeStopStrInOutput) : null,
         };
     }

@@ -46,11 +46,20 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
     public Task<LlmEngine> GetAsync(CancellationToken cancellationToken)
     {
+        return Get(retry: true, cancellationToken);
+    }
+
+    /// <summary>The engine as it is being loaded, begun if need be; a failure is final.</summary>
+    /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
+    public Task<LlmEngine> LoadingAsync(CancellationToken cancellationToken) => Get(retry: false, cancellationToken);
+
+    private Task<LlmEngine> Get(bool retry, CancellationToken cancellationToken)
+    {
         var chosen = Options;
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_stopping.IsCancellationRequested && Loaded is null, this);
-            if (_engine is null or { IsFaulted: true } or { IsCanceled: true })
+            if (_engine is null || (retry && _engine is { IsFaulted: true } or { IsCanceled: true }))
                 _engine = LlmEngine.LoadAsync(chosen.ToEngineOptions() with { LoggerFactory = loggerFactory, MeterScope = this }, this, _stopping.Token);
             return _engine.WaitAsync(cancellationToken);
         }

@@ -65,6 +65,9 @@ internal static class StructuredOutputsJson
                 return new() { JsonObject = true, Field = Format };
             case "json_schema" when format.TryGetProperty("json_schema", out var named) && named.ValueKind == JsonValueKind.Object && named.TryGetProperty("schema", out var schema):
                 return new() { Json = schema.Clone(), Field = Format };
+            case "structural_tag":
+                errors.AddUnsupported(Format);
+                return null;
             case "json_schema":
                 errors.Add($"{Format}.json_schema", "no schema", "an object with a schema");
                 return null;

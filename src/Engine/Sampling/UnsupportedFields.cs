@@ -39,6 +39,9 @@ internal static class UnsupportedFields
         ["echo"] = IsFalse,
         ["tool_choice"] = value => IsText(value, "none") || IsText(value, "auto"),
         ["chat_template"] = Never,
+        ["return_prompt_text"] = IsFalse,
+        ["truncation_side"] = Never,
+        ["media_io_kwargs"] = IsEmpty,
     };
 
     /// <summary>Refuses every such field that <paramref name="fields"/> holds, <paramref name="honoured"/> ones apart; those it holds neutrally are consumed.</summary>

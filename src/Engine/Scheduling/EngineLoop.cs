@@ -127,6 +127,8 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
         var live = (LiveSequence)sequence.Tag!;
         var now = sequence.LastTokenTimestamp!.Value;
         _generatedTokens++;
+        if (live.Request.IsProbe)
+            return live.Append(tokenId);
         if (live.LastTokenTimestamp is { } last)
             _metrics.NextToken(_time.GetElapsedTime(last, now));
         else
@@ -140,11 +142,15 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
     {
         _live.Remove(sequence.Id);
         _unsent.Add((LiveSequence)sequence.Tag!);
-        if (sequence.FirstScheduledTimestamp is { } scheduled)
-            _metrics.Queued(_time.GetElapsedTime(sequence.ArrivalTimestamp, scheduled));
-        else
+        if (sequence.FirstScheduledTimestamp is null)
             _worker.RemoveSequence(sequence.Id);
-        _metrics.Finished(sequence.FinishReason!.Value, _time.GetElapsedTime(sequence.ArrivalTimestamp));
+        if (!((LiveSequence)sequence.Tag!).Request.IsProbe)
+        {
+            if (sequence.FirstScheduledTimestamp is { } scheduled)
+                _metrics.Queued(_time.GetElapsedTime(sequence.ArrivalTimestamp, scheduled));
+            _metrics.Finished(sequence.FinishReason!.Value, _time.GetElapsedTime(sequence.ArrivalTimestamp));
+        }
+
         if (sequence.FinishReason == FinishReason.Error)
             LogSequenceFailed(sequence.Id, sequence.Failure);
     }

@@ -23,6 +23,9 @@ internal sealed class LiveRequest
     /// <summary>Shares cached prefixes only with requests of the same salt.</summary>
     public string? CacheSalt { get; init; }
 
+    /// <summary>Whether the meters take no notice of it.</summary>
+    public bool IsProbe { get; init; }
+
     /// <summary>Makes the text of one of its sequences; null: no text.</summary>
     public Func<TextStream>? CreateText { get; init; }
 

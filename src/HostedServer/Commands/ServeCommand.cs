@@ -42,7 +42,7 @@ internal static class ServeCommand
 
     private static async Task<int> RunAsync(WebApplication app, Terminal terminal, CancellationToken cancellationToken)
     {
-        using var signals = new SecondSignal(app.Services.GetRequiredService<Admission>().Abort);
+        using var signals = new SecondSignal(() => Hurry(app.Services.GetRequiredService<Admission>()));
         var watch = app.Services.GetRequiredService<EngineWatch>();
         try
         {
@@ -59,7 +59,21 @@ internal static class ServeCommand
         if (app.Services.GetRequiredService<ApiKeys>().IsOpen)
             await terminal.ErrorText.WriteLineAsync("note: no --api-key is set; whoever reaches this address may use the model");
         await terminal.ErrorText.FlushAsync(CancellationToken.None);
-        await app.WaitForShutdownAsync(cancellationToken);
+        try
+        {
+            await app.WaitForShutdownAsync(cancellationToken);
+        }
+        catch (OperationCanceledException) when (app.Lifetime.ApplicationStopping.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            // Something took longer than the host waits; it ends with the process.
+        }
+
         return watch.Failure is { } failure ? throw failure : ExitCodes.Success;
+    }
+
+    private static void Hurry(Admission admission)
+    {
+        admission.Abort();
+        admission.Disconnect();
     }
 }

@@ -5,8 +5,12 @@ namespace LocalLlm.Server.Http;
 /// </summary>
 internal sealed class Admission : IDisposable
 {
+    /// <summary>What one request may have in any case.</summary>
+    public const int MostOfOne = 128;
+
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _abort = new();
+    private readonly CancellationTokenSource _disconnect = new();
     private TaskCompletionSource? _idle;
     private int _requests;
     private int _sequences;
@@ -25,6 +29,9 @@ internal sealed class Admission : IDisposable
     /// <summary>Cancelled when requests that run must end.</summary>
     public CancellationToken Aborted => _abort.Token;
 
+    /// <summary>Cancelled when connections that are still there must end.</summary>
+    public CancellationToken Disconnected => _disconnect.Token;
+
     /// <summary>Requests that are being answered.</summary>
     public int Requests
     {
@@ -36,11 +43,14 @@ internal sealed class Admission : IDisposable
     }
 
     /// <summary>Lets a request in; dispose the permit when its answer is over.</summary>
-    /// <param name="sequences">How many sequences it makes; one alone is let in whatever their number.</param>
-    /// <param name="most">Most sequences of all requests together.</param>
-    /// <exception cref="ApiException">503 while closed, 429 where there is no room.</exception>
-    public IDisposable Enter(int sequences, int most)
+    /// <param name="sequences">How many sequences it makes.</param>
+    /// <param name="most">Most sequences of all requests together; one alone may have <see cref="MostOfOne"/> even where that is more.</param>
+    /// <param name="field">The field of the request that says how many.</param>
+    /// <exception cref="ApiException">400 where it could never be let in, 503 while closed, 429 where there is no room.</exception>
+    public Permit Enter(int sequences, int most, string field = "n")
     {
+        if (sequences > Math.Max(most, MostOfOne))
+            throw new ApiException(ApiError.Invalid($"{field}: the request makes {sequences} sequences; this server holds {Math.Max(most, MostOfOne)} at once. Send several requests.", field));
         lock (_lock)
         {
             if (_closed)
@@ -67,6 +77,9 @@ internal sealed class Admission : IDisposable
         _abort.Cancel();
     }
 
+    /// <summary>Ends the connections that are still there.</summary>
+    public void Disconnect() => _disconnect.Cancel();
+
     /// <summary>Completes when no request is being answered.</summary>
     public Task WaitForIdleAsync()
     {
@@ -75,13 +88,22 @@ internal sealed class Admission : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _abort.Dispose();
+    public void Dispose()
+    {
+        _abort.Dispose();
+        _disconnect.Dispose();
+    }
 
-    private void Leave(int sequences)
+    private void GiveBack(int sequences)
+    {
+        lock (_lock)
+            _sequences -= sequences;
+    }
+
+    private void Leave()
     {
         lock (_lock)
         {
-            _sequences -= sequences;
             if (--_requests > 0)
                 return;
             _idle?.SetResult();
@@ -89,14 +111,29 @@ internal sealed class Admission : IDisposable
         }
     }
 
-    private sealed class Permit(Admission admission, int sequences) : IDisposable
+    /// <summary>What a request is let in with: it holds its place in the queue until its answer is made, and keeps the server up until it is sent.</summary>
+    public sealed class Permit : IDisposable
     {
+        private readonly Admission _admission;
+        private readonly int _sequences;
+        private int _givenBack;
         private int _left;
 
+        internal Permit(Admission admission, int sequences) => (_admission, _sequences) = (admission, sequences);
+
+        /// <summary>The answer is made: others may have the place, however long the client takes to read.</summary>
+        public void GiveBack()
+        {
+            if (Interlocked.Exchange(ref _givenBack, 1) == 0)
+                _admission.GiveBack(_sequences);
+        }
+
+        /// <summary>The answer is sent.</summary>
         public void Dispose()
         {
+            GiveBack();
             if (Interlocked.Exchange(ref _left, 1) == 0)
-                admission.Leave(sequences);
+                _admission.Leave();
         }
     }
 }

@@ -26,6 +26,9 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
     /// <summary>The server is not able to answer for now.</summary>
     public static ApiError Unavailable(string message, string code) => new(StatusCodes.Status503ServiceUnavailable, "server_error", message, Code: code);
 
+    /// <summary>The server must end before the answer does.</summary>
+    public static ApiError EndedByShutdown { get; } = Unavailable("The server is shutting down and has ended this answer.", "shutting_down");
+
     /// <summary>More work than the queue holds.</summary>
     public static ApiError Overloaded(string message) => new(StatusCodes.Status429TooManyRequests, "rate_limit_error", message, Code: "queue_full");
 
@@ -34,6 +37,7 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
     {
         StatusCodes.Status404NotFound => new(status, "invalid_request_error", "There is no such route; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, /tokenize, /detokenize, /health, /ready, /metrics, /version.", Code: "unknown_url"),
         StatusCodes.Status405MethodNotAllowed => new(status, "invalid_request_error", "The route does not take this method; the Allow header names those that it takes.", Code: "method_not_allowed"),
+        StatusCodes.Status408RequestTimeout => new(status, "invalid_request_error", "The request did not arrive in time; send it without pauses."),
         StatusCodes.Status413PayloadTooLarge => new(status, "invalid_request_error", "The request is too large.", Code: "request_too_large"),
         StatusCodes.Status415UnsupportedMediaType => new(status, "invalid_request_error", "The body's type is not supported; send Content-Type: application/json.", "Content-Type"),
         >= 500 => new(status, "server_error", "The server failed to answer; its log says why."),

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Net.Http.Headers;
 
@@ -28,7 +29,10 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
     public RequestDelegate Open(Func<HttpContext, Task> handler) => context => RunAsync(context, handler);
 
     /// <summary>The request's id: the client's own (<c>X-Request-Id</c>) where it is one, else a new one.</summary>
-    public static string RequestId(HttpContext context) => (string)(context.Items[RequestIdKey] ??= NewId(context.Request));
+    /// <param name="context">The request.</param>
+    /// <param name="given">What its body names, which goes before its header.</param>
+    public static string RequestId(HttpContext context, string? given = null) =>
+        given is not null && IsId(given) ? given : (string)(context.Items[RequestIdKey] ??= context.Request.Headers["X-Request-Id"] is [{ } header] && IsId(header) ? header : Guid.NewGuid().ToString("N"));
 
     /// <summary>Answers with an error, unless an answer has begun.</summary>
     public static async Task WriteAsync(HttpContext context, ApiError error)
@@ -48,7 +52,20 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         context.Response.ContentLength = utf8.Length;
         // Answers belong to one caller.
         context.Response.Headers[HeaderNames.CacheControl] = "no-store";
-        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : context.Response.Body.WriteAsync(utf8, context.RequestAborted).AsTask();
+        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : WriteBytesAsync(context, utf8);
+    }
+
+    // A client that does not read is dropped, as from a stream.
+    private static async Task WriteBytesAsync(HttpContext context, ReadOnlyMemory<byte> utf8)
+    {
+        const int part = 1 << 16;
+        var stall = context.RequestServices.GetRequiredService<LocalLlmServerOptions>().StallTimeout;
+        await using var timer = context.RequestServices.GetRequiredService<TimeProvider>().CreateTimer(_ => context.Abort(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        for (; utf8.Length > 0; utf8 = utf8[Math.Min(part, utf8.Length)..])
+        {
+            timer.Change(stall, Timeout.InfiniteTimeSpan);
+            await context.Response.Body.WriteAsync(utf8[..Math.Min(part, utf8.Length)], context.RequestAborted);
+        }
     }
 
     private async Task RunAsync(HttpContext context, Func<HttpContext, Task> handler)
@@ -75,10 +92,7 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         }
     }
 
-    private static string NewId(HttpRequest request) =>
-        request.Headers["X-Request-Id"] is [{ Length: > 0 and <= LongestRequestId } given] && given.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.')
-            ? given
-            : Guid.NewGuid().ToString("N");
+    private static bool IsId(string text) => text.Length is > 0 and <= LongestRequestId && text.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.');
 
     [LoggerMessage(1, LogLevel.Error, "A request of {Path} failed ({RequestId}).")]
     private partial void LogFailed(string path, string requestId, Exception failure);

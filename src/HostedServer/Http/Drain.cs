@@ -9,7 +9,7 @@ namespace LocalLlm.Server.Http;
 internal sealed partial class Drain(Admission admission, LocalLlmServerOptions options, TimeProvider time, ILogger<Drain> logger) : IHostedLifecycleService
 {
     // For ended answers to be told and written.
-    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(1.5);
 
     /// <inheritdoc/>
     public async Task StoppingAsync(CancellationToken cancellationToken)
@@ -23,11 +23,28 @@ internal sealed partial class Drain(Admission admission, LocalLlmServerOptions o
             await Task.WhenAny(idle, Task.Delay(options.ShutdownTimeout, time, hurry.Token));
         }
 
-        if (idle.IsCompleted)
-            return;
-        LogEnding(admission.Requests);
-        admission.Abort();
-        await Task.WhenAny(idle, Task.Delay(LastWords, time, cancellationToken));
+        if (!idle.IsCompleted)
+        {
+            LogEnding(admission.Requests);
+            admission.Abort();
+            await Task.WhenAny(idle, Task.Delay(LastWords, time, cancellationToken));
+        }
+
+        // Whoever has sent half a request, or has not read its answer, would be waited for.
+        _ = DisconnectAsync();
+    }
+
+    private async Task DisconnectAsync()
+    {
+        await Task.Delay(LastWords, time);
+        try
+        {
+            admission.Disconnect();
+        }
+        catch (ObjectDisposedException)
+        {
+            // Nobody was left.
+        }
     }
 
     /// <inheritdoc/>

@@ -15,7 +15,7 @@ internal sealed partial class EngineWatch(EngineHost host, IHostApplicationLifet
     {
         try
         {
-            var engine = await host.GetAsync(stoppingToken);
+            var engine = await host.LoadingAsync(stoppingToken);
             await engine.Completion.WaitAsync(stoppingToken);
             if (!engine.HasFailed)
                 return;
@@ -30,10 +30,11 @@ internal sealed partial class EngineWatch(EngineHost host, IHostApplicationLifet
             return;
         }
 
-        LogFailed(Failure);
+        // The engine tells its own operator more; a stack adds nothing to what it says.
+        LogFailed(Failure is EngineException ? null : Failure, Failure.Message);
         lifetime.StopApplication();
     }
 
-    [LoggerMessage(1, LogLevel.Critical, "The server stops: its engine is of no use.")]
-    private partial void LogFailed(Exception? failure);
+    [LoggerMessage(1, LogLevel.Critical, "The server stops: {Message}")]
+    private partial void LogFailed(Exception? failure, string message);
 }

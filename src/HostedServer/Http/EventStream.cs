@@ -25,7 +25,16 @@ internal static class EventStream
         using var left = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, abort);
         await using var source = events.GetAsyncEnumerator(left.Token);
         // What is refused is refused with a status of its own.
-        var hasFirst = await source.MoveNextAsync();
+        bool hasFirst;
+        try
+        {
+            hasFirst = await source.MoveNextAsync();
+        }
+        catch (OperationCanceledException) when (abort.IsCancellationRequested && !context.RequestAborted.IsCancellationRequested)
+        {
+            throw new ApiException(ApiError.EndedByShutdown);
+        }
+
         await using var timer = time.CreateTimer(_ => context.Abort(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         await TypedResults.ServerSentEvents(ItemsAsync(context, source, hasFirst, timer, stall, time)).ExecuteAsync(context);
     }
@@ -52,7 +61,7 @@ internal static class EventStream
             }
             catch (OperationCanceledException)
             {
-                error = ApiError.Unavailable("The server is shutting down and has ended this answer.", "shutting_down");
+                error = ApiError.EndedByShutdown;
             }
             catch (Exception failure)
             {

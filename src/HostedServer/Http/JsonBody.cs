@@ -1,8 +1,10 @@
 using System.Buffers;
+using System.IO.Pipelines;
 using System.Text.Json;
 using System.Text.Unicode;
 using LocalLlm.Sampling;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Net.Http.Headers;
 
 namespace LocalLlm.Server.Http;
@@ -19,18 +21,60 @@ internal static class JsonBody
     public static async Task<JsonDocument> ReadAsync(HttpContext context, LocalLlmServerOptions limits, TimeProvider time)
     {
         CheckHeaders(context.Request, limits.MaxRequestBodyBytes);
-        using var timeout = new CancellationTokenSource(limits.RequestBodyTimeout, time);
-        using var linked = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, context.RequestAborted);
+        var budget = context.RequestServices.GetRequiredService<BodyBudget>();
+        var reader = context.Request.BodyReader;
+        var taken = 0L;
+        // Cancelling a read by a token would leave the reader in the middle of it; this does not.
+        await using var timer = time.CreateTimer(_ => reader.CancelPendingRead(), null, limits.RequestBodyTimeout, Timeout.InfiniteTimeSpan);
         try
         {
-            var utf8 = await ReadBytesAsync(context.Request, limits.MaxRequestBodyBytes, linked.Token);
-            // What follows may take a while (a long text becomes tokens), and other connections need this thread.
-            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-            return Parse(utf8);
+            while (true)
+            {
+                var read = await reader.ReadAsync();
+                if (read.IsCanceled)
+                    throw Refused(read, new(new(StatusCodes.Status408RequestTimeout, "invalid_request_error", $"The body did not arrive within {limits.RequestBodyTimeout.TotalSeconds:F0} seconds.")));
+                if (read.Buffer.Length > limits.MaxRequestBodyBytes)
+                    throw Refused(read, TooLarge(limits.MaxRequestBodyBytes));
+                if (read.Buffer.Length > taken)
+                {
+                    Take(read);
+                    taken = read.Buffer.Length;
+                }
+
+                if (!read.IsCompleted)
+                {
+                    reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+                    continue;
+                }
+
+                var utf8 = read.Buffer.ToArray();
+                reader.AdvanceTo(read.Buffer.End);
+                // What follows may take a while (a long text becomes tokens), and other connections need this thread.
+                await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+                return Parse(utf8);
+            }
         }
-        catch (OperationCanceledException) when (timeout.IsCancellationRequested)
+        finally
         {
-            throw new ApiException(new(StatusCodes.Status408RequestTimeout, "invalid_request_error", $"The body did not arrive within {limits.RequestBodyTimeout.TotalSeconds:F0} seconds."));
+            budget.GiveBack(taken);
+        }
+
+        ApiException Refused(ReadResult read, ApiException refusal)
+        {
+            reader.AdvanceTo(read.Buffer.End);
+            return refusal;
+        }
+
+        void Take(ReadResult read)
+        {
+            try
+            {
+                budget.Take(read.Buffer.Length - taken);
+            }
+            catch (ApiException refusal)
+            {
+                throw Refused(read, refusal);
+            }
         }
     }
 
@@ -82,24 +126,6 @@ internal static class JsonBody
             throw Bad("The request has both Content-Length and Transfer-Encoding; send one of them.");
         if (request.ContentLength > most)
             throw TooLarge(most);
-    }
-
-    private static async Task<ReadOnlyMemory<byte>> ReadBytesAsync(HttpRequest request, long most, CancellationToken cancellationToken)
-    {
-        while (true)
-        {
-            var read = await request.BodyReader.ReadAsync(cancellationToken);
-            if (read.Buffer.Length > most)
-                throw TooLarge(most);
-            if (read.IsCompleted)
-            {
-                var bytes = read.Buffer.ToArray();
-                request.BodyReader.AdvanceTo(read.Buffer.End);
-                return bytes;
-            }
-
-            request.BodyReader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
-        }
     }
 
     private static ApiException Bad(string message) => new(ApiError.Invalid(message, code: null));

@@ -33,7 +33,7 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         return group;
     }
 
-    /// <summary>Maps what stands beside OpenAI's routes: <c>/tokenize</c>, <c>/detokenize</c>, <c>/metrics</c>, <c>/version</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and <c>/ready</c>, which do not.</summary>
+    /// <summary>Maps what stands beside OpenAI's routes: <c>/tokenize</c>, <c>/detokenize</c>, <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and <c>/ready</c>, which do not.</summary>
     /// <param name="endpoints">Where to map.</param>
     /// <exception cref="InvalidOperationException"><c>AddLocalLlmServer</c> was not called.</exception>
     public static IEndpointConventionBuilder MapLocalLlmOperations(this IEndpointRouteBuilder endpoints)
@@ -48,6 +48,8 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         group.MapMethods("/health", ["GET", "HEAD"], pipeline.Open(operations.HealthAsync));
         group.MapMethods("/ready", ["GET", "HEAD"], pipeline.Open(operations.ReadyAsync));
         group.MapGet("/metrics", pipeline.Guarded(operations.MetricsAsync));
+        group.MapMethods("/ping", ["GET", "POST"], pipeline.Guarded(operations.HealthAsync));
+        group.MapGet("/load", pipeline.Guarded(operations.LoadAsync));
         group.MapGet("/version", pipeline.Guarded(OperationsEndpoints.VersionAsync));
         group.MapGet("/engine", pipeline.Guarded(operations.EngineAsync));
         return group;

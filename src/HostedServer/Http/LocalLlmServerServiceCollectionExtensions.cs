@@ -32,7 +32,7 @@ public static class LocalLlmServerServiceCollectionExtensions
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<LocalLlmServerOptions>>().Value);
         services.AddSingleton(provider => new ApiKeys(provider.GetRequiredService<LocalLlmServerOptions>().ApiKeys));
         services.AddSingleton(provider => new EngineInstruments(provider.GetRequiredService<EngineHost>()));
-        services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>().AddSingleton<StreamPacer>();
+        services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>().AddSingleton<StreamPacer>().AddSingleton<BodyBudget>();
         services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>().AddSingleton<EmbeddingEndpoint>().AddSingleton<ModelsEndpoint>().AddSingleton<TokenizeEndpoint>().AddSingleton<OperationsEndpoints>();
         services.AddSingleton<EngineWatch>().AddSingleton<IHostedService>(provider => provider.GetRequiredService<EngineWatch>());
         services.AddSingleton<IHostedService, Drain>();
@@ -40,7 +40,7 @@ public static class LocalLlmServerServiceCollectionExtensions
         services.AddOptions<HostOptions>().Configure<IOptions<LocalLlmServerOptions>>((host, server) =>
         {
             var needed = server.Value.ShutdownTimeout + TimeSpan.FromSeconds(10);
-            if (host.ShutdownTimeout < needed)
+            if (host.ShutdownTimeout < needed || server.Value.ShutdownTimeout < TimeSpan.FromSeconds(20))
                 host.ShutdownTimeout = needed;
         });
         return services;

@@ -5,9 +5,10 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.Http;
 
 /// <summary>What operators and their tools ask: <c>/health</c>, <c>/ready</c>, <c>/metrics</c>, <c>/version</c>, <c>/engine</c>.</summary>
-internal sealed class OperationsEndpoints(ServedEngine served, Readiness readiness, EngineInstruments instruments)
+internal sealed class OperationsEndpoints(ServedEngine served, Readiness readiness, EngineInstruments instruments, Admission admission)
 {
     private const int KvCells = 1024;
+    private static readonly TimeSpan MapTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>200 while the process is of use: it loads, serves or drains. 503 once only a restart helps.</summary>
     public Task HealthAsync(HttpContext context)
@@ -40,6 +41,9 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
         return context.Response.WriteAsync(PrometheusText.Write(instruments.Read(), served.Names[0]), context.RequestAborted);
     }
 
+    /// <summary>Requests that are being answered, as vLLM says it.</summary>
+    public Task LoadAsync(HttpContext context) => ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(admission.Requests), WireJson.Wire.LoadResult));
+
     /// <summary>The version.</summary>
     public static Task VersionAsync(HttpContext context) => ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(ServerVersion.Text), WireJson.Wire.VersionResult));
 
@@ -47,7 +51,9 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
     public async Task EngineAsync(HttpContext context)
     {
         var engine = served.Require();
-        var blocks = await engine.MapKvBlocksAsync(KvCells);
+        var map = engine.MapKvBlocksAsync(KvCells);
+        // A step that takes long is no reason to say nothing.
+        var blocks = await Task.WhenAny(map, Task.Delay(MapTimeout, context.RequestAborted)) == map ? await map : "";
         var now = engine.Statistics;
         var view = new EngineView(
             served.Names[0], engine.MaxModelLen, now.Running, now.Waiting, now.KvCacheUsage, now.KvBlocksTotal, now.KvBlocksFree, now.Preemptions, now.PrefixCacheQueries, now.PrefixCacheHits, now.GeneratedTokens, blocks);

@@ -1,7 +1,7 @@
 namespace LocalLlm.Server.Http;
 
-/// <summary>Whether the engine really makes tokens: it has made one since the last time somebody asked, or makes one now.</summary>
-internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time) : IDisposable
+/// <summary>Whether the engine really makes tokens: it has made one since somebody asked a while ago, or makes one now, for all who ask meanwhile.</summary>
+internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time)
 {
     // A canary that takes longer is no sign of life.
     private static readonly TimeSpan CanaryTimeout = TimeSpan.FromSeconds(10);
@@ -9,45 +9,51 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
     // One real token in so many seconds is proof enough, however often somebody asks.
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(2);
 
-    private readonly SemaphoreSlim _one = new(1);
-    private long _tokens = -1;
+    private readonly Lock _lock = new();
+    private Task? _check;
+    private (long Tokens, long At)? _seen;
     private long? _lastToken;
 
-    /// <summary>Asks; at most one token is made for all who ask at the same time.</summary>
+    /// <summary>Asks.</summary>
     public async Task<bool> CheckAsync(LlmEngine engine, CancellationToken cancellationToken)
     {
-        if (IsWithin(Fresh))
-            return true;
-        await _one.WaitAsync(cancellationToken);
-        try
+        Task check;
+        lock (_lock)
         {
             if (IsWithin(Fresh))
                 return true;
-            var made = engine.Statistics.GeneratedTokens;
-            if ((_tokens >= 0 && made > _tokens) || await MakesTokenAsync(engine, cancellationToken))
-                _lastToken = time.GetTimestamp();
-            _tokens = engine.Statistics.GeneratedTokens;
-            return IsWithin(options.ReadyWithin);
+            if (_check is null or { IsCompleted: true })
+                _check = LookAsync(engine);
+            check = _check;
         }
-        finally
+
+        await check.WaitAsync(cancellationToken);
+        lock (_lock)
+            return IsWithin(options.ReadyWithin);
+    }
+
+    private async Task LookAsync(LlmEngine engine)
+    {
+        var made = engine.Statistics.GeneratedTokens;
+        var hasMade = _seen is { } seen && made > seen.Tokens && time.GetElapsedTime(seen.At) <= options.ReadyWithin;
+        var isAlive = hasMade || await MakesTokenAsync(engine);
+        lock (_lock)
         {
-            _one.Release();
+            if (isAlive)
+                _lastToken = time.GetTimestamp();
+            _seen = (engine.Statistics.GeneratedTokens, time.GetTimestamp());
         }
     }
 
-    /// <inheritdoc/>
-    public void Dispose() => _one.Dispose();
-
-    private static async Task<bool> MakesTokenAsync(LlmEngine engine, CancellationToken cancellationToken)
+    private async Task<bool> MakesTokenAsync(LlmEngine engine)
     {
-        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        timeout.CancelAfter(CanaryTimeout);
+        using var timeout = new CancellationTokenSource(CanaryTimeout, time);
         try
         {
-            var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds([0], new() { MaxTokens = 1, Detokenize = false }), timeout.Token);
+            var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds([0], new() { MaxTokens = 1, Detokenize = false }) with { IsProbe = true }, timeout.Token);
             return result.Outputs[0].FinishReason is FinishReason.Length or FinishReason.Stop;
         }
-        catch (Exception failure) when (failure is EngineException || (failure is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception failure) when (failure is EngineException or OperationCanceledException)
         {
             return false;
         }

@@ -45,7 +45,7 @@ internal sealed class ServedEngine(EngineHost host, LocalLlmServerOptions option
     /// <exception cref="ApiException">404: the model is not served.</exception>
     public void CheckModel(string? asked)
     {
-        if (asked is not null && !Names.Contains(asked, StringComparer.Ordinal))
+        if (!string.IsNullOrEmpty(asked) && !Names.Contains(asked, StringComparer.Ordinal))
             throw new ApiException(new(404, "invalid_request_error", $"The model '{RequestErrors.Printable(asked)}' is not served; served: {string.Join(", ", Names)}.", "model", "model_not_found"));
     }
 

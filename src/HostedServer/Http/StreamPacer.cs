@@ -16,11 +16,12 @@ internal sealed class StreamPacer(LocalLlmServerOptions options)
     private readonly int _most = options.MaxEventsPerSecond ?? EventsOfCore * Environment.ProcessorCount;
     private int _streams;
 
-    /// <summary>One more stream, until it is disposed.</summary>
-    public IDisposable Enter()
+    /// <summary>Further streams, until it is disposed.</summary>
+    /// <param name="streams">As many as send events by themselves.</param>
+    public IDisposable Enter(int streams = 1)
     {
-        Interlocked.Increment(ref _streams);
-        return new Place(this);
+        Interlocked.Add(ref _streams, streams);
+        return new Place(this, streams);
     }
 
     /// <summary>How long a stream gathers tokens between two events.</summary>
@@ -32,14 +33,14 @@ internal sealed class StreamPacer(LocalLlmServerOptions options)
         return pause < Shortest ? TimeSpan.Zero : pause < Longest ? pause : Longest;
     }
 
-    private sealed class Place(StreamPacer pacer) : IDisposable
+    private sealed class Place(StreamPacer pacer, int streams) : IDisposable
     {
         private int _left;
 
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _left, 1) == 0)
-                Interlocked.Decrement(ref pacer._streams);
+                Interlocked.Add(ref pacer._streams, -streams);
         }
     }
 }

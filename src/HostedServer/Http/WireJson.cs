@@ -19,10 +19,11 @@ namespace LocalLlm.Server.Http;
 [JsonSerializable(typeof(DetokenizeResult))]
 [JsonSerializable(typeof(VersionResult))]
 [JsonSerializable(typeof(ReadyResult))]
+[JsonSerializable(typeof(LoadResult))]
 [JsonSerializable(typeof(EngineView))]
 internal sealed partial class WireJson : JsonSerializerContext
 {
-    /// <summary>With text as it is: answers are JSON, never part of a page.</summary>
+    /// <summary>With letters as they are: answers are JSON, never part of a page.</summary>
     public static WireJson Wire { get; } = new(new JsonSerializerOptions
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,

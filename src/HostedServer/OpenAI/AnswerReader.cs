@@ -95,7 +95,7 @@ internal sealed class AnswerReader(LlmEngine engine, ChatRequest request)
                 part.Calls.Add(new($"call_{Guid.NewGuid():N}", new(piece.ToolName!, piece.Value)) { Index = _calls++ });
                 IsOver = request.SingleCall;
                 break;
-            case OutputPieceKind.Text:
+            case OutputPieceKind.Text when !request.ForcesCalls:
                 part.Content += piece.Value;
                 break;
             case OutputPieceKind.Reasoning when request.IncludeReasoning:

@@ -17,7 +17,7 @@ internal static class Answers
         }
         catch (OperationCanceledException) when (admission.Aborted.IsCancellationRequested && !context.RequestAborted.IsCancellationRequested)
         {
-            throw new ApiException(ApiError.Unavailable("The server is shutting down and has ended this answer.", "shutting_down"));
+            throw new ApiException(ApiError.EndedByShutdown);
         }
     }
 }

@@ -12,7 +12,7 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
         var engine = served.Require();
         ChatRequest request;
         using (var body = await JsonBody.ReadAsync(context, options, time))
-            request = ChatRequest.Read(body.RootElement);
+            request = ChatRequest.Read(body.RootElement, engine.Options.MaxLogprobs);
         served.CheckModel(request.Model);
         unknown.Report(request.Unknown);
         var sampling = request.Generation.Sampling;
@@ -20,8 +20,10 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
             request = request with { Generation = request.Generation with { Sampling = sampling with { ThinkingTokenBudget = request.EffortBudget } } };
         if (options.ForceIncludeUsage)
             request = request with { Stream = request.Stream with { IncludeUsage = true } };
+        if (!request.Stream.IsStream)
+            SamplingLimits.CheckWhole(sampling, engine.MaxModelLen);
         using var permit = admission.Enter(sampling.N, served.MostSequences(engine));
-        var answers = new ChatAnswers(engine, request, $"chatcmpl-{ApiPipeline.RequestId(context)}", time.GetUtcNow().ToUnixTimeSeconds(), options.ResponseRole);
+        var answers = new ChatAnswers(engine, request, $"chatcmpl-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), options.ResponseRole);
         if (request.Stream.IsStream)
         {
             using var place = pacer.Enter();
@@ -30,6 +32,7 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
         }
 
         var answer = await Answers.WholeAsync(context, admission, answers.CompleteAsync);
+        permit.GiveBack();
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.ChatCompletion));
     }
 }

@@ -48,6 +48,8 @@ internal static class ChatMessages
             return null;
         }
 
+        if (message.TryGetProperty("role", out var old) && old.ValueKind == JsonValueKind.String && old.ValueEquals("function"))
+            throw new ApiException(ApiError.Unsupported($"{where}.role: 'function' is not supported; send the result of a tool with role tool and its tool_call_id.", $"{where}.role"));
         if (!message.TryGetProperty("role", out var given) || given.ValueKind != JsonValueKind.String || given.GetString() is not { } role || !Roles.Contains(role))
         {
             errors.Add($"{where}.role", given.ValueKind == JsonValueKind.String ? given.GetString()! : Kind(given), string.Join(", ", Roles));
@@ -65,7 +67,7 @@ internal static class ChatMessages
         var has = message.TryGetProperty("content", out var content) && content.ValueKind != JsonValueKind.Null;
         if (has)
             CheckContent(content, $"{where}.content", errors);
-        else if (role != "assistant")
+        else if (role is not ("assistant" or "tool"))
             errors.Add($"{where}.content", "nothing", "a text or a list of text parts");
         return role;
     }

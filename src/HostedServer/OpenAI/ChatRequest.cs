@@ -22,6 +22,9 @@ internal sealed record ChatRequest
     /// <summary>The model's name, or null.</summary>
     public string? Model { get; init; }
 
+    /// <summary>The request's id, or null.</summary>
+    public string? RequestId { get; init; }
+
     /// <summary>How the answer is sent.</summary>
     public required StreamOptions Stream { get; init; }
 
@@ -30,6 +33,9 @@ internal sealed record ChatRequest
 
     /// <summary>Whether one named tool is called, whose answers end with <c>stop</c>.</summary>
     public bool NamesTool { get; init; }
+
+    /// <summary>Whether the answer must be calls, so that whatever else there is of it is part of one that was cut off.</summary>
+    public bool ForcesCalls => Generation.ToolChoice is { IsRequired: true };
 
     /// <summary>Whether one call ends the answer.</summary>
     public bool SingleCall { get; init; }
@@ -50,9 +56,11 @@ internal sealed record ChatRequest
     public IReadOnlyList<string> Unknown { get; init; } = [];
 
     /// <summary>Reads <paramref name="body"/>; what it gives outlives the body's document.</summary>
+    /// <param name="body">The body.</param>
+    /// <param name="maxLogprobs">Most log-probabilities of a position; -1: no limit.</param>
     /// <exception cref="ApiException">400.</exception>
     /// <exception cref="EngineException">InvalidRequest.</exception>
-    public static ChatRequest Read(JsonElement body)
+    public static ChatRequest Read(JsonElement body, int maxLogprobs)
     {
         var errors = new RequestErrors();
         var fields = new JsonFields(body, errors);
@@ -72,6 +80,7 @@ internal sealed record ChatRequest
         var request = new ChatRequest
         {
             Model = fields.Text("model"),
+            RequestId = fields.Text("request_id"),
             Stream = StreamOptions.Read(fields, errors),
             HasTools = tools is not null && choice is not NoTools,
             NamesTool = choice is Tools { Choice.FunctionName: not null },
@@ -97,8 +106,9 @@ internal sealed record ChatRequest
             },
         };
         var toolChoice = choice is Tools { Choice: { } wanted } ? wanted with { AllowParallelCalls = wanted.AllowParallelCalls && !request.SingleCall } : null;
-        fields.Text("request_id");
         fields.Boolean("logprobs");
+        if (maxLogprobs >= 0 && fields.Integer("top_logprobs") is { } top && (top < 0 || top > maxLogprobs))
+            errors.Add("top_logprobs", top, $"0 to {maxLogprobs}");
         if (request.Stream.IsStream && fields.Integer("prompt_logprobs") is not null)
             errors.Add("prompt_logprobs", "a number", "only without stream: true");
         errors.ThrowIfAny();

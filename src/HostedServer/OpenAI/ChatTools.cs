@@ -52,6 +52,12 @@ internal static class ChatTools
                 return new ChatRequest.Tools(ToolChoice.Required);
         }
 
+        if (choice.ValueKind == JsonValueKind.Object && choice.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("allowed_tools"))
+        {
+            errors.AddUnsupported("tool_choice");
+            return null;
+        }
+
         if (NamedFunction(choice) is not { Length: > 0 } function)
         {
             errors.Add("tool_choice", name ?? choice.ValueKind.ToString().ToLowerInvariant(), "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": …}}");

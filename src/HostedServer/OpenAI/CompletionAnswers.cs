@@ -38,9 +38,17 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
         {
             touched.Clear();
             foreach (var (prompt, output) in outputs)
-                touched.Add(Take(prompt, output).Index);
+                {
+                var taken = Take(prompt, output);
+                touched.Add(taken.Index);
+                // Siblings may have waited for these.
+                if (output.PromptLogprobs is not null)
+                    touched.UnionWith(Enumerable.Range(prompt * request.N, request.N).Where(index => _choices[index].IsOpen));
+            }
             foreach (var choice in touched.Select(index => _choices[index]))
             {
+                if (WaitsForScores(choice))
+                    continue;
                 if (choice.HasNews(WantsLogprobs, request.ReturnTokenIds))
                     yield return Json(new(id, created, engine.ModelName, [ToWire(choice, whole: false)]) { Usage = request.Stream.ContinuousUsage ? Usage() : null });
                 choice.Sent();
@@ -59,6 +67,12 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
         _promptTokens[prompt] = output.PromptTokenIds.Count;
         _cachedTokens[prompt] = Math.Max(_cachedTokens[prompt], output.Usage?.CachedTokens ?? 0);
         var choice = _choices[(prompt * request.N) + output.Index];
+        if (output.PromptLogprobs is { } scores)
+        {
+            foreach (var sibling in _choices.Skip(prompt * request.N).Take(request.N))
+                sibling.PromptLogprobs = scores;
+        }
+
         if (!choice.IsOpen)
             Open(choice, prompt, output);
         if (output.FinishReason is { } reason)
@@ -81,25 +95,22 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
     {
         choice.IsOpen = true;
         choice.PromptTokenIds = output.PromptTokenIds;
-        if (output.PromptLogprobs is { } scores)
-        {
-            foreach (var sibling in _choices.Skip(prompt * request.N).Take(request.N))
-                sibling.PromptLogprobs = scores;
-        }
-
-        if (!request.Echo)
-            return;
-        choice.Text.Append(request.Generations[prompt].Prompt ?? engine.Tokenizer?.Decode(output.PromptTokenIds) ?? "");
-        if (WantsLogprobs && choice.PromptLogprobs is { } echoed)
-        {
-            choice.Logprobs.AddRange(echoed);
-            choice.LogprobIds.AddRange(output.PromptTokenIds);
-        }
+        if (request.Echo)
+            choice.Text.Append(request.Generations[prompt].Prompt ?? engine.Tokenizer?.Decode(output.PromptTokenIds) ?? "");
     }
+
+    // The scores of a prompt come with the first of its choices, which need not be the first to be heard of.
+    private bool WaitsForScores(Choice choice) => request.Echo && WantsLogprobs && choice.PromptLogprobs is null;
 
     private TextChoice ToWire(Choice choice, bool whole)
     {
         var sendsPrompt = whole || !choice.HasBegun;
+        if (sendsPrompt && request.Echo && WantsLogprobs && choice.PromptLogprobs is { } echoed)
+        {
+            choice.Logprobs.InsertRange(0, echoed);
+            choice.LogprobIds.InsertRange(0, choice.PromptTokenIds);
+        }
+
         return new(choice.Index, choice.Text.ToString())
         {
             Logprobs = WantsLogprobs ? _logprobs.ToText(choice.Logprobs, choice.LogprobIds, ref choice.Offset) : null,

@@ -17,16 +17,19 @@ internal sealed class CompletionEndpoint(ServedEngine served, Admission admissio
         unknown.Report(request.Unknown);
         if (options.ForceIncludeUsage)
             request = request with { Stream = request.Stream with { IncludeUsage = true } };
-        using var permit = admission.Enter(request.Generations.Count * request.N, served.MostSequences(engine));
-        var answers = new CompletionAnswers(engine, request, $"cmpl-{ApiPipeline.RequestId(context)}", time.GetUtcNow().ToUnixTimeSeconds());
+        if (!request.Stream.IsStream)
+            SamplingLimits.CheckWhole(request.Generations[0].Sampling, engine.MaxModelLen);
+        using var permit = admission.Enter(request.Generations.Count * request.N, served.MostSequences(engine), request.Generations.Count > 1 ? "prompt" : "n");
+        var answers = new CompletionAnswers(engine, request, $"cmpl-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds());
         if (request.Stream.IsStream)
         {
-            using var place = pacer.Enter();
+            using var place = pacer.Enter(request.Generations.Count);
             await EventStream.SendAsync(context, answers.StreamAsync(pacer.Pause), options.StallTimeout, time, admission.Aborted);
             return;
         }
 
         var answer = await Answers.WholeAsync(context, admission, answers.CompleteAsync);
+        permit.GiveBack();
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.TextCompletion));
     }
 }

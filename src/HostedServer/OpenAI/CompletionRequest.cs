@@ -21,6 +21,9 @@ internal sealed record CompletionRequest
     /// <summary>The model's name, or null.</summary>
     public string? Model { get; init; }
 
+    /// <summary>The request's id, or null.</summary>
+    public string? RequestId { get; init; }
+
     /// <summary>How the answer is sent.</summary>
     public required StreamOptions Stream { get; init; }
 
@@ -52,6 +55,9 @@ internal sealed record CompletionRequest
     {
         var errors = new RequestErrors();
         var fields = new JsonFields(body, errors);
+        if (fields.Take("prompt_embeds") is not null)
+            errors.AddUnsupported("prompt_embeds");
+        errors.ThrowIfAny();
         var prompts = PromptField.Read(fields, errors, MostPrompts);
         var echo = fields.Boolean("echo") ?? false;
         var stream = StreamOptions.Read(fields, errors);
@@ -66,6 +72,7 @@ internal sealed record CompletionRequest
         {
             Generations = [],
             Model = fields.Text("model"),
+            RequestId = fields.Text("request_id"),
             Stream = stream,
             Echo = echo,
             ScoresOnly = scoresOnly,
@@ -73,7 +80,6 @@ internal sealed record CompletionRequest
             TokensAsIds = fields.Boolean("return_tokens_as_token_ids") ?? false,
             PromptLogprobs = fields.Take("prompt_logprobs") is not null,
         };
-        fields.Text("request_id");
         errors.ThrowIfAny();
         var sampling = SamplingParamsJson.Parse(body, OwnFields, out var unknown);
         SamplingLimits.Check(sampling);

@@ -34,10 +34,10 @@ internal static class MergedOutputs
 
         var merged = Channel.CreateUnbounded<IReadOnlyList<(int, GenerationOutput)>>(new() { SingleReader = true });
         var pumps = Task.WhenAll(streams.Select(PumpAsync));
-        var end = pumps.ContinueWith(task => merged.Writer.TryComplete(task.Exception?.InnerException), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        var end = pumps.ContinueWith(task => merged.Writer.TryComplete(task.IsCanceled ? new OperationCanceledException() : task.Exception?.InnerException), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
         try
         {
-            await foreach (var batch in merged.Reader.ReadAllAsync(left.Token))
+            await foreach (var batch in merged.Reader.ReadAllAsync(cancellationToken))
                 yield return batch;
         }
         finally

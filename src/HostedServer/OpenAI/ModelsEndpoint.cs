@@ -17,9 +17,10 @@ internal sealed class ModelsEndpoint(ServedEngine served)
     public Task GetAsync(HttpContext context)
     {
         var engine = served.Require();
-        var name = (string?)context.Request.RouteValues["id"];
-        served.CheckModel(name ?? "");
-        return ApiPipeline.WriteJsonAsync(context, EventStream.Json(Card(engine, name!), WireJson.Wire.ModelCard));
+        // Clients escape the slash of a hub's names.
+        var name = ((string?)context.Request.RouteValues["id"] ?? "").Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
+        served.CheckModel(name.Length == 0 ? "(no name)" : name);
+        return ApiPipeline.WriteJsonAsync(context, EventStream.Json(Card(engine, name), WireJson.Wire.ModelCard));
     }
 
     private ModelCard Card(LlmEngine engine, string name) => new(name, served.Created, served.Names[0], engine.MaxModelLen);

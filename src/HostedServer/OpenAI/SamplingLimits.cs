@@ -8,6 +8,20 @@ internal static class SamplingLimits
     /// <summary>OpenAI's own limit.</summary>
     public const int MostChoices = 128;
 
+    // Some hundred bytes each, all of them in memory until the answer is whole.
+    private const long MostLogprobs = 1_000_000;
+
+    /// <summary>Refuses an answer whose log-probabilities would not be sent before all of them are there, and are too many.</summary>
+    /// <exception cref="ApiException">400.</exception>
+    public static void CheckWhole(SamplingParams sampling, int maxModelLen)
+    {
+        if (sampling.Logprobs is not { } top)
+            return;
+        var all = (long)sampling.N * Math.Min(sampling.MaxTokens ?? maxModelLen, maxModelLen) * (1 + Math.Max(top, 0));
+        if (all > MostLogprobs)
+            throw new ApiException(ApiError.Invalid($"logprobs: the answer could have {all} log-probabilities, and {MostLogprobs} are sent at most in one piece. Ask for fewer tokens, choices or log-probabilities, or for a stream.", "logprobs"));
+    }
+
     /// <exception cref="ApiException">400.</exception>
     public static void Check(SamplingParams sampling)
     {

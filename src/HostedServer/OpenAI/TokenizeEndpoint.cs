@@ -8,8 +8,18 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary><c>POST /tokenize</c> (a text or a chat) and <c>POST /detokenize</c>.</summary>
-internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOptions options, TimeProvider time)
+internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOptions options, TimeProvider time) : IDisposable
 {
+    // The longest entries of real vocabularies have some 500 characters.
+    private const int CharactersPerToken = 1024;
+    private const int ContextsOfIds = 8;
+
+    // Long texts are work for a processor; there are no more of those than cores.
+    private readonly SemaphoreSlim _places = new(Environment.ProcessorCount);
+
+    /// <inheritdoc/>
+    public void Dispose() => _places.Dispose();
+
     /// <summary>Text or chat → token ids.</summary>
     public async Task TokenizeAsync(HttpContext context)
     {
@@ -23,10 +33,15 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         var special = fields.Boolean("add_special_tokens");
         var strings = fields.Boolean("return_token_strs") ?? false;
         var model = fields.Text("model");
+        if (chat is not null && special == true)
+            errors.Add("add_special_tokens", "true", "false in a chat: its template writes the special tokens");
         if (errors.Count == 0 && (prompt is null) == (chat is null))
             errors.Add("prompt", prompt is null ? "nothing" : "prompt and messages", "exactly one of prompt and messages");
         errors.ThrowIfAny();
         served.CheckModel(model);
+        if (prompt?.Length > (long)engine.MaxModelLen * CharactersPerToken)
+            throw new ApiException(ApiError.Invalid($"prompt: {prompt.Length} characters are more than a context of {engine.MaxModelLen} tokens can hold", "prompt", "context_length_exceeded"));
+        using var place = await TakePlaceAsync(context);
         var ids = prompt is not null ? tokenizer.Encode(prompt, special ?? true) : Encode(engine, tokenizer, chat!);
         var result = new TokenizeResult(ids.Length, engine.MaxModelLen, ids) { TokenStrs = strings ? [.. ids.Select(id => tokenizer.IdToToken(id) ?? "")] : null };
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(result, WireJson.Wire.TokenizeResult));
@@ -47,12 +62,24 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         foreach (var id in ids ?? [])
         {
             if (id < 0 || id >= tokenizer.VocabularySize)
+            {
                 errors.Add("tokens", id, $"0 to {tokenizer.VocabularySize - 1}");
+                break;
+            }
         }
 
+        if (ids?.Count > (long)engine.MaxModelLen * ContextsOfIds)
+            errors.Add("tokens", $"{ids.Count} ids", $"at most {(long)engine.MaxModelLen * ContextsOfIds}");
         errors.ThrowIfAny();
         served.CheckModel(model);
+        using var place = await TakePlaceAsync(context);
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(tokenizer.Decode(ids!)), WireJson.Wire.DetokenizeResult));
+    }
+
+    private async Task<Place> TakePlaceAsync(HttpContext context)
+    {
+        await _places.WaitAsync(context.RequestAborted);
+        return new(_places);
     }
 
     private static ChatTemplateRequest? Chat(JsonFields fields, RequestErrors errors)
@@ -76,4 +103,9 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
     }
 
     private static Tokenizer Tokenizer(LlmEngine engine) => engine.Tokenizer ?? throw new ApiException(ApiError.Invalid("The server runs without a tokenizer (--skip-tokenizer-init).", "prompt"));
+
+    private readonly struct Place(SemaphoreSlim places) : IDisposable
+    {
+        public void Dispose() => places.Release();
+    }
 }

@@ -186,6 +186,9 @@ internal sealed record DetokenizeResult(string Prompt);
 /// <summary>The program's version.</summary>
 internal sealed record VersionResult(string Version);
 
+/// <summary>How many requests are being answered.</summary>
+internal sealed record LoadResult(int ServerLoad);
+
 /// <summary>Whether the server can answer now, and if not why.</summary>
 internal sealed record ReadyResult(string Status, string? Phase = null, double? Percent = null);
 

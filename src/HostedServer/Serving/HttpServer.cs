@@ -41,7 +41,7 @@ internal static class HttpServer
             kestrel.Limits.RequestHeadersTimeout = HeadersTimeout;
             // The routes have a limit of their own. Kestrel's would cut the connection before a client has read what is wrong.
             kestrel.Limits.MaxRequestBodySize = null;
-            Listener.Listen(kestrel, listen);
+            Listener.Listen(kestrel, listen, kestrel.ApplicationServices.GetRequiredService<Admission>().Disconnected);
         });
         var app = builder.Build();
         if (listen.RootPath.Length > 0)
@@ -76,7 +76,8 @@ internal static class HttpServer
         // Standard output belongs to answers.
         logging.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         logging.AddFilter("Microsoft", LogLevel.Warning);
-        logging.AddFilter("Microsoft.Hosting.Lifetime", LogLevel.Warning);
+        // What keeps the program from starting is its last line.
+        logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
     }
 
     private static void Allow(CorsPolicyBuilder policy, ListenSettings listen)

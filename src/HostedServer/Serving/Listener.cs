@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Hosting;
@@ -9,15 +10,17 @@ namespace LocalLlm.Server.Serving;
 /// <summary>Makes Kestrel listen: an address, a name or a Unix socket, in the clear or with a certificate.</summary>
 internal static class Listener
 {
+    /// <param name="kestrel">The server.</param>
+    /// <param name="settings">Where it listens.</param>
+    /// <param name="disconnect">Cancelled to end every connection.</param>
     /// <exception cref="UsageException">A file or an address that cannot be used.</exception>
-    public static void Listen(KestrelServerOptions kestrel, ListenSettings settings)
+    public static void Listen(KestrelServerOptions kestrel, ListenSettings settings, CancellationToken disconnect)
     {
         var certificate = Certificate(settings);
         var authorities = Authorities(settings);
         if (settings.UnixSocket is { } socket)
         {
-            // A socket that a process left behind which is no more.
-            File.Delete(socket);
+            RemoveLeftover(socket);
             kestrel.ListenUnixSocket(socket, Secure);
             return;
         }
@@ -40,14 +43,61 @@ internal static class Listener
 
         void Secure(ListenOptions listen)
         {
+            listen.Use(next => async connection =>
+            {
+                await using var ending = disconnect.Register(connection.Abort);
+                await next(connection);
+            });
             if (certificate is null)
                 return;
             listen.UseHttps(certificate, https =>
             {
+                // What stands between it and an authority that clients know.
+                https.ServerCertificateChain = [];
+                https.ServerCertificateChain.ImportFromPemFile(settings.CertificateFile!);
                 https.ClientCertificateMode = settings.ClientCertificates;
                 if (authorities is not null)
-                    https.ClientCertificateValidation = (client, _, _) => IsSignedBy(client, authorities);
+                    https.ClientCertificateValidation = (client, sent, _) => IsSignedBy(client, sent, authorities);
             });
+        }
+    }
+
+    // A socket that a process left behind which is no more; nothing else is touched.
+    private static void RemoveLeftover(string path)
+    {
+        if (!Path.Exists(path))
+            return;
+        if (Directory.Exists(path) || CanBeOpened(path))
+            throw new UsageException($"--uds: {path} is there already and is no socket; choose another name");
+        try
+        {
+            using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            probe.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException refused) when (refused.SocketErrorCode == SocketError.ConnectionRefused)
+        {
+            File.Delete(path);
+            return;
+        }
+        catch (SocketException other)
+        {
+            throw new UsageException($"--uds: {path} cannot be used: {other.Message}");
+        }
+
+        throw new UsageException($"--uds: another process listens on {path}; stop it or choose another name");
+    }
+
+    // What can be opened as a file is no socket.
+    private static bool CanBeOpened(string path)
+    {
+        try
+        {
+            using var file = File.OpenRead(path);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
         }
     }
 
@@ -59,7 +109,7 @@ internal static class Listener
         {
             return Dns.GetHostAddresses(host) is [var first, ..] ? first : throw new UsageException($"--host: '{host}' has no address");
         }
-        catch (Exception failure) when (failure is System.Net.Sockets.SocketException or ArgumentException)
+        catch (Exception failure) when (failure is SocketException or ArgumentException)
         {
             throw new UsageException($"--host: '{host}' is no address and no name that this machine knows");
         }
@@ -96,12 +146,14 @@ internal static class Listener
         return authorities.Count > 0 ? authorities : throw new UsageException($"--ssl-ca-certs: {file} has no certificate in it");
     }
 
-    private static bool IsSignedBy(X509Certificate2 client, X509Certificate2Collection authorities)
+    private static bool IsSignedBy(X509Certificate2 client, X509Chain? sent, X509Certificate2Collection authorities)
     {
         using var chain = new X509Chain();
         chain.ChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
         chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck;
         chain.ChainPolicy.CustomTrustStore.AddRange(authorities);
+        foreach (var element in sent?.ChainElements ?? Enumerable.Empty<X509ChainElement>())
+            chain.ChainPolicy.ExtraStore.Add(element.Certificate);
         return chain.Build(client);
     }
 }

@@ -131,7 +131,12 @@ internal static class HostileInputs
         yield return OfChat("\"echo\":true", "echo", Unsupported);
         yield return OfChat("\"logprobs\":5", "logprobs");
         yield return OfChat("\"top_logprobs\":5", "top_logprobs");
-        yield return OfChat("\"logprobs\":true,\"top_logprobs\":21", "logprobs");
+        yield return OfChat("\"logprobs\":true,\"top_logprobs\":21", "top_logprobs");
+        yield return OfChat("\"return_prompt_text\":true", "return_prompt_text", Unsupported);
+        yield return OfChat("\"n\":128,\"temperature\":1,\"logprobs\":true,\"top_logprobs\":20", "logprobs");
+        yield return OfChat("\"response_format\":{\"type\":\"structural_tag\"}", "response_format", Unsupported);
+        yield return Of("a message of a function", Chat, """{"messages":[{"role":"function","name":"f","content":"a"}]}""", "messages[0].role", Unsupported);
+        yield return OfChat($"\"tools\":[{Tool}],\"tool_choice\":{{\"type\":\"allowed_tools\"}}", "tool_choice", Unsupported);
         yield return OfChat("\"stream\":\"yes\"", "stream");
         yield return OfChat("\"stream_options\":{}", "stream_options");
         yield return OfChat("\"stream\":true,\"stream_options\":[]", "stream_options");
@@ -151,7 +156,6 @@ internal static class HostileInputs
         yield return OfChat("\"cache_salt\":\"a/b\"", "cache_salt");
         yield return OfChat("\"model\":\"gpt-4\"", "model", "model_not_found", 404);
         yield return OfChat("\"model\":\"TINY-R1\"", "model", "model_not_found", 404);
-        yield return OfChat("\"model\":\"\"", "model", "model_not_found", 404);
         yield return OfChat("\"model\":1", "model");
         yield return OfChat("\"detokenize\":false", "detokenize", Unsupported);
     }
@@ -184,7 +188,7 @@ internal static class HostileInputs
 
     private static IEnumerable<HostileInput> Structures()
     {
-        foreach (var format in (string[])["1", "\"json\"", "{}", """{"type":"xml"}""", """{"type":"structural_tag"}"""])
+        foreach (var format in (string[])["1", "\"json\"", "{}", """{"type":"xml"}"""])
             yield return OfChat($"\"response_format\":{format}", "response_format");
         yield return OfChat("""
             "response_format":{"type":"json_schema"}
@@ -221,6 +225,14 @@ internal static class HostileInputs
     {
         yield return Of("embeddings of a model that makes none", "/v1/embeddings", """{"input":"a"}""", "model", "model_not_supported");
         yield return Of("embeddings of another model", "/v1/embeddings", """{"input":"a","model":"x"}""", "model", "model_not_found", 404);
+        yield return Of("nothing to embed", "/v1/embeddings", "{}", "input");
+        yield return Of("a number to embed", "/v1/embeddings", """{"input":5}""", "input");
+        yield return Of("embeddings of a model that is no text", "/v1/embeddings", """{"input":"a","model":5}""", "model");
+        yield return Of("embeddings in a format of the caller's", "/v1/embeddings", """{"input":"a","encoding_format":"hex"}""", "encoding_format");
+        yield return Of("more choices than the server holds", Text, $"{{\"prompt\":[{string.Join(',', Enumerable.Repeat("\"a\"", 256))}],\"n\":8,\"temperature\":1}}", "prompt");
+        yield return Of("embeddings as a prompt", Text, """{"prompt_embeds":"AAAA"}""", "prompt_embeds", Unsupported);
+        yield return Of("a chat to tokenize with special tokens of its own", "/tokenize", $"{{{Messages},\"add_special_tokens\":true}}", "add_special_tokens");
+        yield return Of("too many tokens to detokenize", "/detokenize", $"{{\"tokens\":[{string.Join(',', Enumerable.Repeat("5", (8 * 2048) + 1))}]}}", "tokens");
         yield return Of("nothing to tokenize", "/tokenize", "{}", "prompt");
         yield return Of("two things to tokenize", "/tokenize", $"{{{Prompt},{Messages}}}", "prompt");
         yield return Of("a number to tokenize", "/tokenize", """{"prompt":1}""", "prompt");

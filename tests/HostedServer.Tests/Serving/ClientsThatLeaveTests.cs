@@ -61,6 +61,18 @@ public sealed class ClientsThatLeaveTests
     }
 
     [Fact]
+    public async Task A_whole_answer_that_nobody_reads_holds_no_place_and_is_dropped()
+    {
+        await using var server = new TestServer(options => options.StallTimeout = TimeSpan.FromMilliseconds(300));
+        await server.InitializeAsync();
+        using var client = await SendAsync(server, """{"prompt":"Once upon a time","max_tokens":500,"n":64,"ignore_eos":true,"temperature":1,"logprobs":20}""", receiveBuffer: 4096);
+        await UntilAsync(server, () => server.Engine.Statistics.Running > 0);
+        await UntilAsync(server, () => server.Engine.Statistics.Running == 0);
+        var admission = server.Services.GetRequiredService<Admission>();
+        await UntilAsync(server, () => admission.Requests == 0);
+    }
+
+    [Fact]
     public async Task A_request_beyond_the_queue_is_told_when_to_come_back()
     {
         await using var server = new TestServer(options => options.MaxQueuedSequences = 2, engine => engine with { MaxNumSeqs = 2 });

@@ -143,6 +143,45 @@ public sealed class LifetimeTests
         Assert.Equal(grace > 0 && signals == 1, finished);
     }
 
+    [Theory]
+    [InlineData("POST /v1/completions HTTP/1.1\r\nHo")]
+    [InlineData("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n{")]
+    public async Task Half_a_request_does_not_keep_the_server_up(string half)
+    {
+        await using var server = new TestServer(options => options.ShutdownTimeout = TimeSpan.Zero);
+        await server.InitializeAsync();
+        using var client = new System.Net.Sockets.TcpClient();
+        await client.ConnectAsync("127.0.0.1", server.Address.Port, TestContext.Current.CancellationToken);
+        await client.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes(half), TestContext.Current.CancellationToken);
+        await server.AskAsync("/tokenize", """{"prompt":"a"}""");
+        var watch = Stopwatch.StartNew();
+        await server.App.StopAsync(TestContext.Current.CancellationToken);
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), watch.Elapsed.ToString());
+    }
+
+    [Fact]
+    public async Task A_stream_that_waits_for_its_first_token_is_told_that_the_server_ends()
+    {
+        await using var server = new TestServer(options => options.ShutdownTimeout = TimeSpan.Zero, engine => engine with { MaxNumSeqs = 1 });
+        await server.InitializeAsync();
+        var admission = server.Services.GetRequiredService<Admission>();
+        var running = server.PostAsync("/v1/completions", Long.Replace("\"n\":32", "\"n\":1", StringComparison.Ordinal), cancellationToken: TestContext.Current.CancellationToken);
+        while (server.Engine.Statistics.Running == 0)
+            await server.AskAsync("/tokenize", """{"prompt":"a"}""");
+        var waiting = ((string[])["true", "false"]).Select(stream => server.PostAsync("/v1/completions", $$"""{"prompt":["a","b"],"stream":{{stream}}}""", cancellationToken: TestContext.Current.CancellationToken)).ToArray();
+        while (admission.Requests < 3)
+            await server.AskAsync("/tokenize", """{"prompt":"a"}""");
+        var stopping = server.App.StopAsync(TestContext.Current.CancellationToken);
+        foreach (var answer in await Task.WhenAll(waiting))
+        {
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, answer.StatusCode);
+            Assert.Contains("shutting_down", await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        }
+
+        await Assert.ThrowsAnyAsync<HttpRequestException>(() => running);
+        await stopping;
+    }
+
     [Fact]
     public async Task A_model_that_cannot_be_loaded_ends_the_process_with_a_failure()
     {

@@ -21,7 +21,10 @@ public sealed class ListenTests
     {
         var folder = Directory.CreateTempSubdirectory("localllm");
         var socket = Path.Combine(folder.FullName, "s");
-        await File.WriteAllTextAsync(socket, "left behind", Token);
+        // Bound, and nobody listens: what is left of a process that was killed looks the same.
+        using var leftBehind = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        leftBehind.Bind(new UnixDomainSocketEndPoint(socket));
+        Assert.True(File.Exists(socket));
         await using (var app = HttpServer.Create(Engine, new() { UnixSocket = socket }, _ => { }))
         {
             await app.StartAsync(Token);
@@ -38,6 +41,26 @@ public sealed class ListenTests
             Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         }
 
+        folder.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task What_is_no_socket_or_another_process_listens_on_is_left_alone()
+    {
+        var folder = Directory.CreateTempSubdirectory("localllm");
+        var file = Path.Combine(folder.FullName, "precious");
+        await File.WriteAllTextAsync(file, "precious", Token);
+        var run = await Cli.RunAsync("serve", TestPaths.TinyR1, "--uds", file);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains("no socket", run.Error, StringComparison.Ordinal);
+        Assert.Equal("precious", await File.ReadAllTextAsync(file, Token));
+        using var other = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        var socket = Path.Combine(folder.FullName, "s");
+        other.Bind(new UnixDomainSocketEndPoint(socket));
+        other.Listen();
+        run = await Cli.RunAsync("serve", TestPaths.TinyR1, "--uds", socket);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains("another process", run.Error, StringComparison.Ordinal);
         folder.Delete(recursive: true);
     }
 
