@@ -1,0 +1,168 @@
+using LocalLlm.Execution;
+using LocalLlm.Hub;
+using LocalLlm.Scheduling;
+using LocalLlm.Tokenization;
+
+namespace LocalLlm;
+
+/// <summary>
+/// An embedding model in this process (bge-m3, and XLM-RoBERTa encoders of its kind). Safe for concurrent requests, whose texts are computed together; load one per model and share it.
+/// </summary>
+public sealed class EmbeddingEngine : IAsyncDisposable
+{
+    // Noncharacters, of which one marks what is text and no token.
+    private const char FirstGuard = '\uFDD0';
+    private const char LastGuard = '\uFDEF';
+
+    private readonly EmbeddingLoop _loop;
+    private readonly Task _ended;
+
+    private EmbeddingEngine(EngineOptions options, EncoderWorker worker, Tokenizer tokenizer, EmbeddingLoop loop, Task ended)
+    {
+        Options = options;
+        _loop = loop;
+        _ended = ended;
+        Tokenizer = tokenizer;
+        ModelName = LlmEngine.NameOf(options);
+        Kinds = worker.Kinds;
+        Dimensions = worker.Config.HiddenSize;
+        MaxModelLen = Math.Min(options.MaxModelLen ?? int.MaxValue, worker.Config.MaxModelLength);
+    }
+
+    /// <summary>What the engine was loaded with.</summary>
+    public EngineOptions Options { get; }
+
+    /// <summary>The name that clients call the model.</summary>
+    public string ModelName { get; }
+
+    /// <summary>What the model can say of a text.</summary>
+    public EmbeddingKinds Kinds { get; }
+
+    /// <summary>Width of dense vectors.</summary>
+    public int Dimensions { get; }
+
+    /// <summary>Most tokens of a text, special ones included.</summary>
+    public int MaxModelLen { get; }
+
+    /// <summary>The model's tokenizer.</summary>
+    public Tokenizer Tokenizer { get; }
+
+    /// <summary>Completes when the engine has ended.</summary>
+    public Task Completion => _ended;
+
+    /// <summary>False once the engine is shutting down.</summary>
+    public bool IsAlive => _loop.Closed is null;
+
+    /// <summary>Loads a model and starts the engine.</summary>
+    /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type and a batch.</param>
+    /// <param name="progress">Told of phases and bytes.</param>
+    /// <param name="cancellationToken">Gives up loading.</param>
+    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: nothing stays behind.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public static async Task<EmbeddingEngine> LoadAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        EngineOptionsValidator.Validate(options);
+        if (ModelSource.IsRemote(options))
+            options = await ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(model, hub, null, cancellationToken)).ConfigureAwait(false);
+        var loaded = new TaskCompletionSource<EmbeddingEngine>(TaskCreationOptions.RunContinuationsAsynchronously);
+        // The device belongs to one thread for its whole life.
+        new Thread(() => RunDeviceThread(options, progress, loaded, cancellationToken)) { IsBackground = true, Name = "LocalLlm embedding engine" }.Start();
+        return await loaded.Task.ConfigureAwait(false);
+    }
+
+    /// <summary>Embeds texts. Those of all callers are computed together.</summary>
+    /// <param name="texts">The texts; special tokens in them are text.</param>
+    /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
+    /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
+    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <returns>One for each text, in their order.</returns>
+    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; GenerationFailed.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, bool truncate = false, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        CheckKinds(kinds);
+        return RunAsync([.. texts.Select((text, index) => Encode(text ?? throw EngineException.InvalidRequest("input", $"input[{index}] is null; give a text"), index, truncate))], kinds, cancellationToken);
+    }
+
+    /// <summary>Embeds texts that are tokens already, special ones included.</summary>
+    /// <inheritdoc cref="EmbedAsync(IReadOnlyList{string}, EmbeddingKinds, bool, CancellationToken)"/>
+    public Task<IReadOnlyList<TextEmbedding>> EmbedTokensAsync(IReadOnlyList<IReadOnlyList<int>> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        CheckKinds(kinds);
+        return RunAsync([.. texts.Select((ids, index) => Checked([.. ids], index))], kinds, cancellationToken);
+    }
+
+    /// <summary>Takes no more texts, finishes those that wait, and frees the device.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _loop.Stop();
+        await _ended.ConfigureAwait(false);
+    }
+
+    private static void RunDeviceThread(EngineOptions options, IProgress<LoadProgress>? progress, TaskCompletionSource<EmbeddingEngine> loaded, CancellationToken cancellationToken)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        EncoderWorker? worker = null;
+        EmbeddingLoop loop;
+        try
+        {
+            var tokenizer = Tokenizer.Load(options.TokenizerPath ?? options.ModelPath);
+            worker = new EncoderWorker(options, progress, cancellationToken);
+            loop = new(worker, options.MaxNumBatchedTokens, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
+            loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
+        }
+        catch (Exception failure)
+        {
+            worker?.Dispose();
+            if (failure is OperationCanceledException && cancellationToken.IsCancellationRequested)
+                loaded.SetCanceled(cancellationToken);
+            else
+                loaded.SetException(failure);
+            return;
+        }
+
+        using (loop)
+            loop.Run();
+        ended.SetResult();
+    }
+
+    private async Task<IReadOnlyList<TextEmbedding>> RunAsync(int[][] texts, EmbeddingKinds kinds, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        var works = texts.Select(ids => new EmbeddingWork(ids, kinds, cancellationToken)).ToArray();
+        foreach (var work in works)
+            _loop.Submit(work);
+        return await Task.WhenAll(works.Select(work => work.Result.Task)).WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private void CheckKinds(EmbeddingKinds kinds)
+    {
+        if (kinds == EmbeddingKinds.None || (kinds & ~Kinds) != 0)
+            throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; '{ModelName}' makes {Kinds}");
+    }
+
+    private int[] Encode(string text, int index, bool truncate)
+    {
+        var guard = Enumerable.Range(FirstGuard, LastGuard - FirstGuard + 1).Select(mark => (char)mark).FirstOrDefault(mark => !text.Contains(mark));
+        if (guard == default)
+            throw EngineException.InvalidRequest("input", $"input[{index}] contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
+        var ids = Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens: true, guard);
+        // The last token closes the text.
+        return Checked(truncate && ids.Length > MaxModelLen ? [.. ids[..(MaxModelLen - 1)], ids[^1]] : ids, index);
+    }
+
+    private int[] Checked(int[] ids, int index)
+    {
+        if (ids.Length == 0)
+            throw EngineException.InvalidRequest("input", $"input[{index}] has no tokens; at least 1 is needed");
+        if (ids.Length > MaxModelLen)
+            throw new EngineException(EngineErrorKind.ContextLengthExceeded, $"input[{index}] has {ids.Length} tokens; the model takes {MaxModelLen}. Split the text, or ask for it to be truncated.", "input");
+        var foreign = ids.AsSpan().IndexOfAnyExceptInRange(0, Tokenizer.VocabularySize - 1);
+        if (foreign >= 0)
+            throw EngineException.InvalidRequest("input", $"input[{index}] has the token id {ids[foreign]}; allowed: 0 to {Tokenizer.VocabularySize - 1}");
+        return ids;
+    }
+}

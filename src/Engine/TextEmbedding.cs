@@ -1,0 +1,59 @@
+namespace LocalLlm;
+
+/// <summary>What was asked of one text; what was not is null.</summary>
+public sealed record TextEmbedding
+{
+    /// <summary>[dimensions], of length 1 where the model normalises.</summary>
+    public IReadOnlyList<float>? Dense { get; init; }
+
+    /// <summary>Token id → its largest weight in the text, above 0. Special tokens have none.</summary>
+    public IReadOnlyDictionary<int, float>? Sparse { get; init; }
+
+    /// <summary>A vector of length 1 for each token but the first, in their order.</summary>
+    public IReadOnlyList<IReadOnlyList<float>>? MultiVector { get; init; }
+
+    /// <summary>Tokens of the text, special ones included.</summary>
+    public int TokenCount { get; init; }
+
+    /// <summary>The dot product of the two dense vectors: their cosine where both are normalised.</summary>
+    /// <exception cref="InvalidOperationException">One of them has no dense vector.</exception>
+    public static double DenseScore(TextEmbedding query, TextEmbedding passage)
+    {
+        ArgumentNullException.ThrowIfNull(query);
+        ArgumentNullException.ThrowIfNull(passage);
+        return Dot(Need(query.Dense), Need(passage.Dense));
+    }
+
+    /// <summary>The sum over tokens that both have of the products of their weights (bge-m3's lexical matching).</summary>
+    /// <exception cref="InvalidOperationException">One of them has no sparse weights.</exception>
+    public static double SparseScore(TextEmbedding query, TextEmbedding passage)
+    {
+        ArgumentNullException.ThrowIfNull(query);
+        ArgumentNullException.ThrowIfNull(passage);
+        var weights = Need(passage.Sparse);
+        return Need(query.Sparse).Sum(token => weights.TryGetValue(token.Key, out var weight) ? (double)token.Value * weight : 0);
+    }
+
+    /// <summary>The mean over the query's tokens of their best match in the passage (Khattab and Zaharia, ColBERT, 2020; the mean as in bge-m3).</summary>
+    /// <exception cref="InvalidOperationException">One of them has no vectors of tokens.</exception>
+    public static double MultiVectorScore(TextEmbedding query, TextEmbedding passage)
+    {
+        ArgumentNullException.ThrowIfNull(query);
+        ArgumentNullException.ThrowIfNull(passage);
+        var vectors = Need(passage.MultiVector);
+        return Need(query.MultiVector).Average(token => vectors.Max(vector => Dot(token, vector)));
+    }
+
+    private static T Need<T>(T? value)
+        where T : class => value ?? throw new InvalidOperationException("The embedding was made without this kind; ask for it by EmbeddingKinds.");
+
+    private static double Dot(IReadOnlyList<float> a, IReadOnlyList<float> b)
+    {
+        if (a.Count != b.Count)
+            throw new InvalidOperationException($"The vectors have {a.Count} and {b.Count} dimensions; embeddings of one model were wanted.");
+        var sum = 0.0;
+        for (var i = 0; i < a.Count; i++)
+            sum += (double)a[i] * b[i];
+        return sum;
+    }
+}
