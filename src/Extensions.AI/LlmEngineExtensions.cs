@@ -15,7 +15,7 @@ public static class LlmEngineExtensions
 
     /// <summary>An embedding generator over this engine. Disposing it leaves the engine alone.</summary>
     /// <exception cref="ArgumentNullException"><paramref name="engine"/> is null.</exception>
-    public static IEmbeddingGenerator<string, Embedding<float>> AsIEmbeddingGenerator(this LlmEngine engine)
+    public static IEmbeddingGenerator<string, Embedding<float>> AsIEmbeddingGenerator(this EmbeddingEngine engine)
     {
         ArgumentNullException.ThrowIfNull(engine);
         return new LocalLlmEmbeddingGenerator(_ => Task.FromResult(engine), () => engine, engine.ModelName);

@@ -3,32 +3,45 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> over the engine. Stateless and safe for concurrent requests; the engine's life is its own, so disposing the generator does nothing.
+/// <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> over an embedding engine. Stateless and safe for concurrent requests, which are computed together; the engine's life is its own, so disposing the generator does nothing.
+/// What else the model says of a text comes with <see cref="LocalLlmEmbeddingOptions"/> and is read by <see cref="EmbeddingExtensions.GetTextEmbedding"/>.
 /// </summary>
 public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Embedding<float>>
 {
     private const string ProviderName = "localllm";
-    private readonly Func<CancellationToken, Task<LlmEngine>> _engine;
-    private readonly Func<LlmEngine?> _loaded;
-    private readonly EmbeddingGeneratorMetadata _metadata;
+    private readonly Func<CancellationToken, Task<EmbeddingEngine>> _engine;
+    private readonly Func<EmbeddingEngine?> _loaded;
+    private readonly string? _modelId;
 
     /// <param name="engine">Gives the engine, loading it if need be.</param>
     /// <param name="loaded">The engine if it is loaded by now, or null.</param>
     /// <param name="modelId">The name of the model.</param>
-    internal LocalLlmEmbeddingGenerator(Func<CancellationToken, Task<LlmEngine>> engine, Func<LlmEngine?> loaded, string? modelId)
+    internal LocalLlmEmbeddingGenerator(Func<CancellationToken, Task<EmbeddingEngine>> engine, Func<EmbeddingEngine?> loaded, string? modelId)
     {
         _engine = engine;
         _loaded = loaded;
-        _metadata = new(ProviderName, providerUri: null, modelId);
+        _modelId = modelId;
     }
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentNullException"><paramref name="values"/> is null.</exception>
-    /// <exception cref="NotSupportedException">The model is no embedding model.</exception>
-    public Task<GeneratedEmbeddings<Embedding<float>>> GenerateAsync(IEnumerable<string> values, EmbeddingGenerationOptions? options = null, CancellationToken cancellationToken = default)
+    /// <exception cref="NotSupportedException">Other dimensions than the model's are asked for.</exception>
+    /// <exception cref="EngineException">A text is refused, or the engine fails.</exception>
+    public async Task<GeneratedEmbeddings<Embedding<float>>> GenerateAsync(IEnumerable<string> values, EmbeddingGenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(values);
-        return RefuseAsync(cancellationToken);
+        ChatRequestMapping.CheckModelId(options?.ModelId, _modelId);
+        var texts = values.ToArray();
+        var own = options?.RawRepresentationFactory?.Invoke(this) as LocalLlmEmbeddingOptions ?? new();
+        var engine = await _engine(cancellationToken).ConfigureAwait(false);
+        if (options?.Dimensions is { } dimensions && dimensions != engine.Dimensions)
+            throw new NotSupportedException($"EmbeddingGenerationOptions.Dimensions is {dimensions}; '{engine.ModelName}' makes vectors of {engine.Dimensions}. Leave it unset.");
+        var made = await engine.EmbedAsync(texts, own.Kinds | EmbeddingKinds.Dense, own.Truncate, cancellationToken).ConfigureAwait(false);
+        var tokens = made.Sum(embedding => (long)embedding.TokenCount);
+        return new(made.Select(embedding => ToEmbedding(embedding, engine.ModelName)))
+        {
+            Usage = new() { InputTokenCount = tokens, TotalTokenCount = tokens },
+        };
     }
 
     /// <inheritdoc/>
@@ -38,8 +51,8 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
         if (serviceKey is not null)
             return null;
         if (serviceType == typeof(EmbeddingGeneratorMetadata))
-            return _metadata;
-        if (serviceType == typeof(LlmEngine))
+            return new EmbeddingGeneratorMetadata(ProviderName, providerUri: null, _modelId, _loaded()?.Dimensions);
+        if (serviceType == typeof(EmbeddingEngine))
             return _loaded();
         return serviceType.IsInstanceOfType(this) ? this : null;
     }
@@ -49,10 +62,10 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
     {
     }
 
-    // Every architecture that the engine loads today generates text.
-    private async Task<GeneratedEmbeddings<Embedding<float>>> RefuseAsync(CancellationToken cancellationToken)
+    private static Embedding<float> ToEmbedding(TextEmbedding embedding, string model) => new(embedding.Dense!.ToArray())
     {
-        var engine = await _engine(cancellationToken).ConfigureAwait(false);
-        throw new NotSupportedException($"'{engine.ModelName}' generates text and is no embedding model; register an embedding model for this.");
-    }
+        ModelId = model,
+        CreatedAt = DateTimeOffset.UtcNow,
+        AdditionalProperties = embedding.Sparse is null && embedding.MultiVector is null ? null : new() { [EmbeddingExtensions.Property] = embedding },
+    };
 }

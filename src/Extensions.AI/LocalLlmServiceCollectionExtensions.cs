@@ -13,7 +13,7 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class LocalLlmServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers one engine, an <see cref="IChatClient"/> and an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> over it. A host checks the options and loads the model when it starts, and
+    /// Registers one engine and an <see cref="IChatClient"/> over it; an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> refuses until <c>AddLocalLlmEmbeddings</c> gives a model for it. A host checks the options and loads the model when it starts, and
     /// fails there if it cannot; without a host that is done by the first request. The container owns the engine.
     /// </summary>
     /// <param name="services">Where to register.</param>
@@ -79,11 +79,7 @@ public static class LocalLlmServiceCollectionExtensions
             new EngineHost(() => provider.GetRequiredService<IOptionsMonitor<LocalLlmOptions>>().Get(name), provider.GetService<ILoggerFactory>()));
         services.AddSingleton<IHostedService>(provider => EngineHost.Of(provider, key));
         services.AddKeyedSingleton(key, (provider, _) => CreateChatClient(provider, key, name));
-        services.AddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(key, (provider, _) =>
-        {
-            var host = EngineHost.Of(provider, key);
-            return new LocalLlmEmbeddingGenerator(host.GetAsync, () => host.Loaded, host.ModelId);
-        });
+        services.TryAddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(key, (provider, _) => new NoEmbeddingGenerator(() => EngineHost.Of(provider, key).ModelId));
         return builder;
     }
 

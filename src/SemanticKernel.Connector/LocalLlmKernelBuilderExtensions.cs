@@ -23,9 +23,11 @@ public static class LocalLlmKernelBuilderExtensions
     public static IKernelBuilder AddLocalLlmChatClient(this IKernelBuilder builder, LlmEngine engine, string? serviceId = null) =>
         With(builder, services => services.AddLocalLlmChatClient(engine, serviceId));
 
-    /// <inheritdoc cref="LocalLlmKernelServiceCollectionExtensions.AddLocalLlmEmbeddingGenerator(IServiceCollection, LlmEngine, string?)"/>
-    /// <inheritdoc cref="AddLocalLlmChatCompletion(IKernelBuilder, LlmEngine, string?)" path="/param"/>
-    public static IKernelBuilder AddLocalLlmEmbeddingGenerator(this IKernelBuilder builder, LlmEngine engine, string? serviceId = null) =>
+    /// <inheritdoc cref="LocalLlmKernelServiceCollectionExtensions.AddLocalLlmEmbeddingGenerator(IServiceCollection, EmbeddingEngine, string?)"/>
+    /// <param name="builder">The kernel that is being built.</param>
+    /// <param name="engine">A loaded embedding model; whoever loaded it disposes it.</param>
+    /// <param name="serviceId">The id of the service, or null.</param>
+    public static IKernelBuilder AddLocalLlmEmbeddingGenerator(this IKernelBuilder builder, EmbeddingEngine engine, string? serviceId = null) =>
         With(builder, services => services.AddLocalLlmEmbeddingGenerator(engine, serviceId));
 
     private static IKernelBuilder With(IKernelBuilder builder, Action<IServiceCollection> add)

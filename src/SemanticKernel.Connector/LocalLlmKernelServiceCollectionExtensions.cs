@@ -43,8 +43,10 @@ public static class LocalLlmKernelServiceCollectionExtensions
     }
 
     /// <summary>Registers an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/>.</summary>
-    /// <inheritdoc cref="AddLocalLlmChatCompletion(IServiceCollection, LlmEngine, string?)"/>
-    public static IServiceCollection AddLocalLlmEmbeddingGenerator(this IServiceCollection services, LlmEngine engine, string? serviceId = null)
+    /// <param name="services">Where to register.</param>
+    /// <param name="engine">A loaded embedding model; whoever loaded it disposes it.</param>
+    /// <param name="serviceId">The id of the service, or null.</param>
+    public static IServiceCollection AddLocalLlmEmbeddingGenerator(this IServiceCollection services, EmbeddingEngine engine, string? serviceId = null)
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(engine);

@@ -133,13 +133,12 @@ public sealed class SemanticKernelTests(ChatClientTests.Engine fixture) : IClass
     public void Every_service_can_be_registered_under_an_id()
     {
         var services = new ServiceCollection();
-        services.AddLocalLlmChatCompletion(fixture.Value, "a").AddLocalLlmTextGeneration(fixture.Value, "b").AddLocalLlmChatClient(fixture.Value, "c").AddLocalLlmEmbeddingGenerator(fixture.Value, "d");
+        services.AddLocalLlmChatCompletion(fixture.Value, "a").AddLocalLlmTextGeneration(fixture.Value, "b").AddLocalLlmChatClient(fixture.Value, "c");
         using var provider = services.BuildServiceProvider();
         Assert.NotNull(provider.GetKeyedService<IChatCompletionService>("a"));
         Assert.NotNull(provider.GetKeyedService<ITextGenerationService>("b"));
         Assert.NotNull(provider.GetKeyedService<IChatCompletionService>("b"));
         Assert.NotNull(provider.GetKeyedService<IChatClient>("c"));
-        Assert.NotNull(provider.GetKeyedService<IEmbeddingGenerator<string, Embedding<float>>>("d"));
     }
 
     [Fact]

@@ -1,0 +1,32 @@
+namespace LocalLlm.Extensions.AI;
+
+/// <summary>What <c>AddLocalLlmEmbeddings</c> configures, also from the configuration section <c>LocalLlmEmbeddings</c> (with a key <c>LocalLlmEmbeddings:KEY</c>).</summary>
+public sealed class LocalLlmEmbeddingsOptions
+{
+    /// <summary>The configuration section.</summary>
+    public const string SectionName = "LocalLlmEmbeddings";
+
+    /// <summary>The model: a folder, or <c>org/name</c> of a hub.</summary>
+    public string ModelPath { get; set; } = "";
+
+    /// <summary>The name that clients see; null: the repository's or the folder's.</summary>
+    public string? ModelId { get; set; }
+
+    /// <summary><c>auto</c>, <c>float32</c>, <c>bfloat16</c> or <c>float16</c>.</summary>
+    public string Dtype { get; set; } = "auto";
+
+    /// <summary><c>auto</c> (a GPU where one can be used), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
+    public string Device { get; set; } = "auto";
+
+    /// <summary>Most tokens computed in one step, of all texts together.</summary>
+    public int MaxBatchedTokens { get; set; } = 8192;
+
+    /// <summary>Sets any further engine option.</summary>
+    public Func<EngineOptions, EngineOptions>? ConfigureEngine { get; set; }
+
+    internal EngineOptions ToEngineOptions()
+    {
+        var options = new EngineOptions { ModelPath = ModelPath, ServedModelName = ModelId, Dtype = Dtype, Device = Device, MaxNumBatchedTokens = MaxBatchedTokens };
+        return ConfigureEngine is null ? options : ConfigureEngine(options);
+    }
+}
