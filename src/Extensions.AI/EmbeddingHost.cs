@@ -17,6 +17,9 @@ internal sealed class EmbeddingHost(Func<LocalLlmEmbeddingsOptions> options) : I
     /// <summary>The engine if it is loaded, or null.</summary>
     public EmbeddingEngine? Loaded => _engine is { IsCompletedSuccessfully: true } engine ? engine.Result : null;
 
+    /// <summary>Why loading has failed, or null.</summary>
+    public Exception? Failure => _engine?.Exception?.GetBaseException();
+
     /// <summary>The host of an engine in a container.</summary>
     public static EmbeddingHost Of(IServiceProvider provider, object? key) =>
         key is null ? provider.GetRequiredService<EmbeddingHost>() : provider.GetRequiredKeyedService<EmbeddingHost>(key);
@@ -35,7 +38,12 @@ internal sealed class EmbeddingHost(Func<LocalLlmEmbeddingsOptions> options) : I
     }
 
     /// <inheritdoc/>
-    public Task StartAsync(CancellationToken cancellationToken) => GetAsync(cancellationToken);
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        var loading = GetAsync(cancellationToken);
+        // Whoever asks for the engine, or for its failure, learns how it went.
+        return options().LoadInBackground ? Task.CompletedTask : loading;
+    }
 
     /// <inheritdoc/>
     public Task StopAsync(CancellationToken cancellationToken) => DisposeAsync().AsTask().WaitAsync(cancellationToken);

@@ -21,6 +21,9 @@ public sealed class LocalLlmEmbeddingsOptions
     /// <summary>Most tokens computed in one step, of all texts together.</summary>
     public int MaxBatchedTokens { get; set; } = 8192;
 
+    /// <summary>Whether the host starts while the model still loads; a failure to load is then told by requests instead of by the host's start.</summary>
+    public bool LoadInBackground { get; set; }
+
     /// <summary>Sets any further engine option.</summary>
     public Func<EngineOptions, EngineOptions>? ConfigureEngine { get; set; }
 

@@ -42,6 +42,7 @@ internal sealed class ServerArguments
     private readonly Option<long?> _maxBody = Options.Size("--max-request-bytes", "Longest body of a request; default 8M. (Not an option of vLLM's.)", "SIZE");
     private readonly Option<double?> _stallTimeout = Options.Number("--stall-timeout", "Seconds after which a client that does not read its stream is dropped; default 5. (Not an option of vLLM's.)");
     private readonly Option<int?> _maxEvents = Options.Count("--max-stream-events", "Most events a second of all streams together; with more tokens each carries several; default 500 for each core; 0: one a token. (Not an option of vLLM's.)");
+    private readonly Option<string?> _embeddingModel = Options.Text("--embedding-model", "An embedding model (bge-m3) for /v1/embeddings beside the other one: a folder or org/name. (Not an option of vLLM's.)", "DIR|ORG/NAME");
     private readonly Option<bool> _noPage = Options.Flag("--disable-page", "Serves no page at /. (Not an option of vLLM's.)");
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
@@ -50,7 +51,7 @@ internal sealed class ServerArguments
         foreach (var option in new Option[]
         {
             _host, _port, _uds, _rootPath, _apiKeys, _sslCertFile, _sslKeyFile, _sslCaCerts, _sslCertReqs, _allowedOrigins, _allowedMethods, _allowedHeaders, _allowCredentials,
-            _reasoningParser, _toolCallParser, _autoToolChoice, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _maxEvents, _noPage,
+            _reasoningParser, _toolCallParser, _autoToolChoice, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _maxEvents, _embeddingModel, _noPage,
         })
         {
             command.Add(option);
@@ -94,6 +95,7 @@ internal sealed class ServerArguments
             AllowedMethods = Values(result, _allowedMethods),
             AllowedHeaders = Values(result, _allowedHeaders),
             AllowCredentials = result.GetValue(_allowCredentials),
+            EmbeddingModel = result.GetValue(_embeddingModel),
             HasPage = !result.GetValue(_noPage),
         };
     }

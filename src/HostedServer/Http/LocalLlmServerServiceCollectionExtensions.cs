@@ -28,6 +28,7 @@ public static class LocalLlmServerServiceCollectionExtensions
         if (services.Any(service => service.ServiceType == typeof(Admission)))
             return services;
         services.AddLocalLlm(engine => engine.LoadInBackground = true);
+        services.Configure<LocalLlmEmbeddingsOptions>(embeddings => embeddings.LoadInBackground = true);
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<LocalLlmServerOptions>>().Value);
         services.AddSingleton(provider => new ApiKeys(provider.GetRequiredService<LocalLlmServerOptions>().ApiKeys));

@@ -156,6 +156,21 @@ internal sealed record TextLogprobs(
     IReadOnlyList<Dictionary<string, double>?> TopLogprobs,
     IReadOnlyList<int> TextOffset);
 
+/// <summary>Vectors of texts, in their order.</summary>
+internal sealed record EmbeddingList(string Model, IReadOnlyList<EmbeddingItem> Data, EmbeddingUsage Usage)
+{
+    public string Object { get; } = "list";
+}
+
+/// <summary>One vector: a list of numbers, or base64 of little-endian floats.</summary>
+internal sealed record EmbeddingItem(int Index, System.Text.Json.Nodes.JsonNode Embedding)
+{
+    public string Object { get; } = "embedding";
+}
+
+/// <summary>Counts of an embedding request.</summary>
+internal sealed record EmbeddingUsage(int PromptTokens, int TotalTokens);
+
 /// <summary>The models that are served.</summary>
 internal sealed record ModelList(IReadOnlyList<ModelCard> Data)
 {

@@ -30,6 +30,16 @@ internal static class HttpServer
             options.ModelId = engine.ServedModelName;
             options.ConfigureEngine = _ => engine;
         });
+        if (listen.EmbeddingModel is { } embeddings)
+        {
+            builder.Services.AddLocalLlmEmbeddings(options =>
+            {
+                options.ModelPath = embeddings;
+                options.Device = engine.Device;
+                options.ConfigureEngine = own => own with { Hub = engine.Hub, DownloadDir = engine.DownloadDir, LibTorchPath = engine.LibTorchPath, NumThreads = engine.NumThreads };
+            });
+        }
+
         builder.Services.AddLocalLlmServer(configure);
         builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => Allow(policy, listen)));
         // Events are written by the thread that makes them. Nothing long runs on the sockets' own threads: JsonBody leaves them.

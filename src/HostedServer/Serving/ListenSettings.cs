@@ -41,6 +41,9 @@ internal sealed record ListenSettings
     /// <summary>CORS.</summary>
     public bool AllowCredentials { get; init; }
 
+    /// <summary>A model for embeddings beside the engine's, or null.</summary>
+    public string? EmbeddingModel { get; init; }
+
     /// <summary>Whether there is a page at <c>/</c>.</summary>
     public bool HasPage { get; init; } = true;
 }

@@ -16,6 +16,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
     private readonly Action<LocalLlmServerOptions> _configure;
     private readonly Func<EngineOptions, EngineOptions> _engine;
     private readonly bool _hasPage;
+    private readonly string? _embeddingModel;
     private WebApplication? _app;
 
     public TestServer()
@@ -23,8 +24,9 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
     {
     }
 
-    internal TestServer(Action<LocalLlmServerOptions>? configure, Func<EngineOptions, EngineOptions>? engine = null, bool hasPage = true)
+    internal TestServer(Action<LocalLlmServerOptions>? configure, Func<EngineOptions, EngineOptions>? engine = null, bool hasPage = true, string? embeddingModel = null)
     {
+        _embeddingModel = embeddingModel;
         _configure = configure ?? (_ => { });
         _engine = engine ?? (options => options);
         _hasPage = hasPage;
@@ -43,11 +45,13 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
     public async ValueTask InitializeAsync()
     {
         var engine = _engine(new() { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", NumGpuBlocksOverride = 2048 });
-        _app = HttpServer.Create(engine, new() { Host = "127.0.0.1", HasPage = _hasPage }, _configure);
+        _app = HttpServer.Create(engine, new() { Host = "127.0.0.1", HasPage = _hasPage, EmbeddingModel = _embeddingModel }, _configure);
         await _app.StartAsync();
         // Not the test's time limit: connections that are meant to hang must not end a wait early.
         Client = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new(_app.Urls.First()), Timeout = TimeSpan.FromMinutes(2) };
         await Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().GetAsync(CancellationToken.None);
+        if (_embeddingModel is not null)
+            await Services.GetRequiredService<LocalLlm.Extensions.AI.EmbeddingHost>().GetAsync(CancellationToken.None);
     }
 
     public async ValueTask DisposeAsync()

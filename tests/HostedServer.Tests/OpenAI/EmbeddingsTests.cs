@@ -1,0 +1,80 @@
+using System.ClientModel;
+using System.Text.Json;
+using LocalLlm.Server.Tests.Serving;
+using LocalLlm.Tests;
+using OpenAI;
+using Xunit;
+
+namespace LocalLlm.Server.Tests.OpenAI;
+
+/// <summary>An embedding model beside a chat model.</summary>
+public sealed class EmbeddingsTests
+{
+    private const string Path = "/v1/embeddings";
+
+    [Fact]
+    public async Task Every_kind_of_input_and_format_gives_the_same_vectors()
+    {
+        await using var server = await StartAsync();
+        var text = await server.AskAsync(Path, """{"input":"the server is in Dublin"}""");
+        Assert.Equal("tiny-m3", text.GetProperty("model").GetString());
+        var vector = Floats(text.GetProperty("data")[0].GetProperty("embedding"));
+        Assert.Equal(192, vector.Length);
+        Assert.Equal(1, vector.Sum(value => (double)value * value), 1e-5);
+        Assert.Equal(text.GetProperty("usage").GetProperty("prompt_tokens").GetInt32(), text.GetProperty("usage").GetProperty("total_tokens").GetInt32());
+
+        var several = await server.AskAsync(Path, """{"model":"tiny-m3","input":["a","the server is in Dublin"],"encoding_format":"base64","dimensions":192}""");
+        var bytes = Convert.FromBase64String(several.GetProperty("data")[1].GetProperty("embedding").GetString()!);
+        var decoded = Enumerable.Range(0, 192).Select(i => BitConverter.ToSingle(bytes, 4 * i)).ToArray();
+        Assert.True(vector.Zip(decoded).Max(pair => MathF.Abs(pair.First - pair.Second)) < 1e-5f);
+        await OpenApi(text);
+
+        using var client = new HttpClient { BaseAddress = server.Address };
+        var openAi = new OpenAIClient(new ApiKeyCredential("any"), new OpenAIClientOptions { Endpoint = new(server.Address, "/v1") }).GetEmbeddingClient("tiny-m3");
+        var made = (await openAi.GenerateEmbeddingAsync("the server is in Dublin", null, TestContext.Current.CancellationToken)).Value.ToFloats().ToArray();
+        Assert.True(vector.Zip(made).Max(pair => MathF.Abs(pair.First - pair.Second)) < 1e-5f);
+    }
+
+    [Theory]
+    [InlineData("""{"input":"a","dimensions":64}""", 400, "dimensions", "unsupported_parameter")]
+    [InlineData("""{"input":"a","model":"tiny-r1"}""", 400, "model", "model_not_supported")]
+    [InlineData("""{"input":"a","model":"x"}""", 404, "model", "model_not_found")]
+    [InlineData("""{"input":[]}""", 400, "input", null)]
+    [InlineData("""{"input":[[]]}""", 400, "input", null)]
+    [InlineData("""{"input":["a",1]}""", 400, "input", null)]
+    [InlineData("""{"input":[1.5]}""", 400, "input", null)]
+    [InlineData("""{"input":[99999999]}""", 400, "input", null)]
+    [InlineData("""{"input":"a","encoding_format":"hex"}""", 400, "encoding_format", null)]
+    [InlineData("""{"input":"a","truncate_prompt_tokens":5}""", 400, "truncate_prompt_tokens", "unsupported_parameter")]
+    public async Task What_cannot_be_embedded_is_refused(string body, int status, string param, string? code)
+    {
+        await using var server = await StartAsync();
+        using var response = await server.PostAsync(Path, body, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(status, (int)response.StatusCode);
+        Http.HostileInputTests.AssertError(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), param, code);
+    }
+
+    [Fact]
+    public async Task Both_models_are_listed()
+    {
+        await using var server = await StartAsync();
+        var models = await server.Client.GetStringAsync(new Uri("/v1/models", UriKind.Relative), TestContext.Current.CancellationToken);
+        Assert.Contains("\"id\":\"tiny-r1\"", models, StringComparison.Ordinal);
+        Assert.Contains("\"id\":\"tiny-m3\"", models, StringComparison.Ordinal);
+    }
+
+    private static async Task<TestServer> StartAsync()
+    {
+        var server = new TestServer(null, null, embeddingModel: TestPaths.Shared("models", "tiny-m3"));
+        await server.InitializeAsync();
+        return server;
+    }
+
+    private static async Task OpenApi(JsonElement answer)
+    {
+        var errors = (await OpenApiSchemas.OfAsync("CreateEmbeddingResponse")).Validate(answer.GetRawText());
+        Assert.True(errors.Count == 0, string.Join("; ", errors));
+    }
+
+    private static float[] Floats(JsonElement list) => [.. list.EnumerateArray().Select(value => value.GetSingle())];
+}
