@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using LocalLlm.Server.Http;
+using LocalLlm.Server.OpenAI;
 using LocalLlm.Server.Serving;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 
@@ -33,6 +34,7 @@ internal sealed class ServerArguments
     private readonly Option<string?> _reasoningParser = Options.Text("--reasoning-parser", "Tells thought from answer: auto (default), none, deepseek_r1, deepseek_v3 or qwen3.", "NAME");
     private readonly Option<string?> _toolCallParser = Options.Text("--tool-call-parser", "How the model calls tools: auto (default), deepseek_v3, deepseek_v31, hermes or llama3_json.", "NAME");
     private readonly Option<bool> _autoToolChoice = Options.Flag("--enable-auto-tool-choice", "Lets the model choose tools; always on here, accepted for scripts.");
+    private readonly Option<string?> _defaultKwargs = Options.Text("--default-chat-template-kwargs", "Template variables for requests that do not set them, such as '{\"enable_thinking\": false}'.", "JSON");
     private readonly Option<string?> _responseRole = Options.Text("--response-role", "The role of answers; default assistant.", "ROLE");
     private readonly Option<bool> _requestIds = Options.Flag("--enable-request-id-headers", "Sends X-Request-Id, the client's own where it sent one.");
     private readonly Option<bool> _forceUsage = Options.Flag("--enable-force-include-usage", "Ends every stream with its usage.");
@@ -51,7 +53,7 @@ internal sealed class ServerArguments
         foreach (var option in new Option[]
         {
             _host, _port, _uds, _rootPath, _apiKeys, _sslCertFile, _sslKeyFile, _sslCaCerts, _sslCertReqs, _allowedOrigins, _allowedMethods, _allowedHeaders, _allowCredentials,
-            _reasoningParser, _toolCallParser, _autoToolChoice, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _maxEvents, _embeddingModel, _noPage,
+            _reasoningParser, _toolCallParser, _autoToolChoice, _defaultKwargs, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _maxEvents, _embeddingModel, _noPage,
         })
         {
             command.Add(option);
@@ -106,6 +108,7 @@ internal sealed class ServerArguments
     {
         foreach (var key in result.GetValue(_apiKeys) ?? [])
             options.ApiKeys.Add(ApiKeys.IsKey(key) ? key : throw new UsageException("--api-key: a key is empty or has characters beyond printable ASCII; choose another"));
+        options.DefaultChatTemplateKwargs = Kwargs(result.GetValue(_defaultKwargs)) ?? options.DefaultChatTemplateKwargs;
         options.ResponseRole = result.GetValue(_responseRole) ?? options.ResponseRole;
         options.EnableRequestIdHeaders |= result.GetValue(_requestIds);
         options.ForceIncludeUsage |= result.GetValue(_forceUsage);
@@ -114,6 +117,19 @@ internal sealed class ServerArguments
         options.MaxQueuedSequences = AtLeast(result.GetValue(_maxQueued), 0, "--max-waiting-seqs") ?? options.MaxQueuedSequences;
         options.MaxEventsPerSecond = AtLeast(result.GetValue(_maxEvents), 0, "--max-stream-events") ?? options.MaxEventsPerSecond;
         options.MaxRequestBodyBytes = AtLeast(result.GetValue(_maxBody), 1024, "--max-request-bytes") ?? options.MaxRequestBodyBytes;
+    }
+
+    private static string? Kwargs(string? json)
+    {
+        try
+        {
+            TemplateVariables.Parse(json);
+            return json;
+        }
+        catch (FormatException failure)
+        {
+            throw new UsageException("--default-chat-template-kwargs: " + failure.Message);
+        }
     }
 
     private static Option<string[]> Repeatable(string name, string description, string helpName) => new(name) { Description = description, HelpName = helpName, AllowMultipleArgumentsPerToken = true };

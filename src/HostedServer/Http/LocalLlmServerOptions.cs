@@ -39,6 +39,9 @@ public sealed class LocalLlmServerOptions
     /// <summary>The role of answers.</summary>
     public string ResponseRole { get; set; } = "assistant";
 
+    /// <summary>Variables of the chat template for requests that do not set them, as a JSON object such as <c>{"enable_thinking": false}</c>; null: none.</summary>
+    public string? DefaultChatTemplateKwargs { get; set; }
+
     /// <summary>Whether answers carry <c>X-Request-Id</c>, the client's own where it sent one.</summary>
     public bool EnableRequestIdHeaders { get; set; }
 

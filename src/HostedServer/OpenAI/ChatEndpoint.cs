@@ -1,3 +1,4 @@
+using System.Text.Json;
 using LocalLlm.Server.Http;
 using Microsoft.AspNetCore.Http;
 
@@ -6,13 +7,15 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary><c>POST /v1/chat/completions</c>.</summary>
 internal sealed class ChatEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, StreamPacer pacer, TimeProvider time)
 {
+    private readonly IReadOnlyDictionary<string, JsonElement> _defaultKwargs = TemplateVariables.Parse(options.DefaultChatTemplateKwargs);
+
     /// <summary>Answers one request.</summary>
     public async Task HandleAsync(HttpContext context)
     {
         var engine = served.Require();
         ChatRequest request;
         using (var body = await JsonBody.ReadAsync(context, options, time))
-            request = ChatRequest.Read(body.RootElement, engine.Options.MaxLogprobs);
+            request = ChatRequest.Read(body.RootElement, engine.Options.MaxLogprobs, _defaultKwargs);
         served.CheckModel(request.Model);
         unknown.Report(request.Unknown);
         var sampling = request.Generation.Sampling;

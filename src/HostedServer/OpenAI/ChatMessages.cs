@@ -137,4 +137,5 @@ internal static class ChatMessages
 
 /// <summary>Writes JSON trees.</summary>
 [System.Text.Json.Serialization.JsonSerializable(typeof(JsonArray))]
+[System.Text.Json.Serialization.JsonSerializable(typeof(Dictionary<string, JsonElement>))]
 internal sealed partial class NodeJson : System.Text.Json.Serialization.JsonSerializerContext;

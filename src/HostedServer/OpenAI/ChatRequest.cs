@@ -58,9 +58,10 @@ internal sealed record ChatRequest
     /// <summary>Reads <paramref name="body"/>; what it gives outlives the body's document.</summary>
     /// <param name="body">The body.</param>
     /// <param name="maxLogprobs">Most log-probabilities of a position; -1: no limit.</param>
+    /// <param name="defaultKwargs">Template variables that hold where the request says nothing.</param>
     /// <exception cref="ApiException">400.</exception>
     /// <exception cref="EngineException">InvalidRequest.</exception>
-    public static ChatRequest Read(JsonElement body, int maxLogprobs)
+    public static ChatRequest Read(JsonElement body, int maxLogprobs, IReadOnlyDictionary<string, JsonElement> defaultKwargs)
     {
         var errors = new RequestErrors();
         var fields = new JsonFields(body, errors);
@@ -75,7 +76,7 @@ internal sealed record ChatRequest
             errors.Add("continue_final_message", "true", "only with add_generation_prompt: false");
         if (fields.Boolean("add_special_tokens") == true)
             errors.Add("add_special_tokens", "true", "false in a chat: its template writes the special tokens");
-        var kwargs = TemplateVariables.Read(fields, errors, effort);
+        var kwargs = TemplateVariables.Read(fields, errors, effort, defaultKwargs);
         var documents = fields.Json("documents", JsonValueKind.Array, "a list of documents");
         var request = new ChatRequest
         {

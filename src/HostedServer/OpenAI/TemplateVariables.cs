@@ -10,10 +10,29 @@ internal static class TemplateVariables
     private static readonly JsonElement True = JsonDocument.Parse("true").RootElement;
     private static readonly JsonElement False = JsonDocument.Parse("false").RootElement;
 
-    /// <summary>The variables, or null where there are none; faults of form are recorded.</summary>
-    public static Dictionary<string, JsonElement>? Read(JsonFields fields, RequestErrors errors, ReasoningEffort? effort)
+    /// <summary>The variables that a server sets for all chats.</summary>
+    /// <param name="json">A JSON object, or null for none.</param>
+    /// <exception cref="FormatException">It is none.</exception>
+    public static IReadOnlyDictionary<string, JsonElement> Parse(string? json)
     {
-        var variables = new Dictionary<string, JsonElement>(StringComparer.Ordinal);
+        try
+        {
+            return json is null ? new Dictionary<string, JsonElement>() : JsonSerializer.Deserialize(json, NodeJson.Default.DictionaryStringJsonElement) ?? throw new FormatException("null is no JSON object");
+        }
+        catch (JsonException)
+        {
+            throw new FormatException($"'{RequestErrors.Printable(json!)}' is no JSON object of template variables");
+        }
+    }
+
+    /// <summary>The variables, or null where there are none; faults of form are recorded.</summary>
+    /// <param name="fields">The request.</param>
+    /// <param name="errors">Where faults go.</param>
+    /// <param name="effort">What <c>reasoning_effort</c> says, or null.</param>
+    /// <param name="defaults">What holds where the request says nothing.</param>
+    public static Dictionary<string, JsonElement>? Read(JsonFields fields, RequestErrors errors, ReasoningEffort? effort, IReadOnlyDictionary<string, JsonElement> defaults)
+    {
+        var variables = new Dictionary<string, JsonElement>(defaults, StringComparer.Ordinal);
         if (effort is not null)
         {
             // Qwen 3's switch and DeepSeek V3.1's; templates ignore what they do not know.

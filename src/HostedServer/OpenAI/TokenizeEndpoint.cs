@@ -1,3 +1,4 @@
+using System.Text.Json;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
 using LocalLlm.Server.JsonLines;
@@ -10,6 +11,8 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary><c>POST /tokenize</c> (a text or a chat) and <c>POST /detokenize</c>.</summary>
 internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOptions options, TimeProvider time) : IDisposable
 {
+    private readonly IReadOnlyDictionary<string, JsonElement> _defaultKwargs = TemplateVariables.Parse(options.DefaultChatTemplateKwargs);
+
     // The longest entries of real vocabularies have some 500 characters.
     private const int CharactersPerToken = 1024;
     private const int ContextsOfIds = 8;
@@ -82,7 +85,7 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         return new(_places);
     }
 
-    private static ChatTemplateRequest? Chat(JsonFields fields, RequestErrors errors)
+    private ChatTemplateRequest? Chat(JsonFields fields, RequestErrors errors)
     {
         var messages = ChatMessages.Read(fields, errors);
         var tools = ChatTools.Read(fields, errors);
@@ -90,7 +93,7 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         var begins = fields.Boolean("add_generation_prompt") ?? !continues;
         if (continues && begins)
             errors.Add("continue_final_message", "true", "only with add_generation_prompt: false");
-        var kwargs = TemplateVariables.Read(fields, errors, null);
+        var kwargs = TemplateVariables.Read(fields, errors, null, _defaultKwargs);
         if (fields.Take("chat_template") is not null)
             errors.AddUnsupported("chat_template");
         return messages is not { } chat ? null : new() { Messages = chat, Tools = tools, DescribeTools = tools is not null, AddGenerationPrompt = begins, ContinueFinalMessage = continues, ChatTemplateKwargs = kwargs };

@@ -66,6 +66,7 @@ public class CommandLineTests
     [InlineData("--allow-credentials", "--allowed-origins")]
     [InlineData("--allowed-origins [1]", "is no JSON list of texts")]
     [InlineData("--root-path llm", "does not begin with /")]
+    [InlineData("--default-chat-template-kwargs [1]", "is no JSON object")]
     [InlineData("--shutdown-timeout -1", "use 0 to 86400 seconds")]
     [InlineData("--max-waiting-seqs -1", "use at least 0")]
     [InlineData("--api-key a\u00e9", "--api-key")]

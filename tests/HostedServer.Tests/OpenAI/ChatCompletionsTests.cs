@@ -156,4 +156,24 @@ public sealed class ChatCompletionsTests(TestServer server) : IClassFixture<Test
         var usage = (await server.AskAsync(Path, body)).GetProperty("usage");
         Assert.True(usage.GetProperty("prompt_tokens_details").GetProperty("cached_tokens").GetInt32() >= 16);
     }
+
+    [Fact]
+    public async Task Variables_of_the_template_have_defaults_that_a_request_may_set_otherwise()
+    {
+        // A template that says what it was told.
+        await using var own = new TestServer(
+            options => options.DefaultChatTemplateKwargs = """{"word":"red"}""",
+            engine => engine with { ChatTemplate = "{{ word }}{% for message in messages %}{{ message.content }}{% endfor %}" });
+        await own.InitializeAsync();
+        var chat = """{"messages":[{"role":"user","content":"x"}]""";
+        async Task<string?> TextAsync(string more)
+        {
+            var tokens = (await own.AskAsync("/tokenize", chat + more + "}")).GetProperty("tokens").GetRawText();
+            return (await own.AskAsync("/detokenize", $$"""{"tokens":{{tokens}}}""")).GetProperty("prompt").GetString();
+        }
+
+        Assert.Equal("redx", await TextAsync(""));
+        Assert.Equal("bluex", await TextAsync(""","chat_template_kwargs":{"word":"blue"}"""));
+        Assert.Equal((await own.AskAsync("/tokenize", chat + "}")).GetProperty("count").GetInt32(), (await own.AskAsync(Path, chat + ",\"max_tokens\":1}")).GetProperty("usage").GetProperty("prompt_tokens").GetInt32());
+    }
 }
