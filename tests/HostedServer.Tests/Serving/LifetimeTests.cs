@@ -143,6 +143,41 @@ public sealed class LifetimeTests
         Assert.Equal(grace > 0 && signals == 1, finished);
     }
 
+    [Fact]
+    public async Task An_engine_that_dies_ends_its_answers_and_the_application()
+    {
+        await using var server = new TestServer();
+        await server.InitializeAsync();
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/completions", UriKind.Relative)) { Content = new StringContent(Long, null, "application/json") };
+        using var answer = await server.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
+        using var reader = new StreamReader(await answer.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken));
+        await reader.ReadLineAsync(TestContext.Current.CancellationToken);
+        var stopping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        server.App.Lifetime.ApplicationStopping.Register(stopping.SetResult);
+
+        Die(server.Engine);
+
+        var last = "";
+        await Assert.ThrowsAnyAsync<IOException>(async () =>
+        {
+            while (await reader.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
+                last = line.Length > 0 ? line : last;
+        });
+        Assert.Contains("\"code\":\"engine_dead\"", last, StringComparison.Ordinal);
+        await stopping.Task;
+        Assert.Equal(EngineErrorKind.EngineDead, Assert.IsType<EngineException>(server.Services.GetRequiredService<EngineWatch>().Failure).Kind);
+        using var health = await server.Client.GetAsync(new Uri("/health", UriKind.Relative), TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, health.StatusCode);
+    }
+
+    // What its thread does not expect, where nothing catches it.
+    private static void Die(LlmEngine engine)
+    {
+        const System.Reflection.BindingFlags hidden = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
+        var loop = typeof(LlmEngine).GetField("_loop", hidden)!.GetValue(engine)!;
+        loop.GetType().GetMethod("Post", hidden)!.Invoke(loop, [new Action(() => throw new InvalidOperationException("secret /path"))]);
+    }
+
     [Theory]
     [InlineData("POST /v1/completions HTTP/1.1\r\nHo")]
     [InlineData("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n{")]
