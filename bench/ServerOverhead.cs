@@ -89,18 +89,15 @@ internal static class ServerOverhead
                 var done = buffer.AsSpan(0, filled).IndexOf(End) >= 0;
                 kept = Math.Min(filled, 64);
                 buffer.AsSpan(filled - kept, kept).CopyTo(buffer);
-                // The last chunk's own end follows.
-                if (done && buffer.AsSpan(0, kept).EndsWith("0\r\n\r\n"u8))
-                    break;
-                if (done)
-                    kept = await DrainAsync(network, buffer, kept);
-                if (done)
-                    break;
+                if (!done)
+                    continue;
+                await ReadLastChunkAsync(network, buffer, kept);
+                break;
             }
         }
     }
 
-    private static async Task<int> DrainAsync(NetworkStream network, byte[] buffer, int kept)
+    private static async Task ReadLastChunkAsync(NetworkStream network, byte[] buffer, int kept)
     {
         while (!buffer.AsSpan(0, kept).EndsWith("0\r\n\r\n"u8))
         {
@@ -109,7 +106,5 @@ internal static class ServerOverhead
                 throw new IOException("the server ended an answer early");
             kept += read;
         }
-
-        return kept;
     }
 }

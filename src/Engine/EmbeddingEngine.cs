@@ -26,7 +26,7 @@ public sealed class EmbeddingEngine : IAsyncDisposable
         ModelName = LlmEngine.NameOf(options);
         Kinds = worker.Kinds;
         Dimensions = worker.Config.HiddenSize;
-        MaxModelLen = Math.Min(options.MaxModelLen ?? int.MaxValue, worker.Config.MaxModelLength);
+        MaxModelLen = options.MaxModelLen ?? worker.Config.MaxModelLength;
     }
 
     /// <summary>What the engine was loaded with.</summary>
@@ -111,6 +111,8 @@ public sealed class EmbeddingEngine : IAsyncDisposable
         {
             var tokenizer = Tokenizer.Load(options.TokenizerPath ?? options.ModelPath);
             worker = new EncoderWorker(options, progress, cancellationToken);
+            if (options.MaxModelLen > worker.Config.MaxModelLength)
+                throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model knows positions up to {worker.Config.MaxModelLength} (config.json). Lower max_model_len.", "max_model_len");
             loop = new(worker, options.MaxNumBatchedTokens, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }
@@ -124,9 +126,19 @@ public sealed class EmbeddingEngine : IAsyncDisposable
             return;
         }
 
-        using (loop)
-            loop.Run();
-        ended.SetResult();
+        try
+        {
+            using (loop)
+                loop.Run();
+        }
+        catch (Exception)
+        {
+            // A device that has failed may fail again when it is freed; the application goes on.
+        }
+        finally
+        {
+            ended.SetResult();
+        }
     }
 
     private async Task<IReadOnlyList<TextEmbedding>> RunAsync(int[][] texts, EmbeddingKinds kinds, CancellationToken cancellationToken)
@@ -141,7 +153,7 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     private void CheckKinds(EmbeddingKinds kinds)
     {
         if (kinds == EmbeddingKinds.None || (kinds & ~Kinds) != 0)
-            throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; '{ModelName}' makes {Kinds}");
+            throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; ask for at least one of those that '{ModelName}' makes: {Kinds}");
     }
 
     private int[] Encode(string text, int index, bool truncate)

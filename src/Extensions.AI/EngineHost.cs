@@ -44,10 +44,7 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
 
     /// <summary>The engine; a failed load is tried again by the next caller.</summary>
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
-    public Task<LlmEngine> GetAsync(CancellationToken cancellationToken)
-    {
-        return Get(retry: true, cancellationToken);
-    }
+    public Task<LlmEngine> GetAsync(CancellationToken cancellationToken) => Get(retry: true, cancellationToken);
 
     /// <summary>The engine as it is being loaded, begun if need be; a failure is final.</summary>
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>

@@ -17,7 +17,7 @@ internal static class JsonBody
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = MaxDepth };
 
     /// <summary>Reads it whole; the caller disposes the document.</summary>
-    /// <exception cref="ApiException">400, 408, 413 or 415.</exception>
+    /// <exception cref="ApiException">400, 408, 413, 415, or 429 where too many large bodies arrive at once.</exception>
     public static async Task<JsonDocument> ReadAsync(HttpContext context, LocalLlmServerOptions limits, TimeProvider time)
     {
         CheckHeaders(context.Request, limits.MaxRequestBodyBytes);

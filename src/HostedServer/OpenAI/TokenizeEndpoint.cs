@@ -11,11 +11,11 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary><c>POST /tokenize</c> (a text or a chat) and <c>POST /detokenize</c>.</summary>
 internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOptions options, TimeProvider time) : IDisposable
 {
-    private readonly IReadOnlyDictionary<string, JsonElement> _defaultKwargs = TemplateVariables.Parse(options.DefaultChatTemplateKwargs);
-
     // The longest entries of real vocabularies have some 500 characters.
     private const int CharactersPerToken = 1024;
     private const int ContextsOfIds = 8;
+
+    private readonly IReadOnlyDictionary<string, JsonElement> _defaultKwargs = TemplateVariables.Parse(options.DefaultChatTemplateKwargs);
 
     // Long texts are work for a processor; there are no more of those than cores.
     private readonly SemaphoreSlim _places = new(Environment.ProcessorCount);
@@ -43,9 +43,11 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         errors.ThrowIfAny();
         served.CheckModel(model);
         if (prompt?.Length > (long)engine.MaxModelLen * CharactersPerToken)
-            throw new ApiException(ApiError.Invalid($"prompt: {prompt.Length} characters are more than a context of {engine.MaxModelLen} tokens can hold", "prompt", "context_length_exceeded"));
-        using var place = await TakePlaceAsync(context);
-        var ids = prompt is not null ? tokenizer.Encode(prompt, special ?? true) : Encode(engine, tokenizer, chat!);
+            throw new ApiException(ApiError.Invalid($"prompt: {prompt.Length} characters are more than a context of {engine.MaxModelLen} tokens can hold; shorten the text", "prompt", "context_length_exceeded"));
+        int[] ids;
+        // Given back before the answer is sent: a client that reads slowly must not keep others from theirs.
+        using (await TakePlaceAsync(context))
+            ids = prompt is not null ? tokenizer.Encode(prompt, special ?? true) : Encode(engine, tokenizer, chat!);
         var result = new TokenizeResult(ids.Length, engine.MaxModelLen, ids) { TokenStrs = strings ? [.. ids.Select(id => tokenizer.IdToToken(id) ?? "")] : null };
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(result, WireJson.Wire.TokenizeResult));
     }
@@ -75,8 +77,10 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
             errors.Add("tokens", $"{ids.Count} ids", $"at most {(long)engine.MaxModelLen * ContextsOfIds}");
         errors.ThrowIfAny();
         served.CheckModel(model);
-        using var place = await TakePlaceAsync(context);
-        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(tokenizer.Decode(ids!)), WireJson.Wire.DetokenizeResult));
+        string text;
+        using (await TakePlaceAsync(context))
+            text = tokenizer.Decode(ids!);
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(text), WireJson.Wire.DetokenizeResult));
     }
 
     private async Task<Place> TakePlaceAsync(HttpContext context)

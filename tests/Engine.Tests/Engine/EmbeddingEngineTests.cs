@@ -96,6 +96,16 @@ public sealed class EmbeddingEngineTests
     }
 
     [Fact]
+    public async Task A_length_beyond_the_models_is_refused_and_a_shorter_one_is_kept_to()
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.Shared("models", "tiny-m3"), Device = "cpu" };
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => EmbeddingEngine.LoadAsync(options with { MaxModelLen = 513 }, cancellationToken: Token));
+        Assert.Equal("max_model_len", refusal.Parameter);
+        await using var engine = await EmbeddingEngine.LoadAsync(options with { MaxModelLen = 8 }, cancellationToken: Token);
+        Assert.Equal(8, engine.MaxModelLen);
+    }
+
+    [Fact]
     public async Task What_cannot_be_embedded_is_refused_and_the_next_text_is_not()
     {
         await using var engine = await LoadAsync();
