@@ -38,13 +38,13 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
         {
             touched.Clear();
             foreach (var (prompt, output) in outputs)
-                {
-                var taken = Take(prompt, output);
-                touched.Add(taken.Index);
+            {
+                touched.Add(Take(prompt, output).Index);
                 // Siblings may have waited for these.
                 if (output.PromptLogprobs is not null)
                     touched.UnionWith(Enumerable.Range(prompt * request.N, request.N).Where(index => _choices[index].IsOpen));
             }
+
             foreach (var choice in touched.Select(index => _choices[index]))
             {
                 if (WaitsForScores(choice))
