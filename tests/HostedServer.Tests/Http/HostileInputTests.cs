@@ -9,7 +9,7 @@ namespace LocalLlm.Server.Tests.Http;
 public sealed class HostileInputTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Canary = """{"prompt":"The capital of France is","temperature":0,"max_tokens":1}""";
-    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
 
     public static TheoryData<int, string> Inputs
     {
