@@ -44,6 +44,16 @@ public sealed record TextEmbedding
         return Need(query.MultiVector).Average(token => vectors.Max(vector => Dot(token, vector)));
     }
 
+    /// <summary>The weighted mean of the scores of those kinds whose weight is not 0 (Chen et al., "BGE M3-Embedding", 2024, hybrid retrieval).</summary>
+    /// <exception cref="InvalidOperationException">One of them has not what a weight asks for.</exception>
+    public static double HybridScore(TextEmbedding query, TextEmbedding passage, HybridWeights weights)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        return ((weights.Dense > 0 ? weights.Dense * DenseScore(query, passage) : 0)
+            + (weights.Sparse > 0 ? weights.Sparse * SparseScore(query, passage) : 0)
+            + (weights.MultiVector > 0 ? weights.MultiVector * MultiVectorScore(query, passage) : 0)) / weights.Sum;
+    }
+
     private static T Need<T>(T? value)
         where T : class => value ?? throw new InvalidOperationException("The embedding was made without this kind; ask for it by EmbeddingKinds.");
 

@@ -9,6 +9,8 @@ internal static class TestPaths
 
     public static string TinyR1 => Path.Combine(Repository, "models", "tiny-r1");
 
+    public static string TinyM3 => Path.Combine(Repository, "models", "tiny-m3");
+
     /// <summary>A path under <c>../shared</c>; skips the calling test where that folder is absent.</summary>
     public static string Shared(params string[] parts)
     {

@@ -12,7 +12,7 @@ public sealed class EmbeddingTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    private static string Model => TestPaths.Shared("models", "tiny-m3");
+    private static string Model => TestPaths.TinyM3;
 
     [Fact]
     public async Task A_registered_model_embeds_with_usage_and_metadata_beside_a_chat_model()

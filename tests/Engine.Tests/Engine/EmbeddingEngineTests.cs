@@ -43,7 +43,7 @@ public sealed class EmbeddingEngineTests
     [Fact]
     public async Task Passages_are_found_as_often_as_the_models_readme_says()
     {
-        var folder = TestPaths.Shared("models", "tiny-m3", "eval");
+        var folder = Path.Combine(TestPaths.TinyM3, "eval");
         await using var engine = await LoadAsync();
         var passages = Lines(Path.Combine(folder, "passages.jsonl"));
         var queries = Lines(Path.Combine(folder, "queries.jsonl"));
@@ -77,6 +77,27 @@ public sealed class EmbeddingEngineTests
     }
 
     [Fact]
+    public async Task A_hybrid_score_is_the_weighted_mean_of_those_that_count()
+    {
+        await using var engine = await LoadAsync();
+        var both = await engine.EmbedAsync(["Where does Mona Hall live?", "Mona Hall lives in Osaka."], All, cancellationToken: Token);
+        var (dense, sparse, multi) = (TextEmbedding.DenseScore(both[0], both[1]), TextEmbedding.SparseScore(both[0], both[1]), TextEmbedding.MultiVectorScore(both[0], both[1]));
+        Assert.Equal((0.4 * dense) + (0.2 * sparse) + (0.4 * multi), TextEmbedding.HybridScore(both[0], both[1], HybridWeights.Default), 1e-9);
+        Assert.Equal(((3 * dense) + sparse) / 4, TextEmbedding.HybridScore(both[0], both[1], new(3, 1, 0)), 1e-9);
+        var denseOnly = await engine.EmbedAsync(["a"], cancellationToken: Token);
+        Assert.Equal(1, TextEmbedding.HybridScore(denseOnly[0], denseOnly[0], HybridWeights.Default.Within(EmbeddingKinds.Dense)!), 1e-5);
+        Assert.Throws<InvalidOperationException>(() => TextEmbedding.HybridScore(denseOnly[0], denseOnly[0], HybridWeights.Default));
+    }
+
+    [Theory]
+    [InlineData(-0.1, 1, 0)]
+    [InlineData(double.NaN, 1, 0)]
+    [InlineData(double.PositiveInfinity, 1, 0)]
+    [InlineData(0, 0, 0)]
+    public void Weights_are_numbers_from_zero_and_not_all_zero(double dense, double sparse, double multiVector) =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => new HybridWeights(dense, sparse, multiVector));
+
+    [Fact]
     public async Task Special_tokens_in_a_text_are_text()
     {
         await using var engine = await LoadAsync();
@@ -98,7 +119,7 @@ public sealed class EmbeddingEngineTests
     [Fact]
     public async Task A_length_beyond_the_models_is_refused_and_a_shorter_one_is_kept_to()
     {
-        var options = new EngineOptions { ModelPath = TestPaths.Shared("models", "tiny-m3"), Device = "cpu" };
+        var options = new EngineOptions { ModelPath = TestPaths.TinyM3, Device = "cpu" };
         var refusal = await Assert.ThrowsAsync<EngineException>(() => EmbeddingEngine.LoadAsync(options with { MaxModelLen = 513 }, cancellationToken: Token));
         Assert.Equal("max_model_len", refusal.Parameter);
         await using var engine = await EmbeddingEngine.LoadAsync(options with { MaxModelLen = 8 }, cancellationToken: Token);
@@ -132,7 +153,7 @@ public sealed class EmbeddingEngineTests
             Assert.True(TextEmbedding.DenseScore(one, other[0]) > 1 - 1e-5);
     }
 
-    private static Task<EmbeddingEngine> LoadAsync() => EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.Shared("models", "tiny-m3"), Device = "cpu" }, cancellationToken: Token);
+    private static Task<EmbeddingEngine> LoadAsync() => EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu" }, cancellationToken: Token);
 
     private static JsonDocument Golden() => JsonDocument.Parse(File.ReadAllBytes(TestPaths.Shared("goldens", "trained", "tiny-m3.json")));
 

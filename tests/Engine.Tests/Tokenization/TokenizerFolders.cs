@@ -26,7 +26,7 @@ internal static class TokenizerFolders
     public static string Folder(string family) => family switch
     {
         TinyR1 => TestPaths.TinyR1,
-        "tiny-m3" => TestPaths.Shared("models", family),
+        "tiny-m3" => TestPaths.TinyM3,
         "stories260K" => TestPaths.Shared("data", "weights", "stories260K-hf"),
         _ => TestPaths.Shared("data", "tokenizers", family),
     };

@@ -67,7 +67,7 @@ public class TorchPickleFileTests
     public void Files_of_torch_save_are_read_as_Pythons_pickle_reads_them(string name, int count, string digest)
     {
         // SHA-256 of name, shape and bytes of every tensor in order of name, computed with Python's own pickle and zipfile modules.
-        using var file = TorchPickleFile.Open(TestPaths.Shared("models", "tiny-m3", name));
+        using var file = TorchPickleFile.Open(Path.Combine(TestPaths.TinyM3, name));
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (var tensor in file.Tensors.Values.OrderBy(tensor => tensor.Name, StringComparer.Ordinal))
         {

@@ -64,7 +64,7 @@ public sealed class EmbeddingsTests
 
     private static async Task<TestServer> StartAsync()
     {
-        var server = new TestServer(null, null, embeddingModel: TestPaths.Shared("models", "tiny-m3"));
+        var server = new TestServer(null, null, embeddingModel: TestPaths.TinyM3);
         await server.InitializeAsync();
         return server;
     }
