@@ -13,7 +13,7 @@ internal static class EndToEnd
     /// <summary>Runs interleaved rounds and prints medians and ratios.</summary>
     public static async Task RunAsync(ModelShape shape, string folder, int rounds)
     {
-        OnOwnThread(() =>
+        Probes.OnOwnThread(() =>
         {
             shape.WriteTo(folder);
             return 0;
@@ -34,8 +34,8 @@ internal static class EndToEnd
         for (var i = 0; i < rounds; i++)
         {
             var round = new Round(
-                OnOwnThread(Probes.ReadBandwidth),
-                OnOwnThread(() => Probes.LinearRate(PrefillTokens, shape.Hidden, 2 * shape.Intermediate)),
+                Probes.OnOwnThread(Probes.ReadBandwidth),
+                Probes.OnOwnThread(() => Probes.LinearRate(PrefillTokens, shape.Hidden, 2 * shape.Intermediate)),
                 await DecodeAsync(engine, 1),
                 await DecodeAsync(engine, Concurrency),
                 await PrefillAsync(engine));
@@ -48,17 +48,6 @@ internal static class EndToEnd
         Print($"| decode, batch 1 | {Median(measured, r => r.Single):F1} tok/s | floor {floor:F1} tok/s (read bandwidth / {shape.BytesPerToken / 1e9:F2} GB) | {Median(measured, r => r.Single / (r.Read / shape.BytesPerToken)):P0} |");
         Print($"| prefill, {PrefillTokens} tokens | {Median(measured, r => r.Prefill):F0} tok/s | {Median(measured, r => 2 * shape.BodyParameters * r.Prefill / 1e9):F0} of {Median(measured, r => r.Linear / 1e9):F0} GFLOP/s (bf16 linear) | {Median(measured, r => 2 * shape.BodyParameters * r.Prefill / r.Linear):P0} |");
         Print($"| {Concurrency} requests at once | {Median(measured, r => r.Batch):F1} tok/s | one request {Median(measured, r => r.Single):F1} tok/s | {Median(measured, r => r.Batch / r.Single):F1}x |");
-    }
-
-    // libgomp gives every calling thread its own team, and makes all teams sleep sooner once they outnumber the cores: a probe's
-    // team must be gone before the engine is measured.
-    private static double OnOwnThread(Func<double> probe)
-    {
-        var result = 0.0;
-        var thread = new Thread(() => result = probe());
-        thread.Start();
-        thread.Join();
-        return result;
     }
 
     // Output tokens per second of all sequences together, between the first and the last token.

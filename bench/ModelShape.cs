@@ -1,15 +1,8 @@
-using System.Text.Json;
-using LocalLlm.Interop;
-using LocalLlm.Weights;
-using static TorchSharp.torch;
-
 namespace LocalLlm.Bench;
 
 /// <summary>The shape of a real checkpoint, for random weights of the same size.</summary>
 internal sealed record ModelShape(string Name, string Architecture, int Hidden, int Intermediate, int Layers, int Heads, int KvHeads, int HeadDim, int Vocabulary, bool Tied, bool QkvBias)
 {
-    private const double InitializerRange = 0.02;
-
     public static IReadOnlyList<ModelShape> All { get; } =
     [
         new("qwen2-0.5b", "Qwen2ForCausalLM", 896, 4864, 24, 14, 2, 64, 151_936, Tied: true, QkvBias: true),
@@ -27,15 +20,9 @@ internal sealed record ModelShape(string Name, string Architecture, int Hidden, 
     public long KvBytesPerToken => 2L * Layers * KvHeads * HeadDim * sizeof(short);
 
     /// <summary>Writes config.json and model.safetensors with random bfloat16 weights, unless they are there.</summary>
-    public void WriteTo(string folder)
-    {
-        Directory.CreateDirectory(folder);
-        var path = Path.Combine(folder, "model.safetensors");
-        if (File.Exists(path))
-            return;
-        TorchLibrary.EnsureLoaded();
-        manual_seed(0);
-        File.WriteAllText(Path.Combine(folder, "config.json"), JsonSerializer.Serialize(new Dictionary<string, object>
+    public void WriteTo(string folder) => RandomWeights.Write(
+        folder,
+        new Dictionary<string, object>
         {
             ["architectures"] = new[] { Architecture },
             ["model_type"] = Architecture.StartsWith("Qwen2", StringComparison.Ordinal) ? "qwen2" : "llama",
@@ -53,27 +40,8 @@ internal sealed record ModelShape(string Name, string Architecture, int Hidden, 
             ["hidden_act"] = "silu",
             ["torch_dtype"] = "bfloat16",
             ["eos_token_id"] = 1,
-        }));
-        var temporary = path + ".part";
-        using (var writer = SafetensorsWriter.Create(temporary, [.. Tensors().Select(tensor => new TensorSpec(tensor.Name, SafetensorsDtype.BF16, tensor.Shape))]))
-        {
-            foreach (var (name, shape) in Tensors())
-                WriteTensor(writer, name, shape);
-            writer.Complete();
-        }
-
-        File.Move(temporary, path);
-    }
-
-    private static unsafe void WriteTensor(SafetensorsWriter writer, string name, long[] shape)
-    {
-        using var scope = NewDisposeScope();
-        var values = (name.EndsWith("norm.weight", StringComparison.Ordinal) ? ones(shape) : randn(shape) * InitializerRange).to(bfloat16);
-        var (pointer, left) = ((nint)values.DataPointer(), values.numel() * sizeof(short));
-        const int piece = 1 << 26;
-        for (; left > 0; pointer += piece, left -= piece)
-            writer.Write(new ReadOnlySpan<byte>((void*)pointer, (int)Math.Min(piece, left)));
-    }
+        },
+        [.. Tensors()]);
 
     private IEnumerable<(string Name, long[] Shape)> Tensors()
     {

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.Intrinsics;
 using LocalLlm.Interop;
 using LocalLlm.Ops.Cpu;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
@@ -42,6 +43,50 @@ internal static unsafe class Probes
         for (var i = 0; i < passes; i++)
             nn.functional.linear(x, weight).Dispose();
         return passes * 2.0 * rows * inFeatures * outFeatures / Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    /// <summary>Operations per second of libtorch's <c>linear</c> with biases, one product after the other.</summary>
+    /// <param name="rows">Tokens.</param>
+    /// <param name="products">Input and output widths.</param>
+    /// <param name="type">Of all operands.</param>
+    /// <param name="device">Where.</param>
+    public static double ProductsRate(int rows, IReadOnlyList<(int In, int Out)> products, ScalarType type, Device device)
+    {
+        using var scope = NewDisposeScope();
+        using var noGradients = inference_mode();
+        var operands = products.Select(product => (X: randn(rows, product.In, type, device), Weight: randn(product.Out, product.In, type, device), Bias: randn(product.Out, type, device))).ToArray();
+        var passes = device.type == DeviceType.CUDA ? 20 : 2;
+        Pass();
+        Synchronize();
+        var start = Stopwatch.GetTimestamp();
+        for (var i = 0; i < passes; i++)
+            Pass();
+        Synchronize();
+        return passes * products.Sum(product => 2.0 * rows * product.In * product.Out) / Stopwatch.GetElapsedTime(start).TotalSeconds;
+
+        void Pass()
+        {
+            foreach (var (x, weight, bias) in operands)
+                nn.functional.linear(x, weight, bias).Dispose();
+        }
+
+        void Synchronize()
+        {
+            if (device.type == DeviceType.CUDA)
+                cuda.synchronize();
+        }
+    }
+
+    /// <summary>
+    /// Runs a probe on a thread of its own. libgomp gives every calling thread its own team, and makes all teams sleep sooner once they outnumber the cores: a probe's team must be gone before the engine is measured.
+    /// </summary>
+    public static double OnOwnThread(Func<double> probe)
+    {
+        var result = 0.0;
+        var thread = new Thread(() => result = probe());
+        thread.Start();
+        thread.Join();
+        return result;
     }
 
     private struct ReadKernel : IRangeKernel

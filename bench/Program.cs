@@ -46,7 +46,18 @@ var serverSoak = new Command("server-soak", "The server under callers that leave
 serverSoak.SetAction(async (result, _) => await ServerSoak.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(deviceOption)!, result.GetValue(clientsOption), TimeSpan.FromMinutes(result.GetValue(minutesOption))) ? 0 : 1);
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak, grammar, server, serverSoak }.Parse(args).InvokeAsync();
+var encoderOption = new Option<string>("--encoder") { DefaultValueFactory = _ => Path.Combine(Path.GetTempPath(), "localllm-bench", "bge-m3"), Description = "Where the random weights of bge-m3's shape are kept" };
+var encoderTokenizerOption = new Option<string>("--tokenizer") { DefaultValueFactory = _ => Path.Combine("models", "tiny-m3"), Description = "A folder with the tokenizer.json of an encoder" };
+var textsOption = new Option<int>("--texts") { DefaultValueFactory = _ => 64, Description = "Texts at once" };
+var batchOption = new Option<int>("--batch-tokens") { DefaultValueFactory = _ => 2048, Description = "Most tokens of a step" };
+var embed = new Command("embed", "The embedding engine at bge-m3's shape beside the rate of its matrix products.") { encoderOption, encoderTokenizerOption, deviceOption, dtypeOption, textsOption, batchOption, roundsOption };
+embed.SetAction((result, _) => EmbeddingSpeed.RunAsync(
+    result.GetValue(encoderOption)!, result.GetValue(encoderTokenizerOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(textsOption), result.GetValue(batchOption), result.GetValue(roundsOption)));
+var beside = new Command("embed-beside", "How long decoding stands still while embeddings are computed on the same device.") { modelOption, encoderOption, encoderTokenizerOption, deviceOption, dtypeOption, batchOption, roundsOption };
+beside.SetAction((result, _) => EmbeddingBeside.RunAsync(
+    result.GetValue(modelOption)!, result.GetValue(encoderOption)!, result.GetValue(encoderTokenizerOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(batchOption), result.GetValue(roundsOption)));
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak, grammar, server, serverSoak, embed, beside }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

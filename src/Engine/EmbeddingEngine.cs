@@ -145,8 +145,7 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     {
         cancellationToken.ThrowIfCancellationRequested();
         var works = texts.Select(ids => new EmbeddingWork(ids, kinds, cancellationToken)).ToArray();
-        foreach (var work in works)
-            _loop.Submit(work);
+        _loop.Submit(works);
         return await Task.WhenAll(works.Select(work => work.Result.Task)).WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 

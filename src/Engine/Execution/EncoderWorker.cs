@@ -31,7 +31,7 @@ internal sealed class EncoderWorker : IDisposable
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
         if (options.NumThreads > 0)
             set_num_threads(options.NumThreads);
-        _ops = DeviceOps.Create(options.Device);
+        _ops = DeviceOps.Create(options.Device, DevicePriority.Low);
         try
         {
             var type = _ops.ActivationType(TypeOf(options.Dtype));

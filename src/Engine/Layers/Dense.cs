@@ -8,12 +8,12 @@ namespace LocalLlm.Layers;
 internal sealed class Dense : ParallelLinear
 {
     /// <summary>Registers <c>prefix.weight</c> [out, in] and <c>prefix.bias</c> [out] of every prefix.</summary>
-    public Dense(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures)
+    public Dense(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures, LinearRole role = LinearRole.Other)
         : base(
             context,
             [.. prefixes.Select(prefix => WeightPart.Whole($"{prefix}.weight", outFeatures, inFeatures))],
             [.. prefixes.Select(prefix => WeightPart.Whole($"{prefix}.bias", outFeatures))],
-            LinearRole.Other)
+            role)
     {
     }
 

@@ -1,4 +1,5 @@
 using LocalLlm.Layers;
+using LocalLlm.Ops;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
 
@@ -37,15 +38,15 @@ internal sealed class XlmRobertaModel : IDisposable
     /// <summary>Texts of 1 to <see cref="EncoderConfig.MaxModelLength"/> tokens → their hidden states one after the other: [tokens, hidden], in the activation type. The caller's dispose scope owns it.</summary>
     public Tensor Forward(IReadOnlyList<int[]> texts)
     {
-        var lengths = texts.Select(text => text.Length).ToArray();
+        using var spans = new TextSpans([.. texts.Select(text => text.Length)]);
         var ids = tensor(texts.SelectMany(text => text).Select(id => (long)id).ToArray()).to(_context.Ops.Device);
-        var places = tensor(lengths.SelectMany(length => Enumerable.Range(_config.PadTokenId + 1, length)).Select(place => (long)place).ToArray()).to(_context.Ops.Device);
+        var places = tensor(spans.Lengths.SelectMany(length => Enumerable.Range(_config.PadTokenId + 1, length)).Select(place => (long)place).ToArray()).to(_context.Ops.Device);
         var x = _norm.Forward(_words!.index_select(0, ids).add_(_positions!.index_select(0, places)).add_(_type!));
         foreach (var layer in _layers)
         {
             // Intermediates of a layer are dropped with it.
             using var scope = NewDisposeScope();
-            x = layer.Forward(x, lengths).MoveToOuterDisposeScope();
+            x = layer.Forward(x, spans).MoveToOuterDisposeScope();
         }
 
         return x;

@@ -4,18 +4,29 @@ using LocalLlm.Ops.Cuda;
 
 namespace LocalLlm.Ops;
 
+/// <summary>Whose work goes first where several engines of one process share a device that can tell (a GPU, between blocks of kernels).</summary>
+internal enum DevicePriority
+{
+    /// <summary>Someone waits for every step: generation.</summary>
+    High,
+
+    /// <summary>Batches: embeddings.</summary>
+    Low,
+}
+
 /// <summary>From the name of a device to its operations.</summary>
 internal static class DeviceOps
 {
     /// <summary>The operations of a device; the caller disposes them if they can be disposed.</summary>
     /// <param name="device"><c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</param>
+    /// <param name="priority">Beside other engines on it.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: no such device. Kind Environment: what the device lacks.</exception>
-    public static IDeviceOps Create(string device) => device switch
+    public static IDeviceOps Create(string device, DevicePriority priority = DevicePriority.High) => device switch
     {
         "cpu" => new CpuOps(),
-        "auto" => CudaDevice.IsUsable() ? new CudaOps(0) : new CpuOps(),
+        "auto" => CudaDevice.IsUsable() ? new CudaOps(0, priority) : new CpuOps(),
         _ => CudaOrdinal(device) is { } ordinal
-            ? new CudaOps(ordinal)
+            ? new CudaOps(ordinal, priority)
             : throw new EngineException(EngineErrorKind.InvalidOptions, $"device is '{device}'; allowed: auto, cpu, cuda, cuda:N", "device"),
     };
 

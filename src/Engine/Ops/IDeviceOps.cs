@@ -106,6 +106,16 @@ internal interface IDeviceOps
     /// <summary>silu(gate) · up: [rows, 2 · width] (gate first) → [rows, width].</summary>
     Tensor SiluAndMul(Tensor gateUp);
 
+    /// <summary>Attention within whole texts, every token to all of its text: [tokens, 3 · heads · head_dim] (queries, keys, values) → [tokens, heads · head_dim].</summary>
+    Tensor TextAttention(Tensor qkv, TextSpans texts, int heads) => Ops.TextAttention.Forward(qkv, texts, heads);
+
+    /// <summary>The layer norm of x + residual: [rows, width] → [rows, width]. The inputs may be overwritten.</summary>
+    Tensor AddLayerNorm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float epsilon) =>
+        nn.functional.layer_norm(x.add_(residual), [x.shape[1]], weight, bias, epsilon);
+
+    /// <summary>x · Φ(x), exactly (Hendrycks and Gimpel, 2016): [rows, width] → the same. The input may be overwritten.</summary>
+    Tensor Gelu(Tensor x) => nn.functional.gelu(x);
+
     /// <summary>In place of a sampled id.</summary>
     const int NonFiniteRow = -1;
 

@@ -14,22 +14,22 @@ internal sealed record EmbeddingWork(int[] Ids, EmbeddingKinds Kinds, Cancellati
 }
 
 /// <summary>
-/// Takes what waits, the oldest text first and texts of similar length with it, up to a budget of tokens, and runs it: nothing is padded, and no step is longer than the budget, so that whatever else uses the device has its turn.
+/// Takes what waits in its order, up to a budget of tokens, and runs it: nothing is padded, so texts of any lengths go together, and no step is longer than the budget, so that whatever else uses the device has its turn.
 /// </summary>
 internal sealed class EmbeddingLoop(EncoderWorker worker, int maxBatchedTokens, IReadOnlySet<int> specialIds) : IDisposable
 {
-    private readonly Channel<EmbeddingWork> _inbox = Channel.CreateUnbounded<EmbeddingWork>(new() { SingleReader = true });
+    private readonly Channel<IReadOnlyList<EmbeddingWork>> _inbox = Channel.CreateUnbounded<IReadOnlyList<EmbeddingWork>>(new() { SingleReader = true });
     private readonly List<EmbeddingWork> _waiting = []; // oldest first
     private volatile EngineException? _closed;
 
     /// <summary>Why nothing more is taken, or null.</summary>
     public EngineException? Closed => _closed;
 
-    /// <summary>Queues a text.</summary>
+    /// <summary>Queues the texts of a request at once, so that the first of them does not run alone.</summary>
     /// <exception cref="EngineException">The loop has ended.</exception>
-    public void Submit(EmbeddingWork work)
+    public void Submit(IReadOnlyList<EmbeddingWork> works)
     {
-        if (!_inbox.Writer.TryWrite(work))
+        if (!_inbox.Writer.TryWrite(works))
             throw _closed ?? Ended();
     }
 
@@ -45,12 +45,31 @@ internal sealed class EmbeddingLoop(EncoderWorker worker, int maxBatchedTokens, 
     {
         while (Wait())
         {
-            while (_inbox.Reader.TryRead(out var work))
-                _waiting.Add(work);
+            while (_inbox.Reader.TryRead(out var works))
+                _waiting.AddRange(works);
             _waiting.RemoveAll(work => work.CancellationToken.IsCancellationRequested && work.Result.TrySetCanceled(work.CancellationToken));
             if (_waiting.Count > 0)
-                RunBatch(TakeBatch());
+                RunBatch(TakeBatch(_waiting, maxBatchedTokens));
         }
+    }
+
+    /// <summary>Takes the texts of the next step: the first that wait, at least one.</summary>
+    /// <param name="waiting">Oldest first, not empty; what is taken leaves it.</param>
+    /// <param name="maxTokens">Most tokens of a step, unless a text alone has more.</param>
+    /// <returns>Longest first: those of one length stand together, where they can be one batch of attention, and long ones keep a GPU's blocks busy longest.</returns>
+    internal static List<EmbeddingWork> TakeBatch(List<EmbeddingWork> waiting, int maxTokens)
+    {
+        // Steps of about the same size: a small one at the end would leave most of a GPU idle.
+        var (all, longest) = (waiting.Sum(work => (long)work.Ids.Length), waiting.Max(work => work.Ids.Length));
+        var steps = (all + maxTokens - 1) / maxTokens;
+        var most = Math.Min(maxTokens, (all / steps) + longest);
+        var (count, tokens) = (1, (long)waiting[0].Ids.Length);
+        for (; count < waiting.Count && tokens + waiting[count].Ids.Length <= most; count++)
+            tokens += waiting[count].Ids.Length;
+        var batch = waiting[..count];
+        waiting.RemoveRange(0, count);
+        batch.Sort((a, b) => b.Ids.Length.CompareTo(a.Ids.Length));
+        return batch;
     }
 
     /// <inheritdoc/>
@@ -60,26 +79,6 @@ internal sealed class EmbeddingLoop(EncoderWorker worker, int maxBatchedTokens, 
 
     // This thread is the device's: it waits here for its life.
     private bool Wait() => _waiting.Count > 0 || _inbox.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult();
-
-    private List<EmbeddingWork> TakeBatch()
-    {
-        var oldest = _waiting[0];
-        var batch = new List<EmbeddingWork> { oldest };
-        var tokens = oldest.Ids.Length;
-        foreach (var work in _waiting.Skip(1).OrderBy(work => Math.Abs(work.Ids.Length - oldest.Ids.Length)).ToArray())
-        {
-            if (tokens + work.Ids.Length > maxBatchedTokens)
-                continue;
-            batch.Add(work);
-            tokens += work.Ids.Length;
-        }
-
-        var taken = batch.ToHashSet();
-        _waiting.RemoveAll(taken.Contains);
-        // Texts of one length stand together: they are one batch of attention.
-        batch.Sort((a, b) => a.Ids.Length.CompareTo(b.Ids.Length));
-        return batch;
-    }
 
     private void RunBatch(List<EmbeddingWork> batch)
     {

@@ -85,6 +85,39 @@ public sealed class CudaOpsTests : IDisposable
     }
 
     [Theory]
+    [InlineData(1, 8)]
+    [InlineData(7, 192)]
+    [InlineData(300, 1024)]
+    [InlineData(5, 37)]
+    [InlineData(2, 4104)]
+    public void What_an_encoder_does_between_its_products_agrees_with_the_plain_version(int rows, int width)
+    {
+        foreach (var type in Types)
+        {
+            // A mean that is far from 0 shows a variance that is computed badly.
+            var (x, residual, weight, bias) = ((randn(rows, width) + 3).to(type), randn(rows, width).to(type), randn(width).to(type), randn(width).to(type));
+            AssertClose(_plain.AddLayerNorm(x.to(float32).clone(), residual.to(float32), weight.to(float32), bias.to(float32), 1e-5f), _fast.AddLayerNorm(x.cuda(), residual.cuda(), weight.cuda(), bias.cuda(), 1e-5f), type);
+            AssertClose(_plain.Gelu(x.to(float32)), _fast.Gelu(x.cuda()), type);
+        }
+    }
+
+    [Theory]
+    [InlineData(2, 64)]
+    [InlineData(3, 8)]
+    [InlineData(16, 64)]
+    [InlineData(4, 20)]
+    public void Attention_within_texts_agrees_with_the_plain_version(int heads, int headDim)
+    {
+        foreach (var type in Types)
+        {
+            using var texts = new TextSpans([1, 1, 7, 64, 65, 3, 500]);
+            using var same = new TextSpans(texts.Lengths);
+            var qkv = randn(texts.Starts[^1], 3 * heads * headDim).to(type);
+            AssertClose(_plain.TextAttention(qkv.to(float32), texts, heads), _fast.TextAttention(qkv.cuda(), same, heads), type);
+        }
+    }
+
+    [Theory]
     [MemberData(nameof(AttentionShapes))]
     public void Attention_over_scattered_blocks_agrees_with_the_plain_version(int heads, int kvHeads, int headDim, int? window)
     {

@@ -53,7 +53,10 @@ internal static unsafe partial class CudaDriver
     public static partial int cuMemcpyDtoHAsync_v2(void* target, ulong source, nuint bytes, IntPtr stream);
 
     [LibraryImport(Library)]
-    public static partial int cuStreamCreate(IntPtr* stream, uint flags);
+    public static partial int cuStreamCreateWithPriority(IntPtr* stream, uint flags, int priority);
+
+    [LibraryImport(Library)]
+    public static partial int cuCtxGetStreamPriorityRange(int* least, int* greatest);
 
     [LibraryImport(Library)]
     public static partial int cuStreamSynchronize(IntPtr stream);

@@ -8,7 +8,6 @@ namespace LocalLlm.Ops.Cuda;
 /// </summary>
 internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
-    private const int MostFlashHeadDim = 256;
     private readonly PagedAttention _paged = new(device, kernels, workspace, inputs);
 
     /// <summary>Makes room for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
@@ -42,8 +41,7 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         return output;
     }
 
-    private static bool TakesFlash(ScalarType type, AttentionShape shape) =>
-        type != ScalarType.Float32 && shape.HeadDim % 8 == 0 && shape.HeadDim <= MostFlashHeadDim;
+    private static bool TakesFlash(ScalarType type, AttentionShape shape) => FlashAttention.Takes(type, shape.HeadDim);
 
     private Tensor Flash(Tensor qkv, KvLayerCache cache, PrefillRun run, AttentionShape shape)
     {

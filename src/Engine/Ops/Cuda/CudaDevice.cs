@@ -25,8 +25,10 @@ internal sealed unsafe class CudaDevice : IDisposable
     private readonly IntPtr _guard;
 
     /// <summary>Opens a device.</summary>
+    /// <param name="ordinal">Which.</param>
+    /// <param name="priority">Whose blocks go first where several engines of this process want the card.</param>
     /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or too old.</exception>
-    public CudaDevice(int ordinal)
+    public CudaDevice(int ordinal, DevicePriority priority = DevicePriority.High)
     {
         var (count, driverVersion) = Probe() is { } found ? found : throw Missing("no NVIDIA driver was found (libcuda.so.1); install one, or set device to cpu");
         if (driverVersion < LeastDriverVersion)
@@ -55,7 +57,9 @@ internal sealed unsafe class CudaDevice : IDisposable
             throw Missing($"{Name} has compute capability {ComputeCapability / 10}.{ComputeCapability % 10}, wanted {LeastComputeCapability / 10}.0 (Ampere) or newer");
 
         IntPtr stream, guard;
-        CudaException.Check(CudaDriver.cuStreamCreate(&stream, NonBlockingStream), "cuStreamCreate");
+        int least, greatest;
+        CudaException.Check(CudaDriver.cuCtxGetStreamPriorityRange(&least, &greatest), "cuCtxGetStreamPriorityRange");
+        CudaException.Check(CudaDriver.cuStreamCreateWithPriority(&stream, NonBlockingStream, priority == DevicePriority.High ? greatest : least), "cuStreamCreateWithPriority");
         Stream = stream;
         if (TorchCudaShim.aoti_torch_create_cuda_stream_guard(stream, ordinal, &guard) != 0)
             throw Missing($"the libtorch in {TorchLibrary.Folder} did not take the engine's CUDA stream; use the libtorch of PyTorch 2.10 or newer");

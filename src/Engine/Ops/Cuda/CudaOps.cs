@@ -11,6 +11,7 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
 {
     private const string Elementwise = "elementwise.cu";
+    private const string Encoder = "encoder.cu";
 
     // From here on a matrix product is bound by arithmetic rather than by the reading of the weights.
     private const int MostGemvRows = 4;
@@ -28,9 +29,9 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
 
     /// <summary>Opens the device for this thread.</summary>
     /// <exception cref="EngineException">Kind Environment: what is missing or too old.</exception>
-    public CudaOps(int ordinal)
+    public CudaOps(int ordinal, DevicePriority priority = DevicePriority.High)
     {
-        _device = new(ordinal);
+        _device = new(ordinal, priority);
         _kernels = new(_device);
         _workspace = new(_device.Torch);
         _inputs = new(_device);
@@ -215,6 +216,40 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         var parts = (width + (threads * perThread) - 1) / (threads * perThread);
         Kernel(Elementwise, "siluAndMul", gateUp.dtype).Launch((rows, parts, 1), threads, [gateUp, y, width]);
         return y;
+    }
+
+    /// <inheritdoc/>
+    public Tensor TextAttention(Tensor qkv, TextSpans texts, int heads)
+    {
+        var (tokens, hidden) = (qkv.size(0), qkv.size(1) / 3);
+        var headDim = (int)(hidden / heads);
+        if (!FlashAttention.Takes(qkv.dtype, headDim))
+            return Ops.TextAttention.Forward(qkv, texts, heads);
+        using var scope = NewDisposeScope();
+        var split = qkv.view(tokens, 3, heads, headDim);
+        var starts = texts.StartsOn(Device);
+        return FlashAttention.Forward(split.select(1, 0), split.select(1, 1), split.select(1, 2), starts, starts, texts.Longest, texts.Longest, 1 / MathF.Sqrt(headDim), null, causal: false)
+            .reshape(tokens, hidden).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public Tensor AddLayerNorm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float epsilon)
+    {
+        const int threads = 128;
+        var (rows, width) = ((int)x.size(0), (int)x.size(1));
+        var y = _workspace.Rent(WorkspaceSlot.Normed, rows, width, x.dtype);
+        _kernels.Get(Encoder, "addLayerNorm", $"{KernelCompiler.TypeMacro(x.dtype)} WIDTH={width} THREADS={threads}").Launch((rows, 1, 1), threads, [x, residual, weight, bias, y, epsilon]);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public Tensor Gelu(Tensor x)
+    {
+        const int threads = 256, depth = 4;
+        var packs = x.numel() * x.dtype.ElementSize() / 16;
+        var blocks = Math.Max(1, (packs + (threads * depth) - 1) / (threads * depth));
+        Kernel(Encoder, "gelu", x.dtype).Launch(((int)blocks, 1, 1), threads, [x, x.numel()]);
+        return x;
     }
 
     /// <inheritdoc/>

@@ -6,13 +6,17 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// libtorch's <c>aten::_flash_attention_forward</c> (Dao, "FlashAttention-2", 2023) over sequences of different length, which TorchSharp
-/// does not bind. Causal: the last query sees the last key.
+/// does not bind. Where it is causal, the last query sees the last key.
 /// </summary>
 internal static unsafe class FlashAttention
 {
+    private const int MostHeadDim = 256;
     private const int Arguments = 15;
     private const int Results = 5;
     private static readonly byte[] Name = Encoding.ASCII.GetBytes("aten::_flash_attention_forward\0");
+
+    /// <summary>Whether it can be asked for such heads.</summary>
+    public static bool Takes(torch.ScalarType type, int headDim) => type != torch.ScalarType.Float32 && headDim % 8 == 0 && headDim <= MostHeadDim;
 
     /// <summary>Attention of all sequences in one call.</summary>
     /// <param name="queries">[tokens, heads, head_dim], float16 or bfloat16; only the last dimension must be dense.</param>
@@ -24,6 +28,7 @@ internal static unsafe class FlashAttention
     /// <param name="longestContext">Most positions of a sequence.</param>
     /// <param name="scale">Factor on the scores.</param>
     /// <param name="window">Positions that a query sees, itself included; null: all.</param>
+    /// <param name="causal">Whether a query sees no key after it.</param>
     /// <returns>[tokens, heads, head_dim], a new tensor.</returns>
     public static torch.Tensor Forward(
         torch.Tensor queries,
@@ -34,7 +39,8 @@ internal static unsafe class FlashAttention
         int longestQuery,
         int longestContext,
         float scale,
-        int? window)
+        int? window,
+        bool causal = true)
     {
         ulong* stack = stackalloc ulong[Arguments];
         stack[0] = TorchDispatcher.Argument(queries);
@@ -45,7 +51,7 @@ internal static unsafe class FlashAttention
         stack[5] = (ulong)longestQuery;
         stack[6] = (ulong)longestContext;
         stack[7] = BitConverter.DoubleToUInt64Bits(0); // dropout
-        stack[8] = 1; // causal
+        stack[8] = causal ? 1u : 0u;
         stack[9] = 0; // no debug mask
         stack[10] = TorchDispatcher.Some(BitConverter.DoubleToUInt64Bits(scale));
         stack[11] = window is { } positions ? TorchDispatcher.Some((ulong)(positions - 1)) : 0;
