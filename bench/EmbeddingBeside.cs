@@ -19,11 +19,11 @@ internal static class EmbeddingBeside
     /// <param name="dtype">Of both.</param>
     /// <param name="batchTokens">Most tokens of an embedding step.</param>
     /// <param name="rounds">Turns.</param>
-    public static async Task RunAsync(string model, string encoder, string tokenizer, string device, string dtype, int batchTokens, int rounds)
+    public static async Task RunAsync(string model, string encoder, string tokenizer, string device, string dtype, int? batchTokens, int rounds)
     {
         await using var embedding = await EmbeddingEngine.LoadAsync(new() { ModelPath = encoder, TokenizerPath = tokenizer, Device = device, Dtype = dtype, MaxNumBatchedTokens = batchTokens });
         await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = model, Device = device, Dtype = dtype, SkipTokenizerInit = true, MaxModelLen = 1024, KvCacheMemoryBytes = 1L << 28 });
-        int[][] batch = [.. Enumerable.Range(0, Math.Max(1, batchTokens / TextTokens)).Select(text => Enumerable.Range(0, TextTokens).Select(i => FirstId + (((text * 31) + (i * 17)) % 3000)).ToArray())];
+        int[][] batch = [.. Enumerable.Range(0, Math.Max(1, (batchTokens ?? 2048) / TextTokens)).Select(text => Enumerable.Range(0, TextTokens).Select(i => FirstId + (((text * 31) + (i * 17)) % 3000)).ToArray())];
         await GapsAsync(engine);
         await embedding.EmbedTokensAsync(batch);
         var (alone, beside, steps, batches) = (new List<double>(), new List<double>(), new List<double>(), 0);

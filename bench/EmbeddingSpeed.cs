@@ -24,7 +24,7 @@ internal static class EmbeddingSpeed
     /// <param name="texts">Texts at once.</param>
     /// <param name="batchTokens">Most tokens of a step.</param>
     /// <param name="rounds">Interleaved rounds.</param>
-    public static async Task RunAsync(string folder, string tokenizer, string device, string dtype, int texts, int batchTokens, int rounds)
+    public static async Task RunAsync(string folder, string tokenizer, string device, string dtype, int texts, int? batchTokens, int rounds)
     {
         Probes.OnOwnThread(() =>
         {
@@ -39,12 +39,13 @@ internal static class EmbeddingSpeed
         var tokens = inputs.Sum(text => text.Length);
         var operations = EncoderShape.Operations(inputs.Select(text => text.Length));
         var on = device == "cpu" || !cuda.is_available() ? CPU : CUDA;
+        var most = batchTokens ?? (on.type == DeviceType.CUDA ? 16_384 : 2048);
         var type = dtype switch { "bfloat16" => ScalarType.BFloat16, "float16" => ScalarType.Float16, _ => ScalarType.Float32 };
         await engine.EmbedTokensAsync(inputs);
         var (ratios, seconds, rates, squares) = (new List<double>(), new List<double>(), new List<double>(), new List<double>());
         for (var round = 0; round < rounds; round++)
         {
-            var rate = Probes.OnOwnThread(() => Probes.ProductsRate(Math.Min(tokens, batchTokens), EncoderShape.Products, type, on));
+            var rate = Probes.OnOwnThread(() => Probes.ProductsRate(Math.Min(tokens, most), EncoderShape.Products, type, on));
             if (on.type == DeviceType.CUDA)
                 squares.Add(Probes.OnOwnThread(() => Probes.ProductsRate(Square, [(Square, Square)], type, on)));
             var start = Stopwatch.GetTimestamp();

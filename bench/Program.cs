@@ -49,7 +49,7 @@ serverSoak.SetAction(async (result, _) => await ServerSoak.RunAsync(
 var encoderOption = new Option<string>("--encoder") { DefaultValueFactory = _ => Path.Combine(Path.GetTempPath(), "localllm-bench", "bge-m3"), Description = "Where the random weights of bge-m3's shape are kept" };
 var encoderTokenizerOption = new Option<string>("--tokenizer") { DefaultValueFactory = _ => Path.Combine("models", "tiny-m3"), Description = "A folder with the tokenizer.json of an encoder" };
 var textsOption = new Option<int>("--texts") { DefaultValueFactory = _ => 64, Description = "Texts at once" };
-var batchOption = new Option<int>("--batch-tokens") { DefaultValueFactory = _ => 2048, Description = "Most tokens of a step" };
+var batchOption = new Option<int?>("--batch-tokens") { Description = "Most tokens of a step; the engine's own default without it" };
 var embed = new Command("embed", "The embedding engine at bge-m3's shape beside the rate of its matrix products.") { encoderOption, encoderTokenizerOption, deviceOption, dtypeOption, textsOption, batchOption, roundsOption };
 embed.SetAction((result, _) => EmbeddingSpeed.RunAsync(
     result.GetValue(encoderOption)!, result.GetValue(encoderTokenizerOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(textsOption), result.GetValue(batchOption), result.GetValue(roundsOption)));

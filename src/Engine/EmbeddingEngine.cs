@@ -113,7 +113,7 @@ public sealed class EmbeddingEngine : IAsyncDisposable
             worker = new EncoderWorker(options, progress, cancellationToken);
             if (options.MaxModelLen > worker.Config.MaxModelLength)
                 throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model knows positions up to {worker.Config.MaxModelLength} (config.json). Lower max_model_len.", "max_model_len");
-            loop = new(worker, options.MaxNumBatchedTokens, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
+            loop = new(worker, options.MaxNumBatchedTokens ?? worker.StepTokens, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }
         catch (Exception failure)

@@ -45,8 +45,11 @@ public sealed record EngineOptions
     /// <summary>Most sequences that run at once; null: 256, or <see cref="MaxNumBatchedTokens"/> where that is less.</summary>
     public int? MaxNumSeqs { get; init; }
 
-    /// <summary>Most tokens computed in one step.</summary>
-    public int MaxNumBatchedTokens { get; init; } = 2048;
+    /// <summary>Most tokens computed in one step; null: 2,048, or 16,384 where a GPU embeds.</summary>
+    public int? MaxNumBatchedTokens { get; init; }
+
+    /// <summary>Most tokens of a step of generation.</summary>
+    internal int StepTokens => MaxNumBatchedTokens ?? EngineOptionsDefaults.MaxNumBatchedTokens;
 
     /// <summary>Most tokens of one sequence's prompt in one step; 0: as many as fit <see cref="MaxNumBatchedTokens"/>.</summary>
     public int LongPrefillTokenThreshold { get; init; }

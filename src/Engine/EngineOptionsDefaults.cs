@@ -6,6 +6,12 @@ internal static class EngineOptionsDefaults
     /// <summary>vLLM's <c>max_num_seqs</c> outside of large GPUs.</summary>
     public const int MaxNumSeqs = 256;
 
+    /// <summary>Most tokens of a step that decoding shares with prompts.</summary>
+    public const int MaxNumBatchedTokens = 2048;
+
+    /// <summary>Most tokens of an encoder's step on a GPU, where small ones leave most of the card idle.</summary>
+    public const int EncoderBatchedTokensOnGpu = 16_384;
+
     /// <summary>vLLM's default on a GPU.</summary>
     public const double GpuMemoryUtilization = 0.92;
 

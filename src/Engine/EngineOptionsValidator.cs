@@ -29,8 +29,8 @@ internal static class EngineOptionsValidator
         Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
         Require(options.MaxNumSeqs is null or >= 1, "max_num_seqs", $"is {options.MaxNumSeqs}; at least 1");
-        Require(options.MaxNumBatchedTokens >= 1, "max_num_batched_tokens", $"is {options.MaxNumBatchedTokens}; at least 1");
-        Require(options.MaxNumBatchedTokens < 1 || options.MaxNumBatchedTokens >= (options.MaxNumSeqs ?? 1), "max_num_batched_tokens", $"is {options.MaxNumBatchedTokens}; at least max_num_seqs ({options.MaxNumSeqs})");
+        Require(options.StepTokens >= 1, "max_num_batched_tokens", $"is {options.StepTokens}; at least 1");
+        Require(options.StepTokens < 1 || options.StepTokens >= (options.MaxNumSeqs ?? 1), "max_num_batched_tokens", $"is {options.StepTokens}; at least max_num_seqs ({options.MaxNumSeqs})");
         Require(options.LongPrefillTokenThreshold >= 0, "long_prefill_token_threshold", $"is {options.LongPrefillTokenThreshold}; 0 (off) or more");
         Require(options.GpuMemoryUtilization is null or (> 0 and <= 1), "gpu_memory_utilization", string.Create(CultureInfo.InvariantCulture, $"is {options.GpuMemoryUtilization}; above 0, at most 1"));
         Require(options.KvCacheMemoryBytes is null or > 0, "kv_cache_memory_bytes", $"is {options.KvCacheMemoryBytes}; above 0");

@@ -251,8 +251,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
             var scheduling = new SchedulerOptions
             {
                 MaxModelLen = loader.Plan.MaxModelLen,
-                MaxNumBatchedTokens = options.MaxNumBatchedTokens,
-                MaxNumSeqs = options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, options.MaxNumBatchedTokens),
+                MaxNumBatchedTokens = options.StepTokens,
+                MaxNumSeqs = options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, options.StepTokens),
                 EnableChunkedPrefill = options.EnableChunkedPrefill,
                 LongPrefillTokenThreshold = options.LongPrefillTokenThreshold,
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,

@@ -56,6 +56,9 @@ internal sealed class EncoderWorker : IDisposable
     /// <summary>What the model can say.</summary>
     public EmbeddingKinds Kinds => EmbeddingKinds.Dense | (_sparse is null ? 0 : EmbeddingKinds.Sparse) | (_multiVector is null ? 0 : EmbeddingKinds.MultiVector);
 
+    /// <summary>Most tokens of a step, unless the options say so.</summary>
+    public int StepTokens => _ops.Device.type == TorchSharp.DeviceType.CUDA ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu : EngineOptionsDefaults.MaxNumBatchedTokens;
+
     /// <summary>Embeds texts in one pass.</summary>
     /// <param name="texts">Token ids, special ones included; at most the model's length each.</param>
     /// <param name="kinds">What is wanted of each text.</param>
@@ -106,7 +109,12 @@ internal sealed class EncoderWorker : IDisposable
         return result;
     }
 
-    private static float[] Host(Tensor x) => x.to(ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
+    // Row-major.
+    private static unsafe float[] Host(Tensor x)
+    {
+        var here = x.to(ScalarType.Float32).cpu().contiguous();
+        return new ReadOnlySpan<float>(here.DataPointer(), checked((int)here.numel())).ToArray();
+    }
 
     private ScalarType TypeOf(string dtype) => dtype switch
     {

@@ -42,7 +42,7 @@ internal sealed class ModelLoader : IDisposable
             ComputeType = ResolveDtype(options.Dtype, Config, _checkpoint);
             _activationType = _ops.ActivationType(ComputeType);
             var longest = ModelLength(options, Config);
-            _model = ModelRegistry.Create(Config, new LayerContext(_ops, new SingleRankCollectives(), _registry, _activationType), longest, options.MaxNumBatchedTokens);
+            _model = ModelRegistry.Create(Config, new LayerContext(_ops, new SingleRankCollectives(), _registry, _activationType), longest, options.StepTokens);
             Plan = MakePlan(longest);
         }
         catch
@@ -93,7 +93,7 @@ internal sealed class ModelLoader : IDisposable
         progress?.Report(new("profiling the largest step", 0, 0));
         foreach (var shape in model.AttentionShapes)
             capture.Reserve(shape, _activationType, Plan.MaxModelLen, MaxNumSeqs);
-        StepProfile.Run(model, _ops, _activationType, _options.MaxNumBatchedTokens, MaxNumSeqs);
+        StepProfile.Run(model, _ops, _activationType, _options.StepTokens, MaxNumSeqs);
         Plan = MakePlan(Plan.MaxModelLen, _ops.Memory.UsedBytes);
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
@@ -122,7 +122,7 @@ internal sealed class ModelLoader : IDisposable
         return new(model, _ops, caches, graphs, _options.LogprobsMode);
     }
 
-    private int MaxNumSeqs => _options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, _options.MaxNumBatchedTokens);
+    private int MaxNumSeqs => _options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, _options.StepTokens);
 
     // usedBytes: all that is taken on a GPU once the largest step has run; null: not measured.
     private MemoryPlan MakePlan(int longest, long? usedBytes = null)
@@ -145,7 +145,7 @@ internal sealed class ModelLoader : IDisposable
             AvailableBytes = memory.AvailableBytes,
             Utilization = utilization,
             WeightBytes = weights,
-            ActivationBytes = usedBytes - weights ?? (_options.MaxNumBatchedTokens * perToken * elementSize) + logits + memory.UsedBytes,
+            ActivationBytes = usedBytes - weights ?? (_options.StepTokens * perToken * elementSize) + logits + memory.UsedBytes,
             GraphBytes = _ops is IGraphCapture && !_options.EnforceEager ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = KvCacheTensors.BlockBytes(_ops, _model!.AttentionShapes, _activationType),
             BlockSize = AttentionMetadata.BlockSize,

@@ -39,8 +39,17 @@ internal sealed class XlmRobertaModel : IDisposable
     public Tensor Forward(IReadOnlyList<int[]> texts)
     {
         using var spans = new TextSpans([.. texts.Select(text => text.Length)]);
-        var ids = tensor(texts.SelectMany(text => text).Select(id => (long)id).ToArray()).to(_context.Ops.Device);
-        var places = tensor(spans.Lengths.SelectMany(length => Enumerable.Range(_config.PadTokenId + 1, length)).Select(place => (long)place).ToArray()).to(_context.Ops.Device);
+        var (tokens, positions) = (new int[spans.Starts[^1]], new int[spans.Starts[^1]]);
+        for (var text = 0; text < texts.Count; text++)
+        {
+            var start = spans.Starts[text];
+            texts[text].CopyTo(tokens, start);
+            for (var i = 0; i < texts[text].Length; i++)
+                positions[start + i] = _config.PadTokenId + 1 + i;
+        }
+
+        var ids = tensor(tokens, ScalarType.Int32).to(_context.Ops.Device);
+        var places = tensor(positions, ScalarType.Int32).to(_context.Ops.Device);
         var x = _norm.Forward(_words!.index_select(0, ids).add_(_positions!.index_select(0, places)).add_(_type!));
         foreach (var layer in _layers)
         {

@@ -51,5 +51,5 @@ internal sealed class ServedEngine(EngineHost host, LocalLlmServerOptions option
 
     /// <summary>Most sequences that may run or wait.</summary>
     public int MostSequences(LlmEngine engine) =>
-        Math.Min(engine.Options.MaxNumSeqs ?? EngineOptionsDefaults.MaxNumSeqs, engine.Options.MaxNumBatchedTokens) + options.MaxQueuedSequences;
+        Math.Min(engine.Options.MaxNumSeqs ?? EngineOptionsDefaults.MaxNumSeqs, engine.Options.MaxNumBatchedTokens ?? EngineOptionsDefaults.MaxNumBatchedTokens) + options.MaxQueuedSequences;
 }
