@@ -39,7 +39,7 @@ internal static class EmbeddingSpeed
         var tokens = inputs.Sum(text => text.Length);
         var operations = EncoderShape.Operations(inputs.Select(text => text.Length));
         var on = device == "cpu" || !cuda.is_available() ? CPU : CUDA;
-        var most = batchTokens ?? (on.type == DeviceType.CUDA ? 16_384 : 2048);
+        var most = batchTokens ?? (on.type == DeviceType.CUDA ? 32_768 : 2048);
         var type = dtype switch { "bfloat16" => ScalarType.BFloat16, "float16" => ScalarType.Float16, _ => ScalarType.Float32 };
         await engine.EmbedTokensAsync(inputs);
         var (ratios, seconds, rates, squares) = (new List<double>(), new List<double>(), new List<double>(), new List<double>());

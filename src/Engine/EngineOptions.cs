@@ -45,7 +45,7 @@ public sealed record EngineOptions
     /// <summary>Most sequences that run at once; null: 256, or <see cref="MaxNumBatchedTokens"/> where that is less.</summary>
     public int? MaxNumSeqs { get; init; }
 
-    /// <summary>Most tokens computed in one step; null: 2,048, or 16,384 where a GPU embeds.</summary>
+    /// <summary>Most tokens computed in one step; null: 2,048, or where a GPU embeds 8,192 (32,768 from 70 GiB of memory on).</summary>
     public int? MaxNumBatchedTokens { get; init; }
 
     /// <summary>Most tokens of a step of generation.</summary>

@@ -10,7 +10,10 @@ internal static class EngineOptionsDefaults
     public const int MaxNumBatchedTokens = 2048;
 
     /// <summary>Most tokens of an encoder's step on a GPU, where small ones leave most of the card idle.</summary>
-    public const int EncoderBatchedTokensOnGpu = 16_384;
+    public static int EncoderBatchedTokensOnGpu(long memoryBytes) => memoryBytes >= LargeGpuBytes ? 32_768 : 8192;
+
+    // As vLLM tells large cards from others.
+    private const long LargeGpuBytes = 70L << 30;
 
     /// <summary>vLLM's default on a GPU.</summary>
     public const double GpuMemoryUtilization = 0.92;

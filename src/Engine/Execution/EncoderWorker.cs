@@ -57,7 +57,7 @@ internal sealed class EncoderWorker : IDisposable
     public EmbeddingKinds Kinds => EmbeddingKinds.Dense | (_sparse is null ? 0 : EmbeddingKinds.Sparse) | (_multiVector is null ? 0 : EmbeddingKinds.MultiVector);
 
     /// <summary>Most tokens of a step, unless the options say so.</summary>
-    public int StepTokens => _ops.Device.type == TorchSharp.DeviceType.CUDA ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu : EngineOptionsDefaults.MaxNumBatchedTokens;
+    public int StepTokens => _ops.Device.type == TorchSharp.DeviceType.CUDA ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(_ops.Memory.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
 
     /// <summary>Embeds texts in one pass.</summary>
     /// <param name="texts">Token ids, special ones included; at most the model's length each.</param>

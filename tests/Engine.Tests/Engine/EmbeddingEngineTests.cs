@@ -153,6 +153,22 @@ public sealed class EmbeddingEngineTests
             Assert.True(TextEmbedding.DenseScore(one, other[0]) > 1 - 1e-5);
     }
 
+    [Fact]
+    public async Task Generation_goes_on_while_embeddings_are_made()
+    {
+        await using var embeddings = await LoadAsync();
+        await using var generation = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Device = "cpu" }, cancellationToken: Token);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        // Minutes of work, in steps.
+        int[] text = [.. Enumerable.Range(10, 400)];
+        var embedded = embeddings.EmbedTokensAsync([.. Enumerable.Repeat(text, 100_000)], cancellationToken: stop.Token);
+        var answer = await generation.CompleteAsync(GenerationRequest.FromText("Once upon a time", new SamplingParams { MaxTokens = 16, Temperature = 0, IgnoreEos = true }), Token);
+        Assert.Equal(16, answer.Outputs[0].TokenIds.Count);
+        Assert.False(embedded.IsCompleted);
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => embedded);
+    }
+
     private static Task<EmbeddingEngine> LoadAsync() => EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu" }, cancellationToken: Token);
 
     private static JsonDocument Golden() => JsonDocument.Parse(File.ReadAllBytes(TestPaths.Shared("goldens", "trained", "tiny-m3.json")));
