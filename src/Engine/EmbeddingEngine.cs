@@ -8,11 +8,12 @@ namespace LocalLlm;
 /// <summary>
 /// An embedding model in this process (bge-m3, and XLM-RoBERTa encoders of its kind). Safe for concurrent requests, whose texts are computed together; load one per model and share it.
 /// </summary>
-public sealed class EmbeddingEngine : IAsyncDisposable
+public sealed partial class EmbeddingEngine : IAsyncDisposable
 {
     // Noncharacters, of which one marks what is text and no token.
     private const char FirstGuard = '\uFDD0';
     private const char LastGuard = '\uFDEF';
+    private const string Input = "input";
 
     private readonly EmbeddingLoop _loop;
     private readonly Task _ended;
@@ -53,6 +54,9 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     /// <summary>False once the engine is shutting down.</summary>
     public bool IsAlive => _loop.Closed is null;
 
+    /// <summary>What it does at the moment, and has done.</summary>
+    internal EmbeddingStatistics Statistics => _loop.Statistics;
+
     /// <summary>Loads a model and starts the engine.</summary>
     /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type and a batch.</param>
     /// <param name="progress">Told of phases and bytes.</param>
@@ -83,7 +87,7 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(texts);
         CheckKinds(kinds);
-        return RunAsync([.. texts.Select((text, index) => Encode(text ?? throw EngineException.InvalidRequest("input", $"input[{index}] is null; give a text"), index, truncate))], kinds, cancellationToken);
+        return RunAsync([.. texts.Select((text, index) => Encode(text, $"{Input}[{index}]", Input, truncate))], kinds, cancellationToken);
     }
 
     /// <summary>Embeds texts that are tokens already, special ones included.</summary>
@@ -92,7 +96,7 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(texts);
         CheckKinds(kinds);
-        return RunAsync([.. texts.Select((ids, index) => Checked([.. ids], index))], kinds, cancellationToken);
+        return RunAsync([.. texts.Select((ids, index) => Checked([.. ids], $"{Input}[{index}]", Input))], kinds, cancellationToken);
     }
 
     /// <summary>Takes no more texts, finishes those that wait, and frees the device.</summary>
@@ -113,7 +117,7 @@ public sealed class EmbeddingEngine : IAsyncDisposable
             worker = new EncoderWorker(options, progress, cancellationToken);
             if (options.MaxModelLen > worker.Config.MaxModelLength)
                 throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model knows positions up to {worker.Config.MaxModelLength} (config.json). Lower max_model_len.", "max_model_len");
-            loop = new(worker, options.MaxNumBatchedTokens, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
+            loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }
         catch (Exception failure)
@@ -156,25 +160,32 @@ public sealed class EmbeddingEngine : IAsyncDisposable
             throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; ask for at least one of those that '{ModelName}' makes: {Kinds}");
     }
 
-    private int[] Encode(string text, int index, bool truncate)
+    // A place is where the text stands in the caller's field, as errors call it.
+    private int[] Encode(string? text, string place, string field, bool truncate)
     {
-        var guard = Enumerable.Range(FirstGuard, LastGuard - FirstGuard + 1).Select(mark => (char)mark).FirstOrDefault(mark => !text.Contains(mark));
-        if (guard == default)
-            throw EngineException.InvalidRequest("input", $"input[{index}] contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
-        var ids = Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens: true, guard);
+        if (text is null)
+            throw EngineException.InvalidRequest(field, $"{place} is null; give a text");
+        var ids = TokensOf(text, addSpecialTokens: true) ?? throw EngineException.InvalidRequest(field, $"{place} contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
         // The last token closes the text.
-        return Checked(truncate && ids.Length > MaxModelLen ? [.. ids[..(MaxModelLen - 1)], ids[^1]] : ids, index);
+        return Checked(truncate && ids.Length > MaxModelLen ? [.. ids[..(MaxModelLen - 1)], ids[^1]] : ids, place, field);
     }
 
-    private int[] Checked(int[] ids, int index)
+    /// <summary>The tokens of a text, in which special tokens are text; null where no character is left to mark them.</summary>
+    internal int[]? TokensOf(string text, bool addSpecialTokens)
+    {
+        var guard = Enumerable.Range(FirstGuard, LastGuard - FirstGuard + 1).Select(mark => (char)mark).FirstOrDefault(mark => !text.Contains(mark));
+        return guard == default ? null : Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens, guard);
+    }
+
+    private int[] Checked(int[] ids, string place, string field)
     {
         if (ids.Length == 0)
-            throw EngineException.InvalidRequest("input", $"input[{index}] has no tokens; at least 1 is needed");
+            throw EngineException.InvalidRequest(field, $"{place} has no tokens; at least 1 is needed");
         if (ids.Length > MaxModelLen)
-            throw new EngineException(EngineErrorKind.ContextLengthExceeded, $"input[{index}] has {ids.Length} tokens; the model takes {MaxModelLen}. Split the text, or ask for it to be truncated.", "input");
+            throw new EngineException(EngineErrorKind.ContextLengthExceeded, $"{place} has {ids.Length} tokens; the model takes {MaxModelLen}. Split the text, or ask for it to be truncated.", field);
         var foreign = ids.AsSpan().IndexOfAnyExceptInRange(0, Tokenizer.VocabularySize - 1);
         if (foreign >= 0)
-            throw EngineException.InvalidRequest("input", $"input[{index}] has the token id {ids[foreign]}; allowed: 0 to {Tokenizer.VocabularySize - 1}");
+            throw EngineException.InvalidRequest(field, $"{place} has the token id {ids[foreign]}; allowed: 0 to {Tokenizer.VocabularySize - 1}");
         return ids;
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Channels;
 using LocalLlm.Execution;
 
@@ -9,6 +10,11 @@ namespace LocalLlm.Scheduling;
 /// <param name="CancellationToken">Cancelled when nobody waits any more.</param>
 internal sealed record EmbeddingWork(int[] Ids, EmbeddingKinds Kinds, CancellationToken CancellationToken)
 {
+    private readonly long _arrival = Stopwatch.GetTimestamp();
+
+    /// <summary>How long ago it came.</summary>
+    public TimeSpan Age => Stopwatch.GetElapsedTime(_arrival);
+
     /// <summary>The way back to the caller.</summary>
     public TaskCompletionSource<TextEmbedding> Result { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 }
@@ -16,11 +22,39 @@ internal sealed record EmbeddingWork(int[] Ids, EmbeddingKinds Kinds, Cancellati
 /// <summary>
 /// Takes what waits, the oldest text first and texts of similar length with it, up to a budget of tokens, and runs it: nothing is padded, and no step is longer than the budget, so that whatever else uses the device has its turn.
 /// </summary>
-internal sealed class EmbeddingLoop(EncoderWorker worker, int maxBatchedTokens, IReadOnlySet<int> specialIds) : IDisposable
+internal sealed class EmbeddingLoop : IDisposable
 {
+    private readonly EncoderWorker _worker;
+    private readonly int _maxBatchedTokens;
+    private readonly IReadOnlySet<int> _specialIds;
+    private readonly EmbeddingMetrics _metrics;
     private readonly Channel<EmbeddingWork> _inbox = Channel.CreateUnbounded<EmbeddingWork>(new() { SingleReader = true });
     private readonly List<EmbeddingWork> _waiting = []; // oldest first
     private volatile EngineException? _closed;
+    private int _submitted;
+    private int _running;
+    private long _embedded;
+
+    /// <param name="worker">The device; the loop owns it.</param>
+    /// <param name="options">The budget of a step, and what the model is called.</param>
+    /// <param name="specialIds">Tokens that have no sparse weight.</param>
+    public EmbeddingLoop(EncoderWorker worker, EngineOptions options, IReadOnlySet<int> specialIds)
+    {
+        _worker = worker;
+        _maxBatchedTokens = options.MaxNumBatchedTokens;
+        _specialIds = specialIds;
+        _metrics = new(LlmEngine.NameOf(options), () => Statistics, options.MeterScope);
+    }
+
+    /// <summary>Its figures at this moment.</summary>
+    public EmbeddingStatistics Statistics
+    {
+        get
+        {
+            var running = Volatile.Read(ref _running);
+            return new(running, Math.Max(0, Volatile.Read(ref _submitted) - running), Interlocked.Read(ref _embedded));
+        }
+    }
 
     /// <summary>Why nothing more is taken, or null.</summary>
     public EngineException? Closed => _closed;
@@ -29,8 +63,11 @@ internal sealed class EmbeddingLoop(EncoderWorker worker, int maxBatchedTokens, 
     /// <exception cref="EngineException">The loop has ended.</exception>
     public void Submit(EmbeddingWork work)
     {
-        if (!_inbox.Writer.TryWrite(work))
-            throw _closed ?? Ended();
+        Interlocked.Increment(ref _submitted);
+        if (_inbox.Writer.TryWrite(work))
+            return;
+        Interlocked.Decrement(ref _submitted);
+        throw _closed ?? Ended();
     }
 
     /// <summary>Takes no more; what waits is still done.</summary>
@@ -47,14 +84,18 @@ internal sealed class EmbeddingLoop(EncoderWorker worker, int maxBatchedTokens, 
         {
             while (_inbox.Reader.TryRead(out var work))
                 _waiting.Add(work);
-            _waiting.RemoveAll(work => work.CancellationToken.IsCancellationRequested && work.Result.TrySetCanceled(work.CancellationToken));
+            GiveUp();
             if (_waiting.Count > 0)
                 RunBatch(TakeBatch());
         }
     }
 
     /// <inheritdoc/>
-    public void Dispose() => worker.Dispose();
+    public void Dispose()
+    {
+        _metrics.Dispose();
+        _worker.Dispose();
+    }
 
     private static EngineException Ended() => new(EngineErrorKind.ShuttingDown, "The engine is shutting down and takes no more requests.");
 
@@ -68,7 +109,7 @@ internal sealed class EmbeddingLoop(EncoderWorker worker, int maxBatchedTokens, 
         var tokens = oldest.Ids.Length;
         foreach (var work in _waiting.Skip(1).OrderBy(work => Math.Abs(work.Ids.Length - oldest.Ids.Length)).ToArray())
         {
-            if (tokens + work.Ids.Length > maxBatchedTokens)
+            if (tokens + work.Ids.Length > _maxBatchedTokens)
                 continue;
             batch.Add(work);
             tokens += work.Ids.Length;
@@ -81,18 +122,48 @@ internal sealed class EmbeddingLoop(EncoderWorker worker, int maxBatchedTokens, 
         return batch;
     }
 
+    private void GiveUp()
+    {
+        var left = _waiting.FindAll(work => work.CancellationToken.IsCancellationRequested);
+        if (left.Count == 0)
+            return;
+        _waiting.RemoveAll(left.ToHashSet().Contains);
+        End(left, FinishReason.Abort);
+        foreach (var work in left)
+            work.Result.TrySetCanceled(work.CancellationToken);
+    }
+
     private void RunBatch(List<EmbeddingWork> batch)
     {
+        Volatile.Write(ref _running, batch.Count);
+        foreach (var work in batch)
+            _metrics.Queued(work.Age);
+        TextEmbedding[] results;
         try
         {
-            var results = worker.Run([.. batch.Select(work => work.Ids)], [.. batch.Select(work => work.Kinds)], specialIds);
-            for (var i = 0; i < batch.Count; i++)
-                batch[i].Result.TrySetResult(results[i]);
+            results = _worker.Run([.. batch.Select(work => work.Ids)], [.. batch.Select(work => work.Kinds)], _specialIds);
         }
         catch (Exception failure)
         {
+            End(batch, FinishReason.Error);
             foreach (var work in batch)
                 work.Result.TrySetException(new EngineException(EngineErrorKind.GenerationFailed, "The step that computed this text failed.", innerException: failure));
+            return;
         }
+
+        _metrics.Step(batch.Sum(work => work.Ids.Length));
+        Interlocked.Add(ref _embedded, batch.Count);
+        // Whoever has an answer finds it counted.
+        End(batch, FinishReason.Stop);
+        for (var i = 0; i < batch.Count; i++)
+            batch[i].Result.TrySetResult(results[i]);
+    }
+
+    private void End(List<EmbeddingWork> works, FinishReason reason)
+    {
+        Interlocked.Add(ref _submitted, -works.Count);
+        Volatile.Write(ref _running, 0);
+        foreach (var work in works)
+            _metrics.Finished(reason, work.Age);
     }
 }
