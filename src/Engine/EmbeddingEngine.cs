@@ -48,11 +48,14 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     /// <summary>The model's tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
 
-    /// <summary>Completes when the engine has ended.</summary>
+    /// <summary>Completes when the engine has ended: it was shut down, or has failed (<see cref="HasFailed"/>). Never faults.</summary>
     public Task Completion => _ended;
 
-    /// <summary>False once the engine is shutting down.</summary>
+    /// <summary>False once the engine is shutting down or has failed.</summary>
     public bool IsAlive => _loop.Closed is null;
+
+    /// <summary>Whether the device has failed, so that only loading the model again helps.</summary>
+    public bool HasFailed => _loop.Closed is { Kind: EngineErrorKind.EngineDead };
 
     /// <summary>What it does at the moment, and has done.</summary>
     internal EmbeddingStatistics Statistics => _loop.Statistics;
@@ -97,6 +100,15 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(texts);
         CheckKinds(kinds);
         return RunAsync([.. texts.Select((ids, index) => Checked([.. ids], $"{Input}[{index}]", Input))], kinds, cancellationToken);
+    }
+
+    /// <summary>Computes one token, to see that the device still does; nothing is measured.</summary>
+    /// <exception cref="EngineException">It does not.</exception>
+    internal Task ProbeAsync(CancellationToken cancellationToken)
+    {
+        var probe = new EmbeddingWork([0], EmbeddingKinds.Dense, cancellationToken) { IsProbe = true };
+        _loop.Submit(probe);
+        return probe.Result.Task.WaitAsync(cancellationToken);
     }
 
     /// <summary>Takes no more texts, finishes those that wait, and frees the device.</summary>

@@ -12,6 +12,9 @@ internal sealed record EmbeddingWork(int[] Ids, EmbeddingKinds Kinds, Cancellati
 {
     private readonly long _arrival = Stopwatch.GetTimestamp();
 
+    /// <summary>Whether it only asks for a sign of life; it is not measured.</summary>
+    public bool IsProbe { get; init; }
+
     /// <summary>How long ago it came.</summary>
     public TimeSpan Age => Stopwatch.GetElapsedTime(_arrival);
 
@@ -77,7 +80,7 @@ internal sealed class EmbeddingLoop : IDisposable
         _inbox.Writer.TryComplete();
     }
 
-    /// <summary>Runs until it is stopped. Never throws: a batch that fails fails its texts.</summary>
+    /// <summary>Runs until it is stopped, or the device does not work any more. A batch that fails fails its texts.</summary>
     public void Run()
     {
         while (Wait())
@@ -136,7 +139,7 @@ internal sealed class EmbeddingLoop : IDisposable
     private void RunBatch(List<EmbeddingWork> batch)
     {
         Volatile.Write(ref _running, batch.Count);
-        foreach (var work in batch)
+        foreach (var work in batch.Where(work => !work.IsProbe))
             _metrics.Queued(work.Age);
         TextEmbedding[] results;
         try
@@ -148,10 +151,13 @@ internal sealed class EmbeddingLoop : IDisposable
             End(batch, FinishReason.Error);
             foreach (var work in batch)
                 work.Result.TrySetException(new EngineException(EngineErrorKind.GenerationFailed, "The step that computed this text failed.", innerException: failure));
+            if (!Works())
+                Die(failure);
             return;
         }
 
-        _metrics.Step(batch.Sum(work => work.Ids.Length));
+        if (batch.Where(work => !work.IsProbe).Sum(work => work.Ids.Length) is var tokens and > 0)
+            _metrics.Step(tokens);
         Interlocked.Add(ref _embedded, batch.Count);
         // Whoever has an answer finds it counted.
         End(batch, FinishReason.Stop);
@@ -163,7 +169,34 @@ internal sealed class EmbeddingLoop : IDisposable
     {
         Interlocked.Add(ref _submitted, -works.Count);
         Volatile.Write(ref _running, 0);
-        foreach (var work in works)
+        foreach (var work in works.Where(work => !work.IsProbe))
             _metrics.Finished(reason, work.Age);
+    }
+
+    // One text may be too much for the device's memory; the smallest one is not.
+    private bool Works()
+    {
+        try
+        {
+            _worker.Run([[0]], [EmbeddingKinds.Dense], _specialIds);
+            return true;
+        }
+        catch (Exception)
+        {
+            return false;
+        }
+    }
+
+    private void Die(Exception failure)
+    {
+        _closed = new(EngineErrorKind.EngineDead, "The engine has failed and computes nothing any more; load the model again.", innerException: failure);
+        _inbox.Writer.TryComplete();
+        while (_inbox.Reader.TryRead(out var work))
+            _waiting.Add(work);
+        var left = _waiting.ToList();
+        _waiting.Clear();
+        End(left, FinishReason.Error);
+        foreach (var work in left)
+            work.Result.TrySetException(_closed);
     }
 }

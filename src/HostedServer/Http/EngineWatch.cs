@@ -1,11 +1,10 @@
-using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Server.Http;
 
 /// <summary>Stops the application where its engine cannot serve any more, so that whoever supervises the process starts it again.</summary>
-internal sealed partial class EngineWatch(EngineHost host, IHostApplicationLifetime lifetime, ILogger<EngineWatch> logger) : BackgroundService
+internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationLifetime lifetime, ILogger<EngineWatch> logger) : BackgroundService
 {
     /// <summary>Why the application was stopped, or null.</summary>
     public Exception? Failure { get; private set; }
@@ -15,9 +14,8 @@ internal sealed partial class EngineWatch(EngineHost host, IHostApplicationLifet
     {
         try
         {
-            var engine = await host.LoadingAsync(stoppingToken);
-            await engine.Completion.WaitAsync(stoppingToken);
-            if (!engine.HasFailed)
+            await served.First.EndedAsync(stoppingToken);
+            if (!served.First.HasFailed)
                 return;
             Failure = new EngineException(EngineErrorKind.EngineDead, "the engine has failed; restart the server");
         }

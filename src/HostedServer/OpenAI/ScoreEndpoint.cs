@@ -1,0 +1,27 @@
+using LocalLlm.Server.Http;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary><c>POST /score</c> and <c>/v1/score</c>: how well texts fit one another, by the model that embeds.</summary>
+internal sealed class ScoreEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
+{
+    /// <summary>Answers one request.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        served.RequireUsable();
+        ScoreRequest request;
+        using (var body = await JsonBody.ReadAsync(context, options, time))
+            request = ScoreRequest.Read(body.RootElement);
+        unknown.Report(request.Unknown);
+        var engine = served.RequireEmbedder(request.Model);
+        var weights = request.Weights ?? ScoreWeights.Of(options, engine);
+        using var permit = admission.Enter(1, served.MostSequences);
+        var scored = await Answers.WholeAsync(context, admission, cancellationToken => engine.ScoreAsync(request.First, request.Second, request.Names, weights, truncate: false, cancellationToken));
+        permit.GiveBack();
+        var tokens = (int)scored.TokenCount;
+        var answer = new ScoreList(
+            $"score-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), engine.ModelName, [.. scored.Scores.Select((score, index) => new ScoreItem(index, score))], new(tokens, tokens));
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.ScoreList));
+    }
+}
