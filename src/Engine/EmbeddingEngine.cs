@@ -93,6 +93,13 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return RunAsync([.. texts.Select((text, index) => Encode(text, $"{Input}[{index}]", Input, truncate))], kinds, cancellationToken);
     }
 
+    /// <summary>Embeds one text, which errors call <paramref name="field"/>.</summary>
+    internal async Task<TextEmbedding> EmbedOneAsync(string text, string field, EmbeddingKinds kinds, bool truncate, CancellationToken cancellationToken)
+    {
+        CheckKinds(kinds);
+        return (await RunAsync([Encode(text, field, field, truncate)], kinds, cancellationToken).ConfigureAwait(false))[0];
+    }
+
     /// <summary>Embeds texts that are tokens already, special ones included.</summary>
     /// <inheritdoc cref="EmbedAsync(IReadOnlyList{string}, EmbeddingKinds, bool, CancellationToken)"/>
     public Task<IReadOnlyList<TextEmbedding>> EmbedTokensAsync(IReadOnlyList<IReadOnlyList<int>> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, CancellationToken cancellationToken = default)
