@@ -84,9 +84,10 @@ public sealed partial class EmbeddingEngine
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var ahead = new Queue<(int Index, int Tokens, Task<IReadOnlyList<TextEmbedding>> Made)>();
+        // One for all passages is computed in the step of the first of them.
+        var shared = queries.Length == 1 ? RunAsync(queries, weights.Kinds, stop.Token) : null;
         try
         {
-            var shared = queries.Length == 1 ? (await RunAsync(queries, weights.Kinds, stop.Token).ConfigureAwait(false))[0] : null;
             var scores = new double[passages.Length];
             var (next, tokens) = (0, 0L);
             while (next < passages.Length || ahead.Count > 0)
@@ -102,7 +103,8 @@ public sealed partial class EmbeddingEngine
 
                 var (index, taken, made) = ahead.Dequeue();
                 var pair = await made.ConfigureAwait(false);
-                scores[index] = Finite(TextEmbedding.Compare(shared ?? pair[0], pair[^1], weights, cancellationToken));
+                var query = shared is null ? pair[0] : (await shared.ConfigureAwait(false))[0];
+                scores[index] = Finite(TextEmbedding.Compare(query, pair[^1], weights, cancellationToken));
                 tokens -= taken;
             }
 
@@ -112,8 +114,8 @@ public sealed partial class EmbeddingEngine
         {
             await stop.CancelAsync().ConfigureAwait(false);
             // The first failure is told; those of texts that were computed ahead are the same.
-            foreach (var (_, _, made) in ahead)
-                await ((Task)made).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            foreach (var made in ahead.Select(one => one.Made).Append(shared).OfType<Task>())
+                await made.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 

@@ -2,6 +2,7 @@ using LocalLlm.Execution;
 using LocalLlm.Hub;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LocalLlm;
 
@@ -70,8 +71,13 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
+        var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
         if (ModelSource.IsRemote(options))
-            options = await ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(model, hub, null, cancellationToken)).ConfigureAwait(false);
+        {
+            options = await ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(
+                model, hub with { Warning = text => LlmEngine.LogHub(logger, text) }, new DownloadPhase(model, progress), cancellationToken)).ConfigureAwait(false);
+        }
+
         var loaded = new TaskCompletionSource<EmbeddingEngine>(TaskCreationOptions.RunContinuationsAsynchronously);
         // The device belongs to one thread for its whole life.
         new Thread(() => RunDeviceThread(options, progress, loaded, cancellationToken)) { IsBackground = true, Name = "LocalLlm embedding engine" }.Start();

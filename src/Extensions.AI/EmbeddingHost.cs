@@ -1,11 +1,13 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>Owns the embedding engine of a container: loads it once, at the host's start or at the first request, and disposes it with the container.</summary>
 /// <param name="options">Gives the options.</param>
-internal sealed class EmbeddingHost(Func<LocalLlmEmbeddingsOptions> options) : IModelHost, IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
+/// <param name="loggerFactory">Where the engine logs.</param>
+internal sealed class EmbeddingHost(Func<LocalLlmEmbeddingsOptions> options, ILoggerFactory? loggerFactory) : IModelHost, IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
 {
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _stopping = new();
@@ -69,7 +71,7 @@ internal sealed class EmbeddingHost(Func<LocalLlmEmbeddingsOptions> options) : I
         {
             ObjectDisposedException.ThrowIf(_stopping.IsCancellationRequested && Loaded is null, this);
             if (_engine is null || (retry && _engine is { IsFaulted: true } or { IsCanceled: true }))
-                _engine = EmbeddingEngine.LoadAsync(options().ToEngineOptions() with { MeterScope = this }, this, _stopping.Token);
+                _engine = EmbeddingEngine.LoadAsync(options().ToEngineOptions() with { LoggerFactory = loggerFactory, MeterScope = this }, this, _stopping.Token);
             return _engine.WaitAsync(cancellationToken);
         }
     }

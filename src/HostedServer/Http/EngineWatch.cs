@@ -1,3 +1,4 @@
+using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
@@ -12,6 +13,8 @@ internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationL
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        if (served.Beside is { } beside)
+            _ = TellAsync(beside, stoppingToken);
         try
         {
             await served.First.EndedAsync(stoppingToken);
@@ -32,6 +35,28 @@ internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationL
         LogFailed(Failure is EngineException ? null : Failure, Failure.Message);
         lifetime.StopApplication();
     }
+
+    // Without it the server still generates.
+    private async Task TellAsync(IModelHost host, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await host.EndedAsync(cancellationToken);
+            if (host.HasFailed)
+                LogEmbedderFailed(null, host.ModelId, "its engine has failed");
+        }
+        catch (Exception failure) when (failure is not OperationCanceledException and not ObjectDisposedException)
+        {
+            LogEmbedderFailed(failure is EngineException ? null : failure, host.ModelId, failure.Message);
+        }
+        catch (Exception)
+        {
+            // The application ends.
+        }
+    }
+
+    [LoggerMessage(2, LogLevel.Error, "The server does without the embedding model {Model}: {Message}")]
+    private partial void LogEmbedderFailed(Exception? failure, string model, string message);
 
     [LoggerMessage(1, LogLevel.Critical, "The server stops: {Message}")]
     private partial void LogFailed(Exception? failure, string message);

@@ -31,6 +31,9 @@ internal sealed class ServedEngine
     /// <summary>The model that the server is there for: the one that generates, where there is one.</summary>
     public IModelHost First => _first;
 
+    /// <summary>A model that embeds beside it, or null.</summary>
+    public IModelHost? Beside => IsEncoder ? null : _embedder;
+
     /// <summary>When the server was made, in seconds since 1970: as old as its model is to clients.</summary>
     public long Created { get; }
 

@@ -92,13 +92,25 @@ public class PickleRepositoryTests
         Assert.Single(hub.Downloads("config.json"), seen => !seen.Path.Contains("1_Pooling", StringComparison.Ordinal));
         Assert.Empty(hub.Downloads("pytorch_model.bin"));
         Assert.Empty(hub.Downloads("tokenizer.json"));
-        await using var engine = await EmbeddingEngine.LoadAsync(options with { Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken);
+        var phases = new Phases();
+        await using var engine = await EmbeddingEngine.LoadAsync(options with { Device = "cpu" }, phases, TestContext.Current.CancellationToken);
         Assert.Equal(FakeHub.Repository, engine.ModelName);
+        Assert.Contains("downloading org/tiny-r1", phases);
+        Assert.Contains("reading weights", phases);
         await using var other = await FakeHub.StartAsync();
         using var empty = new TemporaryFolder();
         Assert.False(await ModelSource.IsEncoderAsync(
             options with { DownloadDir = empty.Path, HubVariables = name => name == "HF_ENDPOINT" ? other.Endpoint : name == "HOME" ? empty.Path : null }, TestContext.Current.CancellationToken));
         Assert.False(await ModelSource.IsEncoderAsync(new() { ModelPath = empty.Path }, TestContext.Current.CancellationToken));
+    }
+
+    private sealed class Phases : List<string>, IProgress<LoadProgress>
+    {
+        public void Report(LoadProgress value)
+        {
+            lock (this)
+                Add(value.Phase);
+        }
     }
 
     private static async Task<FakeHub> TinyM3Async()

@@ -10,6 +10,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
@@ -149,6 +150,44 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
     }
 
     [Fact]
+    public async Task A_server_that_must_end_tells_those_whose_ranking_is_not_done()
+    {
+        await using var server = new TestServer(options => options.ShutdownTimeout = TimeSpan.Zero, isEncoder: true);
+        await server.InitializeAsync();
+        var asking = server.PostAsync("/rerank", JsonSerializer.Serialize(new { query = "a", documents = Enumerable.Repeat(string.Join(' ', Enumerable.Repeat("the server is in Dublin", 80)), 2000) }), cancellationToken: Token);
+        while (server.Embedder.Statistics.Embedded == 0)
+            await Task.Yield();
+        var stopping = server.App.StopAsync(Token);
+        using var answer = await asking;
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, answer.StatusCode);
+        Http.HostileInputTests.AssertError(await answer.Content.ReadAsStringAsync(Token), null, "shutting_down");
+        await stopping;
+    }
+
+    [Fact]
+    public async Task A_model_beside_that_cannot_be_loaded_is_logged_and_the_other_goes_on()
+    {
+        var logged = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.Logging.ClearProviders().AddProvider(new Errors(logged));
+        builder.Services.AddLocalLlm(options => (options.ModelPath, options.Device) = (TestPaths.TinyR1, "cpu"));
+        builder.Services.AddLocalLlmEmbeddings(options => (options.ModelPath, options.ModelId) = (TestPaths.TinyR1, "m3"));
+        builder.Services.AddLocalLlmServer();
+        await using var app = builder.Build();
+        app.MapLocalLlmOpenAI();
+        await app.StartAsync(Token);
+        Assert.Contains("XLMRobertaModel", await logged.Task, StringComparison.Ordinal);
+        await app.Services.GetRequiredService<EngineHost>().GetAsync(Token);
+        using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
+        using var refused = await client.PostAsync(new Uri("/v1/rerank", UriKind.Relative), new StringContent("""{"query":"a","documents":["b"]}""", null, "application/json"), Token);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+        Http.HostileInputTests.AssertError(await refused.Content.ReadAsStringAsync(Token), null, "load_failed");
+        using var answer = await client.PostAsync(new Uri("/v1/completions", UriKind.Relative), new StringContent("""{"prompt":"a","max_tokens":1}""", null, "application/json"), Token);
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+    }
+
+    [Fact]
     public async Task Its_weights_of_scores_come_from_the_configuration_too()
     {
         var builder = WebApplication.CreateSlimBuilder();
@@ -205,6 +244,22 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         var run = await Cli.RunAsync("serve", TestPaths.TinyR1, "--port", "0", "--score-weights", "1,0,0");
         Assert.Equal(ExitCodes.Usage, run.ExitCode);
         Assert.Contains("--score-weights", run.Error, StringComparison.Ordinal);
+    }
+
+    private sealed class Errors(TaskCompletionSource<string> logged) : ILoggerProvider, ILogger
+    {
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => logged.TrySetResult(formatter(state, exception));
+
+        public void Dispose()
+        {
+        }
     }
 
     // As a device that computes nothing any more.
