@@ -8,7 +8,7 @@ namespace LocalLlm;
 /// <param name="Embedded">Texts that were embedded.</param>
 internal readonly record struct EmbeddingStatistics(int Running, int Waiting, long Embedded);
 
-/// <summary>An embedding engine's instruments: those of <see cref="EngineMetrics"/> that mean something of texts that are embedded, under the same names.</summary>
+/// <summary>An embedding engine's instruments: those of <see cref="EngineMetrics"/> that mean something of texts that are embedded, under the same names and descriptions; a text is a sequence.</summary>
 internal sealed class EmbeddingMetrics : IDisposable
 {
     private readonly Meter _meter;
@@ -27,13 +27,13 @@ internal sealed class EmbeddingMetrics : IDisposable
     {
         _meter = new(new MeterOptions(EngineMetrics.Name) { Scope = scope });
         _model = new("model", model);
-        _requestDuration = _meter.CreateHistogram<double>("localllm.request.duration", "s", "From the arrival of a text to its embedding.");
-        _queueTime = _meter.CreateHistogram<double>("localllm.request.queue_time", "s", "From the arrival of a text to its step.");
+        _requestDuration = _meter.CreateHistogram<double>("localllm.request.duration", "s", "From the arrival of a sequence to its end.");
+        _queueTime = _meter.CreateHistogram<double>("localllm.request.queue_time", "s", "From the arrival of a sequence to its first step.");
         _stepTokens = _meter.CreateHistogram<long>("localllm.step.tokens", "{token}", "Tokens computed in one step.");
-        _promptTokens = _meter.CreateCounter<long>("localllm.prompt_tokens", "{token}", "Tokens of embedded texts.");
-        _finished = _meter.CreateCounter<long>("localllm.request.finished", "{sequence}", "Texts that ended, by finish_reason.");
-        Gauge("localllm.requests.running", "Texts of the step that runs.", figures => figures.Running);
-        Gauge("localllm.requests.waiting", "Texts that wait.", figures => figures.Waiting);
+        _promptTokens = _meter.CreateCounter<long>("localllm.prompt_tokens", "{token}", "Prompt tokens of admitted sequences.");
+        _finished = _meter.CreateCounter<long>("localllm.request.finished", "{sequence}", "Sequences that ended, by finish_reason.");
+        Gauge("localllm.requests.running", "Sequences that run.", figures => figures.Running);
+        Gauge("localllm.requests.waiting", "Sequences that wait.", figures => figures.Waiting);
 
         void Gauge(string name, string description, Func<EmbeddingStatistics, long> value) =>
             _meter.CreateObservableGauge(name, () => new Measurement<long>(value(statistics()), _model), "{sequence}", description);

@@ -56,6 +56,8 @@ internal sealed record EmbeddingRequest
         };
         if (fields.Take("truncate_prompt_tokens") is not null)
             errors.AddUnsupported("truncate_prompt_tokens");
+        if (fields.Integer("priority") is not (null or 0))
+            errors.AddUnsupported("priority");
         errors.ThrowIfAny();
         return request;
     }

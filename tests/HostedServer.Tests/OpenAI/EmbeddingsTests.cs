@@ -45,6 +45,8 @@ public sealed class EmbeddingsTests
     [InlineData("""{"input":[99999999]}""", 400, "input", null)]
     [InlineData("""{"input":"a","encoding_format":"hex"}""", 400, "encoding_format", null)]
     [InlineData("""{"input":"a","truncate_prompt_tokens":5}""", 400, "truncate_prompt_tokens", "unsupported_parameter")]
+    [InlineData("""{"input":"a","priority":1}""", 400, "priority", "unsupported_parameter")]
+    [InlineData("""{"input":"a","priority":"high"}""", 400, "priority", null)]
     public async Task What_cannot_be_embedded_is_refused(string body, int status, string param, string? code)
     {
         await using var server = await StartAsync();
