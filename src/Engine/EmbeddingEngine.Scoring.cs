@@ -21,7 +21,7 @@ public sealed partial class EmbeddingEngine
     /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; GenerationFailed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task<TextScores> ScoreAsync(IReadOnlyList<string> queries, IReadOnlyList<string> passages, HybridWeights? weights = null, bool truncate = false, CancellationToken cancellationToken = default) =>
-        ScoreAsync(queries, passages, ("queries", "passages"), weights, truncate, cancellationToken);
+        ScorePairsAsync(queries, passages, new() { Weights = weights, CutQueriesAt = truncate ? MaxModelLen : null, CutPassagesAt = truncate ? MaxModelLen : null }, cancellationToken);
 
     /// <summary>Orders documents by how well they answer a query.</summary>
     /// <param name="query">The query.</param>
@@ -32,26 +32,29 @@ public sealed partial class EmbeddingEngine
     /// <param name="cancellationToken">Gives up what has not been computed.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="top"/> is below 1.</exception>
     /// <inheritdoc cref="ScoreAsync(IReadOnlyList{string}, IReadOnlyList{string}, HybridWeights?, bool, CancellationToken)" path="/exception"/>
-    public async Task<RankedTexts> RerankAsync(string query, IReadOnlyList<string> documents, int? top = null, HybridWeights? weights = null, bool truncate = false, CancellationToken cancellationToken = default)
+    public Task<RankedTexts> RerankAsync(string query, IReadOnlyList<string> documents, int? top = null, HybridWeights? weights = null, bool truncate = false, CancellationToken cancellationToken = default) =>
+        RankAsync(query, documents, top, new() { Weights = weights, CutQueriesAt = truncate ? MaxModelLen : null, CutPassagesAt = truncate ? MaxModelLen : null }, cancellationToken);
+
+    /// <summary><see cref="RerankAsync"/>, with more to say.</summary>
+    internal async Task<RankedTexts> RankAsync(string query, IReadOnlyList<string> documents, int? top, ScoringOptions options, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(query);
         if (top is { } wanted)
             ArgumentOutOfRangeException.ThrowIfNegativeOrZero(wanted, nameof(top));
-        var scored = await ScoreAsync([query], documents, ("query", "documents"), weights, truncate, cancellationToken).ConfigureAwait(false);
+        var scored = await ScorePairsAsync([query], documents, options with { Queries = "query", Passages = "documents" }, cancellationToken).ConfigureAwait(false);
         // Stable: of equals the first stays the first.
         var ranked = scored.Scores.Select((score, index) => new RankedText(index, score)).OrderByDescending(document => document.Score).Take(top ?? int.MaxValue);
         return new([.. ranked], scored.TokenCount);
     }
 
-    /// <summary>As the public one, for a caller whose two lists have other names (<paramref name="fields"/>), by which errors call them.</summary>
-    internal async Task<TextScores> ScoreAsync(
-        IReadOnlyList<string> queries, IReadOnlyList<string> passages, (string Queries, string Passages) fields, HybridWeights? weights, bool truncate, CancellationToken cancellationToken)
+    /// <summary><see cref="ScoreAsync"/>, with more to say.</summary>
+    internal async Task<TextScores> ScorePairsAsync(IReadOnlyList<string> queries, IReadOnlyList<string> passages, ScoringOptions options, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(queries);
         ArgumentNullException.ThrowIfNull(passages);
         if (passages.Count == 0 || (queries.Count != 1 && queries.Count != passages.Count))
-            throw EngineException.InvalidRequest(fields.Queries, $"{fields.Queries} and {fields.Passages} have {queries.Count} and {passages.Count} texts; give one text for all {fields.Passages}, or one for each of them");
-        var counting = weights ?? HybridWeights.Default.Within(Kinds)!;
+            throw EngineException.InvalidRequest(options.Queries, $"{options.Queries} and {options.Passages} have {queries.Count} and {passages.Count} texts; give one text for all {options.Passages}, or one for each of them");
+        var counting = options.Weights ?? HybridWeights.Default.Within(Kinds)!;
         if ((counting.Kinds & ~Kinds) is var missing and not EmbeddingKinds.None)
             throw EngineException.InvalidRequest("weights", $"weights count {missing}, which '{ModelName}' does not make; it makes {Kinds}");
         await _scorings.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -67,16 +70,16 @@ public sealed partial class EmbeddingEngine
 
         async Task<TextScores> ComputeAsync()
         {
-            var asked = Tokens(queries, index => queries.Count == 1 ? fields.Queries : $"{fields.Queries}[{index}]", fields.Queries);
-            var answers = Tokens(passages, index => $"{fields.Passages}[{index}]", fields.Passages);
+            var asked = Tokens(queries, index => queries.Count == 1 ? options.Queries : $"{options.Queries}[{index}]", options.Queries, options.CutQueriesAt);
+            var answers = Tokens(passages, index => $"{options.Passages}[{index}]", options.Passages, options.CutPassagesAt);
             var scores = await ScoreTokensAsync(asked, answers, counting, cancellationToken).ConfigureAwait(false);
             return new(scores, asked.Sum(ids => (long)ids.Length) + answers.Sum(ids => (long)ids.Length));
         }
 
-        int[][] Tokens(IReadOnlyList<string> texts, Func<int, string> place, string field) => [.. texts.Select((text, index) =>
+        int[][] Tokens(IReadOnlyList<string> texts, Func<int, string> place, string field, int? cutAt) => [.. texts.Select((text, index) =>
         {
             cancellationToken.ThrowIfCancellationRequested();
-            return Encode(text, place(index), field, truncate);
+            return Encode(text, place(index), field, cutAt);
         })];
     }
 

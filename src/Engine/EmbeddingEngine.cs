@@ -95,15 +95,21 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     public Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, bool truncate = false, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(texts);
+        return EmbedAsync(texts, kinds, truncate ? MaxModelLen : null, cancellationToken);
+    }
+
+    /// <summary>As the public one, with the length at which texts are cut; null: those that are too long are refused.</summary>
+    internal Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds, int? cutAt, CancellationToken cancellationToken)
+    {
         CheckKinds(kinds);
-        return RunAsync([.. texts.Select((text, index) => Encode(text, $"{Input}[{index}]", Input, truncate))], kinds, cancellationToken);
+        return RunAsync([.. texts.Select((text, index) => Encode(text, $"{Input}[{index}]", Input, cutAt))], kinds, cancellationToken);
     }
 
     /// <summary>Embeds one text, which errors call <paramref name="field"/>.</summary>
     internal async Task<TextEmbedding> EmbedOneAsync(string text, string field, EmbeddingKinds kinds, bool truncate, CancellationToken cancellationToken)
     {
         CheckKinds(kinds);
-        return (await RunAsync([Encode(text, field, field, truncate)], kinds, cancellationToken).ConfigureAwait(false))[0];
+        return (await RunAsync([Encode(text, field, field, truncate ? MaxModelLen : null)], kinds, cancellationToken).ConfigureAwait(false))[0];
     }
 
     /// <summary>Embeds texts that are tokens already, special ones included.</summary>
@@ -186,13 +192,13 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     }
 
     // A place is where the text stands in the caller's field, as errors call it.
-    private int[] Encode(string? text, string place, string field, bool truncate)
+    private int[] Encode(string? text, string place, string field, int? cutAt)
     {
         if (text is null)
             throw EngineException.InvalidRequest(field, $"{place} is null; give a text");
         var ids = TokensOf(text, addSpecialTokens: true) ?? throw EngineException.InvalidRequest(field, $"{place} contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
         // The last token closes the text.
-        return Checked(truncate && ids.Length > MaxModelLen ? [.. ids[..(MaxModelLen - 1)], ids[^1]] : ids, place, field);
+        return Checked(ids.Length > cutAt ? [.. ids[..(cutAt.Value - 1)], ids[^1]] : ids, place, field);
     }
 
     /// <summary>The tokens of a text, in which special tokens are text; null where no character is left to mark them.</summary>

@@ -19,9 +19,10 @@ internal sealed class EmbeddingEndpoint(ServedEngine served, Admission admission
         var engine = served.RequireEmbedder(request.Model);
         if (request.Dimensions is { } dimensions && dimensions != engine.Dimensions)
             throw new ApiException(ApiError.Unsupported($"dimensions: given {dimensions}; '{engine.ModelName}' makes vectors of {engine.Dimensions}. Remove it.", "dimensions"));
+        var cutAt = Truncation.Of(request.CutAt, Truncation.Field, engine);
         using var permit = admission.Enter(1, served.MostSequences);
         var made = await Answers.WholeAsync(context, admission, cancellationToken => request.Texts is { } texts
-            ? engine.EmbedAsync(texts, cancellationToken: cancellationToken)
+            ? engine.EmbedAsync(texts, EmbeddingKinds.Dense, cutAt, cancellationToken)
             : engine.EmbedTokensAsync(request.TokenIds!, cancellationToken: cancellationToken));
         permit.GiveBack();
         var tokens = made.Sum(embedding => embedding.TokenCount);

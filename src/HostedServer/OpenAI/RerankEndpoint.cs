@@ -16,10 +16,16 @@ internal sealed class RerankEndpoint(ServedEngine served, Admission admission, L
             request = RerankRequest.Read(body.RootElement);
         unknown.Report(request.Unknown);
         var engine = served.RequireEmbedder(request.Model);
-        var weights = request.Weights ?? ScoreWeights.Of(options, engine);
+        var cutAt = Truncation.Of(request.CutAt, Truncation.Field, engine);
+        var scoring = new ScoringOptions
+        {
+            Weights = request.Weights ?? ScoreWeights.Of(options, engine),
+            CutQueriesAt = cutAt,
+            CutPassagesAt = Truncation.Of(request.CutDocumentsAt, RerankRequest.DocumentLength, engine) ?? cutAt,
+        };
         using var permit = admission.Enter(1, served.MostSequences);
         var ranked = await Answers.WholeAsync(context, admission, cancellationToken =>
-            engine.RerankAsync(request.Query, [.. request.Documents.Select(document => document.Text)], request.Top, weights, cancellationToken: cancellationToken));
+            engine.RankAsync(request.Query, [.. request.Documents.Select(document => document.Text)], request.Top, scoring, cancellationToken));
         permit.GiveBack();
         var results = ranked.Results.Select(document => new RerankItem(document.Index, request.ReturnDocuments ? Document(request.Documents[document.Index]) : null, document.Score));
         var tokens = (int)ranked.TokenCount;

@@ -7,7 +7,10 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary>The body of <c>/rerank</c>, as Jina and Cohere have it, checked as far as its form goes.</summary>
 internal sealed record RerankRequest
 {
-    private static readonly string[] KnownFields = ["query", "documents", "top_n", "return_documents", "weights", .. UnhonouredFields.Known];
+    /// <summary>The field that says where documents are cut.</summary>
+    public const string DocumentLength = "max_tokens_per_doc";
+
+    private static readonly string[] KnownFields = ["query", "documents", "top_n", "return_documents", "weights", Truncation.Field, "truncation_side", DocumentLength, .. UnhonouredFields.Known];
 
     /// <summary>What is asked.</summary>
     public required string Query { get; init; }
@@ -20,6 +23,12 @@ internal sealed record RerankRequest
 
     /// <summary>Whether documents are sent back with their scores.</summary>
     public bool ReturnDocuments { get; init; }
+
+    /// <summary>Where all texts are cut, or null.</summary>
+    public int? CutAt { get; init; }
+
+    /// <summary>Where documents are cut, or null.</summary>
+    public int? CutDocumentsAt { get; init; }
 
     /// <summary>How much each kind of score counts; null: as the server says.</summary>
     public HybridWeights? Weights { get; init; }
@@ -46,6 +55,7 @@ internal sealed record RerankRequest
         var documents = TextList.Read(fields, errors, "documents", allowBare: false);
         if (documents is null && errors.Count == 0)
             errors.Add("documents", "nothing", "a list of texts");
+        Truncation.ReadSide(fields, errors);
         var top = fields.Integer("top_n", 0, int.MaxValue);
         var request = new RerankRequest
         {
@@ -54,6 +64,8 @@ internal sealed record RerankRequest
             // As vLLM: none is all.
             Top = top is null or 0 ? null : (int)top,
             ReturnDocuments = fields.Boolean("return_documents") ?? true,
+            CutAt = Truncation.Read(fields, errors, Truncation.Field),
+            CutDocumentsAt = Truncation.Read(fields, errors, DocumentLength),
             Weights = ScoreWeights.Read(fields, errors),
             Model = fields.Text("model"),
             RequestId = fields.Text("request_id"),

@@ -15,9 +15,17 @@ internal sealed class ScoreEndpoint(ServedEngine served, Admission admission, Lo
             request = ScoreRequest.Read(body.RootElement);
         unknown.Report(request.Unknown);
         var engine = served.RequireEmbedder(request.Model);
-        var weights = request.Weights ?? ScoreWeights.Of(options, engine);
+        var cutAt = Truncation.Of(request.CutAt, Truncation.Field, engine);
+        var scoring = new ScoringOptions
+        {
+            Weights = request.Weights ?? ScoreWeights.Of(options, engine),
+            CutQueriesAt = cutAt,
+            CutPassagesAt = cutAt,
+            Queries = request.Names.First,
+            Passages = request.Names.Second,
+        };
         using var permit = admission.Enter(1, served.MostSequences);
-        var scored = await Answers.WholeAsync(context, admission, cancellationToken => engine.ScoreAsync(request.First, request.Second, request.Names, weights, truncate: false, cancellationToken));
+        var scored = await Answers.WholeAsync(context, admission, cancellationToken => engine.ScorePairsAsync(request.First, request.Second, scoring, cancellationToken));
         permit.GiveBack();
         var tokens = (int)scored.TokenCount;
         var answer = new ScoreList(

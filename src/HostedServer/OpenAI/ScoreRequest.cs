@@ -8,7 +8,7 @@ namespace LocalLlm.Server.OpenAI;
 internal sealed record ScoreRequest
 {
     private static readonly (string First, string Second)[] Pairs = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")];
-    private static readonly string[] KnownFields = [.. Pairs.SelectMany(pair => (string[])[pair.First, pair.Second]), "weights", .. UnhonouredFields.Known];
+    private static readonly string[] KnownFields = [.. Pairs.SelectMany(pair => (string[])[pair.First, pair.Second]), "weights", Truncation.Field, "truncation_side", .. UnhonouredFields.Known];
 
     /// <summary>One for all of the others, or one for each.</summary>
     public required IReadOnlyList<string> First { get; init; }
@@ -18,6 +18,9 @@ internal sealed record ScoreRequest
 
     /// <summary>What the request calls the two.</summary>
     public required (string First, string Second) Names { get; init; }
+
+    /// <summary>Where texts are cut, or null.</summary>
+    public int? CutAt { get; init; }
 
     /// <summary>How much each kind of score counts; null: as the server says.</summary>
     public HybridWeights? Weights { get; init; }
@@ -38,6 +41,7 @@ internal sealed record ScoreRequest
         var errors = new RequestErrors();
         var fields = new JsonFields(body, errors);
         UnhonouredFields.Refuse(fields, errors);
+        Truncation.ReadSide(fields, errors);
         var names = NamesOf(fields, errors);
         var first = TextList.Read(fields, errors, names.First, allowBare: true);
         var second = TextList.Read(fields, errors, names.Second, allowBare: true);
@@ -54,6 +58,7 @@ internal sealed record ScoreRequest
             First = [.. (first ?? []).Select(text => text.Text)],
             Second = [.. (second ?? []).Select(text => text.Text)],
             Names = names,
+            CutAt = Truncation.Read(fields, errors, Truncation.Field),
             Weights = ScoreWeights.Read(fields, errors),
             Model = fields.Text("model"),
             RequestId = fields.Text("request_id"),

@@ -5,7 +5,7 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary>Fields of vLLM's, Jina's and Cohere's pooling routes that are known and not honoured: refused where they ask for something.</summary>
 internal static class UnhonouredFields
 {
-    private static readonly string[] Values = ["truncate_prompt_tokens", "truncation_side", "max_tokens_per_doc", "max_chunks_per_doc", "rank_fields", "mm_processor_kwargs", "chat_template", "chat_template_kwargs", "activation", "cache_salt"];
+    private static readonly string[] Values = ["max_chunks_per_doc", "rank_fields", "mm_processor_kwargs", "chat_template", "chat_template_kwargs", "activation", "cache_salt"];
     private static readonly string[] Switches = ["softmax", "use_activation"];
 
     /// <summary>All of their names, and those that mean nothing to a server of one model.</summary>

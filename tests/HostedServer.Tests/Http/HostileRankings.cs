@@ -34,6 +34,9 @@ internal static class HostileRankings
 
         yield return Of(Rerank, """{"query":"a","documents":[{"image":"http://a"}]}""", "documents[0].image", Unsupported);
         yield return Of(Rerank, """{"query":"a","documents":["a",{"content":[{"type":"image_url"}]}]}""", "documents[1].content", Unsupported);
+        yield return Of(Rerank, """{"query":"a","documents":["a"],"max_tokens_per_doc":600}""", "max_tokens_per_doc");
+        yield return Of(Rerank, """{"query":"a","documents":["a"],"max_tokens_per_doc":1}""", "max_tokens_per_doc");
+        yield return Of(Rerank, $$"""{"query":"{{string.Join(' ', Enumerable.Repeat("server", 2000))}}","documents":["a"],"max_tokens_per_doc":10}""", "query", TooLong);
         yield return Of(Rerank, """{"query":"a","documents":["a"],"model":"x"}""", "model", "model_not_found", 404);
     }
 
@@ -75,13 +78,16 @@ internal static class HostileRankings
         {
             foreach (var member in (string[])
             [
-                "\"truncate_prompt_tokens\":-1", "\"truncation_side\":\"left\"", "\"max_tokens_per_doc\":5", "\"max_chunks_per_doc\":5", "\"rank_fields\":[\"text\"]", "\"mm_processor_kwargs\":{}", "\"chat_template\":\"x\"",
+                "\"truncation_side\":\"left\"", "\"truncation_side\":[\"right\",\"left\"]", "\"max_chunks_per_doc\":5", "\"rank_fields\":[\"text\"]", "\"mm_processor_kwargs\":{}", "\"chat_template\":\"x\"",
                 "\"activation\":true", "\"cache_salt\":\"a\"", "\"softmax\":true", "\"use_activation\":true", "\"add_special_tokens\":false", "\"priority\":1",
             ])
             {
                 yield return Of(path, $"{{{body},{member}}}", member.Split('"')[1], Unsupported);
             }
 
+            foreach (var length in (string[])["-2", "0", "2", "513", "1.5", "\"5\"", "true", "99999999999", "1e400"])
+                yield return Of(path, $"{{{body},\"truncate_prompt_tokens\":{length}}}", "truncate_prompt_tokens");
+            yield return Of(path, $"{{{body},\"truncation_side\":5}}", "truncation_side");
             yield return Of(path, $"{{{body},\"priority\":\"high\"}}", "priority");
             yield return Of(path, $"{{{body},\"softmax\":1}}", "softmax");
             yield return Of(path, $"{{{body}}}", "Content-Type", status: 415) with { ContentType = "text/plain" };

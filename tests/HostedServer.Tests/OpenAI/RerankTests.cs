@@ -64,6 +64,19 @@ public sealed class RerankTests(EncoderServer encoder) : IClassFixture<EncoderSe
         Assert.Equal(expected.Scores, answer.GetProperty("data").EnumerateArray().Select(item => item.GetProperty("score").GetDouble()), (one, other) => Math.Abs(one - other) < 1e-6);
     }
 
+    [Theory]
+    [InlineData("/rerank", """{"query":"W","documents":["W","a"],"truncate_prompt_tokens":20}""", 40)]
+    [InlineData("/rerank", """{"query":"a","documents":["W","W"],"max_tokens_per_doc":30}""", 60)]
+    [InlineData("/rerank", """{"query":"W","documents":["W","W"],"truncate_prompt_tokens":-1,"max_tokens_per_doc":30}""", 512 + 60)]
+    [InlineData("/score", """{"text_1":"W","text_2":["W","W"],"truncate_prompt_tokens":10,"truncation_side":"right"}""", 30)]
+    public async Task Texts_are_cut_where_that_is_asked_for(string path, string body, int tokensOfLongTexts)
+    {
+        var single = await Server.AskAsync("/tokenize", """{"prompt":"a"}""");
+        var answer = await Server.AskAsync(path, body.Replace("\"W\"", $"\"{string.Join(' ', Enumerable.Repeat("server", 2000))}\"", StringComparison.Ordinal));
+        var shortTexts = body.Split("\"a\"").Length - 1;
+        Assert.Equal(tokensOfLongTexts + (shortTexts * single.GetProperty("count").GetInt32()), answer.GetProperty("usage").GetProperty("prompt_tokens").GetInt32());
+    }
+
     [Fact]
     public async Task The_servers_own_weights_count_where_a_request_names_none()
     {
