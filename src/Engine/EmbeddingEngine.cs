@@ -2,17 +2,19 @@ using LocalLlm.Execution;
 using LocalLlm.Hub;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LocalLlm;
 
 /// <summary>
 /// An embedding model in this process (bge-m3, and XLM-RoBERTa encoders of its kind). Safe for concurrent requests, whose texts are computed together; load one per model and share it.
 /// </summary>
-public sealed class EmbeddingEngine : IAsyncDisposable
+public sealed partial class EmbeddingEngine : IAsyncDisposable
 {
     // Noncharacters, of which one marks what is text and no token.
     private const char FirstGuard = '\uFDD0';
     private const char LastGuard = '\uFDEF';
+    private const string Input = "input";
 
     private readonly EmbeddingLoop _loop;
     private readonly Task _ended;
@@ -47,11 +49,17 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     /// <summary>The model's tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
 
-    /// <summary>Completes when the engine has ended.</summary>
+    /// <summary>Completes when the engine has ended: it was shut down, or has failed (<see cref="HasFailed"/>). Never faults.</summary>
     public Task Completion => _ended;
 
-    /// <summary>False once the engine is shutting down.</summary>
+    /// <summary>False once the engine is shutting down or has failed.</summary>
     public bool IsAlive => _loop.Closed is null;
+
+    /// <summary>Whether the device has failed, so that only loading the model again helps.</summary>
+    public bool HasFailed => _loop.Closed is { Kind: EngineErrorKind.EngineDead };
+
+    /// <summary>What it does at the moment, and has done.</summary>
+    internal EmbeddingStatistics Statistics => _loop.Statistics;
 
     /// <summary>Loads a model and starts the engine.</summary>
     /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type and a batch.</param>
@@ -63,8 +71,13 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
+        var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
         if (ModelSource.IsRemote(options))
-            options = await ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(model, hub, null, cancellationToken)).ConfigureAwait(false);
+        {
+            options = await ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(
+                model, hub with { Warning = text => LlmEngine.LogHub(logger, text) }, new DownloadPhase(model, progress), cancellationToken)).ConfigureAwait(false);
+        }
+
         var loaded = new TaskCompletionSource<EmbeddingEngine>(TaskCreationOptions.RunContinuationsAsynchronously);
         // The device belongs to one thread for its whole life.
         new Thread(() => RunDeviceThread(options, progress, loaded, cancellationToken)) { IsBackground = true, Name = "LocalLlm embedding engine" }.Start();
@@ -82,8 +95,21 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     public Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, bool truncate = false, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(texts);
+        return EmbedAsync(texts, kinds, truncate ? MaxModelLen : null, cancellationToken);
+    }
+
+    /// <summary>As the public one, with the length at which texts are cut; null: those that are too long are refused.</summary>
+    internal Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds, int? cutAt, CancellationToken cancellationToken)
+    {
         CheckKinds(kinds);
-        return RunAsync([.. texts.Select((text, index) => Encode(text ?? throw EngineException.InvalidRequest("input", $"input[{index}] is null; give a text"), index, truncate))], kinds, cancellationToken);
+        return RunAsync([.. texts.Select((text, index) => Encode(text, $"{Input}[{index}]", Input, cutAt))], kinds, cancellationToken);
+    }
+
+    /// <summary>Embeds one text, which errors call <paramref name="field"/>.</summary>
+    internal async Task<TextEmbedding> EmbedOneAsync(string text, string field, EmbeddingKinds kinds, bool truncate, CancellationToken cancellationToken)
+    {
+        CheckKinds(kinds);
+        return (await RunAsync([Encode(text, field, field, truncate ? MaxModelLen : null)], kinds, cancellationToken).ConfigureAwait(false))[0];
     }
 
     /// <summary>Embeds texts that are tokens already, special ones included.</summary>
@@ -92,7 +118,16 @@ public sealed class EmbeddingEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(texts);
         CheckKinds(kinds);
-        return RunAsync([.. texts.Select((ids, index) => Checked([.. ids], index))], kinds, cancellationToken);
+        return RunAsync([.. texts.Select((ids, index) => Checked([.. ids], $"{Input}[{index}]", Input))], kinds, cancellationToken);
+    }
+
+    /// <summary>Computes one token, to see that the device still does; nothing is measured.</summary>
+    /// <exception cref="EngineException">It does not.</exception>
+    internal Task ProbeAsync(CancellationToken cancellationToken)
+    {
+        var probe = new EmbeddingWork([0], EmbeddingKinds.Dense, cancellationToken) { IsProbe = true };
+        _loop.Submit([probe]);
+        return probe.Result.Task.WaitAsync(cancellationToken);
     }
 
     /// <summary>Takes no more texts, finishes those that wait, and frees the device.</summary>
@@ -113,7 +148,7 @@ public sealed class EmbeddingEngine : IAsyncDisposable
             worker = new EncoderWorker(options, progress, cancellationToken);
             if (options.MaxModelLen > worker.Config.MaxModelLength)
                 throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model knows positions up to {worker.Config.MaxModelLength} (config.json). Lower max_model_len.", "max_model_len");
-            loop = new(worker, options.MaxNumBatchedTokens ?? worker.StepTokens, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
+            loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }
         catch (Exception failure)
@@ -155,25 +190,32 @@ public sealed class EmbeddingEngine : IAsyncDisposable
             throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; ask for at least one of those that '{ModelName}' makes: {Kinds}");
     }
 
-    private int[] Encode(string text, int index, bool truncate)
+    // A place is where the text stands in the caller's field, as errors call it.
+    private int[] Encode(string? text, string place, string field, int? cutAt)
     {
-        var guard = Enumerable.Range(FirstGuard, LastGuard - FirstGuard + 1).Select(mark => (char)mark).FirstOrDefault(mark => !text.Contains(mark));
-        if (guard == default)
-            throw EngineException.InvalidRequest("input", $"input[{index}] contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
-        var ids = Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens: true, guard);
+        if (text is null)
+            throw EngineException.InvalidRequest(field, $"{place} is null; give a text");
+        var ids = TokensOf(text, addSpecialTokens: true) ?? throw EngineException.InvalidRequest(field, $"{place} contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
         // The last token closes the text.
-        return Checked(truncate && ids.Length > MaxModelLen ? [.. ids[..(MaxModelLen - 1)], ids[^1]] : ids, index);
+        return Checked(ids.Length > cutAt ? [.. ids[..(cutAt.Value - 1)], ids[^1]] : ids, place, field);
     }
 
-    private int[] Checked(int[] ids, int index)
+    /// <summary>The tokens of a text, in which special tokens are text; null where no character is left to mark them.</summary>
+    internal int[]? TokensOf(string text, bool addSpecialTokens)
+    {
+        var guard = Enumerable.Range(FirstGuard, LastGuard - FirstGuard + 1).Select(mark => (char)mark).FirstOrDefault(mark => !text.Contains(mark));
+        return guard == default ? null : Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens, guard);
+    }
+
+    private int[] Checked(int[] ids, string place, string field)
     {
         if (ids.Length == 0)
-            throw EngineException.InvalidRequest("input", $"input[{index}] has no tokens; at least 1 is needed");
+            throw EngineException.InvalidRequest(field, $"{place} has no tokens; at least 1 is needed");
         if (ids.Length > MaxModelLen)
-            throw new EngineException(EngineErrorKind.ContextLengthExceeded, $"input[{index}] has {ids.Length} tokens; the model takes {MaxModelLen}. Split the text, or ask for it to be truncated.", "input");
+            throw new EngineException(EngineErrorKind.ContextLengthExceeded, $"{place} has {ids.Length} tokens; the model takes {MaxModelLen}. Split the text, or ask for it to be truncated.", field);
         var foreign = ids.AsSpan().IndexOfAnyExceptInRange(0, Tokenizer.VocabularySize - 1);
         if (foreign >= 0)
-            throw EngineException.InvalidRequest("input", $"input[{index}] has the token id {ids[foreign]}; allowed: 0 to {Tokenizer.VocabularySize - 1}");
+            throw EngineException.InvalidRequest(field, $"{place} has the token id {ids[foreign]}; allowed: 0 to {Tokenizer.VocabularySize - 1}");
         return ids;
     }
 }

@@ -7,12 +7,14 @@ public sealed record HybridWeights
     public static HybridWeights Default { get; } = new(0.4, 0.2, 0.4);
 
     /// <summary>Weights of 0 or more, at least one of them above.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A weight is negative or no number, or all are 0.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A weight is negative or no number, all are 0, or their sum is no number.</exception>
     public HybridWeights(double dense, double sparse, double multiVector)
     {
         (Dense, Sparse, MultiVector) = (Checked(dense, nameof(dense)), Checked(sparse, nameof(sparse)), Checked(multiVector, nameof(multiVector)));
         if (Sum == 0)
             throw new ArgumentOutOfRangeException(nameof(dense), "All three weights are 0; give at least one that is above.");
+        if (!double.IsFinite(Sum))
+            throw new ArgumentOutOfRangeException(nameof(dense), "The weights are so large that their sum is no number; give smaller ones.");
     }
 
     /// <summary>Of <see cref="TextEmbedding.DenseScore"/>.</summary>

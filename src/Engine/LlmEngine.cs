@@ -311,5 +311,5 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private static partial void LogDeviceNotFreed(ILogger logger, Exception failure);
 
     [LoggerMessage(13, LogLevel.Warning, "{Text}")]
-    private static partial void LogHub(ILogger logger, string text);
+    internal static partial void LogHub(ILogger logger, string text);
 }

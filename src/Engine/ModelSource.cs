@@ -1,4 +1,5 @@
 using LocalLlm.Hub;
+using LocalLlm.Models;
 
 namespace LocalLlm;
 
@@ -36,5 +37,17 @@ internal static class ModelSource
         return ModelReference.Remote(options.ModelPath) is { } model
             ? options with { ServedModelName = options.ServedModelName ?? model.Repository, Revision = null, ModelPath = await resolve(model, hub).ConfigureAwait(false) }
             : options;
+    }
+
+    /// <summary>Whether the model is an encoder, which embeds texts and generates none; of a repository only the configuration is downloaded for it.</summary>
+    /// <param name="options">Checked options.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="EngineException">The hub, the network or the disk.</exception>
+    public static async Task<bool> IsEncoderAsync(EngineOptions options, CancellationToken cancellationToken)
+    {
+        if (ModelReference.Remote(options.ModelPath) is not { } model)
+            return EncoderConfig.IsIn(options.ModelPath);
+        var hub = HubOptionsOf(options.Hub, options.Revision, options.DownloadDir, options.HubVariables) with { AllowPatterns = [ModelConfig.FileName] };
+        return EncoderConfig.IsIn(await ModelHub.ResolveAsync(model, hub, null, cancellationToken).ConfigureAwait(false));
     }
 }

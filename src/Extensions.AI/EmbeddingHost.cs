@@ -1,24 +1,46 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>Owns the embedding engine of a container: loads it once, at the host's start or at the first request, and disposes it with the container.</summary>
 /// <param name="options">Gives the options.</param>
-internal sealed class EmbeddingHost(Func<LocalLlmEmbeddingsOptions> options) : IHostedService, IAsyncDisposable, IDisposable
+/// <param name="loggerFactory">Where the engine logs.</param>
+internal sealed class EmbeddingHost(Func<LocalLlmEmbeddingsOptions> options, ILoggerFactory? loggerFactory) : IModelHost, IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
 {
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _stopping = new();
     private Task<EmbeddingEngine>? _engine;
+    private LoadProgress _progress = new("waiting for the first request", 0, 0);
 
-    /// <summary>The name that clients see, as far as it is known before loading.</summary>
+    /// <inheritdoc/>
     public string ModelId => LlmEngine.NameOf(options().ToEngineOptions());
 
     /// <summary>The engine if it is loaded, or null.</summary>
     public EmbeddingEngine? Loaded => _engine is { IsCompletedSuccessfully: true } engine ? engine.Result : null;
 
-    /// <summary>Why loading has failed, or null.</summary>
+    /// <inheritdoc/>
     public Exception? Failure => _engine?.Exception?.GetBaseException();
+
+    /// <inheritdoc/>
+    public bool IsLoaded => Loaded is not null;
+
+    /// <inheritdoc/>
+    public bool IsAlive => Loaded is { IsAlive: true };
+
+    /// <inheritdoc/>
+    public bool HasFailed => Loaded is { HasFailed: true };
+
+    /// <inheritdoc/>
+    public LoadProgress Progress
+    {
+        get
+        {
+            lock (_lock)
+                return _progress;
+        }
+    }
 
     /// <summary>The host of an engine in a container.</summary>
     public static EmbeddingHost Of(IServiceProvider provider, object? key) =>
@@ -26,13 +48,30 @@ internal sealed class EmbeddingHost(Func<LocalLlmEmbeddingsOptions> options) : I
 
     /// <summary>The engine; a failed load is tried again by the next caller.</summary>
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
-    public Task<EmbeddingEngine> GetAsync(CancellationToken cancellationToken)
+    public Task<EmbeddingEngine> GetAsync(CancellationToken cancellationToken) => Get(retry: true, cancellationToken);
+
+    /// <inheritdoc/>
+    /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
+    public async Task EndedAsync(CancellationToken cancellationToken)
+    {
+        var engine = await Get(retry: false, cancellationToken).ConfigureAwait(false);
+        await engine.Completion.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public void Report(LoadProgress value)
+    {
+        lock (_lock)
+            _progress = value;
+    }
+
+    private Task<EmbeddingEngine> Get(bool retry, CancellationToken cancellationToken)
     {
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_stopping.IsCancellationRequested && Loaded is null, this);
-            if (_engine is null or { IsFaulted: true } or { IsCanceled: true })
-                _engine = EmbeddingEngine.LoadAsync(options().ToEngineOptions(), null, _stopping.Token);
+            if (_engine is null || (retry && _engine is { IsFaulted: true } or { IsCanceled: true }))
+                _engine = EmbeddingEngine.LoadAsync(options().ToEngineOptions() with { LoggerFactory = loggerFactory, MeterScope = this }, this, _stopping.Token);
             return _engine.WaitAsync(cancellationToken);
         }
     }

@@ -9,7 +9,7 @@ namespace LocalLlm.Extensions.AI;
 /// </summary>
 /// <param name="options">Gives the options, checked.</param>
 /// <param name="loggerFactory">Where the engine logs.</param>
-internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? loggerFactory) : IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
+internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? loggerFactory) : IModelHost, IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
 {
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _stopping = new();
@@ -17,16 +17,25 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
     private LocalLlmOptions? _options;
     private LoadProgress _progress = new("waiting for the first request", 0, 0);
 
-    /// <summary>The name that clients see, as far as it is known before loading.</summary>
+    /// <inheritdoc/>
     public string ModelId => LlmEngine.NameOf(Options.ToEngineOptions());
 
     /// <summary>The engine if it is loaded, or null.</summary>
     public LlmEngine? Loaded => _engine is { IsCompletedSuccessfully: true } engine ? engine.Result : null;
 
-    /// <summary>Why loading has failed, or null.</summary>
+    /// <inheritdoc/>
     public Exception? Failure => _engine?.Exception?.GetBaseException();
 
-    /// <summary>How far loading is.</summary>
+    /// <inheritdoc/>
+    public bool IsLoaded => Loaded is not null;
+
+    /// <inheritdoc/>
+    public bool IsAlive => Loaded is { IsAlive: true };
+
+    /// <inheritdoc/>
+    public bool HasFailed => Loaded is { HasFailed: true };
+
+    /// <inheritdoc/>
     public LoadProgress Progress
     {
         get
@@ -46,9 +55,13 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
     public Task<LlmEngine> GetAsync(CancellationToken cancellationToken) => Get(retry: true, cancellationToken);
 
-    /// <summary>The engine as it is being loaded, begun if need be; a failure is final.</summary>
+    /// <inheritdoc/>
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
-    public Task<LlmEngine> LoadingAsync(CancellationToken cancellationToken) => Get(retry: false, cancellationToken);
+    public async Task EndedAsync(CancellationToken cancellationToken)
+    {
+        var engine = await Get(retry: false, cancellationToken).ConfigureAwait(false);
+        await engine.Completion.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     private Task<LlmEngine> Get(bool retry, CancellationToken cancellationToken)
     {

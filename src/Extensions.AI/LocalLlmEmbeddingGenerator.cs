@@ -23,6 +23,9 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
         _modelId = modelId;
     }
 
+    /// <summary>The engine, loaded if need be.</summary>
+    internal Task<EmbeddingEngine> GetEngineAsync(CancellationToken cancellationToken) => _engine(cancellationToken);
+
     /// <inheritdoc/>
     /// <exception cref="ArgumentNullException"><paramref name="values"/> is null.</exception>
     /// <exception cref="NotSupportedException">Other dimensions than the model's are asked for.</exception>

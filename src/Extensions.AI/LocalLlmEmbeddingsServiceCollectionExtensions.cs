@@ -4,6 +4,7 @@ using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace Microsoft.Extensions.DependencyInjection;
@@ -46,7 +47,8 @@ public static class LocalLlmEmbeddingsServiceCollectionExtensions
             options.Configure(configure);
         if (!isFirst)
             return services;
-        services.AddKeyedSingleton(key, (provider, _) => new EmbeddingHost(() => provider.GetRequiredService<IOptionsMonitor<LocalLlmEmbeddingsOptions>>().Get(name)));
+        services.AddKeyedSingleton(key, (provider, _) =>
+            new EmbeddingHost(() => provider.GetRequiredService<IOptionsMonitor<LocalLlmEmbeddingsOptions>>().Get(name), provider.GetService<ILoggerFactory>()));
         services.AddSingleton<IHostedService>(provider => EmbeddingHost.Of(provider, key));
         // A chat model's own generator only says that it makes no embeddings.
         services.RemoveAllKeyed<IEmbeddingGenerator<string, Embedding<float>>>(key);

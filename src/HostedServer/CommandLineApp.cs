@@ -74,6 +74,7 @@ internal static class CommandLineApp
             ServeCommand.Create(terminal),
             GenerateCommand.Create(terminal),
             ChatCommand.Create(terminal),
+            EmbedCommand.Create(terminal),
             PlanCommand.Create(terminal),
             BenchCommand.Create(terminal),
             TokenizeCommand.Create(terminal),

@@ -12,9 +12,7 @@ internal static class EngineLoading
     {
         options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
         var started = terminal.Time.GetTimestamp();
-        var engine = terminal.ShowsProgress
-            ? await LoadWithBarAsync(options, terminal, cancellationToken)
-            : await LlmEngine.LoadAsync(options, null, cancellationToken);
+        var engine = await LoadAsync(terminal, progress => LlmEngine.LoadAsync(options, progress, cancellationToken));
         if (engine.Plan.Note is { } note)
             await terminal.ErrorText.WriteLineAsync("note: " + note);
         if (terminal.ShowsProgress)
@@ -28,15 +26,20 @@ internal static class EngineLoading
         return engine;
     }
 
-    private static Task<LlmEngine> LoadWithBarAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken) =>
-        terminal.Error.Progress()
+    /// <summary>Loads an embedding model; the caller disposes the engine.</summary>
+    /// <exception cref="EngineException">The options, the folder or the machine.</exception>
+    public static async Task<EmbeddingEngine> LoadEmbeddingsAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken)
+    {
+        options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
+        return await LoadAsync(terminal, progress => EmbeddingEngine.LoadAsync(options, progress, cancellationToken));
+    }
+
+    private static Task<T> LoadAsync<T>(Terminal terminal, Func<IProgress<LoadProgress>?, Task<T>> load) => terminal.ShowsProgress
+        ? terminal.Error.Progress()
             .AutoClear(true)
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DownloadedColumn())
-            .StartAsync(async context =>
-            {
-                var bar = context.AddTask("loading");
-                return await LlmEngine.LoadAsync(options, new Reporter(bar, terminal.Error), cancellationToken);
-            });
+            .StartAsync(context => load(new Reporter(context.AddTask("loading"), terminal.Error)))
+        : load(null);
 
     private static string Text(MemoryPlan plan)
     {

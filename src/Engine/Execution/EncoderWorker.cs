@@ -27,7 +27,7 @@ internal sealed class EncoderWorker : IDisposable
     public EncoderWorker(EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         Config = EncoderConfig.Load(options.ModelPath);
-        _pooling = PoolingConfig.Load(options.ModelPath);
+        _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
         if (options.NumThreads > 0)
             set_num_threads(options.NumThreads);

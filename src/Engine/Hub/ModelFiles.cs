@@ -10,7 +10,11 @@ internal static partial class ModelFiles
     /// <summary>The list of a sharded checkpoint's files.</summary>
     public const string IndexName = "model.safetensors.index.json";
 
+    /// <summary>The same of a checkpoint in PyTorch's own format.</summary>
+    public const string PickleIndexName = PickleName + ".index.json";
+
     private const string SingleName = "model.safetensors";
+    private const string PickleName = "pytorch_model.bin";
     private const int MaxIndexBytes = 64 << 20;
 
     /// <summary>What a tokenizer and a chat template need, for <see cref="HubOptions.AllowPatterns"/>.</summary>
@@ -20,31 +24,36 @@ internal static partial class ModelFiles
     private static readonly string[] Texts =
     [
         "config.json", "generation_config.json", "special_tokens_map.json", "added_tokens.json", "modules.json",
-        "config_sentence_transformers.json", IndexName,
+        "config_sentence_transformers.json",
     ];
 
     private static readonly string[] OldVocabularies = ["vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "sentencepiece.bpe.model", "spiece.model"];
 
+    /// <summary>The index of the weights, or null where they need none. A pickle's only where there are no safetensors.</summary>
+    public static RemoteFile? IndexOf(Listing listing) =>
+        listing.Files.FirstOrDefault(file => file.Path == IndexName)
+        ?? (RootsOf(listing).Any() ? null : listing.Files.FirstOrDefault(file => file.Path == PickleIndexName));
+
     /// <summary>The configuration, tokenizer and templates, the index of the weights included.</summary>
     public static IEnumerable<RemoteFile> TextsOf(Listing listing)
     {
+        var index = IndexOf(listing);
         var hasTokenizer = listing.Files.Any(file => file.Path == "tokenizer.json");
-        return listing.Files.Where(file => Texts.Contains(file.Path) || TextPattern().IsMatch(file.Path) || (!hasTokenizer && OldVocabularies.Contains(file.Path)));
+        return listing.Files.Where(file => file == index || Texts.Contains(file.Path) || TextPattern().IsMatch(file.Path) || (!hasTokenizer && OldVocabularies.Contains(file.Path)));
     }
 
     /// <summary>The weights.</summary>
     /// <param name="listing">The repository.</param>
-    /// <param name="index">The local copy of <see cref="IndexName"/>, or null where the repository has none.</param>
+    /// <param name="index">The local copy of <see cref="IndexOf"/>, or null where there is none.</param>
     /// <exception cref="EngineException">ModelFolder: the index names what the repository does not have.</exception>
     public static IEnumerable<RemoteFile> WeightsOf(Listing listing, string? index)
     {
-        var roots = listing.Files.Where(file => file.Path.EndsWith(".safetensors", StringComparison.Ordinal) && !file.Path.Contains('/', StringComparison.Ordinal)
-            && !file.Path.StartsWith("consolidated", StringComparison.Ordinal)).ToList();
+        var roots = RootsOf(listing).ToList();
         if (index is not null)
         {
             var wanted = ShardsIn(index);
             if (wanted.FirstOrDefault(shard => !listing.Files.Any(file => file.Path == shard)) is { } missing)
-                throw EngineException.ModelFolder(IndexName, $"names {SafeNames.Quote(missing)}, which the repository does not have");
+                throw EngineException.ModelFolder(Path.GetFileName(index), $"names {SafeNames.Quote(missing)}, which the repository does not have");
             roots = [.. listing.Files.Where(file => wanted.Contains(file.Path))];
         }
         else if (roots.Find(file => file.Path == SingleName) is { } single)
@@ -53,31 +62,42 @@ internal static partial class ModelFiles
         }
 
         // A pickle only where there is nothing better; the small heads of BGE-M3 exist in no other form.
-        return listing.Files.Where(file => ModuleWeights().IsMatch(file.Path) || file.Path is "sparse_linear.pt" or "colbert_linear.pt" || (file.Path == "pytorch_model.bin" && roots.Count == 0))
-            .Concat(roots);
+        return listing.Files.Where(file => IsHead(file) || (file.Path == PickleName && roots.Count == 0)).Concat(roots);
     }
+
+    /// <summary>Whether these weights are a further module's, which a folder with the model's own can be without.</summary>
+    public static bool IsHead(RemoteFile file) => ModuleWeights().IsMatch(file.Path) || file.Path is "sparse_linear.pt" or "colbert_linear.pt";
+
+    private static IEnumerable<RemoteFile> RootsOf(Listing listing) => listing.Files.Where(file =>
+        file.Path.EndsWith(".safetensors", StringComparison.Ordinal) && !file.Path.Contains('/', StringComparison.Ordinal) && !file.Path.StartsWith("consolidated", StringComparison.Ordinal));
 
     /// <summary>Whether a file's name fits one of a user's own patterns.</summary>
     public static bool Matches(string path, IReadOnlyList<string> patterns) =>
         patterns.Any(pattern => FileSystemName.MatchesSimpleExpression(pattern, path, ignoreCase: false));
 
-    /// <summary>Whether a folder, which may be the rest of a download that was given up, can be loaded. Weights come last, so all else is there with them.</summary>
+    /// <summary>Whether a folder, which may be the rest of a download that was given up, can be loaded. The model's own weights come last, so all else is there with them.</summary>
     public static bool AreIn(string folder, IReadOnlyList<string>? patterns)
     {
         if (patterns is not null)
             return Directory.Exists(folder) && Directory.EnumerateFiles(folder).Any(file => Matches(Path.GetFileName(file), patterns) && File.Exists(file));
         if (!File.Exists(Path.Combine(folder, "config.json")))
             return false;
-        var index = Path.Combine(folder, IndexName);
-        return File.Exists(index)
-            ? ShardsIn(index).All(shard => SafeNames.PathFault(shard) is null && File.Exists(Path.Combine(folder, shard)))
-            : Directory.EnumerateFiles(folder).Any(file => (file.EndsWith(".safetensors", StringComparison.Ordinal) || Path.GetFileName(file) == "pytorch_model.bin") && File.Exists(file));
+        if (Has(IndexName))
+            return HasShardsOf(IndexName);
+        if (Directory.EnumerateFiles(folder, "*.safetensors").Any(File.Exists))
+            return true;
+        return Has(PickleIndexName) ? HasShardsOf(PickleIndexName) : Has(PickleName);
+
+        bool Has(string file) => File.Exists(Path.Combine(folder, file));
+
+        bool HasShardsOf(string index) => ShardsIn(Path.Combine(folder, index)).All(shard => SafeNames.PathFault(shard) is null && Has(shard));
     }
 
     private static HashSet<string> ShardsIn(string index)
     {
+        var name = Path.GetFileName(index);
         if (Disk.Length(index) is null or > MaxIndexBytes)
-            throw EngineException.ModelFolder(IndexName, $"is no file of at most {MaxIndexBytes >> 20} MiB");
+            throw EngineException.ModelFolder(name, $"is no file of at most {MaxIndexBytes >> 20} MiB");
         try
         {
             using var json = JsonDocument.Parse(File.ReadAllBytes(index));
@@ -87,7 +107,7 @@ internal static partial class ModelFiles
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            throw EngineException.ModelFolder(IndexName, "is not valid JSON: " + e.Message, e);
+            throw EngineException.ModelFolder(name, "is not valid JSON: " + e.Message, e);
         }
     }
 

@@ -2,7 +2,7 @@ using Tasks = System.Threading.Tasks.Parallel;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Brings what is missing of a repository's needed files into a store: the small ones first, the weights last.</summary>
+/// <summary>Brings what is missing of a repository's needed files into a store: the small ones first, the model's own weights last.</summary>
 internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, IModelStore store, HubOptions options, string repository, Listing listing)
 {
     private readonly HubErrors _errors = new(client, options, repository, listing.Commit);
@@ -13,32 +13,33 @@ internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, 
     /// <exception cref="EngineException">The hub, its content or the disk.</exception>
     public async Task RunAsync(string revision, IProgress<DownloadProgress>? progress, CancellationToken cancellationToken)
     {
-        var (texts, weights) = await SelectAsync(cancellationToken).ConfigureAwait(false);
-        if (texts.Count + weights.Count == 0)
+        var (first, last) = await SelectAsync(cancellationToken).ConfigureAwait(false);
+        if (first.Count + last.Count == 0)
             throw EngineException.ModelFolder(repository, $"has no file of a model that is known here; it has {string.Join(", ", listing.Files.Take(5).Select(file => SafeNames.Quote(file.Path)))}");
-        List<RemoteFile> all = [.. texts, .. weights];
+        List<RemoteFile> all = [.. first, .. last];
         Disk.RequireSpace(store.Folder, all.Where(file => !store.Has(file)).Sum(file => file.Size!.Value - (Disk.Length(store.PartialOf(file)) ?? 0)));
         var totals = new DownloadTotals(progress, all.Count, all.Sum(file => file.Size!.Value));
-        await FetchAsync(texts, totals, cancellationToken).ConfigureAwait(false);
-        await FetchAsync(weights, totals, cancellationToken).ConfigureAwait(false);
+        await FetchAsync(first, totals, cancellationToken).ConfigureAwait(false);
+        await FetchAsync(last, totals, cancellationToken).ConfigureAwait(false);
         store.Finish(revision);
     }
 
-    private async Task<(List<RemoteFile> Texts, List<RemoteFile> Weights)> SelectAsync(CancellationToken cancellationToken)
+    private async Task<(List<RemoteFile> First, List<RemoteFile> Last)> SelectAsync(CancellationToken cancellationToken)
     {
         if (options.AllowPatterns is { } patterns)
             return (await CompleteAsync(listing.Files.Where(file => ModelFiles.Matches(file.Path, patterns)), cancellationToken).ConfigureAwait(false), []);
 
         // Only the index says which files the weights are.
         string? index = null;
-        if (listing.Files.FirstOrDefault(file => file.Path == ModelFiles.IndexName) is { } listed)
+        if (ModelFiles.IndexOf(listing) is { } listed)
         {
             await FetchAsync(await CompleteAsync([listed], cancellationToken).ConfigureAwait(false), new(null, 0, 0), cancellationToken).ConfigureAwait(false);
-            index = Path.Combine(store.Folder, ModelFiles.IndexName);
+            index = Path.Combine(store.Folder, listed.Path);
         }
 
-        return (await CompleteAsync(ModelFiles.TextsOf(listing), cancellationToken).ConfigureAwait(false),
-            await CompleteAsync(ModelFiles.WeightsOf(listing, index), cancellationToken).ConfigureAwait(false));
+        var weights = ModelFiles.WeightsOf(listing, index).ToLookup(ModelFiles.IsHead);
+        return (await CompleteAsync(ModelFiles.TextsOf(listing).Concat(weights[true]), cancellationToken).ConfigureAwait(false),
+            await CompleteAsync(weights[false], cancellationToken).ConfigureAwait(false));
     }
 
     private async Task<List<RemoteFile>> CompleteAsync(IEnumerable<RemoteFile> files, CancellationToken cancellationToken)

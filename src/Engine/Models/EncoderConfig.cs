@@ -50,6 +50,20 @@ internal sealed record EncoderConfig
     /// <summary>Most tokens of a text, special ones included.</summary>
     public int MaxModelLength => PositionRows - PadTokenId - 1;
 
+    /// <summary>Whether a folder's config.json names this architecture. False where it cannot be read: whoever loads the model says why.</summary>
+    public static bool IsIn(string folder)
+    {
+        try
+        {
+            using var document = ModelFolderFile.ParseObject(ModelConfig.FileName, ModelFolderFile.ReadJson(folder, ModelConfig.FileName, MaxBytes));
+            return new ModelConfigFields(document.RootElement, "", new(ModelConfig.FileName)).Texts("architectures")?.Contains(Architecture) == true;
+        }
+        catch (EngineException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Reads config.json of a model folder.</summary>
     /// <exception cref="EngineException">Kind ModelFolder: missing, malformed, out of range or another architecture; one error lists every problem.</exception>
     public static EncoderConfig Load(string folder)

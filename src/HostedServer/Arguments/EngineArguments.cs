@@ -95,20 +95,29 @@ internal sealed class EngineArguments
         AllowMultipleArgumentsPerToken = severalNames,
     };
 
+    /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
+    public IEnumerable<Option> OfGenerators =>
+    [
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes,
+        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _generationConfig, _maxLogprobs, _logprobsMode, _seed,
+    ];
+
+    private IEnumerable<Option> OfEncoders =>
+        [_model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel, _maxModelLen, _maxNumBatchedTokens, _numThreads, _libTorch, .. _hub.All];
+
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
     {
-        foreach (var option in new Option[]
-        {
-            _model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel,
-            _maxModelLen, _maxNumSeqs, _maxNumBatchedTokens, _longPrefillTokenThreshold,
-            _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off,
-            _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes, _numGpuBlocksOverride,
-            _skipTokenizerInit, _chatTemplate, _generationConfig, _maxLogprobs, _logprobsMode, _seed, _numThreads, _libTorch,
-        }.Concat(_hub.All))
-        {
+        AddEncodersTo(command);
+        foreach (var option in OfGenerators)
             command.Add(option);
-        }
+    }
+
+    /// <summary>Adds those that an encoder has to <paramref name="command"/>.</summary>
+    public void AddEncodersTo(Command command)
+    {
+        foreach (var option in OfEncoders)
+            command.Add(option);
     }
 
     /// <summary>Whether <c>--model</c> was given, so that a positional argument is something else.</summary>
@@ -122,6 +131,10 @@ internal sealed class EngineArguments
 
     /// <summary>The seed of the engine, or null.</summary>
     public long? Seed(ParseResult result) => result.GetValue(_seed);
+
+    /// <summary>The options of <see cref="Build"/> for an encoder: where nothing else is said, its steps are as long as an embedding engine's are elsewhere.</summary>
+    public EngineOptions ForEncoder(EngineOptions built, ParseResult result) =>
+        built with { MaxNumBatchedTokens = result.GetValue(_maxNumBatchedTokens) };
 
     /// <summary>The options as the engine takes them; it checks their ranges.</summary>
     /// <param name="result">The command line.</param>

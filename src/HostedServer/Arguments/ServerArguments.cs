@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json;
 using LocalLlm.Server.Http;
 using LocalLlm.Server.OpenAI;
@@ -45,6 +46,7 @@ internal sealed class ServerArguments
     private readonly Option<double?> _stallTimeout = Options.Number("--stall-timeout", "Seconds after which a client that does not read its stream is dropped; default 5. (Not an option of vLLM's.)");
     private readonly Option<int?> _maxEvents = Options.Count("--max-stream-events", "Most events a second of all streams together; with more tokens each carries several; default 500 for each core; 0: one a token. (Not an option of vLLM's.)");
     private readonly Option<string?> _embeddingModel = Options.Text("--embedding-model", "An embedding model (bge-m3) for /v1/embeddings beside the other one: a folder or org/name. (Not an option of vLLM's.)", "DIR|ORG/NAME");
+    private readonly Option<string?> _scoreWeights = Options.Text("--score-weights", "How much dense, sparse and multi-vector scores count in /rerank and /score; default 0.4,0.2,0.4. (Not an option of vLLM's.)", "X,X,X");
     private readonly Option<bool> _noPage = Options.Flag("--disable-page", "Serves no page at /. (Not an option of vLLM's.)");
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
@@ -53,12 +55,15 @@ internal sealed class ServerArguments
         foreach (var option in new Option[]
         {
             _host, _port, _uds, _rootPath, _apiKeys, _sslCertFile, _sslKeyFile, _sslCaCerts, _sslCertReqs, _allowedOrigins, _allowedMethods, _allowedHeaders, _allowCredentials,
-            _reasoningParser, _toolCallParser, _autoToolChoice, _defaultKwargs, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _maxEvents, _embeddingModel, _noPage,
+            _reasoningParser, _toolCallParser, _autoToolChoice, _defaultKwargs, _responseRole, _requestIds, _forceUsage, _promptTokensDetails, _shutdownTimeout, _maxQueued, _maxBody, _stallTimeout, _maxEvents, _embeddingModel, _scoreWeights, _noPage,
         })
         {
             command.Add(option);
         }
     }
+
+    /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
+    public IEnumerable<Option> OfGenerators => [_reasoningParser, _toolCallParser, _autoToolChoice, _defaultKwargs, _responseRole, _forceUsage, _promptTokensDetails, _maxEvents, _embeddingModel];
 
     /// <summary>The engine's options with those of the two parsers.</summary>
     public EngineOptions Complete(EngineOptions engine, ParseResult result) => engine with
@@ -102,6 +107,14 @@ internal sealed class ServerArguments
         };
     }
 
+    /// <summary>Refuses what was given and would do nothing.</summary>
+    /// <exception cref="UsageException">Weights of scores without a model that makes them.</exception>
+    public void CheckWeights(ParseResult result)
+    {
+        if (result.GetValue(_scoreWeights) is not null && result.GetValue(_embeddingModel) is null)
+            throw new UsageException("--score-weights: the model generates text and scores none; add --embedding-model, or serve an embedding model");
+    }
+
     /// <summary>Sets what was given.</summary>
     /// <exception cref="UsageException">A value out of range.</exception>
     public void Configure(LocalLlmServerOptions options, ParseResult result)
@@ -109,6 +122,7 @@ internal sealed class ServerArguments
         foreach (var key in result.GetValue(_apiKeys) ?? [])
             options.ApiKeys.Add(ApiKeys.IsKey(key) ? key : throw new UsageException("--api-key: a key is empty or has characters beyond printable ASCII; choose another"));
         options.DefaultChatTemplateKwargs = Kwargs(result.GetValue(_defaultKwargs)) ?? options.DefaultChatTemplateKwargs;
+        options.ScoreWeights = Weights(result.GetValue(_scoreWeights)) ?? options.ScoreWeights;
         options.ResponseRole = result.GetValue(_responseRole) ?? options.ResponseRole;
         options.EnableRequestIdHeaders |= result.GetValue(_requestIds);
         options.ForceIncludeUsage |= result.GetValue(_forceUsage);
@@ -129,6 +143,21 @@ internal sealed class ServerArguments
         catch (FormatException failure)
         {
             throw new UsageException("--default-chat-template-kwargs: " + failure.Message);
+        }
+    }
+
+    private static HybridWeights? Weights(string? text)
+    {
+        if (text is null)
+            return null;
+        var weights = text.Split(',').Select(part => double.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out var weight) ? weight : double.NaN).ToArray();
+        try
+        {
+            return weights is [var dense, var sparse, var multiVector] ? new(dense, sparse, multiVector) : throw new ArgumentOutOfRangeException(nameof(text));
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            throw new UsageException($"--score-weights: '{text}' is no weights; give three numbers of 0 or more, one of them above 0: dense, sparse and multi-vector, such as 0.4,0.2,0.4");
         }
     }
 

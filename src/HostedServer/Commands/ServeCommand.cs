@@ -25,11 +25,22 @@ internal static class ServeCommand
         serverArguments.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
-            var engine = serverArguments.Complete(engineArguments.Build(result, result.GetValue(model)), result);
+            var engine = serverArguments.Complete(engineArguments.Build(result, result.GetValue(model)), result) with { HubVariables = terminal.Variable };
             EngineOptionsValidator.Validate(engine);
             var listen = serverArguments.Listen(result);
             var checkedOptions = new LocalLlmServerOptions();
             serverArguments.Configure(checkedOptions, result);
+            if (await ModelSource.IsEncoderAsync(engine, cancellationToken))
+            {
+                RefuseOptionsOfGenerators(result, [.. engineArguments.OfGenerators, .. serverArguments.OfGenerators], engine.ModelPath);
+                engine = engineArguments.ForEncoder(engine, result);
+                listen = listen with { IsEncoder = true };
+            }
+            else
+            {
+                serverArguments.CheckWeights(result);
+            }
+
             await using var app = HttpServer.Create(engine, listen, options =>
             {
                 serverArguments.Configure(options, result);
@@ -38,6 +49,13 @@ internal static class ServeCommand
             return await RunAsync(app, terminal, cancellationToken);
         });
         return command;
+    }
+
+    private static void RefuseOptionsOfGenerators(ParseResult result, IReadOnlyList<Option> options, string model)
+    {
+        string[] given = [.. options.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
+        if (given.Length > 0)
+            throw new UsageException($"{string.Join(", ", given)}: {model} is an encoder, which embeds texts and generates none; remove {(given.Length == 1 ? "it" : "them")}");
     }
 
     private static async Task<int> RunAsync(WebApplication app, Terminal terminal, CancellationToken cancellationToken)

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Sampling;
 using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.Http;
@@ -23,6 +24,10 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
     /// <summary>A field that is known and not honoured.</summary>
     public static ApiError Unsupported(string message, string param) => Invalid(message, param, "unsupported_parameter");
 
+    /// <summary>A model that is not served.</summary>
+    public static ApiError ModelNotFound(string asked, IEnumerable<string> served) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", $"The model '{RequestErrors.Printable(asked)}' is not served; served: {string.Join(", ", served)}.", "model", "model_not_found");
+
     /// <summary>The server is not able to answer for now.</summary>
     public static ApiError Unavailable(string message, string code) => new(StatusCodes.Status503ServiceUnavailable, "server_error", message, Code: code);
 
@@ -35,7 +40,7 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
     /// <summary>An answer that the framework gave without a body.</summary>
     public static ApiError OfStatus(int status) => status switch
     {
-        StatusCodes.Status404NotFound => new(status, "invalid_request_error", "There is no such route; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, /tokenize, /detokenize, /health, /ready, /metrics, /version.", Code: "unknown_url"),
+        StatusCodes.Status404NotFound => new(status, "invalid_request_error", "There is no such route; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, /rerank, /score, /tokenize, /detokenize, /health, /ready, /metrics, /version.", Code: "unknown_url"),
         StatusCodes.Status405MethodNotAllowed => new(status, "invalid_request_error", "The route does not take this method; the Allow header names those that it takes.", Code: "method_not_allowed"),
         StatusCodes.Status408RequestTimeout => new(status, "invalid_request_error", "The request did not arrive in time; send it without pauses."),
         StatusCodes.Status413PayloadTooLarge => new(status, "invalid_request_error", "The request is too large.", Code: "request_too_large"),

@@ -11,7 +11,7 @@ namespace Microsoft.AspNetCore.Builder;
 public static class LocalLlmEndpointRouteBuilderExtensions
 {
     /// <summary>
-    /// Maps OpenAI's routes below <paramref name="prefix"/>: <c>chat/completions</c>, <c>completions</c>, <c>embeddings</c>, <c>models</c>, <c>models/{id}</c>. All of them ask for a key where
+    /// Maps OpenAI's routes below <paramref name="prefix"/>: <c>chat/completions</c>, <c>completions</c>, <c>embeddings</c>, <c>rerank</c>, <c>score</c>, <c>models</c>, <c>models/{id}</c>. All of them ask for a key where
     /// <see cref="LocalLlm.Server.LocalLlmServerOptions.ApiKeys"/> has any.
     /// </summary>
     /// <param name="endpoints">Where to map.</param>
@@ -26,6 +26,8 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         group.MapPost("/chat/completions", pipeline.Guarded(services.GetRequiredService<ChatEndpoint>().HandleAsync));
         group.MapPost("/completions", pipeline.Guarded(services.GetRequiredService<CompletionEndpoint>().HandleAsync));
         group.MapPost("/embeddings", pipeline.Guarded(services.GetRequiredService<EmbeddingEndpoint>().HandleAsync));
+        group.MapPost("/rerank", pipeline.Guarded(services.GetRequiredService<RerankEndpoint>().HandleAsync));
+        group.MapPost("/score", pipeline.Guarded(services.GetRequiredService<ScoreEndpoint>().HandleAsync));
         var models = services.GetRequiredService<ModelsEndpoint>();
         group.MapGet("/models", pipeline.Guarded(models.ListAsync));
         // Names of hub models have a slash.
@@ -33,7 +35,7 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         return group;
     }
 
-    /// <summary>Maps what stands beside OpenAI's routes: <c>/tokenize</c>, <c>/detokenize</c>, <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and <c>/ready</c>, which do not.</summary>
+    /// <summary>Maps what stands beside OpenAI's routes: <c>/rerank</c>, <c>/v2/rerank</c>, <c>/score</c>, <c>/tokenize</c>, <c>/detokenize</c>, <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and <c>/ready</c>, which do not.</summary>
     /// <param name="endpoints">Where to map.</param>
     /// <exception cref="InvalidOperationException"><c>AddLocalLlmServer</c> was not called.</exception>
     public static IEndpointConventionBuilder MapLocalLlmOperations(this IEndpointRouteBuilder endpoints)
@@ -41,6 +43,9 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         ArgumentNullException.ThrowIfNull(endpoints);
         var (services, pipeline) = ServicesOf(endpoints);
         var group = endpoints.MapGroup("");
+        foreach (var route in (string[])["/rerank", "/v2/rerank"])
+            group.MapPost(route, pipeline.Guarded(services.GetRequiredService<RerankEndpoint>().HandleAsync));
+        group.MapPost("/score", pipeline.Guarded(services.GetRequiredService<ScoreEndpoint>().HandleAsync));
         var tokens = services.GetRequiredService<TokenizeEndpoint>();
         group.MapPost("/tokenize", pipeline.Guarded(tokens.TokenizeAsync));
         group.MapPost("/detokenize", pipeline.Guarded(tokens.DetokenizeAsync));

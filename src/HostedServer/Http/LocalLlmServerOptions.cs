@@ -12,6 +12,9 @@ public sealed class LocalLlmServerOptions
     /// <summary>Further names that requests may call the model.</summary>
     public IList<string> ModelAliases { get; set; } = [];
 
+    /// <summary>How much each kind of score counts in <c>/rerank</c> and <c>/score</c>, as far as the model makes it and a request says nothing else; null: bge-m3's own, <see cref="HybridWeights.Default"/>.</summary>
+    public HybridWeights? ScoreWeights { get; set; }
+
     /// <summary>Longest body of a request in bytes.</summary>
     public long MaxRequestBodyBytes { get; set; } = 8 << 20;
 

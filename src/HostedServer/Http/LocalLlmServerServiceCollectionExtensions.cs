@@ -10,11 +10,11 @@ using Microsoft.Extensions.Options;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
-/// <summary>Registers the OpenAI server over the engine of <c>AddLocalLlm</c>.</summary>
+/// <summary>Registers the OpenAI server over the engines of <c>AddLocalLlm</c> and <c>AddLocalLlmEmbeddings</c>.</summary>
 public static class LocalLlmServerServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers what <c>MapLocalLlmOpenAI</c> needs. The engine is that of <c>AddLocalLlm</c>; it loads while the host already listens, and requests are answered 503 with the phase meanwhile. On shutdown requests may finish for
+    /// Registers what <c>MapLocalLlmOpenAI</c> needs. The engine is that of <c>AddLocalLlm</c>; where only <c>AddLocalLlmEmbeddings</c> was called before, the server embeds, ranks and scores, and generates nothing. It loads while the host already listens, and requests are answered 503 with the phase meanwhile. On shutdown requests may finish for
     /// <see cref="LocalLlmServerOptions.ShutdownTimeout"/>; if the engine fails, the application is stopped.
     /// </summary>
     /// <param name="services">Where to register.</param>
@@ -27,14 +27,17 @@ public static class LocalLlmServerServiceCollectionExtensions
             options.Configure(configure);
         if (services.Any(service => service.ServiceType == typeof(Admission)))
             return services;
-        services.AddLocalLlm(engine => engine.LoadInBackground = true);
+        // An embedding model alone is enough of a server.
+        if (services.Any(service => service.ServiceType == typeof(EngineHost) && service.ServiceKey is null) || !services.Any(service => service.ServiceType == typeof(EmbeddingHost) && service.ServiceKey is null))
+            services.AddLocalLlm();
+        services.Configure<LocalLlmOptions>(engine => engine.LoadInBackground = true);
         services.Configure<LocalLlmEmbeddingsOptions>(embeddings => embeddings.LoadInBackground = true);
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<LocalLlmServerOptions>>().Value);
         services.AddSingleton(provider => new ApiKeys(provider.GetRequiredService<LocalLlmServerOptions>().ApiKeys));
-        services.AddSingleton(provider => new EngineInstruments(provider.GetRequiredService<EngineHost>()));
+        services.AddSingleton(provider => new EngineInstruments(ModelsOf(provider)));
         services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>().AddSingleton<StreamPacer>().AddSingleton<BodyBudget>();
-        services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>().AddSingleton<EmbeddingEndpoint>().AddSingleton<ModelsEndpoint>().AddSingleton<TokenizeEndpoint>().AddSingleton<OperationsEndpoints>();
+        services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>().AddSingleton<EmbeddingEndpoint>().AddSingleton<RerankEndpoint>().AddSingleton<ScoreEndpoint>().AddSingleton<ModelsEndpoint>().AddSingleton<TokenizeEndpoint>().AddSingleton<OperationsEndpoints>();
         services.AddSingleton<EngineWatch>().AddSingleton<IHostedService>(provider => provider.GetRequiredService<EngineWatch>());
         services.AddSingleton<IHostedService, Drain>();
         // The host waits for the drain, and a little longer.
@@ -46,4 +49,7 @@ public static class LocalLlmServerServiceCollectionExtensions
         });
         return services;
     }
+
+    private static IReadOnlyList<(object Scope, string Model)> ModelsOf(IServiceProvider provider) =>
+        [.. new IModelHost?[] { provider.GetService<EngineHost>(), provider.GetService<EmbeddingHost>() }.OfType<IModelHost>().Select(host => ((object)host, host.ModelId))];
 }

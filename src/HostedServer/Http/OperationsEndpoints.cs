@@ -19,16 +19,16 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
         return Task.CompletedTask;
     }
 
-    /// <summary>200 where a request would be answered now: a real token was made recently.</summary>
+    /// <summary>200 where a request would be answered now: a real token, or embedding, was made recently.</summary>
     public async Task ReadyAsync(HttpContext context)
     {
-        if (served.Usable is { } engine && await readiness.CheckAsync(engine, context.RequestAborted))
+        if (served.IsUsable && await readiness.CheckAsync(served.Pulse, context.RequestAborted))
         {
             await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new("ready"), WireJson.Wire.ReadyResult));
             return;
         }
 
-        var (code, _, phase, percent) = served.Usable is null ? served.Explain() : ("no_token", "", null, null);
+        var (code, _, phase, percent) = !served.IsUsable ? served.Explain() : (served.IsEncoder ? "no_embedding" : "no_token", "", null, null);
         context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         context.Response.Headers.RetryAfter = "1";
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(code, phase, percent), WireJson.Wire.ReadyResult));
@@ -38,7 +38,7 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
     public Task MetricsAsync(HttpContext context)
     {
         context.Response.ContentType = PrometheusText.ContentType;
-        return context.Response.WriteAsync(PrometheusText.Write(instruments.Read(), served.Names[0]), context.RequestAborted);
+        return context.Response.WriteAsync(PrometheusText.Write(instruments.Read()), context.RequestAborted);
     }
 
     /// <summary>Requests that are being answered, as vLLM says it.</summary>

@@ -1,21 +1,21 @@
 namespace LocalLlm.Server.Http;
 
-/// <summary>Whether the engine really makes tokens: it has made one since somebody asked a while ago, or makes one now, for all who ask meanwhile.</summary>
+/// <summary>Whether the engine really makes tokens, or embeddings: it has made one since somebody asked a while ago, or makes one now, for all who ask meanwhile.</summary>
 internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time)
 {
     // A canary that takes longer is no sign of life.
     private static readonly TimeSpan CanaryTimeout = TimeSpan.FromSeconds(10);
 
-    // One real token in so many seconds is proof enough, however often somebody asks.
+    // One real token or embedding in so many seconds is proof enough, however often somebody asks.
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(2);
 
     private readonly Lock _lock = new();
     private Task? _check;
-    private (long Tokens, long At)? _seen;
-    private long? _lastToken;
+    private (long Made, long At)? _seen;
+    private long? _lastMade;
 
     /// <summary>Asks.</summary>
-    public async Task<bool> CheckAsync(LlmEngine engine, CancellationToken cancellationToken)
+    public async Task<bool> CheckAsync(Pulse pulse, CancellationToken cancellationToken)
     {
         Task check;
         lock (_lock)
@@ -23,7 +23,7 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
             if (IsWithin(Fresh))
                 return true;
             if (_check is null or { IsCompleted: true })
-                _check = LookAsync(engine);
+                _check = LookAsync(pulse);
             check = _check;
         }
 
@@ -32,26 +32,26 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
             return IsWithin(options.ReadyWithin);
     }
 
-    private async Task LookAsync(LlmEngine engine)
+    private async Task LookAsync(Pulse pulse)
     {
-        var made = engine.Statistics.GeneratedTokens;
-        var hasMade = _seen is { } seen && made > seen.Tokens && time.GetElapsedTime(seen.At) <= options.ReadyWithin;
-        var isAlive = hasMade || await MakesTokenAsync(engine);
+        var made = pulse.Made();
+        var hasMade = _seen is { } seen && made > seen.Made && time.GetElapsedTime(seen.At) <= options.ReadyWithin;
+        var isAlive = hasMade || await WorksAsync(pulse);
         lock (_lock)
         {
             if (isAlive)
-                _lastToken = time.GetTimestamp();
-            _seen = (engine.Statistics.GeneratedTokens, time.GetTimestamp());
+                _lastMade = time.GetTimestamp();
+            _seen = (pulse.Made(), time.GetTimestamp());
         }
     }
 
-    private async Task<bool> MakesTokenAsync(LlmEngine engine)
+    private async Task<bool> WorksAsync(Pulse pulse)
     {
         using var timeout = new CancellationTokenSource(CanaryTimeout, time);
         try
         {
-            var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds([0], new() { MaxTokens = 1, Detokenize = false }) with { IsProbe = true }, timeout.Token);
-            return result.Outputs[0].FinishReason is FinishReason.Length or FinishReason.Stop;
+            await pulse.MakeOneAsync(timeout.Token);
+            return true;
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException)
         {
@@ -59,5 +59,5 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
         }
     }
 
-    private bool IsWithin(TimeSpan span) => _lastToken is { } last && time.GetElapsedTime(last) <= span;
+    private bool IsWithin(TimeSpan span) => _lastMade is { } last && time.GetElapsedTime(last) <= span;
 }

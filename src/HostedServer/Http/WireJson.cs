@@ -14,6 +14,8 @@ namespace LocalLlm.Server.Http;
 [JsonSerializable(typeof(ChatCompletionChunk))]
 [JsonSerializable(typeof(TextCompletion))]
 [JsonSerializable(typeof(EmbeddingList))]
+[JsonSerializable(typeof(RerankAnswer))]
+[JsonSerializable(typeof(ScoreList))]
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(ModelCard))]
 [JsonSerializable(typeof(TokenizeResult))]

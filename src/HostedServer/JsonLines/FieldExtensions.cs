@@ -31,15 +31,6 @@ internal static class FieldExtensions
     /// <summary>A text in which half of a surrogate pair (<c>"\ud800"</c>) counts as U+FFFD, as it does for the tokenizer.</summary>
     public static string? LenientText(this JsonFields fields, string name)
     {
-        if (fields.Take(name) is not { ValueKind: JsonValueKind.String } value)
-            return fields.Text(name);
-        try
-        {
-            return value.GetString();
-        }
-        catch (InvalidOperationException)
-        {
-            return LoneSurrogates.Unescape(value.GetRawText());
-        }
+        return fields.Take(name) is { ValueKind: JsonValueKind.String } value ? LoneSurrogates.TextOf(value) : fields.Text(name);
     }
 }

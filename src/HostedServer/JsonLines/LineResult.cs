@@ -29,11 +29,19 @@ internal readonly record struct LineResult(ReadOnlyMemory<byte> Utf8, bool Faile
     /// <summary><c>{"error": {"message", "type", "param"}}</c>.</summary>
     /// <param name="failure">Its kind becomes the type, in snake_case.</param>
     /// <param name="requestId">The request's own id, or null.</param>
-    public static LineResult Error(EngineException failure, string? requestId = null) => Object(
+    public static LineResult Error(EngineException failure, string? requestId = null) => Error(failure, writer =>
+    {
+        if (requestId is not null)
+            writer.WriteString("request_id", requestId);
+    });
+
+    /// <inheritdoc cref="Error(EngineException, string?)"/>
+    /// <param name="failure">Its kind becomes the type, in snake_case.</param>
+    /// <param name="first">Writes the members before it.</param>
+    public static LineResult Error(EngineException failure, Action<Utf8JsonWriter> first) => Object(
         writer =>
         {
-            if (requestId is not null)
-                writer.WriteString("request_id", requestId);
+            first(writer);
             writer.WriteStartObject("error");
             writer.WriteString("message", failure.Message);
             writer.WriteString("type", JsonNamingPolicy.SnakeCaseLower.ConvertName(failure.Kind.ToString()));

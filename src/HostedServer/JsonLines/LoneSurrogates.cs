@@ -1,11 +1,25 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Json;
 
 namespace LocalLlm.Server.JsonLines;
 
 /// <summary>Reads JSON strings that the JSON reader refuses because an escape is half of a surrogate pair.</summary>
 internal static class LoneSurrogates
 {
+    /// <summary>The text of a JSON string; half of a pair counts as U+FFFD, as it does for the tokenizer.</summary>
+    public static string TextOf(JsonElement value)
+    {
+        try
+        {
+            return value.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            return Unescape(value.GetRawText());
+        }
+    }
+
     /// <summary>The text of a JSON string literal, quotes included, that has passed the reader's grammar.</summary>
     public static string Unescape(string literal)
     {

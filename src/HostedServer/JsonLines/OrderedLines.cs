@@ -9,12 +9,13 @@ namespace LocalLlm.Server.JsonLines;
 /// <param name="input">The lines; owned by the caller.</param>
 /// <param name="output">Where results go; owned by the caller.</param>
 /// <param name="handle">Starts a line's work. Called for one line after the other; the work itself runs at once with others.</param>
-internal sealed class OrderedLines(Stream input, Stream output, Func<JsonLine, CancellationToken, Task<LineResult>> handle)
+/// <param name="bytesOf">The memory that a line and its result take until it is written, where that is more than the line.</param>
+internal sealed class OrderedLines(Stream input, Stream output, Func<JsonLine, CancellationToken, Task<LineResult>> handle, Func<JsonLine, long>? bytesOf = null)
 {
     /// <summary>Lines that may be at work at once.</summary>
     public const int MaxAhead = 4096;
 
-    // A long line takes several places: 256 MiB of input at most.
+    // A long line takes several places: 256 MiB at most.
     private const int BytesPerPlace = 64 << 10;
 
     /// <summary>Runs until the input ends.</summary>
@@ -48,7 +49,7 @@ internal sealed class OrderedLines(Stream input, Stream output, Func<JsonLine, C
         {
             await foreach (var line in JsonLinesReader.ReadAsync(input, cancellationToken: cancellationToken))
             {
-                var wanted = Math.Min(MaxAhead, 1 + line.Utf8.Length / BytesPerPlace);
+                var wanted = (int)Math.Min(MaxAhead, 1 + (bytesOf?.Invoke(line) ?? line.Utf8.Length) / BytesPerPlace);
                 for (var i = 0; i < wanted; i++)
                     await places.WaitAsync(cancellationToken);
                 started.TryWrite((handle(line, cancellationToken), wanted));

@@ -4,20 +4,25 @@ using System.Diagnostics.Metrics;
 namespace LocalLlm.Server.Metrics;
 
 /// <summary>
-/// Listens to the engine's instruments and keeps their sums, so that they can be written at any moment. One for the process's server, from its start on.
+/// Listens to the engines' instruments and keeps their sums, so that they can be written at any moment. One for the process's server, from its start on.
 /// </summary>
 internal sealed class EngineInstruments : IDisposable
 {
     private readonly MeterListener _listener = new();
     private readonly ConcurrentDictionary<string, Series> _series = new(StringComparer.Ordinal);
 
-    /// <param name="scope">The scope of the engine's meter; a process may have several engines.</param>
-    public EngineInstruments(object scope)
+    /// <param name="models">The scope of each engine's meter, and what its model is called; a process may have further engines.</param>
+    public EngineInstruments(IReadOnlyList<(object Scope, string Model)> models)
     {
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (instrument.Meter.Name == EngineMetrics.Name && ReferenceEquals(instrument.Meter.Scope, scope))
-                listener.EnableMeasurementEvents(instrument, SeriesOf(instrument, null));
+            if (instrument.Meter.Name != EngineMetrics.Name)
+                return;
+            foreach (var (scope, model) in models)
+            {
+                if (ReferenceEquals(instrument.Meter.Scope, scope))
+                    listener.EnableMeasurementEvents(instrument, SeriesOf(instrument, model, null));
+            }
         };
         _listener.SetMeasurementEventCallback<long>((instrument, value, tags, state) => Take(instrument, value, tags, (Series)state!));
         _listener.SetMeasurementEventCallback<double>((instrument, value, tags, state) => Take(instrument, value, tags, (Series)state!));
@@ -29,7 +34,7 @@ internal sealed class EngineInstruments : IDisposable
             for (var i = 1; i < tags.Length; i++)
             {
                 if (tags[i].Key == "finish_reason")
-                    series = SeriesOf(instrument, (string?)tags[i].Value);
+                    series = SeriesOf(instrument, series.Model, (string?)tags[i].Value);
             }
 
             series.Add(value);
@@ -40,12 +45,12 @@ internal sealed class EngineInstruments : IDisposable
     public IReadOnlyList<Series> Read()
     {
         _listener.RecordObservableInstruments();
-        return [.. _series.Values.Where(series => series.IsUsed).OrderBy(series => series.Instrument.Name, StringComparer.Ordinal).ThenBy(series => series.FinishReason, StringComparer.Ordinal)];
+        return [.. _series.Values.Where(series => series.IsUsed).OrderBy(series => series.Instrument.Name, StringComparer.Ordinal).ThenBy(series => series.Model, StringComparer.Ordinal).ThenBy(series => series.FinishReason, StringComparer.Ordinal)];
     }
 
     /// <inheritdoc/>
     public void Dispose() => _listener.Dispose();
 
-    private Series SeriesOf(Instrument instrument, string? reason) =>
-        _series.GetOrAdd(reason is null ? instrument.Name : $"{instrument.Name}\0{reason}", static (_, made) => new Series(made.instrument, made.reason), (instrument, reason));
+    private Series SeriesOf(Instrument instrument, string model, string? reason) =>
+        _series.GetOrAdd($"{instrument.Name}\0{model}\0{reason}", static (_, made) => new Series(made.instrument, made.model, made.reason), (instrument, model, reason));
 }

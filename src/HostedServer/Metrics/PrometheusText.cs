@@ -31,8 +31,7 @@ internal static class PrometheusText
 
     /// <summary>Writes all series.</summary>
     /// <param name="series">Those of one instrument follow one another.</param>
-    /// <param name="model">The model's name, on every line.</param>
-    public static string Write(IReadOnlyList<Series> series, string model)
+    public static string Write(IReadOnlyList<Series> series)
     {
         var text = new StringBuilder();
         foreach (var group in series.GroupBy(one => one.Instrument.Name, StringComparer.Ordinal))
@@ -43,7 +42,7 @@ internal static class PrometheusText
                 text.Append("# HELP ").Append(name).Append(' ').Append(first.Instrument.Description).Append('\n');
                 text.Append("# TYPE ").Append(name).Append(' ').Append(first.Kind).Append('\n');
                 foreach (var one in group)
-                    WriteOne(text, name, one, Labels(name, one, model));
+                    WriteOne(text, name, one, Labels(name, one));
             }
         }
 
@@ -77,9 +76,9 @@ internal static class PrometheusText
         return series.Kind == "counter" ? name + "_total" : name;
     }
 
-    private static string Labels(string name, Series series, string model)
+    private static string Labels(string name, Series series)
     {
-        var labels = $"model_name=\"{Escape(model)}\"";
+        var labels = $"model_name=\"{Escape(series.Model)}\"";
         if (series.FinishReason is not { } reason)
             return labels;
         return name.StartsWith("vllm:", StringComparison.Ordinal) ? $"{labels},finished_reason=\"{Escape(reason)}\"" : $"{labels},finish_reason=\"{Escape(reason)}\"";

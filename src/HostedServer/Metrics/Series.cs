@@ -2,8 +2,8 @@ using System.Diagnostics.Metrics;
 
 namespace LocalLlm.Server.Metrics;
 
-/// <summary>What one instrument has measured, of one way to finish where it tells them apart.</summary>
-internal sealed class Series(Instrument instrument, string? finishReason)
+/// <summary>What one instrument has measured of one model, of one way to finish where it tells them apart.</summary>
+internal sealed class Series(Instrument instrument, string model, string? finishReason)
 {
     // As vLLM's, in seconds or tokens.
     private static readonly double[] Seconds = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560];
@@ -17,6 +17,9 @@ internal sealed class Series(Instrument instrument, string? finishReason)
 
     /// <summary>The instrument.</summary>
     public Instrument Instrument => instrument;
+
+    /// <summary>What the model is called.</summary>
+    public string Model => model;
 
     /// <summary>The way to finish, or null.</summary>
     public string? FinishReason => finishReason;

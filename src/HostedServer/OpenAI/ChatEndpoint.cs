@@ -25,7 +25,7 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
             request = request with { Stream = request.Stream with { IncludeUsage = true } };
         if (!request.Stream.IsStream)
             SamplingLimits.CheckWhole(sampling, engine.MaxModelLen);
-        using var permit = admission.Enter(sampling.N, served.MostSequences(engine));
+        using var permit = admission.Enter(sampling.N, served.MostSequences);
         var answers = new ChatAnswers(engine, request, $"chatcmpl-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), options.ResponseRole);
         if (request.Stream.IsStream)
         {

@@ -19,7 +19,7 @@ internal sealed class CompletionEndpoint(ServedEngine served, Admission admissio
             request = request with { Stream = request.Stream with { IncludeUsage = true } };
         if (!request.Stream.IsStream)
             SamplingLimits.CheckWhole(request.Generations[0].Sampling, engine.MaxModelLen);
-        using var permit = admission.Enter(request.Generations.Count * request.N, served.MostSequences(engine), request.Generations.Count > 1 ? "prompt" : "n");
+        using var permit = admission.Enter(request.Generations.Count * request.N, served.MostSequences, request.Generations.Count > 1 ? "prompt" : "n");
         var answers = new CompletionAnswers(engine, request, $"cmpl-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds());
         if (request.Stream.IsStream)
         {

@@ -12,7 +12,7 @@ internal sealed record EmbeddingRequest
     private const string Field = "input";
     private const string Allowed = "a text, a list of texts, a list of token ids, or a list of such lists";
 
-    private static readonly string[] KnownFields = ["input", "model", "encoding_format", "dimensions", "user", "truncate_prompt_tokens", "request_id", "priority"];
+    private static readonly string[] KnownFields = ["input", "model", "encoding_format", "dimensions", "user", Truncation.Field, "truncation_side", "request_id", "priority"];
 
     /// <summary>The texts, or null where token ids were given.</summary>
     public IReadOnlyList<string>? Texts { get; init; }
@@ -28,6 +28,9 @@ internal sealed record EmbeddingRequest
 
     /// <summary>The dimensions asked for, or null.</summary>
     public int? Dimensions { get; init; }
+
+    /// <summary>Where texts are cut, or null.</summary>
+    public int? CutAt { get; init; }
 
     /// <summary>Names of the body that mean nothing here.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
@@ -51,11 +54,15 @@ internal sealed record EmbeddingRequest
             TokenIds = ids,
             Model = fields.Text("model"),
             IsBase64 = format == "base64",
+            CutAt = Truncation.Read(fields, errors, Truncation.Field),
             Dimensions = fields.Integer("dimensions"),
             Unknown = [.. fields.Names.Except(KnownFields)],
         };
-        if (fields.Take("truncate_prompt_tokens") is not null)
-            errors.AddUnsupported("truncate_prompt_tokens");
+        Truncation.ReadSide(fields, errors);
+        if (request is { CutAt: not null, TokenIds: not null })
+            errors.Add(Truncation.Field, "a number beside token ids", "only with texts");
+        if (fields.Integer("priority") is not (null or 0))
+            errors.AddUnsupported("priority");
         errors.ThrowIfAny();
         return request;
     }

@@ -3,7 +3,6 @@ using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
 using LocalLlm.Server.JsonLines;
 using LocalLlm.Templating;
-using LocalLlm.Tokenization;
 using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.OpenAI;
@@ -26,8 +25,7 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
     /// <summary>Text or chat → token ids.</summary>
     public async Task TokenizeAsync(HttpContext context)
     {
-        var engine = served.Require();
-        var tokenizer = Tokenizer(engine);
+        served.RequireUsable();
         using var body = await JsonBody.ReadAsync(context, options, time);
         var errors = new RequestErrors();
         var fields = new JsonFields(body.RootElement, errors);
@@ -41,22 +39,21 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         if (errors.Count == 0 && (prompt is null) == (chat is null))
             errors.Add("prompt", prompt is null ? "nothing" : "prompt and messages", "exactly one of prompt and messages");
         errors.ThrowIfAny();
-        served.CheckModel(model);
-        if (prompt?.Length > (long)engine.MaxModelLen * CharactersPerToken)
-            throw new ApiException(ApiError.Invalid($"prompt: {prompt.Length} characters are more than a context of {engine.MaxModelLen} tokens can hold; shorten the text", "prompt", "context_length_exceeded"));
+        var tokenizer = served.RequireTokenizer(model);
+        if (prompt?.Length > (long)tokenizer.MaxModelLen * CharactersPerToken)
+            throw new ApiException(ApiError.Invalid($"prompt: {prompt.Length} characters are more than a context of {tokenizer.MaxModelLen} tokens can hold; shorten the text", "prompt", "context_length_exceeded"));
         int[] ids;
         // Given back before the answer is sent: a client that reads slowly must not keep others from theirs.
         using (await TakePlaceAsync(context))
-            ids = prompt is not null ? tokenizer.Encode(prompt, special ?? true) : Encode(engine, tokenizer, chat!);
-        var result = new TokenizeResult(ids.Length, engine.MaxModelLen, ids) { TokenStrs = strings ? [.. ids.Select(id => tokenizer.IdToToken(id) ?? "")] : null };
+            ids = prompt is not null ? tokenizer.Encode(prompt, special ?? true) : tokenizer.EncodeChat(chat!);
+        var result = new TokenizeResult(ids.Length, tokenizer.MaxModelLen, ids) { TokenStrs = strings ? [.. ids.Select(id => tokenizer.Tokenizer.IdToToken(id) ?? "")] : null };
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(result, WireJson.Wire.TokenizeResult));
     }
 
     /// <summary>Token ids → text.</summary>
     public async Task DetokenizeAsync(HttpContext context)
     {
-        var engine = served.Require();
-        var tokenizer = Tokenizer(engine);
+        served.RequireUsable();
         using var body = await JsonBody.ReadAsync(context, options, time);
         var errors = new RequestErrors();
         var fields = new JsonFields(body.RootElement, errors);
@@ -64,7 +61,9 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         var model = fields.Text("model");
         if (errors.Count == 0 && ids is null)
             errors.Add("tokens", "nothing", "a list of token ids");
-        foreach (var id in ids ?? [])
+        errors.ThrowIfAny();
+        var (tokenizer, longest, _, _) = served.RequireTokenizer(model);
+        foreach (var id in ids!)
         {
             if (id < 0 || id >= tokenizer.VocabularySize)
             {
@@ -73,13 +72,12 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
             }
         }
 
-        if (ids?.Count > (long)engine.MaxModelLen * ContextsOfIds)
-            errors.Add("tokens", $"{ids.Count} ids", $"at most {(long)engine.MaxModelLen * ContextsOfIds}");
+        if (ids.Count > (long)longest * ContextsOfIds)
+            errors.Add("tokens", $"{ids.Count} ids", $"at most {(long)longest * ContextsOfIds}");
         errors.ThrowIfAny();
-        served.CheckModel(model);
         string text;
         using (await TakePlaceAsync(context))
-            text = tokenizer.Decode(ids!);
+            text = tokenizer.Decode(ids);
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(text), WireJson.Wire.DetokenizeResult));
     }
 
@@ -102,14 +100,6 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
             errors.AddUnsupported("chat_template");
         return messages is not { } chat ? null : new() { Messages = chat, Tools = tools, DescribeTools = tools is not null, AddGenerationPrompt = begins, ContinueFinalMessage = continues, ChatTemplateKwargs = kwargs };
     }
-
-    private static int[] Encode(LlmEngine engine, Tokenizer tokenizer, ChatTemplateRequest chat)
-    {
-        var prompt = engine.ChatTemplate!.Render(chat, (text, guard, _) => tokenizer.GuardText(text, guard));
-        return tokenizer.Encode(prompt.GuardedText, addSpecialTokens: false, prompt.Guard);
-    }
-
-    private static Tokenizer Tokenizer(LlmEngine engine) => engine.Tokenizer ?? throw new ApiException(ApiError.Invalid("The server runs without a tokenizer (--skip-tokenizer-init).", "prompt"));
 
     private readonly struct Place(SemaphoreSlim places) : IDisposable
     {

@@ -168,7 +168,25 @@ internal sealed record EmbeddingItem(int Index, System.Text.Json.Nodes.JsonNode 
     public string Object { get; } = "embedding";
 }
 
-/// <summary>Counts of an embedding request.</summary>
+/// <summary>Documents, the best first, in Jina's and Cohere's form.</summary>
+internal sealed record RerankAnswer(string Id, string Model, EmbeddingUsage Usage, IReadOnlyList<RerankItem> Results);
+
+/// <summary>One document: its index in the request, the document itself where it is wanted, its score.</summary>
+internal sealed record RerankItem(int Index, System.Text.Json.Nodes.JsonNode? Document, double RelevanceScore);
+
+/// <summary>Scores of pairs, in their order.</summary>
+internal sealed record ScoreList(string Id, long Created, string Model, IReadOnlyList<ScoreItem> Data, EmbeddingUsage Usage)
+{
+    public string Object { get; } = "list";
+}
+
+/// <summary>One score.</summary>
+internal sealed record ScoreItem(int Index, double Score)
+{
+    public string Object { get; } = "score";
+}
+
+/// <summary>Counts of a request that generates nothing.</summary>
 internal sealed record EmbeddingUsage(int PromptTokens, int TotalTokens);
 
 /// <summary>The models that are served.</summary>

@@ -24,22 +24,7 @@ internal static class HttpServer
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = typeof(HttpServer).Assembly.GetName().Name });
         AddLogging(builder.Logging);
-        builder.Services.AddLocalLlm(options =>
-        {
-            options.ModelPath = engine.ModelPath;
-            options.ModelId = engine.ServedModelName;
-            options.ConfigureEngine = _ => engine;
-        });
-        if (listen.EmbeddingModel is { } embeddings)
-        {
-            builder.Services.AddLocalLlmEmbeddings(options =>
-            {
-                options.ModelPath = embeddings;
-                options.Device = engine.Device;
-                options.ConfigureEngine = own => own with { Hub = engine.Hub, DownloadDir = engine.DownloadDir, LibTorchPath = engine.LibTorchPath, NumThreads = engine.NumThreads };
-            });
-        }
-
+        AddModels(builder.Services, engine, listen);
         builder.Services.AddLocalLlmServer(configure);
         builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => Allow(policy, listen)));
         // Events are written by the thread that makes them. Nothing long runs on the sockets' own threads: JsonBody leaves them.
@@ -61,9 +46,34 @@ internal static class HttpServer
         app.UseCors();
         app.MapLocalLlmOpenAI();
         app.MapLocalLlmOperations();
-        if (listen.HasPage)
+        // The page chats.
+        if (listen.HasPage && !listen.IsEncoder)
             app.MapLocalLlmPage();
         return app;
+    }
+
+    private static void AddModels(IServiceCollection services, EngineOptions engine, ListenSettings listen)
+    {
+        if (listen.IsEncoder)
+        {
+            services.AddLocalLlmEmbeddings(options => options.ConfigureEngine = _ => engine);
+            return;
+        }
+
+        services.AddLocalLlm(options =>
+        {
+            options.ModelPath = engine.ModelPath;
+            options.ModelId = engine.ServedModelName;
+            options.ConfigureEngine = _ => engine;
+        });
+        if (listen.EmbeddingModel is not { } embeddings)
+            return;
+        services.AddLocalLlmEmbeddings(options =>
+        {
+            options.ModelPath = embeddings;
+            options.Device = engine.Device;
+            options.ConfigureEngine = own => own with { Hub = engine.Hub, DownloadDir = engine.DownloadDir, LibTorchPath = engine.LibTorchPath, NumThreads = engine.NumThreads };
+        });
     }
 
     // What the framework refuses by itself has no body; OpenAI's clients look for one.

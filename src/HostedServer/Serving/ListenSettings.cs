@@ -44,6 +44,9 @@ internal sealed record ListenSettings
     /// <summary>A model for embeddings beside the engine's, or null.</summary>
     public string? EmbeddingModel { get; init; }
 
+    /// <summary>Whether the model is an encoder, which embeds texts and generates none.</summary>
+    public bool IsEncoder { get; init; }
+
     /// <summary>Whether there is a page at <c>/</c>.</summary>
     public bool HasPage { get; init; } = true;
 }

@@ -12,7 +12,7 @@ public class CommandLineTests
     {
         var run = await Cli.RunAsync();
         Assert.Equal(0, run.ExitCode);
-        foreach (var command in new[] { "serve", "download", "generate", "chat", "plan", "bench", "tokenize", "detokenize", "render" })
+        foreach (var command in new[] { "serve", "download", "generate", "chat", "embed", "plan", "bench", "tokenize", "detokenize", "render" })
             Assert.Contains("\n  " + command, run.Output, StringComparison.Ordinal);
     }
 

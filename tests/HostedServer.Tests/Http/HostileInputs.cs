@@ -37,7 +37,7 @@ internal static class HostileInputs
 
     private static IEnumerable<HostileInput> Forms()
     {
-        foreach (var path in (string[])[Chat, Text, "/v1/embeddings", "/tokenize", "/detokenize"])
+        foreach (var path in (string[])[Chat, Text, "/v1/embeddings", "/rerank", "/score", "/tokenize", "/detokenize"])
         {
             foreach (var (name, body) in ((string, string)[])
             [
@@ -225,6 +225,8 @@ internal static class HostileInputs
     {
         yield return Of("embeddings of a model that makes none", "/v1/embeddings", """{"input":"a"}""", "model", "model_not_supported");
         yield return Of("embeddings of another model", "/v1/embeddings", """{"input":"a","model":"x"}""", "model", "model_not_found", 404);
+        yield return Of("a ranking by a model that makes none", "/rerank", """{"query":"a","documents":["b"]}""", "model", "model_not_supported");
+        yield return Of("scores of a model that makes none", "/score", """{"text_1":"a","text_2":"b"}""", "model", "model_not_supported");
         yield return Of("nothing to embed", "/v1/embeddings", "{}", "input");
         yield return Of("a number to embed", "/v1/embeddings", """{"input":5}""", "input");
         yield return Of("embeddings of a model that is no text", "/v1/embeddings", """{"input":"a","model":5}""", "model");

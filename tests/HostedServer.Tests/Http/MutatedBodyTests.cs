@@ -21,6 +21,8 @@ public sealed class MutatedBodyTests
         ("/v1/completions", """{"prompt":[5,6,7],"max_tokens":2,"structured_outputs":{"regex":"[a-c]{2,5}"},"stream":true,"cache_salt":"s","thinking_token_budget":1}"""),
         ("/tokenize", """{"messages":[{"role":"user","content":"Hi"}],"add_generation_prompt":true,"chat_template_kwargs":{"a":1}}"""),
         ("/detokenize", """{"tokens":[5,6,7]}"""),
+        ("/v1/rerank", """{"query":"a","documents":["a",{"text":"b"}],"top_n":1,"return_documents":false,"weights":{"dense":1,"sparse":0.5,"multi_vector":0},"model":"tiny-m3"}"""),
+        ("/score", """{"text_1":["a"],"text_2":["a","b"],"weights":{"dense":0.1}}"""),
         ("/v1/embeddings", """{"input":["a","b"],"model":"tiny-r1","encoding_format":"base64"}"""),
     ];
 
@@ -28,7 +30,7 @@ public sealed class MutatedBodyTests
     public async Task None_is_answered_with_a_failure_of_the_server()
     {
         var count = int.TryParse(Environment.GetEnvironmentVariable("LOCALLLM_HTTP_MUTATIONS"), CultureInfo.InvariantCulture, out var asked) ? asked : 3000;
-        await using var server = new TestServer(null, engine => engine with { MaxModelLen = 96 });
+        await using var server = new TestServer(null, engine => engine with { MaxModelLen = 96 }, embeddingModel: TestPaths.TinyM3);
         await server.InitializeAsync();
         var answered = 0;
         await Task.WhenAll(Enumerable.Range(0, Clients).Select(client => Task.Run(async () =>

@@ -50,6 +50,35 @@ public class OrderedLinesTests
     }
 
     [Fact]
+    public async Task Lines_with_large_results_are_fewer_at_once()
+    {
+        // A place is 64 KiB: each line takes 16, and one for itself.
+        const int most = OrderedLines.MaxAhead / 17;
+        var first = new TaskCompletionSource();
+        var full = new TaskCompletionSource();
+        var started = 0;
+        using var input = Lines(500);
+        using var output = new MemoryStream();
+        var lines = new OrderedLines(
+            input,
+            output,
+            async (line, _) =>
+            {
+                if (Interlocked.Increment(ref started) == most)
+                    full.SetResult();
+                if (line.Number == 1)
+                    await first.Task;
+                return LineResult.Object(writer => writer.WriteNumber("line", line.Number));
+            },
+            _ => 1 << 20);
+        var run = lines.RunAsync(null, TestContext.Current.CancellationToken);
+        await full.Task;
+        Assert.Equal(most, Volatile.Read(ref started));
+        first.SetResult();
+        Assert.Equal(500, (await run).Lines);
+    }
+
+    [Fact]
     public async Task A_failing_input_surfaces_behind_the_last_good_line()
     {
         using var input = new Broken("{}\n{}\n"u8.ToArray());

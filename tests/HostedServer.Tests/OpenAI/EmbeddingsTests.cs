@@ -44,13 +44,31 @@ public sealed class EmbeddingsTests
     [InlineData("""{"input":[1.5]}""", 400, "input", null)]
     [InlineData("""{"input":[99999999]}""", 400, "input", null)]
     [InlineData("""{"input":"a","encoding_format":"hex"}""", 400, "encoding_format", null)]
-    [InlineData("""{"input":"a","truncate_prompt_tokens":5}""", 400, "truncate_prompt_tokens", "unsupported_parameter")]
+    [InlineData("""{"input":"a","truncate_prompt_tokens":2}""", 400, "truncate_prompt_tokens", null)]
+    [InlineData("""{"input":"a","truncate_prompt_tokens":-2}""", 400, "truncate_prompt_tokens", null)]
+    [InlineData("""{"input":"a","truncate_prompt_tokens":513}""", 400, "truncate_prompt_tokens", null)]
+    [InlineData("""{"input":[5,6],"truncate_prompt_tokens":5}""", 400, "truncate_prompt_tokens", null)]
+    [InlineData("""{"input":"a","truncation_side":"left"}""", 400, "truncation_side", "unsupported_parameter")]
+    [InlineData("""{"input":"a","priority":1}""", 400, "priority", "unsupported_parameter")]
+    [InlineData("""{"input":"a","priority":"high"}""", 400, "priority", null)]
     public async Task What_cannot_be_embedded_is_refused(string body, int status, string param, string? code)
     {
         await using var server = await StartAsync();
         using var response = await server.PostAsync(Path, body, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(status, (int)response.StatusCode);
         Http.HostileInputTests.AssertError(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), param, code);
+    }
+
+    [Fact]
+    public async Task A_text_is_cut_where_that_is_asked_for()
+    {
+        await using var server = await StartAsync();
+        var words = string.Join(' ', Enumerable.Repeat("server", 2000));
+        foreach (var (length, tokens) in ((int, int)[])[(-1, 512), (512, 512), (3, 3), (40, 40)])
+        {
+            var made = await server.AskAsync(Path, $$"""{"input":"{{words}}","truncate_prompt_tokens":{{length}},"truncation_side":"right"}""");
+            Assert.Equal(tokens, made.GetProperty("usage").GetProperty("prompt_tokens").GetInt32());
+        }
     }
 
     [Fact]

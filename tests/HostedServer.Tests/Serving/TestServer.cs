@@ -17,6 +17,7 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
     private readonly Func<EngineOptions, EngineOptions> _engine;
     private readonly bool _hasPage;
     private readonly string? _embeddingModel;
+    private readonly bool _isEncoder;
     private WebApplication? _app;
 
     public TestServer()
@@ -24,8 +25,9 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
     {
     }
 
-    internal TestServer(Action<LocalLlmServerOptions>? configure, Func<EngineOptions, EngineOptions>? engine = null, bool hasPage = true, string? embeddingModel = null)
+    internal TestServer(Action<LocalLlmServerOptions>? configure, Func<EngineOptions, EngineOptions>? engine = null, bool hasPage = true, string? embeddingModel = null, bool isEncoder = false)
     {
+        _isEncoder = isEncoder;
         _embeddingModel = embeddingModel;
         _configure = configure ?? (_ => { });
         _engine = engine ?? (options => options);
@@ -42,15 +44,18 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
 
     internal LlmEngine Engine => Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().Loaded!;
 
+    internal EmbeddingEngine Embedder => Services.GetRequiredService<LocalLlm.Extensions.AI.EmbeddingHost>().Loaded!;
+
     public async ValueTask InitializeAsync()
     {
-        var engine = _engine(new() { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", NumGpuBlocksOverride = 2048 });
-        _app = HttpServer.Create(engine, new() { Host = "127.0.0.1", HasPage = _hasPage, EmbeddingModel = _embeddingModel }, _configure);
+        var engine = _engine(_isEncoder ? new() { ModelPath = TestPaths.TinyM3, Device = "cpu" } : new() { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", NumGpuBlocksOverride = 2048 });
+        _app = HttpServer.Create(engine, new() { Host = "127.0.0.1", HasPage = _hasPage, EmbeddingModel = _embeddingModel, IsEncoder = _isEncoder }, _configure);
         await _app.StartAsync();
         // Not the test's time limit: connections that are meant to hang must not end a wait early.
         Client = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new(_app.Urls.First()), Timeout = TimeSpan.FromMinutes(2) };
-        await Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().GetAsync(CancellationToken.None);
-        if (_embeddingModel is not null)
+        if (!_isEncoder)
+            await Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().GetAsync(CancellationToken.None);
+        if (_isEncoder || _embeddingModel is not null)
             await Services.GetRequiredService<LocalLlm.Extensions.AI.EmbeddingHost>().GetAsync(CancellationToken.None);
     }
 

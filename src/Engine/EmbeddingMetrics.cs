@@ -1,0 +1,64 @@
+using System.Diagnostics.Metrics;
+
+namespace LocalLlm;
+
+/// <summary>What an embedding engine does at the moment, and has done.</summary>
+/// <param name="Running">Texts of the step that runs.</param>
+/// <param name="Waiting">Texts that wait.</param>
+/// <param name="Embedded">Texts that were embedded.</param>
+internal readonly record struct EmbeddingStatistics(int Running, int Waiting, long Embedded);
+
+/// <summary>An embedding engine's instruments: those of <see cref="EngineMetrics"/> that mean something of texts that are embedded, under the same names and descriptions; a text is a sequence.</summary>
+internal sealed class EmbeddingMetrics : IDisposable
+{
+    private readonly Meter _meter;
+    private readonly KeyValuePair<string, object?> _model;
+    private readonly Histogram<double> _requestDuration;
+    private readonly Histogram<double> _queueTime;
+    private readonly Histogram<long> _stepTokens;
+    private readonly Counter<long> _promptTokens;
+    private readonly Counter<long> _finished;
+
+    /// <summary>Creates the instruments; gauges read <paramref name="statistics"/> when they are collected.</summary>
+    /// <param name="model">The model's name.</param>
+    /// <param name="statistics">The engine's figures.</param>
+    /// <param name="scope">The meter's scope, by which a listener knows one engine's from another's.</param>
+    public EmbeddingMetrics(string model, Func<EmbeddingStatistics> statistics, object? scope)
+    {
+        _meter = new(new MeterOptions(EngineMetrics.Name) { Scope = scope });
+        _model = new("model", model);
+        _requestDuration = _meter.CreateHistogram<double>("localllm.request.duration", "s", "From the arrival of a sequence to its end.");
+        _queueTime = _meter.CreateHistogram<double>("localllm.request.queue_time", "s", "From the arrival of a sequence to its first step.");
+        _stepTokens = _meter.CreateHistogram<long>("localllm.step.tokens", "{token}", "Tokens computed in one step.");
+        _promptTokens = _meter.CreateCounter<long>("localllm.prompt_tokens", "{token}", "Prompt tokens of admitted sequences.");
+        _finished = _meter.CreateCounter<long>("localllm.request.finished", "{sequence}", "Sequences that ended, by finish_reason.");
+        Gauge("localllm.requests.running", "Sequences that run.", figures => figures.Running);
+        Gauge("localllm.requests.waiting", "Sequences that wait.", figures => figures.Waiting);
+
+        void Gauge(string name, string description, Func<EmbeddingStatistics, long> value) =>
+            _meter.CreateObservableGauge(name, () => new Measurement<long>(value(statistics()), _model), "{sequence}", description);
+    }
+
+    /// <summary>A step of this many tokens was computed.</summary>
+    public void Step(int tokens)
+    {
+        _stepTokens.Record(tokens, _model);
+        _promptTokens.Add(tokens, _model);
+    }
+
+    /// <summary>A text's step begins.</summary>
+    public void Queued(TimeSpan time) => _queueTime.Record(time.TotalSeconds, _model);
+
+    /// <summary>A text ended.</summary>
+    /// <param name="reason"><see cref="FinishReason.Stop"/>, <see cref="FinishReason.Abort"/> or <see cref="FinishReason.Error"/>.</param>
+    /// <param name="sinceArrival">How long it took.</param>
+    public void Finished(FinishReason reason, TimeSpan sinceArrival)
+    {
+        var finishReason = new KeyValuePair<string, object?>("finish_reason", reason.ToString().ToLowerInvariant());
+        _finished.Add(1, _model, finishReason);
+        _requestDuration.Record(sinceArrival.TotalSeconds, _model, finishReason);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _meter.Dispose();
+}

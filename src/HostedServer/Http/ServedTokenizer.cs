@@ -1,0 +1,34 @@
+using LocalLlm.Templating;
+using LocalLlm.Tokenization;
+
+namespace LocalLlm.Server.Http;
+
+/// <summary>The tokenizer of a served model, and how a request's text becomes its tokens.</summary>
+/// <param name="Tokenizer">The tokenizer.</param>
+/// <param name="MaxModelLen">Most tokens of a text.</param>
+/// <param name="Template">How a chat becomes text; null: the model takes no chats.</param>
+/// <param name="Encode">A text, and whether it gets the tokenizer's own special tokens, → ids.</param>
+internal sealed record ServedTokenizer(Tokenizer Tokenizer, int MaxModelLen, ChatTemplate? Template, Func<string, bool, int[]> Encode)
+{
+    /// <summary>Of a model that generates text.</summary>
+    /// <exception cref="ApiException">400: the server runs without a tokenizer.</exception>
+    public static ServedTokenizer Of(LlmEngine engine)
+    {
+        var tokenizer = engine.Tokenizer ?? throw new ApiException(ApiError.Invalid("The server runs without a tokenizer (--skip-tokenizer-init).", "prompt"));
+        return new(tokenizer, engine.MaxModelLen, engine.ChatTemplate, (text, addSpecialTokens) => tokenizer.Encode(text, addSpecialTokens));
+    }
+
+    /// <summary>Of a model that embeds it: special tokens in a text are text, as when it is embedded.</summary>
+    public static ServedTokenizer Of(EmbeddingEngine engine) => new(engine.Tokenizer, engine.MaxModelLen, null, (text, addSpecialTokens) =>
+        engine.TokensOf(text, addSpecialTokens) ?? throw EngineException.InvalidRequest("prompt", "prompt contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed"));
+
+    /// <summary>A chat → ids.</summary>
+    /// <exception cref="ApiException">400: the model takes no chats.</exception>
+    public int[] EncodeChat(ChatTemplateRequest chat)
+    {
+        if (Template is null)
+            throw new ApiException(ApiError.Invalid("messages: the model makes embeddings and has no chat template; give prompt.", "messages"));
+        var prompt = Template.Render(chat, (text, guard, _) => Tokenizer.GuardText(text, guard));
+        return Tokenizer.Encode(prompt.GuardedText, addSpecialTokens: false, prompt.Guard);
+    }
+}

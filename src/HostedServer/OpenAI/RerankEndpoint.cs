@@ -1,0 +1,37 @@
+using System.Text.Json.Nodes;
+using LocalLlm.Server.Http;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary><c>POST /rerank</c>, <c>/v1/rerank</c>, <c>/v2/rerank</c>: documents by how well they answer a query, by the model that embeds.</summary>
+internal sealed class RerankEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
+{
+    /// <summary>Answers one request.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        served.RequireUsable();
+        RerankRequest request;
+        using (var body = await JsonBody.ReadAsync(context, options, time))
+            request = RerankRequest.Read(body.RootElement);
+        unknown.Report(request.Unknown);
+        var engine = served.RequireEmbedder(request.Model);
+        var cutAt = Truncation.Of(request.CutAt, Truncation.Field, engine);
+        var scoring = new ScoringOptions
+        {
+            Weights = request.Weights ?? ScoreWeights.Of(options, engine),
+            CutQueriesAt = cutAt,
+            CutPassagesAt = Truncation.Of(request.CutDocumentsAt, RerankRequest.DocumentLength, engine) ?? cutAt,
+        };
+        using var permit = admission.Enter(1, served.MostSequences);
+        var ranked = await Answers.WholeAsync(context, admission, cancellationToken =>
+            engine.RankAsync(request.Query, [.. request.Documents.Select(document => document.Text)], request.Top, scoring, cancellationToken));
+        permit.GiveBack();
+        var results = ranked.Results.Select(document => new RerankItem(document.Index, request.ReturnDocuments ? Document(request.Documents[document.Index]) : null, document.Score));
+        var tokens = (int)ranked.TokenCount;
+        var answer = new RerankAnswer($"rerank-{ApiPipeline.RequestId(context, request.RequestId)}", engine.ModelName, new(tokens, tokens), [.. results]);
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.RerankAnswer));
+    }
+
+    private static JsonObject Document(TextItem document) => document.Given is { } given ? JsonObject.Create(given)! : new JsonObject { ["text"] = document.Text };
+}

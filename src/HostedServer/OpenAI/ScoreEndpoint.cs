@@ -1,0 +1,35 @@
+using LocalLlm.Server.Http;
+using Microsoft.AspNetCore.Http;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary><c>POST /score</c> and <c>/v1/score</c>: how well texts fit one another, by the model that embeds.</summary>
+internal sealed class ScoreEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
+{
+    /// <summary>Answers one request.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        served.RequireUsable();
+        ScoreRequest request;
+        using (var body = await JsonBody.ReadAsync(context, options, time))
+            request = ScoreRequest.Read(body.RootElement);
+        unknown.Report(request.Unknown);
+        var engine = served.RequireEmbedder(request.Model);
+        var cutAt = Truncation.Of(request.CutAt, Truncation.Field, engine);
+        var scoring = new ScoringOptions
+        {
+            Weights = request.Weights ?? ScoreWeights.Of(options, engine),
+            CutQueriesAt = cutAt,
+            CutPassagesAt = cutAt,
+            Queries = request.Names.First,
+            Passages = request.Names.Second,
+        };
+        using var permit = admission.Enter(1, served.MostSequences);
+        var scored = await Answers.WholeAsync(context, admission, cancellationToken => engine.ScorePairsAsync(request.First, request.Second, scoring, cancellationToken));
+        permit.GiveBack();
+        var tokens = (int)scored.TokenCount;
+        var answer = new ScoreList(
+            $"score-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), engine.ModelName, [.. scored.Scores.Select((score, index) => new ScoreItem(index, score))], new(tokens, tokens));
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.ScoreList));
+    }
+}

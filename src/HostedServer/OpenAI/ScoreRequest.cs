@@ -1,0 +1,82 @@
+using System.Text.Json;
+using LocalLlm.Sampling;
+using LocalLlm.Server.JsonLines;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>The body of <c>/score</c>, under each pair of names that vLLM gives the two lists, checked as far as its form goes.</summary>
+internal sealed record ScoreRequest
+{
+    private static readonly (string First, string Second)[] Pairs = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")];
+    private static readonly string[] KnownFields = [.. Pairs.SelectMany(pair => (string[])[pair.First, pair.Second]), "weights", Truncation.Field, "truncation_side", .. UnhonouredFields.Known];
+
+    /// <summary>One for all of the others, or one for each.</summary>
+    public required IReadOnlyList<string> First { get; init; }
+
+    /// <summary>The others.</summary>
+    public required IReadOnlyList<string> Second { get; init; }
+
+    /// <summary>What the request calls the two.</summary>
+    public required (string First, string Second) Names { get; init; }
+
+    /// <summary>Where texts are cut, or null.</summary>
+    public int? CutAt { get; init; }
+
+    /// <summary>How much each kind of score counts; null: as the server says.</summary>
+    public HybridWeights? Weights { get; init; }
+
+    /// <summary>The model's name, or null.</summary>
+    public string? Model { get; init; }
+
+    /// <summary>The request's id, or null.</summary>
+    public string? RequestId { get; init; }
+
+    /// <summary>Names of the body that mean nothing here.</summary>
+    public IReadOnlyList<string> Unknown { get; init; } = [];
+
+    /// <summary>Reads <paramref name="body"/>; what it gives outlives the body's document.</summary>
+    /// <exception cref="EngineException">InvalidRequest.</exception>
+    public static ScoreRequest Read(JsonElement body)
+    {
+        var errors = new RequestErrors();
+        var fields = new JsonFields(body, errors);
+        UnhonouredFields.Refuse(fields, errors);
+        Truncation.ReadSide(fields, errors);
+        var names = NamesOf(fields, errors);
+        var first = TextList.Read(fields, errors, names.First, allowBare: true);
+        var second = TextList.Read(fields, errors, names.Second, allowBare: true);
+        foreach (var (name, texts) in ((string, IReadOnlyList<TextItem>?)[])[(names.First, first), (names.Second, second)])
+        {
+            if (texts is null && errors.Count == 0)
+                errors.Add(name, "nothing", "a text or a list of texts");
+        }
+
+        if (first is not null && second is not null && first.Count != 1 && first.Count != second.Count)
+            errors.Add(names.First, $"{first.Count} texts beside {second.Count} of {names.Second}", "one text, or as many as of the others");
+        var request = new ScoreRequest
+        {
+            First = [.. (first ?? []).Select(text => text.Text)],
+            Second = [.. (second ?? []).Select(text => text.Text)],
+            Names = names,
+            CutAt = Truncation.Read(fields, errors, Truncation.Field),
+            Weights = ScoreWeights.Read(fields, errors),
+            Model = fields.Text("model"),
+            RequestId = fields.Text("request_id"),
+            Unknown = [.. fields.Names.Except(KnownFields)],
+        };
+        errors.ThrowIfAny();
+        return request;
+    }
+
+    // Those of which the request names most; what else of them it names stands beside them by mistake.
+    private static (string First, string Second) NamesOf(JsonFields fields, RequestErrors errors)
+    {
+        var names = Pairs.MaxBy(pair => (IsGiven(pair.First) ? 1 : 0) + (IsGiven(pair.Second) ? 1 : 0));
+        var others = Pairs.SelectMany(pair => (string[])[pair.First, pair.Second]).Where(name => name != names.First && name != names.Second && IsGiven(name)).Distinct();
+        foreach (var other in others)
+            errors.Add(other, $"{other} beside {names.First} and {names.Second}", "one pair of names");
+        return names;
+
+        bool IsGiven(string name) => fields.Take(name) is not null;
+    }
+}

@@ -1,0 +1,62 @@
+using System.Text.Json;
+using LocalLlm.Sampling;
+using LocalLlm.Server.Http;
+using LocalLlm.Server.JsonLines;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>How much each kind of score counts: the field <c>weights</c> of a request, else the server's own.</summary>
+internal static class ScoreWeights
+{
+    private const string Field = "weights";
+    private const string Names = "dense, sparse and multi_vector";
+
+    /// <summary>Reads the field; null where it is absent or wrong.</summary>
+    public static HybridWeights? Read(JsonFields fields, RequestErrors errors)
+    {
+        if (fields.Json(Field, JsonValueKind.Object, $"an object with {Names}, such as {{\"dense\": 0.4, \"sparse\": 0.2, \"multi_vector\": 0.4}}") is not { } given)
+            return null;
+        var before = errors.Count;
+        var (dense, sparse, multiVector) = (0.0, 0.0, 0.0);
+        foreach (var member in given.EnumerateObject())
+        {
+            switch (member.Name)
+            {
+                case "dense":
+                    dense = Weight(member);
+                    break;
+                case "sparse":
+                    sparse = Weight(member);
+                    break;
+                case "multi_vector":
+                    multiVector = Weight(member);
+                    break;
+                default:
+                    errors.Add($"{Field}.{member.Name}", "a weight of that name", Names);
+                    break;
+            }
+        }
+
+        if (errors.Count > before)
+            return null;
+        var sum = dense + sparse + multiVector;
+        if (sum > 0 && double.IsFinite(sum))
+            return new(dense, sparse, multiVector);
+        errors.Add(Field, sum, "weights of which one is above 0, and whose sum is a finite number");
+        return null;
+
+        double Weight(JsonProperty member)
+        {
+            if (member.Value.ValueKind == JsonValueKind.Number && member.Value.TryGetDouble(out var weight) && double.IsFinite(weight) && weight >= 0)
+                return weight;
+            if (member.Value.ValueKind != JsonValueKind.Null)
+                fields.Refuse($"{Field}.{member.Name}", member.Value, "a number of 0 or more");
+            return 0;
+        }
+    }
+
+    /// <summary>The server's weights, as far as a model goes.</summary>
+    /// <exception cref="ApiException">400: they count nothing that it makes.</exception>
+    public static HybridWeights Of(LocalLlmServerOptions options, EmbeddingEngine engine) => (options.ScoreWeights ?? HybridWeights.Default).Within(engine.Kinds)
+        ?? throw new ApiException(ApiError.Invalid($"{Field}: the server's own (--score-weights) count nothing that '{engine.ModelName}' makes ({engine.Kinds}); send {Field} that do.", Field));
+}

@@ -1,0 +1,43 @@
+using LocalLlm.Sampling;
+using LocalLlm.Server.Http;
+
+namespace LocalLlm.Server.OpenAI;
+
+/// <summary>Where a request has its texts cut: <c>truncate_prompt_tokens</c> of vLLM's routes, <c>max_tokens_per_doc</c> of Cohere's.</summary>
+internal static class Truncation
+{
+    /// <summary>The field of all texts of a request.</summary>
+    public const string Field = "truncate_prompt_tokens";
+
+    private const int ModelLength = -1;
+
+    // The first and the last token are special.
+    private const int Least = 3;
+
+    /// <summary>Reads a field; null where it is absent or wrong.</summary>
+    public static int? Read(JsonFields fields, RequestErrors errors, string name)
+    {
+        if (fields.Integer(name) is not { } given)
+            return null;
+        if (given is ModelLength or >= Least)
+            return given;
+        errors.Add(name, given, $"-1 (the model's length), or {Least} or more tokens");
+        return null;
+    }
+
+    /// <summary>Reads the side, of which there is one: texts are cut at their end.</summary>
+    public static void ReadSide(JsonFields fields, RequestErrors errors)
+    {
+        if (fields.Strings("truncation_side", allowBare: true) is { } side && side is not ["right"])
+            errors.AddUnsupported("truncation_side");
+    }
+
+    /// <summary>The number of tokens, as far as a model goes.</summary>
+    /// <exception cref="ApiException">400: it is more than the model takes.</exception>
+    public static int? Of(int? given, string name, EmbeddingEngine engine) => given switch
+    {
+        ModelLength => engine.MaxModelLen,
+        _ when given > engine.MaxModelLen => throw new ApiException(ApiError.Invalid($"{name}: given {given}; '{engine.ModelName}' takes {engine.MaxModelLen} tokens. Ask for at most as many, or for -1.", name)),
+        _ => given,
+    };
+}

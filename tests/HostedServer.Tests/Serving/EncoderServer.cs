@@ -1,0 +1,13 @@
+using Xunit;
+
+namespace LocalLlm.Server.Tests.Serving;
+
+/// <summary>The real server on the real tiny embedding model alone.</summary>
+public sealed class EncoderServer : IAsyncLifetime
+{
+    internal TestServer Server { get; } = new(null, isEncoder: true);
+
+    public ValueTask InitializeAsync() => Server.InitializeAsync();
+
+    public ValueTask DisposeAsync() => Server.DisposeAsync();
+}
