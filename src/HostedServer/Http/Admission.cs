@@ -8,6 +8,9 @@ internal sealed class Admission : IDisposable
     /// <summary>What one request may have in any case.</summary>
     public const int MostOfOne = 128;
 
+    // The longest list of texts that a route takes is as much as one request may have.
+    private const int TextsOfOneSequence = 16;
+
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _abort = new();
     private readonly CancellationTokenSource _disconnect = new();
@@ -41,6 +44,9 @@ internal sealed class Admission : IDisposable
                 return _requests;
         }
     }
+
+    /// <summary>How many sequences a request to embed texts counts for: a list of them holds memory, and a single one is over in a moment.</summary>
+    public static int SequencesOf(int texts) => Math.Clamp((texts + TextsOfOneSequence - 1) / TextsOfOneSequence, 1, MostOfOne);
 
     /// <summary>Lets a request in; dispose the permit when its answer is over.</summary>
     /// <param name="sequences">How many sequences it makes.</param>

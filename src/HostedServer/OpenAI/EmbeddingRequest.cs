@@ -12,25 +12,20 @@ internal sealed record EmbeddingRequest
     private const string Field = "input";
     private const string Allowed = "a text, a list of texts, a list of token ids, or a list of such lists";
 
-    private static readonly string[] KnownFields = ["input", "model", "encoding_format", "dimensions", "user", Truncation.Field, "truncation_side", "request_id", "priority"];
-
     /// <summary>The texts, or null where token ids were given.</summary>
     public IReadOnlyList<string>? Texts { get; init; }
 
     /// <summary>The texts as token ids, or null where texts were given.</summary>
     public IReadOnlyList<IReadOnlyList<int>>? TokenIds { get; init; }
 
-    /// <summary>The model's name, or null.</summary>
-    public string? Model { get; init; }
+    /// <summary>What it has in common with the other routes.</summary>
+    public required PoolingFields Common { get; init; }
 
     /// <summary>Whether vectors are sent as base64 of little-endian floats.</summary>
     public bool IsBase64 { get; init; }
 
     /// <summary>The dimensions asked for, or null.</summary>
     public int? Dimensions { get; init; }
-
-    /// <summary>Where texts are cut, or null.</summary>
-    public int? CutAt { get; init; }
 
     /// <summary>Names of the body that mean nothing here.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
@@ -44,27 +39,24 @@ internal sealed record EmbeddingRequest
     {
         var errors = new RequestErrors();
         var fields = new JsonFields(body, errors);
-        var (texts, ids) = Input(fields, errors);
+        var common = PoolingFields.Read(fields, errors);
+        // What was refused may be what stands in its place.
+        var (texts, ids) = errors.Count == 0 || fields.Take(Field) is not null ? Input(fields, errors) : default;
         var format = fields.Text("encoding_format");
         if (format is not (null or "float" or "base64"))
             errors.Add("encoding_format", format, "float or base64");
+        if (common.CutAt is not null && ids is not null)
+            errors.Add(Truncation.Field, "a number beside token ids", "only with texts");
         var request = new EmbeddingRequest
         {
             Texts = texts,
             TokenIds = ids,
-            Model = fields.Text("model"),
+            Common = common,
             IsBase64 = format == "base64",
-            CutAt = Truncation.Read(fields, errors, Truncation.Field),
             Dimensions = fields.Integer("dimensions"),
-            Unknown = [.. fields.Names.Except(KnownFields)],
         };
-        Truncation.ReadSide(fields, errors);
-        if (request is { CutAt: not null, TokenIds: not null })
-            errors.Add(Truncation.Field, "a number beside token ids", "only with texts");
-        if (fields.Integer("priority") is not (null or 0))
-            errors.AddUnsupported("priority");
         errors.ThrowIfAny();
-        return request;
+        return request with { Unknown = fields.Unconsumed };
     }
 
     private static (IReadOnlyList<string>? Texts, IReadOnlyList<IReadOnlyList<int>>? Ids) Input(JsonFields fields, RequestErrors errors)
@@ -77,33 +69,48 @@ internal sealed record EmbeddingRequest
 
         if (input.ValueKind == JsonValueKind.String)
             return ([input.GetString()!], null);
-        if (input.ValueKind != JsonValueKind.Array || input.GetArrayLength() == 0)
+        if (input.ValueKind != JsonValueKind.Array)
         {
-            errors.Add(Field, input.ValueKind == JsonValueKind.Array ? "an empty list" : input.ValueKind.ToString().ToLowerInvariant(), Allowed);
+            fields.Refuse(Field, input, Allowed);
             return default;
         }
 
-        if (input[0].ValueKind == JsonValueKind.Number)
-            return (null, Ids(input, errors) is { } single ? [single] : null);
+        if (input.GetArrayLength() == 0)
+        {
+            errors.Add(Field, "an empty list", Allowed);
+            return default;
+        }
+
+        var kind = input[0].ValueKind;
+        if (kind == JsonValueKind.Number)
+            return (null, Ids(fields, errors, Field, input) is { } single ? [single] : null);
         if (input.GetArrayLength() > MostTexts)
         {
             errors.Add(Field, $"{input.GetArrayLength()} texts", $"1 to {MostTexts} in one request");
             return default;
         }
 
-        if (input.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String))
-            return ([.. input.EnumerateArray().Select(item => item.GetString()!)], null);
-        var lists = input.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.Array ? Ids(item, errors) : null).ToArray();
-        if (lists.All(list => list is not null))
-            return (null, lists!);
-        if (errors.Count == 0)
-            errors.Add(Field, "a list of several kinds", Allowed);
-        return default;
+        var (texts, lists) = (new List<string>(), new List<IReadOnlyList<int>>());
+        foreach (var item in input.EnumerateArray())
+        {
+            var place = $"{Field}[{texts.Count + lists.Count}]";
+            if (item.ValueKind == JsonValueKind.String && kind == item.ValueKind)
+                texts.Add(item.GetString()!);
+            else if (item.ValueKind == JsonValueKind.Array && kind == item.ValueKind && Ids(fields, errors, place, item) is { } ids)
+                lists.Add(ids);
+            else if (errors.Count == 0)
+                fields.Refuse(place, item, kind switch { JsonValueKind.String => "a text, as the first is", JsonValueKind.Array => "a list of token ids, as the first is", _ => "a text, or a list of token ids" });
+            // The first fault tells what is wrong with the list.
+            if (errors.Count > 0)
+                return default;
+        }
+
+        return kind == JsonValueKind.String ? (texts, null) : (null, lists);
     }
 
-    private static int[]? Ids(JsonElement list, RequestErrors errors)
+    private static int[]? Ids(JsonFields fields, RequestErrors errors, string place, JsonElement list)
     {
-        var ids = new List<int>();
+        var ids = new List<int>(list.GetArrayLength());
         foreach (var item in list.EnumerateArray())
         {
             if (item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out var id))
@@ -112,7 +119,7 @@ internal sealed record EmbeddingRequest
                 continue;
             }
 
-            errors.Add(Field, item.ValueKind == JsonValueKind.Number ? item.GetRawText() : item.ValueKind.ToString().ToLowerInvariant(), "whole token ids in a list of token ids");
+            fields.Refuse($"{place}[{ids.Count}]", item, "a whole number: the id of a token");
             return null;
         }
 

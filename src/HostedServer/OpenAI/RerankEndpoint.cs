@@ -15,22 +15,23 @@ internal sealed class RerankEndpoint(ServedEngine served, Admission admission, L
         using (var body = await JsonBody.ReadAsync(context, options, time))
             request = RerankRequest.Read(body.RootElement);
         unknown.Report(request.Unknown);
-        var engine = served.RequireEmbedder(request.Model);
-        var cutAt = Truncation.Of(request.CutAt, Truncation.Field, engine);
+        var engine = served.RequireEmbedder(request.Common.Model);
+        var cutAt = Truncation.Of(request.Common.CutAt, Truncation.Field, engine);
         var scoring = new ScoringOptions
         {
             Weights = request.Weights ?? ScoreWeights.Of(options, engine),
             CutQueriesAt = cutAt,
             CutPassagesAt = Truncation.Of(request.CutDocumentsAt, RerankRequest.DocumentLength, engine) ?? cutAt,
         };
-        using var permit = admission.Enter(1, served.MostSequences);
+        using var permit = admission.Enter(Admission.SequencesOf(1 + request.Documents.Count), served.MostSequences);
         var ranked = await Answers.WholeAsync(context, admission, cancellationToken =>
             engine.RankAsync(request.Query, [.. request.Documents.Select(document => document.Text)], request.Top, scoring, cancellationToken));
-        permit.GiveBack();
         var results = ranked.Results.Select(document => new RerankItem(document.Index, request.ReturnDocuments ? Document(request.Documents[document.Index]) : null, document.Score));
         var tokens = (int)ranked.TokenCount;
-        var answer = new RerankAnswer($"rerank-{ApiPipeline.RequestId(context, request.RequestId)}", engine.ModelName, new(tokens, tokens), [.. results]);
-        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.RerankAnswer));
+        var answer = new RerankAnswer($"rerank-{ApiPipeline.RequestId(context, request.Common.RequestId)}", engine.ModelName, new(tokens, tokens), [.. results]);
+        var json = EventStream.Json(answer, WireJson.Wire.RerankAnswer);
+        permit.GiveBack();
+        await ApiPipeline.WriteJsonAsync(context, json);
     }
 
     private static JsonObject Document(TextItem document) => document.Given is { } given ? JsonObject.Create(given)! : new JsonObject { ["text"] = document.Text };

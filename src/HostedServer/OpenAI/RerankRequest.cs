@@ -10,8 +10,6 @@ internal sealed record RerankRequest
     /// <summary>The field that says where documents are cut.</summary>
     public const string DocumentLength = "max_tokens_per_doc";
 
-    private static readonly string[] KnownFields = ["query", "documents", "top_n", "return_documents", "weights", Truncation.Field, "truncation_side", DocumentLength, .. UnhonouredFields.Known];
-
     /// <summary>What is asked.</summary>
     public required string Query { get; init; }
 
@@ -24,20 +22,14 @@ internal sealed record RerankRequest
     /// <summary>Whether documents are sent back with their scores.</summary>
     public bool ReturnDocuments { get; init; }
 
-    /// <summary>Where all texts are cut, or null.</summary>
-    public int? CutAt { get; init; }
+    /// <summary>What it has in common with the other routes.</summary>
+    public required PoolingFields Common { get; init; }
 
     /// <summary>Where documents are cut, or null.</summary>
     public int? CutDocumentsAt { get; init; }
 
     /// <summary>How much each kind of score counts; null: as the server says.</summary>
     public HybridWeights? Weights { get; init; }
-
-    /// <summary>The model's name, or null.</summary>
-    public string? Model { get; init; }
-
-    /// <summary>The request's id, or null.</summary>
-    public string? RequestId { get; init; }
 
     /// <summary>Names of the body that mean nothing here.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
@@ -48,14 +40,13 @@ internal sealed record RerankRequest
     {
         var errors = new RequestErrors();
         var fields = new JsonFields(body, errors);
-        UnhonouredFields.Refuse(fields, errors);
+        var common = PoolingFields.Read(fields, errors);
         var query = fields.Text("query");
         if (query is null && errors.Count == 0)
             errors.Add("query", "nothing", "a text");
         var documents = TextList.Read(fields, errors, "documents", allowBare: false);
         if (documents is null && errors.Count == 0)
             errors.Add("documents", "nothing", "a list of texts");
-        Truncation.ReadSide(fields, errors);
         var top = fields.Integer("top_n", 0, int.MaxValue);
         var request = new RerankRequest
         {
@@ -64,14 +55,11 @@ internal sealed record RerankRequest
             // As vLLM: none is all.
             Top = top is null or 0 ? null : (int)top,
             ReturnDocuments = fields.Boolean("return_documents") ?? true,
-            CutAt = Truncation.Read(fields, errors, Truncation.Field),
+            Common = common,
             CutDocumentsAt = Truncation.Read(fields, errors, DocumentLength),
             Weights = ScoreWeights.Read(fields, errors),
-            Model = fields.Text("model"),
-            RequestId = fields.Text("request_id"),
-            Unknown = [.. fields.Names.Except(KnownFields)],
         };
         errors.ThrowIfAny();
-        return request;
+        return request with { Unknown = fields.Unconsumed };
     }
 }

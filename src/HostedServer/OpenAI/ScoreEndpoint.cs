@@ -14,8 +14,8 @@ internal sealed class ScoreEndpoint(ServedEngine served, Admission admission, Lo
         using (var body = await JsonBody.ReadAsync(context, options, time))
             request = ScoreRequest.Read(body.RootElement);
         unknown.Report(request.Unknown);
-        var engine = served.RequireEmbedder(request.Model);
-        var cutAt = Truncation.Of(request.CutAt, Truncation.Field, engine);
+        var engine = served.RequireEmbedder(request.Common.Model);
+        var cutAt = Truncation.Of(request.Common.CutAt, Truncation.Field, engine);
         var scoring = new ScoringOptions
         {
             Weights = request.Weights ?? ScoreWeights.Of(options, engine),
@@ -24,12 +24,13 @@ internal sealed class ScoreEndpoint(ServedEngine served, Admission admission, Lo
             Queries = request.Names.First,
             Passages = request.Names.Second,
         };
-        using var permit = admission.Enter(1, served.MostSequences);
+        using var permit = admission.Enter(Admission.SequencesOf(request.First.Count + request.Second.Count), served.MostSequences);
         var scored = await Answers.WholeAsync(context, admission, cancellationToken => engine.ScorePairsAsync(request.First, request.Second, scoring, cancellationToken));
-        permit.GiveBack();
         var tokens = (int)scored.TokenCount;
         var answer = new ScoreList(
-            $"score-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), engine.ModelName, [.. scored.Scores.Select((score, index) => new ScoreItem(index, score))], new(tokens, tokens));
-        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.ScoreList));
+            $"score-{ApiPipeline.RequestId(context, request.Common.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), engine.ModelName, [.. scored.Scores.Select((score, index) => new ScoreItem(index, score))], new(tokens, tokens));
+        var json = EventStream.Json(answer, WireJson.Wire.ScoreList);
+        permit.GiveBack();
+        await ApiPipeline.WriteJsonAsync(context, json);
     }
 }

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using LocalLlm.Sampling;
-using LocalLlm.Server.JsonLines;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -8,7 +7,6 @@ namespace LocalLlm.Server.OpenAI;
 internal sealed record ScoreRequest
 {
     private static readonly (string First, string Second)[] Pairs = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")];
-    private static readonly string[] KnownFields = [.. Pairs.SelectMany(pair => (string[])[pair.First, pair.Second]), "weights", Truncation.Field, "truncation_side", .. UnhonouredFields.Known];
 
     /// <summary>One for all of the others, or one for each.</summary>
     public required IReadOnlyList<string> First { get; init; }
@@ -19,17 +17,11 @@ internal sealed record ScoreRequest
     /// <summary>What the request calls the two.</summary>
     public required (string First, string Second) Names { get; init; }
 
-    /// <summary>Where texts are cut, or null.</summary>
-    public int? CutAt { get; init; }
+    /// <summary>What it has in common with the other routes.</summary>
+    public required PoolingFields Common { get; init; }
 
     /// <summary>How much each kind of score counts; null: as the server says.</summary>
     public HybridWeights? Weights { get; init; }
-
-    /// <summary>The model's name, or null.</summary>
-    public string? Model { get; init; }
-
-    /// <summary>The request's id, or null.</summary>
-    public string? RequestId { get; init; }
 
     /// <summary>Names of the body that mean nothing here.</summary>
     public IReadOnlyList<string> Unknown { get; init; } = [];
@@ -40,8 +32,7 @@ internal sealed record ScoreRequest
     {
         var errors = new RequestErrors();
         var fields = new JsonFields(body, errors);
-        UnhonouredFields.Refuse(fields, errors);
-        Truncation.ReadSide(fields, errors);
+        var common = PoolingFields.Read(fields, errors);
         var names = NamesOf(fields, errors);
         var first = TextList.Read(fields, errors, names.First, allowBare: true);
         var second = TextList.Read(fields, errors, names.Second, allowBare: true);
@@ -58,14 +49,11 @@ internal sealed record ScoreRequest
             First = [.. (first ?? []).Select(text => text.Text)],
             Second = [.. (second ?? []).Select(text => text.Text)],
             Names = names,
-            CutAt = Truncation.Read(fields, errors, Truncation.Field),
+            Common = common,
             Weights = ScoreWeights.Read(fields, errors),
-            Model = fields.Text("model"),
-            RequestId = fields.Text("request_id"),
-            Unknown = [.. fields.Names.Except(KnownFields)],
         };
         errors.ThrowIfAny();
-        return request;
+        return request with { Unknown = fields.Unconsumed };
     }
 
     // Those of which the request names most; what else of them it names stands beside them by mistake.

@@ -42,7 +42,7 @@ internal static class ScoreWeights
         var sum = dense + sparse + multiVector;
         if (sum > 0 && double.IsFinite(sum))
             return new(dense, sparse, multiVector);
-        errors.Add(Field, sum, "weights of which one is above 0, and whose sum is a finite number");
+        errors.Add(Field, sum > 0 ? "weights whose sum is beyond every number" : "no weight above 0", $"{Names}, of which one is above 0, and whose sum is a finite number");
         return null;
 
         double Weight(JsonProperty member)

@@ -25,13 +25,6 @@ internal static class Truncation
         return null;
     }
 
-    /// <summary>Reads the side, of which there is one: texts are cut at their end.</summary>
-    public static void ReadSide(JsonFields fields, RequestErrors errors)
-    {
-        if (fields.Strings("truncation_side", allowBare: true) is { } side && side is not ["right"])
-            errors.AddUnsupported("truncation_side");
-    }
-
     /// <summary>The number of tokens, as far as a model goes.</summary>
     /// <exception cref="ApiException">400: it is more than the model takes.</exception>
     public static int? Of(int? given, string name, EmbeddingEngine engine) => given switch

@@ -157,13 +157,13 @@ internal sealed record TextLogprobs(
     IReadOnlyList<int> TextOffset);
 
 /// <summary>Vectors of texts, in their order.</summary>
-internal sealed record EmbeddingList(string Model, IReadOnlyList<EmbeddingItem> Data, EmbeddingUsage Usage)
+internal sealed record EmbeddingList(string Id, long Created, string Model, IReadOnlyList<EmbeddingItem> Data, EmbeddingUsage Usage)
 {
     public string Object { get; } = "list";
 }
 
-/// <summary>One vector: a list of numbers, or base64 of little-endian floats.</summary>
-internal sealed record EmbeddingItem(int Index, System.Text.Json.Nodes.JsonNode Embedding)
+/// <summary>One vector.</summary>
+internal sealed record EmbeddingItem(int Index, EmbeddingVector Embedding)
 {
     public string Object { get; } = "embedding";
 }

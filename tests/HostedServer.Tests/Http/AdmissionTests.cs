@@ -26,6 +26,15 @@ public sealed class AdmissionTests
         Assert.Throws<ApiException>(() => admission.Enter(1, most: 4));
     }
 
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(1, 1)]
+    [InlineData(16, 1)]
+    [InlineData(17, 2)]
+    [InlineData(2048, Admission.MostOfOne)]
+    [InlineData(4096, Admission.MostOfOne)]
+    public void Texts_count_by_what_they_hold_and_never_more_than_one_request_may(int texts, int sequences) => Assert.Equal(sequences, Admission.SequencesOf(texts));
+
     [Fact]
     public async Task Closed_it_lets_nobody_in_and_waits_for_the_last()
     {

@@ -24,7 +24,7 @@ public sealed class HostileRankingTests(EncoderServer encoder) : IClassFixture<E
     }
 
     [Fact]
-    public void There_are_more_than_120_of_them() => Assert.True(HostileRankings.All.Count > 120, HostileRankings.All.Count.ToString(CultureInfo.InvariantCulture));
+    public void There_are_more_than_250_of_them() => Assert.True(HostileRankings.All.Count > 250, HostileRankings.All.Count.ToString(CultureInfo.InvariantCulture));
 
     [Theory]
     [MemberData(nameof(Inputs))]

@@ -1,14 +1,15 @@
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>Bodies of <c>/rerank</c> and <c>/score</c> that are out of form, out of range, too large, or ask for what the server does not do.</summary>
+/// <summary>Bodies of <c>/rerank</c>, <c>/score</c> and <c>/v1/embeddings</c> that are out of form, out of range, too large, or ask for what the server does not do.</summary>
 internal static class HostileRankings
 {
     private const string Rerank = "/rerank";
     private const string Score = "/score";
+    private const string Embeddings = "/v1/embeddings";
     private const string Unsupported = "unsupported_parameter";
     private const string TooLong = "context_length_exceeded";
 
-    public static IReadOnlyList<HostileInput> All { get; } = [.. Rankings(), .. Weights(), .. Scores(), .. Both(), .. Sizes()];
+    public static IReadOnlyList<HostileInput> All { get; } = [.. Rankings(), .. Weights(), .. Scores(), .. Inputs(), .. Common(), .. Sizes()];
 
     private static HostileInput Of(string path, string body, string? param, string? code = null, int status = 400) =>
         new($"{path} {(body.Length <= 80 ? body : $"{body[..80]}… ({body.Length})")}", path, body, status, param, code);
@@ -72,14 +73,33 @@ internal static class HostileRankings
         yield return Of(Score, """{"text_1":"a","text_2":"b","model":"x"}""", "model", "model_not_found", 404);
     }
 
-    private static IEnumerable<HostileInput> Both()
+    private static IEnumerable<HostileInput> Inputs()
     {
-        foreach (var (path, body) in ((string, string)[])[(Rerank, """ "query":"a","documents":["a"] """), (Score, """ "text_1":"a","text_2":"a" """)])
+        foreach (var (body, param) in ((string, string)[])
+        [
+            ("{}", "input"), ("""{"input":null}""", "input"), ("""{"input":5}""", "input"), ("""{"input":true}""", "input"), ("""{"input":{"text":"a"}}""", "input"), ("""{"input":[]}""", "input"), ("""{"input":[null]}""", "input[0]"), ("""{"input":[true]}""", "input[0]"),
+            ("""{"input":[{"text":"a"}]}""", "input[0]"), ("""{"input":["a",1]}""", "input[1]"), ("""{"input":["a",["b"]]}""", "input[1]"), ("""{"input":[[5],"a"]}""", "input[1]"), ("""{"input":[[5],[5,"a"]]}""", "input[1][1]"), ("""{"input":[5,"a"]}""", "input[1]"),
+            ("""{"input":[5,1.5]}""", "input[1]"), ("""{"input":[5,2147483648]}""", "input[1]"), ("""{"input":[5,null]}""", "input[1]"), ("""{"input":[[5,[6]]]}""", "input[0][1]"), ("""{"input":"a","encoding_format":"bytes"}""", "encoding_format"), ("""{"input":"a","encoding_format":1}""", "encoding_format"),
+            ("""{"input":"a","dimensions":"192"}""", "dimensions"), ("""{"input":"a","dimensions":1.5}""", "dimensions"),
+        ])
+        {
+            yield return Of(Embeddings, body, param);
+        }
+
+        yield return Of(Embeddings, """{"messages":[{"role":"user","content":"a"}]}""", "messages", Unsupported);
+        yield return Of(Embeddings, """{"input":"a","dimensions":64}""", "dimensions", Unsupported);
+    }
+
+    private static IEnumerable<HostileInput> Common()
+    {
+        foreach (var (path, body) in ((string, string)[])[(Rerank, """ "query":"a","documents":["a"] """), (Score, """ "text_1":"a","text_2":"a" """), (Embeddings, """ "input":"a" """)])
         {
             foreach (var member in (string[])
             [
-                "\"truncation_side\":\"left\"", "\"truncation_side\":[\"right\",\"left\"]", "\"max_chunks_per_doc\":5", "\"rank_fields\":[\"text\"]", "\"mm_processor_kwargs\":{}", "\"chat_template\":\"x\"",
-                "\"activation\":true", "\"cache_salt\":\"a\"", "\"softmax\":true", "\"use_activation\":true", "\"add_special_tokens\":false", "\"priority\":1",
+                "\"truncation_side\":\"left\"", "\"truncation_side\":[\"right\",\"left\"]", "\"max_chunks_per_doc\":5", "\"rank_fields\":[\"text\"]", "\"mm_processor_kwargs\":{}", "\"media_io_kwargs\":{}", "\"chat_template\":\"x\"", "\"chat_template_kwargs\":{}",
+                "\"activation\":false", "\"cache_salt\":\"a\"", "\"softmax\":true", "\"use_activation\":false", "\"add_special_tokens\":false", "\"normalize\":false", "\"normalized\":false", "\"priority\":1", "\"task\":\"retrieval.query\"", "\"input_type\":\"query\"",
+                "\"instruction\":\"Find it\"", "\"prompt_name\":\"query\"", "\"truncation\":true", "\"truncate\":true", "\"truncate\":\"END\"", "\"truncate\":5", "\"truncation_direction\":\"left\"", "\"late_chunking\":true", "\"return_multivector\":true", "\"embedding_types\":[\"int8\"]",
+                "\"embedding_type\":\"binary\"", "\"output_dimension\":64", "\"output_dtype\":\"int8\"",
             ])
             {
                 yield return Of(path, $"{{{body},{member}}}", member.Split('"')[1], Unsupported);
@@ -89,7 +109,10 @@ internal static class HostileRankings
                 yield return Of(path, $"{{{body},\"truncate_prompt_tokens\":{length}}}", "truncate_prompt_tokens");
             yield return Of(path, $"{{{body},\"truncation_side\":5}}", "truncation_side");
             yield return Of(path, $"{{{body},\"priority\":\"high\"}}", "priority");
-            yield return Of(path, $"{{{body},\"softmax\":1}}", "softmax");
+            foreach (var name in (string[])["softmax", "activation", "use_activation", "add_special_tokens", "normalize", "truncation", "request_id", "model", "embed_dtype", "endianness"])
+                yield return Of(path, $"{{{body},\"{name}\":1}}", name);
+            yield return Of(path, $"{{{body},\"embed_dtype\":\"float16\"}}", "embed_dtype");
+            yield return Of(path, $"{{{body},\"endianness\":\"big\"}}", "endianness");
             yield return Of(path, $"{{{body}}}", "Content-Type", status: 415) with { ContentType = "text/plain" };
         }
     }

@@ -1,7 +1,9 @@
 using System.ClientModel;
 using System.Text.Json;
+using LocalLlm.Server.Http;
 using LocalLlm.Server.Tests.Serving;
 using LocalLlm.Tests;
+using Microsoft.Extensions.DependencyInjection;
 using OpenAI;
 using Xunit;
 
@@ -28,6 +30,9 @@ public sealed class EmbeddingsTests
         var decoded = Enumerable.Range(0, 192).Select(i => BitConverter.ToSingle(bytes, 4 * i)).ToArray();
         Assert.True(vector.Zip(decoded).Max(pair => MathF.Abs(pair.First - pair.Second)) < 1e-5f);
         await OpenApi(text);
+        Assert.StartsWith("embd-", text.GetProperty("id").GetString(), StringComparison.Ordinal);
+        Assert.True(text.GetProperty("created").GetInt64() > 1_700_000_000);
+        Assert.Equal("embd-mine", (await server.AskAsync(Path, """{"input":"a","request_id":"mine"}""")).GetProperty("id").GetString());
 
         var openAi = new OpenAIClient(new ApiKeyCredential("any"), new OpenAIClientOptions { Endpoint = new(server.Address, "/v1") }).GetEmbeddingClient("tiny-m3");
         var made = (await openAi.GenerateEmbeddingAsync("the server is in Dublin", null, TestContext.Current.CancellationToken)).Value.ToFloats().ToArray();
@@ -40,8 +45,8 @@ public sealed class EmbeddingsTests
     [InlineData("""{"input":"a","model":"x"}""", 404, "model", "model_not_found")]
     [InlineData("""{"input":[]}""", 400, "input", null)]
     [InlineData("""{"input":[[]]}""", 400, "input", null)]
-    [InlineData("""{"input":["a",1]}""", 400, "input", null)]
-    [InlineData("""{"input":[1.5]}""", 400, "input", null)]
+    [InlineData("""{"input":["a",1]}""", 400, "input[1]", null)]
+    [InlineData("""{"input":[1.5]}""", 400, "input[0]", null)]
     [InlineData("""{"input":[99999999]}""", 400, "input", null)]
     [InlineData("""{"input":"a","encoding_format":"hex"}""", 400, "encoding_format", null)]
     [InlineData("""{"input":"a","truncate_prompt_tokens":2}""", 400, "truncate_prompt_tokens", null)]
@@ -69,6 +74,42 @@ public sealed class EmbeddingsTests
             var made = await server.AskAsync(Path, $$"""{"input":"{{words}}","truncate_prompt_tokens":{{length}},"truncation_side":"right"}""");
             Assert.Equal(tokens, made.GetProperty("usage").GetProperty("prompt_tokens").GetInt32());
         }
+    }
+
+    [Fact]
+    public async Task What_is_done_anyway_may_be_asked_for()
+    {
+        await using var server = await StartAsync();
+        const string neutral = "\"add_special_tokens\":true,\"normalize\":true,\"use_activation\":true,\"activation\":true,\"softmax\":false,\"truncation\":false,\"truncate\":\"NONE\",\"embed_dtype\":\"float32\",\"endianness\":\"little\",\"priority\":0,\"user\":\"me\",\"cache_salt\":null";
+        var plain = Floats((await server.AskAsync(Path, """{"input":"a"}""")).GetProperty("data")[0].GetProperty("embedding"));
+        foreach (var body in (string[])[$"{{\"input\":\"a\",{neutral}}}", $"{{\"input\":\"a\",{neutral.Replace("little", "native", StringComparison.Ordinal)}}}"])
+            Assert.Equal(plain, Floats((await server.AskAsync(Path, body)).GetProperty("data")[0].GetProperty("embedding")));
+        await server.AskAsync("/rerank", $"{{\"query\":\"a\",\"documents\":[\"a\"],{neutral}}}");
+        await server.AskAsync("/score", $"{{\"text_1\":\"a\",\"text_2\":\"a\",{neutral}}}");
+    }
+
+    [Theory]
+    [InlineData("""{"input":[null]}""", "input[0]: given null, allowed a text")]
+    [InlineData("""{"input":["a",true]}""", "input[1]: given true, allowed a text, as the first is")]
+    [InlineData("""{"input":5}""", "input: given 5, allowed a text")]
+    [InlineData("""{"input":{}}""", "input: given an object, allowed a text")]
+    public async Task A_refusal_says_what_was_found_and_where(string body, string expected)
+    {
+        await using var server = await StartAsync();
+        using var response = await server.PostAsync(Path, body, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Contains(expected, await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Long_lists_take_more_of_the_queue_than_single_texts()
+    {
+        await using var server = new TestServer(options => options.MaxQueuedSequences = 0, null, embeddingModel: TestPaths.TinyM3);
+        await server.InitializeAsync();
+        var admission = server.Services.GetRequiredService<Admission>();
+        using var held = admission.Enter(200, most: 256);
+        using var full = await server.PostAsync(Path, JsonSerializer.Serialize(new { input = Enumerable.Repeat("a", 2048) }), cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(System.Net.HttpStatusCode.TooManyRequests, full.StatusCode);
+        await server.AskAsync(Path, JsonSerializer.Serialize(new { input = Enumerable.Repeat("a", 20) }));
     }
 
     [Fact]

@@ -43,7 +43,7 @@ public sealed class RerankTests(EncoderServer encoder) : IClassFixture<EncoderSe
     [InlineData("\"top_n\":null", 3, true)]
     [InlineData("\"top_n\":9", 3, true)]
     [InlineData("\"return_documents\":false", 3, false)]
-    [InlineData("\"return_documents\":true,\"priority\":0,\"use_activation\":false,\"softmax\":false,\"user\":\"me\",\"something\":1", 3, true)]
+    [InlineData("\"return_documents\":true,\"priority\":0,\"use_activation\":true,\"softmax\":false,\"user\":\"me\",\"something\":1", 3, true)]
     public async Task As_many_come_as_are_asked_for_with_or_without_their_text(string members, int count, bool hasText)
     {
         var answer = await Server.AskAsync("/rerank", $"{{\"query\":\"{Query}\",\"documents\":{JsonSerializer.Serialize(Documents)},{members}}}");
