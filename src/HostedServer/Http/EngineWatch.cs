@@ -13,46 +13,53 @@ internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationL
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (served.Beside is { } beside)
-            _ = TellAsync(beside, stoppingToken);
-        try
+        Task<Exception?>[] ends = served.Beside is { } beside ? [FirstAsync(stoppingToken), BesideAsync(beside, stoppingToken)] : [FirstAsync(stoppingToken)];
+        await foreach (var ended in Task.WhenEach(ends).WithCancellation(stoppingToken))
         {
-            await served.First.EndedAsync(stoppingToken);
-            if (!served.First.HasFailed)
-                return;
-            Failure = new EngineException(EngineErrorKind.EngineDead, "the engine has failed; restart the server");
-        }
-        catch (Exception failure) when (failure is not OperationCanceledException and not ObjectDisposedException)
-        {
-            Failure = failure;
-        }
-        catch (Exception) when (stoppingToken.IsCancellationRequested)
-        {
+            if (await ended is not { } failure)
+                continue;
+            Stop(failure);
             return;
         }
-
-        // The engine tells its own operator more; a stack adds nothing to what it says.
-        LogFailed(Failure is EngineException ? null : Failure, Failure.Message);
-        lifetime.StopApplication();
     }
 
-    // Without it the server still generates.
-    private async Task TellAsync(IModelHost host, CancellationToken cancellationToken)
+    private async Task<Exception?> FirstAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await served.First.EndedAsync(cancellationToken);
+            return served.First.HasFailed ? new EngineException(EngineErrorKind.EngineDead, "the engine has failed; restart the server") : null;
+        }
+        catch (Exception failure)
+        {
+            return IsEnd(failure, cancellationToken) ? null : failure;
+        }
+    }
+
+    // Without it the server still generates where it could not be loaded. A device that has failed may have taken the other engine's work with it.
+    private async Task<Exception?> BesideAsync(IModelHost host, CancellationToken cancellationToken)
     {
         try
         {
             await host.EndedAsync(cancellationToken);
-            if (host.HasFailed)
-                LogEmbedderFailed(null, host.ModelId, "its engine has failed");
+            return host.HasFailed ? new EngineException(EngineErrorKind.EngineDead, $"the engine of the embedding model {host.ModelId} has failed; restart the server") : null;
         }
-        catch (Exception failure) when (failure is not OperationCanceledException and not ObjectDisposedException)
+        catch (Exception failure)
         {
-            LogEmbedderFailed(failure is EngineException ? null : failure, host.ModelId, failure.Message);
+            if (!IsEnd(failure, cancellationToken))
+                LogEmbedderFailed(failure is EngineException ? null : failure, host.ModelId, failure.Message);
+            return null;
         }
-        catch (Exception)
-        {
-            // The application ends.
-        }
+    }
+
+    private static bool IsEnd(Exception failure, CancellationToken cancellationToken) => failure is ObjectDisposedException || (failure is OperationCanceledException && cancellationToken.IsCancellationRequested);
+
+    private void Stop(Exception failure)
+    {
+        Failure = failure;
+        // The engine tells its own operator more; a stack adds nothing to what it says.
+        LogFailed(Failure is EngineException ? null : Failure, Failure.Message);
+        lifetime.StopApplication();
     }
 
     [LoggerMessage(2, LogLevel.Error, "The server does without the embedding model {Model}: {Message}")]

@@ -22,17 +22,20 @@ internal sealed class OperationsEndpoints(ServedEngine served, Readiness readine
     /// <summary>200 where a request would be answered now: a real token, or embedding, was made recently.</summary>
     public async Task ReadyAsync(HttpContext context)
     {
-        if (served.IsUsable && await readiness.CheckAsync(served.Pulse, context.RequestAborted))
+        if (CanAnswer() && await readiness.CheckAsync(served.Pulse, context.RequestAborted))
         {
             await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new("ready"), WireJson.Wire.ReadyResult));
             return;
         }
 
-        var (code, _, phase, percent) = !served.IsUsable ? served.Explain() : (served.IsEncoder ? "no_embedding" : "no_token", "", null, null);
+        var (code, _, phase, percent) = !CanAnswer() ? served.Explain() : (served.IsEncoder ? "no_embedding" : "no_token", "", null, null);
         context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         context.Response.Headers.RetryAfter = "1";
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(new(code, phase, percent), WireJson.Wire.ReadyResult));
     }
+
+    // A dead engine ends the process: no more requests should come, whichever model they are for.
+    private bool CanAnswer() => served.IsUsable && !served.HasFailed;
 
     /// <summary>Prometheus's text format.</summary>
     public Task MetricsAsync(HttpContext context)

@@ -8,6 +8,8 @@ namespace LocalLlm.Server.Http;
 internal sealed class ServedEngine
 {
     private const string NotSupported = "model_not_supported";
+    private const string EngineDead = "engine_dead";
+    private const string EmbedderDead = "The engine of the embedding model has failed; the server must be restarted.";
 
     private readonly EngineHost? _generator;
     private readonly EmbeddingHost? _embedder;
@@ -46,8 +48,10 @@ internal sealed class ServedEngine
     /// <summary>Whether requests can be answered now.</summary>
     public bool IsUsable => _first.IsAlive && !_admission.IsClosed;
 
-    /// <summary>Whether the process is of no use any more: the model could not be loaded, or the engine has failed.</summary>
-    public bool HasFailed => _first.Failure is not null || _first.HasFailed;
+    /// <summary>Whether only a restart helps: the model could not be loaded, or an engine has failed, be it that of a model beside it. One beside it that could not be loaded is done without.</summary>
+    public bool HasFailed => _first.Failure is not null || _first.HasFailed || IsBesideDead;
+
+    private bool IsBesideDead => Beside is { HasFailed: true };
 
     /// <summary>Where it is felt that <see cref="First"/> works; only while it is usable.</summary>
     public Pulse Pulse => _generator is not null ? Pulse.Of(_generator.Loaded!) : Pulse.Of(_embedder!.Loaded!);
@@ -90,9 +94,7 @@ internal sealed class ServedEngine
             CheckModel(model);
         if (isNamed || IsEncoder)
         {
-            return _embedder!.Loaded is { IsAlive: true } engine ? engine : throw new ApiException(_embedder.Failure is null
-                ? ApiError.Unavailable("The embedding model is not loaded yet. Try again later.", "model_loading")
-                : ApiError.Unavailable("The embedding model could not be loaded; the server must be started with another one.", "load_failed"));
+            return _embedder!.Loaded is { IsAlive: true } engine ? engine : throw new ApiException(WhyNot(_embedder));
         }
 
         throw new ApiException(ApiError.Invalid(
@@ -119,13 +121,24 @@ internal sealed class ServedEngine
             return ("shutting_down", "The server is shutting down and takes no more requests.", null, null);
         if (_first.Failure is not null)
             return ("load_failed", "The model could not be loaded; the server's log says why.", null, null);
+        if (IsBesideDead)
+            return (EngineDead, EmbedderDead, null, null);
         if (_first.IsLoaded)
-            return ("engine_dead", "The engine has failed; the server must be restarted.", null, null);
+            return (EngineDead, "The engine has failed; the server must be restarted.", null, null);
         var progress = _first.Progress;
         double? percent = progress.BytesTotal > 0 ? Math.Round(100.0 * progress.BytesDone / progress.BytesTotal, 1) : null;
         var share = percent is { } known ? string.Create(CultureInfo.InvariantCulture, $", {known:F1} %") : "";
         return ("model_loading", $"The model is not loaded yet: {progress.Phase}{share}. Try again later.", progress.Phase, percent);
     }
+
+    // It is not alive: it loads, could not be loaded, has failed, or was stopped with the server.
+    private static ApiError WhyNot(EmbeddingHost embedder) => embedder switch
+    {
+        { Failure: not null } => ApiError.Unavailable("The embedding model could not be loaded; the server must be started with another one.", "load_failed"),
+        { HasFailed: true } => ApiError.Unavailable(EmbedderDead, EngineDead),
+        { IsLoaded: true } => ApiError.Unavailable("The server is shutting down and takes no more requests.", "shutting_down"),
+        _ => ApiError.Unavailable("The embedding model is not loaded yet. Try again later.", "model_loading"),
+    };
 
     /// <exception cref="ApiException">404: the model is not served.</exception>
     public void CheckModel(string? asked)

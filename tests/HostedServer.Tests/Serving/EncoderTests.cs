@@ -6,6 +6,7 @@ using LocalLlm.Server.Http;
 using LocalLlm.Tests;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -147,6 +148,32 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         Assert.Equal(HttpStatusCode.ServiceUnavailable, health.StatusCode);
         await stopping.Task;
         Assert.Equal(EngineErrorKind.EngineDead, Assert.IsType<EngineException>(server.Services.GetRequiredService<EngineWatch>().Failure).Kind);
+    }
+
+    [Fact]
+    public async Task A_device_that_fails_beside_a_generator_is_told_and_ends_the_application()
+    {
+        await using var server = new TestServer(null, embeddingModel: TestPaths.TinyM3);
+        await server.InitializeAsync();
+        var stopping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        server.App.Lifetime.ApplicationStopping.Register(stopping.SetResult);
+        // It is asked before the application may stop.
+        var (embedder, served, operations) = (server.Embedder, server.Services.GetRequiredService<ServedEngine>(), server.Services.GetRequiredService<OperationsEndpoints>());
+        Break(embedder);
+        using var failed = await server.PostAsync("/v1/embeddings", """{"input":"a"}""", cancellationToken: Token);
+        Http.HostileInputTests.AssertError(await failed.Content.ReadAsStringAsync(Token), null, "generation_failed");
+        await embedder.Completion;
+        Assert.True(served.HasFailed);
+        Assert.Equal("engine_dead", Assert.Throws<ApiException>(() => served.RequireEmbedder("tiny-m3")).Error.Code);
+        foreach (var ask in (Func<HttpContext, Task>[])[operations.HealthAsync, operations.ReadyAsync])
+        {
+            var context = new DefaultHttpContext { RequestServices = server.Services };
+            await ask(context);
+            Assert.Equal(StatusCodes.Status503ServiceUnavailable, context.Response.StatusCode);
+        }
+
+        await stopping.Task;
+        Assert.Contains("tiny-m3", Assert.IsType<EngineException>(server.Services.GetRequiredService<EngineWatch>().Failure).Message, StringComparison.Ordinal);
     }
 
     [Fact]
