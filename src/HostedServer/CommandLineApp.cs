@@ -56,6 +56,11 @@ internal static class CommandLineApp
         {
             return ExitCodes.Cancelled;
         }
+        catch (Exception failure) when (StandardOutput.IsGone(failure))
+        {
+            // As every program in a pipeline ends that its reader has left: without a word.
+            return ExitCodes.ReaderGone;
+        }
         catch (Exception failure)
         {
             await terminal.ErrorText.WriteLineAsync("error: " + OneLine(MessageOf(failure)));

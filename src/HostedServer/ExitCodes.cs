@@ -12,6 +12,9 @@ internal static class ExitCodes
     /// <summary>The command line makes no sense.</summary>
     public const int Usage = 2;
 
+    /// <summary>Whoever read the output has gone: 128 + SIGPIPE, as shells report it.</summary>
+    public const int ReaderGone = 141;
+
     /// <summary>Ctrl+C: 128 + SIGINT, as shells report it.</summary>
     public const int Cancelled = 130;
 }

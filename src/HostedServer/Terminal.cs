@@ -54,7 +54,7 @@ internal sealed record Terminal
         {
             Input = Console.In,
             OpenInput = Console.OpenStandardInput,
-            OpenOutput = Console.OpenStandardOutput,
+            OpenOutput = StandardOutput.Open,
             Output = ConsoleOn(Console.Out),
             Error = ConsoleOn(Console.Error),
             IsInteractive = !Console.IsInputRedirected && !Console.IsOutputRedirected,

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using LocalLlm.Tests;
 using Xunit;
@@ -109,6 +110,37 @@ public sealed class EmbedTests
         Assert.Equal((0, ""), (run.ExitCode, run.Output));
         Assert.Equal(2, (await File.ReadAllLinesAsync(output, Token)).Length);
         folder.Delete(recursive: true);
+    }
+
+    [Theory]
+    [InlineData("embed", "\"a text\"")]
+    [InlineData("tokenize", "{\"text\":\"a\"}")]
+    public async Task A_reader_that_has_gone_ends_the_work(string command, string line)
+    {
+        string[] device = command == "embed" ? ["--device", "cpu"] : [];
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), command, TestPaths.TinyM3, "--input", "-", .. device]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        using var process = Process.Start(start)!;
+        var errors = process.StandardError.ReadToEndAsync(Token);
+        // Lines without an end: nothing but the reader's leaving ends the program.
+        var writing = WriteAsync();
+        Assert.NotNull(await process.StandardOutput.ReadLineAsync(Token));
+        process.StandardOutput.Close();
+        await process.WaitForExitAsync(Token);
+        await writing;
+        Assert.Equal((ExitCodes.ReaderGone, ""), (process.ExitCode, await errors));
+
+        async Task WriteAsync()
+        {
+            try
+            {
+                while (true)
+                    await process.StandardInput.WriteLineAsync(line.AsMemory(), Token);
+            }
+            catch (IOException)
+            {
+                // The program has ended.
+            }
+        }
     }
 
     [Theory]
