@@ -20,6 +20,7 @@ internal static class EngineOptionsValidator
         Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
         var remote = ModelReference.Remote(options.ModelPath);
         Require(string.IsNullOrWhiteSpace(options.ModelPath) || Directory.Exists(options.ModelPath) || remote is not null, "model", $"'{options.ModelPath}' {ModelReference.FaultOf(options.ModelPath)}");
+        Require(options.TokenizerPath is not { } tokenizer || Directory.Exists(tokenizer) || ModelReference.Remote(tokenizer) is not null, "tokenizer", $"'{options.TokenizerPath}' is not a folder; name one with tokenizer.json, or a repository of a hub as org/name");
         Require(ModelSource.IsHub(options.Hub), "hub", $"is '{options.Hub}'; allowed: {ModelSource.AllowedHubs}");
         Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");

@@ -19,6 +19,10 @@ internal static class NearestName
     public static string? Close(string name, IEnumerable<string> candidates) =>
         Of(name, candidates) is { } nearest && Distance(name, nearest) <= Math.Max(2, nearest.Length / 3) ? nearest : null;
 
+    /// <summary>The candidate that the name was meant to be: it differs from it in a third of its letters or less; null where it is a name of its own.</summary>
+    public static string? Meant(string name, IEnumerable<string> candidates) =>
+        Close(name, candidates) is { } nearest && 3 * Distance(name, nearest) <= name.Length ? nearest : null;
+
     /// <summary>Levenshtein's distance: insertions, deletions and replacements of one character. Long names count by their first 64.</summary>
     internal static int Distance(ReadOnlySpan<char> from, ReadOnlySpan<char> to)
     {

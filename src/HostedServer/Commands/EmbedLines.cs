@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
-using LocalLlm.Sampling;
 using LocalLlm.Server.JsonLines;
+using LocalLlm.Server.Requests;
 
 namespace LocalLlm.Server.Commands;
 
@@ -13,6 +13,8 @@ internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, b
 {
     // A number as JSON and as a float, until it is written.
     private const long BytesPerNumber = 16;
+
+    private readonly UnreadNames _unread = new();
 
     private static readonly (EmbeddingKinds Kind, string Option)[] Options = [(EmbeddingKinds.Sparse, "--sparse"), (EmbeddingKinds.MultiVector, "--colbert")];
 
@@ -31,6 +33,7 @@ internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, b
         var counts = await LineProgress.ShowAsync(terminal, written => lines.RunAsync(written, cancellationToken));
         await files.Output.FlushAsync(cancellationToken);
 
+        await embed._unread.TellAsync(terminal.ErrorText);
         var seconds = Math.Max(terminal.Time.GetElapsedTime(started).TotalSeconds, 1e-9);
         await terminal.ErrorText.WriteLineAsync(string.Create(
             CultureInfo.InvariantCulture,
@@ -48,7 +51,12 @@ internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, b
         {
             string text;
             using (var document = JsonLineParser.Parse(line, takesText: true))
-                text = Read(document.RootElement, out id);
+            {
+                var names = new List<string>();
+                text = TextLine.Read(document.RootElement, names, out id);
+                _unread.Add(names);
+            }
+
             var made = await engine.EmbedOneAsync(text, "text", kinds, truncate, cancellationToken);
             return LineResult.Object(
                 writer =>
@@ -62,28 +70,6 @@ internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, b
         {
             return LineResult.Error(AtLine(line.Number, LineHandler.ToEngineException(failure)), writer => WriteId(writer, id));
         }
-    }
-
-    private static string Read(JsonElement root, out string? id)
-    {
-        id = null;
-        if (root.ValueKind == JsonValueKind.String)
-            return LoneSurrogates.TextOf(root);
-        var errors = new RequestErrors();
-        var fields = new JsonFields(root, errors);
-        if (fields.Take("id") is { } given)
-        {
-            if (given.ValueKind is JsonValueKind.String or JsonValueKind.Number)
-                id = given.GetRawText();
-            else
-                fields.Refuse("id", given, "a text or a number");
-        }
-
-        var text = fields.LenientText("text");
-        if (text is null && errors.Count == 0)
-            errors.Add("text", "nothing", "a text");
-        errors.ThrowIfAny();
-        return text!;
     }
 
     private static void WriteId(Utf8JsonWriter writer, string? id)

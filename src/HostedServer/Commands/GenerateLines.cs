@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Globalization;
 using LocalLlm.Server.JsonLines;
 using LocalLlm.Server.Requests;
@@ -8,21 +7,18 @@ namespace LocalLlm.Server.Commands;
 /// <summary>A file of requests: all run together in the engine, results come out in order.</summary>
 internal static class GenerateLines
 {
-    private const int MaxUnreadNames = 20;
-
     /// <summary>Loads the model and answers every line.</summary>
     public static async Task<int> RunAsync(EngineOptions options, LineFiles files, Terminal terminal, CancellationToken cancellationToken)
     {
         await using var engine = await EngineLoading.LoadAsync(options, terminal, cancellationToken);
         files.Truncate();
         var started = terminal.Time.GetTimestamp();
-        var unread = new ConcurrentDictionary<string, bool>(StringComparer.Ordinal);
+        var unread = new UnreadNames();
         var lines = new OrderedLines(files.Input, files.Output, (line, cancelled) => AnswerAsync(engine, line, unread, cancelled));
         var counts = await LineProgress.ShowAsync(terminal, written => lines.RunAsync(written, cancellationToken));
         await files.Output.FlushAsync(cancellationToken);
 
-        if (!unread.IsEmpty)
-            await terminal.ErrorText.WriteLineAsync("note: fields that mean nothing here were not read: " + string.Join(", ", unread.Keys.Order(StringComparer.Ordinal)));
+        await unread.TellAsync(terminal.ErrorText);
         var seconds = Math.Max(terminal.Time.GetElapsedTime(started).TotalSeconds, 1e-9);
         await terminal.ErrorText.WriteLineAsync(string.Create(
             CultureInfo.InvariantCulture,
@@ -34,7 +30,7 @@ internal static class GenerateLines
     }
 
     private static async Task<LineResult> AnswerAsync(
-        LlmEngine engine, JsonLine line, ConcurrentDictionary<string, bool> unread, CancellationToken cancellationToken)
+        LlmEngine engine, JsonLine line, UnreadNames unread, CancellationToken cancellationToken)
     {
         string? requestId = null;
         try
@@ -45,8 +41,7 @@ internal static class GenerateLines
                 requestId = RequestLine.RequestId(document.RootElement);
                 var names = new List<string>();
                 request = RequestLine.Read(document.RootElement, names);
-                foreach (var name in names.Where(_ => unread.Count < MaxUnreadNames))
-                    unread.TryAdd(name, true);
+                unread.Add(names);
             }
 
             return ResultLine.Of(await engine.CompleteAsync(request, cancellationToken), requestId);

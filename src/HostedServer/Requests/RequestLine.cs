@@ -54,7 +54,7 @@ internal static class RequestLine
             var sampling = SamplingParamsJson.Parse(line, out var others);
             foreach (var name in others.Except(OwnFields, StringComparer.Ordinal))
             {
-                if (IsMisspelt(name, out var meant))
+                if (NearestName.Meant(name, AllFields) is { } meant)
                     errors.Add(name, "a field that does not exist", $"known ones; did you mean {meant}?");
                 else
                     unread.Add(name);
@@ -69,13 +69,6 @@ internal static class RequestLine
             var messages = own.Message.Split("; ").Concat(fault.Message.Split("; ")).Distinct();
             throw EngineException.InvalidRequest(own.Parameter, string.Join("; ", messages));
         }
-    }
-
-    // A name that differs from a known one in a third of its letters or less was meant to be it.
-    private static bool IsMisspelt(string name, out string? meant)
-    {
-        meant = NearestName.Close(name, AllFields);
-        return meant is not null && 3 * NearestName.Distance(name, meant) <= name.Length;
     }
 
     private static void CheckPrompt(JsonFields fields, RequestErrors errors)

@@ -79,6 +79,39 @@ public sealed class EmbedTests
         Assert.Contains("text has", lines[8].GetProperty("error").Text("message"), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("""{"text":"a","truncate":true}""", "truncate: given an option in a line, allowed it for all lines, as --truncate", "truncate")]
+    [InlineData("""{"text":"a","dimensions":64}""", "dimensions is not supported", "dimensions")]
+    [InlineData("""{"text":"a","trunctae":true}""", "did you mean truncate?", "trunctae")]
+    [InlineData("""{"txt":"a","number":7}""", "text: given an object of txt, number", "text")]
+    [InlineData("""{"txt":"a"}""", "did you mean text?", "text")]
+    [InlineData("{}", "text: given an empty object", "text")]
+    public async Task A_line_that_asks_for_what_lines_do_not_have_is_refused_by_name(string line, string message, string param)
+    {
+        var error = JsonTest.Parse((await Cli.WithInputAsync(line, Embed())).Lines.Single()).GetProperty("error");
+        Assert.Contains(message, error.Text("message"), StringComparison.Ordinal);
+        Assert.Equal(param, error.Text("param"));
+    }
+
+    [Fact]
+    public async Task Members_of_the_lines_own_are_left_alone_and_named_once()
+    {
+        var run = await Cli.WithInputAsync("""
+            {"text":"a","test":1,"page":2}
+            {"text":"a","page":3}
+            """, Embed());
+        Assert.Contains("2 texts, 0 failed", run.Error, StringComparison.Ordinal);
+        Assert.Contains("not read: page, test", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Another_tokenizer_that_is_not_there_is_blamed_by_its_own_option()
+    {
+        var run = await Cli.WithInputAsync("\"a\"", Embed("--tokenizer", "/nowhere"));
+        Assert.Equal(ExitCodes.Usage, run.ExitCode);
+        Assert.Contains("tokenizer '/nowhere'", run.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_text_that_is_too_long_is_cut_where_that_is_asked_for()
     {
