@@ -29,13 +29,9 @@ internal sealed class EngineArguments
         "--pipeline-parallel-size",
         "Stages that the layers are split over; default 1.",
         "-pp");
-    private readonly Option<int?> _maxModelLen = Options.CountOrAuto(
-        "--max-model-len",
-        "Most tokens of prompt and output together, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.");
+    private readonly Option<int?> _maxModelLen;
     private readonly Option<int?> _maxNumSeqs = Options.Count("--max-num-seqs", "Most sequences that run at once; default 256.");
-    private readonly Option<int?> _maxNumBatchedTokens = Options.Count(
-        "--max-num-batched-tokens",
-        "Most tokens computed in one step; default 2048.");
+    private readonly Option<int?> _maxNumBatchedTokens;
     private readonly Option<int?> _longPrefillTokenThreshold = Options.Count(
         "--long-prefill-token-threshold",
         "Most tokens of one prompt in one step; default 0: no limit of its own.");
@@ -88,12 +84,29 @@ internal sealed class EngineArguments
         "DIR");
 
     /// <param name="severalNames">Whether the model may have several names, as a server's may.</param>
-    public EngineArguments(bool severalNames = false) => _servedModelName = new("--served-model-name")
+    /// <param name="models">What may be loaded, so that the help speaks of it.</param>
+    public EngineArguments(bool severalNames = false, ModelKinds models = ModelKinds.Generators)
     {
-        Description = "The name that clients call the model; default: org/name as given, or the folder's name." + (severalNames ? " Several: it answers to all of them, and calls itself by the first." : ""),
-        HelpName = "NAME",
-        AllowMultipleArgumentsPerToken = severalNames,
-    };
+        _servedModelName = new("--served-model-name")
+        {
+            Description = "The name that clients call the model; default: org/name as given, or the folder's name." + (severalNames ? " Several: it answers to all of them, and calls itself by the first." : ""),
+            HelpName = "NAME",
+            AllowMultipleArgumentsPerToken = severalNames,
+        };
+        const string encoderSteps = "2048 on a CPU, 8192 on a GPU, 32768 on one of 70 GiB or more";
+        _maxModelLen = Options.CountOrAuto("--max-model-len", models switch
+        {
+            ModelKinds.Encoders => "Most tokens of a text, such as 512, 1k (1,000) or 1K (1,024); default auto: the model's own.",
+            ModelKinds.Generators => "Most tokens of prompt and output together, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
+            _ => "Most tokens of prompt and output together, or of a text that is embedded, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
+        });
+        _maxNumBatchedTokens = Options.Count("--max-num-batched-tokens", "Most tokens computed in one step; default " + models switch
+        {
+            ModelKinds.Encoders => $"{encoderSteps}.",
+            ModelKinds.Generators => "2048.",
+            _ => $"2048; of an encoder {encoderSteps}.",
+        });
+    }
 
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
@@ -131,10 +144,6 @@ internal sealed class EngineArguments
 
     /// <summary>The seed of the engine, or null.</summary>
     public long? Seed(ParseResult result) => result.GetValue(_seed);
-
-    /// <summary>The options of <see cref="Build"/> for an encoder: where nothing else is said, its steps are as long as an embedding engine's are elsewhere.</summary>
-    public EngineOptions ForEncoder(EngineOptions built, ParseResult result) =>
-        built with { MaxNumBatchedTokens = result.GetValue(_maxNumBatchedTokens) };
 
     /// <summary>The options as the engine takes them; it checks their ranges.</summary>
     /// <param name="result">The command line.</param>

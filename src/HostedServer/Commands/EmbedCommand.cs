@@ -9,7 +9,7 @@ internal static class EmbedCommand
     /// <summary>Builds the command.</summary>
     public static Command Create(Terminal terminal)
     {
-        var engineArguments = new EngineArguments();
+        var engineArguments = new EngineArguments(models: ModelKinds.Encoders);
         var files = new LineFileArguments(
             "One text a line: an object with text and, if wanted, an id, or a JSON string",
             "One result a line (id, dense, sparse, colbert, tokens, or error)");
@@ -23,7 +23,7 @@ internal static class EmbedCommand
         engineArguments.AddEncodersTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
-            var options = engineArguments.ForEncoder(engineArguments.Build(result, result.GetValue(model)), result);
+            var options = engineArguments.Build(result, result.GetValue(model));
             var kinds = (result.GetValue(dense) ? EmbeddingKinds.Dense : 0) | (result.GetValue(sparse) ? EmbeddingKinds.Sparse : 0) | (result.GetValue(colbert) ? EmbeddingKinds.MultiVector : 0);
             using var opened = files.Open(result, terminal);
             return await EmbedLines.RunAsync(options, kinds == EmbeddingKinds.None ? EmbeddingKinds.Dense : kinds, result.GetValue(truncate), opened, terminal, cancellationToken);

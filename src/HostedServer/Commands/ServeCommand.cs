@@ -17,7 +17,7 @@ internal static class ServeCommand
     /// <summary>Builds the command.</summary>
     public static Command Create(Terminal terminal)
     {
-        var engineArguments = new EngineArguments(severalNames: true);
+        var engineArguments = new EngineArguments(severalNames: true, ModelKinds.Generators | ModelKinds.Encoders);
         var serverArguments = new ServerArguments();
         var model = Options.Model();
         var command = new Command(Name, "Serves the model to OpenAI's clients over HTTP.") { model };
@@ -33,7 +33,6 @@ internal static class ServeCommand
             if (await ModelSource.IsEncoderAsync(engine, cancellationToken))
             {
                 RefuseOptionsOfGenerators(result, [.. engineArguments.OfGenerators, .. serverArguments.OfGenerators], engine.ModelPath);
-                engine = engineArguments.ForEncoder(engine, result);
                 listen = listen with { IsEncoder = true };
             }
             else

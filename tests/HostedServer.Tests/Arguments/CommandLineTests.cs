@@ -7,6 +7,17 @@ public class CommandLineTests
 {
     private static string[] Model => ["--model", TestPaths.TinyR1];
 
+    [Theory]
+    [InlineData("embed", "2048 on a CPU, 8192 on a GPU, 32768 on one of 70 GiB or more.", "Most tokens of a text")]
+    [InlineData("serve", "2048; of an encoder 2048 on a CPU, 8192 on a GPU, 32768 on one of 70 GiB or more.", "prompt and output together, or of a text that is embedded")]
+    [InlineData("generate", "default 2048.", "prompt and output together, such as")]
+    public async Task The_help_tells_the_defaults_of_what_a_command_loads(string command, string steps, string length)
+    {
+        var help = string.Join(' ', (await Cli.RunAsync(command, "--help")).Output.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+        Assert.Contains(steps, help, StringComparison.Ordinal);
+        Assert.Contains(length, help, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Without_arguments_help_is_printed()
     {
