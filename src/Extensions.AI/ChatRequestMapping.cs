@@ -30,10 +30,11 @@ internal static class ChatRequestMapping
     private const int HighBudget = 16384;
 
     /// <exception cref="NotSupportedException">Something is asked for that this client does not do.</exception>
+    /// <exception cref="ArgumentException">Another provider's options are given.</exception>
     /// <exception cref="EngineException">An additional property has a value of a wrong type.</exception>
     public static GenerationRequest ToRequest(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
     {
-        var own = options?.RawRepresentationFactory?.Invoke(client) as LocalLlmRequestOptions ?? new();
+        var own = RawOptions.Of<LocalLlmRequestOptions>(options?.RawRepresentationFactory?.Invoke(client), nameof(ChatOptions));
         var tools = ChatToolMapping.ToTemplate(options);
         return new()
         {

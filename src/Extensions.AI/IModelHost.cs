@@ -21,6 +21,12 @@ internal interface IModelHost
     /// <summary>Whether the engine is loaded and has failed.</summary>
     bool HasFailed { get; }
 
+    /// <summary>What the engine does at the moment, or null where it is not loaded.</summary>
+    ModelActivity? Activity { get; }
+
+    /// <summary>Completes when the model is loaded or could not be; loading is begun if need be. Never faults.</summary>
+    Task TriedAsync(CancellationToken cancellationToken);
+
     /// <summary>Completes when the engine has ended; loading is begun if need be, and its failure is final.</summary>
     Task EndedAsync(CancellationToken cancellationToken);
 }

@@ -9,6 +9,11 @@ namespace LocalLlm.Extensions.AI;
 public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Embedding<float>>
 {
     private const string ProviderName = "localllm";
+
+    // Other properties mean nothing here, as everywhere in Microsoft.Extensions.AI.
+    private static readonly HashSet<string> OwnProperties = new(StringComparer.OrdinalIgnoreCase) { "kinds", "dense", "sparse", "colbert", "multi_vector", "multivector", "truncate", "truncation", "truncate_prompt_tokens" };
+    private static readonly HashSet<string> RefusedProperties = new(StringComparer.OrdinalIgnoreCase) { "add_special_tokens", "cache_salt", "dimensions", "encoding_format", "input_type", "instruction", "normalize", "prompt_name", "task" };
+
     private readonly Func<CancellationToken, Task<EmbeddingEngine>> _engine;
     private readonly Func<EmbeddingEngine?> _loaded;
     private readonly string? _modelId;
@@ -28,14 +33,17 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentNullException"><paramref name="values"/> is null.</exception>
-    /// <exception cref="NotSupportedException">Other dimensions than the model's are asked for.</exception>
+    /// <exception cref="NotSupportedException">Other dimensions than the model's are asked for, or an additional property that this generator knows and does not read.</exception>
+    /// <exception cref="ArgumentException">Another provider's options are given.</exception>
+    /// <exception cref="InvalidOperationException">Another model is asked for.</exception>
     /// <exception cref="EngineException">A text is refused, or the engine fails.</exception>
     public async Task<GeneratedEmbeddings<Embedding<float>>> GenerateAsync(IEnumerable<string> values, EmbeddingGenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(values);
         ChatRequestMapping.CheckModelId(options?.ModelId, _modelId);
         var texts = values.ToArray();
-        var own = options?.RawRepresentationFactory?.Invoke(this) as LocalLlmEmbeddingOptions ?? new();
+        var own = RawOptions.Of<LocalLlmEmbeddingOptions>(options?.RawRepresentationFactory?.Invoke(this), nameof(EmbeddingGenerationOptions));
+        CheckProperties(options?.AdditionalProperties);
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
         if (options?.Dimensions is { } dimensions && dimensions != engine.Dimensions)
             throw new NotSupportedException($"EmbeddingGenerationOptions.Dimensions is {dimensions}; '{engine.ModelName}' makes vectors of {engine.Dimensions}. Leave it unset.");
@@ -63,6 +71,17 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
     /// <summary>Does nothing: the engine belongs to whoever loaded it.</summary>
     public void Dispose()
     {
+    }
+
+    private static void CheckProperties(AdditionalPropertiesDictionary? properties)
+    {
+        foreach (var name in (properties ?? []).Keys)
+        {
+            if (OwnProperties.Contains(name))
+                throw new NotSupportedException($"EmbeddingGenerationOptions.AdditionalProperties[\"{name}\"] is not read; give a {nameof(LocalLlmEmbeddingOptions)} by RawRepresentationFactory instead.");
+            if (RefusedProperties.Contains(name))
+                throw new NotSupportedException($"EmbeddingGenerationOptions.AdditionalProperties[\"{name}\"] is not supported by this generator; leave it out.");
+        }
     }
 
     private static Embedding<float> ToEmbedding(TextEmbedding embedding, string model) => new(embedding.Dense!.ToArray())

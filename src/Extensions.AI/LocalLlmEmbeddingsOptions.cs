@@ -1,7 +1,7 @@
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>What <c>AddLocalLlmEmbeddings</c> configures, also from the configuration section <c>LocalLlmEmbeddings</c> (with a key <c>LocalLlmEmbeddings:KEY</c>).</summary>
-public sealed class LocalLlmEmbeddingsOptions
+public sealed class LocalLlmEmbeddingsOptions : IModelOptions
 {
     /// <summary>The configuration section.</summary>
     public const string SectionName = "LocalLlmEmbeddings";
@@ -26,6 +26,8 @@ public sealed class LocalLlmEmbeddingsOptions
 
     /// <summary>Sets any further engine option.</summary>
     public Func<EngineOptions, EngineOptions>? ConfigureEngine { get; set; }
+
+    EngineOptions IModelOptions.ToEngineOptions() => ToEngineOptions();
 
     internal EngineOptions ToEngineOptions()
     {

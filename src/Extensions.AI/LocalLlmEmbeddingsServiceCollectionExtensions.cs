@@ -1,11 +1,6 @@
-using System.Globalization;
 using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.AI;
-using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.DependencyInjection.Extensions;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Options;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
@@ -13,7 +8,7 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class LocalLlmEmbeddingsServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers an embedding model (bge-m3 or another XLM-RoBERTa encoder) as <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/>. A host loads it when it starts, and fails there if it cannot; without a host the first
+    /// Registers an embedding model (bge-m3 or another XLM-RoBERTa encoder) as <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/>. A host checks the options and loads it when it starts, and fails there if it cannot; without a host the first
     /// request does. The container owns the engine. A chat model of <c>AddLocalLlm</c> may stand beside it.
     /// </summary>
     /// <param name="services">Where to register.</param>
@@ -37,21 +32,14 @@ public static class LocalLlmEmbeddingsServiceCollectionExtensions
 
     private static IServiceCollection Add(IServiceCollection services, object? key, Action<LocalLlmEmbeddingsOptions>? configure)
     {
-        var name = key is null ? Options.Options.DefaultName : Convert.ToString(key, CultureInfo.InvariantCulture) ?? "";
-        var section = key is null ? LocalLlmEmbeddingsOptions.SectionName : ConfigurationPath.Combine(LocalLlmEmbeddingsOptions.SectionName, name);
-        var isFirst = !services.Any(service => service.ServiceType == typeof(EmbeddingHost) && Equals(service.ServiceKey, key));
-        var options = services.AddOptions<LocalLlmEmbeddingsOptions>(name);
-        if (isFirst)
-            options.Configure<IServiceProvider>((target, provider) => provider.GetService<IConfiguration>()?.GetSection(section).Bind(target));
-        if (configure is not null)
-            options.Configure(configure);
+        var isFirst = ModelRegistration.Add<EmbeddingHost, LocalLlmEmbeddingsOptions>(
+            services, key, LocalLlmEmbeddingsOptions.SectionName, configure, (provider, options) => new EmbeddingHost(options, provider.GetService<ILoggerFactory>()));
         if (!isFirst)
             return services;
-        services.AddKeyedSingleton(key, (provider, _) =>
-            new EmbeddingHost(() => provider.GetRequiredService<IOptionsMonitor<LocalLlmEmbeddingsOptions>>().Get(name), provider.GetService<ILoggerFactory>()));
-        services.AddSingleton<IHostedService>(provider => EmbeddingHost.Of(provider, key));
+        services.AddSingleton(provider => new EarlierModel(EmbeddingHost.Of(provider, key)));
         // A chat model's own generator only says that it makes no embeddings.
-        services.RemoveAllKeyed<IEmbeddingGenerator<string, Embedding<float>>>(key);
+        foreach (var none in services.OfType<NoEmbeddingDescriptor>().Where(service => Equals(service.ServiceKey, key)).ToArray())
+            services.Remove(none);
         return services.AddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(key, (provider, _) =>
         {
             var host = EmbeddingHost.Of(provider, key);

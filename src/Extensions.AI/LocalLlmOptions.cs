@@ -4,7 +4,7 @@ namespace LocalLlm.Extensions.AI;
 /// What <c>AddLocalLlm</c> configures: the model and the most common engine options, also from the configuration section <c>LocalLlm</c> (of a keyed engine <c>LocalLlm:KEY</c>). Everything else is in
 /// <see cref="ConfigureEngine"/>.
 /// </summary>
-public sealed class LocalLlmOptions
+public sealed class LocalLlmOptions : IModelOptions
 {
     /// <summary>The configuration section.</summary>
     public const string SectionName = "LocalLlm";
@@ -53,6 +53,8 @@ public sealed class LocalLlmOptions
 
     /// <summary>Sets any further engine option.</summary>
     public Func<EngineOptions, EngineOptions>? ConfigureEngine { get; set; }
+
+    EngineOptions IModelOptions.ToEngineOptions() => ToEngineOptions();
 
     internal EngineOptions ToEngineOptions()
     {

@@ -1,9 +1,6 @@
-using System.Globalization;
 using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.AI;
-using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
@@ -14,7 +11,7 @@ public static class LocalLlmServiceCollectionExtensions
 {
     /// <summary>
     /// Registers one engine and an <see cref="IChatClient"/> over it; an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> refuses until <c>AddLocalLlmEmbeddings</c> gives a model for it. A host checks the options and loads the model when it starts, and
-    /// fails there if it cannot; without a host that is done by the first request. The container owns the engine.
+    /// fails there if it cannot; without a host that is done by the first request. Models of <c>AddLocalLlmEmbeddings</c> are loaded before it, which takes what memory is left. The container owns the engine.
     /// </summary>
     /// <param name="services">Where to register.</param>
     /// <param name="configure">Comes after the configuration section <c>LocalLlm</c>; one of them names at least <see cref="LocalLlmOptions.ModelPath"/>.</param>
@@ -51,35 +48,19 @@ public static class LocalLlmServiceCollectionExtensions
     public static ILocalLlmBuilder AddHealthCheck(this ILocalLlmBuilder builder, string? name = null, params string[] tags)
     {
         ArgumentNullException.ThrowIfNull(builder);
-        builder.Services.AddHealthChecks().Add(new(
-            name ?? (builder.ServiceKey is null ? "localllm" : $"localllm-{builder.Name}"),
-            provider => new EngineHealthCheck(EngineHost.Of(provider, builder.ServiceKey)),
-            failureStatus: null,
-            tags));
+        ModelRegistration.AddHealthCheck<EngineHost>(builder.Services.AddHealthChecks(), name ?? (builder.ServiceKey is null ? "localllm" : $"localllm-{builder.Name}"), builder.ServiceKey, tags);
         return builder;
     }
 
     private static LocalLlmBuilder Add(IServiceCollection services, object? key, Action<LocalLlmOptions>? configure)
     {
-        var name = key is null ? Options.Options.DefaultName : Convert.ToString(key, CultureInfo.InvariantCulture) ?? "";
-        var section = key is null ? LocalLlmOptions.SectionName : ConfigurationPath.Combine(LocalLlmOptions.SectionName, name);
-        // A second call for the same engine only configures it further; the section comes before all code.
-        var isFirst = !services.Any(service => service.ServiceType == typeof(EngineHost) && Equals(service.ServiceKey, key));
-        var options = services.AddOptions<LocalLlmOptions>(name);
-        if (isFirst)
-            options.Configure<IServiceProvider>((target, provider) => provider.GetService<IConfiguration>()?.GetSection(section).Bind(target));
-        if (configure is not null)
-            options.Configure(configure);
-        var builder = new LocalLlmBuilder(services, key, name);
+        var builder = new LocalLlmBuilder(services, key, ModelRegistration.NameOf(key));
+        var isFirst = ModelRegistration.Add<EngineHost, LocalLlmOptions>(services, key, LocalLlmOptions.SectionName, configure, (provider, options) =>
+            new EngineHost(options, provider.GetService<ILoggerFactory>(), () => provider.GetServices<EarlierModel>().Select(model => model.Host)));
         if (!isFirst)
             return builder;
-        options.ValidateOnStart();
-        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<LocalLlmOptions>, LocalLlmOptionsValidator>());
-        services.AddKeyedSingleton(key, (provider, _) =>
-            new EngineHost(() => provider.GetRequiredService<IOptionsMonitor<LocalLlmOptions>>().Get(name), provider.GetService<ILoggerFactory>()));
-        services.AddSingleton<IHostedService>(provider => EngineHost.Of(provider, key));
-        services.AddKeyedSingleton(key, (provider, _) => CreateChatClient(provider, key, name));
-        services.TryAddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(key, (provider, _) => new NoEmbeddingGenerator(() => EngineHost.Of(provider, key).ModelId));
+        services.AddKeyedSingleton(key, (provider, _) => CreateChatClient(provider, key, builder.Name));
+        services.TryAdd(new NoEmbeddingDescriptor(key));
         return builder;
     }
 

@@ -2,6 +2,9 @@ using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using Microsoft.SemanticKernel;
 using Xunit;
 
@@ -62,6 +65,118 @@ public sealed class EmbeddingTests
         await Assert.ThrowsAsync<EngineException>(() => generator.GenerateAsync([null!], cancellationToken: Token));
         Assert.Empty(await generator.GenerateAsync([], cancellationToken: Token));
         Assert.Single(await generator.GenerateAsync(["a"], new() { Dimensions = 192 }, Token));
+    }
+
+    [Fact]
+    public async Task Options_that_would_be_passed_over_are_refused_by_name()
+    {
+        await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = Model, Device = "cpu" }, cancellationToken: Token);
+        var generator = engine.AsIEmbeddingGenerator();
+        var foreign = await Assert.ThrowsAsync<ArgumentException>(() => generator.GenerateAsync(["a"], new() { RawRepresentationFactory = _ => new LocalLlmRequestOptions() }, Token));
+        Assert.Contains("LocalLlmRequestOptions", foreign.Message, StringComparison.Ordinal);
+        Assert.Contains("LocalLlmEmbeddingOptions", foreign.Message, StringComparison.Ordinal);
+        foreach (var name in (string[])["sparse", "kinds", "truncate", "normalize", "instruction"])
+            Assert.Contains($"\"{name}\"", (await Assert.ThrowsAsync<NotSupportedException>(() => generator.GenerateAsync(["a"], new() { AdditionalProperties = new() { [name] = true } }, Token))).Message, StringComparison.Ordinal);
+        Assert.Single(await generator.GenerateAsync(["a"], new() { RawRepresentationFactory = _ => null, AdditionalProperties = new() { ["my_own"] = 1 } }, Token));
+    }
+
+    [Fact]
+    public async Task A_generator_of_another_provider_stays_and_the_model_is_found_last()
+    {
+        await using var other = await EmbeddingEngine.LoadAsync(new() { ModelPath = Model, ServedModelName = "other", Device = "cpu" }, cancellationToken: Token);
+        foreach (var chat in (bool[])[true, false])
+        {
+            var services = new ServiceCollection();
+            services.AddSingleton(other.AsIEmbeddingGenerator());
+            if (chat)
+                services.AddLocalLlm(options => options.ModelPath = TestPaths.TinyR1);
+            services.AddLocalLlmEmbeddings(options => (options.ModelPath, options.ModelId) = (Model, "m3"));
+            await using var provider = services.BuildServiceProvider();
+            Assert.Equal(["other", "m3"], provider.GetServices<IEmbeddingGenerator<string, Embedding<float>>>().Select(generator => generator.GetService<EmbeddingGeneratorMetadata>()!.DefaultModelId));
+        }
+    }
+
+    [Fact]
+    public async Task A_chat_models_own_generator_gives_way_to_the_embedding_model_of_its_key()
+    {
+        var services = new ServiceCollection();
+        services.AddLocalLlm(options => options.ModelPath = TestPaths.TinyR1);
+        services.AddKeyedLocalLlm("small", options => options.ModelPath = TestPaths.TinyR1);
+        services.AddKeyedLocalLlmEmbeddings("small", options => (options.ModelPath, options.ModelId) = (Model, "m3"));
+        await using var provider = services.BuildServiceProvider();
+        Assert.Equal("m3", Assert.Single(provider.GetKeyedServices<IEmbeddingGenerator<string, Embedding<float>>>("small")).GetService<EmbeddingGeneratorMetadata>()!.DefaultModelId);
+        await Assert.ThrowsAsync<NotSupportedException>(() => provider.GetRequiredService<IEmbeddingGenerator<string, Embedding<float>>>().GenerateAsync(["a"], cancellationToken: Token));
+    }
+
+    [Fact]
+    public async Task All_that_is_wrong_with_the_options_is_told_before_anything_is_loaded()
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Services.AddKeyedLocalLlmEmbeddings("bad", options => (options.ModelPath, options.Dtype, options.MaxBatchedTokens) = ("/nowhere", "int3", 0));
+        using var host = builder.Build();
+        var failure = await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync(Token));
+        foreach (var part in new[] { "LocalLlmEmbeddings:bad", "/nowhere", "int3", "max_num_batched_tokens" })
+            Assert.Contains(part, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_health_check_follows_the_engine()
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Services.AddLocalLlmEmbeddings(options => options.ModelPath = Model);
+        builder.Services.AddHealthChecks().AddLocalLlmEmbeddings();
+        using var host = builder.Build();
+        var checks = host.Services.GetRequiredService<HealthCheckService>();
+        Assert.Equal(HealthStatus.Unhealthy, (await checks.CheckHealthAsync(Token)).Status);
+        await host.StartAsync(Token);
+        var healthy = (await checks.CheckHealthAsync(Token)).Entries["localllm-embeddings"];
+        Assert.Equal(HealthStatus.Healthy, healthy.Status);
+        Assert.Equal(0L, healthy.Data["embedded"]);
+        await host.StopAsync(Token);
+        Assert.Equal(HealthStatus.Unhealthy, (await checks.CheckHealthAsync(Token)).Status);
+    }
+
+    [Theory]
+    [InlineData("host")]
+    [InlineData("host that loads in the background")]
+    [InlineData("no host")]
+    public async Task A_model_that_generates_is_loaded_after_those_that_embed(string how)
+    {
+        var builder = Host.CreateApplicationBuilder();
+        IEmbeddingGenerator<string, Embedding<float>>? generator = null;
+        var isEmbedderThere = false;
+        builder.Services.AddLocalLlm(options =>
+        {
+            (options.ModelPath, options.LoadInBackground) = (TestPaths.TinyR1, how == "host that loads in the background");
+            // The last call is the one that is loaded with.
+            options.ConfigureEngine = engine =>
+            {
+                isEmbedderThere = generator?.GetService<EmbeddingEngine>() is not null;
+                return engine;
+            };
+        });
+        builder.Services.AddLocalLlmEmbeddings(options => (options.ModelPath, options.LoadInBackground) = (Model, how == "host that loads in the background"));
+        using var host = builder.Build();
+        var client = host.Services.GetRequiredService<IChatClient>();
+        generator = host.Services.GetRequiredService<IEmbeddingGenerator<string, Embedding<float>>>();
+        if (how != "no host")
+            await host.StartAsync(Token);
+        await client.GetResponseAsync("Hi", new() { MaxOutputTokens = 1 }, Token);
+        Assert.True(isEmbedderThere);
+        await host.StopAsync(Token);
+    }
+
+    [Fact]
+    public async Task A_model_that_generates_is_loaded_where_the_one_that_embeds_cannot_be()
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Services.AddLocalLlm(options => (options.ModelPath, options.LoadInBackground) = (TestPaths.TinyR1, true));
+        builder.Services.AddLocalLlmEmbeddings(options => (options.ModelPath, options.LoadInBackground) = (TestPaths.TinyR1, true));
+        using var host = builder.Build();
+        await host.StartAsync(Token);
+        Assert.NotNull((await host.Services.GetRequiredService<IChatClient>().GetResponseAsync("Hi", new() { MaxOutputTokens = 1 }, Token)).FinishReason);
+        await Assert.ThrowsAsync<EngineException>(() => host.Services.GetRequiredService<IEmbeddingGenerator<string, Embedding<float>>>().GenerateAsync(["a"], cancellationToken: Token));
+        await host.StopAsync(Token);
     }
 
     [Fact]

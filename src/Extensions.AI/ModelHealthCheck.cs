@@ -4,7 +4,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>Healthy: the engine is loaded and takes requests. The data has what it does at the moment.</summary>
-internal sealed class EngineHealthCheck(EngineHost host) : IHealthCheck
+internal sealed class ModelHealthCheck(IModelHost host) : IHealthCheck
 {
     /// <inheritdoc/>
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) => Task.FromResult(Check(context.Registration.FailureStatus));
@@ -13,23 +13,15 @@ internal sealed class EngineHealthCheck(EngineHost host) : IHealthCheck
     {
         if (host.Failure is { } reason)
             return new(failure, "The model could not be loaded: " + reason.Message);
-        if (host.Loaded is not { } engine)
+        if (host.Activity is not { } activity)
         {
             var progress = host.Progress;
             var share = progress.BytesTotal > 0 ? string.Create(CultureInfo.InvariantCulture, $", {100.0 * progress.BytesDone / progress.BytesTotal:F0} %") : "";
             return new(failure, $"The model is not loaded yet: {progress.Phase}{share}.");
         }
 
-        var statistics = engine.Statistics;
-        var data = new Dictionary<string, object>
-        {
-            ["running"] = statistics.Running,
-            ["waiting"] = statistics.Waiting,
-            ["kv_cache_usage"] = statistics.KvCacheUsage,
-            ["generated_tokens"] = statistics.GeneratedTokens,
-        };
-        return engine.IsAlive
-            ? HealthCheckResult.Healthy($"{engine.ModelName} runs {statistics.Running} and holds {statistics.Waiting} requests.", data)
-            : new(failure, $"{engine.ModelName} takes no more requests.", null, data);
+        return host.IsAlive
+            ? HealthCheckResult.Healthy($"{host.ModelId} {activity.Text}.", activity.Data)
+            : new(failure, $"{host.ModelId} takes no more requests.", null, activity.Data);
     }
 }
