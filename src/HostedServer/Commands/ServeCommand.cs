@@ -38,6 +38,7 @@ internal static class ServeCommand
             else
             {
                 serverArguments.CheckWeights(result);
+                await CheckEmbeddingModelAsync(engine, listen.EmbeddingModel, cancellationToken);
             }
 
             await using var app = HttpServer.Create(engine, listen, options =>
@@ -55,6 +56,25 @@ internal static class ServeCommand
         string[] given = [.. options.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
         if (given.Length > 0)
             throw new UsageException($"{string.Join(", ", given)}: {model} is an encoder, which embeds texts and generates none; remove {(given.Length == 1 ? "it" : "them")}");
+    }
+
+    // The server would do without it; a mistake on the command line is told before it starts.
+    private static async Task CheckEmbeddingModelAsync(EngineOptions engine, string? model, CancellationToken cancellationToken)
+    {
+        if (model is null)
+            return;
+        var options = new EngineOptions { ModelPath = model, Hub = engine.Hub };
+        try
+        {
+            EngineOptionsValidator.Validate(options);
+        }
+        catch (EngineException failure)
+        {
+            throw new UsageException($"--embedding-model: {failure.Message}");
+        }
+
+        if (Directory.Exists(model) && !await ModelSource.IsEncoderAsync(options, cancellationToken))
+            throw new UsageException($"--embedding-model: {model} is no embedding model that this program knows; name one, such as bge-m3, or leave it out");
     }
 
     private static async Task<int> RunAsync(WebApplication app, Terminal terminal, CancellationToken cancellationToken)

@@ -265,6 +265,17 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         Assert.Contains(expected, run.Error, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("/nowhere", "is not a folder")]
+    [InlineData(null, "is no embedding model")]
+    public async Task A_model_beside_that_cannot_embed_is_refused_before_the_server_starts(string? model, string expected)
+    {
+        var run = await Cli.RunAsync("serve", TestPaths.TinyR1, "--port", "0", "--device", "cpu", "--embedding-model", model ?? TestPaths.TinyR1);
+        Assert.Equal(ExitCodes.Usage, run.ExitCode);
+        Assert.Contains("--embedding-model", run.Error, StringComparison.Ordinal);
+        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Weights_of_scores_that_nothing_would_use_are_refused()
     {
