@@ -63,4 +63,54 @@ public sealed class ExtensionsAiGuide
         await using var provider = services.BuildServiceProvider();
         Assert.NotNull(provider.GetRequiredKeyedService<IChatClient>("large"));
     }
+
+    [Fact]
+    public async Task The_guides_embeddings_are_what_it_says()
+    {
+        var embeddingModelPath = TestPaths.TinyM3;
+        var builder = Host.CreateApplicationBuilder();
+        builder.Services.AddLocalLlmEmbeddings(options => options.ModelPath = embeddingModelPath);
+        builder.Services.AddHealthChecks().AddLocalLlmEmbeddings();
+        using var host = builder.Build();
+        await host.StartAsync();
+        var generator = host.Services.GetRequiredService<IEmbeddingGenerator<string, Embedding<float>>>();
+        var embeddings = await generator.GenerateAsync(["The server is in Dublin.", "Where is the server?"]);
+        Console.WriteLine($"{embeddings.Count} vectors of {embeddings[0].Vector.Length} numbers from {embeddings.Usage?.InputTokenCount} tokens");
+        Assert.All(embeddings, embedding => Assert.Equal(192, embedding.Vector.Length));
+
+        var everything = new EmbeddingGenerationOptions
+        {
+            RawRepresentationFactory = _ => new LocalLlmEmbeddingOptions { Kinds = EmbeddingKinds.Sparse | EmbeddingKinds.MultiVector, Truncate = true },
+        };
+        var both = await generator.GenerateAsync(["Where is the server?", "The server is in Dublin."], everything);
+        var (query, passage) = (both[0].GetTextEmbedding(), both[1].GetTextEmbedding());
+        Console.WriteLine($"{query?.Sparse?.Count} tokens weigh something, {query?.MultiVector?.Count} tokens have a vector");
+        Console.WriteLine(TextEmbedding.HybridScore(query!, passage!, HybridWeights.Default));
+        Assert.NotEmpty(query!.Sparse!);
+        Assert.Equal(query.TokenCount - 1, query.MultiVector!.Count);
+
+        var ranked = await generator.RerankAsync("Where is the server?", ["Mona likes tea.", "The server is in Dublin."], top: 1);
+        Console.WriteLine(ranked.Results[0].Index); // 1
+        var dense = await generator.RerankAsync("Where is the server?", ["Mona likes tea.", "The server is in Dublin."], weights: new HybridWeights(1, 0, 0));
+        Assert.Equal(1, Assert.Single(ranked.Results).Index);
+        Assert.Equal(2, dense.Results.Count);
+
+        var metadata = generator.GetService<EmbeddingGeneratorMetadata>();
+        Console.WriteLine($"{metadata?.ProviderName}, {metadata?.DefaultModelId}, {metadata?.DefaultModelDimensions}");
+        var engine = generator.GetService<EmbeddingEngine>();
+        Console.WriteLine($"{engine?.Kinds}, texts of up to {engine?.MaxModelLen} tokens");
+        Assert.Equal(("localllm", "tiny-m3", 192), (metadata?.ProviderName, metadata?.DefaultModelId, metadata?.DefaultModelDimensions));
+        Assert.NotNull(engine);
+        await host.StopAsync();
+
+        var services = new ServiceCollection();
+        services.AddKeyedLocalLlmEmbeddings("small", options => options.ModelPath = embeddingModelPath);
+        services.AddKeyedLocalLlmEmbeddings("large", options => (options.ModelPath, options.MaxBatchedTokens) = (embeddingModelPath, 8192));
+        await using var provider = services.BuildServiceProvider();
+        Assert.NotNull(provider.GetRequiredKeyedService<IEmbeddingGenerator<string, Embedding<float>>>("large"));
+
+        await using var embedder = await EmbeddingEngine.LoadAsync(new EngineOptions { ModelPath = embeddingModelPath });
+        using var vectors = embedder.AsIEmbeddingGenerator();
+        Assert.Single(await vectors.GenerateAsync(["a"]));
+    }
 }
