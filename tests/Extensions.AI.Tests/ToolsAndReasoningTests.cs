@@ -180,6 +180,15 @@ public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : ICl
     }
 
     [Fact]
+    public async Task Raw_options_of_another_provider_are_refused_instead_of_passed_over()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var failure = await Assert.ThrowsAsync<ArgumentException>(() => client.GetResponseAsync(Sum, new ChatOptions { RawRepresentationFactory = _ => new LocalLlmEmbeddingOptions() }, Token));
+        Assert.Contains("ChatOptions.RawRepresentationFactory gave a LocalLlmEmbeddingOptions; this client takes a LocalLlmRequestOptions", failure.Message, StringComparison.Ordinal);
+        Assert.NotEmpty((await client.GetResponseAsync(Sum, new ChatOptions { Temperature = 0, RawRepresentationFactory = _ => null }, Token)).Text);
+    }
+
+    [Fact]
     public async Task Values_out_of_range_name_the_field_whichever_way_they_came()
     {
         using var client = fixture.Value.AsIChatClient();
