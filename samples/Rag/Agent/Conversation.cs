@@ -1,0 +1,9 @@
+using Microsoft.Agents.AI;
+
+namespace LocalLlm.Samples.Rag.Agent;
+
+/// <summary>The turns of a chat; used by one question at a time.</summary>
+internal sealed class Conversation
+{
+    internal AgentSession? Session { get; set; }
+}

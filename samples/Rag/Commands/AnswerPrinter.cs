@@ -1,0 +1,57 @@
+using LocalLlm.Samples.Rag.Agent;
+using LocalLlm.Samples.Rag.Search;
+using Spectre.Console;
+
+namespace LocalLlm.Samples.Rag.Commands;
+
+/// <summary>An answer on the terminal: the passages, the thought and the words as they come where somebody watches, then the answer with its sources.</summary>
+internal sealed class AnswerPrinter(RagTerminal terminal)
+{
+    public async Task<Answer> PrintAsync(IAsyncEnumerable<AnswerEvent> events)
+    {
+        Answer? answer = null;
+        var isStreaming = false;
+        await foreach (var happened in events)
+        {
+            if (happened is AnswerEvent.Done done)
+                answer = done.Answer;
+            else if (terminal.IsInteractive && happened is AnswerEvent.Thought or AnswerEvent.Text)
+                isStreaming = Stream(happened);
+        }
+
+        if (isStreaming)
+            await terminal.Output.WriteLineAsync();
+        await WriteAsync(answer!);
+        return answer!;
+    }
+
+    private bool Stream(AnswerEvent happened)
+    {
+        if (happened is AnswerEvent.Thought thought)
+            terminal.Console.Write(new Text(thought.Piece, new Style(decoration: Decoration.Dim)));
+        else if (happened is AnswerEvent.Text text)
+            terminal.Console.Write(new Text(text.Piece));
+        return true;
+    }
+
+    private async Task WriteAsync(Answer answer)
+    {
+        var output = terminal.Output;
+        await output.WriteLineAsync(answer.Hits.Count == 0 ? "No passage was found." : "Passages:");
+        for (var index = 0; index < answer.Hits.Count; index++)
+            await output.WriteLineAsync($"  {Scored(answer.Hits[index])}\n      {Marked(answer.Hits[index], answer.Sources)}");
+        await output.WriteLineAsync($"\nAnswer: {RagTerminal.Plain(answer.Text)}");
+        foreach (var source in answer.Sources.Where(source => answer.Cited.Contains(source.Number)))
+            await output.WriteLineAsync($"  [{source.Number}] {RagTerminal.Plain(source.Hit.Passage.Source)}");
+        foreach (var note in answer.Notes)
+            await output.WriteLineAsync($"  Note: {RagTerminal.Plain(note)}");
+    }
+
+    /// <summary>The score and where the passage stands.</summary>
+    private static string Scored(SearchHit hit) => FormattableString.Invariant($"{hit.Scores.Hybrid:0.000} {RagTerminal.Plain(hit.Passage.Source)}");
+
+    /// <summary>The passage, with the numbers of what the model was shown of it.</summary>
+    private static string Marked(SearchHit hit, IReadOnlyList<Source> sources) => RagTerminal.Plain(sources
+        .Where(source => source.Hit.Passage == hit.Passage)
+        .Aggregate(hit.Passage.Text, (text, source) => text.IndexOf(source.Text, StringComparison.Ordinal) is >= 0 and var at ? text.Insert(at, $"[{source.Number}] ") : text));
+}
