@@ -8,13 +8,23 @@ namespace LocalLlm.Samples.Rag;
 internal static class RagApplication
 {
     private const int Failure = 1;
+    private const int Usage = 2;
     private const int Cancelled = 130;
 
     public static async Task<int> RunAsync(string[] args, RagTerminal terminal, CancellationToken cancellationToken = default)
     {
+        var result = CreateRoot(terminal).Parse(args);
+        if (result.Errors.Count > 0)
+        {
+            foreach (var error in result.Errors)
+                await terminal.Error.WriteLineAsync("error: " + error.Message);
+            await terminal.Error.WriteLineAsync("Run with --help for the options.");
+            return Usage;
+        }
+
         try
         {
-            return await CreateRoot(terminal).Parse(args).InvokeAsync(new() { EnableDefaultExceptionHandler = false, Output = terminal.Output, Error = terminal.Error }, cancellationToken);
+            return await result.InvokeAsync(new() { EnableDefaultExceptionHandler = false, Output = terminal.Output, Error = terminal.Error }, cancellationToken);
         }
         catch (OperationCanceledException)
         {
@@ -36,6 +46,8 @@ internal static class RagApplication
             ChatCommand.Create(common, terminal),
             IngestCommand.Create(common, terminal),
             SearchCommand.Create(common, terminal),
+            ServeCommand.Create(common, terminal),
+            EvalCommand.Create(common, terminal),
         };
         common.AddTo(root);
         root.SetAction((result, cancellationToken) => terminal.IsInteractive

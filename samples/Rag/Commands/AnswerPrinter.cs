@@ -40,18 +40,18 @@ internal sealed class AnswerPrinter(RagTerminal terminal)
         await output.WriteLineAsync(answer.Hits.Count == 0 ? "No passage was found." : "Passages:");
         for (var index = 0; index < answer.Hits.Count; index++)
             await output.WriteLineAsync($"  {Scored(answer.Hits[index])}\n      {Marked(answer.Hits[index], answer.Sources)}");
-        await output.WriteLineAsync($"\nAnswer: {RagTerminal.Plain(answer.Text)}");
+        await output.WriteLineAsync($"\nAnswer: {PlainLine.Of(answer.Text)}");
         foreach (var source in answer.Sources.Where(source => answer.Cited.Contains(source.Number)))
-            await output.WriteLineAsync($"  [{source.Number}] {RagTerminal.Plain(source.Hit.Passage.Source)}");
+            await output.WriteLineAsync($"  [{source.Number}] {PlainLine.Of(source.Hit.Passage.Source)}");
         foreach (var note in answer.Notes)
-            await output.WriteLineAsync($"  Note: {RagTerminal.Plain(note)}");
+            await output.WriteLineAsync($"  Note: {PlainLine.Of(note)}");
     }
 
     /// <summary>The score and where the passage stands.</summary>
-    private static string Scored(SearchHit hit) => FormattableString.Invariant($"{hit.Scores.Hybrid:0.000} {RagTerminal.Plain(hit.Passage.Source)}");
+    private static string Scored(SearchHit hit) => FormattableString.Invariant($"{hit.Scores.Hybrid:0.000} {PlainLine.Of(hit.Passage.Source)}");
 
     /// <summary>The passage, with the numbers of what the model was shown of it.</summary>
-    private static string Marked(SearchHit hit, IReadOnlyList<Source> sources) => RagTerminal.Plain(sources
+    private static string Marked(SearchHit hit, IReadOnlyList<Source> sources) => PlainLine.Of(sources
         .Where(source => source.Hit.Passage == hit.Passage)
         .Aggregate(hit.Passage.Text, (text, source) => text.IndexOf(source.Text, StringComparison.Ordinal) is >= 0 and var at ? text.Insert(at, $"[{source.Number}] ") : text));
 }

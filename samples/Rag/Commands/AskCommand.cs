@@ -30,7 +30,7 @@ internal static class AskCommand
         foreach (var question in questions)
         {
             QuestionText.Check(question);
-            await terminal.Output.WriteLineAsync($"\nQuestion: {RagTerminal.Plain(question)}");
+            await terminal.Output.WriteLineAsync($"\nQuestion: {PlainLine.Of(question)}");
             await new AnswerPrinter(terminal).PrintAsync(agent.AskAsync(question, cancellationToken: cancellationToken));
         }
 

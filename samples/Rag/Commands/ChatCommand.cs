@@ -43,7 +43,7 @@ internal static class ChatCommand
             terminal.Console.Markup("\n[bold]Question:[/] ");
         var line = await terminal.Input.ReadLineAsync(cancellationToken);
         if (!terminal.IsInteractive && line is { Length: > 0 })
-            await terminal.Output.WriteLineAsync($"\nQuestion: {RagTerminal.Plain(line)}");
+            await terminal.Output.WriteLineAsync($"\nQuestion: {PlainLine.Of(line)}");
         return line;
     }
 }

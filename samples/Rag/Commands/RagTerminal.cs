@@ -17,7 +17,4 @@ internal sealed record RagTerminal(TextReader Input, TextWriter Output, TextWrit
         System.Console.OutputEncoding = System.Console.InputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
         return new(System.Console.In, System.Console.Out, System.Console.Error, !System.Console.IsInputRedirected && !System.Console.IsOutputRedirected);
     }
-
-    /// <summary>Text of documents and models on one line: control characters, which could steer the terminal, are shown as such.</summary>
-    public static string Plain(string text) => string.Concat(text.Select(c => c is '\n' or '\t' ? ' ' : char.IsControl(c) ? '\uFFFD' : c));
 }

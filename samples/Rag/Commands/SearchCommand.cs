@@ -43,7 +43,7 @@ internal static class SearchCommand
     private static string Described(SearchHit hit)
     {
         var scores = string.Create(CultureInfo.InvariantCulture, $"{hit.Scores.Hybrid:0.000} (dense {hit.Scores.Dense:0.000}, sparse {hit.Scores.Sparse:0.000}, multi-vector {hit.Scores.MultiVector:0.000})");
-        var question = hit.Question is null ? "" : $"\n  by its question: {RagTerminal.Plain(hit.Question.Question)}";
-        return $"{scores} {RagTerminal.Plain(hit.Passage.Source)}{question}\n  {RagTerminal.Plain(hit.Passage.Text)}";
+        var question = hit.Question is null ? "" : $"\n  by its question: {PlainLine.Of(hit.Question.Question)}";
+        return $"{scores} {PlainLine.Of(hit.Passage.Source)}{question}\n  {PlainLine.Of(hit.Passage.Text)}";
     }
 }

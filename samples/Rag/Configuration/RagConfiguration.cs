@@ -33,7 +33,7 @@ internal static class RagConfiguration
     private static string NameOf(string? model) => Path.GetFileName(model?.TrimEnd('/', '\\')) is { Length: > 0 } name ? name : "none";
 
     /// <summary>A path that starts like one of this repository's folders works from any directory; all else is left as it is.</summary>
-    private static string InRepository(string path)
+    internal static string InRepository(string path)
     {
         if (Path.IsPathRooted(path) || Path.Exists(path) || path.Split('/')[0] is not ("models" or "samples" or "artifacts"))
             return path;

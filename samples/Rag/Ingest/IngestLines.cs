@@ -1,18 +1,16 @@
-using LocalLlm.Samples.Rag.Ingest;
-
-namespace LocalLlm.Samples.Rag.Commands;
+namespace LocalLlm.Samples.Rag.Ingest;
 
 /// <summary>A line for each document that was worked on.</summary>
 internal sealed class IngestLines(TextWriter output) : IProgress<IngestOutcome>
 {
     public void Report(IngestOutcome value)
     {
-        var name = RagTerminal.Plain(value.Document);
+        var name = PlainLine.Of(value.Document);
         var line = value.State switch
         {
             IngestState.Ingested => $"{name}: {value.Passages} passages, {Pairs(value)}",
             IngestState.Removed => $"{name}: removed",
-            IngestState.Failed => $"{name}: not read: {RagTerminal.Plain(value.Error ?? "")}{(value.Passages > 0 ? " What the store had of it stays." : "")}",
+            IngestState.Failed => $"{name}: not read: {PlainLine.Of(value.Error ?? "")}{(value.Passages > 0 ? " What the store had of it stays." : "")}",
             _ => null,
         };
         if (line is not null)
