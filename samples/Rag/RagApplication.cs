@@ -48,6 +48,7 @@ internal static class RagApplication
             SearchCommand.Create(common, terminal),
             ServeCommand.Create(common, terminal),
             EvalCommand.Create(common, terminal),
+            EvalAnswersCommand.Create(common, terminal),
         };
         common.AddTo(root);
         root.SetAction((result, cancellationToken) => terminal.IsInteractive

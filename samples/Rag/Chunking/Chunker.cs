@@ -1,4 +1,3 @@
-using System.Globalization;
 using LocalLlm.Samples.Rag.Configuration;
 using LocalLlm.Samples.Rag.Documents;
 
@@ -11,6 +10,9 @@ namespace LocalLlm.Samples.Rag.Chunking;
 /// <param name="options">The budget, headings included where they are embedded.</param>
 internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
 {
+    // In characters.
+    private const int FirstReach = 256;
+
     /// <summary>The passages of a document, numbered through.</summary>
     public IReadOnlyList<Passage> Split(SourceDocument document)
     {
@@ -19,7 +21,7 @@ internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
         {
             // A heading that would leave little room for text is shown, but not embedded.
             var isHeadingEmbedded = options.EmbedHeadings && section.Heading.Length > 0 && count(section.Heading) <= options.MaxTokens / 2;
-            foreach (var range in Ranges(section.Text, isHeadingEmbedded ? section.Heading : ""))
+            foreach (var range in Ranges(section.Text, isHeadingEmbedded ? section.Heading : "").Where(range => !string.IsNullOrWhiteSpace(section.Text[range])))
                 passages.Add(new(document.Name, passages.Count, section.Heading, section.Page, section.Text[range].Trim()) { IsHeadingEmbedded = isHeadingEmbedded });
         }
 
@@ -48,35 +50,46 @@ internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
     private IEnumerable<Range> Pieces(string text, Range sentence, string heading)
     {
         var (start, end) = (sentence.Start.Value, sentence.End.Value);
-        while (start < end && !Fits(text, start, end, heading))
+        while (start < end)
         {
             var cut = Cut(text, start, end, heading);
             yield return start..cut;
             start = cut;
         }
-
-        if (start < end)
-            yield return start..end;
     }
 
-    /// <summary>The longest beginning that fits; it ends at a space where it has one.</summary>
+    /// <summary>The end of the longest beginning that fits; it is at a space where there is one.</summary>
     private int Cut(string text, int start, int end, string heading)
     {
-        var elements = StringInfo.ParseCombiningCharacters(text[start..end]);
-        var (fits, tooMany) = (1, elements.Length);
-        while (tooMany - fits > 1)
+        // Twice as far each time: a sentence without any end costs no more than its length.
+        var reach = Math.Min(end, start + FirstReach);
+        while (Fits(text, start, reach, heading))
         {
-            var middle = (fits + tooMany) / 2;
-            if (Fits(text, start, start + elements[middle], heading))
-                fits = middle;
-            else
-                tooMany = middle;
+            if (reach == end)
+                return end;
+            reach = Math.Min(end, start + (2 * (reach - start)));
         }
 
-        var cut = elements.Length == 1 ? end : start + elements[fits];
+        var (cut, tooFar) = (AfterCharacter(text, start), reach);
+        while (tooFar - cut > 1)
+        {
+            var middle = (cut + tooFar) / 2;
+            if (char.IsLowSurrogate(text[middle]))
+                middle--;
+            // Only one character that is two units wide is left.
+            if (middle == cut)
+                break;
+            if (Fits(text, start, middle, heading))
+                cut = middle;
+            else
+                tooFar = middle;
+        }
+
         var space = text.LastIndexOf(' ', cut - 1, cut - start);
         return space > start ? space + 1 : cut;
     }
+
+    private static int AfterCharacter(string text, int start) => start + (start + 1 < text.Length && char.IsSurrogatePair(text, start) ? 2 : 1);
 
     private bool Fits(string text, Index start, Index end, string heading) => count(Passage.TextToEmbed(heading, text[start..end].Trim())) <= options.MaxTokens;
 }

@@ -50,7 +50,7 @@ internal static class SentenceSplitter
         // A point inside of a number, a name or an address has no white space behind it.
         if (!char.IsWhiteSpace(text[end]))
             return null;
-        return text[i] == '.' && (IsAbbreviation(text, i) || GoesOn(text, end)) ? null : end;
+        return (text[i] == '.' && IsAbbreviation(text, i)) || (text[i] is '.' or '…' && GoesOn(text, end)) ? null : end;
     }
 
     private static int? EndOfParagraph(string text, int i)

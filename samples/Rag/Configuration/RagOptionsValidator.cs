@@ -12,7 +12,7 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         Require(options.Documents.MaxFileBytes > 0, $"Documents:MaxFileBytes is {options.Documents.MaxFileBytes}; allowed: 1 or more");
         Require(options.Documents.MaxPdfPages > 0, $"Documents:MaxPdfPages is {options.Documents.MaxPdfPages}; allowed: 1 or more");
         Require(options.Documents.ReadTimeout > TimeSpan.Zero && options.Documents.ReadTimeout <= TimeSpan.FromHours(1), $"Documents:ReadTimeout is {options.Documents.ReadTimeout}; allowed: more than 0 and at most an hour");
-        Require(options.Chunking.MaxTokens >= 8, $"Chunking:MaxTokens is {options.Chunking.MaxTokens}; allowed: 8 or more");
+        Require(options.Chunking.MaxTokens >= 16, $"Chunking:MaxTokens is {options.Chunking.MaxTokens}; allowed: 16 or more");
         Require(options.Chunking.OverlapTokens >= 0 && options.Chunking.OverlapTokens < options.Chunking.MaxTokens, $"Chunking:OverlapTokens is {options.Chunking.OverlapTokens}; allowed: 0 to less than Chunking:MaxTokens ({options.Chunking.MaxTokens})");
         Require(options.Questions.PerPassage is >= 0 and <= 100, $"Questions:PerPassage is {options.Questions.PerPassage}; allowed: 0 to 100");
         Require(options.Questions.Concurrency is >= 1 and <= 1024, $"Questions:Concurrency is {options.Questions.Concurrency}; allowed: 1 to 1024");

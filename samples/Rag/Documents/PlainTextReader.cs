@@ -11,18 +11,19 @@ internal static partial class PlainTextReader
         var paragraph = new List<string>();
         foreach (var line in text.ReplaceLineEndings("\n").Split('\n').Append(""))
         {
-            if (paragraph.Count == 1 && Ruler().Match(line) is { Success: true } ruler)
+            var ruler = Ruler().Match(line);
+            if (ruler.Success && paragraph.Count == 1)
             {
                 sections.AddHeading(ruler.Value[0] == '=' ? 1 : 2, paragraph[0]);
                 paragraph.Clear();
             }
-            else if (string.IsNullOrWhiteSpace(line) || (ListItem().IsMatch(line) && paragraph.Count > 0))
+            else if (ruler.Success || string.IsNullOrWhiteSpace(line) || ListItem().IsMatch(line))
             {
                 sections.AddParagraph(Joined(paragraph));
                 paragraph.Clear();
             }
 
-            if (!string.IsNullOrWhiteSpace(line) && !(paragraph.Count == 0 && Ruler().IsMatch(line)))
+            if (!ruler.Success && !string.IsNullOrWhiteSpace(line))
                 paragraph.Add(line.Trim());
         }
 

@@ -41,13 +41,22 @@ internal abstract class SqlPassageStore : IPassageStore
 
     public async Task OpenAsync(StoredModel model, CancellationToken cancellationToken)
     {
-        await PrepareAsync(cancellationToken);
-        await using var connection = await ConnectAsync(cancellationToken);
-        await ExecuteAsync(connection, CreateTables(model.Dimensions), cancellationToken);
         var found = string.Create(CultureInfo.InvariantCulture, $"{model.Name}, {model.Dimensions} dimensions, layout {LayoutVersion}");
-        await ExecuteAsync(connection, "INSERT INTO store (id, made_by) VALUES (1, @found) ON CONFLICT (id) DO NOTHING", cancellationToken, ("@found", found));
-        await using var command = Command(connection, "SELECT made_by FROM store");
-        var stored = (string)(await command.ExecuteScalarAsync(cancellationToken))!;
+        string stored;
+        try
+        {
+            await PrepareAsync(cancellationToken);
+            await using var connection = await ConnectAsync(cancellationToken);
+            await ExecuteAsync(connection, CreateTables(model.Dimensions), cancellationToken);
+            await ExecuteAsync(connection, "INSERT INTO store (id, made_by) VALUES (1, @found) ON CONFLICT (id) DO NOTHING", cancellationToken, ("@found", found));
+            await using var command = Command(connection, "SELECT made_by FROM store");
+            stored = (string)(await command.ExecuteScalarAsync(cancellationToken))!;
+        }
+        catch (DbException failure)
+        {
+            throw new RagException($"the store {Place} cannot be used: {failure.Message.TrimEnd('.')}. Name another one (--store), or remove it.", failure);
+        }
+
         if (stored != found)
             throw new RagException($"the store {Place} was made by the embedding model '{stored}', and now it is '{found}': their vectors cannot be compared. Name another store (--store), or remove this one and ingest again.");
     }
