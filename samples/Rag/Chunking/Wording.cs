@@ -20,10 +20,24 @@ internal static class Wording
         return normalized.ToString().TrimEnd();
     }
 
-    /// <summary>Whether a text has some words in a row; whole ones, where words have spaces between them.</summary>
+    /// <summary>Whether a text has some words in a row: whole ones, where a script has spaces between them.</summary>
     public static bool Contains(string text, string words)
     {
         var (all, some) = (Normalized(text), Normalized(words));
-        return some.Length > 0 && ($" {all} ".Contains($" {some} ", StringComparison.Ordinal) || (some[0] >= '\u3400' && all.Contains(some, StringComparison.Ordinal)));
+        if (some.Length == 0)
+            return false;
+        for (var at = all.IndexOf(some, StringComparison.Ordinal); at >= 0; at = all.IndexOf(some, at + 1, StringComparison.Ordinal))
+        {
+            if (IsBorder(all, at) && IsBorder(all, at + some.Length))
+                return true;
+        }
+
+        return false;
     }
+
+    private static bool IsBorder(string text, int at) =>
+        at == 0 || at == text.Length || text[at - 1] == ' ' || text[at] == ' ' || IsWide(text[at - 1]) || IsWide(text[at]);
+
+    // Chinese, Japanese and Korean.
+    private static bool IsWide(char c) => c is >= '\u3040' and <= '\u9FFF' or >= '\uAC00' and <= '\uD7AF';
 }
