@@ -6,4 +6,7 @@ namespace LocalLlm.Samples.Rag.Agent;
 internal sealed class Conversation
 {
     internal AgentSession? Session { get; set; }
+
+    /// <summary>What earlier turns were shown; the model may cite it again, so numbers go on from turn to turn.</summary>
+    internal IReadOnlyList<Source> Sources { get; set; } = [];
 }

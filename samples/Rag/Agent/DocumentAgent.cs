@@ -43,7 +43,8 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
     {
         try
         {
-            var retrieval = new Retrieval(finder, new Reporter(found => events.TryWrite(new AnswerEvent.Found(found.Hits, found.Sources))));
+            var remembered = _options.Remember ? conversation : null;
+            var retrieval = new Retrieval(finder, remembered?.Sources ?? [], new Reporter(found => events.TryWrite(new AnswerEvent.Found(found.Hits, found.Sources))));
             if (_options.Search == SearchMode.Context && (await retrieval.SearchAsync(question, cancellationToken)).Count == 0)
             {
                 events.TryWrite(new AnswerEvent.Done(new() { Question = question, Text = _options.NotFound, State = AnswerState.NotFound, Cited = [], Hits = retrieval.Hits }));
@@ -51,7 +52,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
             }
 
             var agent = CreateAgent(retrieval);
-            var session = conversation is null || !_options.Remember ? null : conversation.Session ??= await agent.CreateSessionAsync(cancellationToken);
+            var session = remembered is null ? null : remembered.Session ??= await agent.CreateSessionAsync(cancellationToken);
             var (text, thought) = (new StringBuilder(), new StringBuilder());
             await foreach (var update in agent.RunStreamingAsync(question, session, cancellationToken: cancellationToken))
             {
@@ -66,6 +67,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
                 }
             }
 
+            remembered?.Sources = retrieval.Sources;
             var answer = CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options);
             events.TryWrite(new AnswerEvent.Done(answer with { Hits = retrieval.Hits }));
         }

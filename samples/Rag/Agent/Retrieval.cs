@@ -3,14 +3,17 @@ using LocalLlm.Samples.Rag.Search;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>All that was found for one question, over all searches for it. Numbers go on, and what was found before keeps its number.</summary>
-internal sealed class Retrieval(SourceFinder finder, IProgress<Retrieval>? progress)
+/// <param name="finder">Searches.</param>
+/// <param name="earlier">What earlier turns of the conversation were shown.</param>
+/// <param name="progress">Told after each search.</param>
+internal sealed class Retrieval(SourceFinder finder, IReadOnlyList<Source> earlier, IProgress<Retrieval>? progress)
 {
     private readonly Lock _lock = new();
-    private readonly List<Source> _sources = [];
+    private readonly List<Source> _sources = [.. earlier];
     private readonly List<SearchHit> _hits = [];
     private readonly Dictionary<string, IReadOnlyList<Source>> _searches = [];
 
-    /// <summary>What the model was shown.</summary>
+    /// <summary>What the model was shown, in the order of the numbers.</summary>
     public IReadOnlyList<Source> Sources
     {
         get

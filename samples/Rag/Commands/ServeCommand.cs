@@ -27,7 +27,7 @@ internal static class ServeCommand
         {
             await using var app = WebApp.Create(common.Configuration(result), AddressOf(result.GetValue(host))!, result.GetValue(port), terminal.Error);
             await app.StartAsync(cancellationToken);
-            await terminal.Output.WriteLineAsync($"listening at {string.Join(", ", app.Urls)}");
+            await terminal.Output.WriteLineAsync($"listening on {string.Join(", ", app.Urls)}");
             await app.WaitForShutdownAsync(cancellationToken);
             return 0;
         });
