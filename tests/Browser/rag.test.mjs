@@ -86,6 +86,7 @@ await step('a question whose answer is not there is told as such', async () => {
   await ask(page, 'What is the speed of the Harbor server?');
   assert.equal(await page.innerText('#answer'), 'The context does not say.');
   assert.equal(await page.getAttribute('#answer', 'data-state'), 'not_found');
+  assert.equal(await page.innerText('#passages-title'), 'Nearest passages');
   assert.equal(await page.locator('li.cited, mark').count(), 0);
   await page.screenshot({ path: `${shots}/rag-not-found.png` });
 });

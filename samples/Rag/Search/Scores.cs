@@ -8,7 +8,7 @@ internal readonly record struct Scores(double Dense, double Sparse, double Multi
     /// <summary>The same scores as <see cref="TextEmbedding.HybridScore"/> and its three parts, over flat arrays.</summary>
     public static Scores Of(TextVectors query, TextVectors text, HybridWeights weights)
     {
-        var (dense, sparse, multiVector) = (DenseScore(query, text), SparseScore(query, text), MultiVectorScore(query, text));
+        var (dense, sparse, multiVector) = (DenseScore(query, text), SparseScore(query, text), LateInteraction.Score(query.TokenVectors, text.TokenVectors, query.TokenWidth));
         var sum = weights.Dense + weights.Sparse + weights.MultiVector;
         return new(dense, sparse, multiVector, ((weights.Dense * dense) + (weights.Sparse * sparse) + (weights.MultiVector * multiVector)) / sum);
     }
@@ -31,24 +31,5 @@ internal readonly record struct Scores(double Dense, double Sparse, double Multi
         }
 
         return score;
-    }
-
-    /// <summary>The mean over the query's tokens of their best match.</summary>
-    private static double MultiVectorScore(TextVectors query, TextVectors text)
-    {
-        if (query.TokenVectors.Length == 0 || text.TokenVectors.Length == 0)
-            return 0;
-        var width = query.TokenWidth;
-        var sum = 0.0;
-        for (var i = 0; i < query.TokenVectors.Length; i += width)
-        {
-            var token = query.TokenVectors.AsSpan(i, width);
-            var best = float.NegativeInfinity;
-            for (var j = 0; j < text.TokenVectors.Length; j += width)
-                best = Math.Max(best, TensorPrimitives.Dot<float>(token, text.TokenVectors.AsSpan(j, width)));
-            sum += best;
-        }
-
-        return sum / (query.TokenVectors.Length / width);
     }
 }

@@ -54,6 +54,8 @@ const show = {
     $('notes').replaceChildren(...notes.map(note => element('li', note)));
     $('notes').hidden = notes.length === 0;
     showPassages(passages, cited);
+    if (state === 'not_found' && passages.length)
+      $('passages-title').textContent = 'Nearest passages';
   },
 };
 
