@@ -47,7 +47,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
             var retrieval = new Retrieval(finder, remembered?.Sources ?? [], new Reporter(found => events.TryWrite(new AnswerEvent.Found(found.Hits, found.Sources))));
             if (_options.Search == SearchMode.Context && (await retrieval.SearchAsync(question, cancellationToken)).Count == 0)
             {
-                events.TryWrite(new AnswerEvent.Done(new() { Question = question, Text = _options.NotFound, State = AnswerState.NotFound, Cited = [], Hits = retrieval.Hits }));
+                events.TryWrite(new AnswerEvent.Done(NotFound(question, retrieval)));
                 return;
             }
 
@@ -68,14 +68,19 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
             }
 
             remembered?.Sources = retrieval.Sources;
-            var answer = CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options);
-            events.TryWrite(new AnswerEvent.Done(answer with { Hits = retrieval.Hits }));
+            // Whatever the model says of documents in which nothing was found, it is not from them.
+            var answer = retrieval.FoundNothing
+                ? NotFound(question, retrieval) with { Thought = thought.ToString() }
+                : CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options) with { Hits = retrieval.Hits };
+            events.TryWrite(new AnswerEvent.Done(answer));
         }
         finally
         {
             events.Complete();
         }
     }
+
+    private Answer NotFound(string question, Retrieval retrieval) => new() { Question = question, Text = _options.NotFound, State = AnswerState.NotFound, Cited = [], Hits = retrieval.Hits };
 
     private ChatClientAgent CreateAgent(Retrieval retrieval)
     {

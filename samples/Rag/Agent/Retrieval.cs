@@ -13,6 +13,16 @@ internal sealed class Retrieval(SourceFinder finder, IReadOnlyList<Source> earli
     private readonly List<SearchHit> _hits = [];
     private readonly Dictionary<string, IReadOnlyList<Source>> _searches = [];
 
+    /// <summary>Whether there was a search that gave the model nothing, and none that gave it something.</summary>
+    public bool FoundNothing
+    {
+        get
+        {
+            lock (_lock)
+                return _searches.Count > 0 && _sources.Count == 0;
+        }
+    }
+
     /// <summary>What the model was shown, in the order of the numbers.</summary>
     public IReadOnlyList<Source> Sources
     {

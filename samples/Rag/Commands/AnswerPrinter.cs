@@ -10,28 +10,30 @@ internal sealed class AnswerPrinter(RagTerminal terminal)
     public async Task<Answer> PrintAsync(IAsyncEnumerable<AnswerEvent> events)
     {
         Answer? answer = null;
-        var isStreaming = false;
+        AnswerEvent? last = null;
         await foreach (var happened in events)
         {
             if (happened is AnswerEvent.Done done)
                 answer = done.Answer;
             else if (terminal.IsInteractive && happened is AnswerEvent.Thought or AnswerEvent.Text)
-                isStreaming = Stream(happened);
+                last = Stream(happened, last);
         }
 
-        if (isStreaming)
-            await terminal.Output.WriteLineAsync();
+        if (last is not null)
+            await terminal.Output.WriteLineAsync("\n");
         await WriteAsync(answer!);
         return answer!;
     }
 
-    private bool Stream(AnswerEvent happened)
+    private AnswerEvent Stream(AnswerEvent happened, AnswerEvent? last)
     {
+        if (last is AnswerEvent.Thought && happened is AnswerEvent.Text)
+            terminal.Output.WriteLine();
         if (happened is AnswerEvent.Thought thought)
             terminal.Console.Write(new Text(thought.Piece, new Style(decoration: Decoration.Dim)));
         else if (happened is AnswerEvent.Text text)
             terminal.Console.Write(new Text(text.Piece));
-        return true;
+        return happened;
     }
 
     private async Task WriteAsync(Answer answer)

@@ -17,8 +17,9 @@ internal sealed class EvalRun(IServiceProvider services, TextWriter log, BeirFil
     public async Task<IReadOnlyList<EvalRow>> PlainAsync(CancellationToken cancellationToken)
     {
         var started = Stopwatch.GetTimestamp();
-        _passages = await _embedder.EmbedAsync([.. files.Passages.Select(passage => passage.Text)], cancellationToken);
-        _queries = await _embedder.EmbedAsync([.. files.Queries.Select(query => query.Text)], cancellationToken);
+        // Collections are measured as the model reads them: what is too long, to where it reads.
+        _passages = await _embedder.EmbedAsync([.. files.Passages.Select(passage => passage.Text)], cancellationToken, truncate: true);
+        _queries = await _embedder.EmbedAsync([.. files.Queries.Select(query => query.Text)], cancellationToken, truncate: true);
         await TellAsync($"{files.Passages.Count} passages and {files.Queries.Count} queries embedded in {Seconds(started)}");
         started = Stopwatch.GetTimestamp();
         var rows = evaluator.Run(files, _queries, [.. _passages.Select(passage => new[] { passage })], cancellationToken);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics.Tensors;
 using LocalLlm.Samples.Rag.Chunking;
 using LocalLlm.Samples.Rag.Configuration;
 using LocalLlm.Samples.Rag.Search;
@@ -59,11 +60,9 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
         for (var i = 0; i < inForm.Count; i++)
         {
             var (index, pair) = inForm[i];
-            // A question that finds another passage of the document would speak for the wrong one.
-            var scores = vectors.Select(passage => Scores.Of(embedded[i], passage, _weights).Hybrid).ToArray();
             if (Scores.Of(embedded[i], sentences[i], _weights).Hybrid < _search.SentenceThreshold)
                 Drop(QuestionChecks.FitsTooLittle);
-            else if (scores[index] < scores.Max())
+            else if (FindsAnother(embedded[i], vectors, index))
                 Drop(QuestionChecks.FindsAnother);
             else
                 questions[index].Add(new(pair, embedded[i]));
@@ -72,6 +71,13 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
         return new(questions, dropped);
 
         void Drop(string reason) => dropped[reason] = dropped.GetValueOrDefault(reason) + 1;
+    }
+
+    /// <summary>Whether a question would speak for the wrong passage. As in a search, only those near by their dense vectors are looked at closely.</summary>
+    private bool FindsAnother(TextVectors question, IReadOnlyList<TextVectors> passages, int own)
+    {
+        var score = Scores.Of(question, passages[own], _weights).Hybrid;
+        return passages.OrderByDescending(passage => TensorPrimitives.Dot<float>(question.Dense, passage.Dense)).Take(_search.Candidates).Any(passage => Scores.Of(question, passage, _weights).Hybrid > score);
     }
 
     /// <summary>The sentence that holds an answer; of one that is longer than a sentence, the answer itself.</summary>

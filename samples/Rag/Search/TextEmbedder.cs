@@ -12,9 +12,10 @@ internal sealed class TextEmbedder(IEmbeddingGenerator<string, Embedding<float>>
     /// <summary>The engine behind the generator: its tokenizer, name and kinds.</summary>
     public EmbeddingEngine Engine => generator.GetService<EmbeddingEngine>() ?? throw new InvalidOperationException("The embedding model is not loaded yet; start the host first.");
 
-    public async Task<IReadOnlyList<TextVectors>> EmbedAsync(IReadOnlyList<string> texts, CancellationToken cancellationToken)
+    /// <summary>Vectors of texts, in their order. A text beyond the model's limit is refused, or cut at its end.</summary>
+    public async Task<IReadOnlyList<TextVectors>> EmbedAsync(IReadOnlyList<string> texts, CancellationToken cancellationToken, bool truncate = false)
     {
-        var options = new EmbeddingGenerationOptions { RawRepresentationFactory = _ => new LocalLlmEmbeddingOptions { Kinds = Engine.Kinds } };
+        var options = new EmbeddingGenerationOptions { RawRepresentationFactory = _ => new LocalLlmEmbeddingOptions { Kinds = Engine.Kinds, Truncate = truncate } };
         var vectors = new List<TextVectors>(texts.Count);
         foreach (var some in texts.Chunk(TextsAtOnce))
         {

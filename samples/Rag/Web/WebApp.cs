@@ -27,7 +27,8 @@ internal static class WebApp
         // Started in this order, and the server after them: models, documents, and then whoever asks.
         builder.Services.AddHostedService(services => new IngestAtStart(services.GetRequiredService<Ingestion>(), log));
         builder.Services.AddRoutingCore();
-        builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning);
+        // What fails at the start is told once, by the program.
+        builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(address, port));
         var app = builder.Build();
         app.UseRouting();

@@ -47,11 +47,18 @@ public sealed class ToolCallTests(ShippedRag rag)
         Assert.Contains(model.Asked[0].Messages, message => message.Text == "903 watts [1].");
     }
 
+    [Fact]
+    public async Task Where_nothing_was_found_the_models_own_words_are_no_answer()
+    {
+        var answer = await AskAsync(new Spoken(Call("power of the Ember server"), [new TextContent("It has 12 watts.")]), null, options => options.Search.Threshold = 100);
+        Assert.Equal(("The context does not say.", AnswerState.NotFound), (answer.Text, answer.State));
+    }
+
     private static IList<AIContent> Call(string query) => [new FunctionCallContent(Guid.NewGuid().ToString(), SearchTool.Name, new Dictionary<string, object?> { ["query"] = query })];
 
     private static string ResultOf((IReadOnlyList<ChatMessage> Messages, ChatOptions? Options) asked) => asked.Messages[^1].Contents.OfType<FunctionResultContent>().Single().Result!.ToString()!;
 
-    private async Task<Answer> AskAsync(IChatClient model, Conversation? conversation)
+    private async Task<Answer> AskAsync(IChatClient model, Conversation? conversation, Action<RagOptions>? change = null)
     {
         void Real(RagOptions options)
         {
@@ -59,6 +66,7 @@ public sealed class ToolCallTests(ShippedRag rag)
             options.Answer.Sources = SourceForm.Passages;
             options.Answer.Remember = true;
             options.Search.Passages = 1;
+            change?.Invoke(options);
         }
 
         var agent = rag.With<DocumentAgent>(Real, model, rag.With<SourceFinder>(Real, rag.With<Rag.Search.HybridSearch>(Real)));
