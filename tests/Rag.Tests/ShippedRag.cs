@@ -27,10 +27,11 @@ public sealed class ShippedRag : IAsyncLifetime
         Report = await Services.GetRequiredService<Ingestion>().RunAsync(null, CancellationToken.None);
     }
 
-    public async ValueTask DisposeAsync()
+    public ValueTask DisposeAsync()
     {
-        await RagHost.Disposal(_host!);
+        _host?.Dispose();
         _folder.Dispose();
+        return ValueTask.CompletedTask;
     }
 
     internal T Get<T>()

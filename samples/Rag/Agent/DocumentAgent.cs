@@ -44,7 +44,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
         try
         {
             var remembered = _options.Remember ? conversation : null;
-            var retrieval = new Retrieval(finder, remembered?.Sources ?? [], new Reporter(found => events.TryWrite(new AnswerEvent.Found(found.Hits, found.Sources))));
+            var retrieval = new Retrieval(finder, remembered?.Sources ?? [], found => events.TryWrite(new AnswerEvent.Found(found.Hits, found.Sources)));
             if (_options.Search == SearchMode.Context && (await retrieval.SearchAsync(question, cancellationToken)).Count == 0)
             {
                 events.TryWrite(new AnswerEvent.Done(NotFound(question, retrieval)));
@@ -104,11 +104,5 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
     {
         whole.Append(piece);
         return piece;
-    }
-
-    /// <summary>Progress that is told at once, on the thread that makes it.</summary>
-    private sealed class Reporter(Action<Retrieval> report) : IProgress<Retrieval>
-    {
-        public void Report(Retrieval value) => report(value);
     }
 }

@@ -5,8 +5,8 @@ namespace LocalLlm.Samples.Rag.Agent;
 /// <summary>All that was found for one question, over all searches for it. Numbers go on, and what was found before keeps its number.</summary>
 /// <param name="finder">Searches.</param>
 /// <param name="earlier">What earlier turns of the conversation were shown.</param>
-/// <param name="progress">Told after each search.</param>
-internal sealed class Retrieval(SourceFinder finder, IReadOnlyList<Source> earlier, IProgress<Retrieval>? progress)
+/// <param name="searched">Told after each search.</param>
+internal sealed class Retrieval(SourceFinder finder, IReadOnlyList<Source> earlier, Action<Retrieval> searched)
 {
     private readonly Lock _lock = new();
     private readonly List<Source> _sources = [.. earlier];
@@ -68,7 +68,7 @@ internal sealed class Retrieval(SourceFinder finder, IReadOnlyList<Source> earli
             _searches[query] = numbered;
         }
 
-        progress?.Report(this);
+        searched(this);
         return numbered;
     }
 

@@ -21,7 +21,7 @@ internal static class RagHost
         }
         catch
         {
-            await Disposal(host);
+            host.Dispose();
             throw;
         }
     }
@@ -31,14 +31,5 @@ internal static class RagHost
     {
         var report = await services.GetRequiredService<Ingestion>().RunAsync(new IngestLines(terminal.Error), cancellationToken);
         await IngestLines.WriteTotalAsync(terminal.Error, report);
-    }
-
-    /// <summary>Stops and frees everything; what has failed already is not told again.</summary>
-    public static async Task Disposal(IHost host)
-    {
-        if (host is IAsyncDisposable disposable)
-            await disposable.DisposeAsync();
-        else
-            host.Dispose();
     }
 }

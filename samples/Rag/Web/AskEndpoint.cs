@@ -70,10 +70,14 @@ internal static partial class AskEndpoint
         {
             // Nobody listens any more.
         }
+        catch (Exception failure) when (failure is RagException or EngineException)
+        {
+            await WriteAsync(context, ("error", failure.Message));
+        }
         catch (Exception failure)
         {
             LogFailure(logger, failure);
-            await WriteAsync(context, ("error", failure is RagException or EngineException ? failure.Message : "The answer failed; the log says why."));
+            await WriteAsync(context, ("error", "The answer failed; the log says why."));
         }
     }
 

@@ -101,6 +101,30 @@ public sealed class DocumentFolderTests : IDisposable
     }
 
     [Fact]
+    public async Task A_damaged_PDF_is_read_in_part_or_refused_and_nothing_else()
+    {
+        var survey = File.ReadAllBytes(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents", "survey.pdf"));
+        var mutator = new Mutator(3);
+        for (var round = 0; round < Mutator.Times(60); round++)
+        {
+            _folder.Write("a.pdf", mutator.Mutate(survey));
+            if (await Record.ExceptionAsync(() => Folder().ReadAsync("a.pdf", Token)) is { } failure)
+                Assert.IsType<RagException>(failure);
+        }
+    }
+
+    [Theory]
+    [InlineData("[", "]")]
+    [InlineData("<< /A ", " >>")]
+    public async Task A_PDF_that_is_nested_without_end_is_refused(string opening, string closing)
+    {
+        var survey = Encoding.Latin1.GetString(File.ReadAllBytes(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents", "survey.pdf")));
+        var nested = $"/Type /Catalog /X {string.Concat(Enumerable.Repeat(opening, 50_000))}1{string.Concat(Enumerable.Repeat(closing, 50_000))}";
+        _folder.Write("a.pdf", Encoding.Latin1.GetBytes(survey.Replace("/Type /Catalog", nested, StringComparison.Ordinal)));
+        Assert.Contains("cannot be read as PDF", (await Assert.ThrowsAsync<RagException>(() => Folder().ReadAsync("a.pdf", Token))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_PDF_with_too_many_pages_is_refused()
     {
         File.Copy(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents", "survey.pdf"), _folder["a.pdf"]);

@@ -109,8 +109,10 @@ public sealed class AskEndpointTests(ShippedRag rag) : IAsyncLifetime
         using var request = new HttpRequestMessage(HttpMethod.Post, "/api/ask") { Content = JsonContent.Create(new { question = "What is the power of the Ember server?" }) };
         using (var response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, Token))
         {
-            await using var body = await response.Content.ReadAsStreamAsync(Token);
-            await body.ReadExactlyAsync(new byte[100], Token);
+            using var body = new StreamReader(await response.Content.ReadAsStreamAsync(Token));
+            while (await body.ReadLineAsync(Token) != "event: thought")
+            {
+            }
         }
 
         while (engine.Statistics.Running > 0)
