@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Numerics.Tensors;
 using LocalLlm.Samples.Rag.Chunking;
 using LocalLlm.Samples.Rag.Configuration;
 using LocalLlm.Samples.Rag.Search;
@@ -77,7 +76,7 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
     private bool FindsAnother(TextVectors question, IReadOnlyList<TextVectors> passages, int own)
     {
         var score = Scores.Of(question, passages[own], _weights).Hybrid;
-        return passages.OrderByDescending(passage => TensorPrimitives.Dot<float>(question.Dense, passage.Dense)).Take(_search.Candidates).Any(passage => Scores.Of(question, passage, _weights).Hybrid > score);
+        return passages.OrderByDescending(passage => TextEmbedding.DenseScore(question.Embedding, passage.Embedding)).Take(_search.Candidates).Any(passage => Scores.Of(question, passage, _weights).Hybrid > score);
     }
 
     /// <summary>The sentence that holds an answer; of one that is longer than a sentence, the answer itself.</summary>

@@ -20,7 +20,7 @@ internal sealed class TextEmbedder(IEmbeddingGenerator<string, Embedding<float>>
         foreach (var some in texts.Chunk(TextsAtOnce))
         {
             foreach (var embedding in await generator.GenerateAsync(some, options, cancellationToken))
-                vectors.Add(TextVectors.Of(embedding.Vector.ToArray(), embedding.GetTextEmbedding()));
+                vectors.Add(TextVectors.Of(embedding.GetTextEmbedding() ?? new() { Dense = embedding.Vector.ToArray() }));
         }
 
         return vectors;

@@ -164,7 +164,7 @@ internal abstract class SqlPassageStore : IPassageStore
             """,
             cancellationToken,
             ("@passage", passage), ("@question", pair?.Question), ("@answer", pair?.Answer), ("@dense", DenseValue(vectors.Dense)),
-            ("@tokens", VectorBytes.Of(vectors.SparseTokens)), ("@weights", VectorBytes.Of(vectors.SparseWeights)), ("@vectors", VectorBytes.Of(vectors.TokenVectors)), ("@width", vectors.TokenWidth));
+            ("@tokens", VectorBytes.Of(vectors.SparseTokens)), ("@weights", VectorBytes.Of(vectors.SparseWeights)), ("@vectors", VectorBytes.Of<float>([.. vectors.TokenVectors.SelectMany(vector => vector)])), ("@width", vectors.TokenVectors.FirstOrDefault()?.Length ?? 0));
         await using var tokens = Command(connection, $"INSERT INTO tokens (token, entry, weight) SELECT query.token, @entry, query.weight FROM {QueryTokens}", ("@entry", id));
         AddTokens(tokens, vectors.SparseTokens, vectors.SparseWeights);
         await tokens.ExecuteNonQueryAsync(cancellationToken);

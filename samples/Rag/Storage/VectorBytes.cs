@@ -15,5 +15,5 @@ internal static class VectorBytes
     public static ReadOnlySpan<float> Floats(byte[] bytes) => MemoryMarshal.Cast<byte, float>(bytes);
 
     public static TextVectors Vectors(float[] dense, byte[] tokens, byte[] weights, byte[] tokenVectors, int tokenWidth) =>
-        new(dense, Read<int>(tokens), Read<float>(weights), Read<float>(tokenVectors), tokenWidth);
+        new(dense, Read<int>(tokens), Read<float>(weights), tokenWidth == 0 ? [] : [.. Read<float>(tokenVectors).Chunk(tokenWidth)]);
 }

@@ -52,5 +52,5 @@ public sealed class EvalTests(ShippedRag rag)
         Assert.Contains("line 1", (await Assert.ThrowsAsync<RagException>(() => run.WithQuestionsAsync(folder["pairs"], null, Token))).Message, StringComparison.Ordinal);
     }
 
-    private static TextVectors Vectors(params float[] dense) => new(dense, [], [], dense, 2);
+    private static TextVectors Vectors(params float[] dense) => new(dense, [], [], [dense]);
 }
