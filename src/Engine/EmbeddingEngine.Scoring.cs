@@ -6,10 +6,16 @@ public sealed partial class EmbeddingEngine
     // Vectors of tokens are held until they are compared, a few requests' at once: memory has a bound, however many ask.
     private const int ScoringsAtOnce = 4;
 
+    // Tokens of a request so small that it need not wait for large ones.
+    private const int SmallScoring = 2048;
+    private const int SmallScoringsAtOnce = 32;
+
     // The device computes further texts while one is compared.
     private const int BatchesAhead = 2;
+    private const int MostTokensAhead = 16_384;
 
     private readonly SemaphoreSlim _scorings = new(ScoringsAtOnce);
+    private readonly SemaphoreSlim _smallScorings = new(SmallScoringsAtOnce);
 
     /// <summary>Scores pairs of texts by <see cref="TextEmbedding.HybridScore"/>. Texts are compared while others are computed; few of their vectors are held at a time.</summary>
     /// <param name="queries">One for all passages, or one for each.</param>
@@ -57,30 +63,25 @@ public sealed partial class EmbeddingEngine
         var counting = options.Weights ?? HybridWeights.Default.Within(Kinds)!;
         if ((counting.Kinds & ~Kinds) is var missing and not EmbeddingKinds.None)
             throw EngineException.InvalidRequest("weights", $"weights count {missing}, which '{ModelName}' does not make; it makes {Kinds}");
-        await _scorings.WaitAsync(cancellationToken).ConfigureAwait(false);
-        try
-        {
-            // Tokens and comparisons are work for a processor, and the caller's thread may be that of a window or of a socket.
-            return await Task.Run(() => ComputeAsync(), cancellationToken).ConfigureAwait(false);
-        }
-        finally
-        {
-            _scorings.Release();
-        }
+        // Tokens and comparisons are work for a processor, and the caller's thread may be that of a window or of a socket.
+        return await Task.Run(ComputeAsync, cancellationToken).ConfigureAwait(false);
 
         async Task<TextScores> ComputeAsync()
         {
-            var asked = Tokens(queries, index => queries.Count == 1 ? options.Queries : $"{options.Queries}[{index}]", options.Queries, options.CutQueriesAt);
-            var answers = Tokens(passages, index => $"{options.Passages}[{index}]", options.Passages, options.CutPassagesAt);
-            var scores = await ScoreTokensAsync(asked, answers, counting, cancellationToken).ConfigureAwait(false);
-            return new(scores, asked.Sum(ids => (long)ids.Length) + answers.Sum(ids => (long)ids.Length));
+            var asked = Tokens(queries, index => queries.Count == 1 ? options.Queries : $"{options.Queries}[{index}]", options.Queries, options.CutQueriesAt, cancellationToken);
+            var answers = Tokens(passages, index => $"{options.Passages}[{index}]", options.Passages, options.CutPassagesAt, cancellationToken);
+            var count = asked.Sum(ids => (long)ids.Length) + answers.Sum(ids => (long)ids.Length);
+            var places = count <= SmallScoring ? _smallScorings : _scorings;
+            await places.WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                return new(await ScoreTokensAsync(asked, answers, counting, cancellationToken).ConfigureAwait(false), count);
+            }
+            finally
+            {
+                places.Release();
+            }
         }
-
-        int[][] Tokens(IReadOnlyList<string> texts, Func<int, string> place, string field, int? cutAt) => [.. texts.Select((text, index) =>
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            return Encode(text, place(index), field, cutAt);
-        })];
     }
 
     private async Task<double[]> ScoreTokensAsync(int[][] queries, int[][] passages, HybridWeights weights, CancellationToken cancellationToken)
@@ -95,7 +96,7 @@ public sealed partial class EmbeddingEngine
             var (next, tokens) = (0, 0L);
             while (next < passages.Length || ahead.Count > 0)
             {
-                if (next < passages.Length && (ahead.Count == 0 || tokens < (long)BatchesAhead * _loop.MaxBatchedTokens))
+                if (next < passages.Length && (ahead.Count == 0 || tokens < Math.Min((long)BatchesAhead * _loop.MaxBatchedTokens, MostTokensAhead)))
                 {
                     int[][] texts = shared is null ? [queries[next], passages[next]] : [passages[next]];
                     var length = texts.Sum(ids => ids.Length);

@@ -28,7 +28,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         ModelName = LlmEngine.NameOf(options);
         Kinds = worker.Kinds;
         Dimensions = worker.Config.HiddenSize;
-        MaxModelLen = options.MaxModelLen ?? worker.Config.MaxModelLength;
+        MaxModelLen = options.MaxModelLen ?? worker.MaxModelLength;
     }
 
     /// <summary>What the engine was loaded with.</summary>
@@ -62,7 +62,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     internal EmbeddingStatistics Statistics => _loop.Statistics;
 
     /// <summary>Loads a model and starts the engine.</summary>
-    /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type and a batch.</param>
+    /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type, a batch and the end. Those of generation alone are refused.</param>
     /// <param name="progress">Told of phases and bytes.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: nothing stays behind.</exception>
@@ -71,6 +71,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
+        EncoderOptionsValidator.Validate(options);
         var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
         if (ModelSource.IsRemote(options))
         {
@@ -84,13 +85,13 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return await loaded.Task.ConfigureAwait(false);
     }
 
-    /// <summary>Embeds texts. Those of all callers are computed together.</summary>
+    /// <summary>Embeds texts. Those of all callers are computed together, and take turns where they are more than a step.</summary>
     /// <param name="texts">The texts; special tokens in them are text.</param>
     /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
     /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
     /// <param name="cancellationToken">Gives up what has not been computed.</param>
     /// <returns>One for each text, in their order.</returns>
-    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; GenerationFailed.</exception>
+    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; EngineDead; GenerationFailed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, bool truncate = false, CancellationToken cancellationToken = default)
     {
@@ -99,10 +100,14 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     }
 
     /// <summary>As the public one, with the length at which texts are cut; null: those that are too long are refused.</summary>
-    internal Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds, int? cutAt, CancellationToken cancellationToken)
+    internal async Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds, int? cutAt, CancellationToken cancellationToken)
     {
         CheckKinds(kinds);
-        return RunAsync([.. texts.Select((text, index) => Encode(text, $"{Input}[{index}]", Input, cutAt))], kinds, cancellationToken);
+        if (texts.Count == 0)
+            return [];
+        // Tokens are work for a processor, and the caller's thread may be that of a window or of a socket.
+        var tokens = await Task.Run(() => Tokens(texts, index => $"{Input}[{index}]", Input, cutAt, cancellationToken), cancellationToken).ConfigureAwait(false);
+        return await RunAsync(tokens, kinds, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Embeds one text, which errors call <paramref name="field"/>.</summary>
@@ -112,27 +117,35 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return (await RunAsync([Encode(text, field, field, truncate ? MaxModelLen : null)], kinds, cancellationToken).ConfigureAwait(false))[0];
     }
 
-    /// <summary>Embeds texts that are tokens already, special ones included.</summary>
+    /// <summary>Embeds texts that are tokens already.</summary>
+    /// <param name="texts">Token ids of each, special ones included.</param>
+    /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
+    /// <param name="cancellationToken">Gives up what has not been computed.</param>
     /// <inheritdoc cref="EmbedAsync(IReadOnlyList{string}, EmbeddingKinds, bool, CancellationToken)"/>
-    public Task<IReadOnlyList<TextEmbedding>> EmbedTokensAsync(IReadOnlyList<IReadOnlyList<int>> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<TextEmbedding>> EmbedTokensAsync(IReadOnlyList<IReadOnlyList<int>> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(texts);
         CheckKinds(kinds);
-        return RunAsync([.. texts.Select((ids, index) => Checked([.. ids], $"{Input}[{index}]", Input))], kinds, cancellationToken);
+        if (texts.Count == 0)
+            return [];
+        return await RunAsync([.. texts.Select((ids, index) => Checked([.. ids ?? throw EngineException.InvalidRequest(Input, $"{Input}[{index}] is null; give token ids")], $"{Input}[{index}]", Input))], kinds, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Computes one token, to see that the device still does; nothing is measured.</summary>
     /// <exception cref="EngineException">It does not.</exception>
     internal Task ProbeAsync(CancellationToken cancellationToken)
     {
-        var probe = new EmbeddingWork([0], EmbeddingKinds.Dense, cancellationToken) { IsProbe = true };
-        _loop.Submit([probe]);
+        var probe = new EmbeddingWork([0], EmbeddingKinds.Dense) { IsProbe = true };
+        _loop.Submit(new([probe], cancellationToken));
         return probe.Result.Task.WaitAsync(cancellationToken);
     }
 
-    /// <summary>Takes no more texts, finishes those that wait, and frees the device.</summary>
+    /// <summary>Takes no more texts, lets those that wait be finished for <see cref="EngineOptions.DrainTimeout"/>, refuses the rest, and frees the device.</summary>
     public async ValueTask DisposeAsync()
     {
+        _loop.BeginDrain();
+        if (Options.DrainTimeout > TimeSpan.Zero)
+            await Task.WhenAny(_ended, Task.Delay(Options.DrainTimeout)).ConfigureAwait(false);
         _loop.Stop();
         await _ended.ConfigureAwait(false);
     }
@@ -146,8 +159,10 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         {
             var tokenizer = Tokenizer.Load(options.TokenizerPath ?? options.ModelPath);
             worker = new EncoderWorker(options, progress, cancellationToken);
-            if (options.MaxModelLen > worker.Config.MaxModelLength)
-                throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model knows positions up to {worker.Config.MaxModelLength} (config.json). Lower max_model_len.", "max_model_len");
+            if (options.MaxModelLen > worker.MaxModelLength)
+                throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model takes texts of up to {worker.MaxModelLength} tokens (config.json, sentence_bert_config.json). Lower max_model_len.", "max_model_len");
+            if (tokenizer.VocabularySize > worker.Config.VocabSize)
+                throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {worker.Config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
             loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }
@@ -179,8 +194,8 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     private async Task<IReadOnlyList<TextEmbedding>> RunAsync(int[][] texts, EmbeddingKinds kinds, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        var works = texts.Select(ids => new EmbeddingWork(ids, kinds, cancellationToken)).ToArray();
-        _loop.Submit(works);
+        var works = texts.Select(ids => new EmbeddingWork(ids, kinds)).ToArray();
+        _loop.Submit(new(works, cancellationToken));
         return await Task.WhenAll(works.Select(work => work.Result.Task)).WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -189,6 +204,12 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         if (kinds == EmbeddingKinds.None || (kinds & ~Kinds) != 0)
             throw EngineException.InvalidRequest("kinds", $"kinds is {kinds}; ask for at least one of those that '{ModelName}' makes: {Kinds}");
     }
+
+    private int[][] Tokens(IReadOnlyList<string> texts, Func<int, string> place, string field, int? cutAt, CancellationToken cancellationToken) => [.. texts.Select((text, index) =>
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return Encode(text, place(index), field, cutAt);
+    })];
 
     // A place is where the text stands in the caller's field, as errors call it.
     private int[] Encode(string? text, string place, string field, int? cutAt)

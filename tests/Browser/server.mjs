@@ -1,13 +1,17 @@
-// Starts the real server on the tiny model that lies in the repository.
+// Starts the real servers on the tiny models that lie in the repository.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const repository = fileURLToPath(new URL('../../', import.meta.url));
 
 /** A server on a free port: its address, and how to end it. */
-export async function serve(...options) {
-  const program = `${repository}src/HostedServer/bin/Release/net10.0/localllm.dll`;
-  const child = spawn('dotnet', [program, 'serve', `${repository}models/tiny-r1`, '--host', '127.0.0.1', '--port', '0', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+export const serve = (...options) => start('src/HostedServer/bin/Release/net10.0/localllm.dll', 'serve', `${repository}models/tiny-r1`, '--host', '127.0.0.1', '--port', '0', ...options);
+
+/** The sample that answers from documents, in the same way. */
+export const serveRag = (...options) => start('samples/Rag/bin/Release/net10.0/LocalLlm.Samples.Rag.dll', 'serve', '--port', '0', ...options);
+
+async function start(program, ...args) {
+  const child = spawn('dotnet', [repository + program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   const url = await new Promise((resolve, reject) => {
     const listen = data => {

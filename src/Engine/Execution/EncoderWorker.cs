@@ -1,3 +1,4 @@
+using System.Numerics;
 using LocalLlm.Interop;
 using LocalLlm.Layers;
 using LocalLlm.Models;
@@ -13,9 +14,6 @@ namespace LocalLlm.Execution;
 /// </summary>
 internal sealed class EncoderWorker : IDisposable
 {
-    private const string SparseFile = "sparse_linear.pt";
-    private const string MultiVectorFile = "colbert_linear.pt";
-
     private readonly IDeviceOps _ops;
     private readonly XlmRobertaModel? _model;
     private readonly EmbeddingHead? _sparse;
@@ -28,6 +26,7 @@ internal sealed class EncoderWorker : IDisposable
     {
         Config = EncoderConfig.Load(options.ModelPath);
         _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
+        MaxModelLength = Math.Min(Config.MaxModelLength, SentenceConfig.Load(options.ModelPath).MaxSequenceLength ?? int.MaxValue);
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
         if (options.NumThreads > 0)
             set_num_threads(options.NumThreads);
@@ -40,8 +39,8 @@ internal sealed class EncoderWorker : IDisposable
             using (var checkpoint = Checkpoint.Open(options.ModelPath))
             using (var staging = _ops.CreateStaging())
                 WeightLoader.Load(registry, checkpoint, type, staging, progress is null ? null : new Told(progress), cancellationToken);
-            _sparse = EmbeddingHead.Load(options.ModelPath, SparseFile, 1, Config.HiddenSize, _ops, type);
-            _multiVector = EmbeddingHead.Load(options.ModelPath, MultiVectorFile, null, Config.HiddenSize, _ops, type);
+            _sparse = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[0], 1, Config.HiddenSize, _ops, type);
+            _multiVector = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[1], null, Config.HiddenSize, _ops, type);
         }
         catch
         {
@@ -53,6 +52,9 @@ internal sealed class EncoderWorker : IDisposable
     /// <summary>The model's shape.</summary>
     public EncoderConfig Config { get; }
 
+    /// <summary>Most tokens of a text, special ones included: as many as there are positions, or fewer where sentence-transformers' configuration says so.</summary>
+    public int MaxModelLength { get; }
+
     /// <summary>What the model can say.</summary>
     public EmbeddingKinds Kinds => EmbeddingKinds.Dense | (_sparse is null ? 0 : EmbeddingKinds.Sparse) | (_multiVector is null ? 0 : EmbeddingKinds.MultiVector);
 
@@ -63,7 +65,8 @@ internal sealed class EncoderWorker : IDisposable
     /// <param name="texts">Token ids, special ones included; at most the model's length each.</param>
     /// <param name="kinds">What is wanted of each text.</param>
     /// <param name="specialIds">Tokens that have no sparse weight.</param>
-    public TextEmbedding[] Run(IReadOnlyList<int[]> texts, IReadOnlyList<EmbeddingKinds> kinds, IReadOnlySet<int> specialIds)
+    /// <returns>One for each text; null for one of which the model made something that is no finite number.</returns>
+    public TextEmbedding?[] Run(IReadOnlyList<int[]> texts, IReadOnlyList<EmbeddingKinds> kinds, IReadOnlySet<int> specialIds)
     {
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
@@ -77,15 +80,21 @@ internal sealed class EncoderWorker : IDisposable
         var vectors = wanted.HasFlag(EmbeddingKinds.MultiVector) ? _multiVector!.Forward(hidden).to(ScalarType.Float32) : null;
         var width = (int)(vectors?.shape[1] ?? 0);
         var tokenVectors = vectors is null ? [] : Host(nn.functional.normalize(vectors, p: 2, dim: 1));
-        return [.. texts.Select((ids, i) => new TextEmbedding
+        return [.. texts.Select((ids, i) => Embedding(
+            ids,
+            Asked(i, EmbeddingKinds.Dense, dense, i, 1, Config.HiddenSize),
+            Asked(i, EmbeddingKinds.Sparse, weights, firsts[i], ids.Length, 1),
+            Asked(i, EmbeddingKinds.MultiVector, tokenVectors, firsts[i], ids.Length, width),
+            width,
+            specialIds))];
+
+        // A text's rows of a result, or null where it does not want them.
+        ReadOnlyMemory<float>? Asked(int text, EmbeddingKinds kind, float[] all, long first, int rows, int columns)
         {
-            TokenCount = ids.Length,
-            Dense = kinds[i].HasFlag(EmbeddingKinds.Dense) ? dense.AsSpan(i * Config.HiddenSize, Config.HiddenSize).ToArray() : null,
-            Sparse = kinds[i].HasFlag(EmbeddingKinds.Sparse) ? Sparse(ids, weights.AsSpan((int)firsts[i], ids.Length), specialIds) : null,
-            MultiVector = kinds[i].HasFlag(EmbeddingKinds.MultiVector)
-                ? [.. Enumerable.Range(1, ids.Length - 1).Select(token => (IReadOnlyList<float>)tokenVectors.AsSpan(((int)firsts[i] + token) * width, width).ToArray())]
-                : null,
-        })];
+            if (!kinds[text].HasFlag(kind))
+                return null;
+            return all.AsMemory((int)first * columns, rows * columns);
+        }
     }
 
     /// <inheritdoc/>
@@ -95,6 +104,34 @@ internal sealed class EncoderWorker : IDisposable
         _sparse?.Dispose();
         _multiVector?.Dispose();
         (_ops as IDisposable)?.Dispose();
+    }
+
+    // What was not asked for is null. vectors: [tokens · width].
+    private static TextEmbedding? Embedding(int[] ids, ReadOnlyMemory<float>? dense, ReadOnlyMemory<float>? weights, ReadOnlyMemory<float>? vectors, int width, IReadOnlySet<int> specialIds)
+    {
+        if (!IsFinite(dense) || !IsFinite(weights) || !IsFinite(vectors))
+            return null;
+        return new()
+        {
+            TokenCount = ids.Length,
+            Dense = dense?.ToArray(),
+            Sparse = weights is { } of ? Sparse(ids, of.Span, specialIds) : null,
+            // The first token stands for the whole text.
+            MultiVector = vectors is { } all ? [.. Enumerable.Range(1, ids.Length - 1).Select(token => (IReadOnlyList<float>)all.Slice(token * width, width).ToArray())] : null,
+        };
+    }
+
+    // NaN and infinities times 0 are NaN, and stay it in a sum.
+    private static bool IsFinite(ReadOnlyMemory<float>? memory)
+    {
+        var values = memory is { } asked ? asked.Span : [];
+        var sum = Vector<float>.Zero;
+        for (; values.Length >= Vector<float>.Count; values = values[Vector<float>.Count..])
+            sum += new Vector<float>(values) * 0;
+        var rest = 0f;
+        foreach (var value in values)
+            rest += value * 0;
+        return Vector.Sum(sum) + rest == 0;
     }
 
     private static Dictionary<int, float> Sparse(int[] ids, ReadOnlySpan<float> weights, IReadOnlySet<int> specialIds)

@@ -66,10 +66,12 @@ internal static partial class ModelFiles
     }
 
     /// <summary>Whether these weights are a further module's, which a folder with the model's own can be without.</summary>
-    public static bool IsHead(RemoteFile file) => ModuleWeights().IsMatch(file.Path) || file.Path is "sparse_linear.pt" or "colbert_linear.pt";
+    public static bool IsHead(RemoteFile file) => ModuleWeights().IsMatch(file.Path) || IsBgeHead(file.Path);
 
     private static IEnumerable<RemoteFile> RootsOf(Listing listing) => listing.Files.Where(file =>
-        file.Path.EndsWith(".safetensors", StringComparison.Ordinal) && !file.Path.Contains('/', StringComparison.Ordinal) && !file.Path.StartsWith("consolidated", StringComparison.Ordinal));
+        file.Path.EndsWith(".safetensors", StringComparison.Ordinal) && !file.Path.Contains('/', StringComparison.Ordinal) && !file.Path.StartsWith("consolidated", StringComparison.Ordinal) && !IsBgeHead(file.Path));
+
+    private static bool IsBgeHead(string path) => path is "sparse_linear.pt" or "colbert_linear.pt" or "sparse_linear.safetensors" or "colbert_linear.safetensors";
 
     /// <summary>Whether a file's name fits one of a user's own patterns.</summary>
     public static bool Matches(string path, IReadOnlyList<string> patterns) =>
@@ -84,7 +86,7 @@ internal static partial class ModelFiles
             return false;
         if (Has(IndexName))
             return HasShardsOf(IndexName);
-        if (Directory.EnumerateFiles(folder, "*.safetensors").Any(File.Exists))
+        if (Directory.EnumerateFiles(folder, "*.safetensors").Any(file => File.Exists(file) && !IsBgeHead(Path.GetFileName(file))))
             return true;
         return Has(PickleIndexName) ? HasShardsOf(PickleIndexName) : Has(PickleName);
 

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
 
-/// <summary>One linear layer in a file of its own beside the model (<c>sparse_linear.pt</c>, <c>colbert_linear.pt</c>), as bge-m3 has them.</summary>
+/// <summary>One linear layer in a file of its own beside the model (<c>sparse_linear</c>, <c>colbert_linear</c>), as bge-m3 has them: <c>.pt</c>, or <c>.safetensors</c> where that is there.</summary>
 internal sealed class EmbeddingHead : IDisposable
 {
     private readonly IDeviceOps _ops;
@@ -14,25 +14,25 @@ internal sealed class EmbeddingHead : IDisposable
 
     /// <summary>Reads a head, or gives null where the folder has none.</summary>
     /// <param name="folder">The model's folder.</param>
-    /// <param name="file">The file's name.</param>
+    /// <param name="name">The file's name without its ending.</param>
     /// <param name="outFeatures">Its outputs; null: as many as it has.</param>
     /// <param name="inFeatures">Width of the hidden states.</param>
     /// <param name="ops">Where it is computed.</param>
     /// <param name="type">In which type.</param>
     /// <exception cref="EngineException">Kind ModelFolder: the file is malformed, or has other shapes.</exception>
-    public static EmbeddingHead? Load(string folder, string file, int? outFeatures, int inFeatures, IDeviceOps ops, ScalarType type)
+    public static EmbeddingHead? Load(string folder, string name, int? outFeatures, int inFeatures, IDeviceOps ops, ScalarType type)
     {
-        var path = Path.Combine(folder, file);
-        if (!File.Exists(path))
+        if (CheckpointFolder.HeadIn(folder, name) is not { } file)
             return null;
         using var scope = NewDisposeScope();
-        using var weights = TorchPickleFile.Open(path);
+        var path = Path.Combine(folder, file);
+        using IWeightFile weights = CheckpointFolder.IsPickle(file) ? TorchPickleFile.Open(path) : SafetensorsFile.Open(path);
         if (!weights.Tensors.TryGetValue("weight", out var weight) || !weights.Tensors.TryGetValue("bias", out var bias) || weights.Tensors.Count != 2)
             throw EngineException.ModelFolder(file, $"has the tensors {string.Join(", ", weights.Tensors.Keys.Take(4).Select(ModelFolderProblems.Quote))}; wanted weight and bias");
         var outputs = outFeatures ?? (weight.Shape is [var rows, _] ? rows : 0);
         if (weight.Shape is not [var given, var width] || given != outputs || width != inFeatures || bias.Shape is not [var biases] || biases != outputs)
             throw EngineException.ModelFolder(file, $"weight is [{string.Join(", ", weight.Shape)}] and bias [{string.Join(", ", bias.Shape)}]; wanted [{outFeatures?.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "n"}, {inFeatures}] and as many biases");
-        return new(ops, ops.PackLinear(weights.Read(weight).to(type), weights.Read(bias).to(type)));
+        return new(ops, ops.PackLinear(weights.ReadTensor(weight).to(type), weights.ReadTensor(bias).to(type)));
     }
 
     /// <summary>[rows, in] → [rows, out].</summary>

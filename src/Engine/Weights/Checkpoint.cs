@@ -6,7 +6,7 @@ namespace LocalLlm.Weights;
 /// <para>
 /// Which files: those named by <c>model.safetensors.index.json</c>, else <c>model.safetensors</c>, else every other
 /// <c>*.safetensors</c>. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
-/// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is ever opened. Files may be symbolic links, as in Hugging
+/// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: bge-m3's heads have files of their own, which an encoder reads. Files may be symbolic links, as in Hugging
 /// Face's cache; names inside the index must be plain file names.
 /// </para>
 /// </summary>

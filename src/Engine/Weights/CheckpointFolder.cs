@@ -10,8 +10,12 @@ internal static class CheckpointFolder
     public const string PickleFileName = "pytorch_model.bin";
 
     private const string Safetensors = ".safetensors";
+    private const string HeadPickle = ".pt";
 
-    // Suffix → what to say; none of these is ever opened, but for the two names of the hub's pickles.
+    /// <summary>Layers of bge-m3's that have files of their own beside the model's weights.</summary>
+    public static readonly IReadOnlyList<string> Heads = ["sparse_linear", "colbert_linear"];
+
+    // Suffix → what to say; none of these is ever opened, but for the names of the hub's pickles.
     private static readonly (string Suffix, string Kind)[] s_others =
     [
         (".bin", "a pickle, which can run code when it is loaded"),
@@ -27,6 +31,12 @@ internal static class CheckpointFolder
     /// <summary>Whether a shard is to be read as PyTorch's format: by its name, never by its content.</summary>
     public static bool IsPickle(string shard) => !shard.EndsWith(Safetensors, StringComparison.Ordinal);
 
+    /// <summary>The file of a head: as safetensors where it is there, else as a pickle, else null.</summary>
+    public static string? HeadIn(string folder, string name) => ((string[])[name + Safetensors, name + HeadPickle]).FirstOrDefault(file => File.Exists(Path.Combine(folder, file)));
+
+    /// <summary>Whether a file of safetensors is a head's, and none of the model's own.</summary>
+    public static bool IsHead(string file) => Heads.Any(head => file == head + Safetensors);
+
     /// <summary>The name of the folder's index, or null: an index of pickles counts only where no safetensors file is.</summary>
     /// <exception cref="EngineException">The folder cannot be listed.</exception>
     public static string? IndexIn(string folder)
@@ -34,7 +44,7 @@ internal static class CheckpointFolder
         if (Path.Exists(Path.Combine(folder, CheckpointIndex.FileName)))
             return CheckpointIndex.FileName;
         var isOfPickles = Path.Exists(Path.Combine(folder, CheckpointIndex.PickleFileName))
-            && !FileNames(folder).Exists(file => file.EndsWith(Safetensors, StringComparison.Ordinal));
+            && !FileNames(folder).Exists(file => file.EndsWith(Safetensors, StringComparison.Ordinal) && !IsHead(file));
         return isOfPickles ? CheckpointIndex.PickleFileName : null;
     }
 
@@ -52,7 +62,7 @@ internal static class CheckpointFolder
             return [SingleFileName];
 
         var files = FileNames(folder);
-        var shards = files.Where(file => file.EndsWith(Safetensors, StringComparison.Ordinal)).ToList();
+        var shards = files.Where(file => file.EndsWith(Safetensors, StringComparison.Ordinal) && !IsHead(file)).ToList();
         var own = shards.Where(shard => !shard.StartsWith("consolidated", StringComparison.Ordinal)).ToList();
         if (own.Count > 0)
             shards = own;

@@ -1,6 +1,3 @@
-using LocalLlm.Interop;
-using static TorchSharp.torch;
-
 namespace LocalLlm.Weights;
 
 /// <summary>
@@ -52,41 +49,6 @@ internal sealed class TorchPickleFile : IWeightFile
         _file.Read(tensor.Offset + start, target);
     }
 
-    /// <summary>Reads a whole tensor into the host's memory, in its own type and shape; of the current dispose scope.</summary>
-    /// <exception cref="EngineException">It is of a type that libtorch does not have here, or cannot be read.</exception>
-    public unsafe Tensor Read(TensorInfo tensor)
-    {
-        const int MostAtOnce = 1 << 30;
-        var result = empty(tensor.Shape, TypeOf(tensor));
-        try
-        {
-            var target = tensor.ByteLength > 0 ? (byte*)result.DataPointer() : null;
-            for (long start = 0; start < tensor.ByteLength; start += MostAtOnce)
-                Read(tensor, start, new Span<byte>(target + start, (int)Math.Min(MostAtOnce, tensor.ByteLength - start)));
-            return result;
-        }
-        catch
-        {
-            result.Dispose();
-            throw;
-        }
-    }
-
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
-
-    private ScalarType TypeOf(TensorInfo tensor) => tensor.Dtype switch
-    {
-        SafetensorsDtype.F32 => ScalarType.Float32,
-        SafetensorsDtype.F16 => ScalarType.Float16,
-        SafetensorsDtype.BF16 => ScalarType.BFloat16,
-        SafetensorsDtype.F64 => ScalarType.Float64,
-        SafetensorsDtype.I64 => ScalarType.Int64,
-        SafetensorsDtype.I32 => ScalarType.Int32,
-        SafetensorsDtype.I16 => ScalarType.Int16,
-        SafetensorsDtype.I8 => ScalarType.Int8,
-        SafetensorsDtype.U8 => ScalarType.Byte,
-        SafetensorsDtype.Bool => ScalarType.Bool,
-        _ => throw _file.Error($"tensor {ModelFolderProblems.Quote(tensor.Name)}: found {tensor.Dtype.Name()}, which cannot be computed with"),
-    };
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Text.Json;
 using Xunit;
 
@@ -101,8 +102,14 @@ public sealed class EmbeddingEngineTests
     public async Task Special_tokens_in_a_text_are_text()
     {
         await using var engine = await LoadAsync();
-        var embeddings = await engine.EmbedAsync(["a </s> b", "a ＜/s＞ b", "a <mask> b"], EmbeddingKinds.Sparse, cancellationToken: Token);
-        Assert.All(embeddings, embedding => Assert.True(embedding.TokenCount > 5));
+        var special = engine.Tokenizer.AllSpecialIds.ToHashSet();
+        foreach (var text in (string[])["a </s> b", "a ＜/s＞ b", "a <mask> b", "<s>a<pad></s>"])
+        {
+            var ids = engine.TokensOf(text, addSpecialTokens: false)!;
+            Assert.DoesNotContain(ids, id => special.Contains(id) && id != engine.Tokenizer.UnkTokenId);
+            var embedding = (await engine.EmbedAsync([text], EmbeddingKinds.Sparse, cancellationToken: Token))[0];
+            Assert.Equal(ids.Length + 2, embedding.TokenCount);
+        }
     }
 
     [Fact]
@@ -156,14 +163,27 @@ public sealed class EmbeddingEngineTests
     [Fact]
     public async Task Generation_goes_on_while_embeddings_are_made()
     {
-        await using var embeddings = await LoadAsync();
+        const int tokens = 64;
+        var scope = new object();
+        await using var embeddings = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", MeterScope = scope }, cancellationToken: Token);
         await using var generation = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Device = "cpu" }, cancellationToken: Token);
+        var steps = 0;
+        using var listener = new MeterListener();
+        listener.InstrumentPublished = (instrument, own) =>
+        {
+            if (ReferenceEquals(instrument.Meter.Scope, scope) && instrument.Name == "localllm.step.tokens")
+                own.EnableMeasurementEvents(instrument);
+        };
+        listener.SetMeasurementEventCallback<long>((_, _, _, _) => Interlocked.Increment(ref steps));
+        listener.Start();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
-        // Minutes of work, in steps.
+        // Minutes of work, in steps of 2,048 tokens.
         int[] text = [.. Enumerable.Range(10, 400)];
         var embedded = embeddings.EmbedTokensAsync([.. Enumerable.Repeat(text, 100_000)], cancellationToken: stop.Token);
-        var answer = await generation.CompleteAsync(GenerationRequest.FromText("Once upon a time", new SamplingParams { MaxTokens = 16, Temperature = 0, IgnoreEos = true }), Token);
-        Assert.Equal(16, answer.Outputs[0].TokenIds.Count);
+        var answer = await generation.CompleteAsync(GenerationRequest.FromText("Once upon a time", new SamplingParams { MaxTokens = tokens, Temperature = 0, IgnoreEos = true }), Token);
+        Assert.Equal(tokens, answer.Outputs[0].TokenIds.Count);
+        // A token waits for a step of embeddings at most.
+        Assert.InRange(Volatile.Read(ref steps), 0, tokens);
         Assert.False(embedded.IsCompleted);
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => embedded);

@@ -39,8 +39,8 @@ public sealed class PoolingTests
             if (Expected(one, isMean, normalizes) is not { } expected)
                 continue;
             compared++;
-            AssertClose(expected, embedding);
-            AssertClose(expected, worker.Run([Ids(one)], [EmbeddingKinds.Dense], new HashSet<int>())[0]);
+            AssertClose(expected, embedding!);
+            AssertClose(expected, worker.Run([Ids(one)], [EmbeddingKinds.Dense], new HashSet<int>())[0]!);
         }
 
         Assert.Equal(isMean ? 1 : cases.Length, compared);

@@ -53,8 +53,8 @@ public class TorchPickleFileTests
         Opens(TorchSamples.Archive(TorchSamples.Pickle), file =>
         {
             TorchLibrary.EnsureLoaded();
-            using var a = file.Read(file.Tensors["a"]);
-            using var c = file.Read(file.Tensors["c"]);
+            using var a = file.ReadTensor(file.Tensors["a"]);
+            using var c = file.ReadTensor(file.Tensors["c"]);
             Assert.Equal([1f, 2, 3, 4, 5, 6], a.data<float>().ToArray());
             Assert.Equal([2L, 3L], a.shape);
             Assert.Equal(ScalarType.Float16, c.dtype);

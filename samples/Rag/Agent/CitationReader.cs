@@ -1,0 +1,66 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using LocalLlm.Samples.Rag.Chunking;
+using LocalLlm.Samples.Rag.Configuration;
+
+namespace LocalLlm.Samples.Rag.Agent;
+
+/// <summary>
+/// Binds an answer to the sources that were really shown. A number that stands for none is taken out. Where the model wrote no number, one is given only to what a source says in the same words: a sentence of the answer
+/// that a source has, and with it the line of the thought that chose that source ("[2] … Yes.").
+/// </summary>
+internal static partial class CitationReader
+{
+    private const string Unsupported = "The model gave no answer that the documents support.";
+
+    public static Answer Read(string question, string text, string thought, IReadOnlyList<Source> sources, AnswerOptions options)
+    {
+        var notes = new List<string>();
+        var written = WithoutForeign(text.Trim(), sources, notes);
+        var cited = Number().Matches(written).Select(NumberOf).Distinct().Order().ToArray();
+        var answer = new Answer { Question = question, Text = written, State = AnswerState.Answered, Cited = cited, Sources = sources, Thought = thought };
+        if (written.Length == 0 || IsNotFound(written, options.NotFound))
+            return answer with { Text = written.Length == 0 ? Unsupported : options.NotFound, State = written.Length == 0 ? AnswerState.Unsupported : AnswerState.NotFound, Cited = [], Notes = notes };
+        if (cited.Length > 0)
+            return answer with { Notes = notes };
+        if (Quoted(written, thought, sources) is { Count: > 0 } quoted)
+            return answer with { Text = written + string.Concat(quoted.Select(number => $" [{number}]")), Cited = quoted, Notes = notes };
+        if (!options.WithholdUnsupported)
+            return answer with { State = AnswerState.Unsupported, Notes = [.. notes, "The answer cites no source, and none says it in the same words."] };
+        return answer with { Text = Unsupported, State = AnswerState.Unsupported, Notes = [.. notes, $"Withheld, because no source says it: {written}"] };
+    }
+
+    private static string WithoutForeign(string text, IReadOnlyList<Source> sources, List<string> notes) => Number().Replace(text, match =>
+    {
+        if (NumberOf(match) is var number && number >= 1 && number <= sources.Count)
+            return match.Value;
+        notes.Add($"The model cited {match.Value.Trim()}, which is no source; it was taken out.");
+        return "";
+    });
+
+    /// <summary>For each sentence of the answer the sources that have it word for word, and of several those that the thought chose; nothing where a sentence has none.</summary>
+    private static IReadOnlyList<int> Quoted(string text, string thought, IReadOnlyList<Source> sources)
+    {
+        var chosen = Choice().Matches(thought).Select(NumberOf).ToHashSet();
+        var quoted = new SortedSet<int>();
+        foreach (var sentence in SentenceSplitter.Split(text))
+        {
+            var saying = sources.Where(source => Wording.Contains(source.Text, text[sentence])).Select(source => source.Number).ToArray();
+            if (saying.Length == 0)
+                return [];
+            quoted.UnionWith(saying.Any(chosen.Contains) ? saying.Where(chosen.Contains) : saying);
+        }
+
+        return [.. quoted];
+    }
+
+    private static bool IsNotFound(string text, string notFound) => Wording.Normalized(Number().Replace(text, "")) == Wording.Normalized(notFound);
+
+    private static int NumberOf(Match match) => int.TryParse(match.Groups[1].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+
+    [GeneratedRegex(@"\s*\[(\d{1,9})\]")]
+    private static partial Regex Number();
+
+    [GeneratedRegex(@"^\[(\d{1,9})\].*\bYes\.\s*$", RegexOptions.Multiline)]
+    private static partial Regex Choice();
+}

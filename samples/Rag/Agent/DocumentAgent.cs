@@ -1,0 +1,108 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using System.Threading.Channels;
+using LocalLlm.Samples.Rag.Configuration;
+using Microsoft.Agents.AI;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace LocalLlm.Samples.Rag.Agent;
+
+/// <summary>Answers questions from the documents: an agent of Microsoft's Agent Framework whose tool is the search.</summary>
+internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOptions<RagOptions> options, ILoggerFactory loggers)
+{
+    private readonly AnswerOptions _options = options.Value.Answer;
+
+    /// <summary>What happens while an answer is made; the last is the <see cref="AnswerEvent.Done"/>.</summary>
+    /// <param name="question">The question.</param>
+    /// <param name="conversation">Earlier turns, of which this becomes one; null: the question stands alone.</param>
+    /// <param name="cancellationToken">Ends the answer in the engine too.</param>
+    public async IAsyncEnumerable<AnswerEvent> AskAsync(string question, Conversation? conversation = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        // A search reports from inside of the agent, so what it found joins the model's words in a channel.
+        var events = Channel.CreateUnbounded<AnswerEvent>();
+        using var left = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var answering = AnswerAsync(question, conversation, events.Writer, left.Token);
+        try
+        {
+            await foreach (var happened in events.Reader.ReadAllAsync(CancellationToken.None))
+                yield return happened;
+        }
+        finally
+        {
+            // Whoever stops listening ends the answer.
+            await left.CancelAsync();
+            await answering.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        await answering;
+    }
+
+    private async Task AnswerAsync(string question, Conversation? conversation, ChannelWriter<AnswerEvent> events, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var remembered = _options.Remember ? conversation : null;
+            var retrieval = new Retrieval(finder, remembered?.Sources ?? [], found => events.TryWrite(new AnswerEvent.Found(found.Hits, found.Sources)));
+            if (_options.Search == SearchMode.Context && (await retrieval.SearchAsync(question, cancellationToken)).Count == 0)
+            {
+                events.TryWrite(new AnswerEvent.Done(NotFound(question, retrieval)));
+                return;
+            }
+
+            var agent = CreateAgent(retrieval);
+            var session = remembered is null ? null : remembered.Session ??= await agent.CreateSessionAsync(cancellationToken);
+            var (text, thought) = (new StringBuilder(), new StringBuilder());
+            await foreach (var update in agent.RunStreamingAsync(question, session, cancellationToken: cancellationToken))
+            {
+                foreach (var content in update.Contents)
+                {
+                    if (content is TextReasoningContent thinking)
+                        events.TryWrite(new AnswerEvent.Thought(Append(thought, thinking.Text)));
+                    else if (content is FunctionCallContent)
+                        text.Clear();
+                    else if (content is TextContent said)
+                        events.TryWrite(new AnswerEvent.Text(Append(text, said.Text)));
+                }
+            }
+
+            remembered?.Sources = retrieval.Sources;
+            // Whatever the model says of documents in which nothing was found, it is not from them.
+            var answer = retrieval.FoundNothing
+                ? NotFound(question, retrieval) with { Thought = thought.ToString() }
+                : CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options) with { Hits = retrieval.Hits };
+            events.TryWrite(new AnswerEvent.Done(answer));
+        }
+        finally
+        {
+            events.Complete();
+        }
+    }
+
+    private Answer NotFound(string question, Retrieval retrieval) => new() { Question = question, Text = _options.NotFound, State = AnswerState.NotFound, Cited = [], Hits = retrieval.Hits };
+
+    private ChatClientAgent CreateAgent(Retrieval retrieval)
+    {
+        var chat = new ChatOptions { Temperature = (float)_options.Temperature, MaxOutputTokens = _options.MaxTokens };
+        if (_options.Instructions.Length > 0)
+            chat.Instructions = _options.Instructions;
+        if (_options.Search != SearchMode.Context)
+        {
+            chat.Tools = [new SearchTool(retrieval, _options).Create()];
+            // Only the first step: the client that calls functions lets the model speak freely after it.
+            chat.ToolMode = _options.Search == SearchMode.Required ? ChatToolMode.RequireSpecific(SearchTool.Name) : ChatToolMode.Auto;
+        }
+
+        return new(
+            client,
+            new ChatClientAgentOptions { Name = "documents", ChatOptions = chat, AIContextProviders = _options.Search == SearchMode.Context ? [new SearchFirst(retrieval, _options)] : null },
+            loggers);
+    }
+
+    private static string Append(StringBuilder whole, string piece)
+    {
+        whole.Append(piece);
+        return piece;
+    }
+}

@@ -1,0 +1,95 @@
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Documents;
+
+namespace LocalLlm.Samples.Rag.Chunking;
+
+/// <summary>
+/// Cuts sections into passages: whole sentences up to a budget of tokens, the last ones said again at the start of the next passage. A sentence beyond the budget is cut between words, a word beyond it between characters.
+/// </summary>
+/// <param name="count">Tokens of a text.</param>
+/// <param name="options">The budget, headings included where they are embedded.</param>
+internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
+{
+    // In characters.
+    private const int FirstReach = 256;
+
+    /// <summary>The passages of a document, numbered through.</summary>
+    public IReadOnlyList<Passage> Split(SourceDocument document)
+    {
+        var passages = new List<Passage>();
+        foreach (var section in document.Sections)
+        {
+            // A heading that would leave little room for text is shown, but not embedded.
+            var isHeadingEmbedded = options.EmbedHeadings && section.Heading.Length > 0 && count(section.Heading) <= options.MaxTokens / 2;
+            foreach (var range in Ranges(section.Text, isHeadingEmbedded ? section.Heading : "").Where(range => !string.IsNullOrWhiteSpace(section.Text[range])))
+                passages.Add(new(document.Name, passages.Count, section.Heading, section.Page, section.Text[range].Trim()) { IsHeadingEmbedded = isHeadingEmbedded });
+        }
+
+        return passages;
+    }
+
+    /// <summary>Ranges of passages; together they hold all of the text, each a sentence at least that the one before has not.</summary>
+    internal IEnumerable<Range> Ranges(string text, string heading)
+    {
+        var pieces = SentenceSplitter.Split(text).SelectMany(sentence => Pieces(text, sentence, heading)).ToArray();
+        for (var (first, fresh) = (0, 0); fresh < pieces.Length;)
+        {
+            var next = fresh + 1;
+            // What is said again must leave room for the next sentence.
+            while (first < fresh && !Fits(text, pieces[first].Start, pieces[fresh].End, heading))
+                first++;
+            while (next < pieces.Length && Fits(text, pieces[first].Start, pieces[next].End, heading))
+                next++;
+            yield return pieces[first].Start..pieces[next - 1].End;
+            first = fresh = next;
+            while (first > 0 && count(text[pieces[first - 1].Start..pieces[fresh - 1].End]) <= options.OverlapTokens)
+                first--;
+        }
+    }
+
+    private IEnumerable<Range> Pieces(string text, Range sentence, string heading)
+    {
+        var (start, end) = (sentence.Start.Value, sentence.End.Value);
+        while (start < end)
+        {
+            var cut = Cut(text, start, end, heading);
+            yield return start..cut;
+            start = cut;
+        }
+    }
+
+    /// <summary>The end of the longest beginning that fits; it is at a space where there is one.</summary>
+    private int Cut(string text, int start, int end, string heading)
+    {
+        // Twice as far each time: a sentence without any end costs no more than its length.
+        var reach = Math.Min(end, start + FirstReach);
+        while (Fits(text, start, reach, heading))
+        {
+            if (reach == end)
+                return end;
+            reach = Math.Min(end, start + (2 * (reach - start)));
+        }
+
+        var (cut, tooFar) = (AfterCharacter(text, start), reach);
+        while (tooFar - cut > 1)
+        {
+            var middle = (cut + tooFar) / 2;
+            if (char.IsLowSurrogate(text[middle]))
+                middle--;
+            // Only one character that is two units wide is left.
+            if (middle == cut)
+                break;
+            if (Fits(text, start, middle, heading))
+                cut = middle;
+            else
+                tooFar = middle;
+        }
+
+        var space = text.LastIndexOf(' ', cut - 1, cut - start);
+        return space > start ? space + 1 : cut;
+    }
+
+    private static int AfterCharacter(string text, int start) => start + (start + 1 < text.Length && char.IsSurrogatePair(text, start) ? 2 : 1);
+
+    private bool Fits(string text, Index start, Index end, string heading) => count(Passage.TextToEmbed(heading, text[start..end].Trim())) <= options.MaxTokens;
+}

@@ -1,0 +1,43 @@
+using System.Text;
+
+namespace LocalLlm.Samples.Rag.Chunking;
+
+/// <summary>Whether texts say the same in the same words, whatever their punctuation and capitals.</summary>
+internal static class Wording
+{
+    /// <summary>Letters and digits in small form, one space between words.</summary>
+    public static string Normalized(string text)
+    {
+        var normalized = new StringBuilder(text.Length);
+        foreach (var c in text.Normalize(NormalizationForm.FormKC))
+        {
+            if (char.IsLetterOrDigit(c) || char.IsSurrogate(c))
+                normalized.Append(char.ToLowerInvariant(c));
+            else if (normalized.Length > 0 && normalized[^1] != ' ')
+                normalized.Append(' ');
+        }
+
+        return normalized.ToString().TrimEnd();
+    }
+
+    /// <summary>Whether a text has some words in a row: whole ones, where a script has spaces between them.</summary>
+    public static bool Contains(string text, string words)
+    {
+        var (all, some) = (Normalized(text), Normalized(words));
+        if (some.Length == 0)
+            return false;
+        for (var at = all.IndexOf(some, StringComparison.Ordinal); at >= 0; at = all.IndexOf(some, at + 1, StringComparison.Ordinal))
+        {
+            if (IsBorder(all, at) && IsBorder(all, at + some.Length))
+                return true;
+        }
+
+        return false;
+    }
+
+    private static bool IsBorder(string text, int at) =>
+        at == 0 || at == text.Length || text[at - 1] == ' ' || text[at] == ' ' || IsWide(text[at - 1]) || IsWide(text[at]);
+
+    // Chinese, Japanese and Korean.
+    private static bool IsWide(char c) => c is >= '\u3040' and <= '\u9FFF' or >= '\uAC00' and <= '\uD7AF';
+}

@@ -1,0 +1,59 @@
+using LocalLlm.Samples.Rag.Agent;
+using LocalLlm.Samples.Rag.Search;
+using Spectre.Console;
+
+namespace LocalLlm.Samples.Rag.Commands;
+
+/// <summary>An answer on the terminal: the passages, the thought and the words as they come where somebody watches, then the answer with its sources.</summary>
+internal sealed class AnswerPrinter(RagTerminal terminal)
+{
+    public async Task<Answer> PrintAsync(IAsyncEnumerable<AnswerEvent> events)
+    {
+        Answer? answer = null;
+        AnswerEvent? last = null;
+        await foreach (var happened in events)
+        {
+            if (happened is AnswerEvent.Done done)
+                answer = done.Answer;
+            else if (terminal.IsInteractive && happened is AnswerEvent.Thought or AnswerEvent.Text)
+                last = Stream(happened, last);
+        }
+
+        if (last is not null)
+            await terminal.Output.WriteLineAsync("\n");
+        await WriteAsync(answer!);
+        return answer!;
+    }
+
+    private AnswerEvent Stream(AnswerEvent happened, AnswerEvent? last)
+    {
+        if (last is AnswerEvent.Thought && happened is AnswerEvent.Text)
+            terminal.Output.WriteLine();
+        if (happened is AnswerEvent.Thought thought)
+            terminal.Console.Write(new Text(thought.Piece, new Style(decoration: Decoration.Dim)));
+        else if (happened is AnswerEvent.Text text)
+            terminal.Console.Write(new Text(text.Piece));
+        return happened;
+    }
+
+    private async Task WriteAsync(Answer answer)
+    {
+        var output = terminal.Output;
+        await output.WriteLineAsync(answer.Hits.Count == 0 ? "No passage was found." : "Passages:");
+        for (var index = 0; index < answer.Hits.Count; index++)
+            await output.WriteLineAsync($"  {Scored(answer.Hits[index])}\n      {Marked(answer.Hits[index], answer.Sources)}");
+        await output.WriteLineAsync($"\nAnswer: {PlainLine.Of(answer.Text)}");
+        foreach (var source in answer.Sources.Where(source => answer.Cited.Contains(source.Number)))
+            await output.WriteLineAsync($"  [{source.Number}] {PlainLine.Of(source.Hit.Passage.Source)}");
+        foreach (var note in answer.Notes)
+            await output.WriteLineAsync($"  Note: {PlainLine.Of(note)}");
+    }
+
+    /// <summary>The score and where the passage stands.</summary>
+    private static string Scored(SearchHit hit) => FormattableString.Invariant($"{hit.Scores.Hybrid:0.000} {PlainLine.Of(hit.Passage.Source)}");
+
+    /// <summary>The passage, with the numbers of what the model was shown of it.</summary>
+    private static string Marked(SearchHit hit, IReadOnlyList<Source> sources) => PlainLine.Of(sources
+        .Where(source => source.Hit.Passage == hit.Passage)
+        .Aggregate(hit.Passage.Text, (text, source) => text.IndexOf(source.Text, StringComparison.Ordinal) is >= 0 and var at ? text.Insert(at, $"[{source.Number}] ") : text));
+}

@@ -1,0 +1,72 @@
+using System.CommandLine;
+using System.Globalization;
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Evaluation;
+using LocalLlm.Samples.Rag.Search;
+using Microsoft.Extensions.DependencyInjection;
+using Spectre.Console;
+
+namespace LocalLlm.Samples.Rag.Commands;
+
+/// <summary><c>rag eval</c>: how well each kind of search finds what it should, over a collection in BEIR's format.</summary>
+internal static class EvalCommand
+{
+    public static Command Create(CommonOptions common, RagTerminal terminal)
+    {
+        var passages = File("--passages", "JSON lines with _id and text.");
+        var queries = File("--queries", "JSON lines with _id and text.");
+        var qrels = File("--qrels", "query-id, corpus-id and grade, divided by tabs.");
+        var cutoffs = new Option<string>("--k") { Description = "The k of recall@k, with commas.", HelpName = "K,K,…", DefaultValueFactory = _ => "1,5,10" };
+        var ties = new Option<TieOrder>("--ties") { Description = "Whether a relevant passage stands first or last among others of the same score." };
+        var withQuestions = new Option<bool>("--qa") { Description = "Also with question–answer pairs by the chat model." };
+        var limit = new Option<int?>("--qa-limit") { Description = "Make pairs for the first N passages only.", HelpName = "N" };
+        var pairFile = File("--qa-pairs", "Pairs are read from this file; where it does not exist they are made and written to it. Means --qa.");
+        var command = new Command("eval", "Prints recall@k, MRR@10 and nDCG@10 of dense, sparse, multi-vector and hybrid search over a collection in BEIR's format; without files over that of the shipped embedding model.")
+        {
+            passages, queries, qrels, cutoffs, ties, withQuestions, limit, pairFile,
+        };
+        command.SetAction(async (result, cancellationToken) =>
+        {
+            var configuration = common.Configuration(result);
+            var files = await BeirFiles.ReadAsync(Path(passages, "passages.jsonl"), Path(queries, "queries.jsonl"), Path(qrels, "qrels.tsv"), cancellationToken);
+            var ks = Cutoffs(result.GetRequiredValue(cutoffs));
+            var cache = result.GetValue(pairFile);
+            var asksModel = (result.GetValue(withQuestions) || cache is not null) && !System.IO.File.Exists(cache);
+            using var host = await RagHost.StartAsync(configuration, asksModel, cancellationToken);
+            var run = new EvalRun(host.Services, terminal.Error, files, new Evaluator(host.Services.GetRequiredService<HybridSearch>().Weights, ks, result.GetValue(ties)));
+            var plain = await run.PlainAsync(cancellationToken);
+            var questions = result.GetValue(withQuestions) || cache is not null ? await run.WithQuestionsAsync(cache, result.GetValue(limit), cancellationToken) : null;
+            terminal.Console.Write(TableOf(plain, questions, ks));
+            return 0;
+
+            string Path(Option<string> option, string name) => result.GetValue(option) ?? RagConfiguration.InRepository(System.IO.Path.Combine("models", "tiny-m3", "eval", name));
+        });
+        return command;
+    }
+
+    private static Option<string> File(string name, string description) => new(name) { Description = description, HelpName = "FILE" };
+
+    private static int[] Cutoffs(string text)
+    {
+        var ks = text.Split(',').Select(k => int.TryParse(k, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0).ToArray();
+        return ks.All(k => k > 0) ? ks : throw new RagException($"--k is '{text}'; wanted whole numbers of 1 or more with commas, such as 1,5,10");
+    }
+
+    private static Table TableOf(IReadOnlyList<EvalRow> plain, IReadOnlyList<EvalRow>? questions, IReadOnlyList<int> ks)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumn("search");
+        foreach (var column in ks.Select(k => $"recall@{k}").Append("MRR@10").Append("nDCG@10"))
+            table.AddColumn(new TableColumn(column).RightAligned().NoWrap());
+        for (var index = 0; index < plain.Count; index++)
+        {
+            Add(plain[index].Kind, plain[index]);
+            if (questions is not null)
+                Add($"{plain[index].Kind}, with pairs", questions[index]);
+        }
+
+        return table;
+
+        void Add(string name, EvalRow row) =>
+            table.AddRow([new Text(name), .. row.Recall.Append(row.ReciprocalRank).Append(row.Ndcg).Select(value => new Text((100 * value).ToString("0.0", CultureInfo.InvariantCulture)))]);
+    }
+}

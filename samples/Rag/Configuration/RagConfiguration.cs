@@ -1,0 +1,48 @@
+using Microsoft.Extensions.Configuration;
+
+namespace LocalLlm.Samples.Rag.Configuration;
+
+/// <summary>
+/// Where settings come from, the later over the earlier: appsettings.json, appsettings.MODEL.json of the chat model and of the embedding model (a prompt fits a model, and so does a threshold), the environment
+/// (<c>Rag__Search__Passages=3</c>), the command line.
+/// </summary>
+internal static class RagConfiguration
+{
+    private const string ChatModel = "LocalLlm:ModelPath";
+    private const string EmbeddingModel = "LocalLlmEmbeddings:ModelPath";
+
+    /// <param name="commandLine">Keys and values of the command line.</param>
+    public static IConfigurationRoot Build(IReadOnlyDictionary<string, string?> commandLine)
+    {
+        var models = Builder().AddEnvironmentVariables().AddInMemoryCollection(commandLine).Build();
+        var configuration = Builder()
+            .AddJsonFile($"appsettings.{NameOf(models[ChatModel])}.json", optional: true)
+            .AddJsonFile($"appsettings.{NameOf(models[EmbeddingModel])}.json", optional: true)
+            .AddEnvironmentVariables()
+            .AddInMemoryCollection(commandLine)
+            .Build();
+        string[] paths = [ChatModel, EmbeddingModel, "Rag:Documents:Folder", "Rag:Store:Path"];
+        foreach (var key in paths.Where(key => !string.IsNullOrEmpty(configuration[key])))
+            configuration[key] = InRepository(configuration[key]!.Replace("{model}", NameOf(models[EmbeddingModel]), StringComparison.Ordinal));
+        return configuration;
+    }
+
+    private static IConfigurationBuilder Builder() => new ConfigurationBuilder().SetBasePath(AppContext.BaseDirectory).AddJsonFile("appsettings.json");
+
+    /// <summary>The last part of a folder or of <c>org/name</c>.</summary>
+    private static string NameOf(string? model) => Path.GetFileName(model?.TrimEnd('/', '\\')) is { Length: > 0 } name ? name : "none";
+
+    /// <summary>A path that starts like one of this repository's folders works from any directory; all else is left as it is.</summary>
+    internal static string InRepository(string path)
+    {
+        if (Path.IsPathRooted(path) || Path.Exists(path) || path.Split('/')[0] is not ("models" or "samples" or "artifacts"))
+            return path;
+        for (var folder = AppContext.BaseDirectory; folder is not null; folder = Path.GetDirectoryName(folder))
+        {
+            if (File.Exists(Path.Combine(folder, "Connector.sln")))
+                return Path.Combine(folder, path);
+        }
+
+        return path;
+    }
+}

@@ -1,0 +1,168 @@
+namespace LocalLlm.Samples.Rag.Configuration;
+
+/// <summary>The configuration section <c>Rag</c>. The two models have sections of their own, <c>LocalLlm</c> and <c>LocalLlmEmbeddings</c>.</summary>
+internal sealed class RagOptions
+{
+    public const string SectionName = "Rag";
+
+    public DocumentOptions Documents { get; set; } = new();
+
+    public ChunkingOptions Chunking { get; set; } = new();
+
+    public QuestionOptions Questions { get; set; } = new();
+
+    public StoreOptions Store { get; set; } = new();
+
+    public SearchOptions Search { get; set; } = new();
+
+    public AnswerOptions Answer { get; set; } = new();
+}
+
+internal sealed class DocumentOptions
+{
+    /// <summary>A folder; it is read with those below it.</summary>
+    public string Folder { get; set; } = "";
+
+    public int MaxFileBytes { get; set; } = 64 << 20;
+
+    public int MaxPdfPages { get; set; } = 2000;
+
+    /// <summary>How long one document may take to read: a hostile one can keep a parser busy for ever.</summary>
+    public TimeSpan ReadTimeout { get; set; } = TimeSpan.FromSeconds(60);
+}
+
+internal sealed class ChunkingOptions
+{
+    /// <summary>Most tokens of a passage, by the embedding model's tokenizer, special ones and the heading included.</summary>
+    public int MaxTokens { get; set; } = 320;
+
+    /// <summary>Up to this many tokens of whole sentences are said again at the start of the next passage.</summary>
+    public int OverlapTokens { get; set; } = 48;
+
+    /// <summary>Whether the headings above a passage are embedded with it: they say what its sentences are about.</summary>
+    public bool EmbedHeadings { get; set; } = true;
+}
+
+/// <summary>Who writes the questions that a passage answers.</summary>
+internal enum QuestionMethod
+{
+    /// <summary>The model writes pairs freely, in JSON that a schema keeps in form.</summary>
+    Written,
+
+    /// <summary>The model chooses words of a sentence for "What is …?" and answers it: for models too small to write.</summary>
+    Chosen,
+}
+
+internal sealed class QuestionOptions
+{
+    /// <summary>Question–answer pairs asked of the chat model for each passage; 0: none are made.</summary>
+    public int PerPassage { get; set; } = 3;
+
+    public QuestionMethod Method { get; set; } = QuestionMethod.Written;
+
+    /// <summary>Passages that the chat model works on at once.</summary>
+    public int Concurrency { get; set; } = 16;
+}
+
+internal enum StoreKind
+{
+    Sqlite,
+    Postgres,
+}
+
+internal sealed class StoreOptions
+{
+    public StoreKind Kind { get; set; } = StoreKind.Sqlite;
+
+    /// <summary>The file of an SQLite store; <c>{model}</c> becomes the embedding model's name.</summary>
+    public string Path { get; set; } = "";
+
+    /// <summary>For PostgreSQL, as Npgsql takes it.</summary>
+    public string ConnectionString { get; set; } = "";
+
+    /// <summary>The PostgreSQL schema that holds the tables.</summary>
+    public string Schema { get; set; } = "rag";
+}
+
+internal sealed class SearchOptions
+{
+    public WeightOptions Weights { get; set; } = new();
+
+    /// <summary>Passages with a lower hybrid score are not shown to anyone.</summary>
+    public double Threshold { get; set; } = 0.4;
+
+    /// <summary>Passages must reach this share of the best one's score.</summary>
+    public double RelativeThreshold { get; set; } = 0.7;
+
+    /// <summary>Where the model is shown sentences: the best one must score as much, or nothing is shown.</summary>
+    public double SentenceThreshold { get; set; } = 0.4;
+
+    /// <summary>Passages taken from the dense search and from the sparse one; late interaction ranks their union.</summary>
+    public int Candidates { get; set; } = 50;
+
+    /// <summary>Most passages shown.</summary>
+    public int Passages { get; set; } = 5;
+}
+
+internal sealed class WeightOptions
+{
+    public double Dense { get; set; } = 0.4;
+
+    public double Sparse { get; set; } = 0.2;
+
+    public double MultiVector { get; set; } = 0.4;
+
+    public HybridWeights ToHybridWeights() => new(Dense, Sparse, MultiVector);
+}
+
+/// <summary>Who searches.</summary>
+internal enum SearchMode
+{
+    /// <summary>The model decides when to call the tool, and with which words.</summary>
+    Tool,
+
+    /// <summary>As <see cref="Tool"/>, but its first step must be a call: a grammar sees to it.</summary>
+    Required,
+
+    /// <summary>The question is searched for before the model speaks: for models that do not call tools well.</summary>
+    Context,
+}
+
+/// <summary>What the model is shown of the passages found.</summary>
+internal enum SourceForm
+{
+    /// <summary>Whole passages, numbered.</summary>
+    Passages,
+
+    /// <summary>The sentences of them that fit the question best, numbered: for models that lose their way in more.</summary>
+    Sentences,
+}
+
+internal sealed class AnswerOptions
+{
+    public SearchMode Search { get; set; } = SearchMode.Required;
+
+    public SourceForm Sources { get; set; } = SourceForm.Passages;
+
+    /// <summary>Most sentences shown to the model where <see cref="Sources"/> are sentences.</summary>
+    public int Sentences { get; set; } = 4;
+
+    /// <summary>What the agent is told; empty: nothing.</summary>
+    public string Instructions { get; set; } = "";
+
+    /// <summary>The user's message where the search comes first, with <c>{sources}</c> and <c>{question}</c>.</summary>
+    public string Prompt { get; set; } = "Context:\n{sources}\n\nQuestion: {question}";
+
+    /// <summary>What is said, and what the model is told to say, where the documents have no answer.</summary>
+    public string NotFound { get; set; } = "The context does not say.";
+
+    /// <summary>Whether an answer that cites nothing, and that no passage shown says, is withheld.</summary>
+    public bool WithholdUnsupported { get; set; }
+
+    /// <summary>Whether a chat remembers its turns; otherwise each question stands alone.</summary>
+    public bool Remember { get; set; } = true;
+
+    public int MaxTokens { get; set; } = 2048;
+
+    public double Temperature { get; set; } = 0.6;
+}

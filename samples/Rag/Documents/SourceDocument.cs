@@ -1,0 +1,14 @@
+namespace LocalLlm.Samples.Rag.Documents;
+
+/// <param name="Name">The path in the documents folder, with slashes.</param>
+/// <param name="ContentHash">SHA-256 of the file, in hexadecimal digits.</param>
+/// <param name="Sections">In the order of the document; none is blank.</param>
+internal sealed record SourceDocument(string Name, string ContentHash, IReadOnlyList<DocumentSection> Sections);
+
+/// <param name="Heading">The headings above it, outermost first; empty at the start of a document.</param>
+/// <param name="Page">The page of a PDF on which it begins.</param>
+/// <param name="Text">Paragraphs, with a blank line between two.</param>
+internal sealed record DocumentSection(string Heading, int? Page, string Text)
+{
+    public const string HeadingSeparator = " › ";
+}

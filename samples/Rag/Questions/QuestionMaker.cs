@@ -1,0 +1,89 @@
+using System.Globalization;
+using LocalLlm.Samples.Rag.Chunking;
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Search;
+using LocalLlm.Samples.Rag.Storage;
+using Microsoft.Extensions.Options;
+
+namespace LocalLlm.Samples.Rag.Questions;
+
+/// <summary>The questions that passages answer: written by the chat model, checked, embedded.</summary>
+/// <param name="writer">Writes; null where the application has no chat model.</param>
+/// <param name="embedder">Embeds them.</param>
+/// <param name="options">How many.</param>
+internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedder, IOptions<RagOptions> options)
+{
+    private readonly QuestionOptions _options = options.Value.Questions;
+    private readonly SearchOptions _search = options.Value.Search;
+    private readonly HybridWeights _weights = options.Value.Search.Weights.ToHybridWeights();
+
+    /// <summary>All that makes other questions of the same passage.</summary>
+    public string Settings => _options.PerPassage == 0 || writer is null ? "no questions" : string.Create(CultureInfo.InvariantCulture, $"{_options.PerPassage} {_options.Method} by {writer.ModelName}");
+
+    /// <summary>Questions for each passage, in their order; fewer than asked for where they fail a check.</summary>
+    /// <param name="passages">The passages of one document.</param>
+    /// <param name="vectors">Their vectors.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    public async Task<MadeQuestions> MakeAsync(IReadOnlyList<Passage> passages, IReadOnlyList<TextVectors> vectors, CancellationToken cancellationToken)
+    {
+        var written = new IReadOnlyList<QuestionPair>[passages.Count];
+        Array.Fill(written, []);
+        if (_options.PerPassage > 0 && writer is not null)
+        {
+            await System.Threading.Tasks.Parallel.ForAsync(0, passages.Count, new ParallelOptions { MaxDegreeOfParallelism = _options.Concurrency, CancellationToken = cancellationToken }, async (index, cancelled) =>
+                written[index] = await writer.WriteAsync(passages[index].Text, _options.PerPassage, cancelled));
+        }
+
+        return await CheckAsync(passages, vectors, written, cancellationToken);
+    }
+
+    private async Task<MadeQuestions> CheckAsync(IReadOnlyList<Passage> passages, IReadOnlyList<TextVectors> vectors, IReadOnlyList<QuestionPair>[] written, CancellationToken cancellationToken)
+    {
+        var dropped = new SortedDictionary<string, int>(StringComparer.Ordinal);
+        var seen = new HashSet<string>();
+        var inForm = new List<(int Passage, QuestionPair Pair)>();
+        for (var index = 0; index < passages.Count; index++)
+        {
+            foreach (var pair in written[index])
+            {
+                if (QuestionChecks.FaultOf(pair, passages[index].Text, seen) is { } fault)
+                    Drop(fault);
+                else
+                    inForm.Add((index, pair));
+            }
+        }
+
+        var questions = passages.Select(_ => new List<EmbeddedQuestion>()).ToArray();
+        var embedded = await embedder.EmbedAsync([.. inForm.Select(entry => entry.Pair.Question)], cancellationToken);
+        var sentences = await embedder.EmbedAsync([.. inForm.Select(entry => SentenceOf(entry.Pair.Answer, passages[entry.Passage].Text))], cancellationToken);
+        for (var i = 0; i < inForm.Count; i++)
+        {
+            var (index, pair) = inForm[i];
+            if (Scores.Of(embedded[i], sentences[i], _weights).Hybrid < _search.SentenceThreshold)
+                Drop(QuestionChecks.FitsTooLittle);
+            else if (FindsAnother(embedded[i], vectors, index))
+                Drop(QuestionChecks.FindsAnother);
+            else
+                questions[index].Add(new(pair, embedded[i]));
+        }
+
+        return new(questions, dropped);
+
+        void Drop(string reason) => dropped[reason] = dropped.GetValueOrDefault(reason) + 1;
+    }
+
+    /// <summary>Whether a question would speak for the wrong passage. As in a search, only those near by their dense vectors are looked at closely.</summary>
+    private bool FindsAnother(TextVectors question, IReadOnlyList<TextVectors> passages, int own)
+    {
+        var score = Scores.Of(question, passages[own], _weights).Hybrid;
+        return passages.OrderByDescending(passage => TextEmbedding.DenseScore(question.Embedding, passage.Embedding)).Take(_search.Candidates).Any(passage => Scores.Of(question, passage, _weights).Hybrid > score);
+    }
+
+    /// <summary>The sentence that holds an answer; of one that is longer than a sentence, the answer itself.</summary>
+    private static string SentenceOf(string answer, string passage) =>
+        SentenceSplitter.Split(passage).Select(sentence => passage[sentence].Trim()).FirstOrDefault(sentence => Wording.Contains(sentence, answer)) ?? answer;
+}
+
+/// <param name="Questions">Those kept, for each passage.</param>
+/// <param name="Dropped">How many were not, by the reason.</param>
+internal sealed record MadeQuestions(IReadOnlyList<IReadOnlyList<EmbeddedQuestion>> Questions, IReadOnlyDictionary<string, int> Dropped);

@@ -1,0 +1,46 @@
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Storage;
+using Microsoft.Extensions.Options;
+
+namespace LocalLlm.Samples.Rag.Search;
+
+/// <summary>Dense and sparse candidates from the store, ranked by all three kinds together; what is below the threshold is nothing.</summary>
+internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, IOptions<RagOptions> options)
+{
+    private readonly SearchOptions _options = options.Value.Search;
+
+    /// <summary>How much each kind counts.</summary>
+    public HybridWeights Weights { get; } = options.Value.Search.Weights.ToHybridWeights();
+
+    /// <summary>The passages that fit a query, best first.</summary>
+    public async Task<IReadOnlyList<SearchHit>> FindAsync(string query, CancellationToken cancellationToken)
+    {
+        var hits = await RankAsync(query, cancellationToken);
+        if (hits.Count == 0)
+            return hits;
+        var least = Math.Max(_options.Threshold, hits[0].Scores.Hybrid * _options.RelativeThreshold);
+        return [.. hits.TakeWhile(hit => hit.Scores.Hybrid >= least).Take(_options.Passages)];
+    }
+
+    /// <summary>All candidates, best first, also those below the threshold.</summary>
+    public async Task<IReadOnlyList<SearchHit>> RankAsync(string query, CancellationToken cancellationToken)
+    {
+        var vectors = (await embedder.EmbedAsync([query], cancellationToken))[0];
+        var candidates = await store.FindCandidatesAsync(vectors, _options.Candidates, cancellationToken);
+        return [.. candidates.Select(candidate => Best(vectors, candidate)).OrderByDescending(hit => hit.Scores.Hybrid).ThenBy(hit => hit.Passage.Document, StringComparer.Ordinal).ThenBy(hit => hit.Passage.Ordinal)];
+    }
+
+    /// <summary>A question that is like the query speaks for its passage as much as the passage's own text.</summary>
+    private SearchHit Best(TextVectors query, EmbeddedPassage candidate)
+    {
+        var best = new SearchHit(candidate.Passage, Scores.Of(query, candidate.Vectors, Weights), null);
+        foreach (var question in candidate.Questions)
+        {
+            var scores = Scores.Of(query, question.Vectors, Weights);
+            if (scores.Hybrid > best.Scores.Hybrid)
+                best = best with { Scores = scores, Question = question.Pair };
+        }
+
+        return best;
+    }
+}

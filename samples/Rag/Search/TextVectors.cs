@@ -1,0 +1,25 @@
+namespace LocalLlm.Samples.Rag.Search;
+
+/// <summary>What search compares of a text, as a store keeps it. What the embedding model does not make is empty.</summary>
+/// <param name="Dense">One vector for the whole text.</param>
+/// <param name="SparseTokens">Ids of its tokens, rising.</param>
+/// <param name="SparseWeights">The weight of each.</param>
+/// <param name="TokenVectors">One vector for each token.</param>
+internal sealed record TextVectors(float[] Dense, int[] SparseTokens, float[] SparseWeights, float[][] TokenVectors)
+{
+    private TextEmbedding? _embedding;
+
+    /// <summary>The same as the engine compares it.</summary>
+    public TextEmbedding Embedding => _embedding ??= new()
+    {
+        Dense = Dense,
+        Sparse = SparseTokens.Zip(SparseWeights).ToDictionary(token => token.First, token => token.Second),
+        MultiVector = TokenVectors,
+    };
+
+    public static TextVectors Of(TextEmbedding embedding)
+    {
+        var sparse = embedding.Sparse?.OrderBy(token => token.Key).ToArray() ?? [];
+        return new([.. embedding.Dense ?? []], [.. sparse.Select(token => token.Key)], [.. sparse.Select(token => token.Value)], [.. embedding.MultiVector?.Select(vector => vector as float[] ?? [.. vector]) ?? []]);
+    }
+}

@@ -1,0 +1,139 @@
+// What documents and models say is put into the page as text only, never as markup.
+const $ = id => document.getElementById(id);
+const element = (name, text = '', className = '') => Object.assign(document.createElement(name), { textContent: text, className });
+
+let running = null;
+
+$('form').addEventListener('submit', event => {
+  event.preventDefault();
+  const question = $('question').value.trim();
+  if (question)
+    ask(question);
+});
+$('stop').addEventListener('click', () => running?.abort());
+
+async function ask(question) {
+  running?.abort();
+  const mine = running = new AbortController();
+  begin(question);
+  try {
+    const response = await fetch('/api/ask', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ question }), signal: mine.signal });
+    if (!response.ok)
+      throw new Error((await response.json()).error);
+    let isDone = false;
+    for await (const { name, data } of events(response.body)) {
+      show[name]?.(data);
+      isDone ||= name === 'done' || name === 'error';
+    }
+    if (!isDone)
+      throw new Error('The answer broke off.');
+  } catch (failure) {
+    if (running === mine)
+      failed(mine.signal.aborted ? 'Stopped.' : failure.message);
+  } finally {
+    if (running === mine)
+      end();
+  }
+}
+
+const show = {
+  found: passages => showPassages(passages, []),
+  thought: piece => {
+    $('thought').hidden = false;
+    $('thought').querySelector('p').textContent += piece;
+  },
+  text: piece => { $('answer').textContent += piece; },
+  error: failed,
+  done: ({ text, state, cited, notes, passages }) => {
+    $('answer').dataset.state = state;
+    // A citation leads to its passage.
+    $('answer').replaceChildren(...text.split(/(\[\d+\])/).map(part => {
+      const number = Number(/^\[(\d+)\]$/.exec(part)?.[1]);
+      return cited.includes(number) ? Object.assign(element('a', part), { href: `#source-${number}` }) : part;
+    }));
+    $('notes').replaceChildren(...notes.map(note => element('li', note)));
+    $('notes').hidden = notes.length === 0;
+    showPassages(passages, cited);
+    if (state === 'not_found' && passages.length)
+      $('passages-title').textContent = 'Nearest passages';
+  },
+};
+
+function showPassages(passages, cited) {
+  $('passages-title').hidden = false;
+  $('passages-title').textContent = passages.length ? 'Passages' : 'No passage was found.';
+  $('passages').replaceChildren(...passages.map(passage => {
+    const item = element('li', '', passage.sources.some(source => cited.includes(source.number)) ? 'cited' : '');
+    const source = element('p', '', 'source');
+    source.append(element('span', [passage.document, passage.page && `page ${passage.page}`, passage.heading].filter(Boolean).join(' · ')), element('span', passage.score.toFixed(3), 'score'));
+    const text = element('p', '', 'text');
+    text.append(...marked(passage, cited));
+    item.append(source, text);
+    if (passage.question)
+      item.append(element('p', `Found by its question: ${passage.question}`, 'by-question'));
+    return item;
+  }));
+}
+
+// The passage's text, with the number before each part that the model was shown, and what is cited marked.
+function marked(passage, cited) {
+  const parts = [];
+  let rest = passage.text;
+  for (const { number, text } of [...passage.sources].sort((a, b) => passage.text.indexOf(a.text) - passage.text.indexOf(b.text))) {
+    const at = rest.indexOf(text);
+    if (at < 0)
+      continue;
+    parts.push(rest.slice(0, at), Object.assign(element('span', `[${number}] `, 'number'), { id: `source-${number}` }));
+    parts.push(cited.includes(number) ? element('mark', text) : text);
+    rest = rest.slice(at + text.length);
+  }
+  return [...parts, rest];
+}
+
+function begin(question) {
+  $('result').hidden = false;
+  $('result').setAttribute('aria-busy', 'true');
+  $('asked').textContent = question;
+  $('thought').hidden = true;
+  $('thought').open = false;
+  $('thought').querySelector('p').textContent = '';
+  $('answer').replaceChildren();
+  delete $('answer').dataset.state;
+  $('notes').hidden = true;
+  $('passages-title').hidden = true;
+  $('passages').replaceChildren();
+  $('stop').hidden = false;
+}
+
+function end() {
+  running = null;
+  $('result').removeAttribute('aria-busy');
+  $('stop').hidden = true;
+}
+
+function failed(message) {
+  $('answer').dataset.state = 'failed';
+  $('answer').textContent = message;
+}
+
+// Server-sent events of a body: a name, and data in JSON on one line.
+async function* events(body) {
+  let buffer = '';
+  for await (const piece of body.pipeThrough(new TextDecoderStream())) {
+    buffer += piece;
+    for (let end; (end = buffer.indexOf('\n\n')) >= 0; buffer = buffer.slice(end + 2)) {
+      const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(buffer.slice(0, end)) ?? [];
+      if (name)
+        yield { name, data: JSON.parse(data) };
+    }
+  }
+}
+
+try {
+  const status = await (await fetch('/api/status')).json();
+  const passages = status.documents.reduce((sum, document) => sum + document.passages, 0);
+  $('status').textContent = `${status.documents.length} documents, ${passages} passages · ${status.model} · ${status.embeddingModel}`;
+} catch {
+  $('status').textContent = 'The server does not answer.';
+}
+$('question').focus();

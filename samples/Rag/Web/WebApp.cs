@@ -1,0 +1,51 @@
+using System.Net;
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Ingest;
+using LocalLlm.Samples.Rag.Search;
+using LocalLlm.Samples.Rag.Storage;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace LocalLlm.Samples.Rag.Web;
+
+/// <summary>The page and the two routes that it uses.</summary>
+internal static class WebApp
+{
+    /// <param name="configuration">All settings.</param>
+    /// <param name="address">Where to listen.</param>
+    /// <param name="port">0: any that is free.</param>
+    /// <param name="log">Told what was ingested.</param>
+    public static WebApplication Create(IConfiguration configuration, IPAddress address, int port, TextWriter log)
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new());
+        builder.Services.AddRag(configuration);
+        // Started in this order, and the server after them: models, documents, and then whoever asks.
+        builder.Services.AddHostedService(services => new IngestAtStart(services.GetRequiredService<Ingestion>(), log));
+        builder.Services.AddRoutingCore();
+        // What fails at the start is told once, by the program.
+        builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(address, port));
+        var app = builder.Build();
+        app.UseRouting();
+        app.MapPage();
+        app.MapAsk();
+        app.MapGet("/api/status", StatusAsync);
+        return app;
+    }
+
+    private static async Task<IResult> StatusAsync(IPassageStore store, TextEmbedder embedder, IChatClient client, CancellationToken cancellationToken)
+    {
+        var documents = await store.GetDocumentsAsync(cancellationToken);
+        return Results.Json(new
+        {
+            model = client.GetService<ChatClientMetadata>()?.DefaultModelId,
+            embeddingModel = embedder.Engine.ModelName,
+            documents = documents.Select(document => new { document.Name, document.Passages, document.Questions }),
+        });
+    }
+}

@@ -1,0 +1,36 @@
+namespace LocalLlm;
+
+/// <summary>Refuses options that mean something only where text is generated.</summary>
+internal static class EncoderOptionsValidator
+{
+    /// <summary>Throws if an option of generation alone is other than its default.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions, naming all of them; Parameter is the first one's name.</exception>
+    public static void Validate(EngineOptions options)
+    {
+        var usual = new EngineOptions();
+        (string Name, bool IsGiven)[] all =
+        [
+            ("max_num_seqs", options.MaxNumSeqs is not null),
+            ("long_prefill_token_threshold", options.LongPrefillTokenThreshold != usual.LongPrefillTokenThreshold),
+            ("enable_chunked_prefill", options.EnableChunkedPrefill != usual.EnableChunkedPrefill),
+            ("enable_prefix_caching", options.EnablePrefixCaching != usual.EnablePrefixCaching),
+            ("gpu_memory_utilization", options.GpuMemoryUtilization is not null),
+            ("enforce_eager", options.EnforceEager),
+            ("kv_cache_memory_bytes", options.KvCacheMemoryBytes is not null),
+            ("num_gpu_blocks_override", options.NumGpuBlocksOverride is not null),
+            ("max_waiting_requests", options.MaxWaitingRequests != usual.MaxWaitingRequests),
+            ("skip_tokenizer_init", options.SkipTokenizerInit),
+            ("chat_template", options.ChatTemplate is not null),
+            ("tool_call_parser", options.ToolCallParser != usual.ToolCallParser),
+            ("tool_prompt", options.ToolPrompt is not null),
+            ("reasoning_parser", options.ReasoningParser != usual.ReasoningParser),
+            ("generation_config", options.GenerationConfig != usual.GenerationConfig),
+            ("max_logprobs", options.MaxLogprobs != usual.MaxLogprobs),
+            ("logprobs_mode", options.LogprobsMode != usual.LogprobsMode),
+            ("seed", options.Seed is not null),
+        ];
+        var given = all.Where(option => option.IsGiven).Select(option => option.Name).ToArray();
+        if (given.Length > 0)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"{string.Join(", ", given)}: an encoder generates nothing, so this has no meaning for it; leave it out.", given[0]);
+    }
+}

@@ -1,0 +1,27 @@
+using LocalLlm.Weights;
+
+namespace LocalLlm.Models;
+
+/// <summary>What sentence-transformers' <c>sentence_bert_config.json</c> says of an encoder's input.</summary>
+/// <param name="MaxSequenceLength">Most tokens of a text, or null: as many as the model has positions.</param>
+internal sealed record SentenceConfig(int? MaxSequenceLength)
+{
+    private const string FileName = "sentence_bert_config.json";
+    private const int MaxBytes = 1 << 20;
+
+    /// <summary>Reads a model folder; a folder without the file says nothing.</summary>
+    /// <exception cref="EngineException">Kind ModelFolder: the file is malformed, or asks for text in lower case.</exception>
+    public static SentenceConfig Load(string folder)
+    {
+        if (!Path.Exists(Path.Combine(folder, FileName)))
+            return new((int?)null);
+        using var document = ModelFolderFile.ParseObject(FileName, ModelFolderFile.ReadJson(folder, FileName, MaxBytes));
+        var problems = new ModelFolderProblems(FileName);
+        var fields = new ModelConfigFields(document.RootElement, "", problems);
+        if (fields.Bool("do_lower_case") == true)
+            fields.Refuse("do_lower_case", "false: the tokenizer says what becomes of a text");
+        var length = fields.Int("max_seq_length", 2, int.MaxValue);
+        problems.ThrowIfAny();
+        return new(length);
+    }
+}

@@ -1,0 +1,161 @@
+using System.Diagnostics.Metrics;
+using System.Text.Json.Nodes;
+using Xunit;
+
+namespace LocalLlm.Tests.Engine;
+
+/// <summary>What an embedding engine does with damage, with more than it can hold, and at its end.</summary>
+public sealed class EmbeddingFailureTests
+{
+    private const EmbeddingKinds All = EmbeddingKinds.Dense | EmbeddingKinds.Sparse | EmbeddingKinds.MultiVector;
+    private const string Positions = "embeddings.position_embeddings.weight";
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_text_of_which_the_model_makes_no_numbers_fails_alone()
+    {
+        using var folder = new EncoderFolder(weights => weights[Positions].Values[40 * 192] = float.NaN);
+        await using var engine = await folder.LoadAsync(Token);
+        int[] Ids(int length) => [.. Enumerable.Range(10, length)];
+        foreach (var kinds in (EmbeddingKinds[])[EmbeddingKinds.Dense, EmbeddingKinds.Sparse, EmbeddingKinds.MultiVector, All])
+        {
+            var damaged = engine.EmbedTokensAsync([Ids(60)], kinds, Token);
+            var sound = await engine.EmbedTokensAsync([Ids(20), Ids(30)], kinds, Token);
+            Assert.All(sound, text => Assert.True(text.Dense?.All(float.IsFinite) ?? true));
+            Assert.Equal(EngineErrorKind.GenerationFailed, (await Assert.ThrowsAsync<EngineException>(() => damaged)).Kind);
+        }
+
+        Assert.True(engine.IsAlive);
+    }
+
+    [Fact]
+    public async Task An_engine_that_fails_ends_every_request_and_says_so()
+    {
+        var scope = new object();
+        await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", MeterScope = scope }, cancellationToken: Token);
+        using (var listener = new MeterListener())
+        {
+            listener.InstrumentPublished = (instrument, own) =>
+            {
+                if (ReferenceEquals(instrument.Meter.Scope, scope))
+                    own.EnableMeasurementEvents(instrument);
+            };
+            listener.SetMeasurementEventCallback<double>((_, _, _, _) => throw new InvalidOperationException("a listener's fault"));
+            listener.Start();
+            Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => engine.EmbedAsync(["a", "b"], cancellationToken: Token))).Kind);
+        }
+
+        await engine.Completion;
+        Assert.True(engine.HasFailed);
+        Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => engine.EmbedAsync(["a"], cancellationToken: Token))).Kind);
+    }
+
+    [Fact]
+    public async Task At_the_end_what_waits_is_refused_unless_there_is_time_for_it()
+    {
+        int[] text = [.. Enumerable.Range(10, 400)];
+        var hurried = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu" }, cancellationToken: Token);
+        var many = hurried.EmbedTokensAsync([.. Enumerable.Repeat(text, 50_000)], cancellationToken: Token);
+        await hurried.DisposeAsync();
+        Assert.Equal(EngineErrorKind.ShuttingDown, (await Assert.ThrowsAsync<EngineException>(() => many)).Kind);
+
+        var patient = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", DrainTimeout = TimeSpan.FromMinutes(10) }, cancellationToken: Token);
+        var few = patient.EmbedTokensAsync([.. Enumerable.Repeat(text, 30)], cancellationToken: Token);
+        await patient.DisposeAsync();
+        Assert.Equal(30, (await few).Count);
+    }
+
+    [Fact]
+    public async Task A_tokenizer_that_knows_more_tokens_than_the_model_is_refused()
+    {
+        using var folder = new EncoderFolder();
+        folder.Edit("tokenizer.json", json => json["added_tokens"]!.AsArray().Add(new JsonObject
+        {
+            ["id"] = 6000, ["content"] = "<extra>", ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = true,
+        }));
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => folder.LoadAsync(Token));
+        Assert.Contains("6000", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Heads_are_read_from_safetensors_where_they_are()
+    {
+        using var folder = new EncoderFolder(safeHeads: true);
+        await using var safe = await folder.LoadAsync(Token);
+        await using var pickled = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu" }, cancellationToken: Token);
+        Assert.Equal(All, safe.Kinds);
+        var (one, other) = ((await safe.EmbedAsync(["Mona Hall lives in Osaka."], All, cancellationToken: Token))[0], (await pickled.EmbedAsync(["Mona Hall lives in Osaka."], All, cancellationToken: Token))[0]);
+        Assert.Equal(other.Dense, one.Dense);
+        Assert.Equal(other.Sparse, one.Sparse);
+        Assert.Equal(other.MultiVector, one.MultiVector);
+    }
+
+    [Fact]
+    public async Task Heads_in_safetensors_are_not_taken_for_the_model()
+    {
+        using var folder = new EncoderFolder(safeHeads: true);
+        File.Delete(Path.Combine(folder.Path, "model.safetensors"));
+        File.Copy(Path.Combine(TestPaths.TinyM3, "pytorch_model.bin"), Path.Combine(folder.Path, "pytorch_model.bin"));
+        await using var engine = await folder.LoadAsync(Token);
+        Assert.Equal(All, engine.Kinds);
+    }
+
+    [Fact]
+    public async Task The_length_of_sentence_transformers_own_configuration_is_kept_to()
+    {
+        using var folder = new EncoderFolder();
+        folder.Edit("sentence_bert_config.json", json => json["max_seq_length"] = 64);
+        await using (var engine = await folder.LoadAsync(Token))
+            Assert.Equal(64, engine.MaxModelLen);
+        folder.Edit("sentence_bert_config.json", json => json["do_lower_case"] = true);
+        Assert.Contains("do_lower_case", (await Assert.ThrowsAsync<EngineException>(() => folder.LoadAsync(Token))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Options_of_generation_are_refused_by_name()
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.TinyM3, Device = "cpu", Seed = 1, KvCacheMemoryBytes = 1 << 20, SkipTokenizerInit = true };
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => EmbeddingEngine.LoadAsync(options, cancellationToken: Token));
+        Assert.Equal(EngineErrorKind.InvalidOptions, refusal.Kind);
+        Assert.All((string[])["seed", "kv_cache_memory_bytes", "skip_tokenizer_init"], name => Assert.Contains(name, refusal.Message, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task What_is_wrong_comes_through_the_task()
+    {
+        await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu" }, cancellationToken: Token);
+        foreach (var start in (Func<Task>[])
+        [
+            () => engine.EmbedAsync(["a"], EmbeddingKinds.None, cancellationToken: Token), () => engine.EmbedAsync(["a", null!], cancellationToken: Token),
+            () => engine.EmbedTokensAsync([[]], cancellationToken: Token), () => engine.EmbedTokensAsync([null!], cancellationToken: Token), () => engine.EmbedTokensAsync([[0, 6000, 2]], cancellationToken: Token),
+        ])
+        {
+            var task = start();
+            Assert.Equal(EngineErrorKind.InvalidRequest, (await Assert.ThrowsAsync<EngineException>(() => task)).Kind);
+        }
+
+        Assert.Empty(await engine.EmbedAsync([], cancellationToken: Token));
+    }
+
+    [Fact]
+    public async Task A_text_of_8192_tokens_is_embedded_as_it_is_beside_others()
+    {
+        const int positions = 8194, width = 192;
+        using var folder = new EncoderFolder(weights =>
+        {
+            var table = weights[Positions].Values;
+            weights[Positions] = ([positions, width], [.. Enumerable.Range(0, positions * width).Select(i => table[i % table.Length])]);
+        });
+        folder.Edit("config.json", json => json["max_position_embeddings"] = positions);
+        folder.Edit("sentence_bert_config.json", json => json["max_seq_length"] = 8192);
+        await using var engine = await folder.LoadAsync(Token);
+        Assert.Equal(8192, engine.MaxModelLen);
+        int[] text = [.. Enumerable.Range(0, 8192).Select(i => 10 + (i * 7919 % 5900))];
+        var alone = (await engine.EmbedTokensAsync([text], All, Token))[0];
+        var beside = (await engine.EmbedTokensAsync([text[..300], text, [0, 20, 2]], All, Token))[1];
+        Assert.Equal(8191, alone.MultiVector!.Count);
+        Assert.True(TextEmbedding.DenseScore(alone, beside) > 1 - 1e-5);
+        Assert.Equal(alone.Sparse!.Keys.Order(), beside.Sparse!.Keys.Order());
+    }
+}

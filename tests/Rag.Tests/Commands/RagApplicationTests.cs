@@ -1,0 +1,88 @@
+using LocalLlm.Tests.Weights;
+using Microsoft.Data.Sqlite;
+using Xunit;
+
+namespace LocalLlm.Samples.Rag.Tests.Commands;
+
+public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    [Fact]
+    public async Task Without_a_command_an_answer_with_its_passage_and_a_question_without_an_answer_are_shown()
+    {
+        var (code, output, _) = await RunAsync(["--store", rag.StorePath]);
+        Assert.Equal(0, code);
+        Assert.Contains("Answer: The power of the Ember server is 903 watts. [2]\n  [2] north-hall.md · Inventory of the north hall › Ember server\n", output, StringComparison.Ordinal);
+        Assert.Contains("[2] The power of the Ember server is 903 watts.", output, StringComparison.Ordinal);
+        Assert.EndsWith("Answer: The context does not say.\n", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_chat_answers_line_after_line()
+    {
+        var (code, output, _) = await RunAsync(["chat", "--store", rag.StorePath], "What is the color of the Ember server?\nWhat is the price of the Ember server?\n");
+        Assert.Equal(0, code);
+        Assert.Contains("The color of the Ember server is blue.", output, StringComparison.Ordinal);
+        Assert.Contains("The price of the Ember server is 712 dollars.", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_search_shows_the_scores_of_each_kind()
+    {
+        var (code, output, _) = await RunAsync(["search", "Ember server power", "--store", rag.StorePath]);
+        Assert.Equal(0, code);
+        Assert.Matches(@"^\d\.\d{3} \(dense \d\.\d{3}, sparse \d\.\d{3}, multi-vector \d\.\d{3}\) north-hall\.md", output);
+    }
+
+    [Theory]
+    [InlineData(2, "Unrecognized", "nonsense")]
+    [InlineData(2, "--port is 99999", "serve", "--port", "99999")]
+    [InlineData(2, "--host is 'example.com'", "serve", "--host", "example.com")]
+    [InlineData(1, "give KEY=VALUE", "ask", "Q?", "--set", "nonsense")]
+    [InlineData(1, "'Passage'", "ask", "Q?", "--set", "Rag:Search:Passage=3")]
+    [InlineData(1, "Rag:Search:Candidates is 0; allowed: 1 to 10000. Rag:Search:Passages is 0; allowed: 1 to 100.", "ask", "Q?", "--set", "Rag:Search:Passages=0", "--set", "Rag:Search:Candidates=0")]
+    [InlineData(1, "Rag:Search:Passages", "ask", "Q?", "--set", "Rag:Search:Passages=many")]
+    [InlineData(1, "'/none' does not exist", "ask", "Q?", "--documents", "/none")]
+    [InlineData(1, "/none", "ask", "Q?", "--model", "/none/model")]
+    [InlineData(1, "does not exist", "eval", "--passages", "/none")]
+    [InlineData(1, "--k is 'x'", "eval", "--k", "x")]
+    public async Task What_is_wrong_is_one_line(int code, string wanted, params string[] args)
+    {
+        var (found, _, error) = await RunAsync([.. args, .. args.Contains("--store") ? [] : new[] { "--store", _folder["rag.db"] }]);
+        Assert.Equal(code, found);
+        Assert.Contains("error: ", error, StringComparison.Ordinal);
+        Assert.Contains(wanted, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_store_of_another_model_is_refused()
+    {
+        var (code, _, error) = await RunAsync(["search", "x", "--store", rag.StorePath, "--set", "LocalLlmEmbeddings:ModelId=other"]);
+        Assert.Equal(1, code);
+        Assert.Contains("ingest again", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_empty_store_is_told()
+    {
+        var (code, _, error) = await RunAsync(["search", "x", "--store", _folder["empty.db"]]);
+        Assert.Equal(1, code);
+        Assert.Contains("run 'rag ingest' first", error, StringComparison.Ordinal);
+    }
+
+    public void Dispose()
+    {
+        SqliteConnection.ClearAllPools();
+        _folder.Dispose();
+    }
+
+    private static async Task<(int Code, string Output, string Error)> RunAsync(string[] args, string input = "")
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        var code = await RagApplication.RunAsync(args, new(new StringReader(input), output, error, IsInteractive: false), TestContext.Current.CancellationToken);
+        return (code, output.ToString(), error.ToString());
+    }
+}

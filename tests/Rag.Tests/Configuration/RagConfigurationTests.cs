@@ -1,0 +1,45 @@
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Tests;
+using Microsoft.Extensions.Configuration;
+using Xunit;
+
+namespace LocalLlm.Samples.Rag.Tests.Configuration;
+
+public sealed class RagConfigurationTests
+{
+    [Fact]
+    public void The_shipped_models_have_settings_of_their_own_and_others_have_the_general_ones()
+    {
+        var tiny = Options([]);
+        Assert.Equal((SearchMode.Context, SourceForm.Sentences, QuestionMethod.Chosen, 0.95), (tiny.Answer.Search, tiny.Answer.Sources, tiny.Questions.Method, tiny.Search.SentenceThreshold));
+        var real = Options(new() { ["LocalLlm:ModelPath"] = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", ["LocalLlmEmbeddings:ModelPath"] = "BAAI/bge-m3" });
+        Assert.Equal((SearchMode.Required, SourceForm.Passages, QuestionMethod.Written), (real.Answer.Search, real.Answer.Sources, real.Questions.Method));
+        Assert.EndsWith("artifacts/rag/bge-m3.db", real.Store.Path, StringComparison.Ordinal);
+        Assert.NotEqual(tiny.Store.Path, real.Store.Path);
+    }
+
+    [Fact]
+    public void The_command_line_goes_before_the_models_settings() =>
+        Assert.Equal(SearchMode.Tool, Options(new() { ["Rag:Answer:Search"] = "Tool" }).Answer.Search);
+
+    [Fact]
+    public void Shipped_paths_are_found_from_any_directory()
+    {
+        var configuration = RagConfiguration.Build(new Dictionary<string, string?>());
+        Assert.Equal(TestPaths.TinyR1, configuration["LocalLlm:ModelPath"]);
+        Assert.Equal(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents"), configuration["Rag:Documents:Folder"]);
+        Assert.Equal("elsewhere", RagConfiguration.Build(new Dictionary<string, string?> { ["Rag:Documents:Folder"] = "elsewhere" })["Rag:Documents:Folder"]);
+    }
+
+    [Fact]
+    public void All_faults_are_told_at_once()
+    {
+        var options = new RagOptions { Search = { Weights = new() { Dense = -1 }, RelativeThreshold = 2 }, Chunking = { MaxTokens = 20, OverlapTokens = 20 }, Store = { Kind = StoreKind.Postgres, Schema = "no;schema" }, Answer = { Prompt = "{question}" } };
+        var faults = new RagOptionsValidator().Validate(null, options).Failures!.ToArray();
+        foreach (var wanted in new[] { "Documents:Folder", "Weights", "RelativeThreshold", "OverlapTokens", "ConnectionString", "Schema", "Prompt" })
+            Assert.Contains(faults, fault => fault.Contains(wanted, StringComparison.Ordinal));
+        Assert.True(new RagOptionsValidator().Validate(null, Options([])).Succeeded);
+    }
+
+    private static RagOptions Options(Dictionary<string, string?> commandLine) => RagConfiguration.Build(commandLine).GetSection(RagOptions.SectionName).Get<RagOptions>()!;
+}

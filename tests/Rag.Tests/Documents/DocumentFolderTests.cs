@@ -1,0 +1,183 @@
+using System.Text;
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Documents;
+using LocalLlm.Tests;
+using LocalLlm.Tests.Weights;
+using Microsoft.Extensions.Options;
+using Xunit;
+
+namespace LocalLlm.Samples.Rag.Tests.Documents;
+
+public sealed class DocumentFolderTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Markdown_gives_sections_by_its_headings_and_text_without_its_signs()
+    {
+        _folder.Write("a.md", """
+            ---
+            secret: front matter
+            ---
+            Before any heading.
+
+            # Devices & more
+
+            The *power* of the `Ember` [server](http://example.com) is
+            **903** watts.
+
+            <script>alert(1)</script>
+
+            ## List
+
+            - one
+            - two &amp; three
+
+            > quoted
+
+            | device | price |
+            |--------|-------|
+            | Vega   | 5     |
+
+            # Last
+            End.
+            """);
+        var sections = (await Folder().ReadAsync("a.md", Token)).Sections;
+        Assert.Equal(
+            [
+                ("", "Before any heading."),
+                ("Devices & more", "The power of the Ember server is 903 watts."),
+                ("Devices & more › List", "one\n\ntwo & three\n\nquoted\n\ndevice: Vega; price: 5"),
+                ("Last", "End."),
+            ],
+            sections.Select(section => (section.Heading, section.Text)));
+    }
+
+    [Fact]
+    public async Task Plain_text_gives_paragraphs_of_wrapped_lines_and_headings_by_rulers()
+    {
+        _folder.Write("a.txt", "\uFEFFTitle\n=====\n\nA line\nthat goes on.\n\nPart\n----\n- one\n- two\n\n他住在\n北京。\n-----\nEnd.");
+        var sections = (await Folder().ReadAsync("a.txt", Token)).Sections;
+        Assert.Equal(
+            [("Title", "A line that goes on."), ("Title › Part", "- one\n\n- two\n\n他住在北京。\n\nEnd.")],
+            sections.Select(section => (section.Heading, section.Text)));
+    }
+
+    [Fact]
+    public async Task A_PDF_gives_headings_by_size_paragraphs_by_gaps_and_pages()
+    {
+        var shipped = Folder(options => options.Folder = Path.Combine(TestPaths.Repository, "samples", "Rag", "documents"));
+        var sections = (await shipped.ReadAsync("survey.pdf", Token)).Sections;
+        Assert.Equal("Survey of the test field", sections[0].Heading);
+        Assert.Equal("The survey was made in autumn. It lists the devices that stand outside, with what was measured on each.", sections[0].Text);
+        Assert.Equal("Survey of the test field › Pioneer printer", sections[1].Heading);
+        Assert.Equal("The weight of the Pioneer printer is 194 kg. The price of the Pioneer printer is 242 dollars. The length of the Pioneer printer is 289 meters.\n\nThe color of the Pioneer printer is gray. Two people are needed to move it.", sections[1].Text);
+        Assert.Equal([1, 1, 1, 1, 2, 2, 2, 3, 3, 3], sections.Select(section => section.Page ?? 0));
+    }
+
+    [Theory]
+    [InlineData("latin.txt", "not UTF-8 (byte 1)")]
+    [InlineData("nul.txt", "NUL")]
+    [InlineData("empty.md", "it is empty")]
+    [InlineData("blank.txt", "it is empty")]
+    [InlineData("deep.md", "nested")]
+    [InlineData("noise.pdf", "cannot be read as PDF")]
+    [InlineData("loop.pdf", "cannot be read as PDF")]
+    [InlineData("cut.pdf", "PDF")]
+    [InlineData("encrypted.pdf", "encrypted")]
+    [InlineData("picture.pdf", "hold no text")]
+    [InlineData("picture.png", "known: .md, .markdown, .txt and .pdf")]
+    [InlineData("large.txt", "has 2001 bytes; allowed: 2000")]
+    [InlineData("gone.txt", "cannot be opened")]
+    public async Task What_cannot_be_read_is_told_in_one_sentence(string name, string wanted)
+    {
+        foreach (var (file, bytes) in Hostile())
+            _folder.Write(file, bytes);
+        var folder = Folder(options => options.MaxFileBytes = name == "large.txt" ? 2000 : 1 << 20);
+        var failure = await Assert.ThrowsAsync<RagException>(() => folder.ReadAsync(name, Token));
+        Assert.Contains(wanted, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_damaged_PDF_is_read_in_part_or_refused_and_nothing_else()
+    {
+        var survey = File.ReadAllBytes(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents", "survey.pdf"));
+        var mutator = new Mutator(3);
+        for (var round = 0; round < Mutator.Times(60); round++)
+        {
+            _folder.Write("a.pdf", mutator.Mutate(survey));
+            if (await Record.ExceptionAsync(() => Folder().ReadAsync("a.pdf", Token)) is { } failure)
+                Assert.IsType<RagException>(failure);
+        }
+    }
+
+    [Theory]
+    [InlineData("[", "]")]
+    [InlineData("<< /A ", " >>")]
+    public async Task A_PDF_that_is_nested_without_end_is_refused(string opening, string closing)
+    {
+        var survey = Encoding.Latin1.GetString(File.ReadAllBytes(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents", "survey.pdf")));
+        var nested = $"/Type /Catalog /X {string.Concat(Enumerable.Repeat(opening, 50_000))}1{string.Concat(Enumerable.Repeat(closing, 50_000))}";
+        _folder.Write("a.pdf", Encoding.Latin1.GetBytes(survey.Replace("/Type /Catalog", nested, StringComparison.Ordinal)));
+        Assert.Contains("cannot be read as PDF", (await Assert.ThrowsAsync<RagException>(() => Folder().ReadAsync("a.pdf", Token))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_PDF_with_too_many_pages_is_refused()
+    {
+        File.Copy(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents", "survey.pdf"), _folder["a.pdf"]);
+        var failure = await Assert.ThrowsAsync<RagException>(() => Folder(options => options.MaxPdfPages = 2).ReadAsync("a.pdf", Token));
+        Assert.Contains("has 3 pages; allowed: 2", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void All_files_are_listed_but_hidden_ones_and_links()
+    {
+        _folder.Write("b.md", "x");
+        _folder.Write(".hidden.md", "x");
+        Directory.CreateDirectory(_folder["sub"]);
+        _folder.Write("sub/a.txt", "x");
+        File.CreateSymbolicLink(_folder["link.md"], "/etc/passwd");
+        Assert.Equal(["b.md", "sub/a.txt"], Folder().List());
+    }
+
+    [Fact]
+    public void A_folder_that_is_not_there_is_told()
+    {
+        var failure = Assert.Throws<RagException>(() => Folder(options => options.Folder = _folder["none"]).List());
+        Assert.Contains("does not exist", failure.Message, StringComparison.Ordinal);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private static Dictionary<string, byte[]> Hostile()
+    {
+        var noise = new byte[3000];
+        new Random(1).NextBytes(noise);
+        var survey = File.ReadAllBytes(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents", "survey.pdf"));
+        return new()
+        {
+            ["latin.txt"] = [(byte)'a', 0xE4, (byte)'b'],
+            ["nul.txt"] = "a\0b"u8.ToArray(),
+            ["empty.md"] = [],
+            ["blank.txt"] = " \n\t\n"u8.ToArray(),
+            ["deep.md"] = Encoding.UTF8.GetBytes(new string('>', 5000) + " deep"),
+            ["noise.pdf"] = noise,
+            ["loop.pdf"] = "%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 1 0 R >>\nendobj\ntrailer << /Root 1 0 R >>\n"u8.ToArray(),
+            ["cut.pdf"] = survey[..700],
+            ["encrypted.pdf"] = Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(survey).Replace("trailer\n<<", "trailer\n<< /Encrypt << /Filter /Standard /V 1 /R 2 /O <" + new string('A', 64) + "> /U <" + new string('B', 64) + "> /P -4 >> /ID [<AA><AA>]", StringComparison.Ordinal)),
+            ["picture.pdf"] = Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(survey).Replace(" Tj ", " xx ", StringComparison.Ordinal)),
+            ["picture.png"] = [0x89, (byte)'P'],
+            ["large.txt"] = Encoding.UTF8.GetBytes(new string('a', 2001)),
+        };
+    }
+
+    private DocumentFolder Folder(Action<DocumentOptions>? change = null)
+    {
+        var options = new RagOptions { Documents = { Folder = _folder.Path } };
+        change?.Invoke(options.Documents);
+        return new(Options.Create(options));
+    }
+}

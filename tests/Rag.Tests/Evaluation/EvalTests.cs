@@ -1,0 +1,56 @@
+using LocalLlm.Samples.Rag.Evaluation;
+using LocalLlm.Samples.Rag.Search;
+using LocalLlm.Tests;
+using LocalLlm.Tests.Weights;
+using Xunit;
+
+namespace LocalLlm.Samples.Rag.Tests.Evaluation;
+
+public sealed class EvalTests(ShippedRag rag)
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task The_shipped_collection_gives_the_figures_of_the_models_own_page()
+    {
+        var folder = Path.Combine(TestPaths.TinyM3, "eval");
+        var files = await BeirFiles.ReadAsync(Path.Combine(folder, "passages.jsonl"), Path.Combine(folder, "queries.jsonl"), Path.Combine(folder, "qrels.tsv"), Token);
+        var rows = (await new EvalRun(rag.Services, TextWriter.Null, files, new(new HybridWeights(1, 0.3, 1), [1, 5])).PlainAsync(Token)).ToDictionary(row => row.Kind);
+        Assert.Equal(1, rows["dense"].Recall[0], 0.005);
+        Assert.Equal(1, rows["multi-vector"].Recall[0], 0.005);
+        Assert.Equal(1, rows["hybrid"].Recall[0], 0.005);
+        Assert.Equal(0.792, rows["sparse"].Recall[0], 0.005);
+        Assert.Equal(0.885, rows["sparse"].Recall[1], 0.005);
+    }
+
+    [Fact]
+    public void A_passage_is_as_good_as_the_best_of_its_text_and_its_questions()
+    {
+        var files = new BeirFiles([new("p1", ""), new("p2", "")], [new("q1", ""), new("q2", "no judgement")], [new("q1", "p2", 1)]);
+        TextVectors right = Vectors(1, 0), other = Vectors(0, 1);
+        var evaluator = new Evaluator(new(1, 0, 0), [1]);
+        Assert.Equal(0, evaluator.Run(files, [right, right], [[right], [other]], Token)[0].Recall[0]);
+        var rows = evaluator.Run(files, [right, right], [[other], [other, right]], Token);
+        Assert.Equal(1, rows[0].Recall[0]);
+        Assert.Equal(1, rows[0].ReciprocalRank);
+        Assert.Equal(1, rows[0].Ndcg);
+    }
+
+    [Fact]
+    public async Task Pairs_are_written_once_and_read_after_that()
+    {
+        using var folder = new TemporaryFolder();
+        const string Passage = "The length of the Cobalt motor is 665 meters. The speed of the Cobalt motor is 129 km/h. The temperature of the Cobalt motor is 274 degrees.";
+        var files = new BeirFiles([new("p1", Passage)], [new("q1", "What is the length of the Cobalt motor?")], [new("q1", "p1", 1)]);
+        var run = new EvalRun(rag.Services, TextWriter.Null, files, new(new(1, 0.3, 1), [1]));
+        await run.PlainAsync(Token);
+        await run.WithQuestionsAsync(folder["pairs"], null, Token);
+        Assert.Contains("\"question\":\"What is", await File.ReadAllTextAsync(folder["pairs"], Token), StringComparison.Ordinal);
+        folder.Write("pairs", "{\"passage\":\"none\",\"question\":\"Q?\",\"answer\":\"A\"}\n");
+        Assert.Contains("no passage 'none'", (await Assert.ThrowsAsync<RagException>(() => run.WithQuestionsAsync(folder["pairs"], null, Token))).Message, StringComparison.Ordinal);
+        folder.Write("pairs", "no json\n");
+        Assert.Contains("line 1", (await Assert.ThrowsAsync<RagException>(() => run.WithQuestionsAsync(folder["pairs"], null, Token))).Message, StringComparison.Ordinal);
+    }
+
+    private static TextVectors Vectors(params float[] dense) => new(dense, [], [], [dense]);
+}

@@ -1,0 +1,101 @@
+using LocalLlm.Samples.Rag.Chunking;
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Documents;
+using LocalLlm.Samples.Rag.Ingest;
+using LocalLlm.Samples.Rag.Storage;
+using LocalLlm.Tests.Weights;
+using Microsoft.Data.Sqlite;
+using Microsoft.Extensions.Options;
+using Xunit;
+
+namespace LocalLlm.Samples.Rag.Tests.Ingest;
+
+public sealed class IngestionTests(ShippedRag rag) : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public void The_shipped_documents_are_of_all_three_kinds_and_all_are_read()
+    {
+        Assert.Empty(rag.Report.Failed);
+        Assert.Superset(new HashSet<string> { ".md", ".txt", ".pdf" }, rag.Report.Documents.Select(document => Path.GetExtension(document.Document)).ToHashSet());
+        Assert.True(rag.Report.Passages >= 30);
+    }
+
+    [Fact]
+    public async Task Only_what_has_changed_is_embedded_again()
+    {
+        Document("a.md", "The power of the Ember server is 903 watts.");
+        Document("b.md", "The color of the Vega printer is yellow.");
+        Assert.Equal("a.md Ingested, b.md Ingested", await RunAsync());
+        Assert.Equal("a.md Unchanged, b.md Unchanged", await RunAsync());
+        Document("a.md", "The power of the Ember server is 904 watts.");
+        Assert.Equal("a.md Ingested, b.md Unchanged", await RunAsync());
+        Assert.Equal("a.md Ingested, b.md Ingested", await RunAsync(options => options.Chunking.MaxTokens = 50));
+        Assert.Equal("a.md Ingested, b.md Ingested", await RunAsync(options => options.Questions.PerPassage = 0));
+    }
+
+    [Fact]
+    public async Task A_document_that_is_gone_is_gone_from_the_store()
+    {
+        Document("a.md", "One.");
+        Document("b.md", "Two.");
+        await RunAsync();
+        File.Delete(_folder["documents/a.md"]);
+        Assert.Equal("b.md Unchanged, a.md Removed", await RunAsync());
+        Assert.Equal(["b.md"], (await Store().GetDocumentsAsync(Token)).Select(document => document.Name));
+    }
+
+    [Fact]
+    public async Task A_document_that_fails_is_told_by_name_and_the_others_go_on()
+    {
+        Document("a.md", "One.");
+        await RunAsync();
+        File.WriteAllBytes(_folder["documents/a.md"], [0xFF, 0xFE]);
+        Document("b.pdf", "no PDF");
+        Document("c.md", "Three.");
+        var report = await Ingestion().RunAsync(null, Token);
+        Assert.Equal([IngestState.Failed, IngestState.Failed, IngestState.Ingested], report.Documents.Select(document => document.State));
+        Assert.Contains("not UTF-8", report.Failed[0].Error, StringComparison.Ordinal);
+        // What was read of it before is still there.
+        Assert.Equal(["a.md", "c.md"], (await Store().GetDocumentsAsync(Token)).Select(document => document.Name));
+    }
+
+    [Fact]
+    public async Task Passages_longer_than_the_model_reads_are_refused_before_anything_is_done()
+    {
+        Document("a.md", "One.");
+        var failure = await Assert.ThrowsAsync<RagException>(() => RunAsync(options => options.Chunking.MaxTokens = 1_000_000));
+        Assert.Contains("reads at most", failure.Message, StringComparison.Ordinal);
+    }
+
+    public void Dispose()
+    {
+        SqliteConnection.ClearAllPools();
+        _folder.Dispose();
+    }
+
+    private void Document(string name, string text)
+    {
+        Directory.CreateDirectory(_folder["documents"]);
+        _folder.Write("documents/" + name, text);
+    }
+
+    private SqlitePassageStore Store() => new(Options.Create(new RagOptions { Store = { Path = _folder["rag.db"] } }));
+
+    private Ingestion Ingestion(Action<RagOptions>? change = null)
+    {
+        void All(RagOptions options)
+        {
+            options.Documents.Folder = _folder["documents"];
+            change?.Invoke(options);
+        }
+
+        return rag.With<Ingestion>(All, rag.With<DocumentFolder>(All), rag.Get<TokenCounter>(), rag.With<Rag.Questions.QuestionMaker>(All, rag.Get<Rag.Questions.IQuestionWriter>()), Store());
+    }
+
+    private async Task<string> RunAsync(Action<RagOptions>? change = null) =>
+        string.Join(", ", (await Ingestion(change).RunAsync(null, Token)).Documents.Select(document => $"{document.Document} {document.State}"));
+}

@@ -1,0 +1,129 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Web;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.DependencyInjection;
+using Xunit;
+
+namespace LocalLlm.Samples.Rag.Tests.Web;
+
+/// <summary>The real server on a port of its own.</summary>
+public sealed class AskEndpointTests(ShippedRag rag) : IAsyncLifetime
+{
+    private readonly HttpClient _client = new();
+    private WebApplication _app = null!;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public async ValueTask InitializeAsync()
+    {
+        _app = WebApp.Create(RagConfiguration.Build(new Dictionary<string, string?> { ["Rag:Store:Path"] = rag.StorePath, ["LocalLlm:WarmUp"] = "false" }), IPAddress.Loopback, 0, TextWriter.Null);
+        await _app.StartAsync(Token);
+        _client.BaseAddress = new(_app.Urls.Single());
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _client.Dispose();
+        await _app.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task The_page_its_status_answers_refusals_and_a_client_that_leaves()
+    {
+        // One server for all: loading the models takes longest.
+        await PageAsync();
+        await StatusAsync();
+        await AnswerAsync();
+        await NotFoundAsync();
+        await RefusalsAsync();
+        await LeavingAsync();
+    }
+
+    private async Task PageAsync()
+    {
+        foreach (var (path, type) in new[] { ("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css") })
+        {
+            using var response = await _client.GetAsync(new Uri(path, UriKind.Relative), Token);
+            Assert.Equal(type, response.Content.Headers.ContentType!.MediaType);
+            Assert.Contains("default-src 'none'", response.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
+        }
+    }
+
+    private async Task StatusAsync()
+    {
+        var status = await _client.GetFromJsonAsync<JsonElement>("/api/status", Token);
+        Assert.Equal("tiny-r1 tiny-m3", $"{status.GetProperty("model")} {status.GetProperty("embeddingModel")}");
+        Assert.Equal(rag.Report.Passages, status.GetProperty("documents").EnumerateArray().Sum(document => document.GetProperty("passages").GetInt32()));
+    }
+
+    private async Task AnswerAsync()
+    {
+        var events = await AskAsync("What is the power of the Ember server?");
+        Assert.Equal("found", events[0].Name);
+        Assert.Contains(events, happened => happened.Name == "thought");
+        Assert.Contains(events, happened => happened.Name == "text");
+        var (name, done) = events[^1];
+        Assert.Equal("done answered", $"{name} {done.GetProperty("state")}");
+        Assert.Equal("The power of the Ember server is 903 watts. [2]", done.GetProperty("text").GetString());
+        var passage = done.GetProperty("passages")[0];
+        Assert.Equal("north-hall.md", passage.GetProperty("document").GetString());
+        Assert.Contains(passage.GetProperty("sources").EnumerateArray(), source => source.GetProperty("number").GetInt32() == done.GetProperty("cited")[0].GetInt32());
+    }
+
+    private async Task NotFoundAsync()
+    {
+        var done = (await AskAsync("What is the speed of the Harbor server?"))[^1].Data;
+        Assert.Equal("not_found The context does not say.", $"{done.GetProperty("state")} {done.GetProperty("text")}");
+    }
+
+    private async Task RefusalsAsync()
+    {
+        var json = "application/json";
+        (string Body, string Type, HttpStatusCode Status, string Told)[] refusals =
+        [
+            ("{\"question\": \"Q?\"}", "text/plain", HttpStatusCode.BadRequest, "send application/json"),
+            ("no json", json, HttpStatusCode.BadRequest, "no JSON"),
+            ("[]", json, HttpStatusCode.BadRequest, "no string 'question'"),
+            ("{\"question\": 3}", json, HttpStatusCode.BadRequest, "no string 'question'"),
+            ("{\"question\": \"\\ud800\"}", json, HttpStatusCode.BadRequest, "no JSON"),
+            ("{\"question\": \"  \"}", json, HttpStatusCode.BadRequest, "is empty"),
+            ($"{{\"question\": \"{new string('a', 4001)}\"}}", json, HttpStatusCode.BadRequest, "4001 characters; allowed: 4000"),
+            ($"{{\"question\": \"{new string('a', 40_000)}\"}}", json, HttpStatusCode.RequestEntityTooLarge, "allowed: 32768 bytes"),
+        ];
+        foreach (var (body, type, status, told) in refusals)
+        {
+            using var response = await _client.PostAsync(new Uri("/api/ask", UriKind.Relative), new StringContent(body, Encoding.UTF8, type), Token);
+            Assert.Equal(status, response.StatusCode);
+            Assert.Contains(told, (await response.Content.ReadFromJsonAsync<JsonElement>(Token)).GetProperty("error").GetString(), StringComparison.Ordinal);
+        }
+    }
+
+    private async Task LeavingAsync()
+    {
+        var engine = _app.Services.GetRequiredService<IChatClient>().GetService<LlmEngine>()!;
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/api/ask") { Content = JsonContent.Create(new { question = "What is the power of the Ember server?" }) };
+        using (var response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, Token))
+        {
+            using var body = new StreamReader(await response.Content.ReadAsStreamAsync(Token));
+            while (await body.ReadLineAsync(Token) != "event: thought")
+            {
+            }
+        }
+
+        while (engine.Statistics.Running > 0)
+            await Task.Yield();
+    }
+
+    private async Task<List<(string Name, JsonElement Data)>> AskAsync(string question)
+    {
+        using var response = await _client.PostAsJsonAsync("/api/ask", new { question }, Token);
+        Assert.Equal("text/event-stream", response.Content.Headers.ContentType!.MediaType);
+        var events = (await response.Content.ReadAsStringAsync(Token)).Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Select(happened => happened.Split('\n'));
+        return [.. events.Select(lines => (lines[0]["event: ".Length..], JsonElement.Parse(lines[1]["data: ".Length..])))];
+    }
+}
