@@ -8,4 +8,8 @@ internal interface IModelOptions
 
     /// <summary>The engine's options.</summary>
     EngineOptions ToEngineOptions();
+
+    /// <summary>Checks what the engine would refuse before it loads anything.</summary>
+    /// <exception cref="EngineException">InvalidOptions.</exception>
+    void Validate() => EngineOptionsValidator.Validate(ToEngineOptions());
 }

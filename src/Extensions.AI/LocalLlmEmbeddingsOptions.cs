@@ -29,6 +29,12 @@ public sealed class LocalLlmEmbeddingsOptions : IModelOptions
 
     EngineOptions IModelOptions.ToEngineOptions() => ToEngineOptions();
 
+    void IModelOptions.Validate()
+    {
+        EngineOptionsValidator.Validate(ToEngineOptions());
+        EncoderOptionsValidator.Validate(ToEngineOptions());
+    }
+
     internal EngineOptions ToEngineOptions()
     {
         var options = new EngineOptions { ModelPath = ModelPath, ServedModelName = ModelId, Dtype = Dtype, Device = Device, MaxNumBatchedTokens = MaxBatchedTokens };

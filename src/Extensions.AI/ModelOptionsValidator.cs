@@ -12,7 +12,7 @@ internal sealed class ModelOptionsValidator<TOptions>(string section) : IValidat
     {
         try
         {
-            EngineOptionsValidator.Validate(options.ToEngineOptions());
+            options.Validate();
             return ValidateOptionsResult.Success;
         }
         catch (EngineException failure)

@@ -120,6 +120,15 @@ public sealed class EmbeddingTests
     }
 
     [Fact]
+    public async Task Options_that_mean_something_to_generators_alone_are_refused_at_start()
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Services.AddLocalLlmEmbeddings(options => (options.ModelPath, options.ConfigureEngine) = (Model, engine => engine with { Seed = 1, MaxNumSeqs = 4 }));
+        using var host = builder.Build();
+        Assert.Contains("max_num_seqs, seed", (await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync(Token))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_health_check_follows_the_engine()
     {
         var builder = Host.CreateApplicationBuilder();

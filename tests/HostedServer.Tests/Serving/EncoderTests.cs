@@ -140,8 +140,8 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         server.App.Lifetime.ApplicationStopping.Register(stopping.SetResult);
         Break(server.Embedder);
         using var answer = await server.PostAsync("/v1/embeddings", """{"input":"a"}""", cancellationToken: Token);
-        Assert.Equal(HttpStatusCode.InternalServerError, answer.StatusCode);
-        Http.HostileInputTests.AssertError(await answer.Content.ReadAsStringAsync(Token), null, "generation_failed");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, answer.StatusCode);
+        Http.HostileInputTests.AssertError(await answer.Content.ReadAsStringAsync(Token), null, "engine_dead");
         await server.Embedder.Completion;
         Assert.True(server.Embedder.HasFailed);
         using var health = await server.Client.GetAsync(new Uri("/health", UriKind.Relative), Token);
@@ -161,7 +161,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         var (embedder, served, operations) = (server.Embedder, server.Services.GetRequiredService<ServedEngine>(), server.Services.GetRequiredService<OperationsEndpoints>());
         Break(embedder);
         using var failed = await server.PostAsync("/v1/embeddings", """{"input":"a"}""", cancellationToken: Token);
-        Http.HostileInputTests.AssertError(await failed.Content.ReadAsStringAsync(Token), null, "generation_failed");
+        Http.HostileInputTests.AssertError(await failed.Content.ReadAsStringAsync(Token), null, "engine_dead");
         await embedder.Completion;
         Assert.True(served.HasFailed);
         Assert.Equal("engine_dead", Assert.Throws<ApiException>(() => served.RequireEmbedder("tiny-m3")).Error.Code);
