@@ -71,8 +71,10 @@ internal sealed record EncoderConfig
         using var document = ModelFolderFile.ParseObject(ModelConfig.FileName, ModelFolderFile.ReadJson(folder, ModelConfig.FileName, MaxBytes));
         var problems = new ModelFolderProblems(ModelConfig.FileName);
         var fields = new ModelConfigFields(document.RootElement, "", problems);
-        if (fields.Texts("architectures") is not { } architectures || !architectures.Contains(Architecture))
+        if (fields.Texts("architectures") is not { } architectures)
             fields.Refuse("architectures", $"a list with {Architecture}");
+        else if (!architectures.Contains(Architecture))
+            problems.Add($"architectures: found {string.Join(", ", architectures.Take(4).Select(ModelFolderProblems.Quote))}, wanted {Architecture}: the model is no encoder of this kind; a model that generates is for generate, chat and serve");
         if (fields.Text("hidden_act") is { } activation and not "gelu")
             fields.Refuse("hidden_act", "gelu");
         if (fields.Text("position_embedding_type") is { } kind and not "absolute")
