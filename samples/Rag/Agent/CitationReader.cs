@@ -6,8 +6,8 @@ using LocalLlm.Samples.Rag.Configuration;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
-/// Binds an answer to the sources that were really shown. A number that stands for none is taken out. Where the model wrote no number, one is given only to what a source says in the same words: a sentence of the answer
-/// that a source has, and with it the line of the thought that chose that source ("[2] … Yes.").
+/// Binds an answer to the sources that were really shown. A number that stands for none is taken out, and a sentence with figures that its source does not have is told. Where the model wrote no number, one is given only to
+/// what a source says in the same words: a sentence of the answer that is a sentence of the source, and with it the line of the thought that chose that source ("[2] … Yes.").
 /// </summary>
 internal static partial class CitationReader
 {
@@ -22,7 +22,11 @@ internal static partial class CitationReader
         if (written.Length == 0 || IsNotFound(written, options.NotFound))
             return answer with { Text = written.Length == 0 ? Unsupported : options.NotFound, State = written.Length == 0 ? AnswerState.Unsupported : AnswerState.NotFound, Cited = [], Notes = notes };
         if (cited.Length > 0)
-            return answer with { Notes = notes };
+        {
+            var doubts = Doubts(written, sources);
+            return answer with { State = doubts.Count > 0 ? AnswerState.Unsupported : AnswerState.Answered, Notes = [.. notes, .. doubts] };
+        }
+
         if (Quoted(written, thought, sources) is { Count: > 0 } quoted)
             return answer with { Text = written + string.Concat(quoted.Select(number => $" [{number}]")), Cited = quoted, Notes = notes };
         if (!options.WithholdUnsupported)
@@ -45,7 +49,8 @@ internal static partial class CitationReader
         var quoted = new SortedSet<int>();
         foreach (var sentence in SentenceSplitter.Split(text))
         {
-            var saying = sources.Where(source => Wording.Contains(source.Text, text[sentence])).Select(source => source.Number).ToArray();
+            var said = Wording.Normalized(text[sentence]);
+            var saying = sources.Where(source => SentenceSplitter.Split(source.Text).Any(own => Wording.Normalized(OfSource(source.Text[own])) == said)).Select(source => source.Number).ToArray();
             if (saying.Length == 0)
                 return [];
             quoted.UnionWith(saying.Any(chosen.Contains) ? saying.Where(chosen.Contains) : saying);
@@ -53,6 +58,27 @@ internal static partial class CitationReader
 
         return [.. quoted];
     }
+
+    /// <summary>Figures of a sentence that none of the sources cited in it has.</summary>
+    private static List<string> Doubts(string text, IReadOnlyList<Source> sources)
+    {
+        var doubts = new List<string>();
+        foreach (var sentence in SentenceSplitter.Split(text))
+        {
+            var cited = Number().Matches(text[sentence]).Select(NumberOf).ToHashSet();
+            var known = sources.Where(source => cited.Contains(source.Number)).SelectMany(source => Figures(source.Text)).ToHashSet();
+            var foreign = cited.Count == 0 ? [] : Figures(Number().Replace(text[sentence], "")).Where(figure => !known.Contains(figure)).Distinct().ToArray();
+            if (foreign.Length > 0)
+                doubts.Add($"The source cited does not have {string.Join(", ", foreign)}.");
+        }
+
+        return doubts;
+    }
+
+    private static IEnumerable<string> Figures(string text) => Wording.Normalized(text).Split(' ').Where(word => word.Any(char.IsDigit));
+
+    // Marks of the document's own are no words.
+    private static string OfSource(string sentence) => Number().Replace(sentence, "");
 
     private static bool IsNotFound(string text, string notFound) => Wording.Normalized(Number().Replace(text, "")) == Wording.Normalized(notFound);
 

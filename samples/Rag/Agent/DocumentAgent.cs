@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using System.Threading.Channels;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Samples.Rag.Configuration;
 using Microsoft.Agents.AI;
 using Microsoft.Extensions.AI;
@@ -12,6 +13,7 @@ namespace LocalLlm.Samples.Rag.Agent;
 /// <summary>Answers questions from the documents: an agent of Microsoft's Agent Framework whose tool is the search.</summary>
 internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOptions<RagOptions> options, ILoggerFactory loggers)
 {
+    private const string NoFittingSentence = "Passages were found, but no sentence of them fits the question closely enough; asked in other words, it may.";
     private readonly AnswerOptions _options = options.Value.Answer;
 
     /// <summary>What happens while an answer is made; the last is the <see cref="AnswerEvent.Done"/>.</summary>
@@ -80,13 +82,19 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
         }
     }
 
-    private Answer NotFound(string question, Retrieval retrieval) => new() { Question = question, Text = _options.NotFound, State = AnswerState.NotFound, Cited = [], Hits = retrieval.Hits };
+    private Answer NotFound(string question, Retrieval retrieval) => new() { Question = question, Text = _options.NotFound, State = AnswerState.NotFound, Cited = [], Hits = retrieval.Hits, Notes = retrieval.Hits.Count > 0 ? [NoFittingSentence] : [] };
 
     private ChatClientAgent CreateAgent(Retrieval retrieval)
     {
         var chat = new ChatOptions { Temperature = (float)_options.Temperature, MaxOutputTokens = _options.MaxTokens };
         if (_options.Instructions.Length > 0)
             chat.Instructions = _options.Instructions;
+        if (_options.Quote)
+        {
+            string[] choices = [.. retrieval.Sources.Select(source => source.Text), _options.NotFound];
+            chat.RawRepresentationFactory = _ => new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = choices } };
+        }
+
         if (_options.Search != SearchMode.Context)
         {
             chat.Tools = [new SearchTool(retrieval, _options).Create()];

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Agent;
@@ -6,7 +7,7 @@ namespace LocalLlm.Samples.Rag.Agent;
 /// <param name="finder">Searches.</param>
 /// <param name="earlier">What earlier turns of the conversation were shown.</param>
 /// <param name="searched">Told after each search.</param>
-internal sealed class Retrieval(SourceFinder finder, IReadOnlyList<Source> earlier, Action<Retrieval> searched)
+internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Source> earlier, Action<Retrieval> searched)
 {
     private readonly Lock _lock = new();
     private readonly List<Source> _sources = [.. earlier];
@@ -19,7 +20,7 @@ internal sealed class Retrieval(SourceFinder finder, IReadOnlyList<Source> earli
         get
         {
             lock (_lock)
-                return _searches.Count > 0 && _sources.Count == 0;
+                return _searches.Count > 0 && _searches.Values.All(found => found.Count == 0);
         }
     }
 
@@ -72,6 +73,12 @@ internal sealed class Retrieval(SourceFinder finder, IReadOnlyList<Source> earli
         return numbered;
     }
 
-    /// <summary>As the model reads them: one after the other, each with its number.</summary>
-    public static string Format(IEnumerable<Source> sources) => string.Join('\n', sources.Select(source => $"[{source.Number}] {source.Text}"));
+    /// <summary>As the model reads them: a line for each, with its number. Marks of a document's own, such as [1], are not to be taken for numbers of sources.</summary>
+    public static string Format(IEnumerable<Source> sources) => string.Join('\n', sources.Select(source => $"[{source.Number}] {Space().Replace(OwnMark().Replace(source.Text, "($1)"), " ").Trim()}"));
+
+    [GeneratedRegex(@"\[(\d{1,9})\]")]
+    private static partial Regex OwnMark();
+
+    [GeneratedRegex(@"\s+")]
+    private static partial Regex Space();
 }

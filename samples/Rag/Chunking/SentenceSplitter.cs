@@ -1,9 +1,10 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 
 namespace LocalLlm.Samples.Rag.Chunking;
 
 /// <summary>Sentences of English, Chinese and texts punctuated as they are.</summary>
-internal static class SentenceSplitter
+internal static partial class SentenceSplitter
 {
     private const string Ends = ".!?…";
     private const string WideEnds = "。！？";
@@ -42,9 +43,15 @@ internal static class SentenceSplitter
         var isWide = WideEnds.Contains(text[i]);
         if (!isWide && !Ends.Contains(text[i]))
             return null;
+        // A run of such characters was looked at from its first.
+        if (!isWide && i > 0 && Ends.Contains(text[i - 1]))
+            return null;
         var end = i + 1;
         while (end < text.Length && (Ends.Contains(text[end]) || WideEnds.Contains(text[end]) || Closers.Contains(text[end])))
             end++;
+        // A mark such as [1] belongs to the sentence that it stands behind.
+        if (Mark().Match(text, end) is { Success: true } mark && mark.Index == end)
+            end += mark.Length;
         if (isWide || end == text.Length)
             return end;
         // A point inside of a number, a name or an address has no white space behind it.
@@ -75,6 +82,9 @@ internal static class SentenceSplitter
         // A single capital letter is an initial.
         return s_abbreviations.Contains(word) || (word.Length == 1 && char.IsUpper(word[0]));
     }
+
+    [GeneratedRegex(@"\G(?:[ \t]?\[\d{1,4}\])+(?=\s|$)")]
+    private static partial Regex Mark();
 
     /// <summary>A sentence does not begin with a small letter.</summary>
     private static bool GoesOn(string text, int end)

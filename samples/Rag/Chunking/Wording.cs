@@ -5,14 +5,20 @@ namespace LocalLlm.Samples.Rag.Chunking;
 /// <summary>Whether texts say the same in the same words, whatever their punctuation and capitals.</summary>
 internal static class Wording
 {
-    /// <summary>Letters and digits in small form, one space between words.</summary>
+    private const char MinusSign = '\u2212';
+
+    /// <summary>Letters and digits in small form, one space between words. A number keeps its sign and its point: 2.5 is not 5, nor is -5.</summary>
     public static string Normalized(string text)
     {
         var normalized = new StringBuilder(text.Length);
-        foreach (var c in text.Normalize(NormalizationForm.FormKC))
+        var plain = text.Normalize(NormalizationForm.FormKC);
+        for (var i = 0; i < plain.Length; i++)
         {
+            var c = plain[i];
             if (char.IsLetterOrDigit(c) || char.IsSurrogate(c))
                 normalized.Append(char.ToLowerInvariant(c));
+            else if (IsPartOfNumber(plain, i))
+                normalized.Append(c == MinusSign ? '-' : c);
             else if (normalized.Length > 0 && normalized[^1] != ' ')
                 normalized.Append(' ');
         }
@@ -33,6 +39,13 @@ internal static class Wording
         }
 
         return false;
+    }
+
+    private static bool IsPartOfNumber(string text, int i)
+    {
+        if (i + 1 == text.Length || !char.IsDigit(text[i + 1]))
+            return false;
+        return text[i] is '-' or MinusSign ? i == 0 || char.IsWhiteSpace(text[i - 1]) || text[i - 1] is '(' or '[' : text[i] is '.' or ',' && i > 0 && char.IsDigit(text[i - 1]);
     }
 
     private static bool IsBorder(string text, int at) =>

@@ -55,5 +55,9 @@ internal sealed class AnswerPrinter(RagTerminal terminal)
     /// <summary>The passage, with the numbers of what the model was shown of it.</summary>
     private static string Marked(SearchHit hit, IReadOnlyList<Source> sources) => PlainLine.Of(sources
         .Where(source => source.Hit.Passage == hit.Passage)
-        .Aggregate(hit.Passage.Text, (text, source) => text.IndexOf(source.Text, StringComparison.Ordinal) is >= 0 and var at ? text.Insert(at, $"[{source.Number}] ") : text));
+        .Select(source => (source.Number, At: hit.Passage.Text.IndexOf(source.Text, StringComparison.Ordinal)))
+        .Where(source => source.At >= 0)
+        // From the last to the first, so that places stay what they are.
+        .OrderByDescending(source => source.At)
+        .Aggregate(hit.Passage.Text, (text, source) => text.Insert(source.At, $"[{source.Number}] ")));
 }

@@ -21,15 +21,16 @@ internal static class AskCommand
     public static Task<int> RunExamplesAsync(CommonOptions common, ParseResult result, RagTerminal terminal, CancellationToken cancellationToken) =>
         RunAsync(common, result, terminal, s_examples, cancellationToken);
 
-    private static async Task<int> RunAsync(CommonOptions common, ParseResult result, RagTerminal terminal, IEnumerable<string> questions, CancellationToken cancellationToken)
+    private static async Task<int> RunAsync(CommonOptions common, ParseResult result, RagTerminal terminal, IReadOnlyList<string> questions, CancellationToken cancellationToken)
     {
+        foreach (var question in questions)
+            QuestionText.Check(question);
         var configuration = common.Configuration(result);
         using var host = await RagHost.StartAsync(configuration, withChatModel: true, cancellationToken);
         await RagHost.IngestAsync(host.Services, terminal, cancellationToken);
         var agent = host.Services.GetRequiredService<DocumentAgent>();
         foreach (var question in questions)
         {
-            QuestionText.Check(question);
             await terminal.Output.WriteLineAsync($"\nQuestion: {PlainLine.Of(question)}");
             await new AnswerPrinter(terminal).PrintAsync(agent.AskAsync(question, cancellationToken: cancellationToken));
         }

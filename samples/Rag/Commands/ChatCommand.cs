@@ -28,7 +28,7 @@ internal static class ChatCommand
                 QuestionText.Check(question);
                 await new AnswerPrinter(terminal).PrintAsync(agent.AskAsync(question, conversation, cancellationToken));
             }
-            catch (RagException failure)
+            catch (Exception failure) when (failure is RagException or EngineException)
             {
                 await terminal.Error.WriteLineAsync($"error: {failure.Message}");
             }

@@ -156,6 +156,9 @@ internal sealed class AnswerOptions
     /// <summary>What is said, and what the model is told to say, where the documents have no answer.</summary>
     public string NotFound { get; set; } = "The context does not say.";
 
+    /// <summary>Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses, and a grammar keeps it to it. Where the search comes first and sentences are shown; for models that are too small to copy names and figures that they have not learned.</summary>
+    public bool Quote { get; set; }
+
     /// <summary>Whether an answer that cites nothing, and that no passage shown says, is withheld.</summary>
     public bool WithholdUnsupported { get; set; }
 

@@ -47,6 +47,35 @@ public sealed class CitationReaderTests
     }
 
     [Theory]
+    [InlineData("It is not true that the price of the Atlas router is 40 dollars.", "The price of the Atlas router is 40 dollars.")]
+    [InlineData("If the price of the Atlas router is 40 dollars, buy it.", "The price of the Atlas router is 40 dollars.")]
+    [InlineData("The temperature of the Ember pump is -25 degrees.", "The temperature of the Ember pump is 25 degrees.")]
+    [InlineData("The weight of the Ember pump is 3.5 kg.", "The weight of the Ember pump is 5 kg.")]
+    public void A_part_of_a_sentence_is_not_what_it_says(string source, string said)
+    {
+        var answer = Read(said, sources: [Source(1, source)]);
+        Assert.Equal(AnswerState.Unsupported, answer.State);
+        Assert.Empty(answer.Cited);
+    }
+
+    [Fact]
+    public void Figures_that_the_cited_source_does_not_have_are_told()
+    {
+        var answer = Read("The server is blue [1]. It has 5 watts [2].");
+        Assert.Equal(AnswerState.Unsupported, answer.State);
+        Assert.Contains("5", Assert.Single(answer.Notes), StringComparison.Ordinal);
+        Assert.Equal(AnswerState.Answered, Read("It is blue [1] and has 903 watts [2].").State);
+    }
+
+    [Fact]
+    public void Marks_of_a_document_are_no_numbers_of_sources()
+    {
+        Source[] sources = [Source(1, "The weight of the Sigma valve is 12 kg. [7]\n[9] It is new.")];
+        Assert.Equal("[1] The weight of the Sigma valve is 12 kg. (7) (9) It is new.", Retrieval.Format(sources));
+        Assert.Equal([1], Read("The weight of the Sigma valve is 12 kg.", sources: sources).Cited);
+    }
+
+    [Theory]
     [InlineData("The context does not say.")]
     [InlineData("the context does not say [1]")]
     public void Not_found_is_a_state_and_cites_nothing(string said)

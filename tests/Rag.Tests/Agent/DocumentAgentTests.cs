@@ -48,6 +48,22 @@ public sealed class DocumentAgentTests(ShippedRag rag)
     }
 
     [Fact]
+    public async Task Names_that_the_model_has_not_learned_are_quoted_from_the_documents()
+    {
+        using var folder = new LocalLlm.Tests.Weights.TemporaryFolder();
+        Directory.CreateDirectory(folder["docs"]);
+        (string Name, string Property, string Value)[] facts = [("Falcon pump", "power", "112 watts"), ("Falcon pump", "weight", "67 kg"), ("Zurich camera", "price", "250 dollars"), ("Zurich camera", "length", "31 meters")];
+        await File.WriteAllTextAsync(folder["docs/a.md"], "# Devices\n" + string.Concat(facts.GroupBy(fact => fact.Name).Select(device =>
+            $"\n## {device.Key}\n\n{string.Join(' ', device.Select(fact => $"The {fact.Property} of the {fact.Name} is {fact.Value}."))}\n")), Token);
+        using var host = await LocalLlm.Samples.Rag.Commands.RagHost.StartAsync(
+            RagConfiguration.Build(new Dictionary<string, string?> { ["Rag:Store:Path"] = folder["s.db"], ["Rag:Documents:Folder"] = folder["docs"] }), withChatModel: true, Token);
+        await ((LocalLlm.Samples.Rag.Ingest.Ingestion)host.Services.GetService(typeof(LocalLlm.Samples.Rag.Ingest.Ingestion))!).RunAsync(null, Token);
+        var agent = (DocumentAgent)host.Services.GetService(typeof(DocumentAgent))!;
+        foreach (var (name, property, value) in facts)
+            Assert.Equal($"The {property} of the {name} is {value}.", (await AskAsync(agent, $"What is the {property} of the {name}?")).Text[..^4]);
+    }
+
+    [Fact]
     public async Task A_required_search_is_made_by_the_model_itself()
     {
         var agent = Agent(options =>

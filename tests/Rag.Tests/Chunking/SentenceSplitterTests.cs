@@ -14,6 +14,8 @@ public sealed class SentenceSplitterTests
     [InlineData("他说：“停。”然后走了。", "他说：“停。”|然后走了。")]
     [InlineData("A title\n\nIts text goes\non here. And ends.", "A title|Its text goes\non here.|And ends.")]
     [InlineData("no end at all", "no end at all")]
+    [InlineData("The weight is 12 kg. [1] The color is red [2]. It is new.[3][4] Done.", "The weight is 12 kg. [1]|The color is red [2].|It is new.[3][4]|Done.")]
+    [InlineData("See [the map] here. [Draft] It goes on.", "See [the map] here.|[Draft] It goes on.")]
     [InlineData("Wait... what? Well…  ok.", "Wait... what?|Well…  ok.")]
     public void Sentences_end_where_a_reader_ends_them(string text, string wanted) =>
         Assert.Equal(wanted.Split('|'), SentenceSplitter.Split(text).Select(range => text[range].Trim()));

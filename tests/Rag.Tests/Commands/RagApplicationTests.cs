@@ -15,7 +15,7 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
         Assert.Equal(0, code);
         Assert.Contains("Answer: The power of the Ember server is 903 watts. [2]\n  [2] north-hall.md · Inventory of the north hall › Ember server\n", output, StringComparison.Ordinal);
         Assert.Contains("[2] The power of the Ember server is 903 watts.", output, StringComparison.Ordinal);
-        Assert.EndsWith("Answer: The context does not say.\n", output, StringComparison.Ordinal);
+        Assert.Contains("Answer: The context does not say.\n", output, StringComparison.Ordinal);
     }
 
     [Fact]
