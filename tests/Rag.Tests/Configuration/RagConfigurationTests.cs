@@ -14,7 +14,7 @@ public sealed class RagConfigurationTests
         Assert.Equal((SearchMode.Context, SourceForm.Sentences, QuestionMethod.Chosen, 0.95), (tiny.Answer.Search, tiny.Answer.Sources, tiny.Questions.Method, tiny.Search.SentenceThreshold));
         var real = Options(new() { ["LocalLlm:ModelPath"] = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", ["LocalLlmEmbeddings:ModelPath"] = "BAAI/bge-m3" });
         Assert.Equal((SearchMode.Required, SourceForm.Passages, QuestionMethod.Written), (real.Answer.Search, real.Answer.Sources, real.Questions.Method));
-        Assert.EndsWith("artifacts/rag/bge-m3.db", real.Store.Path, StringComparison.Ordinal);
+        Assert.Matches(@"artifacts/rag/bge-m3-documents-[0-9a-f]{8}\.db$", real.Store.Path);
         Assert.NotEqual(tiny.Store.Path, real.Store.Path);
     }
 
@@ -29,6 +29,14 @@ public sealed class RagConfigurationTests
         Assert.Equal(TestPaths.TinyR1, configuration["LocalLlm:ModelPath"]);
         Assert.Equal(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents"), configuration["Rag:Documents:Folder"]);
         Assert.Equal("elsewhere", RagConfiguration.Build(new Dictionary<string, string?> { ["Rag:Documents:Folder"] = "elsewhere" })["Rag:Documents:Folder"]);
+    }
+
+    [Fact]
+    public void Each_documents_folder_has_a_store_of_its_own()
+    {
+        var folders = new[] { "/a/notes", "/a/notes/", "/b/notes" }.Select(folder => Options(new() { ["Rag:Documents:Folder"] = folder }).Store.Path).ToArray();
+        Assert.Equal(folders[0], folders[1]);
+        Assert.NotEqual(folders[0], folders[2]);
     }
 
     [Fact]

@@ -78,7 +78,8 @@ public sealed class DocumentFolderTests : IDisposable
     }
 
     [Theory]
-    [InlineData("latin.txt", "not UTF-8 (byte 1)")]
+    [InlineData("latin.txt", "not UTF-8 (byte 1); save it as UTF-8, or convert it, Chinese text for example by iconv -f GB18030 -t UTF-8")]
+    [InlineData("half.txt", "not the UTF-16")]
     [InlineData("nul.txt", "NUL")]
     [InlineData("empty.md", "it is empty")]
     [InlineData("blank.txt", "it is empty")]
@@ -140,7 +141,36 @@ public sealed class DocumentFolderTests : IDisposable
         Directory.CreateDirectory(_folder["sub"]);
         _folder.Write("sub/a.txt", "x");
         File.CreateSymbolicLink(_folder["link.md"], "/etc/passwd");
-        Assert.Equal(["b.md", "sub/a.txt"], Folder().List());
+        Assert.Equal(["b.md", "sub/a.txt"], Folder().List().Files);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task UTF_16_with_a_byte_order_mark_is_read(bool bigEndian)
+    {
+        var encoding = new UnicodeEncoding(bigEndian, byteOrderMark: true);
+        _folder.Write("a.txt", [.. encoding.GetPreamble(), .. encoding.GetBytes("压力是412巴。")]);
+        Assert.Equal("压力是412巴。", Assert.Single((await Folder().ReadAsync("a.txt", Token)).Sections).Text);
+    }
+
+    [Fact]
+    public async Task A_pipe_is_refused_and_not_waited_for()
+    {
+        using (var made = System.Diagnostics.Process.Start("mkfifo", _folder["pipe.txt"]))
+            await made.WaitForExitAsync(Token);
+        Assert.Equal(["pipe.txt"], Folder().List().Files);
+        var failure = await Assert.ThrowsAsync<RagException>(() => Folder().ReadAsync("pipe.txt", Token));
+        Assert.Contains("no regular file", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_backslash_in_a_name_is_a_letter_where_it_separates_nothing()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "a backslash separates folders");
+        _folder.Write("back\\slash.txt", "One.");
+        Assert.Equal(["back\\slash.txt"], Folder().List().Files);
+        Assert.Equal("One.", (await Folder().ReadAsync("back\\slash.txt", Token)).Sections[0].Text);
     }
 
     [Fact]
@@ -160,6 +190,7 @@ public sealed class DocumentFolderTests : IDisposable
         return new()
         {
             ["latin.txt"] = [(byte)'a', 0xE4, (byte)'b'],
+            ["half.txt"] = [0xFF, 0xFE, 0x00, 0xD8],
             ["nul.txt"] = "a\0b"u8.ToArray(),
             ["empty.md"] = [],
             ["blank.txt"] = " \n\t\n"u8.ToArray(),

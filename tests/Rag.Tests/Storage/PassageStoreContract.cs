@@ -94,6 +94,13 @@ public abstract class PassageStoreContract
     }
 
     [Fact]
+    public async Task A_store_belongs_to_the_first_folder_that_claims_it()
+    {
+        Assert.Equal("/a", await (await OpenedAsync()).ClaimAsync("/a", Token));
+        Assert.Equal("/a", await (await OpenedAsync()).ClaimAsync("/b", Token));
+    }
+
+    [Fact]
     public async Task Searches_and_changes_may_come_at_once()
     {
         var store = await OpenedAsync();
