@@ -15,6 +15,7 @@ internal static class RagConfiguration
     private const string EmbeddingModel = "LocalLlmEmbeddings:ModelPath";
 
     /// <param name="commandLine">Keys and values of the command line.</param>
+    /// <exception cref="RagException">The section <c>Rag</c> has settings that there are not, or values of another type.</exception>
     public static IConfigurationRoot Build(IReadOnlyDictionary<string, string?> commandLine)
     {
         var models = Builder().AddEnvironmentVariables().AddInMemoryCollection(commandLine).Build();
@@ -24,6 +25,8 @@ internal static class RagConfiguration
             .AddEnvironmentVariables()
             .AddInMemoryCollection(commandLine)
             .Build();
+        if (SettingNames.FaultsOf(configuration).ToArray() is { Length: > 0 } faults)
+            throw new RagException(string.Join(" ", faults.Select(fault => fault + ".")));
         // The folder comes before the store, which may be named by it.
         string[] paths = [ChatModel, EmbeddingModel, DocumentsFolder, "Rag:Store:Path"];
         foreach (var key in paths.Where(key => !string.IsNullOrEmpty(configuration[key])))

@@ -40,6 +40,17 @@ public sealed class RagConfigurationTests
     }
 
     [Fact]
+    public void A_number_that_stands_for_no_choice_is_refused_wherever_it_comes_from()
+    {
+        Assert.Equal("Rag:Store:Kind is '7'; allowed: Sqlite, Postgres.", Assert.Throws<RagException>(() => Options(new() { ["Rag:Store:Kind"] = "7" })).Message);
+        var options = Options([]);
+        (options.Store.Kind, options.Answer.Search, options.Answer.Sources, options.Questions.Method) = ((StoreKind)7, (SearchMode)7, (SourceForm)7, (QuestionMethod)7);
+        Assert.Equal(
+            ["Rag:Questions:Method is 7; allowed: Written, Chosen.", "Rag:Store:Kind is 7; allowed: Sqlite, Postgres.", "Rag:Answer:Search is 7; allowed: Tool, Required, Context.", "Rag:Answer:Sources is 7; allowed: Passages, Sentences."],
+            new RagOptionsValidator().Validate(null, options).Failures!);
+    }
+
+    [Fact]
     public void All_faults_are_told_at_once()
     {
         var options = new RagOptions { Search = { Weights = new() { Dense = -1 }, RelativeThreshold = 2 }, Chunking = { MaxTokens = 20, OverlapTokens = 20 }, Store = { Kind = StoreKind.Postgres, Schema = "no;schema" }, Answer = { Prompt = "{question}" } };

@@ -38,6 +38,24 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
     }
 
     [Fact]
+    public async Task A_setting_that_makes_other_questions_makes_them_again()
+    {
+        Document("a.md", "The power of the Ember server is 903 watts.");
+        await RunAsync();
+        foreach (var change in new Action<RagOptions>[]
+        {
+            options => options.Search.SentenceThreshold = 0.5,
+            options => options.Search.Candidates = 7,
+            options => options.Search.Weights.Sparse = 0.9,
+            options => options.Answer.Prompt = "{sources}\n{question}",
+        })
+        {
+            Assert.Equal("a.md Ingested", await RunAsync(change));
+            Assert.Equal("a.md Unchanged", await RunAsync(change));
+        }
+    }
+
+    [Fact]
     public async Task A_document_that_is_gone_is_gone_from_the_store()
     {
         Document("a.md", "One.");
