@@ -35,7 +35,7 @@ internal static class SettingNames
             // A section has no value of its own, but for one that was given by mistake.
             if (value is null)
                 continue;
-            var (type, fault) = Find(typeof(RagOptions), RagOptions.SectionName, key.Length == 0 ? [] : key.Split(':'));
+            var (type, fault) = Find(typeof(RagOptions), RagOptions.SectionName, key.Split(':'));
             if (fault is null && !IsValue(type!, value))
                 fault = $"{RagOptions.SectionName}:{key} is '{value}'; allowed: {Allowed(type!)}";
             if (fault is not null)

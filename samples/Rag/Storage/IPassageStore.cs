@@ -12,7 +12,7 @@ internal interface IPassageStore
     /// <exception cref="RagException">They hold another's, or the store cannot be opened.</exception>
     Task OpenAsync(StoredModel model, CancellationToken cancellationToken);
 
-    /// <summary>Gives the store to a folder of documents, if it has none yet.</summary>
+    /// <summary>Gives the store to a folder of documents, unless it has documents of another.</summary>
     /// <returns>The folder that it was made from.</returns>
     Task<string> ClaimAsync(string folder, CancellationToken cancellationToken);
 

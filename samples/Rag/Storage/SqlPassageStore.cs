@@ -62,7 +62,7 @@ internal abstract class SqlPassageStore : IPassageStore
     public Task<string> ClaimAsync(string folder, CancellationToken cancellationToken) => GuardedAsync(async () =>
     {
         await using var connection = await ConnectAsync(cancellationToken);
-        await ExecuteAsync(connection, "INSERT INTO source (id, folder) VALUES (1, @folder) ON CONFLICT (id) DO NOTHING", cancellationToken, ("@folder", folder));
+        await ExecuteAsync(connection, "INSERT INTO source (id, folder) VALUES (1, @folder) ON CONFLICT (id) DO UPDATE SET folder = excluded.folder WHERE NOT EXISTS (SELECT 1 FROM documents)", cancellationToken, ("@folder", folder));
         await using var command = Command(connection, "SELECT folder FROM source");
         return (string)(await command.ExecuteScalarAsync(cancellationToken))!;
     });
