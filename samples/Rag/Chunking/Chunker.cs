@@ -22,7 +22,10 @@ internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
             // A heading that would leave little room for text is shown, but not embedded.
             var isHeadingEmbedded = options.EmbedHeadings && section.Heading.Length > 0 && count(section.Heading) <= options.MaxTokens / 2;
             foreach (var range in Ranges(section.Text, isHeadingEmbedded ? section.Heading : "").Where(range => !string.IsNullOrWhiteSpace(section.Text[range])))
-                passages.Add(new(document.Name, passages.Count, section.Heading, section.Page, section.Text[range].Trim()) { IsHeadingEmbedded = isHeadingEmbedded });
+            {
+                var first = range.Start.Value + section.Text[range].TakeWhile(char.IsWhiteSpace).Count();
+                passages.Add(new(document.Name, passages.Count, section.Heading, section.PageAt(first), section.Text[range].Trim()) { IsHeadingEmbedded = isHeadingEmbedded });
+            }
         }
 
         return passages;

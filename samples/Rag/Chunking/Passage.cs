@@ -3,7 +3,7 @@ namespace LocalLlm.Samples.Rag.Chunking;
 /// <param name="Document">The document's name.</param>
 /// <param name="Ordinal">Its place in the document, from 0.</param>
 /// <param name="Heading">The headings above it.</param>
-/// <param name="Page">The page of a PDF on which its section begins.</param>
+/// <param name="Page">The page of a PDF on which its first character stands.</param>
 /// <param name="Text">Its sentences.</param>
 internal sealed record Passage(string Document, int Ordinal, string Heading, int? Page, string Text)
 {

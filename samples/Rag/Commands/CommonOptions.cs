@@ -1,6 +1,7 @@
 using System.CommandLine;
 using LocalLlm.Samples.Rag.Configuration;
 using Microsoft.Extensions.Configuration;
+using Npgsql;
 
 namespace LocalLlm.Samples.Rag.Commands;
 
@@ -27,6 +28,8 @@ internal sealed class CommonOptions
         {
             if (setting.Split('=', 2) is not [{ Length: > 0 } key, var value])
                 throw new RagException($"--set '{setting}' is no setting; give KEY=VALUE, such as Rag:Search:Passages=3");
+            if (SettingNames.FaultOfKey(key) is { } fault)
+                throw new RagException($"--set '{setting}': {fault}");
             settings[key] = value;
         }
 
@@ -34,7 +37,7 @@ internal sealed class CommonOptions
         Set("LocalLlmEmbeddings:ModelPath", result.GetValue(_embeddingModel));
         Set("Rag:Documents:Folder", result.GetValue(_documents));
         var store = result.GetValue(_store);
-        var isConnection = store?.Contains("Host=", StringComparison.OrdinalIgnoreCase) == true;
+        var isConnection = store is not null && IsConnection(store);
         Set("Rag:Store:Kind", store is null ? null : isConnection ? nameof(StoreKind.Postgres) : nameof(StoreKind.Sqlite));
         Set(isConnection ? "Rag:Store:ConnectionString" : "Rag:Store:Path", store);
         return RagConfiguration.Build(settings);
@@ -44,6 +47,15 @@ internal sealed class CommonOptions
             if (value is not null)
                 settings[key] = value;
         }
+    }
+
+    /// <summary>Whether a store is a connection string: it has a keyword that Npgsql knows. One that is otherwise broken is still none of a file's names.</summary>
+    internal static bool IsConnection(string store)
+    {
+        if (store.StartsWith("postgres://", StringComparison.OrdinalIgnoreCase) || store.StartsWith("postgresql://", StringComparison.OrdinalIgnoreCase))
+            throw new RagException($"--store is an address ({store.Split(':')[0]}://…); give a connection string such as \"Host=localhost;Database=rag;Username=rag\", or a file");
+        var keywords = new NpgsqlConnectionStringBuilder();
+        return !File.Exists(store) && store.Split(';').Any(part => part.Split('=', 2) is [var key, _] && key.Trim() is { Length: > 0 } keyword && keywords.ContainsKey(keyword));
     }
 
     private static Option<string> Text(string name, string description, string helpName) => new(name) { Description = description, HelpName = helpName, Recursive = true };

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using Microsoft.Extensions.Configuration;
 
 namespace LocalLlm.Samples.Rag.Configuration;
@@ -9,9 +11,11 @@ namespace LocalLlm.Samples.Rag.Configuration;
 internal static class RagConfiguration
 {
     private const string ChatModel = "LocalLlm:ModelPath";
+    private const string DocumentsFolder = "Rag:Documents:Folder";
     private const string EmbeddingModel = "LocalLlmEmbeddings:ModelPath";
 
     /// <param name="commandLine">Keys and values of the command line.</param>
+    /// <exception cref="RagException">The section <c>Rag</c> has settings that there are not, or values of another type.</exception>
     public static IConfigurationRoot Build(IReadOnlyDictionary<string, string?> commandLine)
     {
         var models = Builder().AddEnvironmentVariables().AddInMemoryCollection(commandLine).Build();
@@ -21,10 +25,26 @@ internal static class RagConfiguration
             .AddEnvironmentVariables()
             .AddInMemoryCollection(commandLine)
             .Build();
-        string[] paths = [ChatModel, EmbeddingModel, "Rag:Documents:Folder", "Rag:Store:Path"];
+        if (SettingNames.FaultsOf(configuration).ToArray() is { Length: > 0 } faults)
+            throw new RagException(string.Join(" ", faults.Select(fault => fault + ".")));
+        // The folder comes before the store, which may be named by it.
+        string[] paths = [ChatModel, EmbeddingModel, DocumentsFolder, "Rag:Store:Path"];
         foreach (var key in paths.Where(key => !string.IsNullOrEmpty(configuration[key])))
-            configuration[key] = InRepository(configuration[key]!.Replace("{model}", NameOf(models[EmbeddingModel]), StringComparison.Ordinal));
+        {
+            var path = configuration[key]!.Replace("{model}", NameOf(models[EmbeddingModel]), StringComparison.Ordinal);
+            configuration[key] = InRepository(key == DocumentsFolder ? path : path.Replace("{documents}", NameOfFolder(configuration[DocumentsFolder]), StringComparison.Ordinal));
+        }
+
         return configuration;
+    }
+
+    /// <summary>Two folders of one name are told apart by a few digits of a hash of their full paths: each has a store of its own.</summary>
+    private static string NameOfFolder(string? folder)
+    {
+        if (string.IsNullOrEmpty(folder))
+            return "none";
+        var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        return $"{NameOf(full)}-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(full)))[..8]}";
     }
 
     private static IConfigurationBuilder Builder() => new ConfigurationBuilder().SetBasePath(AppContext.BaseDirectory).AddJsonFile("appsettings.json");

@@ -74,7 +74,7 @@ internal sealed class StoreOptions
 {
     public StoreKind Kind { get; set; } = StoreKind.Sqlite;
 
-    /// <summary>The file of an SQLite store; <c>{model}</c> becomes the embedding model's name.</summary>
+    /// <summary>The file of an SQLite store; <c>{model}</c> becomes the embedding model's name, <c>{documents}</c> that of the documents folder with a short hash of its full path.</summary>
     public string Path { get; set; } = "";
 
     /// <summary>For PostgreSQL, as Npgsql takes it.</summary>

@@ -5,6 +5,9 @@ namespace LocalLlm.Samples.Rag.Configuration;
 /// <summary>Finds everything that is wrong with the section <c>Rag</c>, in one go.</summary>
 internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
 {
+    // Far beyond any use, and sums of such weights and their scores stay numbers.
+    private const double MaxWeight = 1000;
+
     public ValidateOptionsResult Validate(string? name, RagOptions options)
     {
         var faults = new List<string>();
@@ -20,7 +23,7 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         Require(options.Store.Kind != StoreKind.Postgres || options.Store.ConnectionString.Length > 0, "Store:ConnectionString is empty; give one, such as \"Host=localhost;Database=rag\", or set Store:Kind to Sqlite");
         Require(options.Store.Schema.Length is > 0 and <= 63 && options.Store.Schema.All(c => c is '_' or (>= 'a' and <= 'z') or (>= '0' and <= '9')), $"Store:Schema is '{options.Store.Schema}'; allowed: 1 to 63 of a-z, 0-9 and _");
         var weights = options.Search.Weights;
-        Require(IsWeight(weights.Dense) && IsWeight(weights.Sparse) && IsWeight(weights.MultiVector) && weights.Dense + weights.Sparse + weights.MultiVector > 0, $"Search:Weights are {weights.Dense}, {weights.Sparse} and {weights.MultiVector}; allowed: 0 or more, at least one above 0");
+        Require(IsWeight(weights.Dense) && IsWeight(weights.Sparse) && IsWeight(weights.MultiVector) && weights.Dense + weights.Sparse + weights.MultiVector > 0, $"Search:Weights are {weights.Dense}, {weights.Sparse} and {weights.MultiVector}; allowed: 0 to {MaxWeight}, at least one above 0");
         Require(double.IsFinite(options.Search.Threshold), $"Search:Threshold is {options.Search.Threshold}; give a number");
         Require(double.IsFinite(options.Search.SentenceThreshold), $"Search:SentenceThreshold is {options.Search.SentenceThreshold}; give a number");
         Require(options.Search.RelativeThreshold is >= 0 and <= 1, $"Search:RelativeThreshold is {options.Search.RelativeThreshold}; allowed: 0 to 1");
@@ -32,7 +35,15 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         Require(options.Answer.NotFound.Length > 0, "Answer:NotFound is empty; say what is answered where the documents do not tell");
         Require(options.Answer.MaxTokens >= 1, $"Answer:MaxTokens is {options.Answer.MaxTokens}; allowed: 1 or more");
         Require(options.Answer.Temperature is >= 0 and <= 2, $"Answer:Temperature is {options.Answer.Temperature}; allowed: 0 to 2");
+        RequireName(options.Questions.Method, "Questions:Method");
+        RequireName(options.Store.Kind, "Store:Kind");
+        RequireName(options.Answer.Search, "Answer:Search");
+        RequireName(options.Answer.Sources, "Answer:Sources");
         return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.Select(fault => $"{RagOptions.SectionName}:{fault}."));
+
+        // A number is bound to any enumeration, whether it stands for something or not.
+        void RequireName<T>(T value, string key)
+            where T : struct, Enum => Require(Enum.IsDefined(value), $"{key} is {value}; allowed: {string.Join(", ", Enum.GetNames<T>())}");
 
         void Require(bool holds, string fault)
         {
@@ -41,5 +52,5 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         }
     }
 
-    private static bool IsWeight(double weight) => double.IsFinite(weight) && weight >= 0;
+    private static bool IsWeight(double weight) => weight is >= 0 and <= MaxWeight;
 }

@@ -10,55 +10,89 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
 {
     private const string KnownFormats = ".md, .markdown, .txt and .pdf";
     private static readonly UTF8Encoding s_strictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+    private static readonly EnumerationOptions s_visible = new() { IgnoreInaccessible = false, AttributesToSkip = FileAttributes.Hidden | FileAttributes.System | FileAttributes.ReparsePoint };
     private readonly DocumentOptions _options = options.Value.Documents;
 
-    /// <summary>Names of all files, also of those that cannot be read; links are not followed.</summary>
+    /// <summary>Where the documents are, as a store remembers it.</summary>
+    public string FullPath => Path.TrimEndingDirectorySeparator(Path.GetFullPath(_options.Folder));
+
+    /// <summary>What a folder holds. Tests put a disk that fails in its place: no permission keeps an administrator out.</summary>
+    internal Func<string, IReadOnlyList<FileSystemInfo>> Entries { get; set; } = folder => [.. new DirectoryInfo(folder).EnumerateFileSystemInfos("*", s_visible)];
+
+    /// <summary>Names of all files, also of those that cannot be read, and the folders that cannot be looked into; links are not followed.</summary>
     /// <exception cref="RagException">There is no such folder.</exception>
-    public IReadOnlyList<string> List()
+    public FolderListing List()
     {
         if (!Directory.Exists(_options.Folder))
             throw new RagException($"the documents folder '{_options.Folder}' does not exist; create it, or name another one (--documents, Rag:Documents:Folder)");
-        var found = new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = FileAttributes.Hidden | FileAttributes.System | FileAttributes.ReparsePoint };
-        return [.. Directory.EnumerateFiles(_options.Folder, "*", found).Select(path => Path.GetRelativePath(_options.Folder, path).Replace('\\', '/')).Order(StringComparer.Ordinal)];
+        var files = new List<string>();
+        var unreadable = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        var folders = new Stack<string>([FullPath]);
+        while (folders.TryPop(out var folder))
+        {
+            try
+            {
+                foreach (var entry in Entries(folder))
+                {
+                    if (entry is DirectoryInfo)
+                        folders.Push(entry.FullName);
+                    else
+                        files.Add(NameOf(entry.FullName));
+                }
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+            {
+                // Not the same as a folder without documents: what the store has of it must stay.
+                unreadable[NameOf(folder)] = $"the folder cannot be opened: {failure.Message}";
+            }
+        }
+
+        return new([.. files.Order(StringComparer.Ordinal)], unreadable);
     }
+
+    // Only the separator of this system becomes a slash: elsewhere a backslash is a letter of a name.
+    private string NameOf(string path) => Path.GetRelativePath(FullPath, path).Replace(Path.DirectorySeparatorChar, '/');
 
     /// <summary>Reads one document.</summary>
     /// <exception cref="RagException">It cannot be read; the message goes on from the document's name.</exception>
     public async Task<SourceDocument> ReadAsync(string name, CancellationToken cancellationToken)
     {
-        var bytes = await ReadBytesAsync(name, cancellationToken);
-        var sections = await ParseAsync(name, bytes, cancellationToken);
-        if (sections.Count == 0)
-            throw new RagException("it is empty; write something into it, or remove it");
-        return new(name, Convert.ToHexStringLower(SHA256.HashData(bytes)), sections);
-    }
-
-    private async Task<byte[]> ReadBytesAsync(string name, CancellationToken cancellationToken)
-    {
         try
         {
-            var path = Path.Combine(_options.Folder, name);
-            var length = new FileInfo(path).Length;
-            if (length > _options.MaxFileBytes)
-                throw new RagException($"it has {length} bytes; allowed: {_options.MaxFileBytes} (Rag:Documents:MaxFileBytes). Split it, or raise the limit.");
-            return await File.ReadAllBytesAsync(path, cancellationToken);
-        }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
-        {
-            throw new RagException($"it cannot be opened: {failure.Message}", failure);
-        }
-    }
-
-    private async Task<IReadOnlyList<DocumentSection>> ParseAsync(string name, byte[] bytes, CancellationToken cancellationToken)
-    {
-        try
-        {
-            // A parser that does not come back is left behind: nothing can stop it, but the other documents go on.
-            return await Task.Run(() => Parse(name, bytes, cancellationToken), cancellationToken).WaitAsync(_options.ReadTimeout, cancellationToken);
+            // A disk or a parser that does not come back is left behind: nothing can stop it, but the other documents go on.
+            return await Task.Run(() => Read(name, cancellationToken), cancellationToken).WaitAsync(_options.ReadTimeout, cancellationToken);
         }
         catch (TimeoutException failure)
         {
             throw new RagException($"reading it took longer than {_options.ReadTimeout} (Rag:Documents:ReadTimeout); save it again with another program, or raise the limit", failure);
+        }
+    }
+
+    private SourceDocument Read(string name, CancellationToken cancellationToken)
+    {
+        var bytes = ReadBytes(name);
+        var sections = Parse(name, bytes, cancellationToken);
+        if (sections.Count == 0)
+            throw new RagException(bytes.All(b => b is (byte)' ' or >= 9 and <= 13) ? "it is empty; write something into it, or remove it" : "it holds no text; write something into it, or remove it");
+        return new(name, Convert.ToHexStringLower(SHA256.HashData(bytes)), sections);
+    }
+
+    private byte[] ReadBytes(string name)
+    {
+        try
+        {
+            var path = Path.Combine(FullPath, name);
+            var length = new FileInfo(path).Length;
+            // Pipes, sockets and devices have no length either. They must not even be opened: a pipe would wait for its writer for ever.
+            if (length == 0)
+                throw new RagException("it is empty, or no regular file (a pipe, a socket, a device); write something into it, or remove it");
+            if (length > _options.MaxFileBytes)
+                throw new RagException($"it has {length} bytes; allowed: {_options.MaxFileBytes} (Rag:Documents:MaxFileBytes). Split it, or raise the limit.");
+            return File.ReadAllBytes(path);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new RagException($"it cannot be opened: {failure.Message}", failure);
         }
     }
 
@@ -72,14 +106,29 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
 
     private static string TextOf(byte[] bytes)
     {
+        // Only a byte-order mark tells UTF-16 from anything else.
+        Encoding encoding = bytes switch
+        {
+            [0xFF, 0xFE, ..] => new UnicodeEncoding(bigEndian: false, byteOrderMark: false, throwOnInvalidBytes: true),
+            [0xFE, 0xFF, ..] => new UnicodeEncoding(bigEndian: true, byteOrderMark: false, throwOnInvalidBytes: true),
+            _ => s_strictUtf8,
+        };
         try
         {
-            var text = s_strictUtf8.GetString(bytes).TrimStart('\uFEFF');
+            var text = encoding.GetString(bytes).TrimStart('\uFEFF');
             return text.Contains('\0') ? throw new RagException("it holds NUL characters, so it is no text; save it as UTF-8") : text;
         }
         catch (DecoderFallbackException failure)
         {
-            throw new RagException($"it is not UTF-8 (byte {failure.Index}); save it as UTF-8", failure);
+            throw new RagException($"it is not {(encoding == s_strictUtf8 ? "UTF-8" : "the UTF-16 that its first bytes announce")} (byte {failure.Index}); save it as UTF-8, or convert it, Chinese text for example by iconv -f GB18030 -t UTF-8", failure);
         }
     }
+}
+
+/// <param name="Files">The names of all files.</param>
+/// <param name="Unreadable">Folders that cannot be looked into, with the reason; "." is the documents folder itself.</param>
+internal sealed record FolderListing(IReadOnlyList<string> Files, IReadOnlyDictionary<string, string> Unreadable)
+{
+    /// <summary>Whether a document may still be there, in a folder that cannot be looked into.</summary>
+    public bool MayHold(string name) => Unreadable.Keys.Any(folder => folder == "." || name.StartsWith(folder + "/", StringComparison.Ordinal));
 }

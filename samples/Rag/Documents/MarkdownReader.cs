@@ -1,4 +1,6 @@
+using System.Net;
 using System.Text;
+using System.Text.RegularExpressions;
 using Markdig;
 using Markdig.Extensions.Tables;
 using Markdig.Extensions.Yaml;
@@ -7,8 +9,8 @@ using Markdig.Syntax.Inlines;
 
 namespace LocalLlm.Samples.Rag.Documents;
 
-/// <summary>Markdown as text: its headings make the sections; lists, quotes, code and the rows of tables are paragraphs; HTML and front matter are left out.</summary>
-internal static class MarkdownReader
+/// <summary>Markdown as text: its headings make the sections; lists, quotes, code and the rows of tables are paragraphs; HTML is text without its tags; front matter is left out.</summary>
+internal static partial class MarkdownReader
 {
     private static readonly MarkdownPipeline s_pipeline = new MarkdownPipelineBuilder().UsePipeTables().UseYamlFrontMatter().Build();
 
@@ -39,7 +41,10 @@ internal static class MarkdownReader
                 case HeadingBlock heading:
                     sections.AddHeading(heading.Level, TextOf(heading.Inline));
                     break;
-                case YamlFrontMatterBlock or HtmlBlock or LinkReferenceDefinitionGroup:
+                case YamlFrontMatterBlock or LinkReferenceDefinitionGroup:
+                    break;
+                case HtmlBlock html:
+                    sections.AddParagraph(TextOf(html.Lines.ToString()));
                     break;
                 case CodeBlock code:
                     sections.AddParagraph(code.Lines.ToString());
@@ -82,6 +87,7 @@ internal static class MarkdownReader
                 LiteralInline literal => literal.Content.ToString(),
                 CodeInline code => code.Content,
                 LineBreakInline => " ",
+                HtmlInline { Tag: var tag } when tag.StartsWith("<br", StringComparison.OrdinalIgnoreCase) => " ",
                 HtmlEntityInline entity => entity.Transcoded.ToString(),
                 AutolinkInline link => link.Url,
                 ContainerInline inner => TextOf(inner),
@@ -91,4 +97,14 @@ internal static class MarkdownReader
 
         return text.ToString();
     }
+
+    /// <summary>What a reader sees of HTML: neither tags nor comments, scripts and styles.</summary>
+    private static string TextOf(string html) => Blanks().Replace(WebUtility.HtmlDecode(Unseen().Replace(html, " ")), " ").Trim();
+
+    // What is not ended goes to the end; no alternative can match a text in two ways, so none takes longer than the text is long.
+    [GeneratedRegex(@"<!--.*?(-->|\z)|<(script|style)\b.*?(</\2\s*>|\z)|</?[a-z][^<>]*>|<[!?][^<>]*>", RegexOptions.IgnoreCase | RegexOptions.Singleline)]
+    private static partial Regex Unseen();
+
+    [GeneratedRegex(@"\s+")]
+    private static partial Regex Blanks();
 }

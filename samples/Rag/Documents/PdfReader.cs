@@ -72,7 +72,9 @@ internal static class PdfReader
         var levels = lines.Select(line => Math.Round(line.Size, 1)).Where(size => size > body * HeadingScale).Distinct().OrderDescending().ToList();
         var sections = new SectionBuilder();
         var paragraph = new List<PdfLine>();
-        foreach (var line in lines.Where(line => !IsPageNumber(line, body)))
+        var title = new List<PdfLine>();
+        var edges = lines.GroupBy(line => line.Page).ToDictionary(page => page.Key, page => (Low: page.Min(line => line.Baseline), High: page.Max(line => line.Baseline)));
+        foreach (var line in lines.Where(line => !IsPageNumber(line, body, edges[line.Page])))
         {
             var level = levels.IndexOf(Math.Round(line.Size, 1)) + 1;
             var isContinued = paragraph.Count > 0 && paragraph[^1].Page == line.Page && paragraph[^1].Baseline - line.Baseline < ParagraphGap * body;
@@ -80,24 +82,44 @@ internal static class PdfReader
             isContinued |= paragraph.Count > 0 && paragraph[^1].Page != line.Page && !EndsSentence(paragraph[^1].Text);
             if (level > 0 || !isContinued)
                 EndParagraph();
-            if (level > 0)
-                sections.AddHeading(level, line.Text);
-            else
-                paragraph.Add(line);
+            // A title that is too long for a line goes on in the next one.
+            if (title.Count > 0 && (level == 0 || Math.Round(line.Size, 1) != Math.Round(title[^1].Size, 1) || line.Page != title[^1].Page || Math.Abs(title[^1].Baseline - line.Baseline) >= ParagraphGap * line.Size))
+                EndTitle();
+            (level > 0 ? title : paragraph).Add(line);
         }
 
+        EndTitle();
         EndParagraph();
         return sections.Build();
 
         void EndParagraph()
         {
             if (paragraph.Count > 0)
-                sections.AddParagraph(Joined(paragraph.Select(line => line.Text)), paragraph[0].Page);
+                sections.AddParagraph(Joined(paragraph.Select(line => line.Text)), [.. PagesOf(paragraph)]);
             paragraph.Clear();
+        }
+
+        void EndTitle()
+        {
+            if (title.Count > 0)
+                sections.AddHeading(levels.IndexOf(Math.Round(title[0].Size, 1)) + 1, Joined(title.Select(line => line.Text)), title[0].Page);
+            title.Clear();
         }
     }
 
-    private static bool IsPageNumber(PdfLine line, double body) => line.Size <= body && int.TryParse(line.Text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number == line.Page;
+    private static IEnumerable<PageStart> PagesOf(List<PdfLine> paragraph)
+    {
+        yield return new(0, paragraph[0].Page);
+        for (var index = 1; index < paragraph.Count; index++)
+        {
+            // A word that is divided between two pages stands on the first.
+            if (paragraph[index].Page != paragraph[index - 1].Page)
+                yield return new(Joined(paragraph.Take(index).Select(line => line.Text)).Length, paragraph[index].Page);
+        }
+    }
+
+    // At the upper or the lower edge: anywhere else the same number is text.
+    private static bool IsPageNumber(PdfLine line, double body, (double Low, double High) edges) => (line.Baseline == edges.Low || line.Baseline == edges.High) && line.Size <= body && int.TryParse(line.Text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number == line.Page;
 
     private static bool EndsSentence(string text) => text.Length > 0 && ".!?。！？:：".Contains(text[^1]);
 

@@ -11,4 +11,12 @@ internal sealed record SourceDocument(string Name, string ContentHash, IReadOnly
 internal sealed record DocumentSection(string Heading, int? Page, string Text)
 {
     public const string HeadingSeparator = " › ";
+
+    /// <summary>Where the pages of a PDF begin in the text, in order.</summary>
+    public IReadOnlyList<PageStart> PageStarts { get; init; } = [];
+
+    /// <summary>The page on which a character of the text stands.</summary>
+    public int? PageAt(int offset) => PageStarts.LastOrDefault(start => start.Offset <= offset)?.Page ?? Page;
 }
+
+internal sealed record PageStart(int Offset, int Page);

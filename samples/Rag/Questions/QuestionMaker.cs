@@ -18,7 +18,7 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
     private readonly HybridWeights _weights = options.Value.Search.Weights.ToHybridWeights();
 
     /// <summary>All that makes other questions of the same passage.</summary>
-    public string Settings => _options.PerPassage == 0 || writer is null ? "no questions" : string.Create(CultureInfo.InvariantCulture, $"{_options.PerPassage} {_options.Method} by {writer.ModelName}");
+    public string Settings => _options.PerPassage == 0 || writer is null ? "no questions" : string.Create(CultureInfo.InvariantCulture, $"{_options.PerPassage} {_options.Method} by {writer.ModelName}, kept from {_search.SentenceThreshold} by {_weights.Dense} {_weights.Sparse} {_weights.MultiVector} among {_search.Candidates}, asked as {options.Value.Answer.Prompt}");
 
     /// <summary>Questions for each passage, in their order; fewer than asked for where they fail a check.</summary>
     /// <param name="passages">The passages of one document.</param>

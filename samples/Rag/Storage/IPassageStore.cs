@@ -5,9 +5,16 @@ namespace LocalLlm.Samples.Rag.Storage;
 /// <summary>Keeps passages with their questions and all their vectors, and finds candidates among them. Safe for concurrent calls; <see cref="OpenAsync"/> comes first.</summary>
 internal interface IPassageStore
 {
+    /// <summary>Where the store is, for messages.</summary>
+    string Place { get; }
+
     /// <summary>Makes the tables, or looks whether those that are there hold vectors of this model.</summary>
     /// <exception cref="RagException">They hold another's, or the store cannot be opened.</exception>
     Task OpenAsync(StoredModel model, CancellationToken cancellationToken);
+
+    /// <summary>Gives the store to a folder of documents, unless it has documents of another.</summary>
+    /// <returns>The folder that it was made from.</returns>
+    Task<string> ClaimAsync(string folder, CancellationToken cancellationToken);
 
     Task<IReadOnlyList<StoredDocument>> GetDocumentsAsync(CancellationToken cancellationToken);
 

@@ -33,11 +33,18 @@ internal sealed class PostgresPassageStore : SqlPassageStore, IAsyncDisposable
 
     protected override string QueryTokens => "unnest(@query_tokens, @query_weights) AS query (token, weight)";
 
-    protected override string Place => $"in the PostgreSQL schema '{_schema}'";
+    public override string Place => $"in the PostgreSQL schema '{_schema}'";
+
+    protected override string Inventory =>
+        $"""
+         SELECT (SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{_schema}'),
+             (SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = '{_schema}' AND table_name = 'store' AND column_name = 'made_by')
+         """;
 
     protected override string CreateTables(int dimensions) =>
         $"""
          CREATE TABLE IF NOT EXISTS store (id int PRIMARY KEY, made_by text NOT NULL);
+         CREATE TABLE IF NOT EXISTS source (id int PRIMARY KEY, folder text NOT NULL);
          CREATE TABLE IF NOT EXISTS documents (name text PRIMARY KEY, fingerprint text NOT NULL, passages int NOT NULL, questions int NOT NULL);
          CREATE TABLE IF NOT EXISTS passages (
              id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, document text NOT NULL REFERENCES documents ON DELETE CASCADE, ordinal int NOT NULL,
@@ -56,6 +63,7 @@ internal sealed class PostgresPassageStore : SqlPassageStore, IAsyncDisposable
     protected override async Task PrepareAsync(CancellationToken cancellationToken)
     {
         await using var connection = (NpgsqlConnection)await ConnectAsync(cancellationToken);
+        await RefuseForeignAsync(connection, cancellationToken);
         await using var command = connection.CreateCommand();
         // Two that start at once would both try to make the same things.
         command.CommandText = $"SELECT pg_advisory_lock(hashtext('{_schema}')); CREATE SCHEMA IF NOT EXISTS {_schema}; CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public; SELECT pg_advisory_unlock(hashtext('{_schema}'))";

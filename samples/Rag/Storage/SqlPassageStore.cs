@@ -24,8 +24,11 @@ internal abstract class SqlPassageStore : IPassageStore
     /// <summary>The query's tokens and weights as a table with columns token and weight.</summary>
     protected abstract string QueryTokens { get; }
 
-    /// <summary>Where the store is, for messages.</summary>
-    protected abstract string Place { get; }
+    /// <inheritdoc/>
+    public abstract string Place { get; }
+
+    /// <summary>One row: how many tables (and other things) there are, and whether one is ours.</summary>
+    protected abstract string Inventory { get; }
 
     /// <summary>What must be there before the tables.</summary>
     protected virtual Task PrepareAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -42,26 +45,29 @@ internal abstract class SqlPassageStore : IPassageStore
     public async Task OpenAsync(StoredModel model, CancellationToken cancellationToken)
     {
         var found = string.Create(CultureInfo.InvariantCulture, $"{model.Name}, {model.Dimensions} dimensions, layout {LayoutVersion}");
-        string stored;
-        try
+        var stored = await GuardedAsync(async () =>
         {
             await PrepareAsync(cancellationToken);
             await using var connection = await ConnectAsync(cancellationToken);
             await ExecuteAsync(connection, CreateTables(model.Dimensions), cancellationToken);
             await ExecuteAsync(connection, "INSERT INTO store (id, made_by) VALUES (1, @found) ON CONFLICT (id) DO NOTHING", cancellationToken, ("@found", found));
             await using var command = Command(connection, "SELECT made_by FROM store");
-            stored = (string)(await command.ExecuteScalarAsync(cancellationToken))!;
-        }
-        catch (DbException failure)
-        {
-            throw new RagException($"the store {Place} cannot be used: {failure.Message.TrimEnd('.')}. Name another one (--store), or remove it.", failure);
-        }
+            return (string)(await command.ExecuteScalarAsync(cancellationToken))!;
+        });
 
         if (stored != found)
             throw new RagException($"the store {Place} was made by the embedding model '{stored}', and now it is '{found}': their vectors cannot be compared. Name another store (--store), or remove this one and ingest again.");
     }
 
-    public async Task<IReadOnlyList<StoredDocument>> GetDocumentsAsync(CancellationToken cancellationToken)
+    public Task<string> ClaimAsync(string folder, CancellationToken cancellationToken) => GuardedAsync(async () =>
+    {
+        await using var connection = await ConnectAsync(cancellationToken);
+        await ExecuteAsync(connection, "INSERT INTO source (id, folder) VALUES (1, @folder) ON CONFLICT (id) DO UPDATE SET folder = excluded.folder WHERE NOT EXISTS (SELECT 1 FROM documents)", cancellationToken, ("@folder", folder));
+        await using var command = Command(connection, "SELECT folder FROM source");
+        return (string)(await command.ExecuteScalarAsync(cancellationToken))!;
+    });
+
+    public Task<IReadOnlyList<StoredDocument>> GetDocumentsAsync(CancellationToken cancellationToken) => GuardedAsync<IReadOnlyList<StoredDocument>>(async () =>
     {
         await using var connection = await ConnectAsync(cancellationToken);
         await using var command = Command(connection, "SELECT name, fingerprint, passages, questions FROM documents ORDER BY name");
@@ -70,9 +76,9 @@ internal abstract class SqlPassageStore : IPassageStore
         while (await reader.ReadAsync(cancellationToken))
             documents.Add(new(reader.GetString(0), reader.GetString(1), reader.GetInt32(2), reader.GetInt32(3)));
         return documents;
-    }
+    });
 
-    public async Task ReplaceAsync(StoredDocument document, IReadOnlyList<EmbeddedPassage> passages, CancellationToken cancellationToken)
+    public Task ReplaceAsync(StoredDocument document, IReadOnlyList<EmbeddedPassage> passages, CancellationToken cancellationToken) => GuardedAsync(async () =>
     {
         await using var connection = await ConnectAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
@@ -95,15 +101,17 @@ internal abstract class SqlPassageStore : IPassageStore
         }
 
         await transaction.CommitAsync(cancellationToken);
-    }
+        return true;
+    });
 
-    public async Task RemoveAsync(string name, CancellationToken cancellationToken)
+    public Task RemoveAsync(string name, CancellationToken cancellationToken) => GuardedAsync(async () =>
     {
         await using var connection = await ConnectAsync(cancellationToken);
         await ExecuteAsync(connection, "DELETE FROM documents WHERE name = @name", cancellationToken, ("@name", name));
-    }
+        return true;
+    });
 
-    public async Task<IReadOnlyList<EmbeddedPassage>> FindCandidatesAsync(TextVectors query, int count, CancellationToken cancellationToken)
+    public Task<IReadOnlyList<EmbeddedPassage>> FindCandidatesAsync(TextVectors query, int count, CancellationToken cancellationToken) => GuardedAsync<IReadOnlyList<EmbeddedPassage>>(async () =>
     {
         await using var connection = await ConnectAsync(cancellationToken);
         await using var dense = Command(connection, $"SELECT passage FROM entries GROUP BY passage ORDER BY {DenseOrder}, passage LIMIT @count", ("@dense", DenseValue(query.Dense)), ("@count", count));
@@ -127,6 +135,29 @@ internal abstract class SqlPassageStore : IPassageStore
         }
 
         return ids.Count == 0 ? [] : await ReadAsync(connection, ids, cancellationToken);
+    });
+
+    /// <summary>Refuses what somebody else keeps there, before anything is written.</summary>
+    protected async Task RefuseForeignAsync(DbConnection connection, CancellationToken cancellationToken)
+    {
+        await using var command = Command(connection, Inventory);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        await reader.ReadAsync(cancellationToken);
+        if (reader.GetInt64(0) > 0 && reader.GetInt64(1) == 0)
+            throw new RagException($"{Place} holds another program's tables, and no store of this one; nothing was changed. Name another store (--store).");
+    }
+
+    /// <summary>A database fails in many ways (a full disk, a lock that somebody holds): all are told alike.</summary>
+    private async Task<T> GuardedAsync<T>(Func<Task<T>> action)
+    {
+        try
+        {
+            return await action();
+        }
+        catch (DbException failure)
+        {
+            throw new RagException($"the store {Place} cannot be used: {failure.Message.TrimEnd('.')}. Make sure that the disk has room and that no other program keeps it locked; or name another store (--store), or remove this one.", failure);
+        }
     }
 
     private async Task<IReadOnlyList<EmbeddedPassage>> ReadAsync(DbConnection connection, IEnumerable<long> ids, CancellationToken cancellationToken)

@@ -16,11 +16,14 @@ internal sealed class SqlitePassageStore(IOptions<RagOptions> options) : SqlPass
 
     protected override string QueryTokens => "(SELECT value ->> 0 AS token, value ->> 1 AS weight FROM json_each(@query)) AS query";
 
-    protected override string Place => _path;
+    public override string Place => $"'{_path}'";
+
+    protected override string Inventory => "SELECT (SELECT COUNT(*) FROM sqlite_master), (SELECT COUNT(*) FROM pragma_table_info('store') WHERE name = 'made_by')";
 
     protected override string CreateTables(int dimensions) =>
         """
         CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY, made_by TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS source (id INTEGER PRIMARY KEY, folder TEXT NOT NULL);
         CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, passages INTEGER NOT NULL, questions INTEGER NOT NULL);
         CREATE TABLE IF NOT EXISTS passages (
             id INTEGER PRIMARY KEY, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, ordinal INTEGER NOT NULL,
@@ -48,6 +51,16 @@ internal sealed class SqlitePassageStore(IOptions<RagOptions> options) : SqlPass
         {
             throw new RagException($"the store '{_path}' cannot be opened: {failure.Message.TrimEnd('.')}. Name a file that can be written (--store, Rag:Store:Path).", failure);
         }
+    }
+
+    protected override async Task PrepareAsync(CancellationToken cancellationToken)
+    {
+        if (!File.Exists(_path))
+            return;
+        // Looking must not write: not even what a journal beside the file would bring about.
+        await using var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = _path, Mode = SqliteOpenMode.ReadOnly, Pooling = false }.ConnectionString);
+        await connection.OpenAsync(cancellationToken);
+        await RefuseForeignAsync(connection, cancellationToken);
     }
 
     protected override object DenseValue(float[] dense) => VectorBytes.Of(dense);

@@ -1,3 +1,4 @@
+using LocalLlm.Samples.Rag.Commands;
 using LocalLlm.Tests.Weights;
 using Microsoft.Data.Sqlite;
 using Xunit;
@@ -40,9 +41,18 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
     [InlineData(2, "--port is 99999", "serve", "--port", "99999")]
     [InlineData(2, "--host is 'example.com'", "serve", "--host", "example.com")]
     [InlineData(1, "give KEY=VALUE", "ask", "Q?", "--set", "nonsense")]
-    [InlineData(1, "'Passage'", "ask", "Q?", "--set", "Rag:Search:Passage=3")]
+    [InlineData(1, "'Rag:Search:Passage' is no setting; 'Rag:Search' has Weights, Threshold, RelativeThreshold, SentenceThreshold, Candidates, Passages", "ask", "Q?", "--set", "Rag:Search:Passage=3")]
     [InlineData(1, "Rag:Search:Candidates is 0; allowed: 1 to 10000. Rag:Search:Passages is 0; allowed: 1 to 100.", "ask", "Q?", "--set", "Rag:Search:Passages=0", "--set", "Rag:Search:Candidates=0")]
-    [InlineData(1, "Rag:Search:Passages", "ask", "Q?", "--set", "Rag:Search:Passages=many")]
+    [InlineData(1, "Rag:Search:Passages is 'many'; allowed: a whole number.", "ask", "Q?", "--set", "Rag:Search:Passages=many")]
+    [InlineData(1, "Rag:Answer:Sources is '7'; allowed: Passages, Sentences.", "ask", "Q?", "--set", "Rag:Answer:Sources=7")]
+    [InlineData(1, "Rag:Answer:Search is 'tools'; allowed: Tool, Required, Context.", "ask", "Q?", "--set", "Rag:Answer:Search=tools")]
+    [InlineData(1, "there is no section 'Rga'; allowed: Rag, LocalLlm, LocalLlmEmbeddings", "ask", "Q?", "--set", "Rga:Foo=1")]
+    [InlineData(1, "'Rag:Search' is a section, not a setting; it has Weights, Threshold", "ask", "Q?", "--set", "Rag:Search=3")]
+    [InlineData(1, "'Rag:Search:Threshold' has nothing below it", "ask", "Q?", "--set", "Rag:Search:Threshold:X=3")]
+    [InlineData(1, "'LocalLlm:ModelPaht' is no setting; 'LocalLlm' has ModelPath", "ask", "Q?", "--set", "LocalLlm:ModelPaht=x")]
+    [InlineData(1, "allowed: 0 to 1000", "ask", "Q?", "--set", "Rag:Search:Weights:Dense=1e308")]
+    [InlineData(1, "is an address (postgres://…)", "ask", "Q?", "--store", "postgres://localhost/rag")]
+    [InlineData(1, "does not answer", "search", "Q?", "--store", "server = 127.0.0.1; port = 1; timeout = 2")]
     [InlineData(1, "'/none' does not exist", "ask", "Q?", "--documents", "/none")]
     [InlineData(1, "/none", "ask", "Q?", "--model", "/none/model")]
     [InlineData(1, "does not exist", "eval", "--passages", "/none")]
@@ -55,6 +65,17 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
         Assert.Contains(wanted, error, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("Host=localhost;Database=rag", true)]
+    [InlineData("host = x", true)]
+    [InlineData("Server=x;Nonsense", true)]
+    [InlineData("User Id=rag;Pwd=x", true)]
+    [InlineData("notes.db", false)]
+    [InlineData("a=b.db", false)]
+    [InlineData("./host=x", false)]
+    [InlineData("=", false)]
+    public void A_connection_string_is_known_by_its_keywords(string store, bool isConnection) => Assert.Equal(isConnection, CommonOptions.IsConnection(store));
 
     [Fact]
     public async Task A_store_of_another_model_is_refused()

@@ -14,7 +14,7 @@ public sealed class RagConfigurationTests
         Assert.Equal((SearchMode.Context, SourceForm.Sentences, QuestionMethod.Chosen, 0.95), (tiny.Answer.Search, tiny.Answer.Sources, tiny.Questions.Method, tiny.Search.SentenceThreshold));
         var real = Options(new() { ["LocalLlm:ModelPath"] = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", ["LocalLlmEmbeddings:ModelPath"] = "BAAI/bge-m3" });
         Assert.Equal((SearchMode.Required, SourceForm.Passages, QuestionMethod.Written), (real.Answer.Search, real.Answer.Sources, real.Questions.Method));
-        Assert.EndsWith("artifacts/rag/bge-m3.db", real.Store.Path, StringComparison.Ordinal);
+        Assert.Matches(@"artifacts/rag/bge-m3-documents-[0-9a-f]{8}\.db$", real.Store.Path);
         Assert.NotEqual(tiny.Store.Path, real.Store.Path);
     }
 
@@ -29,6 +29,25 @@ public sealed class RagConfigurationTests
         Assert.Equal(TestPaths.TinyR1, configuration["LocalLlm:ModelPath"]);
         Assert.Equal(Path.Combine(TestPaths.Repository, "samples", "Rag", "documents"), configuration["Rag:Documents:Folder"]);
         Assert.Equal("elsewhere", RagConfiguration.Build(new Dictionary<string, string?> { ["Rag:Documents:Folder"] = "elsewhere" })["Rag:Documents:Folder"]);
+    }
+
+    [Fact]
+    public void Each_documents_folder_has_a_store_of_its_own()
+    {
+        var folders = new[] { "/a/notes", "/a/notes/", "/b/notes" }.Select(folder => Options(new() { ["Rag:Documents:Folder"] = folder }).Store.Path).ToArray();
+        Assert.Equal(folders[0], folders[1]);
+        Assert.NotEqual(folders[0], folders[2]);
+    }
+
+    [Fact]
+    public void A_number_that_stands_for_no_choice_is_refused_wherever_it_comes_from()
+    {
+        Assert.Equal("Rag:Store:Kind is '7'; allowed: Sqlite, Postgres.", Assert.Throws<RagException>(() => Options(new() { ["Rag:Store:Kind"] = "7" })).Message);
+        var options = Options([]);
+        (options.Store.Kind, options.Answer.Search, options.Answer.Sources, options.Questions.Method) = ((StoreKind)7, (SearchMode)7, (SourceForm)7, (QuestionMethod)7);
+        Assert.Equal(
+            ["Rag:Questions:Method is 7; allowed: Written, Chosen.", "Rag:Store:Kind is 7; allowed: Sqlite, Postgres.", "Rag:Answer:Search is 7; allowed: Tool, Required, Context.", "Rag:Answer:Sources is 7; allowed: Passages, Sentences."],
+            new RagOptionsValidator().Validate(null, options).Failures!);
     }
 
     [Fact]

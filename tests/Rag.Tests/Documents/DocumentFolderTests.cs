@@ -1,9 +1,13 @@
 using System.Text;
+using LocalLlm.Samples.Rag.Chunking;
 using LocalLlm.Samples.Rag.Configuration;
 using LocalLlm.Samples.Rag.Documents;
 using LocalLlm.Tests;
 using LocalLlm.Tests.Weights;
 using Microsoft.Extensions.Options;
+using UglyToad.PdfPig.Content;
+using UglyToad.PdfPig.Fonts.Standard14Fonts;
+using UglyToad.PdfPig.Writer;
 using Xunit;
 
 namespace LocalLlm.Samples.Rag.Tests.Documents;
@@ -30,6 +34,11 @@ public sealed class DocumentFolderTests : IDisposable
 
             <script>alert(1)</script>
 
+            <div class="note">Shown &amp; <b>seen</b><!-- not
+            this --></div>
+
+            One<br>two.
+
             ## List
 
             - one
@@ -48,11 +57,51 @@ public sealed class DocumentFolderTests : IDisposable
         Assert.Equal(
             [
                 ("", "Before any heading."),
-                ("Devices & more", "The power of the Ember server is 903 watts."),
+                ("Devices & more", "The power of the Ember server is 903 watts.\n\nShown & seen\n\nOne two."),
                 ("Devices & more › List", "one\n\ntwo & three\n\nquoted\n\ndevice: Vega; price: 5"),
                 ("Last", "End."),
             ],
             sections.Select(section => (section.Heading, section.Text)));
+    }
+
+    [Theory]
+    [InlineData("# A\n\n## B\n\n# C\n\nText.", "A: B", "C: Text.")]
+    [InlineData("# A\n\nText.\n\n## B", "A: Text.", "A: B")]
+    [InlineData("# Only", ": Only")]
+    [InlineData("<p>Only</p>", ": Only")]
+    public async Task A_heading_or_HTML_alone_is_text(string markdown, params string[] wanted)
+    {
+        _folder.Write("a.md", markdown);
+        Assert.Equal(wanted, (await Folder().ReadAsync("a.md", Token)).Sections.Select(section => $"{section.Heading}: {section.Text}"));
+    }
+
+    [Fact]
+    public async Task HTML_without_any_end_takes_no_longer_than_its_length()
+    {
+        foreach (var part in new[] { "<a ", "<!-- ", "<script>", "<br" })
+        {
+            _folder.Write("a.md", "<div>\n" + string.Concat(Enumerable.Repeat(part, 100_000)));
+            var failure = await Record.ExceptionAsync(() => Folder(options => options.ReadTimeout = TimeSpan.FromSeconds(10)).ReadAsync("a.md", Token));
+            Assert.DoesNotContain("took longer", failure?.Message ?? "", StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task A_passage_of_a_PDF_names_the_page_of_its_first_character()
+    {
+        Pdf([["One on the first page.", "Two goes on"], ["to the second page.", "Three is there."], ["Four is on the third."]]);
+        var document = await Folder().ReadAsync("a.pdf", Token);
+        Assert.Single(document.Sections);
+        var passages = new Chunker(text => text.Count(c => c is '.'), new() { MaxTokens = 1, OverlapTokens = 0 }).Split(document);
+        Assert.Equal([("One on the first page.", 1), ("Two goes on to the second page.", 1), ("Three is there.", 2), ("Four is on the third.", 3)], passages.Select(passage => (passage.Text, passage.Page ?? 0)));
+    }
+
+    [Fact]
+    public async Task A_title_of_two_lines_is_one_and_only_a_number_at_the_edge_is_a_pages()
+    {
+        Pdf([["#A title that", "#goes on", "The number of pumps is", "1", "and no more.", "1"]]);
+        var section = Assert.Single((await Folder().ReadAsync("a.pdf", Token)).Sections);
+        Assert.Equal(("A title that goes on", "The number of pumps is 1 and no more."), (section.Heading, section.Text));
     }
 
     [Fact]
@@ -78,7 +127,8 @@ public sealed class DocumentFolderTests : IDisposable
     }
 
     [Theory]
-    [InlineData("latin.txt", "not UTF-8 (byte 1)")]
+    [InlineData("latin.txt", "not UTF-8 (byte 1); save it as UTF-8, or convert it, Chinese text for example by iconv -f GB18030 -t UTF-8")]
+    [InlineData("half.txt", "not the UTF-16")]
     [InlineData("nul.txt", "NUL")]
     [InlineData("empty.md", "it is empty")]
     [InlineData("blank.txt", "it is empty")]
@@ -140,7 +190,36 @@ public sealed class DocumentFolderTests : IDisposable
         Directory.CreateDirectory(_folder["sub"]);
         _folder.Write("sub/a.txt", "x");
         File.CreateSymbolicLink(_folder["link.md"], "/etc/passwd");
-        Assert.Equal(["b.md", "sub/a.txt"], Folder().List());
+        Assert.Equal(["b.md", "sub/a.txt"], Folder().List().Files);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task UTF_16_with_a_byte_order_mark_is_read(bool bigEndian)
+    {
+        var encoding = new UnicodeEncoding(bigEndian, byteOrderMark: true);
+        _folder.Write("a.txt", [.. encoding.GetPreamble(), .. encoding.GetBytes("压力是412巴。")]);
+        Assert.Equal("压力是412巴。", Assert.Single((await Folder().ReadAsync("a.txt", Token)).Sections).Text);
+    }
+
+    [Fact]
+    public async Task A_pipe_is_refused_and_not_waited_for()
+    {
+        using (var made = System.Diagnostics.Process.Start("mkfifo", _folder["pipe.txt"]))
+            await made.WaitForExitAsync(Token);
+        Assert.Equal(["pipe.txt"], Folder().List().Files);
+        var failure = await Assert.ThrowsAsync<RagException>(() => Folder().ReadAsync("pipe.txt", Token));
+        Assert.Contains("no regular file", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_backslash_in_a_name_is_a_letter_where_it_separates_nothing()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "a backslash separates folders");
+        _folder.Write("back\\slash.txt", "One.");
+        Assert.Equal(["back\\slash.txt"], Folder().List().Files);
+        Assert.Equal("One.", (await Folder().ReadAsync("back\\slash.txt", Token)).Sections[0].Text);
     }
 
     [Fact]
@@ -148,6 +227,21 @@ public sealed class DocumentFolderTests : IDisposable
     {
         var failure = Assert.Throws<RagException>(() => Folder(options => options.Folder = _folder["none"]).List());
         Assert.Contains("does not exist", failure.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Lines of pages; those with # are set larger.</summary>
+    private void Pdf(string[][] pages)
+    {
+        var builder = new PdfDocumentBuilder();
+        var font = builder.AddStandard14Font(Standard14Font.Helvetica);
+        foreach (var lines in pages)
+        {
+            var page = builder.AddPage(PageSize.A4);
+            for (var index = 0; index < lines.Length; index++)
+                page.AddText(lines[index].TrimStart('#'), lines[index][0] == '#' ? 16 : 12, new(50, 750 - (16 * index)), font);
+        }
+
+        _folder.Write("a.pdf", builder.Build());
     }
 
     public void Dispose() => _folder.Dispose();
@@ -160,6 +254,7 @@ public sealed class DocumentFolderTests : IDisposable
         return new()
         {
             ["latin.txt"] = [(byte)'a', 0xE4, (byte)'b'],
+            ["half.txt"] = [0xFF, 0xFE, 0x00, 0xD8],
             ["nul.txt"] = "a\0b"u8.ToArray(),
             ["empty.md"] = [],
             ["blank.txt"] = " \n\t\n"u8.ToArray(),

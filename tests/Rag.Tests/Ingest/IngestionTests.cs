@@ -38,6 +38,24 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
     }
 
     [Fact]
+    public async Task A_setting_that_makes_other_questions_makes_them_again()
+    {
+        Document("a.md", "The power of the Ember server is 903 watts.");
+        await RunAsync();
+        foreach (var change in new Action<RagOptions>[]
+        {
+            options => options.Search.SentenceThreshold = 0.5,
+            options => options.Search.Candidates = 7,
+            options => options.Search.Weights.Sparse = 0.9,
+            options => options.Answer.Prompt = "{sources}\n{question}",
+        })
+        {
+            Assert.Equal("a.md Ingested", await RunAsync(change));
+            Assert.Equal("a.md Unchanged", await RunAsync(change));
+        }
+    }
+
+    [Fact]
     public async Task A_document_that_is_gone_is_gone_from_the_store()
     {
         Document("a.md", "One.");
@@ -53,7 +71,7 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
     {
         Document("a.md", "One.");
         await RunAsync();
-        File.WriteAllBytes(_folder["documents/a.md"], [0xFF, 0xFE]);
+        File.WriteAllBytes(_folder["documents/a.md"], [0xFF, 0xE4]);
         Document("b.pdf", "no PDF");
         Document("c.md", "Three.");
         var report = await Ingestion().RunAsync(null, Token);
@@ -61,6 +79,53 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
         Assert.Contains("not UTF-8", report.Failed[0].Error, StringComparison.Ordinal);
         // What was read of it before is still there.
         Assert.Equal(["a.md", "c.md"], (await Store().GetDocumentsAsync(Token)).Select(document => document.Name));
+    }
+
+    [Fact]
+    public async Task A_folder_that_cannot_be_opened_is_told_by_name_and_costs_no_document()
+    {
+        Directory.CreateDirectory(_folder["documents/sub"]);
+        Document("a.md", "One.");
+        Document("sub/b.md", "Two.");
+        Document("sub.md", "Three.");
+        await RunAsync();
+        File.Delete(_folder["documents/sub.md"]);
+        var folder = rag.With<DocumentFolder>(options => options.Documents.Folder = _folder["documents"]);
+        var entries = folder.Entries;
+        folder.Entries = path => path.EndsWith("sub", StringComparison.Ordinal) ? throw new UnauthorizedAccessException("denied") : entries(path);
+        var report = await Ingestion(folder: folder).RunAsync(null, Token);
+        Assert.Equal("a.md Unchanged, sub Failed, sub.md Removed, sub/b.md Failed", string.Join(", ", report.Documents.Select(document => $"{document.Document} {document.State}")));
+        Assert.Contains("denied", report.Failed[0].Error, StringComparison.Ordinal);
+        Assert.Equal(["a.md", "sub/b.md"], (await Store().GetDocumentsAsync(Token)).Select(document => document.Name));
+    }
+
+    [Fact]
+    public async Task Another_folder_or_an_empty_one_removes_nothing()
+    {
+        Document("a.md", "One.");
+        await RunAsync();
+        Directory.CreateDirectory(_folder["other"]);
+        var other = await Assert.ThrowsAsync<RagException>(() => RunAsync(options => options.Documents.Folder = _folder["other"]));
+        Assert.Contains($"was made from the folder '{_folder["documents"]}'", other.Message, StringComparison.Ordinal);
+        File.Delete(_folder["documents/a.md"]);
+        var empty = await Assert.ThrowsAsync<RagException>(() => RunAsync());
+        Assert.Contains("is empty, and the store", empty.Message, StringComparison.Ordinal);
+        Assert.Single(await Store().GetDocumentsAsync(Token));
+    }
+
+    [Fact]
+    public async Task A_store_that_fails_ends_the_run()
+    {
+        Document("a.md", "One.");
+        Document("b.md", "Two.");
+        await RunAsync();
+        using var connection = new SqliteConnection($"Data Source={_folder["rag.db"]};Pooling=false");
+        connection.Open();
+        using var command = connection.CreateCommand();
+        command.CommandText = "CREATE TRIGGER full BEFORE INSERT ON passages BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+        command.ExecuteNonQuery();
+        Document("a.md", "Another.");
+        Assert.Contains("disk full", (await Assert.ThrowsAsync<RagException>(() => RunAsync())).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -85,7 +150,7 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
 
     private SqlitePassageStore Store() => new(Options.Create(new RagOptions { Store = { Path = _folder["rag.db"] } }));
 
-    private Ingestion Ingestion(Action<RagOptions>? change = null)
+    private Ingestion Ingestion(Action<RagOptions>? change = null, DocumentFolder? folder = null)
     {
         void All(RagOptions options)
         {
@@ -93,7 +158,7 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
             change?.Invoke(options);
         }
 
-        return rag.With<Ingestion>(All, rag.With<DocumentFolder>(All), rag.Get<TokenCounter>(), rag.With<Rag.Questions.QuestionMaker>(All, rag.Get<Rag.Questions.IQuestionWriter>()), Store());
+        return rag.With<Ingestion>(All, folder ?? rag.With<DocumentFolder>(All), rag.Get<TokenCounter>(), rag.With<Rag.Questions.QuestionMaker>(All, rag.Get<Rag.Questions.IQuestionWriter>()), Store());
     }
 
     private async Task<string> RunAsync(Action<RagOptions>? change = null) =>

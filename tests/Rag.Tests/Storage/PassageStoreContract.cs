@@ -94,6 +94,16 @@ public abstract class PassageStoreContract
     }
 
     [Fact]
+    public async Task A_store_belongs_to_the_folder_that_its_documents_are_of()
+    {
+        Assert.Equal("/a", await (await OpenedAsync()).ClaimAsync("/a", Token));
+        var store = await OpenedAsync();
+        Assert.Equal("/b", await store.ClaimAsync("/b", Token));
+        await AddAsync(store, "a.md", Passage("a.md", 0, Vectors([1, 0])));
+        Assert.Equal("/b", await (await OpenedAsync()).ClaimAsync("/c", Token));
+    }
+
+    [Fact]
     public async Task Searches_and_changes_may_come_at_once()
     {
         var store = await OpenedAsync();

@@ -22,6 +22,19 @@ public sealed class PostgresPassageStoreTests : PassageStoreContract, IAsyncDisp
         Assert.Throws<RagException>(() => new PostgresPassageStore(At("no connection string")));
     }
 
+    [Fact]
+    public async Task A_schema_of_another_program_is_refused_and_not_changed()
+    {
+        var store = Open();
+        await using var source = NpgsqlDataSource.Create(Environment.GetEnvironmentVariable(Variable)!);
+        await using var make = source.CreateCommand($"CREATE SCHEMA {_schema}; CREATE TABLE {_schema}.store (goods int)");
+        await make.ExecuteNonQueryAsync(Token);
+        var failure = await Assert.ThrowsAsync<RagException>(() => store.OpenAsync(new("model", 2), Token));
+        Assert.Contains("another program's tables", failure.Message, StringComparison.Ordinal);
+        await using var count = source.CreateCommand($"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{_schema}'");
+        Assert.Equal(1L, await count.ExecuteScalarAsync(Token));
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (var store in _stores)
