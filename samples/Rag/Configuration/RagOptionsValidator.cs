@@ -31,7 +31,7 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         Require(options.Search.Passages is >= 1 and <= 100, $"Search:Passages is {options.Search.Passages}; allowed: 1 to 100");
         Require(options.Answer.Sentences is >= 1 and <= 100, $"Answer:Sentences is {options.Answer.Sentences}; allowed: 1 to 100");
         Require(options.Answer.Prompt.Contains("{sources}", StringComparison.Ordinal) && options.Answer.Prompt.Contains("{question}", StringComparison.Ordinal), "Answer:Prompt lacks {sources} or {question}; put both into it");
-        Require(!options.Answer.Quote || (options.Answer is { Search: SearchMode.Context, Sources: SourceForm.Sentences }), $"Answer:Quote needs Answer:Search Context and Answer:Sources Sentences, but they are {options.Answer.Search} and {options.Answer.Sources}");
+        Require(!options.Answer.Quote || !Enum.IsDefined(options.Answer.Search) || !Enum.IsDefined(options.Answer.Sources) || options.Answer is { Search: SearchMode.Context, Sources: SourceForm.Sentences }, $"Answer:Quote needs Answer:Search Context and Answer:Sources Sentences, but they are {options.Answer.Search} and {options.Answer.Sources}");
         Require(options.Answer.NotFound.Length > 0, "Answer:NotFound is empty; say what is answered where the documents do not tell");
         Require(options.Answer.MaxTokens >= 1, $"Answer:MaxTokens is {options.Answer.MaxTokens}; allowed: 1 or more");
         Require(options.Answer.Temperature is >= 0 and <= 2, $"Answer:Temperature is {options.Answer.Temperature}; allowed: 0 to 2");
