@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using LocalLlm.Samples.Rag.Configuration;
 using LocalLlm.Samples.Rag.Evaluation;
@@ -17,7 +18,13 @@ internal static class EvalCommand
         var queries = File("--queries", "JSON lines with _id and text.");
         var qrels = File("--qrels", "query-id, corpus-id and grade, divided by tabs.");
         var cutoffs = new Option<string>("--k") { Description = "The k of recall@k, with commas.", HelpName = "K,K,…", DefaultValueFactory = _ => "1,5,10" };
-        var ties = new Option<TieOrder>("--ties") { Description = "Whether a relevant passage stands first or last among others of the same score." };
+        var ties = new Option<TieOrder>("--ties")
+        {
+            Description = "Where a relevant passage stands among others of the same score: mean (over all orders), first or last.",
+            HelpName = "mean|first|last",
+            DefaultValueFactory = _ => TieOrder.Mean,
+            CustomParser = result => TiesOf(result.Tokens[0].Value) ?? Refused(result),
+        };
         var withQuestions = new Option<bool>("--qa") { Description = "Also with question–answer pairs by the chat model." };
         var limit = new Option<int?>("--qa-limit") { Description = "Make pairs for the first N passages only.", HelpName = "N" };
         var pairFile = File("--qa-pairs", "Pairs are read from this file; where it does not exist they are made and written to it. Means --qa.");
@@ -37,6 +44,8 @@ internal static class EvalCommand
             var plain = await run.PlainAsync(cancellationToken);
             var questions = result.GetValue(withQuestions) || cache is not null ? await run.WithQuestionsAsync(cache, result.GetValue(limit), cancellationToken) : null;
             terminal.Console.Write(TableOf(plain, questions, ks));
+            if (Evaluator.Unjudged(files) is > 0 and var unjudged)
+                await terminal.Output.WriteLineAsync($"{unjudged} queries without judgements are left out");
             return 0;
 
             string Path(Option<string> option, string name) => result.GetValue(option) ?? RagConfiguration.InRepository(System.IO.Path.Combine("models", "tiny-m3", "eval", name));
@@ -44,12 +53,23 @@ internal static class EvalCommand
         return command;
     }
 
+    // By name alone: what parses enumerations takes any number too.
+    private static TieOrder? TiesOf(string text) => text switch { "mean" => TieOrder.Mean, "first" => TieOrder.First, "last" => TieOrder.Last, _ => null };
+
+    private static TieOrder Refused(ArgumentResult result)
+    {
+        result.AddError($"--ties is '{result.Tokens[0].Value}'; allowed: mean, first or last");
+        return default;
+    }
+
     private static Option<string> File(string name, string description) => new(name) { Description = description, HelpName = "FILE" };
 
     private static int[] Cutoffs(string text)
     {
         var ks = text.Split(',').Select(k => int.TryParse(k, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0).ToArray();
-        return ks.All(k => k > 0) ? ks : throw new RagException($"--k is '{text}'; wanted whole numbers of 1 or more with commas, such as 1,5,10");
+        if (!ks.All(k => k > 0) || ks.Distinct().Count() < ks.Length)
+            throw new RagException($"--k is '{text}'; wanted whole numbers of 1 or more, each once, with commas, such as 1,5,10");
+        return ks;
     }
 
     private static Table TableOf(IReadOnlyList<EvalRow> plain, IReadOnlyList<EvalRow>? questions, IReadOnlyList<int> ks)

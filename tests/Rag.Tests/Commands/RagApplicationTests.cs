@@ -47,6 +47,8 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
     [InlineData(1, "/none", "ask", "Q?", "--model", "/none/model")]
     [InlineData(1, "does not exist", "eval", "--passages", "/none")]
     [InlineData(1, "--k is 'x'", "eval", "--k", "x")]
+    [InlineData(1, "each once", "eval", "--k", "1,1")]
+    [InlineData(2, "--ties is '7'; allowed: mean, first or last", "eval", "--ties", "7")]
     public async Task What_is_wrong_is_one_line(int code, string wanted, params string[] args)
     {
         var (found, _, error) = await RunAsync([.. args, .. args.Contains("--store") ? [] : new[] { "--store", _folder["rag.db"] }]);
