@@ -4,6 +4,7 @@ using System.Globalization;
 using LocalLlm.Samples.Rag.Configuration;
 using LocalLlm.Samples.Rag.Evaluation;
 using LocalLlm.Samples.Rag.Search;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Spectre.Console;
 
@@ -16,7 +17,7 @@ internal static class EvalCommand
     {
         var passages = File("--passages", "JSON lines with _id and text.");
         var queries = File("--queries", "JSON lines with _id and text.");
-        var qrels = File("--qrels", "query-id, corpus-id and grade, divided by tabs.");
+        var qrels = File("--qrels", "query-id, corpus-id and grade, divided by tabs; or TREC's four columns.");
         var cutoffs = new Option<string>("--k") { Description = "The k of recall@k, with commas.", HelpName = "K,K,…", DefaultValueFactory = _ => "1,5,10" };
         var ties = new Option<TieOrder>("--ties")
         {
@@ -27,6 +28,11 @@ internal static class EvalCommand
         };
         var withQuestions = new Option<bool>("--qa") { Description = "Also with question–answer pairs by the chat model." };
         var limit = new Option<int?>("--qa-limit") { Description = "Make pairs for the first N passages only.", HelpName = "N" };
+        limit.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && int.TryParse(token.Value, CultureInfo.InvariantCulture, out var passagesAsked) && passagesAsked < 1)
+                result.AddError($"--qa-limit is {passagesAsked}; allowed: 1 or more passages");
+        });
         var pairFile = File("--qa-pairs", "Pairs are read from this file; where it does not exist they are made and written to it. Means --qa.");
         var command = new Command("eval", "Prints recall@k, MRR@10 and nDCG@10 of dense, sparse, multi-vector and hybrid search over a collection in BEIR's format; without files over that of the shipped embedding model.")
         {
@@ -35,14 +41,19 @@ internal static class EvalCommand
         command.SetAction(async (result, cancellationToken) =>
         {
             var configuration = common.Configuration(result);
-            var files = await BeirFiles.ReadAsync(Path(passages, "passages.jsonl"), Path(queries, "queries.jsonl"), Path(qrels, "qrels.tsv"), cancellationToken);
             var ks = Cutoffs(result.GetRequiredValue(cutoffs));
+            var files = await BeirFiles.ReadAsync(Path(passages, "passages.jsonl"), Path(queries, "queries.jsonl"), Path(qrels, "qrels.tsv"), cancellationToken);
             var cache = result.GetValue(pairFile);
-            var asksModel = (result.GetValue(withQuestions) || cache is not null) && !System.IO.File.Exists(cache);
+            var withPairs = result.GetValue(withQuestions) || cache is not null;
+            var asksModel = withPairs && !System.IO.File.Exists(cache);
+            if (!withPairs && result.GetValue(limit) is not null)
+                throw new RagException("--qa-limit says for how many passages pairs are made, and none are; add --qa or --qa-pairs FILE");
+            if (asksModel && configuration.GetValue("Rag:Questions:PerPassage", new RagOptions().Questions.PerPassage) == 0)
+                throw new RagException("Rag:Questions:PerPassage is 0, so there are no pairs to measure with; set it to 1 or more, or leave out --qa");
             using var host = await RagHost.StartAsync(configuration, asksModel, cancellationToken);
             var run = new EvalRun(host.Services, terminal.Error, files, new Evaluator(host.Services.GetRequiredService<HybridSearch>().Weights, ks, result.GetValue(ties)));
             var plain = await run.PlainAsync(cancellationToken);
-            var questions = result.GetValue(withQuestions) || cache is not null ? await run.WithQuestionsAsync(cache, result.GetValue(limit), cancellationToken) : null;
+            var questions = withPairs ? await run.WithQuestionsAsync(cache, result.GetValue(limit), cancellationToken) : null;
             terminal.Console.Write(TableOf(plain, questions, ks));
             if (Evaluator.Unjudged(files) is > 0 and var unjudged)
                 await terminal.Output.WriteLineAsync($"{unjudged} queries without judgements are left out");

@@ -49,6 +49,11 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
     [InlineData(1, "--k is 'x'", "eval", "--k", "x")]
     [InlineData(1, "each once", "eval", "--k", "1,1")]
     [InlineData(2, "--ties is '7'; allowed: mean, first or last", "eval", "--ties", "7")]
+    [InlineData(2, "--qa-limit is -1; allowed: 1 or more passages", "eval", "--qa", "--qa-limit", "-1")]
+    [InlineData(2, "--qa-limit is 0; allowed: 1 or more passages", "eval", "--qa", "--qa-limit", "0")]
+    [InlineData(1, "add --qa or --qa-pairs FILE", "eval", "--qa-limit", "1")]
+    [InlineData(1, "there are no pairs to measure with", "eval", "--qa", "--set", "Rag:Questions:PerPassage=0")]
+    [InlineData(1, "is a folder; give a file", "eval-answers", "--questions", "/tmp")]
     public async Task What_is_wrong_is_one_line(int code, string wanted, params string[] args)
     {
         var (found, _, error) = await RunAsync([.. args, .. args.Contains("--store") ? [] : new[] { "--store", _folder["rag.db"] }]);
