@@ -50,13 +50,17 @@ internal static class EvalCommand
                 throw new RagException("--qa-limit says for how many passages pairs are made, and none are; add --qa or --qa-pairs FILE");
             if (asksModel && configuration.GetValue("Rag:Questions:PerPassage", new RagOptions().Questions.PerPassage) == 0)
                 throw new RagException("Rag:Questions:PerPassage is 0, so there are no pairs to measure with; set it to 1 or more, or leave out --qa");
+            if (cache is not null)
+                await PairFile.CheckAsync(cache, files, result.GetValue(limit), cancellationToken);
             using var host = await RagHost.StartAsync(configuration, asksModel, cancellationToken);
             var run = new EvalRun(host.Services, terminal.Error, files, new Evaluator(host.Services.GetRequiredService<HybridSearch>().Weights, ks, result.GetValue(ties)));
             var plain = await run.PlainAsync(cancellationToken);
-            var questions = withPairs ? await run.WithQuestionsAsync(cache, result.GetValue(limit), cancellationToken) : null;
-            terminal.Console.Write(TableOf(plain, questions, ks));
+            // At once: pairs may take hours.
+            terminal.Console.Write(TableOf(plain, "", ks));
             if (Evaluator.Unjudged(files) is > 0 and var unjudged)
                 await terminal.Output.WriteLineAsync($"{unjudged} queries without judgements are left out");
+            if (withPairs)
+                terminal.Console.Write(TableOf(await run.WithQuestionsAsync(cache, result.GetValue(limit), cancellationToken), ", with pairs", ks));
             return 0;
 
             string Path(Option<string> option, string name) => result.GetValue(option) ?? RagConfiguration.InRepository(System.IO.Path.Combine("models", "tiny-m3", "eval", name));
@@ -83,21 +87,13 @@ internal static class EvalCommand
         return ks;
     }
 
-    private static Table TableOf(IReadOnlyList<EvalRow> plain, IReadOnlyList<EvalRow>? questions, IReadOnlyList<int> ks)
+    private static Table TableOf(IReadOnlyList<EvalRow> rows, string suffix, IReadOnlyList<int> ks)
     {
         var table = new Table().Border(TableBorder.Simple).AddColumn("search");
         foreach (var column in ks.Select(k => $"recall@{k}").Append("MRR@10").Append("nDCG@10"))
             table.AddColumn(new TableColumn(column).RightAligned().NoWrap());
-        for (var index = 0; index < plain.Count; index++)
-        {
-            Add(plain[index].Kind, plain[index]);
-            if (questions is not null)
-                Add($"{plain[index].Kind}, with pairs", questions[index]);
-        }
-
+        foreach (var row in rows)
+            table.AddRow([new Text(row.Kind + suffix), .. row.Recall.Append(row.ReciprocalRank).Append(row.Ndcg).Select(value => new Text((100 * value).ToString("0.0", CultureInfo.InvariantCulture)))]);
         return table;
-
-        void Add(string name, EvalRow row) =>
-            table.AddRow([new Text(name), .. row.Recall.Append(row.ReciprocalRank).Append(row.Ndcg).Select(value => new Text((100 * value).ToString("0.0", CultureInfo.InvariantCulture)))]);
     }
 }

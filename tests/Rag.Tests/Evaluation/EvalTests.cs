@@ -74,5 +74,37 @@ public sealed class EvalTests(ShippedRag rag)
         Assert.Contains("line 1", (await Assert.ThrowsAsync<RagException>(() => run.WithQuestionsAsync(folder["pairs"], null, Token))).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Pairs_of_a_part_are_not_taken_for_those_of_the_whole()
+    {
+        using var folder = new TemporaryFolder();
+        var files = new BeirFiles([new("p1", ""), new("p2", "")], [], []);
+        var path = folder["pairs"];
+        await PairFile.WriteAsync(path, files, 1, [("p1", new("Q?", "A"))], Token);
+        Assert.Equal([("p1", new("Q?", "A"))], await PairFile.ReadAsync(path, files, 1, Token));
+        Assert.Contains("has pairs of the first 1 passages, and all passages are asked for; give --qa-limit 1", (await Assert.ThrowsAsync<RagException>(() => PairFile.CheckAsync(path, files, null, Token))).Message, StringComparison.Ordinal);
+        // A limit beyond the collection is none.
+        await PairFile.WriteAsync(path, files, 2, [("p1", new("Q?", "A"))], Token);
+        Assert.Single(await PairFile.ReadAsync(path, files, null, Token));
+        Assert.Contains("leave out --qa-limit", (await Assert.ThrowsAsync<RagException>(() => PairFile.CheckAsync(path, files, 1, Token))).Message, StringComparison.Ordinal);
+        Assert.Equal([path], Directory.GetFiles(Path.GetDirectoryName(path)!));
+    }
+
+    [Fact]
+    public async Task Where_pairs_cannot_be_written_is_told_before_they_are_made()
+    {
+        using var folder = new TemporaryFolder();
+        var files = new BeirFiles([new("p1", "")], [], []);
+        Directory.CreateDirectory(folder["sub"]);
+        Assert.Contains("is a folder", await MessageAsync(folder["sub"]), StringComparison.Ordinal);
+        Assert.Contains("does not exist; make it", await MessageAsync(Path.Combine(folder["none"], "pairs")), StringComparison.Ordinal);
+        // Not even the privileged can write a name of this length.
+        Assert.Contains("which cannot be", await MessageAsync(folder[new string('a', 300)]), StringComparison.Ordinal);
+        await PairFile.CheckAsync(folder["pairs"], files, null, Token);
+        Assert.Empty(Directory.GetFiles(Path.GetDirectoryName(folder["pairs"])!));
+
+        async Task<string> MessageAsync(string path) => (await Assert.ThrowsAsync<RagException>(() => PairFile.CheckAsync(path, files, null, Token))).Message;
+    }
+
     private static TextVectors Vectors(params float[] dense) => new(dense, [], [], [dense]);
 }
