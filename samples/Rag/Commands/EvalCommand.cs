@@ -60,7 +60,7 @@ internal static class EvalCommand
             if (Evaluator.Unjudged(files) is > 0 and var unjudged)
                 await terminal.Output.WriteLineAsync($"{unjudged} queries without judgements are left out");
             if (withPairs)
-                terminal.Console.Write(TableOf(await run.WithQuestionsAsync(cache, result.GetValue(limit), cancellationToken), ", with pairs", ks));
+                terminal.Console.Write(TableOf(await run.WithQuestionsAsync(cache, result.GetValue(limit), cancellationToken), " + pairs", ks));
             return 0;
 
             string Path(Option<string> option, string name) => result.GetValue(option) ?? RagConfiguration.InRepository(System.IO.Path.Combine("models", "tiny-m3", "eval", name));

@@ -89,7 +89,7 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
         _folder.Write("qrels", "q1 0 p1 1");
         var (code, output, _) = await RunAsync(["eval", "--passages", _folder["passages"], "--queries", _folder["queries"], "--qrels", _folder["qrels"], "--qa", "--qa-limit", "1"]);
         Assert.Equal(0, code);
-        Assert.Matches(@"(?s)recall@1 .*hybrid .*1 queries without judgements are left out.*recall@1 .*hybrid, with pairs ", output);
+        Assert.Matches(@"(?s)recall@1 .*hybrid .*1 queries without judgements are left out.*recall@1 .*hybrid \+ pairs ", output);
     }
 
     public void Dispose()
