@@ -120,6 +120,12 @@ await step('what goes wrong is told', async () => {
   await ask(page, 'What?');
   assert.equal(await page.innerText('#answer'), 'the question is empty; ask something');
   await page.unrouteAll();
+  for (const body of ['', '<html>Bad gateway</html>', '{}']) {
+    await page.route('**/api/ask', route => route.fulfill({ status: 502, body }));
+    await ask(page, 'What?');
+    assert.match(await page.innerText('#answer'), /^The server answers with status 502( Bad Gateway)?\.$/);
+    await page.unrouteAll();
+  }
   await page.route('**/api/ask', route => route.fulfill({ contentType: 'text/event-stream', body: 'event: text\ndata: "Half"\n\n' }));
   await ask(page, 'What?');
   assert.equal(await page.innerText('#answer'), 'The answer broke off.');

@@ -8,26 +8,47 @@ namespace LocalLlm.Samples.Rag.Evaluation;
 /// <summary>Asks questions whose answers are known, and counts what comes.</summary>
 internal static class AnswerCheck
 {
-    /// <summary>Questions as JSON lines with <c>question</c>, <c>answer</c> (words that an answer must have; null: the documents do not say) and <c>document</c> (what it must cite).</summary>
+    private static readonly string[] s_members = ["question", "answer", "document"];
+
+    /// <summary>Questions as JSON lines with <c>question</c>, <c>answer</c> (words that an answer must have; null: the documents do not say) and, if wanted, <c>document</c> (what it must cite).</summary>
     public static async Task<IReadOnlyList<KnownAnswer>> ReadAsync(string path, CancellationToken cancellationToken)
     {
-        if (!File.Exists(path))
-            throw new RagException($"the file '{path}' does not exist");
-        var (known, number) = (new List<KnownAnswer>(), 0);
-        await foreach (var line in File.ReadLinesAsync(path, cancellationToken))
+        var known = new List<KnownAnswer>();
+        await foreach (var (line, number) in TextLines.ReadAsync(path, cancellationToken))
         {
-            number++;
             try
             {
-                known.Add(JsonSerializer.Deserialize<KnownAnswer>(line, JsonSerializerOptions.Web) is { Question: not null } read ? read : throw new JsonException());
+                using var json = JsonDocument.Parse(line, new() { AllowDuplicateProperties = false });
+                known.Add(KnownOf(json.RootElement));
             }
-            catch (JsonException failure)
+            catch (Exception failure) when (failure is JsonException or InvalidOperationException)
             {
-                throw new RagException($"{path}, line {number}: wanted a JSON object with question, answer and document", failure);
+                throw new RagException($"{path}, line {number}: {failure.Message.TrimEnd('.')}; wanted a JSON object with question, answer (null: the documents do not say) and, if wanted, document", failure);
             }
         }
 
-        return known;
+        return known.Count > 0 ? known : throw new RagException($"{path} is empty; wanted JSON lines with question and answer");
+    }
+
+    /// <exception cref="JsonException">It is no question with its answer. A misspelt answer would otherwise be taken for one that the documents do not have.</exception>
+    private static KnownAnswer KnownOf(JsonElement json)
+    {
+        if (json.ValueKind != JsonValueKind.Object)
+            throw new JsonException($"found {TextLines.Shortened(json.GetRawText())}");
+        if (json.EnumerateObject().Select(member => member.Name).FirstOrDefault(name => !s_members.Contains(name)) is { } stray)
+            throw new JsonException($"found the unknown member '{stray}'");
+        if (!json.TryGetProperty("answer", out _))
+            throw new JsonException("found no member 'answer'");
+        return new(TextOf("question") ?? throw new JsonException("found no string 'question'"), TextOf("answer"), TextOf("document"));
+
+        string? TextOf(string name)
+        {
+            if (!json.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null)
+                return null;
+            var text = value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+            // An empty answer is in every text.
+            return string.IsNullOrWhiteSpace(text) ? throw new JsonException($"found {TextLines.Shortened(value.GetRawText())} as {name}") : text;
+        }
     }
 
     /// <summary>The questions with their answers, in the order of the questions.</summary>

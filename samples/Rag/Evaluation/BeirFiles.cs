@@ -3,9 +3,11 @@ using System.Text.Json;
 
 namespace LocalLlm.Samples.Rag.Evaluation;
 
-/// <summary>A test collection in BEIR's format: passages and queries as JSON lines with <c>_id</c> and <c>text</c> (and <c>title</c>), judgements as query, passage and grade divided by tabs.</summary>
+/// <summary>A test collection in BEIR's format: passages and queries as JSON lines with <c>_id</c> and <c>text</c> (and <c>title</c>), judgements as query, passage and grade divided by tabs, or in TREC's four columns.</summary>
 internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList<EvalText> Queries, IReadOnlyList<Judgement> Judgements)
 {
+    private static readonly HashSet<string> s_gradeNames = new(StringComparer.OrdinalIgnoreCase) { "score", "relevance" };
+
     public static async Task<BeirFiles> ReadAsync(string passages, string queries, string qrels, CancellationToken cancellationToken)
     {
         var files = new BeirFiles(await ReadTextsAsync(passages, cancellationToken), await ReadTextsAsync(queries, cancellationToken), await ReadJudgementsAsync(qrels, cancellationToken));
@@ -21,9 +23,9 @@ internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList
     private static async Task<IReadOnlyList<EvalText>> ReadTextsAsync(string path, CancellationToken cancellationToken)
     {
         var texts = new Dictionary<string, EvalText>();
-        await foreach (var (line, number) in LinesAsync(path, cancellationToken))
+        await foreach (var (line, number) in TextLines.ReadAsync(path, cancellationToken))
         {
-            var text = TextOf(line) ?? throw new RagException($"{path}, line {number}: found {Shortened(line)}; wanted a JSON object with the strings _id and text");
+            var text = TextOf(line) ?? throw new RagException($"{path}, line {number}: found {TextLines.Shortened(line)}; wanted a JSON object with the strings _id and text");
             if (!texts.TryAdd(text.Id, text))
                 throw new RagException($"{path}, line {number}: the _id '{text.Id}' is there twice; give each text its own");
         }
@@ -51,35 +53,30 @@ internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList
     private static async Task<IReadOnlyList<Judgement>> ReadJudgementsAsync(string path, CancellationToken cancellationToken)
     {
         var judgements = new Dictionary<(string, string), Judgement>();
-        await foreach (var (line, number) in LinesAsync(path, cancellationToken))
+        var mayBeNames = true;
+        await foreach (var (line, number) in TextLines.ReadAsync(path, cancellationToken))
         {
-            var fields = line.Split('\t', StringSplitOptions.TrimEntries);
-            // TREC's form has a field between query and passage that nobody uses.
-            if (fields.Length == 4)
-                fields = [fields[0], fields[2], fields[3]];
-            if (fields.Length == 3 && double.TryParse(fields[2], NumberStyles.Float, CultureInfo.InvariantCulture, out var grade) && double.IsFinite(grade))
-                judgements[(fields[0], fields[1])] = new(fields[0], fields[1], grade);
-            else if (number > 1 || fields.Length != 3)
-                throw new RagException($"{path}, line {number}: found {Shortened(line)}; wanted query-id, corpus-id and a grade, divided by tabs (a first line of names may stand above)");
+            var fields = FieldsOf(line);
+            var isNames = mayBeNames && fields is [_, _, var last] && s_gradeNames.Contains(last);
+            mayBeNames = false;
+            if (isNames)
+                continue;
+            // Infinity and NaN are numbers to the parser, and make every mean one of them.
+            if (fields is not [{ Length: > 0 } query, { Length: > 0 } passage, var text] || !double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var grade) || !double.IsFinite(grade))
+                throw new RagException($"{path}, line {number}: found {TextLines.Shortened(line)}; wanted query-id, corpus-id and a finite grade, divided by tabs (a first line that ends in score or relevance may stand above), or TREC's four columns: query, 0, passage, grade");
+            if (!judgements.TryAdd((query, passage), new(query, passage, grade)) && judgements[(query, passage)].Grade != grade)
+                throw new RagException(string.Create(CultureInfo.InvariantCulture, $"{path}, line {number}: '{passage}' is judged for '{query}' as {grade}, and before as {judgements[(query, passage)].Grade}; leave one of the two"));
         }
 
         return [.. judgements.Values];
     }
 
-    private static async IAsyncEnumerable<(string Line, int Number)> LinesAsync(string path, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    /// <summary>Query, passage and grade. TREC's form has a field between query and passage that nobody uses, and may be divided by spaces; three columns are divided by tabs alone.</summary>
+    private static string[] FieldsOf(string line)
     {
-        if (!File.Exists(path))
-            throw new RagException($"the file '{path}' does not exist");
-        var number = 0;
-        await foreach (var line in File.ReadLinesAsync(path, cancellationToken))
-        {
-            number++;
-            if (!string.IsNullOrWhiteSpace(line))
-                yield return (line, number);
-        }
+        var fields = line.Contains('\t', StringComparison.Ordinal) ? line.Split('\t', StringSplitOptions.TrimEntries) : line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+        return fields.Length == 4 ? [fields[0], fields[2], fields[3]] : line.Contains('\t', StringComparison.Ordinal) ? fields : [line];
     }
-
-    private static string Shortened(string line) => line.Length > 80 ? $"'{line[..80]}…'" : $"'{line}'";
 }
 
 internal sealed record EvalText(string Id, string Text);

@@ -33,9 +33,9 @@ internal sealed class EvalRun(IServiceProvider services, TextWriter log, BeirFil
     /// <param name="cancellationToken">Gives up.</param>
     public async Task<IReadOnlyList<EvalRow>> WithQuestionsAsync(string? cache, int? limit, CancellationToken cancellationToken)
     {
-        var pairs = File.Exists(cache) ? await PairFile.ReadAsync(cache, files.Passages.Select(passage => passage.Id).ToHashSet(), cancellationToken) : await MakeAsync(limit, cancellationToken);
+        var pairs = File.Exists(cache) ? await PairFile.ReadAsync(cache, files, limit, cancellationToken) : await MakeAsync(limit, cancellationToken);
         if (cache is not null && !File.Exists(cache))
-            await PairFile.WriteAsync(cache, pairs, cancellationToken);
+            await PairFile.WriteAsync(cache, files, limit, pairs, cancellationToken);
         var vectors = await _embedder.EmbedAsync([.. pairs.Select(pair => pair.Pair.Question)], cancellationToken);
         var questions = pairs.Zip(vectors).ToLookup(pair => pair.First.Passage, pair => pair.Second);
         await TellAsync($"{pairs.Count} pairs for {questions.Count} of {_passages.Count} passages");

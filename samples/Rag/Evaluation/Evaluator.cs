@@ -6,14 +6,26 @@ namespace LocalLlm.Samples.Rag.Evaluation;
 /// <param name="weights">Of the hybrid score.</param>
 /// <param name="cutoffs">The k of recall@k.</param>
 /// <param name="ties">What equal scores mean.</param>
-internal sealed class Evaluator(HybridWeights weights, IReadOnlyList<int> cutoffs, TieOrder ties = TieOrder.First)
+internal sealed class Evaluator(HybridWeights weights, IReadOnlyList<int> cutoffs, TieOrder ties = TieOrder.Mean)
 {
     private const int RankLimit = 10;
 
-    private static readonly (string Name, Func<Scores, double> Of)[] s_kinds =
-        [("dense", scores => scores.Dense), ("sparse", scores => scores.Sparse), ("multi-vector", scores => scores.MultiVector), ("hybrid", scores => scores.Hybrid)];
+    private static readonly Kind[] s_kinds =
+    [
+        new("dense", scores => scores.Dense, vectors => vectors.Dense.Length > 0),
+        new("sparse", scores => scores.Sparse, vectors => vectors.SparseTokens.Length > 0),
+        new("multi-vector", scores => scores.MultiVector, vectors => vectors.TokenVectors.Length > 0),
+        new("hybrid", scores => scores.Hybrid, _ => true),
+    ];
 
-    /// <summary>A row for each kind.</summary>
+    /// <summary>How many queries have no passage that is judged as relevant: they have no right answer, and are not measured.</summary>
+    public static int Unjudged(BeirFiles files)
+    {
+        var judged = files.Judgements.Where(judgement => judgement.Grade > 0).Select(judgement => judgement.Query).ToHashSet();
+        return files.Queries.Count(query => !judged.Contains(query.Id));
+    }
+
+    /// <summary>A row for each kind that the model makes.</summary>
     /// <param name="files">The collection.</param>
     /// <param name="queries">Vectors of its queries, in their order.</param>
     /// <param name="passages">For each passage the vectors of its text, and of its questions where they take part: its score is the best of them.</param>
@@ -22,24 +34,25 @@ internal sealed class Evaluator(HybridWeights weights, IReadOnlyList<int> cutoff
     {
         var places = files.Passages.Select((passage, index) => (passage.Id, index)).ToDictionary(place => place.Id, place => place.index);
         var relevant = files.Judgements.Where(judgement => judgement.Grade > 0).ToLookup(judgement => judgement.Query);
-        // A query without a relevant passage has no right answer.
         var asked = Enumerable.Range(0, queries.Count).Where(index => relevant.Contains(files.Queries[index].Id)).ToArray();
+        // What the model does not make scores 0 everywhere; figures of that would be of chance.
+        var kinds = s_kinds.Where(kind => passages.Any(passage => passage.Any(kind.Has))).ToArray();
         var measured = new Measures[asked.Length][];
         System.Threading.Tasks.Parallel.For(0, asked.Length, new ParallelOptions { CancellationToken = cancellationToken }, i =>
         {
             var judged = relevant[files.Queries[asked[i]].Id].ToArray();
-            measured[i] = Measure(queries[asked[i]], passages, [.. judged.Select(judgement => (places[judgement.Passage], judgement.Grade))]);
+            measured[i] = Measure(kinds, queries[asked[i]], passages, [.. judged.Select(judgement => (places[judgement.Passage], judgement.Grade))]);
         });
-        return [.. s_kinds.Select((kind, index) => new EvalRow(
+        return [.. kinds.Select((kind, index) => new EvalRow(
             kind.Name,
             [.. cutoffs.Select((_, k) => measured.Average(query => query[index].Recall[k]))],
             measured.Average(query => query[index].ReciprocalRank),
             measured.Average(query => query[index].Ndcg)))];
     }
 
-    private Measures[] Measure(TextVectors query, IReadOnlyList<IReadOnlyList<TextVectors>> passages, IReadOnlyList<(int Place, double Grade)> relevant)
+    private Measures[] Measure(Kind[] kinds, TextVectors query, IReadOnlyList<IReadOnlyList<TextVectors>> passages, IReadOnlyList<(int Place, double Grade)> relevant)
     {
-        var scores = s_kinds.Select(_ => new double[passages.Count]).ToArray();
+        var scores = kinds.Select(_ => new double[passages.Count]).ToArray();
         for (var i = 0; i < passages.Count; i++)
         {
             for (var kind = 0; kind < scores.Length; kind++)
@@ -48,19 +61,18 @@ internal sealed class Evaluator(HybridWeights weights, IReadOnlyList<int> cutoff
             {
                 var fit = Scores.Of(query, vectors, weights);
                 for (var kind = 0; kind < scores.Length; kind++)
-                    scores[kind][i] = Math.Max(scores[kind][i], s_kinds[kind].Of(fit));
+                    scores[kind][i] = Math.Max(scores[kind][i], kinds[kind].Of(fit));
             }
         }
 
-        return [.. s_kinds.Select((_, index) =>
+        return [.. scores.Select(score =>
         {
-            var ranks = RankingMetrics.Ranks(scores[index], [.. relevant.Select(passage => passage.Place)], ties);
-            return new Measures(
-                [.. cutoffs.Select(k => RankingMetrics.Recall(ranks, k))],
-                RankingMetrics.ReciprocalRank(ranks, RankLimit),
-                RankingMetrics.Ndcg([.. ranks.Zip(relevant, (rank, passage) => (rank, passage.Grade))], RankLimit));
+            var groups = RankingMetrics.Rank(score, relevant, ties);
+            return new Measures([.. cutoffs.Select(k => RankingMetrics.Recall(groups, k))], RankingMetrics.ReciprocalRank(groups, RankLimit), RankingMetrics.Ndcg(groups, RankLimit));
         })];
     }
+
+    private sealed record Kind(string Name, Func<Scores, double> Of, Func<TextVectors, bool> Has);
 
     private sealed record Measures(double[] Recall, double ReciprocalRank, double Ndcg);
 }

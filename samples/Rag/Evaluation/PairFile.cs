@@ -3,34 +3,89 @@ using LocalLlm.Samples.Rag.Questions;
 
 namespace LocalLlm.Samples.Rag.Evaluation;
 
-/// <summary>Question–answer pairs of a collection as JSON lines with <c>passage</c>, <c>question</c> and <c>answer</c>: making them takes the longest.</summary>
+/// <summary>
+/// Question–answer pairs of a collection as JSON lines with <c>passage</c>, <c>question</c> and <c>answer</c>: making them takes the longest. Above pairs that were made with a limit stands a line <c>{"limit": N}</c>, so that they are never taken for those of the whole collection.
+/// </summary>
 internal static class PairFile
 {
-    public static async Task<IReadOnlyList<(string Passage, QuestionPair Pair)>> ReadAsync(string path, IReadOnlySet<string> known, CancellationToken cancellationToken)
+    private static readonly JsonSerializerOptions s_json = new(JsonSerializerDefaults.Web)
     {
-        var pairs = new List<(string, QuestionPair)>();
-        var number = 0;
-        await foreach (var line in File.ReadLinesAsync(path, cancellationToken))
+        DefaultIgnoreCondition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull,
+        UnmappedMemberHandling = System.Text.Json.Serialization.JsonUnmappedMemberHandling.Disallow,
+    };
+
+    /// <summary>Finds what is wrong before hours of work: a file that is there is read, and one that is to be written can be.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="files">The collection.</param>
+    /// <param name="limit">Pairs for the first so many passages only.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    public static async Task CheckAsync(string path, BeirFiles files, int? limit, CancellationToken cancellationToken)
+    {
+        if (Path.Exists(path))
         {
-            number++;
-            if (LineOf(line) is not { Passage: not null, Question: not null, Answer: not null } read)
-                throw new RagException($"{path}, line {number}: wanted a JSON object with the strings passage, question and answer");
-            if (!known.Contains(read.Passage))
-                throw new RagException($"{path}, line {number}: the collection has no passage '{read.Passage}'; name another file, or remove this one so that it is made again");
-            pairs.Add((read.Passage, new(read.Question, read.Answer)));
+            await ReadAsync(path, files, limit, cancellationToken);
+            return;
         }
 
+        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
+            throw new RagException($"pairs are to be written to '{path}', but the folder '{folder}' does not exist; make it, or name another file");
+        try
+        {
+            await using var probe = new FileStream(Partial(path), new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, Options = FileOptions.DeleteOnClose });
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new RagException($"pairs are to be written to '{path}', which cannot be: {failure.Message.TrimEnd('.')}; name another file", failure);
+        }
+    }
+
+    /// <exception cref="RagException">It has other lines than pairs, or pairs of other passages than the limit says.</exception>
+    public static async Task<IReadOnlyList<(string Passage, QuestionPair Pair)>> ReadAsync(string path, BeirFiles files, int? limit, CancellationToken cancellationToken)
+    {
+        var known = files.Passages.Select(passage => passage.Id).ToHashSet();
+        var pairs = new List<(string, QuestionPair)>();
+        int? made = null;
+        var isFirst = true;
+        await foreach (var (line, number) in TextLines.ReadAsync(path, cancellationToken))
+        {
+            var read = LineOf(line);
+            if (isFirst && read is { Limit: > 0, Passage: null, Question: null, Answer: null })
+                made = read.Limit;
+            else if (read is not { Limit: null, Passage: not null, Question: not null, Answer: not null })
+                throw new RagException($"{path}, line {number}: found {TextLines.Shortened(line)}; wanted a JSON object with the strings passage, question and answer");
+            else if (!known.Contains(read.Passage))
+                throw new RagException($"{path}, line {number}: the collection has no passage '{read.Passage}'; name another file, or remove this one so that it is made again");
+            else
+                pairs.Add((read.Passage, new(read.Question, read.Answer)));
+            isFirst = false;
+        }
+
+        if (made != LimitOf(limit, files))
+            throw new RagException($"{path} has pairs of {Extent(made)}, and {Extent(LimitOf(limit, files))} are asked for; {(made is null ? "leave out --qa-limit" : $"give --qa-limit {made}")}, or name another file");
         return pairs;
     }
 
-    public static Task WriteAsync(string path, IEnumerable<(string Passage, QuestionPair Pair)> pairs, CancellationToken cancellationToken) =>
-        File.WriteAllLinesAsync(path, pairs.Select(pair => JsonSerializer.Serialize(new Line(pair.Passage, pair.Pair.Question, pair.Pair.Answer), JsonSerializerOptions.Web)), cancellationToken);
+    /// <summary>All or nothing: what is written only in part has another name.</summary>
+    public static async Task WriteAsync(string path, BeirFiles files, int? limit, IEnumerable<(string Passage, QuestionPair Pair)> pairs, CancellationToken cancellationToken)
+    {
+        IEnumerable<Line> head = LimitOf(limit, files) is { } made ? [new(null, null, null, made)] : [];
+        var lines = head.Concat(pairs.Select(pair => new Line(pair.Passage, pair.Pair.Question, pair.Pair.Answer, null)));
+        await File.WriteAllLinesAsync(Partial(path), lines.Select(line => JsonSerializer.Serialize(line, s_json)), cancellationToken);
+        File.Move(Partial(path), path, overwrite: true);
+    }
+
+    private static string Partial(string path) => path + ".partial";
+
+    /// <summary>A limit that the collection does not reach is none.</summary>
+    private static int? LimitOf(int? limit, BeirFiles files) => limit < files.Passages.Count ? limit : null;
+
+    private static string Extent(int? limit) => limit is null ? "all passages" : $"the first {limit} passages";
 
     private static Line? LineOf(string line)
     {
         try
         {
-            return JsonSerializer.Deserialize<Line>(line, JsonSerializerOptions.Web);
+            return JsonSerializer.Deserialize<Line>(line, s_json);
         }
         catch (JsonException)
         {
@@ -38,5 +93,5 @@ internal static class PairFile
         }
     }
 
-    private sealed record Line(string? Passage, string? Question, string? Answer);
+    private sealed record Line(string? Passage, string? Question, string? Answer, int? Limit);
 }

@@ -13,7 +13,7 @@ internal static partial class AskEndpoint
 {
     private const int MaxBodyBytes = 32 << 10;
 
-    public static void MapAsk(this IEndpointRouteBuilder routes) => routes.MapPost("/api/ask", async (HttpContext context, DocumentAgent agent, ILogger<DocumentAgent> logger) =>
+    public static void MapAsk(this IEndpointRouteBuilder routes) => routes.MapPost("/api/ask", async (HttpContext context, DocumentAgent agent, AskGate gate, ILogger<DocumentAgent> logger) =>
     {
         string question;
         try
@@ -22,12 +22,25 @@ internal static partial class AskEndpoint
         }
         catch (RagException failure)
         {
-            context.Response.StatusCode = failure.InnerException is BadHttpRequestException tooLarge ? tooLarge.StatusCode : StatusCodes.Status400BadRequest;
-            await context.Response.WriteAsJsonAsync(new { error = failure.Message }, context.RequestAborted);
+            await SiteGuard.RefuseAsync(context, failure.InnerException is BadHttpRequestException tooLarge ? tooLarge.StatusCode : StatusCodes.Status400BadRequest, failure.Message);
             return;
         }
 
-        await AnswerAsync(context, agent, question, logger);
+        if (!gate.TryEnter())
+        {
+            context.Response.Headers.RetryAfter = "1";
+            await SiteGuard.RefuseAsync(context, StatusCodes.Status429TooManyRequests, $"{AskGate.MaxAtOnce} questions are being answered, and no more are allowed at once; ask again later");
+            return;
+        }
+
+        try
+        {
+            await AnswerAsync(context, agent, question, logger);
+        }
+        finally
+        {
+            gate.Leave();
+        }
     });
 
     /// <exception cref="RagException">The body is not what it must be.</exception>
@@ -35,12 +48,12 @@ internal static partial class AskEndpoint
     {
         if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = MaxBodyBytes;
-        // A page of another site cannot send JSON without being asked first.
+        // A page of another site cannot send JSON without asking first, even where its browser tells no origin.
         if (!context.Request.HasJsonContentType())
             throw new RagException($"the content type is '{context.Request.ContentType}'; send application/json");
         try
         {
-            using var body = await JsonDocument.ParseAsync(context.Request.Body, cancellationToken: context.RequestAborted);
+            using var body = await JsonDocument.ParseAsync(context.Request.Body, new() { AllowDuplicateProperties = false }, context.RequestAborted);
             if (body.RootElement.ValueKind != JsonValueKind.Object || !body.RootElement.TryGetProperty("question", out var question) || question.ValueKind != JsonValueKind.String)
                 throw new RagException("the body has no string 'question'; send {\"question\": \"…\"}");
             var text = question.GetString();
@@ -49,7 +62,7 @@ internal static partial class AskEndpoint
         }
         catch (Exception failure) when (failure is JsonException or InvalidOperationException)
         {
-            throw new RagException($"the body is no JSON in UTF-8: {failure.Message}", failure);
+            throw new RagException($"the body is no JSON in UTF-8 with each key once: {failure.Message}", failure);
         }
         catch (BadHttpRequestException failure)
         {

@@ -26,11 +26,12 @@ internal static class WebApp
         builder.Services.AddRag(configuration);
         // Started in this order, and the server after them: models, documents, and then whoever asks.
         builder.Services.AddHostedService(services => new IngestAtStart(services.GetRequiredService<Ingestion>(), log));
-        builder.Services.AddRoutingCore();
+        builder.Services.AddSingleton<AskGate>().AddRoutingCore();
         // What fails at the start is told once, by the program.
         builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(address, port));
         var app = builder.Build();
+        app.UseSiteGuard(address);
         app.UseRouting();
         app.MapPage();
         app.MapAsk();

@@ -1,4 +1,5 @@
 using LocalLlm.Samples.Rag.Agent;
+using LocalLlm.Samples.Rag.Chunking;
 using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Web;
@@ -25,8 +26,24 @@ internal static class WireAnswer
             hit.Passage.Text,
             Math.Round(hit.Scores.Hybrid, 3),
             hit.Question?.Question,
-            [.. sources.Where(source => source.Hit.Passage == hit.Passage).Select(source => new WireSource(source.Number, source.Text))])),
+            [.. sources.Where(source => source.Hit.Passage == hit.Passage).Select(source => new WireSource(source.Number, source.Text, StartOf(source)))])),
     ];
+
+    /// <summary>Sources are whole passages or whole sentences: the same words inside of another sentence are not the source.</summary>
+    private static int? StartOf(Source source)
+    {
+        var passage = source.Hit.Passage.Text;
+        if (passage == source.Text)
+            return 0;
+        foreach (var sentence in SentenceSplitter.Split(passage))
+        {
+            var text = passage[sentence];
+            if (text.Trim() == source.Text)
+                return sentence.Start.Value + text.Length - text.TrimStart().Length;
+        }
+
+        return null;
+    }
 
     private static string Name(AnswerState state) => state switch
     {
@@ -39,6 +56,9 @@ internal static class WireAnswer
 /// <summary>A passage found, and in its sources what the model was shown of it.</summary>
 internal sealed record WirePassage(string Document, string Heading, int? Page, string Text, double Score, string? Question, IReadOnlyList<WireSource> Sources);
 
-internal sealed record WireSource(int Number, string Text);
+/// <param name="Number">From 1.</param>
+/// <param name="Text">What the model was shown.</param>
+/// <param name="Start">Where it begins in the passage, in UTF-16 code units as JavaScript counts; null where the passage does not have it.</param>
+internal sealed record WireSource(int Number, string Text, int? Start);
 
 internal sealed record WireDone(string Text, string State, IReadOnlyList<int> Cited, IReadOnlyList<string> Notes, IReadOnlyList<WirePassage> Passages);

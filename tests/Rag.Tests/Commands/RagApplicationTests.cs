@@ -57,6 +57,15 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
     [InlineData(1, "/none", "ask", "Q?", "--model", "/none/model")]
     [InlineData(1, "does not exist", "eval", "--passages", "/none")]
     [InlineData(1, "--k is 'x'", "eval", "--k", "x")]
+    [InlineData(1, "each once", "eval", "--k", "1,1")]
+    [InlineData(2, "--ties is '7'; allowed: mean, first or last", "eval", "--ties", "7")]
+    [InlineData(2, "--qa-limit is -1; allowed: 1 or more passages", "eval", "--qa", "--qa-limit", "-1")]
+    [InlineData(2, "--qa-limit is 0; allowed: 1 or more passages", "eval", "--qa", "--qa-limit", "0")]
+    [InlineData(1, "add --qa or --qa-pairs FILE", "eval", "--qa-limit", "1")]
+    [InlineData(1, "there are no pairs to measure with", "eval", "--qa", "--set", "Rag:Questions:PerPassage=0")]
+    [InlineData(1, "is a folder; give a file", "eval-answers", "--questions", "/tmp")]
+    [InlineData(1, "is a folder; give a file", "eval", "--qa-pairs", "/tmp")]
+    [InlineData(1, "the folder '/none' does not exist", "eval", "--qa-pairs", "/none/pairs.jsonl")]
     public async Task What_is_wrong_is_one_line(int code, string wanted, params string[] args)
     {
         var (found, _, error) = await RunAsync([.. args, .. args.Contains("--store") ? [] : new[] { "--store", _folder["rag.db"] }]);
@@ -91,6 +100,17 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
         var (code, _, error) = await RunAsync(["search", "x", "--store", _folder["empty.db"]]);
         Assert.Equal(1, code);
         Assert.Contains("run 'rag ingest' first", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Figures_without_pairs_are_printed_before_pairs_are_made_and_queries_without_judgements_are_counted()
+    {
+        _folder.Write("passages", "{\"_id\": \"p1\", \"text\": \"The length of the Cobalt motor is 665 meters.\"}");
+        _folder.Write("queries", "{\"_id\": \"q1\", \"text\": \"What is the length of the Cobalt motor?\"}\n{\"_id\": \"q2\", \"text\": \"What else?\"}");
+        _folder.Write("qrels", "q1 0 p1 1");
+        var (code, output, _) = await RunAsync(["eval", "--passages", _folder["passages"], "--queries", _folder["queries"], "--qrels", _folder["qrels"], "--qa", "--qa-limit", "1"]);
+        Assert.Equal(0, code);
+        Assert.Matches(@"(?s)recall@1 .*hybrid .*1 queries without judgements are left out.*recall@1 .*hybrid \+ pairs ", output);
     }
 
     public void Dispose()

@@ -15,7 +15,7 @@ public sealed class EvalTests(ShippedRag rag)
     {
         var folder = Path.Combine(TestPaths.TinyM3, "eval");
         var files = await BeirFiles.ReadAsync(Path.Combine(folder, "passages.jsonl"), Path.Combine(folder, "queries.jsonl"), Path.Combine(folder, "qrels.tsv"), Token);
-        var rows = (await new EvalRun(rag.Services, TextWriter.Null, files, new(new HybridWeights(1, 0.3, 1), [1, 5])).PlainAsync(Token)).ToDictionary(row => row.Kind);
+        var rows = (await new EvalRun(rag.Services, TextWriter.Null, files, new(new HybridWeights(1, 0.3, 1), [1, 5], TieOrder.First)).PlainAsync(Token)).ToDictionary(row => row.Kind);
         Assert.Equal(1, rows["dense"].Recall[0], 0.005);
         Assert.Equal(1, rows["multi-vector"].Recall[0], 0.005);
         Assert.Equal(1, rows["hybrid"].Recall[0], 0.005);
@@ -37,6 +37,28 @@ public sealed class EvalTests(ShippedRag rag)
     }
 
     [Fact]
+    public void A_search_that_tells_nothing_apart_is_worth_what_chance_is_worth()
+    {
+        var files = new BeirFiles([.. Enumerable.Range(0, 4).Select(p => new EvalText($"p{p}", ""))], [new("q1", "")], [new("q1", "p2", 1)]);
+        TextVectors[] same = [.. Enumerable.Repeat(Vectors(1, 0), 4)];
+        var row = new Evaluator(new(1, 0, 0), [1, 4]).Run(files, [same[0]], [.. same.Select(vectors => new[] { vectors })], Token)[0];
+        Assert.Equal([0.25, 1], row.Recall);
+        // (1 + 1/2 + 1/3 + 1/4) / 4
+        Assert.Equal(25.0 / 48, row.ReciprocalRank, 12);
+    }
+
+    [Fact]
+    public void Kinds_that_the_model_does_not_make_have_no_row()
+    {
+        var files = new BeirFiles([new("p1", "")], [new("q1", "")], [new("q1", "p1", 1)]);
+        Assert.Equal(["dense", "multi-vector", "hybrid"], new Evaluator(new(1, 0, 0), [1]).Run(files, [Vectors(1)], [[Vectors(1)]], Token).Select(row => row.Kind));
+    }
+
+    [Fact]
+    public void Queries_without_judgements_are_counted() =>
+        Assert.Equal(2, Evaluator.Unjudged(new([new("p1", "")], [new("q1", ""), new("q2", ""), new("q3", "")], [new("q1", "p1", 1), new("q2", "p1", 0)])));
+
+    [Fact]
     public async Task Pairs_are_written_once_and_read_after_that()
     {
         using var folder = new TemporaryFolder();
@@ -50,6 +72,38 @@ public sealed class EvalTests(ShippedRag rag)
         Assert.Contains("no passage 'none'", (await Assert.ThrowsAsync<RagException>(() => run.WithQuestionsAsync(folder["pairs"], null, Token))).Message, StringComparison.Ordinal);
         folder.Write("pairs", "no json\n");
         Assert.Contains("line 1", (await Assert.ThrowsAsync<RagException>(() => run.WithQuestionsAsync(folder["pairs"], null, Token))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Pairs_of_a_part_are_not_taken_for_those_of_the_whole()
+    {
+        using var folder = new TemporaryFolder();
+        var files = new BeirFiles([new("p1", ""), new("p2", "")], [], []);
+        var path = folder["pairs"];
+        await PairFile.WriteAsync(path, files, 1, [("p1", new("Q?", "A"))], Token);
+        Assert.Equal([("p1", new("Q?", "A"))], await PairFile.ReadAsync(path, files, 1, Token));
+        Assert.Contains("has pairs of the first 1 passages, and all passages are asked for; give --qa-limit 1", (await Assert.ThrowsAsync<RagException>(() => PairFile.CheckAsync(path, files, null, Token))).Message, StringComparison.Ordinal);
+        // A limit beyond the collection is none.
+        await PairFile.WriteAsync(path, files, 2, [("p1", new("Q?", "A"))], Token);
+        Assert.Single(await PairFile.ReadAsync(path, files, null, Token));
+        Assert.Contains("leave out --qa-limit", (await Assert.ThrowsAsync<RagException>(() => PairFile.CheckAsync(path, files, 1, Token))).Message, StringComparison.Ordinal);
+        Assert.Equal([path], Directory.GetFiles(Path.GetDirectoryName(path)!));
+    }
+
+    [Fact]
+    public async Task Where_pairs_cannot_be_written_is_told_before_they_are_made()
+    {
+        using var folder = new TemporaryFolder();
+        var files = new BeirFiles([new("p1", "")], [], []);
+        Directory.CreateDirectory(folder["sub"]);
+        Assert.Contains("is a folder", await MessageAsync(folder["sub"]), StringComparison.Ordinal);
+        Assert.Contains("does not exist; make it", await MessageAsync(Path.Combine(folder["none"], "pairs")), StringComparison.Ordinal);
+        // Not even the privileged can write a name of this length.
+        Assert.Contains("which cannot be", await MessageAsync(folder[new string('a', 300)]), StringComparison.Ordinal);
+        await PairFile.CheckAsync(folder["pairs"], files, null, Token);
+        Assert.Empty(Directory.GetFiles(Path.GetDirectoryName(folder["pairs"])!));
+
+        async Task<string> MessageAsync(string path) => (await Assert.ThrowsAsync<RagException>(() => PairFile.CheckAsync(path, files, null, Token))).Message;
     }
 
     private static TextVectors Vectors(params float[] dense) => new(dense, [], [], [dense]);

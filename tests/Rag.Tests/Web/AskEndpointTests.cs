@@ -41,6 +41,8 @@ public sealed class AskEndpointTests(ShippedRag rag) : IAsyncLifetime
         await AnswerAsync();
         await NotFoundAsync();
         await RefusalsAsync();
+        await OtherSitesAsync();
+        await TooManyAsync();
         await LeavingAsync();
     }
 
@@ -90,6 +92,7 @@ public sealed class AskEndpointTests(ShippedRag rag) : IAsyncLifetime
             ("no json", json, HttpStatusCode.BadRequest, "no JSON"),
             ("[]", json, HttpStatusCode.BadRequest, "no string 'question'"),
             ("{\"question\": 3}", json, HttpStatusCode.BadRequest, "no string 'question'"),
+            ("{\"question\": \"One?\", \"question\": \"Two?\"}", json, HttpStatusCode.BadRequest, "each key once"),
             ("{\"question\": \"\\ud800\"}", json, HttpStatusCode.BadRequest, "no JSON"),
             ("{\"question\": \"  \"}", json, HttpStatusCode.BadRequest, "is empty"),
             ($"{{\"question\": \"{new string('a', 4001)}\"}}", json, HttpStatusCode.BadRequest, "4001 characters; allowed: 4000"),
@@ -101,6 +104,45 @@ public sealed class AskEndpointTests(ShippedRag rag) : IAsyncLifetime
             Assert.Equal(status, response.StatusCode);
             Assert.Contains(told, (await response.Content.ReadFromJsonAsync<JsonElement>(Token)).GetProperty("error").GetString(), StringComparison.Ordinal);
         }
+    }
+
+    /// <summary>A name that was made to lead here, and a page of elsewhere.</summary>
+    private async Task OtherSitesAsync()
+    {
+        var port = _client.BaseAddress!.Port;
+        foreach (var (host, status) in new[] { ("evil.example", 400), ($"evil.example:{port}", 400), ("192.0.2.1", 400), ("localhost", 200), ($"LOCALHOST:{port}", 200), ("127.0.0.1", 200), ($"[::1]:{port}", 200) })
+            Assert.Equal((host, status), (host, await StatusOfAsync(HttpMethod.Get, "/api/status", host, null)));
+        foreach (var (origin, status) in new[] { ("http://evil.example", 403), ("null", 403), ($"http://127.0.0.1:{port + 1}", 403), ($"http://127.0.0.1:{port}", 400) })
+            Assert.Equal((origin, status), (origin, await StatusOfAsync(HttpMethod.Post, "/api/ask", null, origin)));
+    }
+
+    private async Task<int> StatusOfAsync(HttpMethod method, string path, string? host, string? origin)
+    {
+        using var request = new HttpRequestMessage(method, path);
+        request.Headers.Host = host;
+        if (origin is not null)
+            request.Headers.Add("Origin", origin);
+        using var response = await _client.SendAsync(request, Token);
+        if (!response.IsSuccessStatusCode)
+            Assert.NotEmpty((await response.Content.ReadFromJsonAsync<JsonElement>(Token)).GetProperty("error").GetString()!);
+        return (int)response.StatusCode;
+    }
+
+    private async Task TooManyAsync()
+    {
+        var gate = _app.Services.GetRequiredService<AskGate>();
+        for (var i = 0; i < AskGate.MaxAtOnce; i++)
+            Assert.True(gate.TryEnter());
+        using (var response = await _client.PostAsJsonAsync("/api/ask", new { question = "What is the power of the Ember server?" }, Token))
+        {
+            Assert.Equal(HttpStatusCode.TooManyRequests, response.StatusCode);
+            Assert.Contains("64 questions are being answered", (await response.Content.ReadFromJsonAsync<JsonElement>(Token)).GetProperty("error").GetString(), StringComparison.Ordinal);
+        }
+
+        gate.Leave();
+        Assert.Equal("done", (await AskAsync("What is the power of the Ember server?"))[^1].Name);
+        for (var i = 1; i < AskGate.MaxAtOnce; i++)
+            gate.Leave();
     }
 
     private async Task LeavingAsync()

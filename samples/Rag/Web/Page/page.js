@@ -19,7 +19,7 @@ async function ask(question) {
   try {
     const response = await fetch('/api/ask', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ question }), signal: mine.signal });
     if (!response.ok)
-      throw new Error((await response.json()).error);
+      throw new Error(await errorOf(response));
     let isDone = false;
     for await (const { name, data } of events(response.body)) {
       show[name]?.(data);
@@ -34,6 +34,18 @@ async function ask(question) {
     if (running === mine)
       end();
   }
+}
+
+// What is wrong in the server's words; a proxy's page or an empty body says nothing, so the status does.
+async function errorOf(response) {
+  try {
+    const { error } = JSON.parse(await response.text());
+    if (typeof error === 'string' && error)
+      return error;
+  } catch {
+    // No JSON.
+  }
+  return `The server answers with status ${[response.status, response.statusText].filter(Boolean).join(' ')}.`;
 }
 
 const show = {
@@ -78,16 +90,16 @@ function showPassages(passages, cited) {
 // The passage's text, with the number before each part that the model was shown, and what is cited marked.
 function marked(passage, cited) {
   const parts = [];
-  let rest = passage.text;
-  for (const { number, text } of [...passage.sources].sort((a, b) => passage.text.indexOf(a.text) - passage.text.indexOf(b.text))) {
-    const at = rest.indexOf(text);
-    if (at < 0)
-      continue;
-    parts.push(rest.slice(0, at), Object.assign(element('span', `[${number}] `, 'number'), { id: `source-${number}` }));
-    parts.push(cited.includes(number) ? element('mark', text) : text);
-    rest = rest.slice(at + text.length);
+  let end = 0;
+  for (const { number, text, start } of passage.sources.filter(source => source.start !== null).sort((a, b) => a.start - b.start)) {
+    // A source inside of another has its number, and no mark of its own.
+    const [from, to] = [Math.max(start, end), Math.max(start + text.length, end)];
+    parts.push(passage.text.slice(end, from), Object.assign(element('span', `[${number}] `, 'number'), { id: `source-${number}` }));
+    const own = passage.text.slice(from, to);
+    parts.push(cited.includes(number) && own ? element('mark', own) : own);
+    end = to;
   }
-  return [...parts, rest];
+  return [...parts, passage.text.slice(end)];
 }
 
 function begin(question) {
@@ -119,21 +131,32 @@ function failed(message) {
 // Server-sent events of a body: a name, and data in JSON on one line.
 async function* events(body) {
   let buffer = '';
-  for await (const piece of body.pipeThrough(new TextDecoderStream())) {
-    buffer += piece;
-    for (let end; (end = buffer.indexOf('\n\n')) >= 0; buffer = buffer.slice(end + 2)) {
-      const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(buffer.slice(0, end)) ?? [];
-      if (name)
-        yield { name, data: JSON.parse(data) };
+  // By a reader: not every browser iterates over streams.
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (let piece; !(piece = await reader.read()).done;) {
+      buffer += piece.value;
+      for (let end; (end = buffer.indexOf('\n\n')) >= 0; buffer = buffer.slice(end + 2)) {
+        const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(buffer.slice(0, end)) ?? [];
+        if (name)
+          yield { name, data: JSON.parse(data) };
+      }
     }
+  } finally {
+    // Who stops reading ends the answer.
+    reader.cancel().catch(() => {});
   }
 }
 
 try {
-  const status = await (await fetch('/api/status')).json();
+  const response = await fetch('/api/status');
+  if (!response.ok)
+    throw new Error(await errorOf(response));
+  const status = await response.json();
   const passages = status.documents.reduce((sum, document) => sum + document.passages, 0);
   $('status').textContent = `${status.documents.length} documents, ${passages} passages · ${status.model} · ${status.embeddingModel}`;
-} catch {
-  $('status').textContent = 'The server does not answer.';
+} catch (failure) {
+  // What fetch itself throws is told in a browser's words, which differ.
+  $('status').textContent = failure instanceof TypeError ? 'The server does not answer.' : failure.message;
 }
 $('question').focus();
