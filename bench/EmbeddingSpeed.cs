@@ -39,13 +39,12 @@ internal static class EmbeddingSpeed
         var tokens = inputs.Sum(text => text.Length);
         var operations = EncoderShape.Operations(inputs.Select(text => text.Length));
         var on = device == "cpu" || !cuda.is_available() ? CPU : CUDA;
-        var most = batchTokens ?? (on.type == DeviceType.CUDA ? 32_768 : 2048);
         var type = dtype switch { "bfloat16" => ScalarType.BFloat16, "float16" => ScalarType.Float16, _ => ScalarType.Float32 };
         await engine.EmbedTokensAsync(inputs);
         var (ratios, seconds, rates, squares) = (new List<double>(), new List<double>(), new List<double>(), new List<double>());
         for (var round = 0; round < rounds; round++)
         {
-            var rate = Probes.OnOwnThread(() => Probes.ProductsRate(Math.Min(tokens, most), EncoderShape.Products, type, on));
+            var rate = Probes.OnOwnThread(() => Probes.ProductsRate(Math.Min(tokens, engine.MaxBatchedTokens), EncoderShape.Products, type, on));
             if (on.type == DeviceType.CUDA)
                 squares.Add(Probes.OnOwnThread(() => Probes.ProductsRate(Square, [(Square, Square)], type, on)));
             var start = Stopwatch.GetTimestamp();

@@ -24,7 +24,7 @@ public sealed partial class EmbeddingEngine
     /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
     /// <param name="cancellationToken">Gives up what has not been computed.</param>
     /// <returns>A score for each passage, in their order.</returns>
-    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; GenerationFailed.</exception>
+    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; EngineDead; GenerationFailed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task<TextScores> ScoreAsync(IReadOnlyList<string> queries, IReadOnlyList<string> passages, HybridWeights? weights = null, bool truncate = false, CancellationToken cancellationToken = default) =>
         ScorePairsAsync(queries, passages, new() { Weights = weights, CutQueriesAt = truncate ? MaxModelLen : null, CutPassagesAt = truncate ? MaxModelLen : null }, cancellationToken);
@@ -45,6 +45,7 @@ public sealed partial class EmbeddingEngine
     internal async Task<RankedTexts> RankAsync(string query, IReadOnlyList<string> documents, int? top, ScoringOptions options, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(query);
+        ArgumentNullException.ThrowIfNull(documents);
         if (top is { } wanted)
             ArgumentOutOfRangeException.ThrowIfNegativeOrZero(wanted, nameof(top));
         var scored = await ScorePairsAsync([query], documents, options with { Queries = "query", Passages = "documents" }, cancellationToken).ConfigureAwait(false);
@@ -96,7 +97,7 @@ public sealed partial class EmbeddingEngine
             var (next, tokens) = (0, 0L);
             while (next < passages.Length || ahead.Count > 0)
             {
-                if (next < passages.Length && (ahead.Count == 0 || tokens < Math.Min((long)BatchesAhead * _loop.MaxBatchedTokens, MostTokensAhead)))
+                if (next < passages.Length && (ahead.Count == 0 || tokens < Math.Min((long)BatchesAhead * MaxBatchedTokens, MostTokensAhead)))
                 {
                     int[][] texts = shared is null ? [queries[next], passages[next]] : [passages[next]];
                     var length = texts.Sum(ids => ids.Length);

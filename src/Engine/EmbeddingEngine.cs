@@ -58,6 +58,9 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     /// <summary>Whether the device has failed, so that only loading the model again helps.</summary>
     public bool HasFailed => _loop.Closed is { Kind: EngineErrorKind.EngineDead };
 
+    /// <summary>Most tokens of a step, unless a text alone has more.</summary>
+    internal int MaxBatchedTokens => _loop.MaxBatchedTokens;
+
     /// <summary>What it does at the moment, and has done.</summary>
     internal EmbeddingStatistics Statistics => _loop.Statistics;
 

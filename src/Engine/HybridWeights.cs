@@ -31,16 +31,17 @@ public sealed record HybridWeights
 
     internal double Sum => Dense + Sparse + MultiVector;
 
-    private static double Checked(double weight, string name) => double.IsFinite(weight) && weight >= 0
-        ? weight
-        : throw new ArgumentOutOfRangeException(name, weight, "A weight is a number of 0 or more.");
-
     /// <summary>These weights without the kinds that a model does not make.</summary>
     /// <returns>Null where nothing is left.</returns>
     public HybridWeights? Within(EmbeddingKinds kinds)
     {
-        double Kept(EmbeddingKinds kind, double weight) => kinds.HasFlag(kind) ? weight : 0;
         var (dense, sparse, multiVector) = (Kept(EmbeddingKinds.Dense, Dense), Kept(EmbeddingKinds.Sparse, Sparse), Kept(EmbeddingKinds.MultiVector, MultiVector));
         return dense + sparse + multiVector > 0 ? new(dense, sparse, multiVector) : null;
+
+        double Kept(EmbeddingKinds kind, double weight) => kinds.HasFlag(kind) ? weight : 0;
     }
+
+    private static double Checked(double weight, string name) => double.IsFinite(weight) && weight >= 0
+        ? weight
+        : throw new ArgumentOutOfRangeException(name, weight, "A weight is a number of 0 or more.");
 }

@@ -91,7 +91,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
             chat.Instructions = _options.Instructions;
         if (_options.Quote)
         {
-            string[] choices = [.. retrieval.Sources.Select(source => source.Text), _options.NotFound];
+            string[] choices = [.. retrieval.Sources.Select(source => source.Text).Append(_options.NotFound).Distinct()];
             chat.RawRepresentationFactory = _ => new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = choices } };
         }
 

@@ -15,7 +15,7 @@ internal sealed class EmbeddingLoop : IDisposable
     private readonly EmbeddingQueue _waiting = new();
     private volatile EngineException? _closed;
     private volatile bool _abandoned;
-    private List<EmbeddingWork> _batch = []; // of the step that runs
+    private List<EmbeddingWork> _batch = []; // of the step that runs, whole, also while parts of it run
     private int _submitted;
     private int _running;
     private long _embedded;
@@ -85,7 +85,7 @@ internal sealed class EmbeddingLoop : IDisposable
                 foreach (var request in _waiting.TakeCancelled())
                     GiveUp(request);
                 if (_waiting.Tokens > 0)
-                    RunBatch(_waiting.TakeBatch(MaxBatchedTokens));
+                    RunStep();
             }
         }
         catch (Exception failure)
@@ -120,12 +120,19 @@ internal sealed class EmbeddingLoop : IDisposable
             work.Result.TrySetCanceled(request.CancellationToken);
     }
 
+    private void RunStep()
+    {
+        _batch = _waiting.TakeBatch(MaxBatchedTokens);
+        foreach (var work in _batch.Where(work => !work.IsProbe))
+            _metrics.Queued(work.Age);
+        RunBatch(_batch);
+        // Results are their callers' now.
+        _batch = [];
+    }
+
     private void RunBatch(List<EmbeddingWork> batch)
     {
-        _batch = batch;
         Volatile.Write(ref _running, batch.Count);
-        foreach (var work in batch.Where(work => !work.IsProbe))
-            _metrics.Queued(work.Age);
         TextEmbedding?[] results;
         try
         {

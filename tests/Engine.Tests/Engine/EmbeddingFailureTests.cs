@@ -51,6 +51,48 @@ public sealed class EmbeddingFailureTests
         Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => engine.EmbedAsync(["a"], cancellationToken: Token))).Kind);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_text_that_cannot_be_computed_takes_no_other_along_and_an_engine_that_fails_meanwhile_leaves_none_waiting(bool failsMeanwhile)
+    {
+        var scope = new object();
+        await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", MeterScope = scope }, cancellationToken: Token);
+        KeepPositions(engine, 50);
+        using var listener = new MeterListener();
+        listener.InstrumentPublished = (instrument, own) =>
+        {
+            if (failsMeanwhile && ReferenceEquals(instrument.Meter.Scope, scope) && instrument.Name == "localllm.request.finished")
+                own.EnableMeasurementEvents(instrument);
+        };
+        listener.SetMeasurementEventCallback<long>((_, _, tags, _) =>
+        {
+            // The failure of the long text, before the second half of its step has run.
+            if (tags.ToArray().Contains(new("finish_reason", "error")))
+                throw new InvalidOperationException("a listener's fault");
+        });
+        listener.Start();
+        // Requests that wait together are a step: the first keeps the device busy until all are there.
+        var busy = engine.EmbedTokensAsync([.. Enumerable.Repeat<int[]>([.. Enumerable.Range(10, 40)], 400)], cancellationToken: Token);
+        var requests = new[] { 100, 20, 20, 20 }.Select(length => engine.EmbedTokensAsync([[.. Enumerable.Range(10, length)]], cancellationToken: Token)).ToArray();
+        await Task.WhenAll(requests.Append(busy)).ContinueWith(_ => { }, TaskScheduler.Default).WaitAsync(TimeSpan.FromMinutes(2), Token);
+        Assert.All(requests, request => Assert.True(request.IsCompleted));
+        var refused = await Assert.ThrowsAsync<EngineException>(() => requests[0]);
+        Assert.Equal(failsMeanwhile ? EngineErrorKind.EngineDead : EngineErrorKind.GenerationFailed, refused.Kind);
+        Assert.Equal(failsMeanwhile, engine.HasFailed);
+        if (!failsMeanwhile)
+            Assert.All(requests[1..], request => Assert.True(request.IsCompletedSuccessfully));
+    }
+
+    // As a device on which longer texts cannot be computed.
+    private static void KeepPositions(EmbeddingEngine engine, int rows)
+    {
+        const System.Reflection.BindingFlags hidden = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
+        var model = new[] { "_loop", "_worker", "_model" }.Aggregate((object)engine, (owner, field) => owner.GetType().GetField(field, hidden)!.GetValue(owner)!);
+        var table = model.GetType().GetField("_positions", hidden)!;
+        table.SetValue(model, ((TorchSharp.torch.Tensor)table.GetValue(model)!).narrow(0, 0, rows).clone());
+    }
+
     [Fact]
     public async Task At_the_end_what_waits_is_refused_unless_there_is_time_for_it()
     {
