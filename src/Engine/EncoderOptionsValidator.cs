@@ -23,6 +23,7 @@ internal static class EncoderOptionsValidator
             ("chat_template", options.ChatTemplate is not null),
             ("tool_call_parser", options.ToolCallParser != usual.ToolCallParser),
             ("tool_prompt", options.ToolPrompt is not null),
+            ("describe_structured_outputs", options.DescribeStructuredOutputs != usual.DescribeStructuredOutputs),
             ("reasoning_parser", options.ReasoningParser != usual.ReasoningParser),
             ("generation_config", options.GenerationConfig != usual.GenerationConfig),
             ("max_logprobs", options.MaxLogprobs != usual.MaxLogprobs),

@@ -92,6 +92,11 @@ public sealed record EngineOptions
     public string? ToolPrompt { get; init; }
 
     /// <summary>
+    /// Whether the system message of a chat that asks for structured output ends with a description of the structure (the JSON schema, say). A request can say otherwise: <see cref="StructuredOutputs.Describe"/>.
+    /// </summary>
+    public bool DescribeStructuredOutputs { get; init; } = true;
+
+    /// <summary>
     /// Whether text between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> is a thought: <c>auto</c> (if the tokenizer or template knows the tags), <c>none</c>, or a name of vLLM's for such models
     /// (<c>deepseek_r1</c>, <c>deepseek_v3</c>, <c>qwen3</c>).
     /// </summary>

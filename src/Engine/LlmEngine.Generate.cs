@@ -206,7 +206,7 @@ public sealed partial class LlmEngine
         int[] ids = request switch
         {
             { Prompt: { } text } => EncodeText(text, request.AddSpecialTokens),
-            { Chat: { } chat } => EncodeChat(chat),
+            { Chat: { } chat } => EncodeChat(chat.Structure is null ? chat with { Structure = Described(request.Sampling.StructuredOutputs) } : chat),
             _ => [.. request.PromptTokenIds!],
         };
         if (ids.Length == 0)
@@ -216,6 +216,9 @@ public sealed partial class LlmEngine
             throw EngineException.InvalidRequest("prompt_token_ids", $"token id {ids[foreign]} is outside of the vocabulary; allowed: 0 to {_vocabularySize - 1}");
         return ids;
     }
+
+    // Only what the compiler has accepted is described: it says one thing.
+    private StructuredOutputs? Described(StructuredOutputs? structure) => structure?.Describe ?? Options.DescribeStructuredOutputs ? structure : null;
 
     // The template writes its own special tokens; those that a user wrote are guarded and stay text.
     private int[] EncodeChat(ChatTemplateRequest chat)

@@ -1,3 +1,4 @@
+using System.Text;
 using LocalLlm.Parsing;
 using Microsoft.Extensions.AI;
 
@@ -16,6 +17,8 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, bool ha
     private readonly DateTimeOffset _createdAt = DateTimeOffset.UtcNow;
     private readonly List<OutputPiece> _pieces = [];
     private readonly List<FunctionCallContent> _calls = [];
+    private readonly StringBuilder _arguments = new();
+    private string _toolName = "";
     private AnswerParser? _parser;
     private bool _isThinking;
     private int _thinkingTokens;
@@ -72,7 +75,14 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, bool ha
             switch (piece.Kind)
             {
                 case OutputPieceKind.ToolCall:
-                    _calls.Add(ChatToolMapping.ToContent(piece.ToolName!, piece.Value));
+                    _toolName = piece.Value;
+                    _arguments.Clear();
+                    break;
+                case OutputPieceKind.ToolArguments:
+                    _arguments.Append(piece.Value);
+                    break;
+                case OutputPieceKind.ToolCallEnd:
+                    _calls.Add(ChatToolMapping.ToContent(_toolName, _arguments.ToString()));
                     break;
                 case OutputPieceKind.Text:
                     contents.Add(new TextContent(piece.Value));

@@ -16,7 +16,7 @@ internal static class ChatRequestMapping
 
     // Sampling parameters by vLLM's names; other properties mean nothing here, as everywhere in Microsoft.Extensions.AI.
     private static readonly HashSet<string> SamplingFields =
-        [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs", "response_format"];
+        [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs", "response_format", "describe_structured_outputs"];
 
     // As OpenAI's strict mode has it: a model that may leave out what was asked for, or add to it, is of no use to who reads the type.
     private static readonly AIJsonSchemaTransformCache Strict = new(new() { DisallowAdditionalProperties = true, RequireAllProperties = true });
@@ -81,14 +81,16 @@ internal static class ChatRequestMapping
             AllowedTokenIds = own.AllowedTokenIds ?? further.AllowedTokenIds,
             BadWords = own.BadWords ?? further.BadWords,
             Logprobs = own.Logprobs ?? further.Logprobs,
-            StructuredOutputs = own.StructuredOutputs ?? Structure(options?.ResponseFormat) ?? further.StructuredOutputs,
+            StructuredOutputs = (own.StructuredOutputs ?? Structure(options?.ResponseFormat) ?? further.StructuredOutputs) is { } structure
+                ? structure with { Describe = own.DescribeStructuredOutputs ?? structure.Describe ?? further.StructuredOutputs?.Describe }
+                : null,
             ThinkingTokenBudget = own.ThinkingTokenBudget ?? Budget(options?.Reasoning?.Effort) ?? further.ThinkingTokenBudget,
         };
     }
 
     private static StructuredOutputs? Structure(ChatResponseFormat? format) => format switch
     {
-        ChatResponseFormatJson { Schema: not null } json => new() { Json = Strict.GetOrCreateTransformedSchema(json) },
+        ChatResponseFormatJson { Schema: not null } json => new() { Json = Strict.GetOrCreateTransformedSchema(json), SchemaName = json.SchemaName, SchemaDescription = json.SchemaDescription },
         ChatResponseFormatJson => new() { JsonObject = true },
         _ => null,
     };

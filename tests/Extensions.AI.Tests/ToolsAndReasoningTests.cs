@@ -1,3 +1,4 @@
+using System.Text.Json;
 using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Xunit;
@@ -53,7 +54,7 @@ public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : ICl
             var response = await client.GetResponseAsync("Once upon a time", options, Token);
             var calls = response.Messages[0].Contents.OfType<FunctionCallContent>().ToArray();
             Assert.True(response.FinishReason == ChatFinishReason.Length || calls.Length > 0);
-            Assert.All(calls, call => Assert.Null(call.Exception));
+            Assert.All(response.FinishReason == ChatFinishReason.Length ? calls.SkipLast(1) : calls, call => Assert.Null(call.Exception));
             Assert.True(response.FinishReason == ChatFinishReason.Length || response.Text.Trim().Length == 0, response.Text);
 
             options.ToolMode = ChatToolMode.RequireSpecific("get_weather");
@@ -99,12 +100,51 @@ public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : ICl
     public async Task A_structure_beside_tools_is_kept_to_or_a_tool_is_called()
     {
         using var client = fixture.Value.AsIChatClient();
-        foreach (var question in new[] { Question, "What is 58 + 27?" })
+        var options = new ChatOptions { Temperature = 0, MaxOutputTokens = 300, Tools = [GetSecret], ResponseFormat = ChatResponseFormat.ForJsonSchema<Secret>() };
+        List<ChatMessage> messages = [new(ChatRole.User, Question)];
+        var response = await client.GetResponseAsync(messages, options, Token);
+        var call = Assert.Single(response.Messages[0].Contents.OfType<FunctionCallContent>());
+        Assert.Equal("", response.Text);
+
+        // After the tool's result the response is the JSON, and no further call.
+        messages.AddRange([.. response.Messages, new(ChatRole.Tool, [new FunctionResultContent(call.CallId, "63 degrees")])]);
+        response = await client.GetResponseAsync(messages, options, Token);
+        Assert.Empty(response.Messages[0].Contents.OfType<FunctionCallContent>());
+        Assert.Equal(63, JsonSerializer.Deserialize<Secret>(response.Text, JsonSerializerOptions.Web)!.Degrees);
+    }
+
+    [Fact]
+    public async Task A_typed_response_with_a_tool_takes_one_call_and_is_json()
+    {
+        using var client = fixture.Value.AsIChatClient().AsBuilder().UseFunctionInvocation().Build();
+        var response = await client.GetResponseAsync<Secret>(Question, new ChatOptions { Temperature = 0, Tools = [GetSecret] }, cancellationToken: Token);
+        Assert.Single(response.Messages.SelectMany(message => message.Contents).OfType<FunctionCallContent>());
+        Assert.Equal(63, response.Result.Degrees);
+    }
+
+    [Fact]
+    public async Task A_call_that_the_token_limit_cuts_off_is_a_call_that_did_not_parse()
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var whole = await client.GetResponseAsync(Question, WithTools, Token);
+        var (cut, isWhole) = (0, false);
+        for (var limit = 1; !isWhole; limit++)
         {
-            var response = await client.GetResponseAsync(question, new ChatOptions { Temperature = 0, MaxOutputTokens = 300, Tools = [GetSecret], ResponseFormat = ChatResponseFormat.Json }, Token);
-            var calls = response.Messages[0].Contents.OfType<FunctionCallContent>().ToArray();
-            Assert.True(response.Text.StartsWith('{') != calls.Length > 0, response.Text);
+            var options = WithTools;
+            options.MaxOutputTokens = limit;
+            var response = await client.GetResponseAsync(Question, options, Token);
+            Assert.Equal("", response.Text);
+            isWhole = response.FinishReason != ChatFinishReason.Length;
+            foreach (var call in response.Messages[0].Contents.OfType<FunctionCallContent>())
+            {
+                Assert.StartsWith(call.Name, "get_secret", StringComparison.Ordinal);
+                Assert.Equal(call.Arguments is null, call.Exception is not null);
+                cut += call.Exception is null ? 0 : 1;
+            }
         }
+
+        Assert.True(cut > 3, $"{cut} of the limits cut the call off");
+        Assert.NotEmpty(whole.Messages[0].Contents.OfType<FunctionCallContent>());
     }
 
     [Fact]
@@ -228,6 +268,8 @@ public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : ICl
         var numbers = await client.GetResponseAsync<int[]>("Name some numbers.", new ChatOptions { Temperature = 0, MaxOutputTokens = 400 }, cancellationToken: Token);
         Assert.True(numbers.FinishReason == ChatFinishReason.Length || numbers.TryGetResult(out _), numbers.Text);
     }
+
+    private sealed record Secret(int Degrees);
 
     [System.Text.Json.Serialization.JsonConverter(typeof(System.Text.Json.Serialization.JsonStringEnumConverter<CitySize>))]
     private enum CitySize

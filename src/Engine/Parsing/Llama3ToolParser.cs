@@ -3,7 +3,7 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Llama 3's calls (vLLM's <c>llama3_json</c>): an answer that is nothing but JSON objects with <c>name</c> and <c>parameters</c> (or <c>arguments</c>), several of them joined by
+/// Llama 3's calls (vLLM's <c>llama3_json</c>): a response that is nothing but JSON objects with <c>name</c> and <c>parameters</c> (or <c>arguments</c>), several of them joined by
 /// semicolons, perhaps after <c>&lt;|python_tag|&gt;</c>. An object that is no call makes the whole rest text.
 /// </summary>
 internal sealed class Llama3ToolParser : IOutputParser
@@ -12,11 +12,14 @@ internal sealed class Llama3ToolParser : IOutputParser
 
     private readonly MarkerMatcher _tag = new(Tag);
     private readonly StringBuilder _skipped = new(); // between calls, and before the first: text if no call follows
-    private readonly StringBuilder _object = new();
-    private readonly PieceWriter _text = new(OutputPieceKind.Text);
+    private readonly StringBuilder _object = new(); // its text until it is certain to be a call
+    private readonly PieceWriter _output = new();
+    private readonly JsonCallReader _reader;
     private State _state;
     private JsonPosition _json;
     private bool _hasCalls;
+
+    public Llama3ToolParser() => _reader = new(_output) { NeedsArguments = true };
 
     private enum State
     {
@@ -30,34 +33,31 @@ internal sealed class Llama3ToolParser : IOutputParser
     public void Append(ReadOnlySpan<char> text, List<OutputPiece> pieces)
     {
         foreach (var character in text)
-            Push(character, pieces);
-        _text.Flush(pieces);
+            Push(character);
+        _output.MoveTo(pieces);
     }
 
     /// <inheritdoc/>
     public void Finish(List<OutputPiece> pieces, bool isCut = false)
     {
         if (_state == State.Object)
-            EndObject(pieces, isCut);
+            EndObject(isCut);
         _tag.Release(BeginText);
         if (_state == State.Between && !_hasCalls)
-            _text.Write(_skipped.ToString());
+            _output.Write(OutputPieceKind.Text, isCut ? _skipped.Replace(Tag, "").ToString() : _skipped.ToString());
         _skipped.Clear();
-        _text.Flush(pieces);
+        _output.MoveTo(pieces);
     }
 
-    private void Push(char character, List<OutputPiece> pieces)
+    private void Push(char character)
     {
         switch (_state)
         {
             case State.Text:
-                _text.Write(character);
+                _output.Write(OutputPieceKind.Text, character);
                 break;
             case State.Object:
-                _object.Append(character);
-                _json.Push(character);
-                if (_json is { Depth: 0, IsInString: false })
-                    EndObject(pieces, isCut: false);
+                PushObject(character);
                 break;
             default:
                 PushBetween(character);
@@ -65,21 +65,35 @@ internal sealed class Llama3ToolParser : IOutputParser
         }
     }
 
+    private void PushObject(char character)
+    {
+        if (!_reader.HasBegun)
+            _object.Append(character);
+        _json.Push(character);
+        _reader.Push(character);
+        if (_json is { Depth: 0, IsInString: false })
+            EndObject(isCut: false);
+    }
+
     private void PushBetween(char character)
     {
         if (!_tag.Held.IsEmpty || character == Tag[0])
         {
             if (_tag.Push(character, BeginText) is { } tag)
+            {
+                // What follows the tag is a call, with arguments or without.
                 _skipped.Append(tag);
+                _reader.NeedsArguments = false;
+            }
+
             if (_state == State.Text)
                 _tag.Release(BeginText);
         }
         else if (character == '{')
         {
             _json = default;
-            _json.Push(character);
-            _object.Append(character);
             _state = State.Object;
+            PushObject(character);
         }
         else if (char.IsWhiteSpace(character) || (_hasCalls && character is ';' or ','))
         {
@@ -95,33 +109,34 @@ internal sealed class Llama3ToolParser : IOutputParser
     {
         if (_state != State.Text)
         {
-            _text.Write(_skipped.ToString());
+            _output.Write(OutputPieceKind.Text, _skipped.ToString());
             _skipped.Clear();
             _state = State.Text;
         }
 
-        _text.Write(character);
+        _output.Write(OutputPieceKind.Text, character);
     }
 
-    private void EndObject(List<OutputPiece> pieces, bool isCut)
+    private void EndObject(bool isCut)
     {
-        var text = _object.ToString();
-        _object.Clear();
-        if (!isCut && ToolCallJson.Read(text) is { } call && HasArguments(text))
+        var isNameless = isCut && !_reader.NeedsArguments && _reader.MayBeCall;
+        if (_reader.Finish(isCut))
         {
             _skipped.Clear();
-            _text.Flush(pieces);
-            pieces.Add(call);
             _hasCalls = true;
             _state = State.Between;
-            return;
+        }
+        else if (!isNameless)
+        {
+            // JSON that was asked for is a response like any other.
+            foreach (var character in _object.ToString())
+                BeginText(character);
+        }
+        else
+        {
+            _skipped.Clear();
         }
 
-        // JSON that was asked for is an answer like any other.
-        foreach (var character in text)
-            BeginText(character);
+        _object.Clear();
     }
-
-    private static bool HasArguments(string text) =>
-        text.Contains("\"parameters\"", StringComparison.Ordinal) || text.Contains("\"arguments\"", StringComparison.Ordinal);
 }

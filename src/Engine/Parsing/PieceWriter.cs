@@ -2,23 +2,61 @@ using System.Text;
 
 namespace LocalLlm.Parsing;
 
-/// <summary>Collects characters of one kind into pieces.</summary>
-internal sealed class PieceWriter(OutputPieceKind kind)
+/// <summary>Collects characters into pieces: neighbours of one kind are one piece.</summary>
+internal sealed class PieceWriter
 {
+    private readonly List<OutputPiece> _pieces = [];
     private readonly StringBuilder _text = new();
+    private OutputPieceKind _kind;
 
     /// <summary>Adds a character.</summary>
-    public void Write(char character) => _text.Append(character);
+    public void Write(OutputPieceKind kind, char character)
+    {
+        Begin(kind);
+        _text.Append(character);
+    }
 
     /// <summary>Adds text.</summary>
-    public void Write(ReadOnlySpan<char> text) => _text.Append(text);
+    public void Write(OutputPieceKind kind, ReadOnlySpan<char> text)
+    {
+        Begin(kind);
+        _text.Append(text);
+    }
 
-    /// <summary>Makes a piece of what was written since the last call, if anything was.</summary>
-    public void Flush(List<OutputPiece> pieces)
+    /// <summary>Adds a piece that stays by itself.</summary>
+    public void Add(OutputPieceKind kind, string value)
+    {
+        End();
+        _pieces.Add(new(kind, value));
+    }
+
+    /// <summary>Moves everything that was written to <paramref name="pieces"/>.</summary>
+    public void MoveTo(List<OutputPiece> pieces)
+    {
+        End();
+        pieces.AddRange(_pieces);
+        _pieces.Clear();
+    }
+
+    /// <summary>Takes over everything that was written to another writer.</summary>
+    public void Take(PieceWriter other)
+    {
+        End();
+        other.MoveTo(_pieces);
+    }
+
+    private void Begin(OutputPieceKind kind)
+    {
+        if (_kind != kind)
+            End();
+        _kind = kind;
+    }
+
+    private void End()
     {
         if (_text.Length == 0)
             return;
-        pieces.Add(new(kind, _text.ToString()));
+        _pieces.Add(new(_kind, _text.ToString()));
         _text.Clear();
     }
 }

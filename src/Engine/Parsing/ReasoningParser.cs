@@ -16,8 +16,7 @@ internal sealed class ReasoningParser : IOutputParser
 
     private readonly MarkerMatcher _open = new(Open);
     private readonly MarkerMatcher _close = new(Close);
-    private readonly PieceWriter _reasoning = new(OutputPieceKind.Reasoning);
-    private readonly PieceWriter _text = new(OutputPieceKind.Text);
+    private readonly PieceWriter _output = new();
     private readonly StringBuilder _blanks = new(); // white space that may belong to a tag
     private State _state;
 
@@ -50,7 +49,7 @@ internal sealed class ReasoningParser : IOutputParser
     {
         foreach (var character in text)
             Push(character);
-        Flush(pieces);
+        _output.MoveTo(pieces);
     }
 
     /// <inheritdoc/>
@@ -59,8 +58,8 @@ internal sealed class ReasoningParser : IOutputParser
         switch (_state)
         {
             case State.Undecided:
-                _text.Write(_blanks.ToString());
-                _open.Release(_text.Write);
+                WriteText(_blanks.ToString());
+                _open.Release(WriteText);
                 break;
             case State.ThoughtBegins or State.Thought:
                 _close.Release(WriteThought);
@@ -69,14 +68,7 @@ internal sealed class ReasoningParser : IOutputParser
 
         // Line feeds at the very end of a thought that was cut off stay away, as they would before the tag.
         _blanks.Clear();
-        Flush(pieces);
-    }
-
-    private void Flush(List<OutputPiece> pieces)
-    {
-        // In this order: there is one thought, and it comes first.
-        _reasoning.Flush(pieces);
-        _text.Flush(pieces);
+        _output.MoveTo(pieces);
     }
 
     private void Push(char character)
@@ -98,7 +90,7 @@ internal sealed class ReasoningParser : IOutputParser
                 break;
             default:
                 _state = State.Text;
-                _text.Write(character);
+                WriteText(character);
                 break;
         }
     }
@@ -114,7 +106,7 @@ internal sealed class ReasoningParser : IOutputParser
         if (_open.Push(character, WriteUndecided) is null)
         {
             if (_state == State.Text)
-                _open.Release(_text.Write);
+                _open.Release(WriteText);
             return;
         }
 
@@ -127,13 +119,17 @@ internal sealed class ReasoningParser : IOutputParser
     {
         if (_state == State.Undecided)
         {
-            _text.Write(_blanks.ToString());
+            WriteText(_blanks.ToString());
             _blanks.Clear();
             _state = State.Text;
         }
 
-        _text.Write(character);
+        WriteText(character);
     }
+
+    private void WriteText(char character) => _output.Write(OutputPieceKind.Text, character);
+
+    private void WriteText(string text) => _output.Write(OutputPieceKind.Text, text);
 
     private void WriteThought(char character)
     {
@@ -145,8 +141,8 @@ internal sealed class ReasoningParser : IOutputParser
         }
 
         _state = State.Thought;
-        _reasoning.Write(_blanks.ToString());
+        _output.Write(OutputPieceKind.Reasoning, _blanks.ToString());
         _blanks.Clear();
-        _reasoning.Write(character);
+        _output.Write(OutputPieceKind.Reasoning, character);
     }
 }

@@ -67,8 +67,8 @@ internal static class ToolCallFormats
     /// <summary>A new parser.</summary>
     public static IOutputParser CreateParser(this ToolCallFormat format) => format switch
     {
-        ToolCallFormat.DeepSeekV3 or ToolCallFormat.DeepSeekV31 => new DeepSeekToolParser(),
-        ToolCallFormat.Hermes => new HermesToolParser(),
+        ToolCallFormat.DeepSeekV3 or ToolCallFormat.DeepSeekV31 => ToolCallParser.CreateDeepSeek(),
+        ToolCallFormat.Hermes => ToolCallParser.CreateHermes(),
         ToolCallFormat.Llama3Json => new Llama3ToolParser(),
         _ => throw new ArgumentOutOfRangeException(nameof(format), format, "no such format"),
     };

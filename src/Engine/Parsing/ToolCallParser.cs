@@ -4,101 +4,205 @@ namespace LocalLlm.Parsing;
 
 /// <summary>
 /// The state machine that calls between marks have in common: text, then calls, each between a mark that begins it and one that ends it, with white space
-/// between calls that means nothing. What begins like a call and is none comes out as the text that it was.
+/// between calls that means nothing. What begins like a call and is none comes out as the text that it was. A mark inside a string of the arguments ends nothing.
 /// </summary>
-/// <param name="begin">Begins a call.</param>
-/// <param name="end">Ends it.</param>
-/// <param name="wrappers">Marks around all calls, dropped where there are calls.</param>
-internal abstract class ToolCallParser(string begin, string end, params string[] wrappers) : IOutputParser
+internal sealed class ToolCallParser : IOutputParser
 {
-    private readonly MarkerMatcher _markers = new([begin, .. wrappers]);
-    private readonly MarkerMatcher _end = new(end);
-    private readonly StringBuilder _call = new();
+    // What may follow a string in JSON; the mark that ends the call begins with the last one.
+    private const string AfterString = ",:}]<";
+
+    private readonly string _begin;
+    private readonly string _end;
+    private readonly string[] _wrappers;
+    private readonly MarkerMatcher _markers;
+    private readonly MarkerMatcher _endMatcher;
+    private readonly PieceWriter _output = new();
+    private readonly PieceWriter _callOutput = new(); // of the call that is being read
+    private readonly ToolCallReader _reader;
+    private readonly StringBuilder _call = new(); // its text until it is certain to be a call
 
     // White space and wrappers that are dropped if a call stands on the other side of them.
     private readonly StringBuilder _between = new();
-    private readonly PieceWriter _text = new(OutputPieceKind.Text);
+
+    // From a mark in a string on: whether the string ends properly decides what the mark was.
+    private readonly StringBuilder _doubtful = new();
+    private JsonPosition _doubtfulPosition;
+    private bool _takesMarksInStrings;
     private bool _isInCall;
     private bool _afterCall;
-    private bool _lenient;
-    private bool _isCut;
-    private JsonPosition _json;
+    private bool _hasText;
+
+    private ToolCallParser(string begin, string end, Func<PieceWriter, ToolCallReader> createReader, params string[] wrappers)
+    {
+        (_begin, _end, _wrappers) = (begin, end, wrappers);
+        _markers = new([begin, .. wrappers]);
+        _endMatcher = new(end);
+        _reader = createReader(_callOutput);
+    }
+
+    /// <summary>DeepSeek's format.</summary>
+    public static ToolCallParser CreateDeepSeek() =>
+        new("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", output => new DeepSeekCallReader(output), "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>");
+
+    /// <summary>Qwen's format (vLLM's <c>hermes</c>): JSON objects with <c>name</c> and <c>arguments</c> between <c>&lt;tool_call&gt;</c> and <c>&lt;/tool_call&gt;</c>.</summary>
+    public static ToolCallParser CreateHermes() => new("<tool_call>", "</tool_call>", output => new JsonCallReader(output));
 
     /// <inheritdoc/>
     public void Append(ReadOnlySpan<char> text, List<OutputPiece> pieces)
     {
         foreach (var character in text)
-            Push(character, pieces);
-        // Text that is certain; inside of a call all of it waits.
-        _text.Flush(pieces);
+            Push(character);
+        MoveTo(pieces);
     }
 
     /// <inheritdoc/>
     public void Finish(List<OutputPiece> pieces, bool isCut = false)
     {
-        _isCut = isCut;
+        if (_doubtful.Length > 0)
+        {
+            // A response that was cut off may have been about to end the string; another one forgot to.
+            if (isCut)
+                AcceptDoubtful();
+            else
+                EndAtDoubtful();
+        }
+
         if (_isInCall)
-            FinishCall(pieces);
+        {
+            _endMatcher.Release(PushToCall);
+            EndCall(hasMark: false, isCut);
+        }
+
         _markers.Release(WriteText);
-        if (!_afterCall)
-            _text.Write(_between.ToString());
+        if (!_afterCall && !(isCut && HasWrapper(_between)))
+            _output.Write(OutputPieceKind.Text, _between.ToString());
         _between.Clear();
-        _text.Flush(pieces);
+        MoveTo(pieces);
     }
 
-    /// <summary>Reads what stands between the marks.</summary>
-    /// <returns>The call, or null where it is none.</returns>
-    protected abstract OutputPiece? Read(string call);
-
-    /// <summary>Whether nothing of a call is missing but the mark that ends it.</summary>
-    protected abstract bool IsComplete(string call);
-
-    private void Push(char character, List<OutputPiece> pieces)
+    private void MoveTo(List<OutputPiece> pieces)
     {
-        if (!_isInCall)
+        _output.Take(_callOutput);
+        _output.MoveTo(pieces);
+    }
+
+    private void Push(char character)
+    {
+        if (_doubtful.Length > 0)
+            PushDoubtful(character);
+        else if (_isInCall)
+            PushInCall(character);
+        else if (_markers.Push(character, WriteText) is { } marker)
+            OnMarker(marker);
+    }
+
+    private void PushInCall(char character)
+    {
+        if (_endMatcher.Push(character, PushToCall) is null)
+            return;
+        if (!_reader.IsInString || _takesMarksInStrings)
         {
-            if (_markers.Push(character, WriteText) is { } marker)
-                OnMarker(marker);
+            EndCall(hasMark: true, isCut: false);
             return;
         }
 
-        // A mark inside of a string of the arguments is no end, unless the string itself has none.
-        if (_end.Push(character, WriteCall) is null)
-            return;
-        if (_json.IsInString && !_lenient)
-        {
-            foreach (var held in end)
-                WriteCall(held);
-            return;
-        }
-
-        EndCall(pieces, ended: true);
+        _doubtful.Append(_end);
+        _doubtfulPosition = default;
+        _doubtfulPosition.Push('"');
     }
 
     private void OnMarker(string marker)
     {
-        if (marker != begin)
-        {
+        if (marker == _begin)
+            _isInCall = true;
+        else
             _between.Append(marker);
+    }
+
+    private void PushToCall(char character)
+    {
+        if (_reader.HasBegun)
+        {
+            _reader.Push(character);
             return;
         }
 
-        _isInCall = true;
-        _json = default;
+        _call.Append(character);
+        _reader.Push(character);
+        if (_reader.HasBegun)
+            EndText();
     }
 
-    // White space before the first call is part of the text.
-    private void KeepBlanksOf(StringBuilder between)
+    private void PushDoubtful(char character)
     {
-        var blanks = between.ToString();
-        foreach (var wrapper in wrappers)
-            blanks = blanks.Replace(wrapper, "", StringComparison.Ordinal);
-        _text.Write(blanks);
+        _doubtful.Append(character);
+        if (_doubtfulPosition.IsInString)
+        {
+            _doubtfulPosition.Push(character);
+            return;
+        }
+
+        if (char.IsWhiteSpace(character))
+            return;
+        if (AfterString.Contains(character, StringComparison.Ordinal))
+            AcceptDoubtful();
+        else
+            EndAtDoubtful();
     }
+
+    // The mark was part of the string.
+    private void AcceptDoubtful()
+    {
+        var text = _doubtful.ToString();
+        _doubtful.Clear();
+        foreach (var character in text.AsSpan(0, _end.Length))
+            PushToCall(character);
+        foreach (var character in text.AsSpan(_end.Length))
+            PushInString(character);
+    }
+
+    // What follows the string may begin the mark that ends the call.
+    private void PushInString(char character)
+    {
+        if (_reader.IsInString)
+            PushToCall(character);
+        else
+            PushInCall(character);
+    }
+
+    // The string never ended: the mark ends the call, and what follows is read anew, every mark for what it looks like, so that no character is read more than twice.
+    private void EndAtDoubtful()
+    {
+        var rest = _doubtful.ToString(_end.Length, _doubtful.Length - _end.Length);
+        _doubtful.Clear();
+        EndCall(hasMark: true, isCut: false);
+        _takesMarksInStrings = true;
+        foreach (var character in rest)
+            Push(character);
+        _takesMarksInStrings = false;
+    }
+
+    // White space before the first call is part of the text, if there is any other.
+    private void EndText()
+    {
+        if (!_afterCall && _hasText)
+            KeepBlanks();
+        _between.Clear();
+    }
+
+    private void KeepBlanks()
+    {
+        var blanks = _between.ToString();
+        foreach (var wrapper in _wrappers)
+            blanks = blanks.Replace(wrapper, "", StringComparison.Ordinal);
+        _output.Write(OutputPieceKind.Text, blanks);
+    }
+
+    private bool HasWrapper(StringBuilder between) => Array.Exists(_wrappers, wrapper => between.ToString().Contains(wrapper, StringComparison.Ordinal));
 
     private void WriteText(char character)
     {
-        if (char.IsWhiteSpace(character) && (_afterCall || _between.Length > 0))
+        if (char.IsWhiteSpace(character) && (_afterCall || _between.Length > 0 || !_hasText))
         {
             _between.Append(character);
             return;
@@ -106,66 +210,38 @@ internal abstract class ToolCallParser(string begin, string end, params string[]
 
         // After a call the marks around the calls mean nothing.
         if (_afterCall)
-            KeepBlanksOf(_between);
+            KeepBlanks();
         else
-            _text.Write(_between.ToString());
+            _output.Write(OutputPieceKind.Text, _between.ToString());
         _between.Clear();
         _afterCall = false;
-        _text.Write(character);
+        _hasText = true;
+        _output.Write(OutputPieceKind.Text, character);
     }
 
-    private void WriteCall(char character)
+    private void EndCall(bool hasMark, bool isCut)
     {
-        _call.Append(character);
-        _json.Push(character);
-    }
-
-    private void EndCall(List<OutputPiece> pieces, bool ended)
-    {
-        var call = _call.ToString();
-        _call.Clear();
         _isInCall = false;
-        // An answer that was cut off may have been about to name another tool, or further arguments.
-        if ((ended || !_isCut || IsComplete(call)) && Read(call) is { } piece)
+        var mayBeCall = _reader.MayBeCall;
+        if (_reader.Finish(isCut))
         {
-            // Marks around the calls mean nothing now.
-            if (!_afterCall)
-                KeepBlanksOf(_between);
-            _between.Clear();
-            _text.Flush(pieces);
-            pieces.Add(piece);
+            EndText();
+            _output.Take(_callOutput);
             _afterCall = true;
-            return;
         }
-
-        _text.Write(_between.ToString());
-        _between.Clear();
-        _text.Write(begin);
-        _text.Write(call);
-        if (ended)
-            _text.Write(end);
-        _afterCall = false;
-    }
-
-    // The answer ends in a call: its end was left out, or stands in what looked like a string.
-    private void FinishCall(List<OutputPiece> pieces)
-    {
-        _end.Release(WriteCall);
-        var text = _call.ToString();
-        var at = text.IndexOf(end, StringComparison.Ordinal);
-        if (at < 0)
+        else if (!isCut || !mayBeCall)
         {
-            EndCall(pieces, ended: false);
-            return;
+            _output.Write(OutputPieceKind.Text, $"{_between}{_begin}{_call}{(hasMark ? _end : "")}");
+            _between.Clear();
+            _afterCall = false;
+            _hasText = true;
+        }
+        else
+        {
+            // Nothing but the beginning of a call, without a name: there is nothing to show.
+            _between.Clear();
         }
 
-        _lenient = true;
         _call.Clear();
-        foreach (var character in text)
-            Push(character, pieces);
-        if (!_isInCall)
-            return;
-        _end.Release(WriteCall);
-        EndCall(pieces, ended: false);
     }
 }

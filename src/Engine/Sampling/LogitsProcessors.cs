@@ -1,7 +1,7 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The processors that may change which token is best, in the order of vLLM's V1 sampler: the end of a thought that has used its budget up, grammar mask, allowed_token_ids, bad_words,
+/// The processors that may change which token is best, in the order of vLLM's V1 sampler: the end of a thought that has used its budget up, grammar mask (in a thought after which a structure is owed: no end of the output), allowed_token_ids, bad_words,
 /// min_tokens, logit_bias, penalties (repetition, then frequency, then presence).
 /// Arithmetic is in double, rounded to float32 once per token.
 /// </summary>
@@ -42,6 +42,8 @@ internal static class LogitsProcessors
 
         if (!state.AllowedMask.IsEmpty)
             Mask(row, state.AllowedMask.Span);
+        if (state.ThoughtOwingText is { } thought)
+            EndThoughtInstead(logits, row, thought.Close, thought.Ends);
         foreach (var word in sampling.BadWordsTokenIds)
         {
             if (state.Tail.EndsWith(word.AsSpan(0, word.Length - 1)))
@@ -65,6 +67,15 @@ internal static class LogitsProcessors
     }
 
     private static bool IsBelowMinTokens(SamplingState state) => state.OutputLength < state.Sampling.MinTokens;
+
+    // Where the model would end its output, it ends its thought: what it owes comes after it.
+    private static void EndThoughtInstead(ReadOnlySpan<float> logits, Span<float> row, int close, IReadOnlyList<int> ends)
+    {
+        if (float.IsNegativeInfinity(row[close]))
+            return;
+        foreach (var end in ends)
+            row[close] = Math.Max(row[close], logits[end]);
+    }
 
     private static void Mask(Span<float> row, ReadOnlySpan<uint> mask)
     {

@@ -8,8 +8,11 @@ internal static class StructuredOutputsJson
     private const string Structured = "structured_outputs";
     private const string Format = "response_format";
 
-    /// <summary>What the two fields ask for; null: nothing.</summary>
-    public static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, RequestErrors errors)
+    /// <summary>What the two fields ask for, and whether the model reads it (<c>describe_structured_outputs</c>); null: nothing.</summary>
+    public static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, bool? describe, RequestErrors errors) =>
+        Read(structured, format, errors) is { } read ? read with { Describe = describe } : null;
+
+    private static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, RequestErrors errors)
     {
         var fromFormat = format is { } given ? ReadFormat(given, errors) : null;
         if (structured is not { } element)
@@ -64,7 +67,7 @@ internal static class StructuredOutputsJson
             case "json_object":
                 return new() { JsonObject = true, Field = Format };
             case "json_schema" when format.TryGetProperty("json_schema", out var named) && named.ValueKind == JsonValueKind.Object && named.TryGetProperty("schema", out var schema):
-                return new() { Json = schema.Clone(), Field = Format };
+                return new() { Json = schema.Clone(), SchemaName = Text(named, "name", errors), SchemaDescription = Text(named, "description", errors), Field = Format };
             case "structural_tag":
                 errors.AddUnsupported(Format);
                 return null;
@@ -75,6 +78,16 @@ internal static class StructuredOutputsJson
                 errors.Add(Format, type ?? format.ValueKind.ToString(), "{\"type\": \"text\"}, {\"type\": \"json_object\"} or {\"type\": \"json_schema\", \"json_schema\": {\"schema\": …}}");
                 return null;
         }
+    }
+
+    private static string? Text(JsonElement named, string field, RequestErrors errors)
+    {
+        if (!named.TryGetProperty(field, out var value) || value.ValueKind == JsonValueKind.Null)
+            return null;
+        if (value.ValueKind == JsonValueKind.String)
+            return value.GetString();
+        errors.Add($"{Format}.json_schema.{field}", value.ValueKind.ToString(), "a text");
+        return null;
     }
 
     private static JsonElement? ParseSchema(string text)

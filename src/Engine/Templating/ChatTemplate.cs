@@ -102,9 +102,10 @@ public sealed class ChatTemplate
                 "continue_final_message", "continue_final_message and add_generation_prompt cannot both be true");
         }
 
+        var messages = Objects(request.Messages, "messages") ?? throw EngineException.InvalidRequest("messages", "messages must not be empty");
         var input = new ChatTemplateInput
         {
-            Messages = Objects(request.Messages, "messages") ?? throw EngineException.InvalidRequest("messages", "messages must not be empty"),
+            Messages = request.Structure is { } structure ? SystemText.Append(messages, StructurePrompt.Write(structure, tools is not null)) : messages,
             Tools = tools,
             Documents = Objects(request.Documents, "documents"),
             Variables = Variables(request.ChatTemplateKwargs),

@@ -17,6 +17,9 @@ public sealed record ChatTemplateRequest
     /// </summary>
     public bool DescribeTools { get; init; }
 
+    /// <summary>The structure that the response is held to, described at the end of the system message; null: nothing is said.</summary>
+    public StructuredOutputs? Structure { get; init; }
+
     /// <summary>Documents for retrieval: an array of objects, or null.</summary>
     public JsonElement? Documents { get; init; }
 

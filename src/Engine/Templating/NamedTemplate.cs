@@ -64,7 +64,7 @@ internal sealed class NamedTemplate
         if (guard is not null)
             messages = messages.ConvertAll(message => guard.Apply(message, (message as PyDict)?.Get("role") is "assistant"));
         if (input is { ToolPrompt: { } toolPrompt, Tools: not null } && !_analysis.UsesTools)
-            messages = toolPrompt.AddTo([.. messages], Guarded(input.Tools), input.SpecialTokens, guard?.Mark);
+            messages = toolPrompt.AddTo(messages, Guarded(input.Tools), input.SpecialTokens, guard?.Mark);
         var continuation = input.ContinueFinalMessage ? FinalMessageContinuation.Mark((PyDict)messages[^1]!, _template.Source) : null;
         var variables = input.SpecialTokens.Copy();
         foreach (var (name, value) in input.Variables.Items)

@@ -34,7 +34,7 @@ internal sealed class ToolPrompt
             : throw new EngineException(EngineErrorKind.InvalidOptions, $"{option} '{replacement}' is neither a file nor a template.", option);
     }
 
-    /// <summary>Messages with the tools described in the system message, which is added where there is none. The list is changed, its messages are not.</summary>
+    /// <summary>Messages with the tools described in the system message, which is added where there is none. Neither the list nor its messages are changed.</summary>
     /// <param name="messages">The chat.</param>
     /// <param name="tools">The tools.</param>
     /// <param name="specialTokens">Variables such as <c>bos_token</c>.</param>
@@ -44,23 +44,7 @@ internal sealed class ToolPrompt
         var variables = specialTokens.Copy();
         variables["tools"] = tools;
         var text = TemplateRenderer.Render(_template, _name, variables, null, guard);
-        if (messages is [PyDict first, ..] && first.Get("role") is "system")
-        {
-            var system = first.Copy();
-            system["content"] = first.Get("content") switch
-            {
-                List<object?> parts => new List<object?>([.. parts, new PyDict { ["type"] = "text", ["text"] = text }]),
-                string content => content + text,
-                _ => text.TrimStart('\n'),
-            };
-            messages[0] = system;
-        }
-        else
-        {
-            messages.Insert(0, new PyDict { ["role"] = "system", ["content"] = text });
-        }
-
-        return messages;
+        return SystemText.Append(messages, text);
     }
 
     private static string BuiltIn(string format)

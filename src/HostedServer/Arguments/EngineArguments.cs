@@ -56,6 +56,9 @@ internal sealed class EngineArguments
         "--chat-template",
         "A chat template instead of the model's own: a file, or the template itself.",
         "FILE|TEXT");
+    private readonly Switch _describeStructures = new(
+        "describe-structured-outputs",
+        "Describes the structure that a response is held to at the end of the system message (default). (Not an option of vLLM's.)");
     private readonly Option<string?> _generationConfig = Options.Text(
         "--generation-config",
         "auto (default): sampling defaults from generation_config.json; vllm: none.",
@@ -112,7 +115,7 @@ internal sealed class EngineArguments
     public IEnumerable<Option> OfGenerators =>
     [
         _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes,
-        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _generationConfig, _maxLogprobs, _logprobsMode, _seed,
+        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _seed,
     ];
 
     private IEnumerable<Option> OfEncoders =>
@@ -185,6 +188,7 @@ internal sealed class EngineArguments
             NumGpuBlocksOverride = result.GetValue(_numGpuBlocksOverride),
             SkipTokenizerInit = result.GetValue(_skipTokenizerInit),
             ChatTemplate = result.GetValue(_chatTemplate),
+            DescribeStructuredOutputs = _describeStructures.Value(result) ?? defaults.DescribeStructuredOutputs,
             GenerationConfig = result.GetValue(_generationConfig) ?? defaults.GenerationConfig,
             MaxLogprobs = result.GetValue(_maxLogprobs) ?? defaults.MaxLogprobs,
             LogprobsMode = result.GetValue(_logprobsMode) ?? defaults.LogprobsMode,

@@ -11,7 +11,7 @@ internal sealed record AnswerPart
     /// <summary>New text.</summary>
     public string Content { get; set; } = "";
 
-    /// <summary>New calls.</summary>
+    /// <summary>New calls, and more arguments of the one that was begun before.</summary>
     public List<ToolCall> Calls { get; } = [];
 
     /// <summary>Tokens whose log-probabilities or ids may be sent.</summary>
@@ -25,6 +25,15 @@ internal sealed record AnswerPart
 
     /// <summary>What ended it: a stop string or a token id.</summary>
     public object? StopReason { get; set; }
+
+    /// <summary>Adds arguments to the call that was begun last.</summary>
+    public void AddArguments(int index, string text)
+    {
+        if (Calls.Count > 0)
+            Calls[^1] = Calls[^1] with { Function = Calls[^1].Function with { Arguments = Calls[^1].Function.Arguments + text } };
+        else
+            Calls.Add(new(null, new(null, text)) { Index = index });
+    }
 
     /// <summary>Whether there is anything for the client.</summary>
     public bool HasContent => Reasoning.Length > 0 || Content.Length > 0 || Calls.Count > 0 || FinishReason is not null;
@@ -92,7 +101,12 @@ internal sealed class AnswerReader(LlmEngine engine, ChatRequest request)
         switch (piece.Kind)
         {
             case OutputPieceKind.ToolCall:
-                part.Calls.Add(new($"call_{Guid.NewGuid():N}", new(piece.ToolName!, piece.Value)) { Index = _calls++ });
+                part.Calls.Add(new($"call_{Guid.NewGuid():N}", new(piece.Value, "")) { Index = _calls++ });
+                break;
+            case OutputPieceKind.ToolArguments:
+                part.AddArguments(_calls - 1, piece.Value);
+                break;
+            case OutputPieceKind.ToolCallEnd:
                 IsOver = request.SingleCall;
                 break;
             case OutputPieceKind.Text when !request.ForcesCalls:

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Text;
 using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
@@ -26,21 +25,19 @@ internal sealed class ChatAnswers(LlmEngine engine, ChatRequest request, string 
     public async Task<ChatCompletion> CompleteAsync(CancellationToken cancellationToken)
     {
         var parts = _readers.Select(_ => new AnswerPart()).ToArray();
-        var texts = _readers.Select(_ => (Content: new StringBuilder(), Reasoning: new StringBuilder())).ToArray();
+        var choices = _readers.Select(_ => new WholeChoice()).ToArray();
         IReadOnlyList<TokenLogprobs?>? promptLogprobs = null;
         await foreach (var output in engine.GenerateAsync(request.Generation, cancellationToken))
         {
             promptLogprobs ??= output.PromptLogprobs;
-            var (part, text) = (parts[output.Index], texts[output.Index]);
+            var part = parts[output.Index];
             Take(output, part);
-            text.Content.Append(part.Content);
-            text.Reasoning.Append(part.Reasoning);
-            part.Content = part.Reasoning = "";
+            choices[output.Index].Take(part);
             if (IsOver)
                 break;
         }
 
-        return new(id, created, engine.ModelName, [.. parts.Select((part, index) => Choice(index, part, texts[index].Content, texts[index].Reasoning))], Usage())
+        return new(id, created, engine.ModelName, [.. parts.Select((part, index) => Choice(index, part, choices[index]))], Usage())
         {
             PromptLogprobs = promptLogprobs is null ? null : LogprobsMapping.ToPrompt(promptLogprobs),
             PromptTokenIds = request.ReturnTokenIds ? _promptTokenIds : null,
@@ -110,15 +107,9 @@ internal sealed class ChatAnswers(LlmEngine engine, ChatRequest request, string 
         TokenIds = request.ReturnTokenIds ? part.TokenIds : null,
     };
 
-    private ChatChoice Choice(int index, AnswerPart part, StringBuilder content, StringBuilder reasoning) => new(
+    private ChatChoice Choice(int index, AnswerPart part, WholeChoice whole) => new(
         index,
-        new(role)
-        {
-            // As OpenAI: an answer of calls alone has no text.
-            Content = content.Length == 0 && part.Calls.Count > 0 ? null : content.ToString(),
-            Reasoning = reasoning.Length == 0 ? null : reasoning.ToString(),
-            ToolCalls = part.Calls.Count == 0 ? null : [.. part.Calls.Select(call => call with { Index = null })],
-        },
+        whole.ToMessage(role),
         part.FinishReason!)
     {
         Logprobs = WantsLogprobs ? _logprobs.ToChat(part.Logprobs) : null,

@@ -55,16 +55,16 @@ internal sealed record ChatMessageOut(string Role)
     public IReadOnlyList<ToolCall>? ToolCalls { get; init; }
 }
 
-/// <summary>A call of a tool; <see cref="Index"/> in streams only.</summary>
-internal sealed record ToolCall(string Id, FunctionCall Function)
+/// <summary>A tool call. In streams <see cref="Index"/> says which one; its later pieces have arguments alone.</summary>
+internal sealed record ToolCall(string? Id, FunctionCall Function)
 {
     public int? Index { get; init; }
 
-    public string Type { get; } = "function";
+    public string? Type => Id is null ? null : "function";
 }
 
-/// <summary>Which function, and its arguments as JSON text.</summary>
-internal sealed record FunctionCall(string Name, string Arguments);
+/// <summary>Which function, and its arguments as JSON text; in streams the next piece of them, without the name.</summary>
+internal sealed record FunctionCall(string? Name, string Arguments);
 
 /// <summary>A piece of a streamed chat answer.</summary>
 internal sealed record ChatCompletionChunk(string Id, long Created, string Model, IReadOnlyList<ChatChunkChoice> Choices)

@@ -165,7 +165,10 @@ public sealed class StructuredOutputTests : IAsyncLifetime
             Assert.Null(result.Error);
             var text = result.Outputs[0].Text;
             var at = text.IndexOf("</think>", StringComparison.Ordinal);
-            return (text[..Math.Max(0, at)], text[(at + "</think>".Length)..], result.Outputs[0].FinishReason == FinishReason.Stop);
+            var response = text[(at + "</think>".Length)..];
+            var structure = response.TrimStart('\n');
+            Assert.InRange(response.Length - structure.Length, 0, 2);
+            return (text[..Math.Max(0, at)], structure, result.Outputs[0].FinishReason == FinishReason.Stop);
         })];
     }
 }

@@ -46,12 +46,14 @@ public class ToolChoiceTests
             var output = results[i].Outputs[0];
             var isCut = output.FinishReason == FinishReason.Length;
             var pieces = ParsingKit.Parse(engine.CreateAnswerParser(results[i].PromptTokenIds, tools: true), output.Text, () => 5, isCut);
-            foreach (var call in pieces.Where(piece => piece.Kind == OutputPieceKind.ToolCall))
+            var made = ParsingKit.Calls(pieces);
+            // The last call of a response that was cut off may be incomplete.
+            foreach (var (name, arguments) in isCut ? made.SkipLast(1) : made)
             {
                 calls++;
-                Assert.Contains(call.ToolName, new[] { "get_secret", "get" });
-                var schema = await NJsonSchema.JsonSchema.FromJsonAsync((call.ToolName == "get" ? schemas[0] : schemas[i]).ToJsonString(), Token);
-                Assert.True(schema.Validate(call.Value).Count == 0, call.Value);
+                Assert.Contains(name, new[] { "get_secret", "get" });
+                var schema = await NJsonSchema.JsonSchema.FromJsonAsync((name == "get" ? schemas[0] : schemas[i]).ToJsonString(), Token);
+                Assert.True(schema.Validate(arguments).Count == 0, arguments);
             }
 
             Assert.True(!isRequired || isCut || (pieces.Exists(piece => piece.Kind == OutputPieceKind.ToolCall) && !pieces.Exists(piece => piece.Kind == OutputPieceKind.Text)), output.Text);

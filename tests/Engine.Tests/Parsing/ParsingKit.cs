@@ -1,3 +1,4 @@
+using System.Text;
 using LocalLlm.Parsing;
 
 namespace LocalLlm.Tests.Parsing;
@@ -22,25 +23,53 @@ internal static class ParsingKit
         return Joined(pieces);
     }
 
+    /// <summary>The tools that were called, with their arguments.</summary>
+    public static List<(string Name, string Arguments)> Calls(IEnumerable<OutputPiece> pieces)
+    {
+        var calls = new List<(string Name, string Arguments)>();
+        foreach (var piece in Joined(pieces))
+        {
+            if (piece.Kind == OutputPieceKind.ToolCall)
+                calls.Add((piece.Value, ""));
+            else if (piece.Kind == OutputPieceKind.ToolArguments)
+                calls[^1] = (calls[^1].Name, piece.Value);
+        }
+
+        return calls;
+    }
+
     public static List<OutputPiece> Whole(IOutputParser parser, string text) => Parse(parser, text, () => int.MaxValue);
 
     public static IOutputParser Tools(string format) => ToolCallFormats.Find(format)!.Value.CreateParser();
 
     /// <summary>As a reader would write it down: [kind:name]value, one line each.</summary>
     public static string Show(IEnumerable<OutputPiece> pieces) =>
-        string.Join('\n', pieces.Select(piece => piece.Kind == OutputPieceKind.ToolCall ? $"CALL {piece.ToolName} {piece.Value}" : $"{piece.Kind} {piece.Value}"));
+        string.Join('\n', pieces.Select(piece => $"{piece.Kind} {piece.Value}")).Replace("ToolCall ", "CALL ").Replace("\nToolArguments", "").Replace("\nToolCallEnd ", "");
 
-    private static List<OutputPiece> Joined(List<OutputPiece> pieces)
+    private static List<OutputPiece> Joined(IEnumerable<OutputPiece> pieces)
     {
         var joined = new List<OutputPiece>();
+        var text = new StringBuilder();
         foreach (var piece in pieces)
         {
-            if (piece.Kind != OutputPieceKind.ToolCall && joined.Count > 0 && joined[^1].Kind == piece.Kind)
-                joined[^1] = piece with { Value = joined[^1].Value + piece.Value };
-            else
+            var isSingle = piece.Kind is OutputPieceKind.ToolCall or OutputPieceKind.ToolCallEnd;
+            if (isSingle || joined.Count == 0 || joined[^1].Kind != piece.Kind)
+            {
+                End();
                 joined.Add(piece);
+            }
+
+            text.Append(piece.Value);
         }
 
+        End();
         return joined;
+
+        void End()
+        {
+            if (joined.Count > 0)
+                joined[^1] = joined[^1] with { Value = text.ToString() };
+            text.Clear();
+        }
     }
 }

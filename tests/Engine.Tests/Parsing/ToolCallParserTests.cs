@@ -33,7 +33,12 @@ public class ToolCallParserTests
         { "hermes", "<tool_call>{\"name\": \"now\"}</tool_call>", "CALL now {}" },
         { "hermes", "<tool_call>{\"name\": \"now\", \"arguments\": null}</tool_call>", "CALL now {}" },
         { "hermes", "<tool_call>{\"name\": \"now\", \"arguments\": \"{\\\"a\\\": 1}\"}</tool_call>", "CALL now {\"a\": 1}" },
-        { "hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome}}</tool_call> " + HermesCall, $"CALL weather {{\"city\": \"Rome}}\n{Rome}" },
+        { "hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome}}</tool_call> " + HermesCall, $"CALL weather {{\"city\": \"Rome}}}}\n{Rome}" },
+        { "hermes", "<tool_call>{\"arguments\": {\"city\": \"Rome\"}, \"name\": \"weather\"}</tool_call>", Rome },
+        { "hermes", "<tool_call>{\"name\": \"weather\", arguments: {\"city\": \"Rome\"}}</tool_call>", "Text <tool_call>{\"name\": \"weather\", arguments: {\"city\": \"Rome\"}}</tool_call>" },
+        { "hermes", "\n\n" + HermesCall, Rome },
+        { "deepseek_v3", $"\n\n<｜tool▁calls▁begin｜>{V3Call}<｜tool▁calls▁end｜>", Rome },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>it's \"odd\"\n```json\n{\"a\": 1}\n```<｜tool▁call▁end｜>!", "CALL it's \"odd\" {\"a\": 1}\nText !" },
         { "hermes", "<tool_call>Rome</tool_call>", "Text <tool_call>Rome</tool_call>" },
         { "hermes", "a < b, <tool_cal", "Text a < b, <tool_cal" },
         { "llama3_json", LlamaCall, Rome },
@@ -54,22 +59,76 @@ public class ToolCallParserTests
             Assert.Equal(expected, ParsingKit.Show(ParsingKit.Parse(ParsingKit.Tools(format), answer, () => length)));
     }
 
-    [Theory]
-    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>delete", false)]
-    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json", false)]
-    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1", false)]
-    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1}\n``", false)]
-    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1}\n```", true)]
-    [InlineData("deepseek_v31", "<｜tool▁call▁begin｜>now<｜tool▁sep｜>{\"a\": 1}", true)]
-    [InlineData("hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}", false)]
-    [InlineData("hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}}", true)]
-    [InlineData("llama3_json", "{\"name\": \"weather\", \"parameters\": {\"city\": \"Rome\"", false)]
-    public void Of_an_answer_that_was_cut_off_only_whole_calls_are_calls(string format, string answer, bool isCall)
+    public static TheoryData<string, string, string> CutResponses => new()
     {
-        var pieces = ParsingKit.Parse(ParsingKit.Tools(format), answer, () => 3, isCut: true);
-        Assert.Equal(isCall, pieces.Exists(piece => piece.Kind == OutputPieceKind.ToolCall));
-        if (!isCall)
-            Assert.Equal(answer, string.Concat(pieces.Select(piece => piece.Value)));
+        // What is known of the call is shown.
+        { "deepseek_v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>delete", "CALL delete" },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```js", "CALL now" },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1", "CALL now {\"a\": 1" },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1}\n``", "CALL now {\"a\": 1}" },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>say\n```json\n{\"a\": \"x<｜tool▁call▁end｜>y", "CALL say {\"a\": \"x<｜tool▁call▁end｜>y" },
+        { "deepseek_v31", "<｜tool▁call▁begin｜>now<｜tool▁sep｜>{\"a\": [1,", "CALL now {\"a\": [1," },
+        { "deepseek_v31", "<｜tool▁call▁begin｜>now<｜tool▁sep｜>", "CALL now" },
+        { "hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Ro", "CALL weather {\"city\": \"Ro" },
+        { "hermes", "<tool_call>{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}", "CALL weather {\"city\": \"Rome\"}" },
+        { "hermes", "<tool_call>\n{\"name\": \"wea", "CALL wea" },
+        { "hermes", HermesCall + "\n<tool_call>\n{\"name\": \"now\", \"arg", Rome + "\nCALL now" },
+        { "llama3_json", "{\"name\": \"weather\", \"parameters\": {\"city\": \"Rome\"", "CALL weather {\"city\": \"Rome\"" },
+        { "llama3_json", "<|python_tag|>{\"name\": \"weat", "CALL weat" },
+        // Nothing is known of it but that it would have been one.
+        { "deepseek_v3", "One moment.<｜tool▁calls▁begin｜>", "Text One moment." },
+        { "deepseek_v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function", "" },
+        { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "" },
+        { "hermes", "Well:\n<tool_call>\n{\"na", "Text Well:\n" },
+        { "llama3_json", "<|python_tag|>{\"na", "" },
+        // It is no call.
+        { "hermes", "<tool_call>no call", "Text <tool_call>no call" },
+        { "llama3_json", "{\"name\": \"Oscar\", \"age\": ", "Text {\"name\": \"Oscar\", \"age\":" },
+    };
+
+    [Theory]
+    [MemberData(nameof(CutResponses))]
+    public void A_call_that_was_cut_off_shows_what_there_was_of_it_and_never_as_text(string format, string response, string expected)
+    {
+        for (var length = 1; length <= response.Length + 1; length++)
+            Assert.Equal(expected, ParsingKit.Show(ParsingKit.Parse(ParsingKit.Tools(format), response, () => length, isCut: true)).TrimEnd(' '));
+    }
+
+    [Theory]
+    [InlineData("deepseek_v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>say\n```json\n", "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "<｜tool▁call▁end｜>")]
+    [InlineData("deepseek_v31", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>say<｜tool▁sep｜>", "<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "<｜tool▁call▁end｜>")]
+    [InlineData("hermes", "<tool_call>\n{\"name\": \"say\", \"arguments\": ", "}\n</tool_call>", "</tool_call>")]
+    [InlineData("llama3_json", "{\"name\": \"say\", \"parameters\": ", "}", "}")]
+    public void A_mark_in_a_string_of_the_arguments_ends_nothing(string format, string before, string after, string mark)
+    {
+        string[] texts = [mark, $"a {mark}", $"{mark} b", $"{mark}{mark}", $"\\\"{mark}\\\"", $"\\\\{mark}", $"{mark}\\n```", "```", $"<tool_call>{mark}", $"{mark}<｜tool▁calls▁end｜>"];
+        foreach (var arguments in texts.SelectMany(text => (string[])[$"{{\"t\": \"{text}\"}}", $"{{\"{text}\": [\"{text}\", 1], \"u\" : \"{text}\" }}"]))
+        {
+            var response = before + arguments + after;
+            for (var length = 1; length <= response.Length + 1; length++)
+            {
+                var pieces = ParsingKit.Parse(ParsingKit.Tools(format), response, () => length);
+                Assert.Equal(("say", arguments), Assert.Single(ParsingKit.Calls(pieces)));
+                Assert.DoesNotContain(pieces, piece => piece.Kind == OutputPieceKind.Text);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("deepseek_v3", V3Call)]
+    [InlineData("deepseek_v31", V31Call)]
+    [InlineData("hermes", HermesCall)]
+    [InlineData("llama3_json", LlamaCall)]
+    public void Arguments_come_as_they_are_generated(string format, string call)
+    {
+        var parser = ParsingKit.Tools(format);
+        var pieces = new List<OutputPiece>();
+        var at = call.IndexOf("Rome", StringComparison.Ordinal) + 2;
+        parser.Append(call.AsSpan(0, at), pieces);
+        Assert.Equal(("weather", "{\"city\": \"Ro"), Assert.Single(ParsingKit.Calls(pieces)));
+        parser.Append(call.AsSpan(at), pieces);
+        parser.Finish(pieces);
+        Assert.Equal(("weather", "{\"city\": \"Rome\"}"), Assert.Single(ParsingKit.Calls(pieces)));
     }
 
     [Fact]
@@ -94,7 +153,7 @@ public class ToolCallParserTests
     [Fact]
     public void Calls_are_looked_for_in_the_answer_and_never_in_a_thought()
     {
-        var parser = new AnswerParser(new ReasoningParser("<think>\n"), new HermesToolParser());
+        var parser = new AnswerParser(new ReasoningParser("<think>\n"), ToolCallParser.CreateHermes());
         var pieces = ParsingKit.Parse(parser, $"I could write {HermesCall}.\n</think>\n\n{HermesCall}", () => 3);
         Assert.Equal($"Reasoning I could write {HermesCall}.\n{Rome}", ParsingKit.Show(pieces));
     }
@@ -104,9 +163,11 @@ public class ToolCallParserTests
     {
         var arguments = "{\"text\": \"" + new string('x', 2_000_000) + "\"}";
         var answer = $"<tool_call>{{\"name\": \"say\", \"arguments\": {arguments}}}</tool_call>";
-        Assert.Equal(new OutputPiece(OutputPieceKind.ToolCall, arguments, "say"), Assert.Single(ParsingKit.Parse(ParsingKit.Tools("hermes"), answer, () => 3)));
+        Assert.Equal(("say", arguments), Assert.Single(ParsingKit.Calls(ParsingKit.Parse(ParsingKit.Tools("hermes"), answer, () => 3))));
         // Never ended, with a mark in every string.
         var broken = "<tool_call>{\"a\": \"" + string.Concat(Enumerable.Repeat("</tool_call><tool_call>", 20_000));
+        Assert.NotEmpty(ParsingKit.Parse(ParsingKit.Tools("hermes"), broken, () => 7));
+        broken = "<tool_call>{\"a\": \"" + string.Concat(Enumerable.Repeat("</tool_call><tool_call>\\\"", 20_000)) + "\"x";
         Assert.NotEmpty(ParsingKit.Parse(ParsingKit.Tools("hermes"), broken, () => 7));
     }
 

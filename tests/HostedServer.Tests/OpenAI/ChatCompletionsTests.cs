@@ -56,7 +56,7 @@ public sealed class ChatCompletionsTests(TestServer server) : IClassFixture<Test
     [InlineData("\"auto\"", "tool_calls")]
     [InlineData("\"required\"", "tool_calls")]
     [InlineData("""{"type":"function","function":{"name":"get_weather"}}""", "stop")]
-    public async Task A_call_comes_whole_with_the_finish_reason_of_its_choice(string choice, string finish)
+    public async Task A_call_comes_with_the_finish_reason_of_its_choice_and_streams_as_it_is_generated(string choice, string finish)
     {
         var more = $"\"tools\":{Tools},\"tool_choice\":{choice},\"max_tokens\":200";
         var answer = (await server.AskAsync(Path, Body(more, "What is the weather in Paris?"))).GetProperty("choices")[0];
@@ -66,9 +66,35 @@ public sealed class ChatCompletionsTests(TestServer server) : IClassFixture<Test
         Assert.Equal(finish, answer.GetProperty("finish_reason").GetString());
 
         var chunks = await server.StreamAsync(Path, Body(more + ",\"stream\":true", "What is the weather in Paris?"));
-        var streamed = chunks.Select(chunk => chunk.GetProperty("choices")[0]).Single(one => one.GetProperty("delta").TryGetProperty("tool_calls", out _));
-        Assert.Equal(0, streamed.GetProperty("delta").GetProperty("tool_calls")[0].GetProperty("index").GetInt32());
-        Assert.Equal(call.GetProperty("function").GetRawText(), streamed.GetProperty("delta").GetProperty("tool_calls")[0].GetProperty("function").GetRawText());
+        var deltas = chunks.Select(chunk => chunk.GetProperty("choices")[0].GetProperty("delta")).Where(delta => delta.TryGetProperty("tool_calls", out _)).Select(delta => Assert.Single(delta.GetProperty("tool_calls").EnumerateArray())).ToArray();
+        Assert.True(deltas.Length > 3, $"{deltas.Length} pieces");
+        Assert.All(deltas, delta => Assert.Equal(0, delta.GetProperty("index").GetInt32()));
+        Assert.Equal("function", deltas[0].GetProperty("type").GetString());
+        Assert.NotEqual("", deltas[0].GetProperty("id").GetString());
+        Assert.Equal("get_weather", deltas[0].GetProperty("function").GetProperty("name").GetString());
+        Assert.All(deltas[1..], delta => Assert.False(delta.TryGetProperty("id", out _) || delta.TryGetProperty("type", out _) || delta.GetProperty("function").TryGetProperty("name", out _)));
+        Assert.Equal(call.GetProperty("function").GetProperty("arguments").GetString(), string.Concat(deltas.Select(delta => delta.GetProperty("function").GetProperty("arguments").GetString())));
+    }
+
+    [Fact]
+    public async Task A_call_that_the_token_limit_cuts_off_shows_what_there_was_of_it()
+    {
+        var arguments = new HashSet<string>();
+        for (var limit = 8; limit < 60; limit++)
+        {
+            var more = $"\"tools\":{Tools},\"max_tokens\":{limit}";
+            var answer = (await server.AskAsync(Path, Body(more, "What is the weather in Paris?"))).GetProperty("choices")[0];
+            var message = answer.GetProperty("message");
+            Assert.DoesNotContain("<", message.GetProperty("content").GetString() ?? "", StringComparison.Ordinal);
+            if (answer.GetProperty("finish_reason").GetString() != "length")
+                break;
+            if (!message.TryGetProperty("tool_calls", out var calls))
+                continue;
+            Assert.StartsWith(calls[0].GetProperty("function").GetProperty("name").GetString()!, "get_weather", StringComparison.Ordinal);
+            arguments.Add(calls[0].GetProperty("function").GetProperty("arguments").GetString()!);
+        }
+
+        Assert.True(arguments.Count > 3, string.Join('\n', arguments));
     }
 
     [Fact]

@@ -31,15 +31,22 @@ internal sealed class ByteAutomaton
     /// <param name="nodes">The rules.</param>
     /// <param name="start">Where the grammar begins.</param>
     /// <param name="limits">How large it may become.</param>
+    /// <param name="startAfterThought">Where it begins after a thought; null: at <paramref name="start"/> too.</param>
     /// <exception cref="GrammarException">It is too large already, or has no text at all.</exception>
-    public ByteAutomaton(GrammarNodes nodes, int start, GrammarLimits limits)
+    public ByteAutomaton(GrammarNodes nodes, int start, GrammarLimits limits, int? startAfterThought = null)
     {
         _nodes = nodes;
         _limits = limits;
         _workLimit = limits.MaxWork;
         _firstNodes = nodes.Count;
         _open.Push(new(start, null));
-        Start = Close();
+        Start = StartAfterThought = Close();
+        if (startAfterThought is { } node)
+        {
+            _open.Push(new(node, null));
+            StartAfterThought = Close();
+        }
+
         _workLimit = long.MaxValue;
         if (Start == GrammarState.Dead)
             throw new GrammarException("the grammar has no text");
@@ -47,6 +54,9 @@ internal sealed class ByteAutomaton
 
     /// <summary>The state before the first byte.</summary>
     public GrammarState Start { get; private set; }
+
+    /// <summary>The state before the first byte after a thought.</summary>
+    public GrammarState StartAfterThought { get; private set; }
 
     /// <summary>States known at the moment.</summary>
     public int StateCount => _states.Count;
@@ -86,6 +96,7 @@ internal sealed class ByteAutomaton
             _heldBytes = 0;
             _generation++;
             Start = Intern(Start.Places, Start.IsAccepting);
+            StartAfterThought = Intern(StartAfterThought.Places, StartAfterThought.IsAccepting);
         }
 
         return state == GrammarState.Dead || state.Generation == _generation ? state : Intern(state.Places, state.IsAccepting);

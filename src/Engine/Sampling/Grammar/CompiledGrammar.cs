@@ -26,6 +26,8 @@ internal sealed class CompiledGrammar
         var (state, credit) = (Start, limits.MaxWork);
         if (!Mask(ref state, ref credit).ContainsAnyExcept(0u) && !Start.IsAccepting)
             throw new GrammarException("no token of the vocabulary begins a text of the grammar");
+        var afterThought = StartAfterThought;
+        Mask(ref afterThought, ref credit);
         automaton.Limited(ref credit, Prepare);
     }
 
@@ -38,11 +40,18 @@ internal sealed class CompiledGrammar
     /// <summary>The state before the first token.</summary>
     public GrammarState Start => _automaton.Start;
 
+    /// <summary>The state before the first token after a thought: up to two line feeds may come first, which every model that thinks writes there.</summary>
+    public GrammarState StartAfterThought => _automaton.StartAfterThought;
+
     /// <summary>Whether it has grown so far (objects make places for the members that were there) that new requests should begin with a new one.</summary>
     public bool IsWornOut => _automaton.IsWornOut;
 
     /// <summary>About how much memory it holds, in bytes.</summary>
     public long HeldBytes => _automaton.HeldBytes;
+
+    /// <summary>Whether a token is white space.</summary>
+    public bool IsWhiteSpace(int tokenId) =>
+        (uint)tokenId < (uint)_trie.VocabularySize && _trie.Bytes[tokenId] is { Length: > 0 } bytes && !bytes.AsSpan().ContainsAnyExcept(" \t\r\n"u8);
 
     /// <summary>Tokens that may come next, the end left out: bit i of word i / 32.</summary>
     /// <param name="state">The state; afterwards the same one, as the grammar knows it now.</param>

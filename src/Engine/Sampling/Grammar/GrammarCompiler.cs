@@ -10,6 +10,9 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
     private const int MostKept = 64;
     private const long MostBytes = 256L << 20;
 
+    // What models write between a thought and what follows it; the parsers drop it.
+    private const int MaxLineFeedsAfterThought = 2;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<string, LinkedListNode<Kept>> _byKey = new(StringComparer.Ordinal);
     private readonly LinkedList<Kept> _latestFirst = [];
@@ -28,7 +31,11 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
             return known;
         var limits = GrammarLimits.Default;
         var nodes = new GrammarNodes(limits);
-        var compiled = new CompiledGrammar(new(nodes, nodes.Finish(Answer(nodes, structure, tools)), limits), (tools is null ? trie : toolTrie).Value, limits);
+        var response = Answer(nodes, structure, tools);
+        var afterThought = nodes.Repeat(() => nodes.Literal("\n"), 0, MaxLineFeedsAfterThought);
+        nodes.Connect(afterThought.End, nodes.Nothing(), response.Start);
+        var automaton = new ByteAutomaton(nodes, nodes.Finish(response), limits, afterThought.Start);
+        var compiled = new CompiledGrammar(automaton, (tools is null ? trie : toolTrie).Value, limits);
         Keep(key, compiled);
         return compiled;
     }

@@ -13,6 +13,7 @@ internal sealed class GrammarSession
     private bool _isThinking;
     private bool _hasBegun;
     private bool _isMaskMade;
+    private uint[]? _maskInThought;
 
     /// <param name="grammar">The grammar.</param>
     /// <param name="ends">Tokens that may end a whole text.</param>
@@ -31,6 +32,8 @@ internal sealed class GrammarSession
             return;
         var inThought = tags.EndsInThought(promptTokenIds);
         _isThinking = inThought == true;
+        if (inThought == false && IsWhiteSpaceAfter(promptTokenIds, tags.Close))
+            _state = grammar.StartAfterThought;
 
         // A prompt that closed the thought leaves no room for another one; one that is no chat asks for the text at once.
         _hasBegun = inThought == false || (inThought is null && !isChat);
@@ -42,12 +45,19 @@ internal sealed class GrammarSession
     public ReadOnlyMemory<uint> Mask()
     {
         if (_isThinking)
-            return default;
+            return OwesText ? _maskInThought ??= MaskInThought() : default;
         if (!_isMaskMade)
             MakeMask();
         _isMaskMade = true;
         return _mask;
     }
+
+    /// <summary>
+    /// In a thought after which text is owed: the token that ends the thought, and those that would end the output. A model that wants to end there ends its thought instead. Null: none is owed.
+    /// </summary>
+    public (int Close, IReadOnlyList<int> Ends)? ThoughtOwingText => _isThinking && OwesText ? (_thinking!.Value.Close, _ends) : null;
+
+    private bool OwesText => !_grammar.StartAfterThought.IsAccepting;
 
     /// <summary>Takes the token that was generated.</summary>
     public void Append(int tokenId)
@@ -58,7 +68,12 @@ internal sealed class GrammarSession
         {
             // One thought, then the text.
             _isThinking = tokenId != _thinking!.Value.Close;
-            _hasBegun |= !_isThinking;
+            if (!_isThinking)
+            {
+                _hasBegun = true;
+                _state = _grammar.StartAfterThought;
+            }
+
             return;
         }
 
@@ -105,6 +120,30 @@ internal sealed class GrammarSession
 
         if (!_hasBegun && _thinking is { } tags)
             Allow(tags.Open);
+    }
+
+    private uint[] MaskInThought()
+    {
+        var mask = new uint[_mask.Length];
+        Array.Fill(mask, uint.MaxValue);
+        foreach (var end in _ends)
+        {
+            if ((uint)end / 32 < (uint)mask.Length)
+                mask[end / 32] &= ~(1u << (end % 32));
+        }
+
+        return mask;
+    }
+
+    private bool IsWhiteSpaceAfter(ReadOnlySpan<int> prompt, int tag)
+    {
+        foreach (var token in prompt[(prompt.LastIndexOf(tag) + 1)..])
+        {
+            if (!_grammar.IsWhiteSpace(token))
+                return false;
+        }
+
+        return true;
     }
 
     private void Allow(int tokenId)

@@ -17,7 +17,6 @@ internal sealed record ToolCallStructure(ToolCallFormat Format, JsonElement Tool
 /// <summary>Answers that call tools, as a grammar: the format's marks as text, names of tools that there are, arguments by their schemas.</summary>
 internal sealed class ToolGrammar
 {
-    private const int MostLineFeeds = 2; // between a thought and the calls
     private readonly GrammarNodes _nodes;
     private readonly ToolCallStructure _structure;
     private readonly ToolCallMarks _marks;
@@ -53,7 +52,7 @@ internal sealed class ToolGrammar
     {
         var call = Call();
         var list = _structure.Choice.AllowParallelCalls ? Repeated(call) : call;
-        return _nodes.Sequence(_nodes.Repeat(() => _nodes.Literal("\n"), 0, MostLineFeeds), _nodes.Literal(_marks.Open), list, _nodes.Literal(_marks.Close));
+        return _nodes.Sequence(_nodes.Literal(_marks.Open), list, _nodes.Literal(_marks.Close));
     }
 
     private Fragment Repeated(Fragment call)

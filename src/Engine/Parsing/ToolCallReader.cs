@@ -1,0 +1,93 @@
+using System.Text;
+
+namespace LocalLlm.Parsing;
+
+/// <summary>
+/// Reads one tool call character by character. It announces the call as soon as the tool's name is certain, and writes the arguments as they come.
+/// </summary>
+/// <param name="output">Where the pieces go.</param>
+internal abstract class ToolCallReader(PieceWriter output)
+{
+    private const string NoArguments = "{}";
+
+    // White space and the marks of a code fence: part of the arguments only if more of them follows.
+    private readonly StringBuilder _held = new();
+    private JsonPosition _arguments;
+    private bool _hasArguments;
+
+    /// <summary>Whether this is a call for certain: its name is known and its arguments have begun.</summary>
+    public bool HasBegun { get; private set; }
+
+    /// <summary>Whether the next character belongs to a string of the call's JSON.</summary>
+    public abstract bool IsInString { get; }
+
+    /// <summary>Whether what has come so far may be the beginning of a call.</summary>
+    public abstract bool MayBeCall { get; }
+
+    /// <summary>Takes the next character.</summary>
+    public abstract void Push(char character);
+
+    /// <summary>The call is over, and the next one may begin.</summary>
+    /// <param name="isCut">Whether a limit ended it.</param>
+    /// <returns>False: it was no call.</returns>
+    public bool Finish(bool isCut)
+    {
+        Complete(isCut);
+        var wasCall = HasBegun;
+        if (wasCall)
+        {
+            // A call that was cut off shows what there was of it; one that ended without arguments needs none.
+            if (!_hasArguments && !isCut)
+                output.Write(OutputPieceKind.ToolArguments, NoArguments);
+            output.Add(OutputPieceKind.ToolCallEnd, "");
+        }
+
+        HasBegun = _hasArguments = false;
+        _arguments = default;
+        _held.Clear();
+        Reset();
+        return wasCall;
+    }
+
+    /// <summary>Announces the call if what has come so far is enough for that.</summary>
+    /// <param name="isCut">Whether a limit ended it: then a part of the name is enough.</param>
+    protected abstract void Complete(bool isCut);
+
+    /// <summary>Forgets the call.</summary>
+    protected abstract void Reset();
+
+    /// <summary>Where the arguments stand.</summary>
+    protected JsonPosition Arguments => _arguments;
+
+    /// <summary>Announces the call.</summary>
+    protected void Begin(string name)
+    {
+        output.Add(OutputPieceKind.ToolCall, name);
+        HasBegun = true;
+    }
+
+    /// <summary>Adds a character to the arguments.</summary>
+    protected void WriteArguments(char character)
+    {
+        var isHeld = !_arguments.IsInString && (char.IsWhiteSpace(character) || character == '`');
+        _arguments.Push(character);
+        if (isHeld)
+        {
+            if (_hasArguments)
+                _held.Append(character);
+            return;
+        }
+
+        output.Write(OutputPieceKind.ToolArguments, _held.ToString());
+        _held.Clear();
+        output.Write(OutputPieceKind.ToolArguments, character);
+        _hasArguments = true;
+    }
+
+    /// <summary>Adds text to the arguments.</summary>
+    protected void WriteArguments(ReadOnlySpan<char> text)
+    {
+        foreach (var character in text)
+            WriteArguments(character);
+    }
+}

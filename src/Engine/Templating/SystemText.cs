@@ -1,0 +1,25 @@
+using LocalLlm.Templating.Values;
+
+namespace LocalLlm.Templating;
+
+/// <summary>The system text at the beginning of a chat.</summary>
+internal static class SystemText
+{
+    /// <summary>A chat with <paramref name="text"/> at the end of its system text, which is added where the chat has none. Neither the list nor its messages are changed.</summary>
+    /// <param name="messages">The chat.</param>
+    /// <param name="text">The text.</param>
+    public static List<object?> Append(List<object?> messages, string text)
+    {
+        var count = messages.TakeWhile(message => message is PyDict dict && dict.Get("role") is "system" or "developer").Count();
+        if (count == 0)
+            return [new PyDict { ["role"] = "system", ["content"] = text }, .. messages];
+        var system = ((PyDict)messages[count - 1]!).Copy();
+        system["content"] = system.Get("content") switch
+        {
+            List<object?> parts => new List<object?>([.. parts, new PyDict { ["type"] = "text", ["text"] = text }]),
+            string content => content + text,
+            _ => text.TrimStart('\n'),
+        };
+        return [.. messages[..(count - 1)], system, .. messages[count..]];
+    }
+}
