@@ -14,7 +14,8 @@ public sealed partial class LlmEngine
     /// <summary>A parser for one answer.</summary>
     /// <param name="promptTokenIds">The prompt: its end says whether the answer begins inside of a thought.</param>
     /// <param name="tools">Whether the answer may call tools.</param>
-    internal AnswerParser CreateAnswerParser(IReadOnlyList<int> promptTokenIds, bool tools)
+    /// <param name="isStructured">Whether it is held to a structure where it calls none: then a mark in its text is no call.</param>
+    internal AnswerParser CreateAnswerParser(IReadOnlyList<int> promptTokenIds, bool tools, bool isStructured = false)
     {
         ReasoningParser? reasoning = null;
         if (KnowsThoughts)
@@ -23,7 +24,7 @@ public sealed partial class LlmEngine
             reasoning = new(Tokenizer!.Decode(tail, skipSpecialTokens: false));
         }
 
-        return new(reasoning, tools ? ToolFormat.CreateParser() : null);
+        return new(reasoning, tools ? ToolFormat.CreateParser(isStructured) : null);
     }
 
     /// <summary>How many of an answer's tokens belong to thoughts, if the tokenizer has the tags as tokens.</summary>

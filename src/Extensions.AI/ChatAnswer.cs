@@ -7,8 +7,8 @@ namespace LocalLlm.Extensions.AI;
 /// <summary>One answer on its way: from the engine's outputs to updates with one identity, whole calls, and one usage.</summary>
 /// <param name="engine">Where it is made.</param>
 /// <param name="options">What was asked for.</param>
-/// <param name="hasTools">Whether the model was told of tools.</param>
-internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, bool hasTools)
+/// <param name="request">The engine's request.</param>
+internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, GenerationRequest request)
 {
     /// <summary>Where log-probabilities are in the additional properties.</summary>
     public const string LogprobsProperty = "logprobs";
@@ -38,7 +38,7 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, bool ha
             throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the answer was finished.");
         if (_parser is null)
         {
-            _parser = engine.CreateAnswerParser(output.PromptTokenIds, hasTools);
+            _parser = engine.CreateAnswerParser(output.PromptTokenIds, request.Chat?.Tools is not null, request.Sampling.StructuredOutputs is not null);
             _isThinking = _parser.IsThinking;
         }
 

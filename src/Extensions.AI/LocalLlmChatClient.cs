@@ -78,7 +78,7 @@ public sealed class LocalLlmChatClient : IChatClient
         // An effort is a wish: a model without thoughts has none to limit. A budget of the caller's own is kept, and refused by the engine.
         if (options?.Reasoning is not null && request.Sampling.ThinkingTokenBudget is { } budget && !engine.CanEndThoughts && ChatRequestMapping.Budget(options.Reasoning.Effort) == budget)
             request = request with { Sampling = request.Sampling with { ThinkingTokenBudget = null } };
-        var answer = new ChatAnswer(engine, options, request.Chat!.Tools is not null);
+        var answer = new ChatAnswer(engine, options, request);
         await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
         {
             if (answer.Next(output) is { } update)

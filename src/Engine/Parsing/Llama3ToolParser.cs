@@ -95,7 +95,7 @@ internal sealed class Llama3ToolParser : IOutputParser
             _state = State.Object;
             PushObject(character);
         }
-        else if (char.IsWhiteSpace(character) || (_hasCalls && character is ';' or ','))
+        else if (character is ' ' or '\t' or '\r' or '\n' || (_hasCalls && character is ';' or ','))
         {
             _skipped.Append(character);
         }

@@ -65,10 +65,12 @@ internal static class ToolCallFormats
     }
 
     /// <summary>A new parser.</summary>
-    public static IOutputParser CreateParser(this ToolCallFormat format) => format switch
+    /// <param name="format">The format.</param>
+    /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like: it is held to a structure.</param>
+    public static IOutputParser CreateParser(this ToolCallFormat format, bool isTextOrCalls = false) => format switch
     {
-        ToolCallFormat.DeepSeekV3 or ToolCallFormat.DeepSeekV31 => ToolCallParser.CreateDeepSeek(),
-        ToolCallFormat.Hermes => ToolCallParser.CreateHermes(),
+        ToolCallFormat.DeepSeekV3 or ToolCallFormat.DeepSeekV31 => ToolCallParser.CreateDeepSeek(isTextOrCalls),
+        ToolCallFormat.Hermes => ToolCallParser.CreateHermes(isTextOrCalls),
         ToolCallFormat.Llama3Json => new Llama3ToolParser(),
         _ => throw new ArgumentOutOfRangeException(nameof(format), format, "no such format"),
     };

@@ -31,21 +31,24 @@ internal sealed class ToolCallParser : IOutputParser
     private bool _isInCall;
     private bool _afterCall;
     private bool _hasText;
+    private readonly bool _isTextOrCalls;
 
-    private ToolCallParser(string begin, string end, Func<PieceWriter, ToolCallReader> createReader, params string[] wrappers)
+    private ToolCallParser(string begin, string end, bool isTextOrCalls, Func<PieceWriter, ToolCallReader> createReader, params string[] wrappers)
     {
-        (_begin, _end, _wrappers) = (begin, end, wrappers);
+        (_begin, _end, _isTextOrCalls, _wrappers) = (begin, end, isTextOrCalls, wrappers);
         _markers = new([begin, .. wrappers]);
         _endMatcher = new(end);
         _reader = createReader(_callOutput);
     }
 
     /// <summary>DeepSeek's format.</summary>
-    public static ToolCallParser CreateDeepSeek() =>
-        new("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", output => new DeepSeekCallReader(output), "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>");
+    /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like.</param>
+    public static ToolCallParser CreateDeepSeek(bool isTextOrCalls = false) =>
+        new("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", isTextOrCalls, output => new DeepSeekCallReader(output), "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>");
 
     /// <summary>Qwen's format (vLLM's <c>hermes</c>): JSON objects with <c>name</c> and <c>arguments</c> between <c>&lt;tool_call&gt;</c> and <c>&lt;/tool_call&gt;</c>.</summary>
-    public static ToolCallParser CreateHermes() => new("<tool_call>", "</tool_call>", output => new JsonCallReader(output));
+    /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like.</param>
+    public static ToolCallParser CreateHermes(bool isTextOrCalls = false) => new("<tool_call>", "</tool_call>", isTextOrCalls, output => new JsonCallReader(output));
 
     /// <inheritdoc/>
     public void Append(ReadOnlySpan<char> text, List<OutputPiece> pieces)
@@ -92,8 +95,16 @@ internal sealed class ToolCallParser : IOutputParser
             PushDoubtful(character);
         else if (_isInCall)
             PushInCall(character);
+        else if (_isTextOrCalls && _hasText)
+            PushText(character);
         else if (_markers.Push(character, WriteText) is { } marker)
             OnMarker(marker);
+    }
+
+    private void PushText(char character)
+    {
+        _markers.Release(WriteText);
+        WriteText(character);
     }
 
     private void PushInCall(char character)

@@ -67,7 +67,7 @@ internal sealed class AnswerReader(LlmEngine engine, ChatRequest request)
         Failures.ThrowIfFailed(output);
         if (_parser is null)
         {
-            _parser = engine.CreateAnswerParser(output.PromptTokenIds, request.HasTools);
+            _parser = engine.CreateAnswerParser(output.PromptTokenIds, request.HasTools, request.Generation.Sampling.StructuredOutputs is not null);
             _isThinking = _parser.IsThinking;
         }
 

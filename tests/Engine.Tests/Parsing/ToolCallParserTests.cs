@@ -158,6 +158,20 @@ public class ToolCallParserTests
         Assert.Equal($"Reasoning I could write {HermesCall}.\n{Rome}", ParsingKit.Show(pieces));
     }
 
+    [Theory]
+    [InlineData("deepseek_v3", V3Call)]
+    [InlineData("hermes", HermesCall)]
+    public void A_response_that_is_held_to_a_structure_calls_at_its_beginning_or_not_at_all(string format, string call)
+    {
+        var kind = ToolCallFormats.Find(format)!.Value;
+        var text = $"{{\"note\": \"< <｜tool {call}\"}}";
+        for (var length = 1; length <= text.Length + 1; length++)
+        {
+            Assert.Equal($"Text {text}", ParsingKit.Show(ParsingKit.Parse(kind.CreateParser(isTextOrCalls: true), text, () => length)));
+            Assert.Equal(Rome, ParsingKit.Show(ParsingKit.Parse(kind.CreateParser(isTextOrCalls: true), "\n\n" + call, () => length)));
+        }
+    }
+
     [Fact]
     public void A_very_long_call_takes_no_more_than_its_length()
     {

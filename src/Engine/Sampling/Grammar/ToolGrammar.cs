@@ -112,9 +112,15 @@ internal sealed class ToolGrammar
     {
         if (_marks.Begin.Length == 0)
         {
-            // Calls are the whole answer, or there are none: another text does not begin as they do.
-            var first = _nodes.Either(_nodes.Range(0, (byte)' ' - 1), _nodes.Range((byte)' ' + 1, (byte)'{' - 1), _nodes.Range((byte)'{' + 1, byte.MaxValue));
-            return _nodes.Either(OnlyCalls(), _nodes.Optional(_nodes.Sequence(first, _nodes.Star(_nodes.Range(0, byte.MaxValue)))));
+            // Calls are the whole answer, or there are none: another text does not begin as they do, white space aside.
+            var blanks = _nodes.Star(_nodes.Either(_nodes.Range((byte)'\t', (byte)'\n'), _nodes.Range((byte)'\r', (byte)'\r'), _nodes.Range((byte)' ', (byte)' ')));
+            var first = _nodes.Either(
+                _nodes.Range(0, (byte)'\t' - 1),
+                _nodes.Range((byte)'\n' + 1, (byte)'\r' - 1),
+                _nodes.Range((byte)'\r' + 1, (byte)' ' - 1),
+                _nodes.Range((byte)' ' + 1, (byte)'{' - 1),
+                _nodes.Range((byte)'{' + 1, byte.MaxValue));
+            return _nodes.Sequence(blanks, _nodes.Either(OnlyCalls(), _nodes.Optional(_nodes.Sequence(first, _nodes.Star(_nodes.Range(0, byte.MaxValue))))));
         }
 
         var end = _nodes.Nothing().Start;

@@ -73,6 +73,20 @@ public class ThoughtAndGrammarTests
         }
     }
 
+    [Theory]
+    [InlineData("hermes", "<tool_call>\n{\"name\": \"now\", \"arguments\": ", "}\n</tool_call>")]
+    [InlineData("llama3_json", "{\"name\": \"now\", \"parameters\": ", "}")]
+    public void White_space_before_a_call_does_not_free_it_from_its_schema(string format, string before, string after)
+    {
+        var grammar = Compiler.Compile(null, Tools(ToolCallFormats.Find(format)!.Value, ToolChoice.Auto, isStrict: true));
+        foreach (var blanks in (string[])["", "\n\n", " \t\r\n"])
+        {
+            Assert.True(Follows(Session(grammar, Ids("<think>\n")), $"Hm.</think>{blanks}{before}{{}}{after}"));
+            Assert.False(Follows(Session(grammar, Ids("<think>\n")), $"Hm.</think>{blanks}{before}{{\"a\": 1}}{after}"));
+            Assert.True(Follows(Session(grammar, Ids("<think>\n")), $"Hm.</think>{blanks}It is late."));
+        }
+    }
+
     [Fact]
     public void A_thought_cannot_end_the_output_while_a_structure_or_call_is_owed()
     {
@@ -125,8 +139,8 @@ public class ThoughtAndGrammarTests
     private static TokenTrie Trie(Func<string, bool> isText) =>
         new(Vocabulary.VocabularySize, id => Vocabulary.IsAdded(id) && !isText(Vocabulary.Decode([id])) ? [] : Vocabulary.IdToBytes(id).ToArray());
 
-    private static ToolCallStructure Tools(ToolCallFormat format, ToolChoice choice) =>
-        new(format, System.Text.Json.JsonSerializer.SerializeToElement(new[] { new { type = "function", function = new { name = "now" } } }), choice);
+    private static ToolCallStructure Tools(ToolCallFormat format, ToolChoice choice, bool isStrict = false) =>
+        new(format, System.Text.Json.JsonSerializer.SerializeToElement(new[] { new { type = "function", function = new { name = "now", strict = isStrict } } }), choice);
 
     private static GrammarSession Session(CompiledGrammar grammar, int[] prompt) => new(grammar, [Eos], new(Open, Close), isChat: true, prompt);
 
