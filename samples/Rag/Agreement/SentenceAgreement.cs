@@ -1,0 +1,90 @@
+using static LocalLlm.Samples.Rag.Agreement.TermKind;
+
+namespace LocalLlm.Samples.Rag.Agreement;
+
+/// <summary>
+/// Whether a sentence says what a question asks, by its words. Vectors of a small model do not tell an attribute that it has not learned from any other of the same thing; this does:
+/// <list type="number">
+/// <item>everything of substance that the question names is in the sentence, or in the headings above it: as the same word in any regular form, or one of its synonyms;</item>
+/// <item>it stands there as one phrase: nothing of substance between ("the price of the <i>case</i> of the scanner"), and nothing attached that makes it a name for something else ("the scanner <i>case</i>", "<i>North</i> Harbor");</item>
+/// <item>the sentence goes on to say something of the kind that the question word asks for: a figure, a place, a name.</item>
+/// </list>
+/// It errs on the side of "no": a sentence in which it cannot tell is not quoted.
+/// </summary>
+internal static class SentenceAgreement
+{
+    public static bool Agrees(AskedQuestion question, string sentence, string heading)
+    {
+        if (question.Pointer is not null || question.Words.Count == 0 || sentence.TrimEnd().EndsWith('?') || sentence.TrimEnd().EndsWith('？'))
+            return false;
+        if (TableRow.Read(sentence) is { } row)
+            return row.Says(question, heading);
+        var matches = Matches.Of(question.Words, TermReader.Read(sentence));
+        if (!matches.HasAny || (matches.Missing.Count > 0 && !HeadingAgreement.Has(heading, matches.Missing, question)))
+            return false;
+        var isHeaded = matches.Missing.Count > 0;
+        return matches.Windows().Any(window => IsPhrase(question, matches, window.Start.Value, window.End.Value, isHeaded) && AnswerForm.Fits(question, matches, window));
+    }
+
+    private static bool IsPhrase(AskedQuestion question, Matches matches, int first, int end, bool isHeaded) =>
+        IsWhole(matches, first, end)
+        && (IsCounted(question, matches, first) || StartsItself(question, matches, first, isHeaded))
+        && EndsItself(question, matches, end, isHeaded);
+
+    /// <summary>Nothing of substance inside, but for one figure with its unit ("a power of 67 watts on the turbine") where nothing else begins.</summary>
+    private static bool IsWhole(Matches matches, int first, int end)
+    {
+        var foreign = Enumerable.Range(first, end - first).Where(matches.IsForeign).ToArray();
+        if (foreign.Length == 0)
+            return true;
+        var isFigure = matches.Terms[foreign[0]].Kind == Number && foreign.Length <= 3 && foreign[^1] - foreign[0] == foreign.Length - 1 && foreign.Skip(1).All(at => matches.Terms[at].Kind == Content);
+        return isFigure && Enumerable.Range(first, end - first).All(at => matches.Terms[at].Kind is not (Break or Conjunction));
+    }
+
+    /// <summary>"How many watts …": the unit stands behind the figure, wherever that is.</summary>
+    private static bool IsCounted(AskedQuestion question, Matches matches, int first) =>
+        question.Wanted == AnswerKind.Quantity && Enumerable.Range(first, matches.Terms.Count - first).Any(at => at > 0 && matches.IsMatched(at) && matches.Terms[at - 1].Kind == Number);
+
+    /// <summary>Nothing before the phrase to which it belongs: "the case of the scanner", "the company's pump", "old scanner".</summary>
+    private static bool StartsItself(AskedQuestion question, Matches matches, int first, bool isHeaded)
+    {
+        if (question.AsksForSubject)
+            return true;
+        var hasPreposition = false;
+        for (var at = first - 1; at >= 0; at--)
+        {
+            var term = matches.Terms[at];
+            if (term.Kind == Break)
+                return true;
+            // Where the heading names the thing, the sentence must not name another.
+            if (term.HasSubstance)
+                return !isHeaded && !hasPreposition && at < first - 1;
+            hasPreposition |= term.Kind is Preposition or Possessive;
+        }
+
+        return true;
+    }
+
+    /// <summary>Nothing behind the phrase that makes it a name for something else: "scanner case", "scanner 2", "the scanner's case", "the hours of the museum".</summary>
+    private static bool EndsItself(AskedQuestion question, Matches matches, int end, bool isHeaded)
+    {
+        var terms = matches.Terms;
+        if (end == terms.Count)
+            return true;
+        // With the thing named by the heading: "Price: 415 dollars", "Its price is 415 dollars", and not "Its price for the Harbor crane is …".
+        if (isHeaded && terms[end].Kind is Preposition or Possessive)
+            return false;
+        if (terms[end].Kind == Possessive)
+            return !Enumerable.Range(end + 1, terms.Count - end - 1).TakeWhile(at => terms[at].Kind is Function or Content or Number or Possessive).Any(matches.IsForeign);
+        if (!matches.IsForeign(end))
+            return true;
+        if (terms[end].Kind == Number)
+            return end + 1 == terms.Count || terms[end + 1].HasSubstance && !matches.IsMatched(end + 1) || terms[end + 1].Kind is Break or Possessive or Preposition or Conjunction;
+        if (!question.HasVerb || (terms[end].IsCapital && terms[end - 1].IsCapital))
+            return false;
+        var next = end;
+        while (next < terms.Count && matches.IsForeign(next))
+            next++;
+        return next == terms.Count || terms[next].Kind is not (Be or Auxiliary or Possessive);
+    }
+}
