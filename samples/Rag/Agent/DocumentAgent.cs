@@ -95,6 +95,9 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
         }
 
         remembered?.Sources = retrieval.Sources;
+        // A model that thinks until its tokens are used up has chosen none of what it had to choose from; each has passed all checks.
+        if (_options is { Quote: true, QuoteMayRefuse: false } && !shown.Any(source => source.Text == text.ToString()))
+            text.Clear().Append(shown.MaxBy(source => source.Part.Score)!.Text);
         // Whatever the model says of documents in which nothing was found, it is not from them.
         var answer = retrieval.FoundNothing ? null : CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options) with { Hits = retrieval.Hits };
         return answer is { State: not AnswerState.NotFound } ? answer : await NotFoundAsync(question, retrieval, cancellationToken) with { Thought = thought.ToString(), Sources = answer?.Sources ?? [], Notes = answer?.Notes ?? [] };

@@ -1,6 +1,7 @@
 using LocalLlm.Samples.Rag.Agreement;
 using LocalLlm.Samples.Rag.Chunking;
 using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Documents;
 using LocalLlm.Samples.Rag.Search;
 using Microsoft.Extensions.Options;
 
@@ -26,7 +27,7 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
         if (scored.Length == 0)
             return [];
         var least = scored[0].Score * _search.SentenceRelativeThreshold;
-        return [.. scored.TakeWhile(sentence => sentence.Score >= least).Take(_most).Select(sentence => sentence.Part).OrderBy(part => part.Hit.Passage.Document, StringComparer.Ordinal).ThenBy(part => part.Hit.Passage.Ordinal).ThenBy(part => part.Start)];
+        return [.. scored.TakeWhile(sentence => sentence.Score >= least).Take(_most).OrderBy(part => part.Hit.Passage.Document, StringComparer.Ordinal).ThenBy(part => part.Hit.Passage.Ordinal).ThenBy(part => part.Start)];
     }
 
     /// <summary>The passages worth showing where nothing may be quoted.</summary>
@@ -34,20 +35,22 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
     {
         var asked = AskedQuestion.Read(question, _synonyms);
         var sentences = SentencesOf(hits).Where(sentence => _search.SentenceCheck == SentenceCheck.Score || ShareOf(asked, sentence) >= NearShare);
-        var near = (await ScoredAsync(question, sentences, cancellationToken)).Where(sentence => sentence.Score >= _search.NearThreshold).Select(sentence => sentence.Part.Hit).ToHashSet();
+        var near = (await ScoredAsync(question, sentences, cancellationToken)).Where(sentence => sentence.Score >= _search.NearThreshold).Select(sentence => sentence.Hit).ToHashSet();
         return [.. hits.Where(near.Contains)];
     }
 
     private static double ShareOf(AskedQuestion asked, PassagePart sentence) =>
         asked.Words.Count == 0 ? 0 : 1 - ((double)Matches.Of(asked.Words, TermReader.Read($"{sentence.Hit.Passage.Heading}\n{sentence.Text}")).Missing.Count / asked.Words.Count);
 
-    private async Task<IReadOnlyList<(PassagePart Part, double Score)>> ScoredAsync(string question, IEnumerable<PassagePart> sentences, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<PassagePart>> ScoredAsync(string question, IEnumerable<PassagePart> sentences, CancellationToken cancellationToken)
     {
         var parts = sentences.ToArray();
         if (parts.Length == 0)
             return [];
-        var vectors = await embedder.EmbedAsync([question, .. parts.Select(part => part.Text)], cancellationToken, truncate: true);
-        return [.. parts.Zip(vectors.Skip(1), (part, vector) => (part, Scores.Of(vectors[0], vector, _weights).Hybrid))];
+        // What a list or a table says is often named by its heading alone.
+        var texts = parts.SelectMany(part => new[] { part.Text, Passage.TextToEmbed(part.Hit.Passage.Heading.Split(DocumentSection.HeadingSeparator)[^1], part.Text) }).ToArray();
+        var vectors = await embedder.EmbedAsync([question, .. texts], cancellationToken, truncate: true);
+        return [.. parts.Select((part, index) => part with { Score = Math.Max(Scores.Of(vectors[0], vectors[(2 * index) + 1], _weights).Hybrid, Scores.Of(vectors[0], vectors[(2 * index) + 2], _weights).Hybrid) })];
     }
 
     /// <summary>All sentences, each once: passages say the last ones of those before them again.</summary>
@@ -63,6 +66,9 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
 /// <param name="Text">The part.</param>
 internal sealed record PassagePart(SearchHit Hit, int Start, string Text)
 {
+    /// <summary>How well it fits the question, where that was asked.</summary>
+    public double Score { get; init; }
+
     /// <summary>A range of a passage, without the blanks around it.</summary>
     public static PassagePart Of(SearchHit hit, Range range)
     {

@@ -23,7 +23,7 @@ internal sealed class AskedQuestion
     private static readonly HashSet<string> s_placeNouns = [.. "city town place location".Split(' ')];
     private static readonly HashSet<string> s_timeWords = [.. "when 哪年 哪一年 哪天 何时 什么时候 几点 几时".Split(' ')];
     private static readonly HashSet<string> s_placeWords = [.. "where 哪里 哪儿 何处 什么地方".Split(' ')];
-    private static readonly HashSet<string> s_quantityWords = [.. "多少 几".Split(' ')];
+    private static readonly HashSet<string> s_quantityWords = [.. "多少 几 多久".Split(' ')];
     private static readonly HashSet<string> s_reasonWords = [.. "why 为什么 为何".Split(' ')];
     private static readonly HashSet<string> s_wayWords = [.. "how 怎么 怎样 如何".Split(' ')];
     private readonly List<AskedWord> _words = [];
@@ -41,6 +41,9 @@ internal sealed class AskedQuestion
 
     /// <summary>Whether its verb is one of content ("What does … weigh?"), so that the answer may follow that verb at once.</summary>
     public bool HasVerb { get; private set; }
+
+    /// <summary>A preposition at its end ("made of", "comes from") that waits for the answer; null: there is none.</summary>
+    public string? Stranded { get; private set; }
 
     public static AskedQuestion Read(string question, Synonyms synonyms)
     {
@@ -81,7 +84,7 @@ internal sealed class AskedQuestion
     {
         while (terms.Count > 0)
         {
-            var isOfYou = terms.Count > 1 && terms[0].Kind == Auxiliary && terms[1].Text is "you" or "i";
+            var isOfYou = terms[0].Kind == Auxiliary && terms.Skip(1).Take(1).Any(next => next.Text is "you" or "i" or "like");
             if (!isOfYou && !s_requests.Contains(terms[0].Text) && terms[0].Kind != Break && !(terms[0].Kind == Conjunction && !terms[0].IsWide))
                 return;
             terms.RemoveAt(0);
@@ -113,6 +116,7 @@ internal sealed class AskedQuestion
         HasVerb = AsksForSubject || terms.Any(term => term is { Kind: Auxiliary, IsWide: false, Text: not ("has" or "have" or "had" or "having") });
         // In Chinese the answer takes the place of the question word: 使用什么 … 使用柴油.
         HasVerb |= at > 0 && terms[at] is { IsWide: true } && terms[at - 1].Kind == Content;
+        Stranded = at >= 0 && terms.LastOrDefault(term => term.Kind != Break) is { Kind: Preposition or Possessive, IsWide: false } last && last.Text != "'s" ? last.Text : null;
         if (Wanted == AnswerKind.Place)
             terms.RemoveAll(term => term.Text == "find");
     }
@@ -138,12 +142,15 @@ internal sealed class AskedQuestion
             else if (term.Kind == Content && phrases.TryGetValue(term.Text[0], out var phrase))
                 Add(new(synonyms.Of(phrase), TermReader.IsWide(phrase[0])) { IsMeasure = true, IsDegree = phrase.StartsWith("how ", StringComparison.Ordinal) });
             else if (term.HasSubstance)
-                Add(new(term.Kind == Number ? [term.Text] : synonyms.Of(term.Text)) { IsMeasure = synonyms.Has(term.Text), IsDegree = i > 0 && terms[i - 1].Text == "how" });
+                Add(new(term.Kind == Number ? [term.Text] : synonyms.Of(term.Text)) { IsName = term.IsCapital && i > 0, IsMeasure = synonyms.Has(term.Text), IsDegree = i > 0 && terms[i - 1].Text == "how" });
             else if (IsMainVerb(terms, i, hasSupport) || (term.Kind == Preposition && !term.IsWide && !FunctionWords.IsLight(term.Text)) || term.Text == "whose")
-                Add(new([term.Text], term.IsWide));
+                Add(new(term.Text == "have" ? ["have", "has", "had"] : [term.Text], term.IsWide));
             hasSupport |= term is { Kind: Auxiliary, IsWide: false };
         }
 
+        // "Who is Tom Lee?" asks what he is.
+        if (Wanted == AnswerKind.Person && _words.Count > 0 && _words.All(word => word.IsName))
+            Wanted = AnswerKind.Any;
         // "How high is the price?" asks for the price, not for a height.
         if (_words.Any(word => word is { IsMeasure: true, IsDegree: false }))
             _words.RemoveAll(word => word is { IsMeasure: true, IsDegree: true });
@@ -161,7 +168,12 @@ internal sealed class AskedQuestion
         var term = terms[at];
         if (term.Kind != Auxiliary)
             return false;
-        return term.IsWide ? term.Text == "有" && terms.Skip(at + 1).All(other => other.Kind is Interrogative or Break or Function) : hasSupport && term.Text is "do" or "have";
+        if (term.IsWide)
+            return term.Text == "有" && terms.Skip(at + 1).All(other => other.Kind is Interrogative or Break or Function);
+        // "Which color does it have?" asks for the color, and "have to" is "must".
+        var asked = terms.FindIndex(other => other.Kind == Interrogative);
+        var hasNoun = asked >= 0 && asked + 1 < terms.Count && terms[asked + 1].Kind is Content or Function;
+        return hasSupport && (term.Text == "do" || (term.Text == "have" && !hasNoun && !(at + 1 < terms.Count && terms[at + 1].Text == "to")));
     }
 }
 
@@ -172,6 +184,9 @@ internal sealed record AskedWord(IReadOnlyList<string> Forms, bool IsWide = fals
 {
     /// <summary>Whether it belongs to a set of synonyms, as measures do.</summary>
     public bool IsMeasure { get; init; }
+
+    /// <summary>Whether it was written with a capital letter, so that no other form of it is meant: Peters is not Peter.</summary>
+    public bool IsName { get; init; }
 
     /// <summary>Whether it stands behind "how".</summary>
     public bool IsDegree { get; init; }

@@ -18,7 +18,7 @@ internal static class FunctionWords
         (Auxiliary, "has have had having do does did can could must shall should will would may might"),
         (Preposition, "for in on at with from to by near beside beneath under above over inside outside behind between among through via during since until into onto about as per around within opposite"),
         (Possessive, "of"),
-        (Conjunction, "and or but while whereas nor"),
+        (Conjunction, "and or but while whereas nor because"),
         (Pronoun, "it its they them their theirs he him his she her hers"),
         (Interrogative, "what which who whom whose where when why how"),
         (Function, "the a an this that these those there here i me my you your we us our please all every each any some much many also so than then just exactly currently"));
@@ -30,7 +30,7 @@ internal static class FunctionWords
         (Possessive, "的 之"),
         (Conjunction, "和 与 及 以及 或 而 、"),
         (Pronoun, "它 它们 他 他们 她 她们"),
-        (Interrogative, "什么 多少 几 哪 哪个 哪些 哪里 哪儿 哪年 哪一年 哪天 何处 何时 什么时候 几点 几时 什么地方 谁 怎么 怎样 如何 为什么 为何"),
+        (Interrogative, "什么 多少 几 哪 哪个 哪些 哪里 哪儿 哪年 哪一年 哪天 何处 何时 什么时候 几点 几时 多久 什么地方 谁 怎么 怎样 如何 为什么 为何"),
         (Function, "了 吗 呢 啊 吧 请 请问 告诉 我 我们 您 你 这 那 这个 那个 该 此 也 都 将 被 把 得 地 着"));
 
     /// <summary>Whether a preposition says little by itself: a question for what is "under" something is not answered by what is "in" it.</summary>

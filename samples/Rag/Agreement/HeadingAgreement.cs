@@ -9,13 +9,15 @@ internal static class HeadingAgreement
     public static bool Has(string heading, IReadOnlyList<AskedWord> missing, AskedQuestion question)
     {
         var found = new HashSet<AskedWord>();
-        foreach (var part in heading.Split(DocumentSection.HeadingSeparator))
+        // From the innermost outwards: what stands under "Accessories" under "Falcon scanner" is not about the scanner itself.
+        foreach (var part in heading.Split(DocumentSection.HeadingSeparator).Reverse())
         {
             var terms = TermReader.Read(part);
             var matches = Matches.Of(question.Words, terms);
             // Other words in it make it the name of something else.
-            if (matches.HasAny && Enumerable.Range(0, terms.Count).Where(matches.IsForeign).All(at => terms[at].Kind == TermKind.Number))
-                found.UnionWith(question.Words.Except(matches.Missing));
+            if (!matches.HasAny || Enumerable.Range(0, terms.Count).Where(matches.IsForeign).Any(at => terms[at].Kind != TermKind.Number))
+                break;
+            found.UnionWith(question.Words.Except(matches.Missing));
         }
 
         return missing.All(found.Contains);

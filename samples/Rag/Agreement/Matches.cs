@@ -22,6 +22,9 @@ internal sealed class Matches
 
     public bool IsMatched(int term) => _matched[term];
 
+    /// <summary>Whether a word of the question stands at a place.</summary>
+    public bool Has(AskedWord word, int at) => word.Forms.Any(form => IsAt(form, word.IsName, at));
+
     /// <summary>Whether a term says something that the question does not.</summary>
     public bool IsForeign(int term) => Terms[term].HasSubstance && !_matched[term];
 
@@ -64,7 +67,7 @@ internal sealed class Matches
 
     private IReadOnlyList<IReadOnlyList<Range>>? PartsOf(AskedWord word)
     {
-        var places = word.Forms.SelectMany((form, index) => PlacesOf(form, isOther: index > 0)).ToArray();
+        var places = word.Forms.SelectMany((form, index) => PlacesOf(form, word.IsName, isOther: index > 0)).ToArray();
         if (places.Length > 0)
             return [places];
         return word.IsWide ? Divided(word.Forms[0]) : null;
@@ -75,10 +78,10 @@ internal sealed class Matches
     {
         for (var length = run.Length - 2; length >= 2; length--)
         {
-            if (PlacesOf(run[..length], isOther: false).ToArray() is not { Length: > 0 } first)
+            if (PlacesOf(run[..length], isName: false, isOther: false).ToArray() is not { Length: > 0 } first)
                 continue;
             var rest = run[length..];
-            if (PlacesOf(rest, isOther: false).ToArray() is { Length: > 0 } whole)
+            if (PlacesOf(rest, isName: false, isOther: false).ToArray() is { Length: > 0 } whole)
                 return [first, whole];
             if (Divided(rest) is { } others)
                 return [first, .. others];
@@ -87,11 +90,21 @@ internal sealed class Matches
         return null;
     }
 
-    private IEnumerable<Range> PlacesOf(string form, bool isOther)
+    private IEnumerable<Range> PlacesOf(string form, bool isName, bool isOther)
     {
         if (!TermReader.IsWide(form[0]))
-            return Enumerable.Range(0, Terms.Count).Where(at => !Terms[at].IsWide && Terms[at].Kind is not TermKind.Break && (Terms[at].Kind == TermKind.Number ? Terms[at].Text == form : WordForms.AreSame(Terms[at].Text, form))).Select(at => at..(at + 1));
+            return Enumerable.Range(0, Terms.Count).Where(at => IsAt(form, isName, at)).Select(at => at..(at + 1));
         return Enumerable.Range(0, Terms.Count).Select(at => WideAt(form, at)).Where(place => place.End.Value > 0 && (!isOther || form.Length > 1 || IsBeforeNumber(place.End.Value)));
+    }
+
+    private bool IsAt(string form, bool isName, int at)
+    {
+        var term = Terms[at];
+        if (term.IsWide || term.Kind == TermKind.Break || term.Text == form)
+            return term.Text == form;
+        // A capital letter anywhere but at the beginning makes a name, and names have no other forms.
+        var isNamed = isName || (term.IsCapital && at > 0 && Terms[at - 1].Kind != TermKind.Break);
+        return term.Kind != TermKind.Number && !isNamed && WordForms.AreSame(term.Text, form);
     }
 
     // A measure of one character, such as 重, is that measure only with its figure.

@@ -28,8 +28,8 @@ internal static class SentenceAgreement
 
     private static bool IsPhrase(AskedQuestion question, Matches matches, int first, int end, bool isHeaded) =>
         IsWhole(matches, first, end)
-        && (IsCounted(question, matches, first) || StartsItself(question, matches, first, isHeaded))
-        && EndsItself(question, matches, end, isHeaded);
+        && (IsCounted(question, matches, first, end) || StartsItself(question, matches, first, isHeaded))
+        && EndsItself(question, matches, first, end, isHeaded);
 
     /// <summary>Nothing of substance inside, but for one figure with its unit ("a power of 67 watts on the turbine") where nothing else begins.</summary>
     private static bool IsWhole(Matches matches, int first, int end)
@@ -37,24 +37,28 @@ internal static class SentenceAgreement
         var foreign = Enumerable.Range(first, end - first).Where(matches.IsForeign).ToArray();
         if (foreign.Length == 0)
             return true;
-        var isFigure = matches.Terms[foreign[0]].Kind == Number && foreign.Length <= 3 && foreign[^1] - foreign[0] == foreign.Length - 1 && foreign.Skip(1).All(at => matches.Terms[at].Kind == Content);
+        // A number right behind a word of the name is part of the name: "scanner 2".
+        var isFigure = matches.Terms[foreign[0]].Kind == Number && !matches.Terms[foreign[0] - 1].HasSubstance && foreign.Length <= 3 && foreign[^1] - foreign[0] == foreign.Length - 1 && foreign.Skip(1).All(at => matches.Terms[at].Kind == Content);
         return isFigure && Enumerable.Range(first, end - first).All(at => matches.Terms[at].Kind is not (Break or Conjunction));
     }
 
-    /// <summary>"How many watts …": the unit stands behind the figure, wherever that is.</summary>
-    private static bool IsCounted(AskedQuestion question, Matches matches, int first) =>
-        question.Wanted == AnswerKind.Quantity && Enumerable.Range(first, matches.Terms.Count - first).Any(at => at > 0 && matches.IsMatched(at) && matches.Terms[at - 1].Kind == Number);
+    /// <summary>"How many watts has the server?": in "the power of the server is 903 watts" the unit says of what the figure is.</summary>
+    private static bool IsCounted(AskedQuestion question, Matches matches, int first, int end) =>
+        question.Wanted == AnswerKind.Quantity
+        && Enumerable.Range(first, end - first).Any(at => at > first && matches.IsMatched(at) && matches.Terms[at - 1].Kind == Number)
+        && Enumerable.Range(first, end - first).Any(at => matches.Terms[at].Kind == Be);
 
     /// <summary>Nothing before the phrase to which it belongs: "the case of the scanner", "the company's pump", "old scanner".</summary>
     private static bool StartsItself(AskedQuestion question, Matches matches, int first, bool isHeaded)
     {
-        if (question.AsksForSubject)
+        // "Tom leads the ward." for "Who leads the ward?"; where the sentence begins with another word of the question, it is turned around.
+        if (question.AsksForSubject && matches.Has(question.Words[0], first))
             return true;
         var hasPreposition = false;
         for (var at = first - 1; at >= 0; at--)
         {
             var term = matches.Terms[at];
-            if (term.Kind == Break)
+            if (term.Kind == Break && !isHeaded)
                 return true;
             // Where the heading names the thing, the sentence must not name another.
             if (term.HasSubstance)
@@ -66,13 +70,16 @@ internal static class SentenceAgreement
     }
 
     /// <summary>Nothing behind the phrase that makes it a name for something else: "scanner case", "scanner 2", "the scanner's case", "the hours of the museum".</summary>
-    private static bool EndsItself(AskedQuestion question, Matches matches, int end, bool isHeaded)
+    private static bool EndsItself(AskedQuestion question, Matches matches, int first, int end, bool isHeaded)
     {
         var terms = matches.Terms;
         if (end == terms.Count)
             return true;
         // With the thing named by the heading: "Price: 415 dollars", "Its price is 415 dollars", and not "Its price for the Harbor crane is …".
-        if (isHeaded && terms[end].Kind is Preposition or Possessive)
+        if (question.Stranded is { } stranded && terms[end].Text == stranded)
+            return true;
+        var hasVerb = question.HasVerb || Enumerable.Range(first, end - first).Any(at => terms[at].Kind is Be or Auxiliary);
+        if (isHeaded && (terms[end].Kind == Possessive || (terms[end].Kind == Preposition && !hasVerb)))
             return false;
         if (terms[end].Kind == Possessive)
             return !Enumerable.Range(end + 1, terms.Count - end - 1).TakeWhile(at => terms[at].Kind is Function or Content or Number or Possessive).Any(matches.IsForeign);

@@ -56,6 +56,9 @@ internal abstract class SqlPassageStore : IPassageStore
             return (string)(await command.ExecuteScalarAsync(cancellationToken))!;
         });
 
+        var made = $"{model.Name}, {model.Dimensions} dimensions, ";
+        if (stored != found && stored.StartsWith(made, StringComparison.Ordinal))
+            throw new RagException($"the store {Place} was made by another version of this program ({stored[made.Length..]}; this one reads layout {LayoutVersion}). Remove it and ingest again, or name another store (--store).");
         if (stored != found)
             throw new RagException($"the store {Place} was made by the embedding model '{stored}', and now it is '{found}': their vectors cannot be compared. Name another store (--store), or remove this one and ingest again.");
     }
