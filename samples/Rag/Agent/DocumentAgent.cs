@@ -96,7 +96,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
 
         remembered?.Sources = retrieval.Sources;
         // A model that thinks until its tokens are used up has chosen none of what it had to choose from; each has passed all checks.
-        if (_options is { Quote: true, QuoteMayRefuse: false } && !shown.Any(source => source.Text == text.ToString()))
+        if (_options is { Quote: true, QuoteMayRefuse: false } && shown.Count > 0 && !shown.Any(source => source.Text == text.ToString()))
             text.Clear().Append(shown.MaxBy(source => source.Part.Score)!.Text);
         // Whatever the model says of documents in which nothing was found, it is not from them.
         var answer = retrieval.FoundNothing ? null : CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options) with { Hits = retrieval.Hits };
@@ -120,7 +120,7 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
         var chat = new ChatOptions { Temperature = (float)_options.Temperature, MaxOutputTokens = _options.MaxTokens };
         if (_options.Instructions.Length > 0)
             chat.Instructions = _options.Instructions;
-        if (_options.Quote)
+        if (_options.Quote && shown.Count > 0)
         {
             string[] choices = [.. shown.Select(source => source.Text).Concat(_options.QuoteMayRefuse ? [_options.NotFound] : []).Distinct()];
             chat.RawRepresentationFactory = _ => new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = choices } };

@@ -11,7 +11,7 @@ internal static class AnswerForm
     private static readonly HashSet<string> s_calendar = [.. "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november december today tomorrow yesterday noon midnight spring summer autumn winter daily weekly monthly yearly day week month year century hour minute morning afternoon evening night weekend".Split(' ')];
     private static readonly HashSet<string> s_units = [.. "am pm o'clock 年 月 日 号 点 时".Split(' ')];
     private static readonly HashSet<string> s_whens = [.. "in since at from until by to on around about 自 从 到 于 在".Split(' ')];
-    private static readonly HashSet<string> s_numerals = [.. "zero one two three four five six seven eight nine ten eleven twelve dozen hundred thousand million 一 二 两 三 四 五 六 七 八 九 十 百 千 万".Split(' ')];
+    private static readonly HashSet<string> s_wideNumerals = [.. "一 二 两 三 四 五 六 七 八 九 十 百 千 万".Split(' ')];
 
     /// <param name="question">What is asked.</param>
     /// <param name="matches">The sentence.</param>
@@ -27,7 +27,7 @@ internal static class AnswerForm
         return question.Wanted switch
         {
             AnswerKind.Time => said.Any(at => IsTime(terms, at)),
-            AnswerKind.Quantity => said.Any(at => terms[at].Kind == Number || s_numerals.Contains(terms[at].Text)),
+            AnswerKind.Quantity => said.Any(at => terms[at].Kind == Number || s_wideNumerals.Contains(terms[at].Text)),
             AnswerKind.Place => Follows(matches, s_places, at => terms[at].Kind == Content && !IsTime(terms, at)),
             AnswerKind.Person => said.Any(at => terms[at].IsWide || (terms[at].IsCapital && (at < window.Start.Value || IsNamed(terms, at)))),
             AnswerKind.Reason => Follows(matches, s_reasons, matches.IsForeign),

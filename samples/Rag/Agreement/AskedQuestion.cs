@@ -140,7 +140,7 @@ internal sealed class AskedQuestion
                 Add(new(synonyms.Of(run), IsWide: true));
             }
             else if (term.Kind == Content && phrases.TryGetValue(term.Text[0], out var phrase))
-                Add(new(synonyms.Of(phrase), TermReader.IsWide(phrase[0])) { IsMeasure = true, IsDegree = phrase.StartsWith("how ", StringComparison.Ordinal) });
+                Add(new(synonyms.Of(phrase), TermReader.IsWide(phrase[0])) { IsMeasure = true, IsDegree = phrase.StartsWith("how ", StringComparison.Ordinal) || phrase[0] == '多' });
             else if (term.HasSubstance)
                 Add(new(term.Kind == Number ? [term.Text] : synonyms.Of(term.Text)) { IsName = term.IsCapital && i > 0, IsMeasure = synonyms.Has(term.Text), IsDegree = i > 0 && terms[i - 1].Text == "how" });
             else if (IsMainVerb(terms, i, hasSupport) || (term.Kind == Preposition && !term.IsWide && !FunctionWords.IsLight(term.Text)) || term.Text == "whose")

@@ -3,7 +3,7 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// The closed classes of English and Chinese words: they carry grammar, not content, and hardly any are ever added to a language. Negations and comparisons ("not", "without", "more", 不) are left out on purpose: they change
+/// The closed classes (and numerals) of English and Chinese words: they carry grammar, not content, and hardly any are ever added to a language. Negations and comparisons ("not", "without", "more", 不) are left out on purpose: they change
 /// what is said, so they count as content. Every word of another language is content, which makes the check stricter, never looser.
 /// </summary>
 internal static class FunctionWords
@@ -20,6 +20,7 @@ internal static class FunctionWords
         (Possessive, "of"),
         (Conjunction, "and or but while whereas nor because"),
         (Pronoun, "it its they them their theirs he him his she her hers"),
+        (Number, "one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million dozen"),
         (Interrogative, "what which who whom whose where when why how"),
         (Function, "the a an this that these those there here i me my you your we us our please all every each any some much many also so than then just exactly currently"));
 

@@ -27,18 +27,19 @@ internal static class SentenceAgreement
     }
 
     private static bool IsPhrase(AskedQuestion question, Matches matches, int first, int end, bool isHeaded) =>
-        IsWhole(matches, first, end)
+        IsWhole(question, matches, first, end)
         && (IsCounted(question, matches, first, end) || StartsItself(question, matches, first, isHeaded))
         && EndsItself(question, matches, first, end, isHeaded);
 
     /// <summary>Nothing of substance inside, but for one figure with its unit ("a power of 67 watts on the turbine") where nothing else begins.</summary>
-    private static bool IsWhole(Matches matches, int first, int end)
+    private static bool IsWhole(AskedQuestion question, Matches matches, int first, int end)
     {
         var foreign = Enumerable.Range(first, end - first).Where(matches.IsForeign).ToArray();
         if (foreign.Length == 0)
             return true;
-        // A number right behind a word of the name is part of the name: "scanner 2".
-        var isFigure = matches.Terms[foreign[0]].Kind == Number && !matches.Terms[foreign[0] - 1].HasSubstance && foreign.Length <= 3 && foreign[^1] - foreign[0] == foreign.Length - 1 && foreign.Skip(1).All(at => matches.Terms[at].Kind == Content);
+        // A number right behind a word of the name is part of the name ("scanner 2"), but not behind the verb ("needs 3 eggs").
+        var isOfName = matches.Terms[foreign[0] - 1].HasSubstance && !(question.HasVerb && matches.Has(question.Words[^1], foreign[0] - 1));
+        var isFigure = matches.Terms[foreign[0]].Kind == Number && !isOfName && foreign.Length <= 3 && foreign[^1] - foreign[0] == foreign.Length - 1 && foreign.Skip(1).All(at => matches.Terms[at].Kind == Content);
         return isFigure && Enumerable.Range(first, end - first).All(at => matches.Terms[at].Kind is not (Break or Conjunction));
     }
 

@@ -23,7 +23,7 @@ internal static class WordForms
     {
         if (word.Length < 4 || !word.All(char.IsAsciiLetter))
             return word;
-        if (word.EndsWith("ies", StringComparison.Ordinal))
+        if (word.EndsWith("ies", StringComparison.Ordinal) && word.Length > 4)
             return word[..^3] + "y";
         if (word.EndsWith('s') && word[^2] is not ('s' or 'u' or 'i'))
             word = word[..^1];
