@@ -3,6 +3,9 @@ namespace LocalLlm.Samples.Rag.Agreement;
 /// <summary>Where a text has the words of a question.</summary>
 internal sealed class Matches
 {
+    // Longer than any name with its attribute; the work grows with its square.
+    private const int LongestDivided = 32;
+
     // For each part of a word that the text has, the places of its terms.
     private readonly List<IReadOnlyList<Range>> _parts = [];
     private readonly bool[] _matched;
@@ -73,21 +76,24 @@ internal sealed class Matches
         return word.IsWide ? Divided(word.Forms[0]) : null;
     }
 
-    /// <summary>A run of characters in parts of two or more, each of which the text has.</summary>
+    /// <summary>A run of characters in parts of two or more, each of which the text has; the first ones as long as can be.</summary>
     private IReadOnlyList<IReadOnlyList<Range>>? Divided(string run)
     {
-        for (var length = run.Length - 2; length >= 2; length--)
+        if (run.Length > LongestDivided)
+            return null;
+        // The division of each end of the run, from the shortest; what cannot be divided has none.
+        var divided = new IReadOnlyList<IReadOnlyList<Range>>?[run.Length + 1];
+        divided[run.Length] = [];
+        for (var start = run.Length - 2; start >= 0; start--)
         {
-            if (PlacesOf(run[..length], isName: false, isOther: false).ToArray() is not { Length: > 0 } first)
-                continue;
-            var rest = run[length..];
-            if (PlacesOf(rest, isName: false, isOther: false).ToArray() is { Length: > 0 } whole)
-                return [first, whole];
-            if (Divided(rest) is { } others)
-                return [first, .. others];
+            for (var length = run.Length - start; length >= 2 && divided[start] is null; length--)
+            {
+                if (divided[start + length] is { } rest && PlacesOf(run.Substring(start, length), isName: false, isOther: false).ToArray() is { Length: > 0 } part)
+                    divided[start] = [part, .. rest];
+            }
         }
 
-        return null;
+        return divided[0];
     }
 
     private IEnumerable<Range> PlacesOf(string form, bool isName, bool isOther)

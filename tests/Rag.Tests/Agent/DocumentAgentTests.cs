@@ -69,6 +69,7 @@ public sealed class DocumentAgentTests(ShippedRag rag)
         {
             options.Answer.Search = SearchMode.Required;
             options.Search.Threshold = options.Search.SentenceThreshold = -1;
+            options.Search.SentenceCheck = SentenceCheck.Score;
         });
         var events = await EventsAsync(agent, Question);
         // What a model of this size looks for, and makes of it, is not to be relied on; that it searched is.

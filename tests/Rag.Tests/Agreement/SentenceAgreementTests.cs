@@ -109,6 +109,14 @@ public sealed class SentenceAgreementTests
     public void A_row_of_a_table_says_its_cells_of_what_another_cell_names(string question, string row, string heading, bool answers) => Assert.Equal(answers, Agrees(question, row, heading));
 
     [Fact]
+    public void A_long_run_without_spaces_costs_no_more_than_its_square()
+    {
+        var sentence = new string('啊', 200) + "。";
+        foreach (var length in new[] { 31, 4000 })
+            Assert.False(Agrees(new string('啊', length) + "吧啦？", sentence));
+    }
+
+    [Fact]
     public void Synonyms_are_sets_and_what_is_none_is_refused_with_its_line()
     {
         var synonyms = Synonyms.Parse(["# comment", "", "draught, depth # of a ship"], "file");
