@@ -56,18 +56,19 @@ const page = await open();
 
 await step('a question is answered, and the passage that says so is marked', async () => {
   await ask(page, 'What is the power of the Ember server?');
-  assert.equal(await page.innerText('#answer'), 'The power of the Ember server is 903 watts. [2]');
+  assert.equal(await page.innerText('#answer'), 'The power of the Ember server is 903 watts. [1]');
   assert.equal(await page.innerText('li.cited mark'), 'The power of the Ember server is 903 watts.');
   assert.equal(await page.locator('li.cited').count(), 1);
-  assert.match(await page.innerText('li.cited .source'), /north-hall\.md · Inventory of the north hall › Ember server\s+0\.\d{3}/);
+  assert.match(await page.innerText('li.cited .source'), /north-hall\.md · lines 19–21 · Inventory of the north hall › Ember server\s+0\.\d{3}/);
+  assert.equal(await page.innerText('#sources li'), '[1] north-hall.md · line 21 · Inventory of the north hall › Ember server');
   assert.ok(await page.locator('#passages li').count() > 1);
   await page.screenshot({ path: `${shots}/rag-answer.png` });
 });
 
 await step('a citation leads to its passage', async () => {
   await page.click('#answer a');
-  assert.match(page.url(), /#source-2$/);
-  assert.equal(await page.locator('#source-2').innerText(), '[2] ');
+  assert.match(page.url(), /#source-1$/);
+  assert.equal(await page.locator('#source-1').innerText(), '[1] ');
 });
 
 await step('the thought is folded, and can be read', async () => {
@@ -89,6 +90,9 @@ await step('a question whose answer is not there is told as such', async () => {
   assert.equal(await page.innerText('#passages-title'), 'Nearest passages');
   assert.equal(await page.locator('li.cited, mark').count(), 0);
   await page.screenshot({ path: `${shots}/rag-not-found.png` });
+  await ask(page, 'How do I bake bread?');
+  assert.equal(await page.innerText('#passages-title'), 'No passage is near.');
+  assert.equal(await page.locator('#passages li').count(), 0);
 });
 
 await step('a document is text, never markup', async () => {

@@ -18,6 +18,9 @@ internal sealed record Answer
 {
     public required string Question { get; init; }
 
+    /// <summary>The question as it was searched for, where a chat gave it more words; null: as it was asked.</summary>
+    public string? Standalone { get; init; }
+
     /// <summary>With [n] behind what a source says.</summary>
     public required string Text { get; init; }
 

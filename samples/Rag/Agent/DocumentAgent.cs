@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using System.Threading.Channels;
 using LocalLlm.Extensions.AI;
+using LocalLlm.Samples.Rag.Agreement;
 using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Ingest;
 using Microsoft.Agents.AI;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
@@ -11,9 +13,10 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>Answers questions from the documents: an agent of Microsoft's Agent Framework whose tool is the search.</summary>
-internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOptions<RagOptions> options, ILoggerFactory loggers)
+internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, FollowUp followUp, FreshDocuments documents, IOptions<RagOptions> options, ILoggerFactory loggers)
 {
     private const string NoFittingSentence = "Passages were found, but no sentence of them fits the question closely enough; asked in other words, it may.";
+    private const string Changed = "The documents have changed since they were shown, so what earlier answers were given from is not used any more.";
     private readonly AnswerOptions _options = options.Value.Answer;
 
     /// <summary>What happens while an answer is made; the last is the <see cref="AnswerEvent.Done"/>.</summary>
@@ -45,36 +48,11 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
     {
         try
         {
-            var remembered = _options.Remember ? conversation : null;
-            var retrieval = new Retrieval(finder, remembered?.Sources ?? [], found => events.TryWrite(new AnswerEvent.Found(found.Hits, found.Sources)));
-            if (_options.Search == SearchMode.Context && (await retrieval.SearchAsync(question, cancellationToken)).Count == 0)
-            {
-                events.TryWrite(new AnswerEvent.Done(NotFound(question, retrieval)));
-                return;
-            }
-
-            var agent = CreateAgent(retrieval);
-            var session = remembered is null ? null : remembered.Session ??= await agent.CreateSessionAsync(cancellationToken);
-            var (text, thought) = (new StringBuilder(), new StringBuilder());
-            await foreach (var update in agent.RunStreamingAsync(question, session, cancellationToken: cancellationToken))
-            {
-                foreach (var content in update.Contents)
-                {
-                    if (content is TextReasoningContent thinking)
-                        events.TryWrite(new AnswerEvent.Thought(Append(thought, thinking.Text)));
-                    else if (content is FunctionCallContent)
-                        text.Clear();
-                    else if (content is TextContent said)
-                        events.TryWrite(new AnswerEvent.Text(Append(text, said.Text)));
-                }
-            }
-
-            remembered?.Sources = retrieval.Sources;
-            // Whatever the model says of documents in which nothing was found, it is not from them.
-            var answer = retrieval.FoundNothing
-                ? NotFound(question, retrieval) with { Thought = thought.ToString() }
-                : CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options) with { Hits = retrieval.Hits };
-            events.TryWrite(new AnswerEvent.Done(answer));
+            await documents.EnsureAsync(cancellationToken);
+            var standalone = await followUp.StandaloneAsync(question, conversation, cancellationToken);
+            var answer = await AnswerAloneAsync(standalone, conversation, events, cancellationToken);
+            conversation?.Add(new(standalone, answer.Text));
+            events.TryWrite(new AnswerEvent.Done(answer with { Question = question, Standalone = standalone == question ? null : standalone }));
         }
         finally
         {
@@ -82,16 +60,69 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, IOp
         }
     }
 
-    private Answer NotFound(string question, Retrieval retrieval) => new() { Question = question, Text = _options.NotFound, State = AnswerState.NotFound, Cited = [], Hits = retrieval.Hits, Notes = retrieval.Hits.Count > 0 ? [NoFittingSentence] : [] };
+    private async Task<Answer> AnswerAloneAsync(string question, Conversation? conversation, ChannelWriter<AnswerEvent> events, CancellationToken cancellationToken)
+    {
+        var remembered = _options.Remember ? conversation : null;
+        var isStale = remembered is not null && documents.HaveChanged(remembered.Sources.Select(source => source.Hit.Passage.Document), remembered.Generation);
+        if (isStale)
+            remembered!.ForgetSources();
+        remembered?.Generation = documents.Generation;
+        var retrieval = new Retrieval(finder, remembered?.Sources ?? [], found => events.TryWrite(new AnswerEvent.Found(found.Hits, found.Sources)));
+        var answer = _options.Search == SearchMode.Context && (await retrieval.SearchAsync(question, cancellationToken)).Count == 0
+            ? await NotFoundAsync(question, retrieval, cancellationToken)
+            : await AskModelAsync(question, remembered, retrieval, events, cancellationToken);
+        return isStale ? answer with { Notes = [.. answer.Notes, Changed] } : answer;
+    }
 
-    private ChatClientAgent CreateAgent(Retrieval retrieval)
+    private async Task<Answer> AskModelAsync(string question, Conversation? remembered, Retrieval retrieval, ChannelWriter<AnswerEvent> events, CancellationToken cancellationToken)
+    {
+        // Searched for already; of what earlier turns were shown nothing is quoted again.
+        var shown = _options.Search == SearchMode.Context ? await retrieval.SearchAsync(question, cancellationToken) : [];
+        var agent = CreateAgent(retrieval, shown);
+        var session = remembered is null ? null : remembered.Session ??= await agent.CreateSessionAsync(cancellationToken);
+        var (text, thought) = (new StringBuilder(), new StringBuilder());
+        await foreach (var update in agent.RunStreamingAsync(question, session, cancellationToken: cancellationToken))
+        {
+            foreach (var content in update.Contents)
+            {
+                if (content is TextReasoningContent thinking)
+                    events.TryWrite(new AnswerEvent.Thought(Append(thought, thinking.Text)));
+                else if (content is FunctionCallContent)
+                    text.Clear();
+                else if (content is TextContent said)
+                    events.TryWrite(new AnswerEvent.Text(Append(text, said.Text)));
+            }
+        }
+
+        remembered?.Sources = retrieval.Sources;
+        // A model that thinks until its tokens are used up has chosen none of what it had to choose from; each has passed all checks.
+        if (_options is { Quote: true, QuoteMayRefuse: false } && shown.Count > 0 && !shown.Any(source => source.Text == text.ToString()))
+            text.Clear().Append(shown.MaxBy(source => source.Part.Score)!.Text);
+        // Whatever the model says of documents in which nothing was found, it is not from them.
+        var answer = retrieval.FoundNothing ? null : CitationReader.Read(question, text.ToString(), thought.ToString(), retrieval.Sources, _options) with { Hits = retrieval.Hits };
+        return answer is { State: not AnswerState.NotFound } ? answer : await NotFoundAsync(question, retrieval, cancellationToken) with { Thought = thought.ToString(), Sources = answer?.Sources ?? [], Notes = answer?.Notes ?? [] };
+    }
+
+    /// <summary>The refusal, with the passages that are near enough to help.</summary>
+    private async Task<Answer> NotFoundAsync(string question, Retrieval retrieval, CancellationToken cancellationToken)
+    {
+        var near = await finder.NearAsync(question, retrieval.Hits, cancellationToken);
+        var notes = new List<string>();
+        if (near.Count > 0)
+            notes.Add(NoFittingSentence);
+        if (AskedQuestion.Read(question, Synonyms.None).Pointer is { } pointer)
+            notes.Add($"The question says '{pointer}' without naming what it means; name it.");
+        return new() { Question = question, Text = _options.NotFound, State = AnswerState.NotFound, Cited = [], Hits = near, Notes = notes };
+    }
+
+    private ChatClientAgent CreateAgent(Retrieval retrieval, IReadOnlyList<Source> shown)
     {
         var chat = new ChatOptions { Temperature = (float)_options.Temperature, MaxOutputTokens = _options.MaxTokens };
         if (_options.Instructions.Length > 0)
             chat.Instructions = _options.Instructions;
-        if (_options.Quote)
+        if (_options.Quote && shown.Count > 0)
         {
-            string[] choices = [.. retrieval.Sources.Select(source => source.Text).Append(_options.NotFound).Distinct()];
+            string[] choices = [.. shown.Select(source => source.Text).Concat(_options.QuoteMayRefuse ? [_options.NotFound] : []).Distinct()];
             chat.RawRepresentationFactory = _ => new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = choices } };
         }
 

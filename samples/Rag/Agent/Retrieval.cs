@@ -58,11 +58,11 @@ internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Sourc
         lock (_lock)
         {
             _hits.AddRange(found.Hits.Where(hit => _hits.All(known => known.Passage != hit.Passage)));
-            foreach (var (hit, text) in found.Shown)
+            foreach (var part in found.Shown)
             {
-                var source = _sources.FirstOrDefault(known => known.Hit.Passage == hit.Passage && known.Text == text);
+                var source = _sources.FirstOrDefault(known => known.Hit.Passage == part.Hit.Passage && known.Part.Start == part.Start && known.Text == part.Text);
                 if (source is null)
-                    _sources.Add(source = new(_sources.Count + 1, hit, text));
+                    _sources.Add(source = new(_sources.Count + 1, part));
                 numbered.Add(source);
             }
 

@@ -4,6 +4,13 @@ namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>What an answer may cite.</summary>
 /// <param name="Number">From 1.</param>
-/// <param name="Hit">The passage, and why it was found.</param>
-/// <param name="Text">What the model was shown: the passage, or one of its sentences.</param>
-internal sealed record Source(int Number, SearchHit Hit, string Text);
+/// <param name="Part">What the model was shown: a passage, or one of its sentences.</param>
+internal sealed record Source(int Number, PassagePart Part)
+{
+    public SearchHit Hit => Part.Hit;
+
+    public string Text => Part.Text;
+
+    /// <summary>The document, the pages or lines on which this very text stands, and its headings.</summary>
+    public string Place => Hit.Passage.SourceOf(Part.Start, Text.Length);
+}

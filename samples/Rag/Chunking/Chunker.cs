@@ -24,7 +24,8 @@ internal sealed class Chunker(Func<string, int> count, ChunkingOptions options)
             foreach (var range in Ranges(section.Text, isHeadingEmbedded ? section.Heading : "").Where(range => !string.IsNullOrWhiteSpace(section.Text[range])))
             {
                 var first = range.Start.Value + section.Text[range].TakeWhile(char.IsWhiteSpace).Count();
-                passages.Add(new(document.Name, passages.Count, section.Heading, section.PageAt(first), section.Text[range].Trim()) { IsHeadingEmbedded = isHeadingEmbedded });
+                var text = section.Text[range].Trim();
+                passages.Add(new(document.Name, passages.Count, section.Heading, section.Places?.Slice(first, text.Length), text) { IsHeadingEmbedded = isHeadingEmbedded });
             }
         }
 

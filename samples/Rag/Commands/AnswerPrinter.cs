@@ -39,12 +39,14 @@ internal sealed class AnswerPrinter(RagTerminal terminal)
     private async Task WriteAsync(Answer answer)
     {
         var output = terminal.Output;
-        await output.WriteLineAsync(answer.Hits.Count == 0 ? "No passage was found." : "Passages:");
+        if (answer.Standalone is not null)
+            await output.WriteLineAsync($"Understood as: {PlainLine.Of(answer.Standalone)}");
+        await output.WriteLineAsync(answer.Hits.Count == 0 ? answer.State == AnswerState.NotFound ? "No passage is near." : "No passage was found." : answer.State == AnswerState.NotFound ? "Nearest passages:" : "Passages:");
         for (var index = 0; index < answer.Hits.Count; index++)
             await output.WriteLineAsync($"  {Scored(answer.Hits[index])}\n      {Marked(answer.Hits[index], answer.Sources)}");
         await output.WriteLineAsync($"\nAnswer: {PlainLine.Of(answer.Text)}");
         foreach (var source in answer.Sources.Where(source => answer.Cited.Contains(source.Number)))
-            await output.WriteLineAsync($"  [{source.Number}] {PlainLine.Of(source.Hit.Passage.Source)}");
+            await output.WriteLineAsync($"  [{source.Number}] {PlainLine.Of(source.Place)}");
         foreach (var note in answer.Notes)
             await output.WriteLineAsync($"  Note: {PlainLine.Of(note)}");
     }
@@ -55,8 +57,7 @@ internal sealed class AnswerPrinter(RagTerminal terminal)
     /// <summary>The passage, with the numbers of what the model was shown of it.</summary>
     private static string Marked(SearchHit hit, IReadOnlyList<Source> sources) => PlainLine.Of(sources
         .Where(source => source.Hit.Passage == hit.Passage)
-        .Select(source => (source.Number, At: hit.Passage.Text.IndexOf(source.Text, StringComparison.Ordinal)))
-        .Where(source => source.At >= 0)
+        .Select(source => (source.Number, At: source.Part.Start))
         // From the last to the first, so that places stay what they are.
         .OrderByDescending(source => source.At)
         .Aggregate(hit.Passage.Text, (text, source) => text.Insert(source.At, $"[{source.Number}] ")));

@@ -26,8 +26,7 @@ internal static class AskCommand
         foreach (var question in questions)
             QuestionText.Check(question);
         var configuration = common.Configuration(result);
-        using var host = await RagHost.StartAsync(configuration, withChatModel: true, cancellationToken);
-        await RagHost.IngestAsync(host.Services, terminal, cancellationToken);
+        using var host = await RagHost.StartAnsweringAsync(configuration, terminal, cancellationToken);
         var agent = host.Services.GetRequiredService<DocumentAgent>();
         foreach (var question in questions)
         {

@@ -8,25 +8,41 @@ namespace LocalLlm.Samples.Rag.Commands;
 /// <summary><c>rag chat</c>: one question after the other, typed or from a redirected file.</summary>
 internal static class ChatCommand
 {
+    private const string Help = """
+        A question may refer to the ones before it ("And its color?").
+          /clear  forgets the conversation
+          /help   shows this
+          /exit   ends the chat, as do /quit and an empty line
+        """;
+
     public static Command Create(CommonOptions common, RagTerminal terminal)
     {
-        var command = new Command("chat", "Answers questions from the documents, one after the other; an empty line ends it.");
+        var command = new Command("chat", "Answers questions from the documents, one after the other; /help shows what else can be typed, an empty line ends it.");
         command.SetAction((result, cancellationToken) => RunAsync(common, result, terminal, cancellationToken));
         return command;
     }
 
     public static async Task<int> RunAsync(CommonOptions common, ParseResult result, RagTerminal terminal, CancellationToken cancellationToken)
     {
-        using var host = await RagHost.StartAsync(common.Configuration(result), withChatModel: true, cancellationToken);
-        await RagHost.IngestAsync(host.Services, terminal, cancellationToken);
+        using var host = await RagHost.StartAnsweringAsync(common.Configuration(result), terminal, cancellationToken);
         var agent = host.Services.GetRequiredService<DocumentAgent>();
         var conversation = new Conversation();
-        while (await ReadAsync(terminal, cancellationToken) is { Length: > 0 } question)
+        while (await ReadAsync(terminal, cancellationToken) is { Length: > 0 } line)
         {
+            if (CommandOf(line) is { } command)
+            {
+                if (command is "/exit" or "/quit")
+                    break;
+                await terminal.Output.WriteLineAsync(Obey(command, conversation));
+                continue;
+            }
+
             try
             {
-                QuestionText.Check(question);
-                await new AnswerPrinter(terminal).PrintAsync(agent.AskAsync(question, conversation, cancellationToken));
+                if (!terminal.IsInteractive)
+                    await terminal.Output.WriteLineAsync($"\nQuestion: {PlainLine.Of(line)}");
+                QuestionText.Check(line);
+                await new AnswerPrinter(terminal).PrintAsync(agent.AskAsync(line, conversation, cancellationToken));
             }
             catch (Exception failure) when (failure is RagException or EngineException)
             {
@@ -37,13 +53,31 @@ internal static class ChatCommand
         return 0;
     }
 
+    /// <summary>The command of a line that begins with a slash and a word; null: it is a question, also one that begins with a path.</summary>
+    internal static string? CommandOf(string line)
+    {
+        var word = line.Trim().Split(' ', '\t')[0];
+        return word.Length > 0 && word[0] == '/' && !word[1..].Contains('/', StringComparison.Ordinal) ? word.ToLowerInvariant() : null;
+    }
+
+    private static string Obey(string command, Conversation conversation)
+    {
+        switch (command)
+        {
+            case "/clear":
+                conversation.Clear();
+                return "The conversation is forgotten.";
+            case "/help":
+                return Help;
+            default:
+                return $"'{PlainLine.Of(command)}' is no command; allowed: /clear, /help, /exit, /quit. A question begins without a slash.";
+        }
+    }
+
     private static async Task<string?> ReadAsync(RagTerminal terminal, CancellationToken cancellationToken)
     {
         if (terminal.IsInteractive)
             terminal.Console.Markup("\n[bold]Question:[/] ");
-        var line = await terminal.Input.ReadLineAsync(cancellationToken);
-        if (!terminal.IsInteractive && line is { Length: > 0 })
-            await terminal.Output.WriteLineAsync($"\nQuestion: {PlainLine.Of(line)}");
-        return line;
+        return await terminal.Input.ReadLineAsync(cancellationToken);
     }
 }

@@ -19,8 +19,7 @@ internal static class EvalAnswersCommand
         command.SetAction(async (result, cancellationToken) =>
         {
             var known = await AnswerCheck.ReadAsync(result.GetValue(questions) ?? RagConfiguration.InRepository("samples/Rag/questions.jsonl"), cancellationToken);
-            using var host = await RagHost.StartAsync(common.Configuration(result), withChatModel: true, cancellationToken);
-            await RagHost.IngestAsync(host.Services, terminal, cancellationToken);
+            using var host = await RagHost.StartAnsweringAsync(common.Configuration(result), terminal, cancellationToken);
             var answers = await AnswerCheck.RunAsync(host.Services.GetRequiredService<DocumentAgent>(), known, AtOnce, cancellationToken);
             foreach (var wrong in answers.Where(answer => !answer.IsRight))
                 await terminal.Output.WriteLineAsync($"{PlainLine.Of(wrong.Known.Question)} Wanted: {PlainLine.Of(wrong.Known.Answer ?? "no answer")}. Got: {PlainLine.Of(string.Join(' ', wrong.Answer.Notes.Prepend(wrong.Answer.Text)))}");

@@ -9,10 +9,17 @@ namespace LocalLlm.Samples.Rag.Commands;
 /// <summary>Starts the services of a command: options are checked and models loaded before anything else happens.</summary>
 internal static class RagHost
 {
-    public static async Task<IHost> StartAsync(IConfigurationRoot configuration, bool withChatModel, CancellationToken cancellationToken)
+    public static Task<IHost> StartAsync(IConfigurationRoot configuration, bool withChatModel, CancellationToken cancellationToken) =>
+        StartAsync(configuration, withChatModel, TextWriter.Null, cancellationToken);
+
+    /// <param name="configuration">All settings.</param>
+    /// <param name="withChatModel">Whether a chat model is loaded.</param>
+    /// <param name="log">Told what is ingested.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    public static async Task<IHost> StartAsync(IConfigurationRoot configuration, bool withChatModel, TextWriter log, CancellationToken cancellationToken)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new());
-        builder.Services.AddRag(configuration, withChatModel);
+        builder.Services.AddRag(configuration, withChatModel, log);
         var host = builder.Build();
         try
         {
@@ -26,10 +33,19 @@ internal static class RagHost
         }
     }
 
-    /// <summary>Brings the store up to date, and tells what was done on standard error.</summary>
-    public static async Task IngestAsync(IServiceProvider services, RagTerminal terminal, CancellationToken cancellationToken)
+    /// <summary>Starts the services of a command that answers, and brings the store up to date; what was done is told on standard error.</summary>
+    public static async Task<IHost> StartAnsweringAsync(IConfigurationRoot configuration, RagTerminal terminal, CancellationToken cancellationToken)
     {
-        var report = await services.GetRequiredService<Ingestion>().RunAsync(new IngestLines(terminal.Error), cancellationToken);
-        await IngestLines.WriteTotalAsync(terminal.Error, report);
+        var host = await StartAsync(configuration, withChatModel: true, terminal.Error, cancellationToken);
+        try
+        {
+            await host.Services.GetRequiredService<FreshDocuments>().EnsureAsync(cancellationToken);
+            return host;
+        }
+        catch
+        {
+            host.Dispose();
+            throw;
+        }
     }
 }

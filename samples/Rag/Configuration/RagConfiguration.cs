@@ -28,7 +28,7 @@ internal static class RagConfiguration
         if (SettingNames.FaultsOf(configuration).ToArray() is { Length: > 0 } faults)
             throw new RagException(string.Join(" ", faults.Select(fault => fault + ".")));
         // The folder comes before the store, which may be named by it.
-        string[] paths = [ChatModel, EmbeddingModel, DocumentsFolder, "Rag:Store:Path"];
+        string[] paths = [ChatModel, EmbeddingModel, DocumentsFolder, "Rag:Store:Path", "Rag:Search:Synonyms"];
         foreach (var key in paths.Where(key => !string.IsNullOrEmpty(configuration[key])))
         {
             var path = configuration[key]!.Replace("{model}", NameOf(models[EmbeddingModel]), StringComparison.Ordinal);

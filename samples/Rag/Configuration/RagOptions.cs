@@ -27,6 +27,9 @@ internal sealed class DocumentOptions
 
     public int MaxPdfPages { get; set; } = 2000;
 
+    /// <summary>While a program runs, the folder is looked at before an answer, at most this often: what has changed is ingested first. 0: before every answer.</summary>
+    public TimeSpan RefreshInterval { get; set; } = TimeSpan.Zero;
+
     /// <summary>How long one document may take to read: a hostile one can keep a parser busy for ever.</summary>
     public TimeSpan ReadTimeout { get; set; } = TimeSpan.FromSeconds(60);
 }
@@ -60,6 +63,9 @@ internal sealed class QuestionOptions
 
     public QuestionMethod Method { get; set; } = QuestionMethod.Written;
 
+    /// <summary>A question must fit the sentence of its answer by this score at least, or the pair is dropped.</summary>
+    public double Threshold { get; set; } = 0.4;
+
     /// <summary>Passages that the chat model works on at once.</summary>
     public int Concurrency { get; set; } = 16;
 }
@@ -84,6 +90,16 @@ internal sealed class StoreOptions
     public string Schema { get; set; } = "rag";
 }
 
+/// <summary>What makes a sentence good enough to be shown to the model and quoted.</summary>
+internal enum SentenceCheck
+{
+    /// <summary>Its score: for embedding models that tell apart what they were not trained on.</summary>
+    Score,
+
+    /// <summary>Its score, and that it says the question's own words as one phrase: for small embedding models.</summary>
+    Words,
+}
+
 internal sealed class SearchOptions
 {
     public WeightOptions Weights { get; set; } = new();
@@ -94,8 +110,19 @@ internal sealed class SearchOptions
     /// <summary>Passages must reach this share of the best one's score.</summary>
     public double RelativeThreshold { get; set; } = 0.7;
 
-    /// <summary>Where the model is shown sentences: the best one must score as much, or nothing is shown.</summary>
-    public double SentenceThreshold { get; set; } = 0.4;
+    /// <summary>Where the model is shown sentences: each of them must score as much.</summary>
+    public double SentenceThreshold { get; set; } = 0.5;
+
+    /// <summary>Where the model is shown sentences: each must reach this share of the best one's score.</summary>
+    public double SentenceRelativeThreshold { get; set; } = 0.9;
+
+    public SentenceCheck SentenceCheck { get; set; } = SentenceCheck.Score;
+
+    /// <summary>A file with words that ask for the same, for <see cref="SentenceCheck.Words"/>; empty: none.</summary>
+    public string Synonyms { get; set; } = "";
+
+    /// <summary>Under "the context does not say" a passage is shown only if one of its sentences scores as much: less is of no use to the reader.</summary>
+    public double NearThreshold { get; set; } = 0.5;
 
     /// <summary>Passages taken from the dense search and from the sparse one; late interaction ranks their union.</summary>
     public int Candidates { get; set; } = 50;
@@ -138,6 +165,19 @@ internal enum SourceForm
     Sentences,
 }
 
+/// <summary>Who makes a question of a chat stand alone.</summary>
+internal enum FollowUps
+{
+    /// <summary>Nobody: it is searched for as it was typed.</summary>
+    AsTyped,
+
+    /// <summary>Rules carry what the last question was about into it: for models too small to rewrite.</summary>
+    Carried,
+
+    /// <summary>The chat model rewrites it; where that fails, the rules do.</summary>
+    Rewritten,
+}
+
 internal sealed class AnswerOptions
 {
     public SearchMode Search { get; set; } = SearchMode.Required;
@@ -159,11 +199,17 @@ internal sealed class AnswerOptions
     /// <summary>Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses, and a grammar keeps it to it. Where the search comes first and sentences are shown; for models that are too small to copy names and figures that they have not learned.</summary>
     public bool Quote { get; set; }
 
+    /// <summary>With <see cref="Quote"/>: whether the model may say <see cref="NotFound"/> though a sentence has passed every check.</summary>
+    public bool QuoteMayRefuse { get; set; } = true;
+
     /// <summary>Whether an answer that cites nothing, and that no passage shown says, is withheld.</summary>
     public bool WithholdUnsupported { get; set; }
 
-    /// <summary>Whether a chat remembers its turns; otherwise each question stands alone.</summary>
+    /// <summary>Whether the model reads the earlier turns of a chat.</summary>
     public bool Remember { get; set; } = true;
+
+    /// <summary>How a question of a chat that needs the ones before it ("And its color?") becomes one that can be searched for.</summary>
+    public FollowUps FollowUps { get; set; } = FollowUps.Rewritten;
 
     public int MaxTokens { get; set; } = 2048;
 

@@ -15,6 +15,7 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         Require(options.Documents.MaxFileBytes > 0, $"Documents:MaxFileBytes is {options.Documents.MaxFileBytes}; allowed: 1 or more");
         Require(options.Documents.MaxPdfPages > 0, $"Documents:MaxPdfPages is {options.Documents.MaxPdfPages}; allowed: 1 or more");
         Require(options.Documents.ReadTimeout > TimeSpan.Zero && options.Documents.ReadTimeout <= TimeSpan.FromHours(1), $"Documents:ReadTimeout is {options.Documents.ReadTimeout}; allowed: more than 0 and at most an hour");
+        Require(options.Documents.RefreshInterval >= TimeSpan.Zero && options.Documents.RefreshInterval <= TimeSpan.FromDays(1), $"Documents:RefreshInterval is {options.Documents.RefreshInterval}; allowed: 0 to a day");
         Require(options.Chunking.MaxTokens >= 16, $"Chunking:MaxTokens is {options.Chunking.MaxTokens}; allowed: 16 or more");
         Require(options.Chunking.OverlapTokens >= 0 && options.Chunking.OverlapTokens < options.Chunking.MaxTokens, $"Chunking:OverlapTokens is {options.Chunking.OverlapTokens}; allowed: 0 to less than Chunking:MaxTokens ({options.Chunking.MaxTokens})");
         Require(options.Questions.PerPassage is >= 0 and <= 100, $"Questions:PerPassage is {options.Questions.PerPassage}; allowed: 0 to 100");
@@ -26,6 +27,9 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         Require(IsWeight(weights.Dense) && IsWeight(weights.Sparse) && IsWeight(weights.MultiVector) && weights.Dense + weights.Sparse + weights.MultiVector > 0, $"Search:Weights are {weights.Dense}, {weights.Sparse} and {weights.MultiVector}; allowed: 0 to {MaxWeight}, at least one above 0");
         Require(double.IsFinite(options.Search.Threshold), $"Search:Threshold is {options.Search.Threshold}; give a number");
         Require(double.IsFinite(options.Search.SentenceThreshold), $"Search:SentenceThreshold is {options.Search.SentenceThreshold}; give a number");
+        Require(options.Search.SentenceRelativeThreshold is >= 0 and <= 1, $"Search:SentenceRelativeThreshold is {options.Search.SentenceRelativeThreshold}; allowed: 0 to 1");
+        Require(double.IsFinite(options.Search.NearThreshold), $"Search:NearThreshold is {options.Search.NearThreshold}; give a number");
+        Require(double.IsFinite(options.Questions.Threshold), $"Questions:Threshold is {options.Questions.Threshold}; give a number");
         Require(options.Search.RelativeThreshold is >= 0 and <= 1, $"Search:RelativeThreshold is {options.Search.RelativeThreshold}; allowed: 0 to 1");
         Require(options.Search.Candidates is >= 1 and <= 10_000, $"Search:Candidates is {options.Search.Candidates}; allowed: 1 to 10000");
         Require(options.Search.Passages is >= 1 and <= 100, $"Search:Passages is {options.Search.Passages}; allowed: 1 to 100");
@@ -36,9 +40,11 @@ internal sealed class RagOptionsValidator : IValidateOptions<RagOptions>
         Require(options.Answer.MaxTokens >= 1, $"Answer:MaxTokens is {options.Answer.MaxTokens}; allowed: 1 or more");
         Require(options.Answer.Temperature is >= 0 and <= 2, $"Answer:Temperature is {options.Answer.Temperature}; allowed: 0 to 2");
         RequireName(options.Questions.Method, "Questions:Method");
+        RequireName(options.Search.SentenceCheck, "Search:SentenceCheck");
         RequireName(options.Store.Kind, "Store:Kind");
         RequireName(options.Answer.Search, "Answer:Search");
         RequireName(options.Answer.Sources, "Answer:Sources");
+        RequireName(options.Answer.FollowUps, "Answer:FollowUps");
         return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults.Select(fault => $"{RagOptions.SectionName}:{fault}."));
 
         // A number is bound to any enumeration, whether it stands for something or not.

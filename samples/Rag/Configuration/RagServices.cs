@@ -17,7 +17,8 @@ internal static class RagServices
     /// <param name="services">Where to register.</param>
     /// <param name="configuration">The sections <c>Rag</c>, <c>LocalLlm</c> and <c>LocalLlmEmbeddings</c>.</param>
     /// <param name="withChatModel">Whether a chat model is loaded: searching needs none.</param>
-    public static IServiceCollection AddRag(this IServiceCollection services, IConfiguration configuration, bool withChatModel = true)
+    /// <param name="log">Told what is ingested; null: nobody is.</param>
+    public static IServiceCollection AddRag(this IServiceCollection services, IConfiguration configuration, bool withChatModel = true, TextWriter? log = null)
     {
         services.AddSingleton(configuration);
         services.AddOptions<RagOptions>().Bind(configuration.GetSection(RagOptions.SectionName), binder => binder.ErrorOnUnknownConfiguration = true).ValidateOnStart();
@@ -31,12 +32,13 @@ internal static class RagServices
             services.AddSingleton<IQuestionWriter>(provider => provider.GetRequiredService<IOptions<RagOptions>>().Value.Questions.Method == QuestionMethod.Written
                 ? provider.GetRequiredService<WrittenQuestions>()
                 : provider.GetRequiredService<ChosenQuestions>());
-            services.AddSingleton<SourceFinder>().AddSingleton<DocumentAgent>();
+            services.AddSingleton<FollowUp>().AddSingleton<SentenceChoice>().AddSingleton<SourceFinder>().AddSingleton<DocumentAgent>();
         }
 
         services.AddSingleton<DocumentFolder>().AddSingleton<TokenCounter>().AddSingleton<TextEmbedder>().AddSingleton<HybridSearch>();
         services.AddSingleton(provider => new QuestionMaker(provider.GetService<IQuestionWriter>(), provider.GetRequiredService<TextEmbedder>(), provider.GetRequiredService<IOptions<RagOptions>>()));
-        services.AddSingleton<Ingestion>();
+        services.AddSingleton(TimeProvider.System).AddSingleton(new IngestLog(log ?? TextWriter.Null));
+        services.AddSingleton<Ingestion>().AddSingleton<UnreadDocuments>().AddSingleton<FreshDocuments>();
         services.AddSingleton<IPassageStore>(provider => provider.GetRequiredService<IOptions<RagOptions>>() is { Value.Store.Kind: StoreKind.Postgres } options
             ? new PostgresPassageStore(options)
             : new SqlitePassageStore(provider.GetRequiredService<IOptions<RagOptions>>()));

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using LocalLlm.Samples.Rag.Configuration;
@@ -48,6 +49,26 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
         }
 
         return new([.. files.Order(StringComparer.Ordinal)], unreadable);
+    }
+
+    /// <summary>All that shows from outside whether a document has changed: names, sizes, times, permissions, and which folders cannot be looked into.</summary>
+    /// <exception cref="RagException">There is no such folder.</exception>
+    public FolderState State()
+    {
+        var listing = List();
+        var stamp = new StringBuilder();
+        var lastChange = DateTimeOffset.MinValue;
+        foreach (var name in listing.Files)
+        {
+            // A file that was removed since the listing has no size; the next look lacks its name.
+            var file = new FileInfo(Path.Combine(FullPath, name));
+            var mode = OperatingSystem.IsWindows() || !file.Exists ? 0 : (int)file.UnixFileMode;
+            stamp.Append(CultureInfo.InvariantCulture, $"{name}\0{(file.Exists ? file.Length : -1)} {file.LastWriteTimeUtc.Ticks} {file.CreationTimeUtc.Ticks} {mode}\0");
+            if (file.LastWriteTimeUtc > lastChange)
+                lastChange = file.LastWriteTimeUtc;
+        }
+
+        return new(stamp.Append('\0').AppendJoin('\0', listing.Unreadable.Keys).ToString(), lastChange);
     }
 
     // Only the separator of this system becomes a slash: elsewhere a backslash is a letter of a name.
@@ -124,6 +145,10 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
         }
     }
 }
+
+/// <param name="Stamp">Equal for two looks between which nothing has changed that shows from outside.</param>
+/// <param name="LastChange">When the document that was changed last was changed.</param>
+internal sealed record FolderState(string Stamp, DateTimeOffset LastChange);
 
 /// <param name="Files">The names of all files.</param>
 /// <param name="Unreadable">Folders that cannot be looked into, with the reason; "." is the documents folder itself.</param>

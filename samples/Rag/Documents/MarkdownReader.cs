@@ -27,7 +27,7 @@ internal static partial class MarkdownReader
             throw new RagException($"its Markdown cannot be read: {failure.Message}", failure);
         }
 
-        var sections = new SectionBuilder();
+        var sections = new SectionBuilder(PlaceUnit.Line);
         Add(document, sections);
         return sections.Build();
     }
@@ -39,15 +39,15 @@ internal static partial class MarkdownReader
             switch (block)
             {
                 case HeadingBlock heading:
-                    sections.AddHeading(heading.Level, TextOf(heading.Inline));
+                    sections.AddHeading(heading.Level, TextOf(heading.Inline), heading.Line + 1);
                     break;
                 case YamlFrontMatterBlock or LinkReferenceDefinitionGroup:
                     break;
                 case HtmlBlock html:
-                    sections.AddParagraph(TextOf(html.Lines.ToString()));
+                    AddLines(Visible(html.Lines.ToString()).Split('\n').Select(line => Blanks().Replace(line, " ").Trim()), html.Line + 1, ' ', sections);
                     break;
                 case CodeBlock code:
-                    sections.AddParagraph(code.Lines.ToString());
+                    AddLines(code.Lines.ToString().Split('\n'), code.Line + (code is FencedCodeBlock ? 2 : 1), '\n', sections);
                     break;
                 case Table table:
                     AddTable(table, sections);
@@ -56,10 +56,26 @@ internal static partial class MarkdownReader
                     Add(inner, sections);
                     break;
                 case LeafBlock leaf:
-                    sections.AddParagraph(TextOf(leaf.Inline));
+                    var starts = new List<PlaceStart> { new(0, leaf.Line + 1) };
+                    sections.AddParagraph(TextOf(leaf.Inline, starts), starts);
                     break;
             }
         }
+    }
+
+    private static void AddLines(IEnumerable<string> lines, int first, char between, SectionBuilder sections)
+    {
+        var text = new StringBuilder();
+        var starts = new List<PlaceStart>();
+        foreach (var (line, index) in lines.Select((line, index) => (line, index)).Where(line => between == '\n' || line.line.Length > 0))
+        {
+            if (text.Length > 0)
+                text.Append(between);
+            starts.Add(new(text.Length, first + index));
+            text.Append(line);
+        }
+
+        sections.AddParagraph(text.ToString(), starts);
     }
 
     /// <summary>A row says nothing without the names of its columns, so each carries them.</summary>
@@ -70,18 +86,32 @@ internal static partial class MarkdownReader
         foreach (var row in rows.Where(row => !row.IsHeader))
         {
             var cells = row.Select((cell, column) => (Name: names.ElementAtOrDefault(column) ?? "", Text: CellText(cell))).Where(cell => cell.Text.Length > 0);
-            sections.AddParagraph(string.Join("; ", cells.Select(cell => cell.Name.Length == 0 ? cell.Text : $"{cell.Name}: {cell.Text}")));
+            sections.AddParagraph(string.Join("; ", cells.Select(cell => cell.Name.Length == 0 ? cell.Text : $"{cell.Name}: {cell.Text}")), new PlaceStart(0, row.Line + 1));
         }
     }
 
     private static string CellText(Block cell) =>
         cell is TableCell content ? string.Join(' ', content.OfType<LeafBlock>().Select(leaf => TextOf(leaf.Inline))).Trim() : "";
 
-    private static string TextOf(ContainerInline? inlines)
+    /// <param name="inlines">What a block holds.</param>
+    /// <param name="starts">The line on which the text begins; those that begin in it are added.</param>
+    private static string TextOf(ContainerInline? inlines, List<PlaceStart>? starts = null)
     {
         var text = new StringBuilder();
+        Append(inlines, text, starts);
+        return text.ToString();
+    }
+
+    private static void Append(ContainerInline? inlines, StringBuilder text, List<PlaceStart>? starts)
+    {
         for (var inline = inlines?.FirstChild; inline is not null; inline = inline.NextSibling)
         {
+            if (inline is ContainerInline inner)
+            {
+                Append(inner, text, starts);
+                continue;
+            }
+
             text.Append(inline switch
             {
                 LiteralInline literal => literal.Content.ToString(),
@@ -90,16 +120,15 @@ internal static partial class MarkdownReader
                 HtmlInline { Tag: var tag } when tag.StartsWith("<br", StringComparison.OrdinalIgnoreCase) => " ",
                 HtmlEntityInline entity => entity.Transcoded.ToString(),
                 AutolinkInline link => link.Url,
-                ContainerInline inner => TextOf(inner),
                 _ => "",
             });
+            if (inline is LineBreakInline)
+                starts?.Add(new(text.Length, starts[^1].Number + 1));
         }
-
-        return text.ToString();
     }
 
-    /// <summary>What a reader sees of HTML: neither tags nor comments, scripts and styles.</summary>
-    private static string TextOf(string html) => Blanks().Replace(WebUtility.HtmlDecode(Unseen().Replace(html, " ")), " ").Trim();
+    /// <summary>What a reader sees of HTML: neither tags nor comments, scripts and styles. Lines stay lines.</summary>
+    private static string Visible(string html) => WebUtility.HtmlDecode(Unseen().Replace(html, match => match.Value.Contains('\n') ? new string('\n', match.Value.Count(c => c == '\n')) : " "));
 
     // What is not ended goes to the end; no alternative can match a text in two ways, so none takes longer than the text is long.
     [GeneratedRegex(@"<!--.*?(-->|\z)|<(script|style)\b.*?(</\2\s*>|\z)|</?[a-z][^<>]*>|<[!?][^<>]*>", RegexOptions.IgnoreCase | RegexOptions.Singleline)]

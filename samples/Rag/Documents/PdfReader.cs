@@ -70,7 +70,7 @@ internal static class PdfReader
         // Most letters are body text.
         var body = lines.GroupBy(line => Math.Round(line.Size, 1)).MaxBy(size => size.Sum(line => line.Text.Length))!.Key;
         var levels = lines.Select(line => Math.Round(line.Size, 1)).Where(size => size > body * HeadingScale).Distinct().OrderDescending().ToList();
-        var sections = new SectionBuilder();
+        var sections = new SectionBuilder(PlaceUnit.Page);
         var paragraph = new List<PdfLine>();
         var title = new List<PdfLine>();
         var edges = lines.GroupBy(line => line.Page).ToDictionary(page => page.Key, page => (Low: page.Min(line => line.Baseline), High: page.Max(line => line.Baseline)));
@@ -107,7 +107,7 @@ internal static class PdfReader
         }
     }
 
-    private static IEnumerable<PageStart> PagesOf(List<PdfLine> paragraph)
+    private static IEnumerable<PlaceStart> PagesOf(List<PdfLine> paragraph)
     {
         yield return new(0, paragraph[0].Page);
         for (var index = 1; index < paragraph.Count; index++)

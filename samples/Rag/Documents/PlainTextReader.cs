@@ -7,19 +7,21 @@ internal static partial class PlainTextReader
 {
     public static IReadOnlyList<DocumentSection> Read(string text)
     {
-        var sections = new SectionBuilder();
+        var sections = new SectionBuilder(PlaceUnit.Line);
         var paragraph = new List<string>();
+        var number = 0;
         foreach (var line in text.ReplaceLineEndings("\n").Split('\n').Append(""))
         {
+            number++;
             var ruler = Ruler().Match(line);
             if (ruler.Success && paragraph.Count == 1)
             {
-                sections.AddHeading(ruler.Value[0] == '=' ? 1 : 2, paragraph[0]);
+                sections.AddHeading(ruler.Value[0] == '=' ? 1 : 2, paragraph[0], number - 1);
                 paragraph.Clear();
             }
             else if (ruler.Success || string.IsNullOrWhiteSpace(line) || ListItem().IsMatch(line))
             {
-                sections.AddParagraph(Joined(paragraph));
+                sections.AddParagraph(Joined(paragraph), StartsOf(paragraph, number - paragraph.Count));
                 paragraph.Clear();
             }
 
@@ -28,6 +30,21 @@ internal static partial class PlainTextReader
         }
 
         return sections.Build();
+    }
+
+    /// <summary>Where lines begin in what <see cref="Joined"/> makes of them.</summary>
+    /// <param name="lines">The lines, none of them blank.</param>
+    /// <param name="first">The number of the first.</param>
+    private static PlaceStart[] StartsOf(List<string> lines, int first)
+    {
+        var starts = new PlaceStart[lines.Count];
+        for (var (index, text) = (0, ""); index < lines.Count; index++)
+        {
+            text = Joined([text, lines[index]]);
+            starts[index] = new(text.Length - lines[index].Length, first + index);
+        }
+
+        return starts;
     }
 
     /// <summary>Lines that were wrapped: a space between two, but not between characters that are written without any.</summary>

@@ -3,32 +3,42 @@ using System.Text;
 namespace LocalLlm.Samples.Rag.Documents;
 
 /// <summary>Gathers headings and paragraphs, in the order of a document, into sections.</summary>
-internal sealed class SectionBuilder
+/// <param name="unit">What places of the document are: pages or lines.</param>
+internal sealed class SectionBuilder(PlaceUnit unit)
 {
     private readonly List<DocumentSection> _sections = [];
     private readonly List<Title> _headings = [];
-    private readonly List<PageStart> _pages = [];
+    private readonly List<PlaceStart> _places = [];
     private readonly StringBuilder _text = new();
 
     /// <summary>Begins a section. Level 1 is the outermost; a heading ends those of its level and below.</summary>
-    public void AddHeading(int level, string title, int? page = null)
+    public void AddHeading(int level, string title, int place)
     {
         EndSection();
         EndHeadings(level);
         if (!string.IsNullOrWhiteSpace(title))
-            _headings.Add(new(level, title.Trim(), page));
+            _headings.Add(new(level, title.Trim(), place));
     }
 
     /// <param name="text">The paragraph.</param>
-    /// <param name="pages">Where pages begin in it; the first at 0.</param>
-    public void AddParagraph(string text, params IReadOnlyList<PageStart> pages)
+    /// <param name="places">Where pages or lines begin in it; the first at 0.</param>
+    public void AddParagraph(string text, params IReadOnlyList<PlaceStart> places)
     {
         if (string.IsNullOrWhiteSpace(text))
             return;
         if (_text.Length > 0)
             _text.Append("\n\n");
-        foreach (var start in pages.Where(start => _pages.Count == 0 || start.Page != _pages[^1].Page))
-            _pages.Add(start with { Offset = start.Offset + _text.Length });
+        var blank = text.Length - text.TrimStart().Length;
+        foreach (var start in places)
+        {
+            var moved = start with { Offset = _text.Length + Math.Max(0, start.Offset - blank) };
+            // Of several that begin in the blanks before the text only the last holds text.
+            if (_places.Count > 0 && _places[^1].Offset == moved.Offset)
+                _places.RemoveAt(_places.Count - 1);
+            if (_places.Count == 0 || _places[^1].Number != moved.Number)
+                _places.Add(moved);
+        }
+
         _text.Append(text.Trim());
     }
 
@@ -43,36 +53,32 @@ internal sealed class SectionBuilder
     private void EndSection()
     {
         if (_text.Length > 0)
-        {
-            Add(_headings, _pages.Count > 0 ? _pages[0].Page : null, _text.ToString());
-            _sections[^1] = _sections[^1] with { PageStarts = [.. _pages] };
-        }
-
+            Add(_headings, PlaceMap.Of(unit, _places), _text.ToString());
         _text.Clear();
-        _pages.Clear();
+        _places.Clear();
     }
 
     private void EndHeadings(int level)
     {
         // A heading above nothing would be lost with all that it says: it becomes text below its own headings.
         if (_headings.Count > 0 && _headings[^1].Level >= level && !_headings[^1].IsShown)
-            Add(_headings.SkipLast(1), _headings[^1].Page, _headings[^1].Text);
+            Add(_headings.SkipLast(1), PlaceMap.Of(unit, [new(0, _headings[^1].Place)]), _headings[^1].Text);
         _headings.RemoveAll(heading => heading.Level >= level);
     }
 
-    private void Add(IEnumerable<Title> above, int? page, string text)
+    private void Add(IEnumerable<Title> above, PlaceMap? places, string text)
     {
-        _sections.Add(new(string.Join(DocumentSection.HeadingSeparator, above.Select(heading => heading.Text)), page, text));
+        _sections.Add(new(string.Join(DocumentSection.HeadingSeparator, above.Select(heading => heading.Text)), places, text));
         _headings.ForEach(heading => heading.IsShown = true);
     }
 
-    private sealed class Title(int level, string text, int? page)
+    private sealed class Title(int level, string text, int place)
     {
         public int Level => level;
 
         public string Text => text;
 
-        public int? Page => page;
+        public int Place => place;
 
         public bool IsShown { get; set; }
     }

@@ -15,7 +15,7 @@ namespace LocalLlm.Samples.Rag.Ingest;
 internal sealed class Ingestion(DocumentFolder folder, TokenCounter tokens, QuestionMaker questions, TextEmbedder embedder, IPassageStore store, IOptions<RagOptions> options)
 {
     // Rises when passages are made otherwise of the same document and settings.
-    private const int Recipe = 2;
+    private const int Recipe = 3;
 
     private readonly ChunkingOptions _chunking = options.Value.Chunking;
 

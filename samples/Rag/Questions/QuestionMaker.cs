@@ -18,7 +18,7 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
     private readonly HybridWeights _weights = options.Value.Search.Weights.ToHybridWeights();
 
     /// <summary>All that makes other questions of the same passage.</summary>
-    public string Settings => _options.PerPassage == 0 || writer is null ? "no questions" : string.Create(CultureInfo.InvariantCulture, $"{_options.PerPassage} {_options.Method} by {writer.ModelName}, kept from {_search.SentenceThreshold} by {_weights.Dense} {_weights.Sparse} {_weights.MultiVector} among {_search.Candidates}, asked as {options.Value.Answer.Prompt}");
+    public string Settings => _options.PerPassage == 0 || writer is null ? "no questions" : string.Create(CultureInfo.InvariantCulture, $"{_options.PerPassage} {_options.Method} by {writer.ModelName}, kept from {_options.Threshold} by {_weights.Dense} {_weights.Sparse} {_weights.MultiVector} among {_search.Candidates}, asked as {options.Value.Answer.Prompt}");
 
     /// <summary>Questions for each passage, in their order; fewer than asked for where they fail a check.</summary>
     /// <param name="passages">The passages of one document.</param>
@@ -59,7 +59,7 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
         for (var i = 0; i < inForm.Count; i++)
         {
             var (index, pair) = inForm[i];
-            if (Scores.Of(embedded[i], sentences[i], _weights).Hybrid < _search.SentenceThreshold)
+            if (Scores.Of(embedded[i], sentences[i], _weights).Hybrid < _options.Threshold)
                 Drop(QuestionChecks.FitsTooLittle);
             else if (FindsAnother(embedded[i], vectors, index))
                 Drop(QuestionChecks.FindsAnother);

@@ -1,11 +1,12 @@
 using LocalLlm.Samples.Rag.Configuration;
+using LocalLlm.Samples.Rag.Ingest;
 using LocalLlm.Samples.Rag.Storage;
 using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Search;
 
 /// <summary>Dense and sparse candidates from the store, ranked by all three kinds together; what is below the threshold is nothing.</summary>
-internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, IOptions<RagOptions> options)
+internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, UnreadDocuments unread, IOptions<RagOptions> options)
 {
     private readonly SearchOptions _options = options.Value.Search;
 
@@ -13,13 +14,15 @@ internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, I
     public HybridWeights Weights { get; } = options.Value.Search.Weights.ToHybridWeights();
 
     /// <summary>The passages that fit a query, best first.</summary>
-    public async Task<IReadOnlyList<SearchHit>> FindAsync(string query, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<SearchHit>> FindAsync(string query, CancellationToken cancellationToken) => AboveThreshold(await RankAsync(query, cancellationToken));
+
+    /// <summary>Of all candidates, best first, those that fit.</summary>
+    public IReadOnlyList<SearchHit> AboveThreshold(IReadOnlyList<SearchHit> ranked)
     {
-        var hits = await RankAsync(query, cancellationToken);
-        if (hits.Count == 0)
-            return hits;
-        var least = Math.Max(_options.Threshold, hits[0].Scores.Hybrid * _options.RelativeThreshold);
-        return [.. hits.TakeWhile(hit => hit.Scores.Hybrid >= least).Take(_options.Passages)];
+        if (ranked.Count == 0)
+            return ranked;
+        var least = Math.Max(_options.Threshold, ranked[0].Scores.Hybrid * _options.RelativeThreshold);
+        return [.. ranked.TakeWhile(hit => hit.Scores.Hybrid >= least).Take(_options.Passages)];
     }
 
     /// <summary>All candidates, best first, also those below the threshold.</summary>
@@ -27,7 +30,7 @@ internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, I
     {
         var vectors = (await embedder.EmbedAsync([query], cancellationToken))[0];
         var candidates = await store.FindCandidatesAsync(vectors, _options.Candidates, cancellationToken);
-        return [.. candidates.Select(candidate => Best(vectors, candidate)).OrderByDescending(hit => hit.Scores.Hybrid).ThenBy(hit => hit.Passage.Document, StringComparer.Ordinal).ThenBy(hit => hit.Passage.Ordinal)];
+        return [.. candidates.Where(candidate => !unread.Has(candidate.Passage.Document)).Select(candidate => Best(vectors, candidate)).OrderByDescending(hit => hit.Scores.Hybrid).ThenBy(hit => hit.Passage.Document, StringComparer.Ordinal).ThenBy(hit => hit.Passage.Ordinal)];
     }
 
     /// <summary>A question that is like the query speaks for its passage as much as the passage's own text.</summary>

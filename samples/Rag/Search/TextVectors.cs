@@ -8,6 +8,10 @@ namespace LocalLlm.Samples.Rag.Search;
 internal sealed record TextVectors(float[] Dense, int[] SparseTokens, float[] SparseWeights, float[][] TokenVectors)
 {
     private TextEmbedding? _embedding;
+    private double? _sparseSelf;
+
+    /// <summary>The sparse score of the text with itself.</summary>
+    public double SparseSelf => _sparseSelf ??= SparseWeights.Sum(weight => (double)weight * weight);
 
     /// <summary>The same as the engine compares it.</summary>
     public TextEmbedding Embedding => _embedding ??= new()

@@ -48,7 +48,7 @@ internal sealed class PostgresPassageStore : SqlPassageStore, IAsyncDisposable
          CREATE TABLE IF NOT EXISTS documents (name text PRIMARY KEY, fingerprint text NOT NULL, passages int NOT NULL, questions int NOT NULL);
          CREATE TABLE IF NOT EXISTS passages (
              id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, document text NOT NULL REFERENCES documents ON DELETE CASCADE, ordinal int NOT NULL,
-             heading text NOT NULL, is_heading_embedded int NOT NULL, page int, text text NOT NULL);
+             heading text NOT NULL, is_heading_embedded int NOT NULL, places text, text text NOT NULL);
          CREATE INDEX IF NOT EXISTS passages_document ON passages (document);
          CREATE TABLE IF NOT EXISTS entries (
              id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, passage bigint NOT NULL REFERENCES passages ON DELETE CASCADE, question text, answer text, dense vector({dimensions}) NOT NULL,

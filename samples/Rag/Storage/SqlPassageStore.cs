@@ -1,6 +1,7 @@
 using System.Data;
 using System.Data.Common;
 using System.Globalization;
+using LocalLlm.Samples.Rag.Documents;
 using LocalLlm.Samples.Rag.Questions;
 using LocalLlm.Samples.Rag.Search;
 
@@ -13,7 +14,7 @@ namespace LocalLlm.Samples.Rag.Storage;
 internal abstract class SqlPassageStore : IPassageStore
 {
     // Rises when the tables change.
-    private const int LayoutVersion = 1;
+    private const int LayoutVersion = 2;
 
     /// <summary>The statements that make the tables where they are not there.</summary>
     protected abstract string CreateTables(int dimensions);
@@ -55,6 +56,9 @@ internal abstract class SqlPassageStore : IPassageStore
             return (string)(await command.ExecuteScalarAsync(cancellationToken))!;
         });
 
+        var made = $"{model.Name}, {model.Dimensions} dimensions, ";
+        if (stored != found && stored.StartsWith(made, StringComparison.Ordinal))
+            throw new RagException($"the store {Place} was made by another version of this program ({stored[made.Length..]}; this one reads layout {LayoutVersion}). Remove it and ingest again, or name another store (--store).");
         if (stored != found)
             throw new RagException($"the store {Place} was made by the embedding model '{stored}', and now it is '{found}': their vectors cannot be compared. Name another store (--store), or remove this one and ingest again.");
     }
@@ -92,9 +96,9 @@ internal abstract class SqlPassageStore : IPassageStore
         {
             var id = await InsertAsync(
                 connection,
-                "INSERT INTO passages (document, ordinal, heading, is_heading_embedded, page, text) VALUES (@document, @ordinal, @heading, @embedded, @page, @text) RETURNING id",
+                "INSERT INTO passages (document, ordinal, heading, is_heading_embedded, places, text) VALUES (@document, @ordinal, @heading, @embedded, @places, @text) RETURNING id",
                 cancellationToken,
-                ("@document", passage.Document), ("@ordinal", passage.Ordinal), ("@heading", passage.Heading), ("@embedded", passage.IsHeadingEmbedded ? 1 : 0), ("@page", passage.Page), ("@text", passage.Text));
+                ("@document", passage.Document), ("@ordinal", passage.Ordinal), ("@heading", passage.Heading), ("@embedded", passage.IsHeadingEmbedded ? 1 : 0), ("@places", passage.Places?.ToString()), ("@text", passage.Text));
             await AddEntryAsync(connection, id, null, vectors, cancellationToken);
             foreach (var question in questions)
                 await AddEntryAsync(connection, id, question.Pair, question.Vectors, cancellationToken);
@@ -165,7 +169,7 @@ internal abstract class SqlPassageStore : IPassageStore
         await using var command = Command(
             connection,
             $"""
-             SELECT passages.id, document, ordinal, heading, is_heading_embedded, page, text, question, answer, dense, sparse_tokens, sparse_weights, token_vectors, token_width
+             SELECT passages.id, document, ordinal, heading, is_heading_embedded, places, text, question, answer, dense, sparse_tokens, sparse_weights, token_vectors, token_width
              FROM passages JOIN entries ON entries.passage = passages.id
              WHERE passages.id IN ({string.Join(',', ids)}) ORDER BY document, ordinal, entries.id
              """);
@@ -176,7 +180,7 @@ internal abstract class SqlPassageStore : IPassageStore
             var vectors = VectorBytes.Vectors(ReadDense(reader, 9), (byte[])reader[10], (byte[])reader[11], (byte[])reader[12], reader.GetInt32(13));
             // The first entry of a passage is its own text; its questions follow.
             if (reader.GetInt64(0) != last)
-                passages.Add(new(new(reader.GetString(1), reader.GetInt32(2), reader.GetString(3), reader.IsDBNull(5) ? null : reader.GetInt32(5), reader.GetString(6)) { IsHeadingEmbedded = reader.GetInt32(4) != 0 }, vectors, new List<EmbeddedQuestion>()));
+                passages.Add(new(new(reader.GetString(1), reader.GetInt32(2), reader.GetString(3), PlaceMap.Parse(reader.IsDBNull(5) ? null : reader.GetString(5)), reader.GetString(6)) { IsHeadingEmbedded = reader.GetInt32(4) != 0 }, vectors, new List<EmbeddedQuestion>()));
             else
                 ((List<EmbeddedQuestion>)passages[^1].Questions).Add(new(new(reader.GetString(7), reader.GetString(8)), vectors));
             last = reader.GetInt64(0);
@@ -225,7 +229,7 @@ internal abstract class SqlPassageStore : IPassageStore
             parameter.Value = value ?? DBNull.Value;
             // A null has no type of its own.
             if (value is null)
-                parameter.DbType = name == "@page" ? DbType.Int32 : DbType.String;
+                parameter.DbType = DbType.String;
             command.Parameters.Add(parameter);
         }
 

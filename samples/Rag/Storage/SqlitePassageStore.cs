@@ -27,7 +27,7 @@ internal sealed class SqlitePassageStore(IOptions<RagOptions> options) : SqlPass
         CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, passages INTEGER NOT NULL, questions INTEGER NOT NULL);
         CREATE TABLE IF NOT EXISTS passages (
             id INTEGER PRIMARY KEY, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, ordinal INTEGER NOT NULL,
-            heading TEXT NOT NULL, is_heading_embedded INTEGER NOT NULL, page INTEGER, text TEXT NOT NULL);
+            heading TEXT NOT NULL, is_heading_embedded INTEGER NOT NULL, places TEXT, text TEXT NOT NULL);
         CREATE INDEX IF NOT EXISTS passages_document ON passages (document);
         CREATE TABLE IF NOT EXISTS entries (
             id INTEGER PRIMARY KEY, passage INTEGER NOT NULL REFERENCES passages ON DELETE CASCADE, question TEXT, answer TEXT, dense BLOB NOT NULL,

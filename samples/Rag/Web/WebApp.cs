@@ -23,9 +23,9 @@ internal static class WebApp
     public static WebApplication Create(IConfiguration configuration, IPAddress address, int port, TextWriter log)
     {
         var builder = WebApplication.CreateEmptyBuilder(new());
-        builder.Services.AddRag(configuration);
+        builder.Services.AddRag(configuration, log: log);
         // Started in this order, and the server after them: models, documents, and then whoever asks.
-        builder.Services.AddHostedService(services => new IngestAtStart(services.GetRequiredService<Ingestion>(), log));
+        builder.Services.AddHostedService<IngestAtStart>();
         builder.Services.AddSingleton<AskGate>().AddRoutingCore();
         // What fails at the start is told once, by the program.
         builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);

@@ -1,5 +1,4 @@
 using LocalLlm.Samples.Rag.Agent;
-using LocalLlm.Samples.Rag.Chunking;
 using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Web;
@@ -20,30 +19,12 @@ internal static class WireAnswer
     private static IReadOnlyList<WirePassage> Passages(IReadOnlyList<SearchHit> hits, IReadOnlyList<Source> sources) =>
     [
         .. hits.Select(hit => new WirePassage(
-            hit.Passage.Document,
-            hit.Passage.Heading,
-            hit.Passage.Page,
+            hit.Passage.Source,
             hit.Passage.Text,
             Math.Round(hit.Scores.Hybrid, 3),
             hit.Question?.Question,
-            [.. sources.Where(source => source.Hit.Passage == hit.Passage).Select(source => new WireSource(source.Number, source.Text, StartOf(source)))])),
+            [.. sources.Where(source => source.Hit.Passage == hit.Passage).Select(source => new WireSource(source.Number, source.Place, source.Text, source.Part.Start))])),
     ];
-
-    /// <summary>Sources are whole passages or whole sentences: the same words inside of another sentence are not the source.</summary>
-    private static int? StartOf(Source source)
-    {
-        var passage = source.Hit.Passage.Text;
-        if (passage == source.Text)
-            return 0;
-        foreach (var sentence in SentenceSplitter.Split(passage))
-        {
-            var text = passage[sentence];
-            if (text.Trim() == source.Text)
-                return sentence.Start.Value + text.Length - text.TrimStart().Length;
-        }
-
-        return null;
-    }
 
     private static string Name(AnswerState state) => state switch
     {
@@ -53,12 +34,18 @@ internal static class WireAnswer
     };
 }
 
-/// <summary>A passage found, and in its sources what the model was shown of it.</summary>
-internal sealed record WirePassage(string Document, string Heading, int? Page, string Text, double Score, string? Question, IReadOnlyList<WireSource> Sources);
+/// <summary>A passage found.</summary>
+/// <param name="Place">Its document, pages or lines, and headings.</param>
+/// <param name="Text">The whole passage.</param>
+/// <param name="Score">How well it fits the question.</param>
+/// <param name="Question">The question by which it was found; null: its own text.</param>
+/// <param name="Sources">What the model was shown of it.</param>
+internal sealed record WirePassage(string Place, string Text, double Score, string? Question, IReadOnlyList<WireSource> Sources);
 
 /// <param name="Number">From 1.</param>
+/// <param name="Place">Its document, the pages or lines on which this very text stands, and its headings.</param>
 /// <param name="Text">What the model was shown.</param>
-/// <param name="Start">Where it begins in the passage, in UTF-16 code units as JavaScript counts; null where the passage does not have it.</param>
-internal sealed record WireSource(int Number, string Text, int? Start);
+/// <param name="Start">Where it begins in the passage, in UTF-16 code units as JavaScript counts.</param>
+internal sealed record WireSource(int Number, string Place, string Text, int Start);
 
 internal sealed record WireDone(string Text, string State, IReadOnlyList<int> Cited, IReadOnlyList<string> Notes, IReadOnlyList<WirePassage> Passages);

@@ -97,5 +97,5 @@ public sealed class CitationReaderTests
 
     private static Answer Read(string said, string thought = "", Source[]? sources = null, AnswerOptions? options = null) => CitationReader.Read("Q?", said, thought, sources ?? s_sources, options ?? new());
 
-    private static Source Source(int number, string text) => new(number, new(new("a.md", number, "", null, text), default, null), text);
+    private static Source Source(int number, string text) => new(number, PassagePart.Whole(new(new("a.md", number, "", null, text), default, null)));
 }

@@ -69,7 +69,7 @@ public sealed class ToolCallTests(ShippedRag rag)
             change?.Invoke(options);
         }
 
-        var agent = rag.With<DocumentAgent>(Real, model, rag.With<SourceFinder>(Real, rag.With<Rag.Search.HybridSearch>(Real)));
+        var agent = rag.With<DocumentAgent>(Real, model, rag.With<SourceFinder>(Real, rag.With<Rag.Search.HybridSearch>(Real), rag.With<SentenceChoice>(Real)));
         Answer? answer = null;
         await foreach (var happened in agent.AskAsync("What of the Ember server and the Vega printer?", conversation, Token))
             answer = (happened as AnswerEvent.Done)?.Answer;

@@ -24,9 +24,9 @@ public sealed class ChunkerTests(ShippedRag rag)
     [Fact]
     public void A_passage_never_goes_beyond_its_heading()
     {
-        var document = new SourceDocument("a.md", "", [new("A", null, "One."), new("A › B", 2, "Two. Three.")]);
+        var document = new SourceDocument("a.md", "", [new("A", null, "One."), new("A › B", PlaceMap.Of(PlaceUnit.Page, [new(0, 2), new(5, 3)]), "Two. Three.")]);
         var passages = new Chunker(Words, new() { MaxTokens = 50, OverlapTokens = 20 }).Split(document);
-        Assert.Equal([("A", "One.", null), ("A › B", "Two. Three.", 2)], passages.Select(passage => (passage.Heading, passage.Text, passage.Page)));
+        Assert.Equal([("A", "One.", null), ("A › B", "Two. Three.", 2)], passages.Select(passage => (passage.Heading, passage.Text, passage.Places?.At(0, 4).First)));
         Assert.Equal([0, 1], passages.Select(passage => passage.Ordinal));
         Assert.Equal("A › B\nTwo. Three.", passages[1].TextToEmbed());
     }

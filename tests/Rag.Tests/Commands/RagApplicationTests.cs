@@ -14,8 +14,8 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
     {
         var (code, output, _) = await RunAsync(["--store", rag.StorePath]);
         Assert.Equal(0, code);
-        Assert.Contains("Answer: The power of the Ember server is 903 watts. [2]\n  [2] north-hall.md · Inventory of the north hall › Ember server\n", output, StringComparison.Ordinal);
-        Assert.Contains("[2] The power of the Ember server is 903 watts.", output, StringComparison.Ordinal);
+        Assert.Contains("Answer: The power of the Ember server is 903 watts. [1]\n  [1] north-hall.md · line 21 · Inventory of the north hall › Ember server\n", output, StringComparison.Ordinal);
+        Assert.Contains("[1] The power of the Ember server is 903 watts.", output, StringComparison.Ordinal);
         Assert.Contains("Answer: The context does not say.\n", output, StringComparison.Ordinal);
     }
 
@@ -26,6 +26,50 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
         Assert.Equal(0, code);
         Assert.Contains("The color of the Ember server is blue.", output, StringComparison.Ordinal);
         Assert.Contains("The price of the Ember server is 712 dollars.", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_chat_understands_follow_ups_and_commands()
+    {
+        var (code, output, _) = await RunAsync(["chat", "--store", rag.StorePath], string.Join('\n',
+            "What is the price of the Ember server?", "And its color?", "How heavy is it?", "And its speed?", "What about the Sigma valve?", "/nonsense", "/HELP", "/clear", "And its color?", "/exit", "What is the power of the Ember server?"));
+        Assert.Equal(0, code);
+        Assert.Contains("Understood as: What is the color of the Ember server?", output, StringComparison.Ordinal);
+        Assert.Contains("Answer: The color of the Ember server is blue. [1]", output, StringComparison.Ordinal);
+        Assert.Contains("Answer: The weight of the Ember server is 495 kg. [1]", output, StringComparison.Ordinal);
+        var parts = output.Split("\nQuestion: ");
+        Assert.Contains("Understood as: What is the speed of the Ember server?", parts[4], StringComparison.Ordinal);
+        Assert.Contains("Answer: The context does not say.", parts[4], StringComparison.Ordinal);
+        Assert.Contains("What is the speed of the Sigma valve?", parts[5], StringComparison.Ordinal);
+        Assert.Contains("'/nonsense' is no command; allowed: /clear, /help, /exit, /quit", parts[5], StringComparison.Ordinal);
+        Assert.Contains("forgets the conversation", parts[5], StringComparison.Ordinal);
+        // Nothing is left to carry.
+        Assert.Contains("Answer: The context does not say.", parts[6], StringComparison.Ordinal);
+        Assert.Contains("'its' without naming what it means", parts[6], StringComparison.Ordinal);
+        // What stands behind /exit is not asked any more.
+        Assert.Equal(7, parts.Length);
+    }
+
+    [Theory]
+    [InlineData("/exit", "/exit")]
+    [InlineData("  /Quit now", "/quit")]
+    [InlineData("/", "/")]
+    [InlineData("/etc/hosts says what?", null)]
+    [InlineData("What is 3 / 4?", null)]
+    public void A_line_that_begins_with_a_slash_and_a_word_is_a_command(string line, string? command) => Assert.Equal(command, ChatCommand.CommandOf(line));
+
+    [Fact]
+    public async Task A_refusal_shows_passages_only_where_they_are_near()
+    {
+        var (_, near, _) = await RunAsync(["ask", "What is the speed of the Ember server?", "--store", rag.StorePath]);
+        Assert.Contains("Nearest passages:", near, StringComparison.Ordinal);
+        Assert.Contains("The power of the Ember server is 903 watts.", near, StringComparison.Ordinal);
+        foreach (var question in new[] { "How do I bake bread?", "Who wrote the opera about the river?", "今天天气怎么样？" })
+        {
+            var (_, far, _) = await RunAsync(["ask", question, "--store", rag.StorePath]);
+            Assert.Contains("No passage is near.\n\nAnswer: The context does not say.\n", far, StringComparison.Ordinal);
+            Assert.DoesNotContain("Note:", far, StringComparison.Ordinal);
+        }
     }
 
     [Fact]
@@ -41,7 +85,7 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
     [InlineData(2, "--port is 99999", "serve", "--port", "99999")]
     [InlineData(2, "--host is 'example.com'", "serve", "--host", "example.com")]
     [InlineData(1, "give KEY=VALUE", "ask", "Q?", "--set", "nonsense")]
-    [InlineData(1, "'Rag:Search:Passage' is no setting; 'Rag:Search' has Weights, Threshold, RelativeThreshold, SentenceThreshold, Candidates, Passages", "ask", "Q?", "--set", "Rag:Search:Passage=3")]
+    [InlineData(1, "'Rag:Search:Passage' is no setting; 'Rag:Search' has Weights, Threshold, RelativeThreshold, SentenceThreshold, SentenceRelativeThreshold, SentenceCheck, Synonyms, NearThreshold, Candidates, Passages", "ask", "Q?", "--set", "Rag:Search:Passage=3")]
     [InlineData(1, "Rag:Search:Candidates is 0; allowed: 1 to 10000. Rag:Search:Passages is 0; allowed: 1 to 100.", "ask", "Q?", "--set", "Rag:Search:Passages=0", "--set", "Rag:Search:Candidates=0")]
     [InlineData(1, "Rag:Search:Passages is 'many'; allowed: a whole number.", "ask", "Q?", "--set", "Rag:Search:Passages=many")]
     [InlineData(1, "Rag:Answer:Sources is '7'; allowed: Passages, Sentences.", "ask", "Q?", "--set", "Rag:Answer:Sources=7")]

@@ -11,9 +11,9 @@ public sealed class RagConfigurationTests
     public void The_shipped_models_have_settings_of_their_own_and_others_have_the_general_ones()
     {
         var tiny = Options([]);
-        Assert.Equal((SearchMode.Context, SourceForm.Sentences, QuestionMethod.Chosen, 0.95), (tiny.Answer.Search, tiny.Answer.Sources, tiny.Questions.Method, tiny.Search.SentenceThreshold));
+        Assert.Equal((SearchMode.Context, SourceForm.Sentences, QuestionMethod.Chosen, SentenceCheck.Words, FollowUps.Carried), (tiny.Answer.Search, tiny.Answer.Sources, tiny.Questions.Method, tiny.Search.SentenceCheck, tiny.Answer.FollowUps));
         var real = Options(new() { ["LocalLlm:ModelPath"] = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", ["LocalLlmEmbeddings:ModelPath"] = "BAAI/bge-m3" });
-        Assert.Equal((SearchMode.Required, SourceForm.Passages, QuestionMethod.Written), (real.Answer.Search, real.Answer.Sources, real.Questions.Method));
+        Assert.Equal((SearchMode.Required, SourceForm.Passages, QuestionMethod.Written, SentenceCheck.Score, FollowUps.Rewritten), (real.Answer.Search, real.Answer.Sources, real.Questions.Method, real.Search.SentenceCheck, real.Answer.FollowUps));
         Assert.Matches(@"artifacts/rag/bge-m3-documents-[0-9a-f]{8}\.db$", real.Store.Path);
         Assert.NotEqual(tiny.Store.Path, real.Store.Path);
     }
@@ -45,8 +45,9 @@ public sealed class RagConfigurationTests
         Assert.Equal("Rag:Store:Kind is '7'; allowed: Sqlite, Postgres.", Assert.Throws<RagException>(() => Options(new() { ["Rag:Store:Kind"] = "7" })).Message);
         var options = Options([]);
         (options.Store.Kind, options.Answer.Search, options.Answer.Sources, options.Questions.Method) = ((StoreKind)7, (SearchMode)7, (SourceForm)7, (QuestionMethod)7);
+        (options.Search.SentenceCheck, options.Answer.FollowUps) = ((SentenceCheck)7, (FollowUps)7);
         Assert.Equal(
-            ["Rag:Questions:Method is 7; allowed: Written, Chosen.", "Rag:Store:Kind is 7; allowed: Sqlite, Postgres.", "Rag:Answer:Search is 7; allowed: Tool, Required, Context.", "Rag:Answer:Sources is 7; allowed: Passages, Sentences."],
+            ["Rag:Questions:Method is 7; allowed: Written, Chosen.", "Rag:Search:SentenceCheck is 7; allowed: Score, Words.", "Rag:Store:Kind is 7; allowed: Sqlite, Postgres.", "Rag:Answer:Search is 7; allowed: Tool, Required, Context.", "Rag:Answer:Sources is 7; allowed: Passages, Sentences.", "Rag:Answer:FollowUps is 7; allowed: AsTyped, Carried, Rewritten."],
             new RagOptionsValidator().Validate(null, options).Failures!);
     }
 

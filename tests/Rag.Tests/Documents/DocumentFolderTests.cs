@@ -87,13 +87,30 @@ public sealed class DocumentFolderTests : IDisposable
     }
 
     [Fact]
-    public async Task A_passage_of_a_PDF_names_the_page_of_its_first_character()
+    public async Task A_passage_of_a_PDF_names_the_pages_from_its_first_character_to_its_last()
     {
         Pdf([["One on the first page.", "Two goes on"], ["to the second page.", "Three is there."], ["Four is on the third."]]);
         var document = await Folder().ReadAsync("a.pdf", Token);
         Assert.Single(document.Sections);
         var passages = new Chunker(text => text.Count(c => c is '.'), new() { MaxTokens = 1, OverlapTokens = 0 }).Split(document);
-        Assert.Equal([("One on the first page.", 1), ("Two goes on to the second page.", 1), ("Three is there.", 2), ("Four is on the third.", 3)], passages.Select(passage => (passage.Text, passage.Page ?? 0)));
+        Assert.Equal([("One on the first page.", "page 1"), ("Two goes on to the second page.", "pages 1–2"), ("Three is there.", "page 2"), ("Four is on the third.", "page 3")], passages.Select(passage => (passage.Text, passage.Places!.Described(0, passage.Text.Length))));
+    }
+
+    [Fact]
+    public async Task Each_sentence_of_Markdown_and_text_stands_on_its_own_lines()
+    {
+        _folder.Write("a.md", "---\nx: 1\n---\n\n# Title\n\nOne is here. Two goes\non there. Three *ends*\nit.\n\n- Four.\n- Five.\n\n| A | B |\n|---|---|\n| Six. | 1 |\n| Seven. | 2 |\n\n```\nEight.\nNine.\n```\n\n<div>\n<b>Ten.</b>\nEleven.</div>\n\n## Alone\n");
+        _folder.Write("b.txt", "Title\n=====\n\nOne is here. Two goes\non there. Three\nends.\n- Four.\n- Five.\n\n\n他住在\n北京。她也是。\n");
+        Assert.Equal(
+            ["One 7", "Two 7–8", "Three 8–9", "Four 11", "Five 12", "A: 16", "A: 17", "Eight 20", "Nine 21", "Ten 25", "Eleven 26", "Alone 28"],
+            Places(await Folder().ReadAsync("a.md", Token)));
+        Assert.Equal(["One 4", "Two 4–5", "Three 5–6", "- Four 7", "- Five 8", "他住在北京 11–12", "她也是 12"], Places(await Folder().ReadAsync("b.txt", Token)));
+
+        // Each sentence as a passage, named by its first word.
+        static IEnumerable<string> Places(Rag.Documents.SourceDocument document) => new Chunker(text => text.Count(c => c is '.' or '。') + text.Split('\n').Length - 1, new() { MaxTokens = 1, OverlapTokens = 0, EmbedHeadings = false })
+            .Split(document).Select(passage => $"{Name(passage.Text)} {passage.Places!.Described(0, passage.Text.Length).Split(' ')[1]}");
+
+        static string Name(string text) => text.StartsWith("- ", StringComparison.Ordinal) ? text[..^1] : text.Split(' ', '.', '。')[0];
     }
 
     [Fact]
@@ -123,7 +140,7 @@ public sealed class DocumentFolderTests : IDisposable
         Assert.Equal("The survey was made in autumn. It lists the devices that stand outside, with what was measured on each.", sections[0].Text);
         Assert.Equal("Survey of the test field › Pioneer printer", sections[1].Heading);
         Assert.Equal("The weight of the Pioneer printer is 194 kg. The price of the Pioneer printer is 242 dollars. The length of the Pioneer printer is 289 meters.\n\nThe color of the Pioneer printer is gray. Two people are needed to move it.", sections[1].Text);
-        Assert.Equal([1, 1, 1, 1, 2, 2, 2, 3, 3, 3], sections.Select(section => section.Page ?? 0));
+        Assert.Equal([1, 1, 1, 1, 2, 2, 2, 3, 3, 3], sections.Select(section => section.Places!.At(0, 1).First));
     }
 
     [Theory]

@@ -44,7 +44,7 @@ public sealed class IngestionTests(ShippedRag rag) : IDisposable
         await RunAsync();
         foreach (var change in new Action<RagOptions>[]
         {
-            options => options.Search.SentenceThreshold = 0.5,
+            options => options.Questions.Threshold = 0.5,
             options => options.Search.Candidates = 7,
             options => options.Search.Weights.Sparse = 0.9,
             options => options.Answer.Prompt = "{sources}\n{question}",

@@ -1,3 +1,4 @@
+using LocalLlm.Samples.Rag.Documents;
 using LocalLlm.Samples.Rag.Search;
 using LocalLlm.Samples.Rag.Storage;
 using Xunit;
@@ -18,7 +19,7 @@ public abstract class PassageStoreContract
     public async Task What_is_stored_comes_back_whole()
     {
         var store = await OpenedAsync();
-        var passage = Passage("a.md", 3, Vectors([1, 0], (5, 0.5f), (9, 0.25f)), "Question?") with { Passage = new("a.md", 3, "A › 标题", 7, "Text with 'quotes' and 汉字 😀") { IsHeadingEmbedded = true } };
+        var passage = Passage("a.md", 3, Vectors([1, 0], (5, 0.5f), (9, 0.25f)), "Question?") with { Passage = new("a.md", 3, "A › 标题", PlaceMap.Of(PlaceUnit.Page, [new(0, 7), new(4, 8)]), "Text with 'quotes' and 汉字 😀") { IsHeadingEmbedded = true } };
         await AddAsync(store, "a.md", passage);
         var found = Assert.Single(await store.FindCandidatesAsync(Vectors([1, 0]), 10, Token));
         Assert.Equal(passage.Passage, found.Passage);

@@ -63,11 +63,15 @@ const show = {
       const number = Number(/^\[(\d+)\]$/.exec(part)?.[1]);
       return cited.includes(number) ? Object.assign(element('a', part), { href: `#source-${number}` }) : part;
     }));
+    // Where each cited text itself stands: a passage may reach over several pages.
+    const sources = passages.flatMap(passage => passage.sources).filter(source => cited.includes(source.number)).sort((a, b) => a.number - b.number);
+    $('sources').replaceChildren(...sources.map(source => element('li', `[${source.number}] ${source.place}`)));
+    $('sources').hidden = sources.length === 0;
     $('notes').replaceChildren(...notes.map(note => element('li', note)));
     $('notes').hidden = notes.length === 0;
     showPassages(passages, cited);
-    if (state === 'not_found' && passages.length)
-      $('passages-title').textContent = 'Nearest passages';
+    if (state === 'not_found')
+      $('passages-title').textContent = passages.length ? 'Nearest passages' : 'No passage is near.';
   },
 };
 
@@ -77,7 +81,7 @@ function showPassages(passages, cited) {
   $('passages').replaceChildren(...passages.map(passage => {
     const item = element('li', '', passage.sources.some(source => cited.includes(source.number)) ? 'cited' : '');
     const source = element('p', '', 'source');
-    source.append(element('span', [passage.document, passage.page && `page ${passage.page}`, passage.heading].filter(Boolean).join(' · ')), element('span', passage.score.toFixed(3), 'score'));
+    source.append(element('span', passage.place), element('span', passage.score.toFixed(3), 'score'));
     const text = element('p', '', 'text');
     text.append(...marked(passage, cited));
     item.append(source, text);
@@ -111,6 +115,7 @@ function begin(question) {
   $('thought').querySelector('p').textContent = '';
   $('answer').replaceChildren();
   delete $('answer').dataset.state;
+  $('sources').hidden = true;
   $('notes').hidden = true;
   $('passages-title').hidden = true;
   $('passages').replaceChildren();

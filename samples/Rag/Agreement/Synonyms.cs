@@ -1,0 +1,54 @@
+namespace LocalLlm.Samples.Rag.Agreement;
+
+/// <summary>
+/// Words that ask for the same, as search engines keep them (Solr's and Elasticsearch's format): each line a set, with commas; # begins a comment. An entry of several words, or of Chinese, stands for its set where a question
+/// has it; in sentences single words and Chinese are looked for.
+/// </summary>
+internal sealed class Synonyms
+{
+    private readonly IReadOnlyList<IReadOnlyList<string>> _sets;
+
+    private Synonyms(IReadOnlyList<IReadOnlyList<string>> sets) => _sets = sets;
+
+    public static Synonyms None { get; } = new([]);
+
+    /// <exception cref="RagException">A line is no set.</exception>
+    public static Synonyms Parse(IEnumerable<string> lines, string place)
+    {
+        var sets = new List<IReadOnlyList<string>>();
+        foreach (var (line, index) in lines.Select((line, index) => (line.Split('#')[0].Trim(), index)).Where(line => line.Item1.Length > 0))
+        {
+            string[] set = [.. line.Split(',').Select(word => string.Join(' ', word.ToLowerInvariant().Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(WordForms.Spelled)))];
+            if (set.Length < 2 || set.Any(word => word.Length == 0))
+                throw new RagException($"{place}, line {index + 1}: '{PlainLine.Of(line)}' is no set of synonyms; give two or more words with commas, such as: heavy, weight, weigh");
+            sets.Add(set);
+        }
+
+        return new(sets);
+    }
+
+    /// <exception cref="RagException">The file cannot be read, or a line is no set.</exception>
+    public static Synonyms Load(string path)
+    {
+        if (path.Length == 0)
+            return None;
+        try
+        {
+            return Parse(File.ReadLines(path), path);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new RagException($"the file of synonyms '{path}' (Rag:Search:Synonyms) cannot be read: {failure.Message} Name another one, or leave the setting empty for none.", failure);
+        }
+    }
+
+    /// <summary>The entries that are looked for as a whole in a question, longest first: several words, or two or more Chinese characters.</summary>
+    public IEnumerable<string> Phrases => _sets.SelectMany(set => set).Where(entry => entry.Contains(' ') || (entry.Length > 1 && TermReader.IsWide(entry[0]))).Distinct().OrderByDescending(entry => entry.Length);
+
+    /// <summary>All that says the same as a word or phrase, itself included.</summary>
+    public IReadOnlyList<string> Of(string word) => [.. _sets.Where(set => set.Any(entry => AreSame(entry, word))).SelectMany(set => set).Prepend(word).Distinct()];
+
+    public bool Has(string word) => _sets.Any(set => set.Any(entry => AreSame(entry, word)));
+
+    private static bool AreSame(string entry, string word) => entry == word || (!entry.Contains(' ') && WordForms.AreSame(entry, word));
+}

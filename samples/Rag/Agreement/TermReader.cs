@@ -1,0 +1,91 @@
+using System.Text;
+
+namespace LocalLlm.Samples.Rag.Agreement;
+
+/// <summary>A text as terms.</summary>
+internal static class TermReader
+{
+    // Private use: an asked phrase that was recognised as a whole stands as one of these.
+    public const char FirstPlaceholder = '\uE000';
+    public const char LastPlaceholder = '\uF8FF';
+
+    public static IReadOnlyList<Term> Read(string text)
+    {
+        var plain = text.Normalize(NormalizationForm.FormKC);
+        var terms = new List<Term>();
+        for (var i = 0; i < plain.Length;)
+        {
+            var c = plain[i];
+            if (char.IsWhiteSpace(c))
+                i++;
+            else if (IsApostrophe(c))
+                i += Apostrophe(plain, i, terms);
+            else if (c is >= FirstPlaceholder and <= LastPlaceholder)
+                Add(new(plain.Substring(i++, 1), TermKind.Content));
+            else if (FunctionWords.WideAt(plain, i) is var (word, kind))
+            {
+                Add(new(word, kind, IsWide: true));
+                i += word.Length;
+            }
+            else if (IsWide(c))
+                Add(new(plain.Substring(i++, 1), TermKind.Content, IsWide: true));
+            else if (char.IsDigit(c) || (c is '-' or '\u2212' && IsSign(plain, i)))
+                i += Number(plain, i, terms);
+            else if (char.IsLetter(c) || char.IsSurrogate(c))
+                i += Word(plain, i, terms);
+            else
+            {
+                // What joins words ("km/h", "well-known") divides no phrases; a dash between spaces does.
+                if (!IsJoint(plain, i))
+                    Add(new(c.ToString(), TermKind.Break));
+                i++;
+            }
+        }
+
+        return terms;
+
+        void Add(Term term) => terms.Add(term);
+    }
+
+    /// <summary>Chinese and Japanese characters; Korean has spaces between words.</summary>
+    public static bool IsWide(char c) => c is >= '\u3040' and <= '\u30FF' or >= '\u3400' and <= '\u9FFF' or >= '\uF900' and <= '\uFAFF';
+
+    private static int Apostrophe(string text, int at, List<Term> terms)
+    {
+        var isS = at + 1 < text.Length && text[at + 1] is 's' or 'S' && (at + 2 == text.Length || !char.IsLetterOrDigit(text[at + 2]));
+        if (!isS || at == 0 || !char.IsLetterOrDigit(text[at - 1]))
+            return 1;
+        // "What's the price?" and "It's blue.", but "the scanner's price".
+        terms.Add(new("'s", terms[^1].Kind is TermKind.Interrogative or TermKind.Pronoun or TermKind.Function ? TermKind.Be : TermKind.Possessive));
+        return 2;
+    }
+
+    private static int Number(string text, int at, List<Term> terms)
+    {
+        var end = at + 1;
+        while (end < text.Length && (char.IsDigit(text[end]) || (text[end] is '.' or ',' or ':' && char.IsDigit(text[end - 1]) && end + 1 < text.Length && char.IsDigit(text[end + 1]))))
+            end++;
+        terms.Add(new(text[at..end].Replace('\u2212', '-'), TermKind.Number));
+        return end - at;
+    }
+
+    private static int Word(string text, int at, List<Term> terms)
+    {
+        var end = at + 1;
+        while (end < text.Length && !IsWide(text[end]) && text[end] is < FirstPlaceholder or > LastPlaceholder && (char.IsLetterOrDigit(text[end]) || char.IsSurrogate(text[end]) || (IsApostrophe(text[end]) && end + 2 < text.Length && char.IsLetter(text[end + 1]) && char.IsLetter(text[end + 2]))))
+            end++;
+        var word = text[at..end];
+        var small = WordForms.Spelled(word.ToLowerInvariant());
+        // A lone capital letter is part of a name ("scanner A"), not an article, unless the text begins with it.
+        var isName = word.Length == 1 && char.IsUpper(word[0]) && terms.Count > 0 && word != "I";
+        terms.Add(new(small, isName ? TermKind.Content : FunctionWords.KindOf(small), char.IsUpper(word[0])));
+        return end - at;
+    }
+
+    private static bool IsApostrophe(char c) => c is '\'' or '\u2019';
+
+    private static bool IsSign(string text, int at) => at + 1 < text.Length && char.IsDigit(text[at + 1]) && (at == 0 || char.IsWhiteSpace(text[at - 1]));
+
+    private static bool IsJoint(string text, int at) =>
+        char.IsSymbol(text[at]) || text[at] is '%' or '&' or '#' or '@' or '*' || (text[at] is '-' or '/' or '\u2010' or '\u2011' or '.' && at > 0 && at + 1 < text.Length && char.IsLetterOrDigit(text[at - 1]) && char.IsLetterOrDigit(text[at + 1]));
+}
