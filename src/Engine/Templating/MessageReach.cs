@@ -1,0 +1,146 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using LocalLlm.Templating.Values;
+
+namespace LocalLlm.Templating;
+
+/// <summary>
+/// Sees to it that every system text of a chat reaches the model. A template that writes all of a chat's system messages gets them as they are. Any other (R1's keeps the last one, Llama's and Qwen's look at the first, some refuse one
+/// that comes later) gets one system message in front: all texts in their order, with an empty line between two. A template that passes over system messages altogether gets that text in front of the first user message; one that
+/// refuses them refuses the request. What a template does is found out by rendering the chat with marks in place of the texts.
+/// </summary>
+internal sealed class MessageReach
+{
+    private const string Separator = "\n\n";
+    private const string Mark = "localllm-mark-";
+    private static readonly HashSet<string> UsualRoles = ["system", "developer", "user", "assistant", "tool"];
+
+    // Whether a first system message is passed over; by whether there are tools.
+    private readonly ConcurrentDictionary<bool, bool> _dropsFirst = new();
+
+    private enum Outcome
+    {
+        /// <summary>Every text is in the prompt.</summary>
+        Written,
+
+        /// <summary>The template says nothing of one.</summary>
+        Dropped,
+
+        /// <summary>The template raises an error.</summary>
+        Failed,
+    }
+
+    /// <summary>The messages as the template can write them; the list and its messages are not changed.</summary>
+    /// <param name="messages">Prepared messages.</param>
+    /// <param name="hasTools">Whether the chat has tools.</param>
+    /// <param name="render">Renders messages with everything else of the chat.</param>
+    /// <exception cref="EngineException">A message of an unusual role would be passed over.</exception>
+    public List<object?> Arrange(List<object?> messages, bool hasTools, Func<List<object?>, string> render)
+    {
+        var arranged = ArrangeSystem(messages, hasTools, render);
+        if (arranged.FindIndex(message => !UsualRoles.Contains(RoleOf(message))) is var unusual and >= 0 && Try(arranged, message => !UsualRoles.Contains(RoleOf(message)), render) == Outcome.Dropped)
+        {
+            throw EngineException.InvalidRequest(
+                "messages", $"messages: a message has the role '{Sampling.RequestErrors.Printable(RoleOf(arranged[unusual]))}', of which the chat template of this model writes nothing; use {string.Join(", ", UsualRoles)}");
+        }
+
+        return arranged;
+    }
+
+    private List<object?> ArrangeSystem(List<object?> messages, bool hasTools, Func<List<object?>, string> render)
+    {
+        var count = messages.Count(IsSystem);
+        if (count == 0)
+            return messages;
+        var isFirstOnly = count == 1 && IsSystem(messages[0]);
+        if (!isFirstOnly)
+        {
+            if (Try(messages, IsSystem, render) == Outcome.Written)
+                return messages;
+            messages = [Joined(messages.FindAll(IsSystem)), .. messages.FindAll(message => !IsSystem(message))];
+        }
+
+        var drops = isFirstOnly
+            ? _dropsFirst.GetOrAdd(hasTools, _ => Try([messages[0], new PyDict { ["role"] = "user", ["content"] = ((PyDict)messages[0]!).Get("content") }], IsSystem, render) == Outcome.Dropped)
+            : Try(messages, IsSystem, render) == Outcome.Dropped;
+        return drops ? InFirstUserMessage(messages) : messages;
+    }
+
+    // Whether the texts of some messages are in the prompt, each of them.
+    private static Outcome Try(List<object?> messages, Predicate<object?> which, Func<List<object?>, string> render)
+    {
+        var marks = new List<string>();
+        var marked = messages.ConvertAll(message => which(message) ? Marked((PyDict)message!, marks) : message);
+        try
+        {
+            var prompt = render(marked);
+            return marks.TrueForAll(mark => prompt.Contains(mark, StringComparison.Ordinal)) ? Outcome.Written : Outcome.Dropped;
+        }
+        catch (EngineException e) when (e.InnerException is TemplateException)
+        {
+            return Outcome.Failed;
+        }
+    }
+
+    // A message without text has nothing to lose.
+    private static PyDict Marked(PyDict message, List<string> marks)
+    {
+        if (Texts(message).All(string.IsNullOrWhiteSpace))
+            return message;
+        var mark = string.Create(CultureInfo.InvariantCulture, $"{Mark}{marks.Count}-");
+        marks.Add(mark);
+        return With(message, message.Get("content") is string ? mark : new List<object?> { TextPart(mark) });
+    }
+
+    private static PyDict Joined(List<object?> systems)
+    {
+        var first = (PyDict)systems[0]!;
+        return systems.Skip(1).Aggregate(first, (all, next) => With(all, Join(all.Get("content"), ((PyDict)next!).Get("content"))));
+    }
+
+    private static List<object?> InFirstUserMessage(List<object?> messages)
+    {
+        var text = ((PyDict)messages[0]!).Get("content");
+        var rest = messages.Skip(1).ToList();
+        var user = rest.FindIndex(message => RoleOf(message) == "user");
+        if (user < 0)
+            rest.Insert(0, new PyDict { ["role"] = "user", ["content"] = text });
+        else
+            rest[user] = With((PyDict)rest[user]!, Join(text, ((PyDict)rest[user]!).Get("content")));
+        return rest;
+    }
+
+    // Strings stay strings; otherwise both are lists of parts.
+    private static object? Join(object? first, object? second)
+    {
+        if (string.IsNullOrEmpty(first as string) && first is null or string)
+            return second;
+        if (string.IsNullOrEmpty(second as string) && second is null or string)
+            return first;
+        return first is string text && second is string more
+            ? text + Separator + more
+            : new List<object?>([.. Parts(first), TextPart(Separator), .. Parts(second)]);
+    }
+
+    private static List<object?> Parts(object? content) => content as List<object?> ?? [TextPart((string)content!)];
+
+    private static IEnumerable<string> Texts(PyDict message) => message.Get("content") switch
+    {
+        string text => [text],
+        List<object?> parts => parts.Select(part => (part as PyDict)?.Get("text") as string ?? ""),
+        _ => [],
+    };
+
+    private static PyDict TextPart(string text) => new() { ["type"] = "text", ["text"] = text };
+
+    private static PyDict With(PyDict message, object? content)
+    {
+        var copy = message.Copy();
+        copy["content"] = content;
+        return copy;
+    }
+
+    private static bool IsSystem(object? message) => RoleOf(message) is "system" or "developer";
+
+    private static string RoleOf(object? message) => (message as PyDict)?.Get("role") as string ?? "";
+}
