@@ -4,7 +4,10 @@ using TemplateMessage = LocalLlm.Templating.ChatMessage;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>From messages to those of a chat template. The caller's objects are only read. <c>docs/guides/extensions-ai.md</c> has the rule for every kind of content as a table.</summary>
+/// <summary>
+/// From messages to those of a chat template. The caller's objects are only read. <c>docs/guides/extensions-ai.md</c> has the rule for
+/// every kind of content as a table.
+/// </summary>
 internal static class ChatMessageMapping
 {
     private static readonly ChatRole[] Roles = [ChatRole.System, ChatRole.User, ChatRole.Assistant, ChatRole.Tool, new("developer")];
@@ -23,7 +26,8 @@ internal static class ChatMessageMapping
         if (string.IsNullOrEmpty(instructions))
             return result;
 
-        // Instructions go in front of the caller's own system text; that of later messages is brought to the model by the engine, as its template can take it.
+        // Instructions go in front of the caller's own system text; that of later messages is brought to the model by the engine, as its
+        // template can take it.
         if (result is [{ Role: "system" } system, ..])
             result[0] = system with { Content = string.IsNullOrEmpty(system.Content) ? instructions : $"{instructions}\n{system.Content}" };
         else

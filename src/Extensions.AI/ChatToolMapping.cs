@@ -42,10 +42,14 @@ internal static class ChatToolMapping
         if (names.Contains(wanted))
             return wanted;
         var given = names.Length == 0 ? "the request has no tools" : $"the tools of the request are {string.Join(", ", names.Select(name => $"'{name}'"))}";
-        throw EngineException.InvalidRequest("tool_choice", $"ChatOptions.ToolMode requires a call of the tool '{wanted}', but {given}. Add '{wanted}' to ChatOptions.Tools, or require another tool.");
+        throw EngineException.InvalidRequest(
+            "tool_choice", $"ChatOptions.ToolMode requires a call of the tool '{wanted}', but {given}. Add '{wanted}' to ChatOptions.Tools, or require another tool.");
     }
 
-    /// <summary>A call with an id of its own. Malformed arguments are told by its exception, and stay in its raw representation as the model wrote them.</summary>
+    /// <summary>
+    /// A call with an id of its own. Malformed arguments are told by its exception, and stay in its raw representation as the model wrote
+    /// them.
+    /// </summary>
     /// <param name="name">The tool.</param>
     /// <param name="arguments">JSON as the model wrote it.</param>
     public static FunctionCallContent ToContent(string name, string arguments)

@@ -4,8 +4,10 @@ using LocalLlm.Sampling;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// vLLM's older names of structured output: <c>guided_json</c>, <c>guided_choice</c>, <c>guided_regex</c>, <c>guided_grammar</c> and <c>guided_json_object</c> mean what the members of <c>structured_outputs</c> do.
-/// <c>guided_decoding_backend</c> chooses how vLLM keeps to it; here there is one way, which keeps to all of them. <c>guided_whitespace_pattern</c> is refused.
+/// vLLM's older names of structured output: <c>guided_json</c>, <c>guided_choice</c>, <c>guided_regex</c>, <c>guided_grammar</c> and
+/// <c>guided_json_object</c> mean what the members of <c>structured_outputs</c> do.
+/// <c>guided_decoding_backend</c> chooses how vLLM keeps to it; here there is one way, which keeps to all of them.
+/// <c>guided_whitespace_pattern</c> is refused.
 /// </summary>
 internal static class GuidedDecoding
 {

@@ -5,7 +5,10 @@ using TemplateMessage = LocalLlm.Templating.ChatMessage;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Makes the template's messages of one message, in the order of its contents: a result of a tool is a message of its own, and calls are the assistant's, whosever message holds them.</summary>
+/// <summary>
+/// Makes the template's messages of one message, in the order of its contents: a result of a tool is a message of its own, and calls are
+/// the assistant's, whosever message holds them.
+/// </summary>
 /// <param name="target">Where they go.</param>
 /// <param name="role">The message's role.</param>
 /// <param name="name">The participant, or null.</param>

@@ -4,7 +4,8 @@ using LocalLlm.Sampling;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// Whether and how long a model may think, under every name that clients have for it: OpenAI's <c>reasoning_effort</c>, DeepSeek's <c>thinking: {"type": …}</c> (with Anthropic's <c>budget_tokens</c>), and Qwen's <c>enable_thinking</c>.
+/// Whether and how long a model may think, under every name that clients have for it: OpenAI's <c>reasoning_effort</c>, DeepSeek's
+/// <c>thinking: {"type": …}</c> (with Anthropic's <c>budget_tokens</c>), and Qwen's <c>enable_thinking</c>.
 /// </summary>
 /// <param name="Enabled">Whether it may think.</param>
 /// <param name="Budget">Most tokens of a thought; null: no limit. A wish: a model without thoughts has none to limit.</param>

@@ -4,7 +4,10 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Contents of messages as a model of text can read them: calls of tools with their results, errors, files of text. What no text can say is refused by name.</summary>
+/// <summary>
+/// Contents of messages as a model of text can read them: calls of tools with their results, errors, files of text. What no text can say is
+/// refused by name.
+/// </summary>
 internal static class ToolContents
 {
     private const string ErrorPrefix = "Error: ";
@@ -92,5 +95,6 @@ internal static class ToolContents
     private static bool IsText(string mediaType) => mediaType.StartsWith("text/", StringComparison.OrdinalIgnoreCase) || TextTypes.Contains(mediaType, StringComparer.OrdinalIgnoreCase);
 
     private static NotSupportedException Refused(AIContent content, string? mediaType = null) => new(
-        $"A message holds {content.GetType().Name}{(mediaType is null ? "" : $" ({mediaType})")}, which this model of text cannot read; take it out, or put its text in its place. Taken are text, thoughts, errors, data of a text type, and calls of tools with their results.");
+        $"A message holds {content.GetType().Name}{(mediaType is null ? "" : $" ({mediaType})")}, which this model of text cannot read; take it out, or "
+        + "put its text in its place. Taken are text, thoughts, errors, data of a text type, and calls of tools with their results.");
 }

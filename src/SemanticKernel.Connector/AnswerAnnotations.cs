@@ -38,7 +38,8 @@ internal sealed class AnswerAnnotations(IChatClient inner) : DelegatingChatClien
         }
     }
 
-    // With what the adapter left in properties: thoughts of earlier answers, and prompts of the settings, where the history has none of their role.
+    // With what the adapter left in properties: thoughts of earlier answers, and prompts of the settings, where the history has none of
+    // their role.
     private static IEnumerable<ChatMessage> Completed(IEnumerable<ChatMessage> messages, ChatOptions? options)
     {
         ChatMessage[] all = [.. messages.Select(WithThought)];

@@ -3,10 +3,15 @@ using Microsoft.SemanticKernel.ChatCompletion;
 
 namespace Microsoft.SemanticKernel;
 
-/// <summary>A history as Semantic Kernel's adapter can hand it on whole: it would drop thoughts, and other items without a word. <c>docs/guides/semantic-kernel.md</c> has the rule for every kind of item as a table.</summary>
+/// <summary>
+/// A history as Semantic Kernel's adapter can hand it on whole: it would drop thoughts, and other items without a word.
+/// <c>docs/guides/semantic-kernel.md</c> has the rule for every kind of item as a table.
+/// </summary>
 internal static class HistoryItems
 {
-    /// <summary>The same history, or a copy whose messages have their thoughts in their metadata, where <see cref="AnswerAnnotations"/> finds them.</summary>
+    /// <summary>
+    /// The same history, or a copy whose messages have their thoughts in their metadata, where <see cref="AnswerAnnotations"/> finds them.
+    /// </summary>
     /// <exception cref="NotSupportedException">An item that no text can say, by its kind and place.</exception>
     public static ChatHistory Prepare(ChatHistory history)
     {
@@ -19,7 +24,8 @@ internal static class HistoryItems
                 if (!IsTaken(item))
                 {
                     throw new NotSupportedException(
-                        $"Message {i} of the chat history holds {item.GetType().Name}, which this model of text cannot read; take it out, or put its text in its place. Taken are text, thoughts, calls of functions and their results, and binary content of a text type.");
+                        $"Message {i} of the chat history holds {item.GetType().Name}, which this model of text cannot read; take it out, or put its text in "
+                        + "its place. Taken are text, thoughts, calls of functions and their results, and binary content of a text type.");
                 }
             }
         }

@@ -29,7 +29,8 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     public IReadOnlyDictionary<string, object?> Attributes => _inner.Attributes;
 
     /// <inheritdoc/>
-    /// <exception cref="NotSupportedException">The history holds, or the settings ask for, what this service does not honour; it is named.</exception>
+    /// <exception cref="NotSupportedException">The history holds, or the settings ask for, what this service does not honour; it is
+    /// named.</exception>
     /// <exception cref="LocalLlm.EngineException">The request is refused or fails.</exception>
     public async Task<IReadOnlyList<ChatMessageContent>> GetChatMessageContentsAsync(
         ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)

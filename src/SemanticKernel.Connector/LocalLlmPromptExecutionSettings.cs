@@ -154,7 +154,8 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
     }
 
     /// <summary>
-    /// What an answer must look like: <c>"text"</c>, <c>"json_object"</c>, a <see cref="Type"/>, a JSON schema or OpenAI's object (as <see cref="JsonElement"/>, document, node, dictionary or JSON text), or a
+    /// What an answer must look like: <c>"text"</c>, <c>"json_object"</c>, a <see cref="Type"/>, a JSON schema or OpenAI's object (as
+    /// <see cref="JsonElement"/>, document, node, dictionary or JSON text), or a
     /// <see cref="Microsoft.Extensions.AI.ChatResponseFormat"/>. Anything else is refused when it is used.
     /// </summary>
     [JsonPropertyName("response_format")]
@@ -169,7 +170,10 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
         }
     }
 
-    /// <summary>How long a model that thinks may think: <c>none</c>, <c>minimal</c>, <c>low</c>, <c>medium</c>, <c>high</c>, <c>xhigh</c> or <c>max</c>.</summary>
+    /// <summary>
+    /// How long a model that thinks may think: <c>none</c>, <c>minimal</c>, <c>low</c>, <c>medium</c>, <c>high</c>, <c>xhigh</c> or
+    /// <c>max</c>.
+    /// </summary>
     [JsonPropertyName("reasoning_effort")]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? ReasoningEffort
@@ -182,7 +186,10 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
         }
     }
 
-    /// <summary>Settings of any kind as these; the same object where it is one. Fields that no property stands for are in the extension data; what cannot be honoured is refused when the settings are used.</summary>
+    /// <summary>
+    /// Settings of any kind as these; the same object where it is one. Fields that no property stands for are in the extension data; what
+    /// cannot be honoured is refused when the settings are used.
+    /// </summary>
     public static LocalLlmPromptExecutionSettings FromExecutionSettings(PromptExecutionSettings? settings)
     {
         if (settings is null)

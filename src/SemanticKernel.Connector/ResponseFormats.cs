@@ -8,7 +8,8 @@ namespace Microsoft.SemanticKernel;
 internal static class ResponseFormats
 {
     private const string Allowed =
-        "\"text\", \"json_object\", a System.Type, a JSON schema or an object of OpenAI's response_format (as JsonElement, JsonDocument, JsonNode, dictionary or JSON text), or a Microsoft.Extensions.AI.ChatResponseFormat";
+        "\"text\", \"json_object\", a System.Type, a JSON schema or an object of OpenAI's response_format (as JsonElement, JsonDocument, JsonNode, "
+        + "dictionary or JSON text), or a Microsoft.Extensions.AI.ChatResponseFormat";
 
     /// <summary>The format that a value stands for.</summary>
     /// <exception cref="NotSupportedException">The value stands for none.</exception>

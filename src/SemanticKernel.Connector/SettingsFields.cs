@@ -7,7 +7,8 @@ using Microsoft.Extensions.AI;
 namespace Microsoft.SemanticKernel;
 
 /// <summary>
-/// Execution settings of any kind as fields under vLLM's names: these of ours, plain ones with extension data, and those of other connectors. What a model of this engine cannot honour is refused by name, never passed over.
+/// Execution settings of any kind as fields under vLLM's names: these of ours, plain ones with extension data, and those of other
+/// connectors. What a model of this engine cannot honour is refused by name, never passed over.
 /// </summary>
 internal static class SettingsFields
 {
@@ -57,7 +58,9 @@ internal static class SettingsFields
         foreach (var property in JsonSerializerOptions.Default.GetTypeInfo(settings.GetType()).Properties)
         {
             var name = Canonical(property.Name);
-            if (!property.IsExtensionData && !BaseFields.Contains(name) && property.Get?.Invoke(settings) is { } value && (ChatRequestMapping.IsParameter(name) || !AsksNothing(value)))
+            if (property.IsExtensionData || BaseFields.Contains(name) || property.Get?.Invoke(settings) is not { } value)
+                continue;
+            if (ChatRequestMapping.IsParameter(name) || !AsksNothing(value))
                 fields[name] = Plain(name, value);
         }
 
@@ -80,10 +83,19 @@ internal static class SettingsFields
         var fields = Known(settings, isChat: true);
         _ = ChatRequestMapping.FromProperties(Sampling(fields), out _);
         // By their names for filters, and as they are for the chat client.
-        return new() { ModelId = settings.ModelId, ServiceId = settings.ServiceId, FunctionChoiceBehavior = settings.FunctionChoiceBehavior, ExtensionData = new Dictionary<string, object>(fields) { [Exact] = fields } };
+        return new()
+        {
+            ModelId = settings.ModelId,
+            ServiceId = settings.ServiceId,
+            FunctionChoiceBehavior = settings.FunctionChoiceBehavior,
+            ExtensionData = new Dictionary<string, object>(fields) { [Exact] = fields },
+        };
     }
 
-    /// <summary>Options with the fields of <see cref="ForChat"/> as they were given, in place of what the adapter made of them; the same options where there are none.</summary>
+    /// <summary>
+    /// Options with the fields of <see cref="ForChat"/> as they were given, in place of what the adapter made of them; the same options
+    /// where there are none.
+    /// </summary>
     public static ChatOptions? Restored(ChatOptions? options)
     {
         if (options?.AdditionalProperties?.GetValueOrDefault(Exact) is not Dictionary<string, object> fields)
@@ -123,14 +135,21 @@ internal static class SettingsFields
             fields.Remove(name);
         if (fields.TryGetValue("n", out var choices) && choices is 1L)
             fields.Remove("n");
-        if (fields.Keys.FirstOrDefault(name => name == "n" || !(name == ResponseFormat || ChatRequestMapping.IsParameter(name) || ChatFields.Contains(name))) is { } unknown)
+        if (fields.Keys.FirstOrDefault(name => !IsKnown(name)) is { } unknown)
             throw new NotSupportedException($"The execution settings have '{unknown}', which this service does not honour; remove it. Known are {Names(isChat)}.");
         if (!isChat && ChatFields.FirstOrDefault(fields.ContainsKey) is { } chatOnly)
-            throw new NotSupportedException($"The execution settings have '{chatOnly}', which means nothing to a text service: it continues its prompt without a chat template; remove it, or use the chat service.");
+        {
+            throw new NotSupportedException(
+                $"The execution settings have '{chatOnly}', which means nothing to a text service: it continues its prompt without a chat template; "
+                + "remove it, or use the chat service.");
+        }
+
         if (fields.TryGetValue(ResponseFormat, out var format))
             fields[ResponseFormat] = ResponseFormats.Of(format);
         return fields;
     }
+
+    private static bool IsKnown(string name) => name != "n" && (name == ResponseFormat || ChatRequestMapping.IsParameter(name) || ChatFields.Contains(name));
 
     private static string Names(bool isChat) => string.Join(
         ", ",

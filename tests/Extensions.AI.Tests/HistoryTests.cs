@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Xunit;
 
@@ -163,6 +164,15 @@ public sealed class HistoryTests(ChatClientTests.Engine fixture) : IClassFixture
         var call = ChatToolMappingOf("get_weather", arguments);
         Assert.NotNull(call.Exception);
         Assert.Contains($"get_weather\n```json\n{arguments}\n```", await Prompt([User("q"), new(ChatRole.Assistant, [call]), new(ChatRole.Tool, [new FunctionResultContent(call.CallId, "Error")])]), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Malformed_arguments_are_a_warning_in_the_log_of_the_engine()
+    {
+        using var logs = new CollectedLogs();
+        await using var engine = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = TestPaths.TinyR1, LoggerFactory = logs, NumGpuBlocksOverride = 256 }, null, Token);
+        await Prompts.Of(engine, [User("q"), new(ChatRole.Assistant, [ChatToolMappingOf("get_weather", "{\"city\"")])], null, Token);
+        Assert.Contains("(functions: get_weather)", Assert.Single(logs.Warnings), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -54,7 +54,9 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
         }
 
         // What an assistant refused with is what it said.
-        var content = message.Get("content") is null or "" && role == "assistant" && message.Get("refusal") is string { Length: > 0 } refusal ? refusal : message.Get("content");
+        var content = message.Get("content");
+        if (content is null or "" && role == "assistant" && message.Get("refusal") is string { Length: > 0 } refusal)
+            content = refusal;
         result["content"] = Content(content, where, result.Contains("tool_calls"));
         return result;
     }

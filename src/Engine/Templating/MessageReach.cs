@@ -5,9 +5,12 @@ using LocalLlm.Templating.Values;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// Sees to it that every system text of a chat reaches the model. A template that writes all of a chat's system messages gets them as they are. Any other (R1's keeps the last one, Llama's and Qwen's look at the first, some refuse one
-/// that comes later) gets one system message in front: all texts in their order, with an empty line between two. A template that passes over system messages altogether gets that text in front of the first user message; one that
-/// refuses them refuses the request. What a template does is found out by rendering the chat with marks in place of the texts.
+/// Sees to it that every system text of a chat reaches the model. A template that writes all of a chat's system messages gets them as they
+/// are. Any other (R1's keeps the last one, Llama's and Qwen's look at the first, some refuse one
+/// that comes later) gets one system message in front: all texts in their order, with an empty line between two. A template that passes
+/// over system messages altogether gets that text in front of the first user message; one that
+/// refuses them refuses the request. A message of another role that the template says nothing of, such as a tool's result where it knows no
+/// tools, is refused by name. What a template does is found out by rendering the chat with marks in place of the texts.
 /// </summary>
 internal sealed class MessageReach
 {
@@ -17,6 +20,9 @@ internal sealed class MessageReach
 
     // Whether a first system message is passed over; by whether there are tools.
     private readonly ConcurrentDictionary<bool, bool> _dropsFirst = new();
+
+    // Set once results of tools have been seen in a prompt: not every step of an agent is to be rendered twice.
+    private bool _writesResults;
 
     private enum Outcome
     {
@@ -38,19 +44,34 @@ internal sealed class MessageReach
     public List<object?> Arrange(List<object?> messages, bool hasTools, Func<List<object?>, string> render)
     {
         var arranged = ArrangeSystem(messages, hasTools, render);
-        if (arranged.FindIndex(message => !UsualRoles.Contains(RoleOf(message))) is var unusual and >= 0 && Try(arranged, message => !UsualRoles.Contains(RoleOf(message)), render) == Outcome.Dropped)
+        RefuseDropped(arranged, message => !UsualRoles.Contains(RoleOf(message)), render);
+        // Templates may leave out old results: the last one shows whether they are known.
+        if (!_writesResults && arranged.FindLast(message => RoleOf(message) == "tool" && HasText(message)) is { } last)
+            _writesResults = RefuseDropped(arranged, message => ReferenceEquals(message, last), render) == Outcome.Written;
+        return arranged;
+    }
+
+    private static Outcome RefuseDropped(List<object?> messages, Predicate<object?> which, Func<List<object?>, string> render)
+    {
+        if (messages.Find(which) is not { } first)
+            return Outcome.Written;
+        var outcome = Try(messages, which, render);
+        if (outcome == Outcome.Dropped)
         {
             throw EngineException.InvalidRequest(
-                "messages", $"messages: a message has the role '{Sampling.RequestErrors.Printable(RoleOf(arranged[unusual]))}', of which the chat template of this model writes nothing; use {string.Join(", ", UsualRoles)}");
+                "messages",
+                $"messages: a message has the role '{Sampling.RequestErrors.Printable(RoleOf(first))}', of which the chat template of this model "
+                + $"writes nothing; use another of {string.Join(", ", UsualRoles)}, or another chat template");
         }
 
-        return arranged;
+        return outcome;
     }
 
     private List<object?> ArrangeSystem(List<object?> messages, bool hasTools, Func<List<object?>, string> render)
     {
         var count = messages.Count(IsSystem);
-        if (count == 0)
+        // What has no text has nothing to lose, and tells nothing of the template.
+        if (!messages.Exists(message => IsSystem(message) && HasText(message)))
             return messages;
         var isFirstOnly = count == 1 && IsSystem(messages[0]);
         if (!isFirstOnly)
@@ -61,7 +82,7 @@ internal sealed class MessageReach
         }
 
         var drops = isFirstOnly
-            ? _dropsFirst.GetOrAdd(hasTools, _ => Try([messages[0], new PyDict { ["role"] = "user", ["content"] = ((PyDict)messages[0]!).Get("content") }], IsSystem, render) == Outcome.Dropped)
+            ? _dropsFirst.GetOrAdd(hasTools, _ => Try([messages[0], AsUser((PyDict)messages[0]!)], IsSystem, render) == Outcome.Dropped)
             : Try(messages, IsSystem, render) == Outcome.Dropped;
         return drops ? InFirstUserMessage(messages) : messages;
     }
@@ -82,10 +103,9 @@ internal sealed class MessageReach
         }
     }
 
-    // A message without text has nothing to lose.
     private static PyDict Marked(PyDict message, List<string> marks)
     {
-        if (Texts(message).All(string.IsNullOrWhiteSpace))
+        if (!HasText(message))
             return message;
         var mark = string.Create(CultureInfo.InvariantCulture, $"{Mark}{marks.Count}-");
         marks.Add(mark);
@@ -124,12 +144,14 @@ internal sealed class MessageReach
 
     private static List<object?> Parts(object? content) => content as List<object?> ?? [TextPart((string)content!)];
 
-    private static IEnumerable<string> Texts(PyDict message) => message.Get("content") switch
+    private static bool HasText(object? message) => (message as PyDict)?.Get("content") switch
     {
-        string text => [text],
-        List<object?> parts => parts.Select(part => (part as PyDict)?.Get("text") as string ?? ""),
-        _ => [],
+        string text => !string.IsNullOrWhiteSpace(text),
+        List<object?> parts => parts.Exists(part => !string.IsNullOrWhiteSpace((part as PyDict)?.Get("text") as string)),
+        _ => false,
     };
+
+    private static PyDict AsUser(PyDict message) => new() { ["role"] = "user", ["content"] = message.Get("content") };
 
     private static PyDict TextPart(string text) => new() { ["type"] = "text", ["text"] = text };
 

@@ -19,8 +19,9 @@ internal sealed class TemplateAnalysis
         IteratesContent = FindContentLoop();
         ChecksForString = _nodes.OfType<TestExpr>().Any(test => test.Name is "string" && IsContent(test.Value));
         ChecksForNone = _nodes.OfType<TestExpr>().Any(test => test.Name is "none" && IsContent(test.Value));
-        var arguments = _nodes.OfType<AssignStmt>().Where(assign => IsNamed(assign.Value, "arguments")).Select(assign => (assign.Target as NameExpr)?.Name).Append("arguments").ToHashSet();
-        TakesArgumentsAsText = _nodes.OfType<TestExpr>().Any(test => test.Name is "string" && arguments.Any(name => name is not null && IsNamed(test.Value, name)));
+        var aliases = _nodes.OfType<AssignStmt>().Where(assign => IsNamed(assign.Value, "arguments")).Select(assign => assign.Target).OfType<NameExpr>();
+        string[] arguments = ["arguments", .. aliases.Select(alias => alias.Name)];
+        TakesArgumentsAsText = _nodes.OfType<TestExpr>().Any(test => test.Name is "string" && arguments.Any(name => IsNamed(test.Value, name)));
         KnowsDevelopers = template.Source.Contains("developer", StringComparison.Ordinal);
         UsesTools = _nodes.OfType<NameExpr>().Any(name => name.Name == "tools");
         SearchedTexts = [.. Searched().Distinct()];

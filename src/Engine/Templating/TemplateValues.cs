@@ -40,7 +40,8 @@ internal static class TemplateValues
     }
 
     /// <summary>
-    /// Parses JSON text that came inside a string, which a model wrote: half of a surrogate pair becomes U+FFFD. False where it is not JSON, or holds a number that no value can hold.
+    /// Parses JSON text that came inside a string, which a model wrote: half of a surrogate pair becomes U+FFFD. False where it is not
+    /// JSON, or holds a number that no value can hold.
     /// </summary>
     public static bool TryParse(string json, string field, out object? value)
     {

@@ -18,7 +18,8 @@ internal enum ArgumentsForm
 }
 
 /// <summary>
-/// The arguments of tool calls that a model made earlier. A client sends back what the model wrote, so nothing of it is refused: text that is no JSON (the model was cut off, or wrote it wrongly) reaches a template that takes text as it
+/// The arguments of tool calls that a model made earlier. A client sends back what the model wrote, so nothing of it is refused: text that
+/// is no JSON (the model was cut off, or wrote it wrongly) reaches a template that takes text as it
 /// is, and any other as an empty object.
 /// </summary>
 /// <param name="form">What the template gets.</param>
@@ -77,6 +78,7 @@ internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templat
         return new Builtins.JsonWriter(context, ensureAscii: false, indent: null, separators: null, sortKeys: false).Write(value);
     }
 
-    [LoggerMessage(30, LogLevel.Warning, "{Count} earlier tool calls of a chat have arguments that are not a JSON object (functions: {Functions}); the model sees them as text where its chat template takes text, else as {{}}.")]
+    [LoggerMessage(30, LogLevel.Warning, "{Count} earlier tool calls of a chat have arguments that are not a JSON object (functions: {Functions}); "
+        + "the model sees them as text where its chat template takes text, else as {{}}.")]
     private static partial void WarnOfMalformed(ILogger logger, int count, string functions);
 }

@@ -4,7 +4,8 @@ namespace LocalLlm.Weights;
 /// The weights of a model folder: every tensor of its files, by name. Opening reads the files' headers and no tensor. Safe for concurrent reading
 /// until <see cref="Dispose"/>.
 /// <para>
-/// Which files: those named by <c>model.safetensors.index.json</c> and the rest of a numbered set that it names in part, else <c>model.safetensors</c>, else every other
+/// Which files: those named by <c>model.safetensors.index.json</c> and the rest of a numbered set that it names in part, else
+/// <c>model.safetensors</c>, else every other
 /// <c>*.safetensors</c>. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
 /// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: bge-m3's heads have files of their own, which an encoder reads. Files may be symbolic links, as in Hugging
 /// Face's cache; names inside the index must be plain file names.
@@ -36,7 +37,8 @@ internal sealed class Checkpoint : IDisposable
 
     /// <summary>Opens the weights of a folder.</summary>
     /// <exception cref="EngineException">
-    /// Files are malformed, a tensor is in two of them, or there are no weights at all (<see cref="EngineErrorKind.ModelFolder"/>); one error lists every problem. An index that disagrees with the files is no
+    /// Files are malformed, a tensor is in two of them, or there are no weights at all (<see cref="EngineErrorKind.ModelFolder"/>); one
+    /// error lists every problem. An index that disagrees with the files is no
     /// error here: see <see cref="Differences"/>.
     /// </exception>
     public static Checkpoint Open(string folder)
@@ -45,7 +47,9 @@ internal sealed class Checkpoint : IDisposable
             throw EngineException.ModelFolder(ModelFolderProblems.Quote(folder), "is not a folder; the path of a model folder was wanted");
 
         var index = CheckpointFolder.IndexIn(folder) is { } indexName ? CheckpointIndex.Read(folder, indexName) : null;
-        IReadOnlyList<string> shards = index is null ? CheckpointFolder.ShardsWithoutIndex(folder) : [.. index.Shards, .. CheckpointFolder.FurtherShards(folder, index.Shards)];
+        IReadOnlyList<string> shards = index is null
+            ? CheckpointFolder.ShardsWithoutIndex(folder)
+            : [.. index.Shards, .. CheckpointFolder.FurtherShards(folder, index.Shards)];
         var checkpoint = new Checkpoint();
         try
         {

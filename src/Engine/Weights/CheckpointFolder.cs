@@ -75,7 +75,10 @@ internal static class CheckpointFolder
         return shards;
     }
 
-    /// <summary>Whether nothing at all is at a path, or a link that leads nowhere. A folder, a pipe or a device is something: it is refused when it is opened.</summary>
+    /// <summary>
+    /// Whether nothing at all is at a path, or a link that leads nowhere. A folder, a pipe or a device is something: it is refused when it
+    /// is opened.
+    /// </summary>
     public static bool IsAbsent(string path)
     {
         try
@@ -89,7 +92,9 @@ internal static class CheckpointFolder
         }
     }
 
-    /// <summary>Files that belong to the same numbered set (<c>model-00001-of-00004</c>, …) as some that an index names, but that it does not name.</summary>
+    /// <summary>
+    /// Files that belong to the same numbered set (<c>model-00001-of-00004</c>, …) as some that an index names, but that it does not name.
+    /// </summary>
     /// <exception cref="EngineException">The folder cannot be listed.</exception>
     public static IReadOnlyList<string> FurtherShards(string folder, IReadOnlyList<string> named)
     {

@@ -3,7 +3,8 @@ using System.Globalization;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// Where the index of a checkpoint and its files disagree. The files decide what there is; the index only says which files to open. So a difference is no fault in itself:
+/// Where the index of a checkpoint and its files disagree. The files decide what there is; the index only says which files to open. So a
+/// difference is no fault in itself:
 /// it is one where a tensor that the model needs is in no file, which <see cref="WeightLoader"/> finds out.
 /// </summary>
 internal sealed class IndexDifferences

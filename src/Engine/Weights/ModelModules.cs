@@ -1,6 +1,9 @@
 namespace LocalLlm.Weights;
 
-/// <summary>The modules of a model, as the names of its tensors tell them: <c>model.norm.weight</c> is a tensor of <c>model.norm</c>, which is in <c>model</c>.</summary>
+/// <summary>
+/// The modules of a model, as the names of its tensors tell them: <c>model.norm.weight</c> is a tensor of <c>model.norm</c>, which is in
+/// <c>model</c>.
+/// </summary>
 internal sealed class ModelModules
 {
     private readonly HashSet<string> _modules = new(StringComparer.Ordinal);
@@ -19,7 +22,8 @@ internal sealed class ModelModules
     }
 
     /// <summary>
-    /// Whether a tensor that the model does not read would change what it computes: it is in a layer (also one beyond the last), or beside a tensor that is read, such as a bias. Otherwise it is of a part that the model does not have,
+    /// Whether a tensor that the model does not read would change what it computes: it is in a layer (also one beyond the last), or beside
+    /// a tensor that is read, such as a bias. Otherwise it is of a part that the model does not have,
     /// such as <c>mtp.*</c> or <c>v_head.*</c>.
     /// </summary>
     public bool Concerns(string tensor)

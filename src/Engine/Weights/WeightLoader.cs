@@ -20,10 +20,12 @@ internal static partial class WeightLoader
     /// <param name="staging">The device's way; null: tensors are read into the host's memory.</param>
     /// <param name="progress">Told after every chunk.</param>
     /// <param name="cancellationToken">Ends loading.</param>
-    /// <param name="logger">Gets one warning of tensors that are not read and of an index that disagrees with its files; null: nobody does.</param>
+    /// <param name="logger">Gets one warning of tensors that are not read and of an index that disagrees with its files; null: nobody
+    /// does.</param>
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message; or a file that cannot be read.</exception>
     public static void Load(
-        WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IWeightStaging? staging, IProgress<WeightProgress>? progress, CancellationToken cancellationToken, ILogger? logger = null)
+        WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IWeightStaging? staging, IProgress<WeightProgress>? progress,
+        CancellationToken cancellationToken, ILogger? logger = null)
     {
         var unread = Check(registry, checkpoint);
         Warn(checkpoint, unread, logger);

@@ -45,7 +45,10 @@ internal sealed record ChatRequest
     /// <summary>Whether thoughts are sent.</summary>
     public bool IncludeReasoning { get; init; } = true;
 
-    /// <summary>Thinking budget of <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c>, for models that can be held to one; null: none was asked for.</summary>
+    /// <summary>
+    /// Thinking budget of <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c>, for models that can be held to one; null:
+    /// none was asked for.
+    /// </summary>
     public int? EffortBudget { get; init; }
 
     /// <summary>Whether token ids are sent.</summary>

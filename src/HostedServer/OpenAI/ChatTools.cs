@@ -68,8 +68,13 @@ internal static class ChatTools
             return null;
         }
 
-        if (!tools.Value.EnumerateArray().Any(tool => NamedFunction(tool) == function))
-            errors.Add("tool_choice", function, $"the name of one of the request's tools ({string.Join(", ", tools.Value.EnumerateArray().Select(NamedFunction))}); name one of them, or add {RequestErrors.Printable(function)} to tools");
+        string?[] names = [.. tools.Value.EnumerateArray().Select(NamedFunction)];
+        if (!names.Contains(function))
+        {
+            errors.Add(
+                "tool_choice", function, $"the name of one of the request's tools ({string.Join(", ", names)}); name one of them, or add {RequestErrors.Printable(function)} to tools");
+        }
+
         return new ChatRequest.Tools(ToolChoice.Function(function));
     }
 

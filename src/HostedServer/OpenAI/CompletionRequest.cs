@@ -44,7 +44,10 @@ internal sealed record CompletionRequest
     /// <summary>Whether the caller asked for the prompt's log-probabilities under vLLM's name.</summary>
     public bool PromptLogprobs { get; init; }
 
-    /// <summary>Thinking budget of <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c>, for models that can be held to one; null: none was asked for.</summary>
+    /// <summary>
+    /// Thinking budget of <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c>, for models that can be held to one; null:
+    /// none was asked for.
+    /// </summary>
     public int? EffortBudget { get; init; }
 
     /// <summary>Choices of each prompt.</summary>

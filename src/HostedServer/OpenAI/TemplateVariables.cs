@@ -5,7 +5,10 @@ using LocalLlm.Server.JsonLines;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The template variables of a chat: <c>chat_template_kwargs</c>, and the switches of thinking that <c>reasoning_effort</c>, <c>thinking</c> and <c>enable_thinking</c> stand for.</summary>
+/// <summary>
+/// The template variables of a chat: <c>chat_template_kwargs</c>, and the switches of thinking that <c>reasoning_effort</c>,
+/// <c>thinking</c> and <c>enable_thinking</c> stand for.
+/// </summary>
 internal static class TemplateVariables
 {
     /// <summary>The variables that a server sets for all chats.</summary>

@@ -70,6 +70,15 @@ public class MessageReachTests
     }
 
     [Fact]
+    public void An_empty_system_message_tells_nothing_of_the_template()
+    {
+        using var folder = new TemporaryFolder();
+        var template = ChatTemplate.Load(folder.Path, Never);
+        Assert.Equal("<user>q", Render(template, """[{"role":"system","content":""},{"role":"user","content":"q"}]"""));
+        Assert.Equal("<user>S\n\nq", Render(template, """[{"role":"system","content":"S"},{"role":"user","content":"q"}]"""));
+    }
+
+    [Fact]
     public void The_tools_text_is_joined_with_a_later_system_message()
     {
         using var folder = new TemporaryFolder();
@@ -102,8 +111,16 @@ public class MessageReachTests
         var error = Assert.Throws<EngineException>(() => Render(ChatTemplate.Load(TestPaths.TinyR1), Messages));
         Assert.Equal(EngineErrorKind.InvalidRequest, error.Kind);
         Assert.Contains("'critic'", error.Message, StringComparison.Ordinal);
-        Assert.Contains("system, developer, user, assistant, tool", error.Message, StringComparison.Ordinal);
+        Assert.Contains("use another of system, developer, user, assistant, tool", error.Message, StringComparison.Ordinal);
         Assert.Equal("<user>q<critic>bad", Render(ChatMl, Messages));
+    }
+
+    [Fact]
+    public void A_result_of_a_tool_that_the_template_passes_over_is_refused_by_name()
+    {
+        const string Messages = """[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"tool","content":"42"},{"role":"user","content":"r"}]""";
+        Assert.Contains("'tool'", Assert.Throws<EngineException>(() => Render(Never, Messages)).Message, StringComparison.Ordinal);
+        Assert.Equal("<user>q<assistant>a<tool>42<user>r", Render(ChatMl, Messages));
     }
 
     public static TheoryData<string> Published()
@@ -135,6 +152,25 @@ public class MessageReachTests
                 Assert.True(!e.Message.Contains("beginning", StringComparison.OrdinalIgnoreCase), $"{name}: {e.Message}");
                 TestContext.Current.TestOutputHelper!.WriteLine($"{name}: {e.Message}");
             }
+        }
+    }
+
+    // What has a place for calls has one for their results.
+    [Theory]
+    [MemberData(nameof(Published))]
+    public void Published_templates_write_results_of_tools_or_the_request_is_refused(string file)
+    {
+        Assert.SkipWhen(file == "none", "../shared/data/templates is absent");
+        using var folder = new TemporaryFolder();
+        folder.Write("tokenizer_config.json", """{"bos_token":"<s>","eos_token":"</s>"}""");
+        var template = ChatTemplate.Load(folder.Path, Path.Combine(TestPaths.Shared("data", "templates"), file));
+        try
+        {
+            Assert.Contains("RESULT", Render(template, """[{"role":"user","content":"q"},{"role":"assistant","content":"","tool_calls":[{"id":"abcdefghi","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"abcdefghi","name":"f","content":"RESULT"}]"""), StringComparison.Ordinal);
+        }
+        catch (EngineException e)
+        {
+            TestContext.Current.TestOutputHelper!.WriteLine(e.Message);
         }
     }
 

@@ -102,6 +102,21 @@ public class IndexDifferencesTests
         Assert.Contains($"unexpected '{name}'", Assert.Throws<EngineException>(() => Load(folder, "model.layers.0.proj.weight")).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_model_whose_index_is_wrong_in_every_harmless_way_answers_with_one_warning()
+    {
+        using var folder = new TemporaryFolder();
+        foreach (var file in Directory.EnumerateFiles(TestPaths.TinyR1))
+            File.Copy(file, folder[Path.GetFileName(file)]);
+        // All but the first tensor are not named, two are in no file, one file is absent.
+        folder.Write(CheckpointIndex.FileName, """{"weight_map":{"model.embed_tokens.weight":"model.safetensors","mtp.fc.weight":"model.safetensors","mtp.norm.weight":"mtp.safetensors"}}""");
+        using var logs = new CollectedLogs();
+        await using var engine = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = folder.Path, LoggerFactory = logs }, null, TestContext.Current.CancellationToken);
+        var result = await engine.CompleteAsync(GenerationRequest.FromChat([new("user", "What is 58 + 27?")], new() { Temperature = 0 }), TestContext.Current.CancellationToken);
+        Assert.Contains("85", result.Outputs[0].Text, StringComparison.Ordinal);
+        Assert.Single(logs.Warnings, warning => warning.Contains("not named by the index", StringComparison.Ordinal) && warning.Contains("'mtp.safetensors'", StringComparison.Ordinal));
+    }
+
     private static TemporaryFolder Folder(string format, (string File, string[] Tensors)[] files, params (string Tensor, string File)[] index)
     {
         var folder = new TemporaryFolder();

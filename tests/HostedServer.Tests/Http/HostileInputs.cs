@@ -157,7 +157,7 @@ internal static class HostileInputs
         yield return OfChat("\"guided_choice\":[]", "guided_choice");
         yield return OfChat("\"guided_regex\":5", "guided_regex");
         yield return OfChat("\"guided_regex\":\"(\"", "guided_regex");
-        yield return OfChat("\"guided_grammar\":\"root ::= \"", "guided_grammar");
+        yield return OfChat("\"guided_grammar\":\"root ::= (\"", "guided_grammar");
         yield return OfChat("\"guided_regex\":\"a\",\"guided_choice\":[\"a\"]", "guided_regex");
         yield return OfChat("\"guided_regex\":\"a\",\"response_format\":{\"type\":\"json_object\"}", "guided_regex");
         yield return OfChat("\"guided_decoding_backend\":\"mine\"", "guided_decoding_backend");
