@@ -206,7 +206,7 @@ public sealed partial class LlmEngine
         int[] ids = request switch
         {
             { Prompt: { } text } => EncodeText(text, request.AddSpecialTokens),
-            { Chat: { } chat } => EncodeChat(chat.Structure is null ? chat with { Structure = Described(request.Sampling.StructuredOutputs) } : chat),
+            { Chat: { } chat } => EncodeChat(chat.Structure is null ? chat with { Structure = Described(request.Sampling) } : chat),
             _ => [.. request.PromptTokenIds!],
         };
         if (ids.Length == 0)
@@ -218,7 +218,7 @@ public sealed partial class LlmEngine
     }
 
     // Only what the compiler has accepted is described: it says one thing.
-    private StructuredOutputs? Described(StructuredOutputs? structure) => structure?.Describe ?? Options.DescribeStructuredOutputs ? structure : null;
+    private StructuredOutputs? Described(SamplingParams? sampling) => sampling?.DescribeStructuredOutputs ?? Options.DescribeStructuredOutputs ? sampling?.StructuredOutputs : null;
 
     // The template writes its own special tokens; those that a user wrote are guarded and stay text.
     private int[] EncodeChat(ChatTemplateRequest chat)

@@ -85,6 +85,12 @@ public sealed record SamplingParams
     /// <summary>What the output must look like; null: anything. Needs a tokenizer.</summary>
     public StructuredOutputs? StructuredOutputs { get; init; }
 
+    /// <summary>
+    /// Whether a chat's system message ends with a description of <see cref="StructuredOutputs"/>, so that the model knows what it is held to. False: only the token mask knows.
+    /// Null: as <see cref="EngineOptions.DescribeStructuredOutputs"/> says.
+    /// </summary>
+    public bool? DescribeStructuredOutputs { get; init; }
+
     /// <summary>The greedy defaults: temperature 0.</summary>
     public static SamplingParams Greedy { get; } = new() { Temperature = 0 };
 }

@@ -33,11 +33,6 @@ public sealed record StructuredOutputs
     /// <summary>What the JSON schema is for. It is part of what the model reads.</summary>
     public string? SchemaDescription { get; init; }
 
-    /// <summary>
-    /// Whether a chat's system message ends with a description of the structure, so that the model knows what it is held to. False: only the token mask knows. Null: as <see cref="EngineOptions.DescribeStructuredOutputs"/> says.
-    /// </summary>
-    public bool? Describe { get; init; }
-
     /// <summary>The field of a request that asked for it, which errors name.</summary>
     internal string Field { get; init; } = "structured_outputs";
 }

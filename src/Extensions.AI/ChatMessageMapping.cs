@@ -1,79 +1,85 @@
-using System.Text.Json;
 using Microsoft.Extensions.AI;
 using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
 using TemplateMessage = LocalLlm.Templating.ChatMessage;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>From messages to those of a chat template. The caller's objects are only read.</summary>
+/// <summary>
+/// From messages to those of a chat template. The caller's objects are only read. <c>docs/guides/extensions-ai.md</c> has the rule for
+/// every kind of content as a table.
+/// </summary>
 internal static class ChatMessageMapping
 {
-    /// <exception cref="ArgumentException">A message is null.</exception>
+    private static readonly ChatRole[] Roles = [ChatRole.System, ChatRole.User, ChatRole.Assistant, ChatRole.Tool, new("developer")];
+
+    /// <exception cref="ArgumentException">A message or a content is null.</exception>
     /// <exception cref="NotSupportedException">A message holds what no text can say.</exception>
     public static List<TemplateMessage> ToTemplate(IEnumerable<ChatMessage> messages, string? instructions)
     {
+        ChatMessage[] all = [.. messages];
+        if (Array.IndexOf(all, null) >= 0)
+            throw new ArgumentException("The messages hold a null.", nameof(messages));
+        var known = new KnownCalls(all);
         var result = new List<TemplateMessage>();
-        foreach (var message in messages)
-            AddTo(result, message ?? throw new ArgumentException("The messages hold a null.", nameof(messages)));
+        foreach (var message in all)
+            AddTo(result, message, known);
         if (string.IsNullOrEmpty(instructions))
             return result;
 
-        // Templates have one place for a system text, so instructions go in front of the caller's own.
+        // Instructions go in front of the caller's own system text; that of later messages is brought to the model by the engine, as its
+        // template can take it.
         if (result is [{ Role: "system" } system, ..])
-            result[0] = system with { Content = $"{instructions}\n{system.Content}" };
+            result[0] = system with { Content = string.IsNullOrEmpty(system.Content) ? instructions : $"{instructions}\n{system.Content}" };
         else
             result.Insert(0, new("system", instructions));
         return result;
     }
 
-    private static void AddTo(List<TemplateMessage> result, ChatMessage message)
+    private static void AddTo(List<TemplateMessage> result, ChatMessage message, KnownCalls known)
     {
-        var calls = new List<object>();
-        var (results, hasText) = (0, false);
+        // Roles are equal whatever their case; templates know small letters.
+        var role = Array.Find(Roles, role => role == message.Role) is { Value: not null } usual ? usual.Value : message.Role.Value;
+        var builder = new TemplateMessages(result, role, message.AuthorName);
         foreach (var content in message.Contents)
         {
-            switch (content)
+            switch (content ?? throw new ArgumentException("The contents of a message hold a null.", nameof(message)))
             {
-                case TextContent:
-                    hasText = true;
+                case UsageContent:
                     break;
-                case FunctionCallContent call:
-                    calls.Add(new { id = call.CallId, type = "function", function = new { name = call.Name, arguments = call.Arguments ?? new Dictionary<string, object?>() } });
+                case TextReasoningContent thought:
+                    builder.AddThought(thought.Text);
                     break;
-                case FunctionResultContent functionResult:
-                    result.Add(new("tool", Text(functionResult.Result)) { ToolCallId = functionResult.CallId });
-                    results++;
+                case ToolApprovalRequestContent { ToolCall: { } asked }:
+                    if (known.IsNew(asked))
+                        builder.AddCall(ToolContents.CallOf(asked));
                     break;
-                case TextReasoningContent or UsageContent:
+                case ToolApprovalResponseContent { ToolCall: { } answered } response:
+                    if (!response.Approved && !known.HasResult(answered.CallId))
+                        builder.AddResult(answered.CallId, ToolContents.Rejection(response.Reason));
+                    break;
+                case ToolCallContent call:
+                    builder.AddCall(ToolContents.CallOf(call));
+                    break;
+                case ToolResultContent toolResult:
+                    builder.AddResult(toolResult.CallId, ToolContents.TextOf(toolResult));
                     break;
                 default:
-                    throw new NotSupportedException($"A message holds {content.GetType().Name}; this client takes text, thoughts, and calls of tools with their results.");
+                    builder.AddText(ToolContents.TextOf(content));
+                    break;
             }
         }
 
-        // A message of nothing but results has become messages of their own.
-        if (results > 0 && !hasText && calls.Count == 0)
-            return;
-        result.Add(new(message.Role.Value, hasText || calls.Count == 0 ? message.Text : null)
-        {
-            Name = message.AuthorName,
-            ToolCalls = calls.Count == 0 ? null : JsonSerializer.SerializeToElement(calls, AIJsonUtilities.DefaultOptions),
-            ReasoningContent = Reasoning(message),
-        });
+        builder.Finish();
     }
 
-    private static string? Reasoning(ChatMessage message)
+    // Approvals stand beside the calls and results that come of them.
+    private sealed class KnownCalls(ChatMessage[] messages)
     {
-        var thoughts = string.Concat(message.Contents.OfType<TextReasoningContent>().Select(thought => thought.Text));
-        return thoughts.Length == 0 ? null : thoughts;
-    }
+        private readonly HashSet<string> _calls = [.. messages.SelectMany(message => message.Contents).OfType<ToolCallContent>().Select(call => call.CallId)];
+        private readonly HashSet<string> _results = [.. messages.SelectMany(message => message.Contents).OfType<ToolResultContent>().Select(result => result.CallId)];
 
-    private static string Text(object? result) => result switch
-    {
-        null => "",
-        string text => text,
-        JsonElement { ValueKind: JsonValueKind.String } text => text.GetString()!,
-        TextContent content => content.Text,
-        _ => JsonSerializer.Serialize(result, AIJsonUtilities.DefaultOptions),
-    };
+        public bool IsNew(ToolCallContent call) => _calls.Add(call.CallId);
+
+        public bool HasResult(string callId) => _results.Contains(callId);
+    }
 }

@@ -16,7 +16,10 @@ internal static class ChatRequestMapping
 
     // Sampling parameters by vLLM's names; other properties mean nothing here, as everywhere in Microsoft.Extensions.AI.
     private static readonly HashSet<string> SamplingFields =
-        [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs", "response_format", "describe_structured_outputs"];
+        [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs", "response_format"];
+
+    // Read here: older and other names of what the engine does.
+    private static readonly string[] OwnFields = [.. GuidedDecoding.Fields, .. ThinkingSetting.Fields];
 
     // As OpenAI's strict mode has it: a model that may leave out what was asked for, or add to it, is of no use to who reads the type.
     private static readonly AIJsonSchemaTransformCache Strict = new(new() { DisallowAdditionalProperties = true, RequireAllProperties = true });
@@ -24,16 +27,18 @@ internal static class ChatRequestMapping
     // What would have no place in a response.
     private static readonly string[] RefusedFields = ["n", "prompt_logprobs", "detokenize"];
 
-    // Thinking tokens for an effort, where a template knows no levels of its own.
-    private const int LowBudget = 1024;
-    private const int MediumBudget = 4096;
-    private const int HighBudget = 16384;
-
     /// <exception cref="NotSupportedException">Something is asked for that this client does not do.</exception>
     /// <exception cref="ArgumentException">Another provider's options are given.</exception>
     /// <exception cref="EngineException">An additional property has a value of a wrong type.</exception>
-    public static GenerationRequest ToRequest(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client)
+    /// <param name="messages">The chat.</param>
+    /// <param name="options">What is asked for.</param>
+    /// <param name="client">Whom a factory of raw options is called with.</param>
+    /// <param name="wishedBudget">Thinking tokens of an effort, for models that think; null: none was asked for.</param>
+    public static GenerationRequest ToRequest(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client, out int? wishedBudget)
     {
+        var sampling = FromProperties(options?.AdditionalProperties, out var thinking);
+        thinking = Thinking(options?.Reasoning?.Effort) ?? thinking;
+        wishedBudget = thinking?.Budget;
         var own = RawOptions.Of<LocalLlmRequestOptions>(options?.RawRepresentationFactory?.Invoke(client), nameof(ChatOptions));
         var tools = ChatToolMapping.ToTemplate(options);
         return new()
@@ -42,10 +47,10 @@ internal static class ChatRequestMapping
             {
                 Tools = tools,
                 DescribeTools = tools is not null,
-                ChatTemplateKwargs = Kwargs(options, own),
+                ChatTemplateKwargs = Kwargs(options, own, thinking),
             },
             ToolChoice = ChatToolMapping.ToChoice(options),
-            Sampling = ToSampling(options, own),
+            Sampling = ToSampling(options, own, sampling),
             CacheSalt = own.CacheSalt,
         };
     }
@@ -57,9 +62,10 @@ internal static class ChatRequestMapping
             throw new InvalidOperationException($"Model '{asked}' is not served; this client serves '{served}'.");
     }
 
-    private static SamplingParams ToSampling(ChatOptions? options, LocalLlmRequestOptions own)
+    private static SamplingParams ToSampling(ChatOptions? options, LocalLlmRequestOptions own, SamplingParams further)
     {
-        var further = FromProperties(options?.AdditionalProperties);
+        // An effort goes before a budget of the additional properties.
+        var hasEffort = Thinking(options?.Reasoning?.Effort)?.Budget is not null;
         return further with
         {
             Temperature = options?.Temperature ?? further.Temperature,
@@ -81,53 +87,63 @@ internal static class ChatRequestMapping
             AllowedTokenIds = own.AllowedTokenIds ?? further.AllowedTokenIds,
             BadWords = own.BadWords ?? further.BadWords,
             Logprobs = own.Logprobs ?? further.Logprobs,
-            StructuredOutputs = (own.StructuredOutputs ?? Structure(options?.ResponseFormat) ?? further.StructuredOutputs) is { } structure
-                ? structure with { Describe = own.DescribeStructuredOutputs ?? structure.Describe ?? further.StructuredOutputs?.Describe }
-                : null,
-            ThinkingTokenBudget = own.ThinkingTokenBudget ?? Budget(options?.Reasoning?.Effort) ?? further.ThinkingTokenBudget,
+            StructuredOutputs = own.StructuredOutputs ?? Structure(options?.ResponseFormat) ?? further.StructuredOutputs,
+            DescribeStructuredOutputs = own.DescribeStructuredOutputs ?? further.DescribeStructuredOutputs,
+            ThinkingTokenBudget = own.ThinkingTokenBudget ?? (hasEffort ? null : further.ThinkingTokenBudget),
         };
     }
 
-    private static StructuredOutputs? Structure(ChatResponseFormat? format) => format switch
+    /// <summary>What a response format asks for; null: any text.</summary>
+    public static StructuredOutputs? Structure(ChatResponseFormat? format) => format switch
     {
         ChatResponseFormatJson { Schema: not null } json => new() { Json = Strict.GetOrCreateTransformedSchema(json), SchemaName = json.SchemaName, SchemaDescription = json.SchemaDescription },
         ChatResponseFormatJson => new() { JsonObject = true },
         _ => null,
     };
 
-    /// <summary>The thinking budget of an effort; null: none.</summary>
-    public static int? Budget(ReasoningEffort? effort) => effort switch
+    private static ThinkingSetting? Thinking(ReasoningEffort? effort) => effort switch
     {
-        ReasoningEffort.None => 0,
-        ReasoningEffort.Low => LowBudget,
-        ReasoningEffort.Medium => MediumBudget,
-        ReasoningEffort.High => HighBudget,
+        ReasoningEffort.None => ThinkingSetting.OfEffort("none"),
+        ReasoningEffort.Low => ThinkingSetting.OfEffort("low"),
+        ReasoningEffort.Medium => ThinkingSetting.OfEffort("medium"),
+        ReasoningEffort.High => ThinkingSetting.OfEffort("high"),
+        ReasoningEffort.ExtraHigh => ThinkingSetting.OfEffort("xhigh"),
         _ => null,
     };
 
-    private static SamplingParams FromProperties(AdditionalPropertiesDictionary? properties)
+    /// <summary>Whether a name among properties is one of a parameter of the engine.</summary>
+    public static bool IsParameter(string name) => SamplingFields.Contains(name) || OwnFields.Contains(name);
+
+    /// <summary>The parameters among properties by vLLM's names, older ones included; other properties are passed over.</summary>
+    /// <exception cref="NotSupportedException">A parameter that has no place in a response.</exception>
+    /// <exception cref="EngineException">A value of a wrong type.</exception>
+    public static SamplingParams FromProperties(IEnumerable<KeyValuePair<string, object?>>? properties, out ThinkingSetting? thinking)
     {
         var known = new Dictionary<string, object?>();
         foreach (var (name, value) in properties ?? [])
         {
             Refuse(Array.IndexOf(RefusedFields, name) >= 0, $"{nameof(ChatOptions.AdditionalProperties)}[\"{name}\"]");
             // Numbers that went through JSON are double, whole ones too.
-            if (SamplingFields.Contains(name))
+            if (IsParameter(name))
                 known[name] = value is double number && number == Math.Floor(number) && Math.Abs(number) < long.MaxValue ? (long)number : value;
+            else if (name.StartsWith("guided_", StringComparison.Ordinal))
+                throw new NotSupportedException($"ChatOptions.{nameof(ChatOptions.AdditionalProperties)}[\"{name}\"] is not supported by this client; the names that begin so are {string.Join(", ", GuidedDecoding.Fields)}.");
         }
 
-        return SamplingParamsJson.Parse(JsonSerializer.SerializeToElement(known, AIJsonUtilities.DefaultOptions), out _);
+        var json = JsonSerializer.SerializeToElement(known, AIJsonUtilities.DefaultOptions);
+        var errors = new RequestErrors();
+        var fields = new JsonFields(json, errors);
+        var guided = GuidedDecoding.Read(fields, errors);
+        thinking = ThinkingSetting.Read(fields, errors);
+        errors.ThrowIfAny();
+        var parsed = SamplingParamsJson.Parse(json, OwnFields, out _);
+        return parsed with { StructuredOutputs = GuidedDecoding.Combine(guided, parsed.StructuredOutputs) };
     }
 
-    private static Dictionary<string, JsonElement>? Kwargs(ChatOptions? options, LocalLlmRequestOptions own)
+    private static Dictionary<string, JsonElement>? Kwargs(ChatOptions? options, LocalLlmRequestOptions own, ThinkingSetting? thinking)
     {
         var kwargs = new Dictionary<string, JsonElement>();
-        if (options?.Reasoning?.Effort is { } effort)
-        {
-            // Qwen 3's switch and DeepSeek V3.1's; templates ignore what they do not know.
-            kwargs["enable_thinking"] = kwargs["thinking"] = JsonSerializer.SerializeToElement(effort != ReasoningEffort.None);
-        }
-
+        thinking?.AddTo(kwargs);
         if (options?.AdditionalProperties?.TryGetValue(KwargsProperty, out var given) == true && given is not null)
         {
             var element = JsonSerializer.SerializeToElement(given, AIJsonUtilities.DefaultOptions);

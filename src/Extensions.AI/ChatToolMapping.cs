@@ -24,9 +24,10 @@ internal static class ChatToolMapping
     }
 
     /// <summary>Whether tools must be called; null: the model decides.</summary>
+    /// <exception cref="EngineException">InvalidRequest: the tool that must be called is not among the tools.</exception>
     public static ToolChoice? ToChoice(ChatOptions? options) => options?.ToolMode switch
     {
-        RequiredChatToolMode { RequiredFunctionName: { } name } => ToolChoice.Function(name),
+        RequiredChatToolMode { RequiredFunctionName: { } name } => ToolChoice.Function(Known(name, options.Tools)),
         RequiredChatToolMode => ToolChoice.Required with { AllowParallelCalls = options.AllowMultipleToolCalls != false },
         _ => null,
     };
@@ -35,12 +36,31 @@ internal static class ChatToolMapping
     private static bool IsStrict(AIFunctionDeclaration tool, ChatOptions options) =>
         (tool.AdditionalProperties.TryGetValue(StrictProperty, out var own) && own is true) || (options.AdditionalProperties?.TryGetValue(StrictProperty, out var all) == true && all is true);
 
-    /// <summary>A call with an id of its own. Malformed arguments are told by its exception.</summary>
+    private static string Known(string wanted, IList<AITool>? tools)
+    {
+        string[] names = [.. (tools ?? []).OfType<AIFunctionDeclaration>().Select(tool => tool.Name)];
+        if (names.Contains(wanted))
+            return wanted;
+        var given = names.Length == 0 ? "the request has no tools" : $"the tools of the request are {string.Join(", ", names.Select(name => $"'{name}'"))}";
+        throw EngineException.InvalidRequest(
+            "tool_choice", $"ChatOptions.ToolMode requires a call of the tool '{wanted}', but {given}. Add '{wanted}' to ChatOptions.Tools, or require another tool.");
+    }
+
+    /// <summary>
+    /// A call with an id of its own. Malformed arguments are told by its exception, and stay in its raw representation as the model wrote
+    /// them.
+    /// </summary>
     /// <param name="name">The tool.</param>
     /// <param name="arguments">JSON as the model wrote it.</param>
-    public static FunctionCallContent ToContent(string name, string arguments) => FunctionCallContent.CreateFromParsedArguments(
-        arguments,
-        $"call_{Guid.NewGuid():N}",
-        name,
-        static json => JsonSerializer.Deserialize<Dictionary<string, object?>>(json, AIJsonUtilities.DefaultOptions));
+    public static FunctionCallContent ToContent(string name, string arguments)
+    {
+        var call = FunctionCallContent.CreateFromParsedArguments(
+            arguments,
+            $"call_{Guid.NewGuid():N}",
+            name,
+            static json => JsonSerializer.Deserialize<Dictionary<string, object?>>(json, AIJsonUtilities.DefaultOptions));
+        if (call.Exception is not null)
+            call.RawRepresentation = arguments;
+        return call;
+    }
 }

@@ -1,5 +1,8 @@
 using System.Runtime.CompilerServices;
+using LocalLlm.Templating;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
 
 namespace LocalLlm.Extensions.AI;
 
@@ -49,9 +52,9 @@ public sealed class LocalLlmChatClient : IChatClient
     {
         ArgumentNullException.ThrowIfNull(messages);
         ChatRequestMapping.CheckModelId(options?.ModelId, _metadata.DefaultModelId);
-        var request = ChatRequestMapping.ToRequest(messages, options, this);
+        var request = ChatRequestMapping.ToRequest(messages, options, this, out var wishedBudget);
         // The caller may change its options while the answer is made.
-        return StreamAsync(request, options?.Clone(), cancellationToken);
+        return StreamAsync(request, wishedBudget, options?.Clone(), cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -72,12 +75,12 @@ public sealed class LocalLlmChatClient : IChatClient
     {
     }
 
-    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(GenerationRequest request, ChatOptions? options, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(GenerationRequest request, int? wishedBudget, ChatOptions? options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
         // An effort is a wish: a model without thoughts has none to limit. A budget of the caller's own is kept, and refused by the engine.
-        if (options?.Reasoning is not null && request.Sampling.ThinkingTokenBudget is { } budget && !engine.CanEndThoughts && ChatRequestMapping.Budget(options.Reasoning.Effort) == budget)
-            request = request with { Sampling = request.Sampling with { ThinkingTokenBudget = null } };
+        request = request with { Sampling = ThinkingSetting.Limit(request.Sampling, wishedBudget, engine) };
+        ToolCallArguments.LogMalformed(request.Chat!.Messages, engine.Options.LoggerFactory?.CreateLogger<LocalLlmChatClient>());
         var answer = new ChatAnswer(engine, options, request);
         await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
         {

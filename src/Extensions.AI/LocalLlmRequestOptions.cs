@@ -48,7 +48,7 @@ public sealed class LocalLlmRequestOptions
     /// <inheritdoc cref="SamplingParams.StructuredOutputs"/>
     public StructuredOutputs? StructuredOutputs { get; set; }
 
-    /// <summary>Whether the model reads the structure of <see cref="StructuredOutputs"/> or <c>ChatOptions.ResponseFormat</c>; null: as the engine's options say.</summary>
+    /// <inheritdoc cref="SamplingParams.DescribeStructuredOutputs"/>
     public bool? DescribeStructuredOutputs { get; set; }
 
     /// <inheritdoc cref="GenerationRequest.CacheSalt"/>

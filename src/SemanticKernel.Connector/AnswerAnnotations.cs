@@ -17,8 +17,9 @@ internal sealed class AnswerAnnotations(IChatClient inner) : DelegatingChatClien
     /// <inheritdoc/>
     public override async Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
     {
+        options = SettingsFields.Restored(options);
         var functions = FunctionsOf(options);
-        var response = await base.GetResponseAsync(Named(messages, functions), options, cancellationToken).ConfigureAwait(false);
+        var response = await base.GetResponseAsync(Completed(Named(messages, functions), options), options, cancellationToken).ConfigureAwait(false);
         foreach (var message in response.Messages)
             message.AdditionalProperties = Annotated(message.AdditionalProperties, message.Contents, response.FinishReason, functions);
         return response;
@@ -28,12 +29,33 @@ internal sealed class AnswerAnnotations(IChatClient inner) : DelegatingChatClien
     public override async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
         IEnumerable<ChatMessage> messages, ChatOptions? options = null, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
+        options = SettingsFields.Restored(options);
         var functions = FunctionsOf(options);
-        await foreach (var update in base.GetStreamingResponseAsync(Named(messages, functions), options, cancellationToken).ConfigureAwait(false))
+        await foreach (var update in base.GetStreamingResponseAsync(Completed(Named(messages, functions), options), options, cancellationToken).ConfigureAwait(false))
         {
             update.AdditionalProperties = Annotated(update.AdditionalProperties, update.Contents, update.FinishReason, functions);
             yield return update;
         }
+    }
+
+    // With what the adapter left in properties: thoughts of earlier answers, and prompts of the settings, where the history has none of
+    // their role.
+    private static IEnumerable<ChatMessage> Completed(IEnumerable<ChatMessage> messages, ChatOptions? options)
+    {
+        ChatMessage[] all = [.. messages.Select(WithThought)];
+        return [.. Prompt(SettingsFields.SystemPrompt, ChatRole.System), .. Prompt(SettingsFields.DeveloperPrompt, new("developer")), .. all];
+
+        ChatMessage[] Prompt(string name, ChatRole role) =>
+            options?.AdditionalProperties?.GetValueOrDefault(name) is string prompt && !string.IsNullOrWhiteSpace(prompt) && !all.Any(message => message.Role == role) ? [new(role, prompt)] : [];
+    }
+
+    private static ChatMessage WithThought(ChatMessage message)
+    {
+        if (message.Role != ChatRole.Assistant || message.AdditionalProperties?.GetValueOrDefault(Reasoning) is not string thought || message.Contents.Any(content => content is TextReasoningContent))
+            return message;
+        var completed = message.Clone();
+        completed.Contents = [new TextReasoningContent(thought), .. message.Contents];
+        return completed;
     }
 
     // By the names of the tools.

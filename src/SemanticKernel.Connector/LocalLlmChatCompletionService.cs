@@ -29,14 +29,19 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     public IReadOnlyDictionary<string, object?> Attributes => _inner.Attributes;
 
     /// <inheritdoc/>
+    /// <exception cref="NotSupportedException">The history holds, or the settings ask for, what this service does not honour; it is
+    /// named.</exception>
+    /// <exception cref="LocalLlm.EngineException">The request is refused or fails.</exception>
     public async Task<IReadOnlyList<ChatMessageContent>> GetChatMessageContentsAsync(
         ChatHistory chatHistory, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(chatHistory);
         var known = chatHistory.Count;
-        var contents = await _inner.GetChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false);
+        var prepared = HistoryItems.Prepare(chatHistory);
+        var contents = await _inner.GetChatMessageContentsAsync(prepared, SettingsFields.ForChat(executionSettings), kernel, cancellationToken).ConfigureAwait(false);
 
         // Calls that were made on the way are in the history.
+        TakeAdded(chatHistory, prepared);
         foreach (var added in chatHistory.Skip(known))
             FunctionNames.Restore(added);
         foreach (var content in contents)
@@ -55,8 +60,10 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     {
         ArgumentNullException.ThrowIfNull(chatHistory);
         var (calls, known) = (0, chatHistory.Count);
-        await foreach (var content in _inner.GetStreamingChatMessageContentsAsync(chatHistory, executionSettings, kernel, cancellationToken).ConfigureAwait(false))
+        var prepared = HistoryItems.Prepare(chatHistory);
+        await foreach (var content in _inner.GetStreamingChatMessageContentsAsync(prepared, SettingsFields.ForChat(executionSettings), kernel, cancellationToken).ConfigureAwait(false))
         {
+            TakeAdded(chatHistory, prepared);
             var functions = FunctionNames.Restore(content, ref calls);
             foreach (var added in functions is null ? [] : chatHistory.Skip(known))
                 FunctionNames.Restore(added, functions!);
@@ -64,5 +71,14 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
                 content.Items.Insert(0, new StreamingReasoningContent(thought));
             yield return content;
         }
+
+        TakeAdded(chatHistory, prepared);
+    }
+
+    // The caller's history gets what was added to the one that was handed on.
+    private static void TakeAdded(ChatHistory history, ChatHistory prepared)
+    {
+        if (!ReferenceEquals(history, prepared))
+            history.AddRange(prepared.Skip(history.Count).ToArray());
     }
 }

@@ -54,7 +54,9 @@ public static class LocalLlmKernelServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Registers chat and text services over an engine that <c>AddLocalLlm</c> or <c>AddKeyedLocalLlm</c> registered, under its key. Steps of <c>ConfigureChatClient</c> are for the <see cref="IChatClient"/>, not for these: a kernel
+    /// Registers chat and text services over an engine that <c>AddLocalLlm</c> or <c>AddKeyedLocalLlm</c> registered, under its key, and a
+    /// <see cref="Kernel"/>, as <c>services.AddKernel()</c> does, where there is none yet. Steps of <c>ConfigureChatClient</c> are for the
+    /// <see cref="IChatClient"/>, not for these: a kernel
     /// calls functions, filters and logs itself.
     /// </summary>
     public static ILocalLlmBuilder AddSemanticKernel(this ILocalLlmBuilder builder)
@@ -71,6 +73,8 @@ public static class LocalLlmKernelServiceCollectionExtensions
             var host = EngineHost.Of(provider, key);
             return new LocalLlmTextGenerationService(host.GetAsync, host.ModelId);
         });
+        if (!builder.Services.Any(service => service.ServiceType == typeof(Kernel)))
+            builder.Services.AddKernel();
         return builder;
     }
 }

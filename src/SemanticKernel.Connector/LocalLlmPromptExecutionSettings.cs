@@ -8,8 +8,6 @@ namespace Microsoft.SemanticKernel;
 [JsonNumberHandling(JsonNumberHandling.AllowReadingFromString)]
 public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
 {
-    private static readonly string[] StopNames = ["stop_sequences", "stop"];
-
     private ReadOnlyCollection<string>? _frozenStop;
 
     /// <inheritdoc cref="LocalLlm.SamplingParams.Temperature"/>
@@ -155,13 +153,59 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
         }
     }
 
-    /// <summary>Settings of any kind as these; the same object where it is one.</summary>
-    public static LocalLlmPromptExecutionSettings FromExecutionSettings(PromptExecutionSettings? settings) => settings switch
+    /// <summary>
+    /// What an answer must look like: <c>"text"</c>, <c>"json_object"</c>, a <see cref="Type"/>, a JSON schema or OpenAI's object (as
+    /// <see cref="JsonElement"/>, document, node, dictionary or JSON text), or a
+    /// <see cref="Microsoft.Extensions.AI.ChatResponseFormat"/>. Anything else is refused when it is used.
+    /// </summary>
+    [JsonPropertyName("response_format")]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public object? ResponseFormat
     {
-        null => new(),
-        LocalLlmPromptExecutionSettings own => own,
-        _ => JsonSerializer.Deserialize<LocalLlmPromptExecutionSettings>(JsonSerializer.Serialize(settings, settings.GetType())) ?? new(),
-    };
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
+
+    /// <summary>
+    /// How long a model that thinks may think: <c>none</c>, <c>minimal</c>, <c>low</c>, <c>medium</c>, <c>high</c>, <c>xhigh</c> or
+    /// <c>max</c>.
+    /// </summary>
+    [JsonPropertyName("reasoning_effort")]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? ReasoningEffort
+    {
+        get;
+        set
+        {
+            ThrowIfFrozen();
+            field = value;
+        }
+    }
+
+    /// <summary>
+    /// Settings of any kind as these; the same object where it is one. Fields that no property stands for are in the extension data; what
+    /// cannot be honoured is refused when the settings are used.
+    /// </summary>
+    public static LocalLlmPromptExecutionSettings FromExecutionSettings(PromptExecutionSettings? settings)
+    {
+        if (settings is null)
+            return new();
+        if (settings is LocalLlmPromptExecutionSettings own)
+            return own;
+        var fields = SettingsFields.Given(settings);
+        // A format may be an object that no JSON stands for.
+        fields.Remove(SettingsFields.ResponseFormat, out var format);
+        if (fields.Remove("stop", out var stop))
+            fields["stop_sequences"] = stop is string one ? new[] { one } : stop;
+        var result = JsonSerializer.Deserialize<LocalLlmPromptExecutionSettings>(JsonSerializer.Serialize(fields)) ?? new();
+        result.ResponseFormat = format;
+        (result.ModelId, result.ServiceId, result.FunctionChoiceBehavior) = (settings.ModelId, settings.ServiceId, settings.FunctionChoiceBehavior);
+        return result;
+    }
 
     /// <inheritdoc/>
     public override void Freeze()
@@ -191,34 +235,7 @@ public sealed class LocalLlmPromptExecutionSettings : PromptExecutionSettings
         Seed = Seed,
         StopSequences = StopSequences is null ? null : [.. StopSequences],
         ThinkingTokenBudget = ThinkingTokenBudget,
+        ResponseFormat = ResponseFormat,
+        ReasoningEffort = ReasoningEffort,
     };
-
-    /// <summary>The settings as fields of the engine's sampling parameters: typed ones, and what else was given by name.</summary>
-    internal static Dictionary<string, object?> FieldsOf(PromptExecutionSettings? settings)
-    {
-        if (settings is null)
-            return [];
-        var own = FromExecutionSettings(settings);
-        var fields = new Dictionary<string, object?>();
-        foreach (var (name, value) in own.ExtensionData ?? new Dictionary<string, object>())
-            fields[Array.IndexOf(StopNames, name) >= 0 ? "stop" : name] = value;
-        Set("temperature", own.Temperature);
-        Set("top_p", own.TopP);
-        Set("top_k", own.TopK);
-        Set("min_p", own.MinP);
-        Set("presence_penalty", own.PresencePenalty);
-        Set("frequency_penalty", own.FrequencyPenalty);
-        Set("repetition_penalty", own.RepetitionPenalty);
-        Set("max_tokens", own.MaxTokens);
-        Set("seed", own.Seed);
-        Set("stop", own.StopSequences);
-        Set("thinking_token_budget", own.ThinkingTokenBudget);
-        return fields;
-
-        void Set(string name, object? value)
-        {
-            if (value is not null)
-                fields[name] = value;
-        }
-    }
 }

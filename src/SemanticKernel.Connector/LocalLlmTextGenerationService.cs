@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
-using System.Text.Json;
 using LocalLlm;
-using LocalLlm.Sampling;
+using LocalLlm.Extensions.AI;
 using Microsoft.SemanticKernel.Services;
 
 namespace Microsoft.SemanticKernel.TextGeneration;
@@ -27,29 +26,33 @@ public sealed class LocalLlmTextGenerationService : ITextGenerationService
     public IReadOnlyDictionary<string, object?> Attributes { get; }
 
     /// <inheritdoc/>
+    /// <exception cref="NotSupportedException">The settings have a field that this service does not honour.</exception>
     /// <exception cref="EngineException">The settings are malformed, or the request is refused or fails.</exception>
     public async Task<IReadOnlyList<TextContent>> GetTextContentsAsync(
         string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompt);
+        var sampling = SettingsFields.ForText(executionSettings, out var budget);
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
-        var result = await engine.CompleteAsync(GenerationRequest.FromText(prompt, Sampling(executionSettings)), cancellationToken).ConfigureAwait(false);
+        var result = await engine.CompleteAsync(Request(engine, prompt, sampling, budget), cancellationToken).ConfigureAwait(false);
         return [.. result.Outputs.Select(output => new TextContent(output.Text, engine.ModelName, result, metadata: Metadata(output.FinishReason, result.Usage)))];
     }
 
     /// <inheritdoc/>
+    /// <exception cref="NotSupportedException">The settings have a field that this service does not honour.</exception>
     /// <exception cref="EngineException">The settings are malformed, or the request is refused or fails.</exception>
     public IAsyncEnumerable<StreamingTextContent> GetStreamingTextContentsAsync(
         string prompt, PromptExecutionSettings? executionSettings = null, Kernel? kernel = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        return StreamAsync(GenerationRequest.FromText(prompt, Sampling(executionSettings)), cancellationToken);
+        var sampling = SettingsFields.ForText(executionSettings, out var budget);
+        return StreamAsync(prompt, sampling, budget, cancellationToken);
     }
 
-    private async IAsyncEnumerable<StreamingTextContent> StreamAsync(GenerationRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private async IAsyncEnumerable<StreamingTextContent> StreamAsync(string prompt, SamplingParams sampling, int? budget, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
-        await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
+        await foreach (var output in engine.GenerateAsync(Request(engine, prompt, sampling, budget), cancellationToken).ConfigureAwait(false))
         {
             if (output.FinishReason == FinishReason.Error)
                 throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
@@ -62,10 +65,7 @@ public sealed class LocalLlmTextGenerationService : ITextGenerationService
     private static Dictionary<string, object?> Metadata(FinishReason? reason, TokenUsage? usage) =>
         new() { ["FinishReason"] = reason?.ToString().ToLowerInvariant(), ["Usage"] = usage };
 
-    // The names of the settings are those of the engine; what it does not know belongs to others.
-    private static SamplingParams Sampling(PromptExecutionSettings? settings)
-    {
-        var fields = LocalLlmPromptExecutionSettings.FieldsOf(settings);
-        return SamplingParamsJson.Parse(JsonSerializer.SerializeToElement(fields), out _);
-    }
+    // An effort is a wish: a model without thoughts has none to limit.
+    private static GenerationRequest Request(LlmEngine engine, string prompt, SamplingParams sampling, int? budget) =>
+        GenerationRequest.FromText(prompt, ThinkingSetting.Limit(sampling, budget, engine));
 }

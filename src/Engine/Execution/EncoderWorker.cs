@@ -5,6 +5,7 @@ using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
+using Microsoft.Extensions.Logging;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
@@ -38,7 +39,11 @@ internal sealed class EncoderWorker : IDisposable
             _model = new(Config, new LayerContext(_ops, new SingleRankCollectives(), registry, type));
             using (var checkpoint = Checkpoint.Open(options.ModelPath))
             using (var staging = _ops.CreateStaging())
-                WeightLoader.Load(registry, checkpoint, type, staging, progress is null ? null : new Told(progress), cancellationToken);
+            {
+                var logger = options.LoggerFactory?.CreateLogger(typeof(WeightLoader));
+                WeightLoader.Load(registry, checkpoint, type, staging, progress is null ? null : new Told(progress), cancellationToken, logger);
+            }
+
             _sparse = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[0], 1, Config.HiddenSize, _ops, type);
             _multiVector = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[1], null, Config.HiddenSize, _ops, type);
         }

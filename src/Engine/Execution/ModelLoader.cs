@@ -5,6 +5,7 @@ using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
+using Microsoft.Extensions.Logging;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
@@ -67,8 +68,9 @@ internal sealed class ModelLoader : IDisposable
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         var weightProgress = progress is null ? null : new WeightProgressAdapter(progress);
+        var logger = _options.LoggerFactory?.CreateLogger(typeof(WeightLoader));
         using (var staging = _ops.CreateStaging())
-            WeightLoader.Load(_registry, _checkpoint, _activationType, staging, weightProgress, cancellationToken);
+            WeightLoader.Load(_registry, _checkpoint, _activationType, staging, weightProgress, cancellationToken, logger);
         if (_ops is IGraphCapture capture)
             return LoadOnGpu(model, capture, progress);
         progress?.Report(new("allocating the KV cache", 0, 0));

@@ -58,7 +58,8 @@ public static class SamplingParamsJson
             LogitBias = fields.Biases("logit_bias"),
             AllowedTokenIds = fields.TokenIds("allowed_token_ids"),
             ThinkingTokenBudget = fields.Integer("thinking_token_budget"),
-            StructuredOutputs = StructuredOutputsJson.Read(fields.Take("structured_outputs"), fields.Take("response_format"), fields.Boolean("describe_structured_outputs"), errors),
+            StructuredOutputs = StructuredOutputsJson.Read(fields.Take("structured_outputs"), fields.Take("response_format"), errors),
+            DescribeStructuredOutputs = fields.Boolean("describe_structured_outputs"),
             BadWords = fields.Strings("bad_words", allowBare: false) ?? defaults.BadWords,
         };
         UnsupportedFields.Refuse(fields, errors, parsed.N, ownFields);

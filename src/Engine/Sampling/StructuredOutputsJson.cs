@@ -8,11 +8,8 @@ internal static class StructuredOutputsJson
     private const string Structured = "structured_outputs";
     private const string Format = "response_format";
 
-    /// <summary>What the two fields ask for, and whether the model reads it (<c>describe_structured_outputs</c>); null: nothing.</summary>
-    public static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, bool? describe, RequestErrors errors) =>
-        Read(structured, format, errors) is { } read ? read with { Describe = describe } : null;
-
-    private static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, RequestErrors errors)
+    /// <summary>What the two fields ask for; null: nothing.</summary>
+    public static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, RequestErrors errors)
     {
         var fromFormat = format is { } given ? ReadFormat(given, errors) : null;
         if (structured is not { } element)

@@ -11,18 +11,23 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
     private readonly bool _wrapsStrings = format == ChatContentFormat.OpenAI && template.IteratesContent && !template.ChecksForString;
 
     /// <param name="messages">The messages as given.</param>
-    /// <param name="argumentsAsText">Tool-call arguments stay JSON text, for templates that append them to text.</param>
+    /// <param name="form">What becomes of the arguments of tool calls.</param>
     /// <exception cref="EngineException">A message that is none.</exception>
-    public List<object?> Prepare(List<object?> messages, bool argumentsAsText) =>
-        [.. messages.Select((message, index) => Prepare(message, index, argumentsAsText))];
+    public List<object?> Prepare(List<object?> messages, ArgumentsForm form)
+    {
+        var arguments = new ToolCallArguments(form, template.TakesArgumentsAsText);
+        return [.. messages.Select((message, index) => Prepare(message, index, arguments))];
+    }
 
-    private PyDict Prepare(object? value, int index, bool argumentsAsText)
+    private PyDict Prepare(object? value, int index, ToolCallArguments arguments)
     {
         var where = $"{Field}[{index}]";
         if (value is not PyDict message)
             throw Invalid($"{where} must be an object with a role, found {Py.TypeName(value)}");
         if (message.Get("role") is not string role)
             throw Invalid($"{where}.role must be a string, found {Py.TypeName(message.Get("role"))}");
+        if (role == "developer" && !template.KnowsDevelopers)
+            role = "system";
         var result = new PyDict { ["role"] = role, ["content"] = null };
         foreach (var (key, item) in message.Items)
         {
@@ -35,7 +40,7 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
             if (calls.Count == 0)
                 result.Remove("tool_calls");
             else
-                result["tool_calls"] = calls.Select((call, i) => (object?)ToolCall(call, $"{where}.tool_calls[{i}]", argumentsAsText)).ToList();
+                result["tool_calls"] = calls.Select((call, i) => (object?)ToolCall(call, $"{where}.tool_calls[{i}]", arguments)).ToList();
         }
         else if (message.Get("tool_calls") is { } other)
         {
@@ -48,7 +53,11 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
             result["reasoning_content"] = reasoning;
         }
 
-        result["content"] = Content(message.Get("content"), where, result.Contains("tool_calls"));
+        // What an assistant refused with is what it said.
+        var content = message.Get("content");
+        if (content is null or "" && role == "assistant" && message.Get("refusal") is string { Length: > 0 } refusal)
+            content = refusal;
+        result["content"] = Content(content, where, result.Contains("tool_calls"));
         return result;
     }
 
@@ -90,31 +99,15 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
         return value is null or string ? (string?)value : throw Invalid($"{where}: the text of a part must be a string, found {Py.TypeName(value)}");
     }
 
-    private static PyDict ToolCall(object? call, string where, bool argumentsAsText)
+    private static PyDict ToolCall(object? call, string where, ToolCallArguments arguments)
     {
         if (call is not PyDict original || original.Get("function") is not PyDict function)
             throw Invalid($"{where} must be an object with a function");
-        var arguments = function.Get("arguments");
         var copy = function.Copy();
-        copy["arguments"] = arguments switch
-        {
-            null or "" => argumentsAsText ? "{}" : new PyDict(),
-            string text => argumentsAsText ? RequireJson(text, where).Text : RequireJson(text, where).Value,
-            _ => argumentsAsText ? JsonText(arguments) : arguments,
-        };
+        copy["arguments"] = arguments.Of(function.Get("arguments"));
         var result = original.Copy();
         result["function"] = copy;
         return result;
-    }
-
-    private static (string Text, object? Value) RequireJson(string text, string where) => TemplateValues.TryParse(text, Field, out var value)
-        ? (text, value)
-        : throw Invalid($"{where}.function.arguments is not valid JSON");
-
-    private static string JsonText(object? value)
-    {
-        var context = new Runtime.RenderContext(new PyDict { ["value"] = value }, TemplateLimits.Default, TimeProvider.System);
-        return new Builtins.JsonWriter(context, ensureAscii: false, indent: null, separators: null, sortKeys: false).Write(value);
     }
 
     private static EngineException Invalid(string problem) => EngineException.InvalidRequest(Field, problem);

@@ -106,6 +106,7 @@ public sealed class ChatTemplate
         var input = new ChatTemplateInput
         {
             Messages = request.Structure is { } structure ? SystemText.Append(messages, StructurePrompt.Write(structure, tools is not null)) : messages,
+            HasSystemText = messages.Exists(SystemText.IsSystem),
             Tools = tools,
             Documents = Objects(request.Documents, "documents"),
             Variables = Variables(request.ChatTemplateKwargs),

@@ -7,6 +7,9 @@ internal sealed record ChatTemplateInput
 {
     public required List<object?> Messages { get; init; }
 
+    /// <summary>Whether a system message is the caller's: without, one that is there is the engine's own.</summary>
+    public required bool HasSystemText { get; init; }
+
     public required List<object?>? Tools { get; init; }
 
     public required List<object?>? Documents { get; init; }

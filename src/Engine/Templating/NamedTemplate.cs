@@ -9,6 +9,7 @@ internal sealed class NamedTemplate
     private readonly JinjaTemplate _template;
     private readonly TemplateAnalysis _analysis;
     private readonly ChatMessagePreparer _preparer;
+    private readonly MessageReach _reach = new();
 
     public NamedTemplate(string file, string source, ChatContentFormat format, TemplateLimits? limits)
     {
@@ -40,42 +41,52 @@ internal sealed class NamedTemplate
     {
         try
         {
-            return Render(input, argumentsAsText: false, guard, time);
+            return Render(input, ArgumentsForm.Values, guard, time);
         }
-        catch (EngineException e) when (e.InnerException is TemplateException { Kind: TemplateErrorKind.Type } && HasToolCalls(input))
+        catch (EngineException e) when (e.InnerException is TemplateException { Kind: not TemplateErrorKind.Limit } && HasToolCalls(input))
         {
-            try
+            foreach (var form in (ArgumentsForm[])[ArgumentsForm.Text, ArgumentsForm.Objects])
             {
-                return Render(input, argumentsAsText: true, guard, time);
+                try
+                {
+                    return Render(input, form, guard, time);
+                }
+                catch (EngineException other) when (other.InnerException is TemplateException)
+                {
+                }
             }
-            catch (EngineException second) when (second.InnerException is TemplateException)
-            {
-                // The arguments were not the reason: report what failed with the usual form.
-                throw e;
-            }
+
+            // The arguments were not the reason: report what failed with the usual form.
+            throw;
         }
     }
 
     private static bool HasToolCalls(ChatTemplateInput input) => input.Messages.Any(message => (message as PyDict)?.Get("tool_calls") is not null);
 
-    private string Render(ChatTemplateInput input, bool argumentsAsText, TokenGuard? guard, TimeProvider? time)
+    private string Render(ChatTemplateInput input, ArgumentsForm form, TokenGuard? guard, TimeProvider? time)
     {
-        var messages = _preparer.Prepare(input.Messages, argumentsAsText);
+        var messages = _preparer.Prepare(input.Messages, form);
         if (guard is not null)
             messages = messages.ConvertAll(message => guard.Apply(message, (message as PyDict)?.Get("role") is "assistant"));
         if (input is { ToolPrompt: { } toolPrompt, Tools: not null } && !_analysis.UsesTools)
             messages = toolPrompt.AddTo(messages, Guarded(input.Tools), input.SpecialTokens, guard?.Mark);
-        var continuation = input.ContinueFinalMessage ? FinalMessageContinuation.Mark((PyDict)messages[^1]!, _template.Source) : null;
         var variables = input.SpecialTokens.Copy();
         foreach (var (name, value) in input.Variables.Items)
             variables[name] = Guarded(value);
-        variables["messages"] = messages;
         variables["tools"] = Guarded(input.Tools);
         variables["documents"] = Guarded(input.Documents);
         variables["add_generation_prompt"] = input.AddGenerationPrompt;
-        var text = TemplateRenderer.Render(_template, _file, variables, time, guard?.Mark);
+        messages = _reach.Arrange(messages, input.Tools is not null, !input.HasSystemText, RenderList);
+        var continuation = input.ContinueFinalMessage ? FinalMessageContinuation.Mark((PyDict)messages[^1]!, _template.Source) : null;
+        var text = RenderList(messages);
         return continuation is null ? text : continuation.Cut(text);
 
         object? Guarded(object? value) => guard is null ? value : guard.Apply(value, isAssistant: false);
+
+        string RenderList(List<object?> list)
+        {
+            variables["messages"] = list;
+            return TemplateRenderer.Render(_template, _file, variables, time, guard?.Mark);
+        }
     }
 }

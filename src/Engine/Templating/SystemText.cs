@@ -5,12 +5,15 @@ namespace LocalLlm.Templating;
 /// <summary>The system text at the beginning of a chat.</summary>
 internal static class SystemText
 {
+    /// <summary>Whether a message is part of it.</summary>
+    public static bool IsSystem(object? message) => (message as PyDict)?.Get("role") is "system" or "developer";
+
     /// <summary>A chat with <paramref name="text"/> at the end of its system text, which is added where the chat has none. Neither the list nor its messages are changed.</summary>
     /// <param name="messages">The chat.</param>
     /// <param name="text">The text.</param>
     public static List<object?> Append(List<object?> messages, string text)
     {
-        var count = messages.TakeWhile(message => message is PyDict dict && dict.Get("role") is "system" or "developer").Count();
+        var count = messages.TakeWhile(IsSystem).Count();
         if (count == 0)
             return [new PyDict { ["role"] = "system", ["content"] = text }, .. messages];
         var system = ((PyDict)messages[count - 1]!).Copy();

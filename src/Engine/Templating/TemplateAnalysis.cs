@@ -19,6 +19,10 @@ internal sealed class TemplateAnalysis
         IteratesContent = FindContentLoop();
         ChecksForString = _nodes.OfType<TestExpr>().Any(test => test.Name is "string" && IsContent(test.Value));
         ChecksForNone = _nodes.OfType<TestExpr>().Any(test => test.Name is "none" && IsContent(test.Value));
+        var aliases = _nodes.OfType<AssignStmt>().Where(assign => IsNamed(assign.Value, "arguments")).Select(assign => assign.Target).OfType<NameExpr>();
+        string[] arguments = ["arguments", .. aliases.Select(alias => alias.Name)];
+        TakesArgumentsAsText = _nodes.OfType<TestExpr>().Any(test => test.Name is "string" && arguments.Any(name => IsNamed(test.Value, name)));
+        KnowsDevelopers = template.Source.Contains("developer", StringComparison.Ordinal);
         UsesTools = _nodes.OfType<NameExpr>().Any(name => name.Name == "tools");
         SearchedTexts = [.. Searched().Distinct()];
     }
@@ -32,17 +36,26 @@ internal sealed class TemplateAnalysis
     /// <summary>The template asks whether a content is None, so None must reach it.</summary>
     public bool ChecksForNone { get; }
 
+    /// <summary>The template asks whether the arguments of a tool call are a string, so it takes text beside objects.</summary>
+    public bool TakesArgumentsAsText { get; }
+
+    /// <summary>The template knows the role <c>developer</c>, OpenAI's newer name of <c>system</c>.</summary>
+    public bool KnowsDevelopers { get; }
+
     /// <summary>The template has a place for tools.</summary>
     public bool UsesTools { get; }
 
     /// <summary>The constant texts that the template looks for in other text.</summary>
     public string[] SearchedTexts { get; }
 
-    private static bool IsContent(Expr expr) => expr switch
+    private static bool IsContent(Expr expr) => IsNamed(expr, "content");
+
+    // name, x.name or x["name"]
+    private static bool IsNamed(Expr expr, string wanted) => expr switch
     {
-        NameExpr name => name.Name == "content",
-        AttributeExpr attribute => attribute.Name == "content",
-        ItemExpr { Key: ConstExpr { Value: "content" } } => true,
+        NameExpr name => name.Name == wanted,
+        AttributeExpr attribute => attribute.Name == wanted,
+        ItemExpr { Key: ConstExpr { Value: string key } } => key == wanted,
         _ => false,
     };
 

@@ -39,17 +39,20 @@ internal static class TemplateValues
         return dict;
     }
 
-    /// <summary>Parses JSON text that came inside a string; null where it is none.</summary>
+    /// <summary>
+    /// Parses JSON text that came inside a string, which a model wrote: half of a surrogate pair becomes U+FFFD. False where it is not
+    /// JSON, or holds a number that no value can hold.
+    /// </summary>
     public static bool TryParse(string json, string field, out object? value)
     {
         value = null;
         try
         {
-            using var document = JsonDocument.Parse(json);
+            using var document = JsonDocument.Parse(SurrogateHalves.Replace(json));
             value = FromJson(document.RootElement, field, lastWins: true);
             return true;
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or EngineException)
         {
             return false;
         }

@@ -4,7 +4,8 @@ namespace LocalLlm.Weights;
 /// The weights of a model folder: every tensor of its files, by name. Opening reads the files' headers and no tensor. Safe for concurrent reading
 /// until <see cref="Dispose"/>.
 /// <para>
-/// Which files: those named by <c>model.safetensors.index.json</c>, else <c>model.safetensors</c>, else every other
+/// Which files: those named by <c>model.safetensors.index.json</c> and the rest of a numbered set that it names in part, else
+/// <c>model.safetensors</c>, else every other
 /// <c>*.safetensors</c>. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
 /// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: bge-m3's heads have files of their own, which an encoder reads. Files may be symbolic links, as in Hugging
 /// Face's cache; names inside the index must be plain file names.
@@ -31,9 +32,14 @@ internal sealed class Checkpoint : IDisposable
     /// <summary>Bytes of all tensors together.</summary>
     public long TotalBytes { get; private set; }
 
+    /// <summary>Where the index and the files disagree; null: there is no index.</summary>
+    public IndexDifferences? Differences { get; private set; }
+
     /// <summary>Opens the weights of a folder.</summary>
     /// <exception cref="EngineException">
-    /// Weights are missing, malformed, or contradict the index (<see cref="EngineErrorKind.ModelFolder"/>); one error lists every problem.
+    /// Files are malformed, a tensor is in two of them, or there are no weights at all (<see cref="EngineErrorKind.ModelFolder"/>); one
+    /// error lists every problem. An index that disagrees with the files is no
+    /// error here: see <see cref="Differences"/>.
     /// </exception>
     public static Checkpoint Open(string folder)
     {
@@ -41,7 +47,9 @@ internal sealed class Checkpoint : IDisposable
             throw EngineException.ModelFolder(ModelFolderProblems.Quote(folder), "is not a folder; the path of a model folder was wanted");
 
         var index = CheckpointFolder.IndexIn(folder) is { } indexName ? CheckpointIndex.Read(folder, indexName) : null;
-        var shards = index?.Shards ?? CheckpointFolder.ShardsWithoutIndex(folder);
+        IReadOnlyList<string> shards = index is null
+            ? CheckpointFolder.ShardsWithoutIndex(folder)
+            : [.. index.Shards, .. CheckpointFolder.FurtherShards(folder, index.Shards)];
         var checkpoint = new Checkpoint();
         try
         {
@@ -69,62 +77,51 @@ internal sealed class Checkpoint : IDisposable
     {
         var blamed = index is not null ? index.Name : shards.Count == 1 ? shards[0] : "*.safetensors";
         var problems = new ModelFolderProblems(blamed);
-        var unreadable = new HashSet<string>(StringComparer.Ordinal);
+        var (absent, unreadable) = (new List<string>(), 0);
         foreach (var shard in shards)
         {
+            var path = Path.Combine(folder, shard);
+            // Whether a file that did not arrive is missed is known once the model has said what it needs.
+            if (index is not null && CheckpointFolder.IsAbsent(path))
+            {
+                absent.Add(shard);
+                continue;
+            }
+
             try
             {
-                var path = Path.Combine(folder, shard);
                 IWeightFile file = CheckpointFolder.IsPickle(shard) ? TorchPickleFile.Open(path) : SafetensorsFile.Open(path);
                 _files.Add(file);
-                AddTensors(shard, file, index, problems);
+                AddTensors(shard, file, problems);
             }
             catch (EngineException e) when (shards.Count > 1 || index is not null)
             {
-                unreadable.Add(shard);
+                unreadable++;
                 problems.Add(e.Message);
             }
         }
 
-        if (index is not null)
-            CheckIndex(index, unreadable, problems);
-        if (_tensors.Count == 0 && unreadable.Count == 0)
+        if (_tensors.Count == 0 && unreadable == 0 && absent.Count == 0)
             problems.Add("holds no tensor; the weights of a model were wanted");
+        if (problems.Count > 0 || _tensors.Count == 0)
+            absent.ForEach(shard => problems.Add($"{shard}: is missing from the folder"));
         problems.ThrowIfAny();
+        if (index is not null)
+            Differences = IndexDifferences.Of(index, _tensors, absent);
     }
 
-    private void AddTensors(string shard, IWeightFile file, CheckpointIndex? index, ModelFolderProblems problems)
+    private void AddTensors(string shard, IWeightFile file, ModelFolderProblems problems)
     {
         foreach (var info in file.Tensors.Values)
         {
-            if (!_tensors.TryAdd(info.Name, new TensorRef(file, info)))
+            if (_tensors.TryAdd(info.Name, new TensorRef(file, info)))
             {
-                var other = Path.GetFileName(_tensors[info.Name].File.Path);
-                problems.Add($"{shard}: tensor {ModelFolderProblems.Quote(info.Name)} is in {other} too, wanted in one file");
+                TotalBytes += info.ByteLength;
                 continue;
             }
 
-            TotalBytes += info.ByteLength;
-            if (index is not null && !index.WeightMap.ContainsKey(info.Name))
-                problems.Add($"{shard}: tensor {ModelFolderProblems.Quote(info.Name)} is not named by the index");
-        }
-    }
-
-    private void CheckIndex(CheckpointIndex index, HashSet<string> unreadable, ModelFolderProblems problems)
-    {
-        foreach (var (tensor, shard) in index.WeightMap)
-        {
-            if (unreadable.Contains(shard))
-                continue;
-            if (!_tensors.TryGetValue(tensor, out var found))
-            {
-                problems.Add($"weight_map: {ModelFolderProblems.Quote(tensor)}: is not in {shard}");
-                continue;
-            }
-
-            var holder = Path.GetFileName(found.File.Path);
-            if (!string.Equals(holder, shard, StringComparison.Ordinal))
-                problems.Add($"weight_map: {ModelFolderProblems.Quote(tensor)}: is not in {shard} but in {holder}");
+            var other = Path.GetFileName(_tensors[info.Name].File.Path);
+            problems.Add($"{shard}: tensor {ModelFolderProblems.Quote(info.Name)} is in {other} too, wanted in one file");
         }
     }
 }

@@ -75,6 +75,35 @@ internal static class CheckpointFolder
         return shards;
     }
 
+    /// <summary>
+    /// Whether nothing at all is at a path, or a link that leads nowhere. A folder, a pipe or a device is something: it is refused when it
+    /// is opened.
+    /// </summary>
+    public static bool IsAbsent(string path)
+    {
+        try
+        {
+            return !Path.Exists(path) || (new FileInfo(path) is { LinkTarget: not null } link && link.ResolveLinkTarget(returnFinalTarget: true) is not { Exists: true });
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A circle of links, say: opening it names the fault.
+            return false;
+        }
+    }
+
+    /// <summary>
+    /// Files that belong to the same numbered set (<c>model-00001-of-00004</c>, …) as some that an index names, but that it does not name.
+    /// </summary>
+    /// <exception cref="EngineException">The folder cannot be listed.</exception>
+    public static IReadOnlyList<string> FurtherShards(string folder, IReadOnlyList<string> named)
+    {
+        var sets = named.Select(shard => (Set: SetOf(shard), Suffix: Path.GetExtension(shard))).Where(shard => shard.Set is not null).ToHashSet();
+        return sets.Count == 0 ? [] : [.. FileNames(folder).Except(named, StringComparer.Ordinal).Where(file => sets.Contains((SetOf(file), Path.GetExtension(file))))];
+
+        static (string, int)? SetOf(string shard) => SplitNumber(shard) is { } numbered ? (numbered.Prefix, numbered.Total) : null;
+    }
+
     private static List<string> FileNames(string folder)
     {
         try

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Weights;
@@ -8,7 +9,7 @@ namespace LocalLlm.Weights;
 internal readonly record struct WeightProgress(long BytesDone, long BytesTotal);
 
 /// <summary>Fills what a <see cref="WeightRegistry"/> asks for from a checkpoint; converts to the activation type.</summary>
-internal static class WeightLoader
+internal static partial class WeightLoader
 {
     private const int MaxProblemsListed = 20;
 
@@ -19,11 +20,15 @@ internal static class WeightLoader
     /// <param name="staging">The device's way; null: tensors are read into the host's memory.</param>
     /// <param name="progress">Told after every chunk.</param>
     /// <param name="cancellationToken">Ends loading.</param>
+    /// <param name="logger">Gets one warning of tensors that are not read and of an index that disagrees with its files; null: nobody
+    /// does.</param>
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message; or a file that cannot be read.</exception>
     public static void Load(
-        WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IWeightStaging? staging, IProgress<WeightProgress>? progress, CancellationToken cancellationToken)
+        WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IWeightStaging? staging, IProgress<WeightProgress>? progress,
+        CancellationToken cancellationToken, ILogger? logger = null)
     {
-        Check(registry, checkpoint);
+        var unread = Check(registry, checkpoint);
+        Warn(checkpoint, unread, logger);
         using var host = staging is null ? new HostStaging() : null;
         staging ??= host!;
         var chunks = new List<WeightChunk>();
@@ -69,7 +74,8 @@ internal static class WeightLoader
         return target;
     }
 
-    private static void Check(WeightRegistry registry, Checkpoint checkpoint)
+    // Returns the tensors of modules that the model does not have.
+    private static List<string> Check(WeightRegistry registry, Checkpoint checkpoint)
     {
         var problems = new List<string>();
         var wanted = new HashSet<string>();
@@ -78,20 +84,34 @@ internal static class WeightLoader
             if (!wanted.Add(part.Name))
                 continue;
             if (!checkpoint.TryGet(part.Name, out var tensor))
-                problems.Add($"missing {part.Name} {Text(part.Shape)}");
+                problems.Add($"missing {part.Name} {Text(part.Shape)}{checkpoint.Differences?.Explain(part.Name)}");
             else if (!tensor.Info.Shape.AsSpan().SequenceEqual(part.Shape))
                 problems.Add($"{part.Name} has shape {Text(tensor.Info.Shape)}, wanted {Text(part.Shape)}");
             else if (Type(tensor.Info.Dtype) is null)
                 problems.Add($"{part.Name} has type {tensor.Info.Dtype.Name()}, wanted F32, F16 or BF16");
         }
 
-        problems.AddRange(checkpoint.Tensors.Keys.Where(name => !wanted.Contains(name) && !registry.IsIgnored(name)).Order(StringComparer.Ordinal).Select(name => $"unexpected {ModelFolderProblems.Quote(name)}"));
+        var modules = new ModelModules(wanted);
+        var left = checkpoint.Tensors.Keys.Where(name => !wanted.Contains(name) && !registry.IsIgnored(name)).ToLookup(modules.Concerns);
+        problems.AddRange(left[true].Order(StringComparer.Ordinal).Select(name => $"unexpected {ModelFolderProblems.Quote(name)}"));
         if (problems.Count == 0)
-            return;
+            return [.. left[false]];
         var listed = string.Join("; ", problems.Take(MaxProblemsListed));
         var rest = problems.Count > MaxProblemsListed ? $"; and {problems.Count - MaxProblemsListed} more" : "";
         throw EngineException.ModelFolder(checkpoint.FileName, $"the weights do not fit config.json ({problems.Count} tensors): {listed}{rest}. Check that both come from the same model.");
     }
+
+    private static void Warn(Checkpoint checkpoint, List<string> unread, ILogger? logger)
+    {
+        List<string> sentences = [.. checkpoint.Differences?.Sentences() ?? []];
+        if (unread.Count > 0)
+            sentences.Add($"{IndexDifferences.Counted(unread, "tensor", "tensors")} of parts that this model does not have {(unread.Count == 1 ? "was" : "were")} not read");
+        if (logger is not null && sentences.Count > 0)
+            LogDifferences(logger, checkpoint.FileName, string.Join("; ", sentences));
+    }
+
+    [LoggerMessage(20, LogLevel.Warning, "{File}: {Differences}. All that the model needs is there.")]
+    private static partial void LogDifferences(ILogger logger, string file, string differences);
 
     private static ScalarType? Type(SafetensorsDtype dtype) => dtype switch
     {

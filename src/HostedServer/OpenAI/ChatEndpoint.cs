@@ -1,6 +1,9 @@
 using System.Text.Json;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Server.Http;
+using LocalLlm.Templating;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -18,9 +21,9 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
             request = ChatRequest.Read(body.RootElement, engine.Options.MaxLogprobs, _defaultKwargs);
         served.CheckModel(request.Model);
         unknown.Report(request.Unknown);
-        var sampling = request.Generation.Sampling;
-        if (sampling.ThinkingTokenBudget is null && engine.CanEndThoughts)
-            request = request with { Generation = request.Generation with { Sampling = sampling with { ThinkingTokenBudget = request.EffortBudget } } };
+        ToolCallArguments.LogMalformed(request.Generation.Chat!.Messages, engine.Options.LoggerFactory?.CreateLogger<ChatEndpoint>());
+        var sampling = ThinkingSetting.Limit(request.Generation.Sampling, request.EffortBudget, engine);
+        request = request with { Generation = request.Generation with { Sampling = sampling } };
         if (options.ForceIncludeUsage)
             request = request with { Stream = request.Stream with { IncludeUsage = true } };
         if (!request.Stream.IsStream)

@@ -34,18 +34,17 @@ internal static class ChatMessages
         }
 
         var index = 0;
-        var hasDeveloper = false;
         foreach (var message in messages.EnumerateArray())
-            hasDeveloper |= Check(message, $"messages[{index++}]", errors) == "developer";
-        return hasDeveloper ? WithSystem(messages) : messages.Clone();
+            Check(message, $"messages[{index++}]", errors);
+        return messages.Clone();
     }
 
-    private static string? Check(JsonElement message, string where, RequestErrors errors)
+    private static void Check(JsonElement message, string where, RequestErrors errors)
     {
         if (message.ValueKind != JsonValueKind.Object)
         {
             errors.Add(where, Kind(message), "an object with a role");
-            return null;
+            return;
         }
 
         if (message.TryGetProperty("role", out var old) && old.ValueKind == JsonValueKind.String && old.ValueEquals("function"))
@@ -53,7 +52,7 @@ internal static class ChatMessages
         if (!message.TryGetProperty("role", out var given) || given.ValueKind != JsonValueKind.String || given.GetString() is not { } role || !Roles.Contains(role))
         {
             errors.Add($"{where}.role", given.ValueKind == JsonValueKind.String ? given.GetString()! : Kind(given), string.Join(", ", Roles));
-            return null;
+            return;
         }
 
         CheckText(message, "name", where, errors);
@@ -69,7 +68,6 @@ internal static class ChatMessages
             CheckContent(content, $"{where}.content", errors);
         else if (role is not ("assistant" or "tool"))
             errors.Add($"{where}.content", "nothing", "a text or a list of text parts");
-        return role;
     }
 
     private static void CheckContent(JsonElement content, string where, RequestErrors errors)
@@ -111,19 +109,6 @@ internal static class ChatMessages
     {
         if (message.TryGetProperty(name, out var value) && value.ValueKind is not (JsonValueKind.String or JsonValueKind.Null))
             errors.Add($"{where}.{name}", Kind(value), "a text");
-    }
-
-    // OpenAI's newer name of the same role, which templates do not know.
-    private static JsonElement WithSystem(JsonElement messages)
-    {
-        var copy = JsonArray.Create(messages)!;
-        foreach (var message in copy.OfType<JsonObject>())
-        {
-            if (message["role"] is JsonValue role && role.TryGetValue<string>(out var name) && name == "developer")
-                message["role"] = "system";
-        }
-
-        return JsonSerializer.SerializeToElement(copy, NodeJson.Default.JsonArray);
     }
 
     private static string Kind(JsonElement value) => value.ValueKind switch

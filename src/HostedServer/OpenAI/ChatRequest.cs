@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
 using LocalLlm.Server.JsonLines;
@@ -12,8 +13,9 @@ internal sealed record ChatRequest
     private static readonly string[] OwnFields =
     [
         "messages", "model", "tools", "tool_choice", "parallel_tool_calls", "stream", "stream_options", "user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier", "verbosity",
-        "reasoning_effort", "include_reasoning", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs", "add_special_tokens", "cache_salt", "request_id", "session_id",
+        "include_reasoning", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs", "add_special_tokens", "cache_salt", "request_id", "session_id",
         "return_token_ids", "return_tokens_as_token_ids", "modalities", "functions", "function_call", "audio", "prediction", "web_search_options", "moderation", "prompt_cache_retention",
+        .. ThinkingSetting.Fields, .. GuidedDecoding.Fields,
     ];
 
     /// <summary>What the engine is asked.</summary>
@@ -43,7 +45,10 @@ internal sealed record ChatRequest
     /// <summary>Whether thoughts are sent.</summary>
     public bool IncludeReasoning { get; init; } = true;
 
-    /// <summary>Thinking budget of <c>reasoning_effort</c>, for models that can be held to one; null: none was asked for.</summary>
+    /// <summary>
+    /// Thinking budget of <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c>, for models that can be held to one; null:
+    /// none was asked for.
+    /// </summary>
     public int? EffortBudget { get; init; }
 
     /// <summary>Whether token ids are sent.</summary>
@@ -69,14 +74,15 @@ internal sealed record ChatRequest
         var messages = ChatMessages.Read(fields, errors);
         var tools = ChatTools.Read(fields, errors);
         var choice = ChatTools.ReadChoice(fields, errors, tools);
-        var effort = ReasoningEffort.Read(fields, errors);
+        var thinking = ThinkingSetting.Read(fields, errors);
+        var guided = GuidedDecoding.Read(fields, errors);
         var continues = fields.Boolean("continue_final_message") ?? false;
         var begins = fields.Boolean("add_generation_prompt") ?? !continues;
         if (continues && begins)
             errors.Add("continue_final_message", "true", "only with add_generation_prompt: false");
         if (fields.Boolean("add_special_tokens") == true)
             errors.Add("add_special_tokens", "true", "false in a chat: its template writes the special tokens");
-        var kwargs = TemplateVariables.Read(fields, errors, effort, defaultKwargs);
+        var kwargs = TemplateVariables.Read(fields, errors, thinking, defaultKwargs);
         var documents = fields.Json("documents", JsonValueKind.Array, "a list of documents");
         var request = new ChatRequest
         {
@@ -87,7 +93,7 @@ internal sealed record ChatRequest
             NamesTool = choice is Tools { Choice.FunctionName: not null },
             SingleCall = fields.Boolean("parallel_tool_calls") == false,
             IncludeReasoning = fields.Boolean("include_reasoning") ?? true,
-            EffortBudget = effort?.Budget,
+            EffortBudget = thinking?.Budget,
             ReturnTokenIds = fields.Boolean("return_token_ids") ?? false,
             TokensAsIds = fields.Boolean("return_tokens_as_token_ids") ?? false,
             Generation = new()
@@ -114,6 +120,7 @@ internal sealed record ChatRequest
             errors.Add("prompt_logprobs", "a number", "only without stream: true");
         errors.ThrowIfAny();
         var sampling = SamplingParamsJson.Parse(body, OwnFields, out var unknown);
+        sampling = sampling with { StructuredOutputs = GuidedDecoding.Combine(guided, sampling.StructuredOutputs) };
         SamplingLimits.Check(sampling);
         return request with { Generation = request.Generation with { Sampling = sampling, ToolChoice = toolChoice }, Unknown = unknown };
     }

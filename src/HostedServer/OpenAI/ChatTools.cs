@@ -16,9 +16,12 @@ internal static class ChatTools
         if (fields.Json("tools", JsonValueKind.Array, "a list of tools") is not { } tools)
             return null;
         var count = tools.GetArrayLength();
-        if (count is 0 or > Most)
+        // An empty list is what many clients write for none.
+        if (count == 0)
+            return null;
+        if (count > Most)
         {
-            errors.Add("tools", $"{count} tools", $"1 to {Most}, or no such field");
+            errors.Add("tools", $"{count} tools", $"at most {Most}");
             return null;
         }
 
@@ -39,8 +42,9 @@ internal static class ChatTools
             return new ChatRequest.NoTools();
         if (tools is null)
         {
-            if (errors.Count == 0)
-                errors.Add("tool_choice", name ?? "a tool", "only together with tools");
+            // The model decides among no tools.
+            if (errors.Count == 0 && !(name == "auto" && fields.Take("tools") is not null))
+                errors.Add("tool_choice", name ?? NamedFunction(choice) ?? "a tool", "only together with at least one of tools");
             return null;
         }
 
@@ -64,8 +68,13 @@ internal static class ChatTools
             return null;
         }
 
-        if (!tools.Value.EnumerateArray().Any(tool => NamedFunction(tool) == function))
-            errors.Add("tool_choice", function, "a name out of tools");
+        string?[] names = [.. tools.Value.EnumerateArray().Select(NamedFunction)];
+        if (!names.Contains(function))
+        {
+            errors.Add(
+                "tool_choice", function, $"the name of one of the request's tools ({string.Join(", ", names)}); name one of them, or add {RequestErrors.Printable(function)} to tools");
+        }
+
         return new ChatRequest.Tools(ToolChoice.Function(function));
     }
 

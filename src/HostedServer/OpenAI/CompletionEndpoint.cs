@@ -1,3 +1,4 @@
+using LocalLlm.Extensions.AI;
 using LocalLlm.Server.Http;
 using Microsoft.AspNetCore.Http;
 
@@ -15,6 +16,7 @@ internal sealed class CompletionEndpoint(ServedEngine served, Admission admissio
             request = CompletionRequest.Read(body.RootElement);
         served.CheckModel(request.Model);
         unknown.Report(request.Unknown);
+        request = request with { Generations = [.. request.Generations.Select(one => one with { Sampling = ThinkingSetting.Limit(one.Sampling, request.EffortBudget, engine) })] };
         if (options.ForceIncludeUsage)
             request = request with { Stream = request.Stream with { IncludeUsage = true } };
         if (!request.Stream.IsStream)

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
 using LocalLlm.Server.JsonLines;
@@ -13,6 +14,7 @@ internal sealed record CompletionRequest
     private static readonly string[] OwnFields =
     [
         "prompt", "model", "echo", "stream", "stream_options", "user", "add_special_tokens", "cache_salt", "request_id", "session_id", "return_token_ids", "return_tokens_as_token_ids",
+        .. ThinkingSetting.Fields, .. GuidedDecoding.Fields,
     ];
 
     /// <summary>What the engine is asked, one for each prompt.</summary>
@@ -42,6 +44,12 @@ internal sealed record CompletionRequest
     /// <summary>Whether the caller asked for the prompt's log-probabilities under vLLM's name.</summary>
     public bool PromptLogprobs { get; init; }
 
+    /// <summary>
+    /// Thinking budget of <c>reasoning_effort</c>, <c>thinking</c> or <c>enable_thinking</c>, for models that can be held to one; null:
+    /// none was asked for.
+    /// </summary>
+    public int? EffortBudget { get; init; }
+
     /// <summary>Choices of each prompt.</summary>
     public int N => Generations[0].Sampling.N;
 
@@ -68,6 +76,8 @@ internal sealed record CompletionRequest
         var scoresOnly = fields.Take("max_tokens") is { ValueKind: JsonValueKind.Number } most && most.TryGetInt64(out var count) && count == 0;
         if (scoresOnly && !echo)
             errors.Add("max_tokens", 0, "at least 1, or 0 together with echo: true");
+        var thinking = ThinkingSetting.Read(fields, errors);
+        var guided = GuidedDecoding.Read(fields, errors);
         var request = new CompletionRequest
         {
             Generations = [],
@@ -79,9 +89,11 @@ internal sealed record CompletionRequest
             ReturnTokenIds = fields.Boolean("return_token_ids") ?? false,
             TokensAsIds = fields.Boolean("return_tokens_as_token_ids") ?? false,
             PromptLogprobs = fields.Take("prompt_logprobs") is not null,
+            EffortBudget = thinking?.Budget,
         };
         errors.ThrowIfAny();
         var sampling = SamplingParamsJson.Parse(body, OwnFields, out var unknown);
+        sampling = sampling with { StructuredOutputs = GuidedDecoding.Combine(guided, sampling.StructuredOutputs) };
         SamplingLimits.Check(sampling);
         if (scoresOnly)
             sampling = sampling with { MaxTokens = 1, MinTokens = 0 };

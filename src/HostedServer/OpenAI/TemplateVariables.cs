@@ -1,15 +1,16 @@
 using System.Text.Json;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Sampling;
 using LocalLlm.Server.JsonLines;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>The template variables of a chat: <c>chat_template_kwargs</c>, and the switches of thinking that <c>reasoning_effort</c> stands for.</summary>
+/// <summary>
+/// The template variables of a chat: <c>chat_template_kwargs</c>, and the switches of thinking that <c>reasoning_effort</c>,
+/// <c>thinking</c> and <c>enable_thinking</c> stand for.
+/// </summary>
 internal static class TemplateVariables
 {
-    private static readonly JsonElement True = JsonDocument.Parse("true").RootElement;
-    private static readonly JsonElement False = JsonDocument.Parse("false").RootElement;
-
     /// <summary>The variables that a server sets for all chats.</summary>
     /// <param name="json">A JSON object, or null for none.</param>
     /// <exception cref="FormatException">It is none.</exception>
@@ -28,17 +29,12 @@ internal static class TemplateVariables
     /// <summary>The variables, or null where there are none; faults of form are recorded.</summary>
     /// <param name="fields">The request.</param>
     /// <param name="errors">Where faults go.</param>
-    /// <param name="effort">What <c>reasoning_effort</c> says, or null.</param>
+    /// <param name="thinking">What the request says of thinking, or null.</param>
     /// <param name="defaults">What holds where the request says nothing.</param>
-    public static Dictionary<string, JsonElement>? Read(JsonFields fields, RequestErrors errors, ReasoningEffort? effort, IReadOnlyDictionary<string, JsonElement> defaults)
+    public static Dictionary<string, JsonElement>? Read(JsonFields fields, RequestErrors errors, ThinkingSetting? thinking, IReadOnlyDictionary<string, JsonElement> defaults)
     {
         var variables = new Dictionary<string, JsonElement>(defaults, StringComparer.Ordinal);
-        if (effort is not null)
-        {
-            // Qwen 3's switch and DeepSeek V3.1's; templates ignore what they do not know.
-            variables["enable_thinking"] = variables["thinking"] = effort.Budget == 0 ? False : True;
-        }
-
+        thinking?.AddTo(variables);
         if (fields.Json("chat_template_kwargs", JsonValueKind.Object, "an object of template variables") is { } given)
         {
             foreach (var member in given.EnumerateObject())

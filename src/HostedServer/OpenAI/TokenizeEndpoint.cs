@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
 using LocalLlm.Server.JsonLines;
@@ -95,7 +96,7 @@ internal sealed class TokenizeEndpoint(ServedEngine served, LocalLlmServerOption
         var begins = fields.Boolean("add_generation_prompt") ?? !continues;
         if (continues && begins)
             errors.Add("continue_final_message", "true", "only with add_generation_prompt: false");
-        var kwargs = TemplateVariables.Read(fields, errors, null, _defaultKwargs);
+        var kwargs = TemplateVariables.Read(fields, errors, ThinkingSetting.Read(fields, errors), _defaultKwargs);
         if (fields.Take("chat_template") is not null)
             errors.AddUnsupported("chat_template");
         return messages is not { } chat ? null : new() { Messages = chat, Tools = tools, DescribeTools = tools is not null, AddGenerationPrompt = begins, ContinueFinalMessage = continues, ChatTemplateKwargs = kwargs };

@@ -56,12 +56,22 @@ public class StructurePromptTests
         Assert.Single(ids, id => id == tokenizer.TokenToId("<｜User｜>"));
     }
 
+    [Theory]
+    [InlineData("{{ messages[0].content }}", "{0}\n\nHi")]
+    [InlineData("{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}", "{0}\n\nHi")]
+    [InlineData("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}", "{0}\n\nHi")]
+    [InlineData("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", "[system]{0}[user]Hi")]
+    public void It_reaches_the_model_whatever_the_template_makes_of_system_messages(string template, string expected) =>
+        Assert.Equal(
+            string.Format(System.Globalization.CultureInfo.InvariantCulture, expected, "\n\nThe answer is one JSON object."),
+            Render(ChatTemplate.Load(TestPaths.TinyR1, template), new() { JsonObject = true }, new ChatMessage("user", "Hi")));
+
     [Fact]
     public async Task A_request_and_the_engine_can_leave_it_out()
     {
         var token = TestContext.Current.CancellationToken;
         var chat = GenerationRequest.FromChat([new("user", "Hi")], new() { MaxTokens = 2, Temperature = 0 });
-        GenerationRequest With(bool? describe) => chat with { Sampling = chat.Sampling with { StructuredOutputs = new() { JsonObject = true, Describe = describe } } };
+        GenerationRequest With(bool? describe) => chat with { Sampling = chat.Sampling with { StructuredOutputs = new() { JsonObject = true }, DescribeStructuredOutputs = describe } };
         foreach (var described in (bool[])[true, false])
         {
             await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, DescribeStructuredOutputs = described }, cancellationToken: token);

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using LocalLlm.Tests;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
@@ -25,6 +26,13 @@ public sealed class SemanticKernelGuide(ChatClientTests.Engine fixture) : IClass
         var services = new ServiceCollection();
         services.AddLocalLlm(options => options.ModelPath = modelPath).AddSemanticKernel();
         await using var provider = services.BuildServiceProvider();
-        Assert.NotNull(provider.GetRequiredService<IChatCompletionService>());
+        var registered = provider.GetRequiredService<Kernel>();
+        Assert.NotNull(registered.GetRequiredService<IChatCompletionService>());
+
+        var settings = new LocalLlmPromptExecutionSettings { Temperature = 0, ResponseFormat = typeof(City), ReasoningEffort = "low" };
+        var city = await registered.InvokePromptAsync("What do you know of the city of Kelm?", new(settings));
+        Assert.NotNull(JsonSerializer.Deserialize<City>(city.ToString()));
     }
+
+    private sealed record City(bool IsCapital, bool HasHarbour);
 }

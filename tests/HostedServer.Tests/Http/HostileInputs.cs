@@ -116,7 +116,7 @@ internal static class HostileInputs
             ("""{"messages":[{"role":"user","content":{}}]}""", "messages[0].content"), ("""{"messages":[{"role":"user","content":[1]}]}""", "messages[0].content[0]"), ("""{"messages":[{"role":"user","content":[{"type":"text"}]}]}""", "messages[0].content[0].text"),
             ("""{"messages":[{"role":"user","content":[{"type":"text","text":1}]}]}""", "messages[0].content[0].text"), ("""{"messages":[{"role":"user","content":[{"type":"poem","text":"a"}]}]}""", "messages[0].content[0].type"),
             ("""{"messages":[{"role":"user","content":"a","name":1}]}""", "messages[0].name"), ("""{"messages":[{"role":"user","content":"a"},{"role":"tool","content":"a","tool_call_id":1}]}""", "messages[1].tool_call_id"),
-            ("""{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{"}}]}]}""", "messages"), ("""{"messages":[{"role":"assistant","tool_calls":1}]}""", "messages"), ("""{"messages":[{"role":"assistant","tool_calls":["f"]}]}""", "messages"),
+            ("""{"messages":[{"role":"assistant","tool_calls":1}]}""", "messages"), ("""{"messages":[{"role":"assistant","tool_calls":["f"]}]}""", "messages"),
         ])
         {
             yield return Of("messages " + Cut(body), Chat, body, param);
@@ -124,7 +124,7 @@ internal static class HostileInputs
 
         foreach (var part in (string[])["image_url", "input_audio", "file", "video_url"])
             yield return Of("a part that is " + part, Chat, $$"""{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"{{part}}"}]}]}""", "messages[0].content[1].type", Unsupported);
-        foreach (var field in (string[])["functions", "function_call", "audio", "prediction", "web_search_options", "chat_template", "guided_json", "use_beam_search", "prompt_embeds", "lora_request", "truncate_prompt_tokens", "best_of", "logits_processors"])
+        foreach (var field in (string[])["functions", "function_call", "audio", "prediction", "web_search_options", "chat_template", "guided_whitespace_pattern", "guided_future_kind", "use_beam_search", "prompt_embeds", "lora_request", "truncate_prompt_tokens", "best_of", "logits_processors"])
             yield return OfChat($"\"{field}\":{(field is "use_beam_search" ? "true" : "[1]")}", field, Unsupported);
         yield return OfChat("\"modalities\":[\"text\",\"audio\"]", "modalities", Unsupported);
         yield return OfChat("\"priority\":1", "priority", Unsupported);
@@ -144,6 +144,24 @@ internal static class HostileInputs
         yield return OfChat("\"stream\":true,\"prompt_logprobs\":1", "prompt_logprobs");
         yield return OfChat("\"reasoning_effort\":\"enormous\"", "reasoning_effort");
         yield return OfChat("\"reasoning_effort\":3", "reasoning_effort");
+        yield return OfChat("\"thinking\":\"disabled\"", "thinking");
+        yield return OfChat("\"thinking\":{}", "thinking.type");
+        yield return OfChat("\"thinking\":{\"type\":\"sometimes\"}", "thinking.type");
+        yield return OfChat("\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":\"many\"}", "thinking.budget_tokens");
+        yield return OfChat("\"thinking\":{\"type\":\"disabled\",\"budget_tokens\":5}", "thinking.budget_tokens");
+        yield return OfChat("\"thinking\":{\"type\":\"disabled\"},\"reasoning_effort\":\"high\"", "thinking");
+        yield return OfChat("\"enable_thinking\":1", "enable_thinking");
+        yield return OfChat("\"guided_json\":[1]", "guided_json");
+        yield return OfChat("\"guided_json\":\"not a schema\"", "guided_json");
+        yield return OfChat("\"guided_choice\":\"yes\"", "guided_choice");
+        yield return OfChat("\"guided_choice\":[]", "guided_choice");
+        yield return OfChat("\"guided_regex\":5", "guided_regex");
+        yield return OfChat("\"guided_regex\":\"(\"", "guided_regex");
+        yield return OfChat("\"guided_grammar\":\"root ::= (\"", "guided_grammar");
+        yield return OfChat("\"guided_regex\":\"a\",\"guided_choice\":[\"a\"]", "guided_regex");
+        yield return OfChat("\"guided_regex\":\"a\",\"response_format\":{\"type\":\"json_object\"}", "guided_regex");
+        yield return OfChat("\"guided_decoding_backend\":\"mine\"", "guided_decoding_backend");
+        yield return OfChat("\"guided_decoding_backend\":\"xgrammar:disable-any-whitespace\"", "guided_decoding_backend");
         yield return OfChat("\"include_reasoning\":1", "include_reasoning");
         yield return OfChat("\"add_generation_prompt\":true,\"continue_final_message\":true", "continue_final_message");
         yield return OfChat("\"add_special_tokens\":true", "add_special_tokens");
@@ -164,7 +182,7 @@ internal static class HostileInputs
     {
         foreach (var (tools, param) in ((string, string)[])
         [
-            ("[]", "tools"), ("{}", "tools"), ("\"f\"", "tools"), ("[null]", "tools[0].type"), ("[1]", "tools[0].type"), ("[{}]", "tools[0].type"), ("""[{"type":"retrieval"}]""", "tools[0].type"), ("""[{"type":"function"}]""", "tools[0].function"),
+            ("{}", "tools"), ("\"f\"", "tools"), ("[null]", "tools[0].type"), ("[1]", "tools[0].type"), ("[{}]", "tools[0].type"), ("""[{"type":"retrieval"}]""", "tools[0].type"), ("""[{"type":"function"}]""", "tools[0].function"),
             ("""[{"type":"function","function":{}}]""", "tools[0].function.name"), ("""[{"type":"function","function":{"name":""}}]""", "tools[0].function.name"), ("""[{"type":"function","function":{"name":"a b"}}]""", "tools[0].function.name"),
             ("""[{"type":"function","function":{"name":1}}]""", "tools[0].function.name"), ("""[{"type":"function","function":{"name":"f","parameters":1}}]""", "tools[0].function.parameters"),
             ("""[{"type":"function","function":{"name":"f","strict":1}}]""", "tools[0].function.strict"), ($"[{Tool},{Tool}]", "tools[1].function.name"), ($"[{string.Join(',', Enumerable.Range(0, 129).Select(_ => Tool))}]", "tools"),
@@ -175,6 +193,8 @@ internal static class HostileInputs
 
         yield return OfChat("\"tool_choice\":\"auto\"", "tool_choice");
         yield return OfChat("\"tool_choice\":\"required\"", "tool_choice");
+        yield return OfChat("\"tools\":[],\"tool_choice\":\"required\"", "tool_choice");
+        yield return OfChat("\"tools\":[],\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "tool_choice");
         foreach (var choice in (string[])["\"sometimes\"", "1", "{}", """{"type":"function"}""", """{"type":"function","function":{"name":"g"}}"""])
             yield return OfChat($"\"tools\":[{Tool}],\"tool_choice\":{choice}", "tool_choice");
         yield return OfChat($"\"tools\":[{Tool}],\"parallel_tool_calls\":1", "parallel_tool_calls");

@@ -1,0 +1,167 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using LocalLlm.Templating.Values;
+
+namespace LocalLlm.Templating;
+
+/// <summary>
+/// Brings every system text of a chat to the model. A template that writes all of a chat's system messages gets them as they
+/// are. Any other (R1's keeps the last one, Llama's and Qwen's look at the first, some refuse one
+/// that comes later) gets one system message in front: all texts in their order, with an empty line between two. A template that passes
+/// over system messages altogether gets that text in front of the first user message; one that
+/// refuses them refuses the request, unless the engine itself wrote the system text. A message of another role that the template says nothing of, such as a tool's result where it knows no
+/// tools, is refused by name. What a template does is found out by rendering the chat with marks in place of the texts.
+/// </summary>
+internal sealed class MessageReach
+{
+    private const string Separator = "\n\n";
+    private const string Mark = "localllm-mark-";
+    private static readonly HashSet<string> UsualRoles = ["system", "developer", "user", "assistant", "tool"];
+
+    // What becomes of a first system message; by whether there are tools.
+    private readonly ConcurrentDictionary<bool, Outcome> _first = new();
+
+    // Set once results of tools have been seen in a prompt: not every step of an agent is to be rendered twice.
+    private bool _writesResults;
+
+    private enum Outcome
+    {
+        /// <summary>Every text is in the prompt.</summary>
+        Written,
+
+        /// <summary>The template says nothing of one.</summary>
+        Dropped,
+
+        /// <summary>The template raises an error.</summary>
+        Failed,
+    }
+
+    /// <summary>The messages as the template can write them; the list and its messages are not changed.</summary>
+    /// <param name="messages">Prepared messages.</param>
+    /// <param name="hasTools">Whether the chat has tools.</param>
+    /// <param name="isEngineText">Whether the only system text is the engine's own.</param>
+    /// <param name="render">Renders messages with everything else of the chat.</param>
+    /// <exception cref="EngineException">A message of an unusual role would be passed over.</exception>
+    public List<object?> Arrange(List<object?> messages, bool hasTools, bool isEngineText, Func<List<object?>, string> render)
+    {
+        var arranged = ArrangeSystem(messages, hasTools, isEngineText, render);
+        RefuseDropped(arranged, message => !UsualRoles.Contains(RoleOf(message)), render);
+        // Templates may leave out old results: the last one shows whether they are known.
+        if (!_writesResults && arranged.FindLast(message => RoleOf(message) == "tool" && HasText(message)) is { } last)
+            _writesResults = RefuseDropped(arranged, message => ReferenceEquals(message, last), render) == Outcome.Written;
+        return arranged;
+    }
+
+    private static Outcome RefuseDropped(List<object?> messages, Predicate<object?> which, Func<List<object?>, string> render)
+    {
+        if (messages.Find(which) is not { } first)
+            return Outcome.Written;
+        var outcome = Try(messages, which, render);
+        if (outcome == Outcome.Dropped)
+        {
+            throw EngineException.InvalidRequest(
+                "messages",
+                $"messages: a message has the role '{Sampling.RequestErrors.Printable(RoleOf(first))}', of which the chat template of this model "
+                + $"writes nothing; use another of {string.Join(", ", UsualRoles)}, or another chat template");
+        }
+
+        return outcome;
+    }
+
+    private List<object?> ArrangeSystem(List<object?> messages, bool hasTools, bool isEngineText, Func<List<object?>, string> render)
+    {
+        var count = messages.Count(SystemText.IsSystem);
+        // What has no text has nothing to lose, and tells nothing of the template.
+        if (!messages.Exists(message => SystemText.IsSystem(message) && HasText(message)))
+            return messages;
+        var isFirstOnly = count == 1 && SystemText.IsSystem(messages[0]);
+        if (!isFirstOnly)
+        {
+            if (Try(messages, SystemText.IsSystem, render) == Outcome.Written)
+                return messages;
+            messages = [Joined(messages.FindAll(SystemText.IsSystem)), .. messages.FindAll(message => !SystemText.IsSystem(message))];
+        }
+
+        var outcome = isFirstOnly
+            ? _first.GetOrAdd(hasTools, _ => Try([messages[0], AsUser((PyDict)messages[0]!)], SystemText.IsSystem, render))
+            : Try(messages, SystemText.IsSystem, render);
+        return outcome == Outcome.Dropped || (isEngineText && outcome == Outcome.Failed) ? InFirstUserMessage(messages) : messages;
+    }
+
+    // Whether the texts of some messages are in the prompt, each of them.
+    private static Outcome Try(List<object?> messages, Predicate<object?> which, Func<List<object?>, string> render)
+    {
+        var marks = new List<string>();
+        var marked = messages.ConvertAll(message => which(message) ? Marked((PyDict)message!, marks) : message);
+        try
+        {
+            var prompt = render(marked);
+            return marks.TrueForAll(mark => prompt.Contains(mark, StringComparison.Ordinal)) ? Outcome.Written : Outcome.Dropped;
+        }
+        catch (EngineException e) when (e.InnerException is TemplateException)
+        {
+            return Outcome.Failed;
+        }
+    }
+
+    private static PyDict Marked(PyDict message, List<string> marks)
+    {
+        if (!HasText(message))
+            return message;
+        var mark = string.Create(CultureInfo.InvariantCulture, $"{Mark}{marks.Count}-");
+        marks.Add(mark);
+        return With(message, message.Get("content") is string ? mark : new List<object?> { TextPart(mark) });
+    }
+
+    private static PyDict Joined(List<object?> systems)
+    {
+        var first = (PyDict)systems[0]!;
+        return systems.Skip(1).Aggregate(first, (all, next) => With(all, Join(all.Get("content"), ((PyDict)next!).Get("content"))));
+    }
+
+    private static List<object?> InFirstUserMessage(List<object?> messages)
+    {
+        var text = ((PyDict)messages[0]!).Get("content");
+        var rest = messages.Skip(1).ToList();
+        var user = rest.FindIndex(message => RoleOf(message) == "user");
+        if (user < 0)
+            rest.Insert(0, new PyDict { ["role"] = "user", ["content"] = text });
+        else
+            rest[user] = With((PyDict)rest[user]!, Join(text, ((PyDict)rest[user]!).Get("content")));
+        return rest;
+    }
+
+    // Strings stay strings; otherwise both are lists of parts.
+    private static object? Join(object? first, object? second)
+    {
+        if (string.IsNullOrEmpty(first as string) && first is null or string)
+            return second;
+        if (string.IsNullOrEmpty(second as string) && second is null or string)
+            return first;
+        return first is string text && second is string more
+            ? text + Separator + more
+            : new List<object?>([.. Parts(first), TextPart(Separator), .. Parts(second)]);
+    }
+
+    private static List<object?> Parts(object? content) => content as List<object?> ?? [TextPart((string)content!)];
+
+    private static bool HasText(object? message) => (message as PyDict)?.Get("content") switch
+    {
+        string text => !string.IsNullOrWhiteSpace(text),
+        List<object?> parts => parts.Exists(part => !string.IsNullOrWhiteSpace((part as PyDict)?.Get("text") as string)),
+        _ => false,
+    };
+
+    private static PyDict AsUser(PyDict message) => new() { ["role"] = "user", ["content"] = message.Get("content") };
+
+    private static PyDict TextPart(string text) => new() { ["type"] = "text", ["text"] = text };
+
+    private static PyDict With(PyDict message, object? content)
+    {
+        var copy = message.Copy();
+        copy["content"] = content;
+        return copy;
+    }
+
+    private static string RoleOf(object? message) => (message as PyDict)?.Get("role") as string ?? "";
+}

@@ -1,0 +1,84 @@
+using System.Text.Json;
+using LocalLlm.Templating.Values;
+using Microsoft.Extensions.Logging;
+
+namespace LocalLlm.Templating;
+
+/// <summary>What becomes of the arguments of earlier tool calls.</summary>
+internal enum ArgumentsForm
+{
+    /// <summary>The values that the JSON text stands for, as most templates want them.</summary>
+    Values,
+
+    /// <summary>JSON text, for templates that append it to text.</summary>
+    Text,
+
+    /// <summary>Objects only, for templates that walk over the arguments.</summary>
+    Objects,
+}
+
+/// <summary>
+/// The arguments of tool calls that a model made earlier. A client sends back what the model wrote, so nothing of it is refused: text that
+/// is no JSON (the model was cut off, or wrote it wrongly) reaches a template that takes text as it
+/// is, and any other as an empty object.
+/// </summary>
+/// <param name="form">What the template gets.</param>
+/// <param name="templateTakesText">Whether the template takes text although it is given values.</param>
+internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templateTakesText)
+{
+    private const string Field = "messages";
+
+    /// <summary>The arguments as the template takes them.</summary>
+    /// <param name="arguments">JSON text, or the value itself; null or empty: no arguments.</param>
+    public object Of(object? arguments)
+    {
+        var text = arguments as string;
+        if (string.IsNullOrWhiteSpace(text) && arguments is null or string)
+            return form == ArgumentsForm.Text ? "{}" : new PyDict();
+        if (form == ArgumentsForm.Text)
+            return text ?? JsonText(arguments);
+        if (text is not null && !TemplateValues.TryParse(text, Field, out arguments))
+            return templateTakesText && form == ArgumentsForm.Values ? text : new PyDict();
+        return arguments is PyDict || (form == ArgumentsForm.Values && arguments is not null) ? arguments : new PyDict();
+    }
+
+    /// <summary>Writes one warning of all arguments in a chat that are no JSON objects; none where there are none.</summary>
+    /// <param name="messages">The messages as in OpenAI's API.</param>
+    /// <param name="logger">Where it goes; null: nowhere.</param>
+    public static void LogMalformed(JsonElement messages, ILogger? logger)
+    {
+        if (logger is null || messages.ValueKind != JsonValueKind.Array || Malformed(messages).ToArray() is not { Length: > 0 } names)
+            return;
+        WarnOfMalformed(logger, names.Length, string.Join(", ", names.Distinct(StringComparer.Ordinal).Take(3).Select(Sampling.RequestErrors.Printable)));
+    }
+
+    // The names of the functions.
+    private static IEnumerable<string> Malformed(JsonElement messages)
+    {
+        foreach (var message in messages.EnumerateArray())
+        {
+            if (Member(message, "tool_calls", JsonValueKind.Array) is not { } calls)
+                continue;
+            foreach (var call in calls.EnumerateArray())
+            {
+                if (Member(call, "function", JsonValueKind.Object) is { } function
+                    && Member(function, "arguments", JsonValueKind.String)?.GetString() is { } text && !string.IsNullOrWhiteSpace(text)
+                    && !(TemplateValues.TryParse(text, Field, out var value) && value is PyDict))
+                    yield return Member(function, "name", JsonValueKind.String)?.GetString() ?? "?";
+            }
+        }
+    }
+
+    private static JsonElement? Member(JsonElement holder, string name, JsonValueKind kind) =>
+        holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty(name, out var value) && value.ValueKind == kind ? value : null;
+
+    private static string JsonText(object? value)
+    {
+        var context = new Runtime.RenderContext(new PyDict { ["value"] = value }, TemplateLimits.Default, TimeProvider.System);
+        return new Builtins.JsonWriter(context, ensureAscii: false, indent: null, separators: null, sortKeys: false).Write(value);
+    }
+
+    [LoggerMessage(30, LogLevel.Warning, "{Count} earlier tool calls of a chat have arguments that are not a JSON object (functions: {Functions}); "
+        + "the model sees them as text where its chat template takes text, else as {{}}.")]
+    private static partial void WarnOfMalformed(ILogger logger, int count, string functions);
+}

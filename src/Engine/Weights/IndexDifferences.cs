@@ -1,0 +1,74 @@
+using System.Globalization;
+
+namespace LocalLlm.Weights;
+
+/// <summary>
+/// Where the index of a checkpoint and its files disagree. The files decide what there is; the index only says which files to open. So a
+/// difference is no fault in itself:
+/// it is one where a tensor that the model needs is in no file, which <see cref="WeightLoader"/> finds out.
+/// </summary>
+internal sealed class IndexDifferences
+{
+    private const int MostNames = 3;
+
+    private readonly List<string> _unnamed = [];
+    private readonly List<string> _moved = [];
+    private readonly Dictionary<string, string> _nowhere = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _absentFiles = new(StringComparer.Ordinal);
+
+    /// <summary>Compares what the index says with what the files hold.</summary>
+    /// <param name="index">The index.</param>
+    /// <param name="tensors">Every tensor of the files.</param>
+    /// <param name="absentFiles">Files of the index that are not in the folder.</param>
+    public static IndexDifferences Of(CheckpointIndex index, IReadOnlyDictionary<string, TensorRef> tensors, IEnumerable<string> absentFiles)
+    {
+        var differences = new IndexDifferences();
+        differences._absentFiles.UnionWith(absentFiles);
+        differences._unnamed.AddRange(tensors.Keys.Where(name => !index.WeightMap.ContainsKey(name)));
+        foreach (var (name, file) in index.WeightMap)
+        {
+            if (!tensors.TryGetValue(name, out var found))
+                differences._nowhere.Add(name, file);
+            else if (Path.GetFileName(found.File.Path) != file)
+                differences._moved.Add(name);
+        }
+
+        return differences;
+    }
+
+    /// <summary>What the index says of a tensor that is in no file, as the end of an error; empty where it says nothing.</summary>
+    public string Explain(string name)
+    {
+        if (!_nowhere.TryGetValue(name, out var file))
+            return "";
+        return _absentFiles.Contains(file)
+            ? $" (the index puts it into {file}, which is not in the folder: download it)"
+            : $" (the index puts it into {file}, which does not hold it)";
+    }
+
+    /// <summary>Each kind of difference as one sentence with a count and a few names; none where the index and the files agree.</summary>
+    public IEnumerable<string> Sentences()
+    {
+        if (_absentFiles.Count > 0)
+            yield return $"{Counted(_absentFiles, "file", "files")} named by the index {Are(_absentFiles.Count)} not in the folder, and nothing in {Them(_absentFiles.Count)} is needed";
+        var held = _nowhere.Where(pair => !_absentFiles.Contains(pair.Value)).Select(pair => pair.Key).ToArray();
+        if (held.Length > 0)
+            yield return $"{Counted(held, "tensor", "tensors")} named by the index {Are(held.Length)} in no file, and not needed";
+        if (_unnamed.Count > 0)
+            yield return $"{Counted(_unnamed, "tensor", "tensors")} of the files {Are(_unnamed.Count)} not named by the index";
+        if (_moved.Count > 0)
+            yield return $"{Counted(_moved, "tensor", "tensors")} {Are(_moved.Count)} in another file than the index says";
+    }
+
+    /// <summary>A count with the first names in ordinal order: <c>5 tensors ('a', 'b', 'c' and 2 more)</c>.</summary>
+    public static string Counted(IReadOnlyCollection<string> names, string one, string several)
+    {
+        var listed = string.Join(", ", names.Order(StringComparer.Ordinal).Take(MostNames).Select(ModelFolderProblems.Quote));
+        var more = names.Count > MostNames ? string.Create(CultureInfo.InvariantCulture, $" and {names.Count - MostNames:N0} more") : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{names.Count:N0} {(names.Count == 1 ? one : several)} ({listed}{more})");
+    }
+
+    private static string Are(int count) => count == 1 ? "is" : "are";
+
+    private static string Them(int count) => count == 1 ? "it" : "them";
+}

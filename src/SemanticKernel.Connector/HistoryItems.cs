@@ -1,0 +1,53 @@
+using LocalLlm.SemanticKernel;
+using Microsoft.SemanticKernel.ChatCompletion;
+
+namespace Microsoft.SemanticKernel;
+
+/// <summary>
+/// A history as Semantic Kernel's adapter can hand it on whole: it would drop thoughts, and other items without a word.
+/// <c>docs/guides/semantic-kernel.md</c> has the rule for every kind of item as a table.
+/// </summary>
+internal static class HistoryItems
+{
+    /// <summary>
+    /// The same history, or a copy whose messages have their thoughts in their metadata, where <see cref="AnswerAnnotations"/> finds them.
+    /// </summary>
+    /// <exception cref="NotSupportedException">An item that no text can say, by its kind and place.</exception>
+    public static ChatHistory Prepare(ChatHistory history)
+    {
+        var hasThoughts = false;
+        for (var i = 0; i < history.Count; i++)
+        {
+            foreach (var item in history[i].Items)
+            {
+                hasThoughts |= item is ReasoningContent;
+                if (!IsTaken(item))
+                {
+                    throw new NotSupportedException(
+                        $"Message {i} of the chat history holds {item.GetType().Name}, which this model of text cannot read; take it out, or put its text in "
+                        + "its place. Taken are text, thoughts, calls of functions and their results, and binary content of a text type.");
+                }
+            }
+        }
+
+        return hasThoughts ? [.. history.Select(WithThought)] : history;
+    }
+
+    private static bool IsTaken(KernelContent item) => item switch
+    {
+        TextContent or ReasoningContent or FunctionCallContent or FunctionResultContent => true,
+        // The chat client takes data of a text type and refuses the rest by name; what has neither would be dropped on the way.
+        BinaryContent binary => binary.Uri is not null || binary.DataUri is not null,
+        _ => false,
+    };
+
+    private static ChatMessageContent WithThought(ChatMessageContent message)
+    {
+        var thought = string.Concat(message.Items.OfType<ReasoningContent>().Select(item => item.Text));
+        if (thought.Length == 0)
+            return message;
+        Dictionary<string, object?> metadata = message.Metadata?.ToDictionary(pair => pair.Key, pair => pair.Value) ?? [];
+        metadata[AnswerAnnotations.Reasoning] = thought;
+        return new(message.Role, message.Items, message.ModelId, message.InnerContent, message.Encoding, metadata) { AuthorName = message.AuthorName };
+    }
+}

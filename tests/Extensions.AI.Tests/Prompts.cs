@@ -1,0 +1,32 @@
+using Microsoft.Extensions.AI;
+
+namespace LocalLlm.Extensions.AI.Tests;
+
+/// <summary>The prompt that the real model gets: requests go to the engine, one token long, and the token ids of the last prompt are kept.</summary>
+internal sealed class Prompts(LlmEngine engine) : DelegatingChatClient(engine.AsIChatClient())
+{
+    /// <summary>The last request's prompt, special tokens and all.</summary>
+    public string Last { get; private set; } = "";
+
+    public static async Task<string> Of(LlmEngine engine, IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        using var client = new Prompts(engine);
+        await client.GetResponseAsync(messages, options, cancellationToken);
+        return client.Last;
+    }
+
+    public override async Task<ChatResponse> GetResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default) =>
+        await GetStreamingResponseAsync(messages, options, cancellationToken).ToChatResponseAsync(cancellationToken);
+
+    public override async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
+        IEnumerable<ChatMessage> messages, ChatOptions? options = null, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        var one = options?.Clone() ?? new();
+        one.MaxOutputTokens = 1;
+        await foreach (var update in base.GetStreamingResponseAsync(messages, one, cancellationToken))
+        {
+            Last = engine.Tokenizer!.Decode(((GenerationOutput)update.RawRepresentation!).PromptTokenIds);
+            yield return update;
+        }
+    }
+}

@@ -1,0 +1,116 @@
+using System.Text.Json;
+using LocalLlm.Server.Tests.Serving;
+using Xunit;
+
+namespace LocalLlm.Server.Tests.OpenAI;
+
+/// <summary>Bodies as clients replay and write them: histories with what the model once produced, system messages anywhere, other names of what the engine does.</summary>
+public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
+{
+    private const string Path = "/v1/chat/completions";
+    private const string Call = """{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":ARGUMENTS}}]}""";
+
+    [Theory]
+    [InlineData("""[{"role":"system","content":"ALPHA"},{"role":"system","content":"BETA"},{"role":"user","content":"q"}]""")]
+    [InlineData("""[{"role":"developer","content":"ALPHA"},{"role":"system","content":"BETA"},{"role":"user","content":"q"}]""")]
+    [InlineData("""[{"role":"system","content":"ALPHA"},{"role":"user","content":"q"},{"role":"system","content":"BETA"},{"role":"user","content":"r"}]""")]
+    [InlineData("""[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"system","content":"ALPHA"},{"role":"developer","content":"BETA"}]""")]
+    public async Task Every_system_text_reaches_the_model_in_any_order(string messages) =>
+        Assert.StartsWith("<｜begin▁of▁sentence｜>ALPHA\n\nBETA<｜User｜>q", await PromptAsync(messages), StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("""  "{\"city\": \"Par"  """, "{\"city\": \"Par")]
+    [InlineData("""  "not json"  """, "not json")]
+    [InlineData("""  "[1, 2]"  """, "[1, 2]")]
+    [InlineData("""  ""  """, "{}")]
+    [InlineData("""  null  """, "{}")]
+    [InlineData("""  {"a": 1}  """, "{\"a\": 1}")]
+    [InlineData("""  "{\"a\": \"\\ud83d\"}"  """, "{\"a\": \"\ufffd\"}")]
+    [InlineData("""  "{\"a\": 1e999}"  """, "{\"a\": 1e999}")]
+    public async Task Arguments_of_earlier_calls_are_taken_as_they_are(string arguments, string text)
+    {
+        var call = Call.Replace("ARGUMENTS", arguments, StringComparison.Ordinal);
+        Assert.Contains($"```json\n{text}\n```", await PromptAsync($$"""[{"role":"user","content":"q"},{{call}},{"role":"tool","tool_call_id":"1","content":"x"}]"""), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("""{"role":"assistant","content":null}""")]
+    [InlineData("""{"role":"assistant"}""")]
+    [InlineData("""{"role":"assistant","content":"","tool_calls":[]}""")]
+    [InlineData("""{"role":"assistant","content":"","reasoning_content":"hm","reasoning":"hm"}""")]
+    [InlineData("""{"role":"assistant","content":[],"tool_calls":null,"reasoning_content":null}""")]
+    [InlineData("""{"role":"assistant","content":null,"refusal":null,"annotations":[],"audio":null,"function_call":null}""")]
+    [InlineData("""{"role":"assistant","content":null,"tool_calls":[{"index":0,"function":{"name":"f"}},{"function":{"name":"f","arguments":"{"}}]}""")]
+    [InlineData("""{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}""")]
+    [InlineData("""{"role":"tool","content":"42"}""")]
+    [InlineData("""{"role":"tool","tool_call_id":"nobody","content":null}""")]
+    public async Task Nothing_that_a_model_once_produced_ends_the_chat(string message) =>
+        Assert.Contains("<｜User｜>r", await PromptAsync($$"""[{"role":"user","content":"q"},{{message}},{"role":"user","content":"r"}]"""), StringComparison.Ordinal);
+
+    [Fact]
+    public async Task A_refusal_without_content_is_what_the_assistant_said() =>
+        Assert.Contains("<｜Assistant｜>I will not", await PromptAsync("""[{"role":"user","content":"q"},{"role":"assistant","content":null,"refusal":"I will not"},{"role":"user","content":"r"}]"""), StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("\"tool_choice\":\"auto\",")]
+    [InlineData("\"tool_choice\":\"none\",")]
+    [InlineData("\"tool_choice\":null,")]
+    public async Task An_empty_list_of_tools_is_none(string choice)
+    {
+        var with = await AnswerAsync($"\"tools\":[],{choice}\"temperature\":0");
+        Assert.Equal((await AnswerAsync("\"temperature\":0")).GetProperty("message").GetRawText(), with.GetProperty("message").GetRawText());
+        Assert.Equal("stop", with.GetProperty("finish_reason").GetString());
+    }
+
+    [Fact]
+    public async Task A_required_tool_that_is_not_there_is_named_with_those_that_are()
+    {
+        const string Body = """{"messages":[{"role":"user","content":"q"}],"tools":[{"type":"function","function":{"name":"add"}},{"type":"function","function":{"name":"sub"}}],"tool_choice":{"type":"function","function":{"name":"get_time"}}}""";
+        using var response = await server.PostAsync(Path, Body, cancellationToken: TestContext.Current.CancellationToken);
+        var message = JsonDocument.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).RootElement.GetProperty("error").GetProperty("message").GetString();
+        Assert.Equal(400, (int)response.StatusCode);
+        Assert.Contains("given get_time, allowed the name of one of the request's tools (add, sub)", message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\"thinking\":{\"type\":\"disabled\"}", true)]
+    [InlineData("\"thinking\":{\"type\":\"enabled\"}", false)]
+    [InlineData("\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":0}", true)]
+    [InlineData("\"thinking\":{\"type\":\"auto\"}", false)]
+    [InlineData("\"thinking\":null", false)]
+    [InlineData("\"thinking\":false", true)]
+    [InlineData("\"enable_thinking\":false", true)]
+    [InlineData("\"enable_thinking\":true,\"reasoning_effort\":\"high\"", false)]
+    public async Task Thinking_is_switched_under_every_name_in_both_kinds_of_bodies(string field, bool isOff)
+    {
+        var chat = await server.AskAsync(Path, $$"""{"messages":[{"role":"user","content":"What is 58 + 27?"}],"temperature":0,{{field}}}""");
+        Assert.Equal(isOff, chat.GetProperty("usage").GetProperty("completion_tokens_details").GetProperty("reasoning_tokens").GetInt32() == 0);
+        var text = await server.AskAsync("/v1/completions", $$"""{"prompt":"<｜begin▁of▁sentence｜><｜User｜>What is 58 + 27?<｜Assistant｜><think>\n","add_special_tokens":false,"max_tokens":200,"temperature":0,"skip_special_tokens":false,{{field}}}""");
+        Assert.Equal(isOff, text.GetProperty("choices")[0].GetProperty("text").GetString()!.TrimStart().StartsWith("</think>", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("\"guided_choice\":[\"red\",\"green\"]", "^(red|green)$")]
+    [InlineData("\"guided_regex\":\"[0-9]{3}\"", "^[0-9]{3}$")]
+    [InlineData("\"guided_grammar\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"", "^(yes|no)$")]
+    [InlineData("\"guided_json\":{\"enum\":[7]},\"guided_decoding_backend\":\"outlines\"", "^7$")]
+    [InlineData("\"guided_json\":\"{\\\"enum\\\":[7]}\",\"guided_decoding_backend\":\"xgrammar:no-fallback\"", "^7$")]
+    [InlineData("\"guided_regex\":\"[0-9]{3}\",\"guided_json\":null,\"response_format\":{\"type\":\"text\"}", "^[0-9]{3}$")]
+    public async Task Structures_are_kept_to_under_the_older_names_in_both_kinds_of_bodies(string field, string pattern)
+    {
+        var answer = await AnswerAsync($"\"temperature\":0,\"thinking\":{{\"type\":\"disabled\"}},{field}");
+        Assert.Matches(pattern, answer.GetProperty("message").GetProperty("content").GetString());
+        var text = await server.AskAsync("/v1/completions", $$"""{"prompt":"q","max_tokens":100,"temperature":0,{{field}}}""");
+        Assert.Matches(pattern, text.GetProperty("choices")[0].GetProperty("text").GetString());
+    }
+
+    private async Task<JsonElement> AnswerAsync(string fields) =>
+        (await server.AskAsync(Path, $$"""{"messages":[{"role":"user","content":"What is 58 + 27?"}],{{fields}}}""")).GetProperty("choices")[0];
+
+    private async Task<string> PromptAsync(string messages)
+    {
+        var answer = await server.AskAsync(Path, $$"""{"messages":{{messages}},"max_tokens":1,"return_token_ids":true}""");
+        return server.Engine.Tokenizer!.Decode(answer.GetProperty("prompt_token_ids").EnumerateArray().Select(id => id.GetInt32()));
+    }
+}
