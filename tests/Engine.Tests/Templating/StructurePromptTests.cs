@@ -57,7 +57,6 @@ public class StructurePromptTests
     }
 
     [Theory]
-    [InlineData("{{ messages[0].content }}", "{0}\n\nHi")]
     [InlineData("{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}", "{0}\n\nHi")]
     [InlineData("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}", "{0}\n\nHi")]
     [InlineData("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", "[system]{0}[user]Hi")]
