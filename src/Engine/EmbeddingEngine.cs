@@ -2,6 +2,7 @@ using LocalLlm.Execution;
 using LocalLlm.Hub;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LocalLlm;
@@ -84,7 +85,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
 
         var loaded = new TaskCompletionSource<EmbeddingEngine>(TaskCreationOptions.RunContinuationsAsynchronously);
         // The device belongs to one thread for its whole life.
-        new Thread(() => RunDeviceThread(options, progress, loaded, cancellationToken)) { IsBackground = true, Name = "LocalLlm embedding engine" }.Start();
+        new Thread(() => RunDeviceThread(options, progress, logger, loaded, cancellationToken)) { IsBackground = true, Name = "LocalLlm embedding engine" }.Start();
         return await loaded.Task.ConfigureAwait(false);
     }
 
@@ -153,7 +154,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         await _ended.ConfigureAwait(false);
     }
 
-    private static void RunDeviceThread(EngineOptions options, IProgress<LoadProgress>? progress, TaskCompletionSource<EmbeddingEngine> loaded, CancellationToken cancellationToken)
+    private static void RunDeviceThread(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, TaskCompletionSource<EmbeddingEngine> loaded, CancellationToken cancellationToken)
     {
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         EncoderWorker? worker = null;
@@ -166,7 +167,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
                 throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model takes texts of up to {worker.MaxModelLength} tokens (config.json, sentence_bert_config.json). Lower max_model_len.", "max_model_len");
             if (tokenizer.VocabularySize > worker.Config.VocabSize)
                 throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {worker.Config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
-            loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
+            loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet(), logger);
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }
         catch (Exception failure)
@@ -184,9 +185,10 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
             using (loop)
                 loop.Run();
         }
-        catch (Exception)
+        catch (Exception failure)
         {
             // A device that has failed may fail again when it is freed; the application goes on.
+            LlmEngine.LogDeviceNotFreed(logger, failure);
         }
         finally
         {

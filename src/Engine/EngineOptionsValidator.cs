@@ -1,5 +1,6 @@
 using System.Globalization;
 using LocalLlm.Hub;
+using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
@@ -24,7 +25,7 @@ internal static class EngineOptionsValidator
         Require(ModelSource.IsHub(options.Hub), "hub", $"is '{options.Hub}'; allowed: {ModelSource.AllowedHubs}");
         Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
-        Require(options.Dtype is "auto" or "float32" or "float" or "bfloat16" or "float16" or "half", "dtype", $"is '{options.Dtype}'; allowed: auto, float32 (float), bfloat16, float16 (half)");
+        Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
         Require(options.Device is "auto" or "cpu" || DeviceOps.CudaOrdinal(options.Device) is not null, "device", $"is '{options.Device}'; allowed: auto, cpu, cuda, cuda:N");
         Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");
         Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");

@@ -308,7 +308,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private static partial void LogPlanNote(ILogger logger, string note);
 
     [LoggerMessage(12, LogLevel.Error, "The device could not be freed.")]
-    private static partial void LogDeviceNotFreed(ILogger logger, Exception failure);
+    internal static partial void LogDeviceNotFreed(ILogger logger, Exception failure);
 
     [LoggerMessage(13, LogLevel.Warning, "{Text}")]
     internal static partial void LogHub(ILogger logger, string text);

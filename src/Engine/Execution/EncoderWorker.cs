@@ -153,17 +153,11 @@ internal sealed class EncoderWorker : IDisposable
         return new ReadOnlySpan<float>(here.DataPointer(), checked((int)here.numel())).ToArray();
     }
 
-    private ScalarType TypeOf(string dtype) => dtype switch
+    private ScalarType TypeOf(string dtype) => (ModelDtypes.Find(dtype) ?? Config.Dtype) switch
     {
-        "float32" or "float" => ScalarType.Float32,
-        "bfloat16" => ScalarType.BFloat16,
-        "float16" or "half" => ScalarType.Float16,
-        _ => Config.Dtype switch
-        {
-            ModelDtype.Float16 => ScalarType.Float16,
-            ModelDtype.BFloat16 => ScalarType.BFloat16,
-            _ => ScalarType.Float32,
-        },
+        ModelDtype.Float16 => ScalarType.Float16,
+        ModelDtype.BFloat16 => ScalarType.BFloat16,
+        _ => ScalarType.Float32,
     };
 
     // [tokens, hidden] → [texts, hidden]

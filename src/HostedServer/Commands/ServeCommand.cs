@@ -108,9 +108,11 @@ internal static class ServeCommand
         return watch.Failure is { } failure ? throw failure : ExitCodes.Success;
     }
 
+    // The second signal ends the answers, and clients are still sent why; the next one ends the connections.
     private static void Hurry(Admission admission)
     {
+        if (admission.Aborted.IsCancellationRequested)
+            admission.Disconnect();
         admission.Abort();
-        admission.Disconnect();
     }
 }

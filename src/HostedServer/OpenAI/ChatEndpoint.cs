@@ -16,7 +16,7 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
         ChatRequest request;
         using (var body = await JsonBody.ReadAsync(context, options, time))
             request = ChatRequest.Read(body.RootElement, engine.Options.MaxLogprobs, _defaultKwargs);
-        served.CheckModel(request.Model);
+        served.CheckGenerator(request.Model);
         unknown.Report(request.Unknown);
         var sampling = request.Generation.Sampling;
         if (sampling.ThinkingTokenBudget is null && engine.CanEndThoughts)

@@ -13,7 +13,7 @@ internal sealed class CompletionEndpoint(ServedEngine served, Admission admissio
         CompletionRequest request;
         using (var body = await JsonBody.ReadAsync(context, options, time))
             request = CompletionRequest.Read(body.RootElement);
-        served.CheckModel(request.Model);
+        served.CheckGenerator(request.Model);
         unknown.Report(request.Unknown);
         if (options.ForceIncludeUsage)
             request = request with { Stream = request.Stream with { IncludeUsage = true } };
