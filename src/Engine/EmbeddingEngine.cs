@@ -1,5 +1,6 @@
 using LocalLlm.Execution;
 using LocalLlm.Hub;
+using LocalLlm.Models;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
 using Microsoft.Extensions.Logging;
@@ -76,6 +77,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
         EncoderOptionsValidator.Validate(options);
+        options = ModelSource.Local(options);
         var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
         if (ModelSource.IsRemote(options))
         {
@@ -161,12 +163,15 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         EmbeddingLoop loop;
         try
         {
+            ModelSource.RequireModelFolder(options);
             var tokenizer = Tokenizer.Load(options.TokenizerPath ?? options.ModelPath);
+            var config = EncoderConfig.Load(options.ModelPath);
+            var longest = EncoderWorker.LengthOf(config, options.ModelPath);
+            if (options.MaxModelLen > longest)
+                throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model takes texts of up to {longest} tokens (config.json, sentence_bert_config.json). Lower max_model_len.", "max_model_len");
+            if (tokenizer.VocabularySize > config.VocabSize)
+                throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
             worker = new EncoderWorker(options, progress, cancellationToken);
-            if (options.MaxModelLen > worker.MaxModelLength)
-                throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model takes texts of up to {worker.MaxModelLength} tokens (config.json, sentence_bert_config.json). Lower max_model_len.", "max_model_len");
-            if (tokenizer.VocabularySize > worker.Config.VocabSize)
-                throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {worker.Config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
             loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet(), logger);
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }

@@ -26,7 +26,7 @@ internal sealed class EncoderWorker : IDisposable
     {
         Config = EncoderConfig.Load(options.ModelPath);
         _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
-        MaxModelLength = Math.Min(Config.MaxModelLength, SentenceConfig.Load(options.ModelPath).MaxSequenceLength ?? int.MaxValue);
+        MaxModelLength = LengthOf(Config, options.ModelPath);
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
         if (options.NumThreads > 0)
             set_num_threads(options.NumThreads);
@@ -48,6 +48,9 @@ internal sealed class EncoderWorker : IDisposable
             throw;
         }
     }
+
+    /// <summary>Most tokens of a text; see <see cref="MaxModelLength"/>.</summary>
+    public static int LengthOf(EncoderConfig config, string folder) => Math.Min(config.MaxModelLength, SentenceConfig.Load(folder).MaxSequenceLength ?? int.MaxValue);
 
     /// <summary>The model's shape.</summary>
     public EncoderConfig Config { get; }
