@@ -23,7 +23,7 @@ internal static class EngineOptionsValidator
         Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
         var remote = ModelReference.Remote(options.ModelPath);
         Require(string.IsNullOrWhiteSpace(options.ModelPath) || Directory.Exists(options.ModelPath) || remote is not null, "model", $"'{options.ModelPath}' {MistakenName.FaultOf(options.ModelPath)}");
-        Require(options.TokenizerPath is null || !Directory.Exists(options.TokenizerPath) || Tokenizer.Exists(options.TokenizerPath), "tokenizer", $"'{options.TokenizerPath}' has no {Tokenizer.FileName}; name a folder that has one");
+        Require(options.TokenizerPath is null || !Directory.Exists(options.TokenizerPath) || Tokenizer.Exists(HubCache.Resolve(options.TokenizerPath)), "tokenizer", $"'{options.TokenizerPath}' has no {Tokenizer.FileName}; name a folder that has one");
         Require(options.TokenizerPath is not { } tokenizer || Directory.Exists(tokenizer) || ModelReference.Remote(tokenizer) is not null, "tokenizer", $"'{options.TokenizerPath}' is not a folder; name one with tokenizer.json, or a repository of a hub as org/name");
         Require(options.ServedModelName is not { } name || (!string.IsNullOrWhiteSpace(name) && !name.Any(char.IsControl)), "served_model_name", "is empty or has control characters; give a name that clients can send");
         Require(options.DownloadDir is null || !File.Exists(options.DownloadDir), "download_dir", $"'{options.DownloadDir}' is a file; name a folder");
@@ -68,7 +68,7 @@ internal static class EngineOptionsValidator
     // A template that was given must be there and must compile. The name of one of a repository's own templates can only be looked up when it has come.
     private static void RequireTemplates(EngineOptions options, Action<string, string> fault)
     {
-        var folder = options.TokenizerPath ?? HubCache.Resolve(options.ModelPath);
+        var folder = HubCache.Resolve(options.TokenizerPath ?? options.ModelPath);
         Check("chat_template", options.ChatTemplate, text => ChatTemplate.CheckReplacement(text, Directory.Exists(folder) ? folder : null));
         Check("tool_prompt", options.ToolPrompt, text => ToolPrompt.Load(default, text));
 

@@ -39,10 +39,12 @@ internal static class ModelSource
             : options;
     }
 
-    /// <summary>The options with the snapshot in place of a folder of the hub's cache that has only one; the model keeps its repository's name.</summary>
+    /// <summary>The options with the snapshot in place of each folder of the hub's cache that has only one; the model keeps its repository's name.</summary>
     /// <param name="options">Checked options.</param>
     public static EngineOptions Local(EngineOptions options)
     {
+        if (options.TokenizerPath is { } tokenizer)
+            options = options with { TokenizerPath = HubCache.Resolve(tokenizer) };
         return HubCache.Resolve(options.ModelPath) is var folder && folder != options.ModelPath ? options with { ServedModelName = LlmEngine.NameOf(options), ModelPath = folder } : options;
     }
 

@@ -6,7 +6,7 @@ internal static class NearestName
     private const int LeastLetters = 3;
 
     /// <summary>
-    /// The option that a name was most likely meant to be: it differs in two letters at most (in one, where it is short), or one of the two is the beginning or an abbreviation of the other. Null where
+    /// The option that a name was most likely meant to be: it differs in two letters at most (in one, where it is short), or it is the beginning of the option's name, or one of the two is an abbreviation of the other. Null where
     /// none is near: a hint from another world misleads.
     /// </summary>
     public static string? OfOption(string name, IEnumerable<string> candidates)
@@ -25,7 +25,7 @@ internal static class NearestName
 
     private static bool IsNear(string name, string candidate) =>
         Distance(name, candidate) <= (name.Length > LeastLetters ? 2 : 1)
-        || (Math.Min(name.Length, candidate.Length) >= LeastLetters && (candidate.StartsWith(name, StringComparison.Ordinal) || name.StartsWith(candidate, StringComparison.Ordinal)))
+        || candidate.StartsWith(name, StringComparison.Ordinal)
         || IsAbbreviation(name, candidate) || IsAbbreviation(candidate, name);
 
     // --max-num-seqs of --max-num-sequences: its letters, in order, and most of them.

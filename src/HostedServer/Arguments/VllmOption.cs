@@ -14,6 +14,7 @@ internal sealed class VllmOption : Option<string[]>
     {
         _reason = reason;
         _accepted = accepted;
+        CustomParser = result => [.. result.Tokens.Select(token => token.Value)];
         // The help is about what this program does.
         Hidden = true;
     }

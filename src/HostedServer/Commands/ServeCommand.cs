@@ -91,10 +91,10 @@ internal static class ServeCommand
             throw new UsageException($"--embedding-model: {failure.Message}");
         }
 
-        if (LlmEngine.NameOf(options) == LlmEngine.NameOf(engine))
-            throw new UsageException($"--embedding-model: both models are called '{LlmEngine.NameOf(engine)}', so that requests could not tell them apart; name the other one with --served-model-name");
         if (!await ModelSource.IsEncoderAsync(options, cancellationToken))
             throw new UsageException($"--embedding-model: {model} is no embedding model that this program knows; name one, such as bge-m3, or leave it out");
+        if (LlmEngine.NameOf(options) == LlmEngine.NameOf(engine))
+            throw new UsageException($"--embedding-model: both models are called '{LlmEngine.NameOf(engine)}', so that requests could not tell them apart; name the other one with --served-model-name");
     }
 
     private static async Task<int> RunAsync(WebApplication app, Terminal terminal, CancellationToken cancellationToken)

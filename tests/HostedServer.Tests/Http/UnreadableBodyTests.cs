@@ -19,6 +19,7 @@ public sealed class UnreadableBodyTests(TestServer server) : IClassFixture<TestS
     [InlineData("/tokenize", "5\r\n{\"pro\r\nffffffffffffffff\r\n")]
     [InlineData("/rerank", "zz\r\n")]
     [InlineData("/score", "2\r\n{}\r\n0\r\nno trailer\r\n\r\n")]
+    [InlineData("/score", "2\r\n{}\r\n0\r\nA: \0\r\n\r\n")]
     [InlineData("/no/such/route", "ffffffffffffffff\r\n")]
     public async Task The_client_gets_400_and_the_log_nothing(string path, string body)
     {

@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using LocalLlm.Server.OpenAI;
 using LocalLlm.Server.Tests.Serving;
@@ -48,7 +46,7 @@ public sealed class TextOffsetTests(TestServer server) : IClassFixture<TestServe
     [Fact]
     public void A_special_token_that_the_text_leaves_out_takes_no_place()
     {
-        var special = Tokens.AllSpecialIds.First();
+        var special = Tokens.AllSpecialIds[0];
         var word = Tokens.Encode("ab", addSpecialTokens: false);
         var left = new TextOffsets(Tokens, skipSpecialTokens: true, 0);
         Assert.Equal([0, 0], new[] { left.Next(special), left.Next(word[0]) });

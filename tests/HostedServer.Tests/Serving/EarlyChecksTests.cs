@@ -147,8 +147,11 @@ public sealed class EarlyChecksTests
         builder.Configuration["LocalLlm:ModelPath"] = TestPaths.TinyR1;
         builder.Configuration[$"LocalLlm:Server:{option}"] = value;
         builder.Services.AddLocalLlmServer();
-        await using var app = builder.Build();
-        var failure = await Assert.ThrowsAsync<OptionsValidationException>(() => app.StartAsync(TestContext.Current.CancellationToken));
+        var failure = await Assert.ThrowsAsync<OptionsValidationException>(async () =>
+        {
+            await using var app = builder.Build();
+            await app.StartAsync(TestContext.Current.CancellationToken);
+        });
         Assert.Contains(option.Split(':')[0], failure.Message, StringComparison.Ordinal);
     }
 

@@ -60,7 +60,7 @@ public sealed class InternalsTests
             new InvalidOperationException(Secret), new IOException(Secret), new EngineException(EngineErrorKind.ModelFolder, Secret), new EngineException(EngineErrorKind.Environment, Secret),
             new EngineException(EngineErrorKind.EngineDead, Secret), new EngineException(EngineErrorKind.InvalidOptions, Secret), new EngineException(EngineErrorKind.ShuttingDown, Secret),
             new EngineException(EngineErrorKind.GenerationFailed, "failed", innerException: new InvalidOperationException(Secret)),
-            new Microsoft.AspNetCore.Http.BadHttpRequestException(Secret, 400), new OperationCanceledException(Secret), new OutOfMemoryException(Secret),
+            new Microsoft.AspNetCore.Http.BadHttpRequestException(Secret, 400), new OperationCanceledException(Secret), new TimeoutException(Secret),
         ];
         Assert.All(foreign, failure => Assert.DoesNotContain("secret", System.Text.Encoding.UTF8.GetString(ApiError.Of(failure).ToJson()), StringComparison.Ordinal));
     }
