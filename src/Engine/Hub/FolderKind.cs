@@ -3,7 +3,8 @@ using System.Text.Json;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Tells a model folder from folders that are something else: another format, an adapter, quantised weights, a parent of models. Looks at names, and at the small JSON files that say what a folder is;
+/// Tells a model folder from folders that are something else: another format, an adapter, quantised weights, a parent of models. Looks at
+/// names, and at the small JSON files that say what a folder is;
 /// what is wrong inside of a model folder is for its readers.
 /// </summary>
 internal static class FolderKind
@@ -34,7 +35,8 @@ internal static class FolderKind
         ("model_index.json", "a pipeline of diffusers"),
     ];
 
-    /// <summary>What a local folder is that cannot be loaded as a model, and what to give instead; begins with a verb. Null: it looks like a model.</summary>
+    /// <summary>What a local folder is that cannot be loaded as a model, and what to give instead; begins with a verb. Null: it looks
+    /// like a model.</summary>
     /// <param name="folder">A folder that exists.</param>
     public static string? FaultOf(string folder)
     {
@@ -42,7 +44,8 @@ internal static class FolderKind
         try
         {
             // Folders end with a slash.
-            names = [.. new DirectoryInfo(folder).EnumerateFileSystemInfos().Take(MaxEntries).Select(entry => entry.Name + (IsFolder(entry) ? "/" : "")).Order(StringComparer.Ordinal)];
+            var entries = new DirectoryInfo(folder).EnumerateFileSystemInfos().Take(MaxEntries);
+            names = [.. entries.Select(entry => entry.Name + (IsFolder(entry) ? "/" : "")).Order(StringComparer.Ordinal)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -54,21 +57,37 @@ internal static class FolderKind
         if (FaultOfNames(names, file => Read(Path.Combine(folder, file))) is { } fault)
             return fault;
         if (names.Contains(Config) && HasWeights(names))
-            return names.Find(name => IsPointer(Path.Combine(folder, name))) is { } pointer ? $"was cloned without Git LFS: {pointer} is a pointer to its content; run 'git lfs pull' in it" : null;
+            return names.Find(name => IsPointer(Path.Combine(folder, name))) is not { } pointer ? null :
+                $"was cloned without Git LFS: {pointer} is a pointer to its content; run 'git lfs pull' in it";
         if (names.Count == 0)
             return $"is empty; a model folder holds {Config}, *.safetensors and tokenizer.json";
         if (!names.Contains(Config) && ModelsBelow(folder, names) is { Count: > 0 } models)
         {
-            var more = models.Count > MaxNamed ? $" and {models.Count - MaxNamed} more" : "";
-            return $"is no model folder but holds {(models.Count == 1 ? "one" : "several")} ({string.Join(", ", models.Take(MaxNamed))}{more}); give {(models.Count == 1 ? "that one" : "one of them")}, such as {Path.Combine(folder, models[0])}";
+            var (count, which) = models.Count == 1 ? ("one", "that one") : ("several", "one of them");
+            var listed = string.Join(", ", models.Take(MaxNamed)) + (models.Count > MaxNamed ? $" and {models.Count - MaxNamed} more" : "");
+            return $"is no model folder but holds {count} ({listed}); give {which}, such as {Path.Combine(folder, models[0])}";
         }
 
-        var texts = names.Exists(name => name is "tokenizer.json" or "tokenizer.model" or "vocab.json" or "tokenizer_config.json") ? "a tokenizer" : null;
-        var parts = new[] { names.Contains(Config) ? $"a configuration ({Config})" : null, texts, HasWeights(names) ? "weights" : null }.OfType<string>().ToArray();
-        var missing = new[] { names.Contains(Config) ? null : Config, HasWeights(names) ? null : "weights (*.safetensors)" }.OfType<string>().ToArray();
+        var hasTokenizer = names.Exists(name => name is "tokenizer.json" or "tokenizer.model" or "vocab.json" or "tokenizer_config.json");
+        var (hasConfig, hasWeights) = (names.Contains(Config), HasWeights(names));
+        var parts = Named((hasConfig, $"a configuration ({Config})"), (hasTokenizer, "a tokenizer"), (hasWeights, "weights"));
+        var missing = Named((!hasConfig, Config), (!hasWeights, "weights (*.safetensors)"));
         return parts.Length == 0
             ? $"holds no model: there is no {Config}, and no *.safetensors; name a folder with both and with tokenizer.json"
-            : $"holds {string.Join(" and ", parts)}, but no {string.Join(" and no ", missing)}; download the whole model, or name a folder that has all of it";
+            : $"holds {string.Join(" and ", parts)}, but no {string.Join(" and no ", missing)}; "
+                + "download the whole model, or name a folder that has all of it";
+    }
+
+    private static string[] Named(params ReadOnlySpan<(bool Is, string Name)> things)
+    {
+        var names = new List<string>();
+        foreach (var (applies, name) in things)
+        {
+            if (applies)
+                names.Add(name);
+        }
+
+        return [.. names];
     }
 
     /// <summary>The same of a list of names alone, such as a hub's; null where they do not tell.</summary>
@@ -80,17 +99,27 @@ internal static class FolderKind
         if (names.Contains(Adapter) && !isModel)
         {
             var model = read(Adapter)?.Text("base_model_name_or_path");
-            return $"holds a LoRA adapter{(model is null ? "" : $" of {SafeNames.Quote(model)}")} and no model; adapters are not supported: give the model itself, or merge the adapter into it (merge_and_unload of PEFT) and give the result";
+            return $"holds a LoRA adapter{(model is null ? "" : $" of {SafeNames.Quote(model)}")} and no model; adapters are not supported: "
+                + "give the model itself, or merge the adapter into it (merge_and_unload of PEFT) and give the result";
         }
 
         if (QuantisedBy(names, read) is { } method)
-            return $"holds weights quantised with {method}, which this build does not read; give the unquantised model (bfloat16, float16 or float32)";
+        {
+            return $"holds weights quantised with {method}, which this build does not read; "
+                + "give the unquantised model (bfloat16, float16 or float32)";
+        }
+
         if (isModel)
             return null;
         foreach (var (name, format) in Formats)
         {
-            if (names.FirstOrDefault(file => name[0] == '.' ? file.EndsWith(name, StringComparison.OrdinalIgnoreCase) : file == name) is { } found)
-                return $"holds {format} ({SafeNames.Quote(found.TrimEnd('/'))}), which this build does not read; give the same model as Hugging Face publishes it, with {Config} and *.safetensors";
+            if (names.FirstOrDefault(Is) is { } found)
+            {
+                return $"holds {format} ({SafeNames.Quote(found.TrimEnd('/'))}), which this build does not read; "
+                    + $"give the same model as Hugging Face publishes it, with {Config} and *.safetensors";
+            }
+
+            bool Is(string file) => name[0] == '.' ? file.EndsWith(name, StringComparison.OrdinalIgnoreCase) : file == name;
         }
 
         return null;
@@ -108,7 +137,11 @@ internal static class FolderKind
             foreach (var section in (string[])["quantization_config", "compression_config"])
             {
                 if (config.Member(section) is { ValueKind: JsonValueKind.Object } given)
-                    return given.Text("quant_method") is { } method ? $"{SafeNames.Quote(method)} ({Config}, {section})" : $"a method that {section} of {Config} does not name";
+                {
+                    return given.Text("quant_method") is { } method
+                        ? $"{SafeNames.Quote(method)} ({Config}, {section})"
+                        : $"a method that {section} of {Config} does not name";
+                }
             }
 
             if (config.Member("quantization") is { ValueKind: JsonValueKind.Object })
@@ -126,7 +159,8 @@ internal static class FolderKind
         var repository = HubCache.RepositoryOf(folder) ?? "a model";
         return snapshots.Count == 0
             ? $"is the hub's cache of {repository} and holds no snapshot of it; give {repository}, which is downloaded"
-            : $"is the hub's cache of {repository} with {snapshots.Count} snapshots; give {repository}, or one of them, such as {snapshots[0]}";
+            : $"is the hub's cache of {repository} with {snapshots.Count} snapshots; "
+                + $"give {repository}, or one of them, such as {snapshots[0]}";
     }
 
     // Names of model folders one or two levels below.
@@ -159,7 +193,8 @@ internal static class FolderKind
         }
     }
 
-    private static bool IsFolder(FileSystemInfo entry) => entry is DirectoryInfo || (entry.LinkTarget is not null && Directory.Exists(entry.FullName));
+    private static bool IsFolder(FileSystemInfo entry) =>
+        entry is DirectoryInfo || (entry.LinkTarget is not null && Directory.Exists(entry.FullName));
 
     private static bool IsPointer(string path)
     {

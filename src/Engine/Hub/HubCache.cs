@@ -1,6 +1,7 @@
 namespace LocalLlm.Hub;
 
-/// <summary>Folders of huggingface_hub's cache, <c>models--org--name</c>, that are named as if they were a model's: the model is in one of their snapshots.</summary>
+/// <summary>Folders of huggingface_hub's cache, <c>models--org--name</c>, that are named as if they were a model's: the model is in one
+/// of their snapshots.</summary>
 internal static class HubCache
 {
     private const string Prefix = "models--";
@@ -9,7 +10,8 @@ internal static class HubCache
     /// <summary>The only snapshot of a cache folder; any other path as it is.</summary>
     public static string Resolve(string path) => SnapshotsIn(path) is [var only] ? only : path;
 
-    /// <summary>Paths of the snapshots, where the folder is one of the cache (or its <c>snapshots</c>); null where it is none. The one of the main branch comes first.</summary>
+    /// <summary>Paths of the snapshots, where the folder is one of the cache (or its <c>snapshots</c>); null where it is none. The one of
+    /// the main branch comes first.</summary>
     public static IReadOnlyList<string>? SnapshotsIn(string path)
     {
         if (StorageOf(path) is not { } storage || !Directory.Exists(Path.Combine(storage, Snapshots)))
@@ -18,7 +20,8 @@ internal static class HubCache
         {
             var main = Path.Combine(storage, "refs", "main");
             var commit = Disk.Length(main) is <= 64 ? File.ReadAllText(main).Trim() : "";
-            return [.. Directory.EnumerateDirectories(Path.Combine(storage, Snapshots)).OrderBy(snapshot => Path.GetFileName(snapshot) != commit).ThenBy(snapshot => snapshot, StringComparer.Ordinal)];
+            var snapshots = Directory.EnumerateDirectories(Path.Combine(storage, Snapshots));
+            return [.. snapshots.OrderBy(path => Path.GetFileName(path) != commit).ThenBy(path => path, StringComparer.Ordinal)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -34,7 +37,8 @@ internal static class HubCache
         var whole = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
         if (Path.GetFileName(Path.GetDirectoryName(whole)) == Snapshots)
             whole = Path.GetDirectoryName(whole)!;
-        return StorageOf(whole) is { } storage && Path.GetFileName(storage)[Prefix.Length..].Split("--") is [{ Length: > 0 } organisation, { Length: > 0 } name] ? $"{organisation}/{name}" : null;
+        var parts = StorageOf(whole) is { } storage ? Path.GetFileName(storage)[Prefix.Length..].Split("--") : [];
+        return parts is [{ Length: > 0 } organisation, { Length: > 0 } name] ? $"{organisation}/{name}" : null;
     }
 
     private static bool IsPath(string text) => text.Length > 0 && !text.Contains('\0', StringComparison.Ordinal);

@@ -5,8 +5,11 @@ namespace LocalLlm.Hub;
 /// <summary>What a text is that was given as a model, and is neither a folder nor a repository's name.</summary>
 internal static partial class MistakenName
 {
-    private const string Folder = "name a folder with config.json, *.safetensors and tokenizer.json, or a repository of a hub as org/name or org/name@revision";
+    private const string Files = "config.json, *.safetensors and tokenizer.json";
+    private const string Folder = $"name a folder with {Files}, or a repository of a hub as org/name or org/name@revision";
+    private const string Other = "which this build does not read; give the folder of the same model with config.json and *.safetensors, or its name on a hub as org/name";
     private const int MaxLetters = 2;
+    private const int MaxFolders = 1000;
 
     /// <summary>What is wrong with it and what to give instead; begins with a verb.</summary>
     public static string FaultOf(string text)
@@ -14,28 +17,38 @@ internal static partial class MistakenName
         if (File.Exists(text))
             return FaultOfFile(text);
         if (WebAddress().Match(text) is { Success: true } address)
-            return address.Groups["name"].Success ? $"is a web address; give the model's name on the hub, {address.Groups["name"].Value}" : $"is a web address; {Folder}";
+            return "is a web address; " + (address.Groups["name"] is { Success: true, Value: var name } ? $"give the model's name on the hub, {name}" : Folder);
         if (OllamaName().IsMatch(text) && !Path.IsPathRooted(text))
-            return $"is a name of Ollama's kind, whose models are GGUF files, which this build does not read; give the model's folder, or its name on a hub as org/name, such as {OnHub(text)}";
+        {
+            return "is a name of Ollama's kind, whose models are GGUF files, which this build does not read; "
+                + $"give the model's folder, or its name on a hub as org/name, such as {OnHub(text)}";
+        }
+
         if (text.StartsWith('~'))
-            return $"is not a folder: ~ is replaced by shells only; write the whole path, such as {Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), text.TrimStart('~', '/'))}";
+        {
+            var home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
+            return $"is not a folder: ~ is replaced by shells only; write the whole path, such as {Path.Combine(home, text.TrimStart('~', '/'))}";
+        }
+
         return Path.Exists(text) ? $"is no folder and no file; {Folder}" : $"is not a folder{Nearest(text)}; {Folder}";
     }
 
     /// <summary>What to add where a hub does not have a repository whose name may be a mistyped path; else empty.</summary>
-    public static string HintOf(string repository) => Directory.Exists(Path.GetDirectoryName(repository)) ? $" There is no local folder '{repository}' either{Nearest(repository)}." : "";
+    public static string HintOf(string repository) =>
+        Directory.Exists(Path.GetDirectoryName(repository)) ? $" If a local folder is meant: there is no '{repository}'{Nearest(repository)}." : "";
 
     private static string FaultOfFile(string path)
     {
         var parent = Path.GetDirectoryName(Path.GetFullPath(path))!;
         return Path.GetExtension(path).ToLowerInvariant() switch
         {
-            ".gguf" or ".ggml" => "is a GGUF file, which this build does not read; give the folder of the same model with config.json and *.safetensors, or its name on a hub as org/name",
-            ".safetensors" or ".bin" or ".pt" or ".pth" or ".json" or ".jinja" or ".model" or ".txt" when FolderKind.FaultOf(parent) is null => $"is a file of a model, not its folder; give the folder, {parent}",
-            ".safetensors" => "is a file of weights, not a folder; give the folder that holds config.json, *.safetensors and tokenizer.json",
-            ".onnx" => "is an ONNX file, which this build does not read; give the folder of the same model with config.json and *.safetensors, or its name on a hub as org/name",
-            ".zip" or ".tar" or ".gz" or ".tgz" or ".xz" or ".zst" or ".7z" => "is an archive, not a folder; unpack it, and give the folder that holds config.json, *.safetensors and tokenizer.json",
-            _ => "is a file, not a folder; name the folder that holds config.json, *.safetensors and tokenizer.json",
+            ".gguf" or ".ggml" => "is a GGUF file, " + Other,
+            ".safetensors" or ".bin" or ".pt" or ".pth" or ".json" or ".jinja" or ".model" or ".txt" when FolderKind.FaultOf(parent) is null =>
+                $"is a file of a model, not its folder; give the folder, {parent}",
+            ".safetensors" => $"is a file of weights, not a folder; give the folder that holds {Files}",
+            ".onnx" => "is an ONNX file, " + Other,
+            ".zip" or ".tar" or ".gz" or ".tgz" or ".xz" or ".zst" or ".7z" => $"is an archive, not a folder; unpack it, and give the folder that holds {Files}",
+            _ => $"is a file, not a folder; name the folder that holds {Files}",
         };
     }
 
@@ -62,8 +75,13 @@ internal static partial class MistakenName
             name = Path.GetFileName(parent);
         try
         {
-            var similar = parent is null ? null : Directory.EnumerateDirectories(parent).Take(1000).Select(path => Path.GetFileName(path)).Where(other => Distance(name, other) <= MaxLetters).MinBy(other => Distance(name, other));
-            return similar is null ? "" : $" (is it {Path.Combine(Path.GetRelativePath(Directory.GetCurrentDirectory(), parent!) is var near && !near.StartsWith("..", StringComparison.Ordinal) ? near : parent!, similar)}?)";
+            if (parent is null)
+                return "";
+            var others = Directory.EnumerateDirectories(parent).Take(MaxFolders).Select(path => Path.GetFileName(path));
+            if (others.Where(other => Distance(name, other) <= MaxLetters).MinBy(other => Distance(name, other)) is not { } similar)
+                return "";
+            var near = Path.GetRelativePath(Directory.GetCurrentDirectory(), Path.Combine(parent, similar));
+            return $" (is it {(near.StartsWith("..", StringComparison.Ordinal) ? Path.Combine(parent, similar) : near)}?)";
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -92,7 +110,9 @@ internal static partial class MistakenName
         return row[to.Length];
     }
 
-    [GeneratedRegex(@"\Ahttps?://(?:(?:www\.)?(?:huggingface\.co|hf\.co|hf-mirror\.com|modelscope\.cn/models|modelscope\.ai/models)/(?<name>[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+))?", RegexOptions.IgnoreCase)]
+    private const string Hubs = @"(?:huggingface\.co|hf\.co|hf-mirror\.com|modelscope\.cn/models|modelscope\.ai/models)";
+
+    [GeneratedRegex(@"\Ahttps?://(?:(?:www\.)?" + Hubs + "/(?<name>[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+))?", RegexOptions.IgnoreCase)]
     private static partial Regex WebAddress();
 
     [GeneratedRegex(@"\A(?:[A-Za-z0-9_.-]+/){0,3}[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+\z")]

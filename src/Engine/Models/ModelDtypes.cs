@@ -17,7 +17,8 @@ internal static class ModelDtypes
         _ => null,
     };
 
-    /// <summary>The type that a config.json names: <c>dtype</c>, as transformers writes it from version 4.56 on, else <c>torch_dtype</c>. Null where it names none, or <c>auto</c>.</summary>
+    /// <summary>The type that a config.json names: <c>dtype</c>, as transformers writes it from version 4.56 on, else <c>torch_dtype</c>.
+    /// Null where it names none, or <c>auto</c>.</summary>
     /// <param name="fields">The file; a name that is no type is refused there.</param>
     public static ModelDtype? Read(ModelConfigFields fields)
     {

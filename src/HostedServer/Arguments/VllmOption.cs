@@ -3,7 +3,8 @@ using System.Globalization;
 
 namespace LocalLlm.Server.Arguments;
 
-/// <summary>An option of <c>vllm serve</c> that changes nothing here: accepted where it asks for what is done anyway, else refused by name with the reason.</summary>
+/// <summary>An option of <c>vllm serve</c> that changes nothing here: accepted where it asks for what is done anyway, else refused by
+/// name with the reason.</summary>
 internal sealed class VllmOption : Option<string[]>
 {
     private readonly string? _reason;
@@ -35,7 +36,8 @@ internal sealed class VllmOption : Option<string[]>
     /// <param name="aliases">Its short names.</param>
     /// <param name="accepted">Values that ask for what is done anyway; <c>*</c>: all of them.</param>
     /// <param name="reason">Why others are refused.</param>
-    public static VllmOption Valued(string name, string[] aliases, IReadOnlyList<string> accepted, string reason) => new(name, aliases, reason, accepted)
+    public static VllmOption Valued(string name, string[] aliases, IReadOnlyList<string> accepted, string reason) =>
+        new(name, aliases, reason, accepted)
     {
         Arity = accepted.Count == 0 ? ArgumentArity.ZeroOrMore : ArgumentArity.ExactlyOne,
         AllowMultipleArgumentsPerToken = accepted.Count == 0,
@@ -49,7 +51,9 @@ internal sealed class VllmOption : Option<string[]>
             return null;
         if (_accepted is null or [])
             return Unavailable(Name);
-        return values.Where(value => !_accepted.Any(accepted => IsSame(value, accepted))).Select(value => $"{Name} '{value}' is not available here: {_reason}; allowed: {string.Join(", ", _accepted)}.").FirstOrDefault();
+        return values.FirstOrDefault(value => !_accepted.Any(accepted => IsSame(value, accepted))) is { } refused
+            ? $"{Name} '{refused}' is not available here: {_reason}; allowed: {string.Join(", ", _accepted)}."
+            : null;
     }
 
     /// <summary>That it is not available, and why.</summary>

@@ -4,7 +4,8 @@ using System.Text.RegularExpressions;
 namespace LocalLlm.Server.Arguments;
 
 /// <summary>
-/// The options of <c>vllm serve</c> beyond those that this program has: what each asks for, and whether that is done anyway. The names are those of vLLM's engine and server arguments, of 0.6 to 0.14.
+/// The options of <c>vllm serve</c> beyond those that this program has: what each asks for, and whether that is done anyway. The names
+/// are those of vLLM's engine and server arguments, of 0.6 to 0.14.
 /// </summary>
 internal static partial class VllmOptions
 {
@@ -138,7 +139,7 @@ internal static partial class VllmOptions
         value uvicorn-log-level info,warning | the level of the log is fixed
         value kv-offloading-size 0 | the KV cache stays on the device
         value mm-processor-cache-gb 0 | the models take text only
-        value limit-mm-per-prompt {},{"image":0},{"video":0},{"audio":0},{"image":0,"video":0},{"image":0,"video":0,"audio":0},{"image":0,"audio":0} | the models take text only
+        value limit-mm-per-prompt {},{"image":0},{"video":0},{"audio":0},{"image":0,"video":0},{"image":0,"video":0,"audio":0} | the models take text only
         value hf-overrides {} | config.json is taken as it is; edit a copy of it
         value override-generation-config {} | requests give these fields; --generation-config vllm leaves the model's own defaults out
         value pooler-config {} | an encoder pools as its folder says
@@ -218,6 +219,33 @@ internal static partial class VllmOptions
         never fingerprint-value | the fingerprint is the server's version
         never cohere-format | chats are rendered by the model's own template
         never data-parallel-supervisor-port | one engine runs in a process
+        never profiler-config | there is no profiler; see 'localllm bench'
+        never weight-transfer-config | weights are read from the model's folder
+        never afd-config | one engine runs in a process
+        never fault-tolerance-config | the supervisor of the process starts it again
+        never kernel-config | the device decides
+        never moe-backend | there are no mixtures of experts in the supported models
+        never mamba-cache-mode | there are no state-space layers in the supported models
+        never kv-cache-dtype-skip-layers | the KV cache is not quantised
+        never renderer-num-workers | texts become tokens on the threads of their requests
+        never max-num-scheduled-tokens | see --max-num-batched-tokens
+        never tokenizer-pool-type | tokenizers run in this process
+        never tokenizer-pool-extra-config | tokenizers run in this process
+        never max-prompt-adapters | prompt adapters are not supported
+        never max-prompt-adapter-token | prompt adapters are not supported
+        never override-neuron-config | the devices are CPUs and NVIDIA's GPUs
+        never speculative-model-quantization | speculative decoding is not supported
+        never speculative-draft-tensor-parallel-size | speculative decoding is not supported
+        never speculative-max-model-len | speculative decoding is not supported
+        never speculative-disable-by-batch-size | speculative decoding is not supported
+        never spec-method | speculative decoding is not supported
+        never spec-tokens | speculative decoding is not supported
+        never spec-decoding-acceptance-method | speculative decoding is not supported
+        never typical-acceptance-sampler-posterior-threshold | speculative decoding is not supported
+        never typical-acceptance-sampler-posterior-alpha | speculative decoding is not supported
+        never dp-supervisor-probe-interval-s | one engine runs in a process
+        never dp-supervisor-probe-timeout-s | one engine runs in a process
+        never dp-supervisor-probe-failure-threshold | one engine runs in a process
         """;
 
     private static readonly List<Func<VllmOption>> All = [.. Table.Split('\n').Select(line => line.Trim()).SelectMany(Read)];
@@ -243,7 +271,8 @@ internal static partial class VllmOptions
         where refusal is not null
         select refusal;
 
-    /// <summary>What a command says of one of these names that its parser does not know: <c>-O3</c>, <c>--speculative-config.method</c>. Null where the name is none of them.</summary>
+    /// <summary>What a command says of one of these names that its parser does not know: <c>-O3</c>, <c>--speculative-config.method</c>.
+    /// Null where the name is none of them.</summary>
     /// <param name="name">Without a value.</param>
     public static string? RefusalOf(string name)
     {
@@ -255,9 +284,11 @@ internal static partial class VllmOptions
     /// <summary>Whether it is the name of one of these.</summary>
     public static bool Contains(string name) => Find(name) is not null;
 
-    private static VllmOption? Find(string name) => All.Select(create => create()).FirstOrDefault(option => option.Name == name || option.Aliases.Contains(name));
+    private static VllmOption? Find(string name) =>
+        All.Select(create => create()).FirstOrDefault(option => option.Name == name || option.Aliases.Contains(name));
 
-    /// <summary>Refuses <c>--task</c>, <c>--runner</c> and <c>--convert</c> where they ask for something else than the model does.</summary>
+    /// <summary>Refuses <c>--task</c>, <c>--runner</c> and <c>--convert</c> where they ask for something else than the model
+    /// does.</summary>
     /// <exception cref="UsageException">They do.</exception>
     public static void CheckTask(ParseResult result, bool isEncoder, string model)
     {
@@ -266,7 +297,10 @@ internal static partial class VllmOptions
             if (option.Name is not ("--task" or "--runner" or "--convert") || result.GetResult(option)?.Tokens is not [var token, ..])
                 continue;
             if (isEncoder ? token.Value == "generate" : token.Value is "embed" or "embedding" or "score" or "pooling")
-                throw new UsageException($"{option.Name} {token.Value}: {model} {(isEncoder ? "embeds texts and generates none" : "generates text and embeds none")}; leave it out, or give another model");
+            {
+                var does = isEncoder ? "embeds texts and generates none" : "generates text and embeds none";
+                throw new UsageException($"{option.Name} {token.Value}: {model} {does}; leave it out, or give another model");
+            }
         }
     }
 

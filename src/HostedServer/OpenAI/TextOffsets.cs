@@ -1,10 +1,12 @@
+using System.Buffers;
 using System.Text;
 using LocalLlm.Tokenization;
 
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary>
-/// <c>text_offset</c>: where the text of each token begins in the text that is returned, in Unicode code points, as Python counts characters. A character whose bytes several tokens share stands at one
+/// <c>text_offset</c>: where the text of each token begins in the text that is returned, in Unicode code points, as Python counts
+/// characters. A character whose bytes several tokens share stands at one
 /// place, which all of them get. A token without text in the answer (a special token that is left out) stands where the next text begins.
 /// </summary>
 /// <param name="tokenizer">The model's tokenizer; null: there is no text, and every token stands at the beginning.</param>
@@ -28,7 +30,8 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
     /// <summary>The places of the tokens of a prompt in the text that is sent back for it.</summary>
     /// <param name="tokenizer">The model's tokenizer, or null.</param>
     /// <param name="text">The text that is sent back.</param>
-    /// <param name="ids">The prompt's tokens, among them those that the tokenizer adds to every text and that the text does not show.</param>
+    /// <param name="ids">The prompt's tokens, among them those that the tokenizer adds to every text and that the text does not
+    /// show.</param>
     public static int[] OfPrompt(Tokenizer? tokenizer, string text, IReadOnlyList<int> ids)
     {
         var length = Length(text);
@@ -38,7 +41,7 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
         for (var i = 0; i < places.Length; i++)
         {
             // What the tokenizer adds is no part of the text, unless its own text stands there.
-            var isShown = tokenizer is null || !tokenizer.IsSpecial(ids[i]) || rest.StartsWith(tokenizer.IdToToken(ids[i]), StringComparison.Ordinal);
+            var isShown = tokenizer?.IsSpecial(ids[i]) != true || rest.StartsWith(tokenizer.IdToToken(ids[i]), StringComparison.Ordinal);
             var before = offsets._count;
             places[i] = Math.Min(isShown ? offsets.Next(ids[i], rest) : before, length);
             for (; before < offsets._count && rest.Length > 0; before++)
@@ -81,7 +84,7 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
         _unfinished.AddRange(own);
         var bytes = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_unfinished);
         var taken = 0;
-        while (taken < bytes.Length && Rune.DecodeFromUtf8(bytes[taken..], out _, out var length) != System.Buffers.OperationStatus.NeedMoreData)
+        while (taken < bytes.Length && Rune.DecodeFromUtf8(bytes[taken..], out _, out var length) != OperationStatus.NeedMoreData)
         {
             taken += length;
             _count++;
