@@ -71,7 +71,7 @@ internal static class FolderKind
         var hasTokenizer = names.Exists(name => name is "tokenizer.json" or "tokenizer.model" or "vocab.json" or "tokenizer_config.json");
         var (hasConfig, hasWeights) = (names.Contains(Config), HasWeights(names));
         var parts = Named((hasConfig, $"a configuration ({Config})"), (hasTokenizer, "a tokenizer"), (hasWeights, "weights"));
-        var missing = Named((!hasConfig, Config), (!hasWeights, "weights (*.safetensors)"));
+        var missing = Named((!hasConfig, Config), (!hasWeights, "weights (model.safetensors)"));
         return parts.Length == 0
             ? $"holds no model: there is no {Config}, and no *.safetensors; name a folder with both and with tokenizer.json"
             : $"holds {string.Join(" and ", parts)}, but no {string.Join(" and no ", missing)}; "
@@ -198,7 +198,7 @@ internal static class FolderKind
 
     private static bool IsPointer(string path)
     {
-        if (!path.EndsWith(".safetensors", StringComparison.Ordinal) || Disk.Length(path) is null or > 1024)
+        if (!path.EndsWith(".safetensors", StringComparison.Ordinal) || Disk.Length(path) is null or 0 or > 1024)
             return false;
         try
         {
@@ -213,7 +213,8 @@ internal static class FolderKind
     /// <summary>The JSON of a small file; null where there is none that can be read.</summary>
     public static JsonElement? Read(string path)
     {
-        if (Disk.Length(path) is null or > MaxJsonBytes)
+        // Pipes and devices report length 0: they are left unopened.
+        if (Disk.Length(path) is null or 0 or > MaxJsonBytes)
             return null;
         try
         {

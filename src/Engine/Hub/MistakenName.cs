@@ -17,7 +17,7 @@ internal static partial class MistakenName
         if (File.Exists(text))
             return FaultOfFile(text);
         if (WebAddress().Match(text) is { Success: true } address)
-            return "is a web address; " + (address.Groups["name"] is { Success: true, Value: var name } ? $"give the model's name on the hub, {name}" : Folder);
+            return "is a web address; " + (address.Groups["name"] is { Success: true, Value: var name } ? $"give the model's name on the hub as org/name, {name}" : Folder);
         if (OllamaName().IsMatch(text) && !Path.IsPathRooted(text))
         {
             return "is a name of Ollama's kind, whose models are GGUF files, which this build does not read; "
@@ -27,7 +27,7 @@ internal static partial class MistakenName
         if (text.StartsWith('~'))
         {
             var home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
-            return $"is not a folder: ~ is replaced by shells only; write the whole path, such as {Path.Combine(home, text.TrimStart('~', '/'))}";
+            return $"is not a folder: ~ is replaced by shells only; write the whole path, such as {Path.Combine(home, text.TrimStart('~', '/'))}, or a repository as org/name";
         }
 
         return Path.Exists(text) ? $"is no folder and no file; {Folder}" : $"is not a folder{Nearest(text)}; {Folder}";

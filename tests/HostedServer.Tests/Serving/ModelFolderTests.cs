@@ -128,6 +128,18 @@ public sealed class ModelFolderTests
         Assert.Null(FolderKind.FaultOf(TestPaths.TinyM3));
     }
 
+    [Theory]
+    [InlineData("/dev/zero")]
+    [InlineData("/dev/null")]
+    public void A_device_in_the_place_of_a_file_is_not_read(string device)
+    {
+        using var folder = new TemporaryFolder();
+        foreach (var file in (string[])["config.json", "adapter_config.json", "model.safetensors"])
+            File.CreateSymbolicLink(folder[file], device);
+        // What is wrong with the files is for their readers to say.
+        Assert.Null(FolderKind.FaultOf(folder.Path));
+    }
+
     // PATH or PATH=CONTENT.
     private static TemporaryFolder Folder(string[] files)
     {
