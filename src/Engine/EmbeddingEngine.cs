@@ -1,7 +1,9 @@
 using LocalLlm.Execution;
 using LocalLlm.Hub;
+using LocalLlm.Models;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LocalLlm;
@@ -75,6 +77,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
         EncoderOptionsValidator.Validate(options);
+        options = ModelSource.Local(options);
         var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
         if (ModelSource.IsRemote(options))
         {
@@ -84,7 +87,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
 
         var loaded = new TaskCompletionSource<EmbeddingEngine>(TaskCreationOptions.RunContinuationsAsynchronously);
         // The device belongs to one thread for its whole life.
-        new Thread(() => RunDeviceThread(options, progress, loaded, cancellationToken)) { IsBackground = true, Name = "LocalLlm embedding engine" }.Start();
+        new Thread(() => RunDeviceThread(options, progress, logger, loaded, cancellationToken)) { IsBackground = true, Name = "LocalLlm embedding engine" }.Start();
         return await loaded.Task.ConfigureAwait(false);
     }
 
@@ -153,20 +156,23 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         await _ended.ConfigureAwait(false);
     }
 
-    private static void RunDeviceThread(EngineOptions options, IProgress<LoadProgress>? progress, TaskCompletionSource<EmbeddingEngine> loaded, CancellationToken cancellationToken)
+    private static void RunDeviceThread(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, TaskCompletionSource<EmbeddingEngine> loaded, CancellationToken cancellationToken)
     {
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         EncoderWorker? worker = null;
         EmbeddingLoop loop;
         try
         {
+            ModelSource.RequireModelFolder(options);
             var tokenizer = Tokenizer.Load(options.TokenizerPath ?? options.ModelPath);
+            var config = EncoderConfig.Load(options.ModelPath);
+            var longest = EncoderWorker.LengthOf(config, options.ModelPath);
+            if (options.MaxModelLen > longest)
+                throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model takes texts of up to {longest} tokens (config.json, sentence_bert_config.json). Lower max_model_len.", "max_model_len");
+            if (tokenizer.VocabularySize > config.VocabSize)
+                throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
             worker = new EncoderWorker(options, progress, cancellationToken);
-            if (options.MaxModelLen > worker.MaxModelLength)
-                throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model takes texts of up to {worker.MaxModelLength} tokens (config.json, sentence_bert_config.json). Lower max_model_len.", "max_model_len");
-            if (tokenizer.VocabularySize > worker.Config.VocabSize)
-                throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {worker.Config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
-            loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet());
+            loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet(), logger);
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }
         catch (Exception failure)
@@ -184,9 +190,10 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
             using (loop)
                 loop.Run();
         }
-        catch (Exception)
+        catch (Exception failure)
         {
             // A device that has failed may fail again when it is freed; the application goes on.
+            LlmEngine.LogDeviceNotFreed(logger, failure);
         }
         finally
         {

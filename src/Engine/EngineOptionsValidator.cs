@@ -1,30 +1,37 @@
 using System.Globalization;
 using LocalLlm.Hub;
+using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
+using LocalLlm.Templating;
+using LocalLlm.Tokenization;
 
 namespace LocalLlm;
 
-/// <summary>Checks <see cref="EngineOptions"/> by themselves, before anything is loaded; reports every fault in one error.</summary>
+/// <summary>Checks <see cref="EngineOptions"/>, the files that they name and what kind of folder the model's is, before anything is loaded; reports every fault in one error.</summary>
 internal static class EngineOptionsValidator
 {
     // More only wait for one another.
     private const int ThreadsPerCore = 4;
 
     /// <summary>Throws if any option is out of range or asks for what this build does not have.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's name.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's name. Kind ModelFolder: the options are right, and the folder holds no model.</exception>
     public static void Validate(EngineOptions options)
     {
         var faults = new List<(string Name, string Message)>();
         Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
         var remote = ModelReference.Remote(options.ModelPath);
-        Require(string.IsNullOrWhiteSpace(options.ModelPath) || Directory.Exists(options.ModelPath) || remote is not null, "model", $"'{options.ModelPath}' {ModelReference.FaultOf(options.ModelPath)}");
+        Require(string.IsNullOrWhiteSpace(options.ModelPath) || Directory.Exists(options.ModelPath) || remote is not null, "model", $"'{options.ModelPath}' {MistakenName.FaultOf(options.ModelPath)}");
+        Require(options.TokenizerPath is null || !Directory.Exists(options.TokenizerPath) || Tokenizer.Exists(HubCache.Resolve(options.TokenizerPath)), "tokenizer", $"'{options.TokenizerPath}' has no {Tokenizer.FileName}; name a folder that has one");
         Require(options.TokenizerPath is not { } tokenizer || Directory.Exists(tokenizer) || ModelReference.Remote(tokenizer) is not null, "tokenizer", $"'{options.TokenizerPath}' is not a folder; name one with tokenizer.json, or a repository of a hub as org/name");
+        Require(options.ServedModelName is not { } name || (!string.IsNullOrWhiteSpace(name) && !name.Any(char.IsControl)), "served_model_name", "is empty or has control characters; give a name that clients can send");
+        Require(options.DownloadDir is null || !File.Exists(options.DownloadDir), "download_dir", $"'{options.DownloadDir}' is a file; name a folder");
+        Require(!options.SkipTokenizerInit || (options.TokenizerPath, options.ChatTemplate, options.ToolPrompt) is (null, null, null), "skip_tokenizer_init", "leaves the tokenizer out, so tokenizer, chat_template and tool_prompt have no meaning beside it; leave them out");
         Require(ModelSource.IsHub(options.Hub), "hub", $"is '{options.Hub}'; allowed: {ModelSource.AllowedHubs}");
         Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
-        Require(options.Dtype is "auto" or "float32" or "float" or "bfloat16" or "float16" or "half", "dtype", $"is '{options.Dtype}'; allowed: auto, float32 (float), bfloat16, float16 (half)");
+        Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
         Require(options.Device is "auto" or "cpu" || DeviceOps.CudaOrdinal(options.Device) is not null, "device", $"is '{options.Device}'; allowed: auto, cpu, cuda, cuda:N");
         Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");
         Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");
@@ -46,13 +53,37 @@ internal static class EngineOptionsValidator
         var mostThreads = ThreadsPerCore * Environment.ProcessorCount;
         Require(options.NumThreads >= 0 && options.NumThreads <= mostThreads, "num_threads", $"is {options.NumThreads}; 0 (all cores) to {mostThreads} on this machine");
         Require(options.DrainTimeout >= TimeSpan.Zero && options.DrainTimeout.TotalMilliseconds <= int.MaxValue, "drain_timeout", $"is {options.DrainTimeout}; zero to {TimeSpan.FromMilliseconds(int.MaxValue)}");
+        RequireTemplates(options, (name, message) => faults.Add((name, message)));
         if (faults.Count > 0)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", faults[0].Name);
+        ModelSource.RequireModelFolder(options);
 
         void Require(bool condition, string name, string message)
         {
             if (!condition)
                 faults.Add((name, message));
+        }
+    }
+
+    // A template that was given must be there and must compile. The name of one of a repository's own templates can only be looked up when it has come.
+    private static void RequireTemplates(EngineOptions options, Action<string, string> fault)
+    {
+        var folder = HubCache.Resolve(options.TokenizerPath ?? options.ModelPath);
+        Check("chat_template", options.ChatTemplate, text => ChatTemplate.CheckReplacement(text, Directory.Exists(folder) ? folder : null));
+        Check("tool_prompt", options.ToolPrompt, text => ToolPrompt.Load(default, text));
+
+        void Check(string name, string? given, Action<string> check)
+        {
+            if (given is null)
+                return;
+            try
+            {
+                check(given);
+            }
+            catch (EngineException failure)
+            {
+                fault(name, "cannot be used: " + failure.Message.TrimEnd('.'));
+            }
         }
     }
 }

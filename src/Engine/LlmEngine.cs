@@ -28,14 +28,15 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private readonly int _vocabularySize;
     private int _disposed;
 
-    private LlmEngine(EngineOptions options, ModelLoader loader, EngineLoop loop, Task loopEnded, Tokenizer? tokenizer, ChatTemplate? chatTemplate, GenerationConfig generationConfig)
+    private LlmEngine(EngineOptions options, ModelLoader loader, EngineLoop loop, Task loopEnded, ModelTexts texts, IReadOnlyList<int> eosTokenIds, ModelSamplingDefaults samplingDefaults)
     {
+        var tokenizer = texts.Tokenizer;
         Options = options;
         _loop = loop;
         _loopEnded = loopEnded;
         Tokenizer = tokenizer;
-        ToolFormat = options.ToolCallParser == "auto" ? ToolCallFormats.Detect(chatTemplate?.Source, loader.Config.ModelType) : ToolCallFormats.Find(options.ToolCallParser)!.Value;
-        ChatTemplate = chatTemplate?.With(ToolPrompt.Load(ToolFormat, options.ToolPrompt));
+        ToolFormat = texts.ToolFormat;
+        ChatTemplate = texts.ChatTemplate;
         Plan = loader.Plan;
         ModelName = NameOf(options);
         Dtype = loader.ComputeType.ToString().ToLowerInvariant();
@@ -45,17 +46,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
         TokenTrie Trie(IReadOnlySet<string> added) => new(
             tokenizer!.VocabularySize, id => tokenizer.IsAdded(id) && !added.Contains(tokenizer.Decode([id])) ? [] : tokenizer.IdToBytes(id).ToArray());
         _grammars = tokenizer is null ? null : new(new(() => Trie(new HashSet<string>())), new(() => Trie(ToolCallMarks.Tokens)));
-        _eosTokenIds = [.. generationConfig.EosTokenIds.Concat(tokenizer?.EosTokenId is { } eos ? [eos] : Array.Empty<int>()).Distinct()];
-        _samplingDefaults = options.GenerationConfig == "vllm" ? ModelSamplingDefaults.None : new()
-        {
-            Temperature = generationConfig.Temperature,
-            TopP = generationConfig.TopP,
-            TopK = generationConfig.TopK,
-            MinP = generationConfig.MinP,
-            RepetitionPenalty = generationConfig.RepetitionPenalty,
-            MaxNewTokens = generationConfig.MaxNewTokens,
-        };
-        _samplingDefaults.Check();
+        _eosTokenIds = [.. eosTokenIds.Concat(tokenizer?.EosTokenId is { } eos ? [eos] : Array.Empty<int>()).Distinct()];
+        _samplingDefaults = samplingDefaults;
     }
 
     /// <summary>What the engine was loaded with.</summary>
@@ -115,6 +107,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
+        options = ModelSource.Local(options);
         var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
         return ModelSource.IsRemote(options) ? DownloadAndStartAsync(options, progress, logger, cancellationToken) : StartAsync(options, progress, logger, cancellationToken);
     }
@@ -127,6 +120,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
         EngineOptionsValidator.Validate(options);
         if (ModelSource.IsRemote(options))
             options = ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(model, hub)).GetAwaiter().GetResult();
+        options = ModelSource.Local(options);
+        ModelSource.RequireModelFolder(options);
         using var loader = new ModelLoader(options);
         return loader.Plan;
     }
@@ -228,14 +223,23 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private static (LlmEngine Engine, EngineLoop Loop) Load(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, Task ended, CancellationToken cancellationToken)
     {
         progress?.Report(new("reading the configuration", 0, 0));
+        // A repository is known only now.
+        ModelSource.RequireModelFolder(options);
+        var reading = options.SkipTokenizerInit ? null : Task.Run(() => LoadTexts(options), cancellationToken);
         using var loader = new ModelLoader(options);
         var generationConfig = GenerationConfig.Load(options.ModelPath, loader.Config);
-        var texts = options.SkipTokenizerInit ? null : Task.Run(() => LoadTexts(options), cancellationToken);
+        var samplingDefaults = SamplingDefaultsOf(options, generationConfig);
         var estimate = loader.Plan;
         LogPlanOf(loader, options, logger);
         progress?.Report(new("planning the memory", 0, 0) { Plan = estimate });
         if (estimate.Note is { } note)
             LogPlanNote(logger, note);
+
+        // All small files have been read before the weights are: whatever is wrong with them costs no time.
+        progress?.Report(new("reading the tokenizer", 0, 0));
+        var (tokenizer, chatTemplate) = reading?.GetAwaiter().GetResult() ?? (null, null);
+        var toolFormat = options.ToolCallParser == "auto" ? ToolCallFormats.Detect(chatTemplate?.Source, loader.Config.ModelType) : ToolCallFormats.Find(options.ToolCallParser)!.Value;
+        var texts = new ModelTexts(tokenizer, chatTemplate?.With(ToolPrompt.Load(toolFormat, options.ToolPrompt)), toolFormat);
 
         var worker = loader.Load(progress, cancellationToken);
         // On a GPU the largest step has run by now, and the plan is what was measured.
@@ -247,7 +251,6 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
         try
         {
-            progress?.Report(new("reading the tokenizer", 0, 0));
             var scheduling = new SchedulerOptions
             {
                 MaxModelLen = loader.Plan.MaxModelLen,
@@ -257,9 +260,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
                 LongPrefillTokenThreshold = options.LongPrefillTokenThreshold,
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
             };
-            var (tokenizer, chatTemplate) = texts?.GetAwaiter().GetResult() ?? (null, null);
             var loop = new EngineLoop(worker, loader.Plan, scheduling, options.EnablePrefixCaching, NameOf(options), SeedSource(options.Seed), logger, TimeProvider.System, options.MeterScope);
-            return (new LlmEngine(options, loader, loop, ended, tokenizer, chatTemplate, generationConfig), loop);
+            return (new LlmEngine(options, loader, loop, ended, texts, generationConfig.EosTokenIds, samplingDefaults), loop);
         }
         catch
         {
@@ -280,6 +282,23 @@ public sealed partial class LlmEngine : IAsyncDisposable
             loader.Plan.MaxModelLen,
             loader.Plan.MaxConcurrency);
 
+    private static ModelSamplingDefaults SamplingDefaultsOf(EngineOptions options, GenerationConfig config)
+    {
+        if (options.GenerationConfig == "vllm")
+            return ModelSamplingDefaults.None;
+        var defaults = new ModelSamplingDefaults
+        {
+            Temperature = config.Temperature,
+            TopP = config.TopP,
+            TopK = config.TopK,
+            MinP = config.MinP,
+            RepetitionPenalty = config.RepetitionPenalty,
+            MaxNewTokens = config.MaxNewTokens,
+        };
+        defaults.Check();
+        return defaults;
+    }
+
     private static (Tokenizer? Tokenizer, ChatTemplate? ChatTemplate) LoadTexts(EngineOptions options)
     {
         var folder = options.TokenizerPath ?? options.ModelPath;
@@ -299,7 +318,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
     /// <summary>The name that clients see.</summary>
     internal static string NameOf(EngineOptions options) =>
-        options.ServedModelName ?? ModelReference.Remote(options.ModelPath)?.Repository ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
+        options.ServedModelName ?? ModelReference.Remote(options.ModelPath)?.Repository ?? HubCache.RepositoryOf(options.ModelPath) ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
 
     [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: weights {WeightMiB} MiB, activations {ActivationMiB} MiB, CUDA graphs {GraphMiB} MiB; the KV cache holds {Tokens} tokens; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]
     private static partial void LogPlan(ILogger logger, string model, string dtype, long weightMiB, long activationMiB, long graphMiB, long tokens, int maxModelLen, double concurrency);
@@ -308,8 +327,11 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private static partial void LogPlanNote(ILogger logger, string note);
 
     [LoggerMessage(12, LogLevel.Error, "The device could not be freed.")]
-    private static partial void LogDeviceNotFreed(ILogger logger, Exception failure);
+    internal static partial void LogDeviceNotFreed(ILogger logger, Exception failure);
 
     [LoggerMessage(13, LogLevel.Warning, "{Text}")]
     internal static partial void LogHub(ILogger logger, string text);
+
+    // What is read of a model beside its weights.
+    private sealed record ModelTexts(Tokenizer? Tokenizer, ChatTemplate? ChatTemplate, ToolCallFormat ToolFormat);
 }

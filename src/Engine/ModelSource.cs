@@ -39,6 +39,24 @@ internal static class ModelSource
             : options;
     }
 
+    /// <summary>The options with the snapshot in place of each folder of the hub's cache that has only one; the model keeps its repository's name.</summary>
+    /// <param name="options">Checked options.</param>
+    public static EngineOptions Local(EngineOptions options)
+    {
+        if (options.TokenizerPath is { } tokenizer)
+            options = options with { TokenizerPath = HubCache.Resolve(tokenizer) };
+        return HubCache.Resolve(options.ModelPath) is var folder && folder != options.ModelPath ? options with { ServedModelName = LlmEngine.NameOf(options), ModelPath = folder } : options;
+    }
+
+    /// <summary>Refuses a local folder that is something else than a model: one sentence that says what it is, and what to give instead.</summary>
+    /// <exception cref="EngineException">ModelFolder: it is.</exception>
+    public static void RequireModelFolder(EngineOptions options)
+    {
+        var folder = HubCache.Resolve(options.ModelPath);
+        if (Directory.Exists(folder) && FolderKind.FaultOf(folder) is { } fault)
+            throw new EngineException(EngineErrorKind.ModelFolder, $"The folder {SafeNames.Quote(options.ModelPath)} {fault}.");
+    }
+
     /// <summary>Whether the model is an encoder, which embeds texts and generates none; of a repository only the configuration is downloaded for it.</summary>
     /// <param name="options">Checked options.</param>
     /// <param name="cancellationToken">Gives up.</param>
@@ -46,7 +64,7 @@ internal static class ModelSource
     public static async Task<bool> IsEncoderAsync(EngineOptions options, CancellationToken cancellationToken)
     {
         if (ModelReference.Remote(options.ModelPath) is not { } model)
-            return EncoderConfig.IsIn(options.ModelPath);
+            return EncoderConfig.IsIn(HubCache.Resolve(options.ModelPath));
         var hub = HubOptionsOf(options.Hub, options.Revision, options.DownloadDir, options.HubVariables) with { AllowPatterns = [ModelConfig.FileName] };
         return EncoderConfig.IsIn(await ModelHub.ResolveAsync(model, hub, null, cancellationToken).ConfigureAwait(false));
     }

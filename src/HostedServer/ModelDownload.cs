@@ -13,14 +13,16 @@ internal static class ModelDownload
         EngineOptionsValidator.Validate(options);
         return ModelSource.IsRemote(options)
             ? await ModelSource.ResolveAsync(options with { HubVariables = terminal.Variable }, (model, hub) => ResolveAsync(model, hub, terminal, cancellationToken))
-            : options;
+            : ModelSource.Local(options);
     }
 
-    /// <summary>A folder with a tokenizer's files. What is no repository is left to whoever reads it.</summary>
-    public static async Task<string> TokenizerAsync(string model, HubOptions hub, Terminal terminal, CancellationToken cancellationToken) =>
-        ModelReference.Remote(model) is { } reference
-            ? await ResolveAsync(reference, hub with { AllowPatterns = ModelFiles.TokenizerPatterns }, terminal, cancellationToken)
-            : model;
+    /// <summary>A folder with a tokenizer's files; what it holds is for whoever reads it.</summary>
+    /// <exception cref="EngineException">InvalidOptions: the text names neither a folder nor a repository. Else the hub, the network or the disk.</exception>
+    public static async Task<string> TokenizerAsync(string model, HubOptions hub, Terminal terminal, CancellationToken cancellationToken)
+    {
+        var reference = ModelReference.Parse(model);
+        return reference.Folder ?? await ResolveAsync(reference, hub with { AllowPatterns = ModelFiles.TokenizerPatterns }, terminal, cancellationToken);
+    }
 
     /// <summary>A model's folder.</summary>
     /// <exception cref="EngineException">The options, the hub, the network or the disk.</exception>

@@ -27,7 +27,7 @@ internal sealed class EncoderWorker : IDisposable
     {
         Config = EncoderConfig.Load(options.ModelPath);
         _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
-        MaxModelLength = Math.Min(Config.MaxModelLength, SentenceConfig.Load(options.ModelPath).MaxSequenceLength ?? int.MaxValue);
+        MaxModelLength = LengthOf(Config, options.ModelPath);
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
         if (options.NumThreads > 0)
             set_num_threads(options.NumThreads);
@@ -53,6 +53,9 @@ internal sealed class EncoderWorker : IDisposable
             throw;
         }
     }
+
+    /// <summary>Most tokens of a text; see <see cref="MaxModelLength"/>.</summary>
+    public static int LengthOf(EncoderConfig config, string folder) => Math.Min(config.MaxModelLength, SentenceConfig.Load(folder).MaxSequenceLength ?? int.MaxValue);
 
     /// <summary>The model's shape.</summary>
     public EncoderConfig Config { get; }
@@ -158,17 +161,11 @@ internal sealed class EncoderWorker : IDisposable
         return new ReadOnlySpan<float>(here.DataPointer(), checked((int)here.numel())).ToArray();
     }
 
-    private ScalarType TypeOf(string dtype) => dtype switch
+    private ScalarType TypeOf(string dtype) => (ModelDtypes.Find(dtype) ?? Config.Dtype) switch
     {
-        "float32" or "float" => ScalarType.Float32,
-        "bfloat16" => ScalarType.BFloat16,
-        "float16" or "half" => ScalarType.Float16,
-        _ => Config.Dtype switch
-        {
-            ModelDtype.Float16 => ScalarType.Float16,
-            ModelDtype.BFloat16 => ScalarType.BFloat16,
-            _ => ScalarType.Float32,
-        },
+        ModelDtype.Float16 => ScalarType.Float16,
+        ModelDtype.BFloat16 => ScalarType.BFloat16,
+        _ => ScalarType.Float32,
     };
 
     // [tokens, hidden] → [texts, hidden]

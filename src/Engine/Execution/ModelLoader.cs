@@ -170,19 +170,13 @@ internal sealed class ModelLoader : IDisposable
             : throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {wanted}, but the model knows positions up to {longest} (config.json). Lower max_model_len.", "max_model_len");
     }
 
-    private static ScalarType ResolveDtype(string dtype, ModelConfig config, Checkpoint checkpoint) => dtype switch
+    // A name that is no type was refused with the options.
+    private static ScalarType ResolveDtype(string dtype, ModelConfig config, Checkpoint checkpoint) => (ModelDtypes.Find(dtype) ?? config.Dtype) switch
     {
-        "float32" or "float" => ScalarType.Float32,
-        "bfloat16" => ScalarType.BFloat16,
-        "float16" or "half" => ScalarType.Float16,
-        "auto" => config.Dtype switch
-        {
-            ModelDtype.Float32 => ScalarType.Float32,
-            ModelDtype.Float16 => ScalarType.Float16,
-            ModelDtype.BFloat16 => ScalarType.BFloat16,
-            _ => MostCommonType(checkpoint),
-        },
-        _ => throw new EngineException(EngineErrorKind.InvalidOptions, $"dtype is '{dtype}'; allowed: auto, float32 (float), bfloat16, float16 (half)", "dtype"),
+        ModelDtype.Float32 => ScalarType.Float32,
+        ModelDtype.Float16 => ScalarType.Float16,
+        ModelDtype.BFloat16 => ScalarType.BFloat16,
+        _ => MostCommonType(checkpoint),
     };
 
     private static ScalarType MostCommonType(Checkpoint checkpoint) =>

@@ -32,7 +32,7 @@ public static class ModelHub
         Check(options);
         var cached = Cached(options, cache, repository, revision);
         if (options.Offline)
-            return cached ?? throw NotCached(options, cache, repository, revision);
+            return cached ?? throw WithHint(NotCached(options, cache, repository, revision), repository);
         // What a commit holds never changes.
         if (cached is not null && SafeNames.IsCommit(revision) && options is { Hub: HubKind.HuggingFace, LocalFolder: null, AllowPatterns: null } && File.Exists(Path.Combine(cached, "tokenizer.json")))
             return cached;
@@ -50,9 +50,17 @@ public static class ModelHub
         }
         catch (HubFault fault)
         {
-            throw fault.Final();
+            throw WithHint(fault.Final(), repository);
+        }
+        catch (EngineException failure) when (failure.Parameter == HubErrors.NoAccess)
+        {
+            throw WithHint(failure, repository);
         }
     }
+
+    // A path that was mistyped may look like a repository's name.
+    private static EngineException WithHint(EngineException failure, string repository) =>
+        MistakenName.HintOf(repository) is { Length: > 0 } hint ? new(failure.Kind, failure.Message + hint, failure.Parameter, failure.InnerException) : failure;
 
     // Null: the hub cannot be asked, and what is cached has to do. With nothing cached more patience is worth it.
     private static async Task<Listing?> ListAsync(IHubProtocol protocol, HubOptions options, string repository, string revision, string? cached, CancellationToken cancellationToken)

@@ -23,16 +23,16 @@ public sealed partial record ModelReference
     /// <summary>The revision after <c>@</c>: a branch, a tag or a commit; or null.</summary>
     public string? Revision { get; private init; }
 
-    /// <summary>Reads a reference; looks only whether there is such a folder.</summary>
+    /// <summary>Reads a reference; looks only whether there is such a folder. Of a folder of the hub's cache it is the only snapshot.</summary>
     /// <exception cref="EngineException">InvalidOptions, parameter <c>model</c>: it is neither.</exception>
     public static ModelReference Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
         if (text.Length > 0 && Directory.Exists(text))
-            return new() { Folder = Path.GetFullPath(text) };
+            return new() { Folder = HubCache.Resolve(Path.GetFullPath(text)) };
         return Remote(text) ?? throw new EngineException(
             EngineErrorKind.InvalidOptions,
-            text.Trim().Length == 0 ? "model is empty; name a model folder, or a repository as org/name." : $"model {SafeNames.Quote(text)} {FaultOf(text)}.",
+            text.Trim().Length == 0 ? "model is empty; name a model folder, or a repository as org/name." : $"model {SafeNames.Quote(text)} {MistakenName.FaultOf(text)}.",
             "model");
     }
 
@@ -47,11 +47,6 @@ public sealed partial record ModelReference
             ? new() { Repository = repository, Revision = revision }
             : null;
     }
-
-    /// <summary>What is wrong with a text that <see cref="Remote"/> does not take and that is no folder; begins with a verb.</summary>
-    internal static string FaultOf(string text) => File.Exists(text)
-        ? "is a file, not a folder; name the folder that holds config.json, *.safetensors and tokenizer.json"
-        : "is not a folder; name a folder with config.json, *.safetensors and tokenizer.json, or a repository of a hub as org/name or org/name@revision";
 
     /// <inheritdoc/>
     public override string ToString() => Folder ?? (Revision is null ? Repository! : $"{Repository}@{Revision}");

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Tasks = System.Threading.Tasks.Parallel;
 
 namespace LocalLlm.Hub;
@@ -20,12 +21,15 @@ internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, 
         Disk.RequireSpace(store.Folder, all.Where(file => !store.Has(file)).Sum(file => file.Size!.Value - (Disk.Length(store.PartialOf(file)) ?? 0)));
         var totals = new DownloadTotals(progress, all.Count, all.Sum(file => file.Size!.Value));
         await FetchAsync(first, totals, cancellationToken).ConfigureAwait(false);
+        // Its configuration tells more than its names do, before the large files come.
+        RequireModel(file => FolderKind.Read(Path.Combine(store.Folder, file)));
         await FetchAsync(last, totals, cancellationToken).ConfigureAwait(false);
         store.Finish(revision);
     }
 
     private async Task<(List<RemoteFile> First, List<RemoteFile> Last)> SelectAsync(CancellationToken cancellationToken)
     {
+        RequireModel(_ => null);
         if (options.AllowPatterns is { } patterns)
             return (await CompleteAsync(listing.Files.Where(file => ModelFiles.Matches(file.Path, patterns)), cancellationToken).ConfigureAwait(false), []);
 
@@ -40,6 +44,16 @@ internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, 
         var weights = ModelFiles.WeightsOf(listing, index).ToLookup(ModelFiles.IsHead);
         return (await CompleteAsync(ModelFiles.TextsOf(listing).Concat(weights[true]), cancellationToken).ConfigureAwait(false),
             await CompleteAsync(weights[false], cancellationToken).ConfigureAwait(false));
+    }
+
+    // Files of a user's own choice may be anything.
+    private void RequireModel(Func<string, JsonElement?> read)
+    {
+        if (options.AllowPatterns is not null)
+            return;
+        var folders = listing.Files.Select(file => file.Path.IndexOf('/', StringComparison.Ordinal) is >= 0 and var end ? file.Path[..(end + 1)] : null).OfType<string>().Distinct();
+        if (FolderKind.FaultOfNames([.. listing.Files.Select(file => file.Path), .. folders], read) is { } fault)
+            throw new EngineException(EngineErrorKind.ModelFolder, $"{repository} {fault}. Its weights were not downloaded.");
     }
 
     private async Task<List<RemoteFile>> CompleteAsync(IEnumerable<RemoteFile> files, CancellationToken cancellationToken)

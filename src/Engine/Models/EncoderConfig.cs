@@ -92,13 +92,7 @@ internal sealed record EncoderConfig
             TypeVocabSize = fields.Int("type_vocab_size", 1, MaxCount) ?? 2,
             PadTokenId = fields.Int("pad_token_id", 0, MaxCount) ?? 1,
             LayerNormEps = fields.PositiveNumber("layer_norm_eps", 1) ?? 1e-12,
-            Dtype = (fields.Text("dtype") ?? fields.Text("torch_dtype")) switch
-            {
-                "float32" => ModelDtype.Float32,
-                "float16" => ModelDtype.Float16,
-                "bfloat16" => ModelDtype.BFloat16,
-                _ => null,
-            },
+            Dtype = ModelDtypes.Read(fields),
         };
         if (config.HiddenSize % config.NumAttentionHeads != 0)
             fields.Refuse("hidden_size", $"a multiple of num_attention_heads ({config.NumAttentionHeads})");

@@ -61,7 +61,7 @@ internal sealed class ModelConfigReader
             SlidingWindow = window,
             SlidingLayers = slidingLayers,
             Rope = new RopeConfigReader(_fields, _problems).Read(positions, headDim),
-            Dtype = ReadDtype(),
+            Dtype = ModelDtypes.Read(_fields),
             BosTokenId = ReadBos(family, vocab),
             EosTokenIds = ReadEos(family, vocab),
         };
@@ -158,25 +158,6 @@ internal sealed class ModelConfigReader
         if (text is not null and not Supported)
             _fields.Refuse("hidden_act", Supported);
         return Supported;
-    }
-
-    private ModelDtype? ReadDtype()
-    {
-        var field = _fields.Value("dtype") is null ? "torch_dtype" : "dtype";
-        var text = _fields.Text(field);
-        const string Prefix = "torch.";
-        if (text is not null && text.StartsWith(Prefix, StringComparison.Ordinal))
-            text = text[Prefix.Length..];
-        switch (text)
-        {
-            case null: return null;
-            case "float32": return ModelDtype.Float32;
-            case "float16": return ModelDtype.Float16;
-            case "bfloat16": return ModelDtype.BFloat16;
-            default:
-                _fields.Refuse(field, "float32, float16 or bfloat16");
-                return null;
-        }
     }
 
     // An explicit null means none; only an absent id has a default.

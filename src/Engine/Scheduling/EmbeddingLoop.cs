@@ -1,16 +1,18 @@
 using System.Threading.Channels;
 using LocalLlm.Execution;
+using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Scheduling;
 
 /// <summary>
 /// Takes texts of all requests in turn, up to a budget of tokens, and runs them: nothing is padded, so texts of any lengths go together, and no step is longer than the budget, so that whatever else uses the device has its turn.
 /// </summary>
-internal sealed class EmbeddingLoop : IDisposable
+internal sealed partial class EmbeddingLoop : IDisposable
 {
     private readonly EncoderWorker _worker;
     private readonly IReadOnlySet<int> _specialIds;
     private readonly EmbeddingMetrics _metrics;
+    private readonly ILogger _logger;
     private readonly Channel<EmbeddingRequest> _inbox = Channel.CreateUnbounded<EmbeddingRequest>(new() { SingleReader = true });
     private readonly EmbeddingQueue _waiting = new();
     private volatile EngineException? _closed;
@@ -23,9 +25,11 @@ internal sealed class EmbeddingLoop : IDisposable
     /// <param name="worker">The device; the loop owns it.</param>
     /// <param name="options">The budget of a step, and what the model is called.</param>
     /// <param name="specialIds">Tokens that have no sparse weight.</param>
-    public EmbeddingLoop(EncoderWorker worker, EngineOptions options, IReadOnlySet<int> specialIds)
+    /// <param name="logger">Gets what failed, which no caller does.</param>
+    public EmbeddingLoop(EncoderWorker worker, EngineOptions options, IReadOnlySet<int> specialIds, ILogger logger)
     {
         _worker = worker;
+        _logger = logger;
         MaxBatchedTokens = options.MaxNumBatchedTokens ?? worker.StepTokens;
         _specialIds = specialIds;
         _metrics = new(LlmEngine.NameOf(options), () => Statistics, options.MeterScope);
@@ -142,6 +146,7 @@ internal sealed class EmbeddingLoop : IDisposable
         {
             if (!Works())
                 throw;
+            LogStepFailed(batch.Count, failure);
             if (batch.Count == 1)
             {
                 Fail(batch, FinishReason.Error, new(EngineErrorKind.GenerationFailed, "The step that computed this text failed.", innerException: failure));
@@ -202,7 +207,8 @@ internal sealed class EmbeddingLoop : IDisposable
 
     private void Die(Exception failure)
     {
-        _closed = new(EngineErrorKind.EngineDead, "The engine has failed and computes nothing any more; load the model again.", innerException: failure);
+        _closed = new(EngineErrorKind.EngineDead, "The engine has failed and computes nothing any more; load the model again. The log says why.", innerException: failure);
+        LogDead(failure);
         _inbox.Writer.TryComplete();
         ReadInbox();
         // Not measured: what measures may be what has failed.
@@ -211,4 +217,10 @@ internal sealed class EmbeddingLoop : IDisposable
         Volatile.Write(ref _submitted, 0);
         Volatile.Write(ref _running, 0);
     }
+
+    [LoggerMessage(1, LogLevel.Critical, "The engine has failed and computes nothing any more.")]
+    private partial void LogDead(Exception failure);
+
+    [LoggerMessage(2, LogLevel.Error, "A step of {Texts} texts failed.")]
+    private partial void LogStepFailed(int texts, Exception failure);
 }

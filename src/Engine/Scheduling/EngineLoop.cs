@@ -265,7 +265,7 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
             live.NextLogprobs = result.Sampled?.Logprobs;
             live.Failure = result.Failure ?? result.Sampled?.ToException();
             if (result.PromptLogprobs is { } promptLogprobs)
-                live.SetPromptLogprobs(step.Sequences[i].FirstPosition + 1, promptLogprobs);
+                live.Failure ??= SetPromptLogprobs(live, step.Sequences[i].FirstPosition + 1, promptLogprobs);
             _unsent.Add(live);
         }
 
@@ -274,12 +274,27 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
         _scheduler.Update(step, _sampled.AsSpan(0, results.Count));
         for (var i = 0; i < results.Count; i++)
         {
-            if (results[i].Failure is not null && _live.TryGetValue(results[i].SequenceId, out var live))
+            if (_live.TryGetValue(results[i].SequenceId, out var live) && live.Failure is not null)
                 _scheduler.Finish(live.Sequence, FinishReason.Error);
         }
 
         _statistics = TakeStatistics();
         SendAll();
+    }
+
+    // What goes wrong in making one sequence's output ends that sequence alone.
+    private EngineException? SetPromptLogprobs(LiveSequence live, int first, IReadOnlyList<TokenLogprobs> logprobs)
+    {
+        try
+        {
+            live.SetPromptLogprobs(first, logprobs);
+            return null;
+        }
+        catch (Exception failure)
+        {
+            LogSequenceFailed(live.Sequence.Id, failure);
+            return LiveSequence.OutputFailed(failure);
+        }
     }
 
     private void Add(LiveRequest request)
@@ -326,7 +341,11 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
     private void SendAll()
     {
         foreach (var live in _unsent)
-            live.Send();
+        {
+            if (live.Send() is { } failure)
+                LogSequenceFailed(live.Sequence.Id, failure);
+        }
+
         _unsent.Clear();
     }
 
@@ -346,10 +365,10 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
             _generatedTokens);
     }
 
-    // The engine cannot go on: everybody is told, and so is everybody who comes later.
+    // The engine cannot go on: every request ends with this error, later ones too. What failed is for the log; its text may hold what no caller should see.
     private void Die(Exception failure)
     {
-        var dead = new EngineException(EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; restart it. " + failure.Message, innerException: failure);
+        var dead = new EngineException(EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure);
         _closed = dead;
         LogDead(failure);
         foreach (var live in _live.Values.ToArray())

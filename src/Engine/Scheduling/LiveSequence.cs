@@ -65,16 +65,34 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
         return stop?.Reason;
     }
 
+    /// <summary>The error of a sequence whose output could not be made; the cause is for the log.</summary>
+    public static EngineException OutputFailed(Exception? cause) => new(EngineErrorKind.GenerationFailed, "The output of this sequence could not be made; the engine's log says why.", innerException: cause);
+
     /// <summary>Sends what is new, if anything is.</summary>
-    public void Send()
+    /// <returns>What kept the last of the text from being made, for the log; null: nothing.</returns>
+    public Exception? Send()
     {
         if (IsFinished)
-            return;
+            return null;
         var reason = Sequence.FinishReason;
         if (reason is null && _newTokens.Count == 0)
-            return;
-        if (reason is not null && _text is { StopString: null })
-            _newText += _text.Flush();
+            return null;
+        Exception? failure = null;
+        if (reason is not null && Failure is not null)
+            reason = FinishReason.Error;
+        if (reason is not null and not FinishReason.Error && _text is { StopString: null })
+        {
+            try
+            {
+                _newText += _text.Flush();
+            }
+            catch (Exception unforeseen)
+            {
+                failure = unforeseen;
+                (reason, Failure) = (FinishReason.Error, OutputFailed(unforeseen));
+            }
+        }
+
         IsFinished = reason is not null;
         Request.Send(new GenerationOutput
         {
@@ -88,14 +106,18 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
             FinishReason = reason,
             StopString = _text?.StopString,
             StopTokenId = reason == FinishReason.Stop ? _stopTokenId : null,
-            Error = reason == FinishReason.Error ? (Failure ?? Sequence.Failure)?.Message ?? "the computation of this sequence failed" : null,
+            Error = reason == FinishReason.Error ? Reason() : null,
             Usage = reason is null ? null : new TokenUsage(Sequence.NumPromptTokens, Sequence.NumOutputTokens, Sequence.NumCachedTokens),
         });
         _newTokens.Clear();
         _newLogprobs = null;
         _promptLogprobs = null;
         _newText = "";
+        return failure;
     }
+
+    // Only what the engine itself says of a failed computation may reach a caller. Any other exception's text is for the log.
+    private string Reason() => (Failure ?? Sequence.Failure) is EngineException { Kind: EngineErrorKind.GenerationFailed } own ? own.Message : OutputFailed(null).Message;
 
     private TokenLogprobs Decode(TokenLogprobs logprobs) => _text is null
         ? logprobs

@@ -67,6 +67,19 @@ public sealed class ChatTemplate
         return new ChatTemplate(templates, loader.Tokens);
     }
 
+    /// <summary>Checks a replacement as <see cref="Load"/> would read it, without loading anything else.</summary>
+    /// <param name="chatTemplate">A file, the name of one of the model's templates, or the template itself.</param>
+    /// <param name="modelFolder">Where the model's templates are; null: not here yet, so that a name is taken as given.</param>
+    /// <exception cref="EngineException">The file cannot be read, the template is malformed, or the text is neither.</exception>
+    internal static void CheckReplacement(string chatTemplate, string? modelFolder)
+    {
+        var isName = !File.Exists(chatTemplate) && !chatTemplate.AsSpan().ContainsAny('{', '}', '\n');
+        if (isName && modelFolder is null && !chatTemplate.AsSpan().ContainsAny('/', '\\', '.'))
+            return;
+        var (file, source) = Override(chatTemplate, isName && modelFolder is not null ? new ChatTemplateLoader(modelFolder).Templates : []);
+        TemplateRenderer.Parse(file, source, null);
+    }
+
     private static (string File, string Source) Override(string chatTemplate, Dictionary<string, (string File, string Source)> named)
     {
         if (File.Exists(chatTemplate))
@@ -75,9 +88,9 @@ public sealed class ChatTemplate
             return source;
         // As vLLM: what has no character that every template has must have been meant as a path.
         return chatTemplate.AsSpan().ContainsAny('{', '}', '\n')
-            ? ("--chat-template", chatTemplate)
+            ? ("the template", chatTemplate)
             : throw new EngineException(
-                EngineErrorKind.InvalidOptions, $"--chat-template '{chatTemplate}' is neither a file nor a template", "chat_template");
+                EngineErrorKind.InvalidOptions, $"'{chatTemplate}' is neither a file nor a template", "chat_template");
     }
 
     /// <summary>Renders a chat.</summary>

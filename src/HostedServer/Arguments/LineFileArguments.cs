@@ -31,10 +31,14 @@ internal sealed class LineFileArguments(string lines, string results)
         return false;
     }
 
+    /// <summary>The input.</summary>
+    /// <exception cref="UsageException">None was given.</exception>
+    public string RequireInput(ParseResult result) => result.GetValue(_input) ?? throw new UsageException("no input is given; add --input FILE.jsonl, or --input - for standard input");
+
     /// <summary>Opens both.</summary>
     /// <exception cref="UsageException">No input was given.</exception>
     public LineFiles Open(ParseResult result, Terminal terminal) => LineFiles.Open(
-        result.GetValue(_input) ?? throw new UsageException("no input is given; add --input FILE.jsonl, or --input - for standard input"),
+        RequireInput(result),
         result.GetValue(_output) ?? LineFiles.Standard,
         terminal);
 }

@@ -3,25 +3,41 @@ namespace LocalLlm.Server.Arguments;
 /// <summary>The name that a misspelt one most likely means.</summary>
 internal static class NearestName
 {
-    // A word in common (--kv-cache-dtype, --dtype) says more than letters in common.
-    private const int WordWeight = 4;
+    private const int LeastLetters = 3;
 
-    /// <summary>The candidate with the least edit distance, words in common counted; null where there is none.</summary>
-    public static string? Of(string name, IEnumerable<string> candidates)
+    /// <summary>
+    /// The option that a name was most likely meant to be: it differs in two letters at most (in one, where it is short), or it is the beginning of the option's name, or one of the two is an abbreviation of the other. Null where
+    /// none is near: a hint from another world misleads.
+    /// </summary>
+    public static string? OfOption(string name, IEnumerable<string> candidates)
     {
-        var words = Words(name);
-        return candidates.MinBy(candidate => Distance(name, candidate) - (WordWeight * words.Intersect(Words(candidate)).Count()));
-
-        static string[] Words(string text) => text.Split(['-', '_'], StringSplitOptions.RemoveEmptyEntries);
+        var letters = name.Trim('-');
+        return letters.Length < LeastLetters ? null : candidates.Where(candidate => IsNear(letters, candidate.Trim('-'))).MinBy(candidate => Distance(letters, candidate.Trim('-')));
     }
 
-    /// <summary>The same, or null where even the nearest is too far to be a misspelling.</summary>
+    /// <summary>The candidate with the least edit distance, or null where even that is too far to be a misspelling.</summary>
     public static string? Close(string name, IEnumerable<string> candidates) =>
-        Of(name, candidates) is { } nearest && Distance(name, nearest) <= Math.Max(2, nearest.Length / 3) ? nearest : null;
+        candidates.MinBy(candidate => Distance(name, candidate)) is { } nearest && Distance(name, nearest) <= Math.Max(2, nearest.Length / 3) ? nearest : null;
 
     /// <summary>The candidate that the name was meant to be: it differs from it in a third of its letters or less; null where it is a name of its own.</summary>
     public static string? Meant(string name, IEnumerable<string> candidates) =>
         Close(name, candidates) is { } nearest && 3 * Distance(name, nearest) <= name.Length ? nearest : null;
+
+    private static bool IsNear(string name, string candidate) =>
+        Distance(name, candidate) <= (name.Length > LeastLetters ? 2 : 1)
+        || candidate.StartsWith(name, StringComparison.Ordinal)
+        || IsAbbreviation(name, candidate) || IsAbbreviation(candidate, name);
+
+    // --max-num-seqs of --max-num-sequences: its letters, in order, and most of them.
+    private static bool IsAbbreviation(string of, string name)
+    {
+        if (3 * of.Length < 2 * name.Length || of.Length > name.Length)
+            return false;
+        var at = 0;
+        foreach (var letter in name)
+            at += at < of.Length && of[at] == letter ? 1 : 0;
+        return at == of.Length;
+    }
 
     /// <summary>Levenshtein's distance: insertions, deletions and replacements of one character. Long names count by their first 64.</summary>
     internal static int Distance(ReadOnlySpan<char> from, ReadOnlySpan<char> to)

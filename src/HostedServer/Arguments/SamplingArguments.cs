@@ -1,4 +1,5 @@
 using System.CommandLine;
+using LocalLlm.Sampling;
 
 namespace LocalLlm.Server.Arguments;
 
@@ -38,10 +39,11 @@ internal sealed class SamplingArguments
     public IReadOnlyList<string> Given(ParseResult result) =>
         [.. All.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
 
-    /// <summary>The parameters; the engine checks their ranges.</summary>
+    /// <summary>The parameters, their ranges checked as far as they do not depend on a model: before one is loaded for them.</summary>
     /// <param name="result">The command line.</param>
     /// <param name="defaultMaxTokens">Most tokens where the command line does not say; null: to the end of the context in a chat.</param>
-    public SamplingParams Build(ParseResult result, int? defaultMaxTokens) => new()
+    /// <exception cref="UsageException">A value is out of range.</exception>
+    public SamplingParams Build(ParseResult result, int? defaultMaxTokens) => Checked(new()
     {
         Temperature = result.GetValue(_temperature),
         TopP = result.GetValue(_topP),
@@ -53,5 +55,20 @@ internal sealed class SamplingArguments
         MaxTokens = result.GetValue(_maxTokens) ?? defaultMaxTokens,
         Stop = result.GetValue(_stop) ?? [],
         IgnoreEos = result.GetValue(_ignoreEos),
-    };
+    });
+
+    /// <summary>The same parameters, if any model could be asked with them.</summary>
+    /// <exception cref="UsageException">A value is out of range.</exception>
+    public static SamplingParams Checked(SamplingParams sampling)
+    {
+        try
+        {
+            SamplingValidator.Validate(sampling, new() { VocabularySize = int.MaxValue, MaxModelLen = int.MaxValue, PromptLength = 1, Tokenize = (_, _) => [0] });
+            return sampling;
+        }
+        catch (EngineException refusal)
+        {
+            throw new UsageException(refusal.Message);
+        }
+    }
 }

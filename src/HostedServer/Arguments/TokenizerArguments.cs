@@ -1,4 +1,6 @@
 using System.CommandLine;
+using LocalLlm.Hub;
+using LocalLlm.Tokenization;
 
 namespace LocalLlm.Server.Arguments;
 
@@ -24,8 +26,15 @@ internal sealed class TokenizerArguments
 
     /// <summary>The folder, downloaded if need be.</summary>
     /// <exception cref="UsageException">It is given twice, or not at all.</exception>
-    public Task<string> FolderOfAsync(ParseResult result, Terminal terminal, CancellationToken cancellationToken) =>
-        ModelDownload.TokenizerAsync(NameOf(result), _hub.Build(result, terminal), terminal, cancellationToken);
+    /// <exception cref="EngineException">It has no tokenizer, or cannot be downloaded.</exception>
+    public async Task<string> FolderOfAsync(ParseResult result, Terminal terminal, CancellationToken cancellationToken)
+    {
+        var name = NameOf(result);
+        var folder = await ModelDownload.TokenizerAsync(name, _hub.Build(result, terminal), terminal, cancellationToken);
+        if (!Tokenizer.Exists(folder) && FolderKind.FaultOf(folder) is { } fault)
+            throw new EngineException(EngineErrorKind.ModelFolder, $"The folder '{name}' has no {Tokenizer.FileName}; it {fault}.");
+        return folder;
+    }
 
     private string NameOf(ParseResult result) => (result.GetValue(_model), result.GetValue(_positional)) switch
     {

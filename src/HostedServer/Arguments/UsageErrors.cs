@@ -12,11 +12,12 @@ internal static class UsageErrors
     public static IReadOnlyList<string> Of(ParseResult result, IReadOnlyList<string> args)
     {
         var unknown = UnknownOptions(result, args);
-        if (unknown.Count > 0)
+        string[] refused = [.. VllmOptions.RefusalsOf(result)];
+        if (unknown.Count + refused.Length > 0)
         {
             // The parser has taken their values for something else; what it says beyond this only misleads.
             var names = OptionNames(result).ToArray();
-            return [.. unknown.Select(option => Describe(option, names))];
+            return [.. refused, .. unknown.Select(option => Describe(option, names))];
         }
 
         // The parser would take the value for an argument of its own.
@@ -66,10 +67,12 @@ internal static class UsageErrors
     {
         var end = token.IndexOf('=', StringComparison.Ordinal);
         var name = (end < 0 ? token : token[..end]).Replace('_', '-');
-        var nearest = NearestName.Of(name, names);
+        if (VllmOptions.RefusalOf(name) is { } refusal)
+            return $"{name}: {refusal}";
+        var hint = NearestName.OfOption(name, names) is { } nearest ? $"; did you mean {nearest}?" : ".";
         return VllmOptionNames.Contains(name)
-            ? $"{name} is an option of vLLM's that this command does not have; remove it. The nearest that it has is {nearest}."
-            : $"{name} is not an option of this command; did you mean {nearest}?";
+            ? $"{name} is an option of vLLM's that this command does not have; remove it."
+            : $"{name} is not an option of this command{hint}";
     }
 
     private static string DescribeArgument(string token, ParseResult result)
@@ -83,7 +86,7 @@ internal static class UsageErrors
 
     private static IEnumerable<string> OptionNames(ParseResult result)
     {
-        var names = result.CommandResult.Command.Options.Select(option => option.Name);
+        var names = result.CommandResult.Command.Options.Where(option => option is not VllmOption { IsRefused: true }).Select(option => option.Name);
         for (var at = result.CommandResult.Parent; at is CommandResult command; at = at.Parent)
             names = names.Concat(command.Command.Options.Where(option => option.Recursive).Select(option => option.Name));
         return names.Where(name => name.StartsWith("--", StringComparison.Ordinal)).Append("--help").Distinct();

@@ -52,17 +52,25 @@ internal static class BenchCommand
             command.Add(model);
         arguments.AddTo(command, benchmarks);
         engineArguments.AddTo(command);
+        VllmOptions.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             var options = engineArguments.Build(result, model is null ? null : result.GetValue(model));
             var seed = engineArguments.Seed(result);
-            if (arguments.OutputJson(result) is { } target && Path.GetDirectoryName(Path.GetFullPath(target)) is { } folder && !Directory.Exists(folder))
-                throw new UsageException($"--output-json: the folder {folder} does not exist; make it first, or name a file elsewhere");
+            if (arguments.OutputJson(result) is { } target)
+                RequireWritable(target);
             var reports = new Dictionary<string, object>();
             var (throughputSettings, latencySettings, serveSettings) = (
                 benchmarks.HasFlag(Benchmarks.Throughput) ? arguments.Throughput(result, seed) : null,
                 benchmarks.HasFlag(Benchmarks.Latency) ? arguments.Latency(result, seed) : null,
                 benchmarks.HasFlag(Benchmarks.Serve) ? arguments.Serve(result, seed) : null);
+
+            foreach (var settings in new[] { throughputSettings, latencySettings, serveSettings }.OfType<BenchmarkSettings>())
+            {
+                SamplingArguments.Checked(settings.Sampling(settings.OutputLen));
+                if (settings.Dataset == BenchmarkDataset.Random && settings.InputLen + (long)settings.OutputLen > options.MaxModelLen)
+                    throw new UsageException($"--input-len {settings.InputLen} and --output-len {settings.OutputLen} are more than --max-model-len {options.MaxModelLen}; lower them, or raise it");
+            }
 
             // As in vLLM's benchmarks: a cached prefix would flatter the figures.
             await using var engine = await EngineLoading.LoadAsync(
@@ -98,5 +106,26 @@ internal static class BenchCommand
             return ExitCodes.Success;
         });
         return command;
+    }
+
+    // Before the benchmark runs, not after it. What the file holds stays.
+    private static void RequireWritable(string path)
+    {
+        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
+            throw new UsageException($"--output-json: the folder {folder} does not exist; make it first, or name a file elsewhere");
+        try
+        {
+            var isNew = !Path.Exists(path);
+            using (File.Open(path, FileMode.OpenOrCreate, FileAccess.Write))
+            {
+            }
+
+            if (isNew)
+                File.Delete(path);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"--output-json: {path} cannot be written: {failure.Message}");
+        }
     }
 }

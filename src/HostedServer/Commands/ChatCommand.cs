@@ -16,13 +16,15 @@ internal static class ChatCommand
         var command = new Command("chat", "Chats with the model; what it thinks is dimmed.") { model, system };
         sampling.AddTo(command);
         engineArguments.AddTo(command);
+        VllmOptions.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             var options = engineArguments.Build(result, result.GetValue(model));
             if (options.SkipTokenizerInit)
                 throw new UsageException("a chat needs the tokenizer; remove --skip-tokenizer-init");
+            var asked = sampling.Build(result, defaultMaxTokens: null);
             await using var engine = await EngineLoading.LoadAsync(options, terminal, cancellationToken);
-            var session = new ChatSession(engine, terminal, sampling.Build(result, defaultMaxTokens: null))
+            var session = new ChatSession(engine, terminal, asked)
             {
                 SystemPrompt = result.GetValue(system),
             };

@@ -15,12 +15,16 @@ internal static class DetokenizeCommand
         var command = new Command("detokenize", "Turns token ids into texts.") { skipSpecialTokens };
         arguments.AddTo(command);
         files.AddTo(command);
-        command.SetAction(async (result, cancellationToken) => await TokenizerLines.RunAsync(
-            await arguments.FolderOfAsync(result, terminal, cancellationToken),
-            new() { SkipSpecialTokens = result.GetValue(skipSpecialTokens), OnlyDetokenize = true },
-            () => files.Open(result, terminal),
-            terminal,
-            cancellationToken));
+        command.SetAction(async (result, cancellationToken) =>
+        {
+            files.RequireInput(result);
+            return await TokenizerLines.RunAsync(
+                await arguments.FolderOfAsync(result, terminal, cancellationToken),
+                new() { SkipSpecialTokens = result.GetValue(skipSpecialTokens), OnlyDetokenize = true },
+                () => files.Open(result, terminal),
+                terminal,
+                cancellationToken);
+        });
         return command;
     }
 }

@@ -21,6 +21,7 @@ internal static class EmbedCommand
         var command = new Command("embed", "Embeds a file of texts with an embedding model (bge-m3 and its kind).") { model, dense, sparse, colbert, truncate };
         files.AddTo(command);
         engineArguments.AddEncodersTo(command);
+        VllmOptions.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             var options = engineArguments.Build(result, result.GetValue(model));

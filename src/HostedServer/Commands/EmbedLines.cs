@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using LocalLlm.Server.JsonLines;
 using LocalLlm.Server.Requests;
+using LocalLlm.Weights;
 
 namespace LocalLlm.Server.Commands;
 
@@ -16,16 +17,18 @@ internal sealed class EmbedLines(EmbeddingEngine engine, EmbeddingKinds kinds, b
 
     private readonly UnreadNames _unread = new();
 
-    private static readonly (EmbeddingKinds Kind, string Option)[] Options = [(EmbeddingKinds.Sparse, "--sparse"), (EmbeddingKinds.MultiVector, "--colbert")];
+    private static readonly (EmbeddingKinds Kind, string Option, string Head)[] Options =
+        [(EmbeddingKinds.Sparse, "--sparse", CheckpointFolder.Heads[0]), (EmbeddingKinds.MultiVector, "--colbert", CheckpointFolder.Heads[1])];
 
     /// <summary>Loads the model and embeds every line.</summary>
     /// <exception cref="UsageException">The model does not make what is asked for.</exception>
     public static async Task<int> RunAsync(EngineOptions options, EmbeddingKinds kinds, bool truncate, LineFiles files, Terminal terminal, CancellationToken cancellationToken)
     {
-        await using var engine = await EngineLoading.LoadEmbeddingsAsync(options, terminal, cancellationToken);
-        string[] missing = [.. Options.Where(option => (kinds & ~engine.Kinds).HasFlag(option.Kind)).Select(option => option.Option)];
+        options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
+        string[] missing = [.. Options.Where(option => kinds.HasFlag(option.Kind) && CheckpointFolder.HeadIn(options.ModelPath, option.Head) is null).Select(option => option.Option)];
         if (missing.Length > 0)
-            throw new UsageException($"{string.Join(", ", missing)}: '{engine.ModelName}' has no weights for that (sparse_linear.pt, colbert_linear.pt); leave it out");
+            throw new UsageException($"{string.Join(", ", missing)}: '{LlmEngine.NameOf(options)}' has no weights for that (sparse_linear.pt, colbert_linear.pt); leave it out");
+        await using var engine = await EngineLoading.LoadEmbeddingsAsync(options, terminal, cancellationToken);
         files.Truncate();
         var started = terminal.Time.GetTimestamp();
         var embed = new EmbedLines(engine, kinds, truncate);

@@ -29,6 +29,7 @@ internal static class GenerateCommand
         files.AddTo(command);
         sampling.AddTo(command);
         engineArguments.AddTo(command);
+        VllmOptions.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             var (model, text) = (result.GetValue(first), result.GetValue(second));

@@ -23,6 +23,7 @@ internal static class PlanCommand
         var json = Options.Flag("--json", "Prints JSON instead of a table.");
         var command = new Command("plan", "Prints where the memory of a model would go, without loading its weights.") { model, json };
         arguments.AddTo(command);
+        VllmOptions.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             var options = await ModelDownload.ResolveAsync(arguments.Build(result, result.GetValue(model)), terminal, cancellationToken);

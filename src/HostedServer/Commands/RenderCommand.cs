@@ -42,6 +42,7 @@ internal static class RenderCommand
             var (file, folder) = (result.GetValue(template), result.GetValue(model));
             if (file is null && folder is null)
                 throw new UsageException("no template is given; add --template FILE or --model DIR");
+            files.RequireInput(result);
             if (folder is not null)
                 folder = await ModelDownload.TokenizerAsync(folder, hub.Build(result, terminal), terminal, cancellationToken);
             using var opened = files.Open(result, terminal);

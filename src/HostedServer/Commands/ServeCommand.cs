@@ -23,14 +23,23 @@ internal static class ServeCommand
         var command = new Command(Name, "Serves the model to OpenAI's clients over HTTP.") { model };
         engineArguments.AddTo(command);
         serverArguments.AddTo(command);
+        VllmOptions.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             var engine = serverArguments.Complete(engineArguments.Build(result, result.GetValue(model)), result) with { HubVariables = terminal.Variable };
+            // All that can be refused is refused before anything is loaded, or listens.
+            if (Directory.Exists(engine.ModelPath) && await ModelSource.IsEncoderAsync(engine, cancellationToken))
+                RefuseOptionsOfGenerators(result, [.. engineArguments.OfGenerators, .. serverArguments.OfGenerators], engine.ModelPath);
             EngineOptionsValidator.Validate(engine);
+            engine = ModelSource.Local(engine);
             var listen = serverArguments.Listen(result);
-            var checkedOptions = new LocalLlmServerOptions();
-            serverArguments.Configure(checkedOptions, result);
-            if (await ModelSource.IsEncoderAsync(engine, cancellationToken))
+            serverArguments.Configure(new(), result);
+            Listener.Check(listen);
+            var names = engineArguments.ServedModelNames(result);
+            CheckNames(names, listen.EmbeddingModel);
+            var isEncoder = await ModelSource.IsEncoderAsync(engine, cancellationToken);
+            VllmOptions.CheckTask(result, isEncoder, engine.ModelPath);
+            if (isEncoder)
             {
                 RefuseOptionsOfGenerators(result, [.. engineArguments.OfGenerators, .. serverArguments.OfGenerators], engine.ModelPath);
                 listen = listen with { IsEncoder = true };
@@ -44,11 +53,20 @@ internal static class ServeCommand
             await using var app = HttpServer.Create(engine, listen, options =>
             {
                 serverArguments.Configure(options, result);
-                options.ModelAliases = [.. engineArguments.ServedModelNames(result).Skip(1)];
+                options.ModelAliases = [.. names.Skip(1)];
             });
             return await RunAsync(app, terminal, cancellationToken);
         });
         return command;
+    }
+
+    private static void CheckNames(IReadOnlyList<string> names, string? embeddingModel)
+    {
+        if (names.FirstOrDefault(name => string.IsNullOrWhiteSpace(name) || name.Any(char.IsControl)) is not null)
+            throw new UsageException("--served-model-name: a name is empty or has control characters; give names that clients can send");
+        var embedder = string.IsNullOrWhiteSpace(embeddingModel) ? null : LlmEngine.NameOf(new() { ModelPath = embeddingModel });
+        if (embedder is not null && names.Contains(embedder))
+            throw new UsageException($"--served-model-name: '{embedder}' is the name of the embedding model; choose another");
     }
 
     private static void RefuseOptionsOfGenerators(ParseResult result, IReadOnlyList<Option> options, string model)
@@ -58,12 +76,12 @@ internal static class ServeCommand
             throw new UsageException($"{string.Join(", ", given)}: {model} is an encoder, which embeds texts and generates none; remove {(given.Length == 1 ? "it" : "them")}");
     }
 
-    // The server would do without it; a mistake on the command line is told before it starts.
+    // The server would do without it; a mistake on the command line is an error before it starts.
     private static async Task CheckEmbeddingModelAsync(EngineOptions engine, string? model, CancellationToken cancellationToken)
     {
         if (model is null)
             return;
-        var options = new EngineOptions { ModelPath = model, Hub = engine.Hub };
+        var options = new EngineOptions { ModelPath = model, Hub = engine.Hub, DownloadDir = engine.DownloadDir, HubVariables = engine.HubVariables };
         try
         {
             EngineOptionsValidator.Validate(options);
@@ -73,8 +91,10 @@ internal static class ServeCommand
             throw new UsageException($"--embedding-model: {failure.Message}");
         }
 
-        if (Directory.Exists(model) && !await ModelSource.IsEncoderAsync(options, cancellationToken))
+        if (!await ModelSource.IsEncoderAsync(options, cancellationToken))
             throw new UsageException($"--embedding-model: {model} is no embedding model that this program knows; name one, such as bge-m3, or leave it out");
+        if (LlmEngine.NameOf(options) == LlmEngine.NameOf(engine))
+            throw new UsageException($"--embedding-model: both models are called '{LlmEngine.NameOf(engine)}', so that requests could not tell them apart; name the other one with --served-model-name");
     }
 
     private static async Task<int> RunAsync(WebApplication app, Terminal terminal, CancellationToken cancellationToken)
@@ -108,9 +128,11 @@ internal static class ServeCommand
         return watch.Failure is { } failure ? throw failure : ExitCodes.Success;
     }
 
+    // The second signal ends the answers, and clients are still sent why; the next one ends the connections.
     private static void Hurry(Admission admission)
     {
+        if (admission.Aborted.IsCancellationRequested)
+            admission.Disconnect();
         admission.Abort();
-        admission.Disconnect();
     }
 }

@@ -19,17 +19,21 @@ internal static class TokenizeCommand
         var command = new Command("tokenize", "Turns texts into token ids.") { noSpecialTokens, detokenize, skipSpecialTokens };
         arguments.AddTo(command);
         files.AddTo(command);
-        command.SetAction(async (result, cancellationToken) => await TokenizerLines.RunAsync(
-            await arguments.FolderOfAsync(result, terminal, cancellationToken),
-            new()
-            {
-                AddSpecialTokens = !result.GetValue(noSpecialTokens),
-                SkipSpecialTokens = result.GetValue(skipSpecialTokens),
-                OnlyDetokenize = result.GetValue(detokenize),
-            },
-            () => files.Open(result, terminal),
-            terminal,
-            cancellationToken));
+        command.SetAction(async (result, cancellationToken) =>
+        {
+            files.RequireInput(result);
+            return await TokenizerLines.RunAsync(
+                await arguments.FolderOfAsync(result, terminal, cancellationToken),
+                new()
+                {
+                    AddSpecialTokens = !result.GetValue(noSpecialTokens),
+                    SkipSpecialTokens = result.GetValue(skipSpecialTokens),
+                    OnlyDetokenize = result.GetValue(detokenize),
+                },
+                () => files.Open(result, terminal),
+                terminal,
+                cancellationToken);
+        });
         return command;
     }
 }

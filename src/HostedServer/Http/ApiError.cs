@@ -25,14 +25,23 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
     public static ApiError Unsupported(string message, string param) => Invalid(message, param, "unsupported_parameter");
 
     /// <summary>A model that is not served.</summary>
+    /// <param name="asked">The name in the request.</param>
+    /// <param name="served">The names that the route answers to.</param>
     public static ApiError ModelNotFound(string asked, IEnumerable<string> served) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"The model '{RequestErrors.Printable(asked)}' is not served; served: {string.Join(", ", served)}.", "model", "model_not_found");
+
+    /// <summary>A model that is served, and not by the route that was called.</summary>
+    public static ApiError ModelNotSupported(string message) => Invalid(message, "model", "model_not_supported");
 
     /// <summary>The server is not able to answer for now.</summary>
     public static ApiError Unavailable(string message, string code) => new(StatusCodes.Status503ServiceUnavailable, "server_error", message, Code: code);
 
     /// <summary>The server must end before the answer does.</summary>
     public static ApiError EndedByShutdown { get; } = Unavailable("The server is shutting down and has ended this answer.", "shutting_down");
+
+    /// <summary>A body whose bytes are not what HTTP allows.</summary>
+    public static ApiError UnreadableBody { get; } =
+        Invalid("The request's body could not be read: a chunk, a trailer or the length is malformed, or the body ended too early. Send the whole body, with its Content-Length or with Transfer-Encoding: chunked.");
 
     /// <summary>More work than the queue holds.</summary>
     public static ApiError Overloaded(string message) => new(StatusCodes.Status429TooManyRequests, "rate_limit_error", message, Code: "queue_full");
@@ -55,7 +64,7 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
         ApiException api => api.Error,
         EngineException engine => OfEngine(engine),
         BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout } http => OfStatus(http.StatusCode),
-        BadHttpRequestException => Invalid("The request's body could not be read as HTTP has it."),
+        BadHttpRequestException => UnreadableBody,
         _ => OfStatus(StatusCodes.Status500InternalServerError),
     };
 

@@ -22,7 +22,7 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
             return RunAsync(context, handler);
         var isPage = context.GetEndpoint()?.Metadata.GetMetadata<PageMetadata>() is not null;
         context.Response.Headers.WWWAuthenticate = isPage ? "Basic realm=\"LocalLlm: any name, and the API key as password\", charset=\"UTF-8\"" : "Bearer";
-        return WriteAsync(context, new(StatusCodes.Status401Unauthorized, "authentication_error", "The API key is missing or wrong; send Authorization: Bearer KEY.", Code: "invalid_api_key"));
+        return WriteIfReadAsync(context, new(StatusCodes.Status401Unauthorized, "authentication_error", "The API key is missing or wrong; send Authorization: Bearer KEY.", Code: "invalid_api_key"));
     };
 
     /// <summary>A route that anybody may call.</summary>
@@ -88,7 +88,20 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
             if (context.Response.HasStarted)
                 context.Abort();
             else
-                await WriteAsync(context, error);
+                await WriteIfReadAsync(context, error);
+        }
+    }
+
+    // A client may leave at any moment; that it does not wait for its error is no fault of the server's.
+    private static async Task WriteIfReadAsync(HttpContext context, ApiError error)
+    {
+        try
+        {
+            await WriteAsync(context, error);
+        }
+        catch (Exception failure) when (failure is OperationCanceledException or IOException)
+        {
+            context.Abort();
         }
     }
 

@@ -14,12 +14,19 @@ internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationL
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         Task<Exception?>[] ends = served.Beside is { } beside ? [FirstAsync(stoppingToken), BesideAsync(beside, stoppingToken)] : [FirstAsync(stoppingToken)];
-        await foreach (var ended in Task.WhenEach(ends).WithCancellation(stoppingToken))
+        try
         {
-            if (await ended is not { } failure)
-                continue;
-            Stop(failure);
-            return;
+            await foreach (var ended in Task.WhenEach(ends).WithCancellation(stoppingToken))
+            {
+                if (await ended is not { } failure)
+                    continue;
+                Stop(failure);
+                return;
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // The host ends, be it that it was only disposed: nothing has failed.
         }
     }
 

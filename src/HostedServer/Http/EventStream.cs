@@ -6,14 +6,12 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Sends an answer as server-sent events. A client that does not read is given up after a while. A failure that comes after the first event is told by an event, and then the connection is
-/// aborted, so that no client takes the answer for complete.
+/// Sends an answer as server-sent events, the last of which is <c>[DONE]</c>. A failure after the first event is an event of its own, <c>{"error": …}</c>, before <c>[DONE]</c>: clients read a
+/// stream to its end and raise that error. A client that does not read is given up after a while.
 /// </summary>
 internal static class EventStream
 {
-    private static readonly TimeSpan LastWord = TimeSpan.FromMilliseconds(250);
-
-    /// <summary>Runs to the end of <paramref name="events"/>; then <c>[DONE]</c> is sent.</summary>
+    /// <summary>Runs to the end of <paramref name="events"/>, or to their failure; then <c>[DONE]</c> is sent.</summary>
     /// <param name="context">The request.</param>
     /// <param name="events">JSON objects as UTF-8.</param>
     /// <param name="stall">How long one event may remain unread.</param>
@@ -36,13 +34,13 @@ internal static class EventStream
         }
 
         await using var timer = time.CreateTimer(_ => context.Abort(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        await TypedResults.ServerSentEvents(ItemsAsync(context, source, hasFirst, timer, stall, time)).ExecuteAsync(context);
+        await TypedResults.ServerSentEvents(ItemsAsync(context, source, hasFirst, timer, stall)).ExecuteAsync(context);
     }
 
     /// <summary>A value as the data of an event.</summary>
     public static byte[] Json<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToUtf8Bytes(value, type);
 
-    private static async IAsyncEnumerable<SseItem<byte[]>> ItemsAsync(HttpContext context, IAsyncEnumerator<byte[]> source, bool hasNext, ITimer timer, TimeSpan stall, TimeProvider time)
+    private static async IAsyncEnumerable<SseItem<byte[]>> ItemsAsync(HttpContext context, IAsyncEnumerator<byte[]> source, bool hasNext, ITimer timer, TimeSpan stall)
     {
         while (hasNext)
         {
@@ -72,10 +70,7 @@ internal static class EventStream
                 continue;
             timer.Change(stall, Timeout.InfiniteTimeSpan);
             yield return new(error.ToJson());
-            // An aborted connection takes along what its other side has not read yet.
-            await Task.WhenAny(Task.Delay(LastWord, time, context.RequestAborted));
-            context.Abort();
-            yield break;
+            break;
         }
 
         timer.Change(stall, Timeout.InfiniteTimeSpan);

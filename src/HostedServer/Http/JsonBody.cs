@@ -30,7 +30,7 @@ internal static class JsonBody
         {
             while (true)
             {
-                var read = await reader.ReadAsync();
+                var read = await ReadPartAsync(context, reader);
                 if (read.IsCanceled)
                     throw Refused(read, new(new(StatusCodes.Status408RequestTimeout, "invalid_request_error", $"The body did not arrive within {limits.RequestBodyTimeout.TotalSeconds:F0} seconds.")));
                 if (read.Buffer.Length > limits.MaxRequestBodyBytes)
@@ -113,6 +113,22 @@ internal static class JsonBody
         }
     }
 
+    // Kestrel reports a body that it cannot read by exceptions of several types, an overflow and a lost connection among them. All of them are the client's doing.
+    private static async ValueTask<ReadResult> ReadPartAsync(HttpContext context, PipeReader reader)
+    {
+        try
+        {
+            return await reader.ReadAsync();
+        }
+        catch (Exception failure) when (failure is not (OutOfMemoryException or BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout }))
+        {
+            // Where such a body ends, and the next request begins, nobody knows.
+            if (!context.Response.HasStarted && HttpProtocol.IsHttp11(context.Request.Protocol))
+                context.Response.Headers.Connection = "close";
+            throw new ApiException(ApiError.UnreadableBody);
+        }
+    }
+
     private static void CheckHeaders(HttpRequest request, long most)
     {
         if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type) || !type.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase))
@@ -124,6 +140,8 @@ internal static class JsonBody
         // Two lengths of one body let a proxy and this server read different requests. (Kestrel keeps the one that it ignores under another name.)
         if (request.Headers.TransferEncoding.Count > 0 && (request.ContentLength is not null || request.Headers.ContainsKey("X-Content-Length")))
             throw Bad("The request has both Content-Length and Transfer-Encoding; send one of them.");
+        if (request.Headers.TransferEncoding is { Count: > 0 } coding && !coding.ToString().Trim().Equals("chunked", StringComparison.OrdinalIgnoreCase))
+            throw new ApiException(ApiError.Invalid($"The body's transfer coding is '{RequestErrors.Printable(coding.ToString())}'; send Content-Length, or Transfer-Encoding: chunked.", "Transfer-Encoding"));
         if (request.ContentLength > most)
             throw TooLarge(most);
     }

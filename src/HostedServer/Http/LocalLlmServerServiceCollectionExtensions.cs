@@ -27,6 +27,8 @@ public static class LocalLlmServerServiceCollectionExtensions
             options.Configure(configure);
         if (services.Any(service => service.ServiceType == typeof(Admission)))
             return services;
+        options.ValidateOnStart();
+        services.AddSingleton<IValidateOptions<LocalLlmServerOptions>, LocalLlmServerOptionsValidator>();
         // An embedding model alone is enough of a server.
         if (services.Any(service => service.ServiceType == typeof(EngineHost) && service.ServiceKey is null) || !services.Any(service => service.ServiceType == typeof(EmbeddingHost) && service.ServiceKey is null))
             services.AddLocalLlm();

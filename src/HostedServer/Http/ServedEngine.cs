@@ -7,7 +7,6 @@ namespace LocalLlm.Server.Http;
 /// <summary>The engines as requests see them: a model that generates, one that embeds, or both; there, or not yet, or no more.</summary>
 internal sealed class ServedEngine
 {
-    private const string NotSupported = "model_not_supported";
     private const string EngineDead = "engine_dead";
     private const string EmbedderDead = "The engine of the embedding model has failed; the server must be restarted.";
 
@@ -75,44 +74,57 @@ internal sealed class ServedEngine
             throw new ApiException(ApiError.Unavailable(Explain().Message, Explain().Code));
     }
 
-    /// <summary>The engine that generates.</summary>
-    /// <exception cref="ApiException">503: it loads (phase and percentage are told), drains, or has failed. 400: the server only embeds.</exception>
+    /// <summary>The engine that generates, before it is known which model the request names.</summary>
+    /// <exception cref="ApiException">503: it loads (the error has phase and percentage), drains, or has failed. 400: the server only embeds.</exception>
     public LlmEngine Require()
     {
         RequireUsable();
-        return _generator?.Loaded ?? throw new ApiException(ApiError.Invalid(
-            $"The model '{Names[0]}' makes embeddings and generates no text; call /v1/embeddings, /rerank or /score, or serve a model that generates.", "model", NotSupported));
+        return _generator?.Loaded ?? throw new ApiException(ApiError.ModelNotSupported($"{OnlyEmbeds(Names[0])} To generate text, serve a model that does."));
+    }
+
+    /// <summary>Checks the name that a request for generated text gives.</summary>
+    /// <param name="asked">The name, or null.</param>
+    /// <exception cref="ApiException">404: no such model is served. 400: the model is served, and generates no text.</exception>
+    public void CheckGenerator(string? asked)
+    {
+        if (IsName(asked))
+            return;
+        throw new ApiException(asked == _embedder?.ModelId
+            ? ApiError.ModelNotSupported($"{OnlyEmbeds(asked!)} Use '{Names[0]}' here.")
+            : ApiError.ModelNotFound(asked!, Names));
     }
 
     /// <summary>The engine that embeds; after <see cref="RequireUsable"/>.</summary>
-    /// <param name="model">The model that the request names, or null.</param>
-    /// <exception cref="ApiException">503: it is not there. 404: the model is not served. 400: it makes no embeddings.</exception>
-    public EmbeddingEngine RequireEmbedder(string? model)
+    /// <param name="asked">The model that the request names, or null.</param>
+    /// <exception cref="ApiException">503: it is not there. 404: no such model is served. 400: the model is served, and makes no embeddings.</exception>
+    public EmbeddingEngine RequireEmbedder(string? asked)
     {
-        var isNamed = _embedder is not null && !IsEncoder && (string.IsNullOrEmpty(model) || model == _embedder.ModelId);
-        if (!isNamed)
-            CheckModel(model);
-        if (isNamed || IsEncoder)
-        {
+        if (IsEncoder ? IsName(asked) : _embedder is not null && (string.IsNullOrEmpty(asked) || asked == _embedder.ModelId))
             return _embedder!.Loaded is { IsAlive: true } engine ? engine : throw new ApiException(WhyNot(_embedder));
-        }
-
-        throw new ApiException(ApiError.Invalid(
-            $"The model '{Names[0]}' generates text and makes no embeddings; {(_embedder is null ? "serve an embedding model (--embedding-model), or call /v1/chat/completions." : $"the one that does is '{_embedder.ModelId}'.")}",
-            "model",
-            NotSupported));
+        // Without an embedding model no name is right.
+        if (IsEncoder || !IsName(asked))
+            throw new ApiException(ApiError.ModelNotFound(asked!, _embedder is null || IsEncoder ? Names : [_embedder.ModelId]));
+        throw new ApiException(ApiError.ModelNotSupported(
+            $"'{(string.IsNullOrEmpty(asked) ? Names[0] : asked)}' generates text and makes no embeddings or scores; it answers /v1/chat/completions and /v1/completions. "
+            + (_embedder is null ? "To embed, rerank or score, serve an embedding model (--embedding-model)." : $"Use '{_embedder.ModelId}' here.")));
     }
 
     /// <summary>The tokenizer of a model; after <see cref="RequireUsable"/>.</summary>
-    /// <param name="model">The model that the request names; null: <see cref="First"/>.</param>
+    /// <param name="asked">The model that the request names; null: <see cref="First"/>.</param>
     /// <exception cref="ApiException">404: the model is not served. 400: the server runs without a tokenizer.</exception>
-    public ServedTokenizer RequireTokenizer(string? model)
+    public ServedTokenizer RequireTokenizer(string? asked)
     {
-        if (IsEncoder || (_embedder is not null && model == _embedder.ModelId))
-            return ServedTokenizer.Of(RequireEmbedder(model));
-        CheckModel(model);
+        if (IsEncoder || (_embedder is not null && asked == _embedder.ModelId && !IsName(asked)))
+            return ServedTokenizer.Of(RequireEmbedder(asked), IsEncoder ? null : Names[0]);
+        if (!IsName(asked))
+            throw new ApiException(ApiError.ModelNotFound(asked!, _embedder is null ? Names : [.. Names, _embedder.ModelId]));
         return ServedTokenizer.Of(Require());
     }
+
+    private static string OnlyEmbeds(string model) => $"'{model}' is an embedding model and generates no text; it answers /v1/embeddings, /rerank and /score.";
+
+    // A request that names no model means the first one.
+    private bool IsName(string? asked) => string.IsNullOrEmpty(asked) || Names.Contains(asked, StringComparer.Ordinal);
 
     /// <summary>Why the server is not usable.</summary>
     public (string Code, string Message, string? Phase, double? Percent) Explain()
@@ -139,13 +151,6 @@ internal sealed class ServedEngine
         { IsLoaded: true } => ApiError.Unavailable("The server is shutting down and takes no more requests.", "shutting_down"),
         _ => ApiError.Unavailable("The embedding model is not loaded yet. Try again later.", "model_loading"),
     };
-
-    /// <exception cref="ApiException">404: the model is not served.</exception>
-    public void CheckModel(string? asked)
-    {
-        if (!string.IsNullOrEmpty(asked) && !Names.Contains(asked, StringComparer.Ordinal))
-            throw new ApiException(ApiError.ModelNotFound(asked, Names.Concat(_embedder is null || IsEncoder ? [] : [_embedder.ModelId])));
-    }
 
     /// <summary>Most sequences that may run or wait.</summary>
     public int MostSequences

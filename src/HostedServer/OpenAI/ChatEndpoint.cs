@@ -19,7 +19,7 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
         ChatRequest request;
         using (var body = await JsonBody.ReadAsync(context, options, time))
             request = ChatRequest.Read(body.RootElement, engine.Options.MaxLogprobs, _defaultKwargs);
-        served.CheckModel(request.Model);
+        served.CheckGenerator(request.Model);
         unknown.Report(request.Unknown);
         ToolCallArguments.LogMalformed(request.Generation.Chat!.Messages, engine.Options.LoggerFactory?.CreateLogger<ChatEndpoint>());
         var sampling = ThinkingSetting.Limit(request.Generation.Sampling, request.EffortBudget, engine);

@@ -49,8 +49,9 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
             {
                 if (WaitsForScores(choice))
                     continue;
-                if (choice.HasNews(WantsLogprobs, request.ReturnTokenIds))
-                    yield return Json(new(id, created, engine.ModelName, [ToWire(choice, whole: false)]) { Usage = request.Stream.ContinuousUsage ? Usage() : null });
+                if (!choice.HasNews(WantsLogprobs, request.ReturnTokenIds))
+                    continue;
+                yield return Json(new(id, created, engine.ModelName, [ToWire(choice, whole: false)]) { Usage = request.Stream.ContinuousUsage ? Usage() : null });
                 choice.Sent();
             }
         }
@@ -86,8 +87,8 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
         choice.Text.Append(output.Text);
         choice.TokenIds.AddRange(output.TokenIds);
         choice.Tokens += output.TokenIds.Count;
-        choice.Logprobs.AddRange(output.Logprobs ?? []);
-        choice.LogprobIds.AddRange(output.Logprobs is null ? [] : output.TokenIds);
+        for (var i = 0; i < output.Logprobs?.Count; i++)
+            choice.Scored.Add(new(output.Logprobs[i], output.TokenIds[i], choice.Offsets!.Next(output.TokenIds[i])));
         return choice;
     }
 
@@ -96,7 +97,11 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
         choice.IsOpen = true;
         choice.PromptTokenIds = output.PromptTokenIds;
         if (request.Echo)
-            choice.Text.Append(request.Generations[prompt].Prompt ?? engine.Tokenizer?.Decode(output.PromptTokenIds) ?? "");
+            choice.Prompt = request.Generations[prompt].Prompt ?? engine.Tokenizer?.Decode(output.PromptTokenIds) ?? "";
+        choice.Text.Append(choice.Prompt);
+        var sampling = request.Generations[prompt].Sampling;
+        choice.HasText = engine.Tokenizer is not null && sampling.Detokenize;
+        choice.Offsets = new(choice.HasText ? engine.Tokenizer : null, sampling.SkipSpecialTokens, TextOffsets.Length(choice.Prompt));
     }
 
     // The scores of a prompt come with the first of its choices, which need not be the first to be heard of.
@@ -107,13 +112,13 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
         var sendsPrompt = whole || !choice.HasBegun;
         if (sendsPrompt && request.Echo && WantsLogprobs && choice.PromptLogprobs is { } echoed)
         {
-            choice.Logprobs.InsertRange(0, echoed);
-            choice.LogprobIds.InsertRange(0, choice.PromptTokenIds);
+            var places = TextOffsets.OfPrompt(engine.Tokenizer, choice.Prompt, choice.PromptTokenIds);
+            choice.Scored.InsertRange(0, echoed.Select((position, index) => new ScoredToken(position, choice.PromptTokenIds[index], places[index])));
         }
 
         return new(choice.Index, choice.Text.ToString())
         {
-            Logprobs = WantsLogprobs ? _logprobs.ToText(choice.Logprobs, choice.LogprobIds, ref choice.Offset) : null,
+            Logprobs = WantsLogprobs ? _logprobs.ToText(choice.Scored.Take(choice.Ready), choice.End) : null,
             FinishReason = choice.FinishReason,
             StopReason = choice.StopReason,
             TokenIds = request.ReturnTokenIds ? [.. choice.TokenIds] : null,
@@ -131,8 +136,7 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
     /// <summary>One choice: what was made and not yet sent.</summary>
     private sealed class Choice(int index)
     {
-        // A field, so that the mapping can move it on.
-        public int Offset;
+        private int _sent; // code points
 
         public int Index => index;
 
@@ -146,9 +150,30 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
 
         public int Tokens { get; set; }
 
-        public List<TokenLogprobs?> Logprobs { get; } = [];
+        /// <summary>Tokens with log-probabilities.</summary>
+        public List<ScoredToken> Scored { get; } = [];
 
-        public List<int> LogprobIds { get; } = [];
+        /// <summary>Gives the output's tokens their places.</summary>
+        public TextOffsets? Offsets { get; set; }
+
+        /// <summary>The prompt's text, where the answer begins with it.</summary>
+        public string Prompt { get; set; } = "";
+
+        /// <summary>Whether tokens become text at all.</summary>
+        public bool HasText { get; set; }
+
+        /// <summary>Where the text ends, as far as it is made, in code points.</summary>
+        public int End => _sent + TextOffsets.Length(Text.ToString());
+
+        /// <summary>How many of <see cref="Scored"/> can be sent. A token whose text is held back (it may become a stop string, or a character that is not whole) waits for it: until then nobody knows whether its place is in the text.</summary>
+        public int Ready
+        {
+            get
+            {
+                var end = End;
+                return HasText && FinishReason is null && Scored.FindIndex(token => token.Offset >= end) is >= 0 and var held ? held : Scored.Count;
+            }
+        }
 
         public IReadOnlyList<int> PromptTokenIds { get; set; } = [];
 
@@ -158,15 +183,15 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
 
         public object? StopReason { get; set; }
 
-        public bool HasNews(bool logprobs, bool ids) => Text.Length > 0 || FinishReason is not null || (logprobs && Logprobs.Count > 0) || (ids && TokenIds.Count > 0);
+        public bool HasNews(bool logprobs, bool ids) => Text.Length > 0 || FinishReason is not null || (logprobs && Ready > 0) || (ids && TokenIds.Count > 0);
 
         public void Sent()
         {
             HasBegun = true;
+            Scored.RemoveRange(0, Ready);
+            _sent = End;
             Text.Clear();
             TokenIds.Clear();
-            Logprobs.Clear();
-            LogprobIds.Clear();
         }
     }
 }

@@ -14,7 +14,7 @@ internal sealed class CompletionEndpoint(ServedEngine served, Admission admissio
         CompletionRequest request;
         using (var body = await JsonBody.ReadAsync(context, options, time))
             request = CompletionRequest.Read(body.RootElement);
-        served.CheckModel(request.Model);
+        served.CheckGenerator(request.Model);
         unknown.Report(request.Unknown);
         request = request with { Generations = [.. request.Generations.Select(one => one with { Sampling = ThinkingSetting.Limit(one.Sampling, request.EffortBudget, engine) })] };
         if (options.ForceIncludeUsage)

@@ -12,24 +12,20 @@ internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
     public ChatLogprobs ToChat(IReadOnlyList<TokenLogprobs> positions) => new([.. positions.Select(ToChat)]);
 
     /// <summary>For a completion.</summary>
-    /// <param name="positions">Null for the first prompt token, which nothing predicts.</param>
-    /// <param name="ids">Its tokens.</param>
-    /// <param name="offset">Where the first token's text begins; afterwards where the next one does.</param>
-    public TextLogprobs ToText(IReadOnlyList<TokenLogprobs?> positions, IReadOnlyList<int> ids, ref int offset)
+    /// <param name="tokens">The tokens, in order.</param>
+    /// <param name="end">Where the text ends; tokens whose text was cut off, such as a stop string's, stand there.</param>
+    public TextLogprobs ToText(IEnumerable<ScoredToken> tokens, int end)
     {
-        var (tokens, values, tops, offsets) = (new List<string>(), new List<double?>(), new List<Dictionary<string, double>?>(), new List<int>());
-        for (var i = 0; i < positions.Count; i++)
+        var (texts, values, tops, offsets) = (new List<string>(), new List<double?>(), new List<Dictionary<string, double>?>(), new List<int>());
+        foreach (var (position, id, offset) in tokens)
         {
-            var position = positions[i];
-            var text = position is null ? Text(ids[i], engine.Tokenizer?.Decode([ids[i]])) : Text(position.Chosen);
-            tokens.Add(text);
+            texts.Add(position is null ? Text(id, engine.Tokenizer?.Decode([id])) : Text(position.Chosen));
             values.Add(position is null ? null : Value(position.Chosen));
             tops.Add(position is null ? null : Top(position));
-            offsets.Add(offset);
-            offset += text.Length;
+            offsets.Add(Math.Min(offset, end));
         }
 
-        return new(tokens, values, tops, offsets);
+        return new(texts, values, tops, offsets);
     }
 
     /// <summary>Of a prompt, as vLLM gives them: by token id, null for the first.</summary>
@@ -70,3 +66,9 @@ internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
 
     private string Text(int id, string? text) => tokensAsIds || text is null ? string.Create(CultureInfo.InvariantCulture, $"token_id:{id}") : text;
 }
+
+/// <summary>A token of a completion with its log-probabilities.</summary>
+/// <param name="Position">Null for the first token of a prompt, which nothing predicts.</param>
+/// <param name="Id">The token.</param>
+/// <param name="Offset">Where its text begins, in code points; see <see cref="TextOffsets"/>.</param>
+internal readonly record struct ScoredToken(TokenLogprobs? Position, int Id, int Offset);

@@ -11,7 +11,7 @@ using Microsoft.Extensions.Logging.Console;
 namespace LocalLlm.Server.Serving;
 
 /// <summary>The web application of <c>localllm serve</c>.</summary>
-internal static class HttpServer
+internal static partial class HttpServer
 {
     private static readonly TimeSpan HeadersTimeout = TimeSpan.FromSeconds(15);
 
@@ -79,7 +79,19 @@ internal static class HttpServer
     // What the framework refuses by itself has no body; OpenAI's clients look for one.
     private static async Task ExplainAsync(HttpContext context, RequestDelegate next)
     {
-        await next(context);
+        try
+        {
+            await next(context);
+        }
+        catch (Exception failure) when (!context.RequestAborted.IsCancellationRequested)
+        {
+            LogUnexpected(context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(HttpServer)), context.Request.Path, failure);
+            if (context.Response.HasStarted)
+                context.Abort();
+            else
+                context.Response.StatusCode = StatusCodes.Status500InternalServerError;
+        }
+
         if (context.Response is { HasStarted: false, StatusCode: >= StatusCodes.Status400BadRequest, ContentType: null, ContentLength: null })
             await ApiPipeline.WriteAsync(context, ApiError.OfStatus(context.Response.StatusCode));
     }
@@ -96,6 +108,8 @@ internal static class HttpServer
         // Standard output belongs to answers.
         logging.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         logging.AddFilter("Microsoft", LogLevel.Warning);
+        // There it logs as errors, with stacks, what clients do wrong (bodies that end in the middle, trailers that are none) and nobody here can mend. What is the server's own fault, ExplainAsync logs.
+        logging.AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Critical);
         // What keeps the program from starting is its last line.
         logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
     }
@@ -106,4 +120,7 @@ internal static class HttpServer
         if (listen.AllowCredentials)
             policy.AllowCredentials();
     }
+
+    [LoggerMessage(1, LogLevel.Error, "A request of {Path} failed outside of its route.")]
+    private static partial void LogUnexpected(ILogger logger, string path, Exception failure);
 }

@@ -62,6 +62,63 @@ internal static class Listener
         }
     }
 
+    /// <summary>Refuses what <see cref="Listen"/> would fail with, before a model is loaded: certificates that cannot be read, names without an address, addresses that are taken or are not this machine's.</summary>
+    /// <exception cref="UsageException">A file, a name or an address that cannot be used.</exception>
+    public static void Check(ListenSettings settings)
+    {
+        Certificate(settings)?.Dispose();
+        _ = Authorities(settings);
+        if (settings.UnixSocket is { } socket)
+        {
+            RemoveLeftover(socket);
+            Probe("--uds", socket, AddressFamily.Unix, () => new UnixDomainSocketEndPoint(socket));
+            File.Delete(socket);
+            return;
+        }
+
+        switch (settings.Host)
+        {
+            case null or "" or "*":
+                ProbePort(Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any, settings.Port);
+                break;
+            case "localhost":
+                ProbePort(IPAddress.Loopback, settings.Port);
+                break;
+            case var host:
+                ProbePort(Address(host), settings.Port);
+                break;
+        }
+    }
+
+    private static void ProbePort(IPAddress address, int port) =>
+        Probe("--host, --port", $"{(address.AddressFamily == AddressFamily.InterNetworkV6 ? $"[{address}]" : address)}:{port}", address.AddressFamily, () => new IPEndPoint(address, port));
+
+    private static void Probe(string option, string name, AddressFamily family, Func<EndPoint> address)
+    {
+        try
+        {
+            using var probe = new Socket(family, SocketType.Stream, family == AddressFamily.Unix ? ProtocolType.Unspecified : ProtocolType.Tcp);
+            if (family == AddressFamily.InterNetworkV6 && address() is IPEndPoint { Address: var any } && any.Equals(IPAddress.IPv6Any))
+                probe.DualMode = true;
+            probe.Bind(address());
+            probe.Listen();
+        }
+        catch (SocketException failure)
+        {
+            throw new UsageException($"{option}: {name} " + failure.SocketErrorCode switch
+            {
+                SocketError.AddressAlreadyInUse => "is in use; stop the process that listens there, or choose another",
+                SocketError.AccessDenied => "may not be used by this user; choose a port from 1024 on, or another place",
+                SocketError.AddressNotAvailable => "is no address of this machine; choose one that is, or leave --host out for all of them",
+                _ => $"cannot be used: {failure.Message}",
+            });
+        }
+        catch (ArgumentException)
+        {
+            throw new UsageException($"{option}: {name} is too long or no path of a socket; choose another");
+        }
+    }
+
     // A socket that a process left behind which is no more; nothing else is touched.
     private static void RemoveLeftover(string path)
     {

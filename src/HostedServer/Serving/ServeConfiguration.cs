@@ -48,7 +48,11 @@ internal static class ServeConfiguration
                 continue;
             var name = OtherNames.GetValueOrDefault(entry.Key) ?? "--" + Hyphenated(entry.Key);
             if (options.FirstOrDefault(option => option.Name == name) is not { } option)
-                throw new UsageException($"the configuration's {Section}:{entry.Key} is no option of serve; did you mean {NearestName.Of(name, options.Select(known => known.Name))}?");
+            {
+                var nearest = NearestName.OfOption(name, options.Where(known => known is not VllmOption { IsRefused: true }).Select(known => known.Name));
+                throw new UsageException($"the configuration's {Section}:{entry.Key} is no option of serve{(nearest is null ? "; remove it" : $"; did you mean {nearest}?")}");
+            }
+
             if (!given.Contains(name) && !given.Contains("--no-" + name[2..]))
                 added.AddRange(Arguments(option, entry, options));
         }

@@ -55,21 +55,8 @@ public class CommandLineTests
     }
 
     [Theory]
-    [InlineData("--quantization fp8", "--quantization")]
-    [InlineData("--cpu-offload-gb", "--cpu-offload-gb")]
-    [InlineData("--kv-cache-dtype=fp8", "--kv-cache-dtype")]
-    [InlineData("--trust_remote_code", "--trust-remote-code")]
-    [InlineData("--no-async-scheduling", "--no-async-scheduling")]
-    public async Task An_option_of_vllms_that_is_missing_here_is_called_so(string option, string name)
-    {
-        var run = await Cli.RunAsync([.. "plan".Split(' '), .. Model, .. option.Split(' ')]);
-        Assert.Equal(2, run.ExitCode);
-        Assert.Contains($"error: {name} is an option of vLLM's that this command does not have", run.Error, StringComparison.Ordinal);
-    }
-
-    [Theory]
-    [InlineData("--enable-lora", "error: --enable-lora is an option of vLLM's that this command does not have")]
-    [InlineData("--uvicorn-log-level debug", "error: --uvicorn-log-level is an option of vLLM's")]
+    [InlineData("--enable-lora", "error: --enable-lora is an option of vLLM's that is not available here: LoRA adapters are not supported")]
+    [InlineData("--uvicorn-log-level debug", "error: --uvicorn-log-level 'debug' is not available here")]
     [InlineData("--prot 1", "did you mean --port?")]
     [InlineData("--port 70000", "error: --port: 70000 is no port; use 0 to 65535")]
     [InlineData("--ssl-keyfile x", "need --ssl-certfile")]

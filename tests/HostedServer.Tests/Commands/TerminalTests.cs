@@ -39,8 +39,11 @@ public class TerminalTests
     public async Task A_refused_prompt_is_one_error()
     {
         var run = await Cli.RunAsync("generate", TestPaths.TinyR1, "--prompt", "x", "--top-p", "7");
-        Assert.Equal(1, run.ExitCode);
+        Assert.Equal(2, run.ExitCode);
         Assert.Contains("error: top_p: given 7", run.Error, StringComparison.Ordinal);
+        var tooLong = await Cli.RunAsync("generate", TestPaths.TinyR1, "--prompt", string.Concat(Enumerable.Repeat("word ", 100)), "--max-model-len", "32");
+        Assert.Equal(1, tooLong.ExitCode);
+        Assert.Single(tooLong.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries), line => line.StartsWith("error: ", StringComparison.Ordinal));
     }
 
     [Fact]

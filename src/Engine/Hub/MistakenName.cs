@@ -1,0 +1,123 @@
+using System.Text.RegularExpressions;
+
+namespace LocalLlm.Hub;
+
+/// <summary>What a text is that was given as a model, and is neither a folder nor a repository's name.</summary>
+internal static partial class MistakenName
+{
+    private const string Files = "config.json, *.safetensors and tokenizer.json";
+    private const string Folder = $"name a folder with {Files}, or a repository of a hub as org/name or org/name@revision";
+    private const string Other = "which this build does not read; give the folder of the same model with config.json and *.safetensors, or its name on a hub as org/name";
+    private const int MaxLetters = 2;
+    private const int MaxFolders = 1000;
+
+    /// <summary>What is wrong with it and what to give instead; begins with a verb.</summary>
+    public static string FaultOf(string text)
+    {
+        if (File.Exists(text))
+            return FaultOfFile(text);
+        if (WebAddress().Match(text) is { Success: true } address)
+            return "is a web address; " + (address.Groups["name"] is { Success: true, Value: var name } ? $"give the model's name on the hub as org/name, {name}" : Folder);
+        if (OllamaName().IsMatch(text) && !Path.IsPathRooted(text))
+        {
+            return "is a name of Ollama's kind, whose models are GGUF files, which this build does not read; "
+                + $"give the model's folder, or its name on a hub as org/name, such as {OnHub(text)}";
+        }
+
+        if (text.StartsWith('~'))
+        {
+            var home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
+            return $"is not a folder: ~ is replaced by shells only; write the whole path, such as {Path.Combine(home, text.TrimStart('~', '/'))}, or a repository as org/name";
+        }
+
+        return Path.Exists(text) ? $"is no folder and no file; {Folder}" : $"is not a folder{Nearest(text)}; {Folder}";
+    }
+
+    /// <summary>What to add where a hub does not have a repository whose name may be a mistyped path; else empty.</summary>
+    public static string HintOf(string repository) =>
+        Directory.Exists(Path.GetDirectoryName(repository)) ? $" If a local folder is meant: there is no '{repository}'{Nearest(repository)}." : "";
+
+    private static string FaultOfFile(string path)
+    {
+        var parent = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        return Path.GetExtension(path).ToLowerInvariant() switch
+        {
+            ".gguf" or ".ggml" => "is a GGUF file, " + Other,
+            ".safetensors" or ".bin" or ".pt" or ".pth" or ".json" or ".jinja" or ".model" or ".txt" when FolderKind.FaultOf(parent) is null =>
+                $"is a file of a model, not its folder; give the folder, {parent}",
+            ".safetensors" => $"is a file of weights, not a folder; give the folder that holds {Files}",
+            ".onnx" => "is an ONNX file, " + Other,
+            ".zip" or ".tar" or ".gz" or ".tgz" or ".xz" or ".zst" or ".7z" => $"is an archive, not a folder; unpack it, and give the folder that holds {Files}",
+            _ => $"is a file, not a folder; name the folder that holds {Files}",
+        };
+    }
+
+    // The R1 distills under Ollama's sizes; others only show the form.
+    private static string OnHub(string name) => DeepSeekR1().Match(name).Groups["size"].Value.ToLowerInvariant() switch
+    {
+        "1.5b" => "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
+        "8b" => "deepseek-ai/DeepSeek-R1-Distill-Llama-8B",
+        "14b" => "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B",
+        "32b" => "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
+        "70b" => "deepseek-ai/DeepSeek-R1-Distill-Llama-70B",
+        _ => "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
+    };
+
+    // As far as the path exists, and what stands there under a similar name.
+    private static string Nearest(string text)
+    {
+        if (text.Length is 0 or > 4096 || text.Contains('\0', StringComparison.Ordinal))
+            return "";
+        var whole = Path.TrimEndingDirectorySeparator(Path.GetFullPath(text));
+        var parent = Path.GetDirectoryName(whole);
+        var name = Path.GetFileName(whole);
+        for (; parent is not null && !Directory.Exists(parent); parent = Path.GetDirectoryName(parent))
+            name = Path.GetFileName(parent);
+        try
+        {
+            if (parent is null)
+                return "";
+            var others = Directory.EnumerateDirectories(parent).Take(MaxFolders).Select(path => Path.GetFileName(path));
+            if (others.Where(other => Distance(name, other) <= MaxLetters).MinBy(other => Distance(name, other)) is not { } similar)
+                return "";
+            var near = Path.GetRelativePath(Directory.GetCurrentDirectory(), Path.Combine(parent, similar));
+            return $" (is it {(near.StartsWith("..", StringComparison.Ordinal) ? Path.Combine(parent, similar) : near)}?)";
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
+    }
+
+    // Levenshtein's, without regard to case.
+    private static int Distance(string from, string to)
+    {
+        if (Math.Abs(from.Length - to.Length) > MaxLetters)
+            return int.MaxValue;
+        var row = Enumerable.Range(0, to.Length + 1).ToArray();
+        for (var i = 1; i <= from.Length; i++)
+        {
+            var diagonal = row[0];
+            row[0] = i;
+            for (var j = 1; j <= to.Length; j++)
+            {
+                var replaced = diagonal + (char.ToLowerInvariant(from[i - 1]) == char.ToLowerInvariant(to[j - 1]) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.Min(replaced, 1 + Math.Min(row[j], row[j - 1]));
+            }
+        }
+
+        return row[to.Length];
+    }
+
+    private const string Hubs = @"(?:huggingface\.co|hf\.co|hf-mirror\.com|modelscope\.cn/models|modelscope\.ai/models)";
+
+    [GeneratedRegex(@"\Ahttps?://(?:(?:www\.)?" + Hubs + "/(?<name>[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+))?", RegexOptions.IgnoreCase)]
+    private static partial Regex WebAddress();
+
+    [GeneratedRegex(@"\A(?:[A-Za-z0-9_.-]+/){0,3}[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+\z")]
+    private static partial Regex OllamaName();
+
+    [GeneratedRegex(@"\A(?:library/)?deepseek-r1:(?<size>[0-9.]+b)", RegexOptions.IgnoreCase)]
+    private static partial Regex DeepSeekR1();
+}
