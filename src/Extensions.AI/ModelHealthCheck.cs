@@ -12,7 +12,7 @@ internal sealed class ModelHealthCheck(IModelHost host) : IHealthCheck
     private HealthCheckResult Check(HealthStatus failure)
     {
         if (host.Failure is { } reason)
-            return new(failure, "The model could not be loaded: " + reason.Message);
+            return new(failure, "The model could not be loaded: " + (reason is EngineException ? reason.Message : "the exception says why."), reason);
         if (host.Activity is not { } activity)
         {
             var progress = host.Progress;

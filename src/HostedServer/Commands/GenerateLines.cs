@@ -40,7 +40,7 @@ internal static class GenerateLines
             {
                 requestId = RequestLine.RequestId(document.RootElement);
                 var names = new List<string>();
-                request = RequestLine.Read(document.RootElement, names);
+                request = RequestLine.Read(document.RootElement, engine.CanEndThoughts, names);
                 unread.Add(names);
             }
 

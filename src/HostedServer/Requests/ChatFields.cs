@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Sampling;
 using LocalLlm.Server.JsonLines;
 using LocalLlm.Templating;
@@ -13,7 +14,10 @@ internal static class ChatFields
         ["tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
 
     /// <summary>The chat, or null where there are no messages; faults of form are recorded. What it holds outlives the line's document.</summary>
-    public static ChatTemplateRequest? Read(JsonFields fields, RequestErrors errors)
+    /// <param name="fields">The line.</param>
+    /// <param name="thinking">What the line says of thinking, or null.</param>
+    /// <param name="errors">Where faults go.</param>
+    public static ChatTemplateRequest? Read(JsonFields fields, ThinkingSetting? thinking, RequestErrors errors)
     {
         var messages = fields.Json("messages", JsonValueKind.Array, "a list of messages");
         var tools = fields.Json("tools", JsonValueKind.Array, "a list of tools");
@@ -38,16 +42,20 @@ internal static class ChatFields
             Documents = documents?.Clone(),
             AddGenerationPrompt = addGenerationPrompt ?? !continueFinalMessage,
             ContinueFinalMessage = continueFinalMessage,
-            ChatTemplateKwargs = kwargs is { } variables ? Variables(variables, errors) : null,
+            ChatTemplateKwargs = Variables(kwargs, thinking, errors),
         };
     }
 
-    private static Dictionary<string, JsonElement> Variables(JsonElement kwargs, RequestErrors errors)
+    private static Dictionary<string, JsonElement>? Variables(JsonElement? kwargs, ThinkingSetting? thinking, RequestErrors errors)
     {
+        if (kwargs is null && thinking is null)
+            return null;
         var variables = new Dictionary<string, JsonElement>(StringComparer.Ordinal);
-        var fields = new JsonFields(kwargs, errors);
-        foreach (var name in fields.Names)
-            variables[name] = kwargs.GetProperty(name).Clone();
+        thinking?.AddTo(variables);
+        if (kwargs is not { } given)
+            return variables;
+        foreach (var name in new JsonFields(given, errors).Names)
+            variables[name] = given.GetProperty(name).Clone();
         return variables;
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Arguments;
 using LocalLlm.Server.JsonLines;
@@ -15,7 +16,7 @@ internal static class RequestLine
 
     private static readonly string[] OwnFields =
     [
-        .. PromptFields, .. ChatFields.Names, "add_special_tokens", "cache_salt", "request_id",
+        .. PromptFields, .. ChatFields.Names, .. GuidedDecoding.Fields, .. ThinkingSetting.Fields, "add_special_tokens", "cache_salt", "request_id",
     ];
 
     // SamplingParams names its properties as vLLM names the fields.
@@ -32,17 +33,20 @@ internal static class RequestLine
 
     /// <summary>Reads a line; ranges are checked by the engine.</summary>
     /// <param name="line">The line's object.</param>
+    /// <param name="canLimitThoughts">Whether the model's thoughts can be held to a budget.</param>
     /// <param name="unread">Gets the names of members that mean nothing here, such as a line's own <c>id</c> or <c>model</c>.</param>
     /// <exception cref="EngineException">Kind InvalidRequest, listing every fault of form.</exception>
-    public static GenerationRequest Read(JsonElement line, ICollection<string> unread)
+    public static GenerationRequest Read(JsonElement line, bool canLimitThoughts, ICollection<string> unread)
     {
         var errors = new RequestErrors();
         var fields = new JsonFields(line, errors);
+        var thinking = ThinkingSetting.Read(fields, errors);
+        var guided = GuidedDecoding.Read(fields, errors);
         var request = new GenerationRequest
         {
             Prompt = fields.Text("prompt", "a text; token ids belong into prompt_token_ids"),
             PromptTokenIds = fields.TokenIds("prompt_token_ids"),
-            Chat = ChatFields.Read(fields, errors),
+            Chat = ChatFields.Read(fields, thinking, errors),
             CacheSalt = fields.Text("cache_salt"),
             RequestId = fields.Text("request_id"),
         };
@@ -51,8 +55,8 @@ internal static class RequestLine
         var own = FaultsOf(errors);
         try
         {
-            var sampling = SamplingParamsJson.Parse(line, out var others);
-            foreach (var name in others.Except(OwnFields, StringComparer.Ordinal))
+            var sampling = SamplingParamsJson.Parse(line, OwnFields, out var others);
+            foreach (var name in others)
             {
                 if (NearestName.Meant(name, AllFields) is { } meant)
                     errors.Add(name, "a field that does not exist", $"known ones; did you mean {meant}?");
@@ -61,6 +65,11 @@ internal static class RequestLine
             }
 
             errors.ThrowIfAny();
+            sampling = sampling with
+            {
+                StructuredOutputs = GuidedDecoding.Combine(guided, sampling.StructuredOutputs),
+                ThinkingTokenBudget = sampling.ThinkingTokenBudget ?? (canLimitThoughts ? thinking?.Budget : null),
+            };
             return request with { Sampling = sampling, AddSpecialTokens = addSpecialTokens ?? true };
         }
         catch (EngineException fault) when (own is not null && !fault.Message.StartsWith(own.Message, StringComparison.Ordinal))

@@ -34,6 +34,27 @@ public class RequestLineTests
     public void A_generation_prompt_is_added_unless_the_last_message_goes_on(string line, bool expected) =>
         Assert.Equal(expected, Read(line).Chat!.AddGenerationPrompt);
 
+    [Theory]
+    [InlineData("\"guided_choice\": [\"yes\", \"no\"]", "choice")]
+    [InlineData("\"guided_json\": {\"type\": \"integer\"}", "json")]
+    [InlineData("\"guided_regex\": \"a+\"", "regex")]
+    public void Older_names_of_structures_are_read(string field, string expected)
+    {
+        var structure = Read($"{{\"prompt\": \"a\", {field}}}").Sampling.StructuredOutputs!;
+        Assert.Equal(expected, structure.Choice is not null ? "choice" : structure.Json is not null ? "json" : structure.Regex is not null ? "regex" : "");
+    }
+
+    [Theory]
+    [InlineData("\"thinking\": {\"type\": \"disabled\"}", 0)]
+    [InlineData("\"reasoning_effort\": \"low\"", 1024)]
+    [InlineData("\"enable_thinking\": true", null)]
+    public void What_a_line_says_of_thinking_reaches_template_and_budget(string field, int? budget)
+    {
+        var request = Read($"{{\"messages\": [{{}}], {field}}}");
+        Assert.Equal(budget, request.Sampling.ThinkingTokenBudget);
+        Assert.Equal(budget != 0, request.Chat!.ChatTemplateKwargs!["enable_thinking"].GetBoolean());
+    }
+
     [Fact]
     public void Ids_are_read() => Assert.Equal([1, 2, 3], Read("""{"prompt_token_ids": [1, 2.0, 3]}""").PromptTokenIds!);
 
@@ -77,10 +98,10 @@ public class RequestLineTests
     public void A_member_that_means_nothing_here_is_told_and_not_read()
     {
         var unread = new List<string>();
-        var request = RequestLine.Read(JsonTest.Parse("""{"id": 7, "prompt": "a", "model": "m", "hats": 1, "temperature": 0}"""), unread);
+        var request = RequestLine.Read(JsonTest.Parse("""{"id": 7, "prompt": "a", "model": "m", "hats": 1, "temperature": 0}"""), canLimitThoughts: true, unread);
         Assert.Equal("a", request.Prompt);
         Assert.Equal(["id", "model", "hats"], unread);
     }
 
-    private static GenerationRequest Read(string line) => RequestLine.Read(JsonTest.Parse(line), []);
+    private static GenerationRequest Read(string line) => RequestLine.Read(JsonTest.Parse(line), canLimitThoughts: true, []);
 }
