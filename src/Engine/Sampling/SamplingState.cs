@@ -68,6 +68,9 @@ internal sealed class SamplingState
     /// <summary>Makes <see cref="AllowedMask"/> for the next token. Grammars are shared: to be called on the engine loop's thread before rows are sampled in parallel.</summary>
     public void PrepareMask() => _grammar?.Mask();
 
+    /// <summary>Why the grammar allows no token any more, as the caller sees it; null: it is not the grammar's fault.</summary>
+    public EngineException? GrammarFailure => _grammar?.Failure is { } failure ? EngineException.InvalidRequest(Sampling.GrammarField, $"{Sampling.GrammarField}: {failure}") : null;
+
     /// <summary>The only token that may come next, whatever else is asked for; null: no such token.</summary>
     public int? ForcedTokenId => _thinking?.ForcedTokenId;
 
