@@ -48,6 +48,8 @@ internal sealed class EndlessRules(GrammarNodes nodes)
                 Go(nodes.RangeOf(edge).To);
             for (var edge = nodes.FirstEmpty(node); edge >= 0; edge = nodes.EmptyOf(edge).Other)
                 Go(nodes.EmptyOf(edge).To);
+            for (var edge = nodes.FirstCounted(node); edge >= 0; edge = nodes.CountedOf(edge).Other)
+                Go(nodes.CountedOf(edge).To);
             for (var edge = nodes.FirstCall(node); edge >= 0; edge = nodes.CallOf(edge).Other)
                 Through(nodes.CallOf(edge).Rule, nodes.CallOf(edge).Back);
             for (var edge = nodes.FirstLoop(node); edge >= 0; edge = nodes.LoopOf(edge).Other)

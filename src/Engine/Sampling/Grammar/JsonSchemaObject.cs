@@ -135,11 +135,12 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
             }
 
             var languages = new StringLanguages(budget);
-            languages.Add((inner, text) => names.Length == 0 ? inner.Range(0, 0) : inner.Either([.. names.Select(text.Characters)]));
+            if (names.Length > 0)
+                languages.Require((inner, text) => inner.Either([.. names.Select(text.Characters)]), isWanted: false);
             foreach (var pattern in shape.Patterns)
-                languages.Add(pattern);
+                languages.Tell(pattern);
             var end = nodes.Nothing().Start;
-            var (start, ends) = languages.Make(nodes, isIn => isIn[0] || ValueOf(Bits(isIn)) is null ? -1 : Bits(isIn));
+            var (start, ends) = languages.Make(nodes, isIn => ValueOf((int)isIn) is null ? -1 : (int)isIn);
             foreach (var (kind, at) in ends)
                 nodes.Connect(at, Value(ValueOf(kind)!.Value), end);
             rule = nodes.DeclareRule();
@@ -164,14 +165,6 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
                 return values[patterns] = null;
             }
         }
-
-        static int Bits(bool[] isIn)
-        {
-            var bits = 0;
-            for (var i = 1; i < isIn.Length; i++)
-                bits |= isIn[i] ? 1 << (i - 1) : 0;
-            return bits;
-        }
     }
 
     // All that a property needs, also by what it needs.
@@ -179,7 +172,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
     {
         for (var i = 0; i < _needs.Length && _hasNeeds; i++)
         {
-            budget.TakeTime();
+            budget.TakeParts(1);
             var (all, open) = (_needs[i], _needs[i]);
             while (!open.IsZero)
             {

@@ -117,7 +117,7 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
 
     private bool Matches(string pattern, string name, string at)
     {
-        budget.TakeTime();
+        budget.TakeParts(1);
         if (!_matchers.TryGetValue(pattern, out var matches))
             _matchers.Add(pattern, matches = SchemaPatterns.Matcher(SchemaPatterns.Language(pattern), at, budget));
         return matches(name);
