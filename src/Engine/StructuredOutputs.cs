@@ -27,6 +27,9 @@ public sealed record StructuredOutputs
     /// <summary>Any JSON object.</summary>
     public bool JsonObject { get; init; }
 
+    /// <summary>Whether <c>$type</c> comes before other properties, as System.Text.Json reads it.</summary>
+    internal bool TypeFirst { get; init; }
+
     /// <summary>The field of a request that asked for it, which errors name.</summary>
     internal string Field { get; init; } = "structured_outputs";
 }

@@ -18,9 +18,6 @@ internal static class ChatRequestMapping
     private static readonly HashSet<string> SamplingFields =
         [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs", "response_format"];
 
-    // As OpenAI's strict mode has it: a model that may leave out what was asked for, or add to it, is of no use to who reads the type.
-    private static readonly AIJsonSchemaTransformCache Strict = new(new() { DisallowAdditionalProperties = true, RequireAllProperties = true });
-
     // What would have no place in a response.
     private static readonly string[] RefusedFields = ["n", "prompt_logprobs", "detokenize"];
 
@@ -88,7 +85,7 @@ internal static class ChatRequestMapping
 
     private static StructuredOutputs? Structure(ChatResponseFormat? format) => format switch
     {
-        ChatResponseFormatJson { Schema: not null } json => new() { Json = Strict.GetOrCreateTransformedSchema(json) },
+        ChatResponseFormatJson { Schema: not null } json => new() { Json = ResponseTypes.SchemaOf(json), TypeFirst = true },
         ChatResponseFormatJson => new() { JsonObject = true },
         _ => null,
     };

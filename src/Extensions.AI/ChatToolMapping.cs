@@ -15,13 +15,16 @@ internal static class ChatToolMapping
             return null;
         var functions = tools.OfType<AIFunctionDeclaration>().Select(tool =>
         {
-            var function = new Dictionary<string, object?> { ["name"] = tool.Name, ["description"] = tool.Description, ["parameters"] = tool.JsonSchema };
+            var function = new Dictionary<string, object?> { ["name"] = tool.Name, ["description"] = tool.Description, ["parameters"] = IsKept(tool, options) ? DotNetSchemas.OfParameters(tool) : tool.JsonSchema };
             if (IsStrict(tool, options))
                 function[StrictProperty] = true;
             return new { type = "function", function };
         }).ToArray();
         return functions.Length == 0 ? null : JsonSerializer.SerializeToElement(functions, AIJsonUtilities.DefaultOptions);
     }
+
+    // Where arguments are held to the schema it says all that the types do; a model that only reads it is better off with a short one.
+    private static bool IsKept(AIFunctionDeclaration tool, ChatOptions options) => options.ToolMode is RequiredChatToolMode || IsStrict(tool, options);
 
     /// <summary>Whether tools must be called; null: the model decides.</summary>
     public static ToolChoice? ToChoice(ChatOptions? options) => options?.ToolMode switch

@@ -156,6 +156,12 @@ internal sealed class ByteAutomaton
 
     /// <summary>Does something with a limit to the steps through the rules.</summary>
     /// <param name="credit">Steps that are allowed, then those that are left.</param>
+    /// <param name="action">What is to be done.</param>
+    /// <exception cref="GrammarException">They were not enough.</exception>
+    public void Limited(ref long credit, Action action) => Limited(ref credit, long.MaxValue, action);
+
+    /// <summary>Does something with a limit to the steps through the rules, and to memory.</summary>
+    /// <param name="credit">Steps that are allowed, then those that are left.</param>
     /// <param name="bytes">Bytes that states may take.</param>
     /// <param name="action">What is to be done.</param>
     /// <exception cref="GrammarException">They were not enough.</exception>

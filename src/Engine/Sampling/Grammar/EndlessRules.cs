@@ -39,7 +39,7 @@ internal sealed class EndlessRules(GrammarNodes nodes)
                 // Not made yet: what was said of it.
                 if (nodes.LazyEnd(node) is not var (end, rules))
                     return true;
-                if (Array.TrueForAll(rules, _ending.Contains))
+                if (Array.Exists(rules, way => Array.TrueForAll(way, _ending.Contains)))
                     Go(end);
                 continue;
             }

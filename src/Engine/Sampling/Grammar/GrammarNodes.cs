@@ -21,7 +21,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     private readonly List<int> _ruleStarts = [];
     private readonly Dictionary<int, string?> _shared = [];
     private readonly Dictionary<int, Action> _lazy = [];
-    private readonly Dictionary<int, (int End, int[] Rules)> _lazyEnds = [];
+    private readonly Dictionary<int, (int End, int[][] Rules)> _lazyEnds = [];
     private HashSet<int> _endless = [];
 
     /// <summary>An edge for any of some bytes.</summary>
@@ -166,11 +166,11 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>Whether no text of a rule ever ends, because each contains another of the same rule: it is not entered. Known when the grammar is finished.</summary>
     public bool IsEndless(int rule) => _endless.Contains(rule);
 
-    /// <summary>Says of a lazy place that an end can be reached from there through some rules.</summary>
-    public void EndsThrough(int node, int end, int[] rules) => _lazyEnds[node] = (end, rules);
+    /// <summary>Says of a lazy place that an end can be reached from there through all of some rules; there may be several such ways.</summary>
+    public void EndsThrough(int node, int end, int[][] rules) => _lazyEnds[node] = (end, rules);
 
     /// <summary>What was said of a lazy place; null: nothing, it may end.</summary>
-    public (int End, int[] Rules)? LazyEnd(int node) => _lazyEnds.TryGetValue(node, out var end) ? end : null;
+    public (int End, int[][] Rules)? LazyEnd(int node) => _lazyEnds.TryGetValue(node, out var end) ? end : null;
 
     /// <summary>Whether the ways on from a place are not made yet.</summary>
     public bool IsLazy(int node) => _lazy.ContainsKey(node);

@@ -21,11 +21,24 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
     {
         // What stands before and behind is the same for all alternatives: then a text that has been found is in one place, whatever else it begins.
         var (start, end) = (nodes.Nothing().Start, nodes.Nothing().Start);
-        var (before, behind) = (Anything(), Anything());
-        nodes.Connect(start, before.Start);
-        nodes.Connect(behind.End, end);
-        foreach (var (isStart, syntax, isEnd) in RegexAnchors.Alternatives(RegexParser.Parse(pattern)))
-            nodes.Connect(isStart ? start : before.End, Make(syntax), isEnd ? end : behind.Start);
+        var alternatives = RegexAnchors.Alternatives(RegexParser.Parse(pattern));
+        var (before, behind) = (start, end);
+        if (alternatives.Any(alternative => !alternative.IsStart))
+        {
+            var anything = Anything();
+            nodes.Connect(start, anything.Start);
+            before = anything.End;
+        }
+
+        if (alternatives.Any(alternative => !alternative.IsEnd))
+        {
+            var anything = Anything();
+            nodes.Connect(anything.End, end);
+            behind = anything.Start;
+        }
+
+        foreach (var (isStart, syntax, isEnd) in alternatives)
+            nodes.Connect(isStart ? start : before, Make(syntax), isEnd ? end : behind);
         return new(start, end);
     }
 

@@ -57,12 +57,19 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
             case "properties":
                 return value.EnumerateObject().Where(property => !SchemaWords.SaysNothing(property.Value))
                     .Select(property => (SchemaPart[])[SchemaPart.Has(property.Name), SchemaPart.Spoils(property.Name, property.Value, $"{at}/properties/{SchemaWords.Escaped(property.Name)}")]);
-            case "patternProperties":
-                return known.Named(at, word).SelectMany(name => value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value) && Matches(pattern.Name, name, $"{at}/patternProperties"))
+            case "patternProperties" when known.Named is { } names:
+                return names.SelectMany(name => value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value) && Matches(pattern.Name, name, $"{at}/patternProperties"))
                     .Select(pattern => (SchemaPart[])[SchemaPart.Has(name), SchemaPart.Spoils(name, pattern.Value, $"{at}/patternProperties/{SchemaWords.Escaped(pattern.Name)}")]));
-            case "additionalProperties":
-                return SchemaWords.SaysNothing(value) ? [] : known.Named(at, word).Where(name => !IsNamed(schema, name, at))
-                    .Select(name => (SchemaPart[])[SchemaPart.Has(name), SchemaPart.Spoils(name, value, $"{at}/additionalProperties")]);
+            case "patternProperties":
+                return value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value)).Select(pattern => (SchemaPart[])[SchemaPart.Breaks(schema, at, $"{word}/{pattern.Name}")]);
+            case "additionalProperties" when SchemaWords.SaysNothing(value):
+                return [];
+            case "additionalProperties" when known.Named is { } names:
+                return names.Where(name => !IsNamed(schema, name, at)).Select(name => (SchemaPart[])[SchemaPart.Has(name), SchemaPart.Spoils(name, value, $"{at}/additionalProperties")]);
+            case "propertyNames" when SchemaWords.SaysNothing(value):
+                return [];
+            case "additionalProperties" or "propertyNames":
+                return [[SchemaPart.Breaks(schema, at, word)]];
             case "dependencies" or "dependentRequired" or "dependentSchemas":
                 return Dependencies(schema, at, word);
             case "items" when SchemaWords.SaysNothing(value):
