@@ -37,8 +37,20 @@ internal static partial class ResponseTypes
     {
         if (string.IsNullOrEmpty(name))
             return null;
+
+        // The caller's own types before those of the platform, many of which have names such as Flags.
+        var types = TypesNamed(name).ToLookup(IsOfPlatform);
+        return OneOf(types[false], schema) ?? OneOf(types[true], schema);
+    }
+
+    private static bool IsOfPlatform(Type type) =>
+        type.Assembly.GetName().Name is { } name && (name.StartsWith("System.", StringComparison.Ordinal) || name.StartsWith("Microsoft.", StringComparison.Ordinal));
+
+    // The schema of those types that fit; null: there are none, or they differ.
+    private static JsonElement? OneOf(IEnumerable<Type> types, JsonElement schema)
+    {
         JsonElement? found = null;
-        foreach (var type in TypesNamed(name))
+        foreach (var type in types)
         {
             try
             {

@@ -12,6 +12,8 @@ internal sealed class ByteAutomaton
     private const int StateBytes = 2_400; // the row of states after it, mostly
     private const int PlaceBytes = 16;
     private const int RowWork = 40;
+    private const int PlaceWork = 25;
+    private const int StackWork = 5;
 
     private readonly GrammarNodes _nodes;
     private readonly GrammarLimits _limits;
@@ -242,7 +244,7 @@ internal sealed class ByteAutomaton
                 continue;
             if (_seen.Count > _limits.MaxPlaces)
                 throw new GrammarException($"the grammar allows more than {_limits.MaxPlaces} readings of a text at once; make it less ambiguous");
-            Charge(10);
+            Charge(PlaceWork);
             var (node, around) = place;
             if (_nodes.FirstRange(node) >= 0)
                 _found.Add(place);
@@ -286,7 +288,7 @@ internal sealed class ByteAutomaton
                 _places[last] = _places[last] with { Stack = _stacks.Union(_places[last].Stack!, _places[i].Stack!) };
         }
 
-        Charge(_stacks.Made - made);
+        Charge(StackWork * (_stacks.Made - made));
         return CollectionsMarshal.AsSpan(_places)[..Math.Min(_places.Count, last + 1)];
     }
 

@@ -5,8 +5,8 @@ namespace LocalLlm.Sampling.Grammar;
 /// <param name="marks">Per state bit i: the text so far is in the i-th language; 0: it is in none.</param>
 internal sealed class Dfa(Dfa.Edge[][] edges, ulong[] marks)
 {
-    private const int StateWork = 30;
-    private const int EdgeWork = 4;
+    private const int StateWork = 60;
+    private const int EdgeWork = 8;
     private const int MaxRounds = 64;
 
     /// <summary>An edge for any of some bytes.</summary>

@@ -22,7 +22,7 @@ internal sealed record GrammarLimits
     public long MaxWork { get; init; } = 6_000_000;
 
     /// <summary>Bytes that states and masks may take while a grammar is compiled.</summary>
-    public long MaxCompileBytes { get; init; } = 20L << 20;
+    public long MaxCompileBytes { get; init; } = 16L << 20;
 
     /// <summary>Steps through the rules that a request may be ahead of <see cref="WorkPerToken"/>.</summary>
     public long MaxCredit { get; init; } = 20_000_000;

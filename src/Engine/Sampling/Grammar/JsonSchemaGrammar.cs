@@ -173,7 +173,7 @@ internal sealed class JsonSchemaGrammar
             throw new UnsatisfiableException($"{at}: no alternative is possible");
         if (shapes.Count == 1)
             return OfShape(shapes[0], at);
-        var objects = shapes.Where(shape => shape.Constants is null && (shape.Types & SchemaTypes.Object) != 0 && !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Object)).ToList();
+        var objects = shapes.Where(shape => shape.Constants is null && (shape.Types & SchemaTypes.Object) != 0).ToList();
         if (objects.Count < 2)
             return null;
         var ways = new List<Func<Fragment>>();
@@ -210,7 +210,7 @@ internal sealed class JsonSchemaGrammar
     }
 
     // Those of some that there are.
-    private Fragment Some(IReadOnlyList<Func<Fragment>> some, string at, string otherwise)
+    private Fragment Some(List<Func<Fragment>> some, string at, string otherwise)
     {
         var parts = new List<Fragment>();
         foreach (var make in some)
@@ -311,12 +311,10 @@ internal sealed class JsonSchemaGrammar
                 return new JsonSchemaStrings(_nodes, _json, _budget).Make(shape);
             case SchemaTypes.Number:
                 return Numbers(shape);
-            case SchemaTypes.Array when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Array):
+            case SchemaTypes.Array:
                 return Array(shape);
-            case SchemaTypes.Object when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Object):
-                return OneObject([shape])!();
             default:
-                throw new GrammarException("all but some constants cannot be kept to where these are arrays or objects");
+                return OneObject([shape])!();
         }
     }
 

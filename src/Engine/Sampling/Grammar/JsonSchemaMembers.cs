@@ -19,6 +19,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
     private readonly Dictionary<string, int> _known = new(StringComparer.Ordinal);
     private readonly List<(int Language, bool IsWanted)> _wanted = [];
     private readonly List<Demand> _demands = [];
+    private readonly List<string> _demanded = []; // names that demands tell from others
     private Group[] _groups = [];
     private List<SchemaNames> _allowed = [];
     private bool _isOpen;
@@ -50,7 +51,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
 
         // Also those that are required, needed or the only ones allowed, and not named: they must be told from others.
         return _groups.SelectMany(group => group.Named.Keys).Concat(Required()).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list))
-            .Concat(shape.Properties.Where(part => part.Kind != SchemaPartKind.Some).Select(part => part.Name)).Concat(_allowed.SelectMany(part => part.Constants));
+            .Concat(shape.Properties.Where(part => part.Kind != SchemaPartKind.Some).Select(part => part.Name)).Concat(_allowed.SelectMany(part => part.Constants)).Concat(_demanded);
     }
 
     /// <summary>The properties.</summary>
@@ -148,6 +149,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         }
 
         var group = Read(schema, at);
+        _demanded.AddRange(group.Named.Keys);
         if (part.Name == "additionalProperties")
             return new((name, isIn) => (name is null || !group.Named.ContainsKey(name)) && !Array.Exists(group.Patterns, pattern => (isIn >> pattern.Language & 1) != 0), Fails(group.Others!.Value, $"{at}/additionalProperties"));
         var broken = Array.Find(group.Patterns, pattern => part.Name == $"patternProperties/{pattern.Pattern}");

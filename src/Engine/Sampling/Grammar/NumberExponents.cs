@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Numerics;
 
 namespace LocalLlm.Sampling.Grammar;
 
@@ -11,10 +10,10 @@ namespace LocalLlm.Sampling.Grammar;
 internal sealed class NumberExponents(GrammarNodes nodes)
 {
     /// <summary>Digits before the point.</summary>
-    public const int MaxWhole = 5;
+    public const int MaxWhole = 3;
 
     /// <summary>Zeros behind a point that a mantissa begins with.</summary>
-    public const int MaxZeros = 4;
+    public const int MaxZeros = 2;
 
     private const int MaxPadding = 2; // zeros that an exponent begins with
     private const int Below = -1;
@@ -147,23 +146,34 @@ internal sealed class NumberExponents(GrammarNodes nodes)
 
         public void Begin(int start)
         {
-            for (var digit = 1; digit <= 9; digit++)
-                Follow(start, digit, Whole(1, Next(_low, 0, digit), Next(_high, 0, digit)));
+            Follow(start, 1, digit => Whole(1, Next(_low, 0, digit), Next(_high, 0, digit)));
             var zeros = nodes.Literal("0.");
             nodes.Connect(start, zeros.Start);
             for (var (place, power) = (zeros.End, -1); power >= -MaxZeros - 1; power--)
             {
-                for (var digit = 1; digit <= 9; digit++)
-                    Follow(place, digit, Fraction(power, Next(_low, 0, digit), Next(_high, 0, digit)));
+                var current = power;
+                Follow(place, 1, digit => Fraction(current, Next(_low, 0, digit), Next(_high, 0, digit)));
                 var next = nodes.Nothing().Start;
-                Follow(place, 0, next);
+                nodes.Connect(place, (byte)'0', (byte)'0', next);
                 place = next;
             }
         }
 
         private static int Next(Digits? bound, int compared, int digit) => bound?.Next(compared, digit) ?? 0;
 
-        private void Follow(int from, int digit, int to) => nodes.Connect(from, (byte)('0' + digit), (byte)('0' + digit), to);
+        // Digits that lead to one place are one edge.
+        private void Follow(int from, int first, Func<int, int> to)
+        {
+            var target = to(first);
+            for (var digit = first + 1; digit <= 10; digit++)
+            {
+                var next = digit <= 9 ? to(digit) : -1;
+                if (next == target)
+                    continue;
+                nodes.Connect(from, (byte)('0' + first), (byte)('0' + digit - 1), target);
+                (first, target) = (digit, next);
+            }
+        }
 
         private int Whole(int count, int compareLow, int compareHigh)
         {
@@ -173,13 +183,9 @@ internal sealed class NumberExponents(GrammarNodes nodes)
             End(place, count - 1, compareLow, compareHigh);
             var point = nodes.Nothing().Start;
             nodes.Connect(place, (byte)'.', (byte)'.', point);
-            for (var digit = 0; digit <= 9; digit++)
-            {
-                var (nextLow, nextHigh) = (Next(_low, compareLow, digit), Next(_high, compareHigh, digit));
-                if (count < MaxWhole)
-                    Follow(place, digit, Whole(count + 1, nextLow, nextHigh));
-                Follow(point, digit, Fraction(count - 1, nextLow, nextHigh));
-            }
+            if (count < MaxWhole)
+                Follow(place, 0, digit => Whole(count + 1, Next(_low, compareLow, digit), Next(_high, compareHigh, digit)));
+            Follow(point, 0, digit => Fraction(count - 1, Next(_low, compareLow, digit), Next(_high, compareHigh, digit)));
 
             return place;
         }
@@ -190,8 +196,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
                 return place;
             _places.Add((power, true, compareLow, compareHigh), place = nodes.Nothing().Start);
             End(place, power, compareLow, compareHigh);
-            for (var digit = 0; digit <= 9; digit++)
-                Follow(place, digit, Fraction(power, Next(_low, compareLow, digit), Next(_high, compareHigh, digit)));
+            Follow(place, 0, digit => Fraction(power, Next(_low, compareLow, digit), Next(_high, compareHigh, digit)));
             return place;
         }
 

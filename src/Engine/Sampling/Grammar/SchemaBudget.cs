@@ -5,12 +5,12 @@ namespace LocalLlm.Sampling.Grammar;
 /// </summary>
 internal sealed class SchemaBudget
 {
-    private const long AllWork = 12_000_000;
-    private const long MaxAllocated = 44L << 20;
+    private const long AllWork = 8_000_000;
+    private const long MaxAllocated = 38L << 20;
     private const int StepsBetweenLooks = 100;
     private const int WorkBetweenLooks = 20_000;
     private const int NodeWork = 4;
-    private const int BodyWork = 200;
+    private const int BodyWork = 500;
     private const int PartWork = 20;
 
     private readonly long _allocatedBefore = GC.GetAllocatedBytesForCurrentThread();

@@ -74,6 +74,13 @@ internal enum SchemaPartKind
 internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, string At)
 {
     private const int LongestKey = 200;
+    private string? _key;
+
+    // A copy says something else.
+    private SchemaPart(SchemaPart other)
+    {
+        (Kind, Schema, At, IsNegated, Name, Types) = (other.Kind, other.Schema, other.At, other.IsNegated, other.Name, other.Types);
+    }
 
     /// <summary>Whether it must not hold.</summary>
     public bool IsNegated { get; init; }
@@ -85,7 +92,7 @@ internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, strin
     public SchemaTypes Types { get; init; }
 
     /// <summary>Equal for parts that say the same.</summary>
-    public string Key => $"{(char)('a' + (int)Kind)}{(IsNegated ? '!' : ' ')}{(int)Types} {At}\0{Name}";
+    public string Key => _key ??= $"{(char)('a' + (int)Kind)}{(IsNegated ? '!' : ' ')}{(int)Types} {At}\0{Name}";
 
     /// <summary>Equal for parts that say the same together.</summary>
     public static string KeyOf(IEnumerable<SchemaPart> parts)

@@ -246,6 +246,9 @@ internal sealed class SchemaShape
         var strings = new List<string>();
         foreach (var value in values)
         {
+            // Arrays and objects are excluded part by part (SchemaNegation).
+            if (value.ValueKind is JsonValueKind.Array or JsonValueKind.Object)
+                continue;
             Excluded.Add(value);
             if (value.ValueKind == JsonValueKind.String)
                 strings.Add(value.GetString()!);
