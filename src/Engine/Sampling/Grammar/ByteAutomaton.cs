@@ -18,13 +18,13 @@ internal sealed class ByteAutomaton
     private readonly GrammarNodes _nodes;
     private readonly GrammarLimits _limits;
     private readonly GrammarStacks _stacks;
-    private readonly Dictionary<Place[], GrammarState> _states = new(new PlacesComparer());
+    private readonly Dictionary<Place[], GrammarState> _states = new(new GrammarState.SamePlaces());
 
-    // Around a node: null where no rule is open, a GrammarStack for rules entered before, a Frame for one entered since the last byte.
+    // Around a node: null where no rule is open, a GrammarStack for rules entered before, a GrammarFrame for one entered since the last byte.
     private readonly HashSet<(int Node, object? Around)> _seen = [];
     private readonly Stack<(int Node, object? Around)> _open = [];
     private readonly List<(int Node, object? Around)> _found = [];
-    private readonly Dictionary<int, Frame> _frames = [];
+    private readonly Dictionary<int, GrammarFrame> _frames = [];
     private readonly List<Place> _places = [];
     private readonly int _firstNodes;
     private int _generation;
@@ -277,7 +277,7 @@ internal sealed class ByteAutomaton
         _places.Clear();
         var made = _stacks.Made;
         foreach (var (node, around) in _found)
-            _places.Add(new(node, around switch { null => null, GrammarStack stack => stack, _ => Resolved((Frame)around) }));
+            _places.Add(new(node, around switch { null => null, GrammarStack stack => stack, _ => Resolved((GrammarFrame)around) }));
         _places.Sort();
         var last = 0;
         for (var i = 1; i < _places.Count; i++)
@@ -292,14 +292,14 @@ internal sealed class ByteAutomaton
         return CollectionsMarshal.AsSpan(_places)[..Math.Min(_places.Count, last + 1)];
     }
 
-    private GrammarStack Resolved(Frame frame)
+    private GrammarStack Resolved(GrammarFrame frame)
     {
         if (frame.Stack is { } known)
             return known;
         if (frame.IsBeingResolved)
             throw new GrammarException("a rule begins with itself");
         frame.IsBeingResolved = true;
-        var entries = frame.Entries.Select(entry => new GrammarStack.Entry(entry.Return, entry.Around switch { null => null, GrammarStack stack => stack, _ => Resolved((Frame)entry.Around) }, entry.Loop, entry.Count)).ToList();
+        var entries = frame.Entries.Select(entry => new GrammarStack.Entry(entry.Return, entry.Around switch { null => null, GrammarStack stack => stack, _ => Resolved((GrammarFrame)entry.Around) }, entry.Loop, entry.Count)).ToList();
         return frame.Stack = _stacks.Of(entries, _nodes.IsShared(frame.Rule));
     }
 
@@ -313,10 +313,10 @@ internal sealed class ByteAutomaton
     // Deeper than the limit no rule can be entered: the text has to go on another way.
     private void Enter(object? around, int rule, int back, int loop, int count)
     {
-        var depth = around switch { null => 0, GrammarStack stack => stack.Depth, _ => ((Frame)around).Depth };
+        var depth = around switch { null => 0, GrammarStack stack => stack.Depth, _ => ((GrammarFrame)around).Depth };
         if (depth >= _limits.MaxDepth || _nodes.IsEndless(rule))
             return;
-        var entry = new FrameEntry(back, around, loop, count);
+        var entry = new GrammarFrame.Entry(back, around, loop, count);
         if (!_frames.TryGetValue(rule, out var frame))
         {
             _frames.Add(rule, frame = new(rule));
@@ -338,7 +338,7 @@ internal sealed class ByteAutomaton
             return;
         }
 
-        var frame = (Frame)around;
+        var frame = (GrammarFrame)around;
         frame.HasBeenLeft = true;
         foreach (var entry in frame.Entries.ToArray())
             Leave(entry.Return, entry.Around, entry.Loop, entry.Count);
@@ -383,36 +383,4 @@ internal sealed class ByteAutomaton
         _heldBytes += StateBytes + (PlaceBytes * (long)key.Length * (accepting ? 2 : 1));
         return state;
     }
-
-    private sealed class PlacesComparer : IEqualityComparer<Place[]>
-    {
-        public bool Equals(Place[]? x, Place[]? y) => x.AsSpan().SequenceEqual(y);
-
-        public int GetHashCode(Place[] places)
-        {
-            var hash = new HashCode();
-            foreach (var place in places)
-                hash.Add(place);
-            return hash.ToHashCode();
-        }
-    }
-
-    /// <summary>A rule that was entered since the last byte; more ways in may still be found.</summary>
-    private sealed class Frame(int rule)
-    {
-        public int Rule { get; } = rule;
-
-        public HashSet<FrameEntry> Entries { get; } = [];
-
-        public bool HasBeenLeft { get; set; }
-
-        public bool IsBeingResolved { get; set; }
-
-        public int Depth { get; set; }
-
-        public GrammarStack? Stack { get; set; }
-    }
-
-    /// <summary>As <see cref="GrammarStack.Entry"/>; what is around may have been entered since the last byte too.</summary>
-    private readonly record struct FrameEntry(int Return, object? Around, int Loop, int Count);
 }

@@ -47,4 +47,18 @@ internal sealed class GrammarState
     {
         public int CompareTo(Place other) => Node != other.Node ? Node.CompareTo(other.Node) : (Stack?.Id ?? 0).CompareTo(other.Stack?.Id ?? 0);
     }
+
+    /// <summary>Compares sets of places.</summary>
+    internal sealed class SamePlaces : IEqualityComparer<Place[]>
+    {
+        public bool Equals(Place[]? x, Place[]? y) => x.AsSpan().SequenceEqual(y);
+
+        public int GetHashCode(Place[] places)
+        {
+            var hash = new HashCode();
+            foreach (var place in places)
+                hash.Add(place);
+            return hash.ToHashCode();
+        }
+    }
 }

@@ -14,7 +14,6 @@ internal sealed class JsonSchemaGrammar
     private const int MaxDistinct = 64;
     private const int MaxDepth = 1000;
     private const int MaxAlternatives = 1_000;
-    private const int MaxMerged = 256; // alternatives that are read as one object
     private const int MaxMergedNames = 20_000; // alternatives by names
 
     private static readonly SchemaTypes[] Types = [SchemaTypes.Object, SchemaTypes.Array, SchemaTypes.String, SchemaTypes.Number, SchemaTypes.Boolean, SchemaTypes.Null];
@@ -24,6 +23,7 @@ internal sealed class JsonSchemaGrammar
     private readonly JsonSchemaText _text;
     private readonly SchemaReferences _references;
     private readonly SchemaExpansion _expansion;
+    private readonly SchemaAlternatives _alternativesOf;
     private readonly SchemaBudget _budget;
     private readonly bool _isClosed;
     private readonly Dictionary<string, int> _rules = [];
@@ -44,6 +44,7 @@ internal sealed class JsonSchemaGrammar
         _json = new(nodes);
         _text = new(nodes);
         _expansion = new(references, budget);
+        _alternativesOf = new(references, _expansion, budget);
     }
 
     /// <summary>The grammar of a schema.</summary>
@@ -107,63 +108,21 @@ internal sealed class JsonSchemaGrammar
 
     private Fragment Body(IReadOnlyList<SchemaPart> parts, string at)
     {
-        var (plain, choices) = Expanded(parts);
+        var (plain, choices) = _alternativesOf.Expand(parts);
         if (choices.Count == 0)
             return OfShape(new(plain), at);
         var leaves = new Dictionary<string, SchemaShape>();
-        if ((choices.Count > 1 || plain.Count > 0) && Collected(plain, choices, leaves) && OneBody([.. leaves.Values], at) is { } merged)
+        if ((choices.Count > 1 || plain.Count > 0) && _alternativesOf.Collect(plain, choices, leaves) && OneBody([.. leaves.Values], at) is { } merged)
             return merged;
 
         // A text is read in all of these ways at once.
         if ((_alternatives += choices.Min(choice => choice.Alternatives.Count)) > MaxAlternatives)
             throw new GrammarException($"{at}: several choices make more than {MaxAlternatives} combinations that may hold together; tell alternatives apart by a required property with a constant");
-        var (chosen, rest) = Chosen(plain, choices);
+        var (chosen, rest) = SchemaAlternatives.Choose(plain, choices);
         return Some(
             [.. chosen.Alternatives.Select<SchemaPart[], Func<Fragment>>(alternative => () => Value([.. alternative, .. rest], isAlternative: true))],
             $"{chosen.Source.At}/{chosen.Source.Name}".TrimEnd('/'),
             "no alternative is possible");
-    }
-
-    private (List<SchemaPart> Plain, List<SchemaChoice> Choices) Expanded(IReadOnlyList<SchemaPart> parts)
-    {
-        foreach (var part in parts.Where(part => part.Kind == SchemaPartKind.Whole))
-            _references.CheckNoCircle(part.Schema, part.At);
-        _budget.TakeBody();
-        return _expansion.Expand(parts);
-    }
-
-    private static (SchemaChoice First, SchemaPart[] Others) Chosen(List<SchemaPart> plain, List<SchemaChoice> choices)
-    {
-        var chosen = choices.MinBy(choice => choice.Alternatives.Count)!;
-        return (chosen, [.. plain, .. choices.Where(choice => choice != chosen).Select(choice => choice.Source)]);
-    }
-
-    // All that a value may be, choices made; false: it is too much.
-    private bool Collected(List<SchemaPart> plain, List<SchemaChoice> choices, Dictionary<string, SchemaShape> leaves)
-    {
-        if (leaves.Count > MaxMerged)
-            return false;
-        if (choices.Count == 0)
-        {
-            leaves.TryAdd(SchemaPart.KeyOf(plain), new(plain));
-            return leaves.Count <= MaxMerged;
-        }
-
-        var (chosen, rest) = Chosen(plain, choices);
-        foreach (var alternative in chosen.Alternatives)
-        {
-            try
-            {
-                var (inner, further) = Expanded([.. alternative, .. rest]);
-                if (!Collected(inner, further, leaves))
-                    return false;
-            }
-            catch (UnsatisfiableException)
-            {
-            }
-        }
-
-        return true;
     }
 
     // Alternatives type by type, where several are objects: these are read as one. Null: it is better to keep them apart.
