@@ -31,7 +31,7 @@ internal sealed record GrammarLimits
     public long WorkPerToken { get; init; } = 50_000;
 
     /// <summary>Steps that a request without credit may still take to find some tokens that may come next, and to follow one.</summary>
-    public long MinWork { get; init; } = 2_000_000;
+    public long MinWork { get; init; } = 300_000;
 }
 
 /// <summary>A grammar is malformed, or too large.</summary>
