@@ -42,6 +42,7 @@ internal static class ChatRequestMapping
                 ChatTemplateKwargs = Kwargs(options, own),
             },
             ToolChoice = ChatToolMapping.ToChoice(options),
+            HeldTools = ChatToolMapping.ToTemplate(options, isHeld: true),
             Sampling = ToSampling(options, own),
             CacheSalt = own.CacheSalt,
         };

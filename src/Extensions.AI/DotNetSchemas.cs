@@ -67,6 +67,8 @@ internal static class DotNetSchemas
             {
                 if (!JsonNode.DeepEquals(plain, NotDescribed(Node(AIJsonUtilities.CreateJsonSchema(parameter.ParameterType, serializerOptions: own.JsonSerializerOptions)))))
                     continue;
+                foreach (var (word, _) in plain)
+                    given.Remove(word);
                 foreach (var (word, value) in (JsonObject)Node(Of(parameter.ParameterType, own.JsonSerializerOptions))!)
                 {
                     if (word != "$schema")

@@ -73,7 +73,7 @@ internal static partial class ResponseTypes
     private static JsonElement? Fitted(JsonElement schema, Type type)
     {
         var plain = AIJsonUtilities.CreateJsonSchema(type);
-        if (JsonElement.DeepEquals(plain, schema))
+        if (JsonElement.DeepEquals(WithoutDialect(plain), WithoutDialect(schema)))
             return DotNetSchemas.Of(type);
         if (!schema.TryGetProperty("properties", out var properties) || properties.GetPropertyCount() != 1 || !properties.TryGetProperty(Wrapped, out var inner))
             return null;

@@ -25,13 +25,13 @@ internal sealed record GrammarLimits
     public long MaxCompileBytes { get; init; } = 16L << 20;
 
     /// <summary>Steps through the rules that a request may be ahead of <see cref="WorkPerToken"/>.</summary>
-    public long MaxCredit { get; init; } = 20_000_000;
+    public long MaxCredit { get; init; } = 50_000_000;
 
     /// <summary>Steps through the rules that every token of a request allows: what others wait for it on average.</summary>
-    public long WorkPerToken { get; init; } = 50_000;
+    public long WorkPerToken { get; init; } = 125_000;
 
     /// <summary>Steps that a request without credit may still take to find some tokens that may come next, and to follow one.</summary>
-    public long MinWork { get; init; } = 300_000;
+    public long MinWork { get; init; } = 500_000;
 }
 
 /// <summary>A grammar is malformed, or too large.</summary>

@@ -4,7 +4,7 @@ namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
 /// Numbers with an exponent between two bounds: <c>1e-06</c>, <c>2.5E+3</c>, <c>0.01e2</c>. A mantissa has at most <see cref="MaxWhole"/> digits before the point and <see cref="MaxZeros"/> zeros behind a point that it
-/// begins with. Digits are compared with those of the bounds as they come; where they end it is known which exponents are inside.
+/// begins with, an exponent at most three. Digits are compared with those of the bounds as they come; where they end it is known which exponents are inside.
 /// </summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class NumberExponents(GrammarNodes nodes)
@@ -15,6 +15,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
     /// <summary>Zeros behind a point that a mantissa begins with.</summary>
     public const int MaxZeros = 2;
 
+    private const int MaxExponent = 999;
     private const int MaxPadding = 2; // zeros that an exponent begins with
     private const int Below = -1;
     private const int Above = -2;
@@ -83,6 +84,8 @@ internal sealed class NumberExponents(GrammarNodes nodes)
     // The letter and an exponent between two numbers.
     private int Exponent(int? least, int? most)
     {
+        // Digits without end would only be written for ever.
+        (least, most) = (Math.Max(least ?? -MaxExponent, -MaxExponent), Math.Min(most ?? MaxExponent, MaxExponent));
         if (_exponents.TryGetValue((least, most), out var known))
             return known;
         var letter = nodes.Either(nodes.Literal("e"), nodes.Literal("E"));
@@ -208,7 +211,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
                 least = l.Power - power + (l.Result(compareLow) is var below && (below < 0 || (below == 0 && l.IsExclusive)) ? 1 : 0);
             if (_high is { } h)
                 most = h.Power - power - (h.Result(compareHigh) is var above && (above > 0 || (above == 0 && h.IsExclusive)) ? 1 : 0);
-            if (least > most)
+            if (Math.Max(least ?? -MaxExponent, -MaxExponent) > Math.Min(most ?? MaxExponent, MaxExponent))
                 return;
             nodes.Connect(place, exponents.Exponent(least, most));
             Ways++;
