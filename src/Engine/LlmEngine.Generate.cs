@@ -194,7 +194,7 @@ public sealed partial class LlmEngine
     {
         var choice = request.ToolChoice ?? ToolChoice.Auto;
         if (request.Chat?.Tools is { ValueKind: JsonValueKind.Array } tools && tools.GetArrayLength() > 0)
-            return new(ToolFormat, tools, choice);
+            return new(ToolFormat, request.HeldTools ?? tools, choice);
         return !choice.IsRequired ? null : throw EngineException.InvalidRequest("tool_choice", "tool_choice requires a call, and the request has no tools; give a chat with tools");
     }
 

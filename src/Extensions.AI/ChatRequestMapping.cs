@@ -21,9 +21,6 @@ internal static class ChatRequestMapping
     // Read here: older and other names of what the engine does.
     private static readonly string[] OwnFields = [.. GuidedDecoding.Fields, .. ThinkingSetting.Fields];
 
-    // As OpenAI's strict mode has it: a model that may leave out what was asked for, or add to it, is of no use to who reads the type.
-    private static readonly AIJsonSchemaTransformCache Strict = new(new() { DisallowAdditionalProperties = true, RequireAllProperties = true });
-
     // What would have no place in a response.
     private static readonly string[] RefusedFields = ["n", "prompt_logprobs", "detokenize"];
 
@@ -50,6 +47,7 @@ internal static class ChatRequestMapping
                 ChatTemplateKwargs = Kwargs(options, own, thinking),
             },
             ToolChoice = ChatToolMapping.ToChoice(options),
+            HeldTools = ChatToolMapping.ToTemplate(options, isHeld: true),
             Sampling = ToSampling(options, own, sampling),
             CacheSalt = own.CacheSalt,
         };
@@ -96,7 +94,14 @@ internal static class ChatRequestMapping
     /// <summary>What a response format asks for; null: any text.</summary>
     public static StructuredOutputs? Structure(ChatResponseFormat? format) => format switch
     {
-        ChatResponseFormatJson { Schema: not null } json => new() { Json = Strict.GetOrCreateTransformedSchema(json), SchemaName = json.SchemaName, SchemaDescription = json.SchemaDescription },
+        ChatResponseFormatJson { Schema: { } schema } json => new()
+        {
+            Json = ResponseTypes.SchemaOf(json),
+            DescribedJson = schema,
+            SchemaName = json.SchemaName,
+            SchemaDescription = json.SchemaDescription,
+            TypeFirst = true,
+        },
         ChatResponseFormatJson => new() { JsonObject = true },
         _ => null,
     };

@@ -9,13 +9,15 @@ internal static class ChatToolMapping
     private const string StrictProperty = "strict";
 
     /// <summary>The tools that the model may call, as in OpenAI's API, or null where there are none. Tools that are no functions belong to other providers.</summary>
-    public static JsonElement? ToTemplate(ChatOptions? options)
+    /// <param name="options">The options.</param>
+    /// <param name="isHeld">Whether schemas say all that the types of parameters do, for arguments that are held to them; a model that reads them is better off with short ones.</param>
+    public static JsonElement? ToTemplate(ChatOptions? options, bool isHeld = false)
     {
         if (options?.Tools is not { Count: > 0 } tools || options.ToolMode is NoneChatToolMode)
             return null;
         var functions = tools.OfType<AIFunctionDeclaration>().Select(tool =>
         {
-            var function = new Dictionary<string, object?> { ["name"] = tool.Name, ["description"] = tool.Description, ["parameters"] = tool.JsonSchema };
+            var function = new Dictionary<string, object?> { ["name"] = tool.Name, ["description"] = tool.Description, ["parameters"] = isHeld ? DotNetSchemas.OfParameters(tool) : tool.JsonSchema };
             if (IsStrict(tool, options))
                 function[StrictProperty] = true;
             return new { type = "function", function };

@@ -67,7 +67,7 @@ internal sealed class LaunchedStep : IDisposable
                 sampled[i] = ids[i] switch
                 {
                     IDeviceOps.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
-                    IDeviceOps.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed),
+                    IDeviceOps.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed, _states[i].GrammarFailure),
                     var id => new SampledToken(id),
                 };
             }

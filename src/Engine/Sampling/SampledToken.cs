@@ -4,14 +4,16 @@ namespace LocalLlm.Sampling;
 /// <param name="TokenId">The token, or -1 where <paramref name="Error"/> says why there is none.</param>
 /// <param name="Logprobs">The log-probabilities, where the request asks for them.</param>
 /// <param name="Error">Why there is no token.</param>
-internal readonly record struct SampledToken(int TokenId, TokenLogprobs? Logprobs = null, SampleError Error = SampleError.None)
+/// <param name="Cause">The error in the caller's words, where more is known than <paramref name="Error"/> says.</param>
+internal readonly record struct SampledToken(int TokenId, TokenLogprobs? Logprobs = null, SampleError Error = SampleError.None, EngineException? Cause = null)
 {
-    public static SampledToken Failed(SampleError error) => new(-1, null, error);
+    public static SampledToken Failed(SampleError error, EngineException? cause = null) => new(-1, null, error, cause);
 
     /// <summary>The error as the caller of the request sees it, or null.</summary>
     public EngineException? ToException() => Error switch
     {
         SampleError.None => null,
+        _ when Cause is not null => Cause,
         SampleError.NonFiniteLogits => new EngineException(
             EngineErrorKind.GenerationFailed,
             "non-finite logits: the model computed NaN or Infinity for this request; check the model's weights and data type"),

@@ -112,7 +112,7 @@ internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = Lo
             scan = scratch.ProcessedScan;
             scan.Scan(row);
             if (!scan.IsValid)
-                return SampledToken.Failed(SampleError.NoTokenAllowed);
+                return SampledToken.Failed(SampleError.NoTokenAllowed, state.GrammarFailure);
         }
 
         var cut = Cut.None;

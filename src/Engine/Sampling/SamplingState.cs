@@ -71,6 +71,9 @@ internal sealed class SamplingState
     /// <inheritdoc cref="GrammarSession.ThoughtOwingText"/>
     public (int Close, IReadOnlyList<int> Ends)? ThoughtOwingText => _grammar?.ThoughtOwingText;
 
+    /// <summary>Why the grammar allows no token any more, as the caller sees it; null: it is not the grammar's fault.</summary>
+    public EngineException? GrammarFailure => _grammar?.Failure is { } failure ? EngineException.InvalidRequest(Sampling.GrammarField, $"{Sampling.GrammarField}: {failure}") : null;
+
     /// <summary>The only token that may come next, whatever else is asked for; null: no such token.</summary>
     public int? ForcedTokenId => _thinking?.ForcedTokenId;
 

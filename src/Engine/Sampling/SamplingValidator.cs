@@ -102,8 +102,11 @@ internal static class SamplingValidator
             Thinking = context.Thinking,
             IsChat = context.IsChat,
             Grammar = grammar,
+            GrammarField = GrammarField(request.StructuredOutputs),
         };
     }
+
+    private static string GrammarField(StructuredOutputs? structure) => structure?.Field ?? "tools";
 
     private static CompiledGrammar? Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
     {
@@ -111,7 +114,7 @@ internal static class SamplingValidator
         var tools = context.Tools is { } given && (given.IsNeeded || structure is not null) ? given : null;
         if (structure is null && tools is null)
             return null;
-        var field = structure?.Field ?? "tools";
+        var field = GrammarField(structure);
         if (context.Grammars is not { } grammars)
         {
             errors.Add(field, "a structure", "nothing while the engine runs without a tokenizer");

@@ -87,6 +87,9 @@ internal sealed class ValidatedSampling
     /// <summary>What the output must keep to; null: nothing.</summary>
     public required CompiledGrammar? Grammar { get; init; }
 
+    /// <summary>The request's field that asks for <see cref="Grammar"/>.</summary>
+    public string GrammarField { get; init; } = "structured_outputs";
+
     /// <summary>Whether any of the three penalties is on.</summary>
     public bool HasPenalties => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;
 }

@@ -21,7 +21,7 @@ internal static class StructurePrompt
         var answer = hasTools ? "The final answer is" : "The answer is";
         var what = structure switch
         {
-            { Json: { } schema } => $"one JSON value that conforms to {Named(structure)}:\n{Compact(schema)}",
+            { Json: { } schema } => $"one JSON value that conforms to {Named(structure)}:\n{Compact(structure.DescribedJson ?? schema)}",
             { JsonObject: true } => "one JSON object.",
             { Choice: { } choice } => $"exactly one of these texts, given as JSON strings:\n{JsonSerializer.Serialize(choice, Readable)}",
             { Regex: { } regex } => $"a text that this regular expression matches as a whole:\n{regex}",

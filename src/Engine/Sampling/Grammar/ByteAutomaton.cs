@@ -10,22 +10,28 @@ namespace LocalLlm.Sampling.Grammar;
 internal sealed class ByteAutomaton
 {
     private const int StateBytes = 2_400; // the row of states after it, mostly
-    private const int StackBytes = 120;
     private const int PlaceBytes = 16;
-    private const int Unknown = -2; // where a rule returns to that is looked at by itself
+    private const int RowWork = 40;
+    private const int PlaceWork = 25;
+    private const int StackWork = 5;
 
     private readonly GrammarNodes _nodes;
     private readonly GrammarLimits _limits;
-    private readonly Dictionary<(GrammarStack? Parent, int Return, int Loop, int Count), GrammarStack> _stacks = [];
-    private readonly Dictionary<Place[], GrammarState> _states = new(new PlacesComparer());
-    private readonly HashSet<Place> _seen = [];
-    private readonly Stack<Place> _open = [];
-    private readonly List<Place> _found = [];
+    private readonly GrammarStacks _stacks;
+    private readonly Dictionary<Place[], GrammarState> _states = new(new GrammarState.SamePlaces());
+
+    // Around a node: null where no rule is open, a GrammarStack for rules entered before, a GrammarFrame for one entered since the last byte.
+    private readonly HashSet<(int Node, object? Around)> _seen = [];
+    private readonly Stack<(int Node, object? Around)> _open = [];
+    private readonly List<(int Node, object? Around)> _found = [];
+    private readonly Dictionary<int, GrammarFrame> _frames = [];
+    private readonly List<Place> _places = [];
     private readonly int _firstNodes;
     private int _generation;
     private long _heldBytes;
     private long _work;
     private long _workLimit;
+    private long _bytesLimit = long.MaxValue;
     private bool _escapes;
 
     /// <param name="nodes">The rules.</param>
@@ -37,13 +43,14 @@ internal sealed class ByteAutomaton
     {
         _nodes = nodes;
         _limits = limits;
+        _stacks = new(nodes);
         _workLimit = limits.MaxWork;
         _firstNodes = nodes.Count;
-        _open.Push(new(start, null));
+        _open.Push((start, null));
         Start = StartAfterThought = Close();
         if (startAfterThought is { } node)
         {
-            _open.Push(new(node, null));
+            _open.Push((node, null));
             StartAfterThought = Close();
         }
 
@@ -61,11 +68,14 @@ internal sealed class ByteAutomaton
     /// <summary>States known at the moment.</summary>
     public int StateCount => _states.Count;
 
+    /// <summary>Steps through the rules so far.</summary>
+    public long Work => _work;
+
     /// <summary>Whether half of the room for nodes that are made on the way is used up.</summary>
     public bool IsWornOut => _nodes.IsBroken || _nodes.Count - _firstNodes > (_limits.MaxNodes - _firstNodes) / 2;
 
     /// <summary>About how much memory it holds, in bytes.</summary>
-    public long HeldBytes => _heldBytes + _nodes.HeldBytes;
+    public long HeldBytes => _heldBytes + _stacks.HeldBytes + _nodes.HeldBytes;
 
     /// <summary>The state after one more byte, or <see cref="GrammarState.Dead"/>.</summary>
     /// <exception cref="GrammarException">The text can be read in too many ways, or the work that was allowed is used up.</exception>
@@ -89,17 +99,27 @@ internal sealed class ByteAutomaton
     /// <summary>The same state as the automaton knows it now. Forgets everything first when that has grown too large.</summary>
     public GrammarState Renewed(GrammarState state)
     {
-        if (_heldBytes > _limits.MaxBytes)
+        if (_heldBytes + _stacks.HeldBytes > _limits.MaxBytes)
         {
             _stacks.Clear();
             _states.Clear();
             _heldBytes = 0;
             _generation++;
-            Start = Intern(Start.Places, Start.IsAccepting);
-            StartAfterThought = Intern(StartAfterThought.Places, StartAfterThought.IsAccepting);
+            Start = Again(Start);
+            StartAfterThought = Again(StartAfterThought);
         }
 
-        return state == GrammarState.Dead || state.Generation == _generation ? state : Intern(state.Places, state.IsAccepting);
+        return state == GrammarState.Dead || state.Generation == _generation ? state : Again(state);
+    }
+
+    private GrammarState Again(GrammarState state) => Intern(Changed(state.Places, _stacks.Renewed), state.IsAccepting, state.Escapes);
+
+    private Place[] Changed(Place[] places, Func<GrammarStack, GrammarStack> change)
+    {
+        var made = _stacks.Made;
+        Place[] changed = [.. places.Select(place => place with { Stack = place.Stack is null ? null : change(place.Stack) })];
+        _work += _stacks.Made - made;
+        return changed;
     }
 
     /// <summary>
@@ -110,29 +130,10 @@ internal sealed class ByteAutomaton
     /// <param name="remaining">Repetitions that are left to the one that has fewest left; <see cref="int.MaxValue"/>: nothing was changed.</param>
     public GrammarState Relaxed(GrammarState state, out int remaining)
     {
-        remaining = int.MaxValue;
-        var places = new HashSet<Place>();
-        _work += state.Places.Length;
-        foreach (var place in state.Places)
-            places.Add(place.Stack?.HasLoop == true ? place with { Stack = Relaxed(place.Stack, ref remaining) } : place);
-        if (remaining == int.MaxValue)
-            return state;
-        var sorted = places.ToArray();
-        Array.Sort(sorted);
-        return Intern(sorted, state.IsAccepting);
-    }
-
-    private GrammarStack Relaxed(GrammarStack stack, ref int remaining)
-    {
-        var parent = stack.Parent?.HasLoop == true ? Relaxed(stack.Parent, ref remaining) : stack.Parent;
-        var count = stack.Count;
-        if (stack.Loop >= 0 && _nodes.LoopOf(stack.Loop) is var loop && loop.Most != int.MaxValue && count > Math.Max(1, loop.Least))
-        {
-            remaining = Math.Min(remaining, loop.Most - count);
-            count = Math.Max(1, loop.Least);
-        }
-
-        return ReferenceEquals(parent, stack.Parent) && count == stack.Count ? stack : StackOf(parent, stack.Return, stack.Loop, count, stack.IsShared);
+        var fewest = int.MaxValue;
+        var relaxed = Changed(state.Places, stack => stack.HasLoop ? _stacks.Relaxed(stack, ref fewest) : stack);
+        remaining = fewest;
+        return fewest == int.MaxValue ? state : Intern(relaxed, state.IsAccepting);
     }
 
     /// <summary>
@@ -142,34 +143,26 @@ internal sealed class ByteAutomaton
     {
         if (state.IsAccepting || state.Escapes)
             return null;
-        var places = new HashSet<Place>();
-        _work += state.Places.Length;
-        foreach (var place in state.Places)
+        var places = new Place[state.Places.Length];
+        for (var i = 0; i < places.Length; i++)
         {
-            if (place.Stack is null || Inside(place.Stack) is not { } stack)
+            var (node, around) = state.Places[i];
+            if (around is null || _stacks.Inside(around) is not { } stack)
                 return null;
-            places.Add(place with { Stack = stack });
+            places[i] = new(node, stack);
+            _work += stack.Depth;
         }
 
-        var sorted = places.ToArray();
-        Array.Sort(sorted);
-        return Intern(sorted, accepting: false);
+        return Intern(places, accepting: false);
     }
 
     /// <summary>The shared rules by themselves, each before its first byte.</summary>
     public IEnumerable<(string? Name, GrammarState Start)> SharedRules() => _nodes.Shared.Select(rule =>
     {
         _open.Clear();
-        _open.Push(new(_nodes.StartOf(rule.Key), StackOf(null, Unknown, -1, 0, isShared: false)));
+        _open.Push((_nodes.StartOf(rule.Key), _stacks.Alone));
         return (rule.Value, Close());
     });
-
-    private GrammarStack? Inside(GrammarStack stack)
-    {
-        if (stack.IsShared)
-            return StackOf(null, Unknown, -1, 0, isShared: false);
-        return stack.Parent is { } parent && Inside(parent) is { } around ? StackOf(around, stack.Return, stack.Loop, stack.Count, isShared: false) : null;
-    }
 
     /// <summary>Counts memory that somebody keeps with a state, such as its mask.</summary>
     public void Hold(long bytes) => _heldBytes += bytes;
@@ -178,8 +171,16 @@ internal sealed class ByteAutomaton
     /// <param name="credit">Steps that are allowed, then those that are left.</param>
     /// <param name="action">What is to be done.</param>
     /// <exception cref="GrammarException">They were not enough.</exception>
-    public void Limited(ref long credit, Action action)
+    public void Limited(ref long credit, Action action) => Limited(ref credit, long.MaxValue, action);
+
+    /// <summary>Does something with a limit to the steps through the rules, and to memory.</summary>
+    /// <param name="credit">Steps that are allowed, then those that are left.</param>
+    /// <param name="bytes">Bytes that states may take.</param>
+    /// <param name="action">What is to be done.</param>
+    /// <exception cref="GrammarException">They were not enough.</exception>
+    public void Limited(ref long credit, long bytes, Action action)
     {
+        _bytesLimit = bytes;
         var before = _work;
         _workLimit = credit > long.MaxValue - before ? long.MaxValue : before + Math.Max(0, credit);
         try
@@ -189,7 +190,7 @@ internal sealed class ByteAutomaton
         finally
         {
             credit -= _work - before;
-            _workLimit = long.MaxValue;
+            (_workLimit, _bytesLimit) = (long.MaxValue, long.MaxValue);
         }
     }
 
@@ -197,6 +198,7 @@ internal sealed class ByteAutomaton
     private GrammarState?[] FirstNext(GrammarState state)
     {
         var next = state.MakeNext();
+        Charge(RowWork);
         if (state == GrammarState.Dead)
         {
             Array.Fill(next, GrammarState.Dead);
@@ -219,7 +221,9 @@ internal sealed class ByteAutomaton
         return next;
     }
 
-    private GrammarState Step(GrammarState state, byte value)
+    /// <summary>As <see cref="Next"/>, without remembering it.</summary>
+    /// <exception cref="GrammarException">The text can be read in too many ways, or the work that was allowed is used up.</exception>
+    public GrammarState Step(GrammarState state, byte value)
     {
         // What an exception left behind.
         _open.Clear();
@@ -230,7 +234,7 @@ internal sealed class ByteAutomaton
                 var range = _nodes.RangeOf(edge);
                 _work++;
                 if (value >= range.First && value <= range.Last)
-                    _open.Push(place with { Node = range.To });
+                    _open.Push((range.To, place.Stack));
             }
         }
 
@@ -242,6 +246,7 @@ internal sealed class ByteAutomaton
     {
         _seen.Clear();
         _found.Clear();
+        _frames.Clear();
         _escapes = false;
         var accepting = false;
         while (_open.TryPop(out var place))
@@ -250,66 +255,127 @@ internal sealed class ByteAutomaton
                 continue;
             if (_seen.Count > _limits.MaxPlaces)
                 throw new GrammarException($"the grammar allows more than {_limits.MaxPlaces} readings of a text at once; make it less ambiguous");
-            _work += 10;
-            if (_work > _workLimit)
-                throw new GrammarException("the grammar takes too much work at each token; make it less ambiguous, and its repetitions fewer");
-            if (_nodes.FirstRange(place.Node) >= 0)
+            Charge(PlaceWork);
+            var (node, around) = place;
+            if (_nodes.FirstRange(node) >= 0)
                 _found.Add(place);
-            for (var edge = _nodes.FirstEmpty(place.Node); edge >= 0; edge = _nodes.EmptyOf(edge).Other)
+            for (var edge = _nodes.FirstEmpty(node); edge >= 0; edge = _nodes.EmptyOf(edge).Other)
                 _open.Push(place with { Node = _nodes.EmptyOf(edge).To });
-            for (var edge = _nodes.FirstCall(place.Node); edge >= 0; edge = _nodes.CallOf(edge).Other)
-                Enter(place.Stack, _nodes.CallOf(edge).Rule, _nodes.CallOf(edge).Back, -1, 0);
-            for (var edge = _nodes.FirstLoop(place.Node); edge >= 0; edge = _nodes.LoopOf(edge).Other)
-                Enter(place.Stack, _nodes.LoopOf(edge).Rule, _nodes.LoopOf(edge).Back, edge, 1);
-            if (!_nodes.IsEnd(place.Node))
+            for (var edge = _nodes.FirstCall(node); edge >= 0; edge = _nodes.CallOf(edge).Other)
+                Enter(around, _nodes.CallOf(edge).Rule, _nodes.CallOf(edge).Back, -1, 0);
+            for (var edge = _nodes.FirstLoop(node); edge >= 0; edge = _nodes.LoopOf(edge).Other)
+                Enter(around, _nodes.LoopOf(edge).Rule, _nodes.LoopOf(edge).Back, edge, _nodes.LoopOf(edge).Needs < 0 ? 1 : 0);
+            for (var edge = _nodes.FirstCounted(node); edge >= 0; edge = _nodes.CountedOf(edge).Other)
+            {
+                if (_stacks.Counted((GrammarStack)around!, _nodes.CountedOf(edge).Room) is { } counted)
+                    _open.Push((_nodes.CountedOf(edge).To, counted));
+            }
+
+            if (!_nodes.IsEnd(node))
                 continue;
-            if (place.Stack is { } stack)
-                Leave(stack);
-            else
+            if (around is null)
                 accepting = true;
+            else
+                Leave(around);
         }
 
-        _found.Sort();
-        return Intern(CollectionsMarshal.AsSpan(_found), accepting, _escapes);
+        return Intern(Merged(), accepting, _escapes);
+    }
+
+    // One place for each node: its stack is all of those that were found with it.
+    private ReadOnlySpan<Place> Merged()
+    {
+        _places.Clear();
+        var made = _stacks.Made;
+        foreach (var (node, around) in _found)
+            _places.Add(new(node, around switch { null => null, GrammarStack stack => stack, _ => Resolved((GrammarFrame)around) }));
+        _places.Sort();
+        var last = 0;
+        for (var i = 1; i < _places.Count; i++)
+        {
+            if (_places[i].Node != _places[last].Node || _places[last].Stack is null)
+                _places[++last] = _places[i];
+            else
+                _places[last] = _places[last] with { Stack = _stacks.Union(_places[last].Stack!, _places[i].Stack!) };
+        }
+
+        Charge(StackWork * (_stacks.Made - made));
+        return CollectionsMarshal.AsSpan(_places)[..Math.Min(_places.Count, last + 1)];
+    }
+
+    private GrammarStack Resolved(GrammarFrame frame)
+    {
+        if (frame.Stack is { } known)
+            return known;
+        if (frame.IsBeingResolved)
+            throw new GrammarException("a rule begins with itself");
+        frame.IsBeingResolved = true;
+        var entries = frame.Entries.Select(entry => new GrammarStack.Entry(entry.Return, entry.Around switch { null => null, GrammarStack stack => stack, _ => Resolved((GrammarFrame)entry.Around) }, entry.Loop, entry.Count)).ToList();
+        return frame.Stack = _stacks.Of(entries, _nodes.IsShared(frame.Rule));
+    }
+
+    private void Charge(long steps)
+    {
+        _work += steps;
+        if (_work > _workLimit)
+            throw new GrammarWorkException("the grammar takes too much work at each token; make it less ambiguous, and its repetitions fewer");
     }
 
     // Deeper than the limit no rule can be entered: the text has to go on another way.
-    private void Enter(GrammarStack? around, int rule, int back, int loop, int count)
+    private void Enter(object? around, int rule, int back, int loop, int count)
     {
-        if (around?.Depth >= _limits.MaxDepth || _nodes.IsEndless(rule))
+        var depth = around switch { null => 0, GrammarStack stack => stack.Depth, _ => ((GrammarFrame)around).Depth };
+        if (depth >= _limits.MaxDepth || _nodes.IsEndless(rule))
             return;
-        _open.Push(new(_nodes.StartOf(rule), StackOf(around, back, loop, count, loop < 0 && _nodes.IsShared(rule))));
+        var entry = new GrammarFrame.Entry(back, around, loop, count);
+        if (!_frames.TryGetValue(rule, out var frame))
+        {
+            _frames.Add(rule, frame = new(rule));
+            _open.Push((_nodes.StartOf(rule), frame));
+        }
+
+        frame.Depth = Math.Max(frame.Depth, depth + 1);
+        if (frame.Entries.Add(entry) && frame.HasBeenLeft)
+            Leave(entry.Return, entry.Around, entry.Loop, entry.Count);
+        Charge(1);
     }
 
-    private void Leave(GrammarStack stack)
+    private void Leave(object around)
     {
-        if (stack.Return == Unknown)
+        if (around is GrammarStack stack)
+        {
+            foreach (var entry in stack.Entries)
+                Leave(entry.Return, entry.Parent, entry.Loop, entry.Count);
+            return;
+        }
+
+        var frame = (GrammarFrame)around;
+        frame.HasBeenLeft = true;
+        foreach (var entry in frame.Entries.ToArray())
+            Leave(entry.Return, entry.Around, entry.Loop, entry.Count);
+    }
+
+    private void Leave(int back, object? around, int loopEdge, int count)
+    {
+        if (back == GrammarStacks.Unknown)
         {
             _escapes = true;
             return;
         }
 
-        if (stack.Loop < 0)
+        Charge(1);
+        if (loopEdge < 0)
         {
-            _open.Push(new(stack.Return, stack.Parent));
+            _open.Push((back, around));
             return;
         }
 
         // Beyond the fewest the number matters only where there is a most.
-        var loop = _nodes.LoopOf(stack.Loop);
-        if (stack.Count >= loop.Least)
-            _open.Push(new(stack.Return, stack.Parent));
-        if (stack.Count < loop.Most)
-            Enter(stack.Parent, loop.Rule, loop.Back, stack.Loop, loop.Most == int.MaxValue ? Math.Min(stack.Count + 1, Math.Max(1, loop.Least)) : stack.Count + 1);
-    }
-
-    private GrammarStack StackOf(GrammarStack? around, int back, int loop, int count, bool isShared)
-    {
-        if (_stacks.TryGetValue((around, back, loop, count), out var stack))
-            return stack;
-        _stacks.Add((around, back, loop, count), stack = new(around, back, loop, count, isShared));
-        _heldBytes += StackBytes;
-        return stack;
+        var loop = _nodes.LoopOf(loopEdge);
+        if (count >= loop.Least)
+            _open.Push((back, around));
+        if (count < loop.Most && loop.Needs < 0)
+            Enter(around, loop.Rule, loop.Back, loopEdge, loop.Most == int.MaxValue ? Math.Min(count + 1, Math.Max(1, loop.Least)) : count + 1);
     }
 
     private GrammarState Intern(ReadOnlySpan<Place> found, bool accepting, bool escapes = false)
@@ -318,25 +384,14 @@ internal sealed class ByteAutomaton
             return GrammarState.Dead;
 
         // A set that ends the grammar, or leaves it, is told from others by a place of its own.
-        Place[] key = accepting || escapes ? [.. found, new(escapes ? Unknown : -1, null)] : [.. found];
+        Place[] key = accepting || escapes ? [.. found, new(escapes ? GrammarStacks.Unknown : -1, null)] : [.. found];
         if (_states.TryGetValue(key, out var known))
             return known;
+        if (_heldBytes > _bytesLimit)
+            throw new GrammarWorkException("the grammar takes too much memory at each token; make it less ambiguous, and its repetitions fewer");
         var state = new GrammarState(accepting || escapes ? [.. found] : key, accepting, _generation, escapes);
         _states.Add(key, state);
         _heldBytes += StateBytes + (PlaceBytes * (long)key.Length * (accepting ? 2 : 1));
         return state;
-    }
-
-    private sealed class PlacesComparer : IEqualityComparer<Place[]>
-    {
-        public bool Equals(Place[]? x, Place[]? y) => x.AsSpan().SequenceEqual(y);
-
-        public int GetHashCode(Place[] places)
-        {
-            var hash = new HashCode();
-            foreach (var place in places)
-                hash.Add(place);
-            return hash.ToHashCode();
-        }
     }
 }

@@ -7,6 +7,7 @@ internal sealed class CompiledGrammar
 
     private const int MostPrepared = 16; // strings of different kinds
     private const int MostRemembered = 16; // of all grammars, some 30 KB each
+    private const int MostReserves = 30; // as much of the least work as finding a first token may take
     private const int FewOf = 8; // tokens that are tried by themselves: at most this part of all
 
     private readonly ByteAutomaton _automaton;
@@ -23,12 +24,15 @@ internal sealed class CompiledGrammar
         _trie = trie;
         _stack = new GrammarState[trie.MaxDepth + 1];
         Limits = limits;
-        var (state, credit) = (Start, limits.MaxWork);
-        if (!Mask(ref state, ref credit).ContainsAnyExcept(0u) && !Start.IsAccepting)
+        var credit = limits.MaxWork;
+        automaton.Limited(ref credit, limits.MaxCompileBytes, () =>
+        {
+            Start.Mask = Make(Start);
+            StartAfterThought.Mask ??= Make(StartAfterThought);
+            Prepare();
+        });
+        if (!Start.Mask!.AsSpan().ContainsAnyExcept(0u) && !Start.IsAccepting)
             throw new GrammarException("no token of the vocabulary begins a text of the grammar");
-        var afterThought = StartAfterThought;
-        Mask(ref afterThought, ref credit);
-        automaton.Limited(ref credit, Prepare);
     }
 
     /// <summary>How large it may become.</summary>
@@ -53,18 +57,50 @@ internal sealed class CompiledGrammar
     public bool IsWhiteSpace(int tokenId) =>
         (uint)tokenId < (uint)_trie.VocabularySize && _trie.Bytes[tokenId] is { Length: > 0 } bytes && !bytes.AsSpan().ContainsAnyExcept(" \t\r\n"u8);
 
-    /// <summary>Tokens that may come next, the end left out: bit i of word i / 32.</summary>
+    /// <summary>
+    /// Tokens that may come next, the end left out: bit i of word i / 32. Where the credit is not enough for all of them, some that are quick to find, those of fewest bytes: the text goes on within the grammar.
+    /// </summary>
     /// <param name="state">The state; afterwards the same one, as the grammar knows it now.</param>
     /// <param name="credit">Steps through the rules that it may take; those taken are subtracted.</param>
-    /// <exception cref="GrammarException">They were not enough, or the text can be read in too many ways.</exception>
+    /// <exception cref="GrammarException">Not even these could be found.</exception>
     public ReadOnlySpan<uint> Mask(ref GrammarState state, ref long credit)
     {
         var now = state = _automaton.Renewed(state);
         if (now.Mask is { } known)
             return known;
         var mask = default(uint[]);
-        _automaton.Limited(ref credit, () => mask = Make(now));
-        return now.Mask = mask!;
+        try
+        {
+            _automaton.Limited(ref credit, 2 * Limits.MaxBytes, () => mask = Make(now));
+            return now.Mask = mask!;
+        }
+        catch (GrammarWorkException)
+        {
+            return Short(now);
+        }
+    }
+
+    // Every byte is a token of most vocabularies, so a text never comes to an end that is none.
+    private uint[] Short(GrammarState state)
+    {
+        var mask = new uint[MaskWords];
+        var (found, left) = (false, Limits.MinWork);
+        for (var i = _trie.LongestFirst.Length - 1; i >= 0 && (left > 0 || !found || _trie.Bytes[_trie.LongestFirst[i]].Length == 1); i--)
+        {
+            var token = _trie.LongestFirst[i];
+            var before = _automaton.Work;
+            if (Next(state, token) != GrammarState.Dead)
+            {
+                mask[token / 32] |= 1u << (token % 32);
+                found = true;
+            }
+
+            left -= _automaton.Work - before;
+            if (left < -MostReserves * Limits.MinWork)
+                break;
+        }
+
+        return found ? mask : throw new GrammarWorkException("the grammar takes too much work at each token; make it less ambiguous, and its repetitions fewer");
     }
 
     // The largest masks, those inside of strings, are found here and not while others wait.
@@ -160,7 +196,17 @@ internal sealed class CompiledGrammar
     public GrammarState Next(GrammarState state, int tokenId, ref long credit)
     {
         var next = state;
-        _automaton.Limited(ref credit, () => next = Next(next, tokenId));
+        var allowed = Math.Max(credit, Limits.MinWork);
+        var left = allowed;
+        try
+        {
+            _automaton.Limited(ref left, long.MaxValue, () => next = Next(next, tokenId));
+        }
+        finally
+        {
+            credit -= allowed - left;
+        }
+
         return next;
     }
 

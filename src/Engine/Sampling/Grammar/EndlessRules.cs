@@ -39,7 +39,7 @@ internal sealed class EndlessRules(GrammarNodes nodes)
                 // Not made yet: what was said of it.
                 if (nodes.LazyEnd(node) is not var (end, rules))
                     return true;
-                if (Array.TrueForAll(rules, _ending.Contains))
+                if (Array.Exists(rules, way => Array.TrueForAll(way, _ending.Contains)))
                     Go(end);
                 continue;
             }
@@ -48,6 +48,8 @@ internal sealed class EndlessRules(GrammarNodes nodes)
                 Go(nodes.RangeOf(edge).To);
             for (var edge = nodes.FirstEmpty(node); edge >= 0; edge = nodes.EmptyOf(edge).Other)
                 Go(nodes.EmptyOf(edge).To);
+            for (var edge = nodes.FirstCounted(node); edge >= 0; edge = nodes.CountedOf(edge).Other)
+                Go(nodes.CountedOf(edge).To);
             for (var edge = nodes.FirstCall(node); edge >= 0; edge = nodes.CallOf(edge).Other)
                 Through(nodes.CallOf(edge).Rule, nodes.CallOf(edge).Back);
             for (var edge = nodes.FirstLoop(node); edge >= 0; edge = nodes.LoopOf(edge).Other)

@@ -26,7 +26,7 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
     public CompiledGrammar Compile(StructuredOutputs? structure, ToolCallStructure? tools)
     {
         // A schema as it is written: it may be nested deeper than the serializer goes.
-        var key = $"{JsonSerializer.Serialize(structure is null ? null : structure with { Json = null })}\n{structure?.Json?.GetRawText()}\n{KeyOf(tools)}";
+        var key = $"{JsonSerializer.Serialize(structure is null ? null : structure with { Json = null, SchemaName = null, SchemaDescription = null })}\n{structure?.Json?.GetRawText()}{(structure?.TypeFirst == true ? "\0" : "")}\n{KeyOf(tools)}";
         if (Find(key) is { } known)
             return known;
         var limits = GrammarLimits.Default;
@@ -87,7 +87,7 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
         if (said != 1)
             throw new GrammarException($"exactly one of json, choice, regex, grammar and json_object is needed, {said} are given");
         if (structure.Json is { } schema)
-            return JsonSchemaGrammar.Parse(nodes, schema);
+            return JsonSchemaGrammar.Parse(nodes, schema, typeFirst: structure.TypeFirst);
         if (structure.Regex is { } regex)
             return RegexGrammar.Parse(nodes, regex);
         if (structure.Grammar is { } grammar)

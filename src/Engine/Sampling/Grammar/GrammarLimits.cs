@@ -18,14 +18,20 @@ internal sealed record GrammarLimits
     /// <summary>Bytes that the states and masks of one grammar may take before they are forgotten and made again.</summary>
     public long MaxBytes { get; init; } = 32L << 20;
 
-    /// <summary>Steps through the rules that compiling and the first mask may take; some 10 ns each.</summary>
-    public long MaxWork { get; init; } = 20_000_000;
+    /// <summary>Steps through the rules that the first state, the first mask, and those inside of strings may take; some 10 ns each.</summary>
+    public long MaxWork { get; init; } = 6_000_000;
+
+    /// <summary>Bytes that states and masks may take while a grammar is compiled.</summary>
+    public long MaxCompileBytes { get; init; } = 16L << 20;
 
     /// <summary>Steps through the rules that a request may be ahead of <see cref="WorkPerToken"/>.</summary>
-    public long MaxCredit { get; init; } = 20_000_000;
+    public long MaxCredit { get; init; } = 50_000_000;
 
     /// <summary>Steps through the rules that every token of a request allows: what others wait for it on average.</summary>
-    public long WorkPerToken { get; init; } = 50_000;
+    public long WorkPerToken { get; init; } = 125_000;
+
+    /// <summary>Steps that a request without credit may still take to find some tokens that may come next, and to follow one.</summary>
+    public long MinWork { get; init; } = 500_000;
 }
 
 /// <summary>A grammar is malformed, or too large.</summary>
@@ -33,3 +39,6 @@ internal class GrammarException(string message) : Exception(message);
 
 /// <summary>Nothing at all is allowed here: no fault where something else may stand in its place.</summary>
 internal sealed class UnsatisfiableException(string message) : GrammarException(message);
+
+/// <summary>Something took more work than was allowed: with more of it, or asked for less, it may go well.</summary>
+internal sealed class GrammarWorkException(string message) : GrammarException(message);

@@ -17,10 +17,11 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     private readonly List<EmptyEdge> _empty = [];
     private readonly List<CallEdge> _calls = [];
     private readonly List<LoopEdge> _loops = [];
+    private readonly List<CountedEdge> _counted = [];
     private readonly List<int> _ruleStarts = [];
     private readonly Dictionary<int, string?> _shared = [];
     private readonly Dictionary<int, Action> _lazy = [];
-    private readonly Dictionary<int, (int End, int[] Rules)> _lazyEnds = [];
+    private readonly Dictionary<int, (int End, int[][] Rules)> _lazyEnds = [];
     private HashSet<int> _endless = [];
 
     /// <summary>An edge for any of some bytes.</summary>
@@ -46,19 +47,26 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <param name="Back">Where it returns to after that.</param>
     /// <param name="Least">Fewest times.</param>
     /// <param name="Most">Most times, at least 1; <see cref="int.MaxValue"/>: any number.</param>
+    /// <param name="Needs">The most characters that a place within the rule needs to its end, where the rule's characters are counted and not the times; below 0: the times are.</param>
     /// <param name="Other">Another edge of the same node; below 0: none.</param>
-    internal readonly record struct LoopEdge(int Rule, int Back, int Least, int Most, int Other);
+    internal readonly record struct LoopEdge(int Rule, int Back, int Least, int Most, int Needs, int Other);
 
-    private readonly record struct Node(int Range, int Empty, int Call, int Loop, bool IsEnd)
+    /// <summary>An edge that takes no byte and counts a character.</summary>
+    /// <param name="To">Where it leads.</param>
+    /// <param name="Room">How many may follow there.</param>
+    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    internal readonly record struct CountedEdge(int To, CountRoom Room, int Other);
+
+    private readonly record struct Node(int Range, int Empty, int Call, int Loop, int Counted, bool IsEnd)
     {
-        public static readonly Node Alone = new(-1, -1, -1, -1, false);
+        public static readonly Node Alone = new(-1, -1, -1, -1, -1, false);
     }
 
     /// <summary>Nodes so far.</summary>
     public int Count => _nodes.Count;
 
     /// <summary>About how much memory the rules hold, in bytes.</summary>
-    public long HeldBytes => (20L * _nodes.Count) + (20L * _loops.Count) + (12L * _ranges.Count) + (8L * _empty.Count) + (12L * _calls.Count) + (200L * _lazy.Count);
+    public long HeldBytes => (24L * _nodes.Count) + (24L * _loops.Count) + (16L * _counted.Count) + (12L * _ranges.Count) + (8L * _empty.Count) + (12L * _calls.Count) + (200L * _lazy.Count);
 
     /// <summary>The first edge of a node that takes a byte, or below 0. Makes the edges of a lazy node.</summary>
     public int FirstRange(int node)
@@ -94,6 +102,12 @@ internal sealed class GrammarNodes(GrammarLimits limits)
 
     /// <summary>The first edge of a node through a rule several times, or below 0.</summary>
     public int FirstLoop(int node) => _nodes[node].Loop;
+
+    /// <summary>The first edge of a node that counts a character, or below 0.</summary>
+    public int FirstCounted(int node) => _nodes[node].Counted;
+
+    /// <summary>An edge that counts a character.</summary>
+    public CountedEdge CountedOf(int edge) => _counted[edge];
 
     /// <summary>An edge through a rule several times.</summary>
     public LoopEdge LoopOf(int edge) => _loops[edge];
@@ -152,11 +166,11 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>Whether no text of a rule ever ends, because each contains another of the same rule: it is not entered. Known when the grammar is finished.</summary>
     public bool IsEndless(int rule) => _endless.Contains(rule);
 
-    /// <summary>Says of a lazy place that an end can be reached from there through some rules.</summary>
-    public void EndsThrough(int node, int end, int[] rules) => _lazyEnds[node] = (end, rules);
+    /// <summary>Says of a lazy place that an end can be reached from there through all of some rules; there may be several such ways.</summary>
+    public void EndsThrough(int node, int end, int[][] rules) => _lazyEnds[node] = (end, rules);
 
     /// <summary>What was said of a lazy place; null: nothing, it may end.</summary>
-    public (int End, int[] Rules)? LazyEnd(int node) => _lazyEnds.TryGetValue(node, out var end) ? end : null;
+    public (int End, int[][] Rules)? LazyEnd(int node) => _lazyEnds.TryGetValue(node, out var end) ? end : null;
 
     /// <summary>Whether the ways on from a place are not made yet.</summary>
     public bool IsLazy(int node) => _lazy.ContainsKey(node);
@@ -238,11 +252,31 @@ internal sealed class GrammarNodes(GrammarLimits limits)
             AddEmpty(start, end);
         if (most != 0)
         {
-            _loops.Add(new(rule, end, least, most ?? int.MaxValue, _nodes[start].Loop));
+            _loops.Add(new(rule, end, least, most ?? int.MaxValue, -1, _nodes[start].Loop));
             _nodes[start] = _nodes[start] with { Loop = _loops.Count - 1 };
         }
 
         return new(start, end);
+    }
+
+    /// <summary>A rule whose characters are counted, by edges of <see cref="ConnectCounted"/>.</summary>
+    /// <param name="rule">The rule.</param>
+    /// <param name="least">Fewest characters.</param>
+    /// <param name="most">Most characters; null: any number.</param>
+    /// <param name="needs">The most characters that a place within the rule needs to its end.</param>
+    public Fragment CallCounted(int rule, int least, int? most, int needs)
+    {
+        var (start, end) = (Add(), Add());
+        _loops.Add(new(rule, end, least, most ?? int.MaxValue, needs, _nodes[start].Loop));
+        _nodes[start] = _nodes[start] with { Loop = _loops.Count - 1 };
+        return new(start, end);
+    }
+
+    /// <summary>From a node to another one of a counted rule, by no byte: a character has ended.</summary>
+    public void ConnectCounted(int from, int to, CountRoom room)
+    {
+        _counted.Add(new(to, room, _nodes[from].Counted));
+        _nodes[from] = _nodes[from] with { Counted = _counted.Count - 1 };
     }
 
     /// <summary>One after the other.</summary>

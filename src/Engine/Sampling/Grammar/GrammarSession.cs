@@ -9,7 +9,6 @@ internal sealed class GrammarSession
     private readonly uint[] _mask;
     private GrammarState _state;
     private long _credit;
-    private bool _hasFailed;
     private bool _isThinking;
     private bool _hasBegun;
     private bool _isMaskMade;
@@ -40,7 +39,7 @@ internal sealed class GrammarSession
     }
 
     /// <summary>
-    /// Tokens that may come next; empty: all of them. Valid until the next token. A grammar that takes more work than a request may cost allows none: that request ends, and no other is harmed.
+    /// Tokens that may come next; empty: all of them. Valid until the next token. A grammar that takes more work than a request may cost allows none: that request ends with <see cref="Failure"/>, and no other is harmed.
     /// </summary>
     public ReadOnlyMemory<uint> Mask()
     {
@@ -58,6 +57,9 @@ internal sealed class GrammarSession
     public (int Close, IReadOnlyList<int> Ends)? ThoughtOwingText => _isThinking && OwesText ? (_thinking!.Value.Close, _ends) : null;
 
     private bool OwesText => !_grammar.StartAfterThought.IsAccepting;
+
+    /// <summary>Why no token is allowed any more; null: the grammar is well.</summary>
+    public string? Failure { get; private set; }
 
     /// <summary>Takes the token that was generated.</summary>
     public void Append(int tokenId)
@@ -89,9 +91,9 @@ internal sealed class GrammarSession
             if (_state != GrammarState.Dead)
                 _state = _grammar.Next(_state, tokenId, ref _credit);
         }
-        catch (GrammarException)
+        catch (GrammarException failure)
         {
-            _hasFailed = true;
+            Failure = failure.Message;
         }
     }
 
@@ -100,15 +102,15 @@ internal sealed class GrammarSession
         Array.Clear(_mask);
         try
         {
-            if (!_hasFailed && _state != GrammarState.Dead)
+            if (Failure is null && _state != GrammarState.Dead)
                 _grammar.Mask(ref _state, ref _credit).CopyTo(_mask);
         }
-        catch (GrammarException)
+        catch (GrammarException failure)
         {
-            _hasFailed = true;
+            Failure = failure.Message;
         }
 
-        if (_hasFailed)
+        if (Failure is not null)
             return;
 
         // A text that has left the grammar (its end was banned, say) can only end.
@@ -120,6 +122,8 @@ internal sealed class GrammarSession
 
         if (!_hasBegun && _thinking is { } tags)
             Allow(tags.Open);
+        if (!_mask.AsSpan().ContainsAnyExcept(0u))
+            Failure = "no token of the vocabulary continues the text";
     }
 
     private uint[] MaskInThought()

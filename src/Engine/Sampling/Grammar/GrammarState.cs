@@ -45,57 +45,20 @@ internal sealed class GrammarState
     /// <param name="Stack">Where the open rules return to; null: none is open.</param>
     internal readonly record struct Place(int Node, GrammarStack? Stack) : IComparable<Place>
     {
-        // Any fixed order does; two orders of one set would make two states of it, and no harm.
-        public int CompareTo(Place other) => Node != other.Node ? Node.CompareTo(other.Node) : (Stack?.Identity ?? 0).CompareTo(other.Stack?.Identity ?? 0);
+        public int CompareTo(Place other) => Node != other.Node ? Node.CompareTo(other.Node) : (Stack?.Id ?? 0).CompareTo(other.Stack?.Id ?? 0);
     }
-}
 
-/// <summary>Rules that are open, the innermost first. Equal when they return to the same places and were repeated as often.</summary>
-/// <param name="parent">The rules around it.</param>
-/// <param name="back">Where it returns to.</param>
-/// <param name="loop">The edge by which it is repeated; below 0: it is not.</param>
-/// <param name="count">Which repetition it is, from 1 on.</param>
-/// <param name="isShared">Whether what its inside allows is found once for all places that call it.</param>
-internal sealed class GrammarStack(GrammarStack? parent, int back, int loop = -1, int count = 0, bool isShared = false) : IEquatable<GrammarStack>
-{
-    /// <summary>The rules around the innermost.</summary>
-    public GrammarStack? Parent { get; } = parent;
-
-    /// <summary>Where the innermost returns to.</summary>
-    public int Return { get; } = back;
-
-    /// <summary>The edge by which the innermost is repeated; below 0: it is not.</summary>
-    public int Loop { get; } = loop;
-
-    /// <summary>Which repetition it is, from 1 on; no further than it matters.</summary>
-    public int Count { get; } = count;
-
-    /// <summary>Whether what its inside allows is found once for all places that call it.</summary>
-    public bool IsShared { get; } = isShared;
-
-    /// <summary>Whether any of the open rules is repeated.</summary>
-    public bool HasLoop { get; } = loop >= 0 || parent?.HasLoop == true;
-
-    /// <summary>Open rules.</summary>
-    public int Depth { get; } = (parent?.Depth ?? 0) + 1;
-
-    /// <summary>A hash of all of it (an LCG step for each part: Knuth, MMIX).</summary>
-    public long Identity { get; } = Mixed(Mixed(Mixed(parent?.Identity ?? 0, back), loop), count);
-
-    public bool Equals(GrammarStack? other)
+    /// <summary>Compares sets of places.</summary>
+    internal sealed class SamePlaces : IEqualityComparer<Place[]>
     {
-        for (var own = this; ; own = own.Parent, other = other.Parent)
+        public bool Equals(Place[]? x, Place[]? y) => x.AsSpan().SequenceEqual(y);
+
+        public int GetHashCode(Place[] places)
         {
-            if (ReferenceEquals(own, other))
-                return true;
-            if (own is null || other is null || own.Identity != other.Identity || own.Return != other.Return || own.Loop != other.Loop || own.Count != other.Count || own.Depth != other.Depth)
-                return false;
+            var hash = new HashCode();
+            foreach (var place in places)
+                hash.Add(place);
+            return hash.ToHashCode();
         }
     }
-
-    public override bool Equals(object? obj) => Equals(obj as GrammarStack);
-
-    public override int GetHashCode() => Identity.GetHashCode();
-
-    private static long Mixed(long hash, int part) => unchecked(((hash ^ part) * 6364136223846793005) + 1442695040888963407);
 }

@@ -57,7 +57,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         var begin = nodes.Sequence(nodes.Literal("["), json.Space());
         var first = Place(0, new int[shape.Demands.Count], BigInteger.Zero);
         if (_distinct is null && shape.Demands.Count == 0)
-            nodes.EndsThrough(first, _end, [.. Enumerable.Range(0, Math.Min(shape.ItemCount.Least, _prefix + 1)).Select(index => ItemAt(index, 0)).OfType<int>()]);
+            nodes.EndsThrough(first, _end, [[.. Enumerable.Range(0, Math.Min(shape.ItemCount.Least, _prefix + 1)).Select(index => ItemAt(index, 0)).OfType<int>()]]);
         nodes.Connect(begin.End, first);
         return new(begin.Start, _end);
     }

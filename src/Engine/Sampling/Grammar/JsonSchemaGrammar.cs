@@ -13,7 +13,8 @@ internal sealed class JsonSchemaGrammar
     private const int MaxSchemaBytes = 1 << 20;
     private const int MaxDistinct = 64;
     private const int MaxDepth = 1000;
-    private const int MaxCombinations = 32;
+    private const int MaxAlternatives = 1_000;
+    private const int MaxMergedNames = 20_000; // alternatives by names
 
     private static readonly SchemaTypes[] Types = [SchemaTypes.Object, SchemaTypes.Array, SchemaTypes.String, SchemaTypes.Number, SchemaTypes.Boolean, SchemaTypes.Null];
 
@@ -22,16 +23,20 @@ internal sealed class JsonSchemaGrammar
     private readonly JsonSchemaText _text;
     private readonly SchemaReferences _references;
     private readonly SchemaExpansion _expansion;
+    private readonly SchemaAlternatives _alternativesOf;
     private readonly SchemaBudget _budget;
     private readonly bool _isClosed;
     private readonly Dictionary<string, int> _rules = [];
     private readonly Dictionary<string, string> _impossible = [];
     private readonly Dictionary<string, int> _members = [];
+    private readonly Dictionary<string, int> _numbers = [];
+    private readonly bool _typeFirst;
     private int _nesting;
-    private int _combinations; // of choices, for the value at hand
+    private int _alternatives; // of the value at hand
 
-    private JsonSchemaGrammar(GrammarNodes nodes, SchemaReferences references, bool isClosed, SchemaBudget budget)
+    private JsonSchemaGrammar(GrammarNodes nodes, SchemaReferences references, bool isClosed, bool typeFirst, SchemaBudget budget)
     {
+        _typeFirst = typeFirst;
         _nodes = nodes;
         _references = references;
         _isClosed = isClosed;
@@ -39,14 +44,16 @@ internal sealed class JsonSchemaGrammar
         _json = new(nodes);
         _text = new(nodes);
         _expansion = new(references, budget);
+        _alternativesOf = new(references, _expansion, budget);
     }
 
     /// <summary>The grammar of a schema.</summary>
     /// <param name="nodes">The rules.</param>
     /// <param name="schema">The schema.</param>
     /// <param name="isClosed">Whether objects with named properties have no others, unless the schema speaks of others.</param>
+    /// <param name="typeFirst">Whether <c>$type</c> comes before an object's other properties.</param>
     /// <exception cref="GrammarException">It is malformed, contradicts itself, or has what this does not do; the message begins with the JSON pointer.</exception>
-    public static Fragment Parse(GrammarNodes nodes, JsonElement schema, bool isClosed = false)
+    public static Fragment Parse(GrammarNodes nodes, JsonElement schema, bool isClosed = false, bool typeFirst = false)
     {
         var text = schema.GetRawText();
         if (text.Length > MaxSchemaBytes)
@@ -56,7 +63,7 @@ internal sealed class JsonSchemaGrammar
             // An element of its own: parts of it are looked at when the caller's is gone.
             using var document = JsonDocument.Parse(text, new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
             var own = SchemaDialect.Trimmed(document.RootElement.Clone());
-            return new JsonSchemaGrammar(nodes, new(own), isClosed, new()).Value([SchemaPart.Holds(own, "#")]);
+            return new JsonSchemaGrammar(nodes, new(own), isClosed, typeFirst, new()).Value([SchemaPart.Holds(own, "#")]);
         }
         catch (Exception wrong) when (wrong is InvalidOperationException or ArgumentException or JsonException or OverflowException or FormatException)
         {
@@ -65,9 +72,9 @@ internal sealed class JsonSchemaGrammar
         }
     }
 
-    private Fragment Value(IReadOnlyList<SchemaPart> parts) => Value(parts, isCombination: false);
+    private Fragment Value(IReadOnlyList<SchemaPart> parts) => Value(parts, isAlternative: false);
 
-    private Fragment Value(IReadOnlyList<SchemaPart> parts, bool isCombination)
+    private Fragment Value(IReadOnlyList<SchemaPart> parts, bool isAlternative)
     {
         var key = SchemaPart.KeyOf(parts);
         if (_impossible.TryGetValue(key, out var reason))
@@ -75,14 +82,14 @@ internal sealed class JsonSchemaGrammar
         if (_rules.TryGetValue(key, out var rule))
             return _nodes.Call(rule);
         _rules.Add(key, rule = _nodes.DeclareRule());
-        var (combinations, at) = (_combinations, parts.FirstOrDefault(part => part.At.Length > 0)?.At ?? "#");
+        var (alternatives, at) = (_alternatives, parts.FirstOrDefault(part => part.At.Length > 0)?.At ?? "#");
         if (++_nesting > MaxNesting)
             throw new GrammarException($"{at}: schemas are nested deeper than {MaxNesting}");
-        if (!isCombination)
-            _combinations = 0;
+        if (!isAlternative)
+            _alternatives = 0;
         try
         {
-            _nodes.DefineRule(rule, Placed(() => Body(parts, isCombination, at), at));
+            _nodes.DefineRule(rule, Placed(() => Body(parts, at), at));
             return _nodes.Call(rule);
         }
         catch (UnsatisfiableException impossible)
@@ -95,34 +102,74 @@ internal sealed class JsonSchemaGrammar
         finally
         {
             _nesting--;
-            _combinations = isCombination ? _combinations : combinations;
+            _alternatives = isAlternative ? _alternatives : alternatives;
         }
     }
 
-    private Fragment Body(IReadOnlyList<SchemaPart> parts, bool isCombination, string at)
+    private Fragment Body(IReadOnlyList<SchemaPart> parts, string at)
     {
-        foreach (var part in parts.Where(part => part.Kind == SchemaPartKind.Whole))
-            _references.CheckNoCircle(part.Schema, part.At);
-        _budget.TakeBody();
-        var (plain, choices) = _expansion.Expand(parts);
+        var (plain, choices) = _alternativesOf.Expand(parts);
         if (choices.Count == 0)
-        {
-            // A text would be read in all of these ways at once, and in all ways of the values around it.
-            if (isCombination && ++_combinations > MaxCombinations)
-                throw new GrammarException($"{at}: several choices make more than {MaxCombinations} combinations that may hold together; tell alternatives apart by a required property with a constant");
             return OfShape(new(plain), at);
-        }
+        var leaves = new Dictionary<string, SchemaShape>();
+        if ((choices.Count > 1 || plain.Count > 0) && _alternativesOf.Collect(plain, choices, leaves) && OneBody([.. leaves.Values], at) is { } merged)
+            return merged;
 
-        var chosen = choices.MinBy(choice => choice.Alternatives.Count)!;
-        SchemaPart[] rest = [.. plain, .. choices.Where(choice => choice != chosen).Select(choice => choice.Source)];
+        // A text is read in all of these ways at once.
+        if ((_alternatives += choices.Min(choice => choice.Alternatives.Count)) > MaxAlternatives)
+            throw new GrammarException($"{at}: several choices make more than {MaxAlternatives} combinations that may hold together; tell alternatives apart by a required property with a constant");
+        var (chosen, rest) = SchemaAlternatives.Choose(plain, choices);
         return Some(
-            [.. chosen.Alternatives.Select<SchemaPart[], Func<Fragment>>(alternative => () => Value([.. alternative, .. rest], isCombination || choices.Count > 1))],
+            [.. chosen.Alternatives.Select<SchemaPart[], Func<Fragment>>(alternative => () => Value([.. alternative, .. rest], isAlternative: true))],
             $"{chosen.Source.At}/{chosen.Source.Name}".TrimEnd('/'),
             "no alternative is possible");
     }
 
+    // Alternatives type by type, where several are objects: these are read as one. Null: it is better to keep them apart.
+    private Fragment? OneBody(List<SchemaShape> shapes, string at)
+    {
+        if (shapes.Count == 0)
+            throw new UnsatisfiableException($"{at}: no alternative is possible");
+        if (shapes.Count == 1)
+            return OfShape(shapes[0], at);
+        var objects = shapes.Where(shape => shape.Constants is null && (shape.Types & SchemaTypes.Object) != 0).ToList();
+        if (objects.Count < 2)
+            return null;
+        var ways = new List<Func<Fragment>>();
+        var seen = new HashSet<string>();
+        foreach (var shape in shapes)
+        {
+            if (shape.Constants is not null)
+            {
+                ways.Add(() => OfShape(shape, at));
+                continue;
+            }
+
+            foreach (var type in Types.Where(type => (shape.Types & type) != 0 && (type != SchemaTypes.Object || !objects.Contains(shape))))
+            {
+                if (shape.KeyOf(type) is not { } key || seen.Add($"{type} {key}"))
+                    ways.Add(() => OfType(shape, type));
+            }
+        }
+
+        if (OneObject(objects) is not { } one)
+            return null;
+        ways.Add(one);
+        return Some(ways, at, "no alternative is possible");
+    }
+
+    // Makes the objects of several shapes; null: they name too many properties.
+    private Func<Fragment>? OneObject(List<SchemaShape> shapes)
+    {
+        var members = shapes.ConvertAll(shape => new JsonSchemaMembers(shape, _isClosed, Value, Names, _budget));
+        var names = members.SelectMany(one => one.Read()).Distinct().ToList();
+        if (members.Count > 1 && (long)members.Count * names.Count > MaxMergedNames)
+            return null;
+        return () => new JsonSchemaObject(_nodes, _json, _budget, _members, members.ConvertAll(one => one.Make(names)), _typeFirst).Make();
+    }
+
     // Those of some that there are.
-    private Fragment Some(IReadOnlyList<Func<Fragment>> some, string at, string otherwise)
+    private Fragment Some(List<Func<Fragment>> some, string at, string otherwise)
     {
         var parts = new List<Fragment>();
         foreach (var make in some)
@@ -158,7 +205,7 @@ internal sealed class JsonSchemaGrammar
         var nodes = new GrammarNodes(GrammarLimits.Default);
         try
         {
-            var whole = new JsonSchemaGrammar(nodes, _references, _isClosed, _budget) { _nesting = _nesting }.OfShape(shape.WithoutConstants(values), "#");
+            var whole = new JsonSchemaGrammar(nodes, _references, _isClosed, _typeFirst, _budget) { _nesting = _nesting }.OfShape(shape.WithoutConstants(values), "#");
             var automaton = new ByteAutomaton(nodes, nodes.Finish(whole), GrammarLimits.Default);
             return [.. values.Where(value => _budget.Accepts(automaton, Encoding.UTF8.GetBytes(Text(value))))];
         }
@@ -185,11 +232,13 @@ internal sealed class JsonSchemaGrammar
         JsonValueKind.String => _text.String(value.GetString()!),
         JsonValueKind.Array => _nodes.Sequence(
             _nodes.Literal("["), _json.Space(), Joined([.. value.EnumerateArray().Select(item => _nodes.Sequence(Constant(item), _json.Space()))]), _nodes.Literal("]")),
-        JsonValueKind.Object => new JsonSchemaObject(_nodes, _json, _budget, _members, new()
-        {
-            Properties = [.. value.EnumerateObject().Select(property => new SchemaProperty(property.Name, () => Constant(property.Value)) { IsRequired = true })],
-            Other = _ => null,
-        }).Make(),
+        JsonValueKind.Object => new JsonSchemaObject(
+            _nodes,
+            _json,
+            _budget,
+            _members,
+            [new() { Properties = [.. value.EnumerateObject().Select(property => new SchemaProperty(property.Name, [new(() => Constant(property.Value), null)]) { IsRequired = true })], Others = _ => [] }],
+            _typeFirst).Make(),
         // 1.0 is 1.
         JsonValueKind.Number when Text(value) is var plain && plain != value.GetRawText() => _nodes.Either(_nodes.Literal(plain), _nodes.Literal(value.GetRawText())),
         _ => _nodes.Literal(value.GetRawText()),
@@ -220,14 +269,28 @@ internal sealed class JsonSchemaGrammar
             case SchemaTypes.String:
                 return new JsonSchemaStrings(_nodes, _json, _budget).Make(shape);
             case SchemaTypes.Number:
-                return (shape.Types & SchemaTypes.Number) == SchemaTypes.Number && !shape.Numbers.IsLimited ? _json.Number() : new JsonSchemaNumbers(_nodes, _budget).Make(shape.Numbers, shape.Types & SchemaTypes.Number);
-            case SchemaTypes.Array when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Array):
+                return Numbers(shape);
+            case SchemaTypes.Array:
                 return Array(shape);
-            case SchemaTypes.Object when !shape.Excluded.Exists(value => value.ValueKind == JsonValueKind.Object):
-                return new JsonSchemaObject(_nodes, _json, _budget, _members, new JsonSchemaMembers(shape, _isClosed, Value, Names, _budget).Read()).Make();
             default:
-                throw new GrammarException("all but some constants cannot be kept to where these are arrays or objects");
+                return OneObject([shape])!();
         }
+    }
+
+    // Many numbers have the same bounds.
+    private Fragment Numbers(SchemaShape shape)
+    {
+        var types = shape.Types & SchemaTypes.Number;
+        if (types == SchemaTypes.Number && !shape.Numbers.IsLimited)
+            return _json.Number();
+        if (shape.KeyOf(SchemaTypes.Number) is not { } key)
+            return new JsonSchemaNumbers(_nodes, _budget).Make(shape.Numbers, types);
+        if (_numbers.TryGetValue(key, out var rule))
+            return _nodes.Call(rule);
+        var made = new JsonSchemaNumbers(_nodes, _budget).Make(shape.Numbers, types);
+        _numbers.Add(key, rule = _nodes.DeclareRule());
+        _nodes.DefineRule(rule, made);
+        return _nodes.Call(rule);
     }
 
     // Says where, if that is not said yet.

@@ -12,96 +12,167 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
 {
     private const int MaxLanguages = 24;
     private const int MaxProperties = 5_000;
+    private const int MaxDemands = 4;
+
+    private readonly List<StringLanguages.Language> _languages = [];
+    private readonly List<Func<string, bool>> _matchers = [];
+    private readonly Dictionary<string, int> _known = new(StringComparer.Ordinal);
+    private readonly List<(int Language, bool IsWanted)> _wanted = [];
+    private readonly List<Demand> _demands = [];
+    private readonly List<string> _demanded = []; // names that demands tell from others
+    private Group[] _groups = [];
+    private List<SchemaNames> _allowed = [];
+    private bool _isOpen;
 
     private sealed record Group(Dictionary<string, JsonElement> Named, (string Pattern, JsonElement Schema, int Language)[] Patterns, JsonElement? Others, string At);
 
-    /// <summary>The properties.</summary>
-    /// <exception cref="GrammarException">They cannot be kept to.</exception>
-    public SchemaObject Read()
-    {
-        var languages = new List<StringLanguages.Language>();
-        var matchers = new List<Func<string, bool>>();
-        var known = new Dictionary<string, int>(StringComparer.Ordinal);
-        var groups = shape.Members.Select(member => Read(member.Schema, member.At, languages, matchers, known)).ToArray();
-        var wanted = new List<(int Language, bool IsWanted)>();
-        var allowed = shape.Names.ConvertAll(part => names(part.Schema, part.At));
-        foreach (var (language, isWanted) in allowed.SelectMany(part => part.Languages))
-        {
-            wanted.Add((languages.Count, isWanted));
-            languages.Add(language);
-            matchers.Add(SchemaPatterns.Matcher(language, shape.Names[0].At, budget));
-        }
+    /// <summary>Some property must be of a kind.</summary>
+    /// <param name="IsOfKind">By its name (null: none that is named) and the languages that the name is in.</param>
+    /// <param name="Value">What its value must be; null: anything.</param>
+    private sealed record Demand(Func<string?, ulong, bool> IsOfKind, SchemaPart? Value);
 
-        if (languages.Count > MaxLanguages)
-            throw new GrammarException($"{groups.FirstOrDefault()?.At}/patternProperties: {languages.Count} patterns; at most {MaxLanguages}");
-        var isOpen = !isClosed || Array.Exists(groups, group => group.Others is not null) || !Array.Exists(groups, group => group.Named.Count + group.Patterns.Length > 0);
-        var required = Required();
+    /// <summary>Reads what is said. To be called first, once.</summary>
+    /// <returns>The names of the properties that must be told from others.</returns>
+    /// <exception cref="GrammarException">It cannot be kept to.</exception>
+    public IEnumerable<string> Read()
+    {
+        _groups = [.. shape.Members.Select(member => Read(member.Schema, member.At))];
+        _allowed = shape.Names.ConvertAll(part => names(part.Schema, part.At));
+        foreach (var (language, isWanted) in _allowed.SelectMany(part => part.Languages))
+            _wanted.Add((Add(language, shape.Names[0].At), isWanted));
+        foreach (var part in shape.Properties.Where(part => part.Kind == SchemaPartKind.Some))
+            _demands.Add(ReadDemand(part));
+        if (_demands.Count > MaxDemands)
+            throw new GrammarException($"{shape.Properties[0].At}: more than {MaxDemands} properties of a kind are required");
+        if (_languages.Count > MaxLanguages)
+            throw new GrammarException($"{_groups.FirstOrDefault()?.At}/patternProperties: {_languages.Count} patterns; at most {MaxLanguages}");
+        _isOpen = !isClosed || Array.Exists(_groups, group => group.Others is not null) || !Array.Exists(_groups, group => group.Named.Count + group.Patterns.Length > 0);
         var needs = Needs();
-        var properties = new List<SchemaProperty>();
 
         // Also those that are required, needed or the only ones allowed, and not named: they must be told from others.
-        foreach (var name in groups.SelectMany(group => group.Named.Keys).Concat(required).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list)).Concat(shape.Properties.Select(part => part.Name)).Concat(allowed.SelectMany(part => part.Constants)).Distinct())
+        return _groups.SelectMany(group => group.Named.Keys).Concat(Required()).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list))
+            .Concat(shape.Properties.Where(part => part.Kind != SchemaPartKind.Some).Select(part => part.Name)).Concat(_allowed.SelectMany(part => part.Constants)).Concat(_demanded);
+    }
+
+    /// <summary>The properties.</summary>
+    /// <param name="all">The names that are told from others: those of <see cref="Read()"/>, and maybe more.</param>
+    /// <exception cref="GrammarException">They cannot be kept to.</exception>
+    public SchemaObject Make(IReadOnlyList<string> all)
+    {
+        if (all.Count > MaxProperties)
+            throw new GrammarException($"{_groups.FirstOrDefault()?.At}/properties: {all.Count} properties; at most {MaxProperties}");
+        var (required, needs) = (Required(), Needs());
+        var properties = new List<SchemaProperty>();
+        foreach (var name in all)
         {
-            var isIn = matchers.ConvertAll(matches => matches(name)).ToArray();
-            var parts = PartsOf(name, isIn);
-            budget.TakeParts((parts?.Count ?? 0) + 1);
-            properties.Add(new(name, parts is null ? null : () => value(parts)) { ValueKey = parts is null ? null : SchemaPart.KeyOf(parts), IsRequired = required.Contains(name), Needs = needs.GetValueOrDefault(name) ?? [] });
+            var isIn = 0UL;
+            for (var i = 0; i < _matchers.Count; i++)
+                isIn |= _matchers[i](name) ? 1UL << i : 0;
+            var options = Options(name, isIn);
+            budget.TakeParts(options.Count + 1);
+            properties.Add(new(name, options) { IsRequired = required.Contains(name), Needs = needs.GetValueOrDefault(name) ?? [] });
         }
 
-        if (properties.Count > MaxProperties)
-            throw new GrammarException($"{groups.FirstOrDefault()?.At}/properties: {properties.Count} properties; at most {MaxProperties}");
         return new()
         {
             Properties = properties,
-            Patterns = languages,
-            Other = bits => PartsOf(null, [.. Enumerable.Range(0, languages.Count).Select(i => (bits >> i & 1) != 0)]) is { } parts ? () => value(parts) : null,
-            OtherKey = languages.Count == 0 && PartsOf(null, []) is { } others ? SchemaPart.KeyOf(others) : null,
+            Patterns = _languages,
+            Others = bits => Options(null, bits),
+            OthersKey = _languages.Count == 0 ? string.Join('\n', Options(null, 0).Select(option => $"{option.Met} {option.Key}")) : null,
+            DemandCount = _demands.Count,
             Least = shape.PropertyCount.Least,
             Most = shape.PropertyCount.Most,
         };
+    }
 
-        // What the value of a property must be; null: it must be absent. Without a name: of others that are in these languages.
-        List<SchemaPart>? PartsOf(string? name, bool[] isIn)
+    // What the value of a property may be, for each set of demands that it can meet.
+    private List<SchemaMember> Options(string? name, ulong isIn)
+    {
+        if (PartsOf(name, isIn) is not { } parts)
+            return [];
+        var options = new List<SchemaMember>();
+        var (free, some) = (0, 0);
+        for (var i = 0; i < _demands.Count; i++)
         {
-            if (wanted.Exists(part => isIn[part.Language] != part.IsWanted) || shape.Properties.Exists(part => part.Kind == SchemaPartKind.Lacks && part.Name == name))
-                return null;
-            var parts = new List<SchemaPart>();
-            var isSpokenOf = false;
-            foreach (var group in groups)
-            {
-                var before = parts.Count;
-                if (name is not null && group.Named.TryGetValue(name, out var own))
-                    parts.Add(SchemaPart.Holds(own, $"{group.At}/properties/{SchemaWords.Escaped(name)}"));
-                foreach (var (pattern, schema, language) in group.Patterns)
-                {
-                    if (isIn[language])
-                        parts.Add(SchemaPart.Holds(schema, $"{group.At}/patternProperties/{SchemaWords.Escaped(pattern)}"));
-                }
+            if (!_demands[i].IsOfKind(name, isIn))
+                continue;
+            if (_demands[i].Value is null)
+                free |= 1 << i;
+            else
+                some |= 1 << i;
+        }
 
-                isSpokenOf |= parts.Count > before;
-                if (parts.Count == before && group.Others is { } others)
-                    parts.Add(SchemaPart.Holds(others, $"{group.At}/additionalProperties"));
-            }
-
-            foreach (var part in shape.Properties.Where(part => part.Kind == SchemaPartKind.Property && part.Name == name))
-                parts.Add(part with { Kind = SchemaPartKind.Whole, Name = "" });
-            return (!isSpokenOf && !isOpen) || parts.Exists(part => !part.IsNegated && part.Schema.ValueKind == JsonValueKind.False) ? null : parts;
+        for (var met = some; ; met = (met - 1) & some)
+        {
+            SchemaPart[] all = [.. parts, .. _demands.Where((_, i) => (met >> i & 1) != 0).Select(demand => demand.Value!)];
+            options.Add(new(() => value(all), SchemaPart.KeyOf(all), met | free));
+            if (met == 0)
+                return options;
         }
     }
 
-    private Group Read(JsonElement schema, string at, List<StringLanguages.Language> languages, List<Func<string, bool>> matchers, Dictionary<string, int> known)
+    // What the value of a property must be; null: it must be absent. Without a name: of others that are in these languages.
+    private List<SchemaPart>? PartsOf(string? name, ulong isIn)
+    {
+        if (_wanted.Exists(part => (isIn >> part.Language & 1) != 0 != part.IsWanted) || shape.Properties.Exists(part => part.Kind == SchemaPartKind.Lacks && part.Name == name))
+            return null;
+        var parts = new List<SchemaPart>();
+        var isSpokenOf = false;
+        foreach (var group in _groups)
+        {
+            var before = parts.Count;
+            if (name is not null && group.Named.TryGetValue(name, out var own))
+                parts.Add(SchemaPart.Holds(own, $"{group.At}/properties/{SchemaWords.Escaped(name)}"));
+            foreach (var (pattern, schema, language) in group.Patterns)
+            {
+                if ((isIn >> language & 1) != 0)
+                    parts.Add(SchemaPart.Holds(schema, $"{group.At}/patternProperties/{SchemaWords.Escaped(pattern)}"));
+            }
+
+            isSpokenOf |= parts.Count > before;
+            if (parts.Count == before && group.Others is { } others)
+                parts.Add(SchemaPart.Holds(others, $"{group.At}/additionalProperties"));
+        }
+
+        foreach (var part in shape.Properties.Where(part => part.Kind == SchemaPartKind.Property && part.Name == name))
+            parts.Add(part with { Kind = SchemaPartKind.Whole, Name = "" });
+        return (!isSpokenOf && !_isOpen) || parts.Exists(part => !part.IsNegated && part.Schema.ValueKind == JsonValueKind.False) ? null : parts;
+    }
+
+    private Demand ReadDemand(SchemaPart part)
+    {
+        var (schema, at) = (part.Schema, part.At);
+        if (part.Name == "propertyNames")
+        {
+            var own = names(schema.GetProperty(part.Name), $"{at}/propertyNames").Languages.Select(pair => (Language: Add(pair.Language, $"{at}/propertyNames"), pair.IsWanted)).ToArray();
+            return new((_, isIn) => Array.Exists(own, pair => (isIn >> pair.Language & 1) != 0 != pair.IsWanted), null);
+        }
+
+        var group = Read(schema, at);
+        _demanded.AddRange(group.Named.Keys);
+        if (part.Name == "additionalProperties")
+            return new((name, isIn) => (name is null || !group.Named.ContainsKey(name)) && !Array.Exists(group.Patterns, pattern => (isIn >> pattern.Language & 1) != 0), Fails(group.Others!.Value, $"{at}/additionalProperties"));
+        var broken = Array.Find(group.Patterns, pattern => part.Name == $"patternProperties/{pattern.Pattern}");
+        return new((_, isIn) => (isIn >> broken.Language & 1) != 0, Fails(broken.Schema, $"{at}/patternProperties/{SchemaWords.Escaped(broken.Pattern)}"));
+    }
+
+    private static SchemaPart? Fails(JsonElement schema, string at) => schema.ValueKind == JsonValueKind.False ? null : SchemaPart.Fails(schema, at);
+
+    private int Add(StringLanguages.Language language, string at)
+    {
+        _languages.Add(language);
+        _matchers.Add(SchemaPatterns.Matcher(language, at, budget));
+        return _languages.Count - 1;
+    }
+
+    private Group Read(JsonElement schema, string at)
     {
         var named = schema.TryGetProperty("properties", out var properties) ? properties.EnumerateObject().ToDictionary(property => property.Name, property => property.Value, StringComparer.Ordinal) : [];
         var patterns = new List<(string Pattern, JsonElement Schema, int Language)>();
         foreach (var pattern in schema.TryGetProperty("patternProperties", out var byPattern) ? byPattern.EnumerateObject() : default)
         {
-            if (!known.TryGetValue(pattern.Name, out var language))
-            {
-                known.Add(pattern.Name, language = languages.Count);
-                languages.Add(SchemaPatterns.Language(pattern.Name));
-                matchers.Add(SchemaPatterns.Matcher(languages[^1], $"{at}/patternProperties/{SchemaWords.Escaped(pattern.Name)}", budget));
-            }
-
+            if (!_known.TryGetValue(pattern.Name, out var language))
+                _known.Add(pattern.Name, language = Add(SchemaPatterns.Language(pattern.Name), $"{at}/patternProperties/{SchemaWords.Escaped(pattern.Name)}"));
             patterns.Add((pattern.Name, pattern.Value, language));
         }
 

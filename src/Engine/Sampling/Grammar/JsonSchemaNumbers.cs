@@ -3,12 +3,14 @@ using System.Numerics;
 
 namespace LocalLlm.Sampling.Grammar;
 
-/// <summary>Numbers in a range, digit by digit; without exponents where anything is said of them.</summary>
+/// <summary>Numbers in a range, digit by digit. Whole numbers have no exponent, as readers of such numbers want it, nor have numbers of which some are taken out.</summary>
 /// <param name="nodes">The rules.</param>
 /// <param name="budget">What conditions beside bounds may need.</param>
 internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
 {
     private const int MaxFactor = 20_000;
+    private const int MostShifted = 6; // digits behind those of a factor, where an exponent follows
+    private const int MostZeros = 20; // more than a factor of that size can need
 
     /// <summary>The numbers of a range.</summary>
     /// <param name="range">The range.</param>
@@ -18,19 +20,30 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
     public Fragment Make(NumberRange range, SchemaTypes types)
     {
         if (!range.IsSifted && types != SchemaTypes.Fraction)
-            return types == SchemaTypes.Integer ? Integers(range.Low, range.High) : Decimals(range.Low, range.High);
-        var product = new LanguageProduct(budget, inner => new JsonSchemaNumbers(inner, budget) is var numbers && types == SchemaTypes.Integer ? numbers.Integers(range.Low, range.High) : numbers.Decimals(range.Low, range.High));
+            return All(nodes, range, types);
+var product = new LanguageProduct(budget, inner => All(inner, range, types));
         foreach (var factor in range.Multiples)
-            product.Add(inner => Multiples(inner, factor));
+            product.Require(inner => Multiples(inner, factor, HasExponents(range, types)), isWanted: true);
         if (types == SchemaTypes.Fraction)
-            product.Add(inner => Multiples(inner, new(1, 0)));
+            product.Require(inner => Multiples(inner, new(1, 0), hasExponents: false), isWanted: false);
         foreach (var factor in range.NotMultiples)
-            product.Add(inner => Multiples(inner, factor));
+            product.Require(inner => Multiples(inner, factor, hasExponents: false), isWanted: false);
         foreach (var value in range.Excluded)
-            product.Add(inner => Spellings(inner, value));
-        var (start, ends) = product.Make(nodes, isIn => isIn.AsSpan(0, range.Multiples.Count).Contains(false) || isIn.AsSpan(range.Multiples.Count).Contains(true) ? -1 : 0);
+            product.Require(inner => Spellings(inner, value), isWanted: false);
+        var (start, ends) = product.Make(nodes, _ => 0);
         return new(start, ends[0]);
     }
+
+    private Fragment All(GrammarNodes inner, NumberRange range, SchemaTypes types)
+    {
+        var numbers = new JsonSchemaNumbers(inner, budget);
+        if (types == SchemaTypes.Integer)
+            return numbers.Integers(range.Low, range.High);
+        var decimals = numbers.Decimals(range.Low, range.High);
+        return HasExponents(range, types) && new NumberExponents(inner).Make(range.Low, range.High) is { } others ? inner.Either(decimals, others) : decimals;
+    }
+
+    private static bool HasExponents(NumberRange range, SchemaTypes types) => types == SchemaTypes.Number && range.NotMultiples.Count + range.Excluded.Count == 0;
 
     // Any number of zeros behind the point, and 0 also below zero.
     private Fragment Spellings(GrammarNodes inner, SchemaDecimal value)
@@ -40,7 +53,7 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
     }
 
     // Digits as they are read, modulo the factor: the point is left out, zeros beyond the factor's own digits change nothing.
-    private static Fragment Multiples(GrammarNodes nodes, SchemaDecimal factor)
+    private static Fragment Multiples(GrammarNodes nodes, SchemaDecimal factor, bool hasExponents)
     {
         if (factor.Digits > MaxFactor || factor.Scale > MaxFactor.ToString(CultureInfo.InvariantCulture).Length * 2)
             throw new GrammarException($"multiples of {factor} cannot be kept to; at most {MaxFactor} without the point");
@@ -49,11 +62,15 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
             throw new GrammarException($"multiples of {factor} cannot be kept to; at most {MaxFactor / (factor.Scale + 1)} without the point");
         var begin = nodes.Nothing();
         var end = nodes.Nothing();
-        var ids = Enumerable.Range(0, (factor.Scale + 1) * modulus).Select(_ => nodes.Nothing().Start).ToArray();
+        var exponents = new NumberExponents(nodes);
+
+        // Digits beyond the factor's own only count where an exponent brings them before its last one.
+        var most = factor.Scale + (hasExponents && (long)modulus * (factor.Scale + MostShifted + 1) <= MaxFactor ? MostShifted : 0);
+        var ids = Enumerable.Range(0, (most + 1) * modulus).Select(_ => nodes.Nothing().Start).ToArray();
         nodes.Connect(begin.Start, nodes.Optional(nodes.Literal("-")), ids[0]);
         var zeros = nodes.Star(nodes.Range((byte)'0', (byte)'0'));
         nodes.Connect(zeros.End, end.Start);
-        for (var places = 0; places <= factor.Scale; places++)
+        for (var places = 0; places <= most; places++)
         {
             // Behind the point a digit takes one of the factor's places.
             for (var rest = 0; rest < modulus; rest++)
@@ -71,11 +88,13 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
                     var next = (rest * 10 + digit) % modulus;
                     if (places == 0)
                         nodes.Connect(id, (byte)('0' + digit), (byte)('0' + digit), ids[next]);
-                    if (places < factor.Scale)
+                    if (places < most)
                         nodes.Connect(fraction, (byte)('0' + digit), (byte)('0' + digit), ids[((places + 1) * modulus) + next]);
                 }
 
-                if ((BigInteger.Pow(10, factor.Scale - places) * rest % modulus).IsZero)
+                if (hasExponents && Shift(rest, modulus) is { } shift)
+                    nodes.Connect(id, exponents.AtLeast(shift + places - factor.Scale, end.Start));
+                if (places <= factor.Scale && (BigInteger.Pow(10, factor.Scale - places) * rest % modulus).IsZero)
                 {
                     nodes.Connect(id, end.Start);
                     nodes.Connect(fraction, zeros.Start);
@@ -86,6 +105,19 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
         return new(begin.Start, end.Start);
     }
 
+    // How many zeros behind it make a rest a multiple; null: no number of them does.
+    private static int? Shift(int rest, int modulus)
+    {
+        for (var (value, zeros) = ((long)rest, 0); zeros < MostZeros; zeros++)
+        {
+            if (value == 0)
+                return zeros;
+            value = value * 10 % modulus;
+        }
+
+        return null;
+    }
+
     private Fragment Integers(NumberBound? least, NumberBound? most)
     {
         BigInteger? low = least is { } l ? l.IsExclusive && l.Value.IsWhole ? l.Value.Digits + 1 : l.Value.Ceiling : null;
@@ -94,9 +126,9 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
             throw Impossible(least, most);
         var parts = new List<Fragment>();
         if (high is null || high >= 0)
-            parts.Add(Digits(low is null ? 0 : BigInteger.Max(0, low.Value), high));
+            parts.Add(new NumberDigits(nodes).Between(low is null ? 0 : BigInteger.Max(0, low.Value), high));
         if (low is null || low < 0)
-            parts.Add(nodes.Sequence(nodes.Literal("-"), Digits(high is { } top && top < 0 ? -top : 1, low is null ? null : -low)));
+            parts.Add(nodes.Sequence(nodes.Literal("-"), new NumberDigits(nodes).Between(high is { } top && top < 0 ? -top : 1, low is null ? null : -low)));
         return nodes.Either([.. parts]);
     }
 
@@ -129,65 +161,22 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
         if (first == last)
         {
             if (new FractionDigits(nodes, low, high).Make() is { } between)
-                parts.Add(nodes.Sequence(Digits(first, first), between));
+                parts.Add(nodes.Sequence(new NumberDigits(nodes).Between(first, first), between));
             return parts;
         }
 
         if (new FractionDigits(nodes, low, null).Make() is { } above)
-            parts.Add(nodes.Sequence(Digits(first, first), above));
+            parts.Add(nodes.Sequence(new NumberDigits(nodes).Between(first, first), above));
         if (last is null)
-            parts.Add(nodes.Sequence(Digits(first + 1, null), nodes.Optional(Fraction())));
+            parts.Add(nodes.Sequence(new NumberDigits(nodes).Between(first + 1, null), nodes.Optional(Fraction())));
         else if (first + 1 < last)
-            parts.Add(nodes.Sequence(Digits(first + 1, last - 1), nodes.Optional(Fraction())));
+            parts.Add(nodes.Sequence(new NumberDigits(nodes).Between(first + 1, last - 1), nodes.Optional(Fraction())));
         if (last is { } end && new FractionDigits(nodes, null, high).Make() is { } below)
-            parts.Add(nodes.Sequence(Digits(end, end), below));
+            parts.Add(nodes.Sequence(new NumberDigits(nodes).Between(end, end), below));
         return parts;
     }
 
     private Fragment Fraction() => nodes.Sequence(nodes.Literal("."), nodes.Repeat(Digit, 1, null));
 
     private Fragment Digit() => nodes.Range((byte)'0', (byte)'9');
-
-    // Whole numbers from low (at least 0) to high.
-    private Fragment Digits(BigInteger low, BigInteger? high)
-    {
-        var parts = new List<Fragment>();
-        var first = low.ToString(CultureInfo.InvariantCulture);
-        if (high is null)
-        {
-            parts.Add(Between(first, new string('9', first.Length)));
-            parts.Add(nodes.Sequence(nodes.Range((byte)'1', (byte)'9'), nodes.Repeat(Digit, first.Length, null)));
-            return nodes.Either([.. parts]);
-        }
-
-        var last = high.Value.ToString(CultureInfo.InvariantCulture);
-        if (first.Length == last.Length)
-            return Between(first, last);
-        parts.Add(Between(first, new string('9', first.Length)));
-        if (last.Length - first.Length > 1)
-            parts.Add(nodes.Sequence(nodes.Range((byte)'1', (byte)'9'), nodes.Repeat(Digit, first.Length, last.Length - 2)));
-        parts.Add(Between("1" + new string('0', last.Length - 1), last));
-        return nodes.Either([.. parts]);
-    }
-
-    // Numbers of one length, from first to last.
-    private Fragment Between(string first, string last)
-    {
-        var places = new Dictionary<(int At, bool AtFirst, bool AtLast), int>();
-        var end = nodes.Nothing().Start;
-        return new(From(0, true, true), end);
-
-        int From(int at, bool atFirst, bool atLast)
-        {
-            if (at == first.Length)
-                return end;
-            if (places.TryGetValue((at, atFirst, atLast), out var place))
-                return place;
-            places.Add((at, atFirst, atLast), place = nodes.Nothing().Start);
-            var (low, high) = (atFirst ? first[at] : '0', atLast ? last[at] : '9');
-            for (var digit = low; digit <= high; digit++)
-                nodes.Connect(place, (byte)digit, (byte)digit, From(at + 1, atFirst && digit == low, atLast && digit == high));
-            return place;
-        }
-    }
 }

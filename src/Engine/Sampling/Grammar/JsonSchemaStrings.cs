@@ -31,23 +31,20 @@ internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, Sc
         if (shape.Patterns.Count == 0 && shape.ForbiddenStrings.Count == 0)
             return nodes.Sequence(nodes.Literal("\""), nodes.Loop(json.CharacterRule, shape.Length.Least, shape.Length.Most), nodes.Literal("\""));
         var product = new StringLanguages(budget);
-        var wanted = new List<bool>();
-        foreach (var (language, isWanted) in LanguagesOf(shape))
-        {
-            product.Add(language);
-            wanted.Add(isWanted);
-        }
-
-        var (start, ends) = product.Make(nodes, isIn => isIn.SequenceEqual(wanted) ? 0 : -1);
+        foreach (var (language, isWanted) in LanguagesOf(shape, withLength: false))
+            product.Require(language, isWanted);
+        if (shape.Length.IsLimited)
+            return product.MakeCounted(nodes, shape.Length.Least, shape.Length.Most);
+        var (start, ends) = product.Make(nodes, _ => 0);
         return new(start, ends[0]);
     }
 
     /// <summary>The conditions on strings as languages that a string must be in, or must not.</summary>
-    public static IEnumerable<(StringLanguages.Language Language, bool IsWanted)> LanguagesOf(SchemaShape shape)
+    public static IEnumerable<(StringLanguages.Language Language, bool IsWanted)> LanguagesOf(SchemaShape shape, bool withLength = true)
     {
         foreach (var pattern in shape.Patterns)
             yield return (SchemaPatterns.Language(pattern), true);
-        if (shape.Length.IsLimited)
+        if (withLength && shape.Length.IsLimited)
             yield return (StringLanguages.OfLength(shape.Length.Least, shape.Length.Most), true);
         if (shape.Constants?.Where(value => value.ValueKind == JsonValueKind.String).Select(value => value.GetString()!).ToArray() is { } constants)
             yield return ((inner, text) => constants.Length == 0 ? inner.Range(0, 0) : inner.Either([.. constants.Select(text.Characters)]), true);

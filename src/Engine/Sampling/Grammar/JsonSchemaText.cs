@@ -33,8 +33,8 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
                     parts.Add(nodes.Literal(escape));
             }
 
-            for (var control = first; control <= Math.Min(last, FirstPlain - 1); control++)
-                parts.Add(Unicode(control));
+            for (var control = first; control <= Math.Min(last, FirstPlain - 1); control = (control | 15) + 1)
+                parts.Add(Control(control, Math.Min(last, control | 15)));
         }
 
         // Surrogates alone are refused there.
@@ -142,6 +142,19 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
     private static bool IsPlainAscii(int character) => character is >= FirstPlain and < LastAscii and not ('"' or '\\');
 
     private Fragment Numbered(Rune rune) => nodes.Sequence([.. rune.ToString().Select(unit => Unicode(unit))]);
+
+    // Control characters by their numbers, all of which begin with the same digit.
+    private Fragment Control(int first, int last)
+    {
+        var digits = new List<Fragment>();
+        foreach (var (low, high, letter) in ((int, int, char)[])[(0, 9, '0'), (10, 15, 'a'), (10, 15, 'A')])
+        {
+            if (Math.Max(first & 15, low) is var from && Math.Min(last & 15, high) is var to && from <= to)
+                digits.Add(nodes.Range((byte)(letter + from - low), (byte)(letter + to - low)));
+        }
+
+        return nodes.Sequence(nodes.Literal(first < 16 ? "\\u000" : "\\u001"), nodes.Either([.. digits]));
+    }
 
     private Fragment Unicode(int unit) => nodes.Sequence([nodes.Literal("\\u"), .. unit.ToString("x4", System.Globalization.CultureInfo.InvariantCulture).Select(digit =>
         char.IsAsciiLetter(digit) ? nodes.Either(nodes.Literal(digit.ToString()), nodes.Literal(char.ToUpperInvariant(digit).ToString())) : nodes.Literal(digit.ToString()))]);

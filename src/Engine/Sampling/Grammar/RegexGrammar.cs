@@ -17,8 +17,30 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
 
     /// <summary>All texts in which a pattern is found, as JSON schema's <c>pattern</c> means it.</summary>
     /// <exception cref="GrammarException">It is malformed, or has what is not possible.</exception>
-    public Fragment Search(string pattern) => nodes.Either([.. RegexAnchors.Alternatives(RegexParser.Parse(pattern)).Select(alternative =>
-        nodes.Sequence(alternative.IsStart ? nodes.Nothing() : Anything(), Make(alternative.Syntax), alternative.IsEnd ? nodes.Nothing() : Anything()))]);
+    public Fragment Search(string pattern)
+    {
+        // What stands before and behind is the same for all alternatives: then a text that has been found is in one place, whatever else it begins.
+        var (start, end) = (nodes.Nothing().Start, nodes.Nothing().Start);
+        var alternatives = RegexAnchors.Alternatives(RegexParser.Parse(pattern));
+        var (before, behind) = (start, end);
+        if (alternatives.Any(alternative => !alternative.IsStart))
+        {
+            var anything = Anything();
+            nodes.Connect(start, anything.Start);
+            before = anything.End;
+        }
+
+        if (alternatives.Any(alternative => !alternative.IsEnd))
+        {
+            var anything = Anything();
+            nodes.Connect(anything.End, end);
+            behind = anything.Start;
+        }
+
+        foreach (var (isStart, syntax, isEnd) in alternatives)
+            nodes.Connect(isStart ? start : before, Make(syntax), isEnd ? end : behind);
+        return new(start, end);
+    }
 
     private Fragment Anything() => nodes.Star(write([(0, RegexParser.LastCodePoint)]));
 

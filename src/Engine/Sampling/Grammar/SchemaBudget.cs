@@ -1,75 +1,82 @@
-using System.Diagnostics;
-
 namespace LocalLlm.Sampling.Grammar;
 
-/// <summary>What a schema may need while its grammar is made.</summary>
+/// <summary>
+/// What making a grammar may cost. Work is counted in steps of some 10 ns, never timed, so that a schema is accepted or refused alike on every machine; everything that can be much is paid from here.
+/// </summary>
 internal sealed class SchemaBudget
 {
-    private const int MaxSeconds = 5;
-    private const int MaxBodies = 20_000;
+    private const long AllWork = 8_000_000;
+    private const long MaxAllocated = 38L << 20;
     private const int StepsBetweenLooks = 100;
-    private readonly long _begin = Stopwatch.GetTimestamp();
-    private int _states = 100_000; // of products of automata; each takes some microseconds
-    private int _bodies;
-    private int _parts = 1_000_000; // said of properties, all objects together
-    private long _work = 50_000_000; // steps of automata
+    private const int WorkBetweenLooks = 20_000;
+    private const int NodeWork = 4;
+    private const int BodyWork = 500;
+    private const int PartWork = 20;
 
-    /// <summary>Counts a state of a product.</summary>
-    /// <exception cref="GrammarException">There are too many, or it takes too long.</exception>
-    public void TakeState()
+    private readonly long _allocatedBefore = GC.GetAllocatedBytesForCurrentThread();
+    private long _work = AllWork;
+    private long _nextLook = AllWork;
+
+    /// <summary>Pays for some steps.</summary>
+    /// <exception cref="GrammarException">They are too many, all that was paid for together.</exception>
+    public void Take(long work)
     {
-        if (--_states < 0)
-            throw new GrammarException("conditions on one value make too many states together");
-        TakeTime();
+        _work -= work;
+        if (_work < 0)
+            throw TooMuch();
+        if (_work > _nextLook)
+            return;
+
+        // Memory is work that was forgotten to be counted.
+        _nextLook = _work - WorkBetweenLooks;
+        if (GC.GetAllocatedBytesForCurrentThread() - _allocatedBefore > MaxAllocated)
+            throw TooMuch();
     }
 
-    /// <summary>Counts something that schemas say together.</summary>
-    /// <exception cref="GrammarException">There are too many, or it takes too long.</exception>
-    public void TakeBody()
-    {
-        if (++_bodies > MaxBodies)
-            throw new GrammarException($"more than {MaxBodies} combinations of schemas");
-        TakeTime();
-    }
+    /// <summary>Pays for several things that are said of one value together.</summary>
+    /// <exception cref="GrammarException">There are too many.</exception>
+    public void TakeBody() => Take(BodyWork);
 
-    /// <summary>Counts what is said of a property.</summary>
-    /// <exception cref="GrammarException">It is too much, or it takes too long.</exception>
-    public void TakeParts(int count)
+    /// <summary>Pays for what is said of a property, or compared.</summary>
+    /// <exception cref="GrammarException">It is too much.</exception>
+    public void TakeParts(int count) => Take(PartWork * (long)count);
+
+    /// <summary>The automaton of a language; null: it has no text.</summary>
+    /// <param name="language">Makes its rules.</param>
+    /// <exception cref="GrammarException">It is too large.</exception>
+    public ByteAutomaton? Automaton(Func<GrammarNodes, Fragment> language)
     {
-        if ((_parts -= count) < 0)
-            throw new GrammarException("too many schemas speak of too many properties");
-        TakeTime();
+        var nodes = new GrammarNodes(GrammarLimits.Default);
+        try
+        {
+            var start = nodes.Finish(language(nodes));
+            Take(NodeWork * (long)nodes.Count);
+            var automaton = new ByteAutomaton(nodes, start, GrammarLimits.Default);
+            Take(automaton.Work);
+            return automaton;
+        }
+        catch (UnsatisfiableException)
+        {
+            return null;
+        }
     }
 
     /// <summary>Whether a text is in a grammar.</summary>
     /// <exception cref="GrammarException">Finding out takes too much work, all texts of the schema together.</exception>
     public bool Accepts(ByteAutomaton automaton, ReadOnlySpan<byte> text)
     {
-        TakeTime();
-        var bytes = text.ToArray();
-        var accepts = false;
-        automaton.Limited(ref _work, () =>
+        var state = automaton.Start;
+        for (var i = 0; i < text.Length && state != GrammarState.Dead; i++)
         {
-            var state = automaton.Start;
-            for (var i = 0; i < bytes.Length && state != GrammarState.Dead; i++)
-            {
-                state = automaton.Next(state, bytes[i]);
-                if (i % StepsBetweenLooks != 0)
-                    continue;
-                TakeTime();
+            var before = automaton.Work;
+            state = automaton.Step(state, text[i]);
+            if (i % StepsBetweenLooks == 0)
                 state = automaton.Renewed(state);
-            }
+            Take(automaton.Work - before + 1);
+        }
 
-            accepts = state.IsAccepting;
-        });
-        return accepts;
+        return state.IsAccepting;
     }
 
-    /// <summary>Looks at the clock.</summary>
-    /// <exception cref="GrammarException">It takes too long.</exception>
-    public void TakeTime()
-    {
-        if (Stopwatch.GetElapsedTime(_begin).TotalSeconds > MaxSeconds)
-            throw new GrammarException($"the schema takes longer than {MaxSeconds} s to be made into a grammar; make it simpler");
-    }
+    private static GrammarException TooMuch() => new("the schema is too much work to be made into a grammar; use fewer alternatives, shorter patterns and smaller counts");
 }

@@ -39,7 +39,7 @@ internal sealed class SchemaExpansion(SchemaReferences references, SchemaBudget 
             var choices = new List<SchemaChoice>();
             foreach (var source in open)
             {
-                budget.TakeTime();
+                budget.TakeParts(1);
                 var alternatives = known.Possible(Alternatives(source, known), out var isDecided);
                 if (isDecided)
                     continue;
@@ -126,7 +126,7 @@ internal sealed class SchemaExpansion(SchemaReferences references, SchemaBudget 
     private IEnumerable<SchemaPart[]> OneOf((JsonElement Schema, string At)[] items)
     {
         var overlaps = _overlap.Of(items);
-        budget.TakeTime();
+        budget.TakeParts(1);
         return items.Select((item, i) => (SchemaPart[])[SchemaPart.Holds(item.Schema, item.At), .. overlaps[i].Select(other => SchemaPart.Fails(items[other].Schema, items[other].At))]);
     }
 

@@ -45,14 +45,8 @@ internal sealed class SchemaKnown
         }
     }
 
-    /// <summary>The names that properties can have.</summary>
-    /// <exception cref="GrammarException">They are not limited.</exception>
-    public IEnumerable<string> Named(string at, string word)
-    {
-        if ((_types & SchemaTypes.Object) == 0)
-            return [];
-        return _names?.Except(_lacking) ?? throw new GrammarException($"{at}/{word}: cannot be kept to within 'not', or beside an alternative of 'oneOf' that may hold too, where any other properties are allowed");
-    }
+    /// <summary>The names that properties can have; null: any.</summary>
+    public IEnumerable<string>? Named => (_types & SchemaTypes.Object) == 0 ? [] : _names?.Except(_lacking);
 
     /// <summary>Those alternatives that may hold beside what is known, without what is known anyway.</summary>
     /// <param name="alternatives">All of them.</param>
@@ -101,7 +95,7 @@ internal sealed class SchemaKnown
     private static SchemaTypes TypesOf(SchemaPart part) => part.Kind switch
     {
         SchemaPartKind.Types => part.Types,
-        SchemaPartKind.Has or SchemaPartKind.Lacks or SchemaPartKind.Property => SchemaTypes.Object,
+        SchemaPartKind.Has or SchemaPartKind.Lacks or SchemaPartKind.Property or SchemaPartKind.Some => SchemaTypes.Object,
         SchemaPartKind.Word when part.IsNegated => SchemaShape.ConcernedBy(part.Name),
         SchemaPartKind.Plain => SchemaShape.TypesOf(part.Schema, part.At),
         SchemaPartKind.Whole when !part.IsNegated && part.Schema.ValueKind == JsonValueKind.Object && !part.Schema.TryGetProperty("$ref", out _) => SchemaShape.TypesOf(part.Schema, part.At),

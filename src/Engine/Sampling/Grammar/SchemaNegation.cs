@@ -57,12 +57,19 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
             case "properties":
                 return value.EnumerateObject().Where(property => !SchemaWords.SaysNothing(property.Value))
                     .Select(property => (SchemaPart[])[SchemaPart.Has(property.Name), SchemaPart.Spoils(property.Name, property.Value, $"{at}/properties/{SchemaWords.Escaped(property.Name)}")]);
-            case "patternProperties":
-                return known.Named(at, word).SelectMany(name => value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value) && Matches(pattern.Name, name, $"{at}/patternProperties"))
+            case "patternProperties" when known.Named is { } names:
+                return names.SelectMany(name => value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value) && Matches(pattern.Name, name, $"{at}/patternProperties"))
                     .Select(pattern => (SchemaPart[])[SchemaPart.Has(name), SchemaPart.Spoils(name, pattern.Value, $"{at}/patternProperties/{SchemaWords.Escaped(pattern.Name)}")]));
-            case "additionalProperties":
-                return SchemaWords.SaysNothing(value) ? [] : known.Named(at, word).Where(name => !IsNamed(schema, name, at))
-                    .Select(name => (SchemaPart[])[SchemaPart.Has(name), SchemaPart.Spoils(name, value, $"{at}/additionalProperties")]);
+            case "patternProperties":
+                return value.EnumerateObject().Where(pattern => !SchemaWords.SaysNothing(pattern.Value)).Select(pattern => (SchemaPart[])[SchemaPart.Breaks(schema, at, $"{word}/{pattern.Name}")]);
+            case "additionalProperties" when SchemaWords.SaysNothing(value):
+                return [];
+            case "additionalProperties" when known.Named is { } names:
+                return names.Where(name => !IsNamed(schema, name, at)).Select(name => (SchemaPart[])[SchemaPart.Has(name), SchemaPart.Spoils(name, value, $"{at}/additionalProperties")]);
+            case "propertyNames" when SchemaWords.SaysNothing(value):
+                return [];
+            case "additionalProperties" or "propertyNames":
+                return [[SchemaPart.Breaks(schema, at, word)]];
             case "dependencies" or "dependentRequired" or "dependentSchemas":
                 return Dependencies(schema, at, word);
             case "items" when SchemaWords.SaysNothing(value):
@@ -72,15 +79,51 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
             case "additionalItems" when !schema.TryGetProperty("items", out var items) || items.ValueKind != JsonValueKind.Array:
             case "format" when value.ValueKind != JsonValueKind.String || JsonSchemaFormats.Find(value.GetString()!, $"{at}/format") is null:
                 return [];
-            case "enum" or "const" or "minimum" or "maximum" or "exclusiveMinimum" or "exclusiveMaximum" or "multipleOf" or "minLength" or "maxLength" or "pattern" or "format" or "minItems" or "maxItems" or "minProperties"
+            case "enum" when value.ValueKind == JsonValueKind.Array:
+                return [[SchemaPart.Not(schema, at, word), .. value.EnumerateArray().SelectMany((constant, i) => Composite(constant, $"{at}/enum/{i}"))]];
+            case "const":
+                return [[SchemaPart.Not(schema, at, word), .. Composite(value, $"{at}/const")]];
+            case "prefixItems":
+            case "items" when value.ValueKind == JsonValueKind.Array:
+                return SchemaWords.Items(schema, at, word).Where(item => !SchemaWords.SaysNothing(item.Schema)).Select((item, _) => (SchemaPart[])[FailsAt(item.Schema, item.At)]);
+            case "minimum" or "maximum" or "exclusiveMinimum" or "exclusiveMaximum" or "multipleOf" or "minLength" or "maxLength" or "pattern" or "format" or "minItems" or "maxItems" or "minProperties"
                 or "maxProperties":
                 return [[SchemaPart.Not(schema, at, word)]];
-            case "items" when value.ValueKind != JsonValueKind.Array && !schema.TryGetProperty("prefixItems", out _):
+            case "items" when !schema.TryGetProperty("prefixItems", out _):
             case "contains" when !schema.TryGetProperty("minContains", out _) && !schema.TryGetProperty("maxContains", out _):
                 return [[SchemaPart.Not(schema, at, word)]];
             default:
                 throw new GrammarException($"{at}/{word}: cannot be kept to within 'not', or beside an alternative of 'oneOf' that may hold too");
         }
+    }
+
+    // An array or an object as a schema of its own, which does not hold: its parts are told apart one by one.
+    private static IEnumerable<SchemaPart> Composite(JsonElement value, string at)
+    {
+        if (value.ValueKind is JsonValueKind.Array or JsonValueKind.Object)
+            yield return SchemaPart.Fails(JsonSerializer.SerializeToElement(Equal(value)), $"{at}#");
+    }
+
+    private static Dictionary<string, object> Equal(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Array when value.GetArrayLength() == 0 => new() { ["type"] = "array", ["maxItems"] = 0 },
+        JsonValueKind.Array => new() { ["type"] = "array", ["minItems"] = value.GetArrayLength(), ["maxItems"] = value.GetArrayLength(), ["prefixItems"] = value.EnumerateArray().Select(Equal).ToArray() },
+        JsonValueKind.Object => new()
+        {
+            ["type"] = "object",
+            ["properties"] = value.EnumerateObject().ToDictionary(property => property.Name, property => Equal(property.Value)),
+            ["required"] = value.EnumerateObject().Select(property => property.Name).ToArray(),
+            ["additionalProperties"] = false,
+        },
+        _ => new() { ["const"] = value },
+    };
+
+    // The item at a place is there, and does not keep to its schema.
+    private static SchemaPart FailsAt(JsonElement item, string at)
+    {
+        var index = int.Parse(at.AsSpan(at.LastIndexOf('/') + 1), System.Globalization.CultureInfo.InvariantCulture);
+        object[] places = [.. Enumerable.Repeat<object>(true, index), new Dictionary<string, object> { ["not"] = item }];
+        return SchemaPart.Holds(JsonSerializer.SerializeToElement(new Dictionary<string, object> { ["type"] = "array", ["minItems"] = index + 1, ["prefixItems"] = places }), $"{at}#");
     }
 
     private IEnumerable<SchemaPart[]> NotOne((JsonElement Schema, string At)[] items)
@@ -117,7 +160,7 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
 
     private bool Matches(string pattern, string name, string at)
     {
-        budget.TakeTime();
+        budget.TakeParts(1);
         if (!_matchers.TryGetValue(pattern, out var matches))
             _matchers.Add(pattern, matches = SchemaPatterns.Matcher(SchemaPatterns.Language(pattern), at, budget));
         return matches(name);

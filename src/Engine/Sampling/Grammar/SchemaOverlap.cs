@@ -37,7 +37,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
 
     private bool Compared(List<(JsonElement Schema, string At)> a, List<(JsonElement Schema, string At)> b)
     {
-        budget.TakeTime();
+        budget.TakeParts(1);
         _comparisons = MostComparisons;
         return AreDisjoint(a, b, 0);
     }

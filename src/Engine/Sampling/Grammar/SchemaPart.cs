@@ -62,6 +62,9 @@ internal enum SchemaPartKind
 
     /// <summary>The value is an object, and one of its properties, where it is there, keeps to a schema, or does not.</summary>
     Property,
+
+    /// <summary>The value is an object, and one of its properties breaks a word of a schema: its name, or its value.</summary>
+    Some,
 }
 
 /// <summary>One of several things that are said of a value together.</summary>
@@ -71,6 +74,13 @@ internal enum SchemaPartKind
 internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, string At)
 {
     private const int LongestKey = 200;
+    private string? _key;
+
+    // A copy says something else.
+    private SchemaPart(SchemaPart other)
+    {
+        (Kind, Schema, At, IsNegated, Name, Types) = (other.Kind, other.Schema, other.At, other.IsNegated, other.Name, other.Types);
+    }
 
     /// <summary>Whether it must not hold.</summary>
     public bool IsNegated { get; init; }
@@ -82,7 +92,7 @@ internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, strin
     public SchemaTypes Types { get; init; }
 
     /// <summary>Equal for parts that say the same.</summary>
-    public string Key => $"{(char)('a' + (int)Kind)}{(IsNegated ? '!' : ' ')}{(int)Types} {At}\0{Name}";
+    public string Key => _key ??= $"{(char)('a' + (int)Kind)}{(IsNegated ? '!' : ' ')}{(int)Types} {At}\0{Name}";
 
     /// <summary>Equal for parts that say the same together.</summary>
     public static string KeyOf(IEnumerable<SchemaPart> parts)
@@ -109,6 +119,12 @@ internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, strin
 
     /// <summary>The value is an object, and one of its properties does not keep to a schema where it is there.</summary>
     public static SchemaPart Spoils(string name, JsonElement schema, string at) => new(SchemaPartKind.Property, schema, at) { Name = name, IsNegated = true };
+
+    /// <summary>The value is an object of which some property breaks a word of a schema.</summary>
+    /// <param name="schema">The schema.</param>
+    /// <param name="at">Its place.</param>
+    /// <param name="word"><c>additionalProperties</c>, <c>propertyNames</c>, or <c>patternProperties/</c> and a pattern.</param>
+    public static SchemaPart Breaks(JsonElement schema, string at, string word) => new(SchemaPartKind.Some, schema, at) { Name = word };
 
     /// <summary>A word of a schema holds; what it means is a choice.</summary>
     public static SchemaPart Choice(JsonElement schema, string at, string word) => new(SchemaPartKind.Word, schema, at) { Name = word };

@@ -12,13 +12,7 @@ internal static class SchemaPatterns
     {
         try
         {
-            var nodes = new GrammarNodes(GrammarLimits.Default);
-            var automaton = new ByteAutomaton(nodes, nodes.Finish(language(nodes, new(nodes))), GrammarLimits.Default);
-            return name => budget.Accepts(automaton, JsonSchemaText.Written(name));
-        }
-        catch (UnsatisfiableException)
-        {
-            return _ => false;
+            return budget.Automaton(nodes => language(nodes, new(nodes))) is { } automaton ? name => budget.Accepts(automaton, JsonSchemaText.Written(name)) : _ => false;
         }
         catch (GrammarException wrong)
         {

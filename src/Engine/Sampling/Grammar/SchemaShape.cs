@@ -128,6 +128,20 @@ internal sealed class SchemaShape
         _ => SchemaTypes.All,
     };
 
+    /// <summary>Equal where the same is said of values of a type; null: not known.</summary>
+    public string? KeyOf(SchemaTypes type)
+    {
+        if (Excluded.Count > 0 || Constants is not null)
+            return null;
+        return type switch
+        {
+            SchemaTypes.String => ForbiddenStrings.Count > 0 ? null : $"{Length.Least} {Length.Most} {string.Join('\0', Patterns)}",
+            SchemaTypes.Number => Numbers.IsSifted ? null : $"{Types & SchemaTypes.Number} {Numbers.Low} {Numbers.High}",
+            SchemaTypes.Array => $"{ItemCount.Least} {ItemCount.Most} {UniqueAt is null} {string.Join('\0', Items.Select(items => items.At))}\n{string.Join('\0', EveryItem.Select(item => item.Key))}\n{string.Join('\0', Demands.Select(demand => $"{demand.Item.Key} {demand.Least} {demand.Most}"))}",
+            _ => "",
+        };
+    }
+
     /// <summary>The same for values that are given; those that are named and those that are excluded are seen to.</summary>
     public SchemaShape WithoutConstants(IEnumerable<JsonElement> values)
     {
@@ -232,6 +246,9 @@ internal sealed class SchemaShape
         var strings = new List<string>();
         foreach (var value in values)
         {
+            // Arrays and objects are excluded part by part (SchemaNegation).
+            if (value.ValueKind is JsonValueKind.Array or JsonValueKind.Object)
+                continue;
             Excluded.Add(value);
             if (value.ValueKind == JsonValueKind.String)
                 strings.Add(value.GetString()!);

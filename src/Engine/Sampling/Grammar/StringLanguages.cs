@@ -1,10 +1,10 @@
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>Strings of JSON told apart by several languages at once. Characters are written in one way only, as <see cref="JsonSchemaText.Character"/> writes them.</summary>
-/// <param name="budget">The states that may be made.</param>
+/// <param name="budget">Pays for it.</param>
 internal sealed class StringLanguages(SchemaBudget budget)
 {
-    private readonly LanguageProduct _product = new(budget, nodes => nodes.Star(new JsonSchemaText(nodes).AnyCharacter()));
+    private readonly LanguageProduct _product = new(budget, All);
 
     /// <summary>Makes a language over the characters of a string, as <see cref="JsonSchemaText"/> writes them; quotes left out.</summary>
     public delegate Fragment Language(GrammarNodes nodes, JsonSchemaText text);
@@ -17,15 +17,19 @@ internal sealed class StringLanguages(SchemaBudget budget)
         return nodes.Loop(character, least, most);
     };
 
-    /// <summary>Adds a language.</summary>
+    /// <summary>Tells strings in a language from others.</summary>
     /// <exception cref="GrammarException">It is too large.</exception>
-    public void Add(Language language) => _product.Add(nodes => language(nodes, new(nodes)));
+    public void Tell(Language language) => _product.Tell(nodes => language(nodes, new(nodes)));
+
+    /// <summary>Keeps the strings that are in a language, or those that are not.</summary>
+    /// <exception cref="GrammarException">It is too large.</exception>
+    public void Require(Language language, bool isWanted) => _product.Require(nodes => language(nodes, new(nodes)), isWanted);
 
     /// <summary>Strings by what they are, with their quotes: one way in, and a way out for every kind.</summary>
     /// <param name="nodes">Gets the rules.</param>
-    /// <param name="kindOf">From the languages that a string is in (in the order in which they were added) to its kind; below 0: it is not allowed. Pure.</param>
-    /// <exception cref="GrammarException">There are too many states, or no string is allowed.</exception>
-    public (int Start, Dictionary<int, int> Ends) Make(GrammarNodes nodes, Func<bool[], int> kindOf)
+    /// <param name="kindOf">From the languages that a string is in (bit i: the i-th that was told) to its kind; below 0: it is not allowed. Pure.</param>
+    /// <exception cref="UnsatisfiableException">No string is allowed.</exception>
+    public (int Start, Dictionary<int, int> Ends) Make(GrammarNodes nodes, Func<ulong, int> kindOf)
     {
         var (start, ends) = _product.Make(nodes, kindOf);
         var begin = nodes.Literal("\"");
@@ -39,4 +43,14 @@ internal sealed class StringLanguages(SchemaBudget budget)
 
         return (begin.Start, ends);
     }
+
+    /// <summary>The strings that are left after <see cref="Require"/> and have a number of characters, quotes included.</summary>
+    /// <param name="nodes">Gets the rules.</param>
+    /// <param name="least">Fewest characters.</param>
+    /// <param name="most">Most characters; null: any number.</param>
+    /// <exception cref="UnsatisfiableException">No string is allowed.</exception>
+    public Fragment MakeCounted(GrammarNodes nodes, int least, int? most) =>
+        nodes.Sequence(nodes.Literal("\""), _product.MakeCounted(nodes, least, most, All), nodes.Literal("\""));
+
+    private static Fragment All(GrammarNodes nodes) => nodes.Star(new JsonSchemaText(nodes).AnyCharacter());
 }

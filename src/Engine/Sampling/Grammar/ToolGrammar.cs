@@ -94,7 +94,7 @@ internal sealed class ToolGrammar
         {
             if (schema.ValueKind == JsonValueKind.Object && !schema.TryGetProperty("type", out _))
                 schema = JsonSerializer.SerializeToElement(schema.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value).Append(new("type", JsonSerializer.SerializeToElement("object"))).ToDictionary());
-            return JsonSchemaGrammar.Parse(_nodes, schema, isClosed: true);
+            return JsonSchemaGrammar.Parse(_nodes, schema, isClosed: true, typeFirst: true);
         }
         catch (GrammarException) when (!_structure.Choice.IsRequired && !IsStrict(function))
         {

@@ -202,29 +202,35 @@ public class GrammarTests
     [InlineData("(.?){1200}")]
     [InlineData("(a|b)*a(a|b){5000}")]
     [InlineData("(((a*)*)*b?){3000}")]
-    public void A_pattern_that_is_much_work_is_refused_or_ends_its_own_request_in_bounded_time(string pattern)
+    public void A_pattern_that_is_much_work_is_refused_or_goes_on_with_bounded_work_for_each_token(string pattern)
     {
         var tokenizer = Tokenizer.Load(TestPaths.TinyR1);
         var trie = new TokenTrie(tokenizer.VocabularySize, id => tokenizer.IsAdded(id) ? [] : tokenizer.IdToBytes(id).ToArray());
         var limits = GrammarLimits.Default with { MaxWork = 2_000_000, MaxCredit = 2_000_000, WorkPerToken = 1000 };
-        var isEnded = false;
+        CompiledGrammar grammar;
+        ByteAutomaton automaton;
         try
         {
-            var session = new GrammarSession(new(Automaton(nodes => RegexGrammar.Parse(nodes, pattern)), trie, limits), [], null, isChat: false, []);
-            for (var i = 0; i < 20_000 && !isEnded; i++)
-            {
-                var mask = session.Mask().Span;
-                isEnded = !mask.ContainsAnyExcept(0u);
-                var allowed = Enumerable.Range(0, tokenizer.VocabularySize).FirstOrDefault(id => id / 32 < session.Mask().Length && (session.Mask().Span[id / 32] >> (id % 32) & 1) != 0);
-                session.Append(allowed);
-            }
+            automaton = Automaton(nodes => RegexGrammar.Parse(nodes, pattern));
+            grammar = new(automaton, trie, limits);
         }
         catch (GrammarException)
         {
-            isEnded = true;
+            return;
         }
 
-        Assert.True(isEnded);
+        const int Tokens = 200;
+        const int MostReserves = 30;
+        var session = new GrammarSession(grammar, [], null, isChat: false, []);
+        var before = automaton.Work;
+        for (var i = 0; i < Tokens; i++)
+        {
+            var mask = session.Mask();
+            session.Append(Enumerable.Range(0, tokenizer.VocabularySize).First(id => id / 32 < mask.Length && (mask.Span[id / 32] >> (id % 32) & 1) != 0));
+        }
+
+        Assert.Null(session.Failure);
+        Assert.True(automaton.Work - before < limits.MaxCredit + (Tokens * MostReserves * limits.MinWork));
     }
 
     [Fact]
@@ -233,7 +239,7 @@ public class GrammarTests
         var automaton = Automaton(nodes => new JsonGrammar(nodes).Value());
         var fresh = Automaton(nodes => new JsonGrammar(nodes).Value());
         var credit = 1L;
-        Assert.Throws<GrammarException>(() => automaton.Limited(ref credit, () => Accepts(automaton, "[1,{\"a\":2}]")));
+        Assert.Throws<GrammarWorkException>(() => automaton.Limited(ref credit, () => Accepts(automaton, "[1,{\"a\":2}]")));
         foreach (var text in new[] { "[1,{\"a\":2}]", "[1,{\"a\":\"\n\"}]", "[1,", "{\"a\":[{}]}" })
             Assert.Equal(Accepts(fresh, text), Accepts(automaton, text));
     }

@@ -61,7 +61,7 @@ public class JsonSchemaBenchTests
         if (Environment.GetEnvironmentVariable("LOCALLLM_SCHEMA_REPORT") is { } report)
             File.WriteAllLines(report, [$"accepted {accepted} of {total}, wrong {wrong.Count}, compile p50 {times[times.Count / 2]:F2} p99 {times[times.Count * 99 / 100]:F1} max {times[^1]:F0} ms ({slowest})", .. refused.OrderByDescending(pair => pair.Value).Select(pair => $"{pair.Value} {pair.Key}"), .. wrong]);
         Assert.Empty(wrong);
-        Assert.True(accepted >= 0.95 * total, $"accepted {accepted} of {total}");
+        Assert.True(accepted >= 0.98 * total, $"accepted {accepted} of {total}");
     }
 
     private static bool Accepts(ByteAutomaton automaton, string text, out string? failure)

@@ -1,0 +1,118 @@
+using System.Collections.Concurrent;
+using System.Reflection;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Microsoft.Extensions.AI;
+
+namespace LocalLlm.Extensions.AI;
+
+/// <summary>
+/// The schemas that response formats stand for. <c>GetResponseAsync&lt;T&gt;</c> hands over the name of T and its schema, in which a byte, an int and a decimal look alike; a type of this process that has the name and exactly the
+/// schema is T, or one like it. Where there is none, the schema alone has to do. Thread-safe.
+/// </summary>
+internal static partial class ResponseTypes
+{
+    private const int MaxKept = 256;
+    private const string Wrapped = "data"; // where the library puts what is no object
+    private const string ArrayEnd = "__"; // of "Int32[]"
+
+    // As OpenAI's strict mode has it: a model that may leave out what was asked for, or add to it, is of no use to who reads the type.
+    private static readonly AIJsonSchemaTransformOptions Strict = new() { DisallowAdditionalProperties = true, RequireAllProperties = true };
+
+    private static readonly ConcurrentDictionary<(string? Name, string Schema), JsonElement> Known = new();
+
+    /// <summary>The schema of what the caller reads.</summary>
+    public static JsonElement SchemaOf(ChatResponseFormatJson format)
+    {
+        var schema = format.Schema!.Value;
+        var key = (format.SchemaName, schema.GetRawText());
+        if (Known.TryGetValue(key, out var known))
+            return known;
+        if (Known.Count >= MaxKept)
+            Known.Clear();
+        return Known[key] = AIJsonUtilities.TransformSchema(Typed(format.SchemaName, schema) ?? DotNetSchemas.WithoutType(schema), Strict);
+    }
+
+    private static JsonElement? Typed(string? name, JsonElement schema)
+    {
+        if (string.IsNullOrEmpty(name))
+            return null;
+
+        // The caller's own types before those of the platform, many of which have names such as Flags.
+        var types = TypesNamed(name).ToLookup(IsOfPlatform);
+        return OneOf(types[false], schema) ?? OneOf(types[true], schema);
+    }
+
+    private static bool IsOfPlatform(Type type) =>
+        type.Assembly.GetName().Name is { } name && (name.StartsWith("System.", StringComparison.Ordinal) || name.StartsWith("Microsoft.", StringComparison.Ordinal));
+
+    // The schema of those types that fit; null: there are none, or they differ.
+    private static JsonElement? OneOf(IEnumerable<Type> types, JsonElement schema)
+    {
+        JsonElement? found = null;
+        foreach (var type in types)
+        {
+            try
+            {
+                if (Fitted(schema, type) is not { } typed)
+                    continue;
+                if (found is { } other && !JsonElement.DeepEquals(other, typed))
+                    return null;
+                found = typed;
+            }
+            catch (Exception unknown) when (unknown is NotSupportedException or InvalidOperationException or ArgumentException)
+            {
+                // A type that has no schema is not the one.
+            }
+        }
+
+        return found;
+    }
+
+    // The type's schema where the plain one is what was handed over, by itself or wrapped.
+    private static JsonElement? Fitted(JsonElement schema, Type type)
+    {
+        var plain = AIJsonUtilities.CreateJsonSchema(type);
+        if (JsonElement.DeepEquals(WithoutDialect(plain), WithoutDialect(schema)))
+            return DotNetSchemas.Of(type);
+        if (!schema.TryGetProperty("properties", out var properties) || properties.GetPropertyCount() != 1 || !properties.TryGetProperty(Wrapped, out var inner))
+            return null;
+        return JsonElement.DeepEquals(WithoutDialect(plain), WithoutDialect(inner))
+            ? JsonSerializer.SerializeToElement(schema.EnumerateObject().ToDictionary(word => word.Name, word => word.Name == "properties" ? new Dictionary<string, JsonElement> { [Wrapped] = WithoutDialect(DotNetSchemas.Of(type)) } : (object)word.Value), AIJsonUtilities.DefaultOptions)
+            : null;
+    }
+
+    private static JsonElement WithoutDialect(JsonElement schema) => schema.ValueKind != JsonValueKind.Object
+        ? schema
+        : JsonSerializer.SerializeToElement(schema.EnumerateObject().Where(word => word.Name != "$schema").ToDictionary(word => word.Name, word => word.Value), AIJsonUtilities.DefaultOptions);
+
+    private static List<Type> TypesNamed(string name)
+    {
+        var isArray = name.EndsWith(ArrayEnd, StringComparison.Ordinal);
+        var wanted = isArray ? name[..^ArrayEnd.Length] : name;
+        var found = new List<Type>();
+        foreach (var assembly in AppDomain.CurrentDomain.GetAssemblies())
+        {
+            Type[] types;
+            try
+            {
+                types = assembly.GetTypes();
+            }
+            catch (ReflectionTypeLoadException partly)
+            {
+                types = [.. partly.Types.OfType<Type>()];
+            }
+            catch (NotSupportedException)
+            {
+                continue;
+            }
+
+            found.AddRange(types.Where(type => type.Name.Length == wanted.Length && !type.ContainsGenericParameters && !type.IsByRefLike && !type.IsPointer && NotInNames().Replace(type.Name, "_") == wanted));
+        }
+
+        return isArray ? found.ConvertAll(type => type.MakeArrayType()) : found;
+    }
+
+    [GeneratedRegex("[^0-9A-Za-z_]")]
+    private static partial Regex NotInNames();
+}
