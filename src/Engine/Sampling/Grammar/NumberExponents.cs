@@ -3,8 +3,9 @@ using System.Globalization;
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
-/// Numbers with an exponent between two bounds: <c>1e-06</c>, <c>2.5E+3</c>, <c>0.01e2</c>. A mantissa has at most <see cref="MaxWhole"/> digits before the point and <see cref="MaxZeros"/> zeros behind a point that it
-/// begins with, an exponent at most three. Digits are compared with those of the bounds as they come; where they end it is known which exponents are inside.
+/// Numbers with an exponent between two bounds: <c>1e-06</c>, <c>2.5E+3</c>. A mantissa has one digit before the point; up to <see cref="MaxWhole"/> of them, or <see cref="MaxZeros"/> zeros behind a point that it begins with,
+/// where it lies between the bounds itself: else a model that writes too large a number would be led into one that only an exponent can save. Exponents have at most three digits. Digits are compared with those of the
+/// bounds as they come; where they end it is known which exponents are inside.
 /// </summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class NumberExponents(GrammarNodes nodes)
@@ -15,6 +16,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
     /// <summary>Zeros behind a point that a mantissa begins with.</summary>
     public const int MaxZeros = 2;
 
+    private const int MaxOutside = 17; // digits behind the point of a mantissa that is no number of its own: more than a double has
     private const int MaxExponent = 999;
     private const int MaxPadding = 2; // zeros that an exponent begins with
     private const int Below = -1;
@@ -141,80 +143,107 @@ internal sealed class NumberExponents(GrammarNodes nodes)
     /// <summary>The digits before an exponent.</summary>
     private sealed class Mantissa(GrammarNodes nodes, NumberExponents exponents, NumberBound? low, NumberBound? high)
     {
+        private const int Dead = -1;
+
         private readonly Digits? _low = low is { } bound ? new(bound) : null;
         private readonly Digits? _high = high is { } bound ? new(bound) : null;
-        private readonly Dictionary<(int Power, bool IsFraction, int Low, int High), int> _places = [];
+        private readonly Dictionary<(int Power, bool IsFraction, int Low, int High, int Left), int> _places = [];
 
         public int Ways { get; private set; }
 
         public void Begin(int start)
         {
             Follow(start, 1, digit => Whole(1, Next(_low, 0, digit), Next(_high, 0, digit)));
-            var zeros = nodes.Literal("0.");
-            nodes.Connect(start, zeros.Start);
-            for (var (place, power) = (zeros.End, -1); power >= -MaxZeros - 1; power--)
+            var (zeros, next) = (nodes.Literal("0."), Dead);
+            var places = Enumerable.Range(0, MaxZeros + 1).Select(i => i == 0 ? zeros.End : nodes.Nothing().Start).ToArray();
+            for (var i = MaxZeros; i >= 0; i--)
             {
-                var current = power;
-                Follow(place, 1, digit => Fraction(current, Next(_low, 0, digit), Next(_high, 0, digit)));
-                var next = nodes.Nothing().Start;
-                nodes.Connect(place, (byte)'0', (byte)'0', next);
-                place = next;
+                var power = -i - 1;
+                var isAlive = Follow(places[i], 1, digit => Fraction(power, Next(_low, 0, digit), Next(_high, 0, digit), MaxOutside));
+                if (next != Dead)
+                    nodes.Connect(places[i], (byte)'0', (byte)'0', next);
+                next = isAlive || next != Dead ? places[i] : Dead;
             }
+
+            if (next != Dead)
+                nodes.Connect(start, zeros.Start);
         }
 
         private static int Next(Digits? bound, int compared, int digit) => bound?.Next(compared, digit) ?? 0;
 
-        // Digits that lead to one place are one edge.
-        private void Follow(int from, int first, Func<int, int> to)
+        // Digits that lead to one place are one edge. Returns whether any digit leads somewhere.
+        private bool Follow(int from, int first, Func<int, int> to)
         {
-            var target = to(first);
+            var (target, isAlive) = (to(first), false);
             for (var digit = first + 1; digit <= 10; digit++)
             {
-                var next = digit <= 9 ? to(digit) : -1;
+                var next = digit <= 9 ? to(digit) : Dead - 1;
                 if (next == target)
                     continue;
-                nodes.Connect(from, (byte)('0' + first), (byte)('0' + digit - 1), target);
+                if (target != Dead)
+                    nodes.Connect(from, (byte)('0' + first), (byte)('0' + digit - 1), target);
+                isAlive |= target != Dead && target != from;
                 (first, target) = (digit, next);
             }
+
+            return isAlive;
         }
 
         private int Whole(int count, int compareLow, int compareHigh)
         {
-            if (_places.TryGetValue((count - 1, false, compareLow, compareHigh), out var place))
+            var key = (count - 1, false, compareLow, compareHigh, 0);
+            if (_places.TryGetValue(key, out var place))
                 return place;
-            _places.Add((count - 1, false, compareLow, compareHigh), place = nodes.Nothing().Start);
-            End(place, count - 1, compareLow, compareHigh);
-            var point = nodes.Nothing().Start;
-            nodes.Connect(place, (byte)'.', (byte)'.', point);
+            _places.Add(key, place = nodes.Nothing().Start);
+            var isAlive = End(place, count - 1, compareLow, compareHigh);
             if (count < MaxWhole)
-                Follow(place, 0, digit => Whole(count + 1, Next(_low, compareLow, digit), Next(_high, compareHigh, digit)));
-            Follow(point, 0, digit => Fraction(count - 1, Next(_low, compareLow, digit), Next(_high, compareHigh, digit)));
+                isAlive |= Follow(place, 0, digit => Whole(count + 1, Next(_low, compareLow, digit), Next(_high, compareHigh, digit)));
+            var point = nodes.Nothing().Start;
+            if (Follow(point, 0, digit => Fraction(count - 1, Next(_low, compareLow, digit), Next(_high, compareHigh, digit), MaxOutside)))
+            {
+                nodes.Connect(place, (byte)'.', (byte)'.', point);
+                isAlive = true;
+            }
 
-            return place;
+            return isAlive ? place : _places[key] = Dead;
         }
 
-        private int Fraction(int power, int compareLow, int compareHigh)
+        private int Fraction(int power, int compareLow, int compareHigh, int left)
         {
-            if (_places.TryGetValue((power, true, compareLow, compareHigh), out var place))
+            left = IsInside(power, compareLow, compareHigh) ? MaxOutside : left - 1;
+            var key = (power, true, compareLow, compareHigh, left);
+            if (_places.TryGetValue(key, out var place))
                 return place;
-            _places.Add((power, true, compareLow, compareHigh), place = nodes.Nothing().Start);
-            End(place, power, compareLow, compareHigh);
-            Follow(place, 0, digit => Fraction(power, Next(_low, compareLow, digit), Next(_high, compareHigh, digit)));
-            return place;
+            _places.Add(key, place = nodes.Nothing().Start);
+            var isAlive = End(place, power, compareLow, compareHigh);
+            if (left > 0)
+                isAlive |= Follow(place, 0, digit => Fraction(power, Next(_low, compareLow, digit), Next(_high, compareHigh, digit), left));
+            return isAlive ? place : _places[key] = Dead;
+        }
+
+        // Whether the digits are a number between the bounds without an exponent.
+        private bool IsInside(int power, int compareLow, int compareHigh)
+        {
+            var below = _low is null ? 1 : power != _low.Power ? power - _low.Power : _low.Result(compareLow);
+            var above = _high is null ? -1 : power != _high.Power ? power - _high.Power : _high.Result(compareHigh);
+            return (below > 0 || (below == 0 && !_low!.IsExclusive)) && (above < 0 || (above == 0 && !_high!.IsExclusive));
         }
 
         // The digits end here: the exponents that bring the number between the bounds.
-        private void End(int place, int power, int compareLow, int compareHigh)
+        private bool End(int place, int power, int compareLow, int compareHigh)
         {
+            if (power != 0 && !IsInside(power, compareLow, compareHigh))
+                return false;
             int? least = null, most = null;
             if (_low is { } l)
                 least = l.Power - power + (l.Result(compareLow) is var below && (below < 0 || (below == 0 && l.IsExclusive)) ? 1 : 0);
             if (_high is { } h)
                 most = h.Power - power - (h.Result(compareHigh) is var above && (above > 0 || (above == 0 && h.IsExclusive)) ? 1 : 0);
             if (Math.Max(least ?? -MaxExponent, -MaxExponent) > Math.Min(most ?? MaxExponent, MaxExponent))
-                return;
+                return false;
             nodes.Connect(place, exponents.Exponent(least, most));
             Ways++;
+            return true;
         }
     }
 }
