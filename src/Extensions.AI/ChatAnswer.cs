@@ -19,6 +19,7 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, Generat
     private readonly List<FunctionCallContent> _calls = [];
     private readonly StringBuilder _arguments = new();
     private string _toolName = "";
+    private bool _isCallCut;
     private AnswerParser? _parser;
     private bool _isThinking;
     private int _thinkingTokens;
@@ -47,7 +48,7 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, Generat
         _pieces.Clear();
         _parser.Append(output.Text, _pieces);
         if (output.FinishReason is not null)
-            _parser.Finish(_pieces, output.FinishReason == FinishReason.Length);
+            _parser.Finish(_pieces, output.IsCut);
         var update = new ChatResponseUpdate
         {
             Role = ChatRole.Assistant,
@@ -81,8 +82,9 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, Generat
                 case OutputPieceKind.ToolArguments:
                     _arguments.Append(piece.Value);
                     break;
-                case OutputPieceKind.ToolCallEnd:
+                case OutputPieceKind.ToolCallEnd or OutputPieceKind.ToolCallCut:
                     _calls.Add(ChatToolMapping.ToContent(_toolName, _arguments.ToString()));
+                    _isCallCut = piece.Kind == OutputPieceKind.ToolCallCut;
                     break;
                 case OutputPieceKind.Text:
                     contents.Add(new TextContent(piece.Value));
@@ -99,7 +101,7 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, Generat
     {
         foreach (var call in _calls)
             update.Contents.Add(call);
-        update.FinishReason = output.FinishReason == FinishReason.Length ? ChatFinishReason.Length : _calls.Count > 0 ? ChatFinishReason.ToolCalls : ChatFinishReason.Stop;
+        update.FinishReason = output.FinishReason == FinishReason.Length ? ChatFinishReason.Length : _calls.Count > 0 && !_isCallCut ? ChatFinishReason.ToolCalls : ChatFinishReason.Stop;
         var prompt = output.PromptTokenIds.Count;
         update.Contents.Add(new UsageContent(new()
         {

@@ -42,6 +42,8 @@ internal sealed class Llama3ToolParser : IOutputParser
     {
         if (_state == State.Object)
             EndObject(isCut);
+        if (isCut && _tag.Held.Contains('|'))
+            _tag.Drop();
         _tag.Release(BeginText);
         if (_state == State.Between && !_hasCalls)
             _output.Write(OutputPieceKind.Text, isCut ? _skipped.Replace(Tag, "").ToString() : _skipped.ToString());

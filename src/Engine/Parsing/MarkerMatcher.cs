@@ -37,6 +37,9 @@ internal sealed class MarkerMatcher(params string[] markers)
         return null;
     }
 
+    /// <summary>Forgets what is held.</summary>
+    public void Drop() => _length = 0;
+
     /// <summary>Releases what is held: no mark will be completed.</summary>
     public void Release(Action<char> released)
     {

@@ -15,8 +15,11 @@ internal enum OutputPieceKind
     /// <summary>More of the arguments of the call that has begun: JSON if the model kept to the format.</summary>
     ToolArguments,
 
-    /// <summary>The call that has begun is over: all of its arguments have come, unless the response was cut off.</summary>
+    /// <summary>The call that has begun is over: all of its arguments have come.</summary>
     ToolCallEnd,
+
+    /// <summary>The call that has begun is over because the response was cut off in it.</summary>
+    ToolCallCut,
 }
 
 /// <summary>A piece of a response.</summary>
@@ -34,6 +37,6 @@ internal interface IOutputParser
 
     /// <summary>The response is over: adds the rest.</summary>
     /// <param name="pieces">Where the rest goes.</param>
-    /// <param name="isCut">Whether a limit ended it, so that a call that has begun may be incomplete.</param>
+    /// <param name="isCut">Whether a limit or a stop string ended it, so that a call that has begun may be incomplete.</param>
     void Finish(List<OutputPiece> pieces, bool isCut = false);
 }

@@ -76,6 +76,9 @@ internal sealed class ToolCallParser : IOutputParser
             EndCall(hasMark: false, isCut);
         }
 
+        // The beginning of a mark that no text would write is none, either.
+        if (isCut && _markers.Held.ContainsAny('｜', '_'))
+            _markers.Drop();
         _markers.Release(WriteText);
         if (!_afterCall && !(isCut && HasWrapper(_between)))
             _output.Write(OutputPieceKind.Text, _between.ToString());

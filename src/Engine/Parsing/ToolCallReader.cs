@@ -28,7 +28,7 @@ internal abstract class ToolCallReader(PieceWriter output)
     public abstract void Push(char character);
 
     /// <summary>The call is over, and the next one may begin.</summary>
-    /// <param name="isCut">Whether a limit ended it.</param>
+    /// <param name="isCut">Whether a limit or a stop string ended it.</param>
     /// <returns>False: it was no call.</returns>
     public bool Finish(bool isCut)
     {
@@ -37,9 +37,10 @@ internal abstract class ToolCallReader(PieceWriter output)
         if (wasCall)
         {
             // A call that was cut off shows what there was of it; one that ended without arguments needs none.
+            var isIncomplete = isCut && (!_hasArguments || _arguments is not { Depth: 0, IsInString: false });
             if (!_hasArguments && !isCut)
                 output.Write(OutputPieceKind.ToolArguments, NoArguments);
-            output.Add(OutputPieceKind.ToolCallEnd, "");
+            output.Add(isIncomplete ? OutputPieceKind.ToolCallCut : OutputPieceKind.ToolCallEnd, "");
         }
 
         HasBegun = _hasArguments = false;
@@ -50,7 +51,7 @@ internal abstract class ToolCallReader(PieceWriter output)
     }
 
     /// <summary>Announces the call if what has come so far is enough for that.</summary>
-    /// <param name="isCut">Whether a limit ended it: then a part of the name is enough.</param>
+    /// <param name="isCut">Whether a limit or a stop string ended it: then a part of the name is enough.</param>
     protected abstract void Complete(bool isCut);
 
     /// <summary>Forgets the call.</summary>

@@ -48,6 +48,7 @@ internal sealed class AnswerReader(LlmEngine engine, ChatRequest request)
     private AnswerParser? _parser;
     private bool _isThinking;
     private int _calls;
+    private bool _isCallCut;
 
     /// <summary>Tokens so far.</summary>
     public int Tokens { get; private set; }
@@ -77,7 +78,7 @@ internal sealed class AnswerReader(LlmEngine engine, ChatRequest request)
         _pieces.Clear();
         _parser.Append(output.Text, _pieces);
         if (output.FinishReason is not null)
-            _parser.Finish(_pieces, output.FinishReason == FinishReason.Length);
+            _parser.Finish(_pieces, output.IsCut);
         foreach (var piece in _pieces)
             Add(piece, part);
         if (!isHidden)
@@ -89,7 +90,7 @@ internal sealed class AnswerReader(LlmEngine engine, ChatRequest request)
         if (output.FinishReason is null && !IsOver)
             return;
         IsOver = true;
-        part.FinishReason = output.FinishReason == FinishReason.Length ? "length" : _calls > 0 && !request.NamesTool ? "tool_calls" : "stop";
+        part.FinishReason = output.FinishReason == FinishReason.Length ? "length" : _calls > 0 && !_isCallCut && !request.NamesTool ? "tool_calls" : "stop";
         part.StopReason = (object?)output.StopString ?? output.StopTokenId;
     }
 
@@ -108,6 +109,9 @@ internal sealed class AnswerReader(LlmEngine engine, ChatRequest request)
                 break;
             case OutputPieceKind.ToolCallEnd:
                 IsOver = request.SingleCall;
+                break;
+            case OutputPieceKind.ToolCallCut:
+                _isCallCut = true;
                 break;
             case OutputPieceKind.Text when !request.ForcesCalls:
                 part.Content += piece.Value;

@@ -44,7 +44,7 @@ internal static class ParsingKit
 
     /// <summary>As a reader would write it down: [kind:name]value, one line each.</summary>
     public static string Show(IEnumerable<OutputPiece> pieces) =>
-        string.Join('\n', pieces.Select(piece => $"{piece.Kind} {piece.Value}")).Replace("ToolCall ", "CALL ").Replace("\nToolArguments", "").Replace("\nToolCallEnd ", "");
+        string.Join('\n', pieces.Select(piece => $"{piece.Kind} {piece.Value}")).Replace("ToolCall ", "CALL ").Replace("\nToolArguments", "").Replace("\nToolCallEnd ", "").Replace("\nToolCallCut ", "");
 
     private static List<OutputPiece> Joined(IEnumerable<OutputPiece> pieces)
     {
@@ -52,7 +52,7 @@ internal static class ParsingKit
         var text = new StringBuilder();
         foreach (var piece in pieces)
         {
-            var isSingle = piece.Kind is OutputPieceKind.ToolCall or OutputPieceKind.ToolCallEnd;
+            var isSingle = piece.Kind is OutputPieceKind.ToolCall or OutputPieceKind.ToolCallEnd or OutputPieceKind.ToolCallCut;
             if (isSingle || joined.Count == 0 || joined[^1].Kind != piece.Kind)
             {
                 End();

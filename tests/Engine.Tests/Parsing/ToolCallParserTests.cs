@@ -77,6 +77,9 @@ public class ToolCallParserTests
         { "llama3_json", "<|python_tag|>{\"name\": \"weat", "CALL weat" },
         // Nothing is known of it but that it would have been one.
         { "deepseek_v3", "One moment.<｜tool▁calls▁begin｜>", "Text One moment." },
+        { "deepseek_v3", "One moment.<｜tool▁c", "Text One moment." },
+        { "deepseek_v3", "1 <", "Text 1 <" },
+        { "hermes", "<tool_", "" },
         { "deepseek_v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function", "" },
         { "deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "" },
         { "hermes", "Well:\n<tool_call>\n{\"na", "Text Well:\n" },
@@ -93,6 +96,17 @@ public class ToolCallParserTests
         for (var length = 1; length <= response.Length + 1; length++)
             Assert.Equal(expected, ParsingKit.Show(ParsingKit.Parse(ParsingKit.Tools(format), response, () => length, isCut: true)).TrimEnd(' '));
     }
+
+    [Theory]
+    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1}\n", false)]
+    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"a\": 1", true)]
+    [InlineData("deepseek_v3", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>no", true)]
+    [InlineData("deepseek_v31", "<｜tool▁call▁begin｜>now<｜tool▁sep｜>", true)]
+    [InlineData("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": {\"a\": \"}", true)]
+    [InlineData("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": {\"a\": 1}", false)]
+    [InlineData("llama3_json", "{\"name\": \"now\", \"parameters\": {", true)]
+    public void A_call_is_incomplete_where_its_arguments_are(string format, string response, bool isIncomplete) =>
+        Assert.Equal(isIncomplete ? OutputPieceKind.ToolCallCut : OutputPieceKind.ToolCallEnd, ParsingKit.Parse(ParsingKit.Tools(format), response, () => 4, isCut: true)[^1].Kind);
 
     [Theory]
     [InlineData("deepseek_v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>say\n```json\n", "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "<｜tool▁call▁end｜>")]

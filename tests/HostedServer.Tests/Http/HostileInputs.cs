@@ -216,7 +216,7 @@ internal static class HostileInputs
         yield return OfChat("""
             "response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"something"}}}
             """.Trim(), "response_format");
-        foreach (var structure in (string[])["""{"json":{"type":"something"}}""", """{"json":{"type":"string","pattern":"("}}""", """{"regex":"("}""", """{"regex":"(a{0,1000}){0,1000}"}""", """{"regex":"a(?=b)"}""", """{"grammar":"root ::= ("}""", """{"choice":[]}""", """{"json":{"$ref":"#/a"}}""", "{}", """{"json":{},"regex":"a"}"""])
+        foreach (var structure in (string[])["""{"json":{"type":"something"}}""", """{"json":{"type":"string","pattern":"("}}""", """{"regex":"("}""", """{"regex":"\\bword"}""", """{"regex":"a(?=b)"}""", """{"grammar":"root ::= ("}""", """{"choice":[]}""", """{"json":{"$ref":"#/a"}}""", "{}", """{"json":{},"regex":"a"}"""])
             yield return OfText($"\"structured_outputs\":{structure}", "structured_outputs");
     }
 

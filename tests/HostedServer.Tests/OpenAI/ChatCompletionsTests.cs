@@ -97,6 +97,23 @@ public sealed class ChatCompletionsTests(TestServer server) : IClassFixture<Test
         Assert.True(arguments.Count > 3, string.Join('\n', arguments));
     }
 
+    [Theory]
+    [InlineData("```", "get_weather", "")]
+    [InlineData("{", "get_weather", "")]
+    [InlineData("function", null, "")]
+    [InlineData("\"}", "get_weather", "{\"city\": \"Paris")]
+    public async Task A_stop_string_in_a_call_cuts_it_off_as_a_limit_does(string stop, string? name, string arguments)
+    {
+        var more = $"\"tools\":{Tools},\"max_tokens\":200,\"stop\":{JsonSerializer.Serialize(stop)}";
+        var answer = (await server.AskAsync(Path, Body(more, "What is the weather in Paris?"))).GetProperty("choices")[0];
+        Assert.Equal("stop", answer.GetProperty("finish_reason").GetString());
+        var message = answer.GetProperty("message");
+        Assert.DoesNotContain("<", message.GetProperty("content").GetString() ?? "", StringComparison.Ordinal);
+        var function = message.TryGetProperty("tool_calls", out var calls) ? calls[0].GetProperty("function") : default;
+        Assert.Equal(name, function.ValueKind == JsonValueKind.Object ? function.GetProperty("name").GetString() : null);
+        Assert.Equal(arguments, function.ValueKind == JsonValueKind.Object ? function.GetProperty("arguments").GetString() : "");
+    }
+
     [Fact]
     public async Task Without_tool_choice_none_no_call_is_made()
     {
