@@ -46,10 +46,12 @@ internal static class DotNetSchemas
     public static JsonElement Of(Type type, JsonSerializerOptions? options = null) => AIJsonUtilities.CreateJsonSchema(type, serializerOptions: options, inferenceOptions: Create);
 
     /// <summary>A schema that was exported from some type that is not known: what its formats and patterns tell of it.</summary>
-    public static JsonElement WithoutType(JsonElement schema)
+    /// <param name="schema">The schema.</param>
+    /// <param name="whole">The least and the largest whole number.</param>
+    public static JsonElement WithoutType(JsonElement schema, (long Least, long Most) whole)
     {
         var root = JsonNode.Parse(schema.GetRawText());
-        Refine(root);
+        Refine(root, whole);
         return JsonSerializer.SerializeToElement(root, AIJsonUtilities.DefaultOptions);
     }
 
@@ -159,12 +161,12 @@ internal static class DotNetSchemas
         return names;
     }
 
-    private static void Refine(JsonNode? node)
+    private static void Refine(JsonNode? node, (long Least, long Most) whole)
     {
         if (node is JsonArray list)
         {
             foreach (var item in list)
-                Refine(item);
+                Refine(item, whole);
         }
 
         if (node is not JsonObject schema)
@@ -172,7 +174,7 @@ internal static class DotNetSchemas
         foreach (var (word, value) in schema.ToArray())
         {
             if (word is not ("enum" or "const" or "default" or "examples"))
-                Refine(value);
+                Refine(value, whole);
         }
 
         if (schema["type"] is null)
@@ -181,9 +183,8 @@ internal static class DotNetSchemas
         if (!Has(schema, "integer") || schema.ContainsKey("enum") || schema.ContainsKey("pattern"))
             return;
 
-        // More than the usual types hold.
-        schema.TryAdd("minimum", long.MinValue);
-        schema.TryAdd("maximum", long.MaxValue);
+        schema.TryAdd("minimum", whole.Least);
+        schema.TryAdd("maximum", whole.Most);
     }
 
     // What the exported schema itself tells.

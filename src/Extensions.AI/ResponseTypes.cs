@@ -30,8 +30,11 @@ internal static partial class ResponseTypes
             return known;
         if (Known.Count >= MaxKept)
             Known.Clear();
-        return Known[key] = AIJsonUtilities.TransformSchema(Typed(format.SchemaName, schema) ?? DotNetSchemas.WithoutType(schema), Strict);
+        return Known[key] = AIJsonUtilities.TransformSchema(Typed(format.SchemaName, schema) ?? DotNetSchemas.WithoutType(schema, WholeNumbers(format.SchemaName)), Strict);
     }
+
+    // A schema of somebody's own may ask for any number that a type holds. One of a generic type (List_1), of which the name does not tell the arguments, is most often made of int.
+    private static (long Least, long Most) WholeNumbers(string? name) => name is not null && GenericName().IsMatch(name) ? (int.MinValue, int.MaxValue) : (long.MinValue, long.MaxValue);
 
     private static JsonElement? Typed(string? name, JsonElement schema)
     {
@@ -112,6 +115,9 @@ internal static partial class ResponseTypes
 
         return isArray ? found.ConvertAll(type => type.MakeArrayType()) : found;
     }
+
+    [GeneratedRegex("_[1-9]$")]
+    private static partial Regex GenericName();
 
     [GeneratedRegex("[^0-9A-Za-z_]")]
     private static partial Regex NotInNames();

@@ -19,7 +19,7 @@ public sealed class DotNetTypesTests(ChatClientTests.Engine fixture) : IClassFix
     private static readonly Dictionary<string, Type> Types = new Type[]
     {
         typeof(Whole), typeof(Fractions), typeof(Times), typeof(Texts), typeof(Enums), typeof(Keys), typeof(Lists), typeof(Tree), typeof(Required), typeof(Shape), typeof(Holder), typeof(Open), typeof(Nodes), typeof(byte), typeof(uint),
-        typeof(Half), typeof(decimal), typeof(char), typeof(DateTime), typeof(DateTimeOffset), typeof(DateOnly), typeof(TimeOnly), typeof(TimeSpan), typeof(Guid), typeof(Uri), typeof(Version), typeof(Sides), typeof(byte[]), typeof(short[]),
+        typeof(Half), typeof(decimal), typeof(char), typeof(DateTime), typeof(DateTimeOffset), typeof(DateOnly), typeof(TimeOnly), typeof(TimeSpan), typeof(Guid), typeof(Uri), typeof(Version), typeof(Sides), typeof(byte[]), typeof(short[]), typeof(int?), typeof(List<int>), typeof(Dictionary<string, int>),
     }.ToDictionary(type => type.Name);
 
     [Theory]

@@ -5,8 +5,8 @@ namespace LocalLlm.Sampling.Grammar;
 /// </summary>
 internal sealed class SchemaBudget
 {
-    private const long AllWork = 8_000_000;
-    private const long MaxAllocated = 38L << 20;
+    private const long AllWork = 7_000_000;
+    private const long MaxAllocated = 40L << 20;
     private const int StepsBetweenLooks = 100;
     private const int WorkBetweenLooks = 20_000;
     private const int NodeWork = 4;

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 
 namespace LocalLlm.Sampling.Grammar;
@@ -74,7 +73,9 @@ internal enum SchemaPartKind
 internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, string At)
 {
     private const int LongestKey = 200;
+    private const int DigestBytes = 16;
     private string? _key;
+    private UInt128? _digest;
 
     // A copy says something else.
     private SchemaPart(SchemaPart other)
@@ -95,11 +96,25 @@ internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, strin
     public string Key => _key ??= $"{(char)('a' + (int)Kind)}{(IsNegated ? '!' : ' ')}{(int)Types} {At}\0{Name}";
 
     /// <summary>Equal for parts that say the same together.</summary>
-    public static string KeyOf(IEnumerable<SchemaPart> parts)
+    public static string KeyOf(IReadOnlyCollection<SchemaPart> parts)
     {
-        // Many keys are kept.
-        var key = string.Join('\n', parts.Select(part => part.Key).Distinct().Order(StringComparer.Ordinal));
-        return key.Length <= LongestKey ? key : Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
+        if (parts.Count == 1 && parts.First().Key is { Length: <= LongestKey } only)
+            return only;
+
+        // Many keys are kept, and most are long: the digests of the parts stand for them.
+        var digests = new SortedSet<UInt128>();
+        foreach (var part in parts)
+            digests.Add(part._digest ??= DigestOf(part.Key));
+        var all = new UInt128[digests.Count];
+        digests.CopyTo(all);
+        return Convert.ToHexString(SHA256.HashData(System.Runtime.InteropServices.MemoryMarshal.AsBytes(all.AsSpan())).AsSpan(0, DigestBytes));
+    }
+
+    private static UInt128 DigestOf(string key)
+    {
+        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(System.Runtime.InteropServices.MemoryMarshal.AsBytes(key.AsSpan()), digest);
+        return System.Buffers.Binary.BinaryPrimitives.ReadUInt128LittleEndian(digest);
     }
 
     /// <summary>A schema holds.</summary>
