@@ -55,6 +55,9 @@ internal sealed class AskedQuestion
     /// <summary>Its verb stands in the active with its subject before it: "Who did Rita hire?"</summary>
     public bool IsActive { get; private set; }
 
+    /// <summary>Whether it asks what must be (true) or may be (false); null: neither.</summary>
+    public bool? IsDuty { get; private set; }
+
     /// <summary>It asks for the present: "is", and not "was".</summary>
     public bool IsPresent { get; private set; }
 
@@ -63,6 +66,16 @@ internal sealed class AskedQuestion
 
     /// <summary>What belongs to what: "Y of X", "X's Y", X的Y.</summary>
     public IReadOnlyList<(string Owner, string Owned)> Owned { get; private set; } = [];
+
+    /// <summary>What names the thing that is asked about: the owner in "the X of Y", else names, else all that is no measure.</summary>
+    public IEnumerable<AskedWord> Thing
+    {
+        get
+        {
+            AskedWord[][] candidates = [[.. _words.Where(word => Owned.Any(pair => pair.Owner == word.Forms[0]))], [.. _words.Where(word => word.IsName)], [.. _words.Where(word => !word.IsMeasure)], [.. _words]];
+            return candidates.First(words => words.Length > 0 || ReferenceEquals(words, candidates[^1]));
+        }
+    }
 
     /// <summary>The word behind "how many" or 多少: what is counted.</summary>
     public string? Counted { get; private set; }
@@ -75,6 +88,7 @@ internal sealed class AskedQuestion
         var isFirstOfPhrases = terms.Count > 0 && terms[0].Kind == Content && phrases.ContainsKey(terms[0].Text[0]);
         if (!isFirstOfPhrases)
             DropRequest(terms);
+        asked.IsDuty = DutyIn(terms);
         asked.IsNegative = Negation.IsIn(terms);
         asked.ReadForm(terms);
         asked.Relations = Relation.In(terms);
@@ -144,14 +158,23 @@ internal sealed class AskedQuestion
         var isWide = at >= 0 && terms[at].IsWide;
         AsksForSubject |= isWide && at == 0 && word == "谁" && following is not ("是" or "为" or "的");
         HasVerb |= AsksForSubject;
-        AsksForValue = !HasVerb && (terms.Any(term => term.Kind == Be) || (isWide && terms.Any(term => term.Kind == Possessive))) && (Wanted is AnswerKind.Any or AnswerKind.Person || (isWide && Wanted == AnswerKind.Quantity && terms[at - (at > 0 ? 1 : 0)].Kind == Be));
+        AsksForValue = !HasVerb && !IsStranded(terms) && (terms.Any(term => term.Kind == Be) || (isWide && terms.Any(term => term.Kind == Possessive))) && (Wanted is AnswerKind.Any or AnswerKind.Person || (isWide && Wanted == AnswerKind.Quantity && terms[at - (at > 0 ? 1 : 0)].Kind == Be));
         IsActive = at >= 0 && terms.Any(term => term.Text is "do" or "does" or "did");
         IsPresent = terms.Any(term => term.Text is "is" or "are" or "'s" && term.Kind == Be);
         Counted = Wanted == AnswerKind.Quantity && (isWide ? following : at + 2 < terms.Count && terms[at + 2].Kind == Content ? terms[at + 2].Text : null) is { Length: > 0 } counted && (isWide ? at + 1 < terms.Count && terms[at + 1].Kind == Content : true) ? counted : null;
-        Stranded = at >= 0 && terms.LastOrDefault(term => term.Kind != Break) is { Kind: Preposition or Possessive, IsWide: false } last && last.Text != "'s" ? last.Text : null;
+        Stranded = at >= 0 && IsStranded(terms) ? terms.Last(term => term.Kind != Break).Text : null;
         if (Wanted == AnswerKind.Place)
             terms.RemoveAll(term => term.Text == "find");
     }
+
+    /// <summary>Whether a text says that something must be (true) or may be (false); null: neither, or both.</summary>
+    public static bool? DutyIn(IReadOnlyList<Term> terms)
+    {
+        var (must, may) = (terms.Any(term => term.Text is "must" or "should" or "shall" or "必须" or "应该" or "应当"), terms.Any(term => term.Kind == Auxiliary && term.Text is "may" or "might" or "can" or "could" or "可以" or "能够"));
+        return must == may ? null : must;
+    }
+
+    private static bool IsStranded(List<Term> terms) => terms.LastOrDefault(term => term.Kind != Break) is { Kind: Preposition or Possessive, IsWide: false, Text: not "'s" };
 
     private void ReadWords(List<Term> terms, Dictionary<char, string> phrases, Synonyms synonyms)
     {
@@ -187,6 +210,13 @@ internal sealed class AskedQuestion
         // "How high is the price?" asks for the price, not for a height; "How old is the price?" asks for something else.
         if (_words.Any(word => word is { IsMeasure: true, IsDegree: false }))
             _words.RemoveAll(word => word.IsGeneralDegree);
+        // "the age of the old bridge": the adjective says which bridge, and not how old it is.
+        for (var i = 0; i < _words.Count; i++)
+        {
+            var (word, at) = (_words[i], i);
+            if (word is { IsDegree: false, IsWide: false } && Synonyms.IsDegree(word.Forms[0]) && _words.Where((_, other) => other != at).Any(other => other.Forms.Contains(word.Forms[0])))
+                _words[i] = word with { Forms = [word.Forms[0]] };
+        }
 
         void Add(AskedWord word)
         {

@@ -9,12 +9,14 @@ internal readonly record struct Relation(string Preposition, string Head)
 {
     // "for", "in", "on" and "at" are exchanged for "of" and for one another too often: "the price for the permit".
     private static readonly HashSet<string> s_deciding = [.. "from to by about with without through via 从 到".Split(' ')];
-    private static readonly HashSet<string> s_open = [.. "for".Split(' ')];
 
     public static IReadOnlyList<Relation> In(IReadOnlyList<Term> terms) => [.. Enumerable.Range(0, terms.Count)
         .Select(at => (Head: at, Preposition: Before(terms, at)))
-        .Where(found => found.Preposition is { } word && (s_deciding.Contains(word) || s_open.Contains(word)))
+        .Where(found => found.Preposition is not null)
         .Select(found => new Relation(found.Preposition!, terms[found.Head].Text))];
+
+    /// <summary>Whether a question has a word behind the preposition that stands before it in a sentence.</summary>
+    public static bool IsAsked(AskedQuestion question, string preposition, Term head) => question.Relations.Any(relation => relation.Preposition == preposition && Is(relation.Head, head));
 
     /// <summary>Whether a sentence has the words of a question behind the same prepositions.</summary>
     /// <param name="question">The question.</param>
@@ -49,7 +51,7 @@ internal readonly record struct Relation(string Preposition, string Head)
         var before = at - 1;
         while (before >= 0 && terms[before].Kind is Function or Pronoun)
             before--;
-        return before >= 0 && terms[before].Kind == Preposition ? terms[before].Text : null;
+        return before >= 0 && terms[before].Kind == TermKind.Preposition ? terms[before].Text : null;
     }
 
     private static bool Is(string head, Term term) => term.Text == head || (!term.IsWide && term.Kind == Content && WordForms.AreSame(term.Text, head));
@@ -67,6 +69,13 @@ internal static class Ownership
                 continue;
             var left = Name(terms, at - 1, -1);
             var right = Name(terms, at + 1, 1);
+            // "the daughter of Nora's teacher" is the teacher's.
+            for (var next = at + 1; terms[at].Text == "of" && next < terms.Count && (terms[next].HasSubstance || terms[next].Kind == Function || terms[next].Text == "'s"); next++)
+            {
+                if (terms[next].Text == "'s")
+                    right = Name(terms, next + 1, 1);
+            }
+
             var (owners, owned) = terms[at].Text == "of" ? (right, left) : (left, right);
             pairs.AddRange(owners.SelectMany(owner => owned, (owner, thing) => (owner, thing)));
         }

@@ -52,7 +52,8 @@ internal sealed class Synonyms
     /// <summary>Whether a word or phrase asks for a measure: it shares a set with one that stands behind "how" or 多.</summary>
     public bool IsMeasure(string word) => _sets.Any(set => set.Any(entry => AreSame(entry, word)) && set.Any(IsDegree));
 
-    private static bool IsDegree(string entry) => s_degrees.Contains(entry) || entry.StartsWith("how ", StringComparison.Ordinal) || (entry[0] == '多' && entry.Length > 1);
+    /// <summary>Whether a word stands behind "how" to ask for a measure: "heavy", but not "weight".</summary>
+    public static bool IsDegree(string entry) => s_degrees.Contains(entry) || entry.StartsWith("how ", StringComparison.Ordinal) || (entry[0] == '多' && entry.Length > 1);
 
     private static bool AreSame(string entry, string word) => entry == word || (!entry.Contains(' ') && WordForms.AreSame(entry, word));
 }

@@ -35,7 +35,7 @@ internal static class WordForms
         if (word.EndsWith('s') && word[^2] is not ('s' or 'u' or 'i'))
         {
             yield return word[..^1];
-            if (s_sibilants.Any(ending => word.EndsWith(ending, StringComparison.Ordinal)) && word.Length > 5)
+            if (s_sibilants.Any(ending => word.EndsWith(ending, StringComparison.Ordinal)) && word.Length > 4)
                 yield return word[..^2];
         }
         else if (word.EndsWith("ed", StringComparison.Ordinal) && word[..^2].Any(IsVowel))
