@@ -43,6 +43,9 @@ internal static partial class CarriedQuestion
         var hasName = terms.Skip(1).Any(term => term is { HasSubstance: true, IsCapital: true }) || (hasLead && terms.Count > 0 && terms[0] is { HasSubstance: true, IsCapital: true });
         if (content == 0 || content > MostWords || (hasName && !IsElliptical(terms)))
             return [];
+        // "And the Falcon scanner's price?" names its own topic.
+        if (terms.Take(terms.Count - 1).Any(term => term is { Kind: TermKind.Possessive, Text: "'s" }))
+            return [AsQuestion(words)];
         words = Owner().Replace(words, "");
         var noun = Article().Replace(words, "");
         if (IsElliptical(terms))
@@ -90,7 +93,8 @@ internal static partial class CarriedQuestion
             return names;
         // How much of it is the name, and where the verb begins ("the scanner bought"), is seen by the documents. What has no verb ("Thanks") names nothing.
         var parts = verb.Success || TermReader.Read(words).Any(term => term.Kind == TermKind.Interrogative) ? rest.Split(' ', StringSplitOptions.RemoveEmptyEntries) : [];
-        return Named([.. Enumerable.Range(1, parts.Length).Reverse().Select(count => string.Join(' ', parts[..count])).Where(topic => TermReader.Read(topic) is [.., { HasSubstance: true }]).Take(3)]);
+        var isVerbLast = parts.Length > 1 && (verb.Value.Trim().ToLowerInvariant() is "do" or "does" or "did" || parts[^1].EndsWith("ed", StringComparison.Ordinal) || parts[^1] is "built" or "made" or "bought" or "sold" or "born" or "held");
+        return Named([.. Enumerable.Range(1, parts.Length).Reverse().OrderBy(count => isVerbLast && count == parts.Length).Select(count => string.Join(' ', parts[..count])).Where(topic => TermReader.Read(topic) is [.., { HasSubstance: true }]).Take(3)]);
     }
 
     private static IReadOnlyList<string> Named(IReadOnlyList<string> topics) => [.. topics.Where(topic => TermReader.Read(topic).Any(term => term.HasSubstance) && !HasPointer(topic))];
