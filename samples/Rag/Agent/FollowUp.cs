@@ -22,15 +22,19 @@ internal sealed class FollowUp(IChatClient client, SourceFinder finder, IOptions
             return question;
         if (_options.FollowUps == FollowUps.Rewritten && await RewrittenAsync(question, conversation.Turns, cancellationToken) is { } rewritten)
             return rewritten;
-        var readings = CarriedQuestion.Readings(conversation.Turns[^1].Question, question);
-        // What a short question means is seen by what the documents say; where they say nothing the likeliest reading is refused.
-        for (var index = 0; readings.Count > 1 && index < readings.Count; index++)
+        // A turn without a topic ("Thanks") leaves the topic as it was.
+        var last = conversation.Turns.LastOrDefault(turn => CarriedQuestion.Topics(turn.Question).Count > 0);
+        if (last is null)
+            return question;
+        var readings = CarriedQuestion.Readings(last.Question, question);
+        // What a short question means is seen by what the documents say; where they say nothing, one that may stand alone does.
+        foreach (var reading in readings.Count > 1 ? readings : [])
         {
-            if ((await finder.FindAsync(readings[index], cancellationToken)).Shown.Count > 0)
-                return readings[index];
+            if ((await finder.FindAsync(reading, cancellationToken)).Shown.Count > 0)
+                return reading;
         }
 
-        return readings[0];
+        return readings.Count > 1 && readings.Contains(question) && !CarriedQuestion.Points(question) ? question : readings[0];
     }
 
     /// <summary>The model's wording; null: it gave none that can be used.</summary>

@@ -40,7 +40,11 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
     }
 
     private static double ShareOf(AskedQuestion asked, PassagePart sentence) =>
-        asked.Words.Count == 0 ? 0 : 1 - ((double)Matches.Of(asked.Words, TermReader.Read($"{sentence.Hit.Passage.Heading}\n{sentence.Text}")).Missing.Count / asked.Words.Count);
+        asked.Words.Count == 0 ? 0 : ShareOf(asked, Matches.Of(asked.Words, TermReader.Read($"{sentence.Hit.Passage.Heading}\n{sentence.Text}")).Missing);
+
+    // The price of a battery is not near the price of the moon: the thing itself must be named.
+    private static double ShareOf(AskedQuestion asked, List<AskedWord> missing) =>
+        asked.Thing.All(missing.Contains) ? 0 : 1 - ((double)missing.Count / asked.Words.Count);
 
     private async Task<IReadOnlyList<PassagePart>> ScoredAsync(string question, IEnumerable<PassagePart> sentences, CancellationToken cancellationToken)
     {

@@ -26,6 +26,7 @@ internal sealed class AskedQuestion
     private static readonly HashSet<string> s_quantityWords = [.. "多少 几 多久".Split(' ')];
     private static readonly HashSet<string> s_reasonWords = [.. "why 为什么 为何".Split(' ')];
     private static readonly HashSet<string> s_wayWords = [.. "how 怎么 怎样 如何".Split(' ')];
+    private static readonly HashSet<string> s_generalDegrees = [.. "high low big large great much small".Split(' ')];
     private readonly List<AskedWord> _words = [];
 
     /// <summary>Everything of substance that it names, each once; nothing where it names nothing.</summary>
@@ -45,6 +46,40 @@ internal sealed class AskedQuestion
     /// <summary>A preposition at its end ("made of", "comes from") that waits for the answer; null: there is none.</summary>
     public string? Stranded { get; private set; }
 
+    /// <summary>Whether it asks what is not so.</summary>
+    public bool IsNegative { get; private set; }
+
+    /// <summary>"What is the X of Y?": the answer is what the thing is, and stands behind a form of "to be".</summary>
+    public bool AsksForValue { get; private set; }
+
+    /// <summary>Its verb stands in the active with its subject before it: "Who did Rita hire?"</summary>
+    public bool IsActive { get; private set; }
+
+    /// <summary>Whether it asks what must be (true) or may be (false); null: neither.</summary>
+    public bool? IsDuty { get; private set; }
+
+    /// <summary>It asks for the present: "is", and not "was".</summary>
+    public bool IsPresent { get; private set; }
+
+    /// <summary>Prepositions that it says, each with the word behind; where they differ, something else is meant.</summary>
+    public IReadOnlyList<Relation> Relations { get; private set; } = [];
+
+    /// <summary>What belongs to what: "Y of X", "X's Y", X的Y.</summary>
+    public IReadOnlyList<(string Owner, string Owned)> Owned { get; private set; } = [];
+
+    /// <summary>What names the thing that is asked about: the owner in "the X of Y", else names, else all that is no measure.</summary>
+    public IEnumerable<AskedWord> Thing
+    {
+        get
+        {
+            AskedWord[][] candidates = [[.. _words.Where(word => Owned.Any(pair => pair.Owner == word.Forms[0]))], [.. _words.Where(word => word.IsName)], [.. _words.Where(word => !word.IsMeasure)], [.. _words]];
+            return candidates.First(words => words.Length > 0 || ReferenceEquals(words, candidates[^1]));
+        }
+    }
+
+    /// <summary>The word behind "how many" or 多少: what is counted.</summary>
+    public string? Counted { get; private set; }
+
     public static AskedQuestion Read(string question, Synonyms synonyms)
     {
         var asked = new AskedQuestion();
@@ -53,7 +88,11 @@ internal sealed class AskedQuestion
         var isFirstOfPhrases = terms.Count > 0 && terms[0].Kind == Content && phrases.ContainsKey(terms[0].Text[0]);
         if (!isFirstOfPhrases)
             DropRequest(terms);
+        asked.IsDuty = DutyIn(terms);
+        asked.IsNegative = Negation.IsIn(terms);
         asked.ReadForm(terms);
+        asked.Relations = Relation.In(terms);
+        asked.Owned = Ownership.In(terms);
         asked.ReadWords(terms, phrases, synonyms);
         return asked;
     }
@@ -116,14 +155,31 @@ internal sealed class AskedQuestion
         HasVerb = AsksForSubject || terms.Any(term => term is { Kind: Auxiliary, IsWide: false, Text: not ("has" or "have" or "had" or "having") });
         // In Chinese the answer takes the place of the question word: 使用什么 … 使用柴油.
         HasVerb |= at > 0 && terms[at] is { IsWide: true } && terms[at - 1].Kind == Content;
-        Stranded = at >= 0 && terms.LastOrDefault(term => term.Kind != Break) is { Kind: Preposition or Possessive, IsWide: false } last && last.Text != "'s" ? last.Text : null;
+        var isWide = at >= 0 && terms[at].IsWide;
+        AsksForSubject |= isWide && at == 0 && word == "谁" && following is not ("是" or "为" or "的");
+        HasVerb |= AsksForSubject;
+        AsksForValue = !HasVerb && !IsStranded(terms) && (terms.Any(term => term.Kind == Be) || (isWide && terms.Any(term => term.Kind == Possessive))) && (Wanted is AnswerKind.Any or AnswerKind.Person || (isWide && Wanted == AnswerKind.Quantity && terms[at - (at > 0 ? 1 : 0)].Kind == Be));
+        IsActive = at >= 0 && terms.Any(term => term.Text is "do" or "does" or "did");
+        IsPresent = terms.Any(term => term.Text is "is" or "are" or "'s" && term.Kind == Be);
+        Counted = Wanted == AnswerKind.Quantity && (isWide ? following : at + 2 < terms.Count && terms[at + 2].Kind == Content ? terms[at + 2].Text : null) is { Length: > 0 } counted && (isWide ? at + 1 < terms.Count && terms[at + 1].Kind == Content : true) ? counted : null;
+        Stranded = at >= 0 && IsStranded(terms) ? terms.Last(term => term.Kind != Break).Text : null;
         if (Wanted == AnswerKind.Place)
             terms.RemoveAll(term => term.Text == "find");
     }
 
+    /// <summary>Whether a text says that something must be (true) or may be (false); null: neither, or both.</summary>
+    public static bool? DutyIn(IReadOnlyList<Term> terms)
+    {
+        var (must, may) = (terms.Any(term => term.Text is "must" or "should" or "shall" or "必须" or "应该" or "应当"), terms.Any(term => term.Kind == Auxiliary && term.Text is "may" or "might" or "can" or "could" or "可以" or "能够"));
+        return must == may ? null : must;
+    }
+
+    private static bool IsStranded(List<Term> terms) => terms.LastOrDefault(term => term.Kind != Break) is { Kind: Preposition or Possessive, IsWide: false, Text: not "'s" };
+
     private void ReadWords(List<Term> terms, Dictionary<char, string> phrases, Synonyms synonyms)
     {
         var hasSupport = false;
+        Pointer = PointerOf(terms);
         for (var i = 0; i < terms.Count; i++)
         {
             var term = terms[i];
@@ -140,9 +196,9 @@ internal sealed class AskedQuestion
                 Add(new(synonyms.Of(run), IsWide: true));
             }
             else if (term.Kind == Content && phrases.TryGetValue(term.Text[0], out var phrase))
-                Add(new(synonyms.Of(phrase), TermReader.IsWide(phrase[0])) { IsMeasure = true, IsDegree = phrase.StartsWith("how ", StringComparison.Ordinal) || phrase[0] == '多' });
+                Add(new(synonyms.Of(phrase), TermReader.IsWide(phrase[0])) { IsMeasure = synonyms.IsMeasure(phrase), IsGeneralDegree = phrase.StartsWith("how ", StringComparison.Ordinal) || phrase is "多大" or "多高", IsDegree = phrase.StartsWith("how ", StringComparison.Ordinal) || phrase[0] == '多' });
             else if (term.HasSubstance)
-                Add(new(term.Kind == Number ? [term.Text] : synonyms.Of(term.Text)) { IsName = term.IsCapital && i > 0, IsMeasure = synonyms.Has(term.Text), IsDegree = i > 0 && terms[i - 1].Text == "how" });
+                Add(new(term.Kind == Number ? [term.Text] : synonyms.Of(term.Text)) { IsName = term.IsCapital && i > 0, IsMeasure = synonyms.IsMeasure(term.Text), IsDegree = i > 0 && terms[i - 1].Text == "how", IsGeneralDegree = i > 0 && terms[i - 1].Text == "how" && s_generalDegrees.Contains(term.Text) });
             else if (IsMainVerb(terms, i, hasSupport) || (term.Kind == Preposition && !term.IsWide && !FunctionWords.IsLight(term.Text)) || term.Text == "whose")
                 Add(new(term.Text == "have" ? ["have", "has", "had"] : [term.Text], term.IsWide));
             hasSupport |= term is { Kind: Auxiliary, IsWide: false };
@@ -151,15 +207,41 @@ internal sealed class AskedQuestion
         // "Who is Tom Lee?" asks what he is.
         if (Wanted == AnswerKind.Person && _words.Count > 0 && _words.All(word => word.IsName))
             Wanted = AnswerKind.Any;
-        // "How high is the price?" asks for the price, not for a height.
+        // "How high is the price?" asks for the price, not for a height; "How old is the price?" asks for something else.
         if (_words.Any(word => word is { IsMeasure: true, IsDegree: false }))
-            _words.RemoveAll(word => word is { IsMeasure: true, IsDegree: true });
+            _words.RemoveAll(word => word.IsGeneralDegree);
+        // "the age of the old bridge": the adjective says which bridge, and not how old it is.
+        for (var i = 0; i < _words.Count; i++)
+        {
+            var (word, at) = (_words[i], i);
+            if (word is { IsDegree: false, IsWide: false } && Synonyms.IsDegree(word.Forms[0]) && _words.Where((_, other) => other != at).Any(other => other.Forms.Contains(word.Forms[0])))
+                _words[i] = word with { Forms = [word.Forms[0]] };
+        }
 
         void Add(AskedWord word)
         {
             if (!_words.Any(known => known.Forms[0] == word.Forms[0]))
                 _words.Add(word);
         }
+    }
+
+    /// <summary>"How heavy is this?", "the price of that one", 这个多少钱: it points at something and has no noun of its own.</summary>
+    public static bool PointsWithThat(IReadOnlyList<Term> terms) => PointerOf(terms) is not null;
+
+    private static string? PointerOf(IReadOnlyList<Term> terms)
+    {
+        for (var at = 0; at < terms.Count; at++)
+        {
+            var next = at + 1 < terms.Count ? terms[at + 1] : default;
+            var isLast = next.Text is null || next.Kind is Break or Preposition or Be or Auxiliary or Possessive;
+            if (terms[at].Text is "这" or "那" or "这个" or "那个" && (isLast || next.Text is "多" || next.Kind == Interrogative))
+                return terms[at].Text;
+            // "the crane that is blue" points at nothing else.
+            if (terms[at].Text is "this" or "that" or "these" or "those" && (isLast || next.Text == "one") && !(at > 0 && terms[at - 1].HasSubstance && next.Kind is Be or Auxiliary))
+                return terms[at].Text;
+        }
+
+        return null;
     }
 
     /// <summary>"What does it do?", "What does it have?", 有什么: an auxiliary that is all the verb there is.</summary>
@@ -182,7 +264,7 @@ internal sealed class AskedQuestion
 /// <param name="IsWide">Whether it is of a script without spaces: a run of characters, which a sentence may have in parts of two or more.</param>
 internal sealed record AskedWord(IReadOnlyList<string> Forms, bool IsWide = false)
 {
-    /// <summary>Whether it belongs to a set of synonyms, as measures do.</summary>
+    /// <summary>Whether it names something that is measured: a weight, a price.</summary>
     public bool IsMeasure { get; init; }
 
     /// <summary>Whether it was written with a capital letter, so that no other form of it is meant: Peters is not Peter.</summary>
@@ -190,4 +272,7 @@ internal sealed record AskedWord(IReadOnlyList<string> Forms, bool IsWide = fals
 
     /// <summary>Whether it stands behind "how".</summary>
     public bool IsDegree { get; init; }
+
+    /// <summary>Whether it stands behind "how" and asks for the amount of any measure: "how high" may be a price.</summary>
+    public bool IsGeneralDegree { get; init; }
 }

@@ -13,6 +13,12 @@ internal static class FunctionWords
     // The others say where something is, which a question may be about.
     private static readonly HashSet<string> s_lightPrepositions = [.. "for in on at with from to by about as per into onto".Split(' ')];
 
+    private static readonly HashSet<string> s_titles = [.. "mr mrs ms miss dr prof professor sir".Split(' ')];
+
+    private static readonly HashSet<string> s_wideWords = [.. (
+        "有限 有色 有机 有关 有效 有名 有线 有轨 有趣 有害 有毒 国有 私有 所有 拥有 从事 到达 达到 迟到 收到 得到 找到 到期 到货 使用 用户 费用 用途 用电 用水 应用 用品 信用 专用 用料 用量 作用 录用 租用 自由 理由 存在 了解 酒吧 网吧 "
+        + "请假 申请 邀请 聘请 茶几 几何 目的 的士 的确 参与 涉及 普及 埃及 及格 和平 和谐 共和 总和 温和 饱和 和尚 将军 大将 麻将 首都 成都 都市 行为 认为 作为 成为 华为 之间 因此 此外 那么 其他 吉他 这里 那里 对于 关于 于是 但是").Split(' ')];
+
     private static readonly Dictionary<string, TermKind> s_kinds = Kinds(
         (Be, "is are was were be been being am 's"),
         (Auxiliary, "has have had having do does did can could must shall should will would may might"),
@@ -32,12 +38,39 @@ internal static class FunctionWords
         (Conjunction, "和 与 及 以及 或 而 、"),
         (Pronoun, "它 它们 他 他们 她 她们"),
         (Interrogative, "什么 多少 几 哪 哪个 哪些 哪里 哪儿 哪年 哪一年 哪天 何处 何时 什么时候 几点 几时 多久 什么地方 谁 怎么 怎样 如何 为什么 为何"),
-        (Function, "了 吗 呢 啊 吧 请 请问 告诉 我 我们 您 你 这 那 这个 那个 该 此 也 都 将 被 把 得 地 着"));
+        (Function, "了 吗 呢 啊 吧 请 请问 告诉 我 我们 您 你 这 那 这个 那个 该 此 也 都 将 被"));
 
     /// <summary>Whether a preposition says little by itself: a question for what is "under" something is not answered by what is "in" it.</summary>
     public static bool IsLight(string preposition) => s_lightPrepositions.Contains(preposition);
 
     public static TermKind KindOf(string word) => s_kinds.GetValueOrDefault(word, Content);
+
+    /// <summary>Whether a person's title stands at a place, before the name: "Dr. Anna Schmidt" is Anna Schmidt.</summary>
+    public static bool IsTitle(IReadOnlyList<Term> terms, int at) => terms[at].IsCapital && s_titles.Contains(terms[at].Text) && at + 1 < terms.Count;
+
+    /// <summary>Whether a word of two characters, one of which often stands for grammar alone, begins at a place: 和平, 地图, 吉他. Its characters are content.</summary>
+    public static bool IsWideWordAt(string text, int at) => at + 1 < text.Length && s_wideWords.Contains(text.Substring(at, 2));
+
+    /// <summary>
+    /// Whether a function character is one where it stands. A conjunction needs something before it, and a pronoun has no noun directly before it (吉他); some stand for grammar only before certain others: 都在, 将由, 为8.
+    /// </summary>
+    /// <param name="text">All of the text.</param>
+    /// <param name="at">Where the character stands.</param>
+    /// <param name="contentBefore">How many content characters stand directly before it.</param>
+    public static bool IsGrammar(string text, int at, int contentBefore)
+    {
+        var next = at + 1 < text.Length ? text[at + 1] : '\0';
+        return text[at] switch
+        {
+            '它' or '他' or '她' => contentBefore == 0,
+            '和' or '与' or '及' or '或' => contentBefore > 0 || (at > 0 && char.IsLetterOrDigit(text[at - 1]) && !TermReader.IsWide(text[at - 1])),
+            '都' => contentBefore > 1 && next is '是' or '在' or '有' or '由' or '于',
+            '将' => next is '在' or '于' or '由' or '被',
+            '为' => char.IsDigit(next) || (contentBefore > 1 && next != '的') || WideAt(text, at + 1) is (_, Interrogative),
+            '自' => char.IsDigit(next),
+            _ => true,
+        };
+    }
 
     /// <summary>The longest function word of a script without spaces that begins at a place; null: none does.</summary>
     public static (string Text, TermKind Kind)? WideAt(string text, int at)

@@ -14,8 +14,8 @@ internal static class HeadingAgreement
         {
             var terms = TermReader.Read(part);
             var matches = Matches.Of(question.Words, terms);
-            // Other words in it make it the name of something else.
-            if (!matches.HasAny || Enumerable.Range(0, terms.Count).Where(matches.IsForeign).Any(at => terms[at].Kind != TermKind.Number))
+            // Other words in it make it the name of something else, as a number does ("Hoist 1"), but for the section's own in front and a person's title.
+            if (!matches.HasAny || Enumerable.Range(0, terms.Count).Where(matches.IsForeign).Any(at => !(at == 0 && terms[at].Kind == TermKind.Number) && !FunctionWords.IsTitle(terms, at)))
                 break;
             found.UnionWith(question.Words.Except(matches.Missing));
         }

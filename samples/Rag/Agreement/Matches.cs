@@ -26,7 +26,7 @@ internal sealed class Matches
     public bool IsMatched(int term) => _matched[term];
 
     /// <summary>Whether a word of the question stands at a place.</summary>
-    public bool Has(AskedWord word, int at) => word.Forms.Any(form => IsAt(form, word.IsName, at));
+    public bool Has(AskedWord word, int at) => word.Forms.Any(form => TermReader.IsWide(form[0]) ? WideAt(form, at).End.Value > 0 : IsAt(form, word.IsName, at));
 
     /// <summary>Whether a term says something that the question does not.</summary>
     public bool IsForeign(int term) => Terms[term].HasSubstance && !_matched[term];
@@ -93,7 +93,10 @@ internal sealed class Matches
             }
         }
 
-        return divided[0];
+        // Two parts turned around are another name: 北京东路 is not 东路北京.
+        return divided[0] is { } parts && Enumerable.Range(1, Math.Max(0, parts.Count - 1)).Any(at => IsBefore(parts[at], parts[at - 1]) && !IsBefore(parts[at - 1], parts[at])) ? null : divided[0];
+
+        static bool IsBefore(IReadOnlyList<Range> one, IReadOnlyList<Range> other) => one.Any(place => other.Any(next => next.Start.Value == place.End.Value));
     }
 
     private IEnumerable<Range> PlacesOf(string form, bool isName, bool isOther)

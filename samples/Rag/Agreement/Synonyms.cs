@@ -6,6 +6,7 @@ namespace LocalLlm.Samples.Rag.Agreement;
 /// </summary>
 internal sealed class Synonyms
 {
+    private static readonly HashSet<string> s_degrees = [.. "heavy tall high long wide deep thick fast old hot warm far big large loud powerful expensive bright strong steep".Split(' ')];
     private readonly IReadOnlyList<IReadOnlyList<string>> _sets;
 
     private Synonyms(IReadOnlyList<IReadOnlyList<string>> sets) => _sets = sets;
@@ -48,7 +49,11 @@ internal sealed class Synonyms
     /// <summary>All that says the same as a word or phrase, itself included.</summary>
     public IReadOnlyList<string> Of(string word) => [.. _sets.Where(set => set.Any(entry => AreSame(entry, word))).SelectMany(set => set).Prepend(word).Distinct()];
 
-    public bool Has(string word) => _sets.Any(set => set.Any(entry => AreSame(entry, word)));
+    /// <summary>Whether a word or phrase asks for a measure: it shares a set with one that stands behind "how" or 多.</summary>
+    public bool IsMeasure(string word) => _sets.Any(set => set.Any(entry => AreSame(entry, word)) && set.Any(IsDegree));
+
+    /// <summary>Whether a word stands behind "how" to ask for a measure: "heavy", but not "weight".</summary>
+    public static bool IsDegree(string entry) => s_degrees.Contains(entry) || entry.StartsWith("how ", StringComparison.Ordinal) || (entry[0] == '多' && entry.Length > 1);
 
     private static bool AreSame(string entry, string word) => entry == word || (!entry.Contains(' ') && WordForms.AreSame(entry, word));
 }

@@ -3,6 +3,8 @@ namespace LocalLlm.Samples.Rag.Agreement;
 /// <summary>A row of a table as the readers write it: "Device: Falcon scanner; Price: 415 dollars". It says what each of its cells is for what another of them names.</summary>
 internal sealed class TableRow
 {
+    private static readonly HashSet<string> s_counters = [.. "no nr id # number № 序号 编号".Split(' '), ""];
+    private static readonly HashSet<string> s_values = [.. "value values detail details data description information specification entry answer content 值 数值 内容 说明 数据 参数 详情".Split(' ')];
     private readonly IReadOnlyList<(IReadOnlyList<Term> Name, IReadOnlyList<Term> Value)> _cells;
 
     private TableRow(IReadOnlyList<(IReadOnlyList<Term> Name, IReadOnlyList<Term> Value)> cells) => _cells = cells;
@@ -18,32 +20,49 @@ internal sealed class TableRow
         return new([.. cells.Select(cell => cell.Length == 2 ? (TermReader.Read(WithoutUnit(cell[0])), TermReader.Read(cell[1])) : ([], TermReader.Read(cell[0])))]);
     }
 
-    /// <summary>Whether one cell's value names the thing and another one's name what is asked of it; headings may name either.</summary>
+    /// <summary>Whether the row is about what the question names and a cell's name is what is asked of it; headings may name either. Other cells name other things: the manager of a row is not whose phone it has.</summary>
     public bool Says(AskedQuestion question, string heading)
     {
-        for (var key = 0; key < _cells.Count; key++)
+        // A number in front counts the rows.
+        var key = _cells.Count > 2 && s_counters.Contains(NameOf(0)) && _cells[0].Value.All(term => term.Kind != TermKind.Content) ? 1 : 0;
+        if (!IsNamed(question, _cells[key].Value, out var named))
+            return false;
+        // "From: Ulm" is no row about Ulm, unless that is how it is asked for.
+        if (!AgreesWithName(question, key))
+            return false;
+        // The name of the key's column belongs to it: "Device: Falcon" is the Falcon device.
+        var byKey = named.Concat(FoundIn(question, _cells[key].Name)).ToHashSet();
+        for (var other = 0; other < _cells.Count; other++)
         {
-            if (!IsNamed(question, _cells[key].Value, out var named))
+            // What else the question names narrows the row: "from Ulm to Jena".
+            if (other != key && IsNamed(question, _cells[other].Value, out var more) && IsPrepositional(other) && AgreesWithName(question, other))
+                byKey.UnionWith(more);
+        }
+
+        for (var cell = 0; cell < _cells.Count; cell++)
+        {
+            if (cell == key)
                 continue;
-            // The name of the key's column belongs to it: "Device: Falcon" is the Falcon device.
-            var byKey = named.Concat(FoundIn(question, _cells[key].Name)).ToHashSet();
-            for (var cell = 0; cell < _cells.Count; cell++)
-            {
-                if (cell == key)
-                    continue;
-                var all = byKey.ToHashSet();
-                var isAsked = _cells[cell].Name.Count > 0 && IsNamed(question, _cells[cell].Name, out var asked);
-                if (isAsked)
-                    all.UnionWith(FoundIn(question, _cells[cell].Name));
-                var missing = question.Words.Where(word => !all.Contains(word)).ToArray();
-                // A key alone ("Property: price; Value: 415") answers where a heading names the rest.
-                if ((isAsked || (missing.Length > 0 && _cells.Count == 2)) && (missing.Length == 0 || HeadingAgreement.Has(heading, missing, question)) && HasAnswer(question, _cells[cell].Value))
-                    return true;
-            }
+            var all = byKey.ToHashSet();
+            var isAsked = _cells[cell].Name.Count > 0 && IsNamed(question, _cells[cell].Name, out _);
+            if (isAsked)
+                all.UnionWith(FoundIn(question, _cells[cell].Name));
+            var missing = question.Words.Where(word => !all.Contains(word)).ToArray();
+            // A key alone ("Property: price; Value: 415") answers where a heading names the rest; "Feature: weight; Tolerance: 2 grams" is no weight.
+            var isValue = _cells.Count == 2 && missing.Length > 0 && (_cells[cell].Name.Count == 0 || s_values.Contains(NameOf(cell)));
+            if ((isAsked || isValue) && (missing.Length == 0 || HeadingAgreement.Has(heading, missing, question)) && HasAnswer(question, _cells[cell].Value))
+                return true;
         }
 
         return false;
     }
+
+    private string NameOf(int cell) => string.Concat(_cells[cell].Name.Select(term => term.Text));
+
+    private bool IsPrepositional(int cell) => _cells[cell].Name.Count > 0 && _cells[cell].Name.All(term => term.Kind is TermKind.Preposition);
+
+    private bool AgreesWithName(AskedQuestion question, int cell) =>
+        !IsPrepositional(cell) || question.Relations.Any(relation => relation.Preposition == NameOf(cell) && _cells[cell].Value.Any(term => term.Text == relation.Head));
 
     // "Price (USD)" is the price.
     private static string WithoutUnit(string name) => name.IndexOfAny(['(', '（', '[']) is > 0 and var at ? name[..at] : name;

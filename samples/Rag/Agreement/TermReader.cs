@@ -22,7 +22,12 @@ internal static class TermReader
                 i += Apostrophe(plain, i, terms);
             else if (c is >= FirstPlaceholder and <= LastPlaceholder)
                 Add(new(plain.Substring(i++, 1), TermKind.Content));
-            else if (FunctionWords.WideAt(plain, i) is var (word, kind))
+            else if (FunctionWords.IsWideWordAt(plain, i))
+            {
+                Add(new(plain.Substring(i++, 1), TermKind.Content, IsWide: true));
+                Add(new(plain.Substring(i++, 1), TermKind.Content, IsWide: true));
+            }
+            else if (FunctionWords.WideAt(plain, i) is var (word, kind) && (word.Length > 1 || FunctionWords.IsGrammar(plain, i, ContentAtEnd(terms, plain, i))))
             {
                 Add(new(word, kind, IsWide: true));
                 i += word.Length;
@@ -50,6 +55,10 @@ internal static class TermReader
     /// <summary>Chinese and Japanese characters; Korean has spaces between words.</summary>
     public static bool IsWide(char c) => c is >= '\u3040' and <= '\u30FF' or >= '\u3400' and <= '\u9FFF' or >= '\uF900' and <= '\uFAFF';
 
+    /// <summary>How many content characters stand directly before a place.</summary>
+    private static int ContentAtEnd(List<Term> terms, string text, int at) =>
+        at == 0 || char.IsWhiteSpace(text[at - 1]) ? 0 : terms.AsEnumerable().Reverse().TakeWhile(term => term is { Kind: TermKind.Content, IsWide: true }).Count();
+
     private static int Apostrophe(string text, int at, List<Term> terms)
     {
         var isS = at + 1 < text.Length && text[at + 1] is 's' or 'S' && (at + 2 == text.Length || !char.IsLetterOrDigit(text[at + 2]));
@@ -72,15 +81,29 @@ internal static class TermReader
     private static int Word(string text, int at, List<Term> terms)
     {
         var end = at + 1;
-        while (end < text.Length && !IsWide(text[end]) && text[end] is < FirstPlaceholder or > LastPlaceholder && (char.IsLetterOrDigit(text[end]) || char.IsSurrogate(text[end]) || (IsApostrophe(text[end]) && end + 2 < text.Length && char.IsLetter(text[end + 1]) && char.IsLetter(text[end + 2]))))
+        while (end < text.Length && !IsWide(text[end]) && text[end] is < FirstPlaceholder or > LastPlaceholder && (char.IsLetterOrDigit(text[end]) || char.IsSurrogate(text[end]) || (IsApostrophe(text[end]) && end + 2 < text.Length && char.IsLetter(text[end + 1]) && char.IsLetter(text[end + 2])) || IsOfNot(text, end)))
+            end++;
+        // Marks that belong to a name: C++, C#, a tablet+.
+        while (end < text.Length && text[end] is '+' or '#' && (text[end] == text[end - 1] || char.IsLetterOrDigit(text[end - 1])) && !(end + 1 < text.Length && char.IsLetterOrDigit(text[end + 1])) | (end + 1 < text.Length && text[end + 1] == text[end]))
             end++;
         var word = text[at..end];
-        var small = WordForms.Spelled(word.ToLowerInvariant());
+        var small = WordForms.Spelled(word.ToLowerInvariant().Replace('\u2019', '\''));
         // A lone capital letter is part of a name ("scanner A"), not an article, unless the text begins with it.
-        var isName = word.Length == 1 && char.IsUpper(word[0]) && terms.Count > 0 && word != "I";
+        var isName = (word.Length == 1 && char.IsUpper(word[0]) && terms.Count > 0 && word != "I") || IsName(text, word, small, terms);
         terms.Add(new(small, isName ? TermKind.Content : FunctionWords.KindOf(small), char.IsUpper(word[0])));
         return end - at;
     }
+
+    /// <summary>Function words that are names in capitals: the US, the IT department, in May, Will.</summary>
+    private static bool IsName(string text, string word, string small, List<Term> terms)
+    {
+        if (word.Length > 1 && small is "it" or "us" or "who" or "may" && word.All(char.IsUpper))
+            return text.Any(char.IsLower);
+        return small is "may" or "will" && char.IsUpper(word[0]) && terms.Count > 0 && terms[^1].Kind is not (TermKind.Break or TermKind.Interrogative);
+    }
+
+    /// <summary>The apostrophe of "isn't".</summary>
+    private static bool IsOfNot(string text, int at) => IsApostrophe(text[at]) && text[at - 1] is 'n' or 'N' && at + 1 < text.Length && text[at + 1] is 't' or 'T' && (at + 2 == text.Length || !char.IsLetter(text[at + 2]));
 
     private static bool IsApostrophe(char c) => c is '\'' or '\u2019';
 

@@ -3,6 +3,8 @@ namespace LocalLlm.Samples.Rag.Agreement;
 /// <summary>English words in one spelling, and whether two are forms of one word. Regular endings only: what is not recognised is another word.</summary>
 internal static class WordForms
 {
+    private static readonly string[] s_sibilants = ["ses", "xes", "zes", "ches", "shes", "oes"];
+
     /// <summary>The American spelling of what is written in the British one: colour, metre, organise, grey.</summary>
     public static string Spelled(string word) => word switch
     {
@@ -16,30 +18,43 @@ internal static class WordForms
         _ => word,
     };
 
-    /// <summary>Whether two words, as <see cref="Spelled"/> gives them, are one in different forms: live, lives, lived, living.</summary>
-    public static bool AreSame(string one, string other) => one == other || (one[0] == other[0] && Stem(one) == Stem(other));
+    /// <summary>
+    /// Whether two words, as <see cref="Spelled"/> gives them, are one in different forms: live, lives, lived. A silent e counts (plane is not plan), and a word in -ing is another word, because most are nouns of their own: shipping is
+    /// not a ship.
+    /// </summary>
+    public static bool AreSame(string one, string other) => one == other || (one[0] == other[0] && BasesOf(one).Intersect(BasesOf(other)).Any());
 
-    private static string Stem(string word)
+    /// <summary>The words of which one may be a form, itself first.</summary>
+    private static IEnumerable<string> BasesOf(string word)
     {
+        yield return word;
         if (word.Length < 4 || !word.All(char.IsAsciiLetter))
-            return word;
-        if (word.EndsWith("ies", StringComparison.Ordinal) && word.Length > 4)
-            return word[..^3] + "y";
+            yield break;
+        if (word.Length > 4 && (word.EndsWith("ies", StringComparison.Ordinal) || word.EndsWith("ied", StringComparison.Ordinal)))
+            yield return word[..^3] + "y";
         if (word.EndsWith('s') && word[^2] is not ('s' or 'u' or 'i'))
-            word = word[..^1];
-        if (word.EndsWith("ied", StringComparison.Ordinal) && word.Length > 4)
-            return word[..^3] + "y";
-        var ending = word.EndsWith("ing", StringComparison.Ordinal) && word.Length >= 6 ? 3 : word.EndsWith("ed", StringComparison.Ordinal) && word.Length >= 5 ? 2 : 0;
-        if (ending > 0 && word[..^ending].Any(IsVowel))
         {
-            word = word[..^ending];
-            // "stopped", but "sell".
-            if (word.Length > 3 && word[^1] == word[^2] && !IsVowel(word[^1]) && word[^1] is not ('l' or 's' or 'z'))
-                word = word[..^1];
+            yield return word[..^1];
+            if (s_sibilants.Any(ending => word.EndsWith(ending, StringComparison.Ordinal)) && word.Length > 4)
+                yield return word[..^2];
         }
-
-        return word.Length > 3 && word[^1] == 'e' ? word[..^1] : word;
+        else if (word.EndsWith("ed", StringComparison.Ordinal) && word[..^2].Any(IsVowel))
+        {
+            var root = word[..^2];
+            var isDoubled = root.Length > 2 && root[^1] == root[^2] && !IsVowel(root[^1]);
+            // "stopped" is of stop, "filled" of fill, and "planed" of plane, because that of plan has two letters n.
+            if (isDoubled)
+                yield return root[..^1];
+            if (isDoubled ? root[^1] is 'l' or 's' or 'z' or 'f' : !IsShort(root))
+                yield return root;
+            if (!isDoubled)
+                yield return root + "e";
+        }
     }
+
+    /// <summary>One syllable that ends with a single consonant behind a single vowel: it doubles that consonant before -ed.</summary>
+    private static bool IsShort(string root) =>
+        root.Length >= 2 && !IsVowel(root[^1]) && root[^1] is not ('w' or 'x') && IsVowel(root[^2]) && root[..^1].Count(IsVowel) == 1;
 
     private static bool IsVowel(char c) => c is 'a' or 'e' or 'i' or 'o' or 'u' or 'y';
 }

@@ -12,7 +12,7 @@ internal static class ChatCommand
         A question may refer to the ones before it ("And its color?").
           /clear  forgets the conversation
           /help   shows this
-          /exit   ends the chat, as do /quit and an empty line
+          /exit   ends the chat, as do /quit, both without the slash, and an empty line
         """;
 
     public static Command Create(CommonOptions common, RagTerminal terminal)
@@ -29,6 +29,8 @@ internal static class ChatCommand
         var conversation = new Conversation();
         while (await ReadAsync(terminal, cancellationToken) is { Length: > 0 } line)
         {
+            if (string.IsNullOrWhiteSpace(line))
+                continue;
             if (CommandOf(line) is { } command)
             {
                 if (command is "/exit" or "/quit")
@@ -53,10 +55,13 @@ internal static class ChatCommand
         return 0;
     }
 
-    /// <summary>The command of a line that begins with a slash and a word; null: it is a question, also one that begins with a path.</summary>
+    /// <summary>The command of a line that begins with a slash (also the wide one of a Chinese keyboard) and a word, or is "exit" or "quit" alone; null: it is a question, also one that begins with a path.</summary>
     internal static string? CommandOf(string line)
     {
-        var word = line.Trim().Split(' ', '\t')[0];
+        var text = line.Trim();
+        if (text.TrimEnd('.', '!', '。').ToLowerInvariant() is ("exit" or "quit") and var bare)
+            return "/" + bare;
+        var word = text.Replace('／', '/').Split(' ', '\t', '\u3000')[0];
         return word.Length > 0 && word[0] == '/' && !word[1..].Contains('/', StringComparison.Ordinal) ? word.ToLowerInvariant() : null;
     }
 

@@ -12,6 +12,7 @@ namespace LocalLlm.Samples.Rag.Documents;
 /// <summary>Markdown as text: its headings make the sections; lists, quotes, code and the rows of tables are paragraphs; HTML is text without its tags; front matter is left out.</summary>
 internal static partial class MarkdownReader
 {
+    private const int LowestHeading = 7;
     private static readonly MarkdownPipeline s_pipeline = new MarkdownPipelineBuilder().UsePipeTables().UseYamlFrontMatter().Build();
 
     public static IReadOnlyList<DocumentSection> Read(string markdown)
@@ -52,6 +53,14 @@ internal static partial class MarkdownReader
                 case Table table:
                     AddTable(table, sections);
                     break;
+                case ListItemBlock item when TitleOf(item) is { } title:
+                    // What stands in an inner list is about the item above it, as under a heading.
+                    var level = LowestHeading + DepthOf(item);
+                    sections.AddHeading(level, title, item.Line + 1);
+                    foreach (var list in item.Skip(1).OfType<ContainerBlock>())
+                        Add(list, sections);
+                    sections.EndHeading(level);
+                    break;
                 case ContainerBlock inner:
                     Add(inner, sections);
                     break;
@@ -61,6 +70,23 @@ internal static partial class MarkdownReader
                     break;
             }
         }
+    }
+
+    /// <summary>The text of an item that is only the name of what its inner lists say; null: it says something itself, or has other parts.</summary>
+    private static string? TitleOf(ListItemBlock item)
+    {
+        if (item.Count < 2 || item[0] is not ParagraphBlock paragraph || !item.Skip(1).All(block => block is ListBlock))
+            return null;
+        var text = TextOf(paragraph.Inline).Trim().TrimEnd(':', '：');
+        return text.Length > 0 && !text.Contains(": ", StringComparison.Ordinal) && !text.Contains('：', StringComparison.Ordinal) && text[^1] is not ('.' or '!' or '?' or '。' or '！' or '？') ? text : null;
+    }
+
+    private static int DepthOf(Block block)
+    {
+        var depth = 0;
+        for (var above = block.Parent; above is not null; above = above.Parent)
+            depth += above is ListItemBlock ? 1 : 0;
+        return depth;
     }
 
     private static void AddLines(IEnumerable<string> lines, int first, char between, SectionBuilder sections)

@@ -30,7 +30,7 @@ internal static class PdfReader
 
             if (lines.Count == 0)
                 throw new RagException("its pages hold no text, perhaps only pictures of it. Run it through text recognition (such as ocrmypdf) first.");
-            return Sections(lines);
+            return Sections(PdfRunningLines.Without(lines));
         }
         catch (PdfDocumentEncryptedException failure)
         {
@@ -138,5 +138,12 @@ internal static class PdfReader
         return PlainTextReader.Joined(joined);
     }
 
-    private sealed record PdfLine(int Page, string Text, double Baseline, double Right, double Size);
 }
+
+/// <summary>A line of a page.</summary>
+/// <param name="Page">From 1.</param>
+/// <param name="Text">Its words, with a space between two.</param>
+/// <param name="Baseline">Its height on the page, in points from below.</param>
+/// <param name="Right">Where it ends, in points.</param>
+/// <param name="Size">The largest letter, in points.</param>
+internal sealed record PdfLine(int Page, string Text, double Baseline, double Right, double Size);

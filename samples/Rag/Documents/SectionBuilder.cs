@@ -20,6 +20,13 @@ internal sealed class SectionBuilder(PlaceUnit unit)
             _headings.Add(new(level, title.Trim(), place));
     }
 
+    /// <summary>Ends what a heading of this level began.</summary>
+    public void EndHeading(int level)
+    {
+        EndSection();
+        EndHeadings(level);
+    }
+
     /// <param name="text">The paragraph.</param>
     /// <param name="places">Where pages or lines begin in it; the first at 0.</param>
     public void AddParagraph(string text, params IReadOnlyList<PlaceStart> places)

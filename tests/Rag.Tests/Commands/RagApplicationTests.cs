@@ -50,10 +50,25 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
         Assert.Equal(7, parts.Length);
     }
 
+    [Fact]
+    public async Task A_chat_keeps_its_topic_over_turns_without_one_and_ends_at_a_bare_exit()
+    {
+        var (code, output, errors) = await RunAsync(["chat", "--store", rag.StorePath], string.Join('\n', "What is the price of the Ember server?", "Thanks", "   ", "And?", "And its color?", "exit", "What is the power of the Ember server?"));
+        Assert.Equal(0, code);
+        Assert.Contains("Understood as: What is the color of the Ember server?", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("903 watts. [1]", output.Split("exit")[^1], StringComparison.Ordinal);
+        Assert.DoesNotContain("the question is empty", errors, StringComparison.Ordinal);
+        Assert.Equal(5, output.Split("\nQuestion: ").Length);
+    }
+
     [Theory]
     [InlineData("/exit", "/exit")]
     [InlineData("  /Quit now", "/quit")]
+    [InlineData("exit", "/exit")]
+    [InlineData(" Quit. ", "/quit")]
+    [InlineData("／exit", "/exit")]
     [InlineData("/", "/")]
+    [InlineData("exit through which door?", null)]
     [InlineData("/etc/hosts says what?", null)]
     [InlineData("What is 3 / 4?", null)]
     public void A_line_that_begins_with_a_slash_and_a_word_is_a_command(string line, string? command) => Assert.Equal(command, ChatCommand.CommandOf(line));
@@ -64,7 +79,7 @@ public sealed class RagApplicationTests(ShippedRag rag) : IDisposable
         var (_, near, _) = await RunAsync(["ask", "What is the speed of the Ember server?", "--store", rag.StorePath]);
         Assert.Contains("Nearest passages:", near, StringComparison.Ordinal);
         Assert.Contains("The power of the Ember server is 903 watts.", near, StringComparison.Ordinal);
-        foreach (var question in new[] { "How do I bake bread?", "Who wrote the opera about the river?", "今天天气怎么样？" })
+        foreach (var question in new[] { "What is the price of the moon?", "How do I bake bread?", "Who wrote the opera about the river?", "今天天气怎么样？" })
         {
             var (_, far, _) = await RunAsync(["ask", question, "--store", rag.StorePath]);
             Assert.Contains("No passage is near.\n\nAnswer: The context does not say.\n", far, StringComparison.Ordinal);

@@ -97,6 +97,25 @@ public sealed class DocumentFolderTests : IDisposable
     }
 
     [Fact]
+    public async Task Running_headers_and_footers_of_a_pdf_are_no_text()
+    {
+        Pdf([["Yearly report", "One is here. Two goes on", "Page 1 of 3"], ["Yearly report", "to the second page.", "Page 2 of 3"], ["Yearly report", "Three is there.", "Page 3 of 3"]]);
+        var section = Assert.Single((await Folder().ReadAsync("a.pdf", Token)).Sections);
+        Assert.Contains("Two goes on to the second page.", section.Text.ReplaceLineEndings(" "), StringComparison.Ordinal);
+        Assert.DoesNotContain("Yearly report", section.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("Page", section.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_inner_list_stands_under_the_item_above_it()
+    {
+        _folder.Write("a.md", "# Winches\n\n- Osprey winch: 230 volts\n- Kestrel winch\n  - Price: 9 euros\n- The Merlin winch is blue.\n  - It is new.\n\nAll are here.\n");
+        var sections = (await Folder().ReadAsync("a.md", Token)).Sections;
+        Assert.Equal("Price: 9 euros", Assert.Single(sections, section => section.Heading == "Winches › Kestrel winch").Text);
+        Assert.Equal("Osprey winch: 230 volts|The Merlin winch is blue.\n\nIt is new.\n\nAll are here.", string.Join('|', sections.Where(section => section.Heading == "Winches").Select(section => section.Text)));
+    }
+
+    [Fact]
     public async Task Each_sentence_of_Markdown_and_text_stands_on_its_own_lines()
     {
         _folder.Write("a.md", "---\nx: 1\n---\n\n# Title\n\nOne is here. Two goes\non there. Three *ends*\nit.\n\n- Four.\n- Five.\n\n| A | B |\n|---|---|\n| Six. | 1 |\n| Seven. | 2 |\n\n```\nEight.\nNine.\n```\n\n<div>\n<b>Ten.</b>\nEleven.</div>\n\n## Alone\n");
