@@ -123,6 +123,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         options = ModelSource.Local(options);
         ModelSource.RequireModelFolder(options);
         using var loader = new ModelLoader(options);
+        loader.CheckWeights();
         return loader.Plan;
     }
 

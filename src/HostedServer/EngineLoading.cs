@@ -11,8 +11,11 @@ internal static class EngineLoading
     public static async Task<LlmEngine> LoadAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken)
     {
         options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
+        using var notes = new CheckpointNotes();
+        options = options with { LoggerFactory = options.LoggerFactory ?? notes };
         var started = terminal.Time.GetTimestamp();
         var engine = await LoadAsync(terminal, progress => LlmEngine.LoadAsync(options, progress, cancellationToken));
+        await notes.WriteAsync(terminal.ErrorText);
         if (engine.Plan.Note is { } note)
             await terminal.ErrorText.WriteLineAsync("note: " + note);
         if (terminal.ShowsProgress)
@@ -31,7 +34,11 @@ internal static class EngineLoading
     public static async Task<EmbeddingEngine> LoadEmbeddingsAsync(EngineOptions options, Terminal terminal, CancellationToken cancellationToken)
     {
         options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
-        return await LoadAsync(terminal, progress => EmbeddingEngine.LoadAsync(options, progress, cancellationToken));
+        using var notes = new CheckpointNotes();
+        options = options with { LoggerFactory = options.LoggerFactory ?? notes };
+        var engine = await LoadAsync(terminal, progress => EmbeddingEngine.LoadAsync(options, progress, cancellationToken));
+        await notes.WriteAsync(terminal.ErrorText);
+        return engine;
     }
 
     private static Task<T> LoadAsync<T>(Terminal terminal, Func<IProgress<LoadProgress>?, Task<T>> load) => terminal.ShowsProgress

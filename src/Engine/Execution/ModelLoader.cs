@@ -62,6 +62,10 @@ internal sealed class ModelLoader : IDisposable
     /// <summary>Where the memory goes: an estimate, on a GPU replaced by what was measured once the model is loaded.</summary>
     public MemoryPlan Plan { get; private set; }
 
+    /// <summary>Checks that the weights fit the model, without reading them; warnings go to the options' logger.</summary>
+    /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
+    public void CheckWeights() => WeightLoader.Check(_registry, _checkpoint, _options.LoggerFactory?.CreateLogger(typeof(WeightLoader)));
+
     /// <summary>Reads the weights and allocates the KV cache.</summary>
     /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
     public Worker Load(IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
@@ -180,7 +184,7 @@ internal sealed class ModelLoader : IDisposable
     };
 
     private static ScalarType MostCommonType(Checkpoint checkpoint) =>
-        checkpoint.Tensors.Values.GroupBy(tensor => tensor.Info.Dtype).MaxBy(group => group.Sum(tensor => tensor.Info.ByteLength))?.Key switch
+        checkpoint.Tensors.Values.Where(tensor => tensor.Info.Dtype is SafetensorsDtype.BF16 or SafetensorsDtype.F16 or SafetensorsDtype.F32).GroupBy(tensor => tensor.Info.Dtype).MaxBy(group => group.Sum(tensor => tensor.Info.ByteLength))?.Key switch
         {
             SafetensorsDtype.BF16 => ScalarType.BFloat16,
             SafetensorsDtype.F16 => ScalarType.Float16,

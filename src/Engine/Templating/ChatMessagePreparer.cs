@@ -23,9 +23,9 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
     {
         var where = $"{Field}[{index}]";
         if (value is not PyDict message)
-            throw Invalid($"{where} must be an object with a role, found {Py.TypeName(value)}");
+            throw Invalid($"{where} must be an object with a role, found {Kind(value)}");
         if (message.Get("role") is not string role)
-            throw Invalid($"{where}.role must be a string, found {Py.TypeName(message.Get("role"))}");
+            throw Invalid($"{where}.role must be a string, found {Kind(message.Get("role"))}");
         if (role == "developer" && !template.KnowsDevelopers)
             role = "system";
         var result = new PyDict { ["role"] = role, ["content"] = null };
@@ -44,7 +44,7 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
         }
         else if (message.Get("tool_calls") is { } other)
         {
-            throw Invalid($"{where}.tool_calls must be an array, found {Py.TypeName(other)}");
+            throw Invalid($"{where}.tool_calls must be an array, found {Kind(other)}");
         }
 
         if (role == "assistant" && (message.Get("reasoning") ?? message.Get("reasoning_content")) is { } reasoning)
@@ -75,7 +75,7 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
                 var texts = parts.Select((part, i) => PartText(part, $"{where}.content[{i}]")).OfType<string>();
                 return format == ChatContentFormat.OpenAI ? texts.Select(text => (object?)TextPart(text)).ToList() : string.Join('\n', texts);
             default:
-                throw Invalid($"{where}.content must be a string or an array of parts, found {Py.TypeName(content)}");
+                throw Invalid($"{where}.content must be a string or an array of parts, found {Kind(content)}");
         }
     }
 
@@ -86,7 +86,7 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
         if (part is string text)
             return text;
         if (part is not PyDict dict)
-            throw Invalid($"{where} must be an object or a string, found {Py.TypeName(part)}");
+            throw Invalid($"{where} must be an object or a string, found {Kind(part)}");
         var type = dict.Get("type") as string ?? (dict.Contains("text") ? "text" : null);
         var value = type switch
         {
@@ -96,7 +96,7 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
             null => throw Invalid($"{where}.type is missing"),
             _ => throw Invalid($"{where}: a part of type '{type}' is not supported; this model reads text only"),
         };
-        return value is null or string ? (string?)value : throw Invalid($"{where}: the text of a part must be a string, found {Py.TypeName(value)}");
+        return value is null or string ? (string?)value : throw Invalid($"{where}: the text of a part must be a string, found {Kind(value)}");
     }
 
     private static PyDict ToolCall(object? call, string where, ToolCallArguments arguments)
@@ -109,6 +109,17 @@ internal sealed class ChatMessagePreparer(ChatContentFormat format, TemplateAnal
         result["function"] = copy;
         return result;
     }
+
+    // As JSON calls it.
+    private static string Kind(object? value) => value switch
+    {
+        null => "null",
+        PyDict => "object",
+        List<object?> => "array",
+        string => "string",
+        bool => "boolean",
+        _ => "number",
+    };
 
     private static EngineException Invalid(string problem) => EngineException.InvalidRequest(Field, problem);
 }

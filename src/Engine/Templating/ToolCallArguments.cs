@@ -18,8 +18,8 @@ internal enum ArgumentsForm
 }
 
 /// <summary>
-/// The arguments of tool calls that a model made earlier. A client sends back what the model wrote, so nothing of it is refused: text that
-/// is no JSON (the model was cut off, or wrote it wrongly) reaches a template that takes text as it
+/// The arguments of tool calls that a model made earlier. A client sends back what the model wrote, so nothing of it is refused: what is
+/// no JSON object (the model was cut off, or wrote it wrongly) reaches a template that takes text as it
 /// is, and any other as an empty object.
 /// </summary>
 /// <param name="form">What the template gets.</param>
@@ -37,9 +37,12 @@ internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templat
             return form == ArgumentsForm.Text ? "{}" : new PyDict();
         if (form == ArgumentsForm.Text)
             return text ?? JsonText(arguments);
-        if (text is not null && !TemplateValues.TryParse(text, Field, out arguments))
-            return templateTakesText && form == ArgumentsForm.Values ? text : new PyDict();
-        return arguments is PyDict || (form == ArgumentsForm.Values && arguments is not null) ? arguments : new PyDict();
+        var value = arguments;
+        if (text is not null && !TemplateValues.TryParse(text, Field, out value))
+            value = null;
+        if (value is PyDict)
+            return value;
+        return templateTakesText && form == ArgumentsForm.Values ? text ?? JsonText(arguments) : new PyDict();
     }
 
     /// <summary>Writes one warning of all arguments in a chat that are no JSON objects; none where there are none.</summary>

@@ -4,9 +4,8 @@ namespace LocalLlm.Weights;
 /// The weights of a model folder: every tensor of its files, by name. Opening reads the files' headers and no tensor. Safe for concurrent reading
 /// until <see cref="Dispose"/>.
 /// <para>
-/// Which files: those named by <c>model.safetensors.index.json</c> and the rest of a numbered set that it names in part, else
-/// <c>model.safetensors</c>, else every other
-/// <c>*.safetensors</c>. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
+/// Which files: <c>model.safetensors</c> where <c>model.safetensors.index.json</c> does not name it; else those that the index names, the rest of a numbered
+/// set that it names in part, and, once a tensor is missed (<see cref="LookFurther"/>), every other <c>*.safetensors</c>, as without an index. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
 /// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: bge-m3's heads have files of their own, which an encoder reads. Files may be symbolic links, as in Hugging
 /// Face's cache; names inside the index must be plain file names.
 /// </para>
@@ -16,8 +15,16 @@ internal sealed class Checkpoint : IDisposable
     private readonly List<IWeightFile> _files = [];
     private readonly Dictionary<string, TensorRef> _tensors = new(StringComparer.Ordinal);
 
-    private Checkpoint()
+    private readonly string _folder;
+    private readonly CheckpointIndex? _index;
+    private readonly List<string> _absent = []; // files of the index
+    private readonly List<string> _twice = []; // tensors of two files, between which the index decides
+    private readonly List<string> _further = []; // files that were opened only because tensors were missing
+
+    private Checkpoint(string folder, CheckpointIndex? index)
     {
+        _folder = folder;
+        _index = index;
     }
 
     /// <summary>Every tensor, by name.</summary>
@@ -37,8 +44,8 @@ internal sealed class Checkpoint : IDisposable
 
     /// <summary>Opens the weights of a folder.</summary>
     /// <exception cref="EngineException">
-    /// Files are malformed, a tensor is in two of them, or there are no weights at all (<see cref="EngineErrorKind.ModelFolder"/>); one
-    /// error lists every problem. An index that disagrees with the files is no
+    /// Files are malformed, a tensor is in two of them and no index says in which, or there are no weights at all (<see cref="EngineErrorKind.ModelFolder"/>); one
+    /// error lists every problem. An index that is malformed or disagrees with the files is no
     /// error here: see <see cref="Differences"/>.
     /// </exception>
     public static Checkpoint Open(string folder)
@@ -47,13 +54,11 @@ internal sealed class Checkpoint : IDisposable
             throw EngineException.ModelFolder(ModelFolderProblems.Quote(folder), "is not a folder; the path of a model folder was wanted");
 
         var index = CheckpointFolder.IndexIn(folder) is { } indexName ? CheckpointIndex.Read(folder, indexName) : null;
-        IReadOnlyList<string> shards = index is null
-            ? CheckpointFolder.ShardsWithoutIndex(folder)
-            : [.. index.Shards, .. CheckpointFolder.FurtherShards(folder, index.Shards)];
-        var checkpoint = new Checkpoint();
+        var shards = ShardsOf(folder, index);
+        var checkpoint = new Checkpoint(folder, index);
         try
         {
-            checkpoint.OpenShards(folder, shards, index);
+            checkpoint.OpenShards(shards);
             return checkpoint;
         }
         catch
@@ -73,55 +78,134 @@ internal sealed class Checkpoint : IDisposable
             file.Dispose();
     }
 
-    private void OpenShards(string folder, IReadOnlyList<string> shards, CheckpointIndex? index)
+    /// <summary>
+    /// Looks for tensors that the model needs and no open file holds in the rest of a folder with an index: an index may omit files. A file that holds one of
+    /// them stays open, and all its tensors are the checkpoint's; but a tensor that was there before is not replaced.
+    /// </summary>
+    /// <param name="missing">The tensors' names.</param>
+    /// <returns>Why files could not be read, one text for each.</returns>
+    /// <exception cref="EngineException">A tensor is in two of those files, and the index does not say in which.</exception>
+    public IReadOnlyList<string> LookFurther(IReadOnlyCollection<string> missing)
     {
-        var blamed = index is not null ? index.Name : shards.Count == 1 ? shards[0] : "*.safetensors";
-        var problems = new ModelFolderProblems(blamed);
-        var (absent, unreadable) = (new List<string>(), 0);
-        foreach (var shard in shards)
+        if (_index is null)
+            return [];
+        var unreadable = new List<string>();
+        var problems = new ModelFolderProblems(_index.Name);
+        var before = _tensors.Keys.ToHashSet(StringComparer.Ordinal);
+        foreach (var shard in CheckpointFolder.RestOf(_folder, _index, [.. _files.Select(file => Path.GetFileName(file.Path))]))
         {
-            var path = Path.Combine(folder, shard);
-            // Whether a file that did not arrive is missed is known once the model has said what it needs.
-            if (index is not null && CheckpointFolder.IsAbsent(path))
+            IWeightFile file;
+            try
             {
-                absent.Add(shard);
+                file = OpenFile(Path.Combine(_folder, shard));
+            }
+            catch (EngineException e)
+            {
+                unreadable.Add(e.Message);
                 continue;
             }
 
+            if (!missing.Any(file.Tensors.ContainsKey))
+            {
+                file.Dispose();
+                continue;
+            }
+
+            _files.Add(file);
+            _further.Add(shard);
+            AddTensors(shard, file, problems, before);
+        }
+
+        problems.ThrowIfAny();
+        Differences = IndexDifferences.Of(_index, _tensors, _absent, _further, _twice);
+        return unreadable;
+    }
+
+    private static IReadOnlyList<string> ShardsOf(string folder, CheckpointIndex? index)
+    {
+        if (index is null)
+            return CheckpointFolder.ShardsWithoutIndex(folder);
+        // As transformers prefers it: an index of other files is left over from before they were merged.
+        var whole = index.Name == CheckpointIndex.FileName ? CheckpointFolder.SingleFileName : CheckpointFolder.PickleFileName;
+        if (!index.Shards.Contains(whole) && File.Exists(Path.Combine(folder, whole)))
+            return [whole];
+        if (index.Shards.Count > 0)
+            return [.. index.Shards, .. CheckpointFolder.FurtherShards(folder, index.Shards)];
+        try
+        {
+            return CheckpointFolder.ShardsWithoutIndex(folder, index.Name);
+        }
+        catch (EngineException e)
+        {
+            throw EngineException.ModelFolder(index.Name, $"{string.Join("; ", index.Faults.Take(ModelFolderProblems.MaxListed))}. Without it: {e.Message}", e);
+        }
+    }
+
+    private static IWeightFile OpenFile(string path) => CheckpointFolder.IsPickle(Path.GetFileName(path)) ? TorchPickleFile.Open(path) : SafetensorsFile.Open(path);
+
+    private void OpenShards(IReadOnlyList<string> shards)
+    {
+        var blamed = _index is not null ? _index.Name : shards.Count == 1 ? shards[0] : "*.safetensors";
+        var problems = new ModelFolderProblems(blamed);
+        if (_index is not null)
+            _absent.AddRange(_index.Shards.Where(shard => CheckpointFolder.IsAbsent(Path.Combine(_folder, shard))));
+        var unreadable = 0;
+        // Whether a file that did not arrive is missed is known once the model has said what it needs.
+        foreach (var shard in shards.Except(_absent, StringComparer.Ordinal))
+        {
             try
             {
-                IWeightFile file = CheckpointFolder.IsPickle(shard) ? TorchPickleFile.Open(path) : SafetensorsFile.Open(path);
+                var file = OpenFile(Path.Combine(_folder, shard));
                 _files.Add(file);
-                AddTensors(shard, file, problems);
+                AddTensors(shard, file, problems, before: null);
             }
-            catch (EngineException e) when (shards.Count > 1 || index is not null)
+            catch (EngineException e) when (shards.Count > 1 || _index is not null)
             {
                 unreadable++;
                 problems.Add(e.Message);
             }
         }
 
-        if (_tensors.Count == 0 && unreadable == 0 && absent.Count == 0)
+        if (_tensors.Count == 0 && unreadable == 0 && _absent.Count == 0)
             problems.Add("holds no tensor; the weights of a model were wanted");
         if (problems.Count > 0 || _tensors.Count == 0)
-            absent.ForEach(shard => problems.Add($"{shard}: is missing from the folder"));
+            _absent.ForEach(shard => problems.Add($"{shard}: is missing from the folder"));
+        if (problems.Count > 0 && _index is not null)
+            _index.Faults.ToList().ForEach(problems.Add);
         problems.ThrowIfAny();
-        if (index is not null)
-            Differences = IndexDifferences.Of(index, _tensors, absent);
+        if (_index is not null)
+            Differences = IndexDifferences.Of(_index, _tensors, _absent, _further, _twice);
     }
 
-    private void AddTensors(string shard, IWeightFile file, ModelFolderProblems problems)
+    // before: tensors that stay where they are; null: none.
+    private void AddTensors(string shard, IWeightFile file, ModelFolderProblems problems, HashSet<string>? before)
     {
         foreach (var info in file.Tensors.Values)
         {
-            if (_tensors.TryAdd(info.Name, new TensorRef(file, info)))
+            var tensor = new TensorRef(file, info);
+            if (_tensors.TryAdd(info.Name, tensor))
             {
                 TotalBytes += info.ByteLength;
                 continue;
             }
 
-            var other = Path.GetFileName(_tensors[info.Name].File.Path);
-            problems.Add($"{shard}: tensor {ModelFolderProblems.Quote(info.Name)} is in {other} too, wanted in one file");
+            var present = _tensors[info.Name];
+            var other = Path.GetFileName(present.File.Path);
+            var said = _index?.WeightMap.GetValueOrDefault(info.Name);
+            if (before?.Contains(info.Name) == true || said == other)
+            {
+                _twice.Add(info.Name);
+            }
+            else if (said == shard)
+            {
+                _twice.Add(info.Name);
+                _tensors[info.Name] = tensor;
+                TotalBytes += info.ByteLength - present.Info.ByteLength;
+            }
+            else
+            {
+                problems.Add($"{shard}: tensor {ModelFolderProblems.Quote(info.Name)} is in {other} too, wanted in one file");
+            }
         }
     }
 }

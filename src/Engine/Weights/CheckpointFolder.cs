@@ -7,10 +7,12 @@ internal static class CheckpointFolder
     public const string SingleFileName = "model.safetensors";
 
     /// <summary>The file of an unsharded checkpoint in PyTorch's own format, opened only where there are no safetensors.</summary>
-    public const string PickleFileName = "pytorch_model.bin";
+    public const string PickleFileName = PickleStem + PickleSuffix;
 
     private const string Safetensors = ".safetensors";
     private const string HeadPickle = ".pt";
+    private const string PickleStem = "pytorch_model";
+    private const string PickleSuffix = ".bin";
 
     /// <summary>Layers of bge-m3's that have files of their own beside the model's weights.</summary>
     public static readonly IReadOnlyList<string> Heads = ["sparse_linear", "colbert_linear"];
@@ -56,19 +58,20 @@ internal static class CheckpointFolder
     /// <exception cref="EngineException">
     /// There is no file of weights, or shards numbered <c>-00001-of-00004</c> are missing. Files of other formats are never opened.
     /// </exception>
-    public static IReadOnlyList<string> ShardsWithoutIndex(string folder)
+    /// <param name="folder">The model's folder.</param>
+    /// <param name="unusableIndex">The name of an index that is there but says nothing, or null. One of pickles vouches for a numbered set of them.</param>
+    public static IReadOnlyList<string> ShardsWithoutIndex(string folder, string? unusableIndex = null)
     {
         if (File.Exists(Path.Combine(folder, SingleFileName)))
             return [SingleFileName];
 
         var files = FileNames(folder);
-        var shards = files.Where(file => file.EndsWith(Safetensors, StringComparison.Ordinal) && !IsHead(file)).ToList();
-        var own = shards.Where(shard => !shard.StartsWith("consolidated", StringComparison.Ordinal)).ToList();
-        if (own.Count > 0)
-            shards = own;
+        var shards = OwnSafetensors(files);
         // A link to nowhere is no file, and is refused below like any other pickle.
         if (shards.Count == 0 && File.Exists(Path.Combine(folder, PickleFileName)))
             return [PickleFileName];
+        if (shards.Count == 0 && unusableIndex == CheckpointIndex.PickleFileName)
+            shards = files.FindAll(file => IsPickle(file) && Path.GetExtension(file) == PickleSuffix && SplitNumber(file) is { Prefix: PickleStem });
         if (shards.Count == 0)
             throw NoWeights(folder, files);
         RefuseMissingNumbers(shards);
@@ -104,6 +107,25 @@ internal static class CheckpointFolder
         static (string, int)? SetOf(string shard) => SplitNumber(shard) is { } numbered ? (numbered.Prefix, numbered.Total) : null;
     }
 
+    /// <summary>
+    /// The files of a folder with an index in which a tensor may be that none of the opened files holds: what the index names, and every safetensors file
+    /// that would be opened without an index. Other pickles are left alone.
+    /// </summary>
+    /// <exception cref="EngineException">The folder cannot be listed.</exception>
+    public static IReadOnlyList<string> RestOf(string folder, CheckpointIndex index, IReadOnlyCollection<string> opened)
+    {
+        var further = index.Name == CheckpointIndex.FileName ? OwnSafetensors(FileNames(folder)) : [];
+        return [.. index.Shards.Where(shard => !IsAbsent(Path.Combine(folder, shard))).Union(further, StringComparer.Ordinal).Except(opened, StringComparer.Ordinal)];
+    }
+
+    // Without heads, and without Mistral's second copy where there are other files.
+    private static List<string> OwnSafetensors(List<string> files)
+    {
+        var shards = files.FindAll(file => file.EndsWith(Safetensors, StringComparison.Ordinal) && !IsHead(file));
+        var own = shards.FindAll(shard => !shard.StartsWith("consolidated", StringComparison.Ordinal));
+        return own.Count > 0 ? own : shards;
+    }
+
     private static List<string> FileNames(string folder)
     {
         try
@@ -133,10 +155,10 @@ internal static class CheckpointFolder
             $"is missing from {ModelFolderProblems.Quote(folder)}, and so are {CheckpointIndex.FileName} and any other .safetensors file");
     }
 
-    // Without an index, only the file names tell that a shard did not arrive.
+    // Without an index that can be used, only the file names tell that a shard did not arrive.
     private static void RefuseMissingNumbers(List<string> shards)
     {
-        var problems = new ModelFolderProblems(CheckpointIndex.FileName);
+        var problems = new ModelFolderProblems("*" + Path.GetExtension(shards[0]));
         var numbered = shards.Select(SplitNumber).OfType<(string Prefix, int Number, int Total)>();
         foreach (var set in numbered.GroupBy(shard => (shard.Prefix, shard.Total)))
         {
@@ -144,7 +166,7 @@ internal static class CheckpointFolder
             for (var number = 1; number <= set.Key.Total; number++)
             {
                 if (!present.Contains(number))
-                    problems.Add($"is missing, and so is {set.Key.Prefix}-{number:D5}-of-{set.Key.Total:D5}.safetensors");
+                    problems.Add($"{set.Key.Prefix}-{number:D5}-of-{set.Key.Total:D5}{Path.GetExtension(shards[0])} is missing from the folder");
             }
         }
 

@@ -5,7 +5,8 @@ namespace LocalLlm.Weights;
 
 /// <summary>
 /// <c>model.safetensors.index.json</c> or <c>pytorch_model.bin.index.json</c>: which shard holds which tensor. Shard names must be plain names of
-/// files in the same folder, of the index's own kind; everything but <c>weight_map</c> is ignored.
+/// files in the same folder, of the index's own kind; everything but <c>weight_map</c> is ignored. An index is a hint: one that is malformed is no error,
+/// but is passed over, as a whole or entry by entry, and says so in <see cref="Faults"/>.
 /// </summary>
 internal sealed class CheckpointIndex
 {
@@ -20,88 +21,123 @@ internal sealed class CheckpointIndex
     private const int MaxNameLength = 255;
     private const int MaxShards = 10_000;
 
-    private CheckpointIndex(string name, Dictionary<string, string> weightMap, List<string> shards)
-    {
-        Name = name;
-        WeightMap = weightMap;
-        Shards = shards;
-    }
+    private readonly Dictionary<string, string> _weightMap = new(StringComparer.Ordinal);
+    private readonly List<string> _shards = [];
+    private readonly List<string> _faults = [];
+
+    private CheckpointIndex(string name) => Name = name;
 
     /// <summary>The file's name.</summary>
     public string Name { get; }
 
-    /// <summary>Tensor name → shard name.</summary>
-    public IReadOnlyDictionary<string, string> WeightMap { get; }
+    /// <summary>Tensor name → shard name; empty where the index is of no use.</summary>
+    public IReadOnlyDictionary<string, string> WeightMap => _weightMap;
 
-    /// <summary>The shard names, each once, in order of appearance.</summary>
-    public IReadOnlyList<string> Shards { get; }
+    /// <summary>The shard names, each once, in order of appearance; empty where the index is of no use.</summary>
+    public IReadOnlyList<string> Shards => _shards;
 
-    /// <summary>Reads and checks the index of a folder.</summary>
-    /// <exception cref="EngineException">
-    /// The file is malformed, or names a shard that is not a plain file name; every such name is listed.
-    /// </exception>
-    public static CheckpointIndex Read(string folder, string name = FileName) => Parse(ModelFolderFile.ReadJson(folder, name, MaxBytes), name);
+    /// <summary>What is wrong with the index: its field, what was found, what was wanted.</summary>
+    public IReadOnlyList<string> Faults => _faults;
 
-    /// <summary>Parses and checks an index.</summary>
+    /// <summary>Reads the index of a folder.</summary>
+    /// <exception cref="EngineException">It names a shard that is not a plain file name; every such name is listed.</exception>
+    public static CheckpointIndex Read(string folder, string name = FileName)
+    {
+        byte[] utf8;
+        try
+        {
+            utf8 = ModelFolderFile.ReadJson(folder, name, MaxBytes);
+        }
+        catch (EngineException e)
+        {
+            var unreadable = new CheckpointIndex(name);
+            unreadable._faults.Add(e.Message[(name.Length + 2)..]);
+            return unreadable;
+        }
+
+        return Parse(utf8, name);
+    }
+
+    /// <summary>Parses an index.</summary>
     /// <exception cref="EngineException">As <see cref="Read"/>.</exception>
     public static CheckpointIndex Parse(ReadOnlySpan<byte> utf8, string name = FileName)
     {
-        ModelFolderFile.CheckText(name, utf8);
+        var index = new CheckpointIndex(name);
+        var badNames = new ModelFolderProblems(name);
         try
         {
-            return ParseRoot(name, utf8);
+            index.ReadRoot(utf8, badNames);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             // InvalidOperationException: an escaped lone surrogate cannot become text.
-            throw EngineException.ModelFolder(name, "is not valid JSON: " + e.Message, e);
+            index.PassOver("is not valid JSON: " + e.Message);
+            return index;
         }
+
+        badNames.ThrowIfAny();
+        if (index._shards.Count > MaxShards)
+            index.PassOver($"weight_map: found {index._shards.Count} different shards, wanted at most {MaxShards}");
+        return index;
     }
 
-    private static CheckpointIndex ParseRoot(string name, ReadOnlySpan<byte> utf8)
+    private void PassOver(string fault)
+    {
+        _weightMap.Clear();
+        _shards.Clear();
+        _faults.Clear();
+        _faults.Add(fault);
+    }
+
+    private void ReadRoot(ReadOnlySpan<byte> utf8, ModelFolderProblems badNames)
     {
         var json = new Utf8JsonReader(utf8, new JsonReaderOptions { MaxDepth = 64 });
         json.Read();
         if (json.TokenType != JsonTokenType.StartObject)
-            throw EngineException.ModelFolder(name, $"found JSON {json.TokenType} at the top; an object with weight_map was wanted");
+        {
+            _faults.Add($"found JSON {json.TokenType} at the top; an object with weight_map was wanted");
+            return;
+        }
 
-        CheckpointIndex? index = null;
+        var maps = 0;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             var isWeightMap = json.ValueTextEquals("weight_map"u8);
             json.Read();
             if (!isWeightMap)
+            {
                 json.Skip();
-            else if (index is not null)
-                throw EngineException.ModelFolder(name, "weight_map: occurs twice, wanted once");
-            else
-                index = ParseWeightMap(name, ref json);
+                continue;
+            }
+
+            if (++maps == 2)
+                _faults.Add("weight_map: occurs twice, wanted once");
+            ReadWeightMap(ref json, badNames);
         }
 
         json.Read();
-        return index
-            ?? throw EngineException.ModelFolder(name, "weight_map: is missing; an object of tensor names to shard names was wanted");
+        if (maps == 0)
+            _faults.Add("weight_map: is missing; an object of tensor names to shard names was wanted");
     }
 
-    private static CheckpointIndex ParseWeightMap(string name, ref Utf8JsonReader json)
+    private void ReadWeightMap(ref Utf8JsonReader json, ModelFolderProblems badNames)
     {
         if (json.TokenType != JsonTokenType.StartObject)
         {
-            throw EngineException.ModelFolder(
-                name, $"weight_map: found JSON {json.TokenType}, wanted an object of tensor names to shard names");
+            _faults.Add($"weight_map: found JSON {json.TokenType}, wanted an object of tensor names to shard names");
+            json.Skip();
+            return;
         }
 
-        var problems = new ModelFolderProblems(name);
-        var weightMap = new Dictionary<string, string>(StringComparer.Ordinal);
-        var known = new Dictionary<string, string>(StringComparer.Ordinal);
-        var shards = new List<string>();
-        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        var known = _shards.ToDictionary(shard => shard, StringComparer.Ordinal);
+        var entries = 0;
+        for (; json.Read() && json.TokenType == JsonTokenType.PropertyName; entries++)
         {
             var tensor = json.GetString()!;
             json.Read();
             if (json.TokenType != JsonTokenType.String)
             {
-                problems.Add($"weight_map: {Quote(tensor)}: found JSON {json.TokenType}, wanted the name of a shard");
+                _faults.Add($"weight_map: {Quote(tensor)}: found JSON {json.TokenType}, wanted the name of a shard");
                 json.Skip();
                 continue;
             }
@@ -115,22 +151,22 @@ internal sealed class CheckpointIndex
             else
             {
                 known.Add(shard, shard);
-                if (FaultOf(name, shard) is { } fault)
-                    problems.Add($"weight_map: {Quote(tensor)}: found shard {Quote(shard)}, {fault}");
+                if (FaultOf(Name, shard) is { } fault)
+                    badNames.Add($"weight_map: {Quote(tensor)}: found shard {Quote(shard)}, {fault}");
                 else
-                    shards.Add(shard);
+                    _shards.Add(shard);
             }
 
-            if (!weightMap.TryAdd(tensor, shard))
-                problems.Add($"weight_map: {Quote(tensor)}: the tensor occurs twice, wanted once");
+            // As in Python, the last one counts.
+            if (!_weightMap.TryAdd(tensor, shard))
+            {
+                _faults.Add($"weight_map: {Quote(tensor)}: the tensor occurs twice, wanted once");
+                _weightMap[tensor] = shard;
+            }
         }
 
-        if (shards.Count > MaxShards)
-            problems.Add($"weight_map: found {shards.Count} different shards, wanted at most {MaxShards}");
-        if (weightMap.Count == 0 && problems.Count == 0)
-            problems.Add("weight_map: is empty; a shard for every tensor was wanted");
-        problems.ThrowIfAny();
-        return new CheckpointIndex(name, weightMap, shards);
+        if (entries == 0)
+            _faults.Add("weight_map: is empty; a shard for every tensor was wanted");
     }
 
     private static string? FaultOf(string name, string shard)

@@ -15,15 +15,30 @@ internal sealed class IndexDifferences
     private readonly List<string> _moved = [];
     private readonly Dictionary<string, string> _nowhere = new(StringComparer.Ordinal);
     private readonly HashSet<string> _absentFiles = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _twice = new(StringComparer.Ordinal);
+    private readonly IReadOnlyList<string> _furtherFiles;
+    private readonly CheckpointIndex _index;
+
+    private IndexDifferences(CheckpointIndex index, IReadOnlyList<string> furtherFiles)
+    {
+        _index = index;
+        _furtherFiles = furtherFiles;
+    }
 
     /// <summary>Compares what the index says with what the files hold.</summary>
     /// <param name="index">The index.</param>
     /// <param name="tensors">Every tensor of the files.</param>
     /// <param name="absentFiles">Files of the index that are not in the folder.</param>
-    public static IndexDifferences Of(CheckpointIndex index, IReadOnlyDictionary<string, TensorRef> tensors, IEnumerable<string> absentFiles)
+    /// <param name="furtherFiles">Files that the model needs and the index does not lead to.</param>
+    /// <param name="twice">Tensors that are in two files.</param>
+    public static IndexDifferences Of(
+        CheckpointIndex index, IReadOnlyDictionary<string, TensorRef> tensors, IEnumerable<string> absentFiles, IEnumerable<string> furtherFiles, IEnumerable<string> twice)
     {
-        var differences = new IndexDifferences();
+        var differences = new IndexDifferences(index, [.. furtherFiles]);
         differences._absentFiles.UnionWith(absentFiles);
+        differences._twice.UnionWith(twice);
+        if (index.Shards.Count == 0)
+            return differences;
         differences._unnamed.AddRange(tensors.Keys.Where(name => !index.WeightMap.ContainsKey(name)));
         foreach (var (name, file) in index.WeightMap)
         {
@@ -49,6 +64,16 @@ internal sealed class IndexDifferences
     /// <summary>Each kind of difference as one sentence with a count and a few names; none where the index and the files agree.</summary>
     public IEnumerable<string> Sentences()
     {
+        if (_index.Faults.Count > 0)
+        {
+            var more = _index.Faults.Count > 1 ? string.Create(CultureInfo.InvariantCulture, $" (and {_index.Faults.Count - 1:N0} more faults)") : "";
+            yield return $"{_index.Name}: {_index.Faults[0]}{more}, which was passed over";
+        }
+
+        if (_furtherFiles.Count > 0)
+            yield return $"{Counted(_furtherFiles, "file", "files")} that the model needs {Were(_furtherFiles.Count)} opened although the index does not lead to {Them(_furtherFiles.Count)}";
+        if (_twice.Count > 0)
+            yield return $"{Counted(_twice, "tensor", "tensors")} {Are(_twice.Count)} in two files, and {Were(_twice.Count)} read where the index says";
         if (_absentFiles.Count > 0)
             yield return $"{Counted(_absentFiles, "file", "files")} named by the index {Are(_absentFiles.Count)} not in the folder, and nothing in {Them(_absentFiles.Count)} is needed";
         var held = _nowhere.Where(pair => !_absentFiles.Contains(pair.Value)).Select(pair => pair.Key).ToArray();
@@ -69,6 +94,8 @@ internal sealed class IndexDifferences
     }
 
     private static string Are(int count) => count == 1 ? "is" : "are";
+
+    private static string Were(int count) => count == 1 ? "was" : "were";
 
     private static string Them(int count) => count == 1 ? "it" : "them";
 }

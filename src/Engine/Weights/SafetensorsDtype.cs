@@ -50,4 +50,7 @@ internal enum SafetensorsDtype
 
     /// <summary><c>U64</c>.</summary>
     U64,
+
+    /// <summary>Any other type: its tensor is listed under the name of its type, and cannot be computed with.</summary>
+    Other,
 }

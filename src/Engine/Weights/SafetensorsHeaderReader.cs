@@ -88,7 +88,7 @@ internal ref struct SafetensorsHeaderReader
         if (_json.TokenType != JsonTokenType.StartObject)
             throw Error($"tensor {Quote(name)}: found {Found()}, wanted an object with dtype, shape and data_offsets");
 
-        SafetensorsDtype? dtype = null;
+        (SafetensorsDtype Type, string? Other)? dtype = null;
         long[]? shape = null;
         (long Begin, long End)? offsets = null;
         HashSet<string>? others = null;
@@ -115,12 +115,14 @@ internal ref struct SafetensorsHeaderReader
         var (begin, end) = offsets.Value;
         if (begin > end)
             throw Error($"tensor {Quote(name)}: data_offsets: found [{begin}, {end}], wanted begin <= end");
-        var size = ByteSize(name, dtype.Value, shape);
+        var (type, other) = dtype.Value;
+        // What the format does not know has the size that its span says.
+        var size = ByteSize(name, type, other, shape) ?? end - begin;
         if (end - begin != size)
         {
             throw Error(
                 $"tensor {Quote(name)}: data_offsets: found {end - begin} bytes, wanted {size}: " +
-                $"shape [{string.Join(", ", shape)}] of {dtype.Value.Name()}");
+                $"shape [{string.Join(", ", shape)}] of {other ?? type.Name()}");
         }
 
         if (end > _dataLength)
@@ -129,24 +131,21 @@ internal ref struct SafetensorsHeaderReader
                 $"tensor {Quote(name)}: data_offsets end at {end}, but the data section has {_dataLength} bytes: the file is truncated");
         }
 
-        return new TensorInfo(name, dtype.Value, shape, _dataStart + begin, size);
+        return new TensorInfo(name, type, shape, _dataStart + begin, size) { OtherType = other };
     }
 
     private readonly EngineException Twice(string name, string field) =>
         Error($"tensor {Quote(name)}: {Quote(field)} occurs twice, wanted once");
 
-    private SafetensorsDtype ReadDtype(string name)
+    private (SafetensorsDtype Type, string? Other) ReadDtype(string name)
     {
         _json.Read();
         if (_json.TokenType != JsonTokenType.String)
             throw Error($"tensor {Quote(name)}: dtype: found {Found()}, wanted one of {SafetensorsDtypes.Known}");
         if (SafetensorsDtypes.TryRead(_json, out var dtype))
-            return dtype;
-        var text = _json.GetString()!;
-        var fault = SafetensorsDtypes.IsUnsupported(text) ? "which this build does not support" : "which is unknown";
-        throw Error(
-            $"tensor {Quote(name)}: dtype: found {Quote(text)}, {fault}; " +
-            $"wanted one of {SafetensorsDtypes.Known}");
+            return (dtype, null);
+        // Whether that matters is known once the model has said what it needs.
+        return (SafetensorsDtype.Other, _json.GetString()!);
     }
 
     private long[] ReadShape(string name)
@@ -189,7 +188,7 @@ internal ref struct SafetensorsHeaderReader
         throw Error($"tensor {Quote(name)}: {field}: found {Found()}, wanted a whole number from 0 to {long.MaxValue}");
     }
 
-    private readonly long ByteSize(string name, SafetensorsDtype dtype, long[] shape)
+    private readonly long? ByteSize(string name, SafetensorsDtype dtype, string? other, long[] shape)
     {
         // Left to right and overflow-checked as in the reference, so that a later 0 does not excuse an earlier overflow.
         try
@@ -197,13 +196,18 @@ internal ref struct SafetensorsHeaderReader
             long size = 1;
             foreach (var dim in shape)
                 size = checked(size * dim);
-            return checked(size * dtype.ByteSize());
+            if (other is null)
+                return checked(size * dtype.ByteSize());
+            if (SafetensorsDtypes.BitsOfOther(other) is not { } bits)
+                return null;
+            var all = checked(size * bits);
+            return all % 8 == 0 ? all / 8 : throw Error($"tensor {Quote(name)}: shape: [{string.Join(", ", shape)}] of {other} ends within a byte");
         }
         catch (OverflowException e)
         {
             throw EngineException.ModelFolder(
                 _file,
-                $"tensor {Quote(name)}: shape: [{string.Join(", ", shape)}] of {dtype.Name()} overflows 63 bits",
+                $"tensor {Quote(name)}: shape: [{string.Join(", ", shape)}] of {other ?? dtype.Name()} overflows 63 bits",
                 e);
         }
     }

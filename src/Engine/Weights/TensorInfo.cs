@@ -6,4 +6,11 @@ namespace LocalLlm.Weights;
 /// <param name="Shape">The dimensions; empty for a scalar; any may be 0.</param>
 /// <param name="Offset">First byte, counted from the start of the file.</param>
 /// <param name="ByteLength">Bytes of data; 0 where a dimension is 0.</param>
-internal sealed record TensorInfo(string Name, SafetensorsDtype Dtype, long[] Shape, long Offset, long ByteLength);
+internal sealed record TensorInfo(string Name, SafetensorsDtype Dtype, long[] Shape, long Offset, long ByteLength)
+{
+    /// <summary>The name of the type where it is <see cref="SafetensorsDtype.Other"/>, as the file writes it.</summary>
+    public string? OtherType { get; init; }
+
+    /// <summary>The type's name for messages; what a file calls a type that is not read here is quoted.</summary>
+    public string TypeName => OtherType is null ? Dtype.Name() : ModelFolderProblems.Quote(OtherType);
+}

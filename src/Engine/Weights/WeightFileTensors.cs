@@ -38,6 +38,6 @@ internal static class WeightFileTensors
         SafetensorsDtype.I8 => ScalarType.Int8,
         SafetensorsDtype.U8 => ScalarType.Byte,
         SafetensorsDtype.Bool => ScalarType.Bool,
-        _ => throw EngineException.ModelFolder(Path.GetFileName(file.Path), $"tensor {ModelFolderProblems.Quote(tensor.Name)}: found {tensor.Dtype.Name()}, which cannot be computed with"),
+        _ => throw EngineException.ModelFolder(Path.GetFileName(file.Path), $"tensor {ModelFolderProblems.Quote(tensor.Name)}: found type {tensor.TypeName}, which cannot be computed with"),
     };
 }

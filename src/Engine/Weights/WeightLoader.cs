@@ -27,8 +27,7 @@ internal static partial class WeightLoader
         WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IWeightStaging? staging, IProgress<WeightProgress>? progress,
         CancellationToken cancellationToken, ILogger? logger = null)
     {
-        var unread = Check(registry, checkpoint);
-        Warn(checkpoint, unread, logger);
+        Check(registry, checkpoint, logger);
         using var host = staging is null ? new HostStaging() : null;
         staging ??= host!;
         var chunks = new List<WeightChunk>();
@@ -44,6 +43,13 @@ internal static partial class WeightLoader
             group.Accept(Read(group, checkpoint, staging, sender).to(activationType));
         }
     }
+
+    /// <summary>Checks that a checkpoint holds a model's weights, without reading them; opens further files of the folder where it does not yet.</summary>
+    /// <param name="registry">What the model needs.</param>
+    /// <param name="checkpoint">Where it is.</param>
+    /// <param name="logger">As of <see cref="Load"/>.</param>
+    /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message.</exception>
+    public static void Check(WeightRegistry registry, Checkpoint checkpoint, ILogger? logger) => Warn(checkpoint, Check(registry, checkpoint), logger);
 
     private static void AddChunks(List<WeightChunk> chunks, SliceReader slice, int most)
     {
@@ -79,16 +85,18 @@ internal static partial class WeightLoader
     {
         var problems = new List<string>();
         var wanted = new HashSet<string>();
+        var missing = registry.Groups.SelectMany(group => group.Parts).Select(part => part.Name).Where(name => !checkpoint.TryGet(name, out _)).ToHashSet(StringComparer.Ordinal);
+        var unreadable = missing.Count > 0 ? checkpoint.LookFurther(missing) : [];
         foreach (var part in registry.Groups.SelectMany(group => group.Parts))
         {
             if (!wanted.Add(part.Name))
                 continue;
             if (!checkpoint.TryGet(part.Name, out var tensor))
                 problems.Add($"missing {part.Name} {Text(part.Shape)}{checkpoint.Differences?.Explain(part.Name)}");
+            else if (Type(tensor.Info.Dtype) is null)
+                problems.Add($"{part.Name} has type {tensor.Info.TypeName}, wanted F32, F16 or BF16");
             else if (!tensor.Info.Shape.AsSpan().SequenceEqual(part.Shape))
                 problems.Add($"{part.Name} has shape {Text(tensor.Info.Shape)}, wanted {Text(part.Shape)}");
-            else if (Type(tensor.Info.Dtype) is null)
-                problems.Add($"{part.Name} has type {tensor.Info.Dtype.Name()}, wanted F32, F16 or BF16");
         }
 
         var modules = new ModelModules(wanted);
@@ -96,9 +104,11 @@ internal static partial class WeightLoader
         problems.AddRange(left[true].Order(StringComparer.Ordinal).Select(name => $"unexpected {ModelFolderProblems.Quote(name)}"));
         if (problems.Count == 0)
             return [.. left[false]];
+        // The tensors that are missing may be in them.
+        problems.AddRange(missing.All(name => checkpoint.TryGet(name, out _)) ? [] : unreadable);
         var listed = string.Join("; ", problems.Take(MaxProblemsListed));
         var rest = problems.Count > MaxProblemsListed ? $"; and {problems.Count - MaxProblemsListed} more" : "";
-        throw EngineException.ModelFolder(checkpoint.FileName, $"the weights do not fit config.json ({problems.Count} tensors): {listed}{rest}. Check that both come from the same model.");
+        throw EngineException.ModelFolder(checkpoint.FileName, $"the weights do not fit config.json ({problems.Count} problems): {listed}{rest}. Check that both come from the same model.");
     }
 
     private static void Warn(Checkpoint checkpoint, List<string> unread, ILogger? logger)

@@ -27,7 +27,9 @@ internal static class PlanCommand
         command.SetAction(async (result, cancellationToken) =>
         {
             var options = await ModelDownload.ResolveAsync(arguments.Build(result, result.GetValue(model)), terminal, cancellationToken);
-            var plan = LlmEngine.PlanMemory(options);
+            using var notes = new CheckpointNotes();
+            var plan = LlmEngine.PlanMemory(options with { LoggerFactory = notes });
+            await notes.WriteAsync(terminal.ErrorText);
             if (result.GetValue(json))
                 await terminal.Text.WriteLineAsync(JsonSerializer.Serialize(plan, JsonOptions));
             else

@@ -1,40 +1,44 @@
 using System.Globalization;
 using System.Text.Json;
 using LocalLlm.Sampling;
+using LocalLlm.Server.Requests;
 
 namespace LocalLlm.Server.Http;
 
 /// <summary>What JSON's grammar allows and no reader can make sense of: a member that stands twice in one object, half of a surrogate pair.</summary>
 internal static class JsonMembers
 {
-    /// <summary>Looks at every member and text below <paramref name="root"/>; its depth was bounded when it was parsed.</summary>
+    /// <summary>
+    /// Looks at every member and text below <paramref name="root"/>; its depth was bounded when it was parsed. Texts of messages that a model or a tool wrote
+    /// may hold half of a surrogate pair: they are mended where messages are read.
+    /// </summary>
     /// <exception cref="ApiException">400, with the place as <c>param</c>.</exception>
-    public static void Check(JsonElement root) => Check(root, "");
+    public static void Check(JsonElement root) => Check(root, "", isMended: false);
 
-    private static void Check(JsonElement element, string path)
+    private static void Check(JsonElement element, string path, bool isMended)
     {
         switch (element.ValueKind)
         {
             case JsonValueKind.Object:
-                CheckObject(element, path);
+                CheckObject(element, path, isMended || (path.StartsWith("messages[", StringComparison.Ordinal) && ChatHistory.IsOfModel(element)));
                 break;
             case JsonValueKind.Array:
                 var index = 0;
                 foreach (var item in element.EnumerateArray())
                 {
                     if (item.ValueKind is JsonValueKind.Object or JsonValueKind.Array or JsonValueKind.String)
-                        Check(item, $"{path}[{index.ToString(CultureInfo.InvariantCulture)}]");
+                        Check(item, $"{path}[{index.ToString(CultureInfo.InvariantCulture)}]", isMended);
                     index++;
                 }
 
                 break;
-            case JsonValueKind.String:
+            case JsonValueKind.String when !isMended:
                 Read(path, () => element.GetString()!);
                 break;
         }
     }
 
-    private static void CheckObject(JsonElement element, string path)
+    private static void CheckObject(JsonElement element, string path, bool isMended)
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var member in element.EnumerateObject())
@@ -43,7 +47,7 @@ internal static class JsonMembers
             var place = RequestErrors.Printable(path.Length == 0 ? name : $"{path}.{name}");
             if (!seen.Add(name))
                 throw new ApiException(ApiError.Invalid($"{place}: given twice; give it once.", place));
-            Check(member.Value, place);
+            Check(member.Value, place, isMended);
         }
     }
 

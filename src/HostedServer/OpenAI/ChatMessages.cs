@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
 using LocalLlm.Server.JsonLines;
+using LocalLlm.Server.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -10,8 +11,12 @@ namespace LocalLlm.Server.OpenAI;
 internal static class ChatMessages
 {
     private const int Most = 4096;
-    private static readonly string[] Roles = ["system", "developer", "user", "assistant", "tool"];
+    // The last one is older than tool.
+    private static readonly string[] Roles = ["system", "developer", "user", "assistant", "tool", "function"];
     private static readonly string[] TextParts = ["text", "input_text", "output_text", "refusal", "thinking"];
+    private static readonly string[] ModelParts =
+        ["thinking", "redacted_thinking", "reasoning", "reasoning_content", "tool_use", "tool-call", "tool_result", "tool-result"];
+
     private static readonly string[] OtherParts = ["image_url", "input_image", "image_embeds", "input_audio", "audio_url", "video_url", "file", "input_file", "image", "audio", "video"];
 
     /// <summary>The messages, or null where they are missing or wrong (recorded).</summary>
@@ -36,7 +41,7 @@ internal static class ChatMessages
         var index = 0;
         foreach (var message in messages.EnumerateArray())
             Check(message, $"messages[{index++}]", errors);
-        return messages.Clone();
+        return ChatHistory.Read(messages, errors);
     }
 
     private static void Check(JsonElement message, string where, RequestErrors errors)
@@ -47,30 +52,30 @@ internal static class ChatMessages
             return;
         }
 
-        if (message.TryGetProperty("role", out var old) && old.ValueKind == JsonValueKind.String && old.ValueEquals("function"))
-            throw new ApiException(ApiError.Unsupported($"{where}.role: 'function' is not supported; send the result of a tool with role tool and its tool_call_id.", $"{where}.role"));
-        if (!message.TryGetProperty("role", out var given) || given.ValueKind != JsonValueKind.String || given.GetString() is not { } role || !Roles.Contains(role))
+        if (!message.TryGetProperty("role", out var given) || given.ValueKind != JsonValueKind.String || LoneSurrogates.TextOf(given) is not { } role || !Roles.Contains(role))
         {
-            errors.Add($"{where}.role", given.ValueKind == JsonValueKind.String ? given.GetString()! : Kind(given), string.Join(", ", Roles));
+            errors.Add($"{where}.role", given.ValueKind == JsonValueKind.String ? LoneSurrogates.TextOf(given) : Kind(given), string.Join(", ", Roles.SkipLast(1)));
             return;
         }
 
         CheckText(message, "name", where, errors);
-        CheckText(message, "tool_call_id", where, errors);
-        CheckText(message, "reasoning", where, errors);
-        CheckText(message, "reasoning_content", where, errors);
+        var isOfModel = ChatHistory.IsOfModel(message);
+        if (!isOfModel)
+        {
+            CheckText(message, "tool_call_id", where, errors);
+            CheckText(message, "reasoning", where, errors);
+            CheckText(message, "reasoning_content", where, errors);
+        }
+
         if (message.TryGetProperty("audio", out var audio) && audio.ValueKind != JsonValueKind.Null)
             throw Unreadable($"{where}.audio", "audio");
-        if (message.TryGetProperty("function_call", out var call) && call.ValueKind != JsonValueKind.Null)
+        if (role != "assistant" && message.TryGetProperty("function_call", out var call) && call.ValueKind != JsonValueKind.Null)
             throw Unreadable($"{where}.function_call", "function_call");
-        var has = message.TryGetProperty("content", out var content) && content.ValueKind != JsonValueKind.Null;
-        if (has)
-            CheckContent(content, $"{where}.content", errors);
-        else if (role is not ("assistant" or "tool"))
-            errors.Add($"{where}.content", "nothing", "a text or a list of text parts");
+        if (message.TryGetProperty("content", out var content) && content.ValueKind != JsonValueKind.Null)
+            CheckContent(content, $"{where}.content", isOfModel, errors);
     }
 
-    private static void CheckContent(JsonElement content, string where, RequestErrors errors)
+    private static void CheckContent(JsonElement content, string where, bool isOfModel, RequestErrors errors)
     {
         if (content.ValueKind == JsonValueKind.String)
             return;
@@ -82,10 +87,10 @@ internal static class ChatMessages
 
         var index = 0;
         foreach (var part in content.EnumerateArray())
-            CheckPart(part, $"{where}[{index++}]", errors);
+            CheckPart(part, $"{where}[{index++}]", isOfModel, errors);
     }
 
-    private static void CheckPart(JsonElement part, string where, RequestErrors errors)
+    private static void CheckPart(JsonElement part, string where, bool isOfModel, RequestErrors errors)
     {
         if (part.ValueKind == JsonValueKind.String)
             return;
@@ -95,13 +100,15 @@ internal static class ChatMessages
             return;
         }
 
-        var name = type.GetString()!;
+        var name = LoneSurrogates.TextOf(type);
+        if (isOfModel ? ModelParts.Contains(name) : HistoryParts.IsResult(name))
+            return;
         if (OtherParts.Contains(name))
             throw Unreadable($"{where}.type", name);
         if (!TextParts.Contains(name))
             errors.Add($"{where}.type", name, "text");
         var member = name is "refusal" or "thinking" ? name : "text";
-        if (TextParts.Contains(name) && (!part.TryGetProperty(member, out var text) || text.ValueKind != JsonValueKind.String))
+        if (TextParts.Contains(name) && (!part.TryGetProperty(member, out var text) || !(text.ValueKind == JsonValueKind.String || (isOfModel && text.ValueKind == JsonValueKind.Null))))
             errors.Add($"{where}.{member}", part.TryGetProperty(member, out var found) ? Kind(found) : "nothing", "a text");
     }
 

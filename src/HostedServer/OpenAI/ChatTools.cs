@@ -43,7 +43,7 @@ internal static class ChatTools
         if (tools is null)
         {
             // The model decides among no tools.
-            if (errors.Count == 0 && !(name == "auto" && fields.Take("tools") is not null))
+            if (errors.Count == 0 && name != "auto")
                 errors.Add("tool_choice", name ?? NamedFunction(choice) ?? "a tool", "only together with at least one of tools");
             return null;
         }

@@ -37,7 +37,7 @@ internal static class ChatFields
 
         return messages is not { } chat ? null : new()
         {
-            Messages = chat.Clone(),
+            Messages = ChatHistory.Read(chat, errors),
             Tools = tools?.Clone(),
             Documents = documents?.Clone(),
             AddGenerationPrompt = addGenerationPrompt ?? !continueFinalMessage,

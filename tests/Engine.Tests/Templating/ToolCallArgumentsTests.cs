@@ -43,11 +43,26 @@ public class ToolCallArgumentsTests
     [InlineData("[1, 2]")]
     [InlineData("5")]
     [InlineData("true")]
-    public void Json_that_is_no_object_stays_what_it_is_unless_the_template_walks_over_it(string arguments)
+    [InlineData("[]")]
+    [InlineData("\"x\"")]
+    public void Json_that_is_no_object_reaches_a_template_that_takes_text_and_is_empty_elsewhere(string arguments)
     {
-        Assert.Equal(arguments, Render(Values, arguments));
+        Assert.Equal("{}", Render(Values, arguments));
+        Assert.Equal(arguments, Render(Asks, arguments));
         Assert.Equal("x" + arguments, Render(Appends, arguments));
         Assert.Equal(".", Render(Walks, arguments));
+    }
+
+    [Theory]
+    [InlineData("7")]
+    [InlineData("true")]
+    [InlineData("[1, 2]")]
+    public void A_value_that_is_no_object_is_treated_like_its_text(string value)
+    {
+        using var folder = new TemporaryFolder();
+        var messages = Rendering.Json($$$"""[{"role":"user","content":"q"},{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{{{value}}}}}]}]""");
+        foreach (var (source, rendered) in ((string, string)[])[(Values, "{}"), (Asks, value), (Appends, "x" + value), (Walks, ".")])
+            Assert.Equal(rendered, ChatTemplate.Load(folder.Path, source).Render(new() { Messages = messages }).Text);
     }
 
     [Theory]

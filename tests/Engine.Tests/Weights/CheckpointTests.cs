@@ -175,6 +175,9 @@ public class CheckpointTests
         { "SHARD_IS_NUMBER", "{\"weight_map\":{\"a\":1}}", "'a': found JSON Number" },
         { "SHARD_IS_LIST", "{\"weight_map\":{\"a\":[\"m.safetensors\"]}}", "'a': found JSON StartArray" },
         { "TENSOR_TWICE", "{\"weight_map\":{\"a\":\"m.safetensors\",\"a\":\"m.safetensors\"}}", "'a': the tensor occurs twice" },
+        { "SHARD_IS_NULL", "{\"weight_map\":{\"a\":null,\"b\":\"m.safetensors\"}}", "'a': found JSON Null" },
+        { "WEIGHT_MAP_LIST", "{\"weight_map\":[]}", "weight_map: found JSON StartArray" },
+        { "HTML", "<!DOCTYPE html>", "not valid JSON" },
         { "LONE_SURROGATE", "{\"weight_map\":{\"\\udfff\":\"m.safetensors\"}}", "not valid JSON" },
         { "DEPTH_BOMB", "{\"metadata\":" + new string('[', 1000), "not valid JSON" },
         { "BYTE_ORDER_MARK", "\uFEFF{\"weight_map\":{\"a\":\"m.safetensors\"}}", "byte order mark" },
@@ -183,7 +186,7 @@ public class CheckpointTests
 
     [Theory]
     [MemberData(nameof(BadIndexes))]
-    public void A_bad_index_is_refused(string name, string text, string words)
+    public void Without_files_to_read_a_bad_index_is_named(string name, string text, string words)
     {
         Assert.NotEmpty(name);
         using var folder = new TemporaryFolder();
@@ -193,19 +196,39 @@ public class CheckpointTests
         Assert.Contains(words, message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [MemberData(nameof(BadIndexes))]
+    public void A_bad_index_beside_whole_files_is_passed_over(string name, string text, string words)
+    {
+        using var folder = new TemporaryFolder();
+        // Of the names that other tests' indexes hold, one is there.
+        SafetensorsSamples.WriteFile(folder["m.safetensors"], ("a", 1));
+        SafetensorsSamples.WriteFile(folder["n.safetensors"], ("b", 2));
+        folder.Write(Index, text);
+        if (name == "LONG_NAME")
+        {
+            Assert.Contains(words, Refused(folder), StringComparison.Ordinal);
+            return;
+        }
+
+        using var checkpoint = Checkpoint.Open(folder.Path);
+        checkpoint.LookFurther(["b"]);
+        Assert.Equal(["a", "b"], checkpoint.Tensors.Keys.Order());
+        Assert.Contains(checkpoint.Differences!.Sentences(), sentence => sentence.Contains(words, StringComparison.Ordinal) && sentence.EndsWith("passed over", StringComparison.Ordinal));
+    }
+
     [Fact]
     public void Everything_wrong_with_the_files_of_an_index_is_listed_in_one_error()
     {
         using var folder = new TemporaryFolder();
-        SafetensorsSamples.WriteFile(folder["s1.safetensors"], ("a", 1), ("twice", 1), ("extra", 1), ("moved", 1));
-        SafetensorsSamples.WriteFile(folder["s2.safetensors"], ("b", 1), ("twice", 1));
+        SafetensorsSamples.WriteFile(folder["s1.safetensors"], ("a", 1), ("extra", 1), ("moved", 1));
+        SafetensorsSamples.WriteFile(folder["s2.safetensors"], ("b", 1));
         folder.Write("s3.safetensors", SafetensorsSamples.File("{]", 0));
         folder.Write(Index, IndexOf(
-            ("a", "s1.safetensors"), ("twice", "s1.safetensors"), ("b", "s2.safetensors"), ("gone", "s1.safetensors"),
+            ("a", "s1.safetensors"), ("b", "s2.safetensors"), ("gone", "s1.safetensors"),
             ("moved", "s2.safetensors"), ("c", "s3.safetensors"), ("d", "s4.safetensors")));
         var message = Refused(folder);
-        Assert.StartsWith(Index + ": 3 problems:", message, StringComparison.Ordinal);
-        Assert.Contains("s2.safetensors: tensor 'twice' is in s1.safetensors too", message, StringComparison.Ordinal);
+        Assert.StartsWith(Index + ": 2 problems:", message, StringComparison.Ordinal);
         Assert.Contains("s3.safetensors: header: is not valid JSON", message, StringComparison.Ordinal);
         Assert.Contains("s4.safetensors: is missing", message, StringComparison.Ordinal);
     }

@@ -75,6 +75,81 @@ public class IndexDifferencesTests
         Assert.Single(Load(folder, "model.a.weight", "model.b.weight"));
     }
 
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void A_whole_file_counts_before_an_index_of_files_that_were_merged(string format)
+    {
+        var whole = format == "bin" ? "pytorch_model" : "model";
+        using var folder = Folder(format, [(whole, ["model.a.weight", "model.b.weight"])], ("model.a.weight", "m-00001-of-00002"), ("model.b.weight", "m-00002-of-00002"));
+        Assert.Contains("2 files", Assert.Single(Load(folder, "model.a.weight", "model.b.weight")), StringComparison.Ordinal);
+        using var both = Folder(format, [(whole, ["model.a.weight"]), ("s1", ["model.a.weight", "model.b.weight"])], ("model.a.weight", "s1"), ("model.b.weight", "s1"));
+        Assert.Single(Load(both, "model.a.weight"));
+        Assert.Single(Load(both, "model.a.weight", "model.b.weight"));
+    }
+
+    [Fact]
+    public void A_file_that_the_index_omits_is_opened_where_it_is_needed()
+    {
+        using var folder = Folder("safetensors", [("a", ["model.a.weight"]), ("b", ["model.b.weight", "model.a.weight"]), ("c", ["c"]), ("consolidated", ["model.b.weight"]), ("sparse_linear", ["model.b.weight"])], ("model.a.weight", "a"));
+        folder.Write("broken.safetensors", "x");
+        Assert.Empty(Load(folder, "model.a.weight"));
+        var warning = Assert.Single(Load(folder, "model.a.weight", "model.b.weight"));
+        Assert.Contains("1 file ('b.safetensors') that the model needs was opened although the index does not lead to it", warning, StringComparison.Ordinal);
+        var error = Assert.Throws<EngineException>(() => Load(folder, "model.a.weight", "model.z.weight"));
+        Assert.Contains("missing model.z.weight", error.Message, StringComparison.Ordinal);
+        Assert.Contains("broken.safetensors", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_tensor_of_two_omitted_files_is_an_error()
+    {
+        using var folder = Folder("safetensors", [("a", ["model.a.weight"]), ("b", ["model.b.weight"]), ("c", ["model.b.weight"])], ("model.a.weight", "a"));
+        Assert.Contains("tensor 'model.b.weight' is in b.safetensors too", Assert.Throws<EngineException>(() => Load(folder, "model.a.weight", "model.b.weight")).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("s1", 1)]
+    [InlineData("s2", 2)]
+    public void The_index_decides_between_two_files_that_hold_a_tensor(string file, float value)
+    {
+        using var folder = new TemporaryFolder();
+        SafetensorsSamples.WriteFile(folder["s1.safetensors"], ("model.a.weight", 1), ("b", 1));
+        SafetensorsSamples.WriteFile(folder["s2.safetensors"], ("model.a.weight", 2), ("c", 1));
+        folder.Write(CheckpointIndex.FileName, $$$"""{"weight_map":{"b":"s1.safetensors","c":"s2.safetensors","model.a.weight":"{{{file}}}.safetensors"}}""");
+        Assert.Contains("1 tensor ('model.a.weight') is in two files, and was read where the index says", Assert.Single(Load(folder, "model.a.weight", "b", "c")), StringComparison.Ordinal);
+        using var checkpoint = Checkpoint.Open(folder.Path);
+        var bytes = new byte[sizeof(float)];
+        checkpoint.Tensors["model.a.weight"].File.Read(checkpoint.Tensors["model.a.weight"].Info, 0, bytes);
+        Assert.Equal((value, 12), (BitConverter.ToSingle(bytes), checkpoint.TotalBytes));
+    }
+
+    [Theory]
+    [InlineData("{}")]
+    [InlineData("")]
+    [InlineData("""{"weight_map":{"model.a.weight":null}}""")]
+    public void Numbered_pickles_beside_an_index_of_no_use_are_read(string index)
+    {
+        using var folder = Folder("bin", [("pytorch_model-00001-of-00002", ["model.a.weight"]), ("pytorch_model-00002-of-00002", ["model.b.weight"]), ("training_args", ["x"])]);
+        folder.Write(CheckpointIndex.PickleFileName, index);
+        Assert.Contains("passed over", Assert.Single(Load(folder, "model.a.weight", "model.b.weight")), StringComparison.Ordinal);
+        File.Delete(folder["pytorch_model-00002-of-00002.bin"]);
+        Assert.Contains("pytorch_model-00002-of-00002.bin is missing", Assert.Throws<EngineException>(() => Load(folder, "model.a.weight")).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("F4", 8)]
+    [InlineData("F8_E4M3", 4)]
+    [InlineData("C64", 1)]
+    [InlineData("NF4", 3)]
+    public void A_type_that_cannot_be_computed_with_is_an_error_only_where_it_is_needed(string type, int count)
+    {
+        using var folder = new TemporaryFolder();
+        var bytes = type == "C64" ? 8 : 4;
+        folder.Write("model.safetensors", SafetensorsSamples.File($$$$"""{"model.a.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"mtp.x":{"dtype":"{{{{type}}}}","shape":[{{{{count}}}}],"data_offsets":[4,{{{{4 + bytes}}}}]}}""", 4 + bytes));
+        Assert.Contains("'mtp.x'", Assert.Single(Load(folder, "model.a.weight")), StringComparison.Ordinal);
+        Assert.Matches($"mtp.x has type '?{type}'?, wanted F32, F16 or BF16", Assert.Throws<EngineException>(() => Load(folder, "model.a.weight", "mtp.x")).Message);
+    }
+
     [Fact]
     public void A_link_to_nowhere_is_a_file_that_is_not_there()
     {

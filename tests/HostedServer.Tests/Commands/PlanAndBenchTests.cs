@@ -22,6 +22,35 @@ public class PlanAndBenchTests
         long Number(string name) => json.GetProperty(name).GetInt64();
     }
 
+    [Theory]
+    [InlineData(true, "plan", "MODEL")]
+    [InlineData(true, "generate", "MODEL", "--prompt", "q", "--max-tokens", "1")]
+    [InlineData(true, "chat", "MODEL")]
+    [InlineData(false, "embed", "MODEL", "--input", "-")]
+    public async Task Warnings_about_a_checkpoint_reach_standard_error_of_every_command(bool generates, params string[] args)
+    {
+        var folder = Directory.CreateTempSubdirectory();
+        try
+        {
+            var model = generates ? TestPaths.TinyR1 : TestPaths.TinyM3;
+            foreach (var file in Directory.EnumerateFiles(model, "*", SearchOption.AllDirectories))
+            {
+                var copy = Path.Combine(folder.FullName, Path.GetRelativePath(model, file));
+                Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
+                File.Copy(file, copy);
+            }
+
+            await File.WriteAllTextAsync(Path.Combine(folder.FullName, "model.safetensors.index.json"), "{}", TestContext.Current.CancellationToken);
+            var run = await Cli.WithInputAsync(generates ? "" : "{\"input\":\"x\"}\n", [.. args.Select(arg => arg == "MODEL" ? folder.FullName : arg)]);
+            Assert.Equal(0, run.ExitCode);
+            Assert.Contains(": model.safetensors.index.json: weight_map: is missing", run.Error, StringComparison.Ordinal);
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
     [Fact]
     public async Task A_plan_that_does_not_fit_is_one_error()
     {

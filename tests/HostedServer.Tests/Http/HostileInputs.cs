@@ -115,8 +115,8 @@ internal static class HostileInputs
             ("""{"messages":[{"role":"alien","content":"a"}]}""", "messages[0].role"), ("""{"messages":[{"role":1,"content":"a"}]}""", "messages[0].role"), ("""{"messages":[{"role":"user","content":1}]}""", "messages[0].content"),
             ("""{"messages":[{"role":"user","content":{}}]}""", "messages[0].content"), ("""{"messages":[{"role":"user","content":[1]}]}""", "messages[0].content[0]"), ("""{"messages":[{"role":"user","content":[{"type":"text"}]}]}""", "messages[0].content[0].text"),
             ("""{"messages":[{"role":"user","content":[{"type":"text","text":1}]}]}""", "messages[0].content[0].text"), ("""{"messages":[{"role":"user","content":[{"type":"poem","text":"a"}]}]}""", "messages[0].content[0].type"),
-            ("""{"messages":[{"role":"user","content":"a","name":1}]}""", "messages[0].name"), ("""{"messages":[{"role":"user","content":"a"},{"role":"tool","content":"a","tool_call_id":1}]}""", "messages[1].tool_call_id"),
-            ("""{"messages":[{"role":"assistant","tool_calls":1}]}""", "messages"), ("""{"messages":[{"role":"assistant","tool_calls":["f"]}]}""", "messages"),
+            ("""{"messages":[{"role":"user","content":"a","name":1}]}""", "messages[0].name"), ("""{"messages":[{"role":"user","content":"a"},{"role":"tool","content":"a","tool_call_id":true}]}""", "messages[1].tool_call_id"),
+            ("""{"messages":[{"role":"assistant","tool_calls":1}]}""", "messages[0].tool_calls"), ("""{"messages":[{"role":"assistant","tool_calls":["f"]}]}""", "messages[0].tool_calls[0]"),
         ])
         {
             yield return Of("messages " + Cut(body), Chat, body, param);
@@ -135,7 +135,6 @@ internal static class HostileInputs
         yield return OfChat("\"return_prompt_text\":true", "return_prompt_text", Unsupported);
         yield return OfChat("\"n\":128,\"temperature\":1,\"logprobs\":true,\"top_logprobs\":20", "logprobs");
         yield return OfChat("\"response_format\":{\"type\":\"structural_tag\"}", "response_format", Unsupported);
-        yield return Of("a message of a function", Chat, """{"messages":[{"role":"function","name":"f","content":"a"}]}""", "messages[0].role", Unsupported);
         yield return OfChat($"\"tools\":[{Tool}],\"tool_choice\":{{\"type\":\"allowed_tools\"}}", "tool_choice", Unsupported);
         yield return OfChat("\"stream\":\"yes\"", "stream");
         yield return OfChat("\"stream_options\":{}", "stream_options");
@@ -191,7 +190,6 @@ internal static class HostileInputs
             yield return OfChat($"\"tools\":{tools}", param);
         }
 
-        yield return OfChat("\"tool_choice\":\"auto\"", "tool_choice");
         yield return OfChat("\"tool_choice\":\"required\"", "tool_choice");
         yield return OfChat("\"tools\":[],\"tool_choice\":\"required\"", "tool_choice");
         yield return OfChat("\"tools\":[],\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "tool_choice");

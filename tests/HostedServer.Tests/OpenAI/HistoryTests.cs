@@ -1,4 +1,6 @@
 using System.Text.Json;
+using LocalLlm.Sampling;
+using LocalLlm.Server.Requests;
 using LocalLlm.Server.Tests.Serving;
 using Xunit;
 
@@ -72,6 +74,111 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
         Assert.Equal(400, (int)response.StatusCode);
         Assert.Contains("given get_time, allowed the name of one of the request's tools (add, sub)", message, StringComparison.Ordinal);
     }
+
+    // Templates of R1 leave old thoughts out: what must be there is the text behind them, what must not is a thought as text.
+    [Theory]
+    [InlineData("""[{"type":"thinking","thinking":"THOUGHT"},{"type":"text","text":"SAID"}]""")]
+    [InlineData("""[{"type":"thinking","thinking":[{"type":"text","text":"THOUGHT"}],"closed":true},{"type":"text","text":"SAID"}]""")]
+    [InlineData("""[{"type":"reasoning","text":"THOUGHT"},{"type":"text","text":"SAID"}]""")]
+    [InlineData("""[{"type":"reasoning","summary":[{"type":"summary_text","text":"THOUGHT"}]},{"type":"text","text":null},{"type":"text","text":"SAID"}]""")]
+    [InlineData("""[{"type":"reasoning_content","reasoning_content":"THOUGHT"},{"type":"redacted_thinking","data":"THOUGHT"},"SAID"]""")]
+    [InlineData("""[{"type":"refusal","refusal":null},{"type":"output_text","text":"SAID"}]""")]
+    public async Task Thoughts_among_the_parts_of_a_content_are_no_text(string content)
+    {
+        var prompt = await PromptAsync($$"""[{"role":"user","content":"q"},{"role":"assistant","content":{{content}}},{"role":"user","content":"r"}]""");
+        Assert.Contains("<｜Assistant｜>SAID<", prompt, StringComparison.Ordinal);
+        Assert.DoesNotContain("THOUGHT", prompt, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("""{"role":"assistant","content":[{"type":"thinking","thinking":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"type":"reasoning","text":"c"}]}""", "abc")]
+    [InlineData("""{"role":"assistant","content":"x","reasoning":{"content":"abc"}}""", "abc")]
+    [InlineData("""{"role":"assistant","content":"x","reasoning_content":[{"type":"text","text":"abc"}]}""", "abc")]
+    [InlineData("""{"role":"assistant","content":"x","reasoning":{"effort":"low","summary":[{"text":"abc"}]}}""", "abc")]
+    [InlineData("""{"role":"assistant","content":"x","reasoning":{"effort":"low"}}""", "")]
+    [InlineData("""{"role":"assistant","content":"x","reasoning":7}""", "")]
+    public void Thoughts_of_every_form_are_the_messages_thoughts(string message, string thought)
+    {
+        var errors = new RequestErrors();
+        var read = ChatHistory.Read(JsonTest.Parse($"[{message}]"), errors)[0];
+        var found = read.TryGetProperty("reasoning", out var reasoning) ? reasoning : read.GetProperty("reasoning_content");
+        Assert.Equal((thought, 0), (found.GetString(), errors.Count));
+    }
+
+    [Theory]
+    [InlineData("""{"role":"assistant","content":[{"type":"text","text":"a"},{"type":"tool_use","id":"1","name":"f","input":{"a": 1}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"RESULT"}]}]}""")]
+    [InlineData("""{"role":"assistant","content":[{"type":"tool-call","toolCallId":"1","toolName":"f","input":{"a": 1}}]},{"role":"tool","content":[{"type":"tool-result","toolCallId":"1","toolName":"f","output":{"type":"text","value":"RESULT"}}]}""")]
+    [InlineData("""{"role":"assistant","content":[{"type":"tool-call","toolCallId":"1","toolName":"f","args":{"a": 1}},{"type":"tool-result","toolCallId":"1","result":{"x":"RESULT"}}]}""")]
+    [InlineData("""{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\": 1}"}},{"role":"function","name":"f","content":"RESULT"}""")]
+    [InlineData("""{"role":"assistant","content":null,"tool_calls":[{"id":1,"type":"function","function":{"name":"f","arguments":{"a": 1}}}]},{"role":"tool","tool_call_id":1,"content":"RESULT"}""")]
+    public async Task Calls_and_results_of_other_apis_reach_the_model(string messages)
+    {
+        var prompt = await PromptAsync($$"""[{"role":"user","content":"q"},{{messages}},{"role":"user","content":"r"}]""");
+        Assert.Contains("f\n```json\n{\"a\": 1}\n```", prompt, StringComparison.Ordinal);
+        Assert.Matches("<｜tool▁output▁begin｜>[^<]*RESULT", prompt);
+        Assert.Contains("<｜User｜>r", prompt, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_result_of_a_function_gets_the_id_of_its_call()
+    {
+        var errors = new RequestErrors();
+        var read = ChatHistory.Read(JsonTest.Parse("""[{"role":"assistant","function_call":{"name":"f","arguments":"{}"}},{"role":"function","name":"f","content":"x"}]"""), errors);
+        Assert.Equal(0, errors.Count);
+        Assert.Equal(read[0].GetProperty("tool_calls")[0].GetProperty("id").GetString(), read[1].GetProperty("tool_call_id").GetString());
+        Assert.Equal("tool", read[1].GetProperty("role").GetString());
+    }
+
+    [Theory]
+    [InlineData("{}")]
+    [InlineData("[]")]
+    [InlineData("null")]
+    [InlineData("[null]")]
+    [InlineData("[{}]")]
+    public async Task Calls_that_are_empty_are_none(string calls) =>
+        Assert.Contains("<｜Assistant｜>SAID<", await PromptAsync($$"""[{"role":"user","content":"q"},{"role":"assistant","content":"SAID","tool_calls":{{calls}}},{"role":"user","content":"r"}]"""), StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("\"tool_calls\":{\"id\":\"1\"}", "messages[1].tool_calls", "object")]
+    [InlineData("\"tool_calls\":7", "messages[1].tool_calls", "number")]
+    [InlineData("\"tool_calls\":[null,7]", "messages[1].tool_calls[1]", "number")]
+    [InlineData("\"tool_calls\":[{\"id\":\"1\",\"function\":null}]", "messages[1].tool_calls[0].function", "null")]
+    [InlineData("\"tool_calls\":[{\"function\":[]}]", "messages[1].tool_calls[0].function", "array")]
+    [InlineData("\"tool_calls\":[{\"function\":{\"name\":7}}]", "messages[1].tool_calls[0].function.name", "number")]
+    [InlineData("\"tool_calls\":[{\"type\":\"custom\",\"custom\":{\"name\":\"f\",\"input\":\"x\"}}]", "messages[1].tool_calls[0].type", "custom")]
+    [InlineData("\"tool_calls\":[{\"id\":[],\"function\":{\"name\":\"f\"}}]", "messages[1].tool_calls[0].id", "array")]
+    [InlineData("\"function_call\":\"f\"", "messages[1].function_call", "string")]
+    [InlineData("\"content\":[\"a\",{\"type\":\"tool_use\",\"input\":{}}]", "messages[1].content[1].name", "null")]
+    public async Task A_call_that_is_none_is_one_error_with_its_place(string member, string param, string given)
+    {
+        using var response = await server.PostAsync(Path, $$"""{"messages":[{"role":"user","content":"q"},{"role":"assistant",{{member}}},{"role":"user","content":"r"}]}""", cancellationToken: TestContext.Current.CancellationToken);
+        var error = JsonTest.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).GetProperty("error");
+        Assert.Equal((400, param), ((int)response.StatusCode, error.GetProperty("param").GetString()));
+        Assert.Contains($"{param}: given {given}, allowed", error.GetProperty("message").GetString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("""{"role":"assistant","content":"A\ud83dB"}""", "A\ufffdB")]
+    [InlineData("""{"role":"assistant","content":[{"type":"text","text":"A\ude00B"}]}""", "A\ufffdB")]
+    [InlineData("""{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\": \"A\ud83dB\"}"}}]}""", "A\ufffdB")]
+    [InlineData("""{"role":"assistant","content":"A\ud83d\ude00B"}""", "A😀B")]
+    public async Task Half_of_a_surrogate_pair_that_a_model_wrote_is_the_replacement_character(string message, string text) =>
+        Assert.Contains(text, await PromptAsync($$"""[{"role":"user","content":"q"},{{message}},{"role":"tool","tool_call_id":"1","content":"\ud83d"},{"role":"user","content":"r"}]"""), StringComparison.Ordinal);
+
+    [Fact]
+    public async Task Half_of_a_surrogate_pair_of_a_user_stays_an_error()
+    {
+        using var response = await server.PostAsync(Path, """{"messages":[{"role":"user","content":"\ud83d"}]}""", cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(400, (int)response.StatusCode);
+    }
+
+    [Theory]
+    [InlineData("\"tools\":null,\"tool_choice\":\"auto\",")]
+    [InlineData("\"tools\":null,\"tool_choice\":\"none\",")]
+    [InlineData("\"tool_choice\":\"auto\",")]
+    [InlineData("\"tool_choice\":\"none\",")]
+    public async Task No_tools_and_null_for_tools_are_the_same_as_an_empty_list(string fields) =>
+        Assert.Equal((await AnswerAsync("\"tools\":[],\"temperature\":0")).GetProperty("message").GetRawText(), (await AnswerAsync(fields + "\"temperature\":0")).GetProperty("message").GetRawText());
 
     [Theory]
     [InlineData("\"thinking\":{\"type\":\"disabled\"}", true)]

@@ -35,6 +35,24 @@ public class RequestLineTests
         Assert.Equal(expected, Read(line).Chat!.AddGenerationPrompt);
 
     [Theory]
+    [InlineData("user", "null")]
+    [InlineData("system", "null")]
+    [InlineData("developer", "null")]
+    public void A_message_without_content_is_refused_as_over_http(string role, string content) => Assert.Contains(
+        "messages[0].content: given nothing",
+        Assert.Throws<EngineException>(() => Read($$"""{"messages": [{"role": "{{role}}", "content": {{content}}}]}""")).Message,
+        StringComparison.Ordinal);
+
+    [Fact]
+    public void A_history_is_read_as_over_http()
+    {
+        var messages = Read("""{"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": 1, "name": "f", "input": {}}]}, {"role": "tool", "tool_call_id": 1, "content": "\ud83d"}, {"role": "ipython", "content": null}, {}]}""").Chat!.Messages;
+        Assert.Equal("1", messages[0].GetProperty("tool_calls")[0].GetProperty("id").GetString());
+        Assert.Equal(("1", "\ufffd"), (messages[1].GetProperty("tool_call_id").GetString(), messages[1].GetProperty("content").GetString()));
+        Assert.Equal(4, messages.GetArrayLength());
+    }
+
+    [Theory]
     [InlineData("\"guided_choice\": [\"yes\", \"no\"]", "choice")]
     [InlineData("\"guided_json\": {\"type\": \"integer\"}", "json")]
     [InlineData("\"guided_regex\": \"a+\"", "regex")]
