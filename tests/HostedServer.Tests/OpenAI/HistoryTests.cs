@@ -82,6 +82,13 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [InlineData("\"thinking\":false", true)]
     [InlineData("\"enable_thinking\":false", true)]
     [InlineData("\"enable_thinking\":true,\"reasoning_effort\":\"high\"", false)]
+    [InlineData("\"reasoning\":{\"effort\":\"none\"}", true)]
+    [InlineData("\"reasoning\":{\"enabled\":false}", true)]
+    [InlineData("\"reasoning\":{\"max_tokens\":0}", true)]
+    [InlineData("\"reasoning\":{}", false)]
+    [InlineData("\"think\":false", true)]
+    [InlineData("\"think\":\"low\"", false)]
+    [InlineData("\"thinking_budget\":0", true)]
     public async Task Thinking_is_switched_under_every_name_in_both_kinds_of_bodies(string field, bool isOff)
     {
         var chat = await server.AskAsync(Path, $$"""{"messages":[{"role":"user","content":"What is 58 + 27?"}],"temperature":0,{{field}}}""");
@@ -96,6 +103,13 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [InlineData("\"guided_grammar\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"", "^(yes|no)$")]
     [InlineData("\"guided_json\":{\"enum\":[7]},\"guided_decoding_backend\":\"outlines\"", "^7$")]
     [InlineData("\"guided_json\":\"{\\\"enum\\\":[7]}\",\"guided_decoding_backend\":\"xgrammar:no-fallback\"", "^7$")]
+    [InlineData("\"regex\":\"[0-9]{3}\"", "^[0-9]{3}$")]
+    [InlineData("\"ebnf\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"", "^(yes|no)$")]
+    [InlineData("\"grammar\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"", "^(yes|no)$")]
+    [InlineData("\"json_schema\":{\"enum\":[7]}", "^7$")]
+    [InlineData("\"format\":{\"enum\":[7]}", "^7$")]
+    [InlineData("\"response_format\":{\"type\":\"json_object\",\"schema\":{\"enum\":[7]}}", "^7$")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"schema\":{\"enum\":[7]}}", "^7$")]
     [InlineData("\"guided_regex\":\"[0-9]{3}\",\"guided_json\":null,\"response_format\":{\"type\":\"text\"}", "^[0-9]{3}$")]
     public async Task Structures_are_kept_to_under_the_older_names_in_both_kinds_of_bodies(string field, string pattern)
     {
@@ -103,6 +117,14 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
         Assert.Matches(pattern, answer.GetProperty("message").GetProperty("content").GetString());
         var text = await server.AskAsync("/v1/completions", $$"""{"prompt":"q","max_tokens":100,"temperature":0,{{field}}}""");
         Assert.Matches(pattern, text.GetProperty("choices")[0].GetProperty("text").GetString());
+    }
+
+    [Fact]
+    public async Task Thoughts_that_a_chat_excludes_are_counted_and_not_sent()
+    {
+        var chat = await server.AskAsync(Path, """{"messages":[{"role":"user","content":"What is 58 + 27?"}],"temperature":0,"reasoning":{"exclude":true}}""");
+        Assert.True(chat.GetProperty("usage").GetProperty("completion_tokens_details").GetProperty("reasoning_tokens").GetInt32() > 0);
+        Assert.DoesNotContain("\"reasoning\":\"", chat.GetProperty("choices").GetRawText(), StringComparison.Ordinal);
     }
 
     private async Task<JsonElement> AnswerAsync(string fields) =>
