@@ -73,7 +73,7 @@ internal static class StructuredOutputsJson
         var type = Member(format, "type") is { ValueKind: JsonValueKind.String } value ? value.GetString()! : null;
         if (type == "structural_tag")
         {
-            errors.AddUnsupported($"{Format}.type", type, string.Join(", ", MembersOfTypes.Keys));
+            errors.AddUnsupported(Format, "type " + type, "the types " + string.Join(", ", MembersOfTypes.Keys));
             return null;
         }
 

@@ -134,7 +134,7 @@ internal sealed record ChatRequest
         }
 
         if (fields.Strings("modalities", allowBare: false) is { } modalities && modalities.Any(modality => modality != "text"))
-            errors.AddUnsupported("modalities", string.Join(", ", modalities.Where(modality => modality != "text")), "text only");
+            errors.AddUnsupported("modalities", string.Join(", ", modalities.Where(modality => modality != "text")), "text");
     }
 
     /// <summary>What <c>tool_choice</c> says; null: nothing.</summary>

@@ -127,6 +127,28 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
         Assert.DoesNotContain("\"reasoning\":\"", chat.GetProperty("choices").GetRawText(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("\"guided_regex\":\"a[b\"", "guided_regex: the pattern cannot be used: at character ")]
+    [InlineData("\"guided_grammar\":\"root ::= (\"", "guided_grammar: the grammar cannot be used: in line 1, ")]
+    [InlineData("\"guided_choice\":[]", "guided_choice: the list of choices cannot be used: at least one text is needed")]
+    [InlineData("\"guided_json\":{\"type\":\"something\"}", "guided_json: the schema cannot be used: ")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":[]}}", "response_format.json_schema.schema: given array, allowed a JSON schema")]
+    [InlineData("\"structured_outputs\":{}", "structured_outputs: given no structure, allowed exactly one of json, choice, regex, grammar and json_object")]
+    [InlineData("\"structured_outputs\":{\"regex\":\"a\",\"choice\":[\"a\"]}", "structured_outputs: given choice and regex, allowed exactly one of")]
+    [InlineData("\"response_format\":{\"type\":\"structural_tag\"}", "response_format: type structural_tag is not supported; supported are the types text, json_object, json_schema")]
+    [InlineData("\"response_format\":{\"type\":\"json_object\",\"json_schema\":{\"schema\":{}}}", "response_format.json_schema: given a value beside type json_object, allowed only beside type json_schema")]
+    [InlineData("\"response_format\":{\"type\":\"text\",\"schema\":{}}", "response_format.schema: given a value beside type text")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"schema\":{},\"json_schema\":{\"schema\":{}}}", "response_format.schema: given a schema beside json_schema")]
+    [InlineData("\"json_schema\":{},\"response_format\":{\"type\":\"json_object\"}", "json_schema: given beside response_format")]
+    [InlineData("\"modalities\":[\"text\",\"audio\"]", "modalities: audio is not supported; supported are text")]
+    public async Task A_structure_that_cannot_be_kept_to_is_refused_by_its_field_with_the_reason(string field, string expected)
+    {
+        using var response = await server.PostAsync(Path, $$"""{"messages":[{"role":"user","content":"q"}],{{field}}}""", cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(400, (int)response.StatusCode);
+        var error = JsonDocument.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).RootElement.GetProperty("error");
+        Assert.Contains(expected, error.GetProperty("message").GetString(), StringComparison.Ordinal);
+    }
+
     private async Task<JsonElement> AnswerAsync(string fields) =>
         (await server.AskAsync(Path, $$"""{"messages":[{"role":"user","content":"What is 58 + 27?"}],{{fields}}}""")).GetProperty("choices")[0];
 
