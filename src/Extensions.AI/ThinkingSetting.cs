@@ -46,11 +46,11 @@ internal sealed record ThinkingSetting(bool Enabled, int? Budget)
     {
         var flag = fields.Boolean(EnableThinking) is { } enabled ? Switch(enabled) : null;
         var given = new List<(string Name, ThinkingSetting Setting)>();
-        Add(Thinking, fields.Take(Thinking) is { } thinking ? OfThinking(thinking, errors) : null);
         Add(Effort, fields.Take(Effort) is { } effort ? OfName(Effort, effort, fields, errors) : null);
         Add(Reasoning, fields.Take(Reasoning) is { } reasoning ? OfReasoning(reasoning, fields, errors) : null);
         Add(Think, fields.Take(Think) is { } think ? OfThink(think, fields, errors) : null);
         Add(EnableThinking, flag);
+        Add(Thinking, fields.Take(Thinking) is { } thinking ? OfThinking(thinking, errors) : null);
         // A limit alone is no switch: Qwen's clients send it with enable_thinking: false, too.
         var limit = fields.Integer(BudgetField, -1, int.MaxValue) is { } tokens ? (int?)tokens : null;
         if (given.Count == 0)
@@ -62,7 +62,7 @@ internal sealed record ThinkingSetting(bool Enabled, int? Budget)
         }
 
         var isEnabled = given[0].Setting.Enabled;
-        var wished = given.Select(one => one.Setting.Budget).FirstOrDefault(budget => budget is not null);
+        var wished = Enumerable.Reverse(given).Select(one => one.Setting.Budget).FirstOrDefault(budget => budget is not null);
         return new(isEnabled, isEnabled && limit >= 0 ? (int)limit : wished);
 
         void Add(string name, ThinkingSetting? setting)
