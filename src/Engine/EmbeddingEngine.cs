@@ -167,8 +167,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
             var tokenizer = Tokenizer.Load(options.TokenizerPath ?? options.ModelPath);
             var config = EncoderConfig.Load(options.ModelPath);
             var longest = EncoderWorker.LengthOf(config, options.ModelPath);
-            if (options.MaxModelLen > longest)
-                throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model takes texts of up to {longest} tokens (config.json, sentence_bert_config.json). Lower max_model_len.", "max_model_len");
+            EngineOptionsValidator.CheckLength(options, longest);
             if (tokenizer.VocabularySize > config.VocabSize)
                 throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
             worker = new EncoderWorker(options, progress, cancellationToken);

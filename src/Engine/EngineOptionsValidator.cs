@@ -1,7 +1,10 @@
 using System.Globalization;
+using LocalLlm.Execution;
 using LocalLlm.Hub;
+using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 using LocalLlm.Templating;
@@ -53,6 +56,7 @@ internal static class EngineOptionsValidator
         var mostThreads = ThreadsPerCore * Environment.ProcessorCount;
         Require(options.NumThreads >= 0 && options.NumThreads <= mostThreads, "num_threads", $"is {options.NumThreads}; 0 (all cores) to {mostThreads} on this machine");
         Require(options.DrainTimeout >= TimeSpan.Zero && options.DrainTimeout.TotalMilliseconds <= int.MaxValue, "drain_timeout", $"is {options.DrainTimeout}; zero to {TimeSpan.FromMilliseconds(int.MaxValue)}");
+        Require(string.IsNullOrEmpty(options.LibTorchPath) || File.Exists(Path.Combine(options.LibTorchPath, TorchLibrary.MainFile)), "libtorch", $"is '{options.LibTorchPath}', which has no {TorchLibrary.MainFile}; name the folder that holds it, such as the torch/lib folder of an installed PyTorch");
         RequireTemplates(options, (name, message) => faults.Add((name, message)));
         if (faults.Count > 0)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", faults[0].Name);
@@ -63,6 +67,60 @@ internal static class EngineOptionsValidator
             if (!condition)
                 faults.Add((name, message));
         }
+    }
+
+    /// <summary>What can be told of a model's folder and of the device without libtorch and weights: whether the length, the device and the tokenizer that were asked for fit. Nothing of a repository that is not here yet.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder, or Environment: there is no such device.</exception>
+    public static void CheckFit(EngineOptions options)
+    {
+        if (DeviceOps.CudaOrdinal(options.Device) is { } ordinal)
+            CudaDevice.RequireDriver(ordinal);
+        if (!Directory.Exists(options.ModelPath))
+            return;
+        if (EncoderConfig.IsIn(options.ModelPath))
+        {
+            CheckLength(options, EncoderWorker.LengthOf(EncoderConfig.Load(options.ModelPath), options.ModelPath));
+            return;
+        }
+
+        var config = ModelConfig.Load(options.ModelPath);
+        CheckLength(options, config);
+        // One that was named may be any; the model's own is read with the model.
+        if (options.TokenizerPath is { } path && Tokenizer.Exists(path))
+            CheckTokenizer(options, Tokenizer.Load(path), config);
+    }
+
+    /// <summary>Refuses texts longer than an encoder takes.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void CheckLength(EngineOptions options, int longest) =>
+        CheckLength(options, longest, $"takes texts of up to {longest} tokens (config.json, sentence_bert_config.json)");
+
+    /// <summary>Refuses a context longer than the model's.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void CheckLength(EngineOptions options, ModelConfig config) =>
+        CheckLength(options, config.MaxModelLength, $"knows positions up to {config.MaxModelLength} ({ModelConfig.FileName})");
+
+    /// <summary>
+    /// Refuses a tokenizer with more tokens than the model's embedding has rows. Added tokens may lie beyond: some models have a few that
+    /// they never use.
+    /// </summary>
+    /// <exception cref="EngineException">Kind InvalidOptions where the tokenizer was named, else ModelFolder.</exception>
+    public static void CheckTokenizer(EngineOptions options, Tokenizer tokenizer, ModelConfig config)
+    {
+        if (tokenizer.UnaddedSize <= config.VocabSize)
+            return;
+        var isNamed = options.TokenizerPath is not null;
+        throw new EngineException(
+            isNamed ? EngineErrorKind.InvalidOptions : EngineErrorKind.ModelFolder,
+            $"tokenizer {options.TokenizerPath ?? Tokenizer.FileName} has {tokenizer.UnaddedSize} tokens, but the model's embedding has {config.VocabSize} rows "
+            + $"({ModelConfig.FileName}, vocab_size); {(isNamed ? "give the model's own tokenizer" : "the two do not belong together")}.",
+            isNamed ? "tokenizer" : null);
+    }
+
+    private static void CheckLength(EngineOptions options, long longest, string says)
+    {
+        if (options.MaxModelLen > longest)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model {says}. Lower max_model_len.", "max_model_len");
     }
 
     // A template that was given must be there and must compile. The name of one of a repository's own templates can only be looked up when it has come.

@@ -239,6 +239,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
         // All small files have been read before the weights are: whatever is wrong with them costs no time.
         progress?.Report(new("reading the tokenizer", 0, 0));
         var (tokenizer, chatTemplate) = reading?.GetAwaiter().GetResult() ?? (null, null);
+        if (tokenizer is not null)
+            EngineOptionsValidator.CheckTokenizer(options, tokenizer, loader.Config);
         var toolFormat = options.ToolCallParser == "auto" ? ToolCallFormats.Detect(chatTemplate?.Source, loader.Config.ModelType) : ToolCallFormats.Find(options.ToolCallParser)!.Value;
         var texts = new ModelTexts(tokenizer, chatTemplate?.With(ToolPrompt.Load(toolFormat, options.ToolPrompt)), toolFormat);
 

@@ -15,6 +15,7 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, Generat
 
     private readonly string _id = Guid.NewGuid().ToString("N");
     private readonly DateTimeOffset _createdAt = DateTimeOffset.UtcNow;
+    private readonly bool _showsThoughts = ChatRequestMapping.IncludesThoughts(options);
     private readonly List<OutputPiece> _pieces = [];
     private readonly List<FunctionCallContent> _calls = [];
     private readonly StringBuilder _arguments = new();
@@ -89,7 +90,7 @@ internal sealed class ChatAnswer(LlmEngine engine, ChatOptions? options, Generat
                 case OutputPieceKind.Text:
                     contents.Add(new TextContent(piece.Value));
                     break;
-                case OutputPieceKind.Reasoning when options?.Reasoning?.Output != ReasoningOutput.None:
+                case OutputPieceKind.Reasoning when _showsThoughts:
                     contents.Add(new TextReasoningContent(piece.Value));
                     break;
             }

@@ -119,6 +119,17 @@ internal static class ChatRequestMapping
     /// <summary>Whether a name among properties is one of a parameter of the engine.</summary>
     public static bool IsParameter(string name) => SamplingFields.Contains(name) || OwnFields.Contains(name);
 
+    /// <summary>Whether thoughts are part of a response; the options have been checked.</summary>
+    public static bool IncludesThoughts(ChatOptions? options)
+    {
+        if (options?.Reasoning?.Output == ReasoningOutput.None)
+            return false;
+        var json = JsonSerializer.SerializeToElement(
+            options?.AdditionalProperties?.Where(property => ThinkingSetting.Fields.Contains(property.Key)).ToDictionary() ?? [], AIJsonUtilities.DefaultOptions);
+        var errors = new RequestErrors();
+        return ThinkingSetting.IncludesThoughts(new(json, errors), errors);
+    }
+
     /// <summary>The parameters among properties by vLLM's names, older ones included; other properties are passed over.</summary>
     /// <exception cref="NotSupportedException">A parameter that has no place in a response.</exception>
     /// <exception cref="EngineException">A value of a wrong type.</exception>
@@ -140,6 +151,7 @@ internal static class ChatRequestMapping
         var fields = new JsonFields(json, errors);
         var guided = GuidedDecoding.Read(fields, errors);
         thinking = ThinkingSetting.Read(fields, errors);
+        _ = ThinkingSetting.IncludesThoughts(fields, errors);
         errors.ThrowIfAny();
         var parsed = SamplingParamsJson.Parse(json, OwnFields, out _);
         return parsed with { StructuredOutputs = GuidedDecoding.Combine(guided, parsed.StructuredOutputs) };

@@ -5,7 +5,8 @@ namespace LocalLlm.Extensions.AI;
 
 /// <summary>
 /// Whether and how long a model may think, under every name that clients have for it: OpenAI's <c>reasoning_effort</c>, DeepSeek's
-/// <c>thinking: {"type": …}</c> (with Anthropic's <c>budget_tokens</c>), and Qwen's <c>enable_thinking</c>.
+/// <c>thinking: {"type": …}</c> (with Anthropic's <c>budget_tokens</c>), Qwen's <c>enable_thinking</c> and <c>thinking_budget</c>,
+/// OpenRouter's <c>reasoning: {"effort", "enabled", "max_tokens", "exclude"}</c>, and Ollama's <c>think</c>.
 /// </summary>
 /// <param name="Enabled">Whether it may think.</param>
 /// <param name="Budget">Most tokens of a thought; null: no limit. A wish: a model without thoughts has none to limit.</param>
@@ -14,6 +15,11 @@ internal sealed record ThinkingSetting(bool Enabled, int? Budget)
     private const string Effort = "reasoning_effort";
     private const string Thinking = "thinking";
     private const string EnableThinking = "enable_thinking";
+    private const string BudgetField = "thinking_budget";
+    private const string Reasoning = "reasoning";
+    private const string Think = "think";
+    private const string Include = "include_reasoning";
+    private const string Exclude = "exclude";
 
     private static readonly JsonElement True = JsonSerializer.SerializeToElement(true);
     private static readonly JsonElement False = JsonSerializer.SerializeToElement(false);
@@ -30,7 +36,7 @@ internal sealed record ThinkingSetting(bool Enabled, int? Budget)
     };
 
     /// <summary>The fields that <see cref="Read"/> reads.</summary>
-    public static IReadOnlyList<string> Fields { get; } = [Effort, Thinking, EnableThinking];
+    public static IReadOnlyList<string> Fields { get; } = [Effort, Thinking, EnableThinking, BudgetField, Reasoning, Think, Include];
 
     /// <summary>What an effort stands for; null: there is no such effort.</summary>
     public static ThinkingSetting? OfEffort(string effort) => Budgets.TryGetValue(effort, out var budget) ? new(budget != 0, budget) : null;
@@ -38,15 +44,51 @@ internal sealed record ThinkingSetting(bool Enabled, int? Budget)
     /// <summary>What the fields of a request ask for; null: nothing. Wrong values and contradictions are recorded.</summary>
     public static ThinkingSetting? Read(JsonFields fields, RequestErrors errors)
     {
-        var named = Named(fields, errors);
-        var own = fields.Take(Thinking) is { } given ? OfThinking(given, errors) : null;
-        var flag = fields.Boolean(EnableThinking) is { } enabled ? new ThinkingSetting(enabled, enabled ? null : 0) : null;
-        ThinkingSetting[] all = [.. new[] { named, own, flag }.OfType<ThinkingSetting>()];
-        if (all.Length == 0)
-            return null;
-        if (all.Any(setting => setting.Enabled != all[0].Enabled))
-            errors.Add(own is null ? EnableThinking : Thinking, "the opposite of " + (named is null ? EnableThinking : Effort), $"{string.Join(", ", Fields)} that agree; one of them is enough");
-        return new(all[0].Enabled, own?.Budget ?? named?.Budget ?? flag?.Budget);
+        var flag = fields.Boolean(EnableThinking) is { } enabled ? Switch(enabled) : null;
+        var given = new List<(string Name, ThinkingSetting Setting)>();
+        Add(Effort, fields.Take(Effort) is { } effort ? OfName(Effort, effort, fields, errors) : null);
+        Add(Reasoning, fields.Take(Reasoning) is { } reasoning ? OfReasoning(reasoning, fields, errors) : null);
+        Add(Think, fields.Take(Think) is { } think ? OfThink(think, fields, errors) : null);
+        Add(EnableThinking, flag);
+        Add(Thinking, fields.Take(Thinking) is { } thinking ? OfThinking(thinking, errors) : null);
+        // A limit alone is no switch: Qwen's clients send it with enable_thinking: false, too.
+        var limit = fields.Integer(BudgetField, -1, int.MaxValue) is { } tokens ? (int?)tokens : null;
+        if (given.Count == 0)
+            return limit is null ? null : new(limit != 0, limit < 0 ? null : limit);
+        if (given.FirstOrDefault(one => one.Setting.Enabled != given[0].Setting.Enabled) is { Name: { } opposite })
+        {
+            var switches = string.Join(", ", Fields.Except([BudgetField, Include]));
+            errors.Add(opposite, "the opposite of " + given[0].Name, switches + " that agree; one of them is enough");
+        }
+
+        var isEnabled = given[0].Setting.Enabled;
+        var wished = Enumerable.Reverse(given).Select(one => one.Setting.Budget).FirstOrDefault(budget => budget is not null);
+        return new(isEnabled, isEnabled && limit >= 0 ? (int)limit : wished);
+
+        void Add(string name, ThinkingSetting? setting)
+        {
+            if (setting is not null)
+                given.Add((name, setting));
+        }
+    }
+
+    /// <summary>Whether thoughts are sent: <c>include_reasoning</c>, or <c>reasoning.exclude</c>. A contradiction is recorded.</summary>
+    public static bool IncludesThoughts(JsonFields fields, RequestErrors errors)
+    {
+        var included = fields.Boolean(Include);
+        var excluded = Excluded(fields);
+        if (included is not null && included == excluded)
+            errors.Add($"{Reasoning}.{Exclude}", excluded.Value ? "true" : "false", $"the opposite of {Include}; one of them is enough");
+        return included ?? excluded != true;
+    }
+
+    /// <summary>Refuses to leave thoughts out where they are part of the text.</summary>
+    public static void RefuseExclusion(JsonFields fields, RequestErrors errors)
+    {
+        if (fields.Boolean(Include) == false)
+            errors.AddUnsupported(Include, "false", "true: here a thought is part of what is returned");
+        if (Excluded(fields) == true)
+            errors.AddUnsupported($"{Reasoning}.{Exclude}", "true", "false: here a thought is part of what is returned");
     }
 
     /// <summary>Sets the switches of chat templates: Qwen 3's and DeepSeek V3.1's; templates ignore what they do not know.</summary>
@@ -56,21 +98,79 @@ internal sealed record ThinkingSetting(bool Enabled, int? Budget)
     public static SamplingParams Limit(SamplingParams sampling, int? wishedBudget, LlmEngine engine) =>
         sampling.ThinkingTokenBudget is null && engine.CanEndThoughts ? sampling with { ThinkingTokenBudget = wishedBudget } : sampling;
 
-    private static ThinkingSetting? Named(JsonFields fields, RequestErrors errors)
+    private static ThinkingSetting Switch(bool enabled) => new(enabled, enabled ? null : 0);
+
+    private static bool? Excluded(JsonFields fields) =>
+        fields.Take(Reasoning) is { ValueKind: JsonValueKind.Object } reasoning && reasoning.TryGetProperty(Exclude, out var value)
+        && value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : null;
+
+    private static ThinkingSetting? OfName(string field, JsonElement given, JsonFields fields, RequestErrors errors)
     {
-        if (fields.Take(Effort) is not { } given)
-            return null;
         if (given.ValueKind != JsonValueKind.String)
         {
-            fields.Refuse(Effort, given, "a string");
+            fields.Refuse(field, given, "a string");
             return null;
         }
 
         var name = given.GetString()!;
         if (OfEffort(name) is { } setting)
             return setting;
-        errors.Add(Effort, name, string.Join(", ", Budgets.Keys));
+        errors.Add(field, name, string.Join(", ", Budgets.Keys));
         return null;
+    }
+
+    private static ThinkingSetting? OfThink(JsonElement given, JsonFields fields, RequestErrors errors)
+    {
+        if (given.ValueKind is JsonValueKind.True or JsonValueKind.False)
+            return Switch(given.GetBoolean());
+        if (given.ValueKind == JsonValueKind.String)
+            return OfName(Think, given, fields, errors);
+        fields.Refuse(Think, given, $"true, false, {string.Join(", ", Budgets.Keys)}");
+        return null;
+    }
+
+    private static ThinkingSetting? OfReasoning(JsonElement given, JsonFields fields, RequestErrors errors)
+    {
+        const string allowed = "effort (a name), enabled (true or false), max_tokens (a whole number from 0) and exclude (true or false)";
+        if (given.ValueKind != JsonValueKind.Object)
+        {
+            fields.Refuse(Reasoning, given, "an object with " + allowed);
+            return null;
+        }
+
+        bool? enabled = null;
+        int? limit = null;
+        ThinkingSetting? effort = null;
+        foreach (var member in given.EnumerateObject().Where(member => member.Value.ValueKind != JsonValueKind.Null))
+        {
+            var isFlag = member.Value.ValueKind is JsonValueKind.True or JsonValueKind.False;
+            switch (member.Name)
+            {
+                case "effort":
+                    effort = OfName($"{Reasoning}.effort", member.Value, fields, errors);
+                    break;
+                case "enabled" when isFlag:
+                    enabled = member.Value.GetBoolean();
+                    break;
+                case Exclude when isFlag:
+                    break;
+                case "max_tokens" when member.Value.ValueKind == JsonValueKind.Number
+                    && member.Value.TryGetInt32(out var tokens) && tokens >= 0:
+                    limit = tokens;
+                    break;
+                default:
+                    errors.Add($"{Reasoning}.{member.Name}", member.Value.GetRawText(), allowed + "; nothing else is supported");
+                    break;
+            }
+        }
+
+        if (limit is not null && effort is not null)
+            errors.Add($"{Reasoning}.max_tokens", limit.Value, "one of effort and max_tokens");
+        if (enabled is { } flag && ((effort is not null && effort.Enabled != flag) || (!flag && limit > 0)))
+            errors.Add($"{Reasoning}.enabled", flag ? "true" : "false", "what effort or max_tokens says; one of them is enough");
+        if (effort is not null)
+            return effort;
+        return enabled == false ? Switch(false) : enabled == true || limit is not null ? new(limit != 0 || enabled == true, limit) : null;
     }
 
     private static ThinkingSetting? OfThinking(JsonElement given, RequestErrors errors)

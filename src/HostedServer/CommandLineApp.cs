@@ -4,6 +4,7 @@ using System.CommandLine.Invocation;
 using LocalLlm.Server.Arguments;
 using LocalLlm.Server.Commands;
 using LocalLlm.Server.Serving;
+using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Server;
 
@@ -18,6 +19,7 @@ internal static class CommandLineApp
     public static async Task<int> RunAsync(IReadOnlyList<string> args, Terminal terminal, CancellationToken cancellationToken = default)
     {
         var root = CreateRoot(terminal);
+        args = OptionSpelling.Normalize(args, root);
         var result = Parse(root, args);
 
         // Help and version clear parse errors; a command must not run with any.
@@ -100,14 +102,14 @@ internal static class CommandLineApp
 
     private static int ExitCodeOf(Exception failure) => failure switch
     {
-        UsageException => ExitCodes.Usage,
+        UsageException or OptionsValidationException => ExitCodes.Usage,
         EngineException { Kind: EngineErrorKind.InvalidOptions, Parameter: not "model" } => ExitCodes.Usage,
         _ => ExitCodes.Failure,
     };
 
     private static string MessageOf(Exception failure) => failure switch
     {
-        EngineException or UsageException or IOException or UnauthorizedAccessException => failure.Message,
+        EngineException or UsageException or IOException or UnauthorizedAccessException or OptionsValidationException => failure.Message,
         OutOfMemoryException => "too little memory; lower --gpu-memory-utilization or --max-model-len, or choose a smaller model",
         _ => $"unexpected failure ({failure.GetType().Name}): {failure.Message}",
     };

@@ -208,6 +208,10 @@ public sealed class HistoryTests(ChatClientTests.Engine fixture) : IClassFixture
         { "thinking", false },
         { "enable_thinking", false },
         { "reasoning_effort", "none" },
+        { "reasoning", new Dictionary<string, object?> { ["enabled"] = false } },
+        { "reasoning", new Dictionary<string, object?> { ["effort"] = "none", ["exclude"] = false } },
+        { "think", false },
+        { "thinking_budget", 0 },
     };
 
     [Theory]
@@ -219,6 +223,22 @@ public sealed class HistoryTests(ChatClientTests.Engine fixture) : IClassFixture
         Assert.Equal(0, response.Usage!.ReasoningTokenCount);
     }
 
+    public static TheoryData<string, object?> Excluded => new()
+    {
+        { "reasoning", new Dictionary<string, object?> { ["exclude"] = true } },
+        { "include_reasoning", false },
+    };
+
+    [Theory]
+    [MemberData(nameof(Excluded))]
+    public async Task Additional_properties_leave_thoughts_out_of_the_response(string name, object? value)
+    {
+        using var client = fixture.Value.AsIChatClient();
+        var response = await client.GetResponseAsync([User("What is 58 + 27?")], new() { Temperature = 0, AdditionalProperties = new() { [name] = value } }, Token);
+        Assert.True(response.Usage!.ReasoningTokenCount > 0);
+        Assert.DoesNotContain(response.Messages.SelectMany(message => message.Contents), content => content is TextReasoningContent);
+    }
+
     public static TheoryData<string, object?, string> Guided => new()
     {
         { "guided_choice", new[] { "red", "green" }, "^(red|green)$" },
@@ -226,6 +246,11 @@ public sealed class HistoryTests(ChatClientTests.Engine fixture) : IClassFixture
         { "guided_grammar", "root ::= \"yes\" | \"no\"", "^(yes|no)$" },
         { "guided_json", JsonSerializer.SerializeToElement(new { type = "object", properties = new { a = new { type = "boolean" } }, required = new[] { "a" }, additionalProperties = false }), "^\\{\\s*\"a\"\\s*:\\s*(true|false)\\s*\\}$" },
         { "guided_json", "{\"enum\": [7]}", "^7$" },
+        { "regex", "[0-9]{3}", "^[0-9]{3}$" },
+        { "ebnf", "root ::= \"yes\" | \"no\"", "^(yes|no)$" },
+        { "grammar", "root ::= \"yes\" | \"no\"", "^(yes|no)$" },
+        { "json_schema", new Dictionary<string, object?> { ["enum"] = new[] { 7 } }, "^7$" },
+        { "format", new Dictionary<string, object?> { ["enum"] = new[] { 7 } }, "^7$" },
     };
 
     [Theory]
@@ -242,6 +267,10 @@ public sealed class HistoryTests(ChatClientTests.Engine fixture) : IClassFixture
     [InlineData("guided_decoding_backend", "mine")]
     [InlineData("guided_future_kind", "x")]
     [InlineData("thinking", "off")]
+    [InlineData("think", "off")]
+    [InlineData("reasoning", "low")]
+    [InlineData("structural_tag", "{}")]
+    [InlineData("format", "yaml")]
     public async Task What_is_not_honoured_under_these_names_is_refused_by_them(string name, string value)
     {
         var error = await Assert.ThrowsAnyAsync<Exception>(() => Prompt([User("q")], new() { AdditionalProperties = new() { [name] = value } }));

@@ -168,10 +168,8 @@ internal sealed class ModelLoader : IDisposable
     private static int ModelLength(EngineOptions options, ModelConfig config)
     {
         var longest = (int)Math.Min(config.MaxModelLength, int.MaxValue / 2);
-        var wanted = options.MaxModelLen ?? longest;
-        return wanted <= longest
-            ? wanted
-            : throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {wanted}, but the model knows positions up to {longest} (config.json). Lower max_model_len.", "max_model_len");
+        EngineOptionsValidator.CheckLength(options, config);
+        return options.MaxModelLen ?? longest;
     }
 
     // A name that is no type was refused with the options.

@@ -14,16 +14,16 @@ internal static partial class MistakenName
     /// <summary>What is wrong with it and what to give instead; begins with a verb.</summary>
     public static string FaultOf(string text)
     {
+        if (DanglingTarget(text) is { } target)
+            return $"is a link to '{target}', which does not exist; restore what it leads to, or {Folder}";
         if (File.Exists(text))
             return FaultOfFile(text);
+        if (OtherAddress().Match(text) is { Success: true } other)
+            return FaultOfAddress(other.Groups["scheme"].Value.ToLowerInvariant(), other.Groups["rest"].Value);
+        if (OllamaName().IsMatch(text) && !Path.IsPathRooted(text))
+            return FaultOfOllama(text);
         if (WebAddress().Match(text) is { Success: true } address)
             return "is a web address; " + (address.Groups["name"] is { Success: true, Value: var name } ? $"give the model's name on the hub as org/name, {name}" : Folder);
-        if (OllamaName().IsMatch(text) && !Path.IsPathRooted(text))
-        {
-            return "is a name of Ollama's kind, whose models are GGUF files, which this build does not read; "
-                + $"give the model's folder, or its name on a hub as org/name, such as {OnHub(text)}";
-        }
-
         if (text.StartsWith('~'))
         {
             var home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
@@ -36,6 +36,34 @@ internal static partial class MistakenName
     /// <summary>What to add where a hub does not have a repository whose name may be a mistyped path; else empty.</summary>
     public static string HintOf(string repository) =>
         Directory.Exists(Path.GetDirectoryName(repository)) ? $" If a local folder is meant: there is no '{repository}'{Nearest(repository)}." : "";
+
+    private static string FaultOfOllama(string name) =>
+        "is a name of Ollama's kind, whose models are GGUF files, which this build does not read; "
+        + $"give the model's folder, or its name on a hub as org/name, such as {OnHub(name)}";
+
+    private static string FaultOfAddress(string scheme, string rest) => scheme switch
+    {
+        "ollama" => FaultOfOllama(rest),
+        "file" => $"is the address of a file; give the path alone, {(rest.StartsWith('/') ? rest : "/" + rest)}",
+        "hf" or "huggingface" or "modelscope" => $"is an address of a hub; give the model's name alone as org/name, such as {rest}",
+        _ => $"is an address that this build does not read ({scheme}://); copy the model to this machine, and {Folder}",
+    };
+
+    // What a link leads to that leads nowhere; null: it is none.
+    private static string? DanglingTarget(string text)
+    {
+        try
+        {
+            var link = text.Length == 0 ? null : new FileInfo(Path.TrimEndingDirectorySeparator(text));
+            return link?.LinkTarget is { } target && link.ResolveLinkTarget(returnFinalTarget: true) is not { Exists: true } && !Directory.Exists(text)
+                ? target
+                : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            return null;
+        }
+    }
 
     private static string FaultOfFile(string path)
     {
@@ -63,25 +91,25 @@ internal static partial class MistakenName
         _ => "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
     };
 
-    // As far as the path exists, and what stands there under a similar name.
+    // A model folder beside it under a name that differs by a slip: two letters at most, and less than a third of the name.
     private static string Nearest(string text)
     {
         if (text.Length is 0 or > 4096 || text.Contains('\0', StringComparison.Ordinal))
             return "";
         var whole = Path.TrimEndingDirectorySeparator(Path.GetFullPath(text));
-        var parent = Path.GetDirectoryName(whole);
         var name = Path.GetFileName(whole);
-        for (; parent is not null && !Directory.Exists(parent); parent = Path.GetDirectoryName(parent))
-            name = Path.GetFileName(parent);
+        if (Path.GetDirectoryName(whole) is not { } parent || !Directory.Exists(parent))
+            return "";
         try
         {
-            if (parent is null)
+            var similar = Directory.EnumerateDirectories(parent).Take(MaxFolders)
+                .Select(path => (Path: path, Distance: Distance(name, Path.GetFileName(path))))
+                .Where(other => other.Distance <= MaxLetters && 3 * other.Distance < name.Length && FolderKind.FaultOf(other.Path) is null)
+                .OrderBy(other => other.Distance).Select(other => other.Path).FirstOrDefault();
+            if (similar is null)
                 return "";
-            var others = Directory.EnumerateDirectories(parent).Take(MaxFolders).Select(path => Path.GetFileName(path));
-            if (others.Where(other => Distance(name, other) <= MaxLetters).MinBy(other => Distance(name, other)) is not { } similar)
-                return "";
-            var near = Path.GetRelativePath(Directory.GetCurrentDirectory(), Path.Combine(parent, similar));
-            return $" (is it {(near.StartsWith("..", StringComparison.Ordinal) ? Path.Combine(parent, similar) : near)}?)";
+            var near = Path.GetRelativePath(Directory.GetCurrentDirectory(), similar);
+            return $" (is it {(near.StartsWith("..", StringComparison.Ordinal) ? similar : near)}?)";
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -112,8 +140,14 @@ internal static partial class MistakenName
 
     private const string Hubs = @"(?:huggingface\.co|hf\.co|hf-mirror\.com|modelscope\.cn/models|modelscope\.ai/models)";
 
-    [GeneratedRegex(@"\Ahttps?://(?:(?:www\.)?" + Hubs + "/(?<name>[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+))?", RegexOptions.IgnoreCase)]
+    [GeneratedRegex(
+        @"\A(?:https?://(?:(?:www\.)?" + Hubs + @"/(?<name>[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+))?|(?:www\.)?" + Hubs + "/(?<name>[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+))",
+        RegexOptions.IgnoreCase)]
     private static partial Regex WebAddress();
+
+    // Every address but a page's.
+    [GeneratedRegex(@"\A(?!https?:)(?<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?<rest>.*)\z", RegexOptions.IgnoreCase | RegexOptions.Singleline)]
+    private static partial Regex OtherAddress();
 
     [GeneratedRegex(@"\A(?:[A-Za-z0-9_.-]+/){0,3}[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+\z")]
     private static partial Regex OllamaName();

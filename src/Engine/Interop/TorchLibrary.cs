@@ -13,6 +13,9 @@ internal static class TorchLibrary
     /// <summary>The environment variable that names a folder with libtorch.</summary>
     public const string EnvironmentVariable = "LOCALLLM_LIBTORCH";
 
+    /// <summary>The file without which a folder has no libtorch.</summary>
+    public const string MainFile = "libtorch_cpu.so";
+
     private static readonly Lock LoadLock = new();
     private static readonly string[] CpuLibraries = ["libc10.so", "libtorch_cpu.so"];
     private static readonly string[] CudaLibraries = ["libc10_cuda.so", "libtorch_cuda.so"];
@@ -43,7 +46,7 @@ internal static class TorchLibrary
 
             LimitOpenMpSpinning();
             if (folder is not null)
-                Preload(folder);
+                Preload(folder, NullIfEmpty(libTorchPath) is null ? EnvironmentVariable : "libtorch");
             StartTorchSharp();
             s_torchCpu = FindMapped("/libtorch_cpu.so");
             if (s_torchCpu == IntPtr.Zero)
@@ -63,10 +66,10 @@ internal static class TorchLibrary
             _ = LibC.setenv("GOMP_SPINCOUNT", spinCount, overwrite: 0);
     }
 
-    private static void Preload(string folder)
+    private static void Preload(string folder, string source)
     {
-        if (!File.Exists(Path.Combine(folder, "libtorch_cpu.so")))
-            throw new EngineException(EngineErrorKind.Environment, $"{EnvironmentVariable} names {folder}, which has no libtorch_cpu.so. Name the folder that holds it, such as the torch/lib folder of an installed PyTorch.");
+        if (!File.Exists(Path.Combine(folder, MainFile)))
+            throw new EngineException(EngineErrorKind.Environment, $"{source} names {folder}, which has no {MainFile}. Name the folder that holds it, such as the torch/lib folder of an installed PyTorch.");
 
         // The order is that of their dependencies on one another.
         foreach (var name in (string[])[.. CpuLibraries, .. CudaLibraries, .. UmbrellaLibraries])

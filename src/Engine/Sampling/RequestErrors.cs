@@ -33,6 +33,23 @@ internal sealed class RequestErrors
         _unsupported++;
     }
 
+    /// <summary>Records that what a field gives cannot be used.</summary>
+    /// <param name="field">The field under its vLLM name.</param>
+    /// <param name="what">What it gives, such as "the pattern".</param>
+    /// <param name="reason">Why; begins with the place where there is one.</param>
+    public void AddUnusable(string field, string what, string reason) =>
+        Record(field, $"{Printable(field)}: {what} cannot be used: {reason}");
+
+    /// <summary>Records a value that the engine knows and cannot honour, of a field that it has.</summary>
+    /// <param name="field">The field under its vLLM name.</param>
+    /// <param name="given">The value; long text is cut.</param>
+    /// <param name="supported">The values that are supported.</param>
+    public void AddUnsupported(string field, string given, string supported)
+    {
+        Record(field, $"{Printable(field)}: {Printable(given)} is not supported; supported are {supported}");
+        _unsupported++;
+    }
+
     /// <summary>Throws one <see cref="EngineErrorKind.InvalidRequest"/> that lists every fault, if there is any.</summary>
     /// <exception cref="EngineException">At least one fault was recorded.</exception>
     public void ThrowIfAny()

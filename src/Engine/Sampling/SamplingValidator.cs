@@ -108,6 +108,25 @@ internal static class SamplingValidator
 
     private static string GrammarField(StructuredOutputs? structure) => structure?.Field ?? "tools";
 
+    private static string[] Kinds(StructuredOutputs structure) =>
+    [
+        .. structure.Json is null ? Array.Empty<string>() : ["json"],
+        .. structure.Choice is null ? Array.Empty<string>() : ["choice"],
+        .. structure.Regex is null ? Array.Empty<string>() : ["regex"],
+        .. structure.Grammar is null ? Array.Empty<string>() : ["grammar"],
+        .. structure.JsonObject ? ["json_object"] : Array.Empty<string>(),
+    ];
+
+    private static string Noun(StructuredOutputs? structure) => structure switch
+    {
+        null => "the list of tools",
+        { Json: not null } => "the schema",
+        { Choice: not null } => "the list of choices",
+        { Regex: not null } => "the pattern",
+        { Grammar: not null } => "the grammar",
+        _ => "the structure",
+    };
+
     private static CompiledGrammar? Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
     {
         // Tools that an answer may call take the place of its structure.
@@ -121,13 +140,22 @@ internal static class SamplingValidator
             return null;
         }
 
+        if (structure is not null && Kinds(structure) is { Length: not 1 } kinds)
+        {
+            errors.Add(
+                field, kinds.Length == 0 ? "no structure" : string.Join(" and ", kinds), "exactly one of json, choice, regex, grammar and json_object");
+            return null;
+        }
+
         try
         {
             return grammars.Compile(structure, tools);
         }
         catch (GrammarException malformed)
         {
-            errors.Add(field, "a structure that cannot be used", malformed.Message);
+            // "#" is the whole schema.
+            var reason = malformed.Message.StartsWith("#: ", StringComparison.Ordinal) ? malformed.Message[3..] : malformed.Message;
+            errors.AddUnusable(field, Noun(structure), reason);
             return null;
         }
     }

@@ -7,6 +7,7 @@ internal static class StructuredOutputsJson
 {
     private const string Structured = "structured_outputs";
     private const string Format = "response_format";
+    private const string Schema = "schema";
 
     /// <summary>What the two fields ask for; null: nothing.</summary>
     public static StructuredOutputs? Read(JsonElement? structured, JsonElement? format, RequestErrors errors)
@@ -54,32 +55,105 @@ internal static class StructuredOutputsJson
         return read;
     }
 
+    // The members that say what is asked for, and the types that have them. Together, Fireworks and llama.cpp write a schema beside the
+    // type, and patterns and grammars as types of their own.
+    private static readonly Dictionary<string, string[]> MembersOfTypes = new(StringComparer.Ordinal)
+    {
+        ["text"] = [],
+        ["json_object"] = [Schema],
+        ["json_schema"] = ["json_schema", Schema],
+        ["regex"] = ["pattern"],
+        ["grammar"] = ["grammar"],
+    };
+
     private static StructuredOutputs? ReadFormat(JsonElement format, RequestErrors errors)
     {
-        var type = format.ValueKind == JsonValueKind.Object && format.TryGetProperty("type", out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
-        switch (type)
+        const string allowed = "{\"type\": \"text\"}, {\"type\": \"json_object\"}, which may have a schema, "
+            + "or {\"type\": \"json_schema\", \"json_schema\": {\"schema\": …}}";
+        var type = Member(format, "type") is { ValueKind: JsonValueKind.String } value ? value.GetString()! : null;
+        if (type == "structural_tag")
         {
-            case "text":
-                return null;
-            case "json_object":
-                return new() { JsonObject = true, Field = Format };
-            case "json_schema" when format.TryGetProperty("json_schema", out var named) && named.ValueKind == JsonValueKind.Object && named.TryGetProperty("schema", out var schema):
-                return new() { Json = schema.Clone(), SchemaName = Text(named, "name", errors), SchemaDescription = Text(named, "description", errors), Field = Format };
-            case "structural_tag":
-                errors.AddUnsupported(Format);
-                return null;
-            case "json_schema":
-                errors.Add($"{Format}.json_schema", "no schema", "an object with a schema");
-                return null;
-            default:
-                errors.Add(Format, type ?? format.ValueKind.ToString(), "{\"type\": \"text\"}, {\"type\": \"json_object\"} or {\"type\": \"json_schema\", \"json_schema\": {\"schema\": …}}");
-                return null;
+            errors.AddUnsupported(Format, "type " + type, "the types " + string.Join(", ", MembersOfTypes.Keys));
+            return null;
         }
+
+        if (type is null || !MembersOfTypes.TryGetValue(type, out var members))
+        {
+            errors.Add(Format, type ?? format.ValueKind.ToString(), allowed);
+            return null;
+        }
+
+        string[] given = [.. MembersOfTypes.Values.SelectMany(names => names).Distinct().Where(name => Member(format, name) is not null)];
+        foreach (var stray in given.Except(members))
+        {
+            errors.Add(
+                $"{Format}.{stray}", $"a value beside type {type}", $"only beside type {Owner(stray)}; change the type, or remove {stray}");
+        }
+
+        if (type == "json_schema" && given.Contains(Schema) && given.Contains("json_schema"))
+            errors.Add($"{Format}.{Schema}", "a schema beside json_schema", "one schema; remove one of them");
+        return type switch
+        {
+            "text" => null,
+            "json_object" when IsOpen(Member(format, Schema)) => new() { JsonObject = true, Field = Format },
+            "regex" => TextMember(format, "pattern", errors) is { } pattern ? new() { Regex = pattern, Field = Format } : null,
+            "grammar" => TextMember(format, "grammar", errors) is { } grammar ? new() { Grammar = grammar, Field = Format } : null,
+            _ => ReadSchema(format, errors),
+        };
+    }
+
+    private static StructuredOutputs? ReadSchema(JsonElement format, RequestErrors errors)
+    {
+        var named = Member(format, "json_schema");
+        var (place, given) = Member(format, Schema) is { } direct ? ($"{Format}.{Schema}", direct)
+            : named is { } holder ? ($"{Format}.json_schema.{Schema}", Member(holder, Schema)) : ((string, JsonElement?))("", null);
+        if (given is not { } schema)
+        {
+            errors.Add($"{Format}.json_schema", "no schema", "an object with a schema");
+            return null;
+        }
+
+        var read = schema.ValueKind == JsonValueKind.String ? ParseSchema(schema.GetString()!) : schema.Clone();
+        if (read is not { ValueKind: JsonValueKind.Object or JsonValueKind.True or JsonValueKind.False })
+        {
+            errors.Add(place, schema.ValueKind.ToString().ToLowerInvariant(), "a JSON schema, as an object or as its text");
+            return null;
+        }
+
+        return new()
+        {
+            Json = read,
+            SchemaName = named is { } one ? Text(one, "name", errors) : null,
+            SchemaDescription = named is { } other ? Text(other, "description", errors) : null,
+            Field = Format,
+        };
+    }
+
+    // No schema, or one that says nothing.
+    private static bool IsOpen(JsonElement? schema) =>
+        schema is not { } given || (given.ValueKind == JsonValueKind.Object && !given.EnumerateObject().Any());
+
+    private static string Owner(string member) =>
+        string.Join(" or ", MembersOfTypes.Where(type => type.Value.Contains(member)).Select(type => type.Key));
+
+    // Null stands for an absent member.
+    private static JsonElement? Member(JsonElement holder, string name) =>
+        holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null
+            ? value
+            : null;
+
+    private static string? TextMember(JsonElement format, string name, RequestErrors errors)
+    {
+        if (Member(format, name) is { ValueKind: JsonValueKind.String } text)
+            return text.GetString();
+        var found = Member(format, name) is { } wrong ? wrong.ValueKind.ToString().ToLowerInvariant() : "nothing";
+        errors.Add($"{Format}.{name}", found, "a text");
+        return null;
     }
 
     private static string? Text(JsonElement named, string field, RequestErrors errors)
     {
-        if (!named.TryGetProperty(field, out var value) || value.ValueKind == JsonValueKind.Null)
+        if (Member(named, field) is not { } value)
             return null;
         if (value.ValueKind == JsonValueKind.String)
             return value.GetString();

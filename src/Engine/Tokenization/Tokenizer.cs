@@ -203,6 +203,21 @@ public sealed class Tokenizer
     /// <inheritdoc cref="AddBosToken"/>
     internal bool? AddEosToken { get; }
 
+    /// <summary>The text as the model's vocabulary sees it: added tokens apart, what <see cref="Encode"/> rewrites it to first.</summary>
+    internal string Normalize(string text) => _normalizer?.Normalize(CodePoints.ReplaceLoneSurrogates(text)) ?? text;
+
+    /// <summary>The largest id + 1 of a token that is not an added one. Added tokens may never be used.</summary>
+    internal int UnaddedSize
+    {
+        get
+        {
+            var size = _model.Vocabulary.Size;
+            while (size > 0 && (IsAdded(size - 1) || !_model.Vocabulary.Has(size - 1)))
+                size--;
+            return size;
+        }
+    }
+
     internal TokenDecoder BuildDecoder(TokenDecoder end) => _decoder.Build(end);
 
     /// <summary>Feeds one token to a chain made by <see cref="BuildDecoder"/>.</summary>

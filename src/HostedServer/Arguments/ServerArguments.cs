@@ -12,6 +12,7 @@ namespace LocalLlm.Server.Arguments;
 internal sealed class ServerArguments
 {
     private const int DefaultPort = 8000;
+    private const string ListHelp = "LIST";
 
     private readonly Option<string?> _host = Options.Text("--host", "The address to listen on; default: all.", "ADDRESS");
     private readonly Option<int?> _port = Options.Count("--port", $"The port to listen on; default {DefaultPort}; 0: any free one.");
@@ -123,7 +124,8 @@ internal sealed class ServerArguments
             options.ApiKeys.Add(ApiKeys.IsKey(key) ? key : throw new UsageException("--api-key: a key is empty or has characters beyond printable ASCII; choose another"));
         options.DefaultChatTemplateKwargs = Kwargs(result.GetValue(_defaultKwargs)) ?? options.DefaultChatTemplateKwargs;
         options.ScoreWeights = Weights(result.GetValue(_scoreWeights)) ?? options.ScoreWeights;
-        options.ResponseRole = result.GetValue(_responseRole) ?? options.ResponseRole;
+        if (result.GetValue(_responseRole) is { } role)
+            options.ResponseRole = !string.IsNullOrWhiteSpace(role) ? role : throw new UsageException("--response-role: is empty; give a role, such as assistant");
         options.EnableRequestIdHeaders |= result.GetValue(_requestIds);
         options.ForceIncludeUsage |= result.GetValue(_forceUsage);
         options.ShutdownTimeout = Seconds(result, _shutdownTimeout, least: 0) ?? options.ShutdownTimeout;
@@ -166,29 +168,30 @@ internal sealed class ServerArguments
     private static Option<string[]> List(string name, string description) => new(name)
     {
         Description = description,
-        HelpName = "LIST",
+        HelpName = ListHelp,
         CustomParser = result =>
         {
             var values = new List<string>();
             foreach (var text in result.Tokens.Select(token => token.Value))
             {
-                if (!text.StartsWith('['))
-                    values.Add(text);
-                else if (Parse(text) is { } list)
+                if (Parse(text) is { } list)
                     values.AddRange(list);
                 else
-                    result.AddError($"{name}: '{text}' is no JSON list of texts.");
+                    result.AddError($"{name}: '{text}' is no JSON list of texts; write it as {name} '[\"{(text.StartsWith('[') ? "*" : text)}\"]'.");
             }
 
             return [.. values];
         },
     };
 
+    /// <summary>Whether the value of an option is a list, written as JSON.</summary>
+    public static bool IsList(Option option) => option.HelpName == ListHelp;
+
     private static string[]? Parse(string json)
     {
         try
         {
-            return JsonSerializer.Deserialize<string[]>(json);
+            return JsonSerializer.Deserialize<string[]>(json) is { } list && !list.Contains(null) ? list : null;
         }
         catch (JsonException)
         {

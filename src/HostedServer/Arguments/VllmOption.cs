@@ -7,6 +7,8 @@ namespace LocalLlm.Server.Arguments;
 /// name with the reason.</summary>
 internal sealed class VllmOption : Option<string[]>
 {
+    private const string Number = "#";
+
     private readonly string? _reason;
     private readonly IReadOnlyList<string>? _accepted;
 
@@ -34,7 +36,7 @@ internal sealed class VllmOption : Option<string[]>
     /// <summary>An option with a value.</summary>
     /// <param name="name">With its hyphens.</param>
     /// <param name="aliases">Its short names.</param>
-    /// <param name="accepted">Values that ask for what is done anyway; <c>*</c>: all of them.</param>
+    /// <param name="accepted">Values that ask for what is done anyway; <c>*</c>: all of them; <c>#</c>: numbers of 0 or more.</param>
     /// <param name="reason">Why others are refused.</param>
     public static VllmOption Valued(string name, string[] aliases, IReadOnlyList<string> accepted, string reason) =>
         new(name, aliases, reason, accepted)
@@ -52,7 +54,7 @@ internal sealed class VllmOption : Option<string[]>
         if (_accepted is null or [])
             return Unavailable(Name);
         return values.FirstOrDefault(value => !_accepted.Any(accepted => IsSame(value, accepted))) is { } refused
-            ? $"{Name} '{refused}' is not available here: {_reason}; allowed: {string.Join(", ", _accepted)}."
+            ? $"{Name} '{refused}' is not available here: {_reason}; allowed: {string.Join(", ", _accepted.Select(value => value == Number ? "a number of 0 or more" : value))}."
             : null;
     }
 
@@ -65,6 +67,8 @@ internal sealed class VllmOption : Option<string[]>
     {
         if (accepted == "*")
             return true;
+        if (accepted == Number)
+            return double.TryParse(given, NumberStyles.Float, CultureInfo.InvariantCulture, out var size) && size >= 0 && double.IsFinite(size);
         if (double.TryParse(accepted, NumberStyles.Float, CultureInfo.InvariantCulture, out var number))
             return double.TryParse(given, NumberStyles.Float, CultureInfo.InvariantCulture, out var other) && number == other;
         return given.Replace(" ", "", StringComparison.Ordinal).Equals(accepted, StringComparison.OrdinalIgnoreCase);

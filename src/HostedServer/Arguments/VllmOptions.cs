@@ -10,7 +10,8 @@ namespace LocalLlm.Server.Arguments;
 internal static partial class VllmOptions
 {
     // both NAME: --NAME and --no-NAME change nothing. on: only the first; off: only the second; no: only the second is new.
-    // value NAME/-ALIAS ACCEPTED,…: other values are refused. never NAME: refused. After the bar stands why.
+    // value NAME/-ALIAS ACCEPTED,…: other values are refused; * accepts all, # numbers of 0 or more. never NAME: refused. After the bar
+    // stands why.
     private const string Table = """
         both trust-remote-code
         both use-tqdm-on-load
@@ -100,7 +101,7 @@ internal static partial class VllmOptions
         value kv-cache-dtype auto | the KV cache has the type of the computation (--dtype)
         value quantization/-q none | weights are computed unquantised; give an unquantised checkpoint
         value distributed-executor-backend mp,uni | one process runs one engine on one device
-        value swap-space * | -
+        value swap-space # | there is no swap space: preempted sequences are computed again
         value cpu-offload-gb 0 | weights stay on the device
         value data-parallel-size/-dp 1 | one engine runs in a process; start several behind a load balancer
         value data-parallel-size-local/-dpl 1 | one engine runs in a process; start several behind a load balancer
@@ -122,8 +123,8 @@ internal static partial class VllmOptions
         value stream-interval 1 | see --max-stream-events
         value performance-mode balanced | there is one mode
         value tokenizer-pool-size 0 | tokenizers run in this process
-        value guided-decoding-backend auto | the engine has one implementation of structured output
-        value structured-outputs-config {},{"backend":"auto"} | the engine has one implementation of structured output
+        value guided-decoding-backend auto,xgrammar,guidance,outlines,lm-format-enforcer,auto:no-fallback,xgrammar:no-fallback,guidance:no-fallback,outlines:no-fallback,lm-format-enforcer:no-fallback | the engine has one implementation of structured output
+        value structured-outputs-config {},{"backend":"auto"},{"backend":"xgrammar"},{"backend":"guidance"},{"backend":"outlines"},{"backend":"lm-format-enforcer"} | the engine has one implementation of structured output
         value attention-backend auto | the device decides
         value worker-cls auto | there is one kind of worker
         value worker-extension-cls "" | no foreign code is loaded
@@ -134,7 +135,7 @@ internal static partial class VllmOptions
         value safetensors-load-strategy lazy | weights are read in chunks by several threads
         value pt-load-map-location cpu | weights are read by the CPU
         value chat-template-content-format auto | the template decides
-        value max-log-len * | -
+        value max-log-len # | requests are never logged
         value disable-access-log-for-endpoints * | -
         value uvicorn-log-level info,warning | the level of the log is fixed
         value kv-offloading-size 0 | the KV cache stays on the device

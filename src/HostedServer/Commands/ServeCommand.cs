@@ -50,6 +50,7 @@ internal static class ServeCommand
                 await CheckEmbeddingModelAsync(engine, listen.EmbeddingModel, cancellationToken);
             }
 
+            EngineOptionsValidator.CheckFit(engine);
             await using var app = HttpServer.Create(engine, listen, options =>
             {
                 serverArguments.Configure(options, result);
@@ -71,7 +72,8 @@ internal static class ServeCommand
 
     private static void RefuseOptionsOfGenerators(ParseResult result, IReadOnlyList<Option> options, string model)
     {
-        string[] given = [.. options.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
+        // What asks an encoder for nothing that it does.
+        string[] given = [.. options.Where(option => !option.Name.StartsWith("--no-", StringComparison.Ordinal) && result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
         if (given.Length > 0)
             throw new UsageException($"{string.Join(", ", given)}: {model} is an encoder, which embeds texts and generates none; remove {(given.Length == 1 ? "it" : "them")}");
     }

@@ -13,7 +13,7 @@ internal sealed record ChatRequest
     private static readonly string[] OwnFields =
     [
         "messages", "model", "tools", "tool_choice", "parallel_tool_calls", "stream", "stream_options", "user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier", "verbosity",
-        "include_reasoning", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs", "add_special_tokens", "cache_salt", "request_id", "session_id",
+        "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs", "add_special_tokens", "cache_salt", "request_id", "session_id",
         "return_token_ids", "return_tokens_as_token_ids", "modalities", "functions", "function_call", "audio", "prediction", "web_search_options", "moderation", "prompt_cache_retention",
         .. ThinkingSetting.Fields, .. GuidedDecoding.Fields,
     ];
@@ -92,7 +92,7 @@ internal sealed record ChatRequest
             HasTools = tools is not null && choice is not NoTools,
             NamesTool = choice is Tools { Choice.FunctionName: not null },
             SingleCall = fields.Boolean("parallel_tool_calls") == false,
-            IncludeReasoning = fields.Boolean("include_reasoning") ?? true,
+            IncludeReasoning = ThinkingSetting.IncludesThoughts(fields, errors),
             EffortBudget = thinking?.Budget,
             ReturnTokenIds = fields.Boolean("return_token_ids") ?? false,
             TokensAsIds = fields.Boolean("return_tokens_as_token_ids") ?? false,
@@ -134,7 +134,7 @@ internal sealed record ChatRequest
         }
 
         if (fields.Strings("modalities", allowBare: false) is { } modalities && modalities.Any(modality => modality != "text"))
-            errors.AddUnsupported("modalities");
+            errors.AddUnsupported("modalities", string.Join(", ", modalities.Where(modality => modality != "text")), "text");
     }
 
     /// <summary>What <c>tool_choice</c> says; null: nothing.</summary>

@@ -77,6 +77,7 @@ internal sealed record CompletionRequest
         if (scoresOnly && !echo)
             errors.Add("max_tokens", 0, "at least 1, or 0 together with echo: true");
         var thinking = ThinkingSetting.Read(fields, errors);
+        ThinkingSetting.RefuseExclusion(fields, errors);
         var guided = GuidedDecoding.Read(fields, errors);
         var request = new CompletionRequest
         {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Text;
 using LocalLlm.Tokenization;
 
@@ -33,6 +34,38 @@ internal sealed class TextOffsets(Tokenizer? tokenizer, bool skipSpecialTokens, 
     /// <param name="ids">The prompt's tokens, among them those that the tokenizer adds to every text and that the text does not
     /// show.</param>
     public static int[] OfPrompt(Tokenizer? tokenizer, string text, IReadOnlyList<int> ids)
+    {
+        if (tokenizer is null || tokenizer.Normalize(text) == text)
+            return OfTokens(tokenizer, text, ids);
+        var (normal, starts) = Normalized(tokenizer, text);
+        return [.. OfTokens(tokenizer, normal, ids).Select(place => starts[place])];
+    }
+
+    // The tokenizer's form of a text, and where each of its code points begins in the text, the end included. A character that is
+    // rewritten (a letter and its accent become one code point) begins where the text's character does.
+    private static (string Text, int[] Starts) Normalized(Tokenizer tokenizer, string text)
+    {
+        var normal = new StringBuilder();
+        var starts = new List<int>();
+        var start = 0;
+        for (var at = 0; at < text.Length;)
+        {
+            var character = text.Substring(at, StringInfo.GetNextTextElementLength(text.AsSpan(at)));
+            var form = tokenizer.Normalize(character);
+            var (length, formLength) = (Length(character), Length(form));
+            starts.AddRange(Enumerable.Range(0, formLength).Select(index => start + (length == formLength ? index : 0)));
+            normal.Append(form);
+            at += character.Length;
+            start += length;
+        }
+
+        // A normaliser that adds to the whole text cannot be followed character by character.
+        return normal.ToString() == tokenizer.Normalize(text)
+            ? (normal.ToString(), [.. starts, start])
+            : (text, [.. Enumerable.Range(0, Length(text) + 1)]);
+    }
+
+    private static int[] OfTokens(Tokenizer? tokenizer, string text, IReadOnlyList<int> ids)
     {
         var length = Length(text);
         var rest = text.AsSpan();

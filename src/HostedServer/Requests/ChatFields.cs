@@ -2,6 +2,7 @@ using System.Text.Json;
 using LocalLlm.Extensions.AI;
 using LocalLlm.Sampling;
 using LocalLlm.Server.JsonLines;
+using LocalLlm.Server.OpenAI;
 using LocalLlm.Templating;
 
 namespace LocalLlm.Server.Requests;
@@ -11,7 +12,7 @@ internal static class ChatFields
 {
     /// <summary>Their names, <c>messages</c> apart.</summary>
     public static IReadOnlyList<string> Names { get; } =
-        ["tools", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
+        ["tools", "tool_choice", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
 
     /// <summary>The chat, or null where there are no messages; faults of form are recorded. What it holds outlives the line's document.</summary>
     /// <param name="fields">The line.</param>
@@ -38,12 +39,22 @@ internal static class ChatFields
         return messages is not { } chat ? null : new()
         {
             Messages = ChatHistory.Read(chat, errors),
-            Tools = tools?.Clone(),
+            Tools = fields.Take("tool_choice") is { ValueKind: JsonValueKind.String } choice && choice.ValueEquals("none") ? null : tools?.Clone(),
             Documents = documents?.Clone(),
             AddGenerationPrompt = addGenerationPrompt ?? !continueFinalMessage,
             ContinueFinalMessage = continueFinalMessage,
             ChatTemplateKwargs = Variables(kwargs, thinking, errors),
         };
+    }
+
+    /// <summary>What <c>tool_choice</c> says; null: nothing, or <c>none</c>, which leaves the tools out of the chat.</summary>
+    public static ToolChoice? ReadChoice(JsonFields fields, RequestErrors errors, ChatTemplateRequest? chat)
+    {
+        // Without tools the model decides among none, as it does without a choice.
+        if (chat is null || (fields.Take("tool_choice") is { ValueKind: JsonValueKind.String } given && given.ValueEquals("auto")))
+            return null;
+        var tools = chat.Tools is { } list && list.GetArrayLength() > 0 ? chat.Tools : null;
+        return ChatTools.ReadChoice(fields, errors, tools) is ChatRequest.Tools { Choice: { } choice } ? choice : null;
     }
 
     private static Dictionary<string, JsonElement>? Variables(JsonElement? kwargs, ThinkingSetting? thinking, RequestErrors errors)

@@ -41,6 +41,7 @@ internal static class RequestLine
         var errors = new RequestErrors();
         var fields = new JsonFields(line, errors);
         var thinking = ThinkingSetting.Read(fields, errors);
+        ThinkingSetting.RefuseExclusion(fields, errors);
         var guided = GuidedDecoding.Read(fields, errors);
         var request = new GenerationRequest
         {
@@ -50,6 +51,7 @@ internal static class RequestLine
             CacheSalt = fields.Text("cache_salt"),
             RequestId = fields.Text("request_id"),
         };
+        request = request with { ToolChoice = ChatFields.ReadChoice(fields, errors, request.Chat) };
         var addSpecialTokens = fields.Boolean("add_special_tokens");
         CheckPrompt(fields, errors);
         var own = FaultsOf(errors);

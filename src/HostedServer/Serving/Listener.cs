@@ -70,6 +70,8 @@ internal static class Listener
         _ = Authorities(settings);
         if (settings.UnixSocket is { } socket)
         {
+            if (Path.GetDirectoryName(Path.GetFullPath(socket)) is { } folder && !Directory.Exists(folder))
+                throw new UsageException($"--uds: {socket}: the folder {folder} does not exist; create it, or choose another place");
             RemoveLeftover(socket);
             Probe("--uds", socket, AddressFamily.Unix, () => new UnixDomainSocketEndPoint(socket));
             File.Delete(socket);
@@ -108,6 +110,7 @@ internal static class Listener
             throw new UsageException($"{option}: {name} " + failure.SocketErrorCode switch
             {
                 SocketError.AddressAlreadyInUse => "is in use; stop the process that listens there, or choose another",
+                SocketError.AccessDenied when family == AddressFamily.Unix => "may not be created by this user; choose a folder that the user may write to",
                 SocketError.AccessDenied => "may not be used by this user; choose a port from 1024 on, or another place",
                 SocketError.AddressNotAvailable => "is no address of this machine; choose one that is, or leave --host out for all of them",
                 _ => $"cannot be used: {failure.Message}",

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Text.Json;
 using LocalLlm.Server.Arguments;
 using Microsoft.Extensions.Configuration;
 
@@ -64,13 +65,18 @@ internal static class ServeConfiguration
 
     private static IEnumerable<string> Arguments(Option option, IConfigurationSection entry, IList<Option> options)
     {
+        if (ServerArguments.IsList(option))
+            return [option.Name, entry.Value is { } text && text.StartsWith('[') ? text : JsonSerializer.Serialize(Texts(entry))];
         if (option.Arity.MaximumNumberOfValues > 0)
-            return (entry.Value is { } value ? [value] : entry.GetChildren().Select(child => child.Value ?? "")).SelectMany(text => (string[])[option.Name, text]);
+            return Texts(entry).SelectMany(value => (string[])[option.Name, value]);
         if (!bool.TryParse(entry.Value, out var on))
             throw new UsageException($"the configuration's {Section}:{entry.Key} is '{entry.Value}'; allowed: true or false");
         var opposite = "--no-" + option.Name[2..];
         return on ? [option.Name] : options.Any(known => known.Name == opposite) ? [opposite] : [];
     }
+
+    private static string[] Texts(IConfigurationSection entry) =>
+        entry.Value is { } value ? [value] : [.. entry.GetChildren().Select(child => child.Value ?? "")];
 
     // MaxModelLen, maxModelLen, max_model_len, MAX_MODEL_LEN → max-model-len.
     private static string Hyphenated(string key)

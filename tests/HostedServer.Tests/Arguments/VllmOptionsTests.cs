@@ -38,6 +38,15 @@ public sealed class VllmOptionsTests
     [InlineData("--uvicorn-log-level warning --disable-uvicorn-access-log")]
     [InlineData("--hf-overrides {}")]
     [InlineData("--max-log-len 100 --api-server-count 1")]
+    [InlineData("--guided-decoding-backend xgrammar")]
+    [InlineData("--guided-decoding-backend=outlines:no-fallback")]
+    [InlineData("--guided-decoding-backend lm-format-enforcer")]
+    [InlineData("--guided_decoding_backend guidance")]
+    [InlineData("--structured-outputs-config {\"backend\":\"xgrammar\"}")]
+    [InlineData("--enable-chunked-prefill False --enable-prefix-caching True")]
+    [InlineData("--enable-chunked-prefill=False --trust-remote-code true")]
+    [InlineData("--enable-lora False --no-enable-lora=True --enforce_eager=False")]
+    [InlineData("--max-model-len 128 --swap-space 0.5")]
     [InlineData("--guided-decoding-backend auto --scheduling-policy fcfs --disable-custom-all-reduce")]
     public async Task What_is_done_anyway_is_accepted(string options)
     {
@@ -69,6 +78,11 @@ public sealed class VllmOptionsTests
     [InlineData("--rope-scaling {\"type\":\"yarn\"}", "--rope-scaling", "config.json")]
     [InlineData("--config vllm.yaml", "--config", "appsettings.json")]
     [InlineData("--runner pooling", "--runner pooling", "generates text")]
+    [InlineData("--swap-space -1", "--swap-space '-1'", "a number of 0 or more")]
+    [InlineData("--swap-space abc", "--swap-space 'abc'", "a number of 0 or more")]
+    [InlineData("--guided-decoding-backend mine", "--guided-decoding-backend 'mine'", "xgrammar")]
+    [InlineData("--enable-lora True", "--enable-lora", "LoRA")]
+    [InlineData("--async-scheduling False", "--no-async-scheduling", "launched ahead")]
     [InlineData("--task embed", "--task embed", "generates text")]
     public async Task What_is_not_is_refused_by_name_with_the_reason(string options, string name, string reason)
     {
@@ -81,6 +95,17 @@ public sealed class VllmOptionsTests
     }
 
     [Theory]
+    [InlineData("--no-enable-prefix-caching")]
+    [InlineData("--no-enable-chunked-prefill")]
+    [InlineData("--enable-prefix-caching False")]
+    public async Task An_encoder_accepts_options_that_ask_for_nothing(string options)
+    {
+        var run = await Cli.RunAsync(["serve", TestPaths.TinyM3, "--port", "70000", .. options.Split(' ')]);
+        Assert.StartsWith("error: --port: 70000 is no port", run.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--enable-prefix-caching", "--enable-prefix-caching")]
     [InlineData("--task generate", "--task generate")]
     [InlineData("--runner generate", "embeds texts")]
     public async Task An_encoder_is_no_generator(string options, string says)

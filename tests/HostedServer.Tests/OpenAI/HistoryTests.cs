@@ -189,6 +189,13 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [InlineData("\"thinking\":false", true)]
     [InlineData("\"enable_thinking\":false", true)]
     [InlineData("\"enable_thinking\":true,\"reasoning_effort\":\"high\"", false)]
+    [InlineData("\"reasoning\":{\"effort\":\"none\"}", true)]
+    [InlineData("\"reasoning\":{\"enabled\":false}", true)]
+    [InlineData("\"reasoning\":{\"max_tokens\":0}", true)]
+    [InlineData("\"reasoning\":{}", false)]
+    [InlineData("\"think\":false", true)]
+    [InlineData("\"think\":\"low\"", false)]
+    [InlineData("\"thinking_budget\":0", true)]
     public async Task Thinking_is_switched_under_every_name_in_both_kinds_of_bodies(string field, bool isOff)
     {
         var chat = await server.AskAsync(Path, $$"""{"messages":[{"role":"user","content":"What is 58 + 27?"}],"temperature":0,{{field}}}""");
@@ -203,6 +210,13 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     [InlineData("\"guided_grammar\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"", "^(yes|no)$")]
     [InlineData("\"guided_json\":{\"enum\":[7]},\"guided_decoding_backend\":\"outlines\"", "^7$")]
     [InlineData("\"guided_json\":\"{\\\"enum\\\":[7]}\",\"guided_decoding_backend\":\"xgrammar:no-fallback\"", "^7$")]
+    [InlineData("\"regex\":\"[0-9]{3}\"", "^[0-9]{3}$")]
+    [InlineData("\"ebnf\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"", "^(yes|no)$")]
+    [InlineData("\"grammar\":\"root ::= \\\"yes\\\" | \\\"no\\\"\"", "^(yes|no)$")]
+    [InlineData("\"json_schema\":{\"enum\":[7]}", "^7$")]
+    [InlineData("\"format\":{\"enum\":[7]}", "^7$")]
+    [InlineData("\"response_format\":{\"type\":\"json_object\",\"schema\":{\"enum\":[7]}}", "^7$")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"schema\":{\"enum\":[7]}}", "^7$")]
     [InlineData("\"guided_regex\":\"[0-9]{3}\",\"guided_json\":null,\"response_format\":{\"type\":\"text\"}", "^[0-9]{3}$")]
     public async Task Structures_are_kept_to_under_the_older_names_in_both_kinds_of_bodies(string field, string pattern)
     {
@@ -210,6 +224,36 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
         Assert.Matches(pattern, answer.GetProperty("message").GetProperty("content").GetString());
         var text = await server.AskAsync("/v1/completions", $$"""{"prompt":"q","max_tokens":100,"temperature":0,{{field}}}""");
         Assert.Matches(pattern, text.GetProperty("choices")[0].GetProperty("text").GetString());
+    }
+
+    [Fact]
+    public async Task Thoughts_that_a_chat_excludes_are_counted_and_not_sent()
+    {
+        var chat = await server.AskAsync(Path, """{"messages":[{"role":"user","content":"What is 58 + 27?"}],"temperature":0,"reasoning":{"exclude":true}}""");
+        Assert.True(chat.GetProperty("usage").GetProperty("completion_tokens_details").GetProperty("reasoning_tokens").GetInt32() > 0);
+        Assert.DoesNotContain("\"reasoning\":\"", chat.GetProperty("choices").GetRawText(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\"guided_regex\":\"a[b\"", "guided_regex: the pattern cannot be used: at character ")]
+    [InlineData("\"guided_grammar\":\"root ::= (\"", "guided_grammar: the grammar cannot be used: in line 1, ")]
+    [InlineData("\"guided_choice\":[]", "guided_choice: the list of choices cannot be used: at least one text is needed")]
+    [InlineData("\"guided_json\":{\"type\":\"something\"}", "guided_json: the schema cannot be used: ")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":[]}}", "response_format.json_schema.schema: given array, allowed a JSON schema")]
+    [InlineData("\"structured_outputs\":{}", "structured_outputs: given no structure, allowed exactly one of json, choice, regex, grammar and json_object")]
+    [InlineData("\"structured_outputs\":{\"regex\":\"a\",\"choice\":[\"a\"]}", "structured_outputs: given choice and regex, allowed exactly one of")]
+    [InlineData("\"response_format\":{\"type\":\"structural_tag\"}", "response_format: type structural_tag is not supported; supported are the types text, json_object, json_schema")]
+    [InlineData("\"response_format\":{\"type\":\"json_object\",\"json_schema\":{\"schema\":{}}}", "response_format.json_schema: given a value beside type json_object, allowed only beside type json_schema")]
+    [InlineData("\"response_format\":{\"type\":\"text\",\"schema\":{}}", "response_format.schema: given a value beside type text")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"schema\":{},\"json_schema\":{\"schema\":{}}}", "response_format.schema: given a schema beside json_schema")]
+    [InlineData("\"json_schema\":{},\"response_format\":{\"type\":\"json_object\"}", "json_schema: given beside response_format")]
+    [InlineData("\"modalities\":[\"text\",\"audio\"]", "modalities: audio is not supported; supported are text")]
+    public async Task A_structure_that_cannot_be_kept_to_is_refused_by_its_field_with_the_reason(string field, string expected)
+    {
+        using var response = await server.PostAsync(Path, $$"""{"messages":[{"role":"user","content":"q"}],{{field}}}""", cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(400, (int)response.StatusCode);
+        var error = JsonDocument.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).RootElement.GetProperty("error");
+        Assert.Contains(expected, error.GetProperty("message").GetString(), StringComparison.Ordinal);
     }
 
     private async Task<JsonElement> AnswerAsync(string fields) =>

@@ -23,9 +23,30 @@ public sealed class TextOffsetTests(TestServer server) : IClassFixture<TestServe
         var ids = Tokens.Encode(text, addSpecialTokens: false);
         var expected = PlacesByBytes(ids);
         Assert.Contains(ids, id => Tokens.Decode([id]).Contains('\ufffd', StringComparison.Ordinal));
-        Assert.Equal(expected, TextOffsets.OfPrompt(Tokens, text, ids));
+        Assert.Equal(expected, TextOffsets.OfPrompt(Tokens, text.Normalize(), ids));
         var output = new TextOffsets(Tokens, skipSpecialTokens: true, 7);
         Assert.Equal(expected.Select(place => place + 7), ids.Select(output.Next));
+    }
+
+    [Theory]
+    [InlineData("a\u0301\u00e9 \U0001d518 zebra")]
+    [InlineData("\u1100\u1161\u11a8 x\u0323\u0307 end")]
+    [InlineData("e\u0301e\u0301e\u0301 \u212b last")]
+    public async Task Offsets_of_an_echoed_prompt_point_into_the_prompt_as_it_was_given(string prompt)
+    {
+        Assert.NotEqual(prompt.Normalize(), prompt);
+        var body = JsonSerializer.Serialize(new { prompt, echo = true, max_tokens = 0, logprobs = 1, temperature = 0 });
+        var choice = (await server.AskAsync(Path, body)).GetProperty("choices")[0];
+        Assert.Equal(prompt, choice.GetProperty("text").GetString());
+        var runes = prompt.EnumerateRunes().ToArray();
+        var (tokens, offsets) = (Texts(choice), Offsets(choice));
+        Assert.Equal(tokens[^1], string.Concat(runes[offsets[^1]..]));
+        for (var i = 0; i + 1 < tokens.Length; i++)
+        {
+            // Parts of a character, and what the tokenizer adds, have no text of their own.
+            if (offsets[i] < offsets[i + 1] && !tokens[i].Contains('\ufffd', StringComparison.Ordinal))
+                Assert.Equal(tokens[i], string.Concat(runes[offsets[i]..offsets[i + 1]]).Normalize());
+        }
     }
 
     [Fact]

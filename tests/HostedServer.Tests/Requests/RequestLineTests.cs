@@ -56,21 +56,64 @@ public class RequestLineTests
     [InlineData("\"guided_choice\": [\"yes\", \"no\"]", "choice")]
     [InlineData("\"guided_json\": {\"type\": \"integer\"}", "json")]
     [InlineData("\"guided_regex\": \"a+\"", "regex")]
+    [InlineData("\"regex\": \"a+\"", "regex")]
+    [InlineData("\"ebnf\": \"root ::= \\\"a\\\"\"", "grammar")]
+    [InlineData("\"grammar\": \"root ::= \\\"a\\\"\"", "grammar")]
+    [InlineData("\"json_schema\": {\"type\": \"integer\"}", "json")]
+    [InlineData("\"format\": {\"type\": \"integer\"}", "json")]
+    [InlineData("\"format\": \"json\"", "object")]
     public void Older_names_of_structures_are_read(string field, string expected)
     {
         var structure = Read($"{{\"prompt\": \"a\", {field}}}").Sampling.StructuredOutputs!;
-        Assert.Equal(expected, structure.Choice is not null ? "choice" : structure.Json is not null ? "json" : structure.Regex is not null ? "regex" : "");
+        Assert.Equal(expected, structure.Choice is not null ? "choice" : structure.Json is not null ? "json" : structure.Regex is not null ? "regex" : structure.Grammar is not null ? "grammar" : "object");
     }
 
     [Theory]
     [InlineData("\"thinking\": {\"type\": \"disabled\"}", 0)]
     [InlineData("\"reasoning_effort\": \"low\"", 1024)]
     [InlineData("\"enable_thinking\": true", null)]
+    [InlineData("\"thinking_budget\": 77", 77)]
+    [InlineData("\"thinking_budget\": 0", 0)]
+    [InlineData("\"thinking_budget\": 77, \"enable_thinking\": true", 77)]
+    [InlineData("\"thinking_budget\": 77, \"enable_thinking\": false", 0)]
+    [InlineData("\"think\": \"low\"", 1024)]
+    [InlineData("\"think\": false", 0)]
+    [InlineData("\"reasoning\": {\"effort\": \"low\"}", 1024)]
+    [InlineData("\"reasoning\": {\"max_tokens\": 77}", 77)]
+    [InlineData("\"reasoning\": {\"enabled\": false}", 0)]
+    [InlineData("\"reasoning\": {\"enabled\": true, \"exclude\": false}", null)]
     public void What_a_line_says_of_thinking_reaches_template_and_budget(string field, int? budget)
     {
         var request = Read($"{{\"messages\": [{{}}], {field}}}");
         Assert.Equal(budget, request.Sampling.ThinkingTokenBudget);
         Assert.Equal(budget != 0, request.Chat!.ChatTemplateKwargs!["enable_thinking"].GetBoolean());
+    }
+
+    [Theory]
+    [InlineData("\"reasoning\": {\"exclude\": true}", "reasoning.exclude")]
+    [InlineData("\"reasoning\": {\"summary\": \"auto\"}", "reasoning.summary")]
+    [InlineData("\"reasoning\": {\"effort\": \"low\", \"max_tokens\": 5}", "reasoning.max_tokens")]
+    [InlineData("\"reasoning\": {\"effort\": \"low\", \"enabled\": false}", "reasoning.enabled")]
+    [InlineData("\"reasoning\": true", "reasoning: given true")]
+    [InlineData("\"include_reasoning\": false", "include_reasoning")]
+    [InlineData("\"think\": false, \"reasoning_effort\": \"high\"", "think: given the opposite of reasoning_effort")]
+    [InlineData("\"thinking_budget\": \"many\"", "thinking_budget: given a string")]
+    [InlineData("\"structural_tag\": {}", "structural_tag is not supported")]
+    [InlineData("\"regex\": \"a\", \"ebnf\": \"root ::= \\\"a\\\"\"", "ebnf: given a structure beside regex")]
+    [InlineData("\"format\": \"yaml\"", "format: given a string")]
+    public void Switches_of_other_servers_that_cannot_be_honoured_are_refused_by_name(string field, string expected) =>
+        Assert.Contains(expected, Assert.Throws<EngineException>(() => Read($"{{\"messages\": [{{}}], {field}}}")).Message, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("\"required\"", true)]
+    [InlineData("{\"type\": \"function\", \"function\": {\"name\": \"f\"}}", true)]
+    [InlineData("\"auto\"", false)]
+    [InlineData("\"none\"", false)]
+    public void A_choice_among_tools_is_read(string choice, bool isRequired)
+    {
+        var request = Read($$$"""{"messages": [{}], "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {{{choice}}}}""");
+        Assert.Equal(isRequired, request.ToolChoice?.IsRequired == true);
+        Assert.Equal(choice == "\"none\"", request.Chat!.Tools is null);
     }
 
     [Fact]

@@ -83,7 +83,9 @@ public sealed class EarlyChecksTests
     [Theory]
     [InlineData("--host 203.0.113.7", "is no address of this machine")]
     [InlineData("--host no.such.name.invalid", "is no address and no name")]
-    [InlineData("--uds /no/such/folder/socket", "--uds")]
+    [InlineData("--uds /no/such/folder/socket", "the folder /no/such/folder does not exist")]
+    [InlineData("--max-model-len 999999999", "max_model_len is 999999999, but the model knows positions up to")]
+    [InlineData("--libtorch /no/where", "libtorch is '/no/where', which has no libtorch_cpu.so")]
     [InlineData("--uds /tmp/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "too long")]
     [InlineData("--ssl-certfile /no/such.pem", "--ssl-certfile")]
     [InlineData("--served-model-name ok \u0001", "--served-model-name")]
@@ -98,6 +100,37 @@ public sealed class EarlyChecksTests
         var run = await Cli.RunAsync(["serve", TestPaths.TinyR1, "--device", "cpu", .. options.Contains("--uds", StringComparison.Ordinal) ? Array.Empty<string>() : ["--port", "0"], .. options.Split(' ')]);
         Assert.Equal(2, run.ExitCode);
         Assert.Contains(says, run.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("listening", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_tokenizer_larger_than_the_embedding_is_refused_with_both_sizes()
+    {
+        var rows = System.Text.Json.JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(TestPaths.TinyR1, "config.json"), TestContext.Current.CancellationToken)).RootElement.GetProperty("vocab_size").GetInt32();
+        foreach (var line in (string[][])[["serve", "--port", "0"], ["generate", "--prompt", "a"]])
+        {
+            var run = await Cli.RunAsync([line[0], "--model", TestPaths.TinyR1, "--device", "cpu", "--tokenizer", TestPaths.TinyM3, .. line[1..]]);
+            Assert.Equal(2, run.ExitCode);
+            Assert.Contains($"the model's embedding has {rows} rows", run.Error, StringComparison.Ordinal);
+            Assert.DoesNotContain("listening", run.Error, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(" ")]
+    public async Task An_empty_role_of_answers_is_an_error_of_usage(string role)
+    {
+        var run = await Cli.RunAsync("serve", TestPaths.TinyR1, "--device", "cpu", "--port", "0", "--response-role", role);
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains("--response-role: is empty", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_device_that_is_not_there_is_refused_before_the_server_listens()
+    {
+        var run = await Cli.RunAsync("serve", TestPaths.TinyR1, "--port", "0", "--device", "cuda:999");
+        Assert.NotEqual(0, run.ExitCode);
         Assert.DoesNotContain("listening", run.Error, StringComparison.Ordinal);
     }
 

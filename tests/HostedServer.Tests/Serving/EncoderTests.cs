@@ -250,7 +250,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
 
     [Theory]
     [InlineData("--max-num-seqs 4", "--max-num-seqs")]
-    [InlineData("--no-enable-prefix-caching --seed 1", "--no-enable-prefix-caching, --seed")]
+    [InlineData("--enable-prefix-caching --seed 1", "--enable-prefix-caching, --seed")]
     [InlineData("--chat-template x", "--chat-template")]
     [InlineData("--reasoning-parser none --enable-auto-tool-choice", "--reasoning-parser, --enable-auto-tool-choice")]
     [InlineData("--gpu-memory-utilization 0.5", "--gpu-memory-utilization")]

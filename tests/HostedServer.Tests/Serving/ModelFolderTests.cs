@@ -59,6 +59,12 @@ public sealed class ModelFolderTests
     [InlineData("hf.co/bartowski/X-GGUF:Q4_K_M", "Ollama", "GGUF")]
     [InlineData("https://huggingface.co/Qwen/Qwen2-0.5B/tree/main", "is a web address", "Qwen/Qwen2-0.5B")]
     [InlineData("https://example.org/x", "is a web address", "org/name")]
+    [InlineData("hf.co/Qwen/Qwen2-0.5B", "is a web address", "Qwen/Qwen2-0.5B")]
+    [InlineData("huggingface.co/Qwen/Qwen2-0.5B", "is a web address", "Qwen/Qwen2-0.5B")]
+    [InlineData("file:///models/qwen", "is the address of a file", "/models/qwen")]
+    [InlineData("s3://bucket/qwen", "does not read (s3://)", "copy the model")]
+    [InlineData("hf://Qwen/Qwen2-0.5B", "address of a hub", "such as Qwen/Qwen2-0.5B")]
+    [InlineData("ollama://deepseek-r1:7b", "Ollama", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B")]
     [InlineData("~/models/x", "is replaced by shells only", "/models/x")]
     [InlineData("./no/such", "is not a folder", "org/name")]
     [InlineData("a/b/c", "is not a folder", "org/name")]
@@ -101,6 +107,37 @@ public sealed class ModelFolderTests
         var run = await Cli.RunAsync("plan", TestPaths.TinyR1 + "1");
         Assert.Contains("(is it ", run.Error, StringComparison.Ordinal);
         Assert.Contains("tiny-r1?)", run.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("a/b/c/d.gguf")]
+    [InlineData("/no/where")]
+    [InlineData("/tmp/x")]
+    public async Task A_path_that_resembles_no_model_folder_gets_no_suggestion(string path)
+    {
+        var run = await Cli.RunAsync("plan", path);
+        Assert.Equal(1, run.ExitCode);
+        Assert.DoesNotContain("(is it ", run.Error, StringComparison.Ordinal);
+        Assert.Contains("is not a folder", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_folder_without_a_model_is_not_suggested()
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateDirectory(folder["some-model-1"]);
+        Assert.DoesNotContain("(is it ", (await Cli.RunAsync("plan", folder["some-model-2"])).Error, StringComparison.Ordinal);
+        Directory.CreateSymbolicLink(folder["some-model-3"], TestPaths.TinyR1);
+        Assert.Contains("some-model-3?)", (await Cli.RunAsync("plan", folder["some-model-2"])).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_link_that_leads_nowhere_is_named_as_one()
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateSymbolicLink(folder["model"], folder["gone"]);
+        var run = await Cli.RunAsync("plan", folder["model"]);
+        Assert.Contains($"is a link to '{folder["gone"]}', which does not exist", run.Error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -30,13 +30,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or too old.</exception>
     public CudaDevice(int ordinal, DevicePriority priority = DevicePriority.High)
     {
-        var (count, driverVersion) = Probe() is { } found ? found : throw Missing("no NVIDIA driver was found (libcuda.so.1); install one, or set device to cpu");
-        if (driverVersion < LeastDriverVersion)
-            throw Missing($"the NVIDIA driver supports CUDA {Version(driverVersion)}, wanted {Version(LeastDriverVersion)} or newer; update the driver");
-        if (count == 0)
-            throw Missing("the NVIDIA driver shows no device; see nvidia-smi and CUDA_VISIBLE_DEVICES, or set device to cpu");
-        if (ordinal >= count)
-            throw Missing($"device is cuda:{ordinal}, but this machine has {count} CUDA devices (cuda:0 to cuda:{count - 1})");
+        var driverVersion = RequireDriver(ordinal);
         if (!TorchLibrary.TryLoadCuda() || !cuda.is_available())
             throw Missing($"the libtorch in {TorchLibrary.Folder} was built without CUDA or does not fit the driver (CUDA {Version(driverVersion)}); name one with CUDA by {TorchLibrary.EnvironmentVariable}, such as the torch/lib folder of an installed PyTorch");
         Nvrtc.EnsureLoaded(TorchLibrary.Folder);
@@ -95,6 +89,21 @@ internal sealed unsafe class CudaDevice : IDisposable
         catch (Exception failure) when (failure is CudaException or System.Runtime.InteropServices.ExternalException)
         {
         }
+    }
+
+    /// <summary>Refuses a device that the driver does not show, or a driver that is too old; needs no libtorch.</summary>
+    /// <returns>The driver's CUDA version (1000 · major + 10 · minor).</returns>
+    /// <exception cref="EngineException">Kind Environment.</exception>
+    public static int RequireDriver(int ordinal)
+    {
+        var (count, driverVersion) = Probe() is { } found ? found : throw Missing("no NVIDIA driver was found (libcuda.so.1); install one, or set device to cpu");
+        if (driverVersion < LeastDriverVersion)
+            throw Missing($"the NVIDIA driver supports CUDA {Version(driverVersion)}, wanted {Version(LeastDriverVersion)} or newer; update the driver");
+        if (count == 0)
+            throw Missing("the NVIDIA driver shows no device; see nvidia-smi and CUDA_VISIBLE_DEVICES, or set device to cpu");
+        if (ordinal >= count)
+            throw Missing($"device is cuda:{ordinal}, but this machine has {count} CUDA devices (cuda:0 to cuda:{count - 1})");
+        return driverVersion;
     }
 
     /// <summary>Number of devices and the driver's CUDA version (1000 · major + 10 · minor), or null without a driver.</summary>

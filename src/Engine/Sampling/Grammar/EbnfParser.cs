@@ -237,5 +237,5 @@ internal sealed class EbnfParser
         return true;
     }
 
-    private GrammarException Wrong(string what) => new($"in line {_text.AsSpan(0, Math.Min(_at, _text.Length)).Count('\n') + 1} of the grammar: {what}");
+    private GrammarException Wrong(string what) => new($"in line {_text.AsSpan(0, Math.Min(_at, _text.Length)).Count('\n') + 1}, {what}");
 }

@@ -95,7 +95,7 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
         if (structure.JsonObject)
             return new JsonGrammar(nodes).Object();
         if (structure.Choice!.Count == 0 || structure.Choice.Any(string.IsNullOrEmpty))
-            throw new GrammarException("choice needs at least one text, and none that is empty");
+            throw new GrammarException("at least one text is needed, and none that is empty");
         return nodes.Either([.. structure.Choice.Select(nodes.Literal)]);
     }
 }

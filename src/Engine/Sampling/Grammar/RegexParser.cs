@@ -314,5 +314,5 @@ internal sealed class RegexParser
         return true;
     }
 
-    private GrammarException Wrong(string message) => new($"at character {_at} of the pattern: {message}");
+    private GrammarException Wrong(string message) => new($"at character {_at}, {message}");
 }
