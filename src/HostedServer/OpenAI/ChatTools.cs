@@ -58,7 +58,7 @@ internal static class ChatTools
 
         if (choice.ValueKind == JsonValueKind.Object && choice.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("allowed_tools"))
         {
-            errors.AddUnsupported("tool_choice");
+            errors.AddUnsupported("tool_choice", "type allowed_tools", "none, auto, required and a named function");
             return null;
         }
 
@@ -82,7 +82,7 @@ internal static class ChatTools
     {
         if (tool.ValueKind != JsonValueKind.Object || !tool.TryGetProperty("type", out var type) || type.ValueKind != JsonValueKind.String || !type.ValueEquals("function"))
         {
-            errors.Add($"{where}.type", tool.ValueKind == JsonValueKind.Object && tool.TryGetProperty("type", out var given) && given.ValueKind == JsonValueKind.String ? given.GetString()! : tool.ValueKind.ToString().ToLowerInvariant(), "function");
+            errors.Add($"{where}.type", tool.ValueKind == JsonValueKind.Object && tool.TryGetProperty("type", out var given) && given.ValueKind == JsonValueKind.String ? given.GetString()! : tool.ValueKind == JsonValueKind.Object ? "nothing" : tool.ValueKind.ToString().ToLowerInvariant(), "function");
             return;
         }
 
