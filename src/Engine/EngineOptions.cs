@@ -92,7 +92,8 @@ public sealed record EngineOptions
     public string? ToolPrompt { get; init; }
 
     /// <summary>
-    /// Whether the system message of a chat that asks for structured output ends with a description of the structure (the JSON schema, say). A request can say otherwise: <see cref="SamplingParams.DescribeStructuredOutputs"/>.
+    /// Whether the system message of a chat that asks for structured output ends with a description of the structure (the JSON schema,
+    /// say). A request can say otherwise: <see cref="SamplingParams.DescribeStructuredOutputs"/>.
     /// </summary>
     public bool DescribeStructuredOutputs { get; init; } = true;
 

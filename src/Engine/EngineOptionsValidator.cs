@@ -12,14 +12,16 @@ using LocalLlm.Tokenization;
 
 namespace LocalLlm;
 
-/// <summary>Checks <see cref="EngineOptions"/>, the files that they name and what kind of folder the model's is, before anything is loaded; reports every fault in one error.</summary>
+/// <summary>Checks <see cref="EngineOptions"/>, the files that they name and what kind of folder the model's is, before anything is loaded;
+/// reports every fault in one error.</summary>
 internal static class EngineOptionsValidator
 {
     // More only wait for one another.
     private const int ThreadsPerCore = 4;
 
     /// <summary>Throws if any option is out of range or asks for what this build does not have.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's name. Kind ModelFolder: the options are right, and the folder holds no model.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's name. Kind ModelFolder: the
+    /// options are right, and the folder holds no model.</exception>
     public static void Validate(EngineOptions options)
     {
         var faults = new List<(string Name, string Message)>();
@@ -69,7 +71,8 @@ internal static class EngineOptionsValidator
         }
     }
 
-    /// <summary>What can be told of a model's folder and of the device without libtorch and weights: whether the length, the device and the tokenizer that were asked for fit. Nothing of a repository that is not here yet.</summary>
+    /// <summary>What can be told of a model's folder and of the device without libtorch and weights: whether the length, the device and the
+    /// tokenizer that were asked for fit. Nothing of a repository that is not here yet.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder, or Environment: there is no such device.</exception>
     public static void CheckFit(EngineOptions options)
     {
@@ -123,7 +126,8 @@ internal static class EngineOptionsValidator
             throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model {says}. Lower max_model_len.", "max_model_len");
     }
 
-    // A template that was given must be there and must compile. The name of one of a repository's own templates can only be looked up when it has come.
+    // A template that was given must be there and must compile. The name of one of a repository's own templates can only be looked up when
+    // it has come.
     private static void RequireTemplates(EngineOptions options, Action<string, string> fault)
     {
         var folder = HubCache.Resolve(options.TokenizerPath ?? options.ModelPath);

@@ -39,6 +39,7 @@ public sealed record GenerationOutput
     /// <summary>Counts of this sequence, on its last piece.</summary>
     public TokenUsage? Usage { get; init; }
 
-    /// <summary>Whether something else than the model ended the sequence, perhaps in the middle of a tool call: a limit, a stop string or a stop token.</summary>
+    /// <summary>Whether something else than the model ended the sequence, perhaps in the middle of a tool call: a limit, a stop string or a
+    /// stop token.</summary>
     internal bool IsCut => FinishReason == LocalLlm.FinishReason.Length || StopString is not null || StopTokenId is not null;
 }

@@ -39,7 +39,8 @@ internal static class ModelSource
             : options;
     }
 
-    /// <summary>The options with the snapshot in place of each folder of the hub's cache that has only one; the model keeps its repository's name.</summary>
+    /// <summary>The options with the snapshot in place of each folder of the hub's cache that has only one; the model keeps its
+    /// repository's name.</summary>
     /// <param name="options">Checked options.</param>
     public static EngineOptions Local(EngineOptions options)
     {
@@ -48,7 +49,8 @@ internal static class ModelSource
         return HubCache.Resolve(options.ModelPath) is var folder && folder != options.ModelPath ? options with { ServedModelName = LlmEngine.NameOf(options), ModelPath = folder } : options;
     }
 
-    /// <summary>Refuses a local folder that is something else than a model: one sentence that says what it is, and what to give instead.</summary>
+    /// <summary>Refuses a local folder that is something else than a model: one sentence that says what it is, and what to give
+    /// instead.</summary>
     /// <exception cref="EngineException">ModelFolder: it is.</exception>
     public static void RequireModelFolder(EngineOptions options)
     {

@@ -86,7 +86,8 @@ public sealed record SamplingParams
     public StructuredOutputs? StructuredOutputs { get; init; }
 
     /// <summary>
-    /// Whether a chat's system message ends with a description of <see cref="StructuredOutputs"/>, so that the model knows what it is held to. False: only the token mask knows.
+    /// Whether a chat's system message ends with a description of <see cref="StructuredOutputs"/>, so that the model knows what it is held
+    /// to. False: only the token mask knows.
     /// Null: as <see cref="EngineOptions.DescribeStructuredOutputs"/> says.
     /// </summary>
     public bool? DescribeStructuredOutputs { get; init; }

@@ -10,7 +10,8 @@ internal static class ChatToolMapping
 
     /// <summary>The tools that the model may call, as in OpenAI's API, or null where there are none. Tools that are no functions belong to other providers.</summary>
     /// <param name="options">The options.</param>
-    /// <param name="isHeld">Whether schemas say all that the types of parameters do, for arguments that are held to them; a model that reads them is better off with short ones.</param>
+    /// <param name="isHeld">Whether schemas say all that the types of parameters do, for arguments that are held to them; a model that
+    /// reads them is better off with short ones.</param>
     public static JsonElement? ToTemplate(ChatOptions? options, bool isHeld = false)
     {
         if (options?.Tools is not { Count: > 0 } tools || options.ToolMode is NoneChatToolMode)

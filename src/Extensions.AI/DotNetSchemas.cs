@@ -8,7 +8,8 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// JSON schemas that say of .NET types what System.Text.Json reads. The exported schemas say less: any whole number for a <see cref="byte"/>, any text for bytes, and <c>format: time</c>, which wants an offset, for a
+/// JSON schemas that say of .NET types what System.Text.Json reads. The exported schemas say less: any whole number for a
+/// <see cref="byte"/>, any text for bytes, and <c>format: time</c>, which wants an offset, for a
 /// <see cref="TimeOnly"/>, which takes none.
 /// </summary>
 internal static class DotNetSchemas

@@ -7,7 +7,8 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// The schemas that response formats stand for. <c>GetResponseAsync&lt;T&gt;</c> hands over the name of T and its schema, in which a byte, an int and a decimal look alike; a type of this process that has the name and exactly the
+/// The schemas that response formats stand for. <c>GetResponseAsync&lt;T&gt;</c> hands over the name of T and its schema, in which a byte,
+/// an int and a decimal look alike; a type of this process that has the name and exactly the
 /// schema is T, or one like it. Where there is none, the schema alone has to do. Thread-safe.
 /// </summary>
 internal static partial class ResponseTypes
@@ -33,7 +34,8 @@ internal static partial class ResponseTypes
         return Known[key] = AIJsonUtilities.TransformSchema(Typed(format.SchemaName, schema) ?? DotNetSchemas.WithoutType(schema, WholeNumbers(format.SchemaName)), Strict);
     }
 
-    // A schema of somebody's own may ask for any number that a type holds. One of a generic type (List_1), of which the name does not tell the arguments, is most often made of int.
+    // A schema of somebody's own may ask for any number that a type holds. One of a generic type (List_1), of which the name does not tell
+    // the arguments, is most often made of int.
     private static (long Least, long Most) WholeNumbers(string? name) => name is not null && GenericName().IsMatch(name) ? (int.MinValue, int.MaxValue) : (long.MinValue, long.MaxValue);
 
     private static JsonElement? Typed(string? name, JsonElement schema)

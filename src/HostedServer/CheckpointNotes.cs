@@ -4,7 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Server;
 
 /// <summary>
-/// Keeps the warnings about a checkpoint, for commands that have no log: they are written as notes once no progress bar is drawn any more. Everything else that
+/// Keeps the warnings about a checkpoint, for commands that have no log: they are written as notes once no progress bar is drawn any more.
+/// Everything else that
 /// the engine logs is dropped.
 /// </summary>
 internal sealed class CheckpointNotes : ILoggerFactory, ILogger

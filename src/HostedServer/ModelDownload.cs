@@ -17,7 +17,8 @@ internal static class ModelDownload
     }
 
     /// <summary>A folder with a tokenizer's files; what it holds is for whoever reads it.</summary>
-    /// <exception cref="EngineException">InvalidOptions: the text names neither a folder nor a repository. Else the hub, the network or the disk.</exception>
+    /// <exception cref="EngineException">InvalidOptions: the text names neither a folder nor a repository. Else the hub, the network or the
+    /// disk.</exception>
     public static async Task<string> TokenizerAsync(string model, HubOptions hub, Terminal terminal, CancellationToken cancellationToken)
     {
         var reference = ModelReference.Parse(model);

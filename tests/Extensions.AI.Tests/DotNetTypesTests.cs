@@ -6,7 +6,8 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>What the model writes is what System.Text.Json reads: every type that it has a converter for, as an answer and as an argument.</summary>
+/// <summary>What the model writes is what System.Text.Json reads: every type that it has a converter for, as an answer and as an
+/// argument.</summary>
 public sealed class DotNetTypesTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
 {
     private const int Seeds = 4;

@@ -6,7 +6,8 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>Everything of a history reaches the model, is mapped by the rule of docs/guides/extensions-ai.md, or is refused by name.</summary>
+/// <summary>Everything of a history reaches the model, is mapped by the rule of docs/guides/extensions-ai.md, or is refused by
+/// name.</summary>
 public sealed class HistoryTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
 {
     private const string Calls = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>";

@@ -2,7 +2,8 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>The prompt that the real model gets: requests go to the engine, one token long, and the token ids of the last prompt are kept.</summary>
+/// <summary>The prompt that the real model gets: requests go to the engine, one token long, and the token ids of the last prompt are
+/// kept.</summary>
 internal sealed class Prompts(LlmEngine engine) : DelegatingChatClient(engine.AsIChatClient())
 {
     /// <summary>The last request's prompt, special tokens and all.</summary>

@@ -4,7 +4,8 @@ using LocalLlm.Samples.Rag.Agreement;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
-/// Carries what the last question was about (its topic) into one that needs it, by rules: a pronoun is replaced by the topic; a bare noun becomes a question for that noun of the topic, or the topic of the last question; a
+/// Carries what the last question was about (its topic) into one that needs it, by rules: a pronoun is replaced by the topic; a bare noun
+/// becomes a question for that noun of the topic, or the topic of the last question; a
 /// question that names everything stays as it is. English and Chinese.
 /// </summary>
 internal static partial class CarriedQuestion
@@ -75,7 +76,8 @@ internal static partial class CarriedQuestion
         return isQuestion ? [.. asked, .. topics.Select(topic => AsChineseQuestion(topic + words)), words + "？"] : [.. asked, .. other];
     }
 
-    /// <summary>What a question is about, the likeliest first: Y of "the X of Y" and of "Y's X", else the name in it, else what stands behind its verb; nothing where it names nothing.</summary>
+    /// <summary>What a question is about, the likeliest first: Y of "the X of Y" and of "Y's X", else the name in it, else what stands
+    /// behind its verb; nothing where it names nothing.</summary>
     internal static IReadOnlyList<string> Topics(string question)
     {
         if (question.Any(TermReader.IsWide))
@@ -91,7 +93,8 @@ internal static partial class CarriedQuestion
         var rest = verb.Success ? words[(verb.Index + verb.Length)..] : Lead().Replace(words, "");
         if (NamesOf(rest, hasParticiple: verb.Success && !DegreeBefore().IsMatch(words[..verb.Index]), hasSubject: verb.Success) is { Count: > 0 } names)
             return names;
-        // How much of it is the name, and where the verb begins ("the scanner bought"), is seen by the documents. What has no verb ("Thanks") names nothing.
+        // How much of it is the name, and where the verb begins ("the scanner bought"), is seen by the documents. What has no verb
+        // ("Thanks") names nothing.
         var parts = verb.Success || TermReader.Read(words).Any(term => term.Kind == TermKind.Interrogative) ? rest.Split(' ', StringSplitOptions.RemoveEmptyEntries) : [];
         var isVerbLast = parts.Length > 1 && (verb.Value.Trim().ToLowerInvariant() is "do" or "does" or "did" || parts[^1].EndsWith("ed", StringComparison.Ordinal) || parts[^1] is "built" or "made" or "bought" or "sold" or "born" or "held");
         return Named([.. Enumerable.Range(1, parts.Length).Reverse().OrderBy(count => isVerbLast && count == parts.Length).Select(count => string.Join(' ', parts[..count])).Where(topic => TermReader.Read(topic) is [.., { HasSubstance: true }]).Take(3)]);
@@ -111,14 +114,16 @@ internal static partial class CarriedQuestion
             return [];
         var run = string.Concat(terms.TakeWhile((term, index) => term is { Kind: TermKind.Content, IsWide: true } && (index == 0 || term.Text != "多")).Select(term => term.Text));
         var behind = run.Length < terms.Count ? terms[run.Length] : default;
-        // A verb ends the run before a preposition (住在) or the question word (喜欢什么); before 的, 是 and 多 all of it is the name. A person's name has two characters, or three.
+        // A verb ends the run before a preposition (住在) or the question word (喜欢什么); before 的, 是 and 多 all of it is the name. A person's
+        // name has two characters, or three.
         int[] lengths = behind.Kind is not (TermKind.Preposition or TermKind.Interrogative) || run.Length < 3 ? [run.Length]
             : ChineseNames.BeginsWithSurname(run) ? run.Length == 3 ? [2, 3] : behind.Kind == TermKind.Preposition ? [run.Length - 1, 2, 3] : [run.Length - 2, 2, 3]
             : behind.Kind == TermKind.Preposition ? [run.Length - 1, run.Length - 2, run.Length] : [run.Length - 2, run.Length - 1, run.Length];
         return [.. lengths.Where(length => length >= 2 && length <= run.Length).Distinct().Select(length => run[..length])];
     }
 
-    /// <summary>Words with capital letters in a row, with the article before them, and a small word and a figure behind: "the Falcon scanner", "the Harbor crane 2", "Tom Lee".</summary>
+    /// <summary>Words with capital letters in a row, with the article before them, and a small word and a figure behind: "the Falcon
+    /// scanner", "the Harbor crane 2", "Tom Lee".</summary>
     private static IReadOnlyList<string> NamesOf(string words, bool hasParticiple, bool hasSubject)
     {
         foreach (var match in Name().Matches(words).AsEnumerable())

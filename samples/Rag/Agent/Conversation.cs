@@ -20,7 +20,8 @@ internal sealed class Conversation
 
     internal void Add(Turn turn) => _turns.Add(turn);
 
-    /// <summary>Forgets what the model has read, for example because the documents say something else now. What the chat is about stays.</summary>
+    /// <summary>Forgets what the model has read, for example because the documents say something else now. What the chat is about
+    /// stays.</summary>
     internal void ForgetSources() => (Session, Sources) = (null, []);
 
     /// <summary>Begins anew.</summary>

@@ -123,7 +123,8 @@ internal sealed class DocumentAgent(IChatClient client, SourceFinder finder, Fol
         if (_options.Quote && shown.Count > 0)
         {
             string[] choices = [.. shown.Select(source => source.Text).Concat(_options.QuoteMayRefuse ? [_options.NotFound] : []).Distinct()];
-            chat.RawRepresentationFactory = _ => new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = choices } };
+            // The prompt has the sentences that may be quoted.
+            chat.RawRepresentationFactory = _ => new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = choices }, DescribeStructuredOutputs = false };
         }
 
         if (_options.Search != SearchMode.Context)

@@ -7,7 +7,8 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Agent;
 
-/// <summary>Chooses sentences of passages: those that may be quoted as the answer to a question, and those that are near enough to help whoever asked it.</summary>
+/// <summary>Chooses sentences of passages: those that may be quoted as the answer to a question, and those that are near enough to help
+/// whoever asked it.</summary>
 internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions> options)
 {
     // Of what a question names, at least this share must be in a sentence that is shown as near.
@@ -18,7 +19,8 @@ internal sealed class SentenceChoice(TextEmbedder embedder, IOptions<RagOptions>
     private readonly HybridWeights _weights = options.Value.Search.Weights.ToHybridWeights();
     private readonly Synonyms _synonyms = options.Value.Search.SentenceCheck == SentenceCheck.Words ? Synonyms.Load(options.Value.Search.Synonyms) : Synonyms.None;
 
-    /// <summary>The sentences that may be quoted, in the order of their passages: each reaches the threshold itself, lies near the best, and, where words are checked, says the question's.</summary>
+    /// <summary>The sentences that may be quoted, in the order of their passages: each reaches the threshold itself, lies near the best,
+    /// and, where words are checked, says the question's.</summary>
     public async Task<IReadOnlyList<PassagePart>> QuotableAsync(string question, IReadOnlyList<SearchHit> hits, CancellationToken cancellationToken)
     {
         var asked = AskedQuestion.Read(question, _synonyms);

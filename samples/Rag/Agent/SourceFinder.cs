@@ -16,7 +16,8 @@ internal sealed class SourceFinder(HybridSearch search, SentenceChoice sentences
         var hits = search.AboveThreshold(ranked);
         if (_answer.Sources == SourceForm.Passages)
             return new(hits, [.. hits.Select(PassagePart.Whole)]);
-        // Words are looked at so quickly, and so strictly, that every candidate can be: the passage's own score may be low for what a small model has not learned.
+        // Words are looked at so quickly, and so strictly, that every candidate can be: the passage's own score may be low for what a small
+        // model has not learned.
         var shown = await sentences.QuotableAsync(query, _check == SentenceCheck.Words ? ranked : hits, cancellationToken);
         if (shown.Count == 0)
             return new(await NearAsync(query, hits, cancellationToken), []);

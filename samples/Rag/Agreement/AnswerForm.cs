@@ -44,7 +44,8 @@ internal static class AnswerForm
 
     private static bool IsNumber(Term term) => term.Kind == Number || s_wideNumerals.Contains(term.Text);
 
-    /// <summary>A name of the calendar, a clock's time, a year, or a figure that a preposition puts into time: "at 9", but not "for 9 euros", nor "in 9 months", which is how long.</summary>
+    /// <summary>A name of the calendar, a clock's time, a year, or a figure that a preposition puts into time: "at 9", but not "for 9
+    /// euros", nor "in 9 months", which is how long.</summary>
     private static bool IsTime(IReadOnlyList<Term> terms, int at)
     {
         if (terms[at].Kind != Number)
@@ -62,7 +63,8 @@ internal static class AnswerForm
         return isBare && (isYear || (at > 0 && s_whens.Contains(terms[at - 1].Text)));
     }
 
-    /// <summary>Whether a figure is that of what is counted or measured: before its noun ("3 fresh eggs", "250 grams of sugar", 12节车厢), right behind the phrase, or inside of it. "rooms since 1990" counts no rooms.</summary>
+    /// <summary>Whether a figure is that of what is counted or measured: before its noun ("3 fresh eggs", "250 grams of sugar", 12节车厢),
+    /// right behind the phrase, or inside of it. "rooms since 1990" counts no rooms.</summary>
     private static bool IsAmount(Matches matches, int at, Range window)
     {
         var terms = matches.Terms;

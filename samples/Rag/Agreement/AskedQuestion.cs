@@ -261,7 +261,8 @@ internal sealed class AskedQuestion
 
 /// <summary>Something that a question names.</summary>
 /// <param name="Forms">The word, then those that say the same.</param>
-/// <param name="IsWide">Whether it is of a script without spaces: a run of characters, which a sentence may have in parts of two or more.</param>
+/// <param name="IsWide">Whether it is of a script without spaces: a run of characters, which a sentence may have in parts of two or
+/// more.</param>
 internal sealed record AskedWord(IReadOnlyList<string> Forms, bool IsWide = false)
 {
     /// <summary>Whether it names something that is measured: a weight, a price.</summary>

@@ -2,7 +2,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>Whether a sentence names who it is: a name where the one that is asked for stands, not a capital letter anywhere ("Yesterday the bridge was repaired").</summary>
+/// <summary>Whether a sentence names who it is: a name where the one that is asked for stands, not a capital letter anywhere ("Yesterday
+/// the bridge was repaired").</summary>
 internal static class PersonForm
 {
     public static bool IsNamed(AskedQuestion question, Matches matches, Range window)

@@ -2,7 +2,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>Whether nothing behind a phrase makes it a name for something else ("scanner case", "scanner 2", "the scanner's case", "the hours of the museum") or its verb one of another thing ("opens its café").</summary>
+/// <summary>Whether nothing behind a phrase makes it a name for something else ("scanner case", "scanner 2", "the scanner's case", "the
+/// hours of the museum") or its verb one of another thing ("opens its café").</summary>
 internal static class PhraseEnd
 {
     private static readonly HashSet<string> s_coordinating = [.. "and or nor 和 与 及 以及 或 、".Split(' ')];
@@ -29,7 +30,8 @@ internal static class PhraseEnd
         // "Built in 1973": a participle alone is the verb.
         var isParticiple = first == 0 && question.Wanted is AnswerKind.Time or AnswerKind.Place or AnswerKind.Person or AnswerKind.Reason && matches.Has(question.Words[^1], end - 1);
         var hasVerb = isParticiple || question.HasVerb || Enumerable.Range(first, end - first).Any(at => terms[at].Kind is Be or Auxiliary);
-        // With the thing named by the heading: "Price: 415 dollars", "Its price is 415 dollars", and not "Its price for the Harbor crane is …".
+        // With the thing named by the heading: "Price: 415 dollars", "Its price is 415 dollars", and not "Its price for the Harbor crane is
+        // …".
         if (isHeaded && (terms[end].Kind == Possessive || (terms[end].Kind == Preposition && !hasVerb)))
             return false;
         if (terms[end].Kind == Possessive)
@@ -49,7 +51,8 @@ internal static class PhraseEnd
     /// <summary>"about 3", "only 3"</summary>
     public static bool IsRoughly(Term term) => term.Text is "about" or "around" or "only" or "nearly" or "almost" or "roughly" or "approximately" or "exactly" or "约";
 
-    /// <summary>Whether a figure right behind the phrase is what it says ("weighs 2 kilograms", "Price 415"), and no part of a name ("mast 2: 52 meters", "Garage 7 in Turin").</summary>
+    /// <summary>Whether a figure right behind the phrase is what it says ("weighs 2 kilograms", "Price 415"), and no part of a name ("mast
+    /// 2: 52 meters", "Garage 7 in Turin").</summary>
     private static bool IsValue(AskedQuestion question, Matches matches, int at)
     {
         var terms = matches.Terms;
@@ -77,7 +80,8 @@ internal static class PhraseEnd
         return end < terms.Count && terms[end].Kind == Content && matches.IsForeign(end) && !AnswerForm.IsCalendar(terms[end].Text) && !terms[end].Text.EndsWith("ly", StringComparison.Ordinal);
     }
 
-    /// <summary>"The owner of the works and Tilda are friends": what is said of two is said of one only if it is a figure, a place or a time, and of them themselves (not "and Tilda's son").</summary>
+    /// <summary>"The owner of the works and Tilda are friends": what is said of two is said of one only if it is a figure, a place or a
+    /// time, and of them themselves (not "and Tilda's son").</summary>
     private static bool IsShared(AskedQuestion question, IReadOnlyList<Term> terms, int end)
     {
         if (!s_coordinating.Contains(terms[end].Text))

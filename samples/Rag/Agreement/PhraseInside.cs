@@ -7,7 +7,8 @@ internal static class PhraseInside
 {
     private static readonly HashSet<string> s_wideTimes = [.. "年 月 日 号 点 时 分 半 每 天 周 星 期 上 下 午 早 晚 中".Split(' ')];
 
-    /// <summary>Nothing of substance inside, but for one figure with its unit ("a power of 67 watts on the turbine") where nothing else begins, and the few forms below.</summary>
+    /// <summary>Nothing of substance inside, but for one figure with its unit ("a power of 67 watts on the turbine") where nothing else
+    /// begins, and the few forms below.</summary>
     public static bool IsWhole(AskedQuestion question, Matches matches, int first, int end)
     {
         var foreign = Enumerable.Range(first, end - first).Where(matches.IsForeign).ToArray();
@@ -24,7 +25,8 @@ internal static class PhraseInside
     /// <summary>Whether a figure stands inside: then the phrase says its own value.</summary>
     public static bool HasFigure(Matches matches, int first, int end) => Enumerable.Range(first, end - first).Any(at => matches.IsForeign(at) && matches.Terms[at].Kind == Number);
 
-    /// <summary>"The tower is 40 meters high and 12 meters wide": another measure of the same thing before the one that is asked for.</summary>
+    /// <summary>"The tower is 40 meters high and 12 meters wide": another measure of the same thing before the one that is asked
+    /// for.</summary>
     private static bool HasFirstMeasure(Matches matches, int first, int end)
     {
         var terms = matches.Terms;

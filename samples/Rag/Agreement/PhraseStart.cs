@@ -3,7 +3,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// Whether nothing before a phrase makes it part of another statement: "the case of the scanner", "the company's pump", "old scanner", "Pia married the captain", "if the pressure", "the engineer who built the tug", "Anna and the owner",
+/// Whether nothing before a phrase makes it part of another statement: "the case of the scanner", "the company's pump", "old scanner", "Pia
+/// married the captain", "if the pressure", "the engineer who built the tug", "Anna and the owner",
 /// "near the tower".
 /// </summary>
 internal static class PhraseStart
@@ -15,7 +16,8 @@ internal static class PhraseStart
     public static bool StartsItself(AskedQuestion question, Matches matches, int first, int end, bool isHeaded)
     {
         var terms = matches.Terms;
-        // "Tom leads the ward." for "Who leads the ward?"; where the sentence begins with another word of the question, it is turned around.
+        // "Tom leads the ward." for "Who leads the ward?"; where the sentence begins with another word of the question, it is turned
+        // around.
         if (question.AsksForSubject && matches.Has(question.Words[0], first))
             return isHeaded ? NamesNoOther(matches, first, end) : IsMainClause(terms, first);
         var (hasBe, isNext) = (false, true);
@@ -81,7 +83,8 @@ internal static class PhraseStart
 
     private static bool IsTime(IReadOnlyList<Term> terms, int from, int first) => Enumerable.Range(from + 1, first - from).Any(at => AnswerForm.IsCalendar(terms[at].Text));
 
-    /// <summary>Under a heading that names the object: "Repaired by Ivo", "Ivo repairs it", but not "Ivo repairs the brake", nor "The alarm was repaired by Ivo".</summary>
+    /// <summary>Under a heading that names the object: "Repaired by Ivo", "Ivo repairs it", but not "Ivo repairs the brake", nor "The alarm
+    /// was repaired by Ivo".</summary>
     private static bool NamesNoOther(Matches matches, int first, int end)
     {
         var terms = matches.Terms;

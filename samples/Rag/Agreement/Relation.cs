@@ -2,7 +2,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>A preposition that decides what is meant, and the word that it governs: the flight <i>from</i> Madrid is not the flight <i>to</i> Madrid.</summary>
+/// <summary>A preposition that decides what is meant, and the word that it governs: the flight <i>from</i> Madrid is not the flight
+/// <i>to</i> Madrid.</summary>
 /// <param name="Preposition">The preposition.</param>
 /// <param name="Head">The first word of substance behind it; one character in Chinese.</param>
 internal readonly record struct Relation(string Preposition, string Head)
@@ -83,7 +84,8 @@ internal static class Ownership
         return pairs;
     }
 
-    /// <summary>Whether a sentence turns around what the question says of possession, or has it only by the way: "Sofia is on a boat" is no boat of Sofia's.</summary>
+    /// <summary>Whether a sentence turns around what the question says of possession, or has it only by the way: "Sofia is on a boat" is no
+    /// boat of Sofia's.</summary>
     public static bool Agrees(AskedQuestion question, Matches matches, Range window)
     {
         if (question.Owned.Count == 0)

@@ -3,10 +3,13 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// Whether a sentence says what a question asks, by its words. Vectors of a small model do not tell an attribute that it has not learned from any other of the same thing; this does:
+/// Whether a sentence says what a question asks, by its words. Vectors of a small model do not tell an attribute that it has not learned
+/// from any other of the same thing; this does:
 /// <list type="number">
-/// <item>everything of substance that the question names is in the sentence, or in the headings above it: as the same word in any regular form, or one of its synonyms;</item>
-/// <item>it stands there as one phrase: nothing of substance between ("the price of the <i>case</i> of the scanner"), and nothing attached that makes it a name for something else ("the scanner <i>case</i>", "<i>North</i> Harbor");</item>
+/// <item>everything of substance that the question names is in the sentence, or in the headings above it: as the same word in any regular
+/// form, or one of its synonyms;</item>
+/// <item>it stands there as one phrase: nothing of substance between ("the price of the <i>case</i> of the scanner"), and nothing attached
+/// that makes it a name for something else ("the scanner <i>case</i>", "<i>North</i> Harbor");</item>
 /// <item>the sentence goes on to say something of the kind that the question word asks for: a figure, a place, a name.</item>
 /// </list>
 /// It errs on the side of "no": a sentence in which it cannot tell is not quoted.

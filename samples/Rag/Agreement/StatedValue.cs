@@ -3,7 +3,8 @@ using static LocalLlm.Samples.Rag.Agreement.TermKind;
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// Whether a sentence says what something is: "is", a colon or the figure itself stands right behind, or "is" before ("Hugo is the son of Ines"). "The price was discussed", "can be changed" and "has risen" say something about it.
+/// Whether a sentence says what something is: "is", a colon or the figure itself stands right behind, or "is" before ("Hugo is the son of
+/// Ines"). "The price was discussed", "can be changed" and "has risen" say something about it.
 /// </summary>
 internal static class StatedValue
 {
@@ -51,7 +52,8 @@ internal static class StatedValue
         return term.Kind == Be && !(question.IsPresent && term.Text is "was" or "were") && IsValue(matches, at + 1);
     }
 
-    /// <summary>Whether something new stands right behind "is" that is no participle alone: "is blue", "is in room 4", but not "is known".</summary>
+    /// <summary>Whether something new stands right behind "is" that is no participle alone: "is blue", "is in room 4", but not "is
+    /// known".</summary>
     private static bool IsValue(Matches matches, int at)
     {
         var terms = matches.Terms;

@@ -1,7 +1,8 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
 /// <summary>
-/// Words that ask for the same, as search engines keep them (Solr's and Elasticsearch's format): each line a set, with commas; # begins a comment. An entry of several words, or of Chinese, stands for its set where a question
+/// Words that ask for the same, as search engines keep them (Solr's and Elasticsearch's format): each line a set, with commas; # begins a
+/// comment. An entry of several words, or of Chinese, stands for its set where a question
 /// has it; in sentences single words and Chinese are looked for.
 /// </summary>
 internal sealed class Synonyms
@@ -43,7 +44,8 @@ internal sealed class Synonyms
         }
     }
 
-    /// <summary>The entries that are looked for as a whole in a question, longest first: several words, or two or more Chinese characters.</summary>
+    /// <summary>The entries that are looked for as a whole in a question, longest first: several words, or two or more Chinese
+    /// characters.</summary>
     public IEnumerable<string> Phrases => _sets.SelectMany(set => set).Where(entry => entry.Contains(' ') || (entry.Length > 1 && TermReader.IsWide(entry[0]))).Distinct().OrderByDescending(entry => entry.Length);
 
     /// <summary>All that says the same as a word or phrase, itself included.</summary>

@@ -1,6 +1,7 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>A row of a table as the readers write it: "Device: Falcon scanner; Price: 415 dollars". It says what each of its cells is for what another of them names.</summary>
+/// <summary>A row of a table as the readers write it: "Device: Falcon scanner; Price: 415 dollars". It says what each of its cells is for
+/// what another of them names.</summary>
 internal sealed class TableRow
 {
     private static readonly HashSet<string> s_counters = [.. "no nr id # number № 序号 编号".Split(' '), ""];
@@ -20,7 +21,8 @@ internal sealed class TableRow
         return new([.. cells.Select(cell => cell.Length == 2 ? (TermReader.Read(WithoutUnit(cell[0])), TermReader.Read(cell[1])) : ([], TermReader.Read(cell[0])))]);
     }
 
-    /// <summary>Whether the row is about what the question names and a cell's name is what is asked of it; headings may name either. Other cells name other things: the manager of a row is not whose phone it has.</summary>
+    /// <summary>Whether the row is about what the question names and a cell's name is what is asked of it; headings may name either. Other
+    /// cells name other things: the manager of a row is not whose phone it has.</summary>
     public bool Says(AskedQuestion question, string heading)
     {
         // A number in front counts the rows.
@@ -48,7 +50,8 @@ internal sealed class TableRow
             if (isAsked)
                 all.UnionWith(FoundIn(question, _cells[cell].Name));
             var missing = question.Words.Where(word => !all.Contains(word)).ToArray();
-            // A key alone ("Property: price; Value: 415") answers where a heading names the rest; "Feature: weight; Tolerance: 2 grams" is no weight.
+            // A key alone ("Property: price; Value: 415") answers where a heading names the rest; "Feature: weight; Tolerance: 2 grams" is
+            // no weight.
             var isValue = _cells.Count == 2 && missing.Length > 0 && (_cells[cell].Name.Count == 0 || s_values.Contains(NameOf(cell)));
             if ((isAsked || isValue) && (missing.Length == 0 || HeadingAgreement.Has(heading, missing, question)) && HasAnswer(question, _cells[cell].Value))
                 return true;

@@ -1,6 +1,7 @@
 namespace LocalLlm.Samples.Rag.Agreement;
 
-/// <summary>English words in one spelling, and whether two are forms of one word. Regular endings only: what is not recognised is another word.</summary>
+/// <summary>English words in one spelling, and whether two are forms of one word. Regular endings only: what is not recognised is another
+/// word.</summary>
 internal static class WordForms
 {
     private static readonly string[] s_sibilants = ["ses", "xes", "zes", "ches", "shes", "oes"];
@@ -19,7 +20,8 @@ internal static class WordForms
     };
 
     /// <summary>
-    /// Whether two words, as <see cref="Spelled"/> gives them, are one in different forms: live, lives, lived. A silent e counts (plane is not plan), and a word in -ing is another word, because most are nouns of their own: shipping is
+    /// Whether two words, as <see cref="Spelled"/> gives them, are one in different forms: live, lives, lived. A silent e counts (plane is
+    /// not plan), and a word in -ing is another word, because most are nouns of their own: shipping is
     /// not a ship.
     /// </summary>
     public static bool AreSame(string one, string other) => one == other || (one[0] == other[0] && BasesOf(one).Intersect(BasesOf(other)).Any());

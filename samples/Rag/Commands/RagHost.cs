@@ -33,7 +33,8 @@ internal static class RagHost
         }
     }
 
-    /// <summary>Starts the services of a command that answers, and brings the store up to date; what was done is told on standard error.</summary>
+    /// <summary>Starts the services of a command that answers, and brings the store up to date; what was done is told on standard
+    /// error.</summary>
     public static async Task<IHost> StartAnsweringAsync(IConfigurationRoot configuration, RagTerminal terminal, CancellationToken cancellationToken)
     {
         var host = await StartAsync(configuration, withChatModel: true, terminal.Error, cancellationToken);

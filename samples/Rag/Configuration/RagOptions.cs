@@ -27,7 +27,8 @@ internal sealed class DocumentOptions
 
     public int MaxPdfPages { get; set; } = 2000;
 
-    /// <summary>While a program runs, the folder is looked at before an answer, at most this often: what has changed is ingested first. 0: before every answer.</summary>
+    /// <summary>While a program runs, the folder is looked at before an answer, at most this often: what has changed is ingested first. 0:
+    /// before every answer.</summary>
     public TimeSpan RefreshInterval { get; set; } = TimeSpan.Zero;
 
     /// <summary>How long one document may take to read: a hostile one can keep a parser busy for ever.</summary>
@@ -121,7 +122,8 @@ internal sealed class SearchOptions
     /// <summary>A file with words that ask for the same, for <see cref="SentenceCheck.Words"/>; empty: none.</summary>
     public string Synonyms { get; set; } = "";
 
-    /// <summary>Under "the context does not say" a passage is shown only if one of its sentences scores as much: less is of no use to the reader.</summary>
+    /// <summary>Under "the context does not say" a passage is shown only if one of its sentences scores as much: less is of no use to the
+    /// reader.</summary>
     public double NearThreshold { get; set; } = 0.5;
 
     /// <summary>Passages taken from the dense search and from the sparse one; late interaction ranks their union.</summary>
@@ -199,7 +201,8 @@ internal sealed class AnswerOptions
     /// <summary>Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses, and a grammar keeps it to it. Where the search comes first and sentences are shown; for models that are too small to copy names and figures that they have not learned.</summary>
     public bool Quote { get; set; }
 
-    /// <summary>With <see cref="Quote"/>: whether the model may say <see cref="NotFound"/> though a sentence has passed every check.</summary>
+    /// <summary>With <see cref="Quote"/>: whether the model may say <see cref="NotFound"/> though a sentence has passed every
+    /// check.</summary>
     public bool QuoteMayRefuse { get; set; } = true;
 
     /// <summary>Whether an answer that cites nothing, and that no passage shown says, is withheld.</summary>

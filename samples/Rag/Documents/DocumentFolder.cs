@@ -51,7 +51,8 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
         return new([.. files.Order(StringComparer.Ordinal)], unreadable);
     }
 
-    /// <summary>All that shows from outside whether a document has changed: names, sizes, times, permissions, and which folders cannot be looked into.</summary>
+    /// <summary>All that shows from outside whether a document has changed: names, sizes, times, permissions, and which folders cannot be
+    /// looked into.</summary>
     /// <exception cref="RagException">There is no such folder.</exception>
     public FolderState State()
     {

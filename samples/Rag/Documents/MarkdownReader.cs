@@ -72,7 +72,8 @@ internal static partial class MarkdownReader
         }
     }
 
-    /// <summary>The text of an item that is only the name of what its inner lists say; null: it says something itself, or has other parts.</summary>
+    /// <summary>The text of an item that is only the name of what its inner lists say; null: it says something itself, or has other
+    /// parts.</summary>
     private static string? TitleOf(ListItemBlock item)
     {
         if (item.Count < 2 || item[0] is not ParagraphBlock paragraph || !item.Skip(1).All(block => block is ListBlock))

@@ -3,7 +3,8 @@ using System.Text.RegularExpressions;
 
 namespace LocalLlm.Samples.Rag.Documents;
 
-/// <summary>Running headers and footers: the same line at the upper or lower edge of most pages, but for the number of the page. They are no text of the document, and would divide a sentence that goes on over the page.</summary>
+/// <summary>Running headers and footers: the same line at the upper or lower edge of most pages, but for the number of the page. They are
+/// no text of the document, and would divide a sentence that goes on over the page.</summary>
 internal static class PdfRunningLines
 {
     // A header and a footer may have several lines.

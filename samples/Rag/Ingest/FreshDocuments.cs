@@ -5,8 +5,10 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Ingest;
 
 /// <summary>
-/// Keeps the store to the documents folder while a program runs: before an answer the folder is looked at, and what was changed, added or removed is ingested first. Looking compares names, sizes, times and permissions, as
-/// git does; files are read only where these differ, or where the last change is so recent that another one could bear the same time. One caller works at a time, the others wait for it.
+/// Keeps the store to the documents folder while a program runs: before an answer the folder is looked at, and what was changed, added or
+/// removed is ingested first. Looking compares names, sizes, times and permissions, as
+/// git does; files are read only where these differ, or where the last change is so recent that another one could bear the same time. One
+/// caller works at a time, the others wait for it.
 /// </summary>
 internal sealed class FreshDocuments(DocumentFolder folder, Ingestion ingestion, UnreadDocuments unread, IngestLog log, TimeProvider time, IOptions<RagOptions> options) : IDisposable
 {

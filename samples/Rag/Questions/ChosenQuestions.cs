@@ -36,7 +36,8 @@ internal sealed partial class ChosenQuestions(IChatClient client, IOptions<RagOp
 
     private async Task<QuestionPair> AskAsync(string sentence, string other, CancellationToken cancellationToken)
     {
-        var choice = new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = Choices(sentence) } };
+        // The prompt has the sentence that the choices are made from.
+        var choice = new LocalLlmRequestOptions { StructuredOutputs = new() { Choice = Choices(sentence) }, DescribeStructuredOutputs = false };
         var question = await client.GetResponseAsync(Prompt("What is it?", sentence), new() { Temperature = 0, RawRepresentationFactory = _ => choice }, cancellationToken);
         // A second sentence shows whether the question tells the two apart.
         var answer = await client.GetResponseAsync(Prompt(question.Text, sentence, other), new() { Temperature = 0, MaxOutputTokens = LongestAnswer }, cancellationToken);

@@ -23,7 +23,8 @@ public sealed partial record ModelReference
     /// <summary>The revision after <c>@</c>: a branch, a tag or a commit; or null.</summary>
     public string? Revision { get; private init; }
 
-    /// <summary>Reads a reference; looks only whether there is such a folder. Of a folder of the hub's cache it is the only snapshot.</summary>
+    /// <summary>Reads a reference; looks only whether there is such a folder. Of a folder of the hub's cache it is the only
+    /// snapshot.</summary>
     /// <exception cref="EngineException">InvalidOptions, parameter <c>model</c>: it is neither.</exception>
     public static ModelReference Parse(string text)
     {

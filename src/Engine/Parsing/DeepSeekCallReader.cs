@@ -3,7 +3,8 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// DeepSeek's calls. V3 and R1 (vLLM's <c>deepseek_v3</c>) write a type, the name and fenced JSON; V3.1 (<c>deepseek_v31</c>) the name and JSON. A name never begins with a
+/// DeepSeek's calls. V3 and R1 (vLLM's <c>deepseek_v3</c>) write a type, the name and fenced JSON; V3.1 (<c>deepseek_v31</c>) the name and
+/// JSON. A name never begins with a
 /// brace, so one reader takes both.
 /// </summary>
 internal sealed class DeepSeekCallReader(PieceWriter output) : ToolCallReader(output)

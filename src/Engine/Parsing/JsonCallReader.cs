@@ -3,7 +3,8 @@ using System.Text.Json;
 
 namespace LocalLlm.Parsing;
 
-/// <summary>A call written as one JSON object with a <c>name</c> and <c>arguments</c> (or <c>parameters</c>), in either order; other members mean nothing.</summary>
+/// <summary>A call written as one JSON object with a <c>name</c> and <c>arguments</c> (or <c>parameters</c>), in either order; other
+/// members mean nothing.</summary>
 /// <param name="output">Where the pieces go.</param>
 internal sealed class JsonCallReader(PieceWriter output) : ToolCallReader(output)
 {

@@ -3,7 +3,8 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Llama 3's calls (vLLM's <c>llama3_json</c>): a response that is nothing but JSON objects with <c>name</c> and <c>parameters</c> (or <c>arguments</c>), several of them joined by
+/// Llama 3's calls (vLLM's <c>llama3_json</c>): a response that is nothing but JSON objects with <c>name</c> and <c>parameters</c> (or
+/// <c>arguments</c>), several of them joined by
 /// semicolons, perhaps after <c>&lt;|python_tag|&gt;</c>. An object that is no call makes the whole rest text.
 /// </summary>
 internal sealed class Llama3ToolParser : IOutputParser

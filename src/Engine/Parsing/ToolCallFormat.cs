@@ -66,7 +66,8 @@ internal static class ToolCallFormats
 
     /// <summary>A new parser.</summary>
     /// <param name="format">The format.</param>
-    /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like: it is held to a structure.</param>
+    /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like: it is held to a
+    /// structure.</param>
     public static IOutputParser CreateParser(this ToolCallFormat format, bool isTextOrCalls = false) => format switch
     {
         ToolCallFormat.DeepSeekV3 or ToolCallFormat.DeepSeekV31 => ToolCallParser.CreateDeepSeek(isTextOrCalls),

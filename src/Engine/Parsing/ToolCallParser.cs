@@ -4,7 +4,8 @@ namespace LocalLlm.Parsing;
 
 /// <summary>
 /// The state machine that calls between marks have in common: text, then calls, each between a mark that begins it and one that ends it, with white space
-/// between calls that means nothing. What begins like a call and is none comes out as the text that it was. A mark inside a string of the arguments ends nothing.
+/// between calls that means nothing. What begins like a call and is none comes out as the text that it was. A mark inside a string of the
+/// arguments ends nothing.
 /// </summary>
 internal sealed class ToolCallParser : IOutputParser
 {
@@ -46,7 +47,8 @@ internal sealed class ToolCallParser : IOutputParser
     public static ToolCallParser CreateDeepSeek(bool isTextOrCalls = false) =>
         new("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", isTextOrCalls, output => new DeepSeekCallReader(output), "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>");
 
-    /// <summary>Qwen's format (vLLM's <c>hermes</c>): JSON objects with <c>name</c> and <c>arguments</c> between <c>&lt;tool_call&gt;</c> and <c>&lt;/tool_call&gt;</c>.</summary>
+    /// <summary>Qwen's format (vLLM's <c>hermes</c>): JSON objects with <c>name</c> and <c>arguments</c> between <c>&lt;tool_call&gt;</c>
+    /// and <c>&lt;/tool_call&gt;</c>.</summary>
     /// <param name="isTextOrCalls">Whether a response that begins as text has no calls, whatever its text looks like.</param>
     public static ToolCallParser CreateHermes(bool isTextOrCalls = false) => new("<tool_call>", "</tool_call>", isTextOrCalls, output => new JsonCallReader(output));
 
@@ -184,7 +186,8 @@ internal sealed class ToolCallParser : IOutputParser
             PushInCall(character);
     }
 
-    // The string never ended: the mark ends the call, and what follows is read anew, every mark for what it looks like, so that no character is read more than twice.
+    // The string never ended: the mark ends the call, and what follows is read anew, every mark for what it looks like, so that no
+    // character is read more than twice.
     private void EndAtDoubtful()
     {
         var rest = _doubtful.ToString(_end.Length, _doubtful.Length - _end.Length);

@@ -3,7 +3,8 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Reads one tool call character by character. It announces the call as soon as the tool's name is certain, and writes the arguments as they come.
+/// Reads one tool call character by character. It announces the call as soon as the tool's name is certain, and writes the arguments as
+/// they come.
 /// </summary>
 /// <param name="output">Where the pieces go.</param>
 internal abstract class ToolCallReader(PieceWriter output)

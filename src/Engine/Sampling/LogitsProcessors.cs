@@ -1,7 +1,8 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// The processors that may change which token is best, in the order of vLLM's V1 sampler: the end of a thought that has used its budget up, grammar mask (in a thought after which a structure is owed: no end of the output), allowed_token_ids, bad_words,
+/// The processors that may change which token is best, in the order of vLLM's V1 sampler: the end of a thought that has used its budget up,
+/// grammar mask (in a thought after which a structure is owed: no end of the output), allowed_token_ids, bad_words,
 /// min_tokens, logit_bias, penalties (repetition, then frequency, then presence).
 /// Arithmetic is in double, rounded to float32 once per token.
 /// </summary>

@@ -365,7 +365,8 @@ internal sealed partial class EngineLoop : ISequenceObserver, IDisposable
             _generatedTokens);
     }
 
-    // The engine cannot go on: every request ends with this error, later ones too. What failed is for the log; its text may hold what no caller should see.
+    // The engine cannot go on: every request ends with this error, later ones too. What failed is for the log; its text may hold what no
+    // caller should see.
     private void Die(Exception failure)
     {
         var dead = new EngineException(EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure);

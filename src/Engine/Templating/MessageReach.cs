@@ -9,7 +9,8 @@ namespace LocalLlm.Templating;
 /// are. Any other (R1's keeps the last one, Llama's and Qwen's look at the first, some refuse one
 /// that comes later) gets one system message in front: all texts in their order, with an empty line between two. A template that passes
 /// over system messages altogether gets that text in front of the first user message; one that
-/// refuses them refuses the request, unless the engine itself wrote the system text. A message of another role that the template says nothing of, such as a tool's result where it knows no
+/// refuses them refuses the request, unless the engine itself wrote the system text. A message of another role that the template says
+/// nothing of, such as a tool's result where it knows no
 /// tools, is refused by name. What a template does is found out by rendering the chat with marks in place of the texts.
 /// </summary>
 internal sealed class MessageReach

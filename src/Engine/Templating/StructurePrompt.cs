@@ -6,7 +6,8 @@ using System.Text.Json;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// Tells a model which structure its response is held to. The token mask alone does not: the model would think, and begin to write, without knowing it.
+/// Tells a model which structure its response is held to. The token mask alone does not: the model would think, and begin to write, without
+/// knowing it.
 /// The words are those that kept the shipped model's thoughts and calls as they were, of seven that were compared.
 /// </summary>
 internal static class StructurePrompt

@@ -8,7 +8,8 @@ internal static class SystemText
     /// <summary>Whether a message is part of it.</summary>
     public static bool IsSystem(object? message) => (message as PyDict)?.Get("role") is "system" or "developer";
 
-    /// <summary>A chat with <paramref name="text"/> at the end of its system text, which is added where the chat has none. Neither the list nor its messages are changed.</summary>
+    /// <summary>A chat with <paramref name="text"/> at the end of its system text, which is added where the chat has none. Neither the list
+    /// nor its messages are changed.</summary>
     /// <param name="messages">The chat.</param>
     /// <param name="text">The text.</param>
     public static List<object?> Append(List<object?> messages, string text)

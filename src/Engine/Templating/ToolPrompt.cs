@@ -34,7 +34,8 @@ internal sealed class ToolPrompt
             : throw new EngineException(EngineErrorKind.InvalidOptions, $"{option} '{replacement}' is neither a file nor a template.", option);
     }
 
-    /// <summary>Messages with the tools described in the system message, which is added where there is none. Neither the list nor its messages are changed.</summary>
+    /// <summary>Messages with the tools described in the system message, which is added where there is none. Neither the list nor its
+    /// messages are changed.</summary>
     /// <param name="messages">The chat.</param>
     /// <param name="tools">The tools.</param>
     /// <param name="specialTokens">Variables such as <c>bos_token</c>.</param>

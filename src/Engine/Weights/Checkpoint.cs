@@ -4,8 +4,10 @@ namespace LocalLlm.Weights;
 /// The weights of a model folder: every tensor of its files, by name. Opening reads the files' headers and no tensor. Safe for concurrent reading
 /// until <see cref="Dispose"/>.
 /// <para>
-/// Which files: <c>model.safetensors</c> where <c>model.safetensors.index.json</c> does not name it; else those that the index names, the rest of a numbered
-/// set that it names in part, and, once a tensor is missed (<see cref="LookFurther"/>), every other <c>*.safetensors</c>, as without an index. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
+/// Which files: <c>model.safetensors</c> where <c>model.safetensors.index.json</c> does not name it; else those that the index names, the
+/// rest of a numbered
+/// set that it names in part, and, once a tensor is missed (<see cref="LookFurther"/>), every other <c>*.safetensors</c>, as without an
+/// index. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
 /// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: bge-m3's heads have files of their own, which an encoder reads. Files may be symbolic links, as in Hugging
 /// Face's cache; names inside the index must be plain file names.
 /// </para>
@@ -44,7 +46,8 @@ internal sealed class Checkpoint : IDisposable
 
     /// <summary>Opens the weights of a folder.</summary>
     /// <exception cref="EngineException">
-    /// Files are malformed, a tensor is in two of them and no index says in which, or there are no weights at all (<see cref="EngineErrorKind.ModelFolder"/>); one
+    /// Files are malformed, a tensor is in two of them and no index says in which, or there are no weights at all
+    /// (<see cref="EngineErrorKind.ModelFolder"/>); one
     /// error lists every problem. An index that is malformed or disagrees with the files is no
     /// error here: see <see cref="Differences"/>.
     /// </exception>
@@ -79,7 +82,8 @@ internal sealed class Checkpoint : IDisposable
     }
 
     /// <summary>
-    /// Looks for tensors that the model needs and no open file holds in the rest of a folder with an index: an index may omit files. A file that holds one of
+    /// Looks for tensors that the model needs and no open file holds in the rest of a folder with an index: an index may omit files. A file
+    /// that holds one of
     /// them stays open, and all its tensors are the checkpoint's; but a tensor that was there before is not replaced.
     /// </summary>
     /// <param name="missing">The tensors' names.</param>

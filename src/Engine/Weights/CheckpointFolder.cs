@@ -59,7 +59,8 @@ internal static class CheckpointFolder
     /// There is no file of weights, or shards numbered <c>-00001-of-00004</c> are missing. Files of other formats are never opened.
     /// </exception>
     /// <param name="folder">The model's folder.</param>
-    /// <param name="unusableIndex">The name of an index that is there but says nothing, or null. One of pickles vouches for a numbered set of them.</param>
+    /// <param name="unusableIndex">The name of an index that is there but says nothing, or null. One of pickles vouches for a numbered set
+    /// of them.</param>
     public static IReadOnlyList<string> ShardsWithoutIndex(string folder, string? unusableIndex = null)
     {
         if (File.Exists(Path.Combine(folder, SingleFileName)))
@@ -108,7 +109,8 @@ internal static class CheckpointFolder
     }
 
     /// <summary>
-    /// The files of a folder with an index in which a tensor may be that none of the opened files holds: what the index names, and every safetensors file
+    /// The files of a folder with an index in which a tensor may be that none of the opened files holds: what the index names, and every
+    /// safetensors file
     /// that would be opened without an index. Other pickles are left alone.
     /// </summary>
     /// <exception cref="EngineException">The folder cannot be listed.</exception>

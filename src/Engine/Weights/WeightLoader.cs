@@ -44,7 +44,8 @@ internal static partial class WeightLoader
         }
     }
 
-    /// <summary>Checks that a checkpoint holds a model's weights, without reading them; opens further files of the folder where it does not yet.</summary>
+    /// <summary>Checks that a checkpoint holds a model's weights, without reading them; opens further files of the folder where it does not
+    /// yet.</summary>
     /// <param name="registry">What the model needs.</param>
     /// <param name="checkpoint">Where it is.</param>
     /// <param name="logger">As of <see cref="Load"/>.</param>

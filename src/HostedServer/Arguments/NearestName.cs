@@ -6,7 +6,8 @@ internal static class NearestName
     private const int LeastLetters = 3;
 
     /// <summary>
-    /// The option that a name was most likely meant to be: it differs in two letters at most (in one, where it is short), or it is the beginning of the option's name, or one of the two is an abbreviation of the other. Null where
+    /// The option that a name was most likely meant to be: it differs in two letters at most (in one, where it is short), or it is the
+    /// beginning of the option's name, or one of the two is an abbreviation of the other. Null where
     /// none is near: a hint from another world misleads.
     /// </summary>
     public static string? OfOption(string name, IEnumerable<string> candidates)

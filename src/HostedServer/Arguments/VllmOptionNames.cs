@@ -1,6 +1,7 @@
 namespace LocalLlm.Server.Arguments;
 
-/// <summary>Further options of <c>vllm serve</c> and <c>vllm bench</c>, which some commands have, to tell "not available here" from a misspelling.</summary>
+/// <summary>Further options of <c>vllm serve</c> and <c>vllm bench</c>, which some commands have, to tell "not available here" from a
+/// misspelling.</summary>
 internal static class VllmOptionNames
 {
     private const string Names = """

@@ -6,7 +6,8 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Sends an answer as server-sent events, the last of which is <c>[DONE]</c>. A failure after the first event is an event of its own, <c>{"error": …}</c>, before <c>[DONE]</c>: clients read a
+/// Sends an answer as server-sent events, the last of which is <c>[DONE]</c>. A failure after the first event is an event of its own,
+/// <c>{"error": …}</c>, before <c>[DONE]</c>: clients read a
 /// stream to its end and raise that error. A client that does not read is given up after a while.
 /// </summary>
 internal static class EventStream

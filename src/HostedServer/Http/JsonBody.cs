@@ -113,7 +113,8 @@ internal static class JsonBody
         }
     }
 
-    // Kestrel reports a body that it cannot read by exceptions of several types, an overflow and a lost connection among them. All of them are the client's doing.
+    // Kestrel reports a body that it cannot read by exceptions of several types, an overflow and a lost connection among them. All of them
+    // are the client's doing.
     private static async ValueTask<ReadResult> ReadPartAsync(HttpContext context, PipeReader reader)
     {
         try

@@ -9,7 +9,8 @@ namespace LocalLlm.Server.Http;
 internal static class JsonMembers
 {
     /// <summary>
-    /// Looks at every member and text below <paramref name="root"/>; its depth was bounded when it was parsed. Texts of messages that a model or a tool wrote
+    /// Looks at every member and text below <paramref name="root"/>; its depth was bounded when it was parsed. Texts of messages that a
+    /// model or a tool wrote
     /// may hold half of a surrogate pair: they are mended where messages are read.
     /// </summary>
     /// <exception cref="ApiException">400, with the place as <c>param</c>.</exception>

@@ -75,7 +75,8 @@ internal sealed class ServedEngine
     }
 
     /// <summary>The engine that generates, before it is known which model the request names.</summary>
-    /// <exception cref="ApiException">503: it loads (the error has phase and percentage), drains, or has failed. 400: the server only embeds.</exception>
+    /// <exception cref="ApiException">503: it loads (the error has phase and percentage), drains, or has failed. 400: the server only
+    /// embeds.</exception>
     public LlmEngine Require()
     {
         RequireUsable();
@@ -96,7 +97,8 @@ internal sealed class ServedEngine
 
     /// <summary>The engine that embeds; after <see cref="RequireUsable"/>.</summary>
     /// <param name="asked">The model that the request names, or null.</param>
-    /// <exception cref="ApiException">503: it is not there. 404: no such model is served. 400: the model is served, and makes no embeddings.</exception>
+    /// <exception cref="ApiException">503: it is not there. 404: no such model is served. 400: the model is served, and makes no
+    /// embeddings.</exception>
     public EmbeddingEngine RequireEmbedder(string? asked)
     {
         if (IsEncoder ? IsName(asked) : _embedder is not null && (string.IsNullOrEmpty(asked) || asked == _embedder.ModelId))

@@ -165,7 +165,8 @@ internal sealed class CompletionAnswers(LlmEngine engine, CompletionRequest requ
         /// <summary>Where the text ends, as far as it is made, in code points.</summary>
         public int End => _sent + TextOffsets.Length(Text.ToString());
 
-        /// <summary>How many of <see cref="Scored"/> can be sent. A token whose text is held back (it may become a stop string, or a character that is not whole) waits for it: until then nobody knows whether its place is in the text.</summary>
+        /// <summary>How many of <see cref="Scored"/> can be sent. A token whose text is held back (it may become a stop string, or a
+        /// character that is not whole) waits for it: until then nobody knows whether its place is in the text.</summary>
         public int Ready
         {
             get

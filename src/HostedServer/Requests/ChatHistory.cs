@@ -10,8 +10,10 @@ using LocalLlm.Templating;
 namespace LocalLlm.Server.Requests;
 
 /// <summary>
-/// Brings what a model once produced, as clients of several APIs keep it, into the one form that the engine reads: thoughts into <c>reasoning_content</c>, calls
-/// of tools into <c>tool_calls</c>, their results into messages of role <c>tool</c>. Half of a surrogate pair in such a message becomes U+FFFD, as .NET's own
+/// Brings what a model once produced, as clients of several APIs keep it, into the one form that the engine reads: thoughts into
+/// <c>reasoning_content</c>, calls
+/// of tools into <c>tool_calls</c>, their results into messages of role <c>tool</c>. Half of a surrogate pair in such a message becomes
+/// U+FFFD, as .NET's own
 /// clients write it.
 /// </summary>
 internal sealed class ChatHistory

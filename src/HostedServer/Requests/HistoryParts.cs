@@ -5,7 +5,8 @@ using LocalLlm.Sampling;
 namespace LocalLlm.Server.Requests;
 
 /// <summary>
-/// Parts of a content that are none of its text: thoughts (Anthropic's and Mistral's <c>thinking</c>, <c>reasoning</c>), calls of tools (Anthropic's <c>tool_use</c>,
+/// Parts of a content that are none of its text: thoughts (Anthropic's and Mistral's <c>thinking</c>, <c>reasoning</c>), calls of tools
+/// (Anthropic's <c>tool_use</c>,
 /// the AI SDK's <c>tool-call</c>) and their results (<c>tool_result</c>, <c>tool-result</c>).
 /// </summary>
 /// <param name="errors">Where faults go.</param>

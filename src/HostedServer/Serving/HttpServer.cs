@@ -108,7 +108,8 @@ internal static partial class HttpServer
         // Standard output belongs to answers.
         logging.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         logging.AddFilter("Microsoft", LogLevel.Warning);
-        // There it logs as errors, with stacks, what clients do wrong (bodies that end in the middle, trailers that are none) and nobody here can mend. What is the server's own fault, ExplainAsync logs.
+        // There it logs as errors, with stacks, what clients do wrong (bodies that end in the middle, trailers that are none) and nobody
+        // here can mend. What is the server's own fault, ExplainAsync logs.
         logging.AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Critical);
         // What keeps the program from starting is its last line.
         logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);

@@ -62,7 +62,8 @@ internal static class Listener
         }
     }
 
-    /// <summary>Refuses what <see cref="Listen"/> would fail with, before a model is loaded: certificates that cannot be read, names without an address, addresses that are taken or are not this machine's.</summary>
+    /// <summary>Refuses what <see cref="Listen"/> would fail with, before a model is loaded: certificates that cannot be read, names
+    /// without an address, addresses that are taken or are not this machine's.</summary>
     /// <exception cref="UsageException">A file, a name or an address that cannot be used.</exception>
     public static void Check(ListenSettings settings)
     {

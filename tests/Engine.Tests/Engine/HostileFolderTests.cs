@@ -97,7 +97,7 @@ public sealed partial class HostileFolderTests : IDisposable
     {
         var config = Path.Combine(_folder, "config.json");
         await File.WriteAllTextAsync(config, (await File.ReadAllTextAsync(config, TestContext.Current.CancellationToken)).Replace("\"intermediate_size\": 768", "\"intermediate_size\": 700", StringComparison.Ordinal), TestContext.Current.CancellationToken);
-        var failure = await AssertRefused("24 tensors");
+        var failure = await AssertRefused("24 problems");
         Assert.Contains("gate_proj", failure.Message, StringComparison.Ordinal);
         Assert.Contains("[768, 256], wanted [700, 256]", failure.Message, StringComparison.Ordinal);
     }

@@ -4,7 +4,8 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Arguments;
 
-/// <summary>Options of <c>vllm serve</c> that ask for what is done anyway do not stop a start; the others are refused by name, with the reason.</summary>
+/// <summary>Options of <c>vllm serve</c> that ask for what is done anyway do not stop a start; the others are refused by name, with the
+/// reason.</summary>
 public sealed class VllmOptionsTests
 {
     [Theory]

@@ -6,7 +6,8 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.OpenAI;
 
-/// <summary>Bodies as clients replay and write them: histories with what the model once produced, system messages anywhere, other names of what the engine does.</summary>
+/// <summary>Bodies as clients replay and write them: histories with what the model once produced, system messages anywhere, other names of
+/// what the engine does.</summary>
 public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Path = "/v1/chat/completions";

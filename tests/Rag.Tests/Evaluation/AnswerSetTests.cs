@@ -10,7 +10,8 @@ using Xunit;
 
 namespace LocalLlm.Samples.Rag.Tests.Evaluation;
 
-/// <summary>Documents with names and attributes that the shipped models have not learned, and questions with and without an answer in them.</summary>
+/// <summary>Documents with names and attributes that the shipped models have not learned, and questions with and without an answer in
+/// them.</summary>
 public sealed class AnswerSetTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();

@@ -20,7 +20,8 @@ internal sealed class ByteAutomaton
     private readonly GrammarStacks _stacks;
     private readonly Dictionary<Place[], GrammarState> _states = new(new GrammarState.SamePlaces());
 
-    // Around a node: null where no rule is open, a GrammarStack for rules entered before, a GrammarFrame for one entered since the last byte.
+    // Around a node: null where no rule is open, a GrammarStack for rules entered before, a GrammarFrame for one entered since the last
+    // byte.
     private readonly HashSet<(int Node, object? Around)> _seen = [];
     private readonly Stack<(int Node, object? Around)> _open = [];
     private readonly List<(int Node, object? Around)> _found = [];

@@ -44,7 +44,8 @@ internal sealed class CompiledGrammar
     /// <summary>The state before the first token.</summary>
     public GrammarState Start => _automaton.Start;
 
-    /// <summary>The state before the first token after a thought: up to two line feeds may come first, which every model that thinks writes there.</summary>
+    /// <summary>The state before the first token after a thought: up to two line feeds may come first, which every model that thinks writes
+    /// there.</summary>
     public GrammarState StartAfterThought => _automaton.StartAfterThought;
 
     /// <summary>Whether it has grown so far (objects make places for the members that were there) that new requests should begin with a new one.</summary>
@@ -58,7 +59,8 @@ internal sealed class CompiledGrammar
         (uint)tokenId < (uint)_trie.VocabularySize && _trie.Bytes[tokenId] is { Length: > 0 } bytes && !bytes.AsSpan().ContainsAnyExcept(" \t\r\n"u8);
 
     /// <summary>
-    /// Tokens that may come next, the end left out: bit i of word i / 32. Where the credit is not enough for all of them, some that are quick to find, those of fewest bytes: the text goes on within the grammar.
+    /// Tokens that may come next, the end left out: bit i of word i / 32. Where the credit is not enough for all of them, some that are
+    /// quick to find, those of fewest bytes: the text goes on within the grammar.
     /// </summary>
     /// <param name="state">The state; afterwards the same one, as the grammar knows it now.</param>
     /// <param name="credit">Steps through the rules that it may take; those taken are subtracted.</param>

@@ -3,7 +3,8 @@ using System.Collections;
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
-/// A regular language whose texts have a number of characters that is counted while they are read, as an edge of the graph, so that the automaton does not grow with the number. Where a text could not be
+/// A regular language whose texts have a number of characters that is counted while they are read, as an edge of the graph, so that the
+/// automaton does not grow with the number. Where a text could not be
 /// brought to an end within the number it is not entered: how many characters every state needs, and can take, is found beforehand.
 /// </summary>
 /// <param name="nodes">Gets the rules.</param>
@@ -87,7 +88,8 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
         }
     }
 
-    // States from which texts can be as long as one likes: all but those that are left when those without ways on are taken away, again and again.
+    // States from which texts can be as long as one likes: all but those that are left when those without ways on are taken away, again and
+    // again.
     private void FindEndless()
     {
         var ways = dfa.Edges.Select(edges => edges.Length).ToArray();

@@ -4,7 +4,8 @@ namespace LocalLlm.Sampling.Grammar;
 /// <param name="rule">The rule.</param>
 internal sealed class GrammarFrame(int rule)
 {
-    /// <summary>As <see cref="GrammarStack.Entry"/>; what is around may have been entered since the last byte too, and be a frame.</summary>
+    /// <summary>As <see cref="GrammarStack.Entry"/>; what is around may have been entered since the last byte too, and be a
+    /// frame.</summary>
     internal readonly record struct Entry(int Return, object? Around, int Loop, int Count);
 
     /// <summary>The rule.</summary>

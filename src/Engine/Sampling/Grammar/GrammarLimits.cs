@@ -18,7 +18,8 @@ internal sealed record GrammarLimits
     /// <summary>Bytes that the states and masks of one grammar may take before they are forgotten and made again.</summary>
     public long MaxBytes { get; init; } = 32L << 20;
 
-    /// <summary>Steps through the rules that the first state, the first mask, and those inside of strings may take; some 10 ns each.</summary>
+    /// <summary>Steps through the rules that the first state, the first mask, and those inside of strings may take; some 10 ns
+    /// each.</summary>
     public long MaxWork { get; init; } = 6_000_000;
 
     /// <summary>Bytes that states and masks may take while a grammar is compiled.</summary>

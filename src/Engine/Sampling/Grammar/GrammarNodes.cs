@@ -47,7 +47,8 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <param name="Back">Where it returns to after that.</param>
     /// <param name="Least">Fewest times.</param>
     /// <param name="Most">Most times, at least 1; <see cref="int.MaxValue"/>: any number.</param>
-    /// <param name="Needs">The most characters that a place within the rule needs to its end, where the rule's characters are counted and not the times; below 0: the times are.</param>
+    /// <param name="Needs">The most characters that a place within the rule needs to its end, where the rule's characters are counted and
+    /// not the times; below 0: the times are.</param>
     /// <param name="Other">Another edge of the same node; below 0: none.</param>
     internal readonly record struct LoopEdge(int Rule, int Back, int Least, int Most, int Needs, int Other);
 
@@ -166,7 +167,8 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>Whether no text of a rule ever ends, because each contains another of the same rule: it is not entered. Known when the grammar is finished.</summary>
     public bool IsEndless(int rule) => _endless.Contains(rule);
 
-    /// <summary>Says of a lazy place that an end can be reached from there through all of some rules; there may be several such ways.</summary>
+    /// <summary>Says of a lazy place that an end can be reached from there through all of some rules; there may be several such
+    /// ways.</summary>
     public void EndsThrough(int node, int end, int[][] rules) => _lazyEnds[node] = (end, rules);
 
     /// <summary>What was said of a lazy place; null: nothing, it may end.</summary>

@@ -39,7 +39,8 @@ internal sealed class GrammarSession
     }
 
     /// <summary>
-    /// Tokens that may come next; empty: all of them. Valid until the next token. A grammar that takes more work than a request may cost allows none: that request ends with <see cref="Failure"/>, and no other is harmed.
+    /// Tokens that may come next; empty: all of them. Valid until the next token. A grammar that takes more work than a request may cost
+    /// allows none: that request ends with <see cref="Failure"/>, and no other is harmed.
     /// </summary>
     public ReadOnlyMemory<uint> Mask()
     {
@@ -52,7 +53,8 @@ internal sealed class GrammarSession
     }
 
     /// <summary>
-    /// In a thought after which text is owed: the token that ends the thought, and those that would end the output. A model that wants to end there ends its thought instead. Null: none is owed.
+    /// In a thought after which text is owed: the token that ends the thought, and those that would end the output. A model that wants to
+    /// end there ends its thought instead. Null: none is owed.
     /// </summary>
     public (int Close, IReadOnlyList<int> Ends)? ThoughtOwingText => _isThinking && OwesText ? (_thinking!.Value.Close, _ends) : null;
 

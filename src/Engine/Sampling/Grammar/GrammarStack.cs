@@ -1,8 +1,10 @@
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
-/// The open rules at a place, the innermost first. All ways in which the innermost rule may have been entered are one stack (a graph-structured stack: Tomita, "Efficient parsing for natural language", 1985), so
-/// readings that differ only in what is around a rule are walked once inside it. <see cref="GrammarStacks"/> makes them: equal stacks of one generation are one object.
+/// The open rules at a place, the innermost first. All ways in which the innermost rule may have been entered are one stack (a
+/// graph-structured stack: Tomita, "Efficient parsing for natural language", 1985), so
+/// readings that differ only in what is around a rule are walked once inside it. <see cref="GrammarStacks"/> makes them: equal stacks of
+/// one generation are one object.
 /// </summary>
 /// <param name="id">Later stacks have higher numbers.</param>
 /// <param name="isShared">Whether what the innermost rule allows is found once for all places that call it.</param>

@@ -2,7 +2,8 @@ using Entry = LocalLlm.Sampling.Grammar.GrammarStack.Entry;
 
 namespace LocalLlm.Sampling.Grammar;
 
-/// <summary>Makes stacks: equal ones are one object, and entries that return to one node are one entry, whose parents are one stack.</summary>
+/// <summary>Makes stacks: equal ones are one object, and entries that return to one node are one entry, whose parents are one
+/// stack.</summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class GrammarStacks(GrammarNodes nodes)
 {
@@ -126,7 +127,8 @@ internal sealed class GrammarStacks(GrammarNodes nodes)
         return change();
     }
 
-    // Each part once, however many ways lead to it. The third argument says what a part becomes as a whole; null: its entries are looked at.
+    // Each part once, however many ways lead to it. The third argument says what a part becomes as a whole; null: its entries are looked
+    // at.
     private GrammarStack? Changed(GrammarStack stack, Func<Entry, Entry> change, Func<GrammarStacks, GrammarStack, GrammarStack?> whole, bool mustEnd = false)
     {
         if (whole(this, stack) is { } other)

@@ -3,7 +3,8 @@ using System.Numerics;
 
 namespace LocalLlm.Sampling.Grammar;
 
-/// <summary>Numbers in a range, digit by digit. Whole numbers have no exponent, as readers of such numbers want it, nor have numbers of which some are taken out.</summary>
+/// <summary>Numbers in a range, digit by digit. Whole numbers have no exponent, as readers of such numbers want it, nor have numbers of
+/// which some are taken out.</summary>
 /// <param name="nodes">The rules.</param>
 /// <param name="budget">What conditions beside bounds may need.</param>
 internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)

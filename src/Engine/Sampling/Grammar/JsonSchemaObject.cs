@@ -3,7 +3,8 @@ using System.Numerics;
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
-/// Objects whose properties come in any order, each once, with others between them where they are allowed. Which ones were there is part of the place in the grammar, so places are made when a text comes there. An object
+/// Objects whose properties come in any order, each once, with others between them where they are allowed. Which ones were there is part of
+/// the place in the grammar, so places are made when a text comes there. An object
 /// that may be one of several things is read once: the place knows which of them are left (the subset construction, over names and values).
 /// </summary>
 /// <param name="nodes">The rules.</param>

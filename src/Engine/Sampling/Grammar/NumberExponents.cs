@@ -3,8 +3,10 @@ using System.Globalization;
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
-/// Numbers with an exponent between two bounds: <c>1e-06</c>, <c>2.5E+3</c>. A mantissa has one digit before the point; up to <see cref="MaxWhole"/> of them, or <see cref="MaxZeros"/> zeros behind a point that it begins with,
-/// where it lies between the bounds itself: else a model that writes too large a number would be led into one that only an exponent can save. Exponents have at most three digits. Digits are compared with those of the
+/// Numbers with an exponent between two bounds: <c>1e-06</c>, <c>2.5E+3</c>. A mantissa has one digit before the point; up to
+/// <see cref="MaxWhole"/> of them, or <see cref="MaxZeros"/> zeros behind a point that it begins with,
+/// where it lies between the bounds itself: else a model that writes too large a number would be led into one that only an exponent can
+/// save. Exponents have at most three digits. Digits are compared with those of the
 /// bounds as they come; where they end it is known which exponents are inside.
 /// </summary>
 /// <param name="nodes">The rules.</param>

@@ -16,7 +16,8 @@ internal sealed class ObjectVariant
     private readonly Dictionary<(BigInteger Seen, int Count, int Met), bool> _ends = [];
 
     /// <param name="shape">What it must be.</param>
-    /// <param name="members">Per property the rules of its members, and the demands that they meet. Kept, and changed: what cannot be is taken out.</param>
+    /// <param name="members">Per property the rules of its members, and the demands that they meet. Kept, and changed: what cannot be is
+    /// taken out.</param>
     /// <param name="others">The same of other members.</param>
     /// <param name="budget">Pays for it.</param>
     public ObjectVariant(SchemaObject shape, (int Rule, int Met)[][] members, (int Rule, int Met)[] others, SchemaBudget budget)
@@ -72,7 +73,8 @@ internal sealed class ObjectVariant
         return needed & ~seen;
     }
 
-    /// <summary>Whether members can follow that end an object with as many as are allowed. Where they need each other they come in groups, and not every number can be reached.</summary>
+    /// <summary>Whether members can follow that end an object with as many as are allowed. Where they need each other they come in groups,
+    /// and not every number can be reached.</summary>
     public bool CanEnd(BigInteger seen, int count, int met)
     {
         if (_shape.Least == 0 && _shape.Most is null && met == AllMet)

@@ -19,7 +19,8 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
     /// <exception cref="GrammarException">It is malformed, or has what is not possible.</exception>
     public Fragment Search(string pattern)
     {
-        // What stands before and behind is the same for all alternatives: then a text that has been found is in one place, whatever else it begins.
+        // What stands before and behind is the same for all alternatives: then a text that has been found is in one place, whatever else it
+        // begins.
         var (start, end) = (nodes.Nothing().Start, nodes.Nothing().Start);
         var alternatives = RegexAnchors.Alternatives(RegexParser.Parse(pattern));
         var (before, behind) = (start, end);

@@ -1,7 +1,8 @@
 namespace LocalLlm.Sampling.Grammar;
 
 /// <summary>
-/// What making a grammar may cost. Work is counted in steps of some 10 ns, never timed, so that a schema is accepted or refused alike on every machine; everything that can be much is paid from here.
+/// What making a grammar may cost. Work is counted in steps of some 10 ns, never timed, so that a schema is accepted or refused alike on
+/// every machine; everything that can be much is paid from here.
 /// </summary>
 internal sealed class SchemaBudget
 {

@@ -27,7 +27,8 @@ internal sealed record SchemaObject
     /// <summary>What tells other names apart.</summary>
     public IReadOnlyList<StringLanguages.Language> Patterns { get; init; } = [];
 
-    /// <summary>From the languages that another name is in (bit i: the i-th) to what its value may be; none: there are no such properties.</summary>
+    /// <summary>From the languages that another name is in (bit i: the i-th) to what its value may be; none: there are no such
+    /// properties.</summary>
     public required Func<ulong, IReadOnlyList<SchemaMember>> Others { get; init; }
 
     /// <summary>Equal for equal <see cref="Others"/>; null: not known.</summary>
