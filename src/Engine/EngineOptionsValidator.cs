@@ -71,7 +71,7 @@ internal static class EngineOptionsValidator
         }
     }
 
-    /// <summary>What can be told of a model's folder and of the device without libtorch and weights: whether the length, the device and the
+    /// <summary>What is known of a model's folder and of the device without libtorch and weights: whether the length, the device and the
     /// tokenizer that were asked for fit. Nothing of a repository that is not here yet.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder, or Environment: there is no such device.</exception>
     public static void CheckFit(EngineOptions options)

@@ -10,7 +10,7 @@ namespace LocalLlm.Samples.Rag.Agent;
 /// </summary>
 internal static partial class CarriedQuestion
 {
-    private const int MostWords = 4;
+    private const int MaxWords = 4;
 
     /// <summary>What a question of a chat may mean, the likeliest first; one that stands alone means itself.</summary>
     /// <param name="last">The question before, standing alone.</param>
@@ -42,7 +42,7 @@ internal static partial class CarriedQuestion
         var terms = TermReader.Read(words);
         var content = terms.Count(term => term.HasSubstance);
         var hasName = terms.Skip(1).Any(term => term is { HasSubstance: true, IsCapital: true }) || (hasLead && terms.Count > 0 && terms[0] is { HasSubstance: true, IsCapital: true });
-        if (content == 0 || content > MostWords || (hasName && !IsElliptical(terms)))
+        if (content == 0 || content > MaxWords || (hasName && !IsElliptical(terms)))
             return [];
         // "And the Falcon scanner's price?" names its own topic.
         if (terms.Take(terms.Count - 1).Any(term => term is { Kind: TermKind.Possessive, Text: "'s" }))

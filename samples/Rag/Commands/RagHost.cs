@@ -33,7 +33,7 @@ internal static class RagHost
         }
     }
 
-    /// <summary>Starts the services of a command that answers, and brings the store up to date; what was done is told on standard
+    /// <summary>Starts the services of a command that answers, and brings the store up to date; it reports what it did on standard
     /// error.</summary>
     public static async Task<IHost> StartAnsweringAsync(IConfigurationRoot configuration, RagTerminal terminal, CancellationToken cancellationToken)
     {

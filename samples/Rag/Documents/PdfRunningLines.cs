@@ -8,12 +8,12 @@ namespace LocalLlm.Samples.Rag.Documents;
 internal static class PdfRunningLines
 {
     // A header and a footer may have several lines.
-    private const int MostLines = 3;
+    private const int MaxLines = 3;
 
     /// <summary>The lines without those that run; a repeated title stays where it stands first.</summary>
     public static List<PdfLine> Without(List<PdfLine> lines)
     {
-        for (var round = 0; round < MostLines; round++)
+        for (var round = 0; round < MaxLines; round++)
         {
             var pages = lines.GroupBy(line => line.Page).ToArray();
             var running = pages.SelectMany(EdgesOf).GroupBy(edge => (edge.IsUpper, edge.Text)).Where(same => same.Count() > 1 && 2 * same.Count() > pages.Length).ToArray();

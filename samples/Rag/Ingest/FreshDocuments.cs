@@ -76,7 +76,7 @@ internal sealed class FreshDocuments(DocumentFolder folder, Ingestion ingestion,
         }
     }
 
-    // The same failure is told once.
+    // Reports the same failure once.
     private bool IsNews(IngestOutcome outcome) => outcome.State != IngestState.Failed || _errors.GetValueOrDefault(outcome.Document) != (outcome.Error ?? "");
 
     private sealed class NewsOnly(IngestLines lines, Predicate<IngestOutcome> isNews) : IProgress<IngestOutcome>
@@ -89,5 +89,5 @@ internal sealed class FreshDocuments(DocumentFolder folder, Ingestion ingestion,
     }
 }
 
-/// <param name="Output">Where it is told what was ingested.</param>
+/// <param name="Output">Receives the report of what was ingested.</param>
 internal sealed record IngestLog(TextWriter Output);

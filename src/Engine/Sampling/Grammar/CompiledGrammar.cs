@@ -7,7 +7,7 @@ internal sealed class CompiledGrammar
 
     private const int MostPrepared = 16; // strings of different kinds
     private const int MostRemembered = 16; // of all grammars, some 30 KB each
-    private const int MostReserves = 30; // as much of the least work as finding a first token may take
+    private const int MaxReserves = 30; // as much of the least work as finding a first token may take
     private const int FewOf = 8; // tokens that are tried by themselves: at most this part of all
 
     private readonly ByteAutomaton _automaton;
@@ -98,7 +98,7 @@ internal sealed class CompiledGrammar
             }
 
             left -= _automaton.Work - before;
-            if (left < -MostReserves * Limits.MinWork)
+            if (left < -MaxReserves * Limits.MinWork)
                 break;
         }
 

@@ -158,7 +158,7 @@ internal sealed class Dfa(Dfa.Edge[][] edges, ulong[] marks)
             [.. live.Select(state => Marks[state])]);
     }
 
-    // States that cannot be told apart are one: split by what they lead to until nothing changes (Moore, 1956). Where that takes many
+    // Equivalent states are merged: split by what they lead to until nothing changes (Moore, 1956). Where that takes many
     // rounds the automaton is a long chain, in which there is little to merge.
     private Dfa Minimised(SchemaBudget budget)
     {

@@ -32,7 +32,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
     private sealed record Demand(Func<string?, ulong, bool> IsOfKind, SchemaPart? Value);
 
     /// <summary>Reads what is said. To be called first, once.</summary>
-    /// <returns>The names of the properties that must be told from others.</returns>
+    /// <returns>The names of the properties that must be distinguished.</returns>
     /// <exception cref="GrammarException">It cannot be kept to.</exception>
     public IEnumerable<string> Read()
     {
@@ -49,13 +49,13 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         _isOpen = !isClosed || Array.Exists(_groups, group => group.Others is not null) || !Array.Exists(_groups, group => group.Named.Count + group.Patterns.Length > 0);
         var needs = Needs();
 
-        // Also those that are required, needed or the only ones allowed, and not named: they must be told from others.
+        // Also those that are required, needed or the only ones allowed, and not named: they must be distinguished.
         return _groups.SelectMany(group => group.Named.Keys).Concat(Required()).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list))
             .Concat(shape.Properties.Where(part => part.Kind != SchemaPartKind.Some).Select(part => part.Name)).Concat(_allowed.SelectMany(part => part.Constants)).Concat(_demanded);
     }
 
     /// <summary>The properties.</summary>
-    /// <param name="all">The names that are told from others: those of <see cref="Read()"/>, and maybe more.</param>
+    /// <param name="all">The names that are distinguished: those of <see cref="Read()"/>, and maybe more.</param>
     /// <exception cref="GrammarException">They cannot be kept to.</exception>
     public SchemaObject Make(IReadOnlyList<string> all)
     {

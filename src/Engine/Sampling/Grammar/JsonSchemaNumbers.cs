@@ -10,7 +10,7 @@ namespace LocalLlm.Sampling.Grammar;
 internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
 {
     private const int MaxFactor = 20_000;
-    private const int MostShifted = 6; // digits behind those of a factor, where an exponent follows
+    private const int MaxShifted = 6; // digits behind those of a factor, where an exponent follows
     private const int MostZeros = 20; // more than a factor of that size can need
 
     /// <summary>The numbers of a range.</summary>
@@ -66,7 +66,7 @@ var product = new LanguageProduct(budget, inner => All(inner, range, types));
         var exponents = new NumberExponents(nodes);
 
         // Digits beyond the factor's own only count where an exponent brings them before its last one.
-        var most = factor.Scale + (hasExponents && (long)modulus * (factor.Scale + MostShifted + 1) <= MaxFactor ? MostShifted : 0);
+        var most = factor.Scale + (hasExponents && (long)modulus * (factor.Scale + MaxShifted + 1) <= MaxFactor ? MaxShifted : 0);
         var ids = Enumerable.Range(0, (most + 1) * modulus).Select(_ => nodes.Nothing().Start).ToArray();
         nodes.Connect(begin.Start, nodes.Optional(nodes.Literal("-")), ids[0]);
         var zeros = nodes.Star(nodes.Range((byte)'0', (byte)'0'));
