@@ -245,7 +245,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         var toolFormat = options.ToolCallParser == "auto" ? ToolCallFormats.Detect(chatTemplate?.Source, loader.Config.ModelType) : ToolCallFormats.Find(options.ToolCallParser)!.Value;
         var texts = new ModelTexts(tokenizer, chatTemplate?.With(ToolPrompt.Load(toolFormat, options.ToolPrompt)), toolFormat, EngineGrammars.Create(tokenizer));
 
-        var executor = options.ExecutorFactory.Create(loader, texts.Grammars, progress, cancellationToken);
+        var executor = options.ExecutorFactory.Create(options, loader, texts.Grammars, progress, cancellationToken);
         // On a GPU the largest step has run by now, and the plan is what was measured.
         var plan = executor.Capabilities.Plan;
         if (plan != estimate)

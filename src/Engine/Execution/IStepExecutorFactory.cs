@@ -6,12 +6,13 @@ namespace LocalLlm.Execution;
 internal interface IStepExecutorFactory
 {
     /// <summary>Loads the weights and prepares the devices. Called on the thread that will make all calls of the executor.</summary>
+    /// <param name="options">What the engine is loaded with.</param>
     /// <param name="loader">The planned model; it may be disposed afterwards.</param>
     /// <param name="grammars">The engine's compiler, whose cache an executor in the same process shares; null without a tokenizer.</param>
     /// <param name="progress">Receives phases and bytes.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">The weights do not fit the configuration, or memory is too small.</exception>
-    IStepExecutor Create(ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken);
+    IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken);
 }
 
 /// <summary>The factory of every engine that names no other.</summary>
@@ -25,6 +26,6 @@ internal static class StepExecutorFactory
 internal sealed class LocalExecutorFactory : IStepExecutorFactory
 {
     /// <inheritdoc/>
-    public IStepExecutor Create(ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
+    public IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
         loader.Load(grammars, progress, cancellationToken);
 }

@@ -1,0 +1,79 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Text.Json;
+using LocalLlm.Execution;
+using LocalLlm.Execution.Wire;
+using LocalLlm.Sampling.Grammar;
+
+namespace LocalLlm.Tests.Execution;
+
+/// <summary>Starts tests/ExecutorHost: the device, the model, the sampling state and the grammars are in another process.</summary>
+internal sealed class ProcessExecutorFactory : IStepExecutorFactory
+{
+    public IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
+        new ProcessExecutor(options, cancellationToken);
+}
+
+/// <summary>Speaks the step format over the standard streams of a child process, each message behind its length.</summary>
+internal sealed class ProcessExecutor : IStepExecutor
+{
+    private readonly Process _process;
+    private readonly CancellationTokenRegistration _cancellation;
+
+    public ProcessExecutor(EngineOptions options, CancellationToken cancellationToken)
+    {
+        var host = Path.Combine(AppContext.BaseDirectory, "LocalLlm.ExecutorHost.dll");
+        _process = Process.Start(new ProcessStartInfo("dotnet", [host]) { RedirectStandardInput = true, RedirectStandardOutput = true })!;
+        _cancellation = cancellationToken.Register(_process.Kill);
+        try
+        {
+            Write(JsonSerializer.SerializeToUtf8Bytes(options with { LoggerFactory = null }));
+            Capabilities = StepFormat.DecodeCapabilities(Read());
+        }
+        catch (Exception failure) when (failure is EndOfStreamException or IOException)
+        {
+            Dispose();
+            cancellationToken.ThrowIfCancellationRequested();
+            throw new EngineException(EngineErrorKind.Environment, "The executor's process has ended while it loaded the model.", innerException: failure);
+        }
+    }
+
+    public ExecutorCapabilities Capabilities { get; }
+
+    public bool Submit(SchedulerOutput step)
+    {
+        Write(StepFormat.Encode(step));
+        return true;
+    }
+
+    public StepResult Complete() => StepFormat.DecodeResult(Read());
+
+    public void Dispose()
+    {
+        _cancellation.Dispose();
+        // The host ends when its input does.
+        _process.StandardInput.Close();
+        _process.WaitForExit();
+        _process.Dispose();
+    }
+
+    private void Write(byte[] message)
+    {
+        Span<byte> length = stackalloc byte[sizeof(int)];
+        BinaryPrimitives.WriteInt32LittleEndian(length, message.Length);
+        var stream = _process.StandardInput.BaseStream;
+        stream.Write(length);
+        stream.Write(message);
+        stream.Flush();
+    }
+
+    private byte[] Read()
+    {
+        Span<byte> length = stackalloc byte[sizeof(int)];
+        var stream = _process.StandardOutput.BaseStream;
+        stream.ReadExactly(length);
+        var message = new byte[BinaryPrimitives.ReadInt32LittleEndian(length)];
+        stream.ReadExactly(message);
+        return message;
+    }
+}
