@@ -3,6 +3,7 @@ using System.Text.Json;
 using LocalLlm;
 using LocalLlm.Execution;
 using LocalLlm.Execution.Wire;
+using LocalLlm.Sampling;
 using LocalLlm.Tokenization;
 
 // An executor behind its standard streams: the engine's options come first, the capabilities go out, then steps come and results go.
@@ -12,8 +13,21 @@ Console.SetOut(Console.Error); // nothing else may write to the stream of result
 var options = JsonSerializer.Deserialize<EngineOptions>(Read()!)!;
 var folder = options.TokenizerPath ?? options.ModelPath;
 var tokenizer = options.SkipTokenizerInit ? null : Tokenizer.Load(folder);
-using var loader = new ModelLoader(options);
-using var executor = new LocalExecutorFactory().Create(options, loader, EngineGrammars.Create(tokenizer), null, CancellationToken.None);
+IStepExecutor executor;
+try
+{
+    using var loader = new ModelLoader(options);
+    executor = new LocalExecutorFactory().Create(options, loader, EngineGrammars.Create(tokenizer), null, CancellationToken.None);
+}
+catch (EngineException refusal)
+{
+    // No capabilities: why there are none.
+    Write([]);
+    Write(JsonSerializer.SerializeToUtf8Bytes(SequenceFailure.From(refusal)));
+    return;
+}
+
+using var owned = executor;
 Write(StepFormat.Encode(executor.Capabilities with { MaxStepsInFlight = 1, FeedsSampledTokens = false }));
 while (Read() is { } message)
 {

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using LocalLlm.Execution;
 using LocalLlm.Execution.Wire;
+using LocalLlm.Sampling;
 using LocalLlm.Sampling.Grammar;
 
 namespace LocalLlm.Tests.Execution;
@@ -28,11 +29,16 @@ internal sealed class ProcessExecutor : IStepExecutor
         try
         {
             Write(JsonSerializer.SerializeToUtf8Bytes(options with { LoggerFactory = null }));
-            Capabilities = StepFormat.DecodeCapabilities(Read());
+            var capabilities = Read();
+            if (capabilities.Length == 0)
+                throw JsonSerializer.Deserialize<SequenceFailure>(Read())!.ToException();
+            Capabilities = StepFormat.DecodeCapabilities(capabilities);
         }
-        catch (Exception failure) when (failure is EndOfStreamException or IOException)
+        catch (Exception failure)
         {
             Dispose();
+            if (failure is not IOException)
+                throw;
             cancellationToken.ThrowIfCancellationRequested();
             throw new EngineException(EngineErrorKind.Environment, "The executor's process has ended while it loaded the model.", innerException: failure);
         }
