@@ -9,10 +9,15 @@ using LocalLlm.Sampling.Grammar;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>Starts tests/ExecutorHost: the device, the model, the sampling state and the grammars are in another process.</summary>
-internal sealed class ProcessExecutorFactory : IStepExecutorFactory
+/// <param name="created">Receives the executor.</param>
+internal sealed class ProcessExecutorFactory(Action<ProcessExecutor>? created = null) : IStepExecutorFactory
 {
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
-        new ProcessExecutor(options, cancellationToken);
+    public IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    {
+        var executor = new ProcessExecutor(options, cancellationToken);
+        created?.Invoke(executor);
+        return executor;
+    }
 }
 
 /// <summary>Speaks the step format over the standard streams of a child process, each message behind its length.</summary>
@@ -54,11 +59,22 @@ internal sealed class ProcessExecutor : IStepExecutor
 
     public StepResult Complete() => StepFormat.DecodeResult(Read());
 
+    /// <summary>Ends the process at once.</summary>
+    public void Kill() => _process.Kill();
+
     public void Dispose()
     {
         _cancellation.Dispose();
-        // The host ends when its input does.
-        _process.StandardInput.Close();
+        try
+        {
+            // The host ends when its input does.
+            _process.StandardInput.Close();
+        }
+        catch (IOException)
+        {
+            // It is gone.
+        }
+
         _process.WaitForExit();
         _process.Dispose();
     }

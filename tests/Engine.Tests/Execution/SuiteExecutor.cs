@@ -11,13 +11,16 @@ internal static class SuiteExecutor
 {
     public const string Variable = "LOCALLLM_TEST_EXECUTOR";
 
-    /// <summary>Whether steps run in another process.</summary>
-    public static bool IsProcess => Environment.GetEnvironmentVariable(Variable) == "process";
-
     [ModuleInitializer]
-    internal static void Choose() => StepExecutorFactory.Default = Environment.GetEnvironmentVariable(Variable) switch
+    internal static void Choose()
     {
-        null or "" => StepExecutorFactory.Default,
+        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } name)
+            StepExecutorFactory.Default = Create(name);
+    }
+
+    /// <summary>Creates the factory of an executor by its name.</summary>
+    public static IStepExecutorFactory Create(string name) => name switch
+    {
         "serializing" => new DecoratingFactory(inner => new SerializingExecutor(inner)),
         "delayed" => new DecoratingFactory(inner => new DelayedExecutor(inner)),
         "process" => new ProcessExecutorFactory(),
