@@ -45,7 +45,7 @@ internal sealed unsafe class Worker : IDisposable
     public void AddSequence(long id, SamplingState state, ReadOnlyMemory<int> promptTokenIds) => _sequences.Add(id, new(state, promptTokenIds));
 
     /// <summary>Whether the keys of a prompt of this length fit only prompts of the very same length (a dynamic rope past its trained context).</summary>
-    public bool IsPromptSpecific(int promptLength) => _model.Rotary.IsPromptSpecific(promptLength);
+    public bool IsPromptSpecific(int promptLength) => promptLength > _model.PromptLengthThreshold;
 
     /// <summary>Forgets a sequence; also done for every <see cref="SchedulerOutput.FinishedIds"/>.</summary>
     public void RemoveSequence(long id) => _sequences.Remove(id);
@@ -123,7 +123,7 @@ internal sealed unsafe class Worker : IDisposable
     {
         _rows.Clear();
         _sampledRows.Clear();
-        var (row, onDevice, needsHistory) = (-1, _ops.SamplesTokens, false);
+        var (row, onDevice, needsHistory) = (-1, _ops.Features.TokenSampler is not null, false);
         foreach (var sequence in step.Sequences)
         {
             row += sequence.TokenIds.Length;
@@ -144,7 +144,7 @@ internal sealed unsafe class Worker : IDisposable
         var logits = _runner.ComputeLogits(hidden, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_rows));
         if (onDevice)
         {
-            _ops.BeginSample(logits, launched.Batch());
+            _ops.Features.TokenSampler!.BeginSample(logits, launched.Batch());
             launched.IsSampling = true;
             return;
         }

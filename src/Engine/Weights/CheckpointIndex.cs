@@ -17,7 +17,7 @@ internal sealed class CheckpointIndex
     /// <summary>The index of pickles, looked for only where there are no safetensors.</summary>
     public const string PickleFileName = CheckpointFolder.PickleFileName + ".index.json";
 
-    // DeepSeek-V3's has 92,000 tensors in 9 MB.
+    // The largest known has 92,000 tensors in 9 MB.
     private const int MaxBytes = 64 << 20;
     private const int MaxNameLength = 255;
     private const int MaxShards = 10_000;

@@ -23,10 +23,11 @@ internal sealed class BareModel : IDisposable
         _ops = ops;
         var type = ops.ActivationType(computeType);
         var registry = new WeightRegistry();
-        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, type), maxModelLen, maxModelLen);
+        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, type), new(maxModelLen, maxModelLen));
         using var checkpoint = Checkpoint.Open(folder);
-        WeightLoader.Load(registry, checkpoint, type, null, null, CancellationToken.None);
-        _caches = KvCacheTensors.Allocate(ops, Model.AttentionShapes, Blocks, type);
+        using (var staging = ops.Features.Memory?.CreateStaging())
+            WeightLoader.Load(registry, checkpoint, type, staging, null, CancellationToken.None);
+        _caches = KvCacheTensors.Allocate(ops, Model.KvCache, Blocks, type);
     }
 
     public ICausalLanguageModel Model { get; }
@@ -45,8 +46,8 @@ internal sealed class BareModel : IDisposable
             using var metadata = new AttentionMetadata();
             metadata.Sequences.Add(new(0, part.Length, first + part.Length, 0));
             metadata.BlockTables.AddRange(table);
-            Model.Rotary.BeginStep();
-            Model.Rotary.AddRows(metadata.RotaryRows, first, part.Length, ids.Length);
+            Model.BeginStep();
+            Model.AddPositions(metadata, first, part.Length, ids.Length);
             for (var position = first; position < first + part.Length; position++)
             {
                 metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
@@ -56,7 +57,7 @@ internal sealed class BareModel : IDisposable
             hidden = hidden.narrow(0, part.Length - 1, 1).contiguous();
         }
 
-        return Model.ComputeLogits(hidden!).to(float32).data<float>().ToArray();
+        return Model.ComputeLogits(hidden!).to(float32).cpu().data<float>().ToArray();
     }
 
     public void Dispose()
