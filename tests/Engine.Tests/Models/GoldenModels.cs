@@ -15,22 +15,31 @@ internal sealed class BareModel : IDisposable
 {
     private const int Blocks = 64;
     private readonly IDeviceOps _ops;
+    private readonly string _folder;
+    private readonly ScalarType _type;
     private readonly IReadOnlyList<KvLayerCache> _caches;
 
     public BareModel(string folder, IDeviceOps ops, ScalarType computeType, int maxModelLen = 512)
     {
         TorchLibrary.EnsureLoaded();
         _ops = ops;
-        var type = ops.ActivationType(computeType);
-        var registry = new WeightRegistry();
-        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, type), new(maxModelLen, maxModelLen));
-        using var checkpoint = Checkpoint.Open(folder);
-        using (var staging = ops.Features.Memory?.CreateStaging())
-            WeightLoader.Load(registry, checkpoint, type, staging, null, CancellationToken.None);
-        _caches = KvCacheTensors.Allocate(ops, Model.KvCache, Blocks, type);
+        _folder = folder;
+        _type = ops.ActivationType(computeType);
+        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), Weights, _type), new(maxModelLen, maxModelLen));
+        LoadWeights();
+        _caches = KvCacheTensors.Allocate(ops, Model.KvCache, Blocks, _type);
     }
 
     public ICausalLanguageModel Model { get; }
+
+    public WeightRegistry Weights { get; } = new();
+
+    public void LoadWeights()
+    {
+        using var checkpoint = Checkpoint.Open(_folder);
+        using var staging = _ops.Features.Memory?.CreateStaging();
+        WeightLoader.Load(Weights, checkpoint, _type, staging, null, CancellationToken.None);
+    }
 
     /// <summary>Runs one sequence in chunks through shuffled blocks; logits of the last position.</summary>
     public float[] LastLogits(int[] ids, int chunk = int.MaxValue)
