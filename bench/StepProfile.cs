@@ -26,7 +26,8 @@ internal static class StepProfile
         var type = timed.ActivationType(dtype == "float32" ? ScalarType.Float32 : ScalarType.BFloat16);
         var packing = timed.Features.DecodeCopyTypes.Contains(type) ? WeightPacking.DecodeCopies : WeightPacking.Compact;
         var registry = new WeightRegistry();
-        using var model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(timed, new SingleRankCollectives(), registry, type), new(4096, 4096));
+        using var model = ModelRegistry.Create(ModelConfig.Load(folder),
+            new LayerContext(timed, new SingleRankCollectives(), registry, type), new(4096, 4096));
         using (var checkpoint = Checkpoint.Open(folder))
             WeightLoader.Load(registry, checkpoint, type, null, null, CancellationToken.None, packing: packing);
         var caches = KvCacheTensors.Allocate(timed, model.KvCache, sequences * ContextBlocks, type);

@@ -19,7 +19,8 @@ internal sealed class TimedOps(IDeviceOps inner) : IDeviceOps
 
     public ScalarType ActivationType(ScalarType computeType) => inner.ActivationType(computeType);
 
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing) => inner.PackLinear(weight, bias, role, packing);
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing) =>
+        inner.PackLinear(weight, bias, role, packing);
 
     public Tensor ToDevice(Tensor weight) => inner.ToDevice(weight);
 

@@ -61,7 +61,8 @@ public partial class ArchitectureTests
     {
         var models = Path.Combine(Engine, "Models");
         var registry = File.ReadAllText(Path.Combine(models, "ModelRegistry.cs"));
-        var families = Directory.EnumerateFiles(models, "*Family.cs", SearchOption.AllDirectories).Where(file => Path.GetDirectoryName(file) != models).ToArray();
+        var families = Directory.EnumerateFiles(models, "*Family.cs", SearchOption.AllDirectories)
+            .Where(file => Path.GetDirectoryName(file) != models).ToArray();
         Assert.NotEmpty(families);
         Assert.All(families, file =>
         {

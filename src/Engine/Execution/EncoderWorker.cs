@@ -49,14 +49,18 @@ internal sealed class EncoderWorker : IDisposable
     /// <summary>The model's shape.</summary>
     public EncoderConfig Config { get; }
 
-    /// <summary>The largest number of tokens of a text, special ones included: as many as there are positions, or fewer where sentence-transformers' configuration says so.</summary>
+    /// <summary>
+    /// The largest number of tokens of a text, special ones included: as many as there are positions, or fewer where
+    /// sentence-transformers' configuration says so.
+    /// </summary>
     public int MaxModelLength { get; }
 
     /// <summary>What the model can say.</summary>
     public EmbeddingKinds Kinds => EmbeddingKinds.Dense | (_sparse is null ? 0 : EmbeddingKinds.Sparse) | (_multiVector is null ? 0 : EmbeddingKinds.MultiVector);
 
     /// <summary>The largest number of tokens of a step, unless the options say so.</summary>
-    public int StepTokens => _ops.Features.Memory is { } memory ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(memory.Now.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
+    public int StepTokens => _ops.Features.Memory is { } memory
+        ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(memory.Now.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
 
     /// <summary>Embeds texts in one pass.</summary>
     /// <param name="texts">Token ids, special ones included; at most the model's length each.</param>

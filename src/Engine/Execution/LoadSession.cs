@@ -10,8 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// What every model is loaded with, whether it generates or embeds: an open device, the open files of the weights, and the context in which
-/// layers register what they need. Owns all of it, but the device only until <see cref="HandOver"/>. One thread.
+/// What every model is loaded with, whether it generates or embeds: an open device, the open files of the weights, and the context in
+/// which layers register what they need. Owns all of it, but the device only until <see cref="HandOver"/>. One thread.
 /// </summary>
 internal sealed class LoadSession : IDisposable
 {
@@ -56,9 +56,12 @@ internal sealed class LoadSession : IDisposable
     public ScalarType ComputeType { get; }
 
     /// <summary>The device's memory as it is now.</summary>
-    public DeviceMemory Memory => Ops.Features.Memory?.Now ?? new(HostMemory.AvailableBytes(), 0, EngineOptionsDefaults.CpuMemoryUtilization);
+    public DeviceMemory Memory =>
+        Ops.Features.Memory?.Now ?? new(HostMemory.AvailableBytes(), 0, EngineOptionsDefaults.CpuMemoryUtilization);
 
-    /// <summary>Checks that the weights fit the model that has registered them, without reading them; warnings go to the options' logger.</summary>
+    /// <summary>
+    /// Checks that the weights fit the model that has registered them, without reading them; warnings go to the options' logger.
+    /// </summary>
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message.</exception>
     public void CheckWeights() => WeightLoader.Check(Context.Weights, _checkpoint, Logger);
 
@@ -94,7 +97,9 @@ internal sealed class LoadSession : IDisposable
     private ILogger? Logger => _options.LoggerFactory?.CreateLogger(typeof(WeightLoader));
 
     private static ScalarType MostCommonType(Checkpoint checkpoint) =>
-        checkpoint.Tensors.Values.Where(tensor => tensor.Info.Dtype is SafetensorsDtype.BF16 or SafetensorsDtype.F16 or SafetensorsDtype.F32).GroupBy(tensor => tensor.Info.Dtype).MaxBy(group => group.Sum(tensor => tensor.Info.ByteLength))?.Key switch
+        checkpoint.Tensors.Values.Where(tensor =>
+            tensor.Info.Dtype is SafetensorsDtype.BF16 or SafetensorsDtype.F16 or SafetensorsDtype.F32)
+            .GroupBy(tensor => tensor.Info.Dtype).MaxBy(group => group.Sum(tensor => tensor.Info.ByteLength))?.Key switch
         {
             SafetensorsDtype.F16 => ScalarType.Float16,
             SafetensorsDtype.BF16 => ScalarType.BFloat16,

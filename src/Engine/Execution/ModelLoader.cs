@@ -47,7 +47,9 @@ internal sealed class ModelLoader : IDisposable
     /// <inheritdoc cref="LoadSession.ComputeType"/>
     public ScalarType ComputeType => _session.ComputeType;
 
-    /// <summary>Where the memory goes: an estimate, on a device with memory of its own replaced by what was measured once the model is loaded.</summary>
+    /// <summary>
+    /// Where the memory goes: an estimate, on a device with memory of its own replaced by what was measured once the model is loaded.
+    /// </summary>
     public MemoryPlan Plan { get; private set; }
 
     /// <inheritdoc cref="LoadSession.CheckWeights"/>
@@ -122,7 +124,8 @@ internal sealed class ModelLoader : IDisposable
         // Second copies only where both together leave at least half of the budget to the KV cache.
         var gains = _session.Ops.Features.DecodeCopyTypes.Contains(ActivationType);
         var memory = _session.Memory;
-        return gains && 2 * _session.Context.Weights.Bytes(ActivationType) < memory.AvailableBytes * Utilization(memory) / 2 ? WeightPacking.DecodeCopies : WeightPacking.Compact;
+        return gains && 2 * _session.Context.Weights.Bytes(ActivationType) < memory.AvailableBytes * Utilization(memory) / 2
+            ? WeightPacking.DecodeCopies : WeightPacking.Compact;
     }
 
     private double Utilization(DeviceMemory memory) => _options.GpuMemoryUtilization ?? memory.DefaultUtilization;
@@ -139,8 +142,10 @@ internal sealed class ModelLoader : IDisposable
             AvailableBytes = memory.AvailableBytes,
             Utilization = Utilization(memory),
             WeightBytes = weights,
-            ActivationBytes = usedBytes - weights ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + memory.UsedBytes,
-            GraphBytes = Recorder(model) is not null && !_options.EnforceEager ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
+            ActivationBytes = usedBytes - weights
+                ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + memory.UsedBytes,
+            GraphBytes = Recorder(model) is not null && !_options.EnforceEager
+                ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, ActivationType),
             BlockSize = AttentionMetadata.BlockSize,
             ModelLength = longest,

@@ -7,8 +7,8 @@ namespace LocalLlm.KvCache;
 internal static class KvCacheTensors
 {
     /// <summary>
-    /// Allocates the caches of all layers; the caller owns them. They are left uninitialised: no attention reads a slot that was not written,
-    /// and the host commits a page when it is first written.
+    /// Allocates the caches of all layers; the caller owns them. They are left uninitialised: no attention reads a slot that was not
+    /// written, and the host commits a page when it is first written.
     /// </summary>
     /// <param name="ops">The device, which says how a block lies in memory.</param>
     /// <param name="spec">What the model keeps.</param>

@@ -3,7 +3,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
 
-/// <summary>Every product of a matrix by one plain product and a device's primitives: for linear methods that have nothing fused.</summary>
+/// <summary>
+/// Every product of a matrix by one plain product and a device's primitives: for linear methods that have nothing fused.
+/// </summary>
 internal abstract class ComposedLinear(LayerContext context) : ILinear
 {
     /// <inheritdoc/>
@@ -16,7 +18,8 @@ internal abstract class ComposedLinear(LayerContext context) : ILinear
     public Tensor ForwardGated(Tensor x, RmsNorm norm) => context.Ops.SiluAndMul(ForwardNormed(x, norm));
 
     /// <inheritdoc/>
-    public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+    public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
+        AttentionShape shape)
     {
         var qkv = ForwardNormed(x, norm);
         context.Ops.RotaryAndCache(qkv, rotary, cache, metadata, shape);

@@ -9,6 +9,8 @@ internal interface IAttention
     /// <summary>What it keeps of every token on this rank.</summary>
     KvLayerSpec Cache { get; }
 
-    /// <summary>Stores the tokens' part of the cache, and adds the attention of the normalised residual stream to it: [tokens, hidden].</summary>
+    /// <summary>
+    /// Stores the tokens' part of the cache, and adds the attention of the normalised residual stream to it: [tokens, hidden].
+    /// </summary>
     void AddTo(Tensor residual, RmsNorm norm, ForwardContext forward);
 }

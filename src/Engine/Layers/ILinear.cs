@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// One matrix (and its bias) as a <see cref="ILinearMethod"/> stores it, and every product that layers ask for. <see cref="ComposedLinear"/>
-/// makes all of them of <see cref="Forward"/>.
+/// One matrix (and its bias) as a <see cref="ILinearMethod"/> stores it, and every product that layers ask for.
+/// <see cref="ComposedLinear"/> makes all of them of <see cref="Forward"/>.
 /// </summary>
 internal interface ILinear
 {
@@ -19,10 +19,11 @@ internal interface ILinear
     Tensor ForwardGated(Tensor x, RmsNorm norm);
 
     /// <summary>
-    /// <see cref="ForwardNormed"/> by a matrix [q | k | v], with queries and keys rotated and keys and values stored: [tokens, in] → [tokens, qkv
-    /// width].
+    /// <see cref="ForwardNormed"/> by a matrix [q | k | v], with queries and keys rotated and keys and values stored: [tokens, in] →
+    /// [tokens, qkv width].
     /// </summary>
-    Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape);
+    Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
+        AttentionShape shape);
 
     /// <summary>residual += <see cref="Forward"/>, in place.</summary>
     void AddTo(Tensor residual, Tensor x);

@@ -15,6 +15,8 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The device's fused operations, or the same composed of its primitives.</summary>
     public IFusedOps Fused { get; } = Ops.Features.Fused ?? new ComposedOps(Ops);
 
-    /// <summary>How matrices of the layers are stored and multiplied by; <c>with</c> another one for layers that are stored otherwise.</summary>
+    /// <summary>
+    /// How matrices of the layers are stored and multiplied by; <c>with</c> another one for layers that are stored otherwise.
+    /// </summary>
     public ILinearMethod LinearMethod { get; init; } = UnquantizedLinearMethod.Instance;
 }

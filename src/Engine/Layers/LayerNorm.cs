@@ -26,5 +26,6 @@ internal sealed class LayerNorm
     public Tensor Forward(Tensor x) => nn.functional.layer_norm(x, _shape, _weight.Value, _bias.Value, _epsilon);
 
     /// <summary>Of x + residual, both [rows, size], which may be overwritten.</summary>
-    public Tensor ForwardAdd(Tensor x, Tensor residual) => _context.Fused.AddLayerNorm(x, residual, _weight.Value, _bias.Value, (float)_epsilon);
+    public Tensor ForwardAdd(Tensor x, Tensor residual) =>
+        _context.Fused.AddLayerNorm(x, residual, _weight.Value, _bias.Value, (float)_epsilon);
 }

@@ -16,7 +16,8 @@ internal sealed class ParallelLmHead
     {
         _context = context;
         var shard = ShardRange.Of(vocabularySize, context.Collectives, "The vocabulary size");
-        _matrix = context.LinearMethod.Create(context, [new WeightSpec(weightName, [vocabularySize, hiddenSize], 0, shard.Start, shard.Length)], [], LinearRole.Head);
+        _matrix = context.LinearMethod.Create(context,
+            [new WeightSpec(weightName, [vocabularySize, hiddenSize], 0, shard.Start, shard.Length)], [], LinearRole.Head);
     }
 
     /// <summary>Logits of the normalised residual stream: [rows, hidden] → [rows, vocabulary].</summary>

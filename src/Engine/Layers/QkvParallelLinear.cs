@@ -15,8 +15,10 @@ internal sealed class QkvParallelLinear : ParallelLinear
     public QkvParallelLinear(LayerContext context, string prefix, int inFeatures, int heads, int kvHeads, int headDim, bool bias)
         : base(
             context,
-            [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightSpec($"{p.Name}.weight", [p.Size, inFeatures], 0, p.Shard.Start, p.Shard.Length))],
-            bias ? [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightSpec($"{p.Name}.bias", [p.Size], 0, p.Shard.Start, p.Shard.Length))] : [],
+            [.. Projections(context, prefix, heads, kvHeads, headDim)
+                .Select(p => new WeightSpec($"{p.Name}.weight", [p.Size, inFeatures], 0, p.Shard.Start, p.Shard.Length))],
+            bias ? [.. Projections(context, prefix, heads, kvHeads, headDim)
+                .Select(p => new WeightSpec($"{p.Name}.bias", [p.Size], 0, p.Shard.Start, p.Shard.Length))] : [],
             LinearRole.Qkv)
     {
     }

@@ -10,7 +10,8 @@ internal sealed class RowParallelLinear : ParallelLinear
 {
     /// <summary>Registers <c>prefix.weight</c> [out, in] and <c>prefix.bias</c>, which rank 0 alone adds.</summary>
     public RowParallelLinear(LayerContext context, string prefix, int inFeatures, int outFeatures, bool bias)
-        : base(context, [Part(context, prefix, inFeatures, outFeatures)], bias && context.Collectives.Rank == 0 ? [WeightSpec.Whole($"{prefix}.bias", outFeatures)] : [], LinearRole.Other)
+        : base(context, [Part(context, prefix, inFeatures, outFeatures)],
+            bias && context.Collectives.Rank == 0 ? [WeightSpec.Whole($"{prefix}.bias", outFeatures)] : [], LinearRole.Other)
     {
         if (bias && context.Collectives.Rank != 0)
             context.Weights.Ignore(name => name == $"{prefix}.bias");

@@ -15,7 +15,8 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
     public static UnquantizedLinearMethod Instance { get; } = new();
 
     /// <inheritdoc/>
-    public ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role) => new Linear(context, weights, biases, role);
+    public ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role) =>
+        new Linear(context, weights, biases, role);
 
     private sealed class Linear : ILinear
     {
@@ -46,7 +47,8 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
         public Tensor ForwardGated(Tensor x, RmsNorm norm) => _fused.NormGatedLinear(x, norm.Weight, norm.Epsilon, _weight.Value);
 
         /// <inheritdoc/>
-        public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
+        public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
+            AttentionShape shape) =>
             _fused.NormQkvRotary(x, norm.Weight, norm.Epsilon, _weight.Value, rotary, cache, metadata, shape);
 
         /// <inheritdoc/>

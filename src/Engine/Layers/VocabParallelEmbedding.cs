@@ -16,7 +16,8 @@ internal sealed class VocabParallelEmbedding
     {
         _context = context;
         _shard = ShardRange.Of(vocabularySize, context.Collectives, "The vocabulary size");
-        _table = context.Weights.Add(new WeightSpec($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length), context.Ops.ToDevice);
+        _table = context.Weights.Add(new WeightSpec($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length),
+            context.Ops.ToDevice);
     }
 
     /// <summary>ids [tokens], as <see cref="Ops.IDeviceOps.BeginStep"/> gave them → [tokens, hidden].</summary>

@@ -2,7 +2,9 @@ using LocalLlm.Models.Rotary;
 
 namespace LocalLlm.Models;
 
-/// <summary>The shape of a dense decoder with grouped-query attention, rotary positions and a gated MLP, which several families share.</summary>
+/// <summary>
+/// The shape of a dense decoder with grouped-query attention, rotary positions and a gated MLP, which several families share.
+/// </summary>
 internal record DecoderConfig : ModelConfig
 {
     /// <summary>Width of the residual stream.</summary>
@@ -53,8 +55,8 @@ internal record DecoderConfig : ModelConfig
     public required RopeConfig Rope { get; init; }
 
     /// <summary>
-    /// The longest context: stretched by the factor of linear, dynamic and yarn scaling (yarn: from the original length), taken as written for
-    /// llama3.
+    /// The longest context: stretched by the factor of linear, dynamic and yarn scaling (yarn: from the original length), taken as
+    /// written for llama3.
     /// </summary>
     public override long MaxModelLength => Rope.RopeType switch
     {

@@ -24,8 +24,10 @@ internal sealed class DecoderFamily<TConfig>(
     where TConfig : ModelConfig
 {
     /// <inheritdoc/>
-    public override ModelConfig ReadConfig(ModelConfigSource source) => architectures.Single(architecture => architecture.Name == source.Architecture).Read(source);
+    public override ModelConfig ReadConfig(ModelConfigSource source) =>
+        architectures.Single(architecture => architecture.Name == source.Architecture).Read(source);
 
     /// <inheritdoc/>
-    public override ICausalLanguageModel CreateModel(ModelConfig config, LayerContext context, ModelLimits limits) => create((TConfig)config, context, limits);
+    public override ICausalLanguageModel CreateModel(ModelConfig config, LayerContext context, ModelLimits limits) =>
+        create((TConfig)config, context, limits);
 }

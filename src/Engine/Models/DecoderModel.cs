@@ -15,7 +15,9 @@ internal readonly record struct DecoderVariant
     public bool MlpBias { get; init; }
 }
 
-/// <summary>A dense decoder: embedding, layers of grouped-query attention with rotary positions and a gated MLP, norm, output head.</summary>
+/// <summary>
+/// A dense decoder: embedding, layers of grouped-query attention with rotary positions and a gated MLP, norm, output head.
+/// </summary>
 internal abstract class DecoderModel : ICausalLanguageModel
 {
     private readonly RotaryEmbedding _rotary;

@@ -2,7 +2,10 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Models;
 
-/// <summary>What the engine knows of any encoder: its config.json, validated and with transformers' defaults filled in. Families add what their models need.</summary>
+/// <summary>
+/// What the engine knows of any encoder: its config.json, validated and with transformers' defaults filled in. Families add what their
+/// models need.
+/// </summary>
 internal abstract record EncoderConfig
 {
     // Several times the largest model known: what exceeds it is damage or malice.
@@ -23,7 +26,9 @@ internal abstract record EncoderConfig
     /// <summary>The largest number of tokens of a text, special ones included.</summary>
     public abstract int MaxModelLength { get; }
 
-    /// <summary>Whether a folder's config.json names an encoder. False where it cannot be read: whoever loads the model says why.</summary>
+    /// <summary>
+    /// Whether a folder's config.json names an encoder. False where it cannot be read: whoever loads the model says why.
+    /// </summary>
     public static bool IsIn(string folder)
     {
         try
@@ -39,7 +44,9 @@ internal abstract record EncoderConfig
     }
 
     /// <summary>Reads config.json of a model folder.</summary>
-    /// <exception cref="EngineException">Kind ModelFolder: missing, malformed, out of range or no encoder; one error lists every problem.</exception>
+    /// <exception cref="EngineException">
+    /// Kind ModelFolder: missing, malformed, out of range or no encoder; one error lists every problem.
+    /// </exception>
     public static EncoderConfig Load(string folder)
     {
         using var document = ModelFolderFile.ParseObject(ModelConfig.FileName, ModelFolderFile.ReadJson(folder, ModelConfig.FileName, MaxBytes));
@@ -59,10 +66,12 @@ internal abstract record EncoderConfig
         if (architectures is null)
             fields.Refuse("architectures", $"a list with {supported}");
         else
-            problems.Add($"architectures: found {string.Join(", ", architectures.Take(4).Select(ModelFolderProblems.Quote))}, wanted {supported}: the model is no encoder of this kind; a model that generates is for generate, chat and serve");
+            problems.Add($"architectures: found {string.Join(", ", architectures.Take(4).Select(ModelFolderProblems.Quote))}, wanted {supported}: "
+                + "the model is no encoder of this kind; a model that generates is for generate, chat and serve");
         problems.ThrowIfAny();
         throw new InvalidOperationException("No architecture was found, and no problem told.");
     }
 
-    private static EncoderFamily? FamilyOf(string architecture) => ModelRegistry.Encoders.FirstOrDefault(family => family.Architectures.Any(one => one.Name == architecture));
+    private static EncoderFamily? FamilyOf(string architecture) =>
+        ModelRegistry.Encoders.FirstOrDefault(family => family.Architectures.Any(one => one.Name == architecture));
 }

@@ -17,12 +17,14 @@ internal abstract class EncoderFamily(IEnumerable<(string Name, string ModelType
 /// <summary>A family of models that embed, by its configuration record.</summary>
 /// <param name="architectures">Its architectures and their readers.</param>
 /// <param name="create">Its model class.</param>
-internal sealed class EncoderFamily<TConfig>(IReadOnlyList<ModelArchitecture<TConfig>> architectures, Func<TConfig, LayerContext, IEncoderModel> create)
+internal sealed class EncoderFamily<TConfig>(
+    IReadOnlyList<ModelArchitecture<TConfig>> architectures, Func<TConfig, LayerContext, IEncoderModel> create)
     : EncoderFamily(architectures.Select(architecture => (architecture.Name, architecture.ModelType)))
     where TConfig : EncoderConfig
 {
     /// <inheritdoc/>
-    public override EncoderConfig ReadConfig(ModelConfigSource source) => architectures.Single(architecture => architecture.Name == source.Architecture).Read(source);
+    public override EncoderConfig ReadConfig(ModelConfigSource source) =>
+        architectures.Single(architecture => architecture.Name == source.Architecture).Read(source);
 
     /// <inheritdoc/>
     public override IEncoderModel CreateModel(EncoderConfig config, LayerContext context) => create((TConfig)config, context);

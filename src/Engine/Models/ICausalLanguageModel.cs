@@ -14,14 +14,14 @@ internal interface ICausalLanguageModel : IDisposable
     int VocabularySize { get; }
 
     /// <summary>
-    /// Prompts longer than this give keys that fit only prompts of the very same length (frequencies that depend on the length): their length is
-    /// part of a cache key, and the steps that compute them cannot be recorded. Null: there are no such prompts.
+    /// Prompts longer than this give keys that fit only prompts of the very same length (frequencies that depend on the length): their
+    /// length is part of a cache key, and the steps that compute them cannot be recorded. Null: there are no such prompts.
     /// </summary>
     int? PromptLengthThreshold { get; }
 
     /// <summary>
-    /// Whether a step of single tokens puts the same work on the device whatever the step is, so that it can be recorded; not so for a model that
-    /// reads the step on the host (<see cref="PagedRows"/>).
+    /// Whether a step of single tokens puts the same work on the device whatever the step is, so that it can be recorded; not so for a
+    /// model that reads the step on the host (<see cref="PagedRows"/>).
     /// </summary>
     bool IsRecordable { get; }
 

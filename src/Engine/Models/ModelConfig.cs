@@ -43,7 +43,9 @@ internal abstract record ModelConfig
     /// <summary>The longest context, as vLLM derives it.</summary>
     public abstract long MaxModelLength { get; }
 
-    /// <summary>Elements that live at once for every token of a step, in the widest moment of a layer: for the estimate of the memory.</summary>
+    /// <summary>
+    /// Elements that live at once for every token of a step, in the widest moment of a layer: for the estimate of the memory.
+    /// </summary>
     public abstract long ActivationElements { get; }
 
     /// <summary>Reads config.json of a model folder.</summary>

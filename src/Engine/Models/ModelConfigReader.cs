@@ -27,7 +27,8 @@ internal static class ModelConfigReader
 
     private static (DecoderFamily Family, ModelConfigSource Source)? Find(ModelConfigFields fields, ModelFolderProblems problems)
     {
-        var known = ModelRegistry.Decoders.SelectMany(family => family.Architectures, (family, one) => (Family: family, one.Name, one.ModelType)).ToArray();
+        var known = ModelRegistry.Decoders.SelectMany(family => family.Architectures,
+            (family, one) => (Family: family, one.Name, one.ModelType)).ToArray();
         var supported = string.Join(", ", known.Select(one => one.Name));
         if (fields.Value("architectures") is null)
         {
@@ -47,7 +48,8 @@ internal static class ModelConfigReader
                 return (found.Family, new(fields, problems, architecture, architectures, fields.Text("model_type") ?? found.ModelType));
         }
 
-        var given = architectures.Count == 0 ? "an empty list" : string.Join(", ", architectures.Take(4).Select(ModelFolderProblems.Quote));
+        var given = architectures.Count == 0 ? "an empty list"
+            : string.Join(", ", architectures.Take(4).Select(ModelFolderProblems.Quote));
         problems.Add($"architectures: found {given}, which this build does not support; wanted one of {supported}");
         return null;
     }

@@ -5,7 +5,9 @@ namespace LocalLlm.Models;
 /// <summary>An untrusted config.json on its way to a record of its family.</summary>
 /// <param name="Fields">The top of the file.</param>
 /// <param name="Problems">Where whatever is wrong goes; one error lists them all, once the family has read.</param>
-/// <param name="Architecture">The class that decides what is built: the first of <paramref name="Architectures"/> that this build knows.</param>
+/// <param name="Architecture">
+/// The class that decides what is built: the first of <paramref name="Architectures"/> that this build knows.
+/// </param>
 /// <param name="Architectures"><c>architectures</c> as written.</param>
 /// <param name="ModelType"><c>model_type</c>, or the architecture's where it is absent.</param>
 internal sealed record ModelConfigSource(

@@ -45,7 +45,8 @@ internal static class ModelRegistry
         Find(Decoders, config.Architecture).CreateModel(config, context, limits);
 
     /// <summary>Builds a model that embeds and registers its weights with the context; nothing is loaded yet.</summary>
-    public static IEncoderModel Create(EncoderConfig config, LayerContext context) => Find(Encoders, config.Architecture).CreateModel(config, context);
+    public static IEncoderModel Create(EncoderConfig config, LayerContext context) =>
+        Find(Encoders, config.Architecture).CreateModel(config, context);
 
     // A configuration was read by the family that it names.
     private static TFamily Find<TFamily>(IEnumerable<TFamily> families, string architecture)

@@ -2,21 +2,26 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
-/// <summary>The fused operations by a device's primitives, for devices that have none of their own, or only some: those derive from this.</summary>
+/// <summary>
+/// The fused operations by a device's primitives, for devices that have none of their own, or only some: those derive from this.
+/// </summary>
 internal class ComposedOps(IDeviceOps ops) : IFusedOps
 {
     /// <inheritdoc/>
-    public virtual Tensor NormLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight weight) => ops.Linear(ops.RmsNorm(x, normWeight, epsilon), weight);
+    public virtual Tensor NormLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight weight) =>
+        ops.Linear(ops.RmsNorm(x, normWeight, epsilon), weight);
 
     /// <inheritdoc/>
-    public virtual Tensor NormGatedLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight gateUp) => ops.SiluAndMul(NormLinear(x, normWeight, epsilon, gateUp));
+    public virtual Tensor NormGatedLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight gateUp) =>
+        ops.SiluAndMul(NormLinear(x, normWeight, epsilon, gateUp));
 
     /// <inheritdoc/>
     public virtual void LinearAdd(Tensor x, LinearWeight weight, Tensor residual) => residual.add_(ops.Linear(x, weight));
 
     /// <inheritdoc/>
     public virtual Tensor NormQkvRotary(
-        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache,
+        AttentionMetadata metadata, AttentionShape shape)
     {
         var projected = NormLinear(x, normWeight, epsilon, qkv);
         ops.RotaryAndCache(projected, rotary, cache, metadata, shape);

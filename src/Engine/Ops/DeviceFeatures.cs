@@ -17,12 +17,14 @@ internal sealed record DeviceFeatures
     /// <summary>Chooses tokens; null: the host does.</summary>
     public ITokenSampler? TokenSampler { get; init; }
 
-    /// <summary>Memory of its own, which is measured by running the largest step; null: the host's, which is planned by an estimate.</summary>
+    /// <summary>
+    /// Memory of its own, which is measured by running the largest step; null: the host's, which is planned by an estimate.
+    /// </summary>
     public IDeviceMemory? Memory { get; init; }
 
     /// <summary>
-    /// Activation types in which single-sequence decoding is faster with a second copy of each matrix in the layout that is fastest for one row
-    /// (<see cref="Weights.WeightPacking.DecodeCopies"/>).
+    /// Activation types in which single-sequence decoding is faster with a second copy of each matrix in the layout that is fastest for
+    /// one row (<see cref="Weights.WeightPacking.DecodeCopies"/>).
     /// </summary>
     public IReadOnlyList<ScalarType> DecodeCopyTypes { get; init; } = [];
 }

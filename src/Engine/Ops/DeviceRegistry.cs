@@ -13,19 +13,25 @@ internal static class DeviceRegistry
     // auto takes the first that can be used.
     private static ImmutableList<DeviceKind> s_kinds =
     [
-        new("cuda", (ordinal, priority) => new CudaOps(ordinal, priority)) { HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal) },
+        new("cuda", (ordinal, priority) => new CudaOps(ordinal, priority))
+        {
+            HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
+        },
         new("cpu", (_, _) => new CpuOps()) { IsUsable = () => true },
     ];
 
     /// <summary>The names that the option <c>device</c> may have, for messages.</summary>
-    public static string Allowed => string.Join(", ", s_kinds.Reverse().SelectMany(kind => kind.HasOrdinals ? [kind.Name, $"{kind.Name}:N"] : (string[])[kind.Name]).Prepend(Auto));
+    public static string Allowed => string.Join(", ",
+        s_kinds.Reverse().SelectMany(kind => kind.HasOrdinals ? [kind.Name, $"{kind.Name}:N"] : (string[])[kind.Name]).Prepend(Auto));
 
     /// <summary>Adds a kind of device.</summary>
     /// <returns>Takes it away again when disposed.</returns>
     /// <exception cref="ArgumentException">There is one of that name.</exception>
     public static IDisposable Register(DeviceKind kind)
     {
-        ImmutableInterlocked.Update(ref s_kinds, kinds => kinds.Exists(known => known.Name == kind.Name) ? throw new ArgumentException($"There is a device named {kind.Name}.", nameof(kind)) : kinds.Add(kind));
+        ImmutableInterlocked.Update(ref s_kinds, kinds => kinds.Exists(known => known.Name == kind.Name)
+            ? throw new ArgumentException($"There is a device named {kind.Name}.", nameof(kind))
+            : kinds.Add(kind));
         return new Registration(kind);
     }
 
@@ -41,14 +47,17 @@ internal static class DeviceRegistry
     }
 
     /// <summary>The operations of a device; the caller disposes them if they can be disposed.</summary>
-    /// <param name="device"><c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</param>
+    /// <param name="device">
+    /// <c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.
+    /// </param>
     /// <param name="priority">Beside other engines on it.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: no such device. Kind Environment: what the device lacks.</exception>
     public static IDeviceOps Create(string device, DevicePriority priority = DevicePriority.High)
     {
         if (device == Auto)
             return s_kinds.First(kind => kind.IsUsable?.Invoke() == true).Create(0, priority);
-        var (kind, ordinal) = Find(device) ?? throw new EngineException(EngineErrorKind.InvalidOptions, $"device is '{device}'; allowed: {Allowed}", "device");
+        var (kind, ordinal) = Find(device) ?? throw new EngineException(EngineErrorKind.InvalidOptions,
+            $"device is '{device}'; allowed: {Allowed}", "device");
         return kind.Create(ordinal, priority);
     }
 

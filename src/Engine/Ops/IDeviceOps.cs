@@ -4,10 +4,10 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// What a device must do for a model: all that another vendor has to write. <see cref="TorchOps"/> is the plain version that every other
-/// one is tested against. What a device can do beside is in <see cref="Features"/>.
-/// Results are tensors of the current dispose scope, valid until the end of the layer that asked for them (a device may keep one buffer
-/// for each kind of result); inputs are contiguous. Called on the worker's thread only.
+/// What a device must do for a model: all that another vendor has to write. <see cref="TorchOps"/> is the plain version that every
+/// other one is tested against. What a device can do beside is in <see cref="Features"/>. Results are tensors of the current dispose
+/// scope, valid until the end of the layer that asked for them (a device may keep one buffer for each kind of result); inputs are
+/// contiguous. Called on the worker's thread only.
 /// </summary>
 internal interface IDeviceOps
 {
@@ -25,7 +25,8 @@ internal interface IDeviceOps
     /// <param name="bias">[out] or null.</param>
     /// <param name="role">What its products are for.</param>
     /// <param name="packing">Which copies to keep.</param>
-    LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other, WeightPacking packing = WeightPacking.Compact);
+    LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other,
+        WeightPacking packing = WeightPacking.Compact);
 
     /// <summary>A small weight (a norm's, the embedding table) on the device, owned by the caller; a copy, unless it is there already.</summary>
     Tensor ToDevice(Tensor weight);
@@ -69,5 +70,6 @@ internal interface IDeviceOps
     /// The shape of one block of each tensor of a layer's cache; unless the device has a layout of its own [block_size, heads, width], and
     /// always so for <see cref="KvLayout.Rows"/>.
     /// </summary>
-    IReadOnlyList<long[]> CacheBlockShapes(KvLayerSpec layer) => [.. layer.Tensors.Select(tensor => (long[])[AttentionMetadata.BlockSize, tensor.Heads, tensor.Width])];
+    IReadOnlyList<long[]> CacheBlockShapes(KvLayerSpec layer) =>
+        [.. layer.Tensors.Select(tensor => (long[])[AttentionMetadata.BlockSize, tensor.Heads, tensor.Width])];
 }

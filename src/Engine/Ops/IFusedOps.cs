@@ -19,15 +19,16 @@ internal interface IFusedOps
     void LinearAdd(Tensor x, LinearWeight weight, Tensor residual);
 
     /// <summary>
-    /// <see cref="NormLinear"/> by a fused projection [q | k | v], then <see cref="IDeviceOps.RotaryAndCache"/> of its result: [tokens, in] →
-    /// [tokens, qkv width].
+    /// <see cref="NormLinear"/> by a fused projection [q | k | v], then <see cref="IDeviceOps.RotaryAndCache"/> of its result: [tokens,
+    /// in] → [tokens, qkv width].
     /// </summary>
     Tensor NormQkvRotary(
-        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape);
+        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache,
+        AttentionMetadata metadata, AttentionShape shape);
 
     /// <summary>
-    /// Attention within whole texts, every token to all of its text: [tokens, 3 · heads · head_dim] (queries, keys, values) → [tokens, heads ·
-    /// head_dim].
+    /// Attention within whole texts, every token to all of its text: [tokens, 3 · heads · head_dim] (queries, keys, values) → [tokens,
+    /// heads · head_dim].
     /// </summary>
     Tensor TextAttention(Tensor qkv, TextSpans texts, int heads);
 

@@ -12,11 +12,13 @@ internal interface ITokenSampler
     const int NoTokenAllowed = -2;
 
     /// <summary>
-    /// Starts to choose a token for each of the first rows of some logits. The ids stay on the device, where inputs of the next step can name
-    /// them (<see cref="SampledInput"/>), until the next call. At most two may be under way.
+    /// Starts to choose a token for each of the first rows of some logits. The ids stay on the device, where inputs of the next step
+    /// can name them (<see cref="SampledInput"/>), until the next call. At most two may be under way.
     /// </summary>
     void BeginSample(Tensor logits, SamplingBatch batch);
 
-    /// <summary>Waits for the oldest sampling under way; one id per row, or <see cref="NonFiniteRow"/> or <see cref="NoTokenAllowed"/>.</summary>
+    /// <summary>
+    /// Waits for the oldest sampling under way; one id per row, or <see cref="NonFiniteRow"/> or <see cref="NoTokenAllowed"/>.
+    /// </summary>
     void EndSample(Span<int> ids);
 }

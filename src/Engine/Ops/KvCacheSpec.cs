@@ -23,10 +23,12 @@ internal readonly record struct KvTensorSpec(int Heads, int Width);
 internal sealed record KvLayerSpec(IReadOnlyList<KvTensorSpec> Tensors, KvLayout Layout)
 {
     /// <summary>Keys and values of one width, which <see cref="IDeviceOps.Attention"/> reads.</summary>
-    public static KvLayerSpec KeysAndValues(int kvHeads, int headDim) => new([new(kvHeads, headDim), new(kvHeads, headDim)], KvLayout.Device);
+    public static KvLayerSpec KeysAndValues(int kvHeads, int headDim) =>
+        new([new(kvHeads, headDim), new(kvHeads, headDim)], KvLayout.Device);
 
     /// <summary>Rows that the model's own attention reads, such as one latent vector, or keys and values of unequal width.</summary>
-    public static KvLayerSpec Rows(params IReadOnlyList<int> widths) => new([.. widths.Select(width => new KvTensorSpec(1, width))], KvLayout.Rows);
+    public static KvLayerSpec Rows(params IReadOnlyList<int> widths) =>
+        new([.. widths.Select(width => new KvTensorSpec(1, width))], KvLayout.Rows);
 }
 
 /// <summary>What a model keeps of every token: all that the cache, the planner and the scheduler know of it.</summary>
@@ -37,5 +39,6 @@ internal sealed record KvCacheSpec(IReadOnlyList<KvLayerSpec> Layers)
     /// <param name="ops">The device whose layout it is.</param>
     /// <param name="type">Of the elements.</param>
     public long BlockBytes(IDeviceOps ops, ScalarType type) =>
-        Layers.Sum(layer => ops.CacheBlockShapes(layer).Sum(shape => shape.Aggregate(1L, (product, size) => product * size))) * type.ElementSize();
+        Layers.Sum(layer => ops.CacheBlockShapes(layer)
+            .Sum(shape => shape.Aggregate(1L, (product, size) => product * size))) * type.ElementSize();
 }

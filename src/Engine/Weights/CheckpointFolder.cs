@@ -109,9 +109,8 @@ internal static class CheckpointFolder
     }
 
     /// <summary>
-    /// The files of a folder with an index in which a tensor may be that none of the opened files holds: what the index names, and every
-    /// safetensors file
-    /// that would be opened without an index. Other pickles are left alone.
+    /// The files of a folder with an index in which a tensor may be that none of the opened files holds: what the index names, and
+    /// every safetensors file that would be opened without an index. Other pickles are left alone.
     /// </summary>
     /// <exception cref="EngineException">The folder cannot be listed.</exception>
     public static IReadOnlyList<string> RestOf(string folder, CheckpointIndex index, IReadOnlyCollection<string> opened)

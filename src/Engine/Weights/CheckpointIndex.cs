@@ -4,10 +4,9 @@ using static LocalLlm.Weights.ModelFolderProblems;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// <c>model.safetensors.index.json</c> or <c>pytorch_model.bin.index.json</c>: which shard holds which tensor. Shard names must be plain names of
-/// files in the same folder, of the index's own kind; everything but <c>weight_map</c> is ignored. An index is a hint: one that is
-/// malformed is no error,
-/// but is passed over, as a whole or entry by entry, and says so in <see cref="Faults"/>.
+/// <c>model.safetensors.index.json</c> or <c>pytorch_model.bin.index.json</c>: which shard holds which tensor. Shard names must be
+/// plain names of files in the same folder, of the index's own kind; everything but <c>weight_map</c> is ignored. An index is a hint:
+/// one that is malformed is no error, but is passed over, as a whole or entry by entry, and says so in <see cref="Faults"/>.
 /// </summary>
 internal sealed class CheckpointIndex
 {

@@ -1,6 +1,9 @@
 namespace LocalLlm.Weights;
 
-/// <summary>The place of a weight in a layer: empty until the loader fills it, and again once the registry releases it. The registry owns what is in it.</summary>
+/// <summary>
+/// The place of a weight in a layer: empty until the loader fills it, and again once the registry releases it. The registry owns what is
+/// in it.
+/// </summary>
 /// <param name="name">The first tensor of the checkpoint that it is made of.</param>
 internal sealed class LoadedWeight<T>(string name)
     where T : class, IDisposable

@@ -8,7 +8,9 @@ namespace LocalLlm.Weights;
 /// <param name="BytesTotal">Bytes to read.</param>
 internal readonly record struct WeightProgress(long BytesDone, long BytesTotal);
 
-/// <summary>Fills what a <see cref="WeightRegistry"/> asks for from a checkpoint; each tensor is converted as its <see cref="WeightType"/> says.</summary>
+/// <summary>
+/// Fills what a <see cref="WeightRegistry"/> asks for from a checkpoint; each tensor is converted as its <see cref="WeightType"/> says.
+/// </summary>
 internal static partial class WeightLoader
 {
     private const int MaxProblemsListed = 20;
@@ -66,7 +68,8 @@ internal static partial class WeightLoader
         if (types.Distinct().Count() > 1)
         {
             // Converted to the widest, which holds every value of the others.
-            var parts = group.Specs.Select((spec, i) => Read(staging.Allocate(spec.SliceShape, types[i]), [spec], checkpoint, sender).to(ScalarType.Float32));
+            var parts = group.Specs.Select((spec, i) =>
+                Read(staging.Allocate(spec.SliceShape, types[i]), [spec], checkpoint, sender).to(ScalarType.Float32));
             return cat([.. parts], 0);
         }
 
@@ -87,7 +90,8 @@ internal static partial class WeightLoader
     {
         var problems = new List<string>();
         var wanted = new HashSet<string>();
-        var missing = registry.Groups.SelectMany(group => group.Specs).Select(spec => spec.Name).Where(name => !checkpoint.TryGet(name, out _)).ToHashSet(StringComparer.Ordinal);
+        var missing = registry.Groups.SelectMany(group => group.Specs).Select(spec => spec.Name)
+            .Where(name => !checkpoint.TryGet(name, out _)).ToHashSet(StringComparer.Ordinal);
         var unreadable = missing.Count > 0 ? checkpoint.LookFurther(missing) : [];
         foreach (var spec in registry.Groups.SelectMany(group => group.Specs))
         {

@@ -50,7 +50,8 @@ internal sealed class WeightRegistry : IDisposable
     public bool IsIgnored(string name) => _ignored.Exists(ignored => ignored(name));
 
     /// <summary>Bytes of all that is registered, once loaded and kept once.</summary>
-    public long Bytes(ScalarType activationType) => _groups.SelectMany(group => group.Specs).Sum(spec => spec.SliceElements * spec.Type.ElementBytes(activationType));
+    public long Bytes(ScalarType activationType) =>
+        _groups.SelectMany(group => group.Specs).Sum(spec => spec.SliceElements * spec.Type.ElementBytes(activationType));
 
     /// <summary>Disposes every weight; the layers stay, and can be filled again.</summary>
     public void Release()

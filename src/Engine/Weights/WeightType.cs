@@ -19,16 +19,20 @@ internal sealed record WeightType
     /// <summary>Stored as F32, F16 or BF16; loaded as <paramref name="type"/>, whatever the activation type is.</summary>
     public static WeightType Converted(ScalarType type) => new(null, type);
 
-    /// <summary>Stored exactly so, and loaded without a conversion; 8-bit floats, which TorchSharp does not name, as their bytes.</summary>
+    /// <summary>
+    /// Stored exactly so, and loaded without a conversion; 8-bit floats, which TorchSharp does not name, as their bytes.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">No tensor can hold such elements.</exception>
     public static WeightType AsStored(SafetensorsDtype stored) =>
-        new(stored, ScalarTypeOf(stored) ?? throw new ArgumentOutOfRangeException(nameof(stored), stored, "No tensor holds such elements."));
+        new(stored, ScalarTypeOf(stored) ?? throw new ArgumentOutOfRangeException(nameof(stored), stored,
+            "No tensor holds such elements."));
 
     /// <summary>The types that a file may hold, for messages.</summary>
     public string Wanted => _stored?.Name() ?? "F32, F16 or BF16";
 
     /// <summary>Whether a file may hold the tensor so.</summary>
-    public bool Takes(SafetensorsDtype stored) => _stored is { } one ? stored == one : stored is SafetensorsDtype.F32 or SafetensorsDtype.F16 or SafetensorsDtype.BF16;
+    public bool Takes(SafetensorsDtype stored) =>
+        _stored is { } one ? stored == one : stored is SafetensorsDtype.F32 or SafetensorsDtype.F16 or SafetensorsDtype.BF16;
 
     /// <summary>What the tensor is loaded as.</summary>
     public ScalarType LoadedAs(ScalarType activationType) => _loaded ?? activationType;

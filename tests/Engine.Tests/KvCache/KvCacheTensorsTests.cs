@@ -35,7 +35,8 @@ public sealed class KvCacheTensorsTests
         {
             const int blocks = 5;
             var caches = KvCacheTensors.Allocate(ops, Spec, blocks, type);
-            Assert.Equal(caches.SelectMany(cache => cache.Tensors).Sum(tensor => tensor.numel() * tensor.element_size()), blocks * Spec.BlockBytes(ops, type));
+            Assert.Equal(caches.SelectMany(cache => cache.Tensors).Sum(tensor => tensor.numel() * tensor.element_size()),
+                blocks * Spec.BlockBytes(ops, type));
             foreach (var cache in caches)
                 cache.Dispose();
         }

@@ -25,7 +25,8 @@ internal sealed class BareModel : IDisposable
         _ops = ops;
         _folder = folder;
         _type = ops.ActivationType(computeType);
-        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), Weights, _type), new(maxModelLen, maxModelLen));
+        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), Weights, _type),
+            new(maxModelLen, maxModelLen));
         LoadWeights();
         _caches = KvCacheTensors.Allocate(ops, Model.KvCache, Blocks, _type);
     }

@@ -98,7 +98,8 @@ public sealed class CudaOpsTests : IDisposable
         {
             // A mean that is far from 0 shows a variance that is computed badly.
             var (x, residual, weight, bias) = ((randn(rows, width) + 3).to(type), randn(rows, width).to(type), randn(width).to(type), randn(width).to(type));
-            AssertClose(_composed.AddLayerNorm(x.to(float32).clone(), residual.to(float32), weight.to(float32), bias.to(float32), 1e-5f), _cuda.AddLayerNorm(x.cuda(), residual.cuda(), weight.cuda(), bias.cuda(), 1e-5f), type);
+            AssertClose(_composed.AddLayerNorm(x.to(float32).clone(), residual.to(float32), weight.to(float32), bias.to(float32),
+                1e-5f), _cuda.AddLayerNorm(x.cuda(), residual.cuda(), weight.cuda(), bias.cuda(), 1e-5f), type);
             AssertClose(_composed.Gelu(x.to(float32)), _cuda.Gelu(x.cuda()), type);
         }
     }

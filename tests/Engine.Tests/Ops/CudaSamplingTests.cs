@@ -59,7 +59,8 @@ public sealed class CudaSamplingTests : IDisposable
         var banned = SamplingKit.State(new SamplingParams { AllowedTokenIds = ['G' % width], LogitBias = new Dictionary<int, double> { [3] = 1 }, BadWords = ["G"] }, width);
         var greedy = SamplingKit.State(SamplingParams.Greedy, width);
         var ids = Sample(logits, [greedy, SamplingKit.State(new SamplingParams { TopP = 0.5 }, width), greedy, banned]);
-        Assert.Equal([(int)logits[0].argmax().item<long>(), ITokenSampler.NonFiniteRow, ITokenSampler.NonFiniteRow, ITokenSampler.NoTokenAllowed], ids);
+        Assert.Equal([(int)logits[0].argmax().item<long>(), ITokenSampler.NonFiniteRow, ITokenSampler.NonFiniteRow,
+            ITokenSampler.NoTokenAllowed], ids);
     }
 
     public void Dispose()

@@ -29,8 +29,10 @@ public sealed class DeviceRegistryTests
         })
         { HasOrdinals = true }))
         {
-            Assert.Equal("auto, cpu, cuda, cuda:N, other, other:N", string.Join(", ", DeviceRegistry.Allowed.Split(", ").Order(StringComparer.Ordinal)));
-            Assert.True(DeviceRegistry.IsName("other") && DeviceRegistry.IsName("other:3") && !DeviceRegistry.IsName("other:-1") && !DeviceRegistry.IsName("other:"));
+            Assert.Equal("auto, cpu, cuda, cuda:N, other, other:N",
+                string.Join(", ", DeviceRegistry.Allowed.Split(", ").Order(StringComparer.Ordinal)));
+            Assert.True(DeviceRegistry.IsName("other") && DeviceRegistry.IsName("other:3") && !DeviceRegistry.IsName("other:-1")
+                && !DeviceRegistry.IsName("other:"));
             Assert.IsType<TorchOps>(DeviceRegistry.Create("other"));
             Assert.IsType<TorchOps>(DeviceRegistry.Create("other:3"));
             Assert.Throws<ArgumentException>(() => DeviceRegistry.Register(new("other", (_, _) => new TorchOps(CPU))));

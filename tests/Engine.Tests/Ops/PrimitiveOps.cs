@@ -13,7 +13,8 @@ internal sealed class PrimitiveOps(IDeviceOps inner) : IDeviceOps, IDisposable
 
     public ScalarType ActivationType(ScalarType computeType) => inner.ActivationType(computeType);
 
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing) => inner.PackLinear(weight, bias, role, packing);
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing) =>
+        inner.PackLinear(weight, bias, role, packing);
 
     public Tensor ToDevice(Tensor weight) => inner.ToDevice(weight);
 
@@ -27,12 +28,14 @@ internal sealed class PrimitiveOps(IDeviceOps inner) : IDeviceOps, IDisposable
 
     public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon) => inner.RmsNorm(x, weight, epsilon);
 
-    public void RmsNormHeads(Tensor qkv, Tensor weight, int firstColumn, int heads, float epsilon) => inner.RmsNormHeads(qkv, weight, firstColumn, heads, epsilon);
+    public void RmsNormHeads(Tensor qkv, Tensor weight, int firstColumn, int heads, float epsilon) =>
+        inner.RmsNormHeads(qkv, weight, firstColumn, heads, epsilon);
 
     public void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
         inner.RotaryAndCache(qkv, rotary, cache, metadata, shape);
 
-    public Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) => inner.Attention(qkv, cache, metadata, shape);
+    public Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
+        inner.Attention(qkv, cache, metadata, shape);
 
     public Tensor SiluAndMul(Tensor gateUp) => inner.SiluAndMul(gateUp);
 

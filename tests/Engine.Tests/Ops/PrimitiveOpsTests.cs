@@ -28,7 +28,8 @@ public sealed class PrimitiveOpsTests : IDisposable
 
     public PrimitiveOpsTests() => TorchLibrary.EnsureLoaded();
 
-    public static TheoryData<string, string> Runs => [.. from device in (string[])[Cpu, Cuda] from model in GoldenLogitsTests.Decoders select (device, model.Data)];
+    public static TheoryData<string, string> Runs =>
+        [.. from device in (string[])[Cpu, Cuda] from model in GoldenLogitsTests.Decoders select (device, model.Data)];
 
     public void Dispose()
     {
@@ -56,7 +57,8 @@ public sealed class PrimitiveOpsTests : IDisposable
         var options = new EngineOptions { ModelPath = folder, Dtype = "float32", Device = device, SkipTokenizerInit = true };
         await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         var cases = new GoldenFile(folder).Cases.Where(golden => golden.MinMargin > 1e-4).ToArray();
-        var requests = cases.Select(golden => GenerationRequest.FromTokenIds(golden.Ids, new() { Temperature = 0, MaxTokens = golden.Greedy.Length, IgnoreEos = true }));
+        var requests = cases.Select(golden => GenerationRequest.FromTokenIds(golden.Ids,
+            new() { Temperature = 0, MaxTokens = golden.Greedy.Length, IgnoreEos = true }));
         var results = await engine.GenerateBatchAsync([.. requests], cancellationToken: TestContext.Current.CancellationToken);
         foreach (var (golden, result) in cases.Zip(results))
             Assert.Equal(golden.Greedy, result.Outputs[0].TokenIds);
@@ -75,7 +77,8 @@ public sealed class PrimitiveOpsTests : IDisposable
 
         async Task<IReadOnlyList<TextEmbedding>> Embed(string on)
         {
-            await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Dtype = "float32", Device = on }, cancellationToken: TestContext.Current.CancellationToken);
+            await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Dtype = "float32",
+                Device = on }, cancellationToken: TestContext.Current.CancellationToken);
             return await engine.EmbedAsync(texts, cancellationToken: TestContext.Current.CancellationToken);
         }
     }

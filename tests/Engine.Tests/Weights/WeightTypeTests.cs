@@ -15,7 +15,8 @@ public sealed class WeightTypeTests : IDisposable
     {
         TorchLibrary.EnsureLoaded();
         using var writer = SafetensorsWriter.Create(_folder["model.safetensors"], [
-            new("float", SafetensorsDtype.F32, [2, 2]), new("half", SafetensorsDtype.F16, [2]), new("byte", SafetensorsDtype.I8, [2, 3]), new("eight", SafetensorsDtype.F8E4M3, [3])]);
+            new("float", SafetensorsDtype.F32, [2, 2]), new("half", SafetensorsDtype.F16, [2]),
+                new("byte", SafetensorsDtype.I8, [2, 3]), new("eight", SafetensorsDtype.F8E4M3, [3])]);
         writer.Write(MemoryMarshal.AsBytes<float>([1, 2, 3, 4]));
         writer.Write(MemoryMarshal.AsBytes<Half>([(Half)0.5, (Half)(-2)]));
         writer.Write(MemoryMarshal.AsBytes<sbyte>([1, -2, 3, -4, 5, -128]));
@@ -32,7 +33,8 @@ public sealed class WeightTypeTests : IDisposable
         using var checkpoint = Checkpoint.Open(_folder.Path);
         var activation = registry.Add(WeightSpec.Whole("float", 2, 2), Keep);
         var scale = registry.Add(WeightSpec.Whole("half", 2) with { Type = WeightType.Converted(ScalarType.Float32) }, Keep);
-        var elements = registry.Add([new WeightSpec("byte", [2, 3], 1, 1, 2) { Type = WeightType.AsStored(SafetensorsDtype.I8) }], (tensor, _) => Keep(tensor));
+        var elements = registry.Add([new WeightSpec("byte", [2, 3], 1, 1, 2) { Type = WeightType.AsStored(SafetensorsDtype.I8) }],
+            (tensor, _) => Keep(tensor));
         var eight = registry.Add(WeightSpec.Whole("eight", 3) with { Type = WeightType.AsStored(SafetensorsDtype.F8E4M3) }, Keep);
         Load(registry, checkpoint);
         Assert.Equal(ScalarType.BFloat16, activation.Value.dtype);
@@ -51,7 +53,8 @@ public sealed class WeightTypeTests : IDisposable
         registry.Add(WeightSpec.Whole("float", 2, 2) with { Type = WeightType.AsStored(SafetensorsDtype.F8E4M3) }, Keep);
         registry.Ignore(_ => true);
         var error = Assert.Throws<EngineException>(() => WeightLoader.Check(registry, checkpoint, null));
-        Assert.Contains("byte has type I8, wanted F32, F16 or BF16; float has type F32, wanted F8_E4M3", error.Message, StringComparison.Ordinal);
+        Assert.Contains("byte has type I8, wanted F32, F16 or BF16; float has type F32, wanted F8_E4M3", error.Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -61,7 +64,8 @@ public sealed class WeightTypeTests : IDisposable
         using var checkpoint = Checkpoint.Open(_folder.Path);
         var weight = registry.Add(WeightSpec.Whole("half", 2) with { Type = WeightType.Converted(ScalarType.Float32) }, Keep);
         registry.Ignore(_ => true);
-        Assert.Contains("half is not loaded", Assert.Throws<InvalidOperationException>(() => weight.Value).Message, StringComparison.Ordinal);
+        Assert.Contains("half is not loaded", Assert.Throws<InvalidOperationException>(() => weight.Value).Message,
+            StringComparison.Ordinal);
         Load(registry, checkpoint);
         var first = weight.Value;
         registry.Release();
@@ -75,10 +79,12 @@ public sealed class WeightTypeTests : IDisposable
     public void Joined_tensors_are_of_one_type()
     {
         using var registry = new WeightRegistry();
-        Assert.Throws<ArgumentException>(() => registry.Add([WeightSpec.Whole("half", 2), WeightSpec.Whole("eight", 3) with { Type = WeightType.AsStored(SafetensorsDtype.F8E4M3) }], (tensor, _) => Keep(tensor)));
+        Assert.Throws<ArgumentException>(() => registry.Add([WeightSpec.Whole("half", 2),
+            WeightSpec.Whole("eight", 3) with { Type = WeightType.AsStored(SafetensorsDtype.F8E4M3) }], (tensor, _) => Keep(tensor)));
     }
 
     private static Tensor Keep(Tensor tensor) => tensor.clone().DetachFromDisposeScope();
 
-    private static void Load(WeightRegistry registry, Checkpoint checkpoint) => WeightLoader.Load(registry, checkpoint, ScalarType.BFloat16, null, null, TestContext.Current.CancellationToken);
+    private static void Load(WeightRegistry registry, Checkpoint checkpoint) =>
+        WeightLoader.Load(registry, checkpoint, ScalarType.BFloat16, null, null, TestContext.Current.CancellationToken);
 }

@@ -4,7 +4,8 @@ namespace LocalLlm.Models.Llama;
 internal static class LlamaConfigReader
 {
     private static readonly DecoderDefaults s_llama = new() { MaxPositionEmbeddings = 2048, BosTokenId = 1, EosTokenId = 2 };
-    private static readonly DecoderDefaults s_mistral = new() { MaxPositionEmbeddings = 131_072, BosTokenId = 1, EosTokenId = 2, Window = SlidingWindowKind.Every };
+    private static readonly DecoderDefaults s_mistral = new() { MaxPositionEmbeddings = 131_072, BosTokenId = 1, EosTokenId = 2,
+        Window = SlidingWindowKind.Every };
 
     /// <summary>transformers' LlamaConfig.</summary>
     public static LlamaConfig ReadLlama(ModelConfigSource source) => Read(source, s_llama);

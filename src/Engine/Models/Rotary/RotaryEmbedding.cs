@@ -70,7 +70,8 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
     {
         if (firstPosition + count > _positions)
             Prepare(Math.Min(_maxModelLen, Math.Max(firstPosition + count, 2 * _positions)));
-        var (frequencies, scaling) = promptLength > PromptLengthThreshold && firstPosition < promptLength ? Frequencies(promptLength) : ([], 1f);
+        var (frequencies, scaling) = promptLength > PromptLengthThreshold && firstPosition < promptLength ? Frequencies(promptLength)
+            : ([], 1f);
         for (var position = firstPosition; position < firstPosition + count; position++)
         {
             if (frequencies.Length == 0 || position >= promptLength)

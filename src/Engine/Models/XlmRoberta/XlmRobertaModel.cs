@@ -26,9 +26,11 @@ internal sealed class XlmRobertaModel : IEncoderModel
         _context = context;
         var width = config.HiddenSize;
         _words = context.Weights.Add(WeightSpec.Whole("embeddings.word_embeddings.weight", config.VocabSize, width), context.Ops.ToDevice);
-        _positions = context.Weights.Add(WeightSpec.Whole("embeddings.position_embeddings.weight", config.PositionRows, width), context.Ops.ToDevice);
+        _positions = context.Weights.Add(WeightSpec.Whole("embeddings.position_embeddings.weight", config.PositionRows, width),
+            context.Ops.ToDevice);
         // All tokens are of the first type.
-        _type = context.Weights.Add(WeightSpec.Whole("embeddings.token_type_embeddings.weight", config.TypeVocabSize, width), table => context.Ops.ToDevice(table.narrow(0, 0, 1)));
+        _type = context.Weights.Add(WeightSpec.Whole("embeddings.token_type_embeddings.weight", config.TypeVocabSize, width),
+            table => context.Ops.ToDevice(table.narrow(0, 0, 1)));
         _norm = new(context, "embeddings.LayerNorm", width, config.LayerNormEps);
         _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(layer => new EncoderLayer(context, $"encoder.layer.{layer}", width, config.IntermediateSize, config.NumAttentionHeads, config.LayerNormEps))];
         // bge-m3 does not use the pooler; older checkpoints saved the numbers of the positions.

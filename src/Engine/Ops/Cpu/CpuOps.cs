@@ -45,7 +45,8 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         if (weight.dtype == ScalarType.Float32)
             return new(PackPanels(weight, outFeatures, inFeatures), ownBias, outFeatures, inFeatures);
         var data = _packBFloat16 ? MkldnnLinear.Pack(weight) : weight.clone();
-        return new(data.DetachFromDisposeScope(), ownBias, outFeatures, inFeatures, packing == WeightPacking.DecodeCopies ? PackMatvec(weight, outFeatures, inFeatures) : null);
+        return new(data.DetachFromDisposeScope(), ownBias, outFeatures, inFeatures,
+            packing == WeightPacking.DecodeCopies ? PackMatvec(weight, outFeatures, inFeatures) : null);
     }
 
     /// <inheritdoc/>

@@ -19,7 +19,8 @@ internal sealed unsafe partial class CudaOps : IFusedOps
 
     /// <inheritdoc/>
     public Tensor NormQkvRotary(
-        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache,
+        AttentionMetadata metadata, AttentionShape shape)
     {
         if (!TakesGemv(x, qkv))
         {
@@ -73,7 +74,8 @@ internal sealed unsafe partial class CudaOps : IFusedOps
         using var scope = NewDisposeScope();
         var split = qkv.view(tokens, 3, heads, headDim);
         var starts = texts.StartsOn(Device);
-        return FlashAttention.Forward(split.select(1, 0), split.select(1, 1), split.select(1, 2), starts, starts, texts.Longest, texts.Longest, 1 / MathF.Sqrt(headDim), null, causal: false)
+        return FlashAttention.Forward(split.select(1, 0), split.select(1, 1), split.select(1, 2), starts, starts, texts.Longest,
+            texts.Longest, 1 / MathF.Sqrt(headDim), null, causal: false)
             .reshape(tokens, hidden).MoveToOuterDisposeScope();
     }
 
@@ -83,7 +85,8 @@ internal sealed unsafe partial class CudaOps : IFusedOps
         const int threads = 128;
         var (rows, width) = ((int)x.size(0), (int)x.size(1));
         var y = _workspace.Rent(WorkspaceSlot.Normed, rows, width, x.dtype);
-        _kernels.Get(Encoder, "addLayerNorm", $"{KernelCompiler.TypeMacro(x.dtype)} WIDTH={width} THREADS={threads}").Launch((rows, 1, 1), threads, [x, residual, weight, bias, y, epsilon]);
+        _kernels.Get(Encoder, "addLayerNorm", $"{KernelCompiler.TypeMacro(x.dtype)} WIDTH={width} THREADS={threads}")
+            .Launch((rows, 1, 1), threads, [x, residual, weight, bias, y, epsilon]);
         return y;
     }
 

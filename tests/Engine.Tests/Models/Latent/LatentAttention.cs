@@ -5,7 +5,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Models.Latent;
 
-/// <summary>Attention that keeps one latent vector of a token, of which keys and values of all heads are made when they are read (as in DeepSeek-V2, 2024).</summary>
+/// <summary>
+/// Attention that keeps one latent vector of a token, of which keys and values of all heads are made when they are read (as in
+/// DeepSeek-V2, 2024).
+/// </summary>
 internal sealed class LatentAttention(LayerContext context, string prefix, int layer, LatentConfig config) : IAttention
 {
     private readonly (int Keys, int Values) _width = (config.Heads * config.KeyWidth, config.Heads * config.ValueWidth);
@@ -28,7 +31,8 @@ internal sealed class LatentAttention(LayerContext context, string prefix, int l
         [],
         LinearRole.GateUp);
 
-    private readonly RowParallelLinear _output = new(context, $"{prefix}.o", config.Heads * config.ValueWidth, config.HiddenSize, bias: false);
+    private readonly RowParallelLinear _output = new(context, $"{prefix}.o", config.Heads * config.ValueWidth, config.HiddenSize,
+        bias: false);
 
     public KvLayerSpec Cache => KvLayerSpec.Rows(config.LatentWidth);
 

@@ -39,7 +39,8 @@ public sealed class LatentFamilyTests : IDisposable
         await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         var sampling = new SamplingParams { Temperature = 0, MaxTokens = count, IgnoreEos = true };
         var prompts = PromptLengths.Select(length => Prompt(length, seed: length)).ToArray();
-        var results = await engine.GenerateBatchAsync([.. prompts.Select(prompt => GenerationRequest.FromTokenIds(prompt, sampling))], cancellationToken: TestContext.Current.CancellationToken);
+        var results = await engine.GenerateBatchAsync([.. prompts.Select(prompt => GenerationRequest.FromTokenIds(prompt, sampling))],
+            cancellationToken: TestContext.Current.CancellationToken);
         foreach (var (prompt, result) in prompts.Zip(results))
         {
             Assert.Null(result.Error);
@@ -60,14 +61,16 @@ public sealed class LatentFamilyTests : IDisposable
             using var model = new BareModel(_folder.Path, ops, ScalarType.Float32, LatentFolder.Positions);
             var ids = Prompt(50, seed: 1);
             var actual = model.LastLogits(ids, chunk);
-            Assert.True(LatentReference.LastLogits(_folder.Values, ids).Zip(actual).Max(pair => MathF.Abs(pair.First - pair.Second)) < Tolerance);
+            Assert.True(LatentReference.LastLogits(_folder.Values, ids).Zip(actual)
+                .Max(pair => MathF.Abs(pair.First - pair.Second)) < Tolerance);
         }
     }
 
     [Fact]
     public void A_block_takes_what_each_layer_says()
     {
-        const int perToken = (LatentFolder.Heads * (LatentFolder.KeyWidth + LatentFolder.ValueWidth)) + ((LatentFolder.LayerCount - 1) * LatentFolder.LatentWidth);
+        const int first = LatentFolder.Heads * (LatentFolder.KeyWidth + LatentFolder.ValueWidth);
+        const int perToken = first + ((LatentFolder.LayerCount - 1) * LatentFolder.LatentWidth);
         var plan = LlmEngine.PlanMemory(new() { ModelPath = _folder.Path, Device = "cpu" });
         Assert.Equal(AttentionMetadata.BlockSize * perToken * sizeof(float), plan.BytesPerBlock);
     }
@@ -85,17 +88,21 @@ public sealed class LatentFamilyTests : IDisposable
     public void Its_own_fields_are_refused_by_name()
     {
         var path = Path.Combine(_folder.Path, ModelConfig.FileName);
-        File.WriteAllText(path, File.ReadAllText(path).Replace("\"latent_width\":20", "\"latent_width\":\"20\"", StringComparison.Ordinal));
-        Assert.Contains("latent_width: found '20'", Assert.Throws<EngineException>(() => ModelConfig.Load(_folder.Path)).Message, StringComparison.Ordinal);
+        File.WriteAllText(path, File.ReadAllText(path)
+            .Replace("\"latent_width\":20", "\"latent_width\":\"20\"", StringComparison.Ordinal));
+        Assert.Contains("latent_width: found '20'", Assert.Throws<EngineException>(() => ModelConfig.Load(_folder.Path)).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public void A_family_is_known_while_it_is_registered_and_only_once()
     {
-        Assert.Contains("LatentForCausalLM", Assert.Throws<ArgumentException>(() => ModelRegistry.Register(LatentFamily.Family)).Message, StringComparison.Ordinal);
+        Assert.Contains("LatentForCausalLM", Assert.Throws<ArgumentException>(() =>
+            ModelRegistry.Register(LatentFamily.Family)).Message, StringComparison.Ordinal);
         Assert.IsType<LatentConfig>(ModelConfig.Load(_folder.Path));
         _registration.Dispose();
-        Assert.Contains("'LatentForCausalLM', which this build does not support", Assert.Throws<EngineException>(() => ModelConfig.Load(_folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains("'LatentForCausalLM', which this build does not support",
+            Assert.Throws<EngineException>(() => ModelConfig.Load(_folder.Path)).Message, StringComparison.Ordinal);
     }
 
     private static int[] Prompt(int length, int seed)

@@ -69,7 +69,8 @@ internal sealed class LatentFolder : IDisposable
 
         void Int8(string name, long rows, long columns)
         {
-            var (elements, scales) = (randint(-127, 128, [rows, columns], ScalarType.Int8, generator: generator), (rand(rows, generator: generator) + 0.5f) / 300);
+            var (elements, scales) = (randint(-127, 128, [rows, columns], ScalarType.Int8, generator: generator),
+                (rand(rows, generator: generator) + 0.5f) / 300);
             _stored[name] = elements;
             _stored[$"{name}_scale"] = scales;
             _values[name] = (elements.to(float32) * scales.unsqueeze(1)).DetachFromDisposeScope();
@@ -96,7 +97,8 @@ internal sealed class LatentFolder : IDisposable
 
     private unsafe void WriteWeights()
     {
-        using var writer = SafetensorsWriter.Create(_folder["model.safetensors"], [.. _stored.Select(tensor => new TensorSpec(tensor.Key, TypeOf(tensor.Value), tensor.Value.shape))]);
+        using var writer = SafetensorsWriter.Create(_folder["model.safetensors"],
+            [.. _stored.Select(tensor => new TensorSpec(tensor.Key, TypeOf(tensor.Value), tensor.Value.shape))]);
         foreach (var tensor in _stored.Values)
         {
             using var contiguous = tensor.contiguous();

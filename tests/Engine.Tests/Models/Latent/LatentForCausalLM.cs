@@ -84,6 +84,7 @@ internal sealed class LatentForCausalLM : ICausalLanguageModel
         IFeedForward feedForward = layer == 0
             ? new GatedMlp(stored, $"{prefix}.mlp", config.HiddenSize, config.IntermediateSize, bias: false)
             : new SquaredReluMlp(stored, prefix, config);
-        return new(new(_context, $"{prefix}.attention_norm", config.HiddenSize, Epsilon), attention, new(_context, $"{prefix}.mlp_norm", config.HiddenSize, Epsilon), feedForward);
+        return new(new(_context, $"{prefix}.attention_norm", config.HiddenSize, Epsilon), attention,
+            new(_context, $"{prefix}.mlp_norm", config.HiddenSize, Epsilon), feedForward);
     }
 }

@@ -30,7 +30,8 @@ internal static class LatentReference
 
         Tensor Times(Tensor rows, string name) => rows.matmul(weights[$"{name}.weight"].t());
 
-        Tensor Norm(Tensor rows, string name) => rows * (rows.square().mean([-1], keepdim: true) + 1e-6).rsqrt() * weights[$"{name}.weight"];
+        Tensor Norm(Tensor rows, string name) =>
+            rows * (rows.square().mean([-1], keepdim: true) + 1e-6).rsqrt() * weights[$"{name}.weight"];
     }
 
     /// <summary>The likeliest continuation.</summary>
@@ -52,7 +53,8 @@ internal static class LatentReference
         var (q, k, v) = (Split(queries, KeyWidth), Split(keys, KeyWidth), Split(values, ValueWidth)); // [heads, length, width]
         var scores = matmul(q, k.transpose(1, 2)) / Math.Sqrt(KeyWidth);
         var future = ones(length, length, ScalarType.Bool).triu(1);
-        return matmul(scores.masked_fill(future, float.NegativeInfinity).softmax(-1), v).transpose(0, 1).reshape(length, Heads * ValueWidth);
+        return matmul(scores.masked_fill(future, float.NegativeInfinity).softmax(-1), v).transpose(0, 1).reshape(length,
+            Heads * ValueWidth);
     }
 
     private static Tensor Split(Tensor rows, int width) => rows.view(-1, Heads, width).transpose(0, 1);

@@ -25,7 +25,8 @@ internal sealed class RowScaledInt8Method : ILinearMethod
         public Linear(LayerContext context, IReadOnlyList<WeightSpec> weights)
             : base(context)
         {
-            _elements = context.Weights.Add([.. weights.Select(spec => spec with { Type = WeightType.AsStored(SafetensorsDtype.I8) })], (tensor, _) => context.Ops.ToDevice(tensor));
+            _elements = context.Weights.Add([.. weights.Select(spec => spec with { Type = WeightType.AsStored(SafetensorsDtype.I8) })],
+                (tensor, _) => context.Ops.ToDevice(tensor));
             _scales = context.Weights.Add([.. weights.Select(Scale)], (tensor, _) => context.Ops.ToDevice(tensor.unsqueeze(1)));
         }
 
@@ -39,7 +40,8 @@ internal sealed class RowScaledInt8Method : ILinearMethod
         private static WeightSpec Scale(WeightSpec spec)
         {
             var rows = spec.Shape[0];
-            var scale = spec.Dimension == 0 ? new WeightSpec($"{spec.Name}_scale", [rows], 0, spec.Start, spec.Length) : WeightSpec.Whole($"{spec.Name}_scale", rows);
+            var scale = spec.Dimension == 0 ? new WeightSpec($"{spec.Name}_scale", [rows], 0, spec.Start, spec.Length)
+                : WeightSpec.Whole($"{spec.Name}_scale", rows);
             return scale with { Type = WeightType.Converted(ScalarType.Float32) };
         }
     }

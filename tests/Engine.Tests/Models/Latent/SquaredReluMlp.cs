@@ -11,7 +11,9 @@ internal sealed class SquaredReluMlp(LayerContext context, string prefix, Latent
     private readonly ILinear _up = context.LinearMethod.Create(
         context, [WeightSpec.Whole($"{prefix}.mlp.up_proj.weight", config.IntermediateSize, config.HiddenSize)], [], LinearRole.GateUp);
 
-    private readonly RowParallelLinear _down = new(context, $"{prefix}.mlp.down_proj", config.IntermediateSize, config.HiddenSize, bias: false);
+    private readonly RowParallelLinear _down = new(context, $"{prefix}.mlp.down_proj", config.IntermediateSize, config.HiddenSize,
+        bias: false);
 
-    public void AddTo(Tensor residual, RmsNorm norm) => _down.AddTo(residual, nn.functional.relu(_up.ForwardNormed(residual, norm)).square());
+    public void AddTo(Tensor residual, RmsNorm norm) =>
+        _down.AddTo(residual, nn.functional.relu(_up.ForwardNormed(residual, norm)).square());
 }

@@ -20,7 +20,8 @@ internal sealed class UnequalAttention(LayerContext context, string prefix, Late
         [],
         LinearRole.Qkv);
 
-    private readonly RowParallelLinear _output = new(context, $"{prefix}.o", config.Heads * config.ValueWidth, config.HiddenSize, bias: false);
+    private readonly RowParallelLinear _output = new(context, $"{prefix}.o", config.Heads * config.ValueWidth, config.HiddenSize,
+        bias: false);
 
     public KvLayerSpec Cache => KvLayerSpec.Rows(_width.Keys, _width.Values);
 
@@ -34,7 +35,8 @@ internal sealed class UnequalAttention(LayerContext context, string prefix, Late
             qkv.narrow(1, 0, _width.Keys),
             config,
             forward.Metadata,
-            sequence => (PagedRows.Gather(cache.Keys, sequence, forward.Metadata), PagedRows.Gather(cache.Values, sequence, forward.Metadata)));
+            sequence => (PagedRows.Gather(cache.Keys, sequence, forward.Metadata),
+                PagedRows.Gather(cache.Values, sequence, forward.Metadata)));
         _output.AddTo(residual, attended);
     }
 }

@@ -29,7 +29,8 @@ public sealed class XlmRobertaTests
         using var golden = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "golden.json")));
         var registry = new WeightRegistry();
         IDeviceOps ops = way == Way.Plain ? new TorchOps(CPU) : new CpuOps();
-        using var model = ModelRegistry.Create(EncoderConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, ScalarType.Float32));
+        using var model = ModelRegistry.Create(EncoderConfig.Load(folder),
+            new LayerContext(ops, new SingleRankCollectives(), registry, ScalarType.Float32));
         using (var checkpoint = Checkpoint.Open(folder))
             WeightLoader.Load(registry, checkpoint, ScalarType.Float32, null, null, TestContext.Current.CancellationToken);
         using var scope = NewDisposeScope();
