@@ -4,7 +4,6 @@ using LocalLlm.Hub;
 using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
-using LocalLlm.Ops.Cuda;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 using LocalLlm.Templating;
@@ -37,7 +36,7 @@ internal static class EngineOptionsValidator
         Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
         Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
-        Require(options.Device is "auto" or "cpu" || DeviceOps.CudaOrdinal(options.Device) is not null, "device", $"is '{options.Device}'; allowed: auto, cpu, cuda, cuda:N");
+        Require(DeviceRegistry.IsName(options.Device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
         Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");
         Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
@@ -78,8 +77,7 @@ internal static class EngineOptionsValidator
     /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder, or Environment: there is no such device.</exception>
     public static void CheckFit(EngineOptions options)
     {
-        if (DeviceOps.CudaOrdinal(options.Device) is { } ordinal)
-            CudaDevice.RequireDriver(ordinal);
+        DeviceRegistry.Require(options.Device);
         if (!Directory.Exists(options.ModelPath))
             return;
         if (EncoderConfig.IsIn(options.ModelPath))

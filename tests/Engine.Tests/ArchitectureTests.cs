@@ -1,9 +1,10 @@
+using System.Text.RegularExpressions;
 using Xunit;
 
 namespace LocalLlm.Tests;
 
 /// <summary>Keeps the order of the engine's folders that docs/architecture.md draws.</summary>
-public class ArchitectureTests
+public partial class ArchitectureTests
 {
     // From the top; a folder may use those after it.
     private static readonly string[] Order =
@@ -79,4 +80,33 @@ public class ArchitectureTests
         var page = File.ReadAllText(Path.Combine(TestPaths.Repository, "docs", "architecture.md"));
         Assert.All(Order, folder => Assert.Contains($"| `{folder}` |", page, StringComparison.Ordinal));
     }
+
+    [Fact]
+    public void Only_models_know_families()
+    {
+        string[] folders = ["Execution", "KvCache", "Layers", "Ops", "Scheduling", "Weights"];
+        var files = folders.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(Engine, folder), "*", SearchOption.AllDirectories));
+        var named = files.Select(file => (Name: Path.GetRelativePath(Engine, file), Text: File.ReadAllText(file)))
+            .SelectMany(file => FamilyName().Matches(file.Name + file.Text).Select(match => $"{file.Name}: {match.Value}"));
+        Assert.Empty(named);
+    }
+
+    [Fact]
+    public void A_family_is_one_folder_and_one_line_of_the_registry()
+    {
+        var models = Path.Combine(Engine, "Models");
+        var registry = File.ReadAllText(Path.Combine(models, "ModelRegistry.cs"));
+        var families = Directory.EnumerateFiles(models, "*Family.cs", SearchOption.AllDirectories)
+            .Where(file => Path.GetDirectoryName(file) != models).ToArray();
+        Assert.NotEmpty(families);
+        Assert.All(families, file =>
+        {
+            var name = Path.GetFileNameWithoutExtension(file);
+            Assert.Equal(name, Path.GetFileName(Path.GetDirectoryName(file)) + "Family");
+            Assert.Single(Regex.Matches(registry, $@"\b{name}\.Family\b"));
+        });
+    }
+
+    [GeneratedRegex("llama|qwen|mistral|roberta|deepseek", RegexOptions.IgnoreCase)]
+    private static partial Regex FamilyName();
 }

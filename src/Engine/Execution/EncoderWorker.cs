@@ -1,11 +1,8 @@
 using System.Numerics;
 using LocalLlm.Interop;
-using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
-using LocalLlm.Parallel;
 using LocalLlm.Weights;
-using Microsoft.Extensions.Logging;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
@@ -16,7 +13,7 @@ namespace LocalLlm.Execution;
 internal sealed class EncoderWorker : IDisposable
 {
     private readonly IDeviceOps _ops;
-    private readonly XlmRobertaModel? _model;
+    private readonly IEncoderModel? _model;
     private readonly EmbeddingHead? _sparse;
     private readonly EmbeddingHead? _multiVector;
     private readonly PoolingConfig _pooling;
@@ -28,22 +25,14 @@ internal sealed class EncoderWorker : IDisposable
         Config = EncoderConfig.Load(options.ModelPath);
         _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
         MaxModelLength = LengthOf(Config, options.ModelPath);
-        TorchLibrary.EnsureLoaded(options.LibTorchPath);
-        if (options.NumThreads > 0)
-            set_num_threads(options.NumThreads);
-        _ops = DeviceOps.Create(options.Device, DevicePriority.Low);
+        using var session = new LoadSession(options, Config.Dtype, whenUnsaid: ScalarType.Float32, DevicePriority.Low);
+        _ops = session.Ops;
+        _model = ModelRegistry.Create(Config, session.Context);
+        session.LoadWeights(WeightPacking.Compact, progress, cancellationToken);
         try
         {
-            var type = _ops.ActivationType(TypeOf(options.Dtype));
-            var registry = new WeightRegistry();
-            _model = new(Config, new LayerContext(_ops, new SingleRankCollectives(), registry, type));
-            using (var checkpoint = Checkpoint.Open(options.ModelPath))
-            using (var staging = _ops.CreateStaging())
-            {
-                var logger = options.LoggerFactory?.CreateLogger(typeof(WeightLoader));
-                WeightLoader.Load(registry, checkpoint, type, staging, progress is null ? null : new Told(progress), cancellationToken, logger);
-            }
-
+            session.HandOver();
+            var type = session.Context.ActivationType;
             _sparse = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[0], 1, Config.HiddenSize, _ops, type);
             _multiVector = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[1], null, Config.HiddenSize, _ops, type);
         }
@@ -54,20 +43,24 @@ internal sealed class EncoderWorker : IDisposable
         }
     }
 
-    /// <summary>Most tokens of a text; see <see cref="MaxModelLength"/>.</summary>
+    /// <summary>The largest number of tokens of a text; see <see cref="MaxModelLength"/>.</summary>
     public static int LengthOf(EncoderConfig config, string folder) => Math.Min(config.MaxModelLength, SentenceConfig.Load(folder).MaxSequenceLength ?? int.MaxValue);
 
     /// <summary>The model's shape.</summary>
     public EncoderConfig Config { get; }
 
-    /// <summary>Most tokens of a text, special ones included: as many as there are positions, or fewer where sentence-transformers' configuration says so.</summary>
+    /// <summary>
+    /// The largest number of tokens of a text, special ones included: as many as there are positions, or fewer where
+    /// sentence-transformers' configuration says so.
+    /// </summary>
     public int MaxModelLength { get; }
 
     /// <summary>What the model can say.</summary>
     public EmbeddingKinds Kinds => EmbeddingKinds.Dense | (_sparse is null ? 0 : EmbeddingKinds.Sparse) | (_multiVector is null ? 0 : EmbeddingKinds.MultiVector);
 
-    /// <summary>Most tokens of a step, unless the options say so.</summary>
-    public int StepTokens => _ops.Device.type == TorchSharp.DeviceType.CUDA ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(_ops.Memory.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
+    /// <summary>The largest number of tokens of a step, unless the options say so.</summary>
+    public int StepTokens => _ops.Features.Memory is { } memory
+        ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(memory.Now.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
 
     /// <summary>Embeds texts in one pass.</summary>
     /// <param name="texts">Token ids, special ones included; at most the model's length each.</param>
@@ -161,13 +154,6 @@ internal sealed class EncoderWorker : IDisposable
         return new ReadOnlySpan<float>(here.DataPointer(), checked((int)here.numel())).ToArray();
     }
 
-    private ScalarType TypeOf(string dtype) => (ModelDtypes.Find(dtype) ?? Config.Dtype) switch
-    {
-        ModelDtype.Float16 => ScalarType.Float16,
-        ModelDtype.BFloat16 => ScalarType.BFloat16,
-        _ => ScalarType.Float32,
-    };
-
     // [tokens, hidden] → [texts, hidden]
     private Tensor Dense(Tensor hidden, IReadOnlyList<int[]> texts, long[] firsts)
     {
@@ -175,10 +161,5 @@ internal sealed class EncoderWorker : IDisposable
             ? stack(texts.Select((ids, i) => hidden.narrow(0, firsts[i], ids.Length).to(ScalarType.Float32).mean([0])))
             : hidden.index_select(0, tensor(firsts).to(_ops.Device)).to(ScalarType.Float32);
         return _pooling.Normalizes ? nn.functional.normalize(pooled, p: 2, dim: 1) : pooled;
-    }
-
-    private sealed class Told(IProgress<LoadProgress> progress) : IProgress<WeightProgress>
-    {
-        public void Report(WeightProgress value) => progress.Report(new("reading weights", value.BytesDone, value.BytesTotal));
     }
 }

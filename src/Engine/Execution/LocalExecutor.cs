@@ -21,8 +21,8 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     // One that the device computes, and one that waits for it there.
     private const int StepsOnDevice = 2;
 
-    // vLLM's VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS. A CPU may really take longer.
-    private static readonly TimeSpan GpuStepTimeout = TimeSpan.FromMinutes(5);
+    // vLLM's VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS. A device without memory of its own, a CPU, may really take longer.
+    private static readonly TimeSpan DeviceStepTimeout = TimeSpan.FromMinutes(5);
 
     private readonly ICausalLanguageModel _model;
     private readonly IDeviceOps _ops;
@@ -60,12 +60,13 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         _grammars = grammars;
         _runner = new(model, ops, caches, graphs);
         _sampler = new(model.VocabularySize, logprobsMode);
+        var samplesTokens = ops.Features.TokenSampler is not null;
         Capabilities = new()
         {
-            MaxStepsInFlight = ops.SamplesTokens ? StepsOnDevice : 1,
-            FeedsSampledTokens = ops.SamplesTokens,
-            MaxLengthIndependentPrompt = model.Rotary.MaxLengthIndependentPrompt,
-            StepTimeout = ops.Device.type == TorchSharp.DeviceType.CUDA ? GpuStepTimeout : null,
+            MaxStepsInFlight = samplesTokens ? StepsOnDevice : 1,
+            FeedsSampledTokens = samplesTokens,
+            PromptLengthThreshold = model.PromptLengthThreshold,
+            StepTimeout = ops.Features.Memory is null ? null : DeviceStepTimeout,
             Plan = plan,
         };
     }
@@ -158,9 +159,9 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         if (_rows.Count == 0)
             return;
         var logits = _runner.ComputeLogits(hidden, CollectionsMarshal.AsSpan(_rows));
-        if (_ops.SamplesTokens && !step.SamplesOnHost)
+        if (_ops.Features.TokenSampler is { } sampler && !step.SamplesOnHost)
         {
-            _ops.BeginSample(logits, submitted.Batch());
+            sampler.BeginSample(logits, submitted.Batch());
             submitted.IsSampling = true;
             return;
         }

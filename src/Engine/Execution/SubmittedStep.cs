@@ -65,13 +65,13 @@ internal sealed class SubmittedStep : IDisposable
         if (IsSampling)
         {
             var ids = Ids;
-            ops.EndSample(ids);
+            ops.Features.TokenSampler!.EndSample(ids);
             for (var i = 0; i < ids.Length; i++)
             {
                 sampled[i] = ids[i] switch
                 {
-                    IDeviceOps.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
-                    IDeviceOps.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed, _states[i].GrammarFailure),
+                    ITokenSampler.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
+                    ITokenSampler.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed, _states[i].GrammarFailure),
                     var id => new SampledToken(id),
                 };
             }

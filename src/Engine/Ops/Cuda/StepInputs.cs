@@ -101,7 +101,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         Rows = rows;
         var all = new Span<int>(host.Memory, count);
         Fill(all[..rows], ids, 0);
-        Fill(all.Slice(rows, rows), metadata.RotaryRows.Span, 0);
+        Fill(all.Slice(rows, rows), metadata.PositionRows.Span, 0);
         Fill(all.Slice(2 * rows, rows), metadata.SlotMapping.Span, -1);
         FillContexts(metadata.Sequences.Span, all.Slice(3 * rows, rows), all.Slice(4 * rows, rows), all.Slice(5 * rows, rows));
         FillRuns(metadata.Sequences.Span, all);
