@@ -82,26 +82,16 @@ internal static class EngineOptionsValidator
             return;
         if (EncoderConfig.IsIn(options.ModelPath))
         {
-            CheckLength(options, EncoderWorker.LengthOf(EncoderConfig.Load(options.ModelPath), options.ModelPath));
+            ModelLengths.Check(options, EncoderExecutor.LengthOf(EncoderConfig.Load(options.ModelPath), options.ModelPath));
             return;
         }
 
         var config = ModelConfig.Load(options.ModelPath);
-        CheckLength(options, config);
+        ModelLengths.Check(options, config);
         // One that was named may be any; the model's own is read with the model.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))
             CheckTokenizer(options, Tokenizer.Load(path), config);
     }
-
-    /// <summary>Refuses texts longer than an encoder takes.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
-    public static void CheckLength(EngineOptions options, int longest) =>
-        CheckLength(options, longest, $"takes texts of up to {longest} tokens (config.json, sentence_bert_config.json)");
-
-    /// <summary>Refuses a context longer than the model's.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
-    public static void CheckLength(EngineOptions options, ModelConfig config) =>
-        CheckLength(options, config.MaxModelLength, $"knows positions up to {config.MaxModelLength} ({ModelConfig.FileName})");
 
     /// <summary>
     /// Refuses a tokenizer with more tokens than the model's embedding has rows. Added tokens may lie beyond: some models have a few that
@@ -118,12 +108,6 @@ internal static class EngineOptionsValidator
             $"tokenizer {options.TokenizerPath ?? Tokenizer.FileName} has {tokenizer.UnaddedSize} tokens, but the model's embedding has {config.VocabSize} rows "
             + $"({ModelConfig.FileName}, vocab_size); {(isNamed ? "give the model's own tokenizer" : "the two do not belong together")}.",
             isNamed ? "tokenizer" : null);
-    }
-
-    private static void CheckLength(EngineOptions options, long longest, string says)
-    {
-        if (options.MaxModelLen > longest)
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model {says}. Lower max_model_len.", "max_model_len");
     }
 
     // A template that was given must be there and must compile. The name of one of a repository's own templates can only be looked up when

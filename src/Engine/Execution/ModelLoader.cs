@@ -163,7 +163,7 @@ internal sealed class ModelLoader : IDisposable
     private static int ModelLength(EngineOptions options, ModelConfig config)
     {
         var longest = (int)Math.Min(config.MaxModelLength, int.MaxValue / 2);
-        EngineOptionsValidator.CheckLength(options, config);
+        ModelLengths.Check(options, config);
         return options.MaxModelLen ?? longest;
     }
 }

@@ -9,7 +9,7 @@ namespace LocalLlm.Scheduling;
 /// </summary>
 internal sealed partial class EmbeddingLoop : IDisposable
 {
-    private readonly EncoderWorker _worker;
+    private readonly IEncoderExecutor _executor;
     private readonly IReadOnlySet<int> _specialIds;
     private readonly EmbeddingMetrics _metrics;
     private readonly ILogger _logger;
@@ -22,16 +22,16 @@ internal sealed partial class EmbeddingLoop : IDisposable
     private int _running;
     private long _embedded;
 
-    /// <param name="worker">The device; the loop owns it.</param>
+    /// <param name="executor">The device; the loop owns it.</param>
     /// <param name="options">The budget of a step, and the scope of its measurements.</param>
     /// <param name="modelName">What clients call the model.</param>
     /// <param name="specialIds">Tokens that have no sparse weight.</param>
     /// <param name="logger">Gets what failed, which no caller does.</param>
-    public EmbeddingLoop(EncoderWorker worker, EngineOptions options, string modelName, IReadOnlySet<int> specialIds, ILogger logger)
+    public EmbeddingLoop(IEncoderExecutor executor, EngineOptions options, string modelName, IReadOnlySet<int> specialIds, ILogger logger)
     {
-        _worker = worker;
+        _executor = executor;
         _logger = logger;
-        MaxBatchedTokens = options.MaxNumBatchedTokens ?? worker.StepTokens;
+        MaxBatchedTokens = options.MaxNumBatchedTokens ?? executor.StepTokens;
         _specialIds = specialIds;
         _metrics = new(modelName, () => Statistics, options.MeterScope);
     }
@@ -103,7 +103,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
     public void Dispose()
     {
         _metrics.Dispose();
-        _worker.Dispose();
+        _executor.Dispose();
     }
 
     private static EngineException Ended() => new(EngineErrorKind.ShuttingDown, "The engine is shutting down and takes no more requests.");
@@ -141,7 +141,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
         TextEmbedding?[] results;
         try
         {
-            results = _worker.Run([.. batch.Select(work => work.Ids)], [.. batch.Select(work => work.Kinds)], _specialIds);
+            results = _executor.Run([.. batch.Select(work => work.Ids)], [.. batch.Select(work => work.Kinds)], _specialIds);
         }
         catch (Exception failure)
         {
@@ -197,7 +197,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
     {
         try
         {
-            _worker.Run([[0]], [EmbeddingKinds.Dense], _specialIds);
+            _executor.Run([[0]], [EmbeddingKinds.Dense], _specialIds);
             return true;
         }
         catch (Exception)

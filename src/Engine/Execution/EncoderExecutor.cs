@@ -10,7 +10,7 @@ namespace LocalLlm.Execution;
 /// <summary>
 /// One device with an encoder and its heads. All calls come from one thread. Dense, sparse and multi-vector outputs of a batch come from one pass, as in Chen et al., "BGE M3-Embedding" (2024).
 /// </summary>
-internal sealed class EncoderWorker : IDisposable
+internal sealed class EncoderExecutor : IEncoderExecutor
 {
     private readonly IDeviceOps _ops;
     private readonly IEncoderModel? _model;
@@ -20,7 +20,7 @@ internal sealed class EncoderWorker : IDisposable
 
     /// <summary>Loads a model folder.</summary>
     /// <exception cref="EngineException">ModelFolder or Environment: nothing stays behind.</exception>
-    public EncoderWorker(EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public EncoderExecutor(EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         Config = EncoderConfig.Load(options.ModelPath);
         _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
@@ -49,24 +49,20 @@ internal sealed class EncoderWorker : IDisposable
     /// <summary>The model's shape.</summary>
     public EncoderConfig Config { get; }
 
-    /// <summary>
-    /// The largest number of tokens of a text, special ones included: as many as there are positions, or fewer where
-    /// sentence-transformers' configuration says so.
-    /// </summary>
+    /// <inheritdoc/>
+    public int Dimensions => Config.HiddenSize;
+
+    /// <inheritdoc/>
     public int MaxModelLength { get; }
 
-    /// <summary>What the model can say.</summary>
+    /// <inheritdoc/>
     public EmbeddingKinds Kinds => EmbeddingKinds.Dense | (_sparse is null ? 0 : EmbeddingKinds.Sparse) | (_multiVector is null ? 0 : EmbeddingKinds.MultiVector);
 
-    /// <summary>The largest number of tokens of a step, unless the options say so.</summary>
+    /// <inheritdoc/>
     public int StepTokens => _ops.Features.Memory is { } memory
         ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(memory.Now.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
 
-    /// <summary>Embeds texts in one pass.</summary>
-    /// <param name="texts">Token ids, special ones included; at most the model's length each.</param>
-    /// <param name="kinds">What is wanted of each text.</param>
-    /// <param name="specialIds">Tokens that have no sparse weight.</param>
-    /// <returns>One for each text; null for one of which the model made something that is no finite number.</returns>
+    /// <inheritdoc/>
     public TextEmbedding?[] Run(IReadOnlyList<int[]> texts, IReadOnlyList<EmbeddingKinds> kinds, IReadOnlySet<int> specialIds)
     {
         using var noGradients = inference_mode();
