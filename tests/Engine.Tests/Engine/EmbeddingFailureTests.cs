@@ -89,8 +89,8 @@ public sealed class EmbeddingFailureTests
     {
         const System.Reflection.BindingFlags hidden = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
         var model = new[] { "_loop", "_worker", "_model" }.Aggregate((object)engine, (owner, field) => owner.GetType().GetField(field, hidden)!.GetValue(owner)!);
-        var table = model.GetType().GetField("_positions", hidden)!;
-        table.SetValue(model, ((TorchSharp.torch.Tensor)table.GetValue(model)!).narrow(0, 0, rows).clone());
+        var table = (LocalLlm.Weights.LoadedWeight<TorchSharp.torch.Tensor>)model.GetType().GetField("_positions", hidden)!.GetValue(model)!;
+        table.Set(table.Value.narrow(0, 0, rows).clone());
     }
 
     [Fact]
