@@ -32,7 +32,7 @@ internal sealed record KvLayerSpec(IReadOnlyList<KvTensorSpec> Tensors, KvLayout
 }
 
 /// <summary>What a model keeps of every token: all that the cache, the planner and the scheduler know of it.</summary>
-/// <param name="Layers">One per attention layer, in the order of <see cref="Layers"/>' caches.</param>
+/// <param name="Layers">One per attention layer, in the order of the caches.</param>
 internal sealed record KvCacheSpec(IReadOnlyList<KvLayerSpec> Layers)
 {
     /// <summary>Bytes of one block over all tensors of all layers.</summary>
