@@ -29,7 +29,7 @@ public sealed class ModelLoaderTests
         using var registration = DeviceRegistry.Register(new(Name, (_, _) => device = new MeasuredCpu(Available) { UsedBytes = Used }));
         using var loader = new ModelLoader(Options);
         Assert.Equal(0, device!.Steps);
-        using var worker = loader.Load(null, TestContext.Current.CancellationToken);
+        using var worker = loader.Load(null, null, TestContext.Current.CancellationToken);
         Assert.Equal(StepTokens, device.LargestStep);
         Assert.All(device.Reserved, layer => Assert.Equal(KvLayout.Device, layer.Layout));
         Assert.NotEmpty(device.Reserved);
