@@ -8,7 +8,7 @@ internal sealed record DeviceFeatures
     /// <summary>Nothing: computes in the host's memory, step by step.</summary>
     public static DeviceFeatures None { get; } = new();
 
-    /// <summary>Several primitives in one go; null: layers compose them (<see cref="ComposedOps"/>).</summary>
+    /// <summary>Several primitives as one operation; null: layers compose them (<see cref="ComposedOps"/>).</summary>
     public IFusedOps? Fused { get; init; }
 
     /// <summary>Records steps and repeats them; null: every step is run.</summary>

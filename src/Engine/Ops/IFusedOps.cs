@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// What a device may do in one go instead of by the primitives of <see cref="IDeviceOps"/>, to the same result within rounding.
+/// What a device may do as one operation instead of by the primitives of <see cref="IDeviceOps"/>, to the same result within rounding.
 /// <see cref="ComposedOps"/> is the same by primitives alone; a device that has only some of it derives from that class. Results live as
 /// those of <see cref="IDeviceOps"/>.
 /// </summary>

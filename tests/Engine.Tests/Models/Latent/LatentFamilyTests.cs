@@ -44,7 +44,9 @@ public sealed class LatentFamilyTests : IDisposable
         foreach (var (prompt, result) in prompts.Zip(results))
         {
             Assert.Null(result.Error);
-            Assert.Equal(LatentReference.Greedy(_folder.Values, prompt, count), result.Outputs[0].TokenIds);
+            var (ids, margin) = LatentReference.Greedy(_folder.Values, prompt, count);
+            Assert.True(margin > Tolerance, "two tokens are so near that rounding decides; choose another prompt");
+            Assert.Equal(ids, result.Outputs[0].TokenIds);
         }
 
         Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);

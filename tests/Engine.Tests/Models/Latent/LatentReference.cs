@@ -34,17 +34,20 @@ internal static class LatentReference
             rows * (rows.square().mean([-1], keepdim: true) + 1e-6).rsqrt() * weights[$"{name}.weight"];
     }
 
-    /// <summary>The likeliest continuation.</summary>
-    public static int[] Greedy(IReadOnlyDictionary<string, Tensor> weights, int[] ids, int count)
+    /// <summary>The likeliest continuation, and by how much the likeliest logit was above the next one, at least.</summary>
+    public static (int[] Ids, float Margin) Greedy(IReadOnlyDictionary<string, Tensor> weights, int[] ids, int count)
     {
         List<int> all = [.. ids];
+        var margin = float.MaxValue;
         for (var i = 0; i < count; i++)
         {
             var logits = LastLogits(weights, [.. all]);
             all.Add(Array.IndexOf(logits, logits.Max()));
+            var order = logits.OrderDescending().ToArray();
+            margin = Math.Min(margin, order[0] - order[1]);
         }
 
-        return [.. all.Skip(ids.Length)];
+        return ([.. all.Skip(ids.Length)], margin);
     }
 
     private static Tensor Attend(Tensor queries, Tensor keys, Tensor values)
