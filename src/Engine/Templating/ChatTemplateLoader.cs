@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 using LocalLlm.Tokenization;
 using LocalLlm.Weights;
 
