@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
-using LocalLlm.Sampling.Grammar;
+using LocalLlm.Grammars;
 using LocalLlm.Tokenization;
 
 namespace LocalLlm.Bench;

@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 using LocalLlm.Scheduling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;

@@ -1,10 +1,10 @@
 using System.Security.Cryptography;
 using LocalLlm.Execution;
+using LocalLlm.Grammars;
 using LocalLlm.Hub;
 using LocalLlm.Models;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 using LocalLlm.Scheduling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
@@ -24,7 +24,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private readonly ModelSamplingDefaults _samplingDefaults;
     private readonly IReadOnlyList<int> _eosTokenIds;
     private readonly ThinkingTokens? _thinking;
-    private readonly GrammarCompiler? _grammars;
+    private readonly ResponseGrammars? _grammars;
     private readonly int _vocabularySize;
     private int _disposed;
 

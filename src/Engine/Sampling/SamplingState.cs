@@ -1,5 +1,3 @@
-using LocalLlm.Sampling.Grammar;
-
 namespace LocalLlm.Sampling;
 
 /// <summary>

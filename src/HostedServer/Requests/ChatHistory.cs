@@ -5,7 +5,6 @@ using System.Text.Json.Nodes;
 using LocalLlm.Sampling;
 using LocalLlm.Server.JsonLines;
 using LocalLlm.Server.OpenAI;
-using LocalLlm.Templating;
 
 namespace LocalLlm.Server.Requests;
 
