@@ -4,13 +4,15 @@ using System.Text;
 namespace LocalLlm.Jinja;
 
 /// <summary>JSON text in which <c>\ud83d</c> stands without its other half: JSON by its grammar, but no text.</summary>
-internal static class SurrogateHalves
+public static class SurrogateHalves
 {
     private const int EscapeLength = 6; // \uXXXX
 
     /// <summary>The same JSON with <c>\ufffd</c> in place of every half, escaped or not.</summary>
+    /// <param name="json">The JSON text.</param>
     public static string Replace(string json)
     {
+        ArgumentNullException.ThrowIfNull(json);
         if (!json.AsSpan().ContainsAnyInRange('\ud800', '\udfff') && !json.Contains("\\ud", StringComparison.OrdinalIgnoreCase))
             return json;
         var result = new StringBuilder(json.Length);
