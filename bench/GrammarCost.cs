@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using LocalLlm.Grammars;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Bench;
 

@@ -8,6 +8,7 @@ using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -306,7 +307,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     {
         var folder = options.TokenizerPath ?? options.ModelPath;
         return Tokenizer.Exists(folder)
-            ? (Tokenizer.Load(folder), ChatTemplate.Load(folder, options.ChatTemplate))
+            ? (TokenizerErrors.Translated(() => Tokenizer.Load(folder)), ChatTemplate.Load(folder, options.ChatTemplate))
             : throw EngineException.ModelFolder(Tokenizer.FileName, "is missing. Put it into the model's folder, name another folder with tokenizer, or set skip_tokenizer_init and use token ids.");
     }
 

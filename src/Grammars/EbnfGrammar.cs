@@ -1,3 +1,5 @@
+using LocalLlm.Primitives;
+
 namespace LocalLlm.Grammars;
 
 /// <summary>Rules in EBNF (<see cref="EbnfParser"/>) as a grammar; <c>root</c> is the whole text.</summary>
@@ -22,7 +24,7 @@ internal static class EbnfGrammar
         return nodes.Call(ids[Root]);
     }
 
-    private static void CheckNames(Dictionary<string, RegexSyntax> rules)
+    private static void CheckNames(Dictionary<string, RegexNode> rules)
     {
         foreach (var (name, syntax) in rules)
         {
@@ -32,7 +34,7 @@ internal static class EbnfGrammar
     }
 
     // A rule all of whose texts contain itself has none.
-    private static void CheckEnds(Dictionary<string, RegexSyntax> rules)
+    private static void CheckEnds(Dictionary<string, RegexNode> rules)
     {
         var ending = Fixpoint(rules, (syntax, known) => Ends(syntax, known));
         if (rules.Keys.FirstOrDefault(name => !ending.Contains(name)) is { } endless)
@@ -40,7 +42,7 @@ internal static class EbnfGrammar
     }
 
     // A rule that begins with itself would be entered without end before the first character.
-    private static void CheckBeginnings(Dictionary<string, RegexSyntax> rules)
+    private static void CheckBeginnings(Dictionary<string, RegexNode> rules)
     {
         var empty = Fixpoint(rules, (syntax, known) => CanBeEmpty(syntax, known));
         foreach (var name in rules.Keys)
@@ -60,7 +62,7 @@ internal static class EbnfGrammar
         }
     }
 
-    private static HashSet<string> Fixpoint(Dictionary<string, RegexSyntax> rules, Func<RegexSyntax, HashSet<string>, bool> holds)
+    private static HashSet<string> Fixpoint(Dictionary<string, RegexNode> rules, Func<RegexNode, HashSet<string>, bool> holds)
     {
         var known = new HashSet<string>(StringComparer.Ordinal);
         for (var before = -1; before != known.Count;)
@@ -76,36 +78,36 @@ internal static class EbnfGrammar
         return known;
     }
 
-    private static bool Ends(RegexSyntax syntax, HashSet<string> ending) => syntax switch
+    private static bool Ends(RegexNode syntax, HashSet<string> ending) => syntax switch
     {
-        RegexSyntax.Reference reference => ending.Contains(reference.Name),
-        RegexSyntax.Sequence sequence => sequence.Parts.All(part => Ends(part, ending)),
-        RegexSyntax.Either either => either.Parts.Any(part => Ends(part, ending)),
-        RegexSyntax.Repeat repeat => repeat.Least == 0 || Ends(repeat.Part, ending),
+        RuleReference reference => ending.Contains(reference.Name),
+        RegexNode.Sequence sequence => sequence.Parts.All(part => Ends(part, ending)),
+        RegexNode.Alternation alternation => alternation.Branches.Any(part => Ends(part, ending)),
+        RegexNode.Repeat repeat => repeat.Min == 0 || Ends(repeat.Body, ending),
         _ => true,
     };
 
-    private static bool CanBeEmpty(RegexSyntax syntax, HashSet<string> empty) => syntax switch
+    private static bool CanBeEmpty(RegexNode syntax, HashSet<string> empty) => syntax switch
     {
-        RegexSyntax.Reference reference => empty.Contains(reference.Name),
-        RegexSyntax.Sequence sequence => sequence.Parts.All(part => CanBeEmpty(part, empty)),
-        RegexSyntax.Either either => either.Parts.Any(part => CanBeEmpty(part, empty)),
-        RegexSyntax.Repeat repeat => repeat.Least == 0 || repeat.Most == 0 || CanBeEmpty(repeat.Part, empty),
+        RuleReference reference => empty.Contains(reference.Name),
+        RegexNode.Sequence sequence => sequence.Parts.All(part => CanBeEmpty(part, empty)),
+        RegexNode.Alternation alternation => alternation.Branches.Any(part => CanBeEmpty(part, empty)),
+        RegexNode.Repeat repeat => repeat.Min == 0 || repeat.Max == 0 || CanBeEmpty(repeat.Body, empty),
         _ => false,
     };
 
     // The rules that may stand at the very beginning.
-    private static IEnumerable<string> Firsts(RegexSyntax syntax, HashSet<string> empty)
+    private static IEnumerable<string> Firsts(RegexNode syntax, HashSet<string> empty)
     {
         switch (syntax)
         {
-            case RegexSyntax.Reference reference:
+            case RuleReference reference:
                 return [reference.Name];
-            case RegexSyntax.Either either:
-                return either.Parts.SelectMany(part => Firsts(part, empty));
-            case RegexSyntax.Repeat repeat:
-                return Firsts(repeat.Part, empty);
-            case RegexSyntax.Sequence sequence:
+            case RegexNode.Alternation alternation:
+                return alternation.Branches.SelectMany(part => Firsts(part, empty));
+            case RegexNode.Repeat repeat:
+                return Firsts(repeat.Body, empty);
+            case RegexNode.Sequence sequence:
                 var found = new List<string>();
                 foreach (var part in sequence.Parts)
                 {
@@ -120,12 +122,12 @@ internal static class EbnfGrammar
         }
     }
 
-    private static IEnumerable<string> References(RegexSyntax syntax) => syntax switch
+    private static IEnumerable<string> References(RegexNode syntax) => syntax switch
     {
-        RegexSyntax.Reference reference => [reference.Name],
-        RegexSyntax.Sequence sequence => sequence.Parts.SelectMany(References),
-        RegexSyntax.Either either => either.Parts.SelectMany(References),
-        RegexSyntax.Repeat repeat => References(repeat.Part),
+        RuleReference reference => [reference.Name],
+        RegexNode.Sequence sequence => sequence.Parts.SelectMany(References),
+        RegexNode.Alternation alternation => alternation.Branches.SelectMany(References),
+        RegexNode.Repeat repeat => References(repeat.Body),
         _ => [],
     };
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using LocalLlm.Primitives;
 
 namespace LocalLlm.Grammars;
 
@@ -22,12 +23,12 @@ internal sealed class EbnfParser
 
     /// <summary>The rules by name.</summary>
     /// <exception cref="GrammarException">The text is malformed; the message says in which line.</exception>
-    public static Dictionary<string, RegexSyntax> Parse(string text)
+    public static Dictionary<string, RegexNode> Parse(string text)
     {
         if (text.Length > MaxLength)
             throw new GrammarException($"the grammar has {text.Length} characters; at most {MaxLength}");
         var parser = new EbnfParser(text);
-        var rules = new Dictionary<string, RegexSyntax>(StringComparer.Ordinal);
+        var rules = new Dictionary<string, RegexNode>(StringComparer.Ordinal);
         parser.SkipSpace();
         while (parser._at < text.Length)
         {
@@ -60,20 +61,20 @@ internal sealed class EbnfParser
         return null;
     }
 
-    private RegexSyntax Alternatives()
+    private RegexNode Alternatives()
     {
         if (++_nesting > MaxNesting)
             throw Wrong($"groups are nested deeper than {MaxNesting}");
-        var parts = new List<RegexSyntax> { Sequence() };
+        var parts = new List<RegexNode> { Sequence() };
         while (TryTake('|'))
             parts.Add(Sequence());
         _nesting--;
-        return parts.Count == 1 ? parts[0] : new RegexSyntax.Either(parts);
+        return parts.Count == 1 ? parts[0] : new RegexNode.Alternation(parts);
     }
 
-    private RegexSyntax.Sequence Sequence()
+    private RegexNode.Sequence Sequence()
     {
-        var parts = new List<RegexSyntax>();
+        var parts = new List<RegexNode>();
         while (_at < _text.Length && _text[_at] is not ('|' or ')'))
         {
             var before = _at;
@@ -89,7 +90,7 @@ internal sealed class EbnfParser
         return new(parts);
     }
 
-    private RegexSyntax Atom()
+    private RegexNode Atom()
     {
         switch (_text[_at])
         {
@@ -105,21 +106,21 @@ internal sealed class EbnfParser
             case '.':
                 _at++;
                 SkipSpace();
-                return new RegexSyntax.Characters([(0, RegexParser.LastCodePoint)]);
+                return new RegexNode.Set(CodePointSet.Of([(0, CodePoints.Last)]));
             default:
                 var name = Name() ?? throw Wrong($"'{_text[_at]}' is unexpected; a text in quotes, a class, a group or the name of a rule is expected");
                 SkipSpace();
-                return new RegexSyntax.Reference(name);
+                return new RuleReference(name);
         }
     }
 
-    private RegexSyntax Quantified(RegexSyntax part)
+    private RegexNode Quantified(RegexNode part)
     {
         if (!IsQuantifier())
             return part;
         var (least, most) = _text[_at++] switch { '*' => (0, (int?)null), '+' => (1, null), '?' => (0, 1), _ => Counts() };
         SkipSpace();
-        return !IsQuantifier() ? new RegexSyntax.Repeat(part, least, most) : throw Wrong("a quantifier follows a quantifier: put the first into a group");
+        return !IsQuantifier() ? new RegexNode.Repeat(part, least, most, Lazy: false) : throw Wrong("a quantifier follows a quantifier: put the first into a group");
 
         bool IsQuantifier() => _at < _text.Length && _text[_at] is '*' or '+' or '?' or '{';
     }
@@ -140,9 +141,9 @@ internal sealed class EbnfParser
         bool Count(string digits, out int value) => int.TryParse(digits.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out value) && (value <= MaxRepetitions ? true : throw Wrong($"more than {MaxRepetitions} repetitions"));
     }
 
-    private RegexSyntax.Sequence Text(char quote)
+    private RegexNode.Sequence Text(char quote)
     {
-        var characters = new List<RegexSyntax>();
+        var characters = new List<RegexNode>();
         _at++;
         while (true)
         {
@@ -151,7 +152,7 @@ internal sealed class EbnfParser
             if (_text[_at] == quote)
                 break;
             var value = _text[_at] == '\\' ? Escape() : Plain();
-            characters.Add(new RegexSyntax.Characters([(value, value)]));
+            characters.Add(new RegexNode.Set(CodePointSet.Of([(value, value)])));
         }
 
         _at++;
@@ -187,7 +188,7 @@ internal sealed class EbnfParser
         return value;
     }
 
-    private RegexSyntax Class()
+    private RegexNode Class()
     {
         var end = _at + 1;
         while (end < _text.Length && _text[end] is not (']' or '\n'))
@@ -196,12 +197,12 @@ internal sealed class EbnfParser
             throw Wrong("']' is missing");
         try
         {
-            var parsed = RegexParser.Parse(_text[_at..(end + 1)]);
+            var parsed = RegexParser.Parse(_text[_at..(end + 1)], RegexDialect.EcmaScript);
             _at = end + 1;
             SkipSpace();
             return parsed;
         }
-        catch (GrammarException wrong)
+        catch (RegexSyntaxException wrong)
         {
             throw Wrong(wrong.Message);
         }

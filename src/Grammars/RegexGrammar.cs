@@ -1,3 +1,5 @@
+using LocalLlm.Primitives;
+
 namespace LocalLlm.Grammars;
 
 /// <summary>A regular expression as a grammar of the texts that it matches.</summary>
@@ -8,11 +10,11 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
     private const int Many = 16; // repetitions that are counted and not copied
 
     /// <summary>The texts that a pattern matches as a whole, in UTF-8.</summary>
-    /// <exception cref="GrammarException">It is malformed, or has what is not possible (<see cref="RegexParser"/>); the message says where.</exception>
+    /// <exception cref="GrammarException">It is malformed, or has what is not possible (<see cref="RegexDialect.EcmaScript"/>); the message says where.</exception>
     public static Fragment Parse(GrammarNodes nodes, string pattern)
     {
         var grammar = new RegexGrammar(nodes, ranges => Utf8Ranges.Add(nodes, ranges));
-        return nodes.Either([.. RegexAnchors.Alternatives(RegexParser.Parse(pattern)).Select(alternative => grammar.Make(alternative.Syntax))]);
+        return nodes.Either([.. RegexAnchors.Alternatives(ParsedPattern(pattern)).Select(alternative => grammar.Make(alternative.Syntax))]);
     }
 
     /// <summary>All texts in which a pattern is found, as JSON schema's <c>pattern</c> means it.</summary>
@@ -22,7 +24,7 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
         // What stands before and behind is the same for all alternatives: then a text that has been found is in one place, whatever else it
         // begins.
         var (start, end) = (nodes.Nothing().Start, nodes.Nothing().Start);
-        var alternatives = RegexAnchors.Alternatives(RegexParser.Parse(pattern));
+        var alternatives = RegexAnchors.Alternatives(ParsedPattern(pattern));
         var (before, behind) = (start, end);
         if (alternatives.Any(alternative => !alternative.IsStart))
         {
@@ -43,27 +45,41 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
         return new(start, end);
     }
 
-    private Fragment Anything() => nodes.Star(write([(0, RegexParser.LastCodePoint)]));
+    /// <summary>The syntax of a pattern.</summary>
+    /// <exception cref="GrammarException">It is malformed, or has what is not possible.</exception>
+    public static RegexNode ParsedPattern(string pattern)
+    {
+        try
+        {
+            return RegexParser.Parse(pattern, RegexDialect.EcmaScript);
+        }
+        catch (RegexSyntaxException wrong)
+        {
+            throw new GrammarException(wrong.Message);
+        }
+    }
+
+    private Fragment Anything() => nodes.Star(write([(0, CodePoints.Last)]));
 
     /// <summary>Makes a call of a rule, for notations that have rules.</summary>
     public Func<string, Fragment>? Call { get; init; }
 
     /// <summary>A pattern without anchors as a fragment.</summary>
-    public Fragment Make(RegexSyntax syntax) => syntax switch
+    public Fragment Make(RegexNode syntax) => syntax switch
     {
-        RegexSyntax.Reference reference when Call is not null => Call(reference.Name),
-        RegexSyntax.Characters characters => write(characters.Ranges),
-        RegexSyntax.Sequence sequence => nodes.Sequence([.. sequence.Parts.Select(Make)]),
-        RegexSyntax.Either either => nodes.Either([.. either.Parts.Select(Make)]),
-        RegexSyntax.Repeat { Part: RegexSyntax.Characters } repeat when (repeat.Most ?? repeat.Least) > Many => Loop((RegexSyntax.Characters)repeat.Part, repeat.Least, repeat.Most),
-        RegexSyntax.Repeat repeat => nodes.Repeat(() => Make(repeat.Part), repeat.Least, repeat.Most),
+        RuleReference reference when Call is not null => Call(reference.Name),
+        RegexNode.Set characters => write(characters.Members.Ranges),
+        RegexNode.Sequence sequence => nodes.Sequence([.. sequence.Parts.Select(Make)]),
+        RegexNode.Alternation alternation => nodes.Either([.. alternation.Branches.Select(Make)]),
+        RegexNode.Repeat { Body: RegexNode.Set } repeat when (repeat.Max ?? repeat.Min) > Many => Loop((RegexNode.Set)repeat.Body, repeat.Min, repeat.Max),
+        RegexNode.Repeat repeat => nodes.Repeat(() => Make(repeat.Body), repeat.Min, repeat.Max),
         _ => throw new ArgumentOutOfRangeException(nameof(syntax)),
     };
 
-    private Fragment Loop(RegexSyntax.Characters characters, int least, int? most)
+    private Fragment Loop(RegexNode.Set characters, int least, int? most)
     {
         var rule = nodes.DeclareRule();
-        nodes.DefineRule(rule, write(characters.Ranges));
+        nodes.DefineRule(rule, write(characters.Members.Ranges));
         return nodes.Loop(rule, least, most);
     }
 }

@@ -1,6 +1,6 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>Patterns of schemas (ECMA 262, as far as <see cref="RegexParser"/> goes).</summary>
+/// <summary>Patterns of schemas (ECMA 262, as far as <see cref="RegexGrammar.ParsedPattern"/> goes).</summary>
 internal static class SchemaPatterns
 {
     /// <summary>The strings in which a pattern is found.</summary>

@@ -12,7 +12,7 @@ public partial class ArchitectureTests
         ["Templating", "Scheduling", "Tokenization", "Execution", "KvCache", "Sampling", "Parsing", "Models", "Layers", "Ops", "Weights", "Parallel", "Interop", "Hub"];
 
     // The libraries that stand alone, and which of the others each of them may use.
-    private static readonly Dictionary<string, string[]> Libraries = new() { ["Grammars"] = [], ["Jinja"] = [] };
+    private static readonly Dictionary<string, string[]> Libraries = new() { ["Primitives"] = [], ["Jinja"] = [], ["Tokenizers"] = ["Primitives"], ["Grammars"] = ["Primitives"] };
 
     private static readonly string Engine = Path.Combine(TestPaths.Repository, "src", "Engine");
 

@@ -1,5 +1,5 @@
-using LocalLlm.Tokenization;
 using LocalLlm.Tests;
+using LocalLlm.Tokenizers;
 using Xunit;
 
 namespace LocalLlm.Grammars.Tests;

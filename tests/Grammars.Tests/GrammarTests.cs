@@ -1,8 +1,8 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using LocalLlm.Tokenization;
 using LocalLlm.Tests;
+using LocalLlm.Tokenizers;
 using Xunit;
 
 namespace LocalLlm.Grammars.Tests;

@@ -1,7 +1,7 @@
 using System.IO.Compression;
 using System.Text.Json;
-using LocalLlm.Tokenization;
 using LocalLlm.Tests;
+using LocalLlm.Tokenizers;
 using Xunit;
 
 namespace LocalLlm.Grammars.Tests;

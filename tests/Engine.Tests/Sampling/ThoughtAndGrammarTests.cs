@@ -1,7 +1,7 @@
+using LocalLlm.Grammars;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
-using LocalLlm.Grammars;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using Xunit;
 
 namespace LocalLlm.Tests.Sampling;
