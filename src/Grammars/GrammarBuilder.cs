@@ -74,13 +74,17 @@ internal sealed class GrammarBuilder(GrammarNodes nodes)
     {
         if (opening is <= ' ' or > '~')
             throw new GrammarException($"values begin with '{opening}'; an ASCII character that is no white space is needed");
-        var blanks = nodes.Star(nodes.Either(nodes.Range((byte)'\t', (byte)'\n'), nodes.Range((byte)'\r', (byte)'\r'), nodes.Range((byte)' ', (byte)' ')));
+        var blanks = nodes.Star(nodes.Either(
+            nodes.Range((byte)'\t', (byte)'\n'), nodes.Range((byte)'\r', (byte)'\r'), nodes.Range((byte)' ', (byte)' ')));
         var first = nodes.Either(
             nodes.Range(0, (byte)'\t' - 1),
             nodes.Range((byte)'\n' + 1, (byte)'\r' - 1),
             nodes.Range((byte)'\r' + 1, (byte)' ' - 1),
-            opening == '!' ? nodes.Range((byte)'"', byte.MaxValue) : nodes.Either(nodes.Range((byte)' ' + 1, (byte)(opening - 1)), nodes.Range((byte)(opening + 1), byte.MaxValue)));
-        return nodes.Sequence(blanks, nodes.Either(Build(value), nodes.Optional(nodes.Sequence(first, nodes.Star(nodes.Range(0, byte.MaxValue))))));
+            opening == '!'
+                ? nodes.Range((byte)'"', byte.MaxValue)
+                : nodes.Either(nodes.Range((byte)' ' + 1, (byte)(opening - 1)), nodes.Range((byte)(opening + 1), byte.MaxValue)));
+        var text = nodes.Optional(nodes.Sequence(first, nodes.Star(nodes.Range(0, byte.MaxValue))));
+        return nodes.Sequence(blanks, nodes.Either(Build(value), text));
     }
 
     // A text that never has the mark: the automaton of Knuth, Morris and Pratt.
@@ -114,7 +118,8 @@ internal sealed class GrammarBuilder(GrammarNodes nodes)
     {
         for (var candidate = Math.Min(length + 1, mark.Length); candidate > 0; candidate--)
         {
-            if (mark[candidate - 1] == value && mark.AsSpan(0, candidate - 1).SequenceEqual(mark.AsSpan(length - candidate + 1, candidate - 1)))
+            if (mark[candidate - 1] == value
+                && mark.AsSpan(0, candidate - 1).SequenceEqual(mark.AsSpan(length - candidate + 1, candidate - 1)))
                 return candidate;
         }
 

@@ -1,13 +1,15 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Makes grammars over a vocabulary of what a text must be; the latest used are kept, as far as there is room, so that the same source over the same vocabulary is compiled once. Thread-safe.
+/// Makes grammars over a vocabulary of what a text must be; the latest used are kept, as far as there is room, so that the same source
+/// over the same vocabulary is compiled once. Thread-safe.
 /// </summary>
 /// <param name="limits">How large a grammar may become; the defaults where null.</param>
 public sealed class GrammarCompiler(GrammarLimits? limits = null)
 {
     private const int MostKept = 64;
     private const long MostBytes = 256L << 20;
+    private const int MinHeld = 256;
 
     // What models write between a thought and what follows it.
     private const int MaxLineFeedsAfterThought = 2;
@@ -16,6 +18,11 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
     private readonly Lock _lock = new();
     private readonly Dictionary<Key, LinkedListNode<Kept>> _byKey = [];
     private readonly LinkedList<Kept> _latestFirst = [];
+
+    // Also those that found no room, as long as somebody holds them: no grammar is compiled twice for one request that waits.
+    private readonly Dictionary<Key, WeakReference<CompiledGrammar>> _held = [];
+
+    private int _maxHeld = MinHeld;
 
     private sealed record Kept(Key Key, CompiledGrammar Grammar);
 
@@ -46,8 +53,10 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
     /// <summary>Compiles a JSON schema.</summary>
     /// <param name="schema">The schema's JSON text.</param>
     /// <param name="vocabulary">The tokens that texts are made of.</param>
-    /// <exception cref="GrammarException">The schema is malformed or has what cannot be kept to; the message begins with the JSON pointer.</exception>
-    public CompiledGrammar CompileJsonSchema(string schema, TokenTrie vocabulary) => Compile(new GrammarSource.JsonSchema(schema), vocabulary);
+    /// <exception cref="GrammarException">The schema is malformed or has what cannot be kept to; the message begins with the JSON
+    /// pointer.</exception>
+    public CompiledGrammar CompileJsonSchema(string schema, TokenTrie vocabulary) =>
+        Compile(new GrammarSource.JsonSchema(schema), vocabulary);
 
     /// <summary>Compiles a regular expression, which matches a whole text.</summary>
     /// <param name="pattern">The expression.</param>
@@ -66,7 +75,7 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
         lock (_lock)
         {
             if (!_byKey.TryGetValue(key, out var known))
-                return null;
+                return _held.TryGetValue(key, out var held) && held.TryGetTarget(out var grammar) && !grammar.IsWornOut ? grammar : null;
             _latestFirst.Remove(known);
             if (known.Value.Grammar.IsWornOut)
             {
@@ -88,11 +97,25 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
             if (_byKey.Remove(key, out var other))
                 _latestFirst.Remove(other);
             _byKey.Add(key, _latestFirst.AddFirst(new Kept(key, grammar)));
+            _held[key] = new(grammar);
+            if (_held.Count > _maxHeld)
+                DropUnheld();
             while (_latestFirst.Count > 1 && (_latestFirst.Count > MostKept || _latestFirst.Sum(kept => kept.Grammar.HeldBytes) > MostBytes))
             {
                 _byKey.Remove(_latestFirst.Last!.Value.Key);
                 _latestFirst.RemoveLast();
             }
         }
+    }
+
+    private void DropUnheld()
+    {
+        foreach (var (key, held) in _held)
+        {
+            if (!held.TryGetTarget(out _))
+                _held.Remove(key);
+        }
+
+        _maxHeld = Math.Max(MinHeld, 2 * _held.Count);
     }
 }

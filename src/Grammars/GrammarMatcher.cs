@@ -44,13 +44,18 @@ public sealed class GrammarMatcher
     public void RestartAfterThought() => _state = Grammar.StartAfterThought;
 
     /// <summary>Writes which tokens may come next. A text that has left the grammar can only end.</summary>
-    /// <param name="bitmask">[<see cref="CompiledGrammar.MaskWords"/>]: bit i % 32 of word i / 32 is token i; all of it is overwritten. Nothing is allowed where there is a <see cref="Failure"/>.</param>
+    /// <param name="bitmask">[<see cref="CompiledGrammar.MaskWords"/>]: bit i % 32 of word i / 32 is token i; all of it is overwritten.
+    /// Nothing is allowed where there is a <see cref="Failure"/>.</param>
     /// <param name="alsoAllowed">Further tokens that may come, such as one that begins a thought.</param>
     /// <exception cref="ArgumentException">The bitmask has another length.</exception>
     public void FillNextTokenBitmask(Span<uint> bitmask, ReadOnlySpan<int> alsoAllowed = default)
     {
         if (bitmask.Length != Grammar.MaskWords)
-            throw new ArgumentException($"the bitmask has {bitmask.Length} words; this vocabulary takes {Grammar.MaskWords}", nameof(bitmask));
+        {
+            throw new ArgumentException(
+                $"the bitmask has {bitmask.Length} words; this vocabulary takes {Grammar.MaskWords}", nameof(bitmask));
+        }
+
         bitmask.Clear();
         try
         {

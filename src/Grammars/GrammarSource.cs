@@ -56,7 +56,8 @@ public abstract record GrammarSource
         ArgumentNullException.ThrowIfNull(json);
         try
         {
-            return JsonSerializer.Deserialize(json, GrammarSourceJson.Default.GrammarSource) ?? throw new GrammarException("a grammar's source is null; an object with a kind is expected");
+            return JsonSerializer.Deserialize(json, GrammarSourceJson.Default.GrammarSource)
+                ?? throw new GrammarException("a grammar's source is null; an object with a kind is expected");
         }
         catch (Exception malformed) when (malformed is JsonException or NotSupportedException)
         {
@@ -81,7 +82,8 @@ public abstract record GrammarSource
     }
 
     /// <summary>
-    /// Texts that a regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c> and <c>\w</c> are ASCII's,
+    /// Texts that a regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c> and
+    /// <c>\w</c> are ASCII's,
     /// <c>\s</c> and <c>.</c> ECMAScript's.
     /// </summary>
     /// <param name="Pattern">The expression.</param>
@@ -91,7 +93,9 @@ public abstract record GrammarSource
     /// <param name="Texts">The texts: at least one, none of them empty.</param>
     public sealed record Choice(IReadOnlyList<string> Texts) : GrammarSource;
 
-    /// <summary>Texts of the rule <c>root</c> of rules in EBNF, as llama.cpp's GBNF writes them. A rule must not begin with itself.</summary>
+    /// <summary>
+    /// Texts of the rule <c>root</c> of rules in EBNF, as llama.cpp's GBNF writes them. A rule must not begin with itself.
+    /// </summary>
     /// <param name="Rules">The rules.</param>
     public sealed record Ebnf(string Rules) : GrammarSource;
 
@@ -113,7 +117,8 @@ public abstract record GrammarSource
     public sealed record SeparatedList(GrammarSource Item, string Separator) : GrammarSource;
 
     /// <summary>
-    /// Any text in which every occurrence of a mark is followed by what a grammar allows (XGrammar's structural tags): behind it, any text goes on.
+    /// Any text in which every occurrence of a mark is followed by what a grammar allows (XGrammar's structural tags): behind it, any
+    /// text goes on.
     /// </summary>
     /// <param name="Begin">The mark; not empty.</param>
     /// <param name="Tag">What follows it.</param>

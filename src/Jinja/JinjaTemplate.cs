@@ -38,7 +38,8 @@ public sealed class JinjaTemplate
     /// <summary>Parses a template.</summary>
     /// <param name="source">The template's text.</param>
     /// <param name="limits">What parsing and each render may cost; the defaults where null.</param>
-    /// <exception cref="TemplateException"><see cref="TemplateErrorKind.Syntax"/>: the text is no template, or names a filter, test or tag that there is not.</exception>
+    /// <exception cref="TemplateException"><see cref="TemplateErrorKind.Syntax"/>: the text is no template, or names a filter, test or
+    /// tag that there is not.</exception>
     public static JinjaTemplate Parse(string source, TemplateLimits? limits = null)
     {
         ArgumentNullException.ThrowIfNull(source);
@@ -56,12 +57,14 @@ public sealed class JinjaTemplate
     }
 
     /// <summary>
-    /// Renders with the members of a JSON object as variables: <c>messages</c>, <c>add_generation_prompt</c>, <c>bos_token</c> and so on. As in transformers'
+    /// Renders with the members of a JSON object as variables: <c>messages</c>, <c>add_generation_prompt</c>, <c>bos_token</c> and so on.
+    /// As in transformers'
     /// <c>apply_chat_template</c>, <c>tools</c> and <c>documents</c> are None where they are not given.
     /// </summary>
     /// <param name="variables">A JSON object.</param>
     /// <param name="time">The clock and zone of <c>strftime_now</c>; the system's where null.</param>
-    /// <exception cref="TemplateException">The variables are no object or cannot be values, the template failed, or it used up a budget.</exception>
+    /// <exception cref="TemplateException">The variables are no object or cannot be values, the template failed, or it used up a
+    /// budget.</exception>
     public string Render(JsonElement variables, TimeProvider? time = null)
     {
         if (variables.ValueKind != JsonValueKind.Object)

@@ -3,8 +3,10 @@ using LocalLlm.Jinja.Values;
 namespace LocalLlm.Jinja;
 
 /// <summary>
-/// A dictionary in insertion order whose keys compare as in Python: <c>1</c>, <c>1.0</c> and <c>True</c> are one key. Keys and values are null,
-/// <see cref="bool"/>, <see cref="long"/>, <see cref="System.Numerics.BigInteger"/>, <see cref="double"/>, <see cref="string"/>, <see cref="List{T}"/> of such values (values only), or <see cref="PyDict"/> (values only).
+/// A dictionary in insertion order whose keys compare as in Python: <c>1</c>, <c>1.0</c> and <c>True</c> are one key. Keys and values are
+/// null,
+/// <see cref="bool"/>, <see cref="long"/>, <see cref="System.Numerics.BigInteger"/>, <see cref="double"/>, <see cref="string"/>,
+/// <see cref="List{T}"/> of such values (values only), or <see cref="PyDict"/> (values only).
 /// A template never changes one, so that several renders may share it.
 /// </summary>
 public sealed class PyDict

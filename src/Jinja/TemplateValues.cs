@@ -8,7 +8,8 @@ namespace LocalLlm.Jinja;
 
 /// <summary>
 /// JSON as the values of a template, the way Python's <c>json.loads</c> reads it: <c>1</c> is an integer (<see cref="long"/>, or
-/// <see cref="BigInteger"/> where it is larger), <c>1.0</c> a <see cref="double"/>, an array a <see cref="List{T}"/> of values, an object a <see cref="PyDict"/>.
+/// <see cref="BigInteger"/> where it is larger), <c>1.0</c> a <see cref="double"/>, an array a <see cref="List{T}"/> of values, an object
+/// a <see cref="PyDict"/>.
 /// </summary>
 public static class TemplateValues
 {
@@ -17,7 +18,8 @@ public static class TemplateValues
 
     /// <summary>Any JSON value.</summary>
     /// <param name="element">The JSON.</param>
-    /// <param name="lastWins">Whether a member may be given again, as Python's <c>json.loads</c> has it; otherwise that is an error.</param>
+    /// <param name="lastWins">Whether a member may be given again, as Python's <c>json.loads</c> has it; otherwise that is an
+    /// error.</param>
     /// <exception cref="TemplateException">
     /// <see cref="TemplateErrorKind.Value"/>: a number that no float can hold, text that is not Unicode, or a member given twice.
     /// </exception>
@@ -34,7 +36,8 @@ public static class TemplateValues
 
     /// <summary>A JSON object.</summary>
     /// <param name="element">The JSON.</param>
-    /// <param name="lastWins">Whether a member may be given again, as Python's <c>json.loads</c> has it; otherwise that is an error.</param>
+    /// <param name="lastWins">Whether a member may be given again, as Python's <c>json.loads</c> has it; otherwise that is an
+    /// error.</param>
     /// <exception cref="TemplateException">As <see cref="FromJson"/>.</exception>
     public static PyDict Object(JsonElement element, bool lastWins = false)
     {

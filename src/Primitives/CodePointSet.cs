@@ -2,7 +2,9 @@ using System.Text;
 
 namespace LocalLlm.Primitives;
 
-/// <summary>A set of code points as a regular expression writes it: ranges, general categories, shorthands, sets within sets. Immutable.</summary>
+/// <summary>
+/// A set of code points as a regular expression writes it: ranges, general categories, shorthands, sets within sets. Immutable.
+/// </summary>
 public abstract class CodePointSet
 {
     private protected CodePointSet()
@@ -45,7 +47,9 @@ public abstract class CodePointSet
     public static CodePointSet AnyOf(IReadOnlyList<CodePointSet> sets)
     {
         ArgumentNullException.ThrowIfNull(sets);
-        return sets.Count == 1 ? sets[0] : sets.All(set => set is RangeSet or RangeList) ? Of(sets.SelectMany(set => set.Ranges)) : new Union([.. sets]);
+        return sets.Count == 1 ? sets[0]
+            : sets.All(set => set is RangeSet or RangeList) ? Of(sets.SelectMany(set => set.Ranges))
+            : new Union([.. sets]);
     }
 
     /// <summary>The members of both sets.</summary>

@@ -90,7 +90,10 @@ public sealed class JsonSections
                 var start = (int)reader.TokenStartIndex;
                 reader.Skip();
                 if (!members.TryAdd(name, bytes[start..(int)reader.BytesConsumed]))
-                    throw new UntrustedFileException(file, $"{(path.Length == 0 ? "the file" : path)} has the member \"{JsonField.Shorten(name)}\" twice");
+                {
+                    throw new UntrustedFileException(
+                        file, $"{(path.Length == 0 ? "the file" : path)} has the member \"{JsonField.Shorten(name)}\" twice");
+                }
             }
 
             if (reader.Read())

@@ -12,7 +12,10 @@ internal static class RegexClasses
     private static readonly CodePointSet AsciiDigits = CodePointSet.Of([('0', '9')]);
     private static readonly CodePointSet AsciiWord = CodePointSet.Of([('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')]);
     private static readonly CodePointSet EcmaScriptSpace = CodePointSet.Of(
-        [('\t', '\r'), (' ', ' '), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)]);
+        [
+            ('\t', '\r'), (' ', ' '), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F),
+            (0x3000, 0x3000), (0xFEFF, 0xFEFF),
+        ]);
 
     private static readonly CodePointSet UnicodeDigits = CodePointSet.Categories(1u << (int)UnicodeCategory.DecimalDigitNumber);
     private static readonly CodePointSet UnicodeWord = CodePointSet.Where(CodePoints.IsWord);
@@ -88,7 +91,8 @@ internal static class RegexClasses
             : throw reader.Wrong($"'{JsonField.Shorten(text)}' names no character");
 
         // Half of a pair is a character to Oniguruma.
-        bool IsCharacter(int codePoint) => reader.Dialect == RegexDialect.EcmaScript ? Rune.IsValid(codePoint) : codePoint is >= 0 and <= CodePoints.Last;
+        bool IsCharacter(int codePoint) =>
+            reader.Dialect == RegexDialect.EcmaScript ? Rune.IsValid(codePoint) : codePoint is >= 0 and <= CodePoints.Last;
     }
 
     private static CodePointSet Class(RegexReader reader, bool ignoreCase, int nesting)
@@ -150,7 +154,9 @@ internal static class RegexClasses
             return CodePointSet.Of([(first, first)]);
         reader.At++;
         var (last, none) = Single(reader);
-        return none is null && last >= first ? CodePointSet.Of([(first, last)]) : throw reader.Wrong("a range in a class is the wrong way round, or ends in a class");
+        return none is null && last >= first
+            ? CodePointSet.Of([(first, last)])
+            : throw reader.Wrong("a range in a class is the wrong way round, or ends in a class");
     }
 
     private static (int CodePoint, CodePointSet? Set) Single(RegexReader reader) =>

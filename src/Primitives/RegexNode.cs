@@ -1,6 +1,8 @@
 namespace LocalLlm.Primitives;
 
-/// <summary>The syntax tree of a regular expression. A notation with parts of its own, such as EBNF with its rules, derives them from it.</summary>
+/// <summary>
+/// The syntax tree of a regular expression. A notation with parts of its own, such as EBNF with its rules, derives them from it.
+/// </summary>
 public abstract record RegexNode
 {
     /// <summary>One code point of a set.</summary>

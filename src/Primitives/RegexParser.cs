@@ -4,7 +4,8 @@ namespace LocalLlm.Primitives;
 public sealed class RegexParser
 {
     private static readonly RegexNode.Set AnyButLineFeed = new(CodePointSet.Where(c => c != '\n'));
-    private static readonly RegexNode.Set AnyButLineTerminators = new(CodePointSet.Of([(0, '\n' - 1), ('\n' + 1, '\r' - 1), ('\r' + 1, 0x2027), (0x202A, CodePoints.Last)]));
+    private static readonly RegexNode.Set AnyButLineTerminators =
+        new(CodePointSet.Of([(0, '\n' - 1), ('\n' + 1, '\r' - 1), ('\r' + 1, 0x2027), (0x202A, CodePoints.Last)]));
 
     private readonly RegexReader _reader;
     private readonly bool _isOniguruma;
@@ -81,7 +82,9 @@ public sealed class RegexParser
 
             // After {n,m} a '+' is one more quantifier, not a possessive one; {n}? would mean "optional".
             if (_reader.TryTake('?'))
-                node = isCount && min == max ? throw _reader.Wrong("the quantifier {n}? is not supported") : new RegexNode.Repeat(node, min, max, Lazy: true);
+                node = isCount && min == max
+                    ? throw _reader.Wrong("the quantifier {n}? is not supported")
+                    : new RegexNode.Repeat(node, min, max, Lazy: true);
             else if (!isCount && _reader.TryTake('+'))
                 node = new RegexNode.Atomic(new RegexNode.Repeat(node, min, max, Lazy: false));
             else
@@ -119,7 +122,9 @@ public sealed class RegexParser
 
         if (min > _maxRepetitions || max > _maxRepetitions)
             throw TooMany();
-        return max is null || max >= (min ?? 0) ? (min ?? 0, max, true) : throw _reader.Wrong($"the quantifier {{{min},{max}}} is the wrong way round");
+        return max is null || max >= (min ?? 0)
+            ? (min ?? 0, max, true)
+            : throw _reader.Wrong($"the quantifier {{{min},{max}}} is the wrong way round");
     }
 
     private int? Number()

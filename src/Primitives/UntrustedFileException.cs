@@ -4,7 +4,8 @@ namespace LocalLlm.Primitives;
 /// <param name="file">The file's name, without the folder's path.</param>
 /// <param name="problem">What was found, what was wanted.</param>
 /// <param name="innerException">The underlying failure, or null.</param>
-public sealed class UntrustedFileException(string file, string problem, Exception? innerException = null) : Exception($"{file}: {problem}", innerException)
+public sealed class UntrustedFileException(string file, string problem, Exception? innerException = null)
+    : Exception($"{file}: {problem}", innerException)
 {
     /// <summary>The file's name, without the folder's path.</summary>
     public string File => file;

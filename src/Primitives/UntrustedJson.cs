@@ -3,7 +3,10 @@ using System.Text.Unicode;
 
 namespace LocalLlm.Primitives;
 
-/// <summary>JSON files that nobody has checked, as a whole: strict UTF-8, one object, no name twice. Large ones are read by <see cref="JsonSections"/>.</summary>
+/// <summary>
+/// JSON files that nobody has checked, as a whole: strict UTF-8, one object, no name twice. Large ones are read by
+/// <see cref="JsonSections"/>.
+/// </summary>
 public static class UntrustedJson
 {
     private const int MaxDepth = 64;

@@ -2,7 +2,8 @@ namespace LocalLlm.Tokenizers;
 
 /// <summary>
 /// Turns the ids of one sequence into text as they come. The texts it gives, joined, are exactly
-/// <see cref="Tokenizer.Decode"/> of all ids; a character is given when it is whole, never a part of it. Amortised O(1) per id. Not thread-safe.
+/// <see cref="Tokenizer.Decode"/> of all ids; a character is given when it is whole, never a part of it. Amortised O(1) per id. Not
+/// thread-safe.
 /// </summary>
 public sealed class IncrementalDetokenizer
 {

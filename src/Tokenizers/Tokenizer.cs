@@ -121,7 +121,8 @@ public sealed class Tokenizer
     /// No added token begins right behind one or reaches across one; the guards themselves are not part of the text. Where a
     /// guard is given, no text but that of an added token itself becomes one, as by normalising <c>＜s＞</c>.
     /// </param>
-    /// <exception cref="TokenizerException"><see cref="TokenizerErrorKind.File"/>: the file's patterns or normalizers take or make too much of this text.</exception>
+    /// <exception cref="TokenizerException"><see cref="TokenizerErrorKind.File"/>: the file's patterns or normalizers take or make too
+    /// much of this text.</exception>
     public int[] Encode(string text, bool addSpecialTokens = true, char? guard = null)
     {
         ArgumentNullException.ThrowIfNull(text);

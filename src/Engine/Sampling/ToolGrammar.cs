@@ -14,7 +14,10 @@ internal sealed record ToolCallStructure(ToolCallFormat Format, JsonElement Tool
     public bool IsNeeded => Choice.IsRequired || (Tools.ValueKind == JsonValueKind.Array && Tools.EnumerateArray().Any(tool => ToolGrammar.FunctionOf(tool) is { } function && ToolGrammar.IsStrict(function)));
 }
 
-/// <summary>Responses that call tools, as the source of a grammar: the format's marks as text, names of tools that there are, arguments by their schemas.</summary>
+/// <summary>
+/// Responses that call tools, as the source of a grammar: the format's marks as text, names of tools that there are, arguments by their
+/// schemas.
+/// </summary>
 internal sealed class ToolGrammar
 {
     private static readonly GrammarSource.Literal NoArguments = new("{}");
@@ -70,7 +73,8 @@ internal sealed class ToolGrammar
         var names = new List<string>();
         foreach (var function in _structure.Tools.EnumerateArray().Select(FunctionOf).OfType<JsonElement>())
         {
-            if (!function.TryGetProperty("name", out var given) || given.ValueKind != JsonValueKind.String || given.GetString() is not { Length: > 0 } name)
+            if (!function.TryGetProperty("name", out var given) || given.ValueKind != JsonValueKind.String
+                || given.GetString() is not { Length: > 0 } name)
                 throw new GrammarException("a tool has no name");
             names.Add(name);
             if (_structure.Choice.FunctionName is { } only && only != name)
@@ -82,7 +86,12 @@ internal sealed class ToolGrammar
         }
 
         if (parts.Count == 0)
-            throw new GrammarException(_structure.Choice.FunctionName is { } missing ? $"there is no tool '{missing}'; the tools are {string.Join(", ", names)}" : "calls are required, and there are no tools");
+        {
+            throw new GrammarException(_structure.Choice.FunctionName is { } missing
+                ? $"there is no tool '{missing}'; the tools are {string.Join(", ", names)}"
+                : "calls are required, and there are no tools");
+        }
+
         return new(parts);
     }
 
@@ -91,7 +100,9 @@ internal sealed class ToolGrammar
         if (!function.TryGetProperty("parameters", out var schema) || schema.ValueKind == JsonValueKind.Null)
             return NoArguments;
         if (schema.ValueKind == JsonValueKind.Object && !schema.TryGetProperty("type", out _))
-            schema = JsonSerializer.SerializeToElement(schema.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value).Append(new("type", JsonSerializer.SerializeToElement("object"))).ToDictionary());
+            schema = JsonSerializer.SerializeToElement(
+                schema.EnumerateObject().DistinctBy(property => property.Name).ToDictionary(property => property.Name, property => property.Value)
+                    .Append(new("type", JsonSerializer.SerializeToElement("object"))).ToDictionary());
         var arguments = new GrammarSource.JsonSchema(schema.GetRawText()) { IsClosed = true, TypeFirst = true };
         // Where nobody asked for the schema, one that cannot be kept to is no fault.
         return _structure.Choice.IsRequired || IsStrict(function)
