@@ -3,6 +3,7 @@ using LocalLlm.Hub;
 using LocalLlm.Models;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -164,7 +165,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         try
         {
             ModelSource.RequireModelFolder(options);
-            var tokenizer = Tokenizer.Load(options.TokenizerPath ?? options.ModelPath);
+            var tokenizer = TokenizerErrors.Translated(() => Tokenizer.Load(options.TokenizerPath ?? options.ModelPath));
             var config = EncoderConfig.Load(options.ModelPath);
             var longest = EncoderExecutor.LengthOf(config, options.ModelPath);
             ModelLengths.Check(options, longest);
@@ -235,7 +236,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     internal int[]? TokensOf(string text, bool addSpecialTokens)
     {
         var guard = Enumerable.Range(FirstGuard, LastGuard - FirstGuard + 1).Select(mark => (char)mark).FirstOrDefault(mark => !text.Contains(mark));
-        return guard == default ? null : Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens, guard);
+        return guard == default ? null : TokenizerErrors.Translated(() => Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens, guard));
     }
 
     private int[] Checked(int[] ids, string place, string field)

@@ -1,4 +1,5 @@
 using LocalLlm.Parsing;
+using LocalLlm.Tokenization;
 
 namespace LocalLlm;
 
@@ -21,7 +22,7 @@ public sealed partial class LlmEngine
         if (KnowsThoughts)
         {
             var tail = promptTokenIds.Skip(promptTokenIds.Count - TailTokens).ToArray();
-            reasoning = new(Tokenizer!.Decode(tail, skipSpecialTokens: false));
+            reasoning = new(TokenizerErrors.Translated(() => Tokenizer!.Decode(tail, skipSpecialTokens: false)));
         }
 
         return new(reasoning, tools ? ToolFormat.CreateParser(isStructured) : null);

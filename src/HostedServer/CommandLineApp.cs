@@ -4,6 +4,7 @@ using System.CommandLine.Invocation;
 using LocalLlm.Server.Arguments;
 using LocalLlm.Server.Commands;
 using LocalLlm.Server.Serving;
+using LocalLlm.Tokenizers;
 using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Server;
@@ -109,7 +110,7 @@ internal static class CommandLineApp
 
     private static string MessageOf(Exception failure) => failure switch
     {
-        EngineException or UsageException or IOException or UnauthorizedAccessException or OptionsValidationException => failure.Message,
+        EngineException or TokenizerException or UsageException or IOException or UnauthorizedAccessException or OptionsValidationException => failure.Message,
         OutOfMemoryException => "too little memory; lower --gpu-memory-utilization or --max-model-len, or choose a smaller model",
         _ => $"unexpected failure ({failure.GetType().Name}): {failure.Message}",
     };

@@ -1,7 +1,7 @@
 using LocalLlm.KvCache;
 using LocalLlm.Models;
 using LocalLlm.Ops;
-using LocalLlm.Sampling.Grammar;
+using LocalLlm.Sampling;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
 
@@ -61,7 +61,7 @@ internal sealed class ModelLoader : IDisposable
     /// <param name="progress">Receives phases and bytes.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
-    public LocalExecutor Load(GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public LocalExecutor Load(ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         _session.LoadWeights(_packing, progress, cancellationToken);

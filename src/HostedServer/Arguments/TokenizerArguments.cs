@@ -1,6 +1,6 @@
 using System.CommandLine;
 using LocalLlm.Hub;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Server.Arguments;
 

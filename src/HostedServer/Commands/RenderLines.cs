@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
+using LocalLlm.Jinja;
 using LocalLlm.Server.JsonLines;
 using LocalLlm.Templating;
-using LocalLlm.Templating.Values;
 
 namespace LocalLlm.Server.Commands;
 
@@ -60,7 +60,7 @@ internal sealed class RenderLines
         var variables = _tokens.Copy();
         variables["tools"] = null;
         variables["documents"] = null;
-        foreach (var (name, value) in TemplateValues.Object(line, "variables").Items)
+        foreach (var (name, value) in TemplateRenderer.Object(line, "variables").Items)
             variables[name] = value;
         var (file, template) = Select(hasTools: variables.Get("tools") is not null);
         var text = TemplateRenderer.Render(template.Value, file, variables, _time);

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using LocalLlm.Sampling;
 using LocalLlm.Server.JsonLines;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Server.Commands;
 

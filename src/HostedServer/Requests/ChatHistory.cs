@@ -2,10 +2,10 @@ using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using LocalLlm.Jinja;
 using LocalLlm.Sampling;
 using LocalLlm.Server.JsonLines;
 using LocalLlm.Server.OpenAI;
-using LocalLlm.Templating;
 
 namespace LocalLlm.Server.Requests;
 
