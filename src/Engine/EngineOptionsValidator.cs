@@ -57,8 +57,8 @@ internal static class EngineOptionsValidator
         Require(options.ReasoningParser is "auto" or "none" or "deepseek_r1" or "deepseek_v3" or "qwen3", "reasoning_parser", $"is '{options.ReasoningParser}'; allowed: auto, none, deepseek_r1, deepseek_v3, qwen3");
         Require(options.MaxLogprobs >= -1, "max_logprobs", $"is {options.MaxLogprobs}; -1 (no limit) or more");
         Require(Enum.IsDefined<LogprobsMode>(options.LogprobsMode), "logprobs_mode", $"is {options.LogprobsMode}; allowed: raw_logprobs, raw_logits, processed_logprobs, processed_logits");
-        var mostThreads = ThreadsPerCore * Environment.ProcessorCount;
-        Require(options.NumThreads >= 0 && options.NumThreads <= mostThreads, "num_threads", $"is {options.NumThreads}; 0 (all cores) to {mostThreads} on this machine");
+        var maxThreads = ThreadsPerCore * Environment.ProcessorCount;
+        Require(options.NumThreads >= 0 && options.NumThreads <= maxThreads, "num_threads", $"is {options.NumThreads}; 0 (all cores) to {maxThreads} on this machine");
         Require(options.DrainTimeout >= TimeSpan.Zero && options.DrainTimeout.TotalMilliseconds <= int.MaxValue, "drain_timeout", $"is {options.DrainTimeout}; zero to {TimeSpan.FromMilliseconds(int.MaxValue)}");
         Require(string.IsNullOrEmpty(options.LibTorchPath) || File.Exists(Path.Combine(options.LibTorchPath, TorchLibrary.MainFile)), "libtorch", $"is '{options.LibTorchPath}', which has no {TorchLibrary.MainFile}; name the folder that holds it, such as the torch/lib folder of an installed PyTorch");
         RequireTemplates(options, (name, message) => faults.Add((name, message)));

@@ -16,7 +16,7 @@ public sealed partial class LlmEngine
     private const int MaxCacheSaltLength = 128;
 
     // The longest entries of real vocabularies have some 500 characters.
-    private const int MostCharactersPerToken = 1024;
+    private const int MaxCharactersPerToken = 1024;
     private long _nextRequestId;
 
     /// <summary>Generates for one request, piece by piece. Leaving the enumeration, or cancelling, aborts the request and frees its blocks.</summary>
@@ -242,7 +242,7 @@ public sealed partial class LlmEngine
     // A text far beyond what the context could hold is refused before memory is spent on its tokens.
     private void CheckLength(string text)
     {
-        var most = (long)MaxModelLen * MostCharactersPerToken;
+        var most = (long)MaxModelLen * MaxCharactersPerToken;
         if (text.Length > most)
             throw new EngineException(EngineErrorKind.ContextLengthExceeded, $"the prompt has {text.Length} characters; a context of {MaxModelLen} tokens cannot hold more than {most}. Shorten the prompt.", "prompt");
     }

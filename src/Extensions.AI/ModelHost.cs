@@ -72,7 +72,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
         }
         catch (Exception)
         {
-            // Whoever wants this model is told.
+            // Whoever wants this model gets the error.
         }
     }
 
@@ -109,7 +109,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
         if (engine is null)
             return;
 
-        // A load that fails or is given up was told to those who waited for it.
+        // Those who waited for a load that failed or was given up have its error.
         await ((Task)engine).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (engine.IsCompletedSuccessfully)
             await engine.Result.DisposeAsync().ConfigureAwait(false);

@@ -86,6 +86,17 @@ public partial class ArchitectureTests
     }
 
     [Fact]
+    public void Every_file_that_a_step_of_a_request_names_is_there()
+    {
+        var page = File.ReadAllText(Path.Combine(TestPaths.Repository, "docs", "architecture.md"));
+        var section = page[page.IndexOf("## One request\n", StringComparison.Ordinal)..page.IndexOf("## One request over HTTP", StringComparison.Ordinal)];
+        var files = Directory.EnumerateFiles(Path.Combine(TestPaths.Repository, "src"), "*.cs", SearchOption.AllDirectories)
+            .Concat(Directory.EnumerateFiles(Path.Combine(TestPaths.Repository, "tests"), "*.cs", SearchOption.AllDirectories)).Select(Path.GetFileName).ToHashSet();
+        var missing = QuotedName().Matches(section).Select(match => match.Groups[1].Value).Where(name => !files.Contains(name.EndsWith(".cs", StringComparison.Ordinal) ? name : name.Split('.')[0] + ".cs"));
+        Assert.Empty(missing);
+    }
+
+    [Fact]
     public void Only_models_know_families()
     {
         string[] folders = ["Execution", "KvCache", "Layers", "Ops", "Scheduling", "Weights"];
@@ -110,6 +121,9 @@ public partial class ArchitectureTests
             Assert.Single(Regex.Matches(registry, $@"\b{name}\.Family\b"));
         });
     }
+
+    [GeneratedRegex("`([A-Z][A-Za-z]+(?:\\.[A-Za-z]+)*)`")]
+    private static partial Regex QuotedName();
 
     [GeneratedRegex("llama|qwen|mistral|roberta|deepseek", RegexOptions.IgnoreCase)]
     private static partial Regex FamilyName();

@@ -31,7 +31,7 @@ internal interface IDeviceOps
     /// <summary>A small weight (a norm's, the embedding table) on the device, owned by the caller; a copy, unless it is there already.</summary>
     Tensor ToDevice(Tensor weight);
 
-    /// <summary>Makes a step known before the model's layers run.</summary>
+    /// <summary>Creates a step known before the model's layers run.</summary>
     /// <param name="inputIds">One per token; a <see cref="SampledInput"/> where the device samples tokens.</param>
     /// <param name="metadata">The step; unchanged until the next call.</param>
     /// <returns>The ids as <see cref="Embedding"/> takes them.</returns>

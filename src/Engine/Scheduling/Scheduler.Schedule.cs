@@ -42,7 +42,7 @@ internal sealed partial class Scheduler
         return Launch(step);
     }
 
-    // False: there is no room, and with a step in flight the right one to preempt cannot be told; first that step must be back.
+    // False: there is no room, and with a step in flight the right one to preempt is not known: that step must complete first.
     private bool ScheduleRunning(StepRecord step, bool runAhead)
     {
         for (var i = 0; i < _running.Count && _budget > 0; i++)

@@ -2,7 +2,7 @@ namespace LocalLlm.Scheduling;
 
 /// <summary>
 /// Notices a step that does not end: a device that hangs, a rank that is gone without a word. The thread that waits for the step cannot be
-/// freed then; what it would have told the callers is told from here.
+/// freed then; this ends the callers' wait in its place.
 /// </summary>
 internal sealed class StepWatchdog : IDisposable
 {

@@ -14,7 +14,7 @@ internal sealed record WeightGroup(IReadOnlyList<WeightSpec> Specs, Action<Tenso
 
 /// <summary>
 /// What a model needs of its checkpoint, and the one owner of what was made of it. Layers register here when they are built; nothing is
-/// read until the whole list has been checked, so that every missing, unexpected and mis-shaped tensor is told in one error. What is
+/// read until the whole list has been checked, so that every missing, unexpected and mis-shaped tensor stands in one error. What is
 /// released can be loaded again (<see cref="WeightLoader.Load"/>).
 /// </summary>
 internal sealed class WeightRegistry : IDisposable
@@ -46,7 +46,7 @@ internal sealed class WeightRegistry : IDisposable
     /// <summary>Names that a checkpoint may hold although the model does not read them.</summary>
     public void Ignore(Func<string, bool> names) => _ignored.Add(names);
 
-    /// <summary>Whether the model takes no notice of this name.</summary>
+    /// <summary>Whether the model ignores this name.</summary>
     public bool IsIgnored(string name) => _ignored.Exists(ignored => ignored(name));
 
     /// <summary>Bytes of all that is registered, once loaded and kept once.</summary>

@@ -67,7 +67,7 @@ internal sealed class ServedEngine
     }
 
     /// <summary>Whether any request can be answered.</summary>
-    /// <exception cref="ApiException">503: the model loads (phase and percentage are told), drains, or has failed.</exception>
+    /// <exception cref="ApiException">503: the model loads (the error says phase and percentage), drains, or has failed.</exception>
     public void RequireUsable()
     {
         if (!IsUsable)

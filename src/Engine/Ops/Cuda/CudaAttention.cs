@@ -10,13 +10,13 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
 {
     private readonly PagedAttention _paged = new(device, kernels, workspace, inputs);
 
-    /// <summary>Makes room for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
+    /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         var (kvHeads, headDim) = layer.Tensors[0];
         if (layer.Layout != KvLayout.Device || !FlashAttention.Takes(type, headDim))
             return;
-        var positions = Math.Max(maxModelLen, StepInputs.MostRunContext);
+        var positions = Math.Max(maxModelLen, StepInputs.MaxRunContext);
         workspace.Rent(WorkspaceSlot.Keys, positions, kvHeads * headDim, type).Dispose();
         workspace.Rent(WorkspaceSlot.Values, positions, kvHeads * headDim, type).Dispose();
     }

@@ -13,7 +13,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     private const string Elementwise = "elementwise.cu";
 
     // From here on a matrix product is bound by arithmetic rather than by the reading of the weights.
-    private const int MostGemvRows = 4;
+    private const int MaxGemvRows = 4;
     private const int NormThreads = 256;
     private const int RotaryThreads = 256;
 
@@ -147,7 +147,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     };
 
     private static bool TakesGemv(Tensor x, LinearWeight weight) =>
-        x.size(0) <= MostGemvRows && weight.InFeatures % (16 / x.dtype.ElementSize()) == 0;
+        x.size(0) <= MaxGemvRows && weight.InFeatures % (16 / x.dtype.ElementSize()) == 0;
 
     private CudaKernel Kernel(string source, string function, ScalarType type) => _kernels.Get(source, function, KernelCompiler.TypeMacro(type));
 

@@ -71,7 +71,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         new Span<int>(host.Memory, rows).CopyTo(ids);
     }
 
-    /// <summary>Makes room for so many rows; only while nothing is under way, unless there is room.</summary>
+    /// <summary>Creates room for so many rows; only while nothing is under way, unless there is room.</summary>
     public void Reserve(int rows)
     {
         if (rows <= _capacity)
