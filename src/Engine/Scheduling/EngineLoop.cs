@@ -161,9 +161,16 @@ internal sealed partial class EngineLoop : IDisposable
     // caller should see. Also called by the watchdog, on a thread of its own.
     private void Die(Exception failure)
     {
-        LogDead(failure);
         _inbox.Close(new(
             EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure));
+        try
+        {
+            LogDead(failure);
+        }
+        catch (Exception)
+        {
+            // A logger that fails is no reason to end the application; its callers have the error.
+        }
     }
 
     [LoggerMessage(1, LogLevel.Critical, "The engine has failed and takes no more requests.")]
