@@ -79,7 +79,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         EngineOptionsValidator.Validate(options);
         EncoderOptionsValidator.Validate(options);
         options = ModelSource.Local(options);
-        var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
+        var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         if (ModelSource.IsRemote(options))
         {
             options = await ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(
@@ -186,6 +186,8 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
             return;
         }
 
+        // A thread that a device holds for ever is left behind.
+        loop.GivenUp.ContinueWith(_ => ended.TrySetResult(), TaskScheduler.Default);
         try
         {
             using (loop)
@@ -198,7 +200,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         }
         finally
         {
-            ended.SetResult();
+            ended.TrySetResult();
         }
     }
 

@@ -20,7 +20,6 @@ internal static class EncoderOptionsValidator
             ("num_gpu_blocks_override", options.NumGpuBlocksOverride is not null),
             ("max_waiting_requests", options.MaxWaitingRequests != usual.MaxWaitingRequests),
             ("scheduling_policy", options.SchedulingPolicy != usual.SchedulingPolicy),
-            ("step_timeout", options.StepTimeout is not null),
             ("skip_tokenizer_init", options.SkipTokenizerInit),
             ("chat_template", options.ChatTemplate is not null),
             ("tool_call_parser", options.ToolCallParser != usual.ToolCallParser),

@@ -13,6 +13,8 @@ internal sealed class FaultyEncoder(IEncoderExecutor inner, Func<IReadOnlyList<i
 
     public int MaxModelLength => inner.MaxModelLength;
 
+    public TimeSpan? StepTimeout => inner.StepTimeout;
+
     public int StepTokens => inner.StepTokens;
 
     public TextEmbedding?[] Run(IReadOnlyList<int[]> texts, IReadOnlyList<EmbeddingKinds> kinds, IReadOnlySet<int> specialIds) =>

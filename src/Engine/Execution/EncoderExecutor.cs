@@ -59,6 +59,9 @@ internal sealed class EncoderExecutor : IEncoderExecutor
     public EmbeddingKinds Kinds => EmbeddingKinds.Dense | (_sparse is null ? 0 : EmbeddingKinds.Sparse) | (_multiVector is null ? 0 : EmbeddingKinds.MultiVector);
 
     /// <inheritdoc/>
+    public TimeSpan? StepTimeout => _ops.Features.Memory is null ? null : StepTimeouts.Device;
+
+    /// <inheritdoc/>
     public int StepTokens => _ops.Features.Memory is { } memory
         ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(memory.Now.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
 

@@ -18,6 +18,9 @@ internal interface IEncoderExecutor : IDisposable
     /// <summary>Max number of tokens of a step, unless the options say otherwise.</summary>
     int StepTokens { get; }
 
+    /// <summary>The longest that a step may take unless the options say otherwise; null: any time.</summary>
+    TimeSpan? StepTimeout { get; }
+
     /// <summary>Embeds texts in one pass.</summary>
     /// <param name="texts">Token ids, special ones included; at most the model's length each.</param>
     /// <param name="kinds">What is wanted of each text.</param>

@@ -66,10 +66,17 @@ internal sealed class LiveRequest
     /// <param name="failure">What the caller gets thrown, or null.</param>
     public void Complete(Exception? failure)
     {
-        if (failure is not null)
-            Activity?.SetStatus(ActivityStatusCode.Error, failure.Message);
-        Activity?.Dispose();
         _outputs.Writer.TryComplete(failure);
         _ended.TrySetResult();
+        try
+        {
+            if (failure is not null)
+                Activity?.SetStatus(ActivityStatusCode.Error, failure.Message);
+            Activity?.Dispose();
+        }
+        catch (Exception)
+        {
+            // A listener's fault is nobody else's: other requests must not wait because of it.
+        }
     }
 }

@@ -35,13 +35,16 @@ internal sealed class StepWatchdog : IDisposable
     public Task Expired => _expired.Task;
 
     /// <summary>A step is waited for from now on.</summary>
-    public void Begin()
+    /// <returns>False: the loop was given up.</returns>
+    public bool Begin()
     {
         if (_timer is null)
-            return;
+            return true;
         Volatile.Write(ref _begin, _time.GetTimestamp());
-        Volatile.Write(ref _state, Waiting);
+        if (Interlocked.CompareExchange(ref _state, Waiting, Idle) != Idle)
+            return false;
         _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+        return true;
     }
 
     /// <summary>The step has ended.</summary>
@@ -69,9 +72,15 @@ internal sealed class StepWatchdog : IDisposable
 
         if (Interlocked.CompareExchange(ref _state, GivenUp, Waiting) != Waiting)
             return;
-        _die(new TimeoutException(
-            $"A step has not ended after {_timeout}. The device hangs, or the step is larger than it can compute in that time: lower "
-            + "max_num_batched_tokens, or raise step_timeout."));
-        _expired.TrySetResult();
+        try
+        {
+            _die(new TimeoutException(
+                $"A step has not ended after {_timeout}. The device hangs, or the step is larger than it can compute in that time: lower "
+                + "max_num_batched_tokens, or raise step_timeout."));
+        }
+        finally
+        {
+            _expired.TrySetResult();
+        }
     }
 }
