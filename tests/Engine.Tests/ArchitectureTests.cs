@@ -52,6 +52,13 @@ public partial class ArchitectureTests
     }
 
     [Fact]
+    public void Every_folder_has_tests_of_the_same_name()
+    {
+        var tests = Path.Combine(TestPaths.Repository, "tests", "Engine.Tests");
+        Assert.All(Order, folder => Assert.True(Directory.Exists(Path.Combine(tests, folder)), folder));
+    }
+
+    [Fact]
     public void A_folder_uses_only_those_below_it()
     {
         var violations = new SortedSet<string>(StringComparer.Ordinal);
