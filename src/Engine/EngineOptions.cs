@@ -128,8 +128,8 @@ public sealed record EngineOptions
     public string? LibTorchPath { get; init; }
 
     /// <summary>The environment that hubs are configured by; null: this process's.</summary>
-    internal Func<string, string?>? HubVariables { get; init; }
+    public Func<string, string?>? HubVariables { get; init; }
 
-    /// <summary>The scope of the engine's meter; null: none.</summary>
-    internal object? MeterScope { get; init; }
+    /// <summary>The scope of the engine's meter (<see cref="LlmEngine.DiagnosticsName"/>), by which a listener knows one engine's instruments from another's; null: none.</summary>
+    public object? MeterScope { get; init; }
 }

@@ -8,7 +8,7 @@ public partial class ArchitectureTests
 {
     // From the top; a folder may use those after it.
     private static readonly string[] Order =
-        ["Templating", "Scheduling", "Tokenization", "Execution", "KvCache", "Sampling", "Parsing", "Models", "Layers", "Ops", "Weights", "Parallel", "Interop", "Hub"];
+        ["Templating", "Scheduling", "Tokenization", "Execution", "KvCache", "Sampling", "Requests", "Parsing", "Models", "Layers", "Ops", "Weights", "Parallel", "Interop", "Hub"];
 
     private static readonly string Engine = Path.Combine(TestPaths.Repository, "src", "Engine");
 

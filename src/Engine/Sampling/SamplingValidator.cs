@@ -1,3 +1,4 @@
+using LocalLlm.Requests;
 using LocalLlm.Sampling.Grammar;
 
 namespace LocalLlm.Sampling;

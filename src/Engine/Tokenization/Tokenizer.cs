@@ -204,7 +204,7 @@ public sealed class Tokenizer
     internal bool? AddEosToken { get; }
 
     /// <summary>The text as the model's vocabulary sees it: added tokens apart, what <see cref="Encode"/> rewrites it to first.</summary>
-    internal string Normalize(string text) => _normalizer?.Normalize(CodePoints.ReplaceLoneSurrogates(text)) ?? text;
+    public string Normalize(string text) => _normalizer?.Normalize(CodePoints.ReplaceLoneSurrogates(text)) ?? text;
 
     /// <summary>The largest id + 1 of a token that is not an added one. Added tokens may never be used.</summary>
     internal int UnaddedSize

@@ -1,9 +1,6 @@
 using System.Text.Json;
-using System.Text.Json.Nodes;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using LocalLlm.Server.Http;
-using LocalLlm.Server.JsonLines;
-using LocalLlm.Server.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -41,7 +38,7 @@ internal static class ChatMessages
         var index = 0;
         foreach (var message in messages.EnumerateArray())
             Check(message, $"messages[{index++}]", errors);
-        return ChatHistory.Read(messages, errors);
+        return ChatMessagesJson.Read(messages, errors);
     }
 
     private static void Check(JsonElement message, string where, RequestErrors errors)
@@ -59,7 +56,7 @@ internal static class ChatMessages
         }
 
         CheckText(message, "name", where, errors);
-        var isOfModel = ChatHistory.IsOfModel(message);
+        var isOfModel = ChatMessagesJson.IsOfModel(message);
         if (!isOfModel)
         {
             CheckText(message, "tool_call_id", where, errors);
@@ -101,7 +98,7 @@ internal static class ChatMessages
         }
 
         var name = LoneSurrogates.TextOf(type);
-        if (isOfModel ? ModelParts.Contains(name) : HistoryParts.IsResult(name))
+        if (isOfModel ? ModelParts.Contains(name) : name is "tool_result" or "tool-result")
             return;
         if (OtherParts.Contains(name))
             throw Unreadable($"{where}.type", name);
@@ -126,8 +123,3 @@ internal static class ChatMessages
 
     private static ApiException Unreadable(string where, string what) => new(ApiError.Unsupported($"{where}: '{what}' is not supported; this model reads text only.", where));
 }
-
-/// <summary>Writes JSON trees.</summary>
-[System.Text.Json.Serialization.JsonSerializable(typeof(JsonArray))]
-[System.Text.Json.Serialization.JsonSerializable(typeof(Dictionary<string, JsonElement>))]
-internal sealed partial class NodeJson : System.Text.Json.Serialization.JsonSerializerContext;

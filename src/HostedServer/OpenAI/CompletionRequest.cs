@@ -1,8 +1,7 @@
 using System.Text.Json;
-using LocalLlm.Extensions.AI;
+using LocalLlm.Requests;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
-using LocalLlm.Server.JsonLines;
 
 namespace LocalLlm.Server.OpenAI;
 

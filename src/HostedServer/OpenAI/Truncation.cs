@@ -1,4 +1,4 @@
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;

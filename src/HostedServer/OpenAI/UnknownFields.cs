@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Server.OpenAI;
