@@ -77,9 +77,9 @@ public static class LocalLlmEndpointRouteBuilderExtensions
         Post("/tokenize", tokens.TokenizeAsync, "tokenize", "Turns a text or a chat into token ids.", VllmSchema);
         Post("/detokenize", tokens.DetokenizeAsync, "detokenize", "Turns token ids into text.", VllmSchema);
         var operations = services.GetRequiredService<OperationsEndpoints>();
-        // Their responses have no body, or are no JSON.
-        group.MapMethods("/health", ["GET", "HEAD"], pipeline.Open(operations.HealthAsync)).Describe(operations.HealthAsync, "localLlmHealth", OperationsTag, "200 while the process is of use, 503 once only a restart helps.");
-        group.MapMethods("/ready", ["GET", "HEAD"], pipeline.Open(operations.ReadyAsync)).Describe(operations.ReadyAsync, "localLlmReady", OperationsTag, "200 where a request would be answered now.")
+        // Two operations of one route must not share an id, so these have none.
+        group.MapMethods("/health", ["GET", "HEAD"], pipeline.Open(operations.HealthAsync)).Describe(operations.HealthAsync, null, OperationsTag, "200 while the process is of use, 503 once only a restart helps.");
+        group.MapMethods("/ready", ["GET", "HEAD"], pipeline.Open(operations.ReadyAsync)).Describe(operations.ReadyAsync, null, OperationsTag, "200 where a request would be answered now.")
             .GivesJson(errors: [StatusCodes.Status503ServiceUnavailable]);
         group.MapGet("/metrics", pipeline.Guarded(operations.MetricsAsync)).Describe(operations.MetricsAsync, "localLlmMetrics", OperationsTag, "The engine's figures in Prometheus's text format.");
         group.MapMethods("/ping", ["GET", "POST"], pipeline.Guarded(operations.HealthAsync)).Describe(operations.HealthAsync, null, OperationsTag, "As /health, with the key.");

@@ -17,7 +17,7 @@ internal static class RouteDescriptions
     /// <summary>Describes a route.</summary>
     /// <param name="endpoint">The route.</param>
     /// <param name="handler">Its handler, without which no document lists a route.</param>
-    /// <param name="name">The operation's id; null: it stands under another path already.</param>
+    /// <param name="name">The operation's id; null: none, as it stands under another path or method too.</param>
     /// <param name="tag">What it is listed under.</param>
     /// <param name="summary">What it does.</param>
     /// <param name="schema">Where the bodies' schemas are described; null: nowhere.</param>
