@@ -8,7 +8,7 @@ public sealed partial class LlmEngine
     // More than the tags and what templates put after them.
     private const int TailTokens = 8;
 
-    /// <summary>Whether the tokenizer has the tags of thoughts as tokens, so that the tokens of a thought can be counted, and held to a budget.</summary>
+    /// <summary>Whether the tokenizer has the tags of thoughts as tokens, so that a thought's tokens can be counted and held to a budget.</summary>
     public bool CanEndThoughts => _thinking is not null;
 
     private bool KnowsThoughts => Tokenizer is not null && Options.ReasoningParser switch
@@ -20,8 +20,10 @@ public sealed partial class LlmEngine
 
     /// <summary>A reader for one sequence of a request: thoughts, text and calls of tools as they come.</summary>
     /// <param name="request">The request; calls are looked for where its chat has tools.</param>
-    /// <param name="endsAfterCall">Whether the response is over with its first call (OpenAI's <c>parallel_tool_calls: false</c>): leave the enumeration then.</param>
-    /// <param name="isVerbatim">Whether the tags of thoughts, and line feeds beside them, are kept: the tags as part of the thought.</param>
+    /// <param name="endsAfterCall">
+    /// Whether the response is over with its first call (OpenAI's <c>parallel_tool_calls: false</c>): leave the enumeration then.
+    /// </param>
+    /// <param name="isVerbatim">Whether tags of thoughts, and line feeds beside them, are kept: tags as part of the thought.</param>
     /// <exception cref="ArgumentNullException"><paramref name="request"/> is null.</exception>
     public ResponseReader CreateResponseReader(GenerationRequest request, bool endsAfterCall = false, bool isVerbatim = false)
     {
@@ -59,7 +61,7 @@ public sealed partial class LlmEngine
         return response.ToResponse();
     }
 
-    // The prompt's end says whether the response begins inside of a thought. Held to a structure where it calls no tool, a mark in its text is no call.
+    // The prompt's end says whether the response begins inside of a thought. Where its text is held to a structure, a mark in it is no call.
     private ResponseParser CreateResponseParser(IReadOnlyList<int> promptTokenIds, bool hasTools, bool isStructured, bool isVerbatim)
     {
         ReasoningParser? reasoning = null;

@@ -67,7 +67,9 @@ internal sealed class ChatResponseStream(LlmEngine engine, ChatOptions? options,
     {
         foreach (var call in _calls.ToResponse().ToolCalls)
             update.Contents.Add(ChatToolMapping.ToContent(call.Name, call.Arguments));
-        update.FinishReason = output.FinishReason == FinishReason.Length ? ChatFinishReason.Length : _reader.EndsWithToolCalls ? ChatFinishReason.ToolCalls : ChatFinishReason.Stop;
+        update.FinishReason = output.FinishReason == FinishReason.Length
+            ? ChatFinishReason.Length
+            : _reader.EndsWithToolCalls ? ChatFinishReason.ToolCalls : ChatFinishReason.Stop;
         var prompt = output.PromptTokenIds.Count;
         update.Contents.Add(new UsageContent(new()
         {

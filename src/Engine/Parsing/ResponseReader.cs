@@ -1,9 +1,10 @@
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Reads one sequence of a request as a model's response: what it thought, its text, and its calls of tools, in the formats of DeepSeek's,
-/// Qwen's and Llama 3's models. <see cref="LlmEngine.CreateResponseReader"/> makes one for each sequence; it takes the sequence's outputs as
-/// they come. The parts do not depend on how the outputs are cut: joined, parts of the same kind are the same. Not safe for concurrent use.
+/// Reads one sequence of a request as a model's response: what it thought, its text, and its calls of tools, in the formats of
+/// DeepSeek's, Qwen's and Llama 3's models. <see cref="LlmEngine.CreateResponseReader"/> makes one for each sequence; it takes the
+/// sequence's outputs as they come. The parts do not depend on how the outputs are cut: joined, parts of the same kind are the same. Not
+/// safe for concurrent use.
 /// </summary>
 public sealed class ResponseReader
 {
@@ -29,7 +30,7 @@ public sealed class ResponseReader
     /// <summary>Calls so far, one that has begun included.</summary>
     public int ToolCallCount { get; private set; }
 
-    /// <summary>Whether there are calls, all of them whole: an API's finish reason is then <c>tool_calls</c> in place of <c>stop</c>.</summary>
+    /// <summary>Whether there are calls, all of them whole: OpenAI's finish reason is then <c>tool_calls</c> and not <c>stop</c>.</summary>
     public bool EndsWithToolCalls => ToolCallCount > 0 && !_isCallCut;
 
     /// <summary>Whether the output that was appended last began inside of a thought.</summary>

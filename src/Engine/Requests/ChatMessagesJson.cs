@@ -12,7 +12,9 @@ public static class ChatMessagesJson
     /// <summary>Reads messages; one that is no message, or that gives a member twice, stays as it is.</summary>
     /// <param name="messages">A list.</param>
     /// <param name="errors">Where faults go, with their place in the request.</param>
-    /// <returns>The messages for <see cref="Templating.ChatTemplateRequest.Messages"/>; they outlive the document of <paramref name="messages"/>.</returns>
+    /// <returns>
+    /// The messages for <see cref="Templating.ChatTemplateRequest.Messages"/>; they outlive the document of <paramref name="messages"/>.
+    /// </returns>
     public static JsonElement Read(JsonElement messages, RequestErrors errors)
     {
         ArgumentNullException.ThrowIfNull(errors);

@@ -39,7 +39,7 @@ public static class ToolChoiceJson
                 return ToolChoice.Required;
         }
 
-        if (choice.ValueKind == JsonValueKind.Object && choice.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("allowed_tools"))
+        if (Text(choice, "type") == "allowed_tools")
         {
             errors.AddUnsupported(Field, "type allowed_tools", "none, auto, required and a named function");
             return null;
@@ -47,15 +47,17 @@ public static class ToolChoiceJson
 
         if (FunctionName(choice) is not { Length: > 0 } function)
         {
-            errors.Add(Field, name ?? choice.ValueKind.ToString().ToLowerInvariant(), "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": …}}");
+            const string allowed = "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": …}}";
+            errors.Add(Field, name ?? choice.ValueKind.ToString().ToLowerInvariant(), allowed);
             return null;
         }
 
         string?[] names = [.. tools.Value.EnumerateArray().Select(FunctionName)];
         if (!names.Contains(function))
         {
-            errors.Add(
-                Field, function, $"the name of one of the request's tools ({string.Join(", ", names)}); name one of them, or add {RequestErrors.Printable(function)} to tools");
+            var known = string.Join(", ", names);
+            var advice = $"name one of them, or add {RequestErrors.Printable(function)} to tools";
+            errors.Add(Field, function, $"the name of one of the request's tools ({known}); {advice}");
         }
 
         return ToolChoice.Function(function);
@@ -63,8 +65,10 @@ public static class ToolChoiceJson
 
     /// <summary>The name in <c>{"type": "function", "function": {"name": …}}</c>, or null.</summary>
     internal static string? FunctionName(JsonElement holder) =>
-        holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("function")
-        && holder.TryGetProperty("function", out var function) && function.ValueKind == JsonValueKind.Object && function.TryGetProperty("name", out var name) && name.ValueKind == JsonValueKind.String
-            ? name.GetString()
+        Text(holder, "type") == "function" && holder.TryGetProperty("function", out var function) ? Text(function, "name") : null;
+
+    private static string? Text(JsonElement holder, string name) =>
+        holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String
+            ? value.GetString()
             : null;
 }

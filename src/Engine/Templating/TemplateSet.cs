@@ -21,7 +21,9 @@ public sealed class TemplateSet
         // A template that cannot be parsed fails when it is rendered.
         _templates = sources.ToDictionary(
             source => source.Key,
-            source => (source.Value.File, new Lazy<JinjaTemplate>(() => TemplateRenderer.Parse(source.Value.File, source.Value.Source, null))),
+            source => (
+                source.Value.File,
+                new Lazy<JinjaTemplate>(() => TemplateRenderer.Parse(source.Value.File, source.Value.Source, null))),
             StringComparer.Ordinal);
         _tokens = tokens;
     }
@@ -38,13 +40,17 @@ public sealed class TemplateSet
             throw EngineException.ModelFolder(folder, "is not a folder; name one with tokenizer_config.json or chat_template.jinja");
         var loader = folder is null ? null : new ChatTemplateLoader(folder);
         var sources = file is null ? loader!.Templates : TemplateFile.Read(file);
-        return sources.Count > 0 ? new(sources, loader?.Tokens ?? new()) : throw EngineException.ModelFolder(file ?? folder!, "holds no chat template");
+        return sources.Count > 0
+            ? new(sources, loader?.Tokens ?? new())
+            : throw EngineException.ModelFolder(file ?? folder!, "holds no chat template");
     }
 
-    /// <summary>Renders the template that transformers would choose: <c>tool_use</c> where there are tools and it exists, else the default.</summary>
+    /// <summary>Renders the template that transformers would choose: <c>tool_use</c> where there are tools and it exists, else the
+    /// default.</summary>
     /// <param name="variables">The template's variables, an object; <c>bos_token</c> and so on win over the folder's.</param>
     /// <param name="time">The clock of <c>strftime_now</c>.</param>
-    /// <exception cref="EngineException">InvalidRequest: the template refuses the variables, or cannot be parsed, or none is the default.</exception>
+    /// <exception cref="EngineException">InvalidRequest: the template refuses the variables, or none is the default. ModelFolder: it cannot
+    /// be parsed.</exception>
     public string Render(JsonElement variables, TimeProvider time)
     {
         ArgumentNullException.ThrowIfNull(time);
@@ -65,6 +71,7 @@ public sealed class TemplateSet
             return usual;
         return _templates.Count == 1
             ? _templates.Values.First()
-            : throw EngineException.InvalidRequest("template", $"there are several templates and none is the default: {string.Join(", ", _templates.Keys)}");
+            : throw EngineException.InvalidRequest(
+                "template", $"there are several templates and none is the default: {string.Join(", ", _templates.Keys)}");
     }
 }

@@ -19,19 +19,25 @@ public static class LocalLlmEndpointRouteBuilderExtensions
     private const string OpenAISchema = "https://platform.openai.com/docs/api-reference";
     private const string RerankSchema = "https://docs.cohere.com/reference/rerank";
     private const string VllmSchema = "https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html";
+    private const string RerankSummary = "Orders documents by how well they answer a query.";
+    private const string ScoreSummary = "Scores pairs of texts.";
 
-    // What every route that asks for a model may answer with.
+    // What every route that takes a body may answer with.
     private static readonly int[] Errors =
     [
-        StatusCodes.Status400BadRequest, StatusCodes.Status401Unauthorized, StatusCodes.Status404NotFound, StatusCodes.Status413PayloadTooLarge, StatusCodes.Status415UnsupportedMediaType,
-        StatusCodes.Status429TooManyRequests, StatusCodes.Status500InternalServerError, StatusCodes.Status503ServiceUnavailable,
+        StatusCodes.Status400BadRequest, StatusCodes.Status401Unauthorized, StatusCodes.Status404NotFound,
+        StatusCodes.Status413PayloadTooLarge, StatusCodes.Status415UnsupportedMediaType, StatusCodes.Status429TooManyRequests,
+        StatusCodes.Status500InternalServerError, StatusCodes.Status503ServiceUnavailable,
     ];
 
-    private static readonly int[] LookupErrors = [StatusCodes.Status401Unauthorized, StatusCodes.Status404NotFound, StatusCodes.Status503ServiceUnavailable];
+    private static readonly int[] LookupErrors =
+        [StatusCodes.Status401Unauthorized, StatusCodes.Status404NotFound, StatusCodes.Status503ServiceUnavailable];
 
     /// <summary>
-    /// Maps OpenAI's routes below <paramref name="prefix"/>: <c>chat/completions</c>, <c>completions</c>, <c>embeddings</c>, <c>rerank</c>, <c>score</c>, <c>models</c>, <c>models/{id}</c>. All of them ask for a key where
-    /// <see cref="LocalLlm.Server.LocalLlmServerOptions.ApiKeys"/> has any; a host that has its own authentication leaves it empty and says <c>RequireAuthorization</c>.
+    /// Maps OpenAI's routes below <paramref name="prefix"/>: <c>chat/completions</c>, <c>completions</c>, <c>embeddings</c>, <c>rerank</c>,
+    /// <c>score</c>, <c>models</c>, <c>models/{id}</c>. All of them ask for a key where
+    /// <see cref="LocalLlm.Server.LocalLlmServerOptions.ApiKeys"/> has any; a host that has its own authentication leaves it empty and says
+    /// <c>RequireAuthorization</c>.
     /// </summary>
     /// <param name="endpoints">Where to map.</param>
     /// <param name="prefix">What the routes begin with.</param>
@@ -41,80 +47,118 @@ public static class LocalLlmEndpointRouteBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(endpoints);
         ArgumentNullException.ThrowIfNull(prefix);
-        var (services, pipeline) = ServicesOf(endpoints);
-        var group = endpoints.MapGroup(prefix);
-        Post("/chat/completions", services.GetRequiredService<ChatEndpoint>().HandleAsync, "createChatCompletion", "Answers a chat, whole or as a stream of events.", OpenAISchema, streams: true);
-        Post("/completions", services.GetRequiredService<CompletionEndpoint>().HandleAsync, "createCompletion", "Continues a text, whole or as a stream of events.", OpenAISchema, streams: true);
-        Post("/embeddings", services.GetRequiredService<EmbeddingEndpoint>().HandleAsync, "createEmbedding", "Embeds texts.", OpenAISchema);
-        Post("/rerank", services.GetRequiredService<RerankEndpoint>().HandleAsync, "createRerank", "Orders documents by how well they answer a query.", RerankSchema);
-        Post("/score", services.GetRequiredService<ScoreEndpoint>().HandleAsync, "createScore", "Scores pairs of texts.", VllmSchema);
-        var models = services.GetRequiredService<ModelsEndpoint>();
-        Get("/models", models.ListAsync, "listModels", "Lists the models that are served.");
+        var routes = new Routes(endpoints, prefix, OpenAITag);
+        routes.Post<ChatEndpoint>(
+            "/chat/completions", chat => chat.HandleAsync, "Answers a chat, whole or as a stream of events.", OpenAISchema, "createChatCompletion", streams: true);
+        routes.Post<CompletionEndpoint>(
+            "/completions", completion => completion.HandleAsync, "Continues a text, whole or as a stream of events.", OpenAISchema, "createCompletion", streams: true);
+        routes.Post<EmbeddingEndpoint>("/embeddings", embedding => embedding.HandleAsync, "Embeds texts.", OpenAISchema, "createEmbedding");
+        routes.Post<RerankEndpoint>("/rerank", rerank => rerank.HandleAsync, RerankSummary, RerankSchema, "createRerank");
+        routes.Post<ScoreEndpoint>("/score", score => score.HandleAsync, ScoreSummary, VllmSchema, "createScore");
+        routes.Get<ModelsEndpoint>("/models", models => models.ListAsync, "Lists the models that are served.", OpenAISchema, "listModels");
         // Names of hub models have a slash.
-        Get("/models/{**id}", models.GetAsync, "retrieveModel", "Describes a model.");
-        return group;
-
-        void Post(string route, Func<HttpContext, Task> handler, string name, string summary, string schema, bool streams = false) =>
-            group.MapPost(route, pipeline.Guarded(handler)).Describe(handler, name, OpenAITag, summary, schema).TakesJson().GivesJson(streams, Errors);
-
-        void Get(string route, Func<HttpContext, Task> handler, string name, string summary) =>
-            group.MapGet(route, pipeline.Guarded(handler)).Describe(handler, name, OpenAITag, summary, OpenAISchema).GivesJson(errors: LookupErrors);
+        routes.Get<ModelsEndpoint>("/models/{**id}", models => models.GetAsync, "Describes a model.", OpenAISchema, "retrieveModel");
+        return routes.Group;
     }
 
-    /// <summary>Maps what stands beside OpenAI's routes: <c>/rerank</c>, <c>/v2/rerank</c>, <c>/score</c>, <c>/tokenize</c>, <c>/detokenize</c>, <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and <c>/ready</c>, which do not.</summary>
+    /// <summary>
+    /// Maps what stands beside OpenAI's routes: <c>/rerank</c>, <c>/v2/rerank</c>, <c>/score</c>, <c>/tokenize</c>, <c>/detokenize</c>,
+    /// <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and
+    /// <c>/ready</c>, which do not.
+    /// </summary>
     /// <param name="endpoints">Where to map.</param>
     /// <returns>The routes as a group, for the host's conventions.</returns>
     /// <exception cref="InvalidOperationException"><c>AddLocalLlmServer</c> was not called.</exception>
     public static RouteGroupBuilder MapLocalLlmOperations(this IEndpointRouteBuilder endpoints)
     {
         ArgumentNullException.ThrowIfNull(endpoints);
-        var (services, pipeline) = ServicesOf(endpoints);
-        var group = endpoints.MapGroup("");
+        var routes = new Routes(endpoints, "", OperationsTag);
         foreach (var route in (string[])["/rerank", "/v2/rerank"])
-            Post(route, services.GetRequiredService<RerankEndpoint>().HandleAsync, null, "Orders documents by how well they answer a query.", RerankSchema);
-        Post("/score", services.GetRequiredService<ScoreEndpoint>().HandleAsync, null, "Scores pairs of texts.", VllmSchema);
-        var tokens = services.GetRequiredService<TokenizeEndpoint>();
-        Post("/tokenize", tokens.TokenizeAsync, "tokenize", "Turns a text or a chat into token ids.", VllmSchema);
-        Post("/detokenize", tokens.DetokenizeAsync, "detokenize", "Turns token ids into text.", VllmSchema);
-        var operations = services.GetRequiredService<OperationsEndpoints>();
-        // Two operations of one route must not share an id, so these have none.
-        group.MapMethods("/health", ["GET", "HEAD"], pipeline.Open(operations.HealthAsync)).Describe(operations.HealthAsync, null, OperationsTag, "200 while the process is of use, 503 once only a restart helps.");
-        group.MapMethods("/ready", ["GET", "HEAD"], pipeline.Open(operations.ReadyAsync)).Describe(operations.ReadyAsync, null, OperationsTag, "200 where a request would be answered now.")
+            routes.Post<RerankEndpoint>(route, rerank => rerank.HandleAsync, RerankSummary, RerankSchema);
+        routes.Post<ScoreEndpoint>("/score", score => score.HandleAsync, ScoreSummary, VllmSchema);
+        routes.Post<TokenizeEndpoint>("/tokenize", tokens => tokens.TokenizeAsync, "Turns a text or a chat into token ids.", VllmSchema, "tokenize");
+        routes.Post<TokenizeEndpoint>("/detokenize", tokens => tokens.DetokenizeAsync, "Turns token ids into text.", VllmSchema, "detokenize");
+        // Several methods of one route are several operations, which must not share an id: these have none.
+        routes.Open("/health", operations => operations.HealthAsync, "200 while the process is of use, 503 once only a restart helps.");
+        routes.Open("/ready", operations => operations.ReadyAsync, "200 where a request would be answered now.")
             .GivesJson(errors: [StatusCodes.Status503ServiceUnavailable]);
-        group.MapGet("/metrics", pipeline.Guarded(operations.MetricsAsync)).Describe(operations.MetricsAsync, "localLlmMetrics", OperationsTag, "The engine's figures in Prometheus's text format.");
-        group.MapMethods("/ping", ["GET", "POST"], pipeline.Guarded(operations.HealthAsync)).Describe(operations.HealthAsync, null, OperationsTag, "As /health, with the key.");
-        Get("/load", operations.LoadAsync, "localLlmLoad", "How many requests are being answered.");
-        Get("/version", OperationsEndpoints.VersionAsync, "localLlmVersion", "The server's version.");
-        Get("/engine", operations.EngineAsync, "localLlmEngine", "What the engine does at the moment.");
-        return group;
-
-        void Post(string route, Func<HttpContext, Task> handler, string? name, string summary, string schema) =>
-            group.MapPost(route, pipeline.Guarded(handler)).Describe(handler, name, OperationsTag, summary, schema).TakesJson().GivesJson(errors: Errors);
-
-        void Get(string route, Func<HttpContext, Task> handler, string name, string summary) =>
-            group.MapGet(route, pipeline.Guarded(handler)).Describe(handler, name, OperationsTag, summary).GivesJson(errors: LookupErrors);
+        routes.Map("/ping", ["GET", "POST"], operations => operations.HealthAsync, "As /health, with the key.");
+        routes.Map("/metrics", ["GET"], operations => operations.MetricsAsync, "The engine's figures in Prometheus's text format.");
+        routes.Get<OperationsEndpoints>("/load", operations => operations.LoadAsync, "How many requests are being answered.");
+        routes.Get<OperationsEndpoints>("/version", _ => OperationsEndpoints.VersionAsync, "The server's version.");
+        routes.Get<OperationsEndpoints>("/engine", operations => operations.EngineAsync, "What the engine does at the moment.");
+        return routes.Group;
     }
 
-    /// <summary>Maps the page at <c>/</c>: a chat, and a live view of the engine. It uses the routes of the other two methods; a browser asks its user for the key as a password.</summary>
+    /// <summary>
+    /// Maps the page at <c>/</c>: a chat, and a live view of the engine. It uses the routes of the other two methods; a browser asks its user
+    /// for the key as a password.
+    /// </summary>
     /// <param name="endpoints">Where to map.</param>
     /// <returns>The routes as a group, for the host's conventions.</returns>
     /// <exception cref="InvalidOperationException"><c>AddLocalLlmServer</c> was not called.</exception>
     public static RouteGroupBuilder MapLocalLlmPage(this IEndpointRouteBuilder endpoints)
     {
         ArgumentNullException.ThrowIfNull(endpoints);
-        var (_, pipeline) = ServicesOf(endpoints);
-        var group = endpoints.MapGroup("");
+        var routes = new Routes(endpoints, "", OperationsTag);
         foreach (var asset in PageAssets.All)
-            group.MapGet(asset.Route, pipeline.Guarded(asset.WriteAsync)).WithMetadata(new PageMetadata());
-        return group;
+            routes.Group.MapGet(asset.Route, routes.Pipeline.Guarded(asset.WriteAsync)).WithMetadata(new PageMetadata());
+        return routes.Group;
     }
 
-    private static (IServiceProvider Services, ApiPipeline Pipeline) ServicesOf(IEndpointRouteBuilder endpoints)
+    /// <summary>A group of routes on its way.</summary>
+    private sealed class Routes
     {
-        var services = endpoints.ServiceProvider;
-        var pipeline = services.GetService<ApiPipeline>() ?? throw new InvalidOperationException("The server is not registered; call services.AddLocalLlmServer() first.");
-        // Measures from here on, not from the first look.
-        services.GetRequiredService<EngineInstruments>();
-        return (services, pipeline);
+        private readonly IServiceProvider _services;
+        private readonly string _tag;
+
+        public Routes(IEndpointRouteBuilder endpoints, string prefix, string tag)
+        {
+            (_services, _tag) = (endpoints.ServiceProvider, tag);
+            Pipeline = _services.GetService<ApiPipeline>()
+                ?? throw new InvalidOperationException("The server is not registered; call services.AddLocalLlmServer() first.");
+            // Measures from here on, not from the first look.
+            _services.GetRequiredService<EngineInstruments>();
+            Group = endpoints.MapGroup(prefix);
+        }
+
+        public RouteGroupBuilder Group { get; }
+
+        public ApiPipeline Pipeline { get; }
+
+        public void Post<T>(
+            string route, Func<T, Func<HttpContext, Task>> method, string summary, string schema, string? name = null, bool streams = false)
+            where T : notnull
+        {
+            var handler = method(_services.GetRequiredService<T>());
+            var endpoint = Group.MapPost(route, Pipeline.Guarded(handler));
+            Name(endpoint.Describe(handler, _tag, summary, schema).TakesJson().GivesJson(streams, Errors), name);
+        }
+
+        public void Get<T>(string route, Func<T, Func<HttpContext, Task>> method, string summary, string? schema = null, string? name = null)
+            where T : notnull
+        {
+            var handler = method(_services.GetRequiredService<T>());
+            var endpoint = Group.MapGet(route, Pipeline.Guarded(handler));
+            Name(endpoint.Describe(handler, _tag, summary, schema).GivesJson(errors: LookupErrors), name);
+        }
+
+        public void Map(string route, string[] methods, Func<OperationsEndpoints, Func<HttpContext, Task>> method, string summary)
+        {
+            var handler = method(_services.GetRequiredService<OperationsEndpoints>());
+            Group.MapMethods(route, methods, Pipeline.Guarded(handler)).Describe(handler, _tag, summary);
+        }
+
+        public IEndpointConventionBuilder Open(string route, Func<OperationsEndpoints, Func<HttpContext, Task>> method, string summary)
+        {
+            var handler = method(_services.GetRequiredService<OperationsEndpoints>());
+            return Group.MapMethods(route, ["GET", "HEAD"], Pipeline.Open(handler)).Describe(handler, _tag, summary);
+        }
+
+        private void Name(IEndpointConventionBuilder endpoint, string? name)
+        {
+            if (name is not null)
+                _services.GetRequiredService<OperationIds>().Name(endpoint, name);
+        }
     }
 }

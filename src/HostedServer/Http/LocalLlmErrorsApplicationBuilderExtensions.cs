@@ -28,7 +28,9 @@ public static partial class LocalLlmErrorsApplicationBuilderExtensions
         }
         catch (Exception failure) when (!context.RequestAborted.IsCancellationRequested)
         {
-            LogUnexpected(context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(LocalLlmErrorsApplicationBuilderExtensions)), context.Request.Path, ApiPipeline.RequestId(context), failure);
+            var loggers = context.RequestServices.GetRequiredService<ILoggerFactory>();
+            var logger = loggers.CreateLogger(typeof(LocalLlmErrorsApplicationBuilderExtensions));
+            LogUnexpected(logger, context.Request.Path, ApiPipeline.RequestId(context), failure);
             if (context.Response.HasStarted)
                 context.Abort();
             else

@@ -39,7 +39,7 @@ public static class LocalLlmServerServiceCollectionExtensions
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<LocalLlmServerOptions>>().Value);
         services.AddSingleton(provider => new ApiKeys(provider.GetRequiredService<LocalLlmServerOptions>().ApiKeys));
         services.AddSingleton(provider => new EngineInstruments(ModelsOf(provider)));
-        services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>().AddSingleton<StreamPacer>().AddSingleton<BodyBudget>();
+        services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>().AddSingleton<StreamPacer>().AddSingleton<OperationIds>().AddSingleton<BodyBudget>();
         services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>().AddSingleton<EmbeddingEndpoint>().AddSingleton<RerankEndpoint>().AddSingleton<ScoreEndpoint>().AddSingleton<ModelsEndpoint>().AddSingleton<TokenizeEndpoint>().AddSingleton<OperationsEndpoints>();
         services.AddSingleton<EngineWatch>().AddSingleton<IHostedService>(provider => provider.GetRequiredService<EngineWatch>());
         services.AddSingleton<IHostedService, Drain>();

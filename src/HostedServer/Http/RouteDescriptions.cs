@@ -17,20 +17,19 @@ internal static class RouteDescriptions
     /// <summary>Describes a route.</summary>
     /// <param name="endpoint">The route.</param>
     /// <param name="handler">Its handler, without which no document lists a route.</param>
-    /// <param name="name">The operation's id; null: none, as it stands under another path or method too.</param>
     /// <param name="tag">What it is listed under.</param>
     /// <param name="summary">What it does.</param>
     /// <param name="schema">Where the bodies' schemas are described; null: nowhere.</param>
-    public static IEndpointConventionBuilder Describe(this IEndpointConventionBuilder endpoint, Func<HttpContext, Task> handler, string? name, string tag, string summary, string? schema = null)
+    public static IEndpointConventionBuilder Describe(
+        this IEndpointConventionBuilder endpoint, Func<HttpContext, Task> handler, string tag, string summary, string? schema = null)
     {
         endpoint.WithMetadata(handler.Method, new RouteSummary(summary), new RouteTags(tag));
-        if (schema is not null)
-            endpoint.WithMetadata(new RouteDescription($"Bodies: {schema}"));
-        return name is null ? endpoint : endpoint.WithName(name);
+        return schema is null ? endpoint : endpoint.WithMetadata(new RouteDescription($"Bodies: {schema}"));
     }
 
     /// <summary>A route that takes a JSON object.</summary>
-    public static IEndpointConventionBuilder TakesJson(this IEndpointConventionBuilder endpoint) => endpoint.WithMetadata(new AcceptsMetadata([Json], typeof(JsonObject)));
+    public static IEndpointConventionBuilder TakesJson(this IEndpointConventionBuilder endpoint) =>
+        endpoint.WithMetadata(new AcceptsMetadata([Json], typeof(JsonObject)));
 
     /// <summary>A route that gives a JSON object, and an error as one.</summary>
     /// <param name="endpoint">The route.</param>
@@ -38,7 +37,8 @@ internal static class RouteDescriptions
     /// <param name="errors">Statuses of errors.</param>
     public static IEndpointConventionBuilder GivesJson(this IEndpointConventionBuilder endpoint, bool streams = false, params int[] errors)
     {
-        endpoint.WithMetadata(new ProducesResponseTypeMetadata(StatusCodes.Status200OK, typeof(JsonObject), streams ? [Json, EventStream] : [Json]));
+        string[] types = streams ? [Json, EventStream] : [Json];
+        endpoint.WithMetadata(new ProducesResponseTypeMetadata(StatusCodes.Status200OK, typeof(JsonObject), types));
         foreach (var status in errors)
             endpoint.WithMetadata(new ProducesResponseTypeMetadata(status, typeof(ErrorBody), [Json]));
         return endpoint;

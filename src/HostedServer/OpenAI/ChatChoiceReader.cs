@@ -36,7 +36,9 @@ internal sealed class ChatChoiceReader(LlmEngine engine, ChatRequest request)
 
         if (IsComplete)
         {
-            delta.FinishReason = output.FinishReason == FinishReason.Length ? "length" : _reader.EndsWithToolCalls && !request.NamesTool ? "tool_calls" : "stop";
+            delta.FinishReason = output.FinishReason == FinishReason.Length
+                ? "length"
+                : _reader.EndsWithToolCalls && !request.NamesTool ? "tool_calls" : "stop";
             delta.StopReason = (object?)output.StopString ?? output.StopTokenId;
         }
 
@@ -50,8 +52,11 @@ internal sealed class ChatChoiceReader(LlmEngine engine, ChatRequest request)
             if (part.Kind == ResponsePartKind.ToolCall)
                 _calls++;
             // Where calls are required, text is part of one that was cut off.
-            if (!(part.Kind == ResponsePartKind.Text && request.ForcesCalls) && !(part.Kind == ResponsePartKind.Reasoning && !request.IncludeReasoning))
-                yield return (part, _calls - 1);
+            if (part.Kind == ResponsePartKind.Text && request.ForcesCalls)
+                continue;
+            if (part.Kind == ResponsePartKind.Reasoning && !request.IncludeReasoning)
+                continue;
+            yield return (part, _calls - 1);
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.Json;
 using LocalLlm.Tests;
 using Microsoft.AspNetCore.Builder;
@@ -62,7 +63,41 @@ public sealed class OpenApiDocumentTests
             Assert.Equal(streams, paths.GetProperty(route).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").TryGetProperty("text/event-stream", out _));
     }
 
+    [Fact]
+    public async Task The_api_may_stand_under_several_paths()
+    {
+        await using var app = Create(host =>
+        {
+            host.MapLocalLlmOpenAI("/v1");
+            host.MapLocalLlmOpenAI("/ai/v1");
+        });
+        await app.StartAsync(Token);
+        using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
+        foreach (var route in (string[])["/v1/models", "/ai/v1/models"])
+        {
+            // Nobody loads the model.
+            using var response = await client.GetAsync(new Uri(route, UriKind.Relative), Token);
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+            Assert.Contains("model_loading", await response.Content.ReadAsStringAsync(Token), StringComparison.Ordinal);
+        }
+    }
+
     private static async Task<JsonElement> PathsAsync()
+    {
+        await using var app = Create(host =>
+        {
+            host.MapOpenApi();
+            host.MapLocalLlmOpenAI("/ai");
+            host.MapLocalLlmOperations();
+            host.MapLocalLlmPage();
+        });
+        await app.StartAsync(Token);
+        using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
+        var text = await client.GetStringAsync(new Uri("/openapi/v1.json", UriKind.Relative), Token);
+        return JsonDocument.Parse(text).RootElement.GetProperty("paths");
+    }
+
+    private static WebApplication Create(Action<WebApplication> map)
     {
         var builder = WebApplication.CreateBuilder();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
@@ -72,14 +107,8 @@ public sealed class OpenApiDocumentTests
         builder.Services.AddOpenApi();
         // The document needs no model.
         builder.Services.RemoveAll<IHostedService>();
-        await using var app = builder.Build();
-        app.MapOpenApi();
-        app.MapLocalLlmOpenAI("/ai");
-        app.MapLocalLlmOperations();
-        app.MapLocalLlmPage();
-        await app.StartAsync(Token);
-        using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
-        var text = await client.GetStringAsync(new Uri("/openapi/v1.json", UriKind.Relative), Token);
-        return JsonDocument.Parse(text).RootElement.GetProperty("paths");
+        var app = builder.Build();
+        map(app);
+        return app;
     }
 }
