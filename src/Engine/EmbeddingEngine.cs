@@ -190,7 +190,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
             if (tokenizer.VocabularySize > config.VocabSize)
                 throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
             worker = new EncoderWorker(options, progress, cancellationToken);
-            loop = new(worker, options, tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet(), logger);
+            loop = new(worker, options, LlmEngine.NameOf(options), tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet(), logger);
             loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
         }
         catch (Exception failure)

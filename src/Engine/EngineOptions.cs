@@ -1,3 +1,4 @@
+using LocalLlm.Execution;
 using LocalLlm.Sampling;
 using Microsoft.Extensions.Logging;
 
@@ -75,6 +76,15 @@ public sealed record EngineOptions
     /// <summary>Requests that may wait; one more is refused as <see cref="EngineErrorKind.Overloaded"/>. 0: no limit.</summary>
     public int MaxWaitingRequests { get; init; }
 
+    /// <summary>Which request runs first.</summary>
+    public SchedulingPolicy SchedulingPolicy { get; init; } = SchedulingPolicy.Fcfs;
+
+    /// <summary>
+    /// The longest that one step may take; then the engine counts as dead, and every request ends with <see cref="EngineErrorKind.EngineDead"/>.
+    /// Null: 5 minutes on a GPU, any time on a CPU.
+    /// </summary>
+    public TimeSpan? StepTimeout { get; init; }
+
     /// <summary>Runs without a tokenizer: prompts are token ids and no text comes back.</summary>
     public bool SkipTokenizerInit { get; init; }
 
@@ -129,6 +139,9 @@ public sealed record EngineOptions
 
     /// <summary>The environment that hubs are configured by; null: this process's.</summary>
     public Func<string, string?>? HubVariables { get; init; }
+
+    /// <summary>Creates what runs the steps.</summary>
+    internal IStepExecutorFactory ExecutorFactory { get; init; } = StepExecutorFactory.Default;
 
     /// <summary>The scope of the engine's meter (<see cref="LlmEngine.DiagnosticsName"/>), by which a listener knows one engine's instruments from another's; null: none.</summary>
     public object? MeterScope { get; init; }

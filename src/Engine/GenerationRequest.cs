@@ -26,6 +26,9 @@ public sealed record GenerationRequest
     /// <summary>Shares cached prefixes only with requests of the same salt; null: with those that have none. At most 128 characters.</summary>
     public string? CacheSalt { get; init; }
 
+    /// <summary>Lower goes first under <see cref="SchedulingPolicy.Priority"/>; else it must be 0.</summary>
+    public int Priority { get; init; }
+
     /// <summary>Whether a request is refused whose prompt and <see cref="SamplingParams.MaxTokens"/> together exceed the context, as vLLM's server does. False: it ends there, with <see cref="FinishReason.Length"/>.</summary>
     public bool MustFitContext { get; init; }
 

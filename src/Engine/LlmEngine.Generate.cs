@@ -123,7 +123,7 @@ public sealed partial class LlmEngine
         finally
         {
             if (!complete)
-                _loop.Abort(request);
+                _inbox.Abort(request);
         }
     }
 
@@ -148,7 +148,7 @@ public sealed partial class LlmEngine
         finally
         {
             if (!complete)
-                _loop.Abort(request);
+                _inbox.Abort(request);
         }
     }
 
@@ -158,7 +158,7 @@ public sealed partial class LlmEngine
         if (!request.TryTake())
             throw new InvalidOperationException("The outputs of a request can be enumerated once; call GenerateAsync again for another run.");
         request.Activity = StartActivity(request);
-        _loop.Submit(request);
+        _inbox.Submit(request);
     }
 
     // The activity ends on the engine's thread, so it must not become the caller's current one.
@@ -173,10 +173,11 @@ public sealed partial class LlmEngine
 
     private LiveRequest Validate(GenerationRequest request)
     {
-        if (_loop.Closed is { } closed)
+        if (_inbox.Closed is { } closed)
             throw closed;
         var ids = PromptIds(request);
         CheckCacheSalt(request.CacheSalt);
+        CheckPriority(request.Priority);
         var sampling = SamplingValidator.Validate(request.Sampling ?? throw EngineException.InvalidRequest("sampling_params", "sampling_params is null; give one or leave it out"), new SamplingContext
         {
             VocabularySize = _vocabularySize,
@@ -191,14 +192,16 @@ public sealed partial class LlmEngine
             Tools = Tools(request),
             MaxLogprobs = Options.MaxLogprobs,
             Tokenize = Tokenizer is null ? null : (text, special) => Tokenizer.Encode(text, special),
-        });
+        }, out var grammar);
         var id = request.RequestId ?? Interlocked.Increment(ref _nextRequestId).ToString(CultureInfo.InvariantCulture);
         return new()
         {
             Id = id,
             PromptTokenIds = ids,
             Sampling = sampling,
+            Grammar = grammar,
             CacheSalt = request.CacheSalt,
+            Priority = request.Priority,
             IsProbe = request.IsProbe,
             CreateText = Tokenizer is { } tokenizer ? () => new TextStream(tokenizer, sampling.SkipSpecialTokens, sampling.Stop, sampling.IncludeStopStrInOutput) : null,
         };
@@ -261,6 +264,12 @@ public sealed partial class LlmEngine
 
     private Tokenizer NeedTokenizer(string field) =>
         Tokenizer ?? throw EngineException.InvalidRequest(field, "the engine runs without a tokenizer (skip_tokenizer_init); give prompt_token_ids");
+
+    private void CheckPriority(int priority)
+    {
+        if (priority != 0 && Options.SchedulingPolicy != SchedulingPolicy.Priority)
+            throw EngineException.InvalidRequest("priority", $"priority is {priority}, and the engine serves requests in the order of their arrival (scheduling_policy fcfs); leave it out, or load the engine with scheduling_policy priority");
+    }
 
     private static void CheckCacheSalt(string? salt)
     {

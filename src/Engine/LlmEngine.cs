@@ -23,6 +23,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     public const string DiagnosticsName = EngineMetrics.Name;
 
     private readonly EngineLoop _loop;
+    private readonly EngineInbox _inbox;
     private readonly Task _loopEnded;
     private readonly ModelSamplingDefaults _samplingDefaults;
     private readonly IReadOnlyList<int> _eosTokenIds;
@@ -31,24 +32,22 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private readonly int _vocabularySize;
     private int _disposed;
 
-    private LlmEngine(EngineOptions options, ModelLoader loader, EngineLoop loop, Task loopEnded, ModelTexts texts, IReadOnlyList<int> eosTokenIds, ModelSamplingDefaults samplingDefaults)
+    private LlmEngine(EngineOptions options, ModelLoader loader, MemoryPlan plan, EngineLoop loop, EngineInbox inbox, Task loopEnded, ModelTexts texts, IReadOnlyList<int> eosTokenIds, ModelSamplingDefaults samplingDefaults)
     {
         var tokenizer = texts.Tokenizer;
         Options = options;
         _loop = loop;
+        _inbox = inbox;
         _loopEnded = loopEnded;
         Tokenizer = tokenizer;
         ToolFormat = texts.ToolFormat;
         ChatTemplate = texts.ChatTemplate;
-        Plan = loader.Plan;
+        Plan = plan;
         ModelName = NameOf(options);
         Dtype = loader.ComputeType.ToString().ToLowerInvariant();
         _vocabularySize = loader.Config.VocabSize;
         _thinking = options.ReasoningParser != "none" && tokenizer?.TokenToId(ReasoningParser.Open) is { } open && tokenizer.TokenToId(ReasoningParser.Close) is { } close ? new(open, close) : null;
-        // Added tokens (tags, roles) are no text that a grammar could be about; but for those that mark calls of tools.
-        TokenTrie Trie(IReadOnlySet<string> added) => new(
-            tokenizer!.VocabularySize, id => tokenizer.IsAdded(id) && !added.Contains(tokenizer.Decode([id])) ? [] : tokenizer.IdToBytes(id).ToArray());
-        _grammars = tokenizer is null ? null : new(new(() => Trie(new HashSet<string>())), new(() => Trie(ToolCallMarks.Tokens)));
+        _grammars = texts.Grammars;
         _eosTokenIds = [.. eosTokenIds.Concat(tokenizer?.EosTokenId is { } eos ? [eos] : Array.Empty<int>()).Distinct()];
         _samplingDefaults = samplingDefaults;
     }
@@ -87,13 +86,13 @@ public sealed partial class LlmEngine : IAsyncDisposable
     public EngineStatistics Statistics => _loop.Statistics;
 
     /// <summary>False once the engine is shutting down or has failed.</summary>
-    public bool IsAlive => _loop.Closed is null;
+    public bool IsAlive => _inbox.Closed is null;
 
     /// <summary>Completes when the engine has ended: it was shut down, or has failed (<see cref="HasFailed"/>). Never faults.</summary>
     public Task Completion => _loopEnded;
 
     /// <summary>Whether the engine itself has failed and serves no more requests.</summary>
-    public bool HasFailed => _loop.Closed is { Kind: EngineErrorKind.EngineDead };
+    public bool HasFailed => _inbox.Closed is { Kind: EngineErrorKind.EngineDead };
 
     /// <summary>The model's own sampling defaults (generation_config.json), as a request would state them.</summary>
     public SamplingParams DefaultSamplingParams => new()
@@ -172,11 +171,11 @@ public sealed partial class LlmEngine : IAsyncDisposable
     public Task<string> MapKvBlocksAsync(int cells)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(cells, 1);
-        return _loop.MapKvBlocksAsync(cells, _loopEnded);
+        return _inbox.MapKvBlocksAsync(cells);
     }
 
     /// <summary>Forgets all cached prefixes; running requests go on.</summary>
-    public void ResetPrefixCache() => _loop.ResetPrefixCache();
+    public void ResetPrefixCache() => _inbox.ResetPrefixCache();
 
     /// <summary>Takes no more requests, lets the running ones finish for at most <paramref name="drain"/>, aborts the rest, and frees the device.</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="drain"/> is negative or above 24 days.</exception>
@@ -184,10 +183,10 @@ public sealed partial class LlmEngine : IAsyncDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(drain, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(drain.TotalMilliseconds, int.MaxValue, nameof(drain));
-        _loop.BeginDrain();
+        _inbox.BeginDrain();
         if (drain > TimeSpan.Zero && await Task.WhenAny(_loopEnded, Task.Delay(drain)).ConfigureAwait(false) == _loopEnded)
             return;
-        _loop.Stop();
+        _inbox.Stop();
         await _loopEnded.ConfigureAwait(false);
     }
 
@@ -217,6 +216,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
             return;
         }
 
+        // A thread that a device holds for ever is left behind.
+        loop.GivenUp.ContinueWith(_ => ended.TrySetResult(), TaskScheduler.Default);
         try
         {
             using (loop)
@@ -229,7 +230,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         }
         finally
         {
-            ended.SetResult();
+            ended.TrySetResult();
         }
     }
 
@@ -243,7 +244,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         var generationConfig = GenerationConfig.Load(options.ModelPath, loader.Config);
         var samplingDefaults = SamplingDefaultsOf(options, generationConfig);
         var estimate = loader.Plan;
-        LogPlanOf(loader, options, logger);
+        LogPlanOf(loader, estimate, options, logger);
         progress?.Report(new("planning the memory", 0, 0) { Plan = estimate });
         if (estimate.Note is { } note)
             LogPlanNote(logger, note);
@@ -254,48 +255,59 @@ public sealed partial class LlmEngine : IAsyncDisposable
         if (tokenizer is not null)
             EngineOptionsValidator.CheckTokenizer(options, tokenizer, loader.Config);
         var toolFormat = options.ToolCallParser == "auto" ? ToolCallFormats.Detect(chatTemplate?.Source, loader.Config.ModelType) : ToolCallFormats.Find(options.ToolCallParser)!.Value;
-        var texts = new ModelTexts(tokenizer, chatTemplate?.With(ToolPrompt.Load(toolFormat, options.ToolPrompt)), toolFormat);
+        var texts = new ModelTexts(tokenizer, chatTemplate?.With(ToolPrompt.Load(toolFormat, options.ToolPrompt)), toolFormat, EngineGrammars.Create(tokenizer));
 
-        var worker = loader.Load(progress, cancellationToken);
+        var executor = options.ExecutorFactory.Create(options, loader, texts.Grammars, progress, cancellationToken);
         // On a GPU the largest step has run by now, and the plan is what was measured.
-        if (loader.Plan != estimate)
+        var plan = executor.Capabilities.Plan;
+        if (plan != estimate)
         {
-            LogPlanOf(loader, options, logger);
-            progress?.Report(new("measured the memory", 0, 0) { Plan = loader.Plan });
+            LogPlanOf(loader, plan, options, logger);
+            progress?.Report(new("measured the memory", 0, 0) { Plan = plan });
         }
 
         try
         {
             var scheduling = new SchedulerOptions
             {
-                MaxModelLen = loader.Plan.MaxModelLen,
+                MaxModelLen = plan.MaxModelLen,
                 MaxNumBatchedTokens = options.StepTokens,
                 MaxNumSeqs = options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, options.StepTokens),
                 EnableChunkedPrefill = options.EnableChunkedPrefill,
                 LongPrefillTokenThreshold = options.LongPrefillTokenThreshold,
+                Policy = options.SchedulingPolicy,
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
             };
-            var loop = new EngineLoop(worker, loader.Plan, scheduling, options.EnablePrefixCaching, NameOf(options), SeedSource(options.Seed), logger, TimeProvider.System, options.MeterScope);
-            return (new LlmEngine(options, loader, loop, ended, texts, generationConfig.EosTokenIds, samplingDefaults), loop);
+            var settings = new EngineLoopSettings
+            {
+                Scheduler = scheduling,
+                ModelName = NameOf(options),
+                EnablePrefixCaching = options.EnablePrefixCaching,
+                StepTimeout = options.StepTimeout ?? executor.Capabilities.StepTimeout,
+                MeterScope = options.MeterScope,
+            };
+            var inbox = new EngineInbox();
+            var loop = new EngineLoop(executor, inbox, settings, SeedSource(options.Seed), logger, TimeProvider.System);
+            return (new LlmEngine(options, loader, plan, loop, inbox, ended, texts, generationConfig.EosTokenIds, samplingDefaults), loop);
         }
         catch
         {
-            worker.Dispose();
+            executor.Dispose();
             throw;
         }
     }
 
-    private static void LogPlanOf(ModelLoader loader, EngineOptions options, ILogger logger) =>
+    private static void LogPlanOf(ModelLoader loader, MemoryPlan plan, EngineOptions options, ILogger logger) =>
         LogPlan(
             logger,
             NameOf(options),
             loader.ComputeType.ToString(),
-            loader.Plan.WeightBytes >> 20,
-            loader.Plan.ActivationBytes >> 20,
-            loader.Plan.GraphBytes >> 20,
-            loader.Plan.KvCacheTokens,
-            loader.Plan.MaxModelLen,
-            loader.Plan.MaxConcurrency);
+            plan.WeightBytes >> 20,
+            plan.ActivationBytes >> 20,
+            plan.GraphBytes >> 20,
+            plan.KvCacheTokens,
+            plan.MaxModelLen,
+            plan.MaxConcurrency);
 
     private static ModelSamplingDefaults SamplingDefaultsOf(EngineOptions options, GenerationConfig config)
     {
@@ -349,5 +361,5 @@ public sealed partial class LlmEngine : IAsyncDisposable
     internal static partial void LogHub(ILogger logger, string text);
 
     // What is read of a model beside its weights.
-    private sealed record ModelTexts(Tokenizer? Tokenizer, ChatTemplate? ChatTemplate, ToolCallFormat ToolFormat);
+    private sealed record ModelTexts(Tokenizer? Tokenizer, ChatTemplate? ChatTemplate, ToolCallFormat ToolFormat, GrammarCompiler? Grammars);
 }

@@ -60,6 +60,9 @@ public sealed record SamplingParams
     /// <summary>The same for the prompt's tokens; turns off reading the prefix cache for this request.</summary>
     public int? PromptLogprobs { get; init; }
 
+    /// <summary>Computes the whole prompt although the prefix cache may hold a part of it; what is computed still enters the cache.</summary>
+    public bool SkipReadingPrefixCache { get; init; }
+
     /// <summary>False: no text is produced, only ids (then <see cref="Stop"/> must be empty).</summary>
     public bool Detokenize { get; init; } = true;
 

@@ -7,13 +7,6 @@ namespace LocalLlm.Execution;
 /// <summary>Writes a sequence's sampling down for a device; what <see cref="LogitsProcessors"/> and <see cref="Categorical"/> do on the host.</summary>
 internal static class DeviceSampling
 {
-    /// <summary>Whether a device can choose the token: all but log-probabilities.</summary>
-    public static bool IsPossible(SamplingState state) => state.Sampling.Logprobs is null;
-
-    /// <summary>Whether the choice depends on the tokens before it, so that they must be known first.</summary>
-    public static bool NeedsHistory(SamplingState state) =>
-        state.Sampling.Grammar is not null || !state.AllowedMask.IsEmpty || state.Sampling.BadWordsTokenIds.Length > 0 || state.Sampling.HasPenalties || state.Sampling.ThinkingTokenBudget is not null;
-
     /// <summary>Adds the row of a sequence.</summary>
     /// <param name="batch">The step's.</param>
     /// <param name="state">The sequence's.</param>
@@ -37,7 +30,7 @@ internal static class DeviceSampling
         }
 
         var isBelowMinTokens = outputPosition < sampling.MinTokens;
-        if (!NeedsHistory(state) && sampling.AllowedTokenIds is null && sampling.LogitBiasTokenIds.Length == 0 && !isBelowMinTokens)
+        if (!state.Sampling.NeedsHistory && state.AllowedMask.IsEmpty && sampling.AllowedTokenIds is null && sampling.LogitBiasTokenIds.Length == 0 && !isBelowMinTokens)
         {
             batch.Add(draw);
             return;

@@ -4,6 +4,7 @@ using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
+using LocalLlm.Sampling.Grammar;
 using LocalLlm.Weights;
 using Microsoft.Extensions.Logging;
 using static TorchSharp.torch;
@@ -11,8 +12,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// From a model folder and options to a planned, then loaded, worker. Planning reads headers only. One instance serves one rank and must be
-/// used from the worker's thread. Owns everything it has opened until <see cref="Load"/> hands it to the worker.
+/// From a model folder and options to a planned, then loaded, executor. Planning reads headers only. One instance serves one rank and must be
+/// used from the executor's thread. Owns everything it has opened until <see cref="Load"/> hands it to the executor.
 /// </summary>
 internal sealed class ModelLoader : IDisposable
 {
@@ -67,8 +68,11 @@ internal sealed class ModelLoader : IDisposable
     public void CheckWeights() => WeightLoader.Check(_registry, _checkpoint, _options.LoggerFactory?.CreateLogger(typeof(WeightLoader)));
 
     /// <summary>Reads the weights and allocates the KV cache.</summary>
+    /// <param name="grammars">Compiles the grammars of new sequences; null without a tokenizer.</param>
+    /// <param name="progress">Receives phases and bytes.</param>
+    /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
-    public Worker Load(IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public LocalExecutor Load(GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         var weightProgress = progress is null ? null : new WeightProgressAdapter(progress);
@@ -76,10 +80,10 @@ internal sealed class ModelLoader : IDisposable
         using (var staging = _ops.CreateStaging())
             WeightLoader.Load(_registry, _checkpoint, _activationType, staging, weightProgress, cancellationToken, logger);
         if (_ops is IGraphCapture capture)
-            return LoadOnGpu(model, capture, progress);
+            return LoadOnGpu(model, capture, grammars, progress);
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_ops, model.AttentionShapes, Plan.NumBlocks, _activationType);
-        return HandOver(model, caches, null);
+        return HandOver(model, caches, null, grammars);
     }
 
     /// <inheritdoc/>
@@ -92,7 +96,7 @@ internal sealed class ModelLoader : IDisposable
     }
 
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache; then records the decode steps.
-    private Worker LoadOnGpu(ICausalLanguageModel model, IGraphCapture capture, IProgress<LoadProgress>? progress)
+    private LocalExecutor LoadOnGpu(ICausalLanguageModel model, IGraphCapture capture, GrammarCompiler? grammars, IProgress<LoadProgress>? progress)
     {
         _ops.ReleaseUnusedMemory();
         model.Rotary.PrepareAll();
@@ -110,7 +114,7 @@ internal sealed class ModelLoader : IDisposable
             var before = _ops.Memory.UsedBytes;
             graphs.CaptureAll();
             Plan = Plan with { GraphBytes = Math.Max(0, _ops.Memory.UsedBytes - before) };
-            return HandOver(model, caches, graphs);
+            return HandOver(model, caches, graphs, grammars);
         }
         catch
         {
@@ -121,11 +125,11 @@ internal sealed class ModelLoader : IDisposable
         }
     }
 
-    private Worker HandOver(ICausalLanguageModel model, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs)
+    private LocalExecutor HandOver(ICausalLanguageModel model, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs, GrammarCompiler? grammars)
     {
         _model = null;
         _handedOver = true;
-        return new(model, _ops, caches, graphs, _options.LogprobsMode);
+        return new(model, _ops, caches, graphs, _options.LogprobsMode, Plan, grammars);
     }
 
     private int MaxNumSeqs => _options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, _options.StepTokens);

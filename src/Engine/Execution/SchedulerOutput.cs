@@ -1,54 +1,47 @@
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// One step, as every rank gets it: plain data. The scheduler owns it and reuses it once the step has been reported back
-/// by <c>Scheduler.Update</c>, <c>Scheduler.FailStep</c> or <c>Scheduler.CancelStep</c>.
+/// One step, as every rank gets it: plain data. The scheduler owns it and uses it again once the step's result was reported.
+/// Empty: there is nothing to do now, and nothing to report.
 /// </summary>
 internal sealed class SchedulerOutput
 {
-    private readonly List<ScheduledSequence> _sequences = [];
-    private readonly List<long> _finishedIds = [];
-    private readonly List<long> _preemptedIds = [];
-
     /// <summary>Number of the step, from 1; 0 for an empty output.</summary>
-    public long StepId { get; internal set; }
+    public long StepId { get; set; }
 
-    /// <summary>What to compute. Empty: there is nothing to do now, and nothing to report back.</summary>
-    public IReadOnlyList<ScheduledSequence> Sequences => _sequences;
+    /// <summary>Sequences whose first step this is.</summary>
+    public List<NewSequence> NewSequences { get; init; } = [];
 
-    /// <summary>Tokens of all sequences together.</summary>
-    public int TotalTokens { get; private set; }
+    /// <summary>What to compute.</summary>
+    public List<ScheduledSequence> Sequences { get; init; } = [];
 
-    /// <summary>Sequences that ended since the last step that was not empty: drop what is kept for them, before this step.</summary>
-    public IReadOnlyList<long> FinishedIds => _finishedIds;
+    /// <summary>Sequences that ended since the last step that was not empty: drop their state, before this step.</summary>
+    public List<long> FinishedIds { get; init; } = [];
 
     /// <summary>Sequences that lost their blocks since the last step that was not empty.</summary>
-    public IReadOnlyList<long> PreemptedIds => _preemptedIds;
+    public List<long> PreemptedIds { get; init; } = [];
 
-    internal void Add(in ScheduledSequence sequence)
-    {
-        _sequences.Add(sequence);
-        TotalTokens += sequence.TokenIds.Length;
-    }
+    /// <summary>Tokens of all sequences together.</summary>
+    public int TotalTokens { get; set; }
 
-    internal void RemoveAt(int index)
-    {
-        TotalTokens -= _sequences[index].TokenIds.Length;
-        _sequences.RemoveAt(index);
-    }
+    /// <summary>Whether logits are needed on the host: a sequence asks for log-probabilities. Such a step's tokens are known only with its result.</summary>
+    public bool SamplesOnHost { get; set; }
 
-    internal void SetEvents(List<long> finishedIds, List<long> preemptedIds)
-    {
-        _finishedIds.AddRange(finishedIds);
-        _preemptedIds.AddRange(preemptedIds);
-    }
+    /// <summary>Whether a choice depends on the tokens before it (penalties, bad words, a grammar, a thinking budget), so that they must be known first.</summary>
+    public bool NeedsHistory { get; set; }
 
-    internal void Clear()
+    /// <summary>Whether there is nothing to do.</summary>
+    public bool IsEmpty => Sequences.Count == 0;
+
+    /// <summary>Removes all of it.</summary>
+    public void Clear()
     {
         StepId = 0;
         TotalTokens = 0;
-        _sequences.Clear();
-        _finishedIds.Clear();
-        _preemptedIds.Clear();
+        SamplesOnHost = NeedsHistory = false;
+        NewSequences.Clear();
+        Sequences.Clear();
+        FinishedIds.Clear();
+        PreemptedIds.Clear();
     }
 }

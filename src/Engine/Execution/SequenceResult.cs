@@ -2,10 +2,13 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Execution;
 
-/// <summary>What a step gave for one of its sequences, in the order of the step.</summary>
+/// <summary>What a step gave for one of its sequences. Plain data.</summary>
 /// <param name="SequenceId">The sequence.</param>
-/// <param name="Sampled">The token, or why there is none; null where the chunk did not reach the end of the known tokens.</param>
-/// <param name="PromptLogprobs">Of the prompt tokens that follow this chunk's positions, when asked for.</param>
-/// <param name="Failure">Why the prompt's log-probabilities could not be read; the sequence must end.</param>
+/// <param name="Sampled">
+/// The next tokens, in order; the last may be a <see cref="SampledToken.Error"/>. Empty where the chunk did not reach the end of the known
+/// tokens. Empty where it did: nothing was sampled, and the last position is computed again.
+/// </param>
+/// <param name="PromptLogprobs">Of the prompt tokens that follow this chunk's positions, when they were asked for.</param>
+/// <param name="Failure">Why the sequence must end with an error, whatever was sampled; null: it is sound.</param>
 internal readonly record struct SequenceResult(
-    long SequenceId, SampledToken? Sampled, IReadOnlyList<TokenLogprobs>? PromptLogprobs, EngineException? Failure);
+    long SequenceId, ReadOnlyMemory<SampledToken> Sampled, IReadOnlyList<TokenLogprobs>? PromptLogprobs = null, SequenceFailure? Failure = null);

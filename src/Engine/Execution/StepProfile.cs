@@ -23,7 +23,7 @@ internal static class StepProfile
         var caches = KvCacheTensors.Allocate(ops, model.AttentionShapes, 1, type);
         for (var tokens = Math.Min(FewTokens, maxTokens - 1); tokens > 0; tokens--)
             RunStep(model, ops, caches, tokens, tokens);
-        RunStep(model, ops, caches, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, Worker.PromptLogitsRows)));
+        RunStep(model, ops, caches, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));
         foreach (var cache in caches)
             cache.Dispose();
     }

@@ -52,6 +52,9 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
 
     private bool DependsOnLength => _rope.RopeType == RopeType.Dynamic && _maxModelLen > _maxPositionEmbeddings;
 
+    /// <summary>The keys of a prompt with more tokens fit only prompts of exactly the same length; null: there is no such limit.</summary>
+    public int? MaxLengthIndependentPrompt => DependsOnLength ? _maxPositionEmbeddings : null;
+
     /// <summary>Whether the keys of a prompt of this length fit only prompts of the very same length.</summary>
     public bool IsPromptSpecific(int promptLength) => DependsOnLength && promptLength > _maxPositionEmbeddings;
 

@@ -77,7 +77,7 @@ internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = Lo
         {
             scratch.RawScan.Scan(logits);
             if (!scratch.RawScan.IsValid)
-                throw SampledToken.Failed(SampleError.NonFiniteLogits).ToException()!;
+                throw SampledToken.Failed(SampleError.NonFiniteLogits).ToFailure()!.ToException();
             return LogprobsReader.Read(logits, scratch.RawScan, 1, nextTokenId, count, AsLogits, scratch);
         }
         finally

@@ -53,6 +53,7 @@ public static class SamplingParamsJson
             MinTokens = fields.Integer("min_tokens") ?? defaults.MinTokens,
             Logprobs = Logprobs(fields, errors),
             PromptLogprobs = fields.Integer("prompt_logprobs"),
+            SkipReadingPrefixCache = fields.Boolean("skip_reading_prefix_cache") ?? defaults.SkipReadingPrefixCache,
             Detokenize = fields.Boolean("detokenize") ?? defaults.Detokenize,
             SkipSpecialTokens = fields.Boolean("skip_special_tokens") ?? defaults.SkipSpecialTokens,
             SpacesBetweenSpecialTokens = fields.Boolean("spaces_between_special_tokens") ?? defaults.SpacesBetweenSpecialTokens,

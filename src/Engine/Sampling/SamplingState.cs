@@ -21,15 +21,21 @@ internal sealed class SamplingState
     /// <param name="drawnSeed">Used where the request has no seed; the caller draws it once per request from the engine's generator.</param>
     /// <param name="promptTokenIds">The whole prompt. Not kept.</param>
     /// <param name="outputTokenIds">The output so far, where a sequence is taken up again.</param>
+    /// <param name="grammar">Compiled from <see cref="ValidatedSampling.Grammar"/>; null: any text.</param>
     public SamplingState(
-        ValidatedSampling sampling, int index, ulong drawnSeed, ReadOnlySpan<int> promptTokenIds, ReadOnlySpan<int> outputTokenIds = default)
+        ValidatedSampling sampling,
+        int index,
+        ulong drawnSeed,
+        ReadOnlySpan<int> promptTokenIds,
+        ReadOnlySpan<int> outputTokenIds = default,
+        CompiledGrammar? grammar = null)
     {
         Sampling = sampling;
         Index = index;
         Seed = sampling.Seed is { } given ? unchecked((ulong)given) : drawnSeed;
         _counts = sampling.HasPenalties ? new TokenCounts() : null;
         _thinking = sampling.ThinkingTokenBudget is { } budget ? new ThinkingBudget(sampling.Thinking!.Value, budget) : null;
-        _grammar = sampling.Grammar is { } grammar ? new GrammarSession(grammar, sampling.EosTokenIds.Union(sampling.StopTokenIds), sampling.Thinking, sampling.IsChat, promptTokenIds) : null;
+        _grammar = grammar is not null ? new GrammarSession(grammar, sampling.EosTokenIds.Union(sampling.StopTokenIds), sampling.Thinking, sampling.IsChat, promptTokenIds) : null;
         _thinking?.AddPrompt(promptTokenIds);
         var longest = 0;
         foreach (var word in sampling.BadWordsTokenIds)
@@ -72,7 +78,9 @@ internal sealed class SamplingState
     public (int Close, IReadOnlyList<int> Ends)? ThoughtOwingText => _grammar?.ThoughtOwingText;
 
     /// <summary>Why the grammar allows no token any more, as the caller sees it; null: it is not the grammar's fault.</summary>
-    public EngineException? GrammarFailure => _grammar?.Failure is { } failure ? EngineException.InvalidRequest(Sampling.GrammarField, $"{Sampling.GrammarField}: {failure}") : null;
+    public SequenceFailure? GrammarFailure => _grammar?.Failure is { } failure && Sampling.Grammar?.Field is { } name
+        ? new(EngineErrorKind.InvalidRequest, $"{name}: {failure}", name)
+        : null;
 
     /// <summary>The only token that may come next, whatever else is asked for; null: no such token.</summary>
     public int? ForcedTokenId => _thinking?.ForcedTokenId;

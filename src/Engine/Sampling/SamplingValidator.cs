@@ -15,7 +15,15 @@ internal static class SamplingValidator
     /// <see cref="EngineErrorKind.InvalidRequest"/> listing every fault, or <see cref="EngineErrorKind.ContextLengthExceeded"/> where the
     /// only one is a prompt that leaves no room for a token.
     /// </exception>
-    public static ValidatedSampling Validate(SamplingParams request, SamplingContext context)
+    public static ValidatedSampling Validate(SamplingParams request, SamplingContext context) => Validate(request, context, out _);
+
+    /// <inheritdoc cref="Validate(SamplingParams, SamplingContext)"/>
+    /// <param name="request">The parameters.</param>
+    /// <param name="context">What they are validated against.</param>
+    /// <param name="grammar">
+    /// The grammar, which was compiled to see that it can be. Whoever holds it keeps it in the compiler's cache.
+    /// </param>
+    public static ValidatedSampling Validate(SamplingParams request, SamplingContext context, out CompiledGrammar? grammar)
     {
         ArgumentNullException.ThrowIfNull(request);
         var errors = new RequestErrors();
@@ -64,7 +72,7 @@ internal static class SamplingValidator
             errors.Add("thinking_token_budget", thinkingBudget.Value, "0 or more, or -1 for no limit");
         else if (thinkingBudget is { } budget && context.Thinking is null)
             errors.Add("thinking_token_budget", budget, "nothing: this model's tokenizer has no tokens <think> and </think>; leave it out");
-        var grammar = Grammar(request.StructuredOutputs, context, errors);
+        (var grammarSource, grammar) = Grammar(request.StructuredOutputs, context, errors);
         var maxTokens = OutputLimits.Resolve(request, context, errors);
 
         errors.ThrowIfAny();
@@ -83,8 +91,8 @@ internal static class SamplingValidator
             MinP = greedy ? 0 : minP,
             Seed = request.Seed == -1 ? null : request.Seed,
             Stop = stop,
-            StopTokenIds = stopTokenIds,
-            EosTokenIds = eos,
+            StopTokenIds = [.. stopTokenIds.Order()],
+            EosTokenIds = [.. eos.Order()],
             IncludeStopStrInOutput = request.IncludeStopStrInOutput,
             IgnoreEos = request.IgnoreEos,
             MaxTokens = maxTokens,
@@ -102,8 +110,8 @@ internal static class SamplingValidator
             ThinkingTokenBudget = thinkingBudget,
             Thinking = context.Thinking,
             IsChat = context.IsChat,
-            Grammar = grammar,
-            GrammarField = GrammarField(request.StructuredOutputs),
+            Grammar = grammarSource,
+            SkipReadingPrefixCache = request.SkipReadingPrefixCache,
         };
     }
 
@@ -128,36 +136,36 @@ internal static class SamplingValidator
         _ => "the structure",
     };
 
-    private static CompiledGrammar? Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
+    private static (GrammarSource?, CompiledGrammar?) Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
     {
         // Tools that an answer may call take the place of its structure.
         var tools = context.Tools is { } given && (given.IsNeeded || structure is not null) ? given : null;
         if (structure is null && tools is null)
-            return null;
+            return default;
         var field = GrammarField(structure);
         if (context.Grammars is not { } grammars)
         {
             errors.Add(field, "a structure", "nothing while the engine runs without a tokenizer");
-            return null;
+            return default;
         }
 
         if (structure is not null && Kinds(structure) is { Length: not 1 } kinds)
         {
             errors.Add(
                 field, kinds.Length == 0 ? "no structure" : string.Join(" and ", kinds), "exactly one of json, choice, regex, grammar and json_object");
-            return null;
+            return default;
         }
 
         try
         {
-            return grammars.Compile(structure, tools);
+            return (new(structure, tools, field), grammars.Compile(structure, tools));
         }
         catch (GrammarException malformed)
         {
             // "#" is the whole schema.
             var reason = malformed.Message.StartsWith("#: ", StringComparison.Ordinal) ? malformed.Message[3..] : malformed.Message;
             errors.AddUnusable(field, Noun(structure), reason);
-            return null;
+            return default;
         }
     }
 

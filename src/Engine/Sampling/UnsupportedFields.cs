@@ -27,7 +27,6 @@ internal static class UnsupportedFields
         ["logits_processors"] = IsEmpty,
         ["truncate_prompt_tokens"] = Never,
         ["priority"] = value => IsNumber(value, 0),
-        ["skip_reading_prefix_cache"] = IsFalse,
         ["skip_clone"] = IsFalse,
         ["routed_experts_prompt_start"] = value => IsNumber(value, 0),
         ["trace_decode_token_ids"] = Never,

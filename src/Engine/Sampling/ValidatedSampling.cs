@@ -1,9 +1,7 @@
-using LocalLlm.Sampling.Grammar;
-
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Sampling parameters as the engine uses them: every rule checked, every default resolved, immutable.
+/// Sampling parameters as the engine uses them: every rule checked, every default resolved, immutable. Plain data.
 /// Only <see cref="SamplingValidator"/> makes one.
 /// </summary>
 internal sealed class ValidatedSampling
@@ -35,10 +33,10 @@ internal sealed class ValidatedSampling
 
     public required IReadOnlyList<string> Stop { get; init; }
 
-    public required IReadOnlySet<int> StopTokenIds { get; init; }
+    public required int[] StopTokenIds { get; init; }
 
     /// <summary>All end-of-sequence ids of the model, also where <see cref="IgnoreEos"/>.</summary>
-    public required IReadOnlySet<int> EosTokenIds { get; init; }
+    public required int[] EosTokenIds { get; init; }
 
     public required bool IncludeStopStrInOutput { get; init; }
 
@@ -85,10 +83,13 @@ internal sealed class ValidatedSampling
     public required bool IsChat { get; init; }
 
     /// <summary>What the output must keep to; null: nothing.</summary>
-    public required CompiledGrammar? Grammar { get; init; }
+    public required GrammarSource? Grammar { get; init; }
 
-    /// <summary>The request's field that asks for <see cref="Grammar"/>.</summary>
-    public string GrammarField { get; init; } = "structured_outputs";
+    /// <summary>Whether the prompt is computed anew although the prefix cache may hold it.</summary>
+    public bool SkipReadingPrefixCache { get; init; }
+
+    /// <summary>Whether a choice depends on the tokens before it, beyond what the model makes of them.</summary>
+    public bool NeedsHistory => Grammar is not null || BadWordsTokenIds.Length > 0 || HasPenalties || ThinkingTokenBudget is not null;
 
     /// <summary>Whether any of the three penalties is on.</summary>
     public bool HasPenalties => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;

@@ -23,16 +23,17 @@ internal sealed partial class EmbeddingLoop : IDisposable
     private long _embedded;
 
     /// <param name="worker">The device; the loop owns it.</param>
-    /// <param name="options">The budget of a step, and what the model is called.</param>
+    /// <param name="options">The budget of a step, and the scope of its measurements.</param>
+    /// <param name="modelName">What clients call the model.</param>
     /// <param name="specialIds">Tokens that have no sparse weight.</param>
     /// <param name="logger">Gets what failed, which no caller does.</param>
-    public EmbeddingLoop(EncoderWorker worker, EngineOptions options, IReadOnlySet<int> specialIds, ILogger logger)
+    public EmbeddingLoop(EncoderWorker worker, EngineOptions options, string modelName, IReadOnlySet<int> specialIds, ILogger logger)
     {
         _worker = worker;
         _logger = logger;
         MaxBatchedTokens = options.MaxNumBatchedTokens ?? worker.StepTokens;
         _specialIds = specialIds;
-        _metrics = new(LlmEngine.NameOf(options), () => Statistics, options.MeterScope);
+        _metrics = new(modelName, () => Statistics, options.MeterScope);
     }
 
     /// <summary>Most tokens of a step, unless a text alone has more.</summary>

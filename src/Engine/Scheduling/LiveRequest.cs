@@ -1,13 +1,14 @@
 using System.Diagnostics;
 using System.Threading.Channels;
 using LocalLlm.Sampling;
+using LocalLlm.Sampling.Grammar;
 
 namespace LocalLlm.Scheduling;
 
 /// <summary>A validated request on its way through the engine, and the way back to its caller.</summary>
 internal sealed class LiveRequest
 {
-    private readonly Channel<GenerationOutput> _outputs = Channel.CreateUnbounded<GenerationOutput>(new() { SingleReader = true, SingleWriter = true });
+    private readonly Channel<GenerationOutput> _outputs = Channel.CreateUnbounded<GenerationOutput>(new() { SingleReader = true });
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _taken;
 
@@ -22,6 +23,12 @@ internal sealed class LiveRequest
 
     /// <summary>Shares cached prefixes only with requests of the same salt.</summary>
     public string? CacheSalt { get; init; }
+
+    /// <summary>Lower goes first, where the engine schedules by priority.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>The compiled grammar: held here, it stays in the compiler's cache until the executor asks for it.</summary>
+    public CompiledGrammar? Grammar { get; init; }
 
     /// <summary>Whether the meters take no notice of it.</summary>
     public bool IsProbe { get; init; }
@@ -45,14 +52,17 @@ internal sealed class LiveRequest
     public bool TryTake() => Interlocked.Exchange(ref _taken, 1) == 0;
 
     /// <summary>Sends a piece; completes the stream with the last sequence's last one.</summary>
-    public void Send(GenerationOutput output)
+    /// <returns>Whether nothing more will be sent.</returns>
+    public bool Send(GenerationOutput output)
     {
         _outputs.Writer.TryWrite(output);
-        if (output.FinishReason is not null && Array.TrueForAll(Sequences, sequence => sequence.IsFinished))
-            Complete(null);
+        if (output.FinishReason is null || !Array.TrueForAll(Sequences, sequence => sequence.IsFinished))
+            return false;
+        Complete(null);
+        return true;
     }
 
-    /// <summary>Ends the stream.</summary>
+    /// <summary>Ends the stream; without effect if it has ended. Any thread may call it.</summary>
     /// <param name="failure">What the caller gets thrown, or null.</param>
     public void Complete(Exception? failure)
     {

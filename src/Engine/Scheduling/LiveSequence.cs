@@ -2,8 +2,8 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>The engine loop's state of one sequence: its text, and what has not been sent yet.</summary>
-internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequence, int maxModelLen)
+/// <summary>The output side of one sequence: its text, and what has not been sent yet.</summary>
+internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequence)
 {
     private readonly TextStream? _text = request.Sampling.Detokenize ? request.CreateText?.Invoke() : null;
     private readonly List<int> _newTokens = [];
@@ -21,14 +21,17 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
     /// <summary>Whether its last piece was sent.</summary>
     public bool IsFinished { get; private set; }
 
-    /// <summary>What the step said of the token that is about to be appended.</summary>
-    public TokenLogprobs? NextLogprobs { get; set; }
+    /// <summary>Why it ended, once it has: as the scheduler says, but for what only the text shows.</summary>
+    public FinishReason? FinishReason { get; private set; }
+
+    /// <summary>Tokens of the output so far.</summary>
+    public int NumOutputTokens { get; private set; }
 
     /// <summary>Timestamp of its latest token, or null before the first.</summary>
     public long? LastTokenTimestamp { get; set; }
 
-    /// <summary>Why it failed, once it has.</summary>
-    public EngineException? Failure { get; set; }
+    /// <summary>Why it failed, in words for its caller, once it has.</summary>
+    public EngineException? Failure { get; private set; }
 
     /// <summary>Takes log-probabilities of prompt tokens from index <paramref name="first"/> on; after a preemption they come again.</summary>
     public void SetPromptLogprobs(int first, IReadOnlyList<TokenLogprobs> logprobs)
@@ -39,48 +42,58 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
         _promptLogprobs.AddRange(logprobs.Select(Decode));
     }
 
-    /// <summary>Takes a token that the scheduler has appended.</summary>
-    /// <returns>Why the sequence ends with it, or null.</returns>
-    public FinishReason? Append(int tokenId)
+    /// <summary>Takes tokens that the scheduler has appended, up to the one with which a stop string is complete.</summary>
+    /// <param name="tokens">The tokens, with their log-probabilities.</param>
+    /// <returns>How many it took.</returns>
+    public int Append(ReadOnlySpan<SampledToken> tokens)
     {
-        var sampling = Request.Sampling;
-        _newTokens.Add(tokenId);
-        if (NextLogprobs is { } logprobs)
-            (_newLogprobs ??= []).Add(Decode(logprobs));
-        NextLogprobs = null;
-
-        var outputLength = Sequence.NumOutputTokens;
-        var stop = StopChecker.Check(sampling, tokenId, outputLength, Sequence.NumPromptTokens, maxModelLen);
-        _stopTokenId = stop?.StopTokenId;
-
-        // As in vLLM, the token that ended the sequence is no text unless its stop string would be.
-        var endedByToken = stop?.Reason == FinishReason.Stop;
-        if (_text is not null && (!endedByToken || sampling.IncludeStopStrInOutput))
+        for (var i = 0; i < tokens.Length; i++)
         {
-            _newText += _text.Append(tokenId, outputLength > sampling.MinTokens);
-            if (_text.StopString is not null)
-                return FinishReason.Stop;
+            var token = tokens[i];
+            _newTokens.Add(token.TokenId);
+            NumOutputTokens++;
+            if (token.Logprobs is { } logprobs)
+                (_newLogprobs ??= []).Add(Decode(logprobs));
+
+            // As in vLLM, the token that ended the sequence is no text unless its stop string would be.
+            var endedByToken = i == tokens.Length - 1 && Sequence.FinishReason == LocalLlm.FinishReason.Stop;
+            if (endedByToken)
+                _stopTokenId = Sequence.StopTokenId;
+            if (_text is null || (endedByToken && !Request.Sampling.IncludeStopStrInOutput))
+                continue;
+            _newText += _text.Append(token.TokenId, NumOutputTokens > Request.Sampling.MinTokens);
+            if (_text.StopString is null)
+                continue;
+            End(LocalLlm.FinishReason.Stop);
+            return i + 1;
         }
 
-        return stop?.Reason;
+        return tokens.Length;
+    }
+
+    /// <summary>The sequence has ended; without effect if it had.</summary>
+    /// <param name="reason">Why.</param>
+    /// <param name="failure">What the caller gets to read of an error; null: only that there was one.</param>
+    public void End(FinishReason reason, EngineException? failure = null)
+    {
+        FinishReason ??= reason;
+        Failure ??= failure;
     }
 
     /// <summary>The error of a sequence whose output could not be made; the cause is for the log.</summary>
     public static EngineException OutputFailed(Exception? cause) => new(EngineErrorKind.GenerationFailed, "The output of this sequence could not be made; the engine's log says why.", innerException: cause);
 
     /// <summary>Sends what is new, if anything is.</summary>
-    /// <returns>What kept the last of the text from being made, for the log; null: nothing.</returns>
-    public Exception? Send()
+    /// <returns>Whether its request is complete with it, and what kept the last of the text from being created, for the log.</returns>
+    public (bool IsLast, Exception? Failure) Send()
     {
         if (IsFinished)
-            return null;
-        var reason = Sequence.FinishReason;
+            return default;
+        var reason = FinishReason;
         if (reason is null && _newTokens.Count == 0)
-            return null;
+            return default;
         Exception? failure = null;
-        if (reason is not null && Failure is not null)
-            reason = FinishReason.Error;
-        if (reason is not null and not FinishReason.Error && _text is { StopString: null })
+        if (reason is not null and not LocalLlm.FinishReason.Error && _text is { StopString: null })
         {
             try
             {
@@ -89,12 +102,12 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
             catch (Exception unforeseen)
             {
                 failure = unforeseen;
-                (reason, Failure) = (FinishReason.Error, OutputFailed(unforeseen));
+                (reason, Failure) = (LocalLlm.FinishReason.Error, OutputFailed(unforeseen));
             }
         }
 
         IsFinished = reason is not null;
-        Request.Send(new GenerationOutput
+        var isLast = Request.Send(new GenerationOutput
         {
             RequestId = Request.Id,
             Index = index,
@@ -105,19 +118,19 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
             PromptTokenIds = Request.PromptTokenIds,
             FinishReason = reason,
             StopString = _text?.StopString,
-            StopTokenId = reason == FinishReason.Stop ? _stopTokenId : null,
-            Error = reason == FinishReason.Error ? Reason() : null,
-            Usage = reason is null ? null : new TokenUsage(Sequence.NumPromptTokens, Sequence.NumOutputTokens, Sequence.NumCachedTokens),
+            StopTokenId = reason == LocalLlm.FinishReason.Stop ? _stopTokenId : null,
+            Error = reason == LocalLlm.FinishReason.Error ? Reason() : null,
+            Usage = reason is null ? null : new TokenUsage(Sequence.NumPromptTokens, NumOutputTokens, Sequence.NumCachedTokens),
         });
         _newTokens.Clear();
         _newLogprobs = null;
         _promptLogprobs = null;
         _newText = "";
-        return failure;
+        return (isLast, failure);
     }
 
     // Only what the engine itself says of a failed computation may reach a caller. Any other exception's text is for the log.
-    private string Reason() => (Failure ?? Sequence.Failure) is EngineException { Kind: EngineErrorKind.GenerationFailed } own ? own.Message : OutputFailed(null).Message;
+    private string Reason() => Failure is { Kind: EngineErrorKind.GenerationFailed } own ? own.Message : OutputFailed(null).Message;
 
     private TokenLogprobs Decode(TokenLogprobs logprobs) => _text is null
         ? logprobs

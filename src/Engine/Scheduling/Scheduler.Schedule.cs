@@ -210,16 +210,11 @@ internal sealed partial class Scheduler
 
     private SchedulerOutput Launch(StepRecord step)
     {
+        step.Launch();
         var output = step.Output;
-        for (var i = 0; i < step.Count; i++)
-        {
-            step[i].NumInFlightTokens += output.Sequences[i].TokenIds.Length;
-            step[i].NumInFlightSteps++;
-            step[i].NumPendingTokens += output.Sequences[i].SamplesToken ? 1 : 0;
-        }
-
         output.StepId = ++_lastStepId;
-        output.SetEvents(_finishedIds, _preemptedIds);
+        output.FinishedIds.AddRange(_finishedIds);
+        output.PreemptedIds.AddRange(_preemptedIds);
         _finishedIds.Clear();
         _preemptedIds.Clear();
         _inFlight.Enqueue(step);

@@ -1,76 +1,70 @@
 using LocalLlm.Execution;
 using LocalLlm.KvCache;
+using LocalLlm.Sampling;
 
 namespace LocalLlm.Scheduling;
 
 /// <content>What became of a step.</content>
 internal sealed partial class Scheduler
 {
+    private readonly List<SequenceUpdate> _updates = []; // of the latest call, reused
+
     /// <summary>
     /// The oldest step in flight has completed: its positions count as computed, its full blocks enter the prefix cache, and
-    /// its sampled tokens are appended. Sequences that ended meanwhile get no token.
+    /// its sampled tokens are appended up to the one that ends the sequence. Sequences that ended meanwhile get no token. A failed token or
+    /// a failure ends its sequence with <see cref="FinishReason.Error"/>.
     /// </summary>
-    /// <param name="output">The step. Empty: no effect. The scheduler reuses it afterwards.</param>
-    /// <param name="sampledTokenIds">
-    /// One per entry of the step, ignored where it samples none; below 0: none could be chosen (non-finite logits), which ends
-    /// that sequence with <see cref="FinishReason.Error"/>.
-    /// </param>
-    /// <exception cref="EngineException">EngineDead: not the oldest step, or the wrong number of tokens.</exception>
-    public void Update(SchedulerOutput output, ReadOnlySpan<int> sampledTokenIds)
+    /// <param name="result">The step's result, without a <see cref="StepResult.Failure"/>.</param>
+    /// <returns>One per sequence of the result, valid until the next call.</returns>
+    /// <exception cref="EngineException">EngineDead: not the oldest step, or not its sequences.</exception>
+    public IReadOnlyList<SequenceUpdate> Update(StepResult result)
     {
-        if (output.Sequences.Count == 0)
-            return;
-        if (sampledTokenIds.Length != output.Sequences.Count)
+        var step = Peek(result.StepId);
+        if (result.Sequences.Count != step.Count)
         {
             throw new EngineException(
-                EngineErrorKind.EngineDead,
-                $"step {output.StepId} has {output.Sequences.Count} sequences but came back with {sampledTokenIds.Length} sampled tokens");
+                EngineErrorKind.EngineDead, $"step {result.StepId} has {step.Count} sequences but came back with {result.Sequences.Count}");
         }
 
-        var step = Dequeue(output);
         var now = _time.GetTimestamp();
+        _updates.Clear();
         for (var i = 0; i < step.Count; i++)
         {
-            var samples = output.Sequences[i].SamplesToken && !step.IsStale(i);
-            EndEntry(step, i, completed: true);
-            // The observer may have ended it while it handled an earlier entry's token.
-            if (samples && step[i].State == SequenceState.Running)
-                AppendSampled(step[i], sampledTokenIds[i], now);
+            var entry = result.Sequences[i];
+            if (entry.SequenceId != step[i].Id)
+            {
+                throw new EngineException(
+                    EngineErrorKind.EngineDead, $"step {result.StepId} came back with sequence {entry.SequenceId} in the place of {step[i].Id}");
+            }
+
+            _updates.Add(UpdateEntry(step, i, entry, now));
         }
 
+        _inFlight.Dequeue();
         Recycle(step);
+        return _updates;
     }
 
     /// <summary>The oldest step in flight failed: every sequence of it ends with <see cref="FinishReason.Error"/>.</summary>
-    /// <param name="output">The step. Empty: no effect.</param>
-    /// <param name="failure">What was thrown, kept in <see cref="Sequence.Failure"/>.</param>
-    public void FailStep(SchedulerOutput output, Exception? failure = null)
+    /// <param name="stepId">The step.</param>
+    /// <returns>One per sequence that ended with it, valid until the next call.</returns>
+    /// <exception cref="EngineException">EngineDead: not the oldest step.</exception>
+    public IReadOnlyList<SequenceUpdate> FailStep(long stepId)
     {
-        if (output.Sequences.Count == 0)
-            return;
-        var step = Dequeue(output);
+        var step = Peek(stepId);
+        _updates.Clear();
         for (var i = 0; i < step.Count; i++)
         {
-            EndEntry(step, i, completed: false);
-            Fail(step[i], failure);
+            EndEntry(step[i], step.Output.Sequences[i], computed: 0);
+            if (step[i].State == SequenceState.Finished)
+                continue;
+            Finish(step[i], FinishReason.Error);
+            _updates.Add(UpdateOf(step[i], step.Output.Sequences[i]));
         }
 
+        _inFlight.Dequeue();
         Recycle(step);
-    }
-
-    /// <summary>
-    /// The oldest step in flight was not (or not wholly) computed, but its sequences are sound: it counts as never scheduled.
-    /// The way to retry after <see cref="Finish"/> ended the one to blame.
-    /// </summary>
-    /// <param name="output">The step. Empty: no effect.</param>
-    public void CancelStep(SchedulerOutput output)
-    {
-        if (output.Sequences.Count == 0)
-            return;
-        var step = Dequeue(output);
-        for (var i = 0; i < step.Count; i++)
-            EndEntry(step, i, completed: false);
-        Recycle(step);
+        return _updates;
     }
 
     /// <summary>
@@ -109,17 +103,13 @@ internal sealed partial class Scheduler
             throw KvCacheIntegrity.Broken($"steps in flight have {entries} entries but the sequences count {held}");
     }
 
-    private StepRecord Dequeue(SchedulerOutput output)
+    private StepRecord Peek(long stepId)
     {
-        if (!_inFlight.TryPeek(out var step) || step.Output != output)
-        {
-            throw new EngineException(
-                EngineErrorKind.EngineDead,
-                $"step {output.StepId} was reported back, but the oldest of the {_inFlight.Count} steps in flight " +
-                $"is {step?.Output.StepId ?? 0}");
-        }
-
-        return _inFlight.Dequeue();
+        if (_inFlight.TryPeek(out var step) && step.Output.StepId == stepId)
+            return step;
+        throw new EngineException(
+            EngineErrorKind.EngineDead,
+            $"step {stepId} was reported, but the oldest of the {_inFlight.Count} steps in flight is {step?.Output.StepId ?? 0}");
     }
 
     private void Recycle(StepRecord step)
@@ -128,31 +118,65 @@ internal sealed partial class Scheduler
         _records.Push(step);
     }
 
-    private void EndEntry(StepRecord step, int index, bool completed)
+    private SequenceUpdate UpdateEntry(StepRecord step, int index, in SequenceResult result, long now)
     {
-        var sequence = step[index];
-        var entry = step.Output.Sequences[index];
-        sequence.NumInFlightSteps--;
-        if (!step.IsStale(index))
+        var (sequence, entry) = (step[index], step.Output.Sequences[index]);
+        var sampled = result.Sampled.Span;
+        if (sampled.Length > 0 && !entry.SamplesToken)
+            throw new EngineException(EngineErrorKind.EngineDead, $"step {result.SequenceId} came back with tokens that were not asked for");
+
+        // Where nothing was sampled the last position is computed again, for its logits.
+        var isRepeated = entry.SamplesToken && sampled.IsEmpty;
+        EndEntry(sequence, entry, entry.TokenIds.Length - (isRepeated ? 1 : 0));
+        if (entry.SamplesToken && sampled.Length != 1 && sequence.NumInFlightSteps > 0)
         {
-            if (completed)
+            throw new EngineException(
+                EngineErrorKind.EngineDead, $"sequence {sequence.Id} came back with {sampled.Length} tokens, and the next step that is in flight stands on one");
+        }
+
+        if (sequence.State != SequenceState.Running)
+            return UpdateOf(sequence, entry);
+        if (result.Failure is { } failure)
+        {
+            Finish(sequence, FinishReason.Error);
+            return UpdateOf(sequence, entry, failure: failure);
+        }
+
+        for (var i = 0; i < sampled.Length; i++)
+        {
+            if (sampled[i].TokenId < 0)
             {
-                sequence.NumInFlightTokens -= entry.TokenIds.Length;
-                sequence.NumComputedTokens += entry.TokenIds.Length;
-                sequence.NumPendingTokens -= entry.SamplesToken ? 1 : 0;
-                if (entry.NeedsPromptLogits)
-                    sequence.NumPromptLogitsComputed = int.Max(sequence.NumPromptLogitsComputed, sequence.NumComputedTokens);
-                // One that ended before its last token was known has computed a position of no known token, or of a bad one.
-                if (sequence.FinishReason != FinishReason.Error)
-                    _kvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
+                Finish(sequence, FinishReason.Error);
+                return UpdateOf(sequence, entry, i, sampled[i].ToFailure());
             }
-            else
-            {
-                // Later chunks of it that are in flight stood on this one.
-                sequence.ScheduleEpoch++;
-                sequence.NumInFlightTokens = 0;
-                sequence.NumPendingTokens = 0;
-            }
+
+            sequence.Append(sampled[i].TokenId);
+            sequence.FirstTokenTimestamp ??= now;
+            sequence.LastTokenTimestamp = now;
+            if (EndsWith(sequence, sampled[i].TokenId) is not { } decision)
+                continue;
+            sequence.StopTokenId = decision.StopTokenId;
+            Finish(sequence, decision.Reason);
+            return UpdateOf(sequence, entry, i + 1);
+        }
+
+        return UpdateOf(sequence, entry, sampled.Length);
+    }
+
+    // The step no longer holds the sequence; `computed` of its positions count.
+    private void EndEntry(Sequence sequence, in ScheduledSequence entry, int computed)
+    {
+        sequence.NumInFlightSteps--;
+        sequence.NumInFlightTokens -= entry.TokenIds.Length;
+        sequence.NumPendingTokens -= entry.SamplesToken ? 1 : 0;
+        sequence.NumComputedTokens += computed;
+        if (computed > 0)
+        {
+            if (entry.NeedsPromptLogits)
+                sequence.NumPromptLogitsComputed = int.Max(sequence.NumPromptLogitsComputed, sequence.NumComputedTokens);
+            // One that ended before its last token was known has computed a position of no known token, or of a bad one.
+            if (sequence.FinishReason != FinishReason.Error)
+                _kvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
         }
 
         if (sequence.State == SequenceState.Finished && sequence.NumInFlightSteps == 0)
@@ -162,39 +186,13 @@ internal sealed partial class Scheduler
         }
     }
 
-    private void AppendSampled(Sequence sequence, int tokenId, long now)
+    private static SequenceUpdate UpdateOf(Sequence sequence, in ScheduledSequence entry, int numNewTokens = 0, SequenceFailure? failure = null) =>
+        new(sequence, entry.FirstPosition, entry.TokenIds.Length, numNewTokens, failure);
+
+    private StopDecision? EndsWith(Sequence sequence, int tokenId)
     {
-        if (tokenId < 0)
-        {
-            Finish(sequence, FinishReason.Error);
-            return;
-        }
-
-        sequence.Append(tokenId);
-        sequence.FirstTokenTimestamp ??= now;
-        sequence.LastTokenTimestamp = now;
-        FinishReason? reason;
-        try
-        {
-            reason = _observer?.OnToken(sequence, tokenId);
-        }
-        catch (Exception e)
-        {
-            Fail(sequence, e);
-            return;
-        }
-
-        if (reason is null && (sequence.NumOutputTokens >= sequence.MaxTokens || sequence.NumTokens >= _options.MaxModelLen))
-            reason = FinishReason.Length;
-        if (reason is { } why)
-            Finish(sequence, why);
-    }
-
-    private void Fail(Sequence sequence, Exception? failure)
-    {
-        if (sequence.State == SequenceState.Finished)
-            return;
-        sequence.Failure = failure;
-        Finish(sequence, FinishReason.Error);
+        if (sequence.Sampling is { } sampling)
+            return StopChecker.Check(sampling, tokenId, sequence.NumOutputTokens, sequence.NumPromptTokens, _options.MaxModelLen);
+        return sequence.NumOutputTokens >= sequence.MaxTokens || sequence.NumTokens >= _options.MaxModelLen ? new(FinishReason.Length, null) : null;
     }
 }

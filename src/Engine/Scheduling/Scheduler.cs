@@ -7,7 +7,7 @@ namespace LocalLlm.Scheduling;
 /// one token budget per step. Not thread-safe; the engine loop owns it.
 /// </summary>
 /// <remarks>
-/// The loop is <see cref="Schedule"/> → run → <see cref="Update"/>. Steps may overlap (pipeline stages, or a device that is kept
+/// The loop is <see cref="Schedule"/> → submit → complete → <see cref="Update"/>. Steps may overlap (pipeline stages, or a device that is kept
 /// busy): several may be scheduled before the first is reported back, but they are reported in order. A sequence may end while a step that
 /// writes its blocks is in flight; its blocks are given back when the last such step is reported, exactly once.
 /// Progress: <see cref="Add(Sequence)"/> refuses what could never fit, and nobody is preempted for one that goes after it in
@@ -17,7 +17,6 @@ internal sealed partial class Scheduler
 {
     private readonly SchedulerOptions _options;
     private readonly KvCacheManager _kvCache;
-    private readonly ISequenceObserver? _observer;
     private readonly TimeProvider _time;
     private readonly WaitingQueue _waiting;
     private readonly List<Sequence> _running = []; // in order of admission
@@ -30,12 +29,11 @@ internal sealed partial class Scheduler
 
     /// <summary>Creates a scheduler over an unused KV cache.</summary>
     /// <exception cref="EngineException">An option is out of range.</exception>
-    public Scheduler(SchedulerOptions options, KvCacheManager kvCache, ISequenceObserver? observer = null, TimeProvider? time = null)
+    public Scheduler(SchedulerOptions options, KvCacheManager kvCache, TimeProvider? time = null)
     {
         options.Validate();
         _options = options;
         _kvCache = kvCache;
-        _observer = observer;
         _time = time ?? TimeProvider.System;
         _waiting = new WaitingQueue(options.Policy);
     }
@@ -122,7 +120,7 @@ internal sealed partial class Scheduler
             _running.Remove(sequence);
         else
             _waiting.Remove(sequence);
-        if (sequence.FirstScheduledTimestamp is not null)
+        if (sequence.IsAnnounced)
             _finishedIds.Add(sequence.Id);
         sequence.State = SequenceState.Finished;
         sequence.FinishReason = reason;
@@ -133,14 +131,16 @@ internal sealed partial class Scheduler
             Release(sequence);
         else
             _draining.Add(sequence);
-        _observer?.OnFinished(sequence);
     }
 
-    /// <summary>Ends every sequence, in order of arrival: shutdown, or a dead engine.</summary>
-    public void FinishAll(FinishReason reason)
+    /// <summary>Ends every sequence: shutdown.</summary>
+    /// <returns>The sequences that ended, in order of arrival.</returns>
+    public IReadOnlyList<Sequence> FinishAll(FinishReason reason)
     {
-        foreach (var sequence in _running.Concat(_waiting.All()).OrderBy(s => s.ArrivalOrder).ToArray())
+        Sequence[] all = [.. _running.Concat(_waiting.All()).OrderBy(s => s.ArrivalOrder)];
+        foreach (var sequence in all)
             Finish(sequence, reason);
+        return all;
     }
 
     /// <summary>Forgets all cached prefixes; sequences that run go on.</summary>

@@ -1,3 +1,5 @@
+using LocalLlm.KvCache;
+
 namespace LocalLlm.Scheduling;
 
 /// <summary>The scheduler's figures at one moment.</summary>
@@ -13,4 +15,18 @@ internal readonly record struct SchedulerStats(
     double KvCacheUsage,
     long NumPreemptions,
     long PrefixCacheQueries,
-    long PrefixCacheHits);
+    long PrefixCacheHits)
+{
+    /// <summary>With the KV cache's and the loop's own, as the engine publishes them.</summary>
+    public EngineStatistics ToStatistics(KvCacheManager kvCache, long numSteps, long numGeneratedTokens) => new(
+        NumRunning,
+        NumWaiting,
+        KvCacheUsage,
+        kvCache.NumBlocks,
+        kvCache.NumFreeBlocks,
+        NumPreemptions,
+        PrefixCacheQueries,
+        PrefixCacheHits,
+        numSteps,
+        numGeneratedTokens);
+}

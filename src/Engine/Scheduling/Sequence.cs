@@ -1,5 +1,6 @@
 using LocalLlm.Execution;
 using LocalLlm.KvCache;
+using LocalLlm.Sampling;
 
 namespace LocalLlm.Scheduling;
 
@@ -43,8 +44,14 @@ internal sealed class Sequence
     /// <summary>Never takes a prefix from the cache (it still leaves its own there).</summary>
     public bool SkipReadingPrefixCache { get; init; }
 
-    /// <summary>The engine loop's own state of the request; never touched here.</summary>
-    public object? Tag { get; set; }
+    /// <summary>How the executor chooses its tokens, and which of them end it; null: only its length ends it.</summary>
+    public ValidatedSampling? Sampling { get; init; }
+
+    /// <summary>Which of its request's n sequences it is.</summary>
+    public int Index { get; init; }
+
+    /// <summary>Seed of its draws, where <see cref="Sampling"/> has none.</summary>
+    public ulong Seed { get; init; }
 
     /// <summary>Known tokens: prompt and output.</summary>
     public int NumTokens { get; private set; }
@@ -76,8 +83,8 @@ internal sealed class Sequence
     /// <summary>Why it ended, once it is finished.</summary>
     public FinishReason? FinishReason { get; internal set; }
 
-    /// <summary>What was thrown while its token was handled, if that is why it ended with <see cref="FinishReason.Error"/>.</summary>
-    public Exception? Failure { get; internal set; }
+    /// <summary>The stop token that ended it, if one did.</summary>
+    public int? StopTokenId { get; internal set; }
 
     /// <summary>Position in the order of arrival, given by <see cref="Scheduler.Add(Sequence)"/>.</summary>
     public long ArrivalOrder { get; internal set; }
@@ -109,8 +116,8 @@ internal sealed class Sequence
     /// <summary>Steps in flight that sample a token of it, which is not known yet.</summary>
     internal int NumPendingTokens { get; set; }
 
-    /// <summary>Raised when scheduled work is taken back, so that what is still in flight of it is ignored.</summary>
-    internal int ScheduleEpoch { get; set; }
+    /// <summary>Whether a step has announced it to the executor.</summary>
+    internal bool IsAnnounced { get; set; }
 
     /// <summary>The first position that no step has taken yet.</summary>
     internal int NextPosition => NumComputedTokens + NumInFlightTokens;
@@ -120,6 +127,8 @@ internal sealed class Sequence
 
     /// <summary>Whether some prompt logits are still owed; the last prompt token's are the first output's.</summary>
     internal bool OwesPromptLogits => NeedsPromptLogits && NumPromptLogitsComputed < NumPromptTokens - 1;
+
+    internal ReadOnlyMemory<int> PromptTokens => _tokens.AsMemory(0, NumPromptTokens);
 
     internal ReadOnlyMemory<int> Slice(int first, int count) => _tokens.AsMemory(first, count);
 

@@ -1,24 +1,22 @@
 using LocalLlm.Execution;
+
 namespace LocalLlm.Scheduling;
 
-/// <summary>A step on its way: the data that went out and, kept at home, whose it is. Pooled by the scheduler.</summary>
+/// <summary>A step on its way: the data that was submitted and, kept here, whose it is. Pooled by the scheduler.</summary>
 internal sealed class StepRecord
 {
     private static readonly ReadOnlyMemory<int> Unknown = new[] { ScheduledSequence.UnknownToken };
 
-    private readonly List<(Sequence Sequence, int Epoch)> _members = [];
+    private readonly List<Sequence> _members = [];
 
-    /// <summary>What went out.</summary>
+    /// <summary>What is submitted.</summary>
     public SchedulerOutput Output { get; } = new();
 
     /// <summary>Number of sequences.</summary>
     public int Count => _members.Count;
 
     /// <summary>The sequence of entry <paramref name="index"/> of <see cref="SchedulerOutput.Sequences"/>.</summary>
-    public Sequence this[int index] => _members[index].Sequence;
-
-    /// <summary>Whether the entry's work was taken back by a later <see cref="Scheduler.CancelStep"/>.</summary>
-    public bool IsStale(int index) => _members[index].Epoch != _members[index].Sequence.ScheduleEpoch;
+    public Sequence this[int index] => _members[index];
 
     /// <summary>
     /// Adds the next <paramref name="count"/> positions of a sequence whose table already covers them: known tokens, or the one that a step
@@ -27,7 +25,8 @@ internal sealed class StepRecord
     public void Add(Sequence sequence, int count)
     {
         var first = sequence.NextPosition;
-        Output.Add(new ScheduledSequence(
+        Output.TotalTokens += count;
+        Output.Sequences.Add(new ScheduledSequence(
             sequence.Id,
             first,
             sequence.NumPromptTokens,
@@ -37,28 +36,50 @@ internal sealed class StepRecord
             NeedsPromptLogits: sequence.OwesPromptLogits
                 && first < sequence.NumPromptTokens - 1
                 && first + count > sequence.NumPromptLogitsComputed));
-        _members.Add((sequence, sequence.ScheduleEpoch));
+        _members.Add(sequence);
     }
 
     /// <summary>Takes a sequence's entry out again; returns its number of tokens, 0 if it has none.</summary>
     public int Remove(Sequence sequence)
     {
-        for (var i = 0; i < _members.Count; i++)
-        {
-            if (_members[i].Sequence != sequence)
-                continue;
-            var count = Output.Sequences[i].TokenIds.Length;
-            Output.RemoveAt(i);
-            _members.RemoveAt(i);
-            return count;
-        }
-
-        return 0;
+        var index = _members.IndexOf(sequence);
+        if (index < 0)
+            return 0;
+        var count = Output.Sequences[index].TokenIds.Length;
+        Output.TotalTokens -= count;
+        Output.Sequences.RemoveAt(index);
+        _members.RemoveAt(index);
+        return count;
     }
 
+    /// <summary>Marks the work of every entry as in flight, and says how the step's tokens are sampled.</summary>
+    public void Launch()
+    {
+        for (var i = 0; i < Count; i++)
+        {
+            var (sequence, entry) = (_members[i], Output.Sequences[i]);
+            sequence.NumInFlightTokens += entry.TokenIds.Length;
+            sequence.NumInFlightSteps++;
+            sequence.NumPendingTokens += entry.SamplesToken ? 1 : 0;
+            Output.SamplesOnHost |= entry.NeedsPromptLogits || (entry.SamplesToken && sequence.Sampling?.Logprobs is not null);
+            Output.NeedsHistory |= entry.SamplesToken && sequence.Sampling is { NeedsHistory: true };
+            Announce(sequence);
+        }
+    }
+
+    /// <summary>Removes all entries.</summary>
     public void Clear()
     {
         Output.Clear();
         _members.Clear();
+    }
+
+    private void Announce(Sequence sequence)
+    {
+        if (sequence.IsAnnounced)
+            return;
+        sequence.IsAnnounced = true;
+        if (sequence.Sampling is { } sampling)
+            Output.NewSequences.Add(new(sequence.Id, sequence.PromptTokens, sampling, sequence.Index, sequence.Seed));
     }
 }

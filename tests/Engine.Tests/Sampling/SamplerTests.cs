@@ -72,9 +72,9 @@ public class SamplerTests
         Assert.Equal(SampleError.NonFiniteLogits, sampler.SampleRow(nothing, SamplingKit.State(Greedy, 20)).Error);
         var sampled = sampler.SampleRow(new float[20], masked);
         Assert.Equal(SampleError.NoTokenAllowed, sampled.Error);
-        Assert.Equal(EngineErrorKind.GenerationFailed, sampled.ToException()!.Kind);
-        Assert.Contains("non-finite logits", SampledToken.Failed(SampleError.NonFiniteLogits).ToException()!.Message, StringComparison.Ordinal);
-        Assert.Null(sampler.SampleRow(new float[20], SamplingKit.State(Greedy, 20)).ToException());
+        Assert.Equal(EngineErrorKind.GenerationFailed, sampled.ToFailure()!.Kind);
+        Assert.Contains("non-finite logits", SampledToken.Failed(SampleError.NonFiniteLogits).ToFailure()!.Message, StringComparison.Ordinal);
+        Assert.Null(sampler.SampleRow(new float[20], SamplingKit.State(Greedy, 20)).ToFailure());
     }
 
     [Fact]

@@ -1,5 +1,7 @@
 using LocalLlm.Execution;
+using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
+using LocalLlm.Tests.Sampling;
 using Xunit;
 
 namespace LocalLlm.Tests.Scheduling;
@@ -9,22 +11,20 @@ public class SchedulerFailureTests
     [Fact]
     public void An_abort_between_schedule_and_update_gives_the_blocks_back_only_with_the_update()
     {
-        var log = new Log();
-        var lab = new SchedulerLab(observer: log);
+        var lab = new SchedulerLab();
         var gone = lab.Add(1, prompt: 20);
         lab.Add(2, prompt: 20);
         var output = lab.Scheduler.Schedule();
         Assert.True(lab.Scheduler.Abort(1));
         Assert.False(lab.Scheduler.Abort(1));
-        Assert.Equal(["finished 1 Abort"], log.Lines);
+        Assert.Equal(FinishReason.Abort, gone.FinishReason);
         Assert.Equal(60, lab.Kv.NumFreeBlocks);
         lab.Scheduler.CheckIntegrity();
 
-        lab.Report(output);
+        Assert.Equal([0, 1], lab.Report(output).Select(update => update.NumNewTokens));
 
         Assert.Equal(62, lab.Kv.NumFreeBlocks);
         Assert.Equal(0, gone.NumOutputTokens);
-        Assert.Equal(["finished 1 Abort", "token 2 7"], log.Lines);
         lab.Step();
         Assert.Equal([1], lab.FinishedIds);
     }
@@ -49,7 +49,8 @@ public class SchedulerFailureTests
     {
         var lab = new SchedulerLab();
         Sequence bad = lab.Add(1, prompt: 20), good = lab.Add(2, prompt: 20);
-        lab.Scheduler.Update(lab.Scheduler.Schedule(), [-1, 5]);
+        var updates = lab.Report(lab.Scheduler.Schedule(), -1, 5);
+        Assert.Equal([EngineErrorKind.GenerationFailed, null], updates.Select(update => update.Failure?.Kind));
         Assert.Equal((FinishReason.Error, 0), (bad.FinishReason, bad.NumOutputTokens));
         Assert.Equal([5], good.OutputTokenIds.ToArray());
         lab.Scheduler.CheckIntegrity();
@@ -63,7 +64,7 @@ public class SchedulerFailureTests
         lab.Add(new Sequence(1, prompt, 5));
         lab.Step();
         Assert.Equal(2, lab.Kv.NumCachedBlocks);
-        lab.Scheduler.Update(lab.Scheduler.Schedule(), [-1]);
+        lab.Report(lab.Scheduler.Schedule(), -1);
         Assert.Equal(0, lab.Kv.NumCachedBlocks);
         var next = lab.Add(new Sequence(2, prompt, 5));
         lab.Step();
@@ -73,98 +74,14 @@ public class SchedulerFailureTests
     [Fact]
     public void A_failed_step_ends_its_sequences_and_no_other()
     {
-        var log = new Log();
-        var lab = new SchedulerLab(observer: log, configure: o => o with { MaxNumSeqs = 2 });
+        var lab = new SchedulerLab(configure: o => o with { MaxNumSeqs = 2 });
         Sequence a = lab.Add(1, prompt: 40), b = lab.Add(2, prompt: 40), c = lab.Add(3, prompt: 40);
-        var failure = new InvalidOperationException("out of memory");
-        lab.Scheduler.FailStep(lab.Scheduler.Schedule(), failure);
+        var ended = lab.Scheduler.FailStep(lab.Scheduler.Schedule().StepId).Select(update => update.Sequence);
 
-        Assert.Equal(["finished 1 Error", "finished 2 Error"], log.Lines);
-        Assert.Same(failure, a.Failure);
+        Assert.Equal([a, b], ended);
         Assert.Equal((FinishReason.Error, SequenceState.Waiting), (b.FinishReason, c.State));
         Assert.Equal((64, 0), (lab.Kv.NumFreeBlocks, lab.Kv.NumCachedBlocks));
         Assert.Equal([3L], lab.Step().Select(s => s.SequenceId));
-    }
-
-    [Fact]
-    public void A_cancelled_step_is_scheduled_again_without_the_one_to_blame()
-    {
-        var lab = new SchedulerLab();
-        Sequence culprit = lab.Add(1, prompt: 40), other = lab.Add(2, prompt: 40);
-        var output = lab.Scheduler.Schedule();
-        lab.Scheduler.Finish(culprit, FinishReason.Error);
-        lab.Scheduler.CancelStep(output);
-        lab.Scheduler.CheckIntegrity();
-        Assert.Equal((0, 0), (other.NumComputedTokens, lab.Kv.NumCachedBlocks));
-        var entry = lab.Step().Single();
-        Assert.Equal((2, 0, 40), (entry.SequenceId, entry.FirstPosition, entry.TokenIds.Length));
-        Assert.Equal(1, other.NumOutputTokens);
-    }
-
-    [Fact]
-    public void Later_chunks_in_flight_of_a_cancelled_step_are_ignored()
-    {
-        var lab = new SchedulerLab(maxNumBatchedTokens: 16);
-        var sequence = lab.Add(1, prompt: 48);
-        SchedulerOutput first = lab.Scheduler.Schedule(), second = lab.Scheduler.Schedule(), third = lab.Scheduler.Schedule();
-        Assert.Equal([0, 16, 32], new[] { first, second, third }.Select(o => o.Sequences[0].FirstPosition));
-        lab.Report(first);
-        lab.Scheduler.CancelStep(second);
-        var again = lab.Scheduler.Schedule();
-        Assert.Equal(16, again.Sequences[0].FirstPosition);
-        lab.Report(third);
-        Assert.Equal((16, 0, 1), (sequence.NumComputedTokens, sequence.NumOutputTokens, lab.Kv.NumCachedBlocks));
-        lab.Report(again);
-        lab.Step();
-        Assert.Equal((48, 1), (sequence.NumComputedTokens, sequence.NumOutputTokens));
-    }
-
-    [Fact]
-    public void An_observer_that_throws_fails_that_sequence_alone()
-    {
-        var failure = new FormatException("bad token");
-        var log = new Log { OnTokenOf = id => id == 2 ? throw failure : null };
-        var lab = new SchedulerLab(observer: log);
-        lab.Add(1, prompt: 4);
-        var bad = lab.Add(2, prompt: 4);
-        lab.Add(3, prompt: 4);
-        lab.Step();
-        Assert.Equal(["token 1 7", "finished 2 Error", "token 3 7"], log.Lines);
-        Assert.Same(failure, bad.Failure);
-    }
-
-    [Fact]
-    public void An_observer_may_end_others_while_a_step_is_handled()
-    {
-        Scheduler? scheduler = null;
-        var log = new Log();
-        log.OnTokenOf = id =>
-        {
-            if (id == 2)
-            {
-                scheduler!.Abort(1); // handled already
-                scheduler.Abort(3); // still to come
-            }
-
-            return id == 2 ? FinishReason.Stop : null;
-        };
-        var lab = new SchedulerLab(observer: log);
-        scheduler = lab.Scheduler;
-        for (var id = 1; id <= 4; id++)
-            lab.Add(id, prompt: 4);
-        lab.Step();
-        Assert.Equal(["token 1 7", "token 2 7", "finished 1 Abort", "finished 3 Abort", "finished 2 Stop", "token 4 7"], log.Lines);
-        Assert.Equal(63, lab.Kv.NumFreeBlocks);
-    }
-
-    [Fact]
-    public void A_stop_wins_over_the_length_limit_at_the_same_token()
-    {
-        var log = new Log { OnTokenOf = _ => FinishReason.Stop };
-        var lab = new SchedulerLab(observer: log);
-        var sequence = lab.Add(1, prompt: 4, maxTokens: 1);
-        lab.Step();
-        Assert.Equal(FinishReason.Stop, sequence.FinishReason);
     }
 
     [Fact]
@@ -173,8 +90,10 @@ public class SchedulerFailureTests
         var lab = new SchedulerLab(maxNumBatchedTokens: 8);
         lab.Add(1, prompt: 30);
         SchedulerOutput first = lab.Scheduler.Schedule(), second = lab.Scheduler.Schedule();
-        Assert.Equal(EngineErrorKind.EngineDead, Assert.Throws<EngineException>(() => lab.Scheduler.Update(second, [0])).Kind);
-        Assert.Equal(EngineErrorKind.EngineDead, Assert.Throws<EngineException>(() => lab.Scheduler.Update(first, [])).Kind);
+        Assert.Equal(EngineErrorKind.EngineDead, Assert.Throws<EngineException>(() => lab.Report(second)).Kind);
+        Assert.Equal(EngineErrorKind.EngineDead, Assert.Throws<EngineException>(() => lab.Report(first, Array.Empty<int[]>())).Kind);
+        Assert.Equal(EngineErrorKind.EngineDead, Assert.Throws<EngineException>(() => lab.Scheduler.Update(new() { StepId = first.StepId, Sequences = { new(2, default) } })).Kind);
+        Assert.Equal(EngineErrorKind.EngineDead, Assert.Throws<EngineException>(() => lab.Report(first, [[7]])).Kind);
         lab.Report(first);
         lab.Report(second);
         lab.Scheduler.CheckIntegrity();
@@ -183,32 +102,71 @@ public class SchedulerFailureTests
     [Fact]
     public void Shutdown_ends_everybody_in_order_of_arrival()
     {
-        var log = new Log();
-        var lab = new SchedulerLab(observer: log, configure: o => o with { MaxNumSeqs = 2 });
+        var lab = new SchedulerLab(configure: o => o with { MaxNumSeqs = 2 });
         for (var id = 1; id <= 3; id++)
             lab.Add(id, prompt: 4);
         var output = lab.Scheduler.Schedule();
-        lab.Scheduler.FinishAll(FinishReason.Abort);
-        Assert.Equal(["finished 1 Abort", "finished 2 Abort", "finished 3 Abort"], log.Lines);
+        Assert.Equal([1, 2, 3], lab.Scheduler.FinishAll(FinishReason.Abort).Select(sequence => sequence.Id));
         lab.Report(output);
         Assert.Equal(64, lab.Kv.NumFreeBlocks);
     }
 
-    private sealed class Log : ISequenceObserver
+    [Fact]
+    public void A_sequence_that_ends_between_schedule_and_update_gets_no_token()
     {
-        public List<string> Lines { get; } = [];
+        var lab = new SchedulerLab();
+        for (var id = 1; id <= 4; id++)
+            lab.Add(id, prompt: 4);
+        var output = lab.Scheduler.Schedule();
+        lab.Scheduler.Abort(1);
+        lab.Scheduler.Abort(3);
+        var updates = lab.Report(output);
+        Assert.Equal([0, 1, 0, 1], updates.Select(update => update.NumNewTokens));
+        Assert.Equal([FinishReason.Abort, null, FinishReason.Abort, null], updates.Select(update => update.Sequence.FinishReason));
+        Assert.Equal(62, lab.Kv.NumFreeBlocks);
+    }
 
-        public Func<long, FinishReason?> OnTokenOf { get; set; } = _ => null;
+    [Fact]
+    public void A_failure_of_one_sequence_ends_it_alone_and_takes_no_token()
+    {
+        var lab = new SchedulerLab();
+        lab.Add(1, prompt: 4);
+        var bad = lab.Add(2, prompt: 4);
+        lab.Add(3, prompt: 4);
+        var result = SchedulerLab.Result(lab.Scheduler.Schedule(), [[7], [7], [7]]);
+        var failure = new SequenceFailure(EngineErrorKind.GenerationFailed, "the prompt's logits are not finite");
+        result.Sequences[1] = result.Sequences[1] with { Failure = failure };
+        var updates = lab.Scheduler.Update(result);
+        Assert.Equal([1, 0, 1], updates.Select(update => update.NumNewTokens));
+        Assert.Same(failure, updates[1].Failure);
+        Assert.Equal((FinishReason.Error, 0), (bad.FinishReason, bad.NumOutputTokens));
+        lab.Scheduler.CheckIntegrity();
+    }
 
-        public FinishReason? OnToken(Sequence sequence, int tokenId)
-        {
-            var line = $"token {sequence.Id} {tokenId}";
-            var at = Lines.Count;
-            var reason = OnTokenOf(sequence.Id);
-            Lines.Insert(at, line);
-            return reason;
-        }
+    [Fact]
+    public void A_stop_token_wins_over_the_length_limit_at_the_same_token()
+    {
+        var lab = new SchedulerLab();
+        var sampling = SamplingKit.Validated(new() { StopTokenIds = [7], MaxTokens = 1 });
+        var sequence = lab.Add(new Sequence(1, SchedulerLab.Prompt(1, 4), 1) { Sampling = sampling });
+        lab.Step();
+        Assert.Equal((FinishReason.Stop, 7), (sequence.FinishReason, sequence.StopTokenId));
+    }
 
-        public void OnFinished(Sequence sequence) => Lines.Add($"finished {sequence.Id} {sequence.FinishReason}");
+    [Fact]
+    public void A_step_that_failed_with_later_ones_in_flight_ends_its_sequences_once()
+    {
+        var lab = new SchedulerLab(maxNumBatchedTokens: 16);
+        var long_ = lab.Add(1, prompt: 48);
+        var other = lab.Add(2, prompt: 10);
+        SchedulerOutput first = lab.Scheduler.Schedule(), second = lab.Scheduler.Schedule(), third = lab.Scheduler.Schedule();
+        var fourth = lab.Scheduler.Schedule();
+        Assert.Equal([2], fourth.Sequences.Select(entry => entry.SequenceId));
+        Assert.Equal(long_, Assert.Single(lab.Scheduler.FailStep(first.StepId)).Sequence);
+        Assert.Empty(lab.Scheduler.FailStep(second.StepId));
+        lab.Report(third);
+        lab.Report(fourth);
+        Assert.Equal((FinishReason.Error, 1), (long_.FinishReason, other.NumOutputTokens));
+        Assert.Equal(63, lab.Kv.NumFreeBlocks);
     }
 }

@@ -1,5 +1,6 @@
 using LocalLlm.Execution;
 using LocalLlm.KvCache;
+using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
 
 namespace LocalLlm.Tests.Scheduling;
@@ -13,8 +14,7 @@ internal sealed class SchedulerLab
         int maxModelLen = 256,
         int maxNumBatchedTokens = 512,
         SchedulingPolicy policy = SchedulingPolicy.Fcfs,
-        Func<SchedulerOptions, SchedulerOptions>? configure = null,
-        ISequenceObserver? observer = null)
+        Func<SchedulerOptions, SchedulerOptions>? configure = null)
     {
         Kv = new KvCacheManager(numBlocks, blockSize, hasher: new BlockHasher(1));
         var options = new SchedulerOptions
@@ -24,7 +24,7 @@ internal sealed class SchedulerLab
             MaxNumSeqs = int.Min(maxNumBatchedTokens, 256),
             Policy = policy,
         };
-        Scheduler = new Scheduler(configure?.Invoke(options) ?? options, Kv, observer, Time);
+        Scheduler = new Scheduler(configure?.Invoke(options) ?? options, Kv, Time);
     }
 
     public ManualTime Time { get; } = new();
@@ -62,9 +62,31 @@ internal sealed class SchedulerLab
         return entries;
     }
 
-    public void Report(SchedulerOutput output)
+    /// <summary>Reports a step back, with a 7 for every sequence that samples.</summary>
+    public SequenceUpdate[] Report(SchedulerOutput output) => Report(output, Enumerable.Repeat(7, output.Sequences.Count).ToArray());
+
+    /// <summary>Reports a step back, with a token for every sequence; below 0: none could be chosen.</summary>
+    public SequenceUpdate[] Report(SchedulerOutput output, params int[] tokens) =>
+        Report(output, [.. tokens.Select((token, i) => output.Sequences[i].SamplesToken ? new[] { token } : [])]);
+
+    /// <summary>Reports a step back, with any number of tokens for every sequence. Nothing happens for an empty step.</summary>
+    public SequenceUpdate[] Report(SchedulerOutput output, int[][] tokens)
     {
-        Scheduler.Update(output, Enumerable.Repeat(7, output.Sequences.Count).ToArray());
+        if (output.IsEmpty)
+            return [];
+        SequenceUpdate[] updates = [.. Scheduler.Update(Result(output, tokens))];
         Scheduler.CheckIntegrity();
+        return updates;
     }
+
+    /// <summary>The result of a step.</summary>
+    public static StepResult Result(SchedulerOutput output, int[][] tokens)
+    {
+        var result = new StepResult { StepId = output.StepId };
+        for (var i = 0; i < tokens.Length; i++)
+            result.Sequences.Add(new(output.Sequences[i].SequenceId, tokens[i].Select(Token).ToArray()));
+        return result;
+    }
+
+    private static SampledToken Token(int id) => id < 0 ? SampledToken.Failed(SampleError.NonFiniteLogits) : new(id);
 }

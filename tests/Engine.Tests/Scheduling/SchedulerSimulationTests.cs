@@ -73,6 +73,19 @@ public class SchedulerSimulationTests
         Assert.True(unknown > 1000, $"only {unknown} tokens were taken before they were known");
     }
 
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(1000, true)]
+    public void Four_steps_in_flight_with_0_to_3_tokens_change_no_output(int firstSeed, bool disturbed)
+    {
+        for (var seed = firstSeed; seed < firstSeed + Fuzz.Times(60); seed++)
+        {
+            var random = new Random(seed);
+            var simulation = new Simulation(RandomSetup(random, disturbed) with { StepsInFlight = 4, MaxTokens = 3 }, seed);
+            simulation.Run(Workload.Random(seed, 40, random.Next(1, 120), random.Next(1, 60), salts: true, promptLogits: true), perStep: 3);
+        }
+    }
+
     private static SimulationSetup RandomSetup(Random random, bool disturbed)
     {
         var chunked = random.Next(4) != 0;
@@ -102,7 +115,6 @@ public class SchedulerSimulationTests
             StopEvery = random.Next(2) * 40,
             Abort = disturbed ? 0.03 : 0,
             FailedStep = disturbed ? 0.01 : 0,
-            CancelledStep = disturbed ? 0.05 : 0,
             NonFinite = disturbed ? 0.005 : 0,
             Throwing = disturbed ? 0.005 : 0,
             Reset = disturbed ? 0.01 : 0,

@@ -1,4 +1,5 @@
 using LocalLlm.Execution;
+using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
 using Xunit;
 
@@ -250,15 +251,26 @@ public class SchedulerTests
         var lab = new SchedulerLab(numBlocks: 1024, maxModelLen: 512, maxNumBatchedTokens: 1024);
         for (var id = 1; id <= 32; id++)
             lab.Add(id, prompt: 30);
-        var sampled = Enumerable.Repeat(7, 32).ToArray();
+        ReadOnlyMemory<SampledToken> sampled = new SampledToken[] { new(7) };
+        var result = new StepResult();
         for (var i = 0; i < 50; i++)
-            lab.Scheduler.Update(lab.Scheduler.Schedule(), sampled);
+            Step();
         var before = GC.GetAllocatedBytesForCurrentThread();
         const int steps = 200;
         for (var i = 0; i < steps; i++)
-            lab.Scheduler.Update(lab.Scheduler.Schedule(), sampled);
+            Step();
         var perStep = (GC.GetAllocatedBytesForCurrentThread() - before) / steps;
         Assert.InRange(perStep, 0, 32 * 40); // growing arrays of tokens, block ids and hashes, amortised
+
+        void Step()
+        {
+            var output = lab.Scheduler.Schedule();
+            result.StepId = output.StepId;
+            result.Sequences.Clear();
+            for (var i = 0; i < output.Sequences.Count; i++)
+                result.Sequences.Add(new(output.Sequences[i].SequenceId, sampled));
+            lab.Scheduler.Update(result);
+        }
     }
 
     private static int[] LabPrompt(long id, int length) => SchedulerLab.Prompt(id, length);

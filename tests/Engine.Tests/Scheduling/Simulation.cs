@@ -30,7 +30,8 @@ internal sealed record SimulationSetup
 
     public double FailedStep { get; init; }
 
-    public double CancelledStep { get; init; }
+    /// <summary>Max number of tokens of a sequence and a step; from 2 on a step may also bring none.</summary>
+    public int MaxTokens { get; init; } = 1;
 
     public double NonFinite { get; init; }
 
@@ -46,7 +47,7 @@ internal sealed record SimulationSetup
 /// Drives a scheduler with the <see cref="PagedModel"/>: random arrivals and disturbances, integrity after every call, and
 /// every output compared, token by token, with what the sequence generates alone.
 /// </summary>
-internal sealed class Simulation : ISequenceObserver
+internal sealed class Simulation
 {
     private readonly SimulationSetup _setup;
     private readonly Random _random;
@@ -55,7 +56,7 @@ internal sealed class Simulation : ISequenceObserver
     private readonly Queue<SchedulerOutput> _inFlight = [];
     private readonly HashSet<long> _finished = [];
     private readonly HashSet<long> _announced = [];
-    private readonly HashSet<(long Step, long Sequence)> _stale = []; // stood on a step that did not happen
+    private readonly Dictionary<long, int> _stoppedAt = []; // output tokens up to the end of the text
 
     public Simulation(SimulationSetup setup, int seed)
     {
@@ -63,7 +64,7 @@ internal sealed class Simulation : ISequenceObserver
         _random = new Random(seed);
         Kv = new KvCacheManager(setup.NumBlocks, setup.BlockSize, setup.PrefixCaching, new BlockHasher((ulong)seed));
         Model = new PagedModel(Kv, setup.Vocabulary);
-        Scheduler = new Scheduler(setup.Options, Kv, this, new ManualTime());
+        Scheduler = new Scheduler(setup.Options, Kv, new ManualTime());
     }
 
     public KvCacheManager Kv { get; }
@@ -94,7 +95,7 @@ internal sealed class Simulation : ISequenceObserver
             var before = NumSteps + _inFlight.Count;
             Step();
             idle = NumSteps + _inFlight.Count != before || !Scheduler.HasUnfinished ? 0 : idle + 1;
-            Assert.True(idle < 3 && NumSteps <= mostSteps, $"no end after {NumSteps} steps, the last {idle} of them empty");
+            Assert.True(idle < _setup.StepsInFlight + 2 && NumSteps <= mostSteps, $"no end after {NumSteps} steps, the last {idle} of them empty");
         }
 
         Assert.Equal(Kv.NumBlocks, Kv.NumFreeBlocks);
@@ -128,34 +129,49 @@ internal sealed class Simulation : ISequenceObserver
         Check();
     }
 
-    public FinishReason? OnToken(Sequence sequence, int tokenId)
+    // What the loop does with an update: the text may end a sequence with any of its new tokens, or fail.
+    private void Handle(SequenceUpdate update)
     {
-        var expected = PagedModel.NextToken(
-            PrefixChain.Of(sequence.Blocks.CacheSalt, sequence.TokenIds[..^1]), _setup.Vocabulary);
-        Assert.Equal(expected, tokenId);
-        if (_random.NextDouble() < _setup.Throwing)
-            throw new InvalidOperationException("this token cannot be handled");
-        MaybeAbort();
-        return Stops(PrefixChain.Of(sequence.Blocks.CacheSalt, sequence.TokenIds)) ? FinishReason.Stop : null;
+        var sequence = update.Sequence;
+        var first = sequence.NumTokens - update.NumNewTokens;
+        var salt = sequence.Blocks.CacheSalt;
+        for (var i = first; i < sequence.NumTokens; i++)
+        {
+            var expected = PagedModel.NextToken(PrefixChain.Of(salt, sequence.TokenIds[..i]), _setup.Vocabulary);
+            Assert.Equal(expected, sequence.TokenIds[i]);
+            if (_random.NextDouble() < _setup.Throwing)
+            {
+                Scheduler.Finish(sequence, FinishReason.Error);
+                break;
+            }
+
+            MaybeAbort();
+            if (_finished.Contains(sequence.Id))
+                return;
+            if (!Stops(PrefixChain.Of(salt, sequence.TokenIds[..(i + 1)])))
+                continue;
+            _stoppedAt[sequence.Id] = i + 1 - sequence.NumPromptTokens;
+            Scheduler.Finish(sequence, FinishReason.Stop);
+            break;
+        }
+
+        if (sequence.FinishReason is not null && !_finished.Contains(sequence.Id))
+            Ended(sequence);
     }
 
-    public void OnFinished(Sequence sequence)
+    private void Ended(Sequence sequence)
     {
         Assert.True(_finished.Add(sequence.Id), $"sequence {sequence.Id} finished twice");
         Assert.Equal(SequenceState.Finished, sequence.State);
         _live.Remove(sequence.Id);
         var limit = int.Min(sequence.MaxTokens, _setup.Options.MaxModelLen - sequence.NumPromptTokens);
         var alone = PagedModel.Generate(sequence.Blocks.CacheSalt, sequence.PromptTokenIds, limit, _setup.Vocabulary, Stops);
-        if (sequence.FinishReason is FinishReason.Stop or FinishReason.Length)
-        {
+        if (_stoppedAt.TryGetValue(sequence.Id, out var length))
+            Assert.Equal(alone, sequence.OutputTokenIds[..length].ToArray());
+        else if (sequence.FinishReason is FinishReason.Length)
             Assert.Equal(alone, sequence.OutputTokenIds.ToArray());
-            var stopped = Stops(PrefixChain.Of(sequence.Blocks.CacheSalt, sequence.TokenIds));
-            Assert.Equal(stopped ? FinishReason.Stop : FinishReason.Length, sequence.FinishReason);
-        }
         else
-        {
-            Assert.Equal(alone[..sequence.NumOutputTokens], sequence.OutputTokenIds.ToArray());
-        }
+            Assert.Equal(alone[..int.Min(alone.Length, sequence.NumOutputTokens)], sequence.OutputTokenIds[..int.Min(alone.Length, sequence.NumOutputTokens)].ToArray());
     }
 
     private bool Stops(ulong prefix) => _setup.StopEvery > 0 && (prefix >> 8) % (uint)_setup.StopEvery == 0;
@@ -166,29 +182,39 @@ internal sealed class Simulation : ISequenceObserver
             return;
         NumSteps++;
         var roll = _random.NextDouble();
-        if (roll < _setup.FailedStep + _setup.CancelledStep)
-        {
-            foreach (var later in _inFlight)
-                _stale.UnionWith(step.Sequences.Select(s => (later.StepId, s.SequenceId)));
-        }
-
         if (roll < _setup.FailedStep)
         {
-            Scheduler.FailStep(step, new InvalidOperationException("the forward pass failed"));
+            foreach (var update in Scheduler.FailStep(step.StepId).ToArray())
+                Ended(update.Sequence);
+            return;
         }
-        else if (roll < _setup.FailedStep + _setup.CancelledStep)
+
+        // Written as late as can be: a block given back too early has another owner by now.
+        // A sequence that ended meanwhile may stand on a token that was never known.
+        var sampled = Model.Run(step, id => _all[id], _finished.Contains);
+        foreach (var update in Scheduler.Update(SchedulerLab.Result(step, [.. sampled.Select((token, i) => Tokens(step.Sequences[i], token))])).ToArray())
+            Handle(update);
+    }
+
+    // As an executor that speculates, or delays: 0 to k tokens, all of them right.
+    private int[] Tokens(ScheduledSequence entry, int sampled)
+    {
+        if (!entry.SamplesToken)
+            return [];
+        if (_random.NextDouble() < _setup.NonFinite)
+            return [-1];
+        if (_setup.MaxTokens == 1)
+            return [sampled];
+        var sequence = _all[entry.SequenceId];
+        var tokens = new int[_random.Next(_setup.MaxTokens + 1)];
+        var prefix = PrefixChain.Of(sequence.Blocks.CacheSalt, sequence.TokenIds);
+        for (var i = 0; i < tokens.Length; i++)
         {
-            Scheduler.CancelStep(step);
+            tokens[i] = PagedModel.NextToken(prefix, _setup.Vocabulary);
+            prefix = PrefixChain.Next(prefix, tokens[i]);
         }
-        else
-        {
-            // Written as late as can be: a block given back too early has another owner by now.
-            // A sequence that ended meanwhile may stand on a token that was never known.
-            var sampled = Model.Run(step, id => _all[id], id => _stale.Contains((step.StepId, id)) || _finished.Contains(id));
-            for (var i = 0; i < sampled.Length; i++)
-                sampled[i] = _random.NextDouble() < _setup.NonFinite ? -1 : sampled[i];
-            Scheduler.Update(step, sampled);
-        }
+
+        return tokens;
     }
 
     private void MaybeAbort()
@@ -196,7 +222,10 @@ internal sealed class Simulation : ISequenceObserver
         if (_live.Count == 0 || _random.NextDouble() >= _setup.Abort)
             return;
         NumAborts++;
-        Assert.True(Scheduler.Abort(_live[_random.Next(_live.Count)]));
+        var id = _live[_random.Next(_live.Count)];
+        // It may have ended with the update that is being handled.
+        if (Scheduler.Abort(id))
+            Ended(_all[id]);
     }
 
     private void CheckStep(SchedulerOutput output)

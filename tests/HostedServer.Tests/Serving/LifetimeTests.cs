@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
@@ -111,13 +112,15 @@ public sealed class LifetimeTests
     [Fact]
     public async Task An_engine_that_dies_ends_its_answers_and_the_application()
     {
-        await using var server = new TestServer();
+        var dies = false;
+        var faults = new FaultyExecutorFactory(_ => Volatile.Read(ref dies) ? Fault.DieAtComplete : Fault.None);
+        await using var server = new TestServer(null, engine => engine with { ExecutorFactory = faults });
         await server.InitializeAsync();
         using var reader = await BeginAsync(server, "/v1/completions", Long);
         var stopping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         server.App.Lifetime.ApplicationStopping.Register(stopping.SetResult);
 
-        Die(server.Engine);
+        Volatile.Write(ref dies, true);
 
         await AssertEndsWithErrorAsync(reader, "engine_dead");
         // The exception's own text is for the log.
@@ -126,14 +129,6 @@ public sealed class LifetimeTests
         Assert.Equal(EngineErrorKind.EngineDead, Assert.IsType<EngineException>(server.Services.GetRequiredService<LocalLlmServerLifetime>().Failure).Kind);
         using var health = await server.Client.GetAsync(new Uri("/health", UriKind.Relative), TestContext.Current.CancellationToken);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, health.StatusCode);
-    }
-
-    // What its thread does not expect, where nothing catches it.
-    private static void Die(LlmEngine engine)
-    {
-        const System.Reflection.BindingFlags hidden = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
-        var loop = typeof(LlmEngine).GetField("_loop", hidden)!.GetValue(engine)!;
-        loop.GetType().GetMethod("Post", hidden)!.Invoke(loop, [new Action(() => throw new InvalidOperationException("secret /path"))]);
     }
 
     [Theory]

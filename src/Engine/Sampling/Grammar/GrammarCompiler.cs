@@ -9,6 +9,7 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
 {
     private const int MostKept = 64;
     private const long MostBytes = 256L << 20;
+    private const int MinHeld = 256;
 
     // What models write between a thought and what follows it; the parsers drop it.
     private const int MaxLineFeedsAfterThought = 2;
@@ -16,6 +17,11 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
     private readonly Lock _lock = new();
     private readonly Dictionary<string, LinkedListNode<Kept>> _byKey = new(StringComparer.Ordinal);
     private readonly LinkedList<Kept> _latestFirst = [];
+
+    // Also those that found no room, as long as a request that waits holds them: no grammar is compiled twice for one request.
+    private readonly Dictionary<string, WeakReference<CompiledGrammar>> _held = new(StringComparer.Ordinal);
+
+    private int _maxHeld = MinHeld;
 
     private sealed record Kept(string Key, CompiledGrammar Grammar);
 
@@ -45,7 +51,7 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
         lock (_lock)
         {
             if (!_byKey.TryGetValue(key, out var known))
-                return null;
+                return _held.TryGetValue(key, out var held) && held.TryGetTarget(out var grammar) && !grammar.IsWornOut ? grammar : null;
             _latestFirst.Remove(known);
             if (known.Value.Grammar.IsWornOut)
             {
@@ -67,12 +73,26 @@ internal sealed class GrammarCompiler(Lazy<TokenTrie> trie, Lazy<TokenTrie> tool
             if (_byKey.Remove(key, out var other))
                 _latestFirst.Remove(other);
             _byKey.Add(key, _latestFirst.AddFirst(new Kept(key, grammar)));
+            _held[key] = new(grammar);
+            if (_held.Count > _maxHeld)
+                DropUnheld();
             while (_latestFirst.Count > 1 && (_latestFirst.Count > MostKept || _latestFirst.Sum(kept => kept.Grammar.HeldBytes) > MostBytes))
             {
                 _byKey.Remove(_latestFirst.Last!.Value.Key);
                 _latestFirst.RemoveLast();
             }
         }
+    }
+
+    private void DropUnheld()
+    {
+        foreach (var (key, held) in _held)
+        {
+            if (!held.TryGetTarget(out _))
+                _held.Remove(key);
+        }
+
+        _maxHeld = Math.Max(MinHeld, 2 * _held.Count);
     }
 
     private static string? KeyOf(ToolCallStructure? tools) =>

@@ -125,7 +125,7 @@ public class ThoughtAndGrammarTests
             Grammars = Compiler,
             Tokenize = (text, special) => Vocabulary.Encode(text, special),
         });
-        var state = new SamplingState(sampling, 0, 0, Ids("<think>\n"));
+        var state = new SamplingState(sampling, 0, 0, Ids("<think>\n"), grammar: grammar);
         var logits = new float[Vocabulary.VocabularySize];
         logits[Eos] = 9;
         logits[Close] = -3;

@@ -3,8 +3,8 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Execution;
 
-/// <summary>What the worker remembers of a step until its results are asked for. Reused; nothing is allocated in steady state.</summary>
-internal sealed class LaunchedStep : IDisposable
+/// <summary>What an executor remembers of a step until its result is read. Reused; nothing is allocated in steady state.</summary>
+internal sealed class SubmittedStep : IDisposable
 {
     private readonly List<Entry> _entries = [];
     private readonly List<SamplingState> _states = [];
@@ -13,9 +13,10 @@ internal sealed class LaunchedStep : IDisposable
     private SampledToken[] _sampled = [];
     private int[] _ids = [];
     private bool _isResolved;
+    private long _stepId;
 
-    /// <summary>One per sequence of the step.</summary>
-    public IReadOnlyList<Entry> Entries => _entries;
+    /// <summary>Why the step failed, once it has.</summary>
+    public StepFailure? Failure { get; set; }
 
     /// <summary>One per sampled row.</summary>
     public IReadOnlyList<SamplingState> States => _states;
@@ -29,15 +30,18 @@ internal sealed class LaunchedStep : IDisposable
     /// <summary>Notes the sequences of a step.</summary>
     public void Begin(SchedulerOutput step)
     {
+        _stepId = step.StepId;
         foreach (var sequence in step.Sequences)
-            _entries.Add(new(sequence.SequenceId, sequence.SamplesToken, null, null));
+            _entries.Add(new(sequence.SequenceId, null, null, -1));
     }
 
     /// <summary>Adds a row whose token is chosen.</summary>
+    /// <param name="index">The sequence's index in the step.</param>
     /// <param name="state">How.</param>
     /// <param name="outputPosition">The token's index in the output.</param>
-    public void AddSample(SamplingState state, int outputPosition)
+    public void AddSample(int index, SamplingState state, int outputPosition)
     {
+        _entries[index] = _entries[index] with { Row = _states.Count };
         _states.Add(state);
         _outputPositions.Add(outputPosition);
     }
@@ -81,12 +85,26 @@ internal sealed class LaunchedStep : IDisposable
     }
 
     /// <summary>Adds what was read of a sequence's prompt.</summary>
-    public void SetPromptLogprobs(int index, (IReadOnlyList<TokenLogprobs>? Logprobs, EngineException? Failure) read) =>
+    public void SetPromptLogprobs(int index, (IReadOnlyList<TokenLogprobs>? Logprobs, SequenceFailure? Failure) read) =>
         _entries[index] = _entries[index] with { PromptLogprobs = read.Logprobs, Failure = read.Failure };
+
+    /// <summary>Writes the result down. It refers to this step's memory, which the next use overwrites.</summary>
+    public void WriteTo(StepResult result)
+    {
+        result.StepId = _stepId;
+        result.Failure = Failure;
+        result.Sequences.Clear();
+        if (Failure is not null)
+            return;
+        var sampled = Sampled;
+        foreach (var (id, promptLogprobs, failure, row) in _entries)
+            result.Sequences.Add(new(id, row < 0 ? default : sampled.Slice(row, 1), promptLogprobs, failure));
+    }
 
     /// <summary>Forgets the step.</summary>
     public void Clear()
     {
+        Failure = null;
         _entries.Clear();
         _states.Clear();
         _outputPositions.Clear();
@@ -106,6 +124,6 @@ internal sealed class LaunchedStep : IDisposable
         return array.AsMemory(0, _states.Count);
     }
 
-    /// <summary>A sequence of the step.</summary>
-    internal readonly record struct Entry(long SequenceId, bool Samples, IReadOnlyList<TokenLogprobs>? PromptLogprobs, EngineException? Failure);
+    // A sequence of the step; row: of its sampled token, or -1.
+    private readonly record struct Entry(long SequenceId, IReadOnlyList<TokenLogprobs>? PromptLogprobs, SequenceFailure? Failure, int Row);
 }

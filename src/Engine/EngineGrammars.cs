@@ -1,0 +1,17 @@
+using LocalLlm.Parsing;
+using LocalLlm.Sampling.Grammar;
+using LocalLlm.Tokenization;
+
+namespace LocalLlm;
+
+/// <summary>The grammar compiler of a tokenizer's vocabulary.</summary>
+internal static class EngineGrammars
+{
+    /// <summary>Creates one; null without a tokenizer.</summary>
+    public static GrammarCompiler? Create(Tokenizer? tokenizer) =>
+        tokenizer is null ? null : new(new(() => Trie(tokenizer, new HashSet<string>())), new(() => Trie(tokenizer, ToolCallMarks.Tokens)));
+
+    // Added tokens (tags, roles) are no text that a grammar could be about; but for those that mark calls of tools.
+    private static TokenTrie Trie(Tokenizer tokenizer, IReadOnlySet<string> added) => new(
+        tokenizer.VocabularySize, id => tokenizer.IsAdded(id) && !added.Contains(tokenizer.Decode([id])) ? [] : tokenizer.IdToBytes(id).ToArray());
+}

@@ -1,0 +1,226 @@
+using System.Runtime.InteropServices;
+using LocalLlm.Interop;
+using LocalLlm.Models;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cpu;
+using LocalLlm.Sampling;
+using LocalLlm.Sampling.Grammar;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Execution;
+
+/// <summary>
+/// Executes on one device of this process, with the model, its KV cache and the sampling state of every sequence. All calls come from the
+/// thread that owns the device.
+/// </summary>
+internal sealed unsafe class LocalExecutor : IStepExecutor
+{
+    // Logits of a long prompt are read in slices of this many rows, so that they never all exist at once.
+    public const int PromptLogitsRows = 64;
+
+    // One that the device computes, and one that waits for it there.
+    private const int StepsOnDevice = 2;
+
+    // vLLM's VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS. A CPU may really take longer.
+    private static readonly TimeSpan GpuStepTimeout = TimeSpan.FromMinutes(5);
+
+    private readonly ICausalLanguageModel _model;
+    private readonly IDeviceOps _ops;
+    private readonly IReadOnlyList<KvLayerCache> _caches;
+    private readonly GrammarCompiler? _grammars;
+    private readonly ModelRunner _runner;
+    private readonly Sampler _sampler;
+    private readonly Dictionary<long, ExecutorSequence> _sequences = [];
+    private readonly Dictionary<long, int> _sampledRows = []; // of the step submitted last
+    private readonly List<int> _rows = [];
+    private readonly Queue<SubmittedStep> _submitted = []; // oldest first
+    private readonly Stack<SubmittedStep> _spare = [];
+    private readonly StepResult _result = new();
+
+    /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="ops">Its device.</param>
+    /// <param name="caches">One per attention layer.</param>
+    /// <param name="graphs">Recorded decode steps; null: none.</param>
+    /// <param name="logprobsMode">What log-probabilities are taken of.</param>
+    /// <param name="plan">The measured memory.</param>
+    /// <param name="grammars">Compiles the grammars of new sequences, whose cache is shared with those who validate requests; null without a tokenizer.</param>
+    public LocalExecutor(
+        ICausalLanguageModel model,
+        IDeviceOps ops,
+        IReadOnlyList<KvLayerCache> caches,
+        DecodeGraphs? graphs,
+        LogprobsMode logprobsMode,
+        MemoryPlan plan,
+        GrammarCompiler? grammars)
+    {
+        _model = model;
+        _ops = ops;
+        _caches = caches;
+        _grammars = grammars;
+        _runner = new(model, ops, caches, graphs);
+        _sampler = new(model.VocabularySize, logprobsMode);
+        Capabilities = new()
+        {
+            MaxStepsInFlight = ops.SamplesTokens ? StepsOnDevice : 1,
+            FeedsSampledTokens = ops.SamplesTokens,
+            MaxLengthIndependentPrompt = model.Rotary.MaxLengthIndependentPrompt,
+            StepTimeout = ops.Device.type == TorchSharp.DeviceType.CUDA ? GpuStepTimeout : null,
+            Plan = plan,
+        };
+    }
+
+    /// <inheritdoc/>
+    public ExecutorCapabilities Capabilities { get; }
+
+    /// <inheritdoc/>
+    public bool Submit(SchedulerOutput step)
+    {
+        using var noGradients = inference_mode();
+        using var scope = NewDisposeScope();
+        var submitted = _spare.TryPop(out var used) ? used : new SubmittedStep();
+        submitted.Begin(step);
+        _submitted.Enqueue(submitted);
+        try
+        {
+            UpdateSequences(step);
+            var hidden = _runner.Forward(step, _sampledRows); // [tokens, hidden], or null
+            Sample(step, hidden, submitted);
+            ReadPromptLogprobs(step, hidden, submitted);
+        }
+        catch (Exception failure)
+        {
+            submitted.Failure = StepFailure.From(failure);
+        }
+
+        return submitted.Failure is null;
+    }
+
+    /// <inheritdoc/>
+    public StepResult Complete()
+    {
+        var submitted = _submitted.Dequeue();
+        try
+        {
+            if (submitted.Failure is null)
+                submitted.Resolve(_ops);
+        }
+        catch (Exception failure)
+        {
+            submitted.Failure = StepFailure.From(failure);
+        }
+
+        submitted.WriteTo(_result);
+        submitted.Clear();
+        _spare.Push(submitted);
+        return _result;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var step in _submitted.Concat(_spare))
+            step.Dispose();
+        _runner.Dispose();
+        foreach (var cache in _caches)
+            cache.Dispose();
+        _model.Dispose();
+        (_ops as IDisposable)?.Dispose();
+    }
+
+    private void UpdateSequences(SchedulerOutput step)
+    {
+        foreach (var id in step.FinishedIds)
+            _sequences.Remove(id);
+        foreach (var sequence in step.NewSequences)
+            _sequences.Add(sequence.Id, ExecutorSequence.Create(sequence, _grammars));
+    }
+
+    private void Sample(SchedulerOutput step, Tensor? hidden, SubmittedStep submitted)
+    {
+        _rows.Clear();
+        _sampledRows.Clear();
+        var row = -1;
+        for (var i = 0; i < step.Sequences.Count; i++)
+        {
+            var sequence = step.Sequences[i];
+            row += sequence.TokenIds.Length;
+            var (state, _, failure) = _sequences[sequence.SequenceId];
+            if (state is null)
+                submitted.SetPromptLogprobs(i, (null, failure));
+            if (!sequence.SamplesToken || state is null)
+                continue;
+            _sampledRows.Add(sequence.SequenceId, _rows.Count);
+            _rows.Add(row);
+            submitted.AddSample(i, state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.PromptLength);
+        }
+
+        if (_rows.Count == 0)
+            return;
+        var logits = _runner.ComputeLogits(hidden, CollectionsMarshal.AsSpan(_rows));
+        if (_ops.SamplesTokens && !step.SamplesOnHost)
+        {
+            _ops.BeginSample(logits, submitted.Batch());
+            submitted.IsSampling = true;
+            return;
+        }
+
+        // The host draws by what each sequence has so far, so the tokens of the step before must be known.
+        foreach (var earlier in _submitted)
+        {
+            if (earlier != submitted)
+                earlier.Resolve(_ops);
+        }
+
+        // Rows are sampled in parallel, and sequences may share a grammar.
+        foreach (var state in submitted.States)
+            state.PrepareMask();
+        logits = logits.narrow(0, 0, _rows.Count).to(float32).cpu();
+        _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, submitted.States.ToArray(), submitted.Sampled, CpuParallel.For);
+    }
+
+    private void ReadPromptLogprobs(SchedulerOutput step, Tensor? hidden, SubmittedStep submitted)
+    {
+        var firstRow = 0;
+        for (var i = 0; i < step.Sequences.Count; i++)
+        {
+            var sequence = step.Sequences[i];
+            if (sequence.NeedsPromptLogits)
+                submitted.SetPromptLogprobs(i, PromptLogprobs(sequence, hidden!, firstRow));
+            firstRow += sequence.TokenIds.Length;
+        }
+    }
+
+    // The logits of position p judge the prompt's token p + 1; those of its last token belong to the first output.
+    private (IReadOnlyList<TokenLogprobs>? Logprobs, SequenceFailure? Failure) PromptLogprobs(in ScheduledSequence sequence, Tensor hidden, int firstRow)
+    {
+        var (state, prompt, failure) = _sequences[sequence.SequenceId];
+        if (state is null)
+            return (null, failure);
+        var start = Math.Min(prompt.Length, sequence.FirstPosition + 1);
+        var nextTokens = prompt[start..Math.Min(prompt.Length, start + sequence.TokenIds.Length)].Span;
+        if (state.Sampling.PromptLogprobs is not { } count || nextTokens.IsEmpty)
+            return (null, null);
+        var logprobs = new List<TokenLogprobs>(nextTokens.Length);
+        for (var first = 0; first < nextTokens.Length; first += PromptLogitsRows)
+        {
+            using var scope = NewDisposeScope();
+            var rows = Enumerable.Range(firstRow + first, Math.Min(PromptLogitsRows, nextTokens.Length - first)).ToArray();
+            var logits = _runner.ComputeLogits(hidden, rows).to(float32).cpu();
+            var pointer = (float*)logits.DataPointer();
+            for (var i = 0; i < rows.Length; i++)
+            {
+                try
+                {
+                    logprobs.Add(_sampler.PromptLogprobs(new(pointer + ((long)i * _sampler.VocabularySize), _sampler.VocabularySize), nextTokens[first + i], count));
+                }
+                catch (EngineException unsound)
+                {
+                    return (null, SequenceFailure.From(unsound));
+                }
+            }
+        }
+
+        return (logprobs, null);
+    }
+}

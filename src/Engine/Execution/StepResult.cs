@@ -1,0 +1,14 @@
+namespace LocalLlm.Execution;
+
+/// <summary>What became of one step. Plain data.</summary>
+internal sealed class StepResult
+{
+    /// <summary>The step's <see cref="SchedulerOutput.StepId"/>.</summary>
+    public long StepId { get; set; }
+
+    /// <summary>One per sequence of the step, in its order; empty where the step failed.</summary>
+    public List<SequenceResult> Sequences { get; init; } = [];
+
+    /// <summary>Why nothing was computed; null: all was.</summary>
+    public StepFailure? Failure { get; set; }
+}

@@ -1,0 +1,194 @@
+using System.Text;
+using System.Text.Json;
+using LocalLlm.Execution;
+using LocalLlm.Execution.Wire;
+using LocalLlm.Parsing;
+using LocalLlm.Sampling;
+using LocalLlm.Tests.Sampling;
+using Xunit;
+
+namespace LocalLlm.Tests.Execution;
+
+public class StepFormatTests
+{
+    [Fact]
+    public void A_step_comes_back_as_it_was()
+    {
+        var step = Step();
+        var back = StepFormat.DecodeStep(StepFormat.Encode(step));
+        Assert.Equal(StepFormat.Encode(step), StepFormat.Encode(back));
+        Assert.Equal((7, 4, true, true), (back.StepId, back.TotalTokens, back.SamplesOnHost, back.NeedsHistory));
+        Assert.Equal([3L], back.FinishedIds);
+        Assert.Equal([4L], back.PreemptedIds);
+        var entry = back.Sequences.Single();
+        Assert.Equal((9, 5, 8, true, true), (entry.SequenceId, entry.FirstPosition, entry.PromptLength, entry.SamplesToken, entry.NeedsPromptLogits));
+        Assert.Equal([5, 6, 7, -1], entry.TokenIds.ToArray());
+        Assert.Equal([11, 12], entry.BlockTable.ToArray());
+        var sequence = back.NewSequences.Single();
+        Assert.Equal((9, 2, ulong.MaxValue), (sequence.Id, sequence.Index, sequence.Seed));
+        Assert.Equal(step.NewSequences[0].PromptTokenIds.ToArray(), sequence.PromptTokenIds.ToArray());
+    }
+
+    [Fact]
+    public void Every_parameter_of_sampling_crosses()
+    {
+        var given = Step().NewSequences[0].Sampling;
+        var back = StepFormat.DecodeStep(StepFormat.Encode(Step())).NewSequences[0].Sampling;
+        foreach (var property in typeof(ValidatedSampling).GetProperties().Where(property => property.Name != nameof(ValidatedSampling.Grammar)))
+            Assert.Equivalent(property.GetValue(given), property.GetValue(back), strict: true);
+        Assert.Equal((given.Temperature, given.TopP, given.Seed), (back.Temperature, back.TopP, back.Seed));
+    }
+
+    [Theory]
+    [MemberData(nameof(Sources))]
+    public void A_grammar_crosses_as_what_it_is_compiled_from(string _, object source)
+    {
+        var given = (GrammarSource)source;
+        var step = Step();
+        step.NewSequences[0] = step.NewSequences[0] with { Sampling = With(given) };
+        var back = StepFormat.DecodeStep(StepFormat.Encode(step)).NewSequences[0].Sampling.Grammar!;
+        Assert.Equal(given.Field, back.Field);
+        Assert.Equal(given.Structure?.Json?.GetRawText(), back.Structure?.Json?.GetRawText());
+        Assert.Equal(
+            (given.Structure?.Regex, given.Structure?.Grammar, given.Structure?.JsonObject, given.Structure?.TypeFirst),
+            (back.Structure?.Regex, back.Structure?.Grammar, back.Structure?.JsonObject, back.Structure?.TypeFirst));
+        Assert.Equal(given.Structure?.Choice, back.Structure?.Choice);
+        Assert.Equal(given.Tools?.Tools.GetRawText(), back.Tools?.Tools.GetRawText());
+        Assert.Equal((given.Tools?.Format, given.Tools?.Choice), (back.Tools?.Format, back.Tools?.Choice));
+    }
+
+    public static TheoryData<string, object> Sources() => new()
+    {
+        { "schema", new GrammarSource(new() { Json = Json("""{ "b": 1, "a": {"type":"string"} }"""), TypeFirst = true }, null, "response_format") },
+        { "deep schema", new GrammarSource(new() { Json = Json(new string('[', 200) + new string(']', 200)) }, null, "json") },
+        { "choice", new GrammarSource(new() { Choice = ["yes", "\u00e9\n"] }, null, "choice") },
+        { "regex", new GrammarSource(new() { Regex = "a\\d+" }, null, "regex") },
+        { "ebnf", new GrammarSource(new() { Grammar = "root ::= \"a\"" }, null, "grammar") },
+        { "object", new GrammarSource(new() { JsonObject = true }, null, "json_object") },
+        { "tools", new GrammarSource(null, new(ToolCallFormat.Hermes, Json("""[{"type":"function"}]"""), ToolChoice.Required with { AllowParallelCalls = false }), "tools") },
+        { "one tool", new GrammarSource(null, new(ToolCallFormat.DeepSeekV31, Json("[]"), ToolChoice.Function("f")), "tools") },
+        { "both", new GrammarSource(new() { JsonObject = true }, new(ToolCallFormat.Llama3Json, Json("[]"), ToolChoice.Auto), "structured_outputs") },
+    };
+
+    [Fact]
+    public void A_result_comes_back_as_it_was()
+    {
+        var result = new StepResult
+        {
+            StepId = 3,
+            Sequences =
+            {
+                new(1, default),
+                new(2, new SampledToken[] { new(5, new(new(5, float.NegativeInfinity, 3), [new(6, -0.1f, 1)])), SampledToken.Failed(SampleError.NoTokenAllowed, new(EngineErrorKind.InvalidRequest, "the grammar", "json")) }),
+                new(3, default, [new(new(4, -1.5f, 2), [])], new(EngineErrorKind.GenerationFailed, "why")),
+            },
+        };
+        var bytes = StepFormat.Encode(result);
+        var back = StepFormat.DecodeResult(bytes);
+        Assert.Equal(bytes, StepFormat.Encode(back));
+        var sampled = back.Sequences[1].Sampled.ToArray();
+        Assert.Equal((float.NegativeInfinity, 3), (sampled[0].Logprobs!.Chosen.Logprob, sampled[0].Logprobs!.Chosen.Rank));
+        Assert.Equal((-1, SampleError.NoTokenAllowed, "the grammar"), (sampled[1].TokenId, sampled[1].Error, sampled[1].Cause!.Message));
+        Assert.Equal(-1.5f, back.Sequences[2].PromptLogprobs!.Single().Chosen.Logprob);
+        Assert.Equal(result.Sequences[2].Failure, back.Sequences[2].Failure);
+    }
+
+    [Fact]
+    public void A_failure_of_a_step_crosses()
+    {
+        var back = StepFormat.DecodeResult(StepFormat.Encode(new StepResult { StepId = 4, Failure = new("details", IsFatal: true) }));
+        Assert.Equal((4, new StepFailure("details", true)), (back.StepId, back.Failure!));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("\u0002{}")]
+    [InlineData("{}")]
+    public void Another_version_is_refused_with_both(string message)
+    {
+        var refusal = Assert.Throws<InvalidDataException>(() => StepFormat.DecodeStep(Encoding.UTF8.GetBytes(message)));
+        Assert.Contains("this build reads 1", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("null")]
+    [InlineData("[]")]
+    [InlineData("{\"step_id\":1,\"unheard_of\":2}")]
+    [InlineData("{\"sequences\":[{}]")]
+    [InlineData("{\"new_sequences\":[{\"id\":1,\"sampling\":{}}]}")]
+    public void What_is_not_a_step_is_refused(string message) =>
+        Assert.Throws<InvalidDataException>(() => StepFormat.DecodeStep([StepFormat.Version, .. Encoding.UTF8.GetBytes(message)]));
+
+    private static SchedulerOutput Step() => new()
+    {
+        StepId = 7,
+        TotalTokens = 4,
+        SamplesOnHost = true,
+        NeedsHistory = true,
+        NewSequences = { new(9, new[] { 1, 2, 3, 4, 5, 6, 7, 8 }, With(new(new() { Regex = "a+" }, null, "regex")), 2, ulong.MaxValue) },
+        Sequences = { new(9, 5, 8, new[] { 5, 6, 7, -1 }, new[] { 11, 12 }, true, true) },
+        FinishedIds = { 3 },
+        PreemptedIds = { 4 },
+    };
+
+    private static ValidatedSampling With(GrammarSource grammar)
+    {
+        var sampling = SamplingKit.Validated(new()
+        {
+            N = 3,
+            Temperature = 0.1 + 0.2,
+            TopP = 0.9,
+            TopK = 40,
+            MinP = 0.05,
+            Seed = long.MinValue,
+            StopTokenIds = [5, 6],
+            IgnoreEos = true,
+            MinTokens = 2,
+            MaxTokens = 20,
+            Logprobs = 3,
+            PromptLogprobs = 2,
+            PresencePenalty = 0.1,
+            FrequencyPenalty = 0.2,
+            RepetitionPenalty = 1.3,
+            LogitBias = new Dictionary<int, double> { [3] = -1.5, [1] = 2 },
+            AllowedTokenIds = [1, 2, 3, 7],
+            SkipReadingPrefixCache = true,
+        });
+        return new()
+        {
+            N = sampling.N,
+            PresencePenalty = sampling.PresencePenalty,
+            FrequencyPenalty = sampling.FrequencyPenalty,
+            RepetitionPenalty = sampling.RepetitionPenalty,
+            Temperature = sampling.Temperature,
+            TopP = sampling.TopP,
+            TopK = sampling.TopK,
+            MinP = sampling.MinP,
+            Seed = sampling.Seed,
+            Stop = ["\n\n"],
+            StopTokenIds = sampling.StopTokenIds,
+            EosTokenIds = sampling.EosTokenIds,
+            IncludeStopStrInOutput = true,
+            IgnoreEos = sampling.IgnoreEos,
+            MaxTokens = sampling.MaxTokens,
+            MinTokens = sampling.MinTokens,
+            MinTokensBanned = sampling.MinTokensBanned,
+            Logprobs = sampling.Logprobs,
+            PromptLogprobs = sampling.PromptLogprobs,
+            Detokenize = true,
+            SkipSpecialTokens = false,
+            SpacesBetweenSpecialTokens = false,
+            LogitBiasTokenIds = sampling.LogitBiasTokenIds,
+            LogitBiases = sampling.LogitBiases,
+            AllowedTokenIds = sampling.AllowedTokenIds,
+            BadWordsTokenIds = [[1, 2], [3]],
+            ThinkingTokenBudget = 12,
+            Thinking = new(8, 9),
+            IsChat = true,
+            Grammar = grammar,
+            SkipReadingPrefixCache = sampling.SkipReadingPrefixCache,
+        };
+    }
+
+    private static JsonElement Json(string text) => JsonDocument.Parse(text, new JsonDocumentOptions { MaxDepth = 1000 }).RootElement;
+}

@@ -1,0 +1,29 @@
+using System.Runtime.CompilerServices;
+using LocalLlm.Execution;
+
+namespace LocalLlm.Tests.Execution;
+
+/// <summary>
+/// Runs every engine of this project on another executor where <c>LOCALLLM_TEST_EXECUTOR</c> says so: <c>serializing</c>, <c>delayed</c> or
+/// <c>process</c>.
+/// </summary>
+internal static class SuiteExecutor
+{
+    public const string Variable = "LOCALLLM_TEST_EXECUTOR";
+
+    [ModuleInitializer]
+    internal static void Choose()
+    {
+        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } name)
+            StepExecutorFactory.Default = Create(name);
+    }
+
+    /// <summary>Creates the factory of an executor by its name.</summary>
+    public static IStepExecutorFactory Create(string name) => name switch
+    {
+        "serializing" => new DecoratingFactory(inner => new SerializingExecutor(inner)),
+        "delayed" => new DecoratingFactory(inner => new DelayedExecutor(inner)),
+        "process" => new ProcessExecutorFactory(),
+        var other => throw new InvalidOperationException($"{Variable} is '{other}'; allowed: serializing, delayed, process"),
+    };
+}

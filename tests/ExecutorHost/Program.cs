@@ -1,0 +1,55 @@
+using System.Buffers.Binary;
+using System.Text.Json;
+using LocalLlm;
+using LocalLlm.Execution;
+using LocalLlm.Execution.Wire;
+using LocalLlm.Sampling;
+using LocalLlm.Tokenization;
+
+// An executor behind its standard streams: the engine's options come first, the capabilities go out, then steps come and results go.
+using var input = Console.OpenStandardInput();
+using var output = Console.OpenStandardOutput();
+Console.SetOut(Console.Error); // nothing else may write to the stream of results
+var options = JsonSerializer.Deserialize<EngineOptions>(Read()!)!;
+var folder = options.TokenizerPath ?? options.ModelPath;
+var tokenizer = options.SkipTokenizerInit ? null : Tokenizer.Load(folder);
+IStepExecutor executor;
+try
+{
+    using var loader = new ModelLoader(options);
+    executor = new LocalExecutorFactory().Create(options, loader, EngineGrammars.Create(tokenizer), null, CancellationToken.None);
+}
+catch (EngineException refusal)
+{
+    // No capabilities: why there are none.
+    Write([]);
+    Write(JsonSerializer.SerializeToUtf8Bytes(SequenceFailure.From(refusal)));
+    return;
+}
+
+using var owned = executor;
+Write(StepFormat.Encode(executor.Capabilities with { MaxStepsInFlight = 1, FeedsSampledTokens = false }));
+while (Read() is { } message)
+{
+    executor.Submit(StepFormat.DecodeStep(message));
+    Write(StepFormat.Encode(executor.Complete()));
+}
+
+byte[]? Read()
+{
+    var length = new byte[sizeof(int)];
+    if (input.ReadAtLeast(length, length.Length, throwOnEndOfStream: false) < length.Length)
+        return null;
+    var message = new byte[BinaryPrimitives.ReadInt32LittleEndian(length)];
+    input.ReadExactly(message);
+    return message;
+}
+
+void Write(byte[] message)
+{
+    var length = new byte[sizeof(int)];
+    BinaryPrimitives.WriteInt32LittleEndian(length, message.Length);
+    output.Write(length);
+    output.Write(message);
+    output.Flush();
+}
