@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
-using LocalLlm.Sampling.Grammar;
-using LocalLlm.Tokenization;
+using LocalLlm.Grammars;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Bench;
 

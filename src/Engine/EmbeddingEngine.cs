@@ -3,6 +3,7 @@ using LocalLlm.Hub;
 using LocalLlm.Models;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using LocalLlm.Weights;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -183,7 +184,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         try
         {
             ModelSource.RequireModelFolder(options);
-            var tokenizer = Tokenizer.Load(options.TokenizerPath ?? options.ModelPath);
+            var tokenizer = TokenizerErrors.Translated(() => Tokenizer.Load(options.TokenizerPath ?? options.ModelPath));
             var config = EncoderConfig.Load(options.ModelPath);
             var longest = EncoderWorker.LengthOf(config, options.ModelPath);
             EngineOptionsValidator.CheckLength(options, longest);
@@ -265,7 +266,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         var guard = Enumerable.Range(FirstGuard, LastGuard - FirstGuard + 1).Select(mark => (char)mark).FirstOrDefault(mark => !text.Contains(mark));
         return guard == default
             ? throw EngineException.InvalidRequest(field, $"{place} contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed")
-            : Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens, guard);
+            : TokenizerErrors.Translated(() => Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens, guard));
     }
 
     private int[] Checked(int[] ids, string place, string field)

@@ -1,3 +1,5 @@
+using LocalLlm.Tokenizers;
+
 namespace LocalLlm;
 
 /// <summary>
@@ -40,4 +42,17 @@ public sealed class EngineException : Exception
     /// <param name="problem">What was given, what is allowed.</param>
     public static EngineException InvalidRequest(string? parameter, string problem) =>
         new(EngineErrorKind.InvalidRequest, problem, parameter);
+
+    /// <summary>A tokenizer's failure as one of the engine's, for those that use <see cref="LlmEngine.Tokenizer"/> themselves.</summary>
+    /// <param name="failure">The failure.</param>
+    public static EngineException Of(TokenizerException failure)
+    {
+        ArgumentNullException.ThrowIfNull(failure);
+        return failure.Kind switch
+        {
+            TokenizerErrorKind.File => new(EngineErrorKind.ModelFolder, failure.Message, parameter: null, failure.InnerException),
+            TokenizerErrorKind.TokenId => InvalidRequest("token_ids", failure.Message),
+            _ => new(EngineErrorKind.Environment, failure.Message),
+        };
+    }
 }

@@ -1,6 +1,7 @@
 using LocalLlm.Parsing;
-using LocalLlm.Sampling.Grammar;
-using LocalLlm.Tokenization;
+using LocalLlm.Grammars;
+using LocalLlm.Sampling;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm;
 
@@ -8,7 +9,7 @@ namespace LocalLlm;
 internal static class EngineGrammars
 {
     /// <summary>Creates one; null without a tokenizer.</summary>
-    public static GrammarCompiler? Create(Tokenizer? tokenizer) =>
+    public static ResponseGrammars? Create(Tokenizer? tokenizer) =>
         tokenizer is null ? null : new(new(() => Trie(tokenizer, new HashSet<string>())), new(() => Trie(tokenizer, ToolCallMarks.Tokens)));
 
     // Added tokens (tags, roles) are no text that a grammar could be about; but for those that mark calls of tools.

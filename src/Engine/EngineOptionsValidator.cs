@@ -9,6 +9,7 @@ using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm;
 
@@ -102,7 +103,7 @@ public static class EngineOptionsValidator
         CheckLength(options, config);
         // One that was named may be any; the model's own is read with the model.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))
-            CheckTokenizer(options, Tokenizer.Load(path), config);
+            CheckTokenizer(options, TokenizerErrors.Translated(() => Tokenizer.Load(path)), config);
     }
 
     /// <summary>Refuses texts longer than an encoder takes.</summary>

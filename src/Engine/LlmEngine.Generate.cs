@@ -1,12 +1,12 @@
-using System.Text.Json;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using System.Text.Json;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 using LocalLlm.Scheduling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm;
 
@@ -191,7 +191,7 @@ public sealed partial class LlmEngine
             Grammars = _grammars,
             Tools = Tools(request),
             MaxLogprobs = Options.MaxLogprobs,
-            Tokenize = Tokenizer is null ? null : (text, special) => Tokenizer.Encode(text, special),
+            Tokenize = Tokenizer is null ? null : (text, special) => TokenizerErrors.Translated(() => Tokenizer.Encode(text, special)),
         }, out var grammar);
         var id = request.RequestId ?? Interlocked.Increment(ref _nextRequestId).ToString(CultureInfo.InvariantCulture);
         return new()
@@ -244,14 +244,14 @@ public sealed partial class LlmEngine
         ToolCallArguments.LogMalformed(chat.Messages, Options.LoggerFactory?.CreateLogger(EngineMetrics.Name));
         var prompt = ChatTemplate!.Render(chat, (text, guard, _) => tokenizer.GuardText(text, guard));
         CheckLength(prompt.Text);
-        return tokenizer.Encode(prompt.GuardedText, addSpecialTokens: false, prompt.Guard);
+        return TokenizerErrors.Translated(() => tokenizer.Encode(prompt.GuardedText, addSpecialTokens: false, prompt.Guard));
     }
 
     private int[] EncodeText(string text, bool addSpecialTokens)
     {
         var tokenizer = NeedTokenizer("prompt");
         CheckLength(text);
-        return tokenizer.Encode(text, addSpecialTokens);
+        return TokenizerErrors.Translated(() => tokenizer.Encode(text, addSpecialTokens));
     }
 
     // A text far beyond what the context could hold is refused before memory is spent on its tokens.

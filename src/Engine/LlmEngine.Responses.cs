@@ -1,4 +1,5 @@
 using LocalLlm.Parsing;
+using LocalLlm.Tokenization;
 
 namespace LocalLlm;
 
@@ -68,7 +69,8 @@ public sealed partial class LlmEngine
         if (KnowsThoughts)
         {
             var tail = promptTokenIds.Skip(promptTokenIds.Count - TailTokens).ToArray();
-            reasoning = new(Tokenizer!.Decode(tail, skipSpecialTokens: false), isVerbatim);
+            var text = TokenizerErrors.Translated(() => Tokenizer!.Decode(tail, skipSpecialTokens: false));
+            reasoning = new(text, isVerbatim);
         }
 
         return new(reasoning, hasTools ? ToolFormat.CreateParser(isStructured) : null);

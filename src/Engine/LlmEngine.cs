@@ -4,10 +4,10 @@ using LocalLlm.Hub;
 using LocalLlm.Models;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 using LocalLlm.Scheduling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -28,7 +28,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private readonly ModelSamplingDefaults _samplingDefaults;
     private readonly IReadOnlyList<int> _eosTokenIds;
     private readonly ThinkingTokens? _thinking;
-    private readonly GrammarCompiler? _grammars;
+    private readonly ResponseGrammars? _grammars;
     private readonly int _vocabularySize;
     private int _disposed;
 
@@ -330,7 +330,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     {
         var folder = options.TokenizerPath ?? options.ModelPath;
         return Tokenizer.Exists(folder)
-            ? (Tokenizer.Load(folder), ChatTemplate.Load(folder, options.ChatTemplate))
+            ? (TokenizerErrors.Translated(() => Tokenizer.Load(folder)), ChatTemplate.Load(folder, options.ChatTemplate))
             : throw EngineException.ModelFolder(Tokenizer.FileName, "is missing. Put it into the model's folder, name another folder with tokenizer, or set skip_tokenizer_init and use token ids.");
     }
 
@@ -361,5 +361,5 @@ public sealed partial class LlmEngine : IAsyncDisposable
     internal static partial void LogHub(ILogger logger, string text);
 
     // What is read of a model beside its weights.
-    private sealed record ModelTexts(Tokenizer? Tokenizer, ChatTemplate? ChatTemplate, ToolCallFormat ToolFormat, GrammarCompiler? Grammars);
+    private sealed record ModelTexts(Tokenizer? Tokenizer, ChatTemplate? ChatTemplate, ToolCallFormat ToolFormat, ResponseGrammars? Grammars);
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using LocalLlm.Tokenizers;
 using LocalLlm.Tool.Arguments;
 using LocalLlm.Tool.Commands;
 using LocalLlm.Tool.Serving;
@@ -109,7 +110,7 @@ internal static class CommandLineApp
 
     private static string MessageOf(Exception failure) => failure switch
     {
-        EngineException or UsageException or IOException or UnauthorizedAccessException or OptionsValidationException => failure.Message,
+        EngineException or TokenizerException or UsageException or IOException or UnauthorizedAccessException or OptionsValidationException => failure.Message,
         OutOfMemoryException => "too little memory; lower --gpu-memory-utilization or --max-model-len, or choose a smaller model",
         _ => $"unexpected failure ({failure.GetType().Name}): {failure.Message}",
     };

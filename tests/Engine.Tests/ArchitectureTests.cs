@@ -1,3 +1,4 @@
+using System.Xml.Linq;
 using Xunit;
 
 namespace LocalLlm.Tests;
@@ -8,6 +9,9 @@ public class ArchitectureTests
     // From the top; a folder may use those after it.
     private static readonly string[] Order =
         ["Templating", "Scheduling", "Tokenization", "Execution", "KvCache", "Sampling", "Requests", "Parsing", "Models", "Layers", "Ops", "Weights", "Parallel", "Interop", "Hub"];
+
+    // The libraries that stand alone, and which of the others each of them may use.
+    private static readonly Dictionary<string, string[]> Libraries = new() { ["Primitives"] = [], ["Jinja"] = [], ["Tokenizers"] = ["Primitives"], ["Grammars"] = ["Primitives"] };
 
     // Errors, options, outputs and measurements: data, and what every part of the engine may throw.
     private static readonly HashSet<string> PlainRootTypes =
@@ -78,5 +82,28 @@ public class ArchitectureTests
     {
         var page = File.ReadAllText(Path.Combine(TestPaths.Repository, "docs", "architecture.md"));
         Assert.All(Order, folder => Assert.Contains($"| `{folder}` |", page, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_library_that_stands_alone_references_nothing_of_the_engine()
+    {
+        foreach (var (library, allowed) in Libraries)
+        {
+            var project = XDocument.Load(Path.Combine(TestPaths.Repository, "src", library, $"LocalLlm.{library}.csproj"));
+            var referenced = project.Descendants("ProjectReference").Select(reference => Path.GetFileNameWithoutExtension((string)reference.Attribute("Include")!));
+            Assert.Equal(allowed.Select(name => "LocalLlm." + name), referenced);
+            Assert.Empty(project.Descendants("PackageReference"));
+        }
+    }
+
+    [Fact]
+    public void Only_tests_and_benchmarks_see_the_internals_of_a_library()
+    {
+        foreach (var library in Libraries.Keys)
+        {
+            var project = XDocument.Load(Path.Combine(TestPaths.Repository, "src", library, $"LocalLlm.{library}.csproj"));
+            var friends = project.Descendants("InternalsVisibleTo").Select(friend => (string)friend.Attribute("Include")!);
+            Assert.All(friends, friend => Assert.True(friend.EndsWith(".Tests", StringComparison.Ordinal) || friend == "LocalLlm.Bench", friend));
+        }
     }
 }

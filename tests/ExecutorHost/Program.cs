@@ -4,7 +4,7 @@ using LocalLlm;
 using LocalLlm.Execution;
 using LocalLlm.Execution.Wire;
 using LocalLlm.Sampling;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 // An executor behind its standard streams: the engine's options come first, the capabilities go out, then steps come and results go.
 using var input = Console.OpenStandardInput();

@@ -1,6 +1,5 @@
 using LocalLlm.Execution;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 
 namespace LocalLlm.Tests.Execution;
 
@@ -45,7 +44,7 @@ internal sealed class FaultyExecutorFactory(Func<long, Fault> faultOf, Func<ISte
     /// <summary>Lets a step that hangs end.</summary>
     public void Release() => _released.TrySetResult();
 
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var local = new LocalExecutorFactory().Create(options, loader, grammars, progress, cancellationToken);
         return new FaultyExecutor(decorate?.Invoke(local) ?? local, this, faultOf);

@@ -1,5 +1,5 @@
+using LocalLlm.Grammars;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 
 namespace LocalLlm.Execution;
 
@@ -10,12 +10,12 @@ namespace LocalLlm.Execution;
 internal readonly record struct ExecutorSequence(SamplingState? State, ReadOnlyMemory<int> PromptTokenIds, SequenceFailure? Failure)
 {
     /// <summary>Creates the state of a new sequence, and compiles its grammar.</summary>
-    public static ExecutorSequence Create(in NewSequence sequence, GrammarCompiler? grammars)
+    public static ExecutorSequence Create(in NewSequence sequence, ResponseGrammars? grammars)
     {
         var sampling = sequence.Sampling;
         try
         {
-            var grammar = sampling.Grammar is { } source ? Compile(source, grammars) : null;
+            var grammar = sampling.Grammar is { } wanted ? Compile(wanted.Source, grammars) : null;
             return new(new SamplingState(sampling, sequence.Index, sequence.Seed, sequence.PromptTokenIds.Span, grammar: grammar), sequence.PromptTokenIds, null);
         }
         catch (GrammarException refusal)
@@ -24,6 +24,6 @@ internal readonly record struct ExecutorSequence(SamplingState? State, ReadOnlyM
         }
     }
 
-    private static CompiledGrammar Compile(GrammarSource source, GrammarCompiler? grammars) =>
-        grammars?.Compile(source.Structure, source.Tools) ?? throw new GrammarException("the executor has no tokenizer, which a grammar needs");
+    private static CompiledGrammar Compile(GrammarSource source, ResponseGrammars? grammars) =>
+        grammars?.Compile(source) ?? throw new GrammarException("the executor has no tokenizer, which a grammar needs");
 }

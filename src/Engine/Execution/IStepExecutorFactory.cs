@@ -1,4 +1,4 @@
-using LocalLlm.Sampling.Grammar;
+using LocalLlm.Sampling;
 
 namespace LocalLlm.Execution;
 
@@ -12,7 +12,7 @@ internal interface IStepExecutorFactory
     /// <param name="progress">Receives phases and bytes.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">The weights do not fit the configuration, or memory is too small.</exception>
-    IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken);
+    IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken);
 }
 
 /// <summary>The factory of every engine that names no other.</summary>
@@ -26,6 +26,6 @@ internal static class StepExecutorFactory
 internal sealed class LocalExecutorFactory : IStepExecutorFactory
 {
     /// <inheritdoc/>
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
+    public IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
         loader.Load(grammars, progress, cancellationToken);
 }

@@ -4,7 +4,6 @@ using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
@@ -27,7 +26,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     private readonly ICausalLanguageModel _model;
     private readonly IDeviceOps _ops;
     private readonly IReadOnlyList<KvLayerCache> _caches;
-    private readonly GrammarCompiler? _grammars;
+    private readonly ResponseGrammars? _grammars;
     private readonly ModelRunner _runner;
     private readonly Sampler _sampler;
     private readonly Dictionary<long, ExecutorSequence> _sequences = [];
@@ -52,7 +51,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         DecodeGraphs? graphs,
         LogprobsMode logprobsMode,
         MemoryPlan plan,
-        GrammarCompiler? grammars)
+        ResponseGrammars? grammars)
     {
         _model = model;
         _ops = ops;

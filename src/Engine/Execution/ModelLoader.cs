@@ -4,7 +4,7 @@ using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
-using LocalLlm.Sampling.Grammar;
+using LocalLlm.Sampling;
 using LocalLlm.Weights;
 using Microsoft.Extensions.Logging;
 using static TorchSharp.torch;
@@ -72,7 +72,7 @@ internal sealed class ModelLoader : IDisposable
     /// <param name="progress">Receives phases and bytes.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
-    public LocalExecutor Load(GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public LocalExecutor Load(ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         var weightProgress = progress is null ? null : new WeightProgressAdapter(progress);
@@ -96,7 +96,7 @@ internal sealed class ModelLoader : IDisposable
     }
 
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache; then records the decode steps.
-    private LocalExecutor LoadOnGpu(ICausalLanguageModel model, IGraphCapture capture, GrammarCompiler? grammars, IProgress<LoadProgress>? progress)
+    private LocalExecutor LoadOnGpu(ICausalLanguageModel model, IGraphCapture capture, ResponseGrammars? grammars, IProgress<LoadProgress>? progress)
     {
         _ops.ReleaseUnusedMemory();
         model.Rotary.PrepareAll();
@@ -125,7 +125,7 @@ internal sealed class ModelLoader : IDisposable
         }
     }
 
-    private LocalExecutor HandOver(ICausalLanguageModel model, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs, GrammarCompiler? grammars)
+    private LocalExecutor HandOver(ICausalLanguageModel model, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs, ResponseGrammars? grammars)
     {
         _model = null;
         _handedOver = true;

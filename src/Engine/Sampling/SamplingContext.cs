@@ -1,5 +1,3 @@
-using LocalLlm.Sampling.Grammar;
-
 namespace LocalLlm.Sampling;
 
 /// <summary>What a request is validated against: the model, the prompt's length and the engine's limits. All of it is trusted.</summary>
@@ -33,7 +31,7 @@ internal sealed record SamplingContext
     public ToolCallStructure? Tools { get; init; }
 
     /// <summary>Makes grammars; null where the engine runs without a tokenizer.</summary>
-    public GrammarCompiler? Grammars { get; init; }
+    public ResponseGrammars? Grammars { get; init; }
 
     /// <summary>Most log-probabilities per position; -1 is no cap.</summary>
     public int MaxLogprobs { get; init; } = 20;

@@ -1,4 +1,4 @@
-using LocalLlm.Sampling.Grammar;
+using LocalLlm.Grammars;
 
 namespace LocalLlm.Sampling;
 

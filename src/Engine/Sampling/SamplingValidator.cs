@@ -1,5 +1,5 @@
+using LocalLlm.Grammars;
 using LocalLlm.Requests;
-using LocalLlm.Sampling.Grammar;
 
 namespace LocalLlm.Sampling;
 
@@ -72,7 +72,7 @@ internal static class SamplingValidator
             errors.Add("thinking_token_budget", thinkingBudget.Value, "0 or more, or -1 for no limit");
         else if (thinkingBudget is { } budget && context.Thinking is null)
             errors.Add("thinking_token_budget", budget, "nothing: this model's tokenizer has no tokens <think> and </think>; leave it out");
-        (var grammarSource, grammar) = Grammar(request.StructuredOutputs, context, errors);
+        (var responseGrammar, grammar) = Grammar(request.StructuredOutputs, context, errors);
         var maxTokens = OutputLimits.Resolve(request, context, errors);
 
         errors.ThrowIfAny();
@@ -110,7 +110,7 @@ internal static class SamplingValidator
             ThinkingTokenBudget = thinkingBudget,
             Thinking = context.Thinking,
             IsChat = context.IsChat,
-            Grammar = grammarSource,
+            Grammar = responseGrammar,
             SkipReadingPrefixCache = request.SkipReadingPrefixCache,
         };
     }
@@ -136,7 +136,7 @@ internal static class SamplingValidator
         _ => "the structure",
     };
 
-    private static (GrammarSource?, CompiledGrammar?) Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
+    private static (ResponseGrammar?, CompiledGrammar?) Grammar(StructuredOutputs? structure, SamplingContext context, RequestErrors errors)
     {
         // Tools that an answer may call take the place of its structure.
         var tools = context.Tools is { } given && (given.IsNeeded || structure is not null) ? given : null;
@@ -158,7 +158,8 @@ internal static class SamplingValidator
 
         try
         {
-            return (new(structure, tools, field), grammars.Compile(structure, tools));
+            var compiled = grammars.Compile(structure, tools);
+            return (new(compiled.Source, field), compiled);
         }
         catch (GrammarException malformed)
         {

@@ -83,7 +83,7 @@ internal sealed class ValidatedSampling
     public required bool IsChat { get; init; }
 
     /// <summary>What the output must keep to; null: nothing.</summary>
-    public required GrammarSource? Grammar { get; init; }
+    public required ResponseGrammar? Grammar { get; init; }
 
     /// <summary>Whether the prompt is computed anew although the prefix cache may hold it.</summary>
     public bool SkipReadingPrefixCache { get; init; }

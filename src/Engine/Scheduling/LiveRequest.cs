@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Threading.Channels;
+using LocalLlm.Grammars;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 
 namespace LocalLlm.Scheduling;
 

@@ -1,4 +1,5 @@
 using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Scheduling;
 
@@ -20,19 +21,31 @@ internal sealed class TextStream(Tokenizer tokenizer, bool skipSpecialTokens, IR
     /// <param name="mayStop">Whether a stop string may begin in this text; false before min_tokens.</param>
     public string Append(int tokenId, bool mayStop)
     {
-        var text = IsKnown(tokenId) ? _detokenizer.Append(tokenId) : "";
+        var text = IsKnown(tokenId) ? Detokenize(tokenId) : "";
         return _stop is not null && mayStop ? _stop.Append(text) : text;
     }
 
     /// <summary>What was held back; the stream is over.</summary>
     public string Flush()
     {
-        var rest = _detokenizer.Flush();
+        var rest = TokenizerErrors.Translated(_detokenizer.Flush);
         return _stop is null ? rest : _stop.Append(rest) + _stop.Flush();
     }
 
     /// <summary>The text of one token alone, for log-probabilities.</summary>
-    public string DecodeToken(int tokenId) => IsKnown(tokenId) ? tokenizer.Decode([tokenId]) : "";
+    public string DecodeToken(int tokenId) => IsKnown(tokenId) ? TokenizerErrors.Translated(() => tokenizer.Decode([tokenId])) : "";
+
+    private string Detokenize(int tokenId)
+    {
+        try
+        {
+            return _detokenizer.Append(tokenId);
+        }
+        catch (TokenizerException failure)
+        {
+            throw EngineException.Of(failure);
+        }
+    }
 
     private bool IsKnown(int tokenId) => tokenizer.IdToToken(tokenId) is not null;
 }

@@ -1,6 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Templating.Builtins;
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 
@@ -162,7 +161,7 @@ public sealed class ChatTemplate
                 throw EngineException.InvalidRequest(field, $"{field} must be an array of objects, found {item.ValueKind} in it");
         }
 
-        return array.GetArrayLength() == 0 ? null : (List<object?>)TemplateValues.FromJson(array, field)!;
+        return array.GetArrayLength() == 0 ? null : (List<object?>)TemplateRenderer.Value(array, field)!;
     }
 
     private PyDict Variables(IReadOnlyDictionary<string, JsonElement>? kwargs)
@@ -172,9 +171,9 @@ public sealed class ChatTemplate
         foreach (var (name, value) in kwargs ?? new Dictionary<string, JsonElement>())
         {
             var isToken = _tokens.Contains(name) || name.EndsWith("_token", StringComparison.Ordinal);
-            if (isToken || ReservedNames.Contains(name) || Globals.TryGet(name, out _))
+            if (isToken || ReservedNames.Contains(name) || JinjaTemplate.IsGlobal(name))
                 throw EngineException.InvalidRequest(Field, $"{Field}: '{name}' is reserved and cannot be set by a request");
-            variables[name] = TemplateValues.FromJson(value, Field);
+            variables[name] = TemplateRenderer.Value(value, Field);
         }
 
         return variables;

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
-using LocalLlm.Templating.Values;
-using LocalLlm.Tokenization;
+using LocalLlm.Jinja;
+using LocalLlm.Primitives;
 using LocalLlm.Weights;
 
 namespace LocalLlm.Templating;
@@ -101,7 +101,7 @@ internal sealed class ChatTemplateLoader
             return null;
 
         // Streamed: of a large file only the members that matter become a document.
-        var sections = JsonSections.ReadFile(path);
+        var sections = ModelFolderFile.Checked(() => JsonSections.ReadFile(path));
         var reduced = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(reduced))
         {
@@ -120,7 +120,8 @@ internal sealed class ChatTemplateLoader
             writer.WriteEndObject();
         }
 
-        return JsonSections.Guarded(file, "the file", () => JsonDocument.Parse(reduced.WrittenMemory, new JsonDocumentOptions { MaxDepth = JsonSections.MaxDepth + 1 }));
+        return ModelFolderFile.Checked(() =>
+            JsonSections.Guarded(file, "the file", () => JsonDocument.Parse(reduced.WrittenMemory, new JsonDocumentOptions { MaxDepth = JsonSections.MaxDepth + 1 })));
     }
 
     /// <summary>Reads a template file.</summary>

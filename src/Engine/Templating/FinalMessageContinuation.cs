@@ -1,4 +1,4 @@
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 
@@ -39,7 +39,7 @@ internal sealed class FinalMessageContinuation
     public string Cut(string rendered)
     {
         var at = rendered.LastIndexOf(Tag.TrimEnd(), StringComparison.Ordinal);
-        if (at < 0 || !rendered.Contains(PyText.Trim(_text), StringComparison.Ordinal))
+        if (at < 0 || !rendered.Contains(PythonText.Strip(_text), StringComparison.Ordinal))
         {
             throw EngineException.InvalidRequest(
                 Field, "continue_final_message is set, but the chat template drops the final message or part of it");
@@ -47,6 +47,6 @@ internal sealed class FinalMessageContinuation
 
         // A trimmed tag means that the template trims the message, so the cut is trimmed too.
         var isWhole = string.CompareOrdinal(rendered, at, Tag, 0, Tag.Length) == 0;
-        return isWhole ? rendered[..at] : PyText.TrimEnd(rendered[..at]);
+        return isWhole ? rendered[..at] : PythonText.RStrip(rendered[..at]);
     }
 }

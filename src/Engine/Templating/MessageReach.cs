@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 

@@ -1,9 +1,12 @@
 using System.Text.Json;
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 
-/// <summary>Renders a template with variables as they are, without the preparation that a chat request gets.</summary>
+/// <summary>
+/// Renders a template with variables as they are, without the preparation that a chat request gets. Every failure of a template becomes an
+/// <see cref="EngineException"/> here, with the <see cref="TemplateException"/> as its inner exception where the template is to blame.
+/// </summary>
 public static class TemplateRenderer
 {
     /// <summary>
@@ -25,10 +28,19 @@ public static class TemplateRenderer
             throw EngineException.InvalidRequest("variables", $"the variables of a template must be a JSON object, found {variables.ValueKind}");
         var template = Parse("template", source, limits);
         var dict = new PyDict { ["tools"] = null, ["documents"] = null };
-        foreach (var (name, value) in TemplateValues.Object(variables, "variables").Items)
+        foreach (var (name, value) in Object(variables, "variables").Items)
             dict[name] = value;
         return Render(template, "template", dict, time);
     }
+
+    /// <summary>JSON of a request as a value of a template.</summary>
+    /// <param name="element">The JSON.</param>
+    /// <param name="field">The request field that it came in.</param>
+    /// <exception cref="EngineException">It cannot be a value of a template; the field is to blame.</exception>
+    internal static object? Value(JsonElement element, string field) => Checked(field, () => TemplateValues.FromJson(element));
+
+    /// <summary>As <see cref="Value"/>, of a JSON object.</summary>
+    internal static PyDict Object(JsonElement element, string field) => Checked(field, () => TemplateValues.Object(element));
 
     internal static JinjaTemplate Parse(string name, string source, TemplateLimits? limits)
     {
@@ -54,6 +66,18 @@ public static class TemplateRenderer
                 ? $"the chat template refused the request: {e.Message}"
                 : $"the chat template failed on this request ({name}, {e.Describe()})";
             throw new EngineException(EngineErrorKind.InvalidRequest, message, "messages", e);
+        }
+    }
+
+    private static T Checked<T>(string field, Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (TemplateException e)
+        {
+            throw EngineException.InvalidRequest(field, $"{field}: {e.Message}");
         }
     }
 }

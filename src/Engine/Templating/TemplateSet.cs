@@ -1,5 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 
@@ -57,7 +57,7 @@ public sealed class TemplateSet
         var all = _tokens.Copy();
         all["tools"] = null;
         all["documents"] = null;
-        foreach (var (name, value) in TemplateValues.Object(variables, "variables").Items)
+        foreach (var (name, value) in TemplateRenderer.Object(variables, "variables").Items)
             all[name] = value;
         var (file, template) = Select(hasTools: all.Get("tools") is not null);
         return TemplateRenderer.Render(template.Value, file, all, time);

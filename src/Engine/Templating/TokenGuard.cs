@@ -1,5 +1,5 @@
 using System.Text;
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 
 namespace LocalLlm.Templating;
 
@@ -18,7 +18,7 @@ internal sealed class TokenGuard
     private readonly Func<string, char, bool, string> _guardText;
     private readonly string[] _assistantTags;
 
-    private TokenGuard(char mark, Func<string, char, bool, string> guardText, string[] searchedTexts)
+    private TokenGuard(char mark, Func<string, char, bool, string> guardText, IReadOnlyList<string> searchedTexts)
     {
         Mark = mark;
         _guardText = guardText;
@@ -31,7 +31,7 @@ internal sealed class TokenGuard
 
     /// <exception cref="EngineException">Every mark occurs in the input.</exception>
     public static TokenGuard Create(
-        Func<string, char, bool, string> guardText, string[] searchedTexts, params ReadOnlySpan<object?> inputs)
+        Func<string, char, bool, string> guardText, IReadOnlyList<string> searchedTexts, params ReadOnlySpan<object?> inputs)
     {
         var used = new HashSet<char>();
         foreach (var input in inputs)

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Templating.Values;
+using LocalLlm.Jinja;
 using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Templating;
@@ -26,8 +26,6 @@ internal enum ArgumentsForm
 /// <param name="templateTakesText">Whether the template takes text although it is given values.</param>
 internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templateTakesText)
 {
-    private const string Field = "messages";
-
     /// <summary>The arguments as the template takes them.</summary>
     /// <param name="arguments">JSON text, or the value itself; null or empty: no arguments.</param>
     public object Of(object? arguments)
@@ -36,13 +34,13 @@ internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templat
         if (string.IsNullOrWhiteSpace(text) && arguments is null or string)
             return form == ArgumentsForm.Text ? "{}" : new PyDict();
         if (form == ArgumentsForm.Text)
-            return text ?? JsonText(arguments);
+            return text ?? TemplateValues.ToJson(arguments);
         var value = arguments;
-        if (text is not null && !TemplateValues.TryParse(text, Field, out value))
+        if (text is not null && !TemplateValues.TryParse(text, out value))
             value = null;
         if (value is PyDict)
             return value;
-        return templateTakesText && form == ArgumentsForm.Values ? text ?? JsonText(arguments) : new PyDict();
+        return templateTakesText && form == ArgumentsForm.Values ? text ?? TemplateValues.ToJson(arguments) : new PyDict();
     }
 
     /// <summary>Writes one warning of all arguments in a chat that are no JSON objects; none where there are none.</summary>
@@ -66,7 +64,7 @@ internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templat
             {
                 if (Member(call, "function", JsonValueKind.Object) is { } function
                     && Member(function, "arguments", JsonValueKind.String)?.GetString() is { } text && !string.IsNullOrWhiteSpace(text)
-                    && !(TemplateValues.TryParse(text, Field, out var value) && value is PyDict))
+                    && !(TemplateValues.TryParse(text, out var value) && value is PyDict))
                     yield return Member(function, "name", JsonValueKind.String)?.GetString() ?? "?";
             }
         }
@@ -74,12 +72,6 @@ internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templat
 
     private static JsonElement? Member(JsonElement holder, string name, JsonValueKind kind) =>
         holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty(name, out var value) && value.ValueKind == kind ? value : null;
-
-    private static string JsonText(object? value)
-    {
-        var context = new Runtime.RenderContext(new PyDict { ["value"] = value }, TemplateLimits.Default, TimeProvider.System);
-        return new Builtins.JsonWriter(context, ensureAscii: false, indent: null, separators: null, sortKeys: false).Write(value);
-    }
 
     [LoggerMessage(30, LogLevel.Warning, "{Count} earlier tool calls of a chat have arguments that are not a JSON object (functions: {Functions}); "
         + "the model sees them as text where its chat template takes text, else as {{}}.")]

@@ -1,5 +1,5 @@
+using LocalLlm.Jinja;
 using LocalLlm.Parsing;
-using LocalLlm.Templating.Values;
 
 namespace LocalLlm.Templating;
 

@@ -1,3 +1,5 @@
+using LocalLlm.Primitives;
+
 namespace LocalLlm.Tokenization;
 
 /// <summary>

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LocalLlm.Requests;
+using LocalLlm.Tokenizers;
 using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.Http;
@@ -68,6 +69,7 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
     {
         ApiException api => api.Error,
         EngineException engine => OfEngine(engine),
+        TokenizerException tokenizer => OfEngine(EngineException.Of(tokenizer)),
         BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge or StatusCodes.Status408RequestTimeout } http => OfStatus(http.StatusCode),
         BadHttpRequestException => UnreadableBody,
         _ => OfStatus(StatusCodes.Status500InternalServerError),

@@ -1,5 +1,5 @@
 using LocalLlm.Templating;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Server.Http;
 

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Tool.Arguments;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using LocalLlm.Requests;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using LocalLlm.Tool.JsonLines;
 
 namespace LocalLlm.Tool.Commands;

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Tokenizers;
 
 namespace LocalLlm.Tool.JsonLines;
 
@@ -28,7 +29,7 @@ internal static class LineHandler
 
     /// <summary>The failure as an error of the closed set; one that nobody foresaw is the engine's fault, and its text stays inside.</summary>
     public static EngineException ToEngineException(Exception failure) =>
-        failure as EngineException ?? new EngineException(
+        failure as EngineException ?? (failure is TokenizerException tokenizer ? EngineException.Of(tokenizer) : null) ?? new EngineException(
             EngineErrorKind.GenerationFailed,
             $"this line failed unexpectedly ({failure.GetType().Name})",
             innerException: failure);

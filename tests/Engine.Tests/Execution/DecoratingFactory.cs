@@ -1,5 +1,5 @@
 using LocalLlm.Execution;
-using LocalLlm.Sampling.Grammar;
+using LocalLlm.Sampling;
 
 namespace LocalLlm.Tests.Execution;
 
@@ -7,7 +7,7 @@ namespace LocalLlm.Tests.Execution;
 /// <param name="decorate">Puts one around the other.</param>
 internal sealed class DecoratingFactory(Func<IStepExecutor, IStepExecutor> decorate) : IStepExecutorFactory
 {
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var inner = new LocalExecutorFactory().Create(options, loader, grammars, progress, cancellationToken);
         try

@@ -4,7 +4,6 @@ using System.Text.Json;
 using LocalLlm.Execution;
 using LocalLlm.Execution.Wire;
 using LocalLlm.Sampling;
-using LocalLlm.Sampling.Grammar;
 
 namespace LocalLlm.Tests.Execution;
 
@@ -12,7 +11,7 @@ namespace LocalLlm.Tests.Execution;
 /// <param name="created">Receives the executor.</param>
 internal sealed class ProcessExecutorFactory(Action<ProcessExecutor>? created = null) : IStepExecutorFactory
 {
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, GrammarCompiler? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var executor = new ProcessExecutor(options, cancellationToken);
         created?.Invoke(executor);

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using LocalLlm.Execution;
+using LocalLlm.Grammars;
 using LocalLlm.Execution.Wire;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
@@ -43,31 +44,24 @@ public class StepFormatTests
     [MemberData(nameof(Sources))]
     public void A_grammar_crosses_as_what_it_is_compiled_from(string _, object source)
     {
-        var given = (GrammarSource)source;
+        var given = new ResponseGrammar((GrammarSource)source, "response_format");
         var step = Step();
         step.NewSequences[0] = step.NewSequences[0] with { Sampling = With(given) };
         var back = StepFormat.DecodeStep(StepFormat.Encode(step)).NewSequences[0].Sampling.Grammar!;
-        Assert.Equal(given.Field, back.Field);
-        Assert.Equal(given.Structure?.Json?.GetRawText(), back.Structure?.Json?.GetRawText());
-        Assert.Equal(
-            (given.Structure?.Regex, given.Structure?.Grammar, given.Structure?.JsonObject, given.Structure?.TypeFirst),
-            (back.Structure?.Regex, back.Structure?.Grammar, back.Structure?.JsonObject, back.Structure?.TypeFirst));
-        Assert.Equal(given.Structure?.Choice, back.Structure?.Choice);
-        Assert.Equal(given.Tools?.Tools.GetRawText(), back.Tools?.Tools.GetRawText());
-        Assert.Equal((given.Tools?.Format, given.Tools?.Choice), (back.Tools?.Format, back.Tools?.Choice));
+        Assert.Equal((given.Field, given.Source.ToJson()), (back.Field, back.Source.ToJson()));
     }
 
     public static TheoryData<string, object> Sources() => new()
     {
-        { "schema", new GrammarSource(new() { Json = Json("""{ "b": 1, "a": {"type":"string"} }"""), TypeFirst = true }, null, "response_format") },
-        { "deep schema", new GrammarSource(new() { Json = Json(new string('[', 200) + new string(']', 200)) }, null, "json") },
-        { "choice", new GrammarSource(new() { Choice = ["yes", "\u00e9\n"] }, null, "choice") },
-        { "regex", new GrammarSource(new() { Regex = "a\\d+" }, null, "regex") },
-        { "ebnf", new GrammarSource(new() { Grammar = "root ::= \"a\"" }, null, "grammar") },
-        { "object", new GrammarSource(new() { JsonObject = true }, null, "json_object") },
-        { "tools", new GrammarSource(null, new(ToolCallFormat.Hermes, Json("""[{"type":"function"}]"""), ToolChoice.Required with { AllowParallelCalls = false }), "tools") },
-        { "one tool", new GrammarSource(null, new(ToolCallFormat.DeepSeekV31, Json("[]"), ToolChoice.Function("f")), "tools") },
-        { "both", new GrammarSource(new() { JsonObject = true }, new(ToolCallFormat.Llama3Json, Json("[]"), ToolChoice.Auto), "structured_outputs") },
+        { "schema", Source(new() { Json = Json("""{ "b": 1, "a": {"type":"string"} }"""), TypeFirst = true }) },
+        { "deep schema", Source(new() { Json = Json(new string('[', 200) + new string(']', 200)) }) },
+        { "choice", Source(new() { Choice = ["yes", "\u00e9\n"] }) },
+        { "regex", Source(new() { Regex = "a\\d+" }) },
+        { "ebnf", Source(new() { Grammar = "root ::= \"a\"" }) },
+        { "object", Source(new() { JsonObject = true }) },
+        { "tools", Source(null, new(ToolCallFormat.Hermes, Tools, ToolChoice.Required with { AllowParallelCalls = false })) },
+        { "one tool", Source(null, new(ToolCallFormat.DeepSeekV31, Tools, ToolChoice.Function("f"))) },
+        { "both", Source(new() { JsonObject = true }, new(ToolCallFormat.Llama3Json, Tools, ToolChoice.Auto)) },
     };
 
     [Fact]
@@ -125,13 +119,17 @@ public class StepFormatTests
         TotalTokens = 4,
         SamplesOnHost = true,
         NeedsHistory = true,
-        NewSequences = { new(9, new[] { 1, 2, 3, 4, 5, 6, 7, 8 }, With(new(new() { Regex = "a+" }, null, "regex")), 2, ulong.MaxValue) },
+        NewSequences = { new(9, new[] { 1, 2, 3, 4, 5, 6, 7, 8 }, With(new(new GrammarSource.Regex("a+"), "regex")), 2, ulong.MaxValue) },
         Sequences = { new(9, 5, 8, new[] { 5, 6, 7, -1 }, new[] { 11, 12 }, true, true) },
         FinishedIds = { 3 },
         PreemptedIds = { 4 },
     };
 
-    private static ValidatedSampling With(GrammarSource grammar)
+    private static JsonElement Tools => Json("""[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]""");
+
+    private static GrammarSource Source(StructuredOutputs? structure, ToolCallStructure? tools = null) => ResponseGrammars.SourceOf(structure, tools);
+
+    private static ValidatedSampling With(ResponseGrammar grammar)
     {
         var sampling = SamplingKit.Validated(new()
         {

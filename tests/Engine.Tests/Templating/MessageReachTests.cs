@@ -1,7 +1,7 @@
 using LocalLlm.Parsing;
 using LocalLlm.Templating;
 using LocalLlm.Tests.Weights;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using Xunit;
 
 namespace LocalLlm.Tests.Templating;

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using LocalLlm.Templating;
 
 namespace LocalLlm.Tests.Templating;
 
@@ -7,7 +6,4 @@ namespace LocalLlm.Tests.Templating;
 internal static class Rendering
 {
     public static JsonElement Json(string json) => JsonDocument.Parse(json).RootElement.Clone();
-
-    public static string Render(string source, string variables = "{}", TemplateLimits? limits = null) =>
-        JinjaTemplate.Parse(source, limits).Render(TemplateValues.Object(Json(variables), "variables"), FixedTime.At(2025, 7, 10));
 }

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using LocalLlm.Templating;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using Xunit;
 
 namespace LocalLlm.Tests.Templating;

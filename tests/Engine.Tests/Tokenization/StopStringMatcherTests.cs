@@ -10,7 +10,7 @@ public class StopStringMatcherTests
     public void Output_ends_before_the_first_stop_string_wherever_the_text_is_cut()
     {
         var random = new Random(8);
-        for (var round = 0; round < 3000 * TokenizerFolders.FuzzFactor; round++)
+        for (var round = 0; round < Mutator.Times(3000); round++)
         {
             var text = Letters(random, 30);
             var stops = Enumerable.Range(0, random.Next(4)).Select(_ => Letters(random, 4) + "a").ToArray();

@@ -2,7 +2,7 @@ using System.Text.Json;
 using LocalLlm.Server.OpenAI;
 using LocalLlm.Server.Tests.Serving;
 using LocalLlm.Tests;
-using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.OpenAI;

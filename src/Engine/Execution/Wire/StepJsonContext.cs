@@ -9,7 +9,7 @@ namespace LocalLlm.Execution.Wire;
     NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
     UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
     UseStringEnumConverter = true,
-    Converters = [typeof(GrammarSourceConverter)])]
+    Converters = [typeof(ResponseGrammarConverter)])]
 [JsonSerializable(typeof(SchedulerOutput))]
 [JsonSerializable(typeof(StepResult))]
 [JsonSerializable(typeof(ExecutorCapabilities))]

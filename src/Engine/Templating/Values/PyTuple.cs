@@ -1,8 +1,0 @@
-namespace LocalLlm.Templating.Values;
-
-internal class PyTuple(params object?[] items)
-{
-    public static readonly PyTuple Empty = new();
-
-    public object?[] Items { get; } = items;
-}

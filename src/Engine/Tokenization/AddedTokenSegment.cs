@@ -1,4 +1,0 @@
-namespace LocalLlm.Tokenization;
-
-/// <summary>A stretch of a text that is an added token, or that holds none.</summary>
-internal readonly record struct AddedTokenSegment(int Start, int Length, AddedToken? Token);

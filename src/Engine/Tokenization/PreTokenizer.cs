@@ -1,7 +1,0 @@
-namespace LocalLlm.Tokenization;
-
-/// <summary>Splits text into the pieces that the model tokenises one by one. Stateless.</summary>
-internal abstract class PreTokenizer
-{
-    public abstract PreTokenizedText Split(PreTokenizedText input);
-}

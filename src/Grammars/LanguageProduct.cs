@@ -1,0 +1,83 @@
+namespace LocalLlm.Grammars;
+
+/// <summary>
+/// Texts told apart by several languages at once: the product of their automata (Hopcroft, Ullman), without the states from which no allowed text is left. What single languages cannot say is possible so: both of two
+/// patterns, all but some names, multiples between two bounds.
+/// </summary>
+internal sealed class LanguageProduct
+{
+    private const int MaxTold = 63;
+    private readonly SchemaBudget _budget;
+    private Dfa? _all;
+    private int _told;
+
+    /// <param name="budget">Pays for it.</param>
+    /// <param name="all">Texts that there are at all.</param>
+    public LanguageProduct(SchemaBudget budget, Func<GrammarNodes, Fragment> all)
+    {
+        _budget = budget;
+        _all = Dfa.Of(all, budget);
+    }
+
+    /// <summary>Keeps the texts that are in a language, or those that are not.</summary>
+    /// <exception cref="GrammarException">There are too many states.</exception>
+    public void Require(Func<GrammarNodes, Fragment> language, bool isWanted)
+    {
+        var other = Dfa.Of(language, _budget);
+        if (other is null && isWanted)
+            _all = null;
+        if (other is not null)
+            _all = _all?.Times(other, (own, theirs) => theirs != 0 == isWanted ? own : 0, isWanted, _budget);
+    }
+
+    /// <summary>Tells texts in a language from others.</summary>
+    /// <exception cref="GrammarException">There are too many states, or languages.</exception>
+    public void Tell(Func<GrammarNodes, Fragment> language)
+    {
+        if (++_told > MaxTold)
+            throw new GrammarException($"more than {MaxTold} patterns for one value");
+        var bit = 1UL << _told;
+        if (Dfa.Of(language, _budget) is { } other)
+            _all = _all?.Times(other, (own, theirs) => own != 0 && theirs != 0 ? own | bit : own, needsOther: false, _budget);
+    }
+
+    /// <summary>Texts by what they are: one way in, and a way out for every kind.</summary>
+    /// <param name="nodes">Gets the rules.</param>
+    /// <param name="kindOf">From the languages that a text is in (bit i: the i-th that was told) to its kind; below 0: it is not allowed.
+    /// Pure.</param>
+    /// <exception cref="UnsatisfiableException">No text is allowed.</exception>
+    public (int Start, Dictionary<int, int> Ends) Make(GrammarNodes nodes, Func<ulong, int> kindOf)
+    {
+        var kinds = _all?.Marks.Select(mark => mark == 0 ? -1 : kindOf(mark >> 1)).ToArray();
+        if (kinds is null || !Array.Exists(kinds, kind => kind >= 0))
+            throw new UnsatisfiableException("nothing is allowed here");
+
+        // The kinds as marks: states from which no kind is left are dropped.
+        var dfa = _all!.Marked(state => kinds[state] < 0 ? 0 : (ulong)kinds[state] + 1, _budget)!;
+        var ids = dfa.Marks.Select(_ => nodes.Nothing().Start).ToArray();
+        var ends = dfa.Marks.Where(mark => mark != 0).Distinct().ToDictionary(mark => (int)mark - 1, _ => nodes.Nothing().Start);
+        for (var state = 0; state < ids.Length; state++)
+        {
+            if (dfa.Marks[state] != 0)
+                nodes.Connect(ids[state], ends[(int)dfa.Marks[state] - 1]);
+            foreach (var (first, last, to) in dfa.Edges[state])
+                nodes.Connect(ids[state], first, last, ids[to]);
+        }
+
+        return (ids[0], ends);
+    }
+
+    /// <summary>The texts that are left after <see cref="Require"/>, by the number of their characters.</summary>
+    /// <param name="nodes">Gets the rules.</param>
+    /// <param name="least">Fewest characters.</param>
+    /// <param name="most">Most characters; null: any number.</param>
+    /// <param name="all">Texts of whole characters: the one that the product began with.</param>
+    /// <exception cref="UnsatisfiableException">No text is allowed.</exception>
+    public Fragment MakeCounted(GrammarNodes nodes, int least, int? most, Func<GrammarNodes, Fragment> all)
+    {
+        // A mark of its own for places between characters, whether texts may end there or not.
+        var characters = Dfa.Of(all, _budget);
+        var dfa = _all is null || characters is null ? null : characters.Times(_all, (between, end) => between == 0 ? 0 : end != 0 ? 3UL : 2UL, needsOther: true, _budget);
+        return dfa is null ? throw new UnsatisfiableException("nothing is allowed here") : new CountedCharacters(nodes, dfa, least, most, _budget).Make();
+    }
+}

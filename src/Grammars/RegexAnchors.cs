@@ -1,0 +1,100 @@
+using LocalLlm.Primitives;
+
+namespace LocalLlm.Grammars;
+
+/// <summary>A pattern without anchors within it.</summary>
+/// <param name="IsStart">Whether the text begins with it.</param>
+/// <param name="Syntax">The pattern.</param>
+/// <param name="IsEnd">Whether the text ends with it.</param>
+internal sealed record AnchoredRegex(bool IsStart, RegexNode Syntax, bool IsEnd);
+
+/// <summary>Brings the anchors of a pattern to its ends, as alternatives where they stand in alternatives.</summary>
+internal static class RegexAnchors
+{
+    private const int MaxAlternatives = 100;
+    private static readonly RegexNode Empty = new RegexNode.Sequence([]);
+
+    /// <summary>Patterns one of which is found where the whole is.</summary>
+    /// <exception cref="GrammarException">There are too many, an anchor is repeated, or none can ever be found.</exception>
+    public static IReadOnlyList<AnchoredRegex> Alternatives(RegexNode syntax)
+    {
+        var found = Of(syntax);
+        return found.Count > 0 ? found : throw new GrammarException("^ behind a text, or $ before one, is never found");
+    }
+
+    private static IReadOnlyList<AnchoredRegex> Of(RegexNode syntax) => !HasAnchor(syntax) ? [new(false, syntax, false)] : syntax switch
+    {
+        RegexNode.Anchor { Kind: var kind } => [new(kind == RegexAnchor.TextStart, Empty, kind == RegexAnchor.TextEnd)],
+        RegexNode.Alternation alternation => Few([.. alternation.Branches.SelectMany(Of)]),
+        RegexNode.Repeat { Min: 0, Max: 1 } optional => Few([.. Of(optional.Body), new(false, Empty, false)]),
+        RegexNode.Repeat { Min: 1, Max: 1 } once => Of(once.Body),
+        RegexNode.Sequence sequence => Runs(sequence.Parts).Aggregate((IReadOnlyList<AnchoredRegex>)[new(false, Empty, false)], Followed),
+        _ => throw new GrammarException("^ and $ cannot be repeated"),
+    };
+
+    // What stands between anchors as one part each: patterns are long, and have few anchors.
+    private static IEnumerable<RegexNode> Runs(IReadOnlyList<RegexNode> parts)
+    {
+        var run = new List<RegexNode>();
+        foreach (var part in parts)
+        {
+            if (!HasAnchor(part))
+            {
+                run.Add(part);
+                continue;
+            }
+
+            if (run.Count > 0)
+                yield return new RegexNode.Sequence(run);
+            run = [];
+            yield return part;
+        }
+
+        if (run.Count > 0)
+            yield return new RegexNode.Sequence(run);
+    }
+
+    private static RegexNode Joined(RegexNode first, RegexNode second) =>
+        first is RegexNode.Sequence { Parts.Count: 0 } ? second : second is RegexNode.Sequence { Parts.Count: 0 } ? first : new RegexNode.Sequence([.. PartsOf(first), .. PartsOf(second)]);
+
+    private static IReadOnlyList<RegexNode> PartsOf(RegexNode syntax) => syntax is RegexNode.Sequence sequence ? sequence.Parts : [syntax];
+
+    private static IReadOnlyList<AnchoredRegex> Followed(IReadOnlyList<AnchoredRegex> before, RegexNode part)
+    {
+        var after = Of(part);
+        return Few([.. before.SelectMany(first => after.Select(second => Followed(first, second)).OfType<AnchoredRegex>())]);
+    }
+
+    // Null: never found, since there is a text before ^ or behind $.
+    private static AnchoredRegex? Followed(AnchoredRegex first, AnchoredRegex second)
+    {
+        if (second.IsStart && !CanBeEmpty(first.Syntax))
+            return null;
+        if (first.IsEnd && !CanBeEmpty(second.Syntax))
+            return null;
+        var start = second.IsStart ? Empty : first.Syntax;
+        var end = first.IsEnd ? Empty : second.Syntax;
+        return new(first.IsStart || second.IsStart, Joined(start, end), first.IsEnd || second.IsEnd);
+    }
+
+    private static AnchoredRegex[] Few(AnchoredRegex[] alternatives) =>
+        alternatives.Length <= MaxAlternatives ? alternatives : throw new GrammarException($"^ and $ within alternatives make more than {MaxAlternatives} patterns");
+
+    private static bool HasAnchor(RegexNode syntax) => syntax switch
+    {
+        RegexNode.Anchor => true,
+        RegexNode.Alternation alternation => alternation.Branches.Any(HasAnchor),
+        RegexNode.Sequence sequence => sequence.Parts.Any(HasAnchor),
+        RegexNode.Repeat repeat => HasAnchor(repeat.Body),
+        _ => false,
+    };
+
+    private static bool CanBeEmpty(RegexNode syntax) => syntax switch
+    {
+        RegexNode.Anchor => true,
+        RegexNode.Alternation alternation => alternation.Branches.Any(CanBeEmpty),
+        RegexNode.Sequence sequence => sequence.Parts.All(CanBeEmpty),
+        RegexNode.Repeat repeat => repeat.Min == 0 || CanBeEmpty(repeat.Body),
+        _ => false,
+    };
+}

@@ -1,0 +1,83 @@
+namespace LocalLlm.Grammars;
+
+/// <summary>
+/// What making a grammar may cost. Work is counted in steps of some 10 ns, never timed, so that a schema is accepted or refused alike on
+/// every machine; everything that can be much is paid from here.
+/// </summary>
+internal sealed class SchemaBudget
+{
+    private const long AllWork = 7_000_000;
+    private const long MaxAllocated = 40L << 20;
+    private const int StepsBetweenLooks = 100;
+    private const int WorkBetweenLooks = 20_000;
+    private const int NodeWork = 4;
+    private const int BodyWork = 500;
+    private const int PartWork = 20;
+
+    private readonly long _allocatedBefore = GC.GetAllocatedBytesForCurrentThread();
+    private long _work = AllWork;
+    private long _nextLook = AllWork;
+
+    /// <summary>Pays for some steps.</summary>
+    /// <exception cref="GrammarException">They are too many, all that was paid for together.</exception>
+    public void Take(long work)
+    {
+        _work -= work;
+        if (_work < 0)
+            throw TooMuch();
+        if (_work > _nextLook)
+            return;
+
+        // Memory is work that was forgotten to be counted.
+        _nextLook = _work - WorkBetweenLooks;
+        if (GC.GetAllocatedBytesForCurrentThread() - _allocatedBefore > MaxAllocated)
+            throw TooMuch();
+    }
+
+    /// <summary>Pays for several things that are said of one value together.</summary>
+    /// <exception cref="GrammarException">There are too many.</exception>
+    public void TakeBody() => Take(BodyWork);
+
+    /// <summary>Pays for what is said of a property, or compared.</summary>
+    /// <exception cref="GrammarException">It is too much.</exception>
+    public void TakeParts(int count) => Take(PartWork * (long)count);
+
+    /// <summary>The automaton of a language; null: it has no text.</summary>
+    /// <param name="language">Makes its rules.</param>
+    /// <exception cref="GrammarException">It is too large.</exception>
+    public ByteAutomaton? Automaton(Func<GrammarNodes, Fragment> language)
+    {
+        var nodes = new GrammarNodes(GrammarLimits.Default);
+        try
+        {
+            var start = nodes.Finish(language(nodes));
+            Take(NodeWork * (long)nodes.Count);
+            var automaton = new ByteAutomaton(nodes, start, GrammarLimits.Default);
+            Take(automaton.Work);
+            return automaton;
+        }
+        catch (UnsatisfiableException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Whether a text is in a grammar.</summary>
+    /// <exception cref="GrammarException">Finding out takes too much work, all texts of the schema together.</exception>
+    public bool Accepts(ByteAutomaton automaton, ReadOnlySpan<byte> text)
+    {
+        var state = automaton.Start;
+        for (var i = 0; i < text.Length && state != GrammarState.Dead; i++)
+        {
+            var before = automaton.Work;
+            state = automaton.Step(state, text[i]);
+            if (i % StepsBetweenLooks == 0)
+                state = automaton.Renewed(state);
+            Take(automaton.Work - before + 1);
+        }
+
+        return state.IsAccepting;
+    }
+
+    private static GrammarException TooMuch() => new("the schema is too much work to be made into a grammar; use fewer alternatives, shorter patterns and smaller counts");
+}

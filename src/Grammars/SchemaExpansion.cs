@@ -1,0 +1,148 @@
+using System.Text.Json;
+
+namespace LocalLlm.Grammars;
+
+/// <summary>A choice that what is said of a value leaves: one of the alternatives holds beside the rest.</summary>
+/// <param name="Source">What makes the choice.</param>
+/// <param name="Alternatives">At least two; each is several parts that hold together.</param>
+internal sealed record SchemaChoice(SchemaPart Source, IReadOnlyList<SchemaPart[]> Alternatives);
+
+/// <summary>
+/// What is said of a value, taken apart: references followed, <c>allOf</c> joined, negations pushed inwards (De Morgan), choices that can go one way only made. What is left are plain parts, which all hold, and choices.
+/// </summary>
+/// <param name="references">Where references lead.</param>
+/// <param name="budget">How long it may take.</param>
+internal sealed class SchemaExpansion(SchemaReferences references, SchemaBudget budget)
+{
+    private readonly SchemaOverlap _overlap = new(references, budget);
+    private SchemaNegation? _negation;
+
+    /// <summary>Takes parts apart.</summary>
+    /// <param name="parts">What holds.</param>
+    /// <exception cref="GrammarException">Something cannot be kept to.</exception>
+    /// <exception cref="UnsatisfiableException">The parts exclude each other.</exception>
+    public (List<SchemaPart> Plain, List<SchemaChoice> Choices) Expand(IEnumerable<SchemaPart> parts)
+    {
+        var open = new List<SchemaPart>();
+        var plain = new List<SchemaPart>();
+        var seen = new HashSet<string>();
+        var queue = new Queue<SchemaPart>(parts);
+        while (true)
+        {
+            while (queue.TryDequeue(out var part))
+            {
+                if (seen.Add(part.Key))
+                    Take(part, queue, plain, open);
+            }
+
+            var known = new SchemaKnown(plain, _overlap);
+            var choices = new List<SchemaChoice>();
+            foreach (var source in open)
+            {
+                budget.TakeParts(1);
+                var alternatives = known.Possible(Alternatives(source, known), out var isDecided);
+                if (isDecided)
+                    continue;
+                if (alternatives.Count == 0)
+                    throw new UnsatisfiableException($"{source.At}: nothing is allowed here");
+                if (alternatives.Count > 1)
+                    choices.Add(new(source, alternatives));
+                foreach (var only in alternatives.Count == 1 ? alternatives[0] : [])
+                    queue.Enqueue(only);
+            }
+
+            open = [.. choices.Select(choice => choice.Source)];
+            if (queue.Count == 0)
+                return (plain, choices);
+        }
+    }
+
+    private void Take(SchemaPart part, Queue<SchemaPart> queue, List<SchemaPart> plain, List<SchemaPart> open)
+    {
+        if (part.Kind == SchemaPartKind.Word && !part.IsNegated)
+            open.Add(part);
+        else if (part.Kind != SchemaPartKind.Whole)
+            plain.Add(part);
+        else if (part.IsNegated)
+            open.Add(part);
+        else
+            TakeSchema(part.Schema, part.At, queue, plain, open);
+    }
+
+    private void TakeSchema(JsonElement schema, string at, Queue<SchemaPart> queue, List<SchemaPart> plain, List<SchemaPart> open)
+    {
+        switch (schema.ValueKind)
+        {
+            case JsonValueKind.True:
+                return;
+            case JsonValueKind.False:
+                throw new UnsatisfiableException($"{at}: nothing is allowed here");
+            case JsonValueKind.Object:
+                break;
+            default:
+                throw new GrammarException($"{at}: a schema must be an object, true or false, found {schema.ValueKind}");
+        }
+
+        SchemaWords.Check(schema, at);
+        if (schema.TryGetProperty("$ref", out var reference))
+        {
+            var (target, place) = references.Target(reference, at);
+            queue.Enqueue(SchemaPart.Holds(target, place));
+            if (references.StandAlone)
+                return;
+        }
+
+        if (SchemaWords.HasPlain(schema))
+            plain.Add(SchemaPart.Plain(schema, at));
+        foreach (var (inner, place) in SchemaWords.Items(schema, at, "allOf"))
+            queue.Enqueue(SchemaPart.Holds(inner, place));
+        if (schema.TryGetProperty("not", out var not))
+            queue.Enqueue(SchemaPart.Fails(not, $"{at}/not"));
+        foreach (var word in (string[])["anyOf", "oneOf", "if"])
+        {
+            if (schema.TryGetProperty(word, out _))
+                open.Add(SchemaPart.Choice(schema, at, word));
+        }
+
+        foreach (var (name, _, _) in SchemaWords.Dependents(schema, at))
+            open.Add(SchemaPart.Choice(schema, at, $"/{name}"));
+    }
+
+    private IEnumerable<SchemaPart[]> Alternatives(SchemaPart part, SchemaKnown known)
+    {
+        if (part.Kind == SchemaPartKind.Whole)
+            return (_negation ??= new(references, _overlap, budget)).Of(part.Schema, part.At, known);
+        var (schema, at) = (part.Schema, part.At);
+        return part.Name switch
+        {
+            "anyOf" => SchemaWords.Items(schema, at, "anyOf").Select(item => (SchemaPart[])[SchemaPart.Holds(item.Schema, item.At)]),
+            "oneOf" => OneOf([.. SchemaWords.Items(schema, at, "oneOf")]),
+            "if" => Conditional(schema, at),
+            _ => Dependent(SchemaWords.Dependents(schema, at).First(dependent => $"/{dependent.Name}" == part.Name)),
+        };
+    }
+
+    // Exactly one: this one, and none of the others that may hold beside it.
+    private IEnumerable<SchemaPart[]> OneOf((JsonElement Schema, string At)[] items)
+    {
+        var overlaps = _overlap.Of(items);
+        budget.TakeParts(1);
+        return items.Select((item, i) => (SchemaPart[])[SchemaPart.Holds(item.Schema, item.At), .. overlaps[i].Select(other => SchemaPart.Fails(items[other].Schema, items[other].At))]);
+    }
+
+    private static IEnumerable<SchemaPart[]> Conditional(JsonElement schema, string at)
+    {
+        var condition = schema.GetProperty("if");
+        if (!schema.TryGetProperty("then", out _) && !schema.TryGetProperty("else", out _))
+            return [[]];
+        SchemaPart[] Branch(SchemaPart first, string word) => schema.TryGetProperty(word, out var inner) ? [first, SchemaPart.Holds(inner, $"{at}/{word}")] : [first];
+        return [Branch(SchemaPart.Holds(condition, $"{at}/if"), "then"), Branch(SchemaPart.Fails(condition, $"{at}/if"), "else")];
+    }
+
+    private static IEnumerable<SchemaPart[]> Dependent((string Name, JsonElement Schema, string At) dependent) =>
+    [
+        [SchemaPart.Of(SchemaTypes.All & ~SchemaTypes.Object)],
+        [SchemaPart.Lacks(dependent.Name)],
+        [SchemaPart.Has(dependent.Name), SchemaPart.Holds(dependent.Schema, dependent.At)],
+    ];
+}

@@ -1,0 +1,22 @@
+namespace LocalLlm.Grammars;
+
+/// <summary>Patterns of schemas (ECMA 262, as far as <see cref="RegexGrammar.ParsedPattern"/> goes).</summary>
+internal static class SchemaPatterns
+{
+    /// <summary>The strings in which a pattern is found.</summary>
+    public static StringLanguages.Language Language(string pattern) => (nodes, text) => new RegexGrammar(nodes, text.Character).Search(pattern);
+
+    /// <summary>Whether strings are in a language.</summary>
+    /// <exception cref="GrammarException">It is malformed.</exception>
+    public static Func<string, bool> Matcher(StringLanguages.Language language, string at, SchemaBudget budget)
+    {
+        try
+        {
+            return budget.Automaton(nodes => language(nodes, new(nodes))) is { } automaton ? name => budget.Accepts(automaton, JsonSchemaText.Written(name)) : _ => false;
+        }
+        catch (GrammarException wrong)
+        {
+            throw new GrammarException($"{at}: {wrong.Message}");
+        }
+    }
+}

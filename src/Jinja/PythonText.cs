@@ -1,0 +1,23 @@
+using LocalLlm.Jinja.Values;
+
+namespace LocalLlm.Jinja;
+
+/// <summary>What Python's <c>str</c> does to white space, which is not what .NET calls white space.</summary>
+public static class PythonText
+{
+    /// <summary>Python's <c>str.strip()</c>.</summary>
+    /// <param name="text">The text.</param>
+    public static string Strip(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return PyText.Trim(text);
+    }
+
+    /// <summary>Python's <c>str.rstrip()</c>.</summary>
+    /// <param name="text">The text.</param>
+    public static string RStrip(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return PyText.TrimEnd(text);
+    }
+}

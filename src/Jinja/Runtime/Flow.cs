@@ -1,0 +1,9 @@
+namespace LocalLlm.Jinja.Runtime;
+
+/// <summary>How a statement ended.</summary>
+internal enum Flow
+{
+    Next,
+    Break,
+    Continue,
+}

@@ -1,0 +1,8 @@
+namespace LocalLlm.Jinja.Values;
+
+internal class PyTuple(params object?[] items)
+{
+    public static readonly PyTuple Empty = new();
+
+    public object?[] Items { get; } = items;
+}

@@ -1,0 +1,13 @@
+namespace LocalLlm.Tokenizers;
+
+/// <summary>Rewrites text before it is split. Input and output are well-formed UTF-16.</summary>
+internal abstract class Normalizer
+{
+    public abstract string Normalize(string text);
+
+    /// <summary>
+    /// Whether each character is rewritten by itself (up to canonical equivalence, case and accents), so that where a
+    /// text could come from can be told character by character.
+    /// </summary>
+    public virtual bool IsByCharacter => true;
+}
