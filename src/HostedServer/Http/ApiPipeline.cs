@@ -12,7 +12,7 @@ namespace LocalLlm.Server.Http;
 internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions options, ILogger<ApiPipeline> logger)
 {
     private const string RetryAfterSeconds = "1";
-    private const int LongestRequestId = 128;
+    private const int MaxRequestIdLength = 128;
     private static readonly object RequestIdKey = new();
 
     /// <summary>A route that asks for the key.</summary>
@@ -114,7 +114,7 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         }
     }
 
-    private static bool IsId(string text) => text.Length is > 0 and <= LongestRequestId && text.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.');
+    private static bool IsId(string text) => text.Length is > 0 and <= MaxRequestIdLength && text.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.');
 
     [LoggerMessage(1, LogLevel.Error, "A request of {Path} failed ({RequestId}).")]
     private partial void LogFailed(string path, string requestId, Exception failure);

@@ -56,7 +56,7 @@ internal static class JsonBody
         }
         finally
         {
-            budget.GiveBack(taken);
+            budget.Release(taken);
         }
 
         ApiException Refused(ReadResult read, ApiException refusal)

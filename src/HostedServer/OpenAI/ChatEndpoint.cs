@@ -34,8 +34,8 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
             return;
         }
 
-        var response = await WholeResponse.MakeAsync(context, admission, responses.CompleteAsync);
-        permit.GiveBack();
+        var response = await WholeResponse.CreateAsync(context, admission, responses.CompleteAsync);
+        permit.Release();
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(response, WireJson.Wire.ChatCompletion));
     }
 }

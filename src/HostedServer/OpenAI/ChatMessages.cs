@@ -7,7 +7,7 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary>The <c>messages</c> of a chat: roles, and parts that a model of text can read.</summary>
 internal static class ChatMessages
 {
-    private const int Most = 4096;
+    private const int MaxMessages = 4096;
     // The last one is older than tool.
     private static readonly string[] Roles = ["system", "developer", "user", "assistant", "tool", "function"];
     private static readonly string[] TextParts = ["text", "input_text", "output_text", "refusal", "thinking"];
@@ -29,9 +29,9 @@ internal static class ChatMessages
         if (fields.Json("messages", JsonValueKind.Array, "a list of messages") is not { } messages)
             return null;
         var count = messages.GetArrayLength();
-        if (count is 0 or > Most)
+        if (count is 0 or > MaxMessages)
         {
-            errors.Add("messages", $"{count} messages", $"1 to {Most}");
+            errors.Add("messages", $"{count} messages", $"1 to {MaxMessages}");
             return null;
         }
 

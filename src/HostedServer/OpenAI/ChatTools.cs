@@ -6,7 +6,7 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary>The <c>tools</c> of a chat.</summary>
 internal static class ChatTools
 {
-    private const int Most = 128;
+    private const int MaxTools = 128;
     private const int LongestName = 64;
 
     /// <summary>The tools, or null where there are none or they are wrong (recorded).</summary>
@@ -18,9 +18,9 @@ internal static class ChatTools
         // An empty list is what many clients write for none.
         if (count == 0)
             return null;
-        if (count > Most)
+        if (count > MaxTools)
         {
-            errors.Add("tools", $"{count} tools", $"at most {Most}");
+            errors.Add("tools", $"{count} tools", $"at most {MaxTools}");
             return null;
         }
 

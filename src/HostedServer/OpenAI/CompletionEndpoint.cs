@@ -30,8 +30,8 @@ internal sealed class CompletionEndpoint(ServedEngine served, Admission admissio
             return;
         }
 
-        var response = await WholeResponse.MakeAsync(context, admission, responses.CompleteAsync);
-        permit.GiveBack();
+        var response = await WholeResponse.CreateAsync(context, admission, responses.CompleteAsync);
+        permit.Release();
         await ApiPipeline.WriteJsonAsync(context, EventStream.Json(response, WireJson.Wire.TextCompletion));
     }
 }

@@ -19,7 +19,7 @@ internal sealed class EmbeddingEndpoint(ServedEngine served, Admission admission
             throw new ApiException(ApiError.Unsupported($"dimensions: given {dimensions}; '{engine.ModelName}' makes vectors of {engine.Dimensions}. Remove it.", "dimensions"));
         var cutAt = Truncation.Of(request.Common.CutAt, Truncation.Field, engine);
         using var permit = admission.Enter(Admission.SequencesOf(request.Count), served.MaxSequences);
-        var made = await WholeResponse.MakeAsync(context, admission, cancellationToken => request.Texts is { } texts
+        var made = await WholeResponse.CreateAsync(context, admission, cancellationToken => request.Texts is { } texts
             ? engine.EmbedAsync(texts, EmbeddingKinds.Dense, cutAt, cancellationToken)
             : engine.EmbedTokensAsync(request.TokenIds!, cancellationToken: cancellationToken));
         var tokens = made.Sum(embedding => embedding.TokenCount);
@@ -30,7 +30,7 @@ internal sealed class EmbeddingEndpoint(ServedEngine served, Admission admission
             [.. made.Select((embedding, index) => new EmbeddingItem(index, new(embedding.Dense!, request.IsBase64)))],
             new(tokens, tokens));
         var json = EventStream.Json(response, WireJson.Wire.EmbeddingList);
-        permit.GiveBack();
+        permit.Release();
         await ApiPipeline.WriteJsonAsync(context, json);
     }
 }

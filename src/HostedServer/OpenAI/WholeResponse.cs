@@ -8,7 +8,7 @@ internal static class WholeResponse
 {
     /// <summary>Makes one, unless the client leaves or the server must end before.</summary>
     /// <exception cref="ApiException">503: the server ended it.</exception>
-    public static async Task<T> MakeAsync<T>(HttpContext context, Admission admission, Func<CancellationToken, Task<T>> make)
+    public static async Task<T> CreateAsync<T>(HttpContext context, Admission admission, Func<CancellationToken, Task<T>> make)
     {
         using var left = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, admission.Aborted);
         try

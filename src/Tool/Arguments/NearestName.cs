@@ -3,7 +3,7 @@ namespace LocalLlm.Tool.Arguments;
 /// <summary>The name that a misspelt one most likely means.</summary>
 internal static class NearestName
 {
-    private const int LeastLetters = 3;
+    private const int MinLetters = 3;
 
     /// <summary>
     /// The option that a name was most likely meant to be: it differs in two letters at most (in one, where it is short), or it is the
@@ -13,7 +13,7 @@ internal static class NearestName
     public static string? OfOption(string name, IEnumerable<string> candidates)
     {
         var letters = name.Trim('-');
-        return letters.Length < LeastLetters ? null : candidates.Where(candidate => IsNear(letters, candidate.Trim('-'))).MinBy(candidate => Distance(letters, candidate.Trim('-')));
+        return letters.Length < MinLetters ? null : candidates.Where(candidate => IsNear(letters, candidate.Trim('-'))).MinBy(candidate => Distance(letters, candidate.Trim('-')));
     }
 
     /// <summary>The candidate with the least edit distance, or null where even that is too far to be a misspelling.</summary>
@@ -25,7 +25,7 @@ internal static class NearestName
         Close(name, candidates) is { } nearest && 3 * Distance(name, nearest) <= name.Length ? nearest : null;
 
     private static bool IsNear(string name, string candidate) =>
-        Distance(name, candidate) <= (name.Length > LeastLetters ? 2 : 1)
+        Distance(name, candidate) <= (name.Length > MinLetters ? 2 : 1)
         || candidate.StartsWith(name, StringComparison.Ordinal)
         || IsAbbreviation(name, candidate) || IsAbbreviation(candidate, name);
 

@@ -37,7 +37,7 @@ internal sealed class BatchRun
     public long Steps { get; private set; }
 
     /// <summary>Most requests that were under way at once.</summary>
-    public int MostAtOnce { get; private set; }
+    public int MaxAtOnce { get; private set; }
 
     /// <summary>Runs <paramref name="requests"/>.</summary>
     /// <param name="engine">Otherwise idle.</param>
@@ -86,7 +86,7 @@ internal sealed class BatchRun
                 await Task.Delay(rest, time, failed.Token).ConfigureAwait(false);
             await slots.WaitAsync(failed.Token).ConfigureAwait(false);
             lock (run)
-                run.MostAtOnce = Math.Max(run.MostAtOnce, ++underWay);
+                run.MaxAtOnce = Math.Max(run.MaxAtOnce, ++underWay);
             var (tokens, first, last) = (0, 0.0, 0.0);
             var gaps = new List<double>();
             var request = GenerationRequest.FromTokenIds(benchmark.Prompt, sampling(benchmark.OutputLen));

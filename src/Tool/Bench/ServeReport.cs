@@ -48,7 +48,7 @@ internal sealed record ServeReport
         Duration = run.Elapsed,
         Completed = run.EndToEnd.Count,
         RequestRate = double.IsPositiveInfinity(rate) ? null : rate,
-        MaxConcurrentRequests = run.MostAtOnce,
+        MaxConcurrentRequests = run.MaxAtOnce,
         TotalInputTokens = run.PromptTokens,
         TotalOutputTokens = run.OutputTokens,
         RequestThroughput = run.EndToEnd.Count / run.Elapsed,

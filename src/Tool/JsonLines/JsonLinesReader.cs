@@ -62,7 +62,7 @@ internal static class JsonLinesReader
             }
 
             scanned = end;
-            MakeRoom();
+            EnsureRoom();
             var read = await input.ReadAsync(buffer.AsMemory(end), cancellationToken);
             end += read;
             if (read > 0)
@@ -80,7 +80,7 @@ internal static class JsonLinesReader
             return line;
         }
 
-        void MakeRoom()
+        void EnsureRoom()
         {
             if (end < buffer.Length)
                 return;

@@ -8,7 +8,7 @@ namespace LocalLlm.Tool.Requests;
 internal static class ResultLine
 {
     // As vLLM's server writes -Infinity, which JSON does not have.
-    private const float LeastLogprob = -9999;
+    private const float MinLogprob = -9999;
 
     /// <summary>The line: the first sequence's fields at the top, and <c>outputs</c> with all of them where there are several.</summary>
     /// <param name="result">A result without error.</param>
@@ -87,7 +87,7 @@ internal static class ResultLine
     private static void WriteLogprob(Utf8JsonWriter writer, TokenLogprob logprob)
     {
         writer.WriteStartObject(logprob.TokenId.ToString(CultureInfo.InvariantCulture));
-        writer.WriteNumber("logprob", Math.Max(logprob.Logprob, LeastLogprob));
+        writer.WriteNumber("logprob", Math.Max(logprob.Logprob, MinLogprob));
         writer.WriteNumber("rank", logprob.Rank);
         writer.WriteString("decoded_token", logprob.DecodedToken);
         writer.WriteEndObject();
