@@ -23,8 +23,8 @@ if [ "${1:-}" = rag ]; then
   exec dotnet "$program" "$@"
 fi
 
-program="$here/src/HostedServer/bin/Release/net10.0/localllm.dll"
-build "$here/src/HostedServer" "$program" "$here/src"
+program="$here/src/Tool/bin/Release/net10.0/localllm.dll"
+build "$here/src/Tool" "$program" "$here/src"
 
 if [ "$#" -eq 0 ]; then
   set -- generate --model "$here/models/tiny-r1" --message "Write a short story about Oscar the young wolf."

@@ -11,7 +11,7 @@ passed=0 failed=0 skipped=0 status=0
 log=$(mktemp)
 # Colours are off everywhere, also where CI=true would turn them on: the counts below are read from the summary's lines.
 trap 'rm -f "$log"' EXIT
-for project in tests/*/*.csproj; do
+for project in tests/*.Tests/*.csproj; do
   name=$(basename "$project" .csproj)
   printf '\n== %s\n' "$name"
   dotnet "$(dirname "$project")/bin/Release/net10.0/$name.dll" --ansi off --progress off "$@" 2>&1 | tee "$log" || status=1

@@ -41,9 +41,17 @@ public sealed partial class EmbeddingEngine
     public Task<RankedTexts> RerankAsync(string query, IReadOnlyList<string> documents, int? top = null, HybridWeights? weights = null, bool truncate = false, CancellationToken cancellationToken = default) =>
         RankAsync(query, documents, top, new() { Weights = weights, CutQueriesAt = truncate ? MaxModelLen : null, CutPassagesAt = truncate ? MaxModelLen : null }, cancellationToken);
 
-    /// <summary><see cref="RerankAsync"/>, with more to say.</summary>
-    internal async Task<RankedTexts> RankAsync(string query, IReadOnlyList<string> documents, int? top, ScoringOptions options, CancellationToken cancellationToken)
+    /// <summary>As <see cref="RerankAsync"/>, with a length at which queries are cut, and another for documents.</summary>
+    /// <param name="query">The query.</param>
+    /// <param name="documents">At least one.</param>
+    /// <param name="top">How many are given back; null: all.</param>
+    /// <param name="options">Weights, and where texts are cut; what it calls queries and passages is not used.</param>
+    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="top"/> is below 1.</exception>
+    /// <inheritdoc cref="ScoreAsync(IReadOnlyList{string}, IReadOnlyList{string}, HybridWeights?, bool, CancellationToken)" path="/exception"/>
+    public async Task<RankedTexts> RankAsync(string query, IReadOnlyList<string> documents, int? top, ScoringOptions options, CancellationToken cancellationToken = default)
     {
+        ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(query);
         ArgumentNullException.ThrowIfNull(documents);
         if (top is { } wanted)
@@ -54,9 +62,16 @@ public sealed partial class EmbeddingEngine
         return new([.. ranked], scored.TokenCount);
     }
 
-    /// <summary><see cref="ScoreAsync"/>, with more to say.</summary>
-    internal async Task<TextScores> ScorePairsAsync(IReadOnlyList<string> queries, IReadOnlyList<string> passages, ScoringOptions options, CancellationToken cancellationToken)
+    /// <summary>As <see cref="ScoreAsync"/>, with a length at which queries are cut, another for passages, and the names that errors use.</summary>
+    /// <param name="queries">One for all passages, or one for each.</param>
+    /// <param name="passages">At least one.</param>
+    /// <param name="options">Weights, where texts are cut, and what errors call them.</param>
+    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <returns>A score for each passage, in their order.</returns>
+    /// <inheritdoc cref="ScoreAsync(IReadOnlyList{string}, IReadOnlyList{string}, HybridWeights?, bool, CancellationToken)" path="/exception"/>
+    public async Task<TextScores> ScorePairsAsync(IReadOnlyList<string> queries, IReadOnlyList<string> passages, ScoringOptions options, CancellationToken cancellationToken = default)
     {
+        ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(queries);
         ArgumentNullException.ThrowIfNull(passages);
         if (passages.Count == 0 || (queries.Count != 1 && queries.Count != passages.Count))

@@ -4,6 +4,7 @@ using LocalLlm.Models;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
 using LocalLlm.Tokenizers;
+using LocalLlm.Weights;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -65,7 +66,13 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     internal int MaxBatchedTokens => _loop.MaxBatchedTokens;
 
     /// <summary>What it does at the moment, and has done.</summary>
-    internal EmbeddingStatistics Statistics => _loop.Statistics;
+    public EmbeddingStatistics Statistics => _loop.Statistics;
+
+    /// <summary>What an encoder in a folder makes, as far as the files that are there tell: a vector always, the others where their weights are.</summary>
+    /// <param name="folder">A folder, which exists.</param>
+    public static EmbeddingKinds KindsIn(string folder) => EmbeddingKinds.Dense
+        | (CheckpointFolder.HeadIn(folder, CheckpointFolder.Heads[0]) is null ? 0 : EmbeddingKinds.Sparse)
+        | (CheckpointFolder.HeadIn(folder, CheckpointFolder.Heads[1]) is null ? 0 : EmbeddingKinds.MultiVector);
 
     /// <summary>Loads a model and starts the engine.</summary>
     /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type, a batch and the end. Those of generation alone are refused.</param>
@@ -76,8 +83,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     public static async Task<EmbeddingEngine> LoadAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        EngineOptionsValidator.Validate(options);
-        EncoderOptionsValidator.Validate(options);
+        EngineOptionsValidator.ValidateEncoder(options);
         options = ModelSource.Local(options);
         var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         if (ModelSource.IsRemote(options))
@@ -106,9 +112,15 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return EmbedAsync(texts, kinds, truncate ? MaxModelLen : null, cancellationToken);
     }
 
-    /// <summary>As the public one, with the length at which texts are cut; null: those that are too long are refused.</summary>
-    internal async Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds, int? cutAt, CancellationToken cancellationToken)
+    /// <summary>Embeds texts.</summary>
+    /// <param name="texts">The texts; special tokens in them are text.</param>
+    /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
+    /// <param name="cutAt">Tokens at which a text is cut; null: one that is too long is refused.</param>
+    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <inheritdoc cref="EmbedAsync(IReadOnlyList{string}, EmbeddingKinds, bool, CancellationToken)"/>
+    public async Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds, int? cutAt, CancellationToken cancellationToken = default)
     {
+        ArgumentNullException.ThrowIfNull(texts);
         CheckKinds(kinds);
         if (texts.Count == 0)
             return [];
@@ -117,9 +129,16 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return await RunAsync(tokens, kinds, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Embeds one text, which errors call <paramref name="field"/>.</summary>
-    internal async Task<TextEmbedding> EmbedOneAsync(string text, string field, EmbeddingKinds kinds, bool truncate, CancellationToken cancellationToken)
+    /// <summary>Embeds one text.</summary>
+    /// <param name="text">The text; special tokens in it are text.</param>
+    /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
+    /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
+    /// <param name="field">What errors call the text.</param>
+    /// <param name="cancellationToken">Gives it up, unless it is computed by then.</param>
+    /// <inheritdoc cref="EmbedAsync(IReadOnlyList{string}, EmbeddingKinds, bool, CancellationToken)" path="/exception"/>
+    public async Task<TextEmbedding> EmbedAsync(string text, EmbeddingKinds kinds = EmbeddingKinds.Dense, bool truncate = false, string field = Input, CancellationToken cancellationToken = default)
     {
+        ArgumentNullException.ThrowIfNull(text);
         CheckKinds(kinds);
         return (await RunAsync([Encode(text, field, field, truncate ? MaxModelLen : null)], kinds, cancellationToken).ConfigureAwait(false))[0];
     }
@@ -140,7 +159,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
 
     /// <summary>Computes one token, to see that the device still does; nothing is measured.</summary>
     /// <exception cref="EngineException">It does not.</exception>
-    internal Task ProbeAsync(CancellationToken cancellationToken)
+    public Task ProbeAsync(CancellationToken cancellationToken = default)
     {
         var probe = new EmbeddingWork([0], EmbeddingKinds.Dense) { IsProbe = true };
         _loop.Submit(new([probe], cancellationToken));
@@ -229,16 +248,28 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     {
         if (text is null)
             throw EngineException.InvalidRequest(field, $"{place} is null; give a text");
-        var ids = TokensOf(text, addSpecialTokens: true) ?? throw EngineException.InvalidRequest(field, $"{place} contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed");
+        var ids = Encode(text, place, field, addSpecialTokens: true);
         // The last token closes the text.
         return Checked(ids.Length > cutAt ? [.. ids[..(cutAt.Value - 1)], ids[^1]] : ids, place, field);
     }
 
-    /// <summary>The tokens of a text, in which special tokens are text; null where no character is left to mark them.</summary>
-    internal int[]? TokensOf(string text, bool addSpecialTokens)
+    /// <summary>The tokens of a text as it is embedded: special tokens in it are text. It is not cut.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="addSpecialTokens">Whether it gets the tokenizer's own special tokens.</param>
+    /// <param name="field">What errors call the text.</param>
+    /// <exception cref="EngineException">InvalidRequest: it has all of the noncharacters that could mark special tokens.</exception>
+    public int[] Tokenize(string text, bool addSpecialTokens = true, string field = Input)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return Encode(text, field, field, addSpecialTokens);
+    }
+
+    private int[] Encode(string text, string place, string field, bool addSpecialTokens)
     {
         var guard = Enumerable.Range(FirstGuard, LastGuard - FirstGuard + 1).Select(mark => (char)mark).FirstOrDefault(mark => !text.Contains(mark));
-        return guard == default ? null : TokenizerErrors.Translated(() => Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens, guard));
+        return guard == default
+            ? throw EngineException.InvalidRequest(field, $"{place} contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed")
+            : TokenizerErrors.Translated(() => Tokenizer.Encode(Tokenizer.GuardText(text, guard), addSpecialTokens, guard));
     }
 
     private int[] Checked(int[] ids, string place, string field)

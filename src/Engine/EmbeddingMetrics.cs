@@ -6,7 +6,7 @@ namespace LocalLlm;
 /// <param name="Running">Texts of the step that runs.</param>
 /// <param name="Waiting">Texts that wait.</param>
 /// <param name="Embedded">Texts that were embedded.</param>
-internal readonly record struct EmbeddingStatistics(int Running, int Waiting, long Embedded);
+public readonly record struct EmbeddingStatistics(int Running, int Waiting, long Embedded);
 
 /// <summary>An embedding engine's instruments: those of <see cref="EngineMetrics"/> that mean something of texts that are embedded, under the same names and descriptions; a text is a sequence.</summary>
 internal sealed class EmbeddingMetrics : IDisposable

@@ -138,7 +138,7 @@ public sealed record EngineOptions
     public string? LibTorchPath { get; init; }
 
     /// <summary>The environment that hubs are configured by; null: this process's.</summary>
-    internal Func<string, string?>? HubVariables { get; init; }
+    public Func<string, string?>? HubVariables { get; init; }
 
     /// <summary>Creates what runs the steps.</summary>
     internal IStepExecutorFactory ExecutorFactory { get; init; } = StepExecutorFactory.Default;
@@ -146,6 +146,6 @@ public sealed record EngineOptions
     /// <summary>Puts another executor of an encoder in the place of the device's; null: none.</summary>
     internal Func<IEncoderExecutor, IEncoderExecutor>? DecorateEncoder { get; init; }
 
-    /// <summary>The scope of the engine's meter; null: none.</summary>
-    internal object? MeterScope { get; init; }
+    /// <summary>The scope of the engine's meter (<see cref="LlmEngine.DiagnosticsName"/>), by which a listener knows one engine's instruments from another's; null: none.</summary>
+    public object? MeterScope { get; init; }
 }

@@ -14,7 +14,7 @@ namespace LocalLlm;
 
 /// <summary>Checks <see cref="EngineOptions"/>, the files that they name and what kind of folder the model's is, before anything is loaded;
 /// reports every fault in one error.</summary>
-internal static class EngineOptionsValidator
+public static class EngineOptionsValidator
 {
     // More only wait for one another.
     private const int ThreadsPerCore = 4;
@@ -24,6 +24,7 @@ internal static class EngineOptionsValidator
     /// options are right, and the folder holds no model.</exception>
     public static void Validate(EngineOptions options)
     {
+        ArgumentNullException.ThrowIfNull(options);
         var faults = new List<(string Name, string Message)>();
         Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
         var remote = ModelReference.Remote(options.ModelPath);
@@ -73,11 +74,20 @@ internal static class EngineOptionsValidator
         }
     }
 
+    /// <summary>As <see cref="Validate"/>, of the options of an <see cref="EmbeddingEngine"/>: those of generation alone are refused too.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder.</exception>
+    public static void ValidateEncoder(EngineOptions options)
+    {
+        Validate(options);
+        EncoderOptionsValidator.Validate(options);
+    }
+
     /// <summary>What is known of a model's folder and of the device without libtorch and weights: whether the length, the device and the
     /// tokenizer that were asked for fit. Nothing of a repository that is not here yet.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder, or Environment: there is no such device.</exception>
     public static void CheckFit(EngineOptions options)
     {
+        ArgumentNullException.ThrowIfNull(options);
         DeviceRegistry.Require(options.Device);
         if (!Directory.Exists(options.ModelPath))
             return;
@@ -99,7 +109,7 @@ internal static class EngineOptionsValidator
     /// they never use.
     /// </summary>
     /// <exception cref="EngineException">Kind InvalidOptions where the tokenizer was named, else ModelFolder.</exception>
-    public static void CheckTokenizer(EngineOptions options, Tokenizer tokenizer, ModelConfig config)
+    internal static void CheckTokenizer(EngineOptions options, Tokenizer tokenizer, ModelConfig config)
     {
         if (tokenizer.UnaddedSize <= config.VocabSize)
             return;

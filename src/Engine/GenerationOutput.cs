@@ -42,4 +42,14 @@ public sealed record GenerationOutput
     /// <summary>Whether something else than the model ended the sequence, perhaps in the middle of a tool call: a limit, a stop string or a
     /// stop token.</summary>
     internal bool IsCut => FinishReason == LocalLlm.FinishReason.Length || StopString is not null || StopTokenId is not null;
+
+    /// <summary>Does nothing, unless this piece ends the sequence without an end of its own.</summary>
+    /// <exception cref="EngineException">GenerationFailed: the sequence failed. ShuttingDown: the engine shut down before it was finished.</exception>
+    public void ThrowIfFailed()
+    {
+        if (FinishReason == LocalLlm.FinishReason.Error)
+            throw new EngineException(EngineErrorKind.GenerationFailed, Error!);
+        if (FinishReason == LocalLlm.FinishReason.Abort)
+            throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the response was finished.");
+    }
 }

@@ -36,7 +36,7 @@ public sealed record GenerationRequest
     internal bool IsProbe { get; init; }
 
     /// <summary>The tools whose schemas calls are held to, where they say more than those that the prompt describes; null: those.</summary>
-    internal System.Text.Json.JsonElement? HeldTools { get; init; }
+    public System.Text.Json.JsonElement? HeldTools { get; init; }
 
     /// <summary>An id for logs and outputs; null: the engine makes one.</summary>
     public string? RequestId { get; init; }

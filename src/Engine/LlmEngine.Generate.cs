@@ -37,8 +37,12 @@ public sealed partial class LlmEngine
     /// <param name="cancellationToken">Aborts the request.</param>
     /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the enumeration).</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    internal IAsyncEnumerable<IReadOnlyList<GenerationOutput>> GenerateInBatchesAsync(GenerationRequest request, Func<TimeSpan> pause, CancellationToken cancellationToken = default) =>
-        StreamInBatches(Validate(request), pause, cancellationToken);
+    public IAsyncEnumerable<IReadOnlyList<GenerationOutput>> GenerateInBatchesAsync(GenerationRequest request, Func<TimeSpan> pause, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentNullException.ThrowIfNull(pause);
+        return StreamInBatches(Validate(request), pause, cancellationToken);
+    }
 
     /// <summary>Continues a text.</summary>
     /// <inheritdoc cref="GenerateAsync(GenerationRequest, CancellationToken)"/>
@@ -91,6 +95,16 @@ public sealed partial class LlmEngine
             progress?.Report(new(Interlocked.Increment(ref finished), requests.Count, generated));
             return result;
         }
+    }
+
+    /// <summary>Makes one token, to see that the engine still does; the engine's meters leave it out.</summary>
+    /// <exception cref="EngineException">It does not.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public async Task ProbeAsync(CancellationToken cancellationToken = default)
+    {
+        var result = await CompleteAsync(GenerationRequest.FromTokenIds([0], new() { MaxTokens = 1, Detokenize = false }) with { IsProbe = true }, cancellationToken).ConfigureAwait(false);
+        if (result.Outputs[0].FinishReason is not (FinishReason.Length or FinishReason.Stop))
+            throw new EngineException(EngineErrorKind.GenerationFailed, "No token was made.");
     }
 
     private async IAsyncEnumerable<GenerationOutput> Stream(LiveRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -227,6 +241,7 @@ public sealed partial class LlmEngine
     private int[] EncodeChat(ChatTemplateRequest chat)
     {
         var tokenizer = NeedTokenizer("messages");
+        ToolCallArguments.LogMalformed(chat.Messages, Options.LoggerFactory?.CreateLogger(EngineMetrics.Name));
         var prompt = ChatTemplate!.Render(chat, (text, guard, _) => tokenizer.GuardText(text, guard));
         CheckLength(prompt.Text);
         return TokenizerErrors.Translated(() => tokenizer.Encode(prompt.GuardedText, addSpecialTokens: false, prompt.Guard));

@@ -19,6 +19,9 @@ namespace LocalLlm;
 /// </summary>
 public sealed partial class LlmEngine : IAsyncDisposable
 {
+    /// <summary>The name of every engine's meter, of its activity source and of its log.</summary>
+    public const string DiagnosticsName = EngineMetrics.Name;
+
     private readonly EngineLoop _loop;
     private readonly EngineInbox _inbox;
     private readonly Task _loopEnded;
@@ -60,6 +63,12 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
     /// <summary>Where the memory went.</summary>
     public MemoryPlan Plan { get; }
+
+    /// <summary>Rows of the model's embedding: token ids are below it.</summary>
+    public int VocabularySize => _vocabularySize;
+
+    /// <summary>Most sequences that run at once.</summary>
+    public int MaxNumSeqs => Math.Min(Options.MaxNumSeqs ?? EngineOptionsDefaults.MaxNumSeqs, Options.StepTokens);
 
     /// <summary>Most tokens of prompt and output together.</summary>
     public int MaxModelLen => Plan.MaxModelLen;
@@ -151,6 +160,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>What this machine has of all that the engine can use: libtorch, and for a GPU driver, NVRTC, NCCL, memory and peer access.</summary>
     /// <param name="libTorchPath">A folder with libtorch instead of the bundled one.</param>
     public static IReadOnlyList<EnvironmentCheck> CheckEnvironment(string? libTorchPath = null) => Ops.Cuda.CudaChecks.Run(libTorchPath);
+
+    /// <summary>Whether <see cref="EngineOptions.Device"/> <c>auto</c> takes a GPU; once libtorch is loaded, as by <see cref="CheckEnvironment"/>.</summary>
+    public static bool CanUseCuda() => Ops.Cuda.CudaDevice.IsUsable();
 
     /// <summary>What the blocks of the KV cache are used for, seen between two steps.</summary>
     /// <param name="cells">Most characters of the answer, above 0; with more blocks, each stands for a run of neighbours.</param>
@@ -331,8 +343,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
         return () => (ulong)random.NextInt64(long.MinValue, long.MaxValue);
     }
 
-    /// <summary>The name that clients see.</summary>
-    internal static string NameOf(EngineOptions options) =>
+    /// <summary>The name that clients see: <see cref="EngineOptions.ServedModelName"/>, or the repository's or folder's.</summary>
+    /// <param name="options">Checked options.</param>
+    public static string NameOf(EngineOptions options) =>
         options.ServedModelName ?? ModelReference.Remote(options.ModelPath)?.Repository ?? HubCache.RepositoryOf(options.ModelPath) ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
 
     [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: weights {WeightMiB} MiB, activations {ActivationMiB} MiB, CUDA graphs {GraphMiB} MiB; the KV cache holds {Tokens} tokens; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]

@@ -4,13 +4,13 @@ using LocalLlm.Models;
 namespace LocalLlm;
 
 /// <summary>From <see cref="EngineOptions"/> that may name repositories to options that name folders.</summary>
-internal static class ModelSource
+public static class ModelSource
 {
     /// <summary>What <see cref="EngineOptions.Hub"/> may be.</summary>
-    public const string AllowedHubs = "auto, huggingface, modelscope";
+    internal const string AllowedHubs = "auto, huggingface, modelscope";
 
     /// <summary>Whether a text names a hub, or leaves it to the environment.</summary>
-    public static bool IsHub(string hub) => hub is "auto" or "huggingface" or "modelscope";
+    internal static bool IsHub(string hub) => hub is "auto" or "huggingface" or "modelscope";
 
     /// <summary>Whether anything has to be looked up on a hub before loading.</summary>
     public static bool IsRemote(EngineOptions options) =>
@@ -49,10 +49,14 @@ internal static class ModelSource
         return HubCache.Resolve(options.ModelPath) is var folder && folder != options.ModelPath ? options with { ServedModelName = LlmEngine.NameOf(options), ModelPath = folder } : options;
     }
 
+    /// <summary>What a folder is instead of a model's, and what to give instead, to follow its name in a sentence; null: it may be a model's.</summary>
+    /// <param name="folder">A folder, which exists.</param>
+    public static string? FaultOf(string folder) => FolderKind.FaultOf(folder);
+
     /// <summary>Refuses a local folder that is something else than a model: one sentence that says what it is, and what to give
     /// instead.</summary>
     /// <exception cref="EngineException">ModelFolder: it is.</exception>
-    public static void RequireModelFolder(EngineOptions options)
+    internal static void RequireModelFolder(EngineOptions options)
     {
         var folder = HubCache.Resolve(options.ModelPath);
         if (Directory.Exists(folder) && FolderKind.FaultOf(folder) is { } fault)

@@ -1,3 +1,5 @@
+using LocalLlm.Sampling;
+
 namespace LocalLlm;
 
 /// <summary>
@@ -97,4 +99,9 @@ public sealed record SamplingParams
 
     /// <summary>The greedy defaults: temperature 0.</summary>
     public static SamplingParams Greedy { get; } = new() { Temperature = 0 };
+
+    /// <summary>Refuses what no model could be asked; ranges that depend on a model are checked when an engine takes the request.</summary>
+    /// <exception cref="EngineException">Kind InvalidRequest, listing every fault.</exception>
+    public void Validate() =>
+        SamplingValidator.Validate(this, new() { VocabularySize = int.MaxValue, MaxModelLen = int.MaxValue, PromptLength = 1, Tokenize = (_, _) => [0] });
 }

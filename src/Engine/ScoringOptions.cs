@@ -1,7 +1,7 @@
 namespace LocalLlm;
 
 /// <summary>How texts are scored, and what errors call them.</summary>
-internal sealed record ScoringOptions
+public sealed record ScoringOptions
 {
     /// <summary>How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model goes.</summary>
     public HybridWeights? Weights { get; init; }

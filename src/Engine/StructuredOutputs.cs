@@ -34,10 +34,10 @@ public sealed record StructuredOutputs
     public string? SchemaDescription { get; init; }
 
     /// <summary>The JSON schema as the model reads it, where the mask is held to a stricter one; null: <see cref="Json"/>.</summary>
-    internal JsonElement? DescribedJson { get; init; }
+    public JsonElement? DescribedJson { get; init; }
 
     /// <summary>Whether <c>$type</c> comes before other properties, as System.Text.Json reads it.</summary>
-    internal bool TypeFirst { get; init; }
+    public bool TypeFirst { get; init; }
 
     /// <summary>The field of a request that asked for it, which errors name.</summary>
     internal string Field { get; init; } = "structured_outputs";

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using LocalLlm.Templating;
 using Microsoft.Extensions.AI;
 using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
@@ -14,16 +14,6 @@ internal static class ChatRequestMapping
 {
     private const string KwargsProperty = "chat_template_kwargs";
 
-    // Sampling parameters by vLLM's names; other properties mean nothing here, as everywhere in Microsoft.Extensions.AI.
-    private static readonly HashSet<string> SamplingFields =
-        [.. typeof(SamplingParams).GetProperties().Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)), "max_completion_tokens", "top_logprobs", "response_format"];
-
-    // Read here: older and other names of what the engine does.
-    private static readonly string[] OwnFields = [.. GuidedDecoding.Fields, .. ThinkingSetting.Fields];
-
-    // What would have no place in a response.
-    private static readonly string[] RefusedFields = ["n", "prompt_logprobs", "detokenize"];
-
     /// <exception cref="NotSupportedException">Something is asked for that this client does not do.</exception>
     /// <exception cref="ArgumentException">Another provider's options are given.</exception>
     /// <exception cref="EngineException">An additional property has a value of a wrong type.</exception>
@@ -33,7 +23,7 @@ internal static class ChatRequestMapping
     /// <param name="wishedBudget">Thinking tokens of an effort, for models that think; null: none was asked for.</param>
     public static GenerationRequest ToRequest(IEnumerable<ChatMessage> messages, ChatOptions? options, IChatClient client, out int? wishedBudget)
     {
-        var sampling = FromProperties(options?.AdditionalProperties, out var thinking);
+        var sampling = SamplingProperties.Read(options?.AdditionalProperties, out var thinking);
         thinking = Thinking(options?.Reasoning?.Effort) ?? thinking;
         wishedBudget = thinking?.Budget;
         var own = RawOptions.Of<LocalLlmRequestOptions>(options?.RawRepresentationFactory?.Invoke(client), nameof(ChatOptions));
@@ -85,26 +75,11 @@ internal static class ChatRequestMapping
             AllowedTokenIds = own.AllowedTokenIds ?? further.AllowedTokenIds,
             BadWords = own.BadWords ?? further.BadWords,
             Logprobs = own.Logprobs ?? further.Logprobs,
-            StructuredOutputs = own.StructuredOutputs ?? Structure(options?.ResponseFormat) ?? further.StructuredOutputs,
+            StructuredOutputs = own.StructuredOutputs ?? options?.ResponseFormat?.ToStructuredOutputs() ?? further.StructuredOutputs,
             DescribeStructuredOutputs = own.DescribeStructuredOutputs ?? further.DescribeStructuredOutputs,
             ThinkingTokenBudget = own.ThinkingTokenBudget ?? (hasEffort ? null : further.ThinkingTokenBudget),
         };
     }
-
-    /// <summary>What a response format asks for; null: any text.</summary>
-    public static StructuredOutputs? Structure(ChatResponseFormat? format) => format switch
-    {
-        ChatResponseFormatJson { Schema: { } schema } json => new()
-        {
-            Json = ResponseTypes.SchemaOf(json),
-            DescribedJson = schema,
-            SchemaName = json.SchemaName,
-            SchemaDescription = json.SchemaDescription,
-            TypeFirst = true,
-        },
-        ChatResponseFormatJson => new() { JsonObject = true },
-        _ => null,
-    };
 
     private static ThinkingSetting? Thinking(ReasoningEffort? effort) => effort switch
     {
@@ -116,9 +91,6 @@ internal static class ChatRequestMapping
         _ => null,
     };
 
-    /// <summary>Whether a name among properties is one of a parameter of the engine.</summary>
-    public static bool IsParameter(string name) => SamplingFields.Contains(name) || OwnFields.Contains(name);
-
     /// <summary>Whether thoughts are part of a response; the options have been checked.</summary>
     public static bool IncludesThoughts(ChatOptions? options)
     {
@@ -128,33 +100,6 @@ internal static class ChatRequestMapping
             options?.AdditionalProperties?.Where(property => ThinkingSetting.Fields.Contains(property.Key)).ToDictionary() ?? [], AIJsonUtilities.DefaultOptions);
         var errors = new RequestErrors();
         return ThinkingSetting.IncludesThoughts(new(json, errors), errors);
-    }
-
-    /// <summary>The parameters among properties by vLLM's names, older ones included; other properties are passed over.</summary>
-    /// <exception cref="NotSupportedException">A parameter that has no place in a response.</exception>
-    /// <exception cref="EngineException">A value of a wrong type.</exception>
-    public static SamplingParams FromProperties(IEnumerable<KeyValuePair<string, object?>>? properties, out ThinkingSetting? thinking)
-    {
-        var known = new Dictionary<string, object?>();
-        foreach (var (name, value) in properties ?? [])
-        {
-            Refuse(Array.IndexOf(RefusedFields, name) >= 0, $"{nameof(ChatOptions.AdditionalProperties)}[\"{name}\"]");
-            // Numbers that went through JSON are double, whole ones too.
-            if (IsParameter(name))
-                known[name] = value is double number && number == Math.Floor(number) && Math.Abs(number) < long.MaxValue ? (long)number : value;
-            else if (name.StartsWith("guided_", StringComparison.Ordinal))
-                throw new NotSupportedException($"ChatOptions.{nameof(ChatOptions.AdditionalProperties)}[\"{name}\"] is not supported by this client; the names that begin so are {string.Join(", ", GuidedDecoding.Fields)}.");
-        }
-
-        var json = JsonSerializer.SerializeToElement(known, AIJsonUtilities.DefaultOptions);
-        var errors = new RequestErrors();
-        var fields = new JsonFields(json, errors);
-        var guided = GuidedDecoding.Read(fields, errors);
-        thinking = ThinkingSetting.Read(fields, errors);
-        _ = ThinkingSetting.IncludesThoughts(fields, errors);
-        errors.ThrowIfAny();
-        var parsed = SamplingParamsJson.Parse(json, OwnFields, out _);
-        return parsed with { StructuredOutputs = GuidedDecoding.Combine(guided, parsed.StructuredOutputs) };
     }
 
     private static Dictionary<string, JsonElement>? Kwargs(ChatOptions? options, LocalLlmRequestOptions own, ThinkingSetting? thinking)
@@ -173,11 +118,5 @@ internal static class ChatRequestMapping
         foreach (var (name, value) in own.ChatTemplateKwargs ?? new Dictionary<string, object?>())
             kwargs[name] = JsonSerializer.SerializeToElement(value, AIJsonUtilities.DefaultOptions);
         return kwargs.Count == 0 ? null : kwargs;
-    }
-
-    private static void Refuse(bool asked, string option)
-    {
-        if (asked)
-            throw new NotSupportedException($"ChatOptions.{option} is not supported by this client; leave it unset.");
     }
 }

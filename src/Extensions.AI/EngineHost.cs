@@ -5,7 +5,7 @@ namespace LocalLlm.Extensions.AI;
 
 /// <summary>The host of a model that generates text. It takes what memory is left for its KV cache, so models that embed are loaded before it.</summary>
 /// <inheritdoc/>
-internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? loggerFactory, Func<IEnumerable<IModelHost>> earlier) : ModelHost<LlmEngine, LocalLlmOptions>(options, loggerFactory, earlier)
+internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? loggerFactory, Func<IEnumerable<ILoadedModel>> earlier) : ModelHost<LlmEngine, LocalLlmOptions>(options, loggerFactory, earlier)
 {
     /// <summary>The host of an engine in a container.</summary>
     public static EngineHost Of(IServiceProvider provider, object? key) =>

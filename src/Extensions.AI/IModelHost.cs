@@ -1,7 +1,7 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Who loads a model and owns its engine, whatever the model makes.</summary>
-internal interface IModelHost
+/// <summary>Who loads a model of a container and owns its engine, whatever the model makes. The host is also the scope of the engine's meter.</summary>
+public interface IModelHost
 {
     /// <summary>The name that clients see, as far as it is known before loading.</summary>
     string ModelId { get; }
@@ -21,12 +21,27 @@ internal interface IModelHost
     /// <summary>Whether the engine is loaded and has failed.</summary>
     bool HasFailed { get; }
 
-    /// <summary>What the engine does at the moment, or null where it is not loaded.</summary>
-    ModelActivity? Activity { get; }
+    /// <summary>Completes when the engine has ended; loading is begun if need be.</summary>
+    /// <exception cref="EngineException">The model could not be loaded.</exception>
+    /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    Task WaitForEndAsync(CancellationToken cancellationToken = default);
+}
 
-    /// <summary>Completes when the model is loaded or could not be; loading is begun if need be. Never faults.</summary>
-    Task TriedAsync(CancellationToken cancellationToken);
+/// <summary>
+/// Who loads a model of a container and owns its engine. <c>AddLocalLlm</c> registers one of <see cref="LlmEngine"/>,
+/// <c>AddLocalLlmEmbeddings</c> one of <see cref="EmbeddingEngine"/>, under the key of the model where it has one.
+/// </summary>
+/// <typeparam name="TEngine">The engine.</typeparam>
+public interface IModelHost<TEngine> : IModelHost
+    where TEngine : class
+{
+    /// <summary>The engine if it is loaded, or null. It belongs to the host: do not dispose it.</summary>
+    TEngine? Loaded { get; }
 
-    /// <summary>Completes when the engine has ended; loading is begun if need be, and its failure is final.</summary>
-    Task EndedAsync(CancellationToken cancellationToken);
+    /// <summary>The engine; loading is begun if need be, and one that failed is tried again. It belongs to the host: do not dispose it.</summary>
+    /// <exception cref="EngineException">The model could not be loaded.</exception>
+    /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    Task<TEngine> GetAsync(CancellationToken cancellationToken = default);
 }

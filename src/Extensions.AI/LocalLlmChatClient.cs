@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
-using LocalLlm.Templating;
+using LocalLlm.Requests;
 using Microsoft.Extensions.AI;
-using Microsoft.Extensions.Logging;
 using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
 
 namespace LocalLlm.Extensions.AI;
@@ -38,9 +37,9 @@ public sealed class LocalLlmChatClient : IChatClient
         var updates = await GetStreamingResponseAsync(messages, options, cancellationToken).ToListAsync(cancellationToken).ConfigureAwait(false);
         var response = updates.ToChatResponse();
         // Joined, not the last update's alone.
-        var logprobs = updates.SelectMany(update => update.AdditionalProperties?[ChatAnswer.LogprobsProperty] as IReadOnlyList<TokenLogprobs> ?? []).ToArray();
+        var logprobs = updates.SelectMany(update => update.AdditionalProperties?[ChatResponseStream.LogprobsProperty] as IReadOnlyList<TokenLogprobs> ?? []).ToArray();
         if (logprobs.Length > 0)
-            (response.AdditionalProperties ??= [])[ChatAnswer.LogprobsProperty] = logprobs;
+            (response.AdditionalProperties ??= [])[ChatResponseStream.LogprobsProperty] = logprobs;
         return response;
     }
 
@@ -79,14 +78,13 @@ public sealed class LocalLlmChatClient : IChatClient
     {
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
         // An effort is a wish: a model without thoughts has none to limit. A budget of the caller's own is kept, and refused by the engine.
-        request = request with { Sampling = ThinkingSetting.Limit(request.Sampling, wishedBudget, engine) };
-        ToolCallArguments.LogMalformed(request.Chat!.Messages, engine.Options.LoggerFactory?.CreateLogger<LocalLlmChatClient>());
-        var answer = new ChatAnswer(engine, options, request);
+        request = request with { Sampling = ThinkingSetting.Limit(request.Sampling, wishedBudget, engine.CanEndThoughts) };
+        var response = new ChatResponseStream(engine, options, request);
         await foreach (var output in engine.GenerateAsync(request, cancellationToken).ConfigureAwait(false))
         {
-            if (answer.Next(output) is { } update)
+            if (response.Next(output) is { } update)
                 yield return update;
-            if (answer.IsOver)
+            if (response.IsComplete)
                 yield break;
         }
     }

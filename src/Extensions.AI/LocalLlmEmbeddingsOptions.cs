@@ -29,11 +29,7 @@ public sealed class LocalLlmEmbeddingsOptions : IModelOptions
 
     EngineOptions IModelOptions.ToEngineOptions() => ToEngineOptions();
 
-    void IModelOptions.Validate()
-    {
-        EngineOptionsValidator.Validate(ToEngineOptions());
-        EncoderOptionsValidator.Validate(ToEngineOptions());
-    }
+    void IModelOptions.Validate() => EngineOptionsValidator.ValidateEncoder(ToEngineOptions());
 
     internal EngineOptions ToEngineOptions()
     {

@@ -1,3 +1,4 @@
+using LocalLlm;
 using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
@@ -32,7 +33,7 @@ public static class LocalLlmEmbeddingsServiceCollectionExtensions
 
     private static IServiceCollection Add(IServiceCollection services, object? key, Action<LocalLlmEmbeddingsOptions>? configure)
     {
-        var isFirst = ModelRegistration.Add<EmbeddingHost, LocalLlmEmbeddingsOptions>(
+        var isFirst = ModelRegistration.Add<EmbeddingHost, EmbeddingEngine, LocalLlmEmbeddingsOptions>(
             services, key, LocalLlmEmbeddingsOptions.SectionName, configure, (provider, options) => new EmbeddingHost(options, provider.GetService<ILoggerFactory>()));
         if (!isFirst)
             return services;
@@ -40,10 +41,6 @@ public static class LocalLlmEmbeddingsServiceCollectionExtensions
         // A chat model's own generator only says that it makes no embeddings.
         foreach (var none in services.OfType<NoEmbeddingDescriptor>().Where(service => Equals(service.ServiceKey, key)).ToArray())
             services.Remove(none);
-        return services.AddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(key, (provider, _) =>
-        {
-            var host = EmbeddingHost.Of(provider, key);
-            return new LocalLlmEmbeddingGenerator(host.GetAsync, () => host.Loaded, host.ModelId);
-        });
+        return services.AddKeyedSingleton<IEmbeddingGenerator<string, Embedding<float>>>(key, (provider, _) => EmbeddingHost.Of(provider, key).AsIEmbeddingGenerator());
     }
 }

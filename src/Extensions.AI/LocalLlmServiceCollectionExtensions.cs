@@ -1,3 +1,4 @@
+using LocalLlm;
 using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -55,7 +56,7 @@ public static class LocalLlmServiceCollectionExtensions
     private static LocalLlmBuilder Add(IServiceCollection services, object? key, Action<LocalLlmOptions>? configure)
     {
         var builder = new LocalLlmBuilder(services, key, ModelRegistration.NameOf(key));
-        var isFirst = ModelRegistration.Add<EngineHost, LocalLlmOptions>(services, key, LocalLlmOptions.SectionName, configure, (provider, options) =>
+        var isFirst = ModelRegistration.Add<EngineHost, LlmEngine, LocalLlmOptions>(services, key, LocalLlmOptions.SectionName, configure, (provider, options) =>
             new EngineHost(options, provider.GetService<ILoggerFactory>(), () => provider.GetServices<EarlierModel>().Select(model => model.Host)));
         if (!isFirst)
             return builder;
@@ -67,7 +68,7 @@ public static class LocalLlmServiceCollectionExtensions
     private static IChatClient CreateChatClient(IServiceProvider provider, object? key, string name)
     {
         var host = EngineHost.Of(provider, key);
-        var builder = new ChatClientBuilder(new LocalLlmChatClient(host.GetAsync, () => host.Loaded, host.ModelId));
+        var builder = new ChatClientBuilder(host.AsIChatClient());
         foreach (var step in provider.GetRequiredService<IOptionsMonitor<ChatPipelineOptions>>().Get(name).Steps)
             step(builder);
         return builder.Build(provider);

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>Healthy: the engine is loaded and takes requests. The data has what it does at the moment.</summary>
-internal sealed class ModelHealthCheck(IModelHost host) : IHealthCheck
+internal sealed class ModelHealthCheck(ILoadedModel host) : IHealthCheck
 {
     /// <inheritdoc/>
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) => Task.FromResult(Check(context.Registration.FailureStatus));

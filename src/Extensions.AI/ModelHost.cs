@@ -7,7 +7,7 @@ namespace LocalLlm.Extensions.AI;
 /// <param name="options">Gives the options, checked.</param>
 /// <param name="loggerFactory">Where the engine logs.</param>
 /// <param name="earlier">Gives the models that are loaded before this one.</param>
-internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILoggerFactory? loggerFactory, Func<IEnumerable<IModelHost>> earlier) : IModelHost, IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
+internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILoggerFactory? loggerFactory, Func<IEnumerable<ILoadedModel>> earlier) : IModelHost<TEngine>, ILoadedModel, IHostedService, IAsyncDisposable, IDisposable, IProgress<LoadProgress>
     where TEngine : class, IAsyncDisposable
     where TOptions : class, IModelOptions
 {
@@ -20,7 +20,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     /// <inheritdoc/>
     public string ModelId => LlmEngine.NameOf(Options.ToEngineOptions());
 
-    /// <summary>The engine if it is loaded, or null.</summary>
+    /// <inheritdoc/>
     public TEngine? Loaded => _engine is { IsCompletedSuccessfully: true } engine ? engine.Result : null;
 
     /// <inheritdoc/>
@@ -51,13 +51,11 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     /// <summary>The options, read once.</summary>
     protected TOptions Options => _options ??= options();
 
-    /// <summary>The engine; a failed load is tried again by the next caller.</summary>
-    /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
+    /// <inheritdoc/>
     public Task<TEngine> GetAsync(CancellationToken cancellationToken) => Get(retry: true, cancellationToken);
 
     /// <inheritdoc/>
-    /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
-    public async Task EndedAsync(CancellationToken cancellationToken)
+    public async Task WaitForEndAsync(CancellationToken cancellationToken)
     {
         var engine = await Get(retry: false, cancellationToken).ConfigureAwait(false);
         await CompletionOf(engine).WaitAsync(cancellationToken).ConfigureAwait(false);

@@ -20,8 +20,9 @@ internal static class ModelRegistration
     /// <param name="configure">Comes after the section.</param>
     /// <param name="create">Makes the host from what gives its options.</param>
     /// <returns>False: there was such a model already, and the call has only configured it further.</returns>
-    public static bool Add<THost, TOptions>(IServiceCollection services, object? key, string section, Action<TOptions>? configure, Func<IServiceProvider, Func<TOptions>, THost> create)
-        where THost : class, IModelHost, IHostedService
+    public static bool Add<THost, TEngine, TOptions>(IServiceCollection services, object? key, string section, Action<TOptions>? configure, Func<IServiceProvider, Func<TOptions>, THost> create)
+        where THost : class, IModelHost<TEngine>, ILoadedModel, IHostedService
+        where TEngine : class
         where TOptions : class, IModelOptions
     {
         var name = NameOf(key);
@@ -37,6 +38,7 @@ internal static class ModelRegistration
         options.ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<TOptions>>(new ModelOptionsValidator<TOptions>(section)));
         services.AddKeyedSingleton(key, (provider, _) => create(provider, () => provider.GetRequiredService<IOptionsMonitor<TOptions>>().Get(name)));
+        services.AddKeyedSingleton<IModelHost<TEngine>>(key, (provider, _) => HostOf<THost>(provider, key));
         services.AddSingleton<IHostedService>(provider => HostOf<THost>(provider, key));
         return true;
     }
@@ -47,7 +49,7 @@ internal static class ModelRegistration
     /// <param name="key">The model's key.</param>
     /// <param name="tags">Tags to filter by.</param>
     public static IHealthChecksBuilder AddHealthCheck<THost>(IHealthChecksBuilder checks, string name, object? key, string[] tags)
-        where THost : class, IModelHost =>
+        where THost : class, ILoadedModel =>
         checks.Add(new(name, provider => new ModelHealthCheck(HostOf<THost>(provider, key)), failureStatus: null, tags));
 
     private static THost HostOf<THost>(IServiceProvider provider, object? key)

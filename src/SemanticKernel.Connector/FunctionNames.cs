@@ -10,7 +10,7 @@ internal static class FunctionNames
     /// <summary>Puts plugin and function into the calls of a message.</summary>
     public static void Restore(ChatMessageContent message)
     {
-        if (message.Metadata?.GetValueOrDefault(AnswerAnnotations.Functions) is not Dictionary<string, KernelFunction> functions)
+        if (message.Metadata?.GetValueOrDefault(ResponseAnnotations.Functions) is not Dictionary<string, KernelFunction> functions)
             return;
         Restore(message, functions);
         message.Metadata = Without(message.Metadata);
@@ -32,7 +32,7 @@ internal static class FunctionNames
     /// <returns>The functions by the names of their tools; null: there is no call in it.</returns>
     public static IReadOnlyDictionary<string, KernelFunction>? Restore(StreamingChatMessageContent message, ref int index)
     {
-        if (message.Metadata?.GetValueOrDefault(AnswerAnnotations.Functions) is not Dictionary<string, KernelFunction> functions)
+        if (message.Metadata?.GetValueOrDefault(ResponseAnnotations.Functions) is not Dictionary<string, KernelFunction> functions)
             return null;
         for (var i = 0; i < message.Items.Count; i++)
         {
@@ -49,5 +49,5 @@ internal static class FunctionNames
     }
 
     private static Dictionary<string, object?> Without(IReadOnlyDictionary<string, object?> metadata) =>
-        metadata.Where(pair => pair.Key != AnswerAnnotations.Functions).ToDictionary(pair => pair.Key, pair => pair.Value);
+        metadata.Where(pair => pair.Key != ResponseAnnotations.Functions).ToDictionary(pair => pair.Key, pair => pair.Value);
 }

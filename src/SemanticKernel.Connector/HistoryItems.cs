@@ -10,7 +10,7 @@ namespace Microsoft.SemanticKernel;
 internal static class HistoryItems
 {
     /// <summary>
-    /// The same history, or a copy whose messages have their thoughts in their metadata, where <see cref="AnswerAnnotations"/> finds them.
+    /// The same history, or a copy whose messages have their thoughts in their metadata, where <see cref="ResponseAnnotations"/> finds them.
     /// </summary>
     /// <exception cref="NotSupportedException">An item that no text can say, by its kind and place.</exception>
     public static ChatHistory Prepare(ChatHistory history)
@@ -47,7 +47,7 @@ internal static class HistoryItems
         if (thought.Length == 0)
             return message;
         Dictionary<string, object?> metadata = message.Metadata?.ToDictionary(pair => pair.Key, pair => pair.Value) ?? [];
-        metadata[AnswerAnnotations.Reasoning] = thought;
+        metadata[ResponseAnnotations.Reasoning] = thought;
         return new(message.Role, message.Items, message.ModelId, message.InnerContent, message.Encoding, metadata) { AuthorName = message.AuthorName };
     }
 }

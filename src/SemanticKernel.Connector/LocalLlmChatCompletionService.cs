@@ -19,7 +19,7 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
     public LocalLlmChatCompletionService(IChatClient client, IServiceProvider? services = null)
     {
         ArgumentNullException.ThrowIfNull(client);
-        _inner = new AnswerAnnotations(client).AsBuilder()
+        _inner = new ResponseAnnotations(client).AsBuilder()
             .UseKernelFunctionInvocation(services?.GetService<ILoggerFactory>())
             .Build(services)
             .AsChatCompletionService(services);
@@ -47,7 +47,7 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
         foreach (var content in contents)
         {
             FunctionNames.Restore(content);
-            if (content.Metadata?.GetValueOrDefault(AnswerAnnotations.Reasoning) is string thought && !content.Items.OfType<ReasoningContent>().Any())
+            if (content.Metadata?.GetValueOrDefault(ResponseAnnotations.Reasoning) is string thought && !content.Items.OfType<ReasoningContent>().Any())
                 content.Items.Insert(0, new ReasoningContent(thought));
         }
 
@@ -67,7 +67,7 @@ public sealed class LocalLlmChatCompletionService : IChatCompletionService
             var functions = FunctionNames.Restore(content, ref calls);
             foreach (var added in functions is null ? [] : chatHistory.Skip(known))
                 FunctionNames.Restore(added, functions!);
-            if (content.Metadata?.GetValueOrDefault(AnswerAnnotations.Reasoning) is string thought && !content.Items.OfType<StreamingReasoningContent>().Any())
+            if (content.Metadata?.GetValueOrDefault(ResponseAnnotations.Reasoning) is string thought && !content.Items.OfType<StreamingReasoningContent>().Any())
                 content.Items.Insert(0, new StreamingReasoningContent(thought));
             yield return content;
         }

@@ -64,17 +64,17 @@ public static class LocalLlmKernelServiceCollectionExtensions
         ArgumentNullException.ThrowIfNull(builder);
         var key = builder.ServiceKey;
         builder.Services.AddKeyedSingleton<IChatCompletionService>(key, (provider, _) =>
-        {
-            var host = EngineHost.Of(provider, key);
-            return new LocalLlmChatCompletionService(new LocalLlmChatClient(host.GetAsync, () => host.Loaded, host.ModelId), provider);
-        });
+            new LocalLlmChatCompletionService(HostOf(provider, key).AsIChatClient(), provider));
         builder.Services.AddKeyedSingleton<ITextGenerationService>(key, (provider, _) =>
         {
-            var host = EngineHost.Of(provider, key);
+            var host = HostOf(provider, key);
             return new LocalLlmTextGenerationService(host.GetAsync, host.ModelId);
         });
         if (!builder.Services.Any(service => service.ServiceType == typeof(Kernel)))
             builder.Services.AddKernel();
         return builder;
     }
+
+    private static IModelHost<LlmEngine> HostOf(IServiceProvider provider, object? key) =>
+        key is null ? provider.GetRequiredService<IModelHost<LlmEngine>>() : provider.GetRequiredKeyedService<IModelHost<LlmEngine>>(key);
 }

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using LocalLlm;
-using LocalLlm.Extensions.AI;
+using LocalLlm.Requests;
 using Microsoft.SemanticKernel.Services;
 
 namespace Microsoft.SemanticKernel.TextGeneration;
@@ -54,10 +54,7 @@ public sealed class LocalLlmTextGenerationService : ITextGenerationService
         var engine = await _engine(cancellationToken).ConfigureAwait(false);
         await foreach (var output in engine.GenerateAsync(Request(engine, prompt, sampling, budget), cancellationToken).ConfigureAwait(false))
         {
-            if (output.FinishReason == FinishReason.Error)
-                throw new EngineException(EngineErrorKind.GenerationFailed, output.Error!);
-            if (output.FinishReason == FinishReason.Abort)
-                throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the text was finished.");
+            output.ThrowIfFailed();
             yield return new(output.Text, output.Index, engine.ModelName, output, metadata: output.FinishReason is null ? null : Metadata(output.FinishReason, output.Usage));
         }
     }
@@ -67,5 +64,5 @@ public sealed class LocalLlmTextGenerationService : ITextGenerationService
 
     // An effort is a wish: a model without thoughts has none to limit.
     private static GenerationRequest Request(LlmEngine engine, string prompt, SamplingParams sampling, int? budget) =>
-        GenerationRequest.FromText(prompt, ThinkingSetting.Limit(sampling, budget, engine));
+        GenerationRequest.FromText(prompt, ThinkingSetting.Limit(sampling, budget, engine.CanEndThoughts));
 }

@@ -2,6 +2,7 @@ using System.Collections;
 using System.Globalization;
 using System.Text.Json;
 using LocalLlm.Extensions.AI;
+using LocalLlm.Requests;
 using Microsoft.Extensions.AI;
 
 namespace Microsoft.SemanticKernel;
@@ -60,7 +61,7 @@ internal static class SettingsFields
             var name = Canonical(property.Name);
             if (property.IsExtensionData || BaseFields.Contains(name) || property.Get?.Invoke(settings) is not { } value)
                 continue;
-            if (ChatRequestMapping.IsParameter(name) || !AsksNothing(value))
+            if (SamplingProperties.IsParameter(name) || !AsksNothing(value))
                 fields[name] = Plain(name, value);
         }
 
@@ -81,7 +82,7 @@ internal static class SettingsFields
         if (settings is null)
             return null;
         var fields = Known(settings, isChat: true);
-        _ = ChatRequestMapping.FromProperties(Sampling(fields), out _);
+        _ = SamplingProperties.Read(Sampling(fields), out _);
         // By their names for filters, and as they are for the chat client.
         return new()
         {
@@ -121,10 +122,10 @@ internal static class SettingsFields
         if (settings is null)
             return new();
         var fields = Known(settings, isChat: false);
-        var sampling = ChatRequestMapping.FromProperties(Sampling(fields), out var thinking);
+        var sampling = SamplingProperties.Read(Sampling(fields), out var thinking);
         wishedBudget = thinking?.Budget;
         return fields.TryGetValue(ResponseFormat, out var format)
-            ? sampling with { StructuredOutputs = GuidedDecoding.Combine(sampling.StructuredOutputs, ChatRequestMapping.Structure((ChatResponseFormat)format)) }
+            ? sampling with { StructuredOutputs = GuidedDecoding.Combine(sampling.StructuredOutputs, ((ChatResponseFormat)format).ToStructuredOutputs()) }
             : sampling;
     }
 
@@ -149,7 +150,7 @@ internal static class SettingsFields
         return fields;
     }
 
-    private static bool IsKnown(string name) => name != "n" && (name == ResponseFormat || ChatRequestMapping.IsParameter(name) || ChatFields.Contains(name));
+    private static bool IsKnown(string name) => name != "n" && (name == ResponseFormat || SamplingProperties.IsParameter(name) || ChatFields.Contains(name));
 
     private static string Names(bool isChat) => string.Join(
         ", ",

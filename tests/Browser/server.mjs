@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const repository = fileURLToPath(new URL('../../', import.meta.url));
 
 /** A server on a free port: its address, and how to end it. */
-export const serve = (...options) => start('src/HostedServer/bin/Release/net10.0/localllm.dll', 'serve', `${repository}models/tiny-r1`, '--host', '127.0.0.1', '--port', '0', ...options);
+export const serve = (...options) => start('src/Tool/bin/Release/net10.0/localllm.dll', 'serve', `${repository}models/tiny-r1`, '--host', '127.0.0.1', '--port', '0', ...options);
 
 /** The sample that answers from documents, in the same way. */
 export const serveRag = (...options) => start('samples/Rag/bin/Release/net10.0/LocalLlm.Samples.Rag.dll', 'serve', '--port', '0', ...options);

@@ -30,6 +30,9 @@ public sealed record HubOptions
     /// <summary>File names with <c>*</c> and <c>?</c> to fetch; null: those that loading a model needs.</summary>
     public IReadOnlyList<string>? AllowPatterns { get; init; }
 
+    /// <summary>What a tokenizer and a chat template need, for <see cref="AllowPatterns"/>.</summary>
+    public static IReadOnlyList<string> TokenizerPatterns => ModelFiles.TokenizerPatterns;
+
     /// <summary>Files that are fetched at once, 1 to 64.</summary>
     public int MaxWorkers { get; init; } = 4;
 

@@ -31,7 +31,7 @@ internal sealed class Llama3ToolParser : IOutputParser
     }
 
     /// <inheritdoc/>
-    public void Append(ReadOnlySpan<char> text, List<OutputPiece> pieces)
+    public void Append(ReadOnlySpan<char> text, List<ResponsePart> pieces)
     {
         foreach (var character in text)
             Push(character);
@@ -39,7 +39,7 @@ internal sealed class Llama3ToolParser : IOutputParser
     }
 
     /// <inheritdoc/>
-    public void Finish(List<OutputPiece> pieces, bool isCut = false)
+    public void Finish(List<ResponsePart> pieces, bool isCut = false)
     {
         if (_state == State.Object)
             EndObject(isCut);
@@ -47,7 +47,7 @@ internal sealed class Llama3ToolParser : IOutputParser
             _tag.Drop();
         _tag.Release(BeginText);
         if (_state == State.Between && !_hasCalls)
-            _output.Write(OutputPieceKind.Text, isCut ? _skipped.Replace(Tag, "").ToString() : _skipped.ToString());
+            _output.Write(ResponsePartKind.Text, isCut ? _skipped.Replace(Tag, "").ToString() : _skipped.ToString());
         _skipped.Clear();
         _output.MoveTo(pieces);
     }
@@ -57,7 +57,7 @@ internal sealed class Llama3ToolParser : IOutputParser
         switch (_state)
         {
             case State.Text:
-                _output.Write(OutputPieceKind.Text, character);
+                _output.Write(ResponsePartKind.Text, character);
                 break;
             case State.Object:
                 PushObject(character);
@@ -112,12 +112,12 @@ internal sealed class Llama3ToolParser : IOutputParser
     {
         if (_state != State.Text)
         {
-            _output.Write(OutputPieceKind.Text, _skipped.ToString());
+            _output.Write(ResponsePartKind.Text, _skipped.ToString());
             _skipped.Clear();
             _state = State.Text;
         }
 
-        _output.Write(OutputPieceKind.Text, character);
+        _output.Write(ResponsePartKind.Text, character);
     }
 
     private void EndObject(bool isCut)

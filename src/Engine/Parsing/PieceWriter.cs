@@ -5,33 +5,33 @@ namespace LocalLlm.Parsing;
 /// <summary>Collects characters into pieces: neighbours of one kind are one piece.</summary>
 internal sealed class PieceWriter
 {
-    private readonly List<OutputPiece> _pieces = [];
+    private readonly List<ResponsePart> _pieces = [];
     private readonly StringBuilder _text = new();
-    private OutputPieceKind _kind;
+    private ResponsePartKind _kind;
 
     /// <summary>Adds a character.</summary>
-    public void Write(OutputPieceKind kind, char character)
+    public void Write(ResponsePartKind kind, char character)
     {
         Begin(kind);
         _text.Append(character);
     }
 
     /// <summary>Adds text.</summary>
-    public void Write(OutputPieceKind kind, ReadOnlySpan<char> text)
+    public void Write(ResponsePartKind kind, ReadOnlySpan<char> text)
     {
         Begin(kind);
         _text.Append(text);
     }
 
     /// <summary>Adds a piece that stays by itself.</summary>
-    public void Add(OutputPieceKind kind, string value)
+    public void Add(ResponsePartKind kind, string value)
     {
         End();
         _pieces.Add(new(kind, value));
     }
 
     /// <summary>Moves everything that was written to <paramref name="pieces"/>.</summary>
-    public void MoveTo(List<OutputPiece> pieces)
+    public void MoveTo(List<ResponsePart> pieces)
     {
         End();
         pieces.AddRange(_pieces);
@@ -45,7 +45,7 @@ internal sealed class PieceWriter
         other.MoveTo(_pieces);
     }
 
-    private void Begin(OutputPieceKind kind)
+    private void Begin(ResponsePartKind kind)
     {
         if (_kind != kind)
             End();

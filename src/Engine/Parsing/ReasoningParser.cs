@@ -3,7 +3,7 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Tells thought from answer, for models that think between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> (DeepSeek R1 and V3.1, Qwen 3). Whether the answer begins
+/// Tells thought from text, for models that think between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> (DeepSeek R1 and V3.1, Qwen 3). Whether the response begins
 /// inside a thought follows from the end of the prompt, which may open it or close it. Line feeds beside a tag belong to it, as in the models' own examples.
 /// </summary>
 internal sealed class ReasoningParser : IOutputParser
@@ -18,11 +18,14 @@ internal sealed class ReasoningParser : IOutputParser
     private readonly MarkerMatcher _close = new(Close);
     private readonly PieceWriter _output = new();
     private readonly StringBuilder _blanks = new(); // white space that may belong to a tag
+    private readonly bool _isVerbatim;
     private State _state;
 
     /// <param name="promptTail">The last characters of the prompt, special tokens included.</param>
-    public ReasoningParser(ReadOnlySpan<char> promptTail)
+    /// <param name="isVerbatim">Whether tags, and line feeds beside them, are kept: a thought's tags as part of it.</param>
+    public ReasoningParser(ReadOnlySpan<char> promptTail, bool isVerbatim = false)
     {
+        _isVerbatim = isVerbatim;
         promptTail = promptTail.TrimEnd();
         _state = promptTail.EndsWith(Open) ? State.ThoughtBegins : promptTail.EndsWith(Close) ? State.TextBegins : State.Undecided;
     }
@@ -36,7 +39,7 @@ internal sealed class ReasoningParser : IOutputParser
         ThoughtBegins,
         Thought,
 
-        /// <summary>After a thought, before the answer's first character.</summary>
+        /// <summary>After a thought, before the text's first character.</summary>
         TextBegins,
         Text,
     }
@@ -45,7 +48,7 @@ internal sealed class ReasoningParser : IOutputParser
     public bool IsThinking => _state is State.ThoughtBegins or State.Thought;
 
     /// <inheritdoc/>
-    public void Append(ReadOnlySpan<char> text, List<OutputPiece> pieces)
+    public void Append(ReadOnlySpan<char> text, List<ResponsePart> pieces)
     {
         foreach (var character in text)
             Push(character);
@@ -53,12 +56,13 @@ internal sealed class ReasoningParser : IOutputParser
     }
 
     /// <inheritdoc/>
-    public void Finish(List<OutputPiece> pieces, bool isCut = false)
+    public void Finish(List<ResponsePart> pieces, bool isCut = false)
     {
         switch (_state)
         {
             case State.Undecided:
                 WriteText(_blanks.ToString());
+                _blanks.Clear();
                 _open.Release(WriteText);
                 break;
             case State.ThoughtBegins or State.Thought:
@@ -67,7 +71,7 @@ internal sealed class ReasoningParser : IOutputParser
         }
 
         // Line feeds at the very end of a thought that was cut off stay away, as they would before the tag.
-        _blanks.Clear();
+        ReleaseBlanks();
         _output.MoveTo(pieces);
     }
 
@@ -81,12 +85,12 @@ internal sealed class ReasoningParser : IOutputParser
             case State.ThoughtBegins or State.Thought:
                 if (_close.Push(character, WriteThought) is not null)
                 {
-                    _blanks.Clear();
+                    EndTag(Close);
                     _state = State.TextBegins;
                 }
 
                 break;
-            case State.TextBegins when character is '\n':
+            case State.TextBegins when character is '\n' && !_isVerbatim:
                 break;
             default:
                 _state = State.Text;
@@ -110,8 +114,23 @@ internal sealed class ReasoningParser : IOutputParser
             return;
         }
 
-        _blanks.Clear();
+        EndTag(Open);
         _state = State.ThoughtBegins;
+    }
+
+    private void EndTag(string tag)
+    {
+        ReleaseBlanks();
+        if (_isVerbatim)
+            _output.Write(ResponsePartKind.Reasoning, tag);
+    }
+
+    // What stands beside a tag is part of nothing, or of the thought as the model wrote it.
+    private void ReleaseBlanks()
+    {
+        if (_isVerbatim)
+            _output.Write(ResponsePartKind.Reasoning, _blanks.ToString());
+        _blanks.Clear();
     }
 
     // There is no tag at the beginning: all of it is text.
@@ -127,22 +146,22 @@ internal sealed class ReasoningParser : IOutputParser
         WriteText(character);
     }
 
-    private void WriteText(char character) => _output.Write(OutputPieceKind.Text, character);
+    private void WriteText(char character) => _output.Write(ResponsePartKind.Text, character);
 
-    private void WriteText(string text) => _output.Write(OutputPieceKind.Text, text);
+    private void WriteText(string text) => _output.Write(ResponsePartKind.Text, text);
 
     private void WriteThought(char character)
     {
         if (character == '\n')
         {
-            if (_state == State.Thought)
+            if (_state == State.Thought || _isVerbatim)
                 _blanks.Append(character);
             return;
         }
 
         _state = State.Thought;
-        _output.Write(OutputPieceKind.Reasoning, _blanks.ToString());
+        _output.Write(ResponsePartKind.Reasoning, _blanks.ToString());
         _blanks.Clear();
-        _output.Write(OutputPieceKind.Reasoning, character);
+        _output.Write(ResponsePartKind.Reasoning, character);
     }
 }

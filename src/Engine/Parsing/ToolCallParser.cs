@@ -53,7 +53,7 @@ internal sealed class ToolCallParser : IOutputParser
     public static ToolCallParser CreateHermes(bool isTextOrCalls = false) => new("<tool_call>", "</tool_call>", isTextOrCalls, output => new JsonCallReader(output));
 
     /// <inheritdoc/>
-    public void Append(ReadOnlySpan<char> text, List<OutputPiece> pieces)
+    public void Append(ReadOnlySpan<char> text, List<ResponsePart> pieces)
     {
         foreach (var character in text)
             Push(character);
@@ -61,7 +61,7 @@ internal sealed class ToolCallParser : IOutputParser
     }
 
     /// <inheritdoc/>
-    public void Finish(List<OutputPiece> pieces, bool isCut = false)
+    public void Finish(List<ResponsePart> pieces, bool isCut = false)
     {
         if (_doubtful.Length > 0)
         {
@@ -83,12 +83,12 @@ internal sealed class ToolCallParser : IOutputParser
             _markers.Drop();
         _markers.Release(WriteText);
         if (!_afterCall && !(isCut && HasWrapper(_between)))
-            _output.Write(OutputPieceKind.Text, _between.ToString());
+            _output.Write(ResponsePartKind.Text, _between.ToString());
         _between.Clear();
         MoveTo(pieces);
     }
 
-    private void MoveTo(List<OutputPiece> pieces)
+    private void MoveTo(List<ResponsePart> pieces)
     {
         _output.Take(_callOutput);
         _output.MoveTo(pieces);
@@ -212,7 +212,7 @@ internal sealed class ToolCallParser : IOutputParser
         var blanks = _between.ToString();
         foreach (var wrapper in _wrappers)
             blanks = blanks.Replace(wrapper, "", StringComparison.Ordinal);
-        _output.Write(OutputPieceKind.Text, blanks);
+        _output.Write(ResponsePartKind.Text, blanks);
     }
 
     private bool HasWrapper(StringBuilder between) => Array.Exists(_wrappers, wrapper => between.ToString().Contains(wrapper, StringComparison.Ordinal));
@@ -229,11 +229,11 @@ internal sealed class ToolCallParser : IOutputParser
         if (_afterCall)
             KeepBlanks();
         else
-            _output.Write(OutputPieceKind.Text, _between.ToString());
+            _output.Write(ResponsePartKind.Text, _between.ToString());
         _between.Clear();
         _afterCall = false;
         _hasText = true;
-        _output.Write(OutputPieceKind.Text, character);
+        _output.Write(ResponsePartKind.Text, character);
     }
 
     private void EndCall(bool hasMark, bool isCut)
@@ -248,7 +248,7 @@ internal sealed class ToolCallParser : IOutputParser
         }
         else if (!isCut || !mayBeCall)
         {
-            _output.Write(OutputPieceKind.Text, $"{_between}{_begin}{_call}{(hasMark ? _end : "")}");
+            _output.Write(ResponsePartKind.Text, $"{_between}{_begin}{_call}{(hasMark ? _end : "")}");
             _between.Clear();
             _afterCall = false;
             _hasText = true;

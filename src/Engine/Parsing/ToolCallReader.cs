@@ -40,8 +40,8 @@ internal abstract class ToolCallReader(PieceWriter output)
             // A call that was cut off shows what there was of it; one that ended without arguments needs none.
             var isIncomplete = isCut && (!_hasArguments || _arguments is not { Depth: 0, IsInString: false });
             if (!_hasArguments && !isCut)
-                output.Write(OutputPieceKind.ToolArguments, NoArguments);
-            output.Add(isIncomplete ? OutputPieceKind.ToolCallCut : OutputPieceKind.ToolCallEnd, "");
+                output.Write(ResponsePartKind.ToolArguments, NoArguments);
+            output.Add(isIncomplete ? ResponsePartKind.ToolCallCut : ResponsePartKind.ToolCallEnd, "");
         }
 
         HasBegun = _hasArguments = false;
@@ -64,7 +64,7 @@ internal abstract class ToolCallReader(PieceWriter output)
     /// <summary>Announces the call.</summary>
     protected void Begin(string name)
     {
-        output.Add(OutputPieceKind.ToolCall, name);
+        output.Add(ResponsePartKind.ToolCall, name);
         HasBegun = true;
     }
 
@@ -80,9 +80,9 @@ internal abstract class ToolCallReader(PieceWriter output)
             return;
         }
 
-        output.Write(OutputPieceKind.ToolArguments, _held.ToString());
+        output.Write(ResponsePartKind.ToolArguments, _held.ToString());
         _held.Clear();
-        output.Write(OutputPieceKind.ToolArguments, character);
+        output.Write(ResponsePartKind.ToolArguments, character);
         _hasArguments = true;
     }
 

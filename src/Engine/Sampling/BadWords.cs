@@ -1,3 +1,5 @@
+using LocalLlm.Requests;
+
 namespace LocalLlm.Sampling;
 
 /// <summary>

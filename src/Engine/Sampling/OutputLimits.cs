@@ -1,4 +1,5 @@
 using System.Globalization;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Sampling;
 

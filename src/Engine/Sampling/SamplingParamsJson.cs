@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Sampling;
 
@@ -22,7 +23,7 @@ public static class SamplingParamsJson
     /// <param name="element">The object.</param>
     /// <param name="ownFields">Fields that the caller reads itself: they are neither refused nor unknown.</param>
     /// <param name="unknownFields">Names of the object that are neither.</param>
-    internal static SamplingParams Parse(JsonElement element, IReadOnlyCollection<string> ownFields, out IReadOnlyList<string> unknownFields)
+    public static SamplingParams Parse(JsonElement element, IReadOnlyCollection<string> ownFields, out IReadOnlyList<string> unknownFields)
     {
         if (element.ValueKind != JsonValueKind.Object)
         {

@@ -1,4 +1,5 @@
 using LocalLlm.Grammars;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Sampling;
 

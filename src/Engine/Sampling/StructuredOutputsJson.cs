@@ -1,4 +1,5 @@
 using System.Text.Json;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Sampling;
 

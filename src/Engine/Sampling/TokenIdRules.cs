@@ -1,3 +1,5 @@
+using LocalLlm.Requests;
+
 namespace LocalLlm.Sampling;
 
 /// <summary>Checks the fields that hold token ids. Their lengths are bounded by the vocabulary before anything is copied.</summary>

@@ -62,7 +62,7 @@ internal sealed class MessageReach
         {
             throw EngineException.InvalidRequest(
                 "messages",
-                $"messages: a message has the role '{Sampling.RequestErrors.Printable(RoleOf(first))}', of which the chat template of this model "
+                $"messages: a message has the role '{Requests.RequestErrors.Printable(RoleOf(first))}', of which the chat template of this model "
                 + $"writes nothing; use another of {string.Join(", ", UsualRoles)}, or another chat template");
         }
 

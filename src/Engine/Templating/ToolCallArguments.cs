@@ -50,7 +50,7 @@ internal sealed partial class ToolCallArguments(ArgumentsForm form, bool templat
     {
         if (logger is null || messages.ValueKind != JsonValueKind.Array || Malformed(messages).ToArray() is not { Length: > 0 } names)
             return;
-        WarnOfMalformed(logger, names.Length, string.Join(", ", names.Distinct(StringComparer.Ordinal).Take(3).Select(Sampling.RequestErrors.Printable)));
+        WarnOfMalformed(logger, names.Length, string.Join(", ", names.Distinct(StringComparer.Ordinal).Take(3).Select(Requests.RequestErrors.Printable)));
     }
 
     // The names of the functions.

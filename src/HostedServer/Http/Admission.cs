@@ -6,7 +6,7 @@ namespace LocalLlm.Server.Http;
 internal sealed class Admission : IDisposable
 {
     /// <summary>What one request may have in any case.</summary>
-    public const int MostOfOne = 128;
+    public const int MaxOfOne = 128;
 
     // The longest list of texts that a route takes is as much as one request may have.
     private const int TextsOfOneSequence = 16;
@@ -46,23 +46,23 @@ internal sealed class Admission : IDisposable
     }
 
     /// <summary>How many sequences a request to embed texts counts for: a list of them holds memory, and a single one is over in a moment.</summary>
-    public static int SequencesOf(int texts) => Math.Clamp((texts + TextsOfOneSequence - 1) / TextsOfOneSequence, 1, MostOfOne);
+    public static int SequencesOf(int texts) => Math.Clamp((texts + TextsOfOneSequence - 1) / TextsOfOneSequence, 1, MaxOfOne);
 
     /// <summary>Lets a request in; dispose the permit when its answer is over.</summary>
     /// <param name="sequences">How many sequences it makes.</param>
-    /// <param name="most">Most sequences of all requests together; one alone may have <see cref="MostOfOne"/> even where that is more.</param>
+    /// <param name="max">The maximum of sequences of all requests together; one alone may have <see cref="MaxOfOne"/> even where that is more.</param>
     /// <param name="field">The field of the request that says how many.</param>
     /// <exception cref="ApiException">400 where it could never be let in, 503 while closed, 429 where there is no room.</exception>
-    public Permit Enter(int sequences, int most, string field = "n")
+    public Permit Enter(int sequences, int max, string field = "n")
     {
-        if (sequences > Math.Max(most, MostOfOne))
-            throw new ApiException(ApiError.Invalid($"{field}: the request makes {sequences} sequences; this server holds {Math.Max(most, MostOfOne)} at once. Send several requests.", field));
+        if (sequences > Math.Max(max, MaxOfOne))
+            throw new ApiException(ApiError.Invalid($"{field}: the request makes {sequences} sequences; this server holds {Math.Max(max, MaxOfOne)} at once. Send several requests.", field));
         lock (_lock)
         {
             if (_closed)
                 throw new ApiException(ApiError.Unavailable("The server is shutting down and takes no more requests.", "shutting_down"));
-            if (_sequences > 0 && _sequences + sequences > most)
-                throw new ApiException(ApiError.Overloaded($"The queue is full: {_sequences} sequences run or wait, at most {most} may, and this request makes {sequences}. Try again later."));
+            if (_sequences > 0 && _sequences + sequences > max)
+                throw new ApiException(ApiError.Overloaded($"The queue is full: {_sequences} sequences run or wait, at most {max} may, and this request makes {sequences}. Try again later."));
             _requests++;
             _sequences += sequences;
             return new Permit(this, sequences);
@@ -100,7 +100,7 @@ internal sealed class Admission : IDisposable
         _disconnect.Dispose();
     }
 
-    private void GiveBack(int sequences)
+    private void Release(int sequences)
     {
         lock (_lock)
             _sequences -= sequences;
@@ -122,22 +122,22 @@ internal sealed class Admission : IDisposable
     {
         private readonly Admission _admission;
         private readonly int _sequences;
-        private int _givenBack;
+        private int _released;
         private int _left;
 
         internal Permit(Admission admission, int sequences) => (_admission, _sequences) = (admission, sequences);
 
         /// <summary>The answer is made: others may have the place, however long the client takes to read.</summary>
-        public void GiveBack()
+        public void Release()
         {
-            if (Interlocked.Exchange(ref _givenBack, 1) == 0)
-                _admission.GiveBack(_sequences);
+            if (Interlocked.Exchange(ref _released, 1) == 0)
+                _admission.Release(_sequences);
         }
 
         /// <summary>The answer is sent.</summary>
         public void Dispose()
         {
-            GiveBack();
+            Release();
             if (Interlocked.Exchange(ref _left, 1) == 0)
                 _admission.Leave();
         }

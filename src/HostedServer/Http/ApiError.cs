@@ -1,5 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using LocalLlm.Tokenizers;
 using Microsoft.AspNetCore.Http;
 
@@ -13,7 +13,9 @@ namespace LocalLlm.Server.Http;
 /// <param name="Code">For programs, or null.</param>
 internal sealed record ApiError(int Status, string Type, string Message, string? Param = null, string? Code = null)
 {
-    /// <summary>Whether the same request may succeed later; the answer then says when.</summary>
+    private const string Unexplained = "The server failed to respond; its log says why";
+
+    /// <summary>Whether the same request may succeed later; the response then says when.</summary>
     public bool IsTemporary => Status is StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable;
 
     /// <summary>The body.</summary>
@@ -55,11 +57,14 @@ internal sealed record ApiError(int Status, string Type, string Message, string?
         StatusCodes.Status408RequestTimeout => new(status, "invalid_request_error", "The request did not arrive in time; send it without pauses."),
         StatusCodes.Status413PayloadTooLarge => new(status, "invalid_request_error", "The request is too large.", Code: "request_too_large"),
         StatusCodes.Status415UnsupportedMediaType => new(status, "invalid_request_error", "The body's type is not supported; send Content-Type: application/json.", "Content-Type"),
-        >= 500 => new(status, "server_error", "The server failed to answer; its log says why."),
+        >= 500 => new(status, "server_error", Unexplained + "."),
         _ => new(status, "invalid_request_error", $"The request was refused with status {status}."),
     };
 
-    /// <summary>What an exception tells a remote caller.</summary>
+    /// <summary>With the id under which the log says more, where the message says nothing of the fault.</summary>
+    public ApiError WithId(string requestId) => Message == Unexplained + "." ? this with { Message = $"{Unexplained} under the id {requestId}." } : this;
+
+    /// <summary>What an exception tells a remote caller: never the text of one that is not this server's or its engine's own.</summary>
     public static ApiError Of(Exception failure) => failure switch
     {
         ApiException api => api.Error,

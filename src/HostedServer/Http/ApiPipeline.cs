@@ -12,7 +12,7 @@ namespace LocalLlm.Server.Http;
 internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions options, ILogger<ApiPipeline> logger)
 {
     private const string RetryAfterSeconds = "1";
-    private const int LongestRequestId = 128;
+    private const int MaxRequestIdLength = 128;
     private static readonly object RequestIdKey = new();
 
     /// <summary>A route that asks for the key.</summary>
@@ -82,14 +82,23 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         }
         catch (Exception failure)
         {
-            var error = ApiError.Of(failure);
-            if (error.Status >= StatusCodes.Status500InternalServerError && !error.IsTemporary)
-                LogFailed(context.Request.Path, RequestId(context), failure);
+            var error = Explain(context, failure);
             if (context.Response.HasStarted)
                 context.Abort();
             else
                 await WriteIfReadAsync(context, error);
         }
+    }
+
+    /// <summary>What a failure tells the client. One that no client is to blame for is logged, under the id that the client is told.</summary>
+    public ApiError Explain(HttpContext context, Exception failure)
+    {
+        var error = ApiError.Of(failure);
+        if (error.Status < StatusCodes.Status500InternalServerError || error.IsTemporary)
+            return error;
+        var requestId = RequestId(context);
+        LogFailed(context.Request.Path, requestId, failure);
+        return error.WithId(requestId);
     }
 
     // A client may leave at any moment; that it does not wait for its error is no fault of the server's.
@@ -105,7 +114,7 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         }
     }
 
-    private static bool IsId(string text) => text.Length is > 0 and <= LongestRequestId && text.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.');
+    private static bool IsId(string text) => text.Length is > 0 and <= MaxRequestIdLength && text.All(character => char.IsAsciiLetterOrDigit(character) || character is '-' or '_' or '.');
 
     [LoggerMessage(1, LogLevel.Error, "A request of {Path} failed ({RequestId}).")]
     private partial void LogFailed(string path, string requestId, Exception failure);

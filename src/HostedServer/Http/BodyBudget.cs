@@ -7,16 +7,16 @@ internal sealed class BodyBudget(LocalLlmServerOptions options)
     private const int LargestAtOnce = 32;
     private long _taken;
 
-    /// <summary>Takes room for further bytes; give them back with <see cref="GiveBack"/>.</summary>
+    /// <summary>Takes room for further bytes; give them back with <see cref="Release"/>.</summary>
     /// <exception cref="ApiException">429: there is none.</exception>
     public void Take(long bytes)
     {
         if (Interlocked.Add(ref _taken, bytes) <= LargestAtOnce * options.MaxRequestBodyBytes)
             return;
-        GiveBack(bytes);
+        Release(bytes);
         throw new ApiException(ApiError.Overloaded("Too many large requests arrive at once. Try again later."));
     }
 
     /// <summary>Gives back what was taken.</summary>
-    public void GiveBack(long bytes) => Interlocked.Add(ref _taken, -bytes);
+    public void Release(long bytes) => Interlocked.Add(ref _taken, -bytes);
 }

@@ -34,7 +34,7 @@ internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationL
     {
         try
         {
-            await served.First.EndedAsync(cancellationToken);
+            await served.First.WaitForEndAsync(cancellationToken);
             return served.First.HasFailed ? new EngineException(EngineErrorKind.EngineDead, "the engine has failed; restart the server") : null;
         }
         catch (Exception failure)
@@ -48,7 +48,7 @@ internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationL
     {
         try
         {
-            await host.EndedAsync(cancellationToken);
+            await host.WaitForEndAsync(cancellationToken);
             return host.HasFailed ? new EngineException(EngineErrorKind.EngineDead, $"the engine of the embedding model {host.ModelId} has failed; restart the server") : null;
         }
         catch (Exception failure)

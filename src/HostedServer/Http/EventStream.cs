@@ -2,6 +2,7 @@ using System.Net.ServerSentEvents;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace LocalLlm.Server.Http;
 
@@ -64,7 +65,7 @@ internal static class EventStream
             }
             catch (Exception failure)
             {
-                error = ApiError.Of(failure);
+                error = context.RequestServices.GetRequiredService<ApiPipeline>().Explain(context, failure);
             }
 
             if (error is null)

@@ -2,7 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Text.Json;
 using System.Text.Unicode;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Net.Http.Headers;
@@ -56,7 +56,7 @@ internal static class JsonBody
         }
         finally
         {
-            budget.GiveBack(taken);
+            budget.Release(taken);
         }
 
         ApiException Refused(ReadResult read, ApiException refusal)

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
-using LocalLlm.Sampling;
-using LocalLlm.Server.Requests;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Server.Http;
 
@@ -21,7 +20,7 @@ internal static class JsonMembers
         switch (element.ValueKind)
         {
             case JsonValueKind.Object:
-                CheckObject(element, path, isMended || (path.StartsWith("messages[", StringComparison.Ordinal) && ChatHistory.IsOfModel(element)));
+                CheckObject(element, path, isMended || (path.StartsWith("messages[", StringComparison.Ordinal) && ChatMessagesJson.IsOfModel(element)));
                 break;
             case JsonValueKind.Array:
                 var index = 0;

@@ -2,83 +2,163 @@ using LocalLlm.Server.Http;
 using LocalLlm.Server.Metrics;
 using LocalLlm.Server.OpenAI;
 using LocalLlm.Server.Page;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Microsoft.AspNetCore.Builder;
 
-/// <summary>Maps the routes of the server.</summary>
+/// <summary>
+/// Maps the routes of the server. What is returned takes the host's own conventions: <c>RequireAuthorization</c>,
+/// <c>RequireRateLimiting</c>, <c>RequireCors</c>, <c>AddEndpointFilter</c>, <c>WithTags</c>.
+/// </summary>
 public static class LocalLlmEndpointRouteBuilderExtensions
 {
+    private const string OpenAITag = "OpenAI";
+    private const string OperationsTag = "LocalLlm";
+    private const string OpenAISchema = "https://platform.openai.com/docs/api-reference";
+    private const string RerankSchema = "https://docs.cohere.com/reference/rerank";
+    private const string VllmSchema = "https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html";
+    private const string RerankSummary = "Orders documents by how well they answer a query.";
+    private const string ScoreSummary = "Scores pairs of texts.";
+
+    // What every route that takes a body may answer with.
+    private static readonly int[] Errors =
+    [
+        StatusCodes.Status400BadRequest, StatusCodes.Status401Unauthorized, StatusCodes.Status404NotFound,
+        StatusCodes.Status413PayloadTooLarge, StatusCodes.Status415UnsupportedMediaType, StatusCodes.Status429TooManyRequests,
+        StatusCodes.Status500InternalServerError, StatusCodes.Status503ServiceUnavailable,
+    ];
+
+    private static readonly int[] LookupErrors =
+        [StatusCodes.Status401Unauthorized, StatusCodes.Status404NotFound, StatusCodes.Status503ServiceUnavailable];
+
     /// <summary>
-    /// Maps OpenAI's routes below <paramref name="prefix"/>: <c>chat/completions</c>, <c>completions</c>, <c>embeddings</c>, <c>rerank</c>, <c>score</c>, <c>models</c>, <c>models/{id}</c>. All of them ask for a key where
-    /// <see cref="LocalLlm.Server.LocalLlmServerOptions.ApiKeys"/> has any.
+    /// Maps OpenAI's routes below <paramref name="prefix"/>: <c>chat/completions</c>, <c>completions</c>, <c>embeddings</c>, <c>rerank</c>,
+    /// <c>score</c>, <c>models</c>, <c>models/{id}</c>. All of them ask for a key where
+    /// <see cref="LocalLlm.Server.LocalLlmServerOptions.ApiKeys"/> has any; a host that has its own authentication leaves it empty and says
+    /// <c>RequireAuthorization</c>.
     /// </summary>
     /// <param name="endpoints">Where to map.</param>
     /// <param name="prefix">What the routes begin with.</param>
+    /// <returns>The routes as a group, for the host's conventions.</returns>
     /// <exception cref="InvalidOperationException"><c>AddLocalLlmServer</c> was not called.</exception>
-    public static IEndpointConventionBuilder MapLocalLlmOpenAI(this IEndpointRouteBuilder endpoints, string prefix = "/v1")
+    public static RouteGroupBuilder MapLocalLlmOpenAI(this IEndpointRouteBuilder endpoints, string prefix = "/v1")
     {
         ArgumentNullException.ThrowIfNull(endpoints);
         ArgumentNullException.ThrowIfNull(prefix);
-        var (services, pipeline) = ServicesOf(endpoints);
-        var group = endpoints.MapGroup(prefix);
-        group.MapPost("/chat/completions", pipeline.Guarded(services.GetRequiredService<ChatEndpoint>().HandleAsync));
-        group.MapPost("/completions", pipeline.Guarded(services.GetRequiredService<CompletionEndpoint>().HandleAsync));
-        group.MapPost("/embeddings", pipeline.Guarded(services.GetRequiredService<EmbeddingEndpoint>().HandleAsync));
-        group.MapPost("/rerank", pipeline.Guarded(services.GetRequiredService<RerankEndpoint>().HandleAsync));
-        group.MapPost("/score", pipeline.Guarded(services.GetRequiredService<ScoreEndpoint>().HandleAsync));
-        var models = services.GetRequiredService<ModelsEndpoint>();
-        group.MapGet("/models", pipeline.Guarded(models.ListAsync));
+        var routes = new Routes(endpoints, prefix, OpenAITag);
+        routes.Post<ChatEndpoint>(
+            "/chat/completions", chat => chat.HandleAsync, "Answers a chat, whole or as a stream of events.", OpenAISchema, "createChatCompletion", streams: true);
+        routes.Post<CompletionEndpoint>(
+            "/completions", completion => completion.HandleAsync, "Continues a text, whole or as a stream of events.", OpenAISchema, "createCompletion", streams: true);
+        routes.Post<EmbeddingEndpoint>("/embeddings", embedding => embedding.HandleAsync, "Embeds texts.", OpenAISchema, "createEmbedding");
+        routes.Post<RerankEndpoint>("/rerank", rerank => rerank.HandleAsync, RerankSummary, RerankSchema, "createRerank");
+        routes.Post<ScoreEndpoint>("/score", score => score.HandleAsync, ScoreSummary, VllmSchema, "createScore");
+        routes.Get<ModelsEndpoint>("/models", models => models.ListAsync, "Lists the models that are served.", OpenAISchema, "listModels");
         // Names of hub models have a slash.
-        group.MapGet("/models/{**id}", pipeline.Guarded(models.GetAsync));
-        return group;
+        routes.Get<ModelsEndpoint>("/models/{**id}", models => models.GetAsync, "Describes a model.", OpenAISchema, "retrieveModel");
+        return routes.Group;
     }
 
-    /// <summary>Maps what stands beside OpenAI's routes: <c>/rerank</c>, <c>/v2/rerank</c>, <c>/score</c>, <c>/tokenize</c>, <c>/detokenize</c>, <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and <c>/ready</c>, which do not.</summary>
+    /// <summary>
+    /// Maps what stands beside OpenAI's routes: <c>/rerank</c>, <c>/v2/rerank</c>, <c>/score</c>, <c>/tokenize</c>, <c>/detokenize</c>,
+    /// <c>/metrics</c>, <c>/version</c>, <c>/ping</c>, <c>/load</c>, <c>/engine</c>, which ask for the key, and <c>/health</c> and
+    /// <c>/ready</c>, which do not.
+    /// </summary>
     /// <param name="endpoints">Where to map.</param>
+    /// <returns>The routes as a group, for the host's conventions.</returns>
     /// <exception cref="InvalidOperationException"><c>AddLocalLlmServer</c> was not called.</exception>
-    public static IEndpointConventionBuilder MapLocalLlmOperations(this IEndpointRouteBuilder endpoints)
+    public static RouteGroupBuilder MapLocalLlmOperations(this IEndpointRouteBuilder endpoints)
     {
         ArgumentNullException.ThrowIfNull(endpoints);
-        var (services, pipeline) = ServicesOf(endpoints);
-        var group = endpoints.MapGroup("");
+        var routes = new Routes(endpoints, "", OperationsTag);
         foreach (var route in (string[])["/rerank", "/v2/rerank"])
-            group.MapPost(route, pipeline.Guarded(services.GetRequiredService<RerankEndpoint>().HandleAsync));
-        group.MapPost("/score", pipeline.Guarded(services.GetRequiredService<ScoreEndpoint>().HandleAsync));
-        var tokens = services.GetRequiredService<TokenizeEndpoint>();
-        group.MapPost("/tokenize", pipeline.Guarded(tokens.TokenizeAsync));
-        group.MapPost("/detokenize", pipeline.Guarded(tokens.DetokenizeAsync));
-        var operations = services.GetRequiredService<OperationsEndpoints>();
-        group.MapMethods("/health", ["GET", "HEAD"], pipeline.Open(operations.HealthAsync));
-        group.MapMethods("/ready", ["GET", "HEAD"], pipeline.Open(operations.ReadyAsync));
-        group.MapGet("/metrics", pipeline.Guarded(operations.MetricsAsync));
-        group.MapMethods("/ping", ["GET", "POST"], pipeline.Guarded(operations.HealthAsync));
-        group.MapGet("/load", pipeline.Guarded(operations.LoadAsync));
-        group.MapGet("/version", pipeline.Guarded(OperationsEndpoints.VersionAsync));
-        group.MapGet("/engine", pipeline.Guarded(operations.EngineAsync));
-        return group;
+            routes.Post<RerankEndpoint>(route, rerank => rerank.HandleAsync, RerankSummary, RerankSchema);
+        routes.Post<ScoreEndpoint>("/score", score => score.HandleAsync, ScoreSummary, VllmSchema);
+        routes.Post<TokenizeEndpoint>("/tokenize", tokens => tokens.TokenizeAsync, "Turns a text or a chat into token ids.", VllmSchema, "tokenize");
+        routes.Post<TokenizeEndpoint>("/detokenize", tokens => tokens.DetokenizeAsync, "Turns token ids into text.", VllmSchema, "detokenize");
+        // Several methods of one route are several operations, which must not share an id: these have none.
+        routes.Open("/health", operations => operations.HealthAsync, "200 while the process is of use, 503 once only a restart helps.");
+        routes.Open("/ready", operations => operations.ReadyAsync, "200 where a request would be answered now.")
+            .GivesJson(errors: [StatusCodes.Status503ServiceUnavailable]);
+        routes.Map("/ping", ["GET", "POST"], operations => operations.HealthAsync, "As /health, with the key.");
+        routes.Map("/metrics", ["GET"], operations => operations.MetricsAsync, "The engine's figures in Prometheus's text format.");
+        routes.Get<OperationsEndpoints>("/load", operations => operations.LoadAsync, "How many requests are being answered.");
+        routes.Get<OperationsEndpoints>("/version", _ => OperationsEndpoints.VersionAsync, "The server's version.");
+        routes.Get<OperationsEndpoints>("/engine", operations => operations.EngineAsync, "What the engine does at the moment.");
+        return routes.Group;
     }
 
-    /// <summary>Maps the page at <c>/</c>: a chat, and a live view of the engine. It uses the routes of the other two methods; a browser asks its user for the key as a password.</summary>
+    /// <summary>
+    /// Maps the page at <c>/</c>: a chat, and a live view of the engine. It uses the routes of the other two methods; a browser asks its user
+    /// for the key as a password.
+    /// </summary>
     /// <param name="endpoints">Where to map.</param>
+    /// <returns>The routes as a group, for the host's conventions.</returns>
     /// <exception cref="InvalidOperationException"><c>AddLocalLlmServer</c> was not called.</exception>
-    public static IEndpointConventionBuilder MapLocalLlmPage(this IEndpointRouteBuilder endpoints)
+    public static RouteGroupBuilder MapLocalLlmPage(this IEndpointRouteBuilder endpoints)
     {
         ArgumentNullException.ThrowIfNull(endpoints);
-        var (_, pipeline) = ServicesOf(endpoints);
-        var group = endpoints.MapGroup("").WithMetadata(new PageMetadata());
+        var routes = new Routes(endpoints, "", OperationsTag);
         foreach (var asset in PageAssets.All)
-            group.MapGet(asset.Route, pipeline.Guarded(asset.WriteAsync));
-        return group;
+            routes.Group.MapGet(asset.Route, routes.Pipeline.Guarded(asset.WriteAsync)).WithMetadata(new PageMetadata());
+        return routes.Group;
     }
 
-    private static (IServiceProvider Services, ApiPipeline Pipeline) ServicesOf(IEndpointRouteBuilder endpoints)
+    /// <summary>A group of routes on its way.</summary>
+    private sealed class Routes
     {
-        var services = endpoints.ServiceProvider;
-        var pipeline = services.GetService<ApiPipeline>() ?? throw new InvalidOperationException("The server is not registered; call services.AddLocalLlmServer() first.");
-        // Measures from here on, not from the first look.
-        services.GetRequiredService<EngineInstruments>();
-        return (services, pipeline);
+        private readonly IServiceProvider _services;
+        private readonly string _tag;
+
+        public Routes(IEndpointRouteBuilder endpoints, string prefix, string tag)
+        {
+            (_services, _tag) = (endpoints.ServiceProvider, tag);
+            Pipeline = _services.GetService<ApiPipeline>()
+                ?? throw new InvalidOperationException("The server is not registered; call services.AddLocalLlmServer() first.");
+            // Measures from here on, not from the first look.
+            _services.GetRequiredService<EngineInstruments>();
+            Group = endpoints.MapGroup(prefix);
+        }
+
+        public RouteGroupBuilder Group { get; }
+
+        public ApiPipeline Pipeline { get; }
+
+        public void Post<T>(
+            string route, Func<T, Func<HttpContext, Task>> method, string summary, string schema, string? name = null, bool streams = false)
+            where T : notnull
+        {
+            var handler = method(_services.GetRequiredService<T>());
+            var endpoint = Group.MapPost(route, Pipeline.Guarded(handler));
+            Name(endpoint.Describe(handler, _tag, summary, schema).TakesJson().GivesJson(streams, Errors), name);
+        }
+
+        public void Get<T>(string route, Func<T, Func<HttpContext, Task>> method, string summary, string? schema = null, string? name = null)
+            where T : notnull
+        {
+            var handler = method(_services.GetRequiredService<T>());
+            var endpoint = Group.MapGet(route, Pipeline.Guarded(handler));
+            Name(endpoint.Describe(handler, _tag, summary, schema).GivesJson(errors: LookupErrors), name);
+        }
+
+        public void Map(string route, string[] methods, Func<OperationsEndpoints, Func<HttpContext, Task>> method, string summary)
+        {
+            var handler = method(_services.GetRequiredService<OperationsEndpoints>());
+            Group.MapMethods(route, methods, Pipeline.Guarded(handler)).Describe(handler, _tag, summary);
+        }
+
+        public IEndpointConventionBuilder Open(string route, Func<OperationsEndpoints, Func<HttpContext, Task>> method, string summary)
+        {
+            var handler = method(_services.GetRequiredService<OperationsEndpoints>());
+            return Group.MapMethods(route, ["GET", "HEAD"], Pipeline.Open(handler)).Describe(handler, _tag, summary);
+        }
+
+        private void Name(IEndpointConventionBuilder endpoint, string? name)
+        {
+            if (name is not null)
+                _services.GetRequiredService<OperationIds>().Name(endpoint, name);
+        }
     }
 }

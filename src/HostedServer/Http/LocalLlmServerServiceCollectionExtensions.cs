@@ -1,3 +1,4 @@
+using LocalLlm;
 using LocalLlm.Extensions.AI;
 using LocalLlm.Server;
 using LocalLlm.Server.Http;
@@ -30,7 +31,7 @@ public static class LocalLlmServerServiceCollectionExtensions
         options.ValidateOnStart();
         services.AddSingleton<IValidateOptions<LocalLlmServerOptions>, LocalLlmServerOptionsValidator>();
         // An embedding model alone is enough of a server.
-        if (services.Any(service => service.ServiceType == typeof(EngineHost) && service.ServiceKey is null) || !services.Any(service => service.ServiceType == typeof(EmbeddingHost) && service.ServiceKey is null))
+        if (HasHost<LlmEngine>(services) || !HasHost<EmbeddingEngine>(services))
             services.AddLocalLlm();
         services.Configure<LocalLlmOptions>(engine => engine.LoadInBackground = true);
         services.Configure<LocalLlmEmbeddingsOptions>(embeddings => embeddings.LoadInBackground = true);
@@ -38,10 +39,11 @@ public static class LocalLlmServerServiceCollectionExtensions
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<LocalLlmServerOptions>>().Value);
         services.AddSingleton(provider => new ApiKeys(provider.GetRequiredService<LocalLlmServerOptions>().ApiKeys));
         services.AddSingleton(provider => new EngineInstruments(ModelsOf(provider)));
-        services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>().AddSingleton<StreamPacer>().AddSingleton<BodyBudget>();
+        services.AddSingleton<Admission>().AddSingleton<ServedEngine>().AddSingleton<Readiness>().AddSingleton<ApiPipeline>().AddSingleton<UnknownFields>().AddSingleton<StreamPacer>().AddSingleton<OperationIds>().AddSingleton<BodyBudget>();
         services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>().AddSingleton<EmbeddingEndpoint>().AddSingleton<RerankEndpoint>().AddSingleton<ScoreEndpoint>().AddSingleton<ModelsEndpoint>().AddSingleton<TokenizeEndpoint>().AddSingleton<OperationsEndpoints>();
         services.AddSingleton<EngineWatch>().AddSingleton<IHostedService>(provider => provider.GetRequiredService<EngineWatch>());
         services.AddSingleton<IHostedService, Drain>();
+        services.AddSingleton(provider => new LocalLlmServerLifetime(provider.GetRequiredService<Admission>(), provider));
         // The host waits for the drain, and a little longer.
         services.AddOptions<HostOptions>().Configure<IOptions<LocalLlmServerOptions>>((host, server) =>
         {
@@ -52,6 +54,9 @@ public static class LocalLlmServerServiceCollectionExtensions
         return services;
     }
 
+    private static bool HasHost<TEngine>(IServiceCollection services)
+        where TEngine : class => services.Any(service => service.ServiceType == typeof(IModelHost<TEngine>) && service.ServiceKey is null);
+
     private static IReadOnlyList<(object Scope, string Model)> ModelsOf(IServiceProvider provider) =>
-        [.. new IModelHost?[] { provider.GetService<EngineHost>(), provider.GetService<EmbeddingHost>() }.OfType<IModelHost>().Select(host => ((object)host, host.ModelId))];
+        [.. new IModelHost?[] { provider.GetService<IModelHost<LlmEngine>>(), provider.GetService<IModelHost<EmbeddingEngine>>() }.OfType<IModelHost>().Select(host => ((object)host, host.ModelId))];
 }

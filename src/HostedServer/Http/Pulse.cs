@@ -2,19 +2,12 @@ namespace LocalLlm.Server.Http;
 
 /// <summary>Where it is felt that an engine works.</summary>
 /// <param name="Made">Tokens, or embeddings, that it has made so far.</param>
-/// <param name="MakeOneAsync">Makes it make one more; it fails, or is given up, where it cannot.</param>
-internal sealed record Pulse(Func<long> Made, Func<CancellationToken, Task> MakeOneAsync)
+/// <param name="CreateOneAsync">Makes it create one more; it fails, or is cancelled, where it cannot.</param>
+internal sealed record Pulse(Func<long> Made, Func<CancellationToken, Task> CreateOneAsync)
 {
     /// <summary>Of a model that generates text.</summary>
-    public static Pulse Of(LlmEngine engine) => new(() => engine.Statistics.GeneratedTokens, cancellationToken => GenerateAsync(engine, cancellationToken));
+    public static Pulse Of(LlmEngine engine) => new(() => engine.Statistics.GeneratedTokens, engine.ProbeAsync);
 
     /// <summary>Of a model that embeds it.</summary>
     public static Pulse Of(EmbeddingEngine engine) => new(() => engine.Statistics.Embedded, engine.ProbeAsync);
-
-    private static async Task GenerateAsync(LlmEngine engine, CancellationToken cancellationToken)
-    {
-        var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds([0], new() { MaxTokens = 1, Detokenize = false }) with { IsProbe = true }, cancellationToken);
-        if (result.Outputs[0].FinishReason is not (FinishReason.Length or FinishReason.Stop))
-            throw new EngineException(EngineErrorKind.GenerationFailed, "No token was made.");
-    }
 }

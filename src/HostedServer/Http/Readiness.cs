@@ -50,7 +50,7 @@ internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time
         using var timeout = new CancellationTokenSource(CanaryTimeout, time);
         try
         {
-            await pulse.MakeOneAsync(timeout.Token);
+            await pulse.CreateOneAsync(timeout.Token);
             return true;
         }
         catch (Exception failure) when (failure is EngineException or OperationCanceledException)

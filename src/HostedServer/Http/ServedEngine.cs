@@ -10,8 +10,11 @@ internal sealed class ServedEngine
     private const string EngineDead = "engine_dead";
     private const string EmbedderDead = "The engine of the embedding model has failed; the server must be restarted.";
 
-    private readonly EngineHost? _generator;
-    private readonly EmbeddingHost? _embedder;
+    // As many as run at once of a model that generates, unless it is told otherwise.
+    private const int EmbeddingsAtOnce = 256;
+
+    private readonly IModelHost<LlmEngine>? _generator;
+    private readonly IModelHost<EmbeddingEngine>? _embedder;
     private readonly IModelHost _first;
     private readonly LocalLlmServerOptions _options;
     private readonly Admission _admission;
@@ -22,7 +25,7 @@ internal sealed class ServedEngine
     /// <param name="time">The clock.</param>
     public ServedEngine(IServiceProvider services, LocalLlmServerOptions options, Admission admission, TimeProvider time)
     {
-        (_generator, _embedder) = (services.GetService<EngineHost>(), services.GetService<EmbeddingHost>());
+        (_generator, _embedder) = (services.GetService<IModelHost<LlmEngine>>(), services.GetService<IModelHost<EmbeddingEngine>>());
         _first = (IModelHost?)_generator ?? _embedder ?? throw new InvalidOperationException("No model is registered; call services.AddLocalLlm or services.AddLocalLlmEmbeddings.");
         (_options, _admission) = (options, admission);
         Created = time.GetUtcNow().ToUnixTimeSeconds();
@@ -146,7 +149,7 @@ internal sealed class ServedEngine
     }
 
     // It is not alive: it loads, could not be loaded, has failed, or was stopped with the server.
-    private static ApiError WhyNot(EmbeddingHost embedder) => embedder switch
+    private static ApiError WhyNot(IModelHost embedder) => embedder switch
     {
         { Failure: not null } => ApiError.Unavailable("The embedding model could not be loaded; the server must be started with another one.", "load_failed"),
         { HasFailed: true } => ApiError.Unavailable(EmbedderDead, EngineDead),
@@ -155,14 +158,5 @@ internal sealed class ServedEngine
     };
 
     /// <summary>Most sequences that may run or wait.</summary>
-    public int MostSequences
-    {
-        get
-        {
-            var running = EngineOptionsDefaults.MaxNumSeqs;
-            if (_generator?.Loaded?.Options is { } generator)
-                running = Math.Min(generator.MaxNumSeqs ?? running, generator.MaxNumBatchedTokens ?? EngineOptionsDefaults.MaxNumBatchedTokens);
-            return running + _options.MaxQueuedSequences;
-        }
-    }
+    public int MaxSequences => (_generator?.Loaded?.MaxNumSeqs ?? EmbeddingsAtOnce) + _options.MaxQueuedSequences;
 }

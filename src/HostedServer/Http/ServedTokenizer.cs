@@ -28,7 +28,7 @@ internal sealed record ServedTokenizer(Tokenizer Tokenizer, int MaxModelLen, Cha
     /// <param name="engine">The model.</param>
     /// <param name="modelForChats">A served model that takes chats, or null.</param>
     public static ServedTokenizer Of(EmbeddingEngine engine, string? modelForChats) => new(engine.Tokenizer, engine.MaxModelLen, null, (text, addSpecialTokens) =>
-        engine.TokensOf(text, addSpecialTokens) ?? throw EngineException.InvalidRequest("prompt", "prompt contains every one of the noncharacters U+FDD0 to U+FDEF; at most 31 of them are allowed"))
+        engine.Tokenize(text, addSpecialTokens, "prompt"))
     {
         Model = engine.ModelName,
         ModelForChats = modelForChats,

@@ -13,7 +13,7 @@ internal sealed class StreamPacer(LocalLlmServerOptions options)
     private static readonly TimeSpan Shortest = TimeSpan.FromMilliseconds(2);
 
     private const int EventsOfCore = 500;
-    private readonly int _most = options.MaxEventsPerSecond ?? EventsOfCore * Environment.ProcessorCount;
+    private readonly int _max = options.MaxEventsPerSecond ?? EventsOfCore * Environment.ProcessorCount;
     private int _streams;
 
     /// <summary>Further streams, until it is disposed.</summary>
@@ -27,9 +27,9 @@ internal sealed class StreamPacer(LocalLlmServerOptions options)
     /// <summary>How long a stream gathers tokens between two events.</summary>
     public TimeSpan Pause()
     {
-        if (_most == 0)
+        if (_max == 0)
             return TimeSpan.Zero;
-        var pause = TimeSpan.FromSeconds((double)Volatile.Read(ref _streams) / _most);
+        var pause = TimeSpan.FromSeconds((double)Volatile.Read(ref _streams) / _max);
         return pause < Shortest ? TimeSpan.Zero : pause < Longest ? pause : Longest;
     }
 

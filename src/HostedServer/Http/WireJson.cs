@@ -14,7 +14,7 @@ namespace LocalLlm.Server.Http;
 [JsonSerializable(typeof(ChatCompletionChunk))]
 [JsonSerializable(typeof(TextCompletion))]
 [JsonSerializable(typeof(EmbeddingList))]
-[JsonSerializable(typeof(RerankAnswer))]
+[JsonSerializable(typeof(RerankResponse))]
 [JsonSerializable(typeof(ScoreList))]
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(ModelCard))]

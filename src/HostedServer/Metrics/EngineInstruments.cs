@@ -16,7 +16,7 @@ internal sealed class EngineInstruments : IDisposable
     {
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (instrument.Meter.Name != EngineMetrics.Name)
+            if (instrument.Meter.Name != LlmEngine.DiagnosticsName)
                 return;
             foreach (var (scope, model) in models)
             {

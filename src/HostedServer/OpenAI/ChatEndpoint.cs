@@ -1,9 +1,7 @@
 using System.Text.Json;
-using LocalLlm.Extensions.AI;
+using LocalLlm.Requests;
 using LocalLlm.Server.Http;
-using LocalLlm.Templating;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -21,24 +19,23 @@ internal sealed class ChatEndpoint(ServedEngine served, Admission admission, Loc
             request = ChatRequest.Read(body.RootElement, engine.Options.MaxLogprobs, _defaultKwargs);
         served.CheckGenerator(request.Model);
         unknown.Report(request.Unknown);
-        ToolCallArguments.LogMalformed(request.Generation.Chat!.Messages, engine.Options.LoggerFactory?.CreateLogger<ChatEndpoint>());
-        var sampling = ThinkingSetting.Limit(request.Generation.Sampling, request.EffortBudget, engine);
+        var sampling = ThinkingSetting.Limit(request.Generation.Sampling, request.EffortBudget, engine.CanEndThoughts);
         request = request with { Generation = request.Generation with { Sampling = sampling } };
         if (options.ForceIncludeUsage)
             request = request with { Stream = request.Stream with { IncludeUsage = true } };
         if (!request.Stream.IsStream)
             SamplingLimits.CheckWhole(sampling, engine.MaxModelLen);
-        using var permit = admission.Enter(sampling.N, served.MostSequences);
-        var answers = new ChatAnswers(engine, request, $"chatcmpl-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), options.ResponseRole);
+        using var permit = admission.Enter(sampling.N, served.MaxSequences);
+        var responses = new ChatResponses(engine, request, $"chatcmpl-{ApiPipeline.RequestId(context, request.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), options.ResponseRole);
         if (request.Stream.IsStream)
         {
             using var place = pacer.Enter();
-            await EventStream.SendAsync(context, answers.StreamAsync(pacer.Pause), options.StallTimeout, time, admission.Aborted);
+            await EventStream.SendAsync(context, responses.StreamAsync(pacer.Pause), options.StallTimeout, time, admission.Aborted);
             return;
         }
 
-        var answer = await Answers.WholeAsync(context, admission, answers.CompleteAsync);
-        permit.GiveBack();
-        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(answer, WireJson.Wire.ChatCompletion));
+        var response = await WholeResponse.CreateAsync(context, admission, responses.CompleteAsync);
+        permit.Release();
+        await ApiPipeline.WriteJsonAsync(context, EventStream.Json(response, WireJson.Wire.ChatCompletion));
     }
 }

@@ -1,16 +1,13 @@
 using System.Text.Json;
-using System.Text.Json.Nodes;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using LocalLlm.Server.Http;
-using LocalLlm.Server.JsonLines;
-using LocalLlm.Server.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary>The <c>messages</c> of a chat: roles, and parts that a model of text can read.</summary>
 internal static class ChatMessages
 {
-    private const int Most = 4096;
+    private const int MaxMessages = 4096;
     // The last one is older than tool.
     private static readonly string[] Roles = ["system", "developer", "user", "assistant", "tool", "function"];
     private static readonly string[] TextParts = ["text", "input_text", "output_text", "refusal", "thinking"];
@@ -32,16 +29,16 @@ internal static class ChatMessages
         if (fields.Json("messages", JsonValueKind.Array, "a list of messages") is not { } messages)
             return null;
         var count = messages.GetArrayLength();
-        if (count is 0 or > Most)
+        if (count is 0 or > MaxMessages)
         {
-            errors.Add("messages", $"{count} messages", $"1 to {Most}");
+            errors.Add("messages", $"{count} messages", $"1 to {MaxMessages}");
             return null;
         }
 
         var index = 0;
         foreach (var message in messages.EnumerateArray())
             Check(message, $"messages[{index++}]", errors);
-        return ChatHistory.Read(messages, errors);
+        return ChatMessagesJson.Read(messages, errors);
     }
 
     private static void Check(JsonElement message, string where, RequestErrors errors)
@@ -59,7 +56,7 @@ internal static class ChatMessages
         }
 
         CheckText(message, "name", where, errors);
-        var isOfModel = ChatHistory.IsOfModel(message);
+        var isOfModel = ChatMessagesJson.IsOfModel(message);
         if (!isOfModel)
         {
             CheckText(message, "tool_call_id", where, errors);
@@ -101,7 +98,7 @@ internal static class ChatMessages
         }
 
         var name = LoneSurrogates.TextOf(type);
-        if (isOfModel ? ModelParts.Contains(name) : HistoryParts.IsResult(name))
+        if (isOfModel ? ModelParts.Contains(name) : name is "tool_result" or "tool-result")
             return;
         if (OtherParts.Contains(name))
             throw Unreadable($"{where}.type", name);
@@ -126,8 +123,3 @@ internal static class ChatMessages
 
     private static ApiException Unreadable(string where, string what) => new(ApiError.Unsupported($"{where}: '{what}' is not supported; this model reads text only.", where));
 }
-
-/// <summary>Writes JSON trees.</summary>
-[System.Text.Json.Serialization.JsonSerializable(typeof(JsonArray))]
-[System.Text.Json.Serialization.JsonSerializable(typeof(Dictionary<string, JsonElement>))]
-internal sealed partial class NodeJson : System.Text.Json.Serialization.JsonSerializerContext;

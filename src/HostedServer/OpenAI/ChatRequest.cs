@@ -1,8 +1,7 @@
 using System.Text.Json;
-using LocalLlm.Extensions.AI;
+using LocalLlm.Requests;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
-using LocalLlm.Server.JsonLines;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -27,19 +26,16 @@ internal sealed record ChatRequest
     /// <summary>The request's id, or null.</summary>
     public string? RequestId { get; init; }
 
-    /// <summary>How the answer is sent.</summary>
+    /// <summary>How the response is sent.</summary>
     public required StreamOptions Stream { get; init; }
 
-    /// <summary>Whether the answer may call tools.</summary>
-    public bool HasTools { get; init; }
-
-    /// <summary>Whether one named tool is called, whose answers end with <c>stop</c>.</summary>
+    /// <summary>Whether one named tool is called, whose responses end with <c>stop</c>.</summary>
     public bool NamesTool { get; init; }
 
-    /// <summary>Whether the answer must be calls, so that whatever else there is of it is part of one that was cut off.</summary>
+    /// <summary>Whether the response must be calls, so that whatever else there is of it is part of one that was cut off.</summary>
     public bool ForcesCalls => Generation.ToolChoice is { IsRequired: true };
 
-    /// <summary>Whether one call ends the answer.</summary>
+    /// <summary>Whether one call ends the response.</summary>
     public bool SingleCall { get; init; }
 
     /// <summary>Whether thoughts are sent.</summary>
@@ -73,7 +69,9 @@ internal sealed record ChatRequest
         RefuseUnsupported(fields, errors);
         var messages = ChatMessages.Read(fields, errors);
         var tools = ChatTools.Read(fields, errors);
-        var choice = ChatTools.ReadChoice(fields, errors, tools);
+        var choice = ToolChoiceJson.Read(fields, errors, tools, out var withoutTools);
+        if (withoutTools)
+            tools = null;
         var thinking = ThinkingSetting.Read(fields, errors);
         var guided = GuidedDecoding.Read(fields, errors);
         var continues = fields.Boolean("continue_final_message") ?? false;
@@ -89,8 +87,7 @@ internal sealed record ChatRequest
             Model = fields.Text("model"),
             RequestId = fields.Text("request_id"),
             Stream = StreamOptions.Read(fields, errors),
-            HasTools = tools is not null && choice is not NoTools,
-            NamesTool = choice is Tools { Choice.FunctionName: not null },
+            NamesTool = choice is { FunctionName: not null },
             SingleCall = fields.Boolean("parallel_tool_calls") == false,
             IncludeReasoning = ThinkingSetting.IncludesThoughts(fields, errors),
             EffortBudget = thinking?.Budget,
@@ -101,8 +98,8 @@ internal sealed record ChatRequest
                 Chat = messages is not { } chat ? null : new()
                 {
                     Messages = chat,
-                    Tools = choice is NoTools ? null : tools,
-                    DescribeTools = tools is not null && choice is not NoTools,
+                    Tools = tools,
+                    DescribeTools = tools is not null,
                     Documents = documents?.Clone(),
                     AddGenerationPrompt = begins,
                     ContinueFinalMessage = continues,
@@ -112,7 +109,7 @@ internal sealed record ChatRequest
                 MustFitContext = true,
             },
         };
-        var toolChoice = choice is Tools { Choice: { } wanted } ? wanted with { AllowParallelCalls = wanted.AllowParallelCalls && !request.SingleCall } : null;
+        var toolChoice = choice is null ? null : choice with { AllowParallelCalls = choice.AllowParallelCalls && !request.SingleCall };
         fields.Boolean("logprobs");
         if (maxLogprobs >= 0 && fields.Integer("top_logprobs") is { } top && (top < 0 || top > maxLogprobs))
             errors.Add("top_logprobs", top, $"0 to {maxLogprobs}");
@@ -136,13 +133,4 @@ internal sealed record ChatRequest
         if (fields.Strings("modalities", allowBare: false) is { } modalities && modalities.Any(modality => modality != "text"))
             errors.AddUnsupported("modalities", string.Join(", ", modalities.Where(modality => modality != "text")), "text");
     }
-
-    /// <summary>What <c>tool_choice</c> says; null: nothing.</summary>
-    internal abstract record Chosen;
-
-    /// <summary>The model is not told of the tools.</summary>
-    internal sealed record NoTools : Chosen;
-
-    /// <summary>The tools may or must be called.</summary>
-    internal sealed record Tools(ToolChoice Choice) : Chosen;
 }

@@ -1,13 +1,12 @@
 using System.Text.Json;
-using LocalLlm.Sampling;
-using LocalLlm.Server.JsonLines;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary><c>tools</c> and <c>tool_choice</c>.</summary>
+/// <summary>The <c>tools</c> of a chat.</summary>
 internal static class ChatTools
 {
-    private const int Most = 128;
+    private const int MaxTools = 128;
     private const int LongestName = 64;
 
     /// <summary>The tools, or null where there are none or they are wrong (recorded).</summary>
@@ -19,9 +18,9 @@ internal static class ChatTools
         // An empty list is what many clients write for none.
         if (count == 0)
             return null;
-        if (count > Most)
+        if (count > MaxTools)
         {
-            errors.Add("tools", $"{count} tools", $"at most {Most}");
+            errors.Add("tools", $"{count} tools", $"at most {MaxTools}");
             return null;
         }
 
@@ -30,52 +29,6 @@ internal static class ChatTools
         foreach (var tool in tools.EnumerateArray())
             Check(tool, $"tools[{index++}]", names, errors);
         return tools.Clone();
-    }
-
-    /// <summary>What <c>tool_choice</c> says, or null where it says nothing or is wrong (recorded).</summary>
-    public static ChatRequest.Chosen? ReadChoice(JsonFields fields, RequestErrors errors, JsonElement? tools)
-    {
-        if (fields.Take("tool_choice") is not { } choice)
-            return null;
-        var name = choice.ValueKind == JsonValueKind.String ? choice.GetString() : null;
-        if (name == "none")
-            return new ChatRequest.NoTools();
-        if (tools is null)
-        {
-            // The model decides among no tools.
-            if (errors.Count == 0 && name != "auto")
-                errors.Add("tool_choice", name ?? NamedFunction(choice) ?? "a tool", "only together with at least one of tools");
-            return null;
-        }
-
-        switch (name)
-        {
-            case "auto":
-                return new ChatRequest.Tools(ToolChoice.Auto);
-            case "required":
-                return new ChatRequest.Tools(ToolChoice.Required);
-        }
-
-        if (choice.ValueKind == JsonValueKind.Object && choice.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("allowed_tools"))
-        {
-            errors.AddUnsupported("tool_choice", "type allowed_tools", "none, auto, required and a named function");
-            return null;
-        }
-
-        if (NamedFunction(choice) is not { Length: > 0 } function)
-        {
-            errors.Add("tool_choice", name ?? choice.ValueKind.ToString().ToLowerInvariant(), "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": …}}");
-            return null;
-        }
-
-        string?[] names = [.. tools.Value.EnumerateArray().Select(NamedFunction)];
-        if (!names.Contains(function))
-        {
-            errors.Add(
-                "tool_choice", function, $"the name of one of the request's tools ({string.Join(", ", names)}); name one of them, or add {RequestErrors.Printable(function)} to tools");
-        }
-
-        return new ChatRequest.Tools(ToolChoice.Function(function));
     }
 
     private static void Check(JsonElement tool, string where, HashSet<string> names, RequestErrors errors)

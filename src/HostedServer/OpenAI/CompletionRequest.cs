@@ -1,15 +1,14 @@
 using System.Text.Json;
-using LocalLlm.Extensions.AI;
+using LocalLlm.Requests;
 using LocalLlm.Sampling;
 using LocalLlm.Server.Http;
-using LocalLlm.Server.JsonLines;
 
 namespace LocalLlm.Server.OpenAI;
 
 /// <summary>The body of <c>/v1/completions</c>, checked as far as its form goes.</summary>
 internal sealed record CompletionRequest
 {
-    private const int MostPrompts = 256;
+    private const int MaxPrompts = 256;
 
     private static readonly string[] OwnFields =
     [
@@ -66,7 +65,7 @@ internal sealed record CompletionRequest
         if (fields.Take("prompt_embeds") is not null)
             errors.AddUnsupported("prompt_embeds");
         errors.ThrowIfAny();
-        var prompts = PromptField.Read(fields, errors, MostPrompts);
+        var prompts = PromptField.Read(fields, errors, MaxPrompts);
         var echo = fields.Boolean("echo") ?? false;
         var stream = StreamOptions.Read(fields, errors);
         if (fields.Take("logprobs") is { ValueKind: JsonValueKind.True or JsonValueKind.False } logprobs)

@@ -18,19 +18,19 @@ internal sealed class EmbeddingEndpoint(ServedEngine served, Admission admission
         if (request.Dimensions is { } dimensions && dimensions != engine.Dimensions)
             throw new ApiException(ApiError.Unsupported($"dimensions: given {dimensions}; '{engine.ModelName}' makes vectors of {engine.Dimensions}. Remove it.", "dimensions"));
         var cutAt = Truncation.Of(request.Common.CutAt, Truncation.Field, engine);
-        using var permit = admission.Enter(Admission.SequencesOf(request.Count), served.MostSequences);
-        var made = await Answers.WholeAsync(context, admission, cancellationToken => request.Texts is { } texts
+        using var permit = admission.Enter(Admission.SequencesOf(request.Count), served.MaxSequences);
+        var made = await WholeResponse.CreateAsync(context, admission, cancellationToken => request.Texts is { } texts
             ? engine.EmbedAsync(texts, EmbeddingKinds.Dense, cutAt, cancellationToken)
             : engine.EmbedTokensAsync(request.TokenIds!, cancellationToken: cancellationToken));
         var tokens = made.Sum(embedding => embedding.TokenCount);
-        var answer = new EmbeddingList(
+        var response = new EmbeddingList(
             $"embd-{ApiPipeline.RequestId(context, request.Common.RequestId)}",
             time.GetUtcNow().ToUnixTimeSeconds(),
             engine.ModelName,
             [.. made.Select((embedding, index) => new EmbeddingItem(index, new(embedding.Dense!, request.IsBase64)))],
             new(tokens, tokens));
-        var json = EventStream.Json(answer, WireJson.Wire.EmbeddingList);
-        permit.GiveBack();
+        var json = EventStream.Json(response, WireJson.Wire.EmbeddingList);
+        permit.Release();
         await ApiPipeline.WriteJsonAsync(context, json);
     }
 }

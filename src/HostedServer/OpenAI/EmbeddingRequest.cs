@@ -1,6 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Sampling;
-using LocalLlm.Server.JsonLines;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -8,7 +7,7 @@ namespace LocalLlm.Server.OpenAI;
 internal sealed record EmbeddingRequest
 {
     // OpenAI's own limit.
-    private const int MostTexts = 2048;
+    private const int MaxTexts = 2048;
     private const string Field = "input";
     private const string Allowed = "a text, a list of texts, a list of token ids, or a list of such lists";
 
@@ -84,9 +83,9 @@ internal sealed record EmbeddingRequest
         var kind = input[0].ValueKind;
         if (kind == JsonValueKind.Number)
             return (null, Ids(fields, errors, Field, input) is { } single ? [single] : null);
-        if (input.GetArrayLength() > MostTexts)
+        if (input.GetArrayLength() > MaxTexts)
         {
-            errors.Add(Field, $"{input.GetArrayLength()} texts", $"1 to {MostTexts} in one request");
+            errors.Add(Field, $"{input.GetArrayLength()} texts", $"1 to {MaxTexts} in one request");
             return default;
         }
 

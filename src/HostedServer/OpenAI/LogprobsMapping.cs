@@ -6,7 +6,7 @@ namespace LocalLlm.Server.OpenAI;
 internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
 {
     // As vLLM's server writes -Infinity, which JSON does not have.
-    private const float Least = -9999;
+    private const float MinLogprob = -9999;
 
     /// <summary>For a chat.</summary>
     public ChatLogprobs ToChat(IReadOnlyList<TokenLogprobs> positions) => new([.. positions.Select(ToChat)]);
@@ -37,7 +37,7 @@ internal sealed class LogprobsMapping(LlmEngine engine, bool tokensAsIds)
                 .ToDictionary(candidate => candidate.TokenId.ToString(CultureInfo.InvariantCulture), candidate => new PromptLogprob(Value(candidate), candidate.Rank, candidate.DecodedToken))),
     ];
 
-    private static double Value(TokenLogprob candidate) => float.IsFinite(candidate.Logprob) ? Math.Max(candidate.Logprob, Least) : Least;
+    private static double Value(TokenLogprob candidate) => float.IsFinite(candidate.Logprob) ? Math.Max(candidate.Logprob, MinLogprob) : MinLogprob;
 
     private ChatTokenLogprob ToChat(TokenLogprobs position) => One(position.Chosen) with { TopLogprobs = [.. position.Top.Select(One)] };
 

@@ -1,6 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Sampling;
-using LocalLlm.Server.JsonLines;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 

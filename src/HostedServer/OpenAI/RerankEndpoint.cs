@@ -23,14 +23,14 @@ internal sealed class RerankEndpoint(ServedEngine served, Admission admission, L
             CutQueriesAt = cutAt,
             CutPassagesAt = Truncation.Of(request.CutDocumentsAt, RerankRequest.DocumentLength, engine) ?? cutAt,
         };
-        using var permit = admission.Enter(Admission.SequencesOf(1 + request.Documents.Count), served.MostSequences);
-        var ranked = await Answers.WholeAsync(context, admission, cancellationToken =>
+        using var permit = admission.Enter(Admission.SequencesOf(1 + request.Documents.Count), served.MaxSequences);
+        var ranked = await WholeResponse.CreateAsync(context, admission, cancellationToken =>
             engine.RankAsync(request.Query, [.. request.Documents.Select(document => document.Text)], request.Top, scoring, cancellationToken));
         var results = ranked.Results.Select(document => new RerankItem(document.Index, request.ReturnDocuments ? Document(request.Documents[document.Index]) : null, document.Score));
         var tokens = (int)ranked.TokenCount;
-        var answer = new RerankAnswer($"rerank-{ApiPipeline.RequestId(context, request.Common.RequestId)}", engine.ModelName, new(tokens, tokens), [.. results]);
-        var json = EventStream.Json(answer, WireJson.Wire.RerankAnswer);
-        permit.GiveBack();
+        var response = new RerankResponse($"rerank-{ApiPipeline.RequestId(context, request.Common.RequestId)}", engine.ModelName, new(tokens, tokens), [.. results]);
+        var json = EventStream.Json(response, WireJson.Wire.RerankResponse);
+        permit.Release();
         await ApiPipeline.WriteJsonAsync(context, json);
     }
 

@@ -6,10 +6,10 @@ namespace LocalLlm.Server.OpenAI;
 internal static class SamplingLimits
 {
     /// <summary>OpenAI's own limit.</summary>
-    public const int MostChoices = 128;
+    public const int MaxChoices = 128;
 
     // Some hundred bytes each, all of them in memory until the answer is whole.
-    private const long MostLogprobs = 1_000_000;
+    private const long MaxLogprobs = 1_000_000;
 
     /// <summary>Refuses an answer whose log-probabilities would not be sent before all of them are there, and are too many.</summary>
     /// <exception cref="ApiException">400.</exception>
@@ -18,15 +18,15 @@ internal static class SamplingLimits
         if (sampling.Logprobs is not { } top)
             return;
         var all = (long)sampling.N * Math.Min(sampling.MaxTokens ?? maxModelLen, maxModelLen) * (1 + Math.Max(top, 0));
-        if (all > MostLogprobs)
-            throw new ApiException(ApiError.Invalid($"logprobs: the answer could have {all} log-probabilities, and {MostLogprobs} are sent at most in one piece. Ask for fewer tokens, choices or log-probabilities, or for a stream.", "logprobs"));
+        if (all > MaxLogprobs)
+            throw new ApiException(ApiError.Invalid($"logprobs: the answer could have {all} log-probabilities, and {MaxLogprobs} are sent at most in one piece. Ask for fewer tokens, choices or log-probabilities, or for a stream.", "logprobs"));
     }
 
     /// <exception cref="ApiException">400.</exception>
     public static void Check(SamplingParams sampling)
     {
-        if (sampling.N is < 1 or > MostChoices)
-            throw new ApiException(ApiError.Invalid($"n: given {sampling.N}, allowed 1 to {MostChoices}", "n"));
+        if (sampling.N is < 1 or > MaxChoices)
+            throw new ApiException(ApiError.Invalid($"n: given {sampling.N}, allowed 1 to {MaxChoices}", "n"));
         if (!sampling.Detokenize)
             throw new ApiException(ApiError.Unsupported("detokenize: false is not supported by the server, whose answers are text; remove it.", "detokenize"));
     }

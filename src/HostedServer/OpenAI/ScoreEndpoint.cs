@@ -24,13 +24,13 @@ internal sealed class ScoreEndpoint(ServedEngine served, Admission admission, Lo
             Queries = request.Names.First,
             Passages = request.Names.Second,
         };
-        using var permit = admission.Enter(Admission.SequencesOf(request.First.Count + request.Second.Count), served.MostSequences);
-        var scored = await Answers.WholeAsync(context, admission, cancellationToken => engine.ScorePairsAsync(request.First, request.Second, scoring, cancellationToken));
+        using var permit = admission.Enter(Admission.SequencesOf(request.First.Count + request.Second.Count), served.MaxSequences);
+        var scored = await WholeResponse.CreateAsync(context, admission, cancellationToken => engine.ScorePairsAsync(request.First, request.Second, scoring, cancellationToken));
         var tokens = (int)scored.TokenCount;
-        var answer = new ScoreList(
+        var response = new ScoreList(
             $"score-{ApiPipeline.RequestId(context, request.Common.RequestId)}", time.GetUtcNow().ToUnixTimeSeconds(), engine.ModelName, [.. scored.Scores.Select((score, index) => new ScoreItem(index, score))], new(tokens, tokens));
-        var json = EventStream.Json(answer, WireJson.Wire.ScoreList);
-        permit.GiveBack();
+        var json = EventStream.Json(response, WireJson.Wire.ScoreList);
+        permit.Release();
         await ApiPipeline.WriteJsonAsync(context, json);
     }
 }

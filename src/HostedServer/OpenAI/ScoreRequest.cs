@@ -1,5 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 

@@ -1,7 +1,6 @@
 using System.Text.Json;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using LocalLlm.Server.Http;
-using LocalLlm.Server.JsonLines;
 
 namespace LocalLlm.Server.OpenAI;
 

@@ -1,7 +1,6 @@
 using System.Text.Json;
-using LocalLlm.Extensions.AI;
-using LocalLlm.Sampling;
-using LocalLlm.Server.JsonLines;
+using System.Text.Json.Serialization;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -18,7 +17,7 @@ internal static class TemplateVariables
     {
         try
         {
-            return json is null ? new Dictionary<string, JsonElement>() : JsonSerializer.Deserialize(json, NodeJson.Default.DictionaryStringJsonElement) ?? throw new FormatException("null is no JSON object");
+            return json is null ? new Dictionary<string, JsonElement>() : JsonSerializer.Deserialize(json, VariablesJson.Default.DictionaryStringJsonElement) ?? throw new FormatException("null is no JSON object");
         }
         catch (JsonException)
         {
@@ -44,3 +43,7 @@ internal static class TemplateVariables
         return variables.Count == 0 ? null : variables;
     }
 }
+
+/// <summary>Reads template variables.</summary>
+[JsonSerializable(typeof(Dictionary<string, JsonElement>))]
+internal sealed partial class VariablesJson : JsonSerializerContext;

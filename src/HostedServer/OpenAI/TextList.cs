@@ -1,5 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
@@ -12,13 +12,13 @@ internal readonly record struct TextItem(string Text, JsonElement? Given);
 internal static class TextList
 {
     // As many as /v1/embeddings takes.
-    private const int Most = 2048;
+    private const int MaxTexts = 2048;
     private const string OneAllowed = "a text, or an object with a text";
 
     /// <summary>Reads a list, or one bare text; null where it is absent or wrong.</summary>
     public static IReadOnlyList<TextItem>? Read(JsonFields fields, RequestErrors errors, string name, bool allowBare)
     {
-        var allowed = $"{(allowBare ? "a text, or " : "")}a list of 1 to {Most} texts, or of objects with a text";
+        var allowed = $"{(allowBare ? "a text, or " : "")}a list of 1 to {MaxTexts} texts, or of objects with a text";
         if (fields.Take(name) is not { } given)
             return null;
         if (allowBare && given.ValueKind is JsonValueKind.String or JsonValueKind.Object)
@@ -29,7 +29,7 @@ internal static class TextList
             return null;
         }
 
-        if (given.GetArrayLength() is var count && count is < 1 or > Most)
+        if (given.GetArrayLength() is var count && count is < 1 or > MaxTexts)
         {
             errors.Add(name, $"{count} texts", allowed);
             return null;

@@ -1,8 +1,6 @@
 using System.Text.Json;
-using LocalLlm.Extensions.AI;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using LocalLlm.Server.Http;
-using LocalLlm.Server.JsonLines;
 using LocalLlm.Templating;
 using Microsoft.AspNetCore.Http;
 

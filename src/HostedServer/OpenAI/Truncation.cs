@@ -1,4 +1,4 @@
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
@@ -12,16 +12,16 @@ internal static class Truncation
     private const int ModelLength = -1;
 
     // The first and the last token are special.
-    private const int Least = 3;
+    private const int MinTokens = 3;
 
     /// <summary>Reads a field; null where it is absent or wrong.</summary>
     public static int? Read(JsonFields fields, RequestErrors errors, string name)
     {
         if (fields.Integer(name) is not { } given)
             return null;
-        if (given is ModelLength or >= Least)
+        if (given is ModelLength or >= MinTokens)
             return given;
-        errors.Add(name, given, $"-1 (the model's length), or {Least} or more tokens");
+        errors.Add(name, given, $"-1 (the model's length), or {MinTokens} or more tokens");
         return null;
     }
 

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using LocalLlm.Sampling;
+using LocalLlm.Requests;
 using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Server.OpenAI;
@@ -7,7 +7,7 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary>Tells the operator of fields that no part of the server knows: each name once, and not without end.</summary>
 internal sealed partial class UnknownFields(ILogger<UnknownFields> logger)
 {
-    private const int Most = 256;
+    private const int MaxNames = 256;
     private readonly ConcurrentDictionary<string, bool> _told = new(StringComparer.Ordinal);
 
     /// <summary>Fields of one request.</summary>
@@ -15,7 +15,7 @@ internal sealed partial class UnknownFields(ILogger<UnknownFields> logger)
     {
         foreach (var name in names)
         {
-            if (_told.Count < Most && _told.TryAdd(RequestErrors.Printable(name), true))
+            if (_told.Count < MaxNames && _told.TryAdd(RequestErrors.Printable(name), true))
                 LogIgnored(RequestErrors.Printable(name));
         }
     }

@@ -61,6 +61,8 @@ internal sealed record ToolCall(string? Id, FunctionCall Function)
     public int? Index { get; init; }
 
     public string? Type => Id is null ? null : "function";
+
+    public static string NewId() => $"call_{Guid.NewGuid():N}";
 }
 
 /// <summary>Which function, and its arguments as JSON text; in streams the next piece of them, without the name.</summary>
@@ -169,7 +171,7 @@ internal sealed record EmbeddingItem(int Index, EmbeddingVector Embedding)
 }
 
 /// <summary>Documents, the best first, in Jina's and Cohere's form.</summary>
-internal sealed record RerankAnswer(string Id, string Model, EmbeddingUsage Usage, IReadOnlyList<RerankItem> Results);
+internal sealed record RerankResponse(string Id, string Model, EmbeddingUsage Usage, IReadOnlyList<RerankItem> Results);
 
 /// <summary>One document: its index in the request, the document itself where it is wanted, its score.</summary>
 internal sealed record RerankItem(int Index, System.Text.Json.Nodes.JsonNode? Document, double RelevanceScore);

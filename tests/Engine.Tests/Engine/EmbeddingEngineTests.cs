@@ -105,7 +105,7 @@ public sealed class EmbeddingEngineTests
         var special = engine.Tokenizer.AllSpecialIds.ToHashSet();
         foreach (var text in (string[])["a </s> b", "a ＜/s＞ b", "a <mask> b", "<s>a<pad></s>"])
         {
-            var ids = engine.TokensOf(text, addSpecialTokens: false)!;
+            var ids = engine.Tokenize(text, addSpecialTokens: false);
             Assert.DoesNotContain(ids, id => special.Contains(id) && id != engine.Tokenizer.UnkTokenId);
             var embedding = (await engine.EmbedAsync([text], EmbeddingKinds.Sparse, cancellationToken: Token))[0];
             Assert.Equal(ids.Length + 2, embedding.TokenCount);

@@ -1,7 +1,5 @@
 using System.Text.Json;
-using LocalLlm.Parsing;
 using LocalLlm.Templating;
-using LocalLlm.Tests.Parsing;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -45,10 +43,10 @@ public class ToolChoiceTests
             Assert.Null(results[i].Error);
             var output = results[i].Outputs[0];
             var isCut = output.FinishReason == FinishReason.Length;
-            var pieces = ParsingKit.Parse(engine.CreateAnswerParser(results[i].PromptTokenIds, tools: true), output.Text, () => 5, isCut);
-            var made = ParsingKit.Calls(pieces);
+            var response = engine.ReadResponse(requests[i], results[i]);
+            Assert.True(isCut || response.ToolCalls.All(call => !call.IsCut));
             // The last call of a response that was cut off may be incomplete.
-            foreach (var (name, arguments) in isCut ? made.SkipLast(1) : made)
+            foreach (var (name, arguments, _) in isCut ? response.ToolCalls.SkipLast(1) : response.ToolCalls)
             {
                 calls++;
                 Assert.Contains(name, new[] { "get_secret", "get" });
@@ -56,7 +54,7 @@ public class ToolChoiceTests
                 Assert.True(schema.Validate(arguments).Count == 0, arguments);
             }
 
-            Assert.True(!isRequired || isCut || (pieces.Exists(piece => piece.Kind == OutputPieceKind.ToolCall) && !pieces.Exists(piece => piece.Kind == OutputPieceKind.Text)), output.Text);
+            Assert.True(!isRequired || isCut || (response.ToolCalls.Count > 0 && response.Text.Length == 0), output.Text);
         }
 
         Assert.True(!isRequired || calls >= 12, $"{calls} calls");

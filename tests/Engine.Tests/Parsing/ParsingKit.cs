@@ -9,9 +9,9 @@ internal static class ParsingKit
     public static readonly string[] Formats = ["deepseek_v3", "deepseek_v31", "hermes", "llama3_json"];
 
     /// <summary>The pieces of a text that comes in bits of the given lengths (the last one repeated), neighbours of one kind joined.</summary>
-    public static List<OutputPiece> Parse(IOutputParser parser, string text, Func<int> nextLength, bool isCut = false)
+    public static List<ResponsePart> Parse(IOutputParser parser, string text, Func<int> nextLength, bool isCut = false)
     {
-        var pieces = new List<OutputPiece>();
+        var pieces = new List<ResponsePart>();
         for (var at = 0; at < text.Length;)
         {
             var length = Math.Min(Math.Max(1, nextLength()), text.Length - at);
@@ -24,35 +24,35 @@ internal static class ParsingKit
     }
 
     /// <summary>The tools that were called, with their arguments.</summary>
-    public static List<(string Name, string Arguments)> Calls(IEnumerable<OutputPiece> pieces)
+    public static List<(string Name, string Arguments)> Calls(IEnumerable<ResponsePart> pieces)
     {
         var calls = new List<(string Name, string Arguments)>();
         foreach (var piece in Joined(pieces))
         {
-            if (piece.Kind == OutputPieceKind.ToolCall)
+            if (piece.Kind == ResponsePartKind.ToolCall)
                 calls.Add((piece.Value, ""));
-            else if (piece.Kind == OutputPieceKind.ToolArguments)
+            else if (piece.Kind == ResponsePartKind.ToolArguments)
                 calls[^1] = (calls[^1].Name, piece.Value);
         }
 
         return calls;
     }
 
-    public static List<OutputPiece> Whole(IOutputParser parser, string text) => Parse(parser, text, () => int.MaxValue);
+    public static List<ResponsePart> Whole(IOutputParser parser, string text) => Parse(parser, text, () => int.MaxValue);
 
     public static IOutputParser Tools(string format) => ToolCallFormats.Find(format)!.Value.CreateParser();
 
     /// <summary>As a reader would write it down: [kind:name]value, one line each.</summary>
-    public static string Show(IEnumerable<OutputPiece> pieces) =>
+    public static string Show(IEnumerable<ResponsePart> pieces) =>
         string.Join('\n', pieces.Select(piece => $"{piece.Kind} {piece.Value}")).Replace("ToolCall ", "CALL ").Replace("\nToolArguments", "").Replace("\nToolCallEnd ", "").Replace("\nToolCallCut ", "");
 
-    private static List<OutputPiece> Joined(IEnumerable<OutputPiece> pieces)
+    private static List<ResponsePart> Joined(IEnumerable<ResponsePart> pieces)
     {
-        var joined = new List<OutputPiece>();
+        var joined = new List<ResponsePart>();
         var text = new StringBuilder();
         foreach (var piece in pieces)
         {
-            var isSingle = piece.Kind is OutputPieceKind.ToolCall or OutputPieceKind.ToolCallEnd or OutputPieceKind.ToolCallCut;
+            var isSingle = piece.Kind is ResponsePartKind.ToolCall or ResponsePartKind.ToolCallEnd or ResponsePartKind.ToolCallCut;
             if (isSingle || joined.Count == 0 || joined[^1].Kind != piece.Kind)
             {
                 End();

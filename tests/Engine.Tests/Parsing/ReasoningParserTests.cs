@@ -49,7 +49,7 @@ public class ReasoningParserTests
     public void What_comes_next_is_known_before_it_comes()
     {
         var parser = new ReasoningParser("<think>\n");
-        var pieces = new List<OutputPiece>();
+        var pieces = new List<ResponsePart>();
         Assert.True(parser.IsThinking);
         parser.Append("so</think>", pieces);
         Assert.False(parser.IsThinking);

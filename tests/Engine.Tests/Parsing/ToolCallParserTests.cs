@@ -106,7 +106,7 @@ public class ToolCallParserTests
     [InlineData("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": {\"a\": 1}", false)]
     [InlineData("llama3_json", "{\"name\": \"now\", \"parameters\": {", true)]
     public void A_call_is_incomplete_where_its_arguments_are(string format, string response, bool isIncomplete) =>
-        Assert.Equal(isIncomplete ? OutputPieceKind.ToolCallCut : OutputPieceKind.ToolCallEnd, ParsingKit.Parse(ParsingKit.Tools(format), response, () => 4, isCut: true)[^1].Kind);
+        Assert.Equal(isIncomplete ? ResponsePartKind.ToolCallCut : ResponsePartKind.ToolCallEnd, ParsingKit.Parse(ParsingKit.Tools(format), response, () => 4, isCut: true)[^1].Kind);
 
     [Theory]
     [InlineData("deepseek_v3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>say\n```json\n", "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "<｜tool▁call▁end｜>")]
@@ -123,7 +123,7 @@ public class ToolCallParserTests
             {
                 var pieces = ParsingKit.Parse(ParsingKit.Tools(format), response, () => length);
                 Assert.Equal(("say", arguments), Assert.Single(ParsingKit.Calls(pieces)));
-                Assert.DoesNotContain(pieces, piece => piece.Kind == OutputPieceKind.Text);
+                Assert.DoesNotContain(pieces, piece => piece.Kind == ResponsePartKind.Text);
             }
         }
     }
@@ -136,7 +136,7 @@ public class ToolCallParserTests
     public void Arguments_come_as_they_are_generated(string format, string call)
     {
         var parser = ParsingKit.Tools(format);
-        var pieces = new List<OutputPiece>();
+        var pieces = new List<ResponsePart>();
         var at = call.IndexOf("Rome", StringComparison.Ordinal) + 2;
         parser.Append(call.AsSpan(0, at), pieces);
         Assert.Equal(("weather", "{\"city\": \"Ro"), Assert.Single(ParsingKit.Calls(pieces)));
@@ -159,7 +159,7 @@ public class ToolCallParserTests
             Assert.Equal(ParsingKit.Show(expected), ParsingKit.Show(actual));
 
             // Letters and digits of the answer come back in their order: in text, names and arguments.
-            if (!expected.Exists(piece => piece.Kind == OutputPieceKind.ToolCall))
+            if (!expected.Exists(piece => piece.Kind == ResponsePartKind.ToolCall))
                 Assert.Equal(mutated, string.Concat(expected.Select(piece => piece.Value)));
         }
     }
@@ -167,7 +167,7 @@ public class ToolCallParserTests
     [Fact]
     public void Calls_are_looked_for_in_the_answer_and_never_in_a_thought()
     {
-        var parser = new AnswerParser(new ReasoningParser("<think>\n"), ToolCallParser.CreateHermes());
+        var parser = new ResponseParser(new ReasoningParser("<think>\n"), ToolCallParser.CreateHermes());
         var pieces = ParsingKit.Parse(parser, $"I could write {HermesCall}.\n</think>\n\n{HermesCall}", () => 3);
         Assert.Equal($"Reasoning I could write {HermesCall}.\n{Rome}", ParsingKit.Show(pieces));
     }

@@ -106,7 +106,7 @@ public sealed class EmbeddingsTests
         await using var server = new TestServer(options => options.MaxQueuedSequences = 0, null, embeddingModel: TestPaths.TinyM3);
         await server.InitializeAsync();
         var admission = server.Services.GetRequiredService<Admission>();
-        using var held = admission.Enter(200, most: 256);
+        using var held = admission.Enter(200, max: 256);
         using var full = await server.PostAsync(Path, JsonSerializer.Serialize(new { input = Enumerable.Repeat("a", 2048) }), cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(System.Net.HttpStatusCode.TooManyRequests, full.StatusCode);
         await server.AskAsync(Path, JsonSerializer.Serialize(new { input = Enumerable.Repeat("a", 20) }));

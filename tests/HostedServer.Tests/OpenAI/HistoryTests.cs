@@ -1,7 +1,7 @@
 using System.Text.Json;
-using LocalLlm.Sampling;
-using LocalLlm.Server.Requests;
+using LocalLlm.Requests;
 using LocalLlm.Server.Tests.Serving;
+using LocalLlm.Tests;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.OpenAI;
@@ -101,7 +101,7 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     public void Thoughts_of_every_form_are_the_messages_thoughts(string message, string thought)
     {
         var errors = new RequestErrors();
-        var read = ChatHistory.Read(JsonTest.Parse($"[{message}]"), errors)[0];
+        var read = ChatMessagesJson.Read(JsonTest.Parse($"[{message}]"), errors)[0];
         var found = read.TryGetProperty("reasoning", out var reasoning) ? reasoning : read.GetProperty("reasoning_content");
         Assert.Equal((thought, 0), (found.GetString(), errors.Count));
     }
@@ -124,7 +124,7 @@ public sealed class HistoryTests(TestServer server) : IClassFixture<TestServer>
     public void A_result_of_a_function_gets_the_id_of_its_call()
     {
         var errors = new RequestErrors();
-        var read = ChatHistory.Read(JsonTest.Parse("""[{"role":"assistant","function_call":{"name":"f","arguments":"{}"}},{"role":"function","name":"f","content":"x"}]"""), errors);
+        var read = ChatMessagesJson.Read(JsonTest.Parse("""[{"role":"assistant","function_call":{"name":"f","arguments":"{}"}},{"role":"function","name":"f","content":"x"}]"""), errors);
         Assert.Equal(0, errors.Count);
         Assert.Equal(read[0].GetProperty("tool_calls")[0].GetProperty("id").GetString(), read[1].GetProperty("tool_call_id").GetString());
         Assert.Equal("tool", read[1].GetProperty("role").GetString());

@@ -3,9 +3,10 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.RegularExpressions;
 using LocalLlm.Server.Page;
-using LocalLlm.Server.Serving;
 using LocalLlm.Tests;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Page;
@@ -18,7 +19,7 @@ public sealed class PageTests
     [Fact]
     public async Task Every_file_is_sent_with_its_type_and_may_load_nothing_from_elsewhere()
     {
-        await using var app = await StartAsync(new() { Host = "127.0.0.1" });
+        await using var app = await StartAsync();
         using var client = ClientOf(app);
         foreach (var asset in PageAssets.All)
         {
@@ -67,7 +68,7 @@ public sealed class PageTests
     [InlineData(null, null, false)]
     public async Task With_a_key_a_browser_asks_its_user_for_it(string? scheme, string? pair, bool isAdmitted)
     {
-        await using var app = await StartAsync(new() { Host = "127.0.0.1" }, "sesame");
+        await using var app = await StartAsync("", hasPage: true, "sesame");
         using var client = ClientOf(app);
         foreach (var asset in PageAssets.All)
         {
@@ -84,9 +85,9 @@ public sealed class PageTests
     }
 
     [Fact]
-    public async Task Switched_off_there_is_none()
+    public async Task Unless_it_is_mapped_there_is_none()
     {
-        await using var app = await StartAsync(new() { Host = "127.0.0.1", HasPage = false });
+        await using var app = await StartAsync(hasPage: false);
         using var client = ClientOf(app);
         foreach (var asset in PageAssets.All)
         {
@@ -98,7 +99,7 @@ public sealed class PageTests
     [Fact]
     public async Task Behind_a_path_the_address_gets_its_slash()
     {
-        await using var app = await StartAsync(new() { Host = "127.0.0.1", RootPath = "/llm" });
+        await using var app = await StartAsync("/llm");
         using var client = ClientOf(app);
         using var bare = await client.GetAsync("llm", Token);
         Assert.Equal((HttpStatusCode.Redirect, "/llm/"), (bare.StatusCode, bare.Headers.Location!.OriginalString));
@@ -108,13 +109,19 @@ public sealed class PageTests
         Assert.Equal(HttpStatusCode.OK, script.StatusCode);
     }
 
-    private static async Task<WebApplication> StartAsync(ListenSettings listen, params string[] keys)
+    private static async Task<WebApplication> StartAsync(string rootPath = "", bool hasPage = true, params string[] keys)
     {
-        var app = HttpServer.Create(new() { ModelPath = TestPaths.TinyR1 }, listen, options =>
-        {
-            foreach (var key in keys)
-                options.ApiKeys.Add(key);
-        });
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.Services.AddLocalLlm(options => options.ModelPath = TestPaths.TinyR1);
+        builder.Services.AddLocalLlmServer(options => options.ApiKeys = [.. keys]);
+        var app = builder.Build();
+        if (rootPath.Length > 0)
+            app.UsePathBase(rootPath);
+        app.UseRouting();
+        app.MapLocalLlmOpenAI();
+        if (hasPage)
+            app.MapLocalLlmPage();
         await app.StartAsync(Token);
         return app;
     }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
@@ -120,7 +119,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         app.MapLocalLlmOpenAI();
         app.MapLocalLlmOperations();
         await app.StartAsync(Token);
-        app.Services.GetRequiredService<EmbeddingHost>().Report(new("reading weights", 50, 200));
+        ((IProgress<LoadProgress>)app.Services.GetRequiredService<IModelHost<EmbeddingEngine>>()).Report(new("reading weights", 50, 200));
         using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
         using var ready = await client.GetAsync(new Uri("/ready", UriKind.Relative), Token);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, ready.StatusCode);
@@ -209,7 +208,7 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         app.MapLocalLlmOpenAI();
         await app.StartAsync(Token);
         Assert.Contains("XLMRobertaModel", await logged.Task, StringComparison.Ordinal);
-        await app.Services.GetRequiredService<EngineHost>().GetAsync(Token);
+        await app.Services.GetRequiredService<IModelHost<LlmEngine>>().GetAsync(Token);
         using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
         using var refused = await client.PostAsync(new Uri("/v1/rerank", UriKind.Relative), new StringContent("""{"query":"a","documents":["b"]}""", null, "application/json"), Token);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
@@ -227,65 +226,6 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         builder.Services.AddLocalLlmServer();
         await using var app = builder.Build();
         Assert.Equal(new(1, 0.5, 0), app.Services.GetRequiredService<LocalLlmServerOptions>().ScoreWeights);
-    }
-
-    [Fact]
-    public async Task The_program_tells_an_encoder_by_itself_and_serves_it()
-    {
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", TestPaths.TinyM3, "--host", "127.0.0.1", "--port", "0", "--device", "cpu", "--served-model-name", "m3", "other", "--score-weights", "1,0,0"]) { RedirectStandardError = true };
-        using var process = Process.Start(start)!;
-        string? address = null;
-        while (address is null && await process.StandardError.ReadLineAsync(Token) is { } line)
-            address = line.StartsWith("listening on ", StringComparison.Ordinal) ? line["listening on ".Length..] : null;
-        _ = process.StandardError.ReadToEndAsync(Token);
-        using var client = new HttpClient { BaseAddress = new(address!) };
-        while (!(await client.GetAsync(new Uri("/ready", UriKind.Relative), Token)).IsSuccessStatusCode)
-        {
-        }
-
-        using var answer = await client.PostAsync(new Uri("/rerank", UriKind.Relative), new StringContent("""{"model":"other","query":"a","documents":["b","a"]}""", null, "application/json"), Token);
-        var ranked = JsonDocument.Parse(await answer.Content.ReadAsStringAsync(Token)).RootElement;
-        Assert.Equal("m3", ranked.GetProperty("model").GetString());
-        Assert.Equal(1, ranked.GetProperty("results")[0].GetProperty("relevance_score").GetDouble(), 1e-4);
-        using var kill = Process.Start("kill", $"-TERM {process.Id}");
-        await process.WaitForExitAsync(Token);
-        Assert.Equal(0, process.ExitCode);
-    }
-
-    [Theory]
-    [InlineData("--max-num-seqs 4", "--max-num-seqs")]
-    [InlineData("--enable-prefix-caching --seed 1", "--enable-prefix-caching, --seed")]
-    [InlineData("--chat-template x", "--chat-template")]
-    [InlineData("--reasoning-parser none --enable-auto-tool-choice", "--reasoning-parser, --enable-auto-tool-choice")]
-    [InlineData("--gpu-memory-utilization 0.5", "--gpu-memory-utilization")]
-    [InlineData("--embedding-model models/tiny-m3", "--embedding-model")]
-    [InlineData("--score-weights 1,2", "--score-weights: '1,2'")]
-    [InlineData("--score-weights 0,0,0", "--score-weights: '0,0,0'")]
-    [InlineData("--score-weights -1,0,1", "--score-weights: '-1,0,1'")]
-    public async Task Options_that_mean_nothing_to_it_are_refused_by_name(string options, string expected)
-    {
-        var run = await Cli.RunAsync(["serve", TestPaths.TinyM3, "--port", "0", .. options.Split(' ')]);
-        Assert.Equal(ExitCodes.Usage, run.ExitCode);
-        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
-    }
-
-    [Theory]
-    [InlineData("/nowhere", "is not a folder")]
-    [InlineData(null, "is no embedding model")]
-    public async Task A_model_beside_that_cannot_embed_is_refused_before_the_server_starts(string? model, string expected)
-    {
-        var run = await Cli.RunAsync("serve", TestPaths.TinyR1, "--port", "0", "--device", "cpu", "--embedding-model", model ?? TestPaths.TinyR1);
-        Assert.Equal(ExitCodes.Usage, run.ExitCode);
-        Assert.Contains("--embedding-model", run.Error, StringComparison.Ordinal);
-        Assert.Contains(expected, run.Error, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public async Task Weights_of_scores_that_nothing_would_use_are_refused()
-    {
-        var run = await Cli.RunAsync("serve", TestPaths.TinyR1, "--port", "0", "--score-weights", "1,0,0");
-        Assert.Equal(ExitCodes.Usage, run.ExitCode);
-        Assert.Contains("--score-weights", run.Error, StringComparison.Ordinal);
     }
 
     private sealed class Errors(TaskCompletionSource<string> logged) : ILoggerProvider, ILogger

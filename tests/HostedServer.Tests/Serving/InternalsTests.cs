@@ -68,7 +68,7 @@ public sealed class InternalsTests
     // Of this server's engine alone: other tests run beside it.
     private static MeterListener FailingListener(TestServer server)
     {
-        var scope = server.Services.GetRequiredService<EngineHost>();
+        var scope = server.Services.GetRequiredService<IModelHost<LlmEngine>>();
         var listener = new MeterListener
         {
             InstrumentPublished = (instrument, self) =>

@@ -33,7 +33,7 @@ public sealed class LifetimeTests
         app.MapLocalLlmOpenAI("/api");
         app.MapLocalLlmOperations();
         await app.StartAsync(TestContext.Current.CancellationToken);
-        app.Services.GetRequiredService<EngineHost>().Report(new("loading the weights", 50, 200));
+        ((IProgress<LoadProgress>)app.Services.GetRequiredService<IModelHost<LlmEngine>>()).Report(new("loading the weights", 50, 200));
         using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
 
         using var ready = await client.GetAsync(new Uri("/ready", UriKind.Relative), TestContext.Current.CancellationToken);
@@ -109,47 +109,6 @@ public sealed class LifetimeTests
         Assert.Single(events, item => item.Contains("\"error\"", StringComparison.Ordinal));
     }
 
-    [Theory]
-    [InlineData(0, 1)]
-    [InlineData(30, 1)]
-    [InlineData(30, 2)]
-    public async Task A_process_that_is_told_to_end_does_so_and_succeeds(int grace, int signals)
-    {
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", TestPaths.TinyR1, "--host", "127.0.0.1", "--port", "0", "--device", "cpu", "--shutdown-timeout", $"{grace}"]) { RedirectStandardError = true };
-        using var process = Process.Start(start)!;
-        string? address = null;
-        while (address is null && await process.StandardError.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
-            address = line.StartsWith("listening on ", StringComparison.Ordinal) ? line["listening on ".Length..] : null;
-        _ = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        using var client = new HttpClient { BaseAddress = new(address!) };
-        while (!(await client.GetAsync(new Uri("/ready", UriKind.Relative), TestContext.Current.CancellationToken)).IsSuccessStatusCode)
-        {
-        }
-
-        // With one signal the answer is short enough to finish, with two it is not.
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/v1/completions", UriKind.Relative)) { Content = new StringContent(grace > 0 && signals == 1 ? Short : Long, null, "application/json") };
-        using var answer = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, TestContext.Current.CancellationToken);
-        var stream = await answer.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken);
-        await stream.ReadExactlyAsync(new byte[16], TestContext.Current.CancellationToken);
-        Kill(process.Id);
-        if (signals > 1)
-        {
-            // The first has been seen once nothing new is let in.
-            while ((await client.GetAsync(new Uri("/ready", UriKind.Relative), TestContext.Current.CancellationToken)).IsSuccessStatusCode)
-            {
-            }
-
-            Kill(process.Id);
-        }
-
-        using var reader = new StreamReader(stream);
-        var text = await reader.ReadToEndAsync(TestContext.Current.CancellationToken);
-        Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        Assert.Equal(0, process.ExitCode);
-        Assert.Equal(grace > 0 && signals == 1, !text.Contains("\"code\":\"shutting_down\"", StringComparison.Ordinal));
-    }
-
     [Fact]
     public async Task An_engine_that_dies_ends_its_answers_and_the_application()
     {
@@ -167,7 +126,7 @@ public sealed class LifetimeTests
         // The exception's own text is for the log.
         Assert.DoesNotContain("secret", await Assert.ThrowsAsync<EngineException>(() => server.Engine.CompleteAsync(GenerationRequest.FromText("a"), TestContext.Current.CancellationToken)) is var dead ? dead.Message : "", StringComparison.Ordinal);
         await stopping.Task;
-        Assert.Equal(EngineErrorKind.EngineDead, Assert.IsType<EngineException>(server.Services.GetRequiredService<EngineWatch>().Failure).Kind);
+        Assert.Equal(EngineErrorKind.EngineDead, Assert.IsType<EngineException>(server.Services.GetRequiredService<LocalLlmServerLifetime>().Failure).Kind);
         using var health = await server.Client.GetAsync(new Uri("/health", UriKind.Relative), TestContext.Current.CancellationToken);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, health.StatusCode);
     }
@@ -210,25 +169,5 @@ public sealed class LifetimeTests
         using var ended = await running;
         Assert.EndsWith("data: [DONE]\n\n", await ended.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
         await stopping;
-    }
-
-    [Fact]
-    public async Task A_model_that_cannot_be_loaded_ends_the_process_with_a_failure()
-    {
-        var folder = Directory.CreateTempSubdirectory("localllm");
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", folder.FullName, "--host", "127.0.0.1", "--port", "0"]) { RedirectStandardError = true };
-        using var process = Process.Start(start)!;
-        var errors = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        folder.Delete();
-        Assert.Equal(1, process.ExitCode);
-        Assert.Contains($"error: The folder '{folder.FullName}' is empty", errors, StringComparison.Ordinal);
-        Assert.DoesNotContain("listening", errors, StringComparison.Ordinal);
-    }
-
-    private static void Kill(int process)
-    {
-        using var kill = Process.Start("kill", $"-TERM {process}");
-        kill.WaitForExit();
     }
 }

@@ -23,7 +23,7 @@ public sealed class OtherHostTests
         app.MapLocalLlmOpenAI("/ai/v1");
         app.MapGet("/own", () => "mine");
         await app.StartAsync(TestContext.Current.CancellationToken);
-        await app.Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().GetAsync(TestContext.Current.CancellationToken);
+        await app.Services.GetRequiredService<LocalLlm.Extensions.AI.IModelHost<LlmEngine>>().GetAsync(TestContext.Current.CancellationToken);
         using var client = new HttpClient { BaseAddress = new(app.Urls.First()) };
         Assert.Equal("mine", await client.GetStringAsync(new Uri("/own", UriKind.Relative), TestContext.Current.CancellationToken));
         Assert.Equal(HttpStatusCode.Unauthorized, (await client.GetAsync(new Uri("/ai/v1/models", UriKind.Relative), TestContext.Current.CancellationToken)).StatusCode);

@@ -2,15 +2,17 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
-using LocalLlm.Server.Serving;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Tests;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;
 
-/// <summary>The real server on the real tiny model, in this process, on a free port.</summary>
+/// <summary>The real server on the real tiny model in an application of its own, in this process, on a free port.</summary>
 public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
 {
     private readonly Action<LocalLlmServerOptions> _configure;
@@ -42,21 +44,47 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
 
     internal WebApplication App => _app!;
 
-    internal LlmEngine Engine => Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().Loaded!;
+    internal LlmEngine Engine => Services.GetRequiredService<IModelHost<LlmEngine>>().Loaded!;
 
-    internal EmbeddingEngine Embedder => Services.GetRequiredService<LocalLlm.Extensions.AI.EmbeddingHost>().Loaded!;
+    internal EmbeddingEngine Embedder => Services.GetRequiredService<IModelHost<EmbeddingEngine>>().Loaded!;
 
     public async ValueTask InitializeAsync()
     {
         var engine = _engine(_isEncoder ? new() { ModelPath = TestPaths.TinyM3, Device = "cpu" } : new() { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", NumGpuBlocksOverride = 2048 });
-        _app = HttpServer.Create(engine, new() { Host = "127.0.0.1", HasPage = _hasPage, EmbeddingModel = _embeddingModel, IsEncoder = _isEncoder }, _configure);
+        _app = Create(engine);
         await _app.StartAsync();
         // Not the test's time limit: connections that are meant to hang must not end a wait early.
         Client = new(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = new(_app.Urls.First()), Timeout = TimeSpan.FromMinutes(2) };
         if (!_isEncoder)
-            await Services.GetRequiredService<LocalLlm.Extensions.AI.EngineHost>().GetAsync(CancellationToken.None);
+            await Services.GetRequiredService<IModelHost<LlmEngine>>().GetAsync(CancellationToken.None);
         if (_isEncoder || _embeddingModel is not null)
-            await Services.GetRequiredService<LocalLlm.Extensions.AI.EmbeddingHost>().GetAsync(CancellationToken.None);
+            await Services.GetRequiredService<IModelHost<EmbeddingEngine>>().GetAsync(CancellationToken.None);
+    }
+
+    private WebApplication Create(EngineOptions engine)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        // As the program: what clients do wrong is no warning.
+        builder.Logging.ClearProviders().AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Critical);
+        if (!_isEncoder)
+            builder.Services.AddLocalLlm(options => (options.ModelPath, options.ConfigureEngine) = (engine.ModelPath, _ => engine));
+        if (_isEncoder)
+            builder.Services.AddLocalLlmEmbeddings(options => options.ConfigureEngine = _ => engine);
+        else if (_embeddingModel is not null)
+            builder.Services.AddLocalLlmEmbeddings(options => (options.ModelPath, options.Device) = (_embeddingModel, engine.Device));
+        builder.Services.AddLocalLlmServer(_configure);
+        builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => policy.AllowAnyOrigin().AllowAnyMethod().AllowAnyHeader()));
+        builder.WebHost.ConfigureLocalLlmKestrel().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
+        var app = builder.Build();
+        app.UseLocalLlmErrors();
+        app.UseRouting();
+        app.UseCors();
+        app.MapLocalLlmOpenAI();
+        app.MapLocalLlmOperations();
+        // The page chats.
+        if (_hasPage && !_isEncoder)
+            app.MapLocalLlmPage();
+        return app;
     }
 
     public async ValueTask DisposeAsync()

@@ -1,0 +1,137 @@
+using System.Text.Json;
+
+namespace LocalLlm.Requests;
+
+/// <summary>
+/// Other names of structured output. vLLM's older <c>guided_json</c>, <c>guided_choice</c>, <c>guided_regex</c>, <c>guided_grammar</c> and
+/// <c>guided_json_object</c>, SGLang's <c>regex</c>, <c>ebnf</c> and <c>json_schema</c>, llama.cpp's <c>grammar</c> and <c>json_schema</c>,
+/// and Ollama's <c>format</c> (<c>"json"</c> or a schema) mean what the members of <c>structured_outputs</c> do.
+/// <c>guided_decoding_backend</c> chooses how vLLM keeps to it; here there is one way, which keeps to all of them.
+/// <c>guided_whitespace_pattern</c> and SGLang's <c>structural_tag</c> are refused.
+/// </summary>
+public static class GuidedDecoding
+{
+    private const string Json = "guided_json";
+    private const string Choice = "guided_choice";
+    private const string Regex = "guided_regex";
+    private const string Grammar = "guided_grammar";
+    private const string JsonObject = "guided_json_object";
+    private const string Backend = "guided_decoding_backend";
+    private const string Whitespace = "guided_whitespace_pattern";
+    private const string Format = "format";
+    private const string Tag = "structural_tag";
+
+    private static readonly string[] Schemas = [Json, "json_schema"];
+    private static readonly string[] Patterns = [Regex, "regex"];
+    private static readonly string[] Grammars = [Grammar, "grammar", "ebnf"];
+
+    private static readonly string[] Backends = ["auto", "xgrammar", "guidance", "outlines", "lm-format-enforcer"];
+
+    /// <summary>The fields that <see cref="Read"/> reads.</summary>
+    public static IReadOnlyList<string> Fields { get; } =
+        [.. Schemas, Choice, .. Patterns, .. Grammars, JsonObject, Format, Backend, Whitespace, Tag];
+
+    /// <summary>What the fields ask for; null: nothing. Wrong values, and more than one structure, are recorded.</summary>
+    public static StructuredOutputs? Read(JsonFields fields, RequestErrors errors)
+    {
+        CheckBackend(fields, errors);
+        foreach (var name in (string[])[Whitespace, Tag])
+        {
+            if (fields.Take(name) is not null)
+                errors.AddUnsupported(name);
+        }
+
+        var asked = new List<StructuredOutputs>();
+        foreach (var name in Schemas)
+        {
+            if (fields.Take(name) is { } schema && Schema(name, schema, fields, "a JSON schema, as an object or as its text") is { } parsed)
+                asked.Add(new() { Json = parsed, Field = name });
+        }
+
+        if (fields.Strings(Choice, allowBare: false) is { } choice)
+            asked.Add(new() { Choice = choice, Field = Choice });
+        asked.AddRange(Texts(Patterns, fields).Select(one => new StructuredOutputs { Regex = one.Text, Field = one.Name }));
+        asked.AddRange(Texts(Grammars, fields).Select(one => new StructuredOutputs { Grammar = one.Text, Field = one.Name }));
+        if (fields.Boolean(JsonObject) == true)
+            asked.Add(new() { JsonObject = true, Field = JsonObject });
+        if (fields.Take(Format) is { } format && OfFormat(format, fields) is { } formatted)
+            asked.Add(formatted);
+        if (asked.Count > 1)
+            errors.Add(asked[1].Field, "a structure beside " + asked[0].Field, "one structure for an answer");
+        return asked.FirstOrDefault();
+    }
+
+    /// <summary>One structure out of the fields and what else a request says of it.</summary>
+    /// <param name="guided">What the older names ask for, or null.</param>
+    /// <param name="other">What <c>structured_outputs</c> or <c>response_format</c> ask for, or null.</param>
+    /// <exception cref="EngineException">Both are given.</exception>
+    public static StructuredOutputs? Combine(StructuredOutputs? guided, StructuredOutputs? other)
+    {
+        if (guided is not null && other is not null)
+            throw EngineException.InvalidRequest(guided.Field, $"{guided.Field}: given beside {other.Field}, allowed one structure for an answer; remove one of them");
+        return guided ?? other;
+    }
+
+    // The options of a backend are about how vLLM does it, but for those that change what may be written.
+    private static void CheckBackend(JsonFields fields, RequestErrors errors)
+    {
+        if (Text(Backend, fields) is not { } backend)
+            return;
+        var parts = backend.Split(':', 2);
+        if (!Backends.Contains(parts[0]) || (parts.Length == 2 && parts[1] != "no-fallback"))
+            errors.Add(Backend, backend, $"{string.Join(", ", Backends)}, alone or with :no-fallback; all of them are kept to in the same way here");
+    }
+
+    // Ollama's clients write an empty text where nothing is asked for.
+    private static StructuredOutputs? OfFormat(JsonElement format, JsonFields fields)
+    {
+        if (format.ValueKind == JsonValueKind.String && format.ValueEquals(""))
+            return null;
+        if (format.ValueKind == JsonValueKind.String && format.ValueEquals("json"))
+            return new() { JsonObject = true, Field = Format };
+        return Schema(Format, format, fields, "\"json\", or a JSON schema, as an object or as its text") is { } schema
+            ? new() { Json = schema, Field = Format }
+            : null;
+    }
+
+    private static IEnumerable<(string Name, string Text)> Texts(string[] names, JsonFields fields)
+    {
+        foreach (var name in names)
+        {
+            if (Text(name, fields) is { } text)
+                yield return (name, text);
+        }
+    }
+
+    private static string? Text(string name, JsonFields fields)
+    {
+        if (fields.Take(name) is not { } value)
+            return null;
+        if (value.ValueKind == JsonValueKind.String)
+            return value.GetString();
+        fields.Refuse(name, value, "a text");
+        return null;
+    }
+
+    // An object, or its text.
+    private static JsonElement? Schema(string name, JsonElement given, JsonFields fields, string allowed)
+    {
+        if (given.ValueKind is JsonValueKind.Object or JsonValueKind.True or JsonValueKind.False)
+            return given.Clone();
+        if (given.ValueKind == JsonValueKind.String)
+        {
+            try
+            {
+                using var document = JsonDocument.Parse(given.GetString()!);
+                if (document.RootElement.ValueKind is JsonValueKind.Object or JsonValueKind.True or JsonValueKind.False)
+                    return document.RootElement.Clone();
+            }
+            catch (JsonException)
+            {
+            }
+        }
+
+        fields.Refuse(name, given, allowed);
+        return null;
+    }
+}

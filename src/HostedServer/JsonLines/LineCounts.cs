@@ -1,7 +1,0 @@
-namespace LocalLlm.Server.JsonLines;
-
-/// <summary>What has been written so far.</summary>
-/// <param name="Lines">Lines, failed ones included.</param>
-/// <param name="Failed">Lines that hold an error.</param>
-/// <param name="Tokens">Generated tokens.</param>
-internal readonly record struct LineCounts(long Lines, long Failed, long Tokens);

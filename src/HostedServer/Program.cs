@@ -1,3 +1,0 @@
-using LocalLlm.Server;
-
-return await CommandLineApp.RunAsync(args, Terminal.OfProcess());

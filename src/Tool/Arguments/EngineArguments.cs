@@ -1,0 +1,200 @@
+using System.CommandLine;
+using LocalLlm.Sampling;
+
+namespace LocalLlm.Tool.Arguments;
+
+/// <summary>The options that load an engine, under the names that <c>vllm serve</c> gives them.</summary>
+internal sealed class EngineArguments
+{
+    private readonly Option<string?> _model = Options.Text(
+        "--model",
+        "The model: a folder with config.json, *.safetensors and tokenizer.json, or org/name of a hub, which is downloaded when needed.",
+        "DIR|ORG/NAME");
+    private readonly HubArguments _hub = new();
+    private readonly Option<string?> _tokenizer = Options.Text(
+        "--tokenizer",
+        "A folder or org/name with other tokenizer files than the model's own.",
+        "DIR|ORG/NAME");
+    private readonly Option<string[]> _servedModelName;
+    private readonly Option<string?> _dtype = Options.Text(
+        "--dtype",
+        "auto (the checkpoint's own; default), float32, bfloat16 or float16.",
+        "TYPE");
+    private readonly Option<string?> _device = Options.Text("--device", "auto (default: a GPU where one can be used), cpu, cuda or cuda:N.", "NAME");
+    private readonly Option<int?> _tensorParallel = Options.Count(
+        "--tensor-parallel-size",
+        "Devices that every layer is split over; default 1.",
+        "-tp");
+    private readonly Option<int?> _pipelineParallel = Options.Count(
+        "--pipeline-parallel-size",
+        "Stages that the layers are split over; default 1.",
+        "-pp");
+    private readonly Option<int?> _maxModelLen;
+    private readonly Option<int?> _maxNumSeqs = Options.Count("--max-num-seqs", "Most sequences that run at once; default 256.");
+    private readonly Option<int?> _maxNumBatchedTokens;
+    private readonly Option<int?> _longPrefillTokenThreshold = Options.Count(
+        "--long-prefill-token-threshold",
+        "Most tokens of one prompt in one step; default 0: no limit of its own.");
+    private readonly Switch _chunkedPrefill = new("enable-chunked-prefill", "Computes long prompts in several steps (default).");
+    private readonly Switch _prefixCaching = new(
+        "enable-prefix-caching",
+        "Keeps computed blocks for later prompts with the same beginning (default).");
+    private readonly Option<int?> _blockSize = Options.Count("--block-size", "Tokens per KV block; only 16.");
+    private readonly Option<double?> _gpuMemoryUtilization = Options.Number(
+        "--gpu-memory-utilization",
+        "Share of the device's memory to use, above 0, at most 1; default: 0.92 of a GPU, 0.5 of what is free on a CPU.");
+    private readonly Option<bool> _enforceEager = Options.Flag("--enforce-eager", "On a GPU: never records steps as CUDA graphs.");
+    private readonly Option<long?> _kvCacheMemoryBytes = Options.Size(
+        "--kv-cache-memory-bytes",
+        "Size of the KV cache instead, such as 4G or 512MiB.",
+        "SIZE");
+    private readonly Option<int?> _numGpuBlocksOverride = Options.Count("--num-gpu-blocks-override", "Number of KV blocks instead.");
+    private readonly Option<bool> _skipTokenizerInit = Options.Flag(
+        "--skip-tokenizer-init",
+        "Runs without a tokenizer: prompts are token ids and no text comes back.");
+    private readonly Option<string?> _chatTemplate = Options.Text(
+        "--chat-template",
+        "A chat template instead of the model's own: a file, or the template itself.",
+        "FILE|TEXT");
+    private readonly Switch _describeStructures = new(
+        "describe-structured-outputs",
+        "Describes the structure that a response is held to at the end of the system message (default). (Not an option of vLLM's.)");
+    private readonly Option<string?> _generationConfig = Options.Text(
+        "--generation-config",
+        "auto (default): sampling defaults from generation_config.json; vllm: none.",
+        "auto|vllm");
+    private readonly Option<int?> _maxLogprobs = Options.Count(
+        "--max-logprobs",
+        "Most log-probabilities per position; -1: no limit; default 20.");
+    private readonly Option<LogprobsMode?> _logprobsMode = Options.Choice(
+        "--logprobs-mode",
+        "What log-probabilities are taken from; default raw_logprobs.",
+        ("raw_logprobs", LogprobsMode.RawLogprobs),
+        ("raw_logits", LogprobsMode.RawLogits),
+        ("processed_logprobs", LogprobsMode.ProcessedLogprobs),
+        ("processed_logits", LogprobsMode.ProcessedLogits));
+
+    private readonly Option<long?> _seed = Options.Size(
+        "--seed",
+        "Seed of requests that name none; default: a new one for every request.",
+        "N");
+    private readonly Option<int?> _numThreads = Options.Count(
+        "--num-threads",
+        "CPU threads; default: all cores. (Not an option of vLLM's.)");
+    private readonly Option<string?> _libTorch = Options.Text(
+        "--libtorch",
+        "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)",
+        "DIR");
+
+    /// <param name="severalNames">Whether the model may have several names, as a server's may.</param>
+    /// <param name="models">What may be loaded, so that the help speaks of it.</param>
+    public EngineArguments(bool severalNames = false, ModelKinds models = ModelKinds.Generators)
+    {
+        _servedModelName = new("--served-model-name")
+        {
+            Description = "The name that clients call the model; default: org/name as given, or the folder's name." + (severalNames ? " Several: it answers to all of them, and calls itself by the first." : ""),
+            HelpName = "NAME",
+            AllowMultipleArgumentsPerToken = severalNames,
+        };
+        const string encoderSteps = "2048 on a CPU, 8192 on a GPU, 32768 on one of 70 GiB or more";
+        _maxModelLen = Options.CountOrAuto("--max-model-len", models switch
+        {
+            ModelKinds.Encoders => "Most tokens of a text, such as 512, 1k (1,000) or 1K (1,024); default auto: the model's own.",
+            ModelKinds.Generators => "Most tokens of prompt and output together, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
+            _ => "Most tokens of prompt and output together, or of a text that is embedded, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
+        });
+        _maxNumBatchedTokens = Options.Count("--max-num-batched-tokens", "Most tokens computed in one step; default " + models switch
+        {
+            ModelKinds.Encoders => $"{encoderSteps}.",
+            ModelKinds.Generators => "2048.",
+            _ => $"2048; of an encoder {encoderSteps}.",
+        });
+    }
+
+    /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
+    public IEnumerable<Option> OfGenerators =>
+    [
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes,
+        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _seed,
+    ];
+
+    private IEnumerable<Option> OfEncoders =>
+        [_model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel, _maxModelLen, _maxNumBatchedTokens, _numThreads, _libTorch, .. _hub.All];
+
+    /// <summary>Adds every option to <paramref name="command"/>.</summary>
+    public void AddTo(Command command)
+    {
+        AddEncodersTo(command);
+        foreach (var option in OfGenerators)
+            command.Add(option);
+    }
+
+    /// <summary>Adds those that an encoder has to <paramref name="command"/>.</summary>
+    public void AddEncodersTo(Command command)
+    {
+        foreach (var option in OfEncoders)
+            command.Add(option);
+    }
+
+    /// <summary>Whether <c>--model</c> was given, so that a positional argument is something else.</summary>
+    public bool NamesModel(ParseResult result) => result.GetValue(_model) is not null;
+
+    /// <summary>The model's names, as far as they are given.</summary>
+    public IReadOnlyList<string> ServedModelNames(ParseResult result) => result.GetValue(_servedModelName) ?? [];
+
+    /// <summary>Whether prefix caching was asked for or against.</summary>
+    public bool? PrefixCaching(ParseResult result) => _prefixCaching.Value(result);
+
+    /// <summary>The seed of the engine, or null.</summary>
+    public long? Seed(ParseResult result) => result.GetValue(_seed);
+
+    /// <summary>The options as the engine takes them; it checks their ranges.</summary>
+    /// <param name="result">The command line.</param>
+    /// <param name="positionalModel">The model where it stands without <c>--model</c>, or null.</param>
+    /// <exception cref="UsageException">No model, two models, or a block size that does not exist here.</exception>
+    public EngineOptions Build(ParseResult result, string? positionalModel)
+    {
+        var named = result.GetValue(_model);
+        if (named is not null && positionalModel is not null)
+            throw new UsageException($"the model is given twice, as '{positionalModel}' and as --model {named}; give it once");
+        if (result.GetValue(_blockSize) is { } blockSize and not 16)
+            throw new UsageException($"--block-size: {blockSize} is not available; the only block size is 16");
+
+        if (ServedModelNames(result) is { Count: > 1 } names && !_servedModelName.AllowMultipleArgumentsPerToken)
+            throw new UsageException($"--served-model-name: {names.Count} names are given; this command takes one");
+
+        var defaults = new EngineOptions();
+        return new()
+        {
+            ModelPath = named ?? positionalModel ?? throw new UsageException("no model is given; add --model DIR or --model ORG/NAME"),
+            Hub = _hub.Hub(result),
+            Revision = _hub.Revision(result),
+            DownloadDir = _hub.DownloadDir(result),
+            TokenizerPath = result.GetValue(_tokenizer),
+            ServedModelName = ServedModelNames(result) is [var name, ..] ? name : null,
+            Dtype = result.GetValue(_dtype) ?? defaults.Dtype,
+            Device = result.GetValue(_device) ?? defaults.Device,
+            TensorParallel = result.GetValue(_tensorParallel) ?? defaults.TensorParallel,
+            PipelineParallel = result.GetValue(_pipelineParallel) ?? defaults.PipelineParallel,
+            MaxModelLen = result.GetValue(_maxModelLen) is { } length and not -1 ? length : null,
+            MaxNumSeqs = result.GetValue(_maxNumSeqs),
+            MaxNumBatchedTokens = result.GetValue(_maxNumBatchedTokens) ?? defaults.MaxNumBatchedTokens,
+            LongPrefillTokenThreshold = result.GetValue(_longPrefillTokenThreshold) ?? defaults.LongPrefillTokenThreshold,
+            EnableChunkedPrefill = _chunkedPrefill.Value(result) ?? defaults.EnableChunkedPrefill,
+            EnablePrefixCaching = _prefixCaching.Value(result) ?? defaults.EnablePrefixCaching,
+            GpuMemoryUtilization = result.GetValue(_gpuMemoryUtilization),
+            EnforceEager = result.GetValue(_enforceEager),
+            KvCacheMemoryBytes = result.GetValue(_kvCacheMemoryBytes),
+            NumGpuBlocksOverride = result.GetValue(_numGpuBlocksOverride),
+            SkipTokenizerInit = result.GetValue(_skipTokenizerInit),
+            ChatTemplate = result.GetValue(_chatTemplate),
+            DescribeStructuredOutputs = _describeStructures.Value(result) ?? defaults.DescribeStructuredOutputs,
+            GenerationConfig = result.GetValue(_generationConfig) ?? defaults.GenerationConfig,
+            MaxLogprobs = result.GetValue(_maxLogprobs) ?? defaults.MaxLogprobs,
+            LogprobsMode = result.GetValue(_logprobsMode) ?? defaults.LogprobsMode,
+            Seed = result.GetValue(_seed),
+            NumThreads = result.GetValue(_numThreads) ?? defaults.NumThreads,
+            LibTorchPath = result.GetValue(_libTorch),
+        };
+    }
+}

@@ -1,0 +1,66 @@
+namespace LocalLlm.Tool.Arguments;
+
+/// <summary>The name that a misspelt one most likely means.</summary>
+internal static class NearestName
+{
+    private const int MinLetters = 3;
+
+    /// <summary>
+    /// The option that a name was most likely meant to be: it differs in two letters at most (in one, where it is short), or it is the
+    /// beginning of the option's name, or one of the two is an abbreviation of the other. Null where
+    /// none is near: a hint from another world misleads.
+    /// </summary>
+    public static string? OfOption(string name, IEnumerable<string> candidates)
+    {
+        var letters = name.Trim('-');
+        return letters.Length < MinLetters ? null : candidates.Where(candidate => IsNear(letters, candidate.Trim('-'))).MinBy(candidate => Distance(letters, candidate.Trim('-')));
+    }
+
+    /// <summary>The candidate with the least edit distance, or null where even that is too far to be a misspelling.</summary>
+    public static string? Close(string name, IEnumerable<string> candidates) =>
+        candidates.MinBy(candidate => Distance(name, candidate)) is { } nearest && Distance(name, nearest) <= Math.Max(2, nearest.Length / 3) ? nearest : null;
+
+    /// <summary>The candidate that the name was meant to be: it differs from it in a third of its letters or less; null where it is a name of its own.</summary>
+    public static string? Meant(string name, IEnumerable<string> candidates) =>
+        Close(name, candidates) is { } nearest && 3 * Distance(name, nearest) <= name.Length ? nearest : null;
+
+    private static bool IsNear(string name, string candidate) =>
+        Distance(name, candidate) <= (name.Length > MinLetters ? 2 : 1)
+        || candidate.StartsWith(name, StringComparison.Ordinal)
+        || IsAbbreviation(name, candidate) || IsAbbreviation(candidate, name);
+
+    // --max-num-seqs of --max-num-sequences: its letters, in order, and most of them.
+    private static bool IsAbbreviation(string of, string name)
+    {
+        if (3 * of.Length < 2 * name.Length || of.Length > name.Length)
+            return false;
+        var at = 0;
+        foreach (var letter in name)
+            at += at < of.Length && of[at] == letter ? 1 : 0;
+        return at == of.Length;
+    }
+
+    /// <summary>Levenshtein's distance: insertions, deletions and replacements of one character. Long names count by their first 64.</summary>
+    internal static int Distance(ReadOnlySpan<char> from, ReadOnlySpan<char> to)
+    {
+        const int longest = 64;
+        from = from[..Math.Min(from.Length, longest)];
+        to = to[..Math.Min(to.Length, longest)];
+        Span<int> row = stackalloc int[longest + 1];
+        for (var j = 0; j <= to.Length; j++)
+            row[j] = j;
+        for (var i = 1; i <= from.Length; i++)
+        {
+            var diagonal = row[0];
+            row[0] = i;
+            for (var j = 1; j <= to.Length; j++)
+            {
+                var replaced = diagonal + (from[i - 1] == to[j - 1] ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.Min(replaced, 1 + Math.Min(row[j], row[j - 1]));
+            }
+        }
+
+        return row[to.Length];
+    }
+}

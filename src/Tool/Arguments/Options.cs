@@ -1,0 +1,86 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+
+namespace LocalLlm.Tool.Arguments;
+
+/// <summary>Makes options whose values are read the same way in every culture, with errors that say what is allowed.</summary>
+internal static class Options
+{
+    /// <summary>A model's folder without <c>--model</c> in front.</summary>
+    public static Argument<string?> Model() => Positional("MODEL", "The model's folder, or org/name (or --model).");
+
+    /// <summary>A text without a name, which may be left out.</summary>
+    public static Argument<string?> Positional(string name, string description) =>
+        new(name) { Description = description, Arity = ArgumentArity.ZeroOrOne };
+
+    /// <summary>An option with a text as value.</summary>
+    public static Option<string?> Text(string name, string description, string helpName, params string[] aliases) =>
+        new(name, aliases) { Description = description, HelpName = helpName };
+
+    /// <summary>An option without a value.</summary>
+    public static Option<bool> Flag(string name, string description) => new(name) { Description = description, Arity = ArgumentArity.Zero };
+
+    /// <summary>A count in vLLM's notation.</summary>
+    public static Option<int?> Count(string name, string description, params string[] aliases) =>
+        new(name, aliases) { Description = description, HelpName = "N", CustomParser = Int };
+
+    /// <summary>A count in vLLM's notation, or <c>auto</c>, which is -1.</summary>
+    public static Option<int?> CountOrAuto(string name, string description) =>
+        new(name) { Description = description, HelpName = "N", CustomParser = result => result.Tokens[0].Value == "auto" ? -1 : Int(result) };
+
+    /// <summary>A large count in vLLM's notation.</summary>
+    public static Option<long?> Size(string name, string description, string helpName) =>
+        new(name) { Description = description, HelpName = helpName, CustomParser = result => Whole(result, long.MinValue, long.MaxValue) };
+
+    /// <summary>A finite number.</summary>
+    public static Option<double?> Number(string name, string description) =>
+        new(name) { Description = description, HelpName = "X", CustomParser = Finite };
+
+    /// <summary>A number, or <c>inf</c>.</summary>
+    public static Option<double?> Rate(string name, string description) =>
+        new(name) { Description = description, HelpName = "X", CustomParser = result => result.Tokens[0].Value == "inf" ? double.PositiveInfinity : Finite(result) };
+
+    /// <summary>One of a few values, given by name.</summary>
+    public static Option<T?> Choice<T>(string name, string description, params (string Name, T Value)[] choices)
+        where T : struct => new(name)
+    {
+        Description = $"{description} One of: {string.Join(", ", choices.Select(choice => choice.Name))}.",
+        HelpName = "NAME",
+        CustomParser = result =>
+        {
+            var given = result.Tokens[0].Value;
+            foreach (var (choice, value) in choices)
+            {
+                if (choice == given)
+                    return value;
+            }
+
+            result.AddError($"{NameOf(result)}: '{given}' is none of {string.Join(", ", choices.Select(choice => choice.Name))}.");
+            return null;
+        },
+    };
+
+    private static int? Int(ArgumentResult result) => (int?)Whole(result, int.MinValue, int.MaxValue);
+
+    private static long? Whole(ArgumentResult result, long least, long most)
+    {
+        var text = result.Tokens[0].Value;
+        if (HumanReadableInt.TryParse(text, out var value) && value >= least && value <= most)
+            return value;
+        const string notation = "k, m, g stand for powers of 1,000 (1.5k), K, M, G for powers of 1,024 (whole ones only)";
+        result.AddError($"{NameOf(result)}: '{text}' is no whole number that fits; {notation}.");
+        return null;
+    }
+
+    private static double? Finite(ArgumentResult result)
+    {
+        var text = result.Tokens[0].Value;
+        if (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && double.IsFinite(value))
+            return value;
+        result.AddError($"{NameOf(result)}: '{text}' is not a number.");
+        return null;
+    }
+
+    private static string NameOf(ArgumentResult result) => (result.Parent as OptionResult)?.Option.Name ?? result.Argument.Name;
+}

@@ -1,0 +1,45 @@
+using System.CommandLine;
+using LocalLlm.Tokenizers;
+
+namespace LocalLlm.Tool.Arguments;
+
+/// <summary>Names the folder, or the repository, with the tokenizer's files; no weights are needed there.</summary>
+internal sealed class TokenizerArguments
+{
+    private readonly Argument<string?> _positional = Options.Model();
+    private readonly Option<string?> _model = Options.Text(
+        "--model",
+        "A folder with tokenizer.json and, where there is one, tokenizer_config.json; or org/name of a hub, of which only these are downloaded.",
+        "DIR|ORG/NAME",
+        "--tokenizer");
+    private readonly HubArguments _hub = new();
+
+    /// <summary>Adds them to <paramref name="command"/>.</summary>
+    public void AddTo(Command command)
+    {
+        command.Add(_positional);
+        command.Add(_model);
+        foreach (var option in _hub.All)
+            command.Add(option);
+    }
+
+    /// <summary>The folder, downloaded if need be.</summary>
+    /// <exception cref="UsageException">It is given twice, or not at all.</exception>
+    /// <exception cref="EngineException">It has no tokenizer, or cannot be downloaded.</exception>
+    public async Task<string> FolderOfAsync(ParseResult result, Terminal terminal, CancellationToken cancellationToken)
+    {
+        var name = NameOf(result);
+        var folder = await ModelDownload.TokenizerAsync(name, _hub.Build(result, terminal), terminal, cancellationToken);
+        if (!Tokenizer.Exists(folder) && ModelSource.FaultOf(folder) is { } fault)
+            throw new EngineException(EngineErrorKind.ModelFolder, $"The folder '{name}' has no {Tokenizer.FileName}; it {fault}.");
+        return folder;
+    }
+
+    private string NameOf(ParseResult result) => (result.GetValue(_model), result.GetValue(_positional)) switch
+    {
+        ({ } named, null) => named,
+        (null, { } positional) => positional,
+        (null, null) => throw new UsageException("no model is given; add --model DIR"),
+        _ => throw new UsageException("the model is given twice; give it once"),
+    };
+}

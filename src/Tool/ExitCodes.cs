@@ -1,0 +1,20 @@
+namespace LocalLlm.Tool;
+
+/// <summary>What the process tells its caller.</summary>
+internal static class ExitCodes
+{
+    /// <summary>Done; single lines of a file may still hold an <c>error</c>.</summary>
+    public const int Success = 0;
+
+    /// <summary>The engine, the model's folder or a file failed.</summary>
+    public const int Failure = 1;
+
+    /// <summary>The command line makes no sense.</summary>
+    public const int Usage = 2;
+
+    /// <summary>Whoever read the output has gone: 128 + SIGPIPE, as shells report it.</summary>
+    public const int ReaderGone = 141;
+
+    /// <summary>Ctrl+C: 128 + SIGINT, as shells report it.</summary>
+    public const int Cancelled = 130;
+}

@@ -1,0 +1,3 @@
+using LocalLlm.Tool;
+
+return await CommandLineApp.RunAsync(args, Terminal.OfProcess());

@@ -1,0 +1,89 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using LocalLlm.Tool.Arguments;
+using Microsoft.Extensions.Configuration;
+
+namespace LocalLlm.Tool.Serving;
+
+/// <summary>
+/// Flags, environment and appsettings.json are one configuration: what the section <c>LocalLlm</c> says, and the command line does not, is read as if it had been typed, and is checked the same way.
+/// </summary>
+internal static class ServeConfiguration
+{
+    private const string Section = "LocalLlm";
+
+    // The names of AddLocalLlm's options, so that one file serves both.
+    private static readonly Dictionary<string, string> OtherNames = new(StringComparer.OrdinalIgnoreCase)
+    {
+        ["ModelPath"] = "--model",
+        ["ModelId"] = "--served-model-name",
+        ["TensorParallel"] = "--tensor-parallel-size",
+        ["MaxModelLength"] = "--max-model-len",
+        ["MaxBatchSize"] = "--max-num-seqs",
+    };
+
+    /// <summary>The configuration of a process: appsettings.json of the current folder, then the environment.</summary>
+    public static IConfiguration OfProcess() => new ConfigurationBuilder()
+        .SetBasePath(Directory.GetCurrentDirectory())
+        .AddJsonFile("appsettings.json", optional: true)
+        .AddEnvironmentVariables()
+        .Build();
+
+    /// <summary>The arguments with those of the configuration at their end.</summary>
+    /// <param name="args">As typed.</param>
+    /// <param name="typed">What they mean; of the command <c>serve</c>.</param>
+    /// <param name="configuration">Where the rest is looked for.</param>
+    /// <exception cref="UsageException">The section has a name that is no option.</exception>
+    public static IReadOnlyList<string> Complete(IReadOnlyList<string> args, ParseResult typed, IConfiguration configuration)
+    {
+        var options = typed.CommandResult.Command.Options;
+        var given = options.Where(option => typed.GetResult(option) is { Implicit: false }).Select(option => option.Name).ToHashSet(StringComparer.Ordinal);
+        if (typed.CommandResult.Children.OfType<System.CommandLine.Parsing.ArgumentResult>().Any(argument => argument.Tokens.Count > 0))
+            given.Add("--model");
+        var added = new List<string>();
+        foreach (var entry in configuration.GetSection(Section).GetChildren())
+        {
+            // Sections of its own: the server's options for other hosts, and further engines.
+            if (entry.Value is null && entry.GetChildren().Any(child => !int.TryParse(child.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _)))
+                continue;
+            var name = OtherNames.GetValueOrDefault(entry.Key) ?? "--" + Hyphenated(entry.Key);
+            if (options.FirstOrDefault(option => option.Name == name) is not { } option)
+            {
+                var nearest = NearestName.OfOption(name, options.Where(known => known is not VllmOption { IsRefused: true }).Select(known => known.Name));
+                throw new UsageException($"the configuration's {Section}:{entry.Key} is no option of serve{(nearest is null ? "; remove it" : $"; did you mean {nearest}?")}");
+            }
+
+            if (!given.Contains(name) && !given.Contains("--no-" + name[2..]))
+                added.AddRange(Arguments(option, entry, options));
+        }
+
+        if (!given.Contains("--api-key") && !added.Contains("--api-key") && (configuration["LOCALLLM_API_KEY"] ?? configuration["VLLM_API_KEY"]) is { Length: > 0 } key)
+            added.AddRange(["--api-key", key]);
+        return [.. args.TakeWhile(argument => argument != "--"), .. added, .. args.SkipWhile(argument => argument != "--")];
+    }
+
+    private static IEnumerable<string> Arguments(Option option, IConfigurationSection entry, IList<Option> options)
+    {
+        if (ServerArguments.IsList(option))
+            return [option.Name, entry.Value is { } text && text.StartsWith('[') ? text : JsonSerializer.Serialize(Texts(entry))];
+        if (option.Arity.MaximumNumberOfValues > 0)
+            return Texts(entry).SelectMany(value => (string[])[option.Name, value]);
+        if (!bool.TryParse(entry.Value, out var on))
+            throw new UsageException($"the configuration's {Section}:{entry.Key} is '{entry.Value}'; allowed: true or false");
+        var opposite = "--no-" + option.Name[2..];
+        return on ? [option.Name] : options.Any(known => known.Name == opposite) ? [opposite] : [];
+    }
+
+    private static string[] Texts(IConfigurationSection entry) =>
+        entry.Value is { } value ? [value] : [.. entry.GetChildren().Select(child => child.Value ?? "")];
+
+    // MaxModelLen, maxModelLen, max_model_len, MAX_MODEL_LEN → max-model-len.
+    private static string Hyphenated(string key)
+    {
+        if (key.All(character => !char.IsLower(character)))
+            return key.Replace('_', '-').ToLowerInvariant();
+        var words = key.Replace('_', '-').Select((character, index) => char.IsUpper(character) && index > 0 && key[index - 1] is not ('_' or '-') ? $"-{char.ToLowerInvariant(character)}" : $"{char.ToLowerInvariant(character)}");
+        return string.Concat(words);
+    }
+}
