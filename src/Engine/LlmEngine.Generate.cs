@@ -97,7 +97,7 @@ public sealed partial class LlmEngine
         }
     }
 
-    /// <summary>Makes one token, to see that the engine still does; the engine's meters leave it out.</summary>
+    /// <summary>Generates one token, to see that the engine still does; the engine's meters leave it out.</summary>
     /// <exception cref="EngineException">It does not.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public async Task ProbeAsync(CancellationToken cancellationToken = default)

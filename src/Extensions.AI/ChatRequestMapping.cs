@@ -40,6 +40,7 @@ internal static class ChatRequestMapping
             HeldTools = ChatToolMapping.ToTemplate(options, isHeld: true),
             Sampling = ToSampling(options, own, sampling),
             CacheSalt = own.CacheSalt,
+            Priority = own.Priority,
         };
     }
 
@@ -74,6 +75,7 @@ internal static class ChatRequestMapping
             LogitBias = own.LogitBias ?? further.LogitBias,
             AllowedTokenIds = own.AllowedTokenIds ?? further.AllowedTokenIds,
             BadWords = own.BadWords ?? further.BadWords,
+            SkipReadingPrefixCache = own.SkipReadingPrefixCache ?? further.SkipReadingPrefixCache,
             Logprobs = own.Logprobs ?? further.Logprobs,
             StructuredOutputs = own.StructuredOutputs ?? options?.ResponseFormat?.ToStructuredOutputs() ?? further.StructuredOutputs,
             DescribeStructuredOutputs = own.DescribeStructuredOutputs ?? further.DescribeStructuredOutputs,

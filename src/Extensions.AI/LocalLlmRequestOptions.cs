@@ -51,6 +51,12 @@ public sealed class LocalLlmRequestOptions
     /// <inheritdoc cref="SamplingParams.DescribeStructuredOutputs"/>
     public bool? DescribeStructuredOutputs { get; set; }
 
+    /// <inheritdoc cref="SamplingParams.SkipReadingPrefixCache"/>
+    public bool? SkipReadingPrefixCache { get; set; }
+
+    /// <inheritdoc cref="GenerationRequest.Priority"/>
+    public int Priority { get; set; }
+
     /// <inheritdoc cref="GenerationRequest.CacheSalt"/>
     public string? CacheSalt { get; set; }
 

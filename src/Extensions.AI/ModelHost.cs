@@ -119,7 +119,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     /// <summary>Loads an engine.</summary>
     protected abstract Task<TEngine> LoadAsync(EngineOptions engine, CancellationToken cancellationToken);
 
-    /// <summary>Makes a loaded engine do something, so that the first request finds everything ready.</summary>
+    /// <summary>Lets a loaded engine do something, so that the first request finds everything ready.</summary>
     protected virtual Task WarmAsync(TEngine engine, CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <summary>Whether an engine takes requests.</summary>

@@ -10,7 +10,7 @@ internal sealed class ServedEngine
     private const string EngineDead = "engine_dead";
     private const string EmbedderDead = "The engine of the embedding model has failed; the server must be restarted.";
 
-    // As many as run at once of a model that generates, unless it is told otherwise.
+    // As many as run at once of a model that generates, unless the options say otherwise.
     private const int EmbeddingsAtOnce = 256;
 
     private readonly IModelHost<LlmEngine>? _generator;

@@ -12,7 +12,7 @@ internal sealed record ChatRequest
     private static readonly string[] OwnFields =
     [
         "messages", "model", "tools", "tool_choice", "parallel_tool_calls", "stream", "stream_options", "user", "safety_identifier", "prompt_cache_key", "metadata", "store", "service_tier", "verbosity",
-        "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs", "add_special_tokens", "cache_salt", "request_id", "session_id",
+        "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs", "add_special_tokens", "cache_salt", "priority", "request_id", "session_id",
         "return_token_ids", "return_tokens_as_token_ids", "modalities", "functions", "function_call", "audio", "prediction", "web_search_options", "moderation", "prompt_cache_retention",
         .. ThinkingSetting.Fields, .. GuidedDecoding.Fields,
     ];
@@ -106,6 +106,7 @@ internal sealed record ChatRequest
                     ChatTemplateKwargs = kwargs,
                 },
                 CacheSalt = fields.Text("cache_salt"),
+                Priority = fields.Integer("priority") ?? 0,
                 MustFitContext = true,
             },
         };

@@ -12,7 +12,7 @@ internal sealed record CompletionRequest
 
     private static readonly string[] OwnFields =
     [
-        "prompt", "model", "echo", "stream", "stream_options", "user", "add_special_tokens", "cache_salt", "request_id", "session_id", "return_token_ids", "return_tokens_as_token_ids",
+        "prompt", "model", "echo", "stream", "stream_options", "user", "add_special_tokens", "cache_salt", "priority", "request_id", "session_id", "return_token_ids", "return_tokens_as_token_ids",
         .. ThinkingSetting.Fields, .. GuidedDecoding.Fields,
     ];
 
@@ -72,6 +72,7 @@ internal sealed record CompletionRequest
             fields.Refuse("logprobs", logprobs, "a count");
         var addSpecialTokens = fields.Boolean("add_special_tokens") ?? true;
         var salt = fields.Text("cache_salt");
+        var priority = fields.Integer("priority") ?? 0;
         var scoresOnly = fields.Take("max_tokens") is { ValueKind: JsonValueKind.Number } most && most.TryGetInt64(out var count) && count == 0;
         if (scoresOnly && !echo)
             errors.Add("max_tokens", 0, "at least 1, or 0 together with echo: true");
@@ -102,7 +103,7 @@ internal sealed record CompletionRequest
             sampling = sampling with { PromptLogprobs = asked };
         return request with
         {
-            Generations = [.. prompts!.Select(prompt => prompt with { Sampling = sampling, AddSpecialTokens = addSpecialTokens, CacheSalt = salt, MustFitContext = true })],
+            Generations = [.. prompts!.Select(prompt => prompt with { Sampling = sampling, AddSpecialTokens = addSpecialTokens, CacheSalt = salt, Priority = priority, MustFitContext = true })],
             Unknown = unknown,
         };
     }

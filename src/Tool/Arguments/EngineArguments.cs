@@ -74,6 +74,14 @@ internal sealed class EngineArguments
         ("processed_logprobs", LogprobsMode.ProcessedLogprobs),
         ("processed_logits", LogprobsMode.ProcessedLogits));
 
+    private readonly Option<SchedulingPolicy?> _schedulingPolicy = Options.Choice(
+        "--scheduling-policy",
+        "Which request runs first: fcfs (first come, first served; default), or priority (a request's priority, lower first).",
+        ("fcfs", SchedulingPolicy.Fcfs),
+        ("priority", SchedulingPolicy.Priority));
+    private readonly Option<double?> _stepTimeout = Options.Number(
+        "--step-timeout",
+        "Seconds that one step may take before the engine counts as dead; default: 300 on a GPU, any time on a CPU. (Not an option of vLLM's.)");
     private readonly Option<long?> _seed = Options.Size(
         "--seed",
         "Seed of requests that name none; default: a new one for every request.",
@@ -115,11 +123,11 @@ internal sealed class EngineArguments
     public IEnumerable<Option> OfGenerators =>
     [
         _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes,
-        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _seed,
+        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _seed,
     ];
 
     private IEnumerable<Option> OfEncoders =>
-        [_model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel, _maxModelLen, _maxNumBatchedTokens, _numThreads, _libTorch, .. _hub.All];
+        [_model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
@@ -192,9 +200,15 @@ internal sealed class EngineArguments
             GenerationConfig = result.GetValue(_generationConfig) ?? defaults.GenerationConfig,
             MaxLogprobs = result.GetValue(_maxLogprobs) ?? defaults.MaxLogprobs,
             LogprobsMode = result.GetValue(_logprobsMode) ?? defaults.LogprobsMode,
+            SchedulingPolicy = result.GetValue(_schedulingPolicy) ?? defaults.SchedulingPolicy,
+            StepTimeout = result.GetValue(_stepTimeout) is { } seconds ? StepTimeoutOf(seconds) : null,
             Seed = result.GetValue(_seed),
             NumThreads = result.GetValue(_numThreads) ?? defaults.NumThreads,
             LibTorchPath = result.GetValue(_libTorch),
         };
     }
+
+    private static TimeSpan StepTimeoutOf(double seconds) => seconds > 0 && seconds <= TimeSpan.FromMilliseconds(int.MaxValue).TotalSeconds
+        ? TimeSpan.FromSeconds(seconds)
+        : throw new UsageException($"--step-timeout: {seconds} is out of range; allowed: above 0, at most 24 days in seconds");
 }

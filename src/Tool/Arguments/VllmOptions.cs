@@ -118,7 +118,6 @@ internal static partial class VllmOptions
         value scheduler-delay-factor 0 | prompts are scheduled at once
         value max-num-partial-prefills 1 | one long prompt is computed at a time; see --long-prefill-token-threshold
         value max-long-partial-prefills 1 | one long prompt is computed at a time; see --long-prefill-token-threshold
-        value scheduling-policy fcfs | requests are scheduled in the order of their arrival
         value preemption-mode recompute | preempted sequences are computed again
         value stream-interval 1 | see --max-stream-events
         value performance-mode balanced | there is one mode

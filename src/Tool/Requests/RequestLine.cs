@@ -15,7 +15,7 @@ internal static class RequestLine
 
     private static readonly string[] OwnFields =
     [
-        .. PromptFields, .. ChatFields.Names, .. GuidedDecoding.Fields, .. ThinkingSetting.Fields, "add_special_tokens", "cache_salt", "request_id",
+        .. PromptFields, .. ChatFields.Names, .. GuidedDecoding.Fields, .. ThinkingSetting.Fields, "add_special_tokens", "cache_salt", "priority", "request_id",
     ];
 
     // SamplingParams names its properties as vLLM names the fields.
@@ -48,6 +48,7 @@ internal static class RequestLine
             PromptTokenIds = fields.TokenIds("prompt_token_ids"),
             Chat = ChatFields.Read(fields, thinking, errors),
             CacheSalt = fields.Text("cache_salt"),
+            Priority = fields.Integer("priority") ?? 0,
             RequestId = fields.Text("request_id"),
         };
         request = request with { ToolChoice = ChatFields.ReadChoice(fields, errors, request.Chat) };
