@@ -267,8 +267,13 @@ public sealed partial class LlmEngine
 
     private void CheckPriority(int priority)
     {
-        if (priority != 0 && Options.SchedulingPolicy != SchedulingPolicy.Priority)
-            throw EngineException.InvalidRequest("priority", $"priority is {priority}, and the engine serves requests in the order of their arrival (scheduling_policy fcfs); leave it out, or load the engine with scheduling_policy priority");
+        if (priority == 0 || Options.SchedulingPolicy == SchedulingPolicy.Priority)
+            return;
+        throw new EngineException(
+            EngineErrorKind.InvalidRequest,
+            $"priority is {priority}, and the engine serves requests in the order of their arrival (scheduling_policy fcfs); leave it out, or load the engine "
+            + "with scheduling_policy priority",
+            "priority") { IsUnsupported = true };
     }
 
     private static void CheckCacheSalt(string? salt)
