@@ -2,6 +2,7 @@ using BenchmarkDotNet.Attributes;
 using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
@@ -30,7 +31,7 @@ public class LinearBenchmarks : IDisposable
         _ops = new();
         _weight = randn(OutFeatures, InFeatures).to(type);
         _x = randn(Rows, InFeatures).to(type);
-        _packed = _ops.PackLinear(_weight, null, LinearRole.Other);
+        _packed = _ops.PackLinear(_weight, null, LinearRole.Other, WeightPacking.Compact);
     }
 
     [Benchmark(Baseline = true)]

@@ -22,14 +22,15 @@ internal static class StepProfile
         shape.WriteTo(folder);
         TorchLibrary.EnsureLoaded();
         using var noGradients = inference_mode();
-        var timed = new TimedOps(DeviceOps.Create("cpu"));
+        var timed = new TimedOps(DeviceRegistry.Create("cpu"));
         var type = timed.ActivationType(dtype == "float32" ? ScalarType.Float32 : ScalarType.BFloat16);
-        timed.KeepDecodeCopies = timed.GainsFromDecodeCopies(type);
+        var packing = timed.Features.DecodeCopyTypes.Contains(type) ? WeightPacking.DecodeCopies : WeightPacking.Compact;
         var registry = new WeightRegistry();
-        using var model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(timed, new SingleRankCollectives(), registry, type), 4096, 4096);
+        using var model = ModelRegistry.Create(ModelConfig.Load(folder),
+            new LayerContext(timed, new SingleRankCollectives(), registry, type), new(4096, 4096));
         using (var checkpoint = Checkpoint.Open(folder))
-            WeightLoader.Load(registry, checkpoint, type, null, null, CancellationToken.None);
-        var caches = KvCacheTensors.Allocate(timed, model.AttentionShapes, sequences * ContextBlocks, type);
+            WeightLoader.Load(registry, checkpoint, type, null, null, CancellationToken.None, packing: packing);
+        var caches = KvCacheTensors.Allocate(timed, model.KvCache, sequences * ContextBlocks, type);
         using var metadata = Metadata(sequences, tokens);
         var ids = arange(0, sequences * tokens, ScalarType.Int64);
         var rows = Enumerable.Range(0, sequences).Select(i => ((i + 1) * tokens) - 1).ToArray();
@@ -66,7 +67,7 @@ internal static class StepProfile
                 metadata.BlockTables.Add((sequence * ContextBlocks) + block);
             for (var position = first; position < first + tokens; position++)
             {
-                metadata.RotaryRows.Add(position);
+                metadata.PositionRows.Add(position);
                 metadata.SlotMapping.Add((sequence * ContextBlocks * blockSize) + position);
             }
         }

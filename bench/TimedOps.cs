@@ -1,10 +1,11 @@
 using System.Diagnostics;
 using LocalLlm.Ops;
+using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>Counts the time that each operation of a device takes.</summary>
+/// <summary>Counts the time that each primitive of a device takes; nothing is fused.</summary>
 internal sealed class TimedOps(IDeviceOps inner) : IDeviceOps
 {
     /// <summary>Seconds by operation since the last <see cref="Reset"/>.</summary>
@@ -12,19 +13,18 @@ internal sealed class TimedOps(IDeviceOps inner) : IDeviceOps
 
     public Device Device => inner.Device;
 
-    public bool KeepDecodeCopies
-    {
-        get => inner.KeepDecodeCopies;
-        set => inner.KeepDecodeCopies = value;
-    }
+    public DeviceFeatures Features { get; } = inner.Features with { Fused = null };
 
     public void Reset() => Seconds.Clear();
 
-    public bool GainsFromDecodeCopies(ScalarType activationType) => inner.GainsFromDecodeCopies(activationType);
-
     public ScalarType ActivationType(ScalarType computeType) => inner.ActivationType(computeType);
 
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role) => inner.PackLinear(weight, bias, role);
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing) =>
+        inner.PackLinear(weight, bias, role, packing);
+
+    public Tensor ToDevice(Tensor weight) => inner.ToDevice(weight);
+
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata) => inner.BeginStep(inputIds, metadata);
 
     public Tensor Linear(Tensor x, LinearWeight weight) => Time($"linear {weight.OutFeatures}x{weight.InFeatures}", () => inner.Linear(x, weight));
 
@@ -46,9 +46,7 @@ internal sealed class TimedOps(IDeviceOps inner) : IDeviceOps
 
     public Tensor SiluAndMul(Tensor gateUp) => Time("silu", () => inner.SiluAndMul(gateUp));
 
-    public KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type) => inner.AllocateCache(blocks, shape, type);
-
-    public long CacheBlockBytes(AttentionShape shape, ScalarType type) => inner.CacheBlockBytes(shape, type);
+    public IReadOnlyList<long[]> CacheBlockShapes(KvLayerSpec layer) => inner.CacheBlockShapes(layer);
 
     private Tensor Time(string operation, Func<Tensor> run)
     {

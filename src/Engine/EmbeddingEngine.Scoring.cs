@@ -12,7 +12,7 @@ public sealed partial class EmbeddingEngine
 
     // The device computes further texts while one is compared.
     private const int BatchesAhead = 2;
-    private const int MostTokensAhead = 16_384;
+    private const int MaxTokensAhead = 16_384;
 
     private readonly SemaphoreSlim _scorings = new(ScoringsAtOnce);
     private readonly SemaphoreSlim _smallScorings = new(SmallScoringsAtOnce);
@@ -112,7 +112,7 @@ public sealed partial class EmbeddingEngine
             var (next, tokens) = (0, 0L);
             while (next < passages.Length || ahead.Count > 0)
             {
-                if (next < passages.Length && (ahead.Count == 0 || tokens < Math.Min((long)BatchesAhead * MaxBatchedTokens, MostTokensAhead)))
+                if (next < passages.Length && (ahead.Count == 0 || tokens < Math.Min((long)BatchesAhead * MaxBatchedTokens, MaxTokensAhead)))
                 {
                     int[][] texts = shared is null ? [queries[next], passages[next]] : [passages[next]];
                     var length = texts.Sum(ids => ids.Length);
@@ -133,7 +133,7 @@ public sealed partial class EmbeddingEngine
         finally
         {
             await stop.CancelAsync().ConfigureAwait(false);
-            // The first failure is told; those of texts that were computed ahead are the same.
+            // The caller gets the first failure; those of texts that were computed ahead are the same.
             foreach (var made in ahead.Select(one => one.Made).Append(shared).OfType<Task>())
                 await made.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }

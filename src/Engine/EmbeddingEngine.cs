@@ -23,16 +23,16 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     private readonly EmbeddingLoop _loop;
     private readonly Task _ended;
 
-    private EmbeddingEngine(EngineOptions options, EncoderWorker worker, Tokenizer tokenizer, EmbeddingLoop loop, Task ended)
+    private EmbeddingEngine(EngineOptions options, IEncoderExecutor executor, Tokenizer tokenizer, EmbeddingLoop loop, Task ended)
     {
         Options = options;
         _loop = loop;
         _ended = ended;
         Tokenizer = tokenizer;
         ModelName = LlmEngine.NameOf(options);
-        Kinds = worker.Kinds;
-        Dimensions = worker.Config.HiddenSize;
-        MaxModelLen = options.MaxModelLen ?? worker.MaxModelLength;
+        Kinds = executor.Kinds;
+        Dimensions = executor.Dimensions;
+        MaxModelLen = options.MaxModelLen ?? executor.MaxModelLength;
     }
 
     /// <summary>What the engine was loaded with.</summary>
@@ -85,7 +85,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.ValidateEncoder(options);
         options = ModelSource.Local(options);
-        var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
+        var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         if (ModelSource.IsRemote(options))
         {
             options = await ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(
@@ -179,24 +179,25 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     private static void RunDeviceThread(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, TaskCompletionSource<EmbeddingEngine> loaded, CancellationToken cancellationToken)
     {
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        EncoderWorker? worker = null;
+        IEncoderExecutor? executor = null;
         EmbeddingLoop loop;
         try
         {
             ModelSource.RequireModelFolder(options);
             var tokenizer = TokenizerErrors.Translated(() => Tokenizer.Load(options.TokenizerPath ?? options.ModelPath));
             var config = EncoderConfig.Load(options.ModelPath);
-            var longest = EncoderWorker.LengthOf(config, options.ModelPath);
-            EngineOptionsValidator.CheckLength(options, longest);
+            var longest = EncoderExecutor.LengthOf(config, options.ModelPath);
+            ModelLengths.Check(options, longest);
             if (tokenizer.VocabularySize > config.VocabSize)
                 throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
-            worker = new EncoderWorker(options, progress, cancellationToken);
-            loop = new(worker, options, LlmEngine.NameOf(options), tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet(), logger);
-            loaded.SetResult(new(options, worker, tokenizer, loop, ended.Task));
+            var local = new EncoderExecutor(options, progress, cancellationToken);
+            executor = options.DecorateEncoder?.Invoke(local) ?? local;
+            loop = new(executor, options, LlmEngine.NameOf(options), tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet(), logger);
+            loaded.SetResult(new(options, executor, tokenizer, loop, ended.Task));
         }
         catch (Exception failure)
         {
-            worker?.Dispose();
+            executor?.Dispose();
             if (failure is OperationCanceledException && cancellationToken.IsCancellationRequested)
                 loaded.SetCanceled(cancellationToken);
             else
@@ -204,6 +205,8 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
             return;
         }
 
+        // A thread that a device holds for ever is left behind.
+        loop.GivenUp.ContinueWith(_ => ended.TrySetResult(), TaskScheduler.Default);
         try
         {
             using (loop)
@@ -216,7 +219,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         }
         finally
         {
-            ended.SetResult();
+            ended.TrySetResult();
         }
     }
 

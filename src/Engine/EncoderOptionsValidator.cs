@@ -19,6 +19,7 @@ internal static class EncoderOptionsValidator
             ("kv_cache_memory_bytes", options.KvCacheMemoryBytes is not null),
             ("num_gpu_blocks_override", options.NumGpuBlocksOverride is not null),
             ("max_waiting_requests", options.MaxWaitingRequests != usual.MaxWaitingRequests),
+            ("scheduling_policy", options.SchedulingPolicy != usual.SchedulingPolicy),
             ("skip_tokenizer_init", options.SkipTokenizerInit),
             ("chat_template", options.ChatTemplate is not null),
             ("tool_call_parser", options.ToolCallParser != usual.ToolCallParser),

@@ -143,6 +143,9 @@ public sealed record EngineOptions
     /// <summary>Creates what runs the steps.</summary>
     internal IStepExecutorFactory ExecutorFactory { get; init; } = StepExecutorFactory.Default;
 
+    /// <summary>Puts another executor of an encoder in the place of the device's; null: none.</summary>
+    internal Func<IEncoderExecutor, IEncoderExecutor>? DecorateEncoder { get; init; }
+
     /// <summary>The scope of the engine's meter (<see cref="LlmEngine.DiagnosticsName"/>), by which a listener knows one engine's instruments from another's; null: none.</summary>
     public object? MeterScope { get; init; }
 }

@@ -4,7 +4,6 @@ using LocalLlm.Hub;
 using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
-using LocalLlm.Ops.Cuda;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 using LocalLlm.Templating;
@@ -39,7 +38,7 @@ public static class EngineOptionsValidator
         Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
         Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
-        Require(options.Device is "auto" or "cpu" || DeviceOps.CudaOrdinal(options.Device) is not null, "device", $"is '{options.Device}'; allowed: auto, cpu, cuda, cuda:N");
+        Require(DeviceRegistry.IsName(options.Device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
         Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");
         Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
@@ -59,8 +58,8 @@ public static class EngineOptionsValidator
         Require(options.ReasoningParser is "auto" or "none" or "deepseek_r1" or "deepseek_v3" or "qwen3", "reasoning_parser", $"is '{options.ReasoningParser}'; allowed: auto, none, deepseek_r1, deepseek_v3, qwen3");
         Require(options.MaxLogprobs >= -1, "max_logprobs", $"is {options.MaxLogprobs}; -1 (no limit) or more");
         Require(Enum.IsDefined<LogprobsMode>(options.LogprobsMode), "logprobs_mode", $"is {options.LogprobsMode}; allowed: raw_logprobs, raw_logits, processed_logprobs, processed_logits");
-        var mostThreads = ThreadsPerCore * Environment.ProcessorCount;
-        Require(options.NumThreads >= 0 && options.NumThreads <= mostThreads, "num_threads", $"is {options.NumThreads}; 0 (all cores) to {mostThreads} on this machine");
+        var maxThreads = ThreadsPerCore * Environment.ProcessorCount;
+        Require(options.NumThreads >= 0 && options.NumThreads <= maxThreads, "num_threads", $"is {options.NumThreads}; 0 (all cores) to {maxThreads} on this machine");
         Require(options.DrainTimeout >= TimeSpan.Zero && options.DrainTimeout.TotalMilliseconds <= int.MaxValue, "drain_timeout", $"is {options.DrainTimeout}; zero to {TimeSpan.FromMilliseconds(int.MaxValue)}");
         Require(string.IsNullOrEmpty(options.LibTorchPath) || File.Exists(Path.Combine(options.LibTorchPath, TorchLibrary.MainFile)), "libtorch", $"is '{options.LibTorchPath}', which has no {TorchLibrary.MainFile}; name the folder that holds it, such as the torch/lib folder of an installed PyTorch");
         RequireTemplates(options, (name, message) => faults.Add((name, message)));
@@ -89,32 +88,21 @@ public static class EngineOptionsValidator
     public static void CheckFit(EngineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        if (DeviceOps.CudaOrdinal(options.Device) is { } ordinal)
-            CudaDevice.RequireDriver(ordinal);
+        DeviceRegistry.Require(options.Device);
         if (!Directory.Exists(options.ModelPath))
             return;
         if (EncoderConfig.IsIn(options.ModelPath))
         {
-            CheckLength(options, EncoderWorker.LengthOf(EncoderConfig.Load(options.ModelPath), options.ModelPath));
+            ModelLengths.Check(options, EncoderExecutor.LengthOf(EncoderConfig.Load(options.ModelPath), options.ModelPath));
             return;
         }
 
         var config = ModelConfig.Load(options.ModelPath);
-        CheckLength(options, config);
+        ModelLengths.Check(options, config);
         // One that was named may be any; the model's own is read with the model.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))
             CheckTokenizer(options, TokenizerErrors.Translated(() => Tokenizer.Load(path)), config);
     }
-
-    /// <summary>Refuses texts longer than an encoder takes.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
-    internal static void CheckLength(EngineOptions options, int longest) =>
-        CheckLength(options, longest, $"takes texts of up to {longest} tokens (config.json, sentence_bert_config.json)");
-
-    /// <summary>Refuses a context longer than the model's.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
-    internal static void CheckLength(EngineOptions options, ModelConfig config) =>
-        CheckLength(options, config.MaxModelLength, $"knows positions up to {config.MaxModelLength} ({ModelConfig.FileName})");
 
     /// <summary>
     /// Refuses a tokenizer with more tokens than the model's embedding has rows. Added tokens may lie beyond: some models have a few that
@@ -131,12 +119,6 @@ public static class EngineOptionsValidator
             $"tokenizer {options.TokenizerPath ?? Tokenizer.FileName} has {tokenizer.UnaddedSize} tokens, but the model's embedding has {config.VocabSize} rows "
             + $"({ModelConfig.FileName}, vocab_size); {(isNamed ? "give the model's own tokenizer" : "the two do not belong together")}.",
             isNamed ? "tokenizer" : null);
-    }
-
-    private static void CheckLength(EngineOptions options, long longest, string says)
-    {
-        if (options.MaxModelLen > longest)
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"max_model_len is {options.MaxModelLen}, but the model {says}. Lower max_model_len.", "max_model_len");
     }
 
     // A template that was given must be there and must compile. The name of one of a repository's own templates can only be looked up when

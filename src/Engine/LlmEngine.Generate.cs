@@ -16,7 +16,7 @@ public sealed partial class LlmEngine
     private const int MaxCacheSaltLength = 128;
 
     // The longest entries of real vocabularies have some 500 characters.
-    private const int MostCharactersPerToken = 1024;
+    private const int MaxCharactersPerToken = 1024;
     private long _nextRequestId;
 
     /// <summary>Generates for one request, piece by piece. Leaving the enumeration, or cancelling, aborts the request and frees its blocks.</summary>
@@ -97,7 +97,7 @@ public sealed partial class LlmEngine
         }
     }
 
-    /// <summary>Makes one token, to see that the engine still does; the engine's meters leave it out.</summary>
+    /// <summary>Generates one token, to see that the engine still does; the engine's meters leave it out.</summary>
     /// <exception cref="EngineException">It does not.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public async Task ProbeAsync(CancellationToken cancellationToken = default)
@@ -257,7 +257,7 @@ public sealed partial class LlmEngine
     // A text far beyond what the context could hold is refused before memory is spent on its tokens.
     private void CheckLength(string text)
     {
-        var most = (long)MaxModelLen * MostCharactersPerToken;
+        var most = (long)MaxModelLen * MaxCharactersPerToken;
         if (text.Length > most)
             throw new EngineException(EngineErrorKind.ContextLengthExceeded, $"the prompt has {text.Length} characters; a context of {MaxModelLen} tokens cannot hold more than {most}. Shorten the prompt.", "prompt");
     }

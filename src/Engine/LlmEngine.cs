@@ -116,7 +116,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
         options = ModelSource.Local(options);
-        var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
+        var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         return ModelSource.IsRemote(options) ? DownloadAndStartAsync(options, progress, logger, cancellationToken) : StartAsync(options, progress, logger, cancellationToken);
     }
 
@@ -258,16 +258,16 @@ public sealed partial class LlmEngine : IAsyncDisposable
         var texts = new ModelTexts(tokenizer, chatTemplate?.With(ToolPrompt.Load(toolFormat, options.ToolPrompt)), toolFormat, EngineGrammars.Create(tokenizer));
 
         var executor = options.ExecutorFactory.Create(options, loader, texts.Grammars, progress, cancellationToken);
-        // On a GPU the largest step has run by now, and the plan is what was measured.
-        var plan = executor.Capabilities.Plan;
-        if (plan != estimate)
-        {
-            LogPlanOf(loader, plan, options, logger);
-            progress?.Report(new("measured the memory", 0, 0) { Plan = plan });
-        }
-
         try
         {
+            // On a GPU the largest step has run by now, and the plan is what was measured.
+            var plan = executor.Capabilities.Plan;
+            if (plan != estimate)
+            {
+                LogPlanOf(loader, plan, options, logger);
+                progress?.Report(new("measured the memory", 0, 0) { Plan = plan });
+            }
+
             var scheduling = new SchedulerOptions
             {
                 MaxModelLen = plan.MaxModelLen,

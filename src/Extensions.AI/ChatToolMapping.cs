@@ -50,7 +50,7 @@ internal static class ChatToolMapping
     }
 
     /// <summary>
-    /// A call with an id of its own. Malformed arguments are told by its exception, and stay in its raw representation as the model wrote
+    /// A call with an id of its own. Its exception reports malformed arguments, and stay in its raw representation as the model wrote
     /// them.
     /// </summary>
     /// <param name="name">The tool.</param>

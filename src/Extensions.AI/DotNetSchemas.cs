@@ -18,7 +18,7 @@ internal static class DotNetSchemas
     private const string Clock = "([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,7})?";
     private const string DayTime = "^" + Date + "T" + Clock + "(Z|[+-](0\\d|1[0-3]):[0-5]\\d)$";
 
-    // Near the first and the last day an offset would lead out of the years that there are.
+    // Near the first and the last day an offset would lead out of the years that .NET has.
     private const string SafeDateTime = "^(000[2-9]|00[1-9]\\d|0[1-9]\\d\\d|[1-8]\\d{3}|9[0-8]\\d\\d|99[0-8]\\d|999[0-8])-";
     private const string TimeOnlyPattern = "^" + Clock + "$";
     private const string ExportedTimeSpan = "^-?(\\d+\\.)?\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,7})?$";

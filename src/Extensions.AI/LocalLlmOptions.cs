@@ -45,7 +45,7 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Whether a token is made when the host starts, so that the first request finds everything ready.</summary>
     public bool WarmUp { get; set; } = true;
 
-    /// <summary>Whether the host starts while the model still loads: requests wait for it, and a failure to load is told by them and the health check instead of by the host's start.</summary>
+    /// <summary>Whether the host starts while the model still loads: requests wait for it, and they and the health check report a failure to load instead of by the host's start.</summary>
     public bool LoadInBackground { get; set; }
 
     /// <summary>How long the host's shutdown lets running requests finish.</summary>

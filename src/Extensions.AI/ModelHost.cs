@@ -70,7 +70,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
         }
         catch (Exception)
         {
-            // Whoever wants this model is told.
+            // Whoever wants this model gets the error.
         }
     }
 
@@ -107,7 +107,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
         if (engine is null)
             return;
 
-        // A load that fails or is given up was told to those who waited for it.
+        // Those who waited for a load that failed or was given up have its error.
         await ((Task)engine).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (engine.IsCompletedSuccessfully)
             await engine.Result.DisposeAsync().ConfigureAwait(false);
@@ -119,7 +119,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     /// <summary>Loads an engine.</summary>
     protected abstract Task<TEngine> LoadAsync(EngineOptions engine, CancellationToken cancellationToken);
 
-    /// <summary>Makes a loaded engine do something, so that the first request finds everything ready.</summary>
+    /// <summary>Runs a loaded engine once, so that the first request finds everything ready.</summary>
     protected virtual Task WarmAsync(TEngine engine, CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <summary>Whether an engine takes requests.</summary>

@@ -384,7 +384,7 @@ internal sealed class ByteAutomaton
         if (found.IsEmpty && !accepting && !escapes)
             return GrammarState.Dead;
 
-        // A set that ends the grammar, or leaves it, is told from others by a place of its own.
+        // A set that ends the grammar, or leaves it, differs from others by a place of its own.
         Place[] key = accepting || escapes ? [.. found, new(escapes ? GrammarStacks.Unknown : -1, null)] : [.. found];
         if (_states.TryGetValue(key, out var known))
             return known;

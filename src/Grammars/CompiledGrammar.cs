@@ -8,8 +8,8 @@ public sealed class CompiledGrammar
 {
     private const int FewRemaining = 10; // from there on most tokens are long, and a walk is quicker
 
-    private const int MostPrepared = 16; // strings of different kinds
-    private const int MostRemembered = 16; // of all grammars, some 30 KB each
+    private const int MaxPrepared = 16; // strings of different kinds
+    private const int MaxRemembered = 16; // of all grammars, some 30 KB each
     private const int MaxReserves = 30; // as much of the least work as finding a first token may take
     private const int FewOf = 8; // tokens that are tried by themselves: at most this part of all
 
@@ -118,7 +118,7 @@ public sealed class CompiledGrammar
     // The largest masks, those inside of strings, are found here and not while others wait.
     private void Prepare()
     {
-        foreach (var (name, start) in _automaton.SharedRules().Take(MostPrepared).ToArray())
+        foreach (var (name, start) in _automaton.SharedRules().Take(MaxPrepared).ToArray())
         {
             var state = start;
             foreach (var value in "\"a"u8)
@@ -136,7 +136,7 @@ public sealed class CompiledGrammar
         if (_trie.Known.TryGetValue(name, out var known))
             return known;
         known = Sorted(state);
-        if (_trie.Known.Count < MostRemembered)
+        if (_trie.Known.Count < MaxRemembered)
             _trie.Known.TryAdd(name, known);
         return known;
     }

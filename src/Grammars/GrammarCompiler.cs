@@ -7,8 +7,8 @@ namespace LocalLlm.Grammars;
 /// <param name="limits">How large a grammar may become; the defaults where null.</param>
 public sealed class GrammarCompiler(GrammarLimits? limits = null)
 {
-    private const int MostKept = 64;
-    private const long MostBytes = 256L << 20;
+    private const int MaxKept = 64;
+    private const long MaxBytes = 256L << 20;
     private const int MinHeld = 256;
 
     // What models write between a thought and what follows it.
@@ -100,7 +100,7 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
             _held[key] = new(grammar);
             if (_held.Count > _maxHeld)
                 DropUnheld();
-            while (_latestFirst.Count > 1 && (_latestFirst.Count > MostKept || _latestFirst.Sum(kept => kept.Grammar.HeldBytes) > MostBytes))
+            while (_latestFirst.Count > 1 && (_latestFirst.Count > MaxKept || _latestFirst.Sum(kept => kept.Grammar.HeldBytes) > MaxBytes))
             {
                 _byKey.Remove(_latestFirst.Last!.Value.Key);
                 _latestFirst.RemoveLast();

@@ -153,7 +153,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         End(body.End);
     }
 
-    /// <summary>Makes a fragment the whole grammar.</summary>
+    /// <summary>Creates a fragment the whole grammar.</summary>
     /// <returns>Where it begins.</returns>
     /// <exception cref="GrammarException">No text of it ever ends.</exception>
     public int Finish(Fragment whole)

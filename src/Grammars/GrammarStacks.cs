@@ -2,7 +2,7 @@ using Entry = LocalLlm.Grammars.GrammarStack.Entry;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Makes stacks: equal ones are one object, and entries that return to one node are one entry, whose parents are one
+/// <summary>Creates stacks: equal ones are one object, and entries that return to one node are one entry, whose parents are one
 /// stack.</summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class GrammarStacks(GrammarNodes nodes)

@@ -3,7 +3,7 @@ namespace LocalLlm.Grammars;
 /// <summary>JSON (RFC 8259) as a grammar. White space is at most one blank after a colon or comma, or line feeds with indentation of a few blanks: models need some, and could write it for ever.</summary>
 internal sealed class JsonGrammar
 {
-    private const int MostIndentation = 16;
+    private const int MaxIndentation = 16;
     private readonly GrammarNodes _nodes;
     private readonly int _value;
     private readonly int _string;
@@ -58,7 +58,7 @@ internal sealed class JsonGrammar
 
     private Fragment SpaceBody() => _nodes.Optional(_nodes.Either(
         _nodes.Literal(" "),
-        _nodes.Sequence(_nodes.Literal("\n"), _nodes.Repeat(() => _nodes.Literal(" "), 0, MostIndentation))));
+        _nodes.Sequence(_nodes.Literal("\n"), _nodes.Repeat(() => _nodes.Literal(" "), 0, MaxIndentation))));
 
     private Fragment CharacterBody()
     {

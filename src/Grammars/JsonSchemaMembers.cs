@@ -202,5 +202,5 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
 
 /// <summary>What names of properties must be.</summary>
 /// <param name="Languages">Languages that a name must be in, or must not.</param>
-/// <param name="Constants">The names that there are, where there are some only; else none.</param>
+/// <param name="Constants">The allowed names, where only some are allowed; else none.</param>
 internal sealed record SchemaNames(IReadOnlyList<(StringLanguages.Language Language, bool IsWanted)> Languages, IReadOnlyList<string> Constants);

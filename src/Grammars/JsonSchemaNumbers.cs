@@ -11,7 +11,7 @@ internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
 {
     private const int MaxFactor = 20_000;
     private const int MaxShifted = 6; // digits behind those of a factor, where an exponent follows
-    private const int MostZeros = 20; // more than a factor of that size can need
+    private const int MaxZeros = 20; // more than a factor of that size can need
 
     /// <summary>The numbers of a range.</summary>
     /// <param name="range">The range.</param>
@@ -109,7 +109,7 @@ var product = new LanguageProduct(budget, inner => All(inner, range, types));
     // How many zeros behind it make a rest a multiple; null: no number of them does.
     private static int? Shift(int rest, int modulus)
     {
-        for (var (value, zeros) = ((long)rest, 0); zeros < MostZeros; zeros++)
+        for (var (value, zeros) = ((long)rest, 0); zeros < MaxZeros; zeros++)
         {
             if (value == 0)
                 return zeros;

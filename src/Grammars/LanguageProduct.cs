@@ -43,7 +43,7 @@ internal sealed class LanguageProduct
 
     /// <summary>Texts by what they are: one way in, and a way out for every kind.</summary>
     /// <param name="nodes">Gets the rules.</param>
-    /// <param name="kindOf">From the languages that a text is in (bit i: the i-th that was told) to its kind; below 0: it is not allowed.
+    /// <param name="kindOf">From the languages that a text is in (bit i: the i-th one given) to its kind; below 0: it is not allowed.
     /// Pure.</param>
     /// <exception cref="UnsatisfiableException">No text is allowed.</exception>
     public (int Start, Dictionary<int, int> Ends) Make(GrammarNodes nodes, Func<ulong, int> kindOf)

@@ -5,8 +5,8 @@ namespace LocalLlm.Grammars;
 /// <summary>One of the things that an object may be, with rules for its members: which sets of members lead to a whole one.</summary>
 internal sealed class ObjectVariant
 {
-    private const int MostSets = 200; // beyond that it is taken for possible
-    private const int MostSearched = 30;
+    private const int MaxSets = 200; // beyond that it is taken for possible
+    private const int MaxSearched = 30;
 
     private readonly SchemaObject _shape;
     private readonly BigInteger[] _needs;
@@ -102,7 +102,7 @@ internal sealed class ObjectVariant
         if (count + others + BitCount(first & ~seen) > (_shape.Most ?? int.MaxValue))
             return false;
         if (open == 0)
-            return _hasNeeds && Members.Length <= MostSearched ? Reaches(first, seen, count + others) : IsWithin(first, seen, count + others);
+            return _hasNeeds && Members.Length <= MaxSearched ? Reaches(first, seen, count + others) : IsWithin(first, seen, count + others);
         var demand = open & -open;
         foreach (var (_, meets) in Others)
         {
@@ -179,7 +179,7 @@ internal sealed class ObjectVariant
             var total = count + BitCount(set & ~seen);
             if (total > (_shape.Most ?? int.MaxValue))
                 continue;
-            if (total >= _shape.Least || Others.Length > 0 || sets.Count > MostSets)
+            if (total >= _shape.Least || Others.Length > 0 || sets.Count > MaxSets)
                 return true;
             for (var i = 0; i < Members.Length; i++)
             {

@@ -61,7 +61,7 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
 
     private Fragment Anything() => nodes.Star(write([(0, CodePoints.Last)]));
 
-    /// <summary>Makes a call of a rule, for notations that have rules.</summary>
+    /// <summary>Creates a call of a rule, for notations that have rules.</summary>
     public Func<string, Fragment>? Call { get; init; }
 
     /// <summary>A pattern without anchors as a fragment.</summary>

@@ -7,12 +7,12 @@ namespace LocalLlm.Grammars;
 /// <param name="budget">How long it may take.</param>
 internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget budget)
 {
-    private const int MostSchemas = 500;
-    private const int MostLevels = 8;
-    private const int MostKinds = 100;
-    private const int MostComparisons = 300;
-    private const int MostValuePairs = 10_000;
-    private const int MostNames = 50;
+    private const int MaxSchemas = 500;
+    private const int MaxLevels = 8;
+    private const int MaxKinds = 100;
+    private const int MaxComparisons = 300;
+    private const int MaxValuePairs = 10_000;
+    private const int MaxNames = 50;
     private readonly Dictionary<string, int[][]> _overlaps = [];
     private readonly Dictionary<string, List<(JsonElement Schema, string At)>> _kinds = [];
     private int _comparisons; // that are left
@@ -21,8 +21,8 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
     /// <exception cref="GrammarException">They are too many.</exception>
     public int[][] Of((JsonElement Schema, string At)[] schemas)
     {
-        if (schemas.Length > MostSchemas)
-            throw new GrammarException($"{schemas[0].At}: {schemas.Length} alternatives; at most {MostSchemas}");
+        if (schemas.Length > MaxSchemas)
+            throw new GrammarException($"{schemas[0].At}: {schemas.Length} alternatives; at most {MaxSchemas}");
         if (_overlaps.TryGetValue(schemas[0].At, out var known))
             return known;
         var kinds = schemas.Select(schema => Kinds(schema.Schema, schema.At)).ToArray();
@@ -38,7 +38,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
     private bool Compared(List<(JsonElement Schema, string At)> a, List<(JsonElement Schema, string At)> b)
     {
         budget.TakeParts(1);
-        _comparisons = MostComparisons;
+        _comparisons = MaxComparisons;
         return AreDisjoint(a, b, 0);
     }
 
@@ -50,7 +50,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
         var found = new List<(JsonElement Schema, string At)>();
         var seen = new HashSet<string>();
         var open = new Stack<(JsonElement Schema, string At)>([(schema, at)]);
-        while (open.TryPop(out var part) && found.Count < MostKinds)
+        while (open.TryPop(out var part) && found.Count < MaxKinds)
         {
             if (part.Schema.ValueKind != JsonValueKind.Object || !seen.Add(part.At))
                 continue;
@@ -77,7 +77,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
         var (first, second) = (TypesOf(a), TypesOf(b));
         if ((first & second) == 0)
             return true;
-        if (ValuesOf(a) is { } some && ValuesOf(b) is { } others && (long)some.Count * others.Count <= MostValuePairs && !some.Any(value => others.Any(other => JsonElement.DeepEquals(value, other))))
+        if (ValuesOf(a) is { } some && ValuesOf(b) is { } others && (long)some.Count * others.Count <= MaxValuePairs && !some.Any(value => others.Any(other => JsonElement.DeepEquals(value, other))))
             return true;
         return (first & second) == SchemaTypes.Object && (TellApart(a, b, level) || TellApart(b, a, level));
     }
@@ -103,7 +103,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
         {
             if (b.Exists(other => Forbids(other.Schema, name)))
                 return true;
-            if (level < MostLevels && theirs.Contains(name) && AreDisjoint(PropertyOf(a, name), PropertyOf(b, name), level + 1))
+            if (level < MaxLevels && theirs.Contains(name) && AreDisjoint(PropertyOf(a, name), PropertyOf(b, name), level + 1))
                 return true;
         }
 
@@ -112,7 +112,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
 
     // The first ones are enough to tell schemas apart, and there may be many.
     private static HashSet<string> RequiredBy(List<(JsonElement Schema, string At)> schemas) =>
-        [.. schemas.SelectMany(part => part.Schema.TryGetProperty("required", out var required) && required.ValueKind == JsonValueKind.Array ? required.EnumerateArray().Take(MostNames).Select(name => name.GetString()!) : []).Take(MostNames)];
+        [.. schemas.SelectMany(part => part.Schema.TryGetProperty("required", out var required) && required.ValueKind == JsonValueKind.Array ? required.EnumerateArray().Take(MaxNames).Select(name => name.GetString()!) : []).Take(MaxNames)];
 
     private static bool Forbids(JsonElement schema, string name) =>
         schema.TryGetProperty("properties", out var properties) && properties.TryGetProperty(name, out var own)

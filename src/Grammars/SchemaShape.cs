@@ -236,8 +236,8 @@ internal sealed class SchemaShape
     /// <exception cref="GrammarException">They are.</exception>
     public static void CheckComparable(int count, int otherCount)
     {
-        const int MostComparisons = 1_000_000;
-        if ((long)count * otherCount > MostComparisons)
+        const int MaxComparisons = 1_000_000;
+        if ((long)count * otherCount > MaxComparisons)
             throw new GrammarException($"two lists of {count} and {otherCount} constants are too large to be compared");
     }
 

@@ -6,7 +6,7 @@ internal sealed class StringLanguages(SchemaBudget budget)
 {
     private readonly LanguageProduct _product = new(budget, All);
 
-    /// <summary>Makes a language over the characters of a string, as <see cref="JsonSchemaText"/> writes them; quotes left out.</summary>
+    /// <summary>Creates a language over the characters of a string, as <see cref="JsonSchemaText"/> writes them; quotes left out.</summary>
     public delegate Fragment Language(GrammarNodes nodes, JsonSchemaText text);
 
     /// <summary>Strings of some lengths, in characters.</summary>
@@ -27,7 +27,7 @@ internal sealed class StringLanguages(SchemaBudget budget)
 
     /// <summary>Strings by what they are, with their quotes: one way in, and a way out for every kind.</summary>
     /// <param name="nodes">Gets the rules.</param>
-    /// <param name="kindOf">From the languages that a string is in (bit i: the i-th that was told) to its kind; below 0: it is not allowed.
+    /// <param name="kindOf">From the languages that a string is in (bit i: the i-th one given) to its kind; below 0: it is not allowed.
     /// Pure.</param>
     /// <exception cref="UnsatisfiableException">No string is allowed.</exception>
     public (int Start, Dictionary<int, int> Ends) Make(GrammarNodes nodes, Func<ulong, int> kindOf)

@@ -2,7 +2,7 @@ using LocalLlm.Jinja.Nodes;
 
 namespace LocalLlm.Jinja;
 
-/// <summary>What can be told about a chat template from its syntax tree.</summary>
+/// <summary>What is known of a chat template from its syntax tree.</summary>
 public sealed class TemplateAnalysis
 {
     private static readonly HashSet<string> SearchMethods =

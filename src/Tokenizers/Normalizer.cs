@@ -7,7 +7,7 @@ internal abstract class Normalizer
 
     /// <summary>
     /// Whether each character is rewritten by itself (up to canonical equivalence, case and accents), so that where a
-    /// text could come from can be told character by character.
+    /// text could come from is known character by character.
     /// </summary>
     public virtual bool IsByCharacter => true;
 }

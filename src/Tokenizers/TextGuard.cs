@@ -73,7 +73,7 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
     {
         if (!normalizer!.IsByCharacter)
         {
-            // What such a normaliser makes of a text cannot be told place by place, so every place is marked.
+            // What such a normaliser makes of a text is not known place by place, so every place is marked.
             for (var i = 0; i < text.Length; i += char.IsHighSurrogate(text[i]) ? 2 : 1)
                 marks[i] = true;
             return;

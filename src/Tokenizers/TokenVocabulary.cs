@@ -61,7 +61,7 @@ internal sealed class TokenVocabulary
         return true;
     }
 
-    /// <summary>Makes ids findable. The largest id must be near the number of tokens; returns what is wrong, or null.</summary>
+    /// <summary>Creates ids findable. The largest id must be near the number of tokens; returns what is wrong, or null.</summary>
     public string? Freeze()
     {
         var largest = -1;

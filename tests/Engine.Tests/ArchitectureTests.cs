@@ -1,10 +1,11 @@
+using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Xunit;
 
 namespace LocalLlm.Tests;
 
 /// <summary>Keeps the order of the engine's folders that docs/architecture.md draws.</summary>
-public class ArchitectureTests
+public partial class ArchitectureTests
 {
     // From the top; a folder may use those after it.
     private static readonly string[] Order =
@@ -51,6 +52,13 @@ public class ArchitectureTests
     }
 
     [Fact]
+    public void Every_folder_has_tests_of_the_same_name()
+    {
+        var tests = Path.Combine(TestPaths.Repository, "tests", "Engine.Tests");
+        Assert.All(Order, folder => Assert.True(Directory.Exists(Path.Combine(tests, folder)), folder));
+    }
+
+    [Fact]
     public void A_folder_uses_only_those_below_it()
     {
         var violations = new SortedSet<string>(StringComparer.Ordinal);
@@ -83,6 +91,49 @@ public class ArchitectureTests
         var page = File.ReadAllText(Path.Combine(TestPaths.Repository, "docs", "architecture.md"));
         Assert.All(Order, folder => Assert.Contains($"| `{folder}` |", page, StringComparison.Ordinal));
     }
+
+    [Fact]
+    public void Every_file_that_a_step_of_a_request_names_is_there()
+    {
+        var page = File.ReadAllText(Path.Combine(TestPaths.Repository, "docs", "architecture.md"));
+        var section = page[page.IndexOf("## One request\n", StringComparison.Ordinal)..page.IndexOf("## One request over HTTP", StringComparison.Ordinal)];
+        var files = Directory.EnumerateFiles(Path.Combine(TestPaths.Repository, "src"), "*.cs", SearchOption.AllDirectories)
+            .Concat(Directory.EnumerateFiles(Path.Combine(TestPaths.Repository, "tests"), "*.cs", SearchOption.AllDirectories)).Select(Path.GetFileName).ToHashSet();
+        var missing = QuotedName().Matches(section).Select(match => match.Groups[1].Value).Where(name => name != "Models").Where(name => !files.Contains(name.EndsWith(".cs", StringComparison.Ordinal) ? name : name.Split('.')[0] + ".cs"));
+        Assert.Empty(missing);
+    }
+
+    [Fact]
+    public void Only_models_know_families()
+    {
+        string[] folders = ["Execution", "KvCache", "Layers", "Ops", "Scheduling", "Weights"];
+        var files = folders.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(Engine, folder), "*", SearchOption.AllDirectories));
+        var named = files.Select(file => (Name: Path.GetRelativePath(Engine, file), Text: File.ReadAllText(file)))
+            .SelectMany(file => FamilyName().Matches(file.Name + file.Text).Select(match => $"{file.Name}: {match.Value}"));
+        Assert.Empty(named);
+    }
+
+    [Fact]
+    public void A_family_is_one_folder_and_one_line_of_the_registry()
+    {
+        var models = Path.Combine(Engine, "Models");
+        var registry = File.ReadAllText(Path.Combine(models, "ModelRegistry.cs"));
+        var families = Directory.EnumerateFiles(models, "*Family.cs", SearchOption.AllDirectories)
+            .Where(file => Path.GetDirectoryName(file) != models).ToArray();
+        Assert.NotEmpty(families);
+        Assert.All(families, file =>
+        {
+            var name = Path.GetFileNameWithoutExtension(file);
+            Assert.Equal(name, Path.GetFileName(Path.GetDirectoryName(file)) + "Family");
+            Assert.Single(Regex.Matches(registry, $@"\b{name}\.Family\b"));
+        });
+    }
+
+    [GeneratedRegex("`([A-Z][A-Za-z]+(?:\\.[A-Za-z]+)*)`")]
+    private static partial Regex QuotedName();
+
+    [GeneratedRegex("llama|qwen|mistral|roberta|deepseek", RegexOptions.IgnoreCase)]
+    private static partial Regex FamilyName();
 
     [Fact]
     public void A_library_that_stands_alone_references_nothing_of_the_engine()

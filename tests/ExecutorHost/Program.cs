@@ -3,8 +3,21 @@ using System.Text.Json;
 using LocalLlm;
 using LocalLlm.Execution;
 using LocalLlm.Execution.Wire;
+using LocalLlm.ExecutorHost;
 using LocalLlm.Sampling;
 using LocalLlm.Tokenizers;
+
+if (args is [var model])
+{
+    // Which methods one request runs, from GenerateAsync to its first token.
+    await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = model, Device = "cpu", Dtype = "float32" });
+    using var methods = new MethodListener();
+    await foreach (var piece in engine.GenerateAsync("Once upon a time", new SamplingParams { Temperature = 0, MaxTokens = 1 }))
+        ArgumentOutOfRangeException.ThrowIfNotEqual(piece.TokenIds.Count, 1);
+    foreach (var name in methods.Names())
+        Console.WriteLine(name);
+    return;
+}
 
 // An executor behind its standard streams: the engine's options come first, the capabilities go out, then steps come and results go.
 using var input = Console.OpenStandardInput();

@@ -220,7 +220,7 @@ public class GrammarTests
         }
 
         const int Tokens = 200;
-        const int MostReserves = 30;
+        const int MaxReserves = 30;
         var matcher = new GrammarMatcher(grammar, []);
         var mask = new uint[grammar.MaskWords];
         var before = automaton.Work;
@@ -231,7 +231,7 @@ public class GrammarTests
         }
 
         Assert.Null(matcher.Failure);
-        Assert.True(automaton.Work - before < limits.MaxCredit + (Tokens * MostReserves * limits.MinWork));
+        Assert.True(automaton.Work - before < limits.MaxCredit + (Tokens * MaxReserves * limits.MinWork));
     }
 
     [Fact]

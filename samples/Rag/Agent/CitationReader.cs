@@ -6,7 +6,7 @@ using LocalLlm.Samples.Rag.Configuration;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
-/// Binds an answer to the sources that were really shown. A number that stands for none is taken out, and a sentence with figures that its source does not have is told. Where the model wrote no number, one is given only to
+/// Binds an answer to the sources that were really shown. A number that stands for none is taken out, and a sentence with figures that its source does not have is marked. Where the model wrote no number, one is given only to
 /// what a source says in the same words: a sentence of the answer that is a sentence of the source, and with it the line of the thought that chose that source ("[2] … Yes.").
 /// </summary>
 internal static partial class CitationReader

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Agent;
 
-/// <summary>Makes a question of a chat stand alone, so that a search finds what it means: "And its color?" becomes "What is the color of
+/// <summary>Creates a question of a chat stand alone, so that a search finds what it means: "And its color?" becomes "What is the color of
 /// the Falcon scanner?".</summary>
 internal sealed class FollowUp(IChatClient client, SourceFinder finder, IOptions<RagOptions> options)
 {

@@ -15,7 +15,7 @@ internal static class EvalAnswersCommand
     public static Command Create(CommonOptions common, RagTerminal terminal)
     {
         var questions = new Option<string>("--questions") { Description = "JSON lines with question, answer (null: not in the documents) and document; without it those of the shipped documents.", HelpName = "FILE" };
-        var command = new Command("eval-answers", "Asks many questions and counts right answers, right citations, and questions without an answer that are told as such.") { questions };
+        var command = new Command("eval-answers", "Asks many questions and counts right answers, right citations, and questions without an answer that are reported as such.") { questions };
         command.SetAction(async (result, cancellationToken) =>
         {
             var known = await AnswerCheck.ReadAsync(result.GetValue(questions) ?? RagConfiguration.InRepository("samples/Rag/questions.jsonl"), cancellationToken);

@@ -15,7 +15,7 @@ internal static class RagConfiguration
     private const string EmbeddingModel = "LocalLlmEmbeddings:ModelPath";
 
     /// <param name="commandLine">Keys and values of the command line.</param>
-    /// <exception cref="RagException">The section <c>Rag</c> has settings that there are not, or values of another type.</exception>
+    /// <exception cref="RagException">The section <c>Rag</c> has unknown settings, or values of another type.</exception>
     public static IConfigurationRoot Build(IReadOnlyDictionary<string, string?> commandLine)
     {
         var models = Builder().AddEnvironmentVariables().AddInMemoryCollection(commandLine).Build();

@@ -189,13 +189,13 @@ internal sealed class AnswerOptions
     /// <summary>Most sentences shown to the model where <see cref="Sources"/> are sentences.</summary>
     public int Sentences { get; set; } = 4;
 
-    /// <summary>What the agent is told; empty: nothing.</summary>
+    /// <summary>Instructions for the agent; empty: none.</summary>
     public string Instructions { get; set; } = "";
 
     /// <summary>The user's message where the search comes first, with <c>{sources}</c> and <c>{question}</c>.</summary>
     public string Prompt { get; set; } = "Context:\n{sources}\n\nQuestion: {question}";
 
-    /// <summary>What is said, and what the model is told to say, where the documents have no answer.</summary>
+    /// <summary>What is said, and what the model is instructed to say, where the documents have no answer.</summary>
     public string NotFound { get; set; } = "The context does not say.";
 
     /// <summary>Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses, and a grammar keeps it to it. Where the search comes first and sentences are shown; for models that are too small to copy names and figures that they have not learned.</summary>

@@ -8,7 +8,7 @@ internal interface IPassageStore
     /// <summary>Where the store is, for messages.</summary>
     string Place { get; }
 
-    /// <summary>Makes the tables, or looks whether those that are there hold vectors of this model.</summary>
+    /// <summary>Creates the tables, or looks whether those that are there hold vectors of this model.</summary>
     /// <exception cref="RagException">They hold another's, or the store cannot be opened.</exception>
     Task OpenAsync(StoredModel model, CancellationToken cancellationToken);
 

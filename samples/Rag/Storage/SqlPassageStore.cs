@@ -151,7 +151,7 @@ internal abstract class SqlPassageStore : IPassageStore
             throw new RagException($"{Place} holds another program's tables, and no store of this one; nothing was changed. Name another store (--store).");
     }
 
-    /// <summary>A database fails in many ways (a full disk, a lock that somebody holds): all are told alike.</summary>
+    /// <summary>A database fails in many ways (a full disk, a lock that somebody holds): all are reported alike.</summary>
     private async Task<T> GuardedAsync<T>(Func<Task<T>> action)
     {
         try

@@ -27,7 +27,7 @@ internal static class WebApp
         // Started in this order, and the server after them: models, documents, and then whoever asks.
         builder.Services.AddHostedService<IngestAtStart>();
         builder.Services.AddSingleton<AskGate>().AddRoutingCore();
-        // What fails at the start is told once, by the program.
+        // The program reports once what fails at the start.
         builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(address, port));
         var app = builder.Build();

@@ -3,7 +3,7 @@ using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Web;
 
-/// <summary>What the page is told, in the names of its JSON.</summary>
+/// <summary>What the page gets, in the names of its JSON.</summary>
 internal static class WireAnswer
 {
     /// <summary>An event's name and its data.</summary>

@@ -17,7 +17,7 @@ internal sealed class DecodeGraphs(
     private const int FineStep = 8;
     private const int CoarseStep = 16;
     private const int CoarseFrom = 256;
-    private const int MostRounds = 4;
+    private const int MaxRounds = 4;
 
     private readonly Dictionary<int, Record> _records = [];
     private readonly int[] _sizes = [.. Sizes(maxRows)];
@@ -31,7 +31,7 @@ internal sealed class DecodeGraphs(
         using var noGradients = inference_mode();
 
         // The largest first: it brings the buffers to their final size. Where one still grew, the records before it are made again.
-        for (var round = 0; round < MostRounds && _records.Count < _sizes.Length; round++)
+        for (var round = 0; round < MaxRounds && _records.Count < _sizes.Length; round++)
         {
             foreach (var size in _sizes.Reverse())
                 Get(size);

@@ -16,7 +16,7 @@ internal sealed record ExecutorCapabilities
     /// The keys of a prompt with more tokens than this fit only prompts of exactly the same length (a dynamic rope beyond its trained
     /// context); null: the keys of a token depend on the tokens before it alone.
     /// </summary>
-    public int? MaxLengthIndependentPrompt { get; init; }
+    public int? PromptLengthThreshold { get; init; }
 
     /// <summary>The longest that a step may take unless the options say otherwise; null: any time.</summary>
     public TimeSpan? StepTimeout { get; init; }
@@ -26,5 +26,5 @@ internal sealed record ExecutorCapabilities
 
     /// <summary>Whether cached blocks of such a prompt may be shared only with prompts of the same length.</summary>
     /// <param name="numPromptTokens">The prompt's length.</param>
-    public bool DependsOnPromptLength(int numPromptTokens) => numPromptTokens > MaxLengthIndependentPrompt;
+    public bool DependsOnPromptLength(int numPromptTokens) => numPromptTokens > PromptLengthThreshold;
 }

@@ -4,26 +4,40 @@ using LocalLlm.Sampling;
 namespace LocalLlm.Execution;
 
 /// <summary>What an executor keeps of a sequence.</summary>
-/// <param name="State">How its tokens are chosen; null where <paramref name="Failure"/> says why that cannot be known.</param>
+/// <param name="State">How its tokens are chosen; where <paramref name="Failure"/> is set, without the grammar.</param>
 /// <param name="PromptTokenIds">Its prompt, whose log-probabilities may be asked for.</param>
-/// <param name="Failure">Why the sequence must end at its first step; null: it is sound.</param>
-internal readonly record struct ExecutorSequence(SamplingState? State, ReadOnlyMemory<int> PromptTokenIds, SequenceFailure? Failure)
+/// <param name="Failure">Why the sequence must end at its first step, whatever is sampled for it; null: it is sound.</param>
+internal readonly record struct ExecutorSequence(SamplingState State, ReadOnlyMemory<int> PromptTokenIds, SequenceFailure? Failure)
 {
-    /// <summary>Creates the state of a new sequence, and compiles its grammar.</summary>
-    public static ExecutorSequence Create(in NewSequence sequence, ResponseGrammars? grammars)
+    /// <summary>Creates the state of a new sequence.</summary>
+    /// <param name="sequence">The sequence.</param>
+    /// <param name="grammar">The compiled grammar of its sampling, or why there is none.</param>
+    public static ExecutorSequence Create(in NewSequence sequence, (CompiledGrammar? Grammar, SequenceFailure? Failure) grammar) => new(
+        new SamplingState(sequence.Sampling, sequence.Index, sequence.Seed, sequence.PromptTokenIds.Span, grammar: grammar.Grammar),
+        sequence.PromptTokenIds,
+        grammar.Failure);
+
+    /// <summary>Compiles the grammar of a request. It was compiled before, where the request was checked; here the cache has it.</summary>
+    /// <param name="wanted">Its source; null: any text.</param>
+    /// <param name="grammars">The compiler; null without a tokenizer.</param>
+    public static (CompiledGrammar? Grammar, SequenceFailure? Failure) Compile(ResponseGrammar? wanted, ResponseGrammars? grammars)
     {
-        var sampling = sequence.Sampling;
+        if (wanted is null)
+            return default;
+        if (grammars is null)
+            return (null, new(EngineErrorKind.InvalidRequest, $"{wanted.Field}: the executor has no tokenizer, which a grammar needs", wanted.Field));
         try
         {
-            var grammar = sampling.Grammar is { } wanted ? Compile(wanted.Source, grammars) : null;
-            return new(new SamplingState(sampling, sequence.Index, sequence.Seed, sequence.PromptTokenIds.Span, grammar: grammar), sequence.PromptTokenIds, null);
+            return (grammars.Compile(wanted.Source), null);
         }
         catch (GrammarException refusal)
         {
-            return new(null, sequence.PromptTokenIds, new(EngineErrorKind.InvalidRequest, $"{sampling.Grammar?.Field}: {refusal.Message}", sampling.Grammar?.Field));
+            return (null, new(EngineErrorKind.InvalidRequest, $"{wanted.Field}: {refusal.Message}", wanted.Field));
+        }
+        catch (Exception)
+        {
+            // Other sequences of the step must not fail with it.
+            return (null, new(EngineErrorKind.GenerationFailed, $"{wanted.Field}: the grammar could not be compiled", wanted.Field));
         }
     }
-
-    private static CompiledGrammar Compile(GrammarSource source, ResponseGrammars? grammars) =>
-        grammars?.Compile(source) ?? throw new GrammarException("the executor has no tokenizer, which a grammar needs");
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using LocalLlm.Grammars;
 using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
@@ -19,9 +20,6 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
 
     // One that the device computes, and one that waits for it there.
     private const int StepsOnDevice = 2;
-
-    // vLLM's VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS. A CPU may really take longer.
-    private static readonly TimeSpan GpuStepTimeout = TimeSpan.FromMinutes(5);
 
     private readonly ICausalLanguageModel _model;
     private readonly IDeviceOps _ops;
@@ -59,12 +57,13 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         _grammars = grammars;
         _runner = new(model, ops, caches, graphs);
         _sampler = new(model.VocabularySize, logprobsMode);
+        var samplesTokens = ops.Features.TokenSampler is not null;
         Capabilities = new()
         {
-            MaxStepsInFlight = ops.SamplesTokens ? StepsOnDevice : 1,
-            FeedsSampledTokens = ops.SamplesTokens,
-            MaxLengthIndependentPrompt = model.Rotary.MaxLengthIndependentPrompt,
-            StepTimeout = ops.Device.type == TorchSharp.DeviceType.CUDA ? GpuStepTimeout : null,
+            MaxStepsInFlight = samplesTokens ? StepsOnDevice : 1,
+            FeedsSampledTokens = samplesTokens,
+            PromptLengthThreshold = model.PromptLengthThreshold,
+            StepTimeout = ops.Features.Memory is null ? null : StepTimeouts.Device,
             Plan = plan,
         };
     }
@@ -99,16 +98,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     public StepResult Complete()
     {
         var submitted = _submitted.Dequeue();
-        try
-        {
-            if (submitted.Failure is null)
-                submitted.Resolve(_ops);
-        }
-        catch (Exception failure)
-        {
-            submitted.Failure = StepFailure.From(failure);
-        }
-
+        submitted.TryResolve(_ops);
         submitted.WriteTo(_result);
         submitted.Clear();
         _spare.Push(submitted);
@@ -131,8 +121,16 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     {
         foreach (var id in step.FinishedIds)
             _sequences.Remove(id);
+        // The sequences of one request have one sampling, and come one after another.
+        ValidatedSampling? sampling = null;
+        (CompiledGrammar?, SequenceFailure?) grammar = default;
         foreach (var sequence in step.NewSequences)
-            _sequences.Add(sequence.Id, ExecutorSequence.Create(sequence, _grammars));
+        {
+            if (sequence.Sampling != sampling)
+                grammar = ExecutorSequence.Compile(sequence.Sampling.Grammar, _grammars);
+            sampling = sequence.Sampling;
+            _sequences.Add(sequence.Id, ExecutorSequence.Create(sequence, grammar));
+        }
     }
 
     private void Sample(SchedulerOutput step, Tensor? hidden, SubmittedStep submitted)
@@ -145,9 +143,9 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
             var sequence = step.Sequences[i];
             row += sequence.TokenIds.Length;
             var (state, _, failure) = _sequences[sequence.SequenceId];
-            if (state is null)
+            if (failure is not null)
                 submitted.SetPromptLogprobs(i, (null, failure));
-            if (!sequence.SamplesToken || state is null)
+            if (!sequence.SamplesToken)
                 continue;
             _sampledRows.Add(sequence.SequenceId, _rows.Count);
             _rows.Add(row);
@@ -157,9 +155,9 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         if (_rows.Count == 0)
             return;
         var logits = _runner.ComputeLogits(hidden, CollectionsMarshal.AsSpan(_rows));
-        if (_ops.SamplesTokens && !step.SamplesOnHost)
+        if (_ops.Features.TokenSampler is { } sampler && !step.SamplesOnHost)
         {
-            _ops.BeginSample(logits, submitted.Batch());
+            sampler.BeginSample(logits, submitted.Batch());
             submitted.IsSampling = true;
             return;
         }
@@ -167,8 +165,8 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         // The host draws by what each sequence has so far, so the tokens of the step before must be known.
         foreach (var earlier in _submitted)
         {
-            if (earlier != submitted)
-                earlier.Resolve(_ops);
+            if (earlier != submitted && !earlier.TryResolve(_ops))
+                throw new InvalidOperationException("The step before, whose tokens this one needs, has failed.");
         }
 
         // Rows are sampled in parallel, and sequences may share a grammar.
@@ -194,7 +192,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     private (IReadOnlyList<TokenLogprobs>? Logprobs, SequenceFailure? Failure) PromptLogprobs(in ScheduledSequence sequence, Tensor hidden, int firstRow)
     {
         var (state, prompt, failure) = _sequences[sequence.SequenceId];
-        if (state is null)
+        if (failure is not null)
             return (null, failure);
         var start = Math.Min(prompt.Length, sequence.FirstPosition + 1);
         var nextTokens = prompt[start..Math.Min(prompt.Length, start + sequence.TokenIds.Length)].Span;

@@ -63,8 +63,8 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
     {
         foreach (var sequence in step.Sequences)
         {
-            // Such a token takes a rotary row that was written for this step; a record does not fetch it.
-            if (sequence.FirstPosition < sequence.PromptLength && model.Rotary.IsPromptSpecific(sequence.PromptLength))
+            // Such a token takes a position that was written for this step; a record does not fetch it.
+            if (sequence.FirstPosition < sequence.PromptLength && sequence.PromptLength > model.PromptLengthThreshold)
                 return false;
             if (sequence.TokenIds.Length != 1 || !sequence.SamplesToken || sequence.NeedsPromptLogits)
                 return false;
@@ -77,7 +77,7 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
     {
         _metadata.Clear();
         _inputIds.Clear();
-        model.Rotary.BeginStep();
+        model.BeginStep();
         foreach (var sequence in step.Sequences)
         {
             var tokens = sequence.TokenIds.Span;
@@ -85,7 +85,7 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
             var contextLength = sequence.FirstPosition + tokens.Length;
             _metadata.Sequences.Add(new(_metadata.TokenCount, tokens.Length, contextLength, _metadata.BlockTables.Count));
             _metadata.BlockTables.AddRange(blocks);
-            model.Rotary.AddRows(_metadata.RotaryRows, sequence.FirstPosition, tokens.Length, sequence.PromptLength);
+            model.AddPositions(_metadata, sequence.FirstPosition, tokens.Length, sequence.PromptLength);
             if (tokens[0] == ScheduledSequence.UnknownToken)
                 _inputIds.Add(SampledInput.OfRow(sampledRows[sequence.SequenceId]));
             else

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using LocalLlm.Sampling;
 
 namespace LocalLlm.Execution;
@@ -8,4 +9,5 @@ namespace LocalLlm.Execution;
 /// <param name="Sampling">How its tokens are chosen; a grammar comes as its source.</param>
 /// <param name="Index">Which of its request's n sequences it is; each draws from its own stream.</param>
 /// <param name="Seed">Seed of the draws, where the request gives none.</param>
+[method: JsonConstructor]
 internal readonly record struct NewSequence(long Id, ReadOnlyMemory<int> PromptTokenIds, ValidatedSampling Sampling, int Index, ulong Seed);

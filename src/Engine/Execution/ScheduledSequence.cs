@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace LocalLlm.Execution;
 
 /// <summary>One sequence's part of a step: a run of consecutive positions to compute. Plain data.</summary>
@@ -12,6 +14,7 @@ namespace LocalLlm.Execution;
 /// </param>
 /// <param name="SamplesToken">Whether the last token here is the last one known: its logits choose the next.</param>
 /// <param name="NeedsPromptLogits">Whether the logits of all positions here that lie in the prompt are wanted.</param>
+[method: JsonConstructor]
 internal readonly record struct ScheduledSequence(
     long SequenceId,
     int FirstPosition,

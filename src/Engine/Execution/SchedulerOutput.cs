@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace LocalLlm.Execution;
 
 /// <summary>
@@ -7,12 +9,14 @@ namespace LocalLlm.Execution;
 internal sealed class SchedulerOutput
 {
     /// <summary>Number of the step, from 1; 0 for an empty output.</summary>
+    [JsonRequired]
     public long StepId { get; set; }
 
     /// <summary>Sequences whose first step this is.</summary>
     public List<NewSequence> NewSequences { get; init; } = [];
 
     /// <summary>What to compute.</summary>
+    [JsonRequired]
     public List<ScheduledSequence> Sequences { get; init; } = [];
 
     /// <summary>Sequences that ended since the last step that was not empty: drop their state, before this step.</summary>

@@ -20,7 +20,7 @@ internal static class StepProfile
     {
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
-        var caches = KvCacheTensors.Allocate(ops, model.AttentionShapes, 1, type);
+        var caches = KvCacheTensors.Allocate(ops, model.KvCache, 1, type);
         for (var tokens = Math.Min(FewTokens, maxTokens - 1); tokens > 0; tokens--)
             RunStep(model, ops, caches, tokens, tokens);
         RunStep(model, ops, caches, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));
@@ -36,22 +36,22 @@ internal static class StepProfile
         // Every position is in the one block that there is.
         for (var block = 0; block < tokens; block += AttentionMetadata.BlockSize)
             metadata.BlockTables.Add(0);
-        model.Rotary.BeginStep();
+        model.BeginStep();
         for (var token = 0; token < tokens; token++)
         {
-            model.Rotary.AddRows(metadata.RotaryRows, 0, 1, 1);
+            model.AddPositions(metadata, 0, 1, 1);
             metadata.SlotMapping.Add(token % AttentionMetadata.BlockSize);
         }
 
         var hidden = model.Forward(ops.BeginStep(new int[tokens], metadata), new ForwardContext(metadata, caches));
         var logits = model.ComputeLogits(ops.SelectRows(hidden, Enumerable.Range(0, logitsRows).ToArray()));
         logits.to(float32).Dispose();
-        if (ops.SamplesTokens)
-            Sample(ops, logits, logitsRows);
+        if (ops.Features.TokenSampler is { } sampler)
+            Sample(sampler, logits, logitsRows);
     }
 
     // In every way: as they are, changed, cut, and both.
-    private static void Sample(IDeviceOps ops, Tensor logits, int rows)
+    private static void Sample(ITokenSampler sampler, Tensor logits, int rows)
     {
         using var batch = new SamplingBatch();
         foreach (var (edits, cuts) in ((bool, bool)[])[(false, false), (true, false), (false, true), (true, true)])
@@ -66,8 +66,8 @@ internal static class StepProfile
                     batch.Add(draw);
             }
 
-            ops.BeginSample(logits, batch);
-            ops.EndSample(new int[rows]);
+            sampler.BeginSample(logits, batch);
+            sampler.EndSample(new int[rows]);
         }
     }
 }

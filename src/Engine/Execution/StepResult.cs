@@ -1,12 +1,16 @@
+using System.Text.Json.Serialization;
+
 namespace LocalLlm.Execution;
 
 /// <summary>What became of one step. Plain data.</summary>
 internal sealed class StepResult
 {
     /// <summary>The step's <see cref="SchedulerOutput.StepId"/>.</summary>
+    [JsonRequired]
     public long StepId { get; set; }
 
     /// <summary>One per sequence of the step, in its order; empty where the step failed.</summary>
+    [JsonRequired]
     public List<SequenceResult> Sequences { get; init; } = [];
 
     /// <summary>Why nothing was computed; null: all was.</summary>

@@ -55,33 +55,23 @@ internal sealed class SubmittedStep : IDisposable
         return _batch;
     }
 
-    /// <summary>Waits for tokens that the device is choosing, and tells every sequence its token. Done once.</summary>
-    public void Resolve(IDeviceOps ops)
+    /// <summary>Waits for tokens that the device is choosing, and appends each to its sequence's state. Done once.</summary>
+    /// <returns>False: the step has failed (<see cref="Failure"/>).</returns>
+    public bool TryResolve(IDeviceOps ops)
     {
-        if (_isResolved)
-            return;
+        if (_isResolved || Failure is not null)
+            return Failure is null;
         _isResolved = true;
-        var sampled = Sampled.Span;
-        if (IsSampling)
+        try
         {
-            var ids = Ids;
-            ops.EndSample(ids);
-            for (var i = 0; i < ids.Length; i++)
-            {
-                sampled[i] = ids[i] switch
-                {
-                    IDeviceOps.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
-                    IDeviceOps.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed, _states[i].GrammarFailure),
-                    var id => new SampledToken(id),
-                };
-            }
+            Resolve(ops);
+        }
+        catch (Exception failure)
+        {
+            Failure = StepFailure.From(failure);
         }
 
-        for (var i = 0; i < sampled.Length; i++)
-        {
-            if (sampled[i].Error == SampleError.None)
-                _states[i].Append(sampled[i].TokenId);
-        }
+        return Failure is null;
     }
 
     /// <summary>Adds what was read of a sequence's prompt.</summary>
@@ -126,4 +116,29 @@ internal sealed class SubmittedStep : IDisposable
 
     // A sequence of the step; row: of its sampled token, or -1.
     private readonly record struct Entry(long SequenceId, IReadOnlyList<TokenLogprobs>? PromptLogprobs, SequenceFailure? Failure, int Row);
+
+    private void Resolve(IDeviceOps ops)
+    {
+        var sampled = Sampled.Span;
+        if (IsSampling)
+        {
+            var ids = Ids;
+            ops.Features.TokenSampler!.EndSample(ids);
+            for (var i = 0; i < ids.Length; i++)
+            {
+                sampled[i] = ids[i] switch
+                {
+                    ITokenSampler.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
+                    ITokenSampler.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed, _states[i].GrammarFailure),
+                    var id => new SampledToken(id),
+                };
+            }
+        }
+
+        for (var i = 0; i < sampled.Length; i++)
+        {
+            if (sampled[i].Error == SampleError.None)
+                _states[i].Append(sampled[i].TokenId);
+        }
+    }
 }

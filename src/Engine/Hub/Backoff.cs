@@ -9,7 +9,7 @@ internal sealed class Backoff(TimeProvider time)
     private static readonly TimeSpan First = TimeSpan.FromSeconds(1);
 
     // Longer than this nobody waits in front of a progress bar.
-    private static readonly TimeSpan MostPatience = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan MaxPatience = TimeSpan.FromMinutes(2);
 
     /// <summary>Runs until it succeeds or there have been <paramref name="tries"/>.</summary>
     /// <exception cref="HubFault">The last try's.</exception>
@@ -32,7 +32,7 @@ internal sealed class Backoff(TimeProvider time)
     /// <exception cref="HubFault">The server asks for more patience than anyone has.</exception>
     public Task WaitAsync(int failures, HubFault fault, CancellationToken cancellationToken)
     {
-        if (fault.RetryAfter > MostPatience)
+        if (fault.RetryAfter > MaxPatience)
             throw fault;
         var own = First * Math.Pow(2, failures - 1);
         return Task.Delay(fault.RetryAfter is { } asked && asked > TimeSpan.Zero ? asked : own, time, cancellationToken);

@@ -7,8 +7,8 @@ internal sealed class FileDownload(HubClient client, HubErrors errors, HubOption
 {
     // A process that is killed loses what came since: a small part of the file, whatever its size.
     private const int SavesOfAFile = 256;
-    private const long LeastBetweenSaves = 256 << 10;
-    private const long MostBetweenSaves = 32 << 20;
+    private const long MinBetweenSaves = 256 << 10;
+    private const long MaxBetweenSaves = 32 << 20;
 
     private readonly Backoff _backoff = new(options.Time);
     private long _unsaved;
@@ -75,7 +75,7 @@ internal sealed class FileDownload(HubClient client, HubErrors errors, HubOption
         void Progressed(long bytes)
         {
             progressed(bytes);
-            if (Interlocked.Add(ref _unsaved, bytes) < Math.Clamp(file.Size!.Value / SavesOfAFile, LeastBetweenSaves, MostBetweenSaves))
+            if (Interlocked.Add(ref _unsaved, bytes) < Math.Clamp(file.Size!.Value / SavesOfAFile, MinBetweenSaves, MaxBetweenSaves))
                 return;
             Interlocked.Exchange(ref _unsaved, 0);
             plan.Save();

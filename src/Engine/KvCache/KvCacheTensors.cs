@@ -6,14 +6,21 @@ namespace LocalLlm.KvCache;
 /// <summary>The memory behind the blocks: one cache per attention layer, all with the same number of blocks.</summary>
 internal static class KvCacheTensors
 {
-    /// <summary>Allocates the caches of all layers; the caller owns them.</summary>
-    public static IReadOnlyList<KvLayerCache> Allocate(IDeviceOps ops, IReadOnlyList<AttentionShape> shapes, int blocks, ScalarType type)
+    /// <summary>
+    /// Allocates the caches of all layers; the caller owns them. They are left uninitialised: no attention reads a slot that was not
+    /// written, and the host commits a page when it is first written.
+    /// </summary>
+    /// <param name="ops">The device, which says how a block lies in memory.</param>
+    /// <param name="spec">What the model keeps.</param>
+    /// <param name="blocks">Number of blocks.</param>
+    /// <param name="type">Of the elements.</param>
+    public static IReadOnlyList<KvLayerCache> Allocate(IDeviceOps ops, KvCacheSpec spec, int blocks, ScalarType type)
     {
-        var caches = new List<KvLayerCache>(shapes.Count);
+        var caches = new List<KvLayerCache>(spec.Layers.Count);
         try
         {
-            foreach (var shape in shapes)
-                caches.Add(ops.AllocateCache(blocks, shape, type));
+            foreach (var layer in spec.Layers)
+                caches.Add(Allocate(ops, layer, blocks, type));
             return caches;
         }
         catch
@@ -24,7 +31,21 @@ internal static class KvCacheTensors
         }
     }
 
-    /// <summary>Bytes of one block over all layers.</summary>
-    public static long BlockBytes(IDeviceOps ops, IReadOnlyList<AttentionShape> shapes, ScalarType type) =>
-        shapes.Sum(shape => ops.CacheBlockBytes(shape, type));
+    /// <summary>Allocates the cache of one layer; the caller owns it.</summary>
+    public static KvLayerCache Allocate(IDeviceOps ops, KvLayerSpec layer, int blocks, ScalarType type)
+    {
+        var tensors = new List<Tensor>();
+        try
+        {
+            foreach (var shape in ops.CacheBlockShapes(layer))
+                tensors.Add(empty([blocks, .. shape], type, ops.Device).DetachFromDisposeScope());
+            return new(tensors);
+        }
+        catch
+        {
+            foreach (var tensor in tensors)
+                tensor.Dispose();
+            throw;
+        }
+    }
 }

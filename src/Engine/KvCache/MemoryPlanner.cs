@@ -45,13 +45,13 @@ internal sealed record MemoryRequest
 /// <summary>Sizes the KV cache from what the device has. A context that was not asked for is cut to what fits; one that was is refused with what would fit.</summary>
 internal static class MemoryPlanner
 {
-    private const int LeastModelLen = 2;
+    private const int MinModelLen = 2;
 
     // The allocator keeps about a hundred bytes for every block, however small the block is.
     private const int BookkeepingBytes = 128;
-    private const int MostBlocks = 1 << 19;
+    private const int MaxBlocks = 1 << 19;
 
-    /// <summary>Makes the plan.</summary>
+    /// <summary>Creates the plan.</summary>
     /// <exception cref="EngineException">Kind Environment: too little memory; the message holds the figures and settings that fit.</exception>
     public static MemoryPlan Plan(MemoryRequest request)
     {
@@ -61,7 +61,7 @@ internal static class MemoryPlanner
         var useful = BlocksFor(wantedLength, request.BlockSize) * request.MaxNumSeqs;
         var affordable = request.NumBlocksOverride
             ?? (request.KvCacheMemoryBytes ?? (budget - fixedBytes)) / (request.BytesPerBlock + (request.KvCacheMemoryBytes is null ? BookkeepingBytes : 0));
-        var blocks = request.NumBlocksOverride is not null ? affordable : Math.Min(Math.Min(affordable, useful), MostBlocks);
+        var blocks = request.NumBlocksOverride is not null ? affordable : Math.Min(Math.Min(affordable, useful), MaxBlocks);
         blocks = Math.Min(blocks, Array.MaxLength / request.BlockSize);
 
         if (AskedBytes(request) is { } asked && asked + fixedBytes > request.AvailableBytes)
@@ -76,7 +76,7 @@ internal static class MemoryPlanner
         if (request.KvCacheMemoryBytes is null && request.NumBlocksOverride is null && fixedBytes > budget)
             throw TooSmall(request, budget, $"the weights and activations alone take {Size(fixedBytes)}");
         var fits = Math.Max(0, blocks) * request.BlockSize;
-        if (fits < Math.Max(LeastModelLen, request.MaxModelLen ?? 0))
+        if (fits < Math.Max(MinModelLen, request.MaxModelLen ?? 0))
             throw TooSmall(request, budget, $"{Size(Math.Max(0, blocks) * request.BytesPerBlock)} are left for the KV cache, which hold {fits} tokens");
 
         var length = (int)Math.Min(wantedLength, fits);
@@ -103,12 +103,12 @@ internal static class MemoryPlanner
 
     private static EngineException TooSmall(MemoryRequest request, long budget, string found)
     {
-        var wanted = request.MaxModelLen ?? LeastModelLen;
+        var wanted = request.MaxModelLen ?? MinModelLen;
         var needed = BlocksFor(wanted, request.BlockSize) * request.BytesPerBlock;
         var feasible = Math.Max(0, (budget - request.WeightBytes - request.ActivationBytes - request.GraphBytes) / request.BytesPerBlock * request.BlockSize);
         var advice = request.NumBlocksOverride is not null || request.KvCacheMemoryBytes is not null
             ? "Raise num_gpu_blocks_override or kv_cache_memory_bytes, or lower max_model_len."
-            : feasible >= LeastModelLen
+            : feasible >= MinModelLen
                 ? $"Lower max_model_len to at most {feasible}, or raise gpu_memory_utilization."
                 : "Free memory, raise gpu_memory_utilization, choose a smaller dtype or a smaller model.";
         return new(

@@ -17,7 +17,7 @@ internal sealed record AttentionOptions(
     int HiddenSize, int Heads, int KvHeads, int HeadDim, bool QkvBias, bool OutputBias, float? QkNormEpsilon, int? SlidingWindow);
 
 /// <summary>Grouped-query attention with rotary positions over a paged KV cache.</summary>
-internal sealed class Attention : IDisposable
+internal sealed class Attention : IAttention
 {
     private readonly LayerContext _context;
     private readonly RotaryTable _rotary;
@@ -26,6 +26,7 @@ internal sealed class Attention : IDisposable
     private readonly RowParallelLinear _output;
     private readonly RmsNorm? _queryNorm;
     private readonly RmsNorm? _keyNorm;
+    private readonly AttentionShape _shape;
 
     /// <summary>Registers the projections (and norms) under <paramref name="prefix"/>.</summary>
     /// <param name="context">What layers are built with.</param>
@@ -48,37 +49,28 @@ internal sealed class Attention : IDisposable
 
         var heads = (int)ShardRange.Of(options.Heads, context.Collectives, "The number of attention heads").Length;
         var kvHeads = (int)ShardRange.OfKvHeads(options.KvHeads, context.Collectives).Length;
-        Shape = new(heads, kvHeads, options.HeadDim, 1 / MathF.Sqrt(options.HeadDim), options.SlidingWindow);
+        _shape = new(heads, kvHeads, options.HeadDim, 1 / MathF.Sqrt(options.HeadDim), options.SlidingWindow);
     }
 
-    /// <summary>The sizes on this rank.</summary>
-    public AttentionShape Shape { get; }
+    /// <inheritdoc/>
+    public KvLayerSpec Cache => KvLayerSpec.KeysAndValues(_shape.KvHeads, _shape.HeadDim);
 
-    /// <summary>Adds the attention of the normalised residual stream to it: [tokens, hidden].</summary>
+    /// <inheritdoc/>
     public void AddTo(Tensor residual, RmsNorm norm, ForwardContext forward)
     {
         var cache = forward.Caches[_layer];
         var qkv = Project(residual, norm, cache, forward.Metadata); // [tokens, (heads + 2 · kv_heads) · head_dim]
-        _output.AddTo(residual, _context.Ops.Attention(qkv, cache, forward.Metadata, Shape));
+        _output.AddTo(residual, _context.Ops.Attention(qkv, cache, forward.Metadata, _shape));
     }
 
     private Tensor Project(Tensor residual, RmsNorm norm, KvLayerCache cache, AttentionMetadata metadata)
     {
         if (_queryNorm is null || _keyNorm is null)
-            return _qkv.ForwardRotated(residual, norm, _rotary, cache, metadata, Shape);
+            return _qkv.ForwardRotated(residual, norm, _rotary, cache, metadata, _shape);
         var qkv = _qkv.Forward(residual, norm);
-        _queryNorm.ForwardHeads(qkv, 0, Shape.Heads);
-        _keyNorm.ForwardHeads(qkv, Shape.KeyOffset, Shape.KvHeads);
-        _context.Ops.RotaryAndCache(qkv, _rotary, cache, metadata, Shape);
+        _queryNorm.ForwardHeads(qkv, 0, _shape.Heads);
+        _keyNorm.ForwardHeads(qkv, _shape.KeyOffset, _shape.KvHeads);
+        _context.Ops.RotaryAndCache(qkv, _rotary, cache, metadata, _shape);
         return qkv;
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        _qkv.Dispose();
-        _output.Dispose();
-        _queryNorm?.Dispose();
-        _keyNorm?.Dispose();
     }
 }

@@ -18,17 +18,17 @@ internal sealed class ColumnParallelLinear : ParallelLinear
     }
 
     /// <summary>silu(gate) · up of the normalised input: [tokens, in] → [tokens, out].</summary>
-    public Tensor ForwardGated(Tensor x, RmsNorm norm) => Context.Ops.NormGatedLinear(x, norm.Weight, norm.Epsilon, Weight);
+    public Tensor ForwardGated(Tensor x, RmsNorm norm) => Matrix.ForwardGated(x, norm);
 
-    private static WeightPart[] Weights(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures)
+    private static WeightSpec[] Weights(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures)
     {
         var shard = ShardRange.Of(outFeatures, context.Collectives, $"The output size of {prefixes[0]}");
-        return [.. prefixes.Select(prefix => new WeightPart($"{prefix}.weight", [outFeatures, inFeatures], 0, shard.Start, shard.Length))];
+        return [.. prefixes.Select(prefix => new WeightSpec($"{prefix}.weight", [outFeatures, inFeatures], 0, shard.Start, shard.Length))];
     }
 
-    private static WeightPart[] Biases(LayerContext context, IReadOnlyList<string> prefixes, int outFeatures)
+    private static WeightSpec[] Biases(LayerContext context, IReadOnlyList<string> prefixes, int outFeatures)
     {
         var shard = ShardRange.Of(outFeatures, context.Collectives, $"The output size of {prefixes[0]}");
-        return [.. prefixes.Select(prefix => new WeightPart($"{prefix}.bias", [outFeatures], 0, shard.Start, shard.Length))];
+        return [.. prefixes.Select(prefix => new WeightSpec($"{prefix}.bias", [outFeatures], 0, shard.Start, shard.Length))];
     }
 }

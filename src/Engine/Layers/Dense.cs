@@ -11,12 +11,12 @@ internal sealed class Dense : ParallelLinear
     public Dense(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures, LinearRole role = LinearRole.Other)
         : base(
             context,
-            [.. prefixes.Select(prefix => WeightPart.Whole($"{prefix}.weight", outFeatures, inFeatures))],
-            [.. prefixes.Select(prefix => WeightPart.Whole($"{prefix}.bias", outFeatures))],
+            [.. prefixes.Select(prefix => WeightSpec.Whole($"{prefix}.weight", outFeatures, inFeatures))],
+            [.. prefixes.Select(prefix => WeightSpec.Whole($"{prefix}.bias", outFeatures))],
             role)
     {
     }
 
     /// <summary>[rows, in] → [rows, out · prefixes].</summary>
-    public Tensor Forward(Tensor x) => Context.Ops.Linear(x, Weight);
+    public Tensor Forward(Tensor x) => Matrix.Forward(x);
 }

@@ -6,9 +6,9 @@ namespace LocalLlm.Layers;
 /// <summary>
 /// A layer of BERT's kind: bidirectional attention and a feed-forward network with GELU, each added to its input and normalised afterwards (post-norm).
 /// </summary>
-internal sealed class EncoderLayer : IDisposable
+internal sealed class EncoderLayer
 {
-    private readonly IDeviceOps _ops;
+    private readonly IFusedOps _fused;
     private readonly int _heads;
     private readonly Dense _qkv;
     private readonly Dense _attentionOutput;
@@ -20,7 +20,7 @@ internal sealed class EncoderLayer : IDisposable
     /// <summary>Registers the weights below <paramref name="prefix"/> under transformers' names.</summary>
     public EncoderLayer(LayerContext context, string prefix, int hiddenSize, int intermediateSize, int heads, double epsilon)
     {
-        _ops = context.Ops;
+        _fused = context.Fused;
         _heads = heads;
         _qkv = new(context, [$"{prefix}.attention.self.query", $"{prefix}.attention.self.key", $"{prefix}.attention.self.value"], hiddenSize, hiddenSize, LinearRole.Qkv);
         _attentionOutput = new(context, [$"{prefix}.attention.output.dense"], hiddenSize, hiddenSize);
@@ -36,18 +36,7 @@ internal sealed class EncoderLayer : IDisposable
     /// <returns>[tokens, hidden].</returns>
     public Tensor Forward(Tensor x, TextSpans texts)
     {
-        var attended = _attentionNorm.ForwardAdd(_attentionOutput.Forward(_ops.TextAttention(_qkv.Forward(x), texts, _heads)), x);
-        return _outputNorm.ForwardAdd(_output.Forward(_ops.Gelu(_intermediate.Forward(attended))), attended);
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        _qkv.Dispose();
-        _attentionOutput.Dispose();
-        _attentionNorm.Dispose();
-        _intermediate.Dispose();
-        _output.Dispose();
-        _outputNorm.Dispose();
+        var attended = _attentionNorm.ForwardAdd(_attentionOutput.Forward(_fused.TextAttention(_qkv.Forward(x), texts, _heads)), x);
+        return _outputNorm.ForwardAdd(_output.Forward(_fused.Gelu(_intermediate.Forward(attended))), attended);
     }
 }

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>down(silu(gate(x)) · up(x)), gate and up as one product.</summary>
-internal sealed class GatedMlp : IDisposable
+internal sealed class GatedMlp : IFeedForward
 {
     private readonly ColumnParallelLinear _gateUp;
     private readonly RowParallelLinear _down;
@@ -15,13 +15,6 @@ internal sealed class GatedMlp : IDisposable
         _down = new(context, $"{prefix}.down_proj", intermediateSize, hiddenSize, bias);
     }
 
-    /// <summary>Adds the MLP of the normalised residual stream to it: [tokens, hidden].</summary>
-    public void AddTo(Tensor residual, RmsNorm norm) => _down.AddTo(residual, _gateUp.ForwardGated(residual, norm));
-
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _gateUp.Dispose();
-        _down.Dispose();
-    }
+    public void AddTo(Tensor residual, RmsNorm norm) => _down.AddTo(residual, _gateUp.ForwardGated(residual, norm));
 }

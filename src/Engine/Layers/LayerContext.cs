@@ -8,6 +8,15 @@ namespace LocalLlm.Layers;
 /// <summary>What every layer is built with.</summary>
 /// <param name="Ops">The device's operations.</param>
 /// <param name="Collectives">The tensor-parallel group.</param>
-/// <param name="Weights">Where the layer registers the tensors that it needs.</param>
+/// <param name="Weights">Where the layer registers the tensors that it needs; it owns what is loaded, and the model disposes it.</param>
 /// <param name="ActivationType">Type of activations and of the KV cache.</param>
-internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, WeightRegistry Weights, ScalarType ActivationType);
+internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, WeightRegistry Weights, ScalarType ActivationType)
+{
+    /// <summary>The device's fused operations, or the same composed of its primitives.</summary>
+    public IFusedOps Fused { get; } = Ops.Features.Fused ?? new ComposedOps(Ops);
+
+    /// <summary>
+    /// How matrices of the layers are stored and multiplied by; <c>with</c> another one for layers that are stored otherwise.
+    /// </summary>
+    public ILinearMethod LinearMethod { get; init; } = UnquantizedLinearMethod.Instance;
+}

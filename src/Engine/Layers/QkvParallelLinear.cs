@@ -15,18 +15,20 @@ internal sealed class QkvParallelLinear : ParallelLinear
     public QkvParallelLinear(LayerContext context, string prefix, int inFeatures, int heads, int kvHeads, int headDim, bool bias)
         : base(
             context,
-            [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightPart($"{p.Name}.weight", [p.Size, inFeatures], 0, p.Shard.Start, p.Shard.Length))],
-            bias ? [.. Projections(context, prefix, heads, kvHeads, headDim).Select(p => new WeightPart($"{p.Name}.bias", [p.Size], 0, p.Shard.Start, p.Shard.Length))] : [],
+            [.. Projections(context, prefix, heads, kvHeads, headDim)
+                .Select(p => new WeightSpec($"{p.Name}.weight", [p.Size, inFeatures], 0, p.Shard.Start, p.Shard.Length))],
+            bias ? [.. Projections(context, prefix, heads, kvHeads, headDim)
+                .Select(p => new WeightSpec($"{p.Name}.bias", [p.Size], 0, p.Shard.Start, p.Shard.Length))] : [],
             LinearRole.Qkv)
     {
     }
 
     /// <summary>Projections of the normalised input: [tokens, in] → [tokens, (heads + 2 · kv_heads) · head_dim].</summary>
-    public Tensor Forward(Tensor x, RmsNorm norm) => Context.Ops.NormLinear(x, norm.Weight, norm.Epsilon, Weight);
+    public Tensor Forward(Tensor x, RmsNorm norm) => Matrix.ForwardNormed(x, norm);
 
     /// <summary><see cref="Forward"/>, with queries and keys rotated and keys and values stored.</summary>
     public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
-        Context.Ops.NormQkvRotary(x, norm.Weight, norm.Epsilon, Weight, rotary, cache, metadata, shape);
+        Matrix.ForwardRotated(x, norm, rotary, cache, metadata, shape);
 
     private static (string Name, long Size, ShardRange Shard)[] Projections(LayerContext context, string prefix, int heads, int kvHeads, int headDim)
     {

@@ -10,7 +10,8 @@ internal sealed class RowParallelLinear : ParallelLinear
 {
     /// <summary>Registers <c>prefix.weight</c> [out, in] and <c>prefix.bias</c>, which rank 0 alone adds.</summary>
     public RowParallelLinear(LayerContext context, string prefix, int inFeatures, int outFeatures, bool bias)
-        : base(context, [Part(context, prefix, inFeatures, outFeatures)], bias && context.Collectives.Rank == 0 ? [WeightPart.Whole($"{prefix}.bias", outFeatures)] : [], LinearRole.Other)
+        : base(context, [Part(context, prefix, inFeatures, outFeatures)],
+            bias && context.Collectives.Rank == 0 ? [WeightSpec.Whole($"{prefix}.bias", outFeatures)] : [], LinearRole.Other)
     {
         if (bias && context.Collectives.Rank != 0)
             context.Weights.Ignore(name => name == $"{prefix}.bias");
@@ -20,12 +21,12 @@ internal sealed class RowParallelLinear : ParallelLinear
     public void AddTo(Tensor residual, Tensor x)
     {
         if (Context.Collectives.WorldSize == 1)
-            Context.Ops.LinearAdd(x, Weight, residual);
+            Matrix.AddTo(residual, x);
         else
-            residual.add_(Context.Collectives.AllReduce(Context.Ops.Linear(x, Weight)));
+            residual.add_(Context.Collectives.AllReduce(Matrix.Forward(x)));
     }
 
-    private static WeightPart Part(LayerContext context, string prefix, int inFeatures, int outFeatures)
+    private static WeightSpec Part(LayerContext context, string prefix, int inFeatures, int outFeatures)
     {
         var shard = ShardRange.Of(inFeatures, context.Collectives, $"The input size of {prefix}");
         return new($"{prefix}.weight", [outFeatures, inFeatures], 1, shard.Start, shard.Length);

@@ -5,24 +5,25 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>Token embeddings whose rows are split over the ranks; ids of other ranks give zeros, and the ranks' rows are summed.</summary>
-internal sealed class VocabParallelEmbedding : IDisposable
+internal sealed class VocabParallelEmbedding
 {
     private readonly LayerContext _context;
     private readonly ShardRange _shard;
-    private Tensor? _table;
+    private readonly LoadedWeight<Tensor> _table;
 
     /// <summary>Registers <c>prefix.weight</c> [vocabulary, hidden].</summary>
     public VocabParallelEmbedding(LayerContext context, string prefix, int vocabularySize, int hiddenSize)
     {
         _context = context;
         _shard = ShardRange.Of(vocabularySize, context.Collectives, "The vocabulary size");
-        context.Weights.Add(new WeightPart($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length), table => _table = context.Ops.ToDevice(table));
+        _table = context.Weights.Add(new WeightSpec($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length),
+            context.Ops.ToDevice);
     }
 
     /// <summary>ids [tokens], as <see cref="Ops.IDeviceOps.BeginStep"/> gave them → [tokens, hidden].</summary>
     public Tensor Forward(Tensor ids)
     {
-        var table = _table ?? throw new InvalidOperationException("The embedding is not loaded.");
+        var table = _table.Value;
         if (_context.Collectives.WorldSize == 1)
             return _context.Ops.Embedding(ids, table);
         var local = ids - _shard.Start;
@@ -30,7 +31,4 @@ internal sealed class VocabParallelEmbedding : IDisposable
         var rows = _context.Ops.Embedding(local.masked_fill(foreign, 0), table).masked_fill(foreign.unsqueeze(1), 0);
         return _context.Collectives.AllReduce(rows);
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _table?.Dispose();
 }

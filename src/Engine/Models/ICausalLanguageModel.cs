@@ -4,19 +4,41 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
 
-/// <summary>A model that predicts the next token. Lives on one rank; called on its worker's thread only.</summary>
+/// <summary>A model that predicts the next token. Lives on one rank; called on its worker's thread only. Owns its weights.</summary>
 internal interface ICausalLanguageModel : IDisposable
 {
-    /// <summary>The attention layers' sizes on this rank, in the order of their caches.</summary>
-    IReadOnlyList<AttentionShape> AttentionShapes { get; }
-
-    /// <summary>The position embeddings of all attention layers.</summary>
-    RotaryEmbedding Rotary { get; }
+    /// <summary>What it keeps of every token on this rank: one cache per attention layer.</summary>
+    KvCacheSpec KvCache { get; }
 
     /// <summary>Width of a row of logits.</summary>
     int VocabularySize { get; }
 
-    /// <summary>ids [tokens] → residual stream after the last layer [tokens, hidden]; writes the tokens' keys and values to the caches.</summary>
+    /// <summary>
+    /// Prompts longer than this give keys that fit only prompts of the very same length (frequencies that depend on the length): their
+    /// length is part of a cache key, and the steps that compute them cannot be recorded. Null: there are no such prompts.
+    /// </summary>
+    int? PromptLengthThreshold { get; }
+
+    /// <summary>
+    /// Whether a step of single tokens puts the same work on the device whatever the step is, so that it can be recorded; not so for a
+    /// model that reads the step on the host (<see cref="PagedRows"/>).
+    /// </summary>
+    bool IsRecordable { get; }
+
+    /// <summary>Prepares every position that a sequence may reach, so that nothing of it moves afterwards.</summary>
+    void PreparePositions();
+
+    /// <summary>Forgets the positions of the last step.</summary>
+    void BeginStep();
+
+    /// <summary>Adds the positions of some adjacent tokens of one sequence to a step, in the order of the step's tokens.</summary>
+    /// <param name="step">Whose <see cref="AttentionMetadata.PositionRows"/> the model fills.</param>
+    /// <param name="firstPosition">Position of the first token.</param>
+    /// <param name="count">Number of tokens.</param>
+    /// <param name="promptLength">Of the sequence.</param>
+    void AddPositions(AttentionMetadata step, int firstPosition, int count, int promptLength);
+
+    /// <summary>ids [tokens] → residual stream after the last layer [tokens, hidden]; writes the tokens' part of the caches.</summary>
     Tensor Forward(Tensor ids, ForwardContext context);
 
     /// <summary>Rows of the residual stream [rows, hidden] → logits [rows, vocabulary] in the activation type.</summary>

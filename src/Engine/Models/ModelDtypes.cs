@@ -1,3 +1,5 @@
+using static TorchSharp.torch;
+
 namespace LocalLlm.Models;
 
 /// <summary>The names of the types that a model is computed in, as PyTorch writes them: one list for config.json and for options.</summary>
@@ -15,6 +17,14 @@ internal static class ModelDtypes
         "bfloat16" => ModelDtype.BFloat16,
         "float16" or "half" => ModelDtype.Float16,
         _ => null,
+    };
+
+    /// <summary>The type as tensors have it.</summary>
+    public static ScalarType ToScalarType(this ModelDtype dtype) => dtype switch
+    {
+        ModelDtype.Float16 => ScalarType.Float16,
+        ModelDtype.BFloat16 => ScalarType.BFloat16,
+        _ => ScalarType.Float32,
     };
 
     /// <summary>The type that a config.json names: <c>dtype</c>, as transformers writes it from version 4.56 on, else <c>torch_dtype</c>.

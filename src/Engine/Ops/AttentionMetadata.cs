@@ -15,8 +15,8 @@ internal sealed class AttentionMetadata : IDisposable
     /// <summary>Tokens per KV block.</summary>
     public const int BlockSize = 16;
 
-    /// <summary>[tokens] row of the rotary table for each token: its position, unless its rotation depends on more.</summary>
-    public NativeBuffer<int> RotaryRows { get; } = new();
+    /// <summary>[tokens] the row of each token in the model's table of positions, which the model alone fills and reads.</summary>
+    public NativeBuffer<int> PositionRows { get; } = new();
 
     /// <summary>[tokens] where each token's key and value are stored: block id · 16 + offset.</summary>
     public NativeBuffer<int> SlotMapping { get; } = new();
@@ -30,7 +30,7 @@ internal sealed class AttentionMetadata : IDisposable
     /// <summary>A length that contexts may reach where work is recorded for later steps; 0: those of this step count.</summary>
     public int ContextBound { get; set; }
 
-    /// <summary>Most positions that a sequence of the step sees.</summary>
+    /// <summary>The largest number of positions that a sequence of the step sees.</summary>
     public int LongestContext
     {
         get
@@ -43,12 +43,12 @@ internal sealed class AttentionMetadata : IDisposable
     }
 
     /// <summary>Tokens in the step.</summary>
-    public int TokenCount => RotaryRows.Count;
+    public int TokenCount => SlotMapping.Count;
 
     /// <summary>Forgets the last step.</summary>
     public void Clear()
     {
-        RotaryRows.Clear();
+        PositionRows.Clear();
         SlotMapping.Clear();
         Sequences.Clear();
         BlockTables.Clear();
@@ -57,7 +57,7 @@ internal sealed class AttentionMetadata : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        RotaryRows.Dispose();
+        PositionRows.Dispose();
         SlotMapping.Dispose();
         Sequences.Dispose();
         BlockTables.Dispose();

@@ -18,12 +18,6 @@ internal interface IGraphCapture
     /// <summary>As <see cref="IDeviceOps.BeginStep"/>, padded to <paramref name="rows"/> rows; padding rows write no keys and see nothing.</summary>
     Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata, int rows);
 
-    /// <summary>
-    /// Makes room for attention over contexts of up to <paramref name="maxModelLen"/> positions and for sampling
-    /// <paramref name="maxSequences"/> rows, so that no step has to.
-    /// </summary>
-    void Reserve(AttentionShape shape, ScalarType type, int maxModelLen, int maxSequences);
-
     /// <summary>Records what <paramref name="body"/> does. It must have run once before, so that everything is compiled and allocated.</summary>
     ICapturedGraph Capture(Action body);
 }

@@ -2,19 +2,22 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
-/// <summary>Keys and values of one layer in paged blocks. The layout belongs to the <see cref="IDeviceOps"/> that allocated it.</summary>
-internal sealed class KvLayerCache(Tensor keys, Tensor values) : IDisposable
+/// <summary>What one layer keeps of the tokens in its blocks, as its <see cref="KvLayerSpec"/> says; owns its tensors.</summary>
+internal sealed class KvLayerCache(params IReadOnlyList<Tensor> tensors) : IDisposable
 {
-    /// <summary>All blocks of keys.</summary>
-    public Tensor Keys { get; } = keys;
+    /// <summary>One for each of <see cref="KvLayerSpec.Tensors"/>.</summary>
+    public IReadOnlyList<Tensor> Tensors { get; } = tensors;
 
-    /// <summary>All blocks of values.</summary>
-    public Tensor Values { get; } = values;
+    /// <summary>All blocks of the first tensor: the keys.</summary>
+    public Tensor Keys => Tensors[0];
+
+    /// <summary>All blocks of the second tensor: the values.</summary>
+    public Tensor Values => Tensors[1];
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        Keys.Dispose();
-        Values.Dispose();
+        foreach (var tensor in Tensors)
+            tensor.Dispose();
     }
 }

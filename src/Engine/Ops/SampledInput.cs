@@ -3,6 +3,6 @@ namespace LocalLlm.Ops;
 /// <summary>An input id that the host does not know yet: what the device chose last, in one of the rows that it sampled.</summary>
 internal static class SampledInput
 {
-    /// <summary>The id that stands for the token of a row of the latest <see cref="IDeviceOps.BeginSample"/>.</summary>
+    /// <summary>The id that stands for the token of a row of the latest <see cref="ITokenSampler.BeginSample"/>.</summary>
     public static int OfRow(int row) => -1 - row;
 }

@@ -1,3 +1,4 @@
+using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
@@ -9,17 +10,30 @@ internal sealed class TorchOps(Device device) : IDeviceOps
     public Device Device { get; } = device;
 
     /// <inheritdoc/>
+    public DeviceFeatures Features => DeviceFeatures.None;
+
+    /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType;
 
     /// <inheritdoc/>
-    public bool KeepDecodeCopies { get; set; }
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing) =>
+        new(ToDevice(weight), bias is null ? null : ToDevice(bias), (int)weight.shape[0], (int)weight.shape[1]);
 
     /// <inheritdoc/>
-    public bool GainsFromDecodeCopies(ScalarType activationType) => false;
+    public Tensor ToDevice(Tensor weight) => weight.to(Device, copy: true).DetachFromDisposeScope();
 
     /// <inheritdoc/>
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role) =>
-        new(weight.clone().DetachFromDisposeScope(), bias?.clone().DetachFromDisposeScope(), (int)weight.shape[0], (int)weight.shape[1]);
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata) => Ids(inputIds).to(Device);
+
+    /// <summary>Ids as a tensor in the host's memory: [ids] int64, of the current dispose scope.</summary>
+    public static Tensor Ids(ReadOnlySpan<int> ids)
+    {
+        var result = empty([ids.Length], ScalarType.Int64);
+        var target = result.data<long>();
+        for (var i = 0; i < ids.Length; i++)
+            target[i] = ids[i];
+        return result;
+    }
 
     /// <inheritdoc/>
     public Tensor Linear(Tensor x, LinearWeight weight) => nn.functional.linear(x, weight.Data, weight.Bias);
@@ -56,9 +70,9 @@ internal sealed class TorchOps(Device device) : IDeviceOps
     {
         using var scope = NewDisposeScope();
         long tokens = metadata.TokenCount;
-        var rows = tensor(metadata.RotaryRows.Span.ToArray(), device: Device);
-        var cos = rotary.Cos.index_select(0, rows).unsqueeze(1); // [tokens, 1, head_dim / 2]
-        var sin = rotary.Sin.index_select(0, rows).unsqueeze(1);
+        var rows = tensor(metadata.PositionRows.Span.ToArray(), device: Device);
+        var cos = rotary.Cos.to(Device).index_select(0, rows).unsqueeze(1); // [tokens, 1, head_dim / 2]
+        var sin = rotary.Sin.to(Device).index_select(0, rows).unsqueeze(1);
         var half = shape.HeadDim / 2;
 
         var rotated = qkv.narrow(1, 0, shape.ValueOffset);
@@ -68,11 +82,9 @@ internal sealed class TorchOps(Device device) : IDeviceOps
         var result = cat([(first * cos) - (second * sin), (second * cos) + (first * sin)], 2);
         rotated.copy_(result.reshape(tokens, shape.ValueOffset));
 
-        var slots = tensor(metadata.SlotMapping.Span.ToArray(), device: Device).to(int64);
-        var keys = qkv.narrow(1, shape.KeyOffset, shape.KvHeads * shape.HeadDim).reshape(tokens, shape.KvHeads, shape.HeadDim);
-        var values = qkv.narrow(1, shape.ValueOffset, shape.KvHeads * shape.HeadDim).reshape(tokens, shape.KvHeads, shape.HeadDim);
-        cache.Keys.view(-1, shape.KvHeads, shape.HeadDim).index_copy_(0, slots, keys);
-        cache.Values.view(-1, shape.KvHeads, shape.HeadDim).index_copy_(0, slots, values);
+        var width = shape.KvHeads * shape.HeadDim;
+        PagedRows.Store(cache.Keys, qkv.narrow(1, shape.KeyOffset, width), metadata);
+        PagedRows.Store(cache.Values, qkv.narrow(1, shape.ValueOffset, width), metadata);
     }
 
     /// <inheritdoc/>
@@ -82,19 +94,13 @@ internal sealed class TorchOps(Device device) : IDeviceOps
         foreach (var sequence in metadata.Sequences.Span)
         {
             using var scope = NewDisposeScope();
-            var blockCount = (sequence.ContextLength + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize;
-            var blocks = tensor(metadata.BlockTables.Span.Slice(sequence.BlockTableStart, blockCount).ToArray(), device: Device);
             var query = qkv.narrow(0, sequence.FirstToken, sequence.TokenCount).narrow(1, 0, shape.KeyOffset)
                 .reshape(sequence.TokenCount, shape.Heads, shape.HeadDim).transpose(0, 1).to(float32); // [heads, queries, head_dim]
-            var keys = Gather(cache.Keys, blocks, sequence.ContextLength, shape); // [heads, context, head_dim]
-            var values = Gather(cache.Values, blocks, sequence.ContextLength, shape);
+            var keys = Heads(PagedRows.Gather(cache.Keys, sequence, metadata), shape); // [heads, context, head_dim]
+            var values = Heads(PagedRows.Gather(cache.Values, sequence, metadata), shape);
 
             var scores = matmul(query, keys.transpose(1, 2)) * shape.Scale; // [heads, queries, context]
-            var queryPositions = arange(sequence.ContextLength - sequence.TokenCount, sequence.ContextLength, device: Device).unsqueeze(1);
-            var keyPositions = arange(0, sequence.ContextLength, device: Device).unsqueeze(0);
-            var hidden = keyPositions > queryPositions;
-            if (shape.SlidingWindow is { } window)
-                hidden = hidden.logical_or(keyPositions <= queryPositions - window);
+            var hidden = PagedRows.HiddenPositions(sequence, shape.SlidingWindow, Device);
             var weights = scores.masked_fill(hidden, float.NegativeInfinity).softmax(-1);
             var mixed = matmul(weights, values).transpose(0, 1).reshape(sequence.TokenCount, shape.Heads * shape.HeadDim);
             output.narrow(0, sequence.FirstToken, sequence.TokenCount).copy_(mixed);
@@ -110,7 +116,7 @@ internal sealed class TorchOps(Device device) : IDeviceOps
         return (nn.functional.silu(gateUp.narrow(1, 0, width).to(float32)) * gateUp.narrow(1, width, width).to(float32)).to(gateUp.dtype);
     }
 
-    private static Tensor Gather(Tensor cache, Tensor blocks, int contextLength, AttentionShape shape) =>
-        cache.index_select(0, blocks).reshape(-1, shape.KvHeads, shape.HeadDim).narrow(0, 0, contextLength)
-            .repeat_interleave(shape.Heads / shape.KvHeads, 1).transpose(0, 1).to(float32);
+    // [context, kv_heads · head_dim] → [heads, context, head_dim]
+    private static Tensor Heads(Tensor rows, AttentionShape shape) =>
+        rows.view(-1, shape.KvHeads, shape.HeadDim).repeat_interleave(shape.Heads / shape.KvHeads, 1).transpose(0, 1).to(float32);
 }

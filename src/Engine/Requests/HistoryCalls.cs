@@ -15,7 +15,7 @@ internal sealed class HistoryCalls(RequestErrors errors)
     /// <summary>What JSON calls the kind of a value.</summary>
     public static string Kind(JsonNode? value) => value is null ? "null" : value.GetValueKind().ToString().ToLowerInvariant();
 
-    /// <summary>Makes a number that is an id a text; anything else that is no text is recorded.</summary>
+    /// <summary>Turns a number that is an id into a text; anything else that is no text is recorded.</summary>
     /// <param name="holder">The object that has the id, or not.</param>
     /// <param name="name">The id's name.</param>
     /// <param name="where">The place of <paramref name="holder"/> in the request.</param>

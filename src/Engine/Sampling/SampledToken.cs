@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace LocalLlm.Sampling;
 
 /// <summary>What one row of logits gave.</summary>
@@ -5,6 +7,7 @@ namespace LocalLlm.Sampling;
 /// <param name="Logprobs">The log-probabilities, where the request asks for them.</param>
 /// <param name="Error">Why there is no token.</param>
 /// <param name="Cause">The error in the caller's words, where more is known than <paramref name="Error"/> says.</param>
+[method: JsonConstructor]
 internal readonly record struct SampledToken(int TokenId, TokenLogprobs? Logprobs = null, SampleError Error = SampleError.None, SequenceFailure? Cause = null)
 {
     public static SampledToken Failed(SampleError error, SequenceFailure? cause = null) => new(-1, null, error, cause);

@@ -30,7 +30,7 @@ internal sealed record SamplingContext
     /// <summary>The tools of a chat, if its calls are to be guaranteed, or could take the place of a structure; null: there are none.</summary>
     public ToolCallStructure? Tools { get; init; }
 
-    /// <summary>Makes grammars; null where the engine runs without a tokenizer.</summary>
+    /// <summary>Creates grammars; null where the engine runs without a tokenizer.</summary>
     public ResponseGrammars? Grammars { get; init; }
 
     /// <summary>Most log-probabilities per position; -1 is no cap.</summary>

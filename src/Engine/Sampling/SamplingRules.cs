@@ -19,8 +19,8 @@ internal static class SamplingRules
     public const int MaxBadWords = 128;
     public const int MaxBadWordLength = 4096;
     public const int MaxBadWordTokens = 4096;
-    public const double LeastTemperature = 0.01;
-    public const double MostLogitBias = 100;
+    public const double MinTemperature = 0.01;
+    public const double MaxLogitBias = 100;
     public const int DefaultMaxTokens = 16;
 
     public static bool IsTemperature(double value) => value is >= 0 and <= 2;

@@ -71,7 +71,7 @@ internal sealed class SamplingState
         set => _allowedMask = value;
     }
 
-    /// <summary>Makes <see cref="AllowedMask"/> for the next token. Grammars are shared: to be called on the engine loop's thread before rows are sampled in parallel.</summary>
+    /// <summary>Creates <see cref="AllowedMask"/> for the next token. Grammars are shared: to be called on the engine loop's thread before rows are sampled in parallel.</summary>
     public void PrepareMask() => _grammar?.Mask();
 
     /// <inheritdoc cref="GrammarSession.ThoughtOwingText"/>

@@ -46,8 +46,8 @@ internal static class SamplingValidator
         var frequency = Checked("frequency_penalty", request.FrequencyPenalty, SamplingRules.IsPenalty, SamplingRules.PenaltyRange, errors);
 
         // vLLM raises a small temperature before it asks whether the request is greedy: only 0 itself is.
-        if (temperature is > 0 and < SamplingRules.LeastTemperature)
-            temperature = SamplingRules.LeastTemperature;
+        if (temperature is > 0 and < SamplingRules.MinTemperature)
+            temperature = SamplingRules.MinTemperature;
         var greedy = temperature == 0;
         if (request.N < 1 || request.N > context.MaxSequences)
             errors.Add("n", request.N, $"1 to {context.MaxSequences}");

@@ -38,7 +38,7 @@ internal sealed class TokenIdRules(int vocabularySize, RequestErrors errors)
         }
 
         int[] ids = [.. biases.Keys.Order()];
-        return (ids, [.. ids.Select(id => (float)Math.Clamp(biases[id], -SamplingRules.MostLogitBias, SamplingRules.MostLogitBias))]);
+        return (ids, [.. ids.Select(id => (float)Math.Clamp(biases[id], -SamplingRules.MaxLogitBias, SamplingRules.MaxLogitBias))]);
     }
 
     private bool AreValid(string field, IEnumerable<int> ids, int count)

@@ -15,7 +15,7 @@ internal sealed record ToolCallStructure(ToolCallFormat Format, JsonElement Tool
 }
 
 /// <summary>
-/// Responses that call tools, as the source of a grammar: the format's marks as text, names of tools that there are, arguments by their
+/// Responses that call tools, as the source of a grammar: the format's marks as text, names of the given tools, arguments by their
 /// schemas.
 /// </summary>
 internal sealed class ToolGrammar

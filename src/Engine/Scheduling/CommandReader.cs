@@ -46,7 +46,7 @@ internal sealed class CommandReader(
                 scheduler.ResetPrefixCache();
                 break;
             case EngineCommand.MapKvBlocks map:
-                map.Map.TrySetResult(KvBlockMap.Draw(kvCache, map.Cells));
+                Draw(map);
                 break;
             default:
                 throw new InvalidOperationException($"The engine loop knows no command {command.GetType().Name}.");
@@ -70,6 +70,20 @@ internal sealed class CommandReader(
         catch (EngineException refusal)
         {
             inbox.Complete(request, refusal);
+        }
+    }
+
+    // It waits for an answer of its own.
+    private void Draw(EngineCommand.MapKvBlocks map)
+    {
+        try
+        {
+            map.Map.TrySetResult(KvBlockMap.Draw(kvCache, map.Cells));
+        }
+        catch (Exception failure)
+        {
+            map.Map.TrySetException(failure);
+            throw;
         }
     }
 

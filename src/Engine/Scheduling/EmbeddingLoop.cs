@@ -9,10 +9,11 @@ namespace LocalLlm.Scheduling;
 /// </summary>
 internal sealed partial class EmbeddingLoop : IDisposable
 {
-    private readonly EncoderWorker _worker;
+    private readonly IEncoderExecutor _executor;
     private readonly IReadOnlySet<int> _specialIds;
     private readonly EmbeddingMetrics _metrics;
     private readonly ILogger _logger;
+    private readonly StepWatchdog _watchdog;
     private readonly Channel<EmbeddingRequest> _inbox = Channel.CreateUnbounded<EmbeddingRequest>(new() { SingleReader = true });
     private readonly EmbeddingQueue _waiting = new();
     private volatile EngineException? _closed;
@@ -22,16 +23,17 @@ internal sealed partial class EmbeddingLoop : IDisposable
     private int _running;
     private long _embedded;
 
-    /// <param name="worker">The device; the loop owns it.</param>
+    /// <param name="executor">The device; the loop owns it.</param>
     /// <param name="options">The budget of a step, and the scope of its measurements.</param>
     /// <param name="modelName">What clients call the model.</param>
     /// <param name="specialIds">Tokens that have no sparse weight.</param>
     /// <param name="logger">Gets what failed, which no caller does.</param>
-    public EmbeddingLoop(EncoderWorker worker, EngineOptions options, string modelName, IReadOnlySet<int> specialIds, ILogger logger)
+    public EmbeddingLoop(IEncoderExecutor executor, EngineOptions options, string modelName, IReadOnlySet<int> specialIds, ILogger logger)
     {
-        _worker = worker;
+        _executor = executor;
         _logger = logger;
-        MaxBatchedTokens = options.MaxNumBatchedTokens ?? worker.StepTokens;
+        _watchdog = new(options.StepTimeout ?? executor.StepTimeout, TimeProvider.System, Die);
+        MaxBatchedTokens = options.MaxNumBatchedTokens ?? executor.StepTokens;
         _specialIds = specialIds;
         _metrics = new(modelName, () => Statistics, options.MeterScope);
     }
@@ -51,6 +53,9 @@ internal sealed partial class EmbeddingLoop : IDisposable
 
     /// <summary>Why nothing more is taken, or null.</summary>
     public EngineException? Closed => _closed;
+
+    /// <summary>Completes if the loop was given up because a step did not end: its thread may never return.</summary>
+    public Task GivenUp => _watchdog.Expired;
 
     /// <summary>Queues a request, all of its texts at once, so that the first of them does not run alone.</summary>
     /// <exception cref="EngineException">The loop has ended.</exception>
@@ -93,6 +98,10 @@ internal sealed partial class EmbeddingLoop : IDisposable
                     RunStep();
             }
         }
+        catch (GivenUpException)
+        {
+            // Everything but this thread's end is done.
+        }
         catch (Exception failure)
         {
             Die(failure);
@@ -102,8 +111,18 @@ internal sealed partial class EmbeddingLoop : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _metrics.Dispose();
-        _worker.Dispose();
+        // A device that hangs may hang again when it is freed.
+        _watchdog.Begin();
+        try
+        {
+            _executor.Dispose();
+        }
+        finally
+        {
+            _watchdog.End();
+            _watchdog.Dispose();
+            _metrics.Dispose();
+        }
     }
 
     private static EngineException Ended() => new(EngineErrorKind.ShuttingDown, "The engine is shutting down and takes no more requests.");
@@ -141,9 +160,9 @@ internal sealed partial class EmbeddingLoop : IDisposable
         TextEmbedding?[] results;
         try
         {
-            results = _worker.Run([.. batch.Select(work => work.Ids)], [.. batch.Select(work => work.Kinds)], _specialIds);
+            results = Compute([.. batch.Select(work => work.Ids)], [.. batch.Select(work => work.Kinds)]);
         }
-        catch (Exception failure)
+        catch (Exception failure) when (failure is not GivenUpException)
         {
             if (!Works())
                 throw;
@@ -197,15 +216,33 @@ internal sealed partial class EmbeddingLoop : IDisposable
     {
         try
         {
-            _worker.Run([[0]], [EmbeddingKinds.Dense], _specialIds);
+            Compute([[0]], [EmbeddingKinds.Dense]);
             return true;
         }
-        catch (Exception)
+        catch (Exception failure) when (failure is not GivenUpException)
         {
             return false;
         }
     }
 
+    private TextEmbedding?[] Compute(int[][] texts, EmbeddingKinds[] kinds)
+    {
+        if (!_watchdog.Begin())
+            throw new GivenUpException();
+        TextEmbedding?[] results;
+        try
+        {
+            results = _executor.Run(texts, kinds, _specialIds);
+        }
+        catch (Exception) when (!_watchdog.End())
+        {
+            throw new GivenUpException();
+        }
+
+        return _watchdog.End() ? results : throw new GivenUpException();
+    }
+
+    // Also called by the watchdog, on another thread, while this one waits for the device.
     private void Die(Exception failure)
     {
         _closed = new(EngineErrorKind.EngineDead, "The engine has failed and computes nothing any more; load the model again. The log says why.", innerException: failure);
@@ -224,4 +261,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
 
     [LoggerMessage(2, LogLevel.Error, "A step of {Texts} texts failed.")]
     private partial void LogStepFailed(int texts, Exception failure);
+
+    // The step came too late, and the loop was given up meanwhile.
+    private sealed class GivenUpException : Exception;
 }

@@ -1,6 +1,6 @@
 namespace LocalLlm.Scheduling;
 
-/// <summary>What other threads ask of the engine loop: plain data, none of which can throw.</summary>
+/// <summary>What other threads ask of the engine loop: plain data.</summary>
 internal abstract record EngineCommand
 {
     /// <summary>Run a request.</summary>

@@ -9,21 +9,22 @@ namespace LocalLlm.Scheduling;
 /// </summary>
 internal sealed class EngineInbox
 {
-    private readonly Channel<EngineCommand> _commands = Channel.CreateUnbounded<EngineCommand>(new() { SingleReader = true });
+    // Whoever posts wakes the loop's thread itself, and needs no other for it.
+    private readonly Channel<EngineCommand> _commands = Channel.CreateUnbounded<EngineCommand>(new() { AllowSynchronousContinuations = true });
     private readonly ConcurrentDictionary<LiveRequest, bool> _open = new();
-    private volatile EngineException? _closed;
-    private volatile bool _hasEnded;
+    private EngineException? _closed;
+    private bool _hasEnded;
 
     /// <summary>Why nothing more is taken, or null.</summary>
-    public EngineException? Closed => _closed;
+    public EngineException? Closed => Volatile.Read(ref _closed);
 
     /// <summary>Whether the loop has ended, or is to end at once.</summary>
-    public bool HasEnded => _hasEnded;
+    public bool HasEnded => Volatile.Read(ref _hasEnded);
 
     /// <summary>Queues a request; any refusal comes through its stream.</summary>
     public void Submit(LiveRequest request)
     {
-        if (_closed is { } closed)
+        if (Closed is { } closed)
         {
             request.Complete(closed);
             return;
@@ -31,7 +32,7 @@ internal sealed class EngineInbox
 
         _open[request] = true;
         if (!Post(new EngineCommand.Submit(request)))
-            Complete(request, _closed);
+            Complete(request, Closed);
     }
 
     /// <summary>Ends a request whose caller has left; without effect if it has ended.</summary>
@@ -50,7 +51,7 @@ internal sealed class EngineInbox
     /// <summary>Takes no more requests and lets the running ones finish; then the loop ends.</summary>
     public void BeginDrain()
     {
-        _closed ??= ShuttingDown();
+        Interlocked.CompareExchange(ref _closed, ShuttingDown(), null);
         Post(new EngineCommand.Drain());
     }
 
@@ -77,14 +78,15 @@ internal sealed class EngineInbox
     }
 
     /// <summary>The loop has ended as it should.</summary>
-    public void Close() => Close(_closed ?? ShuttingDown());
+    public void Close() => Close(Closed ?? ShuttingDown());
 
-    /// <summary>The loop has ended: completes every request that is still open, and answers every command that is still queued.</summary>
+    /// <summary>The loop has ended, which only the first call says: completes every request that is still open, and answers every command that is still queued.</summary>
     /// <param name="reason">What the callers get thrown.</param>
     public void Close(EngineException reason)
     {
-        _closed = reason;
-        _hasEnded = true;
+        if (Interlocked.Exchange(ref _hasEnded, true))
+            return;
+        Volatile.Write(ref _closed, reason);
         _commands.Writer.TryComplete();
         foreach (var request in _open.Keys)
             Complete(request, reason);

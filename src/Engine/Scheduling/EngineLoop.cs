@@ -60,10 +60,13 @@ internal sealed partial class EngineLoop : IDisposable
     {
         try
         {
-            while (!_inbox.HasEnded && ReadInbox())
-                Step();
-            if (!_inbox.HasEnded)
-                _inbox.Close();
+            while (ReadInbox())
+            {
+                if (!Step())
+                    return;
+            }
+
+            _inbox.Close();
         }
         catch (Exception failure)
         {
@@ -74,9 +77,18 @@ internal sealed partial class EngineLoop : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _watchdog.Dispose();
-        _metrics.Dispose();
-        _executor.Dispose();
+        // A device that hangs may hang again when it is freed.
+        _watchdog.Begin();
+        try
+        {
+            _executor.Dispose();
+        }
+        finally
+        {
+            _watchdog.End();
+            _watchdog.Dispose();
+            _metrics.Dispose();
+        }
     }
 
     // Waits where there is nothing to compute, which is the moment to look for leaks. False: the loop is over.
@@ -90,24 +102,27 @@ internal sealed partial class EngineLoop : IDisposable
                 return true;
             _scheduler.CheckIntegrity();
             _statistics = TakeStatistics();
-            if (_commands.IsDraining || _inbox.HasEnded)
+            if (_commands.IsDraining)
                 return false;
             _inbox.Wait();
         }
     }
 
-    private void Step()
+    // False: the step came too late, and the loop was given up meanwhile: everything but this thread's end is done.
+    private bool Step()
     {
-        _watchdog.Begin();
+        if (!_watchdog.Begin())
+            return false;
         SubmitSteps();
         var result = _scheduler.NumStepsInFlight > 0 ? _executor.Complete() : null;
-        if (!_watchdog.End() || result is null)
-            return;
-        if (result.Failure is { } failure)
+        if (!_watchdog.End())
+            return false;
+        if (result?.Failure is { } failure)
             Fail(result.StepId, failure);
-        else
+        else if (result is not null)
             Update(result);
         _outputs.SendAll();
+        return true;
     }
 
     // As many as the executor takes ahead of the oldest, which is then waited for.
@@ -161,9 +176,9 @@ internal sealed partial class EngineLoop : IDisposable
     // caller should see. Also called by the watchdog, on a thread of its own.
     private void Die(Exception failure)
     {
-        LogDead(failure);
         _inbox.Close(new(
             EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure));
+        LogDead(failure);
     }
 
     [LoggerMessage(1, LogLevel.Critical, "The engine has failed and takes no more requests.")]

@@ -30,10 +30,10 @@ internal sealed class LiveRequest
     /// <summary>The compiled grammar: held here, it stays in the compiler's cache until the executor asks for it.</summary>
     public CompiledGrammar? Grammar { get; init; }
 
-    /// <summary>Whether the meters take no notice of it.</summary>
+    /// <summary>Whether the meters ignore it.</summary>
     public bool IsProbe { get; init; }
 
-    /// <summary>Makes the text of one of its sequences; null: no text.</summary>
+    /// <summary>Creates the text of one of its sequences; null: no text.</summary>
     public Func<TextStream>? CreateText { get; init; }
 
     /// <summary>The trace of the request, or null where nobody listens.</summary>
@@ -66,10 +66,17 @@ internal sealed class LiveRequest
     /// <param name="failure">What the caller gets thrown, or null.</param>
     public void Complete(Exception? failure)
     {
-        if (failure is not null)
-            Activity?.SetStatus(ActivityStatusCode.Error, failure.Message);
-        Activity?.Dispose();
         _outputs.Writer.TryComplete(failure);
         _ended.TrySetResult();
+        try
+        {
+            if (failure is not null)
+                Activity?.SetStatus(ActivityStatusCode.Error, failure.Message);
+            Activity?.Dispose();
+        }
+        catch (Exception)
+        {
+            // A listener's fault is nobody else's: other requests must not wait because of it.
+        }
     }
 }

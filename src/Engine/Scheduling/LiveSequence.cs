@@ -44,8 +44,7 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
 
     /// <summary>Takes tokens that the scheduler has appended, up to the one with which a stop string is complete.</summary>
     /// <param name="tokens">The tokens, with their log-probabilities.</param>
-    /// <returns>How many it took.</returns>
-    public int Append(ReadOnlySpan<SampledToken> tokens)
+    public void Append(ReadOnlySpan<SampledToken> tokens)
     {
         for (var i = 0; i < tokens.Length; i++)
         {
@@ -65,10 +64,8 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
             if (_text.StopString is null)
                 continue;
             End(LocalLlm.FinishReason.Stop);
-            return i + 1;
+            return;
         }
-
-        return tokens.Length;
     }
 
     /// <summary>The sequence has ended; without effect if it had.</summary>
@@ -130,7 +127,7 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
     }
 
     // Only what the engine itself says of a failed computation may reach a caller. Any other exception's text is for the log.
-    private string Reason() => Failure is { Kind: EngineErrorKind.GenerationFailed } own ? own.Message : OutputFailed(null).Message;
+    private string Reason() => Failure is { Kind: EngineErrorKind.GenerationFailed or EngineErrorKind.InvalidRequest } own ? own.Message : OutputFailed(null).Message;
 
     private TokenLogprobs Decode(TokenLogprobs logprobs) => _text is null
         ? logprobs

@@ -34,19 +34,19 @@ internal sealed partial class OutputProcessor(EngineInbox inbox, EngineMetrics m
         if (!_live.TryGetValue(update.Sequence.Id, out var live))
             return null;
         _unsent.Add(live);
+        var numBefore = live.NumOutputTokens;
         try
         {
             if (result.PromptLogprobs is { } logprobs)
                 live.SetPromptLogprobs(update.FirstPosition + 1, logprobs);
-            var taken = live.Append(result.Sampled.Span[..update.NumNewTokens]);
-            Measure(live, taken);
+            live.Append(result.Sampled.Span[..update.NumNewTokens]);
         }
         catch (Exception failure)
         {
-            LogSequenceFailed(update.Sequence.Id, failure);
             live.End(FinishReason.Error, LiveSequence.OutputFailed(failure));
         }
 
+        Measure(live, live.NumOutputTokens - numBefore);
         if (update.Sequence.FinishReason is { } reason)
             live.End(reason, update.Failure?.ToException());
         if (live.FinishReason is null)

@@ -39,10 +39,10 @@ internal sealed partial class Scheduler
             return _nothing;
         }
 
-        return Launch(step);
+        return BeginFlight(step);
     }
 
-    // False: there is no room, and with a step in flight the right one to preempt cannot be told; first that step must be back.
+    // False: there is no room, and with a step in flight the right one to preempt is not known: that step must complete first.
     private bool ScheduleRunning(StepRecord step, bool runAhead)
     {
         for (var i = 0; i < _running.Count && _budget > 0; i++)
@@ -85,9 +85,12 @@ internal sealed partial class Scheduler
         }
     }
 
-    /// <summary>Whether a step in flight samples the sequence's next token and, as far as its length says, that will not be the last.</summary>
+    /// <summary>
+    /// Whether the newest step in flight samples the sequence's next token (a device keeps those of that step only) and, as far as its length
+    /// says, that will not be the last.
+    /// </summary>
     private bool GoesOn(Sequence sequence) =>
-        sequence.NumPendingTokens == 1 && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
+        sequence.LastStepId == _lastStepId && sequence.NumPendingTokens == 1 && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
 
     /// <summary>How many of <paramref name="pending"/> tokens go into this step; 0 if a prompt must be whole and is not.</summary>
     private int Chunk(int pending)
@@ -208,11 +211,10 @@ internal sealed partial class Scheduler
         _prefixHits += computed;
     }
 
-    private SchedulerOutput Launch(StepRecord step)
+    private SchedulerOutput BeginFlight(StepRecord step)
     {
-        step.Launch();
+        step.BeginFlight(++_lastStepId);
         var output = step.Output;
-        output.StepId = ++_lastStepId;
         output.FinishedIds.AddRange(_finishedIds);
         output.PreemptedIds.AddRange(_preemptedIds);
         _finishedIds.Clear();

@@ -123,7 +123,7 @@ internal sealed partial class Scheduler
         var (sequence, entry) = (step[index], step.Output.Sequences[index]);
         var sampled = result.Sampled.Span;
         if (sampled.Length > 0 && !entry.SamplesToken)
-            throw new EngineException(EngineErrorKind.EngineDead, $"step {result.SequenceId} came back with tokens that were not asked for");
+            throw new EngineException(EngineErrorKind.EngineDead, $"sequence {result.SequenceId} came back with tokens that were not asked for");
 
         // Where nothing was sampled the last position is computed again, for its logits.
         var isRepeated = entry.SamplesToken && sampled.IsEmpty;

@@ -116,6 +116,9 @@ internal sealed class Sequence
     /// <summary>Steps in flight that sample a token of it, which is not known yet.</summary>
     internal int NumPendingTokens { get; set; }
 
+    /// <summary>The newest step that holds it.</summary>
+    internal long LastStepId { get; set; }
+
     /// <summary>Whether a step has announced it to the executor.</summary>
     internal bool IsAnnounced { get; set; }
 

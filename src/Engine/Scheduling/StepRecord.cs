@@ -53,13 +53,16 @@ internal sealed class StepRecord
     }
 
     /// <summary>Marks the work of every entry as in flight, and says how the step's tokens are sampled.</summary>
-    public void Launch()
+    /// <param name="stepId">Its number.</param>
+    public void BeginFlight(long stepId)
     {
+        Output.StepId = stepId;
         for (var i = 0; i < Count; i++)
         {
             var (sequence, entry) = (_members[i], Output.Sequences[i]);
             sequence.NumInFlightTokens += entry.TokenIds.Length;
             sequence.NumInFlightSteps++;
+            sequence.LastStepId = stepId;
             sequence.NumPendingTokens += entry.SamplesToken ? 1 : 0;
             Output.SamplesOnHost |= entry.NeedsPromptLogits || (entry.SamplesToken && sequence.Sampling?.Logprobs is not null);
             Output.NeedsHistory |= entry.SamplesToken && sequence.Sampling is { NeedsHistory: true };

@@ -2,10 +2,16 @@ namespace LocalLlm.Scheduling;
 
 /// <summary>
 /// Notices a step that does not end: a device that hangs, a rank that is gone without a word. The thread that waits for the step cannot be
-/// freed then; what it would have told the callers is told from here.
+/// freed then; this ends the callers' wait in its place.
 /// </summary>
 internal sealed class StepWatchdog : IDisposable
 {
+    private const int Idle = 0;
+    private const int Waiting = 1;
+    private const int GivenUp = 2;
+
+    private static readonly TimeSpan Resolution = TimeSpan.FromMilliseconds(1);
+
     private readonly TimeSpan _timeout;
     private readonly Action<Exception> _die;
     private readonly ITimer? _timer;
@@ -16,7 +22,7 @@ internal sealed class StepWatchdog : IDisposable
 
     /// <param name="timeout">The longest that a step may take; null: any time.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="die">Ends everything that waits for the loop; called once, on another thread, before <see cref="Expired"/> completes.</param>
+    /// <param name="die">Ends everything that waits for the loop; called once, on another thread, before <see cref="Expired"/> completes. Must not throw.</param>
     public StepWatchdog(TimeSpan? timeout, TimeProvider time, Action<Exception> die)
     {
         _timeout = timeout ?? Timeout.InfiniteTimeSpan;
@@ -29,13 +35,16 @@ internal sealed class StepWatchdog : IDisposable
     public Task Expired => _expired.Task;
 
     /// <summary>A step is waited for from now on.</summary>
-    public void Begin()
+    /// <returns>False: the loop was given up.</returns>
+    public bool Begin()
     {
         if (_timer is null)
-            return;
+            return true;
         Volatile.Write(ref _begin, _time.GetTimestamp());
-        Volatile.Write(ref _state, Waiting);
+        if (Interlocked.CompareExchange(ref _state, Waiting, Idle) != Idle)
+            return false;
         _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+        return true;
     }
 
     /// <summary>The step has ended.</summary>
@@ -51,16 +60,27 @@ internal sealed class StepWatchdog : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _timer?.Dispose();
 
-    private const int Idle = 0;
-    private const int Waiting = 1;
-    private const int GivenUp = 2;
-
     private void Expire()
     {
-        // The timer of an earlier step may come late.
-        if (_time.GetElapsedTime(Volatile.Read(ref _begin)) < _timeout || Interlocked.CompareExchange(ref _state, GivenUp, Waiting) != Waiting)
+        // The timer of an earlier step may come late, and timers may come a little early.
+        var left = _timeout - _time.GetElapsedTime(Volatile.Read(ref _begin));
+        if (left > TimeSpan.Zero)
+        {
+            _timer?.Change(left + Resolution, Timeout.InfiniteTimeSpan);
             return;
-        _die(new TimeoutException($"A step has not ended after {_timeout}. The device hangs, or the step is larger than it can compute in that time: lower max_num_batched_tokens, or raise step_timeout."));
-        _expired.TrySetResult();
+        }
+
+        if (Interlocked.CompareExchange(ref _state, GivenUp, Waiting) != Waiting)
+            return;
+        try
+        {
+            _die(new TimeoutException(
+                $"A step has not ended after {_timeout}. The device hangs, or the step is larger than it can compute in that time: lower "
+                + "max_num_batched_tokens, or raise step_timeout."));
+        }
+        finally
+        {
+            _expired.TrySetResult();
+        }
     }
 }

@@ -52,7 +52,7 @@ internal static class CheckpointFolder
 
     /// <summary>
     /// The names of the shards of a folder without an index, in ordinal order: <c>model.safetensors</c> alone where it exists,
-    /// otherwise every other safetensors file (without <c>consolidated*</c>, Mistral's second copy, where there are others), and only
+    /// otherwise every other safetensors file (without <c>consolidated*</c>, a publisher's second copy, where there are others), and only
     /// where there is none <c>pytorch_model.bin</c>.
     /// </summary>
     /// <exception cref="EngineException">
@@ -109,9 +109,8 @@ internal static class CheckpointFolder
     }
 
     /// <summary>
-    /// The files of a folder with an index in which a tensor may be that none of the opened files holds: what the index names, and every
-    /// safetensors file
-    /// that would be opened without an index. Other pickles are left alone.
+    /// The files of a folder with an index in which a tensor may be that none of the opened files holds: what the index names, and
+    /// every safetensors file that would be opened without an index. Other pickles are left alone.
     /// </summary>
     /// <exception cref="EngineException">The folder cannot be listed.</exception>
     public static IReadOnlyList<string> RestOf(string folder, CheckpointIndex index, IReadOnlyCollection<string> opened)
@@ -120,7 +119,7 @@ internal static class CheckpointFolder
         return [.. index.Shards.Where(shard => !IsAbsent(Path.Combine(folder, shard))).Union(further, StringComparer.Ordinal).Except(opened, StringComparer.Ordinal)];
     }
 
-    // Without heads, and without Mistral's second copy where there are other files.
+    // Without heads, and without a publisher's second copy where there are other files.
     private static List<string> OwnSafetensors(List<string> files)
     {
         var shards = files.FindAll(file => file.EndsWith(Safetensors, StringComparison.Ordinal) && !IsHead(file));

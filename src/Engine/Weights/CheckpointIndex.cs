@@ -4,10 +4,9 @@ using static LocalLlm.Weights.ModelFolderProblems;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// <c>model.safetensors.index.json</c> or <c>pytorch_model.bin.index.json</c>: which shard holds which tensor. Shard names must be plain names of
-/// files in the same folder, of the index's own kind; everything but <c>weight_map</c> is ignored. An index is a hint: one that is
-/// malformed is no error,
-/// but is passed over, as a whole or entry by entry, and says so in <see cref="Faults"/>.
+/// <c>model.safetensors.index.json</c> or <c>pytorch_model.bin.index.json</c>: which shard holds which tensor. Shard names must be
+/// plain names of files in the same folder, of the index's own kind; everything but <c>weight_map</c> is ignored. An index is a hint:
+/// one that is malformed is no error, but is passed over, as a whole or entry by entry, and says so in <see cref="Faults"/>.
 /// </summary>
 internal sealed class CheckpointIndex
 {
@@ -17,7 +16,7 @@ internal sealed class CheckpointIndex
     /// <summary>The index of pickles, looked for only where there are no safetensors.</summary>
     public const string PickleFileName = CheckpointFolder.PickleFileName + ".index.json";
 
-    // DeepSeek-V3's has 92,000 tensors in 9 MB.
+    // The largest known has 92,000 tensors in 9 MB.
     private const int MaxBytes = 64 << 20;
     private const int MaxNameLength = 255;
     private const int MaxShards = 10_000;

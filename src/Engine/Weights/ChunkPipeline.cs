@@ -11,7 +11,7 @@ internal readonly record struct WeightChunk(SliceReader Slice, long Start, int B
 /// </summary>
 internal sealed class ChunkPipeline : IDisposable
 {
-    private const int MostReaders = 8;
+    private const int MaxReaders = 8;
 
     private readonly IReadOnlyList<WeightChunk> _chunks;
     private readonly IWeightStaging _staging;
@@ -35,7 +35,7 @@ internal sealed class ChunkPipeline : IDisposable
         _cancellationToken = cancellationToken;
         _mayFill = [.. Enumerable.Range(0, staging.Buffers)];
         _filled = [.. Enumerable.Repeat(-1, staging.Buffers)];
-        _readers = [.. Enumerable.Range(0, Math.Min(MostReaders, Environment.ProcessorCount)).Select(_ => new Thread(ReadAll) { IsBackground = true, Name = "LocalLlm weights" })];
+        _readers = [.. Enumerable.Range(0, Math.Min(MaxReaders, Environment.ProcessorCount)).Select(_ => new Thread(ReadAll) { IsBackground = true, Name = "LocalLlm weights" })];
         foreach (var reader in _readers)
             reader.Start();
         _cancellation = cancellationToken.Register(Stop);

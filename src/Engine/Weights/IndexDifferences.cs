@@ -9,7 +9,7 @@ namespace LocalLlm.Weights;
 /// </summary>
 internal sealed class IndexDifferences
 {
-    private const int MostNames = 3;
+    private const int MaxNames = 3;
 
     private readonly List<string> _unnamed = [];
     private readonly List<string> _moved = [];
@@ -88,8 +88,8 @@ internal sealed class IndexDifferences
     /// <summary>A count with the first names in ordinal order: <c>5 tensors ('a', 'b', 'c' and 2 more)</c>.</summary>
     public static string Counted(IReadOnlyCollection<string> names, string one, string several)
     {
-        var listed = string.Join(", ", names.Order(StringComparer.Ordinal).Take(MostNames).Select(ModelFolderProblems.Quote));
-        var more = names.Count > MostNames ? string.Create(CultureInfo.InvariantCulture, $" and {names.Count - MostNames:N0} more") : "";
+        var listed = string.Join(", ", names.Order(StringComparer.Ordinal).Take(MaxNames).Select(ModelFolderProblems.Quote));
+        var more = names.Count > MaxNames ? string.Create(CultureInfo.InvariantCulture, $" and {names.Count - MaxNames:N0} more") : "";
         return string.Create(CultureInfo.InvariantCulture, $"{names.Count:N0} {(names.Count == 1 ? one : several)} ({listed}{more})");
     }
 

@@ -12,7 +12,7 @@ internal ref struct SafetensorsHeaderReader
 {
     private const int MaxDims = 8;
 
-    // DeepSeek-V3 as a whole has 92,000.
+    // The largest known model has 92,000 over all files.
     private const int MaxTensors = 200_000;
     private const int MaxDepth = 8;
     private const string MetadataName = "__metadata__";

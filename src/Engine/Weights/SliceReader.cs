@@ -9,14 +9,14 @@ internal readonly struct SliceReader
     private readonly long _runBytes;
 
     /// <summary>A slice of dimension 0 is one run of bytes; one of dimension 1 is a run in every row.</summary>
-    public SliceReader(Checkpoint checkpoint, WeightPart part)
+    public SliceReader(Checkpoint checkpoint, WeightSpec spec)
     {
-        _tensor = checkpoint.Tensors[part.Name];
-        var runs = part.Dimension == 0 ? 1 : part.Shape[0];
+        _tensor = checkpoint.Tensors[spec.Name];
+        var runs = spec.Dimension == 0 ? 1 : spec.Shape[0];
         _stride = _tensor.Info.ByteLength / runs;
-        var indexBytes = _stride / part.Shape[part.Dimension];
-        _first = indexBytes * part.Start;
-        _runBytes = indexBytes * part.Length;
+        var indexBytes = _stride / spec.Shape[spec.Dimension];
+        _first = indexBytes * spec.Start;
+        _runBytes = indexBytes * spec.Length;
         ByteLength = _runBytes * runs;
     }
 

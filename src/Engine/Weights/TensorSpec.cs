@@ -1,6 +1,6 @@
 namespace LocalLlm.Weights;
 
-/// <summary>What a <see cref="SafetensorsWriter"/> is told of a tensor before its bytes come.</summary>
+/// <summary>What a <see cref="SafetensorsWriter"/> has to know of a tensor before its bytes come.</summary>
 /// <param name="Name">The tensor's name; unique in the file.</param>
 /// <param name="Dtype">The element type.</param>
 /// <param name="Shape">The dimensions; empty for a scalar.</param>

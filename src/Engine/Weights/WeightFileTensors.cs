@@ -10,13 +10,13 @@ internal static class WeightFileTensors
     /// <exception cref="EngineException">It is of a type that libtorch does not have here, or cannot be read.</exception>
     public static unsafe Tensor ReadTensor(this IWeightFile file, TensorInfo tensor)
     {
-        const int MostAtOnce = 1 << 30;
+        const int MaxAtOnce = 1 << 30;
         var result = empty(tensor.Shape, TypeOf(file, tensor));
         try
         {
             var target = tensor.ByteLength > 0 ? (byte*)result.DataPointer() : null;
-            for (long start = 0; start < tensor.ByteLength; start += MostAtOnce)
-                file.Read(tensor, start, new Span<byte>(target + start, (int)Math.Min(MostAtOnce, tensor.ByteLength - start)));
+            for (long start = 0; start < tensor.ByteLength; start += MaxAtOnce)
+                file.Read(tensor, start, new Span<byte>(target + start, (int)Math.Min(MaxAtOnce, tensor.ByteLength - start)));
             return result;
         }
         catch

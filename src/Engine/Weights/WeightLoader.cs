@@ -8,7 +8,9 @@ namespace LocalLlm.Weights;
 /// <param name="BytesTotal">Bytes to read.</param>
 internal readonly record struct WeightProgress(long BytesDone, long BytesTotal);
 
-/// <summary>Fills what a <see cref="WeightRegistry"/> asks for from a checkpoint; converts to the activation type.</summary>
+/// <summary>
+/// Fills what a <see cref="WeightRegistry"/> asks for from a checkpoint; each tensor is converted as its <see cref="WeightType"/> says.
+/// </summary>
 internal static partial class WeightLoader
 {
     private const int MaxProblemsListed = 20;
@@ -16,7 +18,8 @@ internal static partial class WeightLoader
     /// <summary>Checks names, shapes and types of the whole model first, then reads group after group.</summary>
     /// <param name="registry">What the model needs.</param>
     /// <param name="checkpoint">Where it is.</param>
-    /// <param name="activationType">What it is converted to.</param>
+    /// <param name="activationType">What <see cref="WeightType.Activation"/> is converted to.</param>
+    /// <param name="packing">Which copies of matrices to keep.</param>
     /// <param name="staging">The device's way; null: tensors are read into the host's memory.</param>
     /// <param name="progress">Told after every chunk.</param>
     /// <param name="cancellationToken">Ends loading.</param>
@@ -25,14 +28,14 @@ internal static partial class WeightLoader
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message; or a file that cannot be read.</exception>
     public static void Load(
         WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IWeightStaging? staging, IProgress<WeightProgress>? progress,
-        CancellationToken cancellationToken, ILogger? logger = null)
+        CancellationToken cancellationToken, ILogger? logger = null, WeightPacking packing = WeightPacking.Compact)
     {
         Check(registry, checkpoint, logger);
         using var host = staging is null ? new HostStaging() : null;
         staging ??= host!;
         var chunks = new List<WeightChunk>();
-        foreach (var part in registry.Groups.SelectMany(group => group.Parts))
-            AddChunks(chunks, new SliceReader(checkpoint, part), staging.BufferBytes);
+        foreach (var spec in registry.Groups.SelectMany(group => group.Specs))
+            AddChunks(chunks, new SliceReader(checkpoint, spec), staging.BufferBytes);
         var total = chunks.Sum(chunk => (long)chunk.Bytes);
         progress?.Report(new(0, total));
         using var pipeline = new ChunkPipeline(chunks, staging, cancellationToken);
@@ -40,7 +43,7 @@ internal static partial class WeightLoader
         foreach (var group in registry.Groups)
         {
             using var scope = NewDisposeScope();
-            group.Accept(Read(group, checkpoint, staging, sender).to(activationType));
+            group.Accept(Read(group, checkpoint, staging, sender).to(group.Type.LoadedAs(activationType)), packing);
         }
     }
 
@@ -58,26 +61,27 @@ internal static partial class WeightLoader
             chunks.Add(new(slice, start, (int)Math.Min(most, slice.ByteLength - start)));
     }
 
-    // The parts of a group, one behind the other: in one tensor from the start where they are of one type.
+    // The tensors of a group, one behind the other: in one tensor from the start where they are stored in one type.
     private static Tensor Read(WeightGroup group, Checkpoint checkpoint, IWeightStaging staging, Sender sender)
     {
-        var types = group.Parts.Select(part => Type(checkpoint.Tensors[part.Name].Info.Dtype)!.Value).ToArray();
+        var types = group.Specs.Select(spec => WeightType.ScalarTypeOf(checkpoint.Tensors[spec.Name].Info.Dtype)!.Value).ToArray();
         if (types.Distinct().Count() > 1)
         {
             // Converted to the widest, which holds every value of the others.
-            var parts = group.Parts.Select((part, i) => Read(staging.Allocate(part.SliceShape, types[i]), [part], checkpoint, sender).to(ScalarType.Float32));
+            var parts = group.Specs.Select((spec, i) =>
+                Read(staging.Allocate(spec.SliceShape, types[i]), [spec], checkpoint, sender).to(ScalarType.Float32));
             return cat([.. parts], 0);
         }
 
-        long[] shape = [group.Parts.Sum(part => part.SliceShape[0]), .. group.Parts[0].SliceShape[1..]];
-        return Read(staging.Allocate(shape, types[0]), group.Parts, checkpoint, sender);
+        long[] shape = [group.Specs.Sum(spec => spec.SliceShape[0]), .. group.Specs[0].SliceShape[1..]];
+        return Read(staging.Allocate(shape, types[0]), group.Specs, checkpoint, sender);
     }
 
-    private static Tensor Read(Tensor target, IReadOnlyList<WeightPart> parts, Checkpoint checkpoint, Sender sender)
+    private static Tensor Read(Tensor target, IReadOnlyList<WeightSpec> specs, Checkpoint checkpoint, Sender sender)
     {
         long offset = 0;
-        foreach (var part in parts)
-            offset += sender.Send(new SliceReader(checkpoint, part).ByteLength, target, offset);
+        foreach (var spec in specs)
+            offset += sender.Send(new SliceReader(checkpoint, spec).ByteLength, target, offset);
         return target;
     }
 
@@ -86,18 +90,19 @@ internal static partial class WeightLoader
     {
         var problems = new List<string>();
         var wanted = new HashSet<string>();
-        var missing = registry.Groups.SelectMany(group => group.Parts).Select(part => part.Name).Where(name => !checkpoint.TryGet(name, out _)).ToHashSet(StringComparer.Ordinal);
+        var missing = registry.Groups.SelectMany(group => group.Specs).Select(spec => spec.Name)
+            .Where(name => !checkpoint.TryGet(name, out _)).ToHashSet(StringComparer.Ordinal);
         var unreadable = missing.Count > 0 ? checkpoint.LookFurther(missing) : [];
-        foreach (var part in registry.Groups.SelectMany(group => group.Parts))
+        foreach (var spec in registry.Groups.SelectMany(group => group.Specs))
         {
-            if (!wanted.Add(part.Name))
+            if (!wanted.Add(spec.Name))
                 continue;
-            if (!checkpoint.TryGet(part.Name, out var tensor))
-                problems.Add($"missing {part.Name} {Text(part.Shape)}{checkpoint.Differences?.Explain(part.Name)}");
-            else if (Type(tensor.Info.Dtype) is null)
-                problems.Add($"{part.Name} has type {tensor.Info.TypeName}, wanted F32, F16 or BF16");
-            else if (!tensor.Info.Shape.AsSpan().SequenceEqual(part.Shape))
-                problems.Add($"{part.Name} has shape {Text(tensor.Info.Shape)}, wanted {Text(part.Shape)}");
+            if (!checkpoint.TryGet(spec.Name, out var tensor))
+                problems.Add($"missing {spec.Name} {Text(spec.Shape)}{checkpoint.Differences?.Explain(spec.Name)}");
+            else if (!spec.Type.Takes(tensor.Info.Dtype))
+                problems.Add($"{spec.Name} has type {tensor.Info.TypeName}, wanted {spec.Type.Wanted}");
+            else if (!tensor.Info.Shape.AsSpan().SequenceEqual(spec.Shape))
+                problems.Add($"{spec.Name} has shape {Text(tensor.Info.Shape)}, wanted {Text(spec.Shape)}");
         }
 
         var modules = new ModelModules(wanted);
@@ -123,14 +128,6 @@ internal static partial class WeightLoader
 
     [LoggerMessage(20, LogLevel.Warning, "{File}: {Differences}. All that the model needs is there.")]
     private static partial void LogDifferences(ILogger logger, string file, string differences);
-
-    private static ScalarType? Type(SafetensorsDtype dtype) => dtype switch
-    {
-        SafetensorsDtype.F32 => ScalarType.Float32,
-        SafetensorsDtype.F16 => ScalarType.Float16,
-        SafetensorsDtype.BF16 => ScalarType.BFloat16,
-        _ => null,
-    };
 
     private static string Text(long[] shape) => $"[{string.Join(", ", shape)}]";
 

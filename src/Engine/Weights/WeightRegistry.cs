@@ -3,15 +3,21 @@ using static TorchSharp.torch;
 namespace LocalLlm.Weights;
 
 /// <summary>Tensors that are joined along dimension 0 and handed to one layer.</summary>
-/// <param name="Parts">The slices, in the order in which they are joined.</param>
-/// <param name="Accept">Takes the joined tensor in the activation type; the loader disposes it afterwards.</param>
-internal sealed record WeightGroup(IReadOnlyList<WeightPart> Parts, Action<Tensor> Accept);
+/// <param name="Specs">The slices, in the order in which they are joined; all of one <see cref="WeightType"/>.</param>
+/// <param name="Accept">Takes the joined tensor as its type says; the loader disposes it afterwards.</param>
+/// <param name="Release">Disposes what was made of it.</param>
+internal sealed record WeightGroup(IReadOnlyList<WeightSpec> Specs, Action<Tensor, WeightPacking> Accept, Action Release)
+{
+    /// <summary>How all of them are stored and loaded.</summary>
+    public WeightType Type => Specs[0].Type;
+}
 
 /// <summary>
-/// What a model needs of its checkpoint. Layers register here when they are built; nothing is read until the whole list
-/// has been checked, so that every missing, unexpected and mis-shaped tensor is told in one error.
+/// What a model needs of its checkpoint, and the one owner of what was made of it. Layers register here when they are built; nothing is
+/// read until the whole list has been checked, so that every missing, unexpected and mis-shaped tensor stands in one error. What is
+/// released can be loaded again (<see cref="WeightLoader.Load"/>).
 /// </summary>
-internal sealed class WeightRegistry
+internal sealed class WeightRegistry : IDisposable
 {
     private readonly List<WeightGroup> _groups = [];
     private readonly List<Func<string, bool>> _ignored = [];
@@ -19,15 +25,41 @@ internal sealed class WeightRegistry
     /// <summary>Everything registered so far, in the order of registration.</summary>
     public IReadOnlyList<WeightGroup> Groups => _groups;
 
-    /// <summary>Registers parts that are joined along dimension 0.</summary>
-    public void Add(IReadOnlyList<WeightPart> parts, Action<Tensor> accept) => _groups.Add(new(parts, accept));
+    /// <summary>Registers tensors that are joined along dimension 0.</summary>
+    /// <param name="specs">Which, all of one type.</param>
+    /// <param name="pack">What the layer keeps of the joined tensor, which the loader disposes afterwards.</param>
+    /// <exception cref="ArgumentException">They are of several types.</exception>
+    public LoadedWeight<T> Add<T>(IReadOnlyList<WeightSpec> specs, Func<Tensor, WeightPacking, T> pack)
+        where T : class, IDisposable
+    {
+        if (specs.Any(spec => spec.Type != specs[0].Type))
+            throw new ArgumentException($"{specs[0].Name} is joined with tensors of another type.", nameof(specs));
+        var weight = new LoadedWeight<T>(specs[0].Name);
+        _groups.Add(new(specs, (tensor, packing) => weight.Set(pack(tensor, packing)), weight.Release));
+        return weight;
+    }
 
-    /// <summary>Registers a whole tensor.</summary>
-    public void Add(WeightPart part, Action<Tensor> accept) => _groups.Add(new([part], accept));
+    /// <summary>Registers one tensor.</summary>
+    public LoadedWeight<T> Add<T>(WeightSpec spec, Func<Tensor, T> pack)
+        where T : class, IDisposable => Add([spec], (tensor, _) => pack(tensor));
 
     /// <summary>Names that a checkpoint may hold although the model does not read them.</summary>
     public void Ignore(Func<string, bool> names) => _ignored.Add(names);
 
-    /// <summary>Whether the model takes no notice of this name.</summary>
+    /// <summary>Whether the model ignores this name.</summary>
     public bool IsIgnored(string name) => _ignored.Exists(ignored => ignored(name));
+
+    /// <summary>Bytes of all that is registered, once loaded and kept once.</summary>
+    public long Bytes(ScalarType activationType) =>
+        _groups.SelectMany(group => group.Specs).Sum(spec => spec.SliceElements * spec.Type.ElementBytes(activationType));
+
+    /// <summary>Disposes every weight; the layers stay, and can be filled again.</summary>
+    public void Release()
+    {
+        foreach (var group in _groups)
+            group.Release();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Release();
 }

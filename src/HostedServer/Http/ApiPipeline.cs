@@ -90,7 +90,7 @@ internal sealed partial class ApiPipeline(ApiKeys keys, LocalLlmServerOptions op
         }
     }
 
-    /// <summary>What a failure tells the client. One that no client is to blame for is logged, under the id that the client is told.</summary>
+    /// <summary>What a failure tells the client. One that no client is to blame for is logged, under the id that the response has.</summary>
     public ApiError Explain(HttpContext context, Exception failure)
     {
         var error = ApiError.Of(failure);

@@ -8,7 +8,7 @@ namespace LocalLlm.Server.Http;
 /// </summary>
 internal sealed partial class Drain(Admission admission, LocalLlmServerOptions options, TimeProvider time, ILogger<Drain> logger) : IHostedLifecycleService
 {
-    // For ended answers to be told and written.
+    // Time for ended responses to be reported and written.
     private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(1.5);
 
     /// <inheritdoc/>

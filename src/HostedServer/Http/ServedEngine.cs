@@ -10,7 +10,7 @@ internal sealed class ServedEngine
     private const string EngineDead = "engine_dead";
     private const string EmbedderDead = "The engine of the embedding model has failed; the server must be restarted.";
 
-    // As many as run at once of a model that generates, unless it is told otherwise.
+    // As many as run at once of a model that generates, unless its options say otherwise.
     private const int EmbeddingsAtOnce = 256;
 
     private readonly IModelHost<LlmEngine>? _generator;
@@ -70,7 +70,7 @@ internal sealed class ServedEngine
     }
 
     /// <summary>Whether any request can be answered.</summary>
-    /// <exception cref="ApiException">503: the model loads (phase and percentage are told), drains, or has failed.</exception>
+    /// <exception cref="ApiException">503: the model loads (the error says phase and percentage), drains, or has failed.</exception>
     public void RequireUsable()
     {
         if (!IsUsable)

@@ -6,7 +6,7 @@ namespace LocalLlm.Server.OpenAI;
 /// <summary>Responses that are sent whole.</summary>
 internal static class WholeResponse
 {
-    /// <summary>Makes one, unless the client leaves or the server must end before.</summary>
+    /// <summary>Creates one, unless the client leaves or the server must end before.</summary>
     /// <exception cref="ApiException">503: the server ended it.</exception>
     public static async Task<T> CreateAsync<T>(HttpContext context, Admission admission, Func<CancellationToken, Task<T>> make)
     {

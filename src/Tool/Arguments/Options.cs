@@ -4,7 +4,7 @@ using System.Globalization;
 
 namespace LocalLlm.Tool.Arguments;
 
-/// <summary>Makes options whose values are read the same way in every culture, with errors that say what is allowed.</summary>
+/// <summary>Creates options whose values are read the same way in every culture, with errors that say what is allowed.</summary>
 internal static class Options
 {
     /// <summary>A model's folder without <c>--model</c> in front.</summary>

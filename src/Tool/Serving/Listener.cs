@@ -7,7 +7,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace LocalLlm.Tool.Serving;
 
-/// <summary>Makes Kestrel listen: an address, a name or a Unix socket, in the clear or with a certificate.</summary>
+/// <summary>Where Kestrel listens: an address, a name or a Unix socket, in the clear or with a certificate.</summary>
 internal static class Listener
 {
     /// <param name="kestrel">The server.</param>

@@ -1,5 +1,7 @@
 using System.Diagnostics.Metrics;
 using System.Text.Json.Nodes;
+using LocalLlm.Execution;
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -57,8 +59,7 @@ public sealed class EmbeddingFailureTests
     public async Task A_text_that_cannot_be_computed_takes_no_other_along_and_an_engine_that_fails_meanwhile_leaves_none_waiting(bool failsMeanwhile)
     {
         var scope = new object();
-        await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", MeterScope = scope }, cancellationToken: Token);
-        KeepPositions(engine, 50);
+        await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", MeterScope = scope, DecorateEncoder = KeepPositions(50) }, cancellationToken: Token);
         using var listener = new MeterListener();
         listener.InstrumentPublished = (instrument, own) =>
         {
@@ -82,15 +83,6 @@ public sealed class EmbeddingFailureTests
         Assert.Equal(failsMeanwhile, engine.HasFailed);
         if (!failsMeanwhile)
             Assert.All(requests[1..], request => Assert.True(request.IsCompletedSuccessfully));
-    }
-
-    // As a device on which longer texts cannot be computed.
-    private static void KeepPositions(EmbeddingEngine engine, int rows)
-    {
-        const System.Reflection.BindingFlags hidden = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
-        var model = new[] { "_loop", "_worker", "_model" }.Aggregate((object)engine, (owner, field) => owner.GetType().GetField(field, hidden)!.GetValue(owner)!);
-        var table = model.GetType().GetField("_positions", hidden)!;
-        table.SetValue(model, ((TorchSharp.torch.Tensor)table.GetValue(model)!).narrow(0, 0, rows).clone());
     }
 
     [Fact]
@@ -200,4 +192,8 @@ public sealed class EmbeddingFailureTests
         Assert.True(TextEmbedding.DenseScore(alone, beside) > 1 - 1e-5);
         Assert.Equal(alone.Sparse!.Keys.Order(), beside.Sparse!.Keys.Order());
     }
+
+    // As a device on which longer texts cannot be computed.
+    private static Func<IEncoderExecutor, IEncoderExecutor> KeepPositions(int length) =>
+        inner => new FaultyEncoder(inner, texts => texts.Any(text => text.Length > length));
 }

@@ -12,6 +12,7 @@ public class ExecutorTests
     [Theory]
     [InlineData("serializing")]
     [InlineData("delayed")]
+    [InlineData("ahead")]
     [InlineData("process")]
     public async Task Outputs_are_those_of_a_device_in_this_process(string executor)
     {
@@ -38,6 +39,17 @@ public class ExecutorTests
         await using var engine = await LoadAsync(new DecoratingFactory(inner => delayed = new DelayedExecutor(inner)));
         await engine.GenerateBatchAsync(Requests(), cancellationToken: Token);
         Assert.All(delayed!.NumResults, count => Assert.NotEqual(0, count));
+    }
+
+    [Fact]
+    public async Task An_executor_that_feeds_its_tokens_gets_steps_before_they_are_known()
+    {
+        AheadExecutor? ahead = null;
+        await using var engine = await LoadAsync(new DecoratingFactory(inner => ahead = new AheadExecutor(inner)));
+        await engine.CompleteAsync(GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 20, IgnoreEos = true }), Token);
+        Assert.Equal(19, ahead!.NumFedTokens);
+        await engine.CompleteAsync(GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 20, IgnoreEos = true, RepetitionPenalty = 1.1 }), Token);
+        Assert.Equal(19, ahead.NumFedTokens);
     }
 
     [Fact]

@@ -1,5 +1,7 @@
+using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using LocalLlm.Tests.Engine;
+using Microsoft.Extensions.Logging;
 using Xunit;
 
 namespace LocalLlm.Tests.Execution;
@@ -58,6 +60,47 @@ public class FaultTests
         Assert.True(engine.IsAlive);
         Assert.Equal(FinishReason.Length, (await ResultAsync(engine, 8)).Outputs[0].FinishReason);
         Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
+    }
+
+    [Theory]
+    [InlineData(nameof(Fault.Fail))]
+    [InlineData(nameof(Fault.FailAtSubmit))]
+    public async Task A_failure_with_the_next_step_submitted_ahead_ends_its_sequences_and_no_later_one(string fault)
+    {
+        await using var engine = await LoadAsync(new(step => step == 4 ? Enum.Parse<Fault>(fault) : Fault.None, inner => new AheadExecutor(inner)));
+        var failed = await Assert.ThrowsAsync<EngineException>(() => ResultAsync(engine, 12));
+        Assert.Equal(EngineErrorKind.GenerationFailed, failed.Kind);
+        Assert.Equal(FinishReason.Length, (await ResultAsync(engine, 12)).Outputs[0].FinishReason);
+        Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
+        Assert.True(engine.IsAlive);
+    }
+
+    [Fact]
+    public async Task A_logger_that_throws_harms_no_request()
+    {
+        await using var engine = await LoadAsync(new(step => step == 2 ? Fault.Fail : Fault.None), options => options with { LoggerFactory = new ThrowingLoggers() });
+        await Assert.ThrowsAsync<EngineException>(() => ResultAsync(engine, 8));
+        Assert.Equal(FinishReason.Length, (await ResultAsync(engine, 8)).Outputs[0].FinishReason);
+        Assert.True(engine.IsAlive);
+    }
+
+    [Fact]
+    public async Task A_trace_listener_that_throws_keeps_nobody_waiting()
+    {
+        using var source = new ActivityListener
+        {
+            ShouldListenTo = listened => listened.Name == EngineMetrics.Name,
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+            ActivityStopped = activity =>
+            {
+                if (activity.GetTagItem("gen_ai.request.model") is "throwing")
+                    throw new InvalidOperationException("secret: a listener's fault");
+            },
+        };
+        ActivitySource.AddActivityListener(source);
+        await using var engine = await LoadAsync(new(step => step == 5 ? Fault.DieAtComplete : Fault.None), options => options with { ServedModelName = "throwing", MaxNumSeqs = 2 });
+        await AssertAllEndAsync([.. Enumerable.Range(0, 20).Select(_ => Run(engine, 64))]);
+        await AssertDeadAsync(engine);
     }
 
     [Theory]
@@ -167,5 +210,26 @@ public class FaultTests
         var refused = await Assert.ThrowsAsync<EngineException>(() => engine.CompleteAsync(GenerationRequest.FromTokenIds([5]), Token));
         Assert.Equal(EngineErrorKind.EngineDead, refused.Kind);
         Assert.DoesNotContain("secret", refused.Message, StringComparison.Ordinal);
+    }
+
+    private sealed class ThrowingLoggers : ILoggerFactory, ILogger
+    {
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void AddProvider(ILoggerProvider provider)
+        {
+        }
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            throw new ObjectDisposedException("secret: the logger");
+
+        public void Dispose()
+        {
+        }
     }
 }

@@ -106,10 +106,13 @@ public class StepFormatTests
 
     [Theory]
     [InlineData("null")]
+    [InlineData("{}")]
     [InlineData("[]")]
-    [InlineData("{\"step_id\":1,\"unheard_of\":2}")]
-    [InlineData("{\"sequences\":[{}]")]
-    [InlineData("{\"new_sequences\":[{\"id\":1,\"sampling\":{}}]}")]
+    [InlineData("{\"step_id\":1,\"sequences\":[],\"unheard_of\":2}")]
+    [InlineData("{\"step_id\":1,\"sequences\":[{}]}")]
+    [InlineData("{\"step_id\":1,\"sequences\":null}")]
+    [InlineData("{\"step_id\":1")]
+    [InlineData("{\"step_id\":1,\"sequences\":[],\"new_sequences\":[{\"id\":1,\"sampling\":{}}]}")]
     public void What_is_not_a_step_is_refused(string message) =>
         Assert.Throws<InvalidDataException>(() => StepFormat.DecodeStep([StepFormat.Version, .. Encoding.UTF8.GetBytes(message)]));
 

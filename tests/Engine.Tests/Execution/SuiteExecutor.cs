@@ -4,8 +4,8 @@ using LocalLlm.Execution;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Runs every engine of this project on another executor where <c>LOCALLLM_TEST_EXECUTOR</c> says so: <c>serializing</c>, <c>delayed</c> or
-/// <c>process</c>.
+/// Runs every engine of this project on another executor where <c>LOCALLLM_TEST_EXECUTOR</c> says so: <c>serializing</c>, <c>delayed</c>,
+/// <c>ahead</c> or <c>process</c>.
 /// </summary>
 internal static class SuiteExecutor
 {
@@ -23,7 +23,8 @@ internal static class SuiteExecutor
     {
         "serializing" => new DecoratingFactory(inner => new SerializingExecutor(inner)),
         "delayed" => new DecoratingFactory(inner => new DelayedExecutor(inner)),
+        "ahead" => new DecoratingFactory(inner => new AheadExecutor(inner)),
         "process" => new ProcessExecutorFactory(),
-        var other => throw new InvalidOperationException($"{Variable} is '{other}'; allowed: serializing, delayed, process"),
+        var other => throw new InvalidOperationException($"{Variable} is '{other}'; allowed: serializing, delayed, ahead, process"),
     };
 }

@@ -12,7 +12,7 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Tests.Hub;
 
 /// <summary>
-/// A local server that speaks Hugging Face's and ModelScope's protocols, and a second one that plays the CDN. It can be told to break, to lie and to refuse.
+/// A local server that speaks Hugging Face's and ModelScope's protocols, and a second one that plays the CDN. A test makes it break, lie and refuse.
 /// </summary>
 internal sealed class FakeHub : IAsyncDisposable
 {
@@ -34,10 +34,10 @@ internal sealed class FakeHub : IAsyncDisposable
 
     public HashSet<string> Lfs { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Path → the digest that is told instead of the right one.</summary>
+    /// <summary>Path → the digest that it states instead of the right one.</summary>
     public Dictionary<string, string> Lies { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Path → the size that is told instead of the right one.</summary>
+    /// <summary>Path → the size that it states instead of the right one.</summary>
     public Dictionary<string, long> SizeLies { get; } = new(StringComparer.Ordinal);
 
     /// <summary>Called for each request first; true: it has answered.</summary>

@@ -15,7 +15,7 @@ internal static class ConfigSamples
 
     public static string Qwen3(params (string Name, string? Json)[] changes) => Text("Qwen3ForCausalLM", "qwen3", changes);
 
-    public static ModelConfig Parse(string text) => ModelConfig.Parse(Encoding.UTF8.GetBytes(text));
+    public static DecoderConfig Parse(string text) => (DecoderConfig)ModelConfig.Parse(Encoding.UTF8.GetBytes(text));
 
     private static string Text(string architecture, string type, (string Name, string? Json)[] changes)
     {

@@ -15,21 +15,32 @@ internal sealed class BareModel : IDisposable
 {
     private const int Blocks = 64;
     private readonly IDeviceOps _ops;
+    private readonly string _folder;
+    private readonly ScalarType _type;
     private readonly IReadOnlyList<KvLayerCache> _caches;
 
     public BareModel(string folder, IDeviceOps ops, ScalarType computeType, int maxModelLen = 512)
     {
         TorchLibrary.EnsureLoaded();
         _ops = ops;
-        var type = ops.ActivationType(computeType);
-        var registry = new WeightRegistry();
-        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), registry, type), maxModelLen, maxModelLen);
-        using var checkpoint = Checkpoint.Open(folder);
-        WeightLoader.Load(registry, checkpoint, type, null, null, CancellationToken.None);
-        _caches = KvCacheTensors.Allocate(ops, Model.AttentionShapes, Blocks, type);
+        _folder = folder;
+        _type = ops.ActivationType(computeType);
+        Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), Weights, _type),
+            new(maxModelLen, maxModelLen));
+        LoadWeights();
+        _caches = KvCacheTensors.Allocate(ops, Model.KvCache, Blocks, _type);
     }
 
     public ICausalLanguageModel Model { get; }
+
+    public WeightRegistry Weights { get; } = new();
+
+    public void LoadWeights()
+    {
+        using var checkpoint = Checkpoint.Open(_folder);
+        using var staging = _ops.Features.Memory?.CreateStaging();
+        WeightLoader.Load(Weights, checkpoint, _type, staging, null, CancellationToken.None);
+    }
 
     /// <summary>Runs one sequence in chunks through shuffled blocks; logits of the last position.</summary>
     public float[] LastLogits(int[] ids, int chunk = int.MaxValue)
@@ -45,8 +56,8 @@ internal sealed class BareModel : IDisposable
             using var metadata = new AttentionMetadata();
             metadata.Sequences.Add(new(0, part.Length, first + part.Length, 0));
             metadata.BlockTables.AddRange(table);
-            Model.Rotary.BeginStep();
-            Model.Rotary.AddRows(metadata.RotaryRows, first, part.Length, ids.Length);
+            Model.BeginStep();
+            Model.AddPositions(metadata, first, part.Length, ids.Length);
             for (var position = first; position < first + part.Length; position++)
             {
                 metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
@@ -56,7 +67,7 @@ internal sealed class BareModel : IDisposable
             hidden = hidden.narrow(0, part.Length - 1, 1).contiguous();
         }
 
-        return Model.ComputeLogits(hidden!).to(float32).data<float>().ToArray();
+        return Model.ComputeLogits(hidden!).to(float32).cpu().data<float>().ToArray();
     }
 
     public void Dispose()

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Text;
-using LocalLlm.Layers;
 using LocalLlm.Models;
+using LocalLlm.Models.Rotary;
 using LocalLlm.Weights;
 using Xunit;
 using static LocalLlm.Tests.Models.ConfigSamples;
@@ -35,7 +35,7 @@ public class ModelConfigFuzzTests
             var start = Stopwatch.GetTimestamp();
             try
             {
-                AssertSound(ModelConfig.Parse(text), seed);
+                AssertSound((DecoderConfig)ModelConfig.Parse(text), seed);
                 accepted++;
             }
             catch (EngineException e)
@@ -88,7 +88,7 @@ public class ModelConfigFuzzTests
     }
 
     // What the engine divides by, allocates and indexes with.
-    private static void AssertSound(ModelConfig config, int seed)
+    private static void AssertSound(DecoderConfig config, int seed)
     {
         Assert.True(config.NumAttentionHeads > 0 && config.NumKeyValueHeads > 0 && config.NumAttentionHeads % config.NumKeyValueHeads == 0, $"seed {seed}");
         Assert.True(config.HeadDim > 0 && config.HeadDim % 2 == 0 && config.HeadDim <= 1024, $"seed {seed}");

@@ -1,5 +1,5 @@
-using LocalLlm.Layers;
 using LocalLlm.Models;
+using LocalLlm.Models.Rotary;
 using Xunit;
 using static LocalLlm.Tests.Models.ConfigSamples;
 
@@ -10,7 +10,7 @@ public class ModelConfigTests
     [Fact]
     public void The_shipped_model_is_read()
     {
-        var config = ModelConfig.Load(TestPaths.TinyR1);
+        var config = (DecoderConfig)ModelConfig.Load(TestPaths.TinyR1);
         Assert.Equal("Qwen2ForCausalLM", config.Architecture);
         Assert.Equal((256, 768, 8, 4, 2, 64, 4096), (config.HiddenSize, config.IntermediateSize, config.NumHiddenLayers, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim, config.VocabSize));
         Assert.Equal(1e-6, config.RmsNormEps);
@@ -26,7 +26,7 @@ public class ModelConfigTests
     [Fact]
     public void Llama_3_1_is_read()
     {
-        var config = ModelConfig.Load(TestPaths.Shared("data", "tokenizers", "llama-3.1-8b-instruct"));
+        var config = (DecoderConfig)ModelConfig.Load(TestPaths.Shared("data", "tokenizers", "llama-3.1-8b-instruct"));
         Assert.Equal([128001, 128008, 128009], config.EosTokenIds);
         Assert.Equal(128000, config.BosTokenId);
         Assert.Equal(131_072, config.MaxModelLength);
@@ -39,7 +39,7 @@ public class ModelConfigTests
     [Fact]
     public void R1_Distill_Qwen_32B_is_read_without_a_window()
     {
-        var config = ModelConfig.Load(TestPaths.Shared("data", "tokenizers", "deepseek-r1-distill-qwen-32b"));
+        var config = (DecoderConfig)ModelConfig.Load(TestPaths.Shared("data", "tokenizers", "deepseek-r1-distill-qwen-32b"));
         Assert.Equal((5120, 40, 8, 128), (config.HiddenSize, config.NumAttentionHeads, config.NumKeyValueHeads, config.HeadDim));
         Assert.Null(config.SlidingWindow);
         Assert.Empty(config.SlidingLayers);
@@ -53,7 +53,7 @@ public class ModelConfigTests
     [InlineData("qwen3", 32, true)]
     public void Golden_configurations_are_read(string name, int headDim, bool tied)
     {
-        var config = ModelConfig.Load(TestPaths.Shared("goldens", "random", name));
+        var config = (DecoderConfig)ModelConfig.Load(TestPaths.Shared("goldens", "random", name));
         Assert.Equal(headDim, config.HeadDim);
         Assert.Equal(tied, config.TieWordEmbeddings);
         Assert.Equal(ModelDtype.Float32, config.Dtype);

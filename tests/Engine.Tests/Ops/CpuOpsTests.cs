@@ -1,6 +1,7 @@
 using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Weights;
 using TorchSharp;
 using Xunit;
 using static LocalLlm.Tests.Ops.OpsScenarios;
@@ -56,11 +57,10 @@ public sealed class CpuOpsTests : IDisposable
     [MemberData(nameof(LinearShapes))]
     public void The_decode_copy_of_a_weight_agrees_with_the_plain_version(int rows, int inFeatures, int outFeatures)
     {
-        _fast.KeepDecodeCopies = true;
         var weight = randn(outFeatures, inFeatures).to(bfloat16);
         var bias = randn(outFeatures).to(bfloat16);
-        using var packed = _fast.PackLinear(weight, bias);
-        using var unbiased = _fast.PackLinear(weight, null);
+        using var packed = _fast.PackLinear(weight, bias, packing: WeightPacking.DecodeCopies);
+        using var unbiased = _fast.PackLinear(weight, null, packing: WeightPacking.DecodeCopies);
         using var plain = _plain.PackLinear(weight, bias);
         Assert.NotNull(packed.DecodeData);
         for (var row = 0; row < Math.Min(rows, 3); row++)
@@ -119,7 +119,7 @@ public sealed class CpuOpsTests : IDisposable
 
         Tensor RunChunks(int chunk)
         {
-            using var cache = _fast.AllocateCache(64, shape, ScalarType.Float32);
+            using var cache = ZeroedCache(_fast, 64, shape, ScalarType.Float32);
             var parts = new List<Tensor>();
             var table = BlockTables([150], new Random(5));
             for (var first = 0; first < 150; first += chunk)

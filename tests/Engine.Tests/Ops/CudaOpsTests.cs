@@ -15,6 +15,7 @@ public sealed class CudaOpsTests : IDisposable
     private readonly CudaOps _cuda;
     private readonly IDeviceOps _fast;
     private readonly IDeviceOps _plain;
+    private readonly IFusedOps _composed;
     private readonly DisposeScope _scope;
 
     public CudaOpsTests()
@@ -24,6 +25,7 @@ public sealed class CudaOpsTests : IDisposable
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
         _fast = _cuda = new(0);
         _plain = new TorchOps(CPU);
+        _composed = new ComposedOps(_plain);
         _scope = NewDisposeScope();
         manual_seed(7);
     }
@@ -54,12 +56,12 @@ public sealed class CudaOpsTests : IDisposable
                 using var plain = _plain.PackLinear(weight, itsBias);
                 using var fast = _fast.PackLinear(weight, itsBias);
                 AssertClose(_plain.Linear(x, plain), _fast.Linear(gpuX, fast), type);
-                AssertClose(_plain.NormLinear(x, norm, 1e-5f, plain), _fast.NormLinear(gpuX, gpuNorm, 1e-5f, fast), type);
-                AssertClose(_plain.NormGatedLinear(x, norm, 1e-5f, plain), _fast.NormGatedLinear(gpuX, gpuNorm, 1e-5f, fast), type);
+                AssertClose(_composed.NormLinear(x, norm, 1e-5f, plain), _cuda.NormLinear(gpuX, gpuNorm, 1e-5f, fast), type);
+                AssertClose(_composed.NormGatedLinear(x, norm, 1e-5f, plain), _cuda.NormGatedLinear(gpuX, gpuNorm, 1e-5f, fast), type);
                 var residual = randn(rows, outFeatures).to(type);
                 var gpuResidual = residual.cuda();
-                _plain.LinearAdd(x, plain, residual);
-                _fast.LinearAdd(gpuX, fast, gpuResidual);
+                _composed.LinearAdd(x, plain, residual);
+                _cuda.LinearAdd(gpuX, fast, gpuResidual);
                 AssertClose(residual, gpuResidual, type);
             }
         }
@@ -96,8 +98,9 @@ public sealed class CudaOpsTests : IDisposable
         {
             // A mean that is far from 0 shows a variance that is computed badly.
             var (x, residual, weight, bias) = ((randn(rows, width) + 3).to(type), randn(rows, width).to(type), randn(width).to(type), randn(width).to(type));
-            AssertClose(_plain.AddLayerNorm(x.to(float32).clone(), residual.to(float32), weight.to(float32), bias.to(float32), 1e-5f), _fast.AddLayerNorm(x.cuda(), residual.cuda(), weight.cuda(), bias.cuda(), 1e-5f), type);
-            AssertClose(_plain.Gelu(x.to(float32)), _fast.Gelu(x.cuda()), type);
+            AssertClose(_composed.AddLayerNorm(x.to(float32).clone(), residual.to(float32), weight.to(float32), bias.to(float32),
+                1e-5f), _cuda.AddLayerNorm(x.cuda(), residual.cuda(), weight.cuda(), bias.cuda(), 1e-5f), type);
+            AssertClose(_composed.Gelu(x.to(float32)), _cuda.Gelu(x.cuda()), type);
         }
     }
 
@@ -113,7 +116,7 @@ public sealed class CudaOpsTests : IDisposable
             using var texts = new TextSpans([1, 1, 7, 64, 65, 3, 500]);
             using var same = new TextSpans(texts.Lengths);
             var qkv = randn(texts.Starts[^1], 3 * heads * headDim).to(type);
-            AssertClose(_plain.TextAttention(qkv.to(float32), texts, heads), _fast.TextAttention(qkv.cuda(), same, heads), type);
+            AssertClose(_composed.TextAttention(qkv.to(float32), texts, heads), _cuda.TextAttention(qkv.cuda(), same, heads), type);
         }
     }
 
@@ -193,10 +196,10 @@ public sealed class CudaOpsTests : IDisposable
         var (logits, table) = (randn(3, 50), randn(50, 64));
         using var metadata = new AttentionMetadata();
         using var batch = Greedy(3);
-        _fast.BeginSample(logits.cuda(), batch);
+        _cuda.BeginSample(logits.cuda(), batch);
         var rows = _fast.Embedding(_cuda.BeginStep([SampledInput.OfRow(2), 7, SampledInput.OfRow(0)], metadata, 3), table.cuda());
         var ids = new int[3];
-        _fast.EndSample(ids);
+        _cuda.EndSample(ids);
         AssertClose(_plain.SelectRows(table, [ids[2], 7, ids[0]]), rows, ScalarType.Float32);
     }
 
@@ -207,10 +210,10 @@ public sealed class CudaOpsTests : IDisposable
         var (firstIds, secondIds) = (new int[5], new int[7]);
         using var five = Greedy(5);
         using var seven = Greedy(7);
-        _fast.BeginSample(first.cuda(), five);
-        _fast.BeginSample(second.cuda(), seven);
-        _fast.EndSample(firstIds);
-        _fast.EndSample(secondIds);
+        _cuda.BeginSample(first.cuda(), five);
+        _cuda.BeginSample(second.cuda(), seven);
+        _cuda.EndSample(firstIds);
+        _cuda.EndSample(secondIds);
         Assert.Equal(first.argmax(1).data<long>().ToArray(), firstIds.Select(id => (long)id));
         Assert.Equal(second.argmax(1).data<long>().ToArray(), secondIds.Select(id => (long)id));
     }
@@ -229,15 +232,15 @@ public sealed class CudaOpsTests : IDisposable
         Append(metadata, 14, rows, [5, 2]);
         foreach (var type in Types)
         {
-            using var plainCache = _plain.AllocateCache(8, shape, type);
-            using var fastCache = _fast.AllocateCache(8, shape, type);
+            using var plainCache = ZeroedCache(_plain, 8, shape, type);
+            using var fastCache = ZeroedCache(_fast, 8, shape, type);
             var (weight, bias) = ((randn(shape.QkvWidth, inFeatures) / Math.Sqrt(inFeatures)).to(type), randn(shape.QkvWidth).to(type));
             var (x, norm) = (randn(rows, inFeatures).to(type), randn(inFeatures).to(type));
             using var plain = _plain.PackLinear(weight, bias, LinearRole.Qkv);
             using var fast = _fast.PackLinear(weight, bias, LinearRole.Qkv);
             _cuda.BeginStep(new int[rows], metadata, rows);
-            var expected = _plain.NormQkvRotary(x, norm, 1e-5f, plain, rotary, plainCache, metadata, shape);
-            var actual = _fast.NormQkvRotary(x.cuda(), norm.cuda(), 1e-5f, fast, rotary, fastCache, metadata, shape);
+            var expected = _composed.NormQkvRotary(x, norm, 1e-5f, plain, rotary, plainCache, metadata, shape);
+            var actual = _cuda.NormQkvRotary(x.cuda(), norm.cuda(), 1e-5f, fast, rotary, fastCache, metadata, shape);
             AssertClose(expected, actual, type);
             AssertClose(plainCache.Keys, fastCache.Keys, type);
             AssertClose(plainCache.Values, fastCache.Values, type);
@@ -263,7 +266,7 @@ public sealed class CudaOpsTests : IDisposable
         using var batch = new SamplingBatch();
         foreach (var draw in draws)
             batch.Add(draw);
-        _fast.BeginSample(logits, batch);
-        _fast.EndSample(ids);
+        _cuda.BeginSample(logits, batch);
+        _cuda.EndSample(ids);
     }
 }

@@ -17,7 +17,6 @@ public sealed class CudaSamplingTests : IDisposable
     private const double Tolerance = 1e-4;
 
     private readonly CudaOps _cuda;
-    private readonly IDeviceOps _fast;
     private readonly DisposeScope _scope;
 
     public CudaSamplingTests()
@@ -25,7 +24,7 @@ public sealed class CudaSamplingTests : IDisposable
         TorchLibrary.EnsureLoaded();
         if (!CudaDevice.IsUsable())
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
-        _fast = _cuda = new(0);
+        _cuda = new(0);
         _scope = NewDisposeScope();
     }
 
@@ -60,7 +59,8 @@ public sealed class CudaSamplingTests : IDisposable
         var banned = SamplingKit.State(new SamplingParams { AllowedTokenIds = ['G' % width], LogitBias = new Dictionary<int, double> { [3] = 1 }, BadWords = ["G"] }, width);
         var greedy = SamplingKit.State(SamplingParams.Greedy, width);
         var ids = Sample(logits, [greedy, SamplingKit.State(new SamplingParams { TopP = 0.5 }, width), greedy, banned]);
-        Assert.Equal([(int)logits[0].argmax().item<long>(), IDeviceOps.NonFiniteRow, IDeviceOps.NonFiniteRow, IDeviceOps.NoTokenAllowed], ids);
+        Assert.Equal([(int)logits[0].argmax().item<long>(), ITokenSampler.NonFiniteRow, ITokenSampler.NonFiniteRow,
+            ITokenSampler.NoTokenAllowed], ids);
     }
 
     public void Dispose()
@@ -103,7 +103,7 @@ public sealed class CudaSamplingTests : IDisposable
         if (expected.Error != SampleError.None)
         {
             Assert.Equal(SampleError.NoTokenAllowed, expected.Error);
-            Assert.Equal(IDeviceOps.NoTokenAllowed, id);
+            Assert.Equal(ITokenSampler.NoTokenAllowed, id);
             return;
         }
 
@@ -136,8 +136,8 @@ public sealed class CudaSamplingTests : IDisposable
         foreach (var state in states)
             DeviceSampling.Add(batch, state, state.OutputLength);
         var ids = new int[states.Length];
-        _fast.BeginSample(logits.cuda(), batch);
-        _fast.EndSample(ids);
+        _cuda.BeginSample(logits.cuda(), batch);
+        _cuda.EndSample(ids);
         return ids;
     }
 }

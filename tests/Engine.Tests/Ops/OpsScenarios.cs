@@ -1,3 +1,4 @@
+using LocalLlm.KvCache;
 using LocalLlm.Ops;
 using Xunit;
 using static TorchSharp.torch;
@@ -10,8 +11,8 @@ internal static class OpsScenarios
     /// <summary>Runs some sequences in random chunks through scattered blocks on both devices and compares every result.</summary>
     public static void AssertAttentionAgrees(IDeviceOps plain, IDeviceOps fast, AttentionShape shape, ScalarType type)
     {
-        using var plainCache = plain.AllocateCache(64, shape, type);
-        using var fastCache = fast.AllocateCache(64, shape, type);
+        using var plainCache = ZeroedCache(plain, 64, shape, type);
+        using var fastCache = ZeroedCache(fast, 64, shape, type);
         // What lies in a block from an earlier owner must never reach a result.
         fastCache.Keys.fill_(float.NaN);
         fastCache.Values.fill_(float.NaN);
@@ -35,6 +36,15 @@ internal static class OpsScenarios
             AssertClose(plainQkv, fastQkv, type);
             AssertClose(plain.Attention(plainQkv, plainCache, metadata, shape), fast.Attention(fastQkv, fastCache, metadata, shape), type);
         }
+    }
+
+    /// <summary>A cache in the device's own layout, all zeros.</summary>
+    public static KvLayerCache ZeroedCache(IDeviceOps ops, int blocks, AttentionShape shape, ScalarType type)
+    {
+        var cache = KvCacheTensors.Allocate(ops, KvLayerSpec.KeysAndValues(shape.KvHeads, shape.HeadDim), blocks, type);
+        foreach (var tensor in cache.Tensors)
+            tensor.zero_();
+        return cache;
     }
 
     public static RotaryTable Rotary(int headDim)
@@ -76,7 +86,7 @@ internal static class OpsScenarios
         metadata.BlockTables.AddRange(table);
         for (var position = first; position < first + count; position++)
         {
-            metadata.RotaryRows.Add(position);
+            metadata.PositionRows.Add(position);
             metadata.SlotMapping.Add((table[position / 16] * 16) + (position % 16));
         }
     }

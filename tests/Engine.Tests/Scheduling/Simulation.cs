@@ -86,7 +86,7 @@ internal sealed class Simulation
     {
         var pending = new Queue<Sequence>(arrivals);
         var idle = 0;
-        var mostSteps = 1000 + pending.Sum(s => 2 * (s.NumPromptTokens + s.MaxTokens));
+        var maxSteps = 1000 + pending.Sum(s => 2 * (s.NumPromptTokens + s.MaxTokens));
         while (pending.Count > 0 || Scheduler.HasUnfinished || _inFlight.Count > 0)
         {
             var due = double.IsPositiveInfinity(perStep) ? pending.Count : (int)(perStep * 2 * _random.NextDouble() + 0.5);
@@ -95,7 +95,7 @@ internal sealed class Simulation
             var before = NumSteps + _inFlight.Count;
             Step();
             idle = NumSteps + _inFlight.Count != before || !Scheduler.HasUnfinished ? 0 : idle + 1;
-            Assert.True(idle < _setup.StepsInFlight + 2 && NumSteps <= mostSteps, $"no end after {NumSteps} steps, the last {idle} of them empty");
+            Assert.True(idle < _setup.StepsInFlight + 2 && NumSteps <= maxSteps, $"no end after {NumSteps} steps, the last {idle} of them empty");
         }
 
         Assert.Equal(Kv.NumBlocks, Kv.NumFreeBlocks);

@@ -23,7 +23,7 @@ public class WeightLoaderTests
     {
         using var folder = Folder();
         using var checkpoint = Checkpoint.Open(folder.Path);
-        var part = new WeightPart("w", [Rows, Columns], dimension, start, length);
+        var part = new WeightSpec("w", [Rows, Columns], dimension, start, length);
         var loaded = Load(checkpoint, part, part with { Start = 0, Length = 1 });
         using var expected = arange(0, Rows * Columns, ScalarType.Float32).view(Rows, Columns);
         using var slice = expected.narrow(dimension, start, length);
@@ -36,7 +36,7 @@ public class WeightLoaderTests
     {
         using var folder = Folder();
         using var checkpoint = Checkpoint.Open(folder.Path);
-        var slice = new SliceReader(checkpoint, WeightPart.Whole("w", Rows, Columns));
+        var slice = new SliceReader(checkpoint, WeightSpec.Whole("w", Rows, Columns));
         // As small as can be, so that readers meet at the same buffer all the time.
         using var staging = new HostStaging(buffers: 2, bufferBytes: sizeof(float));
         WeightChunk[] chunks = [.. Enumerable.Range(0, 100_000).Select(i => new WeightChunk(slice, i * sizeof(float), sizeof(float)))];
@@ -56,7 +56,7 @@ public class WeightLoaderTests
         using var checkpoint = Checkpoint.Open(folder.Path);
         using (var file = new FileStream(folder[Name], FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
             file.SetLength(file.Length / 2);
-        var error = Assert.Throws<EngineException>(() => Load(checkpoint, WeightPart.Whole("w", Rows, Columns)));
+        var error = Assert.Throws<EngineException>(() => Load(checkpoint, WeightSpec.Whole("w", Rows, Columns)));
         Assert.Equal(EngineErrorKind.ModelFolder, error.Kind);
         Assert.Contains("shorter", error.Message, StringComparison.Ordinal);
     }
@@ -68,7 +68,7 @@ public class WeightLoaderTests
         using var checkpoint = Checkpoint.Open(folder.Path);
         using var source = new CancellationTokenSource();
         var registry = new WeightRegistry();
-        registry.Add(WeightPart.Whole("w", Rows, Columns), _ => { });
+        registry.Add(WeightSpec.Whole("w", Rows, Columns), tensor => tensor.alias());
         var progress = new Cancelling(source);
         Assert.ThrowsAny<OperationCanceledException>(() => WeightLoader.Load(registry, checkpoint, ScalarType.Float32, null, progress, source.Token));
     }
@@ -83,13 +83,17 @@ public class WeightLoaderTests
         return folder;
     }
 
-    private static float[] Load(Checkpoint checkpoint, params WeightPart[] parts)
+    private static float[] Load(Checkpoint checkpoint, params WeightSpec[] parts)
     {
         var registry = new WeightRegistry();
         float[] loaded = [];
         var flat = parts.Length == 1 || parts[0].Dimension == 0;
         foreach (var group in flat ? [parts] : parts.Select(part => new[] { part }))
-            registry.Add(group, tensor => loaded = [.. loaded, .. Values(tensor)]);
+            registry.Add(group, (tensor, _) =>
+            {
+                loaded = [.. loaded, .. Values(tensor)];
+                return tensor.alias();
+            });
         WeightLoader.Load(registry, checkpoint, ScalarType.Float32, null, null, CancellationToken.None);
         return loaded;
     }

@@ -14,7 +14,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>What nobody expected is told to the client as an id, and to the log with everything.</summary>
+/// <summary>Of what nobody expected the client gets an id, and the log everything.</summary>
 public sealed class FailureTests
 {
     private const string Secret = "secret /home/somebody";

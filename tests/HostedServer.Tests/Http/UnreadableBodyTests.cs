@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>A body that cannot be read is the client's mistake: it is told, and the log is not.</summary>
+/// <summary>A body that cannot be read is the client's mistake: the client gets the error, and the log does not.</summary>
 public sealed class UnreadableBodyTests(TestServer server) : IClassFixture<TestServer>
 {
     private const string Chunked = "Host: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";

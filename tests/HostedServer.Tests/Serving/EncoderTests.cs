@@ -1,14 +1,16 @@
 using System.Net;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using LocalLlm.Extensions.AI;
 using LocalLlm.Server.Http;
+using LocalLlm.Tests.Execution;
 using LocalLlm.Tests;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Xunit;
@@ -133,11 +135,12 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
     [Fact]
     public async Task A_device_that_fails_is_told_and_ends_the_application()
     {
-        await using var server = new TestServer(null, isEncoder: true);
+        var isBroken = new StrongBox<bool>();
+        await using var server = new TestServer(null, Breaks(isBroken), isEncoder: true);
         await server.InitializeAsync();
         var stopping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         server.App.Lifetime.ApplicationStopping.Register(stopping.SetResult);
-        Break(server.Embedder);
+        Volatile.Write(ref isBroken.Value, true);
         using var answer = await server.PostAsync("/v1/embeddings", """{"input":"a"}""", cancellationToken: Token);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, answer.StatusCode);
         Http.HostileInputTests.AssertError(await answer.Content.ReadAsStringAsync(Token), null, "engine_dead");
@@ -152,13 +155,14 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
     [Fact]
     public async Task A_device_that_fails_beside_a_generator_is_told_and_ends_the_application()
     {
-        await using var server = new TestServer(null, embeddingModel: TestPaths.TinyM3);
+        var isBroken = new StrongBox<bool>();
+        await using var server = new TestServer(null, Breaks(isBroken), embeddingModel: TestPaths.TinyM3);
         await server.InitializeAsync();
         var stopping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         server.App.Lifetime.ApplicationStopping.Register(stopping.SetResult);
         // It is asked before the application may stop.
         var (embedder, served, operations) = (server.Embedder, server.Services.GetRequiredService<ServedEngine>(), server.Services.GetRequiredService<OperationsEndpoints>());
-        Break(embedder);
+        Volatile.Write(ref isBroken.Value, true);
         using var failed = await server.PostAsync("/v1/embeddings", """{"input":"a"}""", cancellationToken: Token);
         Http.HostileInputTests.AssertError(await failed.Content.ReadAsStringAsync(Token), null, "engine_dead");
         await embedder.Completion;
@@ -240,14 +244,9 @@ public sealed class EncoderTests(EncoderServer encoder) : IClassFixture<EncoderS
         }
     }
 
-    // As a device that computes nothing any more.
-    private static void Break(EmbeddingEngine engine)
-    {
-        const System.Reflection.BindingFlags hidden = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
-        var loop = typeof(EmbeddingEngine).GetField("_loop", hidden)!.GetValue(engine)!;
-        var worker = loop.GetType().GetField("_worker", hidden)!.GetValue(loop)!;
-        worker.GetType().GetField("_model", hidden)!.SetValue(worker, null);
-    }
+    // As a device that computes nothing any more, once the test says so.
+    private static Func<EngineOptions, EngineOptions> Breaks(StrongBox<bool> isBroken) =>
+        options => options with { DecorateEncoder = inner => new FaultyEncoder(inner, _ => Volatile.Read(ref isBroken.Value)) };
 
     private Task<string> GetAsync(string path) => Server.Client.GetStringAsync(new Uri(path, UriKind.Relative), Token);
 

@@ -4,12 +4,12 @@ using System.Text.Json;
 using LocalLlm.Extensions.AI;
 using LocalLlm.Server.Http;
 using LocalLlm.Tests;
+using LocalLlm.Tests.Execution;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
-using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Serving;

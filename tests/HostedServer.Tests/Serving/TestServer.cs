@@ -71,7 +71,14 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
         if (_isEncoder)
             builder.Services.AddLocalLlmEmbeddings(options => options.ConfigureEngine = _ => engine);
         else if (_embeddingModel is not null)
-            builder.Services.AddLocalLlmEmbeddings(options => (options.ModelPath, options.Device) = (_embeddingModel, engine.Device));
+        {
+            builder.Services.AddLocalLlmEmbeddings(options =>
+            {
+                (options.ModelPath, options.Device) = (_embeddingModel, engine.Device);
+                options.ConfigureEngine = own => own with { DecorateEncoder = engine.DecorateEncoder };
+            });
+        }
+
         builder.Services.AddLocalLlmServer(_configure);
         builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => policy.AllowAnyOrigin().AllowAnyMethod().AllowAnyHeader()));
         builder.WebHost.ConfigureLocalLlmKestrel().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));

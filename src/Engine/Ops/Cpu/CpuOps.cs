@@ -1,4 +1,5 @@
 using LocalLlm.Interop;
+using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cpu;
@@ -25,23 +26,27 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     public Device Device => CPU;
 
     /// <inheritdoc/>
+    public DeviceFeatures Features { get; } = new() { DecodeCopyTypes = [ScalarType.BFloat16] };
+
+    /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType == ScalarType.BFloat16 ? computeType : ScalarType.Float32;
 
     /// <inheritdoc/>
-    public bool KeepDecodeCopies { get; set; }
+    public Tensor ToDevice(Tensor weight) => weight.clone().DetachFromDisposeScope();
 
     /// <inheritdoc/>
-    public bool GainsFromDecodeCopies(ScalarType activationType) => activationType == ScalarType.BFloat16;
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata) => TorchOps.Ids(inputIds);
 
     /// <inheritdoc/>
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role)
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing)
     {
         var (outFeatures, inFeatures) = ((int)weight.size(0), (int)weight.size(1));
         var ownBias = bias?.clone().DetachFromDisposeScope();
         if (weight.dtype == ScalarType.Float32)
             return new(PackPanels(weight, outFeatures, inFeatures), ownBias, outFeatures, inFeatures);
         var data = _packBFloat16 ? MkldnnLinear.Pack(weight) : weight.clone();
-        return new(data.DetachFromDisposeScope(), ownBias, outFeatures, inFeatures, KeepDecodeCopies ? PackMatvec(weight, outFeatures, inFeatures) : null);
+        return new(data.DetachFromDisposeScope(), ownBias, outFeatures, inFeatures,
+            packing == WeightPacking.DecodeCopies ? PackMatvec(weight, outFeatures, inFeatures) : null);
     }
 
     /// <inheritdoc/>
@@ -147,17 +152,14 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     }
 
     /// <inheritdoc/>
-    public KvLayerCache AllocateCache(int blocks, AttentionShape shape, ScalarType type)
+    public IReadOnlyList<long[]> CacheBlockShapes(KvLayerSpec layer)
     {
-        // Left uninitialised: pages are committed when a block is first written, and no kernel reads a slot before that.
-        var keys = empty([blocks, shape.KvHeads, shape.HeadDim, AttentionMetadata.BlockSize], type);
-        var values = empty([blocks, shape.KvHeads, AttentionMetadata.BlockSize, PaddedHeadDim(shape)], type);
-        return new(keys.DetachFromDisposeScope(), values.DetachFromDisposeScope());
+        const int blockSize = AttentionMetadata.BlockSize;
+        if (layer.Layout == KvLayout.Rows)
+            return [.. layer.Tensors.Select(tensor => (long[])[blockSize, tensor.Heads, tensor.Width])];
+        var (heads, headDim) = layer.Tensors[0];
+        return [[heads, headDim, blockSize], [heads, blockSize, Padded(headDim)]]; // keys, values
     }
-
-    /// <inheritdoc/>
-    public long CacheBlockBytes(AttentionShape shape, ScalarType type) =>
-        (long)AttentionMetadata.BlockSize * shape.KvHeads * (shape.HeadDim + PaddedHeadDim(shape)) * type.ElementSize();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -204,7 +206,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
             Values = (T*)cache.Values.DataPointer(),
             Cos = (float*)rotary.Cos.DataPointer(),
             Sin = (float*)rotary.Sin.DataPointer(),
-            Rows = metadata.RotaryRows.Pointer,
+            Rows = metadata.PositionRows.Pointer,
             Slots = metadata.SlotMapping.Pointer,
             Heads = shape.Heads,
             KvHeads = shape.KvHeads,
@@ -307,7 +309,9 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
 
     private static int PanelCount(int outFeatures) => (outFeatures + PanelMatmulKernel.PanelWidth - 1) / PanelMatmulKernel.PanelWidth;
 
-    private static int PaddedHeadDim(AttentionShape shape) => (shape.HeadDim + 15) / 16 * 16;
+    private static int PaddedHeadDim(AttentionShape shape) => Padded(shape.HeadDim);
+
+    private static int Padded(int headDim) => (headDim + 15) / 16 * 16;
 
     private static long Grain(long workPerItem) => Math.Max(1, MinWorkPerThread / Math.Max(1, workPerItem));
 

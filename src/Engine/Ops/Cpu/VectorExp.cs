@@ -10,7 +10,7 @@ namespace LocalLlm.Ops.Cpu;
 internal static class VectorExp
 {
     // Below this the result would no longer be a normal number, above the other it would be infinite.
-    private const float LeastExponent = -87;
+    private const float MinExponent = -87;
     private const float GreatestExponent = 88;
 
     /// <summary>e^y within 2 units in the last place: e^0 is exactly 1; 0 below -87, infinity above 88, NaN of NaN.</summary>
@@ -31,7 +31,7 @@ internal static class VectorExp
         p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(5.0000001201e-1f));
         p = Vector512.FusedMultiplyAdd(p, r * r, r) + Vector512<float>.One;
         var result = (p.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
-        result = Vector512.ConditionalSelect(Vector512.LessThan(y, Vector512.Create(LeastExponent)), Vector512<float>.Zero, result);
+        result = Vector512.ConditionalSelect(Vector512.LessThan(y, Vector512.Create(MinExponent)), Vector512<float>.Zero, result);
         result = Vector512.ConditionalSelect(Vector512.GreaterThan(y, Vector512.Create(GreatestExponent)), Vector512.Create(float.PositiveInfinity), result);
         return Vector512.ConditionalSelect(Vector512.Equals(y, y), result, y);
     }

@@ -10,14 +10,15 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
 {
     private readonly PagedAttention _paged = new(device, kernels, workspace, inputs);
 
-    /// <summary>Makes room for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
-    public void Reserve(AttentionShape shape, ScalarType type, int maxModelLen)
+    /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
+    public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
-        if (!TakesFlash(type, shape))
+        var (kvHeads, headDim) = layer.Tensors[0];
+        if (layer.Layout != KvLayout.Device || !FlashAttention.Takes(type, headDim))
             return;
-        var positions = Math.Max(maxModelLen, StepInputs.MostRunContext);
-        workspace.Rent(WorkspaceSlot.Keys, positions, shape.KvHeads * shape.HeadDim, type).Dispose();
-        workspace.Rent(WorkspaceSlot.Values, positions, shape.KvHeads * shape.HeadDim, type).Dispose();
+        var positions = Math.Max(maxModelLen, StepInputs.MaxRunContext);
+        workspace.Rent(WorkspaceSlot.Keys, positions, kvHeads * headDim, type).Dispose();
+        workspace.Rent(WorkspaceSlot.Values, positions, kvHeads * headDim, type).Dispose();
     }
 
     /// <summary>[rows, qkv width] → [rows, heads · head_dim].</summary>

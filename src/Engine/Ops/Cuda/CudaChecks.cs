@@ -29,7 +29,7 @@ internal static unsafe class CudaChecks
         var driver = CudaDevice.Probe();
         checks.Add(driver is { } found
             ? Old(found.DriverVersion)
-                ? new(Driver, EnvironmentCheckStatus.Unusable, $"CUDA {CudaDevice.Version(found.DriverVersion)}", $"Update it to one for CUDA {CudaDevice.Version(CudaDevice.LeastDriverVersion)} or newer.")
+                ? new(Driver, EnvironmentCheckStatus.Unusable, $"CUDA {CudaDevice.Version(found.DriverVersion)}", $"Update it to one for CUDA {CudaDevice.Version(CudaDevice.MinDriverVersion)} or newer.")
                 : new(Driver, EnvironmentCheckStatus.Ok, $"CUDA {CudaDevice.Version(found.DriverVersion)}, devices: {found.Count}", "")
             : new(Driver, EnvironmentCheckStatus.Absent, "no libcuda.so.1, or no device that it can use", "Install NVIDIA's driver to run on a GPU."));
         checks.Add(TorchLibrary.TryLoadCuda()
@@ -44,7 +44,7 @@ internal static unsafe class CudaChecks
         return checks;
     }
 
-    private static bool Old(int version) => version < CudaDevice.LeastDriverVersion;
+    private static bool Old(int version) => version < CudaDevice.MinDriverVersion;
 
     private static EnvironmentCheck CheckCompiler()
     {
@@ -78,8 +78,8 @@ internal static unsafe class CudaChecks
         var found = string.Create(
             CultureInfo.InvariantCulture,
             $"{CudaDevice.NameOf(device)}, compute capability {capability / 10}.{capability % 10}, {bytes / (double)(1L << 30):F1} GiB{(count > 1 ? $", reaches {(peers.Length == 0 ? "no other" : string.Join(", ", peers))} directly" : "")}");
-        return capability < CudaDevice.LeastComputeCapability
-            ? new(name, EnvironmentCheckStatus.Unusable, found, $"The kernels need compute capability {CudaDevice.LeastComputeCapability / 10}.0 (Ampere) or newer.")
+        return capability < CudaDevice.MinComputeCapability
+            ? new(name, EnvironmentCheckStatus.Unusable, found, $"The kernels need compute capability {CudaDevice.MinComputeCapability / 10}.0 (Ampere) or newer.")
             : new(name, EnvironmentCheckStatus.Ok, found, "");
     }
 

@@ -17,10 +17,10 @@ internal sealed unsafe class CudaDevice : IDisposable
     private const uint NonBlockingStream = 1;
 
     /// <summary>bfloat16 conversion instructions and asynchronous copies begin here (Ampere).</summary>
-    public const int LeastComputeCapability = 80;
+    public const int MinComputeCapability = 80;
 
     /// <summary>CUDA 12.0: the oldest driver whose graphs take kernels with programmatic launch attributes.</summary>
-    public const int LeastDriverVersion = 12_000;
+    public const int MinDriverVersion = 12_000;
 
     private readonly IntPtr _guard;
 
@@ -47,8 +47,8 @@ internal sealed unsafe class CudaDevice : IDisposable
         ComputeCapability = ComputeCapabilityOf(device);
         Multiprocessors = Attribute(device, MultiprocessorCountAttribute);
         Name = NameOf(device);
-        if (ComputeCapability < LeastComputeCapability)
-            throw Missing($"{Name} has compute capability {ComputeCapability / 10}.{ComputeCapability % 10}, wanted {LeastComputeCapability / 10}.0 (Ampere) or newer");
+        if (ComputeCapability < MinComputeCapability)
+            throw Missing($"{Name} has compute capability {ComputeCapability / 10}.{ComputeCapability % 10}, wanted {MinComputeCapability / 10}.0 (Ampere) or newer");
 
         IntPtr stream, guard;
         int least, greatest;
@@ -97,8 +97,8 @@ internal sealed unsafe class CudaDevice : IDisposable
     public static int RequireDriver(int ordinal)
     {
         var (count, driverVersion) = Probe() is { } found ? found : throw Missing("no NVIDIA driver was found (libcuda.so.1); install one, or set device to cpu");
-        if (driverVersion < LeastDriverVersion)
-            throw Missing($"the NVIDIA driver supports CUDA {Version(driverVersion)}, wanted {Version(LeastDriverVersion)} or newer; update the driver");
+        if (driverVersion < MinDriverVersion)
+            throw Missing($"the NVIDIA driver supports CUDA {Version(driverVersion)}, wanted {Version(MinDriverVersion)} or newer; update the driver");
         if (count == 0)
             throw Missing("the NVIDIA driver shows no device; see nvidia-smi and CUDA_VISIBLE_DEVICES, or set device to cpu");
         if (ordinal >= count)
@@ -126,7 +126,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     public static bool IsUsable()
     {
         int device;
-        if (Probe() is not { Count: > 0, DriverVersion: >= LeastDriverVersion } || CudaDriver.cuDeviceGet(&device, 0) != 0 || ComputeCapabilityOf(device) < LeastComputeCapability)
+        if (Probe() is not { Count: > 0, DriverVersion: >= MinDriverVersion } || CudaDriver.cuDeviceGet(&device, 0) != 0 || ComputeCapabilityOf(device) < MinComputeCapability)
             return false;
         return TorchLibrary.TryLoadCuda() && cuda.is_available() && Nvrtc.TryLoad(TorchLibrary.Folder);
     }

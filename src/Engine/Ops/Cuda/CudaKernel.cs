@@ -24,7 +24,7 @@ internal readonly unsafe struct KernelArgument(ulong bits)
 internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice device)
 {
     private const int ProgrammaticStreamSerialization = 6;
-    private const int LeastProgrammaticCapability = 90;
+    private const int MinProgrammaticCapability = 90;
 
     /// <summary>Launches the kernel; every kernel of ours waits by itself for the one before (<c>waitForPrevious</c>).</summary>
     public void Launch((int X, int Y, int Z) grid, int block, ReadOnlySpan<KernelArgument> arguments)
@@ -40,7 +40,7 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
             BlockZ = 1,
             Stream = device.Stream,
             Attributes = &attribute,
-            AttributeCount = device.ComputeCapability >= LeastProgrammaticCapability ? 1u : 0u,
+            AttributeCount = device.ComputeCapability >= MinProgrammaticCapability ? 1u : 0u,
         };
         var pointers = stackalloc void*[arguments.Length];
         fixed (KernelArgument* first = arguments)

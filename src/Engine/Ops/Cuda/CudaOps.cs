@@ -8,13 +8,12 @@ namespace LocalLlm.Ops.Cuda;
 /// A GPU: own kernels, cuBLAS for products of many rows, libtorch's flash attention for long prefills. Results lie in a
 /// <see cref="CudaWorkspace"/> and are valid until the next layer asks for the same kind of result.
 /// </summary>
-internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
+internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 {
     private const string Elementwise = "elementwise.cu";
-    private const string Encoder = "encoder.cu";
 
     // From here on a matrix product is bound by arithmetic rather than by the reading of the weights.
-    private const int MostGemvRows = 4;
+    private const int MaxGemvRows = 4;
     private const int NormThreads = 256;
     private const int RotaryThreads = 256;
 
@@ -37,60 +36,24 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         _inputs = new(_device);
         _attention = new(_device, _kernels, _workspace, _inputs);
         _sampler = new(_device, _kernels, _workspace);
+        Features = new() { Fused = this, GraphCapture = this, TokenSampler = this, Memory = this };
     }
 
     /// <inheritdoc/>
     public Device Device => _device.Torch;
 
     /// <inheritdoc/>
-    public DeviceMemory Memory
-    {
-        get
-        {
-            var (free, total) = CudaDevice.Memory();
-            return new(total, total - free, EngineOptionsDefaults.GpuMemoryUtilization);
-        }
-    }
-
-    /// <inheritdoc/>
-    public bool KeepDecodeCopies { get; set; }
-
-    /// <inheritdoc/>
-    public long Version => ((long)_workspace.Version << 32) + _inputs.Version + _sampler.Version + _rotaryVersion;
+    public DeviceFeatures Features { get; }
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType;
 
     /// <inheritdoc/>
-    public bool GainsFromDecodeCopies(ScalarType activationType) => false;
-
-    /// <inheritdoc/>
     public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata) => BeginStep(inputIds, metadata, inputIds.Length);
 
     /// <inheritdoc/>
-    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata, int rows)
-    {
-        _inputs.Upload(inputIds, metadata, rows);
-        return _inputs.Ids;
-    }
-
-    /// <inheritdoc/>
-    public void Reserve(AttentionShape shape, ScalarType type, int maxModelLen, int maxSequences)
-    {
-        _attention.Reserve(shape, type, maxModelLen);
-        _sampler.Reserve(maxSequences);
-        _inputs.Reserve((long)maxSequences * ((maxModelLen + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize));
-    }
-
-    /// <inheritdoc/>
-    public ICapturedGraph Capture(Action body) => new CudaGraph(_device, body);
-
-    /// <inheritdoc/>
-    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role) =>
+    public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing) =>
         new(ToDevice(weight), bias is null ? null : ToDevice(bias), (int)weight.size(0), (int)weight.size(1)) { Role = role };
-
-    /// <inheritdoc/>
-    public IWeightStaging CreateStaging() => new CudaWeightStaging(_device);
 
     /// <inheritdoc/>
     public Tensor ToDevice(Tensor weight)
@@ -101,9 +64,6 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     }
 
     /// <inheritdoc/>
-    public void ReleaseUnusedMemory() => _device.ReleaseUnusedMemory();
-
-    /// <inheritdoc/>
     public Tensor Linear(Tensor x, LinearWeight weight)
     {
         var y = _workspace.Rent(SlotOf(weight), x.size(0), weight.OutFeatures, x.dtype);
@@ -112,62 +72,6 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
         else
             Multiply(x, weight, y, weight.Bias);
         return y;
-    }
-
-    /// <inheritdoc/>
-    public Tensor NormLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight weight)
-    {
-        if (!TakesGemv(x, weight))
-            return Linear(RmsNorm(x, normWeight, epsilon), weight);
-        var y = _workspace.Rent(SlotOf(weight), x.size(0), weight.OutFeatures, x.dtype);
-        Gemv(x, weight, normWeight, epsilon, y);
-        return y;
-    }
-
-    /// <inheritdoc/>
-    public Tensor NormQkvRotary(
-        Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
-    {
-        if (!TakesGemv(x, qkv))
-        {
-            var projected = NormLinear(x, normWeight, epsilon, qkv);
-            RotaryAndCache(projected, rotary, cache, metadata, shape);
-            return projected;
-        }
-
-        var table = OnDevice(rotary);
-        var y = _workspace.Rent(SlotOf(qkv), x.size(0), qkv.OutFeatures, x.dtype);
-        Gemv(
-            x,
-            qkv,
-            normWeight,
-            epsilon,
-            y,
-            GemvEpilogue.Rotary,
-            shape.HeadDim,
-            [table.Cos, table.Sin, _inputs.RotaryRows, _inputs.Slots, cache.Keys, cache.Values, shape.Heads, shape.KvHeads]);
-        return y;
-    }
-
-    /// <inheritdoc/>
-    public Tensor NormGatedLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight gateUp)
-    {
-        if (!TakesGemv(x, gateUp))
-            return SiluAndMul(Linear(RmsNorm(x, normWeight, epsilon), gateUp));
-        var y = _workspace.Rent(WorkspaceSlot.Activation, x.size(0), gateUp.OutFeatures / 2, x.dtype);
-        Gemv(x, gateUp, normWeight, epsilon, y, GemvEpilogue.Gated);
-        return y;
-    }
-
-    /// <inheritdoc/>
-    public void LinearAdd(Tensor x, LinearWeight weight, Tensor residual)
-    {
-        if (TakesGemv(x, weight))
-            Gemv(x, weight, null, 0, residual, GemvEpilogue.Add);
-        else if (weight.Bias is null)
-            Multiply(x, weight, residual, residual);
-        else
-            residual.add_(Linear(x, weight));
     }
 
     /// <inheritdoc/>
@@ -219,49 +123,6 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     }
 
     /// <inheritdoc/>
-    public Tensor TextAttention(Tensor qkv, TextSpans texts, int heads)
-    {
-        var (tokens, hidden) = (qkv.size(0), qkv.size(1) / 3);
-        var headDim = (int)(hidden / heads);
-        if (!FlashAttention.Takes(qkv.dtype, headDim))
-            return Ops.TextAttention.Forward(qkv, texts, heads);
-        using var scope = NewDisposeScope();
-        var split = qkv.view(tokens, 3, heads, headDim);
-        var starts = texts.StartsOn(Device);
-        return FlashAttention.Forward(split.select(1, 0), split.select(1, 1), split.select(1, 2), starts, starts, texts.Longest, texts.Longest, 1 / MathF.Sqrt(headDim), null, causal: false)
-            .reshape(tokens, hidden).MoveToOuterDisposeScope();
-    }
-
-    /// <inheritdoc/>
-    public Tensor AddLayerNorm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float epsilon)
-    {
-        const int threads = 128;
-        var (rows, width) = ((int)x.size(0), (int)x.size(1));
-        var y = _workspace.Rent(WorkspaceSlot.Normed, rows, width, x.dtype);
-        _kernels.Get(Encoder, "addLayerNorm", $"{KernelCompiler.TypeMacro(x.dtype)} WIDTH={width} THREADS={threads}").Launch((rows, 1, 1), threads, [x, residual, weight, bias, y, epsilon]);
-        return y;
-    }
-
-    /// <inheritdoc/>
-    public Tensor Gelu(Tensor x)
-    {
-        const int threads = 256, depth = 4;
-        var packs = x.numel() * x.dtype.ElementSize() / 16;
-        var blocks = Math.Max(1, (packs + (threads * depth) - 1) / (threads * depth));
-        Kernel(Encoder, "gelu", x.dtype).Launch(((int)blocks, 1, 1), threads, [x, x.numel()]);
-        return x;
-    }
-
-    /// <inheritdoc/>
-    public bool SamplesTokens => true;
-
-    /// <inheritdoc/>
-    public void BeginSample(Tensor logits, SamplingBatch batch) => _sampler.Begin(logits, batch);
-
-    /// <inheritdoc/>
-    public void EndSample(Span<int> ids) => _sampler.End(ids);
-
-    /// <inheritdoc/>
     public void Dispose()
     {
         // After a fault of the card nothing more can be waited for, and the engine must still end in order.
@@ -286,7 +147,7 @@ internal sealed unsafe class CudaOps : IDeviceOps, IGraphCapture, IDisposable
     };
 
     private static bool TakesGemv(Tensor x, LinearWeight weight) =>
-        x.size(0) <= MostGemvRows && weight.InFeatures % (16 / x.dtype.ElementSize()) == 0;
+        x.size(0) <= MaxGemvRows && weight.InFeatures % (16 / x.dtype.ElementSize()) == 0;
 
     private CudaKernel Kernel(string source, string function, ScalarType type) => _kernels.Get(source, function, KernelCompiler.TypeMacro(type));
 

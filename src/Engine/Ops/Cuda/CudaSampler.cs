@@ -54,7 +54,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         var draws = Address(_inputs!);
         if (batch.HasCuts)
             kernels.Get("draw.cu cut.cu", "cutRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, draws, _cuts, width]);
-        var nothingLeft = batch.HasEdits ? IDeviceOps.NoTokenAllowed : IDeviceOps.NonFiniteRow;
+        var nothingLeft = batch.HasEdits ? ITokenSampler.NoTokenAllowed : ITokenSampler.NonFiniteRow;
         kernels.Get("draw.cu sampling.cu", "sampleRows", $"{KernelCompiler.TypeMacro(logits.dtype)} CUTS={(batch.HasCuts ? 1 : 0)} NOTHING_LEFT={nothingLeft}")
             .Launch((rows, 1, 1), Threads, [logits, draws, _cuts, _ids, width]);
         CudaException.Check(CudaDriver.cuMemcpyDtoHAsync_v2(host.Memory, Address(_ids!), (nuint)rows * sizeof(int), device.Stream), "copying sampled tokens");
@@ -71,7 +71,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         new Span<int>(host.Memory, rows).CopyTo(ids);
     }
 
-    /// <summary>Makes room for so many rows; only while nothing is under way, unless there is room.</summary>
+    /// <summary>Creates room for so many rows; only while nothing is under way, unless there is room.</summary>
     public void Reserve(int rows)
     {
         if (rows <= _capacity)

@@ -10,8 +10,8 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
 {
     private const int WarpSize = 32;
     private const int SharedMemoryBytes = 40 << 10;
-    private const int MostHeadsPerBlock = 8;
-    private const int MostSplits = 32;
+    private const int MaxHeadsPerBlock = 8;
+    private const int MaxSplits = 32;
 
     // Blocks for each multiprocessor that a split may come to; bounds the buffer of partial results.
     private const int BlocksPerMultiprocessor = 32;
@@ -29,18 +29,18 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
     {
         var perKvHead = shape.Heads / shape.KvHeads;
         var tensorCores = qkv.dtype != ScalarType.Float32 && shape.HeadDim is 64 or 128;
-        var headsPerBlock = Math.Min(perKvHead, tensorCores ? MostHeadsPerBlock : Math.Clamp(SharedMemoryBytes / (4 * shape.HeadDim * sizeof(float)), 1, MostHeadsPerBlock));
+        var headsPerBlock = Math.Min(perKvHead, tensorCores ? MaxHeadsPerBlock : Math.Clamp(SharedMemoryBytes / (4 * shape.HeadDim * sizeof(float)), 1, MaxHeadsPerBlock));
         var headBlocks = shape.KvHeads * ((perKvHead + headsPerBlock - 1) / headsPerBlock);
-        var (warps, leastShare) = Cut(rows * headBlocks, tensorCores);
+        var (warps, minShare) = Cut(rows * headBlocks, tensorCores);
         while (warps * headsPerBlock * shape.HeadDim * sizeof(float) > SharedMemoryBytes)
             warps /= 2;
 
         // Always the most that any split takes, so that the buffers never move.
-        var mostBlocks = BlocksPerMultiprocessor * device.Multiprocessors;
-        var splits = Math.Clamp(Math.Min(mostBlocks / (rows * headBlocks), (longestContext + leastShare - 1) / leastShare), 1, MostSplits);
-        using var partials = splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, mostBlocks * headsPerBlock, shape.HeadDim + 2, ScalarType.Float32) : null;
-        using var counters = splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, mostBlocks, 1, ScalarType.Int32) : null;
-        var defines = $"{KernelCompiler.TypeMacro(qkv.dtype)} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} WARPS={warps} LEAST_SHARE={leastShare}";
+        var maxBlocks = BlocksPerMultiprocessor * device.Multiprocessors;
+        var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + minShare - 1) / minShare), 1, MaxSplits);
+        using var partials = splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, maxBlocks * headsPerBlock, shape.HeadDim + 2, ScalarType.Float32) : null;
+        using var counters = splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, maxBlocks, 1, ScalarType.Int32) : null;
+        var defines = $"{KernelCompiler.TypeMacro(qkv.dtype)} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} WARPS={warps} LEAST_SHARE={minShare}";
         var kernel = tensorCores
             ? kernels.Get("attention.cu attention_mma.cu", "pagedAttention", defines)
             : kernels.Get("attention.cu attention_lanes.cu", "pagedAttention", defines + LaneDefines(shape.HeadDim, (int)qkv.dtype.ElementSize()));
@@ -51,7 +51,7 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
     }
 
     // Measured on an H200: few blocks are made quicker by more warps and shorter parts; many fill the card as they are.
-    private (int Warps, int LeastShare) Cut(int blocks, bool tensorCores)
+    private (int Warps, int MinShare) Cut(int blocks, bool tensorCores)
     {
         const int veryFew = 32;
         var few = blocks < device.Multiprocessors;

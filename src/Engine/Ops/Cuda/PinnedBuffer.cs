@@ -6,14 +6,14 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
 {
     private const uint DisableTiming = 2;
-    private const nuint LeastBytes = 1 << 16;
+    private const nuint MinBytes = 1 << 16;
     private IntPtr _released;
     private nuint _capacity;
 
     /// <summary>The memory; null before the first <see cref="Reserve"/>.</summary>
     public void* Memory { get; private set; }
 
-    /// <summary>Makes room; what was in it is lost where it grows. Waits for copies that were marked.</summary>
+    /// <summary>Creates room; what was in it is lost where it grows. Waits for copies that were marked.</summary>
     public void Reserve(nuint bytes)
     {
         Wait();
@@ -21,7 +21,7 @@ internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
             return;
 
         // Generously: to give pinned memory back waits for all of the card's work.
-        bytes = nuint.Max(LeastBytes, (nuint)System.Numerics.BitOperations.RoundUpToPowerOf2(bytes));
+        bytes = nuint.Max(MinBytes, (nuint)System.Numerics.BitOperations.RoundUpToPowerOf2(bytes));
         void* memory;
         CudaException.Check(CudaDriver.cuMemAllocHost_v2(&memory, bytes), "allocating pinned memory");
         if (Memory is not null)
@@ -30,7 +30,7 @@ internal sealed unsafe class PinnedBuffer(CudaDevice device) : IDisposable
         _capacity = bytes;
     }
 
-    /// <summary>All that the stream has been told so far may use the memory.</summary>
+    /// <summary>All that was queued on the stream so far may use the memory.</summary>
     public void MarkUsed()
     {
         if (_released == IntPtr.Zero)

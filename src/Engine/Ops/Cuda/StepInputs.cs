@@ -22,16 +22,16 @@ internal readonly record struct PrefillRun(int FirstToken, int Tokens, int Seque
 internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
 {
     /// <summary>Tokens of one sequence from which on it is part of a <see cref="PrefillRun"/>.</summary>
-    public const int LeastRunTokens = 16;
+    public const int MinRunTokens = 16;
 
     /// <summary>Positions of a run that has more than one sequence: bounds what is gathered at once.</summary>
-    public const int MostRunContext = 32_768;
+    public const int MaxRunContext = 32_768;
 
     private const int RowArrays = 6;
     private const int IntsPerRunSequence = 5;
     private const int SelectionsPerRow = 2;
     private const int FirstCapacity = 1 << 16;
-    private const int MostReservedTables = 1 << 22;
+    private const int MaxReservedTables = 1 << 22;
     private readonly List<PrefillRun> _runs = [];
 
     // They take turns: the card may still copy from the one of the step before.
@@ -101,7 +101,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         Rows = rows;
         var all = new Span<int>(host.Memory, count);
         Fill(all[..rows], ids, 0);
-        Fill(all.Slice(rows, rows), metadata.RotaryRows.Span, 0);
+        Fill(all.Slice(rows, rows), metadata.PositionRows.Span, 0);
         Fill(all.Slice(2 * rows, rows), metadata.SlotMapping.Span, -1);
         FillContexts(metadata.Sequences.Span, all.Slice(3 * rows, rows), all.Slice(4 * rows, rows), all.Slice(5 * rows, rows));
         FillRuns(metadata.Sequences.Span, all);
@@ -111,7 +111,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
     }
 
     /// <summary>Keeps room for block tables of so many blocks, so that no step has to grow.</summary>
-    public void Reserve(long blocks) => _reservedTables = (int)Math.Min(blocks, MostReservedTables);
+    public void Reserve(long blocks) => _reservedTables = (int)Math.Min(blocks, MaxReservedTables);
 
     /// <summary>Brings row numbers over; they stay until the next <see cref="Upload"/>.</summary>
     /// <param name="rows">At most twice the step's rows, over all calls of a step.</param>
@@ -161,7 +161,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         ShortRowsEnd = 0;
         foreach (var sequence in sequences)
         {
-            var isShort = sequence.TokenCount < LeastRunTokens;
+            var isShort = sequence.TokenCount < MinRunTokens;
             if (isShort)
                 ShortRowsEnd = sequence.FirstToken + sequence.TokenCount;
             var firstPosition = sequence.ContextLength - sequence.TokenCount;
@@ -181,10 +181,10 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         var offset = RowArrays * Rows;
         for (var first = 0; first < sequences.Length; first++)
         {
-            if (sequences[first].TokenCount < LeastRunTokens)
+            if (sequences[first].TokenCount < MinRunTokens)
                 continue;
             var (end, context) = (first, 0L);
-            while (end < sequences.Length && sequences[end].TokenCount >= LeastRunTokens && (end == first || context + sequences[end].ContextLength <= MostRunContext))
+            while (end < sequences.Length && sequences[end].TokenCount >= MinRunTokens && (end == first || context + sequences[end].ContextLength <= MaxRunContext))
                 context += sequences[end++].ContextLength;
             var run = Run(sequences[first..end], all[offset..], offset);
             _runs.Add(run);

@@ -1,0 +1,113 @@
+using LocalLlm.Interop;
+using LocalLlm.Layers;
+using LocalLlm.Models;
+using LocalLlm.Ops;
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
+using Microsoft.Extensions.Logging;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Execution;
+
+/// <summary>
+/// What every model is loaded with, whether it generates or embeds: an open device, the open files of the weights, and the context in
+/// which layers register what they need. Owns all of it, but the device only until <see cref="HandOver"/>. One thread.
+/// </summary>
+internal sealed class LoadSession : IDisposable
+{
+    private readonly EngineOptions _options;
+    private readonly Checkpoint _checkpoint;
+    private bool _handedOver;
+
+    /// <summary>Loads libtorch, opens the device and reads the headers of the weights.</summary>
+    /// <param name="options">Folder, device, types and threads.</param>
+    /// <param name="configured">The type that config.json names; null: none.</param>
+    /// <param name="whenUnsaid">The type where neither says one; null: the one most of the weights have.</param>
+    /// <param name="priority">Beside other engines on the device.</param>
+    /// <exception cref="EngineException">Kind ModelFolder or Environment: nothing stays behind.</exception>
+    public LoadSession(EngineOptions options, ModelDtype? configured, ScalarType? whenUnsaid, DevicePriority priority)
+    {
+        _options = options;
+        TorchLibrary.EnsureLoaded(options.LibTorchPath);
+        if (options.NumThreads > 0)
+            set_num_threads(options.NumThreads);
+        Ops = DeviceRegistry.Create(options.Device, priority);
+        try
+        {
+            _checkpoint = Checkpoint.Open(options.ModelPath);
+            // A name that is no type was refused with the options.
+            ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType() ?? whenUnsaid ?? MostCommonType(_checkpoint);
+            Context = new(Ops, new SingleRankCollectives(), new WeightRegistry(), Ops.ActivationType(ComputeType));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The device.</summary>
+    public IDeviceOps Ops { get; }
+
+    /// <summary>What layers are built with.</summary>
+    public LayerContext Context { get; }
+
+    /// <summary>The type asked for; activations may be wider (float16 on a CPU is computed in float32).</summary>
+    public ScalarType ComputeType { get; }
+
+    /// <summary>The device's memory as it is now.</summary>
+    public DeviceMemory Memory =>
+        Ops.Features.Memory?.Now ?? new(HostMemory.AvailableBytes(), 0, EngineOptionsDefaults.CpuMemoryUtilization);
+
+    /// <summary>
+    /// Checks that the weights fit the model that has registered them, without reading them; warnings go to the options' logger.
+    /// </summary>
+    /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message.</exception>
+    public void CheckWeights() => WeightLoader.Check(Context.Weights, _checkpoint, Logger);
+
+    /// <summary>Reads what has been registered.</summary>
+    /// <param name="packing">Which copies of matrices to keep.</param>
+    /// <param name="progress">Told after every chunk.</param>
+    /// <param name="cancellationToken">Ends loading.</param>
+    /// <exception cref="EngineException">As of <see cref="CheckWeights"/>, or a file cannot be read.</exception>
+    public void LoadWeights(WeightPacking packing, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    {
+        using var staging = Ops.Features.Memory?.CreateStaging();
+        var bytes = progress is null ? null : new BytesRead(progress);
+        WeightLoader.Load(Context.Weights, _checkpoint, Context.ActivationType, staging, bytes, cancellationToken, Logger, packing);
+    }
+
+    /// <summary>Whoever asks owns the device from here on.</summary>
+    public IDeviceOps HandOver()
+    {
+        _handedOver = true;
+        return Ops;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _checkpoint?.Dispose();
+        if (_handedOver)
+            return;
+        Context?.Weights.Dispose();
+        (Ops as IDisposable)?.Dispose();
+    }
+
+    private ILogger? Logger => _options.LoggerFactory?.CreateLogger(typeof(WeightLoader));
+
+    private static ScalarType MostCommonType(Checkpoint checkpoint) =>
+        checkpoint.Tensors.Values.Where(tensor =>
+            tensor.Info.Dtype is SafetensorsDtype.BF16 or SafetensorsDtype.F16 or SafetensorsDtype.F32)
+            .GroupBy(tensor => tensor.Info.Dtype).MaxBy(group => group.Sum(tensor => tensor.Info.ByteLength))?.Key switch
+        {
+            SafetensorsDtype.F16 => ScalarType.Float16,
+            SafetensorsDtype.BF16 => ScalarType.BFloat16,
+            _ => ScalarType.Float32,
+        };
+
+    private sealed class BytesRead(IProgress<LoadProgress> progress) : IProgress<WeightProgress>
+    {
+        public void Report(WeightProgress value) => progress.Report(new("reading weights", value.BytesDone, value.BytesTotal));
+    }
+}

@@ -1,0 +1,31 @@
+using LocalLlm.Ops;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>
+/// Every product of a matrix by one plain product and a device's primitives: for linear methods that have nothing fused.
+/// </summary>
+internal abstract class ComposedLinear(LayerContext context) : ILinear
+{
+    /// <inheritdoc/>
+    public abstract Tensor Forward(Tensor x);
+
+    /// <inheritdoc/>
+    public Tensor ForwardNormed(Tensor x, RmsNorm norm) => Forward(context.Ops.RmsNorm(x, norm.Weight, norm.Epsilon));
+
+    /// <inheritdoc/>
+    public Tensor ForwardGated(Tensor x, RmsNorm norm) => context.Ops.SiluAndMul(ForwardNormed(x, norm));
+
+    /// <inheritdoc/>
+    public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
+        AttentionShape shape)
+    {
+        var qkv = ForwardNormed(x, norm);
+        context.Ops.RotaryAndCache(qkv, rotary, cache, metadata, shape);
+        return qkv;
+    }
+
+    /// <inheritdoc/>
+    public void AddTo(Tensor residual, Tensor x) => residual.add_(Forward(x));
+}

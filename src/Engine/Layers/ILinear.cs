@@ -1,0 +1,30 @@
+using LocalLlm.Ops;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>
+/// One matrix (and its bias) as a <see cref="ILinearMethod"/> stores it, and every product that layers ask for.
+/// <see cref="ComposedLinear"/> makes all of them of <see cref="Forward"/>.
+/// </summary>
+internal interface ILinear
+{
+    /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out].</summary>
+    Tensor Forward(Tensor x);
+
+    /// <summary><see cref="Forward"/> of the normalised input.</summary>
+    Tensor ForwardNormed(Tensor x, RmsNorm norm);
+
+    /// <summary>silu(gate) · up of the normalised input, for a matrix [gate | up]: [rows, in] → [rows, out / 2].</summary>
+    Tensor ForwardGated(Tensor x, RmsNorm norm);
+
+    /// <summary>
+    /// <see cref="ForwardNormed"/> by a matrix [q | k | v], with queries and keys rotated and keys and values stored: [tokens, in] →
+    /// [tokens, qkv width].
+    /// </summary>
+    Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
+        AttentionShape shape);
+
+    /// <summary>residual += <see cref="Forward"/>, in place.</summary>
+    void AddTo(Tensor residual, Tensor x);
+}

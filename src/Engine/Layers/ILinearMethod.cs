@@ -1,0 +1,21 @@
+using LocalLlm.Ops;
+using LocalLlm.Weights;
+
+namespace LocalLlm.Layers;
+
+/// <summary>
+/// How matrices are stored in a checkpoint and multiplied by (vLLM's linear method): it owns the type of the stored elements, their scales
+/// and the product. Stateless; what it creates is of one matrix.
+/// </summary>
+internal interface ILinearMethod
+{
+    /// <summary>Registers what it needs of the checkpoint for one matrix of this rank.</summary>
+    /// <param name="context">What the layer is built with.</param>
+    /// <param name="weights">
+    /// Slices of the matrix, joined along the outputs, as an unquantised model stores them: a method may read them in a type of its own
+    /// (<see cref="WeightSpec.Type"/>) and further tensors beside them, such as scales.
+    /// </param>
+    /// <param name="biases">Slices of the bias, joined likewise; empty for none.</param>
+    /// <param name="role">What the products are for.</param>
+    ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role);
+}

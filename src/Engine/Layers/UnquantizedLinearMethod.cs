@@ -1,0 +1,57 @@
+using LocalLlm.Ops;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>Matrices stored as float32, float16 or bfloat16 and multiplied by in the activation type.</summary>
+internal sealed class UnquantizedLinearMethod : ILinearMethod
+{
+    private UnquantizedLinearMethod()
+    {
+    }
+
+    /// <summary>The method.</summary>
+    public static UnquantizedLinearMethod Instance { get; } = new();
+
+    /// <inheritdoc/>
+    public ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role) =>
+        new Linear(context, weights, biases, role);
+
+    private sealed class Linear : ILinear
+    {
+        private readonly IDeviceOps _ops;
+        private readonly IFusedOps _fused;
+        private readonly LoadedWeight<LinearWeight> _weight;
+
+        public Linear(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role)
+        {
+            (_ops, _fused) = (context.Ops, context.Fused);
+            // Registered first, so that it is there when the matrix is packed.
+            var bias = biases.Count == 0 ? null : context.Weights.Add(biases, (tensor, _) => tensor.clone().DetachFromDisposeScope());
+            _weight = context.Weights.Add(weights, (tensor, packing) =>
+            {
+                var packed = context.Ops.PackLinear(tensor, bias?.Value, role, packing);
+                bias?.Release();
+                return packed;
+            });
+        }
+
+        /// <inheritdoc/>
+        public Tensor Forward(Tensor x) => _ops.Linear(x, _weight.Value);
+
+        /// <inheritdoc/>
+        public Tensor ForwardNormed(Tensor x, RmsNorm norm) => _fused.NormLinear(x, norm.Weight, norm.Epsilon, _weight.Value);
+
+        /// <inheritdoc/>
+        public Tensor ForwardGated(Tensor x, RmsNorm norm) => _fused.NormGatedLinear(x, norm.Weight, norm.Epsilon, _weight.Value);
+
+        /// <inheritdoc/>
+        public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
+            AttentionShape shape) =>
+            _fused.NormQkvRotary(x, norm.Weight, norm.Epsilon, _weight.Value, rotary, cache, metadata, shape);
+
+        /// <inheritdoc/>
+        public void AddTo(Tensor residual, Tensor x) => _fused.LinearAdd(x, _weight.Value, residual);
+    }
+}

@@ -1,0 +1,113 @@
+using LocalLlm.Layers;
+using LocalLlm.Models.Rotary;
+using LocalLlm.Ops;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Models;
+
+/// <summary>What sets the layers of one family of dense decoders apart from the others.</summary>
+internal readonly record struct DecoderVariant
+{
+    /// <summary>Norms on each query and key head.</summary>
+    public bool QkNorm { get; init; }
+
+    /// <summary>Bias on the MLP's projections.</summary>
+    public bool MlpBias { get; init; }
+}
+
+/// <summary>
+/// A dense decoder: embedding, layers of grouped-query attention with rotary positions and a gated MLP, norm, output head.
+/// </summary>
+internal abstract class DecoderModel : ICausalLanguageModel
+{
+    private readonly RotaryEmbedding _rotary;
+    private readonly VocabParallelEmbedding _embedding;
+    private readonly DecoderLayer[] _layers;
+    private readonly RmsNorm _norm;
+    private readonly ParallelLmHead _head;
+    private readonly LayerContext _context;
+
+    /// <summary>Builds the layers and registers their weights; nothing is loaded yet.</summary>
+    protected DecoderModel(DecoderConfig config, LayerContext context, ModelLimits limits, DecoderVariant variant)
+    {
+        var epsilon = (float)config.RmsNormEps;
+        _context = context;
+        VocabularySize = config.VocabSize;
+        _rotary = new(config.Rope, config.HeadDim, config.MaxPositionEmbeddings, limits.MaxModelLen, limits.MaxStepTokens);
+        _embedding = new(context, "model.embed_tokens", config.VocabSize, config.HiddenSize);
+        _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(layer => CreateLayer(config, layer, variant, epsilon))];
+        _norm = new(context, "model.norm", config.HiddenSize, epsilon);
+        _head = new(context, config.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", config.VocabSize, config.HiddenSize);
+        KvCache = new([.. _layers.Select(layer => layer.Cache)]);
+
+        // Buffers that older checkpoints saved, and the second name of a tied matrix.
+        context.Weights.Ignore(name => name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal));
+        if (config.TieWordEmbeddings)
+            context.Weights.Ignore(name => name == "lm_head.weight");
+    }
+
+    /// <inheritdoc/>
+    public KvCacheSpec KvCache { get; }
+
+    /// <inheritdoc/>
+    public int VocabularySize { get; }
+
+    /// <inheritdoc/>
+    public int? PromptLengthThreshold => _rotary.PromptLengthThreshold;
+
+    /// <inheritdoc/>
+    public bool IsRecordable => true;
+
+    /// <inheritdoc/>
+    public void PreparePositions() => _rotary.PrepareAll();
+
+    /// <inheritdoc/>
+    public void BeginStep() => _rotary.BeginStep();
+
+    /// <inheritdoc/>
+    public void AddPositions(AttentionMetadata step, int firstPosition, int count, int promptLength) =>
+        _rotary.AddRows(step.PositionRows, firstPosition, count, promptLength);
+
+    /// <inheritdoc/>
+    public Tensor Forward(Tensor ids, ForwardContext context)
+    {
+        var residual = _embedding.Forward(ids); // [tokens, hidden]
+        foreach (var layer in _layers)
+        {
+            // Intermediates of a layer are dropped with it.
+            using var scope = NewDisposeScope();
+            layer.Forward(residual, context);
+        }
+
+        return residual;
+    }
+
+    /// <inheritdoc/>
+    public Tensor ComputeLogits(Tensor hidden) => _head.Forward(hidden, _norm);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _rotary.Dispose();
+        _context.Weights.Dispose();
+    }
+
+    private DecoderLayer CreateLayer(DecoderConfig config, int layer, DecoderVariant variant, float epsilon)
+    {
+        var prefix = $"model.layers.{layer}";
+        var options = new AttentionOptions(
+            config.HiddenSize,
+            config.NumAttentionHeads,
+            config.NumKeyValueHeads,
+            config.HeadDim,
+            config.AttentionBias,
+            config.AttentionOutputBias,
+            variant.QkNorm ? epsilon : null,
+            config.SlidingWindowAt(layer));
+        return new(
+            new(_context, $"{prefix}.input_layernorm", config.HiddenSize, epsilon),
+            new Attention(_context, $"{prefix}.self_attn", layer, options, _rotary.Table),
+            new(_context, $"{prefix}.post_attention_layernorm", config.HiddenSize, epsilon),
+            new GatedMlp(_context, $"{prefix}.mlp", config.HiddenSize, config.IntermediateSize, variant.MlpBias));
+    }
+}

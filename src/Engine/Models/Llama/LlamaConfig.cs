@@ -1,0 +1,17 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace LocalLlm.Models.Llama;
+
+/// <summary>The shape of a Llama or Mistral model.</summary>
+internal sealed record LlamaConfig : DecoderConfig
+{
+    /// <summary>What all dense decoders have, and what Llama adds.</summary>
+    [SetsRequiredMembers]
+    public LlamaConfig(DecoderConfig shared)
+        : base(shared)
+    {
+    }
+
+    /// <summary>Bias on the MLP's projections.</summary>
+    public bool MlpBias { get; init; }
+}

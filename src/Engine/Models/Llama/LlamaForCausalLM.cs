@@ -1,0 +1,7 @@
+using LocalLlm.Layers;
+
+namespace LocalLlm.Models.Llama;
+
+/// <summary>The Llama decoder; Mistral's is the same with a window in its attention.</summary>
+internal sealed class LlamaForCausalLM(LlamaConfig config, LayerContext context, ModelLimits limits)
+    : DecoderModel(config, context, limits, new() { MlpBias = config.MlpBias });

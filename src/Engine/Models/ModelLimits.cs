@@ -1,0 +1,6 @@
+namespace LocalLlm.Models;
+
+/// <summary>What a model may be asked for, known when it is built.</summary>
+/// <param name="MaxModelLen">Positions that a sequence may reach.</param>
+/// <param name="MaxStepTokens">Tokens of the largest step.</param>
+internal readonly record struct ModelLimits(int MaxModelLen, int MaxStepTokens);

@@ -1,0 +1,7 @@
+using LocalLlm.Layers;
+
+namespace LocalLlm.Models.Qwen;
+
+/// <summary>The Qwen decoder: Qwen2's has biases on q, k and v, Qwen3's norms on query and key heads.</summary>
+internal sealed class QwenForCausalLM(QwenConfig config, LayerContext context, ModelLimits limits)
+    : DecoderModel(config, context, limits, new() { QkNorm = config.QkNorm });

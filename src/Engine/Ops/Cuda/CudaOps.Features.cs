@@ -1,0 +1,51 @@
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+// What the card does beside computing: memory of its own, recorded steps, chosen tokens.
+internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITokenSampler
+{
+    /// <inheritdoc/>
+    DeviceMemory IDeviceMemory.Now
+    {
+        get
+        {
+            var (free, total) = CudaDevice.Memory();
+            return new(total, total - free, EngineOptionsDefaults.GpuMemoryUtilization);
+        }
+    }
+
+    /// <inheritdoc/>
+    public long Version => ((long)_workspace.Version << 32) + _inputs.Version + _sampler.Version + _rotaryVersion;
+
+    /// <inheritdoc/>
+    public IWeightStaging CreateStaging() => new CudaWeightStaging(_device);
+
+    /// <inheritdoc/>
+    public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen, int maxSequences)
+    {
+        _attention.Reserve(layer, type, maxModelLen);
+        _sampler.Reserve(maxSequences);
+        _inputs.Reserve((long)maxSequences * ((maxModelLen + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize));
+    }
+
+    /// <inheritdoc/>
+    public void ReleaseUnused() => _device.ReleaseUnusedMemory();
+
+    /// <inheritdoc/>
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata, int rows)
+    {
+        _inputs.Upload(inputIds, metadata, rows);
+        return _inputs.Ids;
+    }
+
+    /// <inheritdoc/>
+    public ICapturedGraph Capture(Action body) => new CudaGraph(_device, body);
+
+    /// <inheritdoc/>
+    public void BeginSample(Tensor logits, SamplingBatch batch) => _sampler.Begin(logits, batch);
+
+    /// <inheritdoc/>
+    public void EndSample(Span<int> ids) => _sampler.End(ids);
+}

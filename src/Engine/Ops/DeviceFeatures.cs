@@ -1,0 +1,30 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops;
+
+/// <summary>What a device has beside the primitives of <see cref="IDeviceOps"/>. A device without any of it runs every model.</summary>
+internal sealed record DeviceFeatures
+{
+    /// <summary>Nothing: computes in the host's memory, step by step.</summary>
+    public static DeviceFeatures None { get; } = new();
+
+    /// <summary>Several primitives as one operation; null: layers compose them (<see cref="ComposedOps"/>).</summary>
+    public IFusedOps? Fused { get; init; }
+
+    /// <summary>Records steps and repeats them; null: every step is run.</summary>
+    public IGraphCapture? GraphCapture { get; init; }
+
+    /// <summary>Chooses tokens; null: the host does.</summary>
+    public ITokenSampler? TokenSampler { get; init; }
+
+    /// <summary>
+    /// Memory of its own, which is measured by running the largest step; null: the host's, which is planned by an estimate.
+    /// </summary>
+    public IDeviceMemory? Memory { get; init; }
+
+    /// <summary>
+    /// Activation types in which single-sequence decoding is faster with a second copy of each matrix in the layout that is fastest for
+    /// one row (<see cref="Weights.WeightPacking.DecodeCopies"/>).
+    /// </summary>
+    public IReadOnlyList<ScalarType> DecodeCopyTypes { get; init; } = [];
+}

@@ -1,0 +1,85 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using LocalLlm.Ops.Cpu;
+using LocalLlm.Ops.Cuda;
+
+namespace LocalLlm.Ops;
+
+/// <summary>From the name of a device to its operations. Thread-safe.</summary>
+internal static class DeviceRegistry
+{
+    private const string Auto = "auto";
+
+    // auto takes the first that can be used.
+    private static ImmutableList<DeviceKind> s_kinds =
+    [
+        new("cuda", (ordinal, priority) => new CudaOps(ordinal, priority))
+        {
+            HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
+        },
+        new("cpu", (_, _) => new CpuOps()) { IsUsable = () => true },
+    ];
+
+    /// <summary>The names that the option <c>device</c> may have, for messages.</summary>
+    public static string Allowed => string.Join(", ",
+        s_kinds.Reverse().SelectMany(kind => kind.HasOrdinals ? [kind.Name, $"{kind.Name}:N"] : (string[])[kind.Name]).Prepend(Auto));
+
+    /// <summary>Adds a kind of device.</summary>
+    /// <returns>Takes it away again when disposed.</returns>
+    /// <exception cref="ArgumentException">There is one of that name.</exception>
+    public static IDisposable Register(DeviceKind kind)
+    {
+        ImmutableInterlocked.Update(ref s_kinds, kinds => kinds.Exists(known => known.Name == kind.Name)
+            ? throw new ArgumentException($"There is a device named {kind.Name}.", nameof(kind))
+            : kinds.Add(kind));
+        return new Registration(kind);
+    }
+
+    /// <summary>Whether a device may be called so.</summary>
+    public static bool IsName(string device) => device == Auto || Find(device) is not null;
+
+    /// <summary>Refuses a device that this machine does not have; needs no libtorch.</summary>
+    /// <exception cref="EngineException">Kind Environment.</exception>
+    public static void Require(string device)
+    {
+        if (device != Auto && Find(device) is var (kind, ordinal))
+            kind.Require?.Invoke(ordinal);
+    }
+
+    /// <summary>The operations of a device; the caller disposes them if they can be disposed.</summary>
+    /// <param name="device">
+    /// <c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.
+    /// </param>
+    /// <param name="priority">Beside other engines on it.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions: no such device. Kind Environment: what the device lacks.</exception>
+    public static IDeviceOps Create(string device, DevicePriority priority = DevicePriority.High)
+    {
+        if (device == Auto)
+            return s_kinds.First(kind => kind.IsUsable?.Invoke() == true).Create(0, priority);
+        var (kind, ordinal) = Find(device) ?? throw new EngineException(EngineErrorKind.InvalidOptions,
+            $"device is '{device}'; allowed: {Allowed}", "device");
+        return kind.Create(ordinal, priority);
+    }
+
+    private static (DeviceKind Kind, int Ordinal)? Find(string device)
+    {
+        foreach (var kind in s_kinds)
+        {
+            if (device == kind.Name)
+                return (kind, 0);
+            if (kind.HasOrdinals
+                && device.StartsWith(kind.Name + ":", StringComparison.Ordinal)
+                && int.TryParse(device.AsSpan(kind.Name.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var ordinal))
+            {
+                return (kind, ordinal);
+            }
+        }
+
+        return null;
+    }
+
+    private sealed class Registration(DeviceKind kind) : IDisposable
+    {
+        public void Dispose() => ImmutableInterlocked.Update(ref s_kinds, kinds => kinds.Remove(kind));
+    }
+}

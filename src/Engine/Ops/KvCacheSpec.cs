@@ -1,0 +1,44 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops;
+
+/// <summary>Who reads the tensors of a layer's cache, and so who decides how they lie in memory.</summary>
+internal enum KvLayout
+{
+    /// <summary><see cref="IDeviceOps.Attention"/>: the device's own layout (<see cref="IDeviceOps.CacheBlockShapes"/>).</summary>
+    Device,
+
+    /// <summary>The model: one row a token, [blocks, block_size, width] (<see cref="PagedRows"/>).</summary>
+    Rows,
+}
+
+/// <summary>What a token stores in one tensor of a layer's cache.</summary>
+/// <param name="Heads">Heads on this rank.</param>
+/// <param name="Width">Elements of a head.</param>
+internal readonly record struct KvTensorSpec(int Heads, int Width);
+
+/// <summary>What one layer keeps of every token, on this rank.</summary>
+/// <param name="Tensors">One for each tensor; widths may differ.</param>
+/// <param name="Layout">Who reads them.</param>
+internal sealed record KvLayerSpec(IReadOnlyList<KvTensorSpec> Tensors, KvLayout Layout)
+{
+    /// <summary>Keys and values of one width, which <see cref="IDeviceOps.Attention"/> reads.</summary>
+    public static KvLayerSpec KeysAndValues(int kvHeads, int headDim) =>
+        new([new(kvHeads, headDim), new(kvHeads, headDim)], KvLayout.Device);
+
+    /// <summary>Rows that the model's own attention reads, such as one latent vector, or keys and values of unequal width.</summary>
+    public static KvLayerSpec Rows(params IReadOnlyList<int> widths) =>
+        new([.. widths.Select(width => new KvTensorSpec(1, width))], KvLayout.Rows);
+}
+
+/// <summary>What a model keeps of every token: all that the cache, the planner and the scheduler know of it.</summary>
+/// <param name="Layers">One per attention layer, in the order of the caches.</param>
+internal sealed record KvCacheSpec(IReadOnlyList<KvLayerSpec> Layers)
+{
+    /// <summary>Bytes of one block over all tensors of all layers.</summary>
+    /// <param name="ops">The device whose layout it is.</param>
+    /// <param name="type">Of the elements.</param>
+    public long BlockBytes(IDeviceOps ops, ScalarType type) =>
+        Layers.Sum(layer => ops.CacheBlockShapes(layer)
+            .Sum(shape => shape.Aggregate(1L, (product, size) => product * size))) * type.ElementSize();
+}

@@ -1,0 +1,30 @@
+namespace LocalLlm.Weights;
+
+/// <summary>
+/// The place of a weight in a layer: empty until the loader fills it, and again once the registry releases it. The registry owns what is
+/// in it.
+/// </summary>
+/// <param name="name">The first tensor of the checkpoint that it is made of.</param>
+internal sealed class LoadedWeight<T>(string name)
+    where T : class, IDisposable
+{
+    private T? _value;
+
+    /// <summary>What was loaded.</summary>
+    /// <exception cref="InvalidOperationException">Nothing is.</exception>
+    public T Value => _value ?? throw new InvalidOperationException($"The weight {name} is not loaded.");
+
+    /// <summary>Takes ownership; what was in it is disposed.</summary>
+    public void Set(T value)
+    {
+        _value?.Dispose();
+        _value = value;
+    }
+
+    /// <summary>Disposes what is in it.</summary>
+    public void Release()
+    {
+        _value?.Dispose();
+        _value = null;
+    }
+}

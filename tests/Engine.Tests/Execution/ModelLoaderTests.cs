@@ -1,0 +1,64 @@
+using LocalLlm.Execution;
+using LocalLlm.Ops;
+using LocalLlm.Tests.Engine;
+using LocalLlm.Tests.Models;
+using Xunit;
+
+namespace LocalLlm.Tests.Execution;
+
+/// <summary>
+/// What the loader does follows from what a device says of itself, never from which device it is. Devices are registered for the whole
+/// process, so nothing else may run meanwhile.
+/// </summary>
+[Collection(nameof(RunsAlone))]
+public sealed class ModelLoaderTests
+{
+    private const string Name = "measured";
+    private const long Available = 1L << 30;
+    private const long Used = 300L << 20;
+    private const int StepTokens = 64;
+    private static readonly string Folder = TestPaths.Shared("goldens", "random", "qwen3");
+
+    private static EngineOptions Options =>
+        new() { ModelPath = Folder, Device = Name, Dtype = "float32", SkipTokenizerInit = true, MaxNumBatchedTokens = StepTokens };
+
+    [Fact]
+    public void A_device_with_memory_of_its_own_is_measured_by_its_largest_step_though_it_records_nothing()
+    {
+        MeasuredCpu? device = null;
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) => device = new MeasuredCpu(Available) { UsedBytes = Used }));
+        using var loader = new ModelLoader(Options);
+        Assert.Equal(0, device!.Steps);
+        using var worker = loader.Load(null, null, TestContext.Current.CancellationToken);
+        Assert.Equal(StepTokens, device.LargestStep);
+        Assert.All(device.Reserved, layer => Assert.Equal(KvLayout.Device, layer.Layout));
+        Assert.NotEmpty(device.Reserved);
+        // All that is taken, and what the weights do not account for.
+        Assert.Equal(Used, loader.Plan.WeightBytes + loader.Plan.ActivationBytes);
+        Assert.Equal(0, loader.Plan.GraphBytes);
+        Assert.Equal(Available / 2, loader.Plan.BudgetBytes);
+    }
+
+    [Fact]
+    public async Task A_device_that_only_measures_generates_what_the_reference_does()
+    {
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) => new MeasuredCpu(Available)));
+        var golden = new GoldenFile(Folder).Cases.First(one => one.MinMargin > 1e-4);
+        await using var engine = await LlmEngine.LoadAsync(Options, cancellationToken: TestContext.Current.CancellationToken);
+        var sampling = new SamplingParams { Temperature = 0, MaxTokens = golden.Greedy.Length, IgnoreEos = true };
+        var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds(golden.Ids, sampling), TestContext.Current.CancellationToken);
+        Assert.Equal(golden.Greedy, result.Outputs[0].TokenIds);
+    }
+
+    [Theory]
+    [InlineData("bfloat16", 2)]
+    [InlineData("float32", 1)]
+    public void Second_copies_are_planned_where_the_device_gains_from_them(string dtype, int copies)
+    {
+        var options = new EngineOptions { ModelPath = Folder, Device = "cpu", Dtype = dtype, SkipTokenizerInit = true };
+        var ample = LlmEngine.PlanMemory(options);
+        // A budget that two copies would take more than half of.
+        var tight = LlmEngine.PlanMemory(options with { GpuMemoryUtilization = 1e-6, KvCacheMemoryBytes = 1 << 20 });
+        Assert.Equal(copies, ample.WeightBytes / (double)tight.WeightBytes);
+    }
+}
