@@ -150,7 +150,7 @@ public sealed class JsonFields
         return null;
     }
 
-    /// <summary>A text in which half of a surrogate pair (<c>"\ud800"</c>) counts as U+FFFD, as it does for the tokenizer.</summary>
+    /// <summary>A text in which half of a surrogate pair (<c>"\ud800"</c>) is allowed; it is U+FFFD to the tokenizer.</summary>
     public string? LenientText(string name) =>
         Take(name) is { ValueKind: JsonValueKind.String } value ? LoneSurrogates.TextOf(value) : Text(name);
 

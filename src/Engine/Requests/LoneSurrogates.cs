@@ -7,7 +7,7 @@ namespace LocalLlm.Requests;
 /// <summary>Reads JSON strings that the JSON reader refuses because an escape is half of a surrogate pair.</summary>
 public static class LoneSurrogates
 {
-    /// <summary>The text of a JSON string; half of a pair counts as U+FFFD, as it does for the tokenizer.</summary>
+    /// <summary>The text of a JSON string; half of a pair stays in it, and is U+FFFD to the tokenizer.</summary>
     public static string TextOf(JsonElement value)
     {
         try

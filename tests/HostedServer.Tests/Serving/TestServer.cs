@@ -72,8 +72,11 @@ public sealed class TestServer : IAsyncLifetime, IAsyncDisposable
             builder.Services.AddLocalLlmEmbeddings(options => options.ConfigureEngine = _ => engine);
         else if (_embeddingModel is not null)
         {
-            builder.Services.AddLocalLlmEmbeddings(options => (options.ModelPath, options.Device, options.ConfigureEngine) =
-                (_embeddingModel, engine.Device, own => own with { DecorateEncoder = engine.DecorateEncoder }));
+            builder.Services.AddLocalLlmEmbeddings(options =>
+            {
+                (options.ModelPath, options.Device) = (_embeddingModel, engine.Device);
+                options.ConfigureEngine = own => own with { DecorateEncoder = engine.DecorateEncoder };
+            });
         }
 
         builder.Services.AddLocalLlmServer(_configure);
