@@ -70,6 +70,7 @@ internal sealed partial class EngineLoop : IDisposable
         }
         catch (Exception failure)
         {
+            _watchdog.End();
             Die(failure);
         }
     }
