@@ -20,6 +20,8 @@ internal static class EncoderOptionsValidator
             ("num_gpu_blocks_override", options.NumGpuBlocksOverride is not null),
             ("max_waiting_requests", options.MaxWaitingRequests != usual.MaxWaitingRequests),
             ("scheduling_policy", options.SchedulingPolicy != usual.SchedulingPolicy),
+            ("scheduler_reserve_full_isl", options.SchedulerReserveFullIsl != usual.SchedulerReserveFullIsl),
+            ("watermark", options.Watermark != usual.Watermark),
             ("skip_tokenizer_init", options.SkipTokenizerInit),
             ("chat_template", options.ChatTemplate is not null),
             ("tool_call_parser", options.ToolCallParser != usual.ToolCallParser),

@@ -52,8 +52,20 @@ public sealed record EngineOptions
     /// <summary>Most tokens of a step of generation.</summary>
     internal int StepTokens => MaxNumBatchedTokens ?? EngineOptionsDefaults.MaxNumBatchedTokens;
 
+    /// <summary>Max number of sequences that run at once: as given, or as many as a step has room for.</summary>
+    internal int RunningSequences => MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, StepTokens);
+
     /// <summary>Most tokens of one sequence's prompt in one step; 0: as many as fit <see cref="MaxNumBatchedTokens"/>.</summary>
     public int LongPrefillTokenThreshold { get; init; }
+
+    /// <summary>
+    /// Admits a request only if the free KV blocks hold its whole prompt beside the rest of those already admitted (vLLM's
+    /// <c>scheduler_reserve_full_isl</c>). False: only its first chunk must fit, and requests admitted in haste preempt one another.
+    /// </summary>
+    public bool SchedulerReserveFullIsl { get; init; } = true;
+
+    /// <summary>Share of the KV blocks that admission leaves free for the growth of running requests; 0 up to, not including, 1.</summary>
+    public double Watermark { get; init; }
 
     /// <summary>False: a prompt is computed in one step or not at all.</summary>
     public bool EnableChunkedPrefill { get; init; } = true;

@@ -68,7 +68,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     public int VocabularySize => _vocabularySize;
 
     /// <summary>Most sequences that run at once.</summary>
-    public int MaxNumSeqs => Math.Min(Options.MaxNumSeqs ?? EngineOptionsDefaults.MaxNumSeqs, Options.StepTokens);
+    public int MaxNumSeqs => Options.RunningSequences;
 
     /// <summary>Most tokens of prompt and output together.</summary>
     public int MaxModelLen => Plan.MaxModelLen;
@@ -272,10 +272,12 @@ public sealed partial class LlmEngine : IAsyncDisposable
             {
                 MaxModelLen = plan.MaxModelLen,
                 MaxNumBatchedTokens = options.StepTokens,
-                MaxNumSeqs = options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, options.StepTokens),
+                MaxNumSeqs = options.RunningSequences,
                 EnableChunkedPrefill = options.EnableChunkedPrefill,
                 LongPrefillTokenThreshold = options.LongPrefillTokenThreshold,
                 Policy = options.SchedulingPolicy,
+                ReserveFullPrompt = options.SchedulerReserveFullIsl,
+                AdmissionWatermark = options.Watermark,
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
             };
             var settings = new EngineLoopSettings

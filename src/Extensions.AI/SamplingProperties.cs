@@ -17,8 +17,8 @@ public static class SamplingProperties
     // Read here: older and other names of what the engine does.
     private static readonly string[] OwnFields = [.. GuidedDecoding.Fields, .. ThinkingSetting.Fields];
 
-    // What would have no place in a response.
-    private static readonly string[] RefusedFields = ["n", "prompt_logprobs", "detokenize"];
+    // What would have no place in a response, or belongs to a request (LocalLlmRequestOptions.Priority).
+    private static readonly string[] RefusedFields = ["n", "prompt_logprobs", "detokenize", "priority"];
 
     /// <summary>Whether a name among properties is one of a parameter of the engine.</summary>
     public static bool IsParameter(string name) => SamplingFields.Contains(name) || OwnFields.Contains(name);

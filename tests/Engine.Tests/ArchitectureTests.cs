@@ -52,6 +52,15 @@ public partial class ArchitectureTests
     }
 
     [Fact]
+    public void No_file_of_code_has_more_than_400_lines()
+    {
+        string[] folders = ["src", "tests", "samples", "bench"];
+        var files = folders.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(TestPaths.Repository, folder), "*", SearchOption.AllDirectories))
+            .Where(file => Path.GetExtension(file) is ".cs" or ".cu" or ".js" or ".py" && !file.Split(Path.DirectorySeparatorChar).Any(part => part is "bin" or "obj" or "node_modules"));
+        Assert.Empty(files.Where(file => File.ReadLines(file).Count() > 400).Select(file => Path.GetRelativePath(TestPaths.Repository, file)));
+    }
+
+    [Fact]
     public void Every_folder_has_tests_of_the_same_name()
     {
         var tests = Path.Combine(TestPaths.Repository, "tests", "Engine.Tests");
@@ -132,7 +141,7 @@ public partial class ArchitectureTests
     [GeneratedRegex("`([A-Z][A-Za-z]+(?:\\.[A-Za-z]+)*)`")]
     private static partial Regex QuotedName();
 
-    [GeneratedRegex("llama|qwen|mistral|roberta|deepseek", RegexOptions.IgnoreCase)]
+    [GeneratedRegex(@"llama|qwen|mistral|roberta|deepseek|bge|\bR1\b|\bbert\b(?!_)", RegexOptions.IgnoreCase)]
     private static partial Regex FamilyName();
 
     [Fact]

@@ -19,6 +19,7 @@ public partial class GlossaryTests
         { @"\b_?(Most|most)[A-Z]\w*|\b\w*[a-z]Most[A-Z]\w*", "Max" },
         { @"\b_?(Least|least)[A-Z]\w*|\b\w*[a-z]Least[A-Z]\w*", "Min" },
         { @"<summary>Makes\b", "Creates" },
+        { @"\b(EncoderWorker|LaunchedStep|AnswerReader|ChatAnswer|AnswerParser|ThinkingSplitter|ISequenceObserver)\b", "the names of today's architecture page" },
         { @"\b[Kk]ey words?\b", "keyword" },
         { @"\btakes? no notice\b", "ignores" },
         { @"\bwaits? for ever\b", "waits forever, or: no caller waits" },

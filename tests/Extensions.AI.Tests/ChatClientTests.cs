@@ -9,7 +9,7 @@ using Xunit;
 namespace LocalLlm.Extensions.AI.Tests;
 
 /// <summary>The chat client over the real tiny model, which can add.</summary>
-public sealed class ChatClientTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+public sealed class ChatClientTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private static readonly ChatMessage[] Sum = [new(ChatRole.User, "What is 58 + 27?")];
     private static readonly ChatOptions Greedy = new() { Temperature = 0 };
@@ -142,14 +142,5 @@ public sealed class ChatClientTests(ChatClientTests.Engine fixture) : IClassFixt
         var kernel = builder.Build();
         var answer = await kernel.InvokePromptAsync("What is 58 + 27?", new(new PromptExecutionSettings { ExtensionData = new Dictionary<string, object> { ["temperature"] = 0.0 } }), cancellationToken: Token);
         Assert.Contains("85", answer.ToString(), StringComparison.Ordinal);
-    }
-
-    public sealed class Engine : IAsyncLifetime
-    {
-        public LlmEngine Value { get; private set; } = null!;
-
-        public async ValueTask InitializeAsync() => Value = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = TestPaths.TinyR1, Dtype = "float32" });
-
-        public ValueTask DisposeAsync() => Value.DisposeAsync();
     }
 }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Xunit;
 
@@ -8,7 +9,7 @@ namespace LocalLlm.Extensions.AI.Tests;
 
 /// <summary>What the model writes is what System.Text.Json reads: every type that it has a converter for, as an answer and as an
 /// argument.</summary>
-public sealed class DotNetTypesTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+public sealed class DotNetTypesTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private const int Seeds = 4;
     private const int MaxTokens = 250;

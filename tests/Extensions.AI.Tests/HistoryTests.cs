@@ -8,7 +8,7 @@ namespace LocalLlm.Extensions.AI.Tests;
 
 /// <summary>Everything of a history reaches the model, is mapped by the rule of docs/guides/extensions-ai.md, or is refused by
 /// name.</summary>
-public sealed class HistoryTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+public sealed class HistoryTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private const string Calls = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>";
     private const string Output = "<｜tool▁output▁begin｜>";

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
@@ -10,7 +11,7 @@ using Xunit;
 namespace LocalLlm.Extensions.AI.Tests;
 
 /// <summary>The usual layers of Microsoft.Extensions.AI around the real engine.</summary>
-public sealed class MiddlewareStackTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+public sealed class MiddlewareStackTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private const string Source = "LocalLlm.Tests.Stack";
     private const string Question = "What is the secret for 7 and 56?";

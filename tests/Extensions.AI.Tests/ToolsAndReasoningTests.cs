@@ -6,7 +6,7 @@ using Xunit;
 namespace LocalLlm.Extensions.AI.Tests;
 
 /// <summary>Thoughts, tools and the options beside them, over the real tiny model, which calls tools.</summary>
-public sealed class ToolsAndReasoningTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+public sealed class ToolsAndReasoningTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private const string Question = "What is the secret for 7 and 56?";
     private static readonly ChatMessage[] Sum = [new(ChatRole.User, "What is 58 + 27?")];

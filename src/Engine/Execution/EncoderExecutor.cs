@@ -8,7 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// One device with an encoder and its heads. All calls come from one thread. Dense, sparse and multi-vector outputs of a batch come from one pass, as in Chen et al., "BGE M3-Embedding" (2024).
+/// One device with an encoder and its heads. All calls come from one thread. Dense, sparse and multi-vector outputs of a batch come from one pass (Chen et
+/// al., "M3-Embedding", 2024, arXiv:2402.03216).
 /// </summary>
 internal sealed class EncoderExecutor : IEncoderExecutor
 {

@@ -99,7 +99,7 @@ internal sealed class ModelLoader : IDisposable
 
     private ScalarType ActivationType => _session.Context.ActivationType;
 
-    private int MaxNumSeqs => _options.MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, _options.StepTokens);
+    private int MaxNumSeqs => _options.RunningSequences;
 
     private IGraphCapture? Recorder(ICausalLanguageModel model) => model.IsRecordable ? _session.Ops.Features.GraphCapture : null;
 

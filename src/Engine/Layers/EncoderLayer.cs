@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// A layer of BERT's kind: bidirectional attention and a feed-forward network with GELU, each added to its input and normalised afterwards (post-norm).
+/// A layer of an encoder: bidirectional attention and a feed-forward network with GELU, each added to its input and normalised afterwards (post-norm).
 /// </summary>
 internal sealed class EncoderLayer
 {

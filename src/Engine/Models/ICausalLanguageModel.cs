@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
 
-/// <summary>A model that predicts the next token. Lives on one rank; called on its worker's thread only. Owns its weights.</summary>
+/// <summary>A model that predicts the next token. Lives on one rank; called on the executor's thread only. Owns its weights.</summary>
 internal interface ICausalLanguageModel : IDisposable
 {
     /// <summary>What it keeps of every token on this rank: one cache per attention layer.</summary>

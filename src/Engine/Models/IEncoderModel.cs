@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Models;
 
 /// <summary>
-/// A model that gives a hidden state for every token of whole texts. Called on its worker's thread only. Owns its weights.
+/// A model that gives a hidden state for every token of whole texts. Called on the executor's thread only. Owns its weights.
 /// </summary>
 internal interface IEncoderModel : IDisposable
 {

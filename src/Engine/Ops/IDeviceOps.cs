@@ -7,7 +7,7 @@ namespace LocalLlm.Ops;
 /// What a device must do for a model: all that another vendor has to write. <see cref="TorchOps"/> is the plain version that every
 /// other one is tested against. What a device can do beside is in <see cref="Features"/>. Results are tensors of the current dispose
 /// scope, valid until the end of the layer that asked for them (a device may keep one buffer for each kind of result); inputs are
-/// contiguous. Called on the worker's thread only.
+/// contiguous. Called on the executor's thread only.
 /// </summary>
 internal interface IDeviceOps
 {

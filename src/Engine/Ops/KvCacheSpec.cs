@@ -8,7 +8,7 @@ internal enum KvLayout
     /// <summary><see cref="IDeviceOps.Attention"/>: the device's own layout (<see cref="IDeviceOps.CacheBlockShapes"/>).</summary>
     Device,
 
-    /// <summary>The model: one row a token, [blocks, block_size, width] (<see cref="PagedRows"/>).</summary>
+    /// <summary>The model: one row a token, [blocks, block_size, heads, width] (<see cref="PagedRows"/>).</summary>
     Rows,
 }
 

@@ -234,9 +234,11 @@ internal sealed partial class EmbeddingLoop : IDisposable
         {
             results = _executor.Run(texts, kinds, _specialIds);
         }
-        catch (Exception) when (!_watchdog.End())
+        catch (Exception)
         {
-            throw new GivenUpException();
+            if (!_watchdog.End())
+                throw new GivenUpException();
+            throw;
         }
 
         return _watchdog.End() ? results : throw new GivenUpException();

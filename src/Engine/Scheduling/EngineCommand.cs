@@ -1,6 +1,6 @@
 namespace LocalLlm.Scheduling;
 
-/// <summary>What other threads ask of the engine loop: plain data.</summary>
+/// <summary>What other threads ask of the engine loop: a case for each, which <see cref="CommandReader"/> knows.</summary>
 internal abstract record EngineCommand
 {
     /// <summary>Run a request.</summary>

@@ -18,9 +18,6 @@ internal sealed class EngineInbox
     /// <summary>Why nothing more is taken, or null.</summary>
     public EngineException? Closed => Volatile.Read(ref _closed);
 
-    /// <summary>Whether the loop has ended, or is to end at once.</summary>
-    public bool HasEnded => Volatile.Read(ref _hasEnded);
-
     /// <summary>Queues a request; any refusal comes through its stream.</summary>
     public void Submit(LiveRequest request)
     {

@@ -8,7 +8,7 @@ namespace LocalLlm.Weights;
 /// rest of a numbered
 /// set that it names in part, and, once a tensor is missed (<see cref="LookFurther"/>), every other <c>*.safetensors</c>, as without an
 /// index. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
-/// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: bge-m3's heads have files of their own, which an encoder reads. Files may be symbolic links, as in Hugging
+/// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: an encoder's heads have files of their own, which it reads. Files may be symbolic links, as in Hugging
 /// Face's cache; names inside the index must be plain file names.
 /// </para>
 /// </summary>

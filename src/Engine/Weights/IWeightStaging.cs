@@ -4,7 +4,7 @@ namespace LocalLlm.Weights;
 
 /// <summary>
 /// A device's way for weights: buffers of the host that many threads fill, and copies out of them that go on while others are filled. All
-/// members but <see cref="Buffer"/> belong to the worker's thread.
+/// members but <see cref="Buffer"/> belong to the executor's thread.
 /// </summary>
 internal interface IWeightStaging : IDisposable
 {

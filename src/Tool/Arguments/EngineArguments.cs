@@ -79,6 +79,12 @@ internal sealed class EngineArguments
         "Which request runs first: fcfs (first come, first served; default), or priority (a request's priority, lower first).",
         ("fcfs", SchedulingPolicy.Fcfs),
         ("priority", SchedulingPolicy.Priority));
+    private readonly Switch _reserveFullIsl = new(
+        "scheduler-reserve-full-isl",
+        "Admits a request only if the free KV blocks hold its whole prompt (default).");
+    private readonly Option<double?> _watermark = Options.Number(
+        "--watermark",
+        "Share of the KV blocks that admission leaves free, at least 0, below 1; default 0.");
     private readonly Option<double?> _stepTimeout = Options.Number(
         "--step-timeout",
         "Seconds that one step may take before the engine counts as dead; default: 300 on a GPU, any time on a CPU. (Not an option of vLLM's.)");
@@ -123,7 +129,7 @@ internal sealed class EngineArguments
     public IEnumerable<Option> OfGenerators =>
     [
         _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes,
-        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _seed,
+        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _seed,
     ];
 
     private IEnumerable<Option> OfEncoders =>
@@ -201,6 +207,8 @@ internal sealed class EngineArguments
             MaxLogprobs = result.GetValue(_maxLogprobs) ?? defaults.MaxLogprobs,
             LogprobsMode = result.GetValue(_logprobsMode) ?? defaults.LogprobsMode,
             SchedulingPolicy = result.GetValue(_schedulingPolicy) ?? defaults.SchedulingPolicy,
+            SchedulerReserveFullIsl = _reserveFullIsl.Value(result) ?? defaults.SchedulerReserveFullIsl,
+            Watermark = result.GetValue(_watermark) ?? defaults.Watermark,
             StepTimeout = result.GetValue(_stepTimeout) is { } seconds ? StepTimeoutOf(seconds) : null,
             Seed = result.GetValue(_seed),
             NumThreads = result.GetValue(_numThreads) ?? defaults.NumThreads,

@@ -66,6 +66,26 @@ public class PriorityTests
         Assert.Equal((EngineErrorKind.InvalidOptions, parameter), (refusal.Kind, refusal.Parameter));
     }
 
+    [Theory]
+    [InlineData(1.0)]
+    [InlineData(-0.1)]
+    [InlineData(double.NaN)]
+    public async Task A_watermark_that_is_no_share_is_refused(double watermark)
+    {
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(TinyEngine.Options with { Watermark = watermark }, cancellationToken: Token));
+        Assert.Equal((EngineErrorKind.InvalidOptions, "watermark"), (refusal.Kind, refusal.Parameter));
+    }
+
+    [Fact]
+    public async Task Admission_may_leave_blocks_free_and_look_at_first_chunks_only()
+    {
+        await using var engine = await TinyEngine.LoadAsync(options => options with { Watermark = 0.5, SchedulerReserveFullIsl = false, NumGpuBlocksOverride = 64, MaxModelLen = 512, MaxNumBatchedTokens = 64, MaxNumSeqs = 32 });
+        var expected = await TinyEngine.LoadAsync();
+        await using var owned = expected;
+        var requests = TinyEngine.Requests(16, 24);
+        Assert.Equal(await TinyEngine.RunAsync(expected, requests), await TinyEngine.RunAsync(engine, requests));
+    }
+
     private static Task<GenerationResult> RunAsync(LlmEngine engine, int priority) =>
         engine.CompleteAsync(GenerationRequest.FromTokenIds([5, 6, 7], new() { Temperature = 0, MaxTokens = 200, IgnoreEos = true }) with { Priority = priority }, Token);
 }

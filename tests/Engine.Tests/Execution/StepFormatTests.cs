@@ -88,6 +88,46 @@ public class StepFormatTests
     }
 
     [Fact]
+    public void Every_field_is_described_with_the_version_that_it_belongs_to()
+    {
+        var page = File.ReadAllText(Path.Combine(TestPaths.Repository, "docs", "step-format.md"));
+        Assert.Contains($"**Version {StepFormat.Version}.**", page, StringComparison.Ordinal);
+        var result = new StepResult
+        {
+            Sequences =
+            {
+                new(1, new SampledToken[] { new(5, new(new(5, 0, 1, "a"), [])), SampledToken.Failed(SampleError.NoTokenAllowed, new(EngineErrorKind.InvalidRequest, "m", "p")) }, [], new(EngineErrorKind.InvalidRequest, "m")),
+            },
+            Failure = new("details", false),
+        };
+        var capabilities = new ExecutorCapabilities { StepTimeout = TimeSpan.FromSeconds(1), PromptLengthThreshold = 3, Plan = Plan };
+        var names = new[] { StepFormat.Encode(Step()), StepFormat.Encode(result), StepFormat.Encode(capabilities) }.SelectMany(Names).ToHashSet();
+        Assert.True(names.All(name => page.Contains($"`{name}`", StringComparison.Ordinal)), string.Join(" ", names.Where(name => !page.Contains($"`{name}`", StringComparison.Ordinal)).Order()) + names.Count);
+        // A change of this number is a change of the format: raise its version, and describe it.
+        Assert.Equal(NumFieldsOfVersion1, names.Count);
+    }
+
+    private const int NumFieldsOfVersion1 = 86;
+
+    private static MemoryPlan Plan => new()
+    {
+        AvailableBytes = 1, BudgetBytes = 1, WeightBytes = 1, ActivationBytes = 1, KvCacheBytes = 1, BytesPerBlock = 1, NumBlocks = 1, BlockSize = 16, MaxModelLen = 2, Note = "n",
+    };
+
+    private static IEnumerable<string> Names(byte[] message)
+    {
+        using var document = JsonDocument.Parse(message.AsMemory(1));
+        return [.. NamesOf(document.RootElement)];
+
+        static IEnumerable<string> NamesOf(JsonElement element) => element.ValueKind switch
+        {
+            JsonValueKind.Object => element.EnumerateObject().SelectMany(property => NamesOf(property.Value).Prepend(property.Name)),
+            JsonValueKind.Array => element.EnumerateArray().SelectMany(NamesOf),
+            _ => [],
+        };
+    }
+
+    [Fact]
     public void A_failure_of_a_step_crosses()
     {
         var back = StepFormat.DecodeResult(StepFormat.Encode(new StepResult { StepId = 4, Failure = new("details", IsFatal: true) }));

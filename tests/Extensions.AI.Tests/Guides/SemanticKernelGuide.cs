@@ -10,7 +10,7 @@ namespace LocalLlm.Extensions.AI.Tests.Guides;
 #pragma warning disable xUnit1051 // the code of a guide knows no test
 
 /// <summary>The code of docs/guides/semantic-kernel.md.</summary>
-public sealed class SemanticKernelGuide(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+public sealed class SemanticKernelGuide(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     [Fact]
     public async Task The_guides_code_does_what_it_says()

@@ -7,8 +7,7 @@ namespace LocalLlm.Execution.Wire;
 
 /// <summary>
 /// A grammar's source in the library's own JSON, and the field that asked for it. Schemas travel as their text: one may be nested deeper
-/// than a serializer goes, and
-/// the order of its properties means something.
+/// than a serializer goes, and the order of its properties means something.
 /// </summary>
 internal sealed class ResponseGrammarConverter : JsonConverter<ResponseGrammar>
 {

@@ -23,7 +23,7 @@ internal readonly record struct GemvTiling(int Outputs, int Threads, int Depth)
     private const int LongRow = 2048;
 
     /// <summary>
-    /// The cut that made a whole decode step quickest on an H200, of all in a sweep over the shapes of the R1 distills of 1.5B and 7B:
+    /// The cut that made a whole decode step quickest on an H200, of all in a sweep over the shapes of distilled models of 1.5B and 7B:
     /// short rows want few threads, so that every one of them has work, and all of their loads in flight before the kernel before has
     /// ended.
     /// </summary>

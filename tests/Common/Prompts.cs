@@ -1,6 +1,7 @@
+using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.AI;
 
-namespace LocalLlm.Extensions.AI.Tests;
+namespace LocalLlm.Tests;
 
 /// <summary>The prompt that the real model gets: requests go to the engine, one token long, and the token ids of the last prompt are
 /// kept.</summary>

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using LocalLlm.Extensions.AI;
 using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
@@ -10,10 +11,10 @@ using Microsoft.SemanticKernel.TextGeneration;
 using Xunit;
 using TextContent = Microsoft.SemanticKernel.TextContent;
 
-namespace LocalLlm.Extensions.AI.Tests;
+namespace LocalLlm.SemanticKernel.Tests;
 
 /// <summary>Settings as users of Semantic Kernel write them are honoured or refused by name; so is everything of a history.</summary>
-public sealed class SemanticKernelSettingsTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+public sealed class SemanticKernelSettingsTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private const string Schema = """{"type":"object","properties":{"Sum":{"type":"integer"}},"required":["Sum"],"additionalProperties":false}""";
 

@@ -1,3 +1,4 @@
+using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
@@ -5,9 +6,9 @@ using Microsoft.SemanticKernel.ChatCompletion;
 using Microsoft.SemanticKernel.TextGeneration;
 using Xunit;
 
-namespace LocalLlm.Extensions.AI.Tests;
+namespace LocalLlm.SemanticKernel.Tests;
 
-public sealed class SemanticKernelTests(ChatClientTests.Engine fixture) : IClassFixture<ChatClientTests.Engine>
+public sealed class SemanticKernelTests(EngineFixture fixture) : IClassFixture<EngineFixture>
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
