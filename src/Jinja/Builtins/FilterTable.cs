@@ -16,9 +16,8 @@ internal static class FilterTable
         NumberFilters.AddTo(table);
         SequenceFilters.AddTo(table);
         SelectFilters.AddTo(table);
-        MarkupFilters.AddTo(table);
-        foreach (var name in (string[])["random", "urlize", "wordwrap"])
-            table[name] = (_, _, _) => throw TemplateException.Runtime($"the filter '{name}' is not available in chat templates");
+        foreach (var name in Omitted.Filters)
+            table[name] = (_, _, _) => throw Omitted.Refuse("filter", name);
         return table;
     }
 

@@ -6,7 +6,6 @@ namespace LocalLlm.Jinja.Builtins;
 /// <summary>The functions that every chat template may call.</summary>
 internal static class Globals
 {
-    private static readonly Signature JoinerSignature = new("joiner", ("sep", ", "));
     private static readonly Signature RaiseSignature = new("raise_exception", ("message", Signature.Required));
     private static readonly Signature TimeSignature = new("strftime_now", ("format", Signature.Required));
 
@@ -15,20 +14,18 @@ internal static class Globals
         ["range"] = new NativeFunction("range", Range, "function"),
         ["dict"] = new PyType("dict", Dict),
         ["namespace"] = new PyType("jinja2.utils.Namespace", (c, args) => new Namespace(Dict(c, args))),
-        ["cycler"] = new PyType("jinja2.utils.Cycler", (_, args) => args.NamedCount > 0
-            ? throw TemplateException.Type("cycler() takes no keyword arguments")
-            : args.Positional.Length == 0
-                ? throw TemplateException.Runtime("at least one item has to be provided")
-                : new Cycler(args.Positional)),
-        ["joiner"] = new PyType("jinja2.utils.Joiner", (_, args) => new Joiner(JoinerSignature.Bind(args)[0])),
-        ["lipsum"] = new NativeFunction("lipsum", (_, _) =>
-            throw TemplateException.Runtime("lipsum() is random text and not available in chat templates"), "function"),
         ["raise_exception"] = new NativeFunction("raise_exception", (c, args) =>
             throw new TemplateException(TemplateErrorKind.Raised, Py.Str(c, RaiseSignature.Bind(args)[0])), "function"),
         ["strftime_now"] = new NativeFunction("strftime_now", (c, args) => PyText.TryGet(TimeSignature.Bind(args)[0], out var format)
             ? Now(c, format)
             : throw TemplateException.Type("strftime() argument 1 must be str"), "function"),
     };
+
+    static Globals()
+    {
+        foreach (var name in Omitted.Functions)
+            All[name] = new NativeFunction(name, (_, _) => throw Omitted.Refuse("function", name), "function");
+    }
 
     private static string Now(RenderContext c, string format)
     {

@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Numerics;
 using LocalLlm.Jinja.Runtime;
 using LocalLlm.Jinja.Values;
 
@@ -20,7 +18,6 @@ internal static class NumberFilters
             return ToFloat(args[0]) ?? args[1];
         });
         table.Add("round", [("precision", 0L), ("method", "common")], Round);
-        table.Add("filesizeformat", [("binary", false)], (_, args) => FileSize(args[0], Py.Truthy(args[1])));
     }
 
     private static object? ToInteger(RenderContext c, object?[] args)
@@ -91,25 +88,5 @@ internal static class NumberFilters
         return double.IsInfinity(rounded) && double.IsFinite(number)
             ? throw TemplateException.Arithmetic("rounded value too large to represent")
             : rounded;
-    }
-
-    private static string FileSize(object? value, bool binary)
-    {
-        if (ToFloat(value) is not double bytes)
-            throw TemplateException.Type($"could not convert {Py.TypeName(value)} to float");
-        var unit = binary ? 1024.0 : 1000.0;
-        if (bytes == 1)
-            return "1 Byte";
-        if (bytes < unit)
-            return $"{NumberText.Write(PyNumber.ToBig(PyNumber.Truncate(bytes)))} Bytes";
-        if (double.IsNaN(bytes))
-            return "nan " + (binary ? "YiB" : "YB");
-        var index = 0;
-        var limit = new BigInteger(unit) * new BigInteger(unit);
-        for (; index < 7 && bytes >= (double)limit; index++)
-            limit *= new BigInteger(unit);
-        var scaled = unit * bytes / (double)limit;
-        var text = double.IsInfinity(scaled) ? "inf" : DecimalText.Fixed(scaled, 1).ToString(CultureInfo.InvariantCulture);
-        return $"{text} {"kMGTPEZY"[index]}{(binary ? "iB" : "B")}".Replace("kiB", "KiB", StringComparison.Ordinal);
     }
 }

@@ -1,4 +1,3 @@
-using System.Numerics;
 using LocalLlm.Jinja.Runtime;
 using LocalLlm.Jinja.Values;
 
@@ -19,16 +18,10 @@ internal static class ObjectAttributes
     {
         PyDict dict => OfDict(dict, name),
         List<object?> list => name == "copy" ? Method(name, () => Py.ToList(c, list)) : OfSequence(list, name),
-        GroupTuple group when name is "grouper" or "list" => group.Items[name == "grouper" ? 0 : 1],
         PyTuple tuple => OfSequence(tuple.Items, name),
         LoopContext loop => OfLoop(loop, name),
-        Macro macro => OfMacro(macro, name),
-        Cycler cycler => OfCycler(cycler, name),
-        Joiner joiner => name switch { "sep" => joiner.Separator, "used" => joiner.Used, _ => Missing.Value },
-        PyRange range => OfRange(c, range, name),
-        long or BigInteger or bool when name == "is_integer" => Method(name, () => true),
-        double d when name == "is_integer" => Method(name, () => double.IsFinite(d) && Math.Floor(d) == d),
-        bool or long or BigInteger or double => OfNumber(value, name),
+        PyRange range when name is "count" or "index" => OfSequence(Py.ToList(c, range), name),
+        _ when Omitted.IsAttribute(value, name) => throw Omitted.Refuse("attribute", $"{Py.TypeName(value)}.{name}"),
         _ => Missing.Value,
     };
 
@@ -93,47 +86,6 @@ internal static class ObjectAttributes
         "depth0" => loop.Depth0,
         "cycle" => new NativeFunction(name, (_, args) => loop.Cycle(args)),
         "changed" => new NativeFunction(name, loop.HasChanged),
-        _ => Missing.Value,
-    };
-
-    private static object? OfMacro(Macro macro, string name) => name switch
-    {
-        "name" => macro.Name,
-        "arguments" => macro.Parameters,
-        "catch_kwargs" => macro.CatchesKeywords,
-        "catch_varargs" => macro.CatchesVarargs,
-        "caller" => macro.UsesCaller,
-        "explicit_caller" => macro.Parameters.Items.Contains("caller"),
-        _ => Missing.Value,
-    };
-
-    private static object? OfCycler(Cycler cycler, string name) => name switch
-    {
-        "items" => cycler.Items,
-        "pos" => cycler.Position,
-        "current" => cycler.Current,
-        "next" => Method(name, cycler.Next),
-        "reset" => Method(name, cycler.Reset),
-        _ => Missing.Value,
-    };
-
-    private static object OfRange(RenderContext c, PyRange range, string name) => name switch
-    {
-        "start" => range.Start,
-        "stop" => range.Stop,
-        "step" => range.Step,
-        "count" or "index" => OfSequence(Py.ToList(c, range), name),
-        _ => Missing.Value,
-    };
-
-    private static object? OfNumber(object value, string name) => name switch
-    {
-        "real" => PyNumber.Plus(value),
-        "imag" => value is double ? (object)0.0 : 0L,
-        "conjugate" => Method(name, () => PyNumber.Plus(value)),
-        "numerator" when value is not double => PyNumber.Plus(value),
-        "denominator" when value is not double => 1L,
-        "bit_length" when value is not double => Method(name, () => BigInteger.Abs(PyNumber.ToBig(value)).GetBitLength()),
         _ => Missing.Value,
     };
 

@@ -28,10 +28,6 @@ internal static class SequenceFilters
         table.Add("min", [("case_sensitive", false), ("attribute", null)], (c, args) => Extreme(c, args, isMin: true));
         table.Add("max", [("case_sensitive", false), ("attribute", null)], (c, args) => Extreme(c, args, isMin: false));
         table.Add("attr", [("name", Signature.Required)], (c, args) => Attribute(c, args[0], args[1]));
-        table.Add("batch", [("linecount", Signature.Required), ("fill_with", null)], (c, args) =>
-            PyIterator.Generator(Batch(c, args[0], args[1], args[2])));
-        table.Add("slice", [("slices", Signature.Required), ("fill_with", null)], (c, args) =>
-            PyIterator.Generator(Slices(c, args[0], args[1], args[2])));
         table.Add("unique", [("case_sensitive", false), ("attribute", null)], (c, args) =>
             PyIterator.Generator(Unique(c, args[0], Py.Truthy(args[1]), args[2])));
         SortFilters.AddTo(table);
@@ -130,58 +126,6 @@ internal static class SequenceFilters
         if (!PyText.TryGet(name, out var text))
             throw TemplateException.Type($"attribute name must be string, not '{Py.TypeName(name)}'");
         return Access.TryAttribute(c, value, text, out var found) ? found : Undefined.Attribute(value, text);
-    }
-
-    private static IEnumerable<object?> Batch(RenderContext c, object? source, object? count, object? fill)
-    {
-        var size = PyNumber.IsNumber(count) ? PyNumber.ToDouble(count!) : double.NaN;
-        var batch = new List<object?>();
-        foreach (var item in Values(c, source, null))
-        {
-            if (batch.Count == size)
-            {
-                yield return batch;
-                batch = [];
-            }
-
-            c.AllocateItems(1);
-            batch.Add(item);
-        }
-
-        if (batch.Count == 0)
-            yield break;
-        if (fill is not null && Py.Less(c, (long)batch.Count, count))
-        {
-            var missing = FilterArguments.Integer(count) - batch.Count;
-            c.AllocateItems(missing);
-            batch.AddRange(Enumerable.Repeat(fill, (int)missing));
-        }
-
-        yield return batch;
-    }
-
-    private static IEnumerable<object?> Slices(RenderContext c, object? source, object? count, object? fill)
-    {
-        var items = Py.ToList(c, source);
-        var slices = FilterArguments.Integer(count);
-        if (slices == 0)
-            throw TemplateException.Arithmetic("integer division or modulo by zero");
-        var size = slices > 0 ? items.Count / slices : 0;
-        var extra = slices > 0 ? items.Count % slices : 0;
-        long offset = 0;
-        for (long slice = 0; slice < slices; slice++)
-        {
-            c.Step();
-            var start = offset + (slice * size);
-            if (slice < extra)
-                offset++;
-            var end = offset + ((slice + 1) * size);
-            var part = items.GetRange((int)start, (int)(end - start));
-            if (fill is not null && slice >= extra)
-                part.Add(fill);
-            c.AllocateItems(part.Count);
-            yield return part;
-        }
     }
 
     private static IEnumerable<object?> Unique(RenderContext c, object? source, bool caseSensitive, object? attribute)

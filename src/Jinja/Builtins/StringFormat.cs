@@ -20,17 +20,8 @@ internal sealed class StringFormat
         _isMarkup = isMarkup;
     }
 
-    public static object? Call(RenderContext c, string format, Arguments args, bool isMap, bool isMarkup)
+    public static object? Call(RenderContext c, string format, Arguments args, bool isMarkup)
     {
-        if (isMap)
-        {
-            if (args.NamedCount > 0 || args.Positional.Length != 1)
-                throw TemplateException.Type("format_map() takes exactly one argument");
-            if (args.Positional[0] is not PyDict mapping)
-                throw (args.Positional[0] as Undefined)?.Fail() ?? TemplateException.Type("format_map() argument must be a mapping");
-            args = new Arguments([], mapping);
-        }
-
         var text = c.Text(new StringFormat(c, args, isMarkup).Run(format, depth: 2));
         return isMarkup ? new Markup(text) : text;
     }

@@ -14,9 +14,8 @@ internal static class StringMethods
     // Methods whose strings stay escaped on markup; arguments named in the second set are escaped first.
     private static readonly HashSet<string> MarkupMethods =
     [
-        "split", "rsplit", "splitlines", "capitalize", "title", "lower", "upper", "replace", "ljust", "rjust", "lstrip", "rstrip",
-        "center", "strip", "expandtabs", "swapcase", "zfill", "casefold", "removeprefix", "removesuffix", "partition", "rpartition",
-        "join",
+        "split", "rsplit", "splitlines", "capitalize", "title", "lower", "upper", "replace", "lstrip", "rstrip", "strip", "removeprefix",
+        "removesuffix", "partition", "rpartition", "join",
     ];
 
     static StringMethods()
@@ -31,16 +30,15 @@ internal static class StringMethods
     public static bool TryBind(string text, bool isMarkup, string name, out object? method)
     {
         method = null;
-        if (name is "format" or "format_map")
+        if (name == "format")
         {
-            method = new NativeFunction(name, (c, args) => StringFormat.Call(c, text, args, isMap: name == "format_map", isMarkup), "function");
+            method = new NativeFunction(name, (c, args) => StringFormat.Call(c, text, args, isMarkup), "function");
             return true;
         }
 
-        if (name is "encode" or "translate" or "maketrans")
+        if (Omitted.IsStringMethod(name))
         {
-            method = new NativeFunction(name, (_, _) =>
-                throw TemplateException.Runtime($"str.{name}() is not available in chat templates"));
+            method = new NativeFunction(name, (_, _) => throw Omitted.Refuse("method", "str." + name));
             return true;
         }
 
@@ -51,7 +49,7 @@ internal static class StringMethods
             var bound = found.Signature.Bind(args);
             if (!isMarkup)
                 return found.Body(c, text, bound);
-            if (name is "replace" or "ljust" or "rjust" or "center")
+            if (name == "replace")
                 bound[1] = Markup.Escape(c, bound[1]);
             if (name == "join")
                 bound[0] = Py.ToList(c, bound[0]).ConvertAll<object?>(item => Markup.Escape(c, item));
@@ -79,8 +77,6 @@ internal static class StringMethods
         AddSimple("lower", PyCasing.Lower);
         AddSimple("title", PyCasing.Title);
         AddSimple("capitalize", PyCasing.Capitalize);
-        AddSimple("swapcase", PyCasing.Swap);
-        AddSimple("casefold", PyCasing.Fold);
     }
 
     private static void AddSearch()
@@ -119,12 +115,6 @@ internal static class StringMethods
         Add("strip", chars, (c, text, args) => TextShape.Strip(c, text, args[0], left: true, right: true));
         Add("lstrip", chars, (c, text, args) => TextShape.Strip(c, text, args[0], left: true, right: false));
         Add("rstrip", chars, (c, text, args) => TextShape.Strip(c, text, args[0], left: false, right: true));
-        (string, object?)[] fill = [("<width>", Signature.Required), ("<fillchar>", " ")];
-        Add("center", fill, (c, text, args) => TextShape.Center(c, text, Integer(args[0]), Fill(args[1])));
-        Add("ljust", fill, (c, text, args) => TextShape.Pad(c, text, 0, Integer(args[0]) - PyText.Length(text), Fill(args[1])));
-        Add("rjust", fill, (c, text, args) => TextShape.Pad(c, text, Integer(args[0]) - PyText.Length(text), 0, Fill(args[1])));
-        Add("zfill", [("<width>", Signature.Required)], (c, text, args) => TextShape.ZeroFill(c, text, Integer(args[0])));
-        Add("expandtabs", [("tabsize", 8L)], (c, text, args) => TextShape.ExpandTabs(c, text, Integer(args[0])));
         Add("join", [("<iterable>", Signature.Required)], (c, text, args) => TextShape.Join(c, text, args[0]));
     }
 
@@ -137,14 +127,8 @@ internal static class StringMethods
         AddPredicate("isnumeric", IsNumeric);
         AddPredicate("isalnum", IsAlphanumeric);
         Add("isascii", [], (_, text, _) => System.Text.Ascii.IsValid(text));
-        Add("isprintable", [], (c, text, _) => All(c, text, PyText.IsPrintable));
-        Add("isidentifier", [], (c, text, _) => text.Length > 0 && (text[0] == '_' || IsLetter(text, 0))
-            && All(c, text, (s, i) => IsLetter(s, i) || IsDecimal(s, i)
-                || CharUnicodeInfo.GetUnicodeCategory(s, i) is UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark
-                    or UnicodeCategory.ConnectorPunctuation));
         Add("islower", [], (c, text, _) => HasCase(c, text, UnicodeCategory.LowercaseLetter, UnicodeCategory.UppercaseLetter));
         Add("isupper", [], (c, text, _) => HasCase(c, text, UnicodeCategory.UppercaseLetter, UnicodeCategory.LowercaseLetter));
-        Add("istitle", [], (c, text, _) => TextShape.IsTitle(c, text));
     }
 
     private static void AddPredicate(string name, Func<string, int, bool> predicate) =>
@@ -174,7 +158,7 @@ internal static class StringMethods
         }) && found;
     }
 
-    public static bool IsAlphanumeric(string s, int i) => IsLetter(s, i) || IsNumeric(s, i);
+    private static bool IsAlphanumeric(string s, int i) => IsLetter(s, i) || IsNumeric(s, i);
 
     private static bool IsLetter(string s, int i) => CharUnicodeInfo.GetUnicodeCategory(s, i) <= UnicodeCategory.OtherLetter;
 
@@ -198,10 +182,6 @@ internal static class StringMethods
     private static long Found(long index) => index >= 0 ? index : throw TemplateException.Value("substring not found");
 
     private static List<object?> Strings(List<string> strings) => strings.ConvertAll(s => (object?)s);
-
-    private static string Fill(object? value) => PyText.TryGet(value, out var fill) && PyText.Length(fill) == 1
-        ? fill
-        : throw TemplateException.Type("The fill character must be exactly one character long");
 
     private static long Integer(object? value) => PyNumber.TryIndex(value, out var index) ? index : throw NotInteger(value);
 

@@ -13,19 +13,18 @@ internal static class TextFilters
         AddMethod(table, "lower");
         AddMethod(table, "capitalize");
         AddMethod(table, "trim", "strip", ("chars", null));
-        AddMethod(table, "center", "center", ("width", 80L));
         table.Add("string", [], (c, args) => args[0] is Markup ? args[0] : Py.Str(c, args[0]));
         table.Add("title", [], (c, args) => Title(c, Py.Str(c, args[0])));
         table.Add("replace", [("old", Signature.Required), ("new", Signature.Required), ("count", null)], (c, args) =>
             TextSearch.Replace(c, Py.Str(c, args[0]), Py.Str(c, args[1]), Py.Str(c, args[2]),
                 args[3] is null ? -1 : FilterArguments.Integer(args[3])));
         table.Add("indent", [("width", 4L), ("first", false), ("blank", false)], Indent);
-        table.Add("truncate", [("length", 255L), ("killwords", false), ("end", "..."), ("leeway", null)], Truncate);
-        table.Add("wordcount", [], (c, args) => WordCount(c, Py.Str(c, args[0])));
         table.Add("tojson", [("ensure_ascii", false), ("indent", null), ("separators", null), ("sort_keys", false)], (c, args) =>
             new JsonWriter(c, Py.Truthy(args[1]), args[2], args[3], Py.Truthy(args[4])).Write(args[0]));
-        table.Add("pprint", [], (c, args) => PrettyPrinter.Format(c, args[0]));
         table["format"] = Format;
+        foreach (var name in (string[])["e", "escape"])
+            table.Add(name, [], (c, args) => Markup.Escape(c, args[0]));
+        table.Add("safe", [], (c, args) => args[0] is Markup ? args[0] : new Markup(Py.Str(c, args[0])));
     }
 
     // The filter calls the method of the same meaning on the value as text, which keeps markup.
@@ -102,45 +101,5 @@ internal static class TextFilters
 
         var indented = c.Text(result.ToString());
         return args[0] is Markup ? new Markup(indented) : indented;
-    }
-
-    private static object? Truncate(RenderContext c, object?[] args)
-    {
-        var length = FilterArguments.Integer(args[1]);
-        var end = args[3];
-        var endLength = Py.Length(c, end);
-        var leeway = args[4] is null ? 5 : FilterArguments.Integer(args[4]);
-        if (length < endLength)
-            throw TemplateException.Runtime($"expected length >= {endLength}, got {length}");
-        if (leeway < 0)
-            throw TemplateException.Runtime($"expected leeway >= 0, got {leeway}");
-        if (Py.Length(c, args[0]) - leeway <= length)
-            return args[0];
-        var kept = Slicing.Apply(c, args[0], null, length - endLength, null);
-        if (!Py.Truthy(args[2]))
-        {
-            if (!PyText.TryGet(kept, out var text))
-                throw TemplateException.Type($"'{Py.TypeName(kept)}' object has no attribute 'rsplit'");
-            var space = text.LastIndexOf(' ');
-            kept = space < 0 ? kept : kept is Markup ? new Markup(text[..space]) : text[..space];
-        }
-
-        return Operators.Apply(c, "+", kept, end);
-    }
-
-    private static long WordCount(RenderContext c, string text)
-    {
-        c.Work(text.Length * 8L);
-        long count = 0;
-        var inWord = false;
-        for (var i = 0; i < text.Length; i += char.IsSurrogatePair(text, i) ? 2 : 1)
-        {
-            var isWord = text[i] == '_' || StringMethods.IsAlphanumeric(text, i);
-            if (isWord && !inWord)
-                count++;
-            inWord = isWord;
-        }
-
-        return count;
     }
 }

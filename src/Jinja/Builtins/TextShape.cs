@@ -49,48 +49,6 @@ internal static class TextShape
     private static string Repeat(string fill, int count) =>
         fill.Length == 1 ? new string(fill[0], count) : string.Concat(Enumerable.Repeat(fill, count));
 
-    public static string Center(RenderContext c, string text, long width, string fill)
-    {
-        var margin = width - PyText.Length(text);
-        if (margin <= 0)
-            return text;
-        var left = (margin / 2) + (margin & width & 1);
-        return Pad(c, text, left, margin - left, fill);
-    }
-
-    public static string ZeroFill(RenderContext c, string text, long width)
-    {
-        var missing = width - PyText.Length(text);
-        if (missing <= 0)
-            return text;
-        var sign = text.Length > 0 && text[0] is '+' or '-' ? 1 : 0;
-        return text[..sign] + Pad(c, text[sign..], missing, 0, "0");
-    }
-
-    public static string ExpandTabs(RenderContext c, string text, long size)
-    {
-        c.Allocate(text.Length);
-        var result = new StringBuilder();
-        long column = 0;
-        for (var i = 0; i < text.Length; i++)
-        {
-            if (text[i] == '\t')
-            {
-                var spaces = size > 0 ? size - (column % size) : 0;
-                c.RequireLength(result.Length + spaces);
-                c.Allocate(spaces);
-                result.Append(' ', (int)spaces);
-                column += spaces;
-                continue;
-            }
-
-            result.Append(text[i]);
-            column = text[i] is '\n' or '\r' ? 0 : char.IsLowSurrogate(text[i]) ? column : column + 1;
-        }
-
-        return result.ToString();
-    }
-
     /// <summary><c>separator.join(items)</c>: every item must be a string.</summary>
     public static string Join(RenderContext c, string separator, object? items)
     {
@@ -127,24 +85,5 @@ internal static class TextShape
         c.Work(separator.Length + text.Length);
         c.RequireLength((long)result.Length + separator.Length + text.Length);
         result.Append(separator).Append(text);
-    }
-
-    public static bool IsTitle(RenderContext c, string text)
-    {
-        c.Work(text.Length * 4L);
-        bool found = false, inWord = false;
-        for (var i = 0; i < text.Length; i += char.IsSurrogatePair(text, i) ? 2 : 1)
-        {
-            var category = System.Globalization.CharUnicodeInfo.GetUnicodeCategory(text, i);
-            var isUpper = category is System.Globalization.UnicodeCategory.UppercaseLetter
-                or System.Globalization.UnicodeCategory.TitlecaseLetter;
-            var isLower = category == System.Globalization.UnicodeCategory.LowercaseLetter;
-            if ((isUpper && inWord) || (isLower && !inWord))
-                return false;
-            inWord = isUpper || isLower;
-            found |= inWord;
-        }
-
-        return found;
     }
 }

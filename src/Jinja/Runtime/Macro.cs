@@ -10,14 +10,6 @@ internal sealed class Macro(string? name, MacroBody body, Activation closure) : 
 
     public string? Name { get; } = name;
 
-    public PyTuple Parameters => new(Array.ConvertAll(body.Parameters, p => (object?)p.Name));
-
-    public bool CatchesKeywords => body.Keywords is not null;
-
-    public bool CatchesVarargs => body.Varargs is not null;
-
-    public bool UsesCaller => body.Caller is not null || HasCallerParameter;
-
     private bool HasCallerParameter => body.Parameters.Any(p => p.Name == "caller");
 
     public object? Call(RenderContext c, Arguments args)

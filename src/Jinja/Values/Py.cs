@@ -19,7 +19,6 @@ internal static class Py
         string => "str",
         Markup => "Markup",
         List<object?> => "list",
-        GroupTuple => "_GroupTuple",
         PyTuple => "tuple",
         PyDict => "dict",
         PyRange => "range",

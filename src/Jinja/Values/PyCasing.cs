@@ -79,17 +79,6 @@ internal static class PyCasing
         return result.ToString();
     }
 
-    public static string Swap(string text) => Map(text, rune =>
-    {
-        var character = rune.ToString();
-        var category = Rune.GetUnicodeCategory(rune);
-        return category is UnicodeCategory.UppercaseLetter or UnicodeCategory.TitlecaseLetter ? Lower(character) : Upper(character);
-    });
-
-    public static string Fold(string text) => Map(text, rune => rune.Value == 0x3C2 ? "\u03C3"
-        : Special.TryGetValue(rune.Value, out var upper) && rune.Value != 0x131 ? Lower(upper).Replace('\u03C2', '\u03C3')
-        : Lower(rune.ToString()).Replace('\u03C2', '\u03C3'));
-
     public static bool IsCased(string text, int index) => CharUnicodeInfo.GetUnicodeCategory(text, index)
         is UnicodeCategory.UppercaseLetter or UnicodeCategory.LowercaseLetter or UnicodeCategory.TitlecaseLetter;
 

@@ -164,7 +164,7 @@ internal static class PyText
         return result.Append(quote).ToString();
     }
 
-    public static bool IsPrintable(string text, int index) => CharUnicodeInfo.GetUnicodeCategory(text, index)
+    private static bool IsPrintable(string text, int index) => CharUnicodeInfo.GetUnicodeCategory(text, index)
         is not (UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.Surrogate or UnicodeCategory.PrivateUse
             or UnicodeCategory.OtherNotAssigned or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator)
         && (CharUnicodeInfo.GetUnicodeCategory(text, index) != UnicodeCategory.SpaceSeparator || text[index] == ' ');

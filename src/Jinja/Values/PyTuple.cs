@@ -1,6 +1,6 @@
 namespace LocalLlm.Jinja.Values;
 
-internal class PyTuple(params object?[] items)
+internal sealed class PyTuple(params object?[] items)
 {
     public static readonly PyTuple Empty = new();
 

@@ -59,7 +59,7 @@ public sealed class TokenGuardTests
     [InlineData("tools|tojson(indent=2)|indent(3)")]
     [InlineData("'%s %r' % (tools, tools)")]
     [InlineData("'{} {!r}'.format(tools, tools)")]
-    [InlineData("tools|pprint")]
+    [InlineData("tools|list|join(' ')")]
     [InlineData("tools|map(attribute='function')|map(attribute='description')|join(' ')")]
     [InlineData("tools[0].function.items()|list")]
     public void Tools_are_guarded_however_they_are_printed(string expression)
