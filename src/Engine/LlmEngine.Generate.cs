@@ -104,7 +104,7 @@ public sealed partial class LlmEngine
     {
         var result = await CompleteAsync(GenerationRequest.FromTokenIds([0], new() { MaxTokens = 1, Detokenize = false }) with { IsProbe = true }, cancellationToken).ConfigureAwait(false);
         if (result.Outputs[0].FinishReason is not (FinishReason.Length or FinishReason.Stop))
-            throw new EngineException(EngineErrorKind.GenerationFailed, "No token was made.");
+            throw new EngineException(EngineErrorKind.GenerationFailed, "The engine generated no token.");
     }
 
     private async IAsyncEnumerable<GenerationOutput> Stream(LiveRequest request, [EnumeratorCancellation] CancellationToken cancellationToken)

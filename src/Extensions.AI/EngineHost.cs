@@ -16,7 +16,7 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
 
     /// <inheritdoc/>
     protected override Task WarmAsync(LlmEngine engine, CancellationToken cancellationToken) => Options.WarmUp
-        ? engine.CompleteAsync(GenerationRequest.FromTokenIds([0], new() { MaxTokens = 1, Detokenize = false }), cancellationToken)
+        ? engine.ProbeAsync(cancellationToken)
         : Task.CompletedTask;
 
     /// <inheritdoc/>

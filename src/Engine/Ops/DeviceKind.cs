@@ -11,7 +11,7 @@ internal sealed record DeviceKind(string Name, Func<int, DevicePriority, IDevice
     /// <summary>Whether <c>auto</c> may take it: it is there, and everything that it needs. Null: <c>auto</c> never does.</summary>
     public Func<bool>? IsUsable { get; init; }
 
-    /// <summary>Refuses an ordinal that there is not, before libtorch is loaded.</summary>
+    /// <summary>Refuses an unknown ordinal, before libtorch is loaded.</summary>
     /// <exception cref="EngineException">Kind Environment (of the function): what is missing or too old.</exception>
     public Action<int>? Require { get; init; }
 }
