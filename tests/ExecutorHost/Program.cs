@@ -12,6 +12,7 @@ if (args is [var model])
     // Which methods one request runs, from GenerateAsync to its first token.
     await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = model, Device = "cpu", Dtype = "float32" });
     using var methods = new MethodListener();
+    methods.WaitForFirst();
     await foreach (var piece in engine.GenerateAsync("Once upon a time", new SamplingParams { Temperature = 0, MaxTokens = 1 }))
         ArgumentOutOfRangeException.ThrowIfNotEqual(piece.TokenIds.Count, 1);
     foreach (var name in methods.Names())

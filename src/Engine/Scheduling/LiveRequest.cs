@@ -66,8 +66,7 @@ internal sealed class LiveRequest
     /// <param name="failure">What the caller gets thrown, or null.</param>
     public void Complete(Exception? failure)
     {
-        _outputs.Writer.TryComplete(failure);
-        _ended.TrySetResult();
+        // First: whoever has the end of the stream finds the trace complete.
         try
         {
             if (failure is not null)
@@ -76,7 +75,10 @@ internal sealed class LiveRequest
         }
         catch (Exception)
         {
-            // A listener's fault is nobody else's: other requests must not wait because of it.
+            // A listener's fault is nobody else's: no caller must wait because of it.
         }
+
+        _outputs.Writer.TryComplete(failure);
+        _ended.TrySetResult();
     }
 }

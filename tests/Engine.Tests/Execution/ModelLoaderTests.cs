@@ -17,7 +17,7 @@ public sealed class ModelLoaderTests
     private const long Available = 1L << 30;
     private const long Used = 300L << 20;
     private const int StepTokens = 64;
-    private static readonly string Folder = TestPaths.Shared("goldens", "random", "qwen3");
+    private static string Folder => TestPaths.Shared("goldens", "random", "qwen3");
 
     private static EngineOptions Options =>
         new() { ModelPath = Folder, Device = Name, Dtype = "float32", SkipTokenizerInit = true, MaxNumBatchedTokens = StepTokens };

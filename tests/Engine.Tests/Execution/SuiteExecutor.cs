@@ -11,6 +11,9 @@ internal static class SuiteExecutor
 {
     public const string Variable = "LOCALLLM_TEST_EXECUTOR";
 
+    /// <summary>Whether steps are submitted before the tokens of those before them are known.</summary>
+    public static bool RunsAhead => Environment.GetEnvironmentVariable(Variable) == "ahead";
+
     [ModuleInitializer]
     internal static void Choose()
     {
