@@ -42,6 +42,7 @@ public sealed class ModelLoaderTests
     [Fact]
     public async Task A_device_that_only_measures_generates_what_the_reference_does()
     {
+        SuiteExecutor.SkipInAnotherProcess();
         using var registration = DeviceRegistry.Register(new(Name, (_, _) => new MeasuredCpu(Available)));
         var golden = new GoldenFile(Folder).Cases.First(one => one.MinMargin > 1e-4);
         await using var engine = await LlmEngine.LoadAsync(Options, cancellationToken: TestContext.Current.CancellationToken);

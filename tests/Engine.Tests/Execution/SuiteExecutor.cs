@@ -14,6 +14,13 @@ internal static class SuiteExecutor
     /// <summary>Whether steps are submitted before the tokens of those before them are known.</summary>
     public static bool RunsAhead => Environment.GetEnvironmentVariable(Variable) == "ahead";
 
+    /// <summary>Skips a test of what stays in this process where steps run in another: a registered device or family, progress, a logger.</summary>
+    public static void SkipInAnotherProcess()
+    {
+        if (Environment.GetEnvironmentVariable(Variable) == "process")
+            Xunit.Assert.Skip("steps run in another process, which knows nothing of this test's device, family, progress or logger");
+    }
+
     [ModuleInitializer]
     internal static void Choose()
     {

@@ -1,3 +1,4 @@
+using LocalLlm.Tests.Execution;
 using LocalLlm.Tests.Weights;
 using Xunit;
 
@@ -10,6 +11,7 @@ public class LoadFromHubTests
     [InlineData("modelscope", "tiny-r1")]
     public async Task A_repository_is_downloaded_when_it_is_loaded_and_keeps_its_name(string kind, string folder)
     {
+        SuiteExecutor.SkipInAnotherProcess();
         await using var hub = await FakeHub.StartAsync();
         using var cache = new TemporaryFolder();
         var phases = new Phases();

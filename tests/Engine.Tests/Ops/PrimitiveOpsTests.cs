@@ -3,6 +3,7 @@ using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
 using LocalLlm.Ops.Cuda;
 using LocalLlm.Tests.Engine;
+using LocalLlm.Tests.Execution;
 using LocalLlm.Tests.Models;
 using Xunit;
 using static TorchSharp.torch;
@@ -52,6 +53,7 @@ public sealed class PrimitiveOpsTests : IDisposable
     [MemberData(nameof(Runs))]
     public async Task Greedy_ids_are_those_of_the_reference(string device, string name)
     {
+        SuiteExecutor.SkipInAnotherProcess();
         SkipWithoutCard(device);
         var folder = TestPaths.Shared("goldens", "random", name);
         var options = new EngineOptions { ModelPath = folder, Dtype = "float32", Device = device, SkipTokenizerInit = true };

@@ -3,6 +3,7 @@ using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
 using LocalLlm.Ops.Cuda;
 using LocalLlm.Tests.Engine;
+using LocalLlm.Tests.Execution;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -31,6 +32,7 @@ public sealed class LatentFamilyTests : IDisposable
     [InlineData("cuda")]
     public async Task The_engine_generates_what_the_plain_reference_does(string device)
     {
+        SuiteExecutor.SkipInAnotherProcess();
         if (device == "cuda" && !CudaDevice.IsUsable())
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
         const int count = 24;
