@@ -35,7 +35,7 @@ try
 }
 catch (EngineException refusal)
 {
-    // No capabilities: why there are none.
+    // An empty message in the place of the capabilities, then the reason.
     Write([]);
     Write(JsonSerializer.SerializeToUtf8Bytes(SequenceFailure.From(refusal)));
     return;

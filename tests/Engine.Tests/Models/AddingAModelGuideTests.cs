@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Models;
 
-/// <summary>The guide to adding a model names what there is.</summary>
+/// <summary>The guide to adding a model names files and types that exist.</summary>
 public partial class AddingAModelGuideTests
 {
     [Fact]
