@@ -32,7 +32,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private readonly int _vocabularySize;
     private int _disposed;
 
-    private LlmEngine(EngineOptions options, ModelLoader loader, MemoryPlan plan, EngineLoop loop, EngineInbox inbox, Task loopEnded, ModelTexts texts, IReadOnlyList<int> eosTokenIds, ModelSamplingDefaults samplingDefaults)
+    private LlmEngine(EngineOptions options, IExecutorLoader loader, MemoryPlan plan, EngineLoop loop, EngineInbox inbox, Task loopEnded, ModelTexts texts, IReadOnlyList<int> eosTokenIds, ModelSamplingDefaults samplingDefaults)
     {
         var tokenizer = texts.Tokenizer;
         Options = options;
@@ -130,7 +130,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
             options = ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(model, hub)).GetAwaiter().GetResult();
         options = ModelSource.Local(options);
         ModelSource.RequireModelFolder(options);
-        using var loader = new ModelLoader(options);
+        using var loader = options.ExecutorFactory.Open(options);
         loader.CheckWeights();
         return loader.Plan;
     }
@@ -240,7 +240,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         // A repository is known only now.
         ModelSource.RequireModelFolder(options);
         var reading = options.SkipTokenizerInit ? null : Task.Run(() => LoadTexts(options), cancellationToken);
-        using var loader = new ModelLoader(options);
+        using var loader = options.ExecutorFactory.Open(options);
         var generationConfig = GenerationConfig.Load(options.ModelPath, loader.Config);
         var samplingDefaults = SamplingDefaultsOf(options, generationConfig);
         var estimate = loader.Plan;
@@ -257,7 +257,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         var toolFormat = options.ToolCallParser == "auto" ? ToolCallFormats.Detect(chatTemplate?.Source, loader.Config.ModelType) : ToolCallFormats.Find(options.ToolCallParser)!.Value;
         var texts = new ModelTexts(tokenizer, chatTemplate?.With(ToolPrompt.Load(toolFormat, options.ToolPrompt)), toolFormat, EngineGrammars.Create(tokenizer));
 
-        var executor = options.ExecutorFactory.Create(options, loader, texts.Grammars, progress, cancellationToken);
+        var executor = loader.Load(texts.Grammars, progress, cancellationToken);
         try
         {
             // On a GPU the largest step has run by now, and the plan is what was measured.
@@ -299,7 +299,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         }
     }
 
-    private static void LogPlanOf(ModelLoader loader, MemoryPlan plan, EngineOptions options, ILogger logger) =>
+    private static void LogPlanOf(IExecutorLoader loader, MemoryPlan plan, EngineOptions options, ILogger logger) =>
         LogPlan(
             logger,
             NameOf(options),

@@ -31,7 +31,7 @@ IStepExecutor executor;
 try
 {
     using var loader = new ModelLoader(options);
-    executor = new LocalExecutorFactory().Create(options, loader, EngineGrammars.Create(tokenizer), null, CancellationToken.None);
+    executor = loader.Load(EngineGrammars.Create(tokenizer), null, CancellationToken.None);
 }
 catch (EngineException refusal)
 {

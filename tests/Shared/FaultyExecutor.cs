@@ -44,11 +44,11 @@ internal sealed class FaultyExecutorFactory(Func<long, Fault> faultOf, Func<ISte
     /// <summary>Lets a step that hangs end.</summary>
     public void Release() => _released.TrySetResult();
 
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public IExecutorLoader Open(EngineOptions options) => new WrappedLoader(new DeviceExecutorFactory().Open(options), (load, _) =>
     {
-        var local = new LocalExecutorFactory().Create(options, loader, grammars, progress, cancellationToken);
-        return new FaultyExecutor(decorate?.Invoke(local) ?? local, this, faultOf);
-    }
+        var inner = load();
+        return new FaultyExecutor(decorate?.Invoke(inner) ?? inner, this, faultOf);
+    });
 
     private sealed class FaultyExecutor(IStepExecutor inner, FaultyExecutorFactory owner, Func<long, Fault> faultOf) : IStepExecutor
     {

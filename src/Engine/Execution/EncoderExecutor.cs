@@ -2,6 +2,7 @@ using System.Numerics;
 using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Parallel;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
 
@@ -26,7 +27,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
         Config = EncoderConfig.Load(options.ModelPath);
         _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
         MaxModelLength = LengthOf(Config, options.ModelPath);
-        using var session = new LoadSession(options, Config.Dtype, whenUnsaid: ScalarType.Float32, DevicePriority.Low);
+        using var session = new LoadSession(options, RankContext.Single(options.Device), Config.Dtype, whenUnsaid: ScalarType.Float32, DevicePriority.Low);
         _ops = session.Ops;
         _model = ModelRegistry.Create(Config, session.Context);
         session.LoadWeights(WeightPacking.Compact, progress, cancellationToken);

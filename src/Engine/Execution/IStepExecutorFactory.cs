@@ -1,31 +1,24 @@
-using LocalLlm.Sampling;
-
 namespace LocalLlm.Execution;
 
-/// <summary>Creates the executor of an engine.</summary>
+/// <summary>Chooses where an engine's steps are executed.</summary>
 internal interface IStepExecutorFactory
 {
-    /// <summary>Loads the weights and prepares the devices. Called on the thread that will make all calls of the executor.</summary>
+    /// <summary>Plans the model. Called on the thread that will make all calls of the executor.</summary>
     /// <param name="options">What the engine is loaded with.</param>
-    /// <param name="loader">The planned model; it may be disposed afterwards.</param>
-    /// <param name="grammars">The engine's compiler, whose cache an executor in the same process shares; null without a tokenizer.</param>
-    /// <param name="progress">Receives phases and bytes.</param>
-    /// <param name="cancellationToken">Gives up loading.</param>
-    /// <exception cref="EngineException">The weights do not fit the configuration, or memory is too small.</exception>
-    IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken);
+    /// <exception cref="EngineException">The folder is malformed, the options do not fit it, or memory is too small.</exception>
+    IExecutorLoader Open(EngineOptions options);
 }
 
 /// <summary>The factory of every engine that names no other.</summary>
 internal static class StepExecutorFactory
 {
-    /// <summary>A device of this process. Tests run whole suites on another one.</summary>
-    public static IStepExecutorFactory Default { get; set; } = new LocalExecutorFactory();
+    /// <summary>Devices as the options say. Tests run whole suites on another one.</summary>
+    public static IStepExecutorFactory Default { get; set; } = new DeviceExecutorFactory();
 }
 
-/// <summary>Executes on a device of this process, on the thread of the engine loop.</summary>
-internal sealed class LocalExecutorFactory : IStepExecutorFactory
+/// <summary>Executes on the devices that the options name: one on the thread of the engine loop, further ones on threads of their own.</summary>
+internal sealed class DeviceExecutorFactory : IStepExecutorFactory
 {
     /// <inheritdoc/>
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
-        loader.Load(grammars, progress, cancellationToken);
+    public IExecutorLoader Open(EngineOptions options) => new ModelLoader(options);
 }

@@ -20,24 +20,26 @@ internal sealed class LoadSession : IDisposable
     private bool _handedOver;
 
     /// <summary>Loads libtorch, opens the device and reads the headers of the weights.</summary>
-    /// <param name="options">Folder, device, types and threads.</param>
+    /// <param name="options">Folder and types.</param>
+    /// <param name="rank">Device, threads and the peers.</param>
     /// <param name="configured">The type that config.json names; null: none.</param>
     /// <param name="whenUnsaid">The type where neither says one; null: the one most of the weights have.</param>
     /// <param name="priority">Beside other engines on the device.</param>
     /// <exception cref="EngineException">Kind ModelFolder or Environment: nothing stays behind.</exception>
-    public LoadSession(EngineOptions options, ModelDtype? configured, ScalarType? whenUnsaid, DevicePriority priority)
+    public LoadSession(EngineOptions options, RankContext rank, ModelDtype? configured, ScalarType? whenUnsaid, DevicePriority priority)
     {
         _options = options;
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
-        if (options.NumThreads > 0)
-            set_num_threads(options.NumThreads);
-        Ops = DeviceRegistry.Create(options.Device, priority);
+        var threads = rank.NumThreads > 0 ? rank.NumThreads : options.NumThreads;
+        if (threads > 0)
+            set_num_threads(threads);
+        Ops = DeviceRegistry.Create(rank.Device, priority);
         try
         {
             _checkpoint = Checkpoint.Open(options.ModelPath);
             // A name that is no type was refused with the options.
             ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType() ?? whenUnsaid ?? MostCommonType(_checkpoint);
-            Context = new(Ops, new SingleRankCollectives(), new WeightRegistry(), Ops.ActivationType(ComputeType));
+            Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType));
         }
         catch
         {

@@ -1,6 +1,7 @@
 using LocalLlm.KvCache;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Parallel;
 using LocalLlm.Sampling;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
@@ -11,23 +12,27 @@ namespace LocalLlm.Execution;
 /// From a model folder and options to a planned, then loaded, executor. Planning reads headers only. One instance serves one rank and must be
 /// used from the executor's thread. Owns everything it has opened until <see cref="Load"/> hands it to the executor.
 /// </summary>
-internal sealed class ModelLoader : IDisposable
+internal sealed class ModelLoader : IExecutorLoader
 {
     // What the driver keeps for the recorded steps of every 256 sequences.
     private const long GraphAllowance = 256L << 20;
 
     private readonly EngineOptions _options;
+    private readonly RankContext _rank;
     private readonly LoadSession _session;
     private readonly WeightPacking _packing;
     private ICausalLanguageModel? _model;
 
     /// <summary>Reads config.json and the headers of the weights, builds the model without weights, and plans the memory.</summary>
     /// <exception cref="EngineException">The folder is malformed, the options do not fit it, or memory is too small.</exception>
-    public ModelLoader(EngineOptions options)
+    /// <param name="options">What the engine is loaded with.</param>
+    /// <param name="rank">This rank, owned from here on; null: the only one.</param>
+    public ModelLoader(EngineOptions options, RankContext? rank = null)
     {
         _options = options;
+        _rank = rank ?? RankContext.Single(options.Device);
         Config = ModelConfig.Load(options.ModelPath);
-        _session = new(options, Config.Dtype, whenUnsaid: null, DevicePriority.High);
+        _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
         try
         {
             var longest = ModelLength(options, Config);
@@ -42,10 +47,10 @@ internal sealed class ModelLoader : IDisposable
         }
     }
 
-    /// <summary>The model's config.json.</summary>
+    /// <inheritdoc/>
     public ModelConfig Config { get; }
 
-    /// <inheritdoc cref="LoadSession.ComputeType"/>
+    /// <inheritdoc/>
     public ScalarType ComputeType => _session.ComputeType;
 
     /// <summary>
@@ -53,7 +58,7 @@ internal sealed class ModelLoader : IDisposable
     /// </summary>
     public MemoryPlan Plan { get; private set; }
 
-    /// <inheritdoc cref="LoadSession.CheckWeights"/>
+    /// <inheritdoc/>
     public void CheckWeights() => _session.CheckWeights();
 
     /// <summary>Reads the weights, allocates the KV cache, and records decode steps where model and device can.</summary>
@@ -61,6 +66,10 @@ internal sealed class ModelLoader : IDisposable
     /// <param name="progress">Receives phases and bytes.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">The weights do not fit the configuration.</exception>
+    IStepExecutor IExecutorLoader.Load(ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken) =>
+        Load(grammars, progress, cancellationToken);
+
+    /// <inheritdoc cref="IExecutorLoader.Load"/>
     public LocalExecutor Load(ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");

@@ -15,6 +15,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The device's fused operations, or the same composed of its primitives.</summary>
     public IFusedOps Fused { get; } = Ops.Features.Fused ?? new ComposedOps(Ops);
 
+    /// <summary>The layers of this rank.</summary>
+    public PipelineStage Stage { get; init; } = PipelineStage.Whole;
+
     /// <summary>
     /// How matrices of the layers are stored and multiplied by; <c>with</c> another one for layers that are stored otherwise.
     /// </summary>

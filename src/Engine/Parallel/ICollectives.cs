@@ -3,10 +3,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// What the ranks of one tensor-parallel group do together. Every rank calls the same methods in the same order;
-/// results are tensors of the current dispose scope, or the argument itself where nothing is to be done.
+/// What the ranks of one tensor-parallel group do together. Every rank calls the same methods in the same order with tensors of the same
+/// shapes and types; results are tensors of the current dispose scope, or the argument itself where nothing is to be done. Sums add the
+/// ranks' parts in the order of the ranks, so that every rank gets the same bits.
 /// </summary>
-internal interface ICollectives
+/// <remarks>One thread calls all methods but <see cref="Abort"/>; a device works on its own stream, and the call may return before it has.</remarks>
+internal interface ICollectives : IDisposable
 {
     /// <summary>This rank, from 0.</summary>
     int Rank { get; }
@@ -14,9 +16,33 @@ internal interface ICollectives
     /// <summary>Ranks in the group.</summary>
     int WorldSize { get; }
 
-    /// <summary>Sum of every rank's tensor of one shape.</summary>
+    /// <summary>Sum of every rank's tensor of one shape. The argument may be overwritten, and may be the result.</summary>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
     Tensor AllReduce(Tensor tensor);
 
+    /// <summary>residual += sum of every rank's <paramref name="part"/>, in place. The part may be overwritten.</summary>
+    /// <param name="residual">[tokens, width], the same on all ranks before and after.</param>
+    /// <param name="part">[tokens, width].</param>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
+    void AddAllReduced(Tensor residual, Tensor part) => residual.add_(AllReduce(part));
+
     /// <summary>Every rank's tensor, joined along <paramref name="dimension"/> in the order of the ranks.</summary>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
     Tensor AllGather(Tensor tensor, int dimension);
+
+    /// <summary>As <see cref="AllGather"/>, for rank 0 alone; null on the others.</summary>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
+    Tensor? Gather(Tensor tensor, int dimension) => Rank == 0 ? AllGather(tensor, dimension) : Discard(AllGather(tensor, dimension));
+
+    /// <summary>
+    /// Ends what waits here, on this rank and, where it can reach them, on the others: their calls throw <see cref="RankFailedException"/>, now and later. Any thread.
+    /// </summary>
+    /// <param name="reason">What has failed; the first reason stays.</param>
+    void Abort(Exception reason);
+
+    private static Tensor? Discard(Tensor tensor)
+    {
+        tensor.Dispose();
+        return null;
+    }
 }

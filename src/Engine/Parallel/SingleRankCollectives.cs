@@ -16,4 +16,16 @@ internal sealed class SingleRankCollectives : ICollectives
 
     /// <inheritdoc/>
     public Tensor AllGather(Tensor tensor, int dimension) => tensor;
+
+    /// <inheritdoc/>
+    public void Abort(Exception reason)
+    {
+        // Nobody waits.
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        // Nothing is held.
+    }
 }

@@ -1,5 +1,4 @@
 using LocalLlm.Execution;
-using LocalLlm.Sampling;
 
 namespace LocalLlm.Tests.Execution;
 
@@ -7,9 +6,9 @@ namespace LocalLlm.Tests.Execution;
 /// <param name="decorate">Puts one around the other.</param>
 internal sealed class DecoratingFactory(Func<IStepExecutor, IStepExecutor> decorate) : IStepExecutorFactory
 {
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public IExecutorLoader Open(EngineOptions options) => new WrappedLoader(new DeviceExecutorFactory().Open(options), (load, _) =>
     {
-        var inner = new LocalExecutorFactory().Create(options, loader, grammars, progress, cancellationToken);
+        var inner = load();
         try
         {
             return decorate(inner);
@@ -19,5 +18,5 @@ internal sealed class DecoratingFactory(Func<IStepExecutor, IStepExecutor> decor
             inner.Dispose();
             throw;
         }
-    }
+    });
 }

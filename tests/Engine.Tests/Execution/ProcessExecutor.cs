@@ -11,12 +11,12 @@ namespace LocalLlm.Tests.Execution;
 /// <param name="created">Receives the executor.</param>
 internal sealed class ProcessExecutorFactory(Action<ProcessExecutor>? created = null) : IStepExecutorFactory
 {
-    public IStepExecutor Create(EngineOptions options, ModelLoader loader, ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public IExecutorLoader Open(EngineOptions options) => new WrappedLoader(new ModelLoader(options), (_, cancellationToken) =>
     {
         var executor = new ProcessExecutor(options, cancellationToken);
         created?.Invoke(executor);
         return executor;
-    }
+    });
 }
 
 /// <summary>Speaks the step format over the standard streams of a child process, each message behind its length.</summary>

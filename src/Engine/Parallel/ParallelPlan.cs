@@ -1,0 +1,48 @@
+namespace LocalLlm.Parallel;
+
+/// <summary>Where one rank is.</summary>
+/// <param name="Rank">Over all ranks: stage · tensor-parallel size + tensor rank, as vLLM counts.</param>
+/// <param name="Node">Which host, from 0.</param>
+/// <param name="LocalIndex">Which rank of its host, from 0.</param>
+/// <param name="TensorRank">Its rank in the tensor-parallel group of its stage.</param>
+/// <param name="Stage">Its pipeline stage.</param>
+internal sealed record RankPlace(int Rank, int Node, int LocalIndex, int TensorRank, int Stage);
+
+/// <summary>How a model is spread over devices: every layer split over the ranks of a group, the layers split over stages. Pure.</summary>
+/// <param name="TensorParallel">Ranks that every layer is split over.</param>
+/// <param name="PipelineParallel">Stages that the layers are split over.</param>
+/// <param name="Nodes">Hosts; the ranks are spread over them evenly, in order.</param>
+internal sealed record ParallelPlan(int TensorParallel, int PipelineParallel, int Nodes)
+{
+    /// <summary>One device.</summary>
+    public static ParallelPlan Single { get; } = new(1, 1, 1);
+
+    /// <summary>Layers of each stage, as given; null: as even as can be, the first stages taking one more.</summary>
+    public IReadOnlyList<int>? LayersPerStage { get; init; }
+
+    /// <summary>Number of ranks.</summary>
+    public int WorldSize => TensorParallel * PipelineParallel;
+
+    /// <summary>Ranks of one host.</summary>
+    public int RanksPerNode => WorldSize / Nodes;
+
+    /// <summary>All ranks, in order.</summary>
+    public IReadOnlyList<RankPlace> Ranks => [.. Enumerable.Range(0, WorldSize).Select(PlaceOf)];
+
+    /// <summary>The rank that chooses tokens and answers for a step: the first of the last stage.</summary>
+    public int SamplingRank => WorldSize - TensorParallel;
+
+    /// <summary>Where a rank is.</summary>
+    public RankPlace PlaceOf(int rank) => new(rank, rank / RanksPerNode, rank % RanksPerNode, rank % TensorParallel, rank / TensorParallel);
+
+    /// <summary>The layers of a stage.</summary>
+    /// <param name="stage">Which, from 0.</param>
+    /// <param name="numLayers">Layers of the model.</param>
+    public PipelineStage StageOf(int stage, int numLayers)
+    {
+        if (LayersPerStage is { } given)
+            return new(stage, PipelineParallel, given.Take(stage).Sum(), given[stage]);
+        var (each, rest) = Math.DivRem(numLayers, PipelineParallel);
+        return new(stage, PipelineParallel, (stage * each) + Math.Min(stage, rest), each + (stage < rest ? 1 : 0));
+    }
+}

@@ -1,0 +1,44 @@
+namespace LocalLlm.Parallel;
+
+/// <summary>What one rank knows of its place and its peers. Owns the connections.</summary>
+/// <param name="Plan">How the model is spread.</param>
+/// <param name="Rank">This rank.</param>
+/// <param name="Device">The name of its device.</param>
+/// <param name="Tensor">The tensor-parallel group of its stage.</param>
+internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, ICollectives Tensor) : IDisposable
+{
+    /// <summary>The only rank.</summary>
+    /// <param name="device">Its device.</param>
+    public static RankContext Single(string device) => new(ParallelPlan.Single, 0, device, new SingleRankCollectives());
+
+    /// <summary>Where it is.</summary>
+    public RankPlace Place { get; } = Plan.PlaceOf(Rank);
+
+    /// <summary>The stage before, which sends; null: this is the first.</summary>
+    public IPipelineLink? Previous { get; init; }
+
+    /// <summary>The stage after, which receives; null: this is the last.</summary>
+    public IPipelineLink? Next { get; init; }
+
+    /// <summary>How the KV cache is sized with the other ranks; null where there are none.</summary>
+    public IMemoryAgreement? Memory { get; init; }
+
+    /// <summary>CPU threads for this rank; 0: as many as there are cores.</summary>
+    public int NumThreads { get; init; }
+
+    /// <summary>Ends everything that waits for a peer.</summary>
+    public void Abort(Exception reason)
+    {
+        Tensor.Abort(reason);
+        Previous?.Abort(reason);
+        Next?.Abort(reason);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Previous?.Dispose();
+        Next?.Dispose();
+        Tensor.Dispose();
+    }
+}
