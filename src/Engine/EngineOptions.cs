@@ -40,6 +40,15 @@ public sealed record EngineOptions
     /// <summary>Stages that the layers are split over. This build runs 1.</summary>
     public int PipelineParallel { get; init; } = 1;
 
+    /// <summary>Hosts that the ranks are spread over, evenly and in order.</summary>
+    public int Nodes { get; init; } = 1;
+
+    /// <summary>The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that <see cref="Device"/> names.</summary>
+    public IReadOnlyList<string>? Devices { get; init; }
+
+    /// <summary>Layers of each stage, which add up to the model's (vLLM's <c>VLLM_PP_LAYER_PARTITION</c>); null: so that the fullest stage is as empty as it can be.</summary>
+    public IReadOnlyList<int>? PipelineLayers { get; init; }
+
     /// <summary>Most tokens of prompt and output together; null: the model's own length, or less where the KV cache is smaller.</summary>
     public int? MaxModelLen { get; init; }
 

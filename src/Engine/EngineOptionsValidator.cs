@@ -4,6 +4,7 @@ using LocalLlm.Hub;
 using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Parallel;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 using LocalLlm.Templating;
@@ -24,6 +25,14 @@ public static class EngineOptionsValidator
     /// options are right, and the folder holds no model.</exception>
     public static void Validate(EngineOptions options)
     {
+        ValidateOptions(options);
+        ModelSource.RequireModelFolder(options);
+    }
+
+    /// <summary>As <see cref="Validate"/>, but a folder of the model may lack anything.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    internal static void ValidateOptions(EngineOptions options)
+    {
         ArgumentNullException.ThrowIfNull(options);
         var faults = new List<(string Name, string Message)>();
         Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
@@ -41,6 +50,8 @@ public static class EngineOptionsValidator
         Require(DeviceRegistry.IsName(options.Device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
         Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");
         Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");
+        Require(options.Devices is null, "devices", "is given, but this build runs on 1 device; name it by device");
+        faults.AddRange(ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null)).Select(fault => (fault.Option, fault.Message)));
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
         Require(options.MaxNumSeqs is null or >= 1, "max_num_seqs", $"is {options.MaxNumSeqs}; at least 1");
         Require(options.StepTokens >= 1, "max_num_batched_tokens", $"is {options.StepTokens}; at least 1");
@@ -66,7 +77,6 @@ public static class EngineOptionsValidator
         RequireTemplates(options, (name, message) => faults.Add((name, message)));
         if (faults.Count > 0)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", faults[0].Name);
-        ModelSource.RequireModelFolder(options);
 
         void Require(bool condition, string name, string message)
         {

@@ -1,0 +1,40 @@
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+
+namespace LocalLlm.Planning;
+
+/// <summary>This machine's devices as cards to plan with.</summary>
+internal static class LocalCards
+{
+    /// <summary>The device of every rank, and how many there are of it; null: as many as are wanted (ranks of a CPU are threads).</summary>
+    /// <param name="device">As an engine's options name it.</param>
+    /// <param name="ranks">Ranks that share a CPU's memory.</param>
+    /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
+    public static (GpuCard Card, int? Count) Find(string device, int ranks)
+    {
+        if (device != "cpu")
+        {
+            DeviceRegistry.Require(device);
+            // Of unlike cards the smallest decides.
+            if (CudaInventory.Devices() is { Count: > 0 } found && (device != "auto" || found[0].ComputeCapability >= CudaDevice.MinComputeCapability))
+                return (CardOf(found.MinBy(one => one.MemoryBytes)), found.Count);
+        }
+
+        return (new("cpu", HostMemory.AvailableBytes() / Math.Max(1, ranks)) { IsCpu = true }, null);
+    }
+
+    private static GpuCard CardOf((string Name, long MemoryBytes, int ComputeCapability) found)
+    {
+        double? speed = null;
+        try
+        {
+            speed = KnownCards.Find(found.Name).BytesPerSecond;
+        }
+        catch (EngineException)
+        {
+            // Its times are not predicted.
+        }
+
+        return new(found.Name, found.MemoryBytes) { ComputeCapability = found.ComputeCapability, BytesPerSecond = speed };
+    }
+}
