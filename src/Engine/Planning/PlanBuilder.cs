@@ -93,6 +93,8 @@ internal sealed class PlanBuilder
     {
         if (!Shape.IsRunnable)
             _notes.Add($"this build does not run {Shape.Architecture}{(Shape.Quantisation is null ? "" : " with quantised weights")}: these are its sizes only");
+        if (Shape.Quantisation is { } blocks)
+            _notes.Add($"the matrices of the layers are 8-bit floats in blocks of {blocks.Rows} x {blocks.Columns}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
             _notes.Add($"a {card.Name} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
         const int min = CudaDevice.MinComputeCapability;
@@ -105,12 +107,13 @@ internal sealed class PlanBuilder
         var (stage, plan) = (estimate.Fullest, estimate.Plan);
         var where = estimate.Stages.Count == 1 ? "a rank" : $"a rank of stage {estimate.Stages.ToList().IndexOf(stage)} ({stage.Layers} layers)";
         var budget = $"{PlanTexts.Size(stage.BudgetBytes)} of {PlanTexts.Size(stage.Card.MemoryBytes)} may be used";
-        var what = $"{plan.WorldSize} x {PlanTexts.CardNames(_cards)} {(plan.WorldSize == 1 ? "is" : "are")} too little memory for this model: {where} has {PlanTexts.Size(stage.WeightBytes)} of weights and {PlanTexts.Size(stage.ActivationBytes + stage.GraphBytes)} of activations, and {budget}";
+        var what = $"{plan.WorldSize} x {PlanTexts.CardNames(_cards)} {(plan.WorldSize == 1 ? "has" : "have")} too little memory for this model: {where} has {PlanTexts.Size(stage.WeightBytes)} of weights and {PlanTexts.Size(stage.ActivationBytes + stage.GraphBytes)} of activations, and {budget}";
         var why = stage.FreeBytes < 0
             ? $"{PlanTexts.Size(-stage.FreeBytes)} are missing before there is any KV cache"
             : string.Create(CultureInfo.InvariantCulture, $"the {PlanTexts.Size(stage.FreeBytes)} that are left hold {estimate.KvTokens:N0} tokens of KV cache, and {estimate.WantedTokens:N0} are wanted");
         var all = string.Create(CultureInfo.InvariantCulture, $"all weights are {PlanTexts.Size(_capacity.RankBytes(1))}, all devices have {PlanTexts.Size(AllMemory(plan))}");
-        return new(plan is { TensorParallel: 1, PipelineParallel: > 1 } ? "pipeline_parallel_size" : "tensor_parallel_size", $"{(plan is { TensorParallel: 1, PipelineParallel: > 1 } ? plan.PipelineParallel : plan.TensorParallel)}: {what}; {why} ({all})");
+        var isPipeline = plan is { TensorParallel: 1, PipelineParallel: > 1 };
+        return new(isPipeline ? "pipeline_parallel_size" : "tensor_parallel_size", $"is {(isPipeline ? plan.PipelineParallel : plan.TensorParallel)}, but {what}; {why} ({all})");
     }
 
     private double AllMemory(ParallelPlan plan) =>

@@ -49,12 +49,12 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
         return tight;
     }
 
-    // Where stages have devices of their own, there are as many stages as kinds.
+    // Of several nodes all devices are used: leaving some idle saves nothing. Where stages have devices of their own, there are as many stages as kinds.
     private IEnumerable<ParallelPlan> Candidates(int perNode, int nodes)
     {
         var sizes = capacity.Shape.Split.TensorParallelSizes().TakeWhile(size => size <= perNode).ToArray();
         return from node in Enumerable.Range(1, Math.Min(nodes, MaxNodes))
-               from each in Enumerable.Range(1, perNode)
+               from each in node == 1 ? Enumerable.Range(1, perNode) : [perNode]
                from tensor in sizes
                where each % tensor == 0
                let stages = node * each / tensor
