@@ -34,10 +34,10 @@ public sealed record EngineOptions
     /// <summary><c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; init; } = "auto";
 
-    /// <summary>Ranks that every layer is split over. This build runs 1.</summary>
+    /// <summary>Ranks that every layer is split over.</summary>
     public int TensorParallel { get; init; } = 1;
 
-    /// <summary>Stages that the layers are split over. This build runs 1.</summary>
+    /// <summary>Stages that the layers are split over.</summary>
     public int PipelineParallel { get; init; } = 1;
 
     /// <summary>Hosts that the ranks are spread over, evenly and in order.</summary>

@@ -1,3 +1,5 @@
+using LocalLlm.Planning;
+
 namespace LocalLlm.Execution;
 
 /// <summary>Chooses where an engine's steps are executed.</summary>
@@ -20,5 +22,12 @@ internal static class StepExecutorFactory
 internal sealed class DeviceExecutorFactory : IStepExecutorFactory
 {
     /// <inheritdoc/>
-    public IExecutorLoader Open(EngineOptions options) => new ModelLoader(options);
+    public IExecutorLoader Open(EngineOptions options)
+    {
+        var plan = ParallelPlanner.CreateHere(options);
+        var devices = NodeRanks.DevicesOf(options, plan.WorldSize);
+        return plan.WorldSize == 1
+            ? new ModelLoader(options.Devices is null ? options : options with { Device = devices[0] })
+            : new ParallelLoader(options, NodeRanks.Create(plan, 0, devices, options.NumThreads));
+    }
 }

@@ -12,13 +12,11 @@ internal static class LocalCards
     /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
     public static (GpuCard Card, int? Count) Find(string device, int ranks)
     {
-        if (device != "cpu")
-        {
-            DeviceRegistry.Require(device);
-            // Of unlike cards the smallest decides.
-            if (CudaInventory.Devices() is { Count: > 0 } found && (device != "auto" || found[0].ComputeCapability >= CudaDevice.MinComputeCapability))
-                return (CardOf(found.MinBy(one => one.MemoryBytes)), found.Count);
-        }
+        DeviceRegistry.Require(device);
+        var isCuda = device == "auto" ? CudaDevice.IsUsable() : device.StartsWith("cuda", StringComparison.Ordinal);
+        // Of unlike cards the smallest decides.
+        if (isCuda && CudaInventory.Devices() is { Count: > 0 } found)
+            return (CardOf(found.MinBy(one => one.MemoryBytes)), found.Count);
 
         return (new("cpu", HostMemory.AvailableBytes() / Math.Max(1, ranks)) { IsCpu = true }, null);
     }

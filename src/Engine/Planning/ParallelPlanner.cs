@@ -21,6 +21,18 @@ internal static class ParallelPlanner
         return Create(options, ModelShapeReader.Load(options.ModelPath), localDevices);
     }
 
+    /// <summary>As <see cref="Create(EngineOptions, int?)"/>, on the devices that this machine has.</summary>
+    /// <exception cref="EngineException">As <see cref="Create(EngineOptions, ModelShape, int?, long?)"/>; kind Environment: there is no such device.</exception>
+    public static ParallelPlan CreateHere(EngineOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        // Devices that are named may be one, twice: what they have is seen when they are opened.
+        if (options is { TensorParallel: 1, PipelineParallel: 1 } || options.Devices is not null)
+            return Create(options, localDevices: null);
+        var (card, count) = LocalCards.Find(options.Device, options.TensorParallel * options.PipelineParallel);
+        return Create(options, ModelShapeReader.Load(options.ModelPath), count, card.IsCpu ? null : card.MemoryBytes);
+    }
+
     /// <summary>The plan that options ask for, with the layers of each stage: those given, or so that the fullest stage is as empty as it can be.</summary>
     /// <param name="options">What the engine is loaded with.</param>
     /// <param name="shape">Its model.</param>
