@@ -23,24 +23,26 @@ internal static class StageBalance
     }
 
     // sums[i]: bytes of the layers before i.
-    private readonly struct Splitting(long[] sums, long first, long last, IReadOnlyList<double> capacities)
+    private sealed class Splitting(long[] sums, long first, long last, IReadOnlyList<double> capacities)
     {
+        // More halvings than a double has bits for change nothing.
+        private const int Halvings = 60;
+
         private readonly int _layers = sums.Length - 1;
 
-        // Bisection over the fill; how much a stage can take grows with it.
+        /// <summary>How full the fullest stage has to be, by bisection: what fits in less fits in more.</summary>
         public double MinFullest()
         {
             var (low, high) = (0.0, 1.0);
-            while (!Fits(0, 0, high))
+            while (Feasible(high) is null)
                 high *= 2;
-            // A hundred halvings are more than a double has bits for.
-            for (var i = 0; i < 100 && low < high; i++)
+            for (var i = 0; i < Halvings; i++)
             {
                 var middle = low + ((high - low) / 2);
-                if (Fits(0, 0, middle))
-                    high = middle;
-                else
+                if (Feasible(middle) is null)
                     low = middle;
+                else
+                    high = middle;
             }
 
             return high;
@@ -48,11 +50,12 @@ internal static class StageBalance
 
         public int[] Choose(double fullest)
         {
+            var feasible = Feasible(fullest)!;
             var counts = new int[capacities.Count];
             var from = 0;
             for (var stage = 0; stage < counts.Length; stage++)
             {
-                counts[stage] = stage == counts.Length - 1 ? _layers - from : Nearest(stage, from, fullest);
+                counts[stage] = stage == counts.Length - 1 ? _layers - from : Nearest(stage, from, fullest, feasible[stage + 1]);
                 from += counts[stage];
             }
 
@@ -60,7 +63,7 @@ internal static class StageBalance
         }
 
         // As full as the rest is on average, if what remains still fits.
-        private int Nearest(int stage, int from, double fullest)
+        private int Nearest(int stage, int from, double fullest, bool[] fitsAfter)
         {
             var capacity = 0.0;
             for (var i = stage; i < capacities.Count; i++)
@@ -68,39 +71,44 @@ internal static class StageBalance
             var rest = sums[^1] - sums[from] + last + (stage == 0 ? first : 0);
             var average = rest / capacity;
             var (best, distance) = (0, double.PositiveInfinity);
-            var limit = MaxLayers(stage, from, fullest);
-            for (var count = 1; count <= limit; count++)
+            for (var to = from + 1; to < _layers && Fill(stage, from, to) <= fullest; to++)
             {
-                var away = Math.Abs(Fill(stage, from, from + count) - average);
-                if (away < distance && Fits(stage + 1, from + count, fullest))
-                    (best, distance) = (count, away);
+                var away = Math.Abs(Fill(stage, from, to) - average);
+                if (away < distance && fitsAfter[to])
+                    (best, distance) = (to - from, away);
             }
 
             return best;
         }
 
-        // Whether the layers from one on can be spread over the stages from one on: each takes all it can.
-        private bool Fits(int stage, int from, double fullest)
+        // For every stage, from which layers on the rest can be spread over it and those after it; null where all layers cannot. From the last stage
+        // back: a stage reaches as far as it is filled, and one of the layers that it reaches has to do for the next.
+        private bool[][]? Feasible(double fullest)
         {
-            for (; stage < capacities.Count - 1; stage++)
+            var fits = new bool[capacities.Count][];
+            for (var stage = capacities.Count - 1; stage >= 0; stage--)
             {
-                var count = MaxLayers(stage, from, fullest);
-                if (count < 1)
-                    return false;
-                from += count;
+                fits[stage] = new bool[_layers + 1];
+                var (reach, next) = (0, 0);
+                for (var from = 0; from < _layers; from++)
+                {
+                    reach = Math.Max(reach, from);
+                    while (reach < _layers && Fill(stage, from, reach + 1) <= fullest)
+                        reach++;
+                    if (stage == capacities.Count - 1)
+                    {
+                        fits[stage][from] = reach == _layers;
+                        continue;
+                    }
+
+                    next = Math.Max(next, from + 1);
+                    while (next <= _layers && !fits[stage + 1][next])
+                        next++;
+                    fits[stage][from] = next <= reach;
+                }
             }
 
-            return from < _layers && Fill(stage, from, _layers) <= fullest;
-        }
-
-        // Each stage after it needs a layer.
-        private int MaxLayers(int stage, int from, double fullest)
-        {
-            var limit = _layers - from - (capacities.Count - 1 - stage);
-            var count = 0;
-            while (count < limit && Fill(stage, from, from + count + 1) <= fullest)
-                count++;
-            return count;
+            return fits[0][0] ? fits : null;
         }
 
         private double Fill(int stage, int from, int to) =>

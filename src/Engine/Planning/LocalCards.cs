@@ -8,7 +8,7 @@ internal static class LocalCards
 {
     /// <summary>The device of every rank, and how many there are of it; null: as many as are wanted (ranks of a CPU are threads).</summary>
     /// <param name="device">As an engine's options name it.</param>
-    /// <param name="ranks">Ranks that share a CPU's memory.</param>
+    /// <param name="ranks">Ranks that share the memory of a CPU, or of a device that is named by its number.</param>
     /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
     public static (GpuCard Card, int? Count) Find(string device, int ranks)
     {
@@ -16,7 +16,11 @@ internal static class LocalCards
         var isCuda = device == "auto" ? CudaDevice.IsUsable() : device.StartsWith("cuda", StringComparison.Ordinal);
         // Of unlike cards the smallest decides.
         if (isCuda && CudaInventory.Devices() is { Count: > 0 } found)
-            return (CardOf(found.MinBy(one => one.MemoryBytes)), found.Count);
+        {
+            var card = CardOf(found.MinBy(one => one.MemoryBytes));
+            // Ranks share a device that is named by its number.
+            return device.Contains(':', StringComparison.Ordinal) ? (card with { MemoryBytes = card.MemoryBytes / Math.Max(1, ranks) }, null) : (card, found.Count);
+        }
 
         return (new("cpu", HostMemory.AvailableBytes() / Math.Max(1, ranks)) { IsCpu = true }, null);
     }

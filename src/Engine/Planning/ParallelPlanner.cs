@@ -26,8 +26,8 @@ internal static class ParallelPlanner
     public static ParallelPlan CreateHere(EngineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        // Devices that are named may be one, twice: what they have is seen when they are opened.
-        if (options is { TensorParallel: 1, PipelineParallel: 1 } || options.Devices is not null)
+        // Ranks may share a device that is named by its number: what it has is seen when it is opened.
+        if (options is { TensorParallel: 1, PipelineParallel: 1 } || options.Devices is not null || options.Device.Contains(':', StringComparison.Ordinal))
             return Create(options, localDevices: null);
         var (card, count) = LocalCards.Find(options.Device, options.TensorParallel * options.PipelineParallel);
         return Create(options, ModelShapeReader.Load(options.ModelPath), count, card.IsCpu ? null : card.MemoryBytes);

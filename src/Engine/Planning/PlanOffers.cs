@@ -11,7 +11,7 @@ internal static class PlanOffers
     // A search has to end; no host has more.
     private const int MaxDevices = 64;
 
-    /// <summary>Offers: the nearest on the devices that there are, the number that was asked for on more hosts, and the fewest that fit.</summary>
+    /// <summary>Offers: the nearest on the given devices, the number that was asked for on more hosts, and the fewest that fit.</summary>
     /// <param name="asked">What was asked for, possible or not.</param>
     /// <param name="capacity">Sizes a plan.</param>
     /// <param name="perNode">Devices of a host; null: as many as were asked for.</param>

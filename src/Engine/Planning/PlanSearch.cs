@@ -10,7 +10,7 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
 
     /// <summary>The plan with the fewest devices that fits; null: none does.</summary>
     /// <param name="perNode">Devices of a node.</param>
-    /// <param name="nodes">Nodes that there are.</param>
+    /// <param name="nodes">Max number of nodes.</param>
     public CapacityEstimate? Smallest(int perNode, int nodes = MaxNodes) =>
         Candidates(perNode, nodes).GroupBy(plan => plan.WorldSize).OrderBy(group => group.Key)
             .Select(group => FirstThatFits(group.OrderBy(plan => plan.Nodes).ThenByDescending(plan => plan.TensorParallel)))
@@ -19,7 +19,7 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
     /// <summary>The plan on these devices that fits and is nearest to one that does not: first in the number of devices; null: none fits.</summary>
     /// <param name="asked">What was asked for.</param>
     /// <param name="perNode">Devices of a node.</param>
-    /// <param name="nodes">Nodes that there are.</param>
+    /// <param name="nodes">Max number of nodes.</param>
     public CapacityEstimate? Nearest(ParallelRequest asked, int perNode, int nodes)
     {
         var world = (long)asked.TensorParallel * asked.PipelineParallel;

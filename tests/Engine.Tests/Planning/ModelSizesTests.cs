@@ -56,7 +56,7 @@ public class ModelSizesTests
 
     [Theory]
     [InlineData(PublishedConfigs.Qwen7B, 2)]
-    [InlineData(PublishedConfigs.Qwen7B, 7)]
+    [InlineData(PublishedConfigs.Qwen7B, 4)]
     [InlineData(PublishedConfigs.Qwen32B, 8)]
     [InlineData(PublishedConfigs.Llama70B, 8)]
     [InlineData(PublishedConfigs.Llama70B, 16)]
@@ -77,8 +77,6 @@ public class ModelSizesTests
                 PartSplit.Vocabulary => once / part.Rows * LocalLlm.Parallel.ParallelPlan.PaddedVocabulary((int)part.Rows, ranks),
                 _ => once,
             };
-            if (part.Split == PartSplit.KvHeads && !shape.Split.Allows(ranks))
-                continue;
             Assert.Equal(expected, held);
         }
     }
