@@ -6,6 +6,7 @@ using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Parsing;
+using LocalLlm.Planning;
 using LocalLlm.Sampling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
@@ -109,6 +110,7 @@ public static class EngineOptionsValidator
 
         var config = ModelConfig.Load(options.ModelPath);
         ModelLengths.Check(options, config);
+        ParallelPlanner.CreateHere(options);
         // One that was named may be any; the model's own is read with the model.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))
             CheckTokenizer(options, TokenizerErrors.Translated(() => Tokenizer.Load(path)), config);

@@ -41,7 +41,7 @@ public static class ModelPlanner
     // Whatever else a folder has tells what it is.
     private static bool HasConfigAlone(string folder) =>
         File.Exists(Path.Combine(folder, ModelConfig.FileName)) && Directory.EnumerateFileSystemEntries(folder).All(entry =>
-            File.Exists(entry) && Path.GetExtension(entry) is ".json" or ".jinja" or ".txt" or ".md");
+            File.Exists(entry) && !Path.GetFileName(entry).StartsWith("tokenizer", StringComparison.Ordinal) && Path.GetExtension(entry) is ".json" or ".jinja" or ".txt" or ".md");
 
     private static void Require(ModelPlanRequest request)
     {

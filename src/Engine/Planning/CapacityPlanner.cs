@@ -48,7 +48,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var asked = Estimate(plan, settings);
         if (asked.Fits)
             return asked;
-        var tight = Estimate(plan, settings.Tight(options));
+        var tight = Estimate(plan, settings.Tight(options, cards[0].IsCpu));
         return tight.Fits || !asked.IsTight ? tight : asked;
     }
 

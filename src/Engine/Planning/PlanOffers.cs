@@ -23,6 +23,9 @@ internal static class PlanOffers
         var nodes = Math.Clamp(asked.Nodes, 1, MaxDevices);
         var each = Math.Clamp(perNode ?? DevicesAsked(asked), 1, MaxDevices);
         var nearest = search.Nearest(asked, each, nodes);
+        // Further ranks of a CPU bring no memory of their own.
+        if (capacity.CardOf(0).IsCpu)
+            return nearest is null ? [] : [ChoiceOf(nearest, options, further)];
         var world = (long)asked.TensorParallel * asked.PipelineParallel;
         var wider = world > (long)each * nodes && world <= ParallelRules.MaxRanks
             ? search.Nearest(asked, each, (int)Math.Min(MaxDevices, (world + each - 1) / each)) : null;

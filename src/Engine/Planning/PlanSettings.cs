@@ -5,8 +5,9 @@ namespace LocalLlm.Planning;
 /// <summary>What of an engine's options decides how memory is used.</summary>
 internal sealed record PlanSettings
 {
-    // Room for a driver's small allocations stays.
+    // Room for a driver's small allocations stays, and on a CPU for the host application.
     private const double TightUtilization = 0.99;
+    private const double TightCpuUtilization = 0.9;
     private const int TightSequences = 8;
     private const int TightStepTokens = 512;
 
@@ -54,17 +55,19 @@ internal sealed record PlanSettings
     };
 
     /// <summary>With as little beside weights and KV cache as makes sense; what the options name stays as it is.</summary>
-    public PlanSettings Tight(EngineOptions options)
+    /// <param name="options">What was asked for.</param>
+    /// <param name="isCpu">Whether ranks are a CPU's.</param>
+    public PlanSettings Tight(EngineOptions options, bool isCpu)
     {
         var arguments = new List<string>();
         var tight = this;
         if (options.GpuMemoryUtilization is null)
-            Change(tight with { Utilization = TightUtilization }, "--gpu-memory-utilization 0.99");
+            Change(tight with { Utilization = isCpu ? TightCpuUtilization : TightUtilization }, $"--gpu-memory-utilization {(isCpu ? "0.9" : "0.99")}");
         if (options.MaxNumSeqs is null)
             Change(tight with { Sequences = Math.Min(TightSequences, Sequences) }, $"--max-num-seqs {TightSequences}");
         if (options.MaxNumBatchedTokens is null)
             Change(tight with { StepTokens = TightStepTokens }, $"--max-num-batched-tokens {TightStepTokens}");
-        if (!options.EnforceEager)
+        if (!options.EnforceEager && !isCpu)
             Change(tight with { RecordsSteps = false }, "--enforce-eager");
         return tight with { Arguments = arguments };
 

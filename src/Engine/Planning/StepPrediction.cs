@@ -85,7 +85,7 @@ public sealed record StepPrediction
         if (AllReduces > 0)
             text += Text($"; {AllReduces} all-reduces x {AllReduceSeconds * 1e6:F1} us = {AllReduceTime * 1e3:F2} ms");
         if (Passes > 0)
-            text += Text($"; {Passes} passes to the next stage{(far > 0 ? $" ({far} between nodes)" : "")} = {PassTime * 1e3:F2} ms");
+            text += Text($"; {Passes} {(Passes == 1 ? "pass" : "passes")} to the next stage{(far > 0 ? $" ({far} between nodes)" : "")} = {PassTime * 1e3:F2} ms");
         return text + Text($"; together {StepSeconds * 1e3:F2} ms");
     }
 
