@@ -13,7 +13,7 @@ namespace LocalLlm.Bench;
 /// </summary>
 internal static class RankSpeed
 {
-    private const int WarmUps = 200;
+    private const int WarmUps = 20_000; // until all of it is optimised
     private const int Repeats = 2_000;
 
     /// <summary>Prints both tables.</summary>

@@ -37,23 +37,25 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     /// <inheritdoc/>
     public Tensor AllReduce(Tensor tensor)
     {
-        if (Bytes(tensor) <= SmallBytes)
-            SumSmall(tensor, tensor, adds: false);
+        var (type, count) = Shape(tensor);
+        if (count * type.Bytes() <= SmallBytes)
+            SumSmall(tensor, tensor, type, count, adds: false);
         else
-            SumLarge(tensor);
+            SumLarge(tensor, type, count);
         return tensor;
     }
 
     /// <inheritdoc/>
     public void AddAllReduced(Tensor residual, Tensor part)
     {
-        if (Bytes(part) <= SmallBytes)
+        var (type, count) = Shape(part);
+        if (count * type.Bytes() <= SmallBytes)
         {
-            SumSmall(part, residual, adds: true);
+            SumSmall(part, residual, type, count, adds: true);
             return;
         }
 
-        SumLarge(part);
+        SumLarge(part, type, count);
         residual.add_(part);
     }
 
@@ -71,26 +73,23 @@ internal sealed unsafe class ThreadCollectives : ICollectives
 
     private static long Bytes(Tensor tensor) => tensor.numel() * tensor.element_size();
 
-    private void SumSmall(Tensor part, Tensor target, bool adds)
+    private void SumSmall(Tensor part, Tensor target, ScalarType type, long count, bool adds)
     {
-        Require(part);
-        Require(target);
-        var bytes = Bytes(part);
+        var bytes = count * type.Bytes();
         var slots = _shared.Slots(_turn);
         _turn = (_turn + 1) % Copies;
         Buffer.MemoryCopy(part.DataPointer(), (void*)slots[Rank], SmallBytes, bytes);
         _shared.Barrier.Wait(Rank);
-        RankSum.Run(part.dtype, slots, (nint)target.DataPointer(), 0, part.numel(), adds);
+        RankSum.Run(type, slots, (nint)target.DataPointer(), 0, count, adds);
     }
 
-    private void SumLarge(Tensor tensor)
+    private void SumLarge(Tensor tensor, ScalarType type, long count)
     {
-        Require(tensor);
         var parts = Publish(tensor);
-        var (count, size) = (tensor.numel(), (long)WorldSize);
+        var size = (long)WorldSize;
         var (first, end) = (count * Rank / size, count * (Rank + 1) / size);
-        RankSum.Run(tensor.dtype, parts, (nint)tensor.DataPointer(), first, end - first, adds: false);
-        var width = tensor.element_size();
+        RankSum.Run(type, parts, (nint)tensor.DataPointer(), first, end - first, adds: false);
+        var width = type.Bytes();
         foreach (var part in parts)
         {
             if (part != (nint)tensor.DataPointer())
@@ -138,10 +137,13 @@ internal sealed unsafe class ThreadCollectives : ICollectives
         return pointers;
     }
 
-    private static void Require(Tensor tensor)
+    // Every question to libtorch costs as much as a hundred elements.
+    private static (ScalarType Type, long Count) Shape(Tensor tensor)
     {
-        if (!RankSum.Takes(tensor.dtype) || !tensor.is_contiguous() || tensor.device_type != TorchSharp.DeviceType.CPU)
-            throw new NotSupportedException($"ranks on threads sum contiguous float32 and bfloat16 of the host's memory, not {tensor.dtype} on {tensor.device}");
+        var type = tensor.dtype;
+        return RankSum.Takes(type) && tensor.is_contiguous()
+            ? (type, tensor.numel())
+            : throw new NotSupportedException($"ranks on threads sum contiguous float32 and bfloat16 of the host's memory, not {type}");
     }
 
     // What the ranks of a group share; the last that leaves frees it.
