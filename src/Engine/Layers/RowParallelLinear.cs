@@ -23,7 +23,7 @@ internal sealed class RowParallelLinear : ParallelLinear
         if (Context.Collectives.WorldSize == 1)
             Matrix.AddTo(residual, x);
         else
-            residual.add_(Context.Collectives.AllReduce(Matrix.Forward(x)));
+            Context.Collectives.AddAllReduced(residual, Matrix.Forward(x));
     }
 
     private static WeightSpec Part(LayerContext context, string prefix, int inFeatures, int outFeatures)

@@ -26,9 +26,6 @@ internal sealed class VocabParallelEmbedding
         var table = _table.Value;
         if (_context.Collectives.WorldSize == 1)
             return _context.Ops.Embedding(ids, table);
-        var local = ids - _shard.Start;
-        var foreign = local.lt(0).logical_or(local.ge(_shard.Length));
-        var rows = _context.Ops.Embedding(local.masked_fill(foreign, 0), table).masked_fill(foreign.unsqueeze(1), 0);
-        return _context.Collectives.AllReduce(rows);
+        return _context.Collectives.AllReduce(_context.Ops.EmbeddingShard(ids, table, _shard.Start));
     }
 }
