@@ -273,6 +273,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
                 MaxModelLen = plan.MaxModelLen,
                 MaxNumBatchedTokens = options.StepTokens,
                 MaxNumSeqs = options.RunningSequences,
+                MicroBatches = executor.Capabilities.PipelineStages,
                 EnableChunkedPrefill = options.EnableChunkedPrefill,
                 LongPrefillTokenThreshold = options.LongPrefillTokenThreshold,
                 Policy = options.SchedulingPolicy,

@@ -26,6 +26,9 @@ internal sealed class RowParallelLinear : ParallelLinear
             Context.Collectives.AddAllReduced(residual, Matrix.Forward(x));
     }
 
+    /// <summary>The product: x [tokens, in] → [tokens, out], the same on all ranks.</summary>
+    public Tensor Forward(Tensor x) => Context.Collectives.AllReduce(Matrix.Forward(x));
+
     private static WeightSpec Part(LayerContext context, string prefix, int inFeatures, int outFeatures)
     {
         var shard = ShardRange.Of(inFeatures, context.Collectives, $"The input size of {prefix}");

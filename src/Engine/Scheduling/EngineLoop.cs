@@ -180,6 +180,7 @@ internal sealed partial class EngineLoop : IDisposable
         _inbox.Close(new(
             EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure));
         LogDead(failure);
+        _executor.Abort(failure);
     }
 
     [LoggerMessage(1, LogLevel.Critical, "The engine has failed and takes no more requests.")]
