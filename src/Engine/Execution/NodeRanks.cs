@@ -1,4 +1,5 @@
 using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution;
@@ -24,20 +25,21 @@ internal sealed class NodeRanks
     {
         var places = plan.Ranks.Where(place => place.Node == node).ToList();
         var agreement = new ThreadAgreement(places.Count, peers);
-        var groups = places.Select(place => place.Stage).Distinct().ToDictionary(stage => stage, _ => ThreadCollectives.Create(plan.TensorParallel));
+        var gpus = GpuRanks.TryCreate(plan, node, devices);
+        var groups = (gpus is null ? places : []).Select(place => place.Stage).Distinct().ToDictionary(stage => stage, _ => ThreadCollectives.Create(plan.TensorParallel));
         var links = new Dictionary<int, IPipelineLink>(); // by the rank that sends
         var cores = numThreads > 0 ? numThreads : Environment.ProcessorCount;
         var ranks = places.Select(place => new RankContext(plan, place.Rank, devices[place.LocalIndex], Collectives(place))
         {
-            Previous = place.Stage == 0 ? null : LinkFrom(place.Rank - plan.TensorParallel),
-            Next = place.Stage == plan.PipelineParallel - 1 ? null : LinkFrom(place.Rank),
+            Previous = gpus is not null ? gpus.Previous(place) : place.Stage == 0 ? null : LinkFrom(place.Rank - plan.TensorParallel),
+            Next = gpus is not null ? gpus.Next(place) : place.Stage == plan.PipelineParallel - 1 ? null : LinkFrom(place.Rank),
             Memory = agreement,
             NumThreads = Math.Max(1, cores / places.Count),
             RanksOnDevice = devices.Take(places.Count).Count(device => device == devices[place.LocalIndex]),
         });
         return new([.. ranks], agreement);
 
-        ICollectives Collectives(RankPlace place) =>
+        ICollectives Collectives(RankPlace place) => gpus is not null ? gpus.Tensor(place) :
             plan.TensorParallel == 1 ? new SingleRankCollectives() : groups[place.Stage][place.TensorRank];
 
         IPipelineLink LinkFrom(int rank)

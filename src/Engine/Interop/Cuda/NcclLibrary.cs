@@ -115,6 +115,13 @@ internal sealed unsafe class NcclLibrary
         }
     }
 
+    /// <summary>Has every later <see cref="Load"/> give this one.</summary>
+    public static void Use(NcclLibrary? library)
+    {
+        lock (LoadLock)
+            s_loaded = library;
+    }
+
     /// <summary>An id for a new communicator.</summary>
     public UniqueId CreateUniqueId()
     {

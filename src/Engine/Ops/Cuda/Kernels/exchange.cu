@@ -1,7 +1,7 @@
 // Sums or gathers messages of any size in chunks: a rank lays its chunk out in its own memory, says so to the others, and reads theirs. A block works
 // with the same block of every other rank alone. Two chunks of a block take turns: whoever says that chunk n is there has read chunk n - 1 of all.
-// RANKS; RANK: this one; GRID: largest grid; CHUNK_BYTES: largest chunk; ADD: target += sum; GATHER: target [rows][RANKS][width] = the parts, else part = sum.
-// PACKED: chunks and (GATHER) widths are whole packs of 16 bytes.
+// RANKS; RANK: this one; GRID: largest grid; CHUNK_BYTES: largest chunk; ADD: target += sum; GATHER: target [rows][total] = the parts side by side, else
+// part = sum. PACKED: counts and (GATHER) widths are whole packs of 16 bytes.
 #if PACKED
 typedef Pack16 Unit;
 #define UNIT PACK
@@ -17,9 +17,10 @@ __device__ __forceinline__ void storeUnit(T* p, Unit unit) { *p = unit.element[0
 #endif
 
 // stages: [RANKS] where each rank's chunks begin: [GRID][2][CHUNK_BYTES]. arrivals: [RANKS] where each rank's counts begin: [GRID][RANKS], the
-// number of the last chunk that a peer has laid out. chunks: [GRID] numbers of the own. count: elements of part; width: of a row (GATHER).
+// number of the last chunk that a peer has laid out. chunks: [GRID] numbers of the own. count: elements of part. GATHER: a rank has ownWidth columns of
+// total, width unless it is the last; count is that of full widths.
 extern "C" __global__ void __launch_bounds__(512) exchange(T* part, T* target, const u64* stages, const u64* arrivals, u32* chunks, const u32* abort,
-                                                           int count, int width, int chunk) {
+                                                           int count, int width, int ownWidth, int total, int chunk) {
   __shared__ int dead;
   const T* peers[RANKS];
   const u64 slot = (u64)blockIdx.x * 2 * CHUNK_BYTES;
@@ -37,7 +38,14 @@ extern "C" __global__ void __launch_bounds__(512) exchange(T* part, T* target, c
   for (u32 start = blockIdx.x * (u32)chunk; start < (u32)count; start += gridDim.x * (u32)chunk) {
     number++;
     const int length = min(chunk, count - (int)start), turn = number & 1 ? CHUNK_BYTES / (int)sizeof(T) : 0;
-    for (int i = threadIdx.x * UNIT; i < length; i += blockDim.x * UNIT) storeUnit(own + turn + i, loadUnit(part + start + i));
+    for (int i = threadIdx.x * UNIT; i < length; i += blockDim.x * UNIT) {
+#if GATHER
+      const int row = (int)(start + i) / width, column = (int)(start + i) - row * width;
+      if (column < ownWidth) storeUnit(own + turn + i, loadUnit(part + (u64)row * ownWidth + column));
+#else
+      storeUnit(own + turn + i, loadUnit(part + start + i));
+#endif
+    }
     __syncthreads();
     if (signals) {
       __threadfence_system();
@@ -54,7 +62,8 @@ extern "C" __global__ void __launch_bounds__(512) exchange(T* part, T* target, c
 #if GATHER
       const int row = (int)(start + i) / width, column = (int)(start + i) - row * width;
 #pragma unroll
-      for (int r = 0; r < RANKS; r++) storeUnit(target + (u64)(row * RANKS + r) * width + column, parts[r]);
+      for (int r = 0; r < RANKS; r++)
+        if (r * width + column < total) storeUnit(target + (u64)row * total + r * width + column, parts[r]);
 #else
       T* place = (ADD ? target : part) + start + i;
       Unit result;

@@ -7,17 +7,18 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// <summary>
 /// One rank's end of a communicator: it is created by the first call, used on the device's thread and stream, and aborted from any thread.
 /// </summary>
-/// <param name="library">NCCL.</param>
-/// <param name="id">The same for all ranks.</param>
+/// <param name="source">NCCL, and the id that is the same for all ranks; asked when the device is known.</param>
 /// <param name="rank">This one.</param>
 /// <param name="size">Ranks.</param>
 /// <param name="gates">Where ranks of this process wait for one another.</param>
-internal sealed class NcclCommunicator(NcclLibrary library, NcclLibrary.UniqueId id, int rank, int size, RankGates gates) : IDeviceBound, IDisposable
+internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> source, int rank, int size, RankGates gates) : IDeviceBound, IDisposable
 {
     // How long an abort waits for a call that is being made, before it aborts beneath it.
     private static readonly TimeSpan AbortPatience = TimeSpan.FromSeconds(1);
 
     private readonly Lock _calls = new();
+    private NcclLibrary? _library;
+    private NcclLibrary.UniqueId _id;
     private ICollectiveDevice? _device;
     private IntPtr _handle;
     private RankFailedException? _failure;
@@ -45,7 +46,15 @@ internal sealed class NcclCommunicator(NcclLibrary library, NcclLibrary.UniqueId
     };
 
     /// <inheritdoc/>
-    public void Bind(IDeviceOps ops) => _device = (ICollectiveDevice)ops;
+    /// <exception cref="EngineException">Kind Environment: there is no NCCL.</exception>
+    public void Bind(IDeviceOps ops) => Bind((ICollectiveDevice)ops);
+
+    /// <inheritdoc cref="IDeviceBound.Bind"/>
+    public void Bind(ICollectiveDevice device)
+    {
+        (_library, _id) = source();
+        _device = device;
+    }
 
     /// <summary>Queues work; everything that it needs has been allocated.</summary>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
@@ -58,8 +67,8 @@ internal sealed class NcclCommunicator(NcclLibrary library, NcclLibrary.UniqueId
         {
             ThrowIfAborted();
             if (!Device.IsRecording)
-                library.CheckAsync(_handle);
-            call(library, _handle, Device.Stream);
+                _library!.CheckAsync(_handle);
+            call(_library!, _handle, Device.Stream);
         }
 
         gates.Leave(Device);
@@ -76,7 +85,7 @@ internal sealed class NcclCommunicator(NcclLibrary library, NcclLibrary.UniqueId
         try
         {
             if (Interlocked.Exchange(ref _handle, IntPtr.Zero) is var handle && handle != IntPtr.Zero)
-                library.CommAbort(handle);
+                _library!.CommAbort(handle);
         }
         finally
         {
@@ -94,7 +103,7 @@ internal sealed class NcclCommunicator(NcclLibrary library, NcclLibrary.UniqueId
         lock (_calls)
         {
             if (Interlocked.Exchange(ref _handle, IntPtr.Zero) is var handle && handle != IntPtr.Zero)
-                library.CommDestroy(handle);
+                _library!.CommDestroy(handle);
         }
     }
 
@@ -112,12 +121,12 @@ internal sealed class NcclCommunicator(NcclLibrary library, NcclLibrary.UniqueId
             throw new InvalidOperationException("Ranks connect before they record.");
         // Once all ranks of this process are here, each waits for the others inside NCCL alone.
         gates.Enter(Device);
-        var handle = library.CommInitRank(size, id, rank);
+        var handle = _library!.CommInitRank(size, _id, rank);
         lock (_calls)
         {
             _handle = handle;
             if (_failure is not null)
-                library.CommAbort(Interlocked.Exchange(ref _handle, IntPtr.Zero));
+                _library.CommAbort(Interlocked.Exchange(ref _handle, IntPtr.Zero));
         }
 
         ThrowIfAborted();

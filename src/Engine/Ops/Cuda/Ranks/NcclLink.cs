@@ -6,7 +6,7 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>A link between neighbouring stages by NCCL, on the device's stream; it can be recorded.</summary>
 /// <param name="communicator">Of both ranks: 0 sends, 1 receives. Owned.</param>
-internal sealed class NcclLink(NcclCommunicator communicator) : IPipelineLink, IDeviceBound
+internal sealed unsafe class NcclLink(NcclCommunicator communicator) : IPipelineLink, IDeviceBound
 {
     private const int Sender = 0;
     private const int Receiver = 1;

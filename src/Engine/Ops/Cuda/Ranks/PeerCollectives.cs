@@ -1,5 +1,4 @@
 using LocalLlm.Interop.Cuda;
-using LocalLlm.Interop;
 using LocalLlm.Parallel;
 using static TorchSharp.torch;
 
@@ -12,8 +11,8 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// </summary>
 /// <param name="group">The ranks.</param>
 /// <param name="rank">This one.</param>
-/// <param name="large">For sums and gathers of more than <see cref="LargeBytes"/>; null: also our own. Owned.</param>
-internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollectives? large = null) : ICollectives, IDeviceBound
+/// <param name="large">Creates what sums and gathers more than <see cref="LargeBytes"/>; null, or gives null: also our own.</param>
+internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICollectives?>? large = null) : ICollectives, IDeviceBound
 {
     /// <summary>Largest sum that takes one shot: beyond it the doubled words cost more than a second turn.</summary>
     public const int OneShotBytes = 256 << 10;
@@ -21,6 +20,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
     /// <summary>What is larger goes another way, where there is one.</summary>
     public const int LargeBytes = 1 << 20;
 
+    private const int Warp = 32;
     private const string OneShotSource = "peers.cu allreduce.cu", ExchangeSource = "peers.cu exchange.cu";
     private const int ItemBytes = 8;
     private const int PackBytes = 16;
@@ -35,6 +35,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
     private const long StageBytes = 2L * ChunkBytes * ExchangeGrid;
 
     private CudaOps? _ops;
+    private ICollectives? _large;
     private ulong _own; // [boxes | stages | arrivals | messages | chunks | table of the boxes, stages and arrivals of all]
     private bool _isConnected;
     private bool _isDisposed;
@@ -45,6 +46,9 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
     /// <inheritdoc/>
     public int WorldSize => group.Size;
 
+    /// <summary>Whether what is large goes another way.</summary>
+    public bool HasLarge => _large is not null;
+
     /// <inheritdoc/>
     public void Bind(IDeviceOps ops)
     {
@@ -52,7 +56,8 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
         var region = PeerRegion.Allocate(_ops.Card, TableAt + (3 * group.Size * sizeof(ulong)));
         _own = region.Address;
         group.Join(rank, region);
-        (large as IDeviceBound)?.Bind(ops);
+        _large = large?.Invoke();
+        (_large as IDeviceBound)?.Bind(ops);
     }
 
     /// <inheritdoc/>
@@ -86,23 +91,22 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
     /// <inheritdoc/>
     public Tensor AllGather(Tensor tensor, int dimension)
     {
-        if (large is not null && Bytes(tensor) > LargeBytes)
-            return large.AllGather(tensor, dimension);
-        Connect();
-        var (rows, width, size) = (tensor.size(0), tensor.size(1), (int)tensor.dtype.ElementSize());
-        var result = dimension == 0
-            ? ((ICollectiveDevice)_ops!).Rent(WorkspaceSlot.Gathered, rows * WorldSize, width, tensor.dtype)
-            : ((ICollectiveDevice)_ops!).Rent(WorkspaceSlot.Gathered, rows, width * WorldSize, tensor.dtype);
-        var row = dimension == 0 ? rows * width : width;
-        Exchange(tensor, result, (int)row, row * size % PackBytes == 0, "ADD=0 GATHER=1");
-        return result;
+        if (_large is not null && Bytes(tensor) > LargeBytes)
+            return _large.AllGather(tensor, dimension);
+        var (rows, width) = (tensor.size(0), tensor.size(1));
+        return dimension == 0 ? GatherColumns(tensor, 1, rows * width, rows * width * WorldSize).view(rows * WorldSize, width)
+            : GatherColumns(tensor, rows, width, width * WorldSize);
     }
+
+    /// <inheritdoc/>
+    public Tensor AllGatherColumns(Tensor tensor, long share, long total) =>
+        _large is not null && Bytes(tensor) > LargeBytes ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
 
     /// <inheritdoc/>
     public void Abort(Exception reason)
     {
         group.Abort(reason);
-        large?.Abort(reason);
+        _large?.Abort(reason);
     }
 
     /// <inheritdoc/>
@@ -111,14 +115,22 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
         if (_isDisposed)
             return;
         _isDisposed = true;
-        large?.Dispose();
+        _large?.Dispose();
         if (_ops is null)
             return;
         _ = CudaDriver.cuStreamSynchronize(_ops.Card.Stream);
         group.Leave();
     }
 
-    private const int Warp = 32;
+    /// <summary>Has the next sum in one shot be number <paramref name="last"/> + 1, on all ranks alike; before any of them has launched one.</summary>
+    public void CountFrom(uint last)
+    {
+        var numbers = new uint[OneShotGrid];
+        Array.Fill(numbers, last);
+        fixed (uint* source = numbers)
+            CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(_own + (ulong)MessagesAt, source, (nuint)(numbers.Length * sizeof(uint)), _ops!.Card.Stream), "copying numbers");
+        _ops.Card.Synchronize();
+    }
 
     private long StagesAt => BoxBytes * group.Size;
 
@@ -157,6 +169,16 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
         _isConnected = true;
     }
 
+    private Tensor GatherColumns(Tensor tensor, long rows, long share, long total)
+    {
+        Connect();
+        var result = ((ICollectiveDevice)_ops!).Rent(WorkspaceSlot.Gathered, rows, total, tensor.dtype);
+        var (own, size) = (tensor.numel() / rows, (int)tensor.dtype.ElementSize());
+        var isPacked = share * size % PackBytes == 0 && own * size % PackBytes == 0 && total * size % PackBytes == 0;
+        Exchange(tensor, result, new(rows * share, (int)share, (int)own, (int)total), isPacked, "ADD=0 GATHER=1");
+        return result;
+    }
+
     private void Sum(Tensor part, Tensor? residual)
     {
         if (TakesOneShot(part))
@@ -168,17 +190,17 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
             return;
         }
 
-        if (large is not null && Bytes(part) > LargeBytes)
+        if (_large is not null && Bytes(part) > LargeBytes)
         {
             if (residual is null)
-                large.AllReduce(part);
+                _large.AllReduce(part);
             else
-                large.AddAllReduced(residual, part);
+                _large.AddAllReduced(residual, part);
             return;
         }
 
         Connect();
-        Exchange(part, residual, 1, Bytes(part) % PackBytes == 0, residual is null ? "ADD=0 GATHER=0" : "ADD=1 GATHER=0");
+        Exchange(part, residual, new(part.numel(), 1, 1, 1), Bytes(part) % PackBytes == 0, residual is null ? "ADD=0 GATHER=0" : "ADD=1 GATHER=0");
     }
 
     private void OneShot(Tensor part, Tensor? residual, Tensor? normWeight, Tensor? normed, float epsilon, int grid, int threads, int segmentItems)
@@ -193,9 +215,9 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
         group.Gates.Leave(_ops);
     }
 
-    private void Exchange(Tensor part, Tensor? target, int width, bool isPacked, string what)
+    private void Exchange(Tensor part, Tensor? target, in Columns columns, bool isPacked, string what)
     {
-        var (count, size) = (part.numel(), (int)part.dtype.ElementSize());
+        var (count, size) = (columns.Count, (int)part.dtype.ElementSize());
         if (count * size > int.MaxValue)
             throw new InvalidOperationException($"{count * size} bytes are more than ranks exchange at once.");
         // A chunk for every block, if they are not too large: whole packs.
@@ -208,9 +230,12 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, ICollect
         kernel.Launch(
             ((int)Math.Min(ExchangeGrid, (count + chunk - 1) / chunk), 1, 1),
             ExchangeThreads,
-            [part, target, stages, arrivals, _own + (ulong)ChunksAt, group.AbortWord, (int)count, width, chunk]);
+            [part, target, stages, arrivals, _own + (ulong)ChunksAt, group.AbortWord, (int)count, columns.Width, columns.Own, columns.Total, chunk]);
         group.Gates.Leave(_ops);
     }
+
+    // What is gathered: elements if all had full widths, the width, this rank's own, and that of all together.
+    private readonly record struct Columns(long Count, int Width, int Own, int Total);
 
     private string Common(Tensor part) => $"{KernelCompiler.TypeMacro(part.dtype)} RANKS={group.Size} RANK={rank}";
 }

@@ -23,7 +23,7 @@ internal sealed unsafe class PeerGroup(int size, LaunchGate process)
     public int Size => size;
 
     /// <summary>Where the ranks wait for one another on the host.</summary>
-    public RankGates Gates { get; } = new(new(size), process);
+    public RankGates Gates { get; init; } = new(new(size), process);
 
     /// <summary>Where cards find whether the group was aborted; once a rank has joined.</summary>
     public ulong AbortWord => (ulong)_abort;
