@@ -20,6 +20,9 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
     /// <summary>What is larger goes another way, where there is one.</summary>
     public const int LargeBytes = 1 << 20;
 
+    /// <summary>What a message of one shot may have at most.</summary>
+    public const int MaxOneShotBytes = 512 << 10;
+
     private const int Warp = 32;
     private const string OneShotSource = "peers.cu allreduce.cu", ExchangeSource = "peers.cu exchange.cu";
     private const int ItemBytes = 8;
@@ -30,7 +33,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
     private const int ExchangeGrid = 24;
     private const int ExchangeThreads = 512;
     private const int ChunkBytes = 128 << 10;
-    private const int Capacity = OneShotBytes / sizeof(uint); // words of 8 bytes, half of each data
+    private const int Capacity = MaxOneShotBytes / sizeof(uint); // words of 8 bytes, half of each data
     private const long BoxBytes = 2L * Capacity * sizeof(ulong); // times the ranks
     private const long StageBytes = 2L * ChunkBytes * ExchangeGrid;
 
@@ -45,6 +48,12 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     /// <inheritdoc/>
     public int WorldSize => group.Size;
+
+    /// <summary>Largest sum that takes one shot, up to <see cref="MaxOneShotBytes"/>.</summary>
+    public int OneShotLimit { get; init; } = OneShotBytes;
+
+    /// <summary>Largest sum or gather that takes our own kernels, where there is another way.</summary>
+    public int OwnLimit { get; init; } = LargeBytes;
 
     /// <summary>Whether what is large goes another way.</summary>
     public bool HasLarge => _large is not null;
@@ -91,7 +100,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
     /// <inheritdoc/>
     public Tensor AllGather(Tensor tensor, int dimension)
     {
-        if (_large is not null && Bytes(tensor) > LargeBytes)
+        if (_large is not null && Bytes(tensor) > OwnLimit)
             return _large.AllGather(tensor, dimension);
         var (rows, width) = (tensor.size(0), tensor.size(1));
         return dimension == 0 ? GatherColumns(tensor, 1, rows * width, rows * width * WorldSize).view(rows * WorldSize, width)
@@ -100,7 +109,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     /// <inheritdoc/>
     public Tensor AllGatherColumns(Tensor tensor, long share, long total) =>
-        _large is not null && Bytes(tensor) > LargeBytes ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
+        _large is not null && Bytes(tensor) > OwnLimit ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
 
     /// <inheritdoc/>
     public void Abort(Exception reason)
@@ -144,7 +153,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     private static long Bytes(Tensor tensor) => tensor.numel() * tensor.dtype.ElementSize();
 
-    private static bool TakesOneShot(Tensor part) => Bytes(part) is <= OneShotBytes and var bytes && bytes % ItemBytes == 0;
+    private bool TakesOneShot(Tensor part) => Bytes(part) <= OneShotLimit && Bytes(part) % ItemBytes == 0;
 
     // Where all ranks' memory is: once, outside of any record.
     private void Connect()
@@ -190,7 +199,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
             return;
         }
 
-        if (_large is not null && Bytes(part) > LargeBytes)
+        if (_large is not null && Bytes(part) > OwnLimit)
         {
             if (residual is null)
                 _large.AllReduce(part);
