@@ -22,6 +22,7 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
     private ICollectiveDevice? _device;
     private IntPtr _handle;
     private RankFailedException? _failure;
+    private volatile Thread? _aborting;
     private bool _isDisposed;
 
     /// <summary>What queues work of a communicator on a stream.</summary>
@@ -81,6 +82,32 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         if (Interlocked.CompareExchange(ref _failure, failure, null) is not null)
             return;
         gates.Close(failure);
+        // NCCL ends its work at once, but then waits for the graphs that have some to be destroyed: by others, whom this call must not keep from it.
+        _aborting = new(AbortHandle) { IsBackground = true, Name = "LocalLlm NCCL abort" };
+        _aborting.Start();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_isDisposed)
+            return;
+        _isDisposed = true;
+        if (_failure is not null)
+        {
+            _aborting?.Join(AbortPatience);
+            return;
+        }
+
+        lock (_calls)
+        {
+            if (Interlocked.Exchange(ref _handle, IntPtr.Zero) is var handle && handle != IntPtr.Zero)
+                _library!.CommDestroy(handle);
+        }
+    }
+
+    private void AbortHandle()
+    {
         var isMine = _calls.TryEnter(AbortPatience);
         try
         {
@@ -91,19 +118,6 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         {
             if (isMine)
                 _calls.Exit();
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        if (_isDisposed)
-            return;
-        _isDisposed = true;
-        lock (_calls)
-        {
-            if (Interlocked.Exchange(ref _handle, IntPtr.Zero) is var handle && handle != IntPtr.Zero)
-                _library!.CommDestroy(handle);
         }
     }
 
