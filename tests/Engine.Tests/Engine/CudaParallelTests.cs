@@ -12,7 +12,7 @@ public sealed class CudaParallelTests
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     // Layout, and cards that its ranks are on.
-    public static TheoryData<string, int> Layouts => new() { { "tp2", 1 }, { "tp2", 2 }, { "pp2", 1 }, { "pp2", 2 }, { "tp2pp2", 1 } };
+    public static TheoryData<string, int> Layouts => new() { { "tp2", 1 }, { "tp2", 2 }, { "pp2", 1 }, { "pp2", 2 } };
 
     [Theory]
     [MemberData(nameof(Layouts))]
@@ -74,6 +74,14 @@ public sealed class CudaParallelTests
         }
 
         Assert.True(clock.Elapsed < TimeSpan.FromMinutes(2));
+    }
+
+    [Fact]
+    public async Task Four_ranks_on_one_card_are_refused_by_name()
+    {
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => LoadAsync(Options("bfloat16", 1), "tp2pp2"));
+        Assert.Equal(EngineErrorKind.InvalidOptions, refusal.Kind);
+        Assert.Contains("4 ranks would run on cuda:0", refusal.Message, StringComparison.Ordinal);
     }
 
     private static EngineOptions Options(string dtype, int cards) =>

@@ -17,6 +17,9 @@ internal sealed class GpuRanks
     /// <summary>The driver's environment variable for the number of its queues to a card.</summary>
     public const string ConnectionsVariable = "CUDA_DEVICE_MAX_CONNECTIONS";
 
+    // Ranks on one card stand still together where one makes the driver wait for the card, and only two always do so at the same place.
+    private const int MaxRanksOnCard = 2;
+
     // The default. With fewer queues than streams, work that waits for a peer can stand before that peer's.
     private const int MinConnections = 8;
 
@@ -33,6 +36,14 @@ internal sealed class GpuRanks
     {
         (_plan, _node, _ordinals, _ids, _process) = (plan, node, ordinals, ids, new(ordinals.Length));
         RefuseFewQueues(Environment.GetEnvironmentVariable(ConnectionsVariable), ordinals);
+        if (ordinals.CountBy(ordinal => ordinal).FirstOrDefault(card => card.Value > MaxRanksOnCard) is { Value: > 0 } full)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"{full.Value} ranks would run on cuda:{full.Key}, at most {MaxRanksOnCard} can share a card. Name more devices, or lower tensor_parallel_size or pipeline_parallel_size.",
+                "device");
+        }
+
         foreach (var ordinal in ordinals.Distinct())
             CudaDevice.RequireDriver(ordinal);
     }
