@@ -33,6 +33,9 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Devices that every layer is split over.</summary>
     public int TensorParallel { get; set; } = 1;
 
+    /// <summary>Stages that the layers are split over, each on <see cref="TensorParallel"/> devices.</summary>
+    public int PipelineParallel { get; set; } = 1;
+
     /// <summary>Most tokens of prompt and answer together; null: what the model knows and memory holds.</summary>
     public int? MaxModelLength { get; set; }
 
@@ -68,6 +71,7 @@ public sealed class LocalLlmOptions : IModelOptions
             Dtype = Dtype,
             Device = Device,
             TensorParallel = TensorParallel,
+            PipelineParallel = PipelineParallel,
             MaxModelLen = MaxModelLength,
             MaxNumSeqs = MaxBatchSize,
             ToolCallParser = ToolCallParser,

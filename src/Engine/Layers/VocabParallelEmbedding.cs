@@ -28,4 +28,14 @@ internal sealed class VocabParallelEmbedding
             return _context.Ops.Embedding(ids, table);
         return _context.Collectives.AllReduce(_context.Ops.EmbeddingShard(ids, table, _shard.Start));
     }
+
+    /// <summary>Token ids [tokens] that no device has sampled → [tokens, hidden].</summary>
+    public Tensor Lookup(Tensor ids)
+    {
+        if (_context.Collectives.WorldSize == 1)
+            return _table.Value.index_select(0, ids);
+        var local = ids - _shard.Start;
+        var foreign = local.lt(0).logical_or(local.ge(_shard.Length));
+        return _context.Collectives.AllReduce(_table.Value.index_select(0, local.masked_fill(foreign, 0)).masked_fill(foreign.unsqueeze(1), 0));
+    }
 }
