@@ -137,6 +137,16 @@ public sealed class NcclCollectivesTests
     }
 
     [Fact]
+    public void A_machine_without_nccl_is_refused_with_what_to_do()
+    {
+        if (NcclLibrary.TryLoad(null) is not null)
+            Assert.Skip("this machine has NCCL");
+        var refusal = Assert.Throws<EngineException>(() => NcclLibrary.Load(null));
+        Assert.Equal(EngineErrorKind.Environment, refusal.Kind);
+        Assert.Contains(NcclLibrary.EnvironmentVariable, refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_stand_in_sums_between_ranks_on_one_card_also_inside_a_graph()
     {
         CardRanks.Require(1);

@@ -17,7 +17,8 @@ internal sealed class GpuRanks
     /// <summary>The driver's environment variable for the number of its queues to a card.</summary>
     public const string ConnectionsVariable = "CUDA_DEVICE_MAX_CONNECTIONS";
 
-    // Ranks on one card stand still together where one makes the driver wait for the card, and only two always do so at the same place.
+    // A launch may stand behind a call of the driver that waits for the card (LaunchGate). Two ranks wait for each other alone; with more, a third
+    // may make such a call between the launches of two others.
     private const int MaxRanksOnCard = 2;
 
     // The default. With fewer queues than streams, work that waits for a peer can stand before that peer's.
@@ -48,7 +49,7 @@ internal sealed class GpuRanks
             CudaDevice.RequireDriver(ordinal);
     }
 
-    /// <summary>Refuses a setting of <see cref="ConnectionsVariable"/> with which ranks on one card could wait for ever behind one another.</summary>
+    /// <summary>Refuses a setting of <see cref="ConnectionsVariable"/> with which ranks on one card could wait forever behind one another.</summary>
     /// <param name="given">Its value; null: the driver's default.</param>
     /// <param name="ordinals">The card of each rank.</param>
     /// <exception cref="EngineException">Kind Environment.</exception>
@@ -62,7 +63,7 @@ internal sealed class GpuRanks
 
         throw new EngineException(
             EngineErrorKind.Environment,
-            $"{ConnectionsVariable} is {given}, but several ranks run on one card: with fewer than {MinConnections} queues one would wait for ever behind another. Unset it, or set it to {MinConnections} or more.",
+            $"{ConnectionsVariable} is {given}, but several ranks run on one card: with fewer than {MinConnections} queues one would wait forever behind another. Unset it, or set it to {MinConnections} or more.",
             "device");
     }
 
