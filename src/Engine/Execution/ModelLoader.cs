@@ -119,7 +119,7 @@ internal sealed class ModelLoader : IExecutorLoader
 
     private int MaxNumSeqs => _options.RunningSequences;
 
-    private IGraphCapture? Recorder(ICausalLanguageModel model) => model.IsRecordable ? _session.Ops.Features.GraphCapture : null;
+    private IGraphCapture? Recorder(ICausalLanguageModel model) => model.IsRecordable && _rank.RecordsSteps ? _session.Ops.Features.GraphCapture : null;
 
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache.
     private void Measure(ICausalLanguageModel model, IDeviceMemory memory, IProgress<LoadProgress>? progress)

@@ -31,8 +31,9 @@ internal sealed class NodeRanks
         var cores = numThreads > 0 ? numThreads : Environment.ProcessorCount;
         var ranks = places.Select(place => new RankContext(plan, place.Rank, devices[place.LocalIndex], Collectives(place))
         {
-            Previous = gpus is not null ? gpus.Previous(place) : place.Stage == 0 ? null : LinkFrom(place.Rank - plan.TensorParallel),
-            Next = gpus is not null ? gpus.Next(place) : place.Stage == plan.PipelineParallel - 1 ? null : LinkFrom(place.Rank),
+            Previous = place.Stage == 0 ? null : LinkTo(place.Rank - plan.TensorParallel),
+            Next = place.Stage == plan.PipelineParallel - 1 ? null : LinkFrom(place.Rank),
+            RecordsSteps = gpus is null || places.TrueForAll(gpus.HasAllLinks),
             Memory = agreement,
             NumThreads = Math.Max(1, cores / places.Count),
             RanksOnDevice = devices.Take(places.Count).Count(device => device == devices[place.LocalIndex]),
@@ -42,8 +43,13 @@ internal sealed class NodeRanks
         ICollectives Collectives(RankPlace place) => gpus is not null ? gpus.Tensor(place) :
             plan.TensorParallel == 1 ? new SingleRankCollectives() : groups[place.Stage][place.TensorRank];
 
+        // The receiving end of the link on which a rank sends.
+        IPipelineLink LinkTo(int rank) => gpus?.FindLink(rank)?.Receiver ?? LinkFrom(rank);
+
         IPipelineLink LinkFrom(int rank)
         {
+            if (gpus?.FindLink(rank) is { } between)
+                return between.Sender;
             if (!links.TryGetValue(rank, out var link))
             {
                 var to = rank + plan.TensorParallel;

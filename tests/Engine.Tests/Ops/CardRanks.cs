@@ -42,7 +42,10 @@ internal static class CardRanks
     public static T[] Run<T>(ParallelPlan plan, string[] devices, Func<CardRank, T> work)
     {
         var gpus = GpuRanks.TryCreate(plan, 0, devices)!;
-        return Run(devices, [.. plan.Ranks.Select(place => (gpus.Tensor(place), gpus.Previous(place), gpus.Next(place)))], work);
+        return Run(devices, [.. plan.Ranks.Select(place => (
+            gpus.Tensor(place),
+            place.Stage == 0 ? null : gpus.FindLink(place.Rank - plan.TensorParallel)?.Receiver,
+            place.Stage == plan.PipelineParallel - 1 ? null : gpus.FindLink(place.Rank)?.Sender))], work);
     }
 
     /// <summary>Runs ranks with given connections; when one fails the others are ended, and its failure is thrown.</summary>

@@ -94,11 +94,21 @@ internal sealed class GpuRanks
         return group[place.TensorRank];
     }
 
-    /// <summary>The link to the stage before; null for the first stage.</summary>
-    public IPipelineLink? Previous(RankPlace place) => place.Stage == 0 ? null : Link(place.Rank - _plan.TensorParallel).Receiver;
+    /// <summary>Both ends of the link on which a rank sends; null: it leads to another node, and there are no ids for it.</summary>
+    public (IPipelineLink Sender, IPipelineLink Receiver)? FindLink(int from)
+    {
+        if (!HasLink(from))
+            return null;
+        if (!_links.TryGetValue(from, out var link))
+            _links.Add(from, link = CreateLink(from));
+        return link;
+    }
 
-    /// <summary>The link to the stage after; null for the last stage.</summary>
-    public IPipelineLink? Next(RankPlace place) => place.Stage == _plan.PipelineParallel - 1 ? null : Link(place.Rank).Sender;
+    /// <summary>Whether all links of a rank are between GPUs.</summary>
+    public bool HasAllLinks(RankPlace place) =>
+        (place.Stage == 0 || HasLink(place.Rank - _plan.TensorParallel)) && (place.Stage == _plan.PipelineParallel - 1 || HasLink(place.Rank));
+
+    private bool HasLink(int from) => _ids is not null || _plan.PlaceOf(from).Node == _plan.PlaceOf(from + _plan.TensorParallel).Node;
 
     private static int? OrdinalOf(string device) => device == "cuda" ? 0
         : device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out var ordinal) ? ordinal : null;
@@ -117,6 +127,14 @@ internal sealed class GpuRanks
         var ranks = _plan.Ranks.Where(place => place.Stage == stage).ToArray();
         var here = ranks.Where(place => place.Node == _node).ToArray();
         var cards = here.Select(place => _ordinals[place.LocalIndex]).ToArray();
+        if (here.Length < ranks.Length && _ids is null)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"tensor_parallel_size is {ranks.Length}, but this process holds {here.Length} ranks of a group: GPUs of one group are in one process. Use pipeline_parallel_size between processes and hosts.",
+                "tensor_parallel_size");
+        }
+
         if (here.Length < ranks.Length)
             return Nccl(ranks.Length, here, () => (Library(), _ids!.Group(stage)));
         var areApart = cards.Distinct().Count() == cards.Length;
@@ -139,13 +157,6 @@ internal sealed class GpuRanks
         foreach (var place in here)
             group[place.TensorRank] = new NcclCollectives(new(communicator, place.TensorRank, size, gates));
         return group;
-    }
-
-    private (IPipelineLink Sender, IPipelineLink Receiver) Link(int from)
-    {
-        if (!_links.TryGetValue(from, out var link))
-            _links.Add(from, link = CreateLink(from));
-        return link;
     }
 
     private (IPipelineLink Sender, IPipelineLink Receiver) CreateLink(int from)
