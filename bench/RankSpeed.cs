@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using LocalLlm.Interop;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using static TorchSharp.torch;
 

@@ -34,11 +34,20 @@ public sealed record EngineOptions
     /// <summary><c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; init; } = "auto";
 
-    /// <summary>Ranks that every layer is split over. This build runs 1.</summary>
+    /// <summary>Ranks that every layer is split over.</summary>
     public int TensorParallel { get; init; } = 1;
 
-    /// <summary>Stages that the layers are split over. This build runs 1.</summary>
+    /// <summary>Stages that the layers are split over.</summary>
     public int PipelineParallel { get; init; } = 1;
+
+    /// <summary>Hosts that the ranks are spread over, evenly and in order.</summary>
+    public int Nodes { get; init; } = 1;
+
+    /// <summary>The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that <see cref="Device"/> names.</summary>
+    public IReadOnlyList<string>? Devices { get; init; }
+
+    /// <summary>Layers of each stage, which add up to the model's (vLLM's <c>VLLM_PP_LAYER_PARTITION</c>); null: so that the fullest stage is as empty as it can be.</summary>
+    public IReadOnlyList<int>? PipelineLayers { get; init; }
 
     /// <summary>Most tokens of prompt and output together; null: the model's own length, or less where the KV cache is smaller.</summary>
     public int? MaxModelLen { get; init; }

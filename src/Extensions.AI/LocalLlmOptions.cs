@@ -36,6 +36,9 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Stages that the layers are split over, each on <see cref="TensorParallel"/> devices.</summary>
     public int PipelineParallel { get; set; } = 1;
 
+    /// <summary>A device for each rank, such as <c>cuda:0</c> and <c>cuda:1</c>; null: the first ones of <see cref="Device"/>'s kind.</summary>
+    public IList<string>? Devices { get; set; }
+
     /// <summary>Most tokens of prompt and answer together; null: what the model knows and memory holds.</summary>
     public int? MaxModelLength { get; set; }
 
@@ -72,6 +75,7 @@ public sealed class LocalLlmOptions : IModelOptions
             Device = Device,
             TensorParallel = TensorParallel,
             PipelineParallel = PipelineParallel,
+            Devices = Devices is null ? null : [.. Devices],
             MaxModelLen = MaxModelLength,
             MaxNumSeqs = MaxBatchSize,
             ToolCallParser = ToolCallParser,

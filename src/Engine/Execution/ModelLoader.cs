@@ -35,6 +35,7 @@ internal sealed class ModelLoader : IExecutorLoader
         try
         {
             Config = ModelConfig.Load(options.ModelPath);
+            RequireStages(_rank.Plan, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             var longest = ModelLength(options, Config);
             var context = _session.Context with
@@ -178,6 +179,17 @@ internal sealed class ModelLoader : IExecutorLoader
             KvCacheMemoryBytes = _options.KvCacheMemoryBytes,
             NumBlocksOverride = _options.NumGpuBlocksOverride,
         });
+    }
+
+    private static void RequireStages(ParallelPlan plan, ModelConfig config)
+    {
+        if (plan.PipelineParallel > 1 && !ModelRegistry.FamilyOf(config).SupportsPipelineParallel)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"pipeline_parallel_size is {plan.PipelineParallel}, but {config.Architecture} cannot be split into stages; set it to 1.",
+                "pipeline_parallel_size");
+        }
     }
 
     private static int ModelLength(EngineOptions options, ModelConfig config)

@@ -65,7 +65,7 @@ internal sealed class NodeRanks
     /// <param name="options">A list of devices, or one name for all.</param>
     /// <param name="count">Number of ranks.</param>
     public static IReadOnlyList<string> DevicesOf(EngineOptions options, int count) =>
-        [.. Enumerable.Range(0, count).Select(index => DeviceRegistry.NameOf(options.Device, index))];
+        options.Devices ?? [.. Enumerable.Range(0, count).Select(index => DeviceRegistry.NameOf(options.Device, index))];
 
     /// <summary>Ends everything that waits on any of the ranks.</summary>
     public void Abort(Exception reason)
