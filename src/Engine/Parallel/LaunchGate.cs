@@ -1,11 +1,13 @@
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// Where the ranks of one process wait for one another on the host before and after each launches work that waits for the others on its device.
+/// Where the ranks of one process wait for one another on the host before and after each launches work that waits for the others on its
+/// device.
 /// Thread-safe.
 /// </summary>
 /// <remarks>
-/// Many calls of a driver wait until a card is idle (memory that is freed, a kernel that is loaded), some under its locks. With work of another
+/// Many calls of a driver wait until a card is idle (memory that is freed, a kernel that is loaded), some under its locks. With work of
+/// another
 /// rank on the card that waits for ours, which is not launched yet, such a call would never end. Between two passes of the gate ranks
 /// only launch, and after the second one all that waits for each other is in the cards' queues.
 /// </remarks>

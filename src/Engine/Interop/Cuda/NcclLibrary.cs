@@ -3,8 +3,14 @@ using System.Runtime.InteropServices;
 
 namespace LocalLlm.Interop.Cuda;
 
-/// <summary>NVIDIA's collectives (libnccl.so.2): the calls that tensor and pipeline parallelism need. Found beside libtorch, on the system, or by <c>LOCALLLM_NCCL</c>.</summary>
-/// <remarks>Function pointers rather than imports, so that a process may hold several; every call leaves the runtime's cooperative mode, since it may wait.</remarks>
+/// <summary>
+/// NVIDIA's collectives (libnccl.so.2): the calls that tensor and pipeline parallelism need. Found beside libtorch, on the system, or
+/// by <c>LOCALLLM_NCCL</c>.
+/// </summary>
+/// <remarks>
+/// Function pointers rather than imports, so that a process may hold several; every call leaves the runtime's cooperative mode, since
+/// it may wait.
+/// </remarks>
 internal sealed unsafe class NcclLibrary
 {
     /// <summary>The environment variable that names libnccl.so.2.</summary>

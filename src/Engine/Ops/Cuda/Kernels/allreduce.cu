@@ -1,12 +1,15 @@
-// One-shot all-reduce of a few rows: every rank writes its part into the memory of each other one, and sums what it has received in the order of
+// One-shot all-reduce of a few rows: every rank writes its part into the memory of each other one, and sums what it has received in
+// the order of
 // the ranks, so that all get the same bits. A word is 4 bytes of data beside the number of the message, written and read at once: it takes
 // neither a fence nor a flag (the LL protocol of NCCL). Two areas take turns. Whoever writes message n has all of message n - 1, which its
 // peers sent after they had read message n - 2 out of the area that is written now.
-// RANKS; RANK: this one; CAPACITY: words of a message; GRID: largest grid; ADD: residual += sum, else part = sum; NORM: normed = the rms norm of the new
+// RANKS; RANK: this one; CAPACITY: words of a message; GRID: largest grid; ADD: residual += sum, else part = sum; NORM: normed = the
+// rms norm of the new
 // residual, a block takes whole rows.
 #define ITEM (8 / (int)sizeof(T))
 
-// Numbers wrap after 2³² messages. Words of a message so long ago must not be taken for those of now: they are wiped four times on the way.
+// Numbers wrap after 2³² messages. Words of a message so long ago must not be taken for those of now: they are wiped four times on the
+// way.
 #define WIPE_MASK 0x3fffffffu
 
 union Item {

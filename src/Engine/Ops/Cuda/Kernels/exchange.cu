@@ -1,6 +1,9 @@
-// Sums or gathers messages of any size in chunks: a rank lays its chunk out in its own memory, says so to the others, and reads theirs. A block works
-// with the same block of every other rank alone. Two chunks of a block take turns: whoever says that chunk n is there has read chunk n - 1 of all.
-// RANKS; RANK: this one; GRID: largest grid; CHUNK_BYTES: largest chunk; ADD: target += sum; GATHER: target [rows][total] = the parts side by side, else
+// Sums or gathers messages of any size in chunks: a rank lays its chunk out in its own memory, says so to the others, and reads
+// theirs. A block works
+// with the same block of every other rank alone. Two chunks of a block take turns: whoever says that chunk n is there has read chunk n
+// - 1 of all.
+// RANKS; RANK: this one; GRID: largest grid; CHUNK_BYTES: largest chunk; ADD: target += sum; GATHER: target [rows][total] = the parts
+// side by side, else
 // part = sum. PACKED: counts and (GATHER) widths are whole packs of 16 bytes.
 #if PACKED
 typedef Pack16 Unit;
@@ -16,8 +19,10 @@ __device__ __forceinline__ Unit loadPeerUnit(const T* p) { return {{loadPeer(p)}
 __device__ __forceinline__ void storeUnit(T* p, Unit unit) { *p = unit.element[0]; }
 #endif
 
-// stages: [RANKS] where each rank's chunks begin: [GRID][2][CHUNK_BYTES]. arrivals: [RANKS] where each rank's counts begin: [GRID][RANKS], the
-// number of the last chunk that a peer has laid out. chunks: [GRID] numbers of the own. count: elements of part. GATHER: a rank has ownWidth columns of
+// stages: [RANKS] where each rank's chunks begin: [GRID][2][CHUNK_BYTES]. arrivals: [RANKS] where each rank's counts begin:
+// [GRID][RANKS], the
+// number of the last chunk that a peer has laid out. chunks: [GRID] numbers of the own. count: elements of part. GATHER: a rank has
+// ownWidth columns of
 // total, width unless it is the last; count is that of full widths.
 extern "C" __global__ void __launch_bounds__(512) exchange(T* part, T* target, const u64* stages, const u64* arrivals, u32* chunks, const u32* abort,
                                                            int count, int width, int ownWidth, int total, int chunk) {

@@ -6,7 +6,8 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// What connects ranks on GPUs: kernels of our own over memory that ranks of one process reach (one card, or cards that reach each other), NCCL
+/// What connects ranks on GPUs: kernels of our own over memory that ranks of one process reach (one card, or cards that reach each
+/// other), NCCL
 /// beside them for what is large, and where there is no such way. Plans and refuses; what it gives is bound to the devices later.
 /// </summary>
 internal sealed class GpuRanks
@@ -17,7 +18,8 @@ internal sealed class GpuRanks
     /// <summary>The driver's environment variable for the number of its queues to a card.</summary>
     public const string ConnectionsVariable = "CUDA_DEVICE_MAX_CONNECTIONS";
 
-    // A launch may stand behind a call of the driver that waits for the card (LaunchGate). Two ranks wait for each other alone; with more, a third
+    // A launch may stand behind a call of the driver that waits for the card (LaunchGate). Two ranks wait for each other alone; with
+    // more, a third
     // may make such a call between the launches of two others.
     private const int MaxRanksOnCard = 2;
 
@@ -49,7 +51,9 @@ internal sealed class GpuRanks
             CudaDevice.RequireDriver(ordinal);
     }
 
-    /// <summary>Refuses a setting of <see cref="ConnectionsVariable"/> with which ranks on one card could wait forever behind one another.</summary>
+    /// <summary>
+    /// Refuses a setting of <see cref="ConnectionsVariable"/> with which ranks on one card could wait forever behind one another.
+    /// </summary>
     /// <param name="given">Its value; null: the driver's default.</param>
     /// <param name="ordinals">The card of each rank.</param>
     /// <exception cref="EngineException">Kind Environment.</exception>
@@ -73,7 +77,8 @@ internal sealed class GpuRanks
     /// <param name="devices">A device for each of its ranks, in order; several may be one card.</param>
     /// <param name="ids">What all nodes have in common; null: there is one node.</param>
     /// <returns>Null: the devices are no GPUs.</returns>
-    /// <exception cref="EngineException">Kind InvalidOptions: some are GPUs and some are not. Kind Environment: what the machine lacks.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions: some are GPUs and some are not. Kind Environment: what the machine
+    /// lacks.</exception>
     public static GpuRanks? TryCreate(ParallelPlan plan, int node, IReadOnlyList<string> devices, NcclIds? ids = null)
     {
         var ordinals = devices.Take(plan.RanksPerNode).Select(OrdinalOf).ToArray();

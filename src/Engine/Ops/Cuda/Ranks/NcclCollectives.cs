@@ -4,7 +4,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda.Ranks;
 
-/// <summary>Collectives by NCCL, on the device's stream; they can be recorded. NCCL adds in an order of its own, the same for all ranks.</summary>
+/// <summary>
+/// Collectives by NCCL, on the device's stream; they can be recorded. NCCL adds in an order of its own, the same for all ranks.
+/// </summary>
 /// <param name="communicator">This rank's end, owned.</param>
 internal sealed unsafe class NcclCollectives(NcclCommunicator communicator) : ICollectives, IDeviceBound
 {

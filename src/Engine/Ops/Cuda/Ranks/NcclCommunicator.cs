@@ -82,7 +82,8 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         if (Interlocked.CompareExchange(ref _failure, failure, null) is not null)
             return;
         gates.Close(failure);
-        // NCCL ends its work at once, but then waits for the graphs that have some to be destroyed: by others, whom this call must not keep from it.
+        // NCCL ends its work at once, but then waits for the graphs that have some to be destroyed: by others, whom this call must not
+        // keep from it.
         _aborting = new(AbortHandle) { IsBackground = true, Name = "LocalLlm NCCL abort" };
         _aborting.Start();
     }

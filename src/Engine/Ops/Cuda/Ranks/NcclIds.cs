@@ -3,7 +3,10 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Ops.Cuda.Ranks;
 
-/// <summary>The ids of all communicators that cross from one node to another: the first node creates them, and every other one is sent their bytes.</summary>
+/// <summary>
+/// The ids of all communicators that cross from one node to another: the first node creates them, and every other one is sent their
+/// bytes.
+/// </summary>
 internal sealed class NcclIds
 {
     private readonly ParallelPlan _plan;

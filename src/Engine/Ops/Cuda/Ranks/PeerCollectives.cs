@@ -6,7 +6,8 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
 /// Collectives of our own among ranks of one process that reach each other's memory, on one card or several: small sums in one shot
-/// (<c>allreduce.cu</c>), everything else in chunks (<c>exchange.cu</c>), or by another way for what is large. Few blocks, so that two ranks on one
+/// (<c>allreduce.cu</c>), everything else in chunks (<c>exchange.cu</c>), or by another way for what is large. Few blocks, so that two
+/// ranks on one
 /// card are resident at once. All of it can be recorded: what counts messages is in the cards' memory.
 /// </summary>
 /// <param name="group">The ranks.</param>
@@ -131,7 +132,9 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         group.Leave();
     }
 
-    /// <summary>Has the next sum in one shot be number <paramref name="last"/> + 1, on all ranks alike; before any of them has launched one.</summary>
+    /// <summary>
+    /// Has the next sum in one shot be number <paramref name="last"/> + 1, on all ranks alike; before any of them has launched one.
+    /// </summary>
     public void CountFrom(uint last)
     {
         var numbers = new uint[OneShotGrid];

@@ -4,7 +4,8 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// What ranks of one process share that reach each other's memory: every rank's region, and the word by which all that waits on a card is ended. The
+/// What ranks of one process share that reach each other's memory: every rank's region, and the word by which all that waits on a card
+/// is ended. The
 /// last rank to leave frees everything. Thread-safe.
 /// </summary>
 /// <param name="size">Ranks.</param>

@@ -4,7 +4,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda.Ranks;
 
-/// <summary>A link between two ranks of one process, through a ring in the receiver's memory (<c>passing.cu</c>). It can be recorded.</summary>
+/// <summary>
+/// A link between two ranks of one process, through a ring in the receiver's memory (<c>passing.cu</c>). It can be recorded.
+/// </summary>
 /// <param name="group">Both ends: the sender is rank 0, the receiver rank 1.</param>
 /// <param name="sends">Which end this is.</param>
 internal sealed unsafe class PeerLink(PeerGroup group, bool sends) : IPipelineLink, IDeviceBound

@@ -2,7 +2,10 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Ops.Cuda.Ranks;
 
-/// <summary>The gates of one connection: work that is launched by itself passes the connection's own, recorded work one of all ranks of the process.</summary>
+/// <summary>
+/// The gates of one connection: work that is launched by itself passes the connection's own, recorded work one of all ranks of the
+/// process.
+/// </summary>
 /// <param name="Own">Of the ranks that are connected; null: they are in other processes.</param>
 /// <param name="Process">Of all ranks of this process; null: there is only one.</param>
 internal readonly record struct RankGates(LaunchGate? Own, LaunchGate? Process)
