@@ -120,7 +120,7 @@ internal sealed class ModelLoader : IExecutorLoader
 
     private int MaxNumSeqs => _options.RunningSequences;
 
-    private IGraphCapture? Recorder(ICausalLanguageModel model) => model.IsRecordable ? _session.Ops.Features.GraphCapture : null;
+    private IGraphCapture? Recorder(ICausalLanguageModel model) => model.IsRecordable && _rank.RecordsSteps ? _session.Ops.Features.GraphCapture : null;
 
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache.
     private void Measure(ICausalLanguageModel model, IDeviceMemory memory, IProgress<LoadProgress>? progress)
@@ -131,7 +131,9 @@ internal sealed class ModelLoader : IExecutorLoader
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
         StepProfile.Run(model, _session.Ops, ActivationType, _options.StepTokens, MaxNumSeqs);
-        Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes);
+        // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
+        _rank.Memory?.Meet();
+        Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes / _rank.RanksOnDevice);
     }
 
     private void Record(DecodeGraphs graphs, IProgress<LoadProgress>? progress)
@@ -166,7 +168,7 @@ internal sealed class ModelLoader : IExecutorLoader
             Utilization = Utilization(memory),
             WeightBytes = weights,
             ActivationBytes = usedBytes - weights
-                ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + memory.UsedBytes,
+                ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
                 ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, ActivationType),
