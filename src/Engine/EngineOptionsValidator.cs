@@ -39,8 +39,9 @@ public static class EngineOptionsValidator
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
         Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
         Require(DeviceRegistry.IsName(options.Device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
-        Require(options.TensorParallel == 1, "tensor_parallel_size", $"is {options.TensorParallel}, but this build runs on 1 device; set it to 1");
-        Require(options.PipelineParallel == 1, "pipeline_parallel_size", $"is {options.PipelineParallel}, but this build runs on 1 device; set it to 1");
+        Require(options.TensorParallel >= 1, "tensor_parallel_size", $"is {options.TensorParallel}; at least 1");
+        Require(options.PipelineParallel >= 1, "pipeline_parallel_size", $"is {options.PipelineParallel}; at least 1");
+        NodeOptionsValidator.Check(options, Require);
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
         Require(options.MaxNumSeqs is null or >= 1, "max_num_seqs", $"is {options.MaxNumSeqs}; at least 1");
         Require(options.StepTokens >= 1, "max_num_batched_tokens", $"is {options.StepTokens}; at least 1");

@@ -41,4 +41,11 @@ public sealed record MemoryPlan
 
     /// <summary>Sequences of full length that fit at once.</summary>
     public double MaxConcurrency => (double)KvCacheTokens / MaxModelLen;
+
+    /// <summary>The same device with no more blocks and no longer sequences than these.</summary>
+    internal MemoryPlan WithAtMost(int blocks, int maxModelLen)
+    {
+        var fewer = Math.Min(NumBlocks, blocks);
+        return this with { NumBlocks = fewer, KvCacheBytes = fewer * BytesPerBlock, MaxModelLen = Math.Min(MaxModelLen, maxModelLen) };
+    }
 }

@@ -48,7 +48,10 @@ internal sealed class DecodeGraphs(
     /// <summary>Repeats a decode step.</summary>
     /// <param name="ids">One per sequence.</param>
     /// <param name="metadata">The step, one token a sequence.</param>
-    /// <returns>Logits [padded rows, vocabulary], valid until the next step; null: there is no record for so many rows.</returns>
+    /// <returns>
+    /// Logits [padded rows, vocabulary], or the residual stream of a stage that has none, valid until the next step; null: there is no record
+    /// for so many rows.
+    /// </returns>
     public Tensor? TryReplay(ReadOnlySpan<int> ids, AttentionMetadata metadata)
     {
         if (ids.Length > maxRows)
@@ -116,7 +119,8 @@ internal sealed class DecodeGraphs(
         metadata.ContextBound = maxModelLen;
         try
         {
-            return model.ComputeLogits(model.Forward(ids, new ForwardContext(metadata, caches))).MoveToOuterDisposeScope();
+            var hidden = model.Forward(ids, new ForwardContext(metadata, caches));
+            return (model.GivesLogits ? model.ComputeLogits(hidden)! : hidden).MoveToOuterDisposeScope();
         }
         finally
         {

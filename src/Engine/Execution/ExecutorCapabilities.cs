@@ -7,6 +7,11 @@ internal sealed record ExecutorCapabilities
     public int MaxStepsInFlight { get; init; } = 1;
 
     /// <summary>
+    /// Stages that a step passes through, one after the other: with a share of the sequences in each of as many steps, none of them idles.
+    /// </summary>
+    public int PipelineStages { get; init; } = 1;
+
+    /// <summary>
     /// Whether the devices keep the tokens that they sample and feed them to the next step, so that it may be submitted before they are
     /// known (<see cref="ScheduledSequence.UnknownToken"/>). Holds for steps without <see cref="SchedulerOutput.SamplesOnHost"/>.
     /// </summary>

@@ -1,3 +1,6 @@
+using LocalLlm.Execution.Cluster;
+using LocalLlm.Parallel;
+
 namespace LocalLlm.Execution;
 
 /// <summary>Chooses where an engine's steps are executed.</summary>
@@ -20,5 +23,13 @@ internal static class StepExecutorFactory
 internal sealed class DeviceExecutorFactory : IStepExecutorFactory
 {
     /// <inheritdoc/>
-    public IExecutorLoader Open(EngineOptions options) => new ModelLoader(options);
+    public IExecutorLoader Open(EngineOptions options)
+    {
+        if (ClusterLayout.IsNeeded(options))
+            return new ClusterLoader(options);
+        var plan = new ParallelPlan(options.TensorParallel, options.PipelineParallel, 1);
+        return plan.WorldSize == 1
+            ? new ModelLoader(options)
+            : new ParallelLoader(options, NodeRanks.Create(plan, 0, NodeRanks.DevicesOf(options, plan.WorldSize), options.NumThreads));
+    }
 }

@@ -4,6 +4,7 @@ using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Parallel;
 using LocalLlm.Sampling;
 using static TorchSharp.torch;
 
@@ -23,6 +24,8 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
 
     private readonly ICausalLanguageModel _model;
     private readonly IDeviceOps _ops;
+    private readonly RankContext _rank;
+    private readonly bool _choosesTokens;
     private readonly IReadOnlyList<KvLayerCache> _caches;
     private readonly ResponseGrammars? _grammars;
     private readonly ModelRunner _runner;
@@ -37,6 +40,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
     /// <param name="model">The model.</param>
     /// <param name="ops">Its device.</param>
+    /// <param name="rank">Its place among the ranks.</param>
     /// <param name="caches">One per attention layer.</param>
     /// <param name="graphs">Recorded decode steps; null: none.</param>
     /// <param name="logprobsMode">What log-probabilities are taken of.</param>
@@ -45,6 +49,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     public LocalExecutor(
         ICausalLanguageModel model,
         IDeviceOps ops,
+        RankContext rank,
         IReadOnlyList<KvLayerCache> caches,
         DecodeGraphs? graphs,
         LogprobsMode logprobsMode,
@@ -53,15 +58,19 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     {
         _model = model;
         _ops = ops;
+        _rank = rank;
         _caches = caches;
         _grammars = grammars;
         _runner = new(model, ops, caches, graphs);
         _sampler = new(model.VocabularySize, logprobsMode);
         var samplesTokens = ops.Features.TokenSampler is not null;
+        // Devices that choose tokens all choose the same, so that each has its next inputs.
+        _choosesTokens = model.GivesLogits && (samplesTokens || rank.Tensor.Rank == 0);
+        var stages = rank.Plan.PipelineParallel;
         Capabilities = new()
         {
             MaxStepsInFlight = samplesTokens ? StepsOnDevice : 1,
-            FeedsSampledTokens = samplesTokens,
+            FeedsSampledTokens = samplesTokens && stages == 1,
             PromptLengthThreshold = model.PromptLengthThreshold,
             StepTimeout = ops.Features.Memory is null ? null : StepTimeouts.Device,
             Plan = plan,
@@ -81,12 +90,16 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         _submitted.Enqueue(submitted);
         try
         {
-            UpdateSequences(step);
+            if (_choosesTokens)
+                UpdateSequences(step);
             var hidden = _runner.Forward(step, _sampledRows); // [tokens, hidden], or null
-            Sample(step, hidden, submitted);
-            ReadPromptLogprobs(step, hidden, submitted);
+            if (_model.GivesLogits)
+            {
+                Sample(step, hidden, submitted);
+                ReadPromptLogprobs(step, hidden, submitted);
+            }
         }
-        catch (Exception failure)
+        catch (Exception failure) when (_rank.Plan.WorldSize == 1)
         {
             submitted.Failure = StepFailure.From(failure);
         }
@@ -106,6 +119,9 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     }
 
     /// <inheritdoc/>
+    public void Abort(Exception reason) => _rank.Abort(reason);
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         foreach (var step in _submitted.Concat(_spare))
@@ -114,6 +130,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         foreach (var cache in _caches)
             cache.Dispose();
         _model.Dispose();
+        _rank.Dispose();
         (_ops as IDisposable)?.Dispose();
     }
 
@@ -142,19 +159,21 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         {
             var sequence = step.Sequences[i];
             row += sequence.TokenIds.Length;
-            var (state, _, failure) = _sequences[sequence.SequenceId];
+            var (state, _, failure) = _choosesTokens ? _sequences[sequence.SequenceId] : default;
             if (failure is not null)
                 submitted.SetPromptLogprobs(i, (null, failure));
             if (!sequence.SamplesToken)
                 continue;
             _sampledRows.Add(sequence.SequenceId, _rows.Count);
             _rows.Add(row);
-            submitted.AddSample(i, state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.PromptLength);
+            if (_choosesTokens)
+                submitted.AddSample(i, state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.PromptLength);
         }
 
         if (_rows.Count == 0)
             return;
-        var logits = _runner.ComputeLogits(hidden, CollectionsMarshal.AsSpan(_rows));
+        if (_runner.ComputeLogits(hidden, CollectionsMarshal.AsSpan(_rows)) is not { } logits || !_choosesTokens)
+            return;
         if (_ops.Features.TokenSampler is { } sampler && !step.SamplesOnHost)
         {
             sampler.BeginSample(logits, submitted.Batch());
@@ -188,36 +207,43 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         }
     }
 
-    // The logits of position p judge the prompt's token p + 1; those of its last token belong to the first output.
+    // The logits of position p judge the prompt's token p + 1; those of its last token belong to the first output. All ranks that give
+    // logits compute the same slices, whatever those that look at them find.
     private (IReadOnlyList<TokenLogprobs>? Logprobs, SequenceFailure? Failure) PromptLogprobs(in ScheduledSequence sequence, Tensor hidden, int firstRow)
     {
-        var (state, prompt, failure) = _sequences[sequence.SequenceId];
-        if (failure is not null)
-            return (null, failure);
-        var start = Math.Min(prompt.Length, sequence.FirstPosition + 1);
-        var nextTokens = prompt[start..Math.Min(prompt.Length, start + sequence.TokenIds.Length)].Span;
-        if (state.Sampling.PromptLogprobs is not { } count || nextTokens.IsEmpty)
+        var start = Math.Min(sequence.PromptLength, sequence.FirstPosition + 1);
+        var count = Math.Min(sequence.PromptLength, start + sequence.TokenIds.Length) - start;
+        if (count == 0)
             return (null, null);
-        var logprobs = new List<TokenLogprobs>(nextTokens.Length);
-        for (var first = 0; first < nextTokens.Length; first += PromptLogitsRows)
+        var (state, prompt, failure) = _choosesTokens ? _sequences[sequence.SequenceId] : default;
+        var logprobs = new List<TokenLogprobs>(count);
+        for (var first = 0; first < count; first += PromptLogitsRows)
         {
             using var scope = NewDisposeScope();
-            var rows = Enumerable.Range(firstRow + first, Math.Min(PromptLogitsRows, nextTokens.Length - first)).ToArray();
-            var logits = _runner.ComputeLogits(hidden, rows).to(float32).cpu();
-            var pointer = (float*)logits.DataPointer();
-            for (var i = 0; i < rows.Length; i++)
+            var rows = Enumerable.Range(firstRow + first, Math.Min(PromptLogitsRows, count - first)).ToArray();
+            if (_runner.ComputeLogits(hidden, rows) is { } logits && _choosesTokens && failure is null)
+                failure = Judge(logits, prompt.Span.Slice(start + first, rows.Length), state.Sampling.PromptLogprobs!.Value, logprobs);
+        }
+
+        return failure is null && _choosesTokens ? (logprobs, null) : (null, failure);
+    }
+
+    private SequenceFailure? Judge(Tensor logits, ReadOnlySpan<int> tokens, int count, List<TokenLogprobs> logprobs)
+    {
+        var here = logits.to(float32).cpu();
+        var pointer = (float*)here.DataPointer();
+        for (var i = 0; i < tokens.Length; i++)
+        {
+            try
             {
-                try
-                {
-                    logprobs.Add(_sampler.PromptLogprobs(new(pointer + ((long)i * _sampler.VocabularySize), _sampler.VocabularySize), nextTokens[first + i], count));
-                }
-                catch (EngineException unsound)
-                {
-                    return (null, SequenceFailure.From(unsound));
-                }
+                logprobs.Add(_sampler.PromptLogprobs(new(pointer + ((long)i * _sampler.VocabularySize), _sampler.VocabularySize), tokens[i], count));
+            }
+            catch (EngineException unsound)
+            {
+                return SequenceFailure.From(unsound);
             }
         }
 
-        return (logprobs, null);
+        return null;
     }
 }

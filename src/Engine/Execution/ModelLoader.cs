@@ -22,6 +22,7 @@ internal sealed class ModelLoader : IExecutorLoader
     private readonly LoadSession _session;
     private readonly WeightPacking _packing;
     private ICausalLanguageModel? _model;
+    private bool _handedOver; // to the executor
 
     /// <summary>Reads config.json and the headers of the weights, builds the model without weights, and plans the memory.</summary>
     /// <exception cref="EngineException">The folder is malformed, the options do not fit it, or memory is too small.</exception>
@@ -31,12 +32,16 @@ internal sealed class ModelLoader : IExecutorLoader
     {
         _options = options;
         _rank = rank ?? RankContext.Single(options.Device);
-        Config = ModelConfig.Load(options.ModelPath);
-        _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
         try
         {
+            Config = ModelConfig.Load(options.ModelPath);
+            _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             var longest = ModelLength(options, Config);
-            _model = ModelRegistry.Create(Config, _session.Context, new(longest, options.StepTokens));
+            var context = _session.Context with
+            {
+                Stage = _rank.Plan.StageOf(_rank.Place.Stage, Config.NumHiddenLayers), Previous = _rank.Previous, Next = _rank.Next,
+            };
+            _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens));
             _packing = ChoosePacking();
             Plan = MakePlan(_model, longest);
         }
@@ -76,6 +81,7 @@ internal sealed class ModelLoader : IExecutorLoader
         _session.LoadWeights(_packing, progress, cancellationToken);
         if (_session.Ops.Features.Memory is { } memory)
             Measure(model, memory, progress);
+        Plan = _rank.Memory?.Agree(Plan) ?? Plan;
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_session.Ops, model.KvCache, Plan.NumBlocks, ActivationType);
         DecodeGraphs? graphs = null;
@@ -88,7 +94,8 @@ internal sealed class ModelLoader : IExecutorLoader
             }
 
             _model = null;
-            return new(model, _session.HandOver(), caches, graphs, _options.LogprobsMode, Plan, grammars);
+            _handedOver = true;
+            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars);
         }
         catch
         {
@@ -103,7 +110,9 @@ internal sealed class ModelLoader : IExecutorLoader
     public void Dispose()
     {
         _model?.Dispose();
-        _session.Dispose();
+        _session?.Dispose();
+        if (!_handedOver)
+            _rank.Dispose();
     }
 
     private ScalarType ActivationType => _session.Context.ActivationType;
@@ -141,7 +150,7 @@ internal sealed class ModelLoader : IExecutorLoader
             ? WeightPacking.DecodeCopies : WeightPacking.Compact;
     }
 
-    private double Utilization(DeviceMemory memory) => _options.GpuMemoryUtilization ?? memory.DefaultUtilization;
+    private double Utilization(DeviceMemory memory) => (_options.GpuMemoryUtilization ?? memory.DefaultUtilization) / _rank.RanksOnDevice;
 
     // usedBytes: all that is taken of a device's own memory once the largest step has run; null: not measured.
     private MemoryPlan MakePlan(ICausalLanguageModel model, int longest, long? usedBytes = null)

@@ -33,8 +33,11 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
             : null;
     }
 
-    /// <summary>Logits of some rows, ascending and distinct, of what <see cref="Forward"/> gave: [at least rows, vocabulary] in the activation type.</summary>
-    public Tensor ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows)
+    /// <summary>
+    /// Logits of some rows, ascending and distinct, of what <see cref="Forward"/> gave: [at least rows, vocabulary] in the activation type; null
+    /// on a rank that takes part and does not need them.
+    /// </summary>
+    public Tensor? ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows)
     {
         if (hidden is null)
             return _graphLogits!;

@@ -44,7 +44,8 @@ internal static class StepProfile
         }
 
         var hidden = model.Forward(ops.BeginStep(new int[tokens], metadata), new ForwardContext(metadata, caches));
-        var logits = model.ComputeLogits(ops.SelectRows(hidden, Enumerable.Range(0, logitsRows).ToArray()));
+        if (!model.GivesLogits || model.ComputeLogits(ops.SelectRows(hidden, Enumerable.Range(0, logitsRows).ToArray())) is not { } logits)
+            return;
         logits.to(float32).Dispose();
         if (ops.Features.TokenSampler is { } sampler)
             Sample(sampler, logits, logitsRows);

@@ -15,4 +15,12 @@ internal sealed class StepResult
 
     /// <summary>Why nothing was computed; null: all was.</summary>
     public StepFailure? Failure { get; set; }
+
+    /// <summary>The same in memory of its own.</summary>
+    public StepResult Copy() => new()
+    {
+        StepId = StepId,
+        Failure = Failure,
+        Sequences = [.. Sequences.Select(sequence => sequence with { Sampled = sequence.Sampled.ToArray() })],
+    };
 }

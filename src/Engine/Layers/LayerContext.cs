@@ -18,6 +18,12 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The layers of this rank.</summary>
     public PipelineStage Stage { get; init; } = PipelineStage.Whole;
 
+    /// <summary>From the stage before; null: this is the first.</summary>
+    public IPipelineLink? Previous { get; init; }
+
+    /// <summary>To the stage after; null: this is the last.</summary>
+    public IPipelineLink? Next { get; init; }
+
     /// <summary>
     /// How matrices of the layers are stored and multiplied by; <c>with</c> another one for layers that are stored otherwise.
     /// </summary>

@@ -23,8 +23,11 @@ internal sealed class RowParallelLinear : ParallelLinear
         if (Context.Collectives.WorldSize == 1)
             Matrix.AddTo(residual, x);
         else
-            residual.add_(Context.Collectives.AllReduce(Matrix.Forward(x)));
+            Context.Collectives.AddAllReduced(residual, Matrix.Forward(x));
     }
+
+    /// <summary>The product: x [tokens, in] → [tokens, out], the same on all ranks.</summary>
+    public Tensor Forward(Tensor x) => Context.Collectives.AllReduce(Matrix.Forward(x));
 
     private static WeightSpec Part(LayerContext context, string prefix, int inFeatures, int outFeatures)
     {

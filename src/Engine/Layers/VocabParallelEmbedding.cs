@@ -15,7 +15,7 @@ internal sealed class VocabParallelEmbedding
     public VocabParallelEmbedding(LayerContext context, string prefix, int vocabularySize, int hiddenSize)
     {
         _context = context;
-        _shard = ShardRange.Of(vocabularySize, context.Collectives, "The vocabulary size");
+        _shard = ShardRange.OfVocabulary(vocabularySize, context.Collectives);
         _table = context.Weights.Add(new WeightSpec($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length),
             context.Ops.ToDevice);
     }

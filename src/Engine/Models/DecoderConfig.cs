@@ -13,9 +13,6 @@ internal record DecoderConfig : ModelConfig
     /// <summary>Width of the MLP.</summary>
     public required int IntermediateSize { get; init; }
 
-    /// <summary>Decoder layers.</summary>
-    public required int NumHiddenLayers { get; init; }
-
     /// <summary>Query heads.</summary>
     public required int NumAttentionHeads { get; init; }
 

@@ -5,6 +5,9 @@ namespace LocalLlm.Models;
 /// <summary>A family of models that generate.</summary>
 internal abstract class DecoderFamily(IEnumerable<(string Name, string ModelType)> architectures) : ModelFamily(architectures)
 {
+    /// <summary>Whether its models build the layers of one stage alone (<see cref="LayerContext.Stage"/>).</summary>
+    public bool SupportsPipelineParallel { get; init; }
+
     /// <summary>Reads the configuration of one of the architectures.</summary>
     public abstract ModelConfig ReadConfig(ModelConfigSource source);
 

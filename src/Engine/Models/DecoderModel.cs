@@ -1,6 +1,8 @@
+using System.Globalization;
 using LocalLlm.Layers;
 using LocalLlm.Models.Rotary;
 using LocalLlm.Ops;
+using LocalLlm.Parallel;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
@@ -21,29 +23,38 @@ internal readonly record struct DecoderVariant
 internal abstract class DecoderModel : ICausalLanguageModel
 {
     private readonly RotaryEmbedding _rotary;
-    private readonly VocabParallelEmbedding _embedding;
-    private readonly DecoderLayer[] _layers;
-    private readonly RmsNorm _norm;
-    private readonly ParallelLmHead _head;
+    private readonly VocabParallelEmbedding? _embedding; // of the first stage
+    private readonly DecoderLayer[] _layers; // of this stage
+    private readonly RmsNorm? _norm; // of the last stage
+    private readonly ParallelLmHead? _head; // of the last stage
     private readonly LayerContext _context;
+    private readonly int _hiddenSize;
 
     /// <summary>Builds the layers and registers their weights; nothing is loaded yet.</summary>
     protected DecoderModel(DecoderConfig config, LayerContext context, ModelLimits limits, DecoderVariant variant)
     {
         var epsilon = (float)config.RmsNormEps;
         _context = context;
+        _hiddenSize = config.HiddenSize;
         VocabularySize = config.VocabSize;
+        var stage = context.Stage;
         _rotary = new(config.Rope, config.HeadDim, config.MaxPositionEmbeddings, limits.MaxModelLen, limits.MaxStepTokens);
-        _embedding = new(context, "model.embed_tokens", config.VocabSize, config.HiddenSize);
-        _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(layer => CreateLayer(config, layer, variant, epsilon))];
-        _norm = new(context, "model.norm", config.HiddenSize, epsilon);
-        _head = new(context, config.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", config.VocabSize, config.HiddenSize);
+        if (stage.IsFirst)
+            _embedding = new(context, "model.embed_tokens", config.VocabSize, config.HiddenSize);
+        _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Where(stage.Holds).Select(layer => CreateLayer(config, layer, variant, epsilon))];
+        if (stage.IsLast)
+        {
+            _norm = new(context, "model.norm", config.HiddenSize, epsilon);
+            _head = new(context, config.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", config.VocabSize, config.HiddenSize);
+        }
+
         KvCache = new([.. _layers.Select(layer => layer.Cache)]);
 
         // Buffers that older checkpoints saved, and the second name of a tied matrix.
         context.Weights.Ignore(name => name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal));
         if (config.TieWordEmbeddings)
             context.Weights.Ignore(name => name == "lm_head.weight");
+        context.Weights.Ignore(name => IsOfAnotherStage(name, stage, config.NumHiddenLayers));
     }
 
     /// <inheritdoc/>
@@ -51,6 +62,9 @@ internal abstract class DecoderModel : ICausalLanguageModel
 
     /// <inheritdoc/>
     public int VocabularySize { get; }
+
+    /// <inheritdoc/>
+    public bool GivesLogits => _head is not null;
 
     /// <inheritdoc/>
     public int? PromptLengthThreshold => _rotary.PromptLengthThreshold;
@@ -71,7 +85,8 @@ internal abstract class DecoderModel : ICausalLanguageModel
     /// <inheritdoc/>
     public Tensor Forward(Tensor ids, ForwardContext context)
     {
-        var residual = _embedding.Forward(ids); // [tokens, hidden]
+        // [tokens, hidden]
+        var residual = _embedding?.Forward(ids) ?? _context.Previous!.Receive(ids.size(0), _hiddenSize, _context.ActivationType);
         foreach (var layer in _layers)
         {
             // Intermediates of a layer are dropped with it.
@@ -79,17 +94,34 @@ internal abstract class DecoderModel : ICausalLanguageModel
             layer.Forward(residual, context);
         }
 
+        _context.Next?.Send(residual);
         return residual;
     }
 
     /// <inheritdoc/>
-    public Tensor ComputeLogits(Tensor hidden) => _head.Forward(hidden, _norm);
+    public Tensor? ComputeLogits(Tensor hidden) =>
+        (_head ?? throw new InvalidOperationException("only the last stage gives logits")).Forward(hidden, _norm!);
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _rotary.Dispose();
         _context.Weights.Dispose();
+    }
+
+    private static bool IsOfAnotherStage(string name, PipelineStage stage, int numLayers)
+    {
+        if (name is "model.embed_tokens.weight")
+            return !stage.IsFirst;
+        if (name is "model.norm.weight" or "lm_head.weight")
+            return !stage.IsLast;
+        const string prefix = "model.layers.";
+        if (!name.StartsWith(prefix, StringComparison.Ordinal))
+            return false;
+        var number = name.AsSpan(prefix.Length);
+        var end = number.IndexOf('.');
+        return end > 0 && int.TryParse(number[..end], NumberStyles.None, CultureInfo.InvariantCulture, out var layer)
+            && layer < numLayers && !stage.Holds(layer);
     }
 
     private DecoderLayer CreateLayer(DecoderConfig config, int layer, DecoderVariant variant, float epsilon)
@@ -106,7 +138,7 @@ internal abstract class DecoderModel : ICausalLanguageModel
             config.SlidingWindowAt(layer));
         return new(
             new(_context, $"{prefix}.input_layernorm", config.HiddenSize, epsilon),
-            new Attention(_context, $"{prefix}.self_attn", layer, options, _rotary.Table),
+            new Attention(_context, $"{prefix}.self_attn", layer - _context.Stage.FirstLayer, options, _rotary.Table),
             new(_context, $"{prefix}.post_attention_layernorm", config.HiddenSize, epsilon),
             new GatedMlp(_context, $"{prefix}.mlp", config.HiddenSize, config.IntermediateSize, variant.MlpBias));
     }

@@ -10,6 +10,9 @@ internal interface ICausalLanguageModel : IDisposable
     /// <summary>What it keeps of every token on this rank: one cache per attention layer.</summary>
     KvCacheSpec KvCache { get; }
 
+    /// <summary>Whether this rank's layers end with the output head; false: it passes the residual stream to the next stage.</summary>
+    bool GivesLogits => true;
+
     /// <summary>Width of a row of logits.</summary>
     int VocabularySize { get; }
 
@@ -38,9 +41,15 @@ internal interface ICausalLanguageModel : IDisposable
     /// <param name="promptLength">Of the sequence.</param>
     void AddPositions(AttentionMetadata step, int firstPosition, int count, int promptLength);
 
-    /// <summary>ids [tokens] → residual stream after the last layer [tokens, hidden]; writes the tokens' part of the caches.</summary>
+    /// <summary>
+    /// ids [tokens] → residual stream after the last layer of this rank [tokens, hidden]; writes the tokens' part of the caches. A later stage
+    /// takes the residual stream of the stage before instead of the ids, whose number alone it looks at.
+    /// </summary>
     Tensor Forward(Tensor ids, ForwardContext context);
 
-    /// <summary>Rows of the residual stream [rows, hidden] → logits [rows, vocabulary] in the activation type.</summary>
-    Tensor ComputeLogits(Tensor hidden);
+    /// <summary>
+    /// Rows of the residual stream [rows, hidden] → logits [rows, vocabulary] in the activation type; null on a rank that takes part and does
+    /// not need them. Where <see cref="GivesLogits"/>.
+    /// </summary>
+    Tensor? ComputeLogits(Tensor hidden);
 }

@@ -31,6 +31,9 @@ internal abstract record ModelConfig
     /// <summary>Rows of the embedding.</summary>
     public required int VocabSize { get; init; }
 
+    /// <summary>Decoder layers.</summary>
+    public required int NumHiddenLayers { get; init; }
+
     /// <summary>The type the checkpoint was saved in; null where the file does not say, and the weights must be asked.</summary>
     public required ModelDtype? Dtype { get; init; }
 

@@ -37,12 +37,15 @@ internal static class ModelRegistry
         return new Registration(family);
     }
 
+    /// <summary>The family of a model that generates.</summary>
+    public static DecoderFamily FamilyOf(ModelConfig config) => Find(Decoders, config.Architecture);
+
     /// <summary>Builds a model that generates and registers its weights with the context; nothing is loaded yet.</summary>
     /// <param name="config">A validated config.json.</param>
     /// <param name="context">What layers are built with.</param>
     /// <param name="limits">What to prepare for.</param>
     public static ICausalLanguageModel Create(ModelConfig config, LayerContext context, ModelLimits limits) =>
-        Find(Decoders, config.Architecture).CreateModel(config, context, limits);
+        FamilyOf(config).CreateModel(config, context, limits);
 
     /// <summary>Builds a model that embeds and registers its weights with the context; nothing is loaded yet.</summary>
     public static IEncoderModel Create(EncoderConfig config, LayerContext context) =>

@@ -38,6 +38,15 @@ internal static class DeviceRegistry
     /// <summary>Whether a device may be called so.</summary>
     public static bool IsName(string device) => device == Auto || Find(device) is not null;
 
+    /// <summary>The name of one of several devices of a kind.</summary>
+    /// <param name="device">A kind, or <c>auto</c>: the first that can be used. A device with a number stays what it is.</param>
+    /// <param name="index">Which, from 0.</param>
+    public static string NameOf(string device, int index)
+    {
+        var kind = device == Auto ? s_kinds.First(one => one.IsUsable?.Invoke() == true) : s_kinds.Find(one => one.Name == device);
+        return kind is { HasOrdinals: true } ? string.Create(CultureInfo.InvariantCulture, $"{kind.Name}:{index}") : kind?.Name ?? device;
+    }
+
     /// <summary>Refuses a device that this machine does not have; needs no libtorch.</summary>
     /// <exception cref="EngineException">Kind Environment.</exception>
     public static void Require(string device)

@@ -20,6 +20,7 @@ internal sealed unsafe class MpiCollectives : ICollectives
     private readonly nint _communicator;
     private readonly NativeBuffer<byte> _gathered = new();
     private readonly NativeBuffer<byte> _padded = new();
+    private readonly nint[] _parts;
     private Exception? _aborted;
 
     /// <param name="world">All processes.</param>
@@ -27,7 +28,7 @@ internal sealed unsafe class MpiCollectives : ICollectives
     /// <param name="rank">This process in the group.</param>
     /// <param name="worldSize">Ranks of the group.</param>
     public MpiCollectives(MpiWorld world, nint communicator, int rank, int worldSize) =>
-        (_world, _communicator, Rank, WorldSize) = (world, communicator, rank, worldSize);
+        (_world, _communicator, Rank, WorldSize, _parts) = (world, communicator, rank, worldSize, new nint[worldSize]);
 
     /// <inheritdoc/>
     public int Rank { get; }
@@ -38,6 +39,8 @@ internal sealed unsafe class MpiCollectives : ICollectives
     /// <inheritdoc/>
     public Tensor AllReduce(Tensor tensor)
     {
+        if (!RankSum.Takes(tensor.dtype))
+            throw new NotSupportedException($"ranks on a CPU sum float32 and bfloat16, not {tensor.dtype}");
         var sum = tensor.is_contiguous() ? tensor : tensor.contiguous();
         var elementSize = sum.element_size();
         var data = (byte*)sum.DataPointer();
@@ -67,7 +70,7 @@ internal sealed unsafe class MpiCollectives : ICollectives
         Wait(_world.AllGather(own.DataPointer(), all.DataPointer(), (int)bytes, _communicator));
         if (dimension == 0)
             return all.reshape([WorldSize * own.shape[0], .. own.shape[1..]]);
-        using var parts = new Parts(all, WorldSize);
+        using var parts = new Rows(all, WorldSize);
         return cat(parts.Tensors, dimension);
     }
 
@@ -90,7 +93,7 @@ internal sealed unsafe class MpiCollectives : ICollectives
         var bytes = (int)(count * elementSize);
         _gathered.Resize(bytes * WorldSize);
         Wait(_world.AllGather(data, _gathered.Pointer, bytes, _communicator));
-        RankSum.Add(_gathered.Pointer, WorldSize, count, data, count, type);
+        RankSum.Run(type, Parts(_gathered.Pointer, bytes), (nint)data, 0, count, adds: false);
     }
 
     // Slice r of all parts to rank r, and its sum back to all.
@@ -109,10 +112,17 @@ internal sealed unsafe class MpiCollectives : ICollectives
 
         _gathered.Resize(bytes * WorldSize);
         Wait(_world.AllToAll(padded, _gathered.Pointer, bytes, _communicator));
-        RankSum.Add(_gathered.Pointer, WorldSize, slice, _gathered.Pointer, slice, type);
+        RankSum.Run(type, Parts(_gathered.Pointer, bytes), (nint)_gathered.Pointer, 0, slice, adds: false);
         Wait(_world.AllGather(_gathered.Pointer, padded, bytes, _communicator));
         if (padded != data)
             Buffer.MemoryCopy(padded, data, count * elementSize, count * elementSize);
+    }
+
+    private nint[] Parts(byte* first, int bytes)
+    {
+        for (var rank = 0; rank < WorldSize; rank++)
+            _parts[rank] = (nint)(first + ((long)rank * bytes));
+        return _parts;
     }
 
     private void Wait(nint request)
@@ -129,7 +139,7 @@ internal sealed unsafe class MpiCollectives : ICollectives
     }
 
     // The rows of a tensor, as tensors.
-    private sealed class Parts(Tensor all, int count) : IDisposable
+    private sealed class Rows(Tensor all, int count) : IDisposable
     {
         public Tensor[] Tensors { get; } = [.. Enumerable.Range(0, count).Select(rank => all[rank])];
 

@@ -26,6 +26,9 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     /// <summary>CPU threads for this rank; 0: as many as there are cores.</summary>
     public int NumThreads { get; init; }
 
+    /// <summary>Ranks of this process, this one included, that share the memory of its device.</summary>
+    public int RanksOnDevice { get; init; } = 1;
+
     /// <summary>Ends everything that waits for a peer.</summary>
     public void Abort(Exception reason)
     {

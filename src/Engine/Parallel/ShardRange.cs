@@ -16,6 +16,28 @@ internal readonly record struct ShardRange(long Start, long Length)
     }
 
     /// <summary>
+    /// Rows of a vocabulary: equal shares but for the last, which is shorter where the size does not divide (vLLM pads the matrices instead).
+    /// </summary>
+    /// <exception cref="EngineException">Kind InvalidOptions: there would be ranks without rows.</exception>
+    public static ShardRange OfVocabulary(int size, ICollectives group)
+    {
+        var share = VocabularyShare(size, group);
+        if (share * (group.WorldSize - 1) >= size)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"The vocabulary ({size}) is too small for a tensor parallel size of {group.WorldSize}.", "tensor_parallel_size");
+        var start = (long)share * group.Rank;
+        return new(start, Math.Min(share, size - start));
+    }
+
+    /// <summary>Rows of a vocabulary on every rank but perhaps the last.</summary>
+    public static int VocabularyShare(int size, ICollectives group)
+    {
+        // Whole tiles of the kernels that multiply by it.
+        const int multiple = 8;
+        var share = (size + group.WorldSize - 1) / group.WorldSize;
+        return group.WorldSize == 1 ? size : Math.Min(size, (share + multiple - 1) / multiple * multiple);
+    }
+
+    /// <summary>
     /// Key and value heads: an even split, or, when there are fewer heads than ranks, one head that several ranks hold.
     /// </summary>
     /// <exception cref="EngineException">Kind InvalidOptions: neither count divides the other.</exception>

@@ -47,12 +47,14 @@ internal sealed partial class EngineLoop : IDisposable
         _outputs = new(_inbox, _metrics, time, logger);
         _commands = new(inbox, _scheduler, _kvCache, _outputs, _capabilities, drawSeed);
         _watchdog = new(settings.StepTimeout, time, Die);
+        // Also while nothing runs, so that the next caller does not find out.
+        executor.Lost?.ContinueWith(lost => _watchdog.GiveUp(lost.Result), TaskScheduler.Default);
     }
 
     /// <summary>The figures after the latest step.</summary>
     public EngineStatistics Statistics => _statistics;
 
-    /// <summary>Completes if the loop was given up because a step did not end: its thread may never return.</summary>
+    /// <summary>Completes if the loop was given up, as a step did not end or a device is gone: its thread may never return.</summary>
     public Task GivenUp => _watchdog.Expired;
 
     /// <summary>Runs until it is stopped. Never throws: a failure of the engine itself ends every request with it.</summary>
@@ -63,10 +65,13 @@ internal sealed partial class EngineLoop : IDisposable
             while (ReadInbox())
             {
                 if (!Step())
-                    return;
+                    break;
             }
 
-            _inbox.Close();
+            if (_watchdog.HasGivenUp)
+                _watchdog.Expired.Wait(); // nobody waits any more once this has ended
+            else
+                _inbox.Close();
         }
         catch (Exception failure)
         {
@@ -103,7 +108,7 @@ internal sealed partial class EngineLoop : IDisposable
                 return true;
             _scheduler.CheckIntegrity();
             _statistics = TakeStatistics();
-            if (_commands.IsDraining)
+            if (_commands.IsDraining || _watchdog.HasGivenUp)
                 return false;
             _inbox.Wait();
         }
@@ -180,6 +185,7 @@ internal sealed partial class EngineLoop : IDisposable
         _inbox.Close(new(
             EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure));
         LogDead(failure);
+        _executor.Abort(failure);
     }
 
     [LoggerMessage(1, LogLevel.Critical, "The engine has failed and takes no more requests.")]

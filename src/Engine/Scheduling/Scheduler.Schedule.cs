@@ -45,7 +45,8 @@ internal sealed partial class Scheduler
     // False: there is no room, and with a step in flight the right one to preempt is not known: that step must complete first.
     private bool ScheduleRunning(StepRecord step, bool runAhead)
     {
-        for (var i = 0; i < _running.Count && _budget > 0; i++)
+        var share = (_running.Count + _options.MicroBatches - 1) / _options.MicroBatches;
+        for (var i = 0; i < _running.Count && _budget > 0 && step.Count < share; i++)
         {
             var sequence = _running[i];
             // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.

@@ -12,6 +12,12 @@ internal sealed record SchedulerOptions
     /// <summary>Most sequences admitted at a time; at most <see cref="MaxNumBatchedTokens"/>: each gets a token every step.</summary>
     public int MaxNumSeqs { get; init; } = 256;
 
+    /// <summary>
+    /// Steps that share the running sequences evenly, as many as there are pipeline stages: a step takes no more than its share, so that
+    /// others can follow it before it is complete.
+    /// </summary>
+    public int MicroBatches { get; init; } = 1;
+
     /// <summary>Whether a prompt may be spread over several steps. If not, the budget must hold <see cref="MaxModelLen"/>.</summary>
     public bool EnableChunkedPrefill { get; init; } = true;
 

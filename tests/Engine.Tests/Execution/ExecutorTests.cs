@@ -14,9 +14,11 @@ public class ExecutorTests
     [InlineData("delayed")]
     [InlineData("ahead")]
     [InlineData("process")]
+    [InlineData("pp2")]
+    [InlineData("pp3")]
     public async Task Outputs_are_those_of_a_device_in_this_process(string executor)
     {
-        await using var expected = await LoadAsync(new LocalExecutorFactory());
+        await using var expected = await LoadAsync(new DeviceExecutorFactory());
         await using var engine = await LoadAsync(SuiteExecutor.Create(executor));
         var requests = Requests();
         var wanted = await expected.GenerateBatchAsync(requests, cancellationToken: Token);
@@ -68,7 +70,7 @@ public class ExecutorTests
         LlmEngine.LoadAsync(TinyEngine.Options with { ExecutorFactory = factory, Device = "cpu", MaxNumSeqs = 8, MaxNumBatchedTokens = 64 }, cancellationToken: Token);
 
     // Every way of choosing tokens.
-    private static GenerationRequest[] Requests() =>
+    internal static GenerationRequest[] Requests() =>
     [
         .. TinyEngine.Requests(12, 24),
         GenerationRequest.FromText("Count: 1, 2,", new() { Temperature = 0, MaxTokens = 20, Logprobs = 3, PromptLogprobs = 2 }),

@@ -5,7 +5,7 @@ namespace LocalLlm.Tests.Execution;
 
 /// <summary>
 /// Runs every engine of this project on another executor where <c>LOCALLLM_TEST_EXECUTOR</c> says so: <c>serializing</c>, <c>delayed</c>,
-/// <c>ahead</c> or <c>process</c>.
+/// <c>ahead</c>, <c>process</c>, or over several ranks (<see cref="RankLayout"/>).
 /// </summary>
 internal static class SuiteExecutor
 {
@@ -35,6 +35,7 @@ internal static class SuiteExecutor
         "delayed" => new DecoratingFactory(inner => new DelayedExecutor(inner)),
         "ahead" => new DecoratingFactory(inner => new AheadExecutor(inner)),
         "process" => new ProcessExecutorFactory(),
-        var other => throw new InvalidOperationException($"{Variable} is '{other}'; allowed: serializing, delayed, ahead, process"),
+        _ when RankLayout.Find(name) is { } layout => new RankLayoutFactory(layout),
+        var other => throw new InvalidOperationException($"{Variable} is '{other}'; allowed: serializing, delayed, ahead, process, tp2, pp3, tp2pp2 and the like"),
     };
 }

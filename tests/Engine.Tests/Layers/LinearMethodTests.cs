@@ -69,7 +69,7 @@ public sealed class LinearMethodTests : IDisposable
         Load(registry);
         var residual = x.clone();
         mlp.AddTo(residual, norm);
-        return (residual, head.Forward(residual, norm));
+        return (residual, head.Forward(residual, norm)!);
     }
 
     private void Load(WeightRegistry registry)

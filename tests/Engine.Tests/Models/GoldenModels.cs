@@ -67,7 +67,7 @@ internal sealed class BareModel : IDisposable
             hidden = hidden.narrow(0, part.Length - 1, 1).contiguous();
         }
 
-        return Model.ComputeLogits(hidden!).to(float32).cpu().data<float>().ToArray();
+        return Model.ComputeLogits(hidden!)!.to(float32).cpu().data<float>().ToArray();
     }
 
     public void Dispose()

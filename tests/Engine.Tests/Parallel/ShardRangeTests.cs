@@ -34,6 +34,22 @@ public class ShardRangeTests
         Assert.Equal(EngineErrorKind.InvalidOptions, Assert.Throws<EngineException>(() => ShardRange.OfKvHeads(3, new Group(0, 8))).Kind);
     }
 
+    [Theory]
+    [InlineData(4072, 2)]
+    [InlineData(1001, 4)]
+    [InlineData(17, 2)]
+    public void A_vocabulary_of_any_size_is_held_once_and_only_the_last_share_is_shorter(int size, int ranks)
+    {
+        var ranges = Enumerable.Range(0, ranks).Select(rank => ShardRange.OfVocabulary(size, new Group(rank, ranks))).ToArray();
+        Assert.Equal(Enumerable.Range(0, size), ranges.SelectMany(range => Enumerable.Range((int)range.Start, (int)range.Length)));
+        Assert.All(ranges[..^1], range => Assert.Equal(ShardRange.VocabularyShare(size, new Group(0, ranks)), range.Length));
+        Assert.InRange(ranges[^1].Length, 1, ranges[0].Length);
+    }
+
+    [Fact]
+    public void A_vocabulary_that_would_leave_ranks_without_rows_is_refused() =>
+        Assert.Equal("tensor_parallel_size", Assert.Throws<EngineException>(() => ShardRange.OfVocabulary(17, new Group(0, 4))).Parameter);
+
     [Fact]
     public void A_group_of_one_rank_changes_nothing()
     {
@@ -49,5 +65,12 @@ public class ShardRangeTests
         public torch.Tensor AllReduce(torch.Tensor tensor) => throw new NotSupportedException();
 
         public torch.Tensor AllGather(torch.Tensor tensor, int dimension) => throw new NotSupportedException();
+
+        public void Abort(Exception reason) => throw new NotSupportedException();
+
+        public void Dispose()
+        {
+            // Nothing is held.
+        }
     }
 }

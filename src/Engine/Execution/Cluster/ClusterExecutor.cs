@@ -16,9 +16,25 @@ internal sealed class ClusterExecutor : IStepExecutor
     /// <param name="layout">Who there is.</param>
     /// <param name="hub">All others; owned from here on.</param>
     /// <param name="local">The ranks of this process, owned from here on; null: there are none.</param>
-    /// <param name="capabilities">Of all together.</param>
-    public ClusterExecutor(ClusterLayout layout, ClusterHub hub, IStepExecutor? local, ExecutorCapabilities capabilities) =>
-        (_layout, _hub, _local, Capabilities) = (layout, hub, local, capabilities);
+    /// <param name="others">What the other processes can do.</param>
+    public ClusterExecutor(ClusterLayout layout, ClusterHub hub, IStepExecutor? local, IReadOnlyDictionary<int, ExecutorCapabilities> others)
+    {
+        (_layout, _hub, _local) = (layout, hub, local is null ? null : new StepWindow(local));
+        var all = others.OrderBy(other => other.Key).Select(other => other.Value).ToList();
+        if (local is not null)
+            all.Insert(0, local.Capabilities);
+        var stages = layout.Plan.PipelineParallel;
+        Capabilities = all[0] with
+        {
+            MaxStepsInFlight = stages > 1 ? stages : all.Min(one => one.MaxStepsInFlight),
+            PipelineStages = stages,
+            FeedsSampledTokens = stages == 1 && all.All(one => one.FeedsSampledTokens),
+            // Another host may hang without a word, on whatever device.
+            StepTimeout = all.Max(one => one.StepTimeout) ?? StepTimeouts.Device,
+        };
+        // Whoever waits for a rank here waits for one there.
+        hub.Lost.ContinueWith(lost => _local?.Abort(lost.Result), TaskScheduler.Default);
+    }
 
     /// <inheritdoc/>
     public ExecutorCapabilities Capabilities { get; }
@@ -37,22 +53,23 @@ internal sealed class ClusterExecutor : IStepExecutor
     /// <inheritdoc/>
     public StepResult Complete()
     {
-        StepResult? chosen = null;
-        if (_local is not null)
-        {
-            var own = _local.Complete();
-            chosen = Check(0, own);
-        }
-
+        _hub.Broadcast(NodeMessage.Of(NodeMessageKind.Complete));
+        var chosen = _local is null ? null : Check(0, _local.Complete());
         foreach (var node in _layout.RemoteNodes)
             chosen = Check(node, StepFormat.DecodeResult(_hub.Mail.Of(NodeMessageKind.Result, node).Take().Span)) ?? chosen;
         return chosen!;
     }
 
     /// <inheritdoc/>
+    public void Abort(Exception reason)
+    {
+        _hub.Abort(reason);
+        _local?.Abort(reason);
+    }
+
+    /// <inheritdoc/>
     public void Dispose()
     {
-        // The others end first: ranks here may wait for theirs.
         _hub.Dispose();
         _local?.Dispose();
     }

@@ -7,7 +7,7 @@ namespace LocalLlm.Execution.Cluster;
 /// The process with the engine loop, as the others see it: takes them in, passes on what they send each other, and declares the replica
 /// failed as soon as one of them is. Thread-safe; owns transport and links.
 /// </summary>
-internal sealed partial class ClusterHub : IMemoryAgreement, IDisposable
+internal sealed partial class ClusterHub : IClusterPeer, IDisposable
 {
     private readonly ClusterLayout _layout;
     private readonly NodeHello _own;
@@ -32,7 +32,7 @@ internal sealed partial class ClusterHub : IMemoryAgreement, IDisposable
         Mail = new();
     }
 
-    /// <summary>What has come.</summary>
+    /// <inheritdoc/>
     public ClusterMail Mail { get; }
 
     /// <summary>Completes with the reason when the replica has failed: a process of it is gone, hangs or says so.</summary>
@@ -56,15 +56,17 @@ internal sealed partial class ClusterHub : IMemoryAgreement, IDisposable
     }
 
     /// <inheritdoc/>
-    public MemoryPlan Agree(MemoryPlan own) => Agree((MemoryPlan?)own);
+    public MemoryPlan Agree(MemoryPlan own) => AgreedPlan.Apply(own, Settle([own]));
 
-    /// <summary>As <see cref="Agree(MemoryPlan)"/>; null where this process holds no ranks.</summary>
-    public MemoryPlan Agree(MemoryPlan? own)
+    /// <summary>As <see cref="Agree"/>, where this process holds no ranks.</summary>
+    public void AgreeOnOthers() => Settle([]);
+
+    private MemoryPlan Settle(IReadOnlyList<MemoryPlan> own)
     {
         var plans = _layout.RemoteNodes.Select(node => NodeMessage.Read(Mail.Of(NodeMessageKind.Planned, node).Take(), NodeJsonContext.Default.MemoryPlan)).ToArray();
-        var tightest = AgreedPlan.Of([.. plans, .. own is null ? Array.Empty<MemoryPlan>() : [own]]);
+        var tightest = AgreedPlan.Of([.. plans, .. own]);
         Broadcast(NodeMessage.Of(NodeMessageKind.Agreed, tightest, NodeJsonContext.Default.MemoryPlan));
-        return own is null ? tightest : AgreedPlan.Apply(own, tightest);
+        return tightest;
     }
 
     /// <summary>Waits until all others are ready for steps.</summary>
@@ -79,10 +81,10 @@ internal sealed partial class ClusterHub : IMemoryAgreement, IDisposable
             link.Post(message);
     }
 
-    /// <summary>Sends towards a rank of another process.</summary>
+    /// <inheritdoc/>
     public void PostToRank(int rank, byte[] message) => Find(_layout.Plan.PlaceOf(rank).Node)?.Post(message);
 
-    /// <summary>Makes a value known to all.</summary>
+    /// <inheritdoc/>
     public void Share(SharedValue value)
     {
         Mail.Share(value);

@@ -7,6 +7,14 @@ namespace LocalLlm.Execution.Cluster;
 /// <param name="HubHoldsRanks">Whether the process with the engine loop is node 0 of the plan; false: it holds no ranks, and every node is another process.</param>
 internal sealed record ClusterLayout(ParallelPlan Plan, bool HubHoldsRanks)
 {
+    /// <summary>Whether the options ask for several processes.</summary>
+    public static bool IsNeeded(EngineOptions options) => options.Nodes > 1 || options.DistributedExecutorBackend == EngineOptions.Processes;
+
+    /// <summary>What checked options ask for.</summary>
+    public static ClusterLayout Of(EngineOptions options) => options.DistributedExecutorBackend == EngineOptions.Processes
+        ? new(new(options.TensorParallel, options.PipelineParallel, options.TensorParallel * options.PipelineParallel), HubHoldsRanks: false)
+        : new(new(options.TensorParallel, options.PipelineParallel, options.Nodes), HubHoldsRanks: true);
+
     /// <summary>The nodes that join the engine loop's process.</summary>
     public IReadOnlyList<int> RemoteNodes => [.. Enumerable.Range(0, Plan.Nodes).Where(node => node > 0 || !HubHoldsRanks)];
 

@@ -3,7 +3,7 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Execution.Cluster;
 
 /// <summary>A process without the engine loop, as its ranks see the others. Thread-safe; owns the link.</summary>
-internal sealed class ClusterMember : IMemoryAgreement, IAsyncDisposable
+internal sealed class ClusterMember : IClusterPeer, IAsyncDisposable
 {
     private readonly ClusterLayout _layout;
     private readonly int _node;
@@ -16,10 +16,10 @@ internal sealed class ClusterMember : IMemoryAgreement, IAsyncDisposable
         _link = new(channel, layout.HubHoldsRanks ? "node 0" : "the front end", times.Heartbeat, (_, kind, content) => Receive(kind, content), (_, reason) => End(reason), TimeProvider.System);
     }
 
-    /// <summary>What has come.</summary>
+    /// <inheritdoc/>
     public ClusterMail Mail { get; } = new();
 
-    /// <summary>Steps, in order.</summary>
+    /// <summary>Steps to submit, in order; an empty one: the oldest is to be completed.</summary>
     public AbortableQueue<ReadOnlyMemory<byte>> Steps => Mail.Of(NodeMessageKind.Step, 0);
 
     /// <summary>Completes when the replica ends: with null as it should, else with the reason.</summary>
@@ -64,10 +64,10 @@ internal sealed class ClusterMember : IMemoryAgreement, IAsyncDisposable
     /// <summary>Sends to node 0.</summary>
     public void Post(byte[] message) => _link.Post(message);
 
-    /// <summary>Sends towards a rank of another process.</summary>
+    /// <inheritdoc/>
     public void PostToRank(int rank, byte[] message) => _link.Post(message);
 
-    /// <summary>Makes a value known to all.</summary>
+    /// <inheritdoc/>
     public void Share(SharedValue value)
     {
         Mail.Share(value);
@@ -123,7 +123,10 @@ internal sealed class ClusterMember : IMemoryAgreement, IAsyncDisposable
     {
         switch (kind)
         {
-            case NodeMessageKind.Step or NodeMessageKind.Agreed:
+            case NodeMessageKind.Step or NodeMessageKind.Complete:
+                Steps.Add(content);
+                break;
+            case NodeMessageKind.Agreed:
                 Mail.Of(kind, 0).Add(content);
                 break;
             case NodeMessageKind.Activation:

@@ -7,12 +7,12 @@ namespace LocalLlm.Execution.Cluster;
 /// <summary>Connects stages on different nodes over the control stream: for devices that have no faster way to each other.</summary>
 /// <param name="post">Sends a message towards a rank; must not wait.</param>
 /// <param name="mail">What has come.</param>
-/// <param name="rank">This rank.</param>
-/// <param name="peer">The rank of the neighbouring stage.</param>
-/// <param name="device">The name of this rank's device.</param>
-internal sealed unsafe class ControlStreamLink(Action<int, byte[]> post, ClusterMail mail, int rank, int peer, string device) : IPipelineLink
+/// <param name="from">The rank that sends.</param>
+/// <param name="to">The rank that receives.</param>
+/// <param name="device">The name of the device of this process's rank.</param>
+internal sealed unsafe class ControlStreamLink(Action<int, byte[]> post, ClusterMail mail, int from, int to, string device) : IPipelineLink
 {
-    private readonly AbortableQueue<ReadOnlyMemory<byte>> _incoming = mail.Of(NodeMessageKind.Activation, peer, rank);
+    private readonly AbortableQueue<ReadOnlyMemory<byte>> _incoming = mail.Of(NodeMessageKind.Activation, from, to);
     private Exception? _aborted;
 
     /// <inheritdoc/>
@@ -28,11 +28,11 @@ internal sealed unsafe class ControlStreamLink(Action<int, byte[]> post, Cluster
         var rowsOfPart = Math.Max(1, ActivationMessage.PartBytes / rowBytes);
         for (var first = 0; first < rows; first += rowsOfPart)
         {
-            var part = new ActivationMessage(rank, peer, first, Math.Min(rowsOfPart, rows - first), width, hidden.dtype);
+            var part = new ActivationMessage(from, to, first, Math.Min(rowsOfPart, rows - first), width, hidden.dtype);
             var bytes = part.Rows * rowBytes;
             var message = part.ToMessage(bytes);
             new ReadOnlySpan<byte>(source + ((long)first * rowBytes), bytes).CopyTo(message.AsSpan(message.Length - bytes));
-            post(peer, message);
+            post(to, message);
         }
     }
 
@@ -50,7 +50,7 @@ internal sealed unsafe class ControlStreamLink(Action<int, byte[]> post, Cluster
             if (part.Width != width || part.Type != type || part.FirstRow != row || part.Rows < 1 || part.Rows > tokens - row || rows.Length != part.Rows * rowBytes)
             {
                 throw new RankFailedException(
-                    $"Rank {peer} has sent {part.Rows} rows of {part.Width} {part.Type} from row {part.FirstRow} in {rows.Length} bytes; rank {rank} waits for {tokens} rows of {width} {type} from row {row}.", null);
+                    $"Rank {from} has sent {part.Rows} rows of {part.Width} {part.Type} from row {part.FirstRow} in {rows.Length} bytes; rank {to} waits for {tokens} rows of {width} {type} from row {row}.", null);
             }
 
             rows.CopyTo(new Span<byte>(target + (row * rowBytes), rows.Length));

@@ -27,6 +27,9 @@ internal enum NodeMessageKind : byte
     /// <summary>From node 0: a step (<see cref="Wire.StepFormat"/>).</summary>
     Step = 7,
 
+    /// <summary>From node 0: the result of the oldest step that was not asked for is wanted.</summary>
+    Complete = 14,
+
     /// <summary>To node 0: the result of the oldest step (<see cref="Wire.StepFormat"/>).</summary>
     Result = 8,
 

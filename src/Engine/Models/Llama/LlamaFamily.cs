@@ -9,5 +9,8 @@ internal static class LlamaFamily
             new("LlamaForCausalLM", "llama", LlamaConfigReader.ReadLlama),
             new("MistralForCausalLM", "mistral", LlamaConfigReader.ReadMistral),
         ],
-        (config, context, limits) => new LlamaForCausalLM(config, context, limits));
+        (config, context, limits) => new LlamaForCausalLM(config, context, limits))
+    {
+        SupportsPipelineParallel = true,
+    };
 }

@@ -9,5 +9,8 @@ internal static class QwenFamily
             new("Qwen2ForCausalLM", "qwen2", QwenConfigReader.ReadQwen2),
             new("Qwen3ForCausalLM", "qwen3", QwenConfigReader.ReadQwen3),
         ],
-        (config, context, limits) => new QwenForCausalLM(config, context, limits));
+        (config, context, limits) => new QwenForCausalLM(config, context, limits))
+    {
+        SupportsPipelineParallel = true,
+    };
 }

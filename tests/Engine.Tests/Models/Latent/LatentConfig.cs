@@ -7,8 +7,6 @@ internal sealed record LatentConfig : ModelConfig
 {
     public required int HiddenSize { get; init; }
 
-    public required int Layers { get; init; }
-
     public required int Heads { get; init; }
 
     /// <summary>Elements of a query or key head.</summary>
@@ -45,7 +43,7 @@ internal sealed record LatentConfig : ModelConfig
             BosTokenId = source.BosTokenId(null, vocab),
             EosTokenIds = source.EosTokenIds(null, vocab),
             HiddenSize = fields.RequiredInt("hidden_size", 1, most) ?? 1,
-            Layers = fields.RequiredInt("num_hidden_layers", 2, most) ?? 2,
+            NumHiddenLayers = fields.RequiredInt("num_hidden_layers", 2, most) ?? 2,
             Heads = fields.RequiredInt("num_attention_heads", 1, most) ?? 1,
             KeyWidth = fields.RequiredInt("key_width", 1, most) ?? 1,
             ValueWidth = fields.RequiredInt("value_width", 1, most) ?? 1,

@@ -26,7 +26,7 @@ internal sealed class LatentForCausalLM : ICausalLanguageModel
         VocabularySize = config.VocabSize;
         _embedding = new(context, "embed", config.VocabSize, config.HiddenSize);
         _positions = context.Weights.Add(WeightSpec.Whole("positions.weight", config.Positions, config.HiddenSize), context.Ops.ToDevice);
-        _layers = [.. Enumerable.Range(0, config.Layers).Select(layer => CreateLayer(config, layer))];
+        _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(layer => CreateLayer(config, layer))];
         _norm = new(context, "norm", config.HiddenSize, Epsilon);
         _head = new(context, "head.weight", config.VocabSize, config.HiddenSize);
         KvCache = new([.. _layers.Select(layer => layer.Cache)]);
@@ -70,7 +70,7 @@ internal sealed class LatentForCausalLM : ICausalLanguageModel
         return residual;
     }
 
-    public Tensor ComputeLogits(Tensor hidden) => _head.Forward(hidden, _norm);
+    public Tensor? ComputeLogits(Tensor hidden) => _head.Forward(hidden, _norm);
 
     public void Dispose() => _context.Weights.Dispose();
 

@@ -1,0 +1,98 @@
+using System.Runtime.ExceptionServices;
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Execution;
+
+/// <summary>
+/// All ranks as one executor: each gets every step. The first rank of this process runs on the thread of the engine loop, the others
+/// elsewhere. One rank chooses tokens and answers for the step; when one fails, none can go on.
+/// </summary>
+internal sealed class ParallelExecutor : IStepExecutor
+{
+    private readonly IStepExecutor _first;
+    private readonly IReadOnlyList<IRankExecutor> _others;
+    private readonly IRankExecutor? _sampling;
+    private readonly Action<Exception> _abort;
+
+    /// <summary>Takes over loaded ranks.</summary>
+    /// <param name="first">The rank on this thread.</param>
+    /// <param name="others">All others.</param>
+    /// <param name="sampling">The one of them that chooses tokens; null: the first does.</param>
+    /// <param name="stages">Pipeline stages.</param>
+    /// <param name="abort">Ends what waits on any rank.</param>
+    public ParallelExecutor(IStepExecutor first, IReadOnlyList<IRankExecutor> others, IRankExecutor? sampling, int stages, Action<Exception> abort)
+    {
+        (_first, _others, _sampling, _abort) = (new StepWindow(first), others, sampling, abort);
+        var all = others.Select(rank => rank.Capabilities).Prepend(first.Capabilities).ToList();
+        Capabilities = first.Capabilities with
+        {
+            MaxStepsInFlight = stages > 1 ? stages : all.Min(one => one.MaxStepsInFlight),
+            PipelineStages = stages,
+            FeedsSampledTokens = stages == 1 && all.All(one => one.FeedsSampledTokens),
+            StepTimeout = all.Max(one => one.StepTimeout),
+        };
+    }
+
+    /// <inheritdoc/>
+    public ExecutorCapabilities Capabilities { get; }
+
+    /// <inheritdoc/>
+    public bool Submit(SchedulerOutput step)
+    {
+        foreach (var rank in _others)
+            rank.Submit(step);
+        return Guarded(() => _first.Submit(step));
+    }
+
+    /// <inheritdoc/>
+    public StepResult Complete()
+    {
+        foreach (var rank in _others)
+            rank.BeginComplete();
+        return Guarded(() =>
+        {
+            var result = Sound(_first.Complete());
+            foreach (var rank in _others)
+            {
+                var other = Sound(rank.Complete());
+                if (rank == _sampling)
+                    result = other;
+            }
+
+            return result;
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Abort(Exception reason) => _abort(reason);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        // None of them waits for another any more.
+        _abort(new RankFailedException("The engine has ended.", null));
+        foreach (var rank in _others)
+            rank.Dispose();
+        _first.Dispose();
+    }
+
+    private T Guarded<T>(Func<T> call)
+    {
+        try
+        {
+            return call();
+        }
+        catch (Exception failure)
+        {
+            _abort(failure);
+            // What a rank says of another is not the cause.
+            if (failure is RankFailedException { InnerException: { } cause } and not { InnerException: RankFailedException })
+                ExceptionDispatchInfo.Throw(cause);
+            throw;
+        }
+    }
+
+    // The step of a rank that failed is out of step with the others.
+    private static StepResult Sound(StepResult result) =>
+        result.Failure is { } failure ? throw new StepFailedException(failure.Details) : result;
+}

@@ -1,0 +1,118 @@
+using System.Collections.Concurrent;
+
+namespace LocalLlm.Execution;
+
+/// <summary>
+/// A rank on a thread of its own, which owns the rank's device for its whole life: it plans, loads, runs every step and frees it. The calls of
+/// the engine loop are repeated there in the same order.
+/// </summary>
+internal sealed class RankThread : IRankExecutor
+{
+    private readonly BlockingCollection<Action> _work = [];
+    private readonly BlockingCollection<StepResult> _results = [];
+    private readonly Action<Exception> _failed;
+    private readonly Thread _thread;
+    private IStepExecutor? _executor;
+    private volatile Exception? _failure;
+
+    /// <summary>Starts the thread.</summary>
+    /// <param name="rank">Its rank, for its name.</param>
+    /// <param name="failed">Ends the other ranks, which may wait for this one; called on this thread.</param>
+    public RankThread(int rank, Action<Exception> failed)
+    {
+        _failed = failed;
+        _thread = new(Run) { IsBackground = true, Name = $"LocalLlm rank {rank}" };
+        _thread.Start();
+    }
+
+    /// <inheritdoc/>
+    public ExecutorCapabilities Capabilities => _executor!.Capabilities;
+
+    /// <summary>Why the rank cannot go on; null: it can.</summary>
+    public Exception? Failure => _failure;
+
+    /// <summary>Runs something on the thread. A failure ends the other ranks and comes back.</summary>
+    public Task<T> RunAsync<T>(Func<T> work)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _work.Add(() =>
+        {
+            try
+            {
+                done.SetResult(work());
+            }
+            catch (Exception failure)
+            {
+                _failed(failure);
+                done.SetException(failure);
+            }
+        });
+        return done.Task;
+    }
+
+    /// <summary>Loads the executor on the thread, which owns it from then on.</summary>
+    public Task<ExecutorCapabilities> LoadAsync(Func<IStepExecutor> load) => RunAsync(() =>
+    {
+        _executor = new StepWindow(load());
+        return _executor.Capabilities;
+    });
+
+    /// <inheritdoc/>
+    public bool Submit(SchedulerOutput step)
+    {
+        Do(executor => executor.Submit(step));
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void BeginComplete() => Do(executor => _results.Add(executor.Complete()));
+
+    /// <inheritdoc/>
+    public StepResult Complete()
+    {
+        try
+        {
+            return _results.Take();
+        }
+        catch (InvalidOperationException)
+        {
+            throw _failure ?? throw new ObjectDisposedException(nameof(RankThread));
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Abort(Exception reason) => _executor?.Abort(reason);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _work.CompleteAdding();
+        _thread.Join();
+        _work.Dispose();
+        _results.Dispose();
+    }
+
+    private void Do(Action<IStepExecutor> call) => _work.Add(() =>
+    {
+        // After a failure nothing is tried again: the others have been ended.
+        if (_failure is not null)
+            return;
+        try
+        {
+            call(_executor!);
+        }
+        catch (Exception failure)
+        {
+            _failure = failure;
+            _results.CompleteAdding();
+            _failed(failure);
+        }
+    });
+
+    private void Run()
+    {
+        foreach (var work in _work.GetConsumingEnumerable())
+            work();
+        _executor?.Dispose();
+    }
+}

@@ -1,0 +1,45 @@
+namespace LocalLlm.Parallel;
+
+/// <summary>Threads of one process agree on the size of the KV cache, and, where there are other hosts, one of them asks those.</summary>
+/// <param name="ranks">Number of threads.</param>
+/// <param name="beyond">The other hosts; null: none.</param>
+internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null) : IMemoryAgreement
+{
+    private readonly Lock _lock = new();
+    private readonly TaskCompletionSource<(int Blocks, int Length)> _agreed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private MemoryPlan? _smallest;
+    private int _heard;
+
+    /// <inheritdoc/>
+    public MemoryPlan Agree(MemoryPlan own)
+    {
+        bool isLast;
+        lock (_lock)
+        {
+            _smallest = _smallest is null ? own : Smaller(_smallest, own);
+            isLast = ++_heard == ranks;
+        }
+
+        if (isLast)
+        {
+            try
+            {
+                var smallest = beyond?.Agree(_smallest) ?? _smallest;
+                _agreed.TrySetResult((smallest.NumBlocks, smallest.MaxModelLen));
+            }
+            catch (Exception failure)
+            {
+                Abort(failure);
+            }
+        }
+
+        var (blocks, length) = _agreed.Task.GetAwaiter().GetResult();
+        return own.WithAtMost(blocks, length);
+    }
+
+    /// <summary>Ends the waiting: a rank has failed.</summary>
+    public void Abort(Exception reason) =>
+        _agreed.TrySetException(reason as RankFailedException ?? new RankFailedException("Another rank has failed: " + reason.Message, reason));
+
+    private static MemoryPlan Smaller(MemoryPlan one, MemoryPlan other) => one.WithAtMost(other.NumBlocks, other.MaxModelLen);
+}
