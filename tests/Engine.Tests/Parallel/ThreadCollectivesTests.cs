@@ -74,7 +74,8 @@ public class ThreadCollectivesTests
         var wantedRows = Enumerable.Range(0, ranks).SelectMany(rank => Enumerable.Range(0, 6).Select(i => i + (100f * rank))).ToArray();
         var wantedColumns = Enumerable.Range(0, 2).SelectMany(row =>
             Enumerable.Range(0, ranks).SelectMany(rank => Enumerable.Range(3 * row, 3).Select(i => i + (100f * rank)))).ToArray();
-        Assert.All(results, result => Assert.Equal((wantedColumns, wantedRows), (result.Item1, result.Item2)));
+        Assert.All(results, result => Assert.Equal(wantedColumns, result.Item1));
+        Assert.All(results, result => Assert.Equal(wantedRows, result.Item2));
         Assert.Equal(wantedColumns, results[0].Root);
         Assert.All(results.Skip(1), result => Assert.Null(result.Root));
     }
