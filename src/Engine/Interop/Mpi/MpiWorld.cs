@@ -4,7 +4,7 @@ using System.Text;
 namespace LocalLlm.Interop.Mpi;
 
 /// <summary>
-/// The MPI of this process: begun once, never ended before the process (a rank that waits for others in MPI_Finalize is one that hangs). All
+/// The MPI of this process: begun once, and ended only where all ranks end as they should (one that waits for others in MPI_Finalize hangs). All
 /// calls are made under one lock and none of them blocks: who waits polls, and can be told to stop.
 /// </summary>
 internal sealed unsafe class MpiWorld
@@ -126,6 +126,16 @@ internal sealed unsafe class MpiWorld
             Check(MpiNative.MPI_Test(ref request, out var done, 0), "MPI_Test");
             return done != 0;
         }
+    }
+
+    /// <summary>
+    /// Ends MPI in this process, once all ranks have come so far: mpirun takes a process that ends without as one that has failed. Nothing may be
+    /// called afterwards.
+    /// </summary>
+    public static void Leave()
+    {
+        lock (Calls)
+            Check(MpiNative.MPI_Finalize(), "MPI_Finalize");
     }
 
     private static nint Export(nint library, string name) => NativeLibrary.TryGetExport(library, name, out var address)

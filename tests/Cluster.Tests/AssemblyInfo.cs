@@ -1,0 +1,2 @@
+// Every test loads models or starts processes.
+[assembly: Xunit.CollectionBehavior(DisableTestParallelization = true)]
