@@ -1,4 +1,3 @@
-using LocalLlm;
 using LocalLlm.Cluster;
 using LocalLlm.Extensions.AI;
 

@@ -13,6 +13,7 @@ internal static class NodeOptionsValidator
         require(options.DistributedExecutorBackend is "auto" or "threads" or EngineOptions.Processes, "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads, processes");
         require(options.Nodes >= 1, "nnodes", $"is {options.Nodes}; at least 1");
         require(options.NodeRank >= 0 && (options.NodeRank < options.Nodes || options.DistributedExecutorBackend == EngineOptions.Processes), "node_rank", $"is {options.NodeRank}; 0 to {options.Nodes - 1}, as nnodes is {options.Nodes}");
+        require(options.DistributedExecutorBackend != EngineOptions.Processes || options.Device is "cpu" or "auto", "distributed_executor_backend", $"is processes, which this build has on CPUs only, but device is {options.Device}; use threads");
         require(!string.IsNullOrWhiteSpace(options.MasterAddress), "master_addr", "is empty; name the host of node 0");
         require(options.MasterPort is >= 0 and <= MaxPort, "master_port", $"is {options.MasterPort}; 0 to {MaxPort}");
         require(options.NodeJoinTimeout > TimeSpan.Zero && options.NodeJoinTimeout.TotalMilliseconds <= int.MaxValue, "node_join_timeout", $"is {options.NodeJoinTimeout}; above zero, at most {TimeSpan.FromMilliseconds(int.MaxValue)}");

@@ -60,6 +60,20 @@ internal sealed unsafe class MpiCollectives : ICollectives
     }
 
     /// <inheritdoc/>
+    public void AddAllReduced(Tensor residual, Tensor part)
+    {
+        var bytes = part.numel() * part.element_size();
+        if (bytes > SmallBytes || !part.is_contiguous() || !residual.is_contiguous() || !RankSum.Takes(part.dtype))
+        {
+            residual.add_(AllReduce(part));
+            return;
+        }
+
+        var parts = GatherParts(part.DataPointer(), (int)bytes);
+        RankSum.Run(part.dtype, parts, (nint)residual.DataPointer(), 0, part.numel(), adds: true);
+    }
+
+    /// <inheritdoc/>
     public Tensor AllGather(Tensor tensor, int dimension)
     {
         var own = tensor.is_contiguous() ? tensor : tensor.contiguous();
@@ -90,10 +104,15 @@ internal sealed unsafe class MpiCollectives : ICollectives
     // All parts to all ranks: one round.
     private void AddAll(byte* data, long count, long elementSize, ScalarType type)
     {
-        var bytes = (int)(count * elementSize);
+        var parts = GatherParts(data, (int)(count * elementSize));
+        RankSum.Run(type, parts, (nint)data, 0, count, adds: false);
+    }
+
+    private nint[] GatherParts(void* data, int bytes)
+    {
         _gathered.Resize(bytes * WorldSize);
         Wait(_world.AllGather(data, _gathered.Pointer, bytes, _communicator));
-        RankSum.Run(type, Parts(_gathered.Pointer, bytes), (nint)data, 0, count, adds: false);
+        return Parts(_gathered.Pointer, bytes);
     }
 
     // Slice r of all parts to rank r, and its sum back to all.

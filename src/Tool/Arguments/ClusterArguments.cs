@@ -9,7 +9,8 @@ namespace LocalLlm.Tool.Arguments;
 /// <summary>The options of <c>serve</c> for several hosts and processes.</summary>
 internal sealed class ClusterArguments
 {
-    private const string TokenVariable = "LOCALLLM_CLUSTER_TOKEN";
+    private const string TokenVariable = RankProcess.TokenVariable;
+    private const string Processes = "processes";
 
     private readonly Option<string?> _backend = Options.Text(
         "--distributed-executor-backend",
@@ -36,35 +37,66 @@ internal sealed class ClusterArguments
     }
 
     /// <summary>Adds what is said of nodes and processes to an engine's options.</summary>
+    /// <returns>The options, and what this process is to do with them.</returns>
     /// <exception cref="UsageException">Sources that contradict each other, or files that cannot be read.</exception>
-    public EngineOptions Complete(EngineOptions engine, ParseResult result, Func<string, string?> variable)
+    public (EngineOptions Engine, ServeRole Role) Complete(EngineOptions engine, ParseResult result, Func<string, string?> variable)
     {
-        var backend = result.GetValue(_backend) switch
-        {
-            null or "mp" or "uni" or "auto" => "auto",
-            "threads" => "threads",
-            "processes" => throw new UsageException("--distributed-executor-backend: processes is not available in this build; use threads, which runs one thread for each rank"),
-            var other => throw new UsageException($"--distributed-executor-backend: '{other}' is not available; allowed: threads, processes"),
-        };
-        if (NodeLaunch.Mpi(variable) is var (_, size))
-            throw new UsageException($"mpirun has started {size} processes, but this build runs the ranks of a machine on threads of one process; start it without mpirun, and several machines with --nnodes");
-        var launch = NodeLaunch.Resolve(result.GetValue(_nodes), result.GetValue(_nodeRank), result.GetValue(_masterAddress), variable);
-        if (result.GetValue(_headless) && launch.NodeRank == 0)
-            throw new UsageException("--headless is given, but this is node 0, which serves HTTP; give the other nodes --node-rank 1 and so on");
-        var trust = launch.Nodes > 1 ? TrustOf(result, variable) : new();
         var defaults = new EngineOptions();
-        return engine with
+        engine = engine with
         {
-            DistributedExecutorBackend = backend,
-            Nodes = launch.Nodes,
-            NodeRank = launch.NodeRank,
-            MasterAddress = launch.MasterAddress ?? defaults.MasterAddress,
+            DistributedExecutorBackend = BackendOf(result),
             MasterPort = result.GetValue(_masterPort) ?? defaults.MasterPort,
             NodeJoinTimeout = Seconds(result, _joinTimeout) ?? defaults.NodeJoinTimeout,
             NodeHeartbeat = Seconds(result, _heartbeat) ?? defaults.NodeHeartbeat,
+        };
+        if (RankProcess.Find(variable) is { } started)
+            return started.Apply(engine, result.GetValue(_masterAddress), TrustOf(result, variable));
+        if (NodeLaunch.Mpi(variable) is var (rank, size))
+            return (UnderMpi(engine, result, rank, size, TrustOf(result, variable)), rank == 0 ? ServeRole.FirstMpiRank : ServeRole.Rank);
+        var launch = NodeLaunch.Resolve(result.GetValue(_nodes), result.GetValue(_nodeRank), result.GetValue(_masterAddress), variable);
+        if (result.GetValue(_headless) && launch.NodeRank == 0)
+            throw new UsageException("--headless is given, but this is node 0, which serves HTTP; give the other nodes --node-rank 1 and so on");
+        if (engine.DistributedExecutorBackend == Processes)
+        {
+            if (launch.Nodes > 1)
+                throw new UsageException("--distributed-executor-backend processes runs on one machine; over several start one process for each rank with mpirun, or use threads");
+            return (RankProcesses.Serve(engine), ServeRole.Server);
+        }
+
+        var trust = launch.Nodes > 1 ? TrustOf(result, variable) : new();
+        engine = engine with
+        {
+            Nodes = launch.Nodes,
+            NodeRank = launch.NodeRank,
+            MasterAddress = launch.MasterAddress ?? defaults.MasterAddress,
+            NodeTransport = options => new GrpcNodeTransport(options.MasterAddress, options.MasterPort, trust),
+        };
+        return (engine, launch.NodeRank > 0 ? ServeRole.Node : ServeRole.Server);
+    }
+
+    // One process for each rank, on one machine or several: mpirun has placed them.
+    private EngineOptions UnderMpi(EngineOptions engine, ParseResult result, int rank, int size, GrpcNodeOptions trust)
+    {
+        if (result.GetValue(_nodes) is > 1 || result.GetValue(_nodeRank) is not null)
+            throw new UsageException("--nnodes and --node-rank have no meaning under mpirun, which starts a process for each rank on whatever machine; leave them out, or start each node without mpirun");
+        if (size != (long)engine.TensorParallel * engine.PipelineParallel)
+            throw new UsageException($"mpirun has started {size} processes, but --tensor-parallel-size {engine.TensorParallel} x --pipeline-parallel-size {engine.PipelineParallel} are {(long)engine.TensorParallel * engine.PipelineParallel} ranks; start as many processes as ranks");
+        return engine with
+        {
+            DistributedExecutorBackend = Processes,
+            NodeRank = rank,
+            MasterAddress = result.GetValue(_masterAddress) ?? engine.MasterAddress,
             NodeTransport = options => new GrpcNodeTransport(options.MasterAddress, options.MasterPort, trust),
         };
     }
+
+    private string BackendOf(ParseResult result) => result.GetValue(_backend) switch
+    {
+        null or "mp" or "uni" or "auto" => "auto",
+        "threads" => "threads",
+        Processes => Processes,
+        var other => throw new UsageException($"--distributed-executor-backend: '{other}' is not available; allowed: threads, processes"),
+    };
 
     private GrpcNodeOptions TrustOf(ParseResult result, Func<string, string?> variable)
     {

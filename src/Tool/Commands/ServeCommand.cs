@@ -32,14 +32,16 @@ internal static class ServeCommand
         command.SetAction(async (result, cancellationToken) =>
         {
             var engine = serverArguments.Complete(engineArguments.Build(result, result.GetValue(model)), result) with { HubVariables = terminal.Variable };
-            engine = clusterArguments.Complete(engine, result, terminal.Variable);
+            (engine, var role) = clusterArguments.Complete(engine, result, terminal.Variable);
+            if (role == ServeRole.Server && RankProcess.Find(terminal.Variable) is not null)
+                FrontEnd.LeaveSession();
             // All that can be refused is refused before anything is loaded, or listens.
             if (Directory.Exists(engine.ModelPath) && await ModelSource.IsEncoderAsync(engine, cancellationToken))
                 RefuseOptionsOfGenerators(result, [.. engineArguments.OfGenerators, .. serverArguments.OfGenerators], engine.ModelPath);
             EngineOptionsValidator.Validate(engine);
             engine = ModelSource.Local(engine);
-            if (engine.NodeRank > 0)
-                return await NodeServing.RunAsync(engine, terminal, cancellationToken);
+            if (role != ServeRole.Server)
+                return await NodeServing.RunAsync(engine, role, terminal, cancellationToken);
             var listen = serverArguments.Listen(result);
             serverArguments.Configure(new(), result);
             Listener.Check(listen);

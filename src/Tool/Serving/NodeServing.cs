@@ -2,22 +2,28 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Tool.Serving;
 
-/// <summary><c>serve</c> on a node of rank above 0: it serves nobody and computes for node 0, until the replica ends.</summary>
+/// <summary><c>serve</c> in a process that serves nobody: it computes for the one that does, until the replica ends.</summary>
 internal static class NodeServing
 {
     /// <summary>Runs the node.</summary>
+    /// <param name="engine">Its options.</param>
+    /// <param name="role">What it is.</param>
+    /// <param name="terminal">Where it reports.</param>
+    /// <param name="cancellationToken">Leaves the replica.</param>
     /// <returns>The exit code: 0 where node 0 has ended as it should.</returns>
     /// <exception cref="EngineException">As of <see cref="EngineNode.RunAsync"/>.</exception>
-    public static async Task<int> RunAsync(EngineOptions engine, Terminal terminal, CancellationToken cancellationToken)
+    public static async Task<int> RunAsync(EngineOptions engine, ServeRole role, Terminal terminal, CancellationToken cancellationToken)
     {
         using var logs = LoggerFactory.Create(HttpServer.AddLogging);
         engine = engine with { LoggerFactory = logs };
         EngineOptionsValidator.CheckFit(engine);
-        await terminal.ErrorText.WriteLineAsync($"node {engine.NodeRank} of {engine.Nodes} serves no HTTP; it computes for node 0 at {engine.MasterAddress}:{engine.MasterPort}");
+        if (role == ServeRole.Node)
+            await terminal.ErrorText.WriteLineAsync($"node {engine.NodeRank} of {engine.Nodes} serves no HTTP; it computes for node 0 at {engine.MasterAddress}:{engine.MasterPort}");
         await terminal.ErrorText.FlushAsync(CancellationToken.None);
+        using var frontEnd = role == ServeRole.FirstMpiRank ? FrontEnd.Start(engine.MasterPort) : null;
         try
         {
-            await EngineNode.RunAsync(engine, new Phases(terminal), cancellationToken);
+            await EngineNode.RunAsync(engine, role == ServeRole.Node ? new Phases(terminal) : null, cancellationToken);
             return ExitCodes.Success;
         }
         catch (EngineException failure) when (failure.Kind == EngineErrorKind.EngineDead)

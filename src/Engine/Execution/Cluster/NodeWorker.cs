@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using LocalLlm.Execution.Wire;
+using LocalLlm.Interop.Mpi;
 using LocalLlm.Parallel;
 using LocalLlm.Tokenization;
 using LocalLlm.Tokenizers;
@@ -69,11 +71,11 @@ internal sealed partial class NodeWorker(EngineOptions options, ClusterLayout la
         {
             using var executor = Load(member);
             Compute(member, executor);
-            _done.TrySetResult();
         }
         catch (Exception) when (member.Ended is { IsCompletedSuccessfully: true, Result: null })
         {
             // The replica has ended as it should, and took what waited with it.
+            MpiWorld.Leave();
             _done.TrySetResult();
         }
         catch (Exception failure)
@@ -102,6 +104,8 @@ internal sealed partial class NodeWorker(EngineOptions options, ClusterLayout la
         }
     }
 
+    // Ends with what ends the replica.
+    [DoesNotReturn]
     private static void Compute(ClusterMember member, StepWindow executor)
     {
         while (true)

@@ -135,7 +135,10 @@ internal sealed unsafe class MpiWorld
     public static void Leave()
     {
         lock (Calls)
-            Check(MpiNative.MPI_Finalize(), "MPI_Finalize");
+        {
+            if (Volatile.Read(ref s_world) is not null)
+                Check(MpiNative.MPI_Finalize(), "MPI_Finalize");
+        }
     }
 
     private static nint Export(nint library, string name) => NativeLibrary.TryGetExport(library, name, out var address)
