@@ -51,7 +51,7 @@ internal static class EndToEnd
     }
 
     // Output tokens per second of all sequences together, between the first and the last token.
-    private static async Task<double> DecodeAsync(LlmEngine engine, int sequences)
+    internal static async Task<double> DecodeAsync(LlmEngine engine, int sequences)
     {
         var requests = Enumerable.Range(0, sequences).Select(i => Request([.. Enumerable.Range(i * 31, 16)], DecodeTokens));
         var spans = await Task.WhenAll(requests.Select(async request =>
@@ -68,7 +68,7 @@ internal static class EndToEnd
         return sequences * (DecodeTokens - 1) / Stopwatch.GetElapsedTime(spans.Max(span => span.First), spans.Max(span => span.Last)).TotalSeconds;
     }
 
-    private static async Task<double> PrefillAsync(LlmEngine engine)
+    internal static async Task<double> PrefillAsync(LlmEngine engine)
     {
         var start = Stopwatch.GetTimestamp();
         await engine.CompleteAsync(Request([.. Enumerable.Range(100, PrefillTokens)], 1));

@@ -15,6 +15,10 @@ cpu.SetAction((result, _) => EndToEnd.RunAsync(Shape(result), Folder(result), re
 
 var dtypeOption = new Option<string>("--dtype") { DefaultValueFactory = _ => "bfloat16", Description = "float32 or bfloat16" };
 dtypeOption.AcceptOnlyFromAmong("float32", "bfloat16");
+var threadsOption = new Option<int>("--threads") { DefaultValueFactory = _ => 2, Description = "CPU threads of all ranks together" };
+var ranks = new Command("ranks", "Tensor parallelism on the CPU: sums over two threads, and two ranks beside one.") { shapeOption, folderOption, dtypeOption, threadsOption, roundsOption };
+ranks.SetAction((result, _) => RankSpeed.RunAsync(
+    Shape(result), Folder(result), result.GetValue(dtypeOption)!, result.GetValue(threadsOption), result.GetValue(roundsOption)));
 var sequencesOption = new Option<int>("--sequences") { DefaultValueFactory = _ => 1, Description = "Sequences in a step" };
 var tokensOption = new Option<int>("--tokens") { DefaultValueFactory = _ => 1, Description = "Tokens of each sequence in a step" };
 var stepsOption = new Option<int>("--steps") { DefaultValueFactory = _ => 20, Description = "Steps" };
@@ -57,7 +61,7 @@ var beside = new Command("embed-beside", "How long decoding stands still while e
 beside.SetAction((result, _) => EmbeddingBeside.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(encoderOption)!, result.GetValue(encoderTokenizerOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(batchOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, profile, kernels, soak, grammar, server, serverSoak, embed, beside }.Parse(args).InvokeAsync();
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, soak, grammar, server, serverSoak, embed, beside }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

@@ -190,7 +190,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
             ModelLengths.Check(options, longest);
             if (tokenizer.VocabularySize > config.VocabSize)
                 throw EngineException.ModelFolder("tokenizer.json", $"has token ids up to {tokenizer.VocabularySize - 1}, but the model's table has {config.VocabSize} rows (config.json, vocab_size); the two do not belong together");
-            var local = new EncoderExecutor(options, progress, cancellationToken);
+            var local = ParallelEncoderExecutor.Create(options, progress, cancellationToken);
             executor = options.DecorateEncoder?.Invoke(local) ?? local;
             loop = new(executor, options, LlmEngine.NameOf(options), tokenizer.AllSpecialIds.Append(tokenizer.UnkTokenId ?? -1).ToHashSet(), logger);
             loaded.SetResult(new(options, executor, tokenizer, loop, ended.Task));

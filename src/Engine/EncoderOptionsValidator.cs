@@ -15,6 +15,7 @@ internal static class EncoderOptionsValidator
             ("enable_chunked_prefill", options.EnableChunkedPrefill != usual.EnableChunkedPrefill),
             ("enable_prefix_caching", options.EnablePrefixCaching != usual.EnablePrefixCaching),
             ("gpu_memory_utilization", options.GpuMemoryUtilization is not null),
+            ("pipeline_parallel_size", options.PipelineParallel != 1),
             ("enforce_eager", options.EnforceEager),
             ("kv_cache_memory_bytes", options.KvCacheMemoryBytes is not null),
             ("num_gpu_blocks_override", options.NumGpuBlocksOverride is not null),

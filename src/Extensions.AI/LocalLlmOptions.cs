@@ -33,7 +33,7 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Devices that every layer is split over.</summary>
     public int TensorParallel { get; set; } = 1;
 
-    /// <summary>Stages that the layers are split over.</summary>
+    /// <summary>Stages that the layers are split over, each on <see cref="TensorParallel"/> devices.</summary>
     public int PipelineParallel { get; set; } = 1;
 
     /// <summary>Hosts that the devices belong to; each runs this program, with its own <see cref="NodeRank"/>. More than one needs <c>AddLocalLlmCluster</c> of the package LocalLlm.Cluster.</summary>

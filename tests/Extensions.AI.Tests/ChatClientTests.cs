@@ -2,7 +2,6 @@ using LocalLlm.Tests;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Options;
 using Microsoft.SemanticKernel;
 using Xunit;
 
@@ -118,20 +117,6 @@ public sealed class ChatClientTests(EngineFixture fixture) : IClassFixture<Engin
         Assert.NotEmpty((await client.GetResponseAsync(Sum, cancellationToken: Token)).Text);
         await host.StopAsync(Token);
         Assert.False(engine.IsAlive);
-    }
-
-    [Fact]
-    public async Task AddLocalLlm_with_more_devices_than_there_are_fails_at_start_and_says_so()
-    {
-        var builder = Host.CreateApplicationBuilder();
-        builder.Services.AddLocalLlm(options =>
-        {
-            options.ModelPath = TestPaths.TinyR1;
-            options.TensorParallel = 2;
-        });
-        using var host = builder.Build();
-        var failure = await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync(Token));
-        Assert.Contains("tensor_parallel_size is 2", failure.Message, StringComparison.Ordinal);
     }
 
     [Fact]

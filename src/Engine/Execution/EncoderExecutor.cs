@@ -19,15 +19,21 @@ internal sealed class EncoderExecutor : IEncoderExecutor
     private readonly EmbeddingHead? _sparse;
     private readonly EmbeddingHead? _multiVector;
     private readonly PoolingConfig _pooling;
+    private readonly RankContext _rank;
 
     /// <summary>Loads a model folder.</summary>
+    /// <param name="options">The folder and the types.</param>
+    /// <param name="rank">Device and peers, owned from here on; null: the only rank.</param>
+    /// <param name="progress">Receives phases and bytes.</param>
+    /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">ModelFolder or Environment: nothing stays behind.</exception>
-    public EncoderExecutor(EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    public EncoderExecutor(EngineOptions options, RankContext? rank, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
+        _rank = rank ?? RankContext.Single(options.Device);
         Config = EncoderConfig.Load(options.ModelPath);
         _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
         MaxModelLength = LengthOf(Config, options.ModelPath);
-        using var session = new LoadSession(options, RankContext.Single(options.Device), Config.Dtype, whenUnsaid: ScalarType.Float32, DevicePriority.Low);
+        using var session = new LoadSession(options, _rank, Config.Dtype, whenUnsaid: ScalarType.Float32, DevicePriority.Low);
         _ops = session.Ops;
         _model = ModelRegistry.Create(Config, session.Context);
         session.LoadWeights(WeightPacking.Compact, progress, cancellationToken);
@@ -67,6 +73,14 @@ internal sealed class EncoderExecutor : IEncoderExecutor
     public int StepTokens => _ops.Features.Memory is { } memory
         ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(memory.Now.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
 
+    /// <summary>Takes part in <see cref="Run"/> of the first rank, which alone looks at the vectors.</summary>
+    public void Follow(IReadOnlyList<int[]> texts)
+    {
+        using var noGradients = inference_mode();
+        using var scope = NewDisposeScope();
+        _model!.Forward(texts);
+    }
+
     /// <inheritdoc/>
     public TextEmbedding?[] Run(IReadOnlyList<int[]> texts, IReadOnlyList<EmbeddingKinds> kinds, IReadOnlySet<int> specialIds)
     {
@@ -105,6 +119,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
         _model?.Dispose();
         _sparse?.Dispose();
         _multiVector?.Dispose();
+        _rank.Dispose();
         (_ops as IDisposable)?.Dispose();
     }
 

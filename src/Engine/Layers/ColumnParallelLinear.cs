@@ -12,10 +12,20 @@ namespace LocalLlm.Layers;
 internal sealed class ColumnParallelLinear : ParallelLinear
 {
     /// <summary>Registers <c>prefix.weight</c> [out, in] of every prefix, and <c>prefix.bias</c> where there is one.</summary>
-    public ColumnParallelLinear(LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures, bool bias)
-        : base(context, Weights(context, prefixes, inFeatures, outFeatures), bias ? Biases(context, prefixes, outFeatures) : [], LinearRole.GateUp)
+    /// <param name="context">What layers are built with.</param>
+    /// <param name="prefixes">Names of the matrices.</param>
+    /// <param name="inFeatures">Inputs of each.</param>
+    /// <param name="outFeatures">Outputs of each, over all ranks.</param>
+    /// <param name="bias">Whether they have biases.</param>
+    /// <param name="role">What the products are for.</param>
+    public ColumnParallelLinear(
+        LayerContext context, IReadOnlyList<string> prefixes, int inFeatures, int outFeatures, bool bias, LinearRole role = LinearRole.GateUp)
+        : base(context, Weights(context, prefixes, inFeatures, outFeatures), bias ? Biases(context, prefixes, outFeatures) : [], role)
     {
     }
+
+    /// <summary>[rows, in] → [rows, out · prefixes] of this rank.</summary>
+    public Tensor Forward(Tensor x) => Matrix.Forward(x);
 
     /// <summary>silu(gate) · up of the normalised input: [tokens, in] → [tokens, out].</summary>
     public Tensor ForwardGated(Tensor x, RmsNorm norm) => Matrix.ForwardGated(x, norm);

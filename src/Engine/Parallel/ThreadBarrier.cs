@@ -10,9 +10,9 @@ internal sealed class ThreadBarrier(int size)
     // Counters that share a line, or a pair of lines that are fetched together, would be passed back and forth.
     private const int Stride = 128 / sizeof(long);
 
-    private const int Spins = 2_000; // some 50 µs
+    private const int Spins = 1_000; // some 80 µs
     private const int Yields = 4_000; // some milliseconds on busy cores
-    private const int PausesPerSpin = 8;
+    private const int PausesPerSpin = 2;
 
     private readonly long[] _arrived = new long[(size + 1) * Stride];
     private RankFailedException? _failure;

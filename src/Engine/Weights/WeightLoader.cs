@@ -34,16 +34,20 @@ internal static partial class WeightLoader
         using var host = staging is null ? new HostStaging() : null;
         staging ??= host!;
         var chunks = new List<WeightChunk>();
-        foreach (var spec in registry.Groups.SelectMany(group => group.Specs))
+        // What two layers need alike (an embedding and the head that is tied to it) is read once.
+        var alike = registry.Groups.GroupBy(group => string.Join('|', group.Specs.Select(spec => spec.Key))).Select(groups => groups.ToList()).ToList();
+        foreach (var spec in alike.SelectMany(groups => groups[0].Specs))
             AddChunks(chunks, new SliceReader(checkpoint, spec), staging.BufferBytes);
         var total = chunks.Sum(chunk => (long)chunk.Bytes);
         progress?.Report(new(0, total));
         using var pipeline = new ChunkPipeline(chunks, staging, cancellationToken);
         var sender = new Sender(chunks, pipeline, staging, progress, total);
-        foreach (var group in registry.Groups)
+        foreach (var groups in alike)
         {
             using var scope = NewDisposeScope();
-            group.Accept(Read(group, checkpoint, staging, sender).to(group.Type.LoadedAs(activationType)), packing);
+            var tensor = Read(groups[0], checkpoint, staging, sender).to(groups[0].Type.LoadedAs(activationType));
+            foreach (var group in groups)
+                group.Accept(tensor, packing);
         }
     }
 

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace LocalLlm.Weights;
 
 /// <summary>One tensor of the checkpoint, or the slice of it that this rank holds.</summary>
@@ -10,6 +12,9 @@ internal sealed record WeightSpec(string Name, long[] Shape, int Dimension, long
 {
     /// <summary>How the tensor is stored, and what it is loaded as.</summary>
     public WeightType Type { get; init; } = WeightType.Activation;
+
+    /// <summary>The same for slices that hold the same elements, loaded alike.</summary>
+    public string Key => string.Create(CultureInfo.InvariantCulture, $"{Name}:{Dimension}:{Start}:{Length}:{Type}");
 
     /// <summary>The whole tensor.</summary>
     public static WeightSpec Whole(string name, params long[] shape) => new(name, shape, 0, 0, shape[0]);

@@ -11,11 +11,14 @@ public sealed class EmbeddingEngineTests
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    [Fact]
-    public async Task All_three_outputs_are_those_of_the_reference_whatever_stands_beside_a_text()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(4)]
+    public async Task All_three_outputs_are_those_of_the_reference_whatever_stands_beside_a_text(int ranks)
     {
         using var golden = Golden();
-        await using var engine = await LoadAsync();
+        await using var engine = await LoadAsync(ranks);
         var texts = golden.RootElement.GetProperty("texts").EnumerateArray().ToArray();
         // All at once, and each alone.
         var together = await engine.EmbedAsync([.. texts.Select(text => text.GetProperty("text").GetString()!)], All, cancellationToken: Token);
@@ -189,7 +192,8 @@ public sealed class EmbeddingEngineTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => embedded);
     }
 
-    private static Task<EmbeddingEngine> LoadAsync() => EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu" }, cancellationToken: Token);
+    private static Task<EmbeddingEngine> LoadAsync(int ranks = 1) =>
+        EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", TensorParallel = ranks }, cancellationToken: Token);
 
     private static JsonDocument Golden() => JsonDocument.Parse(File.ReadAllBytes(TestPaths.Shared("goldens", "trained", "tiny-m3.json")));
 

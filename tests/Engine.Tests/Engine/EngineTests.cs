@@ -209,7 +209,7 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
     public async Task Every_wrong_option_is_told_at_once()
     {
         var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(
-            new EngineOptions { ModelPath = "/nowhere", Dtype = "int8", TensorParallel = 2, MaxNumBatchedTokens = 0, GpuMemoryUtilization = 1.5, NumThreads = 100_000 }, cancellationToken: Token));
+            new EngineOptions { ModelPath = "/nowhere", Dtype = "int8", TensorParallel = 0, MaxNumBatchedTokens = 0, GpuMemoryUtilization = 1.5, NumThreads = 100_000 }, cancellationToken: Token));
         Assert.Equal(EngineErrorKind.InvalidOptions, failure.Kind);
         Assert.All((string[])["model", "dtype", "tensor_parallel_size", "max_num_batched_tokens", "gpu_memory_utilization", "num_threads"], name => Assert.Contains(name, failure.Message, StringComparison.Ordinal));
     }

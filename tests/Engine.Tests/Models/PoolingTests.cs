@@ -31,7 +31,7 @@ public sealed class PoolingTests
         Write(folder, $"[{Transformer},{Pooling}{(normalizes ? "," + Normalize : "")}]", config);
         using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(golden, "golden.json")));
         var cases = document.RootElement.GetProperty("cases").EnumerateArray().ToArray();
-        using var worker = new EncoderExecutor(new() { ModelPath = folder.Path, Device = "cpu", Dtype = "float32" }, null, TestContext.Current.CancellationToken);
+        using var worker = new EncoderExecutor(new() { ModelPath = folder.Path, Device = "cpu", Dtype = "float32" }, null, null, TestContext.Current.CancellationToken);
         var together = worker.Run([.. cases.Select(Ids)], [.. cases.Select(_ => EmbeddingKinds.Dense)], new HashSet<int>());
         var compared = 0;
         foreach (var (one, embedding) in cases.Zip(together))

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Ops;
 
 /// <summary>A device that does only what every device must: nothing fused, all else as it is.</summary>
-internal sealed class PrimitiveOps(IDeviceOps inner) : IDeviceOps, IDisposable
+internal class PrimitiveOps(IDeviceOps inner) : IDeviceOps, IDisposable
 {
     public Device Device => inner.Device;
 
@@ -34,12 +34,16 @@ internal sealed class PrimitiveOps(IDeviceOps inner) : IDeviceOps, IDisposable
     public void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
         inner.RotaryAndCache(qkv, rotary, cache, metadata, shape);
 
-    public Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
+    public virtual Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
         inner.Attention(qkv, cache, metadata, shape);
 
     public Tensor SiluAndMul(Tensor gateUp) => inner.SiluAndMul(gateUp);
 
     public IReadOnlyList<long[]> CacheBlockShapes(KvLayerSpec layer) => inner.CacheBlockShapes(layer);
 
-    public void Dispose() => (inner as IDisposable)?.Dispose();
+    public void Dispose()
+    {
+        (inner as IDisposable)?.Dispose();
+        GC.SuppressFinalize(this);
+    }
 }

@@ -15,7 +15,7 @@ internal sealed class XlmRobertaModel : IEncoderModel
     private readonly LayerContext _context;
     private readonly LayerNorm _norm;
     private readonly EncoderLayer[] _layers;
-    private readonly LoadedWeight<Tensor> _words;
+    private readonly VocabParallelEmbedding _words;
     private readonly LoadedWeight<Tensor> _positions;
     private readonly LoadedWeight<Tensor> _type;
 
@@ -25,7 +25,7 @@ internal sealed class XlmRobertaModel : IEncoderModel
         _config = config;
         _context = context;
         var width = config.HiddenSize;
-        _words = context.Weights.Add(WeightSpec.Whole("embeddings.word_embeddings.weight", config.VocabSize, width), context.Ops.ToDevice);
+        _words = new(context, "embeddings.word_embeddings", config.VocabSize, width);
         _positions = context.Weights.Add(WeightSpec.Whole("embeddings.position_embeddings.weight", config.PositionRows, width),
             context.Ops.ToDevice);
         // All tokens are of the first type.
@@ -52,7 +52,7 @@ internal sealed class XlmRobertaModel : IEncoderModel
 
         var ids = tensor(tokens, ScalarType.Int32).to(_context.Ops.Device);
         var places = tensor(positions, ScalarType.Int32).to(_context.Ops.Device);
-        var x = _norm.Forward(_words.Value.index_select(0, ids).add_(_positions.Value.index_select(0, places)).add_(_type.Value));
+        var x = _norm.Forward(_words.Lookup(ids).add_(_positions.Value.index_select(0, places)).add_(_type.Value));
         foreach (var layer in _layers)
         {
             // Intermediates of a layer are dropped with it.

@@ -1,0 +1,110 @@
+using System.Diagnostics;
+using LocalLlm.Execution;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cpu;
+using LocalLlm.Tests.Engine;
+using LocalLlm.Tests.Ops;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Execution;
+
+/// <summary>A rank that fails or hangs ends the engine: every caller hears of it, and no other rank waits for ever.</summary>
+public sealed class RankFaultTests : IDisposable
+{
+    private const string Name = "faulty-rank";
+    private static readonly GenerationRequest Long = GenerationRequest.FromTokenIds([5, 6, 7], new() { Temperature = 0, MaxTokens = 2_000, IgnoreEos = true });
+
+    private readonly TaskCompletionSource _released = new();
+    private readonly IDisposable _registration;
+    private volatile int _faultyRank = -1;
+    private volatile bool _hangs;
+
+    public RankFaultTests() => _registration = DeviceRegistry.Register(
+        new(Name, (ordinal, _) => new FaultyOps(new CpuOps(), () => BeforeAttention(ordinal))) { HasOrdinals = true });
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    public static TheoryData<string, int> Ranks => new()
+    {
+        { "tp2", 0 }, { "tp2", 1 }, { "tp4", 3 }, { "pp3", 0 }, { "pp3", 1 }, { "pp3", 2 }, { "tp2pp2", 1 }, { "tp2pp2", 2 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Ranks))]
+    public async Task A_rank_that_fails_ends_every_request_within_a_second(string layout, int rank)
+    {
+        await using var engine = await LoadAsync(layout, null);
+        var running = Enumerable.Range(0, 4).Select(_ => engine.CompleteAsync(Long, Token)).ToArray();
+        await engine.CompleteAsync(GenerationRequest.FromTokenIds([8], new() { MaxTokens = 2 }), Token);
+        _faultyRank = rank;
+        var start = Stopwatch.GetTimestamp();
+        foreach (var request in running)
+        {
+            var failure = await Assert.ThrowsAsync<EngineException>(() => request.WaitAsync(TimeSpan.FromSeconds(30), Token));
+            Assert.Equal(EngineErrorKind.EngineDead, failure.Kind);
+            Assert.Contains("secret", failure.InnerException!.ToString(), StringComparison.Ordinal);
+            Assert.DoesNotContain("secret", failure.Message, StringComparison.Ordinal);
+        }
+
+        await engine.Completion.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        Assert.InRange(Stopwatch.GetElapsedTime(start), TimeSpan.Zero, TimeSpan.FromSeconds(10));
+        Assert.True(engine.HasFailed);
+    }
+
+    [Theory]
+    [InlineData("tp2", 1)]
+    [InlineData("pp2", 0)]
+    [InlineData("pp2", 1)]
+    public async Task A_rank_that_hangs_ends_the_engine_at_the_deadline_of_the_step(string layout, int rank)
+    {
+        await using var engine = await LoadAsync(layout, TimeSpan.FromSeconds(2));
+        var running = engine.CompleteAsync(Long, Token);
+        await engine.CompleteAsync(GenerationRequest.FromTokenIds([8], new() { MaxTokens = 2 }), Token);
+        _hangs = true;
+        _faultyRank = rank;
+        var failure = await Assert.ThrowsAsync<EngineException>(() => running.WaitAsync(TimeSpan.FromSeconds(30), Token));
+        Assert.Equal(EngineErrorKind.EngineDead, failure.Kind);
+        await engine.Completion.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        Assert.True(engine.HasFailed);
+    }
+
+    [Fact]
+    public async Task A_rank_that_fails_while_it_is_loaded_fails_the_load_with_its_own_reason()
+    {
+        using var broken = DeviceRegistry.Register(new("broken-rank", (ordinal, _) =>
+            ordinal == 1 ? throw new EngineException(EngineErrorKind.Environment, "card 1 is not there") : new CpuOps()) { HasOrdinals = true });
+        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(Options("tp2") with { Device = "broken-rank" }, cancellationToken: Token));
+        Assert.Equal("card 1 is not there", failure.Message);
+    }
+
+    public void Dispose()
+    {
+        _released.TrySetResult();
+        _registration.Dispose();
+    }
+
+    private static EngineOptions Options(string layout) =>
+        RankLayout.Find(layout)!.Of(TinyEngine.Options) with { ExecutorFactory = new DeviceExecutorFactory(), MaxNumSeqs = 8, NumGpuBlocksOverride = 1_000 };
+
+    private static Task<LlmEngine> LoadAsync(string layout, TimeSpan? stepTimeout) =>
+        LlmEngine.LoadAsync(Options(layout) with { Device = Name, StepTimeout = stepTimeout }, cancellationToken: Token);
+
+    private void BeforeAttention(int ordinal)
+    {
+        if (ordinal != _faultyRank)
+            return;
+        if (!_hangs)
+            throw new InvalidOperationException("secret: the card fell off the bus");
+        _released.Task.Wait();
+    }
+
+    private sealed class FaultyOps(IDeviceOps inner, Action before) : PrimitiveOps(inner)
+    {
+        public override Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+        {
+            before();
+            return base.Attention(qkv, cache, metadata, shape);
+        }
+    }
+}
