@@ -1,2 +1,5 @@
-// Every test loads models or starts processes.
-[assembly: Xunit.CollectionBehavior(DisableTestParallelization = true)]
+using Xunit.Sdk;
+using Xunit.v3;
+
+// Most tests load an engine, which takes every core.
+[assembly: Parallelization(Mode = ParallelMode.None)]
