@@ -9,7 +9,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>A rank that fails or hangs ends the engine: every caller hears of it, and no other rank waits for ever.</summary>
+/// <summary>A rank that fails or hangs ends the engine: every caller hears of it, and no other rank waits forever.</summary>
 public sealed class RankFaultTests : IDisposable
 {
     private const string Name = "faulty-rank";
