@@ -9,6 +9,9 @@ namespace LocalLlm.Cluster;
 /// <param name="accepted">Receives the streams.</param>
 internal sealed class ControlStreamService(GrpcNodeOptions options, Channel<INodeChannel> accepted) : ControlStream.ControlStreamBase
 {
+    /// <summary>The header of a stream that may be used.</summary>
+    public const string AcceptedHeader = "localllm-node";
+
     /// <inheritdoc/>
     public override async Task Connect(IAsyncStreamReader<Frame> requestStream, IServerStreamWriter<Frame> responseStream, ServerCallContext context)
     {
@@ -21,7 +24,7 @@ internal sealed class ControlStreamService(GrpcNodeOptions options, Channel<INod
             return ValueTask.CompletedTask;
         });
         // At once, so that the node knows that it may speak.
-        await context.WriteResponseHeadersAsync([]).ConfigureAwait(false);
+        await context.WriteResponseHeadersAsync(new() { { AcceptedHeader, "1" } }).ConfigureAwait(false);
         if (!accepted.Writer.TryWrite(channel))
             throw new RpcException(new Status(StatusCode.Unavailable, "the replica ends"));
         await using (context.CancellationToken.Register(() => closed.TrySetResult()).ConfigureAwait(false))

@@ -74,7 +74,10 @@ public sealed class GrpcNodeTransport : INodeTransport
         var call = new ControlStream.ControlStreamClient(_channel).Connect(headers, cancellationToken: CancellationToken.None);
         try
         {
-            await call.ResponseHeadersAsync.WaitAsync(ConnectTime, cancellationToken).ConfigureAwait(false);
+            var answer = await call.ResponseHeadersAsync.WaitAsync(ConnectTime, cancellationToken).ConfigureAwait(false);
+            // A refusal has no such header, and is thrown where a message would be read.
+            if (answer.GetValue(ControlStreamService.AcceptedHeader) is null)
+                await call.ResponseStream.MoveNext(cancellationToken).WaitAsync(ConnectTime, cancellationToken).ConfigureAwait(false);
             return new GrpcNodeChannel(peer, call.ResponseStream, call.RequestStream, () => EndAsync(call));
         }
         catch (Exception failure)

@@ -30,6 +30,8 @@ public partial class ArchitectureTests
         nameof(EnvironmentCheckStatus),
         nameof(FinishReason),
         nameof(GenerationOutput),
+        nameof(INodeChannel),
+        nameof(INodeTransport),
         nameof(LoadProgress),
         nameof(MemoryPlan),
         nameof(SamplingParams),

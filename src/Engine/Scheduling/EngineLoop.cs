@@ -25,6 +25,7 @@ internal sealed partial class EngineLoop : IDisposable
     private long _numSteps;
     private int _failuresInARow;
     private bool _mayFollow; // another step may be submitted before the latest one is complete
+    private bool _isDead;
     private volatile EngineStatistics _statistics;
 
     /// <summary>Prepares the loop; <see cref="Run"/> starts it. Owns the executor from here on.</summary>
@@ -75,8 +76,11 @@ internal sealed partial class EngineLoop : IDisposable
         }
         catch (Exception failure)
         {
-            _watchdog.End();
-            Die(failure);
+            // What waited for a device that is gone says so late.
+            if (_watchdog.End())
+                Die(failure);
+            else
+                _watchdog.Expired.Wait();
         }
     }
 
@@ -182,6 +186,8 @@ internal sealed partial class EngineLoop : IDisposable
     // caller should see. Also called by the watchdog, on a thread of its own.
     private void Die(Exception failure)
     {
+        if (Interlocked.Exchange(ref _isDead, true))
+            return;
         _inbox.Close(new(
             EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure));
         LogDead(failure);

@@ -52,7 +52,7 @@ internal sealed class ClusterArguments
         if (RankProcess.Find(variable) is { } started)
             return started.Apply(engine, result.GetValue(_masterAddress), TrustOf(result, variable));
         if (NodeLaunch.Mpi(variable) is var (rank, size))
-            return (UnderMpi(engine, result, rank, size, TrustOf(result, variable)), rank == 0 ? ServeRole.FirstMpiRank : ServeRole.Rank);
+            return (UnderMpi(engine, result, rank, size, TrustOf(result, variable)), rank == 0 ? ServeRole.FirstMpiRank : ServeRole.MpiRank);
         var launch = NodeLaunch.Resolve(result.GetValue(_nodes), result.GetValue(_nodeRank), result.GetValue(_masterAddress), variable);
         if (result.GetValue(_headless) && launch.NodeRank == 0)
             throw new UsageException("--headless is given, but this is node 0, which serves HTTP; give the other nodes --node-rank 1 and so on");

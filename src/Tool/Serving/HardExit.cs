@@ -8,12 +8,12 @@ namespace LocalLlm.Tool.Serving;
 internal static partial class HardExit
 {
     // For the callers to hear what has happened, and the threads to end.
-    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Handlers = TimeSpan.FromSeconds(1);
 
     private static int s_isArmed;
 
-    /// <summary>From now on the process ends within eight seconds, by itself or by force.</summary>
+    /// <summary>From now on the process ends within six seconds, by itself or by force.</summary>
     public static void Arm()
     {
         if (Interlocked.Exchange(ref s_isArmed, 1) != 0)

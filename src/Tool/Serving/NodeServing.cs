@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Tool.Serving;
@@ -21,15 +22,26 @@ internal static class NodeServing
             await terminal.ErrorText.WriteLineAsync($"node {engine.NodeRank} of {engine.Nodes} serves no HTTP; it computes for node 0 at {engine.MasterAddress}:{engine.MasterPort}");
         await terminal.ErrorText.FlushAsync(CancellationToken.None);
         using var frontEnd = role == ServeRole.FirstMpiRank ? FrontEnd.Start(engine.MasterPort) : null;
+        using var leaving = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        // Ranks that the server has started end with it: its requests may need them until then.
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
         try
         {
-            await EngineNode.RunAsync(engine, role == ServeRole.Node ? new Phases(terminal) : null, cancellationToken);
+            await EngineNode.RunAsync(engine, role == ServeRole.Node ? new Phases(terminal) : null, leaving.Token);
             return ExitCodes.Success;
         }
         catch (EngineException failure) when (failure.Kind == EngineErrorKind.EngineDead)
         {
             HardExit.Arm();
             throw;
+        }
+
+        void OnSignal(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            if (role != ServeRole.Rank)
+                leaving.Cancel();
         }
     }
 

@@ -94,6 +94,8 @@ internal sealed class RankProcesses : INodeTransport
         // Ranks that wait leave their core to the others: there may be fewer than ranks.
         return
         [
+            // A Ctrl+C is the server's to hear: it tells the ranks when its requests are done.
+            .. IsInPath("setsid") ? ["setsid"] : Array.Empty<string>(),
             "mpirun", "-np", $"{ranks}", .. asRoot, "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
             .. RankProcess.Variables.SelectMany(name => (string[])["-x", name]),
         ];

@@ -56,7 +56,11 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     }
 
     /// <inheritdoc/>
-    public MemoryPlan Agree(MemoryPlan own) => AgreedPlan.Apply(own, Settle([own]));
+    public MemoryPlan Agree(MemoryPlan own)
+    {
+        var agreed = Settle([own]);
+        return own.WithAtMost(agreed.NumBlocks, agreed.MaxModelLen);
+    }
 
     /// <summary>As <see cref="Agree"/>, where this process holds no ranks.</summary>
     public void AgreeOnOthers() => Settle([]);
@@ -64,7 +68,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     private MemoryPlan Settle(IReadOnlyList<MemoryPlan> own)
     {
         var plans = _layout.RemoteNodes.Select(node => NodeMessage.Read(Mail.Of(NodeMessageKind.Planned, node).Take(), NodeJsonContext.Default.MemoryPlan)).ToArray();
-        var tightest = AgreedPlan.Of([.. plans, .. own]);
+        var tightest = plans.Concat(own).Aggregate((one, other) => one.WithAtMost(other.NumBlocks, other.MaxModelLen));
         Broadcast(NodeMessage.Of(NodeMessageKind.Agreed, tightest, NodeJsonContext.Default.MemoryPlan));
         return tightest;
     }

@@ -58,7 +58,8 @@ internal sealed class ClusterMember : IClusterPeer, IAsyncDisposable
     public MemoryPlan Agree(MemoryPlan own)
     {
         Post(NodeMessage.Of(NodeMessageKind.Planned, own, NodeJsonContext.Default.MemoryPlan));
-        return AgreedPlan.Apply(own, NodeMessage.Read(Mail.Of(NodeMessageKind.Agreed, 0).Take(), NodeJsonContext.Default.MemoryPlan));
+        var agreed = NodeMessage.Read(Mail.Of(NodeMessageKind.Agreed, 0).Take(), NodeJsonContext.Default.MemoryPlan);
+        return own.WithAtMost(agreed.NumBlocks, agreed.MaxModelLen);
     }
 
     /// <summary>Sends to node 0.</summary>

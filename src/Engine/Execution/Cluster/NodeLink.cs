@@ -90,7 +90,7 @@ internal sealed class NodeLink : IAsyncDisposable
         }
         catch (Exception failure)
         {
-            Lose($"{Name} ({_channel.Peer}) cannot be reached any more", failure);
+            Lose($"{Name} ({_channel.Peer}) cannot be reached any more ({failure.Message})");
         }
     }
 
@@ -106,15 +106,15 @@ internal sealed class NodeLink : IAsyncDisposable
                     _received(this, kind, content);
             }
 
-            Lose($"{Name} ({_channel.Peer}) has closed its connection: its process has ended", null);
+            Lose($"{Name} ({_channel.Peer}) has closed its connection: its process has ended");
         }
         catch (InvalidDataException malformed)
         {
-            Lose($"{Name} ({_channel.Peer}): {malformed.Message}", malformed);
+            Lose($"{Name} ({_channel.Peer}): {malformed.Message}");
         }
         catch (Exception failure)
         {
-            Lose($"{Name} ({_channel.Peer}) is gone: its connection has failed", failure);
+            Lose($"{Name} ({_channel.Peer}) is gone ({failure.Message})");
         }
     }
 
@@ -123,12 +123,12 @@ internal sealed class NodeLink : IAsyncDisposable
         Post(NodeMessage.Heartbeat);
         var silence = _time.GetElapsedTime(Volatile.Read(ref _heard));
         if (silence > MissedHeartbeats * _heartbeat)
-            Lose(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Name} ({_channel.Peer}) has been silent for {silence.TotalSeconds:F1} s: it hangs, or the network between is down"), null);
+            Lose(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Name} ({_channel.Peer}) has been silent for {silence.TotalSeconds:F1} s: it hangs, or the network between is down"));
     }
 
-    private void Lose(string message, Exception? failure)
+    private void Lose(string message)
     {
         if (Interlocked.Exchange(ref _ended, 1) == 0)
-            _lost(this, new RankFailedException(message, failure));
+            _lost(this, new RankFailedException(message, null));
     }
 }
