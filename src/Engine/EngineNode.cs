@@ -1,5 +1,7 @@
 using LocalLlm.Execution.Cluster;
 using LocalLlm.Hub;
+using LocalLlm.Tokenization;
+using LocalLlm.Tokenizers;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LocalLlm;
@@ -29,6 +31,10 @@ public static class EngineNode
         }
 
         ModelSource.RequireModelFolder(options);
-        await new NodeWorker(options, ClusterLayout.Of(options), progress, logger, cancellationToken).RunAsync().ConfigureAwait(false);
+        await new NodeWorker(
+            options, ClusterLayout.Of(options), () => EngineGrammars.Create(TokenizerOf(options)), progress, logger, cancellationToken).RunAsync().ConfigureAwait(false);
     }
+
+    private static Tokenizer? TokenizerOf(EngineOptions options) =>
+        options.SkipTokenizerInit ? null : TokenizerErrors.Translated(() => Tokenizer.Load(options.TokenizerPath ?? options.ModelPath));
 }

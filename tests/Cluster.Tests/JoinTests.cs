@@ -3,7 +3,7 @@ using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>Who may join, and what the operator is told where somebody may not, or does not.</summary>
+/// <summary>Who may join, and what the operator reads where somebody may not, or does not.</summary>
 public class JoinTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);

@@ -82,7 +82,7 @@ internal sealed class ServeProcess : IAsyncDisposable
     }
 
     /// <summary>Streams one response.</summary>
-    /// <returns>How it ended: <c>complete</c>, an error's code, <c>refused</c> (nobody listened), or <c>cut</c>, which nobody was told of.</returns>
+    /// <returns>How it ended: <c>complete</c>, an error's code, <c>refused</c> (nobody listened), or <c>cut</c>: without a word.</returns>
     public async Task<string> StreamAsync(string prompt, int maxTokens)
     {
         try

@@ -30,6 +30,7 @@ public partial class ArchitectureTests
         nameof(EnvironmentCheckStatus),
         nameof(FinishReason),
         nameof(GenerationOutput),
+        nameof(GuardedLogger),
         nameof(INodeChannel),
         nameof(INodeTransport),
         nameof(LoadProgress),

@@ -11,6 +11,6 @@ internal interface IClusterPeer : IMemoryAgreement
     /// <summary>Sends a message towards a rank of another process; does not wait.</summary>
     void PostToRank(int rank, byte[] message);
 
-    /// <summary>Makes a value known to all processes.</summary>
+    /// <summary>Gives a value to all processes.</summary>
     void Share(SharedValue value);
 }

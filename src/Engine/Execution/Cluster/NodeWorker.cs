@@ -2,8 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using LocalLlm.Execution.Wire;
 using LocalLlm.Interop.Mpi;
 using LocalLlm.Parallel;
-using LocalLlm.Tokenization;
-using LocalLlm.Tokenizers;
+using LocalLlm.Sampling;
 using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Execution.Cluster;
@@ -14,12 +13,14 @@ namespace LocalLlm.Execution.Cluster;
 /// </summary>
 /// <param name="options">What the process was started with.</param>
 /// <param name="layout">Which ranks it holds.</param>
+/// <param name="grammars">Creates the compiler of grammars; null without a tokenizer.</param>
 /// <param name="progress">Told of phases and bytes.</param>
 /// <param name="logger">Told of what fails.</param>
 /// <param name="cancellationToken">Leaves the replica.</param>
-internal sealed partial class NodeWorker(EngineOptions options, ClusterLayout layout, IProgress<LoadProgress>? progress, ILogger logger, CancellationToken cancellationToken)
+internal sealed partial class NodeWorker(
+    EngineOptions options, ClusterLayout layout, Func<ResponseGrammars?> grammars, IProgress<LoadProgress>? progress, ILogger logger, CancellationToken cancellationToken)
 {
-    // For a thread that was told to end.
+    // For a thread whose waits were ended.
     private static readonly TimeSpan EndingTime = TimeSpan.FromSeconds(2);
 
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -95,9 +96,7 @@ internal sealed partial class NodeWorker(EngineOptions options, ClusterLayout la
         {
             member.Ended.ContinueWith(ended => abort(ended.Result ?? new OperationCanceledException("the replica has ended")), TaskScheduler.Default);
             loader.CheckWeights();
-            var folder = options.TokenizerPath ?? options.ModelPath;
-            var tokenizer = options.SkipTokenizerInit ? null : TokenizerErrors.Translated(() => Tokenizer.Load(folder));
-            var executor = new StepWindow(loader.Load(EngineGrammars.Create(tokenizer), progress, cancellationToken));
+            var executor = new StepWindow(loader.Load(grammars(), progress, cancellationToken));
             member.Post(NodeMessage.Of(NodeMessageKind.Loaded, StepFormat.Encode(executor.Capabilities)));
             progress?.Report(new("computing for node 0", 0, 0));
             return executor;

@@ -5,7 +5,7 @@ namespace LocalLlm.Interop.Mpi;
 
 /// <summary>
 /// The MPI of this process: begun once, and ended only where all ranks end as they should (one that waits for others in MPI_Finalize hangs). All
-/// calls are made under one lock and none of them blocks: who waits polls, and can be told to stop.
+/// calls are made under one lock and none of them blocks: who waits polls, and can stop.
 /// </summary>
 internal sealed unsafe class MpiWorld
 {
