@@ -77,10 +77,11 @@ internal sealed partial class EngineLoop : IDisposable
         catch (Exception failure)
         {
             // What waited for a device that is gone says so late.
-            if (_watchdog.End())
-                Die(failure);
-            else
+            _watchdog.End();
+            if (_watchdog.HasGivenUp)
                 _watchdog.Expired.Wait();
+            else
+                Die(failure);
         }
     }
 
