@@ -11,12 +11,14 @@ public class ServeTests
     private static readonly TimeSpan ExitTime = TimeSpan.FromSeconds(10);
     private static Task<int[]>? s_oneRank;
 
-    [Fact]
-    public async Task Two_nodes_in_two_network_namespaces_give_the_ids_of_one_rank()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Two_nodes_in_two_network_namespaces_give_the_ids_of_one_rank(int tensorParallel)
     {
         await using var hosts = await Namespaces.CreateAsync();
-        await using var first = StartNode(0, hosts.Address, hosts.On(0), 2);
-        await using var second = StartNode(1, hosts.Address, hosts.On(1), 2);
+        await using var first = StartNode(0, hosts.Address, hosts.On(0), 2, tensorParallel: tensorParallel);
+        await using var second = StartNode(1, hosts.Address, hosts.On(1), 2, tensorParallel: tensorParallel);
         await first.ReadyAsync();
         Assert.Equal(await OneRankAsync(), await first.GreedyAsync("Once upon a time", Tokens));
     }
@@ -96,8 +98,8 @@ public class ServeTests
         Assert.Equal(70, await second.ExitAsync(ExitTime));
     }
 
-    private static ServeProcess StartNode(int rank, string address, string[] before, int nodes, int port = 29555) => ServeProcess.Start(
-        before, "-pp", Text(nodes), "--nnodes", Text(nodes), "--node-rank", Text(rank), "--master-addr", address, "--master-port", Text(port), "--cluster-token", "of the test", "--step-timeout", "5");
+    private static ServeProcess StartNode(int rank, string address, string[] before, int nodes, int port = 29555, int tensorParallel = 1) => ServeProcess.Start(
+        before, "-tp", Text(tensorParallel), "-pp", Text(nodes), "--nnodes", Text(nodes), "--node-rank", Text(rank), "--master-addr", address, "--master-port", Text(port), "--cluster-token", "of the test", "--step-timeout", "5");
 
     private static async Task AssertDeadAsync(ServeProcess server)
     {
