@@ -61,7 +61,11 @@ var beside = new Command("embed-beside", "How long decoding stands still while e
 beside.SetAction((result, _) => EmbeddingBeside.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(encoderOption)!, result.GetValue(encoderTokenizerOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(batchOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, soak, grammar, server, serverSoak, embed, beside }.Parse(args).InvokeAsync();
+var cardsOption = new Option<int>("--cards") { DefaultValueFactory = _ => 1, Description = "1: both ranks on one card; 2: one on each of two" };
+var collectives = new Command("collectives", "Sums between two ranks on GPUs, our own and NCCL's, beside the card's limits.") { cardsOption };
+collectives.SetAction(result => CollectiveSpeed.Run(result.GetValue(cardsOption)));
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, soak, grammar, server, serverSoak, embed, beside, collectives }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using LocalLlm.Interop;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using static TorchSharp.torch;
 
@@ -12,7 +13,7 @@ namespace LocalLlm.Bench;
 /// </summary>
 internal static class RankSpeed
 {
-    private const int WarmUps = 200;
+    private const int WarmUps = 20_000; // until all of it is optimised
     private const int Repeats = 2_000;
 
     /// <summary>Prints both tables.</summary>

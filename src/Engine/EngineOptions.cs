@@ -67,6 +67,12 @@ public sealed record EngineOptions
     /// <summary>A value of <see cref="DistributedExecutorBackend"/>.</summary>
     internal const string Processes = "processes";
 
+    /// <summary>The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that <see cref="Device"/> names.</summary>
+    public IReadOnlyList<string>? Devices { get; init; }
+
+    /// <summary>Layers of each stage, which add up to the model's (vLLM's <c>VLLM_PP_LAYER_PARTITION</c>); null: so that the fullest stage is as empty as it can be.</summary>
+    public IReadOnlyList<int>? PipelineLayers { get; init; }
+
     /// <summary>Most tokens of prompt and output together; null: the model's own length, or less where the KV cache is smaller.</summary>
     public int? MaxModelLen { get; init; }
 

@@ -4,7 +4,9 @@ using LocalLlm.Hub;
 using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Parallel;
 using LocalLlm.Parsing;
+using LocalLlm.Planning;
 using LocalLlm.Sampling;
 using LocalLlm.Templating;
 using LocalLlm.Tokenization;
@@ -24,6 +26,14 @@ public static class EngineOptionsValidator
     /// options are right, and the folder holds no model.</exception>
     public static void Validate(EngineOptions options)
     {
+        ValidateOptions(options);
+        ModelSource.RequireModelFolder(options);
+    }
+
+    /// <summary>As <see cref="Validate"/>, but a folder of the model may lack anything.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    internal static void ValidateOptions(EngineOptions options)
+    {
         ArgumentNullException.ThrowIfNull(options);
         var faults = new List<(string Name, string Message)>();
         Require(!string.IsNullOrWhiteSpace(options.ModelPath), "model", "is empty; name a model folder");
@@ -39,8 +49,8 @@ public static class EngineOptionsValidator
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
         Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
         Require(DeviceRegistry.IsName(options.Device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
-        Require(options.TensorParallel >= 1, "tensor_parallel_size", $"is {options.TensorParallel}; at least 1");
-        Require(options.PipelineParallel >= 1, "pipeline_parallel_size", $"is {options.PipelineParallel}; at least 1");
+        faults.AddRange(ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null)).Select(fault => (fault.Option, fault.Message)));
+        Require(options.Devices?.FirstOrDefault(name => name == "auto" || !DeviceRegistry.IsName(name)) is null, "devices", $"names '{options.Devices?.FirstOrDefault(name => name == "auto" || !DeviceRegistry.IsName(name))}'; allowed: {DeviceRegistry.Allowed}, but auto");
         NodeOptionsValidator.Check(options, Require);
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
         Require(options.MaxNumSeqs is null or >= 1, "max_num_seqs", $"is {options.MaxNumSeqs}; at least 1");
@@ -67,7 +77,6 @@ public static class EngineOptionsValidator
         RequireTemplates(options, (name, message) => faults.Add((name, message)));
         if (faults.Count > 0)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", faults[0].Name);
-        ModelSource.RequireModelFolder(options);
 
         void Require(bool condition, string name, string message)
         {
@@ -101,6 +110,7 @@ public static class EngineOptionsValidator
 
         var config = ModelConfig.Load(options.ModelPath);
         ModelLengths.Check(options, config);
+        ParallelPlanner.CreateHere(options);
         // One that was named may be any; the model's own is read with the model.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))
             CheckTokenizer(options, TokenizerErrors.Translated(() => Tokenizer.Load(path)), config);

@@ -51,6 +51,9 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>How nodes reach each other; <c>AddLocalLlmCluster</c> sets it.</summary>
     public Func<EngineOptions, INodeTransport>? NodeTransport { get; set; }
 
+    /// <summary>A device for each rank, such as <c>cuda:0</c> and <c>cuda:1</c>; null: the first ones of <see cref="Device"/>'s kind.</summary>
+    public IList<string>? Devices { get; set; }
+
     /// <summary>Most tokens of prompt and answer together; null: what the model knows and memory holds.</summary>
     public int? MaxModelLength { get; set; }
 
@@ -92,6 +95,7 @@ public sealed class LocalLlmOptions : IModelOptions
             MasterAddress = MasterAddress,
             MasterPort = MasterPort,
             NodeTransport = NodeTransport,
+            Devices = Devices is null ? null : [.. Devices],
             MaxModelLen = MaxModelLength,
             MaxNumSeqs = MaxBatchSize,
             ToolCallParser = ToolCallParser,

@@ -66,7 +66,7 @@ internal static class CommandLineApp
         }
         catch (Exception failure)
         {
-            await terminal.ErrorText.WriteLineAsync("error: " + OneLine(MessageOf(failure)));
+            await terminal.ErrorText.WriteLineAsync("error: " + Lines(failure));
             return ExitCodeOf(failure);
         }
         finally
@@ -115,6 +115,11 @@ internal static class CommandLineApp
         OutOfMemoryException => "too little memory; lower --gpu-memory-utilization or --max-model-len, or choose a smaller model",
         _ => $"unexpected failure ({failure.GetType().Name}): {failure.Message}",
     };
+
+    // One line, but for what would work instead: command lines that stand in lines of their own.
+    private static string Lines(Exception failure) => failure is EngineException { Kind: EngineErrorKind.InvalidOptions }
+        ? string.Join("\n  ", failure.Message.Split("\n  ").Select(OneLine))
+        : OneLine(MessageOf(failure));
 
     private static string OneLine(string message) => string.Join(
         ' ',

@@ -9,7 +9,7 @@ public partial class ArchitectureTests
 {
     // From the top; a folder may use those after it.
     private static readonly string[] Order =
-        ["Templating", "Scheduling", "Tokenization", "Execution", "KvCache", "Sampling", "Requests", "Parsing", "Models", "Layers", "Ops", "Weights", "Parallel", "Interop", "Hub"];
+        ["Templating", "Scheduling", "Tokenization", "Execution", "KvCache", "Planning", "Sampling", "Requests", "Parsing", "Models", "Layers", "Ops", "Weights", "Parallel", "Interop", "Hub"];
 
     // The libraries that stand alone, and which of the others each of them may use.
     private static readonly Dictionary<string, string[]> Libraries = new() { ["Primitives"] = [], ["Jinja"] = [], ["Tokenizers"] = ["Primitives"], ["Grammars"] = ["Primitives"] };

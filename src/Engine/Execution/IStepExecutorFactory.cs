@@ -1,5 +1,5 @@
 using LocalLlm.Execution.Cluster;
-using LocalLlm.Parallel;
+using LocalLlm.Planning;
 
 namespace LocalLlm.Execution;
 
@@ -27,9 +27,10 @@ internal sealed class DeviceExecutorFactory : IStepExecutorFactory
     {
         if (ClusterLayout.IsNeeded(options))
             return new ClusterLoader(options);
-        var plan = new ParallelPlan(options.TensorParallel, options.PipelineParallel, 1);
+        var plan = ParallelPlanner.CreateHere(options);
+        var devices = NodeRanks.DevicesOf(options, plan.WorldSize);
         return plan.WorldSize == 1
-            ? new ModelLoader(options)
-            : new ParallelLoader(options, NodeRanks.Create(plan, 0, NodeRanks.DevicesOf(options, plan.WorldSize), options.NumThreads));
+            ? new ModelLoader(options.Devices is null ? options : options with { Device = devices[0] })
+            : new ParallelLoader(options, NodeRanks.Create(plan, 0, devices, options.NumThreads));
     }
 }

@@ -35,6 +35,7 @@ internal sealed class ModelLoader : IExecutorLoader
         try
         {
             Config = ModelConfig.Load(options.ModelPath);
+            RequireStages(_rank.Plan, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             var longest = ModelLength(options, Config);
             var context = _session.Context with
@@ -119,7 +120,7 @@ internal sealed class ModelLoader : IExecutorLoader
 
     private int MaxNumSeqs => _options.RunningSequences;
 
-    private IGraphCapture? Recorder(ICausalLanguageModel model) => model.IsRecordable ? _session.Ops.Features.GraphCapture : null;
+    private IGraphCapture? Recorder(ICausalLanguageModel model) => model.IsRecordable && _rank.RecordsSteps ? _session.Ops.Features.GraphCapture : null;
 
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache.
     private void Measure(ICausalLanguageModel model, IDeviceMemory memory, IProgress<LoadProgress>? progress)
@@ -130,7 +131,9 @@ internal sealed class ModelLoader : IExecutorLoader
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
         StepProfile.Run(model, _session.Ops, ActivationType, _options.StepTokens, MaxNumSeqs);
-        Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes);
+        // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
+        _rank.Memory?.Meet();
+        Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes / _rank.RanksOnDevice);
     }
 
     private void Record(DecodeGraphs graphs, IProgress<LoadProgress>? progress)
@@ -146,11 +149,14 @@ internal sealed class ModelLoader : IExecutorLoader
         // Second copies only where both together leave at least half of the budget to the KV cache.
         var gains = _session.Ops.Features.DecodeCopyTypes.Contains(ActivationType);
         var memory = _session.Memory;
-        return gains && 2 * _session.Context.Weights.Bytes(ActivationType) < memory.AvailableBytes * Utilization(memory) / 2
+        return gains && 2 * _session.Context.Weights.Bytes(ActivationType) < AvailableBytes(memory) * Utilization(memory) / 2
             ? WeightPacking.DecodeCopies : WeightPacking.Compact;
     }
 
-    private double Utilization(DeviceMemory memory) => (_options.GpuMemoryUtilization ?? memory.DefaultUtilization) / _rank.RanksOnDevice;
+    private double Utilization(DeviceMemory memory) => _options.GpuMemoryUtilization ?? memory.DefaultUtilization;
+
+    // Of memory that several ranks share, this one's part.
+    private long AvailableBytes(DeviceMemory memory) => memory.AvailableBytes / _rank.RanksOnDevice;
 
     // usedBytes: all that is taken of a device's own memory once the largest step has run; null: not measured.
     private MemoryPlan MakePlan(ICausalLanguageModel model, int longest, long? usedBytes = null)
@@ -161,11 +167,11 @@ internal sealed class ModelLoader : IExecutorLoader
         var weights = _session.Context.Weights.Bytes(ActivationType) * (_packing == WeightPacking.DecodeCopies ? 2 : 1);
         return MemoryPlanner.Plan(new()
         {
-            AvailableBytes = memory.AvailableBytes,
+            AvailableBytes = AvailableBytes(memory),
             Utilization = Utilization(memory),
             WeightBytes = weights,
             ActivationBytes = usedBytes - weights
-                ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + memory.UsedBytes,
+                ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
                 ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, ActivationType),
@@ -176,6 +182,17 @@ internal sealed class ModelLoader : IExecutorLoader
             KvCacheMemoryBytes = _options.KvCacheMemoryBytes,
             NumBlocksOverride = _options.NumGpuBlocksOverride,
         });
+    }
+
+    private static void RequireStages(ParallelPlan plan, ModelConfig config)
+    {
+        if (plan.PipelineParallel > 1 && !ModelRegistry.FamilyOf(config).SupportsPipelineParallel)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"pipeline_parallel_size is {plan.PipelineParallel}, but {config.Architecture} cannot be split into stages; set it to 1.",
+                "pipeline_parallel_size");
+        }
     }
 
     private static int ModelLength(EngineOptions options, ModelConfig config)

@@ -1,4 +1,5 @@
 using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution;
@@ -24,24 +25,31 @@ internal sealed class NodeRanks
     {
         var places = plan.Ranks.Where(place => place.Node == node).ToList();
         var agreement = new ThreadAgreement(places.Count, peers);
-        var groups = places.Select(place => place.Stage).Distinct().ToDictionary(stage => stage, _ => ThreadCollectives.Create(plan.TensorParallel));
+        var gpus = GpuRanks.TryCreate(plan, node, devices);
+        var groups = (gpus is null && plan.TensorParallel > 1 ? places : []).Select(place => place.Stage).Distinct().ToDictionary(stage => stage, _ => ThreadCollectives.Create(plan.TensorParallel));
         var links = new Dictionary<int, IPipelineLink>(); // by the rank that sends
         var cores = numThreads > 0 ? numThreads : Environment.ProcessorCount;
         var ranks = places.Select(place => new RankContext(plan, place.Rank, devices[place.LocalIndex], Collectives(place))
         {
-            Previous = place.Stage == 0 ? null : LinkFrom(place.Rank - plan.TensorParallel),
+            Previous = place.Stage == 0 ? null : LinkTo(place.Rank - plan.TensorParallel),
             Next = place.Stage == plan.PipelineParallel - 1 ? null : LinkFrom(place.Rank),
+            RecordsSteps = gpus is null || places.TrueForAll(gpus.HasAllLinks),
             Memory = agreement,
             NumThreads = Math.Max(1, cores / places.Count),
             RanksOnDevice = devices.Take(places.Count).Count(device => device == devices[place.LocalIndex]),
         });
         return new([.. ranks], agreement);
 
-        ICollectives Collectives(RankPlace place) =>
+        ICollectives Collectives(RankPlace place) => gpus is not null ? gpus.Tensor(place) :
             plan.TensorParallel == 1 ? new SingleRankCollectives() : groups[place.Stage][place.TensorRank];
+
+        // The receiving end of the link on which a rank sends.
+        IPipelineLink LinkTo(int rank) => gpus?.FindLink(rank)?.Receiver ?? LinkFrom(rank);
 
         IPipelineLink LinkFrom(int rank)
         {
+            if (gpus?.FindLink(rank) is { } between)
+                return between.Sender;
             if (!links.TryGetValue(rank, out var link))
             {
                 var to = rank + plan.TensorParallel;
@@ -57,7 +65,14 @@ internal sealed class NodeRanks
     /// <param name="options">A list of devices, or one name for all.</param>
     /// <param name="count">Number of ranks.</param>
     public static IReadOnlyList<string> DevicesOf(EngineOptions options, int count) =>
-        [.. Enumerable.Range(0, count).Select(index => DeviceRegistry.NameOf(options.Device, index))];
+        options.Devices?.Select(device => DeviceRegistry.NameOf(device, 0)).ToList() ?? [.. Enumerable.Range(0, count).Select(index => DeviceRegistry.NameOf(options.Device, index))];
+
+    /// <summary>Frees the connections of ranks that nobody has taken.</summary>
+    public void DisposeFrom(int index)
+    {
+        foreach (var rank in Ranks.Skip(index))
+            rank.Dispose();
+    }
 
     /// <summary>Ends everything that waits on any of the ranks.</summary>
     public void Abort(Exception reason)

@@ -16,8 +16,10 @@ internal sealed class HubClient : IDisposable
     private readonly HubOptions _options;
 
     /// <summary>Checks the endpoint and the token.</summary>
+    /// <param name="options">The hub.</param>
+    /// <param name="meter">Counts and limits what is read of answers; null: nothing does.</param>
     /// <exception cref="EngineException">InvalidOptions: one of them cannot be used.</exception>
-    public HubClient(HubOptions options)
+    public HubClient(HubOptions options, ByteMeter? meter = null)
     {
         _options = options;
         Endpoint = Uri.TryCreate(options.Endpoint, UriKind.Absolute, out var endpoint) && IsHttp(endpoint) && endpoint.UserInfo.Length == 0 && endpoint.Query.Length == 0
@@ -25,13 +27,17 @@ internal sealed class HubClient : IDisposable
             : throw new EngineException(EngineErrorKind.InvalidOptions, "the hub's endpoint is no http or https address without credentials; write it as https://huggingface.co.", "endpoint");
         if (options.Token is { } token && (token.Length == 0 || token.Any(c => c is <= ' ' or > '~' or ';' or ',')))
             throw new EngineException(EngineErrorKind.InvalidOptions, "the access token holds characters that no token has; copy it again from the hub's settings.", "token");
-        _http = new(new SocketsHttpHandler
+        var handler = new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
             UseCookies = false,
             ConnectTimeout = ConnectTimeout,
             PooledConnectionLifetime = TimeSpan.FromMinutes(10),
-        })
+        };
+        // What is not read is not fetched either, to keep a connection.
+        if (meter is not null)
+            handler.MaxResponseDrainSize = 0;
+        _http = new(meter is null ? handler : new MeteredHandler(handler, meter))
         {
             Timeout = Timeout.InfiniteTimeSpan,
         };

@@ -68,7 +68,8 @@ internal static partial class ModelFiles
     /// <summary>Whether these weights are a further module's, which a folder with the model's own can be without.</summary>
     public static bool IsHead(RemoteFile file) => ModuleWeights().IsMatch(file.Path) || IsBgeHead(file.Path);
 
-    private static IEnumerable<RemoteFile> RootsOf(Listing listing) => listing.Files.Where(file =>
+    /// <summary>The model's own weights as safetensors.</summary>
+    public static IEnumerable<RemoteFile> RootsOf(Listing listing) => listing.Files.Where(file =>
         file.Path.EndsWith(".safetensors", StringComparison.Ordinal) && !file.Path.Contains('/', StringComparison.Ordinal) && !file.Path.StartsWith("consolidated", StringComparison.Ordinal) && !IsBgeHead(file.Path));
 
     private static bool IsBgeHead(string path) => path is "sparse_linear.pt" or "colbert_linear.pt" or "sparse_linear.safetensors" or "colbert_linear.safetensors";

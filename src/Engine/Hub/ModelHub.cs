@@ -58,6 +58,33 @@ public static class ModelHub
         }
     }
 
+    /// <summary>Whether all files of a repository that a model needs are on this machine.</summary>
+    internal static bool IsCached(ModelReference reference, HubOptions options) =>
+        Cached(options, Path.GetFullPath(options.CacheFolder), reference.Repository!, RevisionOf(reference, options)) is not null;
+
+    /// <summary>The configuration of a repository and the headers of its weights, without their bytes: what a plan needs.</summary>
+    /// <param name="reference">A repository.</param>
+    /// <param name="options">Where from.</param>
+    /// <param name="limit">Max bytes that are fetched in all.</param>
+    /// <param name="cancellationToken">Stops.</param>
+    /// <exception cref="EngineException">As <see cref="ResolveAsync"/>; also where the configuration alone is more than the limit.</exception>
+    internal static async Task<RemoteSizes> ReadSizesAsync(ModelReference reference, HubOptions options, long limit, CancellationToken cancellationToken)
+    {
+        var repository = reference.Repository!;
+        try
+        {
+            return await new RemoteSizesReader(options, repository, RevisionOf(reference, options), limit).ReadAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (HubFault fault)
+        {
+            throw WithHint(fault.Final(), repository);
+        }
+        catch (EngineException failure) when (failure.Parameter == HubErrors.NoAccess)
+        {
+            throw WithHint(failure, repository);
+        }
+    }
+
     // A path that was mistyped may look like a repository's name.
     private static EngineException WithHint(EngineException failure, string repository) =>
         MistakenName.HintOf(repository) is { Length: > 0 } hint ? new(failure.Kind, failure.Message + hint, failure.Parameter, failure.InnerException) : failure;

@@ -36,9 +36,11 @@ internal sealed class ParallelLmHead
         var logits = _matrix.ForwardNormed(residual, norm); // [rows, this rank's share]
         if (group.WorldSize == 1)
             return logits;
+        if (_everyRank)
+            return group.AllGatherColumns(logits, logits.size(1) + _padding, _vocabularySize);
         if (_padding > 0)
             logits = nn.functional.pad(logits, [0, _padding]);
-        var whole = _everyRank ? group.AllGather(logits, 1) : group.Gather(logits, 1);
+        var whole = group.Gather(logits, 1);
         return whole is null || whole.size(1) == _vocabularySize ? whole : whole.narrow(1, 0, _vocabularySize).contiguous();
     }
 }

@@ -26,8 +26,7 @@ internal sealed class VocabParallelEmbedding
         var table = _table.Value;
         if (_context.Collectives.WorldSize == 1)
             return _context.Ops.Embedding(ids, table);
-        var (local, foreign) = Own(ids);
-        return _context.Collectives.AllReduce(_context.Ops.Embedding(local, table).masked_fill(foreign, 0));
+        return _context.Collectives.AllReduce(_context.Ops.EmbeddingShard(ids, table, _shard.Start));
     }
 
     /// <summary>Token ids [tokens] that no device has sampled → [tokens, hidden].</summary>
@@ -35,15 +34,8 @@ internal sealed class VocabParallelEmbedding
     {
         if (_context.Collectives.WorldSize == 1)
             return _table.Value.index_select(0, ids);
-        var (local, foreign) = Own(ids);
-        return _context.Collectives.AllReduce(_table.Value.index_select(0, local).masked_fill(foreign, 0));
-    }
-
-    // Rows of this rank's table, and for which ids, as a column, they are not the right ones.
-    private (Tensor Local, Tensor Foreign) Own(Tensor ids)
-    {
         var local = ids - _shard.Start;
         var foreign = local.lt(0).logical_or(local.ge(_shard.Length));
-        return (local.masked_fill(foreign, 0), foreign.unsqueeze(1));
+        return _context.Collectives.AllReduce(_table.Value.index_select(0, local.masked_fill(foreign, 0)).masked_fill(foreign.unsqueeze(1), 0));
     }
 }

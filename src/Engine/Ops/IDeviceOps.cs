@@ -43,6 +43,14 @@ internal interface IDeviceOps
     /// <summary>Rows of a table: ids [n], as <see cref="BeginStep"/> gave them → [n, width].</summary>
     Tensor Embedding(Tensor ids, Tensor table);
 
+    /// <summary>As <see cref="Embedding"/>, of a table that holds the rows of a larger one from <paramref name="firstId"/> on; zeros for ids outside of it.</summary>
+    Tensor EmbeddingShard(Tensor ids, Tensor table, long firstId)
+    {
+        var local = ids - firstId;
+        var foreign = local.lt(0).logical_or(local.ge(table.size(0)));
+        return Embedding(local.masked_fill(foreign, 0), table).masked_fill(foreign.unsqueeze(1), 0);
+    }
+
     /// <summary>Some rows of a matrix: [rows, width] → [indices, width].</summary>
     Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices);
 

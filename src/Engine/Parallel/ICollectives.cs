@@ -30,6 +30,19 @@ internal interface ICollectives : IDisposable
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     Tensor AllGather(Tensor tensor, int dimension);
 
+    /// <summary>As <see cref="AllGather"/> along the columns, of which the last rank may have fewer.</summary>
+    /// <param name="tensor">[rows, this rank's columns].</param>
+    /// <param name="share">Columns of every rank but the last.</param>
+    /// <param name="total">Columns of all.</param>
+    /// <returns>[rows, total], contiguous.</returns>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
+    Tensor AllGatherColumns(Tensor tensor, long share, long total)
+    {
+        var padded = tensor.size(1) == share ? tensor : nn.functional.pad(tensor, [0, share - tensor.size(1)]);
+        var whole = AllGather(padded, 1);
+        return whole.size(1) == total ? whole : whole.narrow(1, 0, total).contiguous();
+    }
+
     /// <summary>As <see cref="AllGather"/>, for rank 0 alone; null on the others.</summary>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     Tensor? Gather(Tensor tensor, int dimension) => Rank == 0 ? AllGather(tensor, dimension) : Discard(AllGather(tensor, dimension));

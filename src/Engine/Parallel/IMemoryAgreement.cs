@@ -3,6 +3,12 @@ namespace LocalLlm.Parallel;
 /// <summary>How all ranks of all stages agree on the size of the KV cache.</summary>
 internal interface IMemoryAgreement
 {
+    /// <summary>Waits until every rank of this process is here: what ranks have taken of a device that they share can be measured then.</summary>
+    /// <exception cref="RankFailedException">Another rank has failed meanwhile.</exception>
+    void Meet()
+    {
+    }
+
     /// <summary>Waits until every rank has said what fits on its own device.</summary>
     /// <param name="own">What fits here.</param>
     /// <returns>The plan of this rank with the fewest blocks and the shortest length of all.</returns>

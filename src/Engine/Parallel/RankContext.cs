@@ -29,6 +29,9 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     /// <summary>Ranks of this process, this one included, that share the memory of its device.</summary>
     public int RanksOnDevice { get; init; } = 1;
 
+    /// <summary>Whether steps may be recorded: what connects the ranks of this process can be, on all of them.</summary>
+    public bool RecordsSteps { get; init; } = true;
+
     /// <summary>Ends everything that waits for a peer.</summary>
     public void Abort(Exception reason)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Parallel;
@@ -8,6 +9,9 @@ internal static unsafe class RankSum
 {
     /// <summary>Whether parts of a type can be summed.</summary>
     public static bool Takes(ScalarType type) => type is ScalarType.Float32 or ScalarType.BFloat16;
+
+    /// <summary>Bytes of an element of a type that can be summed.</summary>
+    public static int Bytes(this ScalarType type) => type == ScalarType.Float32 ? sizeof(float) : sizeof(ushort);
 
     /// <summary>target = (target +) part 0 + part 1 + …; bfloat16 is summed in float32 and rounded once, before it is added to the target.</summary>
     /// <param name="type">float32 or bfloat16.</param>
@@ -60,7 +64,7 @@ internal static unsafe class RankSum
             var rounded = Round(sum);
             if (adds)
                 rounded = Round(Widen(target + i) + (rounded << 16).AsSingle());
-            Vector256.Narrow(rounded.GetLower(), rounded.GetUpper()).Store(target + i);
+            Narrow(rounded).Store(target + i);
         }
 
         for (; i < end; i++)
@@ -73,8 +77,13 @@ internal static unsafe class RankSum
         }
     }
 
+    private static Vector256<ushort> Narrow(Vector512<uint> value) =>
+        Avx512F.IsSupported ? Avx512F.ConvertToVector256UInt16(value) : Vector256.Narrow(value.GetLower(), value.GetUpper());
+
     private static Vector512<float> Widen(ushort* source)
     {
+        if (Avx512F.IsSupported)
+            return (Avx512F.ConvertToVector512UInt32(Vector256.Load(source)) << 16).AsSingle();
         var (lower, upper) = Vector256.Widen(Vector256.Load(source));
         return (Vector512.Create(lower, upper) << 16).AsSingle();
     }

@@ -11,9 +11,14 @@ internal readonly record struct ShardRange(long Start, long Length)
     {
         if (size % group.WorldSize != 0)
             throw new EngineException(EngineErrorKind.InvalidOptions, $"{what} ({size}) is not divisible by the tensor parallel size ({group.WorldSize}). Choose a tensor parallel size that divides it.", "tensor_parallel_size");
-        var length = size / group.WorldSize;
-        return new(group.Rank * length, length);
+        return At(size, group.Rank, group.WorldSize);
     }
+
+    /// <summary>A rank's part of a size that divides.</summary>
+    public static ShardRange At(long size, int rank, int ranks) => new(rank * (size / ranks), size / ranks);
+
+    /// <summary>A rank's key and value heads, where one of the counts divides the other.</summary>
+    public static ShardRange KvHeadsAt(int heads, int rank, int ranks) => heads >= ranks ? At(heads, rank, ranks) : new(rank / (ranks / heads), 1);
 
     /// <summary>
     /// Rows of a vocabulary: equal shares but for the last, which is shorter where the size does not divide (vLLM pads the matrices instead).
@@ -47,6 +52,6 @@ internal readonly record struct ShardRange(long Start, long Length)
             return Of(heads, group, "The number of key and value heads");
         if (group.WorldSize % heads != 0)
             throw new EngineException(EngineErrorKind.InvalidOptions, $"The tensor parallel size ({group.WorldSize}) is not a multiple of the number of key and value heads ({heads}).", "tensor_parallel_size");
-        return new(group.Rank / (group.WorldSize / heads), 1);
+        return KvHeadsAt(heads, group.Rank, group.WorldSize);
     }
 }

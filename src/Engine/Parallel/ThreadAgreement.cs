@@ -8,7 +8,17 @@ internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null
     private readonly Lock _lock = new();
     private readonly TaskCompletionSource<(int Blocks, int Length)> _agreed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private MemoryPlan? _smallest;
+    private readonly TaskCompletionSource _met = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _heard;
+    private int _here;
+
+    /// <inheritdoc/>
+    public void Meet()
+    {
+        if (Interlocked.Increment(ref _here) == ranks)
+            _met.TrySetResult();
+        _met.Task.GetAwaiter().GetResult();
+    }
 
     /// <inheritdoc/>
     public MemoryPlan Agree(MemoryPlan own)
@@ -38,8 +48,12 @@ internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null
     }
 
     /// <summary>Ends the waiting: a rank has failed.</summary>
-    public void Abort(Exception reason) =>
-        _agreed.TrySetException(reason as RankFailedException ?? new RankFailedException("Another rank has failed: " + reason.Message, reason));
+    public void Abort(Exception reason)
+    {
+        var failure = reason as RankFailedException ?? new RankFailedException("Another rank has failed: " + reason.Message, reason);
+        _agreed.TrySetException(failure);
+        _met.TrySetException(failure);
+    }
 
     private static MemoryPlan Smaller(MemoryPlan one, MemoryPlan other) => one.WithAtMost(other.NumBlocks, other.MaxModelLen);
 }

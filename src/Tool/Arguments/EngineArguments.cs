@@ -29,6 +29,13 @@ internal sealed class EngineArguments
         "--pipeline-parallel-size",
         "Stages that the layers are split over; default 1.",
         "-pp");
+    private readonly Option<string?> _devices = Options.Text(
+        "--devices",
+        "The devices of this machine's ranks in their order, such as cuda:0,cuda:1; default: the first ones. (Not an option of vLLM's.)",
+        "NAME,...");
+    private readonly Option<IReadOnlyList<int>?> _pipelineLayers = Options.Counts(
+        "--pipeline-layers",
+        "Layers of each stage, such as 14,13,13; default: so that the fullest stage is as empty as it can be (vLLM's VLLM_PP_LAYER_PARTITION).");
     private readonly Option<int?> _maxModelLen;
     private readonly Option<int?> _maxNumSeqs = Options.Count("--max-num-seqs", "Most sequences that run at once; default 256.");
     private readonly Option<int?> _maxNumBatchedTokens;
@@ -133,7 +140,7 @@ internal sealed class EngineArguments
     ];
 
     private IEnumerable<Option> OfEncoders =>
-        [_model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
+        [_model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel, _devices, _pipelineLayers, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
@@ -158,6 +165,10 @@ internal sealed class EngineArguments
 
     /// <summary>Whether prefix caching was asked for or against.</summary>
     public bool? PrefixCaching(ParseResult result) => _prefixCaching.Value(result);
+
+    /// <summary>Whether the sizes that a model is split by were given.</summary>
+    public bool NamesSizes(ParseResult result) =>
+        result.GetValue(_tensorParallel) is not null || result.GetValue(_pipelineParallel) is not null || result.GetValue(_pipelineLayers) is not null;
 
     /// <summary>The seed of the engine, or null.</summary>
     public long? Seed(ParseResult result) => result.GetValue(_seed);
@@ -190,6 +201,8 @@ internal sealed class EngineArguments
             Device = result.GetValue(_device) ?? defaults.Device,
             TensorParallel = result.GetValue(_tensorParallel) ?? defaults.TensorParallel,
             PipelineParallel = result.GetValue(_pipelineParallel) ?? defaults.PipelineParallel,
+            Devices = result.GetValue(_devices)?.Split(',', StringSplitOptions.TrimEntries),
+            PipelineLayers = result.GetValue(_pipelineLayers),
             MaxModelLen = result.GetValue(_maxModelLen) is { } length and not -1 ? length : null,
             MaxNumSeqs = result.GetValue(_maxNumSeqs),
             MaxNumBatchedTokens = result.GetValue(_maxNumBatchedTokens) ?? defaults.MaxNumBatchedTokens,

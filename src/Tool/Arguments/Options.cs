@@ -25,6 +25,10 @@ internal static class Options
     public static Option<int?> Count(string name, string description, params string[] aliases) =>
         new(name, aliases) { Description = description, HelpName = "N", CustomParser = Int };
 
+    /// <summary>Several counts with commas between them.</summary>
+    public static Option<IReadOnlyList<int>?> Counts(string name, string description) =>
+        new(name) { Description = description, HelpName = "N,N,...", CustomParser = Ints };
+
     /// <summary>A count in vLLM's notation, or <c>auto</c>, which is -1.</summary>
     public static Option<int?> CountOrAuto(string name, string description) =>
         new(name) { Description = description, HelpName = "N", CustomParser = result => result.Tokens[0].Value == "auto" ? -1 : Int(result) };
@@ -60,6 +64,23 @@ internal static class Options
             return null;
         },
     };
+
+    private static int[]? Ints(ArgumentResult result)
+    {
+        var counts = new List<int>();
+        foreach (var part in result.Tokens[0].Value.Split(','))
+        {
+            if (!int.TryParse(part, NumberStyles.None | NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out var count))
+            {
+                result.AddError($"{NameOf(result)}: '{part}' is no whole number; give whole numbers with commas between them, such as 14,13,13.");
+                return null;
+            }
+
+            counts.Add(count);
+        }
+
+        return [.. counts];
+    }
 
     private static int? Int(ArgumentResult result) => (int?)Whole(result, int.MinValue, int.MaxValue);
 

@@ -1,17 +1,22 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using LocalLlm.Tool.Arguments;
 using Spectre.Console;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary><c>localllm plan</c>: where the memory would go, without loading any weights.</summary>
+/// <summary>
+/// <c>localllm plan</c>: where the memory would go, without loading any weights: on this machine's device by the model's folder, or, for several ranks,
+/// devices that are not there and models that are not here, by config.json.
+/// </summary>
 internal static class PlanCommand
 {
     private static readonly JsonSerializerOptions JsonOptions = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower) },
         WriteIndented = true,
     };
 
@@ -19,14 +24,19 @@ internal static class PlanCommand
     public static Command Create(Terminal terminal)
     {
         var arguments = new EngineArguments();
+        var devices = new PlanArguments();
         var model = Options.Model();
         var json = Options.Flag("--json", "Prints JSON instead of a table.");
-        var command = new Command("plan", "Prints where the memory of a model would go, without loading its weights.") { model, json };
+        var command = new Command("plan", "Prints where the memory of a model would go, here or on other cards, without loading its weights.") { model, json };
+        devices.AddTo(command);
         arguments.AddTo(command);
         VllmOptions.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
-            var options = await ModelDownload.ResolveAsync(arguments.Build(result, result.GetValue(model)), terminal, cancellationToken);
+            var options = arguments.Build(result, result.GetValue(model)) with { HubVariables = terminal.Variable };
+            if (devices.AreGiven(result) || ModelPlanner.NeedsEstimate(options))
+                return await EstimateAsync(devices.Build(result, options, arguments.NamesSizes(result)), result.GetValue(json), terminal, cancellationToken);
+            options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
             using var notes = new CheckpointNotes();
             var plan = LlmEngine.PlanMemory(options with { LoggerFactory = notes });
             await notes.WriteAsync(terminal.ErrorText);
@@ -37,6 +47,17 @@ internal static class PlanCommand
             return ExitCodes.Success;
         });
         return command;
+    }
+
+    private static async Task<int> EstimateAsync(Planning.ModelPlanRequest request, bool json, Terminal terminal, CancellationToken cancellationToken)
+    {
+        var plan = await ModelPlanner.PlanAsync(request, cancellationToken);
+        if (json)
+            await terminal.Text.WriteLineAsync(JsonSerializer.Serialize(plan, JsonOptions));
+        else if (plan.Verdict != Planning.PlanVerdict.Invalid)
+            PlanReport.Write(plan, terminal);
+        plan.ThrowIfUnfit();
+        return ExitCodes.Success;
     }
 
     private static Table TableOf(MemoryPlan plan, string name)

@@ -113,12 +113,12 @@ public sealed class CudaEngineTests
 
     private static EngineOptions Options(string folder, string dtype) => new() { ModelPath = folder, Dtype = dtype, Device = "cuda", GpuMemoryUtilization = 0.5 };
 
-    private static SamplingParams Greedy(int maxTokens) => new() { Temperature = 0, MaxTokens = maxTokens };
+    internal static SamplingParams Greedy(int maxTokens) => new() { Temperature = 0, MaxTokens = maxTokens };
 
-    private static string Ids(GenerationResult result) => result.Error?.Message ?? string.Join(' ', result.Outputs[0].TokenIds);
+    internal static string Ids(GenerationResult result) => result.Error?.Message ?? string.Join(' ', result.Outputs[0].TokenIds);
 
     // Log-probabilities show near ties; every third request goes without, which leaves the choice to the device, unless all are asked for.
-    private static GenerationRequest[] Requests(int count, bool allLogprobs = false) => [.. Enumerable.Range(0, count).Select(i =>
+    internal static GenerationRequest[] Requests(int count, bool allLogprobs = false) => [.. Enumerable.Range(0, count).Select(i =>
     {
         var text = (i % 4) switch
         {
@@ -130,13 +130,13 @@ public sealed class CudaEngineTests
         return GenerationRequest.FromChat([new("user", text)], Greedy(24 + (i % 40)) with { Logprobs = i % 3 == 0 && !allLogprobs ? null : 2 });
     })];
 
-    private static async Task<IReadOnlyList<GenerationResult>> RunAsync(EngineOptions options, GenerationRequest[] requests)
+    internal static async Task<IReadOnlyList<GenerationResult>> RunAsync(EngineOptions options, GenerationRequest[] requests)
     {
         await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         return await engine.GenerateBatchAsync(requests, cancellationToken: TestContext.Current.CancellationToken);
     }
 
-    private static void AssertEqualButForNearTies(IReadOnlyList<GenerationResult> expected, IReadOnlyList<GenerationResult> actual)
+    internal static void AssertEqualButForNearTies(IReadOnlyList<GenerationResult> expected, IReadOnlyList<GenerationResult> actual)
     {
         foreach (var (one, other) in expected.Zip(actual))
         {

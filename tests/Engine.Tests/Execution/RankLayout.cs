@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using LocalLlm.Execution;
+using LocalLlm.Ops.Cuda;
 
 namespace LocalLlm.Tests.Execution;
 
@@ -18,8 +19,17 @@ internal sealed partial record RankLayout(int TensorParallel, int PipelineParall
     private static partial Regex Pattern();
 }
 
-/// <summary>Opens every model over the ranks of a layout.</summary>
+/// <summary>Opens every model over the ranks of a layout; on one card where there are fewer cards than ranks.</summary>
 internal sealed class RankLayoutFactory(RankLayout layout) : IStepExecutorFactory
 {
-    public IExecutorLoader Open(EngineOptions options) => new DeviceExecutorFactory().Open(layout.Of(options));
+    public IExecutorLoader Open(EngineOptions options)
+    {
+        if (options.Device is "cuda" or "auto" && CudaDevice.Probe() is { Count: > 0 } cards
+            && (cards.Count < layout.TensorParallel * layout.PipelineParallel || Environment.GetEnvironmentVariable(SuiteExecutor.NcclVariable) == "fake"))
+        {
+            options = options with { Device = "cuda:0" };
+        }
+
+        return new DeviceExecutorFactory().Open(layout.Of(options));
+    }
 }

@@ -21,9 +21,18 @@ internal static class SuiteExecutor
             Xunit.Assert.Skip("steps run in another process, which knows nothing of this test's device, family, progress or logger");
     }
 
+    /// <summary>Has <see cref="Ops.FakeNccl"/> connect the ranks on a card, where this is <c>fake</c>.</summary>
+    public const string NcclVariable = "LOCALLLM_TEST_NCCL";
+
     [ModuleInitializer]
     internal static void Choose()
     {
+        if (Environment.GetEnvironmentVariable(NcclVariable) == "fake")
+        {
+            Environment.SetEnvironmentVariable(LocalLlm.Ops.Cuda.Ranks.GpuRanks.NoOwnKernelsVariable, "1");
+            LocalLlm.Interop.Cuda.NcclLibrary.Use(Ops.FakeNccl.Library);
+        }
+
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } name)
             StepExecutorFactory.Default = Create(name);
     }

@@ -48,6 +48,14 @@ internal sealed class FakeHub : IAsyncDisposable
 
     public int Breaks;
 
+    private long _bytesServed;
+
+    /// <summary>Bytes of files that were sent.</summary>
+    public long BytesServed => Interlocked.Read(ref _bytesServed);
+
+    /// <summary>Every range that was asked for.</summary>
+    public ConcurrentQueue<(string File, long From, long To)> Ranges { get; } = [];
+
     public bool IgnoresRanges { get; set; }
 
     /// <summary>Whether the listing names sizes and digests.</summary>
@@ -171,6 +179,7 @@ internal sealed class FakeHub : IAsyncDisposable
         if (!IgnoresRanges && context.Request.GetTypedHeaders().Range?.Ranges.Single() is { } range)
         {
             (from, to) = ((int)range.From!.Value, (int)range.To!.Value + 1);
+            Ranges.Enqueue((file, range.From.Value, range.To.Value));
             context.Response.StatusCode = 206;
             context.Response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {from}-{to - 1}/{content.Length}");
         }
@@ -186,6 +195,7 @@ internal sealed class FakeHub : IAsyncDisposable
             return;
         }
 
+        Interlocked.Add(ref _bytesServed, to - from);
         await context.Response.Body.WriteAsync(content.AsMemory(from, to - from));
     }
 

@@ -70,7 +70,10 @@ public class CommandLineTests
     [InlineData("--shutdown-timeout -1", "use 0 to 86400 seconds")]
     [InlineData("--max-waiting-seqs -1", "use at least 0")]
     [InlineData("--api-key a\u00e9", "--api-key")]
-    [InlineData("--tensor-parallel-size 2", "tensor")]
+    [InlineData("--tensor-parallel-size 3", "4 attention heads do not divide by 3")]
+    [InlineData("--pipeline-parallel-size 9", "the model has 8 layers")]
+    [InlineData("--pipeline-parallel-size 2 --pipeline-layers 4,3", "add up to 7")]
+    [InlineData("--devices cpu,gpu -tp 2", "devices names 'gpu'")]
     [InlineData("--reasoning-parser x", "reasoning_parser")]
     [InlineData("--tool-call-parser x", "tool_call_parser")]
     public async Task What_a_server_cannot_be_started_with_is_said_at_once(string options, string message)
@@ -116,7 +119,7 @@ public class CommandLineTests
 
     [Theory]
     [InlineData("--dtype int3", "int3")]
-    [InlineData("-tp 2", "tensor_parallel_size")]
+    [InlineData("-tp 3", "tensor_parallel_size")]
     [InlineData("--gpu-memory-utilization 2", "gpu_memory_utilization")]
     public async Task An_option_that_the_engine_refuses_exits_with_2(string option, string says)
     {

@@ -56,6 +56,14 @@ public class EngineArgumentsTests
     }
 
     [Fact]
+    public void Devices_and_layers_of_stages_are_lists()
+    {
+        var options = Build("--model m -pp 3 --pipeline-layers 14,13,13 --devices cuda:0,cuda:2");
+        Assert.Equal([14, 13, 13], options.PipelineLayers);
+        Assert.Equal(["cuda:0", "cuda:2"], options.Devices);
+    }
+
+    [Fact]
     public void What_is_not_given_keeps_the_engines_default() => Assert.Equal(new EngineOptions { ModelPath = "m" }, Build("--model m"));
 
     [Fact]

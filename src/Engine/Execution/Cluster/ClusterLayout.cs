@@ -12,8 +12,8 @@ internal sealed record ClusterLayout(ParallelPlan Plan, bool HubHoldsRanks)
 
     /// <summary>What checked options ask for.</summary>
     public static ClusterLayout Of(EngineOptions options) => options.DistributedExecutorBackend == EngineOptions.Processes
-        ? new(new(options.TensorParallel, options.PipelineParallel, options.TensorParallel * options.PipelineParallel), HubHoldsRanks: false)
-        : new(new(options.TensorParallel, options.PipelineParallel, options.Nodes), HubHoldsRanks: true);
+        ? new(new(options.TensorParallel, options.PipelineParallel, options.TensorParallel * options.PipelineParallel) { LayersPerStage = options.PipelineLayers }, HubHoldsRanks: false)
+        : new(new(options.TensorParallel, options.PipelineParallel, options.Nodes) { LayersPerStage = options.PipelineLayers }, HubHoldsRanks: true);
 
     /// <summary>The nodes that join the engine loop's process.</summary>
     public IReadOnlyList<int> RemoteNodes => [.. Enumerable.Range(0, Plan.Nodes).Where(node => node > 0 || !HubHoldsRanks)];

@@ -38,6 +38,27 @@ internal static unsafe partial class CudaDriver
     public static partial int cuCtxSetCurrent(IntPtr context);
 
     [LibraryImport(Library)]
+    public static partial int cuCtxGetCurrent(IntPtr* context);
+
+    [LibraryImport(Library)]
+    public static partial int cuCtxEnablePeerAccess(IntPtr peer, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial int cuMemAlloc_v2(ulong* pointer, nuint bytes);
+
+    [LibraryImport(Library)]
+    public static partial int cuMemFree_v2(ulong pointer);
+
+    [LibraryImport(Library)]
+    public static partial int cuMemHostAlloc(void** pointer, nuint bytes, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial int cuMemsetD8Async(ulong target, byte value, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
+    public static partial int cuFuncGetAttribute(int* value, int attribute, IntPtr function);
+
+    [LibraryImport(Library)]
     public static partial int cuMemGetInfo_v2(nuint* free, nuint* total);
 
     [LibraryImport(Library)]

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
 using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
 using static TorchSharp.torch;
@@ -56,13 +55,10 @@ internal static unsafe class CudaChecks
 
     private static EnvironmentCheck CheckCollectives()
     {
-        if (!NativeLibrary.TryLoad("libnccl.so.2", out var library))
-            return new(Collectives, EnvironmentCheckStatus.Absent, "not found", "Needed only to split a model over several GPUs: install libnccl2.");
-        int version;
-        var read = (delegate* unmanaged<int*, int>)NativeLibrary.GetExport(library, "ncclGetVersion");
-        return read(&version) == 0
-            ? new(Collectives, EnvironmentCheckStatus.Ok, string.Create(CultureInfo.InvariantCulture, $"{version / 10000}.{version % 10000 / 100}.{version % 100}"), "")
-            : new(Collectives, EnvironmentCheckStatus.Unusable, "it does not tell its version", "Install libnccl2 anew.");
+        if (NcclLibrary.TryLoad(TorchLibrary.Folder) is not { } library)
+            return new(Collectives, EnvironmentCheckStatus.Absent, "not found", $"Needed only to split a model over several GPUs: install libnccl2, or set {NcclLibrary.EnvironmentVariable} to libnccl.so.2.");
+        var version = library.Version;
+        return new(Collectives, EnvironmentCheckStatus.Ok, string.Create(CultureInfo.InvariantCulture, $"{version / 10000}.{version % 10000 / 100}.{version % 100}, {library.Path}"), "");
     }
 
     private static EnvironmentCheck CheckDevice(int ordinal, int count)

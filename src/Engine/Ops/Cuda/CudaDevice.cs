@@ -1,5 +1,6 @@
 using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
+using LocalLlm.Parallel;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -44,6 +45,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         IntPtr context;
         CudaException.Check(CudaDriver.cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
         CudaException.Check(CudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+        (Handle, Context) = (device, context);
         ComputeCapability = ComputeCapabilityOf(device);
         Multiprocessors = Attribute(device, MultiprocessorCountAttribute);
         Name = NameOf(device);
@@ -74,6 +76,15 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     /// <summary>The card's name.</summary>
     public string Name { get; }
+
+    /// <summary>The gates that what is being recorded will pass at each launch; null: nothing is being recorded.</summary>
+    public HashSet<LaunchGate>? RecordedGates { get; set; }
+
+    /// <summary>The context of all work.</summary>
+    public IntPtr Context { get; }
+
+    /// <summary>The driver's handle of the device.</summary>
+    public int Handle { get; }
 
     /// <summary>
     /// Gives memory that libtorch keeps for later tensors back to the driver, for other processes and the next engine. libtorch's C interface

@@ -1,4 +1,5 @@
 using LocalLlm.Interop.Cuda;
+using LocalLlm.Parallel;
 
 namespace LocalLlm.Ops.Cuda;
 
@@ -10,6 +11,9 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
     private readonly IntPtr _graph;
     private readonly IntPtr _executable;
 
+    // Where work of other ranks is waited for inside.
+    private readonly LaunchGate[] _gates;
+
     /// <summary>Records what <paramref name="body"/> puts on the device's stream; nothing runs yet. The body must neither wait nor allocate.</summary>
     public CudaGraph(CudaDevice device, Action body)
     {
@@ -17,9 +21,11 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
         device.Synchronize();
         CudaException.Check(CudaDriver.cuStreamBeginCapture_v2(device.Stream, RelaxedCapture), "beginning a graph");
         IntPtr graph;
+        device.RecordedGates = [];
         try
         {
             body();
+            _gates = [.. device.RecordedGates];
         }
         catch
         {
@@ -27,6 +33,10 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
             if (CudaDriver.cuStreamEndCapture(device.Stream, &graph) == 0 && graph != IntPtr.Zero)
                 _ = CudaDriver.cuGraphDestroy(graph);
             throw;
+        }
+        finally
+        {
+            device.RecordedGates = null;
         }
 
         CudaException.Check(CudaDriver.cuStreamEndCapture(device.Stream, &graph), "recording a graph");
@@ -46,7 +56,14 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
     }
 
     /// <inheritdoc/>
-    public void Launch() => CudaException.Check(CudaDriver.cuGraphLaunch(_executable, _device.Stream), "launching a graph");
+    public void Launch()
+    {
+        foreach (var gate in _gates)
+            gate.Pass();
+        CudaException.Check(CudaDriver.cuGraphLaunch(_executable, _device.Stream), "launching a graph");
+        foreach (var gate in _gates)
+            gate.Pass();
+    }
 
     /// <inheritdoc/>
     public void Dispose()

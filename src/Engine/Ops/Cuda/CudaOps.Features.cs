@@ -1,11 +1,31 @@
+using LocalLlm.Ops.Cuda.Ranks;
+using LocalLlm.Parallel;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
-// What the card does beside computing: memory of its own, recorded steps, chosen tokens.
-internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITokenSampler
+// What the card does beside computing: memory of its own, recorded steps, chosen tokens, work with other ranks.
+internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITokenSampler, ICollectiveDevice
 {
+    /// <summary>The card, for connections between ranks.</summary>
+    public CudaDevice Card => _device;
+
+    /// <summary>Its kernels.</summary>
+    public KernelCompiler Kernels => _kernels;
+
+    /// <inheritdoc/>
+    IntPtr ICollectiveDevice.Stream => _device.Stream;
+
+    /// <inheritdoc/>
+    bool ICollectiveDevice.IsRecording => _device.RecordedGates is not null;
+
+    /// <inheritdoc/>
+    void ICollectiveDevice.RecordGate(LaunchGate gate) => _device.RecordedGates!.Add(gate);
+
+    /// <inheritdoc/>
+    Tensor ICollectiveDevice.Rent(WorkspaceSlot slot, long rows, long width, ScalarType type) => _workspace.Rent(slot, rows, width, type);
+
     /// <inheritdoc/>
     DeviceMemory IDeviceMemory.Now
     {

@@ -15,6 +15,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     // From here on a matrix product is bound by arithmetic rather than by the reading of the weights.
     private const int MaxGemvRows = 4;
     private const int NormThreads = 256;
+    private const int GatherThreads = 128;
     private const int RotaryThreads = 256;
 
     private readonly CudaDevice _device;
@@ -76,6 +77,15 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 
     /// <inheritdoc/>
     public Tensor Embedding(Tensor ids, Tensor table) => GatherRows(table, ids, _sampler.Ids, WorkspaceSlot.Hidden, (int)ids.size(0));
+
+    /// <inheritdoc/>
+    public Tensor EmbeddingShard(Tensor ids, Tensor table, long firstId)
+    {
+        var (rows, width) = ((int)ids.size(0), (int)table.size(1));
+        var y = _workspace.Rent(WorkspaceSlot.Hidden, rows, width, table.dtype);
+        Kernel(Elementwise, "gatherShard", table.dtype).Launch((rows, 1, 1), GatherThreads, [table, ids, _sampler.Ids, y, width, (int)table.size(0), (int)firstId]);
+        return y;
+    }
 
     /// <inheritdoc/>
     public Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices) => GatherRows(x, _inputs.Select(indices), 0ul, WorkspaceSlot.Selected, indices.Length);
@@ -177,10 +187,9 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 
     private Tensor GatherRows(Tensor table, KernelArgument rows, KernelArgument sampled, WorkspaceSlot slot, int count)
     {
-        const int threads = 128;
         var width = (int)table.size(1);
         var y = _workspace.Rent(slot, count, width, table.dtype);
-        Kernel(Elementwise, "gatherRows", table.dtype).Launch((count, 1, 1), threads, [table, rows, sampled, y, width, (int)table.size(0)]);
+        Kernel(Elementwise, "gatherRows", table.dtype).Launch((count, 1, 1), GatherThreads, [table, rows, sampled, y, width, (int)table.size(0)]);
         return y;
     }
 

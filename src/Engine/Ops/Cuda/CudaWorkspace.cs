@@ -19,6 +19,8 @@ internal enum WorkspaceSlot
     Counters,
     Output,
     Processed,
+    Gathered,
+    GatheredParts,
 }
 
 /// <summary>

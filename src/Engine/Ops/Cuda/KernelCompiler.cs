@@ -12,6 +12,7 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
 {
     private const string CommonSource = "common.cu";
+    private const int RegistersAttribute = 4;
     private readonly Dictionary<(string Source, string Function, string Defines), CudaKernel> _kernels = [];
     private readonly Dictionary<(string Source, string Defines), IntPtr> _modules = [];
 
@@ -36,6 +37,9 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
             _modules.Add((source, defines), module = LoadModule(source, defines));
         IntPtr handle;
         CudaException.Check(CudaDriver.cuModuleGetFunction(&handle, module, function), $"finding the kernel {function}");
+        // Otherwise the driver would load it at its first launch, for which it may wait until the card is idle: never, where a peer waits for this launch.
+        int registers;
+        CudaException.Check(CudaDriver.cuFuncGetAttribute(&registers, RegistersAttribute, handle), $"loading the kernel {function}");
         kernel = new(handle, function, device);
         _kernels.Add((source, function, defines), kernel);
         return kernel;

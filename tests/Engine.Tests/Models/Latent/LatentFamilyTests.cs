@@ -54,6 +54,15 @@ public sealed class LatentFamilyTests : IDisposable
         Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
     }
 
+    [Fact]
+    public async Task A_family_that_builds_whole_models_alone_is_not_split_into_stages()
+    {
+        SuiteExecutor.SkipInAnotherProcess();
+        var options = new EngineOptions { ModelPath = _folder.Path, Device = "cpu", SkipTokenizerInit = true, PipelineParallel = 2 };
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Equal((EngineErrorKind.InvalidOptions, "pipeline_parallel_size"), (refusal.Kind, refusal.Parameter));
+    }
+
     [Theory]
     [InlineData(int.MaxValue)]
     [InlineData(1)]

@@ -14,6 +14,19 @@ extern "C" __global__ void gatherRows(const T* table, const int* rows, const int
   }
 }
 
+// As gatherRows, of a table that begins at row first of a larger one; zeros for what is outside of it. One block a row.
+extern "C" __global__ void gatherShard(const T* table, const int* rows, const int* sampled, T* out, int width, int tableRows, int first) {
+  launchDependents();
+  waitForPrevious();
+  int row = rows[blockIdx.x];
+  if (row < 0 && sampled) row = sampled[-1 - row];
+  row -= first;
+  const bool isHere = row >= 0 && row < tableRows;
+  const T* source = table + (u64)(isHere ? row : 0) * width;
+  T* target = out + (u64)blockIdx.x * width;
+  for (int i = threadIdx.x; i < width; i += blockDim.x) target[i] = isHere ? source[i] : fromFloat(0);
+}
+
 // out = x / rms(x) * weight, one block a row. x: [rows, width].
 extern "C" __global__ void rmsNorm(const T* x, const T* weight, T* out, int width, float epsilon) {
   __shared__ float scratch[WARP];

@@ -1,0 +1,110 @@
+using System.Diagnostics;
+using System.Globalization;
+using LocalLlm.Interop;
+using LocalLlm.Interop.Cuda;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using LocalLlm.Ops.Cuda.Ranks;
+using LocalLlm.Parallel;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Bench;
+
+/// <summary>
+/// What the residual stream's sum over two ranks costs inside a graph, by our own kernels and by NCCL. Limits, measured in the same run: a kernel that
+/// takes as many rows and waits for nobody, and the bytes that cross at the rate of a copy (two passes over them on one card).
+/// </summary>
+internal static class CollectiveSpeed
+{
+    private const int Ranks = 2;
+    private const int Repeats = 50;
+    private const int Replays = 40;
+    private const int Width = 8192;
+    private const int WarmUps = 5;
+
+    // Rows of 16 KiB.
+    private static readonly int[] Rows = [1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096];
+
+    /// <summary>Prints a table.</summary>
+    /// <param name="cards">1 or 2.</param>
+    public static void Run(int cards)
+    {
+        TorchLibrary.EnsureLoaded();
+        string[] devices = ["cuda:0", string.Create(CultureInfo.InvariantCulture, $"cuda:{cards - 1}")];
+        var process = new LaunchGate(Ranks);
+        var nccl = cards == Ranks ? NcclLibrary.TryLoad(TorchLibrary.Folder) : null;
+        var id = nccl?.CreateUniqueId() ?? default;
+        var (oneShot, chunks) = (new PeerGroup(Ranks, process), new PeerGroup(Ranks, process));
+        var gates = new RankGates(new(Ranks), process);
+        var lines = new List<string>();
+        var threads = devices.Select((device, rank) => new Thread(() =>
+        {
+            using var ops = (CudaOps)DeviceRegistry.Create(device);
+            using var first = new PeerCollectives(oneShot, rank) { OneShotLimit = PeerCollectives.MaxOneShotBytes };
+            using var second = new PeerCollectives(chunks, rank) { OneShotLimit = 0 };
+            using var third = nccl is null ? null : new NcclCollectives(new(() => (nccl, id), rank, Ranks, gates));
+            foreach (var bound in (IDeviceBound?[])[first, second, third])
+                bound?.Bind(ops);
+            foreach (var rows in Rows)
+            {
+                var line = Measure(ops, process, rows, first, second, third);
+                if (rank == 0)
+                    lines.Add(line);
+            }
+        })).ToList();
+        threads.ForEach(thread => thread.Start());
+        threads.ForEach(thread => thread.Join());
+        Console.WriteLine($"{(cards == 1 ? "both ranks on one card" : "a rank on each of two cards")}, bfloat16, microseconds each inside a graph");
+        Console.WriteLine("    rows       KiB | own, one shot  + norm after  norm fused |  own, chunks        NCCL | a norm alone    copy limit");
+        lines.ForEach(Console.WriteLine);
+    }
+
+    private static string Measure(CudaOps ops, LaunchGate gate, int rows, PeerCollectives oneShot, PeerCollectives chunks, NcclCollectives? nccl)
+    {
+        using var scope = NewDisposeScope();
+        var (part, residual) = (zeros(rows, Width, bfloat16, ops.Device), zeros(rows, Width, bfloat16, ops.Device));
+        var weight = ones(Width, bfloat16, ops.Device);
+        var bytes = 2L * rows * Width;
+        var takesOneShot = bytes <= PeerCollectives.MaxOneShotBytes;
+        var other = zeros_like(part);
+        var cells = (double?[])
+        [
+            takesOneShot ? Time(ops, gate, () => oneShot.AddAllReduced(residual, part)) : null,
+            takesOneShot ? Time(ops, gate, () =>
+            {
+                oneShot.AddAllReduced(residual, part);
+                ops.RmsNorm(residual, weight, 1e-5f).Dispose();
+            }) : null,
+            takesOneShot ? Time(ops, gate, () => oneShot.AddAllReducedNormed(residual, part, weight, 1e-5f).Dispose()) : null,
+            Time(ops, gate, () => chunks.AddAllReduced(residual, part)),
+            nccl is null ? null : Time(ops, gate, () => nccl.AllReduce(part)),
+            Time(ops, gate, () => ops.RmsNorm(residual, weight, 1e-5f).Dispose()),
+            Time(ops, gate, () => other.copy_(part)),
+        ];
+        string Cell(int i) => cells[i] is { } time ? time.ToString("F2", CultureInfo.InvariantCulture).PadLeft(12) : "-".PadLeft(12);
+        return string.Create(CultureInfo.InvariantCulture, $"{rows,8} {bytes / 1024,9} | {Cell(0)} {Cell(1)} {Cell(2)} | {Cell(3)} {Cell(4)} | {Cell(5)} {Cell(6)}");
+    }
+
+    // Microseconds of one of the repeats that a graph has.
+    private static double Time(CudaOps ops, LaunchGate gate, Action body)
+    {
+        body();
+        ops.Card.Synchronize();
+        using var graph = ops.Capture(() =>
+        {
+            for (var i = 0; i < Repeats; i++)
+                body();
+        });
+        for (var i = 0; i < WarmUps; i++)
+            graph.Launch();
+        ops.Card.Synchronize();
+        gate.Pass();
+        var clock = Stopwatch.StartNew();
+        for (var i = 0; i < Replays; i++)
+            graph.Launch();
+        ops.Card.Synchronize();
+        var time = clock.Elapsed.TotalMicroseconds / (Replays * Repeats);
+        gate.Pass();
+        return time;
+    }
+}

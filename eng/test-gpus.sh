@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs what needs GPUs: kernels, the engine on one card, over two ranks on one card by our own kernels and by a stand-in for NCCL, and, where there are two
+# cards, over both. Wants LOCALLLM_LIBTORCH naming a libtorch with CUDA. Takes a few minutes.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bash "$here/eng/setup.sh"
+dotnet build "$here/tests/Engine.Tests" -c Release -v quiet --nologo
+suite() { dotnet "$here/tests/Engine.Tests/bin/Release/net10.0/LocalLlm.Engine.Tests.dll" --ansi off --progress off "$@"; }
+printf '== one rank, and ranks on the cards that are there\n'
+suite --filter-class '*Cuda*' --filter-class '*PeerCollectives*' --filter-class '*NcclCollectives*'
+export LOCALLLM_TEST_EXECUTOR=tp2
+printf '== two ranks on one card, own kernels\n'
+CUDA_VISIBLE_DEVICES=0 suite --filter-class '*CudaE*'
+printf '== two ranks on one card, a stand-in for NCCL\n'
+CUDA_VISIBLE_DEVICES=0 LOCALLLM_TEST_NCCL=fake suite --filter-class '*CudaEngineTests'
+printf '== two ranks, a card each where there are two\n'
+suite --filter-class '*CudaEngineTests'

@@ -1,0 +1,9 @@
+namespace LocalLlm.Interop.Cuda;
+
+/// <summary>A call of NCCL that failed. Its communicator is of no use afterwards.</summary>
+internal sealed class NcclException(string call, string description, string? detail, int code)
+    : Exception($"{call} failed: {description} (NCCL error {code}){(detail is null ? "" : $": {detail}")}")
+{
+    /// <summary>The ncclResult_t.</summary>
+    public int Code { get; } = code;
+}

@@ -1,0 +1,23 @@
+using LocalLlm.Interop.Cuda;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>The GPUs of this machine as the driver shows them; needs no libtorch and opens no context.</summary>
+internal static unsafe class CudaInventory
+{
+    /// <summary>Name, memory in bytes and compute capability of every GPU; empty without a driver.</summary>
+    public static IReadOnlyList<(string Name, long MemoryBytes, int ComputeCapability)> Devices()
+    {
+        var found = new List<(string, long, int)>();
+        for (var ordinal = 0; ordinal < (CudaDevice.Probe()?.Count ?? 0); ordinal++)
+        {
+            int device;
+            nuint bytes;
+            CudaException.Check(CudaDriver.cuDeviceGet(&device, ordinal), "cuDeviceGet");
+            CudaException.Check(CudaDriver.cuDeviceTotalMem_v2(&bytes, device), "cuDeviceTotalMem");
+            found.Add((CudaDevice.NameOf(device), (long)bytes, CudaDevice.ComputeCapabilityOf(device)));
+        }
+
+        return found;
+    }
+}

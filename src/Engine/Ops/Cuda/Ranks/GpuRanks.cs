@@ -1,0 +1,198 @@
+using System.Globalization;
+using LocalLlm.Interop;
+using LocalLlm.Interop.Cuda;
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Ops.Cuda.Ranks;
+
+/// <summary>
+/// What connects ranks on GPUs: kernels of our own over memory that ranks of one process reach (one card, or cards that reach each
+/// other), NCCL
+/// beside them for what is large, and where there is no such way. Plans and refuses; what it gives is bound to the devices later.
+/// </summary>
+internal sealed class GpuRanks
+{
+    /// <summary>The environment variable that has NCCL do everything (vLLM's --disable-custom-all-reduce).</summary>
+    public const string NoOwnKernelsVariable = "LOCALLLM_DISABLE_CUSTOM_ALL_REDUCE";
+
+    /// <summary>The driver's environment variable for the number of its queues to a card.</summary>
+    public const string ConnectionsVariable = "CUDA_DEVICE_MAX_CONNECTIONS";
+
+    // A launch may stand behind a call of the driver that waits for the card (LaunchGate). Two ranks wait for each other alone; with
+    // more, a third
+    // may make such a call between the launches of two others.
+    private const int MaxRanksOnCard = 2;
+
+    // The default. With fewer queues than streams, work that waits for a peer can stand before that peer's.
+    private const int MinConnections = 8;
+
+    private readonly ParallelPlan _plan;
+    private readonly int _node;
+    private readonly int[] _ordinals; // of this node's ranks
+    private readonly NcclIds? _ids;
+    private readonly bool _ownKernels = Environment.GetEnvironmentVariable(NoOwnKernelsVariable) is not ("1" or "true");
+    private readonly LaunchGate _process;
+    private readonly Dictionary<int, ICollectives[]> _groups = []; // by stage
+    private readonly Dictionary<int, (IPipelineLink Sender, IPipelineLink Receiver)> _links = []; // by the rank that sends
+
+    private GpuRanks(ParallelPlan plan, int node, int[] ordinals, NcclIds? ids)
+    {
+        (_plan, _node, _ordinals, _ids, _process) = (plan, node, ordinals, ids, new(ordinals.Length));
+        RefuseFewQueues(Environment.GetEnvironmentVariable(ConnectionsVariable), ordinals);
+        if (ordinals.CountBy(ordinal => ordinal).FirstOrDefault(card => card.Value > MaxRanksOnCard) is { Value: > 0 } full)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"{full.Value} ranks would run on cuda:{full.Key}, at most {MaxRanksOnCard} can share a card. Name more devices, or lower tensor_parallel_size or pipeline_parallel_size.",
+                "device");
+        }
+
+        foreach (var ordinal in ordinals.Distinct())
+            CudaDevice.RequireDriver(ordinal);
+    }
+
+    /// <summary>
+    /// Refuses a setting of <see cref="ConnectionsVariable"/> with which ranks on one card could wait forever behind one another.
+    /// </summary>
+    /// <param name="given">Its value; null: the driver's default.</param>
+    /// <param name="ordinals">The card of each rank.</param>
+    /// <exception cref="EngineException">Kind Environment.</exception>
+    public static void RefuseFewQueues(string? given, IReadOnlyCollection<int> ordinals)
+    {
+        if (string.IsNullOrEmpty(given) || ordinals.Distinct().Count() == ordinals.Count
+            || (int.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out var connections) && connections >= MinConnections))
+        {
+            return;
+        }
+
+        throw new EngineException(
+            EngineErrorKind.Environment,
+            $"{ConnectionsVariable} is {given}, but several ranks run on one card: with fewer than {MinConnections} queues one would wait forever behind another. Unset it, or set it to {MinConnections} or more.",
+            "device");
+    }
+
+    /// <summary>Plans the connections of a node's ranks.</summary>
+    /// <param name="plan">How the model is spread.</param>
+    /// <param name="node">Which node this is.</param>
+    /// <param name="devices">A device for each of its ranks, in order; several may be one card.</param>
+    /// <param name="ids">What all nodes have in common; null: there is one node.</param>
+    /// <returns>Null: the devices are no GPUs.</returns>
+    /// <exception cref="EngineException">Kind InvalidOptions: some are GPUs and some are not. Kind Environment: what the machine
+    /// lacks.</exception>
+    public static GpuRanks? TryCreate(ParallelPlan plan, int node, IReadOnlyList<string> devices, NcclIds? ids = null)
+    {
+        var ordinals = devices.Take(plan.RanksPerNode).Select(OrdinalOf).ToArray();
+        if (Array.TrueForAll(ordinals, ordinal => ordinal is null))
+            return null;
+        if (Array.Exists(ordinals, ordinal => ordinal is null))
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"Ranks cannot be split over GPUs and other devices: {string.Join(", ", devices)}. Name devices of one kind.", "device");
+        return new(plan, node, [.. ordinals.Select(ordinal => ordinal!.Value)], ids);
+    }
+
+    /// <summary>The tensor-parallel group of a rank of this node, for its thread alone.</summary>
+    public ICollectives Tensor(RankPlace place)
+    {
+        if (_plan.TensorParallel == 1)
+            return new SingleRankCollectives();
+        if (!_groups.TryGetValue(place.Stage, out var group))
+            _groups.Add(place.Stage, group = CreateGroup(place.Stage));
+        return group[place.TensorRank];
+    }
+
+    /// <summary>Both ends of the link on which a rank sends; null: it leads to another node, and there are no ids for it.</summary>
+    public (IPipelineLink Sender, IPipelineLink Receiver)? FindLink(int from)
+    {
+        if (!HasLink(from))
+            return null;
+        if (!_links.TryGetValue(from, out var link))
+            _links.Add(from, link = CreateLink(from));
+        return link;
+    }
+
+    /// <summary>Whether all links of a rank are between GPUs.</summary>
+    public bool HasAllLinks(RankPlace place) =>
+        (place.Stage == 0 || HasLink(place.Rank - _plan.TensorParallel)) && (place.Stage == _plan.PipelineParallel - 1 || HasLink(place.Rank));
+
+    private bool HasLink(int from) => _ids is not null || _plan.PlaceOf(from).Node == _plan.PlaceOf(from + _plan.TensorParallel).Node;
+
+    private static int? OrdinalOf(string device) => device == "cuda" ? 0
+        : device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out var ordinal) ? ordinal : null;
+
+    private static unsafe bool Reach(int one, int other)
+    {
+        int a, b, can;
+        return one == other
+            || (CudaDriver.cuDeviceGet(&a, one) == 0 && CudaDriver.cuDeviceGet(&b, other) == 0 && CudaDriver.cuDeviceCanAccessPeer(&can, a, b) == 0 && can != 0);
+    }
+
+    private static NcclLibrary Library() => NcclLibrary.Load(TorchLibrary.Folder);
+
+    private ICollectives[] CreateGroup(int stage)
+    {
+        var ranks = _plan.Ranks.Where(place => place.Stage == stage).ToArray();
+        var here = ranks.Where(place => place.Node == _node).ToArray();
+        var cards = here.Select(place => _ordinals[place.LocalIndex]).ToArray();
+        if (here.Length < ranks.Length && _ids is null)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"tensor_parallel_size is {ranks.Length}, but this process holds {here.Length} ranks of a group: GPUs of one group are in one process. Use pipeline_parallel_size between processes and hosts.",
+                "tensor_parallel_size");
+        }
+
+        if (here.Length < ranks.Length)
+            return Nccl(ranks.Length, here, () => (Library(), _ids!.Group(stage)));
+        var areApart = cards.Distinct().Count() == cards.Length;
+        if (!_ownKernels || !Array.TrueForAll(cards, one => Array.TrueForAll(cards, other => Reach(one, other))))
+            return Nccl(ranks.Length, here, NewCommunicator());
+
+        // NCCL takes one rank a card. It need not be there.
+        var group = new PeerGroup(ranks.Length, _process);
+        var gates = new RankGates(new(ranks.Length), _process);
+        var communicator = NewCommunicator();
+        return [.. here.Select(place => new PeerCollectives(group, place.TensorRank, areApart
+            ? () => NcclLibrary.TryLoad(TorchLibrary.Folder) is null ? null : new NcclCollectives(new(communicator, place.TensorRank, ranks.Length, gates))
+            : null))];
+    }
+
+    private ICollectives[] Nccl(int size, RankPlace[] here, Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> communicator)
+    {
+        var gates = new RankGates(new(here.Length), _process);
+        var group = new ICollectives[size];
+        foreach (var place in here)
+            group[place.TensorRank] = new NcclCollectives(new(communicator, place.TensorRank, size, gates));
+        return group;
+    }
+
+    private (IPipelineLink Sender, IPipelineLink Receiver) CreateLink(int from)
+    {
+        const int ends = 2;
+        var (sender, receiver) = (_plan.PlaceOf(from), _plan.PlaceOf(from + _plan.TensorParallel));
+        if (sender.Node != receiver.Node)
+        {
+            Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> communicator = () => (Library(), _ids!.Link(from));
+            return (new NcclLink(new(communicator, 0, ends, RankGates.None)), new NcclLink(new(communicator, 1, ends, RankGates.None)));
+        }
+
+        if (_ownKernels && Reach(_ordinals[sender.LocalIndex], _ordinals[receiver.LocalIndex]) && Reach(_ordinals[receiver.LocalIndex], _ordinals[sender.LocalIndex]))
+        {
+            var group = new PeerGroup(ends, _process);
+            return (new PeerLink(group, sends: true), new PeerLink(group, sends: false));
+        }
+
+        var created = NewCommunicator();
+        var gates = new RankGates(new(ends), _process);
+        return (new NcclLink(new(created, 0, ends, gates)), new NcclLink(new(created, 1, ends, gates)));
+    }
+
+    // Of ranks of this process: the first that asks creates the id.
+    private static Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> NewCommunicator()
+    {
+        var created = new Lazy<(NcclLibrary Library, NcclLibrary.UniqueId Id)>(() =>
+        {
+            var library = Library();
+            return (library, library.CreateUniqueId());
+        });
+        return () => created.Value;
+    }
+}

@@ -1,0 +1,77 @@
+using LocalLlm.Interop;
+using LocalLlm.Parallel;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda.Ranks;
+
+/// <summary>
+/// Collectives by NCCL, on the device's stream; they can be recorded. NCCL adds in an order of its own, the same for all ranks.
+/// </summary>
+/// <param name="communicator">This rank's end, owned.</param>
+internal sealed unsafe class NcclCollectives(NcclCommunicator communicator) : ICollectives, IDeviceBound
+{
+    /// <inheritdoc/>
+    public int Rank => communicator.Rank;
+
+    /// <inheritdoc/>
+    public int WorldSize => communicator.Size;
+
+    /// <inheritdoc/>
+    public void Bind(IDeviceOps ops) => communicator.Bind(ops);
+
+    /// <inheritdoc/>
+    public Tensor AllReduce(Tensor tensor)
+    {
+        var (data, count, type) = ((nint)tensor.DataPointer(), tensor.numel(), NcclCommunicator.TypeOf(tensor.dtype));
+        communicator.Run((library, handle, stream) => library.AllReduce(data, data, count, type, handle, stream));
+        return tensor;
+    }
+
+    /// <inheritdoc/>
+    public Tensor AllGather(Tensor tensor, int dimension)
+    {
+        var (rows, width) = (tensor.size(0), tensor.size(1));
+        var isInPlace = dimension == 0 || rows == 1;
+        var parts = communicator.Device.Rent(isInPlace ? WorkspaceSlot.Gathered : WorkspaceSlot.GatheredParts, rows * WorldSize, width, tensor.dtype);
+        var result = isInPlace ? parts : communicator.Device.Rent(WorkspaceSlot.Gathered, rows, WorldSize * width, tensor.dtype);
+        var (source, target, count, type) = ((nint)tensor.DataPointer(), (nint)parts.DataPointer(), tensor.numel(), NcclCommunicator.TypeOf(tensor.dtype));
+        communicator.Run((library, handle, stream) => library.AllGather(source, target, count, type, handle, stream));
+        if (dimension == 0)
+            return result;
+        if (isInPlace)
+            return result.view(1, WorldSize * width);
+        // [ranks, rows, width] → [rows, ranks · width]
+        using var scope = NewDisposeScope();
+        result.view(rows, WorldSize, width).copy_(parts.view(WorldSize, rows, width).transpose(0, 1));
+        return result.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public Tensor AllGatherColumns(Tensor tensor, long share, long total)
+    {
+        if (share * WorldSize == total)
+            return AllGather(tensor, 1);
+        // Buffers that stay where they are, so that it can be recorded.
+        var (rows, own, device) = (tensor.size(0), tensor.size(1), communicator.Device);
+        var parts = device.Rent(WorkspaceSlot.GatheredParts, (WorldSize + 1) * rows, share, tensor.dtype);
+        var result = device.Rent(WorkspaceSlot.Gathered, rows, total, tensor.dtype);
+        using var scope = NewDisposeScope();
+        var padded = parts.narrow(0, WorldSize * rows, rows);
+        padded.narrow(1, 0, own).copy_(tensor);
+        var (source, target, count, type) = ((nint)padded.DataPointer(), (nint)parts.DataPointer(), rows * share, NcclCommunicator.TypeOf(tensor.dtype));
+        communicator.Run((library, handle, stream) => library.AllGather(source, target, count, type, handle, stream));
+        for (var rank = 0; rank < WorldSize; rank++)
+        {
+            var columns = Math.Min(share, total - (rank * share));
+            result.narrow(1, rank * share, columns).copy_(parts.narrow(0, rank * rows, rows).narrow(1, 0, columns));
+        }
+
+        return result.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public void Abort(Exception reason) => communicator.Abort(reason);
+
+    /// <inheritdoc/>
+    public void Dispose() => communicator.Dispose();
+}

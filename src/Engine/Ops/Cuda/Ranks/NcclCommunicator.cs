@@ -1,0 +1,149 @@
+using LocalLlm.Interop.Cuda;
+using LocalLlm.Parallel;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda.Ranks;
+
+/// <summary>
+/// One rank's end of a communicator: it is created by the first call, used on the device's thread and stream, and aborted from any thread.
+/// </summary>
+/// <param name="source">NCCL, and the id that is the same for all ranks; asked when the device is known.</param>
+/// <param name="rank">This one.</param>
+/// <param name="size">Ranks.</param>
+/// <param name="gates">Where ranks of this process wait for one another.</param>
+internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> source, int rank, int size, RankGates gates) : IDeviceBound, IDisposable
+{
+    // How long an abort waits for a call that is being made, before it aborts beneath it.
+    private static readonly TimeSpan AbortPatience = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _calls = new();
+    private NcclLibrary? _library;
+    private NcclLibrary.UniqueId _id;
+    private ICollectiveDevice? _device;
+    private IntPtr _handle;
+    private RankFailedException? _failure;
+    private volatile Thread? _aborting;
+    private bool _isDisposed;
+
+    /// <summary>What queues work of a communicator on a stream.</summary>
+    public delegate void Call(NcclLibrary library, IntPtr communicator, IntPtr stream);
+
+    /// <summary>This rank.</summary>
+    public int Rank => rank;
+
+    /// <summary>Number of ranks.</summary>
+    public int Size => size;
+
+    /// <summary>The device, once it is bound.</summary>
+    public ICollectiveDevice Device => _device ?? throw new InvalidOperationException("The communicator has no device yet.");
+
+    /// <summary>NCCL's name of a type.</summary>
+    public static NcclType TypeOf(ScalarType type) => type switch
+    {
+        ScalarType.Float32 => NcclType.Float32,
+        ScalarType.BFloat16 => NcclType.BFloat16,
+        ScalarType.Float16 => NcclType.Float16,
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "not an activation type"),
+    };
+
+    /// <inheritdoc/>
+    /// <exception cref="EngineException">Kind Environment: there is no NCCL.</exception>
+    public void Bind(IDeviceOps ops) => Bind((ICollectiveDevice)ops);
+
+    /// <inheritdoc cref="IDeviceBound.Bind"/>
+    public void Bind(ICollectiveDevice device)
+    {
+        (_library, _id) = source();
+        _device = device;
+    }
+
+    /// <summary>Queues work; everything that it needs has been allocated.</summary>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
+    public void Run(Call call)
+    {
+        ThrowIfAborted();
+        Connect();
+        gates.Enter(Device);
+        lock (_calls)
+        {
+            ThrowIfAborted();
+            if (!Device.IsRecording)
+                _library!.CheckAsync(_handle);
+            call(_library!, _handle, Device.Stream);
+        }
+
+        gates.Leave(Device);
+    }
+
+    /// <summary>Ends what waits here, on the host and on the card. Any thread.</summary>
+    public void Abort(Exception reason)
+    {
+        var failure = RankFailedException.From(reason);
+        if (Interlocked.CompareExchange(ref _failure, failure, null) is not null)
+            return;
+        gates.Close(failure);
+        // NCCL ends its work at once, but then waits for the graphs that have some to be destroyed: by others, whom this call must not
+        // keep from it.
+        _aborting = new(AbortHandle) { IsBackground = true, Name = "LocalLlm NCCL abort" };
+        _aborting.Start();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_isDisposed)
+            return;
+        _isDisposed = true;
+        if (_failure is not null)
+        {
+            _aborting?.Join(AbortPatience);
+            return;
+        }
+
+        lock (_calls)
+        {
+            if (Interlocked.Exchange(ref _handle, IntPtr.Zero) is var handle && handle != IntPtr.Zero)
+                _library!.CommDestroy(handle);
+        }
+    }
+
+    private void AbortHandle()
+    {
+        var isMine = _calls.TryEnter(AbortPatience);
+        try
+        {
+            if (Interlocked.Exchange(ref _handle, IntPtr.Zero) is var handle && handle != IntPtr.Zero)
+                _library!.CommAbort(handle);
+        }
+        finally
+        {
+            if (isMine)
+                _calls.Exit();
+        }
+    }
+
+    private void ThrowIfAborted()
+    {
+        if (Volatile.Read(ref _failure) is { } failure)
+            throw new RankFailedException(failure.Message, failure.InnerException);
+    }
+
+    private void Connect()
+    {
+        if (_handle != IntPtr.Zero)
+            return;
+        if (Device.IsRecording)
+            throw new InvalidOperationException("Ranks connect before they record.");
+        // Once all ranks of this process are here, each waits for the others inside NCCL alone.
+        gates.Enter(Device);
+        var handle = _library!.CommInitRank(size, _id, rank);
+        lock (_calls)
+        {
+            _handle = handle;
+            if (_failure is not null)
+                _library.CommAbort(Interlocked.Exchange(ref _handle, IntPtr.Zero));
+        }
+
+        ThrowIfAborted();
+    }
+}

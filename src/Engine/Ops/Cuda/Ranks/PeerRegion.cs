@@ -1,0 +1,41 @@
+using LocalLlm.Interop.Cuda;
+
+namespace LocalLlm.Ops.Cuda.Ranks;
+
+/// <summary>Zeroed memory of one card that ranks on other cards of the process may reach.</summary>
+/// <param name="Address">Where it begins.</param>
+/// <param name="Context">Of its card.</param>
+internal sealed unsafe record PeerRegion(ulong Address, IntPtr Context)
+{
+    private const int PeerAccessAlreadyEnabled = 704;
+
+    /// <summary>Allocates it on this thread's card.</summary>
+    public static PeerRegion Allocate(CudaDevice device, long bytes)
+    {
+        ulong address;
+        CudaException.Check(CudaDriver.cuMemAlloc_v2(&address, (nuint)bytes), "allocating memory that other ranks reach");
+        CudaException.Check(CudaDriver.cuMemsetD8Async(address, 0, (nuint)bytes, device.Stream), "clearing memory");
+        device.Synchronize();
+        return new(address, device.Context);
+    }
+
+    /// <summary>Lets kernels of this thread's card read and write it.</summary>
+    public void OpenTo(CudaDevice device)
+    {
+        if (Context == device.Context)
+            return;
+        var status = CudaDriver.cuCtxEnablePeerAccess(Context, 0);
+        if (status != PeerAccessAlreadyEnabled)
+            CudaException.Check(status, $"access of {device.Name} to another card's memory");
+    }
+
+    /// <summary>Frees it, from any thread that has a card.</summary>
+    public void Free()
+    {
+        IntPtr current;
+        _ = CudaDriver.cuCtxGetCurrent(&current);
+        _ = CudaDriver.cuCtxSetCurrent(Context);
+        _ = CudaDriver.cuMemFree_v2(Address);
+        _ = CudaDriver.cuCtxSetCurrent(current);
+    }
+}

@@ -1,0 +1,35 @@
+namespace LocalLlm.Parallel;
+
+/// <summary>How a model is to be spread, as it was asked for; nothing of it is checked yet.</summary>
+/// <param name="TensorParallel">Ranks that every layer is split over.</param>
+/// <param name="PipelineParallel">Stages that the layers are split over.</param>
+/// <param name="Nodes">Hosts.</param>
+internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel, int Nodes)
+{
+    /// <summary>Layers of each stage; null: as the plan chooses.</summary>
+    public IReadOnlyList<int>? LayersPerStage { get; init; }
+
+    /// <summary>Devices of this host by name, one for each of its ranks; null: as many as are needed.</summary>
+    public IReadOnlyList<string>? Devices { get; init; }
+
+    /// <summary>Devices that one host has; null: not known, or no limit.</summary>
+    public int? DevicesPerNode { get; init; }
+
+    /// <summary>As the options of an engine say.</summary>
+    /// <param name="options">Any options.</param>
+    /// <param name="devicesPerNode">Devices that one host has; null: not known, or no limit.</param>
+    public static ParallelRequest Of(EngineOptions options, int? devicesPerNode) =>
+        new(options.TensorParallel, options.PipelineParallel, options.Nodes)
+        {
+            LayersPerStage = options.PipelineLayers, Devices = options.Devices, DevicesPerNode = devicesPerNode,
+        };
+}
+
+/// <summary>One thing that is wrong with a <see cref="ParallelRequest"/>.</summary>
+/// <param name="Option">The option to blame, under its vLLM name.</param>
+/// <param name="Message">What was found and what is allowed, to follow the option's name.</param>
+internal readonly record struct ParallelFault(string Option, string Message)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Option} {Message}";
+}

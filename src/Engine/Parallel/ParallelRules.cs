@@ -1,0 +1,95 @@
+namespace LocalLlm.Parallel;
+
+/// <summary>What can be said against a way to spread a model, before anything of its weights is read. Pure; rules and words are vLLM's (its
+/// <c>ParallelConfig</c> and <c>ModelConfig.verify_with_parallel_config</c>) where it has them.</summary>
+internal static class ParallelRules
+{
+    /// <summary>More ranks than this are a slip.</summary>
+    public const int MaxRanks = 1024;
+
+    private const int MaxListed = 12;
+
+    /// <summary>Every fault that shows without the model.</summary>
+    public static IEnumerable<ParallelFault> FaultsOf(ParallelRequest request)
+    {
+        if (Range("tensor_parallel_size", request.TensorParallel) is { } tensor)
+            yield return tensor;
+        if (Range("pipeline_parallel_size", request.PipelineParallel) is { } pipeline)
+            yield return pipeline;
+        if (Range("nnodes", request.Nodes) is { } nodes)
+            yield return nodes;
+        foreach (var fault in FaultsOfLists(request))
+            yield return fault;
+        if (AreCounts(request))
+        {
+            foreach (var fault in FaultsOfPlaces(request))
+                yield return fault;
+        }
+    }
+
+    /// <summary>Every fault, of the request itself and beside the model.</summary>
+    public static IReadOnlyList<ParallelFault> FaultsOf(ParallelRequest request, SplitShape shape) => [.. FaultsOf(request), .. FaultsOfModel(request, shape)];
+
+    private static IEnumerable<ParallelFault> FaultsOfModel(ParallelRequest request, SplitShape shape)
+    {
+        var (tensor, pipeline) = (request.TensorParallel, request.PipelineParallel);
+        if (Range("tensor_parallel_size", tensor) is null && shape.FaultsOfTensorParallel(tensor).ToArray() is { Length: > 0 } reasons)
+            yield return new("tensor_parallel_size", $"is {tensor}, but {string.Join(", and ", reasons)}; allowed for this model: {List(shape.TensorParallelSizes())}");
+        if (Range("pipeline_parallel_size", pipeline) is null && pipeline > shape.Layers)
+            yield return new("pipeline_parallel_size", $"is {pipeline}, but the model has {shape.Layers} layers, and every stage needs one; allowed: 1 to {shape.Layers}");
+        if (request.LayersPerStage is { } layers && layers.All(count => count >= 1) && layers.Sum(count => (long)count) is var sum && sum != shape.Layers)
+            yield return new("pipeline_layers", $"({string.Join(",", layers.Take(MaxListed))}) add up to {sum}, but the model has {shape.Layers} layers");
+    }
+
+    private static IEnumerable<ParallelFault> FaultsOfLists(ParallelRequest request)
+    {
+        if (request.LayersPerStage is { } layers)
+        {
+            if (layers.Count != request.PipelineParallel)
+                yield return new("pipeline_layers", $"names {Counted(layers.Count, "stage")}, but pipeline_parallel_size is {request.PipelineParallel}; give one count of layers for each stage");
+            if (layers.Any(count => count < 1))
+                yield return new("pipeline_layers", $"gives a stage {layers.First(count => count < 1)} layers; at least 1");
+        }
+    }
+
+    private static IEnumerable<ParallelFault> FaultsOfPlaces(ParallelRequest request)
+    {
+        var (tensor, pipeline, nodes) = (request.TensorParallel, request.PipelineParallel, request.Nodes);
+        var world = tensor * pipeline;
+        if (world % nodes != 0)
+        {
+            yield return new("nnodes", $"is {nodes}, but {Ranks(request)} do not divide by it; every node runs as many ranks as the others");
+            yield break;
+        }
+
+        var each = world / nodes;
+        if (each % tensor != 0)
+            yield return new("tensor_parallel_size", $"is {tensor}, but each of the {nodes} nodes runs {each} of {Ranks(request)}, so that every layer would be split over several nodes; split layers inside of a node (at most {each}), and stages (pipeline_parallel_size) across nodes");
+        if (request.DevicesPerNode is { } have && each > have)
+            yield return new(tensor > have || pipeline == 1 ? "tensor_parallel_size" : "pipeline_parallel_size", TooFew(request, each, have));
+        if (request.Devices is { } devices && devices.Count != each)
+            yield return new("devices", $"names {Counted(devices.Count, "device")}, but {(nodes == 1 ? "there are" : "every node runs")} {Counted(each, "rank")} ({tensor} x {pipeline}{(nodes == 1 ? "" : $" over {nodes} nodes")}); name one for each");
+    }
+
+    private static string TooFew(ParallelRequest request, int each, int have) =>
+        $"{request.TensorParallel} x pipeline_parallel_size {request.PipelineParallel} needs {Counted(each, "device")}{(request.Nodes == 1 ? "" : " on each node")}; "
+        + (request.Nodes == 1 ? $"this node has {have}, and nnodes is 1" : $"a node has {have}, and nnodes is {request.Nodes}");
+
+    private static bool AreCounts(ParallelRequest request) =>
+        Range("", request.TensorParallel) is null && Range("", request.PipelineParallel) is null && Range("", request.Nodes) is null
+        && request.TensorParallel * request.PipelineParallel <= MaxRanks * MaxRanks;
+
+    private static ParallelFault? Range(string option, int value) =>
+        value is >= 1 and <= MaxRanks ? null : new(option, $"is {value}; allowed: 1 to {MaxRanks}");
+
+    private static string Ranks(ParallelRequest request) =>
+        $"the {request.TensorParallel * request.PipelineParallel} ranks (tensor_parallel_size {request.TensorParallel} x pipeline_parallel_size {request.PipelineParallel})";
+
+    private static string List(IEnumerable<int> sizes)
+    {
+        var all = sizes.ToArray();
+        return string.Join(", ", all.Take(MaxListed)) + (all.Length > MaxListed ? ", …" : "");
+    }
+
+    private static string Counted(int count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";
+}

@@ -1,0 +1,42 @@
+namespace LocalLlm.Parallel;
+
+/// <summary>A width of a model that the ranks of a group split evenly.</summary>
+/// <param name="Name">The field of config.json.</param>
+/// <param name="Size">Its elements.</param>
+/// <param name="Multiple">Every rank's part is a multiple of this: the edge of a block of quantised weights; else 1.</param>
+internal readonly record struct SplitWidth(string Name, int Size, int Multiple = 1);
+
+/// <summary>What of a model is spread over ranks: counts that have to divide, and nothing of its weights.</summary>
+/// <param name="Layers">Decoder layers.</param>
+/// <param name="Heads">Query heads.</param>
+/// <param name="KvHeads">Key and value heads; 0: every rank keeps the same latent vectors of a token.</param>
+/// <param name="Widths">Widths of the MLPs.</param>
+internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyList<SplitWidth> Widths)
+{
+    /// <summary>Key and value heads that one rank of a group of <paramref name="tensorParallel"/> holds.</summary>
+    public int KvHeadsPerRank(int tensorParallel) => KvHeads == 0 ? 0 : Math.Max(1, KvHeads / tensorParallel);
+
+    /// <summary>Why layers cannot be split over so many ranks, one text for each reason.</summary>
+    public IEnumerable<string> FaultsOfTensorParallel(int ranks)
+    {
+        if (Heads % ranks != 0)
+            yield return $"the model's {Heads} attention heads do not divide by {ranks}";
+        if (KvHeads > 0 && (KvHeads >= ranks ? KvHeads % ranks : ranks % KvHeads) != 0)
+            yield return KvHeads >= ranks
+                ? $"the model's {KvHeads} key and value heads do not divide by {ranks}"
+                : $"{ranks} ranks cannot share the model's {KvHeads} key and value heads evenly";
+        foreach (var width in Widths)
+        {
+            if (width.Size % ranks != 0)
+                yield return $"{width.Name} ({width.Size}) does not divide by {ranks}";
+            else if (ranks > 1 && width.Size / ranks % width.Multiple != 0)
+                yield return $"{width.Name} ({width.Size}) over {ranks} ranks is {width.Size / ranks} each, which is no multiple of the weights' blocks of {width.Multiple}";
+        }
+    }
+
+    /// <summary>Whether layers can be split over so many ranks.</summary>
+    public bool Allows(int tensorParallel) => !FaultsOfTensorParallel(tensorParallel).Any();
+
+    /// <summary>The tensor-parallel sizes that the model allows, ascending.</summary>
+    public IEnumerable<int> TensorParallelSizes() => Enumerable.Range(1, Math.Min(Heads, ParallelRules.MaxRanks)).Where(Allows);
+}

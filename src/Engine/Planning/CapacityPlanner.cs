@@ -1,0 +1,156 @@
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Planning;
+
+/// <summary>Sizes what every rank of a plan holds, from the model's configuration and the memory of devices alone. Pure.</summary>
+/// <param name="parts">The weights.</param>
+/// <param name="cards">The device of every rank, or of the ranks of each stage.</param>
+/// <param name="options">What the engine would be loaded with.</param>
+/// <param name="settings">What of it decides how memory is used.</param>
+internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> cards, EngineOptions options, PlanSettings settings)
+{
+    /// <summary>As the engine allows for steps that are recorded, for every 256 sequences.</summary>
+    public const long GraphAllowance = 256L << 20;
+
+    /// <summary>An allowance for a CUDA context, cuBLAS's workspace and loaded kernels; a GPU measures it when the model is loaded.</summary>
+    public const long ContextAllowance = 256L << 20;
+
+    /// <summary>Tokens of a block of the KV cache.</summary>
+    public const int BlockSize = 16;
+
+    // As the memory planner's.
+    private const int BookkeepingBytes = 128;
+
+    // A cache for less than a short conversation is of no use.
+    private const long UsefulTokens = 1024;
+
+    private readonly Dictionary<int, (long[] Layers, long Embedding, long Head)> _bytes = [];
+
+    /// <summary>The model.</summary>
+    public ModelShape Shape => parts.Shape;
+
+    /// <summary>Whether stages have devices of different kinds.</summary>
+    public bool IsMixed => cards.Count > 1;
+
+    /// <summary>Number of stages that have devices of their own kind.</summary>
+    public int StageCards => cards.Count;
+
+    /// <summary>The device of a stage's ranks.</summary>
+    public GpuCard CardOf(int stage) => cards[Math.Min(stage, cards.Count - 1)];
+
+    /// <summary>Bytes of a group's weights on one rank of each, as if one stage held all layers.</summary>
+    public long RankBytes(int tensorParallel) => BytesOf(tensorParallel) is var (layers, embedding, head) ? layers.Sum() + embedding + head : 0;
+
+    /// <summary>A plan as it was asked for, or with the tightest settings where only they let it fit.</summary>
+    /// <param name="plan">Valid for the model.</param>
+    public CapacityEstimate Best(ParallelPlan plan)
+    {
+        var asked = Estimate(plan, settings);
+        if (asked.Fits)
+            return asked;
+        var tight = Estimate(plan, settings.Tight(options, cards[0].IsCpu));
+        return tight.Fits || !asked.IsTight ? tight : asked;
+    }
+
+    /// <summary>A plan as it was asked for.</summary>
+    public CapacityEstimate Estimate(ParallelPlan plan) => Estimate(plan, settings);
+
+    /// <summary>Whether weights alone are too much for so many ranks, whatever the settings.</summary>
+    public bool IsHopeless(ParallelPlan plan)
+    {
+        var memory = Enumerable.Range(0, plan.PipelineParallel).Sum(stage => (double)CardOf(stage).MemoryBytes);
+        return RankBytes(plan.TensorParallel) > memory;
+    }
+
+    private CapacityEstimate Estimate(ParallelPlan plan, PlanSettings used)
+    {
+        var layers = plan.LayersPerStage ?? Balance(plan);
+        plan = plan with { LayersPerStage = layers };
+        var stages = Enumerable.Range(0, plan.PipelineParallel).Select(stage => EstimateStage(plan.StageOf(stage, Shape.Layers), plan.TensorParallel, used)).ToArray();
+        var wanted = used.MaxModelLen ?? Math.Min(UsefulTokens, Shape.MaxModelLength);
+        return new(plan, used, stages, wanted);
+    }
+
+    private int[] Balance(ParallelPlan plan)
+    {
+        var (layers, embedding, head) = BytesOf(plan.TensorParallel);
+        return StageBalance.Split(layers, embedding, head + CopyOfEmbedding(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
+    }
+
+    private StageEstimate EstimateStage(PipelineStage stage, int ranks, PlanSettings used)
+    {
+        var card = CardOf(stage.Index);
+        var (layers, embedding, head) = BytesOf(ranks);
+        var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
+        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + CopyOfEmbedding(!stage.IsFirst, embedding) : 0);
+        var activations = (used.StepTokens * ActivationElements(ranks) * used.ElementBytes) + (stage.IsLast ? Logits(ranks, used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
+        var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
+        var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
+        var estimate = new StageEstimate(stage.FirstLayer, stage.NumLayers, card)
+        {
+            BudgetBytes = (long)(card.MemoryBytes * utilization),
+            WeightBytes = weights,
+            ActivationBytes = activations,
+            GraphBytes = graphs,
+            KvBytesPerToken = stage.NumLayers * Shape.KvElements(ranks) * used.ElementBytes,
+            KvTokens = 0,
+            ReadBytes = ReadBytes(stage, ranks, used),
+        };
+        return estimate with { KvTokens = Tokens(estimate, used) };
+    }
+
+    // A cache whose size is given may use memory beyond the share, but not beyond the card.
+    private static long Tokens(StageEstimate stage, PlanSettings used)
+    {
+        var block = BlockSize * stage.KvBytesPerToken;
+        if ((used.KvBlocks is { } blocks ? blocks * block : used.KvCacheBytes) is { } asked)
+            return asked + stage.WeightBytes + stage.ActivationBytes + stage.GraphBytes <= stage.Card.MemoryBytes ? asked / block * BlockSize : 0;
+        return Math.Max(0, stage.FreeBytes) / (block + BookkeepingBytes) * BlockSize;
+    }
+
+    // A head that is tied to the embedding needs a copy of it where the embedding is in another stage.
+    private long CopyOfEmbedding(bool isApart, long embedding) => Shape.IsTied && isApart ? embedding : 0;
+
+    // Of the embedding a token reads one row, which is nothing beside a matrix.
+    private long ReadBytes(PipelineStage stage, int ranks, PlanSettings used)
+    {
+        var read = 0L;
+        for (var layer = stage.FirstLayer; layer < stage.FirstLayer + stage.NumLayers; layer++)
+            read += parts.ActiveBytes(parts.Layer(layer), ranks, used.ElementBytes);
+        return read + (stage.IsLast ? parts.ActiveBytes(Shape.IsTied ? parts.Embedding : parts.Head, ranks, used.ElementBytes) : 0);
+    }
+
+    // As ModelConfig.ActivationElements; what is split over ranks counts by its part.
+    private long ActivationElements(int ranks)
+    {
+        long hidden = Shape.HiddenSize;
+        var attention = Shape.Latent is { } latent
+            ? (long)Shape.Heads / ranks * ((2 * (latent.PlainDim + latent.RotaryDim)) + (2 * latent.KvRank) + latent.ValueDim)
+            : (2L * Shape.Heads / ranks * Shape.HeadDim) + (2L * Shape.Split.KvHeadsPerRank(ranks) * Shape.HeadDim);
+        var dense = 3L * Shape.IntermediateSize / ranks;
+        var routed = Shape.Experts is { } experts ? (experts.PerToken * (hidden + (3L * experts.Width / ranks))) + (3L * experts.SharedWidth / ranks) : 0;
+        return (4 * hidden) + attention + Math.Max(dense, routed);
+    }
+
+    // One row of logits for every sequence, also in float32, gathered from the ranks.
+    private long Logits(int ranks, PlanSettings used) =>
+        (long)used.Sequences * ParallelPlan.PaddedVocabulary(Shape.VocabSize, ranks) * (used.ElementBytes + sizeof(float));
+
+    private (long[] Layers, long Embedding, long Head) BytesOf(int ranks)
+    {
+        if (_bytes.TryGetValue(ranks, out var known))
+            return known;
+        var size = settings.ElementBytes;
+        var bytes = (Enumerable.Range(0, Shape.Layers).Select(layer => parts.Bytes(parts.Layer(layer), ranks, size)).ToArray(),
+            parts.Bytes(parts.Embedding, ranks, size), parts.Bytes(parts.Head.Concat(parts.FinalNorm), ranks, size));
+        return _bytes[ranks] = bytes;
+    }
+
+    private static long Sum(ReadOnlySpan<long> values)
+    {
+        var sum = 0L;
+        foreach (var value in values)
+            sum += value;
+        return sum;
+    }
+}

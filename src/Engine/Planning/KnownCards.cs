@@ -1,0 +1,87 @@
+using System.Text;
+
+namespace LocalLlm.Planning;
+
+/// <summary>
+/// NVIDIA's cards by name. Memory, bandwidth and compute capability are those of the vendor's data sheets (the SXM form where there are several; of a B200
+/// an eighth of a DGX B200's 1,440 GB) and of NVIDIA's list of compute capabilities.
+/// </summary>
+public static class KnownCards
+{
+    // What a program finds is less than the data sheet says: on GDDR memory error correction, on by default on the cards marked so, takes a
+    // sixteenth (a T4's 16 GB are 15,360 MiB in nvidia-smi), and the driver keeps about a hundredth.
+    private const double WithoutErrorCorrection = 15.0 / 16;
+    private const double WithoutDriver = 0.99;
+
+    private static readonly Entry[] s_entries =
+    [
+        new("T4", 16, 320, 75) { Corrects = true },
+        new("V100-16G", 16, 900, 70),
+        new("V100-32G", 32, 900, 70),
+        new("A10", 24, 600, 86) { Corrects = true },
+        new("A10G", 24, 600, 86) { Corrects = true },
+        new("A30", 24, 933, 80),
+        new("A40", 48, 696, 86) { Corrects = true },
+        new("L4", 24, 300, 89) { Corrects = true },
+        new("L40", 48, 864, 89) { Corrects = true },
+        new("L40S", 48, 864, 89) { Corrects = true },
+        new("RTX3090", 24, 936, 86) { Aliases = ["3090"] },
+        new("RTX4090", 24, 1008, 89) { Aliases = ["4090"] },
+        new("RTX5090", 32, 1792, 120) { Aliases = ["5090"] },
+        new("RTXA6000", 48, 768, 86) { Aliases = ["A6000"] },
+        new("A100-40G", 40, 1555, 80),
+        new("A100-80G", 80, 2039, 80),
+        new("A800-80G", 80, 2039, 80) { Aliases = ["A800"] },
+        new("H100-80G", 80, 3350, 90) { Aliases = ["H100"] },
+        new("H100-PCIe-80G", 80, 2000, 90) { Aliases = ["H100-PCIe"] },
+        new("H100-NVL-94G", 94, 3900, 90) { Aliases = ["H100-NVL", "H100-94G"] },
+        new("H800-80G", 80, 3350, 90) { Aliases = ["H800"] },
+        new("H20-96G", 96, 4000, 90) { Aliases = ["H20"] },
+        new("H200-141G", 141, 4800, 90) { Aliases = ["H200"] },
+        new("B200-180G", 180, 8000, 100) { Aliases = ["B200", "B200-192G"] },
+    ];
+
+    /// <summary>All of them.</summary>
+    public static IReadOnlyList<GpuCard> All { get; } = [.. s_entries.Select(entry => entry.Card)];
+
+    /// <summary>The card of a name, however its letters, spaces and hyphens are written: <c>a100 80gb</c> is <c>A100-80G</c>.</summary>
+    /// <exception cref="EngineException">InvalidOptions, parameter <c>gpu</c>: there is none, or there are several; the message lists all names.</exception>
+    public static GpuCard Find(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        var key = Key(name);
+        if (s_entries.FirstOrDefault(entry => entry.Aliases.Prepend(entry.Card.Name).Any(known => Key(known) == key)) is { } found)
+            return found.Card;
+        var several = s_entries.Where(entry => key.Length > 1 && Key(entry.Card.Name).StartsWith(key, StringComparison.Ordinal)).Select(entry => entry.Card.Name).ToArray();
+        var why = several.Length > 1 ? $"may be {string.Join(" or ", several)}; name one of them" : "is not known; give the size of its memory instead (--gpu-memory 80GiB), or one of";
+        throw new EngineException(
+            EngineErrorKind.InvalidOptions, $"gpu '{name}' {why}{(several.Length > 1 ? ". All names" : "")}: {string.Join(", ", All.Select(card => card.Name))}.", "gpu");
+    }
+
+    private static string Key(string name)
+    {
+        var key = new StringBuilder();
+        foreach (var letter in name.ToUpperInvariant().Where(char.IsAsciiLetterOrDigit))
+            key.Append(letter);
+        foreach (var maker in (string[])["NVIDIA", "TESLA", "GEFORCE"])
+            key.Replace(maker, "");
+        var text = key.ToString();
+        // Data centre cards are often named with the form of their plug.
+        text = text.Replace("SXM4", "", StringComparison.Ordinal).Replace("SXM5", "", StringComparison.Ordinal).Replace("SXM", "", StringComparison.Ordinal);
+        return text.EndsWith("GB", StringComparison.Ordinal) ? text[..^1] : text;
+    }
+
+    // Gigabytes and gigabytes a second as in the data sheet.
+    private sealed record Entry(string Name, int Gigabytes, int GigabytesPerSecond, int Capability)
+    {
+        public bool Corrects { get; init; }
+
+        public string[] Aliases { get; init; } = [];
+
+        // Memory chips come in powers of two: a data sheet's GB of memory are GiB, its GB/s are not.
+        public GpuCard Card => new(Name, (long)(((long)Gigabytes << 30) * (Corrects ? WithoutErrorCorrection : 1) * WithoutDriver))
+        {
+            BytesPerSecond = GigabytesPerSecond * 1e9, ComputeCapability = Capability,
+        };
+    }
+}

@@ -1,0 +1,117 @@
+using LocalLlm.Models;
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Planning;
+
+/// <summary>Latent attention (DeepSeek-V2's MLA): queries and keys are projected down and up again, and a token keeps one latent vector.</summary>
+/// <param name="QueryRank">Width of the queries' latent vector; null: queries are projected at once.</param>
+/// <param name="KvRank">Width of the latent vector of keys and values.</param>
+/// <param name="PlainDim">Dimensions of a query or key head without positions.</param>
+/// <param name="RotaryDim">Dimensions with positions, which all heads of a token share in its key.</param>
+/// <param name="ValueDim">Dimensions of a value head.</param>
+internal sealed record LatentShape(int? QueryRank, int KvRank, int PlainDim, int RotaryDim, int ValueDim);
+
+/// <summary>A mixture of experts in the place of an MLP.</summary>
+/// <param name="Count">Routed experts.</param>
+/// <param name="PerToken">Of them, those that a token is computed by.</param>
+/// <param name="Width">Width of a routed expert.</param>
+/// <param name="SharedWidth">Width of the experts that compute every token, together; 0: none.</param>
+/// <param name="HasSharedGate">Whether the shared expert has a gate.</param>
+/// <param name="HasRouterBias">Whether the router has a bias for each expert.</param>
+internal sealed record ExpertShape(int Count, int PerToken, int Width, int SharedWidth, bool HasSharedGate, bool HasRouterBias);
+
+/// <summary>Weights in blocks of 8-bit floats with a float32 scale for each block.</summary>
+/// <param name="Rows">Of a block.</param>
+/// <param name="Columns">Of a block.</param>
+internal sealed record BlockFormat(int Rows, int Columns);
+
+/// <summary>All that the size of a decoder depends on; read from config.json alone, whether or not this build runs the model.</summary>
+internal sealed record ModelShape
+{
+    /// <summary>The first of <c>architectures</c>, or the model's type.</summary>
+    public required string Architecture { get; init; }
+
+    /// <summary>Whether this build has the architecture and reads its weights.</summary>
+    public required bool IsRunnable { get; init; }
+
+    /// <summary>Width of the residual stream.</summary>
+    public required int HiddenSize { get; init; }
+
+    /// <summary>Decoder layers.</summary>
+    public required int Layers { get; init; }
+
+    /// <summary>Query heads.</summary>
+    public required int Heads { get; init; }
+
+    /// <summary>Key and value heads.</summary>
+    public required int KvHeads { get; init; }
+
+    /// <summary>Dimensions of a head.</summary>
+    public required int HeadDim { get; init; }
+
+    /// <summary>Rows of the embedding.</summary>
+    public required int VocabSize { get; init; }
+
+    /// <summary>Width of a dense MLP; 0: no layer has one.</summary>
+    public required int IntermediateSize { get; init; }
+
+    /// <summary>The longest context.</summary>
+    public required long MaxModelLength { get; init; }
+
+    /// <summary>The head's matrix is the embedding's.</summary>
+    public required bool IsTied { get; init; }
+
+    /// <summary>Bias on the query, key and value projections.</summary>
+    public required bool HasQkvBias { get; init; }
+
+    /// <summary>Bias on the attention's output projection.</summary>
+    public required bool HasOutputBias { get; init; }
+
+    /// <summary>Bias on the projections of an MLP.</summary>
+    public required bool HasMlpBias { get; init; }
+
+    /// <summary>Norms on query and key heads.</summary>
+    public required bool HasQkNorm { get; init; }
+
+    /// <summary>The type that the file names; null: none.</summary>
+    public required ModelDtype? Dtype { get; init; }
+
+    /// <summary>Latent attention; null: heads have keys and values of their own.</summary>
+    public LatentShape? Latent { get; init; }
+
+    /// <summary>Experts; null: every MLP is dense.</summary>
+    public ExpertShape? Experts { get; init; }
+
+    /// <summary>Which layers have experts: one entry per layer, or empty where none has.</summary>
+    public IReadOnlyList<bool> ExpertLayers { get; init; } = [];
+
+    /// <summary>How the matrices of the layers are stored; null: unquantised.</summary>
+    public BlockFormat? Quantisation { get; init; }
+
+    /// <summary>Whether a layer's MLP is a mixture of experts.</summary>
+    public bool HasExperts(int layer) => ExpertLayers.Count > 0 && ExpertLayers[layer];
+
+    /// <summary>What has to divide.</summary>
+    public SplitShape Split
+    {
+        get
+        {
+            var multiple = Quantisation?.Rows ?? 1;
+            var widths = new List<SplitWidth>();
+            if (IntermediateSize > 0 && Enumerable.Range(0, Layers).Any(layer => !HasExperts(layer)))
+                widths.Add(new("intermediate_size", IntermediateSize, multiple));
+            if (Experts is { } experts)
+            {
+                widths.Add(new("moe_intermediate_size", experts.Width, multiple));
+                if (experts.SharedWidth > 0)
+                    widths.Add(new("the shared experts' width", experts.SharedWidth, multiple));
+            }
+
+            return new(Layers, Heads, Latent is null ? KvHeads : 0, widths);
+        }
+    }
+
+    /// <summary>Elements that one layer keeps of a token on one rank. Latent vectors are the same on all ranks of a group.</summary>
+    public long KvElements(int tensorParallel) =>
+        Latent is { } latent ? latent.KvRank + latent.RotaryDim : 2L * Split.KvHeadsPerRank(tensorParallel) * HeadDim;
+}

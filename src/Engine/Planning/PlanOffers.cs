@@ -1,0 +1,62 @@
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Planning;
+
+/// <summary>Plans that fit, in the place of one that does not.</summary>
+internal static class PlanOffers
+{
+    // As many as servers usually have.
+    private const int UsualDevices = 8;
+
+    // A search has to end; no host has more.
+    private const int MaxDevices = 64;
+
+    /// <summary>Offers: the nearest on the given devices, the number that was asked for on more hosts, and the fewest that fit.</summary>
+    /// <param name="asked">What was asked for, possible or not.</param>
+    /// <param name="capacity">Sizes a plan.</param>
+    /// <param name="perNode">Devices of a host; null: as many as were asked for.</param>
+    /// <param name="options">For the command lines.</param>
+    /// <param name="further">Arguments of every command line.</param>
+    public static IReadOnlyList<PlanChoice> Of(ParallelRequest asked, CapacityPlanner capacity, int? perNode, EngineOptions options, IReadOnlyList<string> further)
+    {
+        var search = new PlanSearch(capacity);
+        var nodes = Math.Clamp(asked.Nodes, 1, MaxDevices);
+        var each = Math.Clamp(perNode ?? DevicesAsked(asked), 1, MaxDevices);
+        var nearest = search.Nearest(asked, each, nodes);
+        // Further ranks of a CPU bring no memory of their own.
+        if (capacity.CardOf(0).IsCpu)
+            return nearest is null ? [] : [ChoiceOf(nearest, options, further)];
+        var world = (long)asked.TensorParallel * asked.PipelineParallel;
+        var wider = world > (long)each * nodes && world <= ParallelRules.MaxRanks
+            ? search.Nearest(asked, each, (int)Math.Min(MaxDevices, (world + each - 1) / each)) : null;
+        if (wider?.Plan.WorldSize != world)
+            wider = null;
+        var smallest = search.Smallest(Math.Max(each, UsualDevices));
+        return [.. ((CapacityEstimate?[])[nearest, wider, smallest]).OfType<CapacityEstimate>()
+            .DistinctBy(estimate => (estimate.Plan.TensorParallel, estimate.Plan.PipelineParallel, estimate.Plan.Nodes))
+            .Select(estimate => ChoiceOf(estimate, options, further))];
+    }
+
+    /// <summary>The fewest devices that fit.</summary>
+    public static PlanChoice? Smallest(CapacityPlanner capacity, int perNode, EngineOptions options, IReadOnlyList<string> further) =>
+        new PlanSearch(capacity).Smallest(Math.Clamp(perNode, UsualDevices, MaxDevices)) is { } estimate ? ChoiceOf(estimate, options, further) : null;
+
+    /// <summary>What to type for a plan.</summary>
+    public static string CommandLine(CapacityEstimate estimate, EngineOptions options, IReadOnlyList<string> further) => PlanTexts.CommandLine(
+        options.ModelPath, estimate.Plan.TensorParallel, estimate.Plan.PipelineParallel, estimate.Plan.Nodes, [.. further, .. estimate.Settings.Arguments]);
+
+    private static int DevicesAsked(ParallelRequest asked) =>
+        (int)Math.Min(MaxDevices, ((long)Math.Max(1, asked.TensorParallel) * Math.Max(1, asked.PipelineParallel) + Math.Max(1, asked.Nodes) - 1) / Math.Max(1, asked.Nodes));
+
+    private static PlanChoice ChoiceOf(CapacityEstimate estimate, EngineOptions options, IReadOnlyList<string> further) => new()
+    {
+        TensorParallel = estimate.Plan.TensorParallel,
+        PipelineParallel = estimate.Plan.PipelineParallel,
+        Nodes = estimate.Plan.Nodes,
+        LayersPerStage = estimate.Plan.LayersPerStage!,
+        IsTight = estimate.IsTight,
+        MaxWeightBytes = estimate.Stages.Max(stage => stage.WeightBytes),
+        KvCacheTokens = estimate.KvTokens,
+        CommandLine = CommandLine(estimate, options, further),
+    };
+}

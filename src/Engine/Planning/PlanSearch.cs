@@ -1,0 +1,64 @@
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Planning;
+
+/// <summary>Looks through the ways to spread a model over devices for those that fit. Pure.</summary>
+/// <param name="capacity">Sizes a plan.</param>
+internal sealed class PlanSearch(CapacityPlanner capacity)
+{
+    private const int MaxNodes = 64;
+
+    /// <summary>The plan with the fewest devices that fits; null: none does.</summary>
+    /// <param name="perNode">Devices of a node.</param>
+    /// <param name="nodes">Max number of nodes.</param>
+    public CapacityEstimate? Smallest(int perNode, int nodes = MaxNodes) =>
+        Candidates(perNode, nodes).GroupBy(plan => plan.WorldSize).OrderBy(group => group.Key)
+            .Select(group => FirstThatFits(group.OrderBy(plan => plan.Nodes).ThenByDescending(plan => plan.TensorParallel)))
+            .FirstOrDefault(estimate => estimate is not null);
+
+    /// <summary>The plan on these devices that fits and is nearest to one that does not: first in the number of devices; null: none fits.</summary>
+    /// <param name="asked">What was asked for.</param>
+    /// <param name="perNode">Devices of a node.</param>
+    /// <param name="nodes">Max number of nodes.</param>
+    public CapacityEstimate? Nearest(ParallelRequest asked, int perNode, int nodes)
+    {
+        var world = (long)asked.TensorParallel * asked.PipelineParallel;
+        return Candidates(perNode, nodes).GroupBy(plan => Math.Abs(plan.WorldSize - world)).OrderBy(group => group.Key)
+            .Select(group => FirstThatFits(group.OrderBy(plan => Math.Abs(plan.Nodes - asked.Nodes)).ThenByDescending(plan => plan.WorldSize)
+                .ThenBy(plan => Math.Abs(plan.TensorParallel - asked.TensorParallel))))
+            .FirstOrDefault(estimate => estimate is not null);
+    }
+
+    /// <summary>The plan that uses all of these devices, to show why it does not fit.</summary>
+    public ParallelPlan Largest(int perNode, int nodes) =>
+        Candidates(perNode, nodes).OrderByDescending(plan => plan.WorldSize).ThenByDescending(plan => plan.TensorParallel).First();
+
+    // Of those with the same number of devices one that fits as it was asked for is better than a tight one.
+    private CapacityEstimate? FirstThatFits(IEnumerable<ParallelPlan> plans)
+    {
+        CapacityEstimate? tight = null;
+        foreach (var plan in plans)
+        {
+            if (capacity.IsHopeless(plan) || capacity.Best(plan) is not { Fits: true } estimate)
+                continue;
+            if (!estimate.IsTight)
+                return estimate;
+            tight ??= estimate;
+        }
+
+        return tight;
+    }
+
+    // Of several nodes all devices are used: leaving some idle saves nothing. Where stages have devices of their own, there are as many stages as kinds.
+    private IEnumerable<ParallelPlan> Candidates(int perNode, int nodes)
+    {
+        var sizes = capacity.Shape.Split.TensorParallelSizes().TakeWhile(size => size <= perNode).ToArray();
+        return from node in Enumerable.Range(1, Math.Min(nodes, MaxNodes))
+               from each in node == 1 ? Enumerable.Range(1, perNode) : [perNode]
+               from tensor in sizes
+               where each % tensor == 0
+               let stages = node * each / tensor
+               where stages <= capacity.Shape.Layers && (!capacity.IsMixed || stages == capacity.StageCards)
+               select new ParallelPlan(tensor, stages, node);
+    }
+}

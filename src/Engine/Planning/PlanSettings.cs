@@ -1,0 +1,80 @@
+using LocalLlm.Models;
+
+namespace LocalLlm.Planning;
+
+/// <summary>What of an engine's options decides how memory is used.</summary>
+internal sealed record PlanSettings
+{
+    // Room for a driver's small allocations stays, and on a CPU for the host application.
+    private const double TightUtilization = 0.99;
+    private const double TightCpuUtilization = 0.9;
+    private const int TightSequences = 8;
+    private const int TightStepTokens = 512;
+
+    /// <summary>The type of weights that are not quantised, of activations and of the KV cache.</summary>
+    public required ModelDtype Dtype { get; init; }
+
+    /// <summary>Share of a device's memory; null: the default of its kind.</summary>
+    public required double? Utilization { get; init; }
+
+    /// <summary>Max tokens of a step.</summary>
+    public required int StepTokens { get; init; }
+
+    /// <summary>Max number of sequences that run at once.</summary>
+    public required int Sequences { get; init; }
+
+    /// <summary>Whether steps are recorded as CUDA graphs.</summary>
+    public required bool RecordsSteps { get; init; }
+
+    /// <summary>The length that was asked for; null: none.</summary>
+    public required int? MaxModelLen { get; init; }
+
+    /// <summary>Bytes for the KV cache of each rank, as asked for; null: what is left.</summary>
+    public required long? KvCacheBytes { get; init; }
+
+    /// <summary>Blocks of the KV cache, as asked for; null: what is left.</summary>
+    public required int? KvBlocks { get; init; }
+
+    /// <summary>The options that these settings differ by from what was asked for, as a command line has them.</summary>
+    public IReadOnlyList<string> Arguments { get; init; } = [];
+
+    /// <summary>Bytes of an element.</summary>
+    public int ElementBytes => Dtype == ModelDtype.Float32 ? 4 : 2;
+
+    /// <summary>As options say.</summary>
+    public static PlanSettings Of(EngineOptions options, ModelDtype dtype) => new()
+    {
+        Dtype = dtype,
+        Utilization = options.GpuMemoryUtilization,
+        StepTokens = options.StepTokens,
+        Sequences = options.RunningSequences,
+        RecordsSteps = !options.EnforceEager,
+        MaxModelLen = options.MaxModelLen,
+        KvCacheBytes = options.KvCacheMemoryBytes,
+        KvBlocks = options.NumGpuBlocksOverride,
+    };
+
+    /// <summary>With as little beside weights and KV cache as makes sense; what the options name stays as it is.</summary>
+    /// <param name="options">What was asked for.</param>
+    /// <param name="isCpu">Whether ranks are a CPU's.</param>
+    public PlanSettings Tight(EngineOptions options, bool isCpu)
+    {
+        var arguments = new List<string>();
+        var tight = this;
+        if (options.GpuMemoryUtilization is null)
+            Change(tight with { Utilization = isCpu ? TightCpuUtilization : TightUtilization }, $"--gpu-memory-utilization {(isCpu ? "0.9" : "0.99")}");
+        if (options.MaxNumSeqs is null)
+            Change(tight with { Sequences = Math.Min(TightSequences, Sequences) }, $"--max-num-seqs {TightSequences}");
+        if (options.MaxNumBatchedTokens is null)
+            Change(tight with { StepTokens = TightStepTokens }, $"--max-num-batched-tokens {TightStepTokens}");
+        if (!options.EnforceEager && !isCpu)
+            Change(tight with { RecordsSteps = false }, "--enforce-eager");
+        return tight with { Arguments = arguments };
+
+        void Change(PlanSettings changed, string argument)
+        {
+            tight = changed;
+            arguments.Add(argument);
+        }
+    }
+}

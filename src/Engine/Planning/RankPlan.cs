@@ -1,0 +1,65 @@
+namespace LocalLlm.Planning;
+
+/// <summary>One device's share of a model; all sizes in bytes, all of them estimates.</summary>
+public sealed record RankPlan
+{
+    /// <summary>Over all ranks, from 0.</summary>
+    public required int Rank { get; init; }
+
+    /// <summary>Which host, from 0.</summary>
+    public required int Node { get; init; }
+
+    /// <summary>Which rank of its host, from 0.</summary>
+    public required int LocalIndex { get; init; }
+
+    /// <summary>Its rank in the tensor-parallel group of its stage.</summary>
+    public required int TensorRank { get; init; }
+
+    /// <summary>Its pipeline stage.</summary>
+    public required int Stage { get; init; }
+
+    /// <summary>The device.</summary>
+    public required string Card { get; init; }
+
+    /// <summary>Its first layer.</summary>
+    public required int FirstLayer { get; init; }
+
+    /// <summary>Number of its layers.</summary>
+    public required int NumLayers { get; init; }
+
+    /// <summary>Its first query head.</summary>
+    public required int FirstHead { get; init; }
+
+    /// <summary>Number of its query heads.</summary>
+    public required int NumHeads { get; init; }
+
+    /// <summary>Its first key and value head.</summary>
+    public required int FirstKvHead { get; init; }
+
+    /// <summary>Number of its key and value heads; 0: it keeps the latent vectors that all ranks of its group keep.</summary>
+    public required int NumKvHeads { get; init; }
+
+    /// <summary>The device's memory.</summary>
+    public required long MemoryBytes { get; init; }
+
+    /// <summary>The part of it that may be used.</summary>
+    public required long BudgetBytes { get; init; }
+
+    /// <summary>Weights.</summary>
+    public required long WeightBytes { get; init; }
+
+    /// <summary>Activations and logits of the largest step; on a GPU also what driver and libraries take.</summary>
+    public required long ActivationBytes { get; init; }
+
+    /// <summary>Recorded steps.</summary>
+    public required long GraphBytes { get; init; }
+
+    /// <summary>KV cache of one token, on this rank; heads that several ranks hold count on each.</summary>
+    public required long KvBytesPerToken { get; init; }
+
+    /// <summary>What is left for the KV cache; negative where the rest alone is too much.</summary>
+    public required long FreeBytes { get; init; }
+
+    /// <summary>Tokens that its own memory could hold.</summary>
+    public required long KvCacheTokens { get; init; }
+}

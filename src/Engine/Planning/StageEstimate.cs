@@ -1,0 +1,32 @@
+namespace LocalLlm.Planning;
+
+/// <summary>What every rank of one stage holds, in bytes.</summary>
+/// <param name="FirstLayer">Its first layer.</param>
+/// <param name="Layers">Number of its layers.</param>
+/// <param name="Card">The device of each of its ranks.</param>
+internal sealed record StageEstimate(int FirstLayer, int Layers, GpuCard Card)
+{
+    /// <summary>The part of the device's memory that may be used.</summary>
+    public required long BudgetBytes { get; init; }
+
+    /// <summary>Weights.</summary>
+    public required long WeightBytes { get; init; }
+
+    /// <summary>Activations and logits of the largest step, and what driver and libraries take.</summary>
+    public required long ActivationBytes { get; init; }
+
+    /// <summary>Recorded steps.</summary>
+    public required long GraphBytes { get; init; }
+
+    /// <summary>KV cache of one token.</summary>
+    public required long KvBytesPerToken { get; init; }
+
+    /// <summary>Tokens that its KV cache would hold; all stages hold those of the stage with the fewest.</summary>
+    public required long KvTokens { get; init; }
+
+    /// <summary>Weights that a step of one token reads.</summary>
+    public required long ReadBytes { get; init; }
+
+    /// <summary>What is left for the KV cache; negative where not even the weights fit.</summary>
+    public long FreeBytes => BudgetBytes - WeightBytes - ActivationBytes - GraphBytes;
+}

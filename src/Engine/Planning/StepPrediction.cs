@@ -1,0 +1,93 @@
+using System.Globalization;
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Planning;
+
+/// <summary>
+/// How long a step of one token takes if nothing costs time but what has to: every rank reads its weights and the KV cache once, and waits for its
+/// peers. A prediction, not a measurement; no engine is faster.
+/// </summary>
+public sealed record StepPrediction
+{
+    // A step of one token, measured with two ranks on one H200 (32 KB, recorded, the ranks waiting for each other by flags in its memory).
+    // Between two cards it is a prediction too.
+    private const double AllReduceSeconds = 4.8e-6;
+
+    // Measured between two hosts' network namespaces over TCP, 8 KB there and back.
+    private const double NodeSeconds = 17e-6;
+
+    /// <summary>Tokens of context whose KV cache is read.</summary>
+    public required long ContextTokens { get; init; }
+
+    /// <summary>Reading weights: the stages, one after the other.</summary>
+    public required double WeightSeconds { get; init; }
+
+    /// <summary>Reading the KV cache of the context.</summary>
+    public required double KvCacheSeconds { get; init; }
+
+    /// <summary>All-reduces of the ranks of a group.</summary>
+    public required int AllReduces { get; init; }
+
+    /// <summary>Time for these.</summary>
+    public required double AllReduceTime { get; init; }
+
+    /// <summary>Passes from one stage to the next.</summary>
+    public required int Passes { get; init; }
+
+    /// <summary>Time for these.</summary>
+    public required double PassTime { get; init; }
+
+    /// <summary>The same as a calculation for people.</summary>
+    public required string Arithmetic { get; init; }
+
+    /// <summary>All of it.</summary>
+    public double StepSeconds => WeightSeconds + KvCacheSeconds + AllReduceTime + PassTime;
+
+    /// <summary>Tokens a second of one sequence alone.</summary>
+    public double TokensPerSecond => 1 / StepSeconds;
+
+    /// <summary>Of an estimate; null: a card's bandwidth is not known.</summary>
+    internal static StepPrediction? Of(CapacityEstimate estimate, ModelShape shape)
+    {
+        var plan = estimate.Plan;
+        if (estimate.Stages.Any(stage => stage.Card.BytesPerSecond is null))
+            return null;
+        var context = Math.Min(4096, shape.MaxModelLength);
+        var weights = estimate.Stages.Sum(stage => stage.ReadBytes / stage.Card.BytesPerSecond!.Value);
+        var cache = estimate.Stages.Sum(stage => stage.KvBytesPerToken * context / stage.Card.BytesPerSecond!.Value);
+        // Behind attention and MLP of each layer, behind the embedding, and the logits' parts.
+        var reduces = plan.TensorParallel == 1 ? 0 : (2 * shape.Layers) + 2;
+        var passes = plan.PipelineParallel - 1;
+        var far = Enumerable.Range(0, passes).Count(stage => NodeOf(plan, stage) != NodeOf(plan, stage + 1));
+        var passTime = (far * NodeSeconds) + ((passes - far) * AllReduceSeconds);
+        var prediction = new StepPrediction
+        {
+            ContextTokens = context,
+            WeightSeconds = weights,
+            KvCacheSeconds = cache,
+            AllReduces = reduces,
+            AllReduceTime = reduces * AllReduceSeconds,
+            Passes = passes,
+            PassTime = passTime,
+            Arithmetic = "",
+        };
+        return prediction with { Arithmetic = prediction.Write(estimate, far) };
+    }
+
+    private static int NodeOf(ParallelPlan plan, int stage) => plan.PlaceOf(stage * plan.TensorParallel).Node;
+
+    private string Write(CapacityEstimate estimate, int far)
+    {
+        var (weights, cache) = (estimate.Stages.Sum(stage => stage.ReadBytes), estimate.Stages.Sum(stage => stage.KvBytesPerToken) * ContextTokens);
+        var speeds = string.Join(" or ", estimate.Stages.Select(stage => stage.Card.BytesPerSecond!.Value).Distinct().Select(speed => Text($"{speed / 1e9:N0} GB/s")));
+        var stages = estimate.Stages.Count == 1 ? "a rank" : $"a rank of each of {estimate.Stages.Count} stages together";
+        var text = Text($"({weights / 1e9:F2} GB of weights + {cache / 1e9:F2} GB of KV cache of {ContextTokens:N0} tokens) of {stages} / {speeds} = {(WeightSeconds + KvCacheSeconds) * 1e3:F2} ms");
+        if (AllReduces > 0)
+            text += Text($"; {AllReduces} all-reduces x {AllReduceSeconds * 1e6:F1} us = {AllReduceTime * 1e3:F2} ms");
+        if (Passes > 0)
+            text += Text($"; {Passes} {(Passes == 1 ? "pass" : "passes")} to the next stage{(far > 0 ? $" ({far} between nodes)" : "")} = {PassTime * 1e3:F2} ms");
+        return text + Text($"; together {StepSeconds * 1e3:F2} ms");
+    }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,72 @@
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Planning;
+
+/// <summary>What the ranks of a group split a matrix by.</summary>
+internal enum PartSplit
+{
+    /// <summary>Nothing: every rank holds it whole.</summary>
+    None,
+
+    /// <summary>Its size, evenly.</summary>
+    Even,
+
+    /// <summary>Key and value heads, which several ranks hold where there are fewer of them than ranks.</summary>
+    KvHeads,
+
+    /// <summary>Rows of the vocabulary, padded.</summary>
+    Vocabulary,
+}
+
+/// <summary>Matrices or vectors of one shape.</summary>
+/// <param name="Rows">Outputs.</param>
+/// <param name="Columns">Inputs; 1 for a vector.</param>
+/// <param name="Split">What the ranks split it by.</param>
+internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
+{
+    /// <summary>How many there are of it.</summary>
+    public long Count { get; init; } = 1;
+
+    /// <summary>Of <see cref="Count"/>, those that one token is computed by; null: all.</summary>
+    public long? Active { get; init; }
+
+    /// <summary>Whether columns are split, not rows.</summary>
+    public bool SplitsColumns { get; init; }
+
+    /// <summary>Whether it is stored in a model's quantised format, if it has one.</summary>
+    public bool IsQuantised { get; init; }
+
+    /// <summary>Bytes of an element; null: those of the model's type.</summary>
+    public int? ElementBytes { get; init; }
+
+    /// <summary>Elements of all of them on one device.</summary>
+    public long Elements => Rows * Columns * Count;
+
+    /// <summary>Rows and columns of the part that one rank holds.</summary>
+    /// <param name="tensorParallel">Ranks of the group.</param>
+    /// <param name="kvHeads">Of the model.</param>
+    public (long Rows, long Columns) ShapeOn(int tensorParallel, int kvHeads) => Split switch
+    {
+        PartSplit.None => (Rows, Columns),
+        PartSplit.KvHeads => (Rows / kvHeads * Math.Max(1, kvHeads / tensorParallel), Columns),
+        PartSplit.Vocabulary => (ParallelPlan.PaddedVocabulary((int)Rows, tensorParallel) / tensorParallel, Columns),
+        _ => SplitsColumns ? (Rows, Columns / tensorParallel) : (Rows / tensorParallel, Columns),
+    };
+
+    /// <summary>Bytes that one rank holds.</summary>
+    /// <param name="tensorParallel">Ranks of the group.</param>
+    /// <param name="kvHeads">Of the model.</param>
+    /// <param name="elementBytes">Of the model's type.</param>
+    /// <param name="format">The model's quantised format; null: none.</param>
+    /// <param name="count">How many of them; null: <see cref="Count"/>.</param>
+    public long BytesOn(int tensorParallel, int kvHeads, int elementBytes, BlockFormat? format, long? count = null)
+    {
+        var (rows, columns) = ShapeOn(tensorParallel, kvHeads);
+        var one = IsQuantised && format is not null
+            ? (rows * columns) + (Blocks(rows, format.Rows) * Blocks(columns, format.Columns) * sizeof(float))
+            : rows * columns * (ElementBytes ?? elementBytes);
+        return one * (count ?? Count);
+    }
+
+    private static long Blocks(long size, long edge) => (size + edge - 1) / edge;
+}
