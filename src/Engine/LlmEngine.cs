@@ -115,6 +115,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
+        RequireFirstNode(options);
         options = ModelSource.Local(options);
         var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         return ModelSource.IsRemote(options) ? DownloadAndStartAsync(options, progress, logger, cancellationToken) : StartAsync(options, progress, logger, cancellationToken);
@@ -133,6 +134,12 @@ public sealed partial class LlmEngine : IAsyncDisposable
         using var loader = options.ExecutorFactory.Open(options);
         loader.CheckWeights();
         return loader.Plan;
+    }
+
+    private static void RequireFirstNode(EngineOptions options)
+    {
+        if (options.NodeRank > 0)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"node_rank is {options.NodeRank}: this node computes for node 0 and takes no requests; send them to node 0, and run this one with EngineNode.RunAsync.", "node_rank");
     }
 
     private static async Task<LlmEngine> DownloadAndStartAsync(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, CancellationToken cancellationToken)
