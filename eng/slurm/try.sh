@@ -2,7 +2,7 @@
 # Tries localllm.sbatch for real on one machine: two network namespaces are the nodes na and nb, each with a slurmd, and Slurm's controller in the first.
 # Needs root, and Debian's packages slurm-wlm and munge. The program is built before (dotnet build src/Tool -c Release).
 #
-#   eng/slurm/try.sh            serves models/tiny-r1 as two stages, asks it, kills node 1, sees the restart, asks again, ends it gracefully
+#   eng/slurm/try.sh            serves models/tiny-r1 as two stages, asks it, kills node 1, stops it, sees the restarts, drains
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 folder=$(mktemp -d /tmp/localllm-slurm.XXXXXX)
@@ -51,7 +51,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 ReturnToService=2
 MpiDefault=none
-KillWait=30
+KillWait=5
 NodeName=na NodeAddr=$address.1 CPUs=2 State=UNKNOWN
 NodeName=nb NodeAddr=$address.2 CPUs=2 State=UNKNOWN
 PartitionName=all Nodes=na,nb Default=YES MaxTime=INFINITE State=UP
@@ -89,22 +89,39 @@ ready() {
   echo "not ready:"; tail -50 "$folder/job.log"; return 1
 }
 
+gone() {
+  for _ in $(seq 200); do [ -z "$(a squeue -h -j "$1" 2>/dev/null)" ] && break; sleep 0.3; done
+  a scontrol show job "$1" | grep -E 'JobState|ExitCode'
+}
+# Sends a signal to the program of node 1, the one in its namespace.
+signal_node_1() {
+  for process in $(ip netns pids nb); do
+    if tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep -q '^dotnet .*localllm.dll serve'; then kill "-$1" "$process"; fi
+  done
+  begin=$(date +%s%N)
+  until [ "$(a curl -s -o /dev/null --max-time 5 -w '%{http_code}' http://127.0.0.1:8000/health)" != 200 ]; do sleep 0.05; done
+  echo "/health is not 200 any more after $((($(date +%s%N) - begin) / 1000000)) ms"
+  until [ "$(a curl -s -o /dev/null --max-time 5 -w '%{http_code}' http://127.0.0.1:8000/health)" = 000 ]; do sleep 0.05; done
+  ready
+  echo "ready again"
+}
+
 cd "$folder"
 export MODEL=$root/models/tiny-r1 LOCALLLM=$folder/localllm TOKEN_FILE=$folder/token
-job=$(a sbatch --parsable --nodes=2 --output="$folder/job.log" "$root/eng/slurm/localllm.sbatch" \
+sbatch_line=(a sbatch --parsable --nodes=2 --output="$folder/job.log" "$root/eng/slurm/localllm.sbatch"
   --device cpu --dtype float32 --num-threads 1 --max-model-len 512 --num-gpu-blocks-override 128)
+echo "-- an option that cannot work"
+job=$("${sbatch_line[@]}" --pipeline-layers 1,2)
+gone "$job"
+cat "$folder/job.log"
+echo "-- two nodes"
+job=$("${sbatch_line[@]}")
 echo "job $job"
 ready; echo "ready"; a squeue; ask
 echo "-- kill -9 of node 1"
-# The program of node 1: the one in its namespace.
-for process in $(ip netns pids nb); do
-  if tr '\0' ' ' <"/proc/$process/cmdline" | grep -q '^dotnet .*localllm.dll serve'; then kill -9 "$process"; fi
-done
-begin=$(date +%s%N)
-until [ "$(a curl -s -o /dev/null --max-time 5 -w '%{http_code}' http://127.0.0.1:8000/health)" != 200 ]; do sleep 0.05; done
-echo "/health is not 200 any more after $((($(date +%s%N) - begin) / 1000000)) ms"
-sleep 3
-ready; echo "ready again"; ask
+signal_node_1 KILL; ask
+echo "-- node 1 hangs (SIGSTOP)"
+signal_node_1 STOP; ask
 echo "-- scancel --batch --signal=TERM during a response"
 a curl -sN --max-time 60 http://127.0.0.1:8000/v1/completions -H 'Content-Type: application/json' \
   -d '{"model":"tiny-r1","prompt":"Once upon a time","max_tokens":400,"ignore_eos":true,"stream":true}' >"$folder/stream" & asked=$!
@@ -112,6 +129,5 @@ until [ -s "$folder/stream" ]; do sleep 0.02; done
 a scancel --batch --signal=TERM "$job"
 wait "$asked"
 echo "the stream's end: $(grep -o '"finish_reason":"[a-z]*"\|"error":.*' "$folder/stream" | tail -n 1), $(grep '^data' "$folder/stream" | tail -n 1)"
-for _ in $(seq 100); do [ -z "$(a squeue -h -j "$job" 2>/dev/null)" ] && break; sleep 0.3; done
-a scontrol show job "$job" | grep -E 'JobState|ExitCode'
+gone "$job"
 grep -v '^$' "$folder/job.log"
