@@ -84,7 +84,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.ValidateEncoder(options);
-        options = ModelSource.Local(options);
+        options = ModelSource.Local(DeviceOptions.Canonical(options));
         var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         if (ModelSource.IsRemote(options))
         {

@@ -115,7 +115,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
-        options = ModelSource.Local(options);
+        options = ModelSource.Local(DeviceOptions.Canonical(options));
         var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         return ModelSource.IsRemote(options) ? DownloadAndStartAsync(options, progress, logger, cancellationToken) : StartAsync(options, progress, logger, cancellationToken);
     }
@@ -128,7 +128,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         EngineOptionsValidator.Validate(options);
         if (ModelSource.IsRemote(options))
             options = ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(model, hub)).GetAwaiter().GetResult();
-        options = ModelSource.Local(options);
+        options = ModelSource.Local(DeviceOptions.Canonical(options));
         ModelSource.RequireModelFolder(options);
         using var loader = options.ExecutorFactory.Open(options);
         loader.CheckWeights();
