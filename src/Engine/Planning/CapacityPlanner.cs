@@ -91,7 +91,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var (layers, embedding, head) = BytesOf(ranks);
         var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
         var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + TiedHead(!stage.IsFirst, embedding) : 0);
-        var activations = (used.StepTokens * ActivationElements(ranks) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
+        // On a CPU the engine plans with the whole width; a GPU measures its part.
+        var activations = (used.StepTokens * ActivationElements(card.IsCpu ? 1 : ranks) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
         var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;

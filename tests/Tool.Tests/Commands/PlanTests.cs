@@ -70,7 +70,7 @@ public sealed class PlanTests : IDisposable
     [Theory]
     [InlineData("--gpu-memory 80", "--gpu-memory: '80'")]
     [InlineData("--gpu-memory lots", "--gpu-memory: 'lots'")]
-    [InlineData("--gpu A100", "may be A100-40G or A100-80G")]
+    [InlineData("--gpu A100", "may be A100-40G or A100-80G or A100-PCIe-80G")]
     [InlineData("--gpu TPU", "'TPU' is not known")]
     [InlineData("--gpu T4,L4", "one for each stage")]
     [InlineData("--gpu T4 --gpus-per-node 0", "gpus_per_node is 0")]
