@@ -1,6 +1,7 @@
 using LocalLlm.Execution;
 using LocalLlm.Hub;
 using LocalLlm.Models;
+using LocalLlm.Ops;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
 using LocalLlm.Tokenizers;

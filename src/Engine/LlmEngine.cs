@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using LocalLlm.Execution;
 using LocalLlm.Hub;
 using LocalLlm.Models;
+using LocalLlm.Ops;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;

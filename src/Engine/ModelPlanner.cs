@@ -1,5 +1,6 @@
 using LocalLlm.Hub;
 using LocalLlm.Models;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Planning;
 

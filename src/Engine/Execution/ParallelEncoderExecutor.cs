@@ -1,5 +1,6 @@
 using System.Runtime.ExceptionServices;
 using LocalLlm.Interop;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution;

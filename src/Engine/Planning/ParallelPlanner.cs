@@ -1,4 +1,5 @@
 using LocalLlm.Models;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;

@@ -30,8 +30,8 @@ public sealed class GivenCacheTests : IDisposable
         Assert.Equal((PlanVerdict.Fits, 160), await VerdictAsync(new() { ModelPath = _folder.Path, NumGpuBlocksOverride = 10 }));
 
     [Theory]
-    [InlineData(64L << 30, null, null, "kv_cache_memory_bytes", "kv_cache_memory_bytes is 64.00 GiB, but a rank has 29.64 GiB left of 44.55 GiB beside 14.19 GiB of weights and 0.73 GiB of activations; allowed: at most 31825001112 bytes")]
-    [InlineData(null, 100_000, null, "num_gpu_blocks_override", "num_gpu_blocks_override is 100,000 (85.45 GiB), but a rank has 29.64 GiB left of 44.55 GiB beside 14.19 GiB of weights and 0.73 GiB of activations; allowed: at most 34,686 blocks")]
+    [InlineData(64L << 30, null, null, "kv_cache_memory_bytes", "kv_cache_memory_bytes is 64.00 GiB, but a rank has 29.34 GiB left of 44.55 GiB beside 14.19 GiB of weights and 1.02 GiB of activations; allowed: at most 31508465459 bytes")]
+    [InlineData(null, 100_000, null, "num_gpu_blocks_override", "num_gpu_blocks_override is 100,000 (85.45 GiB), but a rank has 29.34 GiB left of 44.55 GiB beside 14.19 GiB of weights and 1.02 GiB of activations; allowed: at most 34,341 blocks")]
     [InlineData(1L << 20, null, 4096, "kv_cache_memory_bytes", "kv_cache_memory_bytes is 0.00 GiB and holds 16 tokens of KV cache, but 4,096 are wanted; allowed: at least 234881024 bytes")]
     [InlineData(null, 10, 4096, "num_gpu_blocks_override", "num_gpu_blocks_override is 10 (0.01 GiB) and holds 160 tokens of KV cache, but 4,096 are wanted; allowed: at least 256 blocks")]
     public async Task One_that_does_not_fit_is_named_with_what_would(long? bytes, int? blocks, int? length, string option, string says)

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using LocalLlm.Tests;
 using LocalLlm.Tests.Planning;
 using LocalLlm.Tests.Weights;
 using Xunit;
@@ -12,10 +13,13 @@ public sealed partial class PlanLinesTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
+    // A negative count in a list is refused where the line is parsed.
+    public static IEnumerable<ITheoryDataRow> Typed() => BadPlans.All().Where(row => row.Data.Item4?.StartsWith('-') != true);
+
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [MemberData(nameof(BadPlans.All), MemberType = typeof(BadPlans))]
+    [MemberData(nameof(Typed))]
     public async Task Every_line_that_is_offered_gives_the_plan_that_it_promises(
         string config, string sizes, int perNode, string? layers, string card, string option, string says, string? offered)
     {
@@ -30,7 +34,7 @@ public sealed partial class PlanLinesTests : IDisposable
         Assert.Equal(2, run.ExitCode);
         var lines = run.Error.TrimEnd().Split('\n');
         Assert.Equal("error: " + says, lines[0]);
-        Assert.StartsWith(option.StartsWith("pipeline_parallel", StringComparison.Ordinal) && says.Contains(" needs ", StringComparison.Ordinal) ? "tensor_parallel_size" : option, says, StringComparison.Ordinal);
+        Assert.Contains(option, says, StringComparison.Ordinal);
         Assert.True(lines.Length > 1);
         foreach (var line in lines[1..])
         {
@@ -82,7 +86,7 @@ public sealed partial class PlanLinesTests : IDisposable
     [GeneratedRegex(@"\A  [a-z0-9]+ nodes?, [0-9]+ x \S+: (?<line>localllm serve .*)   \(weights of at most .*; (?<tokens>[0-9,]+) tokens of KV cache(, tight)?\)\z")]
     private static partial Regex Offer();
 
-    // What a node is told of the others has to be filled in.
+    // Which node it is and where the first one is have to be filled in.
     [GeneratedRegex(" --node-rank <[^>]*> --master-addr <[^>]*>")]
     private static partial Regex OtherNodes();
 }

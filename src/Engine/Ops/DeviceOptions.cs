@@ -1,6 +1,4 @@
-using LocalLlm.Ops;
-
-namespace LocalLlm;
+namespace LocalLlm.Ops;
 
 /// <summary>The options <c>device</c> and <c>devices</c> beside each other: what is wrong with them, and which device each rank has.</summary>
 internal static class DeviceOptions

@@ -1,9 +1,10 @@
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Tests.Engine;
 using LocalLlm.Tests.Execution;
 using Xunit;
 
-namespace LocalLlm.Tests.Engine;
+namespace LocalLlm.Tests.Ops;
 
 /// <summary>Which devices ranks have. Kinds of devices are registered for the whole process, so nothing else may run meanwhile.</summary>
 [Collection(nameof(RunsAlone))]
