@@ -50,7 +50,8 @@ public sealed class GivenCacheTests : IDisposable
         // 500 bytes are missing in one; the other holds 16 tokens.
         var estimate = new CapacityEstimate(new(1, 3, 1), null!, [Stage(free: 100_000, tokens: 96), Stage(free: -500, tokens: 0), Stage(free: 20_000, tokens: 16)], 1);
         Assert.Equal(-500, estimate.Fullest.FreeBytes);
-        Assert.Equal(16, (estimate with { Stages = [estimate.Stages[0], estimate.Stages[2], Stage(free: 15, tokens: 32)] }).Fullest.KvTokens);
+        // 10 bytes are no block: less than 16 tokens.
+        Assert.Equal(10, (estimate with { Stages = [Stage(free: 20_000, tokens: 8), Stage(free: 10, tokens: 0)] }).Fullest.FreeBytes);
     }
 
     private static StageEstimate Stage(long free, long tokens) => new(0, 1, new("card", 1 << 20))
