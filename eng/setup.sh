@@ -46,3 +46,13 @@ if ! has_wanted_symbol; then
   esac
   has_wanted_symbol || die "libstdc++ still lacks $WANTED_SYMBOL after the installation."
 fi
+
+# For ranks as processes on CPUs, and their tests; what needs it says so where it is missing.
+if ! command -v mpirun >/dev/null; then
+  if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    log "installing Open MPI"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openmpi-bin; } >&2 || log "Open MPI could not be installed; tests that need it are skipped"
+  else
+    log "Open MPI is not there (apt-get install openmpi-bin); tests that need it are skipped"
+  fi
+fi

@@ -1,7 +1,6 @@
 using LocalLlm.Execution;
 using LocalLlm.Hub;
 using LocalLlm.Models;
-using LocalLlm.Ops;
 using LocalLlm.Scheduling;
 using LocalLlm.Tokenization;
 using LocalLlm.Tokenizers;
@@ -85,7 +84,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.ValidateEncoder(options);
-        options = ModelSource.Local(DeviceOptions.Canonical(options));
+        options = ModelSource.Local(options);
         var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         if (ModelSource.IsRemote(options))
         {

@@ -40,8 +40,32 @@ public sealed record EngineOptions
     /// <summary>Stages that the layers are split over.</summary>
     public int PipelineParallel { get; init; } = 1;
 
-    /// <summary>Hosts that the ranks are spread over, evenly and in order.</summary>
+    /// <summary>What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process), or <c>processes</c> (a process for each rank).</summary>
+    public string DistributedExecutorBackend { get; init; } = "auto";
+
+    /// <summary>Hosts that the ranks are spread over, each started with the same options but for <see cref="NodeRank"/>.</summary>
     public int Nodes { get; init; } = 1;
+
+    /// <summary>Which of them this is, from 0. Node 0 takes requests (<see cref="LlmEngine"/>), the others only compute (<see cref="EngineNode"/>).</summary>
+    public int NodeRank { get; init; }
+
+    /// <summary>The name or address of node 0, where it listens for the others; it should belong to a network of the nodes' own.</summary>
+    public string MasterAddress { get; init; } = "127.0.0.1";
+
+    /// <summary>The port that node 0 listens on for the others.</summary>
+    public int MasterPort { get; init; } = 29501;
+
+    /// <summary>How long nodes wait for one another at the start.</summary>
+    public TimeSpan NodeJoinTimeout { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How often nodes tell each other that they are there; one that misses three is lost.</summary>
+    public TimeSpan NodeHeartbeat { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Creates what nodes and processes reach each other by, owned by the engine; null: there is none. The package LocalLlm.Cluster has one over gRPC.</summary>
+    public Func<EngineOptions, INodeTransport>? NodeTransport { get; init; }
+
+    /// <summary>A value of <see cref="DistributedExecutorBackend"/>.</summary>
+    internal const string Processes = "processes";
 
     /// <summary>The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that <see cref="Device"/> names.</summary>
     public IReadOnlyList<string>? Devices { get; init; }

@@ -51,7 +51,7 @@ public static class EngineOptionsValidator
         Require(options.Device is { } device && DeviceRegistry.IsName(device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
         faults.AddRange(ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null)).Select(fault => (fault.Option, fault.Message)));
         faults.AddRange(DeviceOptions.FaultsOf(options));
-        Require(options.Nodes <= 1, "nnodes", $"is {options.Nodes}, but this build runs on one machine; set it to 1");
+        NodeOptionsValidator.Check(options, Require);
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
         Require(options.MaxNumSeqs is null or >= 1, "max_num_seqs", $"is {options.MaxNumSeqs}; at least 1");
         Require(options.StepTokens >= 1, "max_num_batched_tokens", $"is {options.StepTokens}; at least 1");

@@ -2,7 +2,6 @@ using System.Security.Cryptography;
 using LocalLlm.Execution;
 using LocalLlm.Hub;
 using LocalLlm.Models;
-using LocalLlm.Ops;
 using LocalLlm.Parsing;
 using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
@@ -116,7 +115,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         EngineOptionsValidator.Validate(options);
-        options = ModelSource.Local(DeviceOptions.Canonical(options));
+        RequireFirstNode(options);
+        options = ModelSource.Local(options);
         var logger = new GuardedLogger((options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name));
         return ModelSource.IsRemote(options) ? DownloadAndStartAsync(options, progress, logger, cancellationToken) : StartAsync(options, progress, logger, cancellationToken);
     }
@@ -129,11 +129,17 @@ public sealed partial class LlmEngine : IAsyncDisposable
         EngineOptionsValidator.Validate(options);
         if (ModelSource.IsRemote(options))
             options = ModelSource.ResolveAsync(options, (model, hub) => ModelHub.ResolveAsync(model, hub)).GetAwaiter().GetResult();
-        options = ModelSource.Local(DeviceOptions.Canonical(options));
+        options = ModelSource.Local(options);
         ModelSource.RequireModelFolder(options);
         using var loader = options.ExecutorFactory.Open(options);
         loader.CheckWeights();
         return loader.Plan;
+    }
+
+    private static void RequireFirstNode(EngineOptions options)
+    {
+        if (options.NodeRank > 0)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"node_rank is {options.NodeRank}: this node computes for node 0 and takes no requests; send them to node 0, and run this one with EngineNode.RunAsync.", "node_rank");
     }
 
     private static async Task<LlmEngine> DownloadAndStartAsync(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, CancellationToken cancellationToken)

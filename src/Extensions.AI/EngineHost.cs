@@ -1,15 +1,50 @@
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>The host of a model that generates text. It takes what memory is left for its KV cache, so models that embed are loaded before it.</summary>
-/// <inheritdoc/>
-internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? loggerFactory, Func<IEnumerable<ILoadedModel>> earlier) : ModelHost<LlmEngine, LocalLlmOptions>(options, loggerFactory, earlier)
+/// <summary>
+/// The host of a model that generates text. It takes what memory is left for its KV cache, so models that embed are loaded before it. On a node of rank
+/// above 0 it computes for node 0 instead, and gives no engine.
+/// </summary>
+/// <param name="options">Gives the options, checked.</param>
+/// <param name="loggerFactory">Where the engine logs.</param>
+/// <param name="earlier">Gives the models that are loaded before this one.</param>
+/// <param name="lifetime">Of the application, which ends with the replica on a node of rank above 0; null: there is none.</param>
+internal sealed partial class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? loggerFactory, Func<IEnumerable<ILoadedModel>> earlier, IHostApplicationLifetime? lifetime)
+    : ModelHost<LlmEngine, LocalLlmOptions>(options, loggerFactory, earlier)
 {
+    private readonly ILogger _logger = loggerFactory?.CreateLogger<EngineHost>() ?? NullLogger<EngineHost>.Instance;
+    private readonly ILoggerFactory? _engineLogs = loggerFactory;
+    private Task? _node;
+
     /// <summary>The host of an engine in a container.</summary>
     public static EngineHost Of(IServiceProvider provider, object? key) =>
         key is null ? provider.GetRequiredService<EngineHost>() : provider.GetRequiredKeyedService<EngineHost>(key);
+
+    /// <inheritdoc/>
+    public override Exception? Failure => _node?.Exception?.GetBaseException() ?? base.Failure;
+
+    /// <inheritdoc/>
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        var engine = Options.ToEngineOptions();
+        if (engine.NodeRank == 0)
+            return base.StartAsync(cancellationToken);
+        _node = RunNodeAsync(engine with { LoggerFactory = _engineLogs });
+        _node.ContinueWith(ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync().ConfigureAwait(false);
+        if (_node is not null)
+            await _node.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
 
     /// <inheritdoc/>
     protected override Task<LlmEngine> LoadAsync(EngineOptions engine, CancellationToken cancellationToken) => LlmEngine.LoadAsync(engine, this, cancellationToken);
@@ -40,4 +75,25 @@ internal sealed class EngineHost(Func<LocalLlmOptions> options, ILoggerFactory? 
             ["generated_tokens"] = statistics.GeneratedTokens,
         });
     }
+
+    // The application ends with the replica: a node that is left over serves nobody, and its supervisor starts it again.
+    private async Task RunNodeAsync(EngineOptions engine)
+    {
+        try
+        {
+            await EngineNode.RunAsync(engine, this, Stopping).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (!Stopping.IsCancellationRequested)
+        {
+            LogNodeFailed(failure is EngineException ? null : failure, engine.NodeRank, failure.Message);
+            lifetime?.StopApplication();
+            throw;
+        }
+
+        if (!Stopping.IsCancellationRequested)
+            lifetime?.StopApplication();
+    }
+
+    [LoggerMessage(1, LogLevel.Critical, "Node {NodeRank} stops: {Message}")]
+    private partial void LogNodeFailed(Exception? failure, int nodeRank, string message);
 }

@@ -36,6 +36,21 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Stages that the layers are split over, each on <see cref="TensorParallel"/> devices.</summary>
     public int PipelineParallel { get; set; } = 1;
 
+    /// <summary>Hosts that the devices belong to; each runs this program, with its own <see cref="NodeRank"/>. More than one needs <c>AddLocalLlmCluster</c> of the package LocalLlm.Cluster.</summary>
+    public int Nodes { get; set; } = 1;
+
+    /// <summary>Which of the hosts this is, from 0. On those above 0 the application's host computes for node 0, and the clients refuse.</summary>
+    public int NodeRank { get; set; }
+
+    /// <summary>The name or address of node 0; see <see cref="EngineOptions.MasterAddress"/>.</summary>
+    public string MasterAddress { get; set; } = "127.0.0.1";
+
+    /// <summary>The port on which node 0 listens for the others.</summary>
+    public int MasterPort { get; set; } = 29501;
+
+    /// <summary>How nodes reach each other; <c>AddLocalLlmCluster</c> sets it.</summary>
+    public Func<EngineOptions, INodeTransport>? NodeTransport { get; set; }
+
     /// <summary>A device for each rank, such as <c>cuda:0</c> and <c>cuda:1</c>; null: the first ones of <see cref="Device"/>'s kind.</summary>
     public IList<string>? Devices { get; set; }
 
@@ -75,6 +90,11 @@ public sealed class LocalLlmOptions : IModelOptions
             Device = Device,
             TensorParallel = TensorParallel,
             PipelineParallel = PipelineParallel,
+            Nodes = Nodes,
+            NodeRank = NodeRank,
+            MasterAddress = MasterAddress,
+            MasterPort = MasterPort,
+            NodeTransport = NodeTransport,
             Devices = Devices is null ? null : [.. Devices],
             MaxModelLen = MaxModelLength,
             MaxNumSeqs = MaxBatchSize,

@@ -2,6 +2,7 @@ using LocalLlm;
 using LocalLlm.Extensions.AI;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
@@ -57,7 +58,7 @@ public static class LocalLlmServiceCollectionExtensions
     {
         var builder = new LocalLlmBuilder(services, key, ModelRegistration.NameOf(key));
         var isFirst = ModelRegistration.Add<EngineHost, LlmEngine, LocalLlmOptions>(services, key, LocalLlmOptions.SectionName, configure, (provider, options) =>
-            new EngineHost(options, provider.GetService<ILoggerFactory>(), () => provider.GetServices<EarlierModel>().Select(model => model.Host)));
+            new EngineHost(options, provider.GetService<ILoggerFactory>(), () => provider.GetServices<EarlierModel>().Select(model => model.Host), provider.GetService<IHostApplicationLifetime>()));
         if (!isFirst)
             return builder;
         services.AddKeyedSingleton(key, (provider, _) => CreateChatClient(provider, key, builder.Name));

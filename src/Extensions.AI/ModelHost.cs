@@ -24,7 +24,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     public TEngine? Loaded => _engine is { IsCompletedSuccessfully: true } engine ? engine.Result : null;
 
     /// <inheritdoc/>
-    public Exception? Failure => _engine?.Exception?.GetBaseException();
+    public virtual Exception? Failure => _engine?.Exception?.GetBaseException();
 
     /// <inheritdoc/>
     public bool IsLoaded => Loaded is not null;
@@ -75,7 +75,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     }
 
     /// <inheritdoc/>
-    public Task StartAsync(CancellationToken cancellationToken)
+    public virtual Task StartAsync(CancellationToken cancellationToken)
     {
         if (!Options.LoadInBackground)
             return PrepareAsync(cancellationToken);
@@ -95,7 +95,7 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
     }
 
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         Task<TEngine>? engine;
         lock (_lock)
@@ -133,6 +133,9 @@ internal abstract class ModelHost<TEngine, TOptions>(Func<TOptions> options, ILo
 
     /// <summary>What an engine does at the moment.</summary>
     protected abstract ModelActivity ActivityOf(TEngine engine);
+
+    /// <summary>Cancelled when the host stops.</summary>
+    protected CancellationToken Stopping => _stopping.Token;
 
     private static void Observe(Task task) => task.ContinueWith(failed => _ = failed.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
 

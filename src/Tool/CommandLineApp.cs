@@ -105,6 +105,7 @@ internal static class CommandLineApp
     {
         UsageException or OptionsValidationException => ExitCodes.Usage,
         EngineException { Kind: EngineErrorKind.InvalidOptions, Parameter: not "model" } => ExitCodes.Usage,
+        EngineException { Kind: EngineErrorKind.EngineDead } => ExitCodes.EngineDead,
         _ => ExitCodes.Failure,
     };
 

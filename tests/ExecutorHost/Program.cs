@@ -7,6 +7,12 @@ using LocalLlm.ExecutorHost;
 using LocalLlm.Sampling;
 using LocalLlm.Tokenizers;
 
+if (args is ["mpi", ..])
+{
+    // Ranks of one mpirun: what MPI does is what threads do.
+    return MpiChecks.Run(args[1..]);
+}
+
 if (args is [var model])
 {
     // Which methods one request runs, from GenerateAsync to its first token.
@@ -17,7 +23,7 @@ if (args is [var model])
         ArgumentOutOfRangeException.ThrowIfNotEqual(piece.TokenIds.Count, 1);
     foreach (var name in methods.Names())
         Console.WriteLine(name);
-    return;
+    return 0;
 }
 
 // An executor behind its standard streams: the engine's options come first, the capabilities go out, then steps come and results go.
@@ -38,7 +44,7 @@ catch (EngineException refusal)
     // An empty message in the place of the capabilities, then the reason.
     Write([]);
     Write(JsonSerializer.SerializeToUtf8Bytes(SequenceFailure.From(refusal)));
-    return;
+    return 0;
 }
 
 using var owned = executor;
@@ -48,6 +54,8 @@ while (Read() is { } message)
     executor.Submit(StepFormat.DecodeStep(message));
     Write(StepFormat.Encode(executor.Complete()));
 }
+
+return 0;
 
 byte[]? Read()
 {

@@ -14,7 +14,7 @@ namespace LocalLlm.Execution;
 /// </summary>
 internal sealed class EncoderExecutor : IEncoderExecutor
 {
-    private readonly IDeviceOps _ops;
+    private readonly IDeviceOps? _ops;
     private readonly IEncoderModel? _model;
     private readonly EmbeddingHead? _sparse;
     private readonly EmbeddingHead? _multiVector;
@@ -30,16 +30,15 @@ internal sealed class EncoderExecutor : IEncoderExecutor
     public EncoderExecutor(EngineOptions options, RankContext? rank, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         _rank = rank ?? RankContext.Single(options.Device);
-        Config = EncoderConfig.Load(options.ModelPath);
-        _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
-        MaxModelLength = LengthOf(Config, options.ModelPath);
-        using var session = new LoadSession(options, _rank, Config.Dtype, whenUnsaid: ScalarType.Float32, DevicePriority.Low);
-        _ops = session.Ops;
-        _model = ModelRegistry.Create(Config, session.Context);
-        session.LoadWeights(WeightPacking.Compact, progress, cancellationToken);
         try
         {
-            session.HandOver();
+            Config = EncoderConfig.Load(options.ModelPath);
+            _pooling = PoolingConfig.Load(options.ModelPath, Config.HiddenSize);
+            MaxModelLength = LengthOf(Config, options.ModelPath);
+            using var session = new LoadSession(options, _rank, Config.Dtype, whenUnsaid: ScalarType.Float32, DevicePriority.Low);
+            _model = ModelRegistry.Create(Config, session.Context);
+            session.LoadWeights(WeightPacking.Compact, progress, cancellationToken);
+            _ops = session.HandOver();
             var type = session.Context.ActivationType;
             _sparse = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[0], 1, Config.HiddenSize, _ops, type);
             _multiVector = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[1], null, Config.HiddenSize, _ops, type);
@@ -67,10 +66,10 @@ internal sealed class EncoderExecutor : IEncoderExecutor
     public EmbeddingKinds Kinds => EmbeddingKinds.Dense | (_sparse is null ? 0 : EmbeddingKinds.Sparse) | (_multiVector is null ? 0 : EmbeddingKinds.MultiVector);
 
     /// <inheritdoc/>
-    public TimeSpan? StepTimeout => _ops.Features.Memory is null ? null : StepTimeouts.Device;
+    public TimeSpan? StepTimeout => _ops!.Features.Memory is null ? null : StepTimeouts.Device;
 
     /// <inheritdoc/>
-    public int StepTokens => _ops.Features.Memory is { } memory
+    public int StepTokens => _ops!.Features.Memory is { } memory
         ? EngineOptionsDefaults.EncoderBatchedTokensOnGpu(memory.Now.AvailableBytes) : EngineOptionsDefaults.MaxNumBatchedTokens;
 
     /// <summary>Takes part in <see cref="Run"/> of the first rank, which alone looks at the vectors.</summary>
@@ -175,7 +174,7 @@ internal sealed class EncoderExecutor : IEncoderExecutor
     {
         var pooled = _pooling.IsMean
             ? stack(texts.Select((ids, i) => hidden.narrow(0, firsts[i], ids.Length).to(ScalarType.Float32).mean([0])))
-            : hidden.index_select(0, tensor(firsts).to(_ops.Device)).to(ScalarType.Float32);
+            : hidden.index_select(0, tensor(firsts).to(_ops!.Device)).to(ScalarType.Float32);
         return _pooling.Normalizes ? nn.functional.normalize(pooled, p: 2, dim: 1) : pooled;
     }
 }

@@ -21,6 +21,13 @@ internal interface IEncoderExecutor : IDisposable
     /// <summary>The longest that a step may take unless the options say otherwise; null: any time.</summary>
     TimeSpan? StepTimeout { get; }
 
+    /// <summary>Ends what waits for another device: <see cref="Run"/> throws, now and later. Any thread.</summary>
+    /// <param name="reason">Why the engine has given up.</param>
+    void Abort(Exception reason)
+    {
+        // One device waits for nobody.
+    }
+
     /// <summary>Embeds texts in one pass.</summary>
     /// <param name="texts">Token ids, special ones included; at most the model's length each.</param>
     /// <param name="kinds">What is wanted of each text.</param>

@@ -15,6 +15,12 @@ internal interface IStepExecutor : IDisposable
     ExecutorCapabilities Capabilities { get; }
 
     /// <summary>
+    /// Completes with the reason when the executor is lost although no step may be waited for: another process of it is gone. Null: that cannot
+    /// happen.
+    /// </summary>
+    Task<Exception>? Lost => null;
+
+    /// <summary>
     /// Starts a step. At most <see cref="ExecutorCapabilities.MaxStepsInFlight"/> steps may be submitted and not completed. The step's data
     /// stays unchanged until its result was reported. A failure of the step is part of its result; an exception means that the executor
     /// itself has failed.

@@ -1,3 +1,4 @@
+using LocalLlm.Execution.Cluster;
 using LocalLlm.Planning;
 
 namespace LocalLlm.Execution;
@@ -24,6 +25,8 @@ internal sealed class DeviceExecutorFactory : IStepExecutorFactory
     /// <inheritdoc/>
     public IExecutorLoader Open(EngineOptions options)
     {
+        if (ClusterLayout.IsNeeded(options))
+            return new ClusterLoader(options);
         var plan = ParallelPlanner.CreateHere(options);
         var devices = NodeRanks.DevicesOf(options, plan.WorldSize);
         return plan.WorldSize == 1

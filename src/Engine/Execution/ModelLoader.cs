@@ -149,11 +149,14 @@ internal sealed class ModelLoader : IExecutorLoader
         // Second copies only where both together leave at least half of the budget to the KV cache.
         var gains = _session.Ops.Features.DecodeCopyTypes.Contains(ActivationType);
         var memory = _session.Memory;
-        return gains && 2 * _session.Context.Weights.Bytes(ActivationType) < memory.AvailableBytes * Utilization(memory) / 2
+        return gains && 2 * _session.Context.Weights.Bytes(ActivationType) < AvailableBytes(memory) * Utilization(memory) / 2
             ? WeightPacking.DecodeCopies : WeightPacking.Compact;
     }
 
-    private double Utilization(DeviceMemory memory) => (_options.GpuMemoryUtilization ?? memory.DefaultUtilization) / _rank.RanksOnDevice;
+    private double Utilization(DeviceMemory memory) => _options.GpuMemoryUtilization ?? memory.DefaultUtilization;
+
+    // Of memory that several ranks share, this one's part.
+    private long AvailableBytes(DeviceMemory memory) => memory.AvailableBytes / _rank.RanksOnDevice;
 
     // usedBytes: all that is taken of a device's own memory once the largest step has run; null: not measured.
     private MemoryPlan MakePlan(ICausalLanguageModel model, int longest, long? usedBytes = null)
@@ -165,7 +168,7 @@ internal sealed class ModelLoader : IExecutorLoader
         var weights = _session.Context.Weights.Bytes(ActivationType) * (_packing == WeightPacking.DecodeCopies ? 2 : 1);
         return MemoryPlanner.Plan(new()
         {
-            AvailableBytes = memory.AvailableBytes,
+            AvailableBytes = AvailableBytes(memory),
             Utilization = Utilization(memory),
             WeightBytes = weights,
             ActivationBytes = usedBytes - weights

@@ -26,7 +26,7 @@ internal sealed class NodeRanks
         var places = plan.Ranks.Where(place => place.Node == node).ToList();
         var agreement = new ThreadAgreement(places.Count, peers);
         var gpus = GpuRanks.TryCreate(plan, node, devices);
-        var groups = (gpus is null ? places : []).Select(place => place.Stage).Distinct().ToDictionary(stage => stage, _ => ThreadCollectives.Create(plan.TensorParallel));
+        var groups = (gpus is null && plan.TensorParallel > 1 ? places : []).Select(place => place.Stage).Distinct().ToDictionary(stage => stage, _ => ThreadCollectives.Create(plan.TensorParallel));
         var links = new Dictionary<int, IPipelineLink>(); // by the rank that sends
         var cores = numThreads > 0 ? numThreads : Environment.ProcessorCount;
         var ranks = places.Select(place => new RankContext(plan, place.Rank, devices[place.LocalIndex], Collectives(place))
@@ -65,7 +65,14 @@ internal sealed class NodeRanks
     /// <param name="options">A list of devices, or one name for all.</param>
     /// <param name="count">Number of ranks.</param>
     public static IReadOnlyList<string> DevicesOf(EngineOptions options, int count) =>
-        options.Devices ?? [.. Enumerable.Range(0, count).Select(index => DeviceRegistry.NameOf(options.Device, index))];
+        options.Devices?.Select(device => DeviceRegistry.NameOf(device, 0)).ToList() ?? [.. Enumerable.Range(0, count).Select(index => DeviceRegistry.NameOf(options.Device, index))];
+
+    /// <summary>Frees the connections of ranks that nobody has taken.</summary>
+    public void DisposeFrom(int index)
+    {
+        foreach (var rank in Ranks.Skip(index))
+            rank.Dispose();
+    }
 
     /// <summary>Ends everything that waits on any of the ranks.</summary>
     public void Abort(Exception reason)

@@ -41,8 +41,8 @@ internal sealed class ParallelEncoderExecutor : IEncoderExecutor
         DeviceOptions.Require(options);
         if (plan.WorldSize == 1)
             return new EncoderExecutor(options.Devices is [var only] ? options with { Device = only } : options, null, progress, cancellationToken);
+        using var threads = new CpuThreadSetting(options.LibTorchPath);
         var node = NodeRanks.Create(plan, 0, NodeRanks.DevicesOf(options, plan.WorldSize), options.NumThreads);
-        using var threads = new CpuThreadSetting();
         var quiet = options with { LoggerFactory = null };
         var loading = node.Ranks.Skip(1).Select(rank =>
         {
@@ -91,6 +91,9 @@ internal sealed class ParallelEncoderExecutor : IEncoderExecutor
             throw;
         }
     }
+
+    /// <inheritdoc/>
+    public void Abort(Exception reason) => _node.Abort(reason);
 
     /// <inheritdoc/>
     public void Dispose()

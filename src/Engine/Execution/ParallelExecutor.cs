@@ -64,16 +64,35 @@ internal sealed class ParallelExecutor : IStepExecutor
     }
 
     /// <inheritdoc/>
-    public void Abort(Exception reason) => _abort(reason);
+    public void Abort(Exception reason)
+    {
+        _abort(reason);
+        foreach (var rank in _others)
+            rank.Abort(reason);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        // None of them waits for another any more.
-        _abort(new RankFailedException("The engine has ended.", null));
+        // None of them waits for another any more, and all are freed at the same time.
+        Abort(new RankFailedException("The engine has ended.", null));
         foreach (var rank in _others)
-            rank.Dispose();
-        _first.Dispose();
+            rank.Stop();
+        var failures = new List<Exception>();
+        foreach (var rank in _others.Prepend<IStepExecutor>(_first))
+        {
+            try
+            {
+                rank.Dispose();
+            }
+            catch (Exception failure)
+            {
+                failures.Add(failure);
+            }
+        }
+
+        if (failures.Count > 0)
+            throw new AggregateException("Not all ranks could be freed.", failures);
     }
 
     private T Guarded<T>(Func<T> call)

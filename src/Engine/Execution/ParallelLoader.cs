@@ -13,11 +13,11 @@ namespace LocalLlm.Execution;
 /// </summary>
 internal sealed class ParallelLoader : IExecutorLoader
 {
-    private readonly EngineOptions _options;
     private readonly NodeRanks _node;
-    private readonly ModelLoader _first;
+    private readonly CpuThreadSetting _threads;
+    private readonly ModelLoader? _first;
     private readonly List<(RankThread Thread, RankContext Rank)> _others = [];
-    private readonly List<ModelLoader> _loaders = []; // of the other ranks, each used on its thread alone
+    private readonly List<(RankThread Thread, ModelLoader Loader)> _loaders = []; // of the other ranks
     private bool _handedOver;
 
     /// <summary>Plans every rank; nothing is loaded.</summary>
@@ -26,41 +26,55 @@ internal sealed class ParallelLoader : IExecutorLoader
     /// <exception cref="EngineException">As of <see cref="ModelLoader"/>, for the first rank that cannot be planned.</exception>
     public ParallelLoader(EngineOptions options, NodeRanks node)
     {
-        _options = options;
         _node = node;
-        // What is wrong with the model or the options is so on all ranks.
-        _first = new(options, node.Ranks[0]);
+        _threads = new(options.LibTorchPath);
+        var taken = 0;
         try
         {
+            // What is wrong with the model or the options is so on all ranks.
+            taken++;
+            _first = new(options, node.Ranks[0]);
+            var quiet = options with { LoggerFactory = null };
             foreach (var rank in node.Ranks.Skip(1))
                 _others.Add((new(rank.Rank, node.Abort), rank));
-            var quiet = options with { LoggerFactory = null };
-            _loaders.AddRange(All(_others.Select(other => other.Thread.RunAsync(() => new ModelLoader(quiet, other.Rank)))));
+            taken = node.Ranks.Count;
+            var planning = _others.Select(other => (other.Thread, Task: other.Thread.RunAsync(() => new ModelLoader(quiet, other.Rank)))).ToList();
+            var failures = planning.ConvertAll(one => FailureOf(one.Task));
+            _loaders.AddRange(planning.Where(one => one.Task.IsCompletedSuccessfully).Select(one => (one.Thread, one.Task.Result)));
+            ThrowCause(failures, CancellationToken.None);
         }
         catch
         {
+            node.DisposeFrom(taken);
             Dispose();
             throw;
         }
     }
 
     /// <inheritdoc/>
-    public ModelConfig Config => _first.Config;
+    public ModelConfig Config => _first!.Config;
 
     /// <inheritdoc/>
-    public ScalarType ComputeType => _first.ComputeType;
+    public ScalarType ComputeType => _first!.ComputeType;
 
     /// <inheritdoc/>
     public MemoryPlan Plan => Plans.MinBy(plan => plan.NumBlocks)!;
 
     /// <summary>Of every rank of this process, in order.</summary>
-    public IReadOnlyList<MemoryPlan> Plans => [.. _loaders.Prepend(_first).Select(loader => loader.Plan)];
+    public IReadOnlyList<MemoryPlan> Plans => [.. _loaders.Select(other => other.Loader).Prepend(_first!).Select(loader => loader.Plan)];
 
     /// <inheritdoc/>
     public void CheckWeights()
     {
-        foreach (var loader in _loaders.Prepend(_first))
-            loader.CheckWeights();
+        _first!.CheckWeights();
+        foreach (var (thread, loader) in _loaders)
+        {
+            thread.RunAsync(() =>
+            {
+                loader.CheckWeights();
+                return true;
+            }).GetAwaiter().GetResult();
+        }
     }
 
     /// <inheritdoc/>
@@ -68,80 +82,84 @@ internal sealed class ParallelLoader : IExecutorLoader
     {
         // Before any rank waits for another one.
         CheckWeights();
-        using var threads = new CpuThreadSetting();
-        using var cancellation = cancellationToken.Register(() => _node.Abort(new OperationCanceledException(cancellationToken)));
-        var loading = _others.Zip(_loaders, (other, loader) =>
-            other.Thread.LoadAsync(() => loader.Load(grammars, progress: null, cancellationToken))).ToList();
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken); // of all ranks, when one has failed
+        var registration = ending.Token.Register(() => _node.Abort(new OperationCanceledException("The load was given up.")));
+        var loading = _loaders.Select(other => other.Thread.LoadAsync(() => other.Loader.Load(grammars, progress: null, ending.Token))).ToList();
         LocalExecutor? first = null;
+        var failures = new List<Exception?>();
         try
         {
-            first = _first.Load(grammars, progress, cancellationToken);
+            first = _first!.Load(grammars, progress, ending.Token);
         }
         catch (Exception failure)
         {
+            failures.Add(failure);
             _node.Abort(failure);
-            ThrowCause([.. loading.Select(FailureOf).Prepend(failure)], cancellationToken);
+            ending.Cancel();
         }
 
+        failures.AddRange(loading.Select(FailureOf));
+        // From here on a cancelled token ends nothing any more, unless it was cancelled already.
+        registration.Dispose();
         try
         {
-            All(loading);
-            var plan = _node.Ranks[0].Plan;
-            var sampling = _others.Find(other => other.Rank.Rank == plan.SamplingRank).Thread;
-            var executor = new ParallelExecutor(first!, [.. _others.Select(other => other.Thread)], sampling, plan.PipelineParallel, _node.Abort);
-            _handedOver = true;
-            return executor;
+            ThrowCause(failures, cancellationToken);
+            FreeLoaders();
         }
         catch
         {
-            first!.Dispose();
-            cancellationToken.ThrowIfCancellationRequested();
+            first?.Dispose();
             throw;
         }
+
+        var plan = _node.Ranks[0].Plan;
+        var sampling = _others.Find(other => other.Rank.Rank == plan.SamplingRank).Thread;
+        _handedOver = true;
+        return new ParallelExecutor(first!, [.. _others.Select(other => other.Thread)], sampling, plan.PipelineParallel, _node.Abort);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        for (var i = 0; i < _loaders.Count; i++)
-        {
-            var loader = _loaders[i];
-            _others[i].Thread.RunAsync(() =>
-            {
-                loader.Dispose();
-                return 0;
-            }).GetAwaiter().GetResult();
-        }
-
-        _loaders.Clear();
+        FreeLoaders();
         if (!_handedOver)
         {
+            foreach (var (thread, _) in _others)
+                thread.Stop();
             foreach (var (thread, _) in _others)
                 thread.Dispose();
         }
 
-        _first.Dispose();
+        _first?.Dispose();
+        _threads.Dispose();
     }
 
-    // Waits for all, and throws what was first to go wrong rather than what others say of it.
-    private static List<T> All<T>(IEnumerable<Task<T>> tasks)
+    private void FreeLoaders()
     {
-        var all = tasks.ToList();
-        var failures = all.Select(FailureOf).ToList();
-        ThrowCause(failures, CancellationToken.None);
-        return [.. all.Select(task => task.Result)];
+        foreach (var (thread, loader) in _loaders)
+        {
+            thread.RunAsync(() =>
+            {
+                loader.Dispose();
+                return true;
+            }).GetAwaiter().GetResult();
+        }
+
+        _loaders.Clear();
     }
 
+    // Waits.
     private static Exception? FailureOf<T>(Task<T> task)
     {
         ((IAsyncResult)task).AsyncWaitHandle.WaitOne();
         return task.Exception?.InnerException;
     }
 
+    // What was first to go wrong rather than what others say of it.
     private static void ThrowCause(IReadOnlyList<Exception?> failures, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if ((failures.FirstOrDefault(failure => failure is not null and not RankFailedException) ?? failures.FirstOrDefault(failure => failure is not null)) is { } cause)
+        if ((failures.FirstOrDefault(failure => failure is not null and not RankFailedException and not OperationCanceledException) ?? failures.FirstOrDefault(failure => failure is not null)) is { } cause)
             ExceptionDispatchInfo.Throw(cause);
     }
 }

@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
+using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution;
 
@@ -8,12 +10,16 @@ namespace LocalLlm.Execution;
 /// </summary>
 internal sealed class RankThread : IRankExecutor
 {
+    // One that is still not back hangs in its device, and is left behind.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
     private readonly BlockingCollection<Action> _work = [];
     private readonly BlockingCollection<StepResult> _results = [];
     private readonly Action<Exception> _failed;
     private readonly Thread _thread;
     private IStepExecutor? _executor;
     private volatile Exception? _failure;
+    private Exception? _notFreed;
 
     /// <summary>Starts the thread.</summary>
     /// <param name="rank">Its rank, for its name.</param>
@@ -76,20 +82,31 @@ internal sealed class RankThread : IRankExecutor
         }
         catch (InvalidOperationException)
         {
-            throw _failure ?? throw new ObjectDisposedException(nameof(RankThread));
+            throw _failure ?? new ObjectDisposedException(nameof(RankThread));
         }
     }
 
     /// <inheritdoc/>
-    public void Abort(Exception reason) => _executor?.Abort(reason);
+    public void Abort(Exception reason)
+    {
+        _failure ??= RankFailedException.From(reason);
+        _results.CompleteAdding();
+        _executor?.Abort(reason);
+    }
 
-    /// <inheritdoc/>
+    /// <summary>Lets the thread end: it frees the device.</summary>
+    public void Stop() => _work.CompleteAdding();
+
+    /// <summary>Waits for the thread's end for at most ten seconds; a thread that hangs in its device is left behind.</summary>
     public void Dispose()
     {
-        _work.CompleteAdding();
-        _thread.Join();
+        Stop();
+        if (!_thread.Join(Patience))
+            return;
         _work.Dispose();
         _results.Dispose();
+        if (_notFreed is { } failure)
+            ExceptionDispatchInfo.Throw(failure);
     }
 
     private void Do(Action<IStepExecutor> call) => _work.Add(() =>
@@ -103,7 +120,7 @@ internal sealed class RankThread : IRankExecutor
         }
         catch (Exception failure)
         {
-            _failure = failure;
+            _failure ??= failure;
             _results.CompleteAdding();
             _failed(failure);
         }
@@ -113,6 +130,14 @@ internal sealed class RankThread : IRankExecutor
     {
         foreach (var work in _work.GetConsumingEnumerable())
             work();
-        _executor?.Dispose();
+        try
+        {
+            _executor?.Dispose();
+        }
+        catch (Exception failure)
+        {
+            // A device that has failed may fail again when it is freed.
+            _notFreed = failure;
+        }
     }
 }

@@ -8,7 +8,16 @@ namespace LocalLlm.Interop;
 /// </summary>
 internal sealed class CpuThreadSetting : IDisposable
 {
-    private readonly int _count = OnNewThread(torch.get_num_threads);
+    private readonly int _count;
+
+    /// <summary>Loads libtorch where that has not happened yet, and remembers the number.</summary>
+    /// <param name="libTorchPath">As of <see cref="TorchLibrary.EnsureLoaded"/>.</param>
+    /// <exception cref="EngineException">As of <see cref="TorchLibrary.EnsureLoaded"/>.</exception>
+    public CpuThreadSetting(string? libTorchPath)
+    {
+        TorchLibrary.EnsureLoaded(libTorchPath);
+        _count = OnNewThread(torch.get_num_threads);
+    }
 
     /// <summary>Puts the number back.</summary>
     public void Dispose() => OnNewThread(() =>
@@ -19,10 +28,7 @@ internal sealed class CpuThreadSetting : IDisposable
 
     private static T OnNewThread<T>(Func<T> call)
     {
-        var result = default(T)!;
-        var thread = new Thread(() => result = call());
-        thread.Start();
-        thread.Join();
-        return result;
+        // The pool's threads would keep the number.
+        return Task.Factory.StartNew(call, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).GetAwaiter().GetResult();
     }
 }

@@ -39,9 +39,4 @@ internal static class DeviceOptions
         foreach (var device in options.Devices?.Distinct() ?? [options.Device])
             DeviceRegistry.Require(device);
     }
-
-    /// <summary>The same options with one name for each device: <c>cuda</c> is the card <c>cuda:0</c>, so that ranks on it share its memory.</summary>
-    /// <param name="options">Checked options.</param>
-    public static EngineOptions Canonical(EngineOptions options) =>
-        options.Devices is { } devices ? options with { Devices = [.. devices.Select(DeviceRegistry.Canonical)] } : options;
 }

@@ -15,10 +15,11 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     private const int Copies = 2;
     private const int SmallBytes = 64 << 10;
 
-    private readonly Shared _shared;
+    private readonly GroupMemory _shared;
     private int _turn;
+    private bool _disposed;
 
-    private ThreadCollectives(Shared shared, int rank) => (_shared, Rank) = (shared, rank);
+    private ThreadCollectives(GroupMemory shared, int rank) => (_shared, Rank) = (shared, rank);
 
     /// <inheritdoc/>
     public int Rank { get; }
@@ -30,7 +31,7 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     /// <param name="size">Number of ranks.</param>
     public static IReadOnlyList<ThreadCollectives> Create(int size)
     {
-        var shared = new Shared(size);
+        var shared = new GroupMemory(size);
         return [.. Enumerable.Range(0, size).Select(rank => new ThreadCollectives(shared, rank))];
     }
 
@@ -69,9 +70,12 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     public void Abort(Exception reason) => _shared.Barrier.Abort(reason);
 
     /// <inheritdoc/>
-    public void Dispose() => _shared.Release();
-
-    private static long Bytes(Tensor tensor) => tensor.numel() * tensor.element_size();
+    public void Dispose()
+    {
+        if (!_disposed)
+            _shared.Release();
+        _disposed = true;
+    }
 
     private void SumSmall(Tensor part, Tensor target, ScalarType type, long count, bool adds)
     {
@@ -85,56 +89,70 @@ internal sealed unsafe class ThreadCollectives : ICollectives
 
     private void SumLarge(Tensor tensor, ScalarType type, long count)
     {
-        var parts = Publish(tensor);
-        var size = (long)WorldSize;
-        var (first, end) = (count * Rank / size, count * (Rank + 1) / size);
-        RankSum.Run(type, parts, (nint)tensor.DataPointer(), first, end - first, adds: false);
-        var width = type.Bytes();
-        foreach (var part in parts)
+        Shared(tensor, parts =>
         {
-            if (part != (nint)tensor.DataPointer())
-                Buffer.MemoryCopy((byte*)tensor.DataPointer() + (first * width), (byte*)part + (first * width), (end - first) * width, (end - first) * width);
-        }
+            var own = (nint)tensor.DataPointer();
+            var (first, end) = (count * Rank / WorldSize, count * (Rank + 1) / WorldSize);
+            RankSum.Run(type, parts, own, first, end - first, adds: false);
+            var width = type.Bytes();
+            foreach (var part in parts)
+            {
+                if (part != own)
+                    Buffer.MemoryCopy((byte*)own + (first * width), (byte*)part + (first * width), (end - first) * width, (end - first) * width);
+            }
 
-        _shared.Barrier.Wait(Rank);
+            return own;
+        });
     }
 
     private Tensor? Gather(Tensor tensor, int dimension, bool wants)
     {
         if (!tensor.is_contiguous())
             tensor = tensor.contiguous();
-        var parts = Publish(tensor);
-        Tensor? whole = null;
-        if (wants)
+        return Shared(tensor, parts => wants ? Joined(tensor, dimension, parts) : null);
+    }
+
+    private Tensor Joined(Tensor tensor, int dimension, ReadOnlySpan<nint> parts)
+    {
+        var shape = tensor.shape;
+        var rows = dimension == 0 ? 1 : shape[0];
+        shape[dimension] *= WorldSize;
+        var whole = empty(shape, tensor.dtype);
+        var rowBytes = tensor.numel() * tensor.element_size() / Math.Max(1, rows);
+        var target = (byte*)whole.DataPointer();
+        for (long row = 0; row < rows; row++)
         {
-            var shape = tensor.shape;
-            var rows = dimension == 0 ? 1 : shape[0];
-            shape[dimension] *= WorldSize;
-            whole = empty(shape, tensor.dtype);
-            var rowBytes = Bytes(tensor) / Math.Max(1, rows);
-            var target = (byte*)whole.DataPointer();
-            for (long row = 0; row < rows; row++)
+            foreach (var part in parts)
             {
-                foreach (var part in parts)
-                {
-                    Buffer.MemoryCopy((byte*)part + (row * rowBytes), target, rowBytes, rowBytes);
-                    target += rowBytes;
-                }
+                Buffer.MemoryCopy((byte*)part + (row * rowBytes), target, rowBytes, rowBytes);
+                target += rowBytes;
             }
         }
 
-        _shared.Barrier.Wait(Rank);
         return whole;
     }
 
-    // Addresses of all ranks' tensors, which stay until all have met again.
-    private ReadOnlySpan<nint> Publish(Tensor tensor)
+    // Shows a tensor to all ranks, and does something with all of theirs. The tensor stays until nobody uses it any more, also when a rank fails.
+    private T Shared<T>(Tensor tensor, Func<ReadOnlySpan<nint>, T> work)
     {
+        var barrier = _shared.Barrier;
         var pointers = _shared.Pointers(_turn);
         _turn = (_turn + 1) % Copies;
         pointers[Rank] = (nint)tensor.DataPointer();
-        _shared.Barrier.Wait(Rank);
-        return pointers;
+        var round = barrier.RoundOf(Rank) + 1;
+        try
+        {
+            barrier.Wait(Rank);
+            var result = work(pointers);
+            barrier.Wait(Rank);
+            return result;
+        }
+        catch (Exception failure)
+        {
+            barrier.Abort(failure);
+            barrier.Leave(Rank, round);
+            throw;
+        }
     }
 
     // Every question to libtorch costs as much as a hundred elements.
@@ -147,7 +165,7 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     }
 
     // What the ranks of a group share; the last that leaves frees it.
-    private sealed class Shared(int size)
+    private sealed class GroupMemory(int size)
     {
         private readonly nint[] _pointers = new nint[Copies * size];
         private readonly nint[] _slots = Allocate(size);

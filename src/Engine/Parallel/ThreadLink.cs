@@ -14,6 +14,12 @@ internal sealed class ThreadLink : IPipelineLink
         var copy = hidden.clone().DetachFromDisposeScope();
         lock (_sent)
         {
+            if (_failure is { } failure)
+            {
+                copy.Dispose();
+                throw new RankFailedException(failure.Message, failure.InnerException);
+            }
+
             _sent.Enqueue(copy);
             Monitor.Pulse(_sent);
         }

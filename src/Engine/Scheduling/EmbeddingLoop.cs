@@ -256,6 +256,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
             work.Result.TrySetException(_closed);
         Volatile.Write(ref _submitted, 0);
         Volatile.Write(ref _running, 0);
+        _executor.Abort(failure);
     }
 
     [LoggerMessage(1, LogLevel.Critical, "The engine has failed and computes nothing any more.")]

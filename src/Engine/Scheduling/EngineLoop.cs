@@ -25,6 +25,7 @@ internal sealed partial class EngineLoop : IDisposable
     private long _numSteps;
     private int _failuresInARow;
     private bool _mayFollow; // another step may be submitted before the latest one is complete
+    private bool _isDead;
     private volatile EngineStatistics _statistics;
 
     /// <summary>Prepares the loop; <see cref="Run"/> starts it. Owns the executor from here on.</summary>
@@ -47,12 +48,14 @@ internal sealed partial class EngineLoop : IDisposable
         _outputs = new(_inbox, _metrics, time, logger);
         _commands = new(inbox, _scheduler, _kvCache, _outputs, _capabilities, drawSeed);
         _watchdog = new(settings.StepTimeout, time, Die);
+        // Also while nothing runs, so that the next caller does not find out.
+        executor.Lost?.ContinueWith(lost => _watchdog.GiveUp(lost.Result), TaskScheduler.Default);
     }
 
     /// <summary>The figures after the latest step.</summary>
     public EngineStatistics Statistics => _statistics;
 
-    /// <summary>Completes if the loop was given up because a step did not end: its thread may never return.</summary>
+    /// <summary>Completes if the loop was given up, as a step did not end or a device is gone: its thread may never return.</summary>
     public Task GivenUp => _watchdog.Expired;
 
     /// <summary>Runs until it is stopped. Never throws: a failure of the engine itself ends every request with it.</summary>
@@ -63,15 +66,22 @@ internal sealed partial class EngineLoop : IDisposable
             while (ReadInbox())
             {
                 if (!Step())
-                    return;
+                    break;
             }
 
-            _inbox.Close();
+            if (_watchdog.HasGivenUp)
+                _watchdog.Expired.Wait(); // nobody waits any more once this has ended
+            else
+                _inbox.Close();
         }
         catch (Exception failure)
         {
+            // What waited for a device that is gone says so late.
             _watchdog.End();
-            Die(failure);
+            if (_watchdog.HasGivenUp)
+                _watchdog.Expired.Wait();
+            else
+                Die(failure);
         }
     }
 
@@ -103,7 +113,7 @@ internal sealed partial class EngineLoop : IDisposable
                 return true;
             _scheduler.CheckIntegrity();
             _statistics = TakeStatistics();
-            if (_commands.IsDraining)
+            if (_commands.IsDraining || _watchdog.HasGivenUp)
                 return false;
             _inbox.Wait();
         }
@@ -177,6 +187,8 @@ internal sealed partial class EngineLoop : IDisposable
     // caller should see. Also called by the watchdog, on a thread of its own.
     private void Die(Exception failure)
     {
+        if (Interlocked.Exchange(ref _isDead, true))
+            return;
         _inbox.Close(new(
             EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure));
         LogDead(failure);

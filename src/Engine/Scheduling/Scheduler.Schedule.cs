@@ -45,10 +45,21 @@ internal sealed partial class Scheduler
     // False: there is no room, and with a step in flight the right one to preempt is not known: that step must complete first.
     private bool ScheduleRunning(StepRecord step, bool runAhead)
     {
+        if (_options.MicroBatches == 1)
+            return ScheduleRunning(step, runAhead, static _ => true, int.MaxValue);
+        // Of several steps in flight each takes its share, and who is in none goes before the next chunks of long prompts.
         var share = (_running.Count + _options.MicroBatches - 1) / _options.MicroBatches;
+        return ScheduleRunning(step, runAhead, static sequence => sequence.NumInFlightSteps == 0, share)
+            && ScheduleRunning(step, runAhead, static sequence => sequence.NumInFlightSteps > 0, share);
+    }
+
+    private bool ScheduleRunning(StepRecord step, bool runAhead, Func<Sequence, bool> takesPart, int share)
+    {
         for (var i = 0; i < _running.Count && _budget > 0 && step.Count < share; i++)
         {
             var sequence = _running[i];
+            if (!takesPart(sequence))
+                continue;
             // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.
             var pending = sequence.NumTokens - sequence.NextPosition;
             var count = Chunk(pending == 0 && runAhead && GoesOn(sequence) ? 1 : pending);

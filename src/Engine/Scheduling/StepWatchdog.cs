@@ -1,7 +1,7 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Notices a step that does not end: a device that hangs, a rank that is gone without a word. The thread that waits for the step cannot be
+/// Notices a step that does not end: a device that hangs, a rank that is gone without a word; also told of what is gone. The thread that waits for the step cannot be
 /// freed then; this ends the callers' wait in its place.
 /// </summary>
 internal sealed class StepWatchdog : IDisposable
@@ -31,19 +31,17 @@ internal sealed class StepWatchdog : IDisposable
         _timer = timeout is null ? null : time.CreateTimer(_ => Expire(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Completes when a step has taken too long.</summary>
+    /// <summary>Completes when a step has taken too long, or the loop was given up otherwise.</summary>
     public Task Expired => _expired.Task;
 
     /// <summary>A step is waited for from now on.</summary>
     /// <returns>False: the loop was given up.</returns>
     public bool Begin()
     {
-        if (_timer is null)
-            return true;
         Volatile.Write(ref _begin, _time.GetTimestamp());
         if (Interlocked.CompareExchange(ref _state, Waiting, Idle) != Idle)
             return false;
-        _timer.Change(_timeout, Timeout.InfiniteTimeSpan);
+        _timer?.Change(_timeout, Timeout.InfiniteTimeSpan);
         return true;
     }
 
@@ -51,10 +49,19 @@ internal sealed class StepWatchdog : IDisposable
     /// <returns>False: too late, the loop was given up.</returns>
     public bool End()
     {
-        if (_timer is null)
-            return true;
-        _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer?.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         return Interlocked.CompareExchange(ref _state, Idle, Waiting) == Waiting;
+    }
+
+    /// <summary>Whether the loop was given up.</summary>
+    public bool HasGivenUp => Volatile.Read(ref _state) == GivenUp;
+
+    /// <summary>Gives the loop up whatever it does: it waits for something that is gone.</summary>
+    /// <param name="reason">What has failed.</param>
+    public void GiveUp(Exception reason)
+    {
+        if (Interlocked.Exchange(ref _state, GivenUp) != GivenUp)
+            End(reason);
     }
 
     /// <inheritdoc/>
@@ -72,11 +79,16 @@ internal sealed class StepWatchdog : IDisposable
 
         if (Interlocked.CompareExchange(ref _state, GivenUp, Waiting) != Waiting)
             return;
+        End(new TimeoutException(
+            $"A step has not ended after {_timeout}. The device hangs, or the step is larger than it can compute in that time: lower "
+            + "max_num_batched_tokens, or raise step_timeout."));
+    }
+
+    private void End(Exception reason)
+    {
         try
         {
-            _die(new TimeoutException(
-                $"A step has not ended after {_timeout}. The device hangs, or the step is larger than it can compute in that time: lower "
-                + "max_num_batched_tokens, or raise step_timeout."));
+            _die(reason);
         }
         finally
         {

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Server.Http;
 
 /// <summary>Stops the application where its engine cannot serve any more, so that whoever supervises the process starts it again.</summary>
-internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationLifetime lifetime, ILogger<EngineWatch> logger) : BackgroundService
+internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOptions options, IHostApplicationLifetime lifetime, ILogger<EngineWatch> logger) : BackgroundService
 {
     /// <summary>Why the application was stopped, or null.</summary>
     public Exception? Failure { get; private set; }
@@ -20,7 +20,7 @@ internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationL
             {
                 if (await ended is not { } failure)
                     continue;
-                Stop(failure);
+                await StopAsync(failure, stoppingToken);
                 return;
             }
         }
@@ -61,11 +61,14 @@ internal sealed partial class EngineWatch(ServedEngine served, IHostApplicationL
 
     private static bool IsEnd(Exception failure, CancellationToken cancellationToken) => failure is ObjectDisposedException || (failure is OperationCanceledException && cancellationToken.IsCancellationRequested);
 
-    private void Stop(Exception failure)
+    private async Task StopAsync(Exception failure, CancellationToken cancellationToken)
     {
         Failure = failure;
         // The engine tells its own operator more; a stack adds nothing to what it says.
         LogFailed(Failure is EngineException ? null : Failure, Failure.Message);
+        // Whoever asks meanwhile hears it from the server itself.
+        if (failure is EngineException { Kind: EngineErrorKind.EngineDead })
+            await Task.Delay(options.AnswersAfterFailure, cancellationToken);
         lifetime.StopApplication();
     }
 

@@ -36,6 +36,9 @@ public sealed class LocalLlmServerOptions
     /// <summary>How long the host's shutdown lets running requests finish; zero: they are ended at once.</summary>
     public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a server whose engine has failed still answers (503, <c>engine_dead</c>) before it stops the application.</summary>
+    public TimeSpan AnswersAfterFailure { get; set; }
+
     /// <summary>Within how long a token must have been made for <c>/ready</c> to say so.</summary>
     public TimeSpan ReadyWithin { get; set; } = TimeSpan.FromSeconds(30);
 

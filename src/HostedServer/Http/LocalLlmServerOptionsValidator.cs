@@ -21,6 +21,7 @@ internal sealed class LocalLlmServerOptionsValidator : IValidateOptions<LocalLlm
         RequireTime(options.RequestBodyTimeout, TimeSpan.FromTicks(1), nameof(options.RequestBodyTimeout));
         RequireTime(options.StallTimeout, TimeSpan.FromTicks(1), nameof(options.StallTimeout));
         RequireTime(options.ReadyWithin, TimeSpan.FromTicks(1), nameof(options.ReadyWithin));
+        RequireTime(options.AnswersAfterFailure, TimeSpan.Zero, nameof(options.AnswersAfterFailure));
         RequireTime(options.ShutdownTimeout, TimeSpan.Zero, nameof(options.ShutdownTimeout));
         Require(!string.IsNullOrWhiteSpace(options.ResponseRole), nameof(options.ResponseRole), "is empty; give a role, such as assistant");
         try

@@ -5,7 +5,7 @@ namespace LocalLlm.Tool.Arguments;
 internal static class VllmOptionNames
 {
     private const string Names = """
-        host port uds root-path api-key ssl-keyfile ssl-certfile ssl-ca-certs ssl-cert-reqs allowed-origins allowed-methods
+        host port nnodes node-rank master-addr master-port headless distributed-executor-backend uds root-path api-key ssl-keyfile ssl-certfile ssl-ca-certs ssl-cert-reqs allowed-origins allowed-methods
         allowed-headers revision download-dir served-model-name block-size reasoning-parser tool-call-parser
         default-chat-template-kwargs response-role shutdown-timeout dataset-name dataset-path async-engine disable-detokenize
         num-iters-warmup profile use-beam-search n backend lora-path prefix-len random-range-ratio random-input-len

@@ -56,7 +56,6 @@ internal static partial class VllmOptions
         off enable-dbo | one device computes one batch at a time
         off data-parallel-hybrid-lb | one engine runs in a process; start several behind a load balancer
         off data-parallel-external-lb | one engine runs in a process; start several behind a load balancer
-        off headless | the engine and its server are one process
         off ray-workers-use-nsight | there are no Ray workers
         off worker-use-ray | there are no Ray workers
         off engine-use-ray | there are no Ray workers
@@ -100,7 +99,6 @@ internal static partial class VllmOptions
         value code-revision * | -
         value kv-cache-dtype auto | the KV cache has the type of the computation (--dtype)
         value quantization/-q none | weights are computed unquantised; give an unquantised checkpoint
-        value distributed-executor-backend mp,uni | one process runs one engine on one device
         value swap-space # | there is no swap space: preempted sequences are computed again
         value cpu-offload-gb 0 | weights stay on the device
         value data-parallel-size/-dp 1 | one engine runs in a process; start several behind a load balancer
@@ -110,8 +108,6 @@ internal static partial class VllmOptions
         value data-parallel-backend/-dpb mp | one engine runs in a process
         value decode-context-parallel-size/-dcp 1 | this build runs on one device
         value prefill-context-parallel-size/-pcp 1 | this build runs on one device
-        value nnodes/-n 1 | this build runs on one machine
-        value node-rank/-r 0 | this build runs on one machine
         value api-server-count/-asc 1 | server and engine are one process
         value num-scheduler-steps 1 | steps are scheduled one by one, and launched ahead
         value num-lookahead-slots 0 | speculative decoding is not supported
@@ -188,8 +184,6 @@ internal static partial class VllmOptions
         never eplb-config | there are no mixtures of experts in the supported models
         never data-parallel-address/-dpa | one engine runs in a process
         never data-parallel-rpc-port/-dpp | one engine runs in a process
-        never master-addr | this build runs on one machine
-        never master-port | this build runs on one machine
         never distributed-timeout-seconds | this build runs on one device
         never allowed-local-media-path | the models take text only
         never allowed-media-domains | the models take text only

@@ -14,6 +14,9 @@ internal static class ServeCommand
     /// <summary>Its name.</summary>
     public const string Name = "serve";
 
+    // Long enough for callers and probes to hear that the engine has failed; the supervisor waits for the end.
+    private static readonly TimeSpan AnswersAfterFailure = TimeSpan.FromSeconds(2);
+
     /// <summary>Builds the command.</summary>
     public static Command Create(Terminal terminal)
     {
@@ -23,15 +26,22 @@ internal static class ServeCommand
         var command = new Command(Name, "Serves the model to OpenAI's clients over HTTP.") { model };
         engineArguments.AddTo(command);
         serverArguments.AddTo(command);
+        var clusterArguments = new ClusterArguments();
+        clusterArguments.AddTo(command);
         VllmOptions.AddTo(command);
         command.SetAction(async (result, cancellationToken) =>
         {
             var engine = serverArguments.Complete(engineArguments.Build(result, result.GetValue(model)), result) with { HubVariables = terminal.Variable };
+            (engine, var role) = clusterArguments.Complete(engine, result, terminal.Variable);
+            if (role == ServeRole.Server && RankProcess.Find(terminal.Variable) is not null)
+                FrontEnd.LeaveSession();
             // All that can be refused is refused before anything is loaded, or listens.
             if (Directory.Exists(engine.ModelPath) && await ModelSource.IsEncoderAsync(engine, cancellationToken))
                 RefuseOptionsOfGenerators(result, [.. engineArguments.OfGenerators, .. serverArguments.OfGenerators], engine.ModelPath);
             EngineOptionsValidator.Validate(engine);
             engine = ModelSource.Local(engine);
+            if (role != ServeRole.Server)
+                return await NodeServing.RunAsync(engine, role, terminal, cancellationToken);
             var listen = serverArguments.Listen(result);
             serverArguments.Configure(new(), result);
             Listener.Check(listen);
@@ -54,6 +64,7 @@ internal static class ServeCommand
             await using var app = HttpServer.Create(engine, listen, options =>
             {
                 serverArguments.Configure(options, result);
+                options.AnswersAfterFailure = AnswersAfterFailure;
                 options.ModelAliases = [.. names.Skip(1)];
             });
             return await RunAsync(app, terminal, cancellationToken);
@@ -103,6 +114,12 @@ internal static class ServeCommand
     {
         var server = app.Services.GetRequiredService<LocalLlmServerLifetime>();
         using var signals = new SecondSignal(() => Hurry(server));
+        // A server that has failed must not stay because of what hangs in it.
+        using var stopping = app.Lifetime.ApplicationStopping.Register(() =>
+        {
+            if (server.Failure is EngineException { Kind: EngineErrorKind.EngineDead })
+                HardExit.Arm();
+        });
         try
         {
             await app.StartAsync(cancellationToken);

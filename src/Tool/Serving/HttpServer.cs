@@ -64,7 +64,8 @@ internal static class HttpServer
         });
     }
 
-    private static void AddLogging(ILoggingBuilder logging)
+    /// <summary>Logs to standard error, a line each.</summary>
+    public static void AddLogging(ILoggingBuilder logging)
     {
         logging.ClearProviders();
         logging.AddSimpleConsole(console =>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using LocalLlm.Execution;
+using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
 using LocalLlm.Tests.Engine;
@@ -32,7 +33,7 @@ public sealed class RankFaultTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Ranks))]
-    public async Task A_rank_that_fails_ends_every_request_within_a_second(string layout, int rank)
+    public async Task A_rank_that_fails_ends_every_request(string layout, int rank)
     {
         await using var engine = await LoadAsync(layout, null);
         var running = Enumerable.Range(0, 4).Select(_ => engine.CompleteAsync(Long, Token)).ToArray();
@@ -53,6 +54,7 @@ public sealed class RankFaultTests : IDisposable
     }
 
     [Theory]
+    [InlineData("tp2", 0)]
     [InlineData("tp2", 1)]
     [InlineData("pp2", 0)]
     [InlineData("pp2", 1)]
@@ -70,13 +72,42 @@ public sealed class RankFaultTests : IDisposable
     }
 
     [Fact]
-    public async Task A_rank_that_fails_while_it_is_loaded_fails_the_load_with_its_own_reason()
+    public async Task A_rank_that_fails_while_it_is_loaded_fails_the_load_with_its_own_reason_and_frees_the_others()
     {
+        var open = 0;
         using var broken = DeviceRegistry.Register(new("broken-rank", (ordinal, _) =>
-            ordinal == 1 ? throw new EngineException(EngineErrorKind.Environment, "card 1 is not there") : new CpuOps()) { HasOrdinals = true });
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(Options("tp2") with { Device = "broken-rank" }, cancellationToken: Token));
+            ordinal == 1 ? throw new EngineException(EngineErrorKind.Environment, "card 1 is not there") : Counted()) { HasOrdinals = true });
+        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(Options("tp4") with { Device = "broken-rank" }, cancellationToken: Token));
         Assert.Equal("card 1 is not there", failure.Message);
+        Assert.Equal(0, open);
+
+        IDeviceOps Counted()
+        {
+            Interlocked.Increment(ref open);
+            return new CountedOps(() => Interlocked.Decrement(ref open));
+        }
     }
+
+    [Fact]
+    public async Task A_cancelled_load_ends_all_ranks()
+    {
+        using var cancellation = new CancellationTokenSource();
+        var progress = new CancelAtWeights(cancellation);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => LlmEngine.LoadAsync(Options("tp2pp2") with { Device = "cpu" }, progress, cancellation.Token));
+    }
+
+    [Fact]
+    public async Task Loading_ranks_leaves_the_number_of_threads_of_others_alone()
+    {
+        TorchLibrary.EnsureLoaded();
+        var before = await OnNewThread(get_num_threads);
+        await using (var engine = await LlmEngine.LoadAsync(Options("tp2") with { Device = "cpu", NumThreads = 2 }, cancellationToken: Token))
+            await engine.CompleteAsync(GenerationRequest.FromTokenIds([8], new() { MaxTokens = 2 }), Token);
+        Assert.Equal(before, await OnNewThread(get_num_threads));
+    }
+
+    private static Task<int> OnNewThread(Func<int> call) =>
+        Task.Factory.StartNew(call, Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     public void Dispose()
     {
@@ -97,6 +128,24 @@ public sealed class RankFaultTests : IDisposable
         if (!_hangs)
             throw new InvalidOperationException("secret: the card fell off the bus");
         _released.Task.Wait();
+    }
+
+    private sealed class CountedOps(Action disposed) : PrimitiveOps(new CpuOps()), IDisposable
+    {
+        void IDisposable.Dispose()
+        {
+            disposed();
+            Dispose();
+        }
+    }
+
+    private sealed class CancelAtWeights(CancellationTokenSource cancellation) : IProgress<LoadProgress>
+    {
+        public void Report(LoadProgress value)
+        {
+            if (value.Phase == "reading weights")
+                cancellation.Cancel();
+        }
     }
 
     private sealed class FaultyOps(IDeviceOps inner, Action before) : PrimitiveOps(inner)

@@ -101,6 +101,38 @@ public class ThreadCollectivesTests
     }
 
     [Fact]
+    public async Task A_group_that_is_aborted_while_its_ranks_use_one_anothers_tensors_frees_none_of_them_too_early()
+    {
+        TorchLibrary.EnsureLoaded();
+        var random = new Random(5);
+        for (var round = 0; round < 40; round++)
+        {
+            var group = ThreadCollectives.Create(3);
+            var started = new CountdownEvent(3);
+            var ranks = group.Select(rank => Task.Factory.StartNew(() =>
+            {
+                for (var i = 0; ; i++)
+                {
+                    using var scope = NewDisposeScope();
+                    var sum = rank.AllReduce(ones(30_000));
+                    Assert.Equal(3, sum[29_999].item<float>());
+                    rank.AllGather(ones(20_000), 0);
+                    if (i == 0)
+                        started.Signal();
+                }
+            }, TestContext.Current.CancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default)).ToArray();
+            started.Wait(TestContext.Current.CancellationToken);
+            for (var spins = random.Next(2_000); spins > 0; spins--)
+                Thread.SpinWait(10);
+            group[round % 3].Abort(new InvalidOperationException("enough"));
+            foreach (var rank in ranks)
+                await Assert.ThrowsAsync<RankFailedException>(() => rank.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
+            foreach (var rank in group)
+                rank.Dispose();
+        }
+    }
+
+    [Fact]
     public void Not_a_number_stays_one_in_bfloat16()
     {
         var results = OnRanks(2, group =>

@@ -26,6 +26,18 @@ public sealed class StepWatchdogTests : IDisposable
     }
 
     [Fact]
+    public void What_is_gone_ends_the_loop_once_whether_it_waits_or_not()
+    {
+        using var watchdog = new StepWatchdog(null, _clock, _deaths.Add);
+        var gone = new IOException("the node is gone");
+        watchdog.GiveUp(gone);
+        watchdog.GiveUp(new IOException("and another"));
+        Assert.Same(gone, Assert.Single(_deaths));
+        Assert.True(watchdog.Expired.IsCompleted);
+        Assert.False(watchdog.Begin());
+    }
+
+    [Fact]
     public void A_timer_that_comes_early_is_set_again()
     {
         using var watchdog = new StepWatchdog(Second, _clock, _deaths.Add);

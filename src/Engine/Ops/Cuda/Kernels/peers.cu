@@ -29,12 +29,12 @@ __device__ __forceinline__ u16 loadPeer(const u16* p) {
   return value;
 }
 
-// One turn of a loop that waits for a peer: steps back where that takes long, and says false once the group was aborted (a word in the
-// host's memory, which is not asked every time).
+// One turn of a loop that waits for a peer: steps back where that takes long, and says false once the group was aborted. That is a word in
+// the host's memory: thousands of threads that asked for it often would take the bus from the launches that they wait for.
 __device__ __forceinline__ bool waitOn(u32& turns, const u32* abort) {
   turns++;
   if (turns > 256) __nanosleep(turns < 4096 ? 64 : 512);
-  return turns % 64 != 0 || loadRelaxed(abort) == 0;
+  return turns % 2048 != 0 || loadRelaxed(abort) == 0;
 }
 
 // Waits until a peer's count has come to a number; counts may pass the end of 32 bits.

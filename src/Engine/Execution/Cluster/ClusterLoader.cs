@@ -1,0 +1,94 @@
+using LocalLlm.Models;
+using LocalLlm.Parallel;
+using LocalLlm.Sampling;
+using Microsoft.Extensions.Logging.Abstractions;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Execution.Cluster;
+
+/// <summary>
+/// Loads a model that is spread over several processes, in the one with the engine loop: plans its own ranks, waits until the others have joined, and
+/// loads together with them.
+/// </summary>
+internal sealed class ClusterLoader : IExecutorLoader
+{
+    private readonly ClusterLayout _layout;
+    private readonly ClusterHub _hub;
+    private readonly IExecutorLoader _local; // without ranks of its own: only plans
+    private readonly Action<Exception> _abortLocal = _ => { };
+    private bool _handedOver;
+
+    /// <summary>Plans what is here; nobody is waited for.</summary>
+    /// <exception cref="EngineException">As of <see cref="ModelLoader"/>.</exception>
+    public ClusterLoader(EngineOptions options)
+    {
+        _layout = ClusterLayout.Of(options);
+        var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
+        var transport = options.NodeTransport ?? throw new InvalidOperationException("Options without a transport were not checked.");
+        _hub = new(_layout, NodeIdentity.Of(options, _layout.Plan, 0), transport(options), ClusterTimes.Of(options), new GuardedLogger(logger));
+        try
+        {
+            if (_layout.HubHoldsRanks)
+                (_local, _abortLocal) = ClusterRanks.Open(options, _layout, 0, _hub);
+            else
+                _local = new ModelLoader(options, new(_layout.Plan, 0, NodeRanks.DevicesOf(options, 1)[0], new PlannedCollectives(0, _layout.Plan.TensorParallel)));
+        }
+        catch
+        {
+            _hub.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public ModelConfig Config => _local.Config;
+
+    /// <inheritdoc/>
+    public ScalarType ComputeType => _local.ComputeType;
+
+    /// <inheritdoc/>
+    public MemoryPlan Plan => _local.Plan;
+
+    /// <inheritdoc/>
+    public void CheckWeights() => _local.CheckWeights();
+
+    /// <inheritdoc/>
+    public IStepExecutor Load(ResponseGrammars? grammars, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    {
+        _local.CheckWeights();
+        _hub.Join(progress, cancellationToken);
+        // One that fails while it loads is one that the others wait for.
+        _hub.Lost.ContinueWith(lost => _abortLocal(lost.Result), TaskScheduler.Default);
+        using var cancellation = cancellationToken.Register(() => _hub.Abort(new OperationCanceledException("loading was given up")));
+        IStepExecutor? local = null;
+        try
+        {
+            if (_layout.HubHoldsRanks)
+                local = _local.Load(grammars, progress, cancellationToken);
+            else
+                _hub.AgreeOnOthers();
+            progress?.Report(new("waiting for the other nodes to load", 0, 0));
+            var executor = new ClusterExecutor(_layout, _hub, local, _hub.TakeLoaded());
+            _handedOver = true;
+            return executor;
+        }
+        catch (Exception failure)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var reason = failure is RankFailedException && _hub.Lost.IsCompleted ? _hub.Lost.Result : failure;
+            _hub.Abort(reason);
+            local?.Dispose();
+            if (reason == failure && failure is not RankFailedException)
+                throw;
+            throw ClusterHub.Failed(reason);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (!_handedOver)
+            _hub.Dispose();
+        _local.Dispose();
+    }
+}

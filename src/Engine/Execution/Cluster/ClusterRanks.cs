@@ -1,0 +1,52 @@
+using LocalLlm.Interop.Mpi;
+using LocalLlm.Parallel;
+
+namespace LocalLlm.Execution.Cluster;
+
+/// <summary>Plans the ranks of this process, connected with those of others.</summary>
+internal static class ClusterRanks
+{
+    /// <summary>Plans them.</summary>
+    /// <param name="options">What the process was started with.</param>
+    /// <param name="layout">Which ranks it holds.</param>
+    /// <param name="node">Which node it is.</param>
+    /// <param name="peer">The other processes.</param>
+    /// <returns>The loader, and what ends every wait of its ranks.</returns>
+    /// <exception cref="EngineException">They cannot work together, or cannot be planned.</exception>
+    public static (IExecutorLoader Loader, Action<Exception> Abort) Open(EngineOptions options, ClusterLayout layout, int node, IClusterPeer peer)
+    {
+        var plan = layout.Plan;
+        if (!layout.HubHoldsRanks && (MpiLaunch.Find() is not null || plan.TensorParallel > 1))
+            return OpenRank(options, plan, node, peer);
+        var devices = NodeRanks.DevicesOf(options, plan.RanksPerNode);
+        var ranks = NodeRanks.Create(plan, node, devices, options.NumThreads, new ClusterPeers(peer, plan, node, devices));
+        return (new ParallelLoader(options, ranks), ranks.Abort);
+    }
+
+    // One rank in a process that mpirun has started.
+    private static (IExecutorLoader Loader, Action<Exception> Abort) OpenRank(EngineOptions options, ParallelPlan plan, int rank, IClusterPeer peer)
+    {
+        if (MpiLaunch.Find() is not { } launch)
+            throw new EngineException(EngineErrorKind.InvalidOptions, "tensor_parallel_size above 1 with a process for each rank needs MPI on CPUs: install Open MPI, or use distributed_executor_backend threads.", "tensor_parallel_size");
+        var world = MpiWorld.Join();
+        if (world.Size != plan.WorldSize || world.Rank != rank)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"mpirun has started {world.Size} processes, of which this is rank {world.Rank}; the options ask for {plan.WorldSize} ranks, of which it is {rank}. Start as many processes as tensor_parallel_size x pipeline_parallel_size.", "tensor_parallel_size");
+        var place = plan.PlaceOf(rank);
+        ICollectives group = plan.TensorParallel == 1
+            ? new SingleRankCollectives()
+            : new MpiCollectives(world, world.Split(place.Stage), place.TensorRank, plan.TensorParallel);
+        var cores = options.NumThreads > 0 ? options.NumThreads : Environment.ProcessorCount;
+        var context = new RankContext(plan, rank, NodeRanks.DevicesOf(options, 1)[0], group)
+        {
+            Previous = place.Stage == 0 ? null : new MpiPipelineLink(world, rank - plan.TensorParallel),
+            Next = place.Stage == plan.PipelineParallel - 1 ? null : new MpiPipelineLink(world, rank + plan.TensorParallel),
+            Memory = peer,
+            NumThreads = Math.Max(1, cores / launch.LocalSize),
+            RanksOnDevice = launch.LocalSize,
+        };
+        return (new ModelLoader(options, context), reason =>
+        {
+            context.Abort(reason);
+        });
+    }
+}

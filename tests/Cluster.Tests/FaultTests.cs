@@ -1,0 +1,80 @@
+using System.Diagnostics;
+using Xunit;
+
+namespace LocalLlm.Cluster.Tests;
+
+/// <summary>The replica is the unit: what one node loses, all have lost, and every caller hears it.</summary>
+public class FaultTests
+{
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+
+    [Fact]
+    public async Task A_connection_that_ends_is_known_in_a_second_while_nothing_runs()
+    {
+        var network = new MemoryNetwork();
+        await using var replica = await Replica.LoadAsync(Replica.InMemory(network, 1, 2, 2));
+        await Replica.GreedyAsync(replica.Engine, "Once", 2);
+        var begin = Stopwatch.GetTimestamp();
+        network.Cut();
+        await replica.Engine.Completion.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        Assert.InRange(Stopwatch.GetElapsedTime(begin), TimeSpan.Zero, Second);
+        Assert.True(replica.Engine.HasFailed);
+        Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => replica.Nodes[0])).Kind);
+    }
+
+    [Fact]
+    public async Task Open_requests_end_with_engine_dead_in_a_second()
+    {
+        var network = new MemoryNetwork();
+        await using var replica = await Replica.LoadAsync(Replica.InMemory(network, 1, 2, 2));
+        var requests = Enumerable.Range(0, 8).Select(i => Replica.GreedyAsync(replica.Engine, $"Request {i}", 400)).ToArray();
+        await foreach (var _ in replica.Engine.GenerateAsync("Once", new SamplingParams { MaxTokens = 4 }, TestContext.Current.CancellationToken))
+        {
+            // Until all of them run.
+        }
+
+        var begin = Stopwatch.GetTimestamp();
+        network.Cut();
+        foreach (var request in requests)
+            Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => request.WaitAsync(TimeSpan.FromSeconds(10)))).Kind);
+        Assert.InRange(Stopwatch.GetElapsedTime(begin), TimeSpan.Zero, Second);
+    }
+
+    [Fact]
+    public async Task A_node_that_is_silent_is_lost_after_three_heartbeats()
+    {
+        var network = new MemoryNetwork();
+        var heartbeat = TimeSpan.FromMilliseconds(500);
+        await using var replica = await Replica.LoadAsync(Replica.InMemory(network, 1, 2, 2) with { NodeHeartbeat = heartbeat });
+        network.Silence();
+        await replica.Engine.Completion.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        Assert.True(replica.Engine.HasFailed);
+        await Assert.ThrowsAsync<EngineException>(() => replica.Nodes[0].WaitAsync(TimeSpan.FromSeconds(10)));
+    }
+
+    [Fact]
+    public async Task A_step_that_does_not_end_is_given_up()
+    {
+        // The node is there and sends its heartbeats, but its results do not come.
+        var network = new MemoryNetwork();
+        var options = Replica.InMemory(network, 1, 2, 2) with { StepTimeout = TimeSpan.FromSeconds(2) };
+        await using var replica = await Replica.LoadAsync(options);
+        network.Silence();
+        var failure = await Assert.ThrowsAsync<EngineException>(() => Replica.GreedyAsync(replica.Engine, "Once", 4).WaitAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal(EngineErrorKind.EngineDead, failure.Kind);
+    }
+
+    [Fact]
+    public async Task A_node_that_is_stopped_ends_the_replica()
+    {
+        using var stopping = new CancellationTokenSource();
+        var network = new MemoryNetwork();
+        var options = Replica.InMemory(network, 1, 2, 2);
+        var node = Task.Run(() => EngineNode.RunAsync(options with { NodeRank = 1 }, cancellationToken: stopping.Token), TestContext.Current.CancellationToken);
+        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        await stopping.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => node);
+        await engine.Completion.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        Assert.True(engine.HasFailed);
+    }
+}

@@ -1,0 +1,111 @@
+using LocalLlm.Tests;
+using Xunit;
+
+namespace LocalLlm.Cluster.Tests;
+
+/// <summary>Who may join, and what the operator reads where somebody may not, or does not.</summary>
+public class JoinTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    [Fact]
+    public async Task A_node_that_does_not_join_is_named()
+    {
+        var options = Replica.InMemory(new(), 1, 2, 2) with { NodeJoinTimeout = Patience };
+        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Equal(EngineErrorKind.Environment, failure.Kind);
+        Assert.StartsWith("node 1 of 2 has not joined within 2 s: start the same command line there with --node-rank 1", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_node_that_cannot_reach_node_0_says_where_it_looked()
+    {
+        var options = Replica.OverGrpc(1, 2, 2) with { NodeRank = 1, NodeJoinTimeout = Patience };
+        var failure = await Assert.ThrowsAsync<EngineException>(() => EngineNode.RunAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.StartsWith($"node 1 of 2 has not reached node 0 within 2 s: 127.0.0.1:{options.MasterPort} cannot be reached", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Other_options_are_refused_by_name_on_both_sides()
+    {
+        var options = Replica.InMemory(new(), 1, 2, 2) with { NodeJoinTimeout = Patience };
+        var node = Task.Run(() => EngineNode.RunAsync(options with { NodeRank = 1, MaxNumSeqs = 3 }), TestContext.Current.CancellationToken);
+        var here = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        var there = await Assert.ThrowsAsync<EngineException>(() => node);
+        Assert.Contains("it was started with max_num_seqs 3, and node 0 with 256: give all nodes the same options", here.Message, StringComparison.Ordinal);
+        Assert.Contains("it was started with max_num_seqs 3, and node 0 with 256", there.Message, StringComparison.Ordinal);
+        Assert.Equal(EngineErrorKind.InvalidOptions, there.Kind);
+    }
+
+    [Fact]
+    public async Task Another_model_is_refused_with_the_file_that_differs()
+    {
+        using var copy = new ModelCopy();
+        File.AppendAllText(Path.Combine(copy.Folder, "config.json"), " ");
+        var options = Replica.InMemory(new(), 1, 2, 2) with { NodeJoinTimeout = Patience };
+        var node = Task.Run(() => EngineNode.RunAsync(options with { NodeRank = 1, ModelPath = copy.Folder }), TestContext.Current.CancellationToken);
+        await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => node);
+        Assert.Contains("its model is another one: config.json differs from node 0's", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Another_version_of_the_control_stream_is_told_both_versions()
+    {
+        var network = new MemoryNetwork();
+        var options = Replica.InMemory(network, 1, 2, 2) with { NodeJoinTimeout = Patience };
+        var loading = LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        await using var channel = await network.Transport().ConnectAsync(TestContext.Current.CancellationToken);
+        await channel.SendAsync(new byte[] { 9, 1, (byte)'{', (byte)'}' }, TestContext.Current.CancellationToken);
+        var refusal = await channel.ReceiveAsync(TestContext.Current.CancellationToken);
+        Assert.Contains("it speaks version 9 of the control stream, and this build version 1", System.Text.Encoding.UTF8.GetString(refusal!.Value.Span[2..]), StringComparison.Ordinal);
+        await Assert.ThrowsAsync<EngineException>(() => loading);
+    }
+
+    [Fact]
+    public async Task A_wrong_token_is_refused()
+    {
+        var options = Replica.OverGrpc(1, 2, 2, new() { Token = "right" }) with { NodeJoinTimeout = Patience };
+        var loading = LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        var node = options with { NodeRank = 1, NodeTransport = one => new GrpcNodeTransport(one.MasterAddress, one.MasterPort, new() { Token = "wrong" }) };
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => EngineNode.RunAsync(node, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Contains("refuses this node's token: give all nodes the same --cluster-token", refusal.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<EngineException>(() => loading);
+    }
+
+    [Fact]
+    public void Only_the_loopback_needs_no_token()
+    {
+        _ = new GrpcNodeTransport("127.0.0.1", 1);
+        Assert.Equal("cluster_token", Assert.Throws<EngineException>(() => new GrpcNodeTransport("10.0.0.1", 1)).Parameter);
+    }
+
+    [Fact]
+    public async Task A_node_above_0_takes_no_requests()
+    {
+        var options = Replica.InMemory(new(), 1, 2, 2) with { NodeRank = 1 };
+        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.StartsWith("node_rank is 1: this node computes for node 0 and takes no requests", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Several_nodes_need_a_control_stream()
+    {
+        var options = Replica.Options with { PipelineParallel = 2, Nodes = 2 };
+        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Contains("AddLocalLlmCluster()", failure.Message, StringComparison.Ordinal);
+    }
+
+    private sealed class ModelCopy : IDisposable
+    {
+        public ModelCopy()
+        {
+            foreach (var file in Directory.EnumerateFiles(TestPaths.TinyR1))
+                File.Copy(file, Path.Combine(Folder, Path.GetFileName(file)));
+        }
+
+        public string Folder { get; } = Directory.CreateTempSubdirectory("localllm-cluster-").FullName;
+
+        public void Dispose() => Directory.Delete(Folder, recursive: true);
+    }
+}

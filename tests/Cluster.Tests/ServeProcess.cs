@@ -1,0 +1,183 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using LocalLlm.Tests;
+
+namespace LocalLlm.Cluster.Tests;
+
+/// <summary>A process of <c>localllm serve</c> on the tiny model, which is asked over a Unix socket, so that it may be in any network namespace.</summary>
+internal sealed class ServeProcess : IAsyncDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
+    private readonly Process _process;
+    private readonly string _socket;
+    private readonly ConcurrentQueue<string> _lines = new();
+    private readonly HttpClient _http;
+
+    private ServeProcess(Process process, string socket)
+    {
+        (_process, _socket) = (process, socket);
+        _process.OutputDataReceived += (_, line) => Add(line.Data);
+        _process.ErrorDataReceived += (_, line) => Add(line.Data);
+        _process.BeginOutputReadLine();
+        _process.BeginErrorReadLine();
+        _http = new(new SocketsHttpHandler { ConnectCallback = ConnectAsync }) { BaseAddress = new("http://localhost"), Timeout = Patience };
+    }
+
+    public int Id => _process.Id;
+
+    public string Output => string.Join('\n', _lines);
+
+    public bool HasExited => _process.HasExited;
+
+    /// <summary>Starts one.</summary>
+    /// <param name="before">What starts it, such as mpirun or a namespace.</param>
+    /// <param name="arguments">Beyond the model's.</param>
+    public static ServeProcess Start(IReadOnlyList<string> before, params string[] arguments)
+    {
+        var socket = Path.Combine(Path.GetTempPath(), $"localllm-{Guid.NewGuid():N}.sock");
+        string[] line =
+        [
+            .. before, "dotnet", Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", TestPaths.TinyR1, "--device", "cpu", "--dtype", "float32", "--max-model-len", "512",
+            "--num-gpu-blocks-override", "128", "--num-threads", "1", "--uds", socket, "--node-join-timeout", "60", .. arguments,
+        ];
+        return new(Process.Start(new ProcessStartInfo(line[0], line[1..]) { RedirectStandardOutput = true, RedirectStandardError = true })!, socket);
+    }
+
+    /// <summary>Waits until it makes tokens.</summary>
+    public async Task ReadyAsync()
+    {
+        var begin = Stopwatch.GetTimestamp();
+        while (await StatusAsync("/ready") != 200)
+        {
+            if (HasExited || Stopwatch.GetElapsedTime(begin) > Patience)
+                throw new InvalidOperationException($"It is not ready:\n{Output}");
+            await Task.Delay(TimeSpan.FromMilliseconds(100));
+        }
+    }
+
+    /// <summary>The status of a path; null: nobody listens.</summary>
+    public async Task<int?> StatusAsync(string path)
+    {
+        try
+        {
+            using var response = await _http.GetAsync(path);
+            return (int)response.StatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Greedy tokens.</summary>
+    public async Task<int[]> GreedyAsync(string prompt, int maxTokens)
+    {
+        using var response = await PostAsync(prompt, maxTokens, streams: false);
+        using var body = JsonDocument.Parse(await response.Content.ReadAsStringAsync());
+        return [.. body.RootElement.GetProperty("choices")[0].GetProperty("token_ids").EnumerateArray().Select(id => id.GetInt32())];
+    }
+
+    /// <summary>Streams one response.</summary>
+    /// <returns>How it ended: <c>complete</c>, an error's code, <c>refused</c> (nobody listened), or <c>cut</c>: without a word.</returns>
+    public async Task<string> StreamAsync(string prompt, int maxTokens)
+    {
+        try
+        {
+            using var response = await PostAsync(prompt, maxTokens, streams: true);
+            var text = await response.Content.ReadAsStringAsync();
+            if (text.Contains("\"code\":\"", StringComparison.Ordinal))
+                return text[(text.LastIndexOf("\"code\":\"", StringComparison.Ordinal) + 8)..].Split('"')[0];
+            return text.TrimEnd().EndsWith("data: [DONE]", StringComparison.Ordinal) ? "complete" : "cut";
+        }
+        catch (HttpRequestException failure)
+        {
+            return failure.HttpRequestError == HttpRequestError.ConnectionError ? "refused" : "cut";
+        }
+        catch (IOException)
+        {
+            return "cut";
+        }
+    }
+
+    /// <summary>Waits for its end.</summary>
+    public async Task<int> ExitAsync(TimeSpan patience)
+    {
+        using var late = new CancellationTokenSource(patience);
+        try
+        {
+            await _process.WaitForExitAsync(late.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            throw new TimeoutException($"It has not ended within {patience}:\n{Output}");
+        }
+
+        return _process.ExitCode;
+    }
+
+    /// <summary>Sends it, or another process, a signal.</summary>
+    public static async Task SignalAsync(string signal, int process) => await Shell.RunAsync("kill", $"-{signal}", $"{process}");
+
+    /// <summary>The processes that have this one's socket in their command line: itself, its ranks, and what started them.</summary>
+    public int[] Processes() => [.. Directory.EnumerateDirectories("/proc").Select(Path.GetFileName).Where(name => int.TryParse(name, out _)).Where(HasSocket).Select(name => int.Parse(name!, System.Globalization.CultureInfo.InvariantCulture))];
+
+    /// <summary>Those of <see cref="Processes"/> that run the program itself, not mpirun.</summary>
+    public int[] Programs() => [.. Processes().Where(id => CommandLine($"{id}").Split('\0')[0].EndsWith("dotnet", StringComparison.Ordinal))];
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var id in Processes())
+            await SignalAsync("KILL", id);
+        if (!_process.HasExited)
+            _process.Kill(entireProcessTree: true);
+        await _process.WaitForExitAsync();
+        _process.Dispose();
+        _http.Dispose();
+        File.Delete(_socket);
+    }
+
+    private static string CommandLine(string id)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{id}/cmdline");
+        }
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
+    }
+
+    private bool HasSocket(string? id) => CommandLine(id!).Contains(_socket, StringComparison.Ordinal);
+
+    private void Add(string? line)
+    {
+        if (line is not null)
+            _lines.Enqueue(line);
+    }
+
+    private Task<HttpResponseMessage> PostAsync(string prompt, int maxTokens, bool streams)
+    {
+        var body = JsonSerializer.Serialize(new { prompt, max_tokens = maxTokens, temperature = 0, ignore_eos = true, stream = streams, return_token_ids = true });
+        return _http.PostAsync("/v1/completions", new StringContent(body, Encoding.UTF8, "application/json"));
+    }
+
+    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(_socket), cancellationToken);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}
