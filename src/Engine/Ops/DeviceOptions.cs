@@ -1,12 +1,14 @@
 namespace LocalLlm.Ops;
 
-/// <summary>The options <c>device</c> and <c>devices</c> beside each other: what is wrong with them, and which device each rank has.</summary>
+/// <summary>The options <c>device</c> and <c>devices</c> beside each other: what is wrong with them.</summary>
 internal static class DeviceOptions
 {
     private const string Name = "devices";
 
-    /// <summary>What can be said against <see cref="EngineOptions.Devices"/> without looking at this machine: the option's name, and what was found and is allowed. How many
-    /// there have to be is checked with the plan of the ranks.</summary>
+    /// <summary>
+    /// What can be said against <see cref="EngineOptions.Devices"/> without looking at this machine: the option's name, and what was found and is
+    /// allowed. How many there have to be is checked with the plan of the ranks.
+    /// </summary>
     public static IEnumerable<(string Name, string Message)> FaultsOf(EngineOptions options)
     {
         if (options.Devices is not { } devices)

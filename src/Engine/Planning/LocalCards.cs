@@ -10,8 +10,10 @@ internal static class LocalCards
 {
     private const string Cuda = "cuda";
 
-    /// <summary>The device of every rank, or of the ranks of each stage where they differ, and how many of them one host has; null: as many as are wanted, for ranks share
-    /// a CPU and a GPU that is named by its number.</summary>
+    /// <summary>
+    /// The device of every rank, or of the ranks of each stage where they differ, and how many of them one host has; null: as many as are
+    /// wanted, for ranks share a CPU and a GPU that is named by its number.
+    /// </summary>
     /// <param name="options">Checked options; sizes may be impossible.</param>
     /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
     public static (IReadOnlyList<GpuCard> Cards, int? Count) Find(EngineOptions options)
@@ -36,13 +38,16 @@ internal static class LocalCards
         var ordinals = Enumerable.Range(0, ranks).Select(rank => OrdinalOf(options, rank)).ToArray();
         var sharing = ordinals.CountBy(ordinal => ordinal).ToDictionary();
         var smallest = gpus.MinBy(card => card.MemoryBytes)!;
-        var shares = ordinals.Select(ordinal => (ordinal < gpus.Count ? gpus[ordinal] : smallest) is var card ? card with { MemoryBytes = card.MemoryBytes / sharing[ordinal] } : smallest).ToArray();
+        var shares = ordinals.Select(ordinal => ShareOf(ordinal < gpus.Count ? gpus[ordinal] : smallest, sharing[ordinal])).ToArray();
         // Of a stage's unlike cards the smallest decides.
         GpuCard[] cards = [.. Enumerable.Range(0, stages).Select(stage =>
-            Enumerable.Range(stage * tensor, Math.Min(tensor, ranks)).Select(rank => shares[rank % ranks]).MinBy(card => card.MemoryBytes)!)];
+            Enumerable.Range(stage * tensor, Math.Min(tensor, ranks)).Select(rank => shares[rank % ranks])
+                .MinBy(card => card.MemoryBytes)!)];
         var isNamed = options.Devices is { Count: > 0 } || options.Device.Contains(':', StringComparison.Ordinal);
         return (cards.Distinct().Count() == 1 ? cards[..1] : cards, isNamed ? null : gpus.Count);
     }
+
+    private static GpuCard ShareOf(GpuCard card, int ranks) => card with { MemoryBytes = card.MemoryBytes / ranks };
 
     // As the engine gives devices to ranks: by the list, all on a device with a number, else the first ones.
     private static int OrdinalOf(EngineOptions options, int rank)

@@ -1,4 +1,4 @@
-using LocalLlm.Parallel;
+using System.Globalization;
 using LocalLlm.Planning;
 using LocalLlm.Tests.Weights;
 using Xunit;
@@ -40,7 +40,7 @@ public sealed class GivenCacheTests : IDisposable
         var plan = await PlanAsync(options);
         Assert.Equal((PlanVerdict.DoesNotFit, option), (plan.Verdict, plan.Parameter));
         Assert.Equal(says, plan.Faults.Single());
-        var allowed = long.Parse(string.Concat(says.Split("allowed: at ")[1].Where(char.IsAsciiDigit)));
+        var allowed = long.Parse(string.Concat(says.Split("allowed: at ")[1].Where(char.IsAsciiDigit)), CultureInfo.InvariantCulture);
         Assert.Equal(PlanVerdict.Fits, (await PlanAsync(bytes is null ? options with { NumGpuBlocksOverride = (int)allowed } : options with { KvCacheMemoryBytes = allowed })).Verdict);
     }
 

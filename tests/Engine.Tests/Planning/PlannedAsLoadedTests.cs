@@ -1,4 +1,3 @@
-using LocalLlm.Planning;
 using Xunit;
 
 namespace LocalLlm.Tests.Planning;
