@@ -48,9 +48,9 @@ public static class EngineOptionsValidator
         Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
         Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
-        Require(DeviceRegistry.IsName(options.Device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
+        Require(options.Device is { } device && DeviceRegistry.IsName(device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
         faults.AddRange(ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null)).Select(fault => (fault.Option, fault.Message)));
-        Require(options.Devices?.FirstOrDefault(name => name == "auto" || !DeviceRegistry.IsName(name)) is null, "devices", $"names '{options.Devices?.FirstOrDefault(name => name == "auto" || !DeviceRegistry.IsName(name))}'; allowed: {DeviceRegistry.Allowed}, but auto");
+        faults.AddRange(DeviceOptions.FaultsOf(options));
         NodeOptionsValidator.Check(options, Require);
         Require(options.MaxModelLen is null or >= 2, "max_model_len", $"is {options.MaxModelLen}; at least 2");
         Require(options.MaxNumSeqs is null or >= 1, "max_num_seqs", $"is {options.MaxNumSeqs}; at least 1");
@@ -99,7 +99,7 @@ public static class EngineOptionsValidator
     public static void CheckFit(EngineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        DeviceRegistry.Require(options.Device);
+        DeviceOptions.Require(options);
         if (!Directory.Exists(options.ModelPath))
             return;
         if (EncoderConfig.IsIn(options.ModelPath))

@@ -1,5 +1,6 @@
 using LocalLlm.Hub;
 using LocalLlm.Models;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Planning;
 
@@ -19,6 +20,8 @@ public static class ModelPlanner
         var options = request.Options;
         // Sizes and places have errors of their own, with what would fit.
         EngineOptionsValidator.ValidateOptions(options with { TensorParallel = 1, PipelineParallel = 1, Nodes = 1, Devices = null, PipelineLayers = null });
+        if (DeviceOptions.FaultsOf(options).ToArray() is [var first, ..] faults)
+            throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", first.Name);
         Require(request);
         var hub = ModelSource.HubOptionsOf(options.Hub, options.Revision, options.DownloadDir, options.HubVariables);
         var model = await PlannedModel.ReadAsync(options, hub, cancellationToken).ConfigureAwait(false);
@@ -53,7 +56,7 @@ public static class ModelPlanner
                 throw new EngineException(EngineErrorKind.InvalidOptions, $"gpu_memory is {card.MemoryBytes} bytes; at least 1 MiB: give it with a unit, such as 80GiB.", "gpu_memory");
         }
 
-        if (request.Cards.Count > 1 && request.Cards.Count != request.Options.PipelineParallel)
+        if (!request.ChoosesPlan && request.Cards.Count > 1 && request.Cards.Count != request.Options.PipelineParallel)
         {
             throw new EngineException(
                 EngineErrorKind.InvalidOptions,

@@ -18,6 +18,12 @@ public sealed class LocalLlmEmbeddingsOptions : IModelOptions
     /// <summary><c>auto</c> (a GPU where one can be used), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; set; } = "auto";
 
+    /// <summary>Devices that every layer is split over.</summary>
+    public int TensorParallel { get; set; } = 1;
+
+    /// <summary>A device for each rank, such as <c>cuda:2</c> for a model beside another one; null: the first ones of <see cref="Device"/>'s kind.</summary>
+    public IList<string>? Devices { get; set; }
+
     /// <summary>Most tokens computed in one step, of all texts together; null: 8,192 on a GPU (32,768 from 70 GiB of memory on), else 2,048.</summary>
     public int? MaxBatchedTokens { get; set; }
 
@@ -33,7 +39,16 @@ public sealed class LocalLlmEmbeddingsOptions : IModelOptions
 
     internal EngineOptions ToEngineOptions()
     {
-        var options = new EngineOptions { ModelPath = ModelPath, ServedModelName = ModelId, Dtype = Dtype, Device = Device, MaxNumBatchedTokens = MaxBatchedTokens };
+        var options = new EngineOptions
+        {
+            ModelPath = ModelPath,
+            ServedModelName = ModelId,
+            Dtype = Dtype,
+            Device = Device,
+            TensorParallel = TensorParallel,
+            Devices = Devices is null ? null : [.. Devices],
+            MaxNumBatchedTokens = MaxBatchedTokens,
+        };
         return ConfigureEngine is null ? options : ConfigureEngine(options);
     }
 }

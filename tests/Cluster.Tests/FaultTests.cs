@@ -36,7 +36,7 @@ public class FaultTests
         var begin = Stopwatch.GetTimestamp();
         network.Cut();
         foreach (var request in requests)
-            Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => request.WaitAsync(TimeSpan.FromSeconds(10)))).Kind);
+            Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => request.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken))).Kind);
         Assert.InRange(Stopwatch.GetElapsedTime(begin), TimeSpan.Zero, Second);
     }
 
@@ -49,7 +49,7 @@ public class FaultTests
         network.Silence();
         await replica.Engine.Completion.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
         Assert.True(replica.Engine.HasFailed);
-        await Assert.ThrowsAsync<EngineException>(() => replica.Nodes[0].WaitAsync(TimeSpan.FromSeconds(10)));
+        await Assert.ThrowsAsync<EngineException>(() => replica.Nodes[0].WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken));
     }
 
     [Fact]
@@ -60,7 +60,7 @@ public class FaultTests
         var options = Replica.InMemory(network, 1, 2, 2) with { StepTimeout = TimeSpan.FromSeconds(2) };
         await using var replica = await Replica.LoadAsync(options);
         network.Silence();
-        var failure = await Assert.ThrowsAsync<EngineException>(() => Replica.GreedyAsync(replica.Engine, "Once", 4).WaitAsync(TimeSpan.FromSeconds(10)));
+        var failure = await Assert.ThrowsAsync<EngineException>(() => Replica.GreedyAsync(replica.Engine, "Once", 4).WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken));
         Assert.Equal(EngineErrorKind.EngineDead, failure.Kind);
     }
 

@@ -51,6 +51,6 @@ public sealed class ParallelTests
         builder.Services.AddLocalLlm(options => (options.ModelPath, options.Device, options.TensorParallel) = (TestPaths.TinyR1, "cpu", 3));
         using var host = builder.Build();
         var failure = await Assert.ThrowsAnyAsync<Exception>(() => host.StartAsync(Token));
-        Assert.Contains("(3)", failure.ToString(), StringComparison.Ordinal);
+        Assert.Contains("tensor_parallel_size is 3, but the model's 4 attention heads are not divisible by 3", failure.ToString(), StringComparison.Ordinal);
     }
 }

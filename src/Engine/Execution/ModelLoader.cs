@@ -162,7 +162,8 @@ internal sealed class ModelLoader : IExecutorLoader
     private MemoryPlan MakePlan(ICausalLanguageModel model, int longest, long? usedBytes = null)
     {
         var elementSize = ActivationType.ElementSize();
-        var logits = (long)MaxNumSeqs * Config.VocabSize * (elementSize + sizeof(float));
+        // Of the last stage alone.
+        var logits = _rank.Place.Stage == _rank.Plan.PipelineParallel - 1 ? (long)MaxNumSeqs * Config.VocabSize * (elementSize + sizeof(float)) : 0;
         var memory = _session.Memory;
         var weights = _session.Context.Weights.Bytes(ActivationType) * (_packing == WeightPacking.DecodeCopies ? 2 : 1);
         return MemoryPlanner.Plan(new()

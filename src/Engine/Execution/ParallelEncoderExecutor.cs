@@ -1,5 +1,6 @@
 using System.Runtime.ExceptionServices;
 using LocalLlm.Interop;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution;
@@ -37,8 +38,9 @@ internal sealed class ParallelEncoderExecutor : IEncoderExecutor
     public static IEncoderExecutor Create(EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
         var plan = new ParallelPlan(options.TensorParallel, 1, 1);
+        DeviceOptions.Require(options);
         if (plan.WorldSize == 1)
-            return new EncoderExecutor(options, null, progress, cancellationToken);
+            return new EncoderExecutor(options.Devices is [var only] ? options with { Device = only } : options, null, progress, cancellationToken);
         using var threads = new CpuThreadSetting(options.LibTorchPath);
         var node = NodeRanks.Create(plan, 0, NodeRanks.DevicesOf(options, plan.WorldSize), options.NumThreads);
         var quiet = options with { LoggerFactory = null };

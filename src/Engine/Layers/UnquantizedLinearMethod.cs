@@ -34,7 +34,7 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
                 var packed = context.Ops.PackLinear(tensor, bias?.Value, role, packing);
                 bias?.Release();
                 return packed;
-            });
+            }, _ops.Features.SharesLoaded);
         }
 
         /// <inheritdoc/>

@@ -17,7 +17,7 @@ internal sealed class VocabParallelEmbedding
         _context = context;
         _shard = ShardRange.OfVocabulary(vocabularySize, context.Collectives);
         _table = context.Weights.Add(new WeightSpec($"{prefix}.weight", [vocabularySize, hiddenSize], 0, _shard.Start, _shard.Length),
-            context.Ops.ToDevice);
+            context.Ops.ToDevice, context.Ops.Features.SharesLoaded);
     }
 
     /// <summary>ids [tokens], as <see cref="Ops.IDeviceOps.BeginStep"/> gave them → [tokens, hidden].</summary>

@@ -22,6 +22,9 @@ internal sealed record DeviceFeatures
     /// </summary>
     public IDeviceMemory? Memory { get; init; }
 
+    /// <summary>Whether a weight stays where it was loaded to, so that layers which need the same one share its memory; else each makes its own of it.</summary>
+    public bool SharesLoaded { get; init; }
+
     /// <summary>
     /// Activation types in which single-sequence decoding is faster with a second copy of each matrix in the layout that is fastest for
     /// one row (<see cref="Weights.WeightPacking.DecodeCopies"/>).

@@ -21,8 +21,11 @@ internal static class DeviceRegistry
     ];
 
     /// <summary>The names that the option <c>device</c> may have, for messages.</summary>
-    public static string Allowed => string.Join(", ",
-        s_kinds.Reverse().SelectMany(kind => kind.HasOrdinals ? [kind.Name, $"{kind.Name}:N"] : (string[])[kind.Name]).Prepend(Auto));
+    public static string Allowed => $"{Auto}, {AllowedNames}";
+
+    /// <summary>The names of single devices, for messages.</summary>
+    public static string AllowedNames => string.Join(", ",
+        s_kinds.Reverse().SelectMany(kind => kind.HasOrdinals ? [kind.Name, $"{kind.Name}:N"] : (string[])[kind.Name]));
 
     /// <summary>Adds a kind of device.</summary>
     /// <returns>Takes it away again when disposed.</returns>
@@ -37,6 +40,16 @@ internal static class DeviceRegistry
 
     /// <summary>Whether a device may be called so.</summary>
     public static bool IsName(string device) => device == Auto || Find(device) is not null;
+
+    /// <summary>Whether this is the name of one device, so not <c>auto</c>.</summary>
+    public static bool IsDevice(string device) => Find(device) is not null;
+
+    /// <summary>The kind of a named device; of an unknown name the name itself.</summary>
+    public static string KindOf(string device) => Find(device) is var (kind, _) ? kind.Name : device;
+
+    /// <summary>The one name of a device, with its number where its kind has numbers; an unknown name stays what it is.</summary>
+    public static string Canonical(string device) =>
+        Find(device) is var (kind, ordinal) && kind.HasOrdinals ? string.Create(CultureInfo.InvariantCulture, $"{kind.Name}:{ordinal}") : device;
 
     /// <summary>The name of one of several devices of a kind.</summary>
     /// <param name="device">A kind, or <c>auto</c>: the first that can be used. A device with a number stays what it is.</param>

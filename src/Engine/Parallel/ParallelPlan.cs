@@ -17,9 +17,6 @@ internal sealed record ParallelPlan(int TensorParallel, int PipelineParallel, in
     /// <summary>One device.</summary>
     public static ParallelPlan Single { get; } = new(1, 1, 1);
 
-    // vLLM's DEFAULT_VOCAB_PADDING_SIZE: rows in multiples of it suit matrix products.
-    private const int VocabularyMultiple = 64;
-
     /// <summary>Layers of each stage, as given or as they balance; null: as even as can be, the first stages taking one more.</summary>
     public IReadOnlyList<int>? LayersPerStage { get; init; }
 
@@ -47,13 +44,6 @@ internal sealed record ParallelPlan(int TensorParallel, int PipelineParallel, in
         return new(request.TensorParallel, request.PipelineParallel, request.Nodes) { LayersPerStage = request.LayersPerStage };
     }
 
-    /// <summary>Rows that the embedding and the head have over all ranks of a group: as vLLM, a multiple of 64, and of the ranks; those beyond
-    /// the vocabulary are zeros that no token has. One rank pads nothing.</summary>
-    /// <param name="vocabulary">Tokens.</param>
-    /// <param name="tensorParallel">Ranks of the group.</param>
-    public static int PaddedVocabulary(int vocabulary, int tensorParallel) =>
-        tensorParallel == 1 ? vocabulary : RoundUp(RoundUp(vocabulary, VocabularyMultiple), tensorParallel);
-
     /// <summary>Where a rank is.</summary>
     public RankPlace PlaceOf(int rank) => new(rank, rank / RanksPerNode, rank % RanksPerNode, rank % TensorParallel, rank / TensorParallel);
 
@@ -67,6 +57,4 @@ internal sealed record ParallelPlan(int TensorParallel, int PipelineParallel, in
         var (each, rest) = Math.DivRem(numLayers, PipelineParallel);
         return new(stage, PipelineParallel, (stage * each) + Math.Min(stage, rest), each + (stage < rest ? 1 : 0));
     }
-
-    private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 }

@@ -30,6 +30,9 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
 /// <param name="Message">What was found and what is allowed, to follow the option's name.</param>
 internal readonly record struct ParallelFault(string Option, string Message)
 {
+    /// <summary>What the message follows instead of the option's name; null: the name.</summary>
+    public string? Subject { get; init; }
+
     /// <inheritdoc/>
-    public override string ToString() => $"{Option} {Message}";
+    public override string ToString() => $"{Subject ?? Option} {Message}";
 }

@@ -48,7 +48,7 @@ internal static class ParallelRules
             if (layers.Count != request.PipelineParallel)
                 yield return new("pipeline_layers", $"names {Counted(layers.Count, "stage")}, but pipeline_parallel_size is {request.PipelineParallel}; give one count of layers for each stage");
             if (layers.Any(count => count < 1))
-                yield return new("pipeline_layers", $"gives a stage {layers.First(count => count < 1)} layers; at least 1");
+                yield return new("pipeline_layers", $"gives a stage {layers.First(count => count < 1)} layers; allowed: 1 or more");
         }
     }
 
@@ -58,21 +58,21 @@ internal static class ParallelRules
         var world = tensor * pipeline;
         if (world % nodes != 0)
         {
-            yield return new("nnodes", $"is {nodes}, but {Ranks(request)} do not divide by it; every node runs as many ranks as the others");
+            yield return new("nnodes", $"is {nodes}, but the plan has {Counted(world, "rank")} ({Sizes(request)}), which {(world == 1 ? "is" : "are")} not divisible by {nodes}; every node runs as many ranks as the others");
             yield break;
         }
 
         var each = world / nodes;
         if (each % tensor != 0)
-            yield return new("tensor_parallel_size", $"is {tensor}, but each of the {nodes} nodes runs {each} of {Ranks(request)}, so that every layer would be split over several nodes; split layers inside of a node (at most {each}), and stages (pipeline_parallel_size) across nodes");
+            yield return new("tensor_parallel_size", $"is {tensor}, but each of the {nodes} nodes runs {each} of {Ranks(request)}, so that every layer would be split over several nodes; split layers inside a node (at most {each}), and stages (pipeline_parallel_size) across nodes");
         if (request.DevicesPerNode is { } have && each > have)
-            yield return new(tensor > have || pipeline == 1 ? "tensor_parallel_size" : "pipeline_parallel_size", TooFew(request, each, have));
+            yield return new(tensor > have || pipeline == 1 ? "tensor_parallel_size" : "pipeline_parallel_size", TooFew(request, each, have)) { Subject = Sizes(request) };
         if (request.Devices is { } devices && devices.Count != each)
-            yield return new("devices", $"names {Counted(devices.Count, "device")}, but {(nodes == 1 ? "there are" : "every node runs")} {Counted(each, "rank")} ({tensor} x {pipeline}{(nodes == 1 ? "" : $" over {nodes} nodes")}); name one for each");
+            yield return new("devices", $"names {Counted(devices.Count, "device")}, but {(nodes > 1 ? "every node runs" : each == 1 ? "there is" : "there are")} {Counted(each, "rank")} ({tensor} x {pipeline}{(nodes == 1 ? "" : $" over {nodes} nodes")}); name one for each");
     }
 
     private static string TooFew(ParallelRequest request, int each, int have) =>
-        $"{request.TensorParallel} x pipeline_parallel_size {request.PipelineParallel} needs {Counted(each, "device")}{(request.Nodes == 1 ? "" : " on each node")}; "
+        $"needs {Counted(each, "device")}{(request.Nodes == 1 ? "" : " on each node")}, but "
         + (request.Nodes == 1 ? $"this node has {have}, and nnodes is 1" : $"a node has {have}, and nnodes is {request.Nodes}");
 
     private static bool AreCounts(ParallelRequest request) =>
@@ -83,7 +83,9 @@ internal static class ParallelRules
         value is >= 1 and <= MaxRanks ? null : new(option, $"is {value}; allowed: 1 to {MaxRanks}");
 
     private static string Ranks(ParallelRequest request) =>
-        $"the {request.TensorParallel * request.PipelineParallel} ranks (tensor_parallel_size {request.TensorParallel} x pipeline_parallel_size {request.PipelineParallel})";
+        $"the {request.TensorParallel * request.PipelineParallel} ranks ({Sizes(request)})";
+
+    private static string Sizes(ParallelRequest request) => $"tensor_parallel_size {request.TensorParallel} x pipeline_parallel_size {request.PipelineParallel}";
 
     private static string List(IEnumerable<int> sizes)
     {

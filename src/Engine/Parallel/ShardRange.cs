@@ -34,12 +34,15 @@ internal readonly record struct ShardRange(long Start, long Length)
     }
 
     /// <summary>Rows of a vocabulary on every rank but perhaps the last.</summary>
-    public static int VocabularyShare(int size, ICollectives group)
+    public static int VocabularyShare(int size, ICollectives group) => VocabularyShare(size, group.WorldSize);
+
+    /// <summary>Rows of a vocabulary on every rank of a group but perhaps the last.</summary>
+    public static int VocabularyShare(int size, int ranks)
     {
         // Whole tiles of the kernels that multiply by it.
         const int multiple = 8;
-        var share = (size + group.WorldSize - 1) / group.WorldSize;
-        return group.WorldSize == 1 ? size : Math.Min(size, (share + multiple - 1) / multiple * multiple);
+        var share = (size + ranks - 1) / ranks;
+        return ranks == 1 ? size : Math.Min(size, (share + multiple - 1) / multiple * multiple);
     }
 
     /// <summary>

@@ -20,17 +20,17 @@ internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyL
     public IEnumerable<string> FaultsOfTensorParallel(int ranks)
     {
         if (Heads % ranks != 0)
-            yield return $"the model's {Heads} attention heads do not divide by {ranks}";
+            yield return $"the model's {Heads} attention heads are not divisible by {ranks}";
         if (KvHeads > 0 && (KvHeads >= ranks ? KvHeads % ranks : ranks % KvHeads) != 0)
             yield return KvHeads >= ranks
-                ? $"the model's {KvHeads} key and value heads do not divide by {ranks}"
+                ? $"the model's {KvHeads} key and value heads are not divisible by {ranks}"
                 : $"{ranks} ranks cannot share the model's {KvHeads} key and value heads evenly";
         foreach (var width in Widths)
         {
             if (width.Size % ranks != 0)
-                yield return $"{width.Name} ({width.Size}) does not divide by {ranks}";
+                yield return $"{width.Name} ({width.Size}) is not divisible by {ranks}";
             else if (ranks > 1 && width.Size / ranks % width.Multiple != 0)
-                yield return $"{width.Name} ({width.Size}) over {ranks} ranks is {width.Size / ranks} each, which is no multiple of the weights' blocks of {width.Multiple}";
+                yield return $"{width.Name} ({width.Size}) over {ranks} ranks is {width.Size / ranks} each, which is not a multiple of the weights' blocks of {width.Multiple}";
         }
     }
 

@@ -18,6 +18,6 @@ internal sealed record CapacityEstimate(ParallelPlan Plan, PlanSettings Settings
     /// <summary>Whether it fits only with settings that were not asked for.</summary>
     public bool IsTight => Settings.Arguments.Count > 0;
 
-    /// <summary>The stage that has the least room.</summary>
-    public StageEstimate Fullest => Stages.MinBy(stage => stage.KvTokens > 0 ? stage.KvTokens : stage.FreeBytes)!;
+    /// <summary>The stage that has the least room: that misses most, or whose KV cache holds the fewest tokens.</summary>
+    public StageEstimate Fullest => Stages.MinBy(stage => (Math.Min(0, stage.FreeBytes), stage.KvTokens, stage.FreeBytes))!;
 }

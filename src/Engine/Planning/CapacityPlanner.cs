@@ -1,3 +1,4 @@
+using LocalLlm.Models;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
@@ -24,10 +25,17 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     // A cache for less than a short conversation is of no use.
     private const long UsefulTokens = 1024;
 
+    // One that was given a size is as small as that.
+    private const long MinTokens = 2;
+    private const long MaxBlocks = 1 << 19;
+
     private readonly Dictionary<int, (long[] Layers, long Embedding, long Head)> _bytes = [];
 
     /// <summary>The model.</summary>
     public ModelShape Shape => parts.Shape;
+
+    /// <summary>The device of every rank, or of the ranks of each stage.</summary>
+    public IReadOnlyList<GpuCard> Cards => cards;
 
     /// <summary>Whether stages have devices of different kinds.</summary>
     public bool IsMixed => cards.Count > 1;
@@ -39,7 +47,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     public GpuCard CardOf(int stage) => cards[Math.Min(stage, cards.Count - 1)];
 
     /// <summary>Bytes of a group's weights on one rank of each, as if one stage held all layers.</summary>
-    public long RankBytes(int tensorParallel) => BytesOf(tensorParallel) is var (layers, embedding, head) ? layers.Sum() + embedding + head : 0;
+    public long RankBytes(int tensorParallel) => BytesOf(tensorParallel) is var (layers, embedding, head) ? layers.Sum() + embedding + head + TiedHead(isApart: false, embedding) : 0;
 
     /// <summary>A plan as it was asked for, or with the tightest settings where only they let it fit.</summary>
     /// <param name="plan">Valid for the model.</param>
@@ -48,7 +56,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var asked = Estimate(plan, settings);
         if (asked.Fits)
             return asked;
-        var tight = Estimate(plan, settings.Tight(options, cards[0].IsCpu));
+        var tight = Estimate(plan, settings.Tight(options));
         return tight.Fits || !asked.IsTight ? tight : asked;
     }
 
@@ -67,14 +75,14 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var layers = plan.LayersPerStage ?? Balance(plan);
         plan = plan with { LayersPerStage = layers };
         var stages = Enumerable.Range(0, plan.PipelineParallel).Select(stage => EstimateStage(plan.StageOf(stage, Shape.Layers), plan.TensorParallel, used)).ToArray();
-        var wanted = used.MaxModelLen ?? Math.Min(UsefulTokens, Shape.MaxModelLength);
+        var wanted = used.MaxModelLen ?? (used.GivesCache ? MinTokens : Math.Min(UsefulTokens, Shape.MaxModelLength));
         return new(plan, used, stages, wanted);
     }
 
     private int[] Balance(ParallelPlan plan)
     {
         var (layers, embedding, head) = BytesOf(plan.TensorParallel);
-        return StageBalance.Split(layers, embedding, head + CopyOfEmbedding(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
+        return StageBalance.Split(layers, embedding, head + TiedHead(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
     }
 
     private StageEstimate EstimateStage(PipelineStage stage, int ranks, PlanSettings used)
@@ -82,13 +90,19 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var card = CardOf(stage.Index);
         var (layers, embedding, head) = BytesOf(ranks);
         var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
-        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + CopyOfEmbedding(!stage.IsFirst, embedding) : 0);
-        var activations = (used.StepTokens * ActivationElements(ranks) * used.ElementBytes) + (stage.IsLast ? Logits(ranks, used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
+        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + TiedHead(!stage.IsFirst, embedding) : 0);
+        // On a CPU the engine plans with the whole width; a GPU measures its part.
+        var activations = (used.StepTokens * ActivationElements(card.IsCpu ? 1 : ranks) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
         var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
+        var budget = card.MemoryBytes * utilization;
+        // As the engine: second copies for single rows where both together leave half of the budget.
+        if (card.IsCpu && used.Dtype == ModelDtype.BFloat16 && 2 * weights < budget / 2)
+            weights *= 2;
         var estimate = new StageEstimate(stage.FirstLayer, stage.NumLayers, card)
         {
-            BudgetBytes = (long)(card.MemoryBytes * utilization),
+            GivesCache = used.GivesCache,
+            BudgetBytes = (long)budget,
             WeightBytes = weights,
             ActivationBytes = activations,
             GraphBytes = graphs,
@@ -99,17 +113,19 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return estimate with { KvTokens = Tokens(estimate, used) };
     }
 
-    // A cache whose size is given may use memory beyond the share, but not beyond the card.
-    private static long Tokens(StageEstimate stage, PlanSettings used)
+    // As the engine's memory planner: a cache whose size is given may use memory beyond the share, but not beyond the device; blocks that no sequence could fill are not allocated.
+    private long Tokens(StageEstimate stage, PlanSettings used)
     {
         var block = BlockSize * stage.KvBytesPerToken;
-        if ((used.KvBlocks is { } blocks ? blocks * block : used.KvCacheBytes) is { } asked)
-            return asked + stage.WeightBytes + stage.ActivationBytes + stage.GraphBytes <= stage.Card.MemoryBytes ? asked / block * BlockSize : 0;
-        return Math.Max(0, stage.FreeBytes) / (block + BookkeepingBytes) * BlockSize;
+        if (used.KvBlocks is { } blocks)
+            return blocks * block <= stage.FreeBytes ? (long)blocks * BlockSize : 0;
+        var useful = ((used.MaxModelLen ?? Shape.MaxModelLength) + BlockSize - 1) / BlockSize * used.Sequences;
+        var affordable = used.KvCacheBytes is { } asked ? (asked <= stage.FreeBytes ? asked / block : 0) : Math.Max(0, stage.FreeBytes) / (block + BookkeepingBytes);
+        return Math.Min(Math.Min(affordable, useful), MaxBlocks) * BlockSize;
     }
 
-    // A head that is tied to the embedding needs a copy of it where the embedding is in another stage.
-    private long CopyOfEmbedding(bool isApart, long embedding) => Shape.IsTied && isApart ? embedding : 0;
+    // A head that is tied to the embedding is a matrix of its own where the embedding is in another stage, and on a CPU, which keeps it in another layout.
+    private long TiedHead(bool isApart, long embedding) => Shape.IsTied && (isApart || cards[0].IsCpu) ? embedding : 0;
 
     // Of the embedding a token reads one row, which is nothing beside a matrix.
     private long ReadBytes(PipelineStage stage, int ranks, PlanSettings used)
@@ -133,8 +149,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     }
 
     // One row of logits for every sequence, also in float32, gathered from the ranks.
-    private long Logits(int ranks, PlanSettings used) =>
-        (long)used.Sequences * ParallelPlan.PaddedVocabulary(Shape.VocabSize, ranks) * (used.ElementBytes + sizeof(float));
+    private long Logits(PlanSettings used) => (long)used.Sequences * Shape.VocabSize * (used.ElementBytes + sizeof(float));
 
     private (long[] Layers, long Embedding, long Head) BytesOf(int ranks)
     {

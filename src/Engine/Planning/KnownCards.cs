@@ -16,8 +16,8 @@ public static class KnownCards
     private static readonly Entry[] s_entries =
     [
         new("T4", 16, 320, 75) { Corrects = true },
-        new("V100-16G", 16, 900, 70),
-        new("V100-32G", 32, 900, 70),
+        new("V100-16G", 16, 900, 70) { Aliases = ["V100-PCIE-16GB"] },
+        new("V100-32G", 32, 900, 70) { Aliases = ["V100-PCIE-32GB"] },
         new("A10", 24, 600, 86) { Corrects = true },
         new("A10G", 24, 600, 86) { Corrects = true },
         new("A30", 24, 933, 80),
@@ -29,15 +29,17 @@ public static class KnownCards
         new("RTX4090", 24, 1008, 89) { Aliases = ["4090"] },
         new("RTX5090", 32, 1792, 120) { Aliases = ["5090"] },
         new("RTXA6000", 48, 768, 86) { Aliases = ["A6000"] },
-        new("A100-40G", 40, 1555, 80),
+        new("RTX6000Ada", 48, 960, 89) { Aliases = ["RTX 6000 Ada Generation"] },
+        new("A100-40G", 40, 1555, 80) { Aliases = ["A100-PCIE-40GB"] },
         new("A100-80G", 80, 2039, 80),
-        new("A800-80G", 80, 2039, 80) { Aliases = ["A800"] },
+        new("A100-PCIe-80G", 80, 1935, 80) { Aliases = ["A100 80GB PCIe"] },
+        new("A800-80G", 80, 2039, 80) { Aliases = ["A800", "A800 80GB PCIe"] },
         new("H100-80G", 80, 3350, 90) { Aliases = ["H100"] },
         new("H100-PCIe-80G", 80, 2000, 90) { Aliases = ["H100-PCIe"] },
         new("H100-NVL-94G", 94, 3900, 90) { Aliases = ["H100-NVL", "H100-94G"] },
         new("H800-80G", 80, 3350, 90) { Aliases = ["H800"] },
         new("H20-96G", 96, 4000, 90) { Aliases = ["H20"] },
-        new("H200-141G", 141, 4800, 90) { Aliases = ["H200"] },
+        new("H200-141G", 141, 4800, 90) { Aliases = ["H200", "H200 NVL"] },
         new("B200-180G", 180, 8000, 100) { Aliases = ["B200", "B200-192G"] },
     ];
 
@@ -48,14 +50,21 @@ public static class KnownCards
     /// <exception cref="EngineException">InvalidOptions, parameter <c>gpu</c>: there is none, or there are several; the message lists all names.</exception>
     public static GpuCard Find(string name)
     {
-        ArgumentNullException.ThrowIfNull(name);
+        if (TryFind(name) is { } found)
+            return found;
         var key = Key(name);
-        if (s_entries.FirstOrDefault(entry => entry.Aliases.Prepend(entry.Card.Name).Any(known => Key(known) == key)) is { } found)
-            return found.Card;
         var several = s_entries.Where(entry => key.Length > 1 && Key(entry.Card.Name).StartsWith(key, StringComparison.Ordinal)).Select(entry => entry.Card.Name).ToArray();
         var why = several.Length > 1 ? $"may be {string.Join(" or ", several)}; name one of them" : "is not known; give the size of its memory instead (--gpu-memory 80GiB), or one of";
         throw new EngineException(
             EngineErrorKind.InvalidOptions, $"gpu '{name}' {why}{(several.Length > 1 ? ". All names" : "")}: {string.Join(", ", All.Select(card => card.Name))}.", "gpu");
+    }
+
+    /// <summary>The card of a name, also of one that a driver gives; null: there is none, or there are several.</summary>
+    internal static GpuCard? TryFind(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        var key = Key(name);
+        return s_entries.FirstOrDefault(entry => entry.Aliases.Prepend(entry.Name).Any(known => Key(known) == key))?.Card;
     }
 
     private static string Key(string name)
@@ -66,8 +75,9 @@ public static class KnownCards
         foreach (var maker in (string[])["NVIDIA", "TESLA", "GEFORCE"])
             key.Replace(maker, "");
         var text = key.ToString();
-        // Data centre cards are often named with the form of their plug.
-        text = text.Replace("SXM4", "", StringComparison.Ordinal).Replace("SXM5", "", StringComparison.Ordinal).Replace("SXM", "", StringComparison.Ordinal);
+        // Data centre cards are often named with the form of their plug, the newer ones with the kind of their memory. Longer words first.
+        foreach (var word in (string[])["SXM2", "SXM3", "SXM4", "SXM5", "SXM", "HBM2E", "HBM2", "HBM3E", "HBM3"])
+            text = text.Replace(word, "", StringComparison.Ordinal);
         return text.EndsWith("GB", StringComparison.Ordinal) ? text[..^1] : text;
     }
 

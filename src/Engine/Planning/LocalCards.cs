@@ -1,42 +1,63 @@
+using System.Globalization;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
+using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
 /// <summary>This machine's devices as cards to plan with.</summary>
 internal static class LocalCards
 {
-    /// <summary>The device of every rank, and how many there are of it; null: as many as are wanted (ranks of a CPU are threads).</summary>
-    /// <param name="device">As an engine's options name it.</param>
-    /// <param name="ranks">Ranks that share the memory of a CPU, or of a device that is named by its number.</param>
+    private const string Cuda = "cuda";
+
+    /// <summary>
+    /// The device of every rank, or of the ranks of each stage where they differ, and how many of them one host has; null: as many as are
+    /// wanted, for ranks share a CPU and a GPU that is named by its number.
+    /// </summary>
+    /// <param name="options">Checked options; sizes may be impossible.</param>
     /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
-    public static (GpuCard Card, int? Count) Find(string device, int ranks)
+    public static (IReadOnlyList<GpuCard> Cards, int? Count) Find(EngineOptions options)
     {
-        DeviceRegistry.Require(device);
-        var isCuda = device == "auto" ? CudaDevice.IsUsable() : device.StartsWith("cuda", StringComparison.Ordinal);
-        // Of unlike cards the smallest decides.
-        if (isCuda && CudaInventory.Devices() is { Count: > 0 } found)
-        {
-            var card = CardOf(found.MinBy(one => one.MemoryBytes));
-            // Ranks share a device that is named by its number.
-            return device.Contains(':', StringComparison.Ordinal) ? (card with { MemoryBytes = card.MemoryBytes / Math.Max(1, ranks) }, null) : (card, found.Count);
-        }
-
-        return (new("cpu", HostMemory.AvailableBytes() / Math.Max(1, ranks)) { IsCpu = true }, null);
+        DeviceOptions.Require(options);
+        var name = options.Devices is [var first, ..] ? first : options.Device;
+        var isCuda = name == "auto" ? CudaDevice.IsUsable() : DeviceRegistry.KindOf(name) == Cuda;
+        return Spread(options, isCuda ? [.. CudaInventory.Devices().Select(CardOf)] : [], HostMemory.AvailableBytes());
     }
 
-    private static GpuCard CardOf((string Name, long MemoryBytes, int ComputeCapability) found)
+    /// <summary>As <see cref="Find"/>, of a machine that is described. Pure.</summary>
+    /// <param name="options">Checked options; sizes may be impossible.</param>
+    /// <param name="gpus">Its GPUs in order; empty: ranks are a CPU's.</param>
+    /// <param name="hostBytes">What a CPU has free.</param>
+    public static (IReadOnlyList<GpuCard> Cards, int? Count) Spread(EngineOptions options, IReadOnlyList<GpuCard> gpus, long hostBytes)
     {
-        double? speed = null;
-        try
-        {
-            speed = KnownCards.Find(found.Name).BytesPerSecond;
-        }
-        catch (EngineException)
-        {
-            // Its times are not predicted.
-        }
-
-        return new(found.Name, found.MemoryBytes) { ComputeCapability = found.ComputeCapability, BytesPerSecond = speed };
+        var tensor = Math.Clamp(options.TensorParallel, 1, ParallelRules.MaxRanks);
+        var stages = Math.Clamp(options.PipelineParallel, 1, ParallelRules.MaxRanks);
+        var ranks = Math.Clamp(tensor * stages / Math.Max(1, options.Nodes), 1, ParallelRules.MaxRanks);
+        if (gpus.Count == 0)
+            return ([new("cpu", hostBytes / ranks) { IsCpu = true }], null);
+        var ordinals = Enumerable.Range(0, ranks).Select(rank => OrdinalOf(options, rank)).ToArray();
+        var sharing = ordinals.CountBy(ordinal => ordinal).ToDictionary();
+        var smallest = gpus.MinBy(card => card.MemoryBytes)!;
+        var shares = ordinals.Select(ordinal => ShareOf(ordinal < gpus.Count ? gpus[ordinal] : smallest, sharing[ordinal])).ToArray();
+        // Of a stage's unlike cards the smallest decides.
+        GpuCard[] cards = [.. Enumerable.Range(0, stages).Select(stage =>
+            Enumerable.Range(stage * tensor, Math.Min(tensor, ranks)).Select(rank => shares[rank % ranks])
+                .MinBy(card => card.MemoryBytes)!)];
+        var isNamed = options.Devices is { Count: > 0 } || options.Device.Contains(':', StringComparison.Ordinal);
+        return (cards.Distinct().Count() == 1 ? cards[..1] : cards, isNamed ? null : gpus.Count);
     }
+
+    private static GpuCard ShareOf(GpuCard card, int ranks) => card with { MemoryBytes = card.MemoryBytes / ranks };
+
+    // As the engine gives devices to ranks: by the list, all on a device with a number, else the first ones.
+    private static int OrdinalOf(EngineOptions options, int rank)
+    {
+        var name = options.Devices is { Count: > 0 } devices ? DeviceRegistry.Canonical(devices[rank % devices.Count]) : options.Device;
+        return name.Split(':') is [_, var ordinal] && int.TryParse(ordinal, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : rank;
+    }
+
+    private static GpuCard CardOf((string Name, long MemoryBytes, int ComputeCapability) found) => new(found.Name, found.MemoryBytes)
+    {
+        ComputeCapability = found.ComputeCapability, BytesPerSecond = KnownCards.TryFind(found.Name)?.BytesPerSecond,
+    };
 }

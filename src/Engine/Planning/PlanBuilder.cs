@@ -1,4 +1,3 @@
-using System.Globalization;
 using LocalLlm.Models;
 using LocalLlm.Ops.Cuda;
 using LocalLlm.Parallel;
@@ -17,7 +16,9 @@ internal sealed class PlanBuilder
     private readonly CapacityPlanner _capacity;
     private readonly List<string> _notes;
     private readonly List<ParallelFault> _faults = [];
-    private readonly List<string> _further = [];
+    private readonly bool _isHere; // the cards are this machine's
+    private readonly PlanLine _line;
+    private string _dtype; // for command lines
 
     /// <summary>Chooses type and devices.</summary>
     public PlanBuilder(ModelPlanRequest request, PlannedModel model)
@@ -25,16 +26,16 @@ internal sealed class PlanBuilder
         (_request, _model, _options) = (request, model, request.Options);
         _notes = [.. model.Notes];
         (_cards, _perNode) = (request.Cards, request.DevicesPerNode);
-        if (_cards.Count == 0)
+        _isHere = _cards.Count == 0;
+        if (_isHere)
         {
-            var world = (long)_options.TensorParallel * _options.PipelineParallel / Math.Max(1, _options.Nodes);
-            var (card, count) = LocalCards.Find(_options.Devices is [var first, ..] ? first : _options.Device, (int)Math.Clamp(world, 1, ParallelRules.MaxRanks));
-            (_cards, _perNode) = ([card], _perNode ?? count);
+            var (cards, count) = LocalCards.Find(request.ChoosesPlan ? _options with { TensorParallel = 1, PipelineParallel = 1 } : _options);
+            (_cards, _perNode) = (cards, _perNode ?? count);
         }
 
-        _settings = PlanSettings.Of(_options, ChooseDtype());
-        if (_options.MaxModelLen is { } length)
-            _further.AddRange(["--max-model-len", length.ToString(CultureInfo.InvariantCulture)]);
+        _dtype = _options.Dtype;
+        _settings = PlanSettings.Of(_options, ChooseDtype(), _cards[0].IsCpu);
+        _line = new(_options, _dtype, _isHere);
         _capacity = new(_model.Parts, _cards, _options, _settings);
         Note();
     }
@@ -48,6 +49,8 @@ internal sealed class PlanBuilder
         var chosen = _request.ChoosesPlan ? Choose(request) : null;
         if (chosen is not null)
             request = request with { TensorParallel = chosen.Plan.TensorParallel, PipelineParallel = chosen.Plan.PipelineParallel, Nodes = chosen.Plan.Nodes };
+        else if (_request.ChoosesPlan)
+            request = request with { TensorParallel = 1, PipelineParallel = _capacity.StageCards };
         _faults.AddRange(ParallelRules.FaultsOf(request, Shape.Split));
         if (_options.MaxModelLen > Shape.MaxModelLength)
             _faults.Add(new("max_model_len", $"is {_options.MaxModelLen}, but the model knows positions up to {Shape.MaxModelLength} (config.json)"));
@@ -55,17 +58,19 @@ internal sealed class PlanBuilder
             return Offered(Describe(request, PlanVerdict.Invalid), request);
         var estimate = chosen ?? _capacity.Best(ParallelPlan.Create(request, Shape.Split));
         if (!estimate.Fits)
-            _faults.Add(TooSmall(estimate));
+            _faults.Add(PlanFaults.TooSmall(_settings.GivesCache ? _capacity.Estimate(estimate.Plan) : estimate, _capacity));
         var plan = Describe(request, estimate);
         return estimate.Fits ? plan : Offered(plan, request);
     }
 
-    // As few of the devices as fit; where none do, all of them show why.
+    // As few of the devices as fit; where none do, all of them show why. Null: they are too few for a stage of each kind.
     private CapacityEstimate? Choose(ParallelRequest request)
     {
-        var (perNode, nodes) = (_perNode ?? 1, Math.Clamp(request.Nodes, 1, ParallelRules.MaxRanks));
+        var nodes = Math.Clamp(request.Nodes, 1, ParallelRules.MaxRanks);
+        // Further ranks of a CPU bring no memory of their own.
+        var perNode = _cards[0].IsCpu ? 1 : _perNode ?? (_isHere ? _options.Devices?.Count ?? 1 : PlanOffers.UsualDevices);
         var search = new PlanSearch(_capacity);
-        return search.Smallest(perNode, nodes) ?? _capacity.Best(search.Largest(perNode, nodes));
+        return search.Smallest(perNode, nodes, isUpTo: _perNode is null) ?? (search.Largest(perNode, nodes) is { } all ? _capacity.Best(all) : null);
     }
 
     private ModelDtype ChooseDtype()
@@ -76,8 +81,6 @@ internal sealed class PlanBuilder
         {
             if (named == ModelDtype.BFloat16 && lacks is not null)
                 _faults.Add(new("dtype", $"is bfloat16, which a {lacks.Name} does not compute in; allowed for it: {lacks.Types}"));
-            if (_options.Dtype != "auto")
-                _further.AddRange(["--dtype", _options.Dtype]);
             return named;
         }
 
@@ -85,7 +88,7 @@ internal sealed class PlanBuilder
         if (dtype != ModelDtype.BFloat16 || lacks is null)
             return dtype;
         _notes.Add($"a {lacks.Name} does not compute in the checkpoint's bfloat16 (it computes in {lacks.Types}): planned in float16");
-        _further.AddRange(["--dtype", "float16"]);
+        _dtype = "float16";
         return ModelDtype.Float16;
     }
 
@@ -97,33 +100,18 @@ internal sealed class PlanBuilder
             _notes.Add($"the matrices of the layers are 8-bit floats in blocks of {blocks.Rows} x {blocks.Columns}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
             _notes.Add($"a {card.Name} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
+        if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } unknown)
+            _notes.Add($"{unknown.Name} is not a known card: no times are predicted");
         const int min = CudaDevice.MinComputeCapability;
         if (_cards.FirstOrDefault(one => one.ComputeCapability < min) is { } old)
             _notes.Add($"this build computes on compute capability {min / 10}.{min % 10} or newer, and a {old.Name} has {old.ComputeCapability / 10}.{old.ComputeCapability % 10}: it is planned, not run");
     }
 
-    private ParallelFault TooSmall(CapacityEstimate estimate)
-    {
-        var (stage, plan) = (estimate.Fullest, estimate.Plan);
-        var where = estimate.Stages.Count == 1 ? "a rank" : $"a rank of stage {estimate.Stages.ToList().IndexOf(stage)} ({stage.Layers} layers)";
-        var budget = $"{PlanTexts.Size(stage.BudgetBytes)} of {PlanTexts.Size(stage.Card.MemoryBytes)} may be used";
-        var what = $"{plan.WorldSize} x {PlanTexts.CardNames(_cards)} {(plan.WorldSize == 1 ? "has" : "have")} too little memory for this model: {where} has {PlanTexts.Size(stage.WeightBytes)} of weights and {PlanTexts.Size(stage.ActivationBytes + stage.GraphBytes)} of activations, and {budget}";
-        var why = stage.FreeBytes < 0
-            ? $"{PlanTexts.Size(-stage.FreeBytes)} are missing before there is any KV cache"
-            : string.Create(CultureInfo.InvariantCulture, $"the {PlanTexts.Size(stage.FreeBytes)} that are left hold {estimate.KvTokens:N0} tokens of KV cache, and {estimate.WantedTokens:N0} are wanted");
-        var all = string.Create(CultureInfo.InvariantCulture, $"all weights are {PlanTexts.Size(_capacity.RankBytes(1))}, all devices have {PlanTexts.Size(AllMemory(plan))}");
-        var isPipeline = plan is { TensorParallel: 1, PipelineParallel: > 1 };
-        return new(isPipeline ? "pipeline_parallel_size" : "tensor_parallel_size", $"is {(isPipeline ? plan.PipelineParallel : plan.TensorParallel)}, but {what}; {why} ({all})");
-    }
-
-    private double AllMemory(ParallelPlan plan) =>
-        Enumerable.Range(0, plan.PipelineParallel).Sum(stage => (double)_capacity.CardOf(stage).MemoryBytes * plan.TensorParallel);
-
     private ModelPlan Offered(ModelPlan plan, ParallelRequest request) => plan with
     {
         Faults = [.. _faults.Select(fault => fault.ToString())],
         Parameter = _faults[0].Option,
-        Alternatives = PlanOffers.Of(request, _capacity, _perNode, _options, _further),
+        Alternatives = PlanOffers.Of(request, _capacity, _perNode, _line),
     };
 
     private ModelPlan Describe(ParallelRequest request, CapacityEstimate estimate)
@@ -136,7 +124,7 @@ internal sealed class PlanBuilder
             KvCacheTokens = estimate.KvTokens,
             MaxModelLen = length,
             Prediction = estimate.Fits ? StepPrediction.Of(estimate, Shape) : null,
-            CommandLine = estimate.Fits ? PlanOffers.CommandLine(estimate, _options, _further) : null,
+            CommandLine = estimate.Fits ? _line.Of(estimate, _capacity.IsMixed) : null,
         };
     }
 
@@ -158,6 +146,6 @@ internal sealed class PlanBuilder
         PipelineParallel = request.PipelineParallel,
         Verdict = verdict,
         Notes = _notes,
-        Smallest = _cards[0].IsCpu ? null : PlanOffers.Smallest(_capacity, _perNode ?? 1, _options, _further),
+        Smallest = _cards[0].IsCpu ? null : PlanOffers.Smallest(_capacity, _perNode ?? 1, _line),
     };
 }

@@ -5,8 +5,8 @@ namespace LocalLlm.Planning;
 /// <summary>Plans that fit, in the place of one that does not.</summary>
 internal static class PlanOffers
 {
-    // As many as servers usually have.
-    private const int UsualDevices = 8;
+    /// <summary>Devices of a host where nothing else is known: as many as servers usually have.</summary>
+    public const int UsualDevices = 8;
 
     // A search has to end; no host has more.
     private const int MaxDevices = 64;
@@ -15,9 +15,8 @@ internal static class PlanOffers
     /// <param name="asked">What was asked for, possible or not.</param>
     /// <param name="capacity">Sizes a plan.</param>
     /// <param name="perNode">Devices of a host; null: as many as were asked for.</param>
-    /// <param name="options">For the command lines.</param>
-    /// <param name="further">Arguments of every command line.</param>
-    public static IReadOnlyList<PlanChoice> Of(ParallelRequest asked, CapacityPlanner capacity, int? perNode, EngineOptions options, IReadOnlyList<string> further)
+    /// <param name="line">Writes command lines.</param>
+    public static IReadOnlyList<PlanChoice> Of(ParallelRequest asked, CapacityPlanner capacity, int? perNode, PlanLine line)
     {
         var search = new PlanSearch(capacity);
         var nodes = Math.Clamp(asked.Nodes, 1, MaxDevices);
@@ -25,7 +24,7 @@ internal static class PlanOffers
         var nearest = search.Nearest(asked, each, nodes);
         // Further ranks of a CPU bring no memory of their own.
         if (capacity.CardOf(0).IsCpu)
-            return nearest is null ? [] : [ChoiceOf(nearest, options, further)];
+            return nearest is null ? [] : [ChoiceOf(nearest, capacity, line)];
         var world = (long)asked.TensorParallel * asked.PipelineParallel;
         var wider = world > (long)each * nodes && world <= ParallelRules.MaxRanks
             ? search.Nearest(asked, each, (int)Math.Min(MaxDevices, (world + each - 1) / each)) : null;
@@ -34,21 +33,17 @@ internal static class PlanOffers
         var smallest = search.Smallest(Math.Max(each, UsualDevices));
         return [.. ((CapacityEstimate?[])[nearest, wider, smallest]).OfType<CapacityEstimate>()
             .DistinctBy(estimate => (estimate.Plan.TensorParallel, estimate.Plan.PipelineParallel, estimate.Plan.Nodes))
-            .Select(estimate => ChoiceOf(estimate, options, further))];
+            .Select(estimate => ChoiceOf(estimate, capacity, line))];
     }
 
     /// <summary>The fewest devices that fit.</summary>
-    public static PlanChoice? Smallest(CapacityPlanner capacity, int perNode, EngineOptions options, IReadOnlyList<string> further) =>
-        new PlanSearch(capacity).Smallest(Math.Clamp(perNode, UsualDevices, MaxDevices)) is { } estimate ? ChoiceOf(estimate, options, further) : null;
-
-    /// <summary>What to type for a plan.</summary>
-    public static string CommandLine(CapacityEstimate estimate, EngineOptions options, IReadOnlyList<string> further) => PlanTexts.CommandLine(
-        options.ModelPath, estimate.Plan.TensorParallel, estimate.Plan.PipelineParallel, estimate.Plan.Nodes, [.. further, .. estimate.Settings.Arguments]);
+    public static PlanChoice? Smallest(CapacityPlanner capacity, int perNode, PlanLine line) =>
+        new PlanSearch(capacity).Smallest(Math.Clamp(perNode, UsualDevices, MaxDevices)) is { } estimate ? ChoiceOf(estimate, capacity, line) : null;
 
     private static int DevicesAsked(ParallelRequest asked) =>
         (int)Math.Min(MaxDevices, ((long)Math.Max(1, asked.TensorParallel) * Math.Max(1, asked.PipelineParallel) + Math.Max(1, asked.Nodes) - 1) / Math.Max(1, asked.Nodes));
 
-    private static PlanChoice ChoiceOf(CapacityEstimate estimate, EngineOptions options, IReadOnlyList<string> further) => new()
+    private static PlanChoice ChoiceOf(CapacityEstimate estimate, CapacityPlanner capacity, PlanLine line) => new()
     {
         TensorParallel = estimate.Plan.TensorParallel,
         PipelineParallel = estimate.Plan.PipelineParallel,
@@ -57,6 +52,6 @@ internal static class PlanOffers
         IsTight = estimate.IsTight,
         MaxWeightBytes = estimate.Stages.Max(stage => stage.WeightBytes),
         KvCacheTokens = estimate.KvTokens,
-        CommandLine = CommandLine(estimate, options, further),
+        CommandLine = line.Of(estimate, capacity.IsMixed),
     };
 }

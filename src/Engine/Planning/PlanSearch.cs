@@ -11,8 +11,9 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
     /// <summary>The plan with the fewest devices that fits; null: none does.</summary>
     /// <param name="perNode">Devices of a node.</param>
     /// <param name="nodes">Max number of nodes.</param>
-    public CapacityEstimate? Smallest(int perNode, int nodes = MaxNodes) =>
-        Candidates(perNode, nodes).GroupBy(plan => plan.WorldSize).OrderBy(group => group.Key)
+    /// <param name="isUpTo">Whether nodes may have fewer devices than that, all of them as many; else several nodes have all of theirs.</param>
+    public CapacityEstimate? Smallest(int perNode, int nodes = MaxNodes, bool isUpTo = false) =>
+        Candidates(perNode, nodes, isUpTo).GroupBy(plan => plan.WorldSize).OrderBy(group => group.Key)
             .Select(group => FirstThatFits(group.OrderBy(plan => plan.Nodes).ThenByDescending(plan => plan.TensorParallel)))
             .FirstOrDefault(estimate => estimate is not null);
 
@@ -29,9 +30,9 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
             .FirstOrDefault(estimate => estimate is not null);
     }
 
-    /// <summary>The plan that uses all of these devices, to show why it does not fit.</summary>
-    public ParallelPlan Largest(int perNode, int nodes) =>
-        Candidates(perNode, nodes).OrderByDescending(plan => plan.WorldSize).ThenByDescending(plan => plan.TensorParallel).First();
+    /// <summary>The plan that uses all of these devices, to show why it does not fit; null: they cannot be used so that each stage has devices of its own kind.</summary>
+    public ParallelPlan? Largest(int perNode, int nodes) =>
+        Candidates(perNode, nodes).OrderByDescending(plan => plan.WorldSize).ThenByDescending(plan => plan.TensorParallel).FirstOrDefault();
 
     // Of those with the same number of devices one that fits as it was asked for is better than a tight one.
     private CapacityEstimate? FirstThatFits(IEnumerable<ParallelPlan> plans)
@@ -50,11 +51,11 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
     }
 
     // Of several nodes all devices are used: leaving some idle saves nothing. Where stages have devices of their own, there are as many stages as kinds.
-    private IEnumerable<ParallelPlan> Candidates(int perNode, int nodes)
+    private IEnumerable<ParallelPlan> Candidates(int perNode, int nodes, bool isUpTo = false)
     {
         var sizes = capacity.Shape.Split.TensorParallelSizes().TakeWhile(size => size <= perNode).ToArray();
         return from node in Enumerable.Range(1, Math.Min(nodes, MaxNodes))
-               from each in node == 1 ? Enumerable.Range(1, perNode) : [perNode]
+               from each in node == 1 || isUpTo ? Enumerable.Range(1, perNode) : [perNode]
                from tensor in sizes
                where each % tensor == 0
                let stages = node * each / tensor

@@ -39,12 +39,22 @@ internal sealed record PlanSettings
     public IReadOnlyList<string> Arguments { get; init; } = [];
 
     /// <summary>Bytes of an element.</summary>
-    public int ElementBytes => Dtype == ModelDtype.Float32 ? 4 : 2;
+    public int ElementBytes => Dtype == ModelDtype.Float32 || (Dtype == ModelDtype.Float16 && ComputesOnCpu) ? 4 : 2;
+
+    /// <summary>Whether ranks are a CPU's, which computes float16 in float32.</summary>
+    public required bool ComputesOnCpu { get; init; }
+
+    /// <summary>Whether the size of the KV cache was asked for: then it may use memory beyond the share, but not beyond the device.</summary>
+    public bool GivesCache => KvCacheBytes is not null || KvBlocks is not null;
 
     /// <summary>As options say.</summary>
-    public static PlanSettings Of(EngineOptions options, ModelDtype dtype) => new()
+    /// <param name="options">What was asked for.</param>
+    /// <param name="dtype">The type, as asked for or as the checkpoint has it.</param>
+    /// <param name="computesOnCpu">Whether ranks are a CPU's.</param>
+    public static PlanSettings Of(EngineOptions options, ModelDtype dtype, bool computesOnCpu) => new()
     {
         Dtype = dtype,
+        ComputesOnCpu = computesOnCpu,
         Utilization = options.GpuMemoryUtilization,
         StepTokens = options.StepTokens,
         Sequences = options.RunningSequences,
@@ -56,18 +66,19 @@ internal sealed record PlanSettings
 
     /// <summary>With as little beside weights and KV cache as makes sense; what the options name stays as it is.</summary>
     /// <param name="options">What was asked for.</param>
-    /// <param name="isCpu">Whether ranks are a CPU's.</param>
-    public PlanSettings Tight(EngineOptions options, bool isCpu)
+    public PlanSettings Tight(EngineOptions options)
     {
         var arguments = new List<string>();
         var tight = this;
-        if (options.GpuMemoryUtilization is null)
-            Change(tight with { Utilization = isCpu ? TightCpuUtilization : TightUtilization }, $"--gpu-memory-utilization {(isCpu ? "0.9" : "0.99")}");
+        if (options.GpuMemoryUtilization is null && !GivesCache)
+            Change(tight with { Utilization = ComputesOnCpu ? TightCpuUtilization : TightUtilization }, $"--gpu-memory-utilization {(ComputesOnCpu ? "0.9" : "0.99")}");
+        // A step has a token of each sequence at least.
+        var (sequences, tokens) = (Math.Min(TightSequences, StepTokens), Math.Max(TightStepTokens, options.MaxNumSeqs ?? 1));
         if (options.MaxNumSeqs is null)
-            Change(tight with { Sequences = Math.Min(TightSequences, Sequences) }, $"--max-num-seqs {TightSequences}");
+            Change(tight with { Sequences = sequences }, $"--max-num-seqs {sequences}");
         if (options.MaxNumBatchedTokens is null)
-            Change(tight with { StepTokens = TightStepTokens }, $"--max-num-batched-tokens {TightStepTokens}");
-        if (!options.EnforceEager && !isCpu)
+            Change(tight with { StepTokens = tokens }, $"--max-num-batched-tokens {tokens}");
+        if (!options.EnforceEager && !ComputesOnCpu)
             Change(tight with { RecordsSteps = false }, "--enforce-eager");
         return tight with { Arguments = arguments };
 

@@ -16,7 +16,7 @@ internal static class PlanTexts
     {
         var text = new StringBuilder(string.Join("; ", faults)).Append('.');
         if (choices.Count == 0)
-            text.Append(cards[0].IsCpu ? " Free memory, raise gpu_memory_utilization, or choose a smaller model." : " No number of such devices fits the model.");
+            text.Append(cards[0].IsCpu ? " Free memory, raise gpu_memory_utilization, or choose a smaller model." : " No number of such devices fits the model with these options.");
         foreach (var choice in choices)
             text.Append("\n  ").Append(Line(choice, cards));
         return text.ToString();

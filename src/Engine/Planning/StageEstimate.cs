@@ -27,6 +27,12 @@ internal sealed record StageEstimate(int FirstLayer, int Layers, GpuCard Card)
     /// <summary>Weights that a step of one token reads.</summary>
     public required long ReadBytes { get; init; }
 
+    /// <summary>Whether the size of the KV cache was asked for, so that the device's memory is its limit and not the share.</summary>
+    public required bool GivesCache { get; init; }
+
+    /// <summary>What weights, activations and KV cache may take together.</summary>
+    public long RoomBytes => GivesCache ? Card.MemoryBytes : BudgetBytes;
+
     /// <summary>What is left for the KV cache; negative where not even the weights fit.</summary>
-    public long FreeBytes => BudgetBytes - WeightBytes - ActivationBytes - GraphBytes;
+    public long FreeBytes => RoomBytes - WeightBytes - ActivationBytes - GraphBytes;
 }

@@ -14,7 +14,7 @@ internal enum PartSplit
     /// <summary>Key and value heads, which several ranks hold where there are fewer of them than ranks.</summary>
     KvHeads,
 
-    /// <summary>Rows of the vocabulary, padded.</summary>
+    /// <summary>Rows of the vocabulary, in equal shares but for the last, which is shorter.</summary>
     Vocabulary,
 }
 
@@ -49,7 +49,7 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     {
         PartSplit.None => (Rows, Columns),
         PartSplit.KvHeads => (Rows / kvHeads * Math.Max(1, kvHeads / tensorParallel), Columns),
-        PartSplit.Vocabulary => (ParallelPlan.PaddedVocabulary((int)Rows, tensorParallel) / tensorParallel, Columns),
+        PartSplit.Vocabulary => (ShardRange.VocabularyShare((int)Rows, tensorParallel), Columns),
         _ => SplitsColumns ? (Rows, Columns / tensorParallel) : (Rows / tensorParallel, Columns),
     };
 

@@ -35,7 +35,7 @@ internal static partial class WeightLoader
         staging ??= host!;
         var chunks = new List<WeightChunk>();
         // What two layers need alike (an embedding and the head that is tied to it) is read once.
-        var alike = registry.Groups.GroupBy(group => string.Join('|', group.Specs.Select(spec => spec.Key))).Select(groups => groups.ToList()).ToList();
+        var alike = registry.Groups.GroupBy(group => group.Key).Select(groups => groups.ToList()).ToList();
         foreach (var spec in alike.SelectMany(groups => groups[0].Specs))
             AddChunks(chunks, new SliceReader(checkpoint, spec), staging.BufferBytes);
         var total = chunks.Sum(chunk => (long)chunk.Bytes);

@@ -10,6 +10,12 @@ internal sealed record WeightGroup(IReadOnlyList<WeightSpec> Specs, Action<Tenso
 {
     /// <summary>How all of them are stored and loaded.</summary>
     public WeightType Type => Specs[0].Type;
+
+    /// <summary>The same for groups that are loaded as the same tensor.</summary>
+    public string Key => string.Join('|', Specs.Select(spec => spec.Key));
+
+    /// <summary>Whether what is made of the tensor is the tensor itself, so that groups of one key share its memory.</summary>
+    public bool KeepsLoaded { get; init; }
 }
 
 /// <summary>
@@ -28,20 +34,21 @@ internal sealed class WeightRegistry : IDisposable
     /// <summary>Registers tensors that are joined along dimension 0.</summary>
     /// <param name="specs">Which, all of one type.</param>
     /// <param name="pack">What the layer keeps of the joined tensor, which the loader disposes afterwards.</param>
+    /// <param name="keepsLoaded">Whether it keeps the tensor itself, and no copy of it.</param>
     /// <exception cref="ArgumentException">They are of several types.</exception>
-    public LoadedWeight<T> Add<T>(IReadOnlyList<WeightSpec> specs, Func<Tensor, WeightPacking, T> pack)
+    public LoadedWeight<T> Add<T>(IReadOnlyList<WeightSpec> specs, Func<Tensor, WeightPacking, T> pack, bool keepsLoaded = false)
         where T : class, IDisposable
     {
         if (specs.Any(spec => spec.Type != specs[0].Type))
             throw new ArgumentException($"{specs[0].Name} is joined with tensors of another type.", nameof(specs));
         var weight = new LoadedWeight<T>(specs[0].Name);
-        _groups.Add(new(specs, (tensor, packing) => weight.Set(pack(tensor, packing)), weight.Release));
+        _groups.Add(new(specs, (tensor, packing) => weight.Set(pack(tensor, packing)), weight.Release) { KeepsLoaded = keepsLoaded });
         return weight;
     }
 
     /// <summary>Registers one tensor.</summary>
-    public LoadedWeight<T> Add<T>(WeightSpec spec, Func<Tensor, T> pack)
-        where T : class, IDisposable => Add([spec], (tensor, _) => pack(tensor));
+    public LoadedWeight<T> Add<T>(WeightSpec spec, Func<Tensor, T> pack, bool keepsLoaded = false)
+        where T : class, IDisposable => Add([spec], (tensor, _) => pack(tensor), keepsLoaded);
 
     /// <summary>Names that a checkpoint may hold although the model does not read them.</summary>
     public void Ignore(Func<string, bool> names) => _ignored.Add(names);
@@ -49,9 +56,9 @@ internal sealed class WeightRegistry : IDisposable
     /// <summary>Whether the model ignores this name.</summary>
     public bool IsIgnored(string name) => _ignored.Exists(ignored => ignored(name));
 
-    /// <summary>Bytes of all that is registered, once loaded and kept once.</summary>
+    /// <summary>Bytes of all that is registered, once loaded: a tensor that several layers keep as it is counts once.</summary>
     public long Bytes(ScalarType activationType) =>
-        _groups.SelectMany(group => group.Specs).Sum(spec => spec.SliceElements * spec.Type.ElementBytes(activationType));
+        _groups.DistinctBy(group => group.KeepsLoaded ? group.Key : (object)group).SelectMany(group => group.Specs).Sum(spec => spec.SliceElements * spec.Type.ElementBytes(activationType));
 
     /// <summary>Disposes every weight; the layers stay, and can be filled again.</summary>
     public void Release()

@@ -16,7 +16,7 @@ internal sealed class PlanArguments
         "SIZE");
     private readonly Option<int?> _gpusPerNode = Options.Count(
         "--gpus-per-node",
-        "Cards of each node; default: as many as the plan needs. Without -tp and -pp the plan is chosen: as few of them as fit the model.");
+        "Cards of each node; default: as many as the plan needs. Without -tp and -pp the plan is chosen: as few of them as fit the model, up to 8 a node.");
     private readonly Option<int?> _nodes = Options.Count("--nodes", "Nodes; default 1.", "--nnodes", "-n");
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>

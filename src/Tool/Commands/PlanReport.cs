@@ -30,7 +30,7 @@ internal static class PlanReport
 
         if (plan.Prediction is { } step)
         {
-            Row("Predicted", Text($"at most {step.TokensPerSecond:F1} tokens/s of one sequence, by the bandwidth of memory (not measured)"));
+            Row("Predicted", Text($"{step.TokensPerSecond:F1} tokens/s of one sequence, if only {(step.AllReduces + step.Passes > 0 ? "memory and other ranks take" : "memory takes")} time (predicted, not measured)"));
             Row("", step.Arithmetic);
         }
 

@@ -24,7 +24,9 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
 
     public Device Device => _cpu.Device;
 
-    public DeviceFeatures Features => DeviceFeatures.None with { Memory = this };
+    public DeviceFeatures Features => DeviceFeatures.None with { Memory = this, SharesLoaded = SharesLoaded };
+
+    public bool SharesLoaded { get; init; }
 
     public DeviceMemory Now => new(availableBytes, UsedBytes, 0.5);
 

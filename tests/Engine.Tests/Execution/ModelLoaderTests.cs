@@ -1,5 +1,6 @@
 using LocalLlm.Execution;
 using LocalLlm.Ops;
+using LocalLlm.Planning;
 using LocalLlm.Tests.Engine;
 using LocalLlm.Tests.Models;
 using Xunit;
@@ -61,5 +62,18 @@ public sealed class ModelLoaderTests
         // A budget that two copies would take more than half of.
         var tight = LlmEngine.PlanMemory(options with { GpuMemoryUtilization = 1e-6, KvCacheMemoryBytes = 1 << 20 });
         Assert.Equal(copies, ample.WeightBytes / (double)tight.WeightBytes);
+    }
+
+    [Theory]
+    [InlineData(true, 1)]
+    [InlineData(false, 2)]
+    public void A_tied_head_counts_once_where_the_device_shares_what_was_loaded(bool shares, int matrices)
+    {
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) => new MeasuredCpu(Available) { SharesLoaded = shares }));
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = Name, Dtype = "float32" };
+        var shape = ModelShapeReader.Load(TestPaths.TinyR1);
+        Assert.True(shape.IsTied);
+        var others = (new ModelParts(shape).Parameters - ((long)shape.VocabSize * shape.HiddenSize)) * sizeof(float);
+        Assert.Equal(others + (matrices * (long)shape.VocabSize * shape.HiddenSize * sizeof(float)), LlmEngine.PlanMemory(options).WeightBytes);
     }
 }

@@ -13,7 +13,7 @@ public sealed class DeviceRegistryTests
     [Fact]
     public void A_vendor_writes_fifteen_primitives_at_most()
     {
-        var members = typeof(IDeviceOps).GetMembers().Where(member => member is not System.Reflection.MethodInfo { IsSpecialName: true });
+        var members = typeof(IDeviceOps).GetMembers().Where(member => member is not System.Reflection.MethodInfo { IsSpecialName: true } and not System.Reflection.MethodInfo { IsAbstract: false });
         Assert.InRange(members.Count(), 1, 15);
     }
 

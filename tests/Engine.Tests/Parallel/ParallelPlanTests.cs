@@ -25,17 +25,6 @@ public class ParallelPlanTests
         Assert.True(allowed > 1000, $"{allowed}");
     }
 
-    [Theory]
-    [InlineData(152_064, 1, 152_064)]
-    [InlineData(151_665, 1, 151_665)]
-    [InlineData(151_665, 2, 151_680)]
-    [InlineData(151_665, 8, 151_680)]
-    [InlineData(152_064, 5, 152_065)]
-    [InlineData(128_256, 16, 128_256)]
-    [InlineData(100, 3, 129)]
-    public void A_vocabulary_is_padded_to_64_and_to_the_ranks(int vocabulary, int ranks, int padded) =>
-        Assert.Equal(padded, ParallelPlan.PaddedVocabulary(vocabulary, ranks));
-
     [Fact]
     public void Layers_that_are_given_are_taken_as_they_are()
     {
@@ -63,8 +52,8 @@ public class ParallelPlanTests
 
         Assert.All(plan.Ranks.GroupBy(place => place.Node), node => Assert.Equal(Enumerable.Range(0, plan.RanksPerNode), node.Select(place => place.LocalIndex)));
         Assert.True(perNode is null || plan.RanksPerNode <= perNode);
-        var padded = ParallelPlan.PaddedVocabulary(vocabulary, tensor);
-        Assert.True(padded >= vocabulary && padded % tensor == 0 && padded - vocabulary < 64 + tensor);
+        var share = ShardRange.VocabularyShare(vocabulary, tensor);
+        Assert.True(tensor * share >= vocabulary && share <= ((vocabulary + tensor - 1) / tensor) + 7);
     }
 
     private static IEnumerable<int> Held(PipelineStage stage) => Enumerable.Range(stage.FirstLayer, stage.NumLayers);

@@ -38,7 +38,7 @@ public sealed class LessonTableTests : IDisposable
     {
         var refused = await PlanAsync(PublishedConfigs.Qwen32B, "T4", tensor: 5);
         Assert.Equal((PlanVerdict.Invalid, 0), (refused.Verdict, refused.Ranks.Count));
-        Assert.Contains("8 key and value heads do not divide by 5", refused.Faults.Single(), StringComparison.Ordinal);
+        Assert.Contains("8 key and value heads are not divisible by 5", refused.Faults.Single(), StringComparison.Ordinal);
         Assert.Equal((1, 5), (refused.Alternatives[0].TensorParallel, refused.Alternatives[0].PipelineParallel));
         Assert.Contains("--pipeline-parallel-size 5", refused.Alternatives[0].CommandLine, StringComparison.Ordinal);
 

@@ -1,4 +1,5 @@
 using System.Text;
+using LocalLlm.Parallel;
 using LocalLlm.Planning;
 using Xunit;
 
@@ -74,7 +75,7 @@ public class ModelSizesTests
             {
                 PartSplit.None => once * ranks,
                 PartSplit.KvHeads => once * Math.Max(1, ranks / shape.KvHeads),
-                PartSplit.Vocabulary => once / part.Rows * LocalLlm.Parallel.ParallelPlan.PaddedVocabulary((int)part.Rows, ranks),
+                PartSplit.Vocabulary => once / part.Rows * ShardRange.VocabularyShare((int)part.Rows, ranks) * ranks,
                 _ => once,
             };
             Assert.Equal(expected, held);

@@ -1,10 +1,7 @@
-using System.Text;
-using LocalLlm.Planning;
-
 namespace LocalLlm.Tests.Planning;
 
 /// <summary>The sizes of published models' config.json, without what says nothing of sizes.</summary>
-public static class PublishedConfigs
+public static partial class PublishedConfigs
 {
     /// <summary>deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B.</summary>
     public const string Qwen1B = """
@@ -85,6 +82,4 @@ public static class PublishedConfigs
          "max_position_embeddings":163840,"tie_word_embeddings":false,"torch_dtype":"bfloat16","num_nextn_predict_layers":1,
          "quantization_config":{"activation_scheme":"dynamic","fmt":"e4m3","quant_method":"fp8","weight_block_size":[128,128]}}
         """;
-
-    internal static ModelShape Shape(string config) => ModelShapeReader.Parse(Encoding.UTF8.GetBytes(config));
 }

@@ -44,6 +44,20 @@ public sealed class WeightTypeTests : IDisposable
         Assert.Equal((4 * 2) + (2 * 4) + 4 + 3, registry.Bytes(ScalarType.BFloat16));
     }
 
+    [Theory]
+    [InlineData(true, true, 12)]
+    [InlineData(true, false, 20)]
+    [InlineData(false, false, 20)]
+    public void A_tensor_that_two_layers_keep_as_it_is_counts_once(bool first, bool second, long bytes)
+    {
+        using var registry = new WeightRegistry();
+        registry.Add(WeightSpec.Whole("float", 2, 2), Keep, keepsLoaded: first);
+        registry.Add(WeightSpec.Whole("float", 2, 2), Keep, keepsLoaded: second);
+        // Another part of it.
+        registry.Add(new WeightSpec("float", [2, 2], 0, 0, 1), Keep, keepsLoaded: true);
+        Assert.Equal(bytes, registry.Bytes(ScalarType.BFloat16));
+    }
+
     [Fact]
     public void A_tensor_of_another_type_is_refused_with_the_type_that_was_wanted()
     {

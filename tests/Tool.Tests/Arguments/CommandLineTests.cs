@@ -70,7 +70,7 @@ public class CommandLineTests
     [InlineData("--shutdown-timeout -1", "use 0 to 86400 seconds")]
     [InlineData("--max-waiting-seqs -1", "use at least 0")]
     [InlineData("--api-key a\u00e9", "--api-key")]
-    [InlineData("--tensor-parallel-size 3", "4 attention heads do not divide by 3")]
+    [InlineData("--tensor-parallel-size 3", "4 attention heads are not divisible by 3")]
     [InlineData("--pipeline-parallel-size 9", "the model has 8 layers")]
     [InlineData("--pipeline-parallel-size 2 --pipeline-layers 4,3", "add up to 7")]
     [InlineData("--devices cpu,gpu -tp 2", "devices names 'gpu'")]

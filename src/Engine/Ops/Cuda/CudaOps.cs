@@ -37,7 +37,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _inputs = new(_device);
         _attention = new(_device, _kernels, _workspace, _inputs);
         _sampler = new(_device, _kernels, _workspace);
-        Features = new() { Fused = this, GraphCapture = this, TokenSampler = this, Memory = this };
+        Features = new() { Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
     /// <inheritdoc/>

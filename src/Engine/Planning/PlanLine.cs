@@ -1,0 +1,44 @@
+using System.Globalization;
+
+namespace LocalLlm.Planning;
+
+/// <summary>What to type to serve a model as it was planned: with every option that decides how its memory is used.</summary>
+/// <param name="options">What was asked for.</param>
+/// <param name="dtype">The type that was asked for or chosen; <c>auto</c>: the checkpoint's own.</param>
+/// <param name="isHere">Whether the plan is one for this machine's devices, so that their names count.</param>
+internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
+{
+    /// <summary>The command line of a plan that fits.</summary>
+    /// <param name="estimate">The plan.</param>
+    /// <param name="isMixed">Whether stages have devices of different kinds, so that layers lie as those of the plan and not evenly.</param>
+    public string Of(CapacityEstimate estimate, bool isMixed)
+    {
+        var plan = estimate.Plan;
+        var words = new List<string>();
+        if (isHere && options.Devices is { } devices && devices.Count >= plan.RanksPerNode)
+            Add("--devices", string.Join(',', devices.Take(plan.RanksPerNode)));
+        else if (isHere && options.Device != "auto")
+            Add("--device", options.Device);
+        if (dtype != "auto")
+            Add("--dtype", dtype);
+        if (options.MaxModelLen is { } length)
+            Add("--max-model-len", length);
+        if (plan.PipelineParallel > 1 && plan.LayersPerStage is { } layers && (isMixed || layers.SequenceEqual(options.PipelineLayers ?? [])))
+            Add("--pipeline-layers", string.Join(',', layers));
+        if (options.GpuMemoryUtilization is { } share)
+            Add("--gpu-memory-utilization", share);
+        if (options.MaxNumSeqs is { } sequences)
+            Add("--max-num-seqs", sequences);
+        if (options.MaxNumBatchedTokens is { } tokens)
+            Add("--max-num-batched-tokens", tokens);
+        if (options.EnforceEager)
+            words.Add("--enforce-eager");
+        if (options.KvCacheMemoryBytes is { } bytes)
+            Add("--kv-cache-memory-bytes", bytes);
+        if (options.NumGpuBlocksOverride is { } blocks)
+            Add("--num-gpu-blocks-override", blocks);
+        return PlanTexts.CommandLine(options.ModelPath, plan.TensorParallel, plan.PipelineParallel, plan.Nodes, [.. words, .. estimate.Settings.Arguments]);
+
+        void Add(string option, IConvertible value) => words.AddRange([option, value.ToString(CultureInfo.InvariantCulture)]);
+    }
+}

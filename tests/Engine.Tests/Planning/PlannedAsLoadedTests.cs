@@ -1,0 +1,35 @@
+using Xunit;
+
+namespace LocalLlm.Tests.Planning;
+
+/// <summary>What is planned from config.json is what the engine plans when it has built the layers; tiny-r1's head is tied to its embedding.</summary>
+public class PlannedAsLoadedTests
+{
+    [Theory]
+    [InlineData("float32", 1, 1)]
+    [InlineData("float32", 2, 1)]
+    [InlineData("float32", 1, 2)]
+    [InlineData("float32", 4, 2)]
+    [InlineData("bfloat16", 1, 1)] // a second copy of everything for single rows
+    [InlineData("bfloat16", 2, 2)]
+    [InlineData("float16", 2, 1)] // computed in float32
+    public async Task A_rank_of_a_CPU_holds_what_was_planned(string dtype, int tensor, int pipeline)
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = dtype, TensorParallel = tensor, PipelineParallel = pipeline, KvCacheMemoryBytes = 1 << 20 };
+        var loaded = LlmEngine.PlanMemory(options);
+        var planned = (await ModelPlanner.PlanAsync(new() { Options = options }, TestContext.Current.CancellationToken)).Ranks[0];
+        Assert.Equal((loaded.WeightBytes, loaded.BytesPerBlock), (planned.WeightBytes, 16 * planned.KvBytesPerToken));
+        Assert.Equal(loaded.ActivationBytes, planned.ActivationBytes);
+    }
+
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(2, false)]
+    public void Only_the_last_stage_has_logits(int pipeline, bool hasLogits)
+    {
+        var few = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", PipelineParallel = pipeline, MaxNumSeqs = 1, KvCacheMemoryBytes = 1 << 20 };
+        // What is planned is the first rank's.
+        var (one, many) = (LlmEngine.PlanMemory(few).ActivationBytes, LlmEngine.PlanMemory(few with { MaxNumSeqs = 1024 }).ActivationBytes);
+        Assert.Equal(hasLogits, many > one);
+    }
+}
