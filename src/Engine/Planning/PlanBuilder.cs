@@ -80,14 +80,14 @@ internal sealed class PlanBuilder
         if (asked is { } named)
         {
             if (named == ModelDtype.BFloat16 && lacks is not null)
-                _faults.Add(new("dtype", $"is bfloat16, which a {lacks.Name} does not compute in; allowed for it: {lacks.Types}"));
+                _faults.Add(new("dtype", $"is bfloat16, which {WithArticle(lacks.Name)} does not compute in; allowed for it: {lacks.Types}"));
             return named;
         }
 
         var dtype = Shape.Dtype ?? _model.Headers?.Dtype ?? ModelDtype.BFloat16;
         if (dtype != ModelDtype.BFloat16 || lacks is null)
             return dtype;
-        _notes.Add($"a {lacks.Name} does not compute in the checkpoint's bfloat16 (it computes in {lacks.Types}): planned in float16");
+        _notes.Add($"{WithArticle(lacks.Name)} does not compute in the checkpoint's bfloat16 (it computes in {lacks.Types}): planned in float16");
         _dtype = "float16";
         return ModelDtype.Float16;
     }
@@ -99,12 +99,12 @@ internal sealed class PlanBuilder
         if (Shape.Quantisation is { } blocks)
             _notes.Add($"the matrices of the layers are 8-bit floats in blocks of {blocks.Rows} x {blocks.Columns}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
-            _notes.Add($"a {card.Name} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
+            _notes.Add($"{WithArticle(card.Name)} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } unknown)
             _notes.Add($"{unknown.Name} is not a known card: no times are predicted");
         const int min = CudaDevice.MinComputeCapability;
         if (_cards.FirstOrDefault(one => one.ComputeCapability < min) is { } old)
-            _notes.Add($"this build computes on compute capability {min / 10}.{min % 10} or newer, and a {old.Name} has {old.ComputeCapability / 10}.{old.ComputeCapability % 10}: it is planned, not run");
+            _notes.Add($"this build computes on compute capability {min / 10}.{min % 10} or newer, and {WithArticle(old.Name)} has {old.ComputeCapability / 10}.{old.ComputeCapability % 10}: it is planned, not run");
     }
 
     private ModelPlan Offered(ModelPlan plan, ParallelRequest request) => plan with
@@ -148,4 +148,7 @@ internal sealed class PlanBuilder
         Notes = _notes,
         Smallest = _cards[0].IsCpu ? null : PlanOffers.Smallest(_capacity, _perNode ?? 1, _line),
     };
+
+    // By the sound of the first letter's name: an A100, an H100, an L4, an RTX 4090; a T4, a V100.
+    private static string WithArticle(string card) => ("AEFHILMNORSX".Contains(card[0], StringComparison.Ordinal) ? "an " : "a ") + card;
 }
