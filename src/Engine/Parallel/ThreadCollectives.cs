@@ -153,6 +153,11 @@ internal sealed unsafe class ThreadCollectives : ICollectives
             barrier.Leave(Rank, round);
             throw;
         }
+        finally
+        {
+            // Its memory was used by address.
+            GC.KeepAlive(tensor);
+        }
     }
 
     // Every question to libtorch costs as much as a hundred elements.

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using LocalLlm.Execution;
+using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Tests.Execution;
 using LocalLlm.Tests.Ops;
 using Xunit;
@@ -77,9 +78,9 @@ public sealed class CudaParallelTests
     }
 
     [Fact]
-    public async Task Four_ranks_on_one_card_are_refused_by_name()
+    public void Four_ranks_on_one_card_are_refused_by_name()
     {
-        var refusal = await Assert.ThrowsAsync<EngineException>(() => LoadAsync(Options("bfloat16", 1), "tp2pp2"));
+        var refusal = Assert.Throws<EngineException>(() => GpuRanks.TryCreate(new(2, 2, 1), 0, [.. Enumerable.Repeat("cuda:0", 4)]));
         Assert.Equal(EngineErrorKind.InvalidOptions, refusal.Kind);
         Assert.Contains("4 ranks would run on cuda:0", refusal.Message, StringComparison.Ordinal);
     }
