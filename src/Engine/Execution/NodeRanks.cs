@@ -19,7 +19,7 @@ internal sealed class NodeRanks
     /// <param name="node">Which node this is.</param>
     /// <param name="devices">A device for each of its ranks, in order.</param>
     /// <param name="numThreads">CPU threads of all of them together; 0: as many as there are cores.</param>
-    /// <param name="peers">The other nodes; null where there are none.</param>
+    /// <param name="peers">The other nodes; null: this is the only one.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together.</exception>
     public static NodeRanks Create(ParallelPlan plan, int node, IReadOnlyList<string> devices, int numThreads, INodePeers? peers = null)
     {

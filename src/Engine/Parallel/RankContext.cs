@@ -20,7 +20,7 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     /// <summary>The stage after, which receives; null: this is the last.</summary>
     public IPipelineLink? Next { get; init; }
 
-    /// <summary>How the KV cache is sized with the other ranks; null where there are none.</summary>
+    /// <summary>How the KV cache is sized with the other ranks; null: this is the only one.</summary>
     public IMemoryAgreement? Memory { get; init; }
 
     /// <summary>CPU threads for this rank; 0: as many as there are cores.</summary>

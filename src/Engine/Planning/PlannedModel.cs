@@ -16,7 +16,7 @@ internal sealed record PlannedModel(ModelParts Parts, HeaderSizes? Headers, stri
 
     private const string ConfigOnly = "config.json";
 
-    /// <summary>Reads what there is without weights.</summary>
+    /// <summary>Reads the configuration; no weights are read.</summary>
     /// <param name="options">A folder or a repository.</param>
     /// <param name="hub">Where repositories are.</param>
     /// <param name="cancellationToken">Gives up.</param>

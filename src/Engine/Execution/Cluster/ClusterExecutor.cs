@@ -15,7 +15,7 @@ internal sealed class ClusterExecutor : IStepExecutor
 
     /// <param name="layout">Who there is.</param>
     /// <param name="hub">All others; owned from here on.</param>
-    /// <param name="local">The ranks of this process, owned from here on; null: there are none.</param>
+    /// <param name="local">The ranks of this process, owned from here on; null: all ranks are in other processes.</param>
     /// <param name="others">What the other processes can do.</param>
     public ClusterExecutor(ClusterLayout layout, ClusterHub hub, IStepExecutor? local, IReadOnlyDictionary<int, ExecutorCapabilities> others)
     {
