@@ -15,6 +15,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The device's fused operations, or the same composed of its primitives.</summary>
     public IFusedOps Fused { get; } = Ops.Features.Fused ?? new ComposedOps(Ops);
 
+    /// <summary>The device's latent attention, or the plain one.</summary>
+    public ILatentOps Latent { get; } = Ops.Features.Latent ?? new TorchLatentOps(Ops.Device);
+
     /// <summary>The layers of this rank.</summary>
     public PipelineStage Stage { get; init; } = PipelineStage.Whole;
 

@@ -7,19 +7,13 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
 
-/// <summary>What sets the layers of one family of dense decoders apart from the others.</summary>
-internal readonly record struct DecoderVariant
-{
-    /// <summary>Norms on each query and key head.</summary>
-    public bool QkNorm { get; init; }
+/// <summary>Builds a layer of a decoder and registers its weights.</summary>
+/// <param name="layer">Index over all stages; the checkpoint names it <c>model.layers.N</c>.</param>
+/// <param name="cache">Index of its cache on this rank.</param>
+/// <param name="rotary">The position embeddings, owned by the model.</param>
+internal delegate DecoderLayer DecoderLayerFactory(int layer, int cache, RotaryTable rotary);
 
-    /// <summary>Bias on the MLP's projections.</summary>
-    public bool MlpBias { get; init; }
-}
-
-/// <summary>
-/// A dense decoder: embedding, layers of grouped-query attention with rotary positions and a gated MLP, norm, output head.
-/// </summary>
+/// <summary>A decoder: embedding, layers with rotary positions (which its family builds), norm, output head.</summary>
 internal abstract class DecoderModel : ICausalLanguageModel
 {
     private readonly RotaryEmbedding _rotary;
@@ -31,20 +25,20 @@ internal abstract class DecoderModel : ICausalLanguageModel
     private readonly int _hiddenSize;
 
     /// <summary>Builds the layers and registers their weights; nothing is loaded yet.</summary>
-    protected DecoderModel(DecoderConfig config, LayerContext context, ModelLimits limits, DecoderVariant variant)
+    protected DecoderModel(TransformerConfig config, LayerContext context, ModelLimits limits, DecoderLayerFactory createLayer)
     {
-        var epsilon = (float)config.RmsNormEps;
         _context = context;
         _hiddenSize = config.HiddenSize;
         VocabularySize = config.VocabSize;
         var stage = context.Stage;
-        _rotary = new(config.Rope, config.HeadDim, config.MaxPositionEmbeddings, limits.MaxModelLen, limits.MaxStepTokens);
+        _rotary = new(config.Rope, config.RotaryDim, config.MaxPositionEmbeddings, limits.MaxModelLen, limits.MaxStepTokens);
         if (stage.IsFirst)
             _embedding = new(context, "model.embed_tokens", config.VocabSize, config.HiddenSize);
-        _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Where(stage.Holds).Select(layer => CreateLayer(config, layer, variant, epsilon))];
+        _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Where(stage.Holds)
+            .Select(layer => createLayer(layer, layer - stage.FirstLayer, _rotary.Table))];
         if (stage.IsLast)
         {
-            _norm = new(context, "model.norm", config.HiddenSize, epsilon);
+            _norm = new(context, "model.norm", config.HiddenSize, (float)config.RmsNormEps);
             _head = new(context, config.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", config.VocabSize, config.HiddenSize);
         }
 
@@ -70,7 +64,7 @@ internal abstract class DecoderModel : ICausalLanguageModel
     public int? PromptLengthThreshold => _rotary.PromptLengthThreshold;
 
     /// <inheritdoc/>
-    public bool IsRecordable => true;
+    public virtual bool IsRecordable => true;
 
     /// <inheritdoc/>
     public void PreparePositions() => _rotary.PrepareAll();
@@ -122,24 +116,5 @@ internal abstract class DecoderModel : ICausalLanguageModel
         var end = number.IndexOf('.');
         return end > 0 && int.TryParse(number[..end], NumberStyles.None, CultureInfo.InvariantCulture, out var layer)
             && layer < numLayers && !stage.Holds(layer);
-    }
-
-    private DecoderLayer CreateLayer(DecoderConfig config, int layer, DecoderVariant variant, float epsilon)
-    {
-        var prefix = $"model.layers.{layer}";
-        var options = new AttentionOptions(
-            config.HiddenSize,
-            config.NumAttentionHeads,
-            config.NumKeyValueHeads,
-            config.HeadDim,
-            config.AttentionBias,
-            config.AttentionOutputBias,
-            variant.QkNorm ? epsilon : null,
-            config.SlidingWindowAt(layer));
-        return new(
-            new(_context, $"{prefix}.input_layernorm", config.HiddenSize, epsilon),
-            new Attention(_context, $"{prefix}.self_attn", layer - _context.Stage.FirstLayer, options, _rotary.Table),
-            new(_context, $"{prefix}.post_attention_layernorm", config.HiddenSize, epsilon),
-            new GatedMlp(_context, $"{prefix}.mlp", config.HiddenSize, config.IntermediateSize, variant.MlpBias));
     }
 }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using LocalLlm.Layers;
+using LocalLlm.Models.Deepseek;
 using LocalLlm.Models.Llama;
 using LocalLlm.Models.Qwen;
 using LocalLlm.Models.XlmRoberta;
@@ -11,6 +12,7 @@ internal static class ModelRegistry
 {
     private static ImmutableList<ModelFamily> s_families =
     [
+        DeepseekFamily.Family,
         LlamaFamily.Family,
         QwenFamily.Family,
         XlmRobertaFamily.Family,

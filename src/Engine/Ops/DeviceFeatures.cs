@@ -11,6 +11,9 @@ internal sealed record DeviceFeatures
     /// <summary>Several primitives as one operation; null: layers compose them (<see cref="ComposedOps"/>).</summary>
     public IFusedOps? Fused { get; init; }
 
+    /// <summary>Latent attention; null: by plain tensor operations (<see cref="TorchLatentOps"/>).</summary>
+    public ILatentOps? Latent { get; init; }
+
     /// <summary>Records steps and repeats them; null: every step is run.</summary>
     public IGraphCapture? GraphCapture { get; init; }
 

@@ -16,6 +16,12 @@ internal enum LinearRole
 
     /// <summary>Logits.</summary>
     Head,
+
+    /// <summary>Latent vectors of queries, keys and values.</summary>
+    LatentDown,
+
+    /// <summary>Scores of experts.</summary>
+    Router,
 }
 
 /// <summary>A weight matrix in the form that one <see cref="IDeviceOps"/> multiplies by fastest; owns its tensors.</summary>

@@ -10,7 +10,8 @@ public class GoldenLogitsTests
 {
     private const float Tolerance = 1e-4f;
 
-    public static TheoryData<string> Decoders => ["qwen2-tied", "qwen2-untied", "llama-rope-llama3", "llama-head-dim", "qwen3"];
+    public static TheoryData<string> Decoders => ["qwen2-tied", "qwen2-untied", "llama-rope-llama3", "llama-head-dim", "qwen3",
+        "deepseek-v2-lite", "deepseek-v2-group", "deepseek-v3-no-q-lora", "deepseek-v3-yarn"];
 
     [Theory]
     [MemberData(nameof(Decoders))]

@@ -4,4 +4,4 @@ namespace LocalLlm.Models.Llama;
 
 /// <summary>The Llama decoder; Mistral's is the same with a window in its attention.</summary>
 internal sealed class LlamaForCausalLM(LlamaConfig config, LayerContext context, ModelLimits limits)
-    : DecoderModel(config, context, limits, new() { MlpBias = config.MlpBias });
+    : DecoderModel(config, context, limits, DenseLayers.Of(config, context, new() { MlpBias = config.MlpBias }));

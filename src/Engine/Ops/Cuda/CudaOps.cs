@@ -153,6 +153,8 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         LinearRole.Qkv => WorkspaceSlot.Qkv,
         LinearRole.GateUp => WorkspaceSlot.GateUp,
         LinearRole.Head => WorkspaceSlot.Logits,
+        LinearRole.LatentDown => WorkspaceSlot.LatentDown,
+        LinearRole.Router => WorkspaceSlot.Router,
         _ => WorkspaceSlot.Output,
     };
 

@@ -21,6 +21,8 @@ internal enum WorkspaceSlot
     Processed,
     Gathered,
     GatheredParts,
+    LatentDown,
+    Router,
 }
 
 /// <summary>

@@ -1,0 +1,33 @@
+using LocalLlm.Ops;
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>down(silu(gate(x)) · up(x)) of this rank's part of the width, not summed over the ranks.</summary>
+internal sealed class Expert
+{
+    private readonly LayerContext _context;
+    private readonly ILinear _gateUp;
+    private readonly ILinear _down;
+
+    /// <summary>Registers <c>prefix.{gate,up,down}_proj</c>.</summary>
+    /// <param name="context">What layers are built with.</param>
+    /// <param name="prefix">Name in the checkpoint.</param>
+    /// <param name="hiddenSize">Width of the residual stream.</param>
+    /// <param name="width">Of the expert.</param>
+    /// <param name="part">Of the width, on this rank.</param>
+    public Expert(LayerContext context, string prefix, int hiddenSize, int width, ShardRange part)
+    {
+        _context = context;
+        _gateUp = context.LinearMethod.Create(context, [Inner("gate_proj"), Inner("up_proj")], [], LinearRole.GateUp);
+        _down = context.LinearMethod.Create(
+            context, [new($"{prefix}.down_proj.weight", [hiddenSize, width], 1, part.Start, part.Length)], [], LinearRole.Other);
+
+        WeightSpec Inner(string name) => new($"{prefix}.{name}.weight", [width, hiddenSize], 0, part.Start, part.Length);
+    }
+
+    /// <summary>[tokens, hidden] → [tokens, hidden].</summary>
+    public Tensor Forward(Tensor x) => _down.Forward(_context.Ops.SiluAndMul(_gateUp.Forward(x)));
+}

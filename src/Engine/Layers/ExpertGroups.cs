@@ -1,0 +1,45 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>The tokens of a step by the experts that compute them, on the host.</summary>
+/// <param name="experts">How many there are.</param>
+internal sealed class ExpertGroups(int experts)
+{
+    private readonly int[] _starts = new int[experts + 1];
+    private readonly int[] _next = new int[experts];
+    private int[] _tokens = [];
+    private int[] _places = [];
+
+    /// <summary>Sorts the choices by expert; within one they keep the order of the tokens.</summary>
+    /// <param name="ids">[tokens, experts per token] int64.</param>
+    public void Fill(Tensor ids)
+    {
+        using var host = ids.cpu();
+        var chosen = host.data<long>();
+        var (count, perToken) = ((int)ids.NumberOfElements, (int)ids.size(1));
+        if (_tokens.Length < count)
+            (_tokens, _places) = (new int[count], new int[count]);
+        Array.Clear(_starts);
+        for (var place = 0; place < count; place++)
+            _starts[chosen[place] + 1]++;
+        for (var expert = 0; expert < experts; expert++)
+        {
+            _next[expert] = _starts[expert];
+            _starts[expert + 1] += _starts[expert];
+        }
+
+        for (var place = 0; place < count; place++)
+        {
+            var at = _next[chosen[place]]++;
+            (_tokens[at], _places[at]) = (place / perToken, place);
+        }
+    }
+
+    /// <summary>The tokens of an expert, and where each choice stands among all [tokens · experts per token]; valid until the next step.</summary>
+    public (ReadOnlyMemory<int> Tokens, ReadOnlyMemory<int> Places) Of(int expert)
+    {
+        var range = _starts[expert].._starts[expert + 1];
+        return (_tokens.AsMemory(range), _places.AsMemory(range));
+    }
+}

@@ -1,0 +1,43 @@
+using LocalLlm.Parallel;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>
+/// The experts that a router chooses from, one after the other: each computes the rows of its own tokens. A token's results are summed in the
+/// order of the experts, so that the sum does not depend on what else is in the step.
+/// </summary>
+internal sealed class RoutedExperts
+{
+    private readonly Expert[] _experts;
+    private readonly ExpertGroups _groups;
+
+    /// <summary>Registers <c>prefix.N.{gate,up,down}_proj</c>.</summary>
+    public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
+    {
+        var part = ShardRange.Of(options.Width, context.Collectives, $"The output size of {prefix}.0.gate_proj");
+        _experts = [.. Enumerable.Range(0, options.Count).Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
+        _groups = new(options.Count);
+    }
+
+    /// <summary>[tokens, hidden] → the weighted sum of each token's experts [tokens, hidden] float32.</summary>
+    public Tensor Forward(Tensor x, ExpertChoices choices)
+    {
+        var sum = zeros([x.size(0), x.size(1)], ScalarType.Float32, x.device);
+        using var scope = NewDisposeScope();
+        var weights = choices.Weights.view(-1);
+        _groups.Fill(choices.Ids);
+        for (var expert = 0; expert < _experts.Length; expert++)
+        {
+            var (tokens, places) = _groups.Of(expert);
+            if (tokens.IsEmpty)
+                continue;
+            using var inner = NewDisposeScope();
+            var rows = tensor(tokens.ToArray(), device: x.device);
+            var result = _experts[expert].Forward(x.index_select(0, rows)).to(ScalarType.Float32);
+            sum.index_add_(0, rows, result * weights.index_select(0, tensor(places.ToArray(), device: x.device)).unsqueeze(1), 1);
+        }
+
+        return sum;
+    }
+}

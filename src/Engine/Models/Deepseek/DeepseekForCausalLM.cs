@@ -1,0 +1,46 @@
+using System.Globalization;
+using LocalLlm.Layers;
+
+namespace LocalLlm.Models.Deepseek;
+
+/// <summary>The DeepSeek decoder: latent attention in every layer, dense MLPs in some and mixtures of experts in the others.</summary>
+internal sealed class DeepseekForCausalLM : DecoderModel
+{
+    /// <summary>Builds the layers and registers their weights; nothing is loaded yet.</summary>
+    public DeepseekForCausalLM(DeepseekConfig config, LayerContext context, ModelLimits limits)
+        : base(config, context, limits, LayerFactory(config, context))
+    {
+        context.Weights.Ignore(name => IsOfPrediction(name, config));
+    }
+
+    /// <inheritdoc/>
+    public override bool IsRecordable => false; // latent attention and experts read the step on the host
+
+    private static DecoderLayerFactory LayerFactory(DeepseekConfig config, LayerContext context)
+    {
+        var epsilon = (float)config.RmsNormEps;
+        return (layer, cache, rotary) =>
+        {
+            var prefix = $"model.layers.{layer}";
+            return new(
+                new(context, $"{prefix}.input_layernorm", config.HiddenSize, epsilon),
+                new LatentAttention(context, $"{prefix}.self_attn", cache, config.Attention, rotary),
+                new(context, $"{prefix}.post_attention_layernorm", config.HiddenSize, epsilon),
+                config.HasExperts(layer)
+                    ? new MixtureOfExperts(context, $"{prefix}.mlp", config.HiddenSize, config.Experts!)
+                    : new GatedMlp(context, $"{prefix}.mlp", config.HiddenSize, config.IntermediateSize, bias: false));
+        };
+    }
+
+    // The layers of multi-token prediction stand behind the last one.
+    private static bool IsOfPrediction(string name, DeepseekConfig config)
+    {
+        const string prefix = "model.layers.";
+        if (!name.StartsWith(prefix, StringComparison.Ordinal))
+            return false;
+        var number = name.AsSpan(prefix.Length);
+        var end = number.IndexOf('.');
+        return end > 0 && int.TryParse(number[..end], NumberStyles.None, CultureInfo.InvariantCulture, out var layer)
+            && layer >= config.NumHiddenLayers && layer < config.NumHiddenLayers + config.NumNextnPredictLayers;
+    }
+}

@@ -1,0 +1,52 @@
+using LocalLlm.Layers;
+
+namespace LocalLlm.Models.Deepseek;
+
+/// <summary>What sets DeepSeek-V2 and V3 apart, and what their config.json leaves unsaid (transformers' configuration classes).</summary>
+internal sealed record DeepseekGeneration
+{
+    /// <summary>DeepSeek-V2 and V2-Lite (arXiv 2405.04434).</summary>
+    public static DeepseekGeneration V2 { get; } = new()
+    {
+        MaxPositionEmbeddings = 2_048,
+        Scoring = ExpertScoring.Softmax,
+        Choice = ExpertChoice.Greedy,
+        NormalizesWeights = false,
+        WeightScale = 1,
+        ScalesOrNormalizes = true,
+        FirstKDenseReplace = 0,
+    };
+
+    /// <summary>DeepSeek-V3, R1 and V3.1 (arXiv 2412.19437).</summary>
+    public static DeepseekGeneration V3 { get; } = new()
+    {
+        MaxPositionEmbeddings = 4_096,
+        Scoring = ExpertScoring.Sigmoid,
+        Choice = ExpertChoice.NoAuxiliaryLoss,
+        NormalizesWeights = true,
+        WeightScale = 2.5,
+        ScalesOrNormalizes = false,
+        FirstKDenseReplace = 3,
+    };
+
+    /// <summary>Context length where <c>max_position_embeddings</c> is absent.</summary>
+    public required int MaxPositionEmbeddings { get; init; }
+
+    /// <summary>Where <c>scoring_func</c> is absent.</summary>
+    public required ExpertScoring Scoring { get; init; }
+
+    /// <summary>Where <c>topk_method</c> is absent.</summary>
+    public required ExpertChoice Choice { get; init; }
+
+    /// <summary>Where <c>norm_topk_prob</c> is absent.</summary>
+    public required bool NormalizesWeights { get; init; }
+
+    /// <summary>Where <c>routed_scaling_factor</c> is absent.</summary>
+    public required double WeightScale { get; init; }
+
+    /// <summary>Whether weights of experts that are normalised are not scaled.</summary>
+    public required bool ScalesOrNormalizes { get; init; }
+
+    /// <summary>Where <c>first_k_dense_replace</c> is absent.</summary>
+    public required int FirstKDenseReplace { get; init; }
+}

@@ -1,0 +1,34 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops;
+
+/// <summary>
+/// What a device does for latent attention (arXiv 2405.04434), whose cache has one row a token: the normalised latent vector and the rotated
+/// part of the key. <see cref="TorchLatentOps"/> is the plain version. Results live as those of <see cref="IDeviceOps"/>.
+/// </summary>
+internal interface ILatentOps
+{
+    /// <summary>Brings the projection of latent vectors to keys and values into the device's own layout.</summary>
+    /// <param name="projection">[heads · (plain_dim + value_dim), rank] in the activation type: each head's keys, then its values. The caller keeps it.</param>
+    /// <param name="shape">Of this rank.</param>
+    LatentWeight Pack(Tensor projection, LatentAttentionShape shape);
+
+    /// <summary>Rotates the queries in place; normalises and rotates each token's row, and stores it in its slot.</summary>
+    /// <param name="queries">[tokens, heads · (plain_dim + rotary_dim)].</param>
+    /// <param name="rows">[tokens, width]; a token's latent vector and the rotated part of its key stand at <paramref name="column"/>.</param>
+    /// <param name="column">First column of them.</param>
+    /// <param name="normWeight">[rank].</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="rotary">Position embeddings of the rotated part.</param>
+    /// <param name="cache">One tensor of rows.</param>
+    /// <param name="metadata">The step.</param>
+    /// <param name="shape">Of this rank.</param>
+    void RotateAndStore(
+        Tensor queries, Tensor rows, int column, Tensor normWeight, float epsilon, RotaryTable rotary, KvLayerCache cache,
+        AttentionMetadata metadata, LatentAttentionShape shape);
+
+    /// <summary>
+    /// Causal attention of each token over its own sequence's rows: [tokens, heads · (plain_dim + rotary_dim)] → [tokens, heads · value_dim].
+    /// </summary>
+    Tensor Attention(Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape);
+}
