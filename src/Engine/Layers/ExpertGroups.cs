@@ -8,8 +8,8 @@ internal sealed class ExpertGroups(int experts)
 {
     private readonly int[] _starts = new int[experts + 1];
     private readonly int[] _next = new int[experts];
-    private int[] _tokens = [];
-    private int[] _places = [];
+    private long[] _tokens = [];
+    private long[] _places = [];
 
     /// <summary>Sorts the choices by expert; within one they keep the order of the tokens.</summary>
     /// <param name="ids">[tokens, experts per token] int64.</param>
@@ -19,7 +19,7 @@ internal sealed class ExpertGroups(int experts)
         var chosen = host.data<long>();
         var (count, perToken) = ((int)ids.NumberOfElements, (int)ids.size(1));
         if (_tokens.Length < count)
-            (_tokens, _places) = (new int[count], new int[count]);
+            (_tokens, _places) = (new long[count], new long[count]);
         Array.Clear(_starts);
         for (var place = 0; place < count; place++)
             _starts[chosen[place] + 1]++;
@@ -37,7 +37,7 @@ internal sealed class ExpertGroups(int experts)
     }
 
     /// <summary>The tokens of an expert, and where each choice stands among all [tokens · experts per token]; valid until the next step.</summary>
-    public (ReadOnlyMemory<int> Tokens, ReadOnlyMemory<int> Places) Of(int expert)
+    public (ReadOnlyMemory<long> Tokens, ReadOnlyMemory<long> Places) Of(int expert)
     {
         var range = _starts[expert].._starts[expert + 1];
         return (_tokens.AsMemory(range), _places.AsMemory(range));

@@ -1,61 +1,9 @@
+using LocalLlm.Ops;
+
 namespace LocalLlm.Layers;
 
-/// <summary>How a router scores the experts.</summary>
-internal enum ExpertScoring
-{
-    /// <summary>The scores of all experts sum to 1.</summary>
-    Softmax,
-
-    /// <summary>Each expert is scored alone.</summary>
-    Sigmoid,
-}
-
-/// <summary>How a router chooses experts by their scores.</summary>
-internal enum ExpertChoice
-{
-    /// <summary>The best.</summary>
-    Greedy,
-
-    /// <summary>The best of the groups whose best expert is best (DeepSeek-V2, 2024).</summary>
-    GroupLimitedGreedy,
-
-    /// <summary>
-    /// The best by score and a learned bias, of the groups whose two best together are best; the bias balances the load and does not enter the
-    /// weights (DeepSeek-V3, 2024: <c>noaux_tc</c>).
-    /// </summary>
-    NoAuxiliaryLoss,
-}
-
 /// <summary>The sizes and the routing of a mixture of experts, over all ranks.</summary>
-internal sealed record ExpertOptions
-{
-    /// <summary>Routed experts.</summary>
-    public required int Count { get; init; }
-
-    /// <summary>Of them, those that compute a token.</summary>
-    public required int PerToken { get; init; }
-
-    /// <summary>Width of a routed expert.</summary>
-    public required int Width { get; init; }
-
-    /// <summary>Width of the experts that compute every token, together; 0: none.</summary>
-    public required int SharedWidth { get; init; }
-
-    /// <summary>How experts are scored.</summary>
-    public required ExpertScoring Scoring { get; init; }
-
-    /// <summary>How they are chosen.</summary>
-    public required ExpertChoice Choice { get; init; }
-
-    /// <summary>Groups of equal size; divides <see cref="Count"/>. 1 for <see cref="ExpertChoice.Greedy"/>.</summary>
-    public required int Groups { get; init; }
-
-    /// <summary>Groups that a token may choose from.</summary>
-    public required int GroupsPerToken { get; init; }
-
-    /// <summary>Whether the weights of a token's experts are divided by their sum.</summary>
-    public required bool NormalizesWeights { get; init; }
-
-    /// <summary>Factor on the weights.</summary>
-    public required float WeightScale { get; init; }
-}
+/// <param name="Width">Of a routed expert.</param>
+/// <param name="SharedWidth">Width of the experts that compute every token, together; 0: none.</param>
+/// <param name="Routing">How experts are chosen.</param>
+internal sealed record ExpertOptions(int Width, int SharedWidth, ExpertRouting Routing);

@@ -18,6 +18,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The device's latent attention, or the plain one.</summary>
     public ILatentOps Latent { get; } = Ops.Features.Latent ?? new TorchLatentOps(Ops.Device);
 
+    /// <summary>The device's routing of experts, or the plain one.</summary>
+    public IExpertOps Experts { get; } = Ops.Features.Experts ?? new TorchExpertOps();
+
     /// <summary>The layers of this rank.</summary>
     public PipelineStage Stage { get; init; } = PipelineStage.Whole;
 

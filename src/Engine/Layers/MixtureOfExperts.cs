@@ -20,7 +20,7 @@ internal sealed class MixtureOfExperts : IFeedForward
     public MixtureOfExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
         _context = context;
-        _router = new(context, $"{prefix}.gate", hiddenSize, options);
+        _router = new(context, $"{prefix}.gate", hiddenSize, options.Routing);
         _experts = new(context, $"{prefix}.experts", hiddenSize, options);
         if (options.SharedWidth > 0)
         {

@@ -1,3 +1,4 @@
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using static TorchSharp.torch;
 
@@ -16,8 +17,8 @@ internal sealed class RoutedExperts
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
         var part = ShardRange.Of(options.Width, context.Collectives, $"The output size of {prefix}.0.gate_proj");
-        _experts = [.. Enumerable.Range(0, options.Count).Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
-        _groups = new(options.Count);
+        _experts = [.. Enumerable.Range(0, options.Routing.Count).Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
+        _groups = new(options.Routing.Count);
     }
 
     /// <summary>[tokens, hidden] → the weighted sum of each token's experts [tokens, hidden] float32.</summary>

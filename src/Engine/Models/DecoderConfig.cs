@@ -14,7 +14,7 @@ internal record DecoderConfig : TransformerConfig
     /// <summary>Key and value heads; divides <see cref="NumAttentionHeads"/>.</summary>
     public required int NumKeyValueHeads { get; init; }
 
-    /// <summary>Dimensions of a head; even. Heads × this need not be <see cref="HiddenSize"/>.</summary>
+    /// <summary>Dimensions of a head; even. Heads × this need not be <see cref="TransformerConfig.HiddenSize"/>.</summary>
     public required int HeadDim { get; init; }
 
     /// <summary>Always <c>silu</c>.</summary>

@@ -14,6 +14,9 @@ internal sealed record DeviceFeatures
     /// <summary>Latent attention; null: by plain tensor operations (<see cref="TorchLatentOps"/>).</summary>
     public ILatentOps? Latent { get; init; }
 
+    /// <summary>Mixtures of experts; null: by plain tensor operations (<see cref="TorchExpertOps"/>).</summary>
+    public IExpertOps? Experts { get; init; }
+
     /// <summary>Records steps and repeats them; null: every step is run.</summary>
     public IGraphCapture? GraphCapture { get; init; }
 

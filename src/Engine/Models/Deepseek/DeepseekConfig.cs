@@ -57,7 +57,7 @@ internal sealed record DeepseekConfig : TransformerConfig
         (4L * HiddenSize)
         + (QLoraRank ?? 0) + KvLoraRank + QkRopeHeadDim
         + (NumAttentionHeads * (QkNopeHeadDim + (2L * QkRopeHeadDim) + (2L * KvLoraRank) + VHeadDim))
-        + Math.Max(3L * IntermediateSize, Experts is { } experts ? experts.PerToken * ((3L * experts.Width) + (2L * HiddenSize)) + (3L * experts.SharedWidth) : 0);
+        + Math.Max(3L * IntermediateSize, Experts is { } experts ? experts.Routing.PerToken * ((3L * experts.Width) + (2L * HiddenSize)) + (3L * experts.SharedWidth) : 0);
 
     /// <summary>Whether a layer's MLP is a mixture of experts.</summary>
     public bool HasExperts(int layer) => Experts is not null && layer >= FirstKDenseReplace && layer % MoeLayerFreq == 0;

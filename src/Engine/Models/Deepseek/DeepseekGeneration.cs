@@ -1,4 +1,4 @@
-using LocalLlm.Layers;
+using LocalLlm.Ops;
 
 namespace LocalLlm.Models.Deepseek;
 

@@ -1,4 +1,5 @@
 using LocalLlm.Layers;
+using LocalLlm.Ops;
 
 namespace LocalLlm.Models.Deepseek;
 
@@ -24,22 +25,21 @@ internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGene
             fields.Refuse("n_shared_experts", $"at most {MaxWidth / width}: together with moe_intermediate_size ({width}) they are wider than {MaxWidth}");
         var choice = ReadChoice();
         var (groups, groupsPerToken) = choice == ExpertChoice.Greedy ? (1, 1) : ReadGroups(count, perToken, choice);
-        var normalizes = fields.Bool("norm_topk_prob") ?? generation.NormalizesWeights;
+        // It also leaves the weight of a single expert as it is.
+        var normalizes = (fields.Bool("norm_topk_prob") ?? generation.NormalizesWeights) && (perToken > 1 || !generation.ScalesOrNormalizes);
         var scale = fields.PositiveNumber("routed_scaling_factor", MaxScale) ?? generation.WeightScale;
-        return new()
+        return new(width, (int)Math.Min((long)shared * width, MaxWidth), new()
         {
             Count = count,
             PerToken = perToken,
-            Width = width,
-            SharedWidth = (int)Math.Min((long)shared * width, MaxWidth),
             Scoring = ReadScoring(),
             Choice = choice,
             Groups = groups,
             GroupsPerToken = groupsPerToken,
-            NormalizesWeights = normalizes && (perToken > 1 || !generation.ScalesOrNormalizes),
+            NormalizesWeights = normalizes,
             // DeepSeek-V2's own model code scales the weights only where it does not normalise them.
-            WeightScale = generation.ScalesOrNormalizes && normalizes && perToken > 1 ? 1 : (float)scale,
-        };
+            WeightScale = normalizes && generation.ScalesOrNormalizes ? 1 : (float)scale,
+        });
     }
 
     private ExpertScoring ReadScoring()

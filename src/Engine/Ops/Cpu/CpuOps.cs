@@ -21,12 +21,13 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     private readonly NativeBuffer<AttentionTile> _tiles = new();
     private readonly NativeBuffer<int> _nextItem = new();
     private readonly NativeBuffer<float> _row = new();
+    private readonly CpuLatentOps _latent = new();
 
     /// <inheritdoc/>
     public Device Device => CPU;
 
     /// <inheritdoc/>
-    public DeviceFeatures Features { get; } = new() { DecodeCopyTypes = [ScalarType.BFloat16] };
+    public DeviceFeatures Features => field ??= new() { Latent = _latent, Experts = new CpuExpertOps(), DecodeCopyTypes = [ScalarType.BFloat16] };
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType == ScalarType.BFloat16 ? computeType : ScalarType.Float32;
@@ -164,6 +165,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _latent.Dispose();
         _tiles.Dispose();
         _nextItem.Dispose();
         _row.Dispose();

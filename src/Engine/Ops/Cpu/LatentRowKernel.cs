@@ -1,0 +1,93 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace LocalLlm.Ops.Cpu;
+
+/// <summary>
+/// What latent attention stores of each token: the normalised latent vector and the rotated part of its key. Rotates its query heads in place.
+/// </summary>
+internal unsafe struct LatentRowKernel<T, TElement> : IRangeKernel
+    where T : unmanaged
+    where TElement : struct, IElement<T>
+{
+    /// <summary>[tokens, heads · query_dim].</summary>
+    public T* Queries;
+
+    /// <summary>The first token's latent vector, with the rotated part of its key behind it.</summary>
+    public T* Source;
+
+    /// <summary>Elements from one token's vector to the next.</summary>
+    public long SourceStride;
+
+    /// <summary>[rank].</summary>
+    public T* NormWeight;
+
+    /// <summary>[blocks, 16, rank + rotary_dim].</summary>
+    public T* Cache;
+
+    public float* Cos;
+    public float* Sin;
+
+    /// <summary>[tokens] rows of <see cref="Cos"/> and <see cref="Sin"/>.</summary>
+    public int* Rows;
+
+    /// <summary>[tokens].</summary>
+    public int* Slots;
+
+    public int Heads;
+    public int Rank;
+    public int PlainDim;
+    public int RotaryDim;
+    public bool Interleaved;
+    public float Epsilon;
+
+    /// <summary>Items are tokens.</summary>
+    public readonly void Run(long begin, long end)
+    {
+        var half = RotaryDim / 2;
+        var queryDim = PlainDim + RotaryDim;
+        for (var token = begin; token < end; token++)
+        {
+            var cos = Cos + ((long)Rows[token] * half);
+            var sin = Sin + ((long)Rows[token] * half);
+            var query = Queries + (token * Heads * queryDim) + PlainDim;
+            for (var head = 0; head < Heads; head++, query += queryDim)
+                Rotate(query, query, cos, sin, half);
+
+            var source = Source + (token * SourceStride);
+            var target = Cache + ((long)Slots[token] * (Rank + RotaryDim));
+            Normalize(source, target);
+            Rotate(source + Rank, target + Rank, cos, sin, half);
+        }
+    }
+
+    private readonly void Normalize(T* source, T* target)
+    {
+        var squares = Vector512<float>.Zero;
+        var i = 0;
+        for (; i + Vector512<float>.Count <= Rank; i += Vector512<float>.Count)
+        {
+            var x = TElement.Load(source + i);
+            squares = Vector512.FusedMultiplyAdd(x, x, squares);
+        }
+
+        var sum = Vector512.Sum(squares);
+        for (; i < Rank; i++)
+            sum += TElement.ToSingle(source[i]) * TElement.ToSingle(source[i]);
+        var scale = 1 / MathF.Sqrt((sum / Rank) + Epsilon);
+        for (i = 0; i < Rank; i++)
+            target[i] = TElement.FromSingle(TElement.ToSingle(source[i]) * scale * TElement.ToSingle(NormWeight[i]));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly void Rotate(T* source, T* target, float* cos, float* sin, int half)
+    {
+        for (var i = 0; i < half; i++)
+        {
+            var (first, second) = Interleaved ? (2 * i, (2 * i) + 1) : (i, half + i);
+            var (a, b) = (TElement.ToSingle(source[first]), TElement.ToSingle(source[second]));
+            target[first] = TElement.FromSingle((a * cos[i]) - (b * sin[i]));
+            target[second] = TElement.FromSingle((b * cos[i]) + (a * sin[i]));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+namespace LocalLlm.Ops;
+
+/// <summary>How a router scores the experts.</summary>
+internal enum ExpertScoring
+{
+    /// <summary>The scores of all experts sum to 1.</summary>
+    Softmax,
+
+    /// <summary>Each expert is scored alone.</summary>
+    Sigmoid,
+}
+
+/// <summary>How a router chooses experts by their scores.</summary>
+internal enum ExpertChoice
+{
+    /// <summary>The best.</summary>
+    Greedy,
+
+    /// <summary>The best of the groups whose best expert is best (DeepSeek-V2, 2024).</summary>
+    GroupLimitedGreedy,
+
+    /// <summary>
+    /// The best by score and a learned bias, of the groups whose two best together are best; the bias balances the load and does not enter the
+    /// weights (DeepSeek-V3, 2024: <c>noaux_tc</c>).
+    /// </summary>
+    NoAuxiliaryLoss,
+}
+
+/// <summary>How the experts of a token are chosen and weighted.</summary>
+internal sealed record ExpertRouting
+{
+    /// <summary>Routed experts.</summary>
+    public required int Count { get; init; }
+
+    /// <summary>Of them, those that compute a token.</summary>
+    public required int PerToken { get; init; }
+
+    /// <summary>How experts are scored.</summary>
+    public required ExpertScoring Scoring { get; init; }
+
+    /// <summary>How they are chosen.</summary>
+    public required ExpertChoice Choice { get; init; }
+
+    /// <summary>Groups of equal size; divides <see cref="Count"/>. 1 for <see cref="ExpertChoice.Greedy"/>.</summary>
+    public required int Groups { get; init; }
+
+    /// <summary>Groups that a token may choose from; together they hold at least <see cref="PerToken"/> experts.</summary>
+    public required int GroupsPerToken { get; init; }
+
+    /// <summary>Whether the weights of a token's experts are divided by their sum.</summary>
+    public required bool NormalizesWeights { get; init; }
+
+    /// <summary>Factor on the weights.</summary>
+    public required float WeightScale { get; init; }
+}
