@@ -8,7 +8,7 @@ namespace LocalLlm.Layers;
 /// <summary>The sizes of a latent attention layer over all ranks, and its options.</summary>
 internal sealed record LatentAttentionOptions
 {
-    // DeepSeek's model code does not pass rms_norm_eps to the norms of latent vectors.
+    // The model code that published it does not pass rms_norm_eps to the norms of latent vectors.
     private const float DefaultLatentEpsilon = 1e-6f;
 
     /// <summary>Width of the layer's input and output.</summary>

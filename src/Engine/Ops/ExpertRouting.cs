@@ -16,12 +16,12 @@ internal enum ExpertChoice
     /// <summary>The best.</summary>
     Greedy,
 
-    /// <summary>The best of the groups whose best expert is best (DeepSeek-V2, 2024).</summary>
+    /// <summary>The best of the groups whose best expert is best (arXiv 2405.04434).</summary>
     GroupLimitedGreedy,
 
     /// <summary>
     /// The best by score and a learned bias, of the groups whose two best together are best; the bias balances the load and does not enter the
-    /// weights (DeepSeek-V3, 2024: <c>noaux_tc</c>).
+    /// weights (arXiv 2412.19437: <c>noaux_tc</c>).
     /// </summary>
     NoAuxiliaryLoss,
 }

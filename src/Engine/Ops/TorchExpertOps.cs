@@ -5,7 +5,7 @@ namespace LocalLlm.Ops;
 /// <summary>Mixtures of experts by plain ATen on any device.</summary>
 internal sealed class TorchExpertOps : IExpertOps
 {
-    // As in DeepSeek's model code: no division by zero where all scores vanish.
+    // No division by zero where all scores vanish.
     private const float LeastSum = 1e-20f;
 
     /// <inheritdoc/>

@@ -8,7 +8,8 @@ public class GoldenGenerationTests
 {
     private const double ReferenceNoise = 1e-4;
 
-    public static TheoryData<string> Decoders => ["qwen2-tied", "qwen2-untied", "llama-rope-llama3", "llama-head-dim", "qwen3"];
+    public static TheoryData<string> Decoders => ["qwen2-tied", "qwen2-untied", "llama-rope-llama3", "llama-head-dim", "qwen3",
+        "deepseek-v2-lite", "deepseek-v2-group", "deepseek-v3-no-q-lora", "deepseek-v3-yarn"];
 
     [Theory]
     [MemberData(nameof(Decoders))]
@@ -27,11 +28,13 @@ public class GoldenGenerationTests
         }
     }
 
-    [Fact]
-    public async Task Greedy_ids_of_tiny_r1_are_those_of_the_reference()
+    [Theory]
+    [InlineData("tiny-r1")]
+    [InlineData("tiny-v3")]
+    public async Task Greedy_ids_of_a_trained_model_are_those_of_the_reference(string model)
     {
-        using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", "tiny-r1.json"), TestContext.Current.CancellationToken));
-        await using var engine = await LlmEngine.LoadAsync(Float32(TestPaths.TinyR1), cancellationToken: TestContext.Current.CancellationToken);
+        using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", $"{model}.json"), TestContext.Current.CancellationToken));
+        await using var engine = await LlmEngine.LoadAsync(Float32(TestPaths.Shared("models", model)), cancellationToken: TestContext.Current.CancellationToken);
         var prompts = golden.RootElement.GetProperty("prompts").EnumerateArray().Where(prompt => prompt.GetProperty("near_ties").GetArrayLength() == 0).ToArray();
         var outputs = prompts.Select(prompt => Models.GoldenFile.Ints(prompt.GetProperty("output_ids"))).ToArray();
         var results = await engine.GenerateBatchAsync([.. prompts.Zip(outputs, (prompt, output) => GenerationRequest.FromTokenIds(Models.GoldenFile.Ints(prompt.GetProperty("ids")), Greedy(output.Length)))], cancellationToken: TestContext.Current.CancellationToken);

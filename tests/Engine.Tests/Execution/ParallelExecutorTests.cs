@@ -21,7 +21,8 @@ public class ParallelExecutorTests
         get
         {
             var data = new TheoryData<string, string>();
-            foreach (var model in (string[])["qwen2-tied", "qwen2-untied", "llama-rope-llama3", "llama-head-dim", "qwen3"])
+            foreach (var model in (string[])["qwen2-tied", "qwen2-untied", "llama-rope-llama3", "llama-head-dim", "qwen3",
+                "deepseek-v2-lite", "deepseek-v2-group", "deepseek-v3-no-q-lora", "deepseek-v3-yarn"])
             {
                 foreach (var layout in (string[])["tp2", "pp2", "tp2pp2"])
                     data.Add(model, layout);
@@ -48,16 +49,21 @@ public class ParallelExecutorTests
     }
 
     [Theory]
-    [InlineData("tp2")]
-    [InlineData("tp4")]
-    [InlineData("pp2")]
-    [InlineData("pp3")]
-    [InlineData("pp8")]
-    [InlineData("tp2pp2")]
-    public async Task Greedy_ids_of_tiny_r1_are_those_of_the_reference(string layout)
+    [InlineData("tiny-r1", "tp2")]
+    [InlineData("tiny-r1", "tp4")]
+    [InlineData("tiny-r1", "pp2")]
+    [InlineData("tiny-r1", "pp3")]
+    [InlineData("tiny-r1", "pp8")]
+    [InlineData("tiny-r1", "tp2pp2")]
+    [InlineData("tiny-v3", "tp2")]
+    [InlineData("tiny-v3", "tp4")]
+    [InlineData("tiny-v3", "pp2")]
+    [InlineData("tiny-v3", "pp5")]
+    [InlineData("tiny-v3", "tp2pp2")]
+    public async Task Greedy_ids_of_a_trained_model_are_those_of_the_reference(string model, string layout)
     {
-        using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", "tiny-r1.json"), Token));
-        await using var engine = await LoadAsync(new() { ModelPath = TestPaths.TinyR1, MaxNumBatchedTokens = 64, MaxNumSeqs = 8 }, layout);
+        using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", $"{model}.json"), Token));
+        await using var engine = await LoadAsync(new() { ModelPath = TestPaths.Shared("models", model), MaxNumBatchedTokens = 64, MaxNumSeqs = 8 }, layout);
         var prompts = golden.RootElement.GetProperty("prompts").EnumerateArray().Where(prompt => prompt.GetProperty("near_ties").GetArrayLength() == 0).ToArray();
         var outputs = prompts.Select(prompt => GoldenFile.Ints(prompt.GetProperty("output_ids"))).ToArray();
         var results = await engine.GenerateBatchAsync([.. prompts.Zip(outputs, (prompt, output) =>
