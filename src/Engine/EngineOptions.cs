@@ -40,6 +40,11 @@ public sealed record EngineOptions
     /// <summary>Stages that the layers are split over.</summary>
     public int PipelineParallel { get; init; } = 1;
 
+    /// <summary>
+    /// Spreads whole experts over the <see cref="TensorParallel"/> ranks of a stage, in the place of a part of every expert. Refused where the model has none.
+    /// </summary>
+    public bool EnableExpertParallel { get; init; }
+
     /// <summary>What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process), or <c>processes</c> (a process for each rank).</summary>
     public string DistributedExecutorBackend { get; init; } = "auto";
 

@@ -36,6 +36,9 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Stages that the layers are split over, each on <see cref="TensorParallel"/> devices.</summary>
     public int PipelineParallel { get; set; } = 1;
 
+    /// <summary>Spreads whole experts over the devices, in the place of a part of every expert; see <see cref="EngineOptions.EnableExpertParallel"/>.</summary>
+    public bool EnableExpertParallel { get; set; }
+
     /// <summary>Hosts that the devices belong to; each runs this program, with its own <see cref="NodeRank"/>. More than one needs <c>AddLocalLlmCluster</c> of the package LocalLlm.Cluster.</summary>
     public int Nodes { get; set; } = 1;
 
@@ -90,6 +93,7 @@ public sealed class LocalLlmOptions : IModelOptions
             Device = Device,
             TensorParallel = TensorParallel,
             PipelineParallel = PipelineParallel,
+            EnableExpertParallel = EnableExpertParallel,
             Nodes = Nodes,
             NodeRank = NodeRank,
             MasterAddress = MasterAddress,

@@ -40,7 +40,7 @@ internal sealed class ModelLoader : IExecutorLoader
             var longest = ModelLength(options, Config);
             var context = _session.Context with
             {
-                Stage = _rank.Plan.StageOf(_rank.Place.Stage, Config.NumHiddenLayers), Previous = _rank.Previous, Next = _rank.Next,
+                SpreadsExperts = options.EnableExpertParallel, Stage = _rank.Plan.StageOf(_rank.Place.Stage, Config.NumHiddenLayers), Previous = _rank.Previous, Next = _rank.Next,
             };
             _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens));
             _packing = ChoosePacking();

@@ -24,6 +24,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The layers of this rank.</summary>
     public PipelineStage Stage { get; init; } = PipelineStage.Whole;
 
+    /// <summary>Whether the ranks of the group hold whole experts, in the place of a part of every expert.</summary>
+    public bool SpreadsExperts { get; init; }
+
     /// <summary>From the stage before; null: this is the first.</summary>
     public IPipelineLink? Previous { get; init; }
 

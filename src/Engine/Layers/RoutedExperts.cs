@@ -1,3 +1,4 @@
+using System.Globalization;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using static TorchSharp.torch;
@@ -6,22 +7,30 @@ namespace LocalLlm.Layers;
 
 /// <summary>
 /// The experts that a router chooses from, one after the other: each computes the rows of its own tokens. A token's results are summed in the
-/// order of the experts, so that the sum does not depend on what else is in the step.
+/// order of the experts, so that the sum does not depend on what else is in the step. A rank has a part of every expert, or some experts whole.
 /// </summary>
 internal sealed class RoutedExperts
 {
-    private readonly Expert[] _experts;
+    private readonly Expert[] _experts; // of this rank
+    private readonly int _first;
     private readonly ExpertGroups _groups;
 
     /// <summary>Registers <c>prefix.N.{gate,up,down}_proj</c>.</summary>
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
-        var part = ShardRange.Of(options.Width, context.Collectives, $"The output size of {prefix}.0.gate_proj");
-        _experts = [.. Enumerable.Range(0, options.Routing.Count).Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
-        _groups = new(options.Routing.Count);
+        var count = options.Routing.Count;
+        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, context.Collectives) : new(0, count);
+        var part = context.SpreadsExperts
+            ? new(0, options.Width) : ShardRange.Of(options.Width, context.Collectives, $"The output size of {prefix}.0.gate_proj");
+        _first = (int)own.Start;
+        _experts = [.. Enumerable.Range(_first, (int)own.Length)
+            .Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
+        _groups = new(count);
+        if (own.Length < count)
+            context.Weights.Ignore(name => IsOfAnotherRank(name, $"{prefix}.", own, count));
     }
 
-    /// <summary>[tokens, hidden] → the weighted sum of each token's experts [tokens, hidden] float32.</summary>
+    /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32.</summary>
     public Tensor Forward(Tensor x, ExpertChoices choices)
     {
         var sum = zeros([x.size(0), x.size(1)], ScalarType.Float32, x.device);
@@ -30,7 +39,7 @@ internal sealed class RoutedExperts
         _groups.Fill(choices.Ids);
         for (var expert = 0; expert < _experts.Length; expert++)
         {
-            var (tokens, places) = _groups.Of(expert);
+            var (tokens, places) = _groups.Of(_first + expert);
             if (tokens.IsEmpty)
                 continue;
             using var inner = NewDisposeScope();
@@ -40,5 +49,15 @@ internal sealed class RoutedExperts
         }
 
         return sum;
+    }
+
+    private static bool IsOfAnotherRank(string name, string prefix, ShardRange own, int count)
+    {
+        if (!name.StartsWith(prefix, StringComparison.Ordinal))
+            return false;
+        var number = name.AsSpan(prefix.Length);
+        var end = number.IndexOf('.');
+        return end > 0 && int.TryParse(number[..end], NumberStyles.None, CultureInfo.InvariantCulture, out var expert)
+            && expert < count && (expert < own.Start || expert >= own.Start + own.Length);
     }
 }

@@ -9,6 +9,9 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
     /// <summary>Layers of each stage; null: as the plan chooses.</summary>
     public IReadOnlyList<int>? LayersPerStage { get; init; }
 
+    /// <summary>Whether the ranks of a group hold whole experts, in the place of a part of every expert.</summary>
+    public bool ExpertParallel { get; init; }
+
     /// <summary>Devices of this host by name, one for each of its ranks; null: as many as are needed.</summary>
     public IReadOnlyList<string>? Devices { get; init; }
 
@@ -21,7 +24,7 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
     public static ParallelRequest Of(EngineOptions options, int? devicesPerNode) =>
         new(options.TensorParallel, options.PipelineParallel, options.Nodes)
         {
-            LayersPerStage = options.PipelineLayers, Devices = options.Devices, DevicesPerNode = devicesPerNode,
+            LayersPerStage = options.PipelineLayers, ExpertParallel = options.EnableExpertParallel, Devices = options.Devices, DevicesPerNode = devicesPerNode,
         };
 }
 

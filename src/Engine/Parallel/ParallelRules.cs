@@ -35,6 +35,10 @@ internal static class ParallelRules
         var (tensor, pipeline) = (request.TensorParallel, request.PipelineParallel);
         if (Range("tensor_parallel_size", tensor) is null && shape.FaultsOfTensorParallel(tensor).ToArray() is { Length: > 0 } reasons)
             yield return new("tensor_parallel_size", $"is {tensor}, but {string.Join(", and ", reasons)}; allowed for this model: {List(shape.TensorParallelSizes())}");
+        if (request.ExpertParallel && shape.Experts == 0)
+            yield return new("enable_expert_parallel", "is set, but the model has no experts; leave it out");
+        else if (request.ExpertParallel && Range("tensor_parallel_size", tensor) is null && tensor > shape.Experts)
+            yield return new("enable_expert_parallel", $"is set, but the model's {shape.Experts} experts are fewer than the {tensor} ranks of a stage; leave it out");
         if (Range("pipeline_parallel_size", pipeline) is null && pipeline > shape.Layers)
             yield return new("pipeline_parallel_size", $"is {pipeline}, but the model has {shape.Layers} layers, and every stage needs one; allowed: 1 to {shape.Layers}");
         if (request.LayersPerStage is { } layers && layers.All(count => count >= 1) && layers.Sum(count => (long)count) is var sum && sum != shape.Layers)

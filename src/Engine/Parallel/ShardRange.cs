@@ -14,6 +14,13 @@ internal readonly record struct ShardRange(long Start, long Length)
         return At(size, group.Rank, group.WorldSize);
     }
 
+    /// <summary>A part of <paramref name="size"/> things, none of which is split: the first ranks have one more where it does not divide.</summary>
+    public static ShardRange OfWhole(int size, ICollectives group)
+    {
+        var (each, rest) = Math.DivRem(size, group.WorldSize);
+        return new(((long)group.Rank * each) + Math.Min(group.Rank, rest), each + (group.Rank < rest ? 1 : 0));
+    }
+
     /// <summary>A rank's part of a size that divides.</summary>
     public static ShardRange At(long size, int rank, int ranks) => new(rank * (size / ranks), size / ranks);
 

@@ -13,6 +13,9 @@ internal readonly record struct SplitWidth(string Name, int Size, int Multiple =
 /// <param name="Widths">Widths of the MLPs.</param>
 internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyList<SplitWidth> Widths)
 {
+    /// <summary>Routed experts of a layer; 0: the model has none.</summary>
+    public int Experts { get; init; }
+
     /// <summary>Key and value heads that one rank of a group of <paramref name="tensorParallel"/> holds.</summary>
     public int KvHeadsPerRank(int tensorParallel) => KvHeads == 0 ? 0 : Math.Max(1, KvHeads / tensorParallel);
 

@@ -82,6 +82,9 @@ internal sealed record ModelShape
     /// <summary>Experts; null: every MLP is dense.</summary>
     public ExpertShape? Experts { get; init; }
 
+    /// <summary>Whether the ranks of a group hold whole experts, in the place of a part of every expert.</summary>
+    public bool SpreadsExperts { get; init; }
+
     /// <summary>Which layers have experts: one entry per layer, or empty where none has.</summary>
     public IReadOnlyList<bool> ExpertLayers { get; init; } = [];
 
@@ -102,12 +105,13 @@ internal sealed record ModelShape
                 widths.Add(new("intermediate_size", IntermediateSize, multiple));
             if (Experts is { } experts)
             {
-                widths.Add(new("moe_intermediate_size", experts.Width, multiple));
+                if (!SpreadsExperts)
+                    widths.Add(new("moe_intermediate_size", experts.Width, multiple));
                 if (experts.SharedWidth > 0)
                     widths.Add(new("the shared experts' width", experts.SharedWidth, multiple));
             }
 
-            return new(Layers, Heads, Latent is null ? KvHeads : 0, widths);
+            return new(Layers, Heads, Latent is null ? KvHeads : 0, widths) { Experts = Experts?.Count ?? 0 };
         }
     }
 

@@ -17,7 +17,7 @@ internal static class ParallelPlanner
     public static ParallelPlan Create(EngineOptions options, int? localDevices)
     {
         ArgumentNullException.ThrowIfNull(options);
-        if (options is { TensorParallel: 1, PipelineParallel: 1, Nodes: 1, PipelineLayers: null, Devices: null })
+        if (options is { TensorParallel: 1, PipelineParallel: 1, Nodes: 1, PipelineLayers: null, Devices: null, EnableExpertParallel: false })
             return ParallelPlan.Single;
         return Create(options, ModelShapeReader.Load(options.ModelPath), localDevices);
     }
@@ -47,6 +47,7 @@ internal static class ParallelPlanner
         ArgumentNullException.ThrowIfNull(options);
         var request = ParallelRequest.Of(options, localDevices);
         cards ??= [s_unlimited];
+        shape = shape with { SpreadsExperts = options.EnableExpertParallel };
         var dtype = ModelDtypes.Find(options.Dtype) ?? shape.Dtype ?? ModelDtype.BFloat16;
         var capacity = new CapacityPlanner(new(shape), cards, options, PlanSettings.Of(options, dtype, computesOnCpu: false));
         var faults = ParallelRules.FaultsOf(request, shape.Split);

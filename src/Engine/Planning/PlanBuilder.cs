@@ -12,6 +12,7 @@ internal sealed class PlanBuilder
     private readonly EngineOptions _options;
     private readonly IReadOnlyList<GpuCard> _cards;
     private readonly int? _perNode;
+    private readonly ModelParts _parts;
     private readonly PlanSettings _settings;
     private readonly CapacityPlanner _capacity;
     private readonly List<string> _notes;
@@ -27,6 +28,8 @@ internal sealed class PlanBuilder
         _notes = [.. model.Notes];
         (_cards, _perNode) = (request.Cards, request.DevicesPerNode);
         _isHere = _cards.Count == 0;
+        _parts = _options.EnableExpertParallel
+            ? new(_model.Parts.Shape with { SpreadsExperts = true }) { ExtraElementsPerLayer = _model.Parts.ExtraElementsPerLayer } : _model.Parts;
         if (_isHere)
         {
             var (cards, count) = LocalCards.Find(request.ChoosesPlan ? _options with { TensorParallel = 1, PipelineParallel = 1 } : _options);
@@ -36,11 +39,11 @@ internal sealed class PlanBuilder
         _dtype = _options.Dtype;
         _settings = PlanSettings.Of(_options, ChooseDtype(), _cards[0].IsCpu);
         _line = new(_options, _dtype, _isHere);
-        _capacity = new(_model.Parts, _cards, _options, _settings);
+        _capacity = new(_parts, _cards, _options, _settings);
         Note();
     }
 
-    private ModelShape Shape => _model.Parts.Shape;
+    private ModelShape Shape => _parts.Shape;
 
     /// <summary>The plan; one that does not fit, or is not possible, has its faults and what would fit.</summary>
     public ModelPlan Build()

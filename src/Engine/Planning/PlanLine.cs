@@ -31,6 +31,8 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
             Add("--max-num-seqs", sequences);
         if (options.MaxNumBatchedTokens is { } tokens)
             Add("--max-num-batched-tokens", tokens);
+        if (options.EnableExpertParallel)
+            words.Add("--enable-expert-parallel");
         if (options.EnforceEager)
             words.Add("--enforce-eager");
         if (options.KvCacheMemoryBytes is { } bytes)

@@ -14,6 +14,9 @@ internal enum PartSplit
     /// <summary>Key and value heads, which several ranks hold where there are fewer of them than ranks.</summary>
     KvHeads,
 
+    /// <summary>Their number: each is on one rank, whole.</summary>
+    Count,
+
     /// <summary>Rows of the vocabulary, in equal shares but for the last, which is shorter.</summary>
     Vocabulary,
 }
@@ -47,7 +50,7 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     /// <param name="kvHeads">Of the model.</param>
     public (long Rows, long Columns) ShapeOn(int tensorParallel, int kvHeads) => Split switch
     {
-        PartSplit.None => (Rows, Columns),
+        PartSplit.None or PartSplit.Count => (Rows, Columns),
         PartSplit.KvHeads => (Rows / kvHeads * Math.Max(1, kvHeads / tensorParallel), Columns),
         PartSplit.Vocabulary => (ShardRange.VocabularyShare((int)Rows, tensorParallel), Columns),
         _ => SplitsColumns ? (Rows, Columns / tensorParallel) : (Rows / tensorParallel, Columns),
@@ -65,7 +68,9 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
         var one = IsQuantised && format is not null
             ? (rows * columns) + (Blocks(rows, format.Rows) * Blocks(columns, format.Columns) * sizeof(float))
             : rows * columns * (ElementBytes ?? elementBytes);
-        return one * (count ?? Count);
+        var all = count ?? Count;
+        // The rank that has most of them.
+        return one * (Split == PartSplit.Count ? (all + tensorParallel - 1) / tensorParallel : all);
     }
 
     private static long Blocks(long size, long edge) => (size + edge - 1) / edge;

@@ -29,6 +29,9 @@ internal sealed class EngineArguments
         "--pipeline-parallel-size",
         "Stages that the layers are split over; default 1.",
         "-pp");
+    private readonly Option<bool> _expertParallel = Options.Flag(
+        "--enable-expert-parallel",
+        "Spreads whole experts over the devices of a stage, in the place of a part of every expert.");
     private readonly Option<string?> _devices = Options.Text(
         "--devices",
         "The devices of this machine's ranks in their order, such as cuda:0,cuda:1; default: the first ones. (Not an option of vLLM's.)",
@@ -135,7 +138,7 @@ internal sealed class EngineArguments
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
-        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _enforceEager, _kvCacheMemoryBytes,
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _expertParallel, _enforceEager, _kvCacheMemoryBytes,
         _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _seed,
     ];
 
@@ -201,6 +204,7 @@ internal sealed class EngineArguments
             Device = result.GetValue(_device) ?? defaults.Device,
             TensorParallel = result.GetValue(_tensorParallel) ?? defaults.TensorParallel,
             PipelineParallel = result.GetValue(_pipelineParallel) ?? defaults.PipelineParallel,
+            EnableExpertParallel = result.GetValue(_expertParallel),
             Devices = result.GetValue(_devices)?.Split(',', StringSplitOptions.TrimEntries),
             PipelineLayers = result.GetValue(_pipelineLayers),
             MaxModelLen = result.GetValue(_maxModelLen) is { } length and not -1 ? length : null,

@@ -49,7 +49,6 @@ internal static partial class VllmOptions
         off enable-mm-embeds | the models take text only
         off mm-encoder-only | the models take text only
         off enable-sleep-mode | the engine does not leave the device while the process lives
-        off enable-expert-parallel | there are no mixtures of experts in the supported models
         off enable-ep-weight-filter | there are no mixtures of experts in the supported models
         off enable-eplb | there are no mixtures of experts in the supported models
         off enable-return-routed-experts | there are no mixtures of experts in the supported models
@@ -126,7 +125,7 @@ internal static partial class VllmOptions
         value mamba-cache-dtype auto | there are no state-space layers in the supported models
         value mamba-ssm-cache-dtype auto | there are no state-space layers in the supported models
         value expert-placement-strategy linear | there are no mixtures of experts in the supported models
-        value num-redundant-experts 0 | there are no mixtures of experts in the supported models
+        value num-redundant-experts 0 | no expert is held twice
         value safetensors-load-strategy lazy | weights are read in chunks by several threads
         value pt-load-map-location cpu | weights are read by the CPU
         value chat-template-content-format auto | the template decides

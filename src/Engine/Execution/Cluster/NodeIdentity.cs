@@ -29,6 +29,7 @@ internal static class NodeIdentity
         {
             ["tensor_parallel_size"] = Text(plan.TensorParallel),
             ["pipeline_parallel_size"] = Text(plan.PipelineParallel),
+            ["enable_expert_parallel"] = options.EnableExpertParallel.ToString(),
             ["nnodes"] = Text(plan.Nodes),
             ["layers of the stages"] = plan.LayersPerStage is { } layers ? string.Join(',', layers) : "even",
             ["dtype"] = options.Dtype,

@@ -33,6 +33,7 @@ internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGen
         var rotated = fields.RequiredInt("qk_rope_head_dim", 2, MaxHeadDim) ?? 2;
         if (rotated % 2 == 1)
             fields.Refuse("qk_rope_head_dim", "an even number: rotary embeddings turn pairs");
+        var layers = fields.RequiredInt("num_hidden_layers", 1, MaxLayers) ?? 1;
         var positions = fields.Int("max_position_embeddings", 2, MaxPositions) ?? generation.MaxPositionEmbeddings;
         return new()
         {
@@ -41,7 +42,7 @@ internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGen
             ModelType = source.ModelType,
             HiddenSize = fields.RequiredInt("hidden_size", 1, MaxHidden) ?? 1,
             IntermediateSize = fields.RequiredInt("intermediate_size", 1, MaxIntermediate) ?? 1,
-            NumHiddenLayers = fields.RequiredInt("num_hidden_layers", 1, MaxLayers) ?? 1,
+            NumHiddenLayers = layers,
             NumAttentionHeads = fields.RequiredInt("num_attention_heads", 1, MaxHeads) ?? 1,
             QLoraRank = ReadQueryRank(),
             KvLoraRank = fields.RequiredInt("kv_lora_rank", 1, MaxRank) ?? 1,
@@ -50,7 +51,7 @@ internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGen
             VHeadDim = fields.RequiredInt("v_head_dim", 1, MaxHeadDim) ?? 1,
             RopeInterleave = fields.Bool("rope_interleave") ?? true,
             AttentionBias = fields.Bool("attention_bias") ?? false,
-            Experts = new ExpertOptionsReader(fields, generation).Read(),
+            Experts = new ExpertOptionsReader(fields, generation, layers).Read(),
             FirstKDenseReplace = fields.Int("first_k_dense_replace", 0, MaxLayers) ?? generation.FirstKDenseReplace,
             MoeLayerFreq = fields.Int("moe_layer_freq", 1, MaxLayers) ?? 1,
             NumNextnPredictLayers = fields.Int("num_nextn_predict_layers", 0, MaxLayers) ?? 0,

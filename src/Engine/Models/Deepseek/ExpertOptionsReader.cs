@@ -6,18 +6,23 @@ namespace LocalLlm.Models.Deepseek;
 /// <summary>Reads the mixtures of experts of an untrusted config.json, with what each generation leaves unsaid.</summary>
 /// <param name="fields">The top of the file.</param>
 /// <param name="generation">The architecture's defaults.</param>
-internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGeneration generation)
+/// <param name="layers">Layers of the model.</param>
+internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGeneration generation, int layers)
 {
     private const int MaxExperts = 4_096;
     private const int MaxWidth = 1 << 20;
     private const double MaxScale = 1e4;
 
+    // Over all layers; the largest model known has 23,000.
+    private const int MaxExpertsOfAllLayers = 65_536;
+
     /// <summary>Null: every layer is dense.</summary>
     public ExpertOptions? Read()
     {
-        if (fields.Value("n_routed_experts") is null)
+        if (fields.Int("n_routed_experts", 1, MaxExperts) is not { } count)
             return null;
-        var count = fields.Int("n_routed_experts", 1, MaxExperts) ?? 1;
+        if (layers > 0 && (long)count * layers > MaxExpertsOfAllLayers)
+            fields.Refuse("n_routed_experts", $"at most {MaxExpertsOfAllLayers / layers}: over num_hidden_layers ({layers}) that is {MaxExpertsOfAllLayers}");
         var width = fields.RequiredInt("moe_intermediate_size", 1, MaxWidth) ?? 1;
         var perToken = fields.RequiredInt("num_experts_per_tok", 1, count) ?? 1;
         var shared = fields.Int("n_shared_experts", 0, MaxExperts) ?? 0;
@@ -79,6 +84,8 @@ internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGene
     private (int Groups, int PerToken) ReadGroups(int experts, int perToken, ExpertChoice choice)
     {
         var groups = fields.Int("n_group", 1, experts) ?? 1;
+        if (groups == 1)
+            return (1, 1);
         if (experts % groups != 0)
         {
             fields.Refuse("n_group", $"a divisor of n_routed_experts ({experts})");
