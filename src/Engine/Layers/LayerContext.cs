@@ -15,6 +15,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The device's fused operations, or the same composed of its primitives.</summary>
     public IFusedOps Fused { get; } = Ops.Features.Fused ?? new ComposedOps(Ops);
 
+    /// <summary>The device's products by 8-bit floats, or the same by plain tensor operations.</summary>
+    public IFp8Ops Fp8 { get; } = Ops.Features.Fp8 ?? new TorchFp8Ops(Ops.Device);
+
     /// <summary>The layers of this rank.</summary>
     public PipelineStage Stage { get; init; } = PipelineStage.Whole;
 

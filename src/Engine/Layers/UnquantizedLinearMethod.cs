@@ -18,6 +18,10 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
     public ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role) =>
         new Linear(context, weights, biases, role);
 
+    /// <inheritdoc/>
+    public LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
+        where T : class, IDisposable => context.Weights.Add([weight], pack);
+
     private sealed class Linear : ILinear
     {
         private readonly IDeviceOps _ops;

@@ -11,6 +11,9 @@ internal sealed record DeviceFeatures
     /// <summary>Several primitives as one operation; null: layers compose them (<see cref="ComposedOps"/>).</summary>
     public IFusedOps? Fused { get; init; }
 
+    /// <summary>Products by matrices of 8-bit floats; null: layers widen them by plain tensor operations (<see cref="TorchFp8Ops"/>).</summary>
+    public IFp8Ops? Fp8 { get; init; }
+
     /// <summary>Records steps and repeats them; null: every step is run.</summary>
     public IGraphCapture? GraphCapture { get; init; }
 

@@ -86,6 +86,9 @@ public sealed class LinearMethodTests : IDisposable
             return new Linear(context, weight, biases.Count == 0 ? null : context.Weights.Add(biases, (tensor, _) => context.Ops.ToDevice(tensor)));
         }
 
+        public LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
+            where T : class, IDisposable => context.Weights.Add([weight], pack);
+
         private sealed class Linear(LayerContext context, LoadedWeight<Tensor> weight, LoadedWeight<Tensor>? bias) : ComposedLinear(context)
         {
             public override Tensor Forward(Tensor x) => nn.functional.linear(x, weight.Value, bias?.Value);

@@ -17,6 +17,9 @@ internal sealed class RowScaledInt8Method : ILinearMethod
     public ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role) =>
         biases.Count == 0 ? new Linear(context, weights) : throw new ArgumentException("These matrices have no biases.", nameof(biases));
 
+    public LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
+        where T : class, IDisposable => throw new NotSupportedException("These layers only multiply by their matrices.");
+
     private sealed class Linear : ComposedLinear
     {
         private readonly LoadedWeight<Tensor> _elements; // [out, in] int8
