@@ -20,13 +20,13 @@ internal static class Float8
     /// <summary>The value of every byte: [256].</summary>
     public static ReadOnlySpan<float> Values => s_values;
 
-    /// <summary>The byte of the nearest value, ties to even; beyond <see cref="Largest"/> that one; NaN stays NaN.</summary>
+    /// <summary>The byte of the nearest value, ties to even; beyond <see cref="Largest"/> that one; 0x7F for NaN.</summary>
     public static byte FromSingle(float value)
     {
+        if (float.IsNaN(value))
+            return 0x7F;
         var sign = (byte)(float.IsNegative(value) ? 0x80 : 0);
         var magnitude = MathF.Abs(value);
-        if (float.IsNaN(value))
-            return (byte)(sign | 0x7F);
         if (magnitude >= Largest)
             return (byte)(sign | 0x7E);
         // Values ascend with their bytes; of two neighbours in the middle of which a number lies, the even one.
