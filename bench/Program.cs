@@ -29,6 +29,11 @@ profile.SetAction(result => StepProfile.Run(
 var kernels = new Command("kernels", "BenchmarkDotNet over the CPU kernels; further arguments go to it.") { TreatUnmatchedTokensAsErrors = false };
 kernels.SetAction(result => BenchmarkSwitcher.FromAssembly(typeof(ServerOverhead).Assembly).Run([.. result.UnmatchedTokens]));
 
+var inOption = new Option<int>("--in") { DefaultValueFactory = _ => 4096, Description = "Inputs of a matrix" };
+var outOption = new Option<int>("--out") { DefaultValueFactory = _ => 4096, Description = "Outputs of a matrix" };
+var fp8 = new Command("fp8", "Products by 8-bit floats on the CPU beside bfloat16 and the rate of reading memory.") { inOption, outOption, roundsOption };
+fp8.SetAction(result => Fp8Speed.Run(result.GetValue(inOption), result.GetValue(outOption), result.GetValue(roundsOption)));
+
 var modelOption = new Option<string>("--model") { Required = true, Description = "A model's folder" };
 var deviceOption = new Option<string>("--device") { DefaultValueFactory = _ => "auto", Description = "auto, cpu, cuda or cuda:N" };
 var minutesOption = new Option<double>("--minutes") { DefaultValueFactory = _ => 8, Description = "How long" };
@@ -65,7 +70,7 @@ var cardsOption = new Option<int>("--cards") { DefaultValueFactory = _ => 1, Des
 var collectives = new Command("collectives", "Sums between two ranks on GPUs, our own and NCCL's, beside the card's limits.") { cardsOption };
 collectives.SetAction(result => CollectiveSpeed.Run(result.GetValue(cardsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, soak, grammar, server, serverSoak, embed, beside, collectives }.Parse(args).InvokeAsync();
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

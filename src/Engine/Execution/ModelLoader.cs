@@ -120,7 +120,11 @@ internal sealed class ModelLoader : IExecutorLoader
 
     private int MaxNumSeqs => _options.RunningSequences;
 
-    private IGraphCapture? Recorder(ICausalLanguageModel model) => model.IsRecordable && _rank.RecordsSteps ? _session.Ops.Features.GraphCapture : null;
+    // What widens matrices by plain operations allocates in every step, which no recording can repeat.
+    private IGraphCapture? Recorder(ICausalLanguageModel model) =>
+        model.IsRecordable && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
+
+    private bool WidensFully => Config.Quantization is not null && _session.Ops.Features.Fp8 is null;
 
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache.
     private void Measure(ICausalLanguageModel model, IDeviceMemory memory, IProgress<LoadProgress>? progress)
@@ -149,7 +153,7 @@ internal sealed class ModelLoader : IExecutorLoader
         // Second copies only where both together leave at least half of the budget to the KV cache.
         var gains = _session.Ops.Features.DecodeCopyTypes.Contains(ActivationType);
         var memory = _session.Memory;
-        return gains && 2 * _session.Context.Weights.Bytes(ActivationType) < AvailableBytes(memory) * Utilization(memory) / 2
+        return gains && _session.Context.Weights.Bytes(ActivationType, WeightPacking.DecodeCopies) < AvailableBytes(memory) * Utilization(memory) / 2
             ? WeightPacking.DecodeCopies : WeightPacking.Compact;
     }
 
@@ -165,7 +169,7 @@ internal sealed class ModelLoader : IExecutorLoader
         // Of the last stage alone.
         var logits = _rank.Place.Stage == _rank.Plan.PipelineParallel - 1 ? (long)MaxNumSeqs * Config.VocabSize * (elementSize + sizeof(float)) : 0;
         var memory = _session.Memory;
-        var weights = _session.Context.Weights.Bytes(ActivationType) * (_packing == WeightPacking.DecodeCopies ? 2 : 1);
+        var weights = _session.Context.Weights.Bytes(ActivationType, _packing);
         return MemoryPlanner.Plan(new()
         {
             AvailableBytes = AvailableBytes(memory),

@@ -138,6 +138,9 @@ internal static class FolderKind
             {
                 if (config.Member(section) is { ValueKind: JsonValueKind.Object } given)
                 {
+                    // Read, with all that its section says, by the model's reader.
+                    if (given.Text("quant_method") == "fp8" && section == "quantization_config")
+                        continue;
                     return given.Text("quant_method") is { } method
                         ? $"{SafeNames.Quote(method)} ({Config}, {section})"
                         : $"a method that {section} of {Config} does not name";

@@ -20,10 +20,14 @@ internal interface ILinearMethod
     /// <param name="role">What the products are for.</param>
     ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role);
 
-    /// <summary>Registers one matrix for a layer that needs its values, however they are stored.</summary>
+    /// <summary>
+    /// Registers a matrix whose values a layer needs for more than a product: in the activation type, however it is stored.
+    /// </summary>
     /// <param name="context">What the layer is built with.</param>
-    /// <param name="weight">The slice of this rank, as an unquantised model stores it.</param>
-    /// <param name="pack">What the layer keeps of the values [out, in] in the activation type, which the loader disposes afterwards.</param>
+    /// <param name="weight">The slice, as an unquantised model stores it.</param>
+    /// <param name="pack">
+    /// What the layer keeps of the slice [out, in], whose tensor is disposed afterwards; it counts as one copy in the activation type.
+    /// </param>
     LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
         where T : class, IDisposable;
 }

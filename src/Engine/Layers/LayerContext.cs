@@ -21,6 +21,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The device's routing of experts, or the plain one.</summary>
     public IExpertOps Experts { get; } = Ops.Features.Experts ?? new TorchExpertOps();
 
+    /// <summary>The device's products by 8-bit floats, or the same by plain tensor operations.</summary>
+    public IFp8Ops Fp8 { get; } = Ops.Features.Fp8 ?? new TorchFp8Ops(Ops.Device);
+
     /// <summary>The layers of this rank.</summary>
     public PipelineStage Stage { get; init; } = PipelineStage.Whole;
 

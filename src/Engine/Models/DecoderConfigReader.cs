@@ -18,7 +18,7 @@ internal sealed class DecoderConfigReader(ModelConfigSource source, DecoderDefau
     /// <summary>Reads and checks everything.</summary>
     public DecoderConfig Read()
     {
-        source.RefuseQuantization();
+        var quantization = source.Quantization();
         var fields = source.Fields;
         var hidden = fields.RequiredInt("hidden_size", 1, MaxHidden);
         var layers = fields.RequiredInt("num_hidden_layers", 1, MaxLayers);
@@ -41,6 +41,7 @@ internal sealed class DecoderConfigReader(ModelConfigSource source, DecoderDefau
             NumKeyValueHeads = ReadKeyValueHeads(heads),
             HeadDim = headDim,
             VocabSize = vocab ?? 0,
+            Quantization = quantization,
             RmsNormEps = fields.PositiveNumber("rms_norm_eps", 1) ?? 1e-6,
             MaxPositionEmbeddings = positions,
             HiddenAct = ReadHiddenAct(),

@@ -43,6 +43,9 @@ internal abstract record ModelConfig
     /// <summary>End-of-sequence ids; may be empty.</summary>
     public required IReadOnlyList<int> EosTokenIds { get; init; }
 
+    /// <summary>How the matrices of the layers are stored; null: unquantised.</summary>
+    public QuantizationConfig? Quantization { get; init; }
+
     /// <summary>The longest context, as vLLM derives it.</summary>
     public abstract long MaxModelLength { get; }
 

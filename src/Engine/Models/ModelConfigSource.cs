@@ -44,5 +44,8 @@ internal sealed record ModelConfigSource(
         }
     }
 
+    /// <summary><c>quantization_config</c>; null: the weights are unquantised.</summary>
+    public QuantizationConfig? Quantization() => QuantizationConfigReader.Read(Fields);
+
     private static int? InVocab(int? id, int? vocab) => id < vocab ? id : null;
 }

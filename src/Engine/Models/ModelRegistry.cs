@@ -47,7 +47,7 @@ internal static class ModelRegistry
     /// <param name="context">What layers are built with.</param>
     /// <param name="limits">What to prepare for.</param>
     public static ICausalLanguageModel Create(ModelConfig config, LayerContext context, ModelLimits limits) =>
-        FamilyOf(config).CreateModel(config, context, limits);
+        FamilyOf(config).CreateModel(config, config.Quantization is { } stored ? context with { LinearMethod = stored.CreateLinearMethod() } : context, limits);
 
     /// <summary>Builds a model that embeds and registers its weights with the context; nothing is loaded yet.</summary>
     public static IEncoderModel Create(EncoderConfig config, LayerContext context) =>

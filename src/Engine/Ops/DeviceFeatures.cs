@@ -17,6 +17,9 @@ internal sealed record DeviceFeatures
     /// <summary>Mixtures of experts; null: by plain tensor operations (<see cref="TorchExpertOps"/>).</summary>
     public IExpertOps? Experts { get; init; }
 
+    /// <summary>Products by matrices of 8-bit floats; null: layers widen them by plain tensor operations (<see cref="TorchFp8Ops"/>).</summary>
+    public IFp8Ops? Fp8 { get; init; }
+
     /// <summary>Records steps and repeats them; null: every step is run.</summary>
     public IGraphCapture? GraphCapture { get; init; }
 

@@ -3,8 +3,7 @@ namespace LocalLlm.Parallel;
 /// <summary>A width of a model that the ranks of a group split evenly.</summary>
 /// <param name="Name">The field of config.json.</param>
 /// <param name="Size">Its elements.</param>
-/// <param name="Multiple">Every rank's part is a multiple of this: the edge of a block of quantised weights; else 1.</param>
-internal readonly record struct SplitWidth(string Name, int Size, int Multiple = 1);
+internal readonly record struct SplitWidth(string Name, int Size);
 
 /// <summary>What of a model is spread over ranks: counts that have to divide, and nothing of its weights.</summary>
 /// <param name="Layers">Decoder layers.</param>
@@ -32,8 +31,6 @@ internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyL
         {
             if (width.Size % ranks != 0)
                 yield return $"{width.Name} ({width.Size}) is not divisible by {ranks}";
-            else if (ranks > 1 && width.Size / ranks % width.Multiple != 0)
-                yield return $"{width.Name} ({width.Size}) over {ranks} ranks is {width.Size / ranks} each, which is not a multiple of the weights' blocks of {width.Multiple}";
         }
     }
 

@@ -96,9 +96,10 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
-        // As the engine: second copies for single rows where both together leave half of the budget.
-        if (card.IsCpu && used.Dtype == ModelDtype.BFloat16 && 2 * weights < budget / 2)
-            weights *= 2;
+        // As the engine: second copies for single rows, of what is not quantised, where both together leave half of the budget.
+        var copies = card.IsCpu && used.Dtype == ModelDtype.BFloat16 ? weights - QuantisedBytes(stage, ranks, used) : 0;
+        if (weights + copies < budget / 2)
+            weights += copies;
         var estimate = new StageEstimate(stage.FirstLayer, stage.NumLayers, card)
         {
             GivesCache = used.GivesCache,
@@ -126,6 +127,9 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
 
     // A head that is tied to the embedding is a matrix of its own where the embedding is in another stage, and on a CPU, which keeps it in another layout.
     private long TiedHead(bool isApart, long embedding) => Shape.IsTied && (isApart || cards[0].IsCpu) ? embedding : 0;
+
+    private long QuantisedBytes(PipelineStage stage, int ranks, PlanSettings used) => Shape.Quantisation is null ? 0
+        : Enumerable.Range(stage.FirstLayer, stage.NumLayers).Sum(layer => parts.Bytes(parts.Layer(layer).Where(part => part.IsQuantised), ranks, used.ElementBytes));
 
     // Of the embedding a token reads one row, which is nothing beside a matrix.
     private long ReadBytes(PipelineStage stage, int ranks, PlanSettings used)

@@ -99,16 +99,15 @@ internal sealed record ModelShape
     {
         get
         {
-            var multiple = Quantisation?.Rows ?? 1;
             var widths = new List<SplitWidth>();
             if (IntermediateSize > 0 && Enumerable.Range(0, Layers).Any(layer => !HasExperts(layer)))
-                widths.Add(new("intermediate_size", IntermediateSize, multiple));
+                widths.Add(new("intermediate_size", IntermediateSize));
             if (Experts is { } experts)
             {
                 if (!SpreadsExperts)
-                    widths.Add(new("moe_intermediate_size", experts.Width, multiple));
+                    widths.Add(new("moe_intermediate_size", experts.Width));
                 if (experts.SharedWidth > 0)
-                    widths.Add(new("the shared experts' width", experts.SharedWidth, multiple));
+                    widths.Add(new("the shared experts' width", experts.SharedWidth));
             }
 
             return new(Layers, Heads, Latent is null ? KvHeads : 0, widths) { Experts = Experts?.Count ?? 0 };

@@ -35,11 +35,13 @@ internal static class ModelShapeReader
         var architecture = fields.Texts("architectures") is [var first, ..] ? first : type;
         var known = ModelRegistry.Decoders.SelectMany(family => family.Architectures)
             .Any(one => one.Name == architecture || (architecture == type && one.ModelType == type));
-        var quantisation = Quantisation(fields, problems);
-        var runnable = known && quantisation is null;
         // Its family fills in what the file leaves unsaid, and refuses what it does not run.
-        var config = runnable ? ModelConfigReader.Read(document.RootElement) : null;
-        var shape = Read(fields, type) with { Architecture = architecture, IsRunnable = runnable, Quantisation = quantisation };
+        var config = known ? ModelConfigReader.Read(document.RootElement) : null;
+        var stored = QuantizationConfigReader.Read(fields);
+        var shape = Read(fields, type) with
+        {
+            Architecture = architecture, IsRunnable = known, Quantisation = stored is null ? null : new(stored.BlockRows, stored.BlockColumns),
+        };
         problems.ThrowIfAny();
         return config is DecoderConfig decoder
             ? shape with { HeadDim = decoder.HeadDim, KvHeads = decoder.NumKeyValueHeads, HasQkvBias = decoder.AttentionBias, HasOutputBias = decoder.AttentionOutputBias, MaxModelLength = decoder.MaxModelLength }
@@ -108,24 +110,5 @@ internal static class ModelShapeReader
         if (fields.Value("mlp_only_layers") is { ValueKind: JsonValueKind.Array } list)
             dense = [.. list.EnumerateArray().Where(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out _)).Select(item => item.GetInt32())];
         return [.. Enumerable.Range(0, layers).Select(layer => layer >= firstDense && layer % every == 0 && (layer + 1) % step == 0 && !dense.Contains(layer))];
-    }
-
-    private static BlockFormat? Quantisation(ModelConfigFields fields, ModelFolderProblems problems)
-    {
-        if (fields.Value("compression_config") is not null)
-            fields.Refuse("compression_config", "unquantised weights, or quant_method fp8 in blocks");
-        if (fields.Object("quantization_config") is not { } config)
-            return null;
-        if (config.Text("quant_method") is not "fp8" || config.Value("weight_block_size") is not { ValueKind: JsonValueKind.Array } block)
-        {
-            problems.Add($"quantization_config: found quant_method {(config.Value("quant_method") is { } method ? ModelConfigFields.Describe(method) : "(not named)")}{(config.Value("weight_block_size") is null ? " without weight_block_size" : "")}, wanted unquantised weights, or fp8 with weight_block_size, whose sizes are known here");
-            return null;
-        }
-
-        var sizes = block.EnumerateArray().Select(size => size.ValueKind == JsonValueKind.Number && size.TryGetInt32(out var edge) && edge is >= 1 and <= 65_536 ? edge : 0).ToArray();
-        if (sizes is [> 0, > 0])
-            return new(sizes[0], sizes[1]);
-        config.Refuse("weight_block_size", "two whole numbers from 1 to 65536");
-        return null;
     }
 }

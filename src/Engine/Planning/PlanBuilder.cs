@@ -98,7 +98,7 @@ internal sealed class PlanBuilder
     private void Note()
     {
         if (!Shape.IsRunnable)
-            _notes.Add($"this build does not run {Shape.Architecture}{(Shape.Quantisation is null ? "" : " with quantised weights")}: these are its sizes only");
+            _notes.Add($"this build does not run {Shape.Architecture}: these are its sizes only");
         if (Shape.Quantisation is { } blocks)
             _notes.Add($"the matrices of the layers are 8-bit floats in blocks of {blocks.Rows} x {blocks.Columns}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)

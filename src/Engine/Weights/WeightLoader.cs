@@ -35,7 +35,10 @@ internal static partial class WeightLoader
         staging ??= host!;
         var chunks = new List<WeightChunk>();
         // What two layers need alike (an embedding and the head that is tied to it) is read once.
-        var alike = registry.Groups.GroupBy(group => group.Key).Select(groups => groups.ToList()).ToList();
+        var alike = registry.Groups.GroupBy(group => group.Key).Select(groups => groups.ToList())
+            // Scales are small: what is wrong with them is told before a whole model is read.
+            .OrderBy(groups => groups[0].Type == WeightType.Scale ? 0 : 1).ToList();
+        var faults = new ModelFolderProblems(checkpoint.FileName);
         foreach (var spec in alike.SelectMany(groups => groups[0].Specs))
             AddChunks(chunks, new SliceReader(checkpoint, spec), staging.BufferBytes);
         var total = chunks.Sum(chunk => (long)chunk.Bytes);
@@ -45,10 +48,20 @@ internal static partial class WeightLoader
         foreach (var groups in alike)
         {
             using var scope = NewDisposeScope();
-            var tensor = Read(groups[0], checkpoint, staging, sender).to(groups[0].Type.LoadedAs(activationType));
+            if (groups[0].Type != WeightType.Scale)
+                faults.ThrowIfAny();
+            var tensor = Read(groups[0], checkpoint, staging, sender, activationType);
+            if (groups[0].FaultOf?.Invoke(tensor) is { } fault)
+            {
+                faults.Add(fault);
+                continue;
+            }
+
             foreach (var group in groups)
                 group.Accept(tensor, packing);
         }
+
+        faults.ThrowIfAny();
     }
 
     /// <summary>Checks that a checkpoint holds a model's weights, without reading them; opens further files of the folder where it does not
@@ -66,19 +79,20 @@ internal static partial class WeightLoader
     }
 
     // The tensors of a group, one behind the other: in one tensor from the start where they are stored in one type.
-    private static Tensor Read(WeightGroup group, Checkpoint checkpoint, IWeightStaging staging, Sender sender)
+    private static Tensor Read(WeightGroup group, Checkpoint checkpoint, IWeightStaging staging, Sender sender, ScalarType activationType)
     {
-        var types = group.Specs.Select(spec => WeightType.ScalarTypeOf(checkpoint.Tensors[spec.Name].Info.Dtype)!.Value).ToArray();
-        if (types.Distinct().Count() > 1)
+        var stored = group.Specs.Select(spec => checkpoint.Tensors[spec.Name].Info.Dtype).ToArray();
+        if (stored.Distinct().Count() > 1)
         {
-            // Converted to the widest, which holds every value of the others.
-            var parts = group.Specs.Select((spec, i) =>
-                Read(staging.Allocate(spec.SliceShape, types[i]), [spec], checkpoint, sender).to(ScalarType.Float32));
+            var parts = group.Specs.Select((spec, i) => group.Type.Convert(
+                Read(staging.Allocate(spec.SliceShape, TypeOf(stored[i])), [spec], checkpoint, sender), stored[i], activationType));
             return cat([.. parts], 0);
         }
 
         long[] shape = [group.Specs.Sum(spec => spec.SliceShape[0]), .. group.Specs[0].SliceShape[1..]];
-        return Read(staging.Allocate(shape, types[0]), group.Specs, checkpoint, sender);
+        return group.Type.Convert(Read(staging.Allocate(shape, TypeOf(stored[0])), group.Specs, checkpoint, sender), stored[0], activationType);
+
+        static ScalarType TypeOf(SafetensorsDtype dtype) => WeightType.ScalarTypeOf(dtype)!.Value;
     }
 
     private static Tensor Read(Tensor target, IReadOnlyList<WeightSpec> specs, Checkpoint checkpoint, Sender sender)

@@ -16,6 +16,15 @@ internal sealed record WeightGroup(IReadOnlyList<WeightSpec> Specs, Action<Tenso
 
     /// <summary>Whether what is made of the tensor is the tensor itself, so that groups of one key share its memory.</summary>
     public bool KeepsLoaded { get; init; }
+
+    /// <summary>The type of what is made of it, where that is another than it is loaded as: for the sum of bytes.</summary>
+    public WeightType? KeptAs { get; init; }
+
+    /// <summary>
+    /// What is wrong with the values of the joined tensor, one sentence; null: nothing, or nothing is looked for. Of scales all faults are told in one error,
+    /// before any other weight is read.
+    /// </summary>
+    public Func<Tensor, string?>? FaultOf { get; init; }
 }
 
 /// <summary>
@@ -36,13 +45,20 @@ internal sealed class WeightRegistry : IDisposable
     /// <param name="pack">What the layer keeps of the joined tensor, which the loader disposes afterwards.</param>
     /// <param name="keepsLoaded">Whether it keeps the tensor itself, and no copy of it.</param>
     /// <exception cref="ArgumentException">They are of several types.</exception>
-    public LoadedWeight<T> Add<T>(IReadOnlyList<WeightSpec> specs, Func<Tensor, WeightPacking, T> pack, bool keepsLoaded = false)
+    /// <param name="keptAs">The type of what the layer keeps, where it is another than the specs' own.</param>
+    /// <param name="faultOf">What is wrong with the values; null: nothing is looked for.</param>
+    public LoadedWeight<T> Add<T>(
+        IReadOnlyList<WeightSpec> specs, Func<Tensor, WeightPacking, T> pack, bool keepsLoaded = false, WeightType? keptAs = null,
+        Func<Tensor, string?>? faultOf = null)
         where T : class, IDisposable
     {
         if (specs.Any(spec => spec.Type != specs[0].Type))
             throw new ArgumentException($"{specs[0].Name} is joined with tensors of another type.", nameof(specs));
         var weight = new LoadedWeight<T>(specs[0].Name);
-        _groups.Add(new(specs, (tensor, packing) => weight.Set(pack(tensor, packing)), weight.Release) { KeepsLoaded = keepsLoaded });
+        _groups.Add(new(specs, (tensor, packing) => weight.Set(pack(tensor, packing)), weight.Release)
+        {
+            KeepsLoaded = keepsLoaded, KeptAs = keptAs, FaultOf = faultOf,
+        });
         return weight;
     }
 
@@ -57,8 +73,10 @@ internal sealed class WeightRegistry : IDisposable
     public bool IsIgnored(string name) => _ignored.Exists(ignored => ignored(name));
 
     /// <summary>Bytes of all that is registered, once loaded: a tensor that several layers keep as it is counts once.</summary>
-    public long Bytes(ScalarType activationType) =>
-        _groups.DistinctBy(group => group.KeepsLoaded ? group.Key : (object)group).SelectMany(group => group.Specs).Sum(spec => spec.SliceElements * spec.Type.ElementBytes(activationType));
+    /// <param name="activationType">What <see cref="WeightType.Activation"/> is converted to.</param>
+    /// <param name="packing">Which copies are kept of what is stored unquantised; of anything else there is one.</param>
+    public long Bytes(ScalarType activationType, WeightPacking packing = WeightPacking.Compact) =>
+        _groups.DistinctBy(group => group.KeepsLoaded ? group.Key : (object)group).Sum(group => BytesOf(group, activationType, packing));
 
     /// <summary>Disposes every weight; the layers stay, and can be filled again.</summary>
     public void Release()
@@ -69,4 +87,11 @@ internal sealed class WeightRegistry : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => Release();
+
+    private static long BytesOf(WeightGroup group, ScalarType activationType, WeightPacking packing)
+    {
+        var type = group.KeptAs ?? group.Type;
+        var copies = packing == WeightPacking.DecodeCopies && type == WeightType.Activation ? 2 : 1;
+        return copies * group.Specs.Sum(spec => spec.SliceElements) * type.ElementBytes(activationType);
+    }
 }

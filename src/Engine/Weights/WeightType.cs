@@ -10,14 +10,19 @@ internal sealed record WeightType
 {
     private readonly SafetensorsDtype? _stored;
     private readonly ScalarType? _loaded;
+    private readonly bool _takesExponents;
 
-    private WeightType(SafetensorsDtype? stored, ScalarType? loaded) => (_stored, _loaded) = (stored, loaded);
+    private WeightType(SafetensorsDtype? stored, ScalarType? loaded, bool takesExponents = false) =>
+        (_stored, _loaded, _takesExponents) = (stored, loaded, takesExponents);
 
     /// <summary>Stored as F32, F16 or BF16; loaded in the activation type.</summary>
     public static WeightType Activation { get; } = new(null, null);
 
     /// <summary>Stored as F32, F16 or BF16; loaded as <paramref name="type"/>, whatever the activation type is.</summary>
     public static WeightType Converted(ScalarType type) => new(null, type);
+
+    /// <summary>Scales of quantised weights: stored as F32, F16, BF16 or F8_E8M0 (exponents alone), loaded as float32.</summary>
+    public static WeightType Scale { get; } = new(null, ScalarType.Float32, takesExponents: true);
 
     /// <summary>
     /// Stored exactly so, and loaded without a conversion; 8-bit floats, which TorchSharp does not name, as their bytes.
@@ -28,14 +33,22 @@ internal sealed record WeightType
             "No tensor holds such elements."));
 
     /// <summary>The types that a file may hold, for messages.</summary>
-    public string Wanted => _stored?.Name() ?? "F32, F16 or BF16";
+    public string Wanted => _stored?.Name() ?? (_takesExponents ? "F32, F16, BF16 or F8_E8M0" : "F32, F16 or BF16");
 
     /// <summary>Whether a file may hold the tensor so.</summary>
     public bool Takes(SafetensorsDtype stored) =>
-        _stored is { } one ? stored == one : stored is SafetensorsDtype.F32 or SafetensorsDtype.F16 or SafetensorsDtype.BF16;
+        _stored is { } one ? stored == one
+            : stored is SafetensorsDtype.F32 or SafetensorsDtype.F16 or SafetensorsDtype.BF16 || (_takesExponents && stored == SafetensorsDtype.F8E8M0);
 
     /// <summary>What the tensor is loaded as.</summary>
     public ScalarType LoadedAs(ScalarType activationType) => _loaded ?? activationType;
+
+    /// <summary>A tensor that was read as it is stored, as what it is loaded as.</summary>
+    /// <param name="tensor">Of the type that <see cref="ScalarTypeOf"/> gives.</param>
+    /// <param name="stored">A type that it takes.</param>
+    /// <param name="activationType">What <see cref="Activation"/> is converted to.</param>
+    public Tensor Convert(Tensor tensor, SafetensorsDtype stored, ScalarType activationType) =>
+        (_takesExponents && stored == SafetensorsDtype.F8E8M0 ? PowersOfTwo(tensor) : tensor).to(LoadedAs(activationType));
 
     /// <summary>The elements of a tensor that holds such a type as it is stored; null: there is none.</summary>
     public static ScalarType? ScalarTypeOf(SafetensorsDtype stored) => stored switch
@@ -56,4 +69,11 @@ internal sealed record WeightType
         ScalarType.BFloat16 or ScalarType.Float16 => 2,
         _ => 1,
     };
+
+    /// <summary>Tells all types apart: part of what slices are known by.</summary>
+    public override string ToString() => $"{Wanted} as {_loaded?.ToString() ?? "activations"}";
+
+    // An exponent with a bias of 127; 255 is no number (Open Compute Project, Microscaling Formats, 1.0).
+    private static Tensor PowersOfTwo(Tensor exponents) =>
+        exponents.to(ScalarType.Float64).sub(127).exp2().masked_fill(exponents.eq(255), double.NaN);
 }

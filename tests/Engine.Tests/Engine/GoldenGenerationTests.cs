@@ -31,6 +31,7 @@ public class GoldenGenerationTests
     [Theory]
     [InlineData("tiny-r1")]
     [InlineData("tiny-v3")]
+    [InlineData("tiny-v3-fp8")]
     public async Task Greedy_ids_of_a_trained_model_are_those_of_the_reference(string model)
     {
         using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", $"{model}.json"), TestContext.Current.CancellationToken));

@@ -60,6 +60,9 @@ public class ParallelExecutorTests
     [InlineData("tiny-v3", "pp2")]
     [InlineData("tiny-v3", "pp5")]
     [InlineData("tiny-v3", "tp2pp2")]
+    [InlineData("tiny-v3-fp8", "tp2")]
+    [InlineData("tiny-v3-fp8", "tp4")]
+    [InlineData("tiny-v3-fp8", "pp2")]
     public async Task Greedy_ids_of_a_trained_model_are_those_of_the_reference(string model, string layout)
     {
         using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", $"{model}.json"), Token));

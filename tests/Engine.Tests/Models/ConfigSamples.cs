@@ -15,6 +15,10 @@ internal static class ConfigSamples
 
     public static string Qwen3(params (string Name, string? Json)[] changes) => Text("Qwen3ForCausalLM", "qwen3", changes);
 
+    /// <summary>The section of a checkpoint in 8-bit floats, with further fields.</summary>
+    public static (string Name, string Json) Fp8(string more = "", string block = "[128,128]") =>
+        ("quantization_config", $"{{\"quant_method\":\"fp8\",\"weight_block_size\":{block}{(more.Length > 0 ? "," : "")}{more}}}");
+
     public static DecoderConfig Parse(string text) => (DecoderConfig)ModelConfig.Parse(Encoding.UTF8.GetBytes(text));
 
     private static string Text(string architecture, string type, (string Name, string? Json)[] changes)

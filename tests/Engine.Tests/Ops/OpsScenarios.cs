@@ -98,4 +98,13 @@ internal static class OpsScenarios
         var excess = ((wide - result).abs() - (tolerance * (wide.abs() + 1))).max().item<float>();
         Assert.True(excess <= 0, $"{type}: {excess} over the tolerance, of {wide.abs().max().item<float>()}");
     }
+
+    /// <summary>Every element differs by at most a part of the largest: for sums whose terms cancel.</summary>
+    public static void AssertNear(Tensor expected, Tensor actual, double part)
+    {
+        Assert.Equal(expected.shape, actual.shape);
+        var (wide, result) = (expected.to(float64), actual.to(float64));
+        var error = (wide - result).abs().max().item<double>() / wide.abs().max().item<double>();
+        Assert.True(error <= part, $"{error} of the largest element");
+    }
 }

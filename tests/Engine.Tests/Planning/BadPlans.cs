@@ -200,13 +200,8 @@ public static class BadPlans
             null
         },
         {
-            V, "32 1 1", 32, null, "H100", "tensor_parallel_size",
-            "tensor_parallel_size is 32, but intermediate_size (18432) over 32 ranks is 576 each, which is not a multiple of the weights' blocks of 128, and moe_intermediate_size (2048) over 32 ranks is 64 each, which is not a multiple of the weights' blocks of 128, and the shared experts' width (2048) over 32 ranks is 64 each, which is not a multiple of the weights' blocks of 128; allowed for this model: 1, 2, 4, 8, 16.",
-            null
-        },
-        {
             V, "3 1 1", 0, null, "H100", "tensor_parallel_size",
-            "tensor_parallel_size is 3, but the model's 128 attention heads are not divisible by 3, and moe_intermediate_size (2048) is not divisible by 3, and the shared experts' width (2048) is not divisible by 3; allowed for this model: 1, 2, 4, 8, 16.",
+            "tensor_parallel_size is 3, but the model's 128 attention heads are not divisible by 3, and moe_intermediate_size (2048) is not divisible by 3, and the shared experts' width (2048) is not divisible by 3; allowed for this model: 1, 2, 4, 8, 16, 32, 64, 128.",
             null
         },
         {

@@ -94,7 +94,7 @@ public class ModelSizesTests
     [Theory]
     [InlineData("""{"model_type":"x","hidden_size":64}""", "num_hidden_layers: is missing")]
     [InlineData("""{"model_type":"x","hidden_size":-1,"num_hidden_layers":1,"num_attention_heads":1,"vocab_size":1,"intermediate_size":1}""", "hidden_size: found -1")]
-    [InlineData("""{"model_type":"x","hidden_size":64,"num_hidden_layers":1,"num_attention_heads":1,"vocab_size":1,"intermediate_size":1,"quantization_config":{"quant_method":"awq"}}""", "quant_method 'awq'")]
+    [InlineData("""{"model_type":"x","hidden_size":64,"num_hidden_layers":1,"num_attention_heads":1,"vocab_size":1,"intermediate_size":1,"quantization_config":{"quant_method":"awq"}}""", "quantization_config.quant_method: found 'awq'")]
     [InlineData("""{"model_type":"x","hidden_size":64,"num_hidden_layers":1,"num_attention_heads":1,"vocab_size":1,"intermediate_size":1,"quantization_config":{"quant_method":"fp8","weight_block_size":[0,1]}}""", "weight_block_size")]
     [InlineData("""{"model_type":"x","hidden_size":64,"num_hidden_layers":1,"num_attention_heads":1,"vocab_size":1,"n_routed_experts":8}""", "num_experts_per_tok")]
     [InlineData("[]", "object was wanted")]

@@ -27,7 +27,7 @@ internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGen
 
     private DeepseekConfig Read()
     {
-        source.RefuseQuantization();
+        var quantization = source.Quantization();
         var fields = source.Fields;
         var vocab = source.VocabSize();
         var rotated = fields.RequiredInt("qk_rope_head_dim", 2, MaxHeadDim) ?? 2;
@@ -61,6 +61,7 @@ internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGen
             TieWordEmbeddings = fields.Bool("tie_word_embeddings") ?? false,
             Rope = ReadRope(positions, rotated),
             Dtype = ModelDtypes.Read(fields),
+            Quantization = quantization,
             BosTokenId = source.BosTokenId(null, vocab),
             EosTokenIds = source.EosTokenIds(null, vocab),
         };

@@ -18,16 +18,24 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     private const int RowsPerTile = 32;
 
     private readonly bool _packBFloat16 = MkldnnTakesBFloat16();
+    private readonly CpuFp8Ops _fp8;
     private readonly NativeBuffer<AttentionTile> _tiles = new();
     private readonly NativeBuffer<int> _nextItem = new();
     private readonly NativeBuffer<float> _row = new();
     private readonly CpuLatentOps _latent = new();
 
+    /// <summary>Looks what libtorch multiplies fast here.</summary>
+    public CpuOps()
+    {
+        _fp8 = new(_packBFloat16);
+        Features = new() { Latent = _latent, Experts = new CpuExpertOps(), Fp8 = _fp8, DecodeCopyTypes = [ScalarType.BFloat16] };
+    }
+
     /// <inheritdoc/>
     public Device Device => CPU;
 
     /// <inheritdoc/>
-    public DeviceFeatures Features => field ??= new() { Latent = _latent, Experts = new CpuExpertOps(), DecodeCopyTypes = [ScalarType.BFloat16] };
+    public DeviceFeatures Features { get; }
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType == ScalarType.BFloat16 ? computeType : ScalarType.Float32;
@@ -166,6 +174,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     public void Dispose()
     {
         _latent.Dispose();
+        _fp8.Dispose();
         _tiles.Dispose();
         _nextItem.Dispose();
         _row.Dispose();

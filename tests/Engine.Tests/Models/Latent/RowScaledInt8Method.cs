@@ -18,7 +18,7 @@ internal sealed class RowScaledInt8Method : ILinearMethod
         biases.Count == 0 ? new Linear(context, weights) : throw new ArgumentException("These matrices have no biases.", nameof(biases));
 
     public LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
-        where T : class, IDisposable => throw new NotSupportedException("No layer of this family reads the values of a matrix.");
+        where T : class, IDisposable => throw new NotSupportedException("These layers only multiply by their matrices.");
 
     private sealed class Linear : ComposedLinear
     {

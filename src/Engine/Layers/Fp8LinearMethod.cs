@@ -1,0 +1,145 @@
+using System.Globalization;
+using LocalLlm.Ops;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Layers;
+
+/// <summary>
+/// Matrices stored as 8-bit floats (e4m3) with one scale for each block in <c>….weight_scale_inv</c> [⌈out / rows⌉, ⌈in / columns⌉]: a value
+/// is the element times its block's scale. They stay 8 bits wide in memory. A rank's slice may begin and end anywhere in a block. The output
+/// head, and the modules that the checkpoint keeps as they were, are <see cref="UnquantizedLinearMethod"/>'s.
+/// </summary>
+/// <param name="blockRows">Outputs that share a scale.</param>
+/// <param name="blockColumns">Inputs that share a scale.</param>
+/// <param name="keeps">Whether a module, by its name without <c>.weight</c>, is stored unquantised.</param>
+internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<string, bool> keeps) : ILinearMethod
+{
+    private const string WeightSuffix = ".weight";
+
+    /// <inheritdoc/>
+    /// <exception cref="EngineException">Kind ModelFolder: some of the joined matrices are quantised, and some are not.</exception>
+    public ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role) =>
+        role == LinearRole.Head || AreKept(weights)
+            ? UnquantizedLinearMethod.Instance.Create(context, weights, biases, role)
+            : new Linear(this, context, weights, biases, role);
+
+    /// <inheritdoc/>
+    public LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
+        where T : class, IDisposable
+    {
+        WeightSpec[] weights = [weight];
+        if (AreKept(weights))
+            return UnquantizedLinearMethod.Instance.AddValues(context, weight, pack);
+        var grid = GridOf(weights);
+        var scales = AddScales(context, weights);
+        return context.Weights.Add(Stored(weights), (bytes, packing) =>
+        {
+            using var scope = NewDisposeScope();
+            var values = TorchFp8Ops.Values(bytes, scales.Value, grid, context.ActivationType);
+            scales.Release();
+            return pack(values, packing);
+        }, keptAs: WeightType.Activation, faultOf: bytes => FaultOfElements(weights, bytes));
+    }
+
+    private bool AreKept(IReadOnlyList<WeightSpec> weights)
+    {
+        var kept = weights.Where(spec => keeps(Module(spec))).Select(Module).ToList();
+        if (kept.Count == 0 || kept.Count == weights.Count)
+            return kept.Count > 0;
+        var other = weights.Select(Module).Except(kept).First();
+        throw EngineException.ModelFolder("config.json", $"quantization_config: {kept[0]} is among the modules that are not quantised, and {other}, which is multiplied by together with it, is not; wanted both or neither");
+    }
+
+    private static string Module(WeightSpec spec) =>
+        spec.Name.EndsWith(WeightSuffix, StringComparison.Ordinal) ? spec.Name[..^WeightSuffix.Length] : spec.Name;
+
+    private static WeightSpec[] Stored(IReadOnlyList<WeightSpec> weights) =>
+        [.. weights.Select(spec => spec with { Type = WeightType.AsStored(SafetensorsDtype.F8E4M3) })];
+
+    // Registered before their matrix, so that they are there when it is packed.
+    private LoadedWeight<Tensor> AddScales(LayerContext context, IReadOnlyList<WeightSpec> weights) =>
+        context.Weights.Add([.. weights.Select(ScalesOf)], (tensor, _) => tensor.clone().DetachFromDisposeScope(),
+            faultOf: scales => FaultOfScales(weights, scales));
+
+    // Those of every block that the slice touches.
+    private WeightSpec ScalesOf(WeightSpec spec)
+    {
+        var edge = spec.Dimension == 0 ? blockRows : blockColumns;
+        var first = spec.Start / edge;
+        return new($"{spec.Name}_scale_inv", [Blocks(spec.Shape[0], blockRows), Blocks(spec.Shape[1], blockColumns)], spec.Dimension, first,
+            Blocks(spec.Start + spec.Length, edge) - first) { Type = WeightType.Scale };
+    }
+
+    private Fp8Grid GridOf(IReadOnlyList<WeightSpec> weights)
+    {
+        var rows = new List<int>();
+        var first = 0;
+        foreach (var spec in weights)
+        {
+            var start = spec.Dimension == 0 ? spec.Start : 0;
+            for (var row = start; row < start + spec.SliceShape[0]; row++)
+                rows.Add(first + (int)((row / blockRows) - (start / blockRows)));
+            first += (int)ScalesOf(spec).SliceShape[0];
+        }
+
+        return new([.. rows], blockColumns, weights[0].Dimension == 1 ? (int)(weights[0].Start % blockColumns) : 0);
+    }
+
+    private string? FaultOfScales(IReadOnlyList<WeightSpec> weights, Tensor scales)
+    {
+        long first = 0;
+        foreach (var spec in weights.Select(ScalesOf))
+        {
+            using var scope = NewDisposeScope();
+            var part = scales.narrow(0, first, spec.SliceShape[0]);
+            first += spec.SliceShape[0];
+            var wrong = part.ge(0).logical_and(part.lt(float.PositiveInfinity)).logical_not();
+            if (wrong.any().item<bool>())
+                return string.Create(CultureInfo.InvariantCulture, $"{spec.Name} holds {part.masked_select(wrong)[0].item<float>()}, wanted finite scales of 0 or more");
+        }
+
+        return null;
+    }
+
+    private static string? FaultOfElements(IReadOnlyList<WeightSpec> weights, Tensor bytes)
+    {
+        long first = 0;
+        foreach (var spec in weights)
+        {
+            using var scope = NewDisposeScope();
+            if (Float8.HoldsNaN(bytes.narrow(0, first, spec.SliceShape[0])))
+                return $"{spec.Name} holds NaN, wanted numbers";
+            first += spec.SliceShape[0];
+        }
+
+        return null;
+    }
+
+    private static long Blocks(long size, int edge) => (size + edge - 1) / edge;
+
+    private sealed class Linear : ComposedLinear
+    {
+        private readonly IFp8Ops _ops;
+        private readonly LoadedWeight<Fp8Weight> _weight;
+
+        public Linear(Fp8LinearMethod method, LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role)
+            : base(context)
+        {
+            _ops = context.Fp8;
+            var grid = method.GridOf(weights);
+            var bias = biases.Count == 0 ? null : context.Weights.Add(biases, (tensor, _) => tensor.clone().DetachFromDisposeScope());
+            var scales = method.AddScales(context, weights);
+            _weight = context.Weights.Add(Stored(weights), (bytes, _) =>
+            {
+                var packed = _ops.Pack(bytes, scales.Value, grid, bias?.Value, role);
+                scales.Release();
+                bias?.Release();
+                return packed;
+            }, faultOf: bytes => FaultOfElements(weights, bytes));
+        }
+
+        /// <inheritdoc/>
+        public override Tensor Forward(Tensor x) => _ops.Linear(x, _weight.Value);
+    }
+}

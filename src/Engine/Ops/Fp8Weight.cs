@@ -1,0 +1,41 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops;
+
+/// <summary>A matrix of 8-bit floats in the form that one <see cref="IFp8Ops"/> multiplies by; owns its tensors.</summary>
+/// <param name="data">The bytes in the device's own layout.</param>
+/// <param name="scales">[rows of blocks, columns of blocks] float32.</param>
+/// <param name="grid">Which scale an element has.</param>
+/// <param name="bias">[out] or null.</param>
+/// <param name="inFeatures">Columns of the original matrix.</param>
+internal sealed class Fp8Weight(Tensor data, Tensor scales, Fp8Grid grid, Tensor? bias, int inFeatures) : IDisposable
+{
+    /// <summary>The bytes in the device's own layout.</summary>
+    public Tensor Data { get; } = data;
+
+    /// <summary>[rows of blocks, columns of blocks] float32.</summary>
+    public Tensor Scales { get; } = scales;
+
+    /// <summary>Which scale an element has.</summary>
+    public Fp8Grid Grid { get; } = grid;
+
+    /// <summary>[out] or null.</summary>
+    public Tensor? Bias { get; } = bias;
+
+    /// <summary>What its products are for.</summary>
+    public LinearRole Role { get; init; }
+
+    /// <summary>Elements of a result row.</summary>
+    public int OutFeatures => Grid.ScaleRows.Length;
+
+    /// <summary>Elements of an input row.</summary>
+    public int InFeatures { get; } = inFeatures;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Data.Dispose();
+        Scales.Dispose();
+        Bias?.Dispose();
+    }
+}

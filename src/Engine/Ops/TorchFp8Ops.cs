@@ -1,0 +1,51 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops;
+
+/// <summary>
+/// Products by 8-bit floats in plain ATen on any device: a matrix is widened to the activation type for every product, some rows at a time. The
+/// oracle of faster ones, and what a device without kernels for them uses.
+/// </summary>
+internal sealed class TorchFp8Ops(Device device) : IFp8Ops
+{
+    // Elements that are widened at once: they take 4 bytes as an index, 4 as float32 and as much as the activation type.
+    private const long TileElements = 16 << 20;
+
+    /// <inheritdoc/>
+    public Fp8Weight Pack(Tensor bytes, Tensor scales, Fp8Grid grid, Tensor? bias, LinearRole role) =>
+        new(Copy(bytes), Copy(scales), grid, bias is null ? null : Copy(bias), (int)bytes.size(1)) { Role = role };
+
+    /// <inheritdoc/>
+    public Tensor Linear(Tensor x, Fp8Weight weight)
+    {
+        var output = empty([x.size(0), weight.OutFeatures], x.dtype, x.device);
+        var height = (int)Math.Clamp(TileElements / weight.InFeatures, 1, weight.OutFeatures);
+        for (var row = 0; row < weight.OutFeatures; row += height)
+        {
+            using var scope = NewDisposeScope();
+            var rows = Math.Min(height, weight.OutFeatures - row);
+            var grid = weight.Grid with { ScaleRows = weight.Grid.ScaleRows[row..(row + rows)] };
+            var tile = Values(weight.Data.narrow(0, row, rows), weight.Scales, grid, x.dtype);
+            output.narrow(1, row, rows).copy_(nn.functional.linear(x, tile, weight.Bias?.narrow(0, row, rows)));
+        }
+
+        return output;
+    }
+
+    /// <summary>The values of a matrix: each element times its scale in float32, then rounded to <paramref name="type"/>: [out, in].</summary>
+    /// <param name="bytes">[out, in] as bytes.</param>
+    /// <param name="scales">[rows of blocks, columns of blocks] float32.</param>
+    /// <param name="grid">Which scale an element has.</param>
+    /// <param name="type">Of the result.</param>
+    public static Tensor Values(Tensor bytes, Tensor scales, Fp8Grid grid, ScalarType type)
+    {
+        var (outFeatures, inFeatures) = (bytes.size(0), bytes.size(1));
+        using var scope = NewDisposeScope();
+        var table = tensor(Float8.Values.ToArray(), device: bytes.device);
+        var elements = table.index_select(0, bytes.reshape(-1).to(ScalarType.Int32)).view(outFeatures, inFeatures);
+        using var columns = tensor([.. Enumerable.Range(0, (int)inFeatures).Select(column => (column + grid.ColumnOffset) / grid.BlockColumns)], device: bytes.device);
+        return elements.mul_(grid.OfOutputs(scales).index_select(1, columns)).to(type).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Copy(Tensor tensor) => tensor.to(device, copy: true).DetachFromDisposeScope();
+}

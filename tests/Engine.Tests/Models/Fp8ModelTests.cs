@@ -1,0 +1,95 @@
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cpu;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Models;
+
+/// <summary>A checkpoint in 8-bit floats computes what the same values in float32 do, and generates the same tokens.</summary>
+public sealed class Fp8ModelTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData("qwen2-tied", 128, 128, "Float32")]
+    [InlineData("qwen2-untied", 32, 48, "PowersOfTwo")]
+    [InlineData("llama-rope-llama3", 16, 16, "Exponents")]
+    [InlineData("llama-head-dim", 48, 24, "Float32")]
+    [InlineData("qwen3", 24, 32, "Exponents")]
+    public void Logits_are_those_of_the_same_values_in_float32(string name, int rows, int columns, string storage)
+    {
+        TorchLibrary.EnsureLoaded();
+        var source = TestPaths.Shared("goldens", "random", name);
+        using var folder = new Fp8Folder(source, rows, columns, Enum.Parse<ScaleStorage>(storage));
+        using var wanted = new BareModel(folder.PlainPath, new CpuOps(), ScalarType.Float32);
+        using var fast = new BareModel(folder.Path, new CpuOps(), ScalarType.Float32);
+        using var plain = new BareModel(folder.Path, new TorchOps(CPU), ScalarType.Float32);
+        using var narrow = new BareModel(folder.Path, new CpuOps(), ScalarType.BFloat16);
+        using var wantedNarrow = new BareModel(folder.PlainPath, new CpuOps(), ScalarType.BFloat16);
+        foreach (var (ids, _, _, _) in new GoldenFile(source).Cases)
+        {
+            var logits = wanted.LastLogits(ids);
+            Assert.InRange(Distance(logits, fast.LastLogits(ids)), 0, 1e-5);
+            Assert.InRange(Distance(logits, plain.LastLogits(ids)), 0, 1e-5);
+            // What the type itself costs, in everything that is not a product by a quantised matrix, and half of it again.
+            Assert.InRange(Distance(logits, narrow.LastLogits(ids)), 0, 1.5 * Distance(logits, wantedNarrow.LastLogits(ids)));
+        }
+
+        var longest = new GoldenFile(source).Cases.Last().Ids;
+        Assert.Equal(fast.LastLogits(longest), fast.LastLogits(longest, 7));
+    }
+
+    [Theory]
+    [InlineData("qwen2-untied", 1, 1, null)]
+    [InlineData("qwen2-untied", 2, 1, null)]
+    [InlineData("llama-rope-llama3", 2, 2, null)]
+    [InlineData("qwen3", 1, 1, "model.layers.1")]
+    [InlineData("qwen3", 2, 1, "mlp")]
+    public async Task Greedy_ids_are_those_of_the_same_values_in_float32(string name, int tensor, int pipeline, string? kept)
+    {
+        var source = TestPaths.Shared("goldens", "random", name);
+        using var folder = new Fp8Folder(source, 40, 24, kept: kept is null ? null : [kept]);
+        var requests = new GoldenFile(source).Cases.Select(golden =>
+            GenerationRequest.FromTokenIds(golden.Ids, new() { Temperature = 0, MaxTokens = 12, IgnoreEos = true })).ToArray();
+        await using var wanted = await LoadAsync(folder.PlainPath, 1, 1);
+        await using var engine = await LoadAsync(folder.Path, tensor, pipeline);
+        foreach (var request in requests)
+        {
+            var (expected, result) = (await wanted.CompleteAsync(request, Token), await engine.CompleteAsync(request, Token));
+            Assert.Equal(expected.Outputs[0].TokenIds, result.Outputs[0].TokenIds);
+        }
+    }
+
+    [Theory]
+    [InlineData("qwen2-untied", "float32", 1)]
+    [InlineData("qwen2-untied", "bfloat16", 1)]
+    [InlineData("qwen3", "bfloat16", 2)]
+    public async Task The_memory_that_is_planned_counts_a_byte_an_element(string name, string dtype, int tensor)
+    {
+        using var folder = new Fp8Folder(TestPaths.Shared("goldens", "random", name), 32, 32);
+        EngineOptions Options(string path) => new() { ModelPath = path, Device = "cpu", Dtype = dtype, TensorParallel = tensor, SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20 };
+        var (loaded, plain) = (LlmEngine.PlanMemory(Options(folder.Path)), LlmEngine.PlanMemory(Options(folder.PlainPath)));
+        var planned = (await ModelPlanner.PlanAsync(new() { Options = Options(folder.Path) }, Token)).Ranks[0];
+        Assert.Equal(loaded.WeightBytes, planned.WeightBytes);
+        Assert.True(loaded.WeightBytes < 0.7 * plain.WeightBytes, $"{loaded.WeightBytes} of {plain.WeightBytes}");
+    }
+
+    [Fact]
+    public async Task Weights_that_do_not_fit_the_configuration_are_told_in_one_error()
+    {
+        using var folder = new Fp8Folder(TestPaths.Shared("goldens", "random", "qwen3"), 32, 32);
+        var config = Path.Combine(folder.Path, "config.json");
+        await File.WriteAllTextAsync(config, (await File.ReadAllTextAsync(config, Token)).Replace("\"weight_block_size\":[32,32]", "\"weight_block_size\":[32,16]", StringComparison.Ordinal), Token);
+        var error = await Assert.ThrowsAsync<EngineException>(() => LoadAsync(folder.Path, 1, 1));
+        Assert.Equal(EngineErrorKind.ModelFolder, error.Kind);
+        Assert.Contains("the weights do not fit config.json", error.Message, StringComparison.Ordinal);
+        Assert.Contains("q_proj.weight_scale_inv has shape [", error.Message, StringComparison.Ordinal);
+    }
+
+    private static double Distance(float[] wanted, float[] got) =>
+        Math.Sqrt(wanted.Zip(got).Sum(pair => Math.Pow(pair.First - pair.Second, 2)) / wanted.Sum(value => (double)value * value));
+
+    private static Task<LlmEngine> LoadAsync(string folder, int tensor, int pipeline) => LlmEngine.LoadAsync(
+        new() { ModelPath = folder, Device = "cpu", Dtype = "float32", TensorParallel = tensor, PipelineParallel = pipeline, SkipTokenizerInit = true }, cancellationToken: Token);
+}
