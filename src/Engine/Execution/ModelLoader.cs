@@ -37,6 +37,7 @@ internal sealed class ModelLoader : IExecutorLoader
             Config = ModelConfig.Load(options.ModelPath);
             RequireStages(_rank.Plan, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
+            RequireDevice(_session.Ops.Device, Config);
             var longest = ModelLength(options, Config);
             var context = _session.Context with
             {
@@ -197,6 +198,15 @@ internal sealed class ModelLoader : IExecutorLoader
                 EngineErrorKind.InvalidOptions,
                 $"pipeline_parallel_size is {plan.PipelineParallel}, but {config.Architecture} cannot be split into stages; set it to 1.",
                 "pipeline_parallel_size");
+        }
+    }
+
+    private static void RequireDevice(Device device, ModelConfig config)
+    {
+        if (device.type != TorchSharp.DeviceType.CPU && !ModelRegistry.FamilyOf(config).RunsOnGpus)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions, $"device is {device}, but this build runs {config.Architecture} on CPUs only; set it to cpu.", "device");
         }
     }
 

@@ -6,7 +6,7 @@ namespace LocalLlm.Ops;
 internal sealed class TorchExpertOps : IExpertOps
 {
     // No division by zero where all scores vanish.
-    private const float LeastSum = 1e-20f;
+    private const float MinSum = 1e-20f;
 
     /// <inheritdoc/>
     public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing)
@@ -15,7 +15,7 @@ internal sealed class TorchExpertOps : IExpertOps
         var (_, ids) = Candidates(scores, bias, routing).topk(routing.PerToken);
         var weights = scores.gather(1, ids);
         if (routing.NormalizesWeights)
-            weights = weights / (weights.sum(-1, keepdim: true) + LeastSum);
+            weights = weights / (weights.sum(-1, keepdim: true) + MinSum);
         return new(ids, weights * routing.WeightScale);
     }
 

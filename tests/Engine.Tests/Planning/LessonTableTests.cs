@@ -72,7 +72,7 @@ public sealed class LessonTableTests : IDisposable
         Assert.Contains("--tensor-parallel-size 8 --pipeline-parallel-size 2 --nnodes 2 --node-rank <0|1> --master-addr <node 0>", plan.CommandLine, StringComparison.Ordinal);
         Assert.Equal(PlanVerdict.DoesNotFit, (await PlanAsync(PublishedConfigs.V3, card, tensor: 8)).Verdict);
         Assert.Equal(16, plan.Smallest!.Devices);
-        Assert.Contains(plan.Notes, note => note.Contains("does not run DeepseekV3ForCausalLM", StringComparison.Ordinal));
+        Assert.DoesNotContain(plan.Notes, note => note.Contains("does not run", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -40,7 +40,7 @@ internal sealed record DeepseekConfig : TransformerConfig
     /// <summary>Layers before the first mixture of experts.</summary>
     public required int FirstKDenseReplace { get; init; }
 
-    /// <summary>Of the layers after them, every how manieth (counted from layer 0) is a mixture of experts.</summary>
+    /// <summary>Of the layers after those, one in this many (counted from layer 0) is a mixture of experts.</summary>
     public required int MoeLayerFreq { get; init; }
 
     /// <summary>Layers of multi-token prediction behind the last one.</summary>

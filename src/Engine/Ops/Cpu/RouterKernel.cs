@@ -8,7 +8,7 @@ namespace LocalLlm.Ops.Cpu;
 /// </summary>
 internal unsafe struct RouterKernel : IRangeKernel
 {
-    private const float LeastSum = 1e-20f;
+    private const float MinSum = 1e-20f;
 
     /// <summary>[tokens, experts]; overwritten by the scores.</summary>
     public float* Scores;
@@ -62,7 +62,7 @@ internal unsafe struct RouterKernel : IRangeKernel
             sum += weights[i];
         }
 
-        var factor = Normalizes ? WeightScale / (sum + LeastSum) : WeightScale;
+        var factor = Normalizes ? WeightScale / (sum + MinSum) : WeightScale;
         for (var i = 0; i < PerToken; i++)
             weights[i] *= factor;
     }
