@@ -25,6 +25,7 @@ internal static class EncoderOptionsValidator
             ("scheduling_policy", options.SchedulingPolicy != usual.SchedulingPolicy),
             ("scheduler_reserve_full_isl", options.SchedulerReserveFullIsl != usual.SchedulerReserveFullIsl),
             ("watermark", options.Watermark != usual.Watermark),
+            ("speculative_config", options.Speculation != usual.Speculation),
             ("skip_tokenizer_init", options.SkipTokenizerInit),
             ("chat_template", options.ChatTemplate is not null),
             ("tool_call_parser", options.ToolCallParser != usual.ToolCallParser),

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using System.Globalization;
 
 namespace LocalLlm;
 
@@ -48,12 +49,20 @@ internal sealed class EngineMetrics : IDisposable
         Counter("localllm.preemptions", "{preemption}", "Sequences that lost their blocks.", s => s.Preemptions);
         Counter("localllm.prefix_cache.queries", "{token}", "Prompt tokens looked up in the prefix cache.", s => s.PrefixCacheQueries);
         Counter("localllm.prefix_cache.hits", "{token}", "Prompt tokens found in the prefix cache.", s => s.PrefixCacheHits);
+        Speculation("localllm.spec_decode.drafts", "{draft}", "Times that tokens were drafted for a sequence.", s => s.Drafts);
+        Speculation("localllm.spec_decode.draft_tokens", "{token}", "Tokens drafted.", s => s.DraftTokens);
+        Speculation("localllm.spec_decode.accepted_tokens", "{token}", "Drafted tokens that were accepted.", s => s.AcceptedTokens);
+        _meter.CreateObservableCounter("localllm.spec_decode.accepted_tokens_per_position", () => PerPosition(statistics().Speculation), "{token}", "Drafted tokens that were accepted, by their place in the draft.");
 
         void Gauge(string name, string unit, string description, Func<EngineStatistics, long> value) =>
             _meter.CreateObservableGauge(name, () => new Measurement<long>(value(statistics()), _model), unit, description);
 
         void Counter(string name, string unit, string description, Func<EngineStatistics, long> value) =>
             _meter.CreateObservableCounter(name, () => new Measurement<long>(value(statistics()), _model), unit, description);
+
+        // Without speculation there is nothing to measure.
+        void Speculation(string name, string unit, string description, Func<SpeculationStatistics, long> value) =>
+            _meter.CreateObservableCounter(name, () => statistics().Speculation is { } figures ? [new Measurement<long>(value(figures), _model)] : Array.Empty<Measurement<long>>(), unit, description);
     }
 
     /// <summary>A step of this many tokens was computed.</summary>
@@ -83,6 +92,12 @@ internal sealed class EngineMetrics : IDisposable
         var finishReason = new KeyValuePair<string, object?>("finish_reason", reason.ToString().ToLowerInvariant());
         _finished.Add(1, _model, finishReason);
         _requestDuration.Record(sinceArrival.TotalSeconds, _model, finishReason);
+    }
+
+    private IEnumerable<Measurement<long>> PerPosition(SpeculationStatistics? figures)
+    {
+        for (var i = 0; i < figures?.AcceptedTokensPerPosition.Count; i++)
+            yield return new(figures.AcceptedTokensPerPosition[i], _model, new KeyValuePair<string, object?>("position", i.ToString(CultureInfo.InvariantCulture)));
     }
 
     /// <inheritdoc/>

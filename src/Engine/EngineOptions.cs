@@ -129,6 +129,12 @@ public sealed record EngineOptions
     /// <summary>Which request runs first.</summary>
     public SchedulingPolicy SchedulingPolicy { get; init; } = SchedulingPolicy.Fcfs;
 
+    /// <summary>Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>): the same output, faster where it repeats what is known; null: off.</summary>
+    public SpeculationOptions? Speculation { get; init; } = SpeculationOptions.Default;
+
+    /// <summary>Most rows of logits of a step: a sequence's next token, and one after each draft.</summary>
+    internal int SampledRows => (int)Math.Min(StepTokens, (long)RunningSequences * (1 + (Speculation?.NumSpeculativeTokens ?? 0)));
+
     /// <summary>
     /// The longest that one step may take; then the engine counts as dead, and every request ends with <see cref="EngineErrorKind.EngineDead"/>.
     /// Null: 5 minutes on a GPU, any time on a CPU.

@@ -64,6 +64,7 @@ public static class EngineOptionsValidator
         Require(options.MaxWaitingRequests >= 0, "max_waiting_requests", $"is {options.MaxWaitingRequests}; 0 (no limit) or more");
         Require(options.Watermark is >= 0 and < 1, "watermark", string.Create(CultureInfo.InvariantCulture, $"is {options.Watermark}; at least 0, below 1"));
         Require(Enum.IsDefined(options.SchedulingPolicy), "scheduling_policy", $"is {options.SchedulingPolicy}; allowed: fcfs, priority");
+        faults.AddRange(SpeculationOptionsValidator.FaultsOf(options));
         Require(options.StepTimeout is not { } timeout || (timeout > TimeSpan.Zero && timeout.TotalMilliseconds <= int.MaxValue), "step_timeout", $"is {options.StepTimeout}; above zero, at most {TimeSpan.FromMilliseconds(int.MaxValue)}");
         Require(options.GenerationConfig is "auto" or "vllm", "generation_config", $"is '{options.GenerationConfig}'; allowed: auto, vllm");
         Require(options.ToolCallParser == "auto" || ToolCallFormats.Find(options.ToolCallParser) is not null, "tool_call_parser", $"is '{options.ToolCallParser}'; allowed: auto, {ToolCallFormats.Allowed}");
@@ -110,6 +111,7 @@ public static class EngineOptionsValidator
 
         var config = ModelConfig.Load(options.ModelPath);
         ModelLengths.Check(options, config);
+        SpeculationSupport.Check(options, config);
         ParallelPlanner.CreateHere(options);
         // One that was named may be any; the model's own is read with the model.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))

@@ -21,4 +21,8 @@ public sealed record EngineStatistics(
     long PrefixCacheQueries,
     long PrefixCacheHits,
     long Steps,
-    long GeneratedTokens);
+    long GeneratedTokens)
+{
+    /// <summary>How speculative decoding went; null: it is off (<see cref="EngineOptions.Speculation"/>).</summary>
+    public SpeculationStatistics? Speculation { get; init; }
+}

@@ -63,6 +63,9 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Most requests that run at once; null: 256.</summary>
     public int? MaxBatchSize { get; set; }
 
+    /// <summary>Drafts tokens and verifies several in one step; null: off. See <see cref="EngineOptions.Speculation"/>.</summary>
+    public SpeculationOptions? Speculation { get; set; }
+
     /// <summary>How the model writes calls of tools; see <see cref="EngineOptions.ToolCallParser"/>.</summary>
     public string ToolCallParser { get; set; } = "auto";
 
@@ -102,6 +105,7 @@ public sealed class LocalLlmOptions : IModelOptions
             Devices = Devices is null ? null : [.. Devices],
             MaxModelLen = MaxModelLength,
             MaxNumSeqs = MaxBatchSize,
+            Speculation = Speculation,
             ToolCallParser = ToolCallParser,
             DrainTimeout = DrainTimeout,
         };

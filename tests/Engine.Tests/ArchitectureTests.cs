@@ -37,6 +37,8 @@ public partial class ArchitectureTests
         nameof(MemoryPlan),
         nameof(SamplingParams),
         nameof(SchedulingPolicy),
+        nameof(SpeculationOptions),
+        nameof(SpeculationStatistics),
         nameof(StructuredOutputs),
         nameof(TextEmbedding),
         nameof(TokenLogprob),

@@ -164,10 +164,13 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
                 submitted.SetPromptLogprobs(i, (null, failure));
             if (!sequence.SamplesToken)
                 continue;
-            _sampledRows.Add(sequence.SequenceId, _rows.Count);
-            _rows.Add(row);
+            // The token after a draft is no input of a step ahead: it may not be the next one.
+            if (sequence.NumDrafts == 0)
+                _sampledRows.Add(sequence.SequenceId, _rows.Count);
+            for (var sampled = row - sequence.NumDrafts; sampled <= row; sampled++)
+                _rows.Add(sampled);
             if (_choosesTokens)
-                submitted.AddSample(i, state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.PromptLength);
+                submitted.AddSamples(i, state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.NumDrafts - sequence.PromptLength, sequence.Drafts);
         }
 
         if (_rows.Count == 0)
@@ -176,23 +179,27 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
             return;
         if (_ops.Features.TokenSampler is { } sampler && !step.SamplesOnHost)
         {
+            // More rows than ever before: the device's buffers may grow only while none of them is in use.
+            if (submitted.HasDrafts)
+                ResolveEarlier(submitted);
             sampler.BeginSample(logits, submitted.Batch());
             submitted.IsSampling = true;
             return;
         }
 
         // The host draws by what each sequence has so far, so the tokens of the step before must be known.
+        ResolveEarlier(submitted);
+        logits = logits.narrow(0, 0, _rows.Count).to(float32).cpu();
+        submitted.SampleOnHost(_sampler, (float*)logits.DataPointer());
+    }
+
+    private void ResolveEarlier(SubmittedStep submitted)
+    {
         foreach (var earlier in _submitted)
         {
             if (earlier != submitted && !earlier.TryResolve(_ops))
                 throw new InvalidOperationException("The step before, whose tokens this one needs, has failed.");
         }
-
-        // Rows are sampled in parallel, and sequences may share a grammar.
-        foreach (var state in submitted.States)
-            state.PrepareMask();
-        logits = logits.narrow(0, 0, _rows.Count).to(float32).cpu();
-        _sampler.Sample((float*)logits.DataPointer(), _sampler.VocabularySize, submitted.States.ToArray(), submitted.Sampled, CpuParallel.For);
     }
 
     private void ReadPromptLogprobs(SchedulerOutput step, Tensor? hidden, SubmittedStep submitted)

@@ -36,6 +36,7 @@ internal sealed class ModelLoader : IExecutorLoader
         {
             Config = ModelConfig.Load(options.ModelPath);
             RequireStages(_rank.Plan, Config);
+            SpeculationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             RequireDevice(_session.Ops.Device, Config);
             var longest = ModelLength(options, Config);
@@ -135,7 +136,7 @@ internal sealed class ModelLoader : IExecutorLoader
         progress?.Report(new("profiling the largest step", 0, 0));
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
-        StepProfile.Run(model, _session.Ops, ActivationType, _options.StepTokens, MaxNumSeqs);
+        StepProfile.Run(model, _session.Ops, ActivationType, _options.StepTokens, _options.SampledRows);
         // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
         _rank.Memory?.Meet();
         Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes / _rank.RanksOnDevice);
@@ -168,7 +169,7 @@ internal sealed class ModelLoader : IExecutorLoader
     {
         var elementSize = ActivationType.ElementSize();
         // Of the last stage alone.
-        var logits = _rank.Place.Stage == _rank.Plan.PipelineParallel - 1 ? (long)MaxNumSeqs * Config.VocabSize * (elementSize + sizeof(float)) : 0;
+        var logits = _rank.Place.Stage == _rank.Plan.PipelineParallel - 1 ? (long)_options.SampledRows * Config.VocabSize * (elementSize + sizeof(float)) : 0;
         var memory = _session.Memory;
         var weights = _session.Context.Weights.Bytes(ActivationType, _packing);
         return MemoryPlanner.Plan(new()

@@ -7,13 +7,17 @@ namespace LocalLlm.Execution;
 /// <param name="FirstPosition">Position of the first token of <paramref name="TokenIds"/>; all before it are in the KV cache.</param>
 /// <param name="PromptLength">Length of the sequence's prompt.</param>
 /// <param name="TokenIds">
-/// The tokens to compute, at least one. A single <see cref="UnknownToken"/>: the one that the step before samples for the sequence.
+/// The tokens to compute, at least one, then the drafts. A single <see cref="UnknownToken"/>: the one that the step before samples for the sequence.
 /// </param>
 /// <param name="BlockTable">
 /// Block of every position up to the last token's, in order; position p is at slot p % block size of block p / block size.
 /// </param>
-/// <param name="SamplesToken">Whether the last token here is the last one known: its logits choose the next.</param>
+/// <param name="SamplesToken">Whether the last token here, drafts apart, is the last one known: its logits choose the next.</param>
 /// <param name="NeedsPromptLogits">Whether the logits of all positions here that lie in the prompt are wanted.</param>
+/// <param name="NumDrafts">
+/// How many of the last tokens here are drafts: guesses of the tokens that are to be sampled. A token is sampled after each of them too, as long as all before it
+/// were right. Above 0 only where a token is sampled, and where no other step in flight holds the sequence.
+/// </param>
 [method: JsonConstructor]
 internal readonly record struct ScheduledSequence(
     long SequenceId,
@@ -22,8 +26,13 @@ internal readonly record struct ScheduledSequence(
     ReadOnlyMemory<int> TokenIds,
     ReadOnlyMemory<int> BlockTable,
     bool SamplesToken,
-    bool NeedsPromptLogits)
+    bool NeedsPromptLogits,
+    int NumDrafts)
 {
     /// <summary>Stands for a token that is still being sampled.</summary>
     public const int UnknownToken = -1;
+
+    /// <summary>The drafts.</summary>
+    [JsonIgnore]
+    public ReadOnlyMemory<int> Drafts => TokenIds[^NumDrafts..];
 }

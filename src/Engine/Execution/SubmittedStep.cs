@@ -1,4 +1,5 @@
 using LocalLlm.Ops;
+using LocalLlm.Ops.Cpu;
 using LocalLlm.Sampling;
 
 namespace LocalLlm.Execution;
@@ -9,6 +10,7 @@ internal sealed class SubmittedStep : IDisposable
     private readonly List<Entry> _entries = [];
     private readonly List<SamplingState> _states = [];
     private readonly List<int> _outputPositions = [];
+    private readonly List<int> _open = []; // entries whose next row is to be sampled
     private readonly SamplingBatch _batch = new();
     private SampledToken[] _sampled = [];
     private int[] _ids = [];
@@ -18,32 +20,71 @@ internal sealed class SubmittedStep : IDisposable
     /// <summary>Why the step failed, once it has.</summary>
     public StepFailure? Failure { get; set; }
 
-    /// <summary>One per sampled row.</summary>
-    public IReadOnlyList<SamplingState> States => _states;
+    /// <summary>Whether any sequence has drafts.</summary>
+    public bool HasDrafts { get; private set; }
 
     /// <summary>Whether the device is choosing the tokens.</summary>
     public bool IsSampling { get; set; }
-
-    /// <summary>One per sampled row.</summary>
-    public Memory<SampledToken> Sampled => Grown(ref _sampled);
 
     /// <summary>Notes the sequences of a step.</summary>
     public void Begin(SchedulerOutput step)
     {
         _stepId = step.StepId;
         foreach (var sequence in step.Sequences)
-            _entries.Add(new(sequence.SequenceId, null, null, -1));
+            _entries.Add(new(sequence.SequenceId, null, null, -1, default, 0));
     }
 
-    /// <summary>Adds a row whose token is chosen.</summary>
+    /// <summary>Adds the rows of a sequence whose tokens are chosen: the one of its last known token, and one for each draft.</summary>
     /// <param name="index">The sequence's index in the step.</param>
     /// <param name="state">How.</param>
-    /// <param name="outputPosition">The token's index in the output.</param>
-    public void AddSample(int index, SamplingState state, int outputPosition)
+    /// <param name="outputPosition">The first token's index in the output.</param>
+    /// <param name="drafts">Valid until the step's result was reported.</param>
+    public void AddSamples(int index, SamplingState state, int outputPosition, ReadOnlyMemory<int> drafts)
     {
-        _entries[index] = _entries[index] with { Row = _states.Count };
-        _states.Add(state);
-        _outputPositions.Add(outputPosition);
+        _entries[index] = _entries[index] with { Row = _states.Count, Drafts = drafts };
+        HasDrafts |= !drafts.IsEmpty;
+        for (var i = 0; i <= drafts.Length; i++)
+        {
+            _states.Add(state);
+            _outputPositions.Add(outputPosition + i);
+        }
+    }
+
+    /// <summary>
+    /// Chooses on the host, and appends each token to its sequence's state. All first rows are sampled in parallel, then the second ones of those whose first draft was
+    /// right, and so on: a row is drawn by a state that has the tokens before it, exactly as without drafts.
+    /// </summary>
+    /// <param name="sampler">The sampler.</param>
+    /// <param name="logits">[rows, vocabulary] on the host.</param>
+    public unsafe void SampleOnHost(Sampler sampler, float* logits)
+    {
+        _isResolved = true;
+        var sampled = Sampled;
+        var address = (nint)logits;
+        for (var i = 0; i < _entries.Count; i++)
+        {
+            if (_entries[i].Row >= 0)
+                _open.Add(i);
+        }
+
+        while (_open.Count > 0)
+        {
+            // Sequences may share a grammar.
+            foreach (var index in _open)
+                _states[_entries[index].Row].PrepareMask();
+            if (_open.Count == 1)
+                SampleRow(0);
+            else
+                CpuParallel.For(_open.Count, SampleRow);
+            _open.RemoveAll(index => !TryTake(index));
+        }
+
+        void SampleRow(int i)
+        {
+            var entry = _entries[_open[i]];
+            var row = entry.Row + entry.NumSampled;
+            sampled.Span[row] = sampler.SampleRow(new((float*)address + ((nint)row * sampler.VocabularySize), sampler.VocabularySize), _states[row]);
+        }
     }
 
     /// <summary>How the device is to choose, one per sampled row.</summary>
@@ -87,8 +128,8 @@ internal sealed class SubmittedStep : IDisposable
         if (Failure is not null)
             return;
         var sampled = Sampled;
-        foreach (var (id, promptLogprobs, failure, row) in _entries)
-            result.Sequences.Add(new(id, row < 0 ? default : sampled.Slice(row, 1), promptLogprobs, failure));
+        foreach (var (id, promptLogprobs, failure, row, _, numSampled) in _entries)
+            result.Sequences.Add(new(id, row < 0 ? default : sampled.Slice(row, numSampled), promptLogprobs, failure));
     }
 
     /// <summary>Forgets the step.</summary>
@@ -98,12 +139,15 @@ internal sealed class SubmittedStep : IDisposable
         _entries.Clear();
         _states.Clear();
         _outputPositions.Clear();
-        IsSampling = false;
+        _open.Clear();
+        HasDrafts = IsSampling = false;
         _isResolved = false;
     }
 
     /// <inheritdoc/>
     public void Dispose() => _batch.Dispose();
+
+    private Memory<SampledToken> Sampled => Grown(ref _sampled);
 
     private Span<int> Ids => Grown(ref _ids).Span;
 
@@ -114,8 +158,22 @@ internal sealed class SubmittedStep : IDisposable
         return array.AsMemory(0, _states.Count);
     }
 
-    // A sequence of the step; row: of its sampled token, or -1.
-    private readonly record struct Entry(long SequenceId, IReadOnlyList<TokenLogprobs>? PromptLogprobs, SequenceFailure? Failure, int Row);
+    // A sequence of the step; row: the first of those that are sampled, or -1; NumSampled: tokens that count.
+    private readonly record struct Entry(
+        long SequenceId, IReadOnlyList<TokenLogprobs>? PromptLogprobs, SequenceFailure? Failure, int Row, ReadOnlyMemory<int> Drafts, int NumSampled);
+
+    // Takes the next token of an entry. False: it is the last, as it is not the draft that the next row stands on, or ends the output.
+    private bool TryTake(int index)
+    {
+        var entry = _entries[index];
+        var (token, state) = (Sampled.Span[entry.Row + entry.NumSampled], _states[entry.Row]);
+        _entries[index] = entry with { NumSampled = entry.NumSampled + 1 };
+        if (token.Error != SampleError.None)
+            return false;
+        state.Append(token.TokenId);
+        return entry.NumSampled < entry.Drafts.Length && token.TokenId == entry.Drafts.Span[entry.NumSampled]
+            && StopChecker.Check(state.Sampling, token.TokenId, state.OutputLength, promptLength: 0, int.MaxValue) is null;
+    }
 
     private void Resolve(IDeviceOps ops)
     {
@@ -135,10 +193,12 @@ internal sealed class SubmittedStep : IDisposable
             }
         }
 
-        for (var i = 0; i < sampled.Length; i++)
+        for (var i = 0; i < _entries.Count; i++)
         {
-            if (sampled[i].Error == SampleError.None)
-                _states[i].Append(sampled[i].TokenId);
+            while (_entries[i].Row >= 0 && TryTake(i))
+            {
+                // The next row's token was chosen for the output's next place already.
+            }
         }
     }
 }

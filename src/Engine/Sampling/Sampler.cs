@@ -40,31 +40,6 @@ internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = Lo
         }
     }
 
-    /// <summary>Samples a batch.</summary>
-    /// <param name="logits">The first element of the first row, in host memory that outlives the call.</param>
-    /// <param name="rowStride">Elements from one row to the next, at least the vocabulary's size.</param>
-    /// <param name="states">One per row, all distinct.</param>
-    /// <param name="results">One per row.</param>
-    /// <param name="parallelFor">Runs the body for 0 to count - 1 on whatever threads, and returns when all are done; null: one after another.</param>
-    public unsafe void Sample(
-        float* logits,
-        nint rowStride,
-        ReadOnlyMemory<SamplingState> states,
-        Memory<SampledToken> results,
-        Action<int, Action<int>>? parallelFor = null)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(rowStride, VocabularySize);
-        ArgumentOutOfRangeException.ThrowIfLessThan(results.Length, states.Length);
-        if (parallelFor is not null && states.Length > 1)
-        {
-            SampleInParallel(logits, rowStride, states, results, parallelFor);
-            return;
-        }
-
-        for (var row = 0; row < states.Length; row++)
-            results.Span[row] = SampleRow(new ReadOnlySpan<float>(logits + row * rowStride, VocabularySize), states.Span[row]);
-    }
-
     /// <summary>The log-probabilities of a prompt position.</summary>
     /// <param name="logits">[vocab]: the model's logits at the position.</param>
     /// <param name="nextTokenId">The prompt's token after it.</param>
@@ -140,17 +115,5 @@ internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = Lo
 
         var scale = sampling.IsGreedy ? 1 : 1 / sampling.Temperature;
         return LogprobsReader.Read(row, scan, scale, token, count, AsLogits, scratch);
-    }
-
-    private unsafe void SampleInParallel(
-        float* logits,
-        nint rowStride,
-        ReadOnlyMemory<SamplingState> states,
-        Memory<SampledToken> results,
-        Action<int, Action<int>> parallelFor)
-    {
-        var address = (nint)logits;
-        parallelFor(states.Length, row =>
-            results.Span[row] = SampleRow(new ReadOnlySpan<float>((float*)address + row * rowStride, VocabularySize), states.Span[row]));
     }
 }

@@ -14,7 +14,7 @@ internal sealed partial class Scheduler
 
     /// <summary>
     /// Chooses the next step: running sequences first, in order, so that decodes win; then, if nothing had to be preempted,
-    /// waiting ones. The output must be reported back, unless it is empty.
+    /// waiting ones; then drafts. The output must be reported back, unless it is empty.
     /// </summary>
     /// <param name="runAhead">Whether a sequence whose next token the step in flight samples may take part: the device knows the token.</param>
     public SchedulerOutput Schedule(bool runAhead = false)
@@ -39,6 +39,8 @@ internal sealed partial class Scheduler
             return _nothing;
         }
 
+        if (_options.CreateDrafter is not null)
+            ScheduleDrafts(step);
         return BeginFlight(step);
     }
 
@@ -62,7 +64,7 @@ internal sealed partial class Scheduler
                 continue;
             // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.
             var pending = sequence.NumTokens - sequence.NextPosition;
-            var count = Chunk(pending == 0 && runAhead && GoesOn(sequence) ? 1 : pending);
+            var count = Chunk(pending == 0 && runAhead && GoesOn(sequence) && !WaitsToDraft(sequence) ? 1 : pending);
             if (count <= 0)
                 continue;
             if (runAhead && !_kvCache.TryAllocate(sequence.Blocks, sequence.NextPosition + count))
@@ -118,6 +120,31 @@ internal sealed partial class Scheduler
         step.Add(sequence, count);
         _budget -= count;
     }
+
+    // What nobody else has a use for in this step: drafts are guesses.
+    private void ScheduleDrafts(StepRecord step)
+    {
+        for (var i = 0; i < step.Count && _budget > 0; i++)
+        {
+            var sequence = step[i];
+            if (sequence.Drafter is null || sequence.NumOutputTokens == 0 || sequence.NumInFlightSteps > 0 || sequence.NextPosition != sequence.NumTokens - 1)
+                continue;
+            // The token after the last draft is output too.
+            var tokensLeft = int.Min(sequence.MaxTokens - sequence.NumOutputTokens, _options.MaxModelLen - sequence.NumTokens);
+            var drafts = sequence.Drafter.Propose(sequence.TokenIds, sequence.NumPromptTokens, int.Min(int.Min(tokensLeft - 1, _budget), _options.MaxDrafts));
+            // Every running sequence may need a block for its next token: none is preempted for drafts.
+            if (_kvCache.NumFreeBlocks <= _running.Count || !_kvCache.TryAllocate(sequence.Blocks, sequence.NumTokens + drafts.Length))
+                drafts = drafts[..int.Min(drafts.Length, (sequence.Blocks.Count * _kvCache.BlockSize) - sequence.NumTokens)];
+            if (drafts.IsEmpty)
+                continue;
+            step.AddDrafts(i, drafts);
+            _budget -= drafts.Length;
+        }
+    }
+
+    // Running ahead, its tokens are never all known when a step is chosen. Where drafts would follow the ones that are, it is not run ahead once.
+    private bool WaitsToDraft(Sequence sequence) =>
+        sequence.Drafter?.Propose(sequence.TokenIds, sequence.NumPromptTokens, _options.MaxDrafts).Length > 0;
 
     /// <summary>
     /// Covers <paramref name="numTokens"/> positions of a running sequence, preempting from the end of the order. False if the

@@ -89,7 +89,7 @@ internal sealed partial class Scheduler
         foreach (var sequence in _running)
         {
             if (sequence.State != SequenceState.Running || sequence.Blocks.Count < _kvCache.BlocksFor(sequence.NextPosition)
-                || sequence.NextPosition > sequence.NumTokens + sequence.NumPendingTokens)
+                || sequence.NextPosition > sequence.NumTokensWithSpec + sequence.NumPendingTokens)
             {
                 throw KvCacheIntegrity.Broken(
                     $"running sequence {sequence.Id} ({sequence.State}) has {sequence.NextPosition} of " +
@@ -127,7 +127,10 @@ internal sealed partial class Scheduler
 
         // Where nothing was sampled the last position is computed again, for its logits.
         var isRepeated = entry.SamplesToken && sampled.IsEmpty;
-        EndEntry(sequence, entry, entry.TokenIds.Length - (isRepeated ? 1 : 0));
+        var accepted = NumAccepted(entry.Drafts.Span, sampled);
+        if (entry.NumDrafts > 0)
+            _drafts?.Add(entry.NumDrafts, accepted);
+        EndEntry(sequence, entry, entry.TokenIds.Length - entry.NumDrafts + accepted - (isRepeated ? 1 : 0));
         if (entry.SamplesToken && sampled.Length != 1 && sequence.NumInFlightSteps > 0)
         {
             throw new EngineException(
@@ -155,12 +158,25 @@ internal sealed partial class Scheduler
             sequence.LastTokenTimestamp = now;
             if (EndsWith(sequence, sampled[i].TokenId) is not { } decision)
                 continue;
+            if (accepted > 0)
+                CacheComputed(sequence);
             sequence.StopTokenId = decision.StopTokenId;
             Finish(sequence, decision.Reason);
             return UpdateOf(sequence, entry, i + 1);
         }
 
+        if (accepted > 0)
+            CacheComputed(sequence);
         return UpdateOf(sequence, entry, sampled.Length);
+    }
+
+    // Drafts that were sampled, from the first on; the last sampled token has never been computed.
+    private static int NumAccepted(ReadOnlySpan<int> drafts, ReadOnlySpan<SampledToken> sampled)
+    {
+        var accepted = 0;
+        while (accepted < drafts.Length && accepted < sampled.Length - 1 && sampled[accepted].TokenId == drafts[accepted])
+            accepted++;
+        return accepted;
     }
 
     // The step no longer holds the sequence; `computed` of its positions count.
@@ -168,15 +184,16 @@ internal sealed partial class Scheduler
     {
         sequence.NumInFlightSteps--;
         sequence.NumInFlightTokens -= entry.TokenIds.Length;
+        if (entry.NumDrafts > 0)
+            sequence.SetDrafts([]);
         sequence.NumPendingTokens -= entry.SamplesToken ? 1 : 0;
         sequence.NumComputedTokens += computed;
         if (computed > 0)
         {
             if (entry.NeedsPromptLogits)
                 sequence.NumPromptLogitsComputed = int.Max(sequence.NumPromptLogitsComputed, sequence.NumComputedTokens);
-            // One that ended before its last token was known has computed a position of no known token, or of a bad one.
             if (sequence.FinishReason != FinishReason.Error)
-                _kvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
+                CacheComputed(sequence);
         }
 
         if (sequence.State == SequenceState.Finished && sequence.NumInFlightSteps == 0)
@@ -185,6 +202,11 @@ internal sealed partial class Scheduler
             Release(sequence);
         }
     }
+
+    // Of known tokens: one that ended before its last token was known has computed a position of none, or of a bad one, and accepted drafts come before the
+    // tokens that they are.
+    private void CacheComputed(Sequence sequence) =>
+        _kvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
 
     private static SequenceUpdate UpdateOf(Sequence sequence, in ScheduledSequence entry, int numNewTokens = 0, SequenceFailure? failure = null) =>
         new(sequence, entry.FirstPosition, entry.TokenIds.Length, numNewTokens, failure);

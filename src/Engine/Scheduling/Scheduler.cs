@@ -26,6 +26,7 @@ internal sealed partial class Scheduler
     private long _numPreemptions;
     private long _prefixQueries;
     private long _prefixHits;
+    private readonly DraftCounts? _drafts;
 
     /// <summary>Creates a scheduler over an unused KV cache.</summary>
     /// <exception cref="EngineException">An option is out of range.</exception>
@@ -36,6 +37,7 @@ internal sealed partial class Scheduler
         _kvCache = kvCache;
         _time = time ?? TimeProvider.System;
         _waiting = new WaitingQueue(options.Policy);
+        _drafts = options.MaxDrafts > 0 ? new(options.MaxDrafts) : null;
     }
 
     /// <summary>Sequences admitted.</summary>
@@ -52,7 +54,7 @@ internal sealed partial class Scheduler
 
     /// <summary>The figures of this moment.</summary>
     public SchedulerStats Stats =>
-        new(NumRunning, NumWaiting, _kvCache.Usage, _numPreemptions, _prefixQueries, _prefixHits);
+        new(NumRunning, NumWaiting, _kvCache.Usage, _numPreemptions, _prefixQueries, _prefixHits, _drafts?.ToStatistics());
 
     /// <summary>Queues a sequence.</summary>
     /// <exception cref="EngineException">
@@ -91,6 +93,7 @@ internal sealed partial class Scheduler
             _sequences.Add(sequence.Id, sequence);
             sequence.ArrivalOrder = _arrivals++;
             sequence.ArrivalTimestamp = _time.GetTimestamp();
+            sequence.Drafter = _options.CreateDrafter?.Invoke();
             _waiting.Add(sequence);
         }
     }

@@ -21,7 +21,7 @@ internal sealed record SchedulerOptions
     /// <summary>Whether a prompt may be spread over several steps. If not, the budget must hold <see cref="MaxModelLen"/>.</summary>
     public bool EnableChunkedPrefill { get; init; } = true;
 
-    /// <summary>Most tokens of one sequence in one step; 0: only the budget limits it.</summary>
+    /// <summary>Most tokens of one sequence in one step, beside its drafts; 0: only the budget limits it.</summary>
     public int LongPrefillTokenThreshold { get; init; }
 
     /// <summary>Most sequences in the queue. Preempted ones count but are never refused; null: no limit.</summary>
@@ -38,6 +38,12 @@ internal sealed record SchedulerOptions
 
     /// <summary>Share of all blocks that admission leaves free for the growth of running sequences; 0 up to, not including, 1.</summary>
     public double AdmissionWatermark { get; init; }
+
+    /// <summary>Max number of tokens that are drafted for a sequence and a step; 0: none.</summary>
+    public int MaxDrafts { get; init; }
+
+    /// <summary>Creates what drafts for a sequence; null: nothing does.</summary>
+    public Func<IDrafter>? CreateDrafter { get; init; }
 
     /// <summary>Throws for the first option out of range or in conflict with another.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
@@ -70,6 +76,7 @@ internal sealed record SchedulerOptions
             AdmissionWatermark is >= 0 and < 1,
             "admission_watermark",
             FormattableString.Invariant($"admission_watermark is {AdmissionWatermark}; it must be at least 0 and below 1"));
+        Require(MaxDrafts >= 0, "num_speculative_tokens", $"num_speculative_tokens is {MaxDrafts}; it must be 0 (off) or more");
         Require(Enum.IsDefined(Policy), "scheduling_policy", $"scheduling_policy {Policy} is unknown");
     }
 

@@ -9,13 +9,15 @@ namespace LocalLlm.Scheduling;
 /// <param name="NumPreemptions">Preemptions since the start.</param>
 /// <param name="PrefixCacheQueries">Prompt tokens looked up in the prefix cache since the start.</param>
 /// <param name="PrefixCacheHits">Prompt tokens found there.</param>
+/// <param name="Speculation">How drafts went; null: there are none.</param>
 internal readonly record struct SchedulerStats(
     int NumRunning,
     int NumWaiting,
     double KvCacheUsage,
     long NumPreemptions,
     long PrefixCacheQueries,
-    long PrefixCacheHits)
+    long PrefixCacheHits,
+    SpeculationStatistics? Speculation)
 {
     /// <summary>With the KV cache's and the loop's own, as the engine publishes them.</summary>
     public EngineStatistics ToStatistics(KvCacheManager kvCache, long numSteps, long numGeneratedTokens) => new(
@@ -28,5 +30,8 @@ internal readonly record struct SchedulerStats(
         PrefixCacheQueries,
         PrefixCacheHits,
         numSteps,
-        numGeneratedTokens);
+        numGeneratedTokens)
+    {
+        Speculation = Speculation,
+    };
 }

@@ -10,7 +10,8 @@ namespace LocalLlm.Scheduling;
 /// </summary>
 internal sealed class Sequence
 {
-    private int[] _tokens; // prompt, then output; replaced when it grows, so slices handed out stay valid
+    // Prompt, then output, then drafts. Replaced when it grows, so slices handed out stay valid; the drafts of one are overwritten once it is reported.
+    private int[] _tokens;
 
     /// <summary>Creates a sequence that no scheduler knows yet.</summary>
     /// <param name="id">Unique among the sequences that are alive.</param>
@@ -55,6 +56,12 @@ internal sealed class Sequence
 
     /// <summary>Known tokens: prompt and output.</summary>
     public int NumTokens { get; private set; }
+
+    /// <summary>Tokens of it that are drafted and in flight: they may follow the known ones, and a step verifies them.</summary>
+    public int NumDrafts { get; private set; }
+
+    /// <summary>Known and drafted tokens (vLLM's <c>num_tokens_with_spec</c>).</summary>
+    public int NumTokensWithSpec => NumTokens + NumDrafts;
 
     /// <summary>Generated tokens.</summary>
     public int NumOutputTokens => NumTokens - NumPromptTokens;
@@ -107,6 +114,9 @@ internal sealed class Sequence
     /// <summary>Its blocks.</summary>
     public BlockTable Blocks { get; }
 
+    /// <summary>Guesses how it goes on; null: nothing does.</summary>
+    internal IDrafter? Drafter { get; set; }
+
     /// <summary>Tokens in steps that were scheduled and have not completed.</summary>
     internal int NumInFlightTokens { get; set; }
 
@@ -135,10 +145,23 @@ internal sealed class Sequence
 
     internal ReadOnlyMemory<int> Slice(int first, int count) => _tokens.AsMemory(first, count);
 
+    /// <summary>Keeps drafts behind the known tokens, so that a slice may hold both.</summary>
+    internal void SetDrafts(ReadOnlySpan<int> drafts)
+    {
+        Reserve(NumTokens + drafts.Length);
+        drafts.CopyTo(_tokens.AsSpan(NumTokens));
+        NumDrafts = drafts.Length;
+    }
+
     internal void Append(int tokenId)
     {
-        if (NumTokens == _tokens.Length)
-            Array.Resize(ref _tokens, NumTokens + int.Max(16, NumTokens / 2));
+        Reserve(NumTokens + 1);
         _tokens[NumTokens++] = tokenId;
+    }
+
+    private void Reserve(int count)
+    {
+        if (count > _tokens.Length)
+            Array.Resize(ref _tokens, count + int.Max(15, NumTokens / 2));
     }
 }

@@ -35,8 +35,23 @@ internal sealed class StepRecord
             SamplesToken: first + count == sequence.NumTokens + sequence.NumPendingTokens,
             NeedsPromptLogits: sequence.OwesPromptLogits
                 && first < sequence.NumPromptTokens - 1
-                && first + count > sequence.NumPromptLogitsComputed));
+                && first + count > sequence.NumPromptLogitsComputed,
+            NumDrafts: 0));
         _members.Add(sequence);
+    }
+
+    /// <summary>Adds drafts behind the last known token of entry <paramref name="index"/>; the table covers them.</summary>
+    public void AddDrafts(int index, ReadOnlySpan<int> drafts)
+    {
+        var (sequence, entry) = (_members[index], Output.Sequences[index]);
+        sequence.SetDrafts(drafts);
+        Output.TotalTokens += drafts.Length;
+        Output.Sequences[index] = entry with
+        {
+            TokenIds = sequence.Slice(entry.FirstPosition, entry.TokenIds.Length + drafts.Length),
+            BlockTable = sequence.Blocks.Blocks,
+            NumDrafts = drafts.Length,
+        };
     }
 
     /// <summary>Takes a sequence's entry out again; returns its number of tokens, 0 if it has none.</summary>
@@ -64,7 +79,9 @@ internal sealed class StepRecord
             sequence.NumInFlightSteps++;
             sequence.LastStepId = stepId;
             sequence.NumPendingTokens += entry.SamplesToken ? 1 : 0;
-            Output.SamplesOnHost |= entry.NeedsPromptLogits || (entry.SamplesToken && sequence.Sampling?.Logprobs is not null);
+            // Only the host follows a sequence's history along its drafts.
+            Output.SamplesOnHost |= entry.NeedsPromptLogits || (entry.SamplesToken && sequence.Sampling?.Logprobs is not null)
+                || (entry.NumDrafts > 0 && sequence.Sampling is { NeedsHistory: true });
             Output.NeedsHistory |= entry.SamplesToken && sequence.Sampling is { NeedsHistory: true };
             Announce(sequence);
         }

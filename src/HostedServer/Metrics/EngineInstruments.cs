@@ -28,13 +28,13 @@ internal sealed class EngineInstruments : IDisposable
         _listener.SetMeasurementEventCallback<double>((instrument, value, tags, state) => Take(instrument, value, tags, (Series)state!));
         _listener.Start();
 
-        // Called for every token on the engine's thread. All measurements have the model's tag; another one is the way to finish.
+        // Called for every token on the engine's thread. All measurements have the model's tag; another one is the way to finish, or a draft's place.
         void Take(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags, Series series)
         {
             for (var i = 1; i < tags.Length; i++)
             {
-                if (tags[i].Key == "finish_reason")
-                    series = SeriesOf(instrument, series.Model, (string?)tags[i].Value);
+                if (tags[i] is { Key: "finish_reason" or "position", Value: string tag })
+                    series = SeriesOf(instrument, series.Model, new(tags[i].Key, tag));
             }
 
             series.Add(value);
@@ -45,12 +45,12 @@ internal sealed class EngineInstruments : IDisposable
     public IReadOnlyList<Series> Read()
     {
         _listener.RecordObservableInstruments();
-        return [.. _series.Values.Where(series => series.IsUsed).OrderBy(series => series.Instrument.Name, StringComparer.Ordinal).ThenBy(series => series.Model, StringComparer.Ordinal).ThenBy(series => series.FinishReason, StringComparer.Ordinal)];
+        return [.. _series.Values.Where(series => series.IsUsed).OrderBy(series => series.Instrument.Name, StringComparer.Ordinal).ThenBy(series => series.Model, StringComparer.Ordinal).ThenBy(series => series.Tag?.Value.Length).ThenBy(series => series.Tag?.Value, StringComparer.Ordinal)];
     }
 
     /// <inheritdoc/>
     public void Dispose() => _listener.Dispose();
 
-    private Series SeriesOf(Instrument instrument, string model, string? reason) =>
-        _series.GetOrAdd($"{instrument.Name}\0{model}\0{reason}", static (_, made) => new Series(made.instrument, made.model, made.reason), (instrument, model, reason));
+    private Series SeriesOf(Instrument instrument, string model, KeyValuePair<string, string>? tag) =>
+        _series.GetOrAdd($"{instrument.Name}\0{model}\0{tag?.Value}", static (_, made) => new Series(made.instrument, made.model, made.tag), (instrument, model, tag));
 }

@@ -26,6 +26,10 @@ internal static class PrometheusText
         ["localllm.kv_cache.usage"] = ["vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"],
         ["localllm.preemptions"] = ["vllm:num_preemptions_total"],
         ["localllm.prefix_cache.queries"] = ["vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"],
+        ["localllm.spec_decode.drafts"] = ["vllm:spec_decode_num_drafts_total"],
+        ["localllm.spec_decode.draft_tokens"] = ["vllm:spec_decode_num_draft_tokens_total"],
+        ["localllm.spec_decode.accepted_tokens"] = ["vllm:spec_decode_num_accepted_tokens_total"],
+        ["localllm.spec_decode.accepted_tokens_per_position"] = ["vllm:spec_decode_num_accepted_tokens_per_pos_total"],
         ["localllm.prefix_cache.hits"] = ["vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"],
     };
 
@@ -79,9 +83,10 @@ internal static class PrometheusText
     private static string Labels(string name, Series series)
     {
         var labels = $"model_name=\"{Escape(series.Model)}\"";
-        if (series.FinishReason is not { } reason)
+        if (series.Tag is not { } tag)
             return labels;
-        return name.StartsWith("vllm:", StringComparison.Ordinal) ? $"{labels},finished_reason=\"{Escape(reason)}\"" : $"{labels},finish_reason=\"{Escape(reason)}\"";
+        var key = tag.Key == "finish_reason" && name.StartsWith("vllm:", StringComparison.Ordinal) ? "finished_reason" : tag.Key;
+        return $"{labels},{key}=\"{Escape(tag.Value)}\"";
     }
 
     private static string Escape(string value) => value.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);

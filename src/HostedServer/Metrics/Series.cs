@@ -2,8 +2,8 @@ using System.Diagnostics.Metrics;
 
 namespace LocalLlm.Server.Metrics;
 
-/// <summary>What one instrument has measured of one model, of one way to finish where it tells them apart.</summary>
-internal sealed class Series(Instrument instrument, string model, string? finishReason)
+/// <summary>What one instrument has measured of one model, of one way to finish or one place of a draft where it tells them apart.</summary>
+internal sealed class Series(Instrument instrument, string model, KeyValuePair<string, string>? tag)
 {
     // As vLLM's, in seconds or tokens.
     private static readonly double[] Seconds = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560];
@@ -21,8 +21,8 @@ internal sealed class Series(Instrument instrument, string model, string? finish
     /// <summary>What the model is called.</summary>
     public string Model => model;
 
-    /// <summary>The way to finish, or null.</summary>
-    public string? FinishReason => finishReason;
+    /// <summary>The way to finish (<c>finish_reason</c>) or the place of a draft (<c>position</c>), or null.</summary>
+    public KeyValuePair<string, string>? Tag => tag;
 
     /// <summary>The kind of Prometheus's that it is.</summary>
     public string Kind { get; } = instrument switch

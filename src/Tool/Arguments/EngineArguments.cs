@@ -1,4 +1,5 @@
 using System.CommandLine;
+using LocalLlm.Requests;
 using LocalLlm.Sampling;
 
 namespace LocalLlm.Tool.Arguments;
@@ -95,6 +96,11 @@ internal sealed class EngineArguments
     private readonly Option<double?> _watermark = Options.Number(
         "--watermark",
         "Share of the KV blocks that admission leaves free, at least 0, below 1; default 0.");
+    private readonly Option<string?> _speculativeConfig = Options.Text(
+        "--speculative-config",
+        """Speculative decoding, such as {"method":"ngram","num_speculative_tokens":4,"prompt_lookup_max":5,"prompt_lookup_min":2}: tokens are looked up in the prompt and verified together; default: off.""",
+        "JSON",
+        "-sc");
     private readonly Option<double?> _stepTimeout = Options.Number(
         "--step-timeout",
         "Seconds that one step may take before the engine counts as dead; default: 300 on a GPU, any time on a CPU. (Not an option of vLLM's.)");
@@ -139,7 +145,7 @@ internal sealed class EngineArguments
     public IEnumerable<Option> OfGenerators =>
     [
         _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _expertParallel, _enforceEager, _kvCacheMemoryBytes,
-        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _seed,
+        _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _speculativeConfig, _seed,
     ];
 
     private IEnumerable<Option> OfEncoders =>
@@ -226,6 +232,7 @@ internal sealed class EngineArguments
             SchedulingPolicy = result.GetValue(_schedulingPolicy) ?? defaults.SchedulingPolicy,
             SchedulerReserveFullIsl = _reserveFullIsl.Value(result) ?? defaults.SchedulerReserveFullIsl,
             Watermark = result.GetValue(_watermark) ?? defaults.Watermark,
+            Speculation = result.GetValue(_speculativeConfig) is { } speculation ? SpeculationJson.Parse(speculation) : null,
             StepTimeout = result.GetValue(_stepTimeout) is { } seconds ? StepTimeoutOf(seconds) : null,
             Seed = result.GetValue(_seed),
             NumThreads = result.GetValue(_numThreads) ?? defaults.NumThreads,

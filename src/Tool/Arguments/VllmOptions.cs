@@ -81,8 +81,8 @@ internal static partial class VllmOptions
         off fail-on-environ-validation | vLLM's environment variables are not read
         off tokens-only | all routes are served
         off grpc | the server speaks HTTP
-        off speculative-disable-mqa-scorer | speculative decoding is not supported
-        off disable-logprobs-during-spec-decoding | speculative decoding is not supported
+        off speculative-disable-mqa-scorer | drafts are always verified together
+        off disable-logprobs-during-spec-decoding | speculative decoding gives all log-probabilities
         no enforce-eager
         no skip-tokenizer-init
         no allow-credentials
@@ -109,7 +109,7 @@ internal static partial class VllmOptions
         value prefill-context-parallel-size/-pcp 1 | this build runs on one device
         value api-server-count/-asc 1 | server and engine are one process
         value num-scheduler-steps 1 | steps are scheduled one by one, and launched ahead
-        value num-lookahead-slots 0 | speculative decoding is not supported
+        value num-lookahead-slots 0 | see --speculative-config
         value scheduler-delay-factor 0 | prompts are scheduled at once
         value max-num-partial-prefills 1 | one long prompt is computed at a time; see --long-prefill-token-threshold
         value max-long-partial-prefills 1 | one long prompt is computed at a time; see --long-prefill-token-threshold
@@ -143,7 +143,6 @@ internal static partial class VllmOptions
         value compilation-config/-cc/-O {} | kernels are written by hand; there is nothing to compile
         value additional-config {} | there are no plug-ins
         value attention-config {} | the device decides
-        value speculative-config/-sc {} | speculative decoding is not supported
         never optimization-level | kernels are written by hand; there is nothing to compile
         never config | give appsettings.json, environment variables or options
         never hf-config-path | config.json is read from the model's folder
@@ -165,11 +164,11 @@ internal static partial class VllmOptions
         never max-cudagraph-capture-size | sizes follow from --max-num-seqs; --enforce-eager records none
         never max-seq-len-to-capture | graphs are recorded for all lengths; --enforce-eager records none
         never max-context-len-to-capture | graphs are recorded for all lengths; --enforce-eager records none
-        never spec-model | speculative decoding is not supported
-        never speculative-model | speculative decoding is not supported
-        never num-speculative-tokens | speculative decoding is not supported
-        never ngram-prompt-lookup-max | speculative decoding is not supported
-        never ngram-prompt-lookup-min | speculative decoding is not supported
+        never spec-model | there is no second model that drafts; see --speculative-config
+        never speculative-model | there is no second model that drafts; see --speculative-config
+        never num-speculative-tokens | give it in --speculative-config
+        never ngram-prompt-lookup-max | give it in --speculative-config
+        never ngram-prompt-lookup-min | give it in --speculative-config
         never quantization-param-path | weights are computed unquantised
         never max-parallel-loading-workers | the engine chooses how many threads read
         never ignore-patterns | only the files that are needed are downloaded
@@ -227,19 +226,21 @@ internal static partial class VllmOptions
         never max-prompt-adapters | prompt adapters are not supported
         never max-prompt-adapter-token | prompt adapters are not supported
         never override-neuron-config | the devices are CPUs and NVIDIA's GPUs
-        never speculative-model-quantization | speculative decoding is not supported
-        never speculative-draft-tensor-parallel-size | speculative decoding is not supported
-        never speculative-max-model-len | speculative decoding is not supported
-        never speculative-disable-by-batch-size | speculative decoding is not supported
-        never spec-method | speculative decoding is not supported
-        never spec-tokens | speculative decoding is not supported
-        never spec-decoding-acceptance-method | speculative decoding is not supported
-        never typical-acceptance-sampler-posterior-threshold | speculative decoding is not supported
-        never typical-acceptance-sampler-posterior-alpha | speculative decoding is not supported
+        never speculative-model-quantization | there is no second model that drafts; see --speculative-config
+        never speculative-draft-tensor-parallel-size | there is no second model that drafts; see --speculative-config
+        never speculative-max-model-len | give it in --speculative-config
+        never speculative-disable-by-batch-size | sequences whose drafts are wrong get none, in batches of any size
+        never spec-method | give it in --speculative-config
+        never spec-tokens | give it in --speculative-config
+        never spec-decoding-acceptance-method | a draft is accepted only where the output without it has the same token
+        never typical-acceptance-sampler-posterior-threshold | a draft is accepted only where the output without it has the same token
+        never typical-acceptance-sampler-posterior-alpha | a draft is accepted only where the output without it has the same token
         never dp-supervisor-probe-interval-s | one engine runs in a process
         never dp-supervisor-probe-timeout-s | one engine runs in a process
         never dp-supervisor-probe-failure-threshold | one engine runs in a process
         """;
+
+    private const string SpeculativeConfig = "--speculative-config";
 
     private static readonly List<Func<VllmOption>> All = [.. Table.Split('\n').Select(line => line.Trim()).SelectMany(Read)];
 
@@ -269,6 +270,8 @@ internal static partial class VllmOptions
     /// <param name="name">Without a value.</param>
     public static string? RefusalOf(string name)
     {
+        if (name.StartsWith(SpeculativeConfig + ".", StringComparison.Ordinal))
+            return $"{name} is not available here: give the whole as one JSON object, such as {SpeculativeConfig} {{\"method\":\"ngram\",\"num_speculative_tokens\":4}}.";
         var dot = name.IndexOf('.', StringComparison.Ordinal);
         var (whole, isPart) = Level().IsMatch(name) ? ("--optimization-level", true) : dot > 0 ? (name[..dot], true) : (name, false);
         return Find(whole) is { Reason: not null } option && (isPart || option.IsRefused) ? option.Unavailable(name) : null;

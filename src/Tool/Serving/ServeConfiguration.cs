@@ -12,6 +12,7 @@ namespace LocalLlm.Tool.Serving;
 internal static class ServeConfiguration
 {
     private const string Section = "LocalLlm";
+    private const string SpeculativeConfig = "--speculative-config";
 
     // The names of AddLocalLlm's options, so that one file serves both.
     private static readonly Dictionary<string, string> OtherNames = new(StringComparer.OrdinalIgnoreCase)
@@ -21,6 +22,7 @@ internal static class ServeConfiguration
         ["TensorParallel"] = "--tensor-parallel-size",
         ["MaxModelLength"] = "--max-model-len",
         ["MaxBatchSize"] = "--max-num-seqs",
+        ["Speculation"] = SpeculativeConfig,
     };
 
     /// <summary>The configuration of a process: appsettings.json of the current folder, then the environment.</summary>
@@ -44,10 +46,10 @@ internal static class ServeConfiguration
         var added = new List<string>();
         foreach (var entry in configuration.GetSection(Section).GetChildren())
         {
-            // Sections of its own: the server's options for other hosts, and further engines.
-            if (entry.Value is null && entry.GetChildren().Any(child => !int.TryParse(child.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _)))
-                continue;
             var name = OtherNames.GetValueOrDefault(entry.Key) ?? "--" + Hyphenated(entry.Key);
+            // Sections of its own: the server's options for other hosts, and further engines.
+            if (name != SpeculativeConfig && entry.Value is null && entry.GetChildren().Any(child => !int.TryParse(child.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _)))
+                continue;
             if (options.FirstOrDefault(option => option.Name == name) is not { } option)
             {
                 var nearest = NearestName.OfOption(name, options.Where(known => known is not VllmOption { IsRefused: true }).Select(known => known.Name));
@@ -65,6 +67,8 @@ internal static class ServeConfiguration
 
     private static IEnumerable<string> Arguments(Option option, IConfigurationSection entry, IList<Option> options)
     {
+        if (option.Name == SpeculativeConfig)
+            return [option.Name, entry.Value ?? JsonOf(entry)];
         if (ServerArguments.IsList(option))
             return [option.Name, entry.Value is { } text && text.StartsWith('[') ? text : JsonSerializer.Serialize(Texts(entry))];
         if (option.Arity.MaximumNumberOfValues > 0)
@@ -74,6 +78,11 @@ internal static class ServeConfiguration
         var opposite = "--no-" + option.Name[2..];
         return on ? [option.Name] : options.Any(known => known.Name == opposite) ? [opposite] : [];
     }
+
+    // An object of texts and whole numbers under vLLM's names; the option refuses everything else.
+    private static string JsonOf(IConfigurationSection entry) => JsonSerializer.Serialize(entry.GetChildren().ToDictionary(
+        child => Hyphenated(child.Key).Replace('-', '_'),
+        child => int.TryParse(child.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? (object)number : child.Value ?? ""));
 
     private static string[] Texts(IConfigurationSection entry) =>
         entry.Value is { } value ? [value] : [.. entry.GetChildren().Select(child => child.Value ?? "")];

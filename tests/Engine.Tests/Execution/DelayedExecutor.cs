@@ -72,7 +72,7 @@ internal sealed class DelayedExecutor(IStepExecutor inner, int seed = 1) : IStep
 
     private bool IsWithheld(ScheduledSequence entry)
     {
-        var may = entry is { SamplesToken: true, NeedsPromptLogits: false } && entry.TokenIds.Length == 1 && entry.FirstPosition >= entry.PromptLength;
+        var may = entry is { SamplesToken: true, NeedsPromptLogits: false, NumDrafts: 0 } && entry.TokenIds.Length == 1 && entry.FirstPosition >= entry.PromptLength;
         if (may && _random.Next(4) == 0 && _withheld.Add(entry.SequenceId))
             return true;
         _withheld.Remove(entry.SequenceId);
@@ -88,7 +88,7 @@ internal sealed class DelayedExecutor(IStepExecutor inner, int seed = 1) : IStep
             var sampled = tokens[entry.SequenceId];
             var position = entry.FirstPosition + entry.TokenIds.Length;
             var plan = Capabilities.Plan;
-            if (!entry.SamplesToken || sampled.Count is 0 or MaxTokens || sampled[^1].TokenId < 0 || _random.Next(2) == 0
+            if (!entry.SamplesToken || entry.NumDrafts > 0 || sampled.Count is 0 or MaxTokens || sampled[^1].TokenId < 0 || _random.Next(2) == 0
                 || position >= entry.BlockTable.Length * plan.BlockSize || position + 1 >= plan.MaxModelLen || EndsWith(entry.SequenceId, sampled[^1].TokenId))
                 continue;
             more.Add(entry with { FirstPosition = position, TokenIds = new[] { sampled[^1].TokenId }, NeedsPromptLogits = false });

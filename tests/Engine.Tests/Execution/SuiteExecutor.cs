@@ -24,9 +24,17 @@ internal static class SuiteExecutor
     /// <summary>Has <see cref="Ops.FakeNccl"/> connect the ranks on a card, where this is <c>fake</c>.</summary>
     public const string NcclVariable = "LOCALLLM_TEST_NCCL";
 
+    /// <summary>Has every engine speculate, where this is <c>ngram</c>.</summary>
+    public const string SpeculationVariable = "LOCALLLM_TEST_SPECULATION";
+
+    /// <summary>Drafts wherever a single token occurred before.</summary>
+    public static SpeculationOptions Ngram { get; } = new() { Method = "ngram", NumSpeculativeTokens = 4, PromptLookupMax = 4, PromptLookupMin = 1 };
+
     [ModuleInitializer]
     internal static void Choose()
     {
+        if (Environment.GetEnvironmentVariable(SpeculationVariable) is { Length: > 0 } method)
+            SpeculationOptions.Default = method == "ngram" ? Ngram : throw new InvalidOperationException($"{SpeculationVariable} is '{method}'; allowed: ngram");
         if (Environment.GetEnvironmentVariable(NcclVariable) == "fake")
         {
             Environment.SetEnvironmentVariable(LocalLlm.Ops.Cuda.Ranks.GpuRanks.NoOwnKernelsVariable, "1");

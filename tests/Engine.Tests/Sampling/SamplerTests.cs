@@ -213,13 +213,13 @@ public class SamplerTests
         }
     }
 
-    private static unsafe void Sample(Sampler sampler, float[][] rows, SamplingState[] states, SampledToken[] results, bool parallel)
+    private static void Sample(Sampler sampler, float[][] rows, SamplingState[] states, SampledToken[] results, bool parallel)
     {
-        var stride = sampler.VocabularySize + 7;
-        var memory = Enumerable.Repeat(float.NaN, rows.Length * stride).ToArray();
-        for (var i = 0; i < rows.Length; i++)
-            rows[i].CopyTo(memory, i * stride);
-        fixed (float* logits = memory)
-            sampler.Sample(logits, stride, states, results, parallel ? (count, body) => System.Threading.Tasks.Parallel.For(0, count, body) : null);
+        if (parallel)
+            System.Threading.Tasks.Parallel.For(0, rows.Length, SampleRow);
+        else
+            Array.ForEach([.. Enumerable.Range(0, rows.Length)], SampleRow);
+
+        void SampleRow(int row) => results[row] = sampler.SampleRow(rows[row], states[row]);
     }
 }

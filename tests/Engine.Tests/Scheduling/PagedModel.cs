@@ -69,10 +69,10 @@ internal sealed class PagedModel
     /// <param name="output">The step.</param>
     /// <param name="find">The sequence of an id, as it is known to the test (it may have ended).</param>
     /// <param name="isStale">Entries whose result nobody will use: they may read anything.</param>
-    /// <returns>Per entry the sampled token, or -1 where none is sampled.</returns>
-    public int[] Run(SchedulerOutput output, Func<long, Sequence> find, Predicate<long> isStale)
+    /// <returns>Per entry the sampled tokens, as many as its drafts were right, and one; none where none is sampled.</returns>
+    public int[][] Run(SchedulerOutput output, Func<long, Sequence> find, Predicate<long> isStale)
     {
-        var sampled = new int[output.Sequences.Count];
+        var sampled = new int[output.Sequences.Count][];
         for (var i = 0; i < sampled.Length; i++)
         {
             var entry = output.Sequences[i];
@@ -83,7 +83,7 @@ internal sealed class PagedModel
                 CheckContext(entry, find(entry.SequenceId));
             sampled[i] = Compute(entry, find(entry.SequenceId).Blocks.CacheSalt);
             if (entry.SamplesToken)
-                _lastSampled[entry.SequenceId] = sampled[i];
+                _lastSampled[entry.SequenceId] = sampled[i][^1];
         }
 
         return sampled;
@@ -101,8 +101,9 @@ internal sealed class PagedModel
         }
     }
 
-    private int Compute(ScheduledSequence entry, string? salt)
+    private int[] Compute(ScheduledSequence entry, string? salt)
     {
+        var sampled = new List<int>();
         var blocks = entry.BlockTable.Span;
         var prefix = entry.FirstPosition == 0 ? PrefixChain.Start(salt) : _slots[Slot(blocks, entry.FirstPosition - 1)];
         for (var i = 0; i < entry.TokenIds.Length; i++)
@@ -110,10 +111,14 @@ internal sealed class PagedModel
             var token = entry.TokenIds.Span[i];
             prefix = PrefixChain.Next(prefix, token == ScheduledSequence.UnknownToken ? _lastSampled.GetValueOrDefault(entry.SequenceId) : token);
             _slots[Slot(blocks, entry.FirstPosition + i)] = prefix;
+            // A draft's row counts where all drafts up to it were right.
+            var draft = i - (entry.TokenIds.Length - entry.NumDrafts);
+            if (entry.SamplesToken && draft >= -1 && sampled.Count == draft + 1 && (draft < 0 || sampled[draft] == token))
+                sampled.Add(NextToken(prefix, _vocabulary));
         }
 
         ComputedTokens += entry.TokenIds.Length;
-        return entry.SamplesToken ? NextToken(prefix, _vocabulary) : -1;
+        return [.. sampled];
     }
 
     private int Slot(ReadOnlySpan<int> blocks, int position) =>

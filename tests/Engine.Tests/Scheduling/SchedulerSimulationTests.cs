@@ -86,6 +86,36 @@ public class SchedulerSimulationTests
         }
     }
 
+    [Theory]
+    [InlineData(0, false, 1, false)]
+    [InlineData(1000, true, 1, false)]
+    [InlineData(2000, true, 2, true)]
+    [InlineData(3000, true, 4, false)]
+    public void Drafts_change_no_output(int firstSeed, bool disturbed, int stepsInFlight, bool runAhead)
+    {
+        var (drafted, unknown) = (0, 0);
+        for (var seed = firstSeed; seed < firstSeed + Fuzz.Times(60); seed++)
+        {
+            var random = new Random(seed);
+            var setup = RandomSetup(random, disturbed) with { StepsInFlight = stepsInFlight, RunAhead = runAhead, MaxDrafts = random.Next(1, 7), MaxTokens = runAhead ? 1 : random.Next(1, 5) };
+            var simulation = new Simulation(setup, seed);
+            try
+            {
+                simulation.Run(Workload.Random(seed, 40, random.Next(1, 120), random.Next(1, 60), salts: true, promptLogits: true), perStep: 3);
+            }
+            catch (Exception e)
+            {
+                throw new InvalidOperationException($"seed {seed}: {e.Message}", e);
+            }
+
+            drafted += simulation.NumDraftedSteps;
+            unknown += simulation.NumUnknownTokens;
+        }
+
+        Assert.True(drafted > 1000, $"only {drafted} drafts were verified");
+        Assert.True(!runAhead || unknown > 1000, $"only {unknown} tokens were taken before they were known");
+    }
+
     private static SimulationSetup RandomSetup(Random random, bool disturbed)
     {
         var chunked = random.Next(4) != 0;

@@ -33,6 +33,9 @@ internal sealed record SimulationSetup
     /// <summary>Max number of tokens of a sequence and a step; from 2 on a step may also bring none.</summary>
     public int MaxTokens { get; init; } = 1;
 
+    /// <summary>Max number of drafts of a sequence and a step; most of them are right.</summary>
+    public int MaxDrafts { get; init; }
+
     public double NonFinite { get; init; }
 
     public double Throwing { get; init; }
@@ -64,7 +67,8 @@ internal sealed class Simulation
         _random = new Random(seed);
         Kv = new KvCacheManager(setup.NumBlocks, setup.BlockSize, setup.PrefixCaching, new BlockHasher((ulong)seed));
         Model = new PagedModel(Kv, setup.Vocabulary);
-        Scheduler = new Scheduler(setup.Options, Kv, new ManualTime());
+        var options = setup.MaxDrafts == 0 ? setup.Options : setup.Options with { MaxDrafts = setup.MaxDrafts, CreateDrafter = () => new GuessingDrafter(_random, setup.Vocabulary) };
+        Scheduler = new Scheduler(options, Kv, new ManualTime());
     }
 
     public KvCacheManager Kv { get; }
@@ -78,6 +82,8 @@ internal sealed class Simulation
     public int NumAborts { get; private set; }
 
     public int NumUnknownTokens { get; private set; }
+
+    public int NumDraftedSteps { get; private set; }
 
     public IReadOnlyDictionary<long, Sequence> Sequences => _all;
 
@@ -197,14 +203,14 @@ internal sealed class Simulation
     }
 
     // As an executor that speculates, or delays: 0 to k tokens, all of them right.
-    private int[] Tokens(ScheduledSequence entry, int sampled)
+    private int[] Tokens(ScheduledSequence entry, int[] sampled)
     {
         if (!entry.SamplesToken)
             return [];
         if (_random.NextDouble() < _setup.NonFinite)
-            return [-1];
+            return [.. sampled[..^1], -1];
         if (_setup.MaxTokens == 1)
-            return [sampled];
+            return sampled;
         var sequence = _all[entry.SequenceId];
         var tokens = new int[_random.Next(_setup.MaxTokens + 1)];
         var prefix = PrefixChain.Of(sequence.Blocks.CacheSalt, sequence.TokenIds);
@@ -250,12 +256,22 @@ internal sealed class Simulation
             }
             else
             {
-                Assert.Equal(sequence.TokenIds[entry.FirstPosition..end].ToArray(), entry.TokenIds.ToArray());
+                end -= entry.NumDrafts;
+                Assert.Equal(sequence.TokenIds[entry.FirstPosition..end].ToArray(), entry.TokenIds[..^entry.NumDrafts].ToArray());
                 Assert.Equal(end == sequence.NumTokens, entry.SamplesToken);
             }
 
+            if (entry.NumDrafts > 0)
+            {
+                NumDraftedSteps++;
+                Assert.True(entry.SamplesToken && entry.NumDrafts <= _setup.MaxDrafts);
+                // All of them, and the token after them, may be output.
+                Assert.True(sequence.NumOutputTokens + entry.NumDrafts < sequence.MaxTokens && sequence.NumTokens + entry.NumDrafts < _setup.Options.MaxModelLen);
+                Assert.DoesNotContain(_inFlight, earlier => earlier.Sequences.Any(one => one.SequenceId == entry.SequenceId));
+            }
+
             if (_setup.Options.LongPrefillTokenThreshold is > 0 and var cap)
-                Assert.InRange(entry.TokenIds.Length, 1, cap);
+                Assert.InRange(entry.TokenIds.Length - entry.NumDrafts, 1, cap);
             if (!_setup.Options.EnableChunkedPrefill)
                 Assert.True(entry.SamplesToken);
         }
@@ -265,5 +281,26 @@ internal sealed class Simulation
     {
         Scheduler.CheckIntegrity();
         Model.PoisonUnowned();
+    }
+}
+
+/// <summary>Guesses what the <see cref="PagedModel"/> will choose, now and then wrongly, and any number of tokens.</summary>
+internal sealed class GuessingDrafter(Random random, int vocabulary) : IDrafter
+{
+    private int[] _drafts = [];
+
+    public ReadOnlySpan<int> Propose(ReadOnlySpan<int> tokens, int numPromptTokens, int max)
+    {
+        // The salt is not known here: of salted sequences the guesses are as good as any.
+        _drafts = new int[random.Next(max + 1)];
+        var prefix = PrefixChain.Of(null, tokens);
+        for (var i = 0; i < _drafts.Length; i++)
+        {
+            var next = PagedModel.NextToken(prefix, vocabulary);
+            _drafts[i] = random.Next(5) == 0 ? (next + 1) % vocabulary : next;
+            prefix = PrefixChain.Next(prefix, _drafts[i]);
+        }
+
+        return _drafts;
     }
 }

@@ -36,6 +36,7 @@ internal static class NodeIdentity
             ["max_model_len"] = options.MaxModelLen is { } length ? Text(length) : "auto",
             ["max_num_seqs"] = Text(options.RunningSequences),
             ["max_num_batched_tokens"] = Text(options.StepTokens),
+            ["num_speculative_tokens"] = Text(options.Speculation?.NumSpeculativeTokens ?? 0),
             ["logprobs_mode"] = options.LogprobsMode.ToString(),
             ["enforce_eager"] = options.EnforceEager.ToString(),
         },

@@ -1,0 +1,41 @@
+namespace LocalLlm;
+
+/// <summary>
+/// Speculative decoding (vLLM's <c>speculative_config</c>): tokens are drafted, and one step of the model verifies all of them. The output is
+/// the one without it; only the speed differs.
+/// </summary>
+public sealed record SpeculationOptions
+{
+    /// <summary>Drafts are what followed the output's last tokens where they occurred before, in the prompt or the output.</summary>
+    internal const string Ngram = "ngram";
+
+    /// <summary>Drafts are the model's own, by its layers for multi-token prediction.</summary>
+    internal const string Mtp = "mtp";
+
+    /// <summary>Most drafts of a step, and most tokens that are looked up.</summary>
+    internal const int Max = 32;
+
+    /// <summary>That of engines whose options name none; null: off. Tests run whole suites with another one.</summary>
+    internal static SpeculationOptions? Default { get; set; }
+
+    // vLLM's.
+    private const int UsualLookup = 5;
+
+    /// <summary>Who drafts: <c>ngram</c> (prompt look-up, for every model), or <c>mtp</c> (the model's own layers for it).</summary>
+    public string? Method { get; init; }
+
+    /// <summary>Most tokens that are drafted for a sequence and a step, 1 to 32; fewer are where earlier drafts were wrong.</summary>
+    public int? NumSpeculativeTokens { get; init; }
+
+    /// <summary>Method <c>ngram</c>: the most last tokens that are looked up, up to 32; null: as <see cref="PromptLookupMin"/>, or 5.</summary>
+    public int? PromptLookupMax { get; init; }
+
+    /// <summary>Method <c>ngram</c>: the fewest last tokens that must have occurred before; null: as <see cref="PromptLookupMax"/>, or 5.</summary>
+    public int? PromptLookupMin { get; init; }
+
+    /// <summary>Most tokens that are looked up, once checked.</summary>
+    internal int LookupMax => PromptLookupMax ?? PromptLookupMin ?? UsualLookup;
+
+    /// <summary>Fewest tokens that are looked up, once checked.</summary>
+    internal int LookupMin => PromptLookupMin ?? PromptLookupMax ?? UsualLookup;
+}
