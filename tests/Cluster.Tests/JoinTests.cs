@@ -30,6 +30,36 @@ public class JoinTests
     }
 
     [Fact]
+    public async Task Node_0_waits_until_its_own_name_has_an_address()
+    {
+        var network = new MemoryNetwork();
+        var late = new LateTransport(network.Transport(), 3);
+        await using var replica = await Replica.LoadAsync(
+            Replica.InMemory(network, 1, 2, 2) with { NodeTransport = _ => late }, node => node with { NodeTransport = _ => network.Transport() });
+        Assert.Equal(4, late.Attempts);
+    }
+
+    [Fact]
+    public async Task A_name_of_node_0_that_never_has_an_address_is_named()
+    {
+        var options = Replica.OverGrpc(1, 2, 2, new() { Token = "of the test" }) with { MasterAddress = "no-such-host.invalid", NodeJoinTimeout = Short };
+        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Equal(EngineErrorKind.Environment, failure.Kind);
+        Assert.StartsWith("node 0 could not listen within 2 s: master_addr: 'no-such-host.invalid' has no address", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("mp", "cuda:1", null)]
+    [InlineData("processes", "auto", "cuda:0")]
+    public async Task Processes_on_GPUs_are_refused_by_name(string backend, string device, string? listed)
+    {
+        var options = Replica.Options with { DistributedExecutorBackend = backend, Device = device, Devices = listed is null ? null : [listed], PipelineParallel = 1 };
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Equal(EngineErrorKind.InvalidOptions, refusal.Kind);
+        Assert.Contains($"is {backend}, a process for each rank, which this build has on CPUs only, but the device is {listed ?? device}", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Other_options_are_refused_by_name_on_both_sides()
     {
         var options = Replica.InMemory(new(), 1, 2, 2) with { NodeJoinTimeout = Patience };
@@ -98,6 +128,21 @@ public class JoinTests
         var options = Replica.Options with { PipelineParallel = 2, Nodes = 2 };
         var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Contains("AddLocalLlmCluster()", failure.Message, StringComparison.Ordinal);
+    }
+
+    // Cannot listen at first.
+    private sealed class LateTransport(INodeTransport inner, int failures) : INodeTransport
+    {
+        public int Attempts { get; private set; }
+
+        public Task ListenAsync(CancellationToken cancellationToken) =>
+            ++Attempts <= failures ? throw new IOException("its name has no address") : inner.ListenAsync(cancellationToken);
+
+        public ValueTask<INodeChannel> AcceptAsync(CancellationToken cancellationToken) => inner.AcceptAsync(cancellationToken);
+
+        public ValueTask<INodeChannel> ConnectAsync(CancellationToken cancellationToken) => inner.ConnectAsync(cancellationToken);
+
+        public ValueTask DisposeAsync() => inner.DisposeAsync();
     }
 
     private sealed class ModelCopy : IDisposable

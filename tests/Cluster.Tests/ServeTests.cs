@@ -58,7 +58,7 @@ public class ServeTests
 
     [Theory]
     [InlineData("KILL", "60")] // known by its connection
-    [InlineData("STOP", "1")]
+    [InlineData("STOP", "3")]
     public async Task A_node_that_dies_or_hangs_ends_the_server_with_70(string signal, string heartbeat)
     {
         var port = Replica.FreePort();
@@ -77,8 +77,8 @@ public class ServeTests
     public async Task A_cable_that_is_pulled_ends_both_nodes_with_70()
     {
         await using var hosts = await Namespaces.CreateAsync();
-        await using var first = StartNode(0, hosts.Address, hosts.On(0), 2);
-        await using var second = StartNode(1, hosts.Address, hosts.On(1), 2);
+        await using var first = StartNode(0, hosts.Address, hosts.On(0), 2, heartbeat: "3");
+        await using var second = StartNode(1, hosts.Address, hosts.On(1), 2, heartbeat: "3");
         await first.ReadyAsync();
         await hosts.CutAsync();
         await AssertDeadAsync(first);
@@ -97,7 +97,7 @@ public class ServeTests
         Assert.Equal(70, await second.ExitAsync(Patience));
     }
 
-    private static ServeProcess StartNode(int rank, string address, string[] before, int nodes, int port = 29555, int tensorParallel = 1, string heartbeat = "2") => ServeProcess.Start(
+    private static ServeProcess StartNode(int rank, string address, string[] before, int nodes, int port = 29555, int tensorParallel = 1, string heartbeat = "20") => ServeProcess.Start(
         before, "-tp", Text(tensorParallel), "-pp", Text(nodes), "--nnodes", Text(nodes), "--node-rank", Text(rank), "--master-addr", address, "--master-port", Text(port), "--cluster-token", "of the test", "--node-heartbeat", heartbeat);
 
     private static async Task AssertDeadAsync(ServeProcess server)
