@@ -55,6 +55,11 @@ public sealed class GrpcNodeTransport : INodeTransport
         }
         catch (IOException failure)
         {
+            await _server.DisposeAsync().ConfigureAwait(false);
+            _server = null;
+            // The name's record may be an older host's still.
+            if (failure.GetBaseException() is SocketException { SocketErrorCode: SocketError.AddressNotAvailable } && !IPAddress.TryParse(_host, out _))
+                throw new IOException($"master_addr: '{_host}' is {address}, which is no address of this host; name this host.", failure);
             throw new EngineException(EngineErrorKind.InvalidOptions, $"master_addr and master_port: node 0 cannot listen on {_host}:{_port}: {failure.Message} Choose another port, or the address of this host.", "master_port", failure);
         }
     }
@@ -127,7 +132,7 @@ public sealed class GrpcNodeTransport : INodeTransport
         }
         catch (SocketException failure)
         {
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"master_addr: '{_host}' has no address ({failure.Message}); name this host.", "master_addr", failure);
+            throw new IOException($"master_addr: '{_host}' has no address ({failure.Message}); name this host.", failure);
         }
     }
 

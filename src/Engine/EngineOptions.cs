@@ -45,7 +45,7 @@ public sealed record EngineOptions
     /// </summary>
     public bool EnableExpertParallel { get; init; }
 
-    /// <summary>What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process), or <c>processes</c> (a process for each rank).</summary>
+    /// <summary>What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process), or <c>processes</c> (vLLM's <c>mp</c>: a process for each rank, on CPUs).</summary>
     public string DistributedExecutorBackend { get; init; } = "auto";
 
     /// <summary>Hosts that the ranks are spread over, each started with the same options but for <see cref="NodeRank"/>.</summary>
@@ -71,6 +71,9 @@ public sealed record EngineOptions
 
     /// <summary>A value of <see cref="DistributedExecutorBackend"/>.</summary>
     internal const string Processes = "processes";
+
+    /// <summary>Whether each rank has a process of its own.</summary>
+    internal bool UsesProcesses => DistributedExecutorBackend is Processes or "mp";
 
     /// <summary>The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that <see cref="Device"/> names.</summary>
     public IReadOnlyList<string>? Devices { get; init; }
@@ -137,7 +140,8 @@ public sealed record EngineOptions
 
     /// <summary>
     /// The longest that one step may take; then the engine counts as dead, and every request ends with <see cref="EngineErrorKind.EngineDead"/>.
-    /// Null: 5 minutes on a GPU, any time on a CPU.
+    /// Null: on GPUs and with several processes 100 times the longest step of about as many tokens so far (the same power of two), at least 30
+    /// seconds and at most 5 minutes, and 5 minutes for the first three of a size; any time on the CPU of one process.
     /// </summary>
     public TimeSpan? StepTimeout { get; init; }
 

@@ -36,6 +36,9 @@ public sealed record GenerationOutput
     /// <summary>Why <see cref="FinishReason"/> is <see cref="FinishReason.Error"/>.</summary>
     public string? Error { get; init; }
 
+    /// <summary>What <see cref="Error"/> does not say, for the application and its log: it may hold what no remote caller may see.</summary>
+    internal Exception? ErrorCause { get; init; }
+
     /// <summary>Counts of this sequence, on its last piece.</summary>
     public TokenUsage? Usage { get; init; }
 
@@ -48,7 +51,7 @@ public sealed record GenerationOutput
     public void ThrowIfFailed()
     {
         if (FinishReason == LocalLlm.FinishReason.Error)
-            throw new EngineException(EngineErrorKind.GenerationFailed, Error!);
+            throw new EngineException(EngineErrorKind.GenerationFailed, Error!, innerException: ErrorCause);
         if (FinishReason == LocalLlm.FinishReason.Abort)
             throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the response was finished.");
     }

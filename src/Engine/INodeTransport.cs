@@ -7,6 +7,7 @@ namespace LocalLlm;
 public interface INodeTransport : IAsyncDisposable
 {
     /// <summary>On node 0: listens from now on.</summary>
+    /// <exception cref="IOException">It cannot listen there now; later it may, as when its own name has no address yet.</exception>
     /// <exception cref="EngineException">Kind Environment or InvalidOptions: it cannot listen there.</exception>
     Task ListenAsync(CancellationToken cancellationToken);
 

@@ -295,7 +295,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
                 Scheduler = scheduling,
                 ModelName = NameOf(options),
                 EnablePrefixCaching = options.EnablePrefixCaching,
-                StepTimeout = options.StepTimeout ?? executor.Capabilities.StepTimeout,
+                StepDeadlines = StepDeadlines.Of(options.StepTimeout, executor.Capabilities.StepTimeout),
                 MeterScope = options.MeterScope,
             };
             var inbox = new EngineInbox();

@@ -4,30 +4,45 @@ namespace LocalLlm;
 internal static class NodeOptionsValidator
 {
     private const int MaxPort = 65535;
+    private const string Cpu = "cpu";
 
     /// <summary>Reports every fault.</summary>
     /// <param name="options">The options.</param>
     /// <param name="require">Takes a condition, the option's name, and what is wrong where the condition does not hold.</param>
     public static void Check(EngineOptions options, Action<bool, string, string> require)
     {
-        require(options.DistributedExecutorBackend is "auto" or "threads" or EngineOptions.Processes, "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads, processes");
+        require(options.UsesProcesses || options.DistributedExecutorBackend is "auto" or "threads", "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads, processes (mp)");
         require(options.Nodes >= 1, "nnodes", $"is {options.Nodes}; at least 1");
-        require(options.NodeRank >= 0 && (options.NodeRank < options.Nodes || options.DistributedExecutorBackend == EngineOptions.Processes), "node_rank", $"is {options.NodeRank}; 0 to {options.Nodes - 1}, as nnodes is {options.Nodes}");
-        require(options.DistributedExecutorBackend != EngineOptions.Processes || options.Device is "cpu" or "auto", "distributed_executor_backend", $"is processes, which this build has on CPUs only, but device is {options.Device}; use threads");
+        require(options.NodeRank >= 0 && (options.NodeRank < options.Nodes || options.UsesProcesses), "node_rank", $"is {options.NodeRank}; 0 to {options.Nodes - 1}, as nnodes is {options.Nodes}");
+        var device = options.Devices?.FirstOrDefault(one => one != Cpu) ?? options.Device;
+        require(!options.UsesProcesses || device is Cpu or "auto", "distributed_executor_backend", NoProcesses(options.DistributedExecutorBackend, device));
         require(!string.IsNullOrWhiteSpace(options.MasterAddress), "master_addr", "is empty; name the host of node 0");
         require(options.MasterPort is >= 0 and <= MaxPort, "master_port", $"is {options.MasterPort}; 0 to {MaxPort}");
         require(options.NodeJoinTimeout > TimeSpan.Zero && options.NodeJoinTimeout.TotalMilliseconds <= int.MaxValue, "node_join_timeout", $"is {options.NodeJoinTimeout}; above zero, at most {TimeSpan.FromMilliseconds(int.MaxValue)}");
         require(options.NodeHeartbeat >= TimeSpan.FromMilliseconds(10) && options.NodeHeartbeat <= TimeSpan.FromMinutes(1), "node_heartbeat", $"is {options.NodeHeartbeat}; 10 ms to 1 minute");
         if (options.Nodes > 1)
             CheckNodes(options, require);
-        var isCluster = options.Nodes > 1 || options.DistributedExecutorBackend == EngineOptions.Processes;
+        var isCluster = options.Nodes > 1 || options.UsesProcesses;
         require(!isCluster || options.NodeTransport is not null, options.Nodes > 1 ? "nnodes" : "distributed_executor_backend", "needs a control stream between the processes: call services.AddLocalLlmCluster() of the package LocalLlm.Cluster, or set EngineOptions.NodeTransport");
     }
+
+    /// <summary>Refuses a rank in a process of its own on any device but a CPU, once <c>auto</c> is known.</summary>
+    /// <param name="backend">The option <c>distributed_executor_backend</c>.</param>
+    /// <param name="device">The rank's device.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions: it is none.</exception>
+    public static void RequireProcessDevice(string backend, string device)
+    {
+        if (device != Cpu)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"distributed_executor_backend {NoProcesses(backend, device)}.", "distributed_executor_backend");
+    }
+
+    private static string NoProcesses(string backend, string device) =>
+        $"is {backend}, a process for each rank, which this build has on CPUs only, but the device is {device}; use threads, or device cpu";
 
     private static void CheckNodes(EngineOptions options, Action<bool, string, string> require)
     {
         var ranks = (long)options.TensorParallel * options.PipelineParallel;
-        require(options.DistributedExecutorBackend != EngineOptions.Processes, "distributed_executor_backend", $"is processes, but nnodes is {options.Nodes}: start one process for each rank with mpirun and leave nnodes out, or use threads");
+        require(!options.UsesProcesses, "distributed_executor_backend", $"is {options.DistributedExecutorBackend}, but nnodes is {options.Nodes}: start one process for each rank with mpirun and leave nnodes out, or use threads");
         require(ranks % options.Nodes == 0, "nnodes", $"is {options.Nodes}, but the ranks (tensor_parallel_size {options.TensorParallel} x pipeline_parallel_size {options.PipelineParallel} = {ranks}) cannot be spread evenly over them; choose sizes whose product is a multiple of {options.Nodes}");
         require(ranks % options.Nodes != 0 || ranks / options.Nodes % options.TensorParallel == 0, "tensor_parallel_size", $"is {options.TensorParallel}, more than the {ranks / options.Nodes} ranks of one node: between hosts use pipeline_parallel_size (tensor_parallel_size {Math.Max(1, ranks / options.Nodes)}, pipeline_parallel_size {options.Nodes}), or start one process for each rank with mpirun");
     }

@@ -27,7 +27,7 @@ internal sealed class ResultCollector(string requestId, IReadOnlyList<int> promp
         foreach (var part in _parts)
         {
             if (part.Last?.FinishReason == FinishReason.Error)
-                throw new EngineException(EngineErrorKind.GenerationFailed, part.Last.Error!);
+                throw new EngineException(EngineErrorKind.GenerationFailed, part.Last.Error!, innerException: part.Last.ErrorCause);
             if (part.Last?.FinishReason is null or FinishReason.Abort)
                 throw new EngineException(EngineErrorKind.ShuttingDown, "The engine shut down before the request was finished.");
         }

@@ -99,13 +99,13 @@ public class FaultCampaign
     private static List<ServeProcess> Start(string layout, Namespaces? hosts) => layout switch
     {
         "2 nodes" => [Node(0, hosts!), Node(1, hosts!)],
-        "processes, PP 2" => [ServeProcess.Start([], "--distributed-executor-backend", "processes", "-pp", "2", "--step-timeout", "5")],
-        "processes, TP 2" => [ServeProcess.Start([], "--distributed-executor-backend", "processes", "-tp", "2", "--step-timeout", "5")],
-        _ => [ServeProcess.Start(Mpirun.Line(2, []), "-tp", "2", "--step-timeout", "5", "--master-port", $"{Replica.FreePort()}")],
+        "processes, PP 2" => [ServeProcess.Start([], "--distributed-executor-backend", "processes", "-pp", "2", "--step-timeout", "5", "--node-heartbeat", "1")],
+        "processes, TP 2" => [ServeProcess.Start([], "--distributed-executor-backend", "processes", "-tp", "2", "--step-timeout", "5", "--node-heartbeat", "1")],
+        _ => [ServeProcess.Start(Mpirun.Line(2, []), "-tp", "2", "--step-timeout", "5", "--node-heartbeat", "1", "--master-port", $"{Replica.FreePort()}")],
     };
 
     private static ServeProcess Node(int rank, Namespaces hosts) => ServeProcess.Start(
-        hosts.On(rank), "-pp", "2", "--nnodes", "2", "--node-rank", $"{rank}", "--master-addr", hosts.Address, "--cluster-token", "of the test", "--step-timeout", "5");
+        hosts.On(rank), "-pp", "2", "--nnodes", "2", "--node-rank", $"{rank}", "--master-addr", hosts.Address, "--cluster-token", "of the test", "--step-timeout", "5", "--node-heartbeat", "1");
 
     private static (int Front, int[] Ranks) Roles(string layout, ServeProcess server, ServeProcess? node)
     {

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Xunit;
 
 namespace LocalLlm.Cluster.Tests;
@@ -6,50 +5,50 @@ namespace LocalLlm.Cluster.Tests;
 /// <summary>The replica is the unit: what one node loses, all have lost, and every caller hears it.</summary>
 public class FaultTests
 {
-    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+    // Against waiting for ever; a busy machine may take its time.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
+    // Three of them are longer than the patience: what is known before is known without them.
+    private static readonly TimeSpan Rare = TimeSpan.FromMinutes(1);
 
     [Fact]
-    public async Task A_connection_that_ends_is_known_in_a_second_while_nothing_runs()
+    public async Task A_connection_that_ends_is_known_without_a_missed_heartbeat_while_nothing_runs()
     {
         var network = new MemoryNetwork();
-        await using var replica = await Replica.LoadAsync(Replica.InMemory(network, 1, 2, 2));
+        await using var replica = await Replica.LoadAsync(Replica.InMemory(network, 1, 2, 2) with { NodeHeartbeat = Rare });
         await Replica.GreedyAsync(replica.Engine, "Once", 2);
-        var begin = Stopwatch.GetTimestamp();
         network.Cut();
-        await replica.Engine.Completion.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
-        Assert.InRange(Stopwatch.GetElapsedTime(begin), TimeSpan.Zero, Second);
+        await replica.Engine.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.True(replica.Engine.HasFailed);
         Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => replica.Nodes[0])).Kind);
     }
 
     [Fact]
-    public async Task Open_requests_end_with_engine_dead_in_a_second()
+    public async Task Open_requests_end_with_engine_dead_without_a_missed_heartbeat()
     {
         var network = new MemoryNetwork();
-        await using var replica = await Replica.LoadAsync(Replica.InMemory(network, 1, 2, 2));
+        await using var replica = await Replica.LoadAsync(Replica.InMemory(network, 1, 2, 2) with { NodeHeartbeat = Rare });
         var requests = Enumerable.Range(0, 8).Select(i => Replica.GreedyAsync(replica.Engine, $"Request {i}", 400)).ToArray();
         await foreach (var _ in replica.Engine.GenerateAsync("Once", new SamplingParams { MaxTokens = 4 }, TestContext.Current.CancellationToken))
         {
             // Until all of them run.
         }
 
-        var begin = Stopwatch.GetTimestamp();
         network.Cut();
         foreach (var request in requests)
-            Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => request.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken))).Kind);
-        Assert.InRange(Stopwatch.GetElapsedTime(begin), TimeSpan.Zero, Second);
+            Assert.Equal(EngineErrorKind.EngineDead, (await Assert.ThrowsAsync<EngineException>(() => request.WaitAsync(Patience, TestContext.Current.CancellationToken))).Kind);
     }
 
     [Fact]
     public async Task A_node_that_is_silent_is_lost_after_three_heartbeats()
     {
         var network = new MemoryNetwork();
-        var heartbeat = TimeSpan.FromMilliseconds(500);
+        var heartbeat = TimeSpan.FromSeconds(2);
         await using var replica = await Replica.LoadAsync(Replica.InMemory(network, 1, 2, 2) with { NodeHeartbeat = heartbeat });
         network.Silence();
-        await replica.Engine.Completion.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        await replica.Engine.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.True(replica.Engine.HasFailed);
-        await Assert.ThrowsAsync<EngineException>(() => replica.Nodes[0].WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken));
+        await Assert.ThrowsAsync<EngineException>(() => replica.Nodes[0].WaitAsync(Patience, TestContext.Current.CancellationToken));
     }
 
     [Fact]
@@ -57,10 +56,10 @@ public class FaultTests
     {
         // The node is there and sends its heartbeats, but its results do not come.
         var network = new MemoryNetwork();
-        var options = Replica.InMemory(network, 1, 2, 2) with { StepTimeout = TimeSpan.FromSeconds(2) };
+        var options = Replica.InMemory(network, 1, 2, 2) with { StepTimeout = TimeSpan.FromSeconds(5), NodeHeartbeat = Rare };
         await using var replica = await Replica.LoadAsync(options);
         network.Silence();
-        var failure = await Assert.ThrowsAsync<EngineException>(() => Replica.GreedyAsync(replica.Engine, "Once", 4).WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken));
+        var failure = await Assert.ThrowsAsync<EngineException>(() => Replica.GreedyAsync(replica.Engine, "Once", 4).WaitAsync(Patience, TestContext.Current.CancellationToken));
         Assert.Equal(EngineErrorKind.EngineDead, failure.Kind);
     }
 
@@ -74,7 +73,7 @@ public class FaultTests
         await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         await stopping.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => node);
-        await engine.Completion.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        await engine.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
         Assert.True(engine.HasFailed);
     }
 }

@@ -32,7 +32,7 @@ public class GreedyIdsTests
     {
         var replica = await Replica.LoadAsync(Replica.OverGrpc(1, 2, 2));
         await replica.DisposeAsync();
-        await replica.Nodes[0].WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        await replica.Nodes[0].WaitAsync(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken);
     }
 
     private static Task<int[][]> OneRankAsync() => s_oneRank ??= LoadAsync();

@@ -26,7 +26,7 @@ public class HostTests
         var stopping = new TaskCompletionSource();
         second.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping.Register(stopping.SetResult);
         await first.StopAsync(TestContext.Current.CancellationToken);
-        await stopping.Task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
+        await stopping.Task.WaitAsync(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken);
         await second.StopAsync(TestContext.Current.CancellationToken);
     }
 

@@ -6,12 +6,16 @@ namespace LocalLlm.Cluster.Tests;
 /// <summary>Who may join, and what the operator reads where somebody may not, or does not.</summary>
 public class JoinTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+    // For those who never come.
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(2);
+
+    // For those who come and are refused: also a busy machine comes so far in it. Node 0 waits to its end for another one.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
     [Fact]
     public async Task A_node_that_does_not_join_is_named()
     {
-        var options = Replica.InMemory(new(), 1, 2, 2) with { NodeJoinTimeout = Patience };
+        var options = Replica.InMemory(new(), 1, 2, 2) with { NodeJoinTimeout = Short };
         var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal(EngineErrorKind.Environment, failure.Kind);
         Assert.StartsWith("node 1 of 2 has not joined within 2 s: start the same command line there with --node-rank 1", failure.Message, StringComparison.Ordinal);
@@ -20,9 +24,39 @@ public class JoinTests
     [Fact]
     public async Task A_node_that_cannot_reach_node_0_says_where_it_looked()
     {
-        var options = Replica.OverGrpc(1, 2, 2) with { NodeRank = 1, NodeJoinTimeout = Patience };
+        var options = Replica.OverGrpc(1, 2, 2) with { NodeRank = 1, NodeJoinTimeout = Short };
         var failure = await Assert.ThrowsAsync<EngineException>(() => EngineNode.RunAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         Assert.StartsWith($"node 1 of 2 has not reached node 0 within 2 s: 127.0.0.1:{options.MasterPort} cannot be reached", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Node_0_waits_until_its_own_name_has_an_address()
+    {
+        var network = new MemoryNetwork();
+        var late = new LateTransport(network.Transport(), 3);
+        await using var replica = await Replica.LoadAsync(
+            Replica.InMemory(network, 1, 2, 2) with { NodeTransport = _ => late }, node => node with { NodeTransport = _ => network.Transport() });
+        Assert.Equal(4, late.Attempts);
+    }
+
+    [Fact]
+    public async Task A_name_of_node_0_that_never_has_an_address_is_named()
+    {
+        var options = Replica.OverGrpc(1, 2, 2, new() { Token = "of the test" }) with { MasterAddress = "no-such-host.invalid", NodeJoinTimeout = Short };
+        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Equal(EngineErrorKind.Environment, failure.Kind);
+        Assert.StartsWith("node 0 could not listen within 2 s: master_addr: 'no-such-host.invalid' has no address", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("mp", "cuda:1", null)]
+    [InlineData("processes", "auto", "cuda:0")]
+    public async Task Processes_on_GPUs_are_refused_by_name(string backend, string device, string? listed)
+    {
+        var options = Replica.Options with { DistributedExecutorBackend = backend, Device = device, Devices = listed is null ? null : [listed], PipelineParallel = 1 };
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        Assert.Equal(EngineErrorKind.InvalidOptions, refusal.Kind);
+        Assert.Contains($"is {backend}, a process for each rank, which this build has on CPUs only, but the device is {listed ?? device}", refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -94,6 +128,21 @@ public class JoinTests
         var options = Replica.Options with { PipelineParallel = 2, Nodes = 2 };
         var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Contains("AddLocalLlmCluster()", failure.Message, StringComparison.Ordinal);
+    }
+
+    // Cannot listen at first.
+    private sealed class LateTransport(INodeTransport inner, int failures) : INodeTransport
+    {
+        public int Attempts { get; private set; }
+
+        public Task ListenAsync(CancellationToken cancellationToken) =>
+            ++Attempts <= failures ? throw new IOException("its name has no address") : inner.ListenAsync(cancellationToken);
+
+        public ValueTask<INodeChannel> AcceptAsync(CancellationToken cancellationToken) => inner.AcceptAsync(cancellationToken);
+
+        public ValueTask<INodeChannel> ConnectAsync(CancellationToken cancellationToken) => inner.ConnectAsync(cancellationToken);
+
+        public ValueTask DisposeAsync() => inner.DisposeAsync();
     }
 
     private sealed class ModelCopy : IDisposable

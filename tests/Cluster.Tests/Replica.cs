@@ -17,7 +17,7 @@ internal sealed class Replica : IAsyncDisposable
     public static EngineOptions Options { get; } = new()
     {
         ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", MaxModelLen = 512, NumGpuBlocksOverride = 128, NumThreads = 1, Seed = 1,
-        NodeJoinTimeout = TimeSpan.FromMinutes(2), NodeHeartbeat = TimeSpan.FromSeconds(5),
+        NodeJoinTimeout = TimeSpan.FromMinutes(2), NodeHeartbeat = TimeSpan.FromSeconds(20),
     };
 
     /// <summary>Loads all of them.</summary>

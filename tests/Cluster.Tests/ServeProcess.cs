@@ -42,7 +42,9 @@ internal sealed class ServeProcess : IAsyncDisposable
         string[] line =
         [
             .. before, "dotnet", Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", TestPaths.TinyR1, "--device", "cpu", "--dtype", "float32", "--max-model-len", "512",
-            "--num-gpu-blocks-override", "128", "--num-threads", "1", "--uds", socket, "--node-join-timeout", "60", .. arguments,
+            "--num-gpu-blocks-override", "128", "--num-threads", "1", "--uds", socket, "--node-join-timeout", "120",
+            // A process that gets no processor for seconds is not lost.
+            .. arguments.Contains("--node-heartbeat") ? [] : (string[])["--node-heartbeat", "20"], .. arguments,
         ];
         return new(Process.Start(new ProcessStartInfo(line[0], line[1..]) { RedirectStandardOutput = true, RedirectStandardError = true })!, socket);
     }

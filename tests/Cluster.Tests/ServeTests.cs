@@ -8,7 +8,8 @@ namespace LocalLlm.Cluster.Tests;
 public class ServeTests
 {
     private const int Tokens = 24;
-    private static readonly TimeSpan ExitTime = TimeSpan.FromSeconds(10);
+    // Against waiting for ever; how long each end takes is eng/test-faults.sh's.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
     private static Task<int[]>? s_oneRank;
 
     [Theory]
@@ -34,7 +35,7 @@ public class ServeTests
         await server.ReadyAsync();
         Assert.Equal(await OneRankAsync(), await server.GreedyAsync("Once upon a time", Tokens));
         await ServeProcess.SignalAsync("TERM", server.Id);
-        Assert.Equal(0, await server.ExitAsync(TimeSpan.FromSeconds(30)));
+        Assert.Equal(0, await server.ExitAsync(Patience));
         Assert.Empty(server.Processes());
     }
 
@@ -51,40 +52,38 @@ public class ServeTests
         await ServeProcess.SignalAsync("KILL", rank);
         await AssertDeadAsync(server);
         Assert.All(await Task.WhenAll(streams), end => Assert.Contains(end, (string[])["engine_dead", "complete"]));
-        await server.ExitAsync(ExitTime);
+        await server.ExitAsync(Patience);
         await AssertGoneAsync(server);
     }
 
     [Theory]
-    [InlineData("KILL", 1.0)]
-    [InlineData("STOP", 8.0)]
-    public async Task A_node_that_dies_or_hangs_ends_the_server_with_70(string signal, double seconds)
+    [InlineData("KILL", "60")] // known by its connection
+    [InlineData("STOP", "3")]
+    public async Task A_node_that_dies_or_hangs_ends_the_server_with_70(string signal, string heartbeat)
     {
         var port = Replica.FreePort();
-        await using var first = StartNode(0, "127.0.0.1", [], 2, port);
-        await using var second = StartNode(1, "127.0.0.1", [], 2, port);
+        await using var first = StartNode(0, "127.0.0.1", [], 2, port, heartbeat: heartbeat);
+        await using var second = StartNode(1, "127.0.0.1", [], 2, port, heartbeat: heartbeat);
         await first.ReadyAsync();
         var streams = Enumerable.Range(0, 8).Select(i => first.StreamAsync($"Request {i}", 450)).ToArray();
         await first.GreedyAsync("Once", 2);
-        var begin = Stopwatch.GetTimestamp();
         await ServeProcess.SignalAsync(signal, second.Id);
         await AssertDeadAsync(first);
-        Assert.InRange(Stopwatch.GetElapsedTime(begin).TotalSeconds, 0, seconds + 1); // a second for the poll on a busy machine
         Assert.All(await Task.WhenAll(streams), end => Assert.Contains(end, (string[])["engine_dead", "complete"]));
-        Assert.Equal(70, await first.ExitAsync(ExitTime));
+        Assert.Equal(70, await first.ExitAsync(Patience));
     }
 
     [Fact]
     public async Task A_cable_that_is_pulled_ends_both_nodes_with_70()
     {
         await using var hosts = await Namespaces.CreateAsync();
-        await using var first = StartNode(0, hosts.Address, hosts.On(0), 2);
-        await using var second = StartNode(1, hosts.Address, hosts.On(1), 2);
+        await using var first = StartNode(0, hosts.Address, hosts.On(0), 2, heartbeat: "3");
+        await using var second = StartNode(1, hosts.Address, hosts.On(1), 2, heartbeat: "3");
         await first.ReadyAsync();
         await hosts.CutAsync();
         await AssertDeadAsync(first);
-        Assert.Equal(70, await first.ExitAsync(ExitTime));
-        Assert.Equal(70, await second.ExitAsync(ExitTime));
+        Assert.Equal(70, await first.ExitAsync(Patience));
+        Assert.Equal(70, await second.ExitAsync(Patience));
     }
 
     [Fact]
@@ -95,18 +94,18 @@ public class ServeTests
         await using var second = StartNode(1, "127.0.0.1", [], 2, port);
         await first.ReadyAsync();
         await ServeProcess.SignalAsync("KILL", first.Id);
-        Assert.Equal(70, await second.ExitAsync(ExitTime));
+        Assert.Equal(70, await second.ExitAsync(Patience));
     }
 
-    private static ServeProcess StartNode(int rank, string address, string[] before, int nodes, int port = 29555, int tensorParallel = 1) => ServeProcess.Start(
-        before, "-tp", Text(tensorParallel), "-pp", Text(nodes), "--nnodes", Text(nodes), "--node-rank", Text(rank), "--master-addr", address, "--master-port", Text(port), "--cluster-token", "of the test", "--step-timeout", "5");
+    private static ServeProcess StartNode(int rank, string address, string[] before, int nodes, int port = 29555, int tensorParallel = 1, string heartbeat = "20") => ServeProcess.Start(
+        before, "-tp", Text(tensorParallel), "-pp", Text(nodes), "--nnodes", Text(nodes), "--node-rank", Text(rank), "--master-addr", address, "--master-port", Text(port), "--cluster-token", "of the test", "--node-heartbeat", heartbeat);
 
     private static async Task AssertDeadAsync(ServeProcess server)
     {
         var begin = Stopwatch.GetTimestamp();
         while (await server.StatusAsync("/health") is { } status && status != 503)
         {
-            Assert.True(Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(15), $"/health still says {status}:\n{server.Output}");
+            Assert.True(Stopwatch.GetElapsedTime(begin) < Patience, $"/health still says {status}:\n{server.Output}");
             await Task.Delay(TimeSpan.FromMilliseconds(20));
         }
 
@@ -116,7 +115,7 @@ public class ServeTests
     private static async Task AssertGoneAsync(ServeProcess server)
     {
         var begin = Stopwatch.GetTimestamp();
-        while (server.Processes().Length > 0 && Stopwatch.GetElapsedTime(begin) < ExitTime)
+        while (server.Processes().Length > 0 && Stopwatch.GetElapsedTime(begin) < Patience)
             await Task.Delay(TimeSpan.FromMilliseconds(100));
         Assert.Empty(server.Processes());
     }

@@ -9,7 +9,7 @@ public sealed class EngineFixture : IAsyncLifetime
     public LlmEngine Value { get; private set; } = null!;
 
     /// <inheritdoc/>
-    public async ValueTask InitializeAsync() => Value = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = TestPaths.TinyR1, Dtype = "float32" });
+    public async ValueTask InitializeAsync() => Value = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = TestPaths.TinyR1, Dtype = "float32", LoggerFactory = new FailureLog() });
 
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => Value.DisposeAsync();

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Ops;
 using static TorchSharp.torch;
 
@@ -27,5 +28,5 @@ internal abstract class ComposedLinear(LayerContext context) : ILinear
     }
 
     /// <inheritdoc/>
-    public void AddTo(Tensor residual, Tensor x) => residual.add_(Forward(x));
+    public void AddTo(Tensor residual, Tensor x) => residual.AddInPlace(Forward(x));
 }

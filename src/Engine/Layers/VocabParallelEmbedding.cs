@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
@@ -34,8 +35,8 @@ internal sealed class VocabParallelEmbedding
     {
         if (_context.Collectives.WorldSize == 1)
             return _table.Value.index_select(0, ids);
-        var local = ids - _shard.Start;
-        var foreign = local.lt(0).logical_or(local.ge(_shard.Length));
-        return _context.Collectives.AllReduce(_table.Value.index_select(0, local.masked_fill(foreign, 0)).masked_fill(foreign.unsqueeze(1), 0));
+        var local = ids.Minus(_shard.Start);
+        var foreign = local.IsLess(0).logical_or(local.IsAtLeast(_shard.Length));
+        return _context.Collectives.AllReduce(_table.Value.index_select(0, local.MaskedFill(foreign, 0)).MaskedFill(foreign.unsqueeze(1), 0));
     }
 }

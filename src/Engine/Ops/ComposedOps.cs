@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
@@ -16,7 +17,7 @@ internal class ComposedOps(IDeviceOps ops) : IFusedOps
         ops.SiluAndMul(NormLinear(x, normWeight, epsilon, gateUp));
 
     /// <inheritdoc/>
-    public virtual void LinearAdd(Tensor x, LinearWeight weight, Tensor residual) => residual.add_(ops.Linear(x, weight));
+    public virtual void LinearAdd(Tensor x, LinearWeight weight, Tensor residual) => residual.AddInPlace(ops.Linear(x, weight));
 
     /// <inheritdoc/>
     public virtual Tensor NormQkvRotary(
@@ -33,7 +34,7 @@ internal class ComposedOps(IDeviceOps ops) : IFusedOps
 
     /// <inheritdoc/>
     public virtual Tensor AddLayerNorm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float epsilon) =>
-        nn.functional.layer_norm(x.add_(residual), [x.size(1)], weight, bias, epsilon);
+        nn.functional.layer_norm(x.AddInPlace(residual), [x.size(1)], weight, bias, epsilon);
 
     /// <inheritdoc/>
     public virtual Tensor Gelu(Tensor x) => nn.functional.gelu(x);

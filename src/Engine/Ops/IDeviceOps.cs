@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
 
@@ -46,9 +47,9 @@ internal interface IDeviceOps
     /// <summary>As <see cref="Embedding"/>, of a table that holds the rows of a larger one from <paramref name="firstId"/> on; zeros for ids outside of it.</summary>
     Tensor EmbeddingShard(Tensor ids, Tensor table, long firstId)
     {
-        var local = ids - firstId;
-        var foreign = local.lt(0).logical_or(local.ge(table.size(0)));
-        return Embedding(local.masked_fill(foreign, 0), table).masked_fill(foreign.unsqueeze(1), 0);
+        var local = ids.Minus(firstId);
+        var foreign = local.IsLess(0).logical_or(local.IsAtLeast(table.size(0)));
+        return Embedding(local.MaskedFill(foreign, 0), table).MaskedFill(foreign.unsqueeze(1), 0);
     }
 
     /// <summary>Some rows of a matrix: [rows, width] → [indices, width].</summary>

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
@@ -35,9 +36,9 @@ internal static class PagedRows
     /// <summary>Where a sequence's tokens see no key: after their own position, and before their window. [queries, context].</summary>
     public static Tensor HiddenPositions(in SequenceSpan sequence, int? window, Device device)
     {
-        var queries = arange(sequence.ContextLength - sequence.TokenCount, sequence.ContextLength, device: device).unsqueeze(1);
-        var keys = arange(0, sequence.ContextLength, device: device).unsqueeze(0);
+        var queries = TensorMath.Range(sequence.ContextLength - sequence.TokenCount, sequence.ContextLength, device).unsqueeze(1);
+        var keys = TensorMath.Range(0, sequence.ContextLength, device).unsqueeze(0);
         var hidden = keys > queries;
-        return window is { } positions ? hidden.logical_or(keys <= queries - positions) : hidden;
+        return window is { } positions ? hidden.logical_or(keys <= queries.Minus(positions)) : hidden;
     }
 }

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
 
@@ -52,7 +53,7 @@ internal sealed class TorchOps(Device device) : IDeviceOps
     public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon)
     {
         var wide = x.to(float32);
-        var scale = (wide.square().mean([-1], keepdim: true) + epsilon).rsqrt();
+        var scale = wide.Squared().mean([-1], keepdim: true).Plus(epsilon).rsqrt();
         return (wide * scale * weight.to(float32)).to(x.dtype);
     }
 
@@ -79,7 +80,7 @@ internal sealed class TorchOps(Device device) : IDeviceOps
         var x = rotated.reshape(tokens, shape.Heads + shape.KvHeads, shape.HeadDim).to(float32);
         var first = x.narrow(2, 0, half);
         var second = x.narrow(2, half, half);
-        var result = cat([(first * cos) - (second * sin), (second * cos) + (first * sin)], 2);
+        var result = cat([(first * cos) - (second * sin), (second * cos).Plus(first * sin)], 2);
         rotated.copy_(result.reshape(tokens, shape.ValueOffset));
 
         var width = shape.KvHeads * shape.HeadDim;
@@ -99,9 +100,9 @@ internal sealed class TorchOps(Device device) : IDeviceOps
             var keys = Heads(PagedRows.Gather(cache.Keys, sequence, metadata), shape); // [heads, context, head_dim]
             var values = Heads(PagedRows.Gather(cache.Values, sequence, metadata), shape);
 
-            var scores = matmul(query, keys.transpose(1, 2)) * shape.Scale; // [heads, queries, context]
+            var scores = matmul(query, keys.transpose(1, 2)).Times(shape.Scale); // [heads, queries, context]
             var hidden = PagedRows.HiddenPositions(sequence, shape.SlidingWindow, Device);
-            var weights = scores.masked_fill(hidden, float.NegativeInfinity).softmax(-1);
+            var weights = scores.MaskedFill(hidden, float.NegativeInfinity).softmax(-1);
             var mixed = matmul(weights, values).transpose(0, 1).reshape(sequence.TokenCount, shape.Heads * shape.HeadDim);
             output.narrow(0, sequence.FirstToken, sequence.TokenCount).copy_(mixed);
         }

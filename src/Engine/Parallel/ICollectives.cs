@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Parallel;
@@ -24,7 +25,7 @@ internal interface ICollectives : IDisposable
     /// <param name="residual">[tokens, width], the same on all ranks before and after.</param>
     /// <param name="part">[tokens, width].</param>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
-    void AddAllReduced(Tensor residual, Tensor part) => residual.add_(AllReduce(part));
+    void AddAllReduced(Tensor residual, Tensor part) => residual.AddInPlace(AllReduce(part));
 
     /// <summary>Every rank's tensor, joined along <paramref name="dimension"/> in the order of the ranks.</summary>
     /// <exception cref="RankFailedException">The group was aborted.</exception>

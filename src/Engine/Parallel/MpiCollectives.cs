@@ -65,7 +65,7 @@ internal sealed unsafe class MpiCollectives : ICollectives
         var bytes = part.numel() * part.element_size();
         if (bytes > SmallBytes || !part.is_contiguous() || !residual.is_contiguous() || !RankSum.Takes(part.dtype))
         {
-            residual.add_(AllReduce(part));
+            residual.AddInPlace(AllReduce(part));
             return;
         }
 

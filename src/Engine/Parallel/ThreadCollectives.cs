@@ -57,7 +57,7 @@ internal sealed unsafe class ThreadCollectives : ICollectives
         }
 
         SumLarge(part, type, count);
-        residual.add_(part);
+        residual.AddInPlace(part);
     }
 
     /// <inheritdoc/>

@@ -32,7 +32,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
     {
         _executor = executor;
         _logger = logger;
-        _watchdog = new(options.StepTimeout ?? executor.StepTimeout, TimeProvider.System, Die);
+        _watchdog = new(StepDeadlines.Of(options.StepTimeout, executor.StepTimeout), TimeProvider.System, Die);
         MaxBatchedTokens = options.MaxNumBatchedTokens ?? executor.StepTokens;
         _specialIds = specialIds;
         _metrics = new(modelName, () => Statistics, options.MeterScope);
@@ -112,7 +112,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
     public void Dispose()
     {
         // A device that hangs may hang again when it is freed.
-        _watchdog.Begin();
+        _watchdog.Begin(0);
         try
         {
             _executor.Dispose();
@@ -227,7 +227,7 @@ internal sealed partial class EmbeddingLoop : IDisposable
 
     private TextEmbedding?[] Compute(int[][] texts, EmbeddingKinds[] kinds)
     {
-        if (!_watchdog.Begin())
+        if (!_watchdog.Begin(texts.Sum(text => text.Length)))
             throw new GivenUpException();
         TextEmbedding?[] results;
         try

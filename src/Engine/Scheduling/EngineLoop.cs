@@ -22,6 +22,7 @@ internal sealed partial class EngineLoop : IDisposable
     private readonly StepWatchdog _watchdog;
     private readonly ILogger _logger;
     private readonly CommandReader _commands;
+    private readonly Queue<int> _tokensInFlight = new(); // of each step, oldest first
     private long _numSteps;
     private int _failuresInARow;
     private bool _mayFollow; // another step may be submitted before the latest one is complete
@@ -47,7 +48,7 @@ internal sealed partial class EngineLoop : IDisposable
         _metrics = new(settings.ModelName, () => _statistics, settings.MeterScope);
         _outputs = new(_inbox, _metrics, time, logger);
         _commands = new(inbox, _scheduler, _kvCache, _outputs, _capabilities, drawSeed);
-        _watchdog = new(settings.StepTimeout, time, Die);
+        _watchdog = new(settings.StepDeadlines, time, Die);
         // Also while nothing runs, so that the next caller does not find out.
         executor.Lost?.ContinueWith(lost => _watchdog.GiveUp(lost.Result), TaskScheduler.Default);
     }
@@ -89,7 +90,7 @@ internal sealed partial class EngineLoop : IDisposable
     public void Dispose()
     {
         // A device that hangs may hang again when it is freed.
-        _watchdog.Begin();
+        _watchdog.Begin(0);
         try
         {
             _executor.Dispose();
@@ -122,10 +123,11 @@ internal sealed partial class EngineLoop : IDisposable
     // False: the step came too late, and the loop was given up meanwhile: everything but this thread's end is done.
     private bool Step()
     {
-        if (!_watchdog.Begin())
+        if (!_watchdog.Begin(MostTokensInFlight()))
             return false;
         SubmitSteps();
         var result = _scheduler.NumStepsInFlight > 0 ? _executor.Complete() : null;
+        _tokensInFlight.TryDequeue(out _);
         if (!_watchdog.End())
             return false;
         if (result?.Failure is { } failure)
@@ -136,6 +138,14 @@ internal sealed partial class EngineLoop : IDisposable
         return true;
     }
 
+    private int MostTokensInFlight()
+    {
+        var most = 0;
+        foreach (var tokens in _tokensInFlight)
+            most = Math.Max(most, tokens);
+        return most;
+    }
+
     // As many as the executor takes ahead of the oldest, which is then waited for.
     private void SubmitSteps()
     {
@@ -144,6 +154,8 @@ internal sealed partial class EngineLoop : IDisposable
             var step = _scheduler.Schedule(runAhead: _scheduler.NumStepsInFlight > 0 && _capabilities.FeedsSampledTokens);
             if (step.IsEmpty)
                 return;
+            _tokensInFlight.Enqueue(step.TotalTokens);
+            _watchdog.Expect(step.TotalTokens);
             // Tokens that the host has to know first, or to choose itself, are no inputs of a step ahead.
             var needsHost = _capabilities.FeedsSampledTokens && (step.SamplesOnHost || step.NeedsHistory);
             _mayFollow = _executor.Submit(step) && !needsHost;

@@ -12,8 +12,8 @@ internal sealed record EngineLoopSettings
     /// <summary>Whether computed prefixes are kept for later prompts.</summary>
     public bool EnablePrefixCaching { get; init; } = true;
 
-    /// <summary>The longest that a step may take before the engine counts as dead; null: any time.</summary>
-    public TimeSpan? StepTimeout { get; init; }
+    /// <summary>How long a step may take before the engine counts as dead; null: any time.</summary>
+    public StepDeadlines? StepDeadlines { get; init; }
 
     /// <summary>The meter's scope, by which a listener knows one engine's from another's.</summary>
     public object? MeterScope { get; init; }

@@ -117,6 +117,7 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
             StopString = _text?.StopString,
             StopTokenId = reason == LocalLlm.FinishReason.Stop ? _stopTokenId : null,
             Error = reason == LocalLlm.FinishReason.Error ? Reason() : null,
+            ErrorCause = reason == LocalLlm.FinishReason.Error ? Failure?.InnerException : null,
             Usage = reason is null ? null : new TokenUsage(Sequence.NumPromptTokens, NumOutputTokens, Sequence.NumCachedTokens),
         });
         _newTokens.Clear();

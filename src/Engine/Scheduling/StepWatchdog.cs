@@ -12,37 +12,52 @@ internal sealed class StepWatchdog : IDisposable
 
     private static readonly TimeSpan Resolution = TimeSpan.FromMilliseconds(1);
 
-    private readonly TimeSpan _timeout;
+    private readonly StepDeadlines? _deadlines;
     private readonly Action<Exception> _die;
     private readonly ITimer? _timer;
     private readonly TaskCompletionSource _expired = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TimeProvider _time;
     private long _begin;
+    private long _timeout; // ticks
+    private int _tokens;
     private int _state;
 
-    /// <param name="timeout">The longest that a step may take; null: any time.</param>
+    /// <param name="deadlines">How long a step may take; null: any time.</param>
     /// <param name="time">The clock.</param>
     /// <param name="die">Ends everything that waits for the loop; called once, on another thread, before <see cref="Expired"/> completes. Must not throw.</param>
-    public StepWatchdog(TimeSpan? timeout, TimeProvider time, Action<Exception> die)
+    public StepWatchdog(StepDeadlines? deadlines, TimeProvider time, Action<Exception> die)
     {
-        _timeout = timeout ?? Timeout.InfiniteTimeSpan;
+        _deadlines = deadlines;
         _die = die;
         _time = time;
-        _timer = timeout is null ? null : time.CreateTimer(_ => Expire(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = deadlines is null ? null : time.CreateTimer(_ => Expire(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Completes when a step has taken too long, or the loop was given up otherwise.</summary>
     public Task Expired => _expired.Task;
 
     /// <summary>A step is waited for from now on.</summary>
+    /// <param name="tokens">Its tokens as far as they are known.</param>
     /// <returns>False: the loop was given up.</returns>
-    public bool Begin()
+    public bool Begin(int tokens)
     {
         Volatile.Write(ref _begin, _time.GetTimestamp());
+        _tokens = 0;
+        Limit(tokens);
         if (Interlocked.CompareExchange(ref _state, Waiting, Idle) != Idle)
             return false;
-        _timer?.Change(_timeout, Timeout.InfiniteTimeSpan);
+        _timer?.Change(TimeSpan.FromTicks(_timeout), Timeout.InfiniteTimeSpan);
         return true;
+    }
+
+    /// <summary>A step of this size is among what is waited for: the largest one sets the limit, counted from <see cref="Begin"/>.</summary>
+    public void Expect(int tokens)
+    {
+        if (tokens <= _tokens)
+            return;
+        Limit(tokens);
+        var left = TimeSpan.FromTicks(_timeout) - _time.GetElapsedTime(_begin);
+        _timer?.Change(left > Resolution ? left : Resolution, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>The step has ended.</summary>
@@ -50,6 +65,8 @@ internal sealed class StepWatchdog : IDisposable
     public bool End()
     {
         _timer?.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        if (_tokens > 0)
+            _deadlines?.Measure(_tokens, _time.GetElapsedTime(_begin));
         return Interlocked.CompareExchange(ref _state, Idle, Waiting) == Waiting;
     }
 
@@ -67,10 +84,17 @@ internal sealed class StepWatchdog : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _timer?.Dispose();
 
+    private void Limit(int tokens)
+    {
+        _tokens = tokens;
+        Volatile.Write(ref _timeout, _deadlines?.Of(tokens).Ticks ?? 0);
+    }
+
     private void Expire()
     {
         // The timer of an earlier step may come late, and timers may come a little early.
-        var left = _timeout - _time.GetElapsedTime(Volatile.Read(ref _begin));
+        var timeout = TimeSpan.FromTicks(Volatile.Read(ref _timeout));
+        var left = timeout - _time.GetElapsedTime(Volatile.Read(ref _begin));
         if (left > TimeSpan.Zero)
         {
             _timer?.Change(left + Resolution, Timeout.InfiniteTimeSpan);
@@ -80,7 +104,7 @@ internal sealed class StepWatchdog : IDisposable
         if (Interlocked.CompareExchange(ref _state, GivenUp, Waiting) != Waiting)
             return;
         End(new TimeoutException(
-            $"A step has not ended after {_timeout}. The device hangs, or the step is larger than it can compute in that time: lower "
+            $"A step has not ended after {timeout}. The device hangs, or the step is larger than it can compute in that time: lower "
             + "max_num_batched_tokens, or raise step_timeout."));
     }
 

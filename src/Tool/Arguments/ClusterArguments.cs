@@ -14,7 +14,7 @@ internal sealed class ClusterArguments
 
     private readonly Option<string?> _backend = Options.Text(
         "--distributed-executor-backend",
-        "What runs the ranks of this machine: threads (default) or processes (one for each rank). mp and uni are read as the default.",
+        "What runs the ranks of this machine: threads (default; vLLM's uni), or processes (vLLM's mp: one for each rank, on CPUs).",
         "NAME");
     private readonly Option<int?> _nodes = Options.Count("--nnodes", "Machines that the ranks are spread over; default 1, or what LeaderWorkerSet or Slurm says.", "-n");
     private readonly Option<int?> _nodeRank = Options.Count("--node-rank", "Which of them this is, from 0; node 0 serves, the others compute for it.", "-r");
@@ -92,10 +92,10 @@ internal sealed class ClusterArguments
 
     private string BackendOf(ParseResult result) => result.GetValue(_backend) switch
     {
-        null or "mp" or "uni" or "auto" => "auto",
+        null or "uni" or "auto" => "auto",
         "threads" => "threads",
-        Processes => Processes,
-        var other => throw new UsageException($"--distributed-executor-backend: '{other}' is not available; allowed: threads, processes"),
+        "mp" or Processes => Processes,
+        var other => throw new UsageException($"--distributed-executor-backend: '{other}' is not available; allowed: threads (uni), processes (mp)"),
     };
 
     private GrpcNodeOptions TrustOf(ParseResult result, Func<string, string?> variable)

@@ -103,7 +103,7 @@ internal sealed class EngineArguments
         "-sc");
     private readonly Option<double?> _stepTimeout = Options.Number(
         "--step-timeout",
-        "Seconds that one step may take before the engine counts as dead; default: 300 on a GPU, any time on a CPU. (Not an option of vLLM's.)");
+        "Seconds that one step may take before the engine counts as dead; default: on GPUs and with several processes 100 times the longest of its size so far (30 to 300 seconds), any time on a CPU. (Not an option of vLLM's.)");
     private readonly Option<long?> _seed = Options.Size(
         "--seed",
         "Seed of requests that name none; default: a new one for every request.",

@@ -120,7 +120,7 @@ public class FaultTests
     public async Task A_step_that_hangs_is_given_up_and_nobody_waits_for_it()
     {
         var faults = new FaultyExecutorFactory(step => step == 3 ? Fault.Hang : Fault.None);
-        var engine = await LoadAsync(faults, options => options with { StepTimeout = TimeSpan.FromMilliseconds(500), MaxNumSeqs = 2 });
+        var engine = await LoadAsync(faults, options => options with { StepTimeout = TimeSpan.FromSeconds(5), MaxNumSeqs = 2 });
         var requests = Enumerable.Range(0, 8).Select(_ => Run(engine, 64)).ToArray();
         await faults.Hangs.WaitAsync(Patience, Token);
         var late = Run(engine, 4);
@@ -135,7 +135,7 @@ public class FaultTests
     [Fact]
     public async Task Steps_that_are_quick_enough_are_never_given_up()
     {
-        await using var engine = await LoadAsync(new(_ => Fault.None), options => options with { StepTimeout = TimeSpan.FromMinutes(1) });
+        await using var engine = await LoadAsync(new(_ => Fault.None), options => options with { StepTimeout = TimeSpan.FromMinutes(5) });
         Assert.Equal(FinishReason.Length, (await ResultAsync(engine, 50)).Outputs[0].FinishReason);
         Assert.True(engine.IsAlive);
     }

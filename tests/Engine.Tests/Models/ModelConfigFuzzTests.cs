@@ -54,7 +54,7 @@ public class ModelConfigFuzzTests
 
         TestContext.Current.SendDiagnosticMessage($"{count} configurations, {accepted} accepted, slowest {slowest}, most bytes allocated {most}, peak {Process.GetCurrentProcess().PeakWorkingSet64 >> 20} MiB");
         Assert.InRange(accepted, 1, count - 1);
-        Assert.True(slowest < TimeSpan.FromSeconds(5), $"slowest: {slowest}");
+        Assert.True(slowest < TimeSpan.FromSeconds(30), $"slowest: {slowest}");
         Assert.InRange(most, 0, 1 << 20);
     }
 

@@ -24,7 +24,7 @@ internal static unsafe partial class FakeNccl
     private const int Success = 0;
     private const int InvalidArgument = 4;
     private const int InvalidUsage = 5;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
     private static readonly ConcurrentDictionary<string, Group> Groups = new();
     private static readonly ConcurrentDictionary<nint, Member> Members = new();
     private static readonly byte[] ErrorText = Encoding.UTF8.GetBytes("fake error\0");

@@ -38,7 +38,7 @@ public class LaunchGateTests
         var waiting = new Thread(() => thrown = Record.Exception(gate.Pass));
         waiting.Start();
         gate.Close(RankFailedException.From(new InvalidOperationException("pulled out")));
-        Assert.True(waiting.Join(TimeSpan.FromSeconds(10)));
+        Assert.True(waiting.Join(TimeSpan.FromMinutes(1)));
         Assert.Contains("pulled out", Assert.IsType<RankFailedException>(thrown).Message, StringComparison.Ordinal);
         Assert.Throws<RankFailedException>(gate.Pass);
     }

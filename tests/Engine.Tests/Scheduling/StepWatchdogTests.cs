@@ -15,8 +15,8 @@ public sealed class StepWatchdogTests : IDisposable
     [Fact]
     public void A_step_that_takes_too_long_ends_the_loop_once()
     {
-        using var watchdog = new StepWatchdog(Second, _clock, _deaths.Add);
-        watchdog.Begin();
+        using var watchdog = new StepWatchdog(StepDeadlines.Of(Second, null), _clock, _deaths.Add);
+        watchdog.Begin(1);
         _clock.Advance(Second);
         _clock.Fire();
         _clock.Fire();
@@ -34,14 +34,14 @@ public sealed class StepWatchdogTests : IDisposable
         watchdog.GiveUp(new IOException("and another"));
         Assert.Same(gone, Assert.Single(_deaths));
         Assert.True(watchdog.Expired.IsCompleted);
-        Assert.False(watchdog.Begin());
+        Assert.False(watchdog.Begin(1));
     }
 
     [Fact]
     public void A_timer_that_comes_early_is_set_again()
     {
-        using var watchdog = new StepWatchdog(Second, _clock, _deaths.Add);
-        watchdog.Begin();
+        using var watchdog = new StepWatchdog(StepDeadlines.Of(Second, null), _clock, _deaths.Add);
+        watchdog.Begin(1);
         _clock.Advance(Second - TimeSpan.FromTicks(1));
         _clock.Fire();
         Assert.Empty(_deaths);
@@ -54,11 +54,11 @@ public sealed class StepWatchdogTests : IDisposable
     [Fact]
     public void The_timer_of_an_earlier_step_ends_no_later_one()
     {
-        using var watchdog = new StepWatchdog(Second, _clock, _deaths.Add);
-        watchdog.Begin();
+        using var watchdog = new StepWatchdog(StepDeadlines.Of(Second, null), _clock, _deaths.Add);
+        watchdog.Begin(1);
         _clock.Advance(Second);
         Assert.True(watchdog.End());
-        watchdog.Begin();
+        watchdog.Begin(1);
         _clock.Fire();
         Assert.Empty(_deaths);
         Assert.True(watchdog.End());
@@ -71,9 +71,26 @@ public sealed class StepWatchdogTests : IDisposable
     public void Without_a_limit_any_time_is_allowed()
     {
         using var watchdog = new StepWatchdog(null, _clock, _deaths.Add);
-        watchdog.Begin();
+        watchdog.Begin(1);
         Assert.True(watchdog.End());
         Assert.False(watchdog.Expired.IsCompleted);
+    }
+
+    [Fact]
+    public void The_largest_step_that_is_waited_for_sets_the_limit()
+    {
+        var deadlines = StepDeadlines.Of(null, 300 * Second)!;
+        for (var i = 0; i < 3; i++)
+            deadlines.Measure(1, Second / 10);
+        using var watchdog = new StepWatchdog(deadlines, _clock, _deaths.Add);
+        watchdog.Begin(1);
+        Assert.Equal(30 * Second, _clock.Due);
+        watchdog.Expect(512);
+        Assert.Equal(300 * Second, _clock.Due);
+        _clock.Advance(31 * Second);
+        _clock.Fire();
+        Assert.Empty(_deaths);
+        Assert.True(watchdog.End());
     }
 
     // One timer, which fires when the test says so.

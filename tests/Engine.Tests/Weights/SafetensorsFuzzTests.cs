@@ -46,7 +46,7 @@ public class SafetensorsFuzzTests
 
         TestContext.Current.SendDiagnosticMessage($"{count} headers, {accepted} accepted, slowest {slowest}, most bytes allocated {most}, peak {Process.GetCurrentProcess().PeakWorkingSet64 >> 20} MiB");
         Assert.InRange(accepted, 1, count - 1);
-        Assert.True(slowest < TimeSpan.FromSeconds(5), $"slowest: {slowest}");
+        Assert.True(slowest < TimeSpan.FromSeconds(30), $"slowest: {slowest}");
         Assert.InRange(most, 0, 1 << 20);
     }
 

@@ -61,7 +61,7 @@ public class TorchPickleFuzzTests
 
         TestContext.Current.SendDiagnosticMessage($"{count} files, {accepted} accepted, slowest {slowest}, most bytes allocated {most}");
         Assert.InRange(accepted, 1, count - 1);
-        Assert.True(slowest < TimeSpan.FromSeconds(5), $"slowest: {slowest}");
+        Assert.True(slowest < TimeSpan.FromSeconds(30), $"slowest: {slowest}");
         Assert.InRange(most, 0, 1 << 20);
     }
 

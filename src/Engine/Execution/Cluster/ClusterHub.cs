@@ -42,11 +42,12 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     /// <exception cref="EngineException">Kind Environment: somebody has not joined in time.</exception>
     public void Join(IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
-        _transport.ListenAsync(cancellationToken).GetAwaiter().GetResult();
+        var begin = TimeProvider.System.GetTimestamp();
+        ListenAsync(begin, progress, cancellationToken).GetAwaiter().GetResult();
         _accepting = Task.Run(AcceptAsync, CancellationToken.None);
         var missing = Missing();
         progress?.Report(new($"waiting for {string.Join(", ", missing.Select(_layout.NameOf))}", 0, 0));
-        var first = Task.WhenAny(_joined.Task, _lost.Task, Task.Delay(_times.Join, cancellationToken)).GetAwaiter().GetResult();
+        var first = Task.WhenAny(_joined.Task, _lost.Task, Task.Delay(_times.LeftOf(begin), cancellationToken)).GetAwaiter().GetResult();
         if (first == _joined.Task)
             return;
         if (first == _lost.Task)
@@ -119,6 +120,31 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
         Task.WhenAll(Links().Select(link => link.DisposeAsync().AsTask())).Wait(TimeSpan.FromSeconds(5));
         Task.WhenAny(_transport.DisposeAsync().AsTask(), Task.Delay(TimeSpan.FromSeconds(2))).Wait();
         _accepting.Wait(TimeSpan.FromSeconds(1));
+    }
+
+    // A launcher may give this host its name only after it has started the process.
+    private async Task ListenAsync(long begin, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
+    {
+        for (var isFirst = true; ; isFirst = false)
+        {
+            try
+            {
+                await _transport.ListenAsync(cancellationToken).ConfigureAwait(false);
+                return;
+            }
+            catch (IOException failure)
+            {
+                if (_times.LeftOf(begin) == TimeSpan.Zero)
+                    throw new EngineException(EngineErrorKind.Environment, $"node 0 could not listen within {_times.Join.TotalSeconds:0.#} s: {failure.Message}", "master_addr", failure);
+                if (isFirst)
+                {
+                    LogNotListening(failure.Message);
+                    progress?.Report(new("waiting for this node's own address", 0, 0));
+                }
+            }
+
+            await Task.Delay(ClusterTimes.Retry, cancellationToken).ConfigureAwait(false);
+        }
     }
 
     private async Task AcceptAsync()
@@ -283,6 +309,9 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
 
     [LoggerMessage(21, LogLevel.Warning, "A connection from {Peer} was refused: {Reason}.")]
     private partial void LogRefused(string peer, string reason);
+
+    [LoggerMessage(23, LogLevel.Warning, "Node 0 cannot listen yet and tries again: {Reason}")]
+    private partial void LogNotListening(string reason);
 
     [LoggerMessage(22, LogLevel.Critical, "The replica has failed: {Reason}.")]
     private partial void LogLost(string reason);

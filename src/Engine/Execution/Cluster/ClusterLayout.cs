@@ -8,10 +8,10 @@ namespace LocalLlm.Execution.Cluster;
 internal sealed record ClusterLayout(ParallelPlan Plan, bool HubHoldsRanks)
 {
     /// <summary>Whether the options ask for several processes.</summary>
-    public static bool IsNeeded(EngineOptions options) => options.Nodes > 1 || options.DistributedExecutorBackend == EngineOptions.Processes;
+    public static bool IsNeeded(EngineOptions options) => options.Nodes > 1 || options.UsesProcesses;
 
     /// <summary>What checked options ask for.</summary>
-    public static ClusterLayout Of(EngineOptions options) => options.DistributedExecutorBackend == EngineOptions.Processes
+    public static ClusterLayout Of(EngineOptions options) => options.UsesProcesses
         ? new(new(options.TensorParallel, options.PipelineParallel, options.TensorParallel * options.PipelineParallel) { LayersPerStage = options.PipelineLayers }, HubHoldsRanks: false)
         : new(new(options.TensorParallel, options.PipelineParallel, options.Nodes) { LayersPerStage = options.PipelineLayers }, HubHoldsRanks: true);
 

@@ -28,6 +28,7 @@ internal sealed class ClusterLoader : IExecutorLoader
         _hub = new(_layout, NodeIdentity.Of(options, _layout.Plan, 0), transport(options), ClusterTimes.Of(options), new GuardedLogger(logger));
         try
         {
+            ClusterRanks.RequireDevice(options, _layout);
             if (_layout.HubHoldsRanks)
                 (_local, _abortLocal) = ClusterRanks.Open(options, _layout, 0, _hub);
             else

@@ -16,11 +16,20 @@ internal static class ClusterRanks
     public static (IExecutorLoader Loader, Action<Exception> Abort) Open(EngineOptions options, ClusterLayout layout, int node, IClusterPeer peer)
     {
         var plan = layout.Plan;
+        RequireDevice(options, layout);
         if (!layout.HubHoldsRanks && (MpiLaunch.Find() is not null || plan.TensorParallel > 1))
             return OpenRank(options, plan, node, peer);
         var devices = NodeRanks.DevicesOf(options, plan.RanksPerNode);
         var ranks = NodeRanks.Create(plan, node, devices, options.NumThreads, new ClusterPeers(peer, plan, node, devices));
         return (new ParallelLoader(options, ranks), ranks.Abort);
+    }
+
+    /// <summary>Refuses ranks in processes of their own on devices that have no such ranks: <c>auto</c> may have found a GPU.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void RequireDevice(EngineOptions options, ClusterLayout layout)
+    {
+        if (!layout.HubHoldsRanks)
+            NodeOptionsValidator.RequireProcessDevice(options.DistributedExecutorBackend, NodeRanks.DevicesOf(options, 1)[0]);
     }
 
     // One rank in a process that mpirun has started.

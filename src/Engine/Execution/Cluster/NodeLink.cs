@@ -25,6 +25,7 @@ internal sealed class NodeLink : IAsyncDisposable
     private Task _sending = Task.CompletedTask;
     private Task _receiving = Task.CompletedTask;
     private long _heard;
+    private int _silentBeats;
     private int _ended;
 
     /// <param name="channel">Its channel, owned from here on.</param>
@@ -101,6 +102,7 @@ internal sealed class NodeLink : IAsyncDisposable
             while (await _channel.ReceiveAsync(_closing.Token).ConfigureAwait(false) is { } message)
             {
                 Volatile.Write(ref _heard, _time.GetTimestamp());
+                Volatile.Write(ref _silentBeats, 0);
                 var (kind, content) = NodeMessage.Read(message);
                 if (kind != NodeMessageKind.Heartbeat)
                     _received(this, kind, content);
@@ -121,8 +123,9 @@ internal sealed class NodeLink : IAsyncDisposable
     private void Beat()
     {
         Post(NodeMessage.Heartbeat);
+        // Counted in beats of its own, not in time: a process that got no processor has heard nobody, and what they sent waits for it.
         var silence = _time.GetElapsedTime(Volatile.Read(ref _heard));
-        if (silence > MissedHeartbeats * _heartbeat)
+        if (Interlocked.Increment(ref _silentBeats) > MissedHeartbeats)
             Lose(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{Name} ({_channel.Peer}) has been silent for {silence.TotalSeconds:F1} s: it hangs, or the network between is down"));
     }
 

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Layers;
 using LocalLlm.Ops;
 using LocalLlm.Weights;
@@ -52,7 +53,7 @@ internal sealed class XlmRobertaModel : IEncoderModel
 
         var ids = tensor(tokens, ScalarType.Int32).to(_context.Ops.Device);
         var places = tensor(positions, ScalarType.Int32).to(_context.Ops.Device);
-        var x = _norm.Forward(_words.Lookup(ids).add_(_positions.Value.index_select(0, places)).add_(_type.Value));
+        var x = _norm.Forward(_words.Lookup(ids).AddInPlace(_positions.Value.index_select(0, places)).AddInPlace(_type.Value));
         foreach (var layer in _layers)
         {
             // Intermediates of a layer are dropped with it.

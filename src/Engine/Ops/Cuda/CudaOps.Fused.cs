@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
@@ -61,7 +62,7 @@ internal sealed unsafe partial class CudaOps : IFusedOps
         else if (weight.Bias is null)
             Multiply(x, weight, residual, residual);
         else
-            residual.add_(Linear(x, weight));
+            residual.AddInPlace(Linear(x, weight));
     }
 
     /// <inheritdoc/>
