@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
@@ -35,7 +36,7 @@ internal sealed class MixtureOfExperts : IFeedForward
         var x = _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
         var sum = _experts.Forward(x, _router.Route(x)); // [tokens, hidden] float32
         if (_shared is not null)
-            sum.add_(_shared.Forward(x));
+            sum.AddInPlace(_shared.Forward(x));
         _context.Collectives.AddAllReduced(residual, sum.to(residual.dtype));
     }
 }

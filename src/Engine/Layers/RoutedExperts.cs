@@ -1,4 +1,5 @@
 using System.Globalization;
+using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using static TorchSharp.torch;
@@ -45,7 +46,7 @@ internal sealed class RoutedExperts
             using var inner = NewDisposeScope();
             var rows = tensor(tokens.ToArray(), device: x.device);
             var result = _experts[expert].Forward(x.index_select(0, rows)).to(ScalarType.Float32);
-            sum.index_add_(0, rows, result * weights.index_select(0, tensor(places.ToArray(), device: x.device)).unsqueeze(1), 1);
+            sum.IndexAddInPlace(rows, result * weights.index_select(0, tensor(places.ToArray(), device: x.device)).unsqueeze(1));
         }
 
         return sum;

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
@@ -15,20 +16,20 @@ internal sealed class TorchExpertOps : IExpertOps
         var (_, ids) = Candidates(scores, bias, routing).topk(routing.PerToken);
         var weights = scores.gather(1, ids);
         if (routing.NormalizesWeights)
-            weights = weights / (weights.sum(-1, keepdim: true) + MinSum);
-        return new(ids, weights * routing.WeightScale);
+            weights /= weights.sum(-1, keepdim: true).Plus(MinSum);
+        return new(ids, weights.Times(routing.WeightScale));
     }
 
     // Scores to choose by; those of experts in groups that were not chosen are -inf.
     private static Tensor Candidates(Tensor scores, Tensor? bias, ExpertRouting routing)
     {
-        var candidates = bias is null ? scores : scores + bias;
+        var candidates = bias is null ? scores : scores.Plus(bias);
         if (routing.GroupsPerToken == routing.Groups)
             return candidates;
         var groups = candidates.view(scores.size(0), routing.Groups, -1); // [tokens, groups, experts of a group]
         var best = routing.Choice == ExpertChoice.NoAuxiliaryLoss ? groups.topk(2).values.sum(-1) : groups.amax([-1]);
         var (_, chosen) = best.topk(routing.GroupsPerToken); // [tokens, groups per token]
         var left = ones_like(best, ScalarType.Bool).scatter_(1, chosen, zeros_like(chosen, ScalarType.Bool)); // [tokens, groups]
-        return groups.masked_fill(left.unsqueeze(2), float.NegativeInfinity).view(scores.size(0), -1);
+        return groups.MaskedFill(left.unsqueeze(2), float.NegativeInfinity).view(scores.size(0), -1);
     }
 }

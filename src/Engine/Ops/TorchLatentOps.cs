@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
@@ -33,7 +34,7 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
         turned.copy_(Rotate(turned.to(float32), cos, sin, shape.Interleaved));
 
         var latent = rows.narrow(1, column, shape.Rank).to(float32);
-        var scale = (latent.square().mean([-1], keepdim: true) + epsilon).rsqrt();
+        var scale = latent.Squared().mean([-1], keepdim: true).Plus(epsilon).rsqrt();
         var normed = latent * scale * normWeight.to(float32);
         var key = Rotate(rows.narrow(1, column + shape.Rank, shape.RotaryDim).to(float32).unsqueeze(1), cos, sin, shape.Interleaved).squeeze(1);
         PagedRows.Store(cache.Tensors[0], cat([normed, key], 1), metadata);
@@ -52,9 +53,9 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
             var absorbed = cat(
                 [matmul(query.narrow(2, 0, shape.PlainDim), weight.Keys.to(float32)), query.narrow(2, shape.PlainDim, shape.RotaryDim)], 2);
 
-            var scores = matmul(absorbed, rows.t()) * shape.Scale; // [heads, queries, context]
+            var scores = matmul(absorbed, rows.t()).Times(shape.Scale); // [heads, queries, context]
             var hidden = PagedRows.HiddenPositions(sequence, window: null, device);
-            var weights = scores.masked_fill(hidden, float.NegativeInfinity).softmax(-1);
+            var weights = scores.MaskedFill(hidden, float.NegativeInfinity).softmax(-1);
             var mixed = matmul(weights, rows.narrow(1, 0, shape.Rank)); // [heads, queries, rank]
             var values = matmul(mixed, weight.Values.to(float32).transpose(1, 2)); // [heads, queries, value_dim]
             output.narrow(0, sequence.FirstToken, sequence.TokenCount)
@@ -71,7 +72,7 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
         var (first, second) = interleaved
             ? (x.view(x.size(0), x.size(1), half, 2).select(3, 0), x.view(x.size(0), x.size(1), half, 2).select(3, 1))
             : (x.narrow(2, 0, half), x.narrow(2, half, half));
-        var (a, b) = ((first * cos) - (second * sin), (second * cos) + (first * sin));
+        var (a, b) = ((first * cos) - (second * sin), (second * cos).Plus(first * sin));
         return interleaved ? stack([a, b], 3).reshape(x.size(0), x.size(1), 2 * half) : cat([a, b], 2);
     }
 }
