@@ -98,7 +98,7 @@ internal static partial class VllmOptions
         value convert auto,none,embed | models are loaded as what they are
         value code-revision * | -
         value kv-cache-dtype auto | the KV cache has the type of the computation (--dtype)
-        value quantization/-q none | weights are computed unquantised; give an unquantised checkpoint
+        value quantization/-q none | weights are used as the checkpoint stores them, FP8 in blocks or unquantised; leave it out
         value swap-space # | there is no swap space: preempted sequences are computed again
         value cpu-offload-gb 0 | weights stay on the device
         value data-parallel-size/-dp 1 | one engine runs in a process; start several behind a load balancer
@@ -171,7 +171,7 @@ internal static partial class VllmOptions
         never num-speculative-tokens | speculative decoding is not supported
         never ngram-prompt-lookup-max | speculative decoding is not supported
         never ngram-prompt-lookup-min | speculative decoding is not supported
-        never quantization-param-path | weights are computed unquantised
+        never quantization-param-path | scales are read from the checkpoint
         never max-parallel-loading-workers | the engine chooses how many threads read
         never ignore-patterns | only the files that are needed are downloaded
         never prefix-caching-hash-algo | blocks are compared token by token, not by their hash alone
