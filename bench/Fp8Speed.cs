@@ -16,10 +16,11 @@ internal static class Fp8Speed
     private const long WorkingSetBytes = 256L << 20;
     private static readonly int[] s_rows = [1, 2, 4, 8, 16, 32, 64, 512];
 
-    /// <summary>Prints medians over rounds, in which all are measured one after the other.</summary>
-    public static void Run(int inFeatures, int outFeatures, int rounds)
+    /// <summary>Prints the median and the best of single products over rounds, in which all are measured one after the other.</summary>
+    public static void Run(int inFeatures, int outFeatures, int threads, int rounds)
     {
         TorchLibrary.EnsureLoaded();
+        set_num_threads(threads);
         using var noGradients = inference_mode();
         using var ops = new CpuOps();
         var fp8 = ops.Features.Fp8!;
@@ -38,32 +39,39 @@ internal static class Fp8Speed
         var times = s_rows.ToDictionary(rows => rows, _ => (Wide: new List<double>(), Narrow: new List<double>()));
         for (var round = 0; round < rounds; round++)
         {
-            reads.Add(Probes.OnOwnThread(Probes.ReadBandwidth));
+            reads.Add(Probes.ReadBandwidth());
             foreach (var rows in s_rows)
             {
                 using var x = randn([rows, inFeatures], bfloat16);
-                times[rows].Wide.Add(Time(wide, weight => ops.Linear(x, weight).Dispose()));
-                times[rows].Narrow.Add(Time(narrow, weight => fp8.Linear(x, weight).Dispose()));
+                Time(wide, weight => ops.Linear(x, weight).Dispose(), times[rows].Wide);
+                Time(narrow, weight => fp8.Linear(x, weight).Dispose(), times[rows].Narrow);
             }
         }
 
         double elements = (double)inFeatures * outFeatures;
-        Console.WriteLine($"[{outFeatures}, {inFeatures}], {count} matrices, {rounds} rounds; memory read at {Median(reads) / 1e9:F1} GB/s");
+        Console.WriteLine($"[{outFeatures}, {inFeatures}], {count} matrices, {threads} threads, {rounds} rounds; memory read at {Median(reads) / 1e9:F1} GB/s, at best {reads.Max() / 1e9:F1}");
+        Console.WriteLine("rows   bfloat16: median, best of one product            8-bit                                               bfloat16 / 8-bit");
         foreach (var (rows, (wideTimes, narrowTimes)) in times)
         {
-            var (w, n) = (Median(wideTimes), Median(narrowTimes));
-            Console.WriteLine($"{rows,4} rows: bfloat16 {w * 1e6,8:F0} us ({2 * elements / w / 1e9,5:F1} GB/s, {2 * rows * elements / w / 1e9,5:F0} GFLOP/s)   "
-                + $"8-bit {n * 1e6,8:F0} us ({elements / n / 1e9,5:F1} GB/s, {2 * rows * elements / n / 1e9,5:F0} GFLOP/s)   {w / n:F2} times as fast");
+            Console.WriteLine($"{rows,4}   {Text(wideTimes, rows, 2 * elements)}   {Text(narrowTimes, rows, elements)}   {Median(wideTimes) / Median(narrowTimes):F2}, {wideTimes.Min() / narrowTimes.Min():F2}");
+        }
+
+        string Text(List<double> taken, int rows, double bytes)
+        {
+            var (median, best) = (Median(taken), taken.Min());
+            return $"{median * 1e6,7:F0}, {best * 1e6,7:F0} us ({bytes / median / 1e9,5:F1}, {bytes / best / 1e9,5:F1} GB/s; {2 * rows * elements / best / 1e9,5:F0} GFLOP/s)";
         }
     }
 
-    private static double Time<T>(List<T> weights, Action<T> multiply)
+    private static void Time<T>(List<T> weights, Action<T> multiply, List<double> taken)
     {
         multiply(weights[0]);
-        var start = Stopwatch.GetTimestamp();
         foreach (var weight in weights)
+        {
+            var start = Stopwatch.GetTimestamp();
             multiply(weight);
-        return Stopwatch.GetElapsedTime(start).TotalSeconds / weights.Count;
+            taken.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
     }
 
     private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);

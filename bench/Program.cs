@@ -31,8 +31,8 @@ kernels.SetAction(result => BenchmarkSwitcher.FromAssembly(typeof(ServerOverhead
 
 var inOption = new Option<int>("--in") { DefaultValueFactory = _ => 4096, Description = "Inputs of a matrix" };
 var outOption = new Option<int>("--out") { DefaultValueFactory = _ => 4096, Description = "Outputs of a matrix" };
-var fp8 = new Command("fp8", "Products by 8-bit floats on the CPU beside bfloat16 and the rate of reading memory.") { inOption, outOption, roundsOption };
-fp8.SetAction(result => Fp8Speed.Run(result.GetValue(inOption), result.GetValue(outOption), result.GetValue(roundsOption)));
+var fp8 = new Command("fp8", "Products by 8-bit floats on the CPU beside bfloat16 and the rate of reading memory.") { inOption, outOption, threadsOption, roundsOption };
+fp8.SetAction(result => Fp8Speed.Run(result.GetValue(inOption), result.GetValue(outOption), result.GetValue(threadsOption), result.GetValue(roundsOption)));
 
 var modelOption = new Option<string>("--model") { Required = true, Description = "A model's folder" };
 var deviceOption = new Option<string>("--device") { DefaultValueFactory = _ => "auto", Description = "auto, cpu, cuda or cuda:N" };

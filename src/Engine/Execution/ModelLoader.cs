@@ -4,6 +4,7 @@ using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Sampling;
 using LocalLlm.Weights;
+using Microsoft.Extensions.Logging;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
@@ -12,7 +13,7 @@ namespace LocalLlm.Execution;
 /// From a model folder and options to a planned, then loaded, executor. Planning reads headers only. One instance serves one rank and must be
 /// used from the executor's thread. Owns everything it has opened until <see cref="Load"/> hands it to the executor.
 /// </summary>
-internal sealed class ModelLoader : IExecutorLoader
+internal sealed partial class ModelLoader : IExecutorLoader
 {
     // What the driver keeps for the recorded steps of every 256 sequences.
     private const long GraphAllowance = 256L << 20;
@@ -82,6 +83,7 @@ internal sealed class ModelLoader : IExecutorLoader
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         _session.LoadWeights(_packing, progress, cancellationToken);
+        LogQuantization();
         if (_session.Ops.Features.Memory is { } memory)
             Measure(model, memory, progress);
         Plan = _rank.Memory?.Agree(Plan) ?? Plan;
@@ -127,6 +129,22 @@ internal sealed class ModelLoader : IExecutorLoader
         model.IsRecordable && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
 
     private bool WidensFully => Config.Quantization is not null && _session.Ops.Features.Fp8 is null;
+
+    private void LogQuantization()
+    {
+        if (_options.LoggerFactory?.CreateLogger(typeof(ModelLoader)) is not { } logger || Config.Quantization is not { } stored || _rank.Rank != 0)
+            return;
+        if (WidensFully)
+            LogWidensFully(logger, stored.BlockRows, stored.BlockColumns, _rank.Device);
+        else
+            LogWidensInKernels(logger, stored.BlockRows, stored.BlockColumns);
+    }
+
+    [LoggerMessage(14, LogLevel.Information, "The matrices of the layers stay 8-bit floats in blocks of {Rows} x {Columns} in memory; kernels widen them when they multiply.")]
+    private static partial void LogWidensInKernels(ILogger logger, int rows, int columns);
+
+    [LoggerMessage(15, LogLevel.Warning, "The matrices of the layers stay 8-bit floats in blocks of {Rows} x {Columns} in memory, but there are no kernels for them on {Device}: every product widens its matrix first, which is slow, and no step is recorded.")]
+    private static partial void LogWidensFully(ILogger logger, int rows, int columns, string device);
 
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache.
     private void Measure(ICausalLanguageModel model, IDeviceMemory memory, IProgress<LoadProgress>? progress)

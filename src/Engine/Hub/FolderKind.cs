@@ -106,7 +106,7 @@ internal static class FolderKind
         if (QuantisedBy(names, read) is { } method)
         {
             return $"holds weights quantised with {method}, which this build does not read; "
-                + "give the unquantised model (bfloat16, float16 or float32)";
+                + "give the unquantised model (bfloat16, float16 or float32), or one in FP8 with a scale for each block";
         }
 
         if (isModel)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Weights;
 using static TorchSharp.torch;
@@ -94,7 +95,7 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<stri
             using var scope = NewDisposeScope();
             var part = scales.narrow(0, first, spec.SliceShape[0]);
             first += spec.SliceShape[0];
-            var wrong = part.ge(0).logical_and(part.lt(float.PositiveInfinity)).logical_not();
+            var wrong = part.IsAtLeast(0).logical_and(part.IsLess(float.PositiveInfinity)).logical_not();
             if (wrong.any().item<bool>())
                 return string.Create(CultureInfo.InvariantCulture, $"{spec.Name} holds {part.masked_select(wrong)[0].item<float>()}, wanted finite scales of 0 or more");
         }

@@ -47,7 +47,7 @@ internal static class Float8
     public static unsafe bool HoldsNaN(Tensor bytes)
     {
         if (bytes.device_type != DeviceType.CPU)
-            return bytes.bitwise_and(0x7F).eq(0x7F).any().item<bool>();
+            return bytes.bitwise_and(0x7F).IsEqual(0x7F).any().item<bool>();
         var span = new ReadOnlySpan<byte>((void*)bytes.DataPointer(), checked((int)bytes.numel()));
         var magnitudes = new Vector<byte>(0x7F);
         var vectors = MemoryMarshal.Cast<byte, Vector<byte>>(span);

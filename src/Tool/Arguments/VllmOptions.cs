@@ -97,7 +97,7 @@ internal static partial class VllmOptions
         value convert auto,none,embed | models are loaded as what they are
         value code-revision * | -
         value kv-cache-dtype auto | the KV cache has the type of the computation (--dtype)
-        value quantization/-q none | weights are computed unquantised; give an unquantised checkpoint
+        value quantization/-q none | weights are used as the checkpoint stores them, FP8 in blocks or unquantised; leave it out
         value swap-space # | there is no swap space: preempted sequences are computed again
         value cpu-offload-gb 0 | weights stay on the device
         value data-parallel-size/-dp 1 | one engine runs in a process; start several behind a load balancer
@@ -169,7 +169,7 @@ internal static partial class VllmOptions
         never num-speculative-tokens | give it in --speculative-config
         never ngram-prompt-lookup-max | give it in --speculative-config
         never ngram-prompt-lookup-min | give it in --speculative-config
-        never quantization-param-path | weights are computed unquantised
+        never quantization-param-path | scales are read from the checkpoint
         never max-parallel-loading-workers | the engine chooses how many threads read
         never ignore-patterns | only the files that are needed are downloaded
         never prefix-caching-hash-algo | blocks are compared token by token, not by their hash alone
@@ -178,8 +178,8 @@ internal static partial class VllmOptions
         never kv-transfer-config | the KV cache stays on the device
         never kv-events-config | the KV cache sends no events
         never ec-transfer-config | the models take text only
-        never all2all-backend | there are no mixtures of experts in the supported models
-        never eplb-config | there are no mixtures of experts in the supported models
+        never all2all-backend | every rank has all tokens, so none is sent to an expert
+        never eplb-config | no expert is held twice
         never data-parallel-address/-dpa | one engine runs in a process
         never data-parallel-rpc-port/-dpp | one engine runs in a process
         never distributed-timeout-seconds | this build runs on one device

@@ -76,4 +76,21 @@ public sealed class ModelLoaderTests
         var others = (new ModelParts(shape).Parameters - ((long)shape.VocabSize * shape.HiddenSize)) * sizeof(float);
         Assert.Equal(others + (matrices * (long)shape.VocabSize * shape.HiddenSize * sizeof(float)), LlmEngine.PlanMemory(options).WeightBytes);
     }
+
+    [Fact]
+    public async Task A_device_without_kernels_for_8_bit_floats_generates_the_same_and_says_that_it_is_slow()
+    {
+        SuiteExecutor.SkipInAnotherProcess();
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) => new TorchOps(TorchSharp.torch.CPU)));
+        using var folder = new Fp8Folder(Folder, 32, 32);
+        using var logs = new CollectedLogs();
+        var options = Options with { ModelPath = folder.Path, LoggerFactory = logs };
+        var request = GenerationRequest.FromTokenIds(new GoldenFile(Folder).Cases.First().Ids, new SamplingParams { Temperature = 0, MaxTokens = 8, IgnoreEos = true });
+        await using var wanted = await LlmEngine.LoadAsync(options with { Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.DoesNotContain(logs.Warnings, warning => warning.Contains("8-bit", StringComparison.Ordinal));
+        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Single(logs.Warnings, warning => warning.Contains("blocks of 32 x 32 in memory, but there are no kernels for them on measured", StringComparison.Ordinal));
+        var (expected, result) = (await wanted.CompleteAsync(request, TestContext.Current.CancellationToken), await engine.CompleteAsync(request, TestContext.Current.CancellationToken));
+        Assert.Equal(expected.Outputs[0].TokenIds, result.Outputs[0].TokenIds);
+    }
 }

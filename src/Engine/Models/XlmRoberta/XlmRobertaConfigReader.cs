@@ -11,6 +11,7 @@ internal static class XlmRobertaConfigReader
     /// <summary>transformers' XLMRobertaConfig.</summary>
     public static XlmRobertaConfig Read(ModelConfigSource source)
     {
+        source.RefuseQuantization();
         var fields = source.Fields;
         if (fields.Text("hidden_act") is { } activation and not "gelu")
             fields.Refuse("hidden_act", "gelu");

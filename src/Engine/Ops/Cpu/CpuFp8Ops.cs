@@ -14,7 +14,7 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
     private const long MinWorkPerThread = 500_000;
 
     // From here on widening a tile costs less than it saves.
-    private const int MinTileRows = 24;
+    private const int MinTileRows = 32;
 
     // Rows that are widened to float32 at once.
     private const int MaxInputRows = 256;
@@ -23,6 +23,7 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
     private const int TileBytes = 2 << 20;
 
     private readonly NativeBuffer<float> _input = new();
+    private Tensor? _tile;
 
     /// <inheritdoc/>
     public Fp8Weight Pack(Tensor bytes, Tensor scales, Fp8Grid grid, Tensor? bias, LinearRole role)
@@ -47,7 +48,11 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _input.Dispose();
+    public void Dispose()
+    {
+        _input.Dispose();
+        _tile?.Dispose();
+    }
 
     private static Fp8Segments SegmentsOf(Fp8Weight weight) => new(weight.InFeatures, weight.Grid.BlockColumns, weight.Grid.ColumnOffset);
 
@@ -87,7 +92,7 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
         return output;
     }
 
-    private static Tensor MultiplyTiles(Tensor x, Fp8Weight weight)
+    private Tensor MultiplyTiles(Tensor x, Fp8Weight weight)
     {
         var segments = SegmentsOf(weight);
         var output = empty([x.size(0), weight.OutFeatures], ScalarType.BFloat16);
@@ -99,16 +104,16 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
             var count = Math.Min(atOnce, panels - panel);
             var tile = Widen(weight, segments, panel, count);
             var (column, width) = (panel * Fp8Panels.Width, Math.Min(count * Fp8Panels.Width, weight.OutFeatures - (panel * Fp8Panels.Width)));
-            var product = weight.Bias is null ? x.mm(tile) : addmm(weight.Bias.narrow(0, column, count * Fp8Panels.Width), x, tile, 1, 1);
+            var product = weight.Bias is null ? x.mm(tile) : TensorMath.AddMatmul(weight.Bias.narrow(0, column, count * Fp8Panels.Width), x, tile);
             output.narrow(1, column, width).copy_(product.narrow(1, 0, width));
         }
 
         return output;
     }
 
-    private static Tensor Widen(Fp8Weight weight, Fp8Segments segments, int panel, int count)
+    private Tensor Widen(Fp8Weight weight, Fp8Segments segments, int panel, int count)
     {
-        var tile = empty([weight.InFeatures, count * Fp8Panels.Width], ScalarType.BFloat16);
+        var tile = TileOf(weight.InFeatures, count * Fp8Panels.Width);
         fixed (int* scaleRows = weight.Grid.ScaleRows)
         {
             var kernel = new WidenFp8Kernel
@@ -126,6 +131,18 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
         }
 
         return tile;
+    }
+
+    // One memory for all: what is allocated anew for every tile has to be cleared by the system first.
+    private Tensor TileOf(long height, long width)
+    {
+        if (_tile is null || _tile.numel() < height * width)
+        {
+            _tile?.Dispose();
+            _tile = empty([height * width], ScalarType.BFloat16).DetachFromDisposeScope();
+        }
+
+        return _tile.narrow(0, 0, height * width).view(height, width);
     }
 
     private static long Grain(long workPerItem) => Math.Max(1, MinWorkPerThread / Math.Max(1, workPerItem));

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -53,17 +54,17 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
                 Fp8Panels.LoadScales(Scales, columns, column, ScaleRows, OutFeatures, panel, Fp8Panels.HalfBias, scales.Pointer + (column * Fp8Panels.Width));
             for (var row = 0; row < Rows;)
             {
-                var rows = Rows - row >= RowsAtOnce ? RowsAtOnce : 1;
-                new Span<float>(totals, rows * Fp8Panels.Width).Clear();
+                var rows = Math.Min(RowsAtOnce, Rows - row);
+                new Span<float>(totals, RowsAtOnce * Fp8Panels.Width).Clear();
                 for (var column = 0; column < columns; column++)
                 {
                     var start = Segments.PaddedStart(column);
                     var x = Input + ((long)row * width) + start;
                     var panelWeights = weights + ((long)start / Fp8Segments.GroupWidth * Fp8Panels.Width);
-                    if (rows == RowsAtOnce)
-                        FourRows(x, width, panelWeights, Segments.Groups(column), scales.Pointer + (column * Fp8Panels.Width), totals);
-                    else
+                    if (rows == 1)
                         OneRow(x, panelWeights, Segments.Groups(column), scales.Pointer + (column * Fp8Panels.Width), totals);
+                    else
+                        FourRows(x, width, rows, panelWeights, Segments.Groups(column), scales.Pointer + (column * Fp8Panels.Width), totals);
                 }
 
                 Store(totals, rows, row, panel);
@@ -117,12 +118,13 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourRows(float* x, int stride, uint* weights, int groups, float* scales, float* totals)
+    private static void FourRows(float* x, int stride, int rows, uint* weights, int groups, float* scales, float* totals)
     {
         var mask = Fp8Panels.Mask;
+        // The last of two or three rows is computed more than once.
         var x1 = x + stride;
-        var x2 = x1 + stride;
-        var x3 = x2 + stride;
+        var x2 = rows > 2 ? x1 + stride : x1;
+        var x3 = rows > 3 ? x2 + stride : x2;
         var a0 = Vector512<float>.Zero;
         var a1 = a0;
         var a2 = a0;
@@ -139,26 +141,49 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
         var d1 = a0;
         var d2 = a0;
         var d3 = a0;
-        for (var k = 0; k < groups * Fp8Segments.GroupWidth; k += Fp8Segments.GroupWidth, weights += Fp8Panels.Width)
+        for (var group = 0; group < groups; group++)
         {
-            for (var i = 0; i < Fp8Segments.GroupWidth; i++)
+            if (Sse.IsSupported)
             {
-                var shift = 24 - (8 * i);
-                var w0 = Fp8Panels.Widen(Vector512.Load(weights), shift, mask);
-                var w1 = Fp8Panels.Widen(Vector512.Load(weights + 16), shift, mask);
-                var w2 = Fp8Panels.Widen(Vector512.Load(weights + 32), shift, mask);
-                var w3 = Fp8Panels.Widen(Vector512.Load(weights + 48), shift, mask);
-                MultiplyAdd(x[k + i], w0, w1, w2, w3, ref a0, ref a1, ref a2, ref a3);
-                MultiplyAdd(x1[k + i], w0, w1, w2, w3, ref b0, ref b1, ref b2, ref b3);
-                MultiplyAdd(x2[k + i], w0, w1, w2, w3, ref c0, ref c1, ref c2, ref c3);
-                MultiplyAdd(x3[k + i], w0, w1, w2, w3, ref d0, ref d1, ref d2, ref d3);
+                Sse.Prefetch0(weights + PrefetchAhead);
+                Sse.Prefetch0(weights + PrefetchAhead + 16);
+                Sse.Prefetch0(weights + PrefetchAhead + 32);
+                Sse.Prefetch0(weights + PrefetchAhead + 48);
             }
+
+            Step(x[0], x1[0], x2[0], x3[0], weights, 24, mask, ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
+            Step(x[1], x1[1], x2[1], x3[1], weights, 16, mask, ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
+            Step(x[2], x1[2], x2[2], x3[2], weights, 8, mask, ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
+            Step(x[3], x1[3], x2[3], x3[3], weights, 0, mask, ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
+            x += Fp8Segments.GroupWidth;
+            x1 += Fp8Segments.GroupWidth;
+            x2 += Fp8Segments.GroupWidth;
+            x3 += Fp8Segments.GroupWidth;
+            weights += Fp8Panels.Width;
         }
 
         AddScaled(scales, totals, a0, a1, a2, a3);
         AddScaled(scales, totals + Fp8Panels.Width, b0, b1, b2, b3);
         AddScaled(scales, totals + (2 * Fp8Panels.Width), c0, c1, c2, c3);
         AddScaled(scales, totals + (3 * Fp8Panels.Width), d0, d1, d2, d3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Step(
+        float x, float x1, float x2, float x3, uint* weights, int shift, Vector512<uint> mask,
+        ref Vector512<float> a0, ref Vector512<float> a1, ref Vector512<float> a2, ref Vector512<float> a3,
+        ref Vector512<float> b0, ref Vector512<float> b1, ref Vector512<float> b2, ref Vector512<float> b3,
+        ref Vector512<float> c0, ref Vector512<float> c1, ref Vector512<float> c2, ref Vector512<float> c3,
+        ref Vector512<float> d0, ref Vector512<float> d1, ref Vector512<float> d2, ref Vector512<float> d3)
+    {
+        var w0 = Fp8Panels.Widen(Vector512.Load(weights), shift, mask);
+        var w1 = Fp8Panels.Widen(Vector512.Load(weights + 16), shift, mask);
+        var w2 = Fp8Panels.Widen(Vector512.Load(weights + 32), shift, mask);
+        var w3 = Fp8Panels.Widen(Vector512.Load(weights + 48), shift, mask);
+        MultiplyAdd(x, w0, w1, w2, w3, ref a0, ref a1, ref a2, ref a3);
+        MultiplyAdd(x1, w0, w1, w2, w3, ref b0, ref b1, ref b2, ref b3);
+        MultiplyAdd(x2, w0, w1, w2, w3, ref c0, ref c1, ref c2, ref c3);
+        MultiplyAdd(x3, w0, w1, w2, w3, ref d0, ref d1, ref d2, ref d3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -192,9 +217,9 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
     // The scales of one panel, [columns of blocks, 64]: of any number of columns, so not on the stack.
     private readonly ref struct PanelScales(int columns)
     {
-        public float* Pointer { get; } = (float*)System.Runtime.InteropServices.NativeMemory.AlignedAlloc((nuint)columns * Fp8Panels.Width * sizeof(float), 64);
+        public float* Pointer { get; } = (float*)NativeMemory.AlignedAlloc((nuint)columns * Fp8Panels.Width * sizeof(float), 64);
 
-        public void Dispose() => System.Runtime.InteropServices.NativeMemory.AlignedFree(Pointer);
+        public void Dispose() => NativeMemory.AlignedFree(Pointer);
     }
 }
 

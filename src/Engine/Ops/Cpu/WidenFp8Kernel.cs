@@ -29,6 +29,7 @@ internal unsafe struct WidenFp8Kernel : IRangeKernel
     public readonly void Run(long begin, long end)
     {
         var scales = stackalloc float[Fp8Panels.Width];
+        var stride = PanelCount * Fp8Panels.Width;
         for (var column = (int)begin; column < end; column++)
         {
             for (var panel = 0; panel < PanelCount; panel++)
@@ -36,28 +37,46 @@ internal unsafe struct WidenFp8Kernel : IRangeKernel
                 Fp8Panels.LoadScales(Scales, Segments.Count, column, ScaleRows, OutFeatures, FirstPanel + panel, Fp8Panels.HalfBias, scales);
                 var groups = Segments.PaddedWidth / Fp8Segments.GroupWidth;
                 var source = Panels + ((((FirstPanel + panel) * (long)groups) + (Segments.PaddedStart(column) / Fp8Segments.GroupWidth)) * Fp8Panels.Width);
-                Widen(source, scales, Segments.Length(column), Tile + ((long)Segments.Start(column) * Stride) + (panel * Fp8Panels.Width));
+                Widen(source, scales, Segments.Length(column), Tile + ((long)Segments.Start(column) * stride) + (panel * Fp8Panels.Width), stride);
             }
         }
     }
 
-    private readonly int Stride => PanelCount * Fp8Panels.Width;
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Widen(uint* source, float* scales, int length, ushort* target)
+    private static void Widen(uint* source, float* scales, int length, ushort* target, int stride)
     {
         var mask = Fp8Panels.Mask;
+        // Twice 2^60: one factor alone, times a scale, might be no finite number.
         var bias = Vector512.Create(Fp8Panels.HalfBias);
-        var stride = Stride;
-        for (var vector = 0; vector < Fp8Panels.Width; vector += 16)
+        var (s0, s1, s2, s3) = (Vector512.Load(scales), Vector512.Load(scales + 16), Vector512.Load(scales + 32), Vector512.Load(scales + 48));
+        for (; length > 0; length -= Fp8Segments.GroupWidth, source += Fp8Panels.Width)
         {
-            var scale = Vector512.Load(scales + vector);
-            for (var k = 0; k < length; k++)
-            {
-                var lanes = Vector512.Load(source + ((k / Fp8Segments.GroupWidth * Fp8Panels.Width) + vector));
-                var values = Fp8Panels.Widen(lanes, 24 - (8 * (k % Fp8Segments.GroupWidth)), mask) * bias * scale;
-                BFloat16Element.Store(values, target + ((long)k * stride) + vector);
-            }
+            var (w0, w1, w2, w3) = (Vector512.Load(source), Vector512.Load(source + 16), Vector512.Load(source + 32), Vector512.Load(source + 48));
+            Store(w0, w1, w2, w3, 24, mask, bias, s0, s1, s2, s3, target);
+            target += stride;
+            if (length == 1)
+                break;
+            Store(w0, w1, w2, w3, 16, mask, bias, s0, s1, s2, s3, target);
+            target += stride;
+            if (length == 2)
+                break;
+            Store(w0, w1, w2, w3, 8, mask, bias, s0, s1, s2, s3, target);
+            target += stride;
+            if (length == 3)
+                break;
+            Store(w0, w1, w2, w3, 0, mask, bias, s0, s1, s2, s3, target);
+            target += stride;
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(
+        Vector512<uint> w0, Vector512<uint> w1, Vector512<uint> w2, Vector512<uint> w3, int shift, Vector512<uint> mask, Vector512<float> bias,
+        Vector512<float> s0, Vector512<float> s1, Vector512<float> s2, Vector512<float> s3, ushort* target)
+    {
+        BFloat16Element.Store(Fp8Panels.Widen(w0, shift, mask) * bias * s0, target);
+        BFloat16Element.Store(Fp8Panels.Widen(w1, shift, mask) * bias * s1, target + 16);
+        BFloat16Element.Store(Fp8Panels.Widen(w2, shift, mask) * bias * s2, target + 32);
+        BFloat16Element.Store(Fp8Panels.Widen(w3, shift, mask) * bias * s3, target + 48);
     }
 }
