@@ -36,6 +36,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     private readonly Queue<SubmittedStep> _submitted = []; // oldest first
     private readonly Stack<SubmittedStep> _spare = [];
     private readonly StepResult _result = new();
+    private readonly TokenPrediction? _prediction;
 
     /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
     /// <param name="model">The model.</param>
@@ -46,6 +47,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     /// <param name="logprobsMode">What log-probabilities are taken of.</param>
     /// <param name="plan">The measured memory.</param>
     /// <param name="grammars">Compiles the grammars of new sequences, whose cache is shared with those who validate requests; null without a tokenizer.</param>
+    /// <param name="maxPredicted">Max number of drafts of the model's own layers for a sequence; 0: none.</param>
     public LocalExecutor(
         ICausalLanguageModel model,
         IDeviceOps ops,
@@ -54,7 +56,8 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         DecodeGraphs? graphs,
         LogprobsMode logprobsMode,
         MemoryPlan plan,
-        ResponseGrammars? grammars)
+        ResponseGrammars? grammars,
+        int maxPredicted)
     {
         _model = model;
         _ops = ops;
@@ -63,6 +66,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         _grammars = grammars;
         _runner = new(model, ops, caches, graphs);
         _sampler = new(model.VocabularySize, logprobsMode);
+        _prediction = model.Predictor is null ? null : new(model, rank.Tensor, maxPredicted);
         var samplesTokens = ops.Features.TokenSampler is not null;
         // Devices that choose tokens all choose the same, so that each has its next inputs.
         _choosesTokens = model.GivesLogits && (samplesTokens || rank.Tensor.Rank == 0);
@@ -97,6 +101,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
             {
                 Sample(step, hidden, submitted);
                 ReadPromptLogprobs(step, hidden, submitted);
+                _prediction?.Run(step, hidden!, _runner.Context, submitted);
             }
         }
         catch (Exception failure) when (_rank.Plan.WorldSize == 1)
@@ -127,6 +132,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         foreach (var step in _submitted.Concat(_spare))
             step.Dispose();
         _runner.Dispose();
+        _prediction?.Dispose();
         foreach (var cache in _caches)
             cache.Dispose();
         _model.Dispose();

@@ -45,7 +45,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             {
                 SpreadsExperts = options.EnableExpertParallel, Stage = _rank.Plan.StageOf(_rank.Place.Stage, Config.NumHiddenLayers), Previous = _rank.Previous, Next = _rank.Next,
             };
-            _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens));
+            _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens) { Predicts = options.Speculation is { Method: SpeculationOptions.Mtp } });
             _packing = ChoosePacking();
             Plan = MakePlan(_model, longest);
         }
@@ -100,7 +100,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
             _model = null;
             _handedOver = true;
-            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars);
+            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars, _options.Speculation?.NumSpeculativeTokens ?? 0);
         }
         catch
         {

@@ -18,6 +18,9 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
     private readonly NativeBuffer<int> _logitsRows = new();
     private Tensor? _graphLogits;
 
+    /// <summary>What the last step's layers knew of it, for further ones.</summary>
+    public ForwardContext Context => field ??= new(_metadata, caches);
+
     /// <summary>
     /// The residual stream of all tokens of the step: [tokens, hidden], in the order of its sequences; null where a recorded step has given
     /// the logits of all rows already.
@@ -29,7 +32,7 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
         Prepare(step, sampledRows);
         _graphLogits = graphs is not null && IsDecode(step) ? graphs.TryReplay(_inputIds.Span, _metadata) : null;
         return _graphLogits is null
-            ? model.Forward(ops.BeginStep(_inputIds.Span, _metadata), new ForwardContext(_metadata, caches))
+            ? model.Forward(ops.BeginStep(_inputIds.Span, _metadata), Context)
             : null;
     }
 

@@ -18,6 +18,9 @@ namespace LocalLlm.Execution;
 /// How many of the last tokens here are drafts: guesses of the tokens that are to be sampled. A token is sampled after each of them too, as long as all before it
 /// were right. Above 0 only where a token is sampled, and where no other step in flight holds the sequence.
 /// </param>
+/// <param name="NextTokenId">
+/// The token after the last one here, drafts apart, where that is known already (a prompt in chunks, output that is computed again); else <see cref="UnknownToken"/>.
+/// </param>
 [method: JsonConstructor]
 internal readonly record struct ScheduledSequence(
     long SequenceId,
@@ -27,7 +30,8 @@ internal readonly record struct ScheduledSequence(
     ReadOnlyMemory<int> BlockTable,
     bool SamplesToken,
     bool NeedsPromptLogits,
-    int NumDrafts)
+    int NumDrafts,
+    int NextTokenId)
 {
     /// <summary>Stands for a token that is still being sampled.</summary>
     public const int UnknownToken = -1;

@@ -12,6 +12,8 @@ namespace LocalLlm.Execution;
 /// </param>
 /// <param name="PromptLogprobs">Of the prompt tokens that follow this chunk's positions, when they were asked for.</param>
 /// <param name="Failure">Why the sequence must end with an error, whatever was sampled; null: it is sound.</param>
+/// <param name="Drafts">What the model itself guesses of the tokens after the last of <paramref name="Sampled"/>; empty: nothing.</param>
 [method: JsonConstructor]
 internal readonly record struct SequenceResult(
-    long SequenceId, ReadOnlyMemory<SampledToken> Sampled, IReadOnlyList<TokenLogprobs>? PromptLogprobs = null, SequenceFailure? Failure = null);
+    long SequenceId, ReadOnlyMemory<SampledToken> Sampled, IReadOnlyList<TokenLogprobs>? PromptLogprobs = null, SequenceFailure? Failure = null,
+    ReadOnlyMemory<int> Drafts = default);

@@ -21,6 +21,6 @@ internal sealed class StepResult
     {
         StepId = StepId,
         Failure = Failure,
-        Sequences = [.. Sequences.Select(sequence => sequence with { Sampled = sequence.Sampled.ToArray() })],
+        Sequences = [.. Sequences.Select(sequence => sequence with { Sampled = sequence.Sampled.ToArray(), Drafts = sequence.Drafts.ToArray() })],
     };
 }

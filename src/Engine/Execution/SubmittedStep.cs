@@ -31,7 +31,7 @@ internal sealed class SubmittedStep : IDisposable
     {
         _stepId = step.StepId;
         foreach (var sequence in step.Sequences)
-            _entries.Add(new(sequence.SequenceId, null, null, -1, default, 0));
+            _entries.Add(new(sequence.SequenceId, null, null, -1, default, 0, []));
     }
 
     /// <summary>Adds the rows of a sequence whose tokens are chosen: the one of its last known token, and one for each draft.</summary>
@@ -119,6 +119,13 @@ internal sealed class SubmittedStep : IDisposable
     public void SetPromptLogprobs(int index, (IReadOnlyList<TokenLogprobs>? Logprobs, SequenceFailure? Failure) read) =>
         _entries[index] = _entries[index] with { PromptLogprobs = read.Logprobs, Failure = read.Failure };
 
+    /// <summary>The tokens that were chosen for a sequence; empty: none, or not on this rank.</summary>
+    public ReadOnlySpan<SampledToken> SampledOf(int index) =>
+        _entries[index] is { Row: >= 0 } entry ? Sampled.Span.Slice(entry.Row, entry.NumSampled) : [];
+
+    /// <summary>Adds a guess of the token after those of a sequence.</summary>
+    public void AddDraft(int index, int tokenId) => _entries[index] = _entries[index] with { Predicted = [.. _entries[index].Predicted, tokenId] };
+
     /// <summary>Writes the result down. It refers to this step's memory, which the next use overwrites.</summary>
     public void WriteTo(StepResult result)
     {
@@ -128,8 +135,8 @@ internal sealed class SubmittedStep : IDisposable
         if (Failure is not null)
             return;
         var sampled = Sampled;
-        foreach (var (id, promptLogprobs, failure, row, _, numSampled) in _entries)
-            result.Sequences.Add(new(id, row < 0 ? default : sampled.Slice(row, numSampled), promptLogprobs, failure));
+        foreach (var (id, promptLogprobs, failure, row, _, numSampled, predicted) in _entries)
+            result.Sequences.Add(new(id, row < 0 ? default : sampled.Slice(row, numSampled), promptLogprobs, failure, predicted));
     }
 
     /// <summary>Forgets the step.</summary>
@@ -158,9 +165,9 @@ internal sealed class SubmittedStep : IDisposable
         return array.AsMemory(0, _states.Count);
     }
 
-    // A sequence of the step; row: the first of those that are sampled, or -1; NumSampled: tokens that count.
+    // A sequence of the step; row: the first of those that are sampled, or -1; NumSampled: tokens that count; Predicted: guesses of what follows them.
     private readonly record struct Entry(
-        long SequenceId, IReadOnlyList<TokenLogprobs>? PromptLogprobs, SequenceFailure? Failure, int Row, ReadOnlyMemory<int> Drafts, int NumSampled);
+        long SequenceId, IReadOnlyList<TokenLogprobs>? PromptLogprobs, SequenceFailure? Failure, int Row, ReadOnlyMemory<int> Drafts, int NumSampled, int[] Predicted);
 
     // Takes the next token of an entry. False: it is the last, as it is not the draft that the next row stands on, or ends the output.
     private bool TryTake(int index)

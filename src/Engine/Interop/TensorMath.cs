@@ -50,9 +50,6 @@ internal static class TensorMath
     /// <summary>Adds rows of <paramref name="source"/> to rows of x, in place; gives x.</summary>
     public static torch.Tensor IndexAddInPlace(this torch.Tensor x, torch.Tensor index, torch.Tensor source) => x.index_add_(0, index, source, One);
 
-    /// <summary>A matrix product added to a bias [out], as a new tensor.</summary>
-    public static torch.Tensor AddMatmul(torch.Tensor bias, torch.Tensor x, torch.Tensor y) => bias.addmm(x, y, One, One);
-
     /// <summary>x with the number wherever the mask is set, as a new tensor.</summary>
     public static torch.Tensor MaskedFill(this torch.Tensor x, torch.Tensor mask, Scalar number)
     {

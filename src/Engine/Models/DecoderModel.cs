@@ -13,6 +13,14 @@ namespace LocalLlm.Models;
 /// <param name="rotary">The position embeddings, owned by the model.</param>
 internal delegate DecoderLayer DecoderLayerFactory(int layer, int cache, RotaryTable rotary);
 
+/// <summary>What a <see cref="ITokenPredictor"/> shares with its model.</summary>
+/// <param name="Embedding">Of the model's tokens.</param>
+/// <param name="Norm">Behind the model's last layer.</param>
+/// <param name="Head">The output head.</param>
+/// <param name="Cache">Index of its cache on this rank.</param>
+/// <param name="Rotary">The position embeddings.</param>
+internal sealed record PredictorParts(VocabParallelEmbedding Embedding, RmsNorm Norm, ParallelLmHead Head, int Cache, RotaryTable Rotary);
+
 /// <summary>A decoder: embedding, layers with rotary positions (which its family builds), norm, output head.</summary>
 internal abstract class DecoderModel : ICausalLanguageModel
 {
@@ -52,7 +60,10 @@ internal abstract class DecoderModel : ICausalLanguageModel
     }
 
     /// <inheritdoc/>
-    public KvCacheSpec KvCache { get; }
+    public KvCacheSpec KvCache { get; private set; }
+
+    /// <inheritdoc/>
+    public ITokenPredictor? Predictor { get; private set; }
 
     /// <inheritdoc/>
     public int VocabularySize { get; }
@@ -101,6 +112,17 @@ internal abstract class DecoderModel : ICausalLanguageModel
     {
         _rotary.Dispose();
         _context.Weights.Dispose();
+    }
+
+    /// <summary>Adds what drafts tokens, on the last stage.</summary>
+    /// <param name="create">Builds it of the embedding (its own, where the first stage is another one), the norm and the head, the index of its cache, and the positions.</param>
+    protected void AddPredictor(Func<PredictorParts, (ITokenPredictor Predictor, KvLayerSpec Cache)> create)
+    {
+        if (_norm is null || _head is null)
+            return;
+        var embedding = _embedding ?? new(_context, "model.embed_tokens", VocabularySize, _hiddenSize);
+        (Predictor, var cache) = create(new(embedding, _norm, _head, _layers.Length, _rotary.Table));
+        KvCache = new([.. KvCache.Layers, cache]);
     }
 
     private static bool IsOfAnotherStage(string name, PipelineStage stage, int numLayers)

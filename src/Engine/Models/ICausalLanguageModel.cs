@@ -28,6 +28,9 @@ internal interface ICausalLanguageModel : IDisposable
     /// </summary>
     bool IsRecordable { get; }
 
+    /// <summary>What drafts tokens with the model's own layers; null: nothing does, or not on this rank. Its cache is the last one.</summary>
+    ITokenPredictor? Predictor => null;
+
     /// <summary>Prepares every position that a sequence may reach, so that nothing of it moves afterwards.</summary>
     void PreparePositions();
 

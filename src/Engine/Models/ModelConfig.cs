@@ -49,6 +49,9 @@ internal abstract record ModelConfig
     /// <summary>The longest context, as vLLM derives it.</summary>
     public abstract long MaxModelLength { get; }
 
+    /// <summary>Layers of multi-token prediction that the checkpoint has behind the last one.</summary>
+    public virtual int PredictionLayers => 0;
+
     /// <summary>
     /// Elements that live at once for every token of a step, in the widest moment of a layer: for the estimate of the memory.
     /// </summary>

@@ -9,4 +9,11 @@ internal interface IDrafter
     /// <param name="max">Max number of tokens, at least 0.</param>
     /// <returns>In order, none where no guess is worth its computation; valid until the next call.</returns>
     ReadOnlySpan<int> Propose(ReadOnlySpan<int> tokens, int numPromptTokens, int max);
+
+    /// <summary>Takes what the executor has guessed.</summary>
+    /// <param name="drafts">Token ids.</param>
+    /// <param name="numTokens">Known tokens that they follow.</param>
+    void Offer(ReadOnlySpan<int> drafts, int numTokens)
+    {
+    }
 }

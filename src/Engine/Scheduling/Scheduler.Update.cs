@@ -167,6 +167,7 @@ internal sealed partial class Scheduler
 
         if (accepted > 0)
             CacheComputed(sequence);
+        sequence.Drafter?.Offer(result.Drafts.Span, sequence.NumTokens);
         return UpdateOf(sequence, entry, sampled.Length);
     }
 

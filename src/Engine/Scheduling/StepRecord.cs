@@ -36,7 +36,8 @@ internal sealed class StepRecord
             NeedsPromptLogits: sequence.OwesPromptLogits
                 && first < sequence.NumPromptTokens - 1
                 && first + count > sequence.NumPromptLogitsComputed,
-            NumDrafts: 0));
+            NumDrafts: 0,
+            NextTokenId: first + count < sequence.NumTokens ? sequence.TokenIds[first + count] : ScheduledSequence.UnknownToken));
         _members.Add(sequence);
     }
 

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Weights;
@@ -75,5 +76,5 @@ internal sealed record WeightType
 
     // An exponent with a bias of 127; 255 is no number (Open Compute Project, Microscaling Formats, 1.0).
     private static Tensor PowersOfTwo(Tensor exponents) =>
-        exponents.to(ScalarType.Float64).sub(127).exp2().masked_fill(exponents.eq(255), double.NaN);
+        exponents.to(ScalarType.Float64).Minus(127).exp2().MaskedFill(exponents.IsEqual(255), double.NaN);
 }

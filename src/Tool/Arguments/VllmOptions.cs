@@ -49,9 +49,9 @@ internal static partial class VllmOptions
         off enable-mm-embeds | the models take text only
         off mm-encoder-only | the models take text only
         off enable-sleep-mode | the engine does not leave the device while the process lives
-        off enable-ep-weight-filter | there are no mixtures of experts in the supported models
-        off enable-eplb | there are no mixtures of experts in the supported models
-        off enable-return-routed-experts | there are no mixtures of experts in the supported models
+        off enable-ep-weight-filter | every rank reads its own experts alone as it is
+        off enable-eplb | no expert is held twice
+        off enable-return-routed-experts | which experts computed a token is not returned
         off enable-dbo | one device computes one batch at a time
         off data-parallel-hybrid-lb | one engine runs in a process; start several behind a load balancer
         off data-parallel-external-lb | one engine runs in a process; start several behind a load balancer
@@ -124,7 +124,7 @@ internal static partial class VllmOptions
         value worker-extension-cls "" | no foreign code is loaded
         value mamba-cache-dtype auto | there are no state-space layers in the supported models
         value mamba-ssm-cache-dtype auto | there are no state-space layers in the supported models
-        value expert-placement-strategy linear | there are no mixtures of experts in the supported models
+        value expert-placement-strategy linear | experts lie on the ranks in the order of their numbers
         value num-redundant-experts 0 | no expert is held twice
         value safetensors-load-strategy lazy | weights are read in chunks by several threads
         value pt-load-map-location cpu | weights are read by the CPU
@@ -216,7 +216,7 @@ internal static partial class VllmOptions
         never afd-config | one engine runs in a process
         never fault-tolerance-config | the supervisor of the process starts it again
         never kernel-config | the device decides
-        never moe-backend | there are no mixtures of experts in the supported models
+        never moe-backend | a device has one implementation of experts
         never mamba-cache-mode | there are no state-space layers in the supported models
         never kv-cache-dtype-skip-layers | the KV cache is not quantised
         never renderer-num-workers | texts become tokens on the threads of their requests

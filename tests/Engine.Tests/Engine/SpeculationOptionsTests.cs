@@ -47,7 +47,7 @@ public class SpeculationOptionsTests
     [InlineData("ngram", 4, 3, 4, "prompt_lookup_min 4; at least 1, at most prompt_lookup_max (3)")]
     [InlineData("ngram", 4, 3, 0, "prompt_lookup_min 0")]
     [InlineData("mtp", 1, 3, null, "only the method ngram has")]
-    [InlineData("mtp", 1, null, null, "no layer for multi-token prediction is known of Qwen2ForCausalLM")]
+    [InlineData("mtp", 1, null, null, "this Qwen2ForCausalLM has no layer for multi-token prediction")]
     public async Task What_cannot_be_honoured_is_refused_before_weights_are_read(string? method, int? drafts, int? max, int? min, string expected)
     {
         var options = TinyEngine.Options with

@@ -47,6 +47,9 @@ internal sealed record DeepseekConfig : TransformerConfig
     public required int NumNextnPredictLayers { get; init; }
 
     /// <inheritdoc/>
+    public override int PredictionLayers => NumNextnPredictLayers;
+
+    /// <inheritdoc/>
     public override int RotaryDim => QkRopeHeadDim;
 
     /// <summary>

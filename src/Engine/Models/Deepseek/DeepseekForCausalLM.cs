@@ -10,6 +10,16 @@ internal sealed class DeepseekForCausalLM : DecoderModel
     public DeepseekForCausalLM(DeepseekConfig config, LayerContext context, ModelLimits limits)
         : base(config, context, limits, LayerFactory(config, context))
     {
+        if (limits.Predicts)
+        {
+            AddPredictor(parts =>
+            {
+                var predictor = new DeepseekPredictor(config, context, parts, LayerFactory(config, context));
+                return (predictor, predictor.Cache);
+            });
+        }
+
+        // Copies of the embedding and the head among them.
         context.Weights.Ignore(name => IsOfPrediction(name, config));
     }
 

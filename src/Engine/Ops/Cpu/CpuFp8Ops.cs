@@ -104,7 +104,7 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
             var count = Math.Min(atOnce, panels - panel);
             var tile = Widen(weight, segments, panel, count);
             var (column, width) = (panel * Fp8Panels.Width, Math.Min(count * Fp8Panels.Width, weight.OutFeatures - (panel * Fp8Panels.Width)));
-            var product = weight.Bias is null ? x.mm(tile) : TensorMath.AddMatmul(weight.Bias.narrow(0, column, count * Fp8Panels.Width), x, tile);
+            var product = weight.Bias is null ? x.mm(tile) : addmm(weight.Bias.narrow(0, column, count * Fp8Panels.Width), x, tile, 1, 1);
             output.narrow(1, column, width).copy_(product.narrow(1, 0, width));
         }
 

@@ -72,6 +72,26 @@ internal sealed class DeepseekFolder : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
+    /// <summary>Adds a layer of multi-token prediction that hands its projection's output on: attention and MLP add nothing.</summary>
+    /// <param name="weights">What is stored.</param>
+    /// <param name="ofEmbedding">Factor on the next token's embedding.</param>
+    /// <param name="ofHidden">Factor on the model's own output.</param>
+    public static void AddPrediction(Dictionary<string, Tensor> weights, float ofEmbedding, float ofHidden)
+    {
+        var (last, prefix) = ($"model.layers.{LayerCount - 1}.", $"model.layers.{LayerCount}.");
+        foreach (var name in weights.Keys.Where(name => name.StartsWith(last, StringComparison.Ordinal)).ToArray())
+        {
+            var added = name.Contains("o_proj", StringComparison.Ordinal) || name.Contains("down_proj", StringComparison.Ordinal) ? zeros_like(weights[name]) : weights[name];
+            weights[prefix + name[last.Length..]] = added;
+        }
+
+        weights[$"{prefix}embed_tokens.weight"] = weights["model.embed_tokens.weight"];
+        weights[$"{prefix}shared_head.head.weight"] = weights["lm_head.weight"];
+        foreach (var norm in (string[])["enorm", "hnorm", "shared_head.norm"])
+            weights[$"{prefix}{norm}.weight"] = ones(Hidden);
+        weights[$"{prefix}eh_proj.weight"] = cat([eye(Hidden) * ofEmbedding, eye(Hidden) * ofHidden], 1);
+    }
+
     private static Dictionary<string, Tensor> Weights()
     {
         var generator = new Generator(9, CPU);
