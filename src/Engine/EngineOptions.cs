@@ -31,6 +31,12 @@ public sealed record EngineOptions
     /// <summary><c>auto</c> (the checkpoint's own), <c>float32</c>, <c>bfloat16</c> or <c>float16</c> (<c>float</c>, <c>half</c> are read too).</summary>
     public string Dtype { get; init; } = "auto";
 
+    /// <summary>
+    /// Where the weights come from: <c>auto</c> (*.safetensors, or pytorch_model.bin where there are none), <c>safetensors</c> (those alone), or <c>dummy</c>
+    /// (random ones, made on the device, for benchmarks: the folder needs config.json alone, and tokenizer files unless <see cref="SkipTokenizerInit"/>).
+    /// </summary>
+    public string LoadFormat { get; init; } = "auto";
+
     /// <summary><c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; init; } = "auto";
 
@@ -68,6 +74,9 @@ public sealed record EngineOptions
 
     /// <summary>Creates what nodes and processes reach each other by, owned by the engine; null: there is none. The package LocalLlm.Cluster has one over gRPC.</summary>
     public Func<EngineOptions, INodeTransport>? NodeTransport { get; init; }
+
+    /// <summary>Whether no weights are read.</summary>
+    internal bool UsesDummyWeights => LoadFormat == "dummy";
 
     /// <summary>A value of <see cref="DistributedExecutorBackend"/>.</summary>
     internal const string Processes = "processes";

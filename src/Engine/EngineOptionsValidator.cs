@@ -48,6 +48,7 @@ public static class EngineOptionsValidator
         Require(options.Revision is null || !Directory.Exists(options.ModelPath), "revision", "is given, but the model is a local folder; name a repository as org/name, or leave it out");
         Require(options.Revision is null || SafeNames.RevisionFault(options.Revision) is null, "revision", $"is '{options.Revision}'; name a branch, a tag or a commit");
         Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
+        Require(options.LoadFormat is "auto" or "safetensors" or "dummy", "load_format", $"is '{options.LoadFormat}'; allowed: auto, safetensors, dummy");
         Require(options.Device is { } device && DeviceRegistry.IsName(device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
         faults.AddRange(ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null)).Select(fault => (fault.Option, fault.Message)));
         faults.AddRange(DeviceOptions.FaultsOf(options));

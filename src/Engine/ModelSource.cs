@@ -34,6 +34,8 @@ public static class ModelSource
         var hub = HubOptionsOf(options.Hub, options.Revision, options.DownloadDir, options.HubVariables);
         if (options.TokenizerPath is { } path && ModelReference.Remote(path) is { } tokenizer)
             options = options with { TokenizerPath = await resolve(tokenizer, hub with { Revision = null, AllowPatterns = ModelFiles.TokenizerPatterns }).ConfigureAwait(false) };
+        if (options.UsesDummyWeights)
+            hub = hub with { AllowPatterns = ModelFiles.AllButWeights };
         return ModelReference.Remote(options.ModelPath) is { } model
             ? options with { ServedModelName = options.ServedModelName ?? model.Repository, Revision = null, ModelPath = await resolve(model, hub).ConfigureAwait(false) }
             : options;
@@ -59,6 +61,8 @@ public static class ModelSource
     internal static void RequireModelFolder(EngineOptions options)
     {
         var folder = HubCache.Resolve(options.ModelPath);
+        if (options.UsesDummyWeights && File.Exists(Path.Combine(folder, ModelConfig.FileName)))
+            return;
         if (Directory.Exists(folder) && FolderKind.FaultOf(folder) is { } fault)
             throw new EngineException(EngineErrorKind.ModelFolder, $"The folder {SafeNames.Quote(options.ModelPath)} {fault}.");
     }

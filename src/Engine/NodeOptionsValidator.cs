@@ -1,10 +1,11 @@
+using LocalLlm.Execution.Cluster;
+
 namespace LocalLlm;
 
 /// <summary>Checks what of <see cref="EngineOptions"/> concerns several hosts and processes.</summary>
 internal static class NodeOptionsValidator
 {
     private const int MaxPort = 65535;
-    private const string Cpu = "cpu";
 
     /// <summary>Reports every fault.</summary>
     /// <param name="options">The options.</param>
@@ -14,8 +15,8 @@ internal static class NodeOptionsValidator
         require(options.UsesProcesses || options.DistributedExecutorBackend is "auto" or "threads", "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads, processes (mp)");
         require(options.Nodes >= 1, "nnodes", $"is {options.Nodes}; at least 1");
         require(options.NodeRank >= 0 && (options.NodeRank < options.Nodes || options.UsesProcesses), "node_rank", $"is {options.NodeRank}; 0 to {options.Nodes - 1}, as nnodes is {options.Nodes}");
-        var device = options.Devices?.FirstOrDefault(one => one != Cpu) ?? options.Device;
-        require(!options.UsesProcesses || device is Cpu or "auto", "distributed_executor_backend", NoProcesses(options.DistributedExecutorBackend, device));
+        var device = options.Devices?.FirstOrDefault(one => ClusterRanks.ProcessFault(options, one) is not null) ?? options.Device;
+        require(device == "auto" || ClusterRanks.ProcessFault(options, device) is null, "distributed_executor_backend", ClusterRanks.ProcessFault(options, device) ?? "");
         require(!string.IsNullOrWhiteSpace(options.MasterAddress), "master_addr", "is empty; name the host of node 0");
         require(options.MasterPort is >= 0 and <= MaxPort, "master_port", $"is {options.MasterPort}; 0 to {MaxPort}");
         require(options.NodeJoinTimeout > TimeSpan.Zero && options.NodeJoinTimeout.TotalMilliseconds <= int.MaxValue, "node_join_timeout", $"is {options.NodeJoinTimeout}; above zero, at most {TimeSpan.FromMilliseconds(int.MaxValue)}");
@@ -25,19 +26,6 @@ internal static class NodeOptionsValidator
         var isCluster = options.Nodes > 1 || options.UsesProcesses;
         require(!isCluster || options.NodeTransport is not null, options.Nodes > 1 ? "nnodes" : "distributed_executor_backend", "needs a control stream between the processes: call services.AddLocalLlmCluster() of the package LocalLlm.Cluster, or set EngineOptions.NodeTransport");
     }
-
-    /// <summary>Refuses a rank in a process of its own on any device but a CPU, once <c>auto</c> is known.</summary>
-    /// <param name="backend">The option <c>distributed_executor_backend</c>.</param>
-    /// <param name="device">The rank's device.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: it is none.</exception>
-    public static void RequireProcessDevice(string backend, string device)
-    {
-        if (device != Cpu)
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"distributed_executor_backend {NoProcesses(backend, device)}.", "distributed_executor_backend");
-    }
-
-    private static string NoProcesses(string backend, string device) =>
-        $"is {backend}, a process for each rank, which this build has on CPUs only, but the device is {device}; use threads, or device cpu";
 
     private static void CheckNodes(EngineOptions options, Action<bool, string, string> require)
     {

@@ -15,6 +15,9 @@ public sealed class LocalLlmEmbeddingsOptions : IModelOptions
     /// <summary><c>auto</c>, <c>float32</c>, <c>bfloat16</c> or <c>float16</c>.</summary>
     public string Dtype { get; set; } = "auto";
 
+    /// <summary>Where the weights come from: <c>auto</c>, <c>safetensors</c>, or <c>dummy</c> (random ones, for benchmarks); see <see cref="EngineOptions.LoadFormat"/>.</summary>
+    public string LoadFormat { get; set; } = "auto";
+
     /// <summary><c>auto</c> (a GPU where one can be used), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; set; } = "auto";
 
@@ -44,6 +47,7 @@ public sealed class LocalLlmEmbeddingsOptions : IModelOptions
             ModelPath = ModelPath,
             ServedModelName = ModelId,
             Dtype = Dtype,
+            LoadFormat = LoadFormat,
             Device = Device,
             TensorParallel = TensorParallel,
             Devices = Devices is null ? null : [.. Devices],

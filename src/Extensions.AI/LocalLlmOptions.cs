@@ -27,6 +27,9 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary><c>auto</c>, <c>float32</c>, <c>bfloat16</c> or <c>float16</c>.</summary>
     public string Dtype { get; set; } = "auto";
 
+    /// <summary>Where the weights come from: <c>auto</c>, <c>safetensors</c>, or <c>dummy</c> (random ones, for benchmarks); see <see cref="EngineOptions.LoadFormat"/>.</summary>
+    public string LoadFormat { get; set; } = "auto";
+
     /// <summary><c>auto</c> (a GPU where one can be used), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; set; } = "auto";
 
@@ -93,6 +96,7 @@ public sealed class LocalLlmOptions : IModelOptions
             DownloadDir = DownloadDir,
             ServedModelName = ModelId,
             Dtype = Dtype,
+            LoadFormat = LoadFormat,
             Device = Device,
             TensorParallel = TensorParallel,
             PipelineParallel = PipelineParallel,

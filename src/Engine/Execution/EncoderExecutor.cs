@@ -39,6 +39,8 @@ internal sealed class EncoderExecutor : IEncoderExecutor
             _model = ModelRegistry.Create(Config, session.Context);
             session.LoadWeights(WeightPacking.Compact, progress, cancellationToken);
             _ops = session.HandOver();
+            if (options.UsesDummyWeights)
+                return; // the heads are files of their own
             var type = session.Context.ActivationType;
             _sparse = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[0], 1, Config.HiddenSize, _ops, type);
             _multiVector = EmbeddingHead.Load(options.ModelPath, CheckpointFolder.Heads[1], null, Config.HiddenSize, _ops, type);

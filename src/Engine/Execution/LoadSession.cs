@@ -16,7 +16,7 @@ namespace LocalLlm.Execution;
 internal sealed class LoadSession : IDisposable
 {
     private readonly EngineOptions _options;
-    private readonly Checkpoint _checkpoint;
+    private readonly Checkpoint? _checkpoint; // null: there are no weights to read
     private bool _handedOver;
 
     /// <summary>Loads libtorch, opens the device and reads the headers of the weights.</summary>
@@ -36,9 +36,9 @@ internal sealed class LoadSession : IDisposable
         Ops = DeviceRegistry.Create(rank.Device, priority);
         try
         {
-            _checkpoint = Checkpoint.Open(options.ModelPath);
+            _checkpoint = options.UsesDummyWeights ? null : Open(options);
             // A name that is no type was refused with the options.
-            ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType() ?? whenUnsaid ?? MostCommonType(_checkpoint);
+            ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType() ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : MostCommonType(_checkpoint));
             Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType));
             foreach (var connection in (object?[])[rank.Tensor, rank.Previous, rank.Next])
                 (connection as IDeviceBound)?.Bind(Ops);
@@ -67,7 +67,11 @@ internal sealed class LoadSession : IDisposable
     /// Checks that the weights fit the model that has registered them, without reading them; warnings go to the options' logger.
     /// </summary>
     /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message.</exception>
-    public void CheckWeights() => WeightLoader.Check(Context.Weights, _checkpoint, Logger);
+    public void CheckWeights()
+    {
+        if (_checkpoint is not null)
+            WeightLoader.Check(Context.Weights, _checkpoint, Logger);
+    }
 
     /// <summary>Reads what has been registered.</summary>
     /// <param name="packing">Which copies of matrices to keep.</param>
@@ -76,8 +80,14 @@ internal sealed class LoadSession : IDisposable
     /// <exception cref="EngineException">As of <see cref="CheckWeights"/>, or a file cannot be read.</exception>
     public void LoadWeights(WeightPacking packing, IProgress<LoadProgress>? progress, CancellationToken cancellationToken)
     {
+        var bytes = progress is null ? null : new BytesRead(progress, _checkpoint is null ? "making dummy weights" : "reading weights");
+        if (_checkpoint is null)
+        {
+            DummyWeights.Load(Context.Weights, Ops.Device, Context.ActivationType, packing, bytes, cancellationToken);
+            return;
+        }
+
         using var staging = Ops.Features.Memory?.CreateStaging();
-        var bytes = progress is null ? null : new BytesRead(progress);
         WeightLoader.Load(Context.Weights, _checkpoint, Context.ActivationType, staging, bytes, cancellationToken, Logger, packing);
     }
 
@@ -100,6 +110,16 @@ internal sealed class LoadSession : IDisposable
 
     private ILogger? Logger => _options.LoggerFactory?.CreateLogger(typeof(WeightLoader));
 
+    private static Checkpoint Open(EngineOptions options)
+    {
+        var checkpoint = Checkpoint.Open(options.ModelPath);
+        if (options.LoadFormat != "safetensors" || !checkpoint.Files.Any(file => file is TorchPickleFile))
+            return checkpoint;
+        var name = checkpoint.FileName;
+        checkpoint.Dispose();
+        throw EngineException.ModelFolder(name, "holds the weights in PyTorch's own format, but load_format is safetensors; set it to auto");
+    }
+
     private static ScalarType MostCommonType(Checkpoint checkpoint) =>
         checkpoint.Tensors.Values.Where(tensor =>
             tensor.Info.Dtype is SafetensorsDtype.BF16 or SafetensorsDtype.F16 or SafetensorsDtype.F32)
@@ -110,8 +130,8 @@ internal sealed class LoadSession : IDisposable
             _ => ScalarType.Float32,
         };
 
-    private sealed class BytesRead(IProgress<LoadProgress> progress) : IProgress<WeightProgress>
+    private sealed class BytesRead(IProgress<LoadProgress> progress, string phase) : IProgress<WeightProgress>
     {
-        public void Report(WeightProgress value) => progress.Report(new("reading weights", value.BytesDone, value.BytesTotal));
+        public void Report(WeightProgress value) => progress.Report(new(phase, value.BytesDone, value.BytesTotal));
     }
 }

@@ -21,6 +21,10 @@ internal static partial class ModelFiles
     public static readonly string[] TokenizerPatterns =
         ["config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab.*", "merges.txt", "additional_chat_templates/*.jinja"];
 
+    /// <summary>All that a model needs but its weights, for <see cref="HubOptions.AllowPatterns"/>.</summary>
+    public static readonly string[] AllButWeights =
+        [.. TokenizerPatterns, "generation_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json"];
+
     private static readonly string[] Texts =
     [
         "config.json", "generation_config.json", "special_tokens_map.json", "added_tokens.json", "modules.json",

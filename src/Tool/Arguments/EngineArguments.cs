@@ -60,6 +60,10 @@ internal sealed class EngineArguments
         "Size of the KV cache instead, such as 4G or 512MiB.",
         "SIZE");
     private readonly Option<int?> _numGpuBlocksOverride = Options.Count("--num-gpu-blocks-override", "Number of KV blocks instead.");
+    private readonly Option<string?> _loadFormat = Options.Text(
+        "--load-format",
+        "auto (default, also hf): *.safetensors, or pytorch_model.bin where there are none; safetensors: those alone; dummy: random weights, made on the device, for benchmarks.",
+        "auto|safetensors|dummy");
     private readonly Option<bool> _skipTokenizerInit = Options.Flag(
         "--skip-tokenizer-init",
         "Runs without a tokenizer: prompts are token ids and no text comes back.");
@@ -149,7 +153,7 @@ internal sealed class EngineArguments
     ];
 
     private IEnumerable<Option> OfEncoders =>
-        [_model, _tokenizer, _servedModelName, _dtype, _device, _tensorParallel, _pipelineParallel, _devices, _pipelineLayers, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
+        [_model, _tokenizer, _servedModelName, _dtype, _loadFormat, _device, _tensorParallel, _pipelineParallel, _devices, _pipelineLayers, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
@@ -207,6 +211,7 @@ internal sealed class EngineArguments
             TokenizerPath = result.GetValue(_tokenizer),
             ServedModelName = ServedModelNames(result) is [var name, ..] ? name : null,
             Dtype = result.GetValue(_dtype) ?? defaults.Dtype,
+            LoadFormat = LoadFormatOf(result.GetValue(_loadFormat)) ?? defaults.LoadFormat,
             Device = result.GetValue(_device) ?? defaults.Device,
             TensorParallel = result.GetValue(_tensorParallel) ?? defaults.TensorParallel,
             PipelineParallel = result.GetValue(_pipelineParallel) ?? defaults.PipelineParallel,
@@ -239,6 +244,13 @@ internal sealed class EngineArguments
             LibTorchPath = result.GetValue(_libTorch),
         };
     }
+
+    private static string? LoadFormatOf(string? format) => format switch
+    {
+        null or "auto" or "safetensors" or "dummy" => format,
+        "hf" => "auto",
+        _ => throw new UsageException($"--load-format '{format}' is not available; allowed: auto, hf, safetensors, dummy"),
+    };
 
     private static TimeSpan StepTimeoutOf(double seconds) => seconds > 0 && seconds <= TimeSpan.FromMilliseconds(int.MaxValue).TotalSeconds
         ? TimeSpan.FromSeconds(seconds)

@@ -88,7 +88,6 @@ internal static partial class VllmOptions
         no allow-credentials
         no enable-request-id-headers
         no enable-force-include-usage
-        value load-format auto,hf,safetensors | weights are read from *.safetensors, or from pytorch_model.bin where there are none
         value tokenizer-mode auto,hf,fast | tokenizers are read from tokenizer.json
         value config-format auto,hf | config.json is the only configuration that is read
         value model-impl auto,vllm | every model is computed by the engine's own implementation

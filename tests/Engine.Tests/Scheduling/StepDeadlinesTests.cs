@@ -44,11 +44,4 @@ public class StepDeadlinesTests
         deadlines.Measure(2047, TimeSpan.FromSeconds(longest / 3));
         Assert.Equal(limit, deadlines.Of(1100).TotalSeconds, 6);
     }
-
-    [Fact]
-    public void A_rank_in_a_process_of_its_own_is_on_a_CPU_whatever_auto_has_found()
-    {
-        NodeOptionsValidator.RequireProcessDevice("processes", "cpu");
-        Assert.Equal("distributed_executor_backend", Assert.Throws<EngineException>(() => NodeOptionsValidator.RequireProcessDevice("processes", "cuda:0")).Parameter);
-    }
 }

@@ -65,7 +65,7 @@ public sealed class VllmOptionsTests
     [InlineData("-q gptq", "--quantization 'gptq'", "unquantised")]
     [InlineData("--kv-cache-dtype=fp8", "--kv-cache-dtype 'fp8'", "--dtype")]
     [InlineData("--kv_cache_dtype fp8_e5m2", "--kv-cache-dtype 'fp8_e5m2'", "allowed: auto")]
-    [InlineData("--load-format gguf", "--load-format 'gguf'", "allowed: auto, hf, safetensors")]
+    [InlineData("--load-format gguf", "--load-format 'gguf'", "allowed: auto, hf, safetensors, dummy")]
     [InlineData("--cpu-offload-gb 4", "--cpu-offload-gb '4'", "stay on the device")]
     [InlineData("--data-parallel-size 2", "--data-parallel-size '2'", "load balancer")]
     [InlineData("--distributed-executor-backend ray", "--distributed-executor-backend: 'ray'", "allowed: threads (uni), processes (mp)")]

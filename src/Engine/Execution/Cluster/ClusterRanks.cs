@@ -28,9 +28,15 @@ internal static class ClusterRanks
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireDevice(EngineOptions options, ClusterLayout layout)
     {
-        if (!layout.HubHoldsRanks)
-            NodeOptionsValidator.RequireProcessDevice(options.DistributedExecutorBackend, NodeRanks.DevicesOf(options, 1)[0]);
+        if (!layout.HubHoldsRanks && ProcessFault(options, NodeRanks.DevicesOf(options, 1)[0]) is { } fault)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"distributed_executor_backend {fault}.", "distributed_executor_backend");
     }
+
+    /// <summary>What is wrong with a rank in a process of its own on a device, to follow the option's name; null: nothing, or it has none.</summary>
+    /// <param name="options">The options.</param>
+    /// <param name="device">The device's name, not <c>auto</c>.</param>
+    public static string? ProcessFault(EngineOptions options, string device) => !options.UsesProcesses || device == "cpu" ? null
+        : $"is {options.DistributedExecutorBackend}, a process for each rank, which this build has on CPUs only, but the device is {device}; use threads, or device cpu";
 
     // One rank in a process that mpirun has started.
     private static (IExecutorLoader Loader, Action<Exception> Abort) OpenRank(EngineOptions options, ParallelPlan plan, int rank, IClusterPeer peer)

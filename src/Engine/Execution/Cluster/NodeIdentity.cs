@@ -33,6 +33,7 @@ internal static class NodeIdentity
             ["nnodes"] = Text(plan.Nodes),
             ["layers of the stages"] = plan.LayersPerStage is { } layers ? string.Join(',', layers) : "even",
             ["dtype"] = options.Dtype,
+            ["load_format"] = options.LoadFormat,
             ["max_model_len"] = options.MaxModelLen is { } length ? Text(length) : "auto",
             ["max_num_seqs"] = Text(options.RunningSequences),
             ["max_num_batched_tokens"] = Text(options.StepTokens),
@@ -76,6 +77,8 @@ internal static class NodeIdentity
                 files[name] = Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(path)));
         }
 
+        if (options.UsesDummyWeights)
+            return files;
         foreach (var path in Directory.EnumerateFiles(options.ModelPath, "*.safetensors"))
             files[Path.GetFileName(path)] = HeaderHash(path);
         foreach (var path in Directory.EnumerateFiles(options.ModelPath, "*.bin"))
