@@ -6,14 +6,15 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Matrices stored as 8-bit floats (e4m3) with one scale for each block in <c>….weight_scale_inv</c> [⌈out / rows⌉, ⌈in / columns⌉]: a value
-/// is the element times its block's scale. They stay 8 bits wide in memory. A rank's slice may begin and end anywhere in a block. The output
+/// Matrices stored as 8-bit floats (e4m3) with one scale for each block in a tensor of their own, [⌈out / rows⌉, ⌈in / columns⌉], or [1] where it is
+/// one for a whole matrix: a value is the element times its block's scale. They stay 8 bits wide in memory. A rank's slice may begin and end anywhere in a block. The output
 /// head, and the modules that the checkpoint keeps as they were, are <see cref="UnquantizedLinearMethod"/>'s.
 /// </summary>
 /// <param name="blockRows">Outputs that share a scale.</param>
 /// <param name="blockColumns">Inputs that share a scale.</param>
+/// <param name="scaleSuffix">What the name of the scales ends with, after the matrix's own: <c>_scale_inv</c>.</param>
 /// <param name="keeps">Whether a module, by its name without <c>.weight</c>, is stored unquantised.</param>
-internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<string, bool> keeps) : ILinearMethod
+internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string scaleSuffix, Func<string, bool> keeps) : ILinearMethod
 {
     private const string WeightSuffix = ".weight";
 
@@ -59,15 +60,18 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<stri
 
     // Registered before their matrix, so that they are there when it is packed.
     private LoadedWeight<Tensor> AddScales(LayerContext context, IReadOnlyList<WeightSpec> weights) =>
-        context.Weights.Add([.. weights.Select(ScalesOf)], (tensor, _) => tensor.clone().DetachFromDisposeScope(),
+        context.Weights.Add([.. weights.Select(ScalesOf)], (tensor, _) => tensor.reshape(tensor.size(0), -1).clone().DetachFromDisposeScope(),
             faultOf: scales => FaultOfScales(weights, scales));
 
     // Those of every block that the slice touches.
     private WeightSpec ScalesOf(WeightSpec spec)
     {
+        var name = $"{spec.Name}{scaleSuffix}";
+        if (blockRows == Fp8Grid.Whole)
+            return WeightSpec.Whole(name, 1) with { Type = WeightType.Scale };
         var edge = spec.Dimension == 0 ? blockRows : blockColumns;
         var first = spec.Start / edge;
-        return new($"{spec.Name}_scale_inv", [Blocks(spec.Shape[0], blockRows), Blocks(spec.Shape[1], blockColumns)], spec.Dimension, first,
+        return new(name, [Blocks(spec.Shape[0], blockRows), Blocks(spec.Shape[1], blockColumns)], spec.Dimension, first,
             Blocks(spec.Start + spec.Length, edge) - first) { Type = WeightType.Scale };
     }
 

@@ -12,6 +12,9 @@ namespace LocalLlm.Ops;
 /// <param name="ColumnOffset">Inputs of the first block that lie before the slice, fewer than <paramref name="BlockColumns"/>.</param>
 internal sealed record Fp8Grid(int[] ScaleRows, int BlockColumns, int ColumnOffset)
 {
+    /// <summary>The edge of a block that is as long as its matrix, whatever that is.</summary>
+    public const int Whole = 1 << 24;
+
     /// <summary>The scales of every output: scales [rows of blocks, columns of blocks] → [out, columns of blocks].</summary>
     public Tensor OfOutputs(Tensor scales)
     {
