@@ -6,9 +6,10 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Matrices stored as 8-bit floats (e4m3) with one scale for each block in a tensor of their own, [⌈out / rows⌉, ⌈in / columns⌉], or [1] where it is
-/// one for a whole matrix: a value is the element times its block's scale. They stay 8 bits wide in memory. A rank's slice may begin and end anywhere in a block. The output
-/// head, and the modules that the checkpoint keeps as they were, are <see cref="UnquantizedLinearMethod"/>'s.
+/// Matrices stored as 8-bit floats (e4m3) with one scale for each block in a tensor of their own, [⌈out / rows⌉, ⌈in / columns⌉], or [1]
+/// where it is one for a whole matrix: a value is the element times its block's scale. They stay 8 bits wide in memory. A rank's slice may
+/// begin and end anywhere in a block. The output head, and the modules that the checkpoint keeps as they were, are
+/// <see cref="UnquantizedLinearMethod"/>'s.
 /// </summary>
 /// <param name="blockRows">Outputs that share a scale.</param>
 /// <param name="blockColumns">Inputs that share a scale.</param>
@@ -49,7 +50,8 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
         if (kept.Count == 0 || kept.Count == weights.Count)
             return kept.Count > 0;
         var other = weights.Select(Module).Except(kept).First();
-        throw EngineException.ModelFolder("config.json", $"quantization_config: {kept[0]} is among the modules that are not quantised, and {other}, which is multiplied by together with it, is not; wanted both or neither");
+        throw EngineException.ModelFolder("config.json", $"quantization_config: {kept[0]} is among the modules that are not quantised, "
+            + $"and {other}, which is multiplied by together with it, is not; wanted both or neither");
     }
 
     private static string Module(WeightSpec spec) =>
@@ -100,7 +102,10 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
             first += spec.SliceShape[0];
             var wrong = part.ge(0).logical_and(part.lt(float.PositiveInfinity)).logical_not();
             if (wrong.any().item<bool>())
-                return string.Create(CultureInfo.InvariantCulture, $"{spec.Name} holds {part.masked_select(wrong)[0].item<float>()}, wanted finite scales of 0 or more");
+            {
+                var found = part.masked_select(wrong)[0].item<float>();
+                return string.Create(CultureInfo.InvariantCulture, $"{spec.Name} holds {found}, wanted finite scales of 0 or more");
+            }
         }
 
         return null;
@@ -127,7 +132,8 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
         private readonly IFp8Ops _ops;
         private readonly LoadedWeight<Fp8Weight> _weight;
 
-        public Linear(Fp8LinearMethod method, LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role)
+        public Linear(
+            Fp8LinearMethod method, LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role)
             : base(context)
         {
             _ops = context.Fp8;

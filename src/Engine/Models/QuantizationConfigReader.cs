@@ -4,8 +4,8 @@ using LocalLlm.Ops;
 namespace LocalLlm.Models;
 
 /// <summary>
-/// Reads <c>quantization_config</c> of an untrusted config.json: <c>fp8</c> in blocks, as DeepSeek and transformers' FineGrainedFP8Config write it, and
-/// <c>compressed-tensors</c> in 8-bit floats, as llm-compressor writes it.
+/// Reads <c>quantization_config</c> of an untrusted config.json: <c>fp8</c> in blocks, as DeepSeek and transformers' FineGrainedFP8Config
+/// write it, and <c>compressed-tensors</c> in 8-bit floats, as llm-compressor writes it.
 /// </summary>
 internal static class QuantizationConfigReader
 {

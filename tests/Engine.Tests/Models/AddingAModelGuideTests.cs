@@ -22,7 +22,7 @@ public partial class AddingAModelGuideTests
         var known = typeof(LlmEngine).Assembly.GetTypes().Concat(typeof(AddingAModelGuideTests).Assembly.GetTypes()).Select(type => type.Name.Split('`')[0]).ToHashSet(StringComparer.Ordinal);
         var named = TypeName().Matches(text).Select(match => match.Groups[1].Value).Distinct().ToArray();
         Assert.True(named.Length > 20);
-        string[] members = ["MaxModelLength", "ActivationElements", "RefuseQuantization", "BeginStep", "AddPositions", "PreparePositions", "PromptLengthThreshold", "IsRecordable", "SupportsPipelineParallel", "Family", "Other"];
+        string[] members = ["MaxModelLength", "ActivationElements", "RefuseQuantization", "BeginStep", "AddPositions", "PreparePositions", "PromptLengthThreshold", "IsRecordable", "SupportsPipelineParallel", "LinearMethod", "AddValues", "Family", "Other"];
         string[] folders = ["Execution", "KvCache", "Layers", "Ops", "Scheduling", "Weights", "XlmRoberta"];
         Assert.Empty(named.Except(known).Except(members).Except(folders));
     }
