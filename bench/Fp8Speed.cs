@@ -32,7 +32,8 @@ internal static class Fp8Speed
         {
             using var scope = NewDisposeScope();
             wide.Add(ops.PackLinear(randn([outFeatures, inFeatures], bfloat16), null, LinearRole.Other, WeightPacking.DecodeCopies));
-            narrow.Add(fp8.Pack(randint(0, 0x7F, [outFeatures, inFeatures], ScalarType.Byte), ones((outFeatures + 127) / 128, (inFeatures + 127) / 128), grid, null, LinearRole.Other));
+            var scales = ones((outFeatures + 127) / 128, (inFeatures + 127) / 128);
+            narrow.Add(fp8.Pack(randint(0, 0x7F, [outFeatures, inFeatures], ScalarType.Byte), scales, grid, null, LinearRole.Other));
         }
 
         var reads = new List<double>();
@@ -49,17 +50,19 @@ internal static class Fp8Speed
         }
 
         double elements = (double)inFeatures * outFeatures;
-        Console.WriteLine($"[{outFeatures}, {inFeatures}], {count} matrices, {threads} threads, {rounds} rounds; memory read at {Median(reads) / 1e9:F1} GB/s, at best {reads.Max() / 1e9:F1}");
-        Console.WriteLine("rows   bfloat16: median, best of one product            8-bit                                               bfloat16 / 8-bit");
+        Console.WriteLine($"[{outFeatures}, {inFeatures}], {count} matrices, {threads} threads, {rounds} rounds");
+        Console.WriteLine($"memory read at {Median(reads) / 1e9:F1} GB/s, at best {reads.Max() / 1e9:F1}; times are of one product, median and best");
+        Console.WriteLine("rows   bfloat16                                         8-bit                                            bfloat16 / 8-bit");
         foreach (var (rows, (wideTimes, narrowTimes)) in times)
         {
-            Console.WriteLine($"{rows,4}   {Text(wideTimes, rows, 2 * elements)}   {Text(narrowTimes, rows, elements)}   {Median(wideTimes) / Median(narrowTimes):F2}, {wideTimes.Min() / narrowTimes.Min():F2}");
+            var (medians, best) = (Median(wideTimes) / Median(narrowTimes), wideTimes.Min() / narrowTimes.Min());
+            Console.WriteLine($"{rows,4}   {Text(wideTimes, rows, 2 * elements)}   {Text(narrowTimes, rows, elements)}   {medians:F2}, {best:F2}");
         }
 
         string Text(List<double> taken, int rows, double bytes)
         {
             var (median, best) = (Median(taken), taken.Min());
-            return $"{median * 1e6,7:F0}, {best * 1e6,7:F0} us ({bytes / median / 1e9,5:F1}, {bytes / best / 1e9,5:F1} GB/s; {2 * rows * elements / best / 1e9,5:F0} GFLOP/s)";
+            return $"{median * 1e6,6:F0}, {best * 1e6,6:F0} us ({bytes / best / 1e9,5:F1} GB/s, {2 * rows * elements / best / 1e9,5:F0} GFLOP/s at best)";
         }
     }
 

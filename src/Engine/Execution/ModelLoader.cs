@@ -135,16 +135,16 @@ internal sealed partial class ModelLoader : IExecutorLoader
         if (_options.LoggerFactory?.CreateLogger(typeof(ModelLoader)) is not { } logger || Config.Quantization is not { } stored || _rank.Rank != 0)
             return;
         if (WidensFully)
-            LogWidensFully(logger, stored.BlockRows, stored.BlockColumns, _rank.Device);
+            LogWidensFully(logger, stored.ScaleOf, _rank.Device);
         else
-            LogWidensInKernels(logger, stored.BlockRows, stored.BlockColumns);
+            LogWidensInKernels(logger, stored.ScaleOf);
     }
 
-    [LoggerMessage(14, LogLevel.Information, "The matrices of the layers stay 8-bit floats in blocks of {Rows} x {Columns} in memory; kernels widen them when they multiply.")]
-    private static partial void LogWidensInKernels(ILogger logger, int rows, int columns);
+    [LoggerMessage(14, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}; kernels widen them when they multiply.")]
+    private static partial void LogWidensInKernels(ILogger logger, string scaleOf);
 
-    [LoggerMessage(15, LogLevel.Warning, "The matrices of the layers stay 8-bit floats in blocks of {Rows} x {Columns} in memory, but there are no kernels for them on {Device}: every product widens its matrix first, which is slow, and no step is recorded.")]
-    private static partial void LogWidensFully(ILogger logger, int rows, int columns, string device);
+    [LoggerMessage(15, LogLevel.Warning, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}, but there are no kernels for them on {Device}: every product widens its matrix first, which is slow, and no step is recorded.")]
+    private static partial void LogWidensFully(ILogger logger, string scaleOf, string device);
 
     // Weights are there: runs the largest step, sees what is left, and gives it to the KV cache.
     private void Measure(ICausalLanguageModel model, IDeviceMemory memory, IProgress<LoadProgress>? progress)

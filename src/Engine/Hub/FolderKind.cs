@@ -106,7 +106,7 @@ internal static class FolderKind
         if (QuantisedBy(names, read) is { } method)
         {
             return $"holds weights quantised with {method}, which this build does not read; "
-                + "give the unquantised model (bfloat16, float16 or float32), or one in FP8 with a scale for each block";
+                + "give the unquantised model (bfloat16, float16 or float32), or one in FP8";
         }
 
         if (isModel)
@@ -139,7 +139,7 @@ internal static class FolderKind
                 if (config.Member(section) is { ValueKind: JsonValueKind.Object } given)
                 {
                     // Read, with all that its section says, by the model's reader.
-                    if (given.Text("quant_method") == "fp8" && section == "quantization_config")
+                    if (given.Text("quant_method") is "fp8" or "compressed-tensors" && section == "quantization_config")
                         continue;
                     return given.Text("quant_method") is { } method
                         ? $"{SafeNames.Quote(method)} ({Config}, {section})"

@@ -7,14 +7,16 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Matrices stored as 8-bit floats (e4m3) with one scale for each block in <c>….weight_scale_inv</c> [⌈out / rows⌉, ⌈in / columns⌉]: a value
-/// is the element times its block's scale. They stay 8 bits wide in memory. A rank's slice may begin and end anywhere in a block. The output
-/// head, and the modules that the checkpoint keeps as they were, are <see cref="UnquantizedLinearMethod"/>'s.
+/// Matrices stored as 8-bit floats (e4m3) with one scale for each block in a tensor of their own, [⌈out / rows⌉, ⌈in / columns⌉], or [1]
+/// where it is one for a whole matrix: a value is the element times its block's scale. They stay 8 bits wide in memory. A rank's slice may
+/// begin and end anywhere in a block. The output head, and the modules that the checkpoint keeps as they were, are
+/// <see cref="UnquantizedLinearMethod"/>'s.
 /// </summary>
 /// <param name="blockRows">Outputs that share a scale.</param>
 /// <param name="blockColumns">Inputs that share a scale.</param>
+/// <param name="scaleSuffix">What the name of the scales ends with, after the matrix's own: <c>_scale_inv</c>.</param>
 /// <param name="keeps">Whether a module, by its name without <c>.weight</c>, is stored unquantised.</param>
-internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<string, bool> keeps) : ILinearMethod
+internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string scaleSuffix, Func<string, bool> keeps) : ILinearMethod
 {
     private const string WeightSuffix = ".weight";
 
@@ -49,7 +51,8 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<stri
         if (kept.Count == 0 || kept.Count == weights.Count)
             return kept.Count > 0;
         var other = weights.Select(Module).Except(kept).First();
-        throw EngineException.ModelFolder("config.json", $"quantization_config: {kept[0]} is among the modules that are not quantised, and {other}, which is multiplied by together with it, is not; wanted both or neither");
+        throw EngineException.ModelFolder("config.json", $"quantization_config: {kept[0]} is among the modules that are not quantised, "
+            + $"and {other}, which is multiplied by together with it, is not; wanted both or neither");
     }
 
     private static string Module(WeightSpec spec) =>
@@ -60,15 +63,18 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<stri
 
     // Registered before their matrix, so that they are there when it is packed.
     private LoadedWeight<Tensor> AddScales(LayerContext context, IReadOnlyList<WeightSpec> weights) =>
-        context.Weights.Add([.. weights.Select(ScalesOf)], (tensor, _) => tensor.clone().DetachFromDisposeScope(),
+        context.Weights.Add([.. weights.Select(ScalesOf)], (tensor, _) => tensor.reshape(tensor.size(0), -1).clone().DetachFromDisposeScope(),
             faultOf: scales => FaultOfScales(weights, scales));
 
     // Those of every block that the slice touches.
     private WeightSpec ScalesOf(WeightSpec spec)
     {
+        var name = $"{spec.Name}{scaleSuffix}";
+        if (blockRows == Fp8Grid.Whole)
+            return WeightSpec.Whole(name, 1) with { Type = WeightType.Scale };
         var edge = spec.Dimension == 0 ? blockRows : blockColumns;
         var first = spec.Start / edge;
-        return new($"{spec.Name}_scale_inv", [Blocks(spec.Shape[0], blockRows), Blocks(spec.Shape[1], blockColumns)], spec.Dimension, first,
+        return new(name, [Blocks(spec.Shape[0], blockRows), Blocks(spec.Shape[1], blockColumns)], spec.Dimension, first,
             Blocks(spec.Start + spec.Length, edge) - first) { Type = WeightType.Scale };
     }
 
@@ -97,7 +103,10 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<stri
             first += spec.SliceShape[0];
             var wrong = part.IsAtLeast(0).logical_and(part.IsLess(float.PositiveInfinity)).logical_not();
             if (wrong.any().item<bool>())
-                return string.Create(CultureInfo.InvariantCulture, $"{spec.Name} holds {part.masked_select(wrong)[0].item<float>()}, wanted finite scales of 0 or more");
+            {
+                var found = part.masked_select(wrong)[0].item<float>();
+                return string.Create(CultureInfo.InvariantCulture, $"{spec.Name} holds {found}, wanted finite scales of 0 or more");
+            }
         }
 
         return null;
@@ -124,7 +133,8 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, Func<stri
         private readonly IFp8Ops _ops;
         private readonly LoadedWeight<Fp8Weight> _weight;
 
-        public Linear(Fp8LinearMethod method, LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role)
+        public Linear(
+            Fp8LinearMethod method, LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role)
             : base(context)
         {
             _ops = context.Fp8;

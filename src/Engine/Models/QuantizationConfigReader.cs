@@ -1,57 +1,121 @@
 using System.Text.Json;
+using LocalLlm.Ops;
 
 namespace LocalLlm.Models;
 
-/// <summary>Reads <c>quantization_config</c> of an untrusted config.json, as DeepSeek and transformers' FineGrainedFP8Config write it.</summary>
+/// <summary>
+/// Reads <c>quantization_config</c> of an untrusted config.json: <c>fp8</c> in blocks, as DeepSeek and transformers' FineGrainedFP8Config
+/// write it, and <c>compressed-tensors</c> in 8-bit floats, as llm-compressor writes it.
+/// </summary>
 internal static class QuantizationConfigReader
 {
     private const string Section = "quantization_config";
+    private const string Wanted = "fp8 with e4m3 weights in blocks, compressed-tensors in 8-bit floats, or unquantised weights";
     private const int MinEdge = 16;
     private const int MaxEdge = 65_536;
+
+    // Read on with, where the file's own was refused.
+    private static readonly QuantizationConfig s_refused = new(MaxEdge, MaxEdge, []);
 
     /// <summary>The configuration; null where the weights are unquantised, or something of it is refused.</summary>
     /// <param name="fields">The top of the file; what is wrong goes to its problems.</param>
     public static QuantizationConfig? Read(ModelConfigFields fields)
     {
-        const string wanted = "fp8 with e4m3 weights in blocks, or unquantised weights";
         if (fields.Value("compression_config") is not null)
-            fields.Refuse("compression_config", $"none: {wanted}");
+            fields.Refuse("compression_config", $"none: {Wanted}");
         if (fields.Object(Section) is not { } config)
             return null;
-        if (config.Text("quant_method") is not "fp8")
+        switch (config.Text("quant_method"))
         {
-            // A value that is no text was refused where it was read.
-            if (config.Value("quant_method") is null or { ValueKind: JsonValueKind.String })
-                config.Refuse("quant_method", wanted);
-            return null;
+            case "fp8":
+                return ReadBlocks(config);
+            case "compressed-tensors":
+                return ReadCompressed(config);
+            default:
+                // A value that is no text was refused where it was read.
+                if (config.Value("quant_method") is null or { ValueKind: JsonValueKind.String })
+                    config.Refuse("quant_method", Wanted);
+                return null;
         }
-
-        RequireOneOf(config, "fmt", "e4m3");
-        RequireOneOf(config, "activation_scheme", "dynamic");
-        RequireOneOf(config, "scale_fmt", "ue8m0");
-        var block = BlockOf(config);
-        // transformers' name, and the older one of other tools.
-        var kept = (config.Texts("modules_to_not_convert") ?? []).Concat(config.Texts("ignored_layers") ?? []);
-        return new(block?.Rows ?? MinEdge, block?.Columns ?? MinEdge, [.. kept.Where(name => name.Length > 0)]);
     }
 
-    private static void RequireOneOf(ModelConfigFields config, string name, string only)
+    private static QuantizationConfig ReadBlocks(ModelConfigFields config)
+    {
+        Require(config, "fmt", "e4m3");
+        Require(config, "activation_scheme", "dynamic");
+        Require(config, "scale_fmt", "ue8m0");
+        var read = BlockOf(config, "weight_block_size");
+        // transformers' name, and the older one of other tools.
+        return read with { Kept = [.. Names(config, "modules_to_not_convert"), .. Names(config, "ignored_layers")] };
+    }
+
+    // One group of settings for all linear layers but those of "ignore".
+    private static QuantizationConfig ReadCompressed(ModelConfigFields config)
+    {
+        Require(config, "format", "float-quantized");
+        if (config.Value("kv_cache_scheme") is not null)
+            config.Refuse("kv_cache_scheme", "none: the KV cache has the type of the computation");
+        var read = s_refused;
+        var groups = config.Object("config_groups");
+        if (groups?.All.ToList() is not [var only] || groups.Object(only.Name) is not { } group)
+        {
+            if (groups is not null || config.Value("config_groups") is null)
+                config.Refuse("config_groups", "one group");
+        }
+        else
+        {
+            if (group.Texts("targets") is not ["Linear"])
+                group.Refuse("targets", "[\"Linear\"]");
+            if (group.Object("input_activations") is { } inputs && inputs.Bool("dynamic") != true)
+                inputs.Refuse("dynamic", "true: scales of activations are not read");
+            read = group.Object("weights") is { } weights ? ReadWeights(weights) : Refused(group, "weights", "an object");
+        }
+
+        var kept = Names(config, "ignore");
+        if (kept.Any(name => name.StartsWith("re:", StringComparison.Ordinal)))
+            config.Refuse("ignore", "names of modules, and no regular expressions (re:…)");
+        return read with { Kept = kept, ScaleSuffix = "_scale" };
+    }
+
+    private static QuantizationConfig ReadWeights(ModelConfigFields weights)
+    {
+        if (weights.Int("num_bits", 1, 32) is not 8)
+            weights.Refuse("num_bits", "8");
+        if (weights.Text("type") is not "float")
+            weights.Refuse("type", "float");
+        return weights.Text("strategy") switch
+        {
+            "channel" => new(1, Fp8Grid.Whole, []),
+            "tensor" => new(Fp8Grid.Whole, Fp8Grid.Whole, []),
+            "block" => BlockOf(weights, "block_structure"),
+            _ => Refused(weights, "strategy", "channel, tensor or block"),
+        };
+    }
+
+    private static QuantizationConfig BlockOf(ModelConfigFields config, string name)
+    {
+        if (config.Value(name) is { ValueKind: JsonValueKind.Array } list)
+        {
+            var edges = list.EnumerateArray().Select(edge =>
+                edge.ValueKind == JsonValueKind.Number && edge.TryGetInt32(out var size) && size is >= MinEdge and <= MaxEdge ? size : 0).ToArray();
+            if (edges is [> 0, > 0])
+                return new(edges[0], edges[1], []);
+        }
+
+        return Refused(config, name, $"two whole numbers from {MinEdge} to {MaxEdge}, such as [128, 128]");
+    }
+
+    private static List<string> Names(ModelConfigFields config, string name) => [.. (config.Texts(name) ?? []).Where(text => text.Length > 0)];
+
+    private static void Require(ModelConfigFields config, string name, string only)
     {
         if (config.Text(name) is { } text && text != only)
             config.Refuse(name, only);
     }
 
-    private static (int Rows, int Columns)? BlockOf(ModelConfigFields config)
+    private static QuantizationConfig Refused(ModelConfigFields config, string name, string wanted)
     {
-        if (config.Value("weight_block_size") is { ValueKind: JsonValueKind.Array } list)
-        {
-            var edges = list.EnumerateArray().Select(edge =>
-                edge.ValueKind == JsonValueKind.Number && edge.TryGetInt32(out var size) && size is >= MinEdge and <= MaxEdge ? size : 0).ToArray();
-            if (edges is [> 0, > 0])
-                return (edges[0], edges[1]);
-        }
-
-        config.Refuse("weight_block_size", $"two whole numbers from {MinEdge} to {MaxEdge}, such as [128, 128]: one scale for a whole matrix or row is not supported");
-        return null;
+        config.Refuse(name, wanted);
+        return s_refused;
     }
 }

@@ -43,7 +43,8 @@ internal sealed class TorchFp8Ops(Device device) : IFp8Ops
         using var scope = NewDisposeScope();
         var table = tensor(Float8.Values.ToArray(), device: bytes.device);
         var elements = table.index_select(0, bytes.reshape(-1).to(ScalarType.Int32)).view(outFeatures, inFeatures);
-        using var columns = tensor([.. Enumerable.Range(0, (int)inFeatures).Select(column => (column + grid.ColumnOffset) / grid.BlockColumns)], device: bytes.device);
+        var columnOf = Enumerable.Range(grid.ColumnOffset, (int)inFeatures).Select(column => column / grid.BlockColumns).ToArray();
+        using var columns = tensor(columnOf, device: bytes.device);
         return elements.mul_(grid.OfOutputs(scales).index_select(1, columns)).to(type).MoveToOuterDisposeScope();
     }
 

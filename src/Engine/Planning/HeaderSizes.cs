@@ -33,7 +33,7 @@ internal sealed partial record HeaderSizes(long Elements, ModelDtype? Dtype)
 
     private static bool Counts(string name, ModelShape shape)
     {
-        if (name.EndsWith("_scale_inv", StringComparison.Ordinal) || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal))
+        if (name.EndsWith(".weight_scale_inv", StringComparison.Ordinal) || name.EndsWith(".weight_scale", StringComparison.Ordinal) || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal))
             return false;
         if (shape.IsTied && name == "lm_head.weight")
             return false;

@@ -23,7 +23,8 @@ internal sealed record ExpertShape(int Count, int PerToken, int Width, int Share
 /// <summary>Weights in blocks of 8-bit floats with a float32 scale for each block.</summary>
 /// <param name="Rows">Of a block.</param>
 /// <param name="Columns">Of a block.</param>
-internal sealed record BlockFormat(int Rows, int Columns);
+/// <param name="ScaleOf">What has a scale, for messages.</param>
+internal sealed record BlockFormat(int Rows, int Columns, string ScaleOf);
 
 /// <summary>All that the size of a decoder depends on; read from config.json alone, whether or not this build runs the model.</summary>
 internal sealed record ModelShape

@@ -40,7 +40,7 @@ internal static class ModelShapeReader
         var stored = QuantizationConfigReader.Read(fields);
         var shape = Read(fields, type) with
         {
-            Architecture = architecture, IsRunnable = known, Quantisation = stored is null ? null : new(stored.BlockRows, stored.BlockColumns),
+            Architecture = architecture, IsRunnable = known, Quantisation = stored is null ? null : new(stored.BlockRows, stored.BlockColumns, stored.ScaleOf),
         };
         problems.ThrowIfAny();
         return config is DecoderConfig decoder

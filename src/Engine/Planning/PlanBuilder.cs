@@ -100,7 +100,7 @@ internal sealed class PlanBuilder
         if (!Shape.IsRunnable)
             _notes.Add($"this build does not run {Shape.Architecture}: these are its sizes only");
         if (Shape.Quantisation is { } blocks)
-            _notes.Add($"the matrices of the layers are 8-bit floats in blocks of {blocks.Rows} x {blocks.Columns}");
+            _notes.Add($"the matrices of the layers are 8-bit floats with a scale for {blocks.ScaleOf}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
             _notes.Add($"{WithArticle(card.Name)} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } unknown)

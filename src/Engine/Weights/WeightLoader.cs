@@ -36,7 +36,7 @@ internal static partial class WeightLoader
         var chunks = new List<WeightChunk>();
         // What two layers need alike (an embedding and the head that is tied to it) is read once.
         var alike = registry.Groups.GroupBy(group => group.Key).Select(groups => groups.ToList())
-            // Scales are small: their faults are reported before a whole model is read.
+            // Scales are small: what is wrong with them is known before a whole model is read.
             .OrderBy(groups => groups[0].Type == WeightType.Scale ? 0 : 1).ToList();
         var faults = new ModelFolderProblems(checkpoint.FileName);
         foreach (var spec in alike.SelectMany(groups => groups[0].Specs))

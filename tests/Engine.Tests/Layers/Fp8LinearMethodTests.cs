@@ -187,7 +187,7 @@ public sealed class Fp8LinearMethodTests : IDisposable
             ops = _devices[^1];
         }
 
-        return new(ops, new SingleRankCollectives(), registry, ScalarType.Float32) { LinearMethod = new Fp8LinearMethod(Rows, Columns, name => name == kept) };
+        return new(ops, new SingleRankCollectives(), registry, ScalarType.Float32) { LinearMethod = new Fp8LinearMethod(Rows, Columns, "_scale_inv", name => name == kept) };
     }
 
     private Tensor Joined(IEnumerable<WeightSpec> specs) =>

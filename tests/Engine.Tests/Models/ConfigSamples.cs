@@ -19,6 +19,17 @@ internal static class ConfigSamples
     public static (string Name, string Json) Fp8(string more = "", string block = "[128,128]") =>
         ("quantization_config", $"{{\"quant_method\":\"fp8\",\"weight_block_size\":{block}{(more.Length > 0 ? "," : "")}{more}}}");
 
+    /// <summary>The section of a checkpoint of llm-compressor, with a text of it replaced.</summary>
+    public static (string Name, string Json) Compressed(string found = "", string put = "")
+    {
+        const string text = """
+            {"quant_method":"compressed-tensors","format":"float-quantized","quantization_status":"compressed","kv_cache_scheme":null,"ignore":["lm_head"],
+             "config_groups":{"group_0":{"targets":["Linear"],"output_activations":null,"weights":{"num_bits":8,"type":"float","strategy":"channel","symmetric":true},
+             "input_activations":{"num_bits":8,"type":"float8","strategy":"token","dynamic":true}}}}
+            """;
+        return ("quantization_config", found.Length == 0 ? text : text.Replace(found, put, StringComparison.Ordinal));
+    }
+
     public static DecoderConfig Parse(string text) => (DecoderConfig)ModelConfig.Parse(Encoding.UTF8.GetBytes(text));
 
     private static string Text(string architecture, string type, (string Name, string? Json)[] changes)

@@ -12,6 +12,12 @@ internal enum ScaleStorage
     Float32,
     PowersOfTwo,
     Exponents,
+
+    /// <summary>One for each output, bfloat16, by llm-compressor's configuration; edges of blocks do not matter.</summary>
+    Channels,
+
+    /// <summary>One for each matrix, likewise.</summary>
+    Matrices,
 }
 
 /// <summary>
@@ -36,14 +42,19 @@ internal sealed class Fp8Folder : IDisposable
             File.Copy(file, _plain[System.IO.Path.GetFileName(file)]);
         }
 
+        var compressed = storage is ScaleStorage.Channels or ScaleStorage.Matrices;
+        if (compressed)
+            (rows, columns) = (storage == ScaleStorage.Channels ? 1 : Fp8Grid.Whole, Fp8Grid.Whole);
         var config = JsonNode.Parse(File.ReadAllText(_quantised["config.json"]))!;
         config["quantization_config"] = new JsonObject
         {
             ["quant_method"] = "fp8", ["fmt"] = "e4m3", ["activation_scheme"] = "dynamic", ["weight_block_size"] = new JsonArray(rows, columns),
             ["modules_to_not_convert"] = new JsonArray([.. (kept ?? []).Select(name => (JsonNode)name)]),
         };
-        if (storage != ScaleStorage.Float32)
+        if (storage is ScaleStorage.PowersOfTwo or ScaleStorage.Exponents)
             config["quantization_config"]!["scale_fmt"] = "ue8m0";
+        if (compressed)
+            config["quantization_config"] = JsonNode.Parse(storage == ScaleStorage.Channels ? ConfigSamples.Compressed().Json : ConfigSamples.Compressed("channel", "tensor").Json);
         File.WriteAllText(_quantised["config.json"], config.ToJsonString());
         var (quantised, plain) = (new Tensors(), new Tensors());
         using var checkpoint = Checkpoint.Open(source);
@@ -56,7 +67,11 @@ internal sealed class Fp8Folder : IDisposable
                 var (elements, scales) = Quantise(values, (int)shape[0], (int)shape[1], rows, columns, storage);
                 quantised.Add(new(name, SafetensorsDtype.F8E4M3, shape), elements);
                 long[] grid = [(shape[0] + rows - 1) / rows, (shape[1] + columns - 1) / columns];
-                if (storage == ScaleStorage.Exponents)
+                if (storage == ScaleStorage.Matrices)
+                    grid = [1];
+                if (compressed)
+                    quantised.Add(new($"{name}_scale", SafetensorsDtype.BF16, grid), MemoryMarshal.AsBytes<ushort>(scales.Select(scale => (ushort)(BitConverter.SingleToUInt32Bits(scale) >> 16)).ToArray()).ToArray());
+                else if (storage == ScaleStorage.Exponents)
                     quantised.Add(new($"{name}_scale_inv", SafetensorsDtype.F8E8M0, grid), [.. scales.Select(scale => (byte)(Math.ILogB(scale) + 127))]);
                 else
                     quantised.Add(new($"{name}_scale_inv", SafetensorsDtype.F32, grid), MemoryMarshal.AsBytes<float>(scales).ToArray());
@@ -96,7 +111,9 @@ internal sealed class Fp8Folder : IDisposable
             scale = MathF.Max(scale, MathF.Abs(values[i]) / Float8.Largest);
         }
 
-        if (storage != ScaleStorage.Float32)
+        if (storage is ScaleStorage.Channels or ScaleStorage.Matrices)
+            scales = [.. scales.Select(scale => BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(scale) + 0xFFFF) & 0xFFFF0000))];
+        else if (storage != ScaleStorage.Float32)
             scales = [.. scales.Select(scale => MathF.ScaleB(1, (int)MathF.Ceiling(MathF.Log2(MathF.Max(scale, 1e-20f)))))];
         var elements = new byte[values.Length];
         for (var i = 0; i < values.Length; i++)

@@ -17,6 +17,8 @@ public sealed class Fp8ModelTests
     [InlineData("llama-rope-llama3", 16, 16, "Exponents")]
     [InlineData("llama-head-dim", 48, 24, "Float32")]
     [InlineData("qwen3", 24, 32, "Exponents")]
+    [InlineData("qwen2-untied", 0, 0, "Channels")]
+    [InlineData("llama-head-dim", 0, 0, "Matrices")]
     public void Logits_are_those_of_the_same_values_in_float32(string name, int rows, int columns, string storage)
     {
         TorchLibrary.EnsureLoaded();
@@ -41,15 +43,17 @@ public sealed class Fp8ModelTests
     }
 
     [Theory]
-    [InlineData("qwen2-untied", 1, 1, null)]
-    [InlineData("qwen2-untied", 2, 1, null)]
-    [InlineData("llama-rope-llama3", 2, 2, null)]
-    [InlineData("qwen3", 1, 1, "model.layers.1")]
-    [InlineData("qwen3", 2, 1, "mlp")]
-    public async Task Greedy_ids_are_those_of_the_same_values_in_float32(string name, int tensor, int pipeline, string? kept)
+    [InlineData("qwen2-untied", 1, 1, null, "Float32")]
+    [InlineData("qwen2-untied", 2, 1, null, "Float32")]
+    [InlineData("llama-rope-llama3", 2, 2, null, "Exponents")]
+    [InlineData("qwen3", 1, 1, "model.layers.1", "Float32")]
+    [InlineData("qwen3", 2, 1, "mlp", "Float32")]
+    [InlineData("qwen3", 2, 1, null, "Channels")]
+    [InlineData("qwen2-tied", 2, 1, null, "Matrices")]
+    public async Task Greedy_ids_are_those_of_the_same_values_in_float32(string name, int tensor, int pipeline, string? kept, string storage)
     {
         var source = TestPaths.Shared("goldens", "random", name);
-        using var folder = new Fp8Folder(source, 40, 24, kept: kept is null ? null : [kept]);
+        using var folder = new Fp8Folder(source, 40, 24, Enum.Parse<ScaleStorage>(storage), kept: kept is null ? null : [kept]);
         var requests = new GoldenFile(source).Cases.Select(golden =>
             GenerationRequest.FromTokenIds(golden.Ids, new() { Temperature = 0, MaxTokens = 12, IgnoreEos = true })).ToArray();
         await using var wanted = await LoadAsync(folder.PlainPath, 1, 1);
@@ -65,9 +69,11 @@ public sealed class Fp8ModelTests
     [InlineData("qwen2-untied", "float32", 1)]
     [InlineData("qwen2-untied", "bfloat16", 1)]
     [InlineData("qwen3", "bfloat16", 2)]
-    public async Task The_memory_that_is_planned_counts_a_byte_an_element(string name, string dtype, int tensor)
+    [InlineData("qwen3", "bfloat16", 2, "Channels")]
+    [InlineData("qwen3", "float32", 2, "Matrices")]
+    public async Task The_memory_that_is_planned_counts_a_byte_an_element(string name, string dtype, int tensor, string storage = "Float32")
     {
-        using var folder = new Fp8Folder(TestPaths.Shared("goldens", "random", name), 32, 32);
+        using var folder = new Fp8Folder(TestPaths.Shared("goldens", "random", name), 32, 32, Enum.Parse<ScaleStorage>(storage));
         EngineOptions Options(string path) => new() { ModelPath = path, Device = "cpu", Dtype = dtype, TensorParallel = tensor, SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20 };
         var (loaded, plain) = (LlmEngine.PlanMemory(Options(folder.Path)), LlmEngine.PlanMemory(Options(folder.PlainPath)));
         var planned = (await ModelPlanner.PlanAsync(new() { Options = Options(folder.Path) }, Token)).Ranks[0];

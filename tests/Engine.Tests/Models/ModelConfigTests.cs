@@ -224,4 +224,18 @@ public class ModelConfigTests
             ("num_key_value_heads", "8"), ("vocab_size", "256000"), ("max_position_embeddings", "10485760")));
         Assert.Equal(128, config.HeadDim);
     }
+
+    [Fact]
+    public void The_quantisation_of_DeepSeek_and_of_llm_compressor_is_read()
+    {
+        var blocks = Parse(Llama(Fp8("\"fmt\":\"e4m3\",\"activation_scheme\":\"dynamic\",\"scale_fmt\":\"ue8m0\",\"modules_to_not_convert\":[\"lm_head\",\"model.layers.1\",\"o_proj\"]"))).Quantization!;
+        Assert.Equal((128, 128, "_scale_inv"), (blocks.BlockRows, blocks.BlockColumns, blocks.ScaleSuffix));
+        foreach (var (module, kept) in ((string, bool)[])[("lm_head", true), ("model.layers.1.mlp.up_proj", true), ("model.layers.10.mlp.up_proj", false), ("model.layers.2.self_attn.o_proj", true),
+            ("model.layers.2.mlp.gate", true), ("model.layers.2.mlp.gate_proj", false), ("model.layers.2.mlp.experts.7.gate_proj", false)])
+            Assert.True(kept == blocks.Keeps(module), module);
+        Assert.Equal((1, "_scale", "each output"), Parse(Llama(Compressed())).Quantization is { } outputs ? (outputs.BlockRows, outputs.ScaleSuffix, outputs.ScaleOf) : default);
+        Assert.Equal("each matrix", Parse(Llama(Compressed("channel", "tensor"))).Quantization!.ScaleOf);
+        Assert.Equal("each block of 128 x 64", Parse(Llama(Compressed("\"channel\"", "\"block\",\"block_structure\":[128,64]"))).Quantization!.ScaleOf);
+        Assert.Null(Parse(Llama()).Quantization);
+    }
 }

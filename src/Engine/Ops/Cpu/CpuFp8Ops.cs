@@ -32,8 +32,11 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
         var segments = new Fp8Segments(inFeatures, grid.BlockColumns, grid.ColumnOffset);
         var panels = Fp8Panels.Count(outFeatures);
         var packed = empty([panels, segments.PaddedWidth, Fp8Panels.Width], ScalarType.Byte).DetachFromDisposeScope();
-        CpuParallel.For(
-            new PackFp8Kernel { Weight = (byte*)bytes.DataPointer(), Panels = (uint*)packed.DataPointer(), Segments = segments, OutFeatures = outFeatures }, panels, grain: 1);
+        var kernel = new PackFp8Kernel
+        {
+            Weight = (byte*)bytes.DataPointer(), Panels = (uint*)packed.DataPointer(), Segments = segments, OutFeatures = outFeatures,
+        };
+        CpuParallel.For(kernel, panels, grain: 1);
         // As long as the panels, for a tile has all of its last one.
         var ownBias = bias is null ? null : nn.functional.pad(bias, [0, (panels * Fp8Panels.Width) - outFeatures]).DetachFromDisposeScope();
         return new(packed, scales.clone().DetachFromDisposeScope(), grid, ownBias, inFeatures) { Role = role };

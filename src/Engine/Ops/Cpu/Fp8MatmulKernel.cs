@@ -51,7 +51,11 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
         {
             var weights = Panels + (panel * (width / Fp8Segments.GroupWidth) * Fp8Panels.Width);
             for (var column = 0; column < columns; column++)
-                Fp8Panels.LoadScales(Scales, columns, column, ScaleRows, OutFeatures, panel, Fp8Panels.HalfBias, scales.Pointer + (column * Fp8Panels.Width));
+            {
+                Fp8Panels.LoadScales(
+                    Scales, columns, column, ScaleRows, OutFeatures, panel, Fp8Panels.HalfBias, scales.Pointer + (column * Fp8Panels.Width));
+            }
+
             for (var row = 0; row < Rows;)
             {
                 var rows = Math.Min(RowsAtOnce, Rows - row);
@@ -60,11 +64,12 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
                 {
                     var start = Segments.PaddedStart(column);
                     var x = Input + ((long)row * width) + start;
+                    var columnScales = scales.Pointer + (column * Fp8Panels.Width);
                     var panelWeights = weights + ((long)start / Fp8Segments.GroupWidth * Fp8Panels.Width);
                     if (rows == 1)
-                        OneRow(x, panelWeights, Segments.Groups(column), scales.Pointer + (column * Fp8Panels.Width), totals);
+                        OneRow(x, panelWeights, Segments.Groups(column), columnScales, totals);
                     else
-                        FourRows(x, width, rows, panelWeights, Segments.Groups(column), scales.Pointer + (column * Fp8Panels.Width), totals);
+                        FourRows(x, width, rows, panelWeights, Segments.Groups(column), columnScales, totals);
                 }
 
                 Store(totals, rows, row, panel);
@@ -151,10 +156,14 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
                 Sse.Prefetch0(weights + PrefetchAhead + 48);
             }
 
-            Step(x[0], x1[0], x2[0], x3[0], weights, 24, mask, ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
-            Step(x[1], x1[1], x2[1], x3[1], weights, 16, mask, ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
-            Step(x[2], x1[2], x2[2], x3[2], weights, 8, mask, ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
-            Step(x[3], x1[3], x2[3], x3[3], weights, 0, mask, ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
+            Step(x[0], x1[0], x2[0], x3[0], weights, 24, mask,
+                ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
+            Step(x[1], x1[1], x2[1], x3[1], weights, 16, mask,
+                ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
+            Step(x[2], x1[2], x2[2], x3[2], weights, 8, mask,
+                ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
+            Step(x[3], x1[3], x2[3], x3[3], weights, 0, mask,
+                ref a0, ref a1, ref a2, ref a3, ref b0, ref b1, ref b2, ref b3, ref c0, ref c1, ref c2, ref c3, ref d0, ref d1, ref d2, ref d3);
             x += Fp8Segments.GroupWidth;
             x1 += Fp8Segments.GroupWidth;
             x2 += Fp8Segments.GroupWidth;
@@ -190,8 +199,9 @@ internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
     private static void MultiplyAdd(
         float x, Vector512<uint> w0, Vector512<uint> w1, Vector512<uint> w2, Vector512<uint> w3, int shift, Vector512<uint> mask,
         ref Vector512<float> a0, ref Vector512<float> a1, ref Vector512<float> a2, ref Vector512<float> a3) =>
-        MultiplyAdd(x, Fp8Panels.Widen(w0, shift, mask), Fp8Panels.Widen(w1, shift, mask), Fp8Panels.Widen(w2, shift, mask), Fp8Panels.Widen(w3, shift, mask),
-            ref a0, ref a1, ref a2, ref a3);
+        MultiplyAdd(
+            x, Fp8Panels.Widen(w0, shift, mask), Fp8Panels.Widen(w1, shift, mask), Fp8Panels.Widen(w2, shift, mask),
+            Fp8Panels.Widen(w3, shift, mask), ref a0, ref a1, ref a2, ref a3);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void MultiplyAdd(

@@ -4,9 +4,9 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// The layout of 8-bit floats for the CPU's kernels: panels of 64 outputs, [⌈out / 64⌉, groups of four inputs, 64, 4] bytes, zero where there is no element. A
-/// 32-bit lane holds four neighbours of one output, so that three operations make sixteen float32s of a vector: the byte is moved to the top,
-/// shifted down by four with its sign, and masked. The bits of e4m3 then stand where a float32 has its sign, the lower end of its exponent
+/// The layout of 8-bit floats for the CPU's kernels: panels of 64 outputs, [⌈out / 64⌉, groups of four inputs, 64, 4] bytes, zero where there
+/// is no element. A 32-bit lane holds four neighbours of one output, so that three operations make sixteen float32s of a vector: the byte
+/// is moved to the top, shifted down by four with its sign, and masked. The bits of e4m3 then stand where a float32 has its sign, the lower end of its exponent
 /// and its mantissa, which is the value times 2^-120, subnormals included.
 /// </summary>
 internal static unsafe class Fp8Panels

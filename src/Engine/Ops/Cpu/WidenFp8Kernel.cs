@@ -30,14 +30,15 @@ internal unsafe struct WidenFp8Kernel : IRangeKernel
     {
         var scales = stackalloc float[Fp8Panels.Width];
         var stride = PanelCount * Fp8Panels.Width;
+        long groups = Segments.PaddedWidth / Fp8Segments.GroupWidth; // of a panel
         for (var column = (int)begin; column < end; column++)
         {
             for (var panel = 0; panel < PanelCount; panel++)
             {
                 Fp8Panels.LoadScales(Scales, Segments.Count, column, ScaleRows, OutFeatures, FirstPanel + panel, Fp8Panels.HalfBias, scales);
-                var groups = Segments.PaddedWidth / Fp8Segments.GroupWidth;
-                var source = Panels + ((((FirstPanel + panel) * (long)groups) + (Segments.PaddedStart(column) / Fp8Segments.GroupWidth)) * Fp8Panels.Width);
-                Widen(source, scales, Segments.Length(column), Tile + ((long)Segments.Start(column) * stride) + (panel * Fp8Panels.Width), stride);
+                var group = ((FirstPanel + panel) * groups) + (Segments.PaddedStart(column) / Fp8Segments.GroupWidth);
+                var target = Tile + ((long)Segments.Start(column) * stride) + (panel * Fp8Panels.Width);
+                Widen(Panels + (group * Fp8Panels.Width), scales, Segments.Length(column), target, stride);
             }
         }
     }
