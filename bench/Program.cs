@@ -70,7 +70,14 @@ var cardsOption = new Option<int>("--cards") { DefaultValueFactory = _ => 1, Des
 var collectives = new Command("collectives", "Sums between two ranks on GPUs, our own and NCCL's, beside the card's limits.") { cardsOption };
 collectives.SetAction(result => CollectiveSpeed.Run(result.GetValue(cardsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives }.Parse(args).InvokeAsync();
+var configOption = new Option<string>("--speculative-config") { DefaultValueFactory = _ => """{"method":"ngram","num_speculative_tokens":8,"prompt_lookup_max":4,"prompt_lookup_min":1}""", Description = "As localllm's" };
+var promptsOption = new Option<string?>("--prompts") { Description = "A folder with texts (.txt, a prompt a line; .jsonl with turns, as MT-bench's)" };
+var speculationStreamsOption = new Option<int>("--streams") { DefaultValueFactory = _ => 1, Description = "Requests at once" };
+var speculation = new Command("speculation", "Speculative decoding beside plain decoding: where drafts are right, and where nothing is.") { modelOption, deviceOption, dtypeOption, configOption, promptsOption, threadsOption, speculationStreamsOption, roundsOption };
+speculation.SetAction((result, _) => SpeculationSpeed.RunAsync(
+    result.GetValue(modelOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(configOption)!, result.GetValue(promptsOption), result.GetValue(threadsOption), result.GetValue(speculationStreamsOption), result.GetValue(roundsOption)));
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, speculation }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 
