@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+
 namespace LocalLlm;
 
 /// <summary>
@@ -38,4 +40,15 @@ public sealed record SpeculationOptions
 
     /// <summary>Fewest tokens that are looked up, once checked.</summary>
     internal int LookupMin => PromptLookupMin ?? PromptLookupMax ?? UsualLookup;
+
+    /// <summary>As <c>--speculative-config</c> takes it.</summary>
+    internal string ToJson()
+    {
+        var json = new JsonObject { ["method"] = Method, ["num_speculative_tokens"] = NumSpeculativeTokens };
+        if (PromptLookupMax is not null)
+            json["prompt_lookup_max"] = PromptLookupMax;
+        if (PromptLookupMin is not null)
+            json["prompt_lookup_min"] = PromptLookupMin;
+        return json.ToJsonString();
+    }
 }

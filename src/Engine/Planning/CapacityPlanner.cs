@@ -47,7 +47,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     public GpuCard CardOf(int stage) => cards[Math.Min(stage, cards.Count - 1)];
 
     /// <summary>Bytes of a group's weights on one rank of each, as if one stage held all layers.</summary>
-    public long RankBytes(int tensorParallel) => BytesOf(tensorParallel) is var (layers, embedding, head) ? layers.Sum() + embedding + head + TiedHead(isApart: false, embedding) : 0;
+    public long RankBytes(int tensorParallel) => BytesOf(tensorParallel) is var (layers, embedding, head) ? layers.Sum() + embedding + head + Prediction(tensorParallel) + TiedHead(isApart: false, embedding) : 0;
 
     /// <summary>A plan as it was asked for, or with the tightest settings where only they let it fit.</summary>
     /// <param name="plan">Valid for the model.</param>
@@ -82,7 +82,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     private int[] Balance(ParallelPlan plan)
     {
         var (layers, embedding, head) = BytesOf(plan.TensorParallel);
-        return StageBalance.Split(layers, embedding, head + TiedHead(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
+        return StageBalance.Split(layers, embedding, head + Prediction(plan.TensorParallel) + TiedHead(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
     }
 
     private StageEstimate EstimateStage(PipelineStage stage, int ranks, PlanSettings used)
@@ -90,7 +90,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var card = CardOf(stage.Index);
         var (layers, embedding, head) = BytesOf(ranks);
         var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
-        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + TiedHead(!stage.IsFirst, embedding) : 0);
+        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(ranks) + TiedHead(!stage.IsFirst, embedding) : 0);
         // On a CPU the engine plans with the whole width; a GPU measures its part.
         var activations = (used.StepTokens * ActivationElements(card.IsCpu ? 1 : ranks) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
         var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
@@ -107,7 +107,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
             WeightBytes = weights,
             ActivationBytes = activations,
             GraphBytes = graphs,
-            KvBytesPerToken = stage.NumLayers * Shape.KvElements(ranks) * used.ElementBytes,
+            KvBytesPerToken = (stage.NumLayers + (stage.IsLast && settings.Predicts ? Math.Min(1, Shape.PredictionLayers) : 0)) * Shape.KvElements(ranks) * used.ElementBytes,
             KvTokens = 0,
             ReadBytes = ReadBytes(stage, ranks, used),
         };
@@ -125,6 +125,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return Math.Min(Math.Min(affordable, useful), MaxBlocks) * BlockSize;
     }
 
+    private long Prediction(int ranks) => settings.Predicts ? parts.Bytes(parts.Prediction, ranks, settings.ElementBytes) : 0;
+
     // A head that is tied to the embedding is a matrix of its own where the embedding is in another stage, and on a CPU, which keeps it in another layout.
     private long TiedHead(bool isApart, long embedding) => Shape.IsTied && (isApart || cards[0].IsCpu) ? embedding : 0;
 
@@ -137,6 +139,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var read = 0L;
         for (var layer = stage.FirstLayer; layer < stage.FirstLayer + stage.NumLayers; layer++)
             read += parts.ActiveBytes(parts.Layer(layer), ranks, used.ElementBytes);
+        if (stage.IsLast && settings.Predicts)
+            read += parts.ActiveBytes(parts.Prediction, ranks, used.ElementBytes);
         return read + (stage.IsLast ? parts.ActiveBytes(Shape.IsTied ? parts.Embedding : parts.Head, ranks, used.ElementBytes) : 0);
     }
 

@@ -22,6 +22,9 @@ internal sealed class ModelParts(ModelShape shape)
     /// <summary>A layer with experts; empty where the model has none.</summary>
     public IReadOnlyList<WeightPart> ExpertLayer { get; } = shape.Experts is { } experts ? [.. Attention(shape), .. ExpertsOf(shape, experts)] : [];
 
+    /// <summary>The layer of multi-token prediction; empty where the model has none.</summary>
+    public IReadOnlyList<WeightPart> Prediction { get; } = PredictionOf(shape);
+
     /// <summary>Weights that the headers of the files have beyond what the configuration says, in every layer; 0: none, or no headers were read.</summary>
     public long ExtraElementsPerLayer { get; init; }
 
@@ -48,6 +51,15 @@ internal sealed class ModelParts(ModelShape shape)
 
     private long Sum(Func<WeightPart, long> size) =>
         Enumerable.Range(0, Shape.Layers).Sum(layer => Layer(layer).Sum(size)) + Embedding.Concat(FinalNorm).Concat(Head).Sum(size);
+
+    // Embedding and head are the model's; the projection is not quantised.
+    private static WeightPart[] PredictionOf(ModelShape shape)
+    {
+        if (shape.PredictionLayers == 0)
+            return [];
+        var mlp = shape.PredictsByExperts ? ExpertsOf(shape, shape.Experts!) : Mlp(shape, shape.IntermediateSize);
+        return [.. Attention(shape), .. mlp, new(shape.HiddenSize, 2L * shape.HiddenSize, PartSplit.None), new(shape.HiddenSize, 1, PartSplit.None) { Count = 3 }];
+    }
 
     private static IEnumerable<WeightPart> Attention(ModelShape shape)
     {

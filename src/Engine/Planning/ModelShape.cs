@@ -92,6 +92,12 @@ internal sealed record ModelShape
     /// <summary>How the matrices of the layers are stored; null: unquantised.</summary>
     public BlockFormat? Quantisation { get; init; }
 
+    /// <summary>Layers of multi-token prediction behind the last one; at most one of them is used.</summary>
+    public int PredictionLayers { get; init; }
+
+    /// <summary>Whether the layer of multi-token prediction has experts.</summary>
+    public bool PredictsByExperts { get; init; }
+
     /// <summary>Whether a layer's MLP is a mixture of experts.</summary>
     public bool HasExperts(int layer) => ExpertLayers.Count > 0 && ExpertLayers[layer];
 

@@ -77,6 +77,8 @@ internal static class ModelShapeReader
             Latent = Latent(fields),
             Experts = experts,
             ExpertLayers = experts is null ? [] : ExpertLayers(fields, layers),
+            PredictionLayers = fields.Int("num_nextn_predict_layers", 0, MaxLayers) ?? 0,
+            PredictsByExperts = experts is not null && ExpertLayers(fields, layers + 1)[layers],
         };
     }
 

@@ -26,6 +26,9 @@ internal sealed record PlanSettings
     /// <summary>Whether steps are recorded as CUDA graphs.</summary>
     public required bool RecordsSteps { get; init; }
 
+    /// <summary>Whether the model's layer of multi-token prediction is loaded.</summary>
+    public bool Predicts { get; init; }
+
     /// <summary>The length that was asked for; null: none.</summary>
     public required int? MaxModelLen { get; init; }
 
@@ -56,6 +59,7 @@ internal sealed record PlanSettings
         Dtype = dtype,
         ComputesOnCpu = computesOnCpu,
         Utilization = options.GpuMemoryUtilization,
+        Predicts = options.Speculation is { Method: SpeculationOptions.Mtp },
         StepTokens = options.StepTokens,
         Sequences = options.RunningSequences,
         RecordsSteps = !options.EnforceEager,

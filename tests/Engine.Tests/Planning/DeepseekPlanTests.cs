@@ -1,0 +1,83 @@
+using System.Text.Json.Nodes;
+using LocalLlm.Planning;
+using LocalLlm.Tests.Weights;
+using Xunit;
+
+namespace LocalLlm.Tests.Planning;
+
+/// <summary>Which cards the full DeepSeek needs, with its experts and its layer of multi-token prediction.</summary>
+public sealed class DeepseekPlanTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    [Theory]
+    [InlineData("H200", 8, 1, 1, PlanVerdict.Fits)]
+    [InlineData("H100", 8, 1, 1, PlanVerdict.DoesNotFit)]
+    [InlineData("H100", 8, 2, 2, PlanVerdict.Fits)]
+    [InlineData("A100-80G", 8, 2, 2, PlanVerdict.Fits)]
+    public async Task In_8_bits_671B_needs_8_H200s_or_16_cards_of_80_GB(string card, int tensor, int pipeline, int nodes, PlanVerdict verdict)
+    {
+        var plan = await PlanAsync(PublishedConfigs.V3, card, new() { TensorParallel = tensor, PipelineParallel = pipeline, Nodes = nodes });
+        Assert.Equal(verdict, plan.Verdict);
+        // A latent vector and the rotated part of a key, in every layer: 576 elements of 2 bytes, on every rank.
+        Assert.Equal(61 * 576 * 2, plan.KvBytesPerToken);
+        Assert.Equal(card == "A100-80G", plan.Notes.Any(note => note.Contains("does not multiply 8-bit floats", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public async Task In_16_bits_16_cards_of_80_GB_are_too_few_whatever_the_settings()
+    {
+        var config = JsonNode.Parse(PublishedConfigs.V3)!.AsObject();
+        config.Remove("quantization_config");
+        var plan = await PlanAsync(config.ToJsonString(), "A100-80G", new() { TensorParallel = 8, PipelineParallel = 2, Nodes = 2 });
+        Assert.Equal(PlanVerdict.DoesNotFit, plan.Verdict);
+        Assert.InRange(plan.WeightBytes, 1_340_000_000_000, 1_345_000_000_000);
+        Assert.Equal(PlanVerdict.Fits, (await PlanAsync(config.ToJsonString(), "H200", new() { TensorParallel = 8, PipelineParallel = 2, Nodes = 2 })).Verdict);
+    }
+
+    [Fact]
+    public async Task Whole_experts_are_as_many_bytes_as_parts_of_all_and_need_no_width_that_divides()
+    {
+        var parts = await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 8 });
+        var whole = await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 8, EnableExpertParallel = true });
+        Assert.Equal((double)parts.Ranks[0].WeightBytes, whole.Ranks[0].WeightBytes, 0.001 * parts.Ranks[0].WeightBytes);
+        Assert.Contains("--enable-expert-parallel", whole.CommandLine, StringComparison.Ordinal);
+
+        var config = JsonNode.Parse(PublishedConfigs.V3)!.AsObject();
+        config["moe_intermediate_size"] = 2047;
+        config["n_shared_experts"] = 8;
+        Assert.Equal(PlanVerdict.Invalid, (await PlanAsync(config.ToJsonString(), "H200", new() { TensorParallel = 8 })).Verdict);
+        Assert.Equal(PlanVerdict.Fits, (await PlanAsync(config.ToJsonString(), "H200", new() { TensorParallel = 8, EnableExpertParallel = true })).Verdict);
+    }
+
+    [Fact]
+    public async Task A_dense_model_cannot_spread_experts()
+    {
+        var plan = await PlanAsync(PublishedConfigs.Qwen7B, "H100", new() { EnableExpertParallel = true });
+        Assert.Equal(PlanVerdict.Invalid, plan.Verdict);
+        Assert.Contains("enable_expert_parallel is set, but the model has no experts", plan.Faults.Single(), StringComparison.Ordinal);
+    }
+
+    // 11.5 B parameters of its own, as the model's authors count them, and one more layer's latent vectors on the last stage.
+    [Fact]
+    public async Task Multi_token_prediction_is_one_more_layer_on_the_last_stage()
+    {
+        var options = new EngineOptions { TensorParallel = 8, PipelineParallel = 2, Nodes = 2, PipelineLayers = [31, 30] };
+        var plain = await PlanAsync(PublishedConfigs.V3, "H100", options);
+        var predicting = await PlanAsync(PublishedConfigs.V3, "H100", options with { Speculation = new() { Method = "mtp", NumSpeculativeTokens = 1 } });
+        Assert.Equal(plain.Ranks[0].WeightBytes, predicting.Ranks[0].WeightBytes);
+        var added = predicting.Ranks.Skip(8).Sum(rank => rank.WeightBytes) - plain.Ranks.Skip(8).Sum(rank => rank.WeightBytes);
+        Assert.InRange(added, 11_400_000_000, 13_400_000_000); // what is not split is on every rank
+        Assert.Equal(576 * 2, predicting.Ranks[8].KvBytesPerToken - plain.Ranks[8].KvBytesPerToken);
+        Assert.Contains("""--speculative-config '{"method":"mtp","num_speculative_tokens":1}'""", predicting.CommandLine, StringComparison.Ordinal);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private Task<ModelPlan> PlanAsync(string config, string card, EngineOptions options)
+    {
+        _folder.Write("config.json", config);
+        return ModelPlanner.PlanAsync(
+            new() { Options = options with { ModelPath = _folder.Path }, Cards = [KnownCards.Find(card)], DevicesPerNode = 8 }, TestContext.Current.CancellationToken);
+    }
+}
