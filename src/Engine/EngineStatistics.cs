@@ -25,4 +25,10 @@ public sealed record EngineStatistics(
 {
     /// <summary>How speculative decoding went; null: it is off (<see cref="EngineOptions.Speculation"/>).</summary>
     public SpeculationStatistics? Speculation { get; init; }
+
+    /// <summary>
+    /// How evenly the experts of a mixture are used since the start: tokens of the mean expert over those of the busiest, the mean over the layers (of the last
+    /// pipeline stage). 1: all alike; null: the model has no experts.
+    /// </summary>
+    public double? ExpertBalance { get; init; }
 }

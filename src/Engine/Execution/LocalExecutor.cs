@@ -118,6 +118,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         var submitted = _submitted.Dequeue();
         submitted.TryResolve(_ops);
         submitted.WriteTo(_result);
+        _result.ExpertBalance = _model.ExpertBalance;
         submitted.Clear();
         _spare.Push(submitted);
         return _result;

@@ -36,6 +36,13 @@ internal sealed class ExpertGroups(int experts)
         }
     }
 
+    /// <summary>Adds each expert's number of tokens.</summary>
+    public void CountUp(long[] usage)
+    {
+        for (var expert = 0; expert < experts; expert++)
+            usage[expert] += _starts[expert + 1] - _starts[expert];
+    }
+
     /// <summary>The tokens of an expert, and where each choice stands among all [tokens · experts per token]; valid until the next step.</summary>
     public (ReadOnlyMemory<long> Tokens, ReadOnlyMemory<long> Places) Of(int expert)
     {

@@ -27,6 +27,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The layers of this rank.</summary>
     public PipelineStage Stage { get; init; } = PipelineStage.Whole;
 
+    /// <summary>Where layers count the tokens of their experts.</summary>
+    public ExpertUsage ExpertUsage { get; } = new();
+
     /// <summary>Whether the ranks of the group hold whole experts, in the place of a part of every expert.</summary>
     public bool SpreadsExperts { get; init; }
 

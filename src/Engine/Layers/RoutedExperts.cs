@@ -15,6 +15,7 @@ internal sealed class RoutedExperts
     private readonly Expert[] _experts; // of this rank
     private readonly int _first;
     private readonly ExpertGroups _groups;
+    private readonly long[] _usage; // tokens of each expert, of all ranks
 
     /// <summary>Registers <c>prefix.N.{gate,up,down}_proj</c>.</summary>
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
@@ -27,6 +28,7 @@ internal sealed class RoutedExperts
         _experts = [.. Enumerable.Range(_first, (int)own.Length)
             .Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
         _groups = new(count);
+        _usage = context.ExpertUsage.AddLayer(count);
         if (own.Length < count)
             context.Weights.Ignore(name => IsOfAnotherRank(name, $"{prefix}.", own, count));
     }
@@ -38,6 +40,7 @@ internal sealed class RoutedExperts
         using var scope = NewDisposeScope();
         var weights = choices.Weights.view(-1);
         _groups.Fill(choices.Ids);
+        _groups.CountUp(_usage);
         for (var expert = 0; expert < _experts.Length; expert++)
         {
             var (tokens, places) = _groups.Of(_first + expert);

@@ -75,6 +75,9 @@ internal abstract class DecoderModel : ICausalLanguageModel
     public int? PromptLengthThreshold => _rotary.PromptLengthThreshold;
 
     /// <inheritdoc/>
+    public double? ExpertBalance => _context.ExpertUsage.Balance;
+
+    /// <inheritdoc/>
     public virtual bool IsRecordable => true;
 
     /// <inheritdoc/>

@@ -28,6 +28,9 @@ internal interface ICausalLanguageModel : IDisposable
     /// </summary>
     bool IsRecordable { get; }
 
+    /// <summary>How evenly the experts of this rank's layers are used (<see cref="ExpertUsage.Balance"/>); null: it has none.</summary>
+    double? ExpertBalance => null;
+
     /// <summary>What drafts tokens with the model's own layers; null: nothing does, or not on this rank. Its cache is the last one.</summary>
     ITokenPredictor? Predictor => null;
 

@@ -8,6 +8,7 @@ namespace LocalLlm.Scheduling;
 internal sealed partial class Scheduler
 {
     private readonly List<SequenceUpdate> _updates = []; // of the latest call, reused
+    private double? _expertBalance; // at the latest step
 
     /// <summary>
     /// The oldest step in flight has completed: its positions count as computed, its full blocks enter the prefix cache, and
@@ -26,6 +27,7 @@ internal sealed partial class Scheduler
                 EngineErrorKind.EngineDead, $"step {result.StepId} has {step.Count} sequences but came back with {result.Sequences.Count}");
         }
 
+        _expertBalance = result.ExpertBalance;
         var now = _time.GetTimestamp();
         _updates.Clear();
         for (var i = 0; i < step.Count; i++)

@@ -54,7 +54,7 @@ internal sealed partial class Scheduler
 
     /// <summary>The figures of this moment.</summary>
     public SchedulerStats Stats =>
-        new(NumRunning, NumWaiting, _kvCache.Usage, _numPreemptions, _prefixQueries, _prefixHits, _drafts?.ToStatistics());
+        new(NumRunning, NumWaiting, _kvCache.Usage, _numPreemptions, _prefixQueries, _prefixHits, _drafts?.ToStatistics(), _expertBalance);
 
     /// <summary>Queues a sequence.</summary>
     /// <exception cref="EngineException">

@@ -10,6 +10,7 @@ namespace LocalLlm.Scheduling;
 /// <param name="PrefixCacheQueries">Prompt tokens looked up in the prefix cache since the start.</param>
 /// <param name="PrefixCacheHits">Prompt tokens found there.</param>
 /// <param name="Speculation">How drafts went; null: there are none.</param>
+/// <param name="ExpertBalance">How evenly experts are used; null: there are none.</param>
 internal readonly record struct SchedulerStats(
     int NumRunning,
     int NumWaiting,
@@ -17,7 +18,8 @@ internal readonly record struct SchedulerStats(
     long NumPreemptions,
     long PrefixCacheQueries,
     long PrefixCacheHits,
-    SpeculationStatistics? Speculation)
+    SpeculationStatistics? Speculation,
+    double? ExpertBalance)
 {
     /// <summary>With the KV cache's and the loop's own, as the engine publishes them.</summary>
     public EngineStatistics ToStatistics(KvCacheManager kvCache, long numSteps, long numGeneratedTokens) => new(
@@ -33,5 +35,6 @@ internal readonly record struct SchedulerStats(
         numGeneratedTokens)
     {
         Speculation = Speculation,
+        ExpertBalance = ExpertBalance,
     };
 }

@@ -108,7 +108,7 @@ public class StepFormatTests
         Assert.Equal(NumFieldsOfVersion4, names.Count);
     }
 
-    private const int NumFieldsOfVersion4 = 90;
+    private const int NumFieldsOfVersion4 = 91;
 
     private static MemoryPlan Plan => new()
     {

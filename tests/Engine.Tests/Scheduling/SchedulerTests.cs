@@ -242,7 +242,7 @@ public class SchedulerTests
         lab.Add(1, prompt: 20);
         lab.Add(2, prompt: 20);
         lab.Step();
-        Assert.Equal(new SchedulerStats(1, 1, 0.25, 0, 20, 0, null), lab.Scheduler.Stats);
+        Assert.Equal(new SchedulerStats(1, 1, 0.25, 0, 20, 0, null, null), lab.Scheduler.Stats);
     }
 
     [Fact]

@@ -118,6 +118,30 @@ public class DeepseekFolderTests
     }
 
     [Fact]
+    public async Task The_balance_of_experts_is_between_that_of_one_busy_expert_and_1()
+    {
+        using var folder = new DeepseekFolder();
+        await using var engine = await LlmEngine.LoadAsync(
+            new() { ModelPath = folder.Path, Device = "cpu", SkipTokenizerInit = true }, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Null(engine.Statistics.ExpertBalance);
+        await engine.CompleteAsync(GenerationRequest.FromTokenIds(s_prompt, new() { Temperature = 0, MaxTokens = 24, IgnoreEos = true }), TestContext.Current.CancellationToken);
+        // Two of six experts compute a token: the same two every time, or all alike.
+        Assert.InRange(engine.Statistics.ExpertBalance!.Value, 2.0 / 6, 1);
+    }
+
+    [Fact]
+    public void Routers_that_always_choose_the_same_experts_are_least_balanced()
+    {
+        var usage = new LocalLlm.Layers.ExpertUsage();
+        Assert.Null(usage.Balance);
+        var (even, one) = (usage.AddLayer(4), usage.AddLayer(4));
+        usage.AddLayer(4); // not used yet
+        (even[0], even[1], even[2], even[3]) = (5, 5, 5, 5);
+        one[2] = 20;
+        Assert.Equal((1 + 0.25) / 2, usage.Balance);
+    }
+
+    [Fact]
     public void A_token_keeps_one_latent_row_on_every_rank()
     {
         using var folder = new DeepseekFolder();
