@@ -31,7 +31,7 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
     public LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
         where T : class, IDisposable
     {
-        WeightSpec[] weights = [weight];
+        IReadOnlyList<WeightSpec> weights = [weight];
         if (AreKept(weights))
             return UnquantizedLinearMethod.Instance.AddValues(context, weight, pack);
         var grid = GridOf(weights);

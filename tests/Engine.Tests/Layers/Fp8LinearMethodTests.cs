@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using LocalLlm.Interop;
 using LocalLlm.Layers;
@@ -167,7 +168,8 @@ public sealed class Fp8LinearMethodTests : IDisposable
     private static WeightSpec Spec(string text)
     {
         var parts = text.Split(':');
-        return new($"{parts[0]}.weight", [s_matrices.Single(matrix => matrix.Name == parts[0]).Out, In], int.Parse(parts[1]), int.Parse(parts[2]), int.Parse(parts[3]));
+        var numbers = parts[1..].Select(part => int.Parse(part, CultureInfo.InvariantCulture)).ToArray();
+        return new($"{parts[0]}.weight", [s_matrices.Single(matrix => matrix.Name == parts[0]).Out, In], numbers[0], numbers[1], numbers[2]);
     }
 
     private static long ScaleElements(IEnumerable<WeightSpec> specs) => specs.Sum(spec =>
