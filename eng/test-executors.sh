@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Runs the whole suite of the engine behind each of the other executors: everything that crosses the seam through bytes; four steps in flight
+# Runs the whole suite of the engine with drafts in every engine, and behind each of the other executors: everything that crosses the seam through bytes; four steps in flight
 # with 0 to 3 tokens; steps submitted before their tokens are known; a child process. Takes about a quarter of an hour.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$here/eng/setup.sh"
 dotnet build "$here/tests/Engine.Tests" -c Release -v quiet --nologo
+printf '== speculation\n'
+LOCALLLM_TEST_SPECULATION=ngram dotnet "$here/tests/Engine.Tests/bin/Release/net10.0/LocalLlm.Engine.Tests.dll" --ansi off --progress off
 for executor in serializing delayed ahead process; do
   printf '== %s\n' "$executor"
   LOCALLLM_TEST_EXECUTOR=$executor dotnet "$here/tests/Engine.Tests/bin/Release/net10.0/LocalLlm.Engine.Tests.dll" --ansi off --progress off

@@ -22,13 +22,14 @@ public sealed class DependencyInjectionTests
     public async Task The_configuration_section_names_the_model_and_code_comes_after_it()
     {
         var builder = Host.CreateApplicationBuilder();
-        builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?> { ["LocalLlm:ModelPath"] = TestPaths.TinyR1, ["LocalLlm:ModelId"] = "from-configuration", ["LocalLlm:MaxModelLength"] = "512" });
+        builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?> { ["LocalLlm:ModelPath"] = TestPaths.TinyR1, ["LocalLlm:ModelId"] = "from-configuration", ["LocalLlm:MaxModelLength"] = "512", ["LocalLlm:Speculation:Method"] = "ngram", ["LocalLlm:Speculation:NumSpeculativeTokens"] = "3" });
         builder.Services.AddLocalLlm(options => options.ModelId = "from-code");
         using var host = builder.Build();
         await host.StartAsync(Token);
         var client = host.Services.GetRequiredService<IChatClient>();
         Assert.Equal("from-code", (await client.GetResponseAsync(Sum, Greedy, Token)).ModelId);
         Assert.Equal(512, client.GetService<LlmEngine>()!.MaxModelLen);
+        Assert.Equal(new() { Method = "ngram", NumSpeculativeTokens = 3 }, client.GetService<LlmEngine>()!.Options.Speculation);
         await host.StopAsync(Token);
     }
 
@@ -51,10 +52,10 @@ public sealed class DependencyInjectionTests
     public async Task All_that_is_wrong_with_the_options_is_told_before_anything_is_loaded()
     {
         var builder = Host.CreateApplicationBuilder();
-        builder.Services.AddKeyedLocalLlm("bad", options => (options.ModelPath, options.Dtype, options.MaxModelLength) = ("/nowhere", "int3", 0));
+        builder.Services.AddKeyedLocalLlm("bad", options => (options.ModelPath, options.Dtype, options.MaxModelLength, options.Speculation) = ("/nowhere", "int3", 0, new() { Method = "eagle" }));
         using var host = builder.Build();
         var failure = await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync(Token));
-        foreach (var part in new[] { "LocalLlm:bad", "/nowhere", "int3", "max_model_len" })
+        foreach (var part in new[] { "LocalLlm:bad", "/nowhere", "int3", "max_model_len", "speculative_config has the method 'eagle'" })
             Assert.Contains(part, failure.Message, StringComparison.Ordinal);
     }
 

@@ -45,6 +45,13 @@ internal static class BenchmarkTables
         Times("inter-token latency", report.ItlMs),
         Times("request", report.E2elMs));
 
+    /// <summary>The table of drafts, warm-up included.</summary>
+    public static Table Of(SpeculationStatistics drafts) => Make(
+        "Speculative decoding",
+        ("drafts", $"{drafts.Drafts} of {drafts.DraftTokens} tokens, {drafts.AcceptedTokens} accepted"),
+        ("acceptance rate", $"{100 * drafts.AcceptanceRate:F1} %"),
+        ("tokens of a step with drafts", $"mean {drafts.MeanAcceptanceLength:F2}"));
+
     private static (string, FormattableString) Times(string what, Distribution times) =>
         (what, $"mean {times.Mean:F2} ms, p50 {times.P50:F2} ms, p99 {times.P99:F2} ms");
 

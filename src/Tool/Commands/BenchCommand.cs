@@ -98,6 +98,9 @@ internal static class BenchCommand
                 reports["serve"] = report;
             }
 
+            if (engine.Statistics.Speculation is { } speculation)
+                terminal.Output.Write(BenchmarkTables.Of(speculation));
+
             if (arguments.OutputJson(result) is { } path)
                 await File.WriteAllTextAsync(
                     path,

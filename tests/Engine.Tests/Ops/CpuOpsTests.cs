@@ -81,6 +81,17 @@ public sealed class CpuOpsTests : IDisposable
             Assert.True(Same(_fast.Linear(x.narrow(0, row, 1), weight), all.narrow(0, row, 1)), $"row {row}");
     }
 
+    /// <summary>Rows past the last one of a tile repeat it.</summary>
+    [Fact]
+    public void A_float32_row_is_the_same_bits_with_any_number_of_others()
+    {
+        using var weight = _fast.PackLinear(randn(131, 301), randn(131));
+        var x = randn(20, 301);
+        var alone = Enumerable.Range(0, 20).Select(row => _fast.Linear(x.narrow(0, row, 1), weight)).ToArray();
+        for (var rows = 2; rows <= 20; rows++)
+            Assert.True(Same(cat(alone[..rows]), _fast.Linear(x.narrow(0, 0, rows), weight)), $"{rows} rows");
+    }
+
     [Theory]
     [InlineData(1, 64)]
     [InlineData(7, 256)]

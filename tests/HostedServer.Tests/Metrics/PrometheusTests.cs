@@ -1,5 +1,7 @@
 using System.Globalization;
+using LocalLlm.Server.Metrics;
 using LocalLlm.Server.Tests.Serving;
+using LocalLlm.Tests;
 using Xunit;
 
 namespace LocalLlm.Server.Tests.Metrics;
@@ -41,6 +43,28 @@ public sealed class PrometheusTests(TestServer server) : IClassFixture<TestServe
         var before = (await ReadAsync()).GetValueOrDefault(name);
         await server.AskAsync("/v1/completions", """{"prompt":"Once upon a time","max_tokens":7,"ignore_eos":true}""");
         Assert.Equal(before + 7, (await ReadAsync())[name]);
+    }
+
+    [Fact]
+    public async Task Acceptance_of_drafts_is_told_by_place_where_the_engine_speculates()
+    {
+        Assert.DoesNotContain(await ReadAsync(), sample => sample.Key.Contains("spec_decode", StringComparison.Ordinal));
+        var scope = new object();
+        using var instruments = new EngineInstruments([(scope, "m")]);
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, MeterScope = scope, Speculation = new() { Method = "ngram", NumSpeculativeTokens = 2, PromptLookupMin = 1, PromptLookupMax = 2 } };
+        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        // Nothing but one token: every guess is right.
+        var loop = new SamplingParams { Temperature = 0, MaxTokens = 20, IgnoreEos = true, AllowedTokenIds = [300] };
+        await engine.CompleteAsync(GenerationRequest.FromTokenIds([300, 300, 300], loop), TestContext.Current.CancellationToken);
+        var figures = engine.Statistics.Speculation!;
+        Assert.Equal(figures.DraftTokens, figures.AcceptedTokens);
+        var text = PrometheusText.Write(instruments.Read());
+        Assert.Contains($"\nvllm:spec_decode_num_drafts_total{{model_name=\"m\"}} {figures.Drafts}\n", text, StringComparison.Ordinal);
+        Assert.Contains($"\nvllm:spec_decode_num_draft_tokens_total{{model_name=\"m\"}} {figures.DraftTokens}\n", text, StringComparison.Ordinal);
+        Assert.Contains($"\nvllm:spec_decode_num_accepted_tokens_total{{model_name=\"m\"}} {figures.AcceptedTokens}\n", text, StringComparison.Ordinal);
+        for (var place = 0; place < 2; place++)
+            Assert.Contains($"\nvllm:spec_decode_num_accepted_tokens_per_pos_total{{model_name=\"m\",position=\"{place}\"}} {figures.AcceptedTokensPerPosition[place]}\n", text, StringComparison.Ordinal);
+        Assert.Contains("\nlocalllm_spec_decode_accepted_tokens_per_position_total{model_name=\"m\",position=\"1\"} ", text, StringComparison.Ordinal);
     }
 
     private async Task<Dictionary<string, double>> ReadAsync()

@@ -49,6 +49,17 @@ public sealed class ServeConfigurationTests
     }
 
     [Fact]
+    public void The_section_of_speculation_is_the_option_of_its_name()
+    {
+        const string json = """{"method":"ngram","num_speculative_tokens":4}""";
+        var asked = Complete("serve m", ("LocalLlm:Speculation:Method", "ngram"), ("LocalLlm:Speculation:NumSpeculativeTokens", "4"));
+        Assert.Equal(["serve", "m", "--speculative-config", json], asked);
+        Assert.Equal(asked, Complete("serve m", ("LocalLlm:SpeculativeConfig", json)));
+        Assert.Equal(asked, Complete("serve m", ("LocalLlm:speculative_config:method", "ngram"), ("LocalLlm:speculative_config:num_speculative_tokens", "4")));
+        Assert.Equal(["serve", "m", "--speculative-config", "{}"], Complete("serve m --speculative-config {}", ("LocalLlm:Speculation:Method", "ngram")));
+    }
+
+    [Fact]
     public void Sections_of_others_are_left_alone() => Assert.Equal(["serve", "m"], Complete("serve m", ("LocalLlm:Server:ApiKeys:0", "a"), ("LocalLlm:second:ModelPath", "x")));
 
     private static IReadOnlyList<string> Complete(string line, params (string Key, string Value)[] configuration)
