@@ -38,6 +38,7 @@ internal sealed class ModelLoader : IExecutorLoader
             RequireStages(_rank.Plan, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             RequireDevice(_session.Ops.Device, Config);
+            RequireCache(_session.Ops.Device, options);
             var longest = ModelLength(options, Config);
             var context = _session.Context with
             {
@@ -85,7 +86,7 @@ internal sealed class ModelLoader : IExecutorLoader
             Measure(model, memory, progress);
         Plan = _rank.Memory?.Agree(Plan) ?? Plan;
         progress?.Report(new("allocating the KV cache", 0, 0));
-        var caches = KvCacheTensors.Allocate(_session.Ops, model.KvCache, Plan.NumBlocks, ActivationType);
+        var caches = KvCacheTensors.Allocate(_session.Ops, model.KvCache, Plan.NumBlocks, CacheType);
         DecodeGraphs? graphs = null;
         try
         {
@@ -119,6 +120,8 @@ internal sealed class ModelLoader : IExecutorLoader
 
     private ScalarType ActivationType => _session.Context.ActivationType;
 
+    private ScalarType CacheType => KvCacheDtypes.IsFloat8(_options.KvCacheDtype) ? KvCacheSpec.Float8 : ActivationType;
+
     private int MaxNumSeqs => _options.RunningSequences;
 
     // What widens matrices by plain operations allocates in every step, which no recording can repeat.
@@ -135,7 +138,7 @@ internal sealed class ModelLoader : IExecutorLoader
         progress?.Report(new("profiling the largest step", 0, 0));
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
-        StepProfile.Run(model, _session.Ops, ActivationType, _options.StepTokens, MaxNumSeqs);
+        StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, MaxNumSeqs);
         // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
         _rank.Memory?.Meet();
         Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes / _rank.RanksOnDevice);
@@ -180,7 +183,7 @@ internal sealed class ModelLoader : IExecutorLoader
                 ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
                 ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
-            BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, ActivationType),
+            BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, CacheType),
             BlockSize = AttentionMetadata.BlockSize,
             ModelLength = longest,
             MaxModelLen = _options.MaxModelLen,
@@ -207,6 +210,17 @@ internal sealed class ModelLoader : IExecutorLoader
         {
             throw new EngineException(
                 EngineErrorKind.InvalidOptions, $"device is {device}, but this build runs {config.Architecture} on CPUs only; set it to cpu.", "device");
+        }
+    }
+
+    private static void RequireCache(Device device, EngineOptions options)
+    {
+        if (device.type != TorchSharp.DeviceType.CPU && KvCacheDtypes.IsFloat8(options.KvCacheDtype))
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"kv_cache_dtype is {options.KvCacheDtype}, but this build keeps 8-bit floats in the KV cache of CPUs only, and device is {device}; set it to auto.",
+                "kv_cache_dtype");
         }
     }
 

@@ -107,7 +107,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
             WeightBytes = weights,
             ActivationBytes = activations,
             GraphBytes = graphs,
-            KvBytesPerToken = stage.NumLayers * Shape.KvElements(ranks) * used.ElementBytes,
+            KvBytesPerToken = stage.NumLayers * used.CacheBytes(Shape, ranks),
             KvTokens = 0,
             ReadBytes = ReadBytes(stage, ranks, used),
         };
