@@ -38,7 +38,7 @@ internal sealed class ModelLoader : IExecutorLoader
             RequireStages(_rank.Plan, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             RequireDevice(_session.Ops.Device, Config);
-            RequireCache(_session.Ops.Device, options);
+            KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);
             var longest = ModelLength(options, Config);
             var context = _session.Context with
             {
@@ -210,17 +210,6 @@ internal sealed class ModelLoader : IExecutorLoader
         {
             throw new EngineException(
                 EngineErrorKind.InvalidOptions, $"device is {device}, but this build runs {config.Architecture} on CPUs only; set it to cpu.", "device");
-        }
-    }
-
-    private static void RequireCache(Device device, EngineOptions options)
-    {
-        if (device.type != TorchSharp.DeviceType.CPU && KvCacheDtypes.IsFloat8(options.KvCacheDtype))
-        {
-            throw new EngineException(
-                EngineErrorKind.InvalidOptions,
-                $"kv_cache_dtype is {options.KvCacheDtype}, but this build keeps 8-bit floats in the KV cache of CPUs only, and device is {device}; set it to auto.",
-                "kv_cache_dtype");
         }
     }
 

@@ -1,3 +1,4 @@
+using LocalLlm.Planning;
 using Xunit;
 
 namespace LocalLlm.Tests.Planning;
@@ -22,6 +23,17 @@ public class PlannedAsLoadedTests
         var planned = (await ModelPlanner.PlanAsync(new() { Options = options }, TestContext.Current.CancellationToken)).Ranks[0];
         Assert.Equal((loaded.WeightBytes, loaded.BytesPerBlock), (planned.WeightBytes, 16 * planned.KvBytesPerToken));
         Assert.Equal(loaded.ActivationBytes, planned.ActivationBytes);
+    }
+
+    [Fact]
+    public async Task A_cache_of_8_bit_floats_on_a_GPU_is_planned_and_said_not_to_run()
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Dtype = "bfloat16", KvCacheDtype = "fp8", MaxModelLen = 512 };
+        var plan = await ModelPlanner.PlanAsync(new() { Options = options, Cards = [KnownCards.Find("L4")] }, TestContext.Current.CancellationToken);
+        // 8 layers, 2 heads of 64 elements and a scale, keys and values.
+        Assert.Equal(8 * 2 * 2 * 65, plan.KvBytesPerToken);
+        Assert.Contains("this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run", plan.Notes);
+        Assert.Contains("--kv-cache-dtype fp8", plan.CommandLine, StringComparison.Ordinal);
     }
 
     [Theory]
