@@ -36,6 +36,13 @@ fp8.SetAction(result => Fp8Speed.Run(result.GetValue(inOption), result.GetValue(
 
 var modelOption = new Option<string>("--model") { Required = true, Description = "A model's folder" };
 var deviceOption = new Option<string>("--device") { DefaultValueFactory = _ => "auto", Description = "auto, cpu, cuda or cuda:N" };
+var countOption = new Option<int>("--count") { DefaultValueFactory = _ => 100, Description = "Questions of each kind" };
+var answers = new Command("kv-cache-answers", "What 8-bit floats in the KV cache cost in answers of a trained tiny model.") { modelOption, dtypeOption, countOption };
+answers.SetAction((result, _) => KvCacheAnswers.RunAsync(result.GetValue(modelOption)!, result.GetValue(dtypeOption)!, result.GetValue(countOption)));
+var contextOption = new Option<int>("--context") { DefaultValueFactory = _ => 8192, Description = "Tokens of a prompt" };
+var cacheSpeed = new Command("kv-cache-speed", "Decoding at a long context with 8-bit floats in the KV cache beside those of the computation.") { shapeOption, folderOption, dtypeOption, contextOption, sequencesOption, roundsOption };
+cacheSpeed.SetAction((result, _) => KvCacheSpeed.RunAsync(
+    Shape(result), Folder(result), result.GetValue(dtypeOption)!, result.GetValue(contextOption), result.GetValue(sequencesOption), result.GetValue(roundsOption)));
 var minutesOption = new Option<double>("--minutes") { DefaultValueFactory = _ => 8, Description = "How long" };
 var soak = new Command("soak", "Mixed load with aborts, preemptions and bad requests: memory must stay flat.") { modelOption, deviceOption, minutesOption };
 soak.SetAction(async (result, _) => await Soak.RunAsync(
@@ -77,7 +84,7 @@ var speculation = new Command("speculation", "Speculative decoding beside plain 
 speculation.SetAction((result, _) => SpeculationSpeed.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(configOption)!, result.GetValue(promptsOption), result.GetValue(threadsOption), result.GetValue(speculationStreamsOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, speculation }.Parse(args).InvokeAsync();
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, speculation, answers, cacheSpeed }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

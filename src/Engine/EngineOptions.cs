@@ -135,6 +135,12 @@ public sealed record EngineOptions
     /// <summary>Number of KV blocks, instead of a size in bytes (vLLM's <c>num_gpu_blocks_override</c>).</summary>
     public int? NumGpuBlocksOverride { get; init; }
 
+    /// <summary>
+    /// How the KV cache keeps its elements: <c>auto</c> (in the type of the computation), <c>fp8</c> or <c>fp8_e4m3</c> (8-bit floats with a scale for every
+    /// token and head, on CPUs: half of bfloat16's memory, and other last digits of every answer).
+    /// </summary>
+    public string KvCacheDtype { get; init; } = "auto";
+
     /// <summary>Requests that may wait; one more is refused as <see cref="EngineErrorKind.Overloaded"/>. 0: no limit.</summary>
     public int MaxWaitingRequests { get; init; }
 

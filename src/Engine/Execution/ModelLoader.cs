@@ -40,6 +40,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             SpeculationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             RequireDevice(_session.Ops.Device, Config);
+            KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);
             var longest = ModelLength(options, Config);
             var context = _session.Context with
             {
@@ -88,7 +89,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             Measure(model, memory, progress);
         Plan = _rank.Memory?.Agree(Plan) ?? Plan;
         progress?.Report(new("allocating the KV cache", 0, 0));
-        var caches = KvCacheTensors.Allocate(_session.Ops, model.KvCache, Plan.NumBlocks, ActivationType);
+        var caches = KvCacheTensors.Allocate(_session.Ops, model.KvCache, Plan.NumBlocks, CacheType);
         DecodeGraphs? graphs = null;
         try
         {
@@ -122,6 +123,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
     private ScalarType ActivationType => _session.Context.ActivationType;
 
+    private ScalarType CacheType => KvCacheDtypes.IsFloat8(_options.KvCacheDtype) ? KvCacheSpec.Float8 : ActivationType;
+
     private int MaxNumSeqs => _options.RunningSequences;
 
     // What widens matrices by plain operations allocates in every step, which no recording can repeat.
@@ -154,7 +157,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
         progress?.Report(new("profiling the largest step", 0, 0));
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
-        StepProfile.Run(model, _session.Ops, ActivationType, _options.StepTokens, _options.SampledRows);
+        StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows);
         // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
         _rank.Memory?.Meet();
         Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes / _rank.RanksOnDevice);
@@ -199,7 +202,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
                 ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
                 ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
-            BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, ActivationType),
+            BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, CacheType),
             BlockSize = AttentionMetadata.BlockSize,
             ModelLength = longest,
             MaxModelLen = _options.MaxModelLen,

@@ -16,11 +16,11 @@ internal static class StepProfile
     private const int FewTokens = 4;
 
     /// <summary>Prompts of <paramref name="maxTokens"/> and of few tokens, and logits of <paramref name="maxSequences"/> rows; nothing is kept.</summary>
-    public static void Run(ICausalLanguageModel model, IDeviceOps ops, ScalarType type, int maxTokens, int maxSequences)
+    public static void Run(ICausalLanguageModel model, IDeviceOps ops, ScalarType cacheType, int maxTokens, int maxSequences)
     {
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
-        var caches = KvCacheTensors.Allocate(ops, model.KvCache, 1, type);
+        var caches = KvCacheTensors.Allocate(ops, model.KvCache, 1, cacheType);
         for (var tokens = Math.Min(FewTokens, maxTokens - 1); tokens > 0; tokens--)
             RunStep(model, ops, caches, tokens, tokens);
         RunStep(model, ops, caches, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));

@@ -13,7 +13,7 @@ internal static class KvCacheTensors
     /// <param name="ops">The device, which says how a block lies in memory.</param>
     /// <param name="spec">What the model keeps.</param>
     /// <param name="blocks">Number of blocks.</param>
-    /// <param name="type">Of the elements.</param>
+    /// <param name="type">Of the elements: one that is computed in, or <see cref="KvCacheSpec.Float8"/>.</param>
     public static IReadOnlyList<KvLayerCache> Allocate(IDeviceOps ops, KvCacheSpec spec, int blocks, ScalarType type)
     {
         var caches = new List<KvLayerCache>(spec.Layers.Count);
@@ -34,16 +34,18 @@ internal static class KvCacheTensors
     /// <summary>Allocates the cache of one layer; the caller owns it.</summary>
     public static KvLayerCache Allocate(IDeviceOps ops, KvLayerSpec layer, int blocks, ScalarType type)
     {
-        var tensors = new List<Tensor>();
+        var (tensors, scales) = (new List<Tensor>(), new List<Tensor>());
         try
         {
             foreach (var shape in ops.CacheBlockShapes(layer))
                 tensors.Add(empty([blocks, .. shape], type, ops.Device).DetachFromDisposeScope());
-            return new(tensors);
+            foreach (var tensor in type == KvCacheSpec.Float8 ? layer.Tensors : [])
+                scales.Add(empty([blocks, tensor.Heads, AttentionMetadata.BlockSize], type, ops.Device).DetachFromDisposeScope());
+            return new(tensors, scales);
         }
         catch
         {
-            foreach (var tensor in tensors)
+            foreach (var tensor in tensors.Concat(scales))
                 tensor.Dispose();
             throw;
         }

@@ -9,7 +9,7 @@ namespace LocalLlm.Layers;
 /// <param name="Ops">The device's operations.</param>
 /// <param name="Collectives">The tensor-parallel group.</param>
 /// <param name="Weights">Where the layer registers the tensors that it needs; it owns what is loaded, and the model disposes it.</param>
-/// <param name="ActivationType">Type of activations and of the KV cache.</param>
+/// <param name="ActivationType">Type of activations, and of the KV cache unless that has 8-bit floats.</param>
 internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, WeightRegistry Weights, ScalarType ActivationType)
 {
     /// <summary>The device's fused operations, or the same composed of its primitives.</summary>

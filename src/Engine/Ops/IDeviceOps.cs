@@ -18,7 +18,7 @@ internal interface IDeviceOps
     /// <summary>What the device has beside these primitives; always the same.</summary>
     DeviceFeatures Features { get; }
 
-    /// <summary>Type of activations and of the KV cache when the weights are computed in <paramref name="computeType"/>.</summary>
+    /// <summary>Type of activations, and of the KV cache unless that has 8-bit floats, when the weights are computed in <paramref name="computeType"/>.</summary>
     ScalarType ActivationType(ScalarType computeType);
 
     /// <summary>Brings a weight into the device's own layout. The caller keeps and disposes its tensors.</summary>

@@ -35,10 +35,17 @@ internal sealed record KvLayerSpec(IReadOnlyList<KvTensorSpec> Tensors, KvLayout
 /// <param name="Layers">One per attention layer, in the order of the caches.</param>
 internal sealed record KvCacheSpec(IReadOnlyList<KvLayerSpec> Layers)
 {
+    /// <summary>The type of elements that are 8-bit floats; each token's heads then have a scale of one byte (<see cref="Float8Row"/>).</summary>
+    public const ScalarType Float8 = ScalarType.Byte;
+
     /// <summary>Bytes of one block over all tensors of all layers.</summary>
     /// <param name="ops">The device whose layout it is.</param>
-    /// <param name="type">Of the elements.</param>
-    public long BlockBytes(IDeviceOps ops, ScalarType type) =>
-        Layers.Sum(layer => ops.CacheBlockShapes(layer)
-            .Sum(shape => shape.Aggregate(1L, (product, size) => product * size))) * type.ElementSize();
+    /// <param name="type">Of the elements: one that is computed in, or <see cref="Float8"/>.</param>
+    public long BlockBytes(IDeviceOps ops, ScalarType type)
+    {
+        var elements = Layers.Sum(layer => ops.CacheBlockShapes(layer).Sum(shape => shape.Aggregate(1L, (product, size) => product * size)));
+        return type == Float8
+            ? elements + Layers.Sum(layer => layer.Tensors.Sum(tensor => (long)AttentionMetadata.BlockSize * tensor.Heads))
+            : elements * type.ElementSize();
+    }
 }

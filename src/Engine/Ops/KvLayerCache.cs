@@ -3,10 +3,21 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>What one layer keeps of the tokens in its blocks, as its <see cref="KvLayerSpec"/> says; owns its tensors.</summary>
-internal sealed class KvLayerCache(params IReadOnlyList<Tensor> tensors) : IDisposable
+/// <param name="tensors">One for each of <see cref="KvLayerSpec.Tensors"/>.</param>
+/// <param name="scales">One for each of them where they hold 8-bit floats, else none.</param>
+internal sealed class KvLayerCache(IReadOnlyList<Tensor> tensors, IReadOnlyList<Tensor> scales) : IDisposable
 {
     /// <summary>One for each of <see cref="KvLayerSpec.Tensors"/>.</summary>
     public IReadOnlyList<Tensor> Tensors { get; } = tensors;
+
+    /// <summary>
+    /// [blocks, heads, block_size] on every device: the scales of each token's heads (<see cref="Float8Row"/>), one tensor for each of
+    /// <see cref="Tensors"/> where those hold 8-bit floats; else none.
+    /// </summary>
+    public IReadOnlyList<Tensor> Scales { get; } = scales;
+
+    /// <summary>Whether elements are 8-bit floats with scales.</summary>
+    public bool IsScaled => Scales.Count > 0;
 
     /// <summary>All blocks of the first tensor: the keys.</summary>
     public Tensor Keys => Tensors[0];
@@ -17,7 +28,7 @@ internal sealed class KvLayerCache(params IReadOnlyList<Tensor> tensors) : IDisp
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var tensor in Tensors)
+        foreach (var tensor in Tensors.Concat(Scales))
             tensor.Dispose();
     }
 }

@@ -10,27 +10,43 @@ namespace LocalLlm.Ops;
 internal static class PagedRows
 {
     /// <summary>Stores a row of every token of the step in its slot.</summary>
-    /// <param name="cache">[blocks, block_size, ...].</param>
-    /// <param name="rows">[tokens, width].</param>
+    /// <param name="cache">Of the layer.</param>
+    /// <param name="index">Which of its tensors: [blocks, block_size, heads, width].</param>
+    /// <param name="rows">[tokens, heads · width].</param>
     /// <param name="metadata">The step.</param>
-    public static void Store(Tensor cache, Tensor rows, AttentionMetadata metadata)
+    public static void Store(KvLayerCache cache, int index, Tensor rows, AttentionMetadata metadata)
     {
         using var scope = NewDisposeScope();
-        var slots = tensor(metadata.SlotMapping.Span.ToArray(), device: cache.device).to(int64);
-        cache.view(-1, rows.shape[1]).index_copy_(0, slots, rows.to(cache.dtype));
+        var target = cache.Tensors[index];
+        var slots = tensor(metadata.SlotMapping.Span.ToArray(), device: target.device).to(int64);
+        if (cache.IsScaled)
+        {
+            var (bytes, scales) = Float8Row.Encode(rows.to(float32).view(-1, target.shape[2], target.shape[3]));
+            cache.Scales[index].index_put_(
+                scales.to(target.device), TensorIndex.Tensor(slots.div(AttentionMetadata.BlockSize, RoundingMode.floor)), TensorIndex.Colon,
+                TensorIndex.Tensor(slots.remainder(AttentionMetadata.BlockSize)));
+            rows = bytes.view(rows.shape).to(target.device);
+        }
+
+        target.view(-1, rows.shape[1]).index_copy_(0, slots, rows.to(target.dtype));
     }
 
-    /// <summary>The rows of all positions of a sequence, in order: [context, width].</summary>
-    /// <param name="cache">[blocks, block_size, ...].</param>
+    /// <summary>
+    /// The rows of all positions of a sequence, in order: [context, heads · width] in the type of the cache, in float32 where that is 8-bit floats.
+    /// </summary>
+    /// <param name="cache">Of the layer.</param>
+    /// <param name="index">Which of its tensors: [blocks, block_size, heads, width].</param>
     /// <param name="sequence">Which.</param>
     /// <param name="metadata">The step.</param>
-    public static Tensor Gather(Tensor cache, in SequenceSpan sequence, AttentionMetadata metadata)
+    public static Tensor Gather(KvLayerCache cache, int index, in SequenceSpan sequence, AttentionMetadata metadata)
     {
+        using var scope = NewDisposeScope();
         var count = (sequence.ContextLength + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize;
-        using var blocks = tensor(metadata.BlockTables.Span.Slice(sequence.BlockTableStart, count).ToArray(), device: cache.device);
-        using var gathered = cache.index_select(0, blocks);
-        using var rows = gathered.view(count * AttentionMetadata.BlockSize, -1);
-        return rows.narrow(0, 0, sequence.ContextLength);
+        var blocks = tensor(metadata.BlockTables.Span.Slice(sequence.BlockTableStart, count).ToArray(), device: cache.Tensors[index].device);
+        var gathered = cache.Tensors[index].index_select(0, blocks);
+        if (cache.IsScaled)
+            gathered = Float8Row.Decode(gathered, cache.Scales[index].index_select(0, blocks).transpose(1, 2));
+        return gathered.view(count * AttentionMetadata.BlockSize, -1).narrow(0, 0, sequence.ContextLength).MoveToOuterDisposeScope();
     }
 
     /// <summary>Where a sequence's tokens see no key: after their own position, and before their window. [queries, context].</summary>

@@ -37,7 +37,7 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
         var scale = latent.Squared().mean([-1], keepdim: true).Plus(epsilon).rsqrt();
         var normed = latent * scale * normWeight.to(float32);
         var key = Rotate(rows.narrow(1, column + shape.Rank, shape.RotaryDim).to(float32).unsqueeze(1), cos, sin, shape.Interleaved).squeeze(1);
-        PagedRows.Store(cache.Tensors[0], cat([normed, key], 1), metadata);
+        PagedRows.Store(cache, 0, cat([normed, key], 1), metadata);
     }
 
     /// <inheritdoc/>
@@ -49,7 +49,7 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
             using var scope = NewDisposeScope();
             var query = queries.narrow(0, sequence.FirstToken, sequence.TokenCount)
                 .view(sequence.TokenCount, shape.Heads, shape.QueryDim).transpose(0, 1).to(float32); // [heads, queries, query_dim]
-            var rows = PagedRows.Gather(cache.Tensors[0], sequence, metadata).to(float32); // [context, rank + rotary_dim]
+            var rows = PagedRows.Gather(cache, 0, sequence, metadata).to(float32); // [context, rank + rotary_dim]
             var absorbed = cat(
                 [matmul(query.narrow(2, 0, shape.PlainDim), weight.Keys.to(float32)), query.narrow(2, shape.PlainDim, shape.RotaryDim)], 2);
 

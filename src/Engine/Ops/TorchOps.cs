@@ -84,8 +84,8 @@ internal sealed class TorchOps(Device device) : IDeviceOps
         rotated.copy_(result.reshape(tokens, shape.ValueOffset));
 
         var width = shape.KvHeads * shape.HeadDim;
-        PagedRows.Store(cache.Keys, qkv.narrow(1, shape.KeyOffset, width), metadata);
-        PagedRows.Store(cache.Values, qkv.narrow(1, shape.ValueOffset, width), metadata);
+        PagedRows.Store(cache, 0, qkv.narrow(1, shape.KeyOffset, width), metadata);
+        PagedRows.Store(cache, 1, qkv.narrow(1, shape.ValueOffset, width), metadata);
     }
 
     /// <inheritdoc/>
@@ -97,8 +97,8 @@ internal sealed class TorchOps(Device device) : IDeviceOps
             using var scope = NewDisposeScope();
             var query = qkv.narrow(0, sequence.FirstToken, sequence.TokenCount).narrow(1, 0, shape.KeyOffset)
                 .reshape(sequence.TokenCount, shape.Heads, shape.HeadDim).transpose(0, 1).to(float32); // [heads, queries, head_dim]
-            var keys = Heads(PagedRows.Gather(cache.Keys, sequence, metadata), shape); // [heads, context, head_dim]
-            var values = Heads(PagedRows.Gather(cache.Values, sequence, metadata), shape);
+            var keys = Heads(PagedRows.Gather(cache, 0, sequence, metadata), shape); // [heads, context, head_dim]
+            var values = Heads(PagedRows.Gather(cache, 1, sequence, metadata), shape);
 
             var scores = matmul(query, keys.transpose(1, 2)).Times(shape.Scale); // [heads, queries, context]
             var hidden = PagedRows.HiddenPositions(sequence, shape.SlidingWindow, Device);

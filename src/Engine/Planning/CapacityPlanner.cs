@@ -107,7 +107,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
             WeightBytes = weights,
             ActivationBytes = activations,
             GraphBytes = graphs,
-            KvBytesPerToken = (stage.NumLayers + (stage.IsLast && settings.Predicts ? Math.Min(1, Shape.PredictionLayers) : 0)) * Shape.KvElements(ranks) * used.ElementBytes,
+            KvBytesPerToken = (stage.NumLayers + (stage.IsLast && settings.Predicts ? Math.Min(1, Shape.PredictionLayers) : 0)) * used.CacheBytes(Shape, ranks),
             KvTokens = 0,
             ReadBytes = ReadBytes(stage, ranks, used),
         };

@@ -124,4 +124,7 @@ internal sealed record ModelShape
     /// <summary>Elements that one layer keeps of a token on one rank. Latent vectors are the same on all ranks of a group.</summary>
     public long KvElements(int tensorParallel) =>
         Latent is { } latent ? latent.KvRank + latent.RotaryDim : 2L * Split.KvHeadsPerRank(tensorParallel) * HeadDim;
+
+    /// <summary>Scales that a token of a layer has beside them on each rank, where they are 8-bit floats.</summary>
+    public long KvScales(int tensorParallel) => Latent is not null ? 1 : 2L * Split.KvHeadsPerRank(tensorParallel);
 }

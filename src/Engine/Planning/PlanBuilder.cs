@@ -103,6 +103,8 @@ internal sealed class PlanBuilder
             _notes.Add($"the matrices of the layers are 8-bit floats with a scale for {blocks.ScaleOf}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
             _notes.Add($"{WithArticle(card.Name)} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
+        if (_settings.HasFloat8Cache && _cards.Any(one => !one.IsCpu))
+            _notes.Add("this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } unknown)
             _notes.Add($"{unknown.Name} is not a known card: no times are predicted");
         const int min = CudaDevice.MinComputeCapability;
@@ -139,7 +141,7 @@ internal sealed class PlanBuilder
         Parameters = _model.Parts.Parameters,
         ActiveParameters = _model.Parts.ActiveParameters,
         WeightBytes = _capacity.RankBytes(1),
-        KvBytesPerToken = Shape.Layers * Shape.KvElements(1) * _settings.ElementBytes,
+        KvBytesPerToken = Shape.Layers * _settings.CacheBytes(Shape, 1),
         ModelLength = Shape.MaxModelLength,
         Dtype = _settings.Dtype switch { ModelDtype.Float32 => "float32", ModelDtype.Float16 => "float16", _ => "bfloat16" },
         Cards = _cards,

@@ -1,4 +1,5 @@
 using LocalLlm.Models;
+using LocalLlm.Ops;
 
 namespace LocalLlm.Planning;
 
@@ -11,7 +12,7 @@ internal sealed record PlanSettings
     private const int TightSequences = 8;
     private const int TightStepTokens = 512;
 
-    /// <summary>The type of weights that are not quantised, of activations and of the KV cache.</summary>
+    /// <summary>The type of weights that are not quantised, of activations, and of the KV cache unless that has 8-bit floats.</summary>
     public required ModelDtype Dtype { get; init; }
 
     /// <summary>Share of a device's memory; null: the default of its kind.</summary>
@@ -32,6 +33,9 @@ internal sealed record PlanSettings
     /// <summary>The length that was asked for; null: none.</summary>
     public required int? MaxModelLen { get; init; }
 
+    /// <summary>Whether the KV cache has 8-bit floats with scales of a byte.</summary>
+    public required bool HasFloat8Cache { get; init; }
+
     /// <summary>Bytes for the KV cache of each rank, as asked for; null: what is left.</summary>
     public required long? KvCacheBytes { get; init; }
 
@@ -43,6 +47,10 @@ internal sealed record PlanSettings
 
     /// <summary>Bytes of an element.</summary>
     public int ElementBytes => Dtype == ModelDtype.Float32 || (Dtype == ModelDtype.Float16 && ComputesOnCpu) ? 4 : 2;
+
+    /// <summary>Bytes that a layer keeps of a token on each rank.</summary>
+    public long CacheBytes(ModelShape shape, int tensorParallel) =>
+        HasFloat8Cache ? shape.KvElements(tensorParallel) + shape.KvScales(tensorParallel) : shape.KvElements(tensorParallel) * ElementBytes;
 
     /// <summary>Whether ranks are a CPU's, which computes float16 in float32.</summary>
     public required bool ComputesOnCpu { get; init; }
@@ -64,6 +72,7 @@ internal sealed record PlanSettings
         Sequences = options.RunningSequences,
         RecordsSteps = !options.EnforceEager,
         MaxModelLen = options.MaxModelLen,
+        HasFloat8Cache = KvCacheDtypes.IsFloat8(options.KvCacheDtype),
         KvCacheBytes = options.KvCacheMemoryBytes,
         KvBlocks = options.NumGpuBlocksOverride,
     };

@@ -55,6 +55,10 @@ internal sealed class EngineArguments
         "--gpu-memory-utilization",
         "Share of the device's memory to use, above 0, at most 1; default: 0.92 of a GPU, 0.5 of what is free on a CPU.");
     private readonly Option<bool> _enforceEager = Options.Flag("--enforce-eager", "On a GPU: never records steps as CUDA graphs.");
+    private readonly Option<string?> _kvCacheDtype = Options.Text(
+        "--kv-cache-dtype",
+        "auto (the type of the computation; default), fp8 or fp8_e4m3 (8-bit floats with a scale for each token and head; on CPUs).",
+        "TYPE");
     private readonly Option<long?> _kvCacheMemoryBytes = Options.Size(
         "--kv-cache-memory-bytes",
         "Size of the KV cache instead, such as 4G or 512MiB.",
@@ -148,7 +152,7 @@ internal sealed class EngineArguments
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
-        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _expertParallel, _enforceEager, _kvCacheMemoryBytes,
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _expertParallel, _enforceEager, _kvCacheDtype, _kvCacheMemoryBytes,
         _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _speculativeConfig, _seed,
     ];
 
@@ -226,6 +230,7 @@ internal sealed class EngineArguments
             EnablePrefixCaching = _prefixCaching.Value(result) ?? defaults.EnablePrefixCaching,
             GpuMemoryUtilization = result.GetValue(_gpuMemoryUtilization),
             EnforceEager = result.GetValue(_enforceEager),
+            KvCacheDtype = result.GetValue(_kvCacheDtype) ?? defaults.KvCacheDtype,
             KvCacheMemoryBytes = result.GetValue(_kvCacheMemoryBytes),
             NumGpuBlocksOverride = result.GetValue(_numGpuBlocksOverride),
             SkipTokenizerInit = result.GetValue(_skipTokenizerInit),

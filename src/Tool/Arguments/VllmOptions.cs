@@ -58,7 +58,7 @@ internal static partial class VllmOptions
         off ray-workers-use-nsight | there are no Ray workers
         off worker-use-ray | there are no Ray workers
         off engine-use-ray | there are no Ray workers
-        off calculate-kv-scales | the KV cache is not quantised
+        off calculate-kv-scales | an fp8 KV cache has scales of its own for each token and head
         off kv-sharing-fast-prefill | the supported models share no KV cache between layers
         off enable-lora | LoRA adapters are not supported; merge the adapter into its model
         off enable-lora-bias | LoRA adapters are not supported; merge the adapter into its model
@@ -95,7 +95,6 @@ internal static partial class VllmOptions
         value runner auto,generate,pooling | models generate text, or embed it
         value convert auto,none,embed | models are loaded as what they are
         value code-revision * | -
-        value kv-cache-dtype auto | the KV cache has the type of the computation (--dtype)
         value quantization/-q none | weights are used as the checkpoint stores them, FP8 in blocks or unquantised; leave it out
         value swap-space # | there is no swap space: preempted sequences are computed again
         value cpu-offload-gb 0 | weights stay on the device
@@ -217,7 +216,7 @@ internal static partial class VllmOptions
         never kernel-config | the device decides
         never moe-backend | a device has one implementation of experts
         never mamba-cache-mode | there are no state-space layers in the supported models
-        never kv-cache-dtype-skip-layers | the KV cache is not quantised
+        never kv-cache-dtype-skip-layers | --kv-cache-dtype is of all layers
         never renderer-num-workers | texts become tokens on the threads of their requests
         never max-num-scheduled-tokens | see --max-num-batched-tokens
         never tokenizer-pool-type | tokenizers run in this process

@@ -31,11 +31,11 @@ public sealed class KvCacheTensorsTests
         TorchLibrary.EnsureLoaded();
         using var cpu = new CpuOps();
         IDeviceOps ops = plain ? new TorchOps(CPU) : cpu;
-        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, KvCacheSpec.Float8])
         {
             const int blocks = 5;
             var caches = KvCacheTensors.Allocate(ops, Spec, blocks, type);
-            Assert.Equal(caches.SelectMany(cache => cache.Tensors).Sum(tensor => tensor.numel() * tensor.element_size()),
+            Assert.Equal(caches.SelectMany(cache => cache.Tensors.Concat(cache.Scales)).Sum(tensor => tensor.numel() * tensor.element_size()),
                 blocks * Spec.BlockBytes(ops, type));
             foreach (var cache in caches)
                 cache.Dispose();

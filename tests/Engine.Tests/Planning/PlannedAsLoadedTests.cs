@@ -1,3 +1,4 @@
+using LocalLlm.Planning;
 using Xunit;
 
 namespace LocalLlm.Tests.Planning;
@@ -7,19 +8,32 @@ public class PlannedAsLoadedTests
 {
     [Theory]
     [InlineData("float32", 1, 1)]
+    [InlineData("float32", 2, 1, "fp8")]
     [InlineData("float32", 2, 1)]
     [InlineData("float32", 1, 2)]
     [InlineData("float32", 4, 2)]
     [InlineData("bfloat16", 1, 1)] // a second copy of everything for single rows
     [InlineData("bfloat16", 2, 2)]
+    [InlineData("bfloat16", 4, 2, "fp8_e4m3")]
     [InlineData("float16", 2, 1)] // computed in float32
-    public async Task A_rank_of_a_CPU_holds_what_was_planned(string dtype, int tensor, int pipeline)
+    public async Task A_rank_of_a_CPU_holds_what_was_planned(string dtype, int tensor, int pipeline, string cache = "auto")
     {
-        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = dtype, TensorParallel = tensor, PipelineParallel = pipeline, KvCacheMemoryBytes = 1 << 20 };
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = dtype, TensorParallel = tensor, PipelineParallel = pipeline, KvCacheDtype = cache, KvCacheMemoryBytes = 1 << 20 };
         var loaded = LlmEngine.PlanMemory(options);
         var planned = (await ModelPlanner.PlanAsync(new() { Options = options }, TestContext.Current.CancellationToken)).Ranks[0];
         Assert.Equal((loaded.WeightBytes, loaded.BytesPerBlock), (planned.WeightBytes, 16 * planned.KvBytesPerToken));
         Assert.Equal(loaded.ActivationBytes, planned.ActivationBytes);
+    }
+
+    [Fact]
+    public async Task A_cache_of_8_bit_floats_on_a_GPU_is_planned_and_said_not_to_run()
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Dtype = "bfloat16", KvCacheDtype = "fp8", MaxModelLen = 512 };
+        var plan = await ModelPlanner.PlanAsync(new() { Options = options, Cards = [KnownCards.Find("L4")] }, TestContext.Current.CancellationToken);
+        // 8 layers, 2 heads of 64 elements and a scale, keys and values.
+        Assert.Equal(8 * 2 * 2 * 65, plan.KvBytesPerToken);
+        Assert.Contains("this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run", plan.Notes);
+        Assert.Contains("--kv-cache-dtype fp8", plan.CommandLine, StringComparison.Ordinal);
     }
 
     [Theory]

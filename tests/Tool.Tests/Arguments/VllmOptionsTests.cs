@@ -22,7 +22,6 @@ public sealed class VllmOptionsTests
     [InlineData("--load_format=auto")]
     [InlineData("--tokenizer_mode=hf")]
     [InlineData("--tokenizer-mode auto")]
-    [InlineData("--kv-cache-dtype auto")]
     [InlineData("--distributed-executor-backend mp")]
     [InlineData("--distributed-executor-backend=uni")]
     [InlineData("--swap-space 4")]
@@ -63,8 +62,7 @@ public sealed class VllmOptionsTests
     [InlineData("--quantization fp8", "--quantization 'fp8'", "unquantised")]
     [InlineData("--quantization=awq", "--quantization 'awq'", "unquantised")]
     [InlineData("-q gptq", "--quantization 'gptq'", "unquantised")]
-    [InlineData("--kv-cache-dtype=fp8", "--kv-cache-dtype 'fp8'", "--dtype")]
-    [InlineData("--kv_cache_dtype fp8_e5m2", "--kv-cache-dtype 'fp8_e5m2'", "allowed: auto")]
+    [InlineData("--calculate-kv-scales", "--calculate-kv-scales", "scales of its own")]
     [InlineData("--load-format gguf", "--load-format 'gguf'", "allowed: auto, hf, safetensors, dummy")]
     [InlineData("--cpu-offload-gb 4", "--cpu-offload-gb '4'", "stay on the device")]
     [InlineData("--data-parallel-size 2", "--data-parallel-size '2'", "load balancer")]
@@ -151,7 +149,7 @@ public sealed class VllmOptionsTests
 
     [Theory]
     [InlineData("tokenize m --trust-remote-code")]
-    [InlineData("detokenize m --kv-cache-dtype auto")]
+    [InlineData("detokenize m --load-format auto")]
     [InlineData("download org/m --random-input-len 3")]
     public async Task A_command_without_an_engine_says_that_the_option_is_vllms(string line)
     {

@@ -34,6 +34,7 @@ internal static class NodeIdentity
             ["layers of the stages"] = plan.LayersPerStage is { } layers ? string.Join(',', layers) : "even",
             ["dtype"] = options.Dtype,
             ["load_format"] = options.LoadFormat,
+            ["kv_cache_dtype"] = options.KvCacheDtype,
             ["max_model_len"] = options.MaxModelLen is { } length ? Text(length) : "auto",
             ["max_num_seqs"] = Text(options.RunningSequences),
             ["max_num_batched_tokens"] = Text(options.StepTokens),

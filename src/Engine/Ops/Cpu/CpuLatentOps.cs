@@ -36,10 +36,21 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
         Tensor queries, Tensor rows, int column, Tensor normWeight, float epsilon, RotaryTable rotary, KvLayerCache cache,
         AttentionMetadata metadata, LatentAttentionShape shape)
     {
-        if (queries.dtype == ScalarType.Float32)
-            RotateAndStore<float, Float32Element>(queries, rows, column, normWeight, epsilon, rotary, cache, metadata, shape);
-        else
-            RotateAndStore<ushort, BFloat16Element>(queries, rows, column, normWeight, epsilon, rotary, cache, metadata, shape);
+        switch (queries.dtype == ScalarType.Float32, cache.IsScaled)
+        {
+            case (true, false):
+                RotateAndStore<float, Float32Element, float, Float32Element>(queries, rows, column, normWeight, epsilon, rotary, cache, metadata, shape);
+                break;
+            case (true, true):
+                RotateAndStore<float, Float32Element, byte, Float8Element>(queries, rows, column, normWeight, epsilon, rotary, cache, metadata, shape);
+                break;
+            case (false, false):
+                RotateAndStore<ushort, BFloat16Element, ushort, BFloat16Element>(queries, rows, column, normWeight, epsilon, rotary, cache, metadata, shape);
+                break;
+            default:
+                RotateAndStore<ushort, BFloat16Element, byte, Float8Element>(queries, rows, column, normWeight, epsilon, rotary, cache, metadata, shape);
+                break;
+        }
     }
 
     /// <inheritdoc/>
@@ -53,13 +64,13 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
         if (queries.dtype == ScalarType.Float32)
         {
             Multiply<float, Float32Element>(wide, shape.QueryDim, weight.Keys, absorbed, shape.PlainDim, shape);
-            Attend<float, Float32Element>(wide, absorbed, mixed, cache, metadata, shape);
+            Attend(wide, absorbed, mixed, cache, metadata, shape);
             Multiply<float, Float32Element>(mixed, shape.Rank, weight.Values, output, shape.Rank, shape);
             return output;
         }
 
         Multiply<ushort, BFloat16Element>(wide, shape.QueryDim, weight.Keys, absorbed, shape.PlainDim, shape);
-        Attend<ushort, BFloat16Element>(wide, absorbed, mixed, cache, metadata, shape);
+        Attend(wide, absorbed, mixed, cache, metadata, shape);
         Multiply<ushort, BFloat16Element>(mixed, shape.Rank, weight.Values, output, shape.Rank, shape);
         return output.to(queries.dtype);
     }
@@ -80,19 +91,22 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
         return empty([heads, panels, inputs, PanelWidth], matrices.dtype).copy_(padded.reshape(heads, panels, PanelWidth, inputs).transpose(2, 3));
     }
 
-    private static void RotateAndStore<T, TElement>(
+    private static void RotateAndStore<T, TElement, TCache, TCacheElement>(
         Tensor queries, Tensor rows, int column, Tensor normWeight, float epsilon, RotaryTable rotary, KvLayerCache cache,
         AttentionMetadata metadata, LatentAttentionShape shape)
         where T : unmanaged
         where TElement : struct, IElement<T>
+        where TCache : unmanaged
+        where TCacheElement : struct, ICacheElement<TCache>
     {
-        var kernel = new LatentRowKernel<T, TElement>
+        var kernel = new LatentRowKernel<T, TElement, TCache, TCacheElement>
         {
             Queries = (T*)queries.DataPointer(),
             Source = (T*)rows.DataPointer() + column,
             SourceStride = rows.size(1),
             NormWeight = (T*)normWeight.DataPointer(),
-            Cache = (T*)cache.Tensors[0].DataPointer(),
+            Cache = (TCache*)cache.Tensors[0].DataPointer(),
+            Scales = ScalesOf(cache),
             Cos = (float*)rotary.Cos.DataPointer(),
             Sin = (float*)rotary.Sin.DataPointer(),
             Rows = metadata.PositionRows.Pointer,
@@ -130,10 +144,23 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
         CpuParallel.For(kernel, items, Grain((long)tokens * inputs * PanelWidth));
     }
 
+    private static byte* ScalesOf(KvLayerCache cache) => cache.IsScaled ? (byte*)cache.Scales[0].DataPointer() : null;
+
+    private void Attend(
+        Tensor queries, Tensor absorbed, Tensor mixed, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape)
+    {
+        if (cache.IsScaled)
+            Attend<byte, Float8Element>(queries, absorbed, mixed, cache, metadata, shape);
+        else if (cache.Tensors[0].dtype == ScalarType.Float32)
+            Attend<float, Float32Element>(queries, absorbed, mixed, cache, metadata, shape);
+        else
+            Attend<ushort, BFloat16Element>(queries, absorbed, mixed, cache, metadata, shape);
+    }
+
     private void Attend<T, TElement>(
         Tensor queries, Tensor absorbed, Tensor mixed, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape)
         where T : unmanaged
-        where TElement : struct, IElement<T>
+        where TElement : struct, ICacheElement<T>
     {
         var (work, rows) = PlanTiles(metadata, shape);
         _nextItem.Resize(1);
@@ -144,6 +171,7 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
             Queries = (float*)queries.DataPointer(),
             Output = (float*)mixed.DataPointer(),
             Cache = (T*)cache.Tensors[0].DataPointer(),
+            Scales = ScalesOf(cache),
             Tiles = _tiles.Pointer,
             Sequences = metadata.Sequences.Pointer,
             BlockTables = metadata.BlockTables.Pointer,

@@ -130,20 +130,43 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     /// <inheritdoc/>
     public void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
     {
-        if (qkv.dtype == ScalarType.Float32)
-            RotaryAndCache<float, Float32Element>(qkv, rotary, cache, metadata, shape);
-        else
-            RotaryAndCache<ushort, BFloat16Element>(qkv, rotary, cache, metadata, shape);
+        switch (qkv.dtype == ScalarType.Float32, cache.IsScaled)
+        {
+            case (true, false):
+                RotaryAndCache<float, Float32Element, float, Float32Element>(qkv, rotary, cache, metadata, shape);
+                break;
+            case (true, true):
+                RotaryAndCache<float, Float32Element, byte, Float8Element>(qkv, rotary, cache, metadata, shape);
+                break;
+            case (false, false):
+                RotaryAndCache<ushort, BFloat16Element, ushort, BFloat16Element>(qkv, rotary, cache, metadata, shape);
+                break;
+            default:
+                RotaryAndCache<ushort, BFloat16Element, byte, Float8Element>(qkv, rotary, cache, metadata, shape);
+                break;
+        }
     }
 
     /// <inheritdoc/>
     public Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
     {
         var output = empty([metadata.TokenCount, shape.Heads * shape.HeadDim], qkv.dtype);
-        if (qkv.dtype == ScalarType.Float32)
-            Attention<float, Float32Element>(qkv, output, cache, metadata, shape);
-        else
-            Attention<ushort, BFloat16Element>(qkv, output, cache, metadata, shape);
+        switch (qkv.dtype == ScalarType.Float32, cache.IsScaled)
+        {
+            case (true, false):
+                Attention<float, Float32Element, float, Float32Element>(qkv, output, cache, metadata, shape);
+                break;
+            case (true, true):
+                Attention<float, Float32Element, byte, Float8Element>(qkv, output, cache, metadata, shape);
+                break;
+            case (false, false):
+                Attention<ushort, BFloat16Element, ushort, BFloat16Element>(qkv, output, cache, metadata, shape);
+                break;
+            default:
+                Attention<ushort, BFloat16Element, byte, Float8Element>(qkv, output, cache, metadata, shape);
+                break;
+        }
+
         return output;
     }
 
@@ -206,15 +229,20 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         CpuParallel.For(kernel, rows, Grain(width));
     }
 
-    private static void RotaryAndCache<T, TElement>(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+    private static void RotaryAndCache<T, TElement, TCache, TCacheElement>(
+        Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
         where T : unmanaged
         where TElement : struct, IElement<T>
+        where TCache : unmanaged
+        where TCacheElement : struct, ICacheElement<TCache>
     {
-        var kernel = new RotaryCacheKernel<T, TElement>
+        var kernel = new RotaryCacheKernel<T, TElement, TCache, TCacheElement>
         {
             Qkv = (T*)qkv.DataPointer(),
-            Keys = (T*)cache.Keys.DataPointer(),
-            Values = (T*)cache.Values.DataPointer(),
+            Keys = (TCache*)cache.Keys.DataPointer(),
+            Values = (TCache*)cache.Values.DataPointer(),
+            KeyScales = ScalesOf(cache, 0),
+            ValueScales = ScalesOf(cache, 1),
             Cos = (float*)rotary.Cos.DataPointer(),
             Sin = (float*)rotary.Sin.DataPointer(),
             Rows = metadata.PositionRows.Pointer,
@@ -228,19 +256,23 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         CpuParallel.For(kernel, metadata.TokenCount, Grain(shape.QkvWidth * costPerElement));
     }
 
-    private void Attention<T, TElement>(Tensor qkv, Tensor output, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
+    private void Attention<T, TElement, TCache, TCacheElement>(Tensor qkv, Tensor output, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
         where T : unmanaged
         where TElement : struct, IElement<T>
+        where TCache : unmanaged
+        where TCacheElement : struct, ICacheElement<TCache>
     {
         var work = PlanTiles(metadata, shape);
         _nextItem.Resize(1);
         _nextItem.Span[0] = 0;
-        var kernel = new PagedAttentionKernel<T, TElement>
+        var kernel = new PagedAttentionKernel<T, TElement, TCache, TCacheElement>
         {
             Qkv = (T*)qkv.DataPointer(),
             Output = (T*)output.DataPointer(),
-            Keys = (T*)cache.Keys.DataPointer(),
-            Values = (T*)cache.Values.DataPointer(),
+            Keys = (TCache*)cache.Keys.DataPointer(),
+            Values = (TCache*)cache.Values.DataPointer(),
+            KeyScales = ScalesOf(cache, 0),
+            ValueScales = ScalesOf(cache, 1),
             Tiles = _tiles.Pointer,
             Sequences = metadata.Sequences.Pointer,
             BlockTables = metadata.BlockTables.Pointer,
@@ -274,6 +306,8 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
 
         return work;
     }
+
+    private static byte* ScalesOf(KvLayerCache cache, int index) => cache.IsScaled ? (byte*)cache.Scales[index].DataPointer() : null;
 
     // [out, in] → [ceil(out / 32), in, 32]
     private static Tensor PackPanels(Tensor weight, int outFeatures, int inFeatures)

@@ -22,8 +22,10 @@ internal unsafe interface IElement<T>
 }
 
 /// <summary>float32 memory.</summary>
-internal readonly unsafe struct Float32Element : IElement<float>
+internal readonly unsafe struct Float32Element : ICacheElement<float>
 {
+    public static bool IsScaled => false;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Load(float* source) => Vector512.Load(source);
 
@@ -38,8 +40,10 @@ internal readonly unsafe struct Float32Element : IElement<float>
 }
 
 /// <summary>bfloat16 memory: the upper half of a float32.</summary>
-internal readonly unsafe struct BFloat16Element : IElement<ushort>
+internal readonly unsafe struct BFloat16Element : ICacheElement<ushort>
 {
+    public static bool IsScaled => false;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Load(ushort* source)
     {

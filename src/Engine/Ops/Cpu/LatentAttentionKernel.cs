@@ -18,7 +18,7 @@ internal readonly record struct LatentTile(int Sequence, int FirstRow, int RowCo
 /// </summary>
 internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
     where T : unmanaged
-    where TElement : struct, IElement<T>
+    where TElement : struct, ICacheElement<T>
 {
     private const int BlockSize = AttentionMetadata.BlockSize;
     private const int RowGroup = 4;
@@ -35,6 +35,9 @@ internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
 
     /// <summary>[blocks, 16, rank + rotary_dim].</summary>
     public T* Cache;
+
+    /// <summary>[blocks, 16] where the cache has them.</summary>
+    public byte* Scales;
 
     public LatentTile* Tiles;
     public SequenceSpan* Sequences;
@@ -135,11 +138,12 @@ internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
         var source = Cache + ((long)id * BlockSize * Width);
         for (var position = 0; position < positions; position++, source += Width, block += PaddedWidth)
         {
+            var scale = TElement.IsScaled ? Float8Row.Value(Scales[((long)id * BlockSize) + position]) : 1;
             var d = 0;
             for (; d + Lanes <= Width; d += Lanes)
-                TElement.Load(source + d).Store(block + d);
+                (TElement.IsScaled ? TElement.Load(source + d) * scale : TElement.Load(source + d)).Store(block + d);
             for (; d < Width; d++)
-                block[d] = TElement.ToSingle(source[d]);
+                block[d] = TElement.IsScaled ? TElement.ToSingle(source[d]) * scale : TElement.ToSingle(source[d]);
             for (; d < PaddedWidth; d++)
                 block[d] = 0;
         }

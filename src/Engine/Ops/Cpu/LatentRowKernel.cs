@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace LocalLlm.Ops.Cpu;
@@ -6,9 +7,11 @@ namespace LocalLlm.Ops.Cpu;
 /// <summary>
 /// What latent attention stores of each token: the normalised latent vector and the rotated part of its key. Rotates its query heads in place.
 /// </summary>
-internal unsafe struct LatentRowKernel<T, TElement> : IRangeKernel
+internal unsafe struct LatentRowKernel<T, TElement, TCache, TCacheElement> : IRangeKernel
     where T : unmanaged
     where TElement : struct, IElement<T>
+    where TCache : unmanaged
+    where TCacheElement : struct, ICacheElement<TCache>
 {
     /// <summary>[tokens, heads · query_dim].</summary>
     public T* Queries;
@@ -23,7 +26,10 @@ internal unsafe struct LatentRowKernel<T, TElement> : IRangeKernel
     public T* NormWeight;
 
     /// <summary>[blocks, 16, rank + rotary_dim].</summary>
-    public T* Cache;
+    public TCache* Cache;
+
+    /// <summary>[blocks, 16] where the cache has them.</summary>
+    public byte* Scales;
 
     public float* Cos;
     public float* Sin;
@@ -44,24 +50,50 @@ internal unsafe struct LatentRowKernel<T, TElement> : IRangeKernel
     /// <summary>Items are tokens.</summary>
     public readonly void Run(long begin, long end)
     {
+        // [padded width] floats, and as many bytes
+        var padded = Float8Rows.Padded(Rank + RotaryDim);
+        var row = (float*)NativeMemory.AlignedAlloc((nuint)padded * (sizeof(float) + 1), 64);
+        try
+        {
+            RunTokens(begin, end, row, (byte*)(row + padded));
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(row);
+        }
+    }
+
+    private readonly void RunTokens(long begin, long end, float* row, byte* bytes)
+    {
         var half = RotaryDim / 2;
         var queryDim = PlainDim + RotaryDim;
+        var width = Rank + RotaryDim;
         for (var token = begin; token < end; token++)
         {
             var cos = Cos + ((long)Rows[token] * half);
             var sin = Sin + ((long)Rows[token] * half);
             var query = Queries + (token * Heads * queryDim) + PlainDim;
             for (var head = 0; head < Heads; head++, query += queryDim)
-                Rotate(query, query, cos, sin, half);
+                Rotate<T, TElement>(query, query, cos, sin, half);
 
             var source = Source + (token * SourceStride);
-            var target = Cache + ((long)Slots[token] * (Rank + RotaryDim));
-            Normalize(source, target);
-            Rotate(source + Rank, target + Rank, cos, sin, half);
+            Normalize(source, row);
+            Rotate<float, Float32Element>(source + Rank, row + Rank, cos, sin, half);
+            var target = Cache + ((long)Slots[token] * width);
+            if (TCacheElement.IsScaled)
+            {
+                Scales[Slots[token]] = Float8Rows.Encode(row, width, bytes);
+                new ReadOnlySpan<byte>(bytes, width).CopyTo(new(target, width));
+            }
+            else
+            {
+                for (var i = 0; i < width; i++)
+                    target[i] = TCacheElement.FromSingle(row[i]);
+            }
         }
     }
 
-    private readonly void Normalize(T* source, T* target)
+    private readonly void Normalize(T* source, float* target)
     {
         var squares = Vector512<float>.Zero;
         var i = 0;
@@ -76,18 +108,20 @@ internal unsafe struct LatentRowKernel<T, TElement> : IRangeKernel
             sum += TElement.ToSingle(source[i]) * TElement.ToSingle(source[i]);
         var scale = 1 / MathF.Sqrt((sum / Rank) + Epsilon);
         for (i = 0; i < Rank; i++)
-            target[i] = TElement.FromSingle(TElement.ToSingle(source[i]) * scale * TElement.ToSingle(NormWeight[i]));
+            target[i] = TElement.ToSingle(source[i]) * scale * TElement.ToSingle(NormWeight[i]);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private readonly void Rotate(T* source, T* target, float* cos, float* sin, int half)
+    private readonly void Rotate<TTarget, TTargetElement>(T* source, TTarget* target, float* cos, float* sin, int half)
+        where TTarget : unmanaged
+        where TTargetElement : struct, IElement<TTarget>
     {
         for (var i = 0; i < half; i++)
         {
             var (first, second) = Interleaved ? (2 * i, (2 * i) + 1) : (i, half + i);
             var (a, b) = (TElement.ToSingle(source[first]), TElement.ToSingle(source[second]));
-            target[first] = TElement.FromSingle((a * cos[i]) - (b * sin[i]));
-            target[second] = TElement.FromSingle((b * cos[i]) + (a * sin[i]));
+            target[first] = TTargetElement.FromSingle((a * cos[i]) - (b * sin[i]));
+            target[second] = TTargetElement.FromSingle((b * cos[i]) + (a * sin[i]));
         }
     }
 }

@@ -16,9 +16,11 @@ internal readonly record struct AttentionTile(int Sequence, int FirstToken, int 
 /// the tile, so chunking and batching do not change a bit of the result.
 /// Cache layout: keys [blocks, kv_heads, head_dim, 16], values [blocks, kv_heads, 16, padded head_dim].
 /// </summary>
-internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
+internal unsafe struct PagedAttentionKernel<T, TElement, TCache, TCacheElement> : IRangeKernel
     where T : unmanaged
     where TElement : struct, IElement<T>
+    where TCache : unmanaged
+    where TCacheElement : struct, ICacheElement<TCache>
 {
     private const int BlockSize = AttentionMetadata.BlockSize;
     private const int RowGroup = 4;
@@ -29,8 +31,15 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
     /// <summary>[tokens, heads · head_dim].</summary>
     public T* Output;
 
-    public T* Keys;
-    public T* Values;
+    public TCache* Keys;
+    public TCache* Values;
+
+    /// <summary>[blocks, kv_heads, 16] where the cache has them.</summary>
+    public byte* KeyScales;
+
+    /// <summary>[blocks, kv_heads, 16] where the cache has them.</summary>
+    public byte* ValueScales;
+
     public AttentionTile* Tiles;
     public SequenceSpan* Sequences;
     public int* BlockTables;
@@ -54,7 +63,8 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
     public readonly void Run(long begin, long end)
     {
         var group = Heads / KvHeads;
-        var scratch = (float*)NativeMemory.AlignedAlloc((nuint)RowCapacity * (nuint)(HeadDim + PaddedHeadDim + BlockSize + 2) * sizeof(float), 64);
+        var floats = ((long)RowCapacity * (HeadDim + PaddedHeadDim + BlockSize + 2)) + (TCacheElement.IsScaled ? BlockSize * (HeadDim + PaddedHeadDim) : 0);
+        var scratch = (float*)NativeMemory.AlignedAlloc((nuint)floats * sizeof(float), 64);
         try
         {
             for (var item = Take(); item < ItemCount; item = Take())
@@ -73,7 +83,8 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
         var sequence = Sequences[tile.Sequence];
         var rows = tile.TokenCount * group;
         var paddedRows = (rows + RowGroup - 1) / RowGroup * RowGroup;
-        var query = scratch;                                // [rows, head_dim]
+        var widened = scratch;                              // a scaled block's keys [head_dim, 16] and values [16, padded head_dim]
+        var query = widened + (TCacheElement.IsScaled ? BlockSize * (HeadDim + PaddedHeadDim) : 0); // [rows, head_dim]
         var accumulated = query + (RowCapacity * HeadDim);      // [rows, padded head_dim]
         var scores = accumulated + (RowCapacity * PaddedHeadDim); // [rows, 16]
         var maxima = scores + (RowCapacity * BlockSize);        // [rows]
@@ -90,15 +101,27 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
         for (var block = firstVisible / BlockSize; block <= lastPosition / BlockSize; block++)
         {
             var blockHead = ((long)BlockTables[sequence.BlockTableStart + block] * KvHeads) + kvHead;
-            Scores(query, paddedRows, Keys + (blockHead * HeadDim * BlockSize), scores);
-            var values = Values + (blockHead * BlockSize * PaddedHeadDim);
+            if (TCacheElement.IsScaled)
+            {
+                Widen(blockHead, Math.Min(BlockSize, lastPosition + 1 - (block * BlockSize)), widened, widened + (BlockSize * HeadDim));
+                Scores<float, Float32Element>(query, paddedRows, widened, scores);
+            }
+            else
+                Scores<TCache, TCacheElement>(query, paddedRows, Keys + (blockHead * HeadDim * BlockSize), scores);
+
             for (var row = 0; row < rows; row++)
             {
                 var position = firstPosition + (row / group);
                 var from = Math.Max(0, position - Window + 1 - (block * BlockSize));
                 var to = Math.Min(BlockSize, position + 1 - (block * BlockSize));
-                if (from < to)
-                    Accumulate(scores + (row * BlockSize), values, from, to, ref maxima[row], ref sums[row], accumulated + (row * PaddedHeadDim));
+                if (from >= to)
+                    continue;
+                var rowScores = scores + (row * BlockSize);
+                var rowAccumulated = accumulated + (row * PaddedHeadDim);
+                if (TCacheElement.IsScaled)
+                    Accumulate<float, Float32Element>(rowScores, widened + (BlockSize * HeadDim), from, to, ref maxima[row], ref sums[row], rowAccumulated);
+                else
+                    Accumulate<TCache, TCacheElement>(rowScores, Values + (blockHead * BlockSize * PaddedHeadDim), from, to, ref maxima[row], ref sums[row], rowAccumulated);
             }
         }
 
@@ -119,9 +142,28 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
         new Span<float>(query + (rows * HeadDim), (paddedRows - rows) * HeadDim).Clear();
     }
 
+    // A block of a kv head, once for all rows. Of values only those of the first positions: what lies behind has never been written.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Widen(long blockHead, int positions, float* keys, float* values)
+    {
+        var source = Keys + (blockHead * HeadDim * BlockSize);
+        var scales = Float8Rows.Scales(KeyScales + (blockHead * BlockSize));
+        for (var d = 0; d < HeadDim; d++)
+            (TCacheElement.Load(source + (d * BlockSize)) * scales).Store(keys + (d * BlockSize));
+        source = Values + (blockHead * BlockSize * PaddedHeadDim);
+        for (var position = 0; position < positions; position++, source += PaddedHeadDim, values += PaddedHeadDim)
+        {
+            var scale = Vector512.Create(Float8Row.Value(ValueScales[(blockHead * BlockSize) + position]));
+            for (var d = 0; d < PaddedHeadDim; d += Vector512<float>.Count)
+                (TCacheElement.Load(source + d) * scale).Store(values + d);
+        }
+    }
+
     // scores[row, 16] = Σ_d query[row, d] · keys[d, 16]; 16 positions are the lanes.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Scores(float* query, int paddedRows, T* keys, float* scores)
+    private readonly void Scores<TKey, TKeyElement>(float* query, int paddedRows, TKey* keys, float* scores)
+        where TKey : unmanaged
+        where TKeyElement : struct, IElement<TKey>
     {
         for (var row = 0; row < paddedRows; row += RowGroup)
         {
@@ -135,7 +177,7 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
             var s3 = s0;
             for (var d = 0; d < HeadDim; d++)
             {
-                var key = TElement.Load(keys + (d * BlockSize));
+                var key = TKeyElement.Load(keys + (d * BlockSize));
                 s0 = Vector512.FusedMultiplyAdd(Vector512.Create(q0[d]), key, s0);
                 s1 = Vector512.FusedMultiplyAdd(Vector512.Create(q1[d]), key, s1);
                 s2 = Vector512.FusedMultiplyAdd(Vector512.Create(q2[d]), key, s2);
@@ -150,7 +192,9 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Accumulate(float* scores, T* values, int from, int to, ref float maximum, ref float sum, float* accumulated)
+    private readonly void Accumulate<TValue, TValueElement>(float* scores, TValue* values, int from, int to, ref float maximum, ref float sum, float* accumulated)
+        where TValue : unmanaged
+        where TValueElement : struct, IElement<TValue>
     {
         var lanes = Vector512<int>.Indices;
         var visible = (Vector512.GreaterThanOrEqual(lanes, Vector512.Create(from)) & Vector512.LessThan(lanes, Vector512.Create(to))).AsSingle();
@@ -171,18 +215,20 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
         weights.Store(scores);
         var column = 0;
         for (; column + (4 * Vector512<float>.Count) <= PaddedHeadDim; column += 4 * Vector512<float>.Count)
-            MixFour(scores, values + column, from, to, accumulated + column);
+            MixFour<TValue, TValueElement>(scores, values + column, from, to, accumulated + column);
         for (; column < PaddedHeadDim; column += Vector512<float>.Count)
         {
             var mixed = Vector512.Load(accumulated + column);
             for (var j = from; j < to; j++)
-                mixed = Vector512.FusedMultiplyAdd(Vector512.Create(scores[j]), TElement.Load(values + (j * PaddedHeadDim) + column), mixed);
+                mixed = Vector512.FusedMultiplyAdd(Vector512.Create(scores[j]), TValueElement.Load(values + (j * PaddedHeadDim) + column), mixed);
             mixed.Store(accumulated + column);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private readonly void MixFour(float* weights, T* values, int from, int to, float* accumulated)
+    private readonly void MixFour<TValue, TValueElement>(float* weights, TValue* values, int from, int to, float* accumulated)
+        where TValue : unmanaged
+        where TValueElement : struct, IElement<TValue>
     {
         var a0 = Vector512.Load(accumulated);
         var a1 = Vector512.Load(accumulated + 16);
@@ -192,10 +238,10 @@ internal unsafe struct PagedAttentionKernel<T, TElement> : IRangeKernel
         {
             var weight = Vector512.Create(weights[j]);
             var value = values + (j * PaddedHeadDim);
-            a0 = Vector512.FusedMultiplyAdd(weight, TElement.Load(value), a0);
-            a1 = Vector512.FusedMultiplyAdd(weight, TElement.Load(value + 16), a1);
-            a2 = Vector512.FusedMultiplyAdd(weight, TElement.Load(value + 32), a2);
-            a3 = Vector512.FusedMultiplyAdd(weight, TElement.Load(value + 48), a3);
+            a0 = Vector512.FusedMultiplyAdd(weight, TValueElement.Load(value), a0);
+            a1 = Vector512.FusedMultiplyAdd(weight, TValueElement.Load(value + 16), a1);
+            a2 = Vector512.FusedMultiplyAdd(weight, TValueElement.Load(value + 32), a2);
+            a3 = Vector512.FusedMultiplyAdd(weight, TValueElement.Load(value + 48), a3);
         }
 
         a0.Store(accumulated);

@@ -1,18 +1,30 @@
+using System.Runtime.InteropServices;
+
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
 /// Rotates queries and keys in place and stores keys and values in their slots.
 /// Cache layout: keys [blocks, kv_heads, head_dim, 16], values [blocks, kv_heads, 16, padded head_dim].
 /// </summary>
-internal unsafe struct RotaryCacheKernel<T, TElement> : IRangeKernel
+internal unsafe struct RotaryCacheKernel<T, TElement, TCache, TCacheElement> : IRangeKernel
     where T : unmanaged
     where TElement : struct, IElement<T>
+    where TCache : unmanaged
+    where TCacheElement : struct, ICacheElement<TCache>
 {
+    private const int BlockSize = AttentionMetadata.BlockSize;
+
     /// <summary>[tokens, qkv width].</summary>
     public T* Qkv;
 
-    public T* Keys;
-    public T* Values;
+    public TCache* Keys;
+    public TCache* Values;
+
+    /// <summary>[blocks, kv_heads, 16] where the cache has them.</summary>
+    public byte* KeyScales;
+
+    /// <summary>[blocks, kv_heads, 16] where the cache has them.</summary>
+    public byte* ValueScales;
 
     /// <summary>[rows, head_dim / 2].</summary>
     public float* Cos;
@@ -31,30 +43,58 @@ internal unsafe struct RotaryCacheKernel<T, TElement> : IRangeKernel
 
     public readonly void Run(long begin, long end)
     {
-        const int blockSize = AttentionMetadata.BlockSize;
-        var half = HeadDim / 2;
-        for (var token = begin; token < end; token++)
+        var scratch = TCacheElement.IsScaled ? (float*)NativeMemory.AlignedAlloc((nuint)PaddedHeadDim * (sizeof(float) + 1), 64) : null;
+        try
         {
-            var row = Qkv + (token * (Heads + (2 * KvHeads)) * HeadDim);
-            var cos = Cos + ((long)Rows[token] * half);
-            var sin = Sin + ((long)Rows[token] * half);
-            for (var head = 0; head < Heads + KvHeads; head++)
-                Rotate(row + (head * HeadDim), cos, sin, half);
+            for (var token = begin; token < end; token++)
+                RunToken(token, scratch);
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(scratch);
+        }
+    }
 
-            var block = Slots[token] / blockSize;
-            var offset = Slots[token] % blockSize;
-            for (var head = 0; head < KvHeads; head++)
+    private readonly void RunToken(long token, float* scratch)
+    {
+        var half = HeadDim / 2;
+        var row = Qkv + (token * (Heads + (2 * KvHeads)) * HeadDim);
+        var cos = Cos + ((long)Rows[token] * half);
+        var sin = Sin + ((long)Rows[token] * half);
+        for (var head = 0; head < Heads + KvHeads; head++)
+            Rotate(row + (head * HeadDim), cos, sin, half);
+
+        var (block, offset) = (Slots[token] / BlockSize, Slots[token] % BlockSize);
+        for (var head = 0; head < KvHeads; head++)
+        {
+            var blockHead = ((long)block * KvHeads) + head;
+            var key = row + ((Heads + head) * HeadDim);
+            var value = row + ((Heads + KvHeads + head) * HeadDim);
+            var keyColumn = Keys + (blockHead * HeadDim * BlockSize) + offset;
+            var valueRow = Values + (((blockHead * BlockSize) + offset) * PaddedHeadDim);
+            if (TCacheElement.IsScaled)
             {
-                var blockHead = ((long)block * KvHeads) + head;
-                var key = row + ((Heads + head) * HeadDim);
-                var keyColumn = Keys + (blockHead * HeadDim * blockSize) + offset;
+                var bytes = (byte*)(scratch + PaddedHeadDim);
+                KeyScales[(blockHead * BlockSize) + offset] = Encode(key, scratch, bytes);
                 for (var d = 0; d < HeadDim; d++)
-                    keyColumn[d * blockSize] = key[d];
-
-                var value = row + ((Heads + KvHeads + head) * HeadDim);
-                new ReadOnlySpan<T>(value, HeadDim).CopyTo(new Span<T>(Values + (((blockHead * blockSize) + offset) * PaddedHeadDim), HeadDim));
+                    ((byte*)keyColumn)[d * BlockSize] = bytes[d];
+                ValueScales[(blockHead * BlockSize) + offset] = Encode(value, scratch, (byte*)valueRow);
+            }
+            else
+            {
+                // The two types are one.
+                for (var d = 0; d < HeadDim; d++)
+                    keyColumn[d * BlockSize] = ((TCache*)key)[d];
+                new ReadOnlySpan<TCache>(value, HeadDim).CopyTo(new(valueRow, HeadDim));
             }
         }
+    }
+
+    private readonly byte Encode(T* source, float* scratch, byte* target)
+    {
+        for (var d = 0; d < HeadDim; d++)
+            scratch[d] = TElement.ToSingle(source[d]);
+        return Float8Rows.Encode(scratch, HeadDim, target);
     }
 
     private static void Rotate(T* head, float* cos, float* sin, int half)

@@ -39,13 +39,13 @@ internal sealed class LatentAttention(LayerContext context, string prefix, int l
     public void AddTo(Tensor residual, RmsNorm norm, ForwardContext forward)
     {
         var projected = _down.ForwardNormed(residual, norm); // [tokens, heads · key + latent]
-        var latents = forward.Caches[layer].Tensors[0];
-        PagedRows.Store(latents, projected.narrow(1, _width.Keys, config.LatentWidth), forward.Metadata);
+        var cache = forward.Caches[layer];
+        PagedRows.Store(cache, 0, projected.narrow(1, _width.Keys, config.LatentWidth), forward.Metadata);
         _output.AddTo(residual, PlainAttention.Forward(projected.narrow(1, 0, _width.Keys), config, forward.Metadata, KeysAndValues));
 
         (Tensor Keys, Tensor Values) KeysAndValues(SequenceSpan sequence)
         {
-            var both = _up.Forward(PagedRows.Gather(latents, sequence, forward.Metadata)); // [context, heads · key + heads · value]
+            var both = _up.Forward(PagedRows.Gather(cache, 0, sequence, forward.Metadata)); // [context, heads · key + heads · value]
             return (both.narrow(1, 0, _width.Keys), both.narrow(1, _width.Keys, _width.Values));
         }
     }

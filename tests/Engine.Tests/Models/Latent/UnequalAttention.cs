@@ -29,14 +29,14 @@ internal sealed class UnequalAttention(LayerContext context, string prefix, Late
     {
         var qkv = _qkv.ForwardNormed(residual, norm); // [tokens, 2 · heads · key + heads · value]
         var cache = forward.Caches[0];
-        PagedRows.Store(cache.Keys, qkv.narrow(1, _width.Keys, _width.Keys), forward.Metadata);
-        PagedRows.Store(cache.Values, qkv.narrow(1, 2 * _width.Keys, _width.Values), forward.Metadata);
+        PagedRows.Store(cache, 0, qkv.narrow(1, _width.Keys, _width.Keys), forward.Metadata);
+        PagedRows.Store(cache, 1, qkv.narrow(1, 2 * _width.Keys, _width.Values), forward.Metadata);
         var attended = PlainAttention.Forward(
             qkv.narrow(1, 0, _width.Keys),
             config,
             forward.Metadata,
-            sequence => (PagedRows.Gather(cache.Keys, sequence, forward.Metadata),
-                PagedRows.Gather(cache.Values, sequence, forward.Metadata)));
+            sequence => (PagedRows.Gather(cache, 0, sequence, forward.Metadata),
+                PagedRows.Gather(cache, 1, sequence, forward.Metadata)));
         _output.AddTo(residual, attended);
     }
 }
