@@ -20,6 +20,9 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
 {
     private const string WeightSuffix = ".weight";
 
+    // Matrices of one shape share theirs: a mixture of experts has tens of thousands.
+    private readonly Dictionary<string, Fp8Grid> _grids = new(StringComparer.Ordinal);
+
     /// <inheritdoc/>
     /// <exception cref="EngineException">Kind ModelFolder: some of the joined matrices are quantised, and some are not.</exception>
     public ILinear Create(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role) =>
@@ -79,6 +82,12 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
     }
 
     private Fp8Grid GridOf(IReadOnlyList<WeightSpec> weights)
+    {
+        var key = string.Join(';', weights.Select(spec => string.Create(CultureInfo.InvariantCulture, $"{spec.Shape[0]}:{spec.Dimension}:{spec.Start}:{spec.Length}")));
+        return _grids.TryGetValue(key, out var known) ? known : _grids[key] = CreateGrid(weights);
+    }
+
+    private Fp8Grid CreateGrid(IReadOnlyList<WeightSpec> weights)
     {
         var rows = new List<int>();
         var first = 0;

@@ -6,7 +6,7 @@ namespace LocalLlm.Layers;
 
 /// <summary>
 /// How matrices are stored in a checkpoint and multiplied by (vLLM's linear method): it owns the type of the stored elements, their scales
-/// and the product. Stateless; what it creates is of one matrix.
+/// and the product. One instance serves one model on one rank; what it creates is of one matrix.
 /// </summary>
 internal interface ILinearMethod
 {
