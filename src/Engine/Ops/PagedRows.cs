@@ -23,12 +23,14 @@ internal static class PagedRows
         {
             var (bytes, scales) = Float8Row.Encode(rows.to(float32).view(-1, target.shape[2], target.shape[3]));
             cache.Scales[index].index_put_(
-                scales.to(target.device), TensorIndex.Tensor(slots.div(AttentionMetadata.BlockSize, RoundingMode.floor)), TensorIndex.Colon,
-                TensorIndex.Tensor(slots.remainder(AttentionMetadata.BlockSize)));
+                scales.to(target.device), Places(slot => slot / AttentionMetadata.BlockSize), TensorIndex.Colon, Places(slot => slot % AttentionMetadata.BlockSize));
             rows = bytes.view(rows.shape).to(target.device);
         }
 
         target.view(-1, rows.shape[1]).index_copy_(0, slots, rows.to(target.dtype));
+
+        TensorIndex Places(Func<int, long> place) =>
+            TensorIndex.Tensor(tensor(metadata.SlotMapping.Span.ToArray().Select(place).ToArray(), device: target.device));
     }
 
     /// <summary>
