@@ -43,6 +43,9 @@ internal static class TensorMath
     /// <summary>Where x ≥ number.</summary>
     public static torch.Tensor IsAtLeast(this torch.Tensor x, Scalar number) => With(number, x, static (x, number) => x.ge(number));
 
+    /// <summary>Where x = number.</summary>
+    public static torch.Tensor IsEqual(this torch.Tensor x, Scalar number) => With(number, x, static (x, number) => x.eq(number));
+
     /// <summary>x with the number wherever the mask is set, as a new tensor.</summary>
     public static torch.Tensor MaskedFill(this torch.Tensor x, torch.Tensor mask, Scalar number)
     {

@@ -123,7 +123,7 @@ internal sealed partial class EngineLoop : IDisposable
     // False: the step came too late, and the loop was given up meanwhile: everything but this thread's end is done.
     private bool Step()
     {
-        if (!_watchdog.Begin(MostTokensInFlight()))
+        if (!_watchdog.Begin(MaxTokensInFlight()))
             return false;
         SubmitSteps();
         var result = _scheduler.NumStepsInFlight > 0 ? _executor.Complete() : null;
@@ -138,7 +138,7 @@ internal sealed partial class EngineLoop : IDisposable
         return true;
     }
 
-    private int MostTokensInFlight()
+    private int MaxTokensInFlight()
     {
         var most = 0;
         foreach (var tokens in _tokensInFlight)
