@@ -58,7 +58,8 @@ public sealed class GrpcNodeTransport : INodeTransport
             await _server.DisposeAsync().ConfigureAwait(false);
             _server = null;
             // The name's record may be an older host's still.
-            if (failure.GetBaseException() is SocketException { SocketErrorCode: SocketError.AddressNotAvailable } && !IPAddress.TryParse(_host, out _))
+            var isElsewhere = failure.GetBaseException() is SocketException { SocketErrorCode: SocketError.AddressNotAvailable };
+            if (isElsewhere && !IPAddress.TryParse(_host, out _))
                 throw new IOException($"master_addr: '{_host}' is {address}, which is no address of this host; name this host.", failure);
             throw new EngineException(EngineErrorKind.InvalidOptions, $"master_addr and master_port: node 0 cannot listen on {_host}:{_port}: {failure.Message} Choose another port, or the address of this host.", "master_port", failure);
         }

@@ -32,8 +32,9 @@ public sealed record EngineOptions
     public string Dtype { get; init; } = "auto";
 
     /// <summary>
-    /// Where the weights come from: <c>auto</c> (*.safetensors, or pytorch_model.bin where there are none), <c>safetensors</c> (those alone), or <c>dummy</c>
-    /// (random ones, made on the device, for benchmarks: the folder needs config.json alone, and tokenizer files unless <see cref="SkipTokenizerInit"/>).
+    /// Where the weights come from: <c>auto</c> (*.safetensors, or pytorch_model.bin where there are none), <c>safetensors</c> (those alone),
+    /// or <c>dummy</c> (random ones, made on the device, for benchmarks: the folder needs config.json alone, and tokenizer files unless
+    /// <see cref="SkipTokenizerInit"/>).
     /// </summary>
     public string LoadFormat { get; init; } = "auto";
 
@@ -155,8 +156,8 @@ public sealed record EngineOptions
 
     /// <summary>
     /// The longest that one step may take; then the engine counts as dead, and every request ends with <see cref="EngineErrorKind.EngineDead"/>.
-    /// Null: on GPUs and with several processes 100 times the longest step of about as many tokens so far (the same power of two), at least 30
-    /// seconds and at most 5 minutes, and 5 minutes for the first three of a size; any time on the CPU of one process.
+    /// Null: on GPUs and with several processes 100 times the longest step of about as many tokens so far (the same power of two), at least
+    /// 30 seconds and at most 5 minutes, and 5 minutes for the first three of a size; any time on the CPU of one process.
     /// </summary>
     public TimeSpan? StepTimeout { get; init; }
 

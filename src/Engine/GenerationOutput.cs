@@ -36,7 +36,9 @@ public sealed record GenerationOutput
     /// <summary>Why <see cref="FinishReason"/> is <see cref="FinishReason.Error"/>.</summary>
     public string? Error { get; init; }
 
-    /// <summary>What <see cref="Error"/> does not say, for the application and its log: it may hold what no remote caller may see.</summary>
+    /// <summary>
+    /// What <see cref="Error"/> does not say, for the application and its log: it may hold what no remote caller may see.
+    /// </summary>
     internal Exception? ErrorCause { get; init; }
 
     /// <summary>Counts of this sequence, on its last piece.</summary>

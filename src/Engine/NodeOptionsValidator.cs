@@ -2,7 +2,8 @@ using LocalLlm.Execution.Cluster;
 
 namespace LocalLlm;
 
-/// <summary>Checks what of <see cref="EngineOptions"/> concerns several hosts and processes.</summary>
+/// <summary>Checks what of <see cref="EngineOptions"/> concerns several hosts and processes; how ranks may be spread over them is
+/// <see cref="Parallel.ParallelRules"/>'s.</summary>
 internal static class NodeOptionsValidator
 {
     private const int MaxPort = 65535;
@@ -13,7 +14,6 @@ internal static class NodeOptionsValidator
     public static void Check(EngineOptions options, Action<bool, string, string> require)
     {
         require(options.UsesProcesses || options.DistributedExecutorBackend is "auto" or "threads", "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads, processes (mp)");
-        require(options.Nodes >= 1, "nnodes", $"is {options.Nodes}; at least 1");
         require(options.NodeRank >= 0 && (options.NodeRank < options.Nodes || options.UsesProcesses), "node_rank", $"is {options.NodeRank}; 0 to {options.Nodes - 1}, as nnodes is {options.Nodes}");
         var device = options.Devices?.FirstOrDefault(one => ClusterRanks.ProcessFault(options, one) is not null) ?? options.Device;
         require(device == "auto" || ClusterRanks.ProcessFault(options, device) is null, "distributed_executor_backend", ClusterRanks.ProcessFault(options, device) ?? "");
@@ -21,17 +21,8 @@ internal static class NodeOptionsValidator
         require(options.MasterPort is >= 0 and <= MaxPort, "master_port", $"is {options.MasterPort}; 0 to {MaxPort}");
         require(options.NodeJoinTimeout > TimeSpan.Zero && options.NodeJoinTimeout.TotalMilliseconds <= int.MaxValue, "node_join_timeout", $"is {options.NodeJoinTimeout}; above zero, at most {TimeSpan.FromMilliseconds(int.MaxValue)}");
         require(options.NodeHeartbeat >= TimeSpan.FromMilliseconds(10) && options.NodeHeartbeat <= TimeSpan.FromMinutes(1), "node_heartbeat", $"is {options.NodeHeartbeat}; 10 ms to 1 minute");
-        if (options.Nodes > 1)
-            CheckNodes(options, require);
+        require(options.Nodes <= 1 || !options.UsesProcesses, "distributed_executor_backend", $"is {options.DistributedExecutorBackend}, but nnodes is {options.Nodes}: start one process for each rank with mpirun and leave nnodes out, or use threads");
         var isCluster = options.Nodes > 1 || options.UsesProcesses;
         require(!isCluster || options.NodeTransport is not null, options.Nodes > 1 ? "nnodes" : "distributed_executor_backend", "needs a control stream between the processes: call services.AddLocalLlmCluster() of the package LocalLlm.Cluster, or set EngineOptions.NodeTransport");
-    }
-
-    private static void CheckNodes(EngineOptions options, Action<bool, string, string> require)
-    {
-        var ranks = (long)options.TensorParallel * options.PipelineParallel;
-        require(!options.UsesProcesses, "distributed_executor_backend", $"is {options.DistributedExecutorBackend}, but nnodes is {options.Nodes}: start one process for each rank with mpirun and leave nnodes out, or use threads");
-        require(ranks % options.Nodes == 0, "nnodes", $"is {options.Nodes}, but the ranks (tensor_parallel_size {options.TensorParallel} x pipeline_parallel_size {options.PipelineParallel} = {ranks}) cannot be spread evenly over them; choose sizes whose product is a multiple of {options.Nodes}");
-        require(ranks % options.Nodes != 0 || ranks / options.Nodes % options.TensorParallel == 0, "tensor_parallel_size", $"is {options.TensorParallel}, more than the {ranks / options.Nodes} ranks of one node: between hosts use pipeline_parallel_size (tensor_parallel_size {Math.Max(1, ranks / options.Nodes)}, pipeline_parallel_size {options.Nodes}), or start one process for each rank with mpirun");
     }
 }

@@ -5,7 +5,7 @@ namespace LocalLlm.Cluster.Tests;
 /// <summary>The replica is the unit: what one node loses, all have lost, and every caller hears it.</summary>
 public class FaultTests
 {
-    // Against waiting for ever; a busy machine may take its time.
+    // Against waiting forever; a busy machine may take its time.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     // Three of them are longer than the patience: what is known before is known without them.

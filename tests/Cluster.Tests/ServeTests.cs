@@ -8,7 +8,7 @@ namespace LocalLlm.Cluster.Tests;
 public class ServeTests
 {
     private const int Tokens = 24;
-    // Against waiting for ever; how long each end takes is eng/test-faults.sh's.
+    // Against waiting forever; how long each end takes is eng/test-faults.sh's.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
     private static Task<int[]>? s_oneRank;
 

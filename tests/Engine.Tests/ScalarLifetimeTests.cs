@@ -27,7 +27,7 @@ public class ScalarLifetimeTests
             }
         }
 
-        Assert.Empty(found);
+        Assert.True(found.Count == 0, string.Join('\n', found));
     }
 
     // Those that create a scalar by themselves, and those that call them.

@@ -38,7 +38,8 @@ internal sealed class LoadSession : IDisposable
         {
             _checkpoint = options.UsesDummyWeights ? null : Open(options);
             // A name that is no type was refused with the options.
-            ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType() ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : MostCommonType(_checkpoint));
+            ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType()
+                ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : MostCommonType(_checkpoint));
             Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType));
             foreach (var connection in (object?[])[rank.Tensor, rank.Previous, rank.Next])
                 (connection as IDeviceBound)?.Bind(Ops);

@@ -23,7 +23,10 @@ internal static partial class ModelFiles
 
     /// <summary>All that a model needs but its weights, for <see cref="HubOptions.AllowPatterns"/>.</summary>
     public static readonly string[] AllButWeights =
-        [.. TokenizerPatterns, "generation_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json"];
+    [
+        .. TokenizerPatterns, "generation_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
+        "1_Pooling/config.json",
+    ];
 
     private static readonly string[] Texts =
     [

@@ -5,9 +5,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// Random weights in the place of a checkpoint's (vLLM's <c>--load-format dummy</c>), for benchmarks of models that no disk here holds. They are made
-/// on the device. An element depends on its tensor's name and its place alone, so that slices of all ranks fit together: each row is a window of
-/// one fixed table of random numbers, whose start is a hash of name and row.
+/// Random weights in the place of a checkpoint's (vLLM's <c>--load-format dummy</c>), for benchmarks of models that no disk here holds. They
+/// are made on the device. An element depends on its tensor's name and its place alone, so that slices of all ranks fit together: each row is
+/// a window of one fixed table of random numbers, whose start is a hash of name and row.
 /// </summary>
 internal static class DummyWeights
 {
@@ -39,7 +39,8 @@ internal static class DummyWeights
             cancellationToken.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             var specs = groups[0].Specs;
-            var tensor = empty([specs.Sum(spec => spec.SliceShape[0]), .. specs[0].SliceShape[1..]], groups[0].Type.LoadedAs(activationType), device);
+            long[] shape = [specs.Sum(spec => spec.SliceShape[0]), .. specs[0].SliceShape[1..]];
+            var tensor = empty(shape, groups[0].Type.LoadedAs(activationType), device);
             long first = 0;
             foreach (var spec in specs)
             {
@@ -95,9 +96,10 @@ internal static class DummyWeights
         if (spec.Type.Takes(SafetensorsDtype.F32))
         {
             // Weights of norms are about 1; scales of quantised weights are above zero.
-            var isScale = spec.Name.Contains("scale", StringComparison.Ordinal);
             var small = numbers.Times(Largest);
-            return isScale ? small.Plus(2 * Largest) : spec.Shape.Length == 1 && spec.Name.EndsWith("weight", StringComparison.Ordinal) ? small.Plus(1f) : small;
+            if (spec.Name.Contains("scale", StringComparison.Ordinal))
+                return small.Plus(2 * Largest);
+            return spec.Shape.Length == 1 && spec.Name.EndsWith("weight", StringComparison.Ordinal) ? small.Plus(1f) : small;
         }
 
         // Bits of 8-bit floats whose exponents are in their middle, and so no infinity and no NaN: ±0.25 to 1 of E4M3, ±2⁻⁸ to 1 of E5M2.

@@ -18,7 +18,7 @@ public class DeepSeekTemplatesTests
         { "own V3.1", "deepseek_v31", true },
         { "own R1-0528", "deepseek_v3", false },
         { "llama.cpp/deepseek-ai-DeepSeek-V3.1.jinja", "deepseek_v31", true },
-        { "llama.cpp/deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja", "deepseek_v3", false },
+        { "llama.cpp/deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja", "deepseek_v3", true },
         { "vllm/tool_chat_template_deepseekr1.jinja", "deepseek_v3", false },
     };
 
@@ -64,7 +64,7 @@ public class DeepSeekTemplatesTests
 
         Assert.Equal(unsaid, off);
         Assert.EndsWith("</think>", off, StringComparison.Ordinal);
-        Assert.EndsWith("<｜Assistant｜><think>", on, StringComparison.Ordinal);
+        Assert.EndsWith("<｜Assistant｜><think>", on.TrimEnd(), StringComparison.Ordinal);
         Assert.False(new ReasoningParser(off).IsThinking);
         Assert.True(new ReasoningParser(on).IsThinking);
     }

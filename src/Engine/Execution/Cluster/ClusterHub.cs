@@ -135,7 +135,11 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
             catch (IOException failure)
             {
                 if (_times.LeftOf(begin) == TimeSpan.Zero)
-                    throw new EngineException(EngineErrorKind.Environment, $"node 0 could not listen within {_times.Join.TotalSeconds:0.#} s: {failure.Message}", "master_addr", failure);
+                {
+                    var text = $"node 0 could not listen within {_times.Join.TotalSeconds:0.#} s: {failure.Message}";
+                    throw new EngineException(EngineErrorKind.Environment, text, "master_addr", failure);
+                }
+
                 if (isFirst)
                 {
                     LogNotListening(failure.Message);

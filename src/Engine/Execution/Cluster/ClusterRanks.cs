@@ -6,6 +6,8 @@ namespace LocalLlm.Execution.Cluster;
 /// <summary>Plans the ranks of this process, connected with those of others.</summary>
 internal static class ClusterRanks
 {
+    private const string Backend = "distributed_executor_backend";
+
     /// <summary>Plans them.</summary>
     /// <param name="options">What the process was started with.</param>
     /// <param name="layout">Which ranks it holds.</param>
@@ -29,14 +31,17 @@ internal static class ClusterRanks
     public static void RequireDevice(EngineOptions options, ClusterLayout layout)
     {
         if (!layout.HubHoldsRanks && ProcessFault(options, NodeRanks.DevicesOf(options, 1)[0]) is { } fault)
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"distributed_executor_backend {fault}.", "distributed_executor_backend");
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"{Backend} {fault}.", Backend);
     }
 
-    /// <summary>What is wrong with a rank in a process of its own on a device, to follow the option's name; null: nothing, or it has none.</summary>
+    /// <summary>
+    /// What is wrong with a rank in a process of its own on a device, to follow the option's name; null: nothing, or it has none.
+    /// </summary>
     /// <param name="options">The options.</param>
     /// <param name="device">The device's name, not <c>auto</c>.</param>
     public static string? ProcessFault(EngineOptions options, string device) => !options.UsesProcesses || device == "cpu" ? null
-        : $"is {options.DistributedExecutorBackend}, a process for each rank, which this build has on CPUs only, but the device is {device}; use threads, or device cpu";
+        : $"is {options.DistributedExecutorBackend}, a process for each rank, which this build has on CPUs only, but the device is {device}; "
+            + "use threads, or device cpu";
 
     // One rank in a process that mpirun has started.
     private static (IExecutorLoader Loader, Action<Exception> Abort) OpenRank(EngineOptions options, ParallelPlan plan, int rank, IClusterPeer peer)

@@ -17,7 +17,11 @@ internal sealed record ClusterTimes
 
     /// <summary>What is left of <see cref="Join"/>; zero at least.</summary>
     /// <param name="begin">A timestamp of the system's clock.</param>
-    public TimeSpan LeftOf(long begin) => Join - TimeProvider.System.GetElapsedTime(begin) is var left && left > TimeSpan.Zero ? left : TimeSpan.Zero;
+    public TimeSpan LeftOf(long begin)
+    {
+        var left = Join - TimeProvider.System.GetElapsedTime(begin);
+        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
+    }
 
     /// <summary>Of an engine.</summary>
     public static ClusterTimes Of(EngineOptions options) => new() { Join = options.NodeJoinTimeout, Heartbeat = options.NodeHeartbeat };

@@ -43,7 +43,8 @@ internal sealed class GpuRanks
         {
             throw new EngineException(
                 EngineErrorKind.InvalidOptions,
-                $"{full.Value} ranks would run on cuda:{full.Key}, at most {MaxRanksOnCard} can share a card. Name more devices, or lower tensor_parallel_size or pipeline_parallel_size.",
+                $"{full.Value} ranks would run on cuda:{full.Key}, at most {MaxRanksOnCard} can share a card. Name more devices, or lower "
+                + "tensor_parallel_size or pipeline_parallel_size.",
                 "device");
         }
 
@@ -67,7 +68,8 @@ internal sealed class GpuRanks
 
         throw new EngineException(
             EngineErrorKind.Environment,
-            $"{ConnectionsVariable} is {given}, but several ranks run on one card: with fewer than {MinConnections} queues one would wait forever behind another. Unset it, or set it to {MinConnections} or more.",
+            $"{ConnectionsVariable} is {given}, but several ranks run on one card: with fewer than {MinConnections} queues one would wait forever "
+            + $"behind another. Unset it, or set it to {MinConnections} or more.",
             "device");
     }
 
@@ -85,7 +87,13 @@ internal sealed class GpuRanks
         if (Array.TrueForAll(ordinals, ordinal => ordinal is null))
             return null;
         if (Array.Exists(ordinals, ordinal => ordinal is null))
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"Ranks cannot be split over GPUs and other devices: {string.Join(", ", devices)}. Name devices of one kind.", "device");
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"Ranks cannot be split over GPUs and other devices: {string.Join(", ", devices)}. Name devices of one kind.",
+                "device");
+        }
+
         return new(plan, node, [.. ordinals.Select(ordinal => ordinal!.Value)], ids);
     }
 
@@ -111,18 +119,21 @@ internal sealed class GpuRanks
 
     /// <summary>Whether all links of a rank are between GPUs.</summary>
     public bool HasAllLinks(RankPlace place) =>
-        (place.Stage == 0 || HasLink(place.Rank - _plan.TensorParallel)) && (place.Stage == _plan.PipelineParallel - 1 || HasLink(place.Rank));
+        (place.Stage == 0 || HasLink(place.Rank - _plan.TensorParallel))
+        && (place.Stage == _plan.PipelineParallel - 1 || HasLink(place.Rank));
 
     private bool HasLink(int from) => _ids is not null || _plan.PlaceOf(from).Node == _plan.PlaceOf(from + _plan.TensorParallel).Node;
 
     private static int? OrdinalOf(string device) => device == "cuda" ? 0
-        : device.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out var ordinal) ? ordinal : null;
+        : device.StartsWith("cuda:", StringComparison.Ordinal)
+            && int.TryParse(device.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out var ordinal) ? ordinal : null;
 
     private static unsafe bool Reach(int one, int other)
     {
         int a, b, can;
         return one == other
-            || (CudaDriver.cuDeviceGet(&a, one) == 0 && CudaDriver.cuDeviceGet(&b, other) == 0 && CudaDriver.cuDeviceCanAccessPeer(&can, a, b) == 0 && can != 0);
+            || (CudaDriver.cuDeviceGet(&a, one) == 0 && CudaDriver.cuDeviceGet(&b, other) == 0
+                && CudaDriver.cuDeviceCanAccessPeer(&can, a, b) == 0 && can != 0);
     }
 
     private static NcclLibrary Library() => NcclLibrary.Load(TorchLibrary.Folder);
@@ -136,7 +147,8 @@ internal sealed class GpuRanks
         {
             throw new EngineException(
                 EngineErrorKind.InvalidOptions,
-                $"tensor_parallel_size is {ranks.Length}, but this process holds {here.Length} ranks of a group: GPUs of one group are in one process. Use pipeline_parallel_size between processes and hosts.",
+                $"tensor_parallel_size is {ranks.Length}, but this process holds {here.Length} ranks of a group: GPUs of one group are in one "
+                + "process. Use pipeline_parallel_size between processes and hosts.",
                 "tensor_parallel_size");
         }
 
@@ -151,7 +163,8 @@ internal sealed class GpuRanks
         var gates = new RankGates(new(ranks.Length), _process);
         var communicator = NewCommunicator();
         return [.. here.Select(place => new PeerCollectives(group, place.TensorRank, areApart
-            ? () => NcclLibrary.TryLoad(TorchLibrary.Folder) is null ? null : new NcclCollectives(new(communicator, place.TensorRank, ranks.Length, gates))
+            ? () => NcclLibrary.TryLoad(TorchLibrary.Folder) is null
+                ? null : new NcclCollectives(new(communicator, place.TensorRank, ranks.Length, gates))
             : null))];
     }
 
@@ -174,7 +187,8 @@ internal sealed class GpuRanks
             return (new NcclLink(new(communicator, 0, ends, RankGates.None)), new NcclLink(new(communicator, 1, ends, RankGates.None)));
         }
 
-        if (_ownKernels && Reach(_ordinals[sender.LocalIndex], _ordinals[receiver.LocalIndex]) && Reach(_ordinals[receiver.LocalIndex], _ordinals[sender.LocalIndex]))
+        var (first, second) = (_ordinals[sender.LocalIndex], _ordinals[receiver.LocalIndex]);
+        if (_ownKernels && Reach(first, second) && Reach(second, first))
         {
             var group = new PeerGroup(ends, _process);
             return (new PeerLink(group, sends: true), new PeerLink(group, sends: false));

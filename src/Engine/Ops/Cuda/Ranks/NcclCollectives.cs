@@ -32,9 +32,11 @@ internal sealed unsafe class NcclCollectives(NcclCommunicator communicator) : IC
     {
         var (rows, width) = (tensor.size(0), tensor.size(1));
         var isInPlace = dimension == 0 || rows == 1;
-        var parts = communicator.Device.Rent(isInPlace ? WorkspaceSlot.Gathered : WorkspaceSlot.GatheredParts, rows * WorldSize, width, tensor.dtype);
+        var slot = isInPlace ? WorkspaceSlot.Gathered : WorkspaceSlot.GatheredParts;
+        var parts = communicator.Device.Rent(slot, rows * WorldSize, width, tensor.dtype);
         var result = isInPlace ? parts : communicator.Device.Rent(WorkspaceSlot.Gathered, rows, WorldSize * width, tensor.dtype);
-        var (source, target, count, type) = ((nint)tensor.DataPointer(), (nint)parts.DataPointer(), tensor.numel(), NcclCommunicator.TypeOf(tensor.dtype));
+        var (source, target) = ((nint)tensor.DataPointer(), (nint)parts.DataPointer());
+        var (count, type) = (tensor.numel(), NcclCommunicator.TypeOf(tensor.dtype));
         communicator.Run((library, handle, stream) => library.AllGather(source, target, count, type, handle, stream));
         if (dimension == 0)
             return result;
@@ -58,7 +60,8 @@ internal sealed unsafe class NcclCollectives(NcclCommunicator communicator) : IC
         using var scope = NewDisposeScope();
         var padded = parts.narrow(0, WorldSize * rows, rows);
         padded.narrow(1, 0, own).copy_(tensor);
-        var (source, target, count, type) = ((nint)padded.DataPointer(), (nint)parts.DataPointer(), rows * share, NcclCommunicator.TypeOf(tensor.dtype));
+        var (source, target) = ((nint)padded.DataPointer(), (nint)parts.DataPointer());
+        var (count, type) = (rows * share, NcclCommunicator.TypeOf(tensor.dtype));
         communicator.Run((library, handle, stream) => library.AllGather(source, target, count, type, handle, stream));
         for (var rank = 0; rank < WorldSize; rank++)
         {

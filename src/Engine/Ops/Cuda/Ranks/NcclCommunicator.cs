@@ -11,7 +11,8 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// <param name="rank">This one.</param>
 /// <param name="size">Ranks.</param>
 /// <param name="gates">Where ranks of this process wait for one another.</param>
-internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> source, int rank, int size, RankGates gates) : IDeviceBound, IDisposable
+internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> source, int rank, int size, RankGates gates)
+    : IDeviceBound, IDisposable
 {
     // How long an abort waits for a call that is being made, before it aborts beneath it.
     private static readonly TimeSpan AbortPatience = TimeSpan.FromSeconds(1);

@@ -27,7 +27,9 @@ internal sealed class NcclIds
     /// <exception cref="EngineException">Kind Environment: the bytes are not of this plan.</exception>
     public static NcclIds From(ParallelPlan plan, ReadOnlySpan<byte> bytes) => bytes.Length == CountOf(plan) * NcclLibrary.UniqueId.Length
         ? new(plan, bytes.ToArray())
-        : throw new EngineException(EngineErrorKind.Environment, $"{bytes.Length} bytes of communicator ids came for a plan of {CountOf(plan)}; start all nodes with the same sizes.");
+        : throw new EngineException(
+            EngineErrorKind.Environment,
+            $"{bytes.Length} bytes of communicator ids came for a plan of {CountOf(plan)}; start all nodes with the same sizes.");
 
     /// <summary>Of the tensor-parallel group of a stage.</summary>
     public NcclLibrary.UniqueId Group(int stage) => At(stage);

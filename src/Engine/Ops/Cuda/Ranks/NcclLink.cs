@@ -26,7 +26,8 @@ internal sealed unsafe class NcclLink(NcclCommunicator communicator) : IPipeline
     {
         var target = communicator.Device.Rent(WorkspaceSlot.Hidden, tokens, width, type);
         var data = (nint)target.DataPointer();
-        communicator.Run((library, handle, stream) => library.Receive(data, tokens * width, NcclCommunicator.TypeOf(type), Sender, handle, stream));
+        communicator.Run((library, handle, stream) =>
+            library.Receive(data, tokens * width, NcclCommunicator.TypeOf(type), Sender, handle, stream));
         return target;
     }
 

@@ -110,7 +110,8 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     /// <inheritdoc/>
     public Tensor AllGatherColumns(Tensor tensor, long share, long total) =>
-        _large is not null && Bytes(tensor) > OwnLimit ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
+        _large is not null && Bytes(tensor) > OwnLimit
+            ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
 
     /// <inheritdoc/>
     public void Abort(Exception reason)
@@ -140,7 +141,11 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         var numbers = new uint[OneShotGrid];
         Array.Fill(numbers, last);
         fixed (uint* source = numbers)
-            CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(_own + (ulong)MessagesAt, source, (nuint)(numbers.Length * sizeof(uint)), _ops!.Card.Stream), "copying numbers");
+        {
+            var bytes = (nuint)(numbers.Length * sizeof(uint));
+            CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(_own + (ulong)MessagesAt, source, bytes, _ops!.Card.Stream), "copying numbers");
+        }
+
         _ops.Card.Synchronize();
     }
 
@@ -176,7 +181,11 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         }
 
         fixed (ulong* source = table)
-            CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(_own + (ulong)TableAt, source, (nuint)(table.Length * sizeof(ulong)), card.Stream), "copying addresses");
+        {
+            var bytes = (nuint)(table.Length * sizeof(ulong));
+            CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(_own + (ulong)TableAt, source, bytes, card.Stream), "copying addresses");
+        }
+
         card.Synchronize();
         _isConnected = true;
     }
@@ -197,7 +206,8 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         {
             Connect();
             var items = (int)(Bytes(part) / ItemBytes);
-            var threads = Math.Clamp((items + Warp - 1) / Warp * Warp, Warp, items <= OneShotGrid * OneShotThreads / 2 ? OneShotThreads / 2 : OneShotThreads);
+            var most = items <= OneShotGrid * OneShotThreads / 2 ? OneShotThreads / 2 : OneShotThreads;
+            var threads = Math.Clamp((items + Warp - 1) / Warp * Warp, Warp, most);
             OneShot(part, residual, null, null, 0, Math.Clamp((items + threads - 1) / threads, 1, OneShotGrid), threads, threads);
             return;
         }
@@ -212,18 +222,25 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         }
 
         Connect();
-        Exchange(part, residual, new(part.numel(), 1, 1, 1), Bytes(part) % PackBytes == 0, residual is null ? "ADD=0 GATHER=0" : "ADD=1 GATHER=0");
+        var what = residual is null ? "ADD=0 GATHER=0" : "ADD=1 GATHER=0";
+        Exchange(part, residual, new(part.numel(), 1, 1, 1), Bytes(part) % PackBytes == 0, what);
     }
 
-    private void OneShot(Tensor part, Tensor? residual, Tensor? normWeight, Tensor? normed, float epsilon, int grid, int threads, int segmentItems)
+    private void OneShot(
+        Tensor part, Tensor? residual, Tensor? normWeight, Tensor? normed, float epsilon, int grid, int threads, int segmentItems)
     {
         var kernel = _ops!.Kernels.Get(
-            OneShotSource, "allReduce", $"{Common(part)} CAPACITY={Capacity} GRID={OneShotGrid} ADD={(residual is null ? 0 : 1)} NORM={(normed is null ? 0 : 1)}");
+            OneShotSource,
+            "allReduce",
+            $"{Common(part)} CAPACITY={Capacity} GRID={OneShotGrid} ADD={(residual is null ? 0 : 1)} NORM={(normed is null ? 0 : 1)}");
         group.Gates.Enter(_ops);
         kernel.Launch(
             (grid, 1, 1),
             threads,
-            [part, residual, normWeight, normed, _own + (ulong)TableAt, _own + (ulong)MessagesAt, group.AbortWord, (int)(Bytes(part) / ItemBytes), segmentItems, epsilon]);
+            [
+                part, residual, normWeight, normed, _own + (ulong)TableAt, _own + (ulong)MessagesAt, group.AbortWord,
+                (int)(Bytes(part) / ItemBytes), segmentItems, epsilon,
+            ]);
         group.Gates.Leave(_ops);
     }
 
@@ -235,14 +252,18 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         // A chunk for every block, if they are not too large: whole packs.
         var perPack = PackBytes / size;
         var chunk = (int)Math.Min(ChunkBytes / size, ((count + ExchangeGrid - 1) / ExchangeGrid + perPack - 1) / perPack * perPack);
-        var kernel = _ops!.Kernels.Get(ExchangeSource, "exchange", $"{Common(part)} CHUNK_BYTES={ChunkBytes} PACKED={(isPacked ? 1 : 0)} {what}");
+        var constants = $"{Common(part)} CHUNK_BYTES={ChunkBytes} PACKED={(isPacked ? 1 : 0)} {what}";
+        var kernel = _ops!.Kernels.Get(ExchangeSource, "exchange", constants);
         var table = _own + (ulong)TableAt;
         var (stages, arrivals) = (table + (ulong)(group.Size * sizeof(ulong)), table + (ulong)(2 * group.Size * sizeof(ulong)));
         group.Gates.Enter(_ops);
         kernel.Launch(
             ((int)Math.Min(ExchangeGrid, (count + chunk - 1) / chunk), 1, 1),
             ExchangeThreads,
-            [part, target, stages, arrivals, _own + (ulong)ChunksAt, group.AbortWord, (int)count, columns.Width, columns.Own, columns.Total, chunk]);
+            [
+                part, target, stages, arrivals, _own + (ulong)ChunksAt, group.AbortWord, (int)count,
+                columns.Width, columns.Own, columns.Total, chunk,
+            ]);
         group.Gates.Leave(_ops);
     }
 

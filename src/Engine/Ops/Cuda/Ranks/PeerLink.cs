@@ -42,7 +42,10 @@ internal sealed unsafe class PeerLink(PeerGroup group, bool sends) : IPipelineLi
     {
         Connect();
         var bytes = hidden.numel() * hidden.dtype.ElementSize();
-        Launch("sendChunks", bytes, [hidden, _peer, _peer + CountsAt, _own + CountsAt, _own + ChunksAt, group.AbortWord, bytes, ChunkOf(bytes)]);
+        Launch(
+            "sendChunks",
+            bytes,
+            [hidden, _peer, _peer + CountsAt, _own + CountsAt, _own + ChunksAt, group.AbortWord, bytes, ChunkOf(bytes)]);
     }
 
     /// <inheritdoc/>
@@ -51,7 +54,10 @@ internal sealed unsafe class PeerLink(PeerGroup group, bool sends) : IPipelineLi
         Connect();
         var target = ((ICollectiveDevice)_ops!).Rent(WorkspaceSlot.Hidden, tokens, width, type);
         var bytes = tokens * width * type.ElementSize();
-        Launch("receiveChunks", bytes, [target, _own, _own + CountsAt, _peer + CountsAt, _own + ChunksAt, group.AbortWord, bytes, ChunkOf(bytes)]);
+        Launch(
+            "receiveChunks",
+            bytes,
+            [target, _own, _own + CountsAt, _peer + CountsAt, _own + ChunksAt, group.AbortWord, bytes, ChunkOf(bytes)]);
         return target;
     }
 
@@ -68,7 +74,8 @@ internal sealed unsafe class PeerLink(PeerGroup group, bool sends) : IPipelineLi
         group.Leave();
     }
 
-    private static int ChunkOf(long bytes) => (int)Math.Min(ChunkBytes, ((bytes + Grid - 1) / Grid + PackBytes - 1) / PackBytes * PackBytes);
+    private static int ChunkOf(long bytes) =>
+        (int)Math.Min(ChunkBytes, ((bytes + Grid - 1) / Grid + PackBytes - 1) / PackBytes * PackBytes);
 
     private void Connect()
     {
