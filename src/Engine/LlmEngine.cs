@@ -289,7 +289,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
             };
             if (options.Speculation is { NumSpeculativeTokens: { } drafts } speculation)
-                scheduling = scheduling with { MaxDrafts = drafts, CreateDrafter = () => new NgramDrafter(speculation.LookupMin, speculation.LookupMax, drafts) };
+                scheduling = scheduling with { MaxDrafts = drafts, MaxDraftsOfStep = options.StepDrafts, CreateDrafter = () => new NgramDrafter(speculation.LookupMin, speculation.LookupMax, drafts) };
             var settings = new EngineLoopSettings
             {
                 Scheduler = scheduling,
