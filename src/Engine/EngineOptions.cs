@@ -151,8 +151,11 @@ public sealed record EngineOptions
     /// <summary>Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>): the same output, faster where it repeats what is known; null: off.</summary>
     public SpeculationOptions? Speculation { get; init; } = SpeculationOptions.Default;
 
+    /// <summary>Most drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no time to give away.</summary>
+    internal int StepDrafts => Speculation?.NumSpeculativeTokens is { } drafts ? Math.Max(drafts, RunningSequences) : 0;
+
     /// <summary>Most rows of logits of a step: a sequence's next token, and one after each draft.</summary>
-    internal int SampledRows => (int)Math.Min(StepTokens, (long)RunningSequences * (1 + (Speculation?.NumSpeculativeTokens ?? 0)));
+    internal int SampledRows => (int)Math.Min(StepTokens, (long)RunningSequences + StepDrafts);
 
     /// <summary>
     /// The longest that one step may take; then the engine counts as dead, and every request ends with <see cref="EngineErrorKind.EngineDead"/>.

@@ -289,8 +289,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
             };
             if (options.Speculation is { NumSpeculativeTokens: { } drafts } speculation)
-                scheduling = scheduling with { MaxDrafts = drafts, CreateDrafter = speculation.Method == SpeculationOptions.Mtp
-                    ? () => new OfferedDrafter() : () => new NgramDrafter(speculation.LookupMin, speculation.LookupMax, drafts) };
+                scheduling = scheduling with { MaxDrafts = drafts, MaxDraftsOfStep = options.StepDrafts, CreateDrafter = DrafterOf(speculation, drafts) };
             var settings = new EngineLoopSettings
             {
                 Scheduler = scheduling,
@@ -309,6 +308,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
             throw;
         }
     }
+
+    private static Func<IDrafter> DrafterOf(SpeculationOptions speculation, int drafts) => speculation.Method == SpeculationOptions.Mtp
+        ? () => new OfferedDrafter() : () => new NgramDrafter(speculation.LookupMin, speculation.LookupMax, drafts);
 
     private static void LogPlanOf(IExecutorLoader loader, MemoryPlan plan, EngineOptions options, ILogger logger) =>
         LogPlan(

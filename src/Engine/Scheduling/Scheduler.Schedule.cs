@@ -124,21 +124,22 @@ internal sealed partial class Scheduler
     // What nobody else has a use for in this step: drafts are guesses.
     private void ScheduleDrafts(StepRecord step)
     {
-        for (var i = 0; i < step.Count && _budget > 0; i++)
+        var budget = int.Min(_budget, _options.MaxDraftsOfStep);
+        for (var i = 0; i < step.Count && budget > 0; i++)
         {
             var sequence = step[i];
             if (sequence.Drafter is null || sequence.NumOutputTokens == 0 || sequence.NumInFlightSteps > 0 || sequence.NextPosition != sequence.NumTokens - 1)
                 continue;
             // The token after the last draft is output too.
             var tokensLeft = int.Min(sequence.MaxTokens - sequence.NumOutputTokens, _options.MaxModelLen - sequence.NumTokens);
-            var drafts = sequence.Drafter.Propose(sequence.TokenIds, sequence.NumPromptTokens, int.Min(int.Min(tokensLeft - 1, _budget), _options.MaxDrafts));
+            var drafts = sequence.Drafter.Propose(sequence.TokenIds, sequence.NumPromptTokens, int.Min(int.Min(tokensLeft - 1, budget), _options.MaxDrafts));
             // Every running sequence may need a block for its next token: none is preempted for drafts.
             if (_kvCache.NumFreeBlocks <= _running.Count || !_kvCache.TryAllocate(sequence.Blocks, sequence.NumTokens + drafts.Length))
                 drafts = drafts[..int.Min(drafts.Length, (sequence.Blocks.Count * _kvCache.BlockSize) - sequence.NumTokens)];
             if (drafts.IsEmpty)
                 continue;
             step.AddDrafts(i, drafts);
-            _budget -= drafts.Length;
+            budget -= drafts.Length;
         }
     }
 
@@ -239,6 +240,7 @@ internal sealed partial class Scheduler
         _waiting.Remove(sequence);
         _running.Add(sequence);
         sequence.State = SequenceState.Running;
+        sequence.Drafter ??= _options.CreateDrafter?.Invoke();
         sequence.NumComputedTokens = computed;
         if (sequence.FirstScheduledTimestamp is not null)
             return;

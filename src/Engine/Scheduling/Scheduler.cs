@@ -93,7 +93,6 @@ internal sealed partial class Scheduler
             _sequences.Add(sequence.Id, sequence);
             sequence.ArrivalOrder = _arrivals++;
             sequence.ArrivalTimestamp = _time.GetTimestamp();
-            sequence.Drafter = _options.CreateDrafter?.Invoke();
             _waiting.Add(sequence);
         }
     }
@@ -126,6 +125,7 @@ internal sealed partial class Scheduler
         if (sequence.IsAnnounced)
             _finishedIds.Add(sequence.Id);
         sequence.State = SequenceState.Finished;
+        sequence.Drafter = null; // its index is as large as the text
         sequence.FinishReason = reason;
         sequence.FinishedTimestamp = _time.GetTimestamp();
         if (reason == FinishReason.Error)

@@ -42,6 +42,9 @@ internal sealed record SchedulerOptions
     /// <summary>Max number of tokens that are drafted for a sequence and a step; 0: none.</summary>
     public int MaxDrafts { get; init; }
 
+    /// <summary>Max number of tokens that are drafted for all sequences of a step.</summary>
+    public int MaxDraftsOfStep { get; init; } = int.MaxValue;
+
     /// <summary>Creates what drafts for a sequence; null: nothing does.</summary>
     public Func<IDrafter>? CreateDrafter { get; init; }
 

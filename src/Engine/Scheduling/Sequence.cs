@@ -114,7 +114,7 @@ internal sealed class Sequence
     /// <summary>Its blocks.</summary>
     public BlockTable Blocks { get; }
 
-    /// <summary>Guesses how it goes on; null: nothing does.</summary>
+    /// <summary>Guesses how it goes on, from its admission to its end; null: nothing does.</summary>
     internal IDrafter? Drafter { get; set; }
 
     /// <summary>Tokens in steps that were scheduled and have not completed.</summary>

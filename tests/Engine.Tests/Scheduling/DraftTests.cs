@@ -81,6 +81,16 @@ public class DraftTests
     }
 
     [Fact]
+    public void All_sequences_of_a_step_share_its_drafts()
+    {
+        var lab = new SchedulerLab(configure: options => options with { MaxDrafts = 3, MaxDraftsOfStep = 4, CreateDrafter = () => new GivenDrafter(() => [7, 7, 7]) });
+        for (var id = 1; id <= 3; id++)
+            lab.Add(id, prompt: 3);
+        lab.Step();
+        Assert.Equal([3, 1, 0], lab.Step().Select(entry => entry.NumDrafts));
+    }
+
+    [Fact]
     public void A_prompt_that_waits_goes_before_drafts()
     {
         var lab = Lab([7, 7, 7], maxNumBatchedTokens: 6);
@@ -134,6 +144,7 @@ public class DraftTests
         lab.Step();
         lab.Report(lab.Scheduler.Schedule(), [[7, 8, 7, 7]]);
         Assert.Equal([7, 7, 8], sequence.OutputTokenIds.ToArray());
+        Assert.Null(sequence.Drafter);
         Assert.Equal((FinishReason.Stop, 8), (sequence.FinishReason, sequence.StopTokenId));
         Assert.Equal(64, lab.Kv.NumFreeBlocks);
     }
