@@ -1,71 +1,103 @@
 using System.Diagnostics;
 using System.Globalization;
+using LocalLlm.Interop;
+using LocalLlm.KvCache;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cpu;
+using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>Decoding at a long context with 8-bit floats in the KV cache beside the type of the computation, in interleaved rounds.</summary>
+/// <summary>
+/// The attention of a decode step, over all layers of a shape, on 8-bit floats in the KV cache beside those of the computation: one after the other
+/// in every round, and the rate at which memory is read.
+/// </summary>
 internal static class KvCacheSpeed
 {
-    private const int DecodeTokens = 24;
+    // DeepSeek-V3's latent vectors, with the heads of one of eight ranks.
+    private static readonly LatentAttentionShape s_latent = new(16, 512, 128, 64, 128, 0.07f, Interleaved: true);
+    private const int LatentLayers = 12;
 
-    /// <summary>Prints the medians of the time of a step; what the cache costs is the difference from a short context.</summary>
-    public static async Task RunAsync(ModelShape shape, string folder, string dtype, int context, int sequences, int rounds)
+    /// <summary>Prints medians over rounds.</summary>
+    /// <param name="shape">Whose heads and layers.</param>
+    /// <param name="dtype">Of the computation.</param>
+    /// <param name="context">Positions that every token sees.</param>
+    /// <param name="sequences">Tokens of the step, one of each sequence.</param>
+    /// <param name="rounds">How often.</param>
+    public static void Run(ModelShape shape, string dtype, int context, int sequences, int rounds)
     {
-        Probes.OnOwnThread(() =>
-        {
-            shape.WriteTo(folder);
-            return 0;
-        });
-        await using var plain = await LoadAsync(folder, dtype, "auto", context);
-        await using var quantised = await LoadAsync(folder, dtype, "fp8", context);
-        var reads = new List<double>();
-        var times = new Dictionary<(string Cache, int Context), List<double>>();
-        for (var round = -1; round < rounds; round++) // the first one computes the prompts and is not counted
-        {
-            reads.Add(Probes.OnOwnThread(Probes.ReadBandwidth));
-            foreach (var (cache, engine) in ((string, LlmEngine)[])[("auto", plain), ("fp8", quantised)])
-            {
-                foreach (var length in (int[])[16, context])
-                {
-                    var time = await StepAsync(engine, length, sequences);
-                    if (round >= 0)
-                        (times.TryGetValue((cache, length), out var list) ? list : times[(cache, length)] = []).Add(time);
-                }
-            }
-        }
+        TorchLibrary.EnsureLoaded();
+        using var noGradients = inference_mode();
+        using var ops = new CpuOps();
+        var type = dtype == "float32" ? ScalarType.Float32 : ScalarType.BFloat16;
+        var attention = new AttentionShape(shape.Heads, shape.KvHeads, shape.HeadDim, 0.1f, null);
+        var latent = ops.Features.Latent!;
+        using var weight = latent.Pack(randn((long)s_latent.Heads * (s_latent.PlainDim + s_latent.ValueDim), s_latent.Rank).to(type), s_latent);
+        using var step = Step(context, sequences);
+        using var qkv = randn(sequences, attention.QkvWidth).to(type);
+        using var queries = randn(sequences, (long)s_latent.Heads * s_latent.QueryDim).to(type);
 
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{shape.Name} {dtype}, {sequences} sequences, {rounds} rounds; memory read at {Median(reads) / 1e9:F1} GB/s; KV cache of a token {plain.Plan.BytesPerBlock / 16} and {quantised.Plan.BytesPerBlock / 16} bytes"));
-        foreach (var cache in (string[])["auto", "fp8"])
+        Measure(shape.Name, shape.Layers, KvLayerSpec.KeysAndValues(shape.KvHeads, shape.HeadDim), cache => ops.Attention(qkv, cache, step, attention));
+        Measure("latent vectors", LatentLayers, KvLayerSpec.Rows(s_latent.RowWidth), cache => latent.Attention(queries, weight, cache, step, s_latent));
+
+        void Measure(string name, int layers, KvLayerSpec spec, Func<KvLayerCache, Tensor> attend)
         {
-            var (small, large) = (Median(times[(cache, 16)]), Median(times[(cache, context)]));
+            var blocks = sequences * Blocks(context);
+            var model = new KvCacheSpec([.. Enumerable.Repeat(spec, layers)]);
+            var (wide, narrow) = (Fill(KvCacheTensors.Allocate(ops, model, blocks, type)), Fill(KvCacheTensors.Allocate(ops, model, blocks, KvCacheSpec.Float8)));
+            var (reads, wideTimes, narrowTimes) = (new List<double>(), new List<double>(), new List<double>());
+            for (var round = 0; round < rounds; round++)
+            {
+                reads.Add(Probes.OnOwnThread(Probes.ReadBandwidth));
+                wideTimes.Add(Time(wide, attend));
+                narrowTimes.Add(Time(narrow, attend));
+            }
+
+            var (wideBytes, narrowBytes) = ((double)blocks * model.BlockBytes(ops, type), (double)blocks * model.BlockBytes(ops, KvCacheSpec.Float8));
+            var (w, n) = (Median(wideTimes), Median(narrowTimes));
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{cache,5}: a step {small * 1e3:F2} ms at 16 tokens, {large * 1e3:F2} ms at {context} ({sequences / large:F1} tokens/s): attention {(large - small) * 1e3:F2} ms"));
+                $"{name}, {layers} layers, {sequences} sequences of {context} tokens, {rounds} rounds, memory read at {Median(reads) / 1e9:F1} GB/s: {dtype} {w * 1e3:F2} ms ({wideBytes / 1e6:F0} MB, {wideBytes / w / 1e9:F1} GB/s), "
+                + $"fp8 {n * 1e3:F2} ms ({narrowBytes / 1e6:F0} MB, {narrowBytes / n / 1e9:F1} GB/s): {w / n:F2} times as fast"));
+            foreach (var cache in wide.Concat(narrow))
+                cache.Dispose();
         }
     }
 
-    // Prompts come from the prefix cache but for the last block.
-    private static async Task<double> StepAsync(LlmEngine engine, int context, int sequences)
+    private static IReadOnlyList<KvLayerCache> Fill(IReadOnlyList<KvLayerCache> caches)
     {
-        var spans = await Task.WhenAll(Enumerable.Range(0, sequences).Select(async i =>
-        {
-            var (first, last) = (0L, 0L);
-            var request = GenerationRequest.FromTokenIds([.. Enumerable.Range(i * 31, context).Select(id => id % 30_000)], new() { Temperature = 0, MaxTokens = DecodeTokens, IgnoreEos = true });
-            await foreach (var output in engine.GenerateAsync(request))
-            {
-                last = Stopwatch.GetTimestamp();
-                first = first == 0 ? last : first;
-            }
-
-            return (First: first, Last: last);
-        }));
-        return Stopwatch.GetElapsedTime(spans.Max(span => span.First), spans.Max(span => span.Last)).TotalSeconds / (DecodeTokens - 1);
+        foreach (var tensor in caches.SelectMany(cache => cache.Tensors))
+            _ = tensor.dtype == KvCacheSpec.Float8 ? tensor.random_(0, 0x7F) : tensor.normal_();
+        foreach (var scales in caches.SelectMany(cache => cache.Scales))
+            scales.random_(117, 120);
+        return caches;
     }
 
-    private static Task<LlmEngine> LoadAsync(string folder, string dtype, string cache, int context) => LlmEngine.LoadAsync(new()
+    private static double Time(IReadOnlyList<KvLayerCache> caches, Func<KvLayerCache, Tensor> attend)
     {
-        ModelPath = folder, Device = "cpu", Dtype = dtype, KvCacheDtype = cache, SkipTokenizerInit = true, MaxModelLen = context + DecodeTokens, KvCacheMemoryBytes = 1L << 30,
-    });
+        attend(caches[0]).Dispose();
+        var start = Stopwatch.GetTimestamp();
+        foreach (var cache in caches)
+            attend(cache).Dispose();
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    private static AttentionMetadata Step(int context, int sequences)
+    {
+        var step = new AttentionMetadata();
+        var blocks = Enumerable.Range(0, sequences * Blocks(context)).ToArray();
+        new Random(1).Shuffle(blocks);
+        for (var i = 0; i < sequences; i++)
+        {
+            step.Sequences.Add(new(i, 1, context, step.BlockTables.Count));
+            step.BlockTables.AddRange(blocks.AsSpan(i * Blocks(context), Blocks(context)));
+            step.PositionRows.Add(context - 1);
+            step.SlotMapping.Add((step.BlockTables.Span[^1] * AttentionMetadata.BlockSize) + ((context - 1) % AttentionMetadata.BlockSize));
+        }
+
+        return step;
+    }
+
+    private static int Blocks(int context) => (context + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize;
 
     private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
 }

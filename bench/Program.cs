@@ -40,9 +40,9 @@ var countOption = new Option<int>("--count") { DefaultValueFactory = _ => 100, D
 var answers = new Command("kv-cache-answers", "What 8-bit floats in the KV cache cost in answers of a trained tiny model.") { modelOption, dtypeOption, countOption };
 answers.SetAction((result, _) => KvCacheAnswers.RunAsync(result.GetValue(modelOption)!, result.GetValue(dtypeOption)!, result.GetValue(countOption)));
 var contextOption = new Option<int>("--context") { DefaultValueFactory = _ => 8192, Description = "Tokens of a prompt" };
-var cacheSpeed = new Command("kv-cache-speed", "Decoding at a long context with 8-bit floats in the KV cache beside those of the computation.") { shapeOption, folderOption, dtypeOption, contextOption, sequencesOption, roundsOption };
-cacheSpeed.SetAction((result, _) => KvCacheSpeed.RunAsync(
-    Shape(result), Folder(result), result.GetValue(dtypeOption)!, result.GetValue(contextOption), result.GetValue(sequencesOption), result.GetValue(roundsOption)));
+var cacheSpeed = new Command("kv-cache-speed", "The attention of a decode step at a long context with 8-bit floats in the KV cache beside those of the computation.") { shapeOption, dtypeOption, contextOption, sequencesOption, roundsOption };
+cacheSpeed.SetAction(result => KvCacheSpeed.Run(
+    Shape(result), result.GetValue(dtypeOption)!, result.GetValue(contextOption), result.GetValue(sequencesOption), result.GetValue(roundsOption)));
 var minutesOption = new Option<double>("--minutes") { DefaultValueFactory = _ => 8, Description = "How long" };
 var soak = new Command("soak", "Mixed load with aborts, preemptions and bad requests: memory must stay flat.") { modelOption, deviceOption, minutesOption };
 soak.SetAction(async (result, _) => await Soak.RunAsync(

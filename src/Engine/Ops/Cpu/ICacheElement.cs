@@ -51,8 +51,9 @@ internal readonly unsafe struct Float8Element : ICacheElement<byte>
         return *bytes;
     }
 
+    /// <summary>Sixteen bytes with their signs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Widen(Vector128<sbyte> narrow)
+    public static Vector512<int> Widen(Vector128<sbyte> narrow)
     {
         if (Avx512F.IsSupported)
             return Avx512F.ConvertToVector512Int32(narrow);
@@ -108,12 +109,11 @@ internal static unsafe class Float8Rows
     }
 
     /// <summary>The values of 16 adjacent scales.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Scales(byte* scales)
     {
-        var wide = stackalloc float[Lanes];
-        for (var i = 0; i < Lanes; i++)
-            wide[i] = Float8Row.Value(scales[i]);
-        return Vector512.Load(wide);
+        var wide = Float8Element.Widen(Vector128.Load(scales).AsSByte()) & Vector512.Create((int)Float8Row.NaN);
+        return Vector512.ConditionalSelect(Vector512.Equals(wide, Vector512.Create((int)Float8Row.NaN)), Vector512<int>.AllBitsSet, wide << 23).AsSingle();
     }
 
     /// <summary>A count rounded up to whole vectors.</summary>
