@@ -66,8 +66,8 @@ public sealed class DeterminismTests(DeterminismTests.AloneRuns alone) : IClassF
 
         await using var engine = await TinyEngine.LoadAsync(options => options with { NumGpuBlocksOverride = demand / 4, LongPrefillTokenThreshold = 7, EnablePrefixCaching = false });
         Assert.Equal(expected, await TinyEngine.RunAsync(engine, requests));
-        // A step ahead waits where it would preempt: some are spared.
-        Assert.True(engine.Statistics.Preemptions >= (SuiteExecutor.RunsAhead ? 50 : 100), $"only {engine.Statistics.Preemptions} preemptions");
+        // A step ahead waits where it would preempt, and drafts bring sequences to their end sooner: some are spared.
+        Assert.True(engine.Statistics.Preemptions >= (SuiteExecutor.RunsAhead || SuiteExecutor.Speculates ? 50 : 100), $"only {engine.Statistics.Preemptions} preemptions");
     }
 
     [Fact]

@@ -27,6 +27,9 @@ internal static class SuiteExecutor
     /// <summary>Has every engine speculate, where this is <c>ngram</c>.</summary>
     public const string SpeculationVariable = "LOCALLLM_TEST_SPECULATION";
 
+    /// <summary>Whether every engine speculates.</summary>
+    public static bool Speculates => SpeculationOptions.Default is not null;
+
     /// <summary>Drafts wherever a single token occurred before.</summary>
     public static SpeculationOptions Ngram { get; } = new() { Method = "ngram", NumSpeculativeTokens = 4, PromptLookupMax = 4, PromptLookupMin = 1 };
 
