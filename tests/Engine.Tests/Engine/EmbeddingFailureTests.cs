@@ -32,6 +32,16 @@ public sealed class EmbeddingFailureTests
     }
 
     [Fact]
+    public async Task Quantised_weights_are_refused_by_name()
+    {
+        using var folder = new EncoderFolder();
+        folder.Edit("config.json", json => json["quantization_config"] = new JsonObject { ["quant_method"] = "fp8", ["weight_block_size"] = new JsonArray(128, 128) });
+        var error = await Assert.ThrowsAsync<EngineException>(() => folder.LoadAsync(Token));
+        Assert.Equal(EngineErrorKind.ModelFolder, error.Kind);
+        Assert.Contains("quantization_config: found quant_method 'fp8', which is not supported", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task An_engine_that_fails_ends_every_request_and_says_so()
     {
         var scope = new object();
