@@ -1,6 +1,11 @@
+using System.Text.Json;
 using LocalLlm.Interop;
+using LocalLlm.Layers;
+using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Parallel;
+using LocalLlm.Weights;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -91,6 +96,39 @@ public sealed class Fp8ModelTests
         Assert.Equal(EngineErrorKind.ModelFolder, error.Kind);
         Assert.Contains("the weights do not fit config.json", error.Message, StringComparison.Ordinal);
         Assert.Contains("q_proj.weight_scale_inv has shape [", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_checkpoint_that_was_quantised_elsewhere_has_the_values_of_its_original()
+    {
+        TorchLibrary.EnsureLoaded();
+        using var scope = NewDisposeScope();
+        using var document = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(TestPaths.Shared("models", "tiny-v3-fp8"), "config.json")));
+        var stored = QuantizationConfigReader.Read(new(document.RootElement, "", new("config.json")))!;
+        using var quantised = Checkpoint.Open(TestPaths.Shared("models", "tiny-v3-fp8"));
+        using var original = Checkpoint.Open(TestPaths.Shared("models", "tiny-v3"));
+        using var registry = new WeightRegistry();
+        using var originals = new WeightRegistry();
+        var context = new LayerContext(new TorchOps(CPU), new SingleRankCollectives(), registry, ScalarType.Float32) { LinearMethod = stored.CreateLinearMethod() };
+        var pairs = new List<(string Name, LoadedWeight<Tensor> Values, LoadedWeight<Tensor> Original)>();
+        foreach (var (name, tensor) in quantised.Tensors.Where(tensor => tensor.Value.Info.Dtype == SafetensorsDtype.F8E4M3))
+        {
+            Assert.False(stored.Keeps(name[..^".weight".Length]), name);
+            var spec = WeightSpec.Whole(name, tensor.Info.Shape);
+            pairs.Add((name, context.LinearMethod.AddValues(context, spec, (values, _) => context.Ops.ToDevice(values)), originals.Add(spec, context.Ops.ToDevice)));
+        }
+
+        registry.Ignore(_ => true);
+        originals.Ignore(_ => true);
+        WeightLoader.Load(registry, quantised, ScalarType.Float32, null, null, Token);
+        WeightLoader.Load(originals, original, ScalarType.Float32, null, null, Token);
+        Assert.NotEmpty(pairs);
+        foreach (var (name, values, wanted) in pairs)
+        {
+            // Three bits of mantissa: half of the last one is 2^-4 of a number, and much less of all of them.
+            var error = (values.Value - wanted.Value).norm().item<float>() / wanted.Value.norm().item<float>();
+            Assert.True(error < 0.04, $"{name}: {error}");
+        }
     }
 
     private static double Distance(float[] wanted, float[] got) =>
