@@ -23,6 +23,9 @@ internal sealed record PlanSettings
     /// <summary>Max number of sequences that run at once.</summary>
     public required int Sequences { get; init; }
 
+    /// <summary>Max number of drafts of a step; 0: none.</summary>
+    public int StepDrafts { get; init; }
+
     /// <summary>Whether steps are recorded as CUDA graphs.</summary>
     public required bool RecordsSteps { get; init; }
 
@@ -58,6 +61,7 @@ internal sealed record PlanSettings
         Utilization = options.GpuMemoryUtilization,
         StepTokens = options.StepTokens,
         Sequences = options.RunningSequences,
+        StepDrafts = options.StepDrafts,
         RecordsSteps = !options.EnforceEager,
         MaxModelLen = options.MaxModelLen,
         KvCacheBytes = options.KvCacheMemoryBytes,
