@@ -4,13 +4,14 @@ using System.Security.Cryptography;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Prompt look-up (Saxena, "Prompt Lookup Decoding", 2023; vLLM's method <c>ngram</c>): the longest run of last tokens that occurred before
-/// is looked up, where it occurred last, and what followed it there is the draft. A draft that reaches the end of the text goes on with its own beginning, as
-/// copies in LZ77 do, so that loops are drafted whole.
+/// Prompt look-up (Saxena, "Prompt Lookup Decoding", 2023; vLLM's method <c>ngram</c>): the longest run of last tokens that occurred
+/// before is looked up, where it occurred last, and what followed it there is the draft. A draft that reaches the end of the text goes
+/// on with its own beginning, as copies in LZ77 do, so that loops are drafted whole.
 /// </summary>
 /// <remarks>
-/// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text. The guess is compared with
-/// every token of the output, drafted or not, so that <see cref="DraftPace"/> knows at no cost whether drafting would pay again.
+/// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text.
+/// The guess is compared with every token of the output, drafted or not, so that <see cref="DraftPace"/> knows at no cost whether
+/// drafting would pay again.
 /// </remarks>
 /// <param name="min">Fewest last tokens, at least 1.</param>
 /// <param name="max">Most last tokens, at least <paramref name="min"/>.</param>
