@@ -66,7 +66,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         _grammars = grammars;
         _runner = new(model, ops, caches, graphs);
         _sampler = new(model.VocabularySize, logprobsMode);
-        _prediction = model.Predictor is null ? null : new(model, rank.Tensor, maxPredicted);
+        _prediction = model.Predictor is null ? null : new(model, rank.Tensor, maxPredicted, plan.MaxModelLen);
         var samplesTokens = ops.Features.TokenSampler is not null;
         // Devices that choose tokens all choose the same, so that each has its next inputs.
         _choosesTokens = model.GivesLogits && (samplesTokens || rank.Tensor.Rank == 0);

@@ -15,7 +15,8 @@ namespace LocalLlm.Execution;
 /// <param name="model">The model, whose predictor it runs.</param>
 /// <param name="group">The ranks of the stage, of which the first has chosen the tokens.</param>
 /// <param name="maxDrafts">Max number of drafts for a sequence.</param>
-internal sealed class TokenPrediction(ICausalLanguageModel model, ICollectives group, int maxDrafts) : IDisposable
+/// <param name="maxModelLen">Positions that a sequence may reach.</param>
+internal sealed class TokenPrediction(ICausalLanguageModel model, ICollectives group, int maxDrafts, int maxModelLen) : IDisposable
 {
     private readonly AttentionMetadata _metadata = new();
     private readonly List<Row> _rows = [];
@@ -40,17 +41,21 @@ internal sealed class TokenPrediction(ICausalLanguageModel model, ICollectives g
                 _rows.Add(new(i, rows[i], step.Sequences[i].FirstPosition + rows[i] - context.Metadata.Sequences.Span[i].FirstToken));
         }
 
-        hidden = model.Predictor!.Forward(hidden, isOfModel: true, nextIds, context);
+        hidden = model.Predictor!.Forward(hidden, isOfModel: true, nextIds.to(hidden.device), context);
         for (var draft = 0; _rows.Count > 0; draft++)
         {
+            // What each draft is made of is dropped with it, but for what the next one starts from.
+            using var ofDraft = NewDisposeScope();
             var indices = tensor(_rows.Select(row => (long)row.At).ToArray(), device: hidden.device);
-            hidden = hidden.index_select(0, indices); // [sequences, hidden]
-            var ids = Choose(model.Predictor.ComputeLogits(hidden));
+            var last = hidden.index_select(0, indices); // [sequences, hidden]
+            var ids = Choose(model.Predictor.ComputeLogits(last));
             for (var i = 0; i < _rows.Count; i++)
                 submitted.AddDraft(_rows[i].Index, (int)ids[i]);
             if (draft + 1 == maxDrafts || !Advance(step, ids, out var kept, out var nextOfKept))
                 return;
-            hidden = model.Predictor.Forward(hidden.index_select(0, kept), isOfModel: false, nextOfKept, new(_metadata, context.Caches));
+            var next = new ForwardContext(_metadata, context.Caches);
+            hidden = model.Predictor.Forward(last.index_select(0, kept.to(last.device)), isOfModel: false, nextOfKept.to(last.device), next)
+                .MoveToOuterDisposeScope();
         }
     }
 
@@ -119,7 +124,7 @@ internal sealed class TokenPrediction(ICausalLanguageModel model, ICollectives g
             var sequence = step.Sequences[last[i].Index];
             var position = last[i].Position + 1;
             var blocks = sequence.BlockTable.Span;
-            if (position / AttentionMetadata.BlockSize >= blocks.Length)
+            if (position >= maxModelLen || position / AttentionMetadata.BlockSize >= blocks.Length)
                 continue;
             _metadata.Sequences.Add(new(_rows.Count, 1, position + 1, _metadata.BlockTables.Count));
             _metadata.BlockTables.AddRange(blocks);

@@ -19,14 +19,14 @@ internal sealed class BareModel : IDisposable
     private readonly ScalarType _type;
     private readonly IReadOnlyList<KvLayerCache> _caches;
 
-    public BareModel(string folder, IDeviceOps ops, ScalarType computeType, int maxModelLen = 512)
+    public BareModel(string folder, IDeviceOps ops, ScalarType computeType, int maxModelLen = 512, bool predicts = false)
     {
         TorchLibrary.EnsureLoaded();
         _ops = ops;
         _folder = folder;
         _type = ops.ActivationType(computeType);
         Model = ModelRegistry.Create(ModelConfig.Load(folder), new LayerContext(ops, new SingleRankCollectives(), Weights, _type),
-            new(maxModelLen, maxModelLen));
+            new(maxModelLen, maxModelLen) { Predicts = predicts });
         LoadWeights();
         _caches = KvCacheTensors.Allocate(ops, Model.KvCache, Blocks, _type);
     }
@@ -68,6 +68,39 @@ internal sealed class BareModel : IDisposable
         }
 
         return Model.ComputeLogits(hidden!)!.to(float32).cpu().data<float>().ToArray();
+    }
+
+    /// <summary>What multi-token prediction drafts behind known tokens, of which the last was sampled; the whole sequence at once.</summary>
+    public int[] Drafts(int[] ids, int count)
+    {
+        using var noGradients = inference_mode();
+        using var scope = NewDisposeScope();
+        var table = Enumerable.Range(0, Blocks).ToArray();
+        using var metadata = Step(0, ids.Length - 1);
+        var hidden = Model.Forward(_ops.BeginStep(ids.AsSpan(..^1), metadata), new ForwardContext(metadata, _caches));
+        hidden = Model.Predictor!.Forward(hidden, isOfModel: true, tensor(ids[1..].Select(id => (long)id).ToArray()), new(metadata, _caches));
+        var drafts = new List<int>();
+        for (var position = ids.Length - 1; ; position++)
+        {
+            hidden = hidden.narrow(0, hidden.size(0) - 1, 1).contiguous();
+            drafts.Add((int)Model.Predictor.ComputeLogits(hidden)!.argmax(-1).item<long>());
+            if (drafts.Count == count)
+                return [.. drafts];
+            using var next = Step(position, 1);
+            hidden = Model.Predictor.Forward(hidden, isOfModel: false, tensor([(long)drafts[^1]]), new(next, _caches));
+        }
+
+        AttentionMetadata Step(int first, int tokens)
+        {
+            var step = new AttentionMetadata();
+            step.Sequences.Add(new(0, tokens, first + tokens, 0));
+            step.BlockTables.AddRange(table);
+            Model.BeginStep();
+            Model.AddPositions(step, first, tokens, ids.Length);
+            for (var position = first; position < first + tokens; position++)
+                step.SlotMapping.Add(position);
+            return step;
+        }
     }
 
     public void Dispose()

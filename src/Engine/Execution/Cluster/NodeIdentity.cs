@@ -38,6 +38,7 @@ internal static class NodeIdentity
             ["max_model_len"] = options.MaxModelLen is { } length ? Text(length) : "auto",
             ["max_num_seqs"] = Text(options.RunningSequences),
             ["max_num_batched_tokens"] = Text(options.StepTokens),
+            ["speculative method"] = options.Speculation?.Method ?? "none",
             ["num_speculative_tokens"] = Text(options.Speculation?.NumSpeculativeTokens ?? 0),
             ["logprobs_mode"] = options.LogprobsMode.ToString(),
             ["enforce_eager"] = options.EnforceEager.ToString(),

@@ -15,6 +15,9 @@ internal sealed record DeepseekGeneration
         WeightScale = 1,
         ScalesOrNormalizes = true,
         FirstKDenseReplace = 0,
+        SharedExperts = 0,
+        Groups = 1,
+        GroupsPerToken = 1,
     };
 
     /// <summary>DeepSeek-V3, R1 and V3.1 (arXiv 2412.19437).</summary>
@@ -27,6 +30,9 @@ internal sealed record DeepseekGeneration
         WeightScale = 2.5,
         ScalesOrNormalizes = false,
         FirstKDenseReplace = 3,
+        SharedExperts = 1,
+        Groups = 8,
+        GroupsPerToken = 4,
     };
 
     /// <summary>Context length where <c>max_position_embeddings</c> is absent.</summary>
@@ -46,6 +52,15 @@ internal sealed record DeepseekGeneration
 
     /// <summary>Whether weights of experts that are normalised are not scaled.</summary>
     public required bool ScalesOrNormalizes { get; init; }
+
+    /// <summary>Where <c>n_shared_experts</c> is absent; an explicit null means none.</summary>
+    public required int SharedExperts { get; init; }
+
+    /// <summary>Where <c>n_group</c> is absent; an explicit null means 1.</summary>
+    public required int Groups { get; init; }
+
+    /// <summary>Where <c>topk_group</c> is absent; an explicit null means 1.</summary>
+    public required int GroupsPerToken { get; init; }
 
     /// <summary>Where <c>first_k_dense_replace</c> is absent.</summary>
     public required int FirstKDenseReplace { get; init; }

@@ -39,14 +39,17 @@ internal sealed class DeepseekPredictor : ITokenPredictor
     /// <inheritdoc/>
     public Tensor Forward(Tensor hidden, bool isOfModel, Tensor nextIds, ForwardContext context)
     {
-        var ops = _context.Ops;
+        using var scope = NewDisposeScope();
+        var (ops, width) = (_context.Ops, hidden.size(1));
+        // A device may keep one buffer for the results of norms and of each product, so each is copied before the next.
+        var joined = empty([hidden.size(0), 2 * width], hidden.dtype, hidden.device);
+        joined.narrow(1, 0, width).copy_(ops.RmsNorm(_parts.Embedding.Lookup(nextIds), _embeddingNorm.Weight, _embeddingNorm.Epsilon));
         if (isOfModel)
-            hidden = ops.RmsNorm(hidden, _parts.Norm.Weight, _parts.Norm.Epsilon);
-        var embedded = ops.RmsNorm(_parts.Embedding.Lookup(nextIds), _embeddingNorm.Weight, _embeddingNorm.Epsilon);
-        var normed = ops.RmsNorm(hidden, _hiddenNorm.Weight, _hiddenNorm.Epsilon);
-        var residual = _projection.Forward(cat([embedded, normed], 1));
+            hidden = ops.RmsNorm(hidden, _parts.Norm.Weight, _parts.Norm.Epsilon).clone();
+        joined.narrow(1, width, width).copy_(ops.RmsNorm(hidden, _hiddenNorm.Weight, _hiddenNorm.Epsilon));
+        var residual = _projection.Forward(joined).clone();
         _layer.Forward(residual, context);
-        return residual;
+        return residual.MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>

@@ -25,7 +25,7 @@ internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGene
             fields.Refuse("n_routed_experts", $"at most {MaxExpertsOfAllLayers / layers}: over num_hidden_layers ({layers}) that is {MaxExpertsOfAllLayers}");
         var width = fields.RequiredInt("moe_intermediate_size", 1, MaxWidth) ?? 1;
         var perToken = fields.RequiredInt("num_experts_per_tok", 1, count) ?? 1;
-        var shared = fields.Int("n_shared_experts", 0, MaxExperts) ?? 0;
+        var shared = fields.Int("n_shared_experts", 0, MaxExperts) ?? Absent("n_shared_experts", generation.SharedExperts, 0);
         if ((long)shared * width > MaxWidth)
             fields.Refuse("n_shared_experts", $"at most {MaxWidth / width}: together with moe_intermediate_size ({width}) they are wider than {MaxWidth}");
         var choice = ReadChoice();
@@ -83,7 +83,7 @@ internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGene
 
     private (int Groups, int PerToken) ReadGroups(int experts, int perToken, ExpertChoice choice)
     {
-        var groups = fields.Int("n_group", 1, experts) ?? 1;
+        var groups = fields.Int("n_group", 1, experts) ?? Absent("n_group", generation.Groups, 1);
         if (groups == 1)
             return (1, 1);
         if (experts % groups != 0)
@@ -95,9 +95,12 @@ internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGene
         var size = experts / groups;
         if (choice == ExpertChoice.NoAuxiliaryLoss && size < 2)
             fields.Refuse("n_group", $"at most half of n_routed_experts ({experts}): a group is chosen by its two best experts");
-        var chosen = fields.Int("topk_group", 1, groups) ?? 1;
+        var chosen = fields.Int("topk_group", 1, groups) ?? Absent("topk_group", generation.GroupsPerToken, 1);
         if ((long)chosen * size < perToken)
             fields.Refuse("topk_group", $"a number of groups (of {size} experts each) that holds num_experts_per_tok ({perToken})");
         return (groups, chosen);
     }
+
+    // What a field is that the file does not name; null in the file, and a bad value, are the other.
+    private int Absent(string name, int absent, int other) => fields.Has(name) ? other : absent;
 }

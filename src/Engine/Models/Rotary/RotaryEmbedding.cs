@@ -68,6 +68,8 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
     /// <summary>Appends the table rows of some adjacent tokens of one sequence.</summary>
     public void AddRows(NativeBuffer<int> rows, int firstPosition, int count, int promptLength)
     {
+        if (firstPosition + count > _maxModelLen)
+            throw new ArgumentOutOfRangeException(nameof(count), count, $"Positions from {firstPosition} on end behind the model's length, {_maxModelLen}.");
         if (firstPosition + count > _positions)
             Prepare(Math.Min(_maxModelLen, Math.Max(firstPosition + count, 2 * _positions)));
         var (frequencies, scaling) = promptLength > PromptLengthThreshold && firstPosition < promptLength ? Frequencies(promptLength)

@@ -89,17 +89,19 @@ public class DeepseekConfigTests
     public void Absent_fields_have_the_defaults_of_each_generation()
     {
         (string, string?)[] absent = [("topk_method", null), ("scoring_func", null), ("norm_topk_prob", null), ("routed_scaling_factor", null),
-            ("first_k_dense_replace", null), ("moe_layer_freq", null), ("n_shared_experts", null), ("q_lora_rank", null)];
-        var third = Parse([.. absent, ("num_hidden_layers", "5")]);
+            ("first_k_dense_replace", null), ("moe_layer_freq", null), ("n_shared_experts", null), ("q_lora_rank", null), ("n_group", null), ("topk_group", null)];
+        var third = Parse([.. absent, ("num_hidden_layers", "5"), ("n_routed_experts", "16")]);
         Assert.Equal((1536, 3, 1, false), (third.QLoraRank, third.FirstKDenseReplace, third.MoeLayerFreq, third.HasExperts(2)));
-        Assert.Equal(new(28, 0, new()
+        Assert.Equal(new(28, 28, new()
         {
-            Count = 6, PerToken = 2, Scoring = ExpertScoring.Sigmoid, Choice = ExpertChoice.NoAuxiliaryLoss, Groups = 3, GroupsPerToken = 2,
+            Count = 16, PerToken = 2, Scoring = ExpertScoring.Sigmoid, Choice = ExpertChoice.NoAuxiliaryLoss, Groups = 8, GroupsPerToken = 4,
             NormalizesWeights = true, WeightScale = 2.5f,
         }), third.Experts);
 
         var second = Parse([.. absent, ("architectures", "[\"DeepseekV2ForCausalLM\"]"), ("model_type", "\"deepseek_v2\"")]);
         Assert.Equal((0, ExpertScoring.Softmax, ExpertChoice.Greedy, 1), (second.FirstKDenseReplace, second.Experts!.Routing.Scoring, second.Experts.Routing.Choice, second.Experts.Routing.Groups));
+        Assert.Equal(0, second.Experts.SharedWidth);
+        Assert.Equal((1, 1), (Parse([("n_group", "null"), ("topk_group", "null")]).Experts!.Routing.Groups, Parse([("n_group", "null")]).Experts!.Routing.GroupsPerToken));
         Assert.Equal((false, 1f), (second.Experts.Routing.NormalizesWeights, second.Experts.Routing.WeightScale));
     }
 

@@ -85,11 +85,27 @@ internal sealed class DeepseekFolder : IDisposable
             weights[prefix + name[last.Length..]] = added;
         }
 
+        AddSharedOfPrediction(weights);
+        weights[$"{prefix}eh_proj.weight"] = cat([eye(Hidden) * ofEmbedding, eye(Hidden) * ofHidden], 1);
+    }
+
+    /// <summary>Adds a layer of multi-token prediction with random weights throughout.</summary>
+    public static void AddRandomPrediction(Dictionary<string, Tensor> weights)
+    {
+        var (first, prefix) = ($"model.layers.{LayerCount - 2}.", $"model.layers.{LayerCount}.");
+        foreach (var name in weights.Keys.Where(name => name.StartsWith(first, StringComparison.Ordinal)).ToArray())
+            weights[prefix + name[first.Length..]] = weights[name];
+        AddSharedOfPrediction(weights);
+        weights[$"{prefix}eh_proj.weight"] = randn([Hidden, 2 * Hidden], generator: new Generator(17, CPU)) * 0.2f;
+    }
+
+    private static void AddSharedOfPrediction(Dictionary<string, Tensor> weights)
+    {
+        var prefix = $"model.layers.{LayerCount}.";
         weights[$"{prefix}embed_tokens.weight"] = weights["model.embed_tokens.weight"];
         weights[$"{prefix}shared_head.head.weight"] = weights["lm_head.weight"];
         foreach (var norm in (string[])["enorm", "hnorm", "shared_head.norm"])
             weights[$"{prefix}{norm}.weight"] = ones(Hidden);
-        weights[$"{prefix}eh_proj.weight"] = cat([eye(Hidden) * ofEmbedding, eye(Hidden) * ofHidden], 1);
     }
 
     private static Dictionary<string, Tensor> Weights()

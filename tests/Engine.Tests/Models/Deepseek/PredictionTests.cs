@@ -1,5 +1,6 @@
 using LocalLlm.Execution;
 using LocalLlm.Interop;
+using LocalLlm.Ops.Cpu;
 using LocalLlm.Tests.Execution;
 using LocalLlm.Weights;
 using Xunit;
@@ -69,6 +70,39 @@ public class PredictionTests
         Assert.Equal(drafting.Statistics.KvBlocksTotal, drafting.Statistics.KvBlocksFree);
     }
 
+    // The layer's own cache counts here: prompts in chunks, recomputed sequences, positions behind the step, and the end of the context.
+    [Theory]
+    [InlineData("tp1", 1)]
+    [InlineData("tp1", 4)]
+    [InlineData("tp2", 4)]
+    [InlineData("pp2", 4)]
+    public async Task Drafts_are_those_of_the_whole_sequence_at_once(string layout, int drafts)
+    {
+        const int length = 100; // no multiple of a block
+        using var folder = new DeepseekFolder(config => config["num_nextn_predict_layers"] = 1, DeepseekFolder.AddRandomPrediction);
+        var executor = default(DraftRecorder);
+        var options = RankLayout.Find(layout)!.Of(new()
+        {
+            ModelPath = folder.Path, Device = "cpu", Dtype = "float32", SkipTokenizerInit = true, MaxModelLen = length, EnablePrefixCaching = false,
+            MaxNumBatchedTokens = 24, MaxNumSeqs = 8, NumGpuBlocksOverride = 14, Speculation = new() { Method = "mtp", NumSpeculativeTokens = drafts },
+            ExecutorFactory = new DecoratingFactory(inner => executor = new(inner)),
+        });
+        var random = new Random(6);
+        var requests = new[] { 3, 40, 17, 60, 90 }.Select(count => GenerationRequest.FromTokenIds(
+            [.. Enumerable.Range(0, count).Select(_ => random.Next(112))], new() { Temperature = 0, MaxTokens = Math.Min(30, length - count), IgnoreEos = true })).ToArray();
+        await using (var engine = await LlmEngine.LoadAsync(options, cancellationToken: Token))
+        {
+            Assert.All(await engine.GenerateBatchAsync(requests, cancellationToken: Token), result => Assert.Null(result.Error));
+            Assert.True(engine.Statistics.Preemptions > 0, "nothing was preempted: give fewer blocks");
+        }
+
+        using var whole = new BareModel(folder.Path, new CpuOps(), ScalarType.Float32, predicts: true);
+        Assert.True(executor!.Drafts.Count > 60);
+        Assert.Contains(executor.Drafts, draft => draft.Ids.Length == drafts);
+        foreach (var (tokens, ids) in executor.Drafts.Where((_, i) => i % 3 == 0))
+            Assert.Equal(whole.Drafts(tokens, ids.Length), ids);
+    }
+
     [Fact]
     public async Task Without_such_a_layer_the_method_is_refused_before_weights_are_read()
     {
@@ -85,6 +119,40 @@ public class PredictionTests
         var refusal = await Assert.ThrowsAsync<EngineException>(() => LoadAsync(folder, new() { Speculation = new() { Method = "mtp", NumSpeculativeTokens = 1 } }));
         Assert.Equal(EngineErrorKind.ModelFolder, refusal.Kind);
         Assert.Contains("missing model.layers.3.", refusal.Message, StringComparison.Ordinal);
+    }
+
+    private sealed class DraftRecorder(IStepExecutor inner) : IStepExecutor
+    {
+        private readonly Dictionary<long, List<int>> _tokens = [];
+
+        public ExecutorCapabilities Capabilities => inner.Capabilities;
+
+        /// <summary>All known tokens of a sequence, and what was drafted behind them.</summary>
+        public List<(int[] Tokens, int[] Ids)> Drafts { get; } = [];
+
+        public bool Submit(SchedulerOutput step)
+        {
+            foreach (var sequence in step.NewSequences)
+                _tokens[sequence.Id] = [.. sequence.PromptTokenIds.Span];
+            return inner.Submit(step);
+        }
+
+        public StepResult Complete()
+        {
+            var result = inner.Complete();
+            foreach (var sequence in result.Sequences)
+            {
+                _tokens[sequence.SequenceId].AddRange(sequence.Sampled.ToArray().Select(token => token.TokenId));
+                if (!sequence.Drafts.IsEmpty)
+                    Drafts.Add(([.. _tokens[sequence.SequenceId]], sequence.Drafts.ToArray()));
+            }
+
+            return result;
+        }
+
+        public void Abort(Exception reason) => inner.Abort(reason);
+
+        public void Dispose() => inner.Dispose();
     }
 
     // Each step verifies the drafts made of the last known token, and gives those that were right and one more.
