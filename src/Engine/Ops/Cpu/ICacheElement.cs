@@ -86,22 +86,11 @@ internal static unsafe class Float8Rows
         var padded = Padded(count);
         new Span<float>(row + count, padded - count).Clear();
         var largest = Vector512<float>.Zero;
-        var isNumber = Vector512<float>.AllBitsSet;
         for (var i = 0; i < padded; i += Lanes)
-        {
-            var value = Vector512.Load(row + i);
-            isNumber &= Vector512.Equals(value, value);
-            largest = Vector512.Max(largest, Vector512.Abs(value));
-        }
-
-        var scale = Float8Row.NaN;
-        if (Vector512.EqualsAll(isNumber.AsUInt32(), Vector512<uint>.AllBitsSet))
-        {
-            var quarter = Vector256.Max(largest.GetLower(), largest.GetUpper());
-            var eighth = Vector128.Max(quarter.GetLower(), quarter.GetUpper());
-            scale = Float8Row.ScaleOf(MathF.Max(MathF.Max(eighth[0], eighth[1]), MathF.Max(eighth[2], eighth[3])));
-        }
-
+            largest = Vector512.Max(largest, Vector512.Abs(Vector512.Load(row + i))); // NaN is the largest
+        var quarter = Vector256.Max(largest.GetLower(), largest.GetUpper());
+        var eighth = Vector128.Max(quarter.GetLower(), quarter.GetUpper());
+        var scale = Float8Row.ScaleOf(MathF.Max(MathF.Max(eighth[0], eighth[1]), MathF.Max(eighth[2], eighth[3])));
         var inverse = Vector512.Create(Float8Row.Inverse(scale));
         for (var i = 0; i < padded; i += Lanes)
             Float8Element.Store(Vector512.Load(row + i) * inverse, target + i);
