@@ -52,7 +52,10 @@ public sealed record EngineOptions
     /// </summary>
     public bool EnableExpertParallel { get; init; }
 
-    /// <summary>What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process), or <c>processes</c> (vLLM's <c>mp</c>: a process for each rank, on CPUs).</summary>
+    /// <summary>
+    /// What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process; vLLM's <c>mp</c> and <c>uni</c>), or
+    /// <c>processes</c> (a process for each rank, on CPUs).
+    /// </summary>
     public string DistributedExecutorBackend { get; init; } = "auto";
 
     /// <summary>Hosts that the ranks are spread over, each started with the same options but for <see cref="NodeRank"/>.</summary>
@@ -83,7 +86,7 @@ public sealed record EngineOptions
     internal const string Processes = "processes";
 
     /// <summary>Whether each rank has a process of its own.</summary>
-    internal bool UsesProcesses => DistributedExecutorBackend is Processes or "mp";
+    internal bool UsesProcesses => DistributedExecutorBackend == Processes;
 
     /// <summary>The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that <see cref="Device"/> names.</summary>
     public IReadOnlyList<string>? Devices { get; init; }

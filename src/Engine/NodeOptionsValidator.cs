@@ -13,7 +13,7 @@ internal static class NodeOptionsValidator
     /// <param name="require">Takes a condition, the option's name, and what is wrong where the condition does not hold.</param>
     public static void Check(EngineOptions options, Action<bool, string, string> require)
     {
-        require(options.UsesProcesses || options.DistributedExecutorBackend is "auto" or "threads", "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads, processes (mp)");
+        require(options.DistributedExecutorBackend is "auto" or "threads" or "mp" or "uni" or EngineOptions.Processes, "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads (mp, uni), processes");
         require(options.NodeRank >= 0 && (options.NodeRank < options.Nodes || options.UsesProcesses), "node_rank", $"is {options.NodeRank}; 0 to {options.Nodes - 1}, as nnodes is {options.Nodes}");
         var device = options.Devices?.FirstOrDefault(one => ClusterRanks.ProcessFault(options, one) is not null) ?? options.Device;
         require(device == "auto" || ClusterRanks.ProcessFault(options, device) is null, "distributed_executor_backend", ClusterRanks.ProcessFault(options, device) ?? "");

@@ -49,7 +49,7 @@ public class JoinTests
     }
 
     [Theory]
-    [InlineData("mp", "cuda:1", null)]
+    [InlineData("processes", "cuda:1", null)]
     [InlineData("processes", "auto", "cuda:0")]
     public async Task Processes_on_GPUs_are_refused_by_name(string backend, string device, string? listed)
     {

@@ -92,10 +92,11 @@ internal sealed class ClusterArguments
 
     private string BackendOf(ParseResult result) => result.GetValue(_backend) switch
     {
-        null or "uni" or "auto" => "auto",
+        // vLLM's worker processes of one node are threads here.
+        null or "uni" or "auto" or "mp" => "auto",
         "threads" => "threads",
-        "mp" or Processes => Processes,
-        var other => throw new UsageException($"--distributed-executor-backend: '{other}' is not available; allowed: threads (uni), processes (mp)"),
+        Processes => Processes,
+        var other => throw new UsageException($"--distributed-executor-backend: '{other}' is not available; allowed: threads (uni, mp), processes"),
     };
 
     private GrpcNodeOptions TrustOf(ParseResult result, Func<string, string?> variable)

@@ -66,7 +66,7 @@ public sealed class VllmOptionsTests
     [InlineData("--load-format gguf", "--load-format 'gguf'", "allowed: auto, hf, safetensors, dummy")]
     [InlineData("--cpu-offload-gb 4", "--cpu-offload-gb '4'", "stay on the device")]
     [InlineData("--data-parallel-size 2", "--data-parallel-size '2'", "load balancer")]
-    [InlineData("--distributed-executor-backend ray", "--distributed-executor-backend: 'ray'", "allowed: threads (uni), processes (mp)")]
+    [InlineData("--distributed-executor-backend ray", "--distributed-executor-backend: 'ray'", "allowed: threads (uni, mp), processes")]
     [InlineData("--no-async-scheduling", "--no-async-scheduling", "launched ahead")]
     [InlineData("--enable-log-requests", "--enable-log-requests", "/metrics")]
     [InlineData("--enable_lora", "--enable-lora", "LoRA")]
