@@ -1,4 +1,3 @@
-using LocalLlm.Interop;
 using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;

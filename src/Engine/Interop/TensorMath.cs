@@ -1,4 +1,3 @@
-using LocalLlm.Interop;
 using TorchSharp;
 
 namespace LocalLlm.Interop;

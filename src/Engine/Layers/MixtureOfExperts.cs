@@ -1,7 +1,5 @@
 using LocalLlm.Interop;
-using LocalLlm.Ops;
 using LocalLlm.Parallel;
-using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;

@@ -52,11 +52,11 @@ public sealed unsafe class Float8CacheTests : IDisposable
     public void Every_byte_is_read_as_its_value()
     {
         var values = stackalloc float[16];
+        var bytes = stackalloc byte[16];
         for (var bits = 0; bits < 256; bits++)
         {
             if ((bits & 0x7F) == 0x7F)
                 continue; // NaN is in the scale
-            var bytes = stackalloc byte[16];
             new Span<byte>(bytes, 16).Fill((byte)bits);
             *(System.Runtime.Intrinsics.Vector512<float>*)values = Float8Element.Load(bytes);
             Assert.All(new Span<float>(values, 16).ToArray(), value => Assert.Equal(Float8.Values[bits], value));

@@ -1,6 +1,5 @@
 using LocalLlm.Layers;
 using LocalLlm.Models.Rotary;
-using LocalLlm.Ops;
 
 namespace LocalLlm.Models.Deepseek;
 
