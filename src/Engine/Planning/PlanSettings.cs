@@ -24,6 +24,12 @@ internal sealed record PlanSettings
     /// <summary>Max number of sequences that run at once.</summary>
     public required int Sequences { get; init; }
 
+    /// <summary>Most drafts of a sequence; 0: nothing is drafted.</summary>
+    public required int Drafts { get; init; }
+
+    /// <summary>Most rows of logits of a step, as the engine counts them: one of each sequence and one of each draft.</summary>
+    public int SampledRows => (int)Math.Min(StepTokens, Sequences + (Drafts == 0 ? 0L : Math.Max(Drafts, Sequences)));
+
     /// <summary>Whether steps are recorded as CUDA graphs.</summary>
     public required bool RecordsSteps { get; init; }
 
@@ -70,6 +76,7 @@ internal sealed record PlanSettings
         Predicts = options.Speculation is { Method: SpeculationOptions.Mtp },
         StepTokens = options.StepTokens,
         Sequences = options.RunningSequences,
+        Drafts = options.Speculation?.NumSpeculativeTokens ?? 0,
         RecordsSteps = !options.EnforceEager,
         MaxModelLen = options.MaxModelLen,
         HasFloat8Cache = KvCacheDtypes.IsFloat8(options.KvCacheDtype),
