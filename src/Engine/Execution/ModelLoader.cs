@@ -39,7 +39,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             RequireStages(_rank.Plan, Config);
             SpeculationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
-            RequireDevice(_session.Ops.Device, Config);
+            DeviceSupport.Check(_session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString(), Config);
             KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);
             var longest = ModelLength(options, Config);
             var context = _session.Context with
@@ -220,15 +220,6 @@ internal sealed partial class ModelLoader : IExecutorLoader
                 EngineErrorKind.InvalidOptions,
                 $"pipeline_parallel_size is {plan.PipelineParallel}, but {config.Architecture} cannot be split into stages; set it to 1.",
                 "pipeline_parallel_size");
-        }
-    }
-
-    private static void RequireDevice(Device device, ModelConfig config)
-    {
-        if (device.type != TorchSharp.DeviceType.CPU && !ModelRegistry.FamilyOf(config).RunsOnGpus)
-        {
-            throw new EngineException(
-                EngineErrorKind.InvalidOptions, $"device is {device}, but this build runs {config.Architecture} on CPUs only; set it to cpu.", "device");
         }
     }
 

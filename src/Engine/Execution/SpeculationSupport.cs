@@ -9,12 +9,7 @@ internal static class SpeculationSupport
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void Check(EngineOptions options, ModelConfig config)
     {
-        if (options.Speculation is { Method: SpeculationOptions.Mtp } && config.PredictionLayers == 0)
-        {
-            throw new EngineException(
-                EngineErrorKind.InvalidOptions,
-                $"speculative_config has the method mtp, but this {config.Architecture} has no layer for multi-token prediction (num_nextn_predict_layers); use the method ngram, which every model has.",
-                "speculative_config");
-        }
+        if (PredictionSupport.FaultOf(options, config.Architecture, config.PredictionLayers) is { } fault)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"{PredictionSupport.Option} {fault}.", PredictionSupport.Option);
     }
 }

@@ -20,6 +20,9 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
 {
     private const string WeightSuffix = ".weight";
 
+    // The CPU's kernels multiply scales by 2^60 (Fp8Panels.HalfBias), which must stay a finite number; no model has scales near it.
+    private const float MaxScale = 1.152921504606846976e18f;
+
     // Matrices of one shape share theirs: a mixture of experts has tens of thousands.
     private readonly Dictionary<string, Fp8Grid> _grids = new(StringComparer.Ordinal);
 
@@ -45,7 +48,7 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
             var values = TorchFp8Ops.Values(bytes, scales.Value, grid, context.ActivationType);
             scales.Release();
             return pack(values, packing);
-        }, keptAs: WeightType.Activation, faultOf: bytes => FaultOfElements(weights, bytes));
+        }, keptAs: WeightType.Activation, faultOf: bytes => FaultOfElements(weights, bytes), isOneCopy: true);
     }
 
     private bool AreKept(IReadOnlyList<WeightSpec> weights)
@@ -110,11 +113,11 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
             using var scope = NewDisposeScope();
             var part = scales.narrow(0, first, spec.SliceShape[0]);
             first += spec.SliceShape[0];
-            var wrong = part.IsAtLeast(0).logical_and(part.IsLess(float.PositiveInfinity)).logical_not();
+            var wrong = part.IsAtLeast(0).logical_and(part.IsLess(MathF.BitIncrement(MaxScale))).logical_not();
             if (wrong.any().item<bool>())
             {
                 var found = part.masked_select(wrong)[0].item<float>();
-                return string.Create(CultureInfo.InvariantCulture, $"{spec.Name} holds {found}, wanted finite scales of 0 or more");
+                return string.Create(CultureInfo.InvariantCulture, $"{spec.Name} holds {found}, wanted scales from 0 to 2^60");
             }
         }
 

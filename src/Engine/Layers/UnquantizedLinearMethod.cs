@@ -20,7 +20,7 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
 
     /// <inheritdoc/>
     public LoadedWeight<T> AddValues<T>(LayerContext context, WeightSpec weight, Func<Tensor, WeightPacking, T> pack)
-        where T : class, IDisposable => context.Weights.Add([weight], pack);
+        where T : class, IDisposable => context.Weights.Add([weight], pack, isOneCopy: true);
 
     private sealed class Linear : ILinear
     {

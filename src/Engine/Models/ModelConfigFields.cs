@@ -14,6 +14,7 @@ namespace LocalLlm.Models;
 internal sealed class ModelConfigFields(JsonElement json, string path, ModelFolderProblems problems)
 {
     private const int MaxIds = 1024;
+    private const int MaxNameLength = 80;
 
     /// <summary>All fields in the file's order.</summary>
     public JsonElement.ObjectEnumerator All => json.EnumerateObject();
@@ -28,7 +29,24 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
     /// <summary>Adds a problem of this field: what was found there, and <paramref name="wanted"/>.</summary>
     public void Refuse(string name, string wanted) =>
         problems.Add(
-            $"{path}{name}: {(json.TryGetProperty(name, out var value) ? "found " + Describe(value) : "is missing")}, wanted {wanted}");
+            $"{path}{Shown(name)}: {(json.TryGetProperty(name, out var value) ? "found " + Describe(value) : "is missing")}, wanted {wanted}");
+
+    /// <summary>Adds a problem of every field with a name that is not known; what is null or an empty object or list says nothing.</summary>
+    public void RefuseOthers(IReadOnlyList<string> known)
+    {
+        foreach (var field in json.EnumerateObject())
+        {
+            var isEmpty = field.Value.ValueKind switch
+            {
+                JsonValueKind.Null => true,
+                JsonValueKind.Object => !field.Value.EnumerateObject().Any(),
+                JsonValueKind.Array => field.Value.GetArrayLength() == 0,
+                _ => false,
+            };
+            if (!isEmpty && !known.Any(name => field.NameEquals(name)))
+                problems.Add($"{path}{Shown(field)}: found {Describe(field.Value)}, wanted none: this build does not read it");
+        }
+    }
 
     /// <summary>A whole number of a closed range.</summary>
     public int? Int(string name, int min, int max)
@@ -116,7 +134,7 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         if (Value(name) is not { } value)
             return null;
         if (value.ValueKind == JsonValueKind.Object)
-            return new ModelConfigFields(value, $"{path}{name}.", problems);
+            return new ModelConfigFields(value, $"{path}{Shown(name)}.", problems);
         Refuse(name, "an object");
         return null;
     }
@@ -157,6 +175,22 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         JsonValueKind.False => "false",
         _ => "null",
     };
+
+    // Names come from the file where groups or unknown fields have them.
+    private static string Shown(string name) =>
+        name.Length <= MaxNameLength && !name.Any(char.IsControl) ? name : ModelFolderProblems.Quote(name);
+
+    private static string Shown(JsonProperty field)
+    {
+        try
+        {
+            return Shown(field.Name);
+        }
+        catch (InvalidOperationException)
+        {
+            return "(a name with a lone surrogate)";
+        }
+    }
 
     private static string? TryText(JsonElement value)
     {

@@ -14,6 +14,18 @@ internal static class QuantizationConfigReader
     private const int MinEdge = 16;
     private const int MaxEdge = 65_536;
 
+    // Read here, or of no effect on what the weights are: how scales were found, how a tool stored or would load them. Any other name is refused.
+    private static readonly string[] s_blockFields =
+        ["quant_method", "fmt", "activation_scheme", "scale_fmt", "weight_block_size", "modules_to_not_convert", "ignored_layers", "is_checkpoint_fp8_serialized", "dequantize"];
+
+    private static readonly string[] s_compressedFields =
+        ["quant_method", "format", "kv_cache_scheme", "config_groups", "ignore", "sparsity_config", "quantization_status", "global_compression_ratio", "version"];
+
+    private static readonly string[] s_groupFields = ["targets", "weights", "input_activations", "format"];
+
+    private static readonly string[] s_weightFields =
+        ["num_bits", "type", "strategy", "block_structure", "symmetric", "dynamic", "observer", "observer_kwargs", "scale_dtype", "zp_dtype"];
+
     // Read on with, where the file's own was refused.
     private static readonly QuantizationConfig s_refused = new(MaxEdge, MaxEdge, []);
 
@@ -44,6 +56,8 @@ internal static class QuantizationConfigReader
         Require(config, "fmt", "e4m3");
         Require(config, "activation_scheme", "dynamic");
         Require(config, "scale_fmt", "ue8m0");
+        Require(config, "is_checkpoint_fp8_serialized", true);
+        config.RefuseOthers(s_blockFields);
         var read = BlockOf(config, "weight_block_size");
         // transformers' name, and the older one of other tools.
         return read with { Kept = [.. Names(config, "modules_to_not_convert"), .. Names(config, "ignored_layers")] };
@@ -53,8 +67,11 @@ internal static class QuantizationConfigReader
     private static QuantizationConfig ReadCompressed(ModelConfigFields config)
     {
         Require(config, "format", "float-quantized");
+        config.RefuseOthers(s_compressedFields);
         if (config.Value("kv_cache_scheme") is not null)
-            config.Refuse("kv_cache_scheme", "none: the KV cache has the type of the computation");
+            config.Refuse("kv_cache_scheme", "none: scales of the KV cache are not read; --kv-cache-dtype fp8 computes its own");
+        if (config.Object("sparsity_config") is { } sparsity && sparsity.All.Any() && sparsity.Text("format") is not "dense")
+            sparsity.Refuse("format", "dense");
         var read = s_refused;
         var groups = config.Object("config_groups");
         if (groups?.All.ToList() is not [var only] || groups.Object(only.Name) is not { } group)
@@ -66,6 +83,8 @@ internal static class QuantizationConfigReader
         {
             if (group.Texts("targets") is not ["Linear"])
                 group.Refuse("targets", "[\"Linear\"]");
+            Require(group, "format", "float-quantized");
+            group.RefuseOthers(s_groupFields);
             if (group.Object("input_activations") is { } inputs && inputs.Bool("dynamic") != true)
                 inputs.Refuse("dynamic", "true: scales of activations are not read");
             read = group.Object("weights") is { } weights ? ReadWeights(weights) : Refused(group, "weights", "an object");
@@ -83,6 +102,11 @@ internal static class QuantizationConfigReader
             weights.Refuse("num_bits", "8");
         if (weights.Text("type") is not "float")
             weights.Refuse("type", "float");
+        Require(weights, "symmetric", true);
+        Require(weights, "dynamic", false);
+        weights.RefuseOthers(s_weightFields);
+        if (weights.Text("strategy") is "channel" or "tensor" && weights.Value("block_structure") is not null)
+            weights.Refuse("block_structure", "none beside this strategy");
         return weights.Text("strategy") switch
         {
             "channel" => new(1, Fp8Grid.Whole, []),
@@ -111,6 +135,12 @@ internal static class QuantizationConfigReader
     {
         if (config.Text(name) is { } text && text != only)
             config.Refuse(name, only);
+    }
+
+    private static void Require(ModelConfigFields config, string name, bool only)
+    {
+        if (config.Bool(name) is { } value && value != only)
+            config.Refuse(name, only ? "true" : "false");
     }
 
     private static QuantizationConfig Refused(ModelConfigFields config, string name, string wanted)

@@ -9,11 +9,12 @@ namespace LocalLlm.Ops;
 internal static class DeviceRegistry
 {
     private const string Auto = "auto";
+    private const string Cuda = "cuda";
 
     // auto takes the first that can be used.
     private static ImmutableList<DeviceKind> s_kinds =
     [
-        new("cuda", (ordinal, priority) => new CudaOps(ordinal, priority))
+        new(Cuda, (ordinal, priority) => new CudaOps(ordinal, priority))
         {
             HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
         },
@@ -46,6 +47,9 @@ internal static class DeviceRegistry
 
     /// <summary>The kind of a named device; of an unknown name the name itself.</summary>
     public static string KindOf(string device) => Find(device) is var (kind, _) ? kind.Name : device;
+
+    /// <summary>Whether this is the name of a GPU.</summary>
+    public static bool IsGpu(string device) => KindOf(device) == Cuda;
 
     /// <summary>The one name of a device, with its number where its kind has numbers; an unknown name stays what it is.</summary>
     public static string Canonical(string device) =>

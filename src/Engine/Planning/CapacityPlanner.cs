@@ -46,8 +46,11 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     /// <summary>The device of a stage's ranks.</summary>
     public GpuCard CardOf(int stage) => cards[Math.Min(stage, cards.Count - 1)];
 
+    /// <summary>Bytes of KV cache of one token, as if one device held all layers.</summary>
+    public long KvBytesPerToken => (Shape.Layers + PredictionCaches) * settings.CacheBytes(Shape, 1);
+
     /// <summary>Bytes of a group's weights on one rank of each, as if one stage held all layers.</summary>
-    public long RankBytes(int tensorParallel) => BytesOf(tensorParallel) is var (layers, embedding, head) ? layers.Sum() + embedding + head + Prediction(tensorParallel) + TiedHead(isApart: false, embedding) : 0;
+    public long RankBytes(int tensorParallel) => BytesOf(tensorParallel) is var (layers, embedding, head) ? layers.Sum() + embedding + head + Prediction(tensorParallel, ownEmbedding: 0) + TiedHead(isApart: false, embedding) : 0;
 
     /// <summary>A plan as it was asked for, or with the tightest settings where only they let it fit.</summary>
     /// <param name="plan">Valid for the model.</param>
@@ -70,6 +73,9 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return RankBytes(plan.TensorParallel) > memory;
     }
 
+    // Caches of the layer of multi-token prediction.
+    private int PredictionCaches => settings.Predicts ? Math.Min(1, Shape.PredictionLayers) : 0;
+
     private CapacityEstimate Estimate(ParallelPlan plan, PlanSettings used)
     {
         var layers = plan.LayersPerStage ?? Balance(plan);
@@ -82,7 +88,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     private int[] Balance(ParallelPlan plan)
     {
         var (layers, embedding, head) = BytesOf(plan.TensorParallel);
-        return StageBalance.Split(layers, embedding, head + Prediction(plan.TensorParallel) + TiedHead(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
+        return StageBalance.Split(layers, embedding, head + Prediction(plan.TensorParallel, plan.PipelineParallel > 1 ? embedding : 0) + TiedHead(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
     }
 
     private StageEstimate EstimateStage(PipelineStage stage, int ranks, PlanSettings used)
@@ -90,14 +96,14 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var card = CardOf(stage.Index);
         var (layers, embedding, head) = BytesOf(ranks);
         var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
-        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(ranks) + TiedHead(!stage.IsFirst, embedding) : 0);
+        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(ranks, stage.IsFirst ? 0 : embedding) + TiedHead(!stage.IsFirst, embedding) : 0);
         // On a CPU the engine plans with the whole width; a GPU measures its part.
         var activations = (used.StepTokens * ActivationElements(card.IsCpu ? 1 : ranks) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
         var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
-        // As the engine: second copies for single rows, of what is not quantised, where both together leave half of the budget.
-        var copies = card.IsCpu && used.Dtype == ModelDtype.BFloat16 ? weights - QuantisedBytes(stage, ranks, used) : 0;
+        // As the engine: second copies for single rows, of what is kept in the model's type, where both together leave half of the budget.
+        var copies = card.IsCpu && used.Dtype == ModelDtype.BFloat16 ? weights - SingleBytes(stage, ranks, used) : 0;
         if (weights + copies < budget / 2)
             weights += copies;
         var estimate = new StageEstimate(stage.FirstLayer, stage.NumLayers, card)
@@ -107,7 +113,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
             WeightBytes = weights,
             ActivationBytes = activations,
             GraphBytes = graphs,
-            KvBytesPerToken = (stage.NumLayers + (stage.IsLast && settings.Predicts ? Math.Min(1, Shape.PredictionLayers) : 0)) * used.CacheBytes(Shape, ranks),
+            KvBytesPerToken = (stage.NumLayers + (stage.IsLast ? PredictionCaches : 0)) * used.CacheBytes(Shape, ranks),
             KvTokens = 0,
             ReadBytes = ReadBytes(stage, ranks, used),
         };
@@ -125,13 +131,16 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return Math.Min(Math.Min(affordable, useful), MaxBlocks) * BlockSize;
     }
 
-    private long Prediction(int ranks) => settings.Predicts ? parts.Bytes(parts.Prediction, ranks, settings.ElementBytes) : 0;
+    // It shares the model's embedding where that is in the same stage.
+    private long Prediction(int ranks, long ownEmbedding) => settings.Predicts ? ownEmbedding + parts.Bytes(parts.Prediction, ranks, settings.ElementBytes) : 0;
 
     // A head that is tied to the embedding is a matrix of its own where the embedding is in another stage, and on a CPU, which keeps it in another layout.
     private long TiedHead(bool isApart, long embedding) => Shape.IsTied && (isApart || cards[0].IsCpu) ? embedding : 0;
 
-    private long QuantisedBytes(PipelineStage stage, int ranks, PlanSettings used) => Shape.Quantisation is null ? 0
-        : Enumerable.Range(stage.FirstLayer, stage.NumLayers).Sum(layer => parts.Bytes(parts.Layer(layer).Where(part => part.IsQuantised), ranks, used.ElementBytes));
+    // What never has a second copy.
+    private long SingleBytes(PipelineStage stage, int ranks, PlanSettings used) =>
+        Enumerable.Range(stage.FirstLayer, stage.NumLayers).Select(parts.Layer).Concat(stage.IsLast && settings.Predicts ? [parts.Prediction] : [])
+            .Sum(layer => parts.Bytes(layer.Where(part => !part.MayHaveCopy(Shape.Quantisation)), ranks, used.ElementBytes));
 
     // Of the embedding a token reads one row, which is nothing beside a matrix.
     private long ReadBytes(PipelineStage stage, int ranks, PlanSettings used)
@@ -149,15 +158,16 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     {
         long hidden = Shape.HiddenSize;
         var attention = Shape.Latent is { } latent
-            ? (long)Shape.Heads / ranks * ((2 * (latent.PlainDim + latent.RotaryDim)) + (2 * latent.KvRank) + latent.ValueDim)
+            ? (latent.QueryRank ?? 0) + latent.KvRank + latent.RotaryDim
+                + ((long)Shape.Heads / ranks * (latent.PlainDim + (2 * latent.RotaryDim) + (2 * latent.KvRank) + latent.ValueDim))
             : (2L * Shape.Heads / ranks * Shape.HeadDim) + (2L * Shape.Split.KvHeadsPerRank(ranks) * Shape.HeadDim);
         var dense = 3L * Shape.IntermediateSize / ranks;
-        var routed = Shape.Experts is { } experts ? (experts.PerToken * (hidden + (3L * experts.Width / ranks))) + (3L * experts.SharedWidth / ranks) : 0;
+        var routed = Shape.Experts is { } experts ? (experts.PerToken * ((2 * hidden) + (3L * experts.Width / ranks))) + (3L * experts.SharedWidth / ranks) : 0;
         return (4 * hidden) + attention + Math.Max(dense, routed);
     }
 
-    // One row of logits for every sequence and draft, also in float32, gathered from the ranks.
-    private long Logits(PlanSettings used) => Math.Min(used.StepTokens, (long)used.Sequences + used.StepDrafts) * Shape.VocabSize * (used.ElementBytes + sizeof(float));
+    // One row of logits for every sampled token, also in float32, gathered from the ranks.
+    private long Logits(PlanSettings used) => (long)used.SampledRows * Shape.VocabSize * (used.ElementBytes + sizeof(float));
 
     private (long[] Layers, long Embedding, long Head) BytesOf(int ranks)
     {

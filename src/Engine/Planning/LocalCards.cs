@@ -8,8 +8,6 @@ namespace LocalLlm.Planning;
 /// <summary>This machine's devices as cards to plan with.</summary>
 internal static class LocalCards
 {
-    private const string Cuda = "cuda";
-
     /// <summary>
     /// The device of every rank, or of the ranks of each stage where they differ, and how many of them one host has; null: as many as are
     /// wanted, for ranks share a CPU and a GPU that is named by its number.
@@ -20,7 +18,7 @@ internal static class LocalCards
     {
         DeviceOptions.Require(options);
         var name = options.Devices is [var first, ..] ? first : options.Device;
-        var isCuda = name == "auto" ? CudaDevice.IsUsable() : DeviceRegistry.KindOf(name) == Cuda;
+        var isCuda = name == "auto" ? CudaDevice.IsUsable() : DeviceRegistry.IsGpu(name);
         return Spread(options, isCuda ? [.. CudaInventory.Devices().Select(CardOf)] : [], HostMemory.AvailableBytes());
     }
 

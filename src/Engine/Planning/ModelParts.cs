@@ -82,7 +82,7 @@ internal sealed class ModelParts(ModelShape shape)
 
             yield return Matrix(latent.KvRank + latent.RotaryDim, hidden, PartSplit.None);
             yield return new(latent.KvRank, 1, PartSplit.None);
-            yield return Matrix((long)shape.Heads * (latent.PlainDim + latent.ValueDim), latent.KvRank, PartSplit.Even);
+            yield return Matrix((long)shape.Heads * (latent.PlainDim + latent.ValueDim), latent.KvRank, PartSplit.Even) with { IsWidened = true };
             yield return Matrix(hidden, (long)shape.Heads * latent.ValueDim, PartSplit.Even) with { SplitsColumns = true };
             yield break;
         }
@@ -115,7 +115,7 @@ internal sealed class ModelParts(ModelShape shape)
 
     private static IEnumerable<WeightPart> ExpertsOf(ModelShape shape, ExpertShape experts)
     {
-        yield return new(experts.Count, shape.HiddenSize, PartSplit.None);
+        yield return new(experts.Count, shape.HiddenSize, PartSplit.None) { ElementBytes = sizeof(float) };
         if (experts.HasRouterBias)
             yield return new(experts.Count, 1, PartSplit.None) { ElementBytes = sizeof(float) };
         foreach (var part in Mlp(shape, experts.Width, experts.Count, experts.PerToken))

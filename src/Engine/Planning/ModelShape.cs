@@ -24,7 +24,11 @@ internal sealed record ExpertShape(int Count, int PerToken, int Width, int Share
 /// <param name="Rows">Of a block.</param>
 /// <param name="Columns">Of a block.</param>
 /// <param name="ScaleOf">What has a scale, for messages.</param>
-internal sealed record BlockFormat(int Rows, int Columns, string ScaleOf);
+internal sealed record BlockFormat(int Rows, int Columns, string ScaleOf)
+{
+    /// <summary>Modules of the layers that are stored unquantised, as config.json names them.</summary>
+    public IReadOnlyList<string> Kept { get; init; } = [];
+}
 
 /// <summary>All that the size of a decoder depends on; read from config.json alone, whether or not this build runs the model.</summary>
 internal sealed record ModelShape
@@ -34,6 +38,9 @@ internal sealed record ModelShape
 
     /// <summary>Whether this build has the architecture and reads its weights.</summary>
     public required bool IsRunnable { get; init; }
+
+    /// <summary>What of it this build runs on CPUs only, for messages; null: nothing.</summary>
+    public string? CpuOnly { get; init; }
 
     /// <summary>Width of the residual stream.</summary>
     public required int HiddenSize { get; init; }

@@ -40,9 +40,14 @@ internal static class ModelShapeReader
         var stored = QuantizationConfigReader.Read(fields);
         var shape = Read(fields, type) with
         {
-            Architecture = architecture, IsRunnable = known, Quantisation = stored is null ? null : new(stored.BlockRows, stored.BlockColumns, stored.ScaleOf),
+            Architecture = architecture,
+            IsRunnable = known,
+            // The output head never is quantised.
+            Quantisation = stored is null ? null : new(stored.BlockRows, stored.BlockColumns, stored.ScaleOf) { Kept = [.. stored.Kept.Where(name => name != "lm_head")] },
         };
         problems.ThrowIfAny();
+        if (config is not null)
+            shape = shape with { CpuOnly = ModelRegistry.CpuOnly(config), PredictionLayers = config.PredictionLayers };
         return config is DecoderConfig decoder
             ? shape with { HeadDim = decoder.HeadDim, KvHeads = decoder.NumKeyValueHeads, HasQkvBias = decoder.AttentionBias, HasOutputBias = decoder.AttentionOutputBias, MaxModelLength = decoder.MaxModelLength }
             : shape;

@@ -1,12 +1,15 @@
+using System.Globalization;
 using LocalLlm.Models;
 using LocalLlm.Ops.Cuda;
 using LocalLlm.Parallel;
+using LocalLlm.Weights;
 
 namespace LocalLlm.Planning;
 
 /// <summary>Turns a request and a model's sizes into the plan that people and programs read.</summary>
 internal sealed class PlanBuilder
 {
+    private const int MaxListed = 3;
     private readonly ModelPlanRequest _request;
     private readonly PlannedModel _model;
     private readonly EngineOptions _options;
@@ -57,6 +60,8 @@ internal sealed class PlanBuilder
         _faults.AddRange(ParallelRules.FaultsOf(request, Shape.Split));
         if (_options.MaxModelLen > Shape.MaxModelLength)
             _faults.Add(new("max_model_len", $"is {_options.MaxModelLen}, but the model knows positions up to {Shape.MaxModelLength} (config.json)"));
+        if (PredictionSupport.FaultOf(_options, Shape.Architecture, Shape.PredictionLayers) is { } fault)
+            _faults.Add(new(PredictionSupport.Option, fault));
         if (_faults.Count > 0)
             return Offered(Describe(request, PlanVerdict.Invalid), request);
         var estimate = chosen ?? _capacity.Best(ParallelPlan.Create(request, Shape.Split));
@@ -103,6 +108,10 @@ internal sealed class PlanBuilder
             _notes.Add($"the matrices of the layers are 8-bit floats with a scale for {blocks.ScaleOf}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
             _notes.Add($"{WithArticle(card.Name)} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
+        if (Shape.Quantisation is { Kept: { Count: > 0 } kept })
+            _notes.Add($"some modules are stored unquantised, and planned as if they were 8-bit floats: {Listed(kept)}");
+        if (Shape.CpuOnly is { } what && _cards.Any(one => !one.IsCpu))
+            _notes.Add($"this build runs {what} on CPUs only: it is planned, not run");
         if (_settings.HasFloat8Cache && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } unknown)
@@ -116,7 +125,8 @@ internal sealed class PlanBuilder
     {
         Faults = [.. _faults.Select(fault => fault.ToString())],
         Parameter = _faults[0].Option,
-        Alternatives = PlanOffers.Of(request, _capacity, _perNode, _line),
+        // No other devices help where the model cannot draft so.
+        Alternatives = _faults.Exists(fault => fault.Option == PredictionSupport.Option) ? [] : PlanOffers.Of(request, _capacity, _perNode, _line),
     };
 
     private ModelPlan Describe(ParallelRequest request, CapacityEstimate estimate)
@@ -141,7 +151,7 @@ internal sealed class PlanBuilder
         Parameters = _model.Parts.Parameters,
         ActiveParameters = _model.Parts.ActiveParameters,
         WeightBytes = _capacity.RankBytes(1),
-        KvBytesPerToken = Shape.Layers * _settings.CacheBytes(Shape, 1),
+        KvBytesPerToken = _capacity.KvBytesPerToken,
         ModelLength = Shape.MaxModelLength,
         Dtype = _settings.Dtype switch { ModelDtype.Float32 => "float32", ModelDtype.Float16 => "float16", _ => "bfloat16" },
         Cards = _cards,
@@ -153,6 +163,12 @@ internal sealed class PlanBuilder
         Notes = _notes,
         Smallest = _cards[0].IsCpu ? null : PlanOffers.Smallest(_capacity, _perNode ?? 1, _line),
     };
+
+    private static string Listed(IReadOnlyList<string> names)
+    {
+        var first = string.Join(", ", names.Take(MaxListed).Select(ModelFolderProblems.Quote));
+        return names.Count > MaxListed ? string.Create(CultureInfo.InvariantCulture, $"{first} and {names.Count - MaxListed:N0} more") : first;
+    }
 
     // By the sound of the first letter's name: an A100, an H100, an L4, an RTX 4090; a T4, a V100.
     private static string WithArticle(string card) => ("AEFHILMNORSX".Contains(card[0], StringComparison.Ordinal) ? "an " : "a ") + card;

@@ -24,8 +24,11 @@ internal sealed record PlanSettings
     /// <summary>Max number of sequences that run at once.</summary>
     public required int Sequences { get; init; }
 
-    /// <summary>Max number of drafts of a step; 0: none.</summary>
-    public int StepDrafts { get; init; }
+    /// <summary>Most drafts of a sequence; 0: nothing is drafted.</summary>
+    public required int Drafts { get; init; }
+
+    /// <summary>Most rows of logits of a step, as the engine counts them: one of each sequence and one of each draft.</summary>
+    public int SampledRows => (int)Math.Min(StepTokens, Sequences + (Drafts == 0 ? 0L : Math.Max(Drafts, Sequences)));
 
     /// <summary>Whether steps are recorded as CUDA graphs.</summary>
     public required bool RecordsSteps { get; init; }
@@ -73,7 +76,7 @@ internal sealed record PlanSettings
         Predicts = options.Speculation is { Method: SpeculationOptions.Mtp },
         StepTokens = options.StepTokens,
         Sequences = options.RunningSequences,
-        StepDrafts = options.StepDrafts,
+        Drafts = options.Speculation?.NumSpeculativeTokens ?? 0,
         RecordsSteps = !options.EnforceEager,
         MaxModelLen = options.MaxModelLen,
         HasFloat8Cache = KvCacheDtypes.IsFloat8(options.KvCacheDtype),

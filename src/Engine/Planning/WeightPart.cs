@@ -39,8 +39,15 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     /// <summary>Whether it is stored in a model's quantised format, if it has one.</summary>
     public bool IsQuantised { get; init; }
 
+    /// <summary>Whether it is kept in the model's type, in one copy, however it is stored: a layer does more than multiply by it.</summary>
+    public bool IsWidened { get; init; }
+
     /// <summary>Bytes of an element; null: those of the model's type.</summary>
     public int? ElementBytes { get; init; }
+
+    /// <summary>Whether a CPU may keep a second copy for single rows.</summary>
+    /// <param name="format">The model's quantised format; null: none.</param>
+    public bool MayHaveCopy(BlockFormat? format) => !IsWidened && ElementBytes is null && !(IsQuantised && format is not null);
 
     /// <summary>Elements of all of them on one device.</summary>
     public long Elements => Rows * Columns * Count;
@@ -65,9 +72,9 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     public long BytesOn(int tensorParallel, int kvHeads, int elementBytes, BlockFormat? format, long? count = null)
     {
         var (rows, columns) = ShapeOn(tensorParallel, kvHeads);
-        var one = IsQuantised && format is not null
-            ? (rows * columns) + (Blocks(rows, format.Rows) * Blocks(columns, format.Columns) * sizeof(float))
-            : rows * columns * (ElementBytes ?? elementBytes);
+        // The engine counts the scales of what it widens too, though it frees them.
+        var scales = IsQuantised && format is not null ? Blocks(rows, format.Rows) * Blocks(columns, format.Columns) * sizeof(float) : 0;
+        var one = scales + (rows * columns * (scales > 0 && !IsWidened ? 1 : ElementBytes ?? elementBytes));
         var all = count ?? Count;
         // The rank that has most of them.
         return one * (Split == PartSplit.Count ? (all + tensorParallel - 1) / tensorParallel : all);

@@ -17,6 +17,9 @@ internal sealed record WeightGroup(IReadOnlyList<WeightSpec> Specs, Action<Tenso
     /// <summary>Whether what is made of the tensor is the tensor itself, so that groups of one key share its memory.</summary>
     public bool KeepsLoaded { get; init; }
 
+    /// <summary>Whether a second copy is never made of it (<see cref="WeightPacking.DecodeCopies"/>).</summary>
+    public bool IsOneCopy { get; init; }
+
     /// <summary>The type of what is made of it, where that is another than it is loaded as: for the sum of bytes.</summary>
     public WeightType? KeptAs { get; init; }
 
@@ -47,9 +50,10 @@ internal sealed class WeightRegistry : IDisposable
     /// <exception cref="ArgumentException">They are of several types.</exception>
     /// <param name="keptAs">The type of what the layer keeps, where it is another than the specs' own.</param>
     /// <param name="faultOf">What is wrong with the values; null: nothing is looked for.</param>
+    /// <param name="isOneCopy">Whether the layer keeps one copy, whatever the packing.</param>
     public LoadedWeight<T> Add<T>(
         IReadOnlyList<WeightSpec> specs, Func<Tensor, WeightPacking, T> pack, bool keepsLoaded = false, WeightType? keptAs = null,
-        Func<Tensor, string?>? faultOf = null)
+        Func<Tensor, string?>? faultOf = null, bool isOneCopy = false)
         where T : class, IDisposable
     {
         if (specs.Any(spec => spec.Type != specs[0].Type))
@@ -57,7 +61,7 @@ internal sealed class WeightRegistry : IDisposable
         var weight = new LoadedWeight<T>(specs[0].Name);
         _groups.Add(new(specs, (tensor, packing) => weight.Set(pack(tensor, packing)), weight.Release)
         {
-            KeepsLoaded = keepsLoaded, KeptAs = keptAs, FaultOf = faultOf,
+            KeepsLoaded = keepsLoaded, KeptAs = keptAs, FaultOf = faultOf, IsOneCopy = isOneCopy,
         });
         return weight;
     }
@@ -91,7 +95,7 @@ internal sealed class WeightRegistry : IDisposable
     private static long BytesOf(WeightGroup group, ScalarType activationType, WeightPacking packing)
     {
         var type = group.KeptAs ?? group.Type;
-        var copies = packing == WeightPacking.DecodeCopies && type == WeightType.Activation ? 2 : 1;
+        var copies = packing == WeightPacking.DecodeCopies && type == WeightType.Activation && !group.IsOneCopy ? 2 : 1;
         return copies * group.Specs.Sum(spec => spec.SliceElements) * type.ElementBytes(activationType);
     }
 }

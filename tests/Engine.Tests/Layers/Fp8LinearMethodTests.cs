@@ -126,13 +126,22 @@ public sealed class Fp8LinearMethodTests : IDisposable
     [InlineData(float.NaN, "NaN")]
     [InlineData(float.PositiveInfinity, "Infinity")]
     [InlineData(-0.5f, "-0.5")]
+    [InlineData(1.2e18f, "1.2E+18")]
     public void Scales_that_are_no_scales_are_refused_in_one_error(float scale, string said)
     {
         Write(tensors => tensors["q.weight_scale_inv"].Scales![3] = tensors["v.weight_scale_inv"].Scales![0] = scale);
         var error = Refused();
-        Assert.Contains($"q.weight_scale_inv holds {said}, wanted finite scales of 0 or more", error, StringComparison.Ordinal);
+        Assert.Contains($"q.weight_scale_inv holds {said}, wanted scales from 0 to 2^60", error, StringComparison.Ordinal);
         Assert.Contains($"v.weight_scale_inv holds {said}", error, StringComparison.Ordinal);
         Assert.DoesNotContain("k.weight", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_exponent_that_kernels_cannot_multiply_by_is_refused()
+    {
+        // Byte 200 of the exponents' format.
+        Write(tensors => tensors["k.weight_scale_inv"].Scales![1] = MathF.ScaleB(1, 200 - 127));
+        Assert.Contains("k.weight_scale_inv holds 9.444733E+21, wanted scales from 0 to 2^60", Refused(), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -62,7 +62,7 @@ internal sealed class Fp8Folder : IDisposable
         {
             var (name, shape) = (tensor.Info.Name, tensor.Info.Shape);
             var values = Read(tensor);
-            if (name.Contains("_proj.weight", StringComparison.Ordinal) && !(kept ?? []).Any(part => name.Contains(part, StringComparison.Ordinal)))
+            if ((name.Contains("_proj.weight", StringComparison.Ordinal) || name.Contains("_proj_with_mqa.weight", StringComparison.Ordinal)) && !(kept ?? []).Any(part => name.Contains(part, StringComparison.Ordinal)))
             {
                 var (elements, scales) = Quantise(values, (int)shape[0], (int)shape[1], rows, columns, storage);
                 quantised.Add(new(name, SafetensorsDtype.F8E4M3, shape), elements);

@@ -237,5 +237,13 @@ public class ModelConfigTests
         Assert.Equal("each matrix", Parse(Llama(Compressed("channel", "tensor"))).Quantization!.ScaleOf);
         Assert.Equal("each block of 128 x 64", Parse(Llama(Compressed("\"channel\"", "\"block\",\"block_structure\":[128,64]"))).Quantization!.ScaleOf);
         Assert.Null(Parse(Llama()).Quantization);
+        // What says nothing of the weights, as llm-compressor and transformers write it.
+        const string silent = "\"kv_cache_scheme\":null,\"sparsity_config\":{},\"transform_config\":{},\"version\":\"0.12\",\"global_compression_ratio\":1.5,\"unknown\":null";
+        Assert.Equal("each output", Parse(Llama(Compressed("\"kv_cache_scheme\":null", silent))).Quantization!.ScaleOf);
+        const string dense = "\"sparsity_config\":{\"format\":\"dense\",\"global_sparsity\":0.1,\"sparsity_structure\":\"unstructured\"}";
+        Assert.Equal("each output", Parse(Llama(Compressed("\"kv_cache_scheme\":null", dense))).Quantization!.ScaleOf);
+        const string weights = "\"symmetric\":true,\"dynamic\":false,\"observer\":\"minmax\",\"observer_kwargs\":{},\"actorder\":null,\"group_size\":null,\"scale_dtype\":null,\"block_structure\":null";
+        Assert.Equal("each output", Parse(Llama(Compressed("\"symmetric\":true", weights))).Quantization!.ScaleOf);
+        Assert.NotNull(Parse(Llama(Fp8("\"dequantize\":false,\"is_checkpoint_fp8_serialized\":true"))).Quantization);
     }
 }

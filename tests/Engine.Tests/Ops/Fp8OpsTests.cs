@@ -13,6 +13,7 @@ public sealed class Fp8OpsTests : IDisposable
     private readonly CpuOps _cpu = new();
     private readonly IFp8Ops _fast;
     private readonly IFp8Ops _slow = new CpuFp8Ops(multipliesBFloat16: false);
+    private readonly IFp8Ops _tiles = new CpuFp8Ops(multipliesBFloat16: true); // whatever a library has here
     private readonly IFp8Ops _plain = new TorchFp8Ops(CPU);
     private readonly DisposeScope _scope;
 
@@ -29,6 +30,7 @@ public sealed class Fp8OpsTests : IDisposable
     {
         { 1, 128, 128, 128, 128, 0 }, { 1, 1, 1, 128, 128, 127 }, { 1, 256, 768, 128, 128, 0 }, { 2, 300, 131, 128, 128, 50 }, { 4, 64, 64, 16, 16, 3 },
         { 5, 33, 31, 128, 128, 0 }, { 8, 130, 65, 32, 48, 47 }, { 13, 100, 97, 24, 17, 5 }, { 24, 511, 200, 128, 128, 1 }, { 64, 384, 640, 128, 128, 64 }, { 300, 70, 130, 128, 65536, 9 }, { 3, 100, 70, 128, 128, 0 }, { 33, 65, 64, 16, 16, 0 },
+        { 64, 300, 200, 1, Fp8Grid.Whole, 0 }, { 40, 259, 130, Fp8Grid.Whole, Fp8Grid.Whole, 0 },
     };
 
     [Theory]
@@ -43,7 +45,7 @@ public sealed class Fp8OpsTests : IDisposable
             {
                 using var plain = _plain.Pack(bytes, scales, grid, bias, LinearRole.Other);
                 var expected = _plain.Linear(x, plain);
-                foreach (var ops in (IFp8Ops[])[_fast, _slow])
+                foreach (var ops in (IFp8Ops[])[_fast, _slow, _tiles])
                 {
                     using var packed = ops.Pack(bytes, scales, grid, bias, LinearRole.Other);
                     OpsScenarios.AssertNear(expected, ops.Linear(x, packed), type == ScalarType.Float32 ? 2e-6 : 1e-2);
@@ -94,10 +96,13 @@ public sealed class Fp8OpsTests : IDisposable
         var grid = new Fp8Grid([.. Enumerable.Range(0, 256).Select(row => row / 128)], 128, 0);
         foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
         {
-            using var packed = _fast.Pack(bytes, ones(2, 2), grid, null, LinearRole.Other);
-            var result = _fast.Linear(ones([rows, 256], type), packed).to(float32).data<float>().ToArray();
-            for (var i = 0; i < result.Length; i++)
-                Assert.Equal(Float8.Values[codes[i % 256]], result[i]);
+            foreach (var ops in (IFp8Ops[])[_fast, _tiles])
+            {
+                using var packed = ops.Pack(bytes, ones(2, 2), grid, null, LinearRole.Other);
+                var result = ops.Linear(ones([rows, 256], type), packed).to(float32).data<float>().ToArray();
+                for (var i = 0; i < result.Length; i++)
+                    Assert.Equal(Float8.Values[codes[i % 256]], result[i]);
+            }
         }
     }
 
@@ -145,6 +150,7 @@ public sealed class Fp8OpsTests : IDisposable
     {
         _cpu.Dispose();
         (_slow as IDisposable)?.Dispose();
+        (_tiles as IDisposable)?.Dispose();
         _scope.Dispose();
     }
 

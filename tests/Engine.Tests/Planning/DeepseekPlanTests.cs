@@ -67,9 +67,32 @@ public sealed class DeepseekPlanTests : IDisposable
         var predicting = await PlanAsync(PublishedConfigs.V3, "H100", options with { Speculation = new() { Method = "mtp", NumSpeculativeTokens = 1 } });
         Assert.Equal(plain.Ranks[0].WeightBytes, predicting.Ranks[0].WeightBytes);
         var added = predicting.Ranks.Skip(8).Sum(rank => rank.WeightBytes) - plain.Ranks.Skip(8).Sum(rank => rank.WeightBytes);
-        Assert.InRange(added, 11_400_000_000, 13_400_000_000); // what is not split is on every rank
+        // What is not split is on every rank, and the stage has an embedding of its own: 129,280 x 7,168 elements of 2 bytes.
+        Assert.InRange(added, 13_200_000_000, 15_300_000_000);
         Assert.Equal(576 * 2, predicting.Ranks[8].KvBytesPerToken - plain.Ranks[8].KvBytesPerToken);
+        Assert.Equal(576 * 2, predicting.KvBytesPerToken - plain.KvBytesPerToken);
         Assert.Contains("""--speculative-config '{"method":"mtp","num_speculative_tokens":1}'""", predicting.CommandLine, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_model_without_a_layer_for_it_cannot_be_planned_with_multi_token_prediction()
+    {
+        var plan = await PlanAsync(PublishedConfigs.Qwen7B, "H100", new() { Speculation = new() { Method = "mtp", NumSpeculativeTokens = 1 } });
+        Assert.Equal((PlanVerdict.Invalid, "speculative_config"), (plan.Verdict, plan.Parameter));
+        Assert.Contains("speculative_config has the method mtp, but this Qwen2ForCausalLM has no layer for multi-token prediction", plan.Faults.Single(), StringComparison.Ordinal);
+        Assert.Empty(plan.Alternatives);
+    }
+
+    [Fact]
+    public async Task What_runs_on_CPUs_only_is_planned_on_GPUs_and_said_not_to_run()
+    {
+        const string note = "this build runs DeepseekV3ForCausalLM on CPUs only: it is planned, not run";
+        Assert.Contains(note, (await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 8 })).Notes);
+        var config = JsonNode.Parse(PublishedConfigs.Qwen7B)!.AsObject();
+        config["quantization_config"] = JsonNode.Parse("""{"quant_method":"fp8","weight_block_size":[128,128],"modules_to_not_convert":["lm_head","a","b","c","d"]}""");
+        var notes = (await PlanAsync(config.ToJsonString(), "H100", new())).Notes;
+        Assert.Contains("this build runs FP8 weights (quantization_config in config.json) on CPUs only: it is planned, not run", notes);
+        Assert.Contains("some modules are stored unquantised, and planned as if they were 8-bit floats: 'a', 'b', 'c' and 1 more", notes);
     }
 
     public void Dispose() => _folder.Dispose();

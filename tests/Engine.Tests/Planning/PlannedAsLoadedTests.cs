@@ -1,4 +1,6 @@
 using LocalLlm.Planning;
+using LocalLlm.Tests.Models;
+using LocalLlm.Tests.Models.Deepseek;
 using Xunit;
 
 namespace LocalLlm.Tests.Planning;
@@ -23,6 +25,71 @@ public class PlannedAsLoadedTests
         var planned = (await ModelPlanner.PlanAsync(new() { Options = options }, TestContext.Current.CancellationToken)).Ranks[0];
         Assert.Equal((loaded.WeightBytes, loaded.BytesPerBlock), (planned.WeightBytes, 16 * planned.KvBytesPerToken));
         Assert.Equal(loaded.ActivationBytes, planned.ActivationBytes);
+    }
+
+    [Theory]
+    [InlineData("float32", 1, 1)]
+    [InlineData("float32", 2, 1)]
+    [InlineData("float32", 2, 1, true)]
+    [InlineData("float32", 1, 2)]
+    [InlineData("float32", 1, 1, false, true)]
+    [InlineData("float32", 2, 1, true, true)]
+    [InlineData("bfloat16", 1, 1)] // second copies, but not of routers and what attention absorbs
+    [InlineData("bfloat16", 2, 1, true)]
+    [InlineData("bfloat16", 1, 1, false, true)]
+    [InlineData("float32", 1, 1, false, false, true)]
+    [InlineData("bfloat16", 1, 1, false, false, true)]
+    [InlineData("bfloat16", 2, 1, true, false, true)]
+    public async Task A_rank_of_DeepSeek_holds_what_was_planned(
+        string dtype, int tensor, int pipeline, bool spreadsExperts = false, bool predicts = false, bool isFloat8 = false)
+    {
+        using var folder = new DeepseekFolder(
+            config => config["num_nextn_predict_layers"] = predicts ? 1 : 0, weights =>
+            {
+                if (predicts)
+                    DeepseekFolder.AddPrediction(weights, 1, 1);
+            });
+        using var quantised = isFloat8 ? new Fp8Folder(folder.Path, 16, 16) : null;
+        var options = new EngineOptions
+        {
+            ModelPath = quantised?.Path ?? folder.Path, Device = "cpu", Dtype = dtype, TensorParallel = tensor, PipelineParallel = pipeline, EnableExpertParallel = spreadsExperts,
+            SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20, Speculation = predicts ? new() { Method = "mtp", NumSpeculativeTokens = 1 } : null,
+        };
+        var loaded = LlmEngine.PlanMemory(options);
+        var plan = await ModelPlanner.PlanAsync(new() { Options = options }, TestContext.Current.CancellationToken);
+        var planned = plan.Ranks[0];
+        Assert.Equal((loaded.WeightBytes, loaded.BytesPerBlock), (planned.WeightBytes, 16 * planned.KvBytesPerToken));
+        Assert.Equal(loaded.ActivationBytes, planned.ActivationBytes);
+        if (pipeline == 1)
+            Assert.Equal(planned.KvBytesPerToken, plan.KvBytesPerToken);
+    }
+
+    [Fact]
+    public async Task Prediction_behind_a_stage_boundary_has_an_embedding_of_its_own()
+    {
+        using var folder = new DeepseekFolder(config => config["num_nextn_predict_layers"] = 1);
+        var options = new EngineOptions
+        {
+            ModelPath = folder.Path, Device = "cpu", Dtype = "float32", SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20, PipelineParallel = 2, PipelineLayers = [2, 1],
+        };
+        Assert.Equal(112 * DeepseekFolder.Hidden * sizeof(float), await AddedAsync(options) - await AddedAsync(options with { PipelineParallel = 1, PipelineLayers = null }));
+
+        async Task<long> AddedAsync(EngineOptions options) => await LastAsync(options with { Speculation = new() { Method = "mtp", NumSpeculativeTokens = 1 } }) - await LastAsync(options);
+
+        async Task<long> LastAsync(EngineOptions options) =>
+            (await ModelPlanner.PlanAsync(new() { Options = options }, TestContext.Current.CancellationToken)).Ranks[^1].WeightBytes;
+    }
+
+    [Theory]
+    [InlineData(3)]
+    [InlineData(32)] // more than there are sequences
+    public async Task Drafts_have_rows_of_logits(int drafts)
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", KvCacheMemoryBytes = 1 << 20, MaxNumSeqs = 8 };
+        var drafting = options with { Speculation = new() { Method = "ngram", NumSpeculativeTokens = drafts } };
+        var loaded = LlmEngine.PlanMemory(drafting).ActivationBytes;
+        Assert.True(loaded > LlmEngine.PlanMemory(options).ActivationBytes);
+        Assert.Equal(loaded, (await ModelPlanner.PlanAsync(new() { Options = drafting }, TestContext.Current.CancellationToken)).Ranks[0].ActivationBytes);
     }
 
     [Fact]

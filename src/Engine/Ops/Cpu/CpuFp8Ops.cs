@@ -130,7 +130,8 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
                 FirstPanel = panel,
                 PanelCount = count,
             };
-            CpuParallel.For(kernel, segments.Count, grain: 1);
+            // One column of blocks may be all inputs.
+            CpuParallel.For(kernel, (long)segments.Count * count, grain: 1);
         }
 
         return tile;

@@ -25,21 +25,19 @@ internal unsafe struct WidenFp8Kernel : IRangeKernel
     public int FirstPanel;
     public int PanelCount;
 
-    /// <summary>Items are columns of blocks.</summary>
+    /// <summary>Items are panels in each column of blocks.</summary>
     public readonly void Run(long begin, long end)
     {
         var scales = stackalloc float[Fp8Panels.Width];
         var stride = PanelCount * Fp8Panels.Width;
         long groups = Segments.PaddedWidth / Fp8Segments.GroupWidth; // of a panel
-        for (var column = (int)begin; column < end; column++)
+        for (var item = begin; item < end; item++)
         {
-            for (var panel = 0; panel < PanelCount; panel++)
-            {
-                Fp8Panels.LoadScales(Scales, Segments.Count, column, ScaleRows, OutFeatures, FirstPanel + panel, Fp8Panels.HalfBias, scales);
-                var group = ((FirstPanel + panel) * groups) + (Segments.PaddedStart(column) / Fp8Segments.GroupWidth);
-                var target = Tile + ((long)Segments.Start(column) * stride) + (panel * Fp8Panels.Width);
-                Widen(Panels + (group * Fp8Panels.Width), scales, Segments.Length(column), target, stride);
-            }
+            var (column, panel) = ((int)(item / PanelCount), (int)(item % PanelCount));
+            Fp8Panels.LoadScales(Scales, Segments.Count, column, ScaleRows, OutFeatures, FirstPanel + panel, Fp8Panels.HalfBias, scales);
+            var group = ((FirstPanel + panel) * groups) + (Segments.PaddedStart(column) / Fp8Segments.GroupWidth);
+            var target = Tile + ((long)Segments.Start(column) * stride) + (panel * Fp8Panels.Width);
+            Widen(Panels + (group * Fp8Panels.Width), scales, Segments.Length(column), target, stride);
         }
     }
 

@@ -1,0 +1,18 @@
+using LocalLlm.Models;
+
+namespace LocalLlm.Execution;
+
+/// <summary>Refuses GPUs for what this build runs on CPUs only, by name and before weights are read.</summary>
+internal static class DeviceSupport
+{
+    /// <summary>Refuses a GPU for a family of models, or for weights, that have run on CPUs only.</summary>
+    /// <param name="isCpu">Whether the device is a CPU.</param>
+    /// <param name="device">Its name.</param>
+    /// <param name="config">The model.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void Check(bool isCpu, string device, ModelConfig config)
+    {
+        if (!isCpu && ModelRegistry.CpuOnly(config) is { } what)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"device is {device}, but this build runs {what} on CPUs only; set it to cpu.", "device");
+    }
+}
