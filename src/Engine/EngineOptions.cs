@@ -148,10 +148,16 @@ public sealed record EngineOptions
     /// <summary>Which request runs first.</summary>
     public SchedulingPolicy SchedulingPolicy { get; init; } = SchedulingPolicy.Fcfs;
 
-    /// <summary>Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>): the same output, faster where it repeats what is known; null: off.</summary>
+    /// <summary>
+    /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>): the same output, faster where it repeats what is
+    /// known; null: off.
+    /// </summary>
     public SpeculationOptions? Speculation { get; init; } = SpeculationOptions.Default;
 
-    /// <summary>Most drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no time to give away.</summary>
+    /// <summary>
+    /// Most drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no time
+    /// to give away.
+    /// </summary>
     internal int StepDrafts => Speculation?.NumSpeculativeTokens is { } drafts ? Math.Max(drafts, RunningSequences) : 0;
 
     /// <summary>Most rows of logits of a step: a sequence's next token, and one after each draft.</summary>

@@ -3,7 +3,6 @@ using LocalLlm.Grammars;
 using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
-using LocalLlm.Ops.Cpu;
 using LocalLlm.Parallel;
 using LocalLlm.Sampling;
 using static TorchSharp.torch;

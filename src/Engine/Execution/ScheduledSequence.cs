@@ -15,8 +15,8 @@ namespace LocalLlm.Execution;
 /// <param name="SamplesToken">Whether the last token here, drafts apart, is the last one known: its logits choose the next.</param>
 /// <param name="NeedsPromptLogits">Whether the logits of all positions here that lie in the prompt are wanted.</param>
 /// <param name="NumDrafts">
-/// How many of the last tokens here are drafts: guesses of the tokens that are to be sampled. A token is sampled after each of them too, as long as all before it
-/// were right. Above 0 only where a token is sampled, and where no other step in flight holds the sequence.
+/// How many of the last tokens here are drafts: guesses of the tokens that are to be sampled. A token is sampled after each of them too,
+/// as long as all before it were right. Above 0 only where a token is sampled, and where no other step in flight holds the sequence.
 /// </param>
 /// <param name="NextTokenId">
 /// The token after the last one here, drafts apart, where that is known already (a prompt in chunks, output that is computed again); else <see cref="UnknownToken"/>.

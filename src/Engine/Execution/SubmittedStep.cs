@@ -51,8 +51,8 @@ internal sealed class SubmittedStep : IDisposable
     }
 
     /// <summary>
-    /// Chooses on the host, and appends each token to its sequence's state. All first rows are sampled in parallel, then the second ones of those whose first draft was
-    /// right, and so on: a row is drawn by a state that has the tokens before it, exactly as without drafts.
+    /// Chooses on the host, and appends each token to its sequence's state. All first rows are sampled in parallel, then the second ones
+    /// of those whose first draft was right, and so on: a row is drawn by a state that has the tokens before it, exactly as without drafts.
     /// </summary>
     /// <param name="sampler">The sampler.</param>
     /// <param name="logits">[rows, vocabulary] on the host.</param>

@@ -156,8 +156,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return (4 * hidden) + attention + Math.Max(dense, routed);
     }
 
-    // One row of logits for every sequence, also in float32, gathered from the ranks.
-    private long Logits(PlanSettings used) => (long)used.Sequences * Shape.VocabSize * (used.ElementBytes + sizeof(float));
+    // One row of logits for every sequence and draft, also in float32, gathered from the ranks.
+    private long Logits(PlanSettings used) => Math.Min(used.StepTokens, (long)used.Sequences + used.StepDrafts) * Shape.VocabSize * (used.ElementBytes + sizeof(float));
 
     private (long[] Layers, long Embedding, long Head) BytesOf(int ranks)
     {

@@ -24,6 +24,9 @@ internal sealed record PlanSettings
     /// <summary>Max number of sequences that run at once.</summary>
     public required int Sequences { get; init; }
 
+    /// <summary>Max number of drafts of a step; 0: none.</summary>
+    public int StepDrafts { get; init; }
+
     /// <summary>Whether steps are recorded as CUDA graphs.</summary>
     public required bool RecordsSteps { get; init; }
 
@@ -70,6 +73,7 @@ internal sealed record PlanSettings
         Predicts = options.Speculation is { Method: SpeculationOptions.Mtp },
         StepTokens = options.StepTokens,
         Sequences = options.RunningSequences,
+        StepDrafts = options.StepDrafts,
         RecordsSteps = !options.EnforceEager,
         MaxModelLen = options.MaxModelLen,
         HasFloat8Cache = KvCacheDtypes.IsFloat8(options.KvCacheDtype),

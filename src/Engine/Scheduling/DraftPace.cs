@@ -1,8 +1,8 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// How many tokens of a sequence are worth drafting. With a chance p that a guess is right, draft j is reached and right with p^j; one that is less likely than
-/// <see cref="Worth"/> costs more time than it saves. The chance is a moving mean of the latest guesses.
+/// How many tokens of a sequence are worth drafting. With a chance p that a guess is right, draft j is reached and right with p^j; one
+/// that is less likely than <see cref="Worth"/> costs more time than it saves. The chance is a moving mean of the latest guesses.
 /// </summary>
 internal sealed class DraftPace
 {

@@ -1,8 +1,8 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Where each run of so many tokens of a text occurred last, by its end. Open addressing; a slot holds the position alone, the tokens are compared in the
-/// text itself.
+/// Where each run of so many tokens of a text occurred last, by its end. Open addressing; a slot holds the position alone, the tokens
+/// are compared in the text itself.
 /// </summary>
 /// <param name="length">Tokens of a run.</param>
 internal sealed class NgramIndex(int length)

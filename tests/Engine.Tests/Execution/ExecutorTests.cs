@@ -47,7 +47,7 @@ public class ExecutorTests
     public async Task An_executor_that_feeds_its_tokens_gets_steps_before_they_are_known()
     {
         AheadExecutor? ahead = null;
-        await using var engine = await LoadAsync(new DecoratingFactory(inner => ahead = new AheadExecutor(inner)));
+        await using var engine = await LoadAsync(new DecoratingFactory(inner => ahead = new AheadExecutor(inner)), options => options with { Speculation = null });
         await engine.CompleteAsync(GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 20, IgnoreEos = true }), Token);
         Assert.Equal(19, ahead!.NumFedTokens);
         await engine.CompleteAsync(GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 20, IgnoreEos = true, RepetitionPenalty = 1.1 }), Token);
@@ -66,8 +66,11 @@ public class ExecutorTests
         await engine.Completion;
     }
 
-    private static Task<LlmEngine> LoadAsync(IStepExecutorFactory factory) =>
-        LlmEngine.LoadAsync(TinyEngine.Options with { ExecutorFactory = factory, Device = "cpu", MaxNumSeqs = 8, MaxNumBatchedTokens = 64 }, cancellationToken: Token);
+    private static Task<LlmEngine> LoadAsync(IStepExecutorFactory factory, Func<EngineOptions, EngineOptions>? change = null)
+    {
+        var options = TinyEngine.Options with { ExecutorFactory = factory, Device = "cpu", MaxNumSeqs = 8, MaxNumBatchedTokens = 64 };
+        return LlmEngine.LoadAsync(change?.Invoke(options) ?? options, cancellationToken: Token);
+    }
 
     // Every way of choosing tokens.
     internal static GenerationRequest[] Requests() =>
