@@ -9,14 +9,14 @@ namespace LocalLlm.Scheduling;
 /// own beginning, as copies in LZ77 do, so that loops are drafted whole.
 /// </summary>
 /// <remarks>
-/// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text. It runs on
-/// the engine loop's thread, so one call learns no more than <see cref="MaxLearnedRuns"/> allow; a long prompt takes several, and nothing is
-/// drafted before all of the text is learned. The guess is compared with every token of the output, drafted or not, so that
+/// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text. It runs
+/// on the engine loop's thread, so one call learns no more than <see cref="MaxLearnedRuns"/> allow; a long prompt takes several, and
+/// nothing is drafted before all of the text is learned. The guess is compared with every token of the output, drafted or not, so that
 /// <see cref="DraftPace"/> knows at no cost whether drafting would pay again.
 /// </remarks>
 /// <param name="min">Fewest last tokens, at least 1.</param>
 /// <param name="max">Most last tokens, at least <paramref name="min"/>.</param>
-/// <param name="maxDrafts">Most tokens of a draft.</param>
+/// <param name="maxDrafts">Max number of tokens of a draft.</param>
 internal sealed class NgramDrafter(int min, int max, int maxDrafts) : IDrafter
 {
     /// <summary>Max number of runs that one call adds to the indexes, one of each length for a token: about a millisecond.</summary>

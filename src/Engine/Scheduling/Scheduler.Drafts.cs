@@ -5,7 +5,8 @@ internal sealed partial class Scheduler
 {
     // Where drafts are few, whoever drafted longest ago goes first.
     private static readonly Comparison<(Sequence Sequence, int Index)> LongestAgoFirst = static (left, right) =>
-        (left.Sequence.LastDraftStepId, left.Sequence.ArrivalOrder).CompareTo((right.Sequence.LastDraftStepId, right.Sequence.ArrivalOrder));
+        (left.Sequence.LastDraftStepId, left.Sequence.ArrivalOrder)
+            .CompareTo((right.Sequence.LastDraftStepId, right.Sequence.ArrivalOrder));
 
     private readonly List<(Sequence Sequence, int Index)> _draftOrder = []; // of the latest pass, reused
 
@@ -73,7 +74,7 @@ internal sealed partial class Scheduler
     /// <param name="sequence">Whose.</param>
     /// <param name="numTokens">Tokens of it that are known then.</param>
     /// <param name="budget">Drafts that the step has left.</param>
-    /// <param name="freeBlocks">Blocks that are left when each running sequence has one more for its next token; below 0: too few for that.</param>
+    /// <param name="freeBlocks">Blocks left when each running sequence has one more for its next token; below 0: too few for that.</param>
     private ReadOnlySpan<int> Propose(Sequence sequence, int numTokens, int budget, int freeBlocks)
     {
         // The token after the last draft is output too.
