@@ -77,7 +77,7 @@ public class DraftTests
             lab.Step();
         var entries = lab.Step();
         Assert.Equal(4, entries.Length);
-        Assert.Equal((6, 2), (entries.Sum(entry => entry.TokenIds.Length), entries[0].NumDrafts));
+        Assert.Equal((6, 2), (entries.Sum(entry => entry.TokenIds.Length), entries.Sum(entry => entry.NumDrafts)));
     }
 
     [Fact]
@@ -263,12 +263,12 @@ public class DraftTests
                 inFlight.Enqueue(next);
             var step = inFlight.Dequeue();
             foreach (var entry in step.Sequences)
-                drafts[entry.SequenceId] += entry.NumDrafts;
+                drafts[entry.SequenceId] += entry.NumDrafts > 0 ? 1 : 0;
             lab.Report(step);
         }
 
-        Assert.InRange(drafts[1..].Min(), drafts.Max() / 2, drafts.Max());
-        Assert.True(drafts.Max() > 6, $"only {drafts.Max()} drafts");
+        // Two of eight in each of 24 steps.
+        Assert.All(drafts[1..], steps => Assert.InRange(steps, 5, 7));
     }
 
     [Theory]
