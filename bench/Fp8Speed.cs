@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Products by 8-bit floats on the CPU beside those by bfloat16 and the rate at which memory is read: one product after the other over so many
-/// matrices that no cache holds them.
+/// Products by 8-bit floats on the CPU beside those by bfloat16 and the rate at which memory is read: one product after the other over so
+/// many matrices that no cache holds them.
 /// </summary>
 internal static class Fp8Speed
 {
@@ -51,18 +51,22 @@ internal static class Fp8Speed
 
         double elements = (double)inFeatures * outFeatures;
         Console.WriteLine($"[{outFeatures}, {inFeatures}], {count} matrices, {threads} threads, {rounds} rounds");
-        Console.WriteLine($"memory read at {Median(reads) / 1e9:F1} GB/s, at best {reads.Max() / 1e9:F1}; times are of one product, median and best");
-        Console.WriteLine("rows   bfloat16                                         8-bit                                            bfloat16 / 8-bit");
+        Console.WriteLine(
+            $"memory read at {Median(reads) / 1e9:F1} GB/s, at best {reads.Max() / 1e9:F1}; times are of one product, median and best");
+        Console.WriteLine(
+            "rows   bfloat16                                         8-bit                                            bfloat16 / 8-bit");
         foreach (var (rows, (wideTimes, narrowTimes)) in times)
         {
             var (medians, best) = (Median(wideTimes) / Median(narrowTimes), wideTimes.Min() / narrowTimes.Min());
-            Console.WriteLine($"{rows,4}   {Text(wideTimes, rows, 2 * elements)}   {Text(narrowTimes, rows, elements)}   {medians:F2}, {best:F2}");
+            Console.WriteLine(
+                $"{rows,4}   {Text(wideTimes, rows, 2 * elements)}   {Text(narrowTimes, rows, elements)}   {medians:F2}, {best:F2}");
         }
 
         string Text(List<double> taken, int rows, double bytes)
         {
             var (median, best) = (Median(taken), taken.Min());
-            return $"{median * 1e6,6:F0}, {best * 1e6,6:F0} us ({bytes / best / 1e9,5:F1} GB/s, {2 * rows * elements / best / 1e9,5:F0} GFLOP/s at best)";
+            return $"{median * 1e6,6:F0}, {best * 1e6,6:F0} us "
+                + $"({bytes / best / 1e9,5:F1} GB/s, {2 * rows * elements / best / 1e9,5:F0} GFLOP/s at best)";
         }
     }
 

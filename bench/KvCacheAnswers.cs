@@ -24,18 +24,21 @@ internal static class KvCacheAnswers
         {
             var places = Enumerable.Range(0, tasks.Count).Where(i => kind is null || tasks[i].Kind == kind).ToArray();
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"| {kind ?? "all"} | {Share(i => IsRight(tasks[i], plain[i])):P1} | {Share(i => IsRight(tasks[i], quantised[i])):P1} | {Share(i => plain[i] == quantised[i]):P1} |"));
+                $"| {kind ?? "all"} | {Share(i => IsRight(tasks[i], plain[i])):P1} | "
+                + $"{Share(i => IsRight(tasks[i], quantised[i])):P1} | {Share(i => plain[i] == quantised[i]):P1} |"));
 
             double Share(Func<int, bool> holds) => (double)places.Count(holds) / places.Length;
         }
     }
 
     private static bool IsRight(AnswerTask task, string text) =>
-        text.IndexOf(EndOfThought, StringComparison.Ordinal) is >= 0 and var end && text[(end + EndOfThought.Length)..].Trim() == task.Answer;
+        text.IndexOf(EndOfThought, StringComparison.Ordinal) is >= 0 and var end
+        && text[(end + EndOfThought.Length)..].Trim() == task.Answer;
 
     private static async Task<string[]> AskAsync(string model, string dtype, string cache, IReadOnlyList<AnswerTask> tasks)
     {
-        await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = model, Device = "cpu", Dtype = dtype, KvCacheDtype = cache, MaxNumSeqs = 32 });
+        await using var engine = await LlmEngine.LoadAsync(
+            new() { ModelPath = model, Device = "cpu", Dtype = dtype, KvCacheDtype = cache, MaxNumSeqs = 32 });
         var results = await engine.GenerateBatchAsync([.. tasks.Select(task =>
             GenerationRequest.FromChat([new("user", task.Question)], new() { Temperature = 0, MaxTokens = MaxTokens }))]);
         return [.. results.Select(result => result.Outputs[0].Text)];

@@ -9,8 +9,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// The attention of a decode step, over all layers of a shape, on 8-bit floats in the KV cache beside those of the computation: one after the other
-/// in every round, and the rate at which memory is read.
+/// The attention of a decode step, over all layers of a shape, on 8-bit floats in the KV cache beside those of the computation: one after the
+/// other in every round, and the rate at which memory is read.
 /// </summary>
 internal static class KvCacheSpeed
 {
@@ -32,19 +32,23 @@ internal static class KvCacheSpeed
         var type = dtype == "float32" ? ScalarType.Float32 : ScalarType.BFloat16;
         var attention = new AttentionShape(shape.Heads, shape.KvHeads, shape.HeadDim, 0.1f, null);
         var latent = ops.Features.Latent!;
-        using var weight = latent.Pack(randn((long)s_latent.Heads * (s_latent.PlainDim + s_latent.ValueDim), s_latent.Rank).to(type), s_latent);
+        var rows = (long)s_latent.Heads * (s_latent.PlainDim + s_latent.ValueDim);
+        using var weight = latent.Pack(randn(rows, s_latent.Rank).to(type), s_latent);
         using var step = Step(context, sequences);
         using var qkv = randn(sequences, attention.QkvWidth).to(type);
         using var queries = randn(sequences, (long)s_latent.Heads * s_latent.QueryDim).to(type);
 
-        Measure(shape.Name, shape.Layers, KvLayerSpec.KeysAndValues(shape.KvHeads, shape.HeadDim), cache => ops.Attention(qkv, cache, step, attention));
-        Measure("latent vectors", LatentLayers, KvLayerSpec.Rows(s_latent.RowWidth), cache => latent.Attention(queries, weight, cache, step, s_latent));
+        var heads = KvLayerSpec.KeysAndValues(shape.KvHeads, shape.HeadDim);
+        Measure(shape.Name, shape.Layers, heads, cache => ops.Attention(qkv, cache, step, attention));
+        var latentRows = KvLayerSpec.Rows(s_latent.RowWidth);
+        Measure("latent vectors", LatentLayers, latentRows, cache => latent.Attention(queries, weight, cache, step, s_latent));
 
         void Measure(string name, int layers, KvLayerSpec spec, Func<KvLayerCache, Tensor> attend)
         {
             var blocks = sequences * Blocks(context);
             var model = new KvCacheSpec([.. Enumerable.Repeat(spec, layers)]);
-            var (wide, narrow) = (Fill(KvCacheTensors.Allocate(ops, model, blocks, type)), Fill(KvCacheTensors.Allocate(ops, model, blocks, KvCacheSpec.Float8)));
+            var wide = Fill(KvCacheTensors.Allocate(ops, model, blocks, type));
+            var narrow = Fill(KvCacheTensors.Allocate(ops, model, blocks, KvCacheSpec.Float8));
             var (reads, wideTimes, narrowTimes) = (new List<double>(), new List<double>(), new List<double>());
             for (var round = 0; round < rounds; round++)
             {
@@ -53,10 +57,13 @@ internal static class KvCacheSpeed
                 narrowTimes.Add(Time(narrow, attend));
             }
 
-            var (wideBytes, narrowBytes) = ((double)blocks * model.BlockBytes(ops, type), (double)blocks * model.BlockBytes(ops, KvCacheSpec.Float8));
+            var wideBytes = (double)blocks * model.BlockBytes(ops, type);
+            var narrowBytes = (double)blocks * model.BlockBytes(ops, KvCacheSpec.Float8);
             var (w, n) = (Median(wideTimes), Median(narrowTimes));
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{name}, {layers} layers, {sequences} sequences of {context} tokens, {rounds} rounds, memory read at {Median(reads) / 1e9:F1} GB/s: {dtype} {w * 1e3:F2} ms ({wideBytes / 1e6:F0} MB, {wideBytes / w / 1e9:F1} GB/s), "
+                $"{name}, {layers} layers, {sequences} sequences of {context} tokens, {rounds} rounds, "
+                + $"memory read at {Median(reads) / 1e9:F1} GB/s: "
+                + $"{dtype} {w * 1e3:F2} ms ({wideBytes / 1e6:F0} MB, {wideBytes / w / 1e9:F1} GB/s), "
                 + $"fp8 {n * 1e3:F2} ms ({narrowBytes / 1e6:F0} MB, {narrowBytes / n / 1e9:F1} GB/s): {w / n:F2} times as fast"));
             foreach (var cache in wide.Concat(narrow))
                 cache.Dispose();

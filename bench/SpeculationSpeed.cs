@@ -6,7 +6,10 @@ using LocalLlm.Templating;
 
 namespace LocalLlm.Bench;
 
-/// <summary>The same requests through an engine without drafts and one with them, in turns: tokens a second between the first and the last token, processor time a token (for machines that others use too), and whether they are the same ids.</summary>
+/// <summary>
+/// The same requests through an engine without drafts and one with them, in turns: tokens a second between the first and the last token,
+/// processor time a token (for machines that others use too), and whether they are the same ids.
+/// </summary>
 internal static class SpeculationSpeed
 {
     private const int RequestsOfWorkload = 12;
@@ -14,13 +17,16 @@ internal static class SpeculationSpeed
     private const int MaxTokens = 160;
     private const int MaxFactLength = 80;
 
-    public static async Task RunAsync(string model, string device, string dtype, string config, string? prompts, int threads, int streams, int rounds)
+    public static async Task RunAsync(
+        string model, string device, string dtype, string config, string? prompts, int threads, int streams, int rounds)
     {
         var options = new EngineOptions { ModelPath = model, Device = device, Dtype = dtype, NumThreads = threads };
         await using var plain = await LlmEngine.LoadAsync(options);
         await using var drafting = await LlmEngine.LoadAsync(options with { Speculation = SpeculationJson.Parse(config) });
         Console.WriteLine($"{config}, {dtype}, {threads} threads, {streams} at once, {rounds} rounds");
-        Console.WriteLine("| workload | plain, tokens/s | with drafts | ratio (range) | of processor time (range) | drafted | accepted | tokens of a step with drafts | same ids |");
+        Console.WriteLine(
+            "| workload | plain, tokens/s | with drafts | ratio (range) | of processor time (range) | "
+            + "drafted | accepted | tokens of a step with drafts | same ids |");
         Console.WriteLine("|---|---|---|---|---|---|---|---|---|");
         foreach (var (name, requests) in Workloads(prompts))
             await MeasureAsync(name, requests, plain, drafting, streams, rounds);
@@ -35,12 +41,17 @@ internal static class SpeculationSpeed
         {
             foreach (var file in Directory.EnumerateFiles(prompts, "*", SearchOption.AllDirectories).Order())
             {
-                string[] texts = Path.GetExtension(file) == ".jsonl" ? [.. File.ReadLines(file).Select(TurnOf).OfType<string>()] : [.. File.ReadLines(file).Where(line => line.Length > 0)];
+                string[] texts = Path.GetExtension(file) == ".jsonl"
+                    ? [.. File.ReadLines(file).Select(TurnOf).OfType<string>()]
+                    : [.. File.ReadLines(file).Where(line => line.Length > 0)];
                 if (texts.Length < RequestsOfWorkload)
                     continue;
                 // As much of a line as a fact is.
                 texts = [.. texts.Select(text => text.Length > MaxFactLength ? text[..MaxFactLength] : text)];
-                yield return ($"RAG over {Path.GetFileName(file)}: 12 of its lines as facts, greedy", Chats(i => Context(Enumerable.Range(0, FactsOfPrompt).Select(line => texts[((i * FactsOfPrompt) + line) % texts.Length])), greedy));
+                yield return (
+                    $"RAG over {Path.GetFileName(file)}: 12 of its lines as facts, greedy",
+                    Chats(i => Context(Enumerable.Range(0, FactsOfPrompt)
+                        .Select(line => texts[((i * FactsOfPrompt) + line) % texts.Length])), greedy));
                 yield return ($"{Path.GetFileName(file)} line by line, greedy", Chats(i => texts[i], greedy));
             }
         }
@@ -48,7 +59,10 @@ internal static class SpeculationSpeed
         // The prompt is a shuffle of all tokens that may come, and any of them comes: each is found, and what followed it says nothing.
         int[] few = [.. Enumerable.Range(400, 400)];
         var even = new SamplingParams { Temperature = 2, MaxTokens = MaxTokens, IgnoreEos = true, AllowedTokenIds = few };
-        yield return ("always found, never right: 400 tokens by chance", [.. Enumerable.Range(0, RequestsOfWorkload).Select(i => GenerationRequest.FromTokenIds([.. few.OrderBy(id => (id * (7919L + (2 * i))) % 1009)], even with { Seed = i }))]);
+        yield return (
+            "always found, never right: 400 tokens by chance",
+            [.. Enumerable.Range(0, RequestsOfWorkload).Select(i => GenerationRequest.FromTokenIds(
+                [.. few.OrderBy(id => (id * (7919L + (2 * i))) % 1009)], even with { Seed = i }))]);
     }
 
     private static GenerationRequest[] Chats(Func<int, string> text, SamplingParams sampling) =>
@@ -59,12 +73,15 @@ internal static class SpeculationSpeed
         string[] names = ["Vega", "Nova", "Ember", "Delta", "Orion", "Cobalt"], things = ["printer", "camera", "motor", "server"];
         (string What, string Unit)[] facts = [("speed", "km/h"), ("price", "dollars"), ("range", "km"), ("capacity", "liters")];
         var random = new Random(seed);
-        var all = (from name in names from thing in things from fact in facts select (name, thing, fact)).OrderBy(_ => random.Next()).Take(FactsOfPrompt).ToArray();
+        var all = (from name in names from thing in things from fact in facts select (name, thing, fact))
+            .OrderBy(_ => random.Next()).Take(FactsOfPrompt).ToArray();
         var (askedName, askedThing, asked) = all[^1];
-        return $"{Context(all.Select(one => $"The {one.fact.What} of the {one.name} {one.thing} is {random.Next(2, 999)} {one.fact.Unit}."))}\n\nQuestion: What is the {asked.What} of the {askedName} {askedThing}?";
+        var lines = all.Select(one => $"The {one.fact.What} of the {one.name} {one.thing} is {random.Next(2, 999)} {one.fact.Unit}.");
+        return $"{Context(lines)}\n\nQuestion: What is the {asked.What} of the {askedName} {askedThing}?";
     }
 
-    private static string Context(IEnumerable<string> facts) => "Context:\n" + string.Join('\n', facts.Select((fact, i) => $"[{i + 1}] {fact}"));
+    private static string Context(IEnumerable<string> facts) =>
+        "Context:\n" + string.Join('\n', facts.Select((fact, i) => $"[{i + 1}] {fact}"));
 
     private static string? TurnOf(string line)
     {
@@ -72,7 +89,8 @@ internal static class SpeculationSpeed
         return document.RootElement.TryGetProperty("turns", out var turns) ? turns[0].GetString() : null;
     }
 
-    private static async Task MeasureAsync(string name, GenerationRequest[] requests, LlmEngine plain, LlmEngine drafting, int streams, int rounds)
+    private static async Task MeasureAsync(
+        string name, GenerationRequest[] requests, LlmEngine plain, LlmEngine drafting, int streams, int rounds)
     {
         var (ratios, without, with, processor) = (new List<double>(), new List<double>(), new List<double>(), new List<double>());
         var same = true;
@@ -95,16 +113,21 @@ internal static class SpeculationSpeed
 
         ratios.Sort();
         var after = drafting.Statistics.Speculation!;
-        var (drafts, tokens, accepted) = (after.Drafts - before.Drafts, after.DraftTokens - before.DraftTokens, after.AcceptedTokens - before.AcceptedTokens);
+        var (drafts, tokens) = (after.Drafts - before.Drafts, after.DraftTokens - before.DraftTokens);
+        var accepted = after.AcceptedTokens - before.AcceptedTokens;
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"| {name} | {Median(without):F0} | {Median(with):F0} | {Median(ratios):F2} ({ratios[0]:F2} to {ratios[^1]:F2}) | {Median(processor):F2} ({processor.Min():F2} to {processor.Max():F2}) | {tokens} | {(tokens == 0 ? 0 : 100.0 * accepted / tokens):F0} % | {(drafts == 0 ? 1 : 1 + ((double)accepted / drafts)):F2} | {(same ? "yes" : "no")} |"));
+            $"| {name} | {Median(without):F0} | {Median(with):F0} | {Median(ratios):F2} ({ratios[0]:F2} to {ratios[^1]:F2}) | "
+            + $"{Median(processor):F2} ({processor.Min():F2} to {processor.Max():F2}) | "
+            + $"{tokens} | {(tokens == 0 ? 0 : 100.0 * accepted / tokens):F0} % | "
+            + $"{(drafts == 0 ? 1 : 1 + ((double)accepted / drafts)):F2} | {(same ? "yes" : "no")} |"));
     }
 
     private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
 
     // Tokens after the first of each request, over the time since that; with several at once over the whole run.
-    private static async Task<(double Speed, double Processor, int[][] Ids)> RunAsync(LlmEngine engine, GenerationRequest[] requests, int streams)
+    private static async Task<(double Speed, double Processor, int[][] Ids)> RunAsync(
+        LlmEngine engine, GenerationRequest[] requests, int streams)
     {
         var ids = new int[requests.Length][];
         var (tokens, seconds) = (0, 0.0);
@@ -112,7 +135,8 @@ internal static class SpeculationSpeed
         for (var first = 0; first < requests.Length; first += streams)
         {
             var watch = Stopwatch.StartNew();
-            var results = await Task.WhenAll(Enumerable.Range(first, Math.Min(streams, requests.Length - first)).Select(i => OneAsync(i, watch)));
+            var group = Enumerable.Range(first, Math.Min(streams, requests.Length - first));
+            var results = await Task.WhenAll(group.Select(i => OneAsync(i, watch)));
             seconds += watch.Elapsed.TotalSeconds - (streams == 1 ? results[0].Start : 0);
             tokens += results.Sum(result => result.Tokens);
         }

@@ -48,7 +48,7 @@ public sealed record EngineOptions
     public int PipelineParallel { get; init; } = 1;
 
     /// <summary>
-    /// Spreads whole experts over the <see cref="TensorParallel"/> ranks of a stage, in the place of a part of every expert. Refused where the model has none.
+    /// Spreads whole experts over the <see cref="TensorParallel"/> ranks of a stage instead of a part of every expert. Refused where the model has none.
     /// </summary>
     public bool EnableExpertParallel { get; init; }
 
@@ -152,13 +152,13 @@ public sealed record EngineOptions
     public SchedulingPolicy SchedulingPolicy { get; init; } = SchedulingPolicy.Fcfs;
 
     /// <summary>
-    /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>): the same output, faster where it repeats what is
-    /// known; null: off.
+    /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), faster where drafts are right; the output is identical
+    /// in float32 on CPUs, elsewhere up to rounding. Null: off.
     /// </summary>
     public SpeculationOptions? Speculation { get; init; } = SpeculationOptions.Default;
 
     /// <summary>
-    /// Most drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no time
+    /// Max number of drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no time
     /// to give away.
     /// </summary>
     internal int StepDrafts => Speculation?.NumSpeculativeTokens is { } drafts ? Math.Max(drafts, RunningSequences) : 0;

@@ -3,8 +3,8 @@ using System.Text.Json.Nodes;
 namespace LocalLlm;
 
 /// <summary>
-/// Speculative decoding (vLLM's <c>speculative_config</c>): tokens are drafted, and one step of the model verifies all of them. The output is
-/// the one without it; only the speed differs.
+/// Speculative decoding (vLLM's <c>speculative_config</c>): tokens are drafted, and one step of the model verifies all of them. The output
+/// is the one without it, identical in float32 on CPUs, elsewhere up to rounding: there one row goes through another kernel than several.
 /// </summary>
 public sealed record SpeculationOptions
 {
@@ -14,7 +14,7 @@ public sealed record SpeculationOptions
     /// <summary>Drafts are the model's own, by its layers for multi-token prediction.</summary>
     internal const string Mtp = "mtp";
 
-    /// <summary>Most drafts of a step, and most tokens that are looked up.</summary>
+    /// <summary>Max number of drafts of a sequence and a step, and of tokens that are looked up.</summary>
     internal const int Max = 32;
 
     /// <summary>That of engines whose options name none; null: off. Tests run whole suites with another one.</summary>
@@ -26,19 +26,26 @@ public sealed record SpeculationOptions
     /// <summary>Who drafts: <c>ngram</c> (prompt look-up, for every model), or <c>mtp</c> (the model's own layers for it).</summary>
     public string? Method { get; init; }
 
-    /// <summary>Most tokens that are drafted for a sequence and a step, 1 to 32; fewer are where earlier drafts were wrong.</summary>
+    /// <summary>
+    /// Max number of tokens that are drafted for a sequence and a step, 1 to 32. With <c>ngram</c> there are fewer where earlier drafts were
+    /// wrong.
+    /// </summary>
     public int? NumSpeculativeTokens { get; init; }
 
-    /// <summary>Method <c>ngram</c>: the most last tokens that are looked up, up to 32; null: as <see cref="PromptLookupMin"/>, or 5.</summary>
+    /// <summary>
+    /// Method <c>ngram</c>: max number of last tokens that are looked up, up to 32; null: as <see cref="PromptLookupMin"/>, or 5.
+    /// </summary>
     public int? PromptLookupMax { get; init; }
 
-    /// <summary>Method <c>ngram</c>: the fewest last tokens that must have occurred before; null: as <see cref="PromptLookupMax"/>, or 5.</summary>
+    /// <summary>
+    /// Method <c>ngram</c>: min number of last tokens that must have occurred before; null: as <see cref="PromptLookupMax"/>, or 5.
+    /// </summary>
     public int? PromptLookupMin { get; init; }
 
-    /// <summary>Most tokens that are looked up, once checked.</summary>
+    /// <summary>Max number of tokens that are looked up, once checked.</summary>
     internal int LookupMax => PromptLookupMax ?? PromptLookupMin ?? UsualLookup;
 
-    /// <summary>Fewest tokens that are looked up, once checked.</summary>
+    /// <summary>Min number of tokens that are looked up, once checked.</summary>
     internal int LookupMin => PromptLookupMin ?? PromptLookupMax ?? UsualLookup;
 
     /// <summary>As <c>--speculative-config</c> takes it.</summary>

@@ -39,7 +39,7 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Stages that the layers are split over, each on <see cref="TensorParallel"/> devices.</summary>
     public int PipelineParallel { get; set; } = 1;
 
-    /// <summary>Spreads whole experts over the devices, in the place of a part of every expert; see <see cref="EngineOptions.EnableExpertParallel"/>.</summary>
+    /// <summary>Spreads whole experts over the devices instead of a part of every expert; see <see cref="EngineOptions.EnableExpertParallel"/>.</summary>
     public bool EnableExpertParallel { get; set; }
 
     /// <summary>Hosts that the devices belong to; each runs this program, with its own <see cref="NodeRank"/>. More than one needs <c>AddLocalLlmCluster</c> of the package LocalLlm.Cluster.</summary>

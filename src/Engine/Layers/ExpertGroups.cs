@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
 
-/// <summary>The tokens of a step by the experts that compute them, on the host.</summary>
+/// <summary>The tokens of a step by the experts that process them, on the host.</summary>
 /// <param name="experts">How many there are.</param>
 internal sealed class ExpertGroups(int experts)
 {
@@ -43,7 +43,9 @@ internal sealed class ExpertGroups(int experts)
             usage[expert] += _starts[expert + 1] - _starts[expert];
     }
 
-    /// <summary>The tokens of an expert, and where each choice stands among all [tokens · experts per token]; valid until the next step.</summary>
+    /// <summary>
+    /// The tokens of an expert, and where each choice stands among all [tokens · experts per token]; valid until the next step.
+    /// </summary>
     public (ReadOnlyMemory<long> Tokens, ReadOnlyMemory<long> Places) Of(int expert)
     {
         var range = _starts[expert].._starts[expert + 1];

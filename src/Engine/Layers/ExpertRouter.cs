@@ -12,7 +12,9 @@ internal sealed class ExpertRouter
     private readonly LoadedWeight<LinearWeight> _weight;
     private readonly LoadedWeight<Tensor>? _bias;
 
-    /// <summary>Registers <c>prefix.weight</c> [experts, hidden] and, where the choice has one, <c>prefix.e_score_correction_bias</c> [experts].</summary>
+    /// <summary>
+    /// Registers <c>prefix.weight</c> [experts, hidden] and, where the choice has one, <c>prefix.e_score_correction_bias</c> [experts].
+    /// </summary>
     public ExpertRouter(LayerContext context, string prefix, int hiddenSize, ExpertRouting routing)
     {
         (_context, _routing) = (context, routing);
@@ -21,7 +23,10 @@ internal sealed class ExpertRouter
             WeightSpec.Whole($"{prefix}.weight", routing.Count, hiddenSize) with { Type = type },
             tensor => context.Ops.PackLinear(tensor, null, LinearRole.Router));
         if (routing.Choice == ExpertChoice.NoAuxiliaryLoss)
-            _bias = context.Weights.Add(WeightSpec.Whole($"{prefix}.e_score_correction_bias", routing.Count) with { Type = type }, context.Ops.ToDevice);
+        {
+            var spec = WeightSpec.Whole($"{prefix}.e_score_correction_bias", routing.Count) with { Type = type };
+            _bias = context.Weights.Add(spec, context.Ops.ToDevice);
+        }
     }
 
     /// <summary>[tokens, hidden] → the experts of each token.</summary>

@@ -6,8 +6,8 @@ internal sealed class ExpertUsage
     private readonly List<long[]> _layers = [];
 
     /// <summary>
-    /// How evenly experts are used since the model was loaded (vLLM's balancedness, of experts in place of ranks): tokens of the mean expert over those of the
-    /// busiest one, the mean over all layers. 1: all alike; null: no layer has experts, or none was used.
+    /// How evenly experts are used since the model was loaded (vLLM's balancedness, of experts instead of ranks): tokens of the mean
+    /// expert over those of the busiest one, the mean over all layers. 1: all alike; null: no layer has experts, or none was used.
     /// </summary>
     public double? Balance
     {

@@ -30,7 +30,7 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>Where layers count the tokens of their experts.</summary>
     public ExpertUsage ExpertUsage { get; } = new();
 
-    /// <summary>Whether the ranks of the group hold whole experts, in the place of a part of every expert.</summary>
+    /// <summary>Whether the ranks of the group hold whole experts instead of a part of every expert.</summary>
     public bool SpreadsExperts { get; init; }
 
     /// <summary>From the stage before; null: this is the first.</summary>

@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Experts of which a router chooses some for every token, and experts that compute every token (arXiv 2401.06066). Every rank has a part of each
-/// expert, and the ranks' results are summed once.
+/// Experts of which a router chooses some for every token, and experts that process every token (arXiv 2401.06066). Every rank has a part of
+/// each expert, and the ranks' results are summed once.
 /// </summary>
 internal sealed class MixtureOfExperts : IFeedForward
 {

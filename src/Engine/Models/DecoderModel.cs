@@ -47,7 +47,8 @@ internal abstract class DecoderModel : ICausalLanguageModel
         if (stage.IsLast)
         {
             _norm = new(context, "model.norm", config.HiddenSize, (float)config.RmsNormEps);
-            _head = new(context, config.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight", config.VocabSize, config.HiddenSize);
+            var weight = config.TieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+            _head = new(context, weight, config.VocabSize, config.HiddenSize);
         }
 
         KvCache = new([.. _layers.Select(layer => layer.Cache)]);
@@ -118,7 +119,10 @@ internal abstract class DecoderModel : ICausalLanguageModel
     }
 
     /// <summary>Adds what drafts tokens, on the last stage.</summary>
-    /// <param name="create">Builds it of the embedding (its own, where the first stage is another one), the norm and the head, the index of its cache, and the positions.</param>
+    /// <param name="create">
+    /// Builds it of the embedding (its own, where the first stage is another one), the norm and the head, the index of its cache, and the
+    /// positions.
+    /// </param>
     protected void AddPredictor(Func<PredictorParts, (ITokenPredictor Predictor, KvLayerSpec Cache)> create)
     {
         if (_norm is null || _head is null)

@@ -32,7 +32,7 @@ internal sealed record ExpertRouting
     /// <summary>Routed experts.</summary>
     public required int Count { get; init; }
 
-    /// <summary>Of them, those that compute a token.</summary>
+    /// <summary>Of them, those that process a token.</summary>
     public required int PerToken { get; init; }
 
     /// <summary>How experts are scored.</summary>

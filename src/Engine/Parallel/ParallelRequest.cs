@@ -9,7 +9,7 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
     /// <summary>Layers of each stage; null: as the plan chooses.</summary>
     public IReadOnlyList<int>? LayersPerStage { get; init; }
 
-    /// <summary>Whether the ranks of a group hold whole experts, in the place of a part of every expert.</summary>
+    /// <summary>Whether the ranks of a group hold whole experts instead of a part of every expert.</summary>
     public bool ExpertParallel { get; init; }
 
     /// <summary>Devices of this host by name, one for each of its ranks; null: as many as are needed.</summary>

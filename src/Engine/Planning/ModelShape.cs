@@ -90,7 +90,7 @@ internal sealed record ModelShape
     /// <summary>Experts; null: every MLP is dense.</summary>
     public ExpertShape? Experts { get; init; }
 
-    /// <summary>Whether the ranks of a group hold whole experts, in the place of a part of every expert.</summary>
+    /// <summary>Whether the ranks of a group hold whole experts instead of a part of every expert.</summary>
     public bool SpreadsExperts { get; init; }
 
     /// <summary>Which layers have experts: one entry per layer, or empty where none has.</summary>

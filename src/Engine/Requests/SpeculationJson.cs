@@ -20,7 +20,7 @@ public static class SpeculationJson
         }
         catch (JsonException)
         {
-            throw Refused($"'{RequestErrors.Printable(json)}' is no JSON");
+            throw Refused($"'{RequestErrors.Printable(json)}' is not valid JSON");
         }
     }
 

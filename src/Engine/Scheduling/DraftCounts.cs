@@ -1,7 +1,7 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>Counts drafts and what was accepted of them.</summary>
-/// <param name="max">Most tokens of a draft.</param>
+/// <param name="max">Max number of tokens of a draft.</param>
 internal sealed class DraftCounts(int max)
 {
     private readonly long[] _accepted = new long[max]; // by place

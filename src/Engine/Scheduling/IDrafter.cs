@@ -1,6 +1,8 @@
 namespace LocalLlm.Scheduling;
 
-/// <summary>Guesses how one sequence goes on. It sees every token of the sequence, in order; what it guesses changes the speed alone.</summary>
+/// <summary>
+/// Guesses how one sequence goes on. It sees every token of the sequence, in order; what it guesses changes the speed alone.
+/// </summary>
 internal interface IDrafter
 {
     /// <summary>Guesses the next tokens.</summary>

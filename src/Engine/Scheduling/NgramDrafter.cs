@@ -4,20 +4,24 @@ using System.Security.Cryptography;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Prompt look-up (Saxena, "Prompt Lookup Decoding", 2023; vLLM's method <c>ngram</c>): the longest run of last tokens that occurred
-/// before is looked up, where it occurred last, and what followed it there is the draft. A draft that reaches the end of the text goes
-/// on with its own beginning, as copies in LZ77 do, so that loops are drafted whole.
+/// Prompt look-up (Saxena, "Prompt Lookup Decoding", 2023; vLLM's method <c>ngram</c>): the longest run of last tokens that occurred before
+/// is looked up, where it occurred last, and what followed it there is the draft. A draft that reaches the end of the text goes on with its
+/// own beginning, as copies in LZ77 do, so that loops are drafted whole.
 /// </summary>
 /// <remarks>
-/// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text.
-/// The guess is compared with every token of the output, drafted or not, so that <see cref="DraftPace"/> knows at no cost whether
-/// drafting would pay again.
+/// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text. It runs
+/// on the engine loop's thread, so one call learns no more than <see cref="MaxLearnedRuns"/> allow; a long prompt takes several, and
+/// nothing is drafted before all of the text is learned. The guess is compared with every token of the output, drafted or not, so that
+/// <see cref="DraftPace"/> knows at no cost whether drafting would pay again.
 /// </remarks>
 /// <param name="min">Fewest last tokens, at least 1.</param>
 /// <param name="max">Most last tokens, at least <paramref name="min"/>.</param>
-/// <param name="maxDrafts">Most tokens of a draft.</param>
+/// <param name="maxDrafts">Max number of tokens of a draft.</param>
 internal sealed class NgramDrafter(int min, int max, int maxDrafts) : IDrafter
 {
+    /// <summary>Max number of runs that one call adds to the indexes, one of each length for a token: about a millisecond.</summary>
+    internal const int MaxLearnedRuns = 16_384;
+
     // Nobody can send a text whose hashes collide.
     private static readonly uint Key = BitConverter.ToUInt32(RandomNumberGenerator.GetBytes(sizeof(uint)));
 
@@ -31,9 +35,10 @@ internal sealed class NgramDrafter(int min, int max, int maxDrafts) : IDrafter
     /// <inheritdoc/>
     public ReadOnlySpan<int> Propose(ReadOnlySpan<int> tokens, int numPromptTokens, int max)
     {
-        for (; _numSeen < tokens.Length; _numSeen++)
+        var end = int.Min(tokens.Length, _numSeen + int.Max(1, MaxLearnedRuns / _indexes.Length));
+        for (; _numSeen < end; _numSeen++)
             Learn(tokens, numPromptTokens);
-        if (_match == 0)
+        if (_match == 0 || _numSeen < tokens.Length)
             return [];
         var count = int.Min(int.Min(max, _drafts.Length), _pace.Length);
         for (var i = 0; i < count; i++)

@@ -22,6 +22,8 @@ internal sealed partial class Scheduler
         var step = _records.TryPop(out var used) ? used : new StepRecord();
         _budget = _options.MaxNumBatchedTokens;
         var preemptionsBefore = _numPreemptions;
+        if (runAhead && _options.CreateDrafter is not null)
+            ChooseWhoWaitsToDraft();
         if (!ScheduleRunning(step, runAhead))
         {
             Recycle(step);
@@ -64,7 +66,7 @@ internal sealed partial class Scheduler
                 continue;
             // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.
             var pending = sequence.NumTokens - sequence.NextPosition;
-            var count = Chunk(pending == 0 && runAhead && GoesOn(sequence) && !WaitsToDraft(sequence) ? 1 : pending);
+            var count = Chunk(pending == 0 && runAhead && GoesOn(sequence) && !sequence.WaitsToDraft ? 1 : pending);
             if (count <= 0)
                 continue;
             if (runAhead && !_kvCache.TryAllocate(sequence.Blocks, sequence.NextPosition + count))
@@ -104,7 +106,8 @@ internal sealed partial class Scheduler
     /// says, that will not be the last.
     /// </summary>
     private bool GoesOn(Sequence sequence) =>
-        sequence.LastStepId == _lastStepId && sequence.NumPendingTokens == 1 && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
+        sequence.LastStepId == _lastStepId && sequence.NumPendingTokens == 1
+        && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
 
     /// <summary>How many of <paramref name="pending"/> tokens go into this step; 0 if a prompt must be whole and is not.</summary>
     private int Chunk(int pending)
@@ -120,32 +123,6 @@ internal sealed partial class Scheduler
         step.Add(sequence, count);
         _budget -= count;
     }
-
-    // What nobody else has a use for in this step: drafts are guesses.
-    private void ScheduleDrafts(StepRecord step)
-    {
-        var budget = int.Min(_budget, _options.MaxDraftsOfStep);
-        for (var i = 0; i < step.Count && budget > 0; i++)
-        {
-            var sequence = step[i];
-            if (sequence.Drafter is null || sequence.NumOutputTokens == 0 || sequence.NumInFlightSteps > 0 || sequence.NextPosition != sequence.NumTokens - 1)
-                continue;
-            // The token after the last draft is output too.
-            var tokensLeft = int.Min(sequence.MaxTokens - sequence.NumOutputTokens, _options.MaxModelLen - sequence.NumTokens);
-            var drafts = sequence.Drafter.Propose(sequence.TokenIds, sequence.NumPromptTokens, int.Min(int.Min(tokensLeft - 1, budget), _options.MaxDrafts));
-            // Every running sequence may need a block for its next token: none is preempted for drafts.
-            if (_kvCache.NumFreeBlocks <= _running.Count || !_kvCache.TryAllocate(sequence.Blocks, sequence.NumTokens + drafts.Length))
-                drafts = drafts[..int.Min(drafts.Length, (sequence.Blocks.Count * _kvCache.BlockSize) - sequence.NumTokens)];
-            if (drafts.IsEmpty)
-                continue;
-            step.AddDrafts(i, drafts);
-            budget -= drafts.Length;
-        }
-    }
-
-    // Running ahead, its tokens are never all known when a step is chosen. Where drafts would follow the ones that are, it is not run ahead once.
-    private bool WaitsToDraft(Sequence sequence) =>
-        sequence.Drafter?.Propose(sequence.TokenIds, sequence.NumPromptTokens, _options.MaxDrafts).Length > 0;
 
     /// <summary>
     /// Covers <paramref name="numTokens"/> positions of a running sequence, preempting from the end of the order. False if the

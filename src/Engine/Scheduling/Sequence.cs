@@ -129,6 +129,12 @@ internal sealed class Sequence
     /// <summary>The newest step that holds it.</summary>
     internal long LastStepId { get; set; }
 
+    /// <summary>The newest step that held drafts of it; 0: none did.</summary>
+    internal long LastDraftStepId { get; set; }
+
+    /// <summary>Whether it is not run ahead in the step being built, so that the one after can hold drafts of it.</summary>
+    internal bool WaitsToDraft { get; set; }
+
     /// <summary>Whether a step has announced it to the executor.</summary>
     internal bool IsAnnounced { get; set; }
 

@@ -3,8 +3,9 @@ using System.Numerics;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// How long a step may take before it counts as hung: a fixed time, or a multiple of the longest step of about as many tokens so far. Until a
-/// few steps of a size have been measured the longest limit holds: the first ones compile kernels and touch their memory. Used by one thread.
+/// How long a step may take before it counts as hung: a fixed time, or a multiple of the longest step of about as many tokens so far. Until
+/// a few steps of a size have been measured the longest limit holds: the first ones compile kernels and touch their memory. Used by one
+/// thread.
 /// </summary>
 internal sealed class StepDeadlines
 {

@@ -32,7 +32,7 @@ internal sealed class EngineArguments
         "-pp");
     private readonly Option<bool> _expertParallel = Options.Flag(
         "--enable-expert-parallel",
-        "Spreads whole experts over the devices of a stage, in the place of a part of every expert.");
+        "Spreads whole experts over the devices of a stage instead of a part of every expert.");
     private readonly Option<string?> _devices = Options.Text(
         "--devices",
         "The devices of this machine's ranks in their order, such as cuda:0,cuda:1; default: the first ones. (Not an option of vLLM's.)",

@@ -36,7 +36,7 @@ internal static class ServeConfiguration
     /// <param name="args">As typed.</param>
     /// <param name="typed">What they mean; of the command <c>serve</c>.</param>
     /// <param name="configuration">Where the rest is looked for.</param>
-    /// <exception cref="UsageException">The section has a name that is no option.</exception>
+    /// <exception cref="UsageException">The section has a name that is no option, or two names of speculation that mean the same.</exception>
     public static IReadOnlyList<string> Complete(IReadOnlyList<string> args, ParseResult typed, IConfiguration configuration)
     {
         var options = typed.CommandResult.Command.Options;
@@ -44,6 +44,7 @@ internal static class ServeConfiguration
         if (typed.CommandResult.Children.OfType<System.CommandLine.Parsing.ArgumentResult>().Any(argument => argument.Tokens.Count > 0))
             given.Add("--model");
         var added = new List<string>();
+        string? speculation = null; // its key
         foreach (var entry in configuration.GetSection(Section).GetChildren())
         {
             var name = OtherNames.GetValueOrDefault(entry.Key) ?? "--" + Hyphenated(entry.Key);
@@ -54,6 +55,13 @@ internal static class ServeConfiguration
             {
                 var nearest = NearestName.OfOption(name, options.Where(known => known is not VllmOption { IsRefused: true }).Select(known => known.Name));
                 throw new UsageException($"the configuration's {Section}:{entry.Key} is no option of serve{(nearest is null ? "; remove it" : $"; did you mean {nearest}?")}");
+            }
+
+            if (name == SpeculativeConfig)
+            {
+                if (speculation is not null)
+                    throw GivenTwice(speculation, entry.Key, name);
+                speculation = entry.Key;
             }
 
             if (!given.Contains(name) && !given.Contains("--no-" + name[2..]))
@@ -80,9 +88,23 @@ internal static class ServeConfiguration
     }
 
     // An object of texts and whole numbers under vLLM's names; the option refuses everything else.
-    private static string JsonOf(IConfigurationSection entry) => JsonSerializer.Serialize(entry.GetChildren().ToDictionary(
-        child => Hyphenated(child.Key).Replace('-', '_'),
-        child => int.TryParse(child.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? (object)number : child.Value ?? ""));
+    private static string JsonOf(IConfigurationSection entry)
+    {
+        var values = new Dictionary<string, object>();
+        var keys = new Dictionary<string, string>();
+        foreach (var child in entry.GetChildren())
+        {
+            var name = Hyphenated(child.Key).Replace('-', '_');
+            if (!keys.TryAdd(name, child.Key))
+                throw GivenTwice($"{entry.Key}:{keys[name]}", $"{entry.Key}:{child.Key}", name);
+            values[name] = int.TryParse(child.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) ? number : child.Value ?? "";
+        }
+
+        return JsonSerializer.Serialize(values);
+    }
+
+    private static UsageException GivenTwice(string first, string second, string name) =>
+        new($"the configuration's {Section}:{first} and {Section}:{second} are both {name}; remove one of them");
 
     private static string[] Texts(IConfigurationSection entry) =>
         entry.Value is { } value ? [value] : [.. entry.GetChildren().Select(child => child.Value ?? "")];

@@ -22,8 +22,8 @@ public class SpeculationOptionsTests
     [InlineData("""{"num_speculative_tokens":99999999999}""", "num_speculative_tokens")]
     [InlineData("""{"method":"ngram","method":"mtp"}""", "method: given the field twice")]
     [InlineData("[1]", "is [1]")]
-    [InlineData("ngram", "'ngram' is no JSON")]
-    [InlineData("", "'' is no JSON")]
+    [InlineData("ngram", "'ngram' is not valid JSON")]
+    [InlineData("", "'' is not valid JSON")]
     [InlineData("null", "is null")]
     public void What_is_no_configuration_is_refused_by_name(string json, string expected)
     {

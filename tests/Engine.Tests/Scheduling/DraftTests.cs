@@ -77,7 +77,7 @@ public class DraftTests
             lab.Step();
         var entries = lab.Step();
         Assert.Equal(4, entries.Length);
-        Assert.Equal((6, 2), (entries.Sum(entry => entry.TokenIds.Length), entries[0].NumDrafts));
+        Assert.Equal((6, 2), (entries.Sum(entry => entry.TokenIds.Length), entries.Sum(entry => entry.NumDrafts)));
     }
 
     [Fact]
@@ -118,6 +118,23 @@ public class DraftTests
         tight.Step();
         Assert.Equal([1, 1], tight.Step().Select(entry => entry.NumDrafts)); // a third block is free, but each may need it
         Assert.Equal(1, tight.Kv.NumFreeBlocks);
+    }
+
+    [Fact]
+    public void Drafts_leave_each_running_sequence_the_block_that_it_may_need_next()
+    {
+        var lab = new SchedulerLab(
+            numBlocks: 5, blockSize: 12, maxModelLen: 60, configure: options => options with { MaxDrafts = 32, CreateDrafter = () => new GivenDrafter(() => [.. Enumerable.Repeat(8, 32)]) });
+        Sequence[] sequences = [lab.Add(1, prompt: 11), lab.Add(2, prompt: 11)];
+        lab.Step();
+        Assert.Equal(3, lab.Kv.NumFreeBlocks);
+        Assert.Equal([12, 0], lab.Step().Select(entry => entry.NumDrafts)); // one block more, where 32 drafts would have all three
+        Assert.Equal(2, lab.Kv.NumFreeBlocks);
+        while (sequences[0].NumTokens < 24)
+        {
+            Assert.Equal(2, lab.Step().Length);
+            Assert.Empty(lab.PreemptedIds);
+        }
     }
 
     [Fact]
@@ -216,6 +233,62 @@ public class DraftTests
     }
 
     [Fact]
+    public void No_more_sequences_wait_to_draft_than_the_next_step_gives_drafts_to()
+    {
+        int[] drafts = [];
+        var lab = Many(8, () => drafts);
+        var step = lab.Scheduler.Schedule();
+        drafts = [7, 7, 7];
+        var ahead = lab.Scheduler.Schedule(runAhead: true);
+        Assert.Equal([3, 4, 5, 6, 7, 8], ahead.Sequences.Select(entry => entry.SequenceId)); // 1 and 2 wait: four drafts are all of a step
+        lab.Report(step);
+        var drafted = lab.Scheduler.Schedule(runAhead: true);
+        // They draft, and of those that the step ahead holds the next two wait.
+        Assert.Equal([(1, 3), (2, 1), (5, 0), (6, 0), (7, 0), (8, 0)], drafted.Sequences.Select(entry => (entry.SequenceId, entry.NumDrafts)));
+        lab.Report(ahead);
+        Assert.Equal([(3, 3), (4, 1)], lab.Scheduler.Schedule(runAhead: true).Sequences.Where(entry => entry.NumDrafts > 0).Select(entry => (entry.SequenceId, entry.NumDrafts)));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Where_drafts_are_few_sequences_take_turns(bool runsAhead)
+    {
+        var lab = Many(8, () => [7, 7, 7]);
+        var drafts = new int[9];
+        var inFlight = new Queue<SchedulerOutput>();
+        for (var i = 0; i < 24; i++)
+        {
+            while (inFlight.Count < (runsAhead ? 2 : 1) && lab.Scheduler.Schedule(runAhead: inFlight.Count > 0) is { IsEmpty: false } next)
+                inFlight.Enqueue(next);
+            var step = inFlight.Dequeue();
+            foreach (var entry in step.Sequences)
+                drafts[entry.SequenceId] += entry.NumDrafts > 0 ? 1 : 0;
+            lab.Report(step);
+        }
+
+        // Two of eight in each of 24 steps.
+        Assert.All(drafts[1..], steps => Assert.InRange(steps, 5, 7));
+    }
+
+    [Theory]
+    [InlineData(9, 4, 512, false)]
+    [InlineData(9, 3, 512, true)] // one token is left after that in flight
+    [InlineData(14, 9, 512, true)] // its block is full, and the other is kept for its next token
+    [InlineData(9, 4, 1, true)] // the next step has no budget for more than its token
+    public void A_sequence_that_would_get_no_drafts_runs_ahead(int prompt, int maxTokens, int budget, bool runsAhead)
+    {
+        int[] drafts = [];
+        var lab = Lab(() => drafts, numBlocks: 2, maxModelLen: 32, maxNumBatchedTokens: budget);
+        var sequence = lab.Add(1, prompt, maxTokens);
+        while (sequence.NumOutputTokens == 0)
+            lab.Step();
+        lab.Scheduler.Schedule();
+        drafts = [7, 7];
+        Assert.Equal(!runsAhead, lab.Scheduler.Schedule(runAhead: true).IsEmpty);
+    }
+
+    [Fact]
     public void A_choice_that_depends_on_the_tokens_before_it_is_the_hosts_where_there_are_drafts()
     {
         foreach (var (penalty, expected) in new[] { (0.0, false), (1.0, true) })
@@ -239,6 +312,16 @@ public class DraftTests
         lab.Scheduler.FailStep(lab.Scheduler.Schedule().StepId);
         Assert.Equal((0, FinishReason.Error, 64), (sequence.NumDrafts, sequence.FinishReason, lab.Kv.NumFreeBlocks));
         lab.Scheduler.CheckIntegrity();
+    }
+
+    // Sequences of which each has a token, and steps of four drafts.
+    private static SchedulerLab Many(int count, Func<int[]> drafts)
+    {
+        var lab = new SchedulerLab(numBlocks: 256, configure: options => options with { MaxDrafts = 3, MaxDraftsOfStep = 4, CreateDrafter = () => new GivenDrafter(drafts) });
+        for (var id = 1; id <= count; id++)
+            lab.Add(id, prompt: 3);
+        lab.Step();
+        return lab;
     }
 
     private static ScheduledSequence Entry(SchedulerLab lab)

@@ -38,6 +38,19 @@ public class NgramDrafterTests
         Assert.Equal([2, 3], drafter.Propose(tokens, 4, 8).ToArray());
     }
 
+    [Theory]
+    [InlineData(5, 5)]
+    [InlineData(1, 32)]
+    public void A_long_prompt_is_learned_over_several_calls_and_drafts_come_after_them(int min, int max)
+    {
+        var drafter = new NgramDrafter(min, max, 4);
+        var perCall = NgramDrafter.MaxLearnedRuns / (max - min + 1);
+        int[] tokens = [.. Enumerable.Range(100, (3 * perCall) - 5), 100, 101, 102, 103, 104];
+        Assert.Empty(drafter.Propose(tokens, tokens.Length, 4).ToArray());
+        Assert.Empty(drafter.Propose(tokens, tokens.Length, 4).ToArray());
+        Assert.Equal([105, 106], drafter.Propose(tokens, tokens.Length, 4).ToArray());
+    }
+
     [Fact]
     public void A_sequence_whose_guesses_are_wrong_is_left_alone_until_they_are_right()
     {

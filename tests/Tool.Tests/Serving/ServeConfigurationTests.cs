@@ -59,6 +59,17 @@ public sealed class ServeConfigurationTests
         Assert.Equal(["serve", "m", "--speculative-config", "{}"], Complete("serve m --speculative-config {}", ("LocalLlm:Speculation:Method", "ngram")));
     }
 
+    [Theory]
+    [InlineData("Speculation:NumSpeculativeTokens", "Speculation:num_speculative_tokens")]
+    [InlineData("Speculation:Method", "SpeculativeConfig:num_speculative_tokens")]
+    [InlineData("Speculation:Method", "speculative_config")]
+    public void Speculation_that_is_given_under_two_names_is_an_error_that_has_both(string first, string second)
+    {
+        var failure = Assert.Throws<UsageException>(() => Complete("serve m", ("LocalLlm:" + first, "4"), ("LocalLlm:" + second, "4")));
+        var keys = first.Split(':')[0] == second.Split(':')[0] ? [first, second] : new[] { first.Split(':')[0], second.Split(':')[0] };
+        Assert.All(keys, key => Assert.Contains("LocalLlm:" + key, failure.Message, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void Sections_of_others_are_left_alone() => Assert.Equal(["serve", "m"], Complete("serve m", ("LocalLlm:Server:ApiKeys:0", "a"), ("LocalLlm:second:ModelPath", "x")));
 

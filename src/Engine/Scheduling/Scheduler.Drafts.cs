@@ -1,0 +1,86 @@
+namespace LocalLlm.Scheduling;
+
+/// <content>Drafts are guesses: they get what nobody else has a use for, and nobody is preempted for them.</content>
+internal sealed partial class Scheduler
+{
+    // Where drafts are few, whoever drafted longest ago goes first.
+    private static readonly Comparison<(Sequence Sequence, int Index)> LongestAgoFirst = static (left, right) =>
+        (left.Sequence.LastDraftStepId, left.Sequence.ArrivalOrder)
+            .CompareTo((right.Sequence.LastDraftStepId, right.Sequence.ArrivalOrder));
+
+    private readonly List<(Sequence Sequence, int Index)> _draftOrder = []; // of the latest pass, reused
+
+    private void ScheduleDrafts(StepRecord step)
+    {
+        _draftOrder.Clear();
+        for (var i = 0; i < step.Count; i++)
+        {
+            var sequence = step[i];
+            if (sequence.Drafter is null)
+                continue;
+            if (sequence.NumOutputTokens == 0)
+                sequence.Drafter.Propose(sequence.TokenIds, sequence.NumPromptTokens, max: 0); // it learns while the prompt is computed
+            else if (sequence.NumInFlightSteps == 0 && sequence.NextPosition == sequence.NumTokens - 1)
+                _draftOrder.Add((sequence, i));
+        }
+
+        _draftOrder.Sort(LongestAgoFirst);
+        var budget = int.Min(_budget, _options.MaxDraftsOfStep);
+        foreach (var (sequence, index) in _draftOrder)
+        {
+            var drafts = Propose(sequence, sequence.NumTokens, budget, _kvCache.NumFreeBlocks - _running.Count);
+            if (drafts.IsEmpty || !_kvCache.TryAllocate(sequence.Blocks, sequence.NumTokens + drafts.Length))
+                continue;
+            step.AddDrafts(index, drafts);
+            sequence.LastDraftStepId = _lastStepId + 1;
+            budget -= drafts.Length;
+        }
+    }
+
+    /// <summary>
+    /// Running ahead, a sequence's tokens are never all known when a step is chosen. One that the step after could give drafts is not run
+    /// ahead once: it takes part again when its token is known.
+    /// </summary>
+    private void ChooseWhoWaitsToDraft()
+    {
+        _draftOrder.Clear();
+        long tokens = 0; // of the next step, without drafts
+        for (var i = 0; i < _running.Count; i++)
+        {
+            var sequence = _running[i];
+            var pending = sequence.NumTokens - sequence.NextPosition;
+            tokens += int.Max(1, _options.LongPrefillTokenThreshold > 0 ? int.Min(_options.LongPrefillTokenThreshold, pending) : pending);
+            sequence.WaitsToDraft = false;
+            if (sequence.Drafter is not null && pending == 0 && GoesOn(sequence))
+                _draftOrder.Add((sequence, i));
+        }
+
+        _draftOrder.Sort(LongestAgoFirst);
+        var budget = (int)long.Clamp(_options.MaxNumBatchedTokens - tokens, 0, _options.MaxDraftsOfStep);
+        var freeBlocks = _kvCache.NumFreeBlocks - _running.Count;
+        foreach (var (sequence, _) in _draftOrder)
+        {
+            var numTokens = sequence.NumTokens + 1; // with the one in flight
+            var count = Propose(sequence, numTokens, budget, freeBlocks).Length;
+            if (count == 0)
+                continue;
+            sequence.WaitsToDraft = true;
+            budget -= count;
+            freeBlocks -= int.Max(0, _kvCache.BlocksFor(numTokens + count) - sequence.Blocks.Count);
+        }
+    }
+
+    /// <summary>Drafts that a step could hold.</summary>
+    /// <param name="sequence">Whose.</param>
+    /// <param name="numTokens">Tokens of it that are known then.</param>
+    /// <param name="budget">Drafts that the step has left.</param>
+    /// <param name="freeBlocks">Blocks left when each running sequence has one more for its next token; below 0: too few for that.</param>
+    private ReadOnlySpan<int> Propose(Sequence sequence, int numTokens, int budget, int freeBlocks)
+    {
+        // The token after the last draft is output too.
+        var tokensLeft = int.Min(sequence.MaxTokens - (numTokens - sequence.NumPromptTokens), _options.MaxModelLen - numTokens) - 1;
+        var room = ((long)(sequence.Blocks.Count + int.Max(0, freeBlocks)) * _kvCache.BlockSize) - numTokens;
+        var max = (int)long.Clamp(room, 0, int.Max(0, int.Min(int.Min(tokensLeft, budget), _options.MaxDrafts)));
+        return sequence.Drafter!.Propose(sequence.TokenIds, sequence.NumPromptTokens, max);
+    }
+}
