@@ -149,7 +149,7 @@ public sealed class VllmOptionsTests
 
     [Theory]
     [InlineData("tokenize m --trust-remote-code")]
-    [InlineData("detokenize m --load-format auto")]
+    [InlineData("detokenize m --swap-space 4")]
     [InlineData("download org/m --random-input-len 3")]
     public async Task A_command_without_an_engine_says_that_the_option_is_vllms(string line)
     {
