@@ -14,7 +14,7 @@ internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisp
     private const long MinWorkPerThread = 500_000;
 
     // From here on widening a tile costs less than it saves.
-    private const int MinTileRows = 32;
+    private const int MinTileRows = 80;
 
     // Rows that are widened to float32 at once.
     private const int MaxInputRows = 256;
