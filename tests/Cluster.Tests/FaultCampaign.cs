@@ -129,7 +129,17 @@ public class FaultCampaign
         }
     }
 
-    private static bool Alive(int process) => Directory.Exists($"/proc/{process}") && !File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
+    private static bool Alive(int process)
+    {
+        try
+        {
+            return !File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            return false; // it ended, perhaps while it was looked at
+        }
+    }
 
     // The sixth field, after the name in brackets: state, parent, group, session.
     private static int SessionOf(int process)
