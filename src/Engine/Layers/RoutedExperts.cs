@@ -1,7 +1,7 @@
-using System.Globalization;
 using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
+using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
@@ -55,13 +55,6 @@ internal sealed class RoutedExperts
         return sum;
     }
 
-    private static bool IsOfAnotherRank(string name, string prefix, ShardRange own, int count)
-    {
-        if (!name.StartsWith(prefix, StringComparison.Ordinal))
-            return false;
-        var number = name.AsSpan(prefix.Length);
-        var end = number.IndexOf('.');
-        return end > 0 && int.TryParse(number[..end], NumberStyles.None, CultureInfo.InvariantCulture, out var expert)
-            && expert < count && (expert < own.Start || expert >= own.Start + own.Length);
-    }
+    private static bool IsOfAnotherRank(string name, string prefix, ShardRange own, int count) =>
+        WeightNames.NumberAfter(prefix, name) is { } expert && expert < count && (expert < own.Start || expert >= own.Start + own.Length);
 }

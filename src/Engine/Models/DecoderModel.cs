@@ -1,8 +1,8 @@
-using System.Globalization;
 using LocalLlm.Layers;
 using LocalLlm.Models.Rotary;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
+using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
@@ -138,12 +138,6 @@ internal abstract class DecoderModel : ICausalLanguageModel
             return !stage.IsFirst;
         if (name is "model.norm.weight" or "lm_head.weight")
             return !stage.IsLast;
-        const string prefix = "model.layers.";
-        if (!name.StartsWith(prefix, StringComparison.Ordinal))
-            return false;
-        var number = name.AsSpan(prefix.Length);
-        var end = number.IndexOf('.');
-        return end > 0 && int.TryParse(number[..end], NumberStyles.None, CultureInfo.InvariantCulture, out var layer)
-            && layer < numLayers && !stage.Holds(layer);
+        return WeightNames.NumberAfter(WeightNames.Layers, name) is { } layer && layer < numLayers && !stage.Holds(layer);
     }
 }

@@ -1,5 +1,5 @@
-using System.Globalization;
 using LocalLlm.Layers;
+using LocalLlm.Weights;
 
 namespace LocalLlm.Models.Deepseek;
 
@@ -43,14 +43,7 @@ internal sealed class DeepseekForCausalLM : DecoderModel
     }
 
     // The layers of multi-token prediction stand behind the last one.
-    private static bool IsOfPrediction(string name, DeepseekConfig config)
-    {
-        const string prefix = "model.layers.";
-        if (!name.StartsWith(prefix, StringComparison.Ordinal))
-            return false;
-        var number = name.AsSpan(prefix.Length);
-        var end = number.IndexOf('.');
-        return end > 0 && int.TryParse(number[..end], NumberStyles.None, CultureInfo.InvariantCulture, out var layer)
-            && layer >= config.NumHiddenLayers && layer < config.NumHiddenLayers + config.NumNextnPredictLayers;
-    }
+    private static bool IsOfPrediction(string name, DeepseekConfig config) =>
+        WeightNames.NumberAfter(WeightNames.Layers, name) is { } layer
+        && layer >= config.NumHiddenLayers && layer < config.NumHiddenLayers + config.NumNextnPredictLayers;
 }

@@ -229,7 +229,7 @@ internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
 
         var mask = Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(visible)).AsSingle();
         var score = Vector512.ConditionalSelect(mask, Vector512.Load(scores), Vector512.Create(float.NegativeInfinity));
-        var newMaximum = MathF.Max(maximum, MaxAcross(score));
+        var newMaximum = MathF.Max(maximum, VectorMax.Across(score));
         var weights = Vector512.ConditionalSelect(mask, VectorExp.Exp(score - Vector512.Create(newMaximum)), Vector512<float>.Zero);
         if (newMaximum != maximum)
         {
@@ -283,13 +283,5 @@ internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
             for (var d = 0; d < Rank; d++)
                 target[d] = accumulated[(row * PaddedRank) + d] * scale;
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float MaxAcross(Vector512<float> value)
-    {
-        var quarter = Vector256.Max(value.GetLower(), value.GetUpper());
-        var eighth = Vector128.Max(quarter.GetLower(), quarter.GetUpper());
-        return MathF.Max(MathF.Max(eighth[0], eighth[1]), MathF.Max(eighth[2], eighth[3]));
     }
 }

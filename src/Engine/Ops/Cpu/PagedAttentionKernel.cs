@@ -199,7 +199,7 @@ internal unsafe struct PagedAttentionKernel<T, TElement, TCache, TCacheElement> 
         var lanes = Vector512<int>.Indices;
         var visible = (Vector512.GreaterThanOrEqual(lanes, Vector512.Create(from)) & Vector512.LessThan(lanes, Vector512.Create(to))).AsSingle();
         var score = Vector512.ConditionalSelect(visible, Vector512.Load(scores), Vector512.Create(float.NegativeInfinity));
-        var newMaximum = MathF.Max(maximum, MaxAcross(score));
+        var newMaximum = MathF.Max(maximum, VectorMax.Across(score));
         var weights = Vector512.ConditionalSelect(visible, VectorExp.Exp(score - Vector512.Create(newMaximum)), Vector512<float>.Zero);
         if (newMaximum != maximum)
         {
@@ -260,13 +260,5 @@ internal unsafe struct PagedAttentionKernel<T, TElement, TCache, TCacheElement> 
             for (var d = 0; d < HeadDim; d++)
                 target[d] = TElement.FromSingle(accumulated[(row * PaddedHeadDim) + d] * scale);
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float MaxAcross(Vector512<float> value)
-    {
-        var quarter = Vector256.Max(value.GetLower(), value.GetUpper());
-        var eighth = Vector128.Max(quarter.GetLower(), quarter.GetUpper());
-        return MathF.Max(MathF.Max(eighth[0], eighth[1]), MathF.Max(eighth[2], eighth[3]));
     }
 }
