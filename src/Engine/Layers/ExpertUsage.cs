@@ -16,9 +16,12 @@ internal sealed class ExpertUsage
             var (sum, count) = (0.0, 0);
             foreach (var tokens in _layers)
             {
-                if (tokens.Max() is not (> 0 and var busiest))
+                var (all, busiest) = (0L, 0L);
+                foreach (var number in tokens)
+                    (all, busiest) = (all + number, Math.Max(busiest, number));
+                if (busiest == 0)
                     continue;
-                sum += tokens.Average() / busiest;
+                sum += (double)all / tokens.Length / busiest;
                 count++;
             }
 

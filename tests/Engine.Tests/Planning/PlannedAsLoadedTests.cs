@@ -82,7 +82,7 @@ public class PlannedAsLoadedTests
 
     [Theory]
     [InlineData(3)]
-    [InlineData(32)] // more than there are sequences
+    [InlineData(32)] // more than the sequences
     public async Task Drafts_have_rows_of_logits(int drafts)
     {
         var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = "cpu", Dtype = "float32", KvCacheMemoryBytes = 1 << 20, MaxNumSeqs = 8 };
