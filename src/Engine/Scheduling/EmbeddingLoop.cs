@@ -100,7 +100,8 @@ internal sealed partial class EmbeddingLoop : IDisposable
         }
         catch (GivenUpException)
         {
-            // Everything but this thread's end is done.
+            // The watchdog's thread ends everything but this one; until it has, the engine must not look like one that ended as it should.
+            _watchdog.Expired.Wait();
         }
         catch (Exception failure)
         {

@@ -22,6 +22,7 @@ internal sealed partial class EngineLoop : IDisposable
     private readonly StepWatchdog _watchdog;
     private readonly ILogger _logger;
     private readonly CommandReader _commands;
+    private readonly Lock _dying = new();
     private readonly Queue<int> _tokensInFlight = new(); // of each step, oldest first
     private long _numSteps;
     private int _failuresInARow;
@@ -199,10 +200,16 @@ internal sealed partial class EngineLoop : IDisposable
     // caller should see. Also called by the watchdog, on a thread of its own.
     private void Die(Exception failure)
     {
-        if (Interlocked.Exchange(ref _isDead, true))
-            return;
-        _inbox.Close(new(
-            EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure));
+        // Two threads may notice at once. The second returns only when the callers have been told, as its own end counts as the engine's.
+        lock (_dying)
+        {
+            if (_isDead)
+                return;
+            _isDead = true;
+            _inbox.Close(new(
+                EngineErrorKind.EngineDead, "The engine has failed and takes no more requests; load the model again. The log says why.", innerException: failure));
+        }
+
         LogDead(failure);
         _executor.Abort(failure);
     }
