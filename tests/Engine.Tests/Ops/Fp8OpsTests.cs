@@ -156,7 +156,8 @@ public sealed class Fp8OpsTests : IDisposable
 
     private static int[] Bits(Tensor tensor) => [.. tensor.data<float>().ToArray().Select(BitConverter.SingleToInt32Bits)];
 
-    private static (Tensor Bytes, Tensor Scales, Fp8Grid Grid) Matrix(
+    /// <summary>A random matrix whose first block lacks some inputs.</summary>
+    internal static (Tensor Bytes, Tensor Scales, Fp8Grid Grid) Matrix(
         int inFeatures, int outFeatures, int blockRows, int blockColumns, int offset, Func<double, float>? scale = null)
     {
         var random = new Random(inFeatures + outFeatures);

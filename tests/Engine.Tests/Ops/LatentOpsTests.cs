@@ -1,5 +1,4 @@
 using LocalLlm.Interop;
-using LocalLlm.KvCache;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
 using Xunit;
@@ -47,7 +46,7 @@ public sealed class LatentOpsTests : IDisposable
     public void Latent_attention_agrees_with_the_plain_version(int heads, int rank, int plain, int rotary, int value, bool interleaved)
     {
         foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
-            AssertAgrees(new(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved), type);
+            AssertLatentAttentionAgrees(_plain, _fast, new(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved), type);
     }
 
     [Theory]
@@ -101,38 +100,5 @@ public sealed class LatentOpsTests : IDisposable
         };
         var ids = _fast.Features.Experts!.Route(full([1, 8], float.NaN), null, routing).Ids.data<long>().ToArray();
         Assert.All(ids, id => Assert.InRange(id, 0, 7));
-    }
-
-    private void AssertAgrees(LatentAttentionShape shape, ScalarType type)
-    {
-        var (plain, fast) = ((ILatentOps)new TorchLatentOps(CPU), _fast.Features.Latent!);
-        var spec = KvLayerSpec.Rows(shape.RowWidth);
-        using var plainCache = KvCacheTensors.Allocate(_plain, spec, 64, type);
-        using var fastCache = KvCacheTensors.Allocate(_fast, spec, 64, type);
-        plainCache.Tensors[0].zero_();
-        // What lies in a block from an earlier owner must never reach a result.
-        fastCache.Tensors[0].fill_(float.NaN);
-        var projection = (randn((long)shape.Heads * (shape.PlainDim + shape.ValueDim), shape.Rank) / MathF.Sqrt(shape.Rank)).to(type);
-        using var plainWeight = plain.Pack(projection, shape);
-        using var fastWeight = fast.Pack(projection, shape);
-        using var rotary = Rotary(shape.RotaryDim);
-        var norm = randn(shape.Rank).to(type);
-        var random = new Random(3);
-        int[] lengths = [1, 5, 40, 200, 17];
-        var done = new int[lengths.Length];
-        var tables = BlockTables(lengths, random);
-        while (done.Zip(lengths).Any(pair => pair.First < pair.Second))
-        {
-            using var metadata = NextStep(lengths, done, tables, random);
-            var queries = randn(metadata.TokenCount, (long)shape.Heads * shape.QueryDim).to(type);
-            var rows = randn(metadata.TokenCount, 3 + shape.RowWidth).to(type);
-            var (plainQueries, fastQueries) = (queries.clone(), queries.clone());
-            plain.RotateAndStore(plainQueries, rows, 3, norm, 1e-6f, rotary, plainCache, metadata, shape);
-            fast.RotateAndStore(fastQueries, rows, 3, norm, 1e-6f, rotary, fastCache, metadata, shape);
-            AssertClose(plainQueries, fastQueries, type);
-            AssertClose(
-                plain.Attention(plainQueries, plainWeight, plainCache, metadata, shape),
-                fast.Attention(fastQueries, fastWeight, fastCache, metadata, shape), type);
-        }
     }
 }

@@ -38,6 +38,41 @@ internal static class OpsScenarios
         }
     }
 
+    /// <summary>The same for latent attention.</summary>
+    public static void AssertLatentAttentionAgrees(IDeviceOps plainOps, IDeviceOps fastOps, LatentAttentionShape shape, ScalarType type)
+    {
+        var (plain, fast) = ((ILatentOps)new TorchLatentOps(CPU), fastOps.Features.Latent!);
+        var spec = KvLayerSpec.Rows(shape.RowWidth);
+        using var plainCache = KvCacheTensors.Allocate(plainOps, spec, 64, type);
+        using var fastCache = KvCacheTensors.Allocate(fastOps, spec, 64, type);
+        plainCache.Tensors[0].zero_();
+        // What lies in a block from an earlier owner must never reach a result.
+        fastCache.Tensors[0].fill_(float.NaN);
+        var projection = (randn((long)shape.Heads * (shape.PlainDim + shape.ValueDim), shape.Rank) / MathF.Sqrt(shape.Rank)).to(type);
+        using var plainWeight = plain.Pack(projection, shape);
+        using var fastWeight = fast.Pack(fastOps.ToDevice(projection), shape);
+        using var rotary = Rotary(shape.RotaryDim);
+        var norm = randn(shape.Rank).to(type);
+        var random = new Random(3);
+        int[] lengths = [1, 5, 40, 200, 17];
+        var done = new int[lengths.Length];
+        var tables = BlockTables(lengths, random);
+        while (done.Zip(lengths).Any(pair => pair.First < pair.Second))
+        {
+            using var metadata = NextStep(lengths, done, tables, random);
+            var queries = randn(metadata.TokenCount, (long)shape.Heads * shape.QueryDim).to(type);
+            var rows = randn(metadata.TokenCount, 3 + shape.RowWidth).to(type);
+            var (plainQueries, fastQueries) = (queries.clone(), fastOps.ToDevice(queries.clone()));
+            fastOps.BeginStep(new int[metadata.TokenCount], metadata);
+            plain.RotateAndStore(plainQueries, rows, 3, norm, 1e-6f, rotary, plainCache, metadata, shape);
+            fast.RotateAndStore(fastQueries, fastOps.ToDevice(rows), 3, fastOps.ToDevice(norm), 1e-6f, rotary, fastCache, metadata, shape);
+            AssertClose(plainQueries, fastQueries, type);
+            AssertClose(
+                plain.Attention(plainQueries, plainWeight, plainCache, metadata, shape),
+                fast.Attention(fastQueries, fastWeight, fastCache, metadata, shape), type);
+        }
+    }
+
     /// <summary>A cache in the device's own layout, all zeros.</summary>
     public static KvLayerCache ZeroedCache(IDeviceOps ops, int blocks, AttentionShape shape, ScalarType type)
     {

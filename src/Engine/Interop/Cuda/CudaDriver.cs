@@ -59,6 +59,9 @@ internal static unsafe partial class CudaDriver
     public static partial int cuFuncGetAttribute(int* value, int attribute, IntPtr function);
 
     [LibraryImport(Library)]
+    public static partial int cuFuncSetAttribute(IntPtr function, int attribute, int value);
+
+    [LibraryImport(Library)]
     public static partial int cuMemGetInfo_v2(nuint* free, nuint* total);
 
     [LibraryImport(Library)]

@@ -25,10 +25,24 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
 {
     private const int ProgrammaticStreamSerialization = 6;
     private const int MinProgrammaticCapability = 90;
+    private const int MaxDynamicSharedMemory = 8; // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    private const int SharedMemoryWithoutAsking = 48 << 10;
+
+    private int _allowedSharedMemory = SharedMemoryWithoutAsking;
 
     /// <summary>Launches the kernel; every kernel of ours waits by itself for the one before (<c>waitForPrevious</c>).</summary>
-    public void Launch((int X, int Y, int Z) grid, int block, ReadOnlySpan<KernelArgument> arguments)
+    /// <param name="grid">Blocks.</param>
+    /// <param name="block">Threads of a block.</param>
+    /// <param name="arguments">Of the kernel.</param>
+    /// <param name="sharedBytes">Shared memory of a block beside what the kernel declares with a size.</param>
+    public void Launch((int X, int Y, int Z) grid, int block, ReadOnlySpan<KernelArgument> arguments, int sharedBytes = 0)
     {
+        if (sharedBytes > _allowedSharedMemory)
+        {
+            CudaException.Check(CudaDriver.cuFuncSetAttribute(function, MaxDynamicSharedMemory, sharedBytes), $"giving {name} {sharedBytes} bytes of shared memory");
+            _allowedSharedMemory = sharedBytes;
+        }
+
         CudaDriver.LaunchAttribute attribute = new() { Id = ProgrammaticStreamSerialization, Value = 1 };
         CudaDriver.LaunchConfig config = new()
         {
@@ -38,6 +52,7 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
             BlockX = (uint)block,
             BlockY = 1,
             BlockZ = 1,
+            SharedMemoryBytes = (uint)sharedBytes,
             Stream = device.Stream,
             Attributes = &attribute,
             AttributeCount = device.ComputeCapability >= MinProgrammaticCapability ? 1u : 0u,

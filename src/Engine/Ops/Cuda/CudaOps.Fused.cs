@@ -13,7 +13,7 @@ internal sealed unsafe partial class CudaOps : IFusedOps
     {
         if (!TakesGemv(x, weight))
             return Linear(RmsNorm(x, normWeight, epsilon), weight);
-        var y = _workspace.Rent(SlotOf(weight), x.size(0), weight.OutFeatures, x.dtype);
+        var y = _workspace.Rent(SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
         Gemv(x, weight, normWeight, epsilon, y);
         return y;
     }
@@ -31,7 +31,7 @@ internal sealed unsafe partial class CudaOps : IFusedOps
         }
 
         var table = OnDevice(rotary);
-        var y = _workspace.Rent(SlotOf(qkv), x.size(0), qkv.OutFeatures, x.dtype);
+        var y = _workspace.Rent(SlotOf(qkv.Role), x.size(0), qkv.OutFeatures, x.dtype);
         Gemv(
             x,
             qkv,

@@ -24,6 +24,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     private readonly StepInputs _inputs;
     private readonly CudaAttention _attention;
     private readonly CudaSampler _sampler;
+    private readonly CudaFp8Ops _fp8;
     private readonly Dictionary<RotaryTable, (int Version, RotaryTable Copy)> _rotaries = [];
     private int _rotaryVersion;
 
@@ -37,7 +38,10 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _inputs = new(_device);
         _attention = new(_device, _kernels, _workspace, _inputs);
         _sampler = new(_device, _kernels, _workspace);
-        Features = new() { Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
+        var products = new SkinnyProduct(_device, _kernels, _workspace);
+        _fp8 = new(_device, products, _workspace);
+        var latent = new CudaLatentOps(_device, _kernels, _workspace, _inputs, products, OnDevice);
+        Features = new() { Latent = latent, Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
     /// <inheritdoc/>
@@ -67,7 +71,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     /// <inheritdoc/>
     public Tensor Linear(Tensor x, LinearWeight weight)
     {
-        var y = _workspace.Rent(SlotOf(weight), x.size(0), weight.OutFeatures, x.dtype);
+        var y = _workspace.Rent(SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
         if (TakesGemv(x, weight))
             Gemv(x, weight, null, 0, y);
         else
@@ -139,6 +143,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _ = CudaDriver.cuStreamSynchronize(_device.Stream);
         foreach (var (_, copy) in _rotaries.Values)
             copy.Dispose();
+        _fp8.Dispose();
         _sampler.Dispose();
         _inputs.Dispose();
         _workspace.Dispose();
@@ -148,7 +153,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     }
 
     // Results that live at once have slots of their own.
-    private static WorkspaceSlot SlotOf(LinearWeight weight) => weight.Role switch
+    internal static WorkspaceSlot SlotOf(LinearRole role) => role switch
     {
         LinearRole.Qkv => WorkspaceSlot.Qkv,
         LinearRole.GateUp => WorkspaceSlot.GateUp,

@@ -23,6 +23,8 @@ internal enum WorkspaceSlot
     GatheredParts,
     LatentDown,
     Router,
+    Absorbed,
+    Mixed,
 }
 
 /// <summary>

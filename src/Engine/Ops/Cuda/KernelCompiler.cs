@@ -45,6 +45,21 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         return kernel;
     }
 
+    /// <summary>The text of a source, as it is compiled.</summary>
+    /// <param name="source">As in <see cref="Get"/>.</param>
+    public static string TextOf(string source) => string.Concat([SourceOf(CommonSource), .. source.Split(' ').Select(SourceOf)]);
+
+    /// <summary>The compiler's options.</summary>
+    /// <param name="computeCapability">Of the card, such as 90.</param>
+    /// <param name="defines">As in <see cref="Get"/>.</param>
+    public static string[] OptionsOf(int computeCapability, string defines) =>
+    [
+        $"--gpu-architecture=sm_{computeCapability}",
+        "--std=c++17",
+        "--define-macro=BLOCK_SIZE=" + AttentionMetadata.BlockSize,
+        .. defines.Split(' ').Select(define => "--define-macro=" + define),
+    ];
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -54,14 +69,8 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
 
     private IntPtr LoadModule(string source, string defines)
     {
-        var text = string.Concat([SourceOf(CommonSource), .. source.Split(' ').Select(SourceOf)]);
-        string[] options =
-        [
-            $"--gpu-architecture=sm_{device.ComputeCapability}",
-            "--std=c++17",
-            "--define-macro=BLOCK_SIZE=" + AttentionMetadata.BlockSize,
-            .. defines.Split(' ').Select(define => "--define-macro=" + define),
-        ];
+        var text = TextOf(source);
+        var options = OptionsOf(device.ComputeCapability, defines);
         var path = CachePath(text, options);
         if (path is not null && Read(path) is { } kept && TryLoad(kept, out var cached))
             return cached;

@@ -42,7 +42,7 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
         using var counters = splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, maxBlocks, 1, ScalarType.Int32) : null;
         var defines = $"{KernelCompiler.TypeMacro(qkv.dtype)} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} WARPS={warps} LEAST_SHARE={minShare}";
         var kernel = tensorCores
-            ? kernels.Get("attention.cu attention_mma.cu", "pagedAttention", defines)
+            ? kernels.Get("tensor_core.cu attention.cu attention_mma.cu", "pagedAttention", defines)
             : kernels.Get("attention.cu attention_lanes.cu", "pagedAttention", defines + LaneDefines(shape.HeadDim, (int)qkv.dtype.ElementSize()));
         kernel.Launch(
             (rows, headBlocks, splits),

@@ -5,24 +5,12 @@
 #define CHUNKS (HEAD_DIM / 64)      // 16-byte accesses of a value, for each of the 8 lanes that share it
 #define TILES (HEAD_DIM / 16)       // tiles of 16 dimensions
 
-// d += a b. a: [16, 16], b: [16, 8], d: [16, 8]; fragments as the PTX manual gives them for mma.m16n8k16.
-__device__ __forceinline__ void multiply(float* d, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
-#if TYPE == 1
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-#else
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-#endif
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-
 // [8, 8] elements of two bytes, two a lane: rows become columns.
 __device__ __forceinline__ u32 transposed(u32 x) {
   u32 y;
   asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
   return y;
 }
-
-__device__ __forceinline__ u32 packed(float low, float high) { return (u32)fromFloat(low) | (u32)fromFloat(high) << 16; }
 
 union Quad {
   uint4 raw;

@@ -1,9 +1,11 @@
 // Prepended to every kernel source. TYPE: 0 float32, 1 bfloat16, 2 float16. No headers: NVRTC alone must be enough.
+typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
 #define WARP 32
+#define DYNAMIC_SHARED(name) extern __shared__ uint4 name[]
 #define FULL_MASK 0xffffffffu
 #define NEGATIVE_INFINITY __int_as_float(0xff800000)
 

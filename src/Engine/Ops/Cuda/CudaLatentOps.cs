@@ -1,0 +1,117 @@
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Latent attention on a GPU, absorbed: 16-bit types and widths that tensor cores divide by kernels of our own, others by plain tensor operations.
+/// Long contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins.
+/// </summary>
+internal sealed class CudaLatentOps(
+    CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct products, Func<RotaryTable, RotaryTable> onDevice)
+    : ILatentOps
+{
+    private const string AttentionSource = "tensor_core.cu latent_attention.cu";
+    private const int StoreThreads = 128;
+    private const int HeadsOfBlock = 16;
+    private const int Stages = 2;
+    private const int Tile = 32;
+    private const int WarpSize = 32;
+    private const int Warps = 4;
+    private const int MaxSplits = 32;
+    private const int MinShare = 2 * Tile;
+    private const int BlocksPerMultiprocessor = 2;
+    private const double Log2E = 1.4426950408889634;
+
+    private readonly TorchLatentOps _plain = new(device.Torch);
+
+    /// <inheritdoc/>
+    /// <remarks>Keys lie as [heads, rank, plain_dim], so that a query's inputs are adjacent.</remarks>
+    public LatentWeight Pack(Tensor projection, LatentAttentionShape shape)
+    {
+        using var scope = NewDisposeScope();
+        var heads = projection.to(device.Torch).view(shape.Heads, shape.PlainDim + shape.ValueDim, shape.Rank);
+        return new(
+            heads.narrow(1, 0, shape.PlainDim).transpose(1, 2).contiguous().clone().DetachFromDisposeScope(),
+            heads.narrow(1, shape.PlainDim, shape.ValueDim).clone().DetachFromDisposeScope());
+    }
+
+    /// <inheritdoc/>
+    public void RotateAndStore(
+        Tensor queries, Tensor rows, int column, Tensor normWeight, float epsilon, RotaryTable rotary, KvLayerCache cache,
+        AttentionMetadata metadata, LatentAttentionShape shape)
+    {
+        var table = onDevice(rotary);
+        var headBlocks = Math.Max(1, shape.Heads * shape.RotaryDim / 2 / (8 * StoreThreads));
+        kernels.Get("latent.cu", "rotateAndStore", $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)}").Launch(
+            ((int)queries.size(0), 1 + headBlocks, 1),
+            StoreThreads,
+            [
+                queries, rows, (int)rows.stride(0), column, normWeight, epsilon, table.Cos, table.Sin, inputs.RotaryRows, inputs.Slots, cache.Tensors[0],
+                shape.Heads,
+            ]);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Attention(Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape)
+    {
+        if (!Takes(queries.dtype, shape))
+        {
+            using var keys = weight.Keys.transpose(1, 2);
+            using var plain = new LatentWeight(keys.contiguous(), weight.Values.alias());
+            return _plain.Attention(queries, plain, cache, metadata, shape);
+        }
+
+        var rows = queries.size(0);
+        using var absorbed = workspace.Rent(WorkspaceSlot.Absorbed, rows, (long)shape.Heads * shape.Rank, queries.dtype);
+        using var mixed = workspace.Rent(WorkspaceSlot.Mixed, rows, (long)shape.Heads * shape.Rank, queries.dtype);
+        MultiplyHeads(queries, shape.QueryDim, weight.Keys, absorbed);
+        Attend(absorbed, queries, cache, mixed, metadata.LongestContext, shape);
+        var output = workspace.Rent(WorkspaceSlot.Attention, rows, (long)shape.Heads * shape.ValueDim, queries.dtype);
+        MultiplyHeads(mixed, shape.Rank, weight.Values, output);
+        return output;
+    }
+
+    private static bool Takes(ScalarType type, LatentAttentionShape shape) =>
+        type != ScalarType.Float32 && shape.Rank % 64 == 0 && shape.RotaryDim % 16 == 0 && shape.PlainDim % 8 == 0;
+
+    private static string Sizes(LatentAttentionShape shape) => $"RANK={shape.Rank} PLAIN={shape.PlainDim} ROTARY={shape.RotaryDim}";
+
+    // y[:, h] = x[:, h] · W[h]ᵀ, where a head's inputs are the first ones of its stride.
+    private void MultiplyHeads(Tensor x, int xHead, Tensor weights, Tensor y)
+    {
+        var (rows, heads, outputs, width) = (x.size(0), weights.size(0), weights.size(1), weights.size(2));
+        if (SkinnyProduct.Takes(x.dtype, rows, (int)width, fp8: false))
+        {
+            products.MultiplyHeads(x, xHead, weights, y);
+            return;
+        }
+
+        using var scope = NewDisposeScope();
+        var perHead = x.view(rows, heads, xHead).narrow(2, 0, width).transpose(0, 1); // [heads, rows, in]
+        y.view(rows, heads, outputs).copy_(matmul(perHead, weights.transpose(1, 2)).transpose(0, 1));
+    }
+
+    private void Attend(Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, int longestContext, LatentAttentionShape shape)
+    {
+        var rows = (int)queries.size(0);
+        var headBlocks = (shape.Heads + HeadsOfBlock - 1) / HeadsOfBlock;
+        var maxBlocks = BlocksPerMultiprocessor * device.Multiprocessors;
+        var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + MinShare - 1) / MinShare), 1, MaxSplits);
+        // Always the most that any split takes, so that the buffer never moves.
+        using var partials = splits > 1
+            ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * HeadsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
+        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} HEAD_GROUPS=1 STAGES={Stages}";
+        var sharedBytes = (Stages * Tile * (shape.RowWidth + 8) * 2) + (2 * Warps * 16 * WarpSize * 4);
+        kernels.Get(AttentionSource, "latentAttention", defines).Launch(
+            (rows, headBlocks, splits),
+            Warps * WarpSize,
+            [
+                absorbed, queries, cache.Tensors[0], mixed, partials, inputs.ContextLengths, inputs.TableStarts, inputs.BlockTables, shape.Heads,
+                (float)(shape.Scale * Log2E),
+            ],
+            sharedBytes);
+        if (splits > 1)
+            kernels.Get(AttentionSource, "latentJoin", defines).Launch((rows, shape.Heads, 1), shape.Rank / 4, [partials, mixed, shape.Heads, splits]);
+    }
+}

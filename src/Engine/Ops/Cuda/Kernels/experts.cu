@@ -1,0 +1,202 @@
+// The choice of experts, and what lies between the products of all experts of a step; no count comes back to the host. Compiled for EXPERTS and
+// PER_TOKEN.
+
+// Larger of two candidates, the lower number where they are equal.
+__device__ __forceinline__ void takeBest(float& value, int& index) {
+#pragma unroll
+  for (int offset = WARP / 2; offset > 0; offset >>= 1) {
+    const float itsValue = __shfl_xor_sync(FULL_MASK, value, offset);
+    const int itsIndex = __shfl_xor_sync(FULL_MASK, index, offset);
+    if (itsValue > value || (itsValue == value && itsIndex < index)) {
+      value = itsValue;
+      index = itsIndex;
+    }
+  }
+}
+
+#ifdef GROUPS
+// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN], best first.
+// SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Of GROUPS groups the GROUPS_PER_TOKEN best are chosen from: by their two best candidates
+// together (BY_TWO), or by their best. NORMALIZED: weights are divided by their sum. One warp a token.
+extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, const float* bias, int* ids, float* weights, float weightScale) {
+  __shared__ float scores[EXPERTS], candidates[EXPERTS], groups[GROUPS];
+  launchDependents();
+  waitForPrevious();
+  const int lane = threadIdx.x;
+  const float* row = logits + (u64)blockIdx.x * EXPERTS;
+  float top = NEGATIVE_INFINITY, sum = 0;
+  for (int e = lane; e < EXPERTS; e += WARP) {
+    scores[e] = row[e];
+    top = fmaxf(top, row[e]);
+  }
+#pragma unroll
+  for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
+  for (int e = lane; e < EXPERTS; e += WARP) {
+    scores[e] = SOFTMAX ? expf(scores[e] - top) : 1 / (1 + expf(-scores[e]));
+    sum += scores[e];
+  }
+  sum = warpSum(sum);
+  for (int e = lane; e < EXPERTS; e += WARP) {
+    if (SOFTMAX) scores[e] /= sum;
+    candidates[e] = scores[e] + (bias ? bias[e] : 0);
+  }
+  __syncwarp();
+
+  if (GROUPS_PER_TOKEN < GROUPS) {
+    const int size = EXPERTS / GROUPS;
+    for (int g = lane; g < GROUPS; g += WARP) {
+      float first = NEGATIVE_INFINITY, second = NEGATIVE_INFINITY;
+      for (int e = g * size; e < (g + 1) * size; e++) {
+        const float value = candidates[e];
+        if (value > first) {
+          second = first;
+          first = value;
+        } else if (value > second) {
+          second = value;
+        }
+      }
+      groups[g] = BY_TWO ? first + second : first;
+    }
+    __syncwarp();
+    // A chosen group is marked by NaN, which is above nothing.
+    for (int i = 0; i < GROUPS_PER_TOKEN; i++) {
+      float value = NEGATIVE_INFINITY;
+      int index = GROUPS;
+      for (int g = lane; g < GROUPS; g += WARP)
+        if (groups[g] > value || (groups[g] == value && g < index)) {
+          value = groups[g];
+          index = g;
+        }
+      takeBest(value, index);
+      if (lane == 0 && index < GROUPS) groups[index] = __int_as_float(0x7fffffff);
+      __syncwarp();
+    }
+    for (int e = lane; e < EXPERTS; e += WARP)
+      if (groups[e / size] == groups[e / size]) candidates[e] = NEGATIVE_INFINITY;
+    __syncwarp();
+  }
+
+  float total = 0, own = 0;
+  int ownId = 0;
+  for (int i = 0; i < PER_TOKEN; i++) {
+    float value = NEGATIVE_INFINITY;
+    int index = EXPERTS;
+    for (int e = lane; e < EXPERTS; e += WARP)
+      if (candidates[e] > value || (candidates[e] == value && e < index)) {
+        value = candidates[e];
+        index = e;
+      }
+    takeBest(value, index);
+    index = min(index, EXPERTS - 1); // where all that is left is no number
+    if (lane == i % WARP) {
+      own = scores[index];
+      ownId = index;
+    }
+    total += scores[index];
+    __syncwarp();
+    if (lane == 0) candidates[index] = __int_as_float(0x7fffffff);
+    __syncwarp();
+    if (lane == i % WARP) {
+      ids[(u64)blockIdx.x * PER_TOKEN + i] = ownId;
+      weights[(u64)blockIdx.x * PER_TOKEN + i] = own;
+    }
+  }
+  __syncwarp();
+  const float factor = NORMALIZED ? weightScale / (total + 1e-20f) : weightScale;
+  for (int i = lane; i < PER_TOKEN; i += WARP) weights[(u64)blockIdx.x * PER_TOKEN + i] *= factor;
+}
+#endif
+
+// Assignments (a token's i-th expert is assignment token · PER_TOKEN + i) by expert, in the order of the tokens. Experts first to first + EXPERTS are
+// this rank's; the others' assignments are left out. ids: [assignments]. starts: [EXPERTS + 1], order: [assignments], active: [EXPERTS] those with
+// assignments, then -1. A block has its share of the experts; with several, active is every expert's own number. 512 threads.
+extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, int assignments, int first, int* starts, int* order, int* active) {
+  __shared__ int counts[EXPERTS], places[EXPERTS], below[WARP];
+  launchDependents();
+  waitForPrevious();
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = 512 / WARP, blocks = gridDim.x;
+  const int share = (EXPERTS + blocks - 1) / blocks, from = min(EXPERTS, (int)blockIdx.x * share), to = min(EXPERTS, from + share);
+  const int perWarp = (to - from + warps - 1) / warps, begin = min(to, from + warp * perWarp), end = min(to, begin + perWarp);
+  for (int e = begin + lane; e < end; e += WARP) counts[e] = 0;
+  __syncwarp();
+  int before = 0; // assignments to experts of earlier blocks
+  for (int base = 0; base < assignments; base += WARP) {
+    const int id = base + lane < assignments ? ids[base + lane] - first : -1;
+    if (warp == 0) before += __popc(__ballot_sync(FULL_MASK, id >= 0 && id < from));
+    for (int e = begin; e < end; e++) {
+      const u32 found = __ballot_sync(FULL_MASK, id == e);
+      if (lane == 0) counts[e] += __popc(found);
+    }
+  }
+  if (threadIdx.x == 0) below[0] = before;
+  __syncthreads();
+  if (warp == 0) {
+    int place = below[0], live = 0;
+    for (int base = from; base < to; base += WARP) {
+      const int e = base + lane, count = e < to ? counts[e] : 0;
+      int sum = count;
+#pragma unroll
+      for (int offset = 1; offset < WARP; offset <<= 1) {
+        const int other = __shfl_up_sync(FULL_MASK, sum, offset);
+        if (lane >= offset) sum += other;
+      }
+      if (e < to) {
+        places[e] = place + sum - count;
+        starts[e] = place + sum - count;
+      }
+      place += __shfl_sync(FULL_MASK, sum, WARP - 1);
+      const u32 busy = __ballot_sync(FULL_MASK, count > 0);
+      if (blocks > 1) {
+        if (e < to) active[e] = e;
+      } else if (count > 0) {
+        active[live + __popc(busy & ((1u << lane) - 1))] = e;
+      }
+      live += __popc(busy);
+    }
+    if (to == EXPERTS && lane == 0) starts[EXPERTS] = place;
+    if (blocks == 1)
+      for (int i = live + lane; i < EXPERTS; i += WARP) active[i] = -1;
+  }
+  __syncthreads();
+  for (int base = 0; base < assignments; base += WARP) {
+    const int id = base + lane < assignments ? ids[base + lane] - first : -1;
+    for (int e = begin; e < end; e++) {
+      const u32 found = __ballot_sync(FULL_MASK, id == e);
+      if (id == e) order[places[e] + __popc(found & ((1u << lane) - 1))] = base + lane;
+      __syncwarp();
+      if (lane == 0) places[e] += __popc(found);
+      __syncwarp();
+    }
+  }
+}
+
+// y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, plus what is in shared where it is
+// given. results: [assignments, width]; y, shared: [tokens, width]. grid (tokens, parts of the width).
+extern "C" __global__ void combine(const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first) {
+  launchDependents();
+  waitForPrevious();
+  const u64 token = blockIdx.x;
+  for (int pack = blockIdx.y * blockDim.x + threadIdx.x; pack < width / PACK; pack += gridDim.y * blockDim.x) {
+    float sum[PACK] = {};
+#pragma unroll
+    for (int i = 0; i < PER_TOKEN; i++) {
+      const int id = ids[token * PER_TOKEN + i] - first;
+      if (id < 0 || id >= EXPERTS) continue;
+      const float weight = weights[token * PER_TOKEN + i];
+      Pack16 result;
+      result.raw = __ldcg((const uint4*)(results + (token * PER_TOKEN + i) * width) + pack);
+#pragma unroll
+      for (int e = 0; e < PACK; e++) sum[e] = fmaf(toFloat(result.element[e]), weight, sum[e]);
+    }
+    if (shared) {
+      Pack16 result;
+      result.raw = __ldcg((const uint4*)(shared + token * width) + pack);
+#pragma unroll
+      for (int e = 0; e < PACK; e++) sum[e] += toFloat(result.element[e]);
+    }
+    Pack16 total;
+#pragma unroll
+    for (int e = 0; e < PACK; e++) total.element[e] = fromFloat(sum[e]);
+    ((uint4*)(y + token * width))[pack] = total.raw;
+  }
+}

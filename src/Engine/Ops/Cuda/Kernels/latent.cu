@@ -1,0 +1,49 @@
+// What latent attention (arXiv 2405.04434) does to a token's row and queries before it attends. Compiled for RANK, PLAIN, ROTARY and INTERLEAVED:
+// rotated pairs are adjacent elements, otherwise they lie half the rotated part apart.
+#define HALF (ROTARY / 2)
+#define ROW (RANK + ROTARY)
+
+__device__ __forceinline__ int firstOf(int pair) { return INTERLEAVED ? 2 * pair : pair; }
+__device__ __forceinline__ int secondOf(int pair) { return INTERLEAVED ? 2 * pair + 1 : pair + HALF; }
+
+// queries: [tokens, heads, PLAIN + ROTARY], rotated in place. rows: [tokens, width], from column on a latent vector and the rotated part of a key: normalised, rotated and stored at the token's slot of
+// cache [slots, ROW]; a negative slot is a padding row's. cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of heads).
+extern "C" __global__ void rotateAndStore(T* queries, const T* rows, int width, int column, const T* normWeight, float epsilon, const float* cosines,
+                                          const float* sines, const int* rotaryRows, const int* slots, T* cache, int heads) {
+  __shared__ float scratch[WARP];
+  launchDependents();
+  waitForPrevious();
+  const int token = blockIdx.x, threads = blockDim.x;
+  const float* cosine = cosines + (u64)rotaryRows[token] * HALF;
+  const float* sine = sines + (u64)rotaryRows[token] * HALF;
+  if (blockIdx.y > 0) {
+    const int blocks = gridDim.y - 1, perBlock = (heads + blocks - 1) / blocks, first = (blockIdx.y - 1) * perBlock;
+    const int pairs = min(perBlock, heads - first) * HALF;
+    for (int i = threadIdx.x; i < pairs; i += threads) {
+      const int head = first + i / HALF, pair = i % HALF;
+      T* query = queries + ((u64)token * heads + head) * (PLAIN + ROTARY) + PLAIN;
+      const float a = toFloat(query[firstOf(pair)]), b = toFloat(query[secondOf(pair)]), c = cosine[pair], s = sine[pair];
+      const T x = fromFloat(a * c - b * s), y = fromFloat(b * c + a * s);
+      query[firstOf(pair)] = x;
+      query[secondOf(pair)] = y;
+    }
+    return;
+  }
+
+  const T* row = rows + (u64)token * width + column;
+  float squares = 0;
+  for (int i = threadIdx.x; i < RANK; i += threads) {
+    const float value = toFloat(row[i]);
+    squares = fmaf(value, value, squares);
+  }
+  const float scale = rsqrtf(blockSum(squares, scratch) / RANK + epsilon);
+  const int slot = slots[token];
+  if (slot < 0) return;
+  T* target = cache + (u64)slot * ROW;
+  for (int i = threadIdx.x; i < RANK; i += threads) target[i] = fromFloat(toFloat(row[i]) * scale * toFloat(normWeight[i]));
+  for (int pair = threadIdx.x; pair < HALF; pair += threads) {
+    const float a = toFloat(row[RANK + firstOf(pair)]), b = toFloat(row[RANK + secondOf(pair)]), c = cosine[pair], s = sine[pair];
+    target[RANK + firstOf(pair)] = fromFloat(a * c - b * s);
+    target[RANK + secondOf(pair)] = fromFloat(b * c + a * s);
+  }
+}

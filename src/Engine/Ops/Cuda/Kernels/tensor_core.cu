@@ -1,0 +1,49 @@
+// What kernels on tensor cores are made of, for 16-bit types: products of tiles, and how their operands come from shared memory.
+
+// d += a b. a: [16, 16], b: [16, 8], d: [16, 8]; fragments as the PTX manual gives them for mma.m16n8k16.
+__device__ __forceinline__ void multiply(float* d, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+#if TYPE == 1
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+#else
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+#endif
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// Two products of one instruction each: a b in both halves, rounded once.
+__device__ __forceinline__ u32 timesPair(u32 a, u32 b) {
+  u32 product;
+#if TYPE == 1
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(product) : "r"(a), "r"(b), "r"(0x80008000u)); // sm_80 has no product alone
+#else
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(a), "r"(b));
+#endif
+  return product;
+}
+
+__device__ __forceinline__ u32 packed(float low, float high) { return (u32)fromFloat(low) | (u32)fromFloat(high) << 16; }
+
+__device__ __forceinline__ u32 sharedAddress(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+
+// Four matrices [8, 8] of shared memory; lane l names row l % 8 of matrix l / 8, 16 bytes. A lane gets elements 2 (l % 4) and the next of row l / 4.
+__device__ __forceinline__ void loadMatrices(u32* matrices, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3]) : "r"(sharedAddress(row)) : "memory");
+}
+
+// The same, with rows and columns of each matrix exchanged.
+__device__ __forceinline__ void loadTransposed(u32* matrices, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3]) : "r"(sharedAddress(row)) : "memory");
+}
+
+// Starts a copy of 16 bytes to shared memory; zeros where it is not wanted.
+__device__ __forceinline__ void copyAsync(void* to, const void* from, bool wanted) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(sharedAddress(to)), "l"(from), "r"(wanted ? 16 : 0) : "memory");
+}
+
+// Copies since the last call are one group.
+__device__ __forceinline__ void commitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits until all but the youngest MAX groups have come.
+template <int MAX> __device__ __forceinline__ void waitCopies() { asm volatile("cp.async.wait_group %0;" :: "n"(MAX) : "memory"); }

@@ -1,0 +1,53 @@
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>Products of few rows on tensor cores, which read each matrix once (<c>skinny.cu</c>).</summary>
+internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace)
+{
+    private const string Source = "tensor_core.cu skinny.cu";
+    private const int PackBytes = 16;
+
+    /// <summary>Whether it can multiply: a 16-bit type, few rows, and rows of the matrix that 16-byte accesses divide.</summary>
+    public static bool Takes(ScalarType type, long rows, int inputs, bool fp8) =>
+        type != ScalarType.Float32 && rows is > 0 and <= SkinnyTiling.MaxRows && inputs % (fp8 ? PackBytes : PackBytes / 2) == 0;
+
+    /// <summary>y = x · Wᵀ + bias by a matrix of 8-bit floats.</summary>
+    /// <param name="x">[rows, in], contiguous.</param>
+    /// <param name="weight">The matrix; its blocks begin at multiples of what a warp reads at once.</param>
+    /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
+    /// <param name="y">[rows, out], contiguous.</param>
+    public void Multiply(Tensor x, Fp8Weight weight, Tensor scaleRows, Tensor y)
+    {
+        var (rows, outputs, inputs) = ((int)x.size(0), weight.OutFeatures, weight.InFeatures);
+        var tiling = SkinnyTiling.Of(rows, outputs, inputs, 1, fp8: true, device.Multiprocessors);
+        using var partials = tiling.Splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, (long)tiling.Splits * rows, outputs, ScalarType.Float32) : null;
+        using var counters = tiling.Splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, outputs, 1, ScalarType.Int32) : null;
+        kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches)).Launch(
+            ((outputs + tiling.Owned(false) - 1) / tiling.Owned(false), 1, tiling.Splits),
+            tiling.Threads,
+            [
+                weight.Data, weight.Scales, scaleRows, (int)weight.Scales.size(1), weight.Grid.BlockColumns, weight.Grid.ColumnOffset, weight.Bias, x, y,
+                rows, outputs, inputs, inputs, outputs, 0ul, 0, 0, 0ul, 0ul, 0ul, 1, partials, counters,
+            ]);
+    }
+
+    /// <summary>A product for each head: y[:, h] = x[:, h] · W[h]ᵀ.</summary>
+    /// <param name="x">[rows, heads · the stride of a head]; the first inputs of each head are read.</param>
+    /// <param name="xHead">From one head to the next, in elements.</param>
+    /// <param name="weights">[heads, out, in], contiguous, of x's type.</param>
+    /// <param name="y">[rows, heads · out].</param>
+    public void MultiplyHeads(Tensor x, int xHead, Tensor weights, Tensor y)
+    {
+        var (rows, heads, outputs, inputs) = ((int)x.size(0), (int)weights.size(0), (int)weights.size(1), (int)weights.size(2));
+        var tiling = SkinnyTiling.Of(rows, outputs, inputs, heads, fp8: false, device.Multiprocessors);
+        kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8: false, gated: false, add: false, SkinnyRows.Batches)).Launch(
+            ((outputs + tiling.Owned(false) - 1) / tiling.Owned(false), heads, 1),
+            tiling.Threads,
+            [
+                weights, 0ul, 0ul, 0, 1, 0, 0ul, x, y, rows, outputs, inputs, (int)x.size(1), (int)y.size(1), (long)outputs * inputs, xHead, outputs,
+                0ul, 0ul, 0ul, 1, 0ul, 0ul,
+            ]);
+    }
+}

@@ -1,0 +1,94 @@
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using TorchSharp;
+using Xunit;
+using static LocalLlm.Tests.Ops.OpsScenarios;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>Holds a GPU's latent attention and products by 8-bit floats to the plain version on the CPU.</summary>
+public sealed class CudaDeepseekOpsTests : IDisposable
+{
+    private readonly CudaOps _cuda;
+    private readonly TorchOps _plain;
+    private readonly DisposeScope _scope;
+
+    public CudaDeepseekOpsTests()
+    {
+        TorchLibrary.EnsureLoaded();
+        if (!CudaDevice.IsUsable())
+            Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
+        (_cuda, _plain) = (new(0), new(CPU));
+        _scope = NewDisposeScope();
+        manual_seed(7);
+    }
+
+    // heads, rank, plain, rotary, value; widths for tensor cores and others.
+    public static TheoryData<int, int, int, int, int, bool> LatentShapes => new()
+    {
+        { 1, 512, 128, 64, 128, true }, { 16, 512, 128, 64, 128, true }, { 128, 512, 128, 64, 128, true }, { 20, 64, 32, 16, 32, true },
+        { 4, 32, 16, 8, 16, false }, { 3, 20, 12, 6, 10, true },
+    };
+
+    // Rows, inputs, outputs, the block's rows and columns, inputs of the first block that are not in the slice.
+    public static TheoryData<int, int, int, int, int, int> Fp8Shapes => new()
+    {
+        { 1, 7168, 2176, 128, 128, 0 }, { 3, 1536, 24576 / 8, 128, 128, 64 }, { 8, 128, 16, 128, 128, 0 }, { 9, 512, 7168, 128, 128, 0 },
+        { 30, 2048, 130, 128, 128, 0 }, { 64, 304, 200, 128, 128, 0 }, { 128, 512, 320, 1, Fp8Grid.Whole, 0 }, { 129, 256, 64, 128, 128, 0 },
+        { 2, 300, 131, 128, 128, 50 }, { 5, 256, 64, 16, 16, 3 },
+    };
+
+    public void Dispose()
+    {
+        _scope?.Dispose();
+        _cuda?.Dispose();
+    }
+
+    [Theory]
+    [MemberData(nameof(LatentShapes))]
+    public void Latent_attention_agrees_with_the_plain_version(int heads, int rank, int plain, int rotary, int value, bool interleaved)
+    {
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
+            AssertLatentAttentionAgrees(_plain, _cuda, new(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved), type);
+    }
+
+    [Theory]
+    [MemberData(nameof(Fp8Shapes))]
+    public void Products_by_8_bit_floats_agree_with_the_plain_version(
+        int rows, int inFeatures, int outFeatures, int blockRows, int blockColumns, int offset)
+    {
+        var (bytes, scales, grid) = Fp8OpsTests.Matrix(inFeatures, outFeatures, blockRows, blockColumns, offset);
+        var plain = new TorchFp8Ops(CPU);
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
+        {
+            var x = (randn(rows, inFeatures) / Math.Sqrt(inFeatures)).to(type);
+            foreach (var bias in (Tensor?[])[null, randn(outFeatures).to(type)])
+            {
+                using var wanted = plain.Pack(bytes, scales, grid, bias, LinearRole.Other);
+                using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, bias, LinearRole.Other);
+                AssertClose(plain.Linear(x, wanted), _cuda.Features.Fp8!.Linear(x.cuda(), packed), type);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(20)]
+    public void Every_8_bit_float_has_its_value(int rows)
+    {
+        var codes = Enumerable.Range(0, 256).Select(code => (code & 0x7F) == 0x7F ? 0 : code).ToArray();
+        var bytes = zeros([256, 256], ScalarType.Byte);
+        for (var code = 0; code < 256; code++)
+            bytes[code, code] = codes[code];
+        var grid = new Fp8Grid([.. Enumerable.Range(0, 256).Select(row => row / 128)], 128, 0);
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            using var packed = _cuda.Features.Fp8!.Pack(bytes, ones(2, 2), grid, null, LinearRole.Other);
+            var result = _cuda.Features.Fp8!.Linear(ones([rows, 256], type).cuda(), packed).cpu().to(float32).data<float>().ToArray();
+            for (var i = 0; i < result.Length; i++)
+                Assert.Equal(Float8.Values[codes[i % 256]], result[i]);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+using LocalLlm.Interop;
+using LocalLlm.Interop.Cuda;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>Compiles the kernels where there is NVRTC, be there a card or not.</summary>
+public sealed class KernelSourcesTests
+{
+    private const string Attention = "HEADS_PER_BLOCK=7 WARPS=8 LEAST_SHARE=256";
+    private const string Experts = "EXPERTS=256 PER_TOKEN=8 GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1";
+
+    private static readonly ScalarType[] All = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
+    private static readonly ScalarType[] Halves = [ScalarType.BFloat16, ScalarType.Float16];
+
+    /// <summary>Sources, types and macros beside the type's, as the operations ask for them.</summary>
+    public static TheoryData<string, bool, string> Sources => new()
+    {
+        { "elementwise.cu", true, "" },
+        { "experts.cu", true, Experts },
+        { "latent.cu", true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1" },
+        { "attention.cu attention_lanes.cu", true, $"{Attention} HEAD_DIM=40 VECTOR=4 LANES=16" },
+        { "tensor_core.cu attention.cu attention_mma.cu", false, $"{Attention} HEAD_DIM=128" },
+        { "tensor_core.cu latent_attention.cu", false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 STAGES=2" },
+    };
+
+    /// <summary>Rows, outputs, inputs, products at once.</summary>
+    public static TheoryData<int, int, int, int> Products => new() { { 1, 2176, 7168, 1 }, { 12, 512, 128, 128 }, { 32, 7168, 2048, 1 }, { 128, 7168, 512, 1 } };
+
+    public KernelSourcesTests() => TorchLibrary.EnsureLoaded();
+
+    [Theory]
+    [MemberData(nameof(Sources))]
+    public void Every_kernel_compiles_for_every_type(string source, bool takesFloat32, string defines)
+    {
+        foreach (var type in takesFloat32 ? All : Halves)
+            AssertCompiles(source, $"{KernelCompiler.TypeMacro(type)} {defines}".Trim());
+    }
+
+    [Theory]
+    [MemberData(nameof(Products))]
+    public void Products_compile_for_every_cut(int rows, int outputs, int inputs, int products)
+    {
+        foreach (var fp8 in (bool[])[false, true])
+        {
+            var tiling = SkinnyTiling.Of(rows, outputs, inputs, products, fp8, 132);
+            var (type, where) = fp8 ? (ScalarType.BFloat16, SkinnyRows.Batches) : (ScalarType.Float16, SkinnyRows.ExpertsToTokens);
+            AssertCompiles("tensor_core.cu skinny.cu", tiling.Defines(type, fp8, gated: false, add: !fp8, where));
+        }
+    }
+
+    [Fact]
+    public void Products_of_experts_compile()
+    {
+        var tiling = SkinnyTiling.Of(16, 4096, 7168, 8, fp8: true, 132);
+        AssertCompiles("tensor_core.cu skinny.cu", tiling.Defines(ScalarType.BFloat16, fp8: true, gated: true, add: false, SkinnyRows.TokensToExperts));
+    }
+
+    // From 80 on there are bfloat16 products; 90 has what only Hopper knows.
+    private static void AssertCompiles(string source, string defines)
+    {
+        if (!Nvrtc.TryLoad(null))
+            Assert.Skip("no NVRTC");
+        foreach (var capability in (int[])[80, 90])
+            Assert.NotEmpty(Nvrtc.Compile(KernelCompiler.TextOf(source), source, KernelCompiler.OptionsOf(capability, defines)));
+    }
+}
