@@ -9,4 +9,10 @@ internal interface INodePeers : IMemoryAgreement
     /// <param name="from">The rank that sends.</param>
     /// <param name="to">The rank that receives.</param>
     IPipelineLink Link(int from, int to);
+
+    /// <summary>A value that all nodes have in common: the first node creates it and sends it to the others, which wait for it.</summary>
+    /// <param name="key">What it is for; asked for once a node.</param>
+    /// <param name="create">Called on the first node alone.</param>
+    /// <exception cref="RankFailedException">The replica was aborted.</exception>
+    byte[] Share(string key, Func<byte[]> create);
 }

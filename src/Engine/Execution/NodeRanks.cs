@@ -1,3 +1,5 @@
+using LocalLlm.Interop;
+using LocalLlm.Interop.Cuda;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Parallel;
@@ -7,6 +9,8 @@ namespace LocalLlm.Execution;
 /// <summary>The ranks of one process: their devices and what connects them. Owned by those that take the contexts.</summary>
 internal sealed class NodeRanks
 {
+    private const string CommunicatorIds = "nccl";
+
     private readonly ThreadAgreement _agreement;
 
     private NodeRanks(IReadOnlyList<RankContext> ranks, ThreadAgreement agreement) => (Ranks, _agreement) = (ranks, agreement);
@@ -25,7 +29,8 @@ internal sealed class NodeRanks
     {
         var places = plan.Ranks.Where(place => place.Node == node).ToList();
         var agreement = new ThreadAgreement(places.Count, peers);
-        var gpus = GpuRanks.TryCreate(plan, node, devices);
+        Func<NcclIds>? ids = peers is not null && GpuRanks.ConnectsNodes ? () => NcclIds.From(plan, peers.Share(CommunicatorIds, NewIds)) : null;
+        var gpus = GpuRanks.TryCreate(plan, node, devices, ids);
         var groups = (gpus is null && plan.TensorParallel > 1 ? places : []).Select(place => place.Stage).Distinct().ToDictionary(stage => stage, _ => ThreadCollectives.Create(plan.TensorParallel));
         var links = new Dictionary<int, IPipelineLink>(); // by the rank that sends
         var cores = numThreads > 0 ? numThreads : Environment.ProcessorCount;
@@ -39,6 +44,8 @@ internal sealed class NodeRanks
             RanksOnDevice = devices.Take(places.Count).Count(device => device == devices[place.LocalIndex]),
         });
         return new([.. ranks], agreement);
+
+        byte[] NewIds() => NcclIds.Create(NcclLibrary.Load(TorchLibrary.Folder), plan).Bytes.ToArray();
 
         ICollectives Collectives(RankPlace place) => gpus is not null ? gpus.Tensor(place) :
             plan.TensorParallel == 1 ? new SingleRankCollectives() : groups[place.Stage][place.TensorRank];

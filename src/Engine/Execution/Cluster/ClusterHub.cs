@@ -234,6 +234,9 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
         }
 
         link.Post(NodeMessage.Of(NodeMessageKind.Welcome));
+        // What others have shared before it came.
+        foreach (var value in Mail.SharedValues)
+            link.Post(NodeMessage.Of(NodeMessageKind.Shared, value, NodeJsonContext.Default.SharedValue));
         link.Start();
         LogJoined(link.Name);
         if (isLast)

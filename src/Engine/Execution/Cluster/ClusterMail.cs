@@ -18,6 +18,9 @@ internal sealed class ClusterMail
         return queue;
     }
 
+    /// <summary>The shared values that are known.</summary>
+    public IEnumerable<SharedValue> SharedValues => _shared.Where(value => value.Value.Task.IsCompletedSuccessfully).Select(value => new SharedValue(value.Key, value.Value.Task.Result));
+
     /// <summary>A shared value has come, or was created here.</summary>
     public void Share(SharedValue value) => Shared(value.Key).TrySetResult(value.Value);
 

@@ -18,4 +18,14 @@ internal sealed class ClusterPeers(IClusterPeer peer, ParallelPlan plan, int nod
         var own = plan.PlaceOf(from) is var sender && sender.Node == node ? sender : plan.PlaceOf(to);
         return new ControlStreamLink(peer.PostToRank, peer.Mail, from, to, devices[own.LocalIndex]);
     }
+
+    /// <inheritdoc/>
+    public byte[] Share(string key, Func<byte[]> create)
+    {
+        if (node > 0)
+            return peer.Mail.TakeShared(key);
+        var value = create();
+        peer.Share(new(key, value));
+        return value;
+    }
 }

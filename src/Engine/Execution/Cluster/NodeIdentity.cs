@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Reflection;
 using System.Security.Cryptography;
 using LocalLlm.Execution.Wire;
+using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution.Cluster;
@@ -42,6 +43,7 @@ internal static class NodeIdentity
             ["num_speculative_tokens"] = Text(options.Speculation?.NumSpeculativeTokens ?? 0),
             ["logprobs_mode"] = options.LogprobsMode.ToString(),
             ["enforce_eager"] = options.EnforceEager.ToString(),
+            [GpuRanks.BetweenNodesVariable] = GpuRanks.ConnectsNodes.ToString(),
         },
     };
 

@@ -15,6 +15,12 @@ internal sealed class GpuRanks
     /// <summary>The environment variable that has NCCL do everything (vLLM's --disable-custom-all-reduce).</summary>
     public const string NoOwnKernelsVariable = "LOCALLLM_DISABLE_CUSTOM_ALL_REDUCE";
 
+    /// <summary>
+    /// The environment variable that connects stages on different nodes by NCCL; the same on all nodes. Without it residual streams pass by the
+    /// hosts' memory and the control stream: NCCL between hosts has not been tried on cards yet.
+    /// </summary>
+    public const string BetweenNodesVariable = "LOCALLLM_NCCL_BETWEEN_NODES";
+
     /// <summary>The driver's environment variable for the number of its queues to a card.</summary>
     public const string ConnectionsVariable = "CUDA_DEVICE_MAX_CONNECTIONS";
 
@@ -29,15 +35,16 @@ internal sealed class GpuRanks
     private readonly ParallelPlan _plan;
     private readonly int _node;
     private readonly int[] _ordinals; // of this node's ranks
-    private readonly NcclIds? _ids;
+    private readonly Lazy<NcclIds>? _ids; // asked for by the first that connects; null: nothing leads to another node
     private readonly bool _ownKernels = Environment.GetEnvironmentVariable(NoOwnKernelsVariable) is not ("1" or "true");
     private readonly LaunchGate _process;
     private readonly Dictionary<int, ICollectives[]> _groups = []; // by stage
     private readonly Dictionary<int, (IPipelineLink Sender, IPipelineLink Receiver)> _links = []; // by the rank that sends
 
-    private GpuRanks(ParallelPlan plan, int node, int[] ordinals, NcclIds? ids)
+    private GpuRanks(ParallelPlan plan, int node, int[] ordinals, Func<NcclIds>? ids)
     {
-        (_plan, _node, _ordinals, _ids, _process) = (plan, node, ordinals, ids, new(ordinals.Length));
+        (_plan, _node, _ordinals, _process) = (plan, node, ordinals, new(ordinals.Length));
+        _ids = ids is null ? null : new(ids);
         RefuseFewQueues(Environment.GetEnvironmentVariable(ConnectionsVariable), ordinals);
         if (ordinals.CountBy(ordinal => ordinal).FirstOrDefault(card => card.Value > MaxRanksOnCard) is { Value: > 0 } full)
         {
@@ -77,11 +84,11 @@ internal sealed class GpuRanks
     /// <param name="plan">How the model is spread.</param>
     /// <param name="node">Which node this is.</param>
     /// <param name="devices">A device for each of its ranks, in order; several may be one card.</param>
-    /// <param name="ids">What all nodes have in common; null: there is one node.</param>
+    /// <param name="ids">Gives what all nodes have in common, and may wait for it; null: nothing is connected beyond this node.</param>
     /// <returns>Null: the devices are no GPUs.</returns>
     /// <exception cref="EngineException">Kind InvalidOptions: some are GPUs and some are not. Kind Environment: what the machine
     /// lacks.</exception>
-    public static GpuRanks? TryCreate(ParallelPlan plan, int node, IReadOnlyList<string> devices, NcclIds? ids = null)
+    public static GpuRanks? TryCreate(ParallelPlan plan, int node, IReadOnlyList<string> devices, Func<NcclIds>? ids = null)
     {
         var ordinals = devices.Take(plan.RanksPerNode).Select(OrdinalOf).ToArray();
         if (Array.TrueForAll(ordinals, ordinal => ordinal is null))
@@ -116,6 +123,9 @@ internal sealed class GpuRanks
             _links.Add(from, link = CreateLink(from));
         return link;
     }
+
+    /// <summary>Whether <see cref="BetweenNodesVariable"/> is set.</summary>
+    public static bool ConnectsNodes => Environment.GetEnvironmentVariable(BetweenNodesVariable) is "1" or "true";
 
     /// <summary>Whether all links of a rank are between GPUs.</summary>
     public bool HasAllLinks(RankPlace place) =>
@@ -153,7 +163,7 @@ internal sealed class GpuRanks
         }
 
         if (here.Length < ranks.Length)
-            return Nccl(ranks.Length, here, () => (Library(), _ids!.Group(stage)));
+            return Nccl(ranks.Length, here, () => (Library(), _ids!.Value.Group(stage)));
         var areApart = cards.Distinct().Count() == cards.Length;
         if (!_ownKernels || !Array.TrueForAll(cards, one => Array.TrueForAll(cards, other => Reach(one, other))))
             return Nccl(ranks.Length, here, NewCommunicator());
@@ -183,7 +193,7 @@ internal sealed class GpuRanks
         var (sender, receiver) = (_plan.PlaceOf(from), _plan.PlaceOf(from + _plan.TensorParallel));
         if (sender.Node != receiver.Node)
         {
-            Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> communicator = () => (Library(), _ids!.Link(from));
+            Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> communicator = () => (Library(), _ids!.Value.Link(from));
             return (new NcclLink(new(communicator, 0, ends, RankGates.None)), new NcclLink(new(communicator, 1, ends, RankGates.None)));
         }
 
