@@ -77,6 +77,10 @@ var cardsOption = new Option<int>("--cards") { DefaultValueFactory = _ => 1, Des
 var collectives = new Command("collectives", "Sums between two ranks on GPUs, our own and NCCL's, beside the card's limits.") { cardsOption };
 collectives.SetAction(result => CollectiveSpeed.Run(result.GetValue(cardsOption)));
 
+var tuneOption = new Option<bool>("--tune") { Description = "Try every cut of the products" };
+var deepseek = new Command("deepseek-kernels", "DeepSeek-V3's kernels on a GPU beside the card's limits.") { tuneOption };
+deepseek.SetAction(result => DeepseekKernels.Run(result.GetValue(tuneOption)));
+
 var configOption = new Option<string>("--speculative-config") { DefaultValueFactory = _ => """{"method":"ngram","num_speculative_tokens":8,"prompt_lookup_max":4,"prompt_lookup_min":1}""", Description = "As localllm's" };
 var promptsOption = new Option<string?>("--prompts") { Description = "A folder with texts (.txt, a prompt a line; .jsonl with turns, as MT-bench's)" };
 var speculationStreamsOption = new Option<int>("--streams") { DefaultValueFactory = _ => 1, Description = "Requests at once" };
@@ -84,7 +88,7 @@ var speculation = new Command("speculation", "Speculative decoding beside plain 
 speculation.SetAction((result, _) => SpeculationSpeed.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(configOption)!, result.GetValue(promptsOption), result.GetValue(threadsOption), result.GetValue(speculationStreamsOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, speculation, answers, cacheSpeed }.Parse(args).InvokeAsync();
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, speculation, answers, cacheSpeed }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

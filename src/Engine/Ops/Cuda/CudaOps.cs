@@ -38,9 +38,9 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _inputs = new(_device);
         _attention = new(_device, _kernels, _workspace, _inputs);
         _sampler = new(_device, _kernels, _workspace);
-        var products = new SkinnyProduct(_device, _kernels, _workspace);
-        _fp8 = new(_device, products, _workspace);
-        var latent = new CudaLatentOps(_device, _kernels, _workspace, _inputs, products, OnDevice);
+        Skinny = new(_device, _kernels, _workspace);
+        _fp8 = new(_device, Skinny, _workspace);
+        var latent = new CudaLatentOps(_device, _kernels, _workspace, _inputs, Skinny, OnDevice);
         Features = new() { Latent = latent, Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
@@ -49,6 +49,9 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 
     /// <inheritdoc/>
     public DeviceFeatures Features { get; }
+
+    /// <summary>Products of few rows by any matrix.</summary>
+    internal SkinnyProduct Skinny { get; }
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType;

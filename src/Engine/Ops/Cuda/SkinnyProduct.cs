@@ -18,10 +18,11 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     /// <param name="weight">The matrix; its blocks begin at multiples of what a warp reads at once.</param>
     /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
     /// <param name="y">[rows, out], contiguous.</param>
-    public void Multiply(Tensor x, Fp8Weight weight, Tensor scaleRows, Tensor y)
+    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    public void Multiply(Tensor x, Fp8Weight weight, Tensor scaleRows, Tensor y, SkinnyTiling? cut = null)
     {
         var (rows, outputs, inputs) = ((int)x.size(0), weight.OutFeatures, weight.InFeatures);
-        var tiling = SkinnyTiling.Of(rows, outputs, inputs, 1, fp8: true, device.Multiprocessors);
+        var tiling = cut ?? SkinnyTiling.Of(rows, outputs, inputs, 1, fp8: true, device.Multiprocessors);
         using var partials = tiling.Splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, (long)tiling.Splits * rows, outputs, ScalarType.Float32) : null;
         using var counters = tiling.Splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, outputs, 1, ScalarType.Int32) : null;
         kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches)).Launch(

@@ -60,6 +60,24 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputWarps, int 
         return new(rowTiles, outputWarps, inputWarps, depth, splits);
     }
 
+    /// <summary>Other cuts that fit the same product, this one among them: for measurements.</summary>
+    public IEnumerable<SkinnyTiling> Alternatives()
+    {
+        foreach (var outputWarps in (int[])[1, 2, 4, 8])
+        {
+            foreach (var inputWarps in (int[])[1, 2, 4, 8, 16])
+            {
+                if (outputWarps * inputWarps is < 4 or > MaxWarps || outputWarps * inputWarps * RowTiles > MaxExchangedTiles)
+                    continue;
+                foreach (var depth in (int[])[2, 3, 4])
+                {
+                    foreach (var splits in (int[])[1, 2, 4])
+                        yield return this with { OutputWarps = outputWarps, InputWarps = inputWarps, Depth = depth, Splits = splits };
+                }
+            }
+        }
+    }
+
     /// <summary>The macros that compile the kernel for this cut.</summary>
     /// <param name="type">Of inputs and outputs, 16 bits wide.</param>
     /// <param name="fp8">Whether the matrix is of 8-bit floats.</param>

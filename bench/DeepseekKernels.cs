@@ -1,0 +1,156 @@
+using System.Diagnostics;
+using System.Globalization;
+using LocalLlm.Interop;
+using LocalLlm.KvCache;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Bench;
+
+/// <summary>
+/// DeepSeek-V3's kernels on a GPU beside the card's limits, measured in the same run: products by 8-bit floats and the attention of decode steps.
+/// </summary>
+internal static class DeepseekKernels
+{
+    private const int Repeats = 20;
+    private const int Replays = 20;
+    private const int WarmUps = 3;
+    private const int BlockEdge = 128;
+    private const long CacheBytes = 200L << 20; // of distinct weights, so that none is in the card's own cache
+    private const int ContextTokens = 4096;
+
+    // Outputs and inputs, of one card of eight and of a whole layer.
+    private static readonly (int Outputs, int Inputs)[] Products =
+        [(2112, 7168), (24576, 1536), (3072, 1536), (7168, 16384), (7168, 2048), (36864, 7168), (7168, 18432), (4096, 7168)];
+
+    private static readonly int[] Rows = [1, 4, 8, 16, 32, 64, 128];
+
+    /// <summary>Prints the tables.</summary>
+    /// <param name="tune">Whether every cut of the products is tried, and the best printed beside the one that is chosen.</param>
+    public static void Run(bool tune)
+    {
+        TorchLibrary.EnsureLoaded();
+        using var noGradients = inference_mode();
+        using var ops = (CudaOps)DeviceRegistry.Create("cuda:0");
+        var (copy, matrix) = (CopyRate(ops), MatrixRate(ops));
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"copy {copy / 1e9:F0} GB/s, bfloat16 products {matrix / 1e12:F0} TFLOP/s"));
+        Console.WriteLine("products by 8-bit floats in a graph: microseconds, and their share of the rate of a copy");
+        foreach (var (outputs, inputs) in Products)
+            PrintProduct(ops, outputs, inputs, copy, tune);
+        Console.WriteLine($"attention of decode steps over {ContextTokens} tokens: microseconds, GB/s of the cache, TFLOP/s");
+        foreach (var heads in (int[])[16, 32, 128])
+        {
+            foreach (var sequences in (int[])[1, 8, 32, 128])
+                PrintAttention(ops, heads, sequences, copy, matrix);
+        }
+    }
+
+    private static void PrintProduct(CudaOps ops, int outputs, int inputs, double copy, bool tune)
+    {
+        var copies = (int)Math.Clamp(CacheBytes / ((long)outputs * inputs), 1, Repeats);
+        using var scope = NewDisposeScope();
+        var grid = new Fp8Grid([.. Enumerable.Range(0, outputs).Select(row => row / BlockEdge)], BlockEdge, 0);
+        var fp8 = ops.Features.Fp8!;
+        var scales = ones((outputs + BlockEdge - 1) / BlockEdge, (inputs + BlockEdge - 1) / BlockEdge);
+        var weights = Enumerable.Range(0, copies)
+            .Select(_ => fp8.Pack(randint(0, 120, [outputs, inputs], ScalarType.Byte, ops.Device), scales, grid, null, LinearRole.Other)).ToArray();
+        using var rowsOf = tensor(grid.ScaleRows, device: ops.Device);
+        foreach (var rows in Rows)
+        {
+            var x = randn(rows, inputs, ScalarType.BFloat16, ops.Device);
+            var next = 0;
+            var time = Time(ops, () => fp8.Linear(x, weights[next++ % copies]).Dispose());
+            var floor = (double)outputs * inputs / copy * 1e6;
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"[{rows,3} x {inputs,5} -> {outputs,5}] {time,8:F1} us, floor {floor,6:F1}, {floor / time:P0} {(tune ? Best(ops, x, weights, rowsOf, floor) : "")}"));
+        }
+
+        foreach (var weight in weights)
+            weight.Dispose();
+    }
+
+    private static string Best(CudaOps ops, Tensor x, Fp8Weight[] weights, Tensor rowsOf, double floor)
+    {
+        var (rows, outputs) = ((int)x.size(0), weights[0].OutFeatures);
+        using var y = empty(rows, outputs, ScalarType.BFloat16, ops.Device);
+        var chosen = SkinnyTiling.Of(rows, outputs, weights[0].InFeatures, 1, fp8: true, ops.Card.Multiprocessors);
+        var (best, bestTime) = (chosen, double.MaxValue);
+        foreach (var cut in chosen.Alternatives())
+        {
+            var next = 0;
+            var time = Time(ops, () => ops.Skinny.Multiply(x, weights[next++ % weights.Length], rowsOf, y, cut));
+            if (time < bestTime)
+                (best, bestTime) = (cut, time);
+        }
+
+        return string.Create(CultureInfo.InvariantCulture, $"| chosen {chosen}, best {bestTime:F1} us ({floor / bestTime:P0}) {best}");
+    }
+
+    private static void PrintAttention(CudaOps ops, int heads, int sequences, double copy, double matrix)
+    {
+        using var scope = NewDisposeScope();
+        var shape = new LatentAttentionShape(heads, 512, 128, 64, 128, 0.07f, Interleaved: true);
+        var blocks = sequences * ContextTokens / AttentionMetadata.BlockSize;
+        using var cache = KvCacheTensors.Allocate(ops, KvLayerSpec.Rows(shape.RowWidth), blocks, ScalarType.BFloat16);
+        cache.Tensors[0].normal_();
+        using var metadata = new AttentionMetadata();
+        for (var sequence = 0; sequence < sequences; sequence++)
+        {
+            var first = sequence * ContextTokens / AttentionMetadata.BlockSize;
+            metadata.Sequences.Add(new(sequence, 1, ContextTokens, first));
+            metadata.SlotMapping.Add((first * AttentionMetadata.BlockSize) + ContextTokens - 1);
+            metadata.PositionRows.Add(ContextTokens - 1);
+        }
+
+        for (var block = 0; block < blocks; block++)
+            metadata.BlockTables.Add(block);
+        ops.BeginStep(new int[sequences], metadata);
+        var latent = ops.Features.Latent!;
+        using var weight = latent.Pack(randn((long)heads * 256, 512, ScalarType.BFloat16, ops.Device), shape);
+        var queries = randn(sequences, (long)heads * shape.QueryDim, ScalarType.BFloat16, ops.Device);
+        var time = Time(ops, () => latent.Attention(queries, weight, cache, metadata, shape).Dispose());
+        var bytes = (double)sequences * ContextTokens * shape.RowWidth * 2;
+        var operations = 2.0 * sequences * ContextTokens * heads * (shape.RowWidth + shape.Rank);
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{heads,4} heads, {sequences,4} sequences: {time,8:F1} us with the products of the heads; cache {bytes / time / 1e3,6:F0} GB/s ({bytes / time * 1e6 / copy:P0}), {operations / time / 1e6,5:F0} TFLOP/s ({operations / time * 1e6 / matrix:P0})"));
+    }
+
+    private static double CopyRate(CudaOps ops)
+    {
+        using var scope = NewDisposeScope();
+        var (from, to) = (zeros(1L << 30, ScalarType.Byte, ops.Device), zeros(1L << 30, ScalarType.Byte, ops.Device));
+        return 2.0 * from.numel() / Time(ops, () => to.copy_(from)) * 1e6;
+    }
+
+    private static double MatrixRate(CudaOps ops)
+    {
+        const int edge = 8192;
+        using var scope = NewDisposeScope();
+        var (a, b) = (randn(edge, edge, ScalarType.BFloat16, ops.Device), randn(edge, edge, ScalarType.BFloat16, ops.Device));
+        using var weight = ops.PackLinear(b, null, LinearRole.Other, default);
+        return 2.0 * edge * edge * edge / Time(ops, () => ops.Linear(a, weight).Dispose()) * 1e6;
+    }
+
+    // Microseconds of one of the repeats that a graph has.
+    private static double Time(CudaOps ops, Action body)
+    {
+        body();
+        ops.Card.Synchronize();
+        using var graph = ops.Capture(() =>
+        {
+            for (var i = 0; i < Repeats; i++)
+                body();
+        });
+        for (var i = 0; i < WarmUps; i++)
+            graph.Launch();
+        ops.Card.Synchronize();
+        var clock = Stopwatch.StartNew();
+        for (var i = 0; i < Replays; i++)
+            graph.Launch();
+        ops.Card.Synchronize();
+        return clock.Elapsed.TotalMicroseconds / (Replays * Repeats);
+    }
+}
