@@ -88,7 +88,18 @@ var speculation = new Command("speculation", "Speculative decoding beside plain 
 speculation.SetAction((result, _) => SpeculationSpeed.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(configOption)!, result.GetValue(promptsOption), result.GetValue(threadsOption), result.GetValue(speculationStreamsOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, speculation, answers, cacheSpeed }.Parse(args).InvokeAsync();
+var typeOption = new Option<string>("--type") { DefaultValueFactory = _ => "bfloat16", Description = "float32, bfloat16 or fp8" };
+typeOption.AcceptOnlyFromAmong("float32", "bfloat16", "fp8");
+var hiddenOption = new Option<int>("--hidden") { DefaultValueFactory = _ => 2048, Description = "Inputs of an expert" };
+var widthOption = new Option<int>("--width") { DefaultValueFactory = _ => 1408, Description = "Width of an expert" };
+var expertsOption = new Option<int>("--experts") { DefaultValueFactory = _ => 64, Description = "Experts of the layer" };
+var perTokenOption = new Option<int>("--per-token") { DefaultValueFactory = _ => 6, Description = "Experts of a token" };
+var experts = new Command("experts", "A mixture of experts on the CPU: all experts of a step at once beside one after the other, and the rate of reading memory.") { hiddenOption, widthOption, expertsOption, perTokenOption, typeOption, threadsOption, roundsOption };
+experts.SetAction(result => ExpertSpeed.Run(
+    result.GetValue(hiddenOption), result.GetValue(widthOption), result.GetValue(expertsOption), result.GetValue(perTokenOption),
+    result.GetValue(typeOption)!, result.GetValue(threadsOption), result.GetValue(roundsOption)));
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, speculation, answers, cacheSpeed, experts }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

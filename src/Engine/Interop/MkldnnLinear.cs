@@ -12,6 +12,8 @@ internal static unsafe class MkldnnLinear
     private const string What = "oneDNN's packed linear layer";
     private static readonly byte[] ReorderName = Encoding.ASCII.GetBytes("mkldnn::_reorder_linear_weight\0");
     private static readonly byte[] LinearName = Encoding.ASCII.GetBytes("mkldnn::_linear_pointwise\0");
+    private static readonly byte[] AddressName = Encoding.ASCII.GetBytes("mkldnn::data_ptr\0");
+    private static readonly byte[] LengthName = Encoding.ASCII.GetBytes("mkldnn::_nbytes\0");
     private static readonly byte[] NoFusion = Encoding.ASCII.GetBytes("none");
 
     /// <summary>Reorders a weight; the result is an opaque tensor of the same element count, owned by the caller.</summary>
@@ -24,6 +26,18 @@ internal static unsafe class MkldnnLinear
         stack[1] = TorchDispatcher.Some(typicalBatch);
         TorchDispatcher.Call(ReorderName, stack, What);
         return torch.Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
+    }
+
+    /// <summary>Where a packed weight lies, valid as long as it lives, in a layout that oneDNN alone knows.</summary>
+    public static (IntPtr Address, long Bytes) MemoryOf(torch.Tensor packedWeight)
+    {
+        var stack = stackalloc ulong[1];
+        stack[0] = TorchDispatcher.Argument(packedWeight);
+        TorchDispatcher.Call(AddressName, stack, What);
+        var address = (IntPtr)stack[0];
+        stack[0] = TorchDispatcher.Argument(packedWeight);
+        TorchDispatcher.Call(LengthName, stack, What);
+        return (address, (long)stack[0]);
     }
 
     /// <summary>x · Wᵀ + bias.</summary>

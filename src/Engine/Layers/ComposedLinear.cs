@@ -10,6 +10,9 @@ namespace LocalLlm.Layers;
 internal abstract class ComposedLinear(LayerContext context) : ILinear
 {
     /// <inheritdoc/>
+    public virtual IWeightMatrix? Weight => null;
+
+    /// <inheritdoc/>
     public abstract Tensor Forward(Tensor x);
 
     /// <inheritdoc/>

@@ -28,6 +28,9 @@ internal sealed class Expert
         WeightSpec Inner(string name) => new($"{prefix}.{name}.weight", [width, hiddenSize], 0, part.Start, part.Length);
     }
 
+    /// <summary>What was loaded; null: the linear method has matrices of its own.</summary>
+    public ExpertMatrices? Matrices => (_gateUp.Weight, _down.Weight) is ({ } gateUp, { } down) ? new(gateUp, down) : null;
+
     /// <summary>[tokens, hidden] → [tokens, hidden].</summary>
     public Tensor Forward(Tensor x) => _down.Forward(_context.Ops.SiluAndMul(_gateUp.Forward(x)));
 }

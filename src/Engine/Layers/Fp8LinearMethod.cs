@@ -163,6 +163,9 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
         }
 
         /// <inheritdoc/>
+        public override IWeightMatrix Weight => _weight.Value;
+
+        /// <inheritdoc/>
         public override Tensor Forward(Tensor x) => _ops.Linear(x, _weight.Value);
     }
 }

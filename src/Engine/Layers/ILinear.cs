@@ -9,6 +9,9 @@ namespace LocalLlm.Layers;
 /// </summary>
 internal interface ILinear
 {
+    /// <summary>What was loaded, for operations over many matrices at once; null: such operations take one product after the other.</summary>
+    IWeightMatrix? Weight => null;
+
     /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out].</summary>
     Tensor Forward(Tensor x);
 

@@ -1,4 +1,3 @@
-using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
@@ -7,13 +6,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// The experts that a router chooses from, one after the other: each computes the rows of its own tokens. A token's results are summed in the
-/// order of the experts, so that the sum does not depend on what else is in the step. A rank has a part of every expert, or some experts whole.
+/// The experts that a router chooses from: each computes the rows of its own tokens. A rank has a part of every expert, or some experts whole.
 /// </summary>
-internal sealed class RoutedExperts
+internal sealed class RoutedExperts : IExperts
 {
     private readonly Expert[] _experts; // of this rank
-    private readonly int _first;
+    private readonly IExpertOps _ops;
     private readonly ExpertGroups _groups;
     private readonly long[] _usage; // tokens of each expert, of all ranks
 
@@ -24,8 +22,9 @@ internal sealed class RoutedExperts
         var own = context.SpreadsExperts ? ShardRange.OfWhole(count, context.Collectives) : new(0, count);
         var part = context.SpreadsExperts
             ? new(0, options.Width) : ShardRange.Of(options.Width, context.Collectives, $"The output size of {prefix}.0.gate_proj");
-        _first = (int)own.Start;
-        _experts = [.. Enumerable.Range(_first, (int)own.Length)
+        _ops = context.Experts;
+        First = (int)own.Start;
+        _experts = [.. Enumerable.Range(First, (int)own.Length)
             .Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
         _groups = new(count);
         _usage = context.ExpertUsage.AddLayer(count);
@@ -33,27 +32,25 @@ internal sealed class RoutedExperts
             context.Weights.Ignore(name => IsOfAnotherRank(name, $"{prefix}.", own, count));
     }
 
+    /// <inheritdoc/>
+    public int First { get; }
+
+    /// <inheritdoc/>
+    public int Count => _experts.Length;
+
     /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32.</summary>
     public Tensor Forward(Tensor x, ExpertChoices choices)
     {
-        var sum = zeros([x.size(0), x.size(1)], ScalarType.Float32, x.device);
-        using var scope = NewDisposeScope();
-        var weights = choices.Weights.view(-1);
         _groups.Fill(choices.Ids);
         _groups.CountUp(_usage);
-        for (var expert = 0; expert < _experts.Length; expert++)
-        {
-            var (tokens, places) = _groups.Of(_first + expert);
-            if (tokens.IsEmpty)
-                continue;
-            using var inner = NewDisposeScope();
-            var rows = tensor(tokens.ToArray(), device: x.device);
-            var result = _experts[expert].Forward(x.index_select(0, rows)).to(ScalarType.Float32);
-            sum.IndexAddInPlace(rows, result * weights.index_select(0, tensor(places.ToArray(), device: x.device)).unsqueeze(1));
-        }
-
-        return sum;
+        return _ops.Sum(x, _groups, choices.Weights, this);
     }
+
+    /// <inheritdoc/>
+    public ExpertMatrices? MatricesOf(int expert) => _experts[expert - First].Matrices;
+
+    /// <inheritdoc/>
+    public Tensor Forward(int expert, Tensor x) => _experts[expert - First].Forward(x);
 
     private static bool IsOfAnotherRank(string name, string prefix, ShardRange own, int count) =>
         WeightNames.NumberAfter(prefix, name) is { } expert && expert < count && (expert < own.Start || expert >= own.Start + own.Length);

@@ -42,6 +42,9 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
         }
 
         /// <inheritdoc/>
+        public IWeightMatrix Weight => _weight.Value;
+
+        /// <inheritdoc/>
         public Tensor Forward(Tensor x) => _ops.Linear(x, _weight.Value);
 
         /// <inheritdoc/>

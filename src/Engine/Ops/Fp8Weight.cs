@@ -8,7 +8,7 @@ namespace LocalLlm.Ops;
 /// <param name="grid">Which scale an element has.</param>
 /// <param name="bias">[out] or null.</param>
 /// <param name="inFeatures">Columns of the original matrix.</param>
-internal sealed class Fp8Weight(Tensor data, Tensor scales, Fp8Grid grid, Tensor? bias, int inFeatures) : IDisposable
+internal sealed class Fp8Weight(Tensor data, Tensor scales, Fp8Grid grid, Tensor? bias, int inFeatures) : IWeightMatrix
 {
     /// <summary>The bytes in the device's own layout.</summary>
     public Tensor Data { get; } = data;

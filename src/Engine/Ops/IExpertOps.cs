@@ -7,6 +7,27 @@ namespace LocalLlm.Ops;
 /// <param name="Weights">[tokens, experts per token] float32.</param>
 internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights);
 
+/// <summary>The matrices of one expert on one rank, without biases.</summary>
+/// <param name="GateUp">[2 · width, hidden]: gate first.</param>
+/// <param name="Down">[hidden, width].</param>
+internal readonly record struct ExpertMatrices(IWeightMatrix GateUp, IWeightMatrix Down);
+
+/// <summary>The experts of a layer that this rank has, by their numbers in the layer.</summary>
+internal interface IExperts
+{
+    /// <summary>The first one's number.</summary>
+    int First { get; }
+
+    /// <summary>How many follow each other from there.</summary>
+    int Count { get; }
+
+    /// <summary>What one is made of; null: only <see cref="Forward"/> knows.</summary>
+    ExpertMatrices? MatricesOf(int expert);
+
+    /// <summary>down(silu(gate(x)) · up(x)) of one: [rows, hidden] → [rows, hidden].</summary>
+    Tensor Forward(int expert, Tensor x);
+}
+
 /// <summary>
 /// What a device does for mixtures of experts. <see cref="TorchExpertOps"/> is the plain version. Results live as those of
 /// <see cref="IDeviceOps"/>.
@@ -18,4 +39,15 @@ internal interface IExpertOps
     /// <param name="bias">[experts] float32, added to the scores to choose by; null: none.</param>
     /// <param name="routing">How.</param>
     ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing);
+
+    /// <summary>
+    /// The sum of each token's experts of this rank, times their weights, in the order of their numbers and in float32: the sum of a token does not
+    /// depend on what else is in the step.
+    /// </summary>
+    /// <param name="x">[tokens, hidden].</param>
+    /// <param name="groups">The tokens of each expert.</param>
+    /// <param name="weights">[tokens, experts per token] float32.</param>
+    /// <param name="experts">Of this rank.</param>
+    /// <returns>[tokens, hidden] float32.</returns>
+    Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts);
 }

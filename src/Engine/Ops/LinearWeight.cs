@@ -24,13 +24,18 @@ internal enum LinearRole
     Router,
 }
 
+/// <summary>Where a bfloat16 matrix lies in panels of 64 outputs and pairs of inputs, [⌈out / 64⌉, pairs, 64, 2], zero where it has no element.</summary>
+/// <param name="Address">The first element.</param>
+/// <param name="InputPairs">Pairs of inputs of a panel, padding included.</param>
+internal readonly record struct PairPanels(nint Address, int InputPairs);
+
 /// <summary>A weight matrix in the form that one <see cref="IDeviceOps"/> multiplies by fastest; owns its tensors.</summary>
 /// <param name="data">The matrix in the device's own layout.</param>
 /// <param name="bias">[out] or null.</param>
 /// <param name="outFeatures">Rows of the original matrix.</param>
 /// <param name="inFeatures">Columns of the original matrix.</param>
 /// <param name="decodeData">A second copy in the layout that is fastest for a single row, or null.</param>
-internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, int inFeatures, Tensor? decodeData = null) : IDisposable
+internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, int inFeatures, Tensor? decodeData = null) : IWeightMatrix
 {
     private Tensor? _transposed;
 
@@ -42,6 +47,9 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
 
     /// <summary>A second copy in the layout that is fastest for a single row, or null.</summary>
     public Tensor? DecodeData { get; } = decodeData;
+
+    /// <summary>Where <see cref="Data"/> or <see cref="DecodeData"/> lie in panels for few rows; null: neither does.</summary>
+    public PairPanels? Panels { get; init; }
 
     /// <summary>[out] or null.</summary>
     public Tensor? Bias { get; } = bias;

@@ -20,6 +20,26 @@ internal sealed class TorchExpertOps : IExpertOps
         return new(ids, weights.Times(routing.WeightScale));
     }
 
+    /// <inheritdoc/>
+    public Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts)
+    {
+        var sum = zeros([x.size(0), x.size(1)], ScalarType.Float32, x.device);
+        using var scope = NewDisposeScope();
+        var flat = weights.view(-1);
+        for (var expert = experts.First; expert < experts.First + experts.Count; expert++)
+        {
+            var (tokens, places) = groups.Of(expert);
+            if (tokens.IsEmpty)
+                continue;
+            using var inner = NewDisposeScope();
+            var rows = tensor(tokens.ToArray(), device: x.device);
+            var result = experts.Forward(expert, x.index_select(0, rows)).to(ScalarType.Float32);
+            sum.IndexAddInPlace(rows, result * flat.index_select(0, tensor(places.ToArray(), device: x.device)).unsqueeze(1));
+        }
+
+        return sum;
+    }
+
     // Scores to choose by; those of experts in groups that were not chosen are -inf.
     private static Tensor Candidates(Tensor scores, Tensor? bias, ExpertRouting routing)
     {

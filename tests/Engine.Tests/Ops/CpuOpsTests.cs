@@ -55,20 +55,33 @@ public sealed class CpuOpsTests : IDisposable
 
     [Theory]
     [MemberData(nameof(LinearShapes))]
-    public void The_decode_copy_of_a_weight_agrees_with_the_plain_version(int rows, int inFeatures, int outFeatures)
+    public void A_single_bfloat16_row_through_panels_agrees_with_the_plain_version(int rows, int inFeatures, int outFeatures)
     {
         var weight = randn(outFeatures, inFeatures).to(bfloat16);
         var bias = randn(outFeatures).to(bfloat16);
         using var packed = _fast.PackLinear(weight, bias, packing: WeightPacking.DecodeCopies);
         using var unbiased = _fast.PackLinear(weight, null, packing: WeightPacking.DecodeCopies);
         using var plain = _plain.PackLinear(weight, bias);
-        Assert.NotNull(packed.DecodeData);
+        Assert.NotNull(packed.Panels);
         for (var row = 0; row < Math.Min(rows, 3); row++)
         {
             var x = randn(1, inFeatures).to(bfloat16);
             AssertClose(_plain.Linear(x, plain), _fast.Linear(x, packed), ScalarType.BFloat16);
             AssertClose(x.matmul(weight.t()), _fast.Linear(x, unbiased), ScalarType.BFloat16);
         }
+    }
+
+    // What oneDNN packed is read by our own kernels only if it lies as they read it.
+    [Fact]
+    public void Panels_are_found_in_what_was_packed_and_in_nothing_else()
+    {
+        Assert.SkipUnless(System.Runtime.Intrinsics.X86.Avx512BW.IsSupported, "oneDNN packs no bfloat16 here.");
+        var weight = randn(200, 96).to(bfloat16);
+        using var packed = MkldnnLinear.Pack(weight);
+        Assert.NotNull(PackedPanels.Find(packed, weight));
+        Assert.Null(PackedPanels.Find(packed, randn(200, 96).to(bfloat16)));
+        Assert.Null(PackedPanels.Find(packed, randn(100, 96).to(bfloat16)));
+        Assert.Null(PackedPanels.Find(packed, weight.flip(1).contiguous()));
     }
 
     [Fact]

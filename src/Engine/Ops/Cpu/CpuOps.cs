@@ -23,13 +23,20 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     private readonly NativeBuffer<int> _nextItem = new();
     private readonly NativeBuffer<float> _row = new();
     private readonly CpuLatentOps _latent = new();
+    private readonly CpuExpertOps _experts = new();
 
     /// <summary>Looks what libtorch multiplies fast here.</summary>
     public CpuOps()
     {
         _fp8 = new(_packBFloat16);
-        Features = new() { Latent = _latent, Experts = new CpuExpertOps(), Fp8 = _fp8, DecodeCopyTypes = [ScalarType.BFloat16] };
+        Features = new() { Latent = _latent, Experts = _experts, Fp8 = _fp8, DecodeCopyTypes = KeepsDecodeCopies ? [ScalarType.BFloat16] : [] };
     }
+
+    /// <summary>
+    /// Whether a bfloat16 matrix may have a second copy for single rows (decision 0005): not on processors whose packed matrices
+    /// <see cref="PackedPanels"/> finds to be in panels already.
+    /// </summary>
+    public static bool KeepsDecodeCopies => !System.Runtime.Intrinsics.X86.Avx512BW.IsSupported;
 
     /// <inheritdoc/>
     public Device Device => CPU;
@@ -53,16 +60,21 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         var ownBias = bias?.clone().DetachFromDisposeScope();
         if (weight.dtype == ScalarType.Float32)
             return new(PackPanels(weight, outFeatures, inFeatures), ownBias, outFeatures, inFeatures);
-        var data = _packBFloat16 ? MkldnnLinear.Pack(weight) : weight.clone();
-        return new(data.DetachFromDisposeScope(), ownBias, outFeatures, inFeatures,
-            packing == WeightPacking.DecodeCopies ? PackMatvec(weight, outFeatures, inFeatures) : null);
+        var data = (_packBFloat16 ? MkldnnLinear.Pack(weight) : weight.clone()).DetachFromDisposeScope();
+        if (_packBFloat16 && PackedPanels.Find(data, weight) is { } panels)
+            return new(data, ownBias, outFeatures, inFeatures) { Panels = panels };
+        var copy = packing == WeightPacking.DecodeCopies ? PackMatvec(weight, outFeatures, inFeatures) : null;
+        return new(data, ownBias, outFeatures, inFeatures, copy)
+        {
+            Panels = copy is null ? null : new((nint)copy.DataPointer(), (inFeatures + 1) / 2),
+        };
     }
 
     /// <inheritdoc/>
     public Tensor Linear(Tensor x, LinearWeight weight)
     {
-        if (weight.DecodeData is not null && x.size(0) == 1)
-            return Matvec(x, weight);
+        if (weight.Panels is { } decodePanels && x.size(0) == 1)
+            return Matvec(x, weight, decodePanels);
         if (x.dtype != ScalarType.Float32)
             return _packBFloat16 ? MkldnnLinear.Apply(x, weight.Data, weight.Bias) : nn.functional.linear(x, weight.Data, weight.Bias);
 
@@ -197,6 +209,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     public void Dispose()
     {
         _latent.Dispose();
+        _experts.Dispose();
         _fp8.Dispose();
         _tiles.Dispose();
         _nextItem.Dispose();
@@ -329,10 +342,10 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         return packed;
     }
 
-    private Tensor Matvec(Tensor x, LinearWeight weight)
+    private Tensor Matvec(Tensor x, LinearWeight weight, PairPanels panels)
     {
         var output = empty([1, weight.OutFeatures], ScalarType.BFloat16);
-        var pairs = (weight.InFeatures + 1) / 2;
+        var pairs = panels.InputPairs;
         _row.Resize(2 * pairs);
         var source = (ushort*)x.DataPointer();
         var row = _row.Span;
@@ -342,7 +355,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         var kernel = new MatvecKernel
         {
             Input = _row.Pointer,
-            Panels = (uint*)weight.DecodeData!.DataPointer(),
+            Panels = (uint*)panels.Address,
             Bias = weight.Bias is null ? null : (ushort*)weight.Bias.DataPointer(),
             Output = (ushort*)output.DataPointer(),
             InputPairs = pairs,

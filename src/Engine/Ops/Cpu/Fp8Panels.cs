@@ -35,6 +35,27 @@ internal static unsafe class Fp8Panels
     public static Vector512<float> Widen(Vector512<uint> lanes, int shift, Vector512<uint> mask) =>
         (Vector512.ShiftRightArithmetic((lanes << shift).AsInt32(), 4).AsUInt32() & mask).AsSingle();
 
+    /// <summary>The scales of a panel's outputs in all columns of blocks.</summary>
+    /// <param name="scales">[rows of blocks, columns of blocks].</param>
+    /// <param name="columns">Columns of blocks.</param>
+    /// <param name="rows">The row of blocks of every output.</param>
+    /// <param name="outFeatures">Outputs of the matrix.</param>
+    /// <param name="panel">The panel.</param>
+    /// <param name="factor">What they are multiplied by.</param>
+    /// <param name="target">[columns, 64]; 0 past the last output.</param>
+    public static void LoadScales(float* scales, int columns, int* rows, int outFeatures, long panel, float factor, float* target)
+    {
+        var first = (int)(panel * Width);
+        var isOneRow = first + Width <= outFeatures && !new ReadOnlySpan<int>(rows + first, Width).ContainsAnyExcept(rows[first]);
+        for (var column = 0; column < columns; column++, target += Width)
+        {
+            if (isOneRow)
+                new Span<float>(target, Width).Fill(scales[((long)rows[first] * columns) + column] * factor);
+            else
+                LoadColumnScales(scales, columns, column, rows, outFeatures, panel, factor, target);
+        }
+    }
+
     /// <summary>The scales of a panel's outputs in one column of blocks.</summary>
     /// <param name="scales">[rows of blocks, columns of blocks].</param>
     /// <param name="columns">Columns of blocks.</param>
@@ -44,7 +65,7 @@ internal static unsafe class Fp8Panels
     /// <param name="panel">The panel.</param>
     /// <param name="factor">What they are multiplied by.</param>
     /// <param name="target">[64]; 0 past the last output.</param>
-    public static void LoadScales(float* scales, int columns, int column, int* rows, int outFeatures, long panel, float factor, float* target)
+    public static void LoadColumnScales(float* scales, int columns, int column, int* rows, int outFeatures, long panel, float factor, float* target)
     {
         var first = (int)(panel * Width);
         var count = Math.Min(Width, outFeatures - first);

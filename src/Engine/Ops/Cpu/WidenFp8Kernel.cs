@@ -34,7 +34,7 @@ internal unsafe struct WidenFp8Kernel : IRangeKernel
         for (var item = begin; item < end; item++)
         {
             var (column, panel) = ((int)(item / PanelCount), (int)(item % PanelCount));
-            Fp8Panels.LoadScales(Scales, Segments.Count, column, ScaleRows, OutFeatures, FirstPanel + panel, Fp8Panels.HalfBias, scales);
+            Fp8Panels.LoadColumnScales(Scales, Segments.Count, column, ScaleRows, OutFeatures, FirstPanel + panel, Fp8Panels.HalfBias, scales);
             var group = ((FirstPanel + panel) * groups) + (Segments.PaddedStart(column) / Fp8Segments.GroupWidth);
             var target = Tile + ((long)Segments.Start(column) * stride) + (panel * Fp8Panels.Width);
             Widen(Panels + (group * Fp8Panels.Width), scales, Segments.Length(column), target, stride);

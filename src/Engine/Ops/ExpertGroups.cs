@@ -1,6 +1,6 @@
 using static TorchSharp.torch;
 
-namespace LocalLlm.Layers;
+namespace LocalLlm.Ops;
 
 /// <summary>The tokens of a step by the experts that process them, on the host.</summary>
 /// <param name="experts">How many there are.</param>
@@ -11,6 +11,9 @@ internal sealed class ExpertGroups(int experts)
     private long[] _tokens = [];
     private long[] _places = [];
 
+    /// <summary>Experts of a token in the step.</summary>
+    public int PerToken { get; private set; }
+
     /// <summary>Sorts the choices by expert; within one they keep the order of the tokens.</summary>
     /// <param name="ids">[tokens, experts per token] int64.</param>
     public void Fill(Tensor ids)
@@ -18,6 +21,7 @@ internal sealed class ExpertGroups(int experts)
         using var host = ids.cpu();
         var chosen = host.data<long>();
         var (count, perToken) = ((int)ids.NumberOfElements, (int)ids.size(1));
+        PerToken = perToken;
         if (_tokens.Length < count)
             (_tokens, _places) = (new long[count], new long[count]);
         Array.Clear(_starts);
