@@ -41,6 +41,8 @@ internal sealed class RoutedExperts : IExperts
     /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32.</summary>
     public Tensor Forward(Tensor x, ExpertChoices choices)
     {
+        if (_ops.TrySum(x, choices, this) is { } sum)
+            return sum;
         _groups.Fill(choices.Ids);
         _groups.CountUp(_usage);
         return _ops.Sum(x, _groups, choices.Weights, this);

@@ -15,10 +15,11 @@ internal sealed class ExpertGroups(int experts)
     public int PerToken { get; private set; }
 
     /// <summary>Sorts the choices by expert; within one they keep the order of the tokens.</summary>
-    /// <param name="ids">[tokens, experts per token] int64.</param>
+    /// <param name="ids">[tokens, experts per token] integers.</param>
     public void Fill(Tensor ids)
     {
-        using var host = ids.cpu();
+        using var onHost = ids.cpu();
+        using var host = onHost.to(ScalarType.Int64);
         var chosen = host.data<long>();
         var (count, perToken) = ((int)ids.NumberOfElements, (int)ids.size(1));
         PerToken = perToken;

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>The experts of each token of a step.</summary>
-/// <param name="Ids">[tokens, experts per token] int64.</param>
+/// <param name="Ids">[tokens, experts per token] int64, or int32 where the device that chose also sums (<see cref="IExpertOps.TrySum"/>).</param>
 /// <param name="Weights">[tokens, experts per token] float32.</param>
 internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights);
 
@@ -50,4 +50,11 @@ internal interface IExpertOps
     /// <param name="experts">Of this rank.</param>
     /// <returns>[tokens, hidden] float32.</returns>
     Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts);
+
+    /// <summary>The same by choices that stay on the device, so that the step can be recorded.</summary>
+    /// <param name="x">[tokens, hidden].</param>
+    /// <param name="choices">The experts of each token.</param>
+    /// <param name="experts">Of this rank.</param>
+    /// <returns>[tokens, hidden] float32; null: this device, or these experts, need the choices on the host.</returns>
+    Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts) => null;
 }

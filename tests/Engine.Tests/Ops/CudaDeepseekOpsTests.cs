@@ -40,6 +40,18 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         { 2, 300, 131, 128, 128, 50 }, { 5, 256, 64, 16, 16, 3 },
     };
 
+    // Tokens, experts, of a token, hidden, width: few and many rows of an expert, one block and many that sort.
+    public static TheoryData<int, int, int, int, int> ExpertShapes => new()
+    {
+        { 1, 8, 2, 128, 64 }, { 1, 64, 6, 256, 96 }, { 3, 5, 1, 40, 16 }, { 17, 6, 2, 128, 64 }, { 64, 4, 2, 96, 160 }, { 200, 64, 6, 64, 80 },
+        { 600, 16, 4, 64, 48 }, { 2, 3, 2, 33, 17 },
+    };
+
+    public static TheoryData<int, int, int, int> Routings => new()
+    {
+        { 256, 8, 8, 4 }, { 64, 6, 1, 1 }, { 160, 6, 8, 3 }, { 8, 2, 4, 2 }, { 6, 2, 3, 2 }, { 4, 4, 2, 2 },
+    };
+
     public void Dispose()
     {
         _scope?.Dispose();
@@ -89,6 +101,58 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             var result = _cuda.Features.Fp8!.Linear(ones([rows, 256], type).cuda(), packed).cpu().to(float32).data<float>().ToArray();
             for (var i = 0; i < result.Length; i++)
                 Assert.Equal(Float8.Values[codes[i % 256]], result[i]);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Routings))]
+    public void The_same_experts_are_chosen_with_the_same_weights(int experts, int perToken, int groups, int groupsPerToken)
+    {
+        foreach (var scoring in Enum.GetValues<ExpertScoring>())
+        {
+            foreach (var choice in Enum.GetValues<ExpertChoice>())
+            {
+                var routing = new ExpertRouting
+                {
+                    Count = experts, PerToken = perToken, Scoring = scoring, Choice = choice, NormalizesWeights = perToken > 2, WeightScale = 2.5f,
+                    Groups = choice == ExpertChoice.Greedy ? 1 : groups, GroupsPerToken = choice == ExpertChoice.Greedy ? 1 : groupsPerToken,
+                };
+                var logits = randn(200, experts);
+                var bias = choice == ExpertChoice.NoAuxiliaryLoss ? randn(experts) * 0.3f : null;
+                var wanted = new TorchExpertOps().Route(logits.clone(), bias, routing);
+                var got = _cuda.Features.Experts!.Route(logits.cuda(), bias?.cuda(), routing);
+                Assert.Equal(wanted.Ids.data<long>().ToArray(), got.Ids.cpu().to(ScalarType.Int64).data<long>().ToArray());
+                AssertClose(wanted.Weights, got.Weights, ScalarType.Float32);
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(ExpertShapes))]
+    public void Experts_agree_with_one_after_the_other(int tokens, int count, int perToken, int hidden, int width)
+    {
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            foreach (var kind in Enum.GetValues<ExpertOpsTests.Kind>())
+            {
+                // A rank of an expert-parallel group has some of them.
+                foreach (var (first, own) in ((int, int)[])[(0, count), (1, Math.Max(1, count / 2))])
+                {
+                    manual_seed(3);
+                    using var wanted = new ExpertOpsTests.Experts(_plain, kind, type, first, own, hidden, width);
+                    manual_seed(3);
+                    using var experts = new ExpertOpsTests.Experts(_cuda, kind, type, first, own, hidden, width);
+                    var (x, choices) = (randn(tokens, hidden).to(type), ExpertOpsTests.Choose(tokens, count, perToken));
+                    var groups = new ExpertGroups(count + 2);
+                    groups.Fill(choices.Ids);
+                    var plain = new TorchExpertOps().Sum(x, groups, choices.Weights, wanted);
+                    var onCard = new ExpertChoices(choices.Ids.to(ScalarType.Int32).cuda(), choices.Weights.cuda());
+                    if (_cuda.Features.Experts!.TrySum(x.cuda(), onCard, experts) is { } sum)
+                        AssertClose(plain, sum, type);
+                    else
+                        Assert.True(hidden % 8 != 0 || width % 16 != 0 || kind == ExpertOpsTests.Kind.OddBlocks, $"{kind} is not taken");
+                }
+            }
         }
     }
 }

@@ -133,12 +133,13 @@ public sealed class ExpertOpsTests : IDisposable
     }
 
     // Different experts of each token, in no order, some of them of no token.
-    private static ExpertChoices Choose(int tokens, int count, int perToken) =>
+    internal static ExpertChoices Choose(int tokens, int count, int perToken) =>
         new(rand(tokens, count).add_(rand(count)).topk(perToken).indexes, rand(tokens, perToken));
 
     private static int[] Bits(Tensor tensor) => [.. tensor.data<float>().ToArray().Select(BitConverter.SingleToInt32Bits)];
 
-    private enum Kind
+    /// <summary>What matrices are.</summary>
+    internal enum Kind
     {
         Unquantized,
         Blocks,
@@ -147,7 +148,8 @@ public sealed class ExpertOpsTests : IDisposable
         Matrices,
     }
 
-    private sealed class Experts : IExperts, IDisposable
+    /// <summary>Random experts of a device, the same after the same seed.</summary>
+    internal sealed class Experts : IExperts, IDisposable
     {
         private readonly IDeviceOps _ops;
         private readonly ExpertMatrices[] _matrices;
@@ -184,7 +186,7 @@ public sealed class ExpertOpsTests : IDisposable
         }
 
         private Tensor Product(Tensor x, IWeightMatrix matrix) =>
-            matrix is Fp8Weight narrow ? _ops.Features.Fp8!.Linear(x, narrow) : _ops.Linear(x, (LinearWeight)matrix);
+            matrix is Fp8Weight narrow ? (_ops.Features.Fp8 ?? new TorchFp8Ops(_ops.Device)).Linear(x, narrow) : _ops.Linear(x, (LinearWeight)matrix);
 
         private IWeightMatrix Matrix(Kind kind, ScalarType type, int outputs, int inputs, Fp8Grid grid)
         {
@@ -193,7 +195,7 @@ public sealed class ExpertOpsTests : IDisposable
                 return _ops.PackLinear((randn(outputs, inputs) * scale).to(type), null, LinearRole.Other);
             var bytes = randint(0, 0x38, [outputs, inputs], ScalarType.Byte).add_(randint(0, 2, [outputs, inputs], ScalarType.Byte) * 128);
             var across = (inputs + grid.ColumnOffset + grid.BlockColumns - 1) / grid.BlockColumns;
-            return _ops.Features.Fp8!.Pack(bytes, rand(grid.ScaleRows.Max() + 1, across) * scale * 4, grid, null, LinearRole.Other);
+            return (_ops.Features.Fp8 ?? new TorchFp8Ops(_ops.Device)).Pack(bytes, rand(grid.ScaleRows.Max() + 1, across) * scale * 4, grid, null, LinearRole.Other);
         }
 
         private static Fp8Grid Grid(Kind kind, int outputs)

@@ -40,14 +40,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct products, Cuda
         _scaleRows.Clear();
     }
 
-    // A warp multiplies what it reads at once by one scale.
-    private static bool Takes(Tensor x, Fp8Weight weight)
-    {
-        var chunk = SkinnyTiling.ChunkOf(fp8: true);
-        var grid = weight.Grid;
-        return SkinnyProduct.Takes(x.dtype, x.size(0), weight.InFeatures, fp8: true)
-            && grid.BlockColumns % chunk == 0 && grid.ColumnOffset % chunk == 0;
-    }
+    private static bool Takes(Tensor x, Fp8Weight weight) =>
+        SkinnyProduct.Takes(x.dtype, x.size(0), weight.InFeatures, fp8: true) && SkinnyProduct.TakesGrid(weight.Grid, weight.InFeatures);
 
     private Tensor OnDevice(Tensor tensor) =>
         (tensor.device_type == device.Torch.type ? tensor.alias() : tensor.to(device.Torch)).DetachFromDisposeScope();

@@ -41,7 +41,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         Skinny = new(_device, _kernels, _workspace);
         _fp8 = new(_device, Skinny, _workspace);
         var latent = new CudaLatentOps(_device, _kernels, _workspace, _inputs, Skinny, OnDevice);
-        Features = new() { Latent = latent, Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
+        Features = new() { Latent = latent, Experts = new CudaExpertOps(_device, _kernels, _workspace, Skinny), Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
     /// <inheritdoc/>

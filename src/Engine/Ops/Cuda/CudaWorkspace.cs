@@ -25,6 +25,12 @@ internal enum WorkspaceSlot
     Router,
     Absorbed,
     Mixed,
+    ExpertIds,
+    ExpertWeights,
+    ExpertOrder,
+    ExpertInner,
+    ExpertResults,
+    ExpertSums,
 }
 
 /// <summary>

@@ -13,6 +13,13 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     public static bool Takes(ScalarType type, long rows, int inputs, bool fp8) =>
         type != ScalarType.Float32 && rows is > 0 and <= SkinnyTiling.MaxRows && inputs % (fp8 ? PackBytes : PackBytes / 2) == 0;
 
+    /// <summary>Whether a warp multiplies what it reads of a matrix of 8-bit floats at once by one scale, 16 bytes an access.</summary>
+    public static bool TakesGrid(Fp8Grid grid, int inputs)
+    {
+        var chunk = SkinnyTiling.ChunkOf(fp8: true);
+        return inputs % PackBytes == 0 && grid.BlockColumns % chunk == 0 && grid.ColumnOffset % chunk == 0;
+    }
+
     /// <summary>y = x · Wᵀ + bias by a matrix of 8-bit floats.</summary>
     /// <param name="x">[rows, in], contiguous.</param>
     /// <param name="weight">The matrix; its blocks begin at multiples of what a warp reads at once.</param>
@@ -49,6 +56,30 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
             [
                 weights, 0ul, 0ul, 0, 1, 0, 0ul, x, y, rows, outputs, inputs, (int)x.size(1), (int)y.size(1), (long)outputs * inputs, xHead, outputs,
                 0ul, 0ul, 0ul, 1, 0ul, 0ul,
+            ]);
+    }
+
+    /// <summary>The products of all experts of a step, each by its own rows.</summary>
+    /// <param name="x">[rows, in].</param>
+    /// <param name="table">The experts' matrices.</param>
+    /// <param name="y">[assignments, out], or half of the outputs where gate and up become one.</param>
+    /// <param name="rows">The rows of each expert.</param>
+    /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
+    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction)
+    {
+        var fp8 = table.Grid is not null;
+        var gated = direction == SkinnyRows.TokensToExperts;
+        // Twice the mean: few experts have more rows, and those read their matrix again.
+        var tileRows = Math.Clamp(2 * rows.Assignments / rows.Products, 1, SkinnyTiling.MaxRows);
+        var tiling = SkinnyTiling.Of(tileRows, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
+        var results = gated ? table.OutFeatures / 2 : table.OutFeatures;
+        kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8, gated, add: false, direction)).Launch(
+            ((results + tiling.Owned(gated) - 1) / tiling.Owned(gated), rows.Products, 1),
+            tiling.Threads,
+            [
+                table.Data, table.Scales, table.ScaleRows, table.ScaleColumns, table.Grid?.BlockColumns ?? 1, table.Grid?.ColumnOffset ?? 0, 0ul, x, y,
+                rows.Assignments, table.OutFeatures, table.InFeatures, (int)x.size(1), (int)y.size(1), 0ul, 0, 0, rows.Active, rows.Starts, rows.Order,
+                rows.PerToken, 0ul, 0ul,
             ]);
     }
 }

@@ -170,9 +170,9 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
   }
 }
 
-// y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, plus what is in shared where it is
-// given. results: [assignments, width]; y, shared: [tokens, width]. grid (tokens, parts of the width).
-extern "C" __global__ void combine(const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first) {
+// y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice. results: [assignments, width]; y:
+// [tokens, width] float32. grid (tokens, parts of the width).
+extern "C" __global__ void combine(const T* results, const int* ids, const float* weights, float* y, int width, int first) {
   launchDependents();
   waitForPrevious();
   const u64 token = blockIdx.x;
@@ -188,15 +188,7 @@ extern "C" __global__ void combine(const T* results, const int* ids, const float
 #pragma unroll
       for (int e = 0; e < PACK; e++) sum[e] = fmaf(toFloat(result.element[e]), weight, sum[e]);
     }
-    if (shared) {
-      Pack16 result;
-      result.raw = __ldcg((const uint4*)(shared + token * width) + pack);
 #pragma unroll
-      for (int e = 0; e < PACK; e++) sum[e] += toFloat(result.element[e]);
-    }
-    Pack16 total;
-#pragma unroll
-    for (int e = 0; e < PACK; e++) total.element[e] = fromFloat(sum[e]);
-    ((uint4*)(y + token * width))[pack] = total.raw;
+    for (int e = 0; e < PACK; e += 4) *(float4*)(y + token * width + pack * PACK + e) = {sum[e], sum[e + 1], sum[e + 2], sum[e + 3]};
   }
 }

@@ -1,0 +1,80 @@
+using System.Runtime.CompilerServices;
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and layouts that
+/// those do not take go by plain tensor operations.
+/// </summary>
+internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, SkinnyProduct products) : IExpertOps
+{
+    private const string Source = "experts.cu";
+    private const int WarpSize = 32;
+    private const int SortThreads = 512;
+    private const int CombineThreads = 128;
+
+    // Beyond, one block would take longer than several that read everything.
+    private const int MaxAssignmentsOfBlock = 2048;
+    private const int SortBlocks = 32;
+
+    private readonly TorchExpertOps _plain = new();
+
+    // null: these experts are not for the kernels. Experts live as long as their model.
+    private readonly ConditionalWeakTable<IExperts, StrongBox<ExpertTables?>> _tables = [];
+
+    /// <inheritdoc/>
+    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing)
+    {
+        var tokens = (int)logits.size(0);
+        var ids = workspace.Rent(WorkspaceSlot.ExpertIds, tokens, routing.PerToken, ScalarType.Int32);
+        var weights = workspace.Rent(WorkspaceSlot.ExpertWeights, tokens, routing.PerToken, ScalarType.Float32);
+        var defines = $"{KernelCompiler.TypeMacro(ScalarType.Float32)} EXPERTS={routing.Count} PER_TOKEN={routing.PerToken} GROUPS={routing.Groups} "
+            + $"GROUPS_PER_TOKEN={routing.GroupsPerToken} BY_TWO={(routing.Choice == ExpertChoice.NoAuxiliaryLoss ? 1 : 0)} "
+            + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)}";
+        kernels.Get(Source, "route", defines).Launch((tokens, 1, 1), WarpSize, [logits, bias, ids, weights, routing.WeightScale]);
+        return new(ids, weights);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts) => _plain.Sum(x, groups, weights, experts);
+
+    /// <inheritdoc/>
+    public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts)
+    {
+        if (x.dtype == ScalarType.Float32 || TablesOf(experts) is not { } tables)
+            return null;
+        var (tokens, perToken, hidden) = ((int)x.size(0), (int)choices.Ids.size(1), (int)x.size(1));
+        var assignments = tokens * perToken;
+        var macros = $"{KernelCompiler.TypeMacro(x.dtype)} EXPERTS={experts.Count} PER_TOKEN={perToken}";
+
+        // [starts | active | order]
+        using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, (2 * experts.Count) + 1 + assignments, ScalarType.Int32);
+        var starts = (ulong)sorted.DataPointer();
+        var active = starts + ((ulong)(experts.Count + 1) * sizeof(int));
+        var order = active + ((ulong)experts.Count * sizeof(int));
+        var isSmall = assignments <= MaxAssignmentsOfBlock;
+        kernels.Get(Source, "sortByExpert", macros).Launch(
+            (isSmall ? 1 : SortBlocks, 1, 1), SortThreads, [choices.Ids, assignments, experts.First, starts, order, active]);
+
+        var rows = new ExpertRows(assignments, perToken, isSmall ? Math.Min(experts.Count, assignments) : experts.Count, starts, active, order);
+        using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
+        products.MultiplyExperts(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
+        using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
+        products.MultiplyExperts(inner, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
+
+        var sum = workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, ScalarType.Float32);
+        var parts = Math.Max(1, hidden / (8 * CombineThreads));
+        kernels.Get(Source, "combine", macros).Launch(
+            (tokens, parts, 1), CombineThreads, [results, choices.Ids, choices.Weights, sum, hidden, experts.First]);
+        return sum;
+    }
+
+    private ExpertTables? TablesOf(IExperts experts)
+    {
+        if (!_tables.TryGetValue(experts, out var known))
+            _tables.Add(experts, known = new(ExpertTables.TryCreate(experts, device)));
+        return known.Value;
+    }
+}

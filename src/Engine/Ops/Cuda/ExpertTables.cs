@@ -1,0 +1,63 @@
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>The rows of a step's experts on the card, as <c>experts.cu</c> sorts them.</summary>
+/// <param name="Assignments">Tokens times experts of a token.</param>
+/// <param name="PerToken">Experts of a token.</param>
+/// <param name="Products">Products at once at most: experts that may have rows.</param>
+/// <param name="Starts">[experts + 1] int32.</param>
+/// <param name="Active">[experts] int32.</param>
+/// <param name="Order">[assignments] int32.</param>
+internal readonly record struct ExpertRows(int Assignments, int PerToken, int Products, ulong Starts, ulong Active, ulong Order);
+
+/// <summary>Where one matrix of every expert of a rank lies; all have one shape and, of 8-bit floats, one grid.</summary>
+/// <param name="Data">[experts] addresses, int64 on the card.</param>
+/// <param name="Scales">[experts] addresses; null: the elements are of the activation type.</param>
+/// <param name="ScaleRows">[out] int32: the row of blocks of each output, or null.</param>
+/// <param name="Grid">Which scale an element has, or null.</param>
+/// <param name="ScaleColumns">Blocks of a row.</param>
+/// <param name="OutFeatures">Rows of a matrix.</param>
+/// <param name="InFeatures">Columns of a matrix.</param>
+internal sealed record ExpertTable(Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures);
+
+/// <summary>The tables of a layer's experts; they live as long as the layer.</summary>
+internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down)
+{
+    /// <summary>Creates them.</summary>
+    /// <returns>Null: some matrix is in a form, or of a width, that the kernels do not take.</returns>
+    public static ExpertTables? TryCreate(IExperts experts, CudaDevice device)
+    {
+        var matrices = Enumerable.Range(experts.First, experts.Count).Select(experts.MatricesOf).ToArray();
+        if (matrices.Length == 0 || Array.Exists(matrices, one => one is null))
+            return null;
+        return TryCreate([.. matrices.Select(one => one!.Value.GateUp)], device) is { } gateUp
+            && TryCreate([.. matrices.Select(one => one!.Value.Down)], device) is { } down ? new(gateUp, down) : null;
+    }
+
+    private static ExpertTable? TryCreate(IWeightMatrix[] matrices, CudaDevice device)
+    {
+        var (outputs, inputs) = (matrices[0].OutFeatures, matrices[0].InFeatures);
+        if (outputs % 8 != 0)
+            return null;
+        if (Array.TrueForAll(matrices, matrix => matrix is LinearWeight { Bias: null }))
+        {
+            return SkinnyProduct.Takes(((LinearWeight)matrices[0]).Data.dtype, 1, inputs, fp8: false)
+                ? new(Addresses(matrices, matrix => ((LinearWeight)matrix).Data, device), null, null, null, 0, outputs, inputs) : null;
+        }
+
+        if (matrices[0] is not Fp8Weight first || !SkinnyProduct.TakesGrid(first.Grid, inputs)
+            || !Array.TrueForAll(matrices, matrix => matrix is Fp8Weight { Bias: null } fp8 && ReferenceEquals(fp8.Grid, first.Grid)))
+        {
+            return null;
+        }
+
+        return new(
+            Addresses(matrices, matrix => ((Fp8Weight)matrix).Data, device), Addresses(matrices, matrix => ((Fp8Weight)matrix).Scales, device),
+            tensor(first.Grid.ScaleRows, device: device.Torch).DetachFromDisposeScope(), first.Grid, (int)first.Scales.size(1), outputs, inputs);
+    }
+
+    private static unsafe Tensor Addresses(IWeightMatrix[] matrices, Func<IWeightMatrix, Tensor> data, CudaDevice device) =>
+        tensor(matrices.Select(matrix => (long)data(matrix).DataPointer()).ToArray(), device: device.Torch).DetachFromDisposeScope();
+}
