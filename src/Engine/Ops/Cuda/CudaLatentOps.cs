@@ -24,6 +24,14 @@ internal sealed class CudaLatentOps(
     private const double Log2E = 1.4426950408889634;
 
     private readonly TorchLatentOps _plain = new(device.Torch);
+    private readonly LatentPrefill _prefill = new(kernels, workspace, inputs);
+
+    /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions expand.</summary>
+    public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
+    {
+        if (layer.Tensors.Count == 1 && type != ScalarType.Float32)
+            _prefill.Reserve(layer, type, maxModelLen);
+    }
 
     /// <inheritdoc/>
     /// <remarks>Keys lie as [heads, rank, plain_dim], so that a query's inputs are adjacent.</remarks>
@@ -62,13 +70,22 @@ internal sealed class CudaLatentOps(
             return _plain.Attention(queries, plain, cache, metadata, shape);
         }
 
-        var rows = queries.size(0);
-        using var absorbed = workspace.Rent(WorkspaceSlot.Absorbed, rows, (long)shape.Heads * shape.Rank, queries.dtype);
-        using var mixed = workspace.Rent(WorkspaceSlot.Mixed, rows, (long)shape.Heads * shape.Rank, queries.dtype);
-        MultiplyHeads(queries, shape.QueryDim, weight.Keys, absorbed);
-        Attend(absorbed, queries, cache, mixed, metadata.LongestContext, shape);
-        var output = workspace.Rent(WorkspaceSlot.Attention, rows, (long)shape.Heads * shape.ValueDim, queries.dtype);
-        MultiplyHeads(mixed, shape.Rank, weight.Values, output);
+        var output = workspace.Rent(WorkspaceSlot.Attention, queries.size(0), (long)shape.Heads * shape.ValueDim, queries.dtype);
+        if (inputs.Runs.Count == 0 || !LatentPrefill.Takes(queries.dtype, shape))
+        {
+            Absorbed(queries, weight, cache, inputs.ContextLengths, metadata.LongestContext, shape, output);
+            return output;
+        }
+
+        if (inputs.ShortRowsEnd > 0)
+        {
+            using var shortQueries = queries.narrow(0, 0, inputs.ShortRowsEnd);
+            using var shortOutput = output.narrow(0, 0, inputs.ShortRowsEnd);
+            Absorbed(shortQueries, weight, cache, inputs.ShortContextLengths, metadata.LongestContext, shape, shortOutput);
+        }
+
+        foreach (var run in inputs.Runs)
+            _prefill.Forward(queries, weight, cache, run, shape, output);
         return output;
     }
 
@@ -76,6 +93,17 @@ internal sealed class CudaLatentOps(
         type != ScalarType.Float32 && shape.Rank % 64 == 0 && shape.RotaryDim % 16 == 0 && shape.PlainDim % 8 == 0;
 
     private static string Sizes(LatentAttentionShape shape) => $"RANK={shape.Rank} PLAIN={shape.PlainDim} ROTARY={shape.RotaryDim}";
+
+    private void Absorbed(
+        Tensor queries, LatentWeight weight, KvLayerCache cache, ulong contextLengths, int longestContext, LatentAttentionShape shape, Tensor output)
+    {
+        var rows = queries.size(0);
+        using var absorbed = workspace.Rent(WorkspaceSlot.Absorbed, rows, (long)shape.Heads * shape.Rank, queries.dtype);
+        using var mixed = workspace.Rent(WorkspaceSlot.Mixed, rows, (long)shape.Heads * shape.Rank, queries.dtype);
+        MultiplyHeads(queries, shape.QueryDim, weight.Keys, absorbed);
+        Attend(absorbed, queries, cache, mixed, contextLengths, longestContext, shape);
+        MultiplyHeads(mixed, shape.Rank, weight.Values, output);
+    }
 
     // y[:, h] = x[:, h] · W[h]ᵀ, where a head's inputs are the first ones of its stride.
     private void MultiplyHeads(Tensor x, int xHead, Tensor weights, Tensor y)
@@ -92,7 +120,8 @@ internal sealed class CudaLatentOps(
         y.view(rows, heads, outputs).copy_(matmul(perHead, weights.transpose(1, 2)).transpose(0, 1));
     }
 
-    private void Attend(Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, int longestContext, LatentAttentionShape shape)
+    private void Attend(
+        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext, LatentAttentionShape shape)
     {
         var rows = (int)queries.size(0);
         var headBlocks = (shape.Heads + HeadsOfBlock - 1) / HeadsOfBlock;
@@ -107,7 +136,7 @@ internal sealed class CudaLatentOps(
             (rows, headBlocks, splits),
             Warps * WarpSize,
             [
-                absorbed, queries, cache.Tensors[0], mixed, partials, inputs.ContextLengths, inputs.TableStarts, inputs.BlockTables, shape.Heads,
+                absorbed, queries, cache.Tensors[0], mixed, partials, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.Heads,
                 (float)(shape.Scale * Log2E),
             ],
             sharedBytes);

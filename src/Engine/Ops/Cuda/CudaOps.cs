@@ -25,6 +25,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     private readonly CudaAttention _attention;
     private readonly CudaSampler _sampler;
     private readonly CudaFp8Ops _fp8;
+    private readonly CudaLatentOps _latent;
     private readonly Dictionary<RotaryTable, (int Version, RotaryTable Copy)> _rotaries = [];
     private int _rotaryVersion;
 
@@ -40,8 +41,8 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _sampler = new(_device, _kernels, _workspace);
         Skinny = new(_device, _kernels, _workspace);
         _fp8 = new(_device, Skinny, _workspace);
-        var latent = new CudaLatentOps(_device, _kernels, _workspace, _inputs, Skinny, OnDevice);
-        Features = new() { Latent = latent, Experts = new CudaExpertOps(_device, _kernels, _workspace, Skinny), Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
+        _latent = new(_device, _kernels, _workspace, _inputs, Skinny, OnDevice);
+        Features = new() { Latent = _latent, Experts = new CudaExpertOps(_device, _kernels, _workspace, Skinny), Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
     /// <inheritdoc/>

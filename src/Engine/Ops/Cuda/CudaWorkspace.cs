@@ -25,6 +25,7 @@ internal enum WorkspaceSlot
     Router,
     Absorbed,
     Mixed,
+    LatentContext,
     ExpertIds,
     ExpertWeights,
     ExpertOrder,
@@ -65,7 +66,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
             // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
             _buffers.Remove((slot, type));
             buffer?.Dispose();
-            if (slot is not (WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.Processed))
+            if (slot is not (WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.LatentContext or WorkspaceSlot.Processed))
                 Version++;
             // Zeroed: the counters of a split attention must begin at 0.
             _buffers[(slot, type)] = buffer = zeros(rows * width, type, device).DetachFromDisposeScope();

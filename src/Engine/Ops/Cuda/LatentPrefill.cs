@@ -1,0 +1,83 @@
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Latent attention of sequences that bring many rows: keys and values of their whole context are expanded, some heads at a time, for libtorch's
+/// flash attention. That takes a third of the multiplications of the absorbed form, and pays for the expansion from about 200 rows on.
+/// </summary>
+internal sealed class LatentPrefill(KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
+{
+    // Of keys, and as much of values: bounds the heads that are expanded at once.
+    private const long MaxExpandedBytes = 256L << 20;
+    private const int GatherThreads = 128;
+
+    /// <summary>Whether flash attention takes such heads: as wide for values as for keys.</summary>
+    public static bool Takes(ScalarType type, LatentAttentionShape shape) =>
+        FlashAttention.Takes(type, shape.QueryDim) && shape.ValueDim <= shape.QueryDim;
+
+    /// <summary>Creates room for what a context of <paramref name="maxModelLen"/> positions takes.</summary>
+    public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
+    {
+        var elements = MaxExpandedBytes / type.ElementSize();
+        workspace.Rent(WorkspaceSlot.Keys, 1, elements, type).Dispose();
+        workspace.Rent(WorkspaceSlot.Values, 1, elements, type).Dispose();
+        workspace.Rent(WorkspaceSlot.LatentContext, Math.Max(maxModelLen, StepInputs.MaxRunContext), layer.Tensors[0].Width, type).Dispose();
+    }
+
+    /// <summary>Writes the attention of a run's rows.</summary>
+    /// <param name="queries">[rows, heads · query_dim], rotated.</param>
+    /// <param name="weight">Keys as [heads, rank, plain_dim], values as [heads, value_dim, rank].</param>
+    /// <param name="cache">The rows of all positions, those of the run among them.</param>
+    /// <param name="run">Which sequences.</param>
+    /// <param name="shape">Of this rank.</param>
+    /// <param name="output">[rows, heads · value_dim].</param>
+    public void Forward(Tensor queries, LatentWeight weight, KvLayerCache cache, PrefillRun run, LatentAttentionShape shape, Tensor output)
+    {
+        using var scope = NewDisposeScope();
+        var context = Gather(cache, run, shape, queries.dtype);
+        var latent = context.narrow(1, 0, shape.Rank); // [positions, rank]
+        var rotated = context.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0); // [1, positions, rotary_dim]
+        var starts = inputs.ContextStarts(run);
+        var perHead = (long)run.Context * shape.QueryDim * queries.dtype.ElementSize();
+        var headsAtOnce = (int)Math.Clamp(MaxExpandedBytes / perHead, 1, shape.Heads);
+        for (var first = 0; first < shape.Heads; first += headsAtOnce)
+        {
+            using var inner = NewDisposeScope();
+            var heads = Math.Min(headsAtOnce, shape.Heads - first);
+            var keys = Expanded(WorkspaceSlot.Keys, heads, run.Context, shape, queries.dtype);
+            keys.narrow(2, 0, shape.PlainDim).copy_(matmul(latent, weight.Keys.narrow(0, first, heads)));
+            keys.narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
+            var values = Expanded(WorkspaceSlot.Values, heads, run.Context, shape, queries.dtype);
+            values.narrow(2, 0, shape.ValueDim).copy_(matmul(latent, weight.Values.narrow(0, first, heads).transpose(1, 2)));
+            values.narrow(2, shape.ValueDim, shape.QueryDim - shape.ValueDim).zero_();
+            var attended = FlashAttention.Forward(
+                Heads(queries, run, first, heads, shape.QueryDim), keys.transpose(0, 1), values.transpose(0, 1), inputs.QueryStarts(run), starts,
+                run.LongestQuery, run.LongestContext, shape.Scale, window: null); // [rows, heads, query_dim]
+            Heads(output, run, first, heads, shape.ValueDim).copy_(attended.narrow(2, 0, shape.ValueDim));
+        }
+    }
+
+    // The rows of all positions of the run's sequences, one after the other: [positions, width].
+    private Tensor Gather(KvLayerCache cache, PrefillRun run, LatentAttentionShape shape, ScalarType type)
+    {
+        var rows = workspace.Rent(WorkspaceSlot.LatentContext, run.Context, shape.RowWidth, type);
+        var source = cache.Tensors[0];
+        // The kernel copies keys and values; here both are the same rows.
+        kernels.Get("elementwise.cu", "gatherCache", KernelCompiler.TypeMacro(type)).Launch(
+            (run.LongestContext, run.Sequences, 1), GatherThreads,
+            [source, source, rows, rows, inputs.ContextStarts(run), inputs.SequenceTableStarts(run), inputs.BlockTables, shape.RowWidth]);
+        return rows;
+    }
+
+    private Tensor Expanded(WorkspaceSlot slot, long heads, long positions, LatentAttentionShape shape, ScalarType type) =>
+        workspace.Rent(slot, heads * positions, shape.QueryDim, type).view(heads, positions, shape.QueryDim);
+
+    // Some heads of the run's rows: [rows, heads, head_dim].
+    private static Tensor Heads(Tensor matrix, PrefillRun run, int first, int heads, int headDim)
+    {
+        var width = matrix.size(1);
+        return matrix.narrow(0, run.FirstToken, run.Tokens).view(run.Tokens, width / headDim, headDim).narrow(1, first, heads);
+    }
+}
