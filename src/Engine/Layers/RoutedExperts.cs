@@ -21,9 +21,9 @@ internal sealed class RoutedExperts
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
         var count = options.Routing.Count;
-        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, context.Collectives) : new(0, count);
+        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, context.ExpertRanks) : new(0, count);
         var part = context.SpreadsExperts
-            ? new(0, options.Width) : ShardRange.Of(options.Width, context.Collectives, $"The output size of {prefix}.0.gate_proj");
+            ? new(0, options.Width) : ShardRange.Of(options.Width, context.ExpertRanks, $"The output size of {prefix}.0.gate_proj");
         _first = (int)own.Start;
         _experts = [.. Enumerable.Range(_first, (int)own.Length)
             .Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];

@@ -33,6 +33,9 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     /// <summary>Of <see cref="Count"/>, those that one token is computed by; null: all.</summary>
     public long? Active { get; init; }
 
+    /// <summary>Whether it is a routed expert's, which the ranks of all data-parallel groups of a stage share.</summary>
+    public bool IsOfExperts { get; init; }
+
     /// <summary>Whether columns are split, not rows.</summary>
     public bool SplitsColumns { get; init; }
 
