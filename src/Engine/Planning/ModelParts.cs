@@ -108,11 +108,11 @@ internal sealed class ModelParts(ModelShape shape)
 
     private static IEnumerable<WeightPart> Mlp(ModelShape shape, long width, long count = 1, long? active = null)
     {
-        yield return Matrix(width, shape.HiddenSize, PartSplit.Even) with { Count = 2 * count, Active = 2 * active };
+        yield return Matrix(width, shape.HiddenSize, PartSplit.Even) with { Count = 2 * count, Active = 2 * active, PerExpert = 2 };
         yield return Matrix(shape.HiddenSize, width, PartSplit.Even) with { SplitsColumns = true, Count = count, Active = active };
         if (!shape.HasMlpBias)
             yield break;
-        yield return new(width, 1, PartSplit.Even) { Count = 2 * count, Active = 2 * active };
+        yield return new(width, 1, PartSplit.Even) { Count = 2 * count, Active = 2 * active, PerExpert = 2 };
         yield return new(shape.HiddenSize, 1, PartSplit.None) { Count = count, Active = active };
     }
 
