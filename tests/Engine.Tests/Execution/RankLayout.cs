@@ -12,7 +12,12 @@ internal sealed partial record RankLayout(int TensorParallel, int PipelineParall
     public static RankLayout? Find(string name) =>
         Pattern().Match(name) is { Success: true } match && name.Length > 0 ? new(Size(match.Groups[1]), Size(match.Groups[2]), Size(match.Groups[3])) : null;
 
-    public EngineOptions Of(EngineOptions options) => options with { TensorParallel = TensorParallel, PipelineParallel = PipelineParallel, DataParallel = DataParallel };
+    public EngineOptions Of(EngineOptions options) => options with
+    {
+        TensorParallel = TensorParallel > 1 ? TensorParallel : options.TensorParallel,
+        PipelineParallel = PipelineParallel > 1 ? PipelineParallel : options.PipelineParallel,
+        DataParallel = DataParallel > 1 ? DataParallel : options.DataParallel,
+    };
 
     private static int Size(Group digits) => digits.Success ? int.Parse(digits.ValueSpan, CultureInfo.InvariantCulture) : 1;
 
