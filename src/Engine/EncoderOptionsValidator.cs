@@ -17,6 +17,7 @@ internal static class EncoderOptionsValidator
             ("gpu_memory_utilization", options.GpuMemoryUtilization is not null),
             ("pipeline_parallel_size", options.PipelineParallel != 1),
             ("pipeline_layers", options.PipelineLayers is not null),
+            ("data_parallel_size", options.DataParallel != 1),
             ("enable_expert_parallel", options.EnableExpertParallel),
             ("enforce_eager", options.EnforceEager),
             ("kv_cache_memory_bytes", options.KvCacheMemoryBytes is not null),

@@ -48,7 +48,15 @@ public sealed record EngineOptions
     public int PipelineParallel { get; init; } = 1;
 
     /// <summary>
-    /// Spreads whole experts over the <see cref="TensorParallel"/> ranks of a stage instead of a part of every expert. Refused where the model has none.
+    /// Groups of <see cref="TensorParallel"/> ranks in each stage that compute attention for sequences of their own, with a KV cache of their own, and share
+    /// the routed experts of the stage (vLLM's <c>data_parallel_size</c> of a model with experts). Limits such as <see cref="MaxNumSeqs"/> are for each group.
+    /// Refused where the model has no experts.
+    /// </summary>
+    public int DataParallel { get; init; } = 1;
+
+    /// <summary>
+    /// Spreads whole experts over the ranks of a stage, those of all <see cref="DataParallel"/> groups, instead of a part of every expert. Refused where the
+    /// model has none.
     /// </summary>
     public bool EnableExpertParallel { get; init; }
 
@@ -97,10 +105,10 @@ public sealed record EngineOptions
     /// <summary>Most tokens of prompt and output together; null: the model's own length, or less where the KV cache is smaller.</summary>
     public int? MaxModelLen { get; init; }
 
-    /// <summary>Most sequences that run at once; null: 256, or <see cref="MaxNumBatchedTokens"/> where that is less.</summary>
+    /// <summary>Most sequences that run at once, in each data-parallel group; null: 256, or <see cref="MaxNumBatchedTokens"/> where that is less.</summary>
     public int? MaxNumSeqs { get; init; }
 
-    /// <summary>Most tokens computed in one step; null: 2,048, or where a GPU embeds 8,192 (32,768 from 70 GiB of memory on).</summary>
+    /// <summary>Most tokens computed in one step, in each data-parallel group; null: 2,048, or where a GPU embeds 8,192 (32,768 from 70 GiB of memory on).</summary>
     public int? MaxNumBatchedTokens { get; init; }
 
     /// <summary>Most tokens of a step of generation.</summary>
@@ -133,10 +141,10 @@ public sealed record EngineOptions
     /// <summary>On a GPU: never records steps as CUDA graphs; slower, and quicker to load.</summary>
     public bool EnforceEager { get; init; }
 
-    /// <summary>Bytes for the KV cache, instead of <see cref="GpuMemoryUtilization"/>.</summary>
+    /// <summary>Bytes for the KV cache of each rank, instead of <see cref="GpuMemoryUtilization"/>.</summary>
     public long? KvCacheMemoryBytes { get; init; }
 
-    /// <summary>Number of KV blocks, instead of a size in bytes (vLLM's <c>num_gpu_blocks_override</c>).</summary>
+    /// <summary>Number of KV blocks of each data-parallel group, instead of a size in bytes (vLLM's <c>num_gpu_blocks_override</c>).</summary>
     public int? NumGpuBlocksOverride { get; init; }
 
     /// <summary>

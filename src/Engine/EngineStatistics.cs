@@ -4,7 +4,7 @@ namespace LocalLlm;
 /// <param name="Running">Sequences that run.</param>
 /// <param name="Waiting">Sequences that wait, preempted ones included.</param>
 /// <param name="KvCacheUsage">Share of KV blocks held by sequences, 0 to 1.</param>
-/// <param name="KvBlocksTotal">All KV blocks.</param>
+/// <param name="KvBlocksTotal">All KV blocks, of all data-parallel groups.</param>
 /// <param name="KvBlocksFree">KV blocks that no sequence holds.</param>
 /// <param name="Preemptions">Sequences that lost their blocks since the start.</param>
 /// <param name="PrefixCacheQueries">Prompt tokens looked up in the prefix cache since the start.</param>

@@ -67,8 +67,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>Rows of the model's embedding: token ids are below it.</summary>
     public int VocabularySize => _vocabularySize;
 
-    /// <summary>Most sequences that run at once.</summary>
-    public int MaxNumSeqs => Options.RunningSequences;
+    /// <summary>Most sequences that run at once, in all data-parallel groups together.</summary>
+    public int MaxNumSeqs => Options.RunningSequences * Options.DataParallel;
 
     /// <summary>Most tokens of prompt and output together.</summary>
     public int MaxModelLen => Plan.MaxModelLen;

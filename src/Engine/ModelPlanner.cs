@@ -19,7 +19,7 @@ public static class ModelPlanner
         ArgumentNullException.ThrowIfNull(request);
         var options = request.Options;
         // Sizes and places have errors of their own, with what would fit.
-        EngineOptionsValidator.ValidateOptions(options with { TensorParallel = 1, PipelineParallel = 1, Nodes = 1, Devices = null, PipelineLayers = null });
+        EngineOptionsValidator.ValidateOptions(options with { TensorParallel = 1, PipelineParallel = 1, DataParallel = 1, Nodes = 1, Devices = null, PipelineLayers = null });
         if (DeviceOptions.FaultsOf(options).ToArray() is [var first, ..] faults)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", first.Name);
         Require(request);
@@ -34,7 +34,7 @@ public static class ModelPlanner
     public static bool NeedsEstimate(EngineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        if (options is not { TensorParallel: 1, PipelineParallel: 1, Nodes: 1, PipelineLayers: null, Devices: null })
+        if (options is not { TensorParallel: 1, PipelineParallel: 1, DataParallel: 1, Nodes: 1, PipelineLayers: null, Devices: null })
             return true;
         return ModelReference.Remote(options.ModelPath) is { } remote
             ? !ModelHub.IsCached(remote, ModelSource.HubOptionsOf(options.Hub, options.Revision, options.DownloadDir, options.HubVariables))

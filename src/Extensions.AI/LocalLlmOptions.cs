@@ -39,6 +39,9 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Stages that the layers are split over, each on <see cref="TensorParallel"/> devices.</summary>
     public int PipelineParallel { get; set; } = 1;
 
+    /// <summary>Groups of devices that compute attention for requests of their own and share the model's experts; see <see cref="EngineOptions.DataParallel"/>.</summary>
+    public int DataParallel { get; set; } = 1;
+
     /// <summary>Spreads whole experts over the devices instead of a part of every expert; see <see cref="EngineOptions.EnableExpertParallel"/>.</summary>
     public bool EnableExpertParallel { get; set; }
 
@@ -100,6 +103,7 @@ public sealed class LocalLlmOptions : IModelOptions
             Device = Device,
             TensorParallel = TensorParallel,
             PipelineParallel = PipelineParallel,
+            DataParallel = DataParallel,
             EnableExpertParallel = EnableExpertParallel,
             Nodes = Nodes,
             NodeRank = NodeRank,

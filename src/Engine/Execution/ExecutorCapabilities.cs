@@ -11,6 +11,9 @@ internal sealed record ExecutorCapabilities
     /// </summary>
     public int PipelineStages { get; init; } = 1;
 
+    /// <summary>Data-parallel groups: each has a KV cache of its own, as large as the plan says, and computes its own sequences of a step.</summary>
+    public int DataParallel { get; init; } = 1;
+
     /// <summary>
     /// Whether the devices keep the tokens that they sample and feed them to the next step, so that it may be submitted before they are
     /// known (<see cref="ScheduledSequence.UnknownToken"/>). Holds for steps without <see cref="SchedulerOutput.SamplesOnHost"/>.

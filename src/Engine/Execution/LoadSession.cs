@@ -40,8 +40,8 @@ internal sealed class LoadSession : IDisposable
             // A name that is no type was refused with the options.
             ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType()
                 ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : MostCommonType(_checkpoint));
-            Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType));
-            foreach (var connection in (object?[])[rank.Tensor, rank.Previous, rank.Next])
+            Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType)) { ExpertRanks = rank.Experts ?? rank.Tensor, Peers = rank.Peers };
+            foreach (var connection in (object?[])[rank.Tensor, rank.Experts, rank.Peers, rank.Previous, rank.Next])
                 (connection as IDeviceBound)?.Bind(Ops);
         }
         catch

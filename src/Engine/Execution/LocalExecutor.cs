@@ -10,8 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Executes on one device of this process, with the model, its KV cache and the sampling state of every sequence. All calls come from the
-/// thread that owns the device.
+/// Executes on one device of this process, with the model, its KV cache and the sampling state of every sequence of its data-parallel group. All
+/// calls come from the thread that owns the device.
 /// </summary>
 internal sealed unsafe class LocalExecutor : IStepExecutor
 {
@@ -36,6 +36,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     private readonly Stack<SubmittedStep> _spare = [];
     private readonly StepResult _result = new();
     private readonly TokenPrediction? _prediction;
+    private readonly StepPart? _part; // null: there is one data-parallel group
 
     /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
     /// <param name="model">The model.</param>
@@ -63,7 +64,8 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         _rank = rank;
         _caches = caches;
         _grammars = grammars;
-        _runner = new(model, ops, caches, graphs);
+        _part = rank.Plan.DataParallel == 1 ? null : new(rank.Place.Group, rank.Plan.DataParallel);
+        _runner = new(model, ops, caches, graphs, _part?.Rows);
         _sampler = new(model.VocabularySize, logprobsMode);
         _prediction = model.Predictor is null ? null : new(model, rank.Tensor, maxPredicted, plan.MaxModelLen);
         var samplesTokens = ops.Features.TokenSampler is not null;
@@ -86,6 +88,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     /// <inheritdoc/>
     public bool Submit(SchedulerOutput step)
     {
+        step = _part?.Of(step) ?? step;
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
         var submitted = _spare.TryPop(out var used) ? used : new SubmittedStep();

@@ -199,7 +199,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             Utilization = Utilization(memory),
             WeightBytes = weights,
             ActivationBytes = usedBytes - weights
-                ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
+                ?? (_options.StepTokens * (Config.ActivationElements + ((_rank.Plan.DataParallel - 1) * Config.ExpertElements)) * elementSize) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
                 ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, CacheType),

@@ -2,6 +2,7 @@ using LocalLlm.Interop;
 using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Parallel;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
@@ -11,7 +12,9 @@ namespace LocalLlm.Execution;
 /// <param name="ops">Its device.</param>
 /// <param name="caches">One per attention layer.</param>
 /// <param name="graphs">Recorded decode steps, owned from here on; null: none.</param>
-internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs) : IDisposable
+/// <param name="rows">The tokens of every data-parallel group of the step that runs; null: there is one group.</param>
+internal sealed class ModelRunner(
+    ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, DecodeGraphs? graphs, GroupRows? rows) : IDisposable
 {
     private readonly AttentionMetadata _metadata = new();
     private readonly NativeBuffer<int> _inputIds = new();
@@ -19,7 +22,7 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
     private Tensor? _graphLogits;
 
     /// <summary>What the last step's layers knew of it, for further ones.</summary>
-    public ForwardContext Context => field ??= new(_metadata, caches);
+    public ForwardContext Context => field ??= new(_metadata, caches) { Rows = rows };
 
     /// <summary>
     /// The residual stream of all tokens of the step: [tokens, hidden], in the order of its sequences; null where a recorded step has given
@@ -30,6 +33,12 @@ internal sealed class ModelRunner(ICausalLanguageModel model, IDeviceOps ops, IR
     public Tensor? Forward(SchedulerOutput step, IReadOnlyDictionary<long, int> sampledRows)
     {
         Prepare(step, sampledRows);
+        if (step.IsEmpty)
+        {
+            _graphLogits = null;
+            return model.Forward(empty([0], ScalarType.Int32, ops.Device), Context);
+        }
+
         _graphLogits = graphs is not null && IsDecode(step) ? graphs.TryReplay(_inputIds.Span, _metadata) : null;
         return _graphLogits is null
             ? model.Forward(ops.BeginStep(_inputIds.Span, _metadata), Context)

@@ -31,13 +31,17 @@ internal sealed class NodeRanks
         var agreement = new ThreadAgreement(places.Count, peers);
         Func<NcclIds>? ids = peers is not null && GpuRanks.ConnectsNodes ? () => NcclIds.From(plan, peers.Share(CommunicatorIds, NewIds)) : null;
         var gpus = GpuRanks.TryCreate(plan, node, devices, ids);
-        var groups = (gpus is null && plan.TensorParallel > 1 ? places : []).Select(place => place.Stage).Distinct().ToDictionary(stage => stage, _ => ThreadCollectives.Create(plan.TensorParallel));
+        var groups = new Dictionary<(int Stage, int Group), IReadOnlyList<ThreadCollectives>>();
+        var stages = new Dictionary<int, IReadOnlyList<ThreadCollectives>>(); // all ranks of each
+        var peersOf = new Dictionary<(int Stage, int TensorRank), IReadOnlyList<ThreadCollectives>>();
         var links = new Dictionary<int, IPipelineLink>(); // by the rank that sends
         var cores = numThreads > 0 ? numThreads : Environment.ProcessorCount;
         var ranks = places.Select(place => new RankContext(plan, place.Rank, devices[place.LocalIndex], Collectives(place))
         {
-            Previous = place.Stage == 0 ? null : LinkTo(place.Rank - plan.TensorParallel),
+            Previous = place.Stage == 0 ? null : LinkTo(place.Rank - plan.RanksPerStage),
             Next = place.Stage == plan.PipelineParallel - 1 ? null : LinkFrom(place.Rank),
+            Experts = plan.DataParallel == 1 ? null : Of(stages, place.Stage, plan.RanksPerStage, place.Rank % plan.RanksPerStage),
+            Peers = plan.DataParallel == 1 ? null : Of(peersOf, (place.Stage, place.TensorRank), plan.DataParallel, place.Group),
             RecordsSteps = gpus is null || places.TrueForAll(gpus.HasAllLinks),
             Memory = agreement,
             NumThreads = Math.Max(1, cores / places.Count),
@@ -48,7 +52,16 @@ internal sealed class NodeRanks
         byte[] NewIds() => NcclIds.Create(NcclLibrary.Load(TorchLibrary.Folder), plan).Bytes.ToArray();
 
         ICollectives Collectives(RankPlace place) => gpus is not null ? gpus.Tensor(place) :
-            plan.TensorParallel == 1 ? new SingleRankCollectives() : groups[place.Stage][place.TensorRank];
+            plan.TensorParallel == 1 ? new SingleRankCollectives() : Of(groups, (place.Stage, place.Group), plan.TensorParallel, place.TensorRank);
+
+        // A rank's end of what connects some ranks.
+        static ICollectives Of<T>(Dictionary<T, IReadOnlyList<ThreadCollectives>> all, T key, int size, int rank)
+            where T : notnull
+        {
+            if (!all.TryGetValue(key, out var group))
+                all.Add(key, group = ThreadCollectives.Create(size));
+            return group[rank];
+        }
 
         // The receiving end of the link on which a rank sends.
         IPipelineLink LinkTo(int rank) => gpus?.FindLink(rank)?.Receiver ?? LinkFrom(rank);
@@ -59,7 +72,7 @@ internal sealed class NodeRanks
                 return between.Sender;
             if (!links.TryGetValue(rank, out var link))
             {
-                var to = rank + plan.TensorParallel;
+                var to = rank + plan.RanksPerStage;
                 link = plan.PlaceOf(rank).Node == node && plan.PlaceOf(to).Node == node ? new ThreadLink() : peers!.Link(rank, to);
                 links.Add(rank, link);
             }

@@ -5,29 +5,35 @@ namespace LocalLlm.Execution;
 
 /// <summary>
 /// All ranks as one executor: each gets every step. The first rank of this process runs on the thread of the engine loop, the others
-/// elsewhere. One rank chooses tokens and answers for the step; when one fails, none can go on.
+/// elsewhere. One rank of each data-parallel group chooses tokens and answers for the group's part of the step; when one fails, none can go on.
 /// </summary>
 internal sealed class ParallelExecutor : IStepExecutor
 {
     private readonly IStepExecutor _first;
     private readonly IReadOnlyList<IRankExecutor> _others;
-    private readonly IRankExecutor? _sampling;
+    private readonly IReadOnlyList<IRankExecutor?> _sampling;
+    private readonly StepResult[] _ofGroups;
+    private readonly GroupResults? _results; // null: there is one group
     private readonly Action<Exception> _abort;
 
     /// <summary>Takes over loaded ranks.</summary>
     /// <param name="first">The rank on this thread.</param>
     /// <param name="others">All others.</param>
-    /// <param name="sampling">The one of them that chooses tokens; null: the first does.</param>
+    /// <param name="sampling">For each data-parallel group the one of them that chooses its tokens; null: the first does.</param>
     /// <param name="stages">Pipeline stages.</param>
     /// <param name="abort">Ends what waits on any rank.</param>
-    public ParallelExecutor(IStepExecutor first, IReadOnlyList<IRankExecutor> others, IRankExecutor? sampling, int stages, Action<Exception> abort)
+    public ParallelExecutor(
+        IStepExecutor first, IReadOnlyList<IRankExecutor> others, IReadOnlyList<IRankExecutor?> sampling, int stages, Action<Exception> abort)
     {
         (_first, _others, _sampling, _abort) = (new StepWindow(first), others, sampling, abort);
+        _ofGroups = new StepResult[sampling.Count];
+        _results = sampling.Count > 1 ? new(sampling.Count) : null;
         var all = others.Select(rank => rank.Capabilities).Prepend(first.Capabilities).ToList();
         Capabilities = first.Capabilities with
         {
             MaxStepsInFlight = stages > 1 ? stages : all.Min(one => one.MaxStepsInFlight),
             PipelineStages = stages,
+            DataParallel = sampling.Count,
             FeedsSampledTokens = stages == 1 && all.All(one => one.FeedsSampledTokens),
             StepTimeout = all.Max(one => one.StepTimeout),
         };
@@ -39,6 +45,7 @@ internal sealed class ParallelExecutor : IStepExecutor
     /// <inheritdoc/>
     public bool Submit(SchedulerOutput step)
     {
+        _results?.Submit(step);
         foreach (var rank in _others)
             rank.Submit(step);
         return Guarded(() => _first.Submit(step));
@@ -51,15 +58,10 @@ internal sealed class ParallelExecutor : IStepExecutor
             rank.BeginComplete();
         return Guarded(() =>
         {
-            var result = Sound(_first.Complete());
+            Keep(null, Sound(_first.Complete()));
             foreach (var rank in _others)
-            {
-                var other = Sound(rank.Complete());
-                if (rank == _sampling)
-                    result = other;
-            }
-
-            return result;
+                Keep(rank, Sound(rank.Complete()));
+            return _results?.Complete(_ofGroups) ?? _ofGroups[0];
         });
     }
 
@@ -93,6 +95,16 @@ internal sealed class ParallelExecutor : IStepExecutor
 
         if (failures.Count > 0)
             throw new AggregateException("Not all ranks could be freed.", failures);
+    }
+
+    // The result of the rank that chooses a group's tokens; others' say nothing.
+    private void Keep(IRankExecutor? rank, StepResult result)
+    {
+        for (var group = 0; group < _sampling.Count; group++)
+        {
+            if (_sampling[group] == rank)
+                _ofGroups[group] = result;
+        }
     }
 
     private T Guarded<T>(Func<T> call)

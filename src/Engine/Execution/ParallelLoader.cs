@@ -113,9 +113,9 @@ internal sealed class ParallelLoader : IExecutorLoader
         }
 
         var plan = _node.Ranks[0].Plan;
-        var sampling = _others.Find(other => other.Rank.Rank == plan.SamplingRank).Thread;
+        var sampling = Enumerable.Range(0, plan.DataParallel).Select(group => (IRankExecutor?)_others.Find(other => other.Rank.Rank == plan.SamplingRankOf(group)).Thread);
         _handedOver = true;
-        return new ParallelExecutor(first!, [.. _others.Select(other => other.Thread)], sampling, plan.PipelineParallel, _node.Abort);
+        return new ParallelExecutor(first!, [.. _others.Select(other => other.Thread)], [.. sampling], plan.PipelineParallel, _node.Abort);
     }
 
     /// <inheritdoc/>

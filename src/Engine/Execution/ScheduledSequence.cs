@@ -21,6 +21,7 @@ namespace LocalLlm.Execution;
 /// <param name="NextTokenId">
 /// The token after the last one here, drafts apart, where that is known already (a prompt in chunks, output that is computed again); else <see cref="UnknownToken"/>.
 /// </param>
+/// <param name="Group">The data-parallel group that computes it, from 0; the same for the sequence's whole life.</param>
 [method: JsonConstructor]
 internal readonly record struct ScheduledSequence(
     long SequenceId,
@@ -31,7 +32,8 @@ internal readonly record struct ScheduledSequence(
     bool SamplesToken,
     bool NeedsPromptLogits,
     int NumDrafts,
-    int NextTokenId)
+    int NextTokenId,
+    int Group)
 {
     /// <summary>Stands for a token that is still being sampled.</summary>
     public const int UnknownToken = -1;

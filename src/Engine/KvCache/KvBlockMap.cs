@@ -1,28 +1,29 @@
 namespace LocalLlm.KvCache;
 
-/// <summary>Draws the blocks of a KV cache as characters, for people who watch it.</summary>
+/// <summary>Draws the blocks of KV caches as characters, for people who watch it.</summary>
 internal static class KvBlockMap
 {
     private const int Shares = 9;
 
     /// <summary>A character a cell, as <see cref="LlmEngine.MapKvBlocksAsync"/> says.</summary>
-    public static string Draw(KvCacheManager cache, int cells)
+    /// <param name="caches">Of one size, drawn one after the other.</param>
+    /// <param name="cells">Max number of characters.</param>
+    public static string Draw(IReadOnlyList<KvCacheManager> caches, int cells)
     {
-        var count = Math.Min(cells, cache.NumBlocks);
-        return string.Create(count, cache, static (map, blocks) =>
+        var total = (long)caches[0].NumBlocks * caches.Count;
+        return string.Create((int)Math.Min(cells, total), (Caches: caches, Total: total), static (map, blocks) =>
         {
             for (var cell = 0; cell < map.Length; cell++)
-                map[cell] = Cell(blocks, First(cell, map.Length), First(cell + 1, map.Length));
-
-            int First(int cell, int length) => (int)((long)blocks.NumBlocks * cell / length);
+                map[cell] = Cell(blocks.Caches, blocks.Total * cell / map.Length, blocks.Total * (cell + 1) / map.Length);
         });
     }
 
-    private static char Cell(KvCacheManager cache, int first, int end)
+    private static char Cell(IReadOnlyList<KvCacheManager> caches, long first, long end)
     {
         var (held, cached) = (0, false);
-        for (var block = first; block < end; block++)
+        for (var place = first; place < end; place++)
         {
+            var (cache, block) = (caches[(int)(place / caches[0].NumBlocks)], (int)(place % caches[0].NumBlocks));
             if (cache.References(block) > 0)
                 held++;
             else

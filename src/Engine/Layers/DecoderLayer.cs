@@ -9,10 +9,15 @@ internal sealed class DecoderLayer(RmsNorm inputNorm, IAttention attention, RmsN
     /// <summary>What the attention keeps of every token on this rank.</summary>
     public KvLayerSpec Cache => attention.Cache;
 
-    /// <summary>Runs the layer on the residual stream [tokens, hidden], in place.</summary>
+    /// <summary>
+    /// Runs the layer on the residual stream [tokens, hidden], in place. Without tokens it does what other data-parallel groups wait for.
+    /// </summary>
     public void Forward(Tensor residual, ForwardContext context)
     {
-        attention.AddTo(residual, inputNorm, context);
-        feedForward.AddTo(residual, postAttentionNorm);
+        var isEmpty = context.Rows is not null && residual.size(0) == 0;
+        if (!isEmpty)
+            attention.AddTo(residual, inputNorm, context);
+        if (!isEmpty || feedForward.ServesOtherGroups)
+            feedForward.AddTo(residual, postAttentionNorm, context);
     }
 }

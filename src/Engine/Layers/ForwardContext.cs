@@ -1,8 +1,13 @@
 using LocalLlm.Ops;
+using LocalLlm.Parallel;
 
 namespace LocalLlm.Layers;
 
 /// <summary>What a forward pass knows beside its input.</summary>
 /// <param name="Metadata">The step's sequences, positions and slots.</param>
 /// <param name="Caches">One per attention layer.</param>
-internal sealed record ForwardContext(AttentionMetadata Metadata, IReadOnlyList<KvLayerCache> Caches);
+internal sealed record ForwardContext(AttentionMetadata Metadata, IReadOnlyList<KvLayerCache> Caches)
+{
+    /// <summary>The tokens of every data-parallel group; null: there is one group.</summary>
+    public GroupRows? Rows { get; init; }
+}

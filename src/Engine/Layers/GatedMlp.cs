@@ -16,5 +16,5 @@ internal sealed class GatedMlp : IFeedForward
     }
 
     /// <inheritdoc/>
-    public void AddTo(Tensor residual, RmsNorm norm) => _down.AddTo(residual, _gateUp.ForwardGated(residual, norm));
+    public void AddTo(Tensor residual, RmsNorm norm, ForwardContext context) => _down.AddTo(residual, _gateUp.ForwardGated(residual, norm));
 }

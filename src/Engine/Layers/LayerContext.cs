@@ -24,13 +24,19 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>The device's products by 8-bit floats, or the same by plain tensor operations.</summary>
     public IFp8Ops Fp8 { get; } = Ops.Features.Fp8 ?? new TorchFp8Ops(Ops.Device);
 
+    /// <summary>All ranks that the routed experts are spread over: those of every data-parallel group of the stage.</summary>
+    public ICollectives ExpertRanks { get; init; } = Collectives;
+
+    /// <summary>The ranks with the same place in each data-parallel group, which exchange the groups' rows; null: there is one group.</summary>
+    public ICollectives? Peers { get; init; }
+
     /// <summary>The layers of this rank.</summary>
     public PipelineStage Stage { get; init; } = PipelineStage.Whole;
 
     /// <summary>Where layers count the tokens of their experts.</summary>
     public ExpertUsage ExpertUsage { get; } = new();
 
-    /// <summary>Whether the ranks of the group hold whole experts instead of a part of every expert.</summary>
+    /// <summary>Whether the ranks of <see cref="ExpertRanks"/> hold whole experts instead of a part of every expert.</summary>
     public bool SpreadsExperts { get; init; }
 
     /// <summary>From the stage before; null: this is the first.</summary>

@@ -6,8 +6,13 @@ namespace LocalLlm.Layers;
 
 /// <summary>
 /// Experts of which a router chooses some for every token, and experts that process every token (arXiv 2401.06066). Every rank has a part of
-/// each expert, and the ranks' results are summed once.
+/// each expert, or some experts whole, and the ranks' results are summed once.
 /// </summary>
+/// <remarks>
+/// Data-parallel groups share the routed experts: each step their rows are gathered on all ranks of the stage, every rank routes all of them
+/// and computes its own experts, and each group gets the sum of its rows (vLLM's <c>allgather_reducescatter</c>). The experts that process
+/// every token are a group's own.
+/// </remarks>
 internal sealed class MixtureOfExperts : IFeedForward
 {
     private readonly LayerContext _context;
@@ -29,12 +34,33 @@ internal sealed class MixtureOfExperts : IFeedForward
     }
 
     /// <inheritdoc/>
-    public void AddTo(Tensor residual, RmsNorm norm)
+    public bool ServesOtherGroups => _context.Peers is not null;
+
+    /// <inheritdoc/>
+    public void AddTo(Tensor residual, RmsNorm norm, ForwardContext context)
     {
+        if (_context.Peers is { } peers)
+        {
+            AddShared(residual, norm, peers, context.Rows!);
+            return;
+        }
+
         var x = _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
         var sum = _experts.Forward(x, _router.Route(x)); // [tokens, hidden] float32
         if (_shared is not null)
             sum.AddInPlace(_shared.Forward(x));
         _context.Collectives.AddAllReduced(residual, sum.to(residual.dtype));
+    }
+
+    // The rows of all groups; this group may have none of them.
+    private void AddShared(Tensor residual, RmsNorm norm, ICollectives peers, GroupRows rows)
+    {
+        var own = residual.size(0);
+        var x = own == 0 ? residual : _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
+        var all = peers.AllGatherRows(x, rows.Counts);
+        var sum = _experts.Forward(all, _router.Route(all)); // [tokens of all groups, hidden] float32
+        if (_shared is not null && own > 0)
+            sum.narrow(0, rows.First, own).AddInPlace(_shared.Forward(x));
+        _context.ExpertRanks.AddReducedRows(residual, sum.to(residual.dtype), rows.First);
     }
 }

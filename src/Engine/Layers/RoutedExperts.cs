@@ -19,9 +19,9 @@ internal sealed class RoutedExperts : IExperts
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
         var count = options.Routing.Count;
-        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, context.Collectives) : new(0, count);
+        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, context.ExpertRanks) : new(0, count);
         var part = context.SpreadsExperts
-            ? new(0, options.Width) : ShardRange.Of(options.Width, context.Collectives, $"The output size of {prefix}.0.gate_proj");
+            ? new(0, options.Width) : ShardRange.Of(options.Width, context.ExpertRanks, $"The output size of {prefix}.0.gate_proj");
         _ops = context.Experts;
         First = (int)own.Start;
         _experts = [.. Enumerable.Range(First, (int)own.Length)

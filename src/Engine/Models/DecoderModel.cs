@@ -94,8 +94,11 @@ internal abstract class DecoderModel : ICausalLanguageModel
     /// <inheritdoc/>
     public Tensor Forward(Tensor ids, ForwardContext context)
     {
+        // A data-parallel group without tokens computes for the others alone.
+        var isEmpty = context.Rows is not null && ids.size(0) == 0;
         // [tokens, hidden]
-        var residual = _embedding?.Forward(ids) ?? _context.Previous!.Receive(ids.size(0), _hiddenSize, _context.ActivationType);
+        var residual = isEmpty ? zeros([0, _hiddenSize], _context.ActivationType, ids.device)
+            : _embedding?.Forward(ids) ?? _context.Previous!.Receive(ids.size(0), _hiddenSize, _context.ActivationType);
         foreach (var layer in _layers)
         {
             // Intermediates of a layer are dropped with it.
@@ -103,7 +106,8 @@ internal abstract class DecoderModel : ICausalLanguageModel
             layer.Forward(residual, context);
         }
 
-        _context.Next?.Send(residual);
+        if (!isEmpty)
+            _context.Next?.Send(residual);
         return residual;
     }
 

@@ -49,7 +49,8 @@ internal interface ICausalLanguageModel : IDisposable
 
     /// <summary>
     /// ids [tokens] → residual stream after the last layer of this rank [tokens, hidden]; writes the tokens' part of the caches. A later stage
-    /// takes the residual stream of the stage before instead of the ids, whose number alone it looks at.
+    /// takes the residual stream of the stage before instead of the ids, whose number alone it looks at. In a step in which its data-parallel
+    /// group has no tokens it computes for the others alone.
     /// </summary>
     Tensor Forward(Tensor ids, ForwardContext context);
 

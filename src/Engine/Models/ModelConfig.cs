@@ -57,6 +57,9 @@ internal abstract record ModelConfig
     /// </summary>
     public abstract long ActivationElements { get; }
 
+    /// <summary>Of <see cref="ActivationElements"/> those for each token of another data-parallel group, which this rank's experts compute too.</summary>
+    public virtual long ExpertElements => 0;
+
     /// <summary>Reads config.json of a model folder.</summary>
     /// <exception cref="EngineException">
     /// The file is missing, malformed, out of range, or of an unsupported model (<see cref="EngineErrorKind.ModelFolder"/>); one error

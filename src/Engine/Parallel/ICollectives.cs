@@ -44,6 +44,32 @@ internal interface ICollectives : IDisposable
         return whole.size(1) == total ? whole : whole.narrow(1, 0, total).contiguous();
     }
 
+    /// <summary>Rows of every rank, of which each may have another number, joined in the order of the ranks.</summary>
+    /// <param name="tensor">[this rank's rows, width], contiguous.</param>
+    /// <param name="rows">Rows of every rank; the same on all.</param>
+    /// <returns>[rows of all, width], contiguous.</returns>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
+    Tensor AllGatherRows(Tensor tensor, IReadOnlyList<int> rows)
+    {
+        long most = rows.Max();
+        if (most == 0)
+            return tensor;
+        using var padded = tensor.size(0) == most ? tensor.alias() : nn.functional.pad(tensor, [0, 0, 0, most - tensor.size(0)]);
+        using var whole = AllGather(padded, 0);
+        var parts = Enumerable.Range(0, rows.Count).Select(rank => whole.narrow(0, rank * most, rows[rank])).ToArray();
+        var joined = cat(parts, 0);
+        foreach (var part in parts)
+            part.Dispose();
+        return joined;
+    }
+
+    /// <summary>residual += some rows of the sum of every rank's <paramref name="part"/>, in place (a reduce-scatter). The part may be overwritten.</summary>
+    /// <param name="residual">[tokens, width]; another number of tokens on each rank, also none.</param>
+    /// <param name="part">[at least first row + tokens, width], the same shape on all ranks.</param>
+    /// <param name="firstRow">Of the part's rows the first that is this rank's.</param>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
+    void AddReducedRows(Tensor residual, Tensor part, long firstRow) => residual.AddInPlace(AllReduce(part).narrow(0, firstRow, residual.size(0)));
+
     /// <summary>As <see cref="AllGather"/>, for rank 0 alone; null on the others.</summary>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     Tensor? Gather(Tensor tensor, int dimension) => Rank == 0 ? AllGather(tensor, dimension) : Discard(AllGather(tensor, dimension));

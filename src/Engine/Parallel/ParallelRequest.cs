@@ -6,11 +6,23 @@ namespace LocalLlm.Parallel;
 /// <param name="Nodes">Hosts.</param>
 internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel, int Nodes)
 {
+    /// <summary>Groups that compute attention for sequences of their own and share the experts of a stage.</summary>
+    public int DataParallel { get; init; } = 1;
+
     /// <summary>Layers of each stage; null: as the plan chooses.</summary>
     public IReadOnlyList<int>? LayersPerStage { get; init; }
 
     /// <summary>Whether the ranks of a group hold whole experts instead of a part of every expert.</summary>
     public bool ExpertParallel { get; init; }
+
+    /// <summary>Whether the model's own layer drafts tokens.</summary>
+    public bool Predicts { get; init; }
+
+    /// <summary>Whether each rank has a process of its own.</summary>
+    public bool UsesProcesses { get; init; }
+
+    /// <summary>Number of ranks; sizes may be impossible.</summary>
+    public long WorldSize => (long)TensorParallel * PipelineParallel * DataParallel;
 
     /// <summary>Devices of this host by name, one for each of its ranks; null: as many as are needed.</summary>
     public IReadOnlyList<string>? Devices { get; init; }
@@ -24,7 +36,9 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
     public static ParallelRequest Of(EngineOptions options, int? devicesPerNode) =>
         new(options.TensorParallel, options.PipelineParallel, options.Nodes)
         {
-            LayersPerStage = options.PipelineLayers, ExpertParallel = options.EnableExpertParallel, Devices = options.Devices, DevicesPerNode = devicesPerNode,
+            DataParallel = options.DataParallel, LayersPerStage = options.PipelineLayers, ExpertParallel = options.EnableExpertParallel,
+            Predicts = options.Speculation is { Method: SpeculationOptions.Mtp }, UsesProcesses = options.UsesProcesses,
+            Devices = options.Devices, DevicesPerNode = devicesPerNode,
         };
 }
 

@@ -14,6 +14,12 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     /// <summary>Where it is.</summary>
     public RankPlace Place { get; } = Plan.PlaceOf(Rank);
 
+    /// <summary>All ranks of the stage, group by group, which experts are spread over; null: those of <see cref="Tensor"/>.</summary>
+    public ICollectives? Experts { get; init; }
+
+    /// <summary>The ranks with this tensor rank in all data-parallel groups of the stage, by group; null: there is one group.</summary>
+    public ICollectives? Peers { get; init; }
+
     /// <summary>The stage before, which sends; null: this is the first.</summary>
     public IPipelineLink? Previous { get; init; }
 
@@ -36,6 +42,8 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     public void Abort(Exception reason)
     {
         Tensor.Abort(reason);
+        Experts?.Abort(reason);
+        Peers?.Abort(reason);
         Previous?.Abort(reason);
         Next?.Abort(reason);
     }
@@ -46,5 +54,7 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
         Previous?.Dispose();
         Next?.Dispose();
         Tensor.Dispose();
+        Experts?.Dispose();
+        Peers?.Dispose();
     }
 }

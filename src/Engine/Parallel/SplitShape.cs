@@ -3,7 +3,11 @@ namespace LocalLlm.Parallel;
 /// <summary>A width of a model that the ranks of a group split evenly.</summary>
 /// <param name="Name">The field of config.json.</param>
 /// <param name="Size">Its elements.</param>
-internal readonly record struct SplitWidth(string Name, int Size);
+internal readonly record struct SplitWidth(string Name, int Size)
+{
+    /// <summary>Whether it is that of routed experts, which the ranks of all data-parallel groups of a stage split.</summary>
+    public bool IsOfExperts { get; init; }
+}
 
 /// <summary>What of a model is spread over ranks: counts that have to divide, and nothing of its weights.</summary>
 /// <param name="Layers">Decoder layers.</param>
@@ -31,6 +35,23 @@ internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyL
         {
             if (width.Size % ranks != 0)
                 yield return $"{width.Name} ({width.Size}) is not divisible by {ranks}";
+        }
+    }
+
+    /// <summary>Why the experts cannot be shared by so many groups, one text for each reason; empty also where the groups' own ranks are at fault.</summary>
+    /// <param name="tensorParallel">Ranks of a group.</param>
+    /// <param name="groups">Data-parallel groups.</param>
+    public IEnumerable<string> FaultsOfDataParallel(int tensorParallel, int groups)
+    {
+        if (groups == 1)
+            yield break;
+        if (Experts == 0)
+            yield return "the model has no experts that the groups could share; start a replica for each behind a load balancer, and leave it out";
+        var ranks = tensorParallel * groups;
+        foreach (var width in Widths)
+        {
+            if (width.IsOfExperts && width.Size % ranks != 0 && width.Size % tensorParallel == 0)
+                yield return $"{width.Name} ({width.Size}) is not divisible by the {ranks} ranks that experts are split over; give each rank whole experts (enable_expert_parallel), or choose a size that divides it";
         }
     }
 

@@ -64,6 +64,43 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     public Tensor AllGather(Tensor tensor, int dimension) => Gather(tensor, dimension, wants: true)!;
 
     /// <inheritdoc/>
+    public Tensor AllGatherRows(Tensor tensor, IReadOnlyList<int> rows)
+    {
+        var (width, bytes) = (tensor.size(1), tensor.size(1) * tensor.element_size());
+        if (!tensor.is_contiguous() || tensor.size(0) != rows[Rank])
+            throw new ArgumentException($"rank {Rank} has {tensor.size(0)} rows, not {rows[Rank]}, or they are not contiguous", nameof(tensor));
+        return Shared(tensor, parts =>
+        {
+            var whole = empty([rows.Sum(), width], tensor.dtype);
+            var target = (byte*)whole.DataPointer();
+            for (var rank = 0; rank < parts.Length; rank++)
+            {
+                Buffer.MemoryCopy((void*)parts[rank], target, rows[rank] * bytes, rows[rank] * bytes);
+                target += rows[rank] * bytes;
+            }
+
+            return whole;
+        });
+    }
+
+    /// <inheritdoc/>
+    public void AddReducedRows(Tensor residual, Tensor part, long firstRow)
+    {
+        var (type, count) = Shape(residual);
+        if (Shape(part).Type != type)
+            throw new NotSupportedException($"ranks add parts of the residual stream's type, {type}");
+        Shared(part, parts =>
+        {
+            // Each rank adds its own rows alone, of all parts.
+            Span<nint> rows = stackalloc nint[parts.Length];
+            for (var rank = 0; rank < parts.Length; rank++)
+                rows[rank] = parts[rank] + (nint)(firstRow * part.size(1) * type.Bytes());
+            RankSum.Run(type, rows, (nint)residual.DataPointer(), 0, count, adds: true);
+            return true;
+        });
+    }
+
+    /// <inheritdoc/>
     public Tensor? Gather(Tensor tensor, int dimension) => Gather(tensor, dimension, wants: Rank == 0);
 
     /// <inheritdoc/>

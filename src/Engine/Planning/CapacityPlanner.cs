@@ -30,7 +30,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     private const long MinTokens = 2;
     private const long MaxBlocks = 1 << 19;
 
-    private readonly Dictionary<int, (long[] Layers, long Embedding, long Head)> _bytes = [];
+    private readonly Dictionary<StageSplit, (long[] Layers, long Embedding, long Head)> _bytes = [];
 
     /// <summary>The model.</summary>
     public ModelShape Shape => parts.Shape;
@@ -51,7 +51,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     public long KvBytesPerToken => (Shape.Layers + PredictionCaches) * settings.CacheBytes(Shape, 1);
 
     /// <summary>Bytes of a group's weights on one rank of each, as if one stage held all layers.</summary>
-    public long RankBytes(int tensorParallel) => BytesOf(tensorParallel) is var (layers, embedding, head) ? layers.Sum() + embedding + head + Prediction(tensorParallel, ownEmbedding: 0) + TiedHead(isApart: false, embedding) : 0;
+    /// <param name="split">How many ranks split them.</param>
+    public long RankBytes(StageSplit split) => BytesOf(split) is var (layers, embedding, head) ? layers.Sum() + embedding + head + Prediction(split, ownEmbedding: 0) + TiedHead(isApart: false, embedding) : 0;
 
     /// <summary>A plan as it was asked for, or with the tightest settings where only they let it fit.</summary>
     /// <param name="plan">Valid for the model.</param>
@@ -71,7 +72,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     public bool IsHopeless(ParallelPlan plan)
     {
         var memory = Enumerable.Range(0, plan.PipelineParallel).Sum(stage => (double)CardOf(stage).MemoryBytes);
-        return RankBytes(plan.TensorParallel) > memory;
+        return RankBytes(SplitOf(plan)) > memory;
     }
 
     // Caches of the layer of multi-token prediction.
@@ -81,30 +82,31 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     {
         var layers = plan.LayersPerStage ?? Balance(plan);
         plan = plan with { LayersPerStage = layers };
-        var stages = Enumerable.Range(0, plan.PipelineParallel).Select(stage => EstimateStage(plan.StageOf(stage, Shape.Layers), plan.TensorParallel, used)).ToArray();
+        var stages = Enumerable.Range(0, plan.PipelineParallel).Select(stage => EstimateStage(plan.StageOf(stage, Shape.Layers), SplitOf(plan), used)).ToArray();
         var wanted = used.MaxModelLen ?? (used.GivesCache ? MinTokens : Math.Min(UsefulTokens, Shape.MaxModelLength));
         return new(plan, used, stages, wanted);
     }
 
     private int[] Balance(ParallelPlan plan)
     {
-        var (layers, embedding, head) = BytesOf(plan.TensorParallel);
-        return StageBalance.Split(layers, embedding, head + Prediction(plan.TensorParallel, plan.PipelineParallel > 1 ? embedding : 0) + TiedHead(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
+        var split = SplitOf(plan);
+        var (layers, embedding, head) = BytesOf(split);
+        return StageBalance.Split(layers, embedding, head + Prediction(split, plan.PipelineParallel > 1 ? embedding : 0) + TiedHead(plan.PipelineParallel > 1, embedding), [.. Enumerable.Range(0, plan.PipelineParallel).Select(stage => (double)CardOf(stage).MemoryBytes)]);
     }
 
-    private StageEstimate EstimateStage(PipelineStage stage, int ranks, PlanSettings used)
+    private StageEstimate EstimateStage(PipelineStage stage, StageSplit split, PlanSettings used)
     {
         var card = CardOf(stage.Index);
-        var (layers, embedding, head) = BytesOf(ranks);
+        var (layers, embedding, head) = BytesOf(split);
         var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
-        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(ranks, stage.IsFirst ? 0 : embedding) + TiedHead(!stage.IsFirst, embedding) : 0);
+        var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(split, stage.IsFirst ? 0 : embedding) + TiedHead(!stage.IsFirst, embedding) : 0);
         // On a CPU the engine plans with the whole width; a GPU measures its part.
-        var activations = (used.StepTokens * ActivationElements(card.IsCpu ? 1 : ranks) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
+        var activations = (used.StepTokens * ActivationElements(card.IsCpu ? split with { Tensor = 1 } : split) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
         var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
         // As the engine: second copies for single rows, of what is kept in the model's type, where both together leave half of the budget.
-        var copies = card.IsCpu && CpuOps.KeepsDecodeCopies && used.Dtype == ModelDtype.BFloat16 ? weights - SingleBytes(stage, ranks, used) : 0;
+        var copies = card.IsCpu && CpuOps.KeepsDecodeCopies && used.Dtype == ModelDtype.BFloat16 ? weights - SingleBytes(stage, split, used) : 0;
         if (weights + copies < budget / 2)
             weights += copies;
         var estimate = new StageEstimate(stage.FirstLayer, stage.NumLayers, card)
@@ -114,9 +116,9 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
             WeightBytes = weights,
             ActivationBytes = activations,
             GraphBytes = graphs,
-            KvBytesPerToken = (stage.NumLayers + (stage.IsLast ? PredictionCaches : 0)) * used.CacheBytes(Shape, ranks),
+            KvBytesPerToken = (stage.NumLayers + (stage.IsLast ? PredictionCaches : 0)) * used.CacheBytes(Shape, split.Tensor),
             KvTokens = 0,
-            ReadBytes = ReadBytes(stage, ranks, used),
+            ReadBytes = ReadBytes(stage, split, used),
         };
         return estimate with { KvTokens = Tokens(estimate, used) };
     }
@@ -133,52 +135,60 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     }
 
     // It shares the model's embedding where that is in the same stage.
-    private long Prediction(int ranks, long ownEmbedding) => settings.Predicts ? ownEmbedding + parts.Bytes(parts.Prediction, ranks, settings.ElementBytes) : 0;
+    private long Prediction(StageSplit split, long ownEmbedding) => settings.Predicts ? ownEmbedding + parts.Bytes(parts.Prediction, split, settings.ElementBytes) : 0;
 
     // A head that is tied to the embedding is a matrix of its own where the embedding is in another stage, and on a CPU, which keeps it in another layout.
     private long TiedHead(bool isApart, long embedding) => Shape.IsTied && (isApart || cards[0].IsCpu) ? embedding : 0;
 
     // What never has a second copy.
-    private long SingleBytes(PipelineStage stage, int ranks, PlanSettings used) =>
+    private long SingleBytes(PipelineStage stage, StageSplit split, PlanSettings used) =>
         Enumerable.Range(stage.FirstLayer, stage.NumLayers).Select(parts.Layer).Concat(stage.IsLast && settings.Predicts ? [parts.Prediction] : [])
-            .Sum(layer => parts.Bytes(layer.Where(part => !part.MayHaveCopy(Shape.Quantisation)), ranks, used.ElementBytes));
+            .Sum(layer => parts.Bytes(layer.Where(part => !part.MayHaveCopy(Shape.Quantisation)), split, used.ElementBytes));
 
     // Of the embedding a token reads one row, which is nothing beside a matrix.
-    private long ReadBytes(PipelineStage stage, int ranks, PlanSettings used)
+    private long ReadBytes(PipelineStage stage, StageSplit split, PlanSettings used)
     {
         var read = 0L;
         for (var layer = stage.FirstLayer; layer < stage.FirstLayer + stage.NumLayers; layer++)
-            read += parts.ActiveBytes(parts.Layer(layer), ranks, used.ElementBytes);
+            read += parts.ActiveBytes(parts.Layer(layer), split, used.ElementBytes);
         if (stage.IsLast && settings.Predicts)
-            read += parts.ActiveBytes(parts.Prediction, ranks, used.ElementBytes);
-        return read + (stage.IsLast ? parts.ActiveBytes(Shape.IsTied ? parts.Embedding : parts.Head, ranks, used.ElementBytes) : 0);
+            read += parts.ActiveBytes(parts.Prediction, split, used.ElementBytes);
+        return read + (stage.IsLast ? parts.ActiveBytes(Shape.IsTied ? parts.Embedding : parts.Head, split, used.ElementBytes) : 0);
     }
 
-    // As ModelConfig.ActivationElements; what is split over ranks counts by its part.
-    private long ActivationElements(int ranks)
+    // As ModelConfig.ActivationElements; what is split over ranks counts by its part. On a CPU the engine counts whole experts.
+    private long ActivationElements(StageSplit split)
     {
+        var ranks = split.Tensor;
+        var expertRanks = cards[0].IsCpu ? 1 : split.Ranks;
         long hidden = Shape.HiddenSize;
         var attention = Shape.Latent is { } latent
             ? (latent.QueryRank ?? 0) + latent.KvRank + latent.RotaryDim
                 + ((long)Shape.Heads / ranks * (latent.PlainDim + (2 * latent.RotaryDim) + (2 * latent.KvRank) + latent.ValueDim))
             : (2L * Shape.Heads / ranks * Shape.HeadDim) + (2L * Shape.Split.KvHeadsPerRank(ranks) * Shape.HeadDim);
         var dense = 3L * Shape.IntermediateSize / ranks;
-        var routed = Shape.Experts is { } experts ? (experts.PerToken * ((2 * hidden) + (3L * experts.Width / ranks))) + (3L * experts.SharedWidth / ranks) : 0;
-        return (4 * hidden) + attention + Math.Max(dense, routed);
+        if (Shape.Experts is not { } experts)
+            return (4 * hidden) + attention + dense;
+        var routed = experts.PerToken * ((2 * hidden) + (3L * experts.Width / expertRanks));
+        // The rows of other groups, their sums in two types, and their experts.
+        var ofOthers = (split.Groups - 1) * ((4 * hidden) + routed);
+        return (4 * hidden) + attention + Math.Max(dense, routed + (3L * experts.SharedWidth / ranks)) + ofOthers;
     }
 
     // One row of logits for every sampled token, also in float32, gathered from the ranks.
     private long Logits(PlanSettings used) => (long)used.SampledRows * Shape.VocabSize * (used.ElementBytes + sizeof(float));
 
-    private (long[] Layers, long Embedding, long Head) BytesOf(int ranks)
+    private (long[] Layers, long Embedding, long Head) BytesOf(StageSplit split)
     {
-        if (_bytes.TryGetValue(ranks, out var known))
+        if (_bytes.TryGetValue(split, out var known))
             return known;
         var size = settings.ElementBytes;
-        var bytes = (Enumerable.Range(0, Shape.Layers).Select(layer => parts.Bytes(parts.Layer(layer), ranks, size)).ToArray(),
-            parts.Bytes(parts.Embedding, ranks, size), parts.Bytes(parts.Head.Concat(parts.FinalNorm), ranks, size));
-        return _bytes[ranks] = bytes;
+        var bytes = (Enumerable.Range(0, Shape.Layers).Select(layer => parts.Bytes(parts.Layer(layer), split, size)).ToArray(),
+            parts.Bytes(parts.Embedding, split, size), parts.Bytes(parts.Head.Concat(parts.FinalNorm), split, size));
+        return _bytes[split] = bytes;
     }
+
+    private static StageSplit SplitOf(ParallelPlan plan) => new(plan.TensorParallel, plan.DataParallel);
 
     private static long Sum(ReadOnlySpan<long> values)
     {

@@ -30,6 +30,7 @@ internal static class LocalCards
     {
         var tensor = Math.Clamp(options.TensorParallel, 1, ParallelRules.MaxRanks);
         var stages = Math.Clamp(options.PipelineParallel, 1, ParallelRules.MaxRanks);
+        tensor = (int)Math.Min(ParallelRules.MaxRanks, (long)tensor * Math.Clamp(options.DataParallel, 1, ParallelRules.MaxRanks)); // of a stage
         var ranks = Math.Clamp(tensor * stages / Math.Max(1, options.Nodes), 1, ParallelRules.MaxRanks);
         if (gpus.Count == 0)
             return ([new("cpu", hostBytes / ranks) { IsCpu = true }], null);

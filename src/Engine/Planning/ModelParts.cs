@@ -42,12 +42,15 @@ internal sealed class ModelParts(ModelShape shape)
     public long ActiveParameters => Sum(part => part.Rows * part.Columns * (part.Active ?? part.Count));
 
     /// <summary>Bytes of parts on one rank.</summary>
-    public long Bytes(IEnumerable<WeightPart> parts, int tensorParallel, int elementBytes) =>
-        parts.Sum(part => part.BytesOn(tensorParallel, Shape.KvHeads, elementBytes, Shape.Quantisation));
+    /// <param name="parts">The parts.</param>
+    /// <param name="split">How many ranks split them.</param>
+    /// <param name="elementBytes">Of an element of the model's type.</param>
+    public long Bytes(IEnumerable<WeightPart> parts, StageSplit split, int elementBytes) =>
+        parts.Sum(part => part.BytesOn(split.RanksOf(part), Shape.KvHeads, elementBytes, Shape.Quantisation));
 
     /// <summary>Bytes of parts on one rank that a step of one token reads.</summary>
-    public long ActiveBytes(IEnumerable<WeightPart> parts, int tensorParallel, int elementBytes) =>
-        parts.Sum(part => part.BytesOn(tensorParallel, Shape.KvHeads, elementBytes, Shape.Quantisation, part.Active));
+    public long ActiveBytes(IEnumerable<WeightPart> parts, StageSplit split, int elementBytes) =>
+        parts.Sum(part => part.BytesOn(split.RanksOf(part), Shape.KvHeads, elementBytes, Shape.Quantisation, part.Active));
 
     private long Sum(Func<WeightPart, long> size) =>
         Enumerable.Range(0, Shape.Layers).Sum(layer => Layer(layer).Sum(size)) + Embedding.Concat(FinalNorm).Concat(Head).Sum(size);
@@ -105,11 +108,11 @@ internal sealed class ModelParts(ModelShape shape)
 
     private static IEnumerable<WeightPart> Mlp(ModelShape shape, long width, long count = 1, long? active = null)
     {
-        yield return Matrix(width, shape.HiddenSize, PartSplit.Even) with { Count = 2 * count, Active = 2 * active };
+        yield return Matrix(width, shape.HiddenSize, PartSplit.Even) with { Count = 2 * count, Active = 2 * active, PerExpert = 2 };
         yield return Matrix(shape.HiddenSize, width, PartSplit.Even) with { SplitsColumns = true, Count = count, Active = active };
         if (!shape.HasMlpBias)
             yield break;
-        yield return new(width, 1, PartSplit.Even) { Count = 2 * count, Active = 2 * active };
+        yield return new(width, 1, PartSplit.Even) { Count = 2 * count, Active = 2 * active, PerExpert = 2 };
         yield return new(shape.HiddenSize, 1, PartSplit.None) { Count = count, Active = active };
     }
 
@@ -119,7 +122,7 @@ internal sealed class ModelParts(ModelShape shape)
         if (experts.HasRouterBias)
             yield return new(experts.Count, 1, PartSplit.None) { ElementBytes = sizeof(float) };
         foreach (var part in Mlp(shape, experts.Width, experts.Count, experts.PerToken))
-            yield return shape.SpreadsExperts ? part with { Split = PartSplit.Count } : part;
+            yield return (shape.SpreadsExperts ? part with { Split = PartSplit.Count } : part) with { IsOfExperts = true };
         if (experts.SharedWidth > 0)
         {
             foreach (var part in Mlp(shape, experts.SharedWidth))

@@ -61,6 +61,12 @@ public sealed record ModelPlan
     /// <summary>Stages that the layers are split over.</summary>
     public required int PipelineParallel { get; init; }
 
+    /// <summary>Data-parallel groups, each with a KV cache of its own, which share the experts.</summary>
+    public int DataParallel { get; init; } = 1;
+
+    /// <summary>Number of ranks.</summary>
+    public int WorldSize => TensorParallel * PipelineParallel * DataParallel;
+
     /// <summary>The verdict.</summary>
     public required PlanVerdict Verdict { get; init; }
 
@@ -76,16 +82,16 @@ public sealed record ModelPlan
     /// <summary>What every rank holds; empty where the plan is not possible.</summary>
     public IReadOnlyList<RankPlan> Ranks { get; init; } = [];
 
-    /// <summary>Tokens that the KV cache holds: those of the rank with the least room.</summary>
+    /// <summary>Tokens that the KV cache of a data-parallel group holds: those of the rank with the least room.</summary>
     public long KvCacheTokens { get; init; }
 
     /// <summary>Max tokens of one sequence: as asked for, the model's own, or what fits.</summary>
     public long MaxModelLen { get; init; }
 
-    /// <summary>Sequences of <see cref="MaxModelLen"/> that fit at once.</summary>
+    /// <summary>Sequences of <see cref="MaxModelLen"/> that fit at once, in each data-parallel group.</summary>
     public double SequencesOfMaxModelLen => MaxModelLen == 0 ? 0 : (double)KvCacheTokens / MaxModelLen;
 
-    /// <summary>Sequences of 4,096 tokens that fit at once.</summary>
+    /// <summary>Sequences of 4,096 tokens that fit at once, in each data-parallel group.</summary>
     public double SequencesOf4096 => KvCacheTokens / 4096.0;
 
     /// <summary>The time of a step; null: it does not fit, or the bandwidth is not known.</summary>

@@ -119,7 +119,7 @@ internal sealed record ModelShape
             if (Experts is { } experts)
             {
                 if (!SpreadsExperts)
-                    widths.Add(new("moe_intermediate_size", experts.Width));
+                    widths.Add(new("moe_intermediate_size", experts.Width) { IsOfExperts = true });
                 if (experts.SharedWidth > 0)
                     widths.Add(new("the shared experts' width", experts.SharedWidth));
             }

@@ -17,7 +17,7 @@ internal static class ParallelPlanner
     public static ParallelPlan Create(EngineOptions options, int? localDevices)
     {
         ArgumentNullException.ThrowIfNull(options);
-        if (options is { TensorParallel: 1, PipelineParallel: 1, Nodes: 1, PipelineLayers: null, Devices: null, EnableExpertParallel: false })
+        if (options is { TensorParallel: 1, PipelineParallel: 1, DataParallel: 1, Nodes: 1, PipelineLayers: null, Devices: null, EnableExpertParallel: false })
             return ParallelPlan.Single;
         return Create(options, ModelShapeReader.Load(options.ModelPath), localDevices);
     }
@@ -28,9 +28,17 @@ internal static class ParallelPlanner
     {
         ArgumentNullException.ThrowIfNull(options);
         DeviceOptions.Require(options);
-        if (options is { TensorParallel: 1, PipelineParallel: 1 })
+        if (options is { TensorParallel: 1, PipelineParallel: 1, DataParallel: 1 })
             return Create(options, localDevices: null);
         var (cards, count) = LocalCards.Find(options);
+        if (options.DataParallel > 1 && !cards[0].IsCpu)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"data_parallel_size is {options.DataParallel}, but the device is a GPU ({cards[0].Name}): this build runs data-parallel groups on CPUs only; set device to cpu, or data_parallel_size to 1.",
+                "data_parallel_size");
+        }
+
         return Create(options, ModelShapeReader.Load(options.ModelPath), count, cards[0].IsCpu ? null : cards);
     }
 

@@ -35,7 +35,7 @@ internal sealed class PlanBuilder
             ? new(_model.Parts.Shape with { SpreadsExperts = true }) { ExtraElementsPerLayer = _model.Parts.ExtraElementsPerLayer } : _model.Parts;
         if (_isHere)
         {
-            var (cards, count) = LocalCards.Find(request.ChoosesPlan ? _options with { TensorParallel = 1, PipelineParallel = 1 } : _options);
+            var (cards, count) = LocalCards.Find(request.ChoosesPlan ? _options with { TensorParallel = 1, PipelineParallel = 1, DataParallel = 1 } : _options);
             (_cards, _perNode) = (cards, _perNode ?? count);
         }
 
@@ -54,9 +54,9 @@ internal sealed class PlanBuilder
         var request = ParallelRequest.Of(_options, _perNode);
         var chosen = _request.ChoosesPlan ? Choose(request) : null;
         if (chosen is not null)
-            request = request with { TensorParallel = chosen.Plan.TensorParallel, PipelineParallel = chosen.Plan.PipelineParallel, Nodes = chosen.Plan.Nodes };
+            request = request with { TensorParallel = chosen.Plan.TensorParallel, PipelineParallel = chosen.Plan.PipelineParallel, DataParallel = 1, Nodes = chosen.Plan.Nodes };
         else if (_request.ChoosesPlan)
-            request = request with { TensorParallel = 1, PipelineParallel = _capacity.StageCards };
+            request = request with { TensorParallel = 1, PipelineParallel = _capacity.StageCards, DataParallel = 1 };
         _faults.AddRange(ParallelRules.FaultsOf(request, Shape.Split));
         if (_options.MaxModelLen > Shape.MaxModelLength)
             _faults.Add(new("max_model_len", $"is {_options.MaxModelLen}, but the model knows positions up to {Shape.MaxModelLength} (config.json)"));
@@ -112,6 +112,8 @@ internal sealed class PlanBuilder
             _notes.Add($"some modules are stored unquantised, and planned as if they were 8-bit floats: {Listed(kept)}");
         if (Shape.CpuOnly is { } what && _cards.Any(one => !one.IsCpu))
             _notes.Add($"this build runs {what} on CPUs only: it is planned, not run");
+        if (_options.DataParallel > 1 && _cards.Any(one => !one.IsCpu))
+            _notes.Add("this build runs data-parallel groups on CPUs only: they are planned, not run");
         if (_settings.HasFloat8Cache && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } unknown)
@@ -150,15 +152,16 @@ internal sealed class PlanBuilder
         SizesFrom = _model.SizesFrom,
         Parameters = _model.Parts.Parameters,
         ActiveParameters = _model.Parts.ActiveParameters,
-        WeightBytes = _capacity.RankBytes(1),
+        WeightBytes = _capacity.RankBytes(StageSplit.None),
         KvBytesPerToken = _capacity.KvBytesPerToken,
         ModelLength = Shape.MaxModelLength,
         Dtype = _settings.Dtype switch { ModelDtype.Float32 => "float32", ModelDtype.Float16 => "float16", _ => "bfloat16" },
         Cards = _cards,
-        DevicesPerNode = _perNode ?? (int)Math.Min(int.MaxValue, (long)request.TensorParallel * request.PipelineParallel / Math.Max(1, request.Nodes)),
+        DevicesPerNode = _perNode ?? (int)Math.Min(int.MaxValue, request.WorldSize / Math.Max(1, request.Nodes)),
         Nodes = request.Nodes,
         TensorParallel = request.TensorParallel,
         PipelineParallel = request.PipelineParallel,
+        DataParallel = request.DataParallel,
         Verdict = verdict,
         Notes = _notes,
         Smallest = _cards[0].IsCpu ? null : PlanOffers.Smallest(_capacity, _perNode ?? 1, _line),

@@ -22,8 +22,8 @@ internal static class PlanFaults
         var why = stage.FreeBytes < 0
             ? $"{PlanTexts.Size(-stage.FreeBytes)} are missing before there is any KV cache"
             : string.Create(CultureInfo.InvariantCulture, $"the {PlanTexts.Size(stage.FreeBytes)} that are left hold {estimate.KvTokens:N0} tokens of KV cache, and {estimate.WantedTokens:N0} are wanted");
-        var memory = Enumerable.Range(0, plan.PipelineParallel).Sum(index => (double)capacity.CardOf(index).MemoryBytes * plan.TensorParallel);
-        var all = $"all weights are {PlanTexts.Size(capacity.RankBytes(1))}, all devices have {PlanTexts.Size(memory)}";
+        var memory = Enumerable.Range(0, plan.PipelineParallel).Sum(index => (double)capacity.CardOf(index).MemoryBytes * plan.RanksPerStage);
+        var all = $"all weights are {PlanTexts.Size(capacity.RankBytes(StageSplit.None))}, all devices have {PlanTexts.Size(memory)}";
         var isPipeline = plan is { TensorParallel: 1, PipelineParallel: > 1 };
         return new(isPipeline ? "pipeline_parallel_size" : "tensor_parallel_size", $"is {(isPipeline ? plan.PipelineParallel : plan.TensorParallel)}, but {what}; {why} ({all})");
     }

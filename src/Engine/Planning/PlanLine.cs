@@ -43,7 +43,7 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
             Add("--kv-cache-memory-bytes", bytes);
         if (options.NumGpuBlocksOverride is { } blocks)
             Add("--num-gpu-blocks-override", blocks);
-        return PlanTexts.CommandLine(options.ModelPath, plan.TensorParallel, plan.PipelineParallel, plan.Nodes, [.. words, .. estimate.Settings.Arguments]);
+        return PlanTexts.CommandLine(options.ModelPath, plan, [.. words, .. estimate.Settings.Arguments]);
 
         void Add(string option, IConvertible value) => words.AddRange([option, value.ToString(CultureInfo.InvariantCulture)]);
     }

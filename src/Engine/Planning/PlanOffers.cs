@@ -2,7 +2,7 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>Plans that fit, in the place of one that does not.</summary>
+/// <summary>Plans that fit, in the place of one that does not. All have one data-parallel group: further ones are chosen for throughput, not for memory.</summary>
 internal static class PlanOffers
 {
     /// <summary>Devices of a host where nothing else is known: as many as servers usually have.</summary>
@@ -25,7 +25,7 @@ internal static class PlanOffers
         // Further ranks of a CPU bring no memory of their own.
         if (capacity.CardOf(0).IsCpu)
             return nearest is null ? [] : [ChoiceOf(nearest, capacity, line)];
-        var world = (long)asked.TensorParallel * asked.PipelineParallel;
+        var world = asked.WorldSize;
         var wider = world > (long)each * nodes && world <= ParallelRules.MaxRanks
             ? search.Nearest(asked, each, (int)Math.Min(MaxDevices, (world + each - 1) / each)) : null;
         if (wider?.Plan.WorldSize != world)
@@ -41,7 +41,7 @@ internal static class PlanOffers
         new PlanSearch(capacity).Smallest(Math.Clamp(perNode, UsualDevices, MaxDevices)) is { } estimate ? ChoiceOf(estimate, capacity, line) : null;
 
     private static int DevicesAsked(ParallelRequest asked) =>
-        (int)Math.Min(MaxDevices, ((long)Math.Max(1, asked.TensorParallel) * Math.Max(1, asked.PipelineParallel) + Math.Max(1, asked.Nodes) - 1) / Math.Max(1, asked.Nodes));
+        (int)Math.Min(MaxDevices, ((long)Math.Max(1, asked.TensorParallel) * Math.Max(1, asked.PipelineParallel) * Math.Max(1, asked.DataParallel) + Math.Max(1, asked.Nodes) - 1) / Math.Max(1, asked.Nodes));
 
     private static PlanChoice ChoiceOf(CapacityEstimate estimate, CapacityPlanner capacity, PlanLine line) => new()
     {

@@ -23,7 +23,7 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
     /// <param name="nodes">Max number of nodes.</param>
     public CapacityEstimate? Nearest(ParallelRequest asked, int perNode, int nodes)
     {
-        var world = (long)asked.TensorParallel * asked.PipelineParallel;
+        var world = asked.WorldSize;
         return Candidates(perNode, nodes).GroupBy(plan => Math.Abs(plan.WorldSize - world)).OrderBy(group => group.Key)
             .Select(group => FirstThatFits(group.OrderBy(plan => Math.Abs(plan.Nodes - asked.Nodes)).ThenByDescending(plan => plan.WorldSize)
                 .ThenBy(plan => Math.Abs(plan.TensorParallel - asked.TensorParallel))))

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
@@ -26,13 +27,16 @@ internal static class PlanTexts
     public static string CardNames(IReadOnlyList<GpuCard> cards) => string.Join(", ", cards.Select(card => card.Name));
 
     /// <summary>What to type to serve a model in this way; the same on every host but for the rank.</summary>
-    public static string CommandLine(string model, int tensorParallel, int pipelineParallel, int nodes, IEnumerable<string> further)
+    public static string CommandLine(string model, ParallelPlan plan, IEnumerable<string> further)
     {
+        var nodes = plan.Nodes;
         var words = new List<string> { "localllm", "serve", Quoted(model) };
-        if (tensorParallel > 1)
-            words.AddRange(["--tensor-parallel-size", Number(tensorParallel)]);
-        if (pipelineParallel > 1)
-            words.AddRange(["--pipeline-parallel-size", Number(pipelineParallel)]);
+        if (plan.TensorParallel > 1)
+            words.AddRange(["--tensor-parallel-size", Number(plan.TensorParallel)]);
+        if (plan.PipelineParallel > 1)
+            words.AddRange(["--pipeline-parallel-size", Number(plan.PipelineParallel)]);
+        if (plan.DataParallel > 1)
+            words.AddRange(["--data-parallel-size", Number(plan.DataParallel)]);
         if (nodes > 1)
             words.AddRange(["--nnodes", Number(nodes), "--node-rank", nodes == 2 ? "<0|1>" : $"<0 to {nodes - 1}>", "--master-addr", "<node 0>"]);
         words.AddRange(further);

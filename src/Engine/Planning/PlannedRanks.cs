@@ -21,6 +21,7 @@ internal static class PlannedRanks
             LocalIndex = place.LocalIndex,
             TensorRank = place.TensorRank,
             Stage = place.Stage,
+            Group = place.Group,
             Card = stage.Card.Name,
             FirstLayer = stage.FirstLayer,
             NumLayers = stage.Layers,

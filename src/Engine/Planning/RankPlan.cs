@@ -18,6 +18,9 @@ public sealed record RankPlan
     /// <summary>Its pipeline stage.</summary>
     public required int Stage { get; init; }
 
+    /// <summary>Its data-parallel group.</summary>
+    public int Group { get; init; }
+
     /// <summary>The device.</summary>
     public required string Card { get; init; }
 

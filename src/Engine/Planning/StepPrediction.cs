@@ -28,6 +28,18 @@ public sealed record StepPrediction
     /// <summary>Time for these.</summary>
     public required double AllReduceTime { get; init; }
 
+    /// <summary>Exchanges of the data-parallel groups: in each layer with experts the groups' rows are gathered, and their sums given back.</summary>
+    public int Exchanges { get; init; }
+
+    /// <summary>Time for these, if they are as fast as all-reduces of one row.</summary>
+    public double ExchangeTime { get; init; }
+
+    /// <summary>
+    /// Bytes that these bring to a rank for each token of the other groups in a step, in all layers: its row, and its part of the sum. Their time is not
+    /// predicted.
+    /// </summary>
+    public long ExchangeBytesPerToken { get; init; }
+
     /// <summary>Passes from one stage to the next.</summary>
     public required int Passes { get; init; }
 
@@ -38,7 +50,7 @@ public sealed record StepPrediction
     public required string Arithmetic { get; init; }
 
     /// <summary>All of it.</summary>
-    public double StepSeconds => WeightSeconds + KvCacheSeconds + AllReduceTime + PassTime;
+    public double StepSeconds => WeightSeconds + KvCacheSeconds + AllReduceTime + ExchangeTime + PassTime;
 
     /// <summary>Tokens a second of one sequence alone.</summary>
     public double TokensPerSecond => 1 / StepSeconds;
@@ -53,7 +65,8 @@ public sealed record StepPrediction
         var weights = estimate.Stages.Sum(stage => stage.ReadBytes / stage.Card.BytesPerSecond!.Value);
         var cache = estimate.Stages.Sum(stage => stage.KvBytesPerToken * context / stage.Card.BytesPerSecond!.Value);
         // Behind attention and MLP of each layer, behind the embedding, and the logits' parts.
-        var reduces = plan.TensorParallel == 1 ? 0 : (2 * shape.Layers) + 2;
+        var expertLayers = plan.DataParallel == 1 ? 0 : Enumerable.Range(0, shape.Layers).Count(shape.HasExperts);
+        var reduces = plan.TensorParallel == 1 ? 0 : (2 * shape.Layers) - expertLayers + 2;
         var passes = plan.PipelineParallel - 1;
         var far = Enumerable.Range(0, passes).Count(stage => NodeOf(plan, stage) != NodeOf(plan, stage + 1));
         var bytes = shape.HiddenSize * estimate.Settings.ElementBytes;
@@ -67,6 +80,9 @@ public sealed record StepPrediction
             KvCacheSeconds = cache,
             AllReduces = reduces,
             AllReduceTime = reduces * latency,
+            Exchanges = 2 * expertLayers,
+            ExchangeTime = 2 * expertLayers * latency,
+            ExchangeBytesPerToken = 2L * expertLayers * bytes,
             Passes = passes,
             PassTime = passTime,
             Arithmetic = "",
@@ -74,7 +90,7 @@ public sealed record StepPrediction
         return prediction with { Arithmetic = prediction.Write(estimate, far) };
     }
 
-    private static int NodeOf(ParallelPlan plan, int stage) => plan.PlaceOf(stage * plan.TensorParallel).Node;
+    private static int NodeOf(ParallelPlan plan, int stage) => plan.PlaceOf(stage * plan.RanksPerStage).Node;
 
     private string Write(CapacityEstimate estimate, int far)
     {
@@ -85,6 +101,8 @@ public sealed record StepPrediction
         var text = Text($"({weights / 1e9:F2} GB of weights + {cache / 1e9:F2} GB of KV cache of {ContextTokens:N0} tokens) of {stages} / {speeds} = {(WeightSeconds + KvCacheSeconds) * 1e3:F2} ms");
         if (AllReduces > 0)
             text += Text($"; {AllReduces} all-reduces x {AllReduceTime / AllReduces * 1e6:F1} us ({(isMeasured ? "measured" : "assumed: measured between two H200")}) = {AllReduceTime * 1e3:F2} ms");
+        if (Exchanges > 0)
+            text += Text($"; {Exchanges} exchanges between {estimate.Plan.DataParallel} groups x {ExchangeTime / Exchanges * 1e6:F1} us (assumed) = {ExchangeTime * 1e3:F2} ms, beside {ExchangeBytesPerToken / 1e6:F2} MB to each rank for a token of another group");
         if (Passes > 0)
             text += Text($"; {Passes} {(Passes == 1 ? "pass" : "passes")} to the next stage{(far > 0 ? $" ({far} between nodes)" : "")}, assumed = {PassTime * 1e3:F2} ms");
         return text + Text($"; together {StepSeconds * 1e3:F2} ms");

@@ -30,8 +30,14 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     /// <summary>How many there are of it.</summary>
     public long Count { get; init; } = 1;
 
+    /// <summary>How many of them belong to one expert and stay together.</summary>
+    public int PerExpert { get; init; } = 1;
+
     /// <summary>Of <see cref="Count"/>, those that one token is computed by; null: all.</summary>
     public long? Active { get; init; }
+
+    /// <summary>Whether it is a routed expert's, which the ranks of all data-parallel groups of a stage share.</summary>
+    public bool IsOfExperts { get; init; }
 
     /// <summary>Whether columns are split, not rows.</summary>
     public bool SplitsColumns { get; init; }
@@ -77,7 +83,7 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
         var one = scales + (rows * columns * (scales > 0 && !IsWidened ? 1 : ElementBytes ?? elementBytes));
         var all = count ?? Count;
         // The rank that has most of them.
-        return one * (Split == PartSplit.Count ? (all + tensorParallel - 1) / tensorParallel : all);
+        return one * (Split == PartSplit.Count ? ((all / PerExpert) + tensorParallel - 1) / tensorParallel * PerExpert : all);
     }
 
     private static long Blocks(long size, long edge) => (size + edge - 1) / edge;

@@ -6,12 +6,12 @@ namespace LocalLlm.Scheduling;
 /// <summary>Does what other threads ask of the engine loop, on the loop's thread, between two steps.</summary>
 /// <param name="inbox">Where the commands come from.</param>
 /// <param name="scheduler">Receives new sequences and aborts.</param>
-/// <param name="kvCache">The blocks that are drawn.</param>
+/// <param name="kvCaches">The blocks that are drawn.</param>
 /// <param name="outputs">Receives new requests and the ends of aborted ones.</param>
 /// <param name="capabilities">Of the executor.</param>
 /// <param name="drawSeed">Seed of a request that has none.</param>
 internal sealed class CommandReader(
-    EngineInbox inbox, Scheduler scheduler, KvCacheManager kvCache, OutputProcessor outputs, ExecutorCapabilities capabilities, Func<ulong> drawSeed)
+    EngineInbox inbox, Scheduler scheduler, IReadOnlyList<KvCacheManager> kvCaches, OutputProcessor outputs, ExecutorCapabilities capabilities, Func<ulong> drawSeed)
 {
     private long _nextSequenceId;
 
@@ -78,7 +78,7 @@ internal sealed class CommandReader(
     {
         try
         {
-            map.Map.TrySetResult(KvBlockMap.Draw(kvCache, map.Cells));
+            map.Map.TrySetResult(KvBlockMap.Draw(kvCaches, map.Cells));
         }
         catch (Exception failure)
         {

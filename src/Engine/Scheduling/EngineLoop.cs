@@ -14,7 +14,7 @@ internal sealed partial class EngineLoop : IDisposable
 
     private readonly IStepExecutor _executor;
     private readonly ExecutorCapabilities _capabilities;
-    private readonly KvCacheManager _kvCache;
+    private readonly KvCacheManager[] _kvCaches; // of each data-parallel group
     private readonly Scheduler _scheduler;
     private readonly EngineMetrics _metrics;
     private readonly OutputProcessor _outputs;
@@ -43,12 +43,15 @@ internal sealed partial class EngineLoop : IDisposable
         _inbox = inbox;
         _capabilities = executor.Capabilities;
         _logger = logger;
-        _kvCache = new(_capabilities.Plan.NumBlocks, _capabilities.Plan.BlockSize, settings.EnablePrefixCaching);
-        _scheduler = new(settings.Scheduler, _kvCache, time);
-        _statistics = _scheduler.Stats.ToStatistics(_kvCache, 0, 0);
+        // One hasher: the hashes of a sequence's blocks are looked up in all of them.
+        var hasher = BlockHasher.CreateRandom();
+        _kvCaches = [.. Enumerable.Range(0, _capabilities.DataParallel)
+            .Select(_ => new KvCacheManager(_capabilities.Plan.NumBlocks, _capabilities.Plan.BlockSize, settings.EnablePrefixCaching, hasher))];
+        _scheduler = new(settings.Scheduler, _kvCaches, time);
+        _statistics = _scheduler.Stats.ToStatistics(_kvCaches, 0, 0);
         _metrics = new(settings.ModelName, () => _statistics, settings.MeterScope);
         _outputs = new(_inbox, _metrics, time, logger);
-        _commands = new(inbox, _scheduler, _kvCache, _outputs, _capabilities, drawSeed);
+        _commands = new(inbox, _scheduler, _kvCaches, _outputs, _capabilities, drawSeed);
         _watchdog = new(settings.StepDeadlines, time, Die);
         // Also while nothing runs, so that the next caller does not find out.
         executor.Lost?.ContinueWith(lost => _watchdog.GiveUp(lost.Result), TaskScheduler.Default);
@@ -194,7 +197,7 @@ internal sealed partial class EngineLoop : IDisposable
         _statistics = TakeStatistics();
     }
 
-    private EngineStatistics TakeStatistics() => _scheduler.Stats.ToStatistics(_kvCache, _numSteps, _outputs.NumGeneratedTokens);
+    private EngineStatistics TakeStatistics() => _scheduler.Stats.ToStatistics(_kvCaches, _numSteps, _outputs.NumGeneratedTokens);
 
     // The engine cannot go on: every request ends with this error, later ones too. What failed is for the log; its text may hold what no
     // caller should see. Also called by the watchdog, on a thread of its own.

@@ -25,15 +25,17 @@ internal sealed partial class Scheduler
         }
 
         _draftOrder.Sort(LongestAgoFirst);
-        var budget = int.Min(_budget, _options.MaxDraftsOfStep);
+        foreach (var group in _groups)
+            group.DraftBudget = int.Min(group.Budget, _options.MaxDraftsOfStep);
         foreach (var (sequence, index) in _draftOrder)
         {
-            var drafts = Propose(sequence, sequence.NumTokens, budget, _kvCache.NumFreeBlocks - _running.Count);
-            if (drafts.IsEmpty || !_kvCache.TryAllocate(sequence.Blocks, sequence.NumTokens + drafts.Length))
+            var group = sequence.Group!;
+            var drafts = Propose(sequence, sequence.NumTokens, group.DraftBudget, group.KvCache.NumFreeBlocks - group.Running.Count);
+            if (drafts.IsEmpty || !group.KvCache.TryAllocate(sequence.Blocks, sequence.NumTokens + drafts.Length))
                 continue;
             step.AddDrafts(index, drafts);
             sequence.LastDraftStepId = _lastStepId + 1;
-            budget -= drafts.Length;
+            group.DraftBudget -= drafts.Length;
         }
     }
 
@@ -41,13 +43,13 @@ internal sealed partial class Scheduler
     /// Running ahead, a sequence's tokens are never all known when a step is chosen. One that the step after could give drafts is not run
     /// ahead once: it takes part again when its token is known.
     /// </summary>
-    private void ChooseWhoWaitsToDraft()
+    private void ChooseWhoWaitsToDraft(SchedulingGroup group)
     {
         _draftOrder.Clear();
         long tokens = 0; // of the next step, without drafts
-        for (var i = 0; i < _running.Count; i++)
+        for (var i = 0; i < group.Running.Count; i++)
         {
-            var sequence = _running[i];
+            var sequence = group.Running[i];
             var pending = sequence.NumTokens - sequence.NextPosition;
             tokens += int.Max(1, _options.LongPrefillTokenThreshold > 0 ? int.Min(_options.LongPrefillTokenThreshold, pending) : pending);
             sequence.WaitsToDraft = false;
@@ -57,7 +59,7 @@ internal sealed partial class Scheduler
 
         _draftOrder.Sort(LongestAgoFirst);
         var budget = (int)long.Clamp(_options.MaxNumBatchedTokens - tokens, 0, _options.MaxDraftsOfStep);
-        var freeBlocks = _kvCache.NumFreeBlocks - _running.Count;
+        var freeBlocks = group.KvCache.NumFreeBlocks - group.Running.Count;
         foreach (var (sequence, _) in _draftOrder)
         {
             var numTokens = sequence.NumTokens + 1; // with the one in flight
@@ -66,7 +68,7 @@ internal sealed partial class Scheduler
                 continue;
             sequence.WaitsToDraft = true;
             budget -= count;
-            freeBlocks -= int.Max(0, _kvCache.BlocksFor(numTokens + count) - sequence.Blocks.Count);
+            freeBlocks -= int.Max(0, group.KvCache.BlocksFor(numTokens + count) - sequence.Blocks.Count);
         }
     }
 
@@ -79,7 +81,7 @@ internal sealed partial class Scheduler
     {
         // The token after the last draft is output too.
         var tokensLeft = int.Min(sequence.MaxTokens - (numTokens - sequence.NumPromptTokens), _options.MaxModelLen - numTokens) - 1;
-        var room = ((long)(sequence.Blocks.Count + int.Max(0, freeBlocks)) * _kvCache.BlockSize) - numTokens;
+        var room = ((long)(sequence.Blocks.Count + int.Max(0, freeBlocks)) * sequence.Group!.KvCache.BlockSize) - numTokens;
         var max = (int)long.Clamp(room, 0, int.Max(0, int.Min(int.Min(tokensLeft, budget), _options.MaxDrafts)));
         return sequence.Drafter!.Propose(sequence.TokenIds, sequence.NumPromptTokens, max);
     }

@@ -10,7 +10,7 @@ internal sealed partial class Scheduler
     private readonly List<long> _finishedIds = []; // since the last step that was not empty
     private readonly List<long> _preemptedIds = [];
     private long _lastStepId;
-    private int _budget; // tokens left in the step being built
+    private readonly List<SchedulingGroup> _choices = []; // for the sequence being admitted, reused
 
     /// <summary>
     /// Chooses the next step: running sequences first, in order, so that decodes win; then, if nothing had to be preempted,
@@ -20,17 +20,23 @@ internal sealed partial class Scheduler
     public SchedulerOutput Schedule(bool runAhead = false)
     {
         var step = _records.TryPop(out var used) ? used : new StepRecord();
-        _budget = _options.MaxNumBatchedTokens;
         var preemptionsBefore = _numPreemptions;
-        if (runAhead && _options.CreateDrafter is not null)
-            ChooseWhoWaitsToDraft();
-        if (!ScheduleRunning(step, runAhead))
+        foreach (var group in _groups)
         {
-            Recycle(step);
-            return _nothing;
+            group.BeginStep(_options.MaxNumBatchedTokens);
+            if (runAhead && _options.CreateDrafter is not null)
+                ChooseWhoWaitsToDraft(group);
+            var preemptionsOfOthers = _numPreemptions;
+            if (!ScheduleRunning(group, step, runAhead))
+            {
+                Recycle(step);
+                return _nothing;
+            }
+
+            group.IsFull = _numPreemptions != preemptionsOfOthers;
         }
 
-        if (_numPreemptions == preemptionsBefore)
+        if (_waiting.Count > 0)
             ScheduleWaiting(step);
 
         if (step.Count == 0)
@@ -47,31 +53,31 @@ internal sealed partial class Scheduler
     }
 
     // False: there is no room, and with a step in flight the right one to preempt is not known: that step must complete first.
-    private bool ScheduleRunning(StepRecord step, bool runAhead)
+    private bool ScheduleRunning(SchedulingGroup group, StepRecord step, bool runAhead)
     {
         if (_options.MicroBatches == 1)
-            return ScheduleRunning(step, runAhead, static _ => true, int.MaxValue);
+            return ScheduleRunning(group, step, runAhead, static _ => true, int.MaxValue);
         // Of several steps in flight each takes its share, and who is in none goes before the next chunks of long prompts.
-        var share = (_running.Count + _options.MicroBatches - 1) / _options.MicroBatches;
-        return ScheduleRunning(step, runAhead, static sequence => sequence.NumInFlightSteps == 0, share)
-            && ScheduleRunning(step, runAhead, static sequence => sequence.NumInFlightSteps > 0, share);
+        var share = (group.Running.Count + _options.MicroBatches - 1) / _options.MicroBatches;
+        return ScheduleRunning(group, step, runAhead, static sequence => sequence.NumInFlightSteps == 0, share)
+            && ScheduleRunning(group, step, runAhead, static sequence => sequence.NumInFlightSteps > 0, share);
     }
 
-    private bool ScheduleRunning(StepRecord step, bool runAhead, Func<Sequence, bool> takesPart, int share)
+    private bool ScheduleRunning(SchedulingGroup group, StepRecord step, bool runAhead, Func<Sequence, bool> takesPart, int share)
     {
-        for (var i = 0; i < _running.Count && _budget > 0 && step.Count < share; i++)
+        for (var i = 0; i < group.Running.Count && group.Budget > 0 && group.Scheduled < share; i++)
         {
-            var sequence = _running[i];
+            var sequence = group.Running[i];
             if (!takesPart(sequence))
                 continue;
             // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.
             var pending = sequence.NumTokens - sequence.NextPosition;
-            var count = Chunk(pending == 0 && runAhead && GoesOn(sequence) && !sequence.WaitsToDraft ? 1 : pending);
+            var count = Chunk(group, pending == 0 && runAhead && GoesOn(sequence) && !sequence.WaitsToDraft ? 1 : pending);
             if (count <= 0)
                 continue;
-            if (runAhead && !_kvCache.TryAllocate(sequence.Blocks, sequence.NextPosition + count))
+            if (runAhead && !group.KvCache.TryAllocate(sequence.Blocks, sequence.NextPosition + count))
                 return false;
-            if (runAhead || MakeRoom(sequence, sequence.NextPosition + count, step, ref i))
+            if (runAhead || MakeRoom(group, sequence, sequence.NextPosition + count, step, ref i))
                 Take(sequence, count, step);
         }
 
@@ -80,25 +86,67 @@ internal sealed partial class Scheduler
 
     private void ScheduleWaiting(StepRecord step)
     {
-        if (_waiting.Count == 0)
-            return;
-        var reserved = _options.ReserveFullPrompt ? BlocksOwedToRunning() : 0;
-        while (_budget > 0 && _running.Count < _options.MaxNumSeqs && _kvCache.NumFreeBlocks > 0 && _waiting.First is { } sequence)
+        foreach (var group in _groups)
+            group.Reserved = _options.ReserveFullPrompt ? group.BlocksOwed() : 0;
+        // In order of service: nobody overtakes the first that has no room, but in groups where that one cannot go.
+        for (var sequence = NextWaiting(null); sequence is not null && HasOpenGroup(); sequence = NextWaiting(sequence))
         {
-            var skipsCache = sequence.SkipReadingPrefixCache || sequence.OwesPromptLogits;
-            var hits = skipsCache ? [] : _kvCache.FindComputedBlocks(sequence.Blocks, sequence.TokenIds);
-            var computed = hits.Length * _kvCache.BlockSize;
-            var count = Chunk(sequence.NumTokens - computed);
-            if (count == 0
-                || !HasRoom(sequence, computed + count, hits, reserved)
-                || !_kvCache.TryAllocate(sequence.Blocks, computed + count, hits))
-                return; // in order of service: nobody overtakes the first
-
-            Admit(sequence, computed, skipsCache);
-            if (_options.ReserveFullPrompt)
-                reserved += _kvCache.BlocksFor(sequence.NumTokens) - sequence.Blocks.Count;
-            Take(sequence, count, step);
+            ChooseGroups(sequence);
+            if (_choices.Count > 0 && !_choices.Exists(group => TryAdmit(sequence, group, step)))
+                _choices.ForEach(static group => group.IsFull = true);
         }
+    }
+
+    // One group: always the first, as whoever was not admitted ended the search.
+    private Sequence? NextWaiting(Sequence? before) => before is null || before.State == SequenceState.Running || _groups.Length == 1
+        ? _waiting.First : _waiting.After(before);
+
+    private bool HasOpenGroup() => Array.Exists(_groups, IsOpen);
+
+    private bool IsOpen(SchedulingGroup group) =>
+        !group.IsFull && group.Budget > 0 && group.Running.Count < _options.MaxNumSeqs && group.KvCache.NumFreeBlocks > 0;
+
+    /// <summary>
+    /// The groups that may take a waiting sequence, best first: the one of a sequence that had one before; else those with the fewest blocks
+    /// that are held, owed, or needed for what the sequence has beyond a cached prefix.
+    /// </summary>
+    private void ChooseGroups(Sequence sequence)
+    {
+        _choices.Clear();
+        foreach (var group in _groups)
+        {
+            if (IsOpen(group) && (sequence.Group ?? group) == group)
+                _choices.Add(group);
+        }
+
+        if (_choices.Count > 1)
+            _choices.Sort((left, right) => (LoadWith(left), left.Running.Count, left.Index).CompareTo((LoadWith(right), right.Running.Count, right.Index)));
+
+        long LoadWith(SchedulingGroup group) =>
+            group.KvCache.NumBlocks - group.KvCache.NumFreeBlocks + group.BlocksOwed() + group.KvCache.BlocksFor(sequence.NumTokens) - Hits(sequence, group).Length;
+    }
+
+    private static bool SkipsCache(Sequence sequence) => sequence.SkipReadingPrefixCache || sequence.OwesPromptLogits;
+
+    private static ReadOnlySpan<int> Hits(Sequence sequence, SchedulingGroup group) =>
+        SkipsCache(sequence) ? [] : group.KvCache.FindComputedBlocks(sequence.Blocks, sequence.TokenIds);
+
+    private bool TryAdmit(Sequence sequence, SchedulingGroup group, StepRecord step)
+    {
+        var skipsCache = SkipsCache(sequence);
+        var hits = Hits(sequence, group);
+        var computed = hits.Length * group.KvCache.BlockSize;
+        var count = Chunk(group, sequence.NumTokens - computed);
+        if (count == 0
+            || !HasRoom(group, sequence, computed + count, hits)
+            || !group.KvCache.TryAllocate(sequence.Blocks, computed + count, hits))
+            return false;
+
+        Admit(group, sequence, computed, skipsCache);
+        if (_options.ReserveFullPrompt)
+            group.Reserved += group.KvCache.BlocksFor(sequence.NumTokens) - sequence.Blocks.Count;
+        Take(sequence, count, step);
+        return true;
     }
 
     /// <summary>
@@ -110,39 +158,41 @@ internal sealed partial class Scheduler
         && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
 
     /// <summary>How many of <paramref name="pending"/> tokens go into this step; 0 if a prompt must be whole and is not.</summary>
-    private int Chunk(int pending)
+    private int Chunk(SchedulingGroup group, int pending)
     {
         if (!_options.EnableChunkedPrefill)
-            return pending <= _budget ? pending : 0;
-        var cap = _options.LongPrefillTokenThreshold > 0 ? int.Min(_options.LongPrefillTokenThreshold, _budget) : _budget;
+            return pending <= group.Budget ? pending : 0;
+        var cap = _options.LongPrefillTokenThreshold > 0 ? int.Min(_options.LongPrefillTokenThreshold, group.Budget) : group.Budget;
         return int.Min(pending, cap);
     }
 
-    private void Take(Sequence sequence, int count, StepRecord step)
+    private static void Take(Sequence sequence, int count, StepRecord step)
     {
         step.Add(sequence, count);
-        _budget -= count;
+        sequence.Group!.Take(count);
     }
 
     /// <summary>
     /// Covers <paramref name="numTokens"/> positions of a running sequence, preempting from the end of the order. False if the
     /// sequence gets nothing this step: it was preempted itself, or waits for blocks of a step in flight.
     /// </summary>
+    /// <param name="group">The sequence's.</param>
     /// <param name="sequence">The sequence at <paramref name="index"/>.</param>
     /// <param name="numTokens">Positions to cover.</param>
     /// <param name="step">The step being built.</param>
     /// <param name="index">Index in the running list; moved back when a sequence before it leaves the list.</param>
-    private bool MakeRoom(Sequence sequence, int numTokens, StepRecord step, ref int index)
+    private bool MakeRoom(SchedulingGroup group, Sequence sequence, int numTokens, StepRecord step, ref int index)
     {
-        while (!_kvCache.TryAllocate(sequence.Blocks, numTokens))
+        while (!group.KvCache.TryAllocate(sequence.Blocks, numTokens))
         {
-            var victimIndex = ChooseVictim(index);
+            var victimIndex = ChooseVictim(group.Running, index);
             // While others are in flight the last in order may only seem so; they can be preempted when they are back.
             if (victimIndex < 0 || (victimIndex == index && _inFlight.Count > 0))
                 return false;
-            var victim = _running[victimIndex];
-            _running.RemoveAt(victimIndex);
-            _budget += step.Remove(victim);
+            var victim = group.Running[victimIndex];
+            group.Running.RemoveAt(victimIndex);
+            if (step.Remove(victim) is > 0 and var tokens)
+                group.GiveBack(tokens);
             Preempt(victim);
             if (victimIndex <= index)
                 index--;
@@ -158,13 +208,13 @@ internal sealed partial class Scheduler
     /// goes before the sequence at <paramref name="index"/>: were only those not in flight, they would push one another out
     /// in turn and nobody would reach the end.
     /// </summary>
-    private int ChooseVictim(int index)
+    private int ChooseVictim(List<Sequence> running, int index)
     {
         if (_options.Policy == SchedulingPolicy.Fcfs)
         {
-            for (var i = _running.Count - 1; i >= index; i--)
+            for (var i = running.Count - 1; i >= index; i--)
             {
-                if (_running[i].NumInFlightSteps == 0)
+                if (running[i].NumInFlightSteps == 0)
                     return i;
             }
 
@@ -172,9 +222,9 @@ internal sealed partial class Scheduler
         }
 
         var worst = -1;
-        for (var i = 0; i < _running.Count; i++)
+        for (var i = 0; i < running.Count; i++)
         {
-            if (_running[i].NumInFlightSteps == 0 && _waiting.Compare(_running[i], _running[worst < 0 ? index : worst]) >= 0)
+            if (running[i].NumInFlightSteps == 0 && _waiting.Compare(running[i], running[worst < 0 ? index : worst]) >= 0)
                 worst = i;
         }
 
@@ -183,7 +233,7 @@ internal sealed partial class Scheduler
 
     private void Preempt(Sequence victim)
     {
-        _kvCache.Free(victim.Blocks);
+        victim.Group!.KvCache.Free(victim.Blocks);
         victim.State = SequenceState.Preempted;
         victim.NumComputedTokens = 0;
         victim.NumPreemptions++;
@@ -195,27 +245,21 @@ internal sealed partial class Scheduler
     /// <summary>
     /// Whether a waiting sequence, if admitted now, would not soon push somebody out. Never holds up the only one.
     /// </summary>
-    private bool HasRoom(Sequence sequence, int firstChunkEnd, ReadOnlySpan<int> hits, long reserved)
+    private bool HasRoom(SchedulingGroup group, Sequence sequence, int firstChunkEnd, ReadOnlySpan<int> hits)
     {
-        if (_running.Count == 0)
+        if (group.Running.Count == 0)
             return true;
+        var kvCache = group.KvCache;
         var cover = _options.ReserveFullPrompt ? sequence.NumTokens : firstChunkEnd;
-        var watermark = (int)(_options.AdmissionWatermark * _kvCache.NumBlocks);
-        return _kvCache.FreeBlocksNeeded(sequence.Blocks, cover, hits) + reserved + watermark <= _kvCache.NumFreeBlocks;
+        var watermark = (int)(_options.AdmissionWatermark * kvCache.NumBlocks);
+        return kvCache.FreeBlocksNeeded(sequence.Blocks, cover, hits) + group.Reserved + watermark <= kvCache.NumFreeBlocks;
     }
 
-    private long BlocksOwedToRunning()
-    {
-        long owed = 0;
-        foreach (var sequence in _running)
-            owed += int.Max(0, _kvCache.BlocksFor(sequence.NumTokens) - sequence.Blocks.Count);
-        return owed;
-    }
-
-    private void Admit(Sequence sequence, int computed, bool skipsCache)
+    private void Admit(SchedulingGroup group, Sequence sequence, int computed, bool skipsCache)
     {
         _waiting.Remove(sequence);
-        _running.Add(sequence);
+        group.Running.Add(sequence);
+        sequence.Group = group;
         sequence.State = SequenceState.Running;
         sequence.Drafter ??= _options.CreateDrafter?.Invoke();
         sequence.NumComputedTokens = computed;
@@ -223,7 +267,7 @@ internal sealed partial class Scheduler
             return;
         sequence.FirstScheduledTimestamp = _time.GetTimestamp();
         sequence.NumCachedTokens = computed;
-        if (skipsCache || !_kvCache.PrefixCachingEnabled)
+        if (skipsCache || !group.KvCache.PrefixCachingEnabled)
             return;
         _prefixQueries += sequence.NumTokens;
         _prefixHits += computed;
@@ -243,6 +287,6 @@ internal sealed partial class Scheduler
 
     private EngineException Stuck() => new(
         EngineErrorKind.EngineDead,
-        $"the scheduler found nothing to do for {NumRunning} running and {NumWaiting} waiting sequences with {_kvCache.NumFreeBlocks} of " +
-        $"{_kvCache.NumBlocks} KV blocks free and no step in flight. The engine must be restarted; please report this.");
+        $"the scheduler found nothing to do for {NumRunning} running and {NumWaiting} waiting sequences with {_groups.Sum(group => group.KvCache.NumFreeBlocks)} of " +
+        $"{_groups.Sum(group => group.KvCache.NumBlocks)} KV blocks free and no step in flight. The engine must be restarted; please report this.");
 }

@@ -75,11 +75,12 @@ internal sealed partial class Scheduler
     /// <exception cref="EngineException">Kind EngineDead, with the numbers.</exception>
     public void CheckIntegrity()
     {
-        _kvCache.CheckIntegrity(_running.Concat(_draining).Select(s => s.Blocks));
-        if (_sequences.Count != _running.Count + _waiting.Count + _draining.Count)
+        foreach (var group in _groups)
+            group.KvCache.CheckIntegrity(group.Running.Concat(_draining.Where(s => s.Group == group)).Select(s => s.Blocks));
+        if (_sequences.Count != NumRunning + _waiting.Count + _draining.Count)
         {
             throw KvCacheIntegrity.Broken(
-                $"{_sequences.Count} sequences are known but {_running.Count} run, {_waiting.Count} wait and {_draining.Count} drain");
+                $"{_sequences.Count} sequences are known but {NumRunning} run, {_waiting.Count} wait and {_draining.Count} drain");
         }
 
         foreach (var sequence in _waiting.All())
@@ -88,9 +89,9 @@ internal sealed partial class Scheduler
                 throw KvCacheIntegrity.Broken($"waiting sequence {sequence.Id} holds {sequence.Blocks.Count} blocks");
         }
 
-        foreach (var sequence in _running)
+        foreach (var sequence in Running)
         {
-            if (sequence.State != SequenceState.Running || sequence.Blocks.Count < _kvCache.BlocksFor(sequence.NextPosition)
+            if (sequence.State != SequenceState.Running || sequence.Blocks.Count < sequence.Group!.KvCache.BlocksFor(sequence.NextPosition)
                 || sequence.NextPosition > sequence.NumTokensWithSpec + sequence.NumPendingTokens)
             {
                 throw KvCacheIntegrity.Broken(
@@ -100,7 +101,7 @@ internal sealed partial class Scheduler
         }
 
         var entries = _inFlight.Sum(step => step.Count);
-        var held = _running.Concat(_draining).Sum(s => s.NumInFlightSteps);
+        var held = Running.Concat(_draining).Sum(s => s.NumInFlightSteps);
         if (entries != held)
             throw KvCacheIntegrity.Broken($"steps in flight have {entries} entries but the sequences count {held}");
     }
@@ -209,7 +210,7 @@ internal sealed partial class Scheduler
     // Of known tokens: one that ended before its last token was known has computed a position of none, or of a bad one, and accepted drafts come before the
     // tokens that they are.
     private void CacheComputed(Sequence sequence) =>
-        _kvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
+        sequence.Group!.KvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
 
     private static SequenceUpdate UpdateOf(Sequence sequence, in ScheduledSequence entry, int numNewTokens = 0, SequenceFailure? failure = null) =>
         new(sequence, entry.FirstPosition, entry.TokenIds.Length, numNewTokens, failure);

@@ -12,14 +12,15 @@ namespace LocalLlm.Scheduling;
 /// writes its blocks is in flight; its blocks are given back when the last such step is reported, exactly once.
 /// Progress: <see cref="Add(Sequence)"/> refuses what could never fit, and nobody is preempted for one that goes after it in
 /// order of service, so the first always reaches its end, then the next.
+/// Data-parallel groups: each has a KV cache and the limits of a step for itself. There is one order of service, in which a sequence takes
+/// the group with the least to do for it; it stays there, also when it is preempted, and what is said above holds in each group.
 /// </remarks>
 internal sealed partial class Scheduler
 {
     private readonly SchedulerOptions _options;
-    private readonly KvCacheManager _kvCache;
+    private readonly SchedulingGroup[] _groups;
     private readonly TimeProvider _time;
     private readonly WaitingQueue _waiting;
-    private readonly List<Sequence> _running = []; // in order of admission
     private readonly List<Sequence> _draining = []; // finished, but a step in flight may still write their blocks
     private readonly Dictionary<long, Sequence> _sequences = []; // waiting, running, draining
     private long _arrivals;
@@ -31,17 +32,33 @@ internal sealed partial class Scheduler
     /// <summary>Creates a scheduler over an unused KV cache.</summary>
     /// <exception cref="EngineException">An option is out of range.</exception>
     public Scheduler(SchedulerOptions options, KvCacheManager kvCache, TimeProvider? time = null)
+        : this(options, [kvCache], time)
+    {
+    }
+
+    /// <summary>Creates a scheduler over unused KV caches of one size, one for each data-parallel group.</summary>
+    /// <exception cref="EngineException">An option is out of range.</exception>
+    public Scheduler(SchedulerOptions options, IReadOnlyList<KvCacheManager> kvCaches, TimeProvider? time = null)
     {
         options.Validate();
         _options = options;
-        _kvCache = kvCache;
+        _groups = [.. kvCaches.Select((kvCache, index) => new SchedulingGroup(index, kvCache))];
         _time = time ?? TimeProvider.System;
         _waiting = new WaitingQueue(options.Policy);
         _drafts = options.MaxDrafts > 0 ? new(options.MaxDrafts) : null;
     }
 
     /// <summary>Sequences admitted.</summary>
-    public int NumRunning => _running.Count;
+    public int NumRunning
+    {
+        get
+        {
+            var count = 0;
+            foreach (var group in _groups)
+                count += group.Running.Count;
+            return count;
+        }
+    }
 
     /// <summary>Sequences queued, preempted ones included.</summary>
     public int NumWaiting => _waiting.Count;
@@ -50,11 +67,11 @@ internal sealed partial class Scheduler
     public int NumStepsInFlight => _inFlight.Count;
 
     /// <summary>Whether any sequence is not finished.</summary>
-    public bool HasUnfinished => _running.Count + _waiting.Count > 0;
+    public bool HasUnfinished => _waiting.Count > 0 || NumRunning > 0;
 
     /// <summary>The figures of this moment.</summary>
     public SchedulerStats Stats =>
-        new(NumRunning, NumWaiting, _kvCache.Usage, _numPreemptions, _prefixQueries, _prefixHits, _drafts?.ToStatistics(), _expertBalance);
+        new(NumRunning, NumWaiting, Usage(), _numPreemptions, _prefixQueries, _prefixHits, _drafts?.ToStatistics(), _expertBalance);
 
     /// <summary>Queues a sequence.</summary>
     /// <exception cref="EngineException">
@@ -119,7 +136,7 @@ internal sealed partial class Scheduler
             throw new EngineException(EngineErrorKind.EngineDead, $"sequence {sequence.Id} was finished but never added to this scheduler");
 
         if (sequence.State == SequenceState.Running)
-            _running.Remove(sequence);
+            sequence.Group!.Running.Remove(sequence);
         else
             _waiting.Remove(sequence);
         if (sequence.IsAnnounced)
@@ -129,7 +146,7 @@ internal sealed partial class Scheduler
         sequence.FinishReason = reason;
         sequence.FinishedTimestamp = _time.GetTimestamp();
         if (reason == FinishReason.Error)
-            _kvCache.Distrust(sequence.Blocks);
+            sequence.Group?.KvCache.Distrust(sequence.Blocks);
         if (sequence.NumInFlightSteps == 0)
             Release(sequence);
         else
@@ -140,18 +157,32 @@ internal sealed partial class Scheduler
     /// <returns>The sequences that ended, in order of arrival.</returns>
     public IReadOnlyList<Sequence> FinishAll(FinishReason reason)
     {
-        Sequence[] all = [.. _running.Concat(_waiting.All()).OrderBy(s => s.ArrivalOrder)];
+        Sequence[] all = [.. Running.Concat(_waiting.All()).OrderBy(s => s.ArrivalOrder)];
         foreach (var sequence in all)
             Finish(sequence, reason);
         return all;
     }
 
     /// <summary>Forgets all cached prefixes; sequences that run go on.</summary>
-    public void ResetPrefixCache() => _kvCache.ResetPrefixCache();
+    public void ResetPrefixCache()
+    {
+        foreach (var group in _groups)
+            group.KvCache.ResetPrefixCache();
+    }
+
+    private double Usage()
+    {
+        var sum = 0.0;
+        foreach (var group in _groups)
+            sum += group.KvCache.Usage;
+        return sum / _groups.Length;
+    }
+
+    private IEnumerable<Sequence> Running => _groups.SelectMany(group => group.Running);
 
     private void Release(Sequence sequence)
     {
-        _kvCache.Free(sequence.Blocks);
+        sequence.Group?.KvCache.Free(sequence.Blocks);
         _sequences.Remove(sequence.Id);
     }
 
@@ -177,13 +208,14 @@ internal sealed partial class Scheduler
                 "prompt");
         }
 
+        var kvCache = _groups[0].KvCache;
         var most = (int)long.Min((long)sequence.NumPromptTokens + sequence.MaxTokens, _options.MaxModelLen);
-        if (_kvCache.BlocksFor(most) > _kvCache.NumBlocks)
+        if (kvCache.BlocksFor(most) > kvCache.NumBlocks)
         {
             throw new EngineException(
                 EngineErrorKind.ContextLengthExceeded,
-                $"the prompt of {sequence.NumPromptTokens} tokens and its output may take {most} tokens = {_kvCache.BlocksFor(most)} " +
-                $"KV blocks but the whole KV cache has {_kvCache.NumBlocks} blocks = {(long)_kvCache.NumBlocks * _kvCache.BlockSize} tokens; " +
+                $"the prompt of {sequence.NumPromptTokens} tokens and its output may take {most} tokens = {kvCache.BlocksFor(most)} " +
+                $"KV blocks but the whole KV cache has {kvCache.NumBlocks} blocks = {(long)kvCache.NumBlocks * kvCache.BlockSize} tokens; " +
                 "shorten the prompt or lower max_tokens",
                 "max_tokens");
         }

@@ -21,20 +21,16 @@ internal readonly record struct SchedulerStats(
     SpeculationStatistics? Speculation,
     double? ExpertBalance)
 {
-    /// <summary>With the KV cache's and the loop's own, as the engine publishes them.</summary>
-    public EngineStatistics ToStatistics(KvCacheManager kvCache, long numSteps, long numGeneratedTokens) => new(
-        NumRunning,
-        NumWaiting,
-        KvCacheUsage,
-        kvCache.NumBlocks,
-        kvCache.NumFreeBlocks,
-        NumPreemptions,
-        PrefixCacheQueries,
-        PrefixCacheHits,
-        numSteps,
-        numGeneratedTokens)
+    /// <summary>With those of the KV caches, one for each data-parallel group, and the loop's own, as the engine publishes them.</summary>
+    public EngineStatistics ToStatistics(KvCacheManager[] kvCaches, long numSteps, long numGeneratedTokens)
     {
-        Speculation = Speculation,
-        ExpertBalance = ExpertBalance,
-    };
+        var (blocks, free) = (0, 0);
+        foreach (var kvCache in kvCaches)
+            (blocks, free) = (blocks + kvCache.NumBlocks, free + kvCache.NumFreeBlocks);
+        return new(NumRunning, NumWaiting, KvCacheUsage, blocks, free, NumPreemptions, PrefixCacheQueries, PrefixCacheHits, numSteps, numGeneratedTokens)
+        {
+            Speculation = Speculation,
+            ExpertBalance = ExpertBalance,
+        };
+    }
 }

@@ -114,6 +114,9 @@ internal sealed class Sequence
     /// <summary>Its blocks.</summary>
     public BlockTable Blocks { get; }
 
+    /// <summary>The data-parallel group that computes it, from its first admission on: its sampling state is there.</summary>
+    internal SchedulingGroup? Group { get; set; }
+
     /// <summary>Guesses how it goes on, from its admission to its end; null: nothing does.</summary>
     internal IDrafter? Drafter { get; set; }
 

@@ -37,7 +37,8 @@ internal sealed class StepRecord
                 && first < sequence.NumPromptTokens - 1
                 && first + count > sequence.NumPromptLogitsComputed,
             NumDrafts: 0,
-            NextTokenId: first + count < sequence.NumTokens ? sequence.TokenIds[first + count] : ScheduledSequence.UnknownToken));
+            NextTokenId: first + count < sequence.NumTokens ? sequence.TokenIds[first + count] : ScheduledSequence.UnknownToken,
+            Group: sequence.Group!.Index));
         _members.Add(sequence);
     }
 

@@ -14,6 +14,9 @@ internal sealed class WaitingQueue(SchedulingPolicy policy) : IComparer<Sequence
     /// <summary>The one to be served next, or null.</summary>
     public Sequence? First => _set?.Min;
 
+    /// <summary>The one to be served after another that is in the queue, or null.</summary>
+    public Sequence? After(Sequence sequence) => _set is { Max: { } last } set ? set.GetViewBetween(sequence, last).Skip(1).FirstOrDefault() : null;
+
     private SortedSet<Sequence> Set => _set ??= new SortedSet<Sequence>(this);
 
     public void Add(Sequence sequence) => Set.Add(sequence);

@@ -30,6 +30,10 @@ internal sealed class EngineArguments
         "--pipeline-parallel-size",
         "Stages that the layers are split over; default 1.",
         "-pp");
+    private readonly Option<int?> _dataParallel = Options.Count(
+        "--data-parallel-size",
+        "Groups of devices that compute attention for sequences of their own and share a model's experts; default 1.",
+        "-dp");
     private readonly Option<bool> _expertParallel = Options.Flag(
         "--enable-expert-parallel",
         "Spreads whole experts over the devices of a stage instead of a part of every expert.");
@@ -152,7 +156,7 @@ internal sealed class EngineArguments
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
-        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _expertParallel, _enforceEager, _kvCacheDtype, _kvCacheMemoryBytes,
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _enforceEager, _kvCacheDtype, _kvCacheMemoryBytes,
         _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _speculativeConfig, _seed,
     ];
 
@@ -185,7 +189,7 @@ internal sealed class EngineArguments
 
     /// <summary>Whether the sizes that a model is split by were given.</summary>
     public bool NamesSizes(ParseResult result) =>
-        result.GetValue(_tensorParallel) is not null || result.GetValue(_pipelineParallel) is not null || result.GetValue(_pipelineLayers) is not null;
+        result.GetValue(_tensorParallel) is not null || result.GetValue(_pipelineParallel) is not null || result.GetValue(_dataParallel) is not null || result.GetValue(_pipelineLayers) is not null;
 
     /// <summary>The seed of the engine, or null.</summary>
     public long? Seed(ParseResult result) => result.GetValue(_seed);
@@ -219,6 +223,7 @@ internal sealed class EngineArguments
             Device = result.GetValue(_device) ?? defaults.Device,
             TensorParallel = result.GetValue(_tensorParallel) ?? defaults.TensorParallel,
             PipelineParallel = result.GetValue(_pipelineParallel) ?? defaults.PipelineParallel,
+            DataParallel = result.GetValue(_dataParallel) ?? defaults.DataParallel,
             EnableExpertParallel = result.GetValue(_expertParallel),
             Devices = result.GetValue(_devices)?.Split(',', StringSplitOptions.TrimEntries),
             PipelineLayers = result.GetValue(_pipelineLayers),

@@ -10,27 +10,27 @@ internal static class PlanReport
     public static void Write(ModelPlan plan, Terminal terminal)
     {
         var text = terminal.Text;
-        text.WriteLine(Text($"Plan of {plan.Model} on {plan.TensorParallel * plan.PipelineParallel} x {string.Join(", ", plan.Cards.Select(card => card.Name))} (estimated; nothing was loaded)"));
+        text.WriteLine(Text($"Plan of {plan.Model} on {plan.WorldSize} x {string.Join(", ", plan.Cards.Select(card => card.Name))} (estimated; nothing was loaded)"));
         Row("Model", Text($"{plan.Architecture}, {plan.Parameters / 1e9:F2} B parameters{(plan.ActiveParameters == plan.Parameters ? "" : Text($", {plan.ActiveParameters / 1e9:F2} B of them for a token"))}; sizes from {plan.SizesFrom}"));
         Row("Weights", Text($"{ByteSize.Text(plan.WeightBytes)} in all, computed in {plan.Dtype}"));
         Row("KV cache of a token", Text($"{ByteSize.Text(plan.KvBytesPerToken)} over all layers"));
         foreach (var card in plan.Cards)
             Row("Card", Text($"{card.Name}: {ByteSize.Text(card.MemoryBytes)}{(card.BytesPerSecond is { } speed ? Text($", {speed / 1e9:N0} GB/s") : "")}; {card.Types}"));
-        Row("Spread", Text($"tensor parallel {plan.TensorParallel} x pipeline parallel {plan.PipelineParallel} over {plan.Nodes} node{(plan.Nodes == 1 ? "" : "s")} of {plan.DevicesPerNode}"));
+        Row("Spread", Text($"tensor parallel {plan.TensorParallel} x pipeline parallel {plan.PipelineParallel}{(plan.DataParallel == 1 ? "" : Text($" x data parallel {plan.DataParallel}"))} over {plan.Nodes} node{(plan.Nodes == 1 ? "" : "s")} of {plan.DevicesPerNode}"));
         text.WriteLine();
         WriteRanks(plan, text);
         text.WriteLine();
         Row("Verdict", plan.Verdict switch { PlanVerdict.Fits => "fits", PlanVerdict.Tight => "fits, but tightly: only with the further options of the command below", _ => "does not fit" });
         if (plan.Prediction is not null || plan.CommandLine is not null)
         {
-            Row("KV cache", Text($"{plan.KvCacheTokens:N0} tokens: {plan.SequencesOfMaxModelLen:F2} sequences of {plan.MaxModelLen:N0} tokens, {plan.SequencesOf4096:F2} of 4,096"));
+            Row("KV cache", Text($"{plan.KvCacheTokens:N0} tokens{(plan.DataParallel == 1 ? "" : Text($" in each of {plan.DataParallel} groups"))}: {plan.SequencesOfMaxModelLen:F2} sequences of {plan.MaxModelLen:N0} tokens, {plan.SequencesOf4096:F2} of 4,096"));
             if (plan.MaxModelLen < plan.ModelLength)
                 Row("max_model_len", Text($"{plan.MaxModelLen:N0} of the model's {plan.ModelLength:N0}"));
         }
 
         if (plan.Prediction is { } step)
         {
-            Row("Predicted", Text($"{step.TokensPerSecond:F1} tokens/s of one sequence, if only {(step.AllReduces + step.Passes > 0 ? "memory and other ranks take" : "memory takes")} time (predicted, not measured)"));
+            Row("Predicted", Text($"{step.TokensPerSecond:F1} tokens/s of one sequence, if only {(step.AllReduces + step.Exchanges + step.Passes > 0 ? "memory and other ranks take" : "memory takes")} time (predicted, not measured)"));
             Row("", step.Arithmetic);
         }
 

@@ -20,6 +20,8 @@ internal static class ServeConfiguration
         ["ModelPath"] = "--model",
         ["ModelId"] = "--served-model-name",
         ["TensorParallel"] = "--tensor-parallel-size",
+        ["PipelineParallel"] = "--pipeline-parallel-size",
+        ["DataParallel"] = "--data-parallel-size",
         ["MaxModelLength"] = "--max-model-len",
         ["MaxBatchSize"] = "--max-num-seqs",
         ["Speculation"] = SpeculativeConfig,

@@ -29,6 +29,7 @@ public sealed class RankFaultTests : IDisposable
     public static TheoryData<string, int> Ranks => new()
     {
         { "tp2", 0 }, { "tp2", 1 }, { "tp4", 3 }, { "pp3", 0 }, { "pp3", 1 }, { "pp3", 2 }, { "tp2pp2", 1 }, { "tp2pp2", 2 },
+        { "dp2", 0 }, { "dp2", 1 }, { "tp2dp2", 3 }, { "pp2dp2", 2 },
     };
 
     [Theory]
@@ -114,7 +115,7 @@ public sealed class RankFaultTests : IDisposable
     }
 
     private static EngineOptions Options(string layout) =>
-        RankLayout.Find(layout)!.Of(TinyEngine.Options) with { ExecutorFactory = new DeviceExecutorFactory(), MaxNumSeqs = 8, NumGpuBlocksOverride = 1_000 };
+        RankLayout.Find(layout)!.Of(TinyEngine.Options with { ModelPath = layout.Contains("dp", StringComparison.Ordinal) ? TestPaths.Shared("models", "tiny-v3") : TestPaths.TinyR1 }) with { ExecutorFactory = new DeviceExecutorFactory(), MaxNumSeqs = 8, NumGpuBlocksOverride = 1_000 };
 
     private static Task<LlmEngine> LoadAsync(string layout, TimeSpan? stepTimeout) =>
         LlmEngine.LoadAsync(Options(layout) with { Device = Name, StepTimeout = stepTimeout }, cancellationToken: Token);
@@ -152,6 +153,13 @@ public sealed class RankFaultTests : IDisposable
         {
             before();
             return base.Attention(qkv, cache, metadata, shape);
+        }
+
+        // Of an expert.
+        public override Tensor SiluAndMul(Tensor gateUp)
+        {
+            before();
+            return base.SiluAndMul(gateUp);
         }
     }
 }

@@ -23,6 +23,7 @@ public class StepFormatTests
         Assert.Equal([4L], back.PreemptedIds);
         var entry = back.Sequences.Single();
         Assert.Equal((9, 5, 8, true, true), (entry.SequenceId, entry.FirstPosition, entry.PromptLength, entry.SamplesToken, entry.NeedsPromptLogits));
+        Assert.Equal(3, entry.Group);
         Assert.Equal([5, 6, 7, -1], entry.TokenIds.ToArray());
         Assert.Equal([7, -1], entry.Drafts.ToArray());
         Assert.Equal([11, 12], entry.BlockTable.ToArray());
@@ -105,10 +106,10 @@ public class StepFormatTests
         var names = new[] { StepFormat.Encode(Step()), StepFormat.Encode(result), StepFormat.Encode(capabilities) }.SelectMany(Names).ToHashSet();
         Assert.True(names.All(name => page.Contains($"`{name}`", StringComparison.Ordinal)), string.Join(" ", names.Where(name => !page.Contains($"`{name}`", StringComparison.Ordinal)).Order()) + names.Count);
         // A change of this number is a change of the format: raise its version, and describe it.
-        Assert.Equal(NumFieldsOfVersion4, names.Count);
+        Assert.Equal(NumFieldsOfVersion5, names.Count);
     }
 
-    private const int NumFieldsOfVersion4 = 91;
+    private const int NumFieldsOfVersion5 = 93;
 
     private static MemoryPlan Plan => new()
     {
@@ -142,7 +143,7 @@ public class StepFormatTests
     public void Another_version_is_refused_with_both(string message)
     {
         var refusal = Assert.Throws<InvalidDataException>(() => StepFormat.DecodeStep(Encoding.UTF8.GetBytes(message)));
-        Assert.Contains("this build reads 4", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("this build reads 5", refusal.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -164,7 +165,7 @@ public class StepFormatTests
         SamplesOnHost = true,
         NeedsHistory = true,
         NewSequences = { new(9, new[] { 1, 2, 3, 4, 5, 6, 7, 8 }, With(new(new GrammarSource.Regex("a+"), "regex")), 2, ulong.MaxValue) },
-        Sequences = { new(9, 5, 8, new[] { 5, 6, 7, -1 }, new[] { 11, 12 }, true, true, 2, 8) },
+        Sequences = { new(9, 5, 8, new[] { 5, 6, 7, -1 }, new[] { 11, 12 }, true, true, 2, 8, 3) },
         FinishedIds = { 3 },
         PreemptedIds = { 4 },
     };

@@ -56,6 +56,6 @@ internal static class SuiteExecutor
         "ahead" => new DecoratingFactory(inner => new AheadExecutor(inner)),
         "process" => new ProcessExecutorFactory(),
         _ when RankLayout.Find(name) is { } layout => new RankLayoutFactory(layout),
-        var other => throw new InvalidOperationException($"{Variable} is '{other}'; allowed: serializing, delayed, ahead, process, tp2, pp3, tp2pp2 and the like"),
+        var other => throw new InvalidOperationException($"{Variable} is '{other}'; allowed: serializing, delayed, ahead, process, tp2, pp3, tp2pp2, dp2 and the like"),
     };
 }

@@ -68,7 +68,8 @@ public sealed class LinearMethodTests : IDisposable
         var head = new ParallelLmHead(context, "head.weight", Inner, Hidden);
         Load(registry);
         var residual = x.clone();
-        mlp.AddTo(residual, norm);
+        using var metadata = new AttentionMetadata();
+        mlp.AddTo(residual, norm, new(metadata, []));
         return (residual, head.Forward(residual, norm)!);
     }
 

@@ -37,7 +37,7 @@ internal class PrimitiveOps(IDeviceOps inner) : IDeviceOps, IDisposable
     public virtual Tensor Attention(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
         inner.Attention(qkv, cache, metadata, shape);
 
-    public Tensor SiluAndMul(Tensor gateUp) => inner.SiluAndMul(gateUp);
+    public virtual Tensor SiluAndMul(Tensor gateUp) => inner.SiluAndMul(gateUp);
 
     public IReadOnlyList<long[]> CacheBlockShapes(KvLayerSpec layer) => inner.CacheBlockShapes(layer);
 

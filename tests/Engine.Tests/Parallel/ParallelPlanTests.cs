@@ -34,6 +34,16 @@ public class ParallelPlanTests
         Assert.Equal(4, plan.SamplingRank);
     }
 
+    [Fact]
+    public void Groups_stand_side_by_side_in_a_stage_and_each_has_a_rank_that_chooses_tokens()
+    {
+        var shape = new SplitShape(10, 8, 8, []) { Experts = 16 };
+        var plan = ParallelPlan.Create(new(2, 3, 1) { DataParallel = 4 }, shape);
+        Assert.Equal((24, 8), (plan.WorldSize, plan.RanksPerStage));
+        Assert.Equal([.. Enumerable.Range(0, 24).Select(rank => (rank / 8, rank / 2 % 4, rank % 2))], plan.Ranks.Select(place => (place.Stage, place.Group, place.TensorRank)));
+        Assert.Equal([16, 18, 20, 22], Enumerable.Range(0, 4).Select(plan.SamplingRankOf));
+    }
+
     private static void Check(ParallelPlan plan, SplitShape shape, int vocabulary, int? perNode)
     {
         var (tensor, pipeline) = (plan.TensorParallel, plan.PipelineParallel);

@@ -80,6 +80,65 @@ public class ThreadCollectivesTests
         Assert.All(results.Skip(1), result => Assert.Null(result.Root));
     }
 
+    // Rows of each rank; a rank may have none.
+    [Theory]
+    [InlineData(ScalarType.Float32, 3, 1)]
+    [InlineData(ScalarType.BFloat16, 3, 1)]
+    [InlineData(ScalarType.Float32, 0, 5, 2)]
+    [InlineData(ScalarType.BFloat16, 2, 0, 0, 7)]
+    [InlineData(ScalarType.Float32, 400, 1, 300)]
+    public void Rows_are_exchanged_as_the_plain_operations_do(ScalarType type, params int[] rows)
+    {
+        const int width = 37;
+        var random = new Random(rows.Sum());
+        var own = rows.Select(count => Values(random, count * width, type)).ToArray();
+        var parts = rows.Select(_ => Values(random, rows.Sum() * width, type)).ToArray();
+        var results = OnRanks(rows.Length, group =>
+        {
+            using var scope = NewDisposeScope();
+            var rank = group.Rank;
+            var first = rows[..rank].Sum();
+            var (fast, plain) = (Rows(own[rank], rows[rank]), Rows(own[rank], rows[rank]));
+            var gathered = group.AllGatherRows(fast, rows);
+            group.AddReducedRows(fast, Rows(parts[rank], rows.Sum()), first);
+            ICollectives padded = new PaddedRows(group);
+            var gatheredPlainly = padded.AllGatherRows(plain, rows);
+            padded.AddReducedRows(plain, Rows(parts[rank], rows.Sum()), first);
+            return (Gathered: Floats(gathered), GatheredPlainly: Floats(gatheredPlainly), Added: Floats(fast), AddedPlainly: Floats(plain));
+        });
+        var wanted = own.SelectMany(values => values).ToArray();
+        for (var rank = 0; rank < rows.Length; rank++)
+        {
+            Assert.Equal(wanted, results[rank].Gathered);
+            Assert.Equal(wanted, results[rank].GatheredPlainly);
+            Assert.Equal(results[rank].AddedPlainly, results[rank].Added);
+            var sum = Enumerable.Range(rows[..rank].Sum() * width, rows[rank] * width)
+                .Select(i => Rounded(parts.Select(part => part[i]).Aggregate((a, b) => a + b), type));
+            Assert.Equal(sum.Zip(own[rank], (a, b) => Rounded(a + b, type)), results[rank].Added);
+        }
+
+        Tensor Rows(float[] values, int count) => tensor(values).to(type).view(count, width);
+    }
+
+    // What a group has that brings sums and joined tensors of one shape alone.
+    private sealed class PaddedRows(ICollectives inner) : ICollectives
+    {
+        public int Rank => inner.Rank;
+
+        public int WorldSize => inner.WorldSize;
+
+        public Tensor AllReduce(Tensor tensor) => inner.AllReduce(tensor);
+
+        public Tensor AllGather(Tensor tensor, int dimension) => inner.AllGather(tensor, dimension);
+
+        public void Abort(Exception reason) => inner.Abort(reason);
+
+        public void Dispose()
+        {
+            // The group is its maker's.
+        }
+    }
+
     [Theory]
     [InlineData(64)]
     [InlineData(100_000)]

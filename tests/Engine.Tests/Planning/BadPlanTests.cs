@@ -49,6 +49,24 @@ public class BadPlanTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(BadPlans.OfGroups), MemberType = typeof(BadPlans))]
+    public async Task Bad_groups_say_what_is_wrong(string config, string sizes, bool whole, string option, string says)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("config.json", config);
+        var numbers = sizes.Split(' ').Select(int.Parse).ToArray();
+        var options = new EngineOptions
+        {
+            ModelPath = folder.Path, TensorParallel = numbers[0], PipelineParallel = numbers[1], DataParallel = numbers[2], Nodes = numbers[3], EnableExpertParallel = whole,
+        };
+        var plan = await ModelPlanner.PlanAsync(new() { Options = options, Cards = [KnownCards.Find("H200")] }, TestContext.Current.CancellationToken);
+        var refusal = Assert.Throws<EngineException>(plan.ThrowIfUnfit);
+        Assert.Equal((EngineErrorKind.InvalidOptions, option), (refusal.Kind, refusal.Parameter));
+        Assert.Equal(says, refusal.Message.Split('\n')[0]);
+        Assert.All(plan.Alternatives, choice => Assert.DoesNotContain("--data-parallel-size", choice.CommandLine, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void Every_fault_is_in_one_error_and_the_options_of_an_engine_are_checked_before_its_weights()
     {

@@ -10,6 +10,33 @@ public static class BadPlans
     private const string S = PublishedConfigs.Qwen7B;
     private const string V = PublishedConfigs.V3;
 
+    /// <summary>Model, tensor x pipeline x data x nodes, whether experts are whole; the option to blame and the whole message.</summary>
+    public static TheoryData<string, string, bool, string, string> OfGroups() => new()
+    {
+        { V, "1 1 0 1", true, "data_parallel_size", "data_parallel_size is 0; allowed: 1 to 1024." },
+        { V, "1 1 2000 1", true, "data_parallel_size", "data_parallel_size is 2000; allowed: 1 to 1024." },
+        {
+            S, "1 1 2 1", false, "data_parallel_size",
+            "data_parallel_size is 2, but the model has no experts that the groups could share; start a replica for each behind a load balancer, and leave it out."
+        },
+        {
+            V, "1 1 3 1", false, "data_parallel_size",
+            "data_parallel_size is 3, but moe_intermediate_size (2048) is not divisible by the 3 ranks that experts are split over; give each rank whole experts (enable_expert_parallel), or choose a size that divides it."
+        },
+        {
+            V, "2 1 3 1", false, "data_parallel_size",
+            "data_parallel_size is 3, but moe_intermediate_size (2048) is not divisible by the 6 ranks that experts are split over; give each rank whole experts (enable_expert_parallel), or choose a size that divides it."
+        },
+        {
+            V, "8 1 2 2", true, "data_parallel_size",
+            "data_parallel_size is 2, but nnodes is 2: the groups of this build run on one node; set nnodes to 1, or data_parallel_size to 1."
+        },
+        {
+            V, "16 1 32 1", true, "enable_expert_parallel",
+            "enable_expert_parallel is set, but the model's 256 experts are fewer than the 512 ranks of a stage; leave it out."
+        },
+    };
+
     /// <summary>Model, tensor x pipeline x nodes, devices of a node (0: not known), layers of stages, card; the option to blame, the whole message, and the first plan offered
     /// instead (null: whatever fits).</summary>
     public static TheoryData<string, string, int, string?, string, string, string, string?> All() => new()

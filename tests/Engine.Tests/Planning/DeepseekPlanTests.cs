@@ -50,6 +50,33 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal(PlanVerdict.Fits, (await PlanAsync(config.ToJsonString(), "H200", new() { TensorParallel = 8, EnableExpertParallel = true })).Verdict);
     }
 
+    // Eight cards with all of attention each, and 32 of the 256 experts of every layer: what a token keeps lies on one of them instead of all.
+    [Fact]
+    public async Task Eight_groups_keep_other_tokens_each_and_share_the_experts()
+    {
+        var split = await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 8, EnableExpertParallel = true });
+        var groups = await PlanAsync(PublishedConfigs.V3, "H200", new() { DataParallel = 8, EnableExpertParallel = true });
+        Assert.Equal(PlanVerdict.Fits, groups.Verdict);
+        Assert.Equal(Enumerable.Range(0, 8), groups.Ranks.Select(rank => rank.Group));
+        Assert.All(groups.Ranks, rank => Assert.Equal((0, 128), (rank.FirstHead, rank.NumHeads)));
+        // Beyond the eighth of the other plan: seven eighths of what is not routed experts, 17.2 B of 671 B parameters in 8 and 16 bits.
+        Assert.InRange(groups.Ranks[0].WeightBytes - split.Ranks[0].WeightBytes, 13_000_000_000, 22_000_000_000);
+        Assert.Equal(61 * 576 * 2, groups.Ranks[0].KvBytesPerToken);
+        Assert.True(8 * groups.KvCacheTokens > 4 * split.KvCacheTokens, $"8 x {groups.KvCacheTokens} {split.KvCacheTokens}");
+        Assert.Equal(
+            "localllm serve " + _folder.Path + " --data-parallel-size 8 --enable-expert-parallel", groups.CommandLine);
+        Assert.Contains("this build runs data-parallel groups on CPUs only: they are planned, not run", groups.Notes);
+
+        // 58 layers with experts gather rows of 7,168 elements of 2 bytes, and give as many back.
+        var step = groups.Prediction!;
+        Assert.Equal((0, 116, 58 * 2L * 7168 * 2), (step.AllReduces, step.Exchanges, step.ExchangeBytesPerToken));
+        Assert.Contains("116 exchanges between 8 groups x 2.2 us (assumed)", step.Arithmetic, StringComparison.Ordinal);
+        Assert.Equal(step.StepSeconds, step.WeightSeconds + step.KvCacheSeconds + step.ExchangeTime, 1e-9);
+        var both = (await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 2, DataParallel = 4, EnableExpertParallel = true })).Prediction!;
+        // Attention of 61 layers, three dense layers, embedding and logits.
+        Assert.Equal((61 + 3 + 2, 116), (both.AllReduces, both.Exchanges));
+    }
+
     [Fact]
     public async Task A_dense_model_cannot_spread_experts()
     {

@@ -49,7 +49,7 @@ public class ModelSizesTests
     public void Quantised_matrices_have_a_byte_an_element_and_a_scale_a_block_and_the_rest_has_two()
     {
         var parts = new ModelParts(PublishedConfigs.Shape(PublishedConfigs.V3));
-        var all = parts.Bytes(parts.Embedding.Concat(parts.Head).Concat(parts.FinalNorm), 1, 2) + Enumerable.Range(0, 61).Sum(layer => parts.Bytes(parts.Layer(layer), 1, 2));
+        var all = parts.Bytes(parts.Embedding.Concat(parts.Head).Concat(parts.FinalNorm), StageSplit.None, 2) + Enumerable.Range(0, 61).Sum(layer => parts.Bytes(parts.Layer(layer), StageSplit.None, 2));
         // One byte each, one more for embedding, head, norms and kv_b_proj, three more for routers, and 4 bytes for 16,384 elements.
         var (vocabulary, routers, absorbed) = (2L * 129_280 * 7168, 58L * 256 * 7168, 61L * 128 * 256 * 512);
         var wanted = parts.Parameters + vocabulary + (3 * routers) + absorbed + ((parts.Parameters - vocabulary - routers) / 4096);

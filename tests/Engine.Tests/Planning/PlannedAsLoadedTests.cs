@@ -40,8 +40,12 @@ public class PlannedAsLoadedTests
     [InlineData("float32", 1, 1, false, false, true)]
     [InlineData("bfloat16", 1, 1, false, false, true)]
     [InlineData("bfloat16", 2, 1, true, false, true)]
+    [InlineData("float32", 1, 1, false, false, false, 2)]
+    [InlineData("float32", 2, 1, true, false, false, 2)]
+    [InlineData("bfloat16", 1, 1, true, false, false, 4)]
+    [InlineData("bfloat16", 1, 2, true, false, true, 2)]
     public async Task A_rank_of_DeepSeek_holds_what_was_planned(
-        string dtype, int tensor, int pipeline, bool spreadsExperts = false, bool predicts = false, bool isFloat8 = false)
+        string dtype, int tensor, int pipeline, bool spreadsExperts = false, bool predicts = false, bool isFloat8 = false, int groups = 1)
     {
         using var folder = new DeepseekFolder(
             config => config["num_nextn_predict_layers"] = predicts ? 1 : 0, weights =>
@@ -52,7 +56,7 @@ public class PlannedAsLoadedTests
         using var quantised = isFloat8 ? new Fp8Folder(folder.Path, 16, 16) : null;
         var options = new EngineOptions
         {
-            ModelPath = quantised?.Path ?? folder.Path, Device = "cpu", Dtype = dtype, TensorParallel = tensor, PipelineParallel = pipeline, EnableExpertParallel = spreadsExperts,
+            ModelPath = quantised?.Path ?? folder.Path, Device = "cpu", Dtype = dtype, TensorParallel = tensor, PipelineParallel = pipeline, EnableExpertParallel = spreadsExperts, DataParallel = groups,
             SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20, Speculation = predicts ? new() { Method = "mtp", NumSpeculativeTokens = 1 } : null,
         };
         var loaded = LlmEngine.PlanMemory(options);

@@ -116,6 +116,35 @@ public class SchedulerSimulationTests
         Assert.True(!runAhead || unknown > 1000, $"only {unknown} tokens were taken before they were known");
     }
 
+    [Theory]
+    [InlineData(0, false, 2, 1)]
+    [InlineData(1000, true, 2, 3)]
+    [InlineData(2000, true, 4, 2)]
+    public void Groups_with_caches_of_their_own_change_no_output_and_no_sequence_changes_its_group(int firstSeed, bool disturbed, int groups, int stepsInFlight)
+    {
+        var (shared, steps) = (0, 0);
+        for (var seed = firstSeed; seed < firstSeed + Fuzz.Times(60); seed++)
+        {
+            var random = new Random(seed);
+            var setup = RandomSetup(random, disturbed) with { Groups = groups, StepsInFlight = stepsInFlight, MaxDrafts = random.Next(2) * 3, MaxTokens = random.Next(1, 3) };
+            if (stepsInFlight > 1)
+                setup = setup with { Options = setup.Options with { MicroBatches = stepsInFlight } };
+            var simulation = new Simulation(setup, seed);
+            try
+            {
+                simulation.Run(Workload.Random(seed, 40, random.Next(1, 120), random.Next(1, 60), salts: true, promptLogits: true), perStep: 3);
+            }
+            catch (Exception e)
+            {
+                throw new InvalidOperationException($"seed {seed}: {e.Message}", e);
+            }
+
+            (shared, steps) = (shared + simulation.NumSharedSteps, steps + simulation.NumSteps);
+        }
+
+        Assert.True(shared > steps / 3, $"only {shared} of {steps} steps had sequences of several groups");
+    }
+
     private static SimulationSetup RandomSetup(Random random, bool disturbed)
     {
         var chunked = random.Next(4) != 0;

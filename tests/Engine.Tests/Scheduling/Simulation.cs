@@ -19,6 +19,9 @@ internal sealed record SimulationSetup
 
     public int Vocabulary { get; init; } = 2;
 
+    /// <summary>Data-parallel groups, each with a KV cache of <see cref="NumBlocks"/>.</summary>
+    public int Groups { get; init; } = 1;
+
     /// <summary>Steps scheduled before the first is computed and reported.</summary>
     public int StepsInFlight { get; init; } = 1;
 
@@ -54,6 +57,10 @@ internal sealed class Simulation
 {
     private readonly SimulationSetup _setup;
     private readonly Random _random;
+    private readonly KvCacheManager[] _kvs; // of each group
+    private readonly PagedModel[] _models;
+    private readonly StepPart[] _parts;
+    private readonly Dictionary<long, int> _groupOf = [];
     private readonly Dictionary<long, Sequence> _all = [];
     private readonly List<long> _live = [];
     private readonly Queue<SchedulerOutput> _inFlight = [];
@@ -65,15 +72,19 @@ internal sealed class Simulation
     {
         _setup = setup;
         _random = new Random(seed);
-        Kv = new KvCacheManager(setup.NumBlocks, setup.BlockSize, setup.PrefixCaching, new BlockHasher((ulong)seed));
-        Model = new PagedModel(Kv, setup.Vocabulary);
+        _kvs = [.. Enumerable.Range(0, setup.Groups).Select(_ => new KvCacheManager(setup.NumBlocks, setup.BlockSize, setup.PrefixCaching, new BlockHasher((ulong)seed)))];
+        _models = [.. _kvs.Select(kv => new PagedModel(kv, setup.Vocabulary))];
+        _parts = [.. Enumerable.Range(0, setup.Groups).Select(group => new StepPart(group, setup.Groups))];
         var options = setup.MaxDrafts == 0 ? setup.Options : setup.Options with { MaxDrafts = setup.MaxDrafts, CreateDrafter = () => new GuessingDrafter(_random, setup.Vocabulary) };
-        Scheduler = new Scheduler(options, Kv, new ManualTime());
+        Scheduler = new Scheduler(options, _kvs, new ManualTime());
     }
 
-    public KvCacheManager Kv { get; }
+    public KvCacheManager Kv => _kvs[0];
 
-    public PagedModel Model { get; }
+    public PagedModel Model => _models[0];
+
+    /// <summary>Steps with sequences of several groups.</summary>
+    public int NumSharedSteps { get; private set; }
 
     public Scheduler Scheduler { get; }
 
@@ -104,7 +115,7 @@ internal sealed class Simulation
             Assert.True(idle < _setup.StepsInFlight + 2 && NumSteps <= maxSteps, $"no end after {NumSteps} steps, the last {idle} of them empty");
         }
 
-        Assert.Equal(Kv.NumBlocks, Kv.NumFreeBlocks);
+        Assert.All(_kvs, kv => Assert.Equal(kv.NumBlocks, kv.NumFreeBlocks));
         Assert.Equal(_all.Count, _finished.Count);
         Assert.Equal(0, Scheduler.NumRunning + Scheduler.NumWaiting + Scheduler.NumStepsInFlight);
         Check();
@@ -197,7 +208,8 @@ internal sealed class Simulation
 
         // Written as late as can be: a block given back too early has another owner by now.
         // A sequence that ended meanwhile may stand on a token that was never known.
-        var sampled = Model.Run(step, id => _all[id], _finished.Contains);
+        var ofGroups = _parts.Select((part, group) => new Queue<int[]>(_models[group].Run(part.Of(step), id => _all[id], _finished.Contains))).ToArray();
+        var sampled = step.Sequences.Select(entry => ofGroups[entry.Group].Dequeue()).ToArray();
         foreach (var update in Scheduler.Update(SchedulerLab.Result(step, [.. sampled.Select((token, i) => Tokens(step.Sequences[i], token))])).ToArray())
             Handle(update);
     }
@@ -237,8 +249,11 @@ internal sealed class Simulation
     private void CheckStep(SchedulerOutput output)
     {
         Assert.Equal(output.Sequences.Sum(s => s.TokenIds.Length), output.TotalTokens);
-        Assert.InRange(output.TotalTokens, 0, _setup.Options.MaxNumBatchedTokens);
-        Assert.InRange(Scheduler.NumRunning, 0, _setup.Options.MaxNumSeqs);
+        var groups = output.Sequences.GroupBy(entry => entry.Group).ToArray();
+        Assert.All(groups, group => Assert.InRange(group.Sum(entry => entry.TokenIds.Length), 1, _setup.Options.MaxNumBatchedTokens));
+        Assert.All(groups, group => Assert.InRange(group.Count(), 1, _setup.Options.MaxNumSeqs));
+        Assert.InRange(Scheduler.NumRunning, 0, _setup.Groups * _setup.Options.MaxNumSeqs);
+        NumSharedSteps += groups.Length > 1 ? 1 : 0;
         Assert.Equal(output.Sequences.Count, output.Sequences.Select(s => s.SequenceId).Distinct().Count());
         foreach (var id in output.FinishedIds)
             Assert.True(_announced.Add(id) && _finished.Contains(id), $"the end of sequence {id} was announced wrongly");
@@ -246,6 +261,8 @@ internal sealed class Simulation
         {
             var sequence = _all[entry.SequenceId];
             Assert.Equal(SequenceState.Running, sequence.State);
+            _groupOf.TryAdd(entry.SequenceId, entry.Group);
+            Assert.Equal(_groupOf[entry.SequenceId], entry.Group);
             var end = entry.FirstPosition + entry.TokenIds.Length;
             if (entry.TokenIds.Span[0] == ScheduledSequence.UnknownToken)
             {
@@ -280,7 +297,8 @@ internal sealed class Simulation
     private void Check()
     {
         Scheduler.CheckIntegrity();
-        Model.PoisonUnowned();
+        foreach (var model in _models)
+            model.PoisonUnowned();
     }
 }
 

@@ -73,6 +73,8 @@ public class CommandLineTests
     [InlineData("--tensor-parallel-size 3", "4 attention heads are not divisible by 3")]
     [InlineData("--pipeline-parallel-size 9", "the model has 8 layers")]
     [InlineData("--pipeline-parallel-size 2 --pipeline-layers 4,3", "add up to 7")]
+    [InlineData("--data-parallel-size 2", "data_parallel_size is 2, but the model has no experts")]
+    [InlineData("-dp 2 --distributed-executor-backend processes", "data_parallel_size is 2, but distributed_executor_backend is processes")]
     [InlineData("--devices cpu,gpu -tp 2", "devices names 'gpu'")]
     [InlineData("--reasoning-parser x", "reasoning_parser")]
     [InlineData("--tool-call-parser x", "tool_call_parser")]

@@ -17,6 +17,8 @@ public class EngineArgumentsTests
         { "-tp 2", nameof(EngineOptions.TensorParallel), 2 },
         { "--pipeline-parallel-size 3", nameof(EngineOptions.PipelineParallel), 3 },
         { "-pp 3", nameof(EngineOptions.PipelineParallel), 3 },
+        { "--data-parallel-size 4", nameof(EngineOptions.DataParallel), 4 },
+        { "-dp 4", nameof(EngineOptions.DataParallel), 4 },
         { "--max-model-len 1k", nameof(EngineOptions.MaxModelLen), 1000 },
         { "--max-model-len 1K", nameof(EngineOptions.MaxModelLen), 1024 },
         { "--max-model-len auto", nameof(EngineOptions.MaxModelLen), null },

@@ -65,7 +65,7 @@ public sealed class VllmOptionsTests
     [InlineData("--calculate-kv-scales", "--calculate-kv-scales", "scales of its own")]
     [InlineData("--load-format gguf", "--load-format 'gguf'", "allowed: auto, hf, safetensors, dummy")]
     [InlineData("--cpu-offload-gb 4", "--cpu-offload-gb '4'", "stay on the device")]
-    [InlineData("--data-parallel-size 2", "--data-parallel-size '2'", "load balancer")]
+    [InlineData("--data-parallel-size-local 2", "--data-parallel-size-local '2'", "load balancer")]
     [InlineData("--distributed-executor-backend ray", "--distributed-executor-backend: 'ray'", "allowed: threads (uni, mp), processes")]
     [InlineData("--no-async-scheduling", "--no-async-scheduling", "launched ahead")]
     [InlineData("--enable-log-requests", "--enable-log-requests", "/metrics")]

@@ -61,6 +61,9 @@ internal sealed record DeepseekConfig : TransformerConfig
         + (NumAttentionHeads * (QkNopeHeadDim + (2L * QkRopeHeadDim) + (2L * KvLoraRank) + VHeadDim))
         + Math.Max(3L * IntermediateSize, Experts is { } experts ? experts.Routing.PerToken * ((3L * experts.Width) + (2L * HiddenSize)) + (3L * experts.SharedWidth) : 0);
 
+    /// <summary>The gathered row, its sum in float32 and in the type of the computation, and the experts of a token.</summary>
+    public override long ExpertElements => Experts is { } experts ? (4L * HiddenSize) + (experts.Routing.PerToken * ((3L * experts.Width) + (2L * HiddenSize))) : 0;
+
     /// <summary>Whether a layer's MLP is a mixture of experts.</summary>
     public bool HasExperts(int layer) => Experts is not null && layer >= FirstKDenseReplace && layer % MoeLayerFreq == 0;
 

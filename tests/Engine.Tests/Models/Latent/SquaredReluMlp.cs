@@ -14,6 +14,6 @@ internal sealed class SquaredReluMlp(LayerContext context, string prefix, Latent
     private readonly RowParallelLinear _down = new(context, $"{prefix}.mlp.down_proj", config.IntermediateSize, config.HiddenSize,
         bias: false);
 
-    public void AddTo(Tensor residual, RmsNorm norm) =>
+    public void AddTo(Tensor residual, RmsNorm norm, ForwardContext context) =>
         _down.AddTo(residual, nn.functional.relu(_up.ForwardNormed(residual, norm)).square());
 }
