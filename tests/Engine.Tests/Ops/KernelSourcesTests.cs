@@ -53,6 +53,13 @@ public sealed class KernelSourcesTests
     }
 
     [Fact]
+    public void Attention_of_many_heads_compiles_for_Hopper()
+    {
+        foreach (var type in Halves)
+            AssertCompiles("tensor_core.cu warpgroup.cu latent_attention_wide.cu", $"{KernelCompiler.TypeMacro(type)} RANK=512 PLAIN=128 ROTARY=64", CudaDevice.Hopper);
+    }
+
+    [Fact]
     public void Products_of_experts_compile()
     {
         var tiling = SkinnyTiling.Of(16, 4096, 7168, 8, fp8: true, 132);
@@ -60,11 +67,11 @@ public sealed class KernelSourcesTests
     }
 
     // From 80 on there are bfloat16 products; 90 has what only Hopper knows.
-    private static void AssertCompiles(string source, string defines)
+    private static void AssertCompiles(string source, string defines, params int[] capabilities)
     {
         if (!Nvrtc.TryLoad(null))
             Assert.Skip("no NVRTC");
-        foreach (var capability in (int[])[80, 90])
-            Assert.NotEmpty(Nvrtc.Compile(KernelCompiler.TextOf(source), source, KernelCompiler.OptionsOf(capability, defines)));
+        foreach (var capability in capabilities is [] ? [80, CudaDevice.Hopper] : capabilities)
+            Assert.NotEmpty(Nvrtc.Compile(KernelCompiler.TextOf(source), source, KernelCompiler.OptionsOf(source, capability, defines)));
     }
 }

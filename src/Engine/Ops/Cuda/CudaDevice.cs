@@ -12,6 +12,9 @@ namespace LocalLlm.Ops.Cuda;
 /// </summary>
 internal sealed unsafe class CudaDevice : IDisposable
 {
+    /// <summary>The compute capability of H100 and H200.</summary>
+    public const int Hopper = 90;
+
     private const int MultiprocessorCountAttribute = 16;
     private const int ComputeCapabilityMajorAttribute = 75;
     private const int ComputeCapabilityMinorAttribute = 76;

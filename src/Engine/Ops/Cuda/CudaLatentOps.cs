@@ -19,8 +19,11 @@ internal sealed class CudaLatentOps(
     private const int WarpSize = 32;
     private const int Warps = 4;
     private const int MaxSplits = 32;
-    private const int MinShare = 2 * Tile;
     private const int BlocksPerMultiprocessor = 2;
+    private const string WideSource = "tensor_core.cu warpgroup.cu latent_attention_wide.cu";
+    private const int WideHeads = 64;
+    private const int WideThreads = 256;
+    private const int WideTile = 64;
     private const double Log2E = 1.4426950408889634;
 
     private readonly TorchLatentOps _plain = new(device.Torch);
@@ -124,23 +127,36 @@ internal sealed class CudaLatentOps(
         Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext, LatentAttentionShape shape)
     {
         var rows = (int)queries.size(0);
-        var headBlocks = (shape.Heads + HeadsOfBlock - 1) / HeadsOfBlock;
-        var maxBlocks = BlocksPerMultiprocessor * device.Multiprocessors;
-        var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + MinShare - 1) / MinShare), 1, MaxSplits);
+        var isWide = TakesWide(shape);
+        var (headsOfBlock, tile) = isWide ? (WideHeads, WideTile) : (HeadsOfBlock, Tile);
+        var headBlocks = (shape.Heads + headsOfBlock - 1) / headsOfBlock;
+        var maxBlocks = (isWide ? 1 : BlocksPerMultiprocessor) * device.Multiprocessors;
+        var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + (2 * tile) - 1) / (2 * tile)), 1, MaxSplits);
         // Always the most that any split takes, so that the buffer never moves.
         using var partials = splits > 1
-            ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * HeadsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
+            ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * headsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
         var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} HEAD_GROUPS=1 STAGES={Stages}";
-        var sharedBytes = (Stages * Tile * (shape.RowWidth + 8) * 2) + (2 * Warps * 16 * WarpSize * 4);
-        kernels.Get(AttentionSource, "latentAttention", defines).Launch(
+        var kernel = isWide ? kernels.Get(WideSource, "latentAttentionWide", defines) : kernels.Get(AttentionSource, "latentAttention", defines);
+        kernel.Launch(
             (rows, headBlocks, splits),
-            Warps * WarpSize,
+            isWide ? WideThreads : Warps * WarpSize,
             [
                 absorbed, queries, cache.Tensors[0], mixed, partials, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.Heads,
                 (float)(shape.Scale * Log2E),
             ],
-            sharedBytes);
+            isWide ? WideSharedBytes(shape) : SharedBytes(shape));
         if (splits > 1)
             kernels.Get(AttentionSource, "latentJoin", defines).Launch((rows, shape.Heads, 1), shape.Rank / 4, [partials, mixed, shape.Heads, splits]);
     }
+
+    // Tiles, and what the warps exchange.
+    private static int SharedBytes(LatentAttentionShape shape) => (Stages * Tile * (shape.RowWidth + 8) * 2) + (2 * Warps * 16 * WarpSize * 4);
+
+    // The queries and two tiles, a tile's weights, two numbers of each head and group, and what aligns all of it.
+    private static int WideSharedBytes(LatentAttentionShape shape) =>
+        (3 * WideTile * shape.RowWidth * 2) + (WideTile * WideHeads * 2) + (2 * 2 * WideHeads * sizeof(float)) + 1024;
+
+    // So many heads are bound by arithmetic.
+    private bool TakesWide(LatentAttentionShape shape) =>
+        device.ComputeCapability == CudaDevice.Hopper && shape is { Rank: 512, RotaryDim: 64, Heads: >= WideHeads };
 }

@@ -12,6 +12,7 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
 {
     private const string CommonSource = "common.cu";
+    private const string WarpgroupSource = "warpgroup.cu";
     private const int RegistersAttribute = 4;
     private readonly Dictionary<(string Source, string Function, string Defines), CudaKernel> _kernels = [];
     private readonly Dictionary<(string Source, string Defines), IntPtr> _modules = [];
@@ -50,11 +51,13 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     public static string TextOf(string source) => string.Concat([SourceOf(CommonSource), .. source.Split(' ').Select(SourceOf)]);
 
     /// <summary>The compiler's options.</summary>
+    /// <param name="source">As in <see cref="Get"/>.</param>
     /// <param name="computeCapability">Of the card, such as 90.</param>
     /// <param name="defines">As in <see cref="Get"/>.</param>
-    public static string[] OptionsOf(int computeCapability, string defines) =>
+    public static string[] OptionsOf(string source, int computeCapability, string defines) =>
     [
-        $"--gpu-architecture=sm_{computeCapability}",
+        // Products of warpgroups are of one architecture alone.
+        $"--gpu-architecture=sm_{computeCapability}{(source.Contains(WarpgroupSource, StringComparison.Ordinal) ? "a" : "")}",
         "--std=c++17",
         "--define-macro=BLOCK_SIZE=" + AttentionMetadata.BlockSize,
         .. defines.Split(' ').Select(define => "--define-macro=" + define),
@@ -70,7 +73,7 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     private IntPtr LoadModule(string source, string defines)
     {
         var text = TextOf(source);
-        var options = OptionsOf(device.ComputeCapability, defines);
+        var options = OptionsOf(source, device.ComputeCapability, defines);
         var path = CachePath(text, options);
         if (path is not null && Read(path) is { } kept && TryLoad(kept, out var cached))
             return cached;
