@@ -33,7 +33,7 @@ internal sealed class LoadSession : IDisposable
         var threads = rank.NumThreads > 0 ? rank.NumThreads : options.NumThreads;
         if (threads > 0)
             set_num_threads(threads);
-        Ops = DeviceRegistry.Create(rank.Device, priority);
+        Ops = DeviceRegistry.Create(rank.Device, new(priority, options.BatchInvariant));
         try
         {
             _checkpoint = options.UsesDummyWeights ? null : Open(options);

@@ -59,6 +59,9 @@ internal sealed class EngineArguments
         "--kv-cache-dtype",
         "auto (the type of the computation; default), fp8 or fp8_e4m3 (8-bit floats with a scale for each token and head; on CPUs).",
         "TYPE");
+    private readonly Option<bool> _batchInvariant = Options.Flag(
+        "--batch-invariant",
+        "A request's tokens and log-probabilities do not depend on what runs beside it; on CPUs. (vLLM's VLLM_BATCH_INVARIANT.)");
     private readonly Option<long?> _kvCacheMemoryBytes = Options.Size(
         "--kv-cache-memory-bytes",
         "Size of the KV cache instead, such as 4G or 512MiB.",
@@ -152,7 +155,7 @@ internal sealed class EngineArguments
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
-        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _expertParallel, _enforceEager, _kvCacheDtype, _kvCacheMemoryBytes,
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _expertParallel, _enforceEager, _kvCacheDtype, _batchInvariant, _kvCacheMemoryBytes,
         _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _speculativeConfig, _seed,
     ];
 
@@ -231,6 +234,7 @@ internal sealed class EngineArguments
             GpuMemoryUtilization = result.GetValue(_gpuMemoryUtilization),
             EnforceEager = result.GetValue(_enforceEager),
             KvCacheDtype = result.GetValue(_kvCacheDtype) ?? defaults.KvCacheDtype,
+            BatchInvariant = result.GetValue(_batchInvariant),
             KvCacheMemoryBytes = result.GetValue(_kvCacheMemoryBytes),
             NumGpuBlocksOverride = result.GetValue(_numGpuBlocksOverride),
             SkipTokenizerInit = result.GetValue(_skipTokenizerInit),
