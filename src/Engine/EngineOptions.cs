@@ -220,7 +220,7 @@ public sealed record EngineOptions
     /// <summary>Seed of requests that name none; null: a new one for every request.</summary>
     public long? Seed { get; init; }
 
-    /// <summary>CPU threads; 0: as many as there are cores.</summary>
+    /// <summary>CPU threads; 0: as many as the process has cores (those that it may run on, each once, and no more than its control group's quota).</summary>
     public int NumThreads { get; init; }
 
     /// <summary>How long disposing the engine lets running requests finish before it aborts them; zero: they are aborted at once.</summary>

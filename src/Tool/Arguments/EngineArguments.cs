@@ -121,7 +121,7 @@ internal sealed class EngineArguments
         "N");
     private readonly Option<int?> _numThreads = Options.Count(
         "--num-threads",
-        "CPU threads; default: all cores. (Not an option of vLLM's.)");
+        "CPU threads; default: the cores that the process may run on, within its container's quota. (Not an option of vLLM's.)");
     private readonly Option<string?> _libTorch = Options.Text(
         "--libtorch",
         "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)",

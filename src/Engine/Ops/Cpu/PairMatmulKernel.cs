@@ -42,6 +42,7 @@ internal unsafe struct PairMatmulKernel : IRangeKernel
     public nint* Functions;
 
     /// <summary>Items are panels.</summary>
+    [SkipLocalsInit]
     public readonly void Run(long begin, long end)
     {
         var sums = stackalloc float[RowsPerBlock * PanelWidth];
