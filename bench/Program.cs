@@ -34,6 +34,9 @@ var outOption = new Option<int>("--out") { DefaultValueFactory = _ => 4096, Desc
 var fp8 = new Command("fp8", "Products by 8-bit floats on the CPU beside bfloat16 and the rate of reading memory.") { inOption, outOption, threadsOption, roundsOption };
 fp8.SetAction(result => Fp8Speed.Run(result.GetValue(inOption), result.GetValue(outOption), result.GetValue(threadsOption), result.GetValue(roundsOption)));
 
+var invariant = new Command("invariant", "Batch-invariant bfloat16 products on the CPU beside the library's.") { inOption, outOption, threadsOption, roundsOption };
+invariant.SetAction(result => InvariantSpeed.Run(result.GetValue(inOption), result.GetValue(outOption), result.GetValue(threadsOption), result.GetValue(roundsOption)));
+
 var modelOption = new Option<string>("--model") { Required = true, Description = "A model's folder" };
 var deviceOption = new Option<string>("--device") { DefaultValueFactory = _ => "auto", Description = "auto, cpu, cuda or cuda:N" };
 var countOption = new Option<int>("--count") { DefaultValueFactory = _ => 100, Description = "Questions of each kind" };
@@ -99,7 +102,7 @@ experts.SetAction(result => ExpertSpeed.Run(
     result.GetValue(hiddenOption), result.GetValue(widthOption), result.GetValue(expertsOption), result.GetValue(perTokenOption),
     result.GetValue(typeOption)!, result.GetValue(threadsOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, speculation, answers, cacheSpeed, experts }.Parse(args).InvokeAsync();
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, invariant, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, speculation, answers, cacheSpeed, experts }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

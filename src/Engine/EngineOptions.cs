@@ -153,6 +153,13 @@ public sealed record EngineOptions
     /// </summary>
     public string KvCacheDtype { get; init; } = "auto";
 
+    /// <summary>
+    /// A request's tokens and log-probabilities do not depend on what runs beside it, in any type: every row is added up in one order, whatever the
+    /// number of rows, chunks, cached prefixes, preemption and threads. In float32 on CPUs they never do; this makes it so in bfloat16 and with 8-bit
+    /// floats. Of CPUs only.
+    /// </summary>
+    public bool BatchInvariant { get; init; }
+
     /// <summary>Requests that may wait; one more is refused as <see cref="EngineErrorKind.Overloaded"/>. 0: no limit.</summary>
     public int MaxWaitingRequests { get; init; }
 
@@ -161,7 +168,7 @@ public sealed record EngineOptions
 
     /// <summary>
     /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), faster where drafts are right; the output is identical
-    /// in float32 on CPUs, elsewhere up to rounding. Null: off.
+    /// in float32 on CPUs and under <see cref="BatchInvariant"/>, elsewhere up to rounding. Null: off.
     /// </summary>
     public SpeculationOptions? Speculation { get; init; } = SpeculationOptions.Default;
 
@@ -221,7 +228,7 @@ public sealed record EngineOptions
     /// <summary>Seed of requests that name none; null: a new one for every request.</summary>
     public long? Seed { get; init; }
 
-    /// <summary>CPU threads; 0: as many as there are cores.</summary>
+    /// <summary>CPU threads; 0: as many as the process has cores (those that it may run on, each once, and no more than its control group's quota).</summary>
     public int NumThreads { get; init; }
 
     /// <summary>How long disposing the engine lets running requests finish before it aborts them; zero: they are aborted at once.</summary>

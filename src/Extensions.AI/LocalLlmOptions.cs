@@ -72,6 +72,9 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Drafts tokens and verifies several in one step; null: off. See <see cref="EngineOptions.Speculation"/>.</summary>
     public SpeculationOptions? Speculation { get; set; }
 
+    /// <summary>A request's answer does not depend on what runs beside it; on CPUs. See <see cref="EngineOptions.BatchInvariant"/>.</summary>
+    public bool BatchInvariant { get; set; }
+
     /// <summary>How the model writes calls of tools; see <see cref="EngineOptions.ToolCallParser"/>.</summary>
     public string ToolCallParser { get; set; } = "auto";
 
@@ -114,6 +117,7 @@ public sealed class LocalLlmOptions : IModelOptions
             MaxModelLen = MaxModelLength,
             MaxNumSeqs = MaxBatchSize,
             Speculation = Speculation,
+            BatchInvariant = BatchInvariant,
             ToolCallParser = ToolCallParser,
             DrainTimeout = DrainTimeout,
         };

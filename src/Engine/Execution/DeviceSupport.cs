@@ -1,4 +1,5 @@
 using LocalLlm.Models;
+using LocalLlm.Ops;
 
 namespace LocalLlm.Execution;
 
@@ -14,5 +15,18 @@ internal static class DeviceSupport
     {
         if (!isCpu && ModelRegistry.CpuOnly(config) is { } what)
             throw new EngineException(EngineErrorKind.InvalidOptions, $"device is {device}, but this build runs {what} on CPUs only; set it to cpu.", "device");
+    }
+
+    /// <summary>Refuses a device whose results of a row depend on the other rows, where they must not.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void RequireInvariance(EngineOptions options, IDeviceOps ops)
+    {
+        if (options.BatchInvariant && !ops.Features.IsBatchInvariant)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"batch_invariant is set, but this build keeps the order of a row's additions on CPUs only, and device is {ops.Device}; leave it out, or set device to cpu.",
+                "batch_invariant");
+        }
     }
 }

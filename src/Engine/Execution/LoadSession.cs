@@ -30,10 +30,8 @@ internal sealed class LoadSession : IDisposable
     {
         _options = options;
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
-        var threads = rank.NumThreads > 0 ? rank.NumThreads : options.NumThreads;
-        if (threads > 0)
-            set_num_threads(threads);
-        Ops = DeviceRegistry.Create(rank.Device, priority);
+        SetThreads(rank.NumThreads > 0 ? rank.NumThreads : options.NumThreads);
+        Ops = DeviceRegistry.Create(rank.Device, new(priority, options.BatchInvariant));
         try
         {
             _checkpoint = options.UsesDummyWeights ? null : Open(options);
@@ -107,6 +105,15 @@ internal sealed class LoadSession : IDisposable
             return;
         Context?.Weights.Dispose();
         (Ops as IDisposable)?.Dispose();
+    }
+
+    // libtorch knows nothing of a control group's quota. A smaller number is the application's or the environment's choice.
+    private static void SetThreads(int threads)
+    {
+        if (threads > 0)
+            set_num_threads(threads);
+        else if (get_num_threads() > HostCores.Count && Environment.GetEnvironmentVariable("OMP_NUM_THREADS") is null)
+            set_num_threads(HostCores.Count);
     }
 
     private ILogger? Logger => _options.LoggerFactory?.CreateLogger(typeof(WeightLoader));

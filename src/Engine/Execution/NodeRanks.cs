@@ -22,7 +22,7 @@ internal sealed class NodeRanks
     /// <param name="plan">How the model is spread.</param>
     /// <param name="node">Which node this is.</param>
     /// <param name="devices">A device for each of its ranks, in order.</param>
-    /// <param name="numThreads">CPU threads of all of them together; 0: as many as there are cores.</param>
+    /// <param name="numThreads">CPU threads of all of them together; 0: as many as this process has cores (<see cref="HostCores"/>).</param>
     /// <param name="peers">The other nodes; null: this is the only one.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together.</exception>
     public static NodeRanks Create(ParallelPlan plan, int node, IReadOnlyList<string> devices, int numThreads, INodePeers? peers = null)
@@ -35,7 +35,7 @@ internal sealed class NodeRanks
         var stages = new Dictionary<int, IReadOnlyList<ThreadCollectives>>(); // all ranks of each
         var peersOf = new Dictionary<(int Stage, int TensorRank), IReadOnlyList<ThreadCollectives>>();
         var links = new Dictionary<int, IPipelineLink>(); // by the rank that sends
-        var cores = numThreads > 0 ? numThreads : Environment.ProcessorCount;
+        var cores = numThreads > 0 ? numThreads : HostCores.Count;
         var ranks = places.Select(place => new RankContext(plan, place.Rank, devices[place.LocalIndex], Collectives(place))
         {
             Previous = place.Stage == 0 ? null : LinkTo(place.Rank - plan.RanksPerStage),

@@ -35,6 +35,12 @@ internal sealed record DeviceFeatures
     public bool SharesLoaded { get; init; }
 
     /// <summary>
+    /// Whether a row of every result is the same bits alone and in any batch, in every type: the order of its additions does not depend on the
+    /// number of rows, nor on how a sequence's tokens are cut into steps.
+    /// </summary>
+    public bool IsBatchInvariant { get; init; }
+
+    /// <summary>
     /// Activation types in which single-sequence decoding is faster with a second copy of each matrix in the layout that is fastest for
     /// one row (<see cref="Weights.WeightPacking.DecodeCopies"/>).
     /// </summary>

@@ -3,7 +3,7 @@ namespace LocalLlm.Ops;
 /// <summary>A kind of device that the engine can run on, as <see cref="DeviceRegistry"/> lists it.</summary>
 /// <param name="Name">What the option <c>device</c> calls it.</param>
 /// <param name="Create">Opens the device of an ordinal; the caller disposes the result if it can be disposed.</param>
-internal sealed record DeviceKind(string Name, Func<int, DevicePriority, IDeviceOps> Create)
+internal sealed record DeviceKind(string Name, Func<int, DeviceSettings, IDeviceOps> Create)
 {
     /// <summary>Whether there may be several, named by an ordinal: <c>name:N</c>. Without an ordinal the first is meant.</summary>
     public bool HasOrdinals { get; init; }

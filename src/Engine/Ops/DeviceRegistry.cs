@@ -14,11 +14,11 @@ internal static class DeviceRegistry
     // auto takes the first that can be used.
     private static ImmutableList<DeviceKind> s_kinds =
     [
-        new(Cuda, (ordinal, priority) => new CudaOps(ordinal, priority))
+        new(Cuda, (ordinal, settings) => new CudaOps(ordinal, settings.Priority))
         {
             HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
         },
-        new("cpu", (_, _) => new CpuOps()) { IsUsable = () => true },
+        new("cpu", (_, settings) => new CpuOps(settings.BatchInvariant)) { IsUsable = () => true },
     ];
 
     /// <summary>The names that the option <c>device</c> may have, for messages.</summary>
@@ -76,15 +76,15 @@ internal static class DeviceRegistry
     /// <param name="device">
     /// <c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.
     /// </param>
-    /// <param name="priority">Beside other engines on it.</param>
+    /// <param name="settings">How it is opened.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: no such device. Kind Environment: what the device lacks.</exception>
-    public static IDeviceOps Create(string device, DevicePriority priority = DevicePriority.High)
+    public static IDeviceOps Create(string device, DeviceSettings settings = default)
     {
         if (device == Auto)
-            return s_kinds.First(kind => kind.IsUsable?.Invoke() == true).Create(0, priority);
+            return s_kinds.First(kind => kind.IsUsable?.Invoke() == true).Create(0, settings);
         var (kind, ordinal) = Find(device) ?? throw new EngineException(EngineErrorKind.InvalidOptions,
             $"device is '{device}'; allowed: {Allowed}", "device");
-        return kind.Create(ordinal, priority);
+        return kind.Create(ordinal, settings);
     }
 
     private static (DeviceKind Kind, int Ordinal)? Find(string device)

@@ -39,6 +39,8 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
             words.Add("--enforce-eager");
         if (options.KvCacheDtype != "auto")
             Add("--kv-cache-dtype", options.KvCacheDtype);
+        if (options.BatchInvariant)
+            words.Add("--batch-invariant");
         if (options.KvCacheMemoryBytes is { } bytes)
             Add("--kv-cache-memory-bytes", bytes);
         if (options.NumGpuBlocksOverride is { } blocks)

@@ -42,6 +42,9 @@ internal sealed record PlanSettings
     /// <summary>Whether the KV cache has 8-bit floats with scales of a byte.</summary>
     public required bool HasFloat8Cache { get; init; }
 
+    /// <summary>Whether a request's answer must not depend on what runs beside it.</summary>
+    public bool IsBatchInvariant { get; init; }
+
     /// <summary>Bytes for the KV cache of each rank, as asked for; null: what is left.</summary>
     public required long? KvCacheBytes { get; init; }
 
@@ -80,6 +83,7 @@ internal sealed record PlanSettings
         RecordsSteps = !options.EnforceEager,
         MaxModelLen = options.MaxModelLen,
         HasFloat8Cache = KvCacheDtypes.IsFloat8(options.KvCacheDtype),
+        IsBatchInvariant = options.BatchInvariant,
         KvCacheBytes = options.KvCacheMemoryBytes,
         KvBlocks = options.NumGpuBlocksOverride,
     };

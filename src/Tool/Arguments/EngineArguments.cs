@@ -63,6 +63,9 @@ internal sealed class EngineArguments
         "--kv-cache-dtype",
         "auto (the type of the computation; default), fp8 or fp8_e4m3 (8-bit floats with a scale for each token and head; on CPUs).",
         "TYPE");
+    private readonly Option<bool> _batchInvariant = Options.Flag(
+        "--batch-invariant",
+        "A request's tokens and log-probabilities do not depend on what runs beside it; on CPUs. (vLLM's VLLM_BATCH_INVARIANT.)");
     private readonly Option<long?> _kvCacheMemoryBytes = Options.Size(
         "--kv-cache-memory-bytes",
         "Size of the KV cache instead, such as 4G or 512MiB.",
@@ -122,7 +125,7 @@ internal sealed class EngineArguments
         "N");
     private readonly Option<int?> _numThreads = Options.Count(
         "--num-threads",
-        "CPU threads; default: all cores. (Not an option of vLLM's.)");
+        "CPU threads; default: the cores that the process may run on, within its container's quota. (Not an option of vLLM's.)");
     private readonly Option<string?> _libTorch = Options.Text(
         "--libtorch",
         "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)",
@@ -156,7 +159,7 @@ internal sealed class EngineArguments
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
-        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _enforceEager, _kvCacheDtype, _kvCacheMemoryBytes,
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _enforceEager, _kvCacheDtype, _batchInvariant, _kvCacheMemoryBytes,
         _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _speculativeConfig, _seed,
     ];
 
@@ -236,6 +239,7 @@ internal sealed class EngineArguments
             GpuMemoryUtilization = result.GetValue(_gpuMemoryUtilization),
             EnforceEager = result.GetValue(_enforceEager),
             KvCacheDtype = result.GetValue(_kvCacheDtype) ?? defaults.KvCacheDtype,
+            BatchInvariant = result.GetValue(_batchInvariant),
             KvCacheMemoryBytes = result.GetValue(_kvCacheMemoryBytes),
             NumGpuBlocksOverride = result.GetValue(_numGpuBlocksOverride),
             SkipTokenizerInit = result.GetValue(_skipTokenizerInit),

@@ -107,6 +107,15 @@ public class PlannedAsLoadedTests
         Assert.Contains("--kv-cache-dtype fp8", plan.CommandLine, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Batch_invariance_on_a_GPU_is_planned_and_said_not_to_run()
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, BatchInvariant = true, MaxModelLen = 512 };
+        var plan = await ModelPlanner.PlanAsync(new() { Options = options, Cards = [KnownCards.Find("L4")] }, TestContext.Current.CancellationToken);
+        Assert.Contains("this build is batch-invariant on CPUs only: it is planned, not run", plan.Notes);
+        Assert.Contains("--batch-invariant", plan.CommandLine, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(1, true)]
     [InlineData(2, false)]

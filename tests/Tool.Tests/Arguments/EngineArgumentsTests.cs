@@ -33,6 +33,7 @@ public class EngineArgumentsTests
         { "--no-enable-prefix-caching", nameof(EngineOptions.EnablePrefixCaching), false },
         { "--gpu-memory-utilization 0.25", nameof(EngineOptions.GpuMemoryUtilization), 0.25 },
         { "--kv-cache-dtype fp8", nameof(EngineOptions.KvCacheDtype), "fp8" },
+        { "--batch-invariant", nameof(EngineOptions.BatchInvariant), true },
         { "--kv-cache-memory-bytes 2G", nameof(EngineOptions.KvCacheMemoryBytes), 2L << 30 },
         { "--num-gpu-blocks-override 99", nameof(EngineOptions.NumGpuBlocksOverride), 99 },
         { "--skip-tokenizer-init", nameof(EngineOptions.SkipTokenizerInit), true },

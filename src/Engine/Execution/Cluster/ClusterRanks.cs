@@ -1,4 +1,5 @@
 using LocalLlm.Interop.Mpi;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Execution.Cluster;
@@ -55,7 +56,7 @@ internal static class ClusterRanks
         ICollectives group = plan.TensorParallel == 1
             ? new SingleRankCollectives()
             : new MpiCollectives(world, world.Split(place.Stage), place.TensorRank, plan.TensorParallel);
-        var cores = options.NumThreads > 0 ? options.NumThreads : Environment.ProcessorCount;
+        var cores = options.NumThreads > 0 ? options.NumThreads : HostCores.Count;
         var context = new RankContext(plan, rank, NodeRanks.DevicesOf(options, 1)[0], group)
         {
             Previous = place.Stage == 0 ? null : new MpiPipelineLink(world, rank - plan.TensorParallel),

@@ -36,6 +36,7 @@ internal static class NodeIdentity
             ["dtype"] = options.Dtype,
             ["load_format"] = options.LoadFormat,
             ["kv_cache_dtype"] = options.KvCacheDtype,
+            ["batch_invariant"] = options.BatchInvariant.ToString(),
             ["max_model_len"] = options.MaxModelLen is { } length ? Text(length) : "auto",
             ["max_num_seqs"] = Text(options.RunningSequences),
             ["max_num_batched_tokens"] = Text(options.StepTokens),

@@ -6,7 +6,7 @@ namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
 /// The CPU's fast path: own Vector512 kernels on libtorch's threads, oneDNN's packed weights for bfloat16.
-/// float32 results of a row are the same bits alone and in any batch. float16 is stored and computed as float32:
+/// float32 results of a row are the same bits alone and in any batch, and if asked for bfloat16 ones. float16 is stored and computed as float32:
 /// libtorch computes it many times slower than either on a CPU.
 /// </summary>
 internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
@@ -17,7 +17,8 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     // Query rows (tokens × heads of one kv head) that share the loads of a block.
     private const int RowsPerTile = 32;
 
-    private readonly bool _packBFloat16 = MkldnnTakesBFloat16();
+    private readonly bool _packBFloat16;
+    private readonly PairProducts? _invariant;
     private readonly CpuFp8Ops _fp8;
     private readonly NativeBuffer<AttentionTile> _tiles = new();
     private readonly NativeBuffer<int> _nextItem = new();
@@ -26,10 +27,20 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     private readonly CpuExpertOps _experts = new();
 
     /// <summary>Looks what libtorch multiplies fast here.</summary>
-    public CpuOps()
+    /// <param name="batchInvariant">
+    /// Whether bfloat16 results of a row are the same bits alone and in any batch, too: then no library multiplies
+    /// (docs/decisions/0029-batch-invariance.md).
+    /// </param>
+    public CpuOps(bool batchInvariant = false)
     {
+        _packBFloat16 = !batchInvariant && MkldnnTakesBFloat16();
+        _invariant = batchInvariant ? new() : null;
         _fp8 = new(_packBFloat16);
-        Features = new() { Latent = _latent, Experts = _experts, Fp8 = _fp8, DecodeCopyTypes = KeepsDecodeCopies ? [ScalarType.BFloat16] : [] };
+        Features = new()
+        {
+            Latent = _latent, Experts = _experts, Fp8 = _fp8, IsBatchInvariant = batchInvariant,
+            DecodeCopyTypes = KeepsDecodeCopies && !batchInvariant ? [ScalarType.BFloat16] : [],
+        };
     }
 
     /// <summary>
@@ -60,10 +71,12 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         var ownBias = bias?.clone().DetachFromDisposeScope();
         if (weight.dtype == ScalarType.Float32)
             return new(PackPanels(weight, outFeatures, inFeatures), ownBias, outFeatures, inFeatures);
+        if (_invariant is not null)
+            return new(PairProducts.Pack(weight), ownBias, outFeatures, inFeatures);
         var data = (_packBFloat16 ? MkldnnLinear.Pack(weight) : weight.clone()).DetachFromDisposeScope();
         if (_packBFloat16 && PackedPanels.Find(data, weight) is { } panels)
             return new(data, ownBias, outFeatures, inFeatures) { Panels = panels };
-        var copy = packing == WeightPacking.DecodeCopies ? PackMatvec(weight, outFeatures, inFeatures) : null;
+        var copy = packing == WeightPacking.DecodeCopies ? PairProducts.Pack(weight) : null;
         return new(data, ownBias, outFeatures, inFeatures, copy)
         {
             Panels = copy is null ? null : new((nint)copy.DataPointer(), (inFeatures + 1) / 2),
@@ -75,6 +88,8 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     {
         if (weight.Panels is { } decodePanels && x.size(0) == 1)
             return Matvec(x, weight, decodePanels);
+        if (x.dtype != ScalarType.Float32 && _invariant is not null)
+            return _invariant.Multiply(x, weight);
         if (x.dtype != ScalarType.Float32)
             return _packBFloat16 ? MkldnnLinear.Apply(x, weight.Data, weight.Bias) : nn.functional.linear(x, weight.Data, weight.Bias);
 
@@ -211,6 +226,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         _latent.Dispose();
         _experts.Dispose();
         _fp8.Dispose();
+        _invariant?.Dispose();
         _tiles.Dispose();
         _nextItem.Dispose();
         _row.Dispose();
@@ -329,16 +345,6 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         var panels = PanelCount(outFeatures);
         var packed = empty([panels, inFeatures, width], ScalarType.Float32).DetachFromDisposeScope();
         CpuParallel.For(new PackPanelsKernel { Weight = (float*)weight.DataPointer(), Panels = (float*)packed.DataPointer(), OutFeatures = outFeatures, InFeatures = inFeatures }, panels, grain: 1);
-        return packed;
-    }
-
-    // [out, in] → [ceil(out / 64), ceil(in / 2), 64, 2]
-    private static Tensor PackMatvec(Tensor weight, int outFeatures, int inFeatures)
-    {
-        const int width = MatvecKernel.PanelWidth;
-        var panels = (outFeatures + width - 1) / width;
-        var packed = empty([panels, (inFeatures + 1) / 2, width, 2], ScalarType.BFloat16).DetachFromDisposeScope();
-        CpuParallel.For(new PackMatvecKernel { Weight = (ushort*)weight.DataPointer(), Panels = (ushort*)packed.DataPointer(), OutFeatures = outFeatures, InFeatures = inFeatures }, panels, grain: 1);
         return packed;
     }
 

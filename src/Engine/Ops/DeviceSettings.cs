@@ -1,0 +1,6 @@
+namespace LocalLlm.Ops;
+
+/// <summary>How a device is opened.</summary>
+/// <param name="Priority">Beside other engines on it.</param>
+/// <param name="BatchInvariant">Whether it should keep <see cref="DeviceFeatures.IsBatchInvariant"/>, if it can.</param>
+internal readonly record struct DeviceSettings(DevicePriority Priority, bool BatchInvariant);

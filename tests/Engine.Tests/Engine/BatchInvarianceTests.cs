@@ -1,0 +1,116 @@
+using LocalLlm.Execution;
+using LocalLlm.Tests.Execution;
+using Xunit;
+
+namespace LocalLlm.Tests.Engine;
+
+/// <summary>Under <see cref="EngineOptions.BatchInvariant"/> a request's tokens and log-probabilities depend on nothing but the request, in bfloat16, too.</summary>
+public sealed class BatchInvarianceTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private static EngineOptions Options => TinyEngine.Options with { Device = "cpu", Dtype = "bfloat16", BatchInvariant = true, Speculation = null };
+
+    public static TheoryData<string, string, string, int> Models => new()
+    {
+        { "tiny-r1", "tp1", "auto", 256 },
+        { "tiny-r1", "tp2", "auto", 128 },
+        { "tiny-r1", "tp2pp2", "fp8", 48 },
+        { "tiny-r1", "tp1", "fp8", 64 },
+        { "tiny-v3", "tp1", "auto", 256 },
+        { "tiny-v3", "tp2", "auto", 48 },
+        { "tiny-v3-fp8", "tp1", "fp8", 48 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public async Task A_crowd_with_chunks_cached_prefixes_and_preemption_gives_what_lone_runs_give(string model, string layout, string cache, int count)
+    {
+        var folder = model == "tiny-r1" ? TestPaths.TinyR1 : TestPaths.Shared("models", model);
+        var options = RankLayout.Find(layout)!.Of(Options with { ModelPath = folder, KvCacheDtype = cache, MaxModelLen = 256 });
+        var requests = Requests(count);
+        var alone = new List<string>();
+        await using (var engine = await LoadAsync(options with { EnablePrefixCaching = false, MaxNumSeqs = 1 }))
+        {
+            foreach (var request in requests)
+                alone.AddRange(await RunAsync(engine, [request]));
+        }
+
+        await using var crowd = await LoadAsync(options with
+        {
+            LongPrefillTokenThreshold = 13, MaxNumSeqs = 48, MaxNumBatchedTokens = 97, NumGpuBlocksOverride = 90, SchedulerReserveFullIsl = false,
+        });
+        Assert.Equal(alone, await RunAsync(crowd, requests));
+        Assert.True(crowd.Statistics.Preemptions > 0, "nothing was preempted");
+        Assert.True(crowd.Statistics.PrefixCacheHits > 0, "no prefix was cached");
+
+        await using var roomy = await LoadAsync(options);
+        Assert.Equal(alone, await RunAsync(roomy, requests));
+    }
+
+    /// <summary>Drafts are verified in steps of several rows.</summary>
+    [Theory]
+    [InlineData("tp1")]
+    [InlineData("tp2")]
+    public async Task Drafts_change_no_token_and_no_log_probability(string layout)
+    {
+        var options = RankLayout.Find(layout)!.Of(Options with { MaxNumSeqs = 8 });
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 24).Select(i => GenerationRequest.FromChat(
+            FactPrompts.Chat(i, 5), new() { Temperature = i % 2 == 0 ? 0 : 0.7, Seed = i, MaxTokens = 80, IgnoreEos = true, Logprobs = 2 }))];
+        await using var plain = await LoadAsync(options);
+        await using var drafting = await LoadAsync(options with { Speculation = SuiteExecutor.Ngram });
+        var alone = new List<string>();
+        foreach (var request in requests)
+            alone.AddRange(await RunAsync(plain, [request]));
+        Assert.Equal(alone, await RunAsync(drafting, requests));
+        var figures = drafting.Statistics.Speculation!;
+        Assert.True(figures.AcceptedTokens > 50 && figures.AcceptedTokens < figures.DraftTokens, $"{figures}");
+    }
+
+    [Fact]
+    public async Task The_number_of_threads_changes_no_bit()
+    {
+        var requests = Requests(16);
+        await using var one = await LoadAsync(Options with { NumThreads = 1 });
+        var wanted = await RunAsync(one, requests);
+        await using var three = await LoadAsync(Options with { NumThreads = 3 });
+        Assert.Equal(wanted, await RunAsync(three, requests));
+    }
+
+    [Fact]
+    public async Task A_device_that_adds_in_another_order_for_other_numbers_of_rows_is_refused_before_weights_are_read()
+    {
+        using var registration = LocalLlm.Ops.DeviceRegistry.Register(new("plain", (_, _) => new LocalLlm.Ops.TorchOps(TorchSharp.torch.CPU)));
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => LoadAsync(Options with { Device = "plain" }));
+        Assert.Equal(("batch_invariant", EngineErrorKind.InvalidOptions), (refusal.Parameter, refusal.Kind));
+        Assert.Contains("on CPUs only, and device is", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_encoder_refuses_it_by_name()
+    {
+        var refusal = Assert.Throws<EngineException>(() => EngineOptionsValidator.ValidateEncoder(new() { ModelPath = TestPaths.TinyM3, BatchInvariant = true }));
+        Assert.Equal("batch_invariant", refusal.Parameter);
+    }
+
+    private static GenerationRequest[] Requests(int count) =>
+        [.. TinyEngine.Requests(count, 20).Select((request, i) => request with
+        {
+            Sampling = request.Sampling with { Logprobs = 3, PromptLogprobs = i % 8 == 1 ? 2 : null },
+        })];
+
+    private static async Task<string[]> RunAsync(LlmEngine engine, IReadOnlyList<GenerationRequest> requests)
+    {
+        var results = await engine.GenerateBatchAsync(requests, cancellationToken: Token);
+        return [.. results.Select((result, i) => $"{requests[i].PromptTokenIds?.Count} {result.Error} {Shown(result.Outputs[0])} {string.Join(';', result.PromptLogprobs?.Select(Shown) ?? [])}")];
+    }
+
+    private static string Shown(CompletionOutput output) =>
+        $"{output.FinishReason} [{string.Join(' ', output.TokenIds)}] {string.Join(';', output.Logprobs?.Select(Shown) ?? [])}";
+
+    // Every digit of the numbers.
+    private static string Shown(TokenLogprobs? position) => position is null ? "none" : $"{position.Chosen} {string.Join(',', position.Top)}";
+
+    private static Task<LlmEngine> LoadAsync(EngineOptions options) =>
+        LlmEngine.LoadAsync(options with { ExecutorFactory = new DeviceExecutorFactory() }, cancellationToken: Token);
+}
