@@ -95,7 +95,12 @@ experts.SetAction(result => ExpertSpeed.Run(
     result.GetValue(hiddenOption), result.GetValue(widthOption), result.GetValue(expertsOption), result.GetValue(perTokenOption),
     result.GetValue(typeOption)!, result.GetValue(threadsOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, speculation, answers, cacheSpeed, experts }.Parse(args).InvokeAsync();
+var headsOption = new Option<int>("--heads") { DefaultValueFactory = _ => 16, Description = "Attention heads" };
+var beforeOption = new Option<int>("--before") { DefaultValueFactory = _ => 0, Description = "Tokens before the new ones" };
+var latent = new Command("latent", "Latent attention over a prompt's new tokens on the CPU: absorbed beside expanded.") { headsOption, beforeOption, threadsOption, roundsOption };
+latent.SetAction(result => LatentSpeed.Run(result.GetValue(headsOption), result.GetValue(beforeOption), result.GetValue(threadsOption), result.GetValue(roundsOption)));
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, soak, grammar, server, serverSoak, embed, beside, collectives, speculation, answers, cacheSpeed, experts, latent }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

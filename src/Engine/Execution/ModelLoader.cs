@@ -199,7 +199,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
             Utilization = Utilization(memory),
             WeightBytes = weights,
             ActivationBytes = usedBytes - weights
-                ?? (_options.StepTokens * Config.ActivationElements * elementSize) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
+                ?? (_options.StepTokens * Config.ActivationElements * elementSize)
+                    + (_session.Ops.Device.type == TorchSharp.DeviceType.CPU ? Config.CpuWorkspaceBytes(_options.StepTokens, elementSize) : 0) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
                 ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, CacheType),

@@ -57,6 +57,11 @@ internal abstract record ModelConfig
     /// </summary>
     public abstract long ActivationElements { get; }
 
+    /// <summary>Bytes that a CPU's kernels keep beside them.</summary>
+    /// <param name="stepTokens">Tokens of the largest step.</param>
+    /// <param name="elementBytes">Of an activation.</param>
+    public virtual long CpuWorkspaceBytes(long stepTokens, int elementBytes) => 0;
+
     /// <summary>Reads config.json of a model folder.</summary>
     /// <exception cref="EngineException">
     /// The file is missing, malformed, out of range, or of an unsupported model (<see cref="EngineErrorKind.ModelFolder"/>); one error

@@ -1,5 +1,6 @@
 using LocalLlm.Layers;
 using LocalLlm.Models.Rotary;
+using LocalLlm.Ops.Cpu;
 
 namespace LocalLlm.Models.Deepseek;
 
@@ -60,6 +61,11 @@ internal sealed record DeepseekConfig : TransformerConfig
         + (QLoraRank ?? 0) + KvLoraRank + QkRopeHeadDim
         + (NumAttentionHeads * (QkNopeHeadDim + (2L * QkRopeHeadDim) + (2L * KvLoraRank) + VHeadDim))
         + Math.Max(3L * IntermediateSize, Experts is { } experts ? experts.Routing.PerToken * ((3L * experts.Width) + (2L * HiddenSize)) + (3L * experts.SharedWidth) : 0);
+
+    /// <inheritdoc/>
+    public override long CpuWorkspaceBytes(long stepTokens, int elementBytes) =>
+        CpuWorkspace.ForLatentAttention(Attention.Shape, elementBytes)
+        + (Experts is { } experts ? CpuWorkspace.ForExperts(stepTokens, experts.Routing.PerToken, HiddenSize, experts.Width, elementBytes) : 0);
 
     /// <summary>Whether a layer's MLP is a mixture of experts.</summary>
     public bool HasExperts(int layer) => Experts is not null && layer >= FirstKDenseReplace && layer % MoeLayerFreq == 0;
