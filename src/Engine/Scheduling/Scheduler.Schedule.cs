@@ -21,6 +21,7 @@ internal sealed partial class Scheduler
     {
         var step = _records.TryPop(out var used) ? used : new StepRecord();
         _budget = _options.MaxNumBatchedTokens;
+        _options.Learning?.Refill();
         var preemptionsBefore = _numPreemptions;
         if (runAhead && _options.CreateDrafter is not null)
             ChooseWhoWaitsToDraft();
