@@ -155,7 +155,7 @@ public sealed record EngineOptions
     /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), faster where drafts are right; the output is identical
     /// in float32 on CPUs, elsewhere up to rounding. Null: off.
     /// </summary>
-    public SpeculationOptions? Speculation { get; init; } = SpeculationOptions.Default;
+    public SpeculationOptions? Speculation { get; init; }
 
     /// <summary>
     /// Max number of drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no time
