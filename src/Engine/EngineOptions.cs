@@ -145,6 +145,12 @@ public sealed record EngineOptions
     /// </summary>
     public string KvCacheDtype { get; init; } = "auto";
 
+    /// <summary>
+    /// Says once more how the checkpoint stores its weights, as vLLM's scripts do: <c>fp8</c> beside one in 8-bit floats. Null: as it stores them.
+    /// Anything else is refused: nothing is quantised here.
+    /// </summary>
+    public string? Quantization { get; init; }
+
     /// <summary>Requests that may wait; one more is refused as <see cref="EngineErrorKind.Overloaded"/>. 0: no limit.</summary>
     public int MaxWaitingRequests { get; init; }
 

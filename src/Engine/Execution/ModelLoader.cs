@@ -38,6 +38,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             Config = ModelConfig.Load(options.ModelPath);
             RequireStages(_rank.Plan, Config);
             SpeculationSupport.Check(options, Config);
+            QuantizationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             DeviceSupport.Check(_session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString(), Config);
             KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);

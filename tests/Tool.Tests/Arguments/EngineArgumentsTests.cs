@@ -31,6 +31,8 @@ public class EngineArgumentsTests
         { "--no-enable-prefix-caching", nameof(EngineOptions.EnablePrefixCaching), false },
         { "--gpu-memory-utilization 0.25", nameof(EngineOptions.GpuMemoryUtilization), 0.25 },
         { "--kv-cache-dtype fp8", nameof(EngineOptions.KvCacheDtype), "fp8" },
+        { "--quantization fp8", nameof(EngineOptions.Quantization), "fp8" },
+        { "-q None", nameof(EngineOptions.Quantization), null },
         { "--kv-cache-memory-bytes 2G", nameof(EngineOptions.KvCacheMemoryBytes), 2L << 30 },
         { "--num-gpu-blocks-override 99", nameof(EngineOptions.NumGpuBlocksOverride), 99 },
         { "--skip-tokenizer-init", nameof(EngineOptions.SkipTokenizerInit), true },
