@@ -102,7 +102,18 @@ experts.SetAction(result => ExpertSpeed.Run(
     result.GetValue(hiddenOption), result.GetValue(widthOption), result.GetValue(expertsOption), result.GetValue(perTokenOption),
     result.GetValue(typeOption)!, result.GetValue(threadsOption), result.GetValue(roundsOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, invariant, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, speculation, answers, cacheSpeed, experts }.Parse(args).InvokeAsync();
+var headsOption = new Option<int>("--heads") { DefaultValueFactory = _ => 16, Description = "Attention heads" };
+var beforeOption = new Option<int>("--before") { DefaultValueFactory = _ => 0, Description = "Tokens before the new ones" };
+var latent = new Command("latent", "Latent attention over a prompt's new tokens on the CPU: absorbed beside expanded.") { headsOption, beforeOption, threadsOption, roundsOption };
+latent.SetAction(result => LatentSpeed.Run(result.GetValue(headsOption), result.GetValue(beforeOption), result.GetValue(threadsOption), result.GetValue(roundsOption)));
+
+var promptsAtOnceOption = new Option<int>("--sequences") { DefaultValueFactory = _ => 256, Description = "Prompts at once" };
+var promptTokensOption = new Option<int>("--tokens") { DefaultValueFactory = _ => 8192, Description = "Tokens of each" };
+var lookupOption = new Option<int>("--lookup-max") { DefaultValueFactory = _ => 4, Description = "Max number of tokens that are looked up" };
+var drafter = new Command("drafter", "What prompt look-up costs the engine loop when many long prompts come at once.") { promptsAtOnceOption, promptTokensOption, lookupOption };
+drafter.SetAction(result => DrafterCost.Run(result.GetValue(promptsAtOnceOption), result.GetValue(promptTokensOption), result.GetValue(lookupOption)));
+
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, invariant, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, speculation, answers, cacheSpeed, experts, latent, drafter }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

@@ -160,6 +160,12 @@ public sealed record EngineOptions
     /// </summary>
     public bool BatchInvariant { get; init; }
 
+    /// <summary>
+    /// Says once more how the checkpoint stores its weights, as vLLM's scripts do: <c>fp8</c> beside one in 8-bit floats. Null: as it stores them.
+    /// Anything else is refused: nothing is quantised here.
+    /// </summary>
+    public string? Quantization { get; init; }
+
     /// <summary>Requests that may wait; one more is refused as <see cref="EngineErrorKind.Overloaded"/>. 0: no limit.</summary>
     public int MaxWaitingRequests { get; init; }
 
@@ -170,7 +176,7 @@ public sealed record EngineOptions
     /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), faster where drafts are right; the output is identical
     /// in float32 on CPUs and under <see cref="BatchInvariant"/>, elsewhere up to rounding. Null: off.
     /// </summary>
-    public SpeculationOptions? Speculation { get; init; } = SpeculationOptions.Default;
+    public SpeculationOptions? Speculation { get; init; }
 
     /// <summary>
     /// Max number of drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no time

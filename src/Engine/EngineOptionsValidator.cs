@@ -63,6 +63,7 @@ public static class EngineOptionsValidator
         Require(options.NumGpuBlocksOverride is null or > 0, "num_gpu_blocks_override", $"is {options.NumGpuBlocksOverride}; above 0");
         Require(options.NumGpuBlocksOverride is null || options.KvCacheMemoryBytes is null, "num_gpu_blocks_override", "and kv_cache_memory_bytes both size the KV cache; set one of them");
         Require(KvCacheDtypes.IsName(options.KvCacheDtype), "kv_cache_dtype", $"is '{options.KvCacheDtype}'; allowed: {KvCacheDtypes.Allowed}");
+        Require(QuantizationSupport.IsName(options.Quantization), QuantizationSupport.Option, $"is '{options.Quantization}'; allowed: {QuantizationSupport.Allowed}");
         Require(options.MaxWaitingRequests >= 0, "max_waiting_requests", $"is {options.MaxWaitingRequests}; 0 (no limit) or more");
         Require(options.Watermark is >= 0 and < 1, "watermark", string.Create(CultureInfo.InvariantCulture, $"is {options.Watermark}; at least 0, below 1"));
         Require(Enum.IsDefined(options.SchedulingPolicy), "scheduling_policy", $"is {options.SchedulingPolicy}; allowed: fcfs, priority");

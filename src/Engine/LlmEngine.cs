@@ -289,7 +289,11 @@ public sealed partial class LlmEngine : IAsyncDisposable
                 MaxNumWaiting = options.MaxWaitingRequests == 0 ? null : options.MaxWaitingRequests,
             };
             if (options.Speculation is { NumSpeculativeTokens: { } drafts } speculation)
-                scheduling = scheduling with { MaxDrafts = drafts, MaxDraftsOfStep = options.StepDrafts, CreateDrafter = DrafterOf(speculation, drafts) };
+            {
+                var learning = new LearningBudget();
+                scheduling = scheduling with { MaxDrafts = drafts, MaxDraftsOfStep = options.StepDrafts, Learning = learning, CreateDrafter = DrafterOf(speculation, drafts, learning) };
+            }
+
             var settings = new EngineLoopSettings
             {
                 Scheduler = scheduling,
@@ -309,8 +313,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
         }
     }
 
-    private static Func<IDrafter> DrafterOf(SpeculationOptions speculation, int drafts) => speculation.Method == SpeculationOptions.Mtp
-        ? () => new OfferedDrafter() : () => new NgramDrafter(speculation.LookupMin, speculation.LookupMax, drafts);
+    private static Func<IDrafter> DrafterOf(SpeculationOptions speculation, int drafts, LearningBudget learning) => speculation.Method == SpeculationOptions.Mtp
+        ? () => new OfferedDrafter() : () => new NgramDrafter(speculation.LookupMin, speculation.LookupMax, drafts, learning);
 
     private static void LogPlanOf(IExecutorLoader loader, MemoryPlan plan, EngineOptions options, ILogger logger) =>
         LogPlan(

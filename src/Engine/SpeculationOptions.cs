@@ -17,9 +17,6 @@ public sealed record SpeculationOptions
     /// <summary>Max number of drafts of a sequence and a step, and of tokens that are looked up.</summary>
     internal const int Max = 32;
 
-    /// <summary>That of engines whose options name none; null: off. Tests run whole suites with another one.</summary>
-    internal static SpeculationOptions? Default { get; set; }
-
     // vLLM's.
     private const int UsualLookup = 5;
 

@@ -9,8 +9,7 @@ internal static class SpeculationOptionsValidator
     /// <param name="options">What the engine is loaded with.</param>
     public static IEnumerable<(string Name, string Message)> FaultsOf(EngineOptions options)
     {
-        // The default was set for options of every kind.
-        if (options.Speculation is not { } given || given == SpeculationOptions.Default)
+        if (options.Speculation is not { } given)
             yield break;
         const string methods = "ngram (prompt look-up) and mtp (the model's own layers for it)";
         if (given.Method is not (SpeculationOptions.Ngram or SpeculationOptions.Mtp))

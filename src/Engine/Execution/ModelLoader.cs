@@ -38,6 +38,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             Config = ModelConfig.Load(options.ModelPath);
             RequireStages(_rank.Plan, Config);
             SpeculationSupport.Check(options, Config);
+            QuantizationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             DeviceSupport.Check(_session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString(), Config);
             KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);
@@ -200,7 +201,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
             Utilization = Utilization(memory),
             WeightBytes = weights,
             ActivationBytes = usedBytes - weights
-                ?? (_options.StepTokens * (Config.ActivationElements + ((_rank.Plan.DataParallel - 1) * Config.ExpertElements)) * elementSize) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
+                ?? (_options.StepTokens * (Config.ActivationElements + ((_rank.Plan.DataParallel - 1) * Config.ExpertElements)) * elementSize)
+                    + (_session.Ops.Device.type == TorchSharp.DeviceType.CPU ? Config.CpuWorkspaceBytes(_options.StepTokens, elementSize) : 0) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
                 ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, CacheType),

@@ -60,6 +60,11 @@ internal abstract record ModelConfig
     /// <summary>Of <see cref="ActivationElements"/> those for each token of another data-parallel group, which this rank's experts compute too.</summary>
     public virtual long ExpertElements => 0;
 
+    /// <summary>Bytes that a CPU's kernels keep beside them.</summary>
+    /// <param name="stepTokens">Tokens of the largest step.</param>
+    /// <param name="elementBytes">Of an activation.</param>
+    public virtual long CpuWorkspaceBytes(long stepTokens, int elementBytes) => 0;
+
     /// <summary>Reads config.json of a model folder.</summary>
     /// <exception cref="EngineException">
     /// The file is missing, malformed, out of range, or of an unsupported model (<see cref="EngineErrorKind.ModelFolder"/>); one error

@@ -32,9 +32,8 @@ internal sealed record QuantizationConfig(int BlockRows, int BlockColumns, IRead
 
     /// <summary>Whether a module is stored unquantised: one of <see cref="Kept"/>, or a router's gate, which never is quantised.</summary>
     /// <param name="module">Its name, without <c>.weight</c>.</param>
-    public bool Keeps(string module)
-    {
-        var framed = $".{module}.";
-        return framed.EndsWith(".mlp.gate.", StringComparison.Ordinal) || Kept.Any(kept => framed.Contains($".{kept}.", StringComparison.Ordinal));
-    }
+    public bool Keeps(string module) => module.EndsWith(".mlp.gate", StringComparison.Ordinal) || Kept.Any(kept => Names(kept, module));
+
+    /// <summary>Whether one of <see cref="Kept"/> means a module.</summary>
+    public static bool Names(string kept, string module) => $".{module}.".Contains($".{kept}.", StringComparison.Ordinal);
 }

@@ -65,6 +65,59 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
         return output;
     }
 
+    /// <summary>
+    /// The same expanded: keys and values of all heads are made of the latent vectors, some positions at a time, and the results of such chunks are
+    /// merged by the logarithms of the sums of their weights.
+    /// </summary>
+    /// <param name="queries">[tokens, heads · (plain_dim + rotary_dim)].</param>
+    /// <param name="weight">Of <see cref="Pack"/>.</param>
+    /// <param name="cache">Of the layer.</param>
+    /// <param name="metadata">The step.</param>
+    /// <param name="shape">Of this rank.</param>
+    /// <param name="chunk">Positions that are expanded at once.</param>
+    public Tensor ExpandedAttention(
+        Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape, int chunk)
+    {
+        var output = empty([metadata.TokenCount, (long)shape.Heads * shape.ValueDim], queries.dtype, device);
+        foreach (var sequence in metadata.Sequences.Span)
+        {
+            using var scope = NewDisposeScope();
+            var query = queries.narrow(0, sequence.FirstToken, sequence.TokenCount)
+                .view(sequence.TokenCount, shape.Heads, shape.QueryDim).transpose(0, 1).to(float32); // [heads, queries, query_dim]
+            var rows = PagedRows.Gather(cache, 0, sequence, metadata).to(float32); // [context, rank + rotary_dim]
+            var hidden = PagedRows.HiddenPositions(sequence, window: null, device);
+            var merged = zeros([shape.Heads, sequence.TokenCount, shape.ValueDim], float32, device);
+            var logSum = full([shape.Heads, sequence.TokenCount, 1], float.NegativeInfinity, float32, device);
+            for (var first = 0; first < sequence.ContextLength; first += chunk)
+            {
+                var count = Math.Min(chunk, sequence.ContextLength - first);
+                var (values, sum) = OfChunk(query, rows.narrow(0, first, count), hidden.narrow(1, first, count), weight, shape);
+                var total = logSum.logaddexp(sum); // every token sees the first position, so this is a number
+                merged = (merged * (logSum - total).exp()).Plus(values * (sum - total).exp());
+                logSum = total;
+            }
+
+            output.narrow(0, sequence.FirstToken, sequence.TokenCount)
+                .copy_(merged.transpose(0, 1).reshape(sequence.TokenCount, (long)shape.Heads * shape.ValueDim));
+        }
+
+        return output;
+    }
+
+    // Attention to some positions [heads, queries, value_dim], and the logarithms of the sums of its weights [heads, queries, 1].
+    private static (Tensor Values, Tensor LogSum) OfChunk(
+        Tensor query, Tensor rows, Tensor hidden, LatentWeight weight, LatentAttentionShape shape)
+    {
+        var latent = rows.narrow(1, 0, shape.Rank);
+        var rotary = rows.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0).expand(shape.Heads, rows.size(0), shape.RotaryDim);
+        var keys = cat([matmul(latent, weight.Keys.to(float32).transpose(1, 2)), rotary], 2); // [heads, positions, query_dim]
+        var values = matmul(latent, weight.Values.to(float32).transpose(1, 2)); // [heads, positions, value_dim]
+        var scores = matmul(query, keys.transpose(1, 2)).Times(shape.Scale).MaskedFill(hidden, float.NegativeInfinity);
+        var logSum = scores.logsumexp(-1, true);
+        // A token that sees none of them has no weights, which would be no numbers.
+        return (matmul((scores - logSum).exp().MaskedFill(hidden, 0), values), logSum);
+    }
+
     // [tokens, heads, rotary_dim]
     private static Tensor Rotate(Tensor x, Tensor cos, Tensor sin, bool interleaved)
     {

@@ -101,7 +101,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
         var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(split, stage.IsFirst ? 0 : embedding) + TiedHead(!stage.IsFirst, embedding) : 0);
         // On a CPU the engine plans with the whole width; a GPU measures its part.
-        var activations = (used.StepTokens * ActivationElements(card.IsCpu ? split with { Tensor = 1 } : split) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? 0 : ContextAllowance);
+        var activations = (used.StepTokens * ActivationElements(card.IsCpu ? split with { Tensor = 1 } : split) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? CpuWorkspaceBytes(used) : ContextAllowance);
         var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
@@ -174,6 +174,13 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var ofOthers = (split.Groups - 1) * ((4 * hidden) + routed);
         return (4 * hidden) + attention + Math.Max(dense, routed + (3L * experts.SharedWidth / ranks)) + ofOthers;
     }
+
+    // As ModelConfig.CpuWorkspaceBytes.
+    private long CpuWorkspaceBytes(PlanSettings used) =>
+        (Shape.Latent is { } latent
+            ? CpuWorkspace.ForLatentAttention(new(Shape.Heads, latent.KvRank, latent.PlainDim, latent.RotaryDim, latent.ValueDim, 1, false), used.ElementBytes)
+            : 0)
+        + (Shape.Experts is { } experts ? CpuWorkspace.ForExperts(used.StepTokens, experts.PerToken, Shape.HiddenSize, experts.Width, used.ElementBytes) : 0);
 
     // One row of logits for every sampled token, also in float32, gathered from the ranks.
     private long Logits(PlanSettings used) => (long)used.SampledRows * Shape.VocabSize * (used.ElementBytes + sizeof(float));

@@ -1,3 +1,6 @@
+using System.Globalization;
+using LocalLlm.Models;
+
 namespace LocalLlm.Planning;
 
 /// <summary>The weights of a decoder by where they lie: before the layers, in them, after them. Pure.</summary>
@@ -16,11 +19,7 @@ internal sealed class ModelParts(ModelShape shape)
     /// <summary>The norm behind the last layer.</summary>
     public IReadOnlyList<WeightPart> FinalNorm { get; } = [new(shape.HiddenSize, 1, PartSplit.None)];
 
-    /// <summary>A layer with a dense MLP.</summary>
-    public IReadOnlyList<WeightPart> DenseLayer { get; } = [.. Attention(shape), .. Mlp(shape, shape.IntermediateSize)];
-
-    /// <summary>A layer with experts; empty where the model has none.</summary>
-    public IReadOnlyList<WeightPart> ExpertLayer { get; } = shape.Experts is { } experts ? [.. Attention(shape), .. ExpertsOf(shape, experts)] : [];
+    private readonly IReadOnlyList<WeightPart>[] _layers = LayersOf(shape);
 
     /// <summary>The layer of multi-token prediction; empty where the model has none.</summary>
     public IReadOnlyList<WeightPart> Prediction { get; } = PredictionOf(shape);
@@ -29,11 +28,12 @@ internal sealed class ModelParts(ModelShape shape)
     public long ExtraElementsPerLayer { get; init; }
 
     /// <summary>The parts of one layer.</summary>
-    public IReadOnlyList<WeightPart> Layer(int layer)
-    {
-        var parts = Shape.HasExperts(layer) ? ExpertLayer : DenseLayer;
-        return ExtraElementsPerLayer == 0 ? parts : [.. parts, new(ExtraElementsPerLayer, 1, PartSplit.None)];
-    }
+    public IReadOnlyList<WeightPart> Layer(int layer) =>
+        ExtraElementsPerLayer == 0 ? _layers[layer] : [.. _layers[layer], new(ExtraElementsPerLayer, 1, PartSplit.None)];
+
+    /// <summary>Whether some layer has a matrix that a name of a module means.</summary>
+    public bool HasModule(string name) => Enumerable.Range(0, Shape.Layers + 1).Any(layer => MayMean(name, layer)
+        && (layer < Shape.Layers ? _layers[layer] : Prediction).SelectMany(part => part.Modules).Any(module => QuantizationConfig.Names(name, NameOf(layer, module))));
 
     /// <summary>All parameters of the model.</summary>
     public long Parameters => Sum(part => part.Elements);
@@ -55,13 +55,46 @@ internal sealed class ModelParts(ModelShape shape)
     private long Sum(Func<WeightPart, long> size) =>
         Enumerable.Range(0, Shape.Layers).Sum(layer => Layer(layer).Sum(size)) + Embedding.Concat(FinalNorm).Concat(Head).Sum(size);
 
+    private static IReadOnlyList<WeightPart>[] LayersOf(ModelShape shape)
+    {
+        WeightPart[] dense = [.. Attention(shape), .. Mlp(shape, shape.IntermediateSize)];
+        WeightPart[] sparse = shape.Experts is { } experts ? [.. Attention(shape), .. ExpertsOf(shape, experts)] : [];
+        return [.. Enumerable.Range(0, shape.Layers).Select(layer => StoredAs(shape, layer, shape.HasExperts(layer) ? sparse : dense))];
+    }
+
+    // Of what a quantised checkpoint keeps in the model's type, parts of their own.
+    private static IReadOnlyList<WeightPart> StoredAs(ModelShape shape, int layer, IReadOnlyList<WeightPart> parts)
+    {
+        var names = shape.Quantisation?.Kept.Where(name => MayMean(name, layer)).ToList() ?? [];
+        if (names.Count == 0)
+            return parts;
+        var stored = new List<WeightPart>();
+        foreach (var part in parts)
+        {
+            var kept = part.Modules.Count(module => names.Exists(name => QuantizationConfig.Names(name, NameOf(layer, module))));
+            var active = part.Active * kept / part.Count; // of experts that are mixed, as many as of all
+            if (kept > 0)
+                stored.Add(part with { IsQuantised = false, Count = kept, Active = active });
+            if (kept < part.Count)
+                stored.Add(part with { Count = part.Count - kept, Active = part.Active - active });
+        }
+
+        return stored;
+    }
+
+    // Not a name of another layer: there may be hundreds.
+    private static bool MayMean(string name, int layer) =>
+        !name.Contains("layers.", StringComparison.Ordinal) || QuantizationConfig.Names(string.Create(CultureInfo.InvariantCulture, $"layers.{layer}"), name);
+
+    private static string NameOf(int layer, string module) => string.Create(CultureInfo.InvariantCulture, $"model.layers.{layer}.{module}");
+
     // Embedding and head are the model's; the projection is not quantised.
     private static WeightPart[] PredictionOf(ModelShape shape)
     {
         if (shape.PredictionLayers == 0)
             return [];
         var mlp = shape.PredictsByExperts ? ExpertsOf(shape, shape.Experts!) : Mlp(shape, shape.IntermediateSize);
-        return [.. Attention(shape), .. mlp, new(shape.HiddenSize, 2L * shape.HiddenSize, PartSplit.None), new(shape.HiddenSize, 1, PartSplit.None) { Count = 3 }];
+        return [.. StoredAs(shape, shape.Layers, [.. Attention(shape), .. mlp]), new(shape.HiddenSize, 2L * shape.HiddenSize, PartSplit.None), new(shape.HiddenSize, 1, PartSplit.None) { Count = 3 }];
     }
 
     private static IEnumerable<WeightPart> Attention(ModelShape shape)
@@ -74,26 +107,26 @@ internal sealed class ModelParts(ModelShape shape)
             long query = (long)shape.Heads * (latent.PlainDim + latent.RotaryDim);
             if (latent.QueryRank is { } rank)
             {
-                yield return Matrix(rank, hidden, PartSplit.None);
+                yield return Matrix(rank, hidden, PartSplit.None, "self_attn.q_a_proj");
                 yield return new(rank, 1, PartSplit.None);
-                yield return Matrix(query, rank, PartSplit.Even);
+                yield return Matrix(query, rank, PartSplit.Even, "self_attn.q_b_proj");
             }
             else
             {
-                yield return Matrix(query, hidden, PartSplit.Even);
+                yield return Matrix(query, hidden, PartSplit.Even, "self_attn.q_proj");
             }
 
-            yield return Matrix(latent.KvRank + latent.RotaryDim, hidden, PartSplit.None);
+            yield return Matrix(latent.KvRank + latent.RotaryDim, hidden, PartSplit.None, "self_attn.kv_a_proj_with_mqa");
             yield return new(latent.KvRank, 1, PartSplit.None);
-            yield return Matrix((long)shape.Heads * (latent.PlainDim + latent.ValueDim), latent.KvRank, PartSplit.Even) with { IsWidened = true };
-            yield return Matrix(hidden, (long)shape.Heads * latent.ValueDim, PartSplit.Even) with { SplitsColumns = true };
+            yield return Matrix((long)shape.Heads * (latent.PlainDim + latent.ValueDim), latent.KvRank, PartSplit.Even, "self_attn.kv_b_proj") with { IsWidened = true };
+            yield return Matrix(hidden, (long)shape.Heads * latent.ValueDim, PartSplit.Even, "self_attn.o_proj") with { SplitsColumns = true };
             yield break;
         }
 
         var (queries, keys) = ((long)shape.Heads * shape.HeadDim, (long)shape.KvHeads * shape.HeadDim);
-        yield return Matrix(queries, hidden, PartSplit.Even);
-        yield return Matrix(keys, hidden, PartSplit.KvHeads) with { Count = 2 };
-        yield return Matrix(hidden, queries, PartSplit.Even) with { SplitsColumns = true };
+        yield return Matrix(queries, hidden, PartSplit.Even, "self_attn.q_proj");
+        yield return Matrix(keys, hidden, PartSplit.KvHeads, "self_attn.k_proj", "self_attn.v_proj");
+        yield return Matrix(hidden, queries, PartSplit.Even, "self_attn.o_proj") with { SplitsColumns = true };
         if (shape.HasQkvBias)
         {
             yield return new(queries, 1, PartSplit.Even);
@@ -106,10 +139,14 @@ internal sealed class ModelParts(ModelShape shape)
             yield return new(shape.HeadDim, 1, PartSplit.None) { Count = 2 };
     }
 
-    private static IEnumerable<WeightPart> Mlp(ModelShape shape, long width, long count = 1, long? active = null)
+    private static IEnumerable<WeightPart> Mlp(ModelShape shape, long width) => Mlp(shape, width, ["mlp"]);
+
+    // Several of one shape, by their names.
+    private static IEnumerable<WeightPart> Mlp(ModelShape shape, long width, IReadOnlyList<string> names, long? active = null)
     {
-        yield return Matrix(width, shape.HiddenSize, PartSplit.Even) with { Count = 2 * count, Active = 2 * active, PerExpert = 2 };
-        yield return Matrix(shape.HiddenSize, width, PartSplit.Even) with { SplitsColumns = true, Count = count, Active = active };
+        long count = names.Count;
+        yield return Matrix(width, shape.HiddenSize, PartSplit.Even, [.. names.SelectMany(name => (string[])[$"{name}.gate_proj", $"{name}.up_proj"])]) with { Active = 2 * active, PerExpert = 2 };
+        yield return Matrix(shape.HiddenSize, width, PartSplit.Even, [.. names.Select(name => $"{name}.down_proj")]) with { SplitsColumns = true, Active = active };
         if (!shape.HasMlpBias)
             yield break;
         yield return new(width, 1, PartSplit.Even) { Count = 2 * count, Active = 2 * active, PerExpert = 2 };
@@ -121,11 +158,11 @@ internal sealed class ModelParts(ModelShape shape)
         yield return new(experts.Count, shape.HiddenSize, PartSplit.None) { ElementBytes = sizeof(float) };
         if (experts.HasRouterBias)
             yield return new(experts.Count, 1, PartSplit.None) { ElementBytes = sizeof(float) };
-        foreach (var part in Mlp(shape, experts.Width, experts.Count, experts.PerToken))
+        foreach (var part in Mlp(shape, experts.Width, [.. Enumerable.Range(0, experts.Count).Select(expert => string.Create(CultureInfo.InvariantCulture, $"mlp.experts.{expert}"))], experts.PerToken))
             yield return (shape.SpreadsExperts ? part with { Split = PartSplit.Count } : part) with { IsOfExperts = true };
         if (experts.SharedWidth > 0)
         {
-            foreach (var part in Mlp(shape, experts.SharedWidth))
+            foreach (var part in Mlp(shape, experts.SharedWidth, [experts.HasSharedGate ? "mlp.shared_expert" : "mlp.shared_experts"]))
                 yield return part;
         }
 
@@ -133,5 +170,6 @@ internal sealed class ModelParts(ModelShape shape)
             yield return new(1, shape.HiddenSize, PartSplit.None);
     }
 
-    private static WeightPart Matrix(long rows, long columns, PartSplit split) => new(rows, columns, split) { IsQuantised = true };
+    private static WeightPart Matrix(long rows, long columns, PartSplit split, params string[] modules) =>
+        new(rows, columns, split) { IsQuantised = true, Count = modules.Length, Modules = modules };
 }

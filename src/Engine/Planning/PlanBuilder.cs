@@ -62,6 +62,8 @@ internal sealed class PlanBuilder
             _faults.Add(new("max_model_len", $"is {_options.MaxModelLen}, but the model knows positions up to {Shape.MaxModelLength} (config.json)"));
         if (PredictionSupport.FaultOf(_options, Shape.Architecture, Shape.PredictionLayers) is { } fault)
             _faults.Add(new(PredictionSupport.Option, fault));
+        if (QuantizationSupport.FaultOf(_options, Shape.Quantisation is not null) is { } method)
+            _faults.Add(new(QuantizationSupport.Option, method));
         if (_faults.Count > 0)
             return Offered(Describe(request, PlanVerdict.Invalid), request);
         var estimate = chosen ?? _capacity.Best(ParallelPlan.Create(request, Shape.Split));
@@ -108,8 +110,8 @@ internal sealed class PlanBuilder
             _notes.Add($"the matrices of the layers are 8-bit floats with a scale for {blocks.ScaleOf}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
             _notes.Add($"{WithArticle(card.Name)} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
-        if (Shape.Quantisation is { Kept: { Count: > 0 } kept })
-            _notes.Add($"some modules are stored unquantised, and planned as if they were 8-bit floats: {Listed(kept)}");
+        if (Shape.Quantisation?.Kept.Where(name => !IsNeverQuantised(name) && !_parts.HasModule(name)).ToList() is { Count: > 0 } unknown)
+            _notes.Add($"config.json names modules that are stored unquantised and are none of those planned here: {Listed(unknown)}");
         if (Shape.CpuOnly is { } what && _cards.Any(one => !one.IsCpu))
             _notes.Add($"this build runs {what} on CPUs only: it is planned, not run");
         if (_options.DataParallel > 1 && _cards.Any(one => !one.IsCpu))
@@ -118,8 +120,8 @@ internal sealed class PlanBuilder
             _notes.Add("this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run");
         if (_settings.IsBatchInvariant && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build is batch-invariant on CPUs only: it is planned, not run");
-        if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } unknown)
-            _notes.Add($"{unknown.Name} is not a known card: no times are predicted");
+        if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } other)
+            _notes.Add($"{other.Name} is not a known card: no times are predicted");
         const int min = CudaDevice.MinComputeCapability;
         if (_cards.FirstOrDefault(one => one.ComputeCapability < min) is { } old)
             _notes.Add($"this build computes on compute capability {min / 10}.{min % 10} or newer, and {WithArticle(old.Name)} has {old.ComputeCapability / 10}.{old.ComputeCapability % 10}: it is planned, not run");
@@ -168,6 +170,12 @@ internal sealed class PlanBuilder
         Notes = _notes,
         Smallest = _cards[0].IsCpu ? null : PlanOffers.Smallest(_capacity, _perNode ?? 1, _line),
     };
+
+    // Norms, routers, embedding, head and the projection of multi-token prediction are in the model's type whatever a list says.
+    private static bool IsNeverQuantised(string module) =>
+        module.EndsWith("norm", StringComparison.Ordinal) || module.EndsWith("gate", StringComparison.Ordinal)
+        || module.EndsWith("embed_tokens", StringComparison.Ordinal) || module.EndsWith("lm_head", StringComparison.Ordinal)
+        || module.EndsWith("eh_proj", StringComparison.Ordinal);
 
     private static string Listed(IReadOnlyList<string> names)
     {

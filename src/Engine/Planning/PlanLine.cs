@@ -37,6 +37,8 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
             Add("--speculative-config", $"'{speculation.ToJson()}'");
         if (options.EnforceEager)
             words.Add("--enforce-eager");
+        if (options.Quantization is { } quantization)
+            Add("--quantization", quantization);
         if (options.KvCacheDtype != "auto")
             Add("--kv-cache-dtype", options.KvCacheDtype);
         if (options.BatchInvariant)

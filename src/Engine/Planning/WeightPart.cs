@@ -45,6 +45,9 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     /// <summary>Whether it is stored in a model's quantised format, if it has one.</summary>
     public bool IsQuantised { get; init; }
 
+    /// <summary>The modules of a layer that it is, one for each of <see cref="Count"/>; empty: those are no matter.</summary>
+    public IReadOnlyList<string> Modules { get; init; } = [];
+
     /// <summary>Whether it is kept in the model's type, in one copy, however it is stored: a layer does more than multiply by it.</summary>
     public bool IsWidened { get; init; }
 

@@ -10,14 +10,15 @@ namespace LocalLlm.Scheduling;
 /// </summary>
 /// <remarks>
 /// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text. It runs
-/// on the engine loop's thread, so one call learns no more than <see cref="MaxLearnedRuns"/> allow; a long prompt takes several, and
-/// nothing is drafted before all of the text is learned. The guess is compared with every token of the output, drafted or not, so that
+/// on the engine loop's thread, so one call learns no more than <see cref="MaxLearnedRuns"/> allow, and those of one step no more than their
+/// <see cref="LearningBudget"/>; a long prompt takes several, and nothing is drafted before all of the text is learned. The guess is compared with every token of the output, drafted or not, so that
 /// <see cref="DraftPace"/> knows at no cost whether drafting would pay again.
 /// </remarks>
 /// <param name="min">Fewest last tokens, at least 1.</param>
 /// <param name="max">Most last tokens, at least <paramref name="min"/>.</param>
 /// <param name="maxDrafts">Max number of tokens of a draft.</param>
-internal sealed class NgramDrafter(int min, int max, int maxDrafts) : IDrafter
+/// <param name="budget">What all drafters may learn in a step; null: any number of them as much as a call may.</param>
+internal sealed class NgramDrafter(int min, int max, int maxDrafts, LearningBudget? budget = null) : IDrafter
 {
     /// <summary>Max number of runs that one call adds to the indexes, one of each length for a token: about a millisecond.</summary>
     internal const int MaxLearnedRuns = 16_384;
@@ -35,7 +36,8 @@ internal sealed class NgramDrafter(int min, int max, int maxDrafts) : IDrafter
     /// <inheritdoc/>
     public ReadOnlySpan<int> Propose(ReadOnlySpan<int> tokens, int numPromptTokens, int max)
     {
-        var end = int.Min(tokens.Length, _numSeen + int.Max(1, MaxLearnedRuns / _indexes.Length));
+        var learned = int.Min(tokens.Length - _numSeen, int.Max(1, MaxLearnedRuns / _indexes.Length));
+        var end = _numSeen + (budget?.Take(learned, _indexes.Length, min: maxDrafts + 1) ?? learned);
         for (; _numSeen < end; _numSeen++)
             Learn(tokens, numPromptTokens);
         if (_match == 0 || _numSeen < tokens.Length)

@@ -20,6 +20,7 @@ internal sealed partial class Scheduler
     public SchedulerOutput Schedule(bool runAhead = false)
     {
         var step = _records.TryPop(out var used) ? used : new StepRecord();
+        _options.Learning?.Refill();
         var preemptionsBefore = _numPreemptions;
         foreach (var group in _groups)
         {

@@ -48,6 +48,9 @@ internal sealed record SchedulerOptions
     /// <summary>Creates what drafts for a sequence; null: nothing does.</summary>
     public Func<IDrafter>? CreateDrafter { get; init; }
 
+    /// <summary>What they share, and the scheduler refills for every step; null: nothing.</summary>
+    public LearningBudget? Learning { get; init; }
+
     /// <summary>Throws for the first option out of range or in conflict with another.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public void Validate()

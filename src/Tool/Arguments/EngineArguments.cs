@@ -66,6 +66,11 @@ internal sealed class EngineArguments
     private readonly Option<bool> _batchInvariant = Options.Flag(
         "--batch-invariant",
         "A request's tokens and log-probabilities do not depend on what runs beside it; on CPUs. (vLLM's VLLM_BATCH_INVARIANT.)");
+    private readonly Option<string?> _quantization = Options.Text(
+        "--quantization",
+        "none (default), or fp8 beside a checkpoint in 8-bit floats, which is loaded as it is stored anyway.",
+        "METHOD",
+        "-q");
     private readonly Option<long?> _kvCacheMemoryBytes = Options.Size(
         "--kv-cache-memory-bytes",
         "Size of the KV cache instead, such as 4G or 512MiB.",
@@ -159,7 +164,7 @@ internal sealed class EngineArguments
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
-        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _enforceEager, _kvCacheDtype, _batchInvariant, _kvCacheMemoryBytes,
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _enforceEager, _kvCacheDtype, _quantization, _batchInvariant, _kvCacheMemoryBytes,
         _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _speculativeConfig, _seed,
     ];
 
@@ -240,6 +245,7 @@ internal sealed class EngineArguments
             EnforceEager = result.GetValue(_enforceEager),
             KvCacheDtype = result.GetValue(_kvCacheDtype) ?? defaults.KvCacheDtype,
             BatchInvariant = result.GetValue(_batchInvariant),
+            Quantization = result.GetValue(_quantization) is { } method && !method.Equals("none", StringComparison.OrdinalIgnoreCase) ? method : null,
             KvCacheMemoryBytes = result.GetValue(_kvCacheMemoryBytes),
             NumGpuBlocksOverride = result.GetValue(_numGpuBlocksOverride),
             SkipTokenizerInit = result.GetValue(_skipTokenizerInit),

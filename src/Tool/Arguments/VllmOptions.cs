@@ -95,7 +95,6 @@ internal static partial class VllmOptions
         value runner auto,generate,pooling | models generate text, or embed it
         value convert auto,none,embed | models are loaded as what they are
         value code-revision * | -
-        value quantization/-q none | weights are used as the checkpoint stores them, FP8 in blocks, per output or per matrix, or unquantised; leave it out
         value swap-space # | there is no swap space: preempted sequences are computed again
         value cpu-offload-gb 0 | weights stay on the device
         value data-parallel-size-local/-dpl 1 | one engine runs in a process; start several behind a load balancer

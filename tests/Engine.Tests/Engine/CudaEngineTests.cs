@@ -1,5 +1,6 @@
 using LocalLlm.Interop;
 using LocalLlm.Ops.Cuda;
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -25,7 +26,7 @@ public sealed class CudaEngineTests
         var cases = new Models.GoldenFile(folder).Cases.Where(golden => golden.MinMargin > 1e-4).ToArray();
         foreach (var eager in (bool[])[false, true])
         {
-            await using var engine = await LlmEngine.LoadAsync(Options(folder, "float32") with { SkipTokenizerInit = true, EnforceEager = eager }, cancellationToken: TestContext.Current.CancellationToken);
+            await using var engine = await SuiteExecutor.LoadAsync(Options(folder, "float32") with { SkipTokenizerInit = true, EnforceEager = eager }, cancellationToken: TestContext.Current.CancellationToken);
             var results = await engine.GenerateBatchAsync([.. cases.Select(golden => GenerationRequest.FromTokenIds(golden.Ids, Greedy(golden.Greedy.Length) with { IgnoreEos = true }))], cancellationToken: TestContext.Current.CancellationToken);
             foreach (var (golden, result) in cases.Zip(results))
                 Assert.Equal(golden.Greedy, result.Outputs[0].TokenIds);
@@ -56,7 +57,7 @@ public sealed class CudaEngineTests
         var eager = new List<GenerationResult>();
         foreach (var (results, isEager) in ((List<GenerationResult>, bool)[])[(graphs, false), (eager, true)])
         {
-            await using var engine = await LlmEngine.LoadAsync(Options(TestPaths.TinyR1, "bfloat16") with { EnforceEager = isEager }, cancellationToken: TestContext.Current.CancellationToken);
+            await using var engine = await SuiteExecutor.LoadAsync(Options(TestPaths.TinyR1, "bfloat16") with { EnforceEager = isEager }, cancellationToken: TestContext.Current.CancellationToken);
             foreach (var request in requests)
                 results.Add(await engine.CompleteAsync(request, TestContext.Current.CancellationToken));
         }
@@ -69,7 +70,7 @@ public sealed class CudaEngineTests
     {
         var options = Options(TestPaths.TinyR1, "bfloat16") with { MaxNumBatchedTokens = 512 };
         var crowd = await RunAsync(options, Requests(256));
-        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         var alone = new List<GenerationResult>();
         foreach (var request in Requests(256, allLogprobs: true))
             alone.Add(await engine.CompleteAsync(request, TestContext.Current.CancellationToken));
@@ -98,7 +99,7 @@ public sealed class CudaEngineTests
     {
         // One-token prompts join whatever step is next, also one that was launched ahead of tokens still being sampled.
         GenerationRequest Seeded(int i) => GenerationRequest.FromTokenIds([300 + i, 301, 302], new() { Temperature = 1, Seed = i, MaxTokens = 60, IgnoreEos = true });
-        await using var engine = await LlmEngine.LoadAsync(Options(TestPaths.TinyR1, "float32"), cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(Options(TestPaths.TinyR1, "float32"), cancellationToken: TestContext.Current.CancellationToken);
         var alone = new List<string>();
         for (var i = 0; i < 4; i++)
             alone.Add(Ids(await engine.CompleteAsync(Seeded(i), TestContext.Current.CancellationToken)));
@@ -132,7 +133,7 @@ public sealed class CudaEngineTests
 
     internal static async Task<IReadOnlyList<GenerationResult>> RunAsync(EngineOptions options, GenerationRequest[] requests)
     {
-        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         return await engine.GenerateBatchAsync(requests, cancellationToken: TestContext.Current.CancellationToken);
     }
 

@@ -89,7 +89,7 @@ public sealed class CudaParallelTests
         new() { ModelPath = TestPaths.TinyR1, Dtype = dtype, Device = cards == 1 ? "cuda:0" : "cuda", GpuMemoryUtilization = 0.5 };
 
     private static Task<LlmEngine> LoadAsync(EngineOptions options, string layout) =>
-        LlmEngine.LoadAsync(RankLayout.Find(layout)!.Of(options) with { ExecutorFactory = new DeviceExecutorFactory() }, cancellationToken: Token);
+        SuiteExecutor.LoadAsync(RankLayout.Find(layout)!.Of(options) with { ExecutorFactory = new DeviceExecutorFactory() }, cancellationToken: Token);
 
     private static async Task<IReadOnlyList<GenerationResult>> RunAsync(EngineOptions options, string layout, GenerationRequest[] requests)
     {

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Text.Json;
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -169,7 +170,7 @@ public sealed class EmbeddingEngineTests
         const int tokens = 64;
         var scope = new object();
         await using var embeddings = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cpu", MeterScope = scope }, cancellationToken: Token);
-        await using var generation = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Device = "cpu" }, cancellationToken: Token);
+        await using var generation = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Device = "cpu" }, cancellationToken: Token);
         var steps = 0;
         using var listener = new MeterListener();
         listener.InstrumentPublished = (instrument, own) =>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using LocalLlm.Templating;
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -208,7 +209,7 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
     [Fact]
     public async Task Every_wrong_option_is_told_at_once()
     {
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(
+        var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(
             new EngineOptions { ModelPath = "/nowhere", Dtype = "int8", TensorParallel = 0, MaxNumBatchedTokens = 0, GpuMemoryUtilization = 1.5, NumThreads = 100_000 }, cancellationToken: Token));
         Assert.Equal(EngineErrorKind.InvalidOptions, failure.Kind);
         Assert.All((string[])["model", "dtype", "tensor_parallel_size", "max_num_batched_tokens", "gpu_memory_utilization", "num_threads"], name => Assert.Contains(name, failure.Message, StringComparison.Ordinal));
@@ -217,11 +218,11 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
     [Fact]
     public async Task A_model_length_that_does_not_fit_is_refused_with_one_that_does()
     {
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(
+        var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(
             TinyEngine.Options with { MaxModelLen = 2048, KvCacheMemoryBytes = 1 << 20 }, cancellationToken: Token));
         Assert.Equal(EngineErrorKind.Environment, failure.Kind);
         Assert.Contains("max_model_len", failure.Message, StringComparison.Ordinal);
-        var tooLong = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(TinyEngine.Options with { MaxModelLen = 4096 }, cancellationToken: Token));
+        var tooLong = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(TinyEngine.Options with { MaxModelLen = 4096 }, cancellationToken: Token));
         Assert.Equal(EngineErrorKind.InvalidOptions, tooLong.Kind);
         Assert.Contains("2048", tooLong.Message, StringComparison.Ordinal);
     }
@@ -231,7 +232,7 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
     {
         foreach (var options in (EngineOptions[])[TinyEngine.Options with { NumGpuBlocksOverride = 2_000_000_000 }, TinyEngine.Options with { KvCacheMemoryBytes = 900L << 40 }])
         {
-            var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: Token));
+            var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(options, cancellationToken: Token));
             Assert.Equal(EngineErrorKind.Environment, failure.Kind);
             Assert.Contains("at most", failure.Message, StringComparison.Ordinal);
         }
@@ -267,7 +268,7 @@ public sealed class EngineTests(EngineTests.Shared shared) : IClassFixture<Engin
     {
         using var source = new CancellationTokenSource();
         await source.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => LlmEngine.LoadAsync(TinyEngine.Options, cancellationToken: source.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => SuiteExecutor.LoadAsync(TinyEngine.Options, cancellationToken: source.Token));
     }
 
     private sealed class Counter(Action count) : IProgress<BatchProgress>

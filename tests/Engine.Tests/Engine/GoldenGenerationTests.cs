@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LocalLlm.Templating;
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -16,7 +17,7 @@ public class GoldenGenerationTests
     public async Task Greedy_ids_of_a_random_model_are_those_of_the_reference(string name)
     {
         var folder = TestPaths.Shared("goldens", "random", name);
-        await using var engine = await LlmEngine.LoadAsync(Float32(folder) with { SkipTokenizerInit = true, MaxLogprobs = -1 }, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(Float32(folder) with { SkipTokenizerInit = true, MaxLogprobs = -1 }, cancellationToken: TestContext.Current.CancellationToken);
         var cases = new Models.GoldenFile(folder).Cases.Where(golden => golden.MinMargin > ReferenceNoise).ToArray();
         Assert.NotEmpty(cases);
         var results = await engine.GenerateBatchAsync([.. cases.Select(golden => GenerationRequest.FromTokenIds(golden.Ids, Greedy(golden.Greedy.Length) with { IgnoreEos = true, Logprobs = -1 }))], cancellationToken: TestContext.Current.CancellationToken);
@@ -35,7 +36,7 @@ public class GoldenGenerationTests
     public async Task Greedy_ids_of_a_trained_model_are_those_of_the_reference(string model)
     {
         using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", $"{model}.json"), TestContext.Current.CancellationToken));
-        await using var engine = await LlmEngine.LoadAsync(Float32(TestPaths.Shared("models", model)), cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(Float32(TestPaths.Shared("models", model)), cancellationToken: TestContext.Current.CancellationToken);
         var prompts = golden.RootElement.GetProperty("prompts").EnumerateArray().Where(prompt => prompt.GetProperty("near_ties").GetArrayLength() == 0).ToArray();
         var outputs = prompts.Select(prompt => Models.GoldenFile.Ints(prompt.GetProperty("output_ids"))).ToArray();
         var results = await engine.GenerateBatchAsync([.. prompts.Zip(outputs, (prompt, output) => GenerationRequest.FromTokenIds(Models.GoldenFile.Ints(prompt.GetProperty("ids")), Greedy(output.Length)))], cancellationToken: TestContext.Current.CancellationToken);
@@ -52,7 +53,7 @@ public class GoldenGenerationTests
     public async Task Messages_become_the_references_prompt_and_ids()
     {
         using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestPaths.Shared("goldens", "trained", "tiny-r1.json"), TestContext.Current.CancellationToken));
-        await using var engine = await LlmEngine.LoadAsync(Float32(TestPaths.TinyR1), cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(Float32(TestPaths.TinyR1), cancellationToken: TestContext.Current.CancellationToken);
         foreach (var prompt in golden.RootElement.GetProperty("prompts").EnumerateArray().Where(prompt => prompt.GetProperty("messages").ValueKind == JsonValueKind.Array))
         {
             var chat = new ChatTemplateRequest { Messages = prompt.GetProperty("messages"), Tools = prompt.GetProperty("tools") };
@@ -65,7 +66,7 @@ public class GoldenGenerationTests
     [Fact]
     public async Task Special_tokens_in_a_users_text_never_become_control_tokens()
     {
-        await using var engine = await LlmEngine.LoadAsync(Float32(TestPaths.TinyR1), cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(Float32(TestPaths.TinyR1), cancellationToken: TestContext.Current.CancellationToken);
         var harmless = await PromptIds("x");
         foreach (var token in engine.Tokenizer!.AddedTokenTexts)
         {
@@ -84,7 +85,7 @@ public class GoldenGenerationTests
         var folder = TestPaths.Shared("data", "weights", "stories260K-hf");
         using var golden = JsonDocument.Parse(await File.ReadAllBytesAsync(Path.Combine(folder, "golden_greedy.json"), TestContext.Current.CancellationToken));
         var tokens = golden.RootElement.GetProperty("steps").EnumerateArray().Select(step => step.GetProperty("token").GetInt32()).ToArray();
-        await using var engine = await LlmEngine.LoadAsync(Float32(folder), cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(Float32(folder), cancellationToken: TestContext.Current.CancellationToken);
         var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds(tokens[..1], Greedy(tokens.Length - 1) with { IgnoreEos = true }), TestContext.Current.CancellationToken);
         Assert.Equal(tokens[1..], result.Outputs[0].TokenIds);
     }

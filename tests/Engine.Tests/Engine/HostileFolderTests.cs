@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using LocalLlm.Tests.Execution;
 using LocalLlm.Weights;
 using Xunit;
 
@@ -46,7 +47,7 @@ public sealed partial class HostileFolderTests : IDisposable
         {
             File.Delete(path);
             make();
-            var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(new() { ModelPath = _folder, Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken));
+            var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(new() { ModelPath = _folder, Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken));
             Assert.Equal(EngineErrorKind.ModelFolder, failure.Kind);
             Assert.Contains(file, failure.Message, StringComparison.Ordinal);
             if (Directory.Exists(path))
@@ -106,7 +107,7 @@ public sealed partial class HostileFolderTests : IDisposable
     public async Task Weights_that_are_not_numbers_fail_the_request_and_not_the_engine()
     {
         PoisonLastNorm();
-        await using var engine = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = _folder, Dtype = "float32" }, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(new EngineOptions { ModelPath = _folder, Dtype = "float32" }, cancellationToken: TestContext.Current.CancellationToken);
         for (var i = 0; i < 2; i++)
         {
             var failure = await Assert.ThrowsAsync<EngineException>(() => engine.CompleteAsync(GenerationRequest.FromText("hello"), TestContext.Current.CancellationToken));
@@ -135,7 +136,7 @@ public sealed partial class HostileFolderTests : IDisposable
 
     private async Task<EngineException> AssertRefused(string named)
     {
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(new EngineOptions { ModelPath = _folder }, cancellationToken: TestContext.Current.CancellationToken));
+        var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(new EngineOptions { ModelPath = _folder }, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal(EngineErrorKind.ModelFolder, failure.Kind);
         Assert.Contains(named, failure.Message, StringComparison.Ordinal);
         return failure;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LocalLlm.Sampling;
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -11,7 +12,7 @@ public sealed class StructuredOutputTests : IAsyncLifetime
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    public async ValueTask InitializeAsync() => _engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32" }, cancellationToken: Token);
+    public async ValueTask InitializeAsync() => _engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32" }, cancellationToken: Token);
 
     public ValueTask DisposeAsync() => _engine.DisposeAsync();
 
@@ -99,7 +100,7 @@ public sealed class StructuredOutputTests : IAsyncLifetime
     public async Task A_structure_is_kept_to_through_preemption()
     {
         // Room for some of the requests only: others lose their blocks and begin again with what they have generated.
-        await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", NumGpuBlocksOverride = 40, EnablePrefixCaching = false, MaxModelLen = 400 }, cancellationToken: Token);
+        await using var engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", NumGpuBlocksOverride = 40, EnablePrefixCaching = false, MaxModelLen = 400 }, cancellationToken: Token);
         var requests = Enumerable.Range(0, 24).Select(i => GenerationRequest.FromText($"{i}: ", new()
         {
             StructuredOutputs = new() { Regex = "([a-z]{2,5} ){20}[0-9]{4}\\.( ok){10}" }, Temperature = 1, Seed = i, MaxTokens = 200,

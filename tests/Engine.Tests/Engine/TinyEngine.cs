@@ -1,3 +1,4 @@
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -7,7 +8,7 @@ internal static class TinyEngine
 {
     private const int VocabularySize = 4072;
 
-    public static EngineOptions Options => new() { ModelPath = TestPaths.TinyR1, Dtype = "float32" };
+    public static EngineOptions Options => new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", Speculation = SuiteExecutor.Speculation };
 
     public static Task<LlmEngine> LoadAsync(Func<EngineOptions, EngineOptions>? change = null) =>
         LlmEngine.LoadAsync(change is null ? Options : change(Options), cancellationToken: TestContext.Current.CancellationToken);

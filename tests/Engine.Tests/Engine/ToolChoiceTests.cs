@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LocalLlm.Templating;
+using LocalLlm.Tests.Execution;
 using Xunit;
 
 namespace LocalLlm.Tests.Engine;
@@ -20,7 +21,7 @@ public class ToolChoiceTests
     [InlineData("llama3_json", false)]
     public async Task Every_call_is_of_a_tool_that_there_is_with_arguments_that_its_schema_allows(string format, bool isRequired)
     {
-        await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", ToolCallParser = format }, cancellationToken: Token);
+        await using var engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1, Dtype = "float32", ToolCallParser = format }, cancellationToken: Token);
         var schemas = Enumerable.Range(0, 16).Select(seed => RandomSchemas.Make(new Random(seed))).ToArray();
         var requests = schemas.Select((schema, seed) => new GenerationRequest
         {
@@ -63,7 +64,7 @@ public class ToolChoiceTests
     [Fact]
     public async Task A_schema_that_cannot_be_kept_to_is_refused_with_the_tool_and_the_place()
     {
-        await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1 }, cancellationToken: Token);
+        await using var engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1 }, cancellationToken: Token);
         var request = new GenerationRequest
         {
             Chat = ChatTemplateRequest.FromMessages([new("user", "Hello")]) with

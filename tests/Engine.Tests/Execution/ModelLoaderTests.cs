@@ -46,7 +46,7 @@ public sealed class ModelLoaderTests
         SuiteExecutor.SkipInAnotherProcess();
         using var registration = DeviceRegistry.Register(new(Name, (_, _) => new MeasuredCpu(Available)));
         var golden = new GoldenFile(Folder).Cases.First(one => one.MinMargin > 1e-4);
-        await using var engine = await LlmEngine.LoadAsync(Options, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(Options, cancellationToken: TestContext.Current.CancellationToken);
         var sampling = new SamplingParams { Temperature = 0, MaxTokens = golden.Greedy.Length, IgnoreEos = true };
         var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds(golden.Ids, sampling), TestContext.Current.CancellationToken);
         Assert.Equal(golden.Greedy, result.Outputs[0].TokenIds);
@@ -86,9 +86,9 @@ public sealed class ModelLoaderTests
         using var logs = new CollectedLogs();
         var options = Options with { ModelPath = folder.Path, LoggerFactory = logs };
         var request = GenerationRequest.FromTokenIds(new GoldenFile(Folder).Cases.First().Ids, new SamplingParams { Temperature = 0, MaxTokens = 8, IgnoreEos = true });
-        await using var wanted = await LlmEngine.LoadAsync(options with { Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken);
+        await using var wanted = await SuiteExecutor.LoadAsync(options with { Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken);
         Assert.DoesNotContain(logs.Warnings, warning => warning.Contains("8-bit", StringComparison.Ordinal));
-        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Single(logs.Warnings, warning => warning.Contains("each block of 32 x 32, but there are no kernels for them on measured", StringComparison.Ordinal));
         var (expected, result) = (await wanted.CompleteAsync(request, TestContext.Current.CancellationToken), await engine.CompleteAsync(request, TestContext.Current.CancellationToken));
         Assert.Equal(expected.Outputs[0].TokenIds, result.Outputs[0].TokenIds);

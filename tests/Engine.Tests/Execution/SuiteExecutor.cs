@@ -24,11 +24,19 @@ internal static class SuiteExecutor
     /// <summary>Has <see cref="Ops.FakeNccl"/> connect the ranks on a card, where this is <c>fake</c>.</summary>
     public const string NcclVariable = "LOCALLLM_TEST_NCCL";
 
-    /// <summary>Has every engine speculate, where this is <c>ngram</c>.</summary>
+    /// <summary>Has every engine that <see cref="LoadAsync"/> and <see cref="Engine.TinyEngine"/> load speculate, where this is <c>ngram</c>.</summary>
     public const string SpeculationVariable = "LOCALLLM_TEST_SPECULATION";
 
     /// <summary>Whether every engine speculates.</summary>
-    public static bool Speculates => SpeculationOptions.Default is not null;
+    public static bool Speculates => Speculation is not null;
+
+    /// <summary>How every engine speculates whose test says nothing of it; null: not at all.</summary>
+    public static SpeculationOptions? Speculation => Environment.GetEnvironmentVariable(SpeculationVariable) switch
+    {
+        null or "" => null,
+        "ngram" => Ngram,
+        var method => throw new InvalidOperationException($"{SpeculationVariable} is '{method}'; allowed: ngram"),
+    };
 
     /// <summary>Drafts wherever a single token occurred before.</summary>
     public static SpeculationOptions Ngram { get; } = new() { Method = "ngram", NumSpeculativeTokens = 4, PromptLookupMax = 4, PromptLookupMin = 1 };
@@ -36,8 +44,6 @@ internal static class SuiteExecutor
     [ModuleInitializer]
     internal static void Choose()
     {
-        if (Environment.GetEnvironmentVariable(SpeculationVariable) is { Length: > 0 } method)
-            SpeculationOptions.Default = method == "ngram" ? Ngram : throw new InvalidOperationException($"{SpeculationVariable} is '{method}'; allowed: ngram");
         if (Environment.GetEnvironmentVariable(NcclVariable) == "fake")
         {
             Environment.SetEnvironmentVariable(LocalLlm.Ops.Cuda.Ranks.GpuRanks.NoOwnKernelsVariable, "1");
@@ -47,6 +53,10 @@ internal static class SuiteExecutor
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } name)
             StepExecutorFactory.Default = Create(name);
     }
+
+    /// <summary>Loads an engine as this run of the suite wants it: with its drafts, where the test says nothing of them.</summary>
+    public static Task<LlmEngine> LoadAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default) =>
+        LlmEngine.LoadAsync(options with { Speculation = options.Speculation ?? Speculation }, progress, cancellationToken);
 
     /// <summary>Creates the factory of an executor by its name.</summary>
     public static IStepExecutorFactory Create(string name) => name switch

@@ -16,7 +16,7 @@ public class LoadFromHubTests
         using var cache = new TemporaryFolder();
         var phases = new Phases();
         var options = Options(hub, cache) with { Hub = kind };
-        await using var engine = await LlmEngine.LoadAsync(options, phases, TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(options, phases, TestContext.Current.CancellationToken);
         Assert.Equal(FakeHub.Repository, engine.ModelName);
         Assert.StartsWith(cache["models"], engine.Options.ModelPath, StringComparison.Ordinal);
         Assert.Contains(folder, engine.Options.ModelPath, StringComparison.Ordinal);
@@ -37,7 +37,7 @@ public class LoadFromHubTests
             FakeHub.Refuse(context, 404, "RevisionNotFound");
             return Task.FromResult(true);
         };
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(Options(hub, cache) with { Revision = "v9" }, cancellationToken: TestContext.Current.CancellationToken));
+        var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(Options(hub, cache) with { Revision = "v9" }, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Contains("'v9'", failure.Message, StringComparison.Ordinal);
     }
 
@@ -51,7 +51,7 @@ public class LoadFromHubTests
     {
         await using var hub = await FakeHub.StartAsync();
         using var cache = new TemporaryFolder();
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(Options(hub, cache) with { ModelPath = path }, cancellationToken: TestContext.Current.CancellationToken));
+        var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(Options(hub, cache) with { ModelPath = path }, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal((EngineErrorKind.InvalidOptions, "model"), (failure.Kind, failure.Parameter));
         Assert.Contains($"'{path}' is not a folder", failure.Message, StringComparison.Ordinal);
         Assert.Empty(hub.Requests);
@@ -60,7 +60,7 @@ public class LoadFromHubTests
     [Fact]
     public async Task Options_of_hubs_are_checked_with_all_others()
     {
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(
+        var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(
             new EngineOptions { ModelPath = TestPaths.TinyR1, Hub = "ollama", Revision = "../x", Dtype = "int8" }, cancellationToken: TestContext.Current.CancellationToken));
         Assert.All((string[])["hub is 'ollama'", "revision is given, but the model is a local folder", "revision is '../x'", "dtype is 'int8'"], text => Assert.Contains(text, failure.Message, StringComparison.Ordinal));
     }

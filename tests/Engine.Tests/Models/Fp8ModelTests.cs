@@ -5,6 +5,7 @@ using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
 using LocalLlm.Parallel;
+using LocalLlm.Tests.Execution;
 using LocalLlm.Weights;
 using Xunit;
 using static TorchSharp.torch;
@@ -45,6 +46,22 @@ public sealed class Fp8ModelTests
 
         var longest = new GoldenFile(source).Cases.Last().Ids;
         Assert.Equal(fast.LastLogits(longest), fast.LastLogits(longest, 7));
+    }
+
+    [Fact]
+    public void Saying_fp8_once_more_changes_nothing_and_anything_else_is_refused_by_name()
+    {
+        var source = TestPaths.Shared("goldens", "random", "qwen2-untied");
+        using var folder = new Fp8Folder(source);
+        var options = new EngineOptions { ModelPath = folder.Path, Device = "cpu", Dtype = "float32", SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20 };
+        Assert.Equal(LlmEngine.PlanMemory(options) with { AvailableBytes = 0, BudgetBytes = 0 }, LlmEngine.PlanMemory(options with { Quantization = "fp8" }) with { AvailableBytes = 0, BudgetBytes = 0 });
+        foreach (var (path, method, says) in (IReadOnlyList<(string, string, string)>)
+            [(folder.Path, "awq", "quantization is 'awq'; allowed: none, fp8"), (source, "fp8", "quantization is fp8, but config.json has no quantization_config")])
+        {
+            var refusal = Assert.Throws<EngineException>(() => LlmEngine.PlanMemory(options with { ModelPath = path, Quantization = method }));
+            Assert.Equal(("quantization", EngineErrorKind.InvalidOptions), (refusal.Parameter, refusal.Kind));
+            Assert.Contains(says, refusal.Message, StringComparison.Ordinal);
+        }
     }
 
     [Theory]
@@ -134,6 +151,6 @@ public sealed class Fp8ModelTests
     private static double Distance(float[] wanted, float[] got) =>
         Math.Sqrt(wanted.Zip(got).Sum(pair => Math.Pow(pair.First - pair.Second, 2)) / wanted.Sum(value => (double)value * value));
 
-    private static Task<LlmEngine> LoadAsync(string folder, int tensor, int pipeline) => LlmEngine.LoadAsync(
+    private static Task<LlmEngine> LoadAsync(string folder, int tensor, int pipeline) => SuiteExecutor.LoadAsync(
         new() { ModelPath = folder, Device = "cpu", Dtype = "float32", TensorParallel = tensor, PipelineParallel = pipeline, SkipTokenizerInit = true }, cancellationToken: Token);
 }

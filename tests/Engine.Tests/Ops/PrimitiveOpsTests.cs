@@ -57,7 +57,7 @@ public sealed class PrimitiveOpsTests : IDisposable
         SkipWithoutCard(device);
         var folder = TestPaths.Shared("goldens", "random", name);
         var options = new EngineOptions { ModelPath = folder, Dtype = "float32", Device = device, SkipTokenizerInit = true };
-        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         var cases = new GoldenFile(folder).Cases.Where(golden => golden.MinMargin > 1e-4).ToArray();
         var requests = cases.Select(golden => GenerationRequest.FromTokenIds(golden.Ids,
             new() { Temperature = 0, MaxTokens = golden.Greedy.Length, IgnoreEos = true }));

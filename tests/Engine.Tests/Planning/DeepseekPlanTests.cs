@@ -119,7 +119,7 @@ public sealed class DeepseekPlanTests : IDisposable
         config["quantization_config"] = JsonNode.Parse("""{"quant_method":"fp8","weight_block_size":[128,128],"modules_to_not_convert":["lm_head","a","b","c","d"]}""");
         var notes = (await PlanAsync(config.ToJsonString(), "H100", new())).Notes;
         Assert.Contains("this build runs FP8 weights (quantization_config in config.json) on CPUs only: it is planned, not run", notes);
-        Assert.Contains("some modules are stored unquantised, and planned as if they were 8-bit floats: 'a', 'b', 'c' and 1 more", notes);
+        Assert.Contains("config.json names modules that are stored unquantised and are none of those planned here: 'a', 'b', 'c' and 1 more", notes);
     }
 
     public void Dispose() => _folder.Dispose();

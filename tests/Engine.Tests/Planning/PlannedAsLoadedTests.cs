@@ -68,6 +68,35 @@ public class PlannedAsLoadedTests
             Assert.Equal(planned.KvBytesPerToken, plan.KvBytesPerToken);
     }
 
+    // Joined matrices are kept together; experts one by one.
+    [Theory]
+    [InlineData(1, false, "self_attn")]
+    [InlineData(2, false, "o_proj", "model.layers.2.mlp")]
+    [InlineData(1, false, "kv_b_proj", "model.layers.0.mlp.down_proj")]
+    [InlineData(1, true, "model.layers.1.mlp.shared_experts", "model.layers.3.self_attn.o_proj", "eh_proj")]
+    [InlineData(1, false, "model.layers.1.mlp.experts.3", "model.layers.2.mlp.experts.0", "model.layers.2.mlp.experts.5.down_proj")]
+    public async Task Modules_that_stay_unquantised_are_planned_so(int tensor, bool predicts, params string[] kept)
+    {
+        using var folder = new DeepseekFolder(
+            config => config["num_nextn_predict_layers"] = predicts ? 1 : 0, weights =>
+            {
+                if (predicts)
+                    DeepseekFolder.AddPrediction(weights, 1, 1);
+            });
+        using var quantised = new Fp8Folder(folder.Path, 16, 16, kept: kept);
+        var options = new EngineOptions
+        {
+            ModelPath = quantised.Path, Device = "cpu", Dtype = "bfloat16", TensorParallel = tensor, SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20,
+            Speculation = predicts ? new() { Method = "mtp", NumSpeculativeTokens = 1 } : null,
+        };
+        var loaded = LlmEngine.PlanMemory(options);
+        var plan = await ModelPlanner.PlanAsync(new() { Options = options }, TestContext.Current.CancellationToken);
+        Assert.Equal(loaded.WeightBytes, plan.Ranks[0].WeightBytes);
+        using var whole = new Fp8Folder(folder.Path, 16, 16, kept: ["eh_proj"]);
+        Assert.True(LlmEngine.PlanMemory(options with { ModelPath = whole.Path }).WeightBytes < loaded.WeightBytes);
+        Assert.DoesNotContain(plan.Notes, note => note.Contains("unquantised", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Prediction_behind_a_stage_boundary_has_an_embedding_of_its_own()
     {

@@ -38,6 +38,24 @@ public class NgramDrafterTests
         Assert.Equal([2, 3], drafter.Propose(tokens, 4, 8).ToArray());
     }
 
+    // Each prompt alone is as much as a call may learn, and a step as much as four of them.
+    [Fact]
+    public void Long_prompts_that_come_at_once_are_learned_over_several_steps_and_new_tokens_at_once()
+    {
+        var budget = new LearningBudget();
+        var drafters = Enumerable.Range(0, 10).Select(_ => new NgramDrafter(1, 1, 4, budget)).ToArray();
+        int[] prompt = [.. Enumerable.Range(100, NgramDrafter.MaxLearnedRuns - 1), 100];
+        int[] later = [.. prompt, 101, 102];
+        Assert.Equal([true, true, true, true, false, false, false, false, false, false], Drafted(prompt));
+        // The first four learn what is new, which takes next to nothing.
+        budget.Refill();
+        Assert.Equal([true, true, true, true, true, true, true, true, false, false], Drafted(later));
+        budget.Refill();
+        Assert.Equal([true, true, true, true, true, true, true, true, true, true], Drafted(later));
+
+        bool[] Drafted(int[] tokens) => [.. drafters.Select(drafter => !drafter.Propose(tokens, prompt.Length, 4).IsEmpty)];
+    }
+
     [Theory]
     [InlineData(5, 5)]
     [InlineData(1, 32)]

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LocalLlm.Templating;
+using LocalLlm.Tests.Execution;
 using LocalLlm.Tokenizers;
 using Xunit;
 
@@ -73,7 +74,7 @@ public class StructurePromptTests
         GenerationRequest With(bool? describe) => chat with { Sampling = chat.Sampling with { StructuredOutputs = new() { JsonObject = true }, DescribeStructuredOutputs = describe } };
         foreach (var described in (bool[])[true, false])
         {
-            await using var engine = await LlmEngine.LoadAsync(new() { ModelPath = TestPaths.TinyR1, DescribeStructuredOutputs = described }, cancellationToken: token);
+            await using var engine = await SuiteExecutor.LoadAsync(new() { ModelPath = TestPaths.TinyR1, DescribeStructuredOutputs = described }, cancellationToken: token);
             var plain = (await engine.CompleteAsync(chat, token)).PromptTokenIds.Count;
             foreach (var describe in (bool?[])[null, true, false])
                 Assert.Equal(describe ?? described, (await engine.CompleteAsync(With(describe), token)).PromptTokenIds.Count > plain);

@@ -1,4 +1,5 @@
 using LocalLlm.Interop;
+using LocalLlm.Tests.Execution;
 using LocalLlm.Weights;
 using Xunit;
 using static TorchSharp.torch;
@@ -54,14 +55,14 @@ public sealed class DummyWeightsTests : IDisposable
     [Fact]
     public async Task Without_dummy_a_configuration_alone_is_no_model()
     {
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(Options with { LoadFormat = "auto" }, cancellationToken: Token));
+        var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(Options with { LoadFormat = "auto" }, cancellationToken: Token));
         Assert.Contains("but no weights (model.safetensors)", failure.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Other_formats_are_refused_by_name()
     {
-        var failure = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(Options with { LoadFormat = "gguf" }, cancellationToken: Token));
+        var failure = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(Options with { LoadFormat = "gguf" }, cancellationToken: Token));
         Assert.Equal("load_format is 'gguf'; allowed: auto, safetensors, dummy.", failure.Message);
     }
 
@@ -107,7 +108,7 @@ public sealed class DummyWeightsTests : IDisposable
 
     private async Task<int[]> IdsAsync(EngineOptions options)
     {
-        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: Token);
+        await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: Token);
         var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds([5, 6, 7], new() { Temperature = 0, MaxTokens = 16, IgnoreEos = true, Detokenize = false }), Token);
         return [.. result.Outputs[0].TokenIds];
     }

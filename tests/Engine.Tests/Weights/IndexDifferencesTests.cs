@@ -188,7 +188,7 @@ public class IndexDifferencesTests
         // All but the first tensor are not named, two are in no file, one file is absent.
         folder.Write(CheckpointIndex.FileName, """{"weight_map":{"model.embed_tokens.weight":"model.safetensors","mtp.fc.weight":"model.safetensors","mtp.norm.weight":"mtp.safetensors"}}""");
         using var logs = new CollectedLogs();
-        await using var engine = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = folder.Path, LoggerFactory = logs }, null, TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(new EngineOptions { ModelPath = folder.Path, LoggerFactory = logs }, null, TestContext.Current.CancellationToken);
         var result = await engine.CompleteAsync(GenerationRequest.FromChat([new("user", "What is 58 + 27?")], new() { Temperature = 0 }), TestContext.Current.CancellationToken);
         Assert.Contains("85", result.Outputs[0].Text, StringComparison.Ordinal);
         Assert.Single(logs.Warnings, warning => warning.Contains("not named by the index", StringComparison.Ordinal) && warning.Contains("'mtp.safetensors'", StringComparison.Ordinal));

@@ -1,3 +1,4 @@
+using LocalLlm.Tests.Execution;
 using LocalLlm.Weights;
 using Xunit;
 
@@ -132,7 +133,7 @@ public class TorchCheckpointTests
 
     private static async Task<string> Answer(string folder)
     {
-        await using var engine = await LlmEngine.LoadAsync(new EngineOptions { ModelPath = folder, Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(new EngineOptions { ModelPath = folder, Device = "cpu" }, cancellationToken: TestContext.Current.CancellationToken);
         var request = GenerationRequest.FromText("What is 58 + 27?") with { Sampling = new() { Temperature = 0, MaxTokens = 16 } };
         return (await engine.CompleteAsync(request, TestContext.Current.CancellationToken)).Outputs[0].Text;
     }

@@ -34,6 +34,8 @@ public class EngineArgumentsTests
         { "--gpu-memory-utilization 0.25", nameof(EngineOptions.GpuMemoryUtilization), 0.25 },
         { "--kv-cache-dtype fp8", nameof(EngineOptions.KvCacheDtype), "fp8" },
         { "--batch-invariant", nameof(EngineOptions.BatchInvariant), true },
+        { "--quantization fp8", nameof(EngineOptions.Quantization), "fp8" },
+        { "-q None", nameof(EngineOptions.Quantization), null },
         { "--kv-cache-memory-bytes 2G", nameof(EngineOptions.KvCacheMemoryBytes), 2L << 30 },
         { "--num-gpu-blocks-override 99", nameof(EngineOptions.NumGpuBlocksOverride), 99 },
         { "--skip-tokenizer-init", nameof(EngineOptions.SkipTokenizerInit), true },

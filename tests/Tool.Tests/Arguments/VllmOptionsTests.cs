@@ -59,9 +59,8 @@ public sealed class VllmOptionsTests
     }
 
     [Theory]
-    [InlineData("--quantization fp8", "--quantization 'fp8'", "unquantised")]
-    [InlineData("--quantization=awq", "--quantization 'awq'", "unquantised")]
-    [InlineData("-q gptq", "--quantization 'gptq'", "unquantised")]
+    [InlineData("--quantization=awq", "quantization is 'awq'", "allowed: none, fp8")]
+    [InlineData("-q gptq", "quantization is 'gptq'", "allowed: none, fp8")]
     [InlineData("--calculate-kv-scales", "--calculate-kv-scales", "scales of its own")]
     [InlineData("--load-format gguf", "--load-format 'gguf'", "allowed: auto, hf, safetensors, dummy")]
     [InlineData("--cpu-offload-gb 4", "--cpu-offload-gb '4'", "stay on the device")]

@@ -1,5 +1,6 @@
 using LocalLlm.Layers;
 using LocalLlm.Models.Rotary;
+using LocalLlm.Ops.Cpu;
 
 namespace LocalLlm.Models.Deepseek;
 
@@ -63,6 +64,11 @@ internal sealed record DeepseekConfig : TransformerConfig
 
     /// <summary>The gathered row, its sum in float32 and in the type of the computation, and the experts of a token.</summary>
     public override long ExpertElements => Experts is { } experts ? (4L * HiddenSize) + (experts.Routing.PerToken * ((3L * experts.Width) + (2L * HiddenSize))) : 0;
+
+    /// <inheritdoc/>
+    public override long CpuWorkspaceBytes(long stepTokens, int elementBytes) =>
+        CpuWorkspace.ForLatentAttention(Attention.Shape, elementBytes)
+        + (Experts is { } experts ? CpuWorkspace.ForExperts(stepTokens, experts.Routing.PerToken, HiddenSize, experts.Width, elementBytes) : 0);
 
     /// <summary>Whether a layer's MLP is a mixture of experts.</summary>
     public bool HasExperts(int layer) => Experts is not null && layer >= FirstKDenseReplace && layer % MoeLayerFreq == 0;

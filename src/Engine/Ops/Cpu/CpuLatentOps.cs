@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Latent attention on the CPU, absorbed, in float32 whatever the type of the activations. A row's result is the same bits alone and in any
-/// batch.
+/// Latent attention on the CPU, in float32 whatever the type of the activations. Where activations are float32 it is absorbed always, and a row's result
+/// is the same bits alone and in any batch; in bfloat16 sequences with many new tokens are expanded (<see cref="ExpandedAttention"/>).
 /// </summary>
 internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
 {
@@ -20,6 +20,7 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
 
     private readonly NativeBuffer<LatentTile> _tiles = new();
     private readonly NativeBuffer<int> _nextItem = new();
+    private readonly ExpandedAttention _expanded = new();
 
     /// <inheritdoc/>
     public LatentWeight Pack(Tensor projection, LatentAttentionShape shape)
@@ -54,25 +55,32 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
     }
 
     /// <inheritdoc/>
-    public Tensor Attention(Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape)
+    public Tensor Attention(Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape) =>
+        Attention(queries, weight, cache, metadata, shape, queries.dtype == ScalarType.Float32 ? null : span => ExpandedAttention.Pays(span, shape));
+
+    /// <summary>As <see cref="ILatentOps.Attention"/>, with a choice of one's own of the sequences that are expanded; null: none.</summary>
+    public Tensor Attention(
+        Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape, Func<SequenceSpan, bool>? expands)
     {
-        long tokens = metadata.TokenCount;
         var wide = queries.to(ScalarType.Float32);
-        using var absorbed = empty([tokens, shape.Heads, shape.Rank], ScalarType.Float32);
-        using var mixed = empty([tokens, shape.Heads, shape.Rank], ScalarType.Float32);
-        var output = empty([tokens, (long)shape.Heads * shape.ValueDim], ScalarType.Float32);
-        if (queries.dtype == ScalarType.Float32)
+        var output = empty([metadata.TokenCount, (long)shape.Heads * shape.ValueDim], queries.dtype);
+        var sequences = metadata.Sequences.Span;
+        // Sequences of one kind that follow each other are computed together.
+        for (var first = 0; first < sequences.Length;)
         {
-            Multiply<float, Float32Element>(wide, shape.QueryDim, weight.Keys, absorbed, shape.PlainDim, shape);
-            Attend(wide, absorbed, mixed, cache, metadata, shape);
-            Multiply<float, Float32Element>(mixed, shape.Rank, weight.Values, output, shape.Rank, shape);
-            return output;
+            var isExpanded = expands?.Invoke(sequences[first]) == true;
+            var last = first + 1;
+            while (last < sequences.Length && !isExpanded && expands?.Invoke(sequences[last]) != true)
+                last++;
+            using var scope = NewDisposeScope();
+            if (isExpanded)
+                _expanded.Attend(wide, output, weight, cache, sequences[first], metadata, shape);
+            else
+                Absorb(wide, output, weight, cache, first..last, metadata, shape);
+            first = last;
         }
 
-        Multiply<ushort, BFloat16Element>(wide, shape.QueryDim, weight.Keys, absorbed, shape.PlainDim, shape);
-        Attend(wide, absorbed, mixed, cache, metadata, shape);
-        Multiply<ushort, BFloat16Element>(mixed, shape.Rank, weight.Values, output, shape.Rank, shape);
-        return output.to(queries.dtype);
+        return output;
     }
 
     /// <inheritdoc/>
@@ -80,6 +88,25 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
     {
         _tiles.Dispose();
         _nextItem.Dispose();
+        _expanded.Dispose();
+    }
+
+    private void Absorb(
+        Tensor wide, Tensor output, LatentWeight weight, KvLayerCache cache, Range run, AttentionMetadata metadata, LatentAttentionShape shape)
+    {
+        var (first, last) = (metadata.Sequences.Span[run.Start], metadata.Sequences.Span[run.End.Value - 1]);
+        long tokens = last.FirstToken + last.TokenCount - first.FirstToken;
+        var queries = wide.narrow(0, first.FirstToken, tokens);
+        var absorbed = empty([tokens, shape.Heads, shape.Rank], ScalarType.Float32);
+        var mixed = empty([tokens, shape.Heads, shape.Rank], ScalarType.Float32);
+        var isWide = output.dtype == ScalarType.Float32;
+        var target = output.narrow(0, first.FirstToken, tokens);
+        var values = isWide ? target : empty([tokens, (long)shape.Heads * shape.ValueDim], ScalarType.Float32);
+        Multiply(queries, shape.QueryDim, weight.Keys, absorbed, shape.PlainDim, shape);
+        Attend(queries, absorbed, mixed, cache, run, metadata, shape);
+        Multiply(mixed, shape.Rank, weight.Values, values, shape.Rank, shape);
+        if (!isWide)
+            target.copy_(values);
     }
 
     // [heads, out, in] → [heads, ceil(out / 32), in, 32]
@@ -122,6 +149,14 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
         CpuParallel.For(kernel, metadata.TokenCount, Grain(costPerElement * ((shape.Heads * shape.RotaryDim) + shape.RowWidth)));
     }
 
+    private static void Multiply(Tensor x, long headStride, Tensor panels, Tensor output, int inputs, LatentAttentionShape shape)
+    {
+        if (panels.dtype == ScalarType.Float32)
+            Multiply<float, Float32Element>(x, headStride, panels, output, inputs, shape);
+        else
+            Multiply<ushort, BFloat16Element>(x, headStride, panels, output, inputs, shape);
+    }
+
     // x [tokens, heads · stride], of which the first inputs of each head are read → [tokens, heads, out]
     private static void Multiply<T, TElement>(Tensor x, long headStride, Tensor panels, Tensor output, int inputs, LatentAttentionShape shape)
         where T : unmanaged
@@ -147,33 +182,35 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
     private static byte* ScalesOf(KvLayerCache cache) => cache.IsScaled ? (byte*)cache.Scales[0].DataPointer() : null;
 
     private void Attend(
-        Tensor queries, Tensor absorbed, Tensor mixed, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape)
+        Tensor queries, Tensor absorbed, Tensor mixed, KvLayerCache cache, Range run, AttentionMetadata metadata, LatentAttentionShape shape)
     {
         if (cache.IsScaled)
-            Attend<byte, Float8Element>(queries, absorbed, mixed, cache, metadata, shape);
+            Attend<byte, Float8Element>(queries, absorbed, mixed, cache, run, metadata, shape);
         else if (cache.Tensors[0].dtype == ScalarType.Float32)
-            Attend<float, Float32Element>(queries, absorbed, mixed, cache, metadata, shape);
+            Attend<float, Float32Element>(queries, absorbed, mixed, cache, run, metadata, shape);
         else
-            Attend<ushort, BFloat16Element>(queries, absorbed, mixed, cache, metadata, shape);
+            Attend<ushort, BFloat16Element>(queries, absorbed, mixed, cache, run, metadata, shape);
     }
 
     private void Attend<T, TElement>(
-        Tensor queries, Tensor absorbed, Tensor mixed, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape)
+        Tensor queries, Tensor absorbed, Tensor mixed, KvLayerCache cache, Range run, AttentionMetadata metadata, LatentAttentionShape shape)
         where T : unmanaged
         where TElement : struct, ICacheElement<T>
     {
-        var (work, rows) = PlanTiles(metadata, shape);
+        var (work, rows) = PlanTiles(metadata.Sequences.Span[run], shape);
+        // Rows of the run, and sequences by their rows in the step.
+        long skipped = metadata.Sequences.Span[run.Start].FirstToken * shape.Heads;
         _nextItem.Resize(1);
         _nextItem.Span[0] = 0;
         var kernel = new LatentAttentionKernel<T, TElement>
         {
-            Absorbed = (float*)absorbed.DataPointer(),
-            Queries = (float*)queries.DataPointer(),
-            Output = (float*)mixed.DataPointer(),
+            Absorbed = (float*)absorbed.DataPointer() - (skipped * shape.Rank),
+            Queries = (float*)queries.DataPointer() - (skipped * shape.QueryDim),
+            Output = (float*)mixed.DataPointer() - (skipped * shape.Rank),
             Cache = (T*)cache.Tensors[0].DataPointer(),
             Scales = ScalesOf(cache),
             Tiles = _tiles.Pointer,
-            Sequences = metadata.Sequences.Pointer,
+            Sequences = metadata.Sequences.Pointer + run.Start.Value,
             BlockTables = metadata.BlockTables.Pointer,
             NextItem = _nextItem.Pointer,
             ItemCount = _tiles.Count,
@@ -188,13 +225,15 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
     }
 
     // Cuts every sequence's rows. Returns multiply-adds, and the rows of a piece.
-    private (long Work, int Rows) PlanTiles(AttentionMetadata metadata, LatentAttentionShape shape)
+    private (long Work, int Rows) PlanTiles(ReadOnlySpan<SequenceSpan> sequences, LatentAttentionShape shape)
     {
-        long work = 0;
-        var sequences = metadata.Sequences.Span;
+        long work = 0, all = 0;
         foreach (var sequence in sequences)
+        {
             work += (long)sequence.TokenCount * sequence.ContextLength * shape.Heads * (shape.RowWidth + shape.Rank);
-        var all = (long)metadata.TokenCount * shape.Heads;
+            all += (long)sequence.TokenCount * shape.Heads;
+        }
+
         var rows = all / MaxRowsPerTile >= 2L * CpuParallel.ThreadCount ? MaxRowsPerTile : MinRowsPerTile;
         _tiles.Clear();
         for (var s = 0; s < sequences.Length; s++)

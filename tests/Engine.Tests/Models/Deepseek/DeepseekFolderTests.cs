@@ -129,7 +129,7 @@ public class DeepseekFolderTests
                 weights[name] = tensor([-9f, -9f, -9f, -9f, 9f, 9f]);
         });
         SuiteExecutor.SkipInAnotherProcess();
-        await using var engine = await LlmEngine.LoadAsync(
+        await using var engine = await SuiteExecutor.LoadAsync(
             new()
             {
                 ModelPath = folder.Path, Device = "cpu", SkipTokenizerInit = true, TensorParallel = whole ? 2 : 1, EnableExpertParallel = whole,
@@ -202,7 +202,7 @@ public class DeepseekFolderTests
     private static async Task<IReadOnlyList<int>> GenerateAsync(DeepseekFolder folder, EngineOptions options)
     {
         SuiteExecutor.SkipInAnotherProcess();
-        await using var engine = await LlmEngine.LoadAsync(
+        await using var engine = await SuiteExecutor.LoadAsync(
             options with { ModelPath = folder.Path, Device = "cpu", Dtype = "float32", SkipTokenizerInit = true, ExecutorFactory = new LocalLlm.Execution.DeviceExecutorFactory() },
             cancellationToken: TestContext.Current.CancellationToken);
         var request = GenerationRequest.FromTokenIds(s_prompt, new() { Temperature = 0, MaxTokens = 24, IgnoreEos = true });

@@ -38,7 +38,7 @@ public sealed class LatentFamilyTests : IDisposable
         const int count = 24;
         // Few tokens a step: long prompts are computed in chunks, beside others.
         var options = new EngineOptions { ModelPath = _folder.Path, Device = device, SkipTokenizerInit = true, MaxNumBatchedTokens = 32 };
-        await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         var sampling = new SamplingParams { Temperature = 0, MaxTokens = count, IgnoreEos = true };
         var prompts = PromptLengths.Select(length => Prompt(length, seed: length)).ToArray();
         var results = await engine.GenerateBatchAsync([.. prompts.Select(prompt => GenerationRequest.FromTokenIds(prompt, sampling))],
@@ -59,7 +59,7 @@ public sealed class LatentFamilyTests : IDisposable
     {
         SuiteExecutor.SkipInAnotherProcess();
         var options = new EngineOptions { ModelPath = _folder.Path, Device = "cpu", SkipTokenizerInit = true, PipelineParallel = 2 };
-        var refusal = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal((EngineErrorKind.InvalidOptions, "pipeline_parallel_size"), (refusal.Kind, refusal.Parameter));
     }
 

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using LocalLlm.Interop;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Tests.Execution;
 using LocalLlm.Weights;
 using Xunit;
 using static TorchSharp.torch;
@@ -50,8 +51,8 @@ public sealed class DynamicRopeTests : IDisposable
         var options = new EngineOptions { ModelPath = _folder, Dtype = "float32", SkipTokenizerInit = true };
         var sampling = new SamplingParams { Temperature = 0, MaxTokens = 12, IgnoreEos = true };
         var requests = new[] { 40, 48, 56, 96, 48, 30 }.Select(length => GenerationRequest.FromTokenIds([.. Enumerable.Range(0, length).Select(i => (i * 37) % 64)], sampling)).ToArray();
-        await using var uncached = await LlmEngine.LoadAsync(options with { EnablePrefixCaching = false }, cancellationToken: TestContext.Current.CancellationToken);
-        await using var cached = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        await using var uncached = await SuiteExecutor.LoadAsync(options with { EnablePrefixCaching = false }, cancellationToken: TestContext.Current.CancellationToken);
+        await using var cached = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(128, cached.MaxModelLen);
         foreach (var request in requests)
         {

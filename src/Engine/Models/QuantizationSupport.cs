@@ -1,0 +1,31 @@
+namespace LocalLlm.Models;
+
+/// <summary>What <see cref="EngineOptions.Quantization"/> may say of a model.</summary>
+internal static class QuantizationSupport
+{
+    /// <summary>The option's name.</summary>
+    public const string Option = "quantization";
+
+    /// <summary>What it may be, for messages.</summary>
+    public const string Allowed = "none, fp8 (beside a checkpoint in 8-bit floats, which is loaded as it is stored anyway)";
+
+    private const string Float8 = "fp8";
+
+    /// <summary>Whether a method is known.</summary>
+    public static bool IsName(string? method) => method is null or Float8;
+
+    /// <summary>What is wrong with the option, after its name; null: nothing.</summary>
+    /// <param name="options">What the engine is loaded with.</param>
+    /// <param name="isQuantised">Whether the checkpoint has 8-bit floats.</param>
+    public static string? FaultOf(EngineOptions options, bool isQuantised) => options.Quantization is null || isQuantised
+        ? null
+        : $"is {options.Quantization}, but config.json has no quantization_config: weights are used as the checkpoint stores them; leave it out, or name a checkpoint in 8-bit floats";
+
+    /// <summary>Refuses a method that the checkpoint is not stored by.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void Check(EngineOptions options, ModelConfig config)
+    {
+        if (FaultOf(options, config.Quantization is not null) is { } fault)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"{Option} {fault}.", Option);
+    }
+}
