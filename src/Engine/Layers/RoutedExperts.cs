@@ -10,27 +10,47 @@ namespace LocalLlm.Layers;
 /// The experts that a router chooses from, one after the other: each computes the rows of its own tokens. A token's results are summed in the
 /// order of the experts, so that the sum does not depend on what else is in the step. A rank has a part of every expert, or some experts whole.
 /// </summary>
+/// <remarks>
+/// Where experts are balanced, busy ones exist on several ranks, which take their tokens in turn, and the experts of a rank change
+/// (<see cref="Rebalance"/>): a token's sum is then made of other parts, and differs in its last bits. What is registered are the experts that
+/// the rank begins with.
+/// </remarks>
 internal sealed class RoutedExperts
 {
+    private readonly ICollectives _ranks;
     private readonly Expert[] _experts; // of this rank
-    private readonly int _first;
     private readonly ExpertGroups _groups;
-    private readonly long[] _usage; // tokens of each expert, of all ranks
+    private readonly long[] _usage; // tokens of each expert, of all ranks; those of each rank where experts are balanced
+    private readonly long[] _loads = []; // tokens of each expert in the window; empty: nothing is balanced
+    private readonly int[] _held; // the expert in each place of this rank
+    private readonly int[] _order; // its places by their experts
+    private ExpertPlacement? _placement; // null: every expert's tokens are one rank's, or each rank has a part of all
 
     /// <summary>Registers <c>prefix.N.{gate,up,down}_proj</c>.</summary>
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
         var count = options.Routing.Count;
-        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, context.ExpertRanks) : new(0, count);
+        _ranks = context.ExpertRanks;
+        if (context.Rebalancing is { } balancing)
+        {
+            _loads = new long[count];
+            _placement = ExpertBalancer.Choose(_loads, _ranks.WorldSize, (count + balancing.RedundantExperts) / _ranks.WorldSize);
+            balancing.Add(this);
+        }
+
+        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, _ranks) : new(0, count);
         var part = context.SpreadsExperts
-            ? new(0, options.Width) : ShardRange.Of(options.Width, context.ExpertRanks, $"The output size of {prefix}.0.gate_proj");
-        _first = (int)own.Start;
-        _experts = [.. Enumerable.Range(_first, (int)own.Length)
-            .Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
+            ? new(0, options.Width) : ShardRange.Of(options.Width, _ranks, $"The output size of {prefix}.0.gate_proj");
+        _held = [.. _placement?.Held[_ranks.Rank] ?? Enumerable.Range((int)own.Start, (int)own.Length)];
+        _order = [.. Enumerable.Range(0, _held.Length)];
+        _experts = [.. _held.Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
         _groups = new(count);
-        _usage = context.ExpertUsage.AddLayer(count);
-        if (own.Length < count)
-            context.Weights.Ignore(name => IsOfAnotherRank(name, $"{prefix}.", own, count));
+        _usage = context.ExpertUsage.AddLayer(_placement is null ? count : _ranks.WorldSize);
+        if (_held.Length < count)
+        {
+            var held = _held.ToHashSet(); // whichever experts are there later, these are read
+            context.Weights.Ignore(name => WeightNames.NumberAfter($"{prefix}.", name) is { } expert && expert < count && !held.Contains(expert));
+        }
     }
 
     /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32.</summary>
@@ -40,21 +60,62 @@ internal sealed class RoutedExperts
         using var scope = NewDisposeScope();
         var weights = choices.Weights.view(-1);
         _groups.Fill(choices.Ids);
-        _groups.CountUp(_usage);
-        for (var expert = 0; expert < _experts.Length; expert++)
+        Count();
+        foreach (var place in _order)
         {
-            var (tokens, places) = _groups.Of(_first + expert);
-            if (tokens.IsEmpty)
+            var (first, step) = _placement?.ShareOf(_held[place], _ranks.Rank) ?? (0, 1);
+            var (tokens, places) = _groups.Of(_held[place], first, step);
+            if (tokens.Length == 0)
                 continue;
             using var inner = NewDisposeScope();
-            var rows = tensor(tokens.ToArray(), device: x.device);
-            var result = _experts[expert].Forward(x.index_select(0, rows)).to(ScalarType.Float32);
-            sum.IndexAddInPlace(rows, result * weights.index_select(0, tensor(places.ToArray(), device: x.device)).unsqueeze(1));
+            var rows = tensor(tokens, device: x.device);
+            var result = _experts[place].Forward(x.index_select(0, rows)).to(ScalarType.Float32);
+            sum.IndexAddInPlace(rows, result * weights.index_select(0, tensor(places, device: x.device)).unsqueeze(1));
         }
 
         return sum;
     }
 
-    private static bool IsOfAnotherRank(string name, string prefix, ShardRange own, int count) =>
-        WeightNames.NumberAfter(prefix, name) is { } expert && expert < count && (expert < own.Start || expert >= own.Start + own.Length);
+    /// <summary>Measures loads from here on.</summary>
+    public void BeginWindow() => Array.Clear(_loads);
+
+    /// <summary>Places experts by the loads that were measured; all ranks at the same step. A rank copies those that it lacks from one that has them.</summary>
+    public void Rebalance()
+    {
+        // The first rank's choice, though all have measured the same: ranks that disagree would compute a token twice, or never.
+        var chosen = ExpertBalancer.Choose(_loads, _ranks.WorldSize, _held.Length);
+        var placement = _ranks.Share(chosen, static all => all[0]);
+        var wanted = placement.Held[_ranks.Rank];
+        var free = new Queue<int>(Enumerable.Range(0, _held.Length).Where(place => !wanted.Contains(_held[place])));
+        var missing = wanted.Except(_held).ToArray();
+        // Copied while nobody changes what it has, and taken into use when all are done.
+        var copies = _ranks.Share(this, all => Array.ConvertAll(missing, expert => CopyOf(expert, all)));
+        foreach (var (expert, copy) in missing.Zip(copies))
+        {
+            var place = free.Dequeue();
+            _experts[place].Take(copy);
+            _held[place] = expert;
+        }
+
+        Array.Sort(_order, (left, right) => _held[left].CompareTo(_held[right]));
+        _placement = placement;
+    }
+
+    private Expert CopyOf(int expert, IReadOnlyList<RoutedExperts> all)
+    {
+        var from = all[_placement!.RanksOf(expert)[0]];
+        return from._experts[Array.IndexOf(from._held, expert)].Copy();
+    }
+
+    private void Count()
+    {
+        if (_placement is null)
+        {
+            _groups.CountUp(_usage);
+            return;
+        }
+
+        _groups.CountUp(_loads);
+        _placement.AddLoads(_groups.CountOf, _usage);
+    }
 }

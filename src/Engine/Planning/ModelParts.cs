@@ -122,7 +122,7 @@ internal sealed class ModelParts(ModelShape shape)
         if (experts.HasRouterBias)
             yield return new(experts.Count, 1, PartSplit.None) { ElementBytes = sizeof(float) };
         foreach (var part in Mlp(shape, experts.Width, experts.Count, experts.PerToken))
-            yield return (shape.SpreadsExperts ? part with { Split = PartSplit.Count } : part) with { IsOfExperts = true };
+            yield return (shape.SpreadsExperts ? part with { Split = PartSplit.Count, Redundant = shape.RedundantExperts * part.PerExpert } : part) with { IsOfExperts = true };
         if (experts.SharedWidth > 0)
         {
             foreach (var part in Mlp(shape, experts.SharedWidth))

@@ -50,7 +50,6 @@ internal static partial class VllmOptions
         off mm-encoder-only | the models take text only
         off enable-sleep-mode | the engine does not leave the device while the process lives
         off enable-ep-weight-filter | every rank reads its own experts alone as it is
-        off enable-eplb | no expert is held twice
         off enable-return-routed-experts | which experts computed a token is not returned
         off enable-dbo | one device computes one batch at a time
         off data-parallel-hybrid-lb | one engine runs in a process; start several behind a load balancer
@@ -176,7 +175,6 @@ internal static partial class VllmOptions
         never kv-events-config | the KV cache sends no events
         never ec-transfer-config | the models take text only
         never all2all-backend | every rank has all tokens, so none is sent to an expert
-        never eplb-config | no expert is held twice
         never data-parallel-address/-dpa | one engine runs in a process
         never data-parallel-rpc-port/-dpp | one engine runs in a process
         never distributed-timeout-seconds | this build runs on one device
