@@ -121,7 +121,7 @@ internal static partial class VllmOptions
         value mamba-cache-dtype auto | there are no state-space layers in the supported models
         value mamba-ssm-cache-dtype auto | there are no state-space layers in the supported models
         value expert-placement-strategy linear | experts lie on the ranks in the order of their numbers
-        value num-redundant-experts 0 | no expert is held twice
+        value num-redundant-experts 0 | give it in --eplb-config
         value safetensors-load-strategy lazy | weights are read in chunks by several threads
         value pt-load-map-location cpu | weights are read by the CPU
         value chat-template-content-format auto | the template decides
@@ -236,6 +236,7 @@ internal static partial class VllmOptions
         """;
 
     private const string SpeculativeConfig = "--speculative-config";
+    private const string BalancingConfig = "--eplb-config";
 
     private static readonly List<Func<VllmOption>> All = [.. Table.Split('\n').Select(line => line.Trim()).SelectMany(Read)];
 
@@ -267,6 +268,8 @@ internal static partial class VllmOptions
     {
         if (name.StartsWith(SpeculativeConfig + ".", StringComparison.Ordinal))
             return $"{name} is not available here: give the whole as one JSON object, such as {SpeculativeConfig} {{\"method\":\"ngram\",\"num_speculative_tokens\":4}}.";
+        if (name.StartsWith(BalancingConfig + ".", StringComparison.Ordinal))
+            return $"{name} is not available here: give the whole as one JSON object, such as {BalancingConfig} {{\"num_redundant_experts\":32}}.";
         var dot = name.IndexOf('.', StringComparison.Ordinal);
         var (whole, isPart) = Level().IsMatch(name) ? ("--optimization-level", true) : dot > 0 ? (name[..dot], true) : (name, false);
         return Find(whole) is { Reason: not null } option && (isPart || option.IsRefused) ? option.Unavailable(name) : null;

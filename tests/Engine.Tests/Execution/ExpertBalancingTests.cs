@@ -87,6 +87,19 @@ public class ExpertBalancingTests
         Assert.InRange(engine.Statistics.ExpertBalance!.Value, balances ? 0.8 * balance : balance, balance + 1e-9);
     }
 
+    [Theory]
+    [InlineData("tp2")]
+    [InlineData("dp2")]
+    public async Task Until_experts_move_without_copies_every_bit_is_that_of_experts_that_stay(string layout)
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.Shared("models", "tiny-v3"), MaxNumSeqs = 4 };
+        await using var still = await LoadAsync(options, layout, null);
+        await using var later = await LoadAsync(options, layout, new() { WindowSize = 1, StepInterval = 1_000_000 });
+        var request = GenerationRequest.FromTokenIds([5, 17, 3, 99, 42], new() { Temperature = 0, MaxTokens = 30, Logprobs = 2, IgnoreEos = true });
+        var (wanted, got) = ((await still.CompleteAsync(request, Token)).Outputs[0], (await later.CompleteAsync(request, Token)).Outputs[0]);
+        Assert.Equal(wanted.Logprobs!.Select(one => one!.Chosen.Logprob), got.Logprobs!.Select(one => one!.Chosen.Logprob));
+    }
+
     [Fact]
     public async Task Experts_of_the_models_own_drafting_layer_move_too()
     {
