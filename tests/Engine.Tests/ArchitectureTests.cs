@@ -38,6 +38,7 @@ public partial class ArchitectureTests
         nameof(SamplingParams),
         nameof(SchedulingPolicy),
         nameof(SpeculationOptions),
+        nameof(ExpertBalancingOptions),
         nameof(SpeculationStatistics),
         nameof(StructuredOutputs),
         nameof(TextEmbedding),
