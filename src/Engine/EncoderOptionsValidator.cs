@@ -19,6 +19,7 @@ internal static class EncoderOptionsValidator
             ("pipeline_layers", options.PipelineLayers is not null),
             ("data_parallel_size", options.DataParallel != 1),
             ("enable_expert_parallel", options.EnableExpertParallel),
+            ("enable_eplb", options.ExpertBalancing is not null),
             ("enforce_eager", options.EnforceEager),
             ("kv_cache_memory_bytes", options.KvCacheMemoryBytes is not null),
             ("num_gpu_blocks_override", options.NumGpuBlocksOverride is not null),

@@ -53,7 +53,7 @@ internal sealed class EngineMetrics : IDisposable
         Speculation("localllm.spec_decode.draft_tokens", "{token}", "Tokens drafted.", s => s.DraftTokens);
         Speculation("localllm.spec_decode.accepted_tokens", "{token}", "Drafted tokens that were accepted.", s => s.AcceptedTokens);
         _meter.CreateObservableCounter("localllm.spec_decode.accepted_tokens_per_position", () => PerPosition(statistics().Speculation), "{token}", "Drafted tokens that were accepted, by their place in the draft.");
-        _meter.CreateObservableGauge("localllm.moe.expert_balance", () => statistics().ExpertBalance is { } balance ? [new Measurement<double>(balance, _model)] : Array.Empty<Measurement<double>>(), "1", "Tokens of the mean expert over those of the busiest, the mean over layers.");
+        _meter.CreateObservableGauge("localllm.moe.expert_balance", () => statistics().ExpertBalance is { } balance ? [new Measurement<double>(balance, _model)] : Array.Empty<Measurement<double>>(), "1", "Tokens of the mean expert over those of the busiest, the mean over layers; of ranks where experts are balanced.");
 
         void Gauge(string name, string unit, string description, Func<EngineStatistics, long> value) =>
             _meter.CreateObservableGauge(name, () => new Measurement<long>(value(statistics()), _model), unit, description);

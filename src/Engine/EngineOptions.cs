@@ -61,6 +61,12 @@ public sealed record EngineOptions
     public bool EnableExpertParallel { get; init; }
 
     /// <summary>
+    /// Holds the busiest experts several times, and moves experts so that ranks compute about as much (vLLM's <c>enable_eplb</c> and <c>eplb_config</c>);
+    /// null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several ranks in a stage.
+    /// </summary>
+    public ExpertBalancingOptions? ExpertBalancing { get; init; }
+
+    /// <summary>
     /// What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process; vLLM's <c>mp</c> and <c>uni</c>), or
     /// <c>processes</c> (a process for each rank, on CPUs).
     /// </summary>

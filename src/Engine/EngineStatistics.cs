@@ -28,7 +28,7 @@ public sealed record EngineStatistics(
 
     /// <summary>
     /// How evenly the experts of a mixture are used since the start: tokens of the mean expert over those of the busiest, the mean over the layers (of the last
-    /// pipeline stage). 1: all alike; null: the model has no experts.
+    /// pipeline stage). With <see cref="EngineOptions.ExpertBalancing"/> those of the mean rank over those of the busiest. 1: all alike; null: the model has no experts.
     /// </summary>
     public double? ExpertBalance { get; init; }
 }

@@ -19,7 +19,7 @@ public static class ModelPlanner
         ArgumentNullException.ThrowIfNull(request);
         var options = request.Options;
         // Sizes and places have errors of their own, with what would fit.
-        EngineOptionsValidator.ValidateOptions(options with { TensorParallel = 1, PipelineParallel = 1, DataParallel = 1, Nodes = 1, Devices = null, PipelineLayers = null });
+        EngineOptionsValidator.ValidateOptions(options with { TensorParallel = 1, PipelineParallel = 1, DataParallel = 1, Nodes = 1, Devices = null, PipelineLayers = null, ExpertBalancing = null });
         if (DeviceOptions.FaultsOf(options).ToArray() is [var first, ..] faults)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", first.Name);
         Require(request);

@@ -28,6 +28,7 @@ public partial class ArchitectureTests
         nameof(EngineStatistics),
         nameof(EnvironmentCheck),
         nameof(EnvironmentCheckStatus),
+        nameof(ExpertBalancingOptions),
         nameof(FinishReason),
         nameof(GenerationOutput),
         nameof(GuardedLogger),

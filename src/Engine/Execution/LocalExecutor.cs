@@ -105,6 +105,8 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
                 ReadPromptLogprobs(step, hidden, submitted);
                 _prediction?.Run(step, hidden!, _runner.Context, submitted);
             }
+
+            _model.EndStep();
         }
         catch (Exception failure) when (_rank.Plan.WorldSize == 1)
         {

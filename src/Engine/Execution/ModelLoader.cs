@@ -47,6 +47,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             var context = _session.Context with
             {
                 SpreadsExperts = options.EnableExpertParallel, Stage = _rank.Plan.StageOf(_rank.Place.Stage, Config.NumHiddenLayers), Previous = _rank.Previous, Next = _rank.Next,
+                Rebalancing = options.ExpertBalancing is { } balancing ? new(balancing) : null,
             };
             _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens) { Predicts = options.Speculation is { Method: SpeculationOptions.Mtp } });
             _packing = ChoosePacking();

@@ -16,6 +16,12 @@ internal abstract class ComposedLinear(LayerContext context) : ILinear
     public abstract Tensor Forward(Tensor x);
 
     /// <inheritdoc/>
+    public virtual ILinear Copy() => throw new NotSupportedException($"{GetType().FullName} cannot be copied to another rank");
+
+    /// <inheritdoc/>
+    public virtual void Take(ILinear copy) => throw new NotSupportedException($"{GetType().FullName} cannot be taken from another rank");
+
+    /// <inheritdoc/>
     public Tensor ForwardNormed(Tensor x, RmsNorm norm) => Forward(context.Ops.RmsNorm(x, norm.Weight, norm.Epsilon));
 
     /// <inheritdoc/>

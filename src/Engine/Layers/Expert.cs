@@ -28,8 +28,20 @@ internal sealed class Expert
         WeightSpec Inner(string name) => new($"{prefix}.{name}.weight", [width, hiddenSize], 0, part.Start, part.Length);
     }
 
+    private Expert(LayerContext context, ILinear gateUp, ILinear down) => (_context, _gateUp, _down) = (context, gateUp, down);
+
     /// <summary>What was loaded; null: the linear method has matrices of its own.</summary>
     public ExpertMatrices? Matrices => (_gateUp.Weight, _down.Weight) is ({ } gateUp, { } down) ? new(gateUp, down) : null;
+
+    /// <summary>A copy of its loaded weights, for <see cref="Take"/> of another rank.</summary>
+    public Expert Copy() => new(_context, _gateUp.Copy(), _down.Copy());
+
+    /// <summary>Becomes what a copy is of; the copy is used up.</summary>
+    public void Take(Expert copy)
+    {
+        _gateUp.Take(copy._gateUp);
+        _down.Take(copy._down);
+    }
 
     /// <summary>[tokens, hidden] → [tokens, hidden].</summary>
     public Tensor Forward(Tensor x) => _down.Forward(_context.Ops.SiluAndMul(_gateUp.Forward(x)));

@@ -1,13 +1,16 @@
 namespace LocalLlm.Layers;
 
-/// <summary>Counts the tokens that each expert of a rank's layers has computed, whichever rank holds it. One thread.</summary>
+/// <summary>
+/// Counts the tokens that each expert of the layers has computed, whichever rank holds it; where experts are balanced, those of each rank. One
+/// thread.
+/// </summary>
 internal sealed class ExpertUsage
 {
     private readonly List<long[]> _layers = [];
 
     /// <summary>
-    /// How evenly experts are used since the model was loaded (vLLM's balancedness, of experts instead of ranks): tokens of the mean
-    /// expert over those of the busiest one, the mean over all layers. 1: all alike; null: no layer has experts, or none was used.
+    /// How evenly experts are used since the model was loaded (vLLM's balancedness, of experts instead of ranks where none is moved): tokens of the
+    /// mean expert, or rank, over those of the busiest one, the mean over all layers. 1: all alike; null: no layer has experts, or none was used.
     /// </summary>
     public double? Balance
     {
@@ -30,11 +33,11 @@ internal sealed class ExpertUsage
     }
 
     /// <summary>Adds a layer.</summary>
-    /// <param name="experts">Its routed experts.</param>
-    /// <returns>[experts] tokens of each, which the layer counts up.</returns>
-    public long[] AddLayer(int experts)
+    /// <param name="parts">Its routed experts, or the ranks that hold them.</param>
+    /// <returns>[parts] tokens of each, which the layer counts up.</returns>
+    public long[] AddLayer(int parts)
     {
-        var tokens = new long[experts];
+        var tokens = new long[parts];
         _layers.Add(tokens);
         return tokens;
     }

@@ -142,6 +142,7 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
 
     private sealed class Linear : ComposedLinear
     {
+        private readonly LayerContext _context;
         private readonly IFp8Ops _ops;
         private readonly LoadedWeight<Fp8Weight> _weight;
 
@@ -149,7 +150,7 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
             Fp8LinearMethod method, LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role)
             : base(context)
         {
-            _ops = context.Fp8;
+            (_context, _ops) = (context, context.Fp8);
             var grid = method.GridOf(weights);
             var bias = biases.Count == 0 ? null : context.Weights.Add(biases, (tensor, _) => tensor.clone().DetachFromDisposeScope());
             var scales = method.AddScales(context, weights);
@@ -161,6 +162,15 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
                 return packed;
             }, faultOf: bytes => FaultOfElements(weights, bytes));
         }
+
+        private Linear(LayerContext context, Linear other)
+            : base(context) => (_context, _ops, _weight) = (context, other._ops, LoadedWeight<Fp8Weight>.Of(other._weight.Value.Copy()));
+
+        /// <inheritdoc/>
+        public override ILinear Copy() => new Linear(_context, this);
+
+        /// <inheritdoc/>
+        public override void Take(ILinear copy) => _weight.Take(((Linear)copy)._weight);
 
         /// <inheritdoc/>
         public override IWeightMatrix Weight => _weight.Value;

@@ -28,6 +28,14 @@ internal interface ILinear
     Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
         AttentionShape shape);
 
+    /// <summary>A copy of what is loaded, for <see cref="Take"/> of a matrix of the same shape and method, perhaps on another rank.</summary>
+    /// <exception cref="NotSupportedException">Matrices that are stored so are not moved.</exception>
+    ILinear Copy();
+
+    /// <summary>Becomes what a copy is of; the copy is used up.</summary>
+    /// <exception cref="NotSupportedException">Matrices that are stored so are not moved.</exception>
+    void Take(ILinear copy);
+
     /// <summary>residual += <see cref="Forward"/>, in place.</summary>
     void AddTo(Tensor residual, Tensor x);
 }

@@ -39,6 +39,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>Whether the ranks of <see cref="ExpertRanks"/> hold whole experts instead of a part of every expert.</summary>
     public bool SpreadsExperts { get; init; }
 
+    /// <summary>When experts are placed anew; null: they stay where they are.</summary>
+    public ExpertRebalancing? Rebalancing { get; init; }
+
     /// <summary>From the stage before; null: this is the first.</summary>
     public IPipelineLink? Previous { get; init; }
 

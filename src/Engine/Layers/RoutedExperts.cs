@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Weights;
@@ -8,28 +9,50 @@ namespace LocalLlm.Layers;
 /// <summary>
 /// The experts that a router chooses from: each computes the rows of its own tokens. A rank has a part of every expert, or some experts whole.
 /// </summary>
+/// <remarks>
+/// Where experts are balanced, busy ones exist on several ranks, which take their tokens in turn, and the experts of a rank change
+/// (<see cref="Rebalance"/>): a token's sum is then made of other parts, and differs in its last bits. What is registered are the experts that
+/// the rank begins with.
+/// </remarks>
 internal sealed class RoutedExperts : IExperts
 {
+    private readonly ICollectives _ranks;
     private readonly Expert[] _experts; // of this rank
     private readonly IExpertOps _ops;
     private readonly ExpertGroups _groups;
-    private readonly long[] _usage; // tokens of each expert, of all ranks
+    private readonly long[] _usage; // tokens of each expert, of all ranks; those of each rank where experts are balanced
+    private readonly long[] _loads = []; // tokens of each expert in the window; empty: nothing is balanced
+    private readonly int[] _held; // the expert in each place of this rank
+    private readonly int[] _order; // its places by their experts
+    private ExpertPlacement? _placement; // null: every expert's tokens are one rank's, or each rank has a part of all
 
     /// <summary>Registers <c>prefix.N.{gate,up,down}_proj</c>.</summary>
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
         var count = options.Routing.Count;
-        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, context.ExpertRanks) : new(0, count);
+        _ranks = context.ExpertRanks;
+        if (context.Rebalancing is { } balancing)
+        {
+            _loads = new long[count];
+            _placement = ExpertBalancer.Choose(_loads, _ranks.WorldSize, (count + balancing.RedundantExperts) / _ranks.WorldSize);
+            balancing.Add(this);
+        }
+
+        var own = context.SpreadsExperts ? ShardRange.OfWhole(count, _ranks) : new(0, count);
         var part = context.SpreadsExperts
-            ? new(0, options.Width) : ShardRange.Of(options.Width, context.ExpertRanks, $"The output size of {prefix}.0.gate_proj");
+            ? new(0, options.Width) : ShardRange.Of(options.Width, _ranks, $"The output size of {prefix}.0.gate_proj");
         _ops = context.Experts;
         First = (int)own.Start;
-        _experts = [.. Enumerable.Range(First, (int)own.Length)
-            .Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
+        _held = [.. _placement?.Held[_ranks.Rank] ?? Enumerable.Range((int)own.Start, (int)own.Length)];
+        _order = [.. Enumerable.Range(0, _held.Length)];
+        _experts = [.. _held.Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
         _groups = new(count);
-        _usage = context.ExpertUsage.AddLayer(count);
-        if (own.Length < count)
-            context.Weights.Ignore(name => IsOfAnotherRank(name, $"{prefix}.", own, count));
+        _usage = context.ExpertUsage.AddLayer(_placement is null ? count : _ranks.WorldSize);
+        if (_held.Length < count)
+        {
+            var held = _held.ToHashSet(); // whichever experts are there later, these are read
+            context.Weights.Ignore(name => WeightNames.NumberAfter($"{prefix}.", name) is { } expert && expert < count && !held.Contains(expert));
+        }
     }
 
     /// <inheritdoc/>
@@ -41,11 +64,11 @@ internal sealed class RoutedExperts : IExperts
     /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32.</summary>
     public Tensor Forward(Tensor x, ExpertChoices choices)
     {
-        if (_ops.TrySum(x, choices, this) is { } sum)
+        if (_placement is null && _ops.TrySum(x, choices, this) is { } sum)
             return sum;
         _groups.Fill(choices.Ids);
-        _groups.CountUp(_usage);
-        return _ops.Sum(x, _groups, choices.Weights, this);
+        CountTokens();
+        return _placement is null ? _ops.Sum(x, _groups, choices.Weights, this) : SumOfShares(x, choices.Weights);
     }
 
     /// <inheritdoc/>
@@ -54,6 +77,67 @@ internal sealed class RoutedExperts : IExperts
     /// <inheritdoc/>
     public Tensor Forward(int expert, Tensor x) => _experts[expert - First].Forward(x);
 
-    private static bool IsOfAnotherRank(string name, string prefix, ShardRange own, int count) =>
-        WeightNames.NumberAfter(prefix, name) is { } expert && expert < count && (expert < own.Start || expert >= own.Start + own.Length);
+    /// <summary>Measures loads from here on.</summary>
+    public void BeginWindow() => Array.Clear(_loads);
+
+    /// <summary>Places experts by the loads that were measured; all ranks at the same step. A rank copies those that it lacks from one that has them.</summary>
+    public void Rebalance()
+    {
+        // The first rank's choice, though all have measured the same: ranks that disagree would compute a token twice, or never.
+        var chosen = ExpertBalancer.Choose(_loads, _ranks.WorldSize, _held.Length);
+        var placement = _ranks.Share(chosen, static all => all[0]);
+        var wanted = placement.Held[_ranks.Rank];
+        var free = new Queue<int>(Enumerable.Range(0, _held.Length).Where(place => !wanted.Contains(_held[place])));
+        var missing = wanted.Except(_held).ToArray();
+        // Copied while nobody changes what it has, and taken into use when all are done.
+        var copies = _ranks.Share(this, all => Array.ConvertAll(missing, expert => CopyOf(expert, all)));
+        foreach (var (expert, copy) in missing.Zip(copies))
+        {
+            var place = free.Dequeue();
+            _experts[place].Take(copy);
+            _held[place] = expert;
+        }
+
+        Array.Sort(_order, (left, right) => _held[left].CompareTo(_held[right]));
+        _placement = placement;
+    }
+
+    private Expert CopyOf(int expert, IReadOnlyList<RoutedExperts> all)
+    {
+        var from = all[_placement!.RanksOf(expert)[0]];
+        return from._experts[Array.IndexOf(from._held, expert)].Copy();
+    }
+
+    // One expert after the other, each with its share of the tokens.
+    private Tensor SumOfShares(Tensor x, Tensor weights)
+    {
+        var sum = zeros([x.size(0), x.size(1)], ScalarType.Float32, x.device);
+        using var scope = NewDisposeScope();
+        var flat = weights.view(-1);
+        foreach (var place in _order)
+        {
+            var (first, step) = _placement!.ShareOf(_held[place], _ranks.Rank);
+            var (tokens, places) = _groups.Of(_held[place], first, step);
+            if (tokens.Length == 0)
+                continue;
+            using var inner = NewDisposeScope();
+            var rows = tensor(tokens, device: x.device);
+            var result = _experts[place].Forward(x.index_select(0, rows)).to(ScalarType.Float32);
+            sum.IndexAddInPlace(rows, result * flat.index_select(0, tensor(places, device: x.device)).unsqueeze(1));
+        }
+
+        return sum;
+    }
+
+    private void CountTokens()
+    {
+        if (_placement is null)
+        {
+            _groups.CountUp(_usage);
+            return;
+        }
+
+        _groups.CountUp(_loads);
+        _placement.AddLoads(_groups.CountOf, _usage);
+    }
 }

@@ -41,6 +41,14 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
             }, _ops.Features.SharesLoaded);
         }
 
+        private Linear(Linear other) => (_ops, _fused, _weight) = (other._ops, other._fused, LoadedWeight<LinearWeight>.Of(other._weight.Value.Copy()));
+
+        /// <inheritdoc/>
+        public ILinear Copy() => new Linear(this);
+
+        /// <inheritdoc/>
+        public void Take(ILinear copy) => _weight.Take(((Linear)copy)._weight);
+
         /// <inheritdoc/>
         public IWeightMatrix Weight => _weight.Value;
 

@@ -88,6 +88,9 @@ internal abstract class DecoderModel : ICausalLanguageModel
     public void BeginStep() => _rotary.BeginStep();
 
     /// <inheritdoc/>
+    public void EndStep() => _context.Rebalancing?.EndStep();
+
+    /// <inheritdoc/>
     public void AddPositions(AttentionMetadata step, int firstPosition, int count, int promptLength) =>
         _rotary.AddRows(step.PositionRows, firstPosition, count, promptLength);
 

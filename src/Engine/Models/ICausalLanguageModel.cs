@@ -34,6 +34,12 @@ internal interface ICausalLanguageModel : IDisposable
     /// <summary>What drafts tokens with the model's own layers; null: nothing does, or not on this rank. Its cache is the last one.</summary>
     ITokenPredictor? Predictor => null;
 
+    /// <summary>A step was computed, also one for other data-parallel groups alone: now experts may change their ranks.</summary>
+    void EndStep()
+    {
+        // Most models have none.
+    }
+
     /// <summary>Prepares every position that a sequence may reach, so that nothing of it moves afterwards.</summary>
     void PreparePositions();
 

@@ -48,6 +48,9 @@ internal sealed class ExpertGroups(int experts)
             usage[expert] += _starts[expert + 1] - _starts[expert];
     }
 
+    /// <summary>An expert's number of tokens.</summary>
+    public int CountOf(int expert) => _starts[expert + 1] - _starts[expert];
+
     /// <summary>
     /// The tokens of an expert, and where each choice stands among all [tokens · experts per token]; valid until the next step.
     /// </summary>
@@ -55,5 +58,19 @@ internal sealed class ExpertGroups(int experts)
     {
         var range = _starts[expert].._starts[expert + 1];
         return (_tokens.AsMemory(range), _places.AsMemory(range));
+    }
+
+    /// <summary>A share of an expert's tokens, as <see cref="Of(int)"/> gives all of them.</summary>
+    /// <param name="expert">The expert.</param>
+    /// <param name="first">Of its tokens the first that is wanted.</param>
+    /// <param name="step">Every so many of them are.</param>
+    public (long[] Tokens, long[] Places) Of(int expert, int first, int step)
+    {
+        var start = _starts[expert] + first;
+        var count = Math.Max(0, (CountOf(expert) - first + step - 1) / step);
+        var (tokens, places) = (new long[count], new long[count]);
+        for (var i = 0; i < count; i++)
+            (tokens[i], places[i]) = (_tokens[start + (i * step)], _places[start + (i * step)]);
+        return (tokens, places);
     }
 }

@@ -31,6 +31,11 @@ internal sealed class Fp8Weight(Tensor data, Tensor scales, Fp8Grid grid, Tensor
     /// <summary>Elements of an input row.</summary>
     public int InFeatures { get; } = inFeatures;
 
+    /// <summary>The same in memory of its own.</summary>
+    public Fp8Weight Copy() => new(Copied(Data), Copied(Scales), Grid, Bias is null ? null : Copied(Bias), InFeatures) { Role = Role };
+
+    private static Tensor Copied(Tensor tensor) => tensor.clone().DetachFromDisposeScope();
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -63,6 +63,11 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
     /// <summary>Elements of an input row.</summary>
     public int InFeatures { get; } = inFeatures;
 
+    /// <summary>The same in memory of its own.</summary>
+    public LinearWeight Copy() => new(Copied(Data)!, Copied(Bias), OutFeatures, InFeatures, Copied(DecodeData)) { Role = Role };
+
+    private static Tensor? Copied(Tensor? tensor) => tensor?.clone().DetachFromDisposeScope();
+
     /// <inheritdoc/>
     public void Dispose()
     {

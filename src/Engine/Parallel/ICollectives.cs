@@ -70,6 +70,17 @@ internal interface ICollectives : IDisposable
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     void AddReducedRows(Tensor residual, Tensor part, long firstRow) => residual.AddInPlace(AllReduce(part).narrow(0, firstRow, residual.size(0)));
 
+    /// <summary>
+    /// Shows something to all ranks, where they are of one process, and does something with what all of them show. What a rank shows stays as it is
+    /// until all of them have done that.
+    /// </summary>
+    /// <param name="own">What this rank shows.</param>
+    /// <param name="work">Gets what the ranks show, in their order, and changes nothing of it.</param>
+    /// <exception cref="RankFailedException">The group was aborted.</exception>
+    /// <exception cref="NotSupportedException">The ranks are no threads of one process.</exception>
+    TResult Share<T, TResult>(T own, Func<IReadOnlyList<T>, TResult> work)
+        where T : class => WorldSize == 1 ? work([own]) : throw new NotSupportedException("only ranks of one process show each other what they have");
+
     /// <summary>As <see cref="AllGather"/>, for rank 0 alone; null on the others.</summary>
     /// <exception cref="RankFailedException">The group was aborted.</exception>
     Tensor? Gather(Tensor tensor, int dimension) => Rank == 0 ? AllGather(tensor, dimension) : Discard(AllGather(tensor, dimension));

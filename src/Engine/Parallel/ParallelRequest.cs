@@ -15,6 +15,9 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
     /// <summary>Whether the ranks of a group hold whole experts instead of a part of every expert.</summary>
     public bool ExpertParallel { get; init; }
 
+    /// <summary>How experts are balanced; null: not at all.</summary>
+    public ExpertBalancingOptions? Balancing { get; init; }
+
     /// <summary>Whether the model's own layer drafts tokens.</summary>
     public bool Predicts { get; init; }
 
@@ -37,7 +40,7 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
         new(options.TensorParallel, options.PipelineParallel, options.Nodes)
         {
             DataParallel = options.DataParallel, LayersPerStage = options.PipelineLayers, ExpertParallel = options.EnableExpertParallel,
-            Predicts = options.Speculation is { Method: SpeculationOptions.Mtp }, UsesProcesses = options.UsesProcesses,
+            Balancing = options.ExpertBalancing, Predicts = options.Speculation is { Method: SpeculationOptions.Mtp }, UsesProcesses = options.UsesProcesses,
             Devices = options.Devices, DevicesPerNode = devicesPerNode,
         };
 }

@@ -22,7 +22,7 @@ internal static class ParallelRules
             yield return nodes;
         foreach (var fault in FaultsOfLists(request))
             yield return fault;
-        foreach (var fault in FaultsOfGroups(request))
+        foreach (var fault in FaultsOfGroups(request).Concat(BalancingRules.FaultsOf(request)))
             yield return fault;
         if (AreCounts(request))
         {
@@ -32,7 +32,8 @@ internal static class ParallelRules
     }
 
     /// <summary>Every fault, of the request itself and beside the model.</summary>
-    public static IReadOnlyList<ParallelFault> FaultsOf(ParallelRequest request, SplitShape shape) => [.. FaultsOf(request), .. FaultsOfModel(request, shape)];
+    public static IReadOnlyList<ParallelFault> FaultsOf(ParallelRequest request, SplitShape shape) =>
+        [.. FaultsOf(request), .. FaultsOfModel(request, shape), .. BalancingRules.FaultsOf(request, shape)];
 
     private static IEnumerable<ParallelFault> FaultsOfModel(ParallelRequest request, SplitShape shape)
     {

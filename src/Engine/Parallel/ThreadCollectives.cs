@@ -101,6 +101,30 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     }
 
     /// <inheritdoc/>
+    public TResult Share<T, TResult>(T own, Func<IReadOnlyList<T>, TResult> work)
+        where T : class
+    {
+        var shown = _shared.Shown;
+        shown[Rank] = own;
+        var (barrier, round) = (_shared.Barrier, _shared.Barrier.RoundOf(Rank) + 1);
+        try
+        {
+            barrier.Wait(Rank);
+            var result = work(Array.ConvertAll(shown, one => (T)one!));
+            barrier.Wait(Rank);
+            // Written by its rank alone, and read by others between the two meetings only.
+            shown[Rank] = null;
+            return result;
+        }
+        catch (Exception failure)
+        {
+            barrier.Abort(failure);
+            barrier.Leave(Rank, round);
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
     public Tensor? Gather(Tensor tensor, int dimension) => Gather(tensor, dimension, wants: Rank == 0);
 
     /// <inheritdoc/>
@@ -214,6 +238,8 @@ internal sealed unsafe class ThreadCollectives : ICollectives
         private int _members = size;
 
         public ThreadBarrier Barrier { get; } = new(size);
+
+        public object?[] Shown { get; } = new object?[size];
 
         public Span<nint> Pointers(int turn) => _pointers.AsSpan(turn * Barrier.Size, Barrier.Size);
 

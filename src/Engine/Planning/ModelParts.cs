@@ -159,7 +159,7 @@ internal sealed class ModelParts(ModelShape shape)
         if (experts.HasRouterBias)
             yield return new(experts.Count, 1, PartSplit.None) { ElementBytes = sizeof(float) };
         foreach (var part in Mlp(shape, experts.Width, [.. Enumerable.Range(0, experts.Count).Select(expert => string.Create(CultureInfo.InvariantCulture, $"mlp.experts.{expert}"))], experts.PerToken))
-            yield return (shape.SpreadsExperts ? part with { Split = PartSplit.Count } : part) with { IsOfExperts = true };
+            yield return (shape.SpreadsExperts ? part with { Split = PartSplit.Count, Redundant = shape.RedundantExperts * part.PerExpert } : part) with { IsOfExperts = true };
         if (experts.SharedWidth > 0)
         {
             foreach (var part in Mlp(shape, experts.SharedWidth, [experts.HasSharedGate ? "mlp.shared_expert" : "mlp.shared_experts"]))

@@ -93,6 +93,9 @@ internal sealed record ModelShape
     /// <summary>Whether the ranks of a group hold whole experts instead of a part of every expert.</summary>
     public bool SpreadsExperts { get; init; }
 
+    /// <summary>Copies of experts in each layer, over all ranks of a stage.</summary>
+    public int RedundantExperts { get; init; }
+
     /// <summary>Which layers have experts: one entry per layer, or empty where none has.</summary>
     public IReadOnlyList<bool> ExpertLayers { get; init; } = [];
 

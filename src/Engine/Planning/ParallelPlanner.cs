@@ -55,7 +55,7 @@ internal static class ParallelPlanner
         ArgumentNullException.ThrowIfNull(options);
         var request = ParallelRequest.Of(options, localDevices);
         cards ??= [s_unlimited];
-        shape = shape with { SpreadsExperts = options.EnableExpertParallel };
+        shape = shape with { SpreadsExperts = options.EnableExpertParallel, RedundantExperts = options.ExpertBalancing?.NumRedundantExperts ?? 0 };
         var dtype = ModelDtypes.Find(options.Dtype) ?? shape.Dtype ?? ModelDtype.BFloat16;
         var capacity = new CapacityPlanner(new(shape), cards, options, PlanSettings.Of(options, dtype, computesOnCpu: false));
         var faults = ParallelRules.FaultsOf(request, shape.Split);

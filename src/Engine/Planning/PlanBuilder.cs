@@ -32,7 +32,7 @@ internal sealed class PlanBuilder
         (_cards, _perNode) = (request.Cards, request.DevicesPerNode);
         _isHere = _cards.Count == 0;
         _parts = _options.EnableExpertParallel
-            ? new(_model.Parts.Shape with { SpreadsExperts = true }) { ExtraElementsPerLayer = _model.Parts.ExtraElementsPerLayer } : _model.Parts;
+            ? new(_model.Parts.Shape with { SpreadsExperts = true, RedundantExperts = Math.Max(0, _options.ExpertBalancing?.NumRedundantExperts ?? 0) }) { ExtraElementsPerLayer = _model.Parts.ExtraElementsPerLayer } : _model.Parts;
         if (_isHere)
         {
             var (cards, count) = LocalCards.Find(request.ChoosesPlan ? _options with { TensorParallel = 1, PipelineParallel = 1, DataParallel = 1 } : _options);

@@ -33,6 +33,8 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
             Add("--max-num-batched-tokens", tokens);
         if (options.EnableExpertParallel)
             words.Add("--enable-expert-parallel");
+        if (options.ExpertBalancing is { } balancing && plan.RanksPerStage > 1)
+            words.AddRange(["--enable-eplb", "--eplb-config", $"'{balancing.ToJson()}'"]);
         if (options.Speculation is { } speculation)
             Add("--speculative-config", $"'{speculation.ToJson()}'");
         if (options.EnforceEager)

@@ -33,6 +33,9 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
     /// <summary>How many of them belong to one expert and stay together.</summary>
     public int PerExpert { get; init; } = 1;
 
+    /// <summary>Copies of some of them beside <see cref="Count"/>, where several ranks hold them.</summary>
+    public long Redundant { get; init; }
+
     /// <summary>Of <see cref="Count"/>, those that one token is computed by; null: all.</summary>
     public long? Active { get; init; }
 
@@ -84,7 +87,7 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
         // The engine counts the scales of what it widens too, though it frees them.
         var scales = IsQuantised && format is not null ? Blocks(rows, format.Rows) * Blocks(columns, format.Columns) * sizeof(float) : 0;
         var one = scales + (rows * columns * (scales > 0 && !IsWidened ? 1 : ElementBytes ?? elementBytes));
-        var all = count ?? Count;
+        var all = count ?? Count + (tensorParallel > 1 ? Redundant : 0);
         // The rank that has most of them.
         return one * (Split == PartSplit.Count ? ((all / PerExpert) + tensorParallel - 1) / tensorParallel * PerExpert : all);
     }

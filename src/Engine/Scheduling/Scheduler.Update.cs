@@ -209,7 +209,7 @@ internal sealed partial class Scheduler
 
     // Of known tokens: one that ended before its last token was known has computed a position of none, or of a bad one, and accepted drafts come before the
     // tokens that they are.
-    private void CacheComputed(Sequence sequence) =>
+    private static void CacheComputed(Sequence sequence) =>
         sequence.Group!.KvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
 
     private static SequenceUpdate UpdateOf(Sequence sequence, in ScheduledSequence entry, int numNewTokens = 0, SequenceFailure? failure = null) =>

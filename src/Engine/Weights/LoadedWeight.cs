@@ -21,6 +21,21 @@ internal sealed class LoadedWeight<T>(string name)
         _value = value;
     }
 
+    /// <summary>A place of its own for a value, which whoever asks owns until <see cref="Take"/>.</summary>
+    public static LoadedWeight<T> Of(T value)
+    {
+        var weight = new LoadedWeight<T>("a copy");
+        weight.Set(value);
+        return weight;
+    }
+
+    /// <summary>Takes what another place holds, which is empty then.</summary>
+    public void Take(LoadedWeight<T> other)
+    {
+        Set(other.Value);
+        other._value = null;
+    }
+
     /// <summary>Disposes what is in it.</summary>
     public void Release()
     {

@@ -37,6 +37,13 @@ internal sealed class EngineArguments
     private readonly Option<bool> _expertParallel = Options.Flag(
         "--enable-expert-parallel",
         "Spreads whole experts over the devices of a stage instead of a part of every expert.");
+    private readonly Option<bool> _balancing = Options.Flag(
+        "--enable-eplb",
+        "Holds the busiest experts several times, and moves experts so that devices compute about as much; with --enable-expert-parallel.");
+    private readonly Option<string?> _balancingConfig = Options.Text(
+        "--eplb-config",
+        """How, such as {"num_redundant_experts":32,"window_size":1000,"step_interval":3000}; default: no copies, the last 1000 of every 3000 steps.""",
+        "JSON");
     private readonly Option<string?> _devices = Options.Text(
         "--devices",
         "The devices of this machine's ranks in their order, such as cuda:0,cuda:1; default: the first ones. (Not an option of vLLM's.)",
@@ -164,7 +171,7 @@ internal sealed class EngineArguments
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
-        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _enforceEager, _kvCacheDtype, _quantization, _batchInvariant, _kvCacheMemoryBytes,
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _balancing, _balancingConfig, _enforceEager, _kvCacheDtype, _quantization, _batchInvariant, _kvCacheMemoryBytes,
         _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _speculativeConfig, _seed,
     ];
 
@@ -233,6 +240,7 @@ internal sealed class EngineArguments
             PipelineParallel = result.GetValue(_pipelineParallel) ?? defaults.PipelineParallel,
             DataParallel = result.GetValue(_dataParallel) ?? defaults.DataParallel,
             EnableExpertParallel = result.GetValue(_expertParallel),
+            ExpertBalancing = BalancingOf(result),
             Devices = result.GetValue(_devices)?.Split(',', StringSplitOptions.TrimEntries),
             PipelineLayers = result.GetValue(_pipelineLayers),
             MaxModelLen = result.GetValue(_maxModelLen) is { } length and not -1 ? length : null,
@@ -263,6 +271,14 @@ internal sealed class EngineArguments
             NumThreads = result.GetValue(_numThreads) ?? defaults.NumThreads,
             LibTorchPath = result.GetValue(_libTorch),
         };
+    }
+
+    private ExpertBalancingOptions? BalancingOf(ParseResult result)
+    {
+        var config = result.GetValue(_balancingConfig);
+        if (!result.GetValue(_balancing))
+            return config is null ? null : throw new UsageException("--eplb-config has no meaning without --enable-eplb; give both, or leave it out");
+        return config is null ? new() : ExpertBalancingJson.Parse(config);
     }
 
     private static string? LoadFormatOf(string? format) => format switch

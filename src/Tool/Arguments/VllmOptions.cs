@@ -50,7 +50,6 @@ internal static partial class VllmOptions
         off mm-encoder-only | the models take text only
         off enable-sleep-mode | the engine does not leave the device while the process lives
         off enable-ep-weight-filter | every rank reads its own experts alone as it is
-        off enable-eplb | no expert is held twice
         off enable-return-routed-experts | which experts computed a token is not returned
         off enable-dbo | one device computes one batch at a time
         off data-parallel-hybrid-lb | one engine runs in a process; start several behind a load balancer
@@ -121,7 +120,7 @@ internal static partial class VllmOptions
         value mamba-cache-dtype auto | there are no state-space layers in the supported models
         value mamba-ssm-cache-dtype auto | there are no state-space layers in the supported models
         value expert-placement-strategy linear | experts lie on the ranks in the order of their numbers
-        value num-redundant-experts 0 | no expert is held twice
+        value num-redundant-experts 0 | give it in --eplb-config
         value safetensors-load-strategy lazy | weights are read in chunks by several threads
         value pt-load-map-location cpu | weights are read by the CPU
         value chat-template-content-format auto | the template decides
@@ -175,7 +174,6 @@ internal static partial class VllmOptions
         never kv-events-config | the KV cache sends no events
         never ec-transfer-config | the models take text only
         never all2all-backend | every rank has all tokens, so none is sent to an expert
-        never eplb-config | no expert is held twice
         never data-parallel-address/-dpa | one engine runs in a process
         never data-parallel-rpc-port/-dpp | one engine runs in a process
         never distributed-timeout-seconds | this build runs on one device
@@ -237,6 +235,7 @@ internal static partial class VllmOptions
         """;
 
     private const string SpeculativeConfig = "--speculative-config";
+    private const string BalancingConfig = "--eplb-config";
 
     private static readonly List<Func<VllmOption>> All = [.. Table.Split('\n').Select(line => line.Trim()).SelectMany(Read)];
 
@@ -268,6 +267,8 @@ internal static partial class VllmOptions
     {
         if (name.StartsWith(SpeculativeConfig + ".", StringComparison.Ordinal))
             return $"{name} is not available here: give the whole as one JSON object, such as {SpeculativeConfig} {{\"method\":\"ngram\",\"num_speculative_tokens\":4}}.";
+        if (name.StartsWith(BalancingConfig + ".", StringComparison.Ordinal))
+            return $"{name} is not available here: give the whole as one JSON object, such as {BalancingConfig} {{\"num_redundant_experts\":32}}.";
         var dot = name.IndexOf('.', StringComparison.Ordinal);
         var (whole, isPart) = Level().IsMatch(name) ? ("--optimization-level", true) : dot > 0 ? (name[..dot], true) : (name, false);
         return Find(whole) is { Reason: not null } option && (isPart || option.IsRefused) ? option.Unavailable(name) : null;

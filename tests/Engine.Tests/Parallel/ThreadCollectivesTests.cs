@@ -120,6 +120,34 @@ public class ThreadCollectivesTests
         Tensor Rows(float[] values, int count) => tensor(values).to(type).view(count, width);
     }
 
+    [Fact]
+    public void What_ranks_show_each_other_stays_until_all_have_looked()
+    {
+        var results = OnRanks(3, group =>
+        {
+            var seen = new List<string>();
+            for (var round = 0; round < 200; round++)
+            {
+                var own = new[] { $"{group.Rank}:{round}" };
+                seen.Add(group.Share(own, all => string.Join(' ', all.Select(one => one[0]))));
+                own[0] = "changed";
+            }
+
+            return seen;
+        });
+        var wanted = Enumerable.Range(0, 200).Select(round => $"0:{round} 1:{round} 2:{round}");
+        Assert.All(results, seen => Assert.Equal(wanted, seen));
+    }
+
+    [Fact]
+    public void Only_ranks_of_one_process_show_each_other_what_they_have()
+    {
+        ICollectives alone = new SingleRankCollectives();
+        Assert.Equal("own", alone.Share("own", all => all.Single()));
+        ICollectives planned = new PlannedCollectives(0, 2);
+        Assert.Throws<NotSupportedException>(() => planned.Share("own", all => all.Count));
+    }
+
     // What a group has that brings sums and joined tensors of one shape alone.
     private sealed class PaddedRows(ICollectives inner) : ICollectives
     {

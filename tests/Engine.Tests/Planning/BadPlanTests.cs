@@ -67,6 +67,30 @@ public class BadPlanTests
         Assert.All(plan.Alternatives, choice => Assert.DoesNotContain("--data-parallel-size", choice.CommandLine, StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData(2, true, -1, 1, 1, "eplb_config", "eplb_config has num_redundant_experts -1; 0 or more.")]
+    [InlineData(2, true, 0, 0, 3, "eplb_config", "eplb_config has window_size 0; 1 to step_interval (3), as the loads of an interval are measured at its end.")]
+    [InlineData(2, true, 0, 4, 3, "eplb_config", "eplb_config has window_size 4; 1 to step_interval (3), as the loads of an interval are measured at its end.")]
+    [InlineData(2, true, 0, 1, 0, "eplb_config", "eplb_config has step_interval 0; 1 or more.")]
+    [InlineData(2, false, 0, 1, 1, "enable_eplb", "enable_eplb is set, but enable_expert_parallel is not: only whole experts are moved; set both, or none.")]
+    [InlineData(1, true, 0, 1, 1, "enable_eplb", "enable_eplb is set, but one rank holds all experts of a stage; raise data_parallel_size or tensor_parallel_size, or leave it out.")]
+    [InlineData(8, true, 30, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 30, which with the model's 256 experts are 286, not divisible by the 8 ranks of a stage; such as 32.")]
+    [InlineData(2, true, 258, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 258; at most 256, every expert on each of the 2 ranks of a stage.")]
+    public async Task Bad_redundant_experts_say_what_is_wrong(int groups, bool whole, int redundant, int window, int interval, string option, string says)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("config.json", PublishedConfigs.V3);
+        var options = new EngineOptions
+        {
+            ModelPath = folder.Path, DataParallel = groups, EnableExpertParallel = whole,
+            ExpertBalancing = new() { NumRedundantExperts = redundant, WindowSize = window, StepInterval = interval },
+        };
+        var plan = await ModelPlanner.PlanAsync(new() { Options = options, Cards = [KnownCards.Find("H200")] }, TestContext.Current.CancellationToken);
+        var refusal = Assert.Throws<EngineException>(plan.ThrowIfUnfit);
+        Assert.Equal((EngineErrorKind.InvalidOptions, option), (refusal.Kind, refusal.Parameter));
+        Assert.Equal(says, refusal.Message.Split('\n')[0]);
+    }
+
     [Fact]
     public void Every_fault_is_in_one_error_and_the_options_of_an_engine_are_checked_before_its_weights()
     {

@@ -77,6 +77,20 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal((61 + 3 + 2, 116), (both.AllReduces, both.Exchanges));
     }
 
+    // 32 copies in each of 58 layers over 8 ranks: 4 more experts of 3 x 7,168 x 2,048 elements of a byte in each layer of a rank, and scales.
+    [Fact]
+    public async Task Redundant_experts_take_memory_on_every_rank()
+    {
+        var options = new EngineOptions { DataParallel = 8, EnableExpertParallel = true, MaxNumBatchedTokens = 1024, MaxNumSeqs = 64 };
+        var plain = await PlanAsync(PublishedConfigs.V3, "H200", options);
+        var copied = await PlanAsync(PublishedConfigs.V3, "H200", options with { ExpertBalancing = new() { NumRedundantExperts = 32 } });
+        Assert.Equal(58 * 4 * 3.0 * 7168 * 2048, copied.Ranks[0].WeightBytes - plain.Ranks[0].WeightBytes, 0.001 * 58 * 4 * 3 * 7168 * 2048);
+        Assert.Equal((plain.Parameters, plain.WeightBytes), (copied.Parameters, copied.WeightBytes));
+        Assert.Contains(
+            """--enable-expert-parallel --enable-eplb --eplb-config '{"num_redundant_experts":32,"window_size":1000,"step_interval":3000}'""",
+            copied.CommandLine, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_dense_model_cannot_spread_experts()
     {

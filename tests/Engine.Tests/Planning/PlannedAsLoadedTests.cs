@@ -44,8 +44,10 @@ public class PlannedAsLoadedTests
     [InlineData("float32", 2, 1, true, false, false, 2)]
     [InlineData("bfloat16", 1, 1, true, false, false, 4)]
     [InlineData("bfloat16", 1, 2, true, false, true, 2)]
+    [InlineData("float32", 1, 1, true, false, false, 2, 4)]
+    [InlineData("bfloat16", 2, 1, true, false, true, 1, 2)]
     public async Task A_rank_of_DeepSeek_holds_what_was_planned(
-        string dtype, int tensor, int pipeline, bool spreadsExperts = false, bool predicts = false, bool isFloat8 = false, int groups = 1)
+        string dtype, int tensor, int pipeline, bool spreadsExperts = false, bool predicts = false, bool isFloat8 = false, int groups = 1, int? copies = null)
     {
         using var folder = new DeepseekFolder(
             config => config["num_nextn_predict_layers"] = predicts ? 1 : 0, weights =>
@@ -57,6 +59,7 @@ public class PlannedAsLoadedTests
         var options = new EngineOptions
         {
             ModelPath = quantised?.Path ?? folder.Path, Device = "cpu", Dtype = dtype, TensorParallel = tensor, PipelineParallel = pipeline, EnableExpertParallel = spreadsExperts, DataParallel = groups,
+            ExpertBalancing = copies is { } redundant ? new() { NumRedundantExperts = redundant } : null,
             SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20, Speculation = predicts ? new() { Method = "mtp", NumSpeculativeTokens = 1 } : null,
         };
         var loaded = LlmEngine.PlanMemory(options);

@@ -19,6 +19,12 @@ public class EngineArgumentsTests
         { "-pp 3", nameof(EngineOptions.PipelineParallel), 3 },
         { "--data-parallel-size 4", nameof(EngineOptions.DataParallel), 4 },
         { "-dp 4", nameof(EngineOptions.DataParallel), 4 },
+        { "--enable-expert-parallel", nameof(EngineOptions.EnableExpertParallel), true },
+        { "--enable-eplb", nameof(EngineOptions.ExpertBalancing), new ExpertBalancingOptions() },
+        {
+            "--enable-eplb --eplb-config {\"num_redundant_experts\":8,\"step_interval\":50,\"window_size\":20}", nameof(EngineOptions.ExpertBalancing),
+            new ExpertBalancingOptions { NumRedundantExperts = 8, StepInterval = 50, WindowSize = 20 }
+        },
         { "--max-model-len 1k", nameof(EngineOptions.MaxModelLen), 1000 },
         { "--max-model-len 1K", nameof(EngineOptions.MaxModelLen), 1024 },
         { "--max-model-len auto", nameof(EngineOptions.MaxModelLen), null },

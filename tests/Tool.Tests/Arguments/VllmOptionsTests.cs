@@ -72,6 +72,8 @@ public sealed class VllmOptionsTests
     [InlineData("--lora-modules a=b c=d", "--lora-modules", "LoRA")]
     [InlineData("--speculative-config.method=ngram", "--speculative-config.method", "one JSON object")]
     [InlineData("--speculative_config.method ngram", "--speculative-config.method", "one JSON object")]
+    [InlineData("--eplb-config.num_redundant_experts 4", "--eplb-config.num-redundant-experts", "one JSON object")]
+    [InlineData("--num-redundant-experts 4", "--num-redundant-experts '4'", "--eplb-config")]
     [InlineData("--num-speculative-tokens 4", "--num-speculative-tokens", "--speculative-config")]
     [InlineData("--spec-model x", "--spec-model", "no second model")]
     [InlineData("-O3", "-O3", "nothing to compile")]

@@ -1,0 +1,29 @@
+namespace LocalLlm.Layers;
+
+/// <summary>
+/// When the experts of a rank's layers are placed anew: after every so many steps, by the loads of the last of them. All ranks of a stage compute
+/// the same steps, so that they come to it together. One thread.
+/// </summary>
+/// <param name="options">How often, and by which steps.</param>
+internal sealed class ExpertRebalancing(ExpertBalancingOptions options)
+{
+    private readonly List<RoutedExperts> _layers = [];
+    private long _steps;
+
+    /// <summary>Copies of experts in each layer, over all ranks.</summary>
+    public int RedundantExperts => options.NumRedundantExperts;
+
+    /// <summary>Adds a layer.</summary>
+    public void Add(RoutedExperts layer) => _layers.Add(layer);
+
+    /// <summary>A step has been computed on this rank.</summary>
+    public void EndStep()
+    {
+        _steps++;
+        var ofInterval = _steps % options.StepInterval;
+        if (ofInterval == 0)
+            _layers.ForEach(static layer => layer.Rebalance());
+        if (ofInterval == options.StepInterval - options.WindowSize)
+            _layers.ForEach(static layer => layer.BeginWindow());
+    }
+}

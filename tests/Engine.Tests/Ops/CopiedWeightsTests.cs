@@ -1,0 +1,53 @@
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cpu;
+using LocalLlm.Weights;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>A matrix that is copied for another rank multiplies as the one it is of, also when that is gone.</summary>
+public class CopiedWeightsTests
+{
+    private const int Outputs = 70;
+    private const int Inputs = 45;
+
+    [Theory]
+    [InlineData(ScalarType.Float32, false)]
+    [InlineData(ScalarType.BFloat16, false)]
+    [InlineData(ScalarType.BFloat16, true)]
+    public void A_copy_gives_the_same_bits(ScalarType type, bool hasDecodeCopy)
+    {
+        TorchLibrary.EnsureLoaded();
+        using var scope = NewDisposeScope();
+        using var ops = new CpuOps();
+        var weight = ops.PackLinear(randn(Outputs, Inputs).to(type), randn(Outputs).to(type), LinearRole.Other, hasDecodeCopy ? WeightPacking.DecodeCopies : WeightPacking.Compact);
+        AssertSame(weight, weight.Copy(), type, (x, matrix) => ops.Linear(x, matrix));
+    }
+
+    [Fact]
+    public void A_copy_of_8_bit_floats_gives_the_same_bits()
+    {
+        TorchLibrary.EnsureLoaded();
+        using var scope = NewDisposeScope();
+        using var ops = new CpuOps();
+        var fp8 = ops.Features.Fp8!;
+        var grid = new Fp8Grid([.. Enumerable.Range(0, Outputs).Select(row => row / 16)], 16, 0);
+        var bytes = randint(0, 0x70, [Outputs, Inputs], ScalarType.Byte);
+        var weight = fp8.Pack(bytes, rand((Outputs + 15) / 16, (Inputs + 15) / 16), grid, null, LinearRole.Other);
+        AssertSame(weight, weight.Copy(), ScalarType.Float32, (x, matrix) => fp8.Linear(x, matrix));
+    }
+
+    private static void AssertSame<T>(T weight, T copy, ScalarType type, Func<Tensor, T, Tensor> linear)
+        where T : IDisposable
+    {
+        var inputs = ((int[])[1, 5, 40]).Select(rows => randn(rows, Inputs).to(type)).ToArray();
+        var wanted = inputs.Select(x => Floats(linear(x, weight))).ToArray();
+        weight.Dispose();
+        Assert.Equal(wanted, inputs.Select(x => Floats(linear(x, copy))));
+        copy.Dispose();
+    }
+
+    private static float[] Floats(Tensor tensor) => tensor.to(ScalarType.Float32).data<float>().ToArray();
+}
