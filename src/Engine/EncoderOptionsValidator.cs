@@ -23,6 +23,7 @@ internal static class EncoderOptionsValidator
             ("num_gpu_blocks_override", options.NumGpuBlocksOverride is not null),
             ("kv_cache_dtype", options.KvCacheDtype != usual.KvCacheDtype),
             ("batch_invariant", options.BatchInvariant),
+            ("pin_threads", options.PinThreads),
             ("max_waiting_requests", options.MaxWaitingRequests != usual.MaxWaitingRequests),
             ("scheduling_policy", options.SchedulingPolicy != usual.SchedulingPolicy),
             ("scheduler_reserve_full_isl", options.SchedulerReserveFullIsl != usual.SchedulerReserveFullIsl),
