@@ -26,6 +26,7 @@ internal static class EncoderOptionsValidator
             ("kv_cache_dtype", options.KvCacheDtype != usual.KvCacheDtype),
             ("batch_invariant", options.BatchInvariant),
             ("quantization", options.Quantization is not null),
+            ("pin_threads", options.PinThreads),
             ("max_waiting_requests", options.MaxWaitingRequests != usual.MaxWaitingRequests),
             ("scheduling_policy", options.SchedulingPolicy != usual.SchedulingPolicy),
             ("scheduler_reserve_full_isl", options.SchedulerReserveFullIsl != usual.SchedulerReserveFullIsl),

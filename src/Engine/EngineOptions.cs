@@ -243,6 +243,12 @@ public sealed record EngineOptions
     /// <summary>CPU threads; 0: as many as the process has cores (those that it may run on, each once, and no more than its control group's quota).</summary>
     public int NumThreads { get; init; }
 
+    /// <summary>
+    /// On a CPU: each thread that computes stays on a core of its own, those of several ranks side by side. For machines that the engine has to itself,
+    /// with several sockets above all; beside other programs the system's choice is better.
+    /// </summary>
+    public bool PinThreads { get; init; }
+
     /// <summary>How long disposing the engine lets running requests finish before it aborts them; zero: they are aborted at once.</summary>
     public TimeSpan DrainTimeout { get; init; }
 

@@ -17,6 +17,14 @@ internal static class DeviceSupport
             throw new EngineException(EngineErrorKind.InvalidOptions, $"device is {device}, but this build runs {what} on CPUs only; set it to cpu.", "device");
     }
 
+    /// <summary>Refuses to pin threads that do not compute.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void RequireThreads(EngineOptions options, IDeviceOps ops)
+    {
+        if (options.PinThreads && ops.Device.type != TorchSharp.DeviceType.CPU)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"pin_threads is set, but no threads compute on {ops.Device}; leave it out.", "pin_threads");
+    }
+
     /// <summary>Refuses a device whose results of a row depend on the other rows, where they must not.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireInvariance(EngineOptions options, IDeviceOps ops)

@@ -31,7 +31,7 @@ internal sealed class LoadSession : IDisposable
         _options = options;
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
         SetThreads(rank.NumThreads > 0 ? rank.NumThreads : options.NumThreads);
-        Ops = DeviceRegistry.Create(rank.Device, new(priority, options.BatchInvariant));
+        Ops = DeviceRegistry.Create(rank.Device, new(priority, options.BatchInvariant) { Cpus = options.PinThreads ? CpusOf(rank) : null });
         try
         {
             _checkpoint = options.UsesDummyWeights ? null : Open(options);
@@ -114,6 +114,13 @@ internal sealed class LoadSession : IDisposable
             set_num_threads(threads);
         else if (get_num_threads() > HostCores.Count && Environment.GetEnvironmentVariable("OMP_NUM_THREADS") is null)
             set_num_threads(HostCores.Count);
+    }
+
+    // Ranks of one process lie side by side.
+    private static int[] CpusOf(RankContext rank)
+    {
+        var threads = get_num_threads();
+        return [.. HostCores.Cpus.Skip(rank.Place.LocalIndex * threads).Take(threads)];
     }
 
     private ILogger? Logger => _options.LoggerFactory?.CreateLogger(typeof(WeightLoader));

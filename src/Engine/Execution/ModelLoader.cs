@@ -43,6 +43,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             DeviceSupport.Check(_session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString(), Config);
             KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);
             DeviceSupport.RequireInvariance(options, _session.Ops);
+            DeviceSupport.RequireThreads(options, _session.Ops);
             var longest = ModelLength(options, Config);
             var context = _session.Context with
             {

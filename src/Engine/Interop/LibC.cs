@@ -16,4 +16,8 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc")]
     public static partial int munmap(void* address, nuint length);
+
+    // Of the calling thread where the id is 0.
+    [LibraryImport("libc")]
+    public static partial int sched_setaffinity(int thread, nuint bytes, void* mask);
 }

@@ -18,7 +18,7 @@ internal static class DeviceRegistry
         {
             HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
         },
-        new("cpu", (_, settings) => new CpuOps(settings.BatchInvariant)) { IsUsable = () => true },
+        new("cpu", (_, settings) => new CpuOps(settings.BatchInvariant, settings.Cpus)) { IsUsable = () => true },
     ];
 
     /// <summary>The names that the option <c>device</c> may have, for messages.</summary>

@@ -3,4 +3,8 @@ namespace LocalLlm.Ops;
 /// <summary>How a device is opened.</summary>
 /// <param name="Priority">Beside other engines on it.</param>
 /// <param name="BatchInvariant">Whether it should keep <see cref="DeviceFeatures.IsBatchInvariant"/>, if it can.</param>
-internal readonly record struct DeviceSettings(DevicePriority Priority, bool BatchInvariant);
+internal readonly record struct DeviceSettings(DevicePriority Priority, bool BatchInvariant)
+{
+    /// <summary>CPUs that the threads of a CPU's kernels stay on, one for each thread; null: wherever the system puts them.</summary>
+    public IReadOnlyList<int>? Cpus { get; init; }
+}

@@ -17,10 +17,16 @@ internal static class HostCores
     /// <param name="root">What holds <c>proc</c> and <c>sys</c>.</param>
     public static int CountBelow(string root)
     {
-        var cores = AllowedCpus(root).Select(cpu => CoreOf(root, cpu)).Distinct().Count();
+        var cores = CpusBelow(root).Count;
         var quota = Quotas(root).Append(double.PositiveInfinity).Min();
         return Math.Max(1, quota < cores ? (int)quota : cores);
     }
+
+    /// <summary>One CPU of each core that this process may run on.</summary>
+    public static IReadOnlyList<int> Cpus => CpusBelow("/");
+
+    /// <summary>As <see cref="Cpus"/> from the system's files below a folder.</summary>
+    public static IReadOnlyList<int> CpusBelow(string root) => [.. AllowedCpus(root).DistinctBy(cpu => CoreOf(root, cpu))];
 
     private static IEnumerable<int> AllowedCpus(string root)
     {

@@ -138,6 +138,9 @@ internal sealed class EngineArguments
     private readonly Option<int?> _numThreads = Options.Count(
         "--num-threads",
         "CPU threads; default: the cores that the process may run on, within its container's quota. (Not an option of vLLM's.)");
+    private readonly Option<bool> _pinThreads = Options.Flag(
+        "--pin-threads",
+        "On a CPU: each thread that computes stays on a core of its own; for machines that the engine has to itself. (Not an option of vLLM's.)");
     private readonly Option<string?> _libTorch = Options.Text(
         "--libtorch",
         "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)",
@@ -171,7 +174,7 @@ internal sealed class EngineArguments
     /// <summary>Those that mean nothing to an encoder, which embeds texts and generates none.</summary>
     public IEnumerable<Option> OfGenerators =>
     [
-        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _balancing, _balancingConfig, _enforceEager, _kvCacheDtype, _quantization, _batchInvariant, _kvCacheMemoryBytes,
+        _maxNumSeqs, _longPrefillTokenThreshold, _chunkedPrefill.On, _chunkedPrefill.Off, _prefixCaching.On, _prefixCaching.Off, _blockSize, _gpuMemoryUtilization, _dataParallel, _expertParallel, _balancing, _balancingConfig, _enforceEager, _kvCacheDtype, _quantization, _batchInvariant, _pinThreads, _kvCacheMemoryBytes,
         _numGpuBlocksOverride, _skipTokenizerInit, _chatTemplate, _describeStructures.On, _describeStructures.Off, _generationConfig, _maxLogprobs, _logprobsMode, _schedulingPolicy, _reserveFullIsl.On, _reserveFullIsl.Off, _watermark, _speculativeConfig, _seed,
     ];
 
@@ -269,6 +272,7 @@ internal sealed class EngineArguments
             StepTimeout = result.GetValue(_stepTimeout) is { } seconds ? StepTimeoutOf(seconds) : null,
             Seed = result.GetValue(_seed),
             NumThreads = result.GetValue(_numThreads) ?? defaults.NumThreads,
+            PinThreads = result.GetValue(_pinThreads),
             LibTorchPath = result.GetValue(_libTorch),
         };
     }

@@ -57,6 +57,7 @@ public class EngineArgumentsTests
         { "--speculative-config {}", nameof(EngineOptions.Speculation), null },
         { "--seed 1234567890123", nameof(EngineOptions.Seed), 1234567890123L },
         { "--num-threads 1", nameof(EngineOptions.NumThreads), 1 },
+        { "--pin-threads", nameof(EngineOptions.PinThreads), true },
         { "--libtorch dir", nameof(EngineOptions.LibTorchPath), "dir" },
         { "--block-size 16", nameof(EngineOptions.ModelPath), "m" },
     };

@@ -7,7 +7,11 @@ namespace LocalLlm.Ops.Cpu;
 /// Mixtures of experts on the CPU. A token's choice is the same alone and in any batch. Experts with few rows are computed all at once, in loops
 /// over the outputs of all of them; those with many one after the other.
 /// </summary>
-internal sealed unsafe class CpuExpertOps : IExpertOps, IDisposable
+/// <param name="batchInvariant">
+/// Whether bfloat16 results of a token are the same bits in any step, as those of float32 are: then one product after the other is multiplied as
+/// outside of experts.
+/// </param>
+internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpertOps, IDisposable
 {
     /// <summary>Steps of more tokens take experts one after the other, so that memory for rows of all experts is bounded.</summary>
     public const int MaxTokens = 256;
@@ -57,7 +61,7 @@ internal sealed unsafe class CpuExpertOps : IExpertOps, IDisposable
     /// <inheritdoc/>
     public Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts)
     {
-        if (x.size(0) > MaxTokens || FirstActive(groups, experts) is not { } first || !Plan(x, groups, experts, first))
+        if (x.size(0) > MaxTokens || (batchInvariant && x.dtype != ScalarType.Float32) || FirstActive(groups, experts) is not { } first || !Plan(x, groups, experts, first))
             return _plain.Sum(x, groups, weights, experts);
         return (first.GateUp, first.Down, x.dtype) switch
         {

@@ -7,7 +7,8 @@ namespace LocalLlm.Ops.Cpu;
 /// Latent attention on the CPU, in float32 whatever the type of the activations. Where activations are float32 it is absorbed always, and a row's result
 /// is the same bits alone and in any batch; in bfloat16 sequences with many new tokens are expanded (<see cref="ExpandedAttention"/>).
 /// </summary>
-internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
+/// <param name="batchInvariant">Whether it is so in bfloat16, too: nothing is expanded then.</param>
+internal sealed unsafe class CpuLatentOps(bool batchInvariant = false) : ILatentOps, IDisposable
 {
     private const int PanelWidth = HeadMatmulKernel<float, Float32Element>.PanelWidth;
 
@@ -56,7 +57,7 @@ internal sealed unsafe class CpuLatentOps : ILatentOps, IDisposable
 
     /// <inheritdoc/>
     public Tensor Attention(Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape) =>
-        Attention(queries, weight, cache, metadata, shape, queries.dtype == ScalarType.Float32 ? null : span => ExpandedAttention.Pays(span, shape));
+        Attention(queries, weight, cache, metadata, shape, batchInvariant || queries.dtype == ScalarType.Float32 ? null : span => ExpandedAttention.Pays(span, shape));
 
     /// <summary>As <see cref="ILatentOps.Attention"/>, with a choice of one's own of the sequences that are expanded; null: none.</summary>
     public Tensor Attention(

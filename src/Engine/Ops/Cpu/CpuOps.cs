@@ -19,23 +19,26 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
 
     private readonly bool _packBFloat16;
     private readonly PairProducts? _invariant;
+    private IReadOnlyList<int>? _cpus; // until the threads are pinned
     private readonly CpuFp8Ops _fp8;
     private readonly NativeBuffer<AttentionTile> _tiles = new();
     private readonly NativeBuffer<int> _nextItem = new();
     private readonly NativeBuffer<float> _row = new();
-    private readonly CpuLatentOps _latent = new();
-    private readonly CpuExpertOps _experts = new();
+    private readonly CpuLatentOps _latent;
+    private readonly CpuExpertOps _experts;
 
     /// <summary>Looks what libtorch multiplies fast here.</summary>
     /// <param name="batchInvariant">
     /// Whether bfloat16 results of a row are the same bits alone and in any batch, too: then no library multiplies
     /// (docs/decisions/0029-batch-invariance.md).
     /// </param>
-    public CpuOps(bool batchInvariant = false)
+    /// <param name="cpus">A CPU for each thread that computes, on which it stays; null: wherever the system puts them.</param>
+    public CpuOps(bool batchInvariant = false, IReadOnlyList<int>? cpus = null)
     {
+        _cpus = cpus;
         _packBFloat16 = !batchInvariant && MkldnnTakesBFloat16();
         _invariant = batchInvariant ? new() : null;
-        _fp8 = new(_packBFloat16);
+        (_fp8, _latent, _experts) = (new(_packBFloat16), new(batchInvariant), new(batchInvariant));
         Features = new()
         {
             Latent = _latent, Experts = _experts, Fp8 = _fp8, IsBatchInvariant = batchInvariant,
@@ -62,7 +65,14 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     public Tensor ToDevice(Tensor weight) => weight.clone().DetachFromDisposeScope();
 
     /// <inheritdoc/>
-    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata) => TorchOps.Ids(inputIds);
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata)
+    {
+        // Here, for this is the thread whose helpers compute.
+        if (_cpus is { } cpus)
+            CpuPinning.PinHelpers([.. cpus]);
+        _cpus = null;
+        return TorchOps.Ids(inputIds);
+    }
 
     /// <inheritdoc/>
     public LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role, WeightPacking packing)

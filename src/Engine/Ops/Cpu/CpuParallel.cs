@@ -90,6 +90,13 @@ internal static unsafe class CpuParallel
         }
     }
 
+    /// <summary>Calls a function once on each of some threads, which gets its number and the one after, and waits for all.</summary>
+    public static void OnEachThread(int threads, delegate* unmanaged<long, long, void*, void> call, void* context)
+    {
+        if (TorchShim.torch_parallel_for(0, threads, 1, call, context) != 0)
+            throw new InvalidOperationException("libtorch's parallel loop failed.");
+    }
+
     /// <summary>Threads that the loops may use.</summary>
     public static int ThreadCount => torch.get_num_threads();
 
