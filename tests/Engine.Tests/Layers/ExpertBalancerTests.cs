@@ -1,3 +1,4 @@
+using LocalLlm.Ops;
 using LocalLlm.Layers;
 using Xunit;
 
