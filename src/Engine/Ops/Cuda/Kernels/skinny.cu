@@ -63,6 +63,20 @@ __device__ __forceinline__ int outputRow(const Product& p, int i) {
 #endif
 }
 
+// One result: its sums of gate and up, or its only one, become an element of y.
+__device__ __forceinline__ void finish(const Product& p, const T* bias, float* sums, int row, int output, int count, int yStride) {
+  if (bias) {
+    sums[0] += toFloat(bias[output]);
+    if (GATED) sums[1] += toFloat(bias[output + count]);
+  }
+  float value = GATED ? sums[0] / (1 + __expf(-sums[0])) * sums[1] : sums[0];
+  T* target = p.y + (u64)row * yStride + output;
+#if ADD
+  value += toFloat(*target);
+#endif
+  *target = fromFloat(value);
+}
+
 // rows: of x, where ROWS is 0. weight: the matrix, or a table of the experts' matrices (as scales is one then). Strides in elements: of rows of x and
 // y, and from one batch to the next. scaleRows: [outputs] the row of blocks that each has; scaleOffset: inputs of the first block that lie before
 // the first input; a multiple of CHUNK, as scaleBlock is. active: [experts] those that have rows, then -1; starts: [experts + 1] their rows'
@@ -222,16 +236,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) skinny(
         for (int h = 0; h < (GATED ? 2 : 1); h++) partials[((u64)blockIdx.z * rows + row) * outputs + output + h * count] = result[h];
         continue;
       }
-      if (bias) {
-        result[0] += toFloat(bias[output]);
-        if (GATED) result[1] += toFloat(bias[output + count]);
-      }
-      float value = GATED ? result[0] / (1 + __expf(-result[0])) * result[1] : result[0];
-      T* target = p.y + (u64)row * yStride + output;
-#if ADD
-      value += toFloat(*target);
-#endif
-      *target = fromFloat(value);
+      finish(p, bias, result, row, output, count, yStride);
     }
   }
   if (splits == 1) return;
@@ -250,15 +255,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) skinny(
     for (int s = 0; s < splits; s++)
 #pragma unroll
       for (int h = 0; h < (GATED ? 2 : 1); h++) result[h] += __ldcg(partials + ((u64)s * rows + row) * outputs + output + h * count);
-    if (bias) {
-      result[0] += toFloat(bias[output]);
-      if (GATED) result[1] += toFloat(bias[output + count]);
-    }
-    float value = GATED ? result[0] / (1 + __expf(-result[0])) * result[1] : result[0];
-    T* target = p.y + (u64)row * yStride + output;
-#if ADD
-    value += toFloat(*target);
-#endif
-    *target = fromFloat(value);
+    finish(p, bias, result, row, output, count, yStride);
   }
 }
