@@ -87,7 +87,7 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
             var rows = PagedRows.Gather(cache, 0, sequence, metadata).to(float32); // [context, rank + rotary_dim]
             var hidden = PagedRows.HiddenPositions(sequence, window: null, device);
             var merged = zeros([shape.Heads, sequence.TokenCount, shape.ValueDim], float32, device);
-            var logSum = full([shape.Heads, sequence.TokenCount, 1], float.NegativeInfinity, float32, device);
+            var logSum = zeros([shape.Heads, sequence.TokenCount, 1], float32, device).log(); // of nothing
             for (var first = 0; first < sequence.ContextLength; first += chunk)
             {
                 var count = Math.Min(chunk, sequence.ContextLength - first);

@@ -177,7 +177,7 @@ internal sealed class PlanBuilder
         || module.EndsWith("embed_tokens", StringComparison.Ordinal) || module.EndsWith("lm_head", StringComparison.Ordinal)
         || module.EndsWith("eh_proj", StringComparison.Ordinal);
 
-    private static string Listed(IReadOnlyList<string> names)
+    private static string Listed(List<string> names)
     {
         var first = string.Join(", ", names.Take(MaxListed).Select(ModelFolderProblems.Quote));
         return names.Count > MaxListed ? string.Create(CultureInfo.InvariantCulture, $"{first} and {names.Count - MaxListed:N0} more") : first;

@@ -36,7 +36,7 @@ public sealed class ExpandedAttentionTests : IDisposable
     [MemberData(nameof(Shapes))]
     public void Chunks_that_are_merged_agree_with_absorbed_attention(int heads, int rank, int plain, int rotary, int value)
     {
-        var layer = new Layer(_ops, Shape(heads, rank, plain, rotary, value), ScalarType.Float32, isFloat8: false);
+        using var layer = new Layer(_ops, Shape(heads, rank, plain, rotary, value), ScalarType.Float32, isFloat8: false);
         foreach (var step in Steps())
         {
             using (step)
@@ -55,7 +55,7 @@ public sealed class ExpandedAttentionTests : IDisposable
     {
         foreach (var (type, isFloat8) in ((ScalarType, bool)[])[(ScalarType.Float32, false), (ScalarType.BFloat16, false), (ScalarType.BFloat16, true)])
         {
-            var layer = new Layer(_ops, Shape(heads, rank, plain, rotary, value), type, isFloat8);
+            using var layer = new Layer(_ops, Shape(heads, rank, plain, rotary, value), type, isFloat8);
             foreach (var step in Steps())
             {
                 using (step)
@@ -74,7 +74,7 @@ public sealed class ExpandedAttentionTests : IDisposable
     [Fact]
     public void A_token_has_the_same_bits_however_a_prompt_was_cut_into_steps_that_expand_it()
     {
-        var layer = new Layer(_ops, Shape(3, 40, 16, 8, 24), ScalarType.Float32, isFloat8: false);
+        using var layer = new Layer(_ops, Shape(3, 40, 16, 8, 24), ScalarType.Float32, isFloat8: false);
         var queries = randn(700, 3 * 24);
         var rows = randn(700, layer.Shape.RowWidth);
         var whole = Attend([700]);
@@ -103,7 +103,7 @@ public sealed class ExpandedAttentionTests : IDisposable
     {
         foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
         {
-            var layer = new Layer(_ops, Shape(2, 512, 128, 64, 128), type, isFloat8: false);
+            using var layer = new Layer(_ops, Shape(2, 512, 128, 64, 128), type, isFloat8: false);
             using var step = new AttentionMetadata();
             Append(step, 0, 300, [.. Enumerable.Range(0, 20)]); // a prompt
             Append(step, 0, 1, [30]); // and a token
@@ -157,11 +157,12 @@ public sealed class ExpandedAttentionTests : IDisposable
         yield return third;
     }
 
-    private sealed class Layer
+    private sealed class Layer : IDisposable
     {
         private readonly RotaryTable _rotary;
         private readonly Tensor _norm;
         private readonly KvLayerCache _cache;
+        private readonly List<LatentWeight> _weights = [];
 
         public Layer(IDeviceOps ops, LatentAttentionShape shape, ScalarType type, bool isFloat8)
         {
@@ -187,7 +188,15 @@ public sealed class ExpandedAttentionTests : IDisposable
             queries ??= randn(step.TokenCount, (long)Shape.Heads * Shape.QueryDim).to(Type);
             rows ??= randn(step.TokenCount, Shape.RowWidth).to(Type);
             ops.RotateAndStore(queries, rows, 0, _norm, 1e-6f, _rotary, _cache, step, Shape);
-            return (queries, _cache, ops.Pack(Projection, Shape));
+            _weights.Add(ops.Pack(Projection, Shape));
+            return (queries, _cache, _weights[^1]);
+        }
+
+        public void Dispose()
+        {
+            _rotary.Dispose();
+            _cache.Dispose();
+            _weights.ForEach(weight => weight.Dispose());
         }
     }
 }

@@ -62,7 +62,8 @@ internal sealed unsafe class ExpandedAttention : IDisposable
         var width = chunk.ValuePanels * ExpandedChunk.Lanes;
         var accumulated = (float*)zeros([rows, width], ScalarType.Float32).DataPointer();
         var sums = (float*)zeros([rows], ScalarType.Float32).DataPointer();
-        var maxima = (float*)full([rows], float.NegativeInfinity, ScalarType.Float32).DataPointer();
+        var maxima = (float*)empty([rows], ScalarType.Float32).DataPointer();
+        new Span<float>(maxima, (int)rows).Fill(float.NegativeInfinity);
         _nextItem.Resize(1);
         for (var first = 0; first < sequence.ContextLength; first += chunk.Capacity)
         {
