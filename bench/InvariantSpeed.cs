@@ -23,6 +23,7 @@ internal static class InvariantSpeed
         using var noGradients = inference_mode();
         using var usual = new CpuOps();
         using var invariant = new CpuOps(batchInvariant: true);
+        using var loop = new PairProducts(usesMachineCode: false);
         var count = (int)Math.Max(1, WorkingSetBytes / (2L * inFeatures * outFeatures));
         var (usualWeights, invariantWeights) = (new List<LinearWeight>(), new List<LinearWeight>());
         for (var i = 0; i < count; i++)
@@ -34,34 +35,35 @@ internal static class InvariantSpeed
         }
 
         Console.WriteLine($"[{outFeatures}, {inFeatures}], {count} matrices, {threads} threads, {rounds} rounds; times are of one product, median and best");
-        Console.WriteLine("rows   usual                                   invariant                               invariant / usual");
+        Console.WriteLine("rows   usual                                   invariant                               invariant / usual   invariant without machine code");
         foreach (var rows in s_rows)
         {
             using var x = randn([rows, inFeatures], bfloat16);
-            var (usualTimes, invariantTimes) = (new List<double>(), new List<double>());
+            var (usualTimes, invariantTimes, loopTimes) = (new List<double>(), new List<double>(), new List<double>());
             for (var round = 0; round < rounds; round++)
             {
-                Time(usual, usualWeights, x, usualTimes);
-                Time(invariant, invariantWeights, x, invariantTimes);
+                Time(weight => usual.Linear(x, weight), usualWeights, usualTimes);
+                Time(weight => invariant.Linear(x, weight), invariantWeights, invariantTimes);
+                Time(weight => loop.Multiply(x, weight), invariantWeights, loopTimes);
             }
 
             var operations = 2.0 * rows * inFeatures * outFeatures;
             Console.WriteLine(
                 $"{rows,4}   {Text(usualTimes, operations)}   {Text(invariantTimes, operations)}   "
-                + $"{Median(invariantTimes) / Median(usualTimes):F2}, {invariantTimes.Min() / usualTimes.Min():F2}");
+                + $"{Median(invariantTimes) / Median(usualTimes):F2}, {invariantTimes.Min() / usualTimes.Min():F2}          {Text(loopTimes, operations)}");
         }
     }
 
     private static string Text(List<double> taken, double operations) =>
         $"{Median(taken) * 1e6,7:F0}, {taken.Min() * 1e6,7:F0} us ({operations / taken.Min() / 1e9,5:F0} GFLOP/s)";
 
-    private static void Time(CpuOps ops, List<LinearWeight> weights, Tensor x, List<double> taken)
+    private static void Time(Func<LinearWeight, Tensor> multiply, List<LinearWeight> weights, List<double> taken)
     {
-        ops.Linear(x, weights[0]).Dispose();
+        multiply(weights[0]).Dispose();
         foreach (var weight in weights)
         {
             var start = Stopwatch.GetTimestamp();
-            ops.Linear(x, weight).Dispose();
+            multiply(weight).Dispose();
             taken.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
     }

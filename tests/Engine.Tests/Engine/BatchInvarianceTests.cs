@@ -9,7 +9,7 @@ public sealed class BatchInvarianceTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    private static EngineOptions Options => TinyEngine.Options with { Device = "cpu", Dtype = "bfloat16", BatchInvariant = true, Speculation = null };
+    internal static EngineOptions Options => TinyEngine.Options with { Device = "cpu", Dtype = "bfloat16", BatchInvariant = true, Speculation = null };
 
     public static TheoryData<string, string, string, int> Models => new()
     {
@@ -68,16 +68,6 @@ public sealed class BatchInvarianceTests
     }
 
     [Fact]
-    public async Task The_number_of_threads_changes_no_bit()
-    {
-        var requests = Requests(16);
-        await using var one = await LoadAsync(Options with { NumThreads = 1 });
-        var wanted = await RunAsync(one, requests);
-        await using var three = await LoadAsync(Options with { NumThreads = 3 });
-        Assert.Equal(wanted, await RunAsync(three, requests));
-    }
-
-    [Fact]
     public async Task A_device_that_adds_in_another_order_for_other_numbers_of_rows_is_refused_before_weights_are_read()
     {
         using var registration = LocalLlm.Ops.DeviceRegistry.Register(new("plain", (_, _) => new LocalLlm.Ops.TorchOps(TorchSharp.torch.CPU)));
@@ -93,13 +83,13 @@ public sealed class BatchInvarianceTests
         Assert.Equal("batch_invariant", refusal.Parameter);
     }
 
-    private static GenerationRequest[] Requests(int count) =>
+    internal static GenerationRequest[] Requests(int count) =>
         [.. TinyEngine.Requests(count, 20).Select((request, i) => request with
         {
             Sampling = request.Sampling with { Logprobs = 3, PromptLogprobs = i % 8 == 1 ? 2 : null },
         })];
 
-    private static async Task<string[]> RunAsync(LlmEngine engine, IReadOnlyList<GenerationRequest> requests)
+    internal static async Task<string[]> RunAsync(LlmEngine engine, IReadOnlyList<GenerationRequest> requests)
     {
         var results = await engine.GenerateBatchAsync(requests, cancellationToken: Token);
         return [.. results.Select((result, i) => $"{requests[i].PromptTokenIds?.Count} {result.Error} {Shown(result.Outputs[0])} {string.Join(';', result.PromptLogprobs?.Select(Shown) ?? [])}")];
@@ -111,6 +101,6 @@ public sealed class BatchInvarianceTests
     // Every digit of the numbers.
     private static string Shown(TokenLogprobs? position) => position is null ? "none" : $"{position.Chosen} {string.Join(',', position.Top)}";
 
-    private static Task<LlmEngine> LoadAsync(EngineOptions options) =>
+    internal static Task<LlmEngine> LoadAsync(EngineOptions options) =>
         LlmEngine.LoadAsync(options with { ExecutorFactory = new DeviceExecutorFactory() }, cancellationToken: Token);
 }

@@ -77,30 +77,6 @@ public sealed class PairProductsTests : IDisposable
     }
 
     [Fact]
-    public void Any_number_of_threads_gives_the_same_bits()
-    {
-        using var setting = new CpuThreadSetting(null);
-        using var weight = Pack(randn(1000, 512).to(bfloat16), null);
-        var x = randn(40, 512).to(bfloat16);
-        var wanted = Run(1);
-        foreach (var threads in (int[])[2, 3, 5])
-            Assert.True(Same(wanted, Run(threads)), $"{threads} threads");
-
-        Tensor Run(int threads)
-        {
-            Tensor? result = null;
-            var thread = new Thread(() =>
-            {
-                set_num_threads(threads);
-                result = _invariant.Linear(x, weight).DetachFromDisposeScope();
-            });
-            thread.Start();
-            thread.Join();
-            return result!.MoveToOuterDisposeScope();
-        }
-    }
-
-    [Fact]
     public void There_is_one_copy_of_a_matrix()
     {
         Assert.True(_invariant.Features.IsBatchInvariant);

@@ -63,37 +63,49 @@ internal unsafe struct PairMatmulKernel : IRangeKernel
     {
         var weights = Panels + (((panel * Pairs) + firstPair) * PanelWidth);
         var input = Input + (2 * (((long)firstRow * Pairs) + firstPair));
+        if (Functions == null)
+        {
+            AddRows((uint*)input, rows, weights, pairs, sums);
+            return;
+        }
+
         while (rows > 0)
         {
             var count = Math.Min(rows, DotProductCode.MaxRows);
-            if (Functions != null)
-                ((delegate* unmanaged<ushort*, nint, uint*, nint, float*, void>)Functions[count - 1])(input, 4 * Pairs, weights, pairs, sums);
-            else
-            {
-                for (var row = 0; row < count; row++)
-                    AddRow(input + (2L * row * Pairs), weights, pairs, sums + (row * PanelWidth));
-            }
-
+            ((delegate* unmanaged<ushort*, nint, uint*, nint, float*, void>)Functions[count - 1])(input, 4 * Pairs, weights, pairs, sums);
             rows -= count;
             input += 2L * count * Pairs;
             sums += count * PanelWidth;
         }
     }
 
+    private readonly void AddRows(uint* input, int rows, uint* weights, int pairs, float* sums)
+    {
+        var row = 0;
+        for (; row + 4 <= rows; row += 4)
+        {
+            for (var half = 0; half < PanelWidth; half += PanelWidth / 2)
+                AddFourRows(input + ((long)row * Pairs), Pairs, weights + half, pairs, sums + (row * PanelWidth) + half);
+        }
+
+        for (; row < rows; row++)
+            AddRow(input + ((long)row * Pairs), weights, pairs, sums + (row * PanelWidth));
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddRow(ushort* input, uint* weights, int pairs, float* sums)
+    private static void AddRow(uint* input, uint* weights, int pairs, float* sums)
     {
         var upper = Vector512.Create(0xFFFF0000u);
         var (a0, a1, a2, a3) = (Vector512.Load(sums), Vector512.Load(sums + 16), Vector512.Load(sums + 32), Vector512.Load(sums + 48));
         for (var pair = 0; pair < pairs; pair++, weights += PanelWidth)
         {
-            var even = Vector512.Create(BFloat16Element.ToSingle(input[2 * pair]));
-            var odd = Vector512.Create(BFloat16Element.ToSingle(input[(2 * pair) + 1]));
+            var x = Vector512.Create(input[pair]);
+            var (even, odd) = ((x << 16).AsSingle(), (x & upper).AsSingle());
             var (w0, w1, w2, w3) = (Vector512.Load(weights), Vector512.Load(weights + 16), Vector512.Load(weights + 32), Vector512.Load(weights + 48));
-            a0 = Add(w0, even, odd, upper, a0);
-            a1 = Add(w1, even, odd, upper, a1);
-            a2 = Add(w2, even, odd, upper, a2);
-            a3 = Add(w3, even, odd, upper, a3);
+            a0 = Add((w0 << 16).AsSingle(), (w0 & upper).AsSingle(), even, odd, a0);
+            a1 = Add((w1 << 16).AsSingle(), (w1 & upper).AsSingle(), even, odd, a1);
+            a2 = Add((w2 << 16).AsSingle(), (w2 & upper).AsSingle(), even, odd, a2);
+            a3 = Add((w3 << 16).AsSingle(), (w3 & upper).AsSingle(), even, odd, a3);
         }
 
         a0.Store(sums);
@@ -102,10 +114,56 @@ internal unsafe struct PairMatmulKernel : IRangeKernel
         a3.Store(sums + 48);
     }
 
+    // Of half a panel.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddFourRows(uint* input, int stride, uint* weights, int pairs, float* sums)
+    {
+        var upper = Vector512.Create(0xFFFF0000u);
+        var x1 = input + stride;
+        var x2 = x1 + stride;
+        var x3 = x2 + stride;
+        var (a0, b0) = (Vector512.Load(sums), Vector512.Load(sums + 16));
+        var (a1, b1) = (Vector512.Load(sums + PanelWidth), Vector512.Load(sums + PanelWidth + 16));
+        var (a2, b2) = (Vector512.Load(sums + (2 * PanelWidth)), Vector512.Load(sums + (2 * PanelWidth) + 16));
+        var (a3, b3) = (Vector512.Load(sums + (3 * PanelWidth)), Vector512.Load(sums + (3 * PanelWidth) + 16));
+        for (var pair = 0; pair < pairs; pair++, weights += PanelWidth)
+        {
+            var (wa, wb) = (Vector512.Load(weights), Vector512.Load(weights + 16));
+            var (evenA, oddA, evenB, oddB) = ((wa << 16).AsSingle(), (wa & upper).AsSingle(), (wb << 16).AsSingle(), (wb & upper).AsSingle());
+            AddPair(input[pair], evenA, oddA, evenB, oddB, upper, ref a0, ref b0);
+            AddPair(x1[pair], evenA, oddA, evenB, oddB, upper, ref a1, ref b1);
+            AddPair(x2[pair], evenA, oddA, evenB, oddB, upper, ref a2, ref b2);
+            AddPair(x3[pair], evenA, oddA, evenB, oddB, upper, ref a3, ref b3);
+        }
+
+        StorePair(sums, a0, b0);
+        StorePair(sums + PanelWidth, a1, b1);
+        StorePair(sums + (2 * PanelWidth), a2, b2);
+        StorePair(sums + (3 * PanelWidth), a3, b3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddPair(
+        uint pair, Vector512<float> evenA, Vector512<float> oddA, Vector512<float> evenB, Vector512<float> oddB, Vector512<uint> upper,
+        ref Vector512<float> a, ref Vector512<float> b)
+    {
+        var x = Vector512.Create(pair);
+        var (even, odd) = ((x << 16).AsSingle(), (x & upper).AsSingle());
+        a = Add(evenA, oddA, even, odd, a);
+        b = Add(evenB, oddB, even, odd, b);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Add(
-        Vector512<uint> weights, Vector512<float> even, Vector512<float> odd, Vector512<uint> upper, Vector512<float> sum) =>
-        Vector512.FusedMultiplyAdd((weights << 16).AsSingle(), even, Vector512.FusedMultiplyAdd((weights & upper).AsSingle(), odd, sum));
+        Vector512<float> evenWeights, Vector512<float> oddWeights, Vector512<float> even, Vector512<float> odd, Vector512<float> sum) =>
+        Vector512.FusedMultiplyAdd(evenWeights, even, Vector512.FusedMultiplyAdd(oddWeights, odd, sum));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StorePair(float* sums, Vector512<float> a, Vector512<float> b)
+    {
+        a.Store(sums);
+        b.Store(sums + 16);
+    }
 
     private readonly void Store(float* sums, int rows, int firstRow, long panel)
     {

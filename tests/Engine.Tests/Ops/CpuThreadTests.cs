@@ -1,25 +1,29 @@
 using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Tests.Engine;
 using Xunit;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Threads that help stay on their CPUs; the one that submits the work is left alone, and so is everybody else.</summary>
-public sealed class CpuPinningTests
+/// <summary>
+/// Numbers of threads, which change no bit, and where they run. Alone, for a number that one thread sets becomes that of others.
+/// </summary>
+[Collection(nameof(RunsAlone))]
+public sealed class CpuThreadTests : IDisposable
 {
+    private readonly CpuThreadSetting _setting = new(null);
+
     [Fact]
     public void Helpers_stay_on_their_cpus_and_the_caller_may_run_anywhere()
     {
-        TorchLibrary.EnsureLoaded();
         if (HostCores.Cpus is not [var first, var second, ..])
         {
             Assert.Skip("this process has one core");
             return;
         }
 
-        using var setting = new CpuThreadSetting(null);
         var before = Allowed();
         // The team of libtorch's threads belongs to the thread that asks for it, and ends with it.
         var (own, helper) = OnNewThread(() =>
@@ -36,12 +40,41 @@ public sealed class CpuPinningTests
     }
 
     [Fact]
+    public void Any_number_of_threads_gives_the_same_product()
+    {
+        using var scope = NewDisposeScope();
+        using var ops = new CpuOps(batchInvariant: true);
+        using var weight = ops.PackLinear(randn(1000, 512).to(bfloat16), null, LinearRole.Other, LocalLlm.Weights.WeightPacking.Compact);
+        var x = randn(40, 512).to(bfloat16);
+        var wanted = Run(1);
+        foreach (var threads in (int[])[2, 3, 5])
+            Assert.True(wanted.AsSpan().SequenceEqual(Run(threads)), $"{threads} threads");
+
+        byte[] Run(int threads) => OnNewThread(() =>
+        {
+            set_num_threads(threads);
+            using var inner = NewDisposeScope();
+            return ops.Linear(x, weight).bytes.ToArray();
+        });
+    }
+
+    [Fact]
+    public async Task The_number_of_threads_changes_no_bit()
+    {
+        var requests = BatchInvarianceTests.Requests(16);
+        await using var one = await BatchInvarianceTests.LoadAsync(BatchInvarianceTests.Options with { NumThreads = 1 });
+        var wanted = await BatchInvarianceTests.RunAsync(one, requests);
+        await using var three = await BatchInvarianceTests.LoadAsync(BatchInvarianceTests.Options with { NumThreads = 3 });
+        Assert.Equal(wanted, await BatchInvarianceTests.RunAsync(three, requests));
+    }
+
+    [Fact]
     public async Task An_engine_whose_threads_are_pinned_gives_the_same_ids()
     {
-        var requests = TinyEngineRequests();
-        await using var usual = await Engine.TinyEngine.LoadAsync(options => options with { Device = "cpu" });
-        await using var pinned = await Engine.TinyEngine.LoadAsync(options => options with { Device = "cpu", PinThreads = true });
-        Assert.Equal(await Engine.TinyEngine.RunAsync(usual, requests), await Engine.TinyEngine.RunAsync(pinned, requests));
+        var requests = TinyEngine.Requests(4, 8);
+        await using var usual = await TinyEngine.LoadAsync(options => options with { Device = "cpu" });
+        await using var pinned = await TinyEngine.LoadAsync(options => options with { Device = "cpu", PinThreads = true });
+        Assert.Equal(await TinyEngine.RunAsync(usual, requests), await TinyEngine.RunAsync(pinned, requests));
     }
 
     [Fact]
@@ -51,7 +84,7 @@ public sealed class CpuPinningTests
         Assert.Equal("pin_threads", refusal.Parameter);
     }
 
-    private static GenerationRequest[] TinyEngineRequests() => Engine.TinyEngine.Requests(4, 8);
+    public void Dispose() => _setting.Dispose();
 
     // Where the second thread of a loop may run.
     private static string OfHelper()
