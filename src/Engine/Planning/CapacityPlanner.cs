@@ -106,7 +106,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
         // As the engine: second copies for single rows, of what is kept in the model's type, where both together leave half of the budget.
-        var copies = card.IsCpu && CpuOps.KeepsDecodeCopies && used.Dtype == ModelDtype.BFloat16 ? weights - SingleBytes(stage, split, used) : 0;
+        var copies = card.IsCpu && CpuOps.KeepsDecodeCopies && !used.IsBatchInvariant && used.Dtype == ModelDtype.BFloat16 ? weights - SingleBytes(stage, split, used) : 0;
         if (weights + copies < budget / 2)
             weights += copies;
         var estimate = new StageEstimate(stage.FirstLayer, stage.NumLayers, card)

@@ -146,6 +146,9 @@ public sealed class ExpertOpsTests : IDisposable
         OddBlocks,
         Outputs,
         Matrices,
+
+        /// <summary>Gate and up in 8-bit floats, down as it was.</summary>
+        KeptDown,
     }
 
     /// <summary>Random experts of a device, the same after the same seed.</summary>
@@ -159,7 +162,8 @@ public sealed class ExpertOpsTests : IDisposable
             (_ops, First) = (ops, first);
             // Experts of one shape share their grid, as the linear method's do.
             var (gateUpGrid, downGrid) = (Grid(kind, 2 * width), Grid(kind, hidden));
-            _matrices = [.. Enumerable.Range(0, count).Select(_ => new ExpertMatrices(Matrix(kind, type, 2 * width, hidden, gateUpGrid), Matrix(kind, type, hidden, width, downGrid)))];
+            _matrices = [.. Enumerable.Range(0, count).Select(_ => new ExpertMatrices(
+                Matrix(kind, type, 2 * width, hidden, gateUpGrid), Matrix(kind == Kind.KeptDown ? Kind.Unquantized : kind, type, hidden, width, downGrid)))];
         }
 
         public int First { get; }

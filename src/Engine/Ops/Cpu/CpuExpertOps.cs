@@ -99,6 +99,9 @@ internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpert
     // Which experts have few rows, and where their results lie. False: none has, or they are not all of one kind.
     private bool Plan(Tensor x, ExpertGroups groups, IExperts experts, ExpertMatrices first)
     {
+        // A checkpoint may keep one of them unquantised.
+        if (first.GateUp.GetType() != first.Down.GetType())
+            return false;
         _few.Clear();
         _tokens.Clear();
         _many.Clear();

@@ -47,10 +47,10 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     }
 
     /// <summary>
-    /// Whether a bfloat16 matrix may have a second copy for single rows (decision 0005): not on processors whose packed matrices
-    /// <see cref="PackedPanels"/> finds to be in panels already.
+    /// Whether a bfloat16 matrix may have a second copy for single rows (decision 0005): not on processors with bfloat16 instructions, whose packed
+    /// matrices <see cref="PackedPanels"/> finds to be in panels already.
     /// </summary>
-    public static bool KeepsDecodeCopies => !System.Runtime.Intrinsics.X86.Avx512BW.IsSupported;
+    public static bool KeepsDecodeCopies => !DotProductCode.IsSupported;
 
     /// <inheritdoc/>
     public Device Device => CPU;

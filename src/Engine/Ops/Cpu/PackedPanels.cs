@@ -14,6 +14,9 @@ internal static unsafe class PackedPanels
     // Elements of each panel that are compared; a wrong layout has other values at nearly all of them.
     private const int Samples = 24;
 
+    // Panels for each sample that is no zero, at most: any layout has zeros, so a matrix of little else says nothing.
+    private const int MaxPanelsPerNonZero = 4;
+
     /// <summary>Where they lie; null: the layout is another one.</summary>
     /// <param name="packed">Of oneDNN.</param>
     /// <param name="weight">[out, in] what was packed, contiguous.</param>
@@ -28,6 +31,7 @@ internal static unsafe class PackedPanels
             return null;
         var found = (ushort*)address;
         var source = (ushort*)weight.DataPointer();
+        var nonZeros = 0L;
         for (long panel = 0; panel < panels; panel++)
         {
             for (var sample = 0; sample < Samples; sample++)
@@ -46,9 +50,11 @@ internal static unsafe class PackedPanels
                 var wanted = row < outFeatures && input < inFeatures ? source[(row * inFeatures) + input] : (ushort)0;
                 if (found[(((panel * pairs) + (input / 2)) * Width * 2) + (lane * 2) + (input % 2)] != wanted)
                     return null;
+                if (wanted != 0)
+                    nonZeros++;
             }
         }
 
-        return new(address, (int)pairs);
+        return nonZeros * MaxPanelsPerNonZero >= panels ? new(address, (int)pairs) : null;
     }
 }
