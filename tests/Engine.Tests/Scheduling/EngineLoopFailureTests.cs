@@ -1,5 +1,4 @@
 using LocalLlm.Execution;
-using LocalLlm.Sampling;
 using LocalLlm.Scheduling;
 using LocalLlm.Tests.Sampling;
 using Microsoft.Extensions.Logging.Abstractions;
