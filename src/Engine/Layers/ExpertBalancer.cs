@@ -60,7 +60,7 @@ internal static class ExpertBalancer
         {
             for (var copy = 0; copy < copies[expert]; copy++)
             {
-                var rank = LeastLoaded(rank => held[rank].Count < places && !held[rank].Contains(expert));
+                var rank = MinLoaded(rank => held[rank].Count < places && !held[rank].Contains(expert));
                 if (rank < 0)
                     rank = MakePlace(expert);
                 held[rank].Add(expert);
@@ -70,7 +70,7 @@ internal static class ExpertBalancer
 
         return held;
 
-        int LeastLoaded(Func<int, bool> fits)
+        int MinLoaded(Func<int, bool> fits)
         {
             var best = -1;
             for (var rank = 0; rank < ranks; rank++)
@@ -85,8 +85,8 @@ internal static class ExpertBalancer
         // Every rank with a place has a copy already: a full one without gives away the last that one of those lacks.
         int MakePlace(int expert)
         {
-            var free = LeastLoaded(rank => held[rank].Count < places);
-            var full = LeastLoaded(rank => !held[rank].Contains(expert) && held[rank].Exists(other => !held[free].Contains(other)));
+            var free = MinLoaded(rank => held[rank].Count < places);
+            var full = MinLoaded(rank => !held[rank].Contains(expert) && held[rank].Exists(other => !held[free].Contains(other)));
             var moved = held[full].FindLast(other => !held[free].Contains(other));
             held[full].Remove(moved);
             held[free].Add(moved);

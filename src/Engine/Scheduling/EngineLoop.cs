@@ -203,7 +203,7 @@ internal sealed partial class EngineLoop : IDisposable
     // caller should see. Also called by the watchdog, on a thread of its own.
     private void Die(Exception failure)
     {
-        // Two threads may notice at once. The second returns only when the callers have been told, as its own end counts as the engine's.
+        // Two threads may notice at once. The second returns only when the callers have their error, as its own end counts as the engine's.
         lock (_dying)
         {
             if (_isDead)
