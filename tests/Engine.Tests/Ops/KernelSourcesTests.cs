@@ -1,6 +1,5 @@
 using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
-using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
 using Xunit;
 using static TorchSharp.torch;

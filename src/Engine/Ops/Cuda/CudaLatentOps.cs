@@ -1,4 +1,3 @@
-using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
