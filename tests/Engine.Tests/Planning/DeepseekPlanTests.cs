@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LocalLlm.Planning;
+using LocalLlm.Tests.Models.Deepseek;
 using LocalLlm.Tests.Weights;
 using Xunit;
 
@@ -89,6 +90,36 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Contains(
             """--enable-expert-parallel --enable-eplb --eplb-config '{"num_redundant_experts":32,"window_size":1000,"step_interval":3000}'""",
             copied.CommandLine, StringComparison.Ordinal);
+    }
+
+    // 256 experts and 4 copies divide by 4, not by 8; nodes that share experts are for none.
+    [Theory]
+    [InlineData(4, "L40S")]
+    [InlineData(4, "H200")]
+    public async Task What_is_offered_is_what_the_engine_takes(int groups, string card)
+    {
+        var options = new EngineOptions { DataParallel = groups, EnableExpertParallel = true, ExpertBalancing = new() { NumRedundantExperts = 4 } };
+        var plan = await PlanAsync(PublishedConfigs.V3, card, options);
+        Assert.Equal(PlanVerdict.DoesNotFit, plan.Verdict);
+        PlanChoice[] offers = plan.Smallest is { } smallest ? [.. plan.Alternatives, smallest] : [.. plan.Alternatives];
+        Assert.All(offers, offer =>
+        {
+            Assert.Equal(offer.TensorParallel > 1, offer.CommandLine.Contains("--enable-eplb", StringComparison.Ordinal));
+            if (offer.TensorParallel > 1)
+                Assert.Equal((1, 0), (offer.Nodes, (256 + 4) % offer.TensorParallel));
+        });
+    }
+
+    [Fact]
+    public async Task A_plan_that_is_chosen_has_balanced_experts_where_it_has_ranks_to_balance()
+    {
+        using var folder = new DeepseekFolder();
+        var options = new EngineOptions { ModelPath = folder.Path, EnableExpertParallel = true, ExpertBalancing = new() };
+        var plan = await ModelPlanner.PlanAsync(
+            new() { Options = options, Cards = [KnownCards.Find("H200")], ChoosesPlan = true, DevicesPerNode = 8 }, TestContext.Current.CancellationToken);
+        Assert.Empty(plan.Faults);
+        Assert.Equal(1, plan.TensorParallel);
+        Assert.DoesNotContain("--enable-eplb", plan.CommandLine, StringComparison.Ordinal);
     }
 
     [Fact]
