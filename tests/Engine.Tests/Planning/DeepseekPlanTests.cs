@@ -120,6 +120,7 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Empty(plan.Faults);
         Assert.Equal(1, plan.TensorParallel);
         Assert.DoesNotContain("--enable-eplb", plan.CommandLine, StringComparison.Ordinal);
+        Assert.Contains(plan.Notes, note => note.EndsWith("planned without enable_eplb", StringComparison.Ordinal));
     }
 
     [Fact]
