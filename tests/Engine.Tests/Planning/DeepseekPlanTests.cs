@@ -74,8 +74,8 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Contains("116 exchanges between 8 groups x 2.2 us (assumed)", step.Arithmetic, StringComparison.Ordinal);
         Assert.Equal(step.StepSeconds, step.WeightSeconds + step.KvCacheSeconds + step.ExchangeTime, 1e-9);
         var both = (await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 2, DataParallel = 4, EnableExpertParallel = true })).Prediction!;
-        // Attention of 61 layers, three dense layers, embedding and logits.
-        Assert.Equal((61 + 3 + 2, 116), (both.AllReduces, both.Exchanges));
+        // Attention of 61 layers, three dense layers, the shared experts of 58, embedding and logits.
+        Assert.Equal((61 + 3 + 58 + 2, 116), (both.AllReduces, both.Exchanges));
     }
 
     // 32 copies in each of 58 layers over 8 ranks: 4 more experts of 3 x 7,168 x 2,048 elements of a byte in each layer of a rank, and scales.
