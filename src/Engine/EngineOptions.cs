@@ -62,7 +62,9 @@ public sealed record EngineOptions
 
     /// <summary>
     /// Holds the busiest experts several times, and moves experts so that ranks compute about as much (vLLM's <c>enable_eplb</c> and <c>eplb_config</c>);
-    /// null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several ranks in a stage.
+    /// null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several ranks in a stage. In float32, too, the last bits
+    /// of an answer then depend on where experts are and on what else runs, so that it is refused beside <see cref="BatchInvariant"/>. Each rank has memory to
+    /// copy its experts of one layer, and the time of a move counts as the step's before it (<see cref="StepTimeout"/>).
     /// </summary>
     public ExpertBalancingOptions? ExpertBalancing { get; init; }
 
@@ -147,7 +149,7 @@ public sealed record EngineOptions
     /// <summary>On a GPU: never records steps as CUDA graphs; slower, and quicker to load.</summary>
     public bool EnforceEager { get; init; }
 
-    /// <summary>Bytes for the KV cache of each rank, instead of <see cref="GpuMemoryUtilization"/>.</summary>
+    /// <summary>Bytes for the KV cache of each rank, and so for each data-parallel group, instead of <see cref="GpuMemoryUtilization"/>.</summary>
     public long? KvCacheMemoryBytes { get; init; }
 
     /// <summary>Number of KV blocks of each data-parallel group, instead of a size in bytes (vLLM's <c>num_gpu_blocks_override</c>).</summary>
@@ -162,7 +164,7 @@ public sealed record EngineOptions
     /// <summary>
     /// A request's tokens and log-probabilities do not depend on what runs beside it, in any type: every row is added up in one order, whatever the
     /// number of rows, chunks, cached prefixes, preemption and threads. In float32 on CPUs they never do; this makes it so in bfloat16 and with 8-bit
-    /// floats. Of CPUs only.
+    /// floats. Of CPUs only, and not beside <see cref="ExpertBalancing"/>.
     /// </summary>
     public bool BatchInvariant { get; init; }
 
@@ -180,7 +182,7 @@ public sealed record EngineOptions
 
     /// <summary>
     /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), faster where drafts are right; the output is identical
-    /// in float32 on CPUs and under <see cref="BatchInvariant"/>, elsewhere up to rounding. Null: off.
+    /// in float32 on CPUs (without <see cref="ExpertBalancing"/>) and under <see cref="BatchInvariant"/>, elsewhere up to rounding. Null: off.
     /// </summary>
     public SpeculationOptions? Speculation { get; init; }
 
@@ -196,7 +198,8 @@ public sealed record EngineOptions
     /// <summary>
     /// The longest that one step may take; then the engine counts as dead, and every request ends with <see cref="EngineErrorKind.EngineDead"/>.
     /// Null: on GPUs and with several processes 100 times the longest step of about as many tokens so far (the same power of two), at least
-    /// 30 seconds and at most 5 minutes, and 5 minutes for the first three of a size; any time on the CPU of one process.
+    /// 30 seconds and at most 5 minutes, and 5 minutes for the first three of a size; any time on the CPU of one process. A step after which experts are
+    /// moved (<see cref="ExpertBalancing"/>) takes as long as both together.
     /// </summary>
     public TimeSpan? StepTimeout { get; init; }
 
@@ -244,8 +247,9 @@ public sealed record EngineOptions
     public int NumThreads { get; init; }
 
     /// <summary>
-    /// On a CPU: each thread that computes stays on a core of its own, those of several ranks side by side. For machines that the engine has to itself,
-    /// with several sockets above all; beside other programs the system's choice is better.
+    /// On a CPU: each thread that helps a rank's own to compute stays on a core of its own, those of several ranks side by side; the rank's own thread is
+    /// not bound, and finds the core that they leave. Where a rank has one thread there is nothing to pin, which is logged. For machines that the engine has
+    /// to itself, with several sockets above all; beside other programs the system's choice is better.
     /// </summary>
     public bool PinThreads { get; init; }
 

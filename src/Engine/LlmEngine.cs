@@ -61,7 +61,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>The type that the weights are computed in, as PyTorch calls it.</summary>
     public string Dtype { get; }
 
-    /// <summary>Where the memory went.</summary>
+    /// <summary>Where the memory of the first rank went; tokens and sequences are those of one data-parallel group.</summary>
     public MemoryPlan Plan { get; }
 
     /// <summary>Rows of the model's embedding: token ids are below it.</summary>
@@ -325,6 +325,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
             plan.ActivationBytes >> 20,
             plan.GraphBytes >> 20,
             plan.KvCacheTokens,
+            options.DataParallel == 1 ? "" : $" in each of {options.DataParallel} groups",
             plan.MaxModelLen,
             plan.MaxConcurrency);
 
@@ -367,8 +368,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
     public static string NameOf(EngineOptions options) =>
         options.ServedModelName ?? ModelReference.Remote(options.ModelPath)?.Repository ?? HubCache.RepositoryOf(options.ModelPath) ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
 
-    [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: weights {WeightMiB} MiB, activations {ActivationMiB} MiB, CUDA graphs {GraphMiB} MiB; the KV cache holds {Tokens} tokens; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]
-    private static partial void LogPlan(ILogger logger, string model, string dtype, long weightMiB, long activationMiB, long graphMiB, long tokens, int maxModelLen, double concurrency);
+    [LoggerMessage(10, LogLevel.Information, "{Model} in {Dtype}: weights {WeightMiB} MiB, activations {ActivationMiB} MiB, CUDA graphs {GraphMiB} MiB; the KV cache holds {Tokens} tokens{Groups}; max_model_len {MaxModelLen}; maximum concurrency at that length {Concurrency:F2}x.")]
+    private static partial void LogPlan(ILogger logger, string model, string dtype, long weightMiB, long activationMiB, long graphMiB, long tokens, string groups, int maxModelLen, double concurrency);
 
     [LoggerMessage(11, LogLevel.Warning, "{Note}.")]
     private static partial void LogPlanNote(ILogger logger, string note);

@@ -24,7 +24,7 @@ public sealed record MemoryPlan
     /// <summary>Keys and values of one block over all layers.</summary>
     public required long BytesPerBlock { get; init; }
 
-    /// <summary>Blocks in the KV cache.</summary>
+    /// <summary>Blocks in the KV cache, which is that of one data-parallel group.</summary>
     public required int NumBlocks { get; init; }
 
     /// <summary>Tokens per block.</summary>
@@ -36,10 +36,10 @@ public sealed record MemoryPlan
     /// <summary>Why <see cref="MaxModelLen"/> is less than the model's own length, or null.</summary>
     public string? Note { get; init; }
 
-    /// <summary>Tokens that the KV cache holds.</summary>
+    /// <summary>Tokens that the KV cache holds; where there are several data-parallel groups, each group's.</summary>
     public long KvCacheTokens => (long)NumBlocks * BlockSize;
 
-    /// <summary>Sequences of full length that fit at once.</summary>
+    /// <summary>Sequences of full length that fit at once; where there are several data-parallel groups, into each group's cache.</summary>
     public double MaxConcurrency => (double)KvCacheTokens / MaxModelLen;
 
     /// <summary>The same device with no more blocks and no longer sequences than these.</summary>

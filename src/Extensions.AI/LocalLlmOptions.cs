@@ -66,7 +66,7 @@ public sealed class LocalLlmOptions : IModelOptions
     /// <summary>Most tokens of prompt and answer together; null: what the model knows and memory holds.</summary>
     public int? MaxModelLength { get; set; }
 
-    /// <summary>Most requests that run at once; null: 256.</summary>
+    /// <summary>Most requests that run at once, in each data-parallel group; null: 256.</summary>
     public int? MaxBatchSize { get; set; }
 
     /// <summary>Drafts tokens and verifies several in one step; null: off. See <see cref="EngineOptions.Speculation"/>.</summary>

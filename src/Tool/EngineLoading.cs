@@ -14,7 +14,7 @@ internal static class EngineLoading
         using var notes = new CheckpointNotes();
         options = options with { LoggerFactory = options.LoggerFactory ?? notes };
         var started = terminal.Time.GetTimestamp();
-        var engine = await LoadAsync(terminal, progress => LlmEngine.LoadAsync(options, progress, cancellationToken));
+        var engine = await LoadAsync(terminal, options, progress => LlmEngine.LoadAsync(options, progress, cancellationToken));
         await notes.WriteAsync(terminal.ErrorText);
         if (engine.Plan.Note is { } note)
             await terminal.ErrorText.WriteLineAsync("note: " + note);
@@ -23,7 +23,7 @@ internal static class EngineLoading
             var seconds = terminal.Time.GetElapsedTime(started).TotalSeconds;
             await terminal.ErrorText.WriteLineAsync(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{engine.ModelName} ({engine.Dtype}) loaded in {seconds:F1} s; the KV cache holds {engine.Plan.KvCacheTokens:N0} tokens"));
+                $"{engine.ModelName} ({engine.Dtype}) loaded in {seconds:F1} s; the KV cache holds {engine.Plan.KvCacheTokens:N0} tokens{Groups(options)}"));
         }
 
         return engine;
@@ -36,33 +36,37 @@ internal static class EngineLoading
         options = await ModelDownload.ResolveAsync(options, terminal, cancellationToken);
         using var notes = new CheckpointNotes();
         options = options with { LoggerFactory = options.LoggerFactory ?? notes };
-        var engine = await LoadAsync(terminal, progress => EmbeddingEngine.LoadAsync(options, progress, cancellationToken));
+        var engine = await LoadAsync(terminal, options, progress => EmbeddingEngine.LoadAsync(options, progress, cancellationToken));
         await notes.WriteAsync(terminal.ErrorText);
         return engine;
     }
 
-    private static Task<T> LoadAsync<T>(Terminal terminal, Func<IProgress<LoadProgress>?, Task<T>> load) => terminal.ShowsProgress
+    private static Task<T> LoadAsync<T>(Terminal terminal, EngineOptions options, Func<IProgress<LoadProgress>?, Task<T>> load) => terminal.ShowsProgress
         ? terminal.Error.Progress()
             .AutoClear(true)
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new DownloadedColumn())
-            .StartAsync(context => load(new Reporter(context.AddTask("loading"), terminal.Error)))
+            .StartAsync(context => load(new Reporter(context.AddTask("loading"), terminal.Error, Groups(options))))
         : load(null);
 
-    private static string Text(MemoryPlan plan)
+    // What follows the figures of one group's KV cache.
+    private static string Groups(EngineOptions options) =>
+        options.DataParallel == 1 ? "" : string.Create(CultureInfo.InvariantCulture, $" in each of {options.DataParallel} groups");
+
+    private static string Text(MemoryPlan plan, string groups)
     {
         var graphs = plan.GraphBytes > 0 ? $", CUDA graphs {ByteSize.Text(plan.GraphBytes)}" : "";
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"weights {ByteSize.Text(plan.WeightBytes)}, activations {ByteSize.Text(plan.ActivationBytes)}{graphs}, KV cache {ByteSize.Text(plan.KvCacheBytes)}: {plan.KvCacheTokens:N0} tokens, {plan.MaxConcurrency:F2} sequences of {plan.MaxModelLen:N0} at once");
+            $"weights {ByteSize.Text(plan.WeightBytes)}, activations {ByteSize.Text(plan.ActivationBytes)}{graphs}, KV cache {ByteSize.Text(plan.KvCacheBytes)}: {plan.KvCacheTokens:N0} tokens{groups}, {plan.MaxConcurrency:F2} sequences of {plan.MaxModelLen:N0} at once");
     }
 
     // Called on the engine's thread; the bar locks itself.
-    private sealed class Reporter(ProgressTask bar, IAnsiConsole console) : IProgress<LoadProgress>
+    private sealed class Reporter(ProgressTask bar, IAnsiConsole console, string groups) : IProgress<LoadProgress>
     {
         public void Report(LoadProgress value)
         {
             if (value.Plan is { } plan)
-                console.WriteLine($"{value.Phase}: {Text(plan)}");
+                console.WriteLine($"{value.Phase}: {Text(plan, groups)}");
             bar.Description = Markup.Escape(value.Phase);
             bar.IsIndeterminate = value.BytesTotal == 0;
             if (value.BytesTotal == 0)

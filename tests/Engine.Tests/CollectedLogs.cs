@@ -3,12 +3,16 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Tests;
 
-/// <summary>A logger factory that keeps the text of every warning.</summary>
+/// <summary>A logger factory that keeps the texts of warnings and of notices.</summary>
 internal sealed class CollectedLogs : ILoggerFactory, ILogger
 {
     private readonly ConcurrentQueue<string> _warnings = new();
 
+    private readonly ConcurrentQueue<string> _notices = new();
+
     public List<string> Warnings => [.. _warnings];
+
+    public List<string> Notices => [.. _notices];
 
     public ILogger CreateLogger(string categoryName) => this;
 
@@ -27,5 +31,7 @@ internal sealed class CollectedLogs : ILoggerFactory, ILogger
     {
         if (logLevel == LogLevel.Warning)
             _warnings.Enqueue(formatter(state, exception));
+        if (logLevel == LogLevel.Information)
+            _notices.Enqueue(formatter(state, exception));
     }
 }

@@ -13,7 +13,7 @@ namespace LocalLlm.Execution;
 /// What every model is loaded with, whether it generates or embeds: an open device, the open files of the weights, and the context in
 /// which layers register what they need. Owns all of it, but the device only until <see cref="HandOver"/>. One thread.
 /// </summary>
-internal sealed class LoadSession : IDisposable
+internal sealed partial class LoadSession : IDisposable
 {
     private readonly EngineOptions _options;
     private readonly Checkpoint? _checkpoint; // null: there are no weights to read
@@ -31,6 +31,8 @@ internal sealed class LoadSession : IDisposable
         _options = options;
         TorchLibrary.EnsureLoaded(options.LibTorchPath);
         SetThreads(rank.NumThreads > 0 ? rank.NumThreads : options.NumThreads);
+        if (options.PinThreads && rank.Rank == 0 && get_num_threads() == 1 && Logger is { } logger)
+            LogNothingPinned(logger);
         Ops = DeviceRegistry.Create(rank.Device, new(priority, options.BatchInvariant) { Cpus = options.PinThreads ? CpusOf(rank) : null });
         try
         {
@@ -122,6 +124,9 @@ internal sealed class LoadSession : IDisposable
         var threads = get_num_threads();
         return [.. HostCores.Cpus.Skip(rank.Place.LocalIndex * threads).Take(threads)];
     }
+
+    [LoggerMessage(16, LogLevel.Warning, "pin_threads is set, but a rank computes with one thread, and only those that help it are pinned: nothing is. Leave it out, or give more threads (num_threads) to fewer ranks.")]
+    private static partial void LogNothingPinned(ILogger logger);
 
     private ILogger? Logger => _options.LoggerFactory?.CreateLogger(typeof(WeightLoader));
 

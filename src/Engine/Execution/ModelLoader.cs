@@ -1,4 +1,5 @@
 using LocalLlm.KvCache;
+using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
@@ -22,6 +23,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
     private readonly RankContext _rank;
     private readonly LoadSession _session;
     private readonly WeightPacking _packing;
+    private readonly ExpertRebalancing? _rebalancing; // null: experts stay
     private ICausalLanguageModel? _model;
     private bool _handedOver; // to the executor
 
@@ -45,10 +47,11 @@ internal sealed partial class ModelLoader : IExecutorLoader
             DeviceSupport.RequireInvariance(options, _session.Ops);
             DeviceSupport.RequireThreads(options, _session.Ops);
             var longest = ModelLength(options, Config);
+            _rebalancing = options.ExpertBalancing is { } balancing ? new(balancing) : null;
             var context = _session.Context with
             {
                 SpreadsExperts = options.EnableExpertParallel, Stage = _rank.Plan.StageOf(_rank.Place.Stage, Config.NumHiddenLayers), Previous = _rank.Previous, Next = _rank.Next,
-                Rebalancing = options.ExpertBalancing is { } balancing ? new(balancing) : null,
+                Rebalancing = _rebalancing,
             };
             _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens) { Predicts = options.Speculation is { Method: SpeculationOptions.Mtp } });
             _packing = ChoosePacking();
@@ -189,6 +192,9 @@ internal sealed partial class ModelLoader : IExecutorLoader
     // Of memory that several ranks share, this one's part.
     private long AvailableBytes(DeviceMemory memory) => memory.AvailableBytes / _rank.RanksOnDevice;
 
+    // When experts change places: the rank has copies of all experts of a layer at most, beside what they replace.
+    private long MovedBytes => _rebalancing?.Layers.Max(layer => (long?)_session.Context.Weights.Bytes(ActivationType, _packing, layer.Prefix + ".")) ?? 0;
+
     // usedBytes: all that is taken of a device's own memory once the largest step has run; null: not measured.
     private MemoryPlan MakePlan(ICausalLanguageModel model, int longest, long? usedBytes = null)
     {
@@ -202,9 +208,9 @@ internal sealed partial class ModelLoader : IExecutorLoader
             AvailableBytes = AvailableBytes(memory),
             Utilization = Utilization(memory),
             WeightBytes = weights,
-            ActivationBytes = usedBytes - weights
+            ActivationBytes = MovedBytes + (usedBytes - weights
                 ?? (_options.StepTokens * (Config.ActivationElements + ((_rank.Plan.DataParallel - 1) * Config.ExpertElements)) * elementSize)
-                    + (_session.Ops.Device.type == TorchSharp.DeviceType.CPU ? Config.CpuWorkspaceBytes(_options.StepTokens, elementSize) : 0) + logits + (memory.UsedBytes / _rank.RanksOnDevice),
+                    + (_session.Ops.Device.type == TorchSharp.DeviceType.CPU ? Config.CpuWorkspaceBytes((long)_options.StepTokens * _rank.Plan.DataParallel, elementSize) : 0) + logits + (memory.UsedBytes / _rank.RanksOnDevice)),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
                 ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, CacheType),

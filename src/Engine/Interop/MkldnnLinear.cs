@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics.X86;
 using System.Text;
 using TorchSharp;
 
@@ -16,6 +17,24 @@ internal static unsafe class MkldnnLinear
     private static readonly byte[] LengthName = Encoding.ASCII.GetBytes("mkldnn::_nbytes\0");
     private static readonly byte[] NoFusion = Encoding.ASCII.GetBytes("none");
 
+    /// <summary>Whether this processor's oneDNN multiplies bfloat16.</summary>
+    public static bool TakesBFloat16()
+    {
+        if (!Avx512BW.IsSupported)
+            return false;
+        using var scope = torch.NewDisposeScope();
+        try
+        {
+            using var packed = Pack(torch.zeros([32, 32], torch.ScalarType.BFloat16));
+            using var result = Apply(torch.zeros([1, 32], torch.ScalarType.BFloat16), packed, null);
+            return true;
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Reorders a weight; the result is an opaque tensor of the same element count, owned by the caller.</summary>
     /// <param name="weight">[out, in], bfloat16 or float32, contiguous.</param>
     public static torch.Tensor Pack(torch.Tensor weight)
@@ -28,16 +47,23 @@ internal static unsafe class MkldnnLinear
         return torch.Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
     }
 
-    /// <summary>Where a packed weight lies, valid as long as it lives, in a layout that oneDNN alone knows.</summary>
+    /// <summary>Where a packed weight lies, valid as long as it lives, in a layout that oneDNN alone knows; zero: this libtorch does not say.</summary>
     public static (IntPtr Address, long Bytes) MemoryOf(torch.Tensor packedWeight)
     {
         var stack = stackalloc ulong[1];
-        stack[0] = TorchDispatcher.Argument(packedWeight);
-        TorchDispatcher.Call(AddressName, stack, What);
-        var address = (IntPtr)stack[0];
-        stack[0] = TorchDispatcher.Argument(packedWeight);
-        TorchDispatcher.Call(LengthName, stack, What);
-        return (address, (long)stack[0]);
+        try
+        {
+            stack[0] = TorchDispatcher.Argument(packedWeight);
+            TorchDispatcher.Call(AddressName, stack, What);
+            var address = (IntPtr)stack[0];
+            stack[0] = TorchDispatcher.Argument(packedWeight);
+            TorchDispatcher.Call(LengthName, stack, What);
+            return (address, (long)stack[0]);
+        }
+        catch (InvalidOperationException)
+        {
+            return (IntPtr.Zero, 0);
+        }
     }
 
     /// <summary>x · Wᵀ + bias.</summary>

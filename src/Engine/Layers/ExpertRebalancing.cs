@@ -13,6 +13,9 @@ internal sealed class ExpertRebalancing(ExpertBalancingOptions options)
     /// <summary>Copies of experts in each layer, over all ranks.</summary>
     public int RedundantExperts => options.NumRedundantExperts;
 
+    /// <summary>The layers whose experts move on this rank.</summary>
+    public IReadOnlyList<RoutedExperts> Layers => _layers;
+
     /// <summary>Adds a layer.</summary>
     public void Add(RoutedExperts layer) => _layers.Add(layer);
 

@@ -11,7 +11,7 @@ namespace LocalLlm.Layers;
 /// <remarks>
 /// Data-parallel groups share the routed experts: each step their rows are gathered on all ranks of the stage, every rank routes all of them
 /// and computes its own experts, and each group gets the sum of its rows (vLLM's <c>allgather_reducescatter</c>). The experts that process
-/// every token are a group's own.
+/// every token are a group's own: their sum is added after that, so that a row has the same additions in the same order in every group.
 /// </remarks>
 internal sealed class MixtureOfExperts : IFeedForward
 {
@@ -59,8 +59,9 @@ internal sealed class MixtureOfExperts : IFeedForward
         var x = own == 0 ? residual : _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
         var all = peers.AllGatherRows(x, rows.Counts);
         var sum = _experts.Forward(all, _router.Route(all)); // [tokens of all groups, hidden] float32
-        if (_shared is not null && own > 0)
-            sum.narrow(0, rows.First, own).AddInPlace(_shared.Forward(x));
         _context.ExpertRanks.AddReducedRows(residual, sum.to(residual.dtype), rows.First);
+        // Not within this rank's part of the sum: where that part stands among the others differs from group to group.
+        if (_shared is not null && own > 0)
+            _context.Collectives.AddAllReduced(residual, _shared.Forward(x));
     }
 }

@@ -30,7 +30,7 @@ internal sealed class RoutedExperts : IExperts
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
         var count = options.Routing.Count;
-        _ranks = context.ExpertRanks;
+        (_ranks, Prefix) = (context.ExpertRanks, prefix);
         if (context.Rebalancing is { } balancing)
         {
             _loads = new long[count];
@@ -54,6 +54,9 @@ internal sealed class RoutedExperts : IExperts
             context.Weights.Ignore(name => WeightNames.NumberAfter($"{prefix}.", name) is { } expert && expert < count && !held.Contains(expert));
         }
     }
+
+    /// <summary>What the names of the experts begin with in the checkpoint, before a dot and a number.</summary>
+    public string Prefix { get; }
 
     /// <inheritdoc/>
     public int First { get; }

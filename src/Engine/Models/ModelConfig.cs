@@ -61,7 +61,7 @@ internal abstract record ModelConfig
     public virtual long ExpertElements => 0;
 
     /// <summary>Bytes that a CPU's kernels keep beside them.</summary>
-    /// <param name="stepTokens">Tokens of the largest step.</param>
+    /// <param name="stepTokens">Tokens of the largest step, of all data-parallel groups.</param>
     /// <param name="elementBytes">Of an activation.</param>
     public virtual long CpuWorkspaceBytes(long stepTokens, int elementBytes) => 0;
 

@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
@@ -64,7 +65,13 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
     public int InFeatures { get; } = inFeatures;
 
     /// <summary>The same in memory of its own.</summary>
-    public LinearWeight Copy() => new(Copied(Data)!, Copied(Bias), OutFeatures, InFeatures, Copied(DecodeData)) { Role = Role };
+    public unsafe LinearWeight Copy()
+    {
+        var (data, decodeData) = (Copied(Data)!, Copied(DecodeData));
+        // Panels lie in the second copy, or are all that a library's own layout holds.
+        var panels = Panels is { } own ? own with { Address = decodeData is null ? MkldnnLinear.MemoryOf(data).Address : (nint)decodeData.DataPointer() } : (PairPanels?)null;
+        return new(data, Copied(Bias), OutFeatures, InFeatures, decodeData) { Panels = panels, Role = Role };
+    }
 
     private static Tensor? Copied(Tensor? tensor) => tensor?.clone().DetachFromDisposeScope();
 

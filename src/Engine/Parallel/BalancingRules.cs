@@ -19,6 +19,8 @@ internal static class BalancingRules
             yield return new(Config, $"has window_size {balancing.WindowSize}; 1 to step_interval ({balancing.StepInterval}), as the loads of an interval are measured at its end");
         if (!request.ExpertParallel)
             yield return new(Enable, "is set, but enable_expert_parallel is not: only whole experts are moved; set both, or none");
+        if (request.IsBatchInvariant)
+            yield return new(Enable, "is set, but batch_invariant is, too: experts lie by what has run, and in which order the parts of a token are added depends on where they lie; leave one of the two out");
         if (request.TensorParallel == 1 && request.DataParallel == 1)
             yield return new(Enable, "is set, but one rank holds all experts of a stage; raise data_parallel_size or tensor_parallel_size, or leave it out");
         if (request.UsesProcesses || request.Nodes > 1)
@@ -32,9 +34,11 @@ internal static class BalancingRules
         if (request.Balancing is not { NumRedundantExperts: >= 0 } balancing || shape.Experts == 0 || ranks < 2)
             yield break;
         var all = shape.Experts + (long)balancing.NumRedundantExperts;
-        if (all % ranks != 0)
-            yield return new(Config, $"has num_redundant_experts {balancing.NumRedundantExperts}, which with the model's {shape.Experts} experts are {all}, not divisible by the {ranks} ranks of a stage; such as {balancing.NumRedundantExperts + ranks - (all % ranks)}");
-        else if (all > shape.Experts * ranks)
+        if (all > shape.Experts * ranks)
             yield return new(Config, $"has num_redundant_experts {balancing.NumRedundantExperts}; at most {shape.Experts * (ranks - 1)}, every expert on each of the {ranks} ranks of a stage");
+        else if (all % ranks != 0)
+            yield return new(Config, $"has num_redundant_experts {balancing.NumRedundantExperts}, which with the model's {shape.Experts} experts are {all}, not divisible by the {ranks} ranks of a stage; such as {balancing.NumRedundantExperts + ranks - (all % ranks)}");
+        if (shape.MixedExpertLayer is { } layer && (layer < shape.Layers || request.Predicts))
+            yield return new(Enable, $"is set, but config.json's quantization_config keeps some experts of layer {layer} unquantised and others not: only experts that are stored alike can change places; leave it out");
     }
 }

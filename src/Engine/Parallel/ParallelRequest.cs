@@ -21,6 +21,9 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
     /// <summary>Whether the model's own layer drafts tokens.</summary>
     public bool Predicts { get; init; }
 
+    /// <summary>Whether a request's bits must not depend on what runs beside it.</summary>
+    public bool IsBatchInvariant { get; init; }
+
     /// <summary>Whether each rank has a process of its own.</summary>
     public bool UsesProcesses { get; init; }
 
@@ -41,7 +44,7 @@ internal sealed record ParallelRequest(int TensorParallel, int PipelineParallel,
         {
             DataParallel = options.DataParallel, LayersPerStage = options.PipelineLayers, ExpertParallel = options.EnableExpertParallel,
             Balancing = options.ExpertBalancing, Predicts = options.Speculation is { Method: SpeculationOptions.Mtp }, UsesProcesses = options.UsesProcesses,
-            Devices = options.Devices, DevicesPerNode = devicesPerNode,
+            IsBatchInvariant = options.BatchInvariant, Devices = options.Devices, DevicesPerNode = devicesPerNode,
         };
 }
 

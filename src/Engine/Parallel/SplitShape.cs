@@ -19,6 +19,11 @@ internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyL
     /// <summary>Routed experts of a layer; 0: the model has none.</summary>
     public int Experts { get; init; }
 
+    /// <summary>
+    /// The first layer whose experts are stored in different ways, the one of multi-token prediction behind all others; null: there is none.
+    /// </summary>
+    public int? MixedExpertLayer { get; init; }
+
     /// <summary>Key and value heads that one rank of a group of <paramref name="tensorParallel"/> holds.</summary>
     public int KvHeadsPerRank(int tensorParallel) => KvHeads == 0 ? 0 : Math.Max(1, KvHeads / tensorParallel);
 

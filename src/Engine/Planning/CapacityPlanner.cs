@@ -30,6 +30,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     private const long MinTokens = 2;
     private const long MaxBlocks = 1 << 19;
 
+    private readonly SplitShape _split = parts.Split;
     private readonly Dictionary<StageSplit, (long[] Layers, long Embedding, long Head)> _bytes = [];
 
     /// <summary>The model.</summary>
@@ -68,6 +69,13 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     /// <summary>A plan as it was asked for.</summary>
     public CapacityEstimate Estimate(ParallelPlan plan) => Estimate(plan, settings);
 
+    /// <summary>Whether the engine takes these sizes with all that was asked for beside them. One rank is given no balancing of experts.</summary>
+    public bool Allows(ParallelPlan plan) => ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null) with
+    {
+        TensorParallel = plan.TensorParallel, PipelineParallel = plan.PipelineParallel, DataParallel = plan.DataParallel, Nodes = plan.Nodes, LayersPerStage = null, Devices = null,
+        Balancing = plan.RanksPerStage == 1 ? null : options.ExpertBalancing,
+    }, _split).Count == 0;
+
     /// <summary>Whether weights alone are too much for so many ranks, whatever the settings.</summary>
     public bool IsHopeless(ParallelPlan plan)
     {
@@ -101,14 +109,16 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
         var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(split, stage.IsFirst ? 0 : embedding) + TiedHead(!stage.IsFirst, embedding) : 0);
         // On a CPU the engine plans with the whole width; a GPU measures its part.
-        var activations = (used.StepTokens * ActivationElements(card.IsCpu ? split with { Tensor = 1 } : split) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? CpuWorkspaceBytes(used) : ContextAllowance);
+        var activations = (used.StepTokens * ActivationElements(card.IsCpu ? split with { Tensor = 1 } : split) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? CpuWorkspaceBytes(used, split.Groups) : ContextAllowance);
         var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
         // As the engine: second copies for single rows, of what is kept in the model's type, where both together leave half of the budget.
         var copies = card.IsCpu && CpuOps.KeepsDecodeCopies && !used.IsBatchInvariant && used.Dtype == ModelDtype.BFloat16 ? weights - SingleBytes(stage, split, used) : 0;
-        if (weights + copies < budget / 2)
+        var hasCopies = weights + copies < budget / 2;
+        if (hasCopies)
             weights += copies;
+        activations += MovedBytes(stage, split, used, hasCopies && copies > 0);
         var estimate = new StageEstimate(stage.FirstLayer, stage.NumLayers, card)
         {
             GivesCache = used.GivesCache,
@@ -145,6 +155,17 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         Enumerable.Range(stage.FirstLayer, stage.NumLayers).Select(parts.Layer).Concat(stage.IsLast && settings.Predicts ? [parts.Prediction] : [])
             .Sum(layer => parts.Bytes(layer.Where(part => !part.MayHaveCopy(Shape.Quantisation)), split, used.ElementBytes));
 
+    // As ModelLoader.MovedBytes: copies of the experts of one layer while they change places.
+    private long MovedBytes(PipelineStage stage, StageSplit split, PlanSettings used, bool hasCopies)
+    {
+        if (options.ExpertBalancing is null || split.Ranks == 1)
+            return 0;
+        return Enumerable.Range(stage.FirstLayer, stage.NumLayers).Select(parts.Layer).Concat(stage.IsLast && settings.Predicts ? [parts.Prediction] : [])
+            .Max(layer => Bytes(layer.Where(part => part.IsOfExperts)) + (hasCopies ? Bytes(layer.Where(part => part.IsOfExperts && part.MayHaveCopy(Shape.Quantisation))) : 0));
+
+        long Bytes(IEnumerable<WeightPart> ofExperts) => parts.Bytes(ofExperts, split, used.ElementBytes);
+    }
+
     // Of the embedding a token reads one row, which is nothing beside a matrix.
     private long ReadBytes(PipelineStage stage, StageSplit split, PlanSettings used)
     {
@@ -176,11 +197,11 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     }
 
     // As ModelConfig.CpuWorkspaceBytes.
-    private long CpuWorkspaceBytes(PlanSettings used) =>
+    private long CpuWorkspaceBytes(PlanSettings used, int groups) =>
         (Shape.Latent is { } latent
             ? CpuWorkspace.ForLatentAttention(new(Shape.Heads, latent.KvRank, latent.PlainDim, latent.RotaryDim, latent.ValueDim, 1, false), used.ElementBytes)
             : 0)
-        + (Shape.Experts is { } experts ? CpuWorkspace.ForExperts(used.StepTokens, experts.PerToken, Shape.HiddenSize, experts.Width, used.ElementBytes) : 0);
+        + (Shape.Experts is { } experts ? CpuWorkspace.ForExperts((long)used.StepTokens * groups, experts.PerToken, Shape.HiddenSize, experts.Width, used.ElementBytes) : 0);
 
     // One row of logits for every sampled token, also in float32, gathered from the ranks.
     private long Logits(PlanSettings used) => (long)used.SampledRows * Shape.VocabSize * (used.ElementBytes + sizeof(float));

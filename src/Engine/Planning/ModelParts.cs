@@ -1,5 +1,6 @@
 using System.Globalization;
 using LocalLlm.Models;
+using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
@@ -23,6 +24,16 @@ internal sealed class ModelParts(ModelShape shape)
 
     /// <summary>The layer of multi-token prediction; empty where the model has none.</summary>
     public IReadOnlyList<WeightPart> Prediction { get; } = PredictionOf(shape);
+
+    /// <summary>What has to divide, and whether the experts of each layer are stored alike.</summary>
+    public SplitShape Split
+    {
+        get
+        {
+            var mixed = Enumerable.Range(0, Shape.Layers + 1).Where(layer => IsMixed(layer < Shape.Layers ? _layers[layer] : Prediction)).Select(layer => (int?)layer);
+            return Shape.Split with { MixedExpertLayer = mixed.FirstOrDefault() };
+        }
+    }
 
     /// <summary>Weights that the headers of the files have beyond what the configuration says, in every layer; 0: none, or no headers were read.</summary>
     public long ExtraElementsPerLayer { get; init; }
@@ -72,15 +83,19 @@ internal sealed class ModelParts(ModelShape shape)
         foreach (var part in parts)
         {
             var kept = part.Modules.Count(module => names.Exists(name => QuantizationConfig.Names(name, NameOf(layer, module))));
-            var active = part.Active * kept / part.Count; // of experts that are mixed, as many as of all
+            // Of experts that are mixed, as many as of all.
+            var (active, redundant) = (part.Active * kept / part.Count, part.Redundant * kept / part.Count);
             if (kept > 0)
-                stored.Add(part with { IsQuantised = false, Count = kept, Active = active });
+                stored.Add(part with { IsQuantised = false, Count = kept, Active = active, Redundant = redundant });
             if (kept < part.Count)
-                stored.Add(part with { Count = part.Count - kept, Active = part.Active - active });
+                stored.Add(part with { Count = part.Count - kept, Active = part.Active - active, Redundant = part.Redundant - redundant });
         }
 
         return stored;
     }
+
+    private static bool IsMixed(IReadOnlyList<WeightPart> layer) =>
+        layer.Where(part => part.IsOfExperts && part.Modules.Count > 0).GroupBy(part => (part.PerExpert, part.SplitsColumns)).Any(group => group.Select(part => part.IsQuantised).Distinct().Count() > 1);
 
     // Not a name of another layer: there may be hundreds.
     private static bool MayMean(string name, int layer) =>

@@ -17,7 +17,7 @@ internal static class ParallelPlanner
     public static ParallelPlan Create(EngineOptions options, int? localDevices)
     {
         ArgumentNullException.ThrowIfNull(options);
-        if (options is { TensorParallel: 1, PipelineParallel: 1, DataParallel: 1, Nodes: 1, PipelineLayers: null, Devices: null, EnableExpertParallel: false })
+        if (options is { TensorParallel: 1, PipelineParallel: 1, DataParallel: 1, Nodes: 1, PipelineLayers: null, Devices: null, EnableExpertParallel: false, ExpertBalancing: null })
             return ParallelPlan.Single;
         return Create(options, ModelShapeReader.Load(options.ModelPath), localDevices);
     }
@@ -57,8 +57,9 @@ internal static class ParallelPlanner
         cards ??= [s_unlimited];
         shape = shape with { SpreadsExperts = options.EnableExpertParallel, RedundantExperts = options.ExpertBalancing?.NumRedundantExperts ?? 0 };
         var dtype = ModelDtypes.Find(options.Dtype) ?? shape.Dtype ?? ModelDtype.BFloat16;
-        var capacity = new CapacityPlanner(new(shape), cards, options, PlanSettings.Of(options, dtype, computesOnCpu: false));
-        var faults = ParallelRules.FaultsOf(request, shape.Split);
+        var parts = new ModelParts(shape);
+        var capacity = new CapacityPlanner(parts, cards, options, PlanSettings.Of(options, dtype, computesOnCpu: false));
+        var faults = ParallelRules.FaultsOf(request, parts.Split);
         if (faults.Count == 0)
             return capacity.Estimate(ParallelPlan.Create(request, shape.Split)).Plan;
         var choices = PlanOffers.Of(request, capacity, localDevices, new(options, options.Dtype, isHere: true));

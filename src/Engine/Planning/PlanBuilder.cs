@@ -57,7 +57,14 @@ internal sealed class PlanBuilder
             request = request with { TensorParallel = chosen.Plan.TensorParallel, PipelineParallel = chosen.Plan.PipelineParallel, DataParallel = 1, Nodes = chosen.Plan.Nodes };
         else if (_request.ChoosesPlan)
             request = request with { TensorParallel = 1, PipelineParallel = _capacity.StageCards, DataParallel = 1 };
-        _faults.AddRange(ParallelRules.FaultsOf(request, Shape.Split));
+        // Where the plan is chosen, one rank is served without: nothing can be balanced.
+        if (_request.ChoosesPlan && request is { TensorParallel: 1, Balancing: not null })
+        {
+            request = request with { Balancing = null };
+            _notes.Add("a stage of this plan has one rank, which holds all experts: planned without enable_eplb");
+        }
+
+        _faults.AddRange(ParallelRules.FaultsOf(request, _parts.Split));
         if (_options.MaxModelLen > Shape.MaxModelLength)
             _faults.Add(new("max_model_len", $"is {_options.MaxModelLen}, but the model knows positions up to {Shape.MaxModelLength} (config.json)"));
         if (PredictionSupport.FaultOf(_options, Shape.Architecture, Shape.PredictionLayers) is { } fault)

@@ -60,6 +60,8 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
                where each % tensor == 0
                let stages = node * each / tensor
                where stages <= capacity.Shape.Layers && (!capacity.IsMixed || stages == capacity.StageCards)
-               select new ParallelPlan(tensor, stages, node);
+               let plan = new ParallelPlan(tensor, stages, node)
+               where capacity.Allows(plan)
+               select plan;
     }
 }

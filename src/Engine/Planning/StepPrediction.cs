@@ -64,9 +64,9 @@ public sealed record StepPrediction
         var context = Math.Min(4096, shape.MaxModelLength);
         var weights = estimate.Stages.Sum(stage => stage.ReadBytes / stage.Card.BytesPerSecond!.Value);
         var cache = estimate.Stages.Sum(stage => stage.KvBytesPerToken * context / stage.Card.BytesPerSecond!.Value);
-        // Behind attention and MLP of each layer, behind the embedding, and the logits' parts.
+        // Behind attention and MLP of each layer, behind the embedding, and the logits' parts. Groups sum routed experts by an exchange, and shared ones by themselves.
         var expertLayers = plan.DataParallel == 1 ? 0 : Enumerable.Range(0, shape.Layers).Count(shape.HasExperts);
-        var reduces = plan.TensorParallel == 1 ? 0 : (2 * shape.Layers) - expertLayers + 2;
+        var reduces = plan.TensorParallel == 1 ? 0 : (2 * shape.Layers) - (shape.Experts is { SharedWidth: > 0 } ? 0 : expertLayers) + 2;
         var passes = plan.PipelineParallel - 1;
         var far = Enumerable.Range(0, passes).Count(stage => NodeOf(plan, stage) != NodeOf(plan, stage + 1));
         var bytes = shape.HiddenSize * estimate.Settings.ElementBytes;

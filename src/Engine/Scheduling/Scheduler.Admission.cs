@@ -40,8 +40,12 @@ internal sealed partial class Scheduler
                 _choices.Add(group);
         }
 
-        if (_choices.Count > 1)
-            _choices.Sort((left, right) => (LoadWith(left), left.Running.Count, left.Index).CompareTo((LoadWith(right), right.Running.Count, right.Index)));
+        if (_choices.Count < 2)
+            return;
+        // Once for each group, not in every comparison: it goes through the group's sequences and the hashes of the prompt.
+        foreach (var group in _choices)
+            group.LoadWithNext = LoadWith(group);
+        _choices.Sort(static (left, right) => (left.LoadWithNext, left.Running.Count, left.Index).CompareTo((right.LoadWithNext, right.Running.Count, right.Index)));
 
         long LoadWith(SchedulingGroup group) =>
             group.KvCache.NumBlocks - group.KvCache.NumFreeBlocks + group.BlocksOwed() + group.KvCache.BlocksFor(sequence.NumTokens) - Hits(sequence, group).Length;

@@ -25,11 +25,17 @@ internal sealed class SchedulingGroup(int index, KvCacheManager kvCache)
     /// <summary>Drafts that it has left in the step being built.</summary>
     public int DraftBudget { get; set; }
 
-    /// <summary>Whether a waiting sequence that only it can take has found no room in the step being built: nobody overtakes that one.</summary>
+    /// <summary>
+    /// Whether it admits no further sequence in the step being built: one was preempted in it, or a waiting sequence that it could have taken found no
+    /// room in it, and none that came later may take that one's place.
+    /// </summary>
     public bool IsFull { get; set; }
 
     /// <summary>Blocks that running sequences will take for tokens that are known; where nothing is reserved for them, 0.</summary>
     public long Reserved { get; set; }
+
+    /// <summary>Blocks that it would hold and owe with the sequence that is being placed; what it was when a sequence was last placed.</summary>
+    public long LoadWithNext { get; set; }
 
     /// <summary>Begins a step.</summary>
     public void BeginStep(int budget) => (Budget, Scheduled, IsFull, Reserved) = (budget, 0, false, 0);

@@ -79,8 +79,9 @@ internal sealed class WeightRegistry : IDisposable
     /// <summary>Bytes of all that is registered, once loaded: a tensor that several layers keep as it is counts once.</summary>
     /// <param name="activationType">What <see cref="WeightType.Activation"/> is converted to.</param>
     /// <param name="packing">Which copies are kept of what is stored unquantised; of anything else there is one.</param>
-    public long Bytes(ScalarType activationType, WeightPacking packing = WeightPacking.Compact) =>
-        _groups.DistinctBy(group => group.KeepsLoaded ? group.Key : (object)group).Sum(group => BytesOf(group, activationType, packing));
+    /// <param name="prefix">What the names begin with of what counts; null: all counts.</param>
+    public long Bytes(ScalarType activationType, WeightPacking packing = WeightPacking.Compact, string? prefix = null) =>
+        _groups.Where(group => prefix is null || group.Specs[0].Name.StartsWith(prefix, StringComparison.Ordinal)).DistinctBy(group => group.KeepsLoaded ? group.Key : (object)group).Sum(group => BytesOf(group, activationType, packing));
 
     /// <summary>Disposes every weight; the layers stay, and can be filled again.</summary>
     public void Release()

@@ -39,7 +39,7 @@ internal sealed class EngineArguments
         "Spreads whole experts over the devices of a stage instead of a part of every expert.");
     private readonly Option<bool> _balancing = Options.Flag(
         "--enable-eplb",
-        "Holds the busiest experts several times, and moves experts so that devices compute about as much; with --enable-expert-parallel.");
+        "Holds the busiest experts several times, and moves experts so that devices compute about as much; with --enable-expert-parallel. A move counts as part of a step (--step-timeout).");
     private readonly Option<string?> _balancingConfig = Options.Text(
         "--eplb-config",
         """How, such as {"num_redundant_experts":32,"window_size":1000,"step_interval":3000}; default: no copies, the last 1000 of every 3000 steps.""",
@@ -52,7 +52,7 @@ internal sealed class EngineArguments
         "--pipeline-layers",
         "Layers of each stage, such as 14,13,13; default: so that the fullest stage is as empty as it can be (vLLM's VLLM_PP_LAYER_PARTITION).");
     private readonly Option<int?> _maxModelLen;
-    private readonly Option<int?> _maxNumSeqs = Options.Count("--max-num-seqs", "Most sequences that run at once; default 256.");
+    private readonly Option<int?> _maxNumSeqs = Options.Count("--max-num-seqs", "Most sequences that run at once, in each data-parallel group; default 256.");
     private readonly Option<int?> _maxNumBatchedTokens;
     private readonly Option<int?> _longPrefillTokenThreshold = Options.Count(
         "--long-prefill-token-threshold",
@@ -72,7 +72,7 @@ internal sealed class EngineArguments
         "TYPE");
     private readonly Option<bool> _batchInvariant = Options.Flag(
         "--batch-invariant",
-        "A request's tokens and log-probabilities do not depend on what runs beside it; on CPUs. (vLLM's VLLM_BATCH_INVARIANT.)");
+        "A request's tokens and log-probabilities do not depend on what runs beside it; on CPUs, without --enable-eplb. (vLLM's VLLM_BATCH_INVARIANT.)");
     private readonly Option<string?> _quantization = Options.Text(
         "--quantization",
         "none (default), or fp8 beside a checkpoint in 8-bit floats, which is loaded as it is stored anyway.",
@@ -80,9 +80,9 @@ internal sealed class EngineArguments
         "-q");
     private readonly Option<long?> _kvCacheMemoryBytes = Options.Size(
         "--kv-cache-memory-bytes",
-        "Size of the KV cache instead, such as 4G or 512MiB.",
+        "Size of the KV cache instead, on each rank and so for each data-parallel group, such as 4G or 512MiB.",
         "SIZE");
-    private readonly Option<int?> _numGpuBlocksOverride = Options.Count("--num-gpu-blocks-override", "Number of KV blocks instead.");
+    private readonly Option<int?> _numGpuBlocksOverride = Options.Count("--num-gpu-blocks-override", "Number of KV blocks instead, of each data-parallel group.");
     private readonly Option<string?> _loadFormat = Options.Text(
         "--load-format",
         "auto (default, also hf): *.safetensors, or pytorch_model.bin where there are none; safetensors: those alone; dummy: random weights, made on the device, for benchmarks.",
@@ -140,7 +140,7 @@ internal sealed class EngineArguments
         "CPU threads; default: the cores that the process may run on, within its container's quota. (Not an option of vLLM's.)");
     private readonly Option<bool> _pinThreads = Options.Flag(
         "--pin-threads",
-        "On a CPU: each thread that computes stays on a core of its own; for machines that the engine has to itself. (Not an option of vLLM's.)");
+        "On a CPU: each thread that helps a rank's own to compute stays on a core of its own; for machines that the engine has to itself. (Not an option of vLLM's.)");
     private readonly Option<string?> _libTorch = Options.Text(
         "--libtorch",
         "A folder with libtorch instead of the bundled one; also LOCALLLM_LIBTORCH. (Not an option of vLLM's.)",
@@ -163,7 +163,7 @@ internal sealed class EngineArguments
             ModelKinds.Generators => "Most tokens of prompt and output together, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
             _ => "Most tokens of prompt and output together, or of a text that is embedded, such as 4096, 1k (1,000) or 1K (1,024); default auto: the model's own, or what fits.",
         });
-        _maxNumBatchedTokens = Options.Count("--max-num-batched-tokens", "Most tokens computed in one step; default " + models switch
+        _maxNumBatchedTokens = Options.Count("--max-num-batched-tokens", "Most tokens computed in one step" + (models == ModelKinds.Encoders ? "" : ", in each data-parallel group") + "; default " + models switch
         {
             ModelKinds.Encoders => $"{encoderSteps}.",
             ModelKinds.Generators => "2048.",

@@ -13,6 +13,10 @@ internal static class ServeConfiguration
 {
     private const string Section = "LocalLlm";
     private const string SpeculativeConfig = "--speculative-config";
+    private const string BalancingConfig = "--eplb-config";
+
+    // Objects under vLLM's names, which the command line takes as JSON.
+    private static readonly string[] ObjectOptions = [SpeculativeConfig, BalancingConfig];
 
     // The names of AddLocalLlm's options, so that one file serves both.
     private static readonly Dictionary<string, string> OtherNames = new(StringComparer.OrdinalIgnoreCase)
@@ -25,6 +29,7 @@ internal static class ServeConfiguration
         ["MaxModelLength"] = "--max-model-len",
         ["MaxBatchSize"] = "--max-num-seqs",
         ["Speculation"] = SpeculativeConfig,
+        ["ExpertBalancing"] = BalancingConfig,
     };
 
     /// <summary>The configuration of a process: appsettings.json of the current folder, then the environment.</summary>
@@ -38,7 +43,7 @@ internal static class ServeConfiguration
     /// <param name="args">As typed.</param>
     /// <param name="typed">What they mean; of the command <c>serve</c>.</param>
     /// <param name="configuration">Where the rest is looked for.</param>
-    /// <exception cref="UsageException">The section has a name that is no option, or two names of speculation that mean the same.</exception>
+    /// <exception cref="UsageException">The section has a name that is no option, or two names of one object.</exception>
     public static IReadOnlyList<string> Complete(IReadOnlyList<string> args, ParseResult typed, IConfiguration configuration)
     {
         var options = typed.CommandResult.Command.Options;
@@ -46,12 +51,12 @@ internal static class ServeConfiguration
         if (typed.CommandResult.Children.OfType<System.CommandLine.Parsing.ArgumentResult>().Any(argument => argument.Tokens.Count > 0))
             given.Add("--model");
         var added = new List<string>();
-        string? speculation = null; // its key
+        var objects = new Dictionary<string, string>(); // their keys by their options
         foreach (var entry in configuration.GetSection(Section).GetChildren())
         {
             var name = OtherNames.GetValueOrDefault(entry.Key) ?? "--" + Hyphenated(entry.Key);
             // Sections of its own: the server's options for other hosts, and further engines.
-            if (name != SpeculativeConfig && entry.Value is null && entry.GetChildren().Any(child => !int.TryParse(child.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _)))
+            if (!ObjectOptions.Contains(name) && entry.Value is null && entry.GetChildren().Any(child => !int.TryParse(child.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _)))
                 continue;
             if (options.FirstOrDefault(option => option.Name == name) is not { } option)
             {
@@ -59,12 +64,8 @@ internal static class ServeConfiguration
                 throw new UsageException($"the configuration's {Section}:{entry.Key} is no option of serve{(nearest is null ? "; remove it" : $"; did you mean {nearest}?")}");
             }
 
-            if (name == SpeculativeConfig)
-            {
-                if (speculation is not null)
-                    throw GivenTwice(speculation, entry.Key, name);
-                speculation = entry.Key;
-            }
+            if (ObjectOptions.Contains(name) && !objects.TryAdd(name, entry.Key))
+                throw GivenTwice(objects[name], entry.Key, name);
 
             if (!given.Contains(name) && !given.Contains("--no-" + name[2..]))
                 added.AddRange(Arguments(option, entry, options));
@@ -77,7 +78,7 @@ internal static class ServeConfiguration
 
     private static IEnumerable<string> Arguments(Option option, IConfigurationSection entry, IList<Option> options)
     {
-        if (option.Name == SpeculativeConfig)
+        if (ObjectOptions.Contains(option.Name))
             return [option.Name, entry.Value ?? JsonOf(entry)];
         if (ServerArguments.IsList(option))
             return [option.Name, entry.Value is { } text && text.StartsWith('[') ? text : JsonSerializer.Serialize(Texts(entry))];

@@ -22,6 +22,33 @@ public sealed class BatchInvarianceTests
         { "tiny-v3-fp8", "tp1", "fp8", 48 },
     };
 
+    /// <summary>A crowd fills all groups, and a lone request is in the first: no bit tells in which group it was.</summary>
+    [Theory]
+    [InlineData("tiny-v3", "dp2", "bfloat16", false)]
+    [InlineData("tiny-v3", "dp4", "bfloat16", true)]
+    [InlineData("tiny-v3", "tp2dp2", "bfloat16", false)]
+    [InlineData("tiny-v3-fp8", "dp2", "bfloat16", true)]
+    [InlineData("tiny-v3", "dp2", "float32", false)]
+    [InlineData("tiny-v3", "dp2", "float32", true)]
+    [InlineData("tiny-v3", "tp2dp2", "float32", true)]
+    public async Task A_request_of_any_data_parallel_group_gives_what_a_lone_run_gives(string model, string layout, string dtype, bool whole)
+    {
+        var options = RankLayout.Find(layout)!.Of(Options with
+        {
+            ModelPath = TestPaths.Shared("models", model), Dtype = dtype, BatchInvariant = dtype != "float32", EnableExpertParallel = whole, MaxModelLen = 256,
+        });
+        var requests = Requests(24);
+        var alone = new List<string>();
+        await using (var engine = await LoadAsync(options with { EnablePrefixCaching = false }))
+        {
+            foreach (var request in requests)
+                alone.AddRange(await RunAsync(engine, [request]));
+        }
+
+        await using var crowd = await LoadAsync(options with { LongPrefillTokenThreshold = 13, MaxNumBatchedTokens = 48 });
+        Assert.Equal(alone, await RunAsync(crowd, requests));
+    }
+
     [Theory]
     [MemberData(nameof(Models))]
     public async Task A_crowd_with_chunks_cached_prefixes_and_preemption_gives_what_lone_runs_give(string model, string layout, string cache, int count)

@@ -161,6 +161,17 @@ public class DataParallelTests
     }
 
     [Fact]
+    public async Task The_log_says_that_a_KV_cache_is_each_groups()
+    {
+        using var logs = new CollectedLogs();
+        var options = new EngineOptions { ModelPath = V3, NumGpuBlocksOverride = 16, LoggerFactory = logs };
+        await using (await LoadAsync(options, "dp2"))
+            Assert.Contains(logs.Notices, notice => notice.Contains("the KV cache holds 256 tokens in each of 2 groups; ", StringComparison.Ordinal));
+        await using (await LoadAsync(options, "tp1"))
+            Assert.Contains(logs.Notices, notice => notice.Contains("the KV cache holds 256 tokens; ", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Aborted_sequences_leave_their_group_and_change_no_others()
     {
         var options = new EngineOptions { ModelPath = V3, MaxNumSeqs = 4, MaxNumBatchedTokens = 32, EnableExpertParallel = true };

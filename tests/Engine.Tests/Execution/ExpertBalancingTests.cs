@@ -112,6 +112,35 @@ public class ExpertBalancingTests
         Assert.True(moved.Statistics.Speculation!.DraftTokens > 0);
     }
 
+    /// <summary>A place that held 8-bit floats cannot take what is not.</summary>
+    [Theory]
+    [InlineData(false, "model.layers.2.mlp.experts.3")]
+    [InlineData(false, "model.layers.2.mlp.experts.0.down_proj", "model.layers.2.mlp.experts.5.down_proj")]
+    [InlineData(true, "model.layers.3.mlp.experts.1", "eh_proj")]
+    public async Task Experts_that_are_stored_in_different_ways_are_refused_before_weights_are_read(bool predicts, params string[] kept)
+    {
+        using var folder = new DeepseekFolder(config => config["num_nextn_predict_layers"] = 1, weights => DeepseekFolder.AddPrediction(weights, 1, 1));
+        using var mixed = new Fp8Folder(folder.Path, 16, 16, kept: kept);
+        var options = new EngineOptions
+        {
+            ModelPath = mixed.Path, SkipTokenizerInit = true, Speculation = predicts ? new() { Method = "mtp", NumSpeculativeTokens = 1 } : null,
+        };
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => LoadAsync(options, "tp2", new()));
+        Assert.Equal((EngineErrorKind.InvalidOptions, "enable_eplb"), (refusal.Kind, refusal.Parameter));
+        Assert.Contains($"keeps some experts of layer {(predicts ? 3 : 2)} unquantised and others not", refusal.Message, StringComparison.Ordinal);
+        await using var still = await LoadAsync(options, "tp2", null);
+    }
+
+    [Fact]
+    public async Task Experts_of_layers_that_are_stored_in_different_ways_move_within_their_layers()
+    {
+        using var folder = new DeepseekFolder();
+        using var quantised = new Fp8Folder(folder.Path, 16, 16, kept: ["model.layers.1.mlp.experts", .. Enumerable.Range(0, 6).Select(expert => $"model.layers.2.mlp.experts.{expert}.down_proj")]);
+        await using var moved = await LoadAsync(new() { ModelPath = quantised.Path, SkipTokenizerInit = true }, "dp2", s_often with { NumRedundantExperts = 2 });
+        await using var still = await LoadAsync(new() { ModelPath = quantised.Path, SkipTokenizerInit = true }, "dp2", null);
+        Assert.Equal(await TinyEngine.RunAsync(still, Requests(4)), await TinyEngine.RunAsync(moved, Requests(4)));
+    }
+
     [Fact]
     public async Task In_bfloat16_sequences_end_well_while_experts_move()
     {

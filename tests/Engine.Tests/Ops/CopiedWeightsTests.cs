@@ -26,6 +26,27 @@ public class CopiedWeightsTests
         AssertSame(weight, weight.Copy(), type, (x, matrix) => ops.Linear(x, matrix));
     }
 
+    /// <summary>Without them a moved expert would leave the kernels that compute all experts at once.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_copy_has_panels_where_the_matrix_has_them(bool hasDecodeCopy)
+    {
+        TorchLibrary.EnsureLoaded();
+        using var scope = NewDisposeScope();
+        using var ops = new CpuOps();
+        using var weight = ops.PackLinear(randn(Outputs, Inputs).to(ScalarType.BFloat16), null, LinearRole.Other, hasDecodeCopy ? WeightPacking.DecodeCopies : WeightPacking.Compact);
+        using var copy = weight.Copy();
+        Assert.Equal(weight.Panels?.InputPairs, copy.Panels?.InputPairs);
+        if (weight.Panels is not { } panels)
+            return;
+        Assert.NotEqual(panels.Address, copy.Panels!.Value.Address);
+        Assert.Equal(Elements(panels), Elements(copy.Panels.Value));
+
+        static unsafe byte[] Elements(PairPanels panels) =>
+            new ReadOnlySpan<byte>((void*)panels.Address, (Outputs + 63) / 64 * panels.InputPairs * 64 * 2 * sizeof(ushort)).ToArray();
+    }
+
     [Fact]
     public void A_copy_of_8_bit_floats_gives_the_same_bits()
     {

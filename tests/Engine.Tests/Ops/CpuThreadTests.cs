@@ -78,6 +78,14 @@ public sealed class CpuThreadTests : IDisposable
     }
 
     [Fact]
+    public async Task One_thread_that_is_to_be_pinned_is_a_warning()
+    {
+        using var logs = new CollectedLogs();
+        await using var engine = await TinyEngine.LoadAsync(options => options with { Device = "cpu", PinThreads = true, NumThreads = 1, LoggerFactory = logs });
+        Assert.Single(logs.Warnings, warning => warning.StartsWith("pin_threads is set, but a rank computes with one thread", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Threads_that_do_not_compute_are_not_pinned()
     {
         var refusal = Assert.Throws<EngineException>(() => EngineOptionsValidator.ValidateEncoder(new() { ModelPath = TestPaths.TinyM3, PinThreads = true }));

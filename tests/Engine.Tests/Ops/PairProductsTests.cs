@@ -83,7 +83,7 @@ public sealed class PairProductsTests : IDisposable
         Assert.Empty(_invariant.Features.DecodeCopyTypes);
         using var usual = new CpuOps();
         Assert.False(usual.Features.IsBatchInvariant);
-        Assert.NotEmpty(usual.Features.DecodeCopyTypes);
+        Assert.Equal(CpuOps.KeepsDecodeCopies, usual.Features.DecodeCopyTypes.Count > 0);
     }
 
     /// <summary>From 80 rows on a library multiplies 8-bit floats that were widened, unless rows must not depend on one another.</summary>

@@ -76,6 +76,7 @@ public class BadPlanTests
     [InlineData(1, true, 0, 1, 1, "enable_eplb", "enable_eplb is set, but one rank holds all experts of a stage; raise data_parallel_size or tensor_parallel_size, or leave it out.")]
     [InlineData(8, true, 30, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 30, which with the model's 256 experts are 286, not divisible by the 8 ranks of a stage; such as 32.")]
     [InlineData(2, true, 258, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 258; at most 256, every expert on each of the 2 ranks of a stage.")]
+    [InlineData(2, true, 257, 1, 1, "eplb_config", "eplb_config has num_redundant_experts 257; at most 256, every expert on each of the 2 ranks of a stage.")] // nothing above is offered
     public async Task Bad_redundant_experts_say_what_is_wrong(int groups, bool whole, int redundant, int window, int interval, string option, string says)
     {
         using var folder = new TemporaryFolder();
@@ -89,6 +90,27 @@ public class BadPlanTests
         var refusal = Assert.Throws<EngineException>(plan.ThrowIfUnfit);
         Assert.Equal((EngineErrorKind.InvalidOptions, option), (refusal.Kind, refusal.Parameter));
         Assert.Equal(says, refusal.Message.Split('\n')[0]);
+    }
+
+    [Fact]
+    public void Balanced_experts_beside_batch_invariance_are_refused_by_name()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("config.json", PublishedConfigs.V3);
+        var options = new EngineOptions { ModelPath = folder.Path, DataParallel = 2, EnableExpertParallel = true, ExpertBalancing = new() };
+        Assert.Equal(2, ParallelPlanner.Create(options, localDevices: null).DataParallel);
+        var refusal = Assert.Throws<EngineException>(() => ParallelPlanner.Create(options with { BatchInvariant = true }, localDevices: null));
+        Assert.Equal((EngineErrorKind.InvalidOptions, "enable_eplb"), (refusal.Kind, refusal.Parameter));
+        Assert.StartsWith("enable_eplb is set, but batch_invariant is, too: ", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Balanced_experts_of_one_rank_are_refused_before_weights_are_read()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("config.json", PublishedConfigs.V3);
+        var refusal = Assert.Throws<EngineException>(() => ParallelPlanner.Create(new EngineOptions { ModelPath = folder.Path, ExpertBalancing = new() }, localDevices: null));
+        Assert.Equal("enable_eplb", refusal.Parameter);
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LocalLlm.Planning;
+using LocalLlm.Tests.Models.Deepseek;
 using LocalLlm.Tests.Weights;
 using Xunit;
 
@@ -73,8 +74,8 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Contains("116 exchanges between 8 groups x 2.2 us (assumed)", step.Arithmetic, StringComparison.Ordinal);
         Assert.Equal(step.StepSeconds, step.WeightSeconds + step.KvCacheSeconds + step.ExchangeTime, 1e-9);
         var both = (await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 2, DataParallel = 4, EnableExpertParallel = true })).Prediction!;
-        // Attention of 61 layers, three dense layers, embedding and logits.
-        Assert.Equal((61 + 3 + 2, 116), (both.AllReduces, both.Exchanges));
+        // Attention of 61 layers, three dense layers, the shared experts of 58, embedding and logits.
+        Assert.Equal((61 + 3 + 58 + 2, 116), (both.AllReduces, both.Exchanges));
     }
 
     // 32 copies in each of 58 layers over 8 ranks: 4 more experts of 3 x 7,168 x 2,048 elements of a byte in each layer of a rank, and scales.
@@ -89,6 +90,37 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Contains(
             """--enable-expert-parallel --enable-eplb --eplb-config '{"num_redundant_experts":32,"window_size":1000,"step_interval":3000}'""",
             copied.CommandLine, StringComparison.Ordinal);
+    }
+
+    // 256 experts and 4 copies divide by 4, not by 8; nodes that share experts are for none.
+    [Theory]
+    [InlineData(4, "L40S")]
+    [InlineData(4, "H200")]
+    public async Task What_is_offered_is_what_the_engine_takes(int groups, string card)
+    {
+        var options = new EngineOptions { DataParallel = groups, EnableExpertParallel = true, ExpertBalancing = new() { NumRedundantExperts = 4 } };
+        var plan = await PlanAsync(PublishedConfigs.V3, card, options);
+        Assert.Equal(PlanVerdict.DoesNotFit, plan.Verdict);
+        PlanChoice[] offers = plan.Smallest is { } smallest ? [.. plan.Alternatives, smallest] : [.. plan.Alternatives];
+        Assert.All(offers, offer =>
+        {
+            Assert.Equal(offer.TensorParallel > 1, offer.CommandLine.Contains("--enable-eplb", StringComparison.Ordinal));
+            if (offer.TensorParallel > 1)
+                Assert.Equal((1, 0), (offer.Nodes, (256 + 4) % offer.TensorParallel));
+        });
+    }
+
+    [Fact]
+    public async Task A_plan_that_is_chosen_has_balanced_experts_where_it_has_ranks_to_balance()
+    {
+        using var folder = new DeepseekFolder();
+        var options = new EngineOptions { ModelPath = folder.Path, EnableExpertParallel = true, ExpertBalancing = new() };
+        var plan = await ModelPlanner.PlanAsync(
+            new() { Options = options, Cards = [KnownCards.Find("H200")], ChoosesPlan = true, DevicesPerNode = 8 }, TestContext.Current.CancellationToken);
+        Assert.Empty(plan.Faults);
+        Assert.Equal(1, plan.TensorParallel);
+        Assert.DoesNotContain("--enable-eplb", plan.CommandLine, StringComparison.Ordinal);
+        Assert.Contains(plan.Notes, note => note.EndsWith("planned without enable_eplb", StringComparison.Ordinal));
     }
 
     [Fact]

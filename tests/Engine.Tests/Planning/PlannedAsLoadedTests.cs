@@ -71,6 +71,36 @@ public class PlannedAsLoadedTests
             Assert.Equal(planned.KvBytesPerToken, plan.KvBytesPerToken);
     }
 
+    /// <summary>While experts change places a rank has copies of those of one layer.</summary>
+    [Theory]
+    [InlineData(2, 1, 0, 3)]
+    [InlineData(1, 2, 4, 5)]
+    public void Experts_that_move_have_memory_of_their_own(int tensor, int groups, int copies, int places)
+    {
+        using var folder = new DeepseekFolder();
+        var options = new EngineOptions
+        {
+            ModelPath = folder.Path, Device = "cpu", Dtype = "float32", TensorParallel = tensor, DataParallel = groups, EnableExpertParallel = true, SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20,
+        };
+        var moving = LlmEngine.PlanMemory(options with { ExpertBalancing = new() { NumRedundantExperts = copies } });
+        Assert.Equal(places * 3L * DeepseekFolder.Hidden * DeepseekFolder.ExpertWidth * sizeof(float), moving.ActivationBytes - LlmEngine.PlanMemory(options).ActivationBytes);
+    }
+
+    /// <summary>The rows of all groups go through a rank's experts.</summary>
+    [Fact]
+    public void What_kernels_keep_beside_activations_counts_the_rows_of_all_groups()
+    {
+        using var folder = new DeepseekFolder();
+        var options = new EngineOptions
+        {
+            ModelPath = folder.Path, Device = "cpu", Dtype = "bfloat16", MaxNumBatchedTokens = 64, MaxNumSeqs = 8, SkipTokenizerInit = true, KvCacheMemoryBytes = 1 << 20, EnableExpertParallel = true,
+        };
+        var config = (LocalLlm.Models.Deepseek.DeepseekConfig)LocalLlm.Models.ModelConfig.Load(folder.Path);
+        var perToken = config.Experts!.Routing.PerToken;
+        var added = LlmEngine.PlanMemory(options with { DataParallel = 2 }).ActivationBytes - LlmEngine.PlanMemory(options).ActivationBytes;
+        Assert.Equal(64 * ((config.ExpertElements * 2) + (perToken * ((2L * DeepseekFolder.Hidden) + DeepseekFolder.ExpertWidth) * 2)), added);
+    }
+
     // Joined matrices are kept together; experts one by one.
     [Theory]
     [InlineData(1, false, "self_attn")]

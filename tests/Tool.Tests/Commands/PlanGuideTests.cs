@@ -26,9 +26,9 @@ public sealed class PlanGuideTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [InlineData("several-devices.md")]
-    [InlineData("several-devices.zh.md")]
-    public async Task Every_line_of_a_plan_in_the_guide_is_printed(string guide)
+    [InlineData("several-devices.md", 10)]
+    [InlineData("several-devices.zh.md", 9)]
+    public async Task Every_line_of_a_plan_in_the_guide_is_printed(string guide, int count)
     {
         var printed = new HashSet<string>();
         var plans = 0;
@@ -49,7 +49,7 @@ public sealed class PlanGuideTests : IDisposable
             }
         }
 
-        Assert.Equal(9, plans);
+        Assert.Equal(count, plans);
     }
 
     private async Task<HashSet<string>> PrintedAsync(string[] words)

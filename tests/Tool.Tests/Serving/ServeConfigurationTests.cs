@@ -59,11 +59,22 @@ public sealed class ServeConfigurationTests
         Assert.Equal(["serve", "m", "--speculative-config", "{}"], Complete("serve m --speculative-config {}", ("LocalLlm:Speculation:Method", "ngram")));
     }
 
+    [Fact]
+    public void The_section_of_balanced_experts_is_the_option_of_its_name()
+    {
+        const string json = """{"num_redundant_experts":4,"step_interval":50}""";
+        var asked = Complete("serve m", ("LocalLlm:EnableEplb", "true"), ("LocalLlm:EplbConfig:NumRedundantExperts", "4"), ("LocalLlm:EplbConfig:StepInterval", "50"));
+        Assert.Equal(["serve", "m", "--enable-eplb", "--eplb-config", json], asked);
+        Assert.Equal(asked, Complete("serve m", ("LocalLlm:EnableEplb", "true"), ("LocalLlm:ExpertBalancing:num_redundant_experts", "4"), ("LocalLlm:ExpertBalancing:StepInterval", "50")));
+        Assert.Equal(["serve", "m", "--eplb-config", "{}"], Complete("serve m --eplb-config {}", ("LocalLlm:EplbConfig:StepInterval", "50")));
+    }
+
     [Theory]
+    [InlineData("EplbConfig:StepInterval", "ExpertBalancing:WindowSize")]
     [InlineData("Speculation:NumSpeculativeTokens", "Speculation:num_speculative_tokens")]
     [InlineData("Speculation:Method", "SpeculativeConfig:num_speculative_tokens")]
     [InlineData("Speculation:Method", "speculative_config")]
-    public void Speculation_that_is_given_under_two_names_is_an_error_that_has_both(string first, string second)
+    public void An_object_that_is_given_under_two_names_is_an_error_that_has_both(string first, string second)
     {
         var failure = Assert.Throws<UsageException>(() => Complete("serve m", ("LocalLlm:" + first, "4"), ("LocalLlm:" + second, "4")));
         var keys = first.Split(':')[0] == second.Split(':')[0] ? [first, second] : new[] { first.Split(':')[0], second.Split(':')[0] };

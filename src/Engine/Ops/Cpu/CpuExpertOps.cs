@@ -61,7 +61,7 @@ internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpert
     /// <inheritdoc/>
     public Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts)
     {
-        if (x.size(0) > MaxTokens || (batchInvariant && x.dtype != ScalarType.Float32) || FirstActive(groups, experts) is not { } first || !Plan(x, groups, experts, first))
+        if (x.size(0) > MaxTokens || (batchInvariant && x.dtype != ScalarType.Float32) || FirstActive(groups, experts) is not { } first || !AreAlike(first) || !Plan(x, groups, experts, first))
             return _plain.Sum(x, groups, weights, experts);
         return (first.GateUp, first.Down, x.dtype) switch
         {
@@ -95,6 +95,9 @@ internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpert
 
         return null;
     }
+
+    // A checkpoint in 8-bit floats may keep one of an expert's matrices as it was.
+    private static bool AreAlike(ExpertMatrices expert) => expert is { GateUp: LinearWeight, Down: LinearWeight } or { GateUp: Fp8Weight, Down: Fp8Weight };
 
     // Which experts have few rows, and where their results lie. False: none has, or they are not all of one kind.
     private bool Plan(Tensor x, ExpertGroups groups, IExperts experts, ExpertMatrices first)

@@ -36,7 +36,7 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     public CpuOps(bool batchInvariant = false, IReadOnlyList<int>? cpus = null)
     {
         _cpus = cpus;
-        _packBFloat16 = !batchInvariant && MkldnnTakesBFloat16();
+        _packBFloat16 = !batchInvariant && MkldnnLinear.TakesBFloat16();
         _invariant = batchInvariant ? new() : null;
         (_fp8, _latent, _experts) = (new(_packBFloat16), new(batchInvariant), new(batchInvariant));
         Features = new()
@@ -388,21 +388,4 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     private static int Padded(int headDim) => (headDim + 15) / 16 * 16;
 
     private static long Grain(long workPerItem) => Math.Max(1, MinWorkPerThread / Math.Max(1, workPerItem));
-
-    private static bool MkldnnTakesBFloat16()
-    {
-        if (!System.Runtime.Intrinsics.X86.Avx512BW.IsSupported)
-            return false;
-        using var scope = NewDisposeScope();
-        try
-        {
-            using var packed = MkldnnLinear.Pack(zeros([32, 32], ScalarType.BFloat16));
-            using var result = MkldnnLinear.Apply(zeros([1, 32], ScalarType.BFloat16), packed, null);
-            return true;
-        }
-        catch (InvalidOperationException)
-        {
-            return false;
-        }
-    }
 }

@@ -4,7 +4,7 @@ namespace LocalLlm.Ops.Cpu;
 internal static class CpuWorkspace
 {
     /// <summary>Rows of all experts of a step, which are float32: by what they exceed activations in the activation type.</summary>
-    /// <param name="stepTokens">Tokens of the largest step.</param>
+    /// <param name="stepTokens">Tokens of the largest step, of all data-parallel groups.</param>
     /// <param name="perToken">Experts of a token.</param>
     /// <param name="hidden">Inputs and outputs of an expert.</param>
     /// <param name="width">Its width.</param>

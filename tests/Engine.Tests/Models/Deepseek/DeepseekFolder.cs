@@ -19,7 +19,7 @@ internal sealed class DeepseekFolder : IDisposable
     private const int Rotary = 6;
     private const int Value = 10;
     private const int Intermediate = 80;
-    private const int ExpertWidth = 28;
+    public const int ExpertWidth = 28;
     private const int Vocabulary = 112;
     private readonly TemporaryFolder _folder = new();
 
