@@ -34,7 +34,8 @@ internal static class DeepseekKernels
         using var noGradients = inference_mode();
         using var ops = (CudaOps)DeviceRegistry.Create("cuda:0");
         var (copy, matrix) = (CopyRate(ops), MatrixRate(ops));
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"copy {copy / 1e9:F0} GB/s, bfloat16 products {matrix / 1e12:F0} TFLOP/s"));
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture, $"copy {copy / 1e9:F0} GB/s, bfloat16 products {matrix / 1e12:F0} TFLOP/s"));
         Console.WriteLine("products by 8-bit floats in a graph: microseconds, and their share of the rate of a copy");
         foreach (var (outputs, inputs) in Products)
             PrintProduct(ops, outputs, inputs, copy, tune);
@@ -53,8 +54,8 @@ internal static class DeepseekKernels
         var grid = new Fp8Grid([.. Enumerable.Range(0, outputs).Select(row => row / BlockEdge)], BlockEdge, 0);
         var fp8 = ops.Features.Fp8!;
         var scales = ones((outputs + BlockEdge - 1) / BlockEdge, (inputs + BlockEdge - 1) / BlockEdge);
-        var weights = Enumerable.Range(0, copies)
-            .Select(_ => fp8.Pack(randint(0, 120, [outputs, inputs], ScalarType.Byte, ops.Device), scales, grid, null, LinearRole.Other)).ToArray();
+        var weights = Enumerable.Range(0, copies).Select(_ => fp8.Pack(
+            randint(0, 120, [outputs, inputs], ScalarType.Byte, ops.Device), scales, grid, null, LinearRole.Other)).ToArray();
         using var rowsOf = tensor(grid.ScaleRows, device: ops.Device);
         foreach (var rows in Rows)
         {
@@ -62,9 +63,10 @@ internal static class DeepseekKernels
             var next = 0;
             var time = Time(ops, () => fp8.Linear(x, weights[next++ % copies]).Dispose());
             var floor = (double)outputs * inputs / copy * 1e6;
+            var best = tune ? Best(ops, x, weights, rowsOf, floor) : "";
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"[{rows,3} x {inputs,5} -> {outputs,5}] {time,8:F1} us, floor {floor,6:F1}, {floor / time:P0} {(tune ? Best(ops, x, weights, rowsOf, floor) : "")}"));
+                $"[{rows,3} x {inputs,5} -> {outputs,5}] {time,8:F1} us, floor {floor,6:F1}, {floor / time:P0} {best}"));
         }
 
         foreach (var weight in weights)
@@ -115,7 +117,8 @@ internal static class DeepseekKernels
         var operations = 2.0 * sequences * ContextTokens * heads * (shape.RowWidth + shape.Rank);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{heads,4} heads, {sequences,4} sequences: {time,8:F1} us with the products of the heads; cache {bytes / time / 1e3,6:F0} GB/s ({bytes / time * 1e6 / copy:P0}), {operations / time / 1e6,5:F0} TFLOP/s ({operations / time * 1e6 / matrix:P0})"));
+            $"{heads,4} heads, {sequences,4} sequences: {time,8:F1} us with the products of the heads; cache {bytes / time / 1e3,6:F0} GB/s "
+            + $"({bytes / time * 1e6 / copy:P0}), {operations / time / 1e6,5:F0} TFLOP/s ({operations / time * 1e6 / matrix:P0})"));
     }
 
     private static double CopyRate(CudaOps ops)

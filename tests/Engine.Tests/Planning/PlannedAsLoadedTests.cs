@@ -14,7 +14,7 @@ public class PlannedAsLoadedTests
     [InlineData("float32", 2, 1)]
     [InlineData("float32", 1, 2)]
     [InlineData("float32", 4, 2)]
-    [InlineData("bfloat16", 1, 1)] // without AVX-512 a second copy of everything for single rows
+    [InlineData("bfloat16", 1, 1)] // without bfloat16 instructions a second copy of everything for single rows
     [InlineData("bfloat16", 2, 2)]
     [InlineData("bfloat16", 4, 2, "fp8_e4m3")]
     [InlineData("float16", 2, 1)] // computed in float32
@@ -34,7 +34,7 @@ public class PlannedAsLoadedTests
     [InlineData("float32", 1, 2)]
     [InlineData("float32", 1, 1, false, true)]
     [InlineData("float32", 2, 1, true, true)]
-    [InlineData("bfloat16", 1, 1)] // without AVX-512 second copies, but not of routers and what attention absorbs
+    [InlineData("bfloat16", 1, 1)] // without bfloat16 instructions second copies, but not of routers and what attention absorbs
     [InlineData("bfloat16", 2, 1, true)]
     [InlineData("bfloat16", 1, 1, false, true)]
     [InlineData("float32", 1, 1, false, false, true)]
