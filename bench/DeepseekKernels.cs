@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using LocalLlm.Interop;
 using LocalLlm.KvCache;
@@ -13,9 +12,6 @@ namespace LocalLlm.Bench;
 /// </summary>
 internal static class DeepseekKernels
 {
-    private const int Repeats = 20;
-    private const int Replays = 20;
-    private const int WarmUps = 3;
     private const int BlockEdge = 128;
     private const long CacheBytes = 200L << 20; // of distinct weights, so that none is in the card's own cache
     private const int ContextTokens = 4096;
@@ -27,18 +23,20 @@ internal static class DeepseekKernels
     private static readonly int[] Rows = [1, 4, 8, 16, 32, 64, 128];
 
     /// <summary>Prints the tables.</summary>
-    /// <param name="tune">Whether every cut of the products is tried, and the best printed beside the one that is chosen.</param>
-    public static void Run(bool tune)
+    /// <param name="tune">Receives the time of every cut of the products; null: they are not tried.</param>
+    public static void Run(string? tune)
     {
         TorchLibrary.EnsureLoaded();
         using var noGradients = inference_mode();
         using var ops = (CudaOps)DeviceRegistry.Create("cuda:0");
-        var (copy, matrix) = (CopyRate(ops), MatrixRate(ops));
+        using var cuts = tune is null ? null : new StreamWriter(tune);
+        var (copy, matrix) = (GpuClock.CopyRate(ops), GpuClock.MatrixRate(ops));
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture, $"copy {copy / 1e9:F0} GB/s, bfloat16 products {matrix / 1e12:F0} TFLOP/s"));
         Console.WriteLine("products by 8-bit floats in a graph: microseconds, and their share of the rate of a copy");
         foreach (var (outputs, inputs) in Products)
-            PrintProduct(ops, outputs, inputs, copy, tune);
+            PrintProduct(ops, outputs, inputs, copy, cuts);
+        DeepseekExperts.Run(ops, copy, cuts);
         Console.WriteLine($"attention of decode steps over {ContextTokens} tokens: microseconds, GB/s of the cache, TFLOP/s");
         foreach (var heads in (int[])[16, 32, 128])
         {
@@ -47,9 +45,9 @@ internal static class DeepseekKernels
         }
     }
 
-    private static void PrintProduct(CudaOps ops, int outputs, int inputs, double copy, bool tune)
+    private static void PrintProduct(CudaOps ops, int outputs, int inputs, double copy, TextWriter? cuts)
     {
-        var copies = (int)Math.Clamp(CacheBytes / ((long)outputs * inputs), 1, Repeats);
+        var copies = (int)Math.Clamp(CacheBytes / ((long)outputs * inputs), 1, GpuClock.Repeats);
         using var scope = NewDisposeScope();
         var grid = new Fp8Grid([.. Enumerable.Range(0, outputs).Select(row => row / BlockEdge)], BlockEdge, 0);
         var fp8 = ops.Features.Fp8!;
@@ -61,9 +59,9 @@ internal static class DeepseekKernels
         {
             var x = randn(rows, inputs, ScalarType.BFloat16, ops.Device);
             var next = 0;
-            var time = Time(ops, () => fp8.Linear(x, weights[next++ % copies]).Dispose());
+            var time = GpuClock.Time(ops, () => fp8.Linear(x, weights[next++ % copies]).Dispose());
             var floor = (double)outputs * inputs / copy * 1e6;
-            var best = tune ? Best(ops, x, weights, rowsOf, floor) : "";
+            var best = cuts is null ? "" : Best(ops, x, weights, rowsOf, floor, cuts);
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"[{rows,3} x {inputs,5} -> {outputs,5}] {time,8:F1} us, floor {floor,6:F1}, {floor / time:P0} {best}"));
@@ -73,21 +71,16 @@ internal static class DeepseekKernels
             weight.Dispose();
     }
 
-    private static string Best(CudaOps ops, Tensor x, Fp8Weight[] weights, Tensor rowsOf, double floor)
+    private static string Best(CudaOps ops, Tensor x, Fp8Weight[] weights, Tensor rowsOf, double floor, TextWriter cuts)
     {
         var (rows, outputs) = ((int)x.size(0), weights[0].OutFeatures);
         using var y = empty(rows, outputs, ScalarType.BFloat16, ops.Device);
         var chosen = SkinnyTiling.Of(rows, outputs, weights[0].InFeatures, 1, fp8: true, ops.Card.Multiprocessors);
-        var (best, bestTime) = (chosen, double.MaxValue);
-        foreach (var cut in chosen.Alternatives())
-        {
-            var next = 0;
-            var time = Time(ops, () => ops.Skinny.Multiply(x, weights[next++ % weights.Length], rowsOf, y, cut));
-            if (time < bestTime)
-                (best, bestTime) = (cut, time);
-        }
-
-        return string.Create(CultureInfo.InvariantCulture, $"| chosen {chosen}, best {bestTime:F1} us ({floor / bestTime:P0}) {best}");
+        var next = 0;
+        return CutSearch.Run(
+            ops, chosen, cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches), hasSplits: true,
+            cut => ops.Skinny.Multiply(x, weights[next++ % weights.Length], rowsOf, y, cut), floor,
+            string.Create(CultureInfo.InvariantCulture, $"product,{rows},{weights[0].InFeatures},{outputs}"), cuts);
     }
 
     private static void PrintAttention(CudaOps ops, int heads, int sequences, double copy, double matrix)
@@ -112,48 +105,12 @@ internal static class DeepseekKernels
         var latent = ops.Features.Latent!;
         using var weight = latent.Pack(randn((long)heads * 256, 512, ScalarType.BFloat16, ops.Device), shape);
         var queries = randn(sequences, (long)heads * shape.QueryDim, ScalarType.BFloat16, ops.Device);
-        var time = Time(ops, () => latent.Attention(queries, weight, cache, metadata, shape).Dispose());
+        var time = GpuClock.Time(ops, () => latent.Attention(queries, weight, cache, metadata, shape).Dispose());
         var bytes = (double)sequences * ContextTokens * shape.RowWidth * 2;
         var operations = 2.0 * sequences * ContextTokens * heads * (shape.RowWidth + shape.Rank);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{heads,4} heads, {sequences,4} sequences: {time,8:F1} us with the products of the heads; cache {bytes / time / 1e3,6:F0} GB/s "
             + $"({bytes / time * 1e6 / copy:P0}), {operations / time / 1e6,5:F0} TFLOP/s ({operations / time * 1e6 / matrix:P0})"));
-    }
-
-    private static double CopyRate(CudaOps ops)
-    {
-        using var scope = NewDisposeScope();
-        var (from, to) = (zeros(1L << 30, ScalarType.Byte, ops.Device), zeros(1L << 30, ScalarType.Byte, ops.Device));
-        return 2.0 * from.numel() / Time(ops, () => to.copy_(from)) * 1e6;
-    }
-
-    private static double MatrixRate(CudaOps ops)
-    {
-        const int edge = 8192;
-        using var scope = NewDisposeScope();
-        var (a, b) = (randn(edge, edge, ScalarType.BFloat16, ops.Device), randn(edge, edge, ScalarType.BFloat16, ops.Device));
-        using var weight = ops.PackLinear(b, null, LinearRole.Other, default);
-        return 2.0 * edge * edge * edge / Time(ops, () => ops.Linear(a, weight).Dispose()) * 1e6;
-    }
-
-    // Microseconds of one of the repeats that a graph has.
-    private static double Time(CudaOps ops, Action body)
-    {
-        body();
-        ops.Card.Synchronize();
-        using var graph = ops.Capture(() =>
-        {
-            for (var i = 0; i < Repeats; i++)
-                body();
-        });
-        for (var i = 0; i < WarmUps; i++)
-            graph.Launch();
-        ops.Card.Synchronize();
-        var clock = Stopwatch.StartNew();
-        for (var i = 0; i < Replays; i++)
-            graph.Launch();
-        ops.Card.Synchronize();
-        return clock.Elapsed.TotalMicroseconds / (Replays * Repeats);
     }
 }

@@ -80,7 +80,7 @@ var cardsOption = new Option<int>("--cards") { DefaultValueFactory = _ => 1, Des
 var collectives = new Command("collectives", "Sums between two ranks on GPUs, our own and NCCL's, beside the card's limits.") { cardsOption };
 collectives.SetAction(result => CollectiveSpeed.Run(result.GetValue(cardsOption)));
 
-var tuneOption = new Option<bool>("--tune") { Description = "Try every cut of the products" };
+var tuneOption = new Option<string?>("--tune") { Description = "Try every cut of the products, and write the time of each to this file" };
 var deepseek = new Command("deepseek-kernels", "DeepSeek-V3's kernels on a GPU beside the card's limits.") { tuneOption };
 deepseek.SetAction(result => DeepseekKernels.Run(result.GetValue(tuneOption)));
 

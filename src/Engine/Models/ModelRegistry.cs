@@ -45,7 +45,6 @@ internal static class ModelRegistry
     /// <summary>What of a model this build runs on CPUs only, for messages; null: nothing.</summary>
     public static string? CpuOnly(ModelConfig config) =>
         !FamilyOf(config).RunsOnGpus ? config.Architecture
-        : config.Quantization is not null ? "FP8 weights (quantization_config in config.json)"
         : null;
 
     /// <summary>Builds a model that generates and registers its weights with the context; nothing is loaded yet.</summary>

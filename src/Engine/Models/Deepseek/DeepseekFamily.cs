@@ -12,6 +12,5 @@ internal static class DeepseekFamily
         (config, context, limits) => new DeepseekForCausalLM(config, context, limits))
     {
         SupportsPipelineParallel = true,
-        RunsOnGpus = false, // no kernels yet for latent attention and experts
     };
 }

@@ -46,6 +46,20 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         return kernel;
     }
 
+    /// <summary>Compiles a source for several sets of macros at once, on all cores, so that <see cref="Get"/> finds the machine code on disk.</summary>
+    /// <param name="source">As in <see cref="Get"/>.</param>
+    /// <param name="defines">Sets of macros, each as in <see cref="Get"/>.</param>
+    public void Prepare(string source, IReadOnlyCollection<string> defines)
+    {
+        var text = TextOf(source);
+        System.Threading.Tasks.Parallel.ForEach(defines, set =>
+        {
+            var options = OptionsOf(source, device.ComputeCapability, set);
+            if (CachePath(text, options) is { } path && Read(path) is null)
+                Store(path, Nvrtc.Compile(text, source, options));
+        });
+    }
+
     /// <summary>The text of a source, as it is compiled.</summary>
     /// <param name="source">As in <see cref="Get"/>.</param>
     public static string TextOf(string source) => string.Concat([SourceOf(CommonSource), .. source.Split(' ').Select(SourceOf)]);

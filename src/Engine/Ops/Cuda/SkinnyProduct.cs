@@ -5,7 +5,9 @@ namespace LocalLlm.Ops.Cuda;
 /// <summary>Products of few rows on tensor cores, which read each matrix once (<c>skinny.cu</c>).</summary>
 internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace)
 {
-    private const string Source = "tensor_core.cu skinny.cu";
+    /// <summary>The source of its kernel.</summary>
+    public const string Source = "tensor_core.cu skinny.cu";
+
     private const int PackBytes = 16;
 
     /// <summary>Whether it can multiply: a 16-bit type, few rows, and rows of the matrix that 16-byte accesses divide.</summary>
@@ -45,10 +47,11 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     /// <param name="xHead">From one head to the next, in elements.</param>
     /// <param name="weights">[heads, out, in], contiguous, of x's type.</param>
     /// <param name="y">[rows, heads · out].</param>
-    public void MultiplyHeads(Tensor x, int xHead, Tensor weights, Tensor y)
+    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    public void MultiplyHeads(Tensor x, int xHead, Tensor weights, Tensor y, SkinnyTiling? cut = null)
     {
         var (rows, heads, outputs, inputs) = ((int)x.size(0), (int)weights.size(0), (int)weights.size(1), (int)weights.size(2));
-        var tiling = SkinnyTiling.Of(rows, outputs, inputs, heads, fp8: false, device.Multiprocessors);
+        var tiling = cut ?? SkinnyTiling.Of(rows, outputs, inputs, heads, fp8: false, device.Multiprocessors);
         kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8: false, gated: false, add: false, SkinnyRows.Batches)).Launch(
             ((outputs + tiling.Owned(false) - 1) / tiling.Owned(false), heads, 1),
             tiling.Threads,
@@ -64,13 +67,14 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     /// <param name="y">[assignments, out], or half of the outputs where gate and up become one.</param>
     /// <param name="rows">The rows of each expert.</param>
     /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
-    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction)
+    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, SkinnyTiling? cut = null)
     {
         var fp8 = table.Grid is not null;
         var gated = direction == SkinnyRows.TokensToExperts;
         // Twice the mean: few experts have more rows, and those read their matrix again.
         var tileRows = Math.Clamp(2 * rows.Assignments / rows.Products, 1, SkinnyTiling.MaxRows);
-        var tiling = SkinnyTiling.Of(tileRows, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
+        var tiling = cut ?? SkinnyTiling.Of(tileRows, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
         var results = gated ? table.OutFeatures / 2 : table.OutFeatures;
         kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8, gated, add: false, direction)).Launch(
             ((results + tiling.Owned(gated) - 1) / tiling.Owned(gated), rows.Products, 1),

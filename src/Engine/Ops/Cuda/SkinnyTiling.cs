@@ -4,17 +4,18 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>How <c>skinny.cu</c> is cut: what it is compiled for, and its grid.</summary>
 /// <param name="RowTiles">Tiles of 8 rows that are computed at once: 1, 2, 4, 8 or 16.</param>
-/// <param name="OutputWarps">Warps side by side, each with 16 outputs.</param>
+/// <param name="OutputTiles">Tiles of 16 outputs of a warp: each row of x that it reads serves all of them.</param>
+/// <param name="OutputWarps">Warps side by side, each with its own outputs.</param>
 /// <param name="InputWarps">Warps that share the inputs of the same outputs.</param>
 /// <param name="Depth">Chunks of the matrix on their way, for each warp.</param>
 /// <param name="Splits">Blocks that share the inputs of the same outputs.</param>
-internal readonly record struct SkinnyTiling(int RowTiles, int OutputWarps, int InputWarps, int Depth, int Splits)
+internal readonly record struct SkinnyTiling(int RowTiles, int OutputTiles, int OutputWarps, int InputWarps, int Depth, int Splits)
 {
     /// <summary>The most rows for which the kernel is meant: beyond, products are bound by arithmetic.</summary>
     public const int MaxRows = 128;
 
     private const int RowsOfTile = 8;
-    private const int OutputsOfWarp = 16;
+    private const int OutputsOfTile = 16;
     private const int WarpSize = 32;
     private const int MaxWarps = 16;
     private const int MaxSplits = 8;
@@ -26,7 +27,7 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputWarps, int 
     public int Threads => OutputWarps * InputWarps * WarpSize;
 
     /// <summary>Outputs of a block, or pairs of gate and up.</summary>
-    public int Owned(bool gated) => OutputWarps * OutputsOfWarp / (gated ? 2 : 1);
+    public int Owned(bool gated) => OutputWarps * OutputTiles * OutputsOfTile / (gated ? 2 : 1);
 
     /// <summary>Inputs that a warp reads at once.</summary>
     public static int ChunkOf(bool fp8) => fp8 ? 64 : 32;
@@ -57,24 +58,19 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputWarps, int 
             inputWarps *= 2;
         var blocks = Blocks(outputs, outputWarps);
         var splits = products > 1 ? 1 : Math.Clamp(Math.Min(multiprocessors / blocks, chunks / (inputWarps * depth)), 1, MaxSplits);
-        return new(rowTiles, outputWarps, inputWarps, depth, splits);
+        return new(rowTiles, 1, outputWarps, inputWarps, depth, splits);
     }
 
     /// <summary>Other cuts that fit the same product, this one among them: for measurements.</summary>
     public IEnumerable<SkinnyTiling> Alternatives()
     {
-        foreach (var outputWarps in (int[])[1, 2, 4, 8])
+        foreach (var (outputTiles, outputWarps, inputWarps, depth) in
+            from tiles in (int[])[1, 2] from outputs in (int[])[1, 2, 4, 8] from inputs in (int[])[1, 2, 4, 8, 16] from ahead in (int[])[2, 4] select (tiles, outputs, inputs, ahead))
         {
-            foreach (var inputWarps in (int[])[1, 2, 4, 8, 16])
-            {
-                if (outputWarps * inputWarps is < 4 or > MaxWarps || outputWarps * inputWarps * RowTiles > MaxExchangedTiles)
-                    continue;
-                foreach (var depth in (int[])[2, 3, 4])
-                {
-                    foreach (var splits in (int[])[1, 2, 4])
-                        yield return this with { OutputWarps = outputWarps, InputWarps = inputWarps, Depth = depth, Splits = splits };
-                }
-            }
+            if (outputWarps * inputWarps is < 4 or > MaxWarps || outputTiles * outputWarps * inputWarps * RowTiles > MaxExchangedTiles)
+                continue;
+            foreach (var splits in (int[])[1, 2, 4, 8])
+                yield return new(RowTiles, outputTiles, outputWarps, inputWarps, depth, splits);
         }
     }
 
@@ -85,10 +81,10 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputWarps, int 
     /// <param name="add">Whether results are added to what is there.</param>
     /// <param name="rows">Where rows come from and go to, as the kernel numbers it.</param>
     public string Defines(ScalarType type, bool fp8, bool gated, bool add, SkinnyRows rows) =>
-        $"{KernelCompiler.TypeMacro(type)} FP8={(fp8 ? 1 : 0)} NT={RowTiles} MT=1 MG={OutputWarps} KG={InputWarps} DEPTH={Depth} "
+        $"{KernelCompiler.TypeMacro(type)} FP8={(fp8 ? 1 : 0)} NT={RowTiles} MT={OutputTiles} MG={OutputWarps} KG={InputWarps} DEPTH={Depth} "
         + $"GATED={(gated ? 1 : 0)} ADD={(add ? 1 : 0)} ROWS={(int)rows}";
 
-    private static int Blocks(int outputs, int outputWarps) => (outputs + (outputWarps * OutputsOfWarp) - 1) / (outputWarps * OutputsOfWarp);
+    private static int Blocks(int outputs, int outputWarps) => (outputs + (outputWarps * OutputsOfTile) - 1) / (outputWarps * OutputsOfTile);
 }
 
 /// <summary>Where the rows of a product come from and go to.</summary>

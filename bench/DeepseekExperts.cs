@@ -1,0 +1,124 @@
+using System.Globalization;
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Bench;
+
+/// <summary>One layer's experts of DeepSeek-V3 in 8-bit floats on a GPU: the whole sum, and each product, beside the bytes of the active ones.</summary>
+internal static class DeepseekExperts
+{
+    private const int Experts = 256;
+    private const int PerToken = 8;
+    private const int Hidden = 7168;
+    private const int Width = 2048;
+    private const int BlockEdge = 128;
+    private static readonly int[] Tokens = [1, 8, 32, 64, 128];
+
+    /// <summary>Prints the table.</summary>
+    public static void Run(CudaOps ops, double copy, TextWriter? cuts)
+    {
+        Console.WriteLine($"{Experts} experts [{Hidden} x {Width}] in a graph, {PerToken} a token at random: microseconds, and the share of a copy's rate at which the active ones are read");
+        using var experts = new RandomExperts(ops);
+        foreach (var tokens in Tokens)
+        {
+            using var scope = NewDisposeScope();
+            var x = randn(tokens, Hidden, ScalarType.BFloat16, ops.Device);
+            // Several choices in turn, so that few experts are not read from the card's own cache.
+            var choices = Enumerable.Range(0, GpuClock.Repeats).Select(_ => Choose(tokens, ops.Device)).ToArray();
+            var active = choices.Average(choice => choice.Active);
+            var floor = active * 3 * Hidden * Width / copy * 1e6;
+            var next = 0;
+            var time = GpuClock.Time(ops, () => ops.Features.Experts!.TrySum(x, choices[next++ % choices.Length].Choices, experts)!.Dispose());
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"{tokens,4} tokens, {active,5:F0} experts: {time,8:F1} us, floor {floor,7:F1}, {floor / time:P0}"));
+            foreach (var direction in (SkinnyRows[])[SkinnyRows.TokensToExperts, SkinnyRows.ExpertsToTokens])
+                PrintProduct(ops, experts, x, choices, direction, copy, cuts);
+        }
+    }
+
+    private static void PrintProduct(
+        CudaOps ops, RandomExperts experts, Tensor x, (ExpertChoices Choices, int Active)[] choices, SkinnyRows direction, double copy, TextWriter? cuts)
+    {
+        var (tokens, assignments) = ((int)x.size(0), (int)x.size(0) * PerToken);
+        var sorted = choices.Select(choice => SortedRows.Of(choice.Choices.Ids, Experts, PerToken, ops.Device)).ToArray();
+        var isUp = direction == SkinnyRows.TokensToExperts;
+        var table = isUp ? experts.Tables.GateUp : experts.Tables.Down;
+        var input = isUp ? x : randn(assignments, Width, ScalarType.BFloat16, ops.Device);
+        using var y = empty(assignments, isUp ? Width : Hidden, ScalarType.BFloat16, ops.Device);
+        var next = 0;
+        void Multiply(SkinnyTiling? cut) => ops.Skinny.MultiplyExperts(input, table, y, sorted[next++ % sorted.Length].Rows, direction, cut);
+        var time = GpuClock.Time(ops, () => Multiply(null));
+        var floor = choices.Average(choice => choice.Active) * table.OutFeatures * table.InFeatures / copy * 1e6;
+        var chosen = SkinnyTiling.Of(
+            Math.Clamp(2 * assignments / sorted[0].Rows.Products, 1, SkinnyTiling.MaxRows), table.OutFeatures, table.InFeatures, sorted[0].Rows.Products, fp8: true,
+            ops.Card.Multiprocessors);
+        var best = cuts is null ? "" : CutSearch.Run(
+            ops, chosen, cut => cut.Defines(x.dtype, fp8: true, gated: isUp, add: false, direction), hasSplits: false, cut => Multiply(cut), floor,
+            string.Create(CultureInfo.InvariantCulture, $"{(isUp ? "up" : "down")},{tokens},{table.InFeatures},{table.OutFeatures}"), cuts);
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture, $"      {(isUp ? "gate and up" : "down"),-11} {time,8:F1} us, floor {floor,7:F1}, {floor / time:P0} {best}"));
+    }
+
+    private static (ExpertChoices Choices, int Active) Choose(int tokens, Device device)
+    {
+        var ids = randn(tokens, Experts).topk(PerToken).indexes.to(ScalarType.Int32);
+        var active = ids.data<int>().ToArray().Distinct().Count();
+        return (new(ids.to(device), ones(tokens, PerToken, ScalarType.Float32, device)), active);
+    }
+
+    // The order that experts.cu gives, made on the host once.
+    private sealed record SortedRows(Tensor Memory, ExpertRows Rows)
+    {
+        public static SortedRows Of(Tensor ids, int experts, int perToken, Device device)
+        {
+            var chosen = ids.cpu().data<int>().ToArray();
+            var order = Enumerable.Range(0, chosen.Length).OrderBy(i => chosen[i]).ToArray();
+            var starts = Enumerable.Range(0, experts + 1).Select(expert => chosen.Count(one => one < expert)).ToArray();
+            var active = chosen.Distinct().Order().Concat(Enumerable.Repeat(-1, experts)).Take(experts).ToArray();
+            var memory = tensor((int[])[.. starts, .. active, .. order], device: device);
+            var at = Address(memory);
+            return new(memory, new(
+                chosen.Length, perToken, Math.Min(experts, chosen.Length), at, at + ((ulong)(experts + 1) * sizeof(int)), at + ((ulong)((2 * experts) + 1) * sizeof(int))));
+        }
+    }
+
+    private static unsafe ulong Address(Tensor memory) => (ulong)memory.DataPointer();
+
+    private sealed class RandomExperts : IExperts, IDisposable
+    {
+        private readonly ExpertMatrices[] _matrices;
+
+        public RandomExperts(CudaOps ops)
+        {
+            var (up, down) = (Grid(2 * Width), Grid(Hidden));
+            _matrices = [.. Enumerable.Range(0, Experts).Select(_ => new ExpertMatrices(Random(ops, 2 * Width, Hidden, up), Random(ops, Hidden, Width, down)))];
+            Tables = ExpertTables.TryCreate(this, ops.Card)!;
+        }
+
+        public ExpertTables Tables { get; }
+
+        public int First => 0;
+
+        public int Count => Experts;
+
+        public ExpertMatrices? MatricesOf(int expert) => _matrices[expert];
+
+        public Tensor Forward(int expert, Tensor x) => throw new NotSupportedException("the card multiplies all experts at once");
+
+        public void Dispose()
+        {
+            foreach (var one in _matrices)
+            {
+                ((Fp8Weight)one.GateUp).Dispose();
+                ((Fp8Weight)one.Down).Dispose();
+            }
+        }
+
+        private static Fp8Grid Grid(int outputs) => new([.. Enumerable.Range(0, outputs).Select(row => row / BlockEdge)], BlockEdge, 0);
+
+        private static Fp8Weight Random(CudaOps ops, int outputs, int inputs, Fp8Grid grid) => ops.Features.Fp8!.Pack(
+            randint(0, 120, [outputs, inputs], ScalarType.Byte, ops.Device), ones(outputs / BlockEdge, inputs / BlockEdge) * 0.001f, grid, null, LinearRole.Other);
+    }
+}

@@ -1,0 +1,54 @@
+using System.Diagnostics;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Bench;
+
+/// <summary>Times what a card does in graphs, and the card's own limits.</summary>
+internal static class GpuClock
+{
+    /// <summary>How often a graph repeats what is timed.</summary>
+    public const int Repeats = 20;
+
+    private const int Replays = 20;
+    private const int WarmUps = 3;
+
+    /// <summary>Microseconds of one of the repeats that a graph has.</summary>
+    public static double Time(CudaOps ops, Action body, int replays = Replays)
+    {
+        body();
+        ops.Card.Synchronize();
+        using var graph = ops.Capture(() =>
+        {
+            for (var i = 0; i < Repeats; i++)
+                body();
+        });
+        for (var i = 0; i < WarmUps; i++)
+            graph.Launch();
+        ops.Card.Synchronize();
+        var clock = Stopwatch.StartNew();
+        for (var i = 0; i < replays; i++)
+            graph.Launch();
+        ops.Card.Synchronize();
+        return clock.Elapsed.TotalMicroseconds / (replays * Repeats);
+    }
+
+    /// <summary>Bytes per second, read and written, of a copy within the card's memory.</summary>
+    public static double CopyRate(CudaOps ops)
+    {
+        using var scope = NewDisposeScope();
+        var (from, to) = (zeros(1L << 30, ScalarType.Byte, ops.Device), zeros(1L << 30, ScalarType.Byte, ops.Device));
+        return 2.0 * from.numel() / Time(ops, () => to.copy_(from)) * 1e6;
+    }
+
+    /// <summary>Operations per second of cuBLAS's bfloat16 product of two large matrices.</summary>
+    public static double MatrixRate(CudaOps ops)
+    {
+        const int edge = 8192;
+        using var scope = NewDisposeScope();
+        var (a, b) = (randn(edge, edge, ScalarType.BFloat16, ops.Device), randn(edge, edge, ScalarType.BFloat16, ops.Device));
+        using var weight = ops.PackLinear(b, null, LinearRole.Other, default);
+        return 2.0 * edge * edge * edge / Time(ops, () => ops.Linear(a, weight).Dispose()) * 1e6;
+    }
+}
