@@ -14,7 +14,9 @@ internal static class DeepseekExperts
     private const int Hidden = 7168;
     private const int Width = 2048;
     private const int BlockEdge = 128;
-    private static readonly int[] Tokens = [1, 8, 32, 64, 128];
+    private const int MaxWidenedTokens = 64;
+    private const int MaxTunedTokens = 512;
+    private static readonly int[] Tokens = [1, 8, 64, 512, 4096];
 
     /// <summary>Prints the table.</summary>
     public static void Run(CudaOps ops, double copy, TextWriter? cuts)
@@ -48,17 +50,31 @@ internal static class DeepseekExperts
         var input = isUp ? x : randn(assignments, Width, ScalarType.BFloat16, ops.Device);
         using var y = empty(assignments, isUp ? Width : Hidden, ScalarType.BFloat16, ops.Device);
         var next = 0;
-        void Multiply(SkinnyTiling? cut) => ops.Skinny.MultiplyExperts(input, table, y, sorted[next++ % sorted.Length].Rows, direction, cut);
-        var time = GpuClock.Time(ops, () => Multiply(null));
         var floor = choices.Average(choice => choice.Active) * table.OutFeatures * table.InFeatures / copy * 1e6;
-        var chosen = SkinnyTiling.Of(
-            Math.Clamp(2 * assignments / sorted[0].Rows.Products, 1, SkinnyTiling.MaxRows), table.OutFeatures, table.InFeatures, sorted[0].Rows.Products, fp8: true,
-            ops.Card.Multiprocessors);
-        var best = cuts is null ? "" : CutSearch.Run(
-            ops, chosen, cut => cut.Defines(x.dtype, fp8: true, gated: isUp, add: false, direction), hasSplits: false, cut => Multiply(cut), floor,
-            string.Create(CultureInfo.InvariantCulture, $"{(isUp ? "up" : "down")},{tokens},{table.InFeatures},{table.OutFeatures}"), cuts);
-        Console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture, $"      {(isUp ? "gate and up" : "down"),-11} {time,8:F1} us, floor {floor,7:F1}, {floor / time:P0} {best}"));
+        var quantised = ops.Products.Quantise(input);
+        ExpertRows Next() => sorted[next++ % sorted.Length].Rows;
+        var (rows, name) = (sorted[0].Rows, string.Create(CultureInfo.InvariantCulture, $"{tokens},{table.InFeatures},{table.OutFeatures}"));
+        var skinny = SkinnyTiling.Of(rows.TileRows, table.OutFeatures, table.InFeatures, rows.Products, fp8: true, ops.Card.Multiprocessors);
+        var tiles = Fp8Tiling.Of(rows.TileRows, table.OutFeatures, table.InFeatures, rows.Products, ops.Card.Multiprocessors);
+        if (tokens <= MaxWidenedTokens)
+        {
+            Print("widened", () => ops.Skinny.MultiplyExperts(input, table, y, Next(), direction), cuts is null || tokens > 8 ? "" : CutSearch.Run(
+                ops, SkinnyProduct.Source, skinny, skinny.Alternatives().Where(cut => cut.Splits == 1),
+                cut => cut.Defines(x.dtype, fp8: true, gated: isUp, add: false, direction), cut => ops.Skinny.MultiplyExperts(input, table, y, Next(), direction, cut), floor,
+                $"widened-{direction},{name}", cuts));
+        }
+
+        Print("quantised", () => ops.Products.MultiplyExperts(quantised, table, y, Next(), direction), cuts is null || tokens > MaxTunedTokens ? "" : CutSearch.Run(
+            ops, Fp8Tiling.Source, tiles, tiles.Alternatives().Where(cut => cut.Splits == 1),
+            cut => cut.Defines(x.dtype, gated: isUp, add: false, direction), cut => ops.Products.MultiplyExperts(quantised, table, y, Next(), direction, cut), floor,
+            $"quantised-{direction},{name}", cuts));
+
+        void Print(string way, Action run, string best)
+        {
+            var time = GpuClock.Time(ops, run);
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"      {(isUp ? "gate and up" : "down"),-11} {way,-10} {time,8:F1} us, floor {floor,7:F1}, {floor / time:P0} {best}"));
+        }
     }
 
     private static (ExpertChoices Choices, int Active) Choose(int tokens, Device device)

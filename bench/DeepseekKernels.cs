@@ -13,6 +13,7 @@ namespace LocalLlm.Bench;
 internal static class DeepseekKernels
 {
     private const int BlockEdge = 128;
+    private const int MaxTunedSkinny = 8;
     private const long CacheBytes = 200L << 20; // of distinct weights, so that none is in the card's own cache
     private const int ContextTokens = 4096;
 
@@ -20,7 +21,7 @@ internal static class DeepseekKernels
     private static readonly (int Outputs, int Inputs)[] Products =
         [(2112, 7168), (24576, 1536), (3072, 1536), (7168, 16384), (7168, 2048), (36864, 7168), (7168, 18432), (4096, 7168)];
 
-    private static readonly int[] Rows = [1, 4, 8, 16, 32, 64, 128];
+    private static readonly int[] Rows = [1, 8, 16, 32, 64, 128, 512, 4096];
 
     /// <summary>Prints the tables.</summary>
     /// <param name="tune">Receives the time of every cut of the products; null: they are not tried.</param>
@@ -57,30 +58,48 @@ internal static class DeepseekKernels
         using var rowsOf = tensor(grid.ScaleRows, device: ops.Device);
         foreach (var rows in Rows)
         {
+            using var inner = NewDisposeScope();
             var x = randn(rows, inputs, ScalarType.BFloat16, ops.Device);
             var next = 0;
-            var time = GpuClock.Time(ops, () => fp8.Linear(x, weights[next++ % copies]).Dispose());
             var floor = (double)outputs * inputs / copy * 1e6;
-            var best = cuts is null ? "" : Best(ops, x, weights, rowsOf, floor, cuts);
+            var time = GpuClock.Time(ops, () => fp8.Linear(x, weights[next++ % copies]).Dispose());
             Console.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"[{rows,3} x {inputs,5} -> {outputs,5}] {time,8:F1} us, floor {floor,6:F1}, {floor / time:P0} {best}"));
+                CultureInfo.InvariantCulture, $"[{rows,4} x {inputs,5} -> {outputs,5}] {time,8:F1} us, floor {floor,6:F1}, {floor / time:P0}, {2.0 * rows * outputs * inputs / time / 1e6:F0} TFLOP/s"));
+            using var y = empty(rows, outputs, ScalarType.BFloat16, ops.Device);
+            var name = string.Create(CultureInfo.InvariantCulture, $"{rows},{inputs},{outputs}");
+            if (rows <= SkinnyTiling.MaxRows)
+            {
+                PrintWay("widened", () => ops.Skinny.Multiply(x, weights[next++ % copies], rowsOf, y), cuts is null || rows > MaxTunedSkinny ? "" : SkinnyBest());
+            }
+
+            var quantised = ops.Products.Quantise(x);
+            PrintWay("quantised", () => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y), cuts is null || rows > SkinnyTiling.MaxRows ? "" : QuantisedBest());
+
+            void PrintWay(string way, Action run, string best)
+            {
+                var own = GpuClock.Time(ops, run);
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"      {way,-10} {own,8:F1} us, {floor / own:P0} {best}"));
+            }
+
+            string SkinnyBest()
+            {
+                var chosen = SkinnyTiling.Of(rows, outputs, inputs, 1, fp8: true, ops.Card.Multiprocessors);
+                return CutSearch.Run(
+                    ops, SkinnyProduct.Source, chosen, chosen.Alternatives(), cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches),
+                    cut => ops.Skinny.Multiply(x, weights[next++ % copies], rowsOf, y, cut), floor, $"widened,{name}", cuts!);
+            }
+
+            string QuantisedBest()
+            {
+                var chosen = Fp8Tiling.Of(rows, outputs, inputs, 1, ops.Card.Multiprocessors);
+                return CutSearch.Run(
+                    ops, Fp8Tiling.Source, chosen, chosen.Alternatives(), cut => cut.Defines(x.dtype, gated: false, add: false, SkinnyRows.Batches),
+                    cut => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y, cut), floor, $"quantised,{name}", cuts!);
+            }
         }
 
         foreach (var weight in weights)
             weight.Dispose();
-    }
-
-    private static string Best(CudaOps ops, Tensor x, Fp8Weight[] weights, Tensor rowsOf, double floor, TextWriter cuts)
-    {
-        var (rows, outputs) = ((int)x.size(0), weights[0].OutFeatures);
-        using var y = empty(rows, outputs, ScalarType.BFloat16, ops.Device);
-        var chosen = SkinnyTiling.Of(rows, outputs, weights[0].InFeatures, 1, fp8: true, ops.Card.Multiprocessors);
-        var next = 0;
-        return CutSearch.Run(
-            ops, chosen, cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches), hasSplits: true,
-            cut => ops.Skinny.Multiply(x, weights[next++ % weights.Length], rowsOf, y, cut), floor,
-            string.Create(CultureInfo.InvariantCulture, $"product,{rows},{weights[0].InFeatures},{outputs}"), cuts);
     }
 
     private static void PrintAttention(CudaOps ops, int heads, int sequences, double copy, double matrix)

@@ -20,7 +20,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         TorchLibrary.EnsureLoaded();
         if (!CudaDevice.IsUsable())
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
-        (_cuda, _plain) = (new(0), new(CPU));
+        (_cuda, _plain) = (new(0, fp8WeightsOnly: true), new(CPU));
         _scope = NewDisposeScope();
         manual_seed(7);
     }

@@ -47,7 +47,7 @@ public sealed class KernelSourcesTests
         {
             var tiling = SkinnyTiling.Of(rows, outputs, inputs, products, fp8, 132);
             var (type, where) = fp8 ? (ScalarType.BFloat16, SkinnyRows.Batches) : (ScalarType.Float16, SkinnyRows.ExpertsToTokens);
-            AssertCompiles("tensor_core.cu skinny.cu", tiling.Defines(type, fp8, gated: false, add: !fp8, where));
+            AssertCompiles("tensor_core.cu product.cu skinny.cu", tiling.Defines(type, fp8, gated: false, add: !fp8, where));
         }
     }
 
@@ -62,7 +62,25 @@ public sealed class KernelSourcesTests
     public void Products_of_experts_compile()
     {
         var tiling = SkinnyTiling.Of(16, 4096, 7168, 8, fp8: true, 132);
-        AssertCompiles("tensor_core.cu skinny.cu", tiling.Defines(ScalarType.BFloat16, fp8: true, gated: true, add: false, SkinnyRows.TokensToExperts));
+        AssertCompiles("tensor_core.cu product.cu skinny.cu", tiling.Defines(ScalarType.BFloat16, fp8: true, gated: true, add: false, SkinnyRows.TokensToExperts));
+    }
+
+    [Theory]
+    [InlineData(1, 2176)]
+    [InlineData(12, 7168)]
+    [InlineData(32, 4096)]
+    [InlineData(64, 4096)]
+    [InlineData(4096, 36864)]
+    public void Products_of_8_bit_floats_compile_for_Hopper(int rows, int outputs)
+    {
+        foreach (var kind in Enum.GetValues<SkinnyRows>())
+        {
+            var tiling = Fp8Tiling.Of(rows, outputs, 7168, kind == SkinnyRows.Batches ? 1 : 8, 132);
+            AssertCompiles(Fp8Tiling.Source, tiling.Defines(ScalarType.BFloat16, gated: kind == SkinnyRows.TokensToExperts, add: false, kind), CudaDevice.Hopper);
+        }
+
+        foreach (var type in Halves)
+            AssertCompiles("quantise.cu", KernelCompiler.TypeMacro(type), CudaDevice.Hopper);
     }
 
     // From 80 on there are bfloat16 products; 90 has what only Hopper knows.

@@ -8,7 +8,7 @@ namespace LocalLlm.Ops.Cuda;
 /// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and layouts that
 /// those do not take go by plain tensor operations.
 /// </summary>
-internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, SkinnyProduct products) : IExpertOps
+internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, SkinnyProduct skinny, Fp8Products products) : IExpertOps
 {
     private const string Source = "experts.cu";
     private const int WarpSize = 32;
@@ -60,15 +60,27 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
 
         var rows = new ExpertRows(assignments, perToken, isSmall ? Math.Min(experts.Count, assignments) : experts.Count, starts, active, order);
         using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
-        products.MultiplyExperts(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
+        Multiply(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
         using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
-        products.MultiplyExperts(inner, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
+        Multiply(inner, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
 
         var sum = workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, ScalarType.Float32);
         var parts = Math.Max(1, hidden / (8 * CombineThreads));
         kernels.Get(Source, "combine", macros).Launch(
             (tokens, parts, 1), CombineThreads, [results, choices.Ids, choices.Weights, sum, hidden, experts.First]);
         return sum;
+    }
+
+    private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction)
+    {
+        if (table.Grid is not { } grid || !products.Takes(x.dtype, grid, table.InFeatures))
+        {
+            skinny.MultiplyExperts(x, table, y, rows, direction);
+            return;
+        }
+
+        using var quantised = products.Quantise(x);
+        products.MultiplyExperts(quantised, table, y, rows, direction);
     }
 
     private ExpertTables? TablesOf(IExperts experts)

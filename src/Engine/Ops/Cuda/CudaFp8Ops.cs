@@ -3,11 +3,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Products by 8-bit floats on a GPU: few rows by kernels of our own, which widen them on the way and read each byte once; many rows, and shapes that
-/// the kernels do not take, by plain tensor operations that widen a part of the matrix at a time.
+/// Products by 8-bit floats on a GPU: few rows widen them on the way (<see cref="SkinnyProduct"/>), others become 8-bit floats themselves where the
+/// card multiplies those (<see cref="Fp8Products"/>); shapes that neither takes go by plain tensor operations that widen a part of the matrix at a time.
 /// </summary>
-internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct products, CudaWorkspace workspace) : IFp8Ops, IDisposable
+internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Fp8Products products, CudaWorkspace workspace) : IFp8Ops, IDisposable
 {
+    // So few rows are bound by the reading of the matrix in either way, and stay in 16 bits.
+    private const int MaxSkinnyRows = 8;
+
     private readonly TorchFp8Ops _plain = new(device.Torch);
 
     // Matrices of one shape share a grid.
@@ -24,10 +27,20 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct products, Cuda
     /// <inheritdoc/>
     public Tensor Linear(Tensor x, Fp8Weight weight)
     {
-        if (!Takes(x, weight))
+        var isSkinny = SkinnyProduct.Takes(x.dtype, x.size(0), weight.InFeatures, fp8: true) && SkinnyProduct.TakesGrid(weight.Grid, weight.InFeatures);
+        var isQuantised = (!isSkinny || x.size(0) > MaxSkinnyRows) && products.Takes(x.dtype, weight.Grid, weight.InFeatures);
+        if (!isSkinny && !isQuantised)
             return _plain.Linear(x, weight);
         var y = workspace.Rent(CudaOps.SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
-        products.Multiply(x, weight, _scaleRows[weight.Grid], y);
+        var scaleRows = _scaleRows[weight.Grid];
+        if (!isQuantised)
+        {
+            skinny.Multiply(x, weight, scaleRows, y);
+            return y;
+        }
+
+        using var quantised = products.Quantise(x);
+        products.Multiply(quantised, weight, scaleRows, y);
         return y;
     }
 
@@ -38,9 +51,6 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct products, Cuda
             rows.Dispose();
         _scaleRows.Clear();
     }
-
-    private static bool Takes(Tensor x, Fp8Weight weight) =>
-        SkinnyProduct.Takes(x.dtype, x.size(0), weight.InFeatures, fp8: true) && SkinnyProduct.TakesGrid(weight.Grid, weight.InFeatures);
 
     private Tensor OnDevice(Tensor tensor) =>
         (tensor.device_type == device.Torch.type ? tensor.alias() : tensor.to(device.Torch)).DetachFromDisposeScope();

@@ -31,7 +31,10 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 
     /// <summary>Opens the device for this thread.</summary>
     /// <exception cref="EngineException">Kind Environment: what is missing or too old.</exception>
-    public CudaOps(int ordinal, DevicePriority priority = DevicePriority.High)
+    /// <param name="ordinal">Which card.</param>
+    /// <param name="priority">Of its work beside other processes' and engines'.</param>
+    /// <param name="fp8WeightsOnly">Whether activations stay in 16 bits where weights are 8-bit floats.</param>
+    public CudaOps(int ordinal, DevicePriority priority = DevicePriority.High, bool fp8WeightsOnly = false)
     {
         _device = new(ordinal, priority);
         _kernels = new(_device);
@@ -40,9 +43,10 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _attention = new(_device, _kernels, _workspace, _inputs);
         _sampler = new(_device, _kernels, _workspace);
         Skinny = new(_device, _kernels, _workspace);
-        _fp8 = new(_device, Skinny, _workspace);
+        Products = new(_device, _kernels, _workspace, fp8WeightsOnly);
+        _fp8 = new(_device, Skinny, Products, _workspace);
         _latent = new(_device, _kernels, _workspace, _inputs, Skinny, OnDevice);
-        Features = new() { Latent = _latent, Experts = new CudaExpertOps(_device, _kernels, _workspace, Skinny), Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
+        Features = new() { Latent = _latent, Experts = new CudaExpertOps(_device, _kernels, _workspace, Skinny, Products), Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
     /// <inheritdoc/>
@@ -53,6 +57,9 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 
     /// <summary>Products of few rows by any matrix.</summary>
     internal SkinnyProduct Skinny { get; }
+
+    /// <summary>Products of 8-bit floats by 8-bit floats.</summary>
+    internal Fp8Products Products { get; }
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType;

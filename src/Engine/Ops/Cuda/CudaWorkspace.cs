@@ -32,6 +32,8 @@ internal enum WorkspaceSlot
     ExpertInner,
     ExpertResults,
     ExpertSums,
+    Quantised,
+    QuantisedScales,
 }
 
 /// <summary>

@@ -10,7 +10,11 @@ namespace LocalLlm.Ops.Cuda;
 /// <param name="Starts">[experts + 1] int32.</param>
 /// <param name="Active">[experts] int32.</param>
 /// <param name="Order">[assignments] int32.</param>
-internal readonly record struct ExpertRows(int Assignments, int PerToken, int Products, ulong Starts, ulong Active, ulong Order);
+internal readonly record struct ExpertRows(int Assignments, int PerToken, int Products, ulong Starts, ulong Active, ulong Order)
+{
+    /// <summary>Rows that a product computes at once: twice the mean of an expert, so that few read their matrix again.</summary>
+    public int TileRows => Math.Clamp(2 * Assignments / Products, 1, SkinnyTiling.MaxRows);
+}
 
 /// <summary>Where one matrix of every expert of a rank lies; all have one shape and, of 8-bit floats, one grid.</summary>
 /// <param name="Data">[experts] addresses, int64 on the card.</param>

@@ -6,7 +6,7 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace)
 {
     /// <summary>The source of its kernel.</summary>
-    public const string Source = "tensor_core.cu skinny.cu";
+    public const string Source = "tensor_core.cu product.cu skinny.cu";
 
     private const int PackBytes = 16;
 
@@ -72,9 +72,7 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     {
         var fp8 = table.Grid is not null;
         var gated = direction == SkinnyRows.TokensToExperts;
-        // Twice the mean: few experts have more rows, and those read their matrix again.
-        var tileRows = Math.Clamp(2 * rows.Assignments / rows.Products, 1, SkinnyTiling.MaxRows);
-        var tiling = cut ?? SkinnyTiling.Of(tileRows, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
+        var tiling = cut ?? SkinnyTiling.Of(rows.TileRows, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
         var results = gated ? table.OutFeatures / 2 : table.OutFeatures;
         kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8, gated, add: false, direction)).Launch(
             ((results + tiling.Owned(gated) - 1) / tiling.Owned(gated), rows.Products, 1),

@@ -36,47 +36,6 @@ __device__ __forceinline__ u32 widened(u32 four, u32 selector) {
 #endif
 }
 
-struct Product {
-  const u8* weight;                 // [outputs, inputs]
-  const float* scales;              // [blocks of rows, scaleColumns]
-  const int* order;                 // assignments of this expert's rows
-  const T* x;
-  T* y;
-  int count;                        // rows
-  int first;                        // the first one among all experts' rows
-};
-
-// Which row of x, and of y, the i-th row of a product is.
-__device__ __forceinline__ int inputRow(const Product& p, int i, int perToken) {
-#if ROWS == 1
-  return p.order[i] / perToken;
-#else
-  return p.first + i;
-#endif
-}
-
-__device__ __forceinline__ int outputRow(const Product& p, int i) {
-#if ROWS == 2
-  return p.order[i];
-#else
-  return p.first + i;
-#endif
-}
-
-// One result: its sums of gate and up, or its only one, become an element of y.
-__device__ __forceinline__ void finish(const Product& p, const T* bias, float* sums, int row, int output, int count, int yStride) {
-  if (bias) {
-    sums[0] += toFloat(bias[output]);
-    if (GATED) sums[1] += toFloat(bias[output + count]);
-  }
-  float value = GATED ? sums[0] / (1 + __expf(-sums[0])) * sums[1] : sums[0];
-  T* target = p.y + (u64)row * yStride + output;
-#if ADD
-  value += toFloat(*target);
-#endif
-  *target = fromFloat(value);
-}
-
 // rows: of x, where ROWS is 0. weight: the matrix, or a table of the experts' matrices (as scales is one then). Strides in elements: of rows of x and
 // y, and from one batch to the next. scaleRows: [outputs] the row of blocks that each has; scaleOffset: inputs of the first block that lie before
 // the first input; a multiple of CHUNK, as scaleBlock is. active: [experts] those that have rows, then -1; starts: [experts + 1] their rows'

@@ -1,0 +1,156 @@
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using TorchSharp;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>Products in which both sides are 8-bit floats, held to the same values in float64.</summary>
+public sealed class Fp8ProductsTests : IDisposable
+{
+    private const double MaxError = 3e-3;
+
+    private readonly CudaOps _cuda;
+    private readonly DisposeScope _scope;
+
+    public Fp8ProductsTests()
+    {
+        TorchLibrary.EnsureLoaded();
+        if (!CudaDevice.IsUsable())
+            Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
+        _cuda = new(0);
+        if (_cuda.Card.ComputeCapability != CudaDevice.Hopper)
+            Assert.Skip("not a Hopper card");
+        _scope = NewDisposeScope();
+        manual_seed(5);
+    }
+
+    // Rows, inputs, outputs, rows of a block, its columns, inputs of the first block that are not in the slice.
+    public static TheoryData<int, int, int, int, int, int> Shapes => new()
+    {
+        { 1, 7168, 2176, 128, 128, 0 }, { 3, 1536, 3072, 128, 128, 0 }, { 8, 128, 16, 128, 128, 0 }, { 9, 512, 7168, 128, 128, 0 }, { 30, 2048, 130, 128, 128, 0 },
+        { 64, 304, 200, 128, 128, 0 }, { 128, 512, 320, 1, Fp8Grid.Whole, 0 }, { 129, 256, 64, 128, 128, 0 }, { 17, 400, 131, 64, 256, 128 },
+        { 300, 1040, 700, 128, 128, 0 }, { 1000, 384, 512, 16, 384, 0 },
+    };
+
+    // Tokens, experts, of a token, hidden, width: few and many rows of an expert, some with more than a tile.
+    public static TheoryData<int, int, int, int, int> ExpertShapes => new()
+    {
+        { 1, 8, 2, 128, 64 }, { 1, 64, 6, 256, 96 }, { 17, 6, 2, 128, 64 }, { 64, 4, 2, 96, 160 }, { 200, 64, 6, 64, 80 }, { 600, 16, 4, 384, 48 }, { 900, 5, 2, 256, 272 },
+    };
+
+    public void Dispose()
+    {
+        _scope?.Dispose();
+        _cuda?.Dispose();
+    }
+
+    [Theory]
+    [InlineData(1, 7168)]
+    [InlineData(3, 48)]
+    [InlineData(40, 1040)]
+    public void Quantised_rows_are_within_half_a_step_of_the_values(int rows, int inputs)
+    {
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            // Rows may be strided, and a block may hold nothing but zeros.
+            var all = randn(rows, inputs + 8).to(type);
+            all[0].narrow(0, 0, Math.Min(inputs, Fp8Tiling.Chunk)).zero_();
+            var x = all.narrow(1, 0, inputs);
+            var values = Values(_cuda.Products.Quantise(all.cuda().narrow(1, 0, inputs)), inputs);
+            var wanted = x.to(float64);
+            var top = wanted.abs().max(-1).values.unsqueeze(1);
+            // Three bits of mantissa: half a step is a sixteenth of the value; below the smallest normal one steps are 2^-9 of what is 448.
+            Assert.True(((values - wanted).abs() <= (wanted.abs() / 16) + (top / 448 / 1024) + 1e-12).all().item<bool>());
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void Products_are_near_to_the_same_values_in_float64(int rows, int inFeatures, int outFeatures, int blockRows, int blockColumns, int offset)
+    {
+        var (bytes, scales, grid) = Fp8OpsTests.Matrix(inFeatures, outFeatures, blockRows, blockColumns, offset);
+        var values = TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64);
+        var scaleRows = tensor(grid.ScaleRows).cuda();
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            var x = (randn(rows, inFeatures) / Math.Sqrt(inFeatures)).to(type);
+            foreach (var bias in (Tensor?[])[null, randn(outFeatures).to(type)])
+            {
+                using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, bias, LinearRole.Other);
+                var quantised = _cuda.Products.Quantise(x.cuda());
+                var expected = Values(quantised, inFeatures).matmul(values.t());
+                if (bias is not null)
+                    expected = expected.add(bias.to(float64));
+                var chosen = Fp8Tiling.Of(rows, outFeatures, inFeatures, 1, _cuda.Card.Multiprocessors);
+                foreach (var cut in (Fp8Tiling[])[chosen, chosen with { Groups = 2, Deep = 1, Stages = 3, Splits = 1 }, chosen with { Stages = 3, Splits = 3 }])
+                {
+                    using var y = full([rows, outFeatures], float.NaN, type, _cuda.Device);
+                    _cuda.Products.Multiply(quantised, packed, scaleRows, y, cut);
+                    AssertNear(expected, y, $"{type}, {cut}");
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(ExpertShapes))]
+    public void Products_of_experts_are_near_to_the_same_values_in_float64(int tokens, int count, int perToken, int hidden, int width)
+    {
+        manual_seed(3);
+        using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Blocks, ScalarType.BFloat16, 0, count, hidden, width);
+        var tables = ExpertTables.TryCreate(experts, _cuda.Card)!;
+        var ids = ExpertOpsTests.Choose(tokens, count, perToken).Ids.data<long>().ToArray();
+        int[] order = [.. Enumerable.Range(0, ids.Length).OrderBy(i => ids[i])];
+        int[] starts = [.. Enumerable.Range(0, count + 1).Select(expert => ids.Count(id => id < expert))];
+        int[] active = [.. ids.Distinct().Order().Select(id => (int)id).Concat(Enumerable.Repeat(-1, count)).Take(count)];
+        using var onCard = tensor((int[])[.. starts, .. active, .. order]).cuda();
+        var at = Address(onCard);
+        var rows = new ExpertRows(ids.Length, perToken, count, at, at + ((ulong)(count + 1) * sizeof(int)), at + ((ulong)((2 * count) + 1) * sizeof(int)));
+
+        var x = _cuda.Products.Quantise(randn(tokens, hidden).to(ScalarType.BFloat16).cuda());
+        using var inner = full([ids.Length, width], float.NaN, ScalarType.BFloat16, _cuda.Device);
+        _cuda.Products.MultiplyExperts(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
+        var tokenValues = Values(x, hidden);
+        AssertNear(stack([.. order.Select(i => Gated(tokenValues[i / perToken], Of(experts, (int)ids[i]).GateUp, width))]), inner, "gate and up");
+
+        var innerRows = _cuda.Products.Quantise(inner);
+        using var results = full([ids.Length, hidden], float.NaN, ScalarType.BFloat16, _cuda.Device);
+        _cuda.Products.MultiplyExperts(innerRows, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
+        var innerValues = Values(innerRows, width);
+        var places = order.Select((assignment, place) => (assignment, place)).OrderBy(pair => pair.assignment).Select(pair => pair.place).ToArray();
+        AssertNear(stack([.. ids.Select((id, i) => ValuesOf(Of(experts, (int)id).Down).matmul(innerValues[places[i]]))]), results, "down");
+    }
+
+    private static ExpertMatrices Of(ExpertOpsTests.Experts experts, int expert) => experts.MatricesOf(expert)!.Value;
+
+    private static Tensor Gated(Tensor x, IWeightMatrix gateUp, int width)
+    {
+        var both = ValuesOf(gateUp).matmul(x);
+        return nn.functional.silu(both.narrow(0, 0, width)) * both.narrow(0, width, width);
+    }
+
+    private static Tensor ValuesOf(IWeightMatrix matrix)
+    {
+        var weight = (Fp8Weight)matrix;
+        return TorchFp8Ops.Values(weight.Data.cpu(), weight.Scales.cpu(), weight.Grid, ScalarType.Float32).to(float64);
+    }
+
+    // What the bytes and scales stand for.
+    private static Tensor Values(QuantisedRows rows, int inputs)
+    {
+        var elements = tensor(Float8.Values.ToArray()).to(float64).index_select(0, rows.Values.cpu().reshape(-1).to(ScalarType.Int32)).view(rows.Rows, inputs);
+        var scales = rows.Scales.cpu().to(float64).t().repeat_interleave(Fp8Tiling.Chunk, 1).narrow(1, 0, inputs);
+        return elements * scales;
+    }
+
+    private static void AssertNear(Tensor expected, Tensor actual, string what)
+    {
+        var error = (actual.cpu().to(float64) - expected).norm().item<double>() / expected.norm().item<double>();
+        Assert.True(error <= MaxError, $"{what}: {error}");
+    }
+
+    private static unsafe ulong Address(Tensor tensor) => (ulong)tensor.DataPointer();
+}
