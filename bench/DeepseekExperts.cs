@@ -54,19 +54,15 @@ internal static class DeepseekExperts
         var quantised = ops.Products.Quantise(input);
         ExpertRows Next() => sorted[next++ % sorted.Length].Rows;
         var (rows, name) = (sorted[0].Rows, string.Create(CultureInfo.InvariantCulture, $"{tokens},{table.InFeatures},{table.OutFeatures}"));
-        var skinny = SkinnyTiling.Of(rows.TileRows, table.OutFeatures, table.InFeatures, rows.Products, fp8: true, ops.Card.Multiprocessors);
-        var tiles = Fp8Tiling.Of(rows.TileRows, table.OutFeatures, table.InFeatures, rows.Products, ops.Card.Multiprocessors);
+        var tiles = WarpgroupTiling.Of(rows.RowsOfTile, table.OutFeatures, table.InFeatures, rows.Products, fp8: true, ops.Card.Multiprocessors);
         if (tokens <= MaxWidenedTokens)
         {
-            Print("widened", () => ops.Skinny.MultiplyExperts(input, table, y, Next(), direction), cuts is null || tokens > 8 ? "" : CutSearch.Run(
-                ops, SkinnyProduct.Source, skinny, skinny.Alternatives().Where(cut => cut.Splits == 1),
-                cut => cut.Defines(x.dtype, fp8: true, gated: isUp, add: false, direction), cut => ops.Skinny.MultiplyExperts(input, table, y, Next(), direction, cut), floor,
-                $"widened-{direction},{name}", cuts));
+            Print("widened", () => ops.Skinny.MultiplyExperts(input, table, y, Next(), direction), "");
         }
 
         Print("quantised", () => ops.Products.MultiplyExperts(quantised, table, y, Next(), direction), cuts is null || tokens > MaxTunedTokens ? "" : CutSearch.Run(
-            ops, Fp8Tiling.Source, tiles, tiles.Alternatives().Where(cut => cut.Splits == 1),
-            cut => cut.Defines(x.dtype, gated: isUp, add: false, direction), cut => ops.Products.MultiplyExperts(quantised, table, y, Next(), direction, cut), floor,
+            ops, WarpgroupTiling.Source, tiles, tiles.Alternatives(hasSplits: false),
+            cut => cut.Defines(x.dtype, fp8: true, gated: isUp, add: false, direction), cut => ops.Products.MultiplyExperts(quantised, table, y, Next(), direction, cut), floor,
             $"quantised-{direction},{name}", cuts));
 
         void Print(string way, Action run, string best)
@@ -93,10 +89,14 @@ internal static class DeepseekExperts
             var order = Enumerable.Range(0, chosen.Length).OrderBy(i => chosen[i]).ToArray();
             var starts = Enumerable.Range(0, experts + 1).Select(expert => chosen.Count(one => one < expert)).ToArray();
             var active = chosen.Distinct().Order().Concat(Enumerable.Repeat(-1, experts)).Take(experts).ToArray();
-            var memory = tensor((int[])[.. starts, .. active, .. order], device: device);
-            var at = Address(memory);
-            return new(memory, new(
-                chosen.Length, perToken, Math.Min(experts, chosen.Length), at, at + ((ulong)(experts + 1) * sizeof(int)), at + ((ulong)((2 * experts) + 1) * sizeof(int))));
+            var rows = new ExpertRows(chosen.Length, perToken, experts, IsSmall: true, 0);
+            int[] tiles =
+            [
+                .. Enumerable.Range(0, experts).SelectMany(expert => Enumerable.Range(0, (starts[expert + 1] - starts[expert] + rows.RowsOfTile - 1) / rows.RowsOfTile)
+                    .SelectMany(tile => (int[])[expert, tile])).Concat(Enumerable.Repeat(-1, 2 * rows.MaxTiles)).Take(2 * rows.MaxTiles),
+            ];
+            var memory = tensor((int[])[.. tiles, .. starts, .. active, .. order], device: device);
+            return new(memory, rows with { Memory = Address(memory) });
         }
     }
 

@@ -13,7 +13,6 @@ namespace LocalLlm.Bench;
 internal static class DeepseekKernels
 {
     private const int BlockEdge = 128;
-    private const int MaxTunedSkinny = 8;
     private const long CacheBytes = 200L << 20; // of distinct weights, so that none is in the card's own cache
     private const int ContextTokens = 4096;
 
@@ -69,11 +68,11 @@ internal static class DeepseekKernels
             var name = string.Create(CultureInfo.InvariantCulture, $"{rows},{inputs},{outputs}");
             if (rows <= SkinnyTiling.MaxRows)
             {
-                PrintWay("widened", () => ops.Skinny.Multiply(x, weights[next++ % copies], rowsOf, y), cuts is null || rows > MaxTunedSkinny ? "" : SkinnyBest());
+                PrintWay("widened", () => ops.Skinny.Multiply(x, weights[next++ % copies], rowsOf, y), "");
             }
 
             var quantised = ops.Products.Quantise(x);
-            PrintWay("quantised", () => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y), cuts is null || rows > SkinnyTiling.MaxRows ? "" : QuantisedBest());
+            PrintWay("quantised", () => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y), cuts is null ? "" : QuantisedBest());
 
             void PrintWay(string way, Action run, string best)
             {
@@ -81,19 +80,11 @@ internal static class DeepseekKernels
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"      {way,-10} {own,8:F1} us, {floor / own:P0} {best}"));
             }
 
-            string SkinnyBest()
-            {
-                var chosen = SkinnyTiling.Of(rows, outputs, inputs, 1, fp8: true, ops.Card.Multiprocessors);
-                return CutSearch.Run(
-                    ops, SkinnyProduct.Source, chosen, chosen.Alternatives(), cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches),
-                    cut => ops.Skinny.Multiply(x, weights[next++ % copies], rowsOf, y, cut), floor, $"widened,{name}", cuts!);
-            }
-
             string QuantisedBest()
             {
-                var chosen = Fp8Tiling.Of(rows, outputs, inputs, 1, ops.Card.Multiprocessors);
+                var chosen = WarpgroupTiling.Of(rows, outputs, inputs, 1, fp8: true, ops.Card.Multiprocessors);
                 return CutSearch.Run(
-                    ops, Fp8Tiling.Source, chosen, chosen.Alternatives(), cut => cut.Defines(x.dtype, gated: false, add: false, SkinnyRows.Batches),
+                    ops, WarpgroupTiling.Source, chosen, rows <= SkinnyTiling.MaxRows ? chosen.Alternatives(hasSplits: true) : [.. chosen.Alternatives(hasSplits: false), .. (chosen with { Rows = 64 }).Alternatives(hasSplits: false)], cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches),
                     cut => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y, cut), floor, $"quantised,{name}", cuts!);
             }
         }
@@ -124,12 +115,19 @@ internal static class DeepseekKernels
         var latent = ops.Features.Latent!;
         using var weight = latent.Pack(randn((long)heads * 256, 512, ScalarType.BFloat16, ops.Device), shape);
         var queries = randn(sequences, (long)heads * shape.QueryDim, ScalarType.BFloat16, ops.Device);
-        var time = GpuClock.Time(ops, () => latent.Attention(queries, weight, cache, metadata, shape).Dispose());
+        var whole = GpuClock.Time(ops, () => latent.Attention(queries, weight, cache, metadata, shape).Dispose());
+        var (absorbed, output) = (empty(sequences, (long)heads * shape.Rank, ScalarType.BFloat16, ops.Device), empty(sequences, (long)heads * shape.ValueDim, ScalarType.BFloat16, ops.Device));
+        var products = GpuClock.Time(ops, () =>
+        {
+            ops.Products.MultiplyHeads(queries, shape.QueryDim, weight.Keys, absorbed);
+            ops.Products.MultiplyHeads(absorbed, shape.Rank, weight.Values, output);
+        });
+        var time = whole - products;
         var bytes = (double)sequences * ContextTokens * shape.RowWidth * 2;
         var operations = 2.0 * sequences * ContextTokens * heads * (shape.RowWidth + shape.Rank);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{heads,4} heads, {sequences,4} sequences: {time,8:F1} us with the products of the heads; cache {bytes / time / 1e3,6:F0} GB/s "
+            $"{heads,4} heads, {sequences,4} sequences: {whole,8:F1} us, of which the products of the heads {products,6:F1}; the rest: cache {bytes / time / 1e3,6:F0} GB/s "
             + $"({bytes / time * 1e6 / copy:P0}), {operations / time / 1e6,5:F0} TFLOP/s ({operations / time * 1e6 / matrix:P0})"));
     }
 }

@@ -71,12 +71,16 @@ public sealed class KernelSourcesTests
     [InlineData(32, 4096)]
     [InlineData(64, 4096)]
     [InlineData(4096, 36864)]
-    public void Products_of_8_bit_floats_compile_for_Hopper(int rows, int outputs)
+    public void Products_of_warpgroups_compile_for_Hopper(int rows, int outputs)
     {
         foreach (var kind in Enum.GetValues<SkinnyRows>())
         {
-            var tiling = Fp8Tiling.Of(rows, outputs, 7168, kind == SkinnyRows.Batches ? 1 : 8, 132);
-            AssertCompiles(Fp8Tiling.Source, tiling.Defines(ScalarType.BFloat16, gated: kind == SkinnyRows.TokensToExperts, add: false, kind), CudaDevice.Hopper);
+            foreach (var fp8 in (bool[])[false, true])
+            {
+                var tiling = WarpgroupTiling.Of(rows, outputs, 7168, kind == SkinnyRows.Batches ? 1 : 8, fp8, 132);
+                var defines = tiling.Defines(fp8 ? ScalarType.BFloat16 : ScalarType.Float16, fp8, kind == SkinnyRows.TokensToExperts, add: false, kind);
+                AssertCompiles(WarpgroupTiling.Source, defines, CudaDevice.Hopper);
+            }
         }
 
         foreach (var type in Halves)

@@ -8,7 +8,7 @@ namespace LocalLlm.Ops.Cuda;
 /// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and layouts that
 /// those do not take go by plain tensor operations.
 /// </summary>
-internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, SkinnyProduct skinny, Fp8Products products) : IExpertOps
+internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, SkinnyProduct skinny, WarpgroupProducts products) : IExpertOps
 {
     private const string Source = "experts.cu";
     private const int WarpSize = 32;
@@ -49,16 +49,10 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
         var assignments = tokens * perToken;
         var macros = $"{KernelCompiler.TypeMacro(x.dtype)} EXPERTS={experts.Count} PER_TOKEN={perToken}";
 
-        // [starts | active | order]
-        using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, (2 * experts.Count) + 1 + assignments, ScalarType.Int32);
-        var starts = (ulong)sorted.DataPointer();
-        var active = starts + ((ulong)(experts.Count + 1) * sizeof(int));
-        var order = active + ((ulong)experts.Count * sizeof(int));
-        var isSmall = assignments <= MaxAssignmentsOfBlock;
-        kernels.Get(Source, "sortByExpert", macros).Launch(
-            (isSmall ? 1 : SortBlocks, 1, 1), SortThreads, [choices.Ids, assignments, experts.First, starts, order, active]);
-
-        var rows = new ExpertRows(assignments, perToken, isSmall ? Math.Min(experts.Count, assignments) : experts.Count, starts, active, order);
+        var rows = new ExpertRows(assignments, perToken, experts.Count, assignments <= MaxAssignmentsOfBlock, 0);
+        using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
+        rows = rows with { Memory = (ulong)sorted.DataPointer() };
+        Sort(choices.Ids, experts.First, rows, macros);
         using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
         Multiply(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
         using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
@@ -71,16 +65,30 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
         return sum;
     }
 
+    private void Sort(Tensor ids, int first, ExpertRows rows, string macros)
+    {
+        kernels.Get(Source, "sortByExpert", macros).Launch(
+            (rows.IsSmall ? 1 : SortBlocks, 1, 1), SortThreads,
+            [ids, rows.Assignments, first, rows.Starts, rows.Order, rows.Active, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
+        if (!rows.IsSmall)
+            kernels.Get(Source, "listTiles", macros).Launch((1, 1, 1), WarpSize, [rows.Starts, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
+    }
+
     private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction)
     {
-        if (table.Grid is not { } grid || !products.Takes(x.dtype, grid, table.InFeatures))
+        if (table.Grid is { } grid && products.Takes(x.dtype, grid, table.InFeatures))
+        {
+            using var quantised = products.Quantise(x);
+            products.MultiplyExperts(quantised, table, y, rows, direction);
+        }
+        else if (table.Grid is null && products.Takes(x.dtype, table.InFeatures))
+        {
+            products.MultiplyExperts(x, table, y, rows, direction);
+        }
+        else
         {
             skinny.MultiplyExperts(x, table, y, rows, direction);
-            return;
         }
-
-        using var quantised = products.Quantise(x);
-        products.MultiplyExperts(quantised, table, y, rows, direction);
     }
 
     private ExpertTables? TablesOf(IExperts experts)

@@ -4,9 +4,9 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// Products by 8-bit floats on a GPU: few rows widen them on the way (<see cref="SkinnyProduct"/>), others become 8-bit floats themselves where the
-/// card multiplies those (<see cref="Fp8Products"/>); shapes that neither takes go by plain tensor operations that widen a part of the matrix at a time.
+/// card multiplies those (<see cref="WarpgroupProducts"/>); shapes that neither takes go by plain tensor operations that widen a part of the matrix at a time.
 /// </summary>
-internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Fp8Products products, CudaWorkspace workspace) : IFp8Ops, IDisposable
+internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, WarpgroupProducts products, CudaWorkspace workspace) : IFp8Ops, IDisposable
 {
     // So few rows are bound by the reading of the matrix in either way, and stay in 16 bits.
     private const int MaxSkinnyRows = 8;

@@ -7,7 +7,8 @@ namespace LocalLlm.Ops.Cuda;
 /// Long contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins.
 /// </summary>
 internal sealed class CudaLatentOps(
-    CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct products, Func<RotaryTable, RotaryTable> onDevice)
+    CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
+    Func<RotaryTable, RotaryTable> onDevice)
     : ILatentOps
 {
     private const string AttentionSource = "tensor_core.cu latent_attention.cu";
@@ -111,9 +112,15 @@ internal sealed class CudaLatentOps(
     private void MultiplyHeads(Tensor x, int xHead, Tensor weights, Tensor y)
     {
         var (rows, heads, outputs, width) = (x.size(0), weights.size(0), weights.size(1), weights.size(2));
-        if (SkinnyProduct.Takes(x.dtype, rows, (int)width, fp8: false))
+        if (products.Takes(x.dtype, (int)width))
         {
             products.MultiplyHeads(x, xHead, weights, y);
+            return;
+        }
+
+        if (SkinnyProduct.Takes(x.dtype, rows, (int)width, fp8: false))
+        {
+            skinny.MultiplyHeads(x, xHead, weights, y);
             return;
         }
 

@@ -45,7 +45,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         Skinny = new(_device, _kernels, _workspace);
         Products = new(_device, _kernels, _workspace, fp8WeightsOnly);
         _fp8 = new(_device, Skinny, Products, _workspace);
-        _latent = new(_device, _kernels, _workspace, _inputs, Skinny, OnDevice);
+        _latent = new(_device, _kernels, _workspace, _inputs, Skinny, Products, OnDevice);
         Features = new() { Latent = _latent, Experts = new CudaExpertOps(_device, _kernels, _workspace, Skinny, Products), Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
@@ -59,7 +59,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     internal SkinnyProduct Skinny { get; }
 
     /// <summary>Products of 8-bit floats by 8-bit floats.</summary>
-    internal Fp8Products Products { get; }
+    internal WarpgroupProducts Products { get; }
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType;

@@ -6,14 +6,38 @@ namespace LocalLlm.Ops.Cuda;
 /// <summary>The rows of a step's experts on the card, as <c>experts.cu</c> sorts them.</summary>
 /// <param name="Assignments">Tokens times experts of a token.</param>
 /// <param name="PerToken">Experts of a token.</param>
-/// <param name="Products">Products at once at most: experts that may have rows.</param>
-/// <param name="Starts">[experts + 1] int32.</param>
-/// <param name="Active">[experts] int32.</param>
-/// <param name="Order">[assignments] int32.</param>
-internal readonly record struct ExpertRows(int Assignments, int PerToken, int Products, ulong Starts, ulong Active, ulong Order)
+/// <param name="Experts">Of this rank.</param>
+/// <param name="IsSmall">Whether one block sorts them, so that only experts with rows are in <see cref="Active"/>.</param>
+/// <param name="Memory">Where all of it begins, int32: tiles, starts, active, order.</param>
+internal readonly record struct ExpertRows(int Assignments, int PerToken, int Experts, bool IsSmall, ulong Memory)
 {
-    /// <summary>Rows that a product computes at once: twice the mean of an expert, so that few read their matrix again.</summary>
-    public int TileRows => Math.Clamp(2 * Assignments / Products, 1, SkinnyTiling.MaxRows);
+    private const int IntsOfTile = 2;
+
+    /// <summary>Products at once at most: experts that may have rows.</summary>
+    public int Products => IsSmall ? Math.Min(Experts, Assignments) : Experts;
+
+    /// <summary>Rows of a tile: twice the mean of an expert, so that few have a second one.</summary>
+    public int RowsOfTile => WarpgroupTiling.RowsAtOnce(Math.Max(1, 2 * Assignments / Products));
+
+    /// <summary>Tiles of all experts at most.</summary>
+    public int MaxTiles => Products + (Assignments / RowsOfTile);
+
+    /// <summary>[max tiles, 2] int32: the expert, and which tile of its rows; then -1.</summary>
+    public ulong Tiles => Memory;
+
+    /// <summary>[experts + 1] int32: where each expert's rows begin.</summary>
+    public ulong Starts => At(IntsOfTile * MaxTiles);
+
+    /// <summary>[experts] int32: those with rows, then -1.</summary>
+    public ulong Active => At((IntsOfTile * MaxTiles) + Experts + 1);
+
+    /// <summary>[assignments] int32: by expert, in the order of the tokens.</summary>
+    public ulong Order => At((IntsOfTile * MaxTiles) + (2 * Experts) + 1);
+
+    /// <summary>Int32 that all of it takes.</summary>
+    public int Length => (IntsOfTile * MaxTiles) + (2 * Experts) + 1 + Assignments;
+
+    private ulong At(int index) => Memory + ((ulong)index * sizeof(int));
 }
 
 /// <summary>Where one matrix of every expert of a rank lies; all have one shape and, of 8-bit floats, one grid.</summary>

@@ -72,7 +72,7 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     {
         var fp8 = table.Grid is not null;
         var gated = direction == SkinnyRows.TokensToExperts;
-        var tiling = cut ?? SkinnyTiling.Of(rows.TileRows, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
+        var tiling = cut ?? SkinnyTiling.Of(Math.Clamp(2 * rows.Assignments / rows.Products, 1, SkinnyTiling.MaxRows), table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
         var results = gated ? table.OutFeatures / 2 : table.OutFeatures;
         kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8, gated, add: false, direction)).Launch(
             ((results + tiling.Owned(gated) - 1) / tiling.Owned(gated), rows.Products, 1),

@@ -61,19 +61,6 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputTiles, int 
         return new(rowTiles, 1, outputWarps, inputWarps, depth, splits);
     }
 
-    /// <summary>Other cuts that fit the same product, this one among them: for measurements.</summary>
-    public IEnumerable<SkinnyTiling> Alternatives()
-    {
-        foreach (var (outputTiles, outputWarps, inputWarps, depth) in
-            from tiles in (int[])[1, 2] from outputs in (int[])[1, 2, 4, 8] from inputs in (int[])[1, 2, 4, 8, 16] from ahead in (int[])[2, 4] select (tiles, outputs, inputs, ahead))
-        {
-            if (outputWarps * inputWarps is < 4 or > MaxWarps || outputTiles * outputWarps * inputWarps * RowTiles > MaxExchangedTiles)
-                continue;
-            foreach (var splits in (int[])[1, 2, 4, 8])
-                yield return new(RowTiles, outputTiles, outputWarps, inputWarps, depth, splits);
-        }
-    }
-
     /// <summary>The macros that compile the kernel for this cut.</summary>
     /// <param name="type">Of inputs and outputs, 16 bits wide.</param>
     /// <param name="fp8">Whether the matrix is of 8-bit floats.</param>

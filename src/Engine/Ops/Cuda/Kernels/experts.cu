@@ -107,10 +107,30 @@ extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, co
 }
 #endif
 
+// The tiles of rowsOfTile rows that experts have, in their order: expert, and which of its tiles; then -1. For one warp.
+__device__ __forceinline__ void writeTiles(const int* starts, int rowsOfTile, int2* tiles, int maxTiles) {
+  const int lane = threadIdx.x % WARP;
+  int place = 0;
+  for (int base = 0; base < EXPERTS; base += WARP) {
+    const int e = base + lane, count = e < EXPERTS ? (starts[e + 1] - starts[e] + rowsOfTile - 1) / rowsOfTile : 0;
+    int sum = count;
+#pragma unroll
+    for (int offset = 1; offset < WARP; offset <<= 1) {
+      const int other = __shfl_up_sync(FULL_MASK, sum, offset);
+      if (lane >= offset) sum += other;
+    }
+    for (int i = 0; i < count; i++) tiles[place + sum - count + i] = {e, i};
+    place += __shfl_sync(FULL_MASK, sum, WARP - 1);
+  }
+  for (int i = place + lane; i < maxTiles; i += WARP) tiles[i] = {-1, 0};
+}
+
 // Assignments (a token's i-th expert is assignment token · PER_TOKEN + i) by expert, in the order of the tokens. Experts first to first + EXPERTS are
 // this rank's; the others' assignments are left out. ids: [assignments]. starts: [EXPERTS + 1], order: [assignments], active: [EXPERTS] those with
-// assignments, then -1. A block has its share of the experts; with several, active is every expert's own number. 512 threads.
-extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, int assignments, int first, int* starts, int* order, int* active) {
+// assignments, then -1. A block has its share of the experts; with several, active is every expert's own number, and the tiles (of writeTiles) are
+// listed by listTiles. 512 threads.
+extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, int assignments, int first, int* starts, int* order, int* active,
+                                                               int rowsOfTile, int2* tiles, int maxTiles) {
   __shared__ int counts[EXPERTS], places[EXPERTS], below[WARP];
   launchDependents();
   waitForPrevious();
@@ -154,8 +174,11 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
       live += __popc(busy);
     }
     if (to == EXPERTS && lane == 0) starts[EXPERTS] = place;
-    if (blocks == 1)
+    if (blocks == 1) {
       for (int i = live + lane; i < EXPERTS; i += WARP) active[i] = -1;
+      __syncwarp();
+      writeTiles(starts, rowsOfTile, tiles, maxTiles);
+    }
   }
   __syncthreads();
   for (int base = 0; base < assignments; base += WARP) {
@@ -168,6 +191,13 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
       __syncwarp();
     }
   }
+}
+
+// One warp.
+extern "C" __global__ void listTiles(const int* starts, int rowsOfTile, int2* tiles, int maxTiles) {
+  launchDependents();
+  waitForPrevious();
+  writeTiles(starts, rowsOfTile, tiles, maxTiles);
 }
 
 // y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice. results: [assignments, width]; y:

@@ -7,15 +7,15 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Products in which both sides are 8-bit floats, held to the same values in float64.</summary>
-public sealed class Fp8ProductsTests : IDisposable
+/// <summary>Products on warpgroups, held to the same values in float64.</summary>
+public sealed class WarpgroupProductsTests : IDisposable
 {
     private const double MaxError = 3e-3;
 
     private readonly CudaOps _cuda;
     private readonly DisposeScope _scope;
 
-    public Fp8ProductsTests()
+    public WarpgroupProductsTests()
     {
         TorchLibrary.EnsureLoaded();
         if (!CudaDevice.IsUsable())
@@ -57,7 +57,7 @@ public sealed class Fp8ProductsTests : IDisposable
         {
             // Rows may be strided, and a block may hold nothing but zeros.
             var all = randn(rows, inputs + 8).to(type);
-            all[0].narrow(0, 0, Math.Min(inputs, Fp8Tiling.Chunk)).zero_();
+            all[0].narrow(0, 0, Math.Min(inputs, WarpgroupTiling.ChunkBytes)).zero_();
             var x = all.narrow(1, 0, inputs);
             var values = Values(_cuda.Products.Quantise(all.cuda().narrow(1, 0, inputs)), inputs);
             var wanted = x.to(float64);
@@ -84,8 +84,8 @@ public sealed class Fp8ProductsTests : IDisposable
                 var expected = Values(quantised, inFeatures).matmul(values.t());
                 if (bias is not null)
                     expected = expected.add(bias.to(float64));
-                var chosen = Fp8Tiling.Of(rows, outFeatures, inFeatures, 1, _cuda.Card.Multiprocessors);
-                foreach (var cut in (Fp8Tiling[])[chosen, chosen with { Groups = 2, Deep = 1, Stages = 3, Splits = 1 }, chosen with { Stages = 3, Splits = 3 }])
+                var chosen = WarpgroupTiling.Of(rows, outFeatures, inFeatures, 1, fp8: true, _cuda.Card.Multiprocessors);
+                foreach (var cut in (WarpgroupTiling[])[chosen, chosen with { Groups = 2, Deep = 1, Stages = 3, Splits = 1 }, chosen with { Stages = 3, Splits = 4 }])
                 {
                     using var y = full([rows, outFeatures], float.NaN, type, _cuda.Device);
                     _cuda.Products.Multiply(quantised, packed, scaleRows, y, cut);
@@ -99,29 +99,58 @@ public sealed class Fp8ProductsTests : IDisposable
     [MemberData(nameof(ExpertShapes))]
     public void Products_of_experts_are_near_to_the_same_values_in_float64(int tokens, int count, int perToken, int hidden, int width)
     {
-        manual_seed(3);
-        using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Blocks, ScalarType.BFloat16, 0, count, hidden, width);
-        var tables = ExpertTables.TryCreate(experts, _cuda.Card)!;
-        var ids = ExpertOpsTests.Choose(tokens, count, perToken).Ids.data<long>().ToArray();
+        foreach (var kind in (ExpertOpsTests.Kind[])[ExpertOpsTests.Kind.Unquantized, ExpertOpsTests.Kind.Blocks])
+        {
+            using var experts = new ExpertOpsTests.Experts(_cuda, kind, ScalarType.BFloat16, 0, count, hidden, width);
+            var tables = ExpertTables.TryCreate(experts, _cuda.Card)!;
+            var ids = ExpertOpsTests.Choose(tokens, count, perToken).Ids.data<long>().ToArray();
+            var rows = new ExpertRows(ids.Length, perToken, count, IsSmall: true, 0);
+            using var sorted = Sorted(ids, rows);
+            rows = rows with { Memory = Address(sorted) };
+
+            var (x, xValues) = Input(randn(tokens, hidden).to(ScalarType.BFloat16).cuda(), kind);
+            using var inner = full([ids.Length, width], float.NaN, ScalarType.BFloat16, _cuda.Device);
+            Multiply(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
+            int[] order = [.. Enumerable.Range(0, ids.Length).OrderBy(i => ids[i])];
+            AssertNear(stack([.. order.Select(i => Gated(xValues[i / perToken], Of(experts, (int)ids[i]).GateUp, width))]), inner, $"{kind}: gate and up");
+
+            var (innerRows, innerValues) = Input(inner, kind);
+            using var results = full([ids.Length, hidden], float.NaN, ScalarType.BFloat16, _cuda.Device);
+            Multiply(innerRows, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
+            int[] places = [.. order.Select((assignment, place) => (assignment, place)).OrderBy(pair => pair.assignment).Select(pair => pair.place)];
+            AssertNear(stack([.. ids.Select((id, i) => ValuesOf(Of(experts, (int)id).Down).matmul(innerValues[places[i]]))]), results, $"{kind}: down");
+        }
+    }
+
+    // What the kernel reads, and its values in float64.
+    private (object Rows, Tensor Values) Input(Tensor x, ExpertOpsTests.Kind kind)
+    {
+        if (kind == ExpertOpsTests.Kind.Unquantized)
+            return (x, x.cpu().to(float64));
+        var quantised = _cuda.Products.Quantise(x);
+        return (quantised, Values(quantised, (int)x.size(1)));
+    }
+
+    private void Multiply(object x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction)
+    {
+        if (x is QuantisedRows quantised)
+            _cuda.Products.MultiplyExperts(quantised, table, y, rows, direction);
+        else
+            _cuda.Products.MultiplyExperts((Tensor)x, table, y, rows, direction);
+    }
+
+    // As experts.cu sorts them: [tiles | starts | active | order].
+    internal static Tensor Sorted(long[] ids, ExpertRows rows)
+    {
         int[] order = [.. Enumerable.Range(0, ids.Length).OrderBy(i => ids[i])];
-        int[] starts = [.. Enumerable.Range(0, count + 1).Select(expert => ids.Count(id => id < expert))];
-        int[] active = [.. ids.Distinct().Order().Select(id => (int)id).Concat(Enumerable.Repeat(-1, count)).Take(count)];
-        using var onCard = tensor((int[])[.. starts, .. active, .. order]).cuda();
-        var at = Address(onCard);
-        var rows = new ExpertRows(ids.Length, perToken, count, at, at + ((ulong)(count + 1) * sizeof(int)), at + ((ulong)((2 * count) + 1) * sizeof(int)));
-
-        var x = _cuda.Products.Quantise(randn(tokens, hidden).to(ScalarType.BFloat16).cuda());
-        using var inner = full([ids.Length, width], float.NaN, ScalarType.BFloat16, _cuda.Device);
-        _cuda.Products.MultiplyExperts(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
-        var tokenValues = Values(x, hidden);
-        AssertNear(stack([.. order.Select(i => Gated(tokenValues[i / perToken], Of(experts, (int)ids[i]).GateUp, width))]), inner, "gate and up");
-
-        var innerRows = _cuda.Products.Quantise(inner);
-        using var results = full([ids.Length, hidden], float.NaN, ScalarType.BFloat16, _cuda.Device);
-        _cuda.Products.MultiplyExperts(innerRows, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
-        var innerValues = Values(innerRows, width);
-        var places = order.Select((assignment, place) => (assignment, place)).OrderBy(pair => pair.assignment).Select(pair => pair.place).ToArray();
-        AssertNear(stack([.. ids.Select((id, i) => ValuesOf(Of(experts, (int)id).Down).matmul(innerValues[places[i]]))]), results, "down");
+        int[] starts = [.. Enumerable.Range(0, rows.Experts + 1).Select(expert => ids.Count(id => id < expert))];
+        int[] active = [.. ids.Distinct().Order().Select(id => (int)id).Concat(Enumerable.Repeat(-1, rows.Experts)).Take(rows.Experts)];
+        int[] tiles =
+        [
+            .. Enumerable.Range(0, rows.Experts).SelectMany(expert => Enumerable.Range(0, (starts[expert + 1] - starts[expert] + rows.RowsOfTile - 1) / rows.RowsOfTile)
+                .SelectMany(tile => (int[])[expert, tile])).Concat(Enumerable.Repeat(-1, 2 * rows.MaxTiles)).Take(2 * rows.MaxTiles),
+        ];
+        return tensor((int[])[.. tiles, .. starts, .. active, .. order]).cuda();
     }
 
     private static ExpertMatrices Of(ExpertOpsTests.Experts experts, int expert) => experts.MatricesOf(expert)!.Value;
@@ -134,6 +163,8 @@ public sealed class Fp8ProductsTests : IDisposable
 
     private static Tensor ValuesOf(IWeightMatrix matrix)
     {
+        if (matrix is LinearWeight plain)
+            return plain.Data.cpu().to(float64);
         var weight = (Fp8Weight)matrix;
         return TorchFp8Ops.Values(weight.Data.cpu(), weight.Scales.cpu(), weight.Grid, ScalarType.Float32).to(float64);
     }
@@ -142,7 +173,7 @@ public sealed class Fp8ProductsTests : IDisposable
     private static Tensor Values(QuantisedRows rows, int inputs)
     {
         var elements = tensor(Float8.Values.ToArray()).to(float64).index_select(0, rows.Values.cpu().reshape(-1).to(ScalarType.Int32)).view(rows.Rows, inputs);
-        var scales = rows.Scales.cpu().to(float64).t().repeat_interleave(Fp8Tiling.Chunk, 1).narrow(1, 0, inputs);
+        var scales = rows.Scales.cpu().to(float64).t().repeat_interleave(WarpgroupTiling.ChunkBytes, 1).narrow(1, 0, inputs);
         return elements * scales;
     }
 

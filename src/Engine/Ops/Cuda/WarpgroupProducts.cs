@@ -1,0 +1,140 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Products on Hopper's warpgroups (<c>warpgroup_products.cu</c>). Where the matrix is of 8-bit floats, activations become ones too, with a scale for
+/// each row and 128 inputs (DeepSeek-V3, arXiv 2412.19437, 3.3.2): tensor cores multiply those twice as fast as 16 bits.
+/// </summary>
+/// <param name="device">The card.</param>
+/// <param name="kernels">Its kernels.</param>
+/// <param name="workspace">Room for what is quantised.</param>
+/// <param name="isOff">Whether activations stay as they are on every card.</param>
+internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, bool isOff)
+{
+    /// <summary>
+    /// The environment variable that, set to 1, keeps activations in 16 bits, as on cards that do not multiply 8-bit floats: to compare the two.
+    /// </summary>
+    public const string WeightsOnlyVariable = "LOCALLLM_FP8_WEIGHTS_ONLY";
+
+    private const string Function = "products";
+    private const string QuantiseSource = "quantise.cu";
+    private const int QuantiseThreads = 256;
+    private const int QuantisedByBlock = 8 * WarpgroupTiling.ChunkBytes;
+    private const int PackBytes = 16;
+
+    /// <summary>Whether it can multiply by a matrix of 8-bit floats: blocks of scales begin where a chunk of inputs does.</summary>
+    public bool Takes(ScalarType type, Fp8Grid grid, int inputs) =>
+        !isOff && IsFor(type) && inputs % PackBytes == 0 && grid.BlockColumns % WarpgroupTiling.ChunkBytes == 0 && grid.ColumnOffset % WarpgroupTiling.ChunkBytes == 0;
+
+    /// <summary>Whether it can multiply by a matrix of the activation type.</summary>
+    public bool Takes(ScalarType type, int inputs) => IsFor(type) && inputs % (PackBytes / 2) == 0;
+
+    /// <summary>Rows as 8-bit floats; valid until others are quantised.</summary>
+    /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
+    public QuantisedRows Quantise(Tensor x)
+    {
+        var (rows, inputs) = ((int)x.size(0), (int)x.size(1));
+        var blocks = (inputs + WarpgroupTiling.ChunkBytes - 1) / WarpgroupTiling.ChunkBytes;
+        var values = workspace.Rent(WorkspaceSlot.Quantised, rows, inputs, ScalarType.Byte);
+        var scales = workspace.Rent(WorkspaceSlot.QuantisedScales, blocks, rows, ScalarType.Float32);
+        kernels.Get(QuantiseSource, "quantise", KernelCompiler.TypeMacro(x.dtype)).Launch(
+            (rows, (inputs + QuantisedByBlock - 1) / QuantisedByBlock, 1), QuantiseThreads, [x, (int)x.stride(0), values, scales, rows, inputs]);
+        return new(values, scales);
+    }
+
+    /// <summary>y = x · Wᵀ + bias.</summary>
+    /// <param name="x">[rows, in].</param>
+    /// <param name="weight">The matrix.</param>
+    /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
+    /// <param name="y">[rows, out], contiguous.</param>
+    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    public void Multiply(QuantisedRows x, Fp8Weight weight, Tensor scaleRows, Tensor y, WarpgroupTiling? cut = null)
+    {
+        var (rows, outputs, inputs) = (x.Rows, weight.OutFeatures, weight.InFeatures);
+        var tiling = cut ?? WarpgroupTiling.Of(rows, outputs, inputs, 1, fp8: true, device.Multiprocessors);
+        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches)).Launch(
+            (RowTiles(rows, tiling), tiling.Blocks(outputs), tiling.Splits),
+            tiling.Threads,
+            [
+                weight.Data, weight.Scales, scaleRows, (int)weight.Scales.size(1), weight.Grid.BlockColumns, weight.Grid.ColumnOffset, weight.Bias,
+                x.Values, x.Scales, rows, y, rows, outputs, inputs, inputs, outputs, RowTiles(rows, tiling), 0ul, 0, 0, 0ul, 0ul, 0ul, 1,
+            ],
+            tiling.SharedBytes);
+    }
+
+    /// <summary>A product for each head: y[:, h] = x[:, h] · W[h]ᵀ.</summary>
+    /// <param name="x">[rows, heads · the stride of a head]; the first inputs of each head are read.</param>
+    /// <param name="xHead">From one head to the next, in elements.</param>
+    /// <param name="weights">[heads, out, in], contiguous, of x's type.</param>
+    /// <param name="y">[rows, heads · out].</param>
+    public void MultiplyHeads(Tensor x, int xHead, Tensor weights, Tensor y)
+    {
+        var (rows, heads, outputs, inputs) = ((int)x.size(0), (int)weights.size(0), (int)weights.size(1), (int)weights.size(2));
+        var tiling = WarpgroupTiling.Of(rows, outputs, inputs, heads, fp8: false, device.Multiprocessors);
+        var tiles = RowTiles(rows, tiling);
+        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8: false, gated: false, add: false, SkinnyRows.Batches)).Launch(
+            (tiles * heads, tiling.Blocks(outputs), tiling.Splits),
+            tiling.Threads,
+            [
+                weights, 0ul, 0ul, 0, 1, 0, 0ul, x, 0ul, rows, y, rows, outputs, inputs, (int)x.size(1), (int)y.size(1), tiles, (long)outputs * inputs, xHead,
+                outputs, 0ul, 0ul, 0ul, 1,
+            ],
+            tiling.SharedBytes);
+    }
+
+    /// <summary>The products of all experts of a step by matrices of 8-bit floats, each by its own rows.</summary>
+    /// <param name="x">[rows, in].</param>
+    /// <param name="table">The experts' matrices.</param>
+    /// <param name="y">[assignments, out], or half of the outputs where gate and up become one.</param>
+    /// <param name="rows">The rows of each expert.</param>
+    /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
+    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    public void MultiplyExperts(QuantisedRows x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, WarpgroupTiling? cut = null) =>
+        MultiplyExperts(x.Values, x.Scales, table, y, rows, direction, cut);
+
+    /// <summary>The same by matrices of the activation type.</summary>
+    /// <param name="x">[rows, in].</param>
+    /// <param name="table">The experts' matrices.</param>
+    /// <param name="y">[assignments, out], or half of the outputs where gate and up become one.</param>
+    /// <param name="rows">The rows of each expert.</param>
+    /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
+    /// <param name="cut">How it is cut; null: as is best for the shape.</param>
+    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, WarpgroupTiling? cut = null) =>
+        MultiplyExperts(x, null, table, y, rows, direction, cut);
+
+    private void MultiplyExperts(Tensor x, Tensor? scales, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, WarpgroupTiling? cut)
+    {
+        var (gated, fp8) = (direction == SkinnyRows.TokensToExperts, scales is not null);
+        var tiling = cut ?? WarpgroupTiling.Of(rows.RowsOfTile, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
+        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8, gated, add: false, direction)).Launch(
+            (rows.MaxTiles, tiling.Blocks(table.OutFeatures), 1),
+            tiling.Threads,
+            [
+                table.Data, table.Scales, table.ScaleRows, table.ScaleColumns, table.Grid?.BlockColumns ?? 1, table.Grid?.ColumnOffset ?? 0, 0ul, x, scales,
+                (int)x.size(0), y, rows.Assignments, table.OutFeatures, table.InFeatures, (int)x.size(1), (int)y.size(1), 1, 0ul, 0, 0,
+                rows.Tiles, rows.Starts, rows.Order, rows.PerToken,
+            ],
+            tiling.SharedBytes);
+    }
+
+    private static int RowTiles(int rows, WarpgroupTiling tiling) => (rows + tiling.Rows - 1) / tiling.Rows;
+
+    private bool IsFor(ScalarType type) => device.ComputeCapability == CudaDevice.Hopper && type != ScalarType.Float32;
+}
+
+/// <summary>Rows of 8-bit floats with their scales.</summary>
+/// <param name="Values">[rows, in] bytes.</param>
+/// <param name="Scales">[⌈in / 128⌉, rows] float32.</param>
+internal readonly record struct QuantisedRows(Tensor Values, Tensor Scales) : IDisposable
+{
+    /// <summary>How many.</summary>
+    public int Rows => (int)Values.size(0);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Values.Dispose();
+        Scales.Dispose();
+    }
+}

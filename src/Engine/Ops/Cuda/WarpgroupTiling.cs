@@ -1,0 +1,121 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>How <c>warpgroup_products.cu</c> is cut: what it is compiled for, and its grid.</summary>
+/// <param name="Rows">Rows of x that are computed at once: 8, 16, 32, 64 or 128.</param>
+/// <param name="Groups">Warpgroups of a block, each with 64 rows of the matrix: 1 or 2.</param>
+/// <param name="Deep">Chunks of 128 bytes of a row in a stage: 1 or 2.</param>
+/// <param name="Stages">Stages on their way.</param>
+/// <param name="Splits">Blocks that share the inputs of the same outputs: 1, 2, 4 or 8.</param>
+internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, int Stages, int Splits)
+{
+    /// <summary>Bytes of a row that are multiplied at once: of 8-bit floats as many inputs, which share a scale.</summary>
+    public const int ChunkBytes = 128;
+
+    /// <summary>The source of the kernel.</summary>
+    public const string Source = "tensor_core.cu warpgroup.cu product.cu warpgroup_products.cu";
+
+    private const int MaxRows = 128;
+    private const int MinRows = 8;
+    private const int OutputsOfGroup = 64;
+    private const int ThreadsOfGroup = 128;
+    private const int MaxSplits = 8;
+    private const int MinStages = 3;
+    private const int MaxStages = 8;
+    private const int MaxSharedBytes = 227 << 10; // of a block, and of all blocks of a multiprocessor
+    private const int SharedBytesOfSystem = 1 << 10; // of each block
+    private const int Registers = 65536;
+    private const int Alignment = 1024;
+
+    /// <summary>Threads of a block.</summary>
+    public int Threads => Groups * ThreadsOfGroup;
+
+    /// <summary>Dynamic shared memory of a block, in bytes.</summary>
+    public int SharedBytes => (Stages * StageBytes) + Alignment;
+
+    private int Tile => Groups * OutputsOfGroup;
+
+    // The elements, and a float32 scale for every chunk of a row.
+    private int StageBytes => Deep * (Tile + Rows) * (ChunkBytes + sizeof(float));
+
+    // What the compiler may give a thread, so that as many blocks as shared memory has room for are resident.
+    private int MinBlocks => Math.Max(1, Math.Min(MaxSharedBytes / (SharedBytes + SharedBytesOfSystem), Registers / (Threads * RegistersOfThread)));
+
+    // Sums of a thread, those of two steps, and what addresses take.
+    private int RegistersOfThread => 24 + (24 * Deep) + (Rows / 2 * (1 + (2 * Deep)));
+
+    /// <summary>Blocks side by side that all outputs take.</summary>
+    /// <param name="outputs">Rows of the matrix.</param>
+    public int Blocks(int outputs) => (outputs + Tile - 1) / Tile;
+
+    /// <summary>Rows that are best computed at once.</summary>
+    /// <param name="rows">Of a product.</param>
+    public static int RowsAtOnce(int rows)
+    {
+        var atOnce = MinRows;
+        while (atOnce < rows && atOnce < MaxRows)
+            atOnce *= 2;
+        return atOnce;
+    }
+
+    /// <summary>Enough blocks for every multiprocessor, with as much on its way as the memory's latency wants.</summary>
+    /// <param name="rows">Rows of a product.</param>
+    /// <param name="outputs">Rows of the matrix.</param>
+    /// <param name="inputs">Its columns.</param>
+    /// <param name="products">Products at once, of experts.</param>
+    /// <param name="fp8">Whether elements are 8-bit floats.</param>
+    /// <param name="multiprocessors">Of the card.</param>
+    public static WarpgroupTiling Of(int rows, int outputs, int inputs, int products, bool fp8, int multiprocessors)
+    {
+        var rowsAtOnce = RowsAtOnce(rows);
+        if (rows > MaxRows)
+            return new(rowsAtOnce, 2, 1, 4, 1);
+        var blocks = new WarpgroupTiling(rowsAtOnce, 1, 1, 1, 1).Blocks(outputs) * products;
+        var chunks = inputs * (fp8 ? 1 : 2) / ChunkBytes;
+        // Two blocks of a multiprocessor hide what one waits for; a split that reads little costs more than it brings.
+        var minChunks = rowsAtOnce switch { 8 => 7, <= 32 => 14, _ => 28 };
+        var splits = 1;
+        while (splits < MaxSplits && 2 * splits * blocks <= 2 * multiprocessors && chunks / (2 * splits) >= minChunks)
+            splits *= 2;
+        // As many as fit at once share the memory; more than three of few rows only take turns.
+        var wanted = Math.Clamp((blocks * splits + multiprocessors - 1) / multiprocessors, 1, rowsAtOnce <= 16 ? 3 : 5);
+        foreach (var deep in (int[])[2, 1])
+        {
+            var tiling = new WarpgroupTiling(rowsAtOnce, 1, deep, MinStages, splits);
+            var resident = Math.Clamp(Registers / (tiling.Threads * tiling.RegistersOfThread), 1, wanted);
+            var stages = ((MaxSharedBytes / resident) - SharedBytesOfSystem - Alignment) / tiling.StageBytes;
+            if (deep == 1 || (stages >= MinStages && rowsAtOnce < MaxRows && resident == wanted))
+                return tiling with { Stages = Math.Clamp(stages, MinStages, MaxStages) };
+        }
+
+        throw new InvalidOperationException("one of the two was returned");
+    }
+
+    /// <summary>Other cuts that fit the same product: for measurements.</summary>
+    /// <param name="hasSplits">Whether blocks may share the inputs of an output.</param>
+    public IEnumerable<WarpgroupTiling> Alternatives(bool hasSplits)
+    {
+        var rows = Rows;
+        foreach (var cut in
+            from groups in (int[])[1, 2] from deep in (int[])[1, 2] from stages in (int[])[3, 4, 6, 8]
+            from splits in (int[])[1, 2, 4, 8] select new WarpgroupTiling(rows, groups, deep, stages, splits))
+        {
+            if (cut.SharedBytes <= MaxSharedBytes && (hasSplits || cut.Splits == 1) && (Rows < MaxRows || cut.Deep == 1)
+                && cut.Stages * cut.StageBytes >= cut.Tile * (cut.Rows + 1) * sizeof(float))
+            {
+                yield return cut;
+            }
+        }
+    }
+
+    /// <summary>The macros that compile the kernel for this cut.</summary>
+    /// <param name="type">Of outputs, 16 bits wide, and of inputs unless they are 8-bit floats.</param>
+    /// <param name="fp8">Whether both operands are 8-bit floats.</param>
+    /// <param name="gated">Whether pairs of results become silu(gate) · up.</param>
+    /// <param name="add">Whether results are added to what is there.</param>
+    /// <param name="rows">Where rows come from and go to, as the kernel numbers it.</param>
+    public string Defines(ScalarType type, bool fp8, bool gated, bool add, SkinnyRows rows) =>
+        $"{KernelCompiler.TypeMacro(type)} FP8={(fp8 ? 1 : 0)} NR={Rows} GROUPS={Groups} DEEP={Deep} STAGES={Stages} SPLITS={Splits} MIN_BLOCKS={MinBlocks} "
+        + $"GATED={(gated ? 1 : 0)} ADD={(add ? 1 : 0)} ROWS={(int)rows}";
+}
