@@ -159,13 +159,24 @@ public sealed class DeepseekPlanTests : IDisposable
     [Fact]
     public async Task What_runs_on_CPUs_only_is_planned_on_GPUs_and_said_not_to_run()
     {
-        const string note = "this build runs DeepseekV3ForCausalLM on CPUs only: it is planned, not run";
-        Assert.Contains(note, (await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 8 })).Notes);
+        var options = new EngineOptions { TensorParallel = 8, EnableExpertParallel = true };
+        Assert.DoesNotContain((await PlanAsync(PublishedConfigs.V3, "H200", options)).Notes, note => note.Contains("not run", StringComparison.Ordinal));
+        Assert.Contains(
+            "this build balances experts on CPUs only: they are planned, not run",
+            (await PlanAsync(PublishedConfigs.V3, "H200", options with { ExpertBalancing = new() })).Notes);
+        Assert.Contains(
+            "this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run",
+            (await PlanAsync(PublishedConfigs.V3, "H200", options with { KvCacheDtype = "fp8" })).Notes);
+    }
+
+    [Fact]
+    public async Task Modules_that_are_kept_unquantised_and_are_none_of_the_models_are_named()
+    {
         var config = JsonNode.Parse(PublishedConfigs.Qwen7B)!.AsObject();
         config["quantization_config"] = JsonNode.Parse("""{"quant_method":"fp8","weight_block_size":[128,128],"modules_to_not_convert":["lm_head","a","b","c","d"]}""");
-        var notes = (await PlanAsync(config.ToJsonString(), "H100", new())).Notes;
-        Assert.Contains("this build runs FP8 weights (quantization_config in config.json) on CPUs only: it is planned, not run", notes);
-        Assert.Contains("config.json names modules that are stored unquantised and are none of those planned here: 'a', 'b', 'c' and 1 more", notes);
+        Assert.Contains(
+            "config.json names modules that are stored unquantised and are none of those planned here: 'a', 'b', 'c' and 1 more",
+            (await PlanAsync(config.ToJsonString(), "H100", new())).Notes);
     }
 
     public void Dispose() => _folder.Dispose();
