@@ -25,6 +25,26 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal(card == "A100-80G", plan.Notes.Any(note => note.Contains("does not multiply 8-bit floats", StringComparison.Ordinal)));
     }
 
+    // Of the 256 routed experts of a layer a token reads 8: with all of them a step would take 14 times as long.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_token_is_predicted_by_the_bytes_of_its_own_experts(bool wholeExperts)
+    {
+        const long hidden = 7168, heads = 128, ranks = 8;
+        const long expert = 3 * hidden * 2048;
+        // Each rank has the projections down; up again to keys and values is in 16 bits.
+        const long attention = ((1536 + 576) * hidden) + (((heads * 192 * 1536) + (hidden * heads * 128) + (2 * heads * 256 * 512)) / ranks);
+        const long sparse = attention + ((8 + 1) * expert / ranks) + (sizeof(float) * 256 * hidden);
+        const long dense = attention + (3 * hidden * 18432 / ranks);
+        const long bytes = (58 * sparse) + (3 * dense) + (2 * 129280 * hidden / ranks);
+        var plan = await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = (int)ranks, EnableExpertParallel = wholeExperts });
+        // Scales and norms are the rest.
+        Assert.InRange(plan.Prediction!.WeightSeconds * 4.8e12, bytes, 1.002 * bytes);
+        Assert.Equal(61 * 576 * 2 * 4096.0, plan.Prediction.KvCacheSeconds * 4.8e12, 1.0);
+        Assert.True(plan.Ranks[0].WeightBytes > 14 * bytes);
+    }
+
     [Fact]
     public async Task In_16_bits_16_cards_of_80_GB_are_too_few_whatever_the_settings()
     {
