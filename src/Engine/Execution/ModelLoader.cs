@@ -134,10 +134,10 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
     private int MaxNumSeqs => _options.RunningSequences;
 
-    // What widens matrices by plain operations allocates in every step, which no recording can repeat; a recorded step gives logits, and not what drafts
-    // are made of.
+    // Where 8-bit floats are widened by plain operations (many rows, float32, odd blocks) they allocate in every step, which no recording can repeat; a
+    // recorded step gives logits, and not what drafts are made of.
     private IGraphCapture? Recorder(ICausalLanguageModel model) =>
-        model.IsRecordable && model.Predictor is null && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
+        model.IsRecordable && model.Predictor is null && _rank.RecordsSteps && Config.Quantization is null ? _session.Ops.Features.GraphCapture : null;
 
     private bool WidensFully => Config.Quantization is not null && _session.Ops.Features.Fp8 is null;
 
