@@ -116,7 +116,7 @@ public static class EngineOptionsValidator
         ModelLengths.Check(options, config);
         SpeculationSupport.Check(options, config);
         var device = NodeRanks.DevicesOf(options, 1)[0];
-        DeviceSupport.Check(!DeviceRegistry.IsGpu(device), device, config);
+        DeviceSupport.RequireBalancing(options, !DeviceRegistry.IsGpu(device), device);
         ParallelPlanner.CreateHere(options);
         // One that was named may be any; the model's own is read with the model.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))

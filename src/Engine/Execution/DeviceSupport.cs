@@ -1,20 +1,24 @@
-using LocalLlm.Models;
 using LocalLlm.Ops;
 
 namespace LocalLlm.Execution;
 
-/// <summary>Refuses GPUs for what this build runs on CPUs only, by name and before weights are read.</summary>
+/// <summary>Refuses on GPUs what this build does on CPUs only, and on CPUs what it cannot do there: by name and before weights are read.</summary>
 internal static class DeviceSupport
 {
-    /// <summary>Refuses a GPU for a family of models, or for weights, that have run on CPUs only.</summary>
+    /// <summary>Refuses to balance experts where ranks cannot copy them from each other.</summary>
+    /// <param name="options">What the engine is loaded with.</param>
     /// <param name="isCpu">Whether the device is a CPU.</param>
     /// <param name="device">Its name.</param>
-    /// <param name="config">The model.</param>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
-    public static void Check(bool isCpu, string device, ModelConfig config)
+    public static void RequireBalancing(EngineOptions options, bool isCpu, string device)
     {
-        if (!isCpu && ModelRegistry.CpuOnly(config) is { } what)
-            throw new EngineException(EngineErrorKind.InvalidOptions, $"device is {device}, but this build runs {what} on CPUs only; set it to cpu.", "device");
+        if (options.ExpertBalancing is not null && !isCpu)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"enable_eplb is set, but this build balances experts on CPUs only, and device is {device}; leave it out, or set device to cpu.",
+                "enable_eplb");
+        }
     }
 
     /// <summary>Refuses to pin threads that do not compute.</summary>

@@ -67,7 +67,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         _part = rank.Plan.DataParallel == 1 ? null : new(rank.Place.Group, rank.Plan.DataParallel);
         _runner = new(model, ops, caches, graphs, _part?.Rows);
         _sampler = new(model.VocabularySize, logprobsMode);
-        _prediction = model.Predictor is null ? null : new(model, rank.Tensor, maxPredicted, plan.MaxModelLen);
+        _prediction = model.Predictor is null ? null : new(model, ops, rank.Tensor, maxPredicted, plan.MaxModelLen);
         var samplesTokens = ops.Features.TokenSampler is not null;
         // Devices that choose tokens all choose the same, so that each has its next inputs.
         _choosesTokens = model.GivesLogits && (samplesTokens || rank.Tensor.Rank == 0);
@@ -103,14 +103,14 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
             {
                 Sample(step, hidden, submitted);
                 ReadPromptLogprobs(step, hidden, submitted);
-                _prediction?.Run(step, hidden!, _runner.Context, submitted);
+                Predict(step, hidden, submitted);
             }
 
             _model.EndStep();
         }
         catch (Exception failure) when (_rank.Plan.WorldSize == 1)
         {
-            submitted.Failure = StepFailure.From(failure);
+            submitted.Failure ??= StepFailure.From(failure);
         }
 
         return submitted.Failure is null;
@@ -211,6 +211,17 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
             if (earlier != submitted && !earlier.TryResolve(_ops))
                 throw new InvalidOperationException("The step before, whose tokens this one needs, has failed.");
         }
+    }
+
+    // Drafts follow the step's tokens, which the device may still be choosing.
+    private void Predict(SchedulerOutput step, Tensor? hidden, SubmittedStep submitted)
+    {
+        if (_prediction is null)
+            return;
+        ResolveEarlier(submitted);
+        if (_choosesTokens && !submitted.TryResolve(_ops))
+            throw new InvalidOperationException("The tokens of the step, which drafts follow, were not chosen.");
+        _prediction.Run(step, hidden!, _runner.Context, submitted);
     }
 
     private void ReadPromptLogprobs(SchedulerOutput step, Tensor? hidden, SubmittedStep submitted)

@@ -42,8 +42,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
             SpeculationSupport.Check(options, Config);
             QuantizationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
-            DeviceSupport.Check(_session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString(), Config);
             KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);
+            DeviceSupport.RequireBalancing(options, _session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString());
             DeviceSupport.RequireInvariance(options, _session.Ops);
             DeviceSupport.RequireThreads(options, _session.Ops);
             var longest = ModelLength(options, Config);
@@ -134,9 +134,10 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
     private int MaxNumSeqs => _options.RunningSequences;
 
-    // What widens matrices by plain operations allocates in every step, which no recording can repeat.
+    // Where 8-bit floats are widened by plain operations (many rows, float32, odd blocks) they allocate in every step, which no recording can repeat; a
+    // recorded step gives logits, and not what drafts are made of.
     private IGraphCapture? Recorder(ICausalLanguageModel model) =>
-        model.IsRecordable && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
+        model.IsRecordable && model.Predictor is null && _rank.RecordsSteps && Config.Quantization is null ? _session.Ops.Features.GraphCapture : null;
 
     private bool WidensFully => Config.Quantization is not null && _session.Ops.Features.Fp8 is null;
 

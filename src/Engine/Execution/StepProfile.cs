@@ -43,7 +43,15 @@ internal static class StepProfile
             metadata.SlotMapping.Add(token % AttentionMetadata.BlockSize);
         }
 
-        var hidden = model.Forward(ops.BeginStep(new int[tokens], metadata), new ForwardContext(metadata, caches));
+        var context = new ForwardContext(metadata, caches);
+        var hidden = model.Forward(ops.BeginStep(new int[tokens], metadata), context);
+        if (model.Predictor is { } predictor)
+        {
+            using var ofDraft = NewDisposeScope();
+            var next = predictor.Forward(hidden, isOfModel: true, zeros(tokens, ScalarType.Int64, hidden.device), context);
+            predictor.ComputeLogits(next.narrow(0, 0, logitsRows))?.argmax(-1);
+        }
+
         if (!model.GivesLogits || model.ComputeLogits(ops.SelectRows(hidden, Enumerable.Range(0, logitsRows).ToArray())) is not { } logits)
             return;
         logits.to(float32).Dispose();

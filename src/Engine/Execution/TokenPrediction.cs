@@ -12,14 +12,16 @@ namespace LocalLlm.Execution;
 /// token; then, for further drafts, over one position of each sequence at a time, on its own output.
 /// </summary>
 /// <param name="model">The model, whose predictor it runs.</param>
-/// <param name="group">The ranks of the stage, of which the first has chosen the tokens.</param>
+/// <param name="ops">Its device.</param>
+/// <param name="group">The ranks of the stage. All of them know the tokens where the device chooses them, else the first alone.</param>
 /// <param name="maxDrafts">Max number of drafts for a sequence.</param>
 /// <param name="maxModelLen">Positions that a sequence may reach.</param>
-internal sealed class TokenPrediction(ICausalLanguageModel model, ICollectives group, int maxDrafts, int maxModelLen) : IDisposable
+internal sealed class TokenPrediction(ICausalLanguageModel model, IDeviceOps ops, ICollectives group, int maxDrafts, int maxModelLen) : IDisposable
 {
     private readonly AttentionMetadata _metadata = new();
     private readonly List<Row> _rows = [];
     private readonly List<float> _message = [];
+    private readonly bool _allKnow = group.WorldSize == 1 || ops.Features.TokenSampler is not null;
 
     // A sequence that is drafted for: its index in the step, the row that its next draft is predicted from, and that row's position.
     private readonly record struct Row(int Index, int At, int Position);
@@ -52,6 +54,7 @@ internal sealed class TokenPrediction(ICausalLanguageModel model, ICollectives g
                 submitted.AddDraft(_rows[i].Index, (int)ids[i]);
             if (draft + 1 == maxDrafts || !Advance(step, ids, out var kept, out var nextOfKept))
                 return;
+            ops.BeginStep(new int[_rows.Count], _metadata); // the predictor takes ids of its own
             var next = new ForwardContext(_metadata, context.Caches);
             hidden = model.Predictor.Forward(last.index_select(0, kept.to(last.device)), isOfModel: false, nextOfKept.to(last.device), next)
                 .MoveToOuterDisposeScope();
@@ -65,7 +68,7 @@ internal sealed class TokenPrediction(ICausalLanguageModel model, ICollectives g
     private (Tensor NextIds, int[] Rows) Exchange(SchedulerOutput step, SubmittedStep submitted)
     {
         _message.Clear();
-        if (group.Rank == 0)
+        if (_allKnow || group.Rank == 0)
             Write(step, submitted);
         var count = step.TotalTokens + step.Sequences.Count;
         var message = Share(count);
@@ -95,18 +98,18 @@ internal sealed class TokenPrediction(ICausalLanguageModel model, ICollectives g
             _message.Add(row);
     }
 
-    // Numbers of the first rank on all ranks; ids and rows are exact in float32.
+    // Numbers of the first rank on all ranks, on the host; ids and rows are exact in float32.
     private Tensor Share(int count)
     {
-        var message = group.Rank == 0 ? tensor(_message.ToArray()) : zeros([count], ScalarType.Float32);
-        return group.WorldSize == 1 ? message : group.AllReduce(message);
+        var message = _allKnow || group.Rank == 0 ? tensor(_message.ToArray()) : zeros([count], ScalarType.Float32);
+        return _allKnow ? message : group.AllReduce(message);
     }
 
     private long[] Choose(Tensor? logits)
     {
         _message.Clear();
-        if (group.Rank == 0)
-            _message.AddRange(logits!.argmax(-1).data<long>().Select(id => (float)id));
+        if (_allKnow || group.Rank == 0)
+            _message.AddRange(logits!.argmax(-1).cpu().data<long>().Select(id => (float)id));
         return [.. Share(_rows.Count).data<float>().Select(id => (long)id)];
     }
 

@@ -8,9 +8,6 @@ internal abstract class DecoderFamily(IEnumerable<(string Name, string ModelType
     /// <summary>Whether its models build the layers of one stage alone (<see cref="LayerContext.Stage"/>).</summary>
     public bool SupportsPipelineParallel { get; init; }
 
-    /// <summary>Whether its models run on GPUs; false: a CPU alone has what they need.</summary>
-    public bool RunsOnGpus { get; init; } = true;
-
     /// <summary>Reads the configuration of one of the architectures.</summary>
     public abstract ModelConfig ReadConfig(ModelConfigSource source);
 

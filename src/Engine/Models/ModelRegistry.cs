@@ -42,11 +42,6 @@ internal static class ModelRegistry
     /// <summary>The family of a model that generates.</summary>
     public static DecoderFamily FamilyOf(ModelConfig config) => Find(Decoders, config.Architecture);
 
-    /// <summary>What of a model this build runs on CPUs only, for messages; null: nothing.</summary>
-    public static string? CpuOnly(ModelConfig config) =>
-        !FamilyOf(config).RunsOnGpus ? config.Architecture
-        : null;
-
     /// <summary>Builds a model that generates and registers its weights with the context; nothing is loaded yet.</summary>
     /// <param name="config">A validated config.json.</param>
     /// <param name="context">What layers are built with.</param>

@@ -39,9 +39,6 @@ internal sealed record ModelShape
     /// <summary>Whether this build has the architecture and reads its weights.</summary>
     public required bool IsRunnable { get; init; }
 
-    /// <summary>What of it this build runs on CPUs only, for messages; null: nothing.</summary>
-    public string? CpuOnly { get; init; }
-
     /// <summary>Width of the residual stream.</summary>
     public required int HiddenSize { get; init; }
 

@@ -47,7 +47,7 @@ internal static class ModelShapeReader
         };
         problems.ThrowIfAny();
         if (config is not null)
-            shape = shape with { CpuOnly = ModelRegistry.CpuOnly(config), PredictionLayers = config.PredictionLayers };
+            shape = shape with { PredictionLayers = config.PredictionLayers };
         return config is DecoderConfig decoder
             ? shape with { HeadDim = decoder.HeadDim, KvHeads = decoder.NumKeyValueHeads, HasQkvBias = decoder.AttentionBias, HasOutputBias = decoder.AttentionOutputBias, MaxModelLength = decoder.MaxModelLength }
             : shape;

@@ -116,13 +116,13 @@ internal sealed class PlanBuilder
         if (Shape.Quantisation is { } blocks)
             _notes.Add($"the matrices of the layers are 8-bit floats with a scale for {blocks.ScaleOf}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
-            _notes.Add($"{WithArticle(card.Name)} does not multiply 8-bit floats: the weights stay as they are stored, and are widened when they are used");
+            _notes.Add($"{WithArticle(card.Name)} does not multiply 8-bit floats: the weights stay as they are stored, and kernels widen them when they multiply");
         if (Shape.Quantisation?.Kept.Where(name => !IsNeverQuantised(name) && !_parts.HasModule(name)).ToList() is { Count: > 0 } unknown)
             _notes.Add($"config.json names modules that are stored unquantised and are none of those planned here: {Listed(unknown)}");
-        if (Shape.CpuOnly is { } what && _cards.Any(one => !one.IsCpu))
-            _notes.Add($"this build runs {what} on CPUs only: it is planned, not run");
         if (_options.DataParallel > 1 && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build runs data-parallel groups on CPUs only: they are planned, not run");
+        if (_options.ExpertBalancing is not null && _cards.Any(one => !one.IsCpu))
+            _notes.Add("this build balances experts on CPUs only: they are planned, not run");
         if (_settings.HasFloat8Cache && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run");
         if (_settings.IsBatchInvariant && _cards.Any(one => !one.IsCpu))

@@ -141,14 +141,21 @@ public sealed class CudaEngineTests
     {
         foreach (var (one, other) in expected.Zip(actual))
         {
-            Assert.Null(one.Error);
-            Assert.Null(other.Error);
-            var (a, b) = (one.Outputs[0], other.Outputs[0]);
-            var parting = a.TokenIds.Zip(b.TokenIds).TakeWhile(pair => pair.First == pair.Second).Count();
-            if (parting == Math.Max(a.TokenIds.Count, b.TokenIds.Count))
-                continue;
-            var top = a.Logprobs![parting].Top;
-            Assert.True(top[0].Logprob - top[1].Logprob <= BFloat16NearTie, $"parted at {parting} with a gap of {top[0].Logprob - top[1].Logprob}");
+            var (position, gap) = Parting(one, other);
+            Assert.True(gap <= BFloat16NearTie, $"parted at {position} with a gap of {gap}");
         }
+    }
+
+    /// <summary>Where two answers part, and how far apart the two leading log-probabilities of the first lie there; 0: they are the same.</summary>
+    internal static (int Position, double Gap) Parting(GenerationResult one, GenerationResult other)
+    {
+        Assert.Null(one.Error);
+        Assert.Null(other.Error);
+        var (a, b) = (one.Outputs[0], other.Outputs[0]);
+        var parting = a.TokenIds.Zip(b.TokenIds).TakeWhile(pair => pair.First == pair.Second).Count();
+        if (parting == Math.Max(a.TokenIds.Count, b.TokenIds.Count))
+            return (parting, 0);
+        var top = a.Logprobs![parting].Top;
+        return (parting, top[0].Logprob - top[1].Logprob);
     }
 }

@@ -1,29 +1,48 @@
-using System.Text;
 using LocalLlm.Execution;
-using LocalLlm.Models;
-using LocalLlm.Tests.Models;
-using LocalLlm.Tests.Models.Deepseek;
+using LocalLlm.Ops;
+using LocalLlm.Planning;
+using TorchSharp;
 using Xunit;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>What has run on CPUs only is refused on GPUs by name.</summary>
+/// <summary>What this build does on CPUs only is refused on GPUs by name.</summary>
 public class DeviceSupportTests
 {
     [Fact]
-    public void Weights_of_8_bits_and_DeepSeek_are_refused_on_GPUs_alone()
+    public void Experts_are_balanced_on_CPUs_alone()
     {
-        var (plain, quantised) = (Parse(ConfigSamples.Llama()), Parse(ConfigSamples.Llama(ConfigSamples.Fp8())));
-        var deepseek = Parse(DeepseekFolder.Config().ToJsonString());
-        DeviceSupport.Check(isCpu: false, "cuda:0", plain);
-        foreach (var (config, what) in ((ModelConfig, string)[])[(quantised, "FP8 weights (quantization_config in config.json)"), (deepseek, "DeepseekV3ForCausalLM")])
-        {
-            DeviceSupport.Check(isCpu: true, "cpu", config);
-            var error = Assert.Throws<EngineException>(() => DeviceSupport.Check(isCpu: false, "cuda:0", config));
-            Assert.Equal((EngineErrorKind.InvalidOptions, "device"), (error.Kind, error.Parameter));
-            Assert.Equal($"device is cuda:0, but this build runs {what} on CPUs only; set it to cpu.", error.Message);
-        }
+        var options = new EngineOptions { TensorParallel = 2, EnableExpertParallel = true, ExpertBalancing = new() };
+        DeviceSupport.RequireBalancing(options, isCpu: true, "cpu");
+        DeviceSupport.RequireBalancing(options with { ExpertBalancing = null }, isCpu: false, "cuda:0");
+        AssertRefused(
+            () => DeviceSupport.RequireBalancing(options, isCpu: false, "cuda:0"), "enable_eplb",
+            "enable_eplb is set, but this build balances experts on CPUs only, and device is cuda:0; leave it out, or set device to cpu.");
     }
 
-    private static ModelConfig Parse(string json) => ModelConfig.Parse(Encoding.UTF8.GetBytes(json));
+    [Fact]
+    public void Data_parallel_groups_run_on_CPUs_alone()
+    {
+        var options = new EngineOptions { DataParallel = 2, EnableExpertParallel = true };
+        ParallelPlanner.RequireOneGroup(options, new("cpu", GpuCard.UnlimitedBytes) { IsCpu = true });
+        ParallelPlanner.RequireOneGroup(options with { DataParallel = 1 }, KnownCards.Find("H200"));
+        AssertRefused(
+            () => ParallelPlanner.RequireOneGroup(options, KnownCards.Find("H200")), "data_parallel_size",
+            "data_parallel_size is 2, but the device is a GPU (H200-141G): this build runs data-parallel groups on CPUs only; set device to cpu, or data_parallel_size to 1.");
+    }
+
+    [Fact]
+    public void The_KV_cache_has_8_bit_floats_on_CPUs_alone()
+    {
+        KvCacheDtypes.Require("fp8", torch.CPU);
+        AssertRefused(
+            () => KvCacheDtypes.Require("fp8_e4m3", new(DeviceType.CUDA, 0)), "kv_cache_dtype",
+            "kv_cache_dtype is fp8_e4m3, but this build keeps 8-bit floats in the KV cache of CPUs only, and device is cuda:0; set it to auto.");
+    }
+
+    private static void AssertRefused(Action check, string parameter, string message)
+    {
+        var error = Assert.Throws<EngineException>(check);
+        Assert.Equal((EngineErrorKind.InvalidOptions, parameter, message), (error.Kind, error.Parameter, error.Message));
+    }
 }

@@ -11,6 +11,10 @@ namespace LocalLlm.Tests.Ops;
 /// <summary>Holds a GPU's latent attention and products by 8-bit floats to the plain version on the CPU.</summary>
 public sealed class CudaDeepseekOpsTests : IDisposable
 {
+    // The plain version rounds the widened elements of both matrices, gate, up, their product and the result of every expert to the type, the kernels
+    // the last two alone. What that changes is a part of a product's terms, which are as large as its largest results, and not of a sum that cancels.
+    private const int ExpertRoundings = 6;
+
     private readonly CudaOps _cuda;
     private readonly TorchOps _plain;
     private readonly DisposeScope _scope;
@@ -148,11 +152,23 @@ public sealed class CudaDeepseekOpsTests : IDisposable
                     var plain = new TorchExpertOps().Sum(x, groups, choices.Weights, wanted);
                     var onCard = new ExpertChoices(choices.Ids.to(ScalarType.Int32).cuda(), choices.Weights.cuda());
                     if (_cuda.Features.Experts!.TrySum(x.cuda(), onCard, experts) is { } sum)
-                        AssertClose(plain, sum, type);
+                        AssertNear(plain, sum, ExpertRoundings * UnitOf(type));
                     else
-                        Assert.True(hidden % 8 != 0 || width % 16 != 0 || kind == ExpertOpsTests.Kind.OddBlocks, $"{kind} is not taken");
+                        Assert.False(IsForKernels(kind, hidden, width), $"{kind} is not taken");
                 }
             }
         }
     }
+
+    // Rows of a matrix begin at multiples of 16 bytes.
+    private static bool IsForKernels(ExpertOpsTests.Kind kind, int hidden, int width) => kind switch
+    {
+        ExpertOpsTests.Kind.OddBlocks => false,
+        ExpertOpsTests.Kind.Unquantized => hidden % 8 == 0 && width % 8 == 0,
+        ExpertOpsTests.Kind.KeptDown => hidden % 16 == 0 && width % 8 == 0,
+        _ => hidden % 16 == 0 && width % 16 == 0,
+    };
+
+    // The most that rounding to a type changes a value by, as a part of it.
+    private static double UnitOf(ScalarType type) => type == ScalarType.BFloat16 ? 1.0 / 256 : 1.0 / 2048;
 }

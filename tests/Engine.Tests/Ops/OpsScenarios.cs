@@ -138,8 +138,8 @@ internal static class OpsScenarios
     public static void AssertNear(Tensor expected, Tensor actual, double part)
     {
         Assert.Equal(expected.shape, actual.shape);
-        var (wide, result) = (expected.to(float64), actual.to(float64));
-        var error = (wide - result).abs().max().item<double>() / wide.abs().max().item<double>();
-        Assert.True(error <= part, $"{error} of the largest element");
+        var (wide, result) = (expected.to(float64).cpu(), actual.to(float64).cpu());
+        var (error, largest) = ((wide - result).abs().max().item<double>(), wide.abs().max().item<double>());
+        Assert.True(error <= part * largest, $"{error} is {error / largest} of the largest element");
     }
 }

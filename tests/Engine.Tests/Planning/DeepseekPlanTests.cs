@@ -25,6 +25,26 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal(card == "A100-80G", plan.Notes.Any(note => note.Contains("does not multiply 8-bit floats", StringComparison.Ordinal)));
     }
 
+    // Of the 256 routed experts of a layer a token reads 8: with all of them a step would take 14 times as long.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_token_is_predicted_by_the_bytes_of_its_own_experts(bool wholeExperts)
+    {
+        const long hidden = 7168, heads = 128, ranks = 8;
+        const long expert = 3 * hidden * 2048;
+        // Each rank has the projections down; up again to keys and values is in 16 bits.
+        const long attention = ((1536 + 576) * hidden) + (((heads * 192 * 1536) + (hidden * heads * 128) + (2 * heads * 256 * 512)) / ranks);
+        const long sparse = attention + ((8 + 1) * expert / ranks) + (sizeof(float) * 256 * hidden);
+        const long dense = attention + (3 * hidden * 18432 / ranks);
+        const long bytes = (58 * sparse) + (3 * dense) + (2 * 129280 * hidden / ranks);
+        var plan = await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = (int)ranks, EnableExpertParallel = wholeExperts });
+        // Scales and norms are the rest.
+        Assert.InRange(plan.Prediction!.WeightSeconds * 4.8e12, bytes, 1.002 * bytes);
+        Assert.Equal(61 * 576 * 2 * 4096.0, plan.Prediction.KvCacheSeconds * 4.8e12, 1.0);
+        Assert.True(plan.Ranks[0].WeightBytes > 14 * bytes);
+    }
+
     [Fact]
     public async Task In_16_bits_16_cards_of_80_GB_are_too_few_whatever_the_settings()
     {
@@ -159,13 +179,24 @@ public sealed class DeepseekPlanTests : IDisposable
     [Fact]
     public async Task What_runs_on_CPUs_only_is_planned_on_GPUs_and_said_not_to_run()
     {
-        const string note = "this build runs DeepseekV3ForCausalLM on CPUs only: it is planned, not run";
-        Assert.Contains(note, (await PlanAsync(PublishedConfigs.V3, "H200", new() { TensorParallel = 8 })).Notes);
+        var options = new EngineOptions { TensorParallel = 8, EnableExpertParallel = true };
+        Assert.DoesNotContain((await PlanAsync(PublishedConfigs.V3, "H200", options)).Notes, note => note.Contains("not run", StringComparison.Ordinal));
+        Assert.Contains(
+            "this build balances experts on CPUs only: they are planned, not run",
+            (await PlanAsync(PublishedConfigs.V3, "H200", options with { ExpertBalancing = new() })).Notes);
+        Assert.Contains(
+            "this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run",
+            (await PlanAsync(PublishedConfigs.V3, "H200", options with { KvCacheDtype = "fp8" })).Notes);
+    }
+
+    [Fact]
+    public async Task Modules_that_are_kept_unquantised_and_are_none_of_the_models_are_named()
+    {
         var config = JsonNode.Parse(PublishedConfigs.Qwen7B)!.AsObject();
         config["quantization_config"] = JsonNode.Parse("""{"quant_method":"fp8","weight_block_size":[128,128],"modules_to_not_convert":["lm_head","a","b","c","d"]}""");
-        var notes = (await PlanAsync(config.ToJsonString(), "H100", new())).Notes;
-        Assert.Contains("this build runs FP8 weights (quantization_config in config.json) on CPUs only: it is planned, not run", notes);
-        Assert.Contains("config.json names modules that are stored unquantised and are none of those planned here: 'a', 'b', 'c' and 1 more", notes);
+        Assert.Contains(
+            "config.json names modules that are stored unquantised and are none of those planned here: 'a', 'b', 'c' and 1 more",
+            (await PlanAsync(config.ToJsonString(), "H100", new())).Notes);
     }
 
     public void Dispose() => _folder.Dispose();

@@ -42,9 +42,11 @@ public class PredictionTests
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(4)]
-    public async Task Tokens_are_those_without_drafts_in_batches_chunks_and_small_caches(int drafts)
+    [InlineData(1, false)]
+    [InlineData(4, false)]
+    [InlineData(1, true)]
+    [InlineData(3, true)]
+    public async Task Tokens_are_those_without_drafts_in_batches_chunks_and_small_caches(int drafts, bool runsAhead)
     {
         using var folder = new DeepseekFolder(config => config["num_nextn_predict_layers"] = 1, weights => DeepseekFolder.AddPrediction(weights, 0.5f, 1f));
         var random = new Random(4);
@@ -56,7 +58,11 @@ public class PredictionTests
                 FrequencyPenalty = i % 5 == 2 ? 0.5 : 0, Logprobs = i % 5 == 3 ? 2 : null,
             })).ToArray();
         // Few blocks preempt sequences, few tokens a step cut prompts.
-        var options = new EngineOptions { MaxNumBatchedTokens = 24, MaxNumSeqs = 8, NumGpuBlocksOverride = 14, MaxModelLen = 128 };
+        var options = new EngineOptions
+        {
+            MaxNumBatchedTokens = 24, MaxNumSeqs = 8, NumGpuBlocksOverride = 14, MaxModelLen = 128,
+            ExecutorFactory = runsAhead ? new DecoratingFactory(inner => new AheadExecutor(inner)) : new DeviceExecutorFactory(),
+        };
         await using var plain = await LoadAsync(folder, options);
         await using var drafting = await LoadAsync(folder, options with { Speculation = new() { Method = "mtp", NumSpeculativeTokens = drafts } });
         for (var round = 0; round < 2; round++) // the second finds prompts in the prefix cache
@@ -76,14 +82,17 @@ public class PredictionTests
     [InlineData("tp1", 4)]
     [InlineData("tp2", 4)]
     [InlineData("pp2", 4)]
-    public async Task Drafts_are_those_of_the_whole_sequence_at_once(string layout, int drafts)
+    public Task Drafts_are_those_of_the_whole_sequence_at_once(string layout, int drafts) => AssertDraftsAsync("cpu", layout, drafts);
+
+    /// <summary>Holds the drafts of a device's ranks to those that the CPU makes of the whole sequence; another order of additions may change a few.</summary>
+    internal static async Task AssertDraftsAsync(string device, string layout, int drafts)
     {
         const int length = 100; // no multiple of a block
         using var folder = new DeepseekFolder(config => config["num_nextn_predict_layers"] = 1, DeepseekFolder.AddRandomPrediction);
         var executor = default(DraftRecorder);
         var options = RankLayout.Find(layout)!.Of(new()
         {
-            ModelPath = folder.Path, Device = "cpu", Dtype = "float32", SkipTokenizerInit = true, MaxModelLen = length, EnablePrefixCaching = false,
+            ModelPath = folder.Path, Device = device, Dtype = "float32", SkipTokenizerInit = true, MaxModelLen = length, EnablePrefixCaching = false,
             MaxNumBatchedTokens = 24, MaxNumSeqs = 8, NumGpuBlocksOverride = 14, Speculation = new() { Method = "mtp", NumSpeculativeTokens = drafts },
             ExecutorFactory = new DecoratingFactory(inner => executor = new(inner)),
         });
@@ -93,14 +102,16 @@ public class PredictionTests
         await using (var engine = await LlmEngine.LoadAsync(options, cancellationToken: Token))
         {
             Assert.All(await engine.GenerateBatchAsync(requests, cancellationToken: Token), result => Assert.Null(result.Error));
-            Assert.True(engine.Statistics.Preemptions > 0, "nothing was preempted: give fewer blocks");
+            // A GPU's steps run ahead, and wait where they would preempt.
+            Assert.True(device != "cpu" || engine.Statistics.Preemptions > 0, "nothing was preempted: give fewer blocks");
         }
 
         using var whole = new BareModel(folder.Path, new CpuOps(), ScalarType.Float32, predicts: true);
         Assert.True(executor!.Drafts.Count > 60);
         Assert.Contains(executor.Drafts, draft => draft.Ids.Length == drafts);
-        foreach (var (tokens, ids) in executor.Drafts.Where((_, i) => i % 3 == 0))
-            Assert.Equal(whole.Drafts(tokens, ids.Length), ids);
+        var some = executor.Drafts.Where((_, i) => i % 3 == 0).ToArray();
+        var others = some.Count(draft => !whole.Drafts(draft.Tokens, draft.Ids.Length).SequenceEqual(draft.Ids));
+        Assert.True(others <= (device == "cpu" ? 0 : some.Length / 20), $"{others} of {some.Length} drafts are others");
     }
 
     [Fact]
@@ -200,7 +211,7 @@ public class PredictionTests
     {
         SuiteExecutor.SkipInAnotherProcess();
         return LlmEngine.LoadAsync(
-            options with { ModelPath = folder.Path, Device = "cpu", Dtype = "float32", SkipTokenizerInit = true, ExecutorFactory = new DeviceExecutorFactory() },
+            options with { ModelPath = folder.Path, Device = "cpu", Dtype = "float32", SkipTokenizerInit = true, ExecutorFactory = options.ExecutorFactory ?? new DeviceExecutorFactory() },
             cancellationToken: Token);
     }
 }

@@ -1,0 +1,80 @@
+using LocalLlm.Execution;
+using LocalLlm.Tests.Execution;
+using LocalLlm.Tests.Models;
+using LocalLlm.Tests.Ops;
+using Xunit;
+
+namespace LocalLlm.Tests.Engine;
+
+/// <summary>DeepSeek over ranks on one card and on two: heads and experts split, experts whole, stages; held to the references.</summary>
+public sealed class CudaDeepseekParallelTests
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    // Layout, whether experts are whole, and cards that the ranks are on.
+    public static TheoryData<string, bool, int> Layouts => new()
+    {
+        { "tp2", false, 1 }, { "tp2", true, 1 }, { "pp2", false, 1 }, { "tp2", false, 2 }, { "tp2", true, 2 }, { "pp2", false, 2 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Layouts))]
+    public async Task Greedy_float32_ids_of_trained_models_are_those_of_the_reference(string layout, bool wholeExperts, int cards)
+    {
+        CardRanks.Require(cards);
+        foreach (var model in CudaDeepseekEngineTests.Models)
+        {
+            await using var engine = await LoadAsync(TestPaths.Shared("models", model), "float32", layout, wholeExperts, cards);
+            await GoldenGenerationTests.AssertTrainedAsync(engine, model);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Layouts))]
+    public async Task Greedy_float32_ids_of_random_models_are_those_of_the_reference(string layout, bool wholeExperts, int cards)
+    {
+        CardRanks.Require(cards);
+        foreach (var name in (string[])["deepseek-v2-lite", "deepseek-v2-group", "deepseek-v3-no-q-lora", "deepseek-v3-yarn"])
+        {
+            var folder = TestPaths.Shared("goldens", "random", name);
+            // The order of additions is another one.
+            var cases = new GoldenFile(folder).Cases.Where(golden => golden.MinMargin > 1e-3).ToArray();
+            Assert.NotEmpty(cases);
+            await using var engine = await LoadAsync(folder, "float32", layout, wholeExperts, cards);
+            var results = await engine.GenerateBatchAsync([.. cases.Select(golden => GenerationRequest.FromTokenIds(
+                golden.Ids, CudaEngineTests.Greedy(golden.Greedy.Length) with { IgnoreEos = true }))], cancellationToken: Token);
+            foreach (var (golden, result) in cases.Zip(results))
+                Assert.Equal(golden.Greedy, result.Outputs[0].TokenIds);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Layouts))]
+    public async Task Greedy_bfloat16_ids_part_from_those_of_one_rank_at_near_ties(string layout, bool wholeExperts, int cards)
+    {
+        CardRanks.Require(cards);
+        foreach (var model in CudaDeepseekEngineTests.Models)
+        {
+            var folder = TestPaths.Shared("models", model);
+            var expected = await RunAsync(folder, "tp1", wholeExperts: false, cards: 1, CudaEngineTests.Requests(32, allLogprobs: true));
+            CudaDeepseekEngineTests.AssertEqualButForTies(expected, await RunAsync(folder, layout, wholeExperts, cards, CudaEngineTests.Requests(32)));
+        }
+    }
+
+    private static async Task<IReadOnlyList<GenerationResult>> RunAsync(string folder, string layout, bool wholeExperts, int cards, GenerationRequest[] requests)
+    {
+        await using var engine = await LoadAsync(folder, "bfloat16", layout, wholeExperts, cards);
+        var results = await engine.GenerateBatchAsync(requests, cancellationToken: Token);
+        Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
+        return results;
+    }
+
+    private static Task<LlmEngine> LoadAsync(string folder, string dtype, string layout, bool wholeExperts, int cards) =>
+        SuiteExecutor.LoadAsync(
+            RankLayout.Find(layout)!.Of(new()
+            {
+                ModelPath = folder, Dtype = dtype, Device = cards == 1 ? "cuda:0" : "cuda", GpuMemoryUtilization = 0.5, EnableExpertParallel = wholeExperts,
+                SkipTokenizerInit = !File.Exists(Path.Combine(folder, "tokenizer.json")), ExecutorFactory = new DeviceExecutorFactory(),
+            }),
+            cancellationToken: Token);
+}
