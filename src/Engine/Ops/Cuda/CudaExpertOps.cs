@@ -8,21 +8,42 @@ namespace LocalLlm.Ops.Cuda;
 /// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and layouts that
 /// those do not take go by plain tensor operations.
 /// </summary>
-internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, SkinnyProduct products) : IExpertOps
+internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct products)
+    : IExpertOps, IDisposable
 {
     private const string Source = "experts.cu";
     private const int WarpSize = 32;
     private const int SortThreads = 512;
     private const int CombineThreads = 128;
+    private const int RouterThreads = 256;
+    private const int MaxRouterTile = 8;
+    private const int Pack = 8; // 16-bit elements of one access
 
     // Beyond, one block would take longer than several that read everything.
     private const int MaxAssignmentsOfBlock = 2048;
     private const int SortBlocks = 32;
 
     private readonly TorchExpertOps _plain = new();
+    private readonly ExpertCounters _counters = new(device);
 
     // null: these experts are not for the kernels. Experts live as long as their model.
     private readonly ConditionalWeakTable<IExperts, StrongBox<ExpertTables?>> _tables = [];
+
+    /// <inheritdoc/>
+    /// <remarks>Eight rows read the matrix once; further ones find it in the card's cache.</remarks>
+    public Tensor? TryLogits(Tensor x, LinearWeight weight)
+    {
+        var (rows, width, outputs) = ((int)x.size(0), weight.InFeatures, weight.OutFeatures);
+        if (x.dtype == ScalarType.Float32 || width % Pack != 0 || weight.Bias is not null)
+            return null;
+        var y = workspace.Rent(WorkspaceSlot.Router, rows, outputs, ScalarType.Float32);
+        var tile = rows switch { 1 => 1, 2 => 2, <= 4 => 4, _ => MaxRouterTile };
+        var tiles = (rows + tile - 1) / tile;
+        var owned = tiles == 1 ? 2 : 4;
+        kernels.Get("router.cu", "routerLogits", $"{KernelCompiler.TypeMacro(x.dtype)} TILE={tile} OUTPUTS={owned}").Launch(
+            ((outputs + owned - 1) / owned, tiles, 1), RouterThreads, [weight.Data, x, y, rows, outputs, width]);
+        return y;
+    }
 
     /// <inheritdoc/>
     public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing)
@@ -33,7 +54,8 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
         var defines = $"{KernelCompiler.TypeMacro(ScalarType.Float32)} EXPERTS={routing.Count} PER_TOKEN={routing.PerToken} GROUPS={routing.Groups} "
             + $"GROUPS_PER_TOKEN={routing.GroupsPerToken} BY_TWO={(routing.Choice == ExpertChoice.NoAuxiliaryLoss ? 1 : 0)} "
             + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)}";
-        kernels.Get(Source, "route", defines).Launch((tokens, 1, 1), WarpSize, [logits, bias, ids, weights, routing.WeightScale]);
+        kernels.Get(Source, "route", defines).Launch(
+            (tokens, 1, 1), WarpSize, [logits, bias, inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
         return new(ids, weights);
     }
 
@@ -41,7 +63,10 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
     public Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts) => _plain.Sum(x, groups, weights, experts);
 
     /// <inheritdoc/>
-    public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts)
+    public bool Takes(IExperts experts, ScalarType type) => type != ScalarType.Float32 && TablesOf(experts) is not null;
+
+    /// <inheritdoc/>
+    public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared, Tensor? residual)
     {
         if (x.dtype == ScalarType.Float32 || TablesOf(experts) is not { } tables)
             return null;
@@ -56,7 +81,8 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
         var order = active + ((ulong)experts.Count * sizeof(int));
         var isSmall = assignments <= MaxAssignmentsOfBlock;
         kernels.Get(Source, "sortByExpert", macros).Launch(
-            (isSmall ? 1 : SortBlocks, 1, 1), SortThreads, [choices.Ids, assignments, experts.First, starts, order, active]);
+            (isSmall ? 1 : SortBlocks, 1, 1), SortThreads,
+            [choices.Ids, assignments, experts.First, starts, order, active, _counters.Of(experts), experts.Total]);
 
         var rows = new ExpertRows(assignments, perToken, isSmall ? Math.Min(experts.Count, assignments) : experts.Count, starts, active, order);
         using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
@@ -64,12 +90,22 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
         using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
         products.MultiplyExperts(inner, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
 
-        var sum = workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, ScalarType.Float32);
-        var parts = Math.Max(1, hidden / (8 * CombineThreads));
+        var sum = residual ?? workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, x.dtype);
+        var parts = Math.Max(1, hidden / (Pack * CombineThreads));
         kernels.Get(Source, "combine", macros).Launch(
-            (tokens, parts, 1), CombineThreads, [results, choices.Ids, choices.Weights, sum, hidden, experts.First]);
+            (tokens, parts, 1), CombineThreads,
+            [results, choices.Ids, choices.Weights, shared, sum, hidden, experts.First, residual is null ? 0 : 1]);
         return sum;
     }
+
+    /// <inheritdoc/>
+    public void ReadUsage(IReadOnlyList<CountedExperts> layers) => _counters.Read(layers);
+
+    /// <inheritdoc/>
+    public void ForgetUsage() => _counters.Clear();
+
+    /// <inheritdoc/>
+    public void Dispose() => _counters.Dispose();
 
     private ExpertTables? TablesOf(IExperts experts)
     {
