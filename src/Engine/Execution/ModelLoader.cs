@@ -97,7 +97,9 @@ internal sealed partial class ModelLoader : IExecutorLoader
         LogQuantization();
         if (_session.Ops.Features.Memory is { } memory)
             Measure(model, memory, progress);
+        Plan = Plan with { MaxRecordedRows = _recordedRows };
         Plan = _rank.Memory?.Agree(Plan) ?? Plan;
+        _recordedRows = Plan.MaxRecordedRows;
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_session.Ops, model.KvCache, Plan.NumBlocks, CacheType);
         DecodeGraphs? graphs = null;

@@ -65,6 +65,61 @@ public sealed class CudaEngineTests
         Assert.Equal(eager.Select(Ids), graphs.Select(Ids));
     }
 
+    [Theory]
+    [InlineData("tiny-v3", 8)]
+    [InlineData("tiny-v3-fp8", 8)]
+    [InlineData("tiny-v3", 2)]
+    public async Task Recorded_steps_of_a_model_with_experts_give_what_eager_ones_give(string name, int sequences)
+    {
+        // One after the other, and as many at once as steps are padded for.
+        var requests = Requests(8);
+        var results = new List<string[]>();
+        foreach (var isEager in (bool[])[false, true])
+        {
+            var options = Options(TestPaths.Shared("models", name), "bfloat16") with { EnforceEager = isEager, MaxNumSeqs = sequences };
+            await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+            Assert.Equal(sequences, engine.Plan.MaxRecordedRows);
+            var ids = new List<string>();
+            foreach (var request in requests)
+                ids.Add(Ids(await engine.CompleteAsync(request, TestContext.Current.CancellationToken)));
+            results.Add([.. ids]);
+        }
+
+        Assert.Equal(results[1], results[0]);
+    }
+
+    [Fact]
+    public async Task Steps_of_experts_are_not_recorded_in_float32_and_give_what_the_cpu_gives()
+    {
+        var options = Options(TestPaths.Shared("models", "tiny-v3"), "float32");
+        var requests = Requests(6);
+        var expected = await RunAsync(options with { Device = "cpu" }, requests);
+        await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(0, engine.Plan.MaxRecordedRows);
+        var results = await engine.GenerateBatchAsync(requests, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(expected.Select(Ids), results.Select(Ids));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Experts_are_as_evenly_used_as_on_the_cpu(bool eager)
+    {
+        // Three at once: recorded steps are padded to four rows, which are nobody's tokens.
+        var prompts = Enumerable.Range(0, 3).Select(i => GenerationRequest.FromTokenIds([300 + i, 301, 302, 17 * (i + 1)], Greedy(40) with { IgnoreEos = true })).ToArray();
+        var balances = new List<double>();
+        foreach (var device in (string[])["cpu", "cuda"])
+        {
+            var options = Options(TestPaths.Shared("models", "tiny-v3"), "bfloat16") with { Device = device, EnforceEager = eager };
+            await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+            Assert.Null(engine.Statistics.ExpertBalance);
+            await engine.GenerateBatchAsync(prompts, cancellationToken: TestContext.Current.CancellationToken);
+            balances.Add(engine.Statistics.ExpertBalance!.Value);
+        }
+
+        Assert.Equal(balances[0], balances[1], 0.1); // a near tie may part the texts
+    }
+
     [Fact]
     public async Task Requests_in_a_crowd_give_what_they_give_alone()
     {

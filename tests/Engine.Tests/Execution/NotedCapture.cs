@@ -1,0 +1,40 @@
+using LocalLlm.Ops;
+using LocalLlm.Weights;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Execution;
+
+/// <summary>Notes the sizes of steps, and records work as work that is done again.</summary>
+internal sealed class NotedCapture : IGraphCapture
+{
+    /// <summary>Rows of every step that was begun.</summary>
+    public List<int> Sizes { get; } = [];
+
+    /// <summary>The most rows of a product by 8-bit floats that are recorded.</summary>
+    public int MaxFp8Rows { get; init; }
+
+    public long Version => 0;
+
+    public int MaxRows(IWeightMatrix matrix, ScalarType type) => matrix is Fp8Weight ? MaxFp8Rows : int.MaxValue;
+
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata, int rows)
+    {
+        Sizes.Add(rows);
+        return zeros(rows, ScalarType.Int32);
+    }
+
+    public ICapturedGraph Capture(Action body)
+    {
+        body();
+        return new Graph(body);
+    }
+
+    private sealed class Graph(Action body) : ICapturedGraph
+    {
+        public void Launch() => body();
+
+        public void Dispose()
+        {
+        }
+    }
+}
