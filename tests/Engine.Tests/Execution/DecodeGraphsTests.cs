@@ -33,6 +33,7 @@ public class DecodeGraphsTests
             Assert.Equal(padded, graphs.TryReplay(new int[rows], new())!.size(0));
         }
 
+        Assert.Equal(maxRows, capture.Launches);
         Assert.Equal(maxRows, capture.Sizes.Max());
     }
 

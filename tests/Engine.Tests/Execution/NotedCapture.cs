@@ -4,11 +4,14 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>Notes the sizes of steps, and records work as work that is done again.</summary>
+/// <summary>Notes the sizes of steps and how often records are repeated; the results of a record stay as they were.</summary>
 internal sealed class NotedCapture : IGraphCapture
 {
     /// <summary>Rows of every step that was begun.</summary>
     public List<int> Sizes { get; } = [];
+
+    /// <summary>Records that were repeated.</summary>
+    public int Launches { get; private set; }
 
     /// <summary>The most rows of a product by 8-bit floats that are recorded.</summary>
     public int MaxFp8Rows { get; init; }
@@ -26,12 +29,12 @@ internal sealed class NotedCapture : IGraphCapture
     public ICapturedGraph Capture(Action body)
     {
         body();
-        return new Graph(body);
+        return new Graph(this);
     }
 
-    private sealed class Graph(Action body) : ICapturedGraph
+    private sealed class Graph(NotedCapture owner) : ICapturedGraph
     {
-        public void Launch() => body();
+        public void Launch() => owner.Launches++;
 
         public void Dispose()
         {
