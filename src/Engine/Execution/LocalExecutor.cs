@@ -127,7 +127,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         submitted.TryResolve(_ops);
         submitted.WriteTo(_result);
         // A device that has nothing to do meanwhile tells the newest counts; one that is ahead is asked now and then.
-        if (_submitted.Count == 0 || ++_stepsUnread == StepsOfUsage)
+        if (submitted.Failure is null && (_submitted.Count == 0 || ++_stepsUnread >= StepsOfUsage))
         {
             _model.ReadExpertUsage();
             _stepsUnread = 0;

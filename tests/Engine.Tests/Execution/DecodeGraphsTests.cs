@@ -1,6 +1,5 @@
 using LocalLlm.Execution;
 using LocalLlm.Interop;
-using LocalLlm.KvCache;
 using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;

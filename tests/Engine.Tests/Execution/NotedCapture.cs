@@ -1,5 +1,4 @@
 using LocalLlm.Ops;
-using LocalLlm.Weights;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
