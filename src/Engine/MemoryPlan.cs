@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace LocalLlm;
 
 /// <summary>Where the memory of one device goes; all sizes in bytes.</summary>
@@ -42,10 +44,20 @@ public sealed record MemoryPlan
     /// <summary>Sequences of full length that fit at once; where there are several data-parallel groups, into each group's cache.</summary>
     public double MaxConcurrency => (double)KvCacheTokens / MaxModelLen;
 
-    /// <summary>The same device with no more blocks and no longer sequences than these.</summary>
-    internal MemoryPlan WithAtMost(int blocks, int maxModelLen)
+    /// <summary>Rows of the largest decode step that is recorded where steps are; 0: none.</summary>
+    [JsonInclude]
+    internal int MaxRecordedRows { get; init; } = int.MaxValue;
+
+    /// <summary>The same device with no more blocks, no longer sequences and no larger recorded steps than another one's.</summary>
+    internal MemoryPlan WithAtMost(MemoryPlan other)
     {
-        var fewer = Math.Min(NumBlocks, blocks);
-        return this with { NumBlocks = fewer, KvCacheBytes = fewer * BytesPerBlock, MaxModelLen = Math.Min(MaxModelLen, maxModelLen) };
+        var fewer = Math.Min(NumBlocks, other.NumBlocks);
+        return this with
+        {
+            NumBlocks = fewer,
+            KvCacheBytes = fewer * BytesPerBlock,
+            MaxModelLen = Math.Min(MaxModelLen, other.MaxModelLen),
+            MaxRecordedRows = Math.Min(MaxRecordedRows, other.MaxRecordedRows),
+        };
     }
 }

@@ -21,6 +21,9 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     // One that the device computes, and one that waits for it there.
     private const int StepsOnDevice = 2;
 
+    // Between two looks at what a busy device has counted.
+    private const int StepsOfUsage = 64;
+
     private readonly ICausalLanguageModel _model;
     private readonly IDeviceOps _ops;
     private readonly RankContext _rank;
@@ -37,6 +40,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     private readonly StepResult _result = new();
     private readonly TokenPrediction? _prediction;
     private readonly StepPart? _part; // null: there is one data-parallel group
+    private int _stepsUnread;
 
     /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
     /// <param name="model">The model.</param>
@@ -122,6 +126,13 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         var submitted = _submitted.Dequeue();
         submitted.TryResolve(_ops);
         submitted.WriteTo(_result);
+        // A device that has nothing to do meanwhile tells the newest counts; one that is ahead is asked now and then.
+        if (submitted.Failure is null && (_submitted.Count == 0 || ++_stepsUnread >= StepsOfUsage))
+        {
+            _model.ReadExpertUsage();
+            _stepsUnread = 0;
+        }
+
         _result.ExpertBalance = _model.ExpertBalance;
         submitted.Clear();
         _spare.Push(submitted);

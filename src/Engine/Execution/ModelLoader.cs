@@ -25,6 +25,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
     private readonly WeightPacking _packing;
     private readonly ExpertRebalancing? _rebalancing; // null: experts stay
     private ICausalLanguageModel? _model;
+    private int _recordedRows; // of the largest step that is recorded, where any is; before the weights are loaded as many as there may be
     private bool _handedOver; // to the executor
 
     /// <summary>Reads config.json and the headers of the weights, builds the model without weights, and plans the memory.</summary>
@@ -55,6 +56,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             };
             _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens) { Predicts = options.Speculation is { Method: SpeculationOptions.Mtp } });
             _packing = ChoosePacking();
+            _recordedRows = MaxNumSeqs;
             Plan = MakePlan(_model, longest);
         }
         catch
@@ -91,10 +93,13 @@ internal sealed partial class ModelLoader : IExecutorLoader
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         _session.LoadWeights(_packing, progress, cancellationToken);
+        _recordedRows = Math.Min(MaxNumSeqs, model.MaxRecordedRows);
         LogQuantization();
         if (_session.Ops.Features.Memory is { } memory)
             Measure(model, memory, progress);
+        Plan = Plan with { MaxRecordedRows = _recordedRows };
         Plan = _rank.Memory?.Agree(Plan) ?? Plan;
+        _recordedRows = Plan.MaxRecordedRows;
         progress?.Report(new("allocating the KV cache", 0, 0));
         var caches = KvCacheTensors.Allocate(_session.Ops, model.KvCache, Plan.NumBlocks, CacheType);
         DecodeGraphs? graphs = null;
@@ -102,7 +107,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
         {
             if (Recorder(model) is { } recorder)
             {
-                graphs = new(model, recorder, caches, MaxNumSeqs, Plan.MaxModelLen, _options.EnforceEager);
+                graphs = new(model, recorder, caches, _recordedRows, Plan.MaxModelLen, _options.EnforceEager);
                 Record(graphs, progress);
             }
 
@@ -137,7 +142,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
     // Where 8-bit floats are widened by plain operations (many rows, float32, odd blocks) they allocate in every step, which no recording can repeat; a
     // recorded step gives logits, and not what drafts are made of.
     private IGraphCapture? Recorder(ICausalLanguageModel model) =>
-        model.IsRecordable && model.Predictor is null && _rank.RecordsSteps && Config.Quantization is null ? _session.Ops.Features.GraphCapture : null;
+        model.IsRecordable && model.Predictor is null && _recordedRows > 0 && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
 
     private bool WidensFully => Config.Quantization is not null && _session.Ops.Features.Fp8 is null;
 
@@ -166,6 +171,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
         StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows);
+        model.ForgetExpertUsage();
         // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
         _rank.Memory?.Meet();
         Plan = MakePlan(model, Plan.MaxModelLen, memory.Now.UsedBytes / _rank.RanksOnDevice);
@@ -213,7 +219,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
                 ?? (_options.StepTokens * (Config.ActivationElements + ((_rank.Plan.DataParallel - 1) * Config.ExpertElements)) * elementSize)
                     + (_session.Ops.Device.type == TorchSharp.DeviceType.CPU ? Config.CpuWorkspaceBytes((long)_options.StepTokens * _rank.Plan.DataParallel, elementSize) : 0) + logits + (memory.UsedBytes / _rank.RanksOnDevice)),
             GraphBytes = Recorder(model) is not null && !_options.EnforceEager
-                ? GraphAllowance * ((MaxNumSeqs + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
+                ? GraphAllowance * ((_recordedRows + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0,
             BytesPerBlock = model.KvCache.BlockBytes(_session.Ops, CacheType),
             BlockSize = AttentionMetadata.BlockSize,
             ModelLength = longest,

@@ -56,6 +56,9 @@ internal sealed class Attention : IAttention
     public KvLayerSpec Cache => KvLayerSpec.KeysAndValues(_shape.KvHeads, _shape.HeadDim);
 
     /// <inheritdoc/>
+    public int MaxRecordedRows => Math.Min(_qkv.MaxRecordedRows, _output.MaxRecordedRows);
+
+    /// <inheritdoc/>
     public void AddTo(Tensor residual, RmsNorm norm, ForwardContext forward)
     {
         var cache = forward.Caches[_layer];

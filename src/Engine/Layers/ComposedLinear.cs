@@ -13,6 +13,9 @@ internal abstract class ComposedLinear(LayerContext context) : ILinear
     public virtual IWeightMatrix? Weight => null;
 
     /// <inheritdoc/>
+    public virtual int MaxRecordedRows => int.MaxValue;
+
+    /// <inheritdoc/>
     public abstract Tensor Forward(Tensor x);
 
     /// <inheritdoc/>

@@ -9,6 +9,9 @@ internal sealed class DecoderLayer(RmsNorm inputNorm, IAttention attention, RmsN
     /// <summary>What the attention keeps of every token on this rank.</summary>
     public KvLayerSpec Cache => attention.Cache;
 
+    /// <inheritdoc cref="IAttention.MaxRecordedRows"/>
+    public int MaxRecordedRows => Math.Min(attention.MaxRecordedRows, feedForward.MaxRecordedRows);
+
     /// <summary>
     /// Runs the layer on the residual stream [tokens, hidden], in place. Without tokens it does what other data-parallel groups wait for.
     /// </summary>

@@ -33,6 +33,9 @@ internal sealed class Expert
     /// <summary>What was loaded; null: the linear method has matrices of its own.</summary>
     public ExpertMatrices? Matrices => (_gateUp.Weight, _down.Weight) is ({ } gateUp, { } down) ? new(gateUp, down) : null;
 
+    /// <inheritdoc cref="ILinear.MaxRecordedRows"/>
+    public int MaxRecordedRows => Math.Min(_gateUp.MaxRecordedRows, _down.MaxRecordedRows);
+
     /// <summary>A copy of its loaded weights, for <see cref="Take"/> of another rank.</summary>
     public Expert Copy() => new(_context, _gateUp.Copy(), _down.Copy());
 

@@ -31,5 +31,6 @@ internal sealed class ExpertRouter
 
     /// <summary>[tokens, hidden] → the experts of each token.</summary>
     public ExpertChoices Route(Tensor x) =>
-        _context.Experts.Route(_context.Ops.Linear(x.to(ScalarType.Float32), _weight.Value), _bias?.Value, _routing);
+        _context.Experts.Route(
+            _context.Experts.TryLogits(x, _weight.Value) ?? _context.Ops.Linear(x.to(ScalarType.Float32), _weight.Value), _bias?.Value, _routing);
 }

@@ -1,3 +1,5 @@
+using LocalLlm.Ops;
+
 namespace LocalLlm.Layers;
 
 /// <summary>
@@ -6,7 +8,10 @@ namespace LocalLlm.Layers;
 /// </summary>
 internal sealed class ExpertUsage
 {
-    private readonly List<long[]> _layers = [];
+    private readonly List<CountedExperts> _layers = [];
+
+    /// <summary>What is counted; a device that counts by itself writes its counts there.</summary>
+    public IReadOnlyList<CountedExperts> Layers => _layers;
 
     /// <summary>
     /// How evenly experts are used since the model was loaded (vLLM's balancedness, of experts instead of ranks where none is moved): tokens of the
@@ -17,7 +22,7 @@ internal sealed class ExpertUsage
         get
         {
             var (sum, count) = (0.0, 0);
-            foreach (var tokens in _layers)
+            foreach (var (_, tokens) in _layers)
             {
                 var (all, busiest) = (0L, 0L);
                 foreach (var number in tokens)
@@ -34,11 +39,19 @@ internal sealed class ExpertUsage
 
     /// <summary>Adds a layer.</summary>
     /// <param name="parts">Its routed experts, or the ranks that hold them.</param>
+    /// <param name="experts">Those of this rank; null: the host counts in any case.</param>
     /// <returns>[parts] tokens of each, which the layer counts up.</returns>
-    public long[] AddLayer(int parts)
+    public long[] AddLayer(int parts, IExperts? experts = null)
     {
         var tokens = new long[parts];
-        _layers.Add(tokens);
+        _layers.Add(new(experts, tokens));
         return tokens;
+    }
+
+    /// <summary>Counts from zero again.</summary>
+    public void Clear()
+    {
+        foreach (var (_, tokens) in _layers)
+            Array.Clear(tokens);
     }
 }

@@ -176,6 +176,9 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
         public override IWeightMatrix Weight => _weight.Value;
 
         /// <inheritdoc/>
+        public override int MaxRecordedRows => _context.Ops.Features.GraphCapture?.MaxRows(_weight.Value, _context.ActivationType) ?? 0;
+
+        /// <inheritdoc/>
         public override Tensor Forward(Tensor x) => _ops.Linear(x, _weight.Value);
     }
 }

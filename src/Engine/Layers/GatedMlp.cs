@@ -16,5 +16,8 @@ internal sealed class GatedMlp : IFeedForward
     }
 
     /// <inheritdoc/>
+    public int MaxRecordedRows => Math.Min(_gateUp.MaxRecordedRows, _down.MaxRecordedRows);
+
+    /// <inheritdoc/>
     public void AddTo(Tensor residual, RmsNorm norm, ForwardContext context) => _down.AddTo(residual, _gateUp.ForwardGated(residual, norm));
 }

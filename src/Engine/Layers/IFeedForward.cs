@@ -1,3 +1,4 @@
+using LocalLlm.Ops;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
@@ -9,6 +10,9 @@ internal interface IFeedForward
     /// Whether other data-parallel groups wait for this rank here, so that it is called also in a step in which its own group has no tokens.
     /// </summary>
     bool ServesOtherGroups => false;
+
+    /// <summary>Rows of the largest step of single tokens that can be recorded (<see cref="IGraphCapture"/>), once the weights are loaded; 0: none.</summary>
+    int MaxRecordedRows => int.MaxValue;
 
     /// <summary>Adds the network of the normalised residual stream to it: [tokens, hidden].</summary>
     void AddTo(Tensor residual, RmsNorm norm, ForwardContext context);

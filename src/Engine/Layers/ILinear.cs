@@ -12,10 +12,13 @@ internal interface ILinear
     /// <summary>What was loaded, for operations over many matrices at once; null: such operations take one product after the other.</summary>
     IWeightMatrix? Weight => null;
 
+    /// <summary>The most rows whose products can be recorded (<see cref="IGraphCapture"/>), once the matrix is loaded; 0: none.</summary>
+    int MaxRecordedRows => int.MaxValue;
+
     /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out].</summary>
     Tensor Forward(Tensor x);
 
-    /// <summary><see cref="Forward"/> of the normalised input.</summary>
+    /// <summary><see cref="Forward"/> of the normalised input, whose rows may have gaps between them as in <see cref="IDeviceOps.RmsNorm"/>.</summary>
     Tensor ForwardNormed(Tensor x, RmsNorm norm);
 
     /// <summary>silu(gate) · up of the normalised input, for a matrix [gate | up]: [rows, in] → [rows, out / 2].</summary>

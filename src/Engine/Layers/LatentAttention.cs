@@ -85,6 +85,11 @@ internal sealed class LatentAttention : IAttention
     public KvLayerSpec Cache => KvLayerSpec.Rows(_shape.RowWidth);
 
     /// <inheritdoc/>
+    public int MaxRecordedRows => Math.Min(
+        _context.Latent.MaxRecordedRows(_context.ActivationType, _shape),
+        Math.Min(_down.MaxRecordedRows, Math.Min(_query.MaxRecordedRows, _output.MaxRecordedRows)));
+
+    /// <inheritdoc/>
     public void AddTo(Tensor residual, RmsNorm norm, ForwardContext forward)
     {
         var cache = forward.Caches[_layer];
@@ -101,6 +106,6 @@ internal sealed class LatentAttention : IAttention
             return (_query.ForwardNormed(residual, norm), _down.ForwardNormed(residual, norm), 0);
         var rank = _options.QueryRank!.Value;
         var rows = _down.ForwardNormed(residual, norm);
-        return (_query.ForwardNormed(rows.narrow(1, 0, rank).contiguous(), _queryNorm), rows, rank);
+        return (_query.ForwardNormed(rows.narrow(1, 0, rank), _queryNorm), rows, rank);
     }
 }

@@ -37,6 +37,10 @@ internal sealed class MixtureOfExperts : IFeedForward
     public bool ServesOtherGroups => _context.Peers is not null;
 
     /// <inheritdoc/>
+    public int MaxRecordedRows =>
+        _context.Peers is not null || !_experts.Takes(_context.ActivationType) ? 0 : _shared?.MaxRecordedRows ?? int.MaxValue;
+
+    /// <inheritdoc/>
     public void AddTo(Tensor residual, RmsNorm norm, ForwardContext context)
     {
         if (_context.Peers is { } peers)
@@ -46,10 +50,26 @@ internal sealed class MixtureOfExperts : IFeedForward
         }
 
         var x = _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
+        if (_experts.Takes(x.dtype))
+        {
+            AddOnDevice(residual, x);
+            return;
+        }
+
         var sum = _experts.Forward(x, _router.Route(x)); // [tokens, hidden] float32
         if (_shared is not null)
             sum.AddInPlace(_shared.Forward(x));
         _context.Collectives.AddAllReduced(residual, sum.to(residual.dtype));
+    }
+
+    // One operation sums all parts, and adds them to the residual stream where no other rank has any.
+    private void AddOnDevice(Tensor residual, Tensor x)
+    {
+        var shared = _shared?.Forward(x);
+        var isAlone = _context.Collectives.WorldSize == 1;
+        var sum = _experts.TrySum(x, _router.Route(x), shared, isAlone ? residual : null)!; // [tokens, hidden]
+        if (!isAlone)
+            _context.Collectives.AddAllReduced(residual, sum);
     }
 
     // The rows of all groups; this group may have none of them.
@@ -58,8 +78,9 @@ internal sealed class MixtureOfExperts : IFeedForward
         var own = residual.size(0);
         var x = own == 0 ? residual : _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
         var all = peers.AllGatherRows(x, rows.Counts);
-        var sum = _experts.Forward(all, _router.Route(all)); // [tokens of all groups, hidden] float32
-        _context.ExpertRanks.AddReducedRows(residual, sum.to(residual.dtype), rows.First);
+        var choices = _router.Route(all);
+        var sum = _experts.TrySum(all, choices) ?? _experts.Forward(all, choices).to(residual.dtype); // [tokens of all groups, hidden]
+        _context.ExpertRanks.AddReducedRows(residual, sum, rows.First);
         // Not within this rank's part of the sum: where that part stands among the others differs from group to group.
         if (_shared is not null && own > 0)
             _context.Collectives.AddAllReduced(residual, _shared.Forward(x));

@@ -17,6 +17,9 @@ internal abstract class ParallelLinear
         Matrix = context.LinearMethod.Create(context, weights, biases, role);
     }
 
+    /// <inheritdoc cref="ILinear.MaxRecordedRows"/>
+    public int MaxRecordedRows => Matrix.MaxRecordedRows;
+
     /// <summary>What the layer was built with.</summary>
     protected LayerContext Context { get; }
 

@@ -29,6 +29,9 @@ internal sealed class ParallelLmHead
             [new WeightSpec(weightName, [vocabularySize, hiddenSize], 0, shard.Start, shard.Length)], [], LinearRole.Head);
     }
 
+    /// <inheritdoc cref="ILinear.MaxRecordedRows"/>
+    public int MaxRecordedRows => _matrix.MaxRecordedRows;
+
     /// <summary>Logits of the normalised residual stream: [rows, hidden] → [rows, vocabulary]; null on a rank that does not need them.</summary>
     public Tensor? Forward(Tensor residual, RmsNorm norm)
     {

@@ -47,7 +47,8 @@ internal sealed class RoutedExperts : IExperts
         _order = [.. Enumerable.Range(0, _held.Length)];
         _experts = [.. _held.Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
         _groups = new(count);
-        _usage = context.ExpertUsage.AddLayer(_placement is null ? count : _ranks.WorldSize);
+        Total = count;
+        _usage = context.ExpertUsage.AddLayer(_placement is null ? count : _ranks.WorldSize, _placement is null ? this : null);
         if (_held.Length < count)
         {
             var held = _held.ToHashSet(); // whichever experts are there later, these are read
@@ -64,11 +65,19 @@ internal sealed class RoutedExperts : IExperts
     /// <inheritdoc/>
     public int Count => _experts.Length;
 
-    /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32.</summary>
+    /// <inheritdoc/>
+    public int Total { get; }
+
+    /// <inheritdoc cref="IExpertOps.Takes"/>
+    public bool Takes(ScalarType type) => _placement is null && _ops.Takes(this, type);
+
+    /// <inheritdoc cref="IExpertOps.TrySum"/>
+    public Tensor? TrySum(Tensor x, ExpertChoices choices, Tensor? shared = null, Tensor? residual = null) =>
+        _placement is null ? _ops.TrySum(x, choices, this, shared, residual) : null;
+
+    /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32, by choices on the host.</summary>
     public Tensor Forward(Tensor x, ExpertChoices choices)
     {
-        if (_placement is null && _ops.TrySum(x, choices, this) is { } sum)
-            return sum;
         _groups.Fill(choices.Ids);
         CountTokens();
         return _placement is null ? _ops.Sum(x, _groups, choices.Weights, this) : SumOfShares(x, choices.Weights);

@@ -79,7 +79,20 @@ internal abstract class DecoderModel : ICausalLanguageModel
     public double? ExpertBalance => _context.ExpertUsage.Balance;
 
     /// <inheritdoc/>
-    public virtual bool IsRecordable => true;
+    public void ReadExpertUsage() => _context.Experts.ReadUsage(_context.ExpertUsage.Layers);
+
+    /// <inheritdoc/>
+    public void ForgetExpertUsage()
+    {
+        _context.Experts.ForgetUsage();
+        _context.ExpertUsage.Clear();
+    }
+
+    /// <inheritdoc/>
+    public bool IsRecordable => true;
+
+    /// <inheritdoc/>
+    public int MaxRecordedRows => _layers.Select(layer => layer.MaxRecordedRows).Append(_head?.MaxRecordedRows ?? int.MaxValue).Min();
 
     /// <inheritdoc/>
     public void PreparePositions() => _rotary.PrepareAll();

@@ -28,8 +28,29 @@ internal interface ICausalLanguageModel : IDisposable
     /// </summary>
     bool IsRecordable { get; }
 
-    /// <summary>How evenly the experts of this rank's layers are used (<see cref="ExpertUsage.Balance"/>); null: it has none.</summary>
+    /// <summary>
+    /// Rows of the largest step of single tokens that can be recorded, where any can; asked once the weights are loaded, as it may depend on what
+    /// they are. 0: none.
+    /// </summary>
+    int MaxRecordedRows => int.MaxValue;
+
+    /// <summary>
+    /// How evenly the experts of this rank's layers are used (<see cref="ExpertUsage.Balance"/>), by what the host has counted or has read last;
+    /// null: it has none.
+    /// </summary>
     double? ExpertBalance => null;
+
+    /// <summary>Reads what the device has counted of its experts, without waiting for the steps that it computes.</summary>
+    void ReadExpertUsage()
+    {
+        // Most models have none.
+    }
+
+    /// <summary>Begins to count anew: what was computed so far was no request's.</summary>
+    void ForgetExpertUsage()
+    {
+        // Most models have none.
+    }
 
     /// <summary>What drafts tokens with the model's own layers; null: nothing does, or not on this rank. Its cache is the last one.</summary>
     ITokenPredictor? Predictor => null;

@@ -8,7 +8,7 @@ namespace LocalLlm.Ops;
 /// What a device must do for a model: all that another vendor has to write. <see cref="TorchOps"/> is the plain version that every
 /// other one is tested against. What a device can do beside is in <see cref="Features"/>. Results are tensors of the current dispose
 /// scope, valid until the end of the layer that asked for them (a device may keep one buffer for each kind of result); inputs are
-/// contiguous. Called on the executor's thread only.
+/// contiguous where nothing else is said. Called on the executor's thread only.
 /// </summary>
 internal interface IDeviceOps
 {
@@ -55,7 +55,10 @@ internal interface IDeviceOps
     /// <summary>Some rows of a matrix: [rows, width] → [indices, width].</summary>
     Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices);
 
-    /// <summary>x / rms(x) · weight over the last dimension: [rows, width] → [rows, width].</summary>
+    /// <summary>
+    /// x / rms(x) · weight over the last dimension: [rows, width] → [rows, width]. Rows of x may have gaps between them (some columns of a wider
+    /// matrix); the result has none.
+    /// </summary>
     Tensor RmsNorm(Tensor x, Tensor weight, float epsilon);
 
     /// <summary>RMSNorm of some heads of a fused projection, in place.</summary>

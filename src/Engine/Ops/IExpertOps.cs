@@ -3,7 +3,10 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>The experts of each token of a step.</summary>
-/// <param name="Ids">[tokens, experts per token] int64, or int32 where the device that chose also sums (<see cref="IExpertOps.TrySum"/>).</param>
+/// <param name="Ids">
+/// [tokens, experts per token] int64, or int32 where the device that chose also sums (<see cref="IExpertOps.TrySum"/>): -1 in the rows that pad a
+/// recorded step.
+/// </param>
 /// <param name="Weights">[tokens, experts per token] float32.</param>
 internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights);
 
@@ -21,6 +24,9 @@ internal interface IExperts
     /// <summary>How many follow each other from there.</summary>
     int Count { get; }
 
+    /// <summary>Experts of the layer on all ranks.</summary>
+    int Total => First + Count;
+
     /// <summary>What one is made of; null: only <see cref="Forward"/> knows.</summary>
     ExpertMatrices? MatricesOf(int expert);
 
@@ -28,12 +34,23 @@ internal interface IExperts
     Tensor Forward(int expert, Tensor x);
 }
 
+/// <summary>Where the tokens of a layer's experts are counted.</summary>
+/// <param name="Experts">Those of this rank; null: no device counts them.</param>
+/// <param name="Tokens">[experts of the layer] the tokens of each, whichever rank has it.</param>
+internal readonly record struct CountedExperts(IExperts? Experts, long[] Tokens);
+
 /// <summary>
 /// What a device does for mixtures of experts. <see cref="TorchExpertOps"/> is the plain version. Results live as those of
 /// <see cref="IDeviceOps"/>.
 /// </summary>
 internal interface IExpertOps
 {
+    /// <summary>The router's product in float32, by 16-bit inputs: [tokens, hidden] → [tokens, experts] float32.</summary>
+    /// <param name="x">[tokens, hidden].</param>
+    /// <param name="weight">[experts, hidden] float32, without bias.</param>
+    /// <returns>Null: the device has nothing of its own for it; the layer converts x, and multiplies as by any matrix.</returns>
+    Tensor? TryLogits(Tensor x, LinearWeight weight) => null;
+
     /// <summary>Chooses the experts of each token (arXiv 2401.06066, 2405.04434, 2412.19437).</summary>
     /// <param name="logits">[tokens, experts] float32.</param>
     /// <param name="bias">[experts] float32, added to the scores to choose by; null: none.</param>
@@ -51,10 +68,38 @@ internal interface IExpertOps
     /// <returns>[tokens, hidden] float32.</returns>
     Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts);
 
-    /// <summary>The same by choices that stay on the device, so that the step can be recorded.</summary>
+    /// <summary>
+    /// Whether <see cref="TrySum"/> sums these experts, which are loaded: without the host, so that the step can be recorded (<see cref="IGraphCapture"/>).
+    /// </summary>
+    /// <param name="experts">Of this rank.</param>
+    /// <param name="type">Of activations.</param>
+    bool Takes(IExperts experts, ScalarType type) => false;
+
+    /// <summary>
+    /// The sum by choices that stay on the device, and what is added to it: (Σ weight · expert, in the order of the choice) + shared + residual, in
+    /// float32, rounded once. Counts the tokens of every expert (<see cref="ReadUsage"/>).
+    /// </summary>
     /// <param name="x">[tokens, hidden].</param>
     /// <param name="choices">The experts of each token.</param>
     /// <param name="experts">Of this rank.</param>
-    /// <returns>[tokens, hidden] float32; null: this device, or these experts, need the choices on the host.</returns>
-    Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts) => null;
+    /// <param name="shared">[tokens, hidden] in x's type, what the experts of every token gave; null: nothing.</param>
+    /// <param name="residual">[tokens, hidden] in x's type, which becomes the result; null: the result is a tensor of its own.</param>
+    /// <returns>[tokens, hidden] in x's type; null: this device, or these experts, need the choices on the host, and nothing was done.</returns>
+    Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared = null, Tensor? residual = null) => null;
+
+    /// <summary>
+    /// Writes how many tokens each expert of some layers has had in <see cref="TrySum"/>, up to some step that the device has computed, without
+    /// waiting for those that it computes now. Layers that the host counts are left as they are.
+    /// </summary>
+    /// <param name="layers">Where to write.</param>
+    void ReadUsage(IReadOnlyList<CountedExperts> layers)
+    {
+        // The host counts.
+    }
+
+    /// <summary>Counts from zero again, behind the steps that the device computes now.</summary>
+    void ForgetUsage()
+    {
+        // The host counts.
+    }
 }

@@ -18,6 +18,11 @@ internal interface IGraphCapture
     /// <summary>As <see cref="IDeviceOps.BeginStep"/>, padded to <paramref name="rows"/> rows; padding rows write no keys and see nothing.</summary>
     Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata, int rows);
 
+    /// <summary>The most rows whose product by a matrix can be recorded; 0: plain operations multiply, which allocate in every step.</summary>
+    /// <param name="matrix">What is multiplied by.</param>
+    /// <param name="type">Of the rows.</param>
+    int MaxRows(IWeightMatrix matrix, ScalarType type) => int.MaxValue;
+
     /// <summary>Records what <paramref name="body"/> does. It must have run once before, so that everything is compiled and allocated.</summary>
     ICapturedGraph Capture(Action body);
 }

@@ -8,6 +8,11 @@ namespace LocalLlm.Ops;
 /// </summary>
 internal interface ILatentOps
 {
+    /// <summary>Rows of the largest step of single tokens that can be recorded (<see cref="IGraphCapture"/>); 0: none.</summary>
+    /// <param name="type">Of activations.</param>
+    /// <param name="shape">Of this rank.</param>
+    int MaxRecordedRows(ScalarType type, LatentAttentionShape shape) => 0;
+
     /// <summary>Brings the projection of latent vectors to keys and values into the device's own layout.</summary>
     /// <param name="projection">[heads · (plain_dim + value_dim), rank] in the activation type: each head's keys, then its values. The caller keeps it.</param>
     /// <param name="shape">Of this rank.</param>

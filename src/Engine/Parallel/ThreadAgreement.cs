@@ -1,12 +1,12 @@
 namespace LocalLlm.Parallel;
 
-/// <summary>Threads of one process agree on the size of the KV cache, and, where there are other hosts, one of them asks those.</summary>
+/// <summary>Threads of one process agree on the size of the KV cache and of recorded steps, and, where there are other hosts, one of them asks those.</summary>
 /// <param name="ranks">Number of threads.</param>
 /// <param name="beyond">The other hosts; null: none.</param>
 internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null) : IMemoryAgreement
 {
     private readonly Lock _lock = new();
-    private readonly TaskCompletionSource<(int Blocks, int Length)> _agreed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<MemoryPlan> _agreed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private MemoryPlan? _smallest;
     private readonly TaskCompletionSource _met = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _heard;
@@ -26,7 +26,7 @@ internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null
         bool isLast;
         lock (_lock)
         {
-            _smallest = _smallest is null ? own : Smaller(_smallest, own);
+            _smallest = _smallest?.WithAtMost(own) ?? own;
             isLast = ++_heard == ranks;
         }
 
@@ -34,8 +34,7 @@ internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null
         {
             try
             {
-                var smallest = beyond?.Agree(_smallest) ?? _smallest;
-                _agreed.TrySetResult((smallest.NumBlocks, smallest.MaxModelLen));
+                _agreed.TrySetResult(beyond?.Agree(_smallest) ?? _smallest);
             }
             catch (Exception failure)
             {
@@ -43,8 +42,7 @@ internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null
             }
         }
 
-        var (blocks, length) = _agreed.Task.GetAwaiter().GetResult();
-        return own.WithAtMost(blocks, length);
+        return own.WithAtMost(_agreed.Task.GetAwaiter().GetResult());
     }
 
     /// <summary>Ends the waiting: a rank has failed.</summary>
@@ -54,6 +52,4 @@ internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null
         _agreed.TrySetException(failure);
         _met.TrySetException(failure);
     }
-
-    private static MemoryPlan Smaller(MemoryPlan one, MemoryPlan other) => one.WithAtMost(other.NumBlocks, other.MaxModelLen);
 }

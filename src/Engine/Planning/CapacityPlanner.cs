@@ -110,7 +110,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(split, stage.IsFirst ? 0 : embedding) + TiedHead(!stage.IsFirst, embedding) : 0);
         // On a CPU the engine plans with the whole width; a GPU measures its part.
         var activations = (used.StepTokens * ActivationElements(card.IsCpu ? split with { Tensor = 1 } : split) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? CpuWorkspaceBytes(used, split.Groups) : ContextAllowance);
-        var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((used.Sequences + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
+        var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((Math.Min(used.Sequences, Shape.MaxRecordedRows) + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
         // As the engine: second copies for single rows, of what is kept in the model's type, where both together leave half of the budget.

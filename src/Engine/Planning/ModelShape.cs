@@ -1,4 +1,5 @@
 using LocalLlm.Models;
+using LocalLlm.Ops.Cuda;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
@@ -127,6 +128,9 @@ internal sealed record ModelShape
             return new(Layers, Heads, Latent is null ? KvHeads : 0, widths) { Experts = Experts?.Count ?? 0 };
         }
     }
+
+    /// <summary>Rows of the largest decode step that a GPU records.</summary>
+    public int MaxRecordedRows => Latent is null && Quantisation is null ? int.MaxValue : SkinnyTiling.MaxRows;
 
     /// <summary>Elements that one layer keeps of a token on one rank. Latent vectors are the same on all ranks of a group.</summary>
     public long KvElements(int tensorParallel) =>

@@ -1,7 +1,12 @@
+using LocalLlm.Execution;
 using LocalLlm.Interop;
+using LocalLlm.KvCache;
+using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
 using LocalLlm.Tests.Execution;
+using LocalLlm.Tests.Models;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Engine;
 
@@ -23,7 +28,7 @@ public sealed class CudaEngineTests
     public async Task Greedy_float32_ids_of_a_random_model_are_those_of_the_reference(string name)
     {
         var folder = TestPaths.Shared("goldens", "random", name);
-        var cases = new Models.GoldenFile(folder).Cases.Where(golden => golden.MinMargin > 1e-4).ToArray();
+        var cases = new GoldenFile(folder).Cases.Where(golden => golden.MinMargin > 1e-4).ToArray();
         foreach (var eager in (bool[])[false, true])
         {
             await using var engine = await SuiteExecutor.LoadAsync(Options(folder, "float32") with { SkipTokenizerInit = true, EnforceEager = eager }, cancellationToken: TestContext.Current.CancellationToken);
@@ -63,6 +68,104 @@ public sealed class CudaEngineTests
         }
 
         Assert.Equal(eager.Select(Ids), graphs.Select(Ids));
+    }
+
+    [Theory]
+    [InlineData("tiny-v3", 8)]
+    [InlineData("tiny-v3-fp8", 8)]
+    [InlineData("tiny-v3", 2)]
+    public async Task Recorded_steps_of_a_model_with_experts_give_what_eager_ones_give(string name, int sequences)
+    {
+        // One after the other: the same kernels on the same rows.
+        var requests = Requests(8);
+        var results = new List<string[]>();
+        foreach (var isEager in (bool[])[false, true])
+        {
+            var options = Options(TestPaths.Shared("models", name), "bfloat16") with { EnforceEager = isEager, MaxNumSeqs = sequences };
+            await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+            Assert.Equal(sequences, engine.Plan.MaxRecordedRows);
+            var ids = new List<string>();
+            foreach (var request in requests)
+                ids.Add(Ids(await engine.CompleteAsync(request, TestContext.Current.CancellationToken)));
+            results.Add([.. ids]);
+        }
+
+        Assert.Equal(results[1], results[0]);
+    }
+
+    // Several sequences grow by a token a step; with padding rows and without.
+    [Theory]
+    [InlineData("tiny-v3")]
+    [InlineData("tiny-v3-fp8")]
+    public void A_recorded_step_of_several_sequences_gives_the_bits_of_the_step_itself(string name)
+    {
+        const int maxRows = 12, maxModelLen = 64;
+        using var noGradients = inference_mode();
+        using var scope = NewDisposeScope();
+        var ops = new CudaOps(0);
+        using var bare = new BareModel(TestPaths.Shared("models", name), ops, ScalarType.BFloat16, maxModelLen);
+        bare.Model.PreparePositions();
+        Assert.Equal(128, bare.Model.MaxRecordedRows);
+        var caches = new[] { false, true }.Select(_ => KvCacheTensors.Allocate(ops, bare.Model.KvCache, maxRows, ScalarType.BFloat16)).ToArray();
+        using var recorded = new DecodeGraphs(bare.Model, ops, caches[0], maxRows, maxModelLen, eager: false);
+        using var eager = new DecodeGraphs(bare.Model, ops, caches[1], maxRows, maxModelLen, eager: true);
+        recorded.CaptureAll();
+        foreach (var (sequences, first) in ((int, int)[])[(1, 0), (3, 1), (5, 4), (12, 7)])
+        {
+            for (var position = 0; position < 4; position++)
+            {
+                using var metadata = new AttentionMetadata();
+                bare.Model.BeginStep();
+                for (var sequence = 0; sequence < sequences; sequence++)
+                {
+                    metadata.Sequences.Add(new(sequence, 1, position + 1, sequence));
+                    metadata.BlockTables.Add(sequence);
+                    bare.Model.AddPositions(metadata, position, 1, 1);
+                    metadata.SlotMapping.Add((sequence * AttentionMetadata.BlockSize) + position);
+                }
+
+                var ids = Enumerable.Range(0, sequences).Select(sequence => 100 + (37 * (first + sequence)) + (5 * position)).ToArray();
+                var results = new[] { recorded, eager }.Select(graphs =>
+                    graphs.TryReplay(ids, metadata)!.narrow(0, 0, sequences).to(float32).cpu().data<float>().ToArray()).ToArray();
+                Assert.Equal(results[1], results[0]);
+                Assert.True(results[0].Distinct().Count() > 100);
+            }
+        }
+
+        foreach (var cache in caches.SelectMany(all => all))
+            cache.Dispose();
+    }
+
+    [Fact]
+    public async Task Steps_of_experts_are_not_recorded_in_float32_and_give_what_the_cpu_gives()
+    {
+        var options = Options(TestPaths.Shared("models", "tiny-v3"), "float32");
+        var requests = Requests(6);
+        var expected = await RunAsync(options with { Device = "cpu" }, requests);
+        await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(0, engine.Plan.MaxRecordedRows);
+        var results = await engine.GenerateBatchAsync(requests, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(expected.Select(Ids), results.Select(Ids));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Experts_are_as_evenly_used_as_on_the_cpu(bool eager)
+    {
+        // Three at once: recorded steps are padded to four rows, which are nobody's tokens.
+        var prompts = Enumerable.Range(0, 3).Select(i => GenerationRequest.FromTokenIds([300 + i, 301, 302, 17 * (i + 1)], Greedy(40) with { IgnoreEos = true })).ToArray();
+        var balances = new List<double>();
+        foreach (var device in (string[])["cpu", "cuda"])
+        {
+            var options = Options(TestPaths.Shared("models", "tiny-v3"), "bfloat16") with { Device = device, EnforceEager = eager };
+            await using var engine = await SuiteExecutor.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
+            Assert.Null(engine.Statistics.ExpertBalance);
+            await engine.GenerateBatchAsync(prompts, cancellationToken: TestContext.Current.CancellationToken);
+            balances.Add(engine.Statistics.ExpertBalance!.Value);
+        }
+
+        Assert.Equal(balances[0], balances[1], 0.1); // a near tie may part the texts
     }
 
     [Fact]

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>The CPU as a device with memory of its own, which counts what it is asked for; it records nothing and samples nothing.</summary>
+/// <summary>The CPU as a device with memory of its own, which counts what it is asked for; it samples nothing.</summary>
 internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemory, IDisposable
 {
     private readonly CpuOps _cpu = new();
@@ -24,7 +24,13 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
 
     public Device Device => _cpu.Device;
 
-    public DeviceFeatures Features => DeviceFeatures.None with { Memory = this, SharesLoaded = SharesLoaded };
+    public DeviceFeatures Features => DeviceFeatures.None with
+    {
+        Memory = this, SharesLoaded = SharesLoaded, GraphCapture = Capture, Fp8 = Capture is null ? null : _cpu.Features.Fp8,
+    };
+
+    /// <summary>What records its steps, and has it multiply by 8-bit floats; null: nothing.</summary>
+    public IGraphCapture? Capture { get; init; }
 
     public bool SharesLoaded { get; init; }
 

@@ -1,6 +1,9 @@
+using System.Text.Json;
 using LocalLlm.Execution;
+using LocalLlm.Execution.Cluster;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Parallel;
 using LocalLlm.Planning;
 using LocalLlm.Tests.Engine;
 using LocalLlm.Tests.Models;
@@ -51,6 +54,38 @@ public sealed class ModelLoaderTests
         var sampling = new SamplingParams { Temperature = 0, MaxTokens = golden.Greedy.Length, IgnoreEos = true };
         var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds(golden.Ids, sampling), TestContext.Current.CancellationToken);
         Assert.Equal(golden.Greedy, result.Outputs[0].TokenIds);
+    }
+
+    [Theory]
+    [InlineData(7)]
+    [InlineData(0)]
+    public void Steps_are_recorded_up_to_the_rows_that_every_product_can_be_recorded_for(int rows)
+    {
+        using var folder = new Fp8Folder(Folder);
+        foreach (var (path, wanted) in ((string, int)[])[(folder.Path, rows), (Folder, 20)])
+        {
+            var capture = new NotedCapture { MaxFp8Rows = rows };
+            using var registration = DeviceRegistry.Register(new(Name, (_, _) => new MeasuredCpu(Available) { Capture = capture }));
+            // Where nothing can be recorded, nothing is, whatever the options are.
+            using var loader = new ModelLoader(Options with { ModelPath = path, MaxNumSeqs = 20, EnforceEager = wanted > 0 });
+            using var worker = loader.Load(null, null, TestContext.Current.CancellationToken);
+            Assert.Equal(wanted, loader.Plan.MaxRecordedRows);
+            Assert.Equal(0, loader.Plan.GraphBytes);
+            Assert.Empty(capture.Sizes);
+        }
+    }
+
+    [Fact]
+    public async Task Ranks_record_steps_up_to_the_rows_of_the_rank_with_the_fewest()
+    {
+        var plan = LlmEngine.PlanMemory(new() { ModelPath = Folder, Device = "cpu", SkipTokenizerInit = true });
+        var agreement = new ThreadAgreement(2);
+        var rows = await Task.WhenAll(((int[])[128, 5]).Select(own => Task.Run(
+            () => agreement.Agree(plan with { MaxRecordedRows = own }).MaxRecordedRows, TestContext.Current.CancellationToken)));
+        Assert.Equal([5, 5], rows);
+        // As other nodes get it.
+        var json = JsonSerializer.Serialize(plan with { MaxRecordedRows = 5 }, NodeJsonContext.Default.MemoryPlan);
+        Assert.Equal(5, JsonSerializer.Deserialize(json, NodeJsonContext.Default.MemoryPlan)!.MaxRecordedRows);
     }
 
     [Theory]

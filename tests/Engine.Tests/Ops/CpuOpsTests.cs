@@ -123,6 +123,30 @@ public sealed class CpuOpsTests : IDisposable
     }
 
     [Theory]
+    [InlineData(1, 64, 80)]
+    [InlineData(7, 96, 176)]
+    [InlineData(300, 70, 71)]
+    public void Norms_of_some_columns_are_those_of_a_matrix_that_has_only_them(int rows, int width, int stride)
+    {
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
+        {
+            var part = randn(rows, stride).to(type).narrow(1, 0, width);
+            var weight = randn(width).to(type);
+            var packed = _plain.PackLinear(randn(5, width).to(type), null, LinearRole.Qkv, WeightPacking.Compact);
+            foreach (var ops in (IDeviceOps[])[_plain, _fast])
+            {
+                var normed = ops.RmsNorm(part, weight, 1e-6f);
+                Assert.True(normed.is_contiguous());
+                Assert.True(Same(ops.RmsNorm(part.contiguous(), weight, 1e-6f).to(float32), normed.to(float32)));
+            }
+
+            var composed = new ComposedOps(_plain);
+            var wanted = composed.NormLinear(part.contiguous(), weight, 1e-6f, packed).to(float32);
+            Assert.True(Same(wanted, composed.NormLinear(part, weight, 1e-6f, packed).to(float32)));
+        }
+    }
+
+    [Theory]
     [MemberData(nameof(AttentionShapes))]
     public void Attention_over_scattered_blocks_agrees_with_the_plain_version(int heads, int kvHeads, int headDim, int? window)
     {

@@ -151,13 +151,115 @@ public sealed class CudaDeepseekOpsTests : IDisposable
                     groups.Fill(choices.Ids);
                     var plain = new TorchExpertOps().Sum(x, groups, choices.Weights, wanted);
                     var onCard = new ExpertChoices(choices.Ids.to(ScalarType.Int32).cuda(), choices.Weights.cuda());
-                    if (_cuda.Features.Experts!.TrySum(x.cuda(), onCard, experts) is { } sum)
-                        AssertNear(plain, sum, ExpertRoundings * UnitOf(type));
-                    else
+                    var ops = _cuda.Features.Experts!;
+                    var sum = ops.TrySum(x.cuda(), onCard, experts);
+                    Assert.Equal(sum is not null, ops.Takes(experts, type));
+                    Assert.False(ops.Takes(experts, ScalarType.Float32));
+                    if (sum is null)
+                    {
                         Assert.False(IsForKernels(kind, hidden, width), $"{kind} is not taken");
+                        continue;
+                    }
+
+                    AssertNear(plain, sum, ExpertRoundings * UnitOf(type));
+                    // What every token's experts gave, and the residual stream, in one operation.
+                    var (shared, residual) = (randn(tokens, hidden).to(type), randn(tokens, hidden).to(type));
+                    AssertNear(plain.Plus(shared.to(float32)), ops.TrySum(x.cuda(), onCard, experts, shared.cuda())!, ExpertRoundings * UnitOf(type));
+                    var onto = residual.cuda();
+                    Assert.Same(onto, ops.TrySum(x.cuda(), onCard, experts, shared.cuda(), onto));
+                    AssertNear(plain.Plus(shared.to(float32)).Plus(residual.to(float32)), onto, ExpertRoundings * UnitOf(type));
                 }
             }
         }
+    }
+
+    [Theory]
+    [InlineData(1, 256, 7168)]
+    [InlineData(2, 256, 7168)]
+    [InlineData(3, 160, 5120)]
+    [InlineData(8, 64, 2048)]
+    [InlineData(9, 6, 48)]
+    [InlineData(130, 7, 256)]
+    public void Scores_of_experts_are_those_of_a_product_in_float32(int rows, int experts, int hidden)
+    {
+        var matrix = randn(experts, hidden) / MathF.Sqrt(hidden);
+        using var wanted = _plain.PackLinear(matrix, null, LinearRole.Router, default);
+        using var packed = _cuda.PackLinear(matrix, null, LinearRole.Router, default);
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            var x = randn(rows, hidden).to(type);
+            var got = _cuda.Features.Experts!.TryLogits(x.cuda(), packed)!;
+            AssertClose(_plain.Linear(x.to(float32), wanted), got, ScalarType.Float32);
+            // A row has the same bits alone and in any step.
+            var all = got.cpu();
+            for (var row = 0; row < rows; row += 7)
+            {
+                var alone = _cuda.Features.Experts!.TryLogits(x.narrow(0, row, 1).cuda(), packed)!.cpu();
+                Assert.Equal(all.narrow(0, row, 1).data<float>().ToArray(), alone.data<float>().ToArray());
+            }
+        }
+
+        Assert.Null(_cuda.Features.Experts!.TryLogits(randn(rows, hidden).cuda(), packed));
+    }
+
+    [Fact]
+    public void Rows_that_pad_a_step_get_no_experts_and_are_not_counted()
+    {
+        const int tokens = 5, rows = 8, count = 12, perToken = 3, hidden = 64;
+        var ops = _cuda.Features.Experts!;
+        using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Unquantized, ScalarType.BFloat16, 0, count, hidden, 32);
+        var routing = new ExpertRouting
+        {
+            Count = count, PerToken = perToken, Scoring = ExpertScoring.Sigmoid, Choice = ExpertChoice.Greedy, NormalizesWeights = true, WeightScale = 1,
+            Groups = 1, GroupsPerToken = 1,
+        };
+        using var metadata = new AttentionMetadata();
+        for (var token = 0; token < tokens; token++)
+        {
+            metadata.Sequences.Add(new(token, 1, 1, token));
+            metadata.BlockTables.Add(token);
+            metadata.PositionRows.Add(0);
+            metadata.SlotMapping.Add(token * AttentionMetadata.BlockSize);
+        }
+
+        _cuda.BeginStep(new int[tokens], metadata, rows);
+        var logits = randn(rows, count);
+        var choices = ops.Route(logits.cuda(), null, routing);
+        var ids = choices.Ids.cpu().data<int>().ToArray();
+        Assert.All(ids[(tokens * perToken)..], id => Assert.Equal(-1, id));
+        var x = randn(rows, hidden).to(ScalarType.BFloat16).cuda();
+        var counted = new long[count];
+        for (var step = 1; step <= 2; step++)
+        {
+            var sum = ops.TrySum(x, choices, experts)!.cpu().to(float32);
+            Assert.Equal(0, sum.narrow(0, tokens, rows - tokens).abs().max().item<float>());
+            _cuda.Card.Synchronize();
+            ops.ReadUsage([new(experts, counted), new(null, [])]);
+            Assert.Equal(Enumerable.Range(0, count).Select(expert => step * ids.LongCount(id => id == expert)), counted);
+        }
+
+        ops.ForgetUsage();
+        _cuda.Card.Synchronize();
+        ops.ReadUsage([new(experts, counted)]);
+        Assert.All(counted, number => Assert.Equal(0, number));
+    }
+
+    // Assignments that one block sorts, and so many that several do.
+    [Theory]
+    [InlineData(40)]
+    [InlineData(900)]
+    public void Tokens_are_counted_for_every_expert_of_the_layer_whichever_rank_has_it(int tokens)
+    {
+        const int count = 10, perToken = 4;
+        var ops = _cuda.Features.Experts!;
+        using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Unquantized, ScalarType.BFloat16, 3, 4, 64, 32) { Total = count };
+        var choices = ExpertOpsTests.Choose(tokens, count, perToken);
+        ops.TrySum(randn(tokens, 64).to(ScalarType.BFloat16).cuda(), new(choices.Ids.to(ScalarType.Int32).cuda(), choices.Weights.cuda()), experts);
+        _cuda.Card.Synchronize();
+        var counted = new long[count];
+        ops.ReadUsage([new(experts, counted)]);
+        var ids = choices.Ids.data<long>().ToArray();
+        Assert.Equal(Enumerable.Range(0, count).Select(expert => ids.LongCount(id => id == expert)), counted);
     }
 
     // Rows of a matrix begin at multiples of 16 bytes.

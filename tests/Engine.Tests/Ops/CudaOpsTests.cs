@@ -77,6 +77,13 @@ public sealed class CudaOpsTests : IDisposable
         {
             var (x, weight, gateUp) = (randn(rows, width).to(type), randn(width).to(type), (randn(rows, 2 * width) * 4).to(type));
             AssertClose(_plain.RmsNorm(x, weight, 1e-6f), _fast.RmsNorm(x.cuda(), weight.cuda(), 1e-6f), type);
+            // Some columns of a wider matrix, with and without 16-byte accesses.
+            foreach (var stride in (int[])[width + 16, width + 3])
+            {
+                var wide = randn(rows, stride).to(type);
+                AssertClose(_plain.RmsNorm(wide.narrow(1, 0, width), weight, 1e-6f), _fast.RmsNorm(wide.cuda().narrow(1, 0, width), weight.cuda(), 1e-6f), type);
+            }
+
             AssertClose(_plain.SiluAndMul(gateUp), _fast.SiluAndMul(gateUp.cuda()), type);
             int[] chosen = [rows - 1, 0, rows / 2, rows / 2];
             using var metadata = new AttentionMetadata();

@@ -159,7 +159,7 @@ public sealed class ExpertOpsTests : IDisposable
 
         public Experts(IDeviceOps ops, Kind kind, ScalarType type, int first, int count, int hidden, int width)
         {
-            (_ops, First) = (ops, first);
+            (_ops, First, Total) = (ops, first, first + count);
             // Experts of one shape share their grid, as the linear method's do.
             var (gateUpGrid, downGrid) = (Grid(kind, 2 * width), Grid(kind, hidden));
             _matrices = [.. Enumerable.Range(0, count).Select(_ => new ExpertMatrices(
@@ -169,6 +169,8 @@ public sealed class ExpertOpsTests : IDisposable
         public int First { get; }
 
         public int Count => _matrices.Length;
+
+        public int Total { get; init; }
 
         public bool HidesMatrices { get; init; }
 

@@ -20,6 +20,8 @@ public sealed class KernelSourcesTests
     {
         { "elementwise.cu", true, "" },
         { "experts.cu", true, Experts },
+        { "router.cu", false, "TILE=1 OUTPUTS=2" },
+        { "router.cu", false, "TILE=8 OUTPUTS=4" },
         { "latent.cu", true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1" },
         { "attention.cu attention_lanes.cu", true, $"{Attention} HEAD_DIM=40 VECTOR=4 LANES=16" },
         { "tensor_core.cu attention.cu attention_mma.cu", false, $"{Attention} HEAD_DIM=128" },

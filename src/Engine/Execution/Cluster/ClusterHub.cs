@@ -60,7 +60,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     public MemoryPlan Agree(MemoryPlan own)
     {
         var agreed = Settle([own]);
-        return own.WithAtMost(agreed.NumBlocks, agreed.MaxModelLen);
+        return own.WithAtMost(agreed);
     }
 
     /// <summary>As <see cref="Agree"/>, where this process holds no ranks.</summary>
@@ -69,7 +69,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     private MemoryPlan Settle(IReadOnlyList<MemoryPlan> own)
     {
         var plans = _layout.RemoteNodes.Select(node => NodeMessage.Read(Mail.Of(NodeMessageKind.Planned, node).Take(), NodeJsonContext.Default.MemoryPlan)).ToArray();
-        var tightest = plans.Concat(own).Aggregate((one, other) => one.WithAtMost(other.NumBlocks, other.MaxModelLen));
+        var tightest = plans.Concat(own).Aggregate((one, other) => one.WithAtMost(other));
         Broadcast(NodeMessage.Of(NodeMessageKind.Agreed, tightest, NodeJsonContext.Default.MemoryPlan));
         return tightest;
     }

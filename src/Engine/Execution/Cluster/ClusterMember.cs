@@ -59,7 +59,7 @@ internal sealed class ClusterMember : IClusterPeer, IAsyncDisposable
     {
         Post(NodeMessage.Of(NodeMessageKind.Planned, own, NodeJsonContext.Default.MemoryPlan));
         var agreed = NodeMessage.Read(Mail.Of(NodeMessageKind.Agreed, 0).Take(), NodeJsonContext.Default.MemoryPlan);
-        return own.WithAtMost(agreed.NumBlocks, agreed.MaxModelLen);
+        return own.WithAtMost(agreed);
     }
 
     /// <summary>Sends to node 0.</summary>

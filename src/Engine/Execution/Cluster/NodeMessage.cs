@@ -18,7 +18,7 @@ internal enum NodeMessageKind : byte
     /// <summary>To node 0: what fits into the memory here (<see cref="MemoryPlan"/>).</summary>
     Planned = 4,
 
-    /// <summary>From node 0: what fits everywhere (<see cref="MemoryPlan"/>, of which blocks and length count).</summary>
+    /// <summary>From node 0: what fits everywhere (<see cref="MemoryPlan"/>, of which blocks, length and recorded rows count).</summary>
     Agreed = 5,
 
     /// <summary>To node 0: ready for steps (capabilities, <see cref="Wire.StepFormat"/>).</summary>

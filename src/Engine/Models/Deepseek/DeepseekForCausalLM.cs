@@ -23,9 +23,6 @@ internal sealed class DeepseekForCausalLM : DecoderModel
         context.Weights.Ignore(name => IsOfPrediction(name, config));
     }
 
-    /// <inheritdoc/>
-    public override bool IsRecordable => false; // latent attention and experts read the step on the host
-
     private static DecoderLayerFactory LayerFactory(DeepseekConfig config, LayerContext context)
     {
         var epsilon = (float)config.RmsNormEps;

@@ -140,7 +140,10 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon)
     {
         var output = empty([x.size(0), x.size(1)], x.dtype);
-        Normalize(x, null, output, weight, (int)x.size(1), epsilon);
+        if (x.dtype == ScalarType.Float32)
+            Normalize<float, Float32Element>(x, output, weight, epsilon);
+        else
+            Normalize<ushort, BFloat16Element>(x, output, weight, epsilon);
         return output;
     }
 
@@ -242,12 +245,12 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
         _row.Dispose();
     }
 
-    private static void Normalize(Tensor x, Tensor? residual, Tensor output, Tensor weight, int width, float epsilon)
+    private static void Normalize<T, TElement>(Tensor x, Tensor output, Tensor weight, float epsilon)
+        where T : unmanaged
+        where TElement : struct, IElement<T>
     {
-        if (x.dtype == ScalarType.Float32)
-            Run<float, Float32Element>((float*)x.DataPointer(), residual is null ? null : (float*)residual.DataPointer(), (float*)output.DataPointer(), (float*)weight.DataPointer(), x.size(0), width, width, width, epsilon);
-        else
-            Run<ushort, BFloat16Element>((ushort*)x.DataPointer(), residual is null ? null : (ushort*)residual.DataPointer(), (ushort*)output.DataPointer(), (ushort*)weight.DataPointer(), x.size(0), width, width, width, epsilon);
+        var width = (int)x.size(1);
+        Run<T, TElement>((T*)x.DataPointer(), null, (T*)output.DataPointer(), (T*)weight.DataPointer(), x.size(0), width, x.stride(0), width, epsilon);
     }
 
     private static void Run<T, TElement>(T* input, T* residual, T* output, T* weight, long rows, int width, long inputStride, long outputStride, float epsilon)

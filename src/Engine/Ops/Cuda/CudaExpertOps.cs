@@ -8,21 +8,43 @@ namespace LocalLlm.Ops.Cuda;
 /// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and layouts that
 /// those do not take go by plain tensor operations.
 /// </summary>
-internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, SkinnyProduct skinny, WarpgroupProducts products) : IExpertOps
+internal sealed unsafe class CudaExpertOps(
+    CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products)
+    : IExpertOps, IDisposable
 {
     private const string Source = "experts.cu";
     private const int WarpSize = 32;
     private const int SortThreads = 512;
     private const int CombineThreads = 128;
+    private const int RouterThreads = 256;
+    private const int MaxRouterTile = 8;
+    private const int Pack = 8; // 16-bit elements of one access
 
     // Beyond, one block would take longer than several that read everything.
     private const int MaxAssignmentsOfBlock = 2048;
     private const int SortBlocks = 32;
 
     private readonly TorchExpertOps _plain = new();
+    private readonly ExpertCounters _counters = new(device);
 
     // null: these experts are not for the kernels. Experts live as long as their model.
     private readonly ConditionalWeakTable<IExperts, StrongBox<ExpertTables?>> _tables = [];
+
+    /// <inheritdoc/>
+    /// <remarks>Eight rows read the matrix once; further ones find it in the card's cache.</remarks>
+    public Tensor? TryLogits(Tensor x, LinearWeight weight)
+    {
+        var (rows, width, outputs) = ((int)x.size(0), weight.InFeatures, weight.OutFeatures);
+        if (x.dtype == ScalarType.Float32 || width % Pack != 0 || weight.Bias is not null)
+            return null;
+        var y = workspace.Rent(WorkspaceSlot.Router, rows, outputs, ScalarType.Float32);
+        var tile = rows switch { 1 => 1, 2 => 2, <= 4 => 4, _ => MaxRouterTile };
+        var tiles = (rows + tile - 1) / tile;
+        var owned = tiles == 1 ? 2 : 4;
+        kernels.Get("router.cu", "routerLogits", $"{KernelCompiler.TypeMacro(x.dtype)} TILE={tile} OUTPUTS={owned}").Launch(
+            ((outputs + owned - 1) / owned, tiles, 1), RouterThreads, [weight.Data, x, y, rows, outputs, width]);
+        return y;
+    }
 
     /// <inheritdoc/>
     public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing)
@@ -33,7 +55,8 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
         var defines = $"{KernelCompiler.TypeMacro(ScalarType.Float32)} EXPERTS={routing.Count} PER_TOKEN={routing.PerToken} GROUPS={routing.Groups} "
             + $"GROUPS_PER_TOKEN={routing.GroupsPerToken} BY_TWO={(routing.Choice == ExpertChoice.NoAuxiliaryLoss ? 1 : 0)} "
             + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)}";
-        kernels.Get(Source, "route", defines).Launch((tokens, 1, 1), WarpSize, [logits, bias, ids, weights, routing.WeightScale]);
+        kernels.Get(Source, "route", defines).Launch(
+            (tokens, 1, 1), WarpSize, [logits, bias, inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
         return new(ids, weights);
     }
 
@@ -41,7 +64,10 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
     public Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts) => _plain.Sum(x, groups, weights, experts);
 
     /// <inheritdoc/>
-    public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts)
+    public bool Takes(IExperts experts, ScalarType type) => type != ScalarType.Float32 && TablesOf(experts) is not null;
+
+    /// <inheritdoc/>
+    public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared, Tensor? residual)
     {
         if (x.dtype == ScalarType.Float32 || TablesOf(experts) is not { } tables)
             return null;
@@ -52,24 +78,37 @@ internal sealed unsafe class CudaExpertOps(CudaDevice device, KernelCompiler ker
         var rows = new ExpertRows(assignments, perToken, experts.Count, assignments <= MaxAssignmentsOfBlock, 0);
         using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
-        Sort(choices.Ids, experts.First, rows, macros);
+        Sort(choices.Ids, experts, rows, macros);
         using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
         Multiply(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
         using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
         Multiply(inner, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
 
-        var sum = workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, ScalarType.Float32);
-        var parts = Math.Max(1, hidden / (8 * CombineThreads));
+        var sum = residual ?? workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, x.dtype);
+        var parts = Math.Max(1, hidden / (Pack * CombineThreads));
         kernels.Get(Source, "combine", macros).Launch(
-            (tokens, parts, 1), CombineThreads, [results, choices.Ids, choices.Weights, sum, hidden, experts.First]);
+            (tokens, parts, 1), CombineThreads,
+            [results, choices.Ids, choices.Weights, shared, sum, hidden, experts.First, residual is null ? 0 : 1]);
         return sum;
     }
 
-    private void Sort(Tensor ids, int first, ExpertRows rows, string macros)
+    /// <inheritdoc/>
+    public void ReadUsage(IReadOnlyList<CountedExperts> layers) => _counters.Read(layers);
+
+    /// <inheritdoc/>
+    public void ForgetUsage() => _counters.Clear();
+
+    /// <inheritdoc/>
+    public void Dispose() => _counters.Dispose();
+
+    private void Sort(Tensor ids, IExperts experts, ExpertRows rows, string macros)
     {
         kernels.Get(Source, "sortByExpert", macros).Launch(
             (rows.IsSmall ? 1 : SortBlocks, 1, 1), SortThreads,
-            [ids, rows.Assignments, first, rows.Starts, rows.Order, rows.Active, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
+            [
+                ids, rows.Assignments, experts.First, rows.Starts, rows.Order, rows.Active, rows.RowsOfTile, rows.Tiles, rows.MaxTiles, _counters.Of(experts),
+                experts.Total,
+            ]);
         if (!rows.IsSmall)
             kernels.Get(Source, "listTiles", macros).Launch((1, 1, 1), WarpSize, [rows.Starts, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
     }

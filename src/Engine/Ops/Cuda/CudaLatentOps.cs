@@ -37,6 +37,9 @@ internal sealed class CudaLatentOps(
     }
 
     /// <inheritdoc/>
+    public int MaxRecordedRows(ScalarType type, LatentAttentionShape shape) => Takes(type, shape) ? SkinnyTiling.MaxRows : 0;
+
+    /// <inheritdoc/>
     /// <remarks>Keys lie as [heads, rank, plain_dim], so that a query's inputs are adjacent.</remarks>
     public LatentWeight Pack(Tensor projection, LatentAttentionShape shape)
     {

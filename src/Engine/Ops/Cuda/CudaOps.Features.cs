@@ -62,6 +62,13 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
     }
 
     /// <inheritdoc/>
+    public int MaxRows(IWeightMatrix matrix, ScalarType type) => matrix switch
+    {
+        Fp8Weight fp8 => SkinnyProduct.Takes(type, 1, fp8.InFeatures, fp8: true) && SkinnyProduct.TakesGrid(fp8.Grid, fp8.InFeatures) ? SkinnyTiling.MaxRows : 0,
+        _ => int.MaxValue,
+    };
+
+    /// <inheritdoc/>
     public ICapturedGraph Capture(Action body) => new CudaGraph(_device, body);
 
     /// <inheritdoc/>

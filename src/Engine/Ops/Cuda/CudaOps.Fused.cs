@@ -11,7 +11,7 @@ internal sealed unsafe partial class CudaOps : IFusedOps
     /// <inheritdoc/>
     public Tensor NormLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight weight)
     {
-        if (!TakesGemv(x, weight))
+        if (!TakesGemv(x, weight) || !x.is_contiguous())
             return Linear(RmsNorm(x, normWeight, epsilon), weight);
         var y = _workspace.Rent(SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
         Gemv(x, weight, normWeight, epsilon, y);

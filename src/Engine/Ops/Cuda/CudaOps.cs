@@ -26,6 +26,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     private readonly CudaSampler _sampler;
     private readonly CudaFp8Ops _fp8;
     private readonly CudaLatentOps _latent;
+    private readonly CudaExpertOps _experts;
     private readonly Dictionary<RotaryTable, (int Version, RotaryTable Copy)> _rotaries = [];
     private int _rotaryVersion;
 
@@ -46,7 +47,8 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         Products = new(_device, _kernels, _workspace, fp8WeightsOnly);
         _fp8 = new(_device, Skinny, Products, _workspace);
         _latent = new(_device, _kernels, _workspace, _inputs, Skinny, Products, OnDevice);
-        Features = new() { Latent = _latent, Experts = new CudaExpertOps(_device, _kernels, _workspace, Skinny, Products), Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
+        _experts = new(_device, _kernels, _workspace, _inputs, Skinny, Products);
+        Features = new() { Latent = _latent, Experts = _experts, Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
     /// <inheritdoc/>
@@ -110,7 +112,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     {
         var (rows, width) = ((int)x.size(0), (int)x.size(1));
         var y = _workspace.Rent(WorkspaceSlot.Normed, rows, width, x.dtype);
-        Kernel(Elementwise, "rmsNorm", x.dtype).Launch((rows, 1, 1), NormThreads, [x, weight, y, width, epsilon]);
+        Kernel(Elementwise, "rmsNorm", x.dtype).Launch((rows, 1, 1), NormThreads, [x, (int)x.stride(0), weight, y, width, epsilon]);
         return y;
     }
 
@@ -155,6 +157,7 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         foreach (var (_, copy) in _rotaries.Values)
             copy.Dispose();
         _fp8.Dispose();
+        _experts.Dispose();
         _sampler.Dispose();
         _inputs.Dispose();
         _workspace.Dispose();

@@ -142,6 +142,30 @@ public class DeepseekFolderTests
     }
 
     [Fact]
+    public void What_ran_before_the_first_request_does_not_count()
+    {
+        using var folder = new DeepseekFolder();
+        using var bare = new BareModel(folder.Path, new CpuOps(), ScalarType.Float32);
+        bare.LastLogits(s_prompt);
+        var balance = bare.Model.ExpertBalance!.Value;
+        bare.Model.ReadExpertUsage(); // a CPU counts on the host
+        Assert.Equal(balance, bare.Model.ExpertBalance);
+        bare.Model.ForgetExpertUsage();
+        Assert.Null(bare.Model.ExpertBalance);
+        bare.LastLogits(s_prompt);
+        Assert.Equal(balance, bare.Model.ExpertBalance);
+    }
+
+    [Fact]
+    public void Steps_are_recorded_only_where_a_device_takes_all_experts_and_latent_attention()
+    {
+        using var folder = new DeepseekFolder();
+        using var bare = new BareModel(folder.Path, new CpuOps(), ScalarType.Float32);
+        Assert.True(bare.Model.IsRecordable);
+        Assert.Equal(0, bare.Model.MaxRecordedRows);
+    }
+
+    [Fact]
     public void Routers_that_always_choose_the_same_experts_are_least_balanced()
     {
         var usage = new LocalLlm.Layers.ExpertUsage();

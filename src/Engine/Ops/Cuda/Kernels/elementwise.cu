@@ -27,15 +27,16 @@ extern "C" __global__ void gatherShard(const T* table, const int* rows, const in
   for (int i = threadIdx.x; i < width; i += blockDim.x) target[i] = isHere ? source[i] : fromFloat(0);
 }
 
-// out = x / rms(x) * weight, one block a row. x: [rows, width].
-extern "C" __global__ void rmsNorm(const T* x, const T* weight, T* out, int width, float epsilon) {
+// out = x / rms(x) * weight, one block a row. x: [rows, width], whose rows stand stride elements apart; out: without gaps.
+extern "C" __global__ void rmsNorm(const T* x, int stride, const T* weight, T* out, int width, float epsilon) {
   __shared__ float scratch[WARP];
   launchDependents();
   waitForPrevious();
-  const T* row = x + (u64)blockIdx.x * width;
+  const T* row = x + (u64)blockIdx.x * stride;
   T* target = out + (u64)blockIdx.x * width;
+  const bool packed = width % PACK == 0 && stride % PACK == 0 && (u64)x % 16 == 0;
   float squares = 0;
-  if (width % PACK == 0) {
+  if (packed) {
     for (int i = threadIdx.x; i < width / PACK; i += blockDim.x) {
       Pack16 pack;
       pack.raw = ((const uint4*)row)[i];
@@ -46,7 +47,7 @@ extern "C" __global__ void rmsNorm(const T* x, const T* weight, T* out, int widt
     for (int i = threadIdx.x; i < width; i += blockDim.x) squares = fmaf(toFloat(row[i]), toFloat(row[i]), squares);
   }
   const float scale = rsqrtf(blockSum(squares, scratch) / width + epsilon);
-  if (width % PACK == 0) {
+  if (packed) {
     for (int i = threadIdx.x; i < width / PACK; i += blockDim.x) {
       Pack16 pack, factor;
       pack.raw = ((const uint4*)row)[i];

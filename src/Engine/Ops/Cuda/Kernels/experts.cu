@@ -16,13 +16,22 @@ __device__ __forceinline__ void takeBest(float& value, int& index) {
 
 #ifdef GROUPS
 // logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN], best first.
+// contextLengths: [tokens] or null; a padding row has 0 and gets no expert (-1), so that it makes none be read.
 // SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Of GROUPS groups the GROUPS_PER_TOKEN best are chosen from: by their two best candidates
 // together (BY_TWO), or by their best. NORMALIZED: weights are divided by their sum. One warp a token.
-extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, const float* bias, int* ids, float* weights, float weightScale) {
+extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, const float* bias, const int* contextLengths, int* ids, float* weights,
+                                                         float weightScale) {
   __shared__ float scores[EXPERTS], candidates[EXPERTS], groups[GROUPS];
   launchDependents();
   waitForPrevious();
   const int lane = threadIdx.x;
+  if (contextLengths && contextLengths[blockIdx.x] == 0) {
+    for (int i = lane; i < PER_TOKEN; i += WARP) {
+      ids[(u64)blockIdx.x * PER_TOKEN + i] = -1;
+      weights[(u64)blockIdx.x * PER_TOKEN + i] = 0;
+    }
+    return;
+  }
   const float* row = logits + (u64)blockIdx.x * EXPERTS;
   float top = NEGATIVE_INFINITY, sum = 0;
   for (int e = lane; e < EXPERTS; e += WARP) {
@@ -126,15 +135,19 @@ __device__ __forceinline__ void writeTiles(const int* starts, int rowsOfTile, in
 }
 
 // Assignments (a token's i-th expert is assignment token · PER_TOKEN + i) by expert, in the order of the tokens. Experts first to first + EXPERTS are
-// this rank's; the others' assignments are left out. ids: [assignments]. starts: [EXPERTS + 1], order: [assignments], active: [EXPERTS] those with
-// assignments, then -1. A block has its share of the experts; with several, active is every expert's own number, and the tiles (of writeTiles) are
-// listed by listTiles. 512 threads.
+// this rank's; the others' assignments are left out, and so is -1. ids: [assignments]. starts: [EXPERTS + 1], order: [assignments], active: [EXPERTS]
+// those with assignments, then -1. A block has its share of the experts; with several, active is every expert's own number, and the tiles (of
+// writeTiles) are listed by listTiles. usage: [total] or null, assignments of each of the layer's experts since it was set to 0, whichever rank has
+// them. 512 threads.
 extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, int assignments, int first, int* starts, int* order, int* active,
-                                                               int rowsOfTile, int2* tiles, int maxTiles) {
+                                                               int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
   __shared__ int counts[EXPERTS], places[EXPERTS], below[WARP];
   launchDependents();
   waitForPrevious();
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = 512 / WARP, blocks = gridDim.x;
+  if (usage)
+    for (int i = blockIdx.x * 512 + threadIdx.x; i < assignments; i += blocks * 512)
+      if (ids[i] >= 0 && ids[i] < total) atomicAdd(usage + ids[i], 1ull);
   const int share = (EXPERTS + blocks - 1) / blocks, from = min(EXPERTS, (int)blockIdx.x * share), to = min(EXPERTS, from + share);
   const int perWarp = (to - from + warps - 1) / warps, begin = min(to, from + warp * perWarp), end = min(to, begin + perWarp);
   for (int e = begin + lane; e < end; e += WARP) counts[e] = 0;
@@ -200,9 +213,10 @@ extern "C" __global__ void listTiles(const int* starts, int rowsOfTile, int2* ti
   writeTiles(starts, rowsOfTile, tiles, maxTiles);
 }
 
-// y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice. results: [assignments, width]; y:
-// [tokens, width] float32. grid (tokens, parts of the width).
-extern "C" __global__ void combine(const T* results, const int* ids, const float* weights, float* y, int width, int first) {
+// y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, then + shared[token], all of it in
+// float32; add: then + y[token], and only that is rounded. results: [assignments, width]; shared: [tokens, width] or null; y: [tokens, width]. grid
+// (tokens, parts of the width).
+extern "C" __global__ void combine(const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first, int add) {
   launchDependents();
   waitForPrevious();
   const u64 token = blockIdx.x;
@@ -218,7 +232,20 @@ extern "C" __global__ void combine(const T* results, const int* ids, const float
 #pragma unroll
       for (int e = 0; e < PACK; e++) sum[e] = fmaf(toFloat(result.element[e]), weight, sum[e]);
     }
+    uint4* target = (uint4*)(y + token * width) + pack;
+    Pack16 other;
+    if (shared) {
+      other.raw = __ldcg((const uint4*)(shared + token * width) + pack);
 #pragma unroll
-    for (int e = 0; e < PACK; e += 4) *(float4*)(y + token * width + pack * PACK + e) = {sum[e], sum[e + 1], sum[e + 2], sum[e + 3]};
+      for (int e = 0; e < PACK; e++) sum[e] += toFloat(other.element[e]);
+    }
+    if (add) {
+      other.raw = *target;
+#pragma unroll
+      for (int e = 0; e < PACK; e++) sum[e] += toFloat(other.element[e]);
+    }
+#pragma unroll
+    for (int e = 0; e < PACK; e++) other.element[e] = fromFloat(sum[e]);
+    *target = other.raw;
   }
 }

@@ -1,0 +1,91 @@
+using System.Runtime.CompilerServices;
+using LocalLlm.Interop;
+using LocalLlm.Interop.Cuda;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// How many tokens each expert of the layers has had, counted on the card by its kernels. A stream of its own brings the counts to the host, so that
+/// nobody waits for the step that the card computes.
+/// </summary>
+internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
+{
+    // Counts never move, as records of steps know where they are: what does not fit goes to another page.
+    private const int PageCounts = 1 << 16;
+    private const uint NonBlockingStream = 1;
+    private readonly List<(Tensor Counts, int Used)> _pages = [];
+
+    // Experts live as long as their model.
+    private readonly ConditionalWeakTable<IExperts, Place> _places = [];
+    private readonly PinnedBuffer _host = new(device);
+    private IntPtr _stream;
+
+    /// <summary>Where the kernels count the tokens of a layer: [experts of the layer] uint64. Its first call allocates.</summary>
+    public ulong Of(IExperts experts)
+    {
+        if (!_places.TryGetValue(experts, out var place))
+            _places.Add(experts, place = Allocate(experts.Total));
+        return (ulong)_pages[place.Page].Counts.DataPointer() + ((ulong)place.First * sizeof(long));
+    }
+
+    /// <summary>Writes the counts of some layers; others than those that were counted here are left as they are.</summary>
+    public void Read(IReadOnlyList<CountedExperts> layers)
+    {
+        if (_pages.Count == 0)
+            return;
+        if (_stream == IntPtr.Zero)
+        {
+            IntPtr stream;
+            CudaException.Check(CudaDriver.cuStreamCreateWithPriority(&stream, NonBlockingStream, 0), "cuStreamCreateWithPriority");
+            _stream = stream;
+        }
+
+        var starts = new int[_pages.Count];
+        var total = 0;
+        for (var page = 0; page < _pages.Count; page++)
+            (starts[page], total) = (total, total + _pages[page].Used);
+        _host.Reserve((nuint)total * sizeof(long));
+        var all = (long*)_host.Memory;
+        for (var page = 0; page < _pages.Count; page++)
+        {
+            var (counts, used) = _pages[page];
+            CudaException.Check(
+                CudaDriver.cuMemcpyDtoHAsync_v2(all + starts[page], (ulong)counts.DataPointer(), (nuint)used * sizeof(long), _stream), "copying the tokens of experts");
+        }
+
+        CudaException.Check(CudaDriver.cuStreamSynchronize(_stream), "copying the tokens of experts");
+        foreach (var (experts, tokens) in layers)
+        {
+            if (experts is not null && _places.TryGetValue(experts, out var place))
+                new Span<long>(all + starts[place.Page] + place.First, tokens.Length).CopyTo(tokens);
+        }
+    }
+
+    /// <summary>Sets all counts to zero, behind what the card computes now.</summary>
+    public void Clear()
+    {
+        foreach (var (counts, _) in _pages)
+            counts.zero_();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _host.Dispose();
+        foreach (var (counts, _) in _pages)
+            counts.Dispose();
+        _pages.Clear();
+    }
+
+    private Place Allocate(int count)
+    {
+        if (_pages.Count == 0 || _pages[^1].Used + count > _pages[^1].Counts.numel())
+            _pages.Add((zeros(Math.Max(PageCounts, count), ScalarType.Int64, device.Torch).DetachFromDisposeScope(), 0));
+        var (counts, used) = _pages[^1];
+        _pages[^1] = (counts, used + count);
+        return new(_pages.Count - 1, used);
+    }
+
+    private sealed record Place(int Page, int First);
+}

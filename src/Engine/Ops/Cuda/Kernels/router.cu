@@ -1,0 +1,62 @@
+// logits = x · Wᵀ in float32, by a float32 matrix: the scores of experts. Compiled for TILE rows at once and OUTPUTS of a block. The order of a result's
+// additions depends on the width alone: a row has the same bits alone and in any step.
+#define THREADS 256
+#define WARPS (THREADS / WARP)
+
+// A pack of 16-bit inputs takes 8 floats of each row of the matrix.
+struct Weights {
+  float4 half[OUTPUTS][2];
+};
+
+__device__ __forceinline__ void loadWeights(Weights& w, const float* matrix, int outputs, int first, int width, int pack) {
+#pragma unroll
+  for (int o = 0; o < OUTPUTS; o++) {
+    const float4* row = (const float4*)(matrix + (u64)min(first + o, outputs - 1) * width) + 2 * pack;
+    w.half[o][0] = __ldg(row);
+    w.half[o][1] = __ldg(row + 1);
+  }
+}
+
+// matrix: [outputs, width] float32, x: [rows, width] of 16-bit elements, y: [rows, outputs] float32; the width is a multiple of 8. grid (blocks of
+// outputs, tiles of rows).
+extern "C" __global__ void __launch_bounds__(THREADS) routerLogits(const float* matrix, const T* x, float* y, int rows, int outputs, int width) {
+  __shared__ float partial[WARPS][TILE * OUTPUTS];
+  launchDependents();
+  const int first = blockIdx.x * OUTPUTS, firstRow = blockIdx.y * TILE, packs = width / 8;
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+  // No kernel writes the matrix: its first part comes while the kernel before still runs.
+  Weights w;
+  if (threadIdx.x < packs) loadWeights(w, matrix, outputs, first, width, threadIdx.x);
+  waitForPrevious();
+  float sum[TILE][OUTPUTS] = {};
+  for (int pack = threadIdx.x; pack < packs; pack += THREADS) {
+    Pack16 input[TILE];
+#pragma unroll
+    for (int r = 0; r < TILE; r++) input[r].raw = *((const uint4*)(x + (u64)min(firstRow + r, rows - 1) * width) + pack);
+#pragma unroll
+    for (int o = 0; o < OUTPUTS; o++) {
+      const float4 a = w.half[o][0], b = w.half[o][1];
+      const float factor[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+#pragma unroll
+      for (int r = 0; r < TILE; r++)
+#pragma unroll
+        for (int e = 0; e < 8; e++) sum[r][o] = fmaf(toFloat(input[r].element[e]), factor[e], sum[r][o]);
+    }
+    if (pack + THREADS < packs) loadWeights(w, matrix, outputs, first, width, pack + THREADS);
+  }
+#pragma unroll
+  for (int r = 0; r < TILE; r++)
+#pragma unroll
+    for (int o = 0; o < OUTPUTS; o++) {
+      const float all = warpSum(sum[r][o]);
+      if (lane == 0) partial[warp][r * OUTPUTS + o] = all;
+    }
+  __syncthreads();
+  for (int i = threadIdx.x; i < TILE * OUTPUTS; i += THREADS) {
+    const int row = firstRow + i / OUTPUTS, output = first + i % OUTPUTS;
+    if (row >= rows || output >= outputs) continue;
+    float all = 0;
+    for (int other = 0; other < WARPS; other++) all += partial[other][i];
+    y[(u64)row * outputs + output] = all;
+  }
+}

@@ -1,0 +1,42 @@
+using LocalLlm.Ops;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Execution;
+
+/// <summary>Notes the sizes of steps and how often records are repeated; the results of a record stay as they were.</summary>
+internal sealed class NotedCapture : IGraphCapture
+{
+    /// <summary>Rows of every step that was begun.</summary>
+    public List<int> Sizes { get; } = [];
+
+    /// <summary>Records that were repeated.</summary>
+    public int Launches { get; private set; }
+
+    /// <summary>The most rows of a product by 8-bit floats that are recorded.</summary>
+    public int MaxFp8Rows { get; init; }
+
+    public long Version => 0;
+
+    public int MaxRows(IWeightMatrix matrix, ScalarType type) => matrix is Fp8Weight ? MaxFp8Rows : int.MaxValue;
+
+    public Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata, int rows)
+    {
+        Sizes.Add(rows);
+        return zeros(rows, ScalarType.Int32);
+    }
+
+    public ICapturedGraph Capture(Action body)
+    {
+        body();
+        return new Graph(this);
+    }
+
+    private sealed class Graph(NotedCapture owner) : ICapturedGraph
+    {
+        public void Launch() => owner.Launches++;
+
+        public void Dispose()
+        {
+        }
+    }
+}
