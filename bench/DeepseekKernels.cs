@@ -20,6 +20,11 @@ internal static class DeepseekKernels
     private static readonly (int Outputs, int Inputs)[] Products =
         [(2112, 7168), (24576, 1536), (3072, 1536), (7168, 16384), (7168, 2048), (36864, 7168), (7168, 18432), (4096, 7168)];
 
+    private static readonly LatentTiling[] LatentCuts =
+    [
+        new(32, 2, 1), new(32, 2, 2), new(32, 2, 4), new(32, 3, 1), new(16, 2, 4), new(16, 3, 2), new(16, 3, 3), new(16, 3, 6), new(16, 4, 2), new(16, 4, 4),
+    ];
+
     private static readonly int[] Rows = [1, 8, 16, 32, 64, 128, 512, 4096];
 
     /// <summary>Prints the tables.</summary>
@@ -41,7 +46,7 @@ internal static class DeepseekKernels
         foreach (var heads in (int[])[16, 32, 128])
         {
             foreach (var sequences in (int[])[1, 8, 32, 128])
-                PrintAttention(ops, heads, sequences, copy, matrix);
+                PrintAttention(ops, heads, sequences, copy, matrix, cuts is not null && heads < 64);
         }
     }
 
@@ -93,7 +98,7 @@ internal static class DeepseekKernels
             weight.Dispose();
     }
 
-    private static void PrintAttention(CudaOps ops, int heads, int sequences, double copy, double matrix)
+    private static void PrintAttention(CudaOps ops, int heads, int sequences, double copy, double matrix, bool tune)
     {
         using var scope = NewDisposeScope();
         var shape = new LatentAttentionShape(heads, 512, 128, 64, 128, 0.07f, Interleaved: true);
@@ -112,7 +117,7 @@ internal static class DeepseekKernels
         for (var block = 0; block < blocks; block++)
             metadata.BlockTables.Add(block);
         ops.BeginStep(new int[sequences], metadata);
-        var latent = ops.Features.Latent!;
+        var latent = (CudaLatentOps)ops.Features.Latent!;
         using var weight = latent.Pack(randn((long)heads * 256, 512, ScalarType.BFloat16, ops.Device), shape);
         var queries = randn(sequences, (long)heads * shape.QueryDim, ScalarType.BFloat16, ops.Device);
         var whole = GpuClock.Time(ops, () => latent.Attention(queries, weight, cache, metadata, shape).Dispose());
@@ -125,6 +130,14 @@ internal static class DeepseekKernels
         var time = whole - products;
         var bytes = (double)sequences * ContextTokens * shape.RowWidth * 2;
         var operations = 2.0 * sequences * ContextTokens * heads * (shape.RowWidth + shape.Rank);
+        foreach (var cut in tune ? LatentCuts : [])
+        {
+            latent.Cut = cut;
+            var other = GpuClock.Time(ops, () => latent.Attention(queries, weight, cache, metadata, shape).Dispose());
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"          {other - products,8:F1} us by {cut}"));
+        }
+
+        latent.Cut = LatentTiling.Default;
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{heads,4} heads, {sequences,4} sequences: {whole,8:F1} us, of which the products of the heads {products,6:F1}; the rest: cache {bytes / time / 1e3,6:F0} GB/s "

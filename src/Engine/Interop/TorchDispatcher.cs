@@ -27,12 +27,13 @@ internal static unsafe class TorchDispatcher
     /// <param name="name">The operator, zero-terminated.</param>
     /// <param name="stack">Its arguments.</param>
     /// <param name="what">What failed, for the message.</param>
+    /// <param name="overload">The operator's overload, zero-terminated; null: the one without a name.</param>
     /// <exception cref="InvalidOperationException">It failed.</exception>
-    public static void Call(byte[] name, ulong* stack, string what)
+    public static void Call(byte[] name, ulong* stack, string what, byte[]? overload = null)
     {
         fixed (byte* op = name)
-        fixed (byte* overload = NoOverload)
-            Check(TorchShim.aoti_torch_call_dispatcher(op, overload, stack), what);
+        fixed (byte* which = overload ?? NoOverload)
+            Check(TorchShim.aoti_torch_call_dispatcher(op, which, stack), what);
     }
 
     /// <summary>Throws unless <paramref name="status"/> is 0.</summary>

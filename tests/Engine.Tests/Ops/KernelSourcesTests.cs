@@ -25,7 +25,7 @@ public sealed class KernelSourcesTests
         { "latent.cu", true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1" },
         { "attention.cu attention_lanes.cu", true, $"{Attention} HEAD_DIM=40 VECTOR=4 LANES=16" },
         { "tensor_core.cu attention.cu attention_mma.cu", false, $"{Attention} HEAD_DIM=128" },
-        { "tensor_core.cu latent_attention.cu", false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 STAGES=2" },
+        { "tensor_core.cu latent_attention.cu", false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=32 STAGES=2" },
     };
 
     /// <summary>Rows, outputs, inputs, products at once.</summary>

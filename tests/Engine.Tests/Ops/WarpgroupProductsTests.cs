@@ -95,6 +95,20 @@ public sealed class WarpgroupProductsTests : IDisposable
         }
     }
 
+    // libtorch's own product, where it has one, and ours give the same layer.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(65)]
+    [InlineData(300)]
+    public void Layers_quantise_their_rows_for_any_number_of_them(int rows)
+    {
+        var (bytes, scales, grid) = Fp8OpsTests.Matrix(512, 384, 128, 128, 0);
+        using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, null, LinearRole.Other);
+        var x = randn(rows, 512).to(ScalarType.BFloat16).cuda();
+        var expected = Values(_cuda.Products.Quantise(x), 512).matmul(TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64).t());
+        AssertNear(expected, _cuda.Features.Fp8!.Linear(x, packed), $"{rows} rows");
+    }
+
     [Theory]
     [MemberData(nameof(ExpertShapes))]
     public void Products_of_experts_are_near_to_the_same_values_in_float64(int tokens, int count, int perToken, int hidden, int width)

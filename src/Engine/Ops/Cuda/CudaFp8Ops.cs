@@ -3,15 +3,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Products by 8-bit floats on a GPU: few rows widen them on the way (<see cref="SkinnyProduct"/>), others become 8-bit floats themselves where the
-/// card multiplies those (<see cref="WarpgroupProducts"/>); shapes that neither takes go by plain tensor operations that widen a part of the matrix at a time.
+/// Products by 8-bit floats on a GPU: where the card multiplies those, rows become 8-bit floats too (<see cref="WarpgroupProducts"/>, many rows
+/// <see cref="ScaledProduct"/>); elsewhere few rows widen the matrix on the way (<see cref="SkinnyProduct"/>). What none of them takes goes by plain
+/// tensor operations that widen a part of the matrix at a time.
 /// </summary>
 internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, WarpgroupProducts products, CudaWorkspace workspace) : IFp8Ops, IDisposable
 {
-    // So few rows are bound by the reading of the matrix in either way, and stay in 16 bits.
-    private const int MaxSkinnyRows = 8;
-
     private readonly TorchFp8Ops _plain = new(device.Torch);
+    private readonly ScaledProduct _scaled = new(device);
 
     // Matrices of one shape share a grid.
     private readonly Dictionary<Fp8Grid, Tensor> _scaleRows = [];
@@ -27,9 +26,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     /// <inheritdoc/>
     public Tensor Linear(Tensor x, Fp8Weight weight)
     {
-        var isSkinny = SkinnyProduct.Takes(x.dtype, x.size(0), weight.InFeatures, fp8: true) && SkinnyProduct.TakesGrid(weight.Grid, weight.InFeatures);
-        var isQuantised = (!isSkinny || x.size(0) > MaxSkinnyRows) && products.Takes(x.dtype, weight.Grid, weight.InFeatures);
-        if (!isSkinny && !isQuantised)
+        var isQuantised = products.Takes(x.dtype, weight.Grid, weight.InFeatures);
+        if (!isQuantised && !(SkinnyProduct.Takes(x.dtype, x.size(0), weight.InFeatures, fp8: true) && SkinnyProduct.TakesGrid(weight.Grid, weight.InFeatures)))
             return _plain.Linear(x, weight);
         var y = workspace.Rent(CudaOps.SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
         var scaleRows = _scaleRows[weight.Grid];
@@ -40,13 +38,15 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         }
 
         using var quantised = products.Quantise(x);
-        products.Multiply(quantised, weight, scaleRows, y);
+        if (!_scaled.TryMultiply(quantised, weight, y))
+            products.Multiply(quantised, weight, scaleRows, y);
         return y;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _scaled.Dispose();
         foreach (var rows in _scaleRows.Values)
             rows.Dispose();
         _scaleRows.Clear();

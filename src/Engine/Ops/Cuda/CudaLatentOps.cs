@@ -14,17 +14,17 @@ internal sealed class CudaLatentOps(
     private const string AttentionSource = "tensor_core.cu latent_attention.cu";
     private const int StoreThreads = 128;
     private const int HeadsOfBlock = 16;
-    private const int Stages = 2;
-    private const int Tile = 32;
     private const int WarpSize = 32;
     private const int Warps = 4;
-    private const int MaxSplits = 32;
-    private const int BlocksPerMultiprocessor = 2;
+    private const int MaxSplits = 64; // latentJoin has a warp for them
     private const string WideSource = "tensor_core.cu warpgroup.cu latent_attention_wide.cu";
     private const int WideHeads = 64;
     private const int WideThreads = 256;
     private const int WideTile = 64;
     private const double Log2E = 1.4426950408889634;
+
+    /// <summary>How <c>latent_attention.cu</c> is cut; another one is for measurements.</summary>
+    internal LatentTiling Cut { get; set; } = LatentTiling.Default;
 
     private readonly TorchLatentOps _plain = new(device.Torch);
     private readonly LatentPrefill _prefill = new(kernels, workspace, inputs);
@@ -137,14 +137,14 @@ internal sealed class CudaLatentOps(
     {
         var rows = (int)queries.size(0);
         var isWide = TakesWide(shape);
-        var (headsOfBlock, tile) = isWide ? (WideHeads, WideTile) : (HeadsOfBlock, Tile);
+        var (headsOfBlock, tile) = isWide ? (WideHeads, WideTile) : (HeadsOfBlock, Cut.Tile);
         var headBlocks = (shape.Heads + headsOfBlock - 1) / headsOfBlock;
-        var maxBlocks = (isWide ? 1 : BlocksPerMultiprocessor) * device.Multiprocessors;
-        var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + (2 * tile) - 1) / (2 * tile)), 1, MaxSplits);
+        var maxBlocks = (isWide ? 1 : Cut.BlocksPerMultiprocessor) * device.Multiprocessors;
+        var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + tile - 1) / tile), 1, MaxSplits);
         // Always the most that any split takes, so that the buffer never moves.
         using var partials = splits > 1
             ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * headsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
-        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} HEAD_GROUPS=1 STAGES={Stages}";
+        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} HEAD_GROUPS=1 TILE={Cut.Tile} STAGES={Cut.Stages}";
         var kernel = isWide ? kernels.Get(WideSource, "latentAttentionWide", defines) : kernels.Get(AttentionSource, "latentAttention", defines);
         kernel.Launch(
             (rows, headBlocks, splits),
@@ -153,13 +153,10 @@ internal sealed class CudaLatentOps(
                 absorbed, queries, cache.Tensors[0], mixed, partials, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.Heads,
                 (float)(shape.Scale * Log2E),
             ],
-            isWide ? WideSharedBytes(shape) : SharedBytes(shape));
+            isWide ? WideSharedBytes(shape) : Cut.SharedBytes(shape));
         if (splits > 1)
             kernels.Get(AttentionSource, "latentJoin", defines).Launch((rows, shape.Heads, 1), shape.Rank / 4, [partials, mixed, shape.Heads, splits]);
     }
-
-    // Tiles, and what the warps exchange.
-    private static int SharedBytes(LatentAttentionShape shape) => (Stages * Tile * (shape.RowWidth + 8) * 2) + (2 * Warps * 16 * WarpSize * 4);
 
     // The queries and two tiles, a tile's weights, two numbers of each head and group, and what aligns all of it.
     private static int WideSharedBytes(LatentAttentionShape shape) =>
@@ -168,4 +165,21 @@ internal sealed class CudaLatentOps(
     // So many heads are bound by arithmetic.
     private bool TakesWide(LatentAttentionShape shape) =>
         device.ComputeCapability == CudaDevice.Hopper && shape is { Rank: 512, RotaryDim: 64, Heads: >= WideHeads };
+}
+
+/// <summary>How <c>latent_attention.cu</c> is cut.</summary>
+/// <param name="Tile">Positions of a tile: 16 or 32.</param>
+/// <param name="Stages">Tiles on their way.</param>
+/// <param name="BlocksPerMultiprocessor">Blocks that contexts are split into at most, for each multiprocessor.</param>
+internal readonly record struct LatentTiling(int Tile, int Stages, int BlocksPerMultiprocessor)
+{
+    private const int Warps = 4;
+    private const int WarpSize = 32;
+
+    /// <summary>What was best on an H200.</summary>
+    public static LatentTiling Default { get; } = new(32, 2, 2);
+
+    /// <summary>Dynamic shared memory of a block, in bytes: tiles, and what the warps exchange.</summary>
+    public int SharedBytes(LatentAttentionShape shape) =>
+        (Stages * Tile * (shape.RowWidth + 8) * 2) + (2 * Warps * (Tile / 2) * WarpSize * sizeof(float));
 }

@@ -23,6 +23,7 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
     private const int MaxSplits = 8;
     private const int MinStages = 3;
     private const int MaxStages = 8;
+    private const int MaxResident = 5;
     private const int MaxSharedBytes = 227 << 10; // of a block, and of all blocks of a multiprocessor
     private const int SharedBytesOfSystem = 1 << 10; // of each block
     private const int Registers = 65536;
@@ -72,24 +73,26 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
         if (rows > MaxRows)
             return new(rowsAtOnce, 2, 1, 4, 1);
         var blocks = new WarpgroupTiling(rowsAtOnce, 1, 1, 1, 1).Blocks(outputs) * products;
-        var chunks = inputs * (fp8 ? 1 : 2) / ChunkBytes;
-        // Two blocks of a multiprocessor hide what one waits for; a split that reads little costs more than it brings.
-        var minChunks = rowsAtOnce switch { 8 => 7, <= 32 => 14, _ => 28 };
+        var splits = SplitsOf(rowsAtOnce, blocks, inputs * (fp8 ? 1 : 2) / ChunkBytes, multiprocessors);
+        // Blocks of a multiprocessor share its memory. Where they are few, all of them are resident at once; clusters of four and more want room to
+        // spare, since each lies within one part of the chip.
+        var perMultiprocessor = ((blocks * splits) + multiprocessors - 1) / multiprocessors;
+        var wanted = splits > 2 ? perMultiprocessor + 1 : perMultiprocessor > MaxResident ? MaxResident - 1 : perMultiprocessor;
+        var deep = wanted == 1 || (wanted <= 3 && perMultiprocessor <= 2 && rowsAtOnce <= 32) ? 2 : 1;
+        var tiling = new WarpgroupTiling(rowsAtOnce, 1, rowsAtOnce == MaxRows ? 1 : deep, MinStages, splits);
+        var resident = Math.Clamp(Registers / (tiling.Threads * tiling.RegistersOfThread), 1, wanted);
+        var stages = ((MaxSharedBytes / resident) - SharedBytesOfSystem - Alignment) / tiling.StageBytes;
+        return tiling with { Stages = Math.Clamp(stages, MinStages, MaxStages) };
+    }
+
+    // Two blocks of a multiprocessor hide what one waits for; a split that reads little costs more than it brings. Measured on an H200.
+    private static int SplitsOf(int rowsAtOnce, int blocks, int chunks, int multiprocessors)
+    {
+        var minChunks = rowsAtOnce == MinRows ? 7 : 28;
         var splits = 1;
         while (splits < MaxSplits && 2 * splits * blocks <= 2 * multiprocessors && chunks / (2 * splits) >= minChunks)
             splits *= 2;
-        // As many as fit at once share the memory; more than three of few rows only take turns.
-        var wanted = Math.Clamp((blocks * splits + multiprocessors - 1) / multiprocessors, 1, rowsAtOnce <= 16 ? 3 : 5);
-        foreach (var deep in (int[])[2, 1])
-        {
-            var tiling = new WarpgroupTiling(rowsAtOnce, 1, deep, MinStages, splits);
-            var resident = Math.Clamp(Registers / (tiling.Threads * tiling.RegistersOfThread), 1, wanted);
-            var stages = ((MaxSharedBytes / resident) - SharedBytesOfSystem - Alignment) / tiling.StageBytes;
-            if (deep == 1 || (stages >= MinStages && rowsAtOnce < MaxRows && resident == wanted))
-                return tiling with { Stages = Math.Clamp(stages, MinStages, MaxStages) };
-        }
-
-        throw new InvalidOperationException("one of the two was returned");
+        return splits;
     }
 
     /// <summary>Other cuts that fit the same product: for measurements.</summary>

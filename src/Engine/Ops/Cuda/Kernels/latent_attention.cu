@@ -2,8 +2,8 @@
 // ROTARY], values their first RANK columns, the same for all heads. A block computes one row (of a decode step, or any row of a prefill) for
 // 16 · HEAD_GROUPS heads, over a part of the context. Four warps share a group of 16 heads: each owns a quarter of the columns, of scores and of
 // results; their parts of the scores are exchanged through shared memory.
-// Compiled for RANK (a multiple of 64), PLAIN (even), ROTARY (a multiple of 16) and HEAD_GROUPS. STAGES tiles of TILE positions are on their way.
-#define TILE 32
+// Compiled for RANK (a multiple of 64), PLAIN (even), ROTARY (a multiple of 16) and HEAD_GROUPS. STAGES tiles of TILE (16 or 32) positions are on their
+// way.
 #define ROW (RANK + ROTARY)
 #define PADDED (ROW + 8)            // rows begin 16 bytes further in the banks
 #define WARPS (4 * HEAD_GROUPS)
@@ -17,7 +17,7 @@
 #define TILES (COLUMNS / 8)         // of 8 result columns
 #define PACKS_OF_ROW (ROW / 8)
 
-#define SHARED_BYTES (STAGES * TILE * PADDED * 2 + 2 * WARPS * 16 * WARP * 4)
+#define SHARED_BYTES (STAGES * TILE * PADDED * 2 + 2 * WARPS * TILE / 2 * WARP * 4)
 
 // First column of a warp's step; beyond RANK lies the rotated part, whose steps go round the warps. Negative: the warp has no such step.
 __device__ __forceinline__ int columnOf(int quarter, int step) {
@@ -29,11 +29,14 @@ __device__ __forceinline__ int columnOf(int quarter, int step) {
 // Starts the copy of a tile's rows; those outside of the part are zero, as slots there may hold anything.
 __device__ __forceinline__ void copyTile(T* tile, const T* cache, const int* table, int begin, int end) {
   if (begin < end) {
-    for (int i = threadIdx.x; i < TILE * PACKS_OF_ROW; i += THREADS) {
-      const int r = i / PACKS_OF_ROW, pack = i % PACKS_OF_ROW, position = begin + r;
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int r = warp; r < TILE; r += WARPS) {
+      const int position = begin + r;
       const bool wanted = position < end;
       const u64 slot = wanted ? (u64)table[position / BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE : 0;
-      copyAsync(tile + r * PADDED + pack * 8, cache + slot * ROW + pack * 8, wanted);
+#pragma unroll
+      for (int pack = lane; pack < PACKS_OF_ROW; pack += WARP) copyAsync(tile + r * PADDED + pack * 8, cache + slot * ROW + pack * 8, wanted);
     }
   }
   commitCopies();
@@ -57,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) latentAttention(
     const T* absorbed, const T* queries, const T* cache, T* out, float* partials, const int* contextLengths, const int* tableStarts, const int* tables, int heads, float scale) {
   DYNAMIC_SHARED(memory);
   T* tiles = (T*)memory;
-  float* exchange = (float*)(tiles + STAGES * TILE * PADDED); // [2][WARPS][4][WARP][4]
+  float* exchange = (float*)(tiles + STAGES * TILE * PADDED); // [2][WARPS][TILE / 8][WARP][4]
   launchDependents();
   waitForPrevious();
 
@@ -190,28 +193,47 @@ extern "C" __global__ void __launch_bounds__(THREADS) latentAttention(
   }
 }
 
-// Joins the parts of one head of one row. grid (rows, heads), RANK / 4 threads.
+// Joins the parts of one head of one row. splits: at most 2 · WARP. grid (rows, heads), RANK / 4 threads.
 extern "C" __global__ void latentJoin(const float* partials, T* out, int heads, int splits) {
+  __shared__ float factors[2 * WARP];
   launchDependents();
   waitForPrevious();
   const u64 at = (u64)blockIdx.x * heads + blockIdx.y;
   const float* parts = partials + at * splits * (RANK + 2);
-  float top = NEGATIVE_INFINITY, total = 0, result[4] = {};
-  for (int s = 0; s < splits; s++) top = fmaxf(top, __ldcg(parts + s * (RANK + 2) + RANK));
-#pragma unroll 4
-  for (int s = 0; s < splits; s++) {
-    const float* part = parts + s * (RANK + 2);
-    const float2 own = __ldcg((const float2*)(part + RANK));
+  if (threadIdx.x < WARP) {
     // A part without positions has no largest score.
-    const float factor = own.x == NEGATIVE_INFINITY ? 0 : exp2f(own.x - top);
-    total += own.y * factor;
+    float2 own[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      const float2 pair = __ldcg((const float2*)(part + threadIdx.x * 4) + i);
+      const int s = i * WARP + threadIdx.x;
+      own[i] = s < splits ? __ldcg((const float2*)(parts + s * (RANK + 2) + RANK)) : float2{NEGATIVE_INFINITY, 0};
+    }
+    float top = fmaxf(own[0].x, own[1].x);
+#pragma unroll
+    for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
+    float factor[2], total = 0;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      factor[i] = own[i].x == NEGATIVE_INFINITY ? 0 : exp2f(own[i].x - top);
+      total += own[i].y * factor[i];
+    }
+    total = warpSum(total);
+#pragma unroll
+    for (int i = 0; i < 2; i++) factors[i * WARP + threadIdx.x] = total == 0 ? 0 : factor[i] / total;
+  }
+  __syncthreads();
+  float result[4] = {};
+#pragma unroll 8
+  for (int s = 0; s < splits; s++) {
+    // What no position was seen for may hold anything.
+    const float factor = factors[s];
+    if (factor == 0) continue;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const float2 pair = __ldcg((const float2*)(parts + s * (RANK + 2) + threadIdx.x * 4) + i);
       result[2 * i] += pair.x * factor;
       result[2 * i + 1] += pair.y * factor;
     }
   }
-  const float factor = total == 0 ? 0 : 1 / total;
-  *(uint2*)(out + at * RANK + threadIdx.x * 4) = {packed(result[0] * factor, result[1] * factor), packed(result[2] * factor, result[3] * factor)};
+  *(uint2*)(out + at * RANK + threadIdx.x * 4) = {packed(result[0], result[1]), packed(result[2], result[3])};
 }

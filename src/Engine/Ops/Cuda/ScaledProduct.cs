@@ -1,0 +1,89 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: many rows of 8-bit floats at twice the rate of our own kernel.
+/// A libtorch without it (CUDA before 12.9) refuses the first product, and is not asked again.
+/// </summary>
+internal sealed unsafe class ScaledProduct(CudaDevice device) : IDisposable
+{
+    private const int MinRows = 65; // up to here our own is as quick
+    private const int Edge = 128;
+    private const int Divisor = 16;
+    private const int Arguments = 9;
+    private const ulong Float8Code = 24; // c10::ScalarType::Float8_e4m3fn
+    private const ulong BFloat16Code = 15;
+    private static readonly byte[] Name = Encoding.ASCII.GetBytes("aten::_scaled_mm\0");
+    private static readonly byte[] Out = Encoding.ASCII.GetBytes("out\0");
+    private static readonly byte[] View = Encoding.ASCII.GetBytes("aten::view\0");
+    private static readonly byte[] Dtype = Encoding.ASCII.GetBytes("dtype\0");
+
+    private readonly ConditionalWeakTable<Fp8Grid, StrongBox<bool>> _squares = [];
+    private bool _isMissing;
+
+    /// <summary>y = x · Wᵀ, where it can: in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.</summary>
+    /// <param name="x">[rows, in].</param>
+    /// <param name="weight">The matrix.</param>
+    /// <param name="y">[rows, out], contiguous.</param>
+    /// <returns>Whether y was written.</returns>
+    public bool TryMultiply(QuantisedRows x, Fp8Weight weight, Tensor y)
+    {
+        if (_isMissing || x.Rows < MinRows || device.RecordedGates is not null || y.dtype != ScalarType.BFloat16 || weight.Bias is not null
+            || weight.InFeatures % Edge != 0 || weight.OutFeatures % Divisor != 0 || !HasSquares(weight.Grid))
+        {
+            return false;
+        }
+
+        using var scope = NewDisposeScope();
+        ulong* stack = stackalloc ulong[Arguments];
+        stack[0] = TorchDispatcher.Argument(AsFloat8(x.Values));
+        stack[1] = TorchDispatcher.Argument(AsFloat8(weight.Data).t());
+        stack[2] = TorchDispatcher.Argument(x.Scales.t()); // [rows, blocks], columns contiguous
+        stack[3] = TorchDispatcher.Argument(weight.Scales.t());
+        stack[4] = 0; // bias
+        stack[5] = 0; // scale_result
+        stack[6] = TorchDispatcher.Some(BFloat16Code);
+        stack[7] = 0; // use_fast_accum
+        stack[8] = TorchDispatcher.Argument(y);
+        try
+        {
+            TorchDispatcher.Call(Name, stack, "libtorch's product of 8-bit floats", Out);
+        }
+        catch (InvalidOperationException)
+        {
+            _isMissing = true;
+            return false;
+        }
+
+        _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[0]);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _squares.Clear();
+
+    // The same bytes as a type that TorchSharp does not name.
+    private static Tensor AsFloat8(Tensor bytes)
+    {
+        ulong* stack = stackalloc ulong[2];
+        stack[0] = TorchDispatcher.Argument(bytes);
+        stack[1] = Float8Code;
+        TorchDispatcher.Call(View, stack, "a view of 8-bit floats", Dtype);
+        return Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
+    }
+
+    private bool HasSquares(Fp8Grid grid)
+    {
+        if (!_squares.TryGetValue(grid, out var known))
+        {
+            var rows = grid.ScaleRows;
+            _squares.Add(grid, known = new(grid is { BlockColumns: Edge, ColumnOffset: 0 } && Enumerable.Range(0, rows.Length).All(row => rows[row] == row / Edge)));
+        }
+
+        return known.Value;
+    }
+}
