@@ -81,8 +81,9 @@ var collectives = new Command("collectives", "Sums between two ranks on GPUs, ou
 collectives.SetAction(result => CollectiveSpeed.Run(result.GetValue(cardsOption)));
 
 var tuneOption = new Option<string?>("--tune") { Description = "Try every cut of the products, and write the time of each to this file" };
-var deepseek = new Command("deepseek-kernels", "DeepSeek-V3's kernels on a GPU beside the card's limits.") { tuneOption };
-deepseek.SetAction(result => DeepseekKernels.Run(result.GetValue(tuneOption)));
+var partsOption = new Option<string[]>("--part") { DefaultValueFactory = _ => DeepseekKernels.Parts, Description = "What to measure: products, experts, attention; all of them where it is left out" };
+var deepseek = new Command("deepseek-kernels", "DeepSeek-V3's kernels on a GPU beside the card's limits.") { tuneOption, partsOption };
+deepseek.SetAction(result => DeepseekKernels.Run(result.GetValue(tuneOption), result.GetValue(partsOption)!));
 
 var configOption = new Option<string>("--speculative-config") { DefaultValueFactory = _ => """{"method":"ngram","num_speculative_tokens":8,"prompt_lookup_max":4,"prompt_lookup_min":1}""", Description = "As localllm's" };
 var promptsOption = new Option<string?>("--prompts") { Description = "A folder with texts (.txt, a prompt a line; .jsonl with turns, as MT-bench's)" };

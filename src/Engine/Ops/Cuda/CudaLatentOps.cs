@@ -137,14 +137,16 @@ internal sealed class CudaLatentOps(
     {
         var rows = (int)queries.size(0);
         var isWide = TakesWide(shape);
-        var (headsOfBlock, tile) = isWide ? (WideHeads, WideTile) : (HeadsOfBlock, Cut.Tile);
+        var (headsOfBlock, minShare) = isWide ? (WideHeads, 2 * WideTile) : (HeadsOfBlock, Cut.Tile);
         var headBlocks = (shape.Heads + headsOfBlock - 1) / headsOfBlock;
         var maxBlocks = (isWide ? 1 : Cut.BlocksPerMultiprocessor) * device.Multiprocessors;
-        var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + tile - 1) / tile), 1, MaxSplits);
+        var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + minShare - 1) / minShare), 1, MaxSplits);
+        // A block that has a multiprocessor for itself has room for another tile.
+        var cut = rows * headBlocks * splits <= device.Multiprocessors ? Cut with { Stages = Cut.Stages + 1 } : Cut;
         // Always the most that any split takes, so that the buffer never moves.
         using var partials = splits > 1
             ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * headsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
-        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} HEAD_GROUPS=1 TILE={Cut.Tile} STAGES={Cut.Stages}";
+        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} HEAD_GROUPS=1 TILE={cut.Tile} STAGES={cut.Stages}";
         var kernel = isWide ? kernels.Get(WideSource, "latentAttentionWide", defines) : kernels.Get(AttentionSource, "latentAttention", defines);
         kernel.Launch(
             (rows, headBlocks, splits),
@@ -153,7 +155,7 @@ internal sealed class CudaLatentOps(
                 absorbed, queries, cache.Tensors[0], mixed, partials, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.Heads,
                 (float)(shape.Scale * Log2E),
             ],
-            isWide ? WideSharedBytes(shape) : Cut.SharedBytes(shape));
+            isWide ? WideSharedBytes(shape) : cut.SharedBytes(shape));
         if (splits > 1)
             kernels.Get(AttentionSource, "latentJoin", defines).Launch((rows, shape.Heads, 1), shape.Rank / 4, [partials, mixed, shape.Heads, splits]);
     }

@@ -65,6 +65,7 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
     /// <summary>Sets all counts to zero, behind what the card computes now.</summary>
     public void Clear()
     {
+        using var noGradients = inference_mode(); // as where they were allocated
         foreach (var (counts, _) in _pages)
             counts.zero_();
     }
@@ -80,6 +81,7 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
 
     private Place Allocate(int count)
     {
+        using var noGradients = inference_mode();
         if (_pages.Count == 0 || _pages[^1].Used + count > _pages[^1].Counts.numel())
             _pages.Add((zeros(Math.Max(PageCounts, count), ScalarType.Int64, device.Torch).DetachFromDisposeScope(), 0));
         var (counts, used) = _pages[^1];

@@ -4,7 +4,7 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// Products on Hopper's warpgroups (<c>warpgroup_products.cu</c>). Where the matrix is of 8-bit floats, activations become ones too, with a scale for
-/// each row and 128 inputs (DeepSeek-V3, arXiv 2412.19437, 3.3.2): tensor cores multiply those twice as fast as 16 bits.
+/// each row and 128 inputs (arXiv 2412.19437, 3.3.2): tensor cores multiply those twice as fast as 16 bits.
 /// </summary>
 /// <param name="device">The card.</param>
 /// <param name="kernels">Its kernels.</param>

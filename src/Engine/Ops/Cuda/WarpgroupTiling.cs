@@ -16,6 +16,9 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
     /// <summary>The source of the kernel.</summary>
     public const string Source = "tensor_core.cu warpgroup.cu product.cu warpgroup_products.cu";
 
+    /// <summary>Shared memory of a block at most, and of all blocks of a multiprocessor, in bytes.</summary>
+    public const int MaxSharedBytes = 227 << 10;
+
     private const int MaxRows = 128;
     private const int MinRows = 8;
     private const int OutputsOfGroup = 64;
@@ -24,7 +27,6 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
     private const int MinStages = 3;
     private const int MaxStages = 8;
     private const int MaxResident = 5;
-    private const int MaxSharedBytes = 227 << 10; // of a block, and of all blocks of a multiprocessor
     private const int SharedBytesOfSystem = 1 << 10; // of each block
     private const int Registers = 65536;
     private const int Alignment = 1024;
@@ -34,6 +36,9 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
 
     /// <summary>Dynamic shared memory of a block, in bytes.</summary>
     public int SharedBytes => (Stages * StageBytes) + Alignment;
+
+    /// <summary>Bytes of the sums that a block writes over its stages in the end.</summary>
+    public int SumBytes => Tile * (Rows + 1) * sizeof(float);
 
     private int Tile => Groups * OutputsOfGroup;
 
@@ -73,7 +78,7 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
         if (rows > MaxRows)
             return new(rowsAtOnce, 2, 1, 4, 1);
         var blocks = new WarpgroupTiling(rowsAtOnce, 1, 1, 1, 1).Blocks(outputs) * products;
-        var splits = SplitsOf(rowsAtOnce, blocks, inputs * (fp8 ? 1 : 2) / ChunkBytes, multiprocessors);
+        var splits = products > 1 ? 1 : SplitsOf(rowsAtOnce, blocks, inputs * (fp8 ? 1 : 2) / ChunkBytes, multiprocessors);
         // Blocks of a multiprocessor share its memory. Where they are few, all of them are resident at once; clusters of four and more want room to
         // spare, since each lies within one part of the chip.
         var perMultiprocessor = ((blocks * splits) + multiprocessors - 1) / multiprocessors;
@@ -105,7 +110,7 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
             from splits in (int[])[1, 2, 4, 8] select new WarpgroupTiling(rows, groups, deep, stages, splits))
         {
             if (cut.SharedBytes <= MaxSharedBytes && (hasSplits || cut.Splits == 1) && (Rows < MaxRows || cut.Deep == 1)
-                && cut.Stages * cut.StageBytes >= cut.Tile * (cut.Rows + 1) * sizeof(float))
+                && cut.SumBytes <= cut.SharedBytes - Alignment)
             {
                 yield return cut;
             }

@@ -1,6 +1,6 @@
 // y = x Wᵀ on Hopper's warpgroups, for any number of rows of x: each multiplies 64 outputs by NR rows. W is operand a, so that few rows waste nothing.
 // FP8: both are 8-bit floats (e4m3) with scales: W's one for a block, x's one for a row and 128 inputs (quantise.cu). Every 128 inputs the sums are
-// scaled and added in float32, since tensor cores add 8-bit products with fewer bits (DeepSeek-V3, arXiv 2412.19437, 3.3.2). Otherwise both are of TYPE.
+// scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv 2412.19437, 3.3.2). Otherwise both are of TYPE.
 // GROUPS: warpgroups. DEEP: chunks of 128 bytes of a row in a stage; STAGES are on their way. SPLITS: blocks of a cluster, which share the inputs of the
 // same outputs and add their sums in order. GATED, ADD, ROWS: product.cu; gates and ups of the same outputs are in one block.
 // grid (tiles of rows, blocks of outputs, SPLITS), THREADS, SHARED_BYTES.

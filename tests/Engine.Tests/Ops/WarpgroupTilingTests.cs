@@ -1,0 +1,63 @@
+using LocalLlm.Ops.Cuda;
+using Xunit;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>How products of warpgroups are cut, on any machine.</summary>
+public sealed class WarpgroupTilingTests
+{
+    public static TheoryData<int> Rows => [1, 2, 8, 9, 16, 31, 33, 64, 65, 128, 129, 4096];
+
+    [Theory]
+    [MemberData(nameof(Rows))]
+    public void Every_cut_fits_a_multiprocessor_and_leaves_room_for_its_sums(int rows)
+    {
+        foreach (var outputs in (int[])[16, 130, 576, 2112, 7168, 36864, 129280])
+        {
+            foreach (var inputs in (int[])[16, 128, 400, 2048, 7168, 18432])
+            {
+                foreach (var products in (int[])[1, 8, 256])
+                {
+                    foreach (var fp8 in (bool[])[false, true])
+                    {
+                        var cut = WarpgroupTiling.Of(rows, outputs, inputs, products, fp8, 132);
+                        Assert.InRange(cut.SharedBytes, 1, WarpgroupTiling.MaxSharedBytes);
+                        Assert.InRange(cut.SumBytes, 1, cut.SharedBytes - 1024);
+                        Assert.InRange(cut.Stages, 3, 8);
+                        Assert.Contains(cut.Splits, (int[])[1, 2, 4, 8]);
+                        Assert.True(cut.Splits == 1 || products == 1);
+                        Assert.True(cut.Blocks(outputs) * cut.Threads / 2 >= outputs);
+                    }
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 8)]
+    [InlineData(9, 16)]
+    [InlineData(100, 128)]
+    [InlineData(129, 128)]
+    public void Rows_at_once_are_the_smallest_tile_that_holds_all(int rows, int expected)
+    {
+        Assert.Equal(expected, WarpgroupTiling.RowsAtOnce(rows));
+        Assert.Equal(expected, WarpgroupTiling.Of(rows, 4096, 7168, 1, fp8: true, 132).Rows);
+    }
+
+    [Fact]
+    public void Lists_of_tiles_have_room_for_any_spread_of_rows_over_experts()
+    {
+        var random = new Random(1);
+        for (var i = 0; i < 2000; i++)
+        {
+            var (experts, assignments) = (random.Next(1, 300), random.Next(1, 3000));
+            var counts = new int[experts];
+            var favourites = random.Next(1, experts + 1);
+            for (var a = 0; a < assignments; a++)
+                counts[random.Next(favourites)]++;
+            var rows = new ExpertRows(assignments, 4, experts, IsSmall: i % 2 == 0, 4096);
+            Assert.True(counts.Sum(count => (count + rows.RowsOfTile - 1) / rows.RowsOfTile) <= rows.MaxTiles);
+            Assert.Equal(4096ul + ((ulong)(rows.Length - assignments) * sizeof(int)), rows.Order);
+        }
+    }
+}
