@@ -85,6 +85,20 @@ var partsOption = new Option<string[]>("--part") { DefaultValueFactory = _ => De
 var deepseek = new Command("deepseek-kernels", "DeepSeek-V3's kernels on a GPU beside the card's limits.") { tuneOption, partsOption };
 deepseek.SetAction(result => DeepseekKernels.Run(result.GetValue(tuneOption), result.GetValue(partsOption)!));
 
+var scaleOption = new Option<string>("--scale") { DefaultValueFactory = _ => "v3", Description = "v3, or tiny: small widths that any CPU computes" };
+scaleOption.AcceptOnlyFromAmong("v3", "tiny");
+var denseOption = new Option<int>("--dense") { DefaultValueFactory = _ => 1, Description = "Dense layers" };
+var mixturesOption = new Option<int>("--moe") { DefaultValueFactory = _ => 3, Description = "Layers with experts" };
+var vocabOption = new Option<int>("--vocab") { DefaultValueFactory = _ => 16_160, Description = "Tokens of the output head; without it a rank's share of V3's, an eighth" };
+var stackContextOption = new Option<int>("--context") { DefaultValueFactory = _ => 1000, Description = "Tokens in the cache of a sequence that decodes" };
+var decodeStepsOption = new Option<int>("--steps") { DefaultValueFactory = _ => 64, Description = "Decode steps of a round" };
+var promptOption = new Option<int>("--prompt") { DefaultValueFactory = _ => 4096, Description = "Tokens of the prefilled prompt" };
+var stack = new Command("deepseek-stack", "Layers of DeepSeek-V3 with random weights through the engine: decode and prefill beside the device's limits.") { scaleOption, deviceOption, denseOption, mixturesOption, vocabOption, stackContextOption, decodeStepsOption, promptOption, roundsOption };
+stack.SetAction((result, _) => DeepseekStack.RunAsync(new(
+    result.GetValue(scaleOption) == "v3" ? DeepseekShape.V3 : DeepseekShape.Tiny, result.GetValue(deviceOption)!, result.GetValue(denseOption),
+    result.GetValue(mixturesOption), result.GetValue(vocabOption), result.GetValue(stackContextOption), result.GetValue(decodeStepsOption),
+    result.GetValue(promptOption), result.GetValue(roundsOption))));
+
 var configOption = new Option<string>("--speculative-config") { DefaultValueFactory = _ => """{"method":"ngram","num_speculative_tokens":8,"prompt_lookup_max":4,"prompt_lookup_min":1}""", Description = "As localllm's" };
 var promptsOption = new Option<string?>("--prompts") { Description = "A folder with texts (.txt, a prompt a line; .jsonl with turns, as MT-bench's)" };
 var speculationStreamsOption = new Option<int>("--streams") { DefaultValueFactory = _ => 1, Description = "Requests at once" };
@@ -114,7 +128,7 @@ var lookupOption = new Option<int>("--lookup-max") { DefaultValueFactory = _ => 
 var drafter = new Command("drafter", "What prompt look-up costs the engine loop when many long prompts come at once.") { promptsAtOnceOption, promptTokensOption, lookupOption };
 drafter.SetAction(result => DrafterCost.Run(result.GetValue(promptsAtOnceOption), result.GetValue(promptTokensOption), result.GetValue(lookupOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, invariant, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, speculation, answers, cacheSpeed, experts, latent, drafter }.Parse(args).InvokeAsync();
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, invariant, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, stack, speculation, answers, cacheSpeed, experts, latent, drafter }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 
