@@ -29,6 +29,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         var isQuantised = products.Takes(x.dtype, weight.Grid, weight.InFeatures);
         if (!isQuantised && !(SkinnyProduct.Takes(x.dtype, x.size(0), weight.InFeatures, fp8: true) && SkinnyProduct.TakesGrid(weight.Grid, weight.InFeatures)))
             return _plain.Linear(x, weight);
+        if (isQuantised && TryScaled(x, weight) is { } many)
+            return many;
         var y = workspace.Rent(CudaOps.SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
         var scaleRows = _scaleRows[weight.Grid];
         if (!isQuantised)
@@ -38,8 +40,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         }
 
         using var quantised = products.Quantise(x);
-        if (!_scaled.TryMultiply(quantised, weight, y))
-            products.Multiply(quantised, weight, scaleRows, y);
+        products.Multiply(quantised, weight, scaleRows, y);
         return y;
     }
 
@@ -50,6 +51,16 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         foreach (var rows in _scaleRows.Values)
             rows.Dispose();
         _scaleRows.Clear();
+    }
+
+    private Tensor? TryScaled(Tensor x, Fp8Weight weight)
+    {
+        if (!_scaled.Takes(x.size(0), x.dtype, weight))
+            return null;
+        var rows = ScaledProduct.Padded((int)x.size(0));
+        using var quantised = products.Quantise(x, rows);
+        using var y = workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures, x.dtype);
+        return _scaled.TryMultiply(quantised, weight, y) ? y.narrow(0, 0, x.size(0)) : null;
     }
 
     private Tensor OnDevice(Tensor tensor) =>

@@ -157,7 +157,7 @@ internal sealed class CudaLatentOps(
             ],
             isWide ? WideSharedBytes(shape) : cut.SharedBytes(shape));
         if (splits > 1)
-            kernels.Get(AttentionSource, "latentJoin", defines).Launch((rows, shape.Heads, 1), shape.Rank / 4, [partials, mixed, shape.Heads, splits]);
+            kernels.Get(AttentionSource, "latentJoin", defines).Launch((rows, shape.Heads, 1), Math.Max(WarpSize, shape.Rank / 4), [partials, mixed, shape.Heads, splits]);
     }
 
     // The queries and two tiles, a tile's weights, two numbers of each head and group, and what aligns all of it.

@@ -25,19 +25,21 @@ internal sealed unsafe class ScaledProduct(CudaDevice device) : IDisposable
     private readonly ConditionalWeakTable<Fp8Grid, StrongBox<bool>> _squares = [];
     private bool _isMissing;
 
-    /// <summary>y = x · Wᵀ, where it can: in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.</summary>
-    /// <param name="x">[rows, in].</param>
+    /// <summary>Whether it can multiply: in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.</summary>
+    public bool Takes(long rows, ScalarType type, Fp8Weight weight) =>
+        !_isMissing && rows >= MinRows && device.RecordedGates is null && type == ScalarType.BFloat16 && weight.Bias is null
+        && weight.InFeatures % Edge == 0 && weight.OutFeatures % Divisor == 0 && HasSquares(weight.Grid);
+
+    /// <summary>The rows that it is given for so many.</summary>
+    public static int Padded(int rows) => (rows + Divisor - 1) / Divisor * Divisor;
+
+    /// <summary>y = x · Wᵀ, for what it takes.</summary>
+    /// <param name="x">[padded rows, in].</param>
     /// <param name="weight">The matrix.</param>
-    /// <param name="y">[rows, out], contiguous.</param>
-    /// <returns>Whether y was written.</returns>
+    /// <param name="y">[padded rows, out], contiguous.</param>
+    /// <returns>Whether y was written; false: this libtorch has no such product.</returns>
     public bool TryMultiply(QuantisedRows x, Fp8Weight weight, Tensor y)
     {
-        if (_isMissing || x.Rows < MinRows || device.RecordedGates is not null || y.dtype != ScalarType.BFloat16 || weight.Bias is not null
-            || weight.InFeatures % Edge != 0 || weight.OutFeatures % Divisor != 0 || !HasSquares(weight.Grid))
-        {
-            return false;
-        }
-
         using var scope = NewDisposeScope();
         ulong* stack = stackalloc ulong[Arguments];
         stack[0] = TorchDispatcher.Argument(AsFloat8(x.Values));

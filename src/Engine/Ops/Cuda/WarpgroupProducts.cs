@@ -32,14 +32,15 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
 
     /// <summary>Rows as 8-bit floats; valid until others are quantised.</summary>
     /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
-    public QuantisedRows Quantise(Tensor x)
+    /// <param name="padded">Rows to make room for; those beyond x's hold anything.</param>
+    public QuantisedRows Quantise(Tensor x, int padded = 0)
     {
-        var (rows, inputs) = ((int)x.size(0), (int)x.size(1));
+        var (rows, inputs) = (Math.Max(padded, (int)x.size(0)), (int)x.size(1));
         var blocks = (inputs + WarpgroupTiling.ChunkBytes - 1) / WarpgroupTiling.ChunkBytes;
         var values = workspace.Rent(WorkspaceSlot.Quantised, rows, inputs, ScalarType.Byte);
         var scales = workspace.Rent(WorkspaceSlot.QuantisedScales, blocks, rows, ScalarType.Float32);
         kernels.Get(QuantiseSource, "quantise", KernelCompiler.TypeMacro(x.dtype)).Launch(
-            (rows, (inputs + QuantisedByBlock - 1) / QuantisedByBlock, 1), QuantiseThreads, [x, (int)x.stride(0), values, scales, rows, inputs]);
+            ((int)x.size(0), (inputs + QuantisedByBlock - 1) / QuantisedByBlock, 1), QuantiseThreads, [x, (int)x.stride(0), values, scales, rows, inputs]);
         return new(values, scales);
     }
 

@@ -193,7 +193,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) latentAttention(
   }
 }
 
-// Joins the parts of one head of one row. splits: at most 2 · WARP. grid (rows, heads), RANK / 4 threads.
+// Joins the parts of one head of one row. splits: at most 2 · WARP. grid (rows, heads), RANK / 4 threads, but a warp at least.
 extern "C" __global__ void latentJoin(const float* partials, T* out, int heads, int splits) {
   __shared__ float factors[2 * WARP];
   launchDependents();
@@ -222,6 +222,7 @@ extern "C" __global__ void latentJoin(const float* partials, T* out, int heads, 
     for (int i = 0; i < 2; i++) factors[i * WARP + threadIdx.x] = total == 0 ? 0 : factor[i] / total;
   }
   __syncthreads();
+  if (threadIdx.x * 4 >= RANK) return;
   float result[4] = {};
 #pragma unroll 8
   for (int s = 0; s < splits; s++) {
