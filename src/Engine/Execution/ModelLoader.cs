@@ -152,12 +152,17 @@ internal sealed partial class ModelLoader : IExecutorLoader
             return;
         if (WidensFully)
             LogWidensFully(logger, stored.ScaleOf, _rank.Device);
+        else if (_session.Ops.Features.Fp8!.QuantisesRows(ActivationType))
+            LogQuantisesRows(logger, stored.ScaleOf);
         else
             LogWidensInKernels(logger, stored.ScaleOf);
     }
 
     [LoggerMessage(14, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}; kernels widen them when they multiply.")]
     private static partial void LogWidensInKernels(ILogger logger, string scaleOf);
+
+    [LoggerMessage(18, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}; activations become 8-bit floats too, with a scale for each row and 128 inputs.")]
+    private static partial void LogQuantisesRows(ILogger logger, string scaleOf);
 
     [LoggerMessage(15, LogLevel.Warning, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}, but there are no kernels for them on {Device}: every product widens its matrix first, which is slow, and no step is recorded.")]
     private static partial void LogWidensFully(ILogger logger, string scaleOf, string device);

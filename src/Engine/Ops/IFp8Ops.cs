@@ -8,6 +8,9 @@ namespace LocalLlm.Ops;
 /// </summary>
 internal interface IFp8Ops
 {
+    /// <summary>Whether rows of a type become 8-bit floats too, where blocks of scales allow it; otherwise matrices are widened.</summary>
+    bool QuantisesRows(ScalarType type) => false;
+
     /// <summary>Brings a matrix into the device's own layout. The caller keeps and disposes its tensors.</summary>
     /// <param name="bytes">[out, in] e4m3 (<see cref="Float8"/>), as bytes; no NaN.</param>
     /// <param name="scales">[rows of blocks, columns of blocks] float32, finite, none negative.</param>

@@ -97,16 +97,18 @@ public sealed class WarpgroupProductsTests : IDisposable
 
     // libtorch's own product, where it has one, and ours give the same layer.
     [Theory]
-    [InlineData(1)]
-    [InlineData(65)]
-    [InlineData(300)]
-    public void Layers_quantise_their_rows_for_any_number_of_them(int rows)
+    [InlineData(1, 512)]
+    [InlineData(65, 512)]
+    [InlineData(300, 512)]
+    [InlineData(70, 256)]
+    [InlineData(70, 384)]
+    public void Layers_quantise_their_rows_for_any_number_of_them(int rows, int inputs)
     {
-        var (bytes, scales, grid) = Fp8OpsTests.Matrix(512, 384, 128, 128, 0);
+        var (bytes, scales, grid) = Fp8OpsTests.Matrix(inputs, 384, 128, 128, 0);
         using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, null, LinearRole.Other);
-        var x = randn(rows, 512).to(ScalarType.BFloat16).cuda();
-        var expected = Values(_cuda.Products.Quantise(x), 512).matmul(TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64).t());
-        AssertNear(expected, _cuda.Features.Fp8!.Linear(x, packed), $"{rows} rows");
+        var x = randn(rows, inputs).to(ScalarType.BFloat16).cuda();
+        var expected = Values(_cuda.Products.Quantise(x), inputs).matmul(TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64).t());
+        AssertNear(expected, _cuda.Features.Fp8!.Linear(x, packed), $"{rows} rows of {inputs}");
     }
 
     [Theory]

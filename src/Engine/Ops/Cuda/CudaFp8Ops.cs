@@ -16,6 +16,9 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     private readonly Dictionary<Fp8Grid, Tensor> _scaleRows = [];
 
     /// <inheritdoc/>
+    public bool QuantisesRows(ScalarType type) => products.QuantisesRows(type);
+
+    /// <inheritdoc/>
     public Fp8Weight Pack(Tensor bytes, Tensor scales, Fp8Grid grid, Tensor? bias, LinearRole role)
     {
         if (!_scaleRows.ContainsKey(grid))

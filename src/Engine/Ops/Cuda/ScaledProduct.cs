@@ -13,6 +13,7 @@ internal sealed unsafe class ScaledProduct(CudaDevice device) : IDisposable
 {
     private const int MinRows = 65; // up to here our own is as quick
     private const int Edge = 128;
+    private const int ScaledInputs = 4 * Edge; // cuBLAS reads the scales of a row of blocks four at a time
     private const int Divisor = 16;
     private const int Arguments = 9;
     private const ulong Float8Code = 24; // c10::ScalarType::Float8_e4m3fn
@@ -28,7 +29,7 @@ internal sealed unsafe class ScaledProduct(CudaDevice device) : IDisposable
     /// <summary>Whether it can multiply: in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.</summary>
     public bool Takes(long rows, ScalarType type, Fp8Weight weight) =>
         !_isMissing && rows >= MinRows && device.RecordedGates is null && type == ScalarType.BFloat16 && weight.Bias is null
-        && weight.InFeatures % Edge == 0 && weight.OutFeatures % Divisor == 0 && HasSquares(weight.Grid);
+        && weight.InFeatures % ScaledInputs == 0 && weight.OutFeatures % Divisor == 0 && HasSquares(weight.Grid);
 
     /// <summary>The rows that it is given for so many.</summary>
     public static int Padded(int rows) => (rows + Divisor - 1) / Divisor * Divisor;
