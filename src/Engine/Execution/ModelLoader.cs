@@ -93,7 +93,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
     {
         var model = _model ?? throw new InvalidOperationException("The model was already handed out.");
         _session.LoadWeights(_packing, progress, cancellationToken);
-        _recordedRows = Math.Min(MaxNumSeqs, model.MaxRecordedRows);
+        // The stage that drafts records nothing, and ranks agree on the smallest number: steps are padded alike on all stages.
+        _recordedRows = model.Predictor is not null ? 0 : Math.Min(MaxNumSeqs, model.MaxRecordedRows);
         LogQuantization();
         if (_session.Ops.Features.Memory is { } memory)
             Measure(model, memory, progress);

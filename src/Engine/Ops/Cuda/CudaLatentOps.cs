@@ -141,8 +141,8 @@ internal sealed class CudaLatentOps(
         var headBlocks = (shape.Heads + headsOfBlock - 1) / headsOfBlock;
         var maxBlocks = (isWide ? 1 : Cut.BlocksPerMultiprocessor) * device.Multiprocessors;
         var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + minShare - 1) / minShare), 1, MaxSplits);
-        // A block that has a multiprocessor for itself has room for another tile.
-        var cut = rows * headBlocks * splits <= device.Multiprocessors ? Cut with { Stages = Cut.Stages + 1 } : Cut;
+        // A block that has a multiprocessor of Hopper for itself has room for another tile.
+        var cut = device.ComputeCapability == CudaDevice.Hopper && rows * headBlocks * splits <= device.Multiprocessors ? Cut with { Stages = Cut.Stages + 1 } : Cut;
         // Always the most that any split takes, so that the buffer never moves.
         using var partials = splits > 1
             ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * headsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;

@@ -110,7 +110,8 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     private void MultiplyExperts(Tensor x, Tensor? scales, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, WarpgroupTiling? cut)
     {
         var (gated, fp8) = (direction == SkinnyRows.TokensToExperts, scales is not null);
-        var tiling = cut ?? WarpgroupTiling.Of(rows.RowsOfTile, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
+        // Experts share no inputs, be there one alone.
+        var tiling = (cut ?? WarpgroupTiling.Of(rows.RowsOfTile, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors)) with { Splits = 1 };
         kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8, gated, add: false, direction)).Launch(
             (rows.MaxTiles, tiling.Blocks(table.OutFeatures), 1),
             tiling.Threads,

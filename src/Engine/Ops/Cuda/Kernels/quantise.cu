@@ -1,6 +1,7 @@
 // Activations as 8-bit floats (e4m3): a row's 128 inputs share a scale, their largest magnitude over 448, so that none is cut off.
 #define BLOCK 128
 #define LARGEST 448.f
+#define SMALLEST 1e-30f
 #define WARPS_OF_BLOCK 8
 
 // x: [rows, xStride], of which the first inputs (a multiple of 4) are read; y: [rows, inputs]; scales: [⌈inputs / 128⌉, rows]. A warp has 128 inputs.
@@ -24,7 +25,9 @@ extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(con
   float top = fmaxf(fmaxf(fabsf(value[0]), fabsf(value[1])), fmaxf(fabsf(value[2]), fabsf(value[3])));
 #pragma unroll
   for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
-  const float scale = top / LARGEST, inverse = top > 0 ? LARGEST / top : 0;
+  // What is smaller has no finite inverse, and counts as nothing.
+  const bool isNothing = top < SMALLEST;
+  const float scale = isNothing ? 0 : top / LARGEST, inverse = isNothing ? 0 : LARGEST / top;
   if (lane == 0) scales[(u64)block * rows + row] = scale;
   if (column >= inputs) return;
   u16 low, high;
