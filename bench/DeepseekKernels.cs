@@ -83,14 +83,12 @@ internal static class DeepseekKernels
             using var y = empty(rows, outputs, ScalarType.BFloat16, ops.Device);
             var name = string.Create(CultureInfo.InvariantCulture, $"{rows},{inputs},{outputs}");
             if (rows <= SkinnyTiling.MaxRows)
-            {
-                PrintWay("widened", () => ops.Skinny.Multiply(x, weights[next++ % copies], rowsOf, y), "");
-            }
+                PrintWay("widened", () => ops.Skinny.Multiply(x, weights[next++ % copies], rowsOf, y));
 
             var quantised = ops.Products.Quantise(x);
             PrintWay("quantised", () => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y), cuts is null ? "" : QuantisedBest());
 
-            void PrintWay(string way, Action run, string best)
+            void PrintWay(string way, Action run, string best = "")
             {
                 var own = GpuClock.Time(ops, run);
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"      {way,-10} {own,8:F1} us, {floor / own:P0} {best}"));
@@ -99,8 +97,11 @@ internal static class DeepseekKernels
             string QuantisedBest()
             {
                 var chosen = WarpgroupTiling.Of(rows, outputs, inputs, 1, fp8: true, ops.Card.Multiprocessors);
+                IEnumerable<WarpgroupTiling> others = rows <= SkinnyTiling.MaxRows
+                    ? chosen.Alternatives(hasSplits: true)
+                    : [.. chosen.Alternatives(hasSplits: false), .. (chosen with { Rows = 64 }).Alternatives(hasSplits: false)];
                 return CutSearch.Run(
-                    ops, WarpgroupTiling.Source, chosen, rows <= SkinnyTiling.MaxRows ? chosen.Alternatives(hasSplits: true) : [.. chosen.Alternatives(hasSplits: false), .. (chosen with { Rows = 64 }).Alternatives(hasSplits: false)], cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches),
+                    ops, WarpgroupTiling.Source, chosen, others, cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches),
                     cut => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y, cut), floor, $"quantised,{name}", cuts!);
             }
         }

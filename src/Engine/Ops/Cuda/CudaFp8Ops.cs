@@ -50,7 +50,6 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     /// <inheritdoc/>
     public void Dispose()
     {
-        _scaled.Dispose();
         foreach (var rows in _scaleRows.Values)
             rows.Dispose();
         _scaleRows.Clear();

@@ -9,7 +9,7 @@ namespace LocalLlm.Ops.Cuda;
 /// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: many rows of 8-bit floats at twice the rate of our own kernel.
 /// A libtorch without it (CUDA before 12.9) refuses the first product, and is not asked again.
 /// </summary>
-internal sealed unsafe class ScaledProduct(CudaDevice device) : IDisposable
+internal sealed unsafe class ScaledProduct(CudaDevice device)
 {
     private const int MinRows = 65; // up to here our own is as quick
     private const int Edge = 128;
@@ -65,9 +65,6 @@ internal sealed unsafe class ScaledProduct(CudaDevice device) : IDisposable
         _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[0]);
         return true;
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _squares.Clear();
 
     // The same bytes as a type that TorchSharp does not name.
     private static Tensor AsFloat8(Tensor bytes)
