@@ -71,6 +71,14 @@ internal static class DeepseekStack
         foreach (var batch in s_batches)
             await DecodeAsync(engine, stack with { Steps = WarmUpSteps }, batch, random);
         await PrefillAsync(engine, stack, random);
+        if (stack.IsProfiled)
+        {
+            using var profiled = new ProfiledRange();
+            await PrefillAsync(engine, stack, random);
+            await DecodeAsync(engine, stack with { Steps = 1 }, 1, random);
+            return;
+        }
+
         var gaps = s_batches.ToDictionary(batch => batch, _ => new List<double>());
         var prompts = new List<double>();
         for (var round = 0; round < stack.Rounds; round++)

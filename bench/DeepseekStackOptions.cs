@@ -10,8 +10,9 @@ namespace LocalLlm.Bench;
 /// <param name="Steps">Decode steps of a run.</param>
 /// <param name="Prompt">Tokens of the prefilled prompt.</param>
 /// <param name="Rounds">Runs of everything.</param>
+/// <param name="IsProfiled">Whether one prompt and a few decode steps are marked for a profiler, and nothing is measured.</param>
 internal sealed record DeepseekStackOptions(
-    DeepseekShape Shape, string Device, int Dense, int Mixtures, int Vocabulary, int Context, int Steps, int Prompt, int Rounds)
+    DeepseekShape Shape, string Device, int Dense, int Mixtures, int Vocabulary, int Context, int Steps, int Prompt, int Rounds, bool IsProfiled)
 {
     /// <summary>Dense layers and those with experts.</summary>
     public int Layers => Dense + Mixtures;

@@ -93,11 +93,12 @@ var vocabOption = new Option<int>("--vocab") { DefaultValueFactory = _ => 16_160
 var stackContextOption = new Option<int>("--context") { DefaultValueFactory = _ => 1000, Description = "Tokens in the cache of a sequence that decodes" };
 var decodeStepsOption = new Option<int>("--steps") { DefaultValueFactory = _ => 64, Description = "Decode steps of a round" };
 var promptOption = new Option<int>("--prompt") { DefaultValueFactory = _ => 4096, Description = "Tokens of the prefilled prompt" };
-var stack = new Command("deepseek-stack", "Layers of DeepSeek-V3 with random weights through the engine: decode and prefill beside the device's limits.") { scaleOption, deviceOption, denseOption, mixturesOption, vocabOption, stackContextOption, decodeStepsOption, promptOption, roundsOption };
+var profileOption = new Option<bool>("--profile") { Description = "Only warm up, then mark one prompt and a few decode steps for a profiler (ncu --profile-from-start off)" };
+var stack = new Command("deepseek-stack", "Layers of DeepSeek-V3 with random weights through the engine: decode and prefill beside the device's limits.") { scaleOption, deviceOption, denseOption, mixturesOption, vocabOption, stackContextOption, decodeStepsOption, promptOption, roundsOption, profileOption };
 stack.SetAction((result, _) => DeepseekStack.RunAsync(new(
     result.GetValue(scaleOption) == "v3" ? DeepseekShape.V3 : DeepseekShape.Tiny, result.GetValue(deviceOption)!, result.GetValue(denseOption),
     result.GetValue(mixturesOption), result.GetValue(vocabOption), result.GetValue(stackContextOption), result.GetValue(decodeStepsOption),
-    result.GetValue(promptOption), result.GetValue(roundsOption))));
+    result.GetValue(promptOption), result.GetValue(roundsOption), result.GetValue(profileOption))));
 
 var configOption = new Option<string>("--speculative-config") { DefaultValueFactory = _ => """{"method":"ngram","num_speculative_tokens":8,"prompt_lookup_max":4,"prompt_lookup_min":1}""", Description = "As localllm's" };
 var promptsOption = new Option<string?>("--prompts") { Description = "A folder with texts (.txt, a prompt a line; .jsonl with turns, as MT-bench's)" };

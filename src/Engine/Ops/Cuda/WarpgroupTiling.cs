@@ -14,7 +14,7 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
     public const int ChunkBytes = 128;
 
     /// <summary>The source of the kernel.</summary>
-    public const string Source = "tensor_core.cu warpgroup.cu product.cu warpgroup_products.cu";
+    public const string Source = "tensor_core.cu warpgroup.cu product.cu warpgroup_packs.cu warpgroup_products.cu";
 
     /// <summary>Shared memory of a block at most, and of all blocks of a multiprocessor, in bytes.</summary>
     public const int MaxSharedBytes = 227 << 10;

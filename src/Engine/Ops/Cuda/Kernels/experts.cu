@@ -213,6 +213,32 @@ extern "C" __global__ void listTiles(const int* starts, int rowsOfTile, int2* ti
   writeTiles(starts, rowsOfTile, tiles, maxTiles);
 }
 
+// For products of many rows: tiles of 64 rows (of writeTiles), and items of up to four of one expert: {how many}, then {expert, its first row of the
+// expert's, its first tile, tiles}. One warp.
+extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTiles, int4* items) {
+  launchDependents();
+  waitForPrevious();
+  writeTiles(starts, 64, tiles, maxTiles);
+  const int lane = threadIdx.x;
+  int place = 1, tile = 0;
+  for (int base = 0; base < EXPERTS; base += WARP) {
+    const int e = base + lane, own = e < EXPERTS ? (starts[e + 1] - starts[e] + 63) / 64 : 0, ownItems = (own + 3) / 4;
+    int ownTile = own, ownPlace = ownItems;
+#pragma unroll
+    for (int offset = 1; offset < WARP; offset <<= 1) {
+      const int otherTile = __shfl_up_sync(FULL_MASK, ownTile, offset), otherPlace = __shfl_up_sync(FULL_MASK, ownPlace, offset);
+      if (lane >= offset) {
+        ownTile += otherTile;
+        ownPlace += otherPlace;
+      }
+    }
+    for (int i = 0; i < ownItems; i++) items[place + ownPlace - ownItems + i] = {e, i * 256, tile + ownTile - own + i * 4, min(4, own - i * 4)};
+    tile += __shfl_sync(FULL_MASK, ownTile, WARP - 1);
+    place += __shfl_sync(FULL_MASK, ownPlace, WARP - 1);
+  }
+  if (lane == 0) items[0] = {place - 1, 0, 0, 0};
+}
+
 // y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, then + shared[token], all of it in
 // float32; add: then + y[token], and only that is rounded. results: [assignments, width]; shared: [tokens, width] or null; y: [tokens, width]. grid
 // (tokens, parts of the width).

@@ -4,6 +4,36 @@
 #define SMALLEST 1e-30f
 #define WARPS_OF_BLOCK 8
 
+#define ROWS_OF_TILE 64
+#define TILE_BYTES (ROWS_OF_TILE * BLOCK)
+#define ROWS_OF_WARP (ROWS_OF_TILE / WARPS_OF_BLOCK)
+
+// Four inputs of each lane of a warp as 8-bit floats, and their scale.
+__device__ __forceinline__ u32 quantised(const float (&value)[4], float& scale) {
+  float top = fmaxf(fmaxf(fabsf(value[0]), fabsf(value[1])), fmaxf(fabsf(value[2]), fabsf(value[3])));
+#pragma unroll
+  for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
+  // What is smaller has no finite inverse, and counts as nothing.
+  const bool isNothing = top < SMALLEST;
+  const float inverse = isNothing ? 0 : LARGEST / top;
+  scale = isNothing ? 0 : top / LARGEST;
+  u16 low, high;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(value[1] * inverse), "f"(value[0] * inverse));
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(value[3] * inverse), "f"(value[2] * inverse));
+  return (u32)low | (u32)high << 16;
+}
+
+// Four neighbouring inputs; zeros where they are not wanted.
+__device__ __forceinline__ void readFour(float (&value)[4], const T* from, bool wanted) {
+  union {
+    uint2 raw;
+    T element[4];
+  } pack;
+  pack.raw = wanted ? *(const uint2*)from : uint2{0, 0};
+#pragma unroll
+  for (int i = 0; i < 4; i++) value[i] = toFloat(pack.element[i]);
+}
+
 // x: [rows, xStride], of which the first inputs (a multiple of 4) are read; y: [rows, inputs]; scales: [⌈inputs / 128⌉, rows]. A warp has 128 inputs.
 // grid (rows, blocks of 8 warps).
 extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(const T* x, int xStride, u8* y, float* scales, int rows, int inputs) {
@@ -12,26 +42,43 @@ extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(con
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, block = blockIdx.y * WARPS_OF_BLOCK + warp;
   const int row = blockIdx.x, column = block * BLOCK + lane * 4;
   if (block * BLOCK >= inputs) return;
-  float value[4] = {};
-  if (column < inputs) {
-    union {
-      uint2 raw;
-      T element[4];
-    } pack;
-    pack.raw = *(const uint2*)(x + (u64)row * xStride + column);
-#pragma unroll
-    for (int i = 0; i < 4; i++) value[i] = toFloat(pack.element[i]);
-  }
-  float top = fmaxf(fmaxf(fabsf(value[0]), fabsf(value[1])), fmaxf(fabsf(value[2]), fabsf(value[3])));
-#pragma unroll
-  for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
-  // What is smaller has no finite inverse, and counts as nothing.
-  const bool isNothing = top < SMALLEST;
-  const float scale = isNothing ? 0 : top / LARGEST, inverse = isNothing ? 0 : LARGEST / top;
+  float value[4], scale;
+  readFour(value, x + (u64)row * xStride + column, column < inputs);
+  const u32 pack = quantised(value, scale);
   if (lane == 0) scales[(u64)block * rows + row] = scale;
-  if (column >= inputs) return;
-  u16 low, high;
-  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(value[1] * inverse), "f"(value[0] * inverse));
-  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(value[3] * inverse), "f"(value[2] * inverse));
-  *(u32*)(y + (u64)row * inputs + column) = (u32)low | (u32)high << 16;
+  if (column < inputs) *(u32*)(y + (u64)row * inputs + column) = pack;
 }
+
+#ifdef ROWS
+// The same for bulkProducts: 64 rows of 128 inputs are contiguous, their 16-byte packs swizzled (warpgroup.cu). ROWS: as in product.cu. y: [tiles, inputs / 128,
+// 64 rows, 128], scales: [tiles, inputs / 128, 64]; rows beyond the end of a matrix' own are zeros. tiles, starts, order: of experts.cu; a tile is 64 rows
+// of an expert. grid (tiles, inputs / 128).
+extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantiseTiles(
+    const T* x, int xStride, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts, const int* order, int perToken) {
+  launchDependents();
+  waitForPrevious();
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, chunk = blockIdx.y, chunks = inputs / BLOCK;
+#if ROWS == 0
+  const int first = blockIdx.x * ROWS_OF_TILE, end = min(rows, first + ROWS_OF_TILE);
+#else
+  const int2 tile = tiles[blockIdx.x];
+  if (tile.x < 0) return;
+  const int first = starts[tile.x] + tile.y * ROWS_OF_TILE, end = min(starts[tile.x + 1], first + ROWS_OF_TILE);
+#endif
+  const u64 place = (u64)blockIdx.x * chunks + chunk;
+  u8* target = y + place * TILE_BYTES + lane % 4 * 4;
+#pragma unroll
+  for (int i = 0; i < ROWS_OF_WARP; i++) {
+    const int r = warp * ROWS_OF_WARP + i, row = min(first + r, end - 1);
+#if ROWS == 1
+    const int source = order[row] / perToken;
+#else
+    const int source = row;
+#endif
+    float value[4], scale;
+    readFour(value, x + (u64)source * xStride + chunk * BLOCK + lane * 4, first + r < end);
+    *(u32*)(target + r * BLOCK + (lane / 4 ^ r % 8) * 16) = quantised(value, scale);
+    if (lane == 0) scales[place * ROWS_OF_TILE + r] = scale;
+  }
+}
+#endif

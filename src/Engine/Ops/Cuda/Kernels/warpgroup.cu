@@ -23,6 +23,11 @@ __device__ __forceinline__ void beginProducts() { asm volatile("wgmma.fence.sync
 __device__ __forceinline__ void commitProducts() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int MAX> __device__ __forceinline__ void waitProducts() { asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(MAX) : "memory"); }
 
+// Waits for all blocks of the cluster; what they wrote to their shared memory before can be read after.
+__device__ __forceinline__ void meetCluster() {
+  asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+}
+
 // d (+)= a bT. a: [64, 16], b: [32, 16], rows of both contiguous. Warp w of the group has rows 16 w to 16 w + 15, laid out as by mma.m16n8k16.
 __device__ __forceinline__ void multiplyRows(float (&d)[16], u64 a, u64 b, int adds) {
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32." HALF_TYPE "." HALF_TYPE " {"
