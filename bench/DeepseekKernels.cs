@@ -101,7 +101,7 @@ internal static class DeepseekKernels
                     ? chosen.Alternatives(hasSplits: true)
                     : [.. chosen.Alternatives(hasSplits: false), .. (chosen with { Rows = 64 }).Alternatives(hasSplits: false)];
                 return CutSearch.Run(
-                    ops, WarpgroupTiling.Source, chosen, others, cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches),
+                    ops, WarpgroupTiling.Source, chosen, others, cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, TokenPermutation.None),
                     cut => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y, cut), floor, $"quantised,{name}", cuts!);
             }
         }

@@ -80,9 +80,9 @@ internal sealed unsafe class CudaExpertOps(
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
         Sort(choices.Ids, experts, rows, macros);
         using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
-        Multiply(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
+        Multiply(x, tables.GateUp, inner, rows, TokenPermutation.ToExperts);
         using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
-        Multiply(inner, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
+        Multiply(inner, tables.Down, results, rows, TokenPermutation.ToTokens);
 
         var sum = residual ?? workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, x.dtype);
         var parts = Math.Max(1, hidden / (Pack * CombineThreads));
@@ -113,7 +113,7 @@ internal sealed unsafe class CudaExpertOps(
             kernels.Get(Source, "listTiles", macros).Launch((1, 1, 1), WarpSize, [rows.Starts, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
     }
 
-    private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction)
+    private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction)
     {
         if (table.Grid is { } grid && products.Takes(x.dtype, grid, table.InFeatures))
         {
