@@ -89,7 +89,7 @@ internal static class DeepseekExperts
         {
             var (up, down) = (Grid(2 * Width), Grid(Hidden));
             _matrices = [.. Enumerable.Range(0, Experts).Select(_ => new ExpertMatrices(Random(ops, 2 * Width, Hidden, up), Random(ops, Hidden, Width, down)))];
-            Tables = ExpertTables.TryCreate(this, ops.Card)!;
+            Tables = ExpertTables.TryCreate(this, ops.Device)!;
         }
 
         public ExpertTables Tables { get; }
@@ -104,6 +104,7 @@ internal static class DeepseekExperts
 
         public void Dispose()
         {
+            Tables.Dispose();
             foreach (var one in _matrices)
             {
                 ((Fp8Weight)one.GateUp).Dispose();

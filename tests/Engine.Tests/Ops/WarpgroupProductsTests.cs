@@ -106,6 +106,7 @@ public sealed class WarpgroupProductsTests : IDisposable
     {
         var (bytes, scales, grid) = Fp8OpsTests.Matrix(inputs, 384, 128, 128, 0);
         using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, null, LinearRole.Other);
+        Assert.Equal(1, _cuda.Features.Fp8!.Prepare(ScalarType.BFloat16)!.Quantised);
         var x = randn(rows, inputs).to(ScalarType.BFloat16).cuda();
         var expected = Values(_cuda.Products.Quantise(x), inputs).matmul(TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64).t());
         AssertNear(expected, _cuda.Features.Fp8!.Linear(x, packed), $"{rows} rows of {inputs}");
@@ -118,7 +119,7 @@ public sealed class WarpgroupProductsTests : IDisposable
         foreach (var kind in (ExpertOpsTests.Kind[])[ExpertOpsTests.Kind.Unquantized, ExpertOpsTests.Kind.Blocks])
         {
             using var experts = new ExpertOpsTests.Experts(_cuda, kind, ScalarType.BFloat16, 0, count, hidden, width);
-            var tables = ExpertTables.TryCreate(experts, _cuda.Card)!;
+            using var tables = ExpertTables.TryCreate(experts, _cuda.Device)!;
             var ids = ExpertOpsTests.Choose(tokens, count, perToken).Ids.to(ScalarType.Int32).data<int>().ToArray();
             using var sorted = SortedExperts.Of(ids, count, perToken, _cuda.Device);
             var rows = sorted.Rows;

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using LocalLlm.Interop;
 using static TorchSharp.torch;
 
@@ -27,8 +26,8 @@ internal sealed unsafe class CudaExpertOps(
     private readonly TorchExpertOps _plain = new();
     private readonly ExpertCounters _counters = new(device);
 
-    // null: these experts are not for the kernels. Experts live as long as their model.
-    private readonly ConditionalWeakTable<IExperts, StrongBox<ExpertTables?>> _tables = [];
+    // null: these experts are not for the kernels. A model is disposed before its device's operations.
+    private readonly Dictionary<IExperts, ExpertTables?> _tables = new(ReferenceEqualityComparer.Instance);
 
     /// <inheritdoc/>
     /// <remarks>Eight rows read the matrix once; further ones find it in the card's cache.</remarks>
@@ -99,7 +98,13 @@ internal sealed unsafe class CudaExpertOps(
     public void ForgetUsage() => _counters.Clear();
 
     /// <inheritdoc/>
-    public void Dispose() => _counters.Dispose();
+    public void Dispose()
+    {
+        _counters.Dispose();
+        foreach (var tables in _tables.Values)
+            tables?.Dispose();
+        _tables.Clear();
+    }
 
     private void Sort(Tensor ids, IExperts experts, ExpertRows rows, string macros)
     {
@@ -133,7 +138,7 @@ internal sealed unsafe class CudaExpertOps(
     private ExpertTables? TablesOf(IExperts experts)
     {
         if (!_tables.TryGetValue(experts, out var known))
-            _tables.Add(experts, known = new(ExpertTables.TryCreate(experts, device)));
-        return known.Value;
+            _tables.Add(experts, known = ExpertTables.TryCreate(experts, device.Torch));
+        return known;
     }
 }
