@@ -114,7 +114,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
             _model = null;
             _handedOver = true;
-            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars, _options.Speculation?.NumSpeculativeTokens ?? 0);
+            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars, _options.Speculation?.NumSpeculativeTokens ?? 0,
+                _options.LoggerFactory?.CreateLogger(typeof(LocalExecutor)) is { } logger ? new GuardedLogger(logger) : null);
         }
         catch
         {
