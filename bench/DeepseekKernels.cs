@@ -70,6 +70,7 @@ internal static class DeepseekKernels
         var scales = ones((outputs + BlockEdge - 1) / BlockEdge, (inputs + BlockEdge - 1) / BlockEdge);
         var weights = Enumerable.Range(0, copies).Select(_ => fp8.Pack(
             randint(0, 120, [outputs, inputs], ScalarType.Byte, ops.Device), scales, grid, null, LinearRole.Other)).ToArray();
+        Console.WriteLine(fp8.Prepare(ScalarType.BFloat16)!.ManyRows);
         using var rowsOf = tensor(grid.ScaleRows, device: ops.Device);
         foreach (var rows in Rows)
         {
