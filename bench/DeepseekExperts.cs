@@ -2,6 +2,7 @@ using System.Globalization;
 using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
+using LocalLlm.Tests;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
@@ -35,17 +36,17 @@ internal static class DeepseekExperts
             var time = GpuClock.Time(ops, () => ops.Features.Experts!.TrySum(x, choices[next++ % choices.Length].Choices, experts)!.Dispose());
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture, $"{tokens,4} tokens, {active,5:F0} experts: {time,8:F1} us, floor {floor,7:F1}, {floor / time:P0}"));
-            foreach (var direction in (SkinnyRows[])[SkinnyRows.TokensToExperts, SkinnyRows.ExpertsToTokens])
+            foreach (var direction in (TokenPermutation[])[TokenPermutation.ToExperts, TokenPermutation.ToTokens])
                 PrintProduct(ops, experts, x, choices, direction, copy, cuts);
         }
     }
 
     private static void PrintProduct(
-        CudaOps ops, RandomExperts experts, Tensor x, (ExpertChoices Choices, int Active)[] choices, SkinnyRows direction, double copy, TextWriter? cuts)
+        CudaOps ops, RandomExperts experts, Tensor x, (ExpertChoices Choices, int Active)[] choices, TokenPermutation direction, double copy, TextWriter? cuts)
     {
         var (tokens, assignments) = ((int)x.size(0), (int)x.size(0) * PerToken);
-        var sorted = choices.Select(choice => SortedRows.Of(choice.Choices.Ids, Experts, PerToken, ops.Device)).ToArray();
-        var isUp = direction == SkinnyRows.TokensToExperts;
+        var sorted = choices.Select(choice => SortedExperts.Of(choice.Choices.Ids.cpu().data<int>().ToArray(), Experts, PerToken, ops.Device)).ToArray();
+        var isUp = direction == TokenPermutation.ToExperts;
         var table = isUp ? experts.Tables.GateUp : experts.Tables.Down;
         var input = isUp ? x : randn(assignments, Width, ScalarType.BFloat16, ops.Device);
         using var y = empty(assignments, isUp ? Width : Hidden, ScalarType.BFloat16, ops.Device);
@@ -80,28 +81,6 @@ internal static class DeepseekExperts
         return (new(ids.to(device), ones(tokens, PerToken, ScalarType.Float32, device)), active);
     }
 
-    // The order that experts.cu gives, made on the host once.
-    private sealed record SortedRows(Tensor Memory, ExpertRows Rows)
-    {
-        public static SortedRows Of(Tensor ids, int experts, int perToken, Device device)
-        {
-            var chosen = ids.cpu().data<int>().ToArray();
-            var order = Enumerable.Range(0, chosen.Length).OrderBy(i => chosen[i]).ToArray();
-            var starts = Enumerable.Range(0, experts + 1).Select(expert => chosen.Count(one => one < expert)).ToArray();
-            var active = chosen.Distinct().Order().Concat(Enumerable.Repeat(-1, experts)).Take(experts).ToArray();
-            var rows = new ExpertRows(chosen.Length, perToken, experts, IsSmall: true, 0);
-            int[] tiles =
-            [
-                .. Enumerable.Range(0, experts).SelectMany(expert => Enumerable.Range(0, (starts[expert + 1] - starts[expert] + rows.RowsOfTile - 1) / rows.RowsOfTile)
-                    .SelectMany(tile => (int[])[expert, tile])).Concat(Enumerable.Repeat(-1, 2 * rows.MaxTiles)).Take(2 * rows.MaxTiles),
-            ];
-            var memory = tensor((int[])[.. tiles, .. starts, .. active, .. order], device: device);
-            return new(memory, rows with { Memory = Address(memory) });
-        }
-    }
-
-    private static unsafe ulong Address(Tensor memory) => (ulong)memory.DataPointer();
-
     private sealed class RandomExperts : IExperts, IDisposable
     {
         private readonly ExpertMatrices[] _matrices;
@@ -110,7 +89,7 @@ internal static class DeepseekExperts
         {
             var (up, down) = (Grid(2 * Width), Grid(Hidden));
             _matrices = [.. Enumerable.Range(0, Experts).Select(_ => new ExpertMatrices(Random(ops, 2 * Width, Hidden, up), Random(ops, Hidden, Width, down)))];
-            Tables = ExpertTables.TryCreate(this, ops.Card)!;
+            Tables = ExpertTables.TryCreate(this, ops.Device)!;
         }
 
         public ExpertTables Tables { get; }
@@ -125,6 +104,7 @@ internal static class DeepseekExperts
 
         public void Dispose()
         {
+            Tables.Dispose();
             foreach (var one in _matrices)
             {
                 ((Fp8Weight)one.GateUp).Dispose();

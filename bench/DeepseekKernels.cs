@@ -70,6 +70,7 @@ internal static class DeepseekKernels
         var scales = ones((outputs + BlockEdge - 1) / BlockEdge, (inputs + BlockEdge - 1) / BlockEdge);
         var weights = Enumerable.Range(0, copies).Select(_ => fp8.Pack(
             randint(0, 120, [outputs, inputs], ScalarType.Byte, ops.Device), scales, grid, null, LinearRole.Other)).ToArray();
+        Console.WriteLine(fp8.Prepare(ScalarType.BFloat16)!.ManyRows);
         using var rowsOf = tensor(grid.ScaleRows, device: ops.Device);
         foreach (var rows in Rows)
         {
@@ -101,7 +102,7 @@ internal static class DeepseekKernels
                     ? chosen.Alternatives(hasSplits: true)
                     : [.. chosen.Alternatives(hasSplits: false), .. (chosen with { Rows = 64 }).Alternatives(hasSplits: false)];
                 return CutSearch.Run(
-                    ops, WarpgroupTiling.Source, chosen, others, cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches),
+                    ops, WarpgroupTiling.Source, chosen, others, cut => cut.Defines(x.dtype, fp8: true, gated: false, add: false, TokenPermutation.None),
                     cut => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y, cut), floor, $"quantised,{name}", cuts!);
             }
         }

@@ -62,15 +62,16 @@ public sealed record EngineOptions
 
     /// <summary>
     /// Holds the busiest experts several times, and moves experts so that ranks compute about as much (vLLM's <c>enable_eplb</c> and <c>eplb_config</c>);
-    /// null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several ranks in a stage, on CPUs. In float32, too, the last bits
-    /// of an answer then depend on where experts are and on what else runs, so that it is refused beside <see cref="BatchInvariant"/>. Each rank has memory to
-    /// copy its experts of one layer, and the time of a move counts as the step's before it (<see cref="StepTimeout"/>).
+    /// null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several ranks in a stage; on CPUs only. In
+    /// float32, too, the last bits of an answer then depend on where experts are and on what else runs, so that it is refused beside
+    /// <see cref="BatchInvariant"/>. Each rank has memory to copy its experts of one layer, and the time of a move counts as the step's before it
+    /// (<see cref="StepTimeout"/>).
     /// </summary>
     public ExpertBalancingOptions? ExpertBalancing { get; init; }
 
     /// <summary>
     /// What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process; vLLM's <c>mp</c> and <c>uni</c>), or
-    /// <c>processes</c> (a process for each rank, on CPUs).
+    /// <c>processes</c> (a process for each rank of this host: connected by MPI on CPUs, by NCCL on GPUs, of which each has one).
     /// </summary>
     public string DistributedExecutorBackend { get; init; } = "auto";
 
@@ -92,7 +93,10 @@ public sealed record EngineOptions
     /// <summary>How often nodes tell each other that they are there; one that misses three is lost.</summary>
     public TimeSpan NodeHeartbeat { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Creates what nodes and processes reach each other by, owned by the engine; null: there is none. The package LocalLlm.Cluster has one over gRPC.</summary>
+    /// <summary>
+    /// Creates what nodes and processes reach each other by, owned by the engine; null: there is none. The package LocalLlm.Cluster has one over gRPC.
+    /// It is given these options; where each rank has a process, <see cref="Device"/> is <c>cpu</c> or <c>cuda</c> in the place of <c>auto</c>.
+    /// </summary>
     public Func<EngineOptions, INodeTransport>? NodeTransport { get; init; }
 
     /// <summary>Whether no weights are read.</summary>

@@ -15,8 +15,8 @@ internal static class NodeOptionsValidator
     {
         require(options.DistributedExecutorBackend is "auto" or "threads" or "mp" or "uni" or EngineOptions.Processes, "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads (mp, uni), processes");
         require(options.NodeRank >= 0 && (options.NodeRank < options.Nodes || options.UsesProcesses), "node_rank", $"is {options.NodeRank}; 0 to {options.Nodes - 1}, as nnodes is {options.Nodes}");
-        var device = options.Devices?.FirstOrDefault(one => ClusterRanks.ProcessFault(options, one) is not null) ?? options.Device;
-        require(device == "auto" || ClusterRanks.ProcessFault(options, device) is null, "distributed_executor_backend", ClusterRanks.ProcessFault(options, device) ?? "");
+        var fault = ProcessDevices.FaultOf(options);
+        require(fault is null, "distributed_executor_backend", fault ?? "");
         require(!string.IsNullOrWhiteSpace(options.MasterAddress), "master_addr", "is empty; name the host of node 0");
         require(options.MasterPort is >= 0 and <= MaxPort, "master_port", $"is {options.MasterPort}; 0 to {MaxPort}");
         require(options.NodeJoinTimeout > TimeSpan.Zero && options.NodeJoinTimeout.TotalMilliseconds <= int.MaxValue, "node_join_timeout", $"is {options.NodeJoinTimeout}; above zero, at most {TimeSpan.FromMilliseconds(int.MaxValue)}");

@@ -49,14 +49,14 @@ public class JoinTests
     }
 
     [Theory]
-    [InlineData("processes", "cuda:1", null)]
-    [InlineData("processes", "auto", "cuda:0")]
-    public async Task Processes_on_GPUs_are_refused_by_name(string backend, string device, string? listed)
+    [InlineData("cuda:1", null, "cuda:1")]
+    [InlineData("auto", "cuda:0,cuda", "cuda:0")]
+    public async Task Processes_that_would_share_a_GPU_are_refused_by_name(string device, string? listed, string shared)
     {
-        var options = Replica.Options with { DistributedExecutorBackend = backend, Device = device, Devices = listed is null ? null : [listed], PipelineParallel = 1 };
+        var options = Replica.Options with { DistributedExecutorBackend = "processes", Device = device, Devices = listed?.Split(','), TensorParallel = 2 };
         var refusal = await Assert.ThrowsAsync<EngineException>(() => LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Equal(EngineErrorKind.InvalidOptions, refusal.Kind);
-        Assert.Contains($"is {backend}, a process for each rank, which this build has on CPUs only, but the device is {listed ?? device}", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains($"is processes, so that each rank needs a GPU of its own, but {shared} would have 2 of them", refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]

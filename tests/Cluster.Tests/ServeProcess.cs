@@ -12,6 +12,10 @@ internal sealed class ServeProcess : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
+    // A program that was published by itself, where there is no dotnet.
+    private static readonly string[] Program = Environment.GetEnvironmentVariable("LOCALLLM_TEST_PROGRAM") is { Length: > 0 } published
+        ? [published] : ["dotnet", Path.Combine(AppContext.BaseDirectory, "localllm.dll")];
+
     private readonly Process _process;
     private readonly string _socket;
     private readonly ConcurrentQueue<string> _lines = new();
@@ -41,7 +45,8 @@ internal sealed class ServeProcess : IAsyncDisposable
         var socket = Path.Combine(Path.GetTempPath(), $"localllm-{Guid.NewGuid():N}.sock");
         string[] line =
         [
-            .. before, "dotnet", Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", TestPaths.TinyR1, "--device", "cpu", "--dtype", "float32", "--max-model-len", "512",
+            .. before, .. Program, "serve", TestPaths.TinyR1, .. arguments.Contains("--device") ? [] : (string[])["--device", "cpu"],
+            .. arguments.Contains("--dtype") ? [] : (string[])["--dtype", "float32"], "--max-model-len", "512",
             "--num-gpu-blocks-override", "128", "--num-threads", "1", "--uds", socket, "--node-join-timeout", "120",
             // A process that gets no processor for seconds is not lost.
             .. arguments.Contains("--node-heartbeat") ? [] : (string[])["--node-heartbeat", "20"], .. arguments,
@@ -128,7 +133,7 @@ internal sealed class ServeProcess : IAsyncDisposable
     public int[] Processes() => [.. Directory.EnumerateDirectories("/proc").Select(Path.GetFileName).Where(name => int.TryParse(name, out _)).Where(HasSocket).Select(name => int.Parse(name!, System.Globalization.CultureInfo.InvariantCulture))];
 
     /// <summary>Those of <see cref="Processes"/> that run the program itself, not mpirun.</summary>
-    public int[] Programs() => [.. Processes().Where(id => CommandLine($"{id}").Split('\0')[0].EndsWith("dotnet", StringComparison.Ordinal))];
+    public int[] Programs() => [.. Processes().Where(id => CommandLine($"{id}").Split('\0')[0].EndsWith(Path.GetFileName(Program[0]), StringComparison.Ordinal))];
 
     public async ValueTask DisposeAsync()
     {

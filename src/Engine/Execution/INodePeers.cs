@@ -5,6 +5,12 @@ namespace LocalLlm.Execution;
 /// <summary>What connects the ranks of this process with those of others.</summary>
 internal interface INodePeers : IMemoryAgreement
 {
+    /// <summary>
+    /// Whether NCCL connects the GPUs of this process with those of others, which are on this host; else only where it is asked to
+    /// (<see cref="Ops.Cuda.Ranks.GpuRanks.BetweenNodesVariable"/>).
+    /// </summary>
+    bool ConnectsGpus { get; }
+
     /// <summary>The link between a rank of this process and one of another, of neighbouring stages.</summary>
     /// <param name="from">The rank that sends.</param>
     /// <param name="to">The rank that receives.</param>

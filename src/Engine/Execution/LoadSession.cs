@@ -17,6 +17,7 @@ internal sealed partial class LoadSession : IDisposable
 {
     private readonly EngineOptions _options;
     private readonly Checkpoint? _checkpoint; // null: there are no weights to read
+    private readonly PlannedDevice? _planned; // null: the device is open
     private bool _handedOver;
 
     /// <summary>Loads libtorch, opens the device and reads the headers of the weights.</summary>
@@ -33,7 +34,8 @@ internal sealed partial class LoadSession : IDisposable
         SetThreads(rank.NumThreads > 0 ? rank.NumThreads : options.NumThreads);
         if (options.PinThreads && rank.Rank == 0 && get_num_threads() == 1 && Logger is { } logger)
             LogNothingPinned(logger);
-        Ops = DeviceRegistry.Create(rank.Device, new(priority, options.BatchInvariant) { Cpus = options.PinThreads ? CpusOf(rank) : null });
+        _planned = rank.IsPlanned ? DeviceRegistry.TryPlan(rank.Device) : null;
+        Ops = _planned?.Ops ?? DeviceRegistry.Create(rank.Device, new(priority, options.BatchInvariant) { Cpus = options.PinThreads ? CpusOf(rank) : null });
         try
         {
             _checkpoint = options.UsesDummyWeights ? null : Open(options);
@@ -62,7 +64,7 @@ internal sealed partial class LoadSession : IDisposable
 
     /// <summary>The device's memory as it is now.</summary>
     public DeviceMemory Memory =>
-        Ops.Features.Memory?.Now ?? new(HostMemory.AvailableBytes(), 0, EngineOptionsDefaults.CpuMemoryUtilization);
+        _planned?.Memory ?? Ops.Features.Memory?.Now ?? new(HostMemory.AvailableBytes(), 0, EngineOptionsDefaults.CpuMemoryUtilization);
 
     /// <summary>
     /// Checks that the weights fit the model that has registered them, without reading them; warnings go to the options' logger.

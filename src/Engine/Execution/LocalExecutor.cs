@@ -5,6 +5,7 @@ using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Sampling;
+using Microsoft.Extensions.Logging;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
@@ -13,7 +14,7 @@ namespace LocalLlm.Execution;
 /// Executes on one device of this process, with the model, its KV cache and the sampling state of every sequence of its data-parallel group. All
 /// calls come from the thread that owns the device.
 /// </summary>
-internal sealed unsafe class LocalExecutor : IStepExecutor
+internal sealed unsafe partial class LocalExecutor : IStepExecutor
 {
     // Logits of a long prompt are read in slices of this many rows, so that they never all exist at once.
     public const int PromptLogitsRows = 64;
@@ -40,7 +41,9 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     private readonly StepResult _result = new();
     private readonly TokenPrediction? _prediction;
     private readonly StepPart? _part; // null: there is one data-parallel group
+    private readonly ILogger? _logger;
     private int _stepsUnread;
+    private bool _usageFailed;
 
     /// <summary>Takes over the model, its caches, the device's operations and its recorded steps.</summary>
     /// <param name="model">The model.</param>
@@ -52,6 +55,7 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
     /// <param name="plan">The measured memory.</param>
     /// <param name="grammars">Compiles the grammars of new sequences, whose cache is shared with those who validate requests; null without a tokenizer.</param>
     /// <param name="maxPredicted">Max number of drafts of the model's own layers for a sequence; 0: none.</param>
+    /// <param name="logger">Told of what fails beside the steps; null: nobody is.</param>
     public LocalExecutor(
         ICausalLanguageModel model,
         IDeviceOps ops,
@@ -61,13 +65,15 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         LogprobsMode logprobsMode,
         MemoryPlan plan,
         ResponseGrammars? grammars,
-        int maxPredicted)
+        int maxPredicted,
+        ILogger? logger)
     {
         _model = model;
         _ops = ops;
         _rank = rank;
         _caches = caches;
         _grammars = grammars;
+        _logger = logger;
         _part = rank.Plan.DataParallel == 1 ? null : new(rank.Place.Group, rank.Plan.DataParallel);
         _runner = new(model, ops, caches, graphs, _part?.Rows);
         _sampler = new(model.VocabularySize, logprobsMode);
@@ -127,13 +133,9 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         submitted.TryResolve(_ops);
         submitted.WriteTo(_result);
         // A device that has nothing to do meanwhile tells the newest counts; one that is ahead is asked now and then.
-        if (submitted.Failure is null && (_submitted.Count == 0 || ++_stepsUnread >= StepsOfUsage))
-        {
-            _model.ReadExpertUsage();
-            _stepsUnread = 0;
-        }
-
-        _result.ExpertBalance = _model.ExpertBalance;
+        if (submitted.Failure is null && !_usageFailed && (_submitted.Count == 0 || ++_stepsUnread >= StepsOfUsage))
+            ReadExpertUsage();
+        _result.ExpertBalance = _usageFailed ? null : _model.ExpertBalance;
         submitted.Clear();
         _spare.Push(submitted);
         return _result;
@@ -155,6 +157,25 @@ internal sealed unsafe class LocalExecutor : IStepExecutor
         _rank.Dispose();
         (_ops as IDisposable)?.Dispose();
     }
+
+    // A metric ends no request: if the card has failed, the next step says so.
+    private void ReadExpertUsage()
+    {
+        _stepsUnread = 0;
+        try
+        {
+            _model.ReadExpertUsage();
+        }
+        catch (Exception failure)
+        {
+            _usageFailed = true;
+            if (_logger is not null)
+                LogUsageFailed(_logger, failure);
+        }
+    }
+
+    [LoggerMessage(17, LogLevel.Warning, "The device's counts of its experts' tokens could not be read; how evenly experts are used is not known any more.")]
+    private static partial void LogUsageFailed(ILogger logger, Exception failure);
 
     private void UpdateSequences(SchedulerOutput step)
     {

@@ -95,7 +95,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
         _session.LoadWeights(_packing, progress, cancellationToken);
         // The stage that drafts records nothing, and ranks agree on the smallest number: steps are padded alike on all stages.
         _recordedRows = model.Predictor is not null ? 0 : Math.Min(MaxNumSeqs, model.MaxRecordedRows);
-        LogQuantization();
+        PrepareFp8();
         if (_session.Ops.Features.Memory is { } memory)
             Measure(model, memory, progress);
         Plan = Plan with { MaxRecordedRows = _recordedRows };
@@ -114,7 +114,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
             _model = null;
             _handedOver = true;
-            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars, _options.Speculation?.NumSpeculativeTokens ?? 0);
+            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars, _options.Speculation?.NumSpeculativeTokens ?? 0,
+                _options.LoggerFactory?.CreateLogger(typeof(LocalExecutor)) is { } logger ? new GuardedLogger(logger) : null);
         }
         catch
         {
@@ -143,27 +144,35 @@ internal sealed partial class ModelLoader : IExecutorLoader
     // Where 8-bit floats are widened by plain operations (many rows, float32, odd blocks) they allocate in every step, which no recording can repeat; a
     // recorded step gives logits, and not what drafts are made of.
     private IGraphCapture? Recorder(ICausalLanguageModel model) =>
-        model.IsRecordable && model.Predictor is null && _recordedRows > 0 && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
+        model.Predictor is null && _recordedRows > 0 && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
 
     private bool WidensFully => Config.Quantization is not null && _session.Ops.Features.Fp8 is null;
 
-    private void LogQuantization()
+    private void PrepareFp8()
     {
-        if (_options.LoggerFactory?.CreateLogger(typeof(ModelLoader)) is not { } logger || Config.Quantization is not { } stored || _rank.Rank != 0)
+        if (Config.Quantization is not { } stored)
+            return;
+        var products = _session.Ops.Features.Fp8?.Prepare(ActivationType);
+        if (_options.LoggerFactory?.CreateLogger(typeof(ModelLoader)) is not { } logger || _rank.Rank != 0)
             return;
         if (WidensFully)
             LogWidensFully(logger, stored.ScaleOf, _rank.Device);
-        else if (_session.Ops.Features.Fp8!.QuantisesRows(ActivationType))
-            LogQuantisesRows(logger, stored.ScaleOf);
-        else
+        else if (products is null || products.InKernels == products.Count)
             LogWidensInKernels(logger, stored.ScaleOf);
+        else
+            LogFp8Products(logger, stored.ScaleOf, products.Count, products.Quantised, products.InKernels, products.Whole);
+        if (products?.ManyRows is { } way)
+            LogManyRows(logger, way);
     }
 
     [LoggerMessage(14, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}; kernels widen them when they multiply.")]
     private static partial void LogWidensInKernels(ILogger logger, string scaleOf);
 
-    [LoggerMessage(18, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}; activations become 8-bit floats too, with a scale for each row and 128 inputs.")]
-    private static partial void LogQuantisesRows(ILogger logger, string scaleOf);
+    [LoggerMessage(18, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}. Of {Count} on this rank, {Quantised} are multiplied by activations that become 8-bit floats too, with a scale for each row and 128 inputs; {InKernels} are widened by kernels that multiply, and {Whole} by plain operations before each product, as no kernel takes their blocks or the type.")]
+    private static partial void LogFp8Products(ILogger logger, string scaleOf, int count, int quantised, int inKernels, int whole);
+
+    [LoggerMessage(19, LogLevel.Information, "Products of many rows by 8-bit floats: {Way}.")]
+    private static partial void LogManyRows(ILogger logger, string way);
 
     [LoggerMessage(15, LogLevel.Warning, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}, but there are no kernels for them on {Device}: every product widens its matrix first, which is slow, and no step is recorded.")]
     private static partial void LogWidensFully(ILogger logger, string scaleOf, string device);

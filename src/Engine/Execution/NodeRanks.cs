@@ -24,13 +24,15 @@ internal sealed class NodeRanks
     /// <param name="devices">A device for each of its ranks, in order.</param>
     /// <param name="numThreads">CPU threads of all of them together; 0: as many as this process has cores (<see cref="HostCores"/>).</param>
     /// <param name="peers">The other nodes; null: this is the only one.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together. Kind Environment: one of them is not there.</exception>
     public static NodeRanks Create(ParallelPlan plan, int node, IReadOnlyList<string> devices, int numThreads, INodePeers? peers = null)
     {
         var places = plan.Ranks.Where(place => place.Node == node).ToList();
         var agreement = new ThreadAgreement(places.Count, peers);
-        Func<NcclIds>? ids = peers is not null && GpuRanks.ConnectsNodes ? () => NcclIds.From(plan, peers.Share(CommunicatorIds, NewIds)) : null;
+        Func<NcclIds>? ids = peers is not null && (peers.ConnectsGpus || GpuRanks.ConnectsNodes) ? () => NcclIds.From(plan, peers.Share(CommunicatorIds, NewIds)) : null;
         var gpus = GpuRanks.TryCreate(plan, node, devices, ids);
+        foreach (var device in devices.Take(places.Count).Distinct())
+            DeviceRegistry.Require(device);
         var groups = new Dictionary<(int Stage, int Group), IReadOnlyList<ThreadCollectives>>();
         var stages = new Dictionary<int, IReadOnlyList<ThreadCollectives>>(); // all ranks of each
         var peersOf = new Dictionary<(int Stage, int TensorRank), IReadOnlyList<ThreadCollectives>>();

@@ -89,9 +89,6 @@ internal abstract class DecoderModel : ICausalLanguageModel
     }
 
     /// <inheritdoc/>
-    public bool IsRecordable => true;
-
-    /// <inheritdoc/>
     public int MaxRecordedRows => _layers.Select(layer => layer.MaxRecordedRows).Append(_head?.MaxRecordedRows ?? int.MaxValue).Min();
 
     /// <inheritdoc/>

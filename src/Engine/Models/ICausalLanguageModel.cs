@@ -23,16 +23,10 @@ internal interface ICausalLanguageModel : IDisposable
     int? PromptLengthThreshold { get; }
 
     /// <summary>
-    /// Whether a step of single tokens puts the same work on the device whatever the step is, so that it can be recorded; not so for a
-    /// model that reads the step on the host (<see cref="PagedRows"/>).
+    /// Rows of the largest step of single tokens that can be recorded: up to there it puts the same work on the device whatever the step is. Asked once
+    /// the weights are loaded, as it may depend on what they are. 0: none, as for a model that reads the step on the host (<see cref="PagedRows"/>).
     /// </summary>
-    bool IsRecordable { get; }
-
-    /// <summary>
-    /// Rows of the largest step of single tokens that can be recorded, where any can; asked once the weights are loaded, as it may depend on what
-    /// they are. 0: none.
-    /// </summary>
-    int MaxRecordedRows => int.MaxValue;
+    int MaxRecordedRows { get; }
 
     /// <summary>
     /// How evenly the experts of this rank's layers are used (<see cref="ExpertUsage.Balance"/>), by what the host has counted or has read last;

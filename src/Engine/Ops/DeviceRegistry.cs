@@ -16,7 +16,7 @@ internal static class DeviceRegistry
     [
         new(Cuda, (ordinal, settings) => new CudaOps(ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1"))
         {
-            HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
+            HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal), Plan = CudaInventory.Plan,
         },
         new("cpu", (_, settings) => new CpuOps(settings.BatchInvariant, settings.Cpus)) { IsUsable = () => true },
     ];
@@ -85,6 +85,17 @@ internal static class DeviceRegistry
         var (kind, ordinal) = Find(device) ?? throw new EngineException(EngineErrorKind.InvalidOptions,
             $"device is '{device}'; allowed: {Allowed}", "device");
         return kind.Create(ordinal, settings);
+    }
+
+    /// <summary>What a process plans with that computes nothing on a device; null: it opens the device (<see cref="Create"/>).</summary>
+    /// <param name="device">Its name, not <c>auto</c>.</param>
+    /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
+    public static PlannedDevice? TryPlan(string device)
+    {
+        if (Find(device) is not var (kind, ordinal) || kind.Plan is not { } plan)
+            return null;
+        kind.Require?.Invoke(ordinal);
+        return plan(ordinal);
     }
 
     private static (DeviceKind Kind, int Ordinal)? Find(string device)

@@ -8,8 +8,10 @@ namespace LocalLlm.Ops;
 /// </summary>
 internal interface IFp8Ops
 {
-    /// <summary>Whether rows of a type become 8-bit floats too, where blocks of scales allow it; otherwise matrices are widened.</summary>
-    bool QuantisesRows(ScalarType type) => false;
+    /// <summary>Chooses among ways to multiply by trying them, once: all matrices are packed, and nothing was multiplied yet.</summary>
+    /// <param name="type">Of activations.</param>
+    /// <returns>How the matrices are multiplied; null: kernels widen all of them.</returns>
+    Fp8Products? Prepare(ScalarType type) => null;
 
     /// <summary>Brings a matrix into the device's own layout. The caller keeps and disposes its tensors.</summary>
     /// <param name="bytes">[out, in] e4m3 (<see cref="Float8"/>), as bytes; no NaN.</param>

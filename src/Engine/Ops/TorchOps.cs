@@ -5,13 +5,15 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>Plain ATen on any device: right before fast, and the oracle of the other implementations.</summary>
-internal sealed class TorchOps(Device device) : IDeviceOps
+/// <param name="device">Where tensors live.</param>
+/// <param name="features">What it has beside the primitives; null: nothing.</param>
+internal sealed class TorchOps(Device device, DeviceFeatures? features = null) : IDeviceOps
 {
     /// <inheritdoc/>
     public Device Device { get; } = device;
 
     /// <inheritdoc/>
-    public DeviceFeatures Features => DeviceFeatures.None;
+    public DeviceFeatures Features { get; } = features ?? DeviceFeatures.None;
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType;

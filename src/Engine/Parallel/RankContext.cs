@@ -38,6 +38,9 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     /// <summary>Whether steps may be recorded: what connects the ranks of this process can be, on all of them.</summary>
     public bool RecordsSteps { get; init; } = true;
 
+    /// <summary>Whether this process only plans the rank, which another one loads: its device is not opened where that can be.</summary>
+    public bool IsPlanned { get; init; }
+
     /// <summary>Ends everything that waits for a peer.</summary>
     public void Abort(Exception reason)
     {

@@ -116,7 +116,12 @@ internal sealed class PlanBuilder
         if (Shape.Quantisation is { } blocks)
             _notes.Add($"the matrices of the layers are 8-bit floats with a scale for {blocks.ScaleOf}");
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
-            _notes.Add($"{WithArticle(card.Name)} does not multiply 8-bit floats: the weights stay as they are stored, and kernels widen them when they multiply");
+        {
+            const int hopper = CudaDevice.Hopper;
+            _notes.Add($"this build multiplies 8-bit floats by 8-bit floats on compute capability {hopper / 10}.{hopper % 10} alone (Hopper), and {WithArticle(card.Name)} has "
+                + $"{card.ComputeCapability / 10}.{card.ComputeCapability % 10}: the weights stay as they are stored, and are widened when they multiply");
+        }
+
         if (Shape.Quantisation?.Kept.Where(name => !IsNeverQuantised(name) && !_parts.HasModule(name)).ToList() is { Count: > 0 } unknown)
             _notes.Add($"config.json names modules that are stored unquantised and are none of those planned here: {Listed(unknown)}");
         if (_options.DataParallel > 1 && _cards.Any(one => !one.IsCpu))

@@ -7,12 +7,15 @@ using LocalLlm.Cluster;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// The processes of all ranks of this machine, started by the server's: with mpirun where layers are split, as only MPI adds quickly between processes.
+/// The processes of all ranks of this machine, started by the server's: on CPUs with mpirun where layers are split, as only MPI adds quickly between
+/// processes; on GPUs as they are, since NCCL connects them.
 /// They end with their connection to this one; it ends them where they do not.
 /// </summary>
 internal sealed class RankProcesses : INodeTransport
 {
     private static readonly TimeSpan EndingTime = TimeSpan.FromSeconds(3);
+
+    private const string NoMpirun = "--distributed-executor-backend processes with --tensor-parallel-size above 1 needs Open MPI on CPUs, and there is no mpirun in PATH; install it (apt-get install openmpi-bin), or use threads";
 
     private readonly GrpcNodeTransport _inner;
     private readonly Func<IEnumerable<Process>> _start;
@@ -25,9 +28,8 @@ internal sealed class RankProcesses : INodeTransport
     /// <exception cref="UsageException">There is no mpirun, and it is needed.</exception>
     public static EngineOptions Serve(EngineOptions engine)
     {
-        var needsMpi = engine.TensorParallel > 1;
-        if (needsMpi && !IsInPath("mpirun"))
-            throw new UsageException("--distributed-executor-backend processes with --tensor-parallel-size above 1 needs Open MPI, and there is no mpirun in PATH; install it (apt-get install openmpi-bin), or use threads");
+        if (NeedsMpi(engine) && !IsInPath("mpirun"))
+            throw new UsageException(NoMpirun);
         var port = FreePort();
         var token = Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
         var ranks = engine.TensorParallel * engine.PipelineParallel;
@@ -35,8 +37,12 @@ internal sealed class RankProcesses : INodeTransport
         {
             MasterAddress = "127.0.0.1",
             MasterPort = port,
-            NodeTransport = options => new RankProcesses(new(options.MasterAddress, options.MasterPort, new() { Token = token }), needsMpi ? Mpirun : Each),
+            NodeTransport = options => new RankProcesses(new(options.MasterAddress, options.MasterPort, new() { Token = token }), StartOf(options)),
         };
+
+        // What auto means is known only now.
+        Func<IEnumerable<Process>> StartOf(EngineOptions options) => !NeedsMpi(options) ? Each
+            : IsInPath("mpirun") ? Mpirun : throw new EngineException(EngineErrorKind.Environment, $"{NoMpirun}.", "distributed_executor_backend");
 
         IEnumerable<Process> Each() => Enumerable.Range(0, ranks).Select(rank => Start(new RankProcess(ServeRole.Rank, rank, port), []));
 
@@ -87,6 +93,9 @@ internal sealed class RankProcesses : INodeTransport
         AppDomain.CurrentDomain.ProcessExit -= OnProcessExit;
         await _inner.DisposeAsync();
     }
+
+    // Only where the device is known to be a CPU.
+    private static bool NeedsMpi(EngineOptions engine) => engine.TensorParallel > 1 && (engine.Devices is [var first, ..] ? first : engine.Device) == "cpu";
 
     private static string[] MpirunLine(int ranks)
     {

@@ -45,7 +45,7 @@ public class DecodeGraphsTests
 
         public int? PromptLengthThreshold => null;
 
-        public bool IsRecordable => true;
+        public int MaxRecordedRows => int.MaxValue;
 
         public void PreparePositions()
         {

@@ -54,6 +54,20 @@ public class ExecutorTests
         Assert.Equal(19, ahead.NumFedTokens);
     }
 
+    // As a process for each GPU does: it chooses tokens, and has the next step before this one's are known here.
+    [Fact]
+    public async Task A_rank_in_a_process_of_its_own_runs_ahead_as_one_in_this_process()
+    {
+        var request = GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 20, IgnoreEos = true });
+        await using var here = await LoadAsync(new DecoratingFactory(inner => inner), options => options with { Speculation = null });
+        var expected = (await here.CompleteAsync(request, Token)).Outputs[0].TokenIds;
+        AheadExecutor? ahead = null;
+        await using var engine = await LoadAsync(
+            new DecoratingFactory(inner => new ClusteredExecutor(ahead = new AheadExecutor(inner))), options => options with { Speculation = null });
+        Assert.Equal(expected, (await engine.CompleteAsync(request, Token)).Outputs[0].TokenIds);
+        Assert.Equal(19, ahead!.NumFedTokens);
+    }
+
     [Fact]
     public async Task A_process_that_is_gone_ends_the_engine()
     {

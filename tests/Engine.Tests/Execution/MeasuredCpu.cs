@@ -26,11 +26,14 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
 
     public DeviceFeatures Features => DeviceFeatures.None with
     {
-        Memory = this, SharesLoaded = SharesLoaded, GraphCapture = Capture, Fp8 = Capture is null ? null : _cpu.Features.Fp8,
+        Memory = this, SharesLoaded = SharesLoaded, GraphCapture = Capture, Fp8 = Fp8 ?? (Capture is null ? null : _cpu.Features.Fp8),
     };
 
     /// <summary>What records its steps, and has it multiply by 8-bit floats; null: nothing.</summary>
     public IGraphCapture? Capture { get; init; }
+
+    /// <summary>What multiplies by 8-bit floats; null: plain operations, unless it records steps.</summary>
+    public IFp8Ops? Fp8 { get; init; }
 
     public bool SharesLoaded { get; init; }
 

@@ -8,6 +8,7 @@ using LocalLlm.Planning;
 using LocalLlm.Tests.Engine;
 using LocalLlm.Tests.Models;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
@@ -75,6 +76,23 @@ public sealed class ModelLoaderTests
         }
     }
 
+    [Theory]
+    [InlineData(3, 2, 1, "Of 6 on this rank, 3 are multiplied by activations that become 8-bit floats too")]
+    [InlineData(0, 6, 0, "kernels widen them when they multiply")]
+    [InlineData(0, 0, 4, "4 by plain operations before each product")]
+    public void The_log_says_how_matrices_of_8_bit_floats_are_multiplied(int quantised, int inKernels, int whole, string text)
+    {
+        using var folder = new Fp8Folder(Folder);
+        var products = new ChosenProducts(new(quantised, inKernels, whole, "our own kernels, as nothing else is right"));
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) => new MeasuredCpu(Available) { Fp8 = products }));
+        var logs = new CollectedLogs();
+        using var loader = new ModelLoader(Options with { ModelPath = folder.Path, LoggerFactory = logs });
+        using var worker = loader.Load(null, null, TestContext.Current.CancellationToken);
+        Assert.Single(logs.Notices, notice => notice.Contains(text, StringComparison.Ordinal));
+        Assert.Single(logs.Notices, notice => notice == "Products of many rows by 8-bit floats: our own kernels, as nothing else is right.");
+        Assert.True(products.WasPreparedFirst);
+    }
+
     [Fact]
     public async Task Ranks_record_steps_up_to_the_rows_of_the_rank_with_the_fewest()
     {
@@ -118,7 +136,7 @@ public sealed class ModelLoaderTests
     public async Task A_device_without_kernels_for_8_bit_floats_generates_the_same_and_says_that_it_is_slow()
     {
         SuiteExecutor.SkipInAnotherProcess();
-        using var registration = DeviceRegistry.Register(new(Name, (_, _) => new TorchOps(TorchSharp.torch.CPU)));
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) => new TorchOps(CPU)));
         using var folder = new Fp8Folder(Folder, 32, 32);
         using var logs = new CollectedLogs();
         var options = Options with { ModelPath = folder.Path, LoggerFactory = logs };
@@ -129,5 +147,33 @@ public sealed class ModelLoaderTests
         Assert.Single(logs.Warnings, warning => warning.Contains("each block of 32 x 32, but there are no kernels for them on measured", StringComparison.Ordinal));
         var (expected, result) = (await wanted.CompleteAsync(request, TestContext.Current.CancellationToken), await engine.CompleteAsync(request, TestContext.Current.CancellationToken));
         Assert.Equal(expected.Outputs[0].TokenIds, result.Outputs[0].TokenIds);
+    }
+
+    /// <summary>The CPU's products, after a choice that must come between the last matrix and the first product.</summary>
+    private sealed class ChosenProducts(Fp8Products chosen) : IFp8Ops
+    {
+        private readonly TorchFp8Ops _plain = new(CPU);
+        private bool _isPrepared;
+        private bool _isMultiplied;
+
+        public bool WasPreparedFirst { get; private set; }
+
+        public Fp8Products? Prepare(ScalarType type)
+        {
+            (_isPrepared, WasPreparedFirst) = (true, !_isMultiplied);
+            return chosen;
+        }
+
+        public Fp8Weight Pack(Tensor bytes, Tensor scales, Fp8Grid grid, Tensor? bias, LinearRole role)
+        {
+            Assert.False(_isPrepared);
+            return _plain.Pack(bytes, scales, grid, bias, role);
+        }
+
+        public Tensor Linear(Tensor x, Fp8Weight weight)
+        {
+            _isMultiplied = true;
+            return _plain.Linear(x, weight);
+        }
     }
 }

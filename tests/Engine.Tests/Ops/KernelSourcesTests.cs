@@ -48,7 +48,7 @@ public sealed class KernelSourcesTests
         foreach (var fp8 in (bool[])[false, true])
         {
             var tiling = SkinnyTiling.Of(rows, outputs, inputs, products, fp8, 132);
-            var (type, where) = fp8 ? (ScalarType.BFloat16, SkinnyRows.Batches) : (ScalarType.Float16, SkinnyRows.ExpertsToTokens);
+            var (type, where) = fp8 ? (ScalarType.BFloat16, TokenPermutation.None) : (ScalarType.Float16, TokenPermutation.ToTokens);
             AssertCompiles("tensor_core.cu product.cu skinny.cu", tiling.Defines(type, fp8, gated: false, add: !fp8, where));
         }
     }
@@ -64,7 +64,7 @@ public sealed class KernelSourcesTests
     public void Products_of_experts_compile()
     {
         var tiling = SkinnyTiling.Of(16, 4096, 7168, 8, fp8: true, 132);
-        AssertCompiles("tensor_core.cu product.cu skinny.cu", tiling.Defines(ScalarType.BFloat16, fp8: true, gated: true, add: false, SkinnyRows.TokensToExperts));
+        AssertCompiles("tensor_core.cu product.cu skinny.cu", tiling.Defines(ScalarType.BFloat16, fp8: true, gated: true, add: false, TokenPermutation.ToExperts));
     }
 
     [Theory]
@@ -75,12 +75,12 @@ public sealed class KernelSourcesTests
     [InlineData(4096, 36864)]
     public void Products_of_warpgroups_compile_for_Hopper(int rows, int outputs)
     {
-        foreach (var kind in Enum.GetValues<SkinnyRows>())
+        foreach (var kind in Enum.GetValues<TokenPermutation>())
         {
             foreach (var fp8 in (bool[])[false, true])
             {
-                var tiling = WarpgroupTiling.Of(rows, outputs, 7168, kind == SkinnyRows.Batches ? 1 : 8, fp8, 132);
-                var defines = tiling.Defines(fp8 ? ScalarType.BFloat16 : ScalarType.Float16, fp8, kind == SkinnyRows.TokensToExperts, add: false, kind);
+                var tiling = WarpgroupTiling.Of(rows, outputs, 7168, kind == TokenPermutation.None ? 1 : 8, fp8, 132);
+                var defines = tiling.Defines(fp8 ? ScalarType.BFloat16 : ScalarType.Float16, fp8, kind == TokenPermutation.ToExperts, add: false, kind);
                 AssertCompiles(WarpgroupTiling.Source, defines, CudaDevice.Hopper);
             }
         }

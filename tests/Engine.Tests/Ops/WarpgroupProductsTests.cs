@@ -106,6 +106,7 @@ public sealed class WarpgroupProductsTests : IDisposable
     {
         var (bytes, scales, grid) = Fp8OpsTests.Matrix(inputs, 384, 128, 128, 0);
         using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, null, LinearRole.Other);
+        Assert.Equal(1, _cuda.Features.Fp8!.Prepare(ScalarType.BFloat16)!.Quantised);
         var x = randn(rows, inputs).to(ScalarType.BFloat16).cuda();
         var expected = Values(_cuda.Products.Quantise(x), inputs).matmul(TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64).t());
         AssertNear(expected, _cuda.Features.Fp8!.Linear(x, packed), $"{rows} rows of {inputs}");
@@ -118,23 +119,22 @@ public sealed class WarpgroupProductsTests : IDisposable
         foreach (var kind in (ExpertOpsTests.Kind[])[ExpertOpsTests.Kind.Unquantized, ExpertOpsTests.Kind.Blocks])
         {
             using var experts = new ExpertOpsTests.Experts(_cuda, kind, ScalarType.BFloat16, 0, count, hidden, width);
-            var tables = ExpertTables.TryCreate(experts, _cuda.Card)!;
-            var ids = ExpertOpsTests.Choose(tokens, count, perToken).Ids.data<long>().ToArray();
-            var rows = new ExpertRows(ids.Length, perToken, count, IsSmall: true, 0);
-            using var sorted = Sorted(ids, rows);
-            rows = rows with { Memory = Address(sorted) };
+            using var tables = ExpertTables.TryCreate(experts, _cuda.Device)!;
+            var ids = ExpertOpsTests.Choose(tokens, count, perToken).Ids.to(ScalarType.Int32).data<int>().ToArray();
+            using var sorted = SortedExperts.Of(ids, count, perToken, _cuda.Device);
+            var rows = sorted.Rows;
 
             var (x, xValues) = Input(randn(tokens, hidden).to(ScalarType.BFloat16).cuda(), kind);
             using var inner = full([ids.Length, width], float.NaN, ScalarType.BFloat16, _cuda.Device);
-            Multiply(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
+            Multiply(x, tables.GateUp, inner, rows, TokenPermutation.ToExperts);
             int[] order = [.. Enumerable.Range(0, ids.Length).OrderBy(i => ids[i])];
-            AssertNear(stack([.. order.Select(i => Gated(xValues[i / perToken], Of(experts, (int)ids[i]).GateUp, width))]), inner, $"{kind}: gate and up");
+            AssertNear(stack([.. order.Select(i => Gated(xValues[i / perToken], Of(experts, ids[i]).GateUp, width))]), inner, $"{kind}: gate and up");
 
             var (innerRows, innerValues) = Input(inner, kind);
             using var results = full([ids.Length, hidden], float.NaN, ScalarType.BFloat16, _cuda.Device);
-            Multiply(innerRows, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
+            Multiply(innerRows, tables.Down, results, rows, TokenPermutation.ToTokens);
             int[] places = [.. order.Select((assignment, place) => (assignment, place)).OrderBy(pair => pair.assignment).Select(pair => pair.place)];
-            AssertNear(stack([.. ids.Select((id, i) => ValuesOf(Of(experts, (int)id).Down).matmul(innerValues[places[i]]))]), results, $"{kind}: down");
+            AssertNear(stack([.. ids.Select((id, i) => ValuesOf(Of(experts, id).Down).matmul(innerValues[places[i]]))]), results, $"{kind}: down");
         }
     }
 
@@ -147,26 +147,12 @@ public sealed class WarpgroupProductsTests : IDisposable
         return (quantised, Values(quantised, (int)x.size(1)));
     }
 
-    private void Multiply(object x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction)
+    private void Multiply(object x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction)
     {
         if (x is QuantisedRows quantised)
             _cuda.Products.MultiplyExperts(quantised, table, y, rows, direction);
         else
             _cuda.Products.MultiplyExperts((Tensor)x, table, y, rows, direction);
-    }
-
-    // As experts.cu sorts them: [tiles | starts | active | order].
-    internal static Tensor Sorted(long[] ids, ExpertRows rows)
-    {
-        int[] order = [.. Enumerable.Range(0, ids.Length).OrderBy(i => ids[i])];
-        int[] starts = [.. Enumerable.Range(0, rows.Experts + 1).Select(expert => ids.Count(id => id < expert))];
-        int[] active = [.. ids.Distinct().Order().Select(id => (int)id).Concat(Enumerable.Repeat(-1, rows.Experts)).Take(rows.Experts)];
-        int[] tiles =
-        [
-            .. Enumerable.Range(0, rows.Experts).SelectMany(expert => Enumerable.Range(0, (starts[expert + 1] - starts[expert] + rows.RowsOfTile - 1) / rows.RowsOfTile)
-                .SelectMany(tile => (int[])[expert, tile])).Concat(Enumerable.Repeat(-1, 2 * rows.MaxTiles)).Take(2 * rows.MaxTiles),
-        ];
-        return tensor((int[])[.. tiles, .. starts, .. active, .. order]).cuda();
     }
 
     private static ExpertMatrices Of(ExpertOpsTests.Experts experts, int expert) => experts.MatricesOf(expert)!.Value;
@@ -198,6 +184,4 @@ public sealed class WarpgroupProductsTests : IDisposable
         var error = (actual.cpu().to(float64) - expected).norm().item<double>() / expected.norm().item<double>();
         Assert.True(error <= MaxError, $"{what}: {error}");
     }
-
-    private static unsafe ulong Address(Tensor tensor) => (ulong)tensor.DataPointer();
 }

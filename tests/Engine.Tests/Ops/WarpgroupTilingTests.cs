@@ -1,5 +1,7 @@
+using LocalLlm.Interop;
 using LocalLlm.Ops.Cuda;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
@@ -59,5 +61,37 @@ public sealed class WarpgroupTilingTests
             Assert.True(counts.Sum(count => (count + rows.RowsOfTile - 1) / rows.RowsOfTile) <= rows.MaxTiles);
             Assert.Equal(4096ul + ((ulong)(rows.Length - assignments) * sizeof(int)), rows.Order);
         }
+    }
+
+    // What tests and benchmarks give the kernels in the place of experts.cu's own lists.
+    [Theory]
+    [InlineData(1, 8, 2)]
+    [InlineData(17, 6, 2)]
+    [InlineData(300, 5, 4)]
+    public void Lists_sorted_on_the_host_name_every_row_of_every_expert_once(int tokens, int experts, int perToken)
+    {
+        TorchLibrary.EnsureLoaded();
+        var random = new Random(2);
+        int[] ids = [.. Enumerable.Range(0, tokens).SelectMany(_ => Enumerable.Range(0, experts).OrderBy(_ => random.Next()).Take(perToken))];
+        using var sorted = SortedExperts.Of(ids, experts, perToken, CPU);
+        var rows = sorted.Rows;
+        var memory = sorted.Memory.data<int>().ToArray();
+        int[] At(ulong address, int count) => memory.AsSpan((int)(address - rows.Memory) / sizeof(int), count).ToArray();
+
+        Assert.Equal(rows.Length, memory.Length);
+        var (tiles, starts, order) = (At(rows.Tiles, 2 * rows.MaxTiles), At(rows.Starts, experts + 1), At(rows.Order, ids.Length));
+        var named = new List<int>();
+        for (var i = 0; i < rows.MaxTiles && tiles[2 * i] >= 0; i++)
+        {
+            var (expert, first) = (tiles[2 * i], tiles[(2 * i) + 1] * rows.RowsOfTile);
+            for (var row = starts[expert] + first; row < Math.Min(starts[expert + 1], starts[expert] + first + rows.RowsOfTile); row++)
+            {
+                Assert.Equal(expert, ids[order[row]]);
+                named.Add(order[row]);
+            }
+        }
+
+        Assert.Equal(Enumerable.Range(0, ids.Length), named.Order());
+        Assert.Equal([.. ids.Distinct().Order(), .. Enumerable.Repeat(-1, experts - ids.Distinct().Count())], At(rows.Active, experts));
     }
 }

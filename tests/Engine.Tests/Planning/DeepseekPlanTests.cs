@@ -22,7 +22,23 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal(verdict, plan.Verdict);
         // A latent vector and the rotated part of a key, in every layer: 576 elements of 2 bytes, on every rank.
         Assert.Equal(61 * 576 * 2, plan.KvBytesPerToken);
-        Assert.Equal(card == "A100-80G", plan.Notes.Any(note => note.Contains("does not multiply 8-bit floats", StringComparison.Ordinal)));
+    }
+
+    [Theory]
+    [InlineData("H100", null)]
+    [InlineData("H200", null)]
+    [InlineData("A100-80G", "an A100-80G has 8.0")]
+    [InlineData("L40S", "an L40S has 8.9")]
+    [InlineData("B200", "a B200-180G has 10.0")]
+    [InlineData("RTX5090", "an RTX5090 has 12.0")]
+    public async Task Cards_on_which_8_bit_weights_are_widened_are_named_with_their_capability(string card, string? has)
+    {
+        var plan = await PlanAsync(PublishedConfigs.V3, card, new() { TensorParallel = 8, PipelineParallel = 4, Nodes = 4 });
+        var notes = plan.Notes.Where(note => note.Contains("multiplies 8-bit floats by 8-bit floats", StringComparison.Ordinal)).ToList();
+        if (has is null)
+            Assert.Empty(notes);
+        else
+            Assert.Contains($"on compute capability 9.0 alone (Hopper), and {has}: the weights stay", Assert.Single(notes), StringComparison.Ordinal);
     }
 
     // Of the 256 routed experts of a layer a token reads 8: with all of them a step would take 14 times as long.

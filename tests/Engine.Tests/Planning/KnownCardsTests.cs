@@ -1,3 +1,4 @@
+using LocalLlm.Ops.Cuda;
 using LocalLlm.Planning;
 using Xunit;
 
@@ -92,6 +93,18 @@ public class KnownCardsTests
         Assert.False(KnownCards.Find("T4").HasBFloat16);
         Assert.Contains("float16", KnownCards.Find("T4").Types, StringComparison.Ordinal);
         Assert.True(KnownCards.Find("A100-80G") is { HasBFloat16: true, HasFloat8: false });
-        Assert.True(KnownCards.Find("H100").HasFloat8);
+    }
+
+    // As WarpgroupProducts: its kernels are for one architecture.
+    [Fact]
+    public void Eight_bit_floats_are_multiplied_on_Hopper_alone()
+    {
+        foreach (var card in KnownCards.All)
+        {
+            Assert.Equal(card.ComputeCapability == CudaDevice.Hopper, card.HasFloat8);
+            Assert.Equal(card.HasFloat8, card.Types.Contains("float8", StringComparison.Ordinal));
+        }
+
+        Assert.Contains(KnownCards.All, card => card.HasFloat8);
     }
 }

@@ -1,4 +1,5 @@
 using LocalLlm.Models;
+using LocalLlm.Ops;
 using LocalLlm.Parallel;
 using LocalLlm.Sampling;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -25,14 +26,14 @@ internal sealed class ClusterLoader : IExecutorLoader
         _layout = ClusterLayout.Of(options);
         var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
         var transport = options.NodeTransport ?? throw new InvalidOperationException("Options without a transport were not checked.");
-        _hub = new(_layout, NodeIdentity.Of(options, _layout.Plan, 0), transport(options), ClusterTimes.Of(options), new GuardedLogger(logger));
+        ClusterRanks.RequireDevices(options, _layout);
+        _hub = new(_layout, NodeIdentity.Of(options, _layout.Plan, 0), transport(Named(options)), ClusterTimes.Of(options), new GuardedLogger(logger));
         try
         {
-            ClusterRanks.RequireDevice(options, _layout);
             if (_layout.HubHoldsRanks)
                 (_local, _abortLocal) = ClusterRanks.Open(options, _layout, 0, _hub);
             else
-                _local = new ModelLoader(options, new(_layout.Plan, 0, NodeRanks.DevicesOf(options, 1)[0], new PlannedCollectives(0, _layout.Plan.TensorParallel)));
+                _local = new ModelLoader(options, new(_layout.Plan, 0, ProcessDevices.Of(options)[0], new PlannedCollectives(0, _layout.Plan.TensorParallel)) { IsPlanned = true });
         }
         catch
         {
@@ -84,6 +85,10 @@ internal sealed class ClusterLoader : IExecutorLoader
             throw ClusterHub.Failed(reason);
         }
     }
+
+    // Who starts the ranks has to know on what.
+    private static EngineOptions Named(EngineOptions options) =>
+        options.UsesProcesses && options.Devices is null ? options with { Device = DeviceRegistry.KindOf(ProcessDevices.Of(options)[0]) } : options;
 
     /// <inheritdoc/>
     public void Dispose()

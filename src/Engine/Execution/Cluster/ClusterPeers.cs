@@ -10,6 +10,9 @@ namespace LocalLlm.Execution.Cluster;
 internal sealed class ClusterPeers(IClusterPeer peer, ParallelPlan plan, int node, IReadOnlyList<string> devices) : INodePeers
 {
     /// <inheritdoc/>
+    public bool ConnectsGpus { get; init; }
+
+    /// <inheritdoc/>
     public MemoryPlan Agree(MemoryPlan own) => peer.Agree(own);
 
     /// <inheritdoc/>

@@ -19,30 +19,23 @@ internal static class ClusterRanks
     public static (IExecutorLoader Loader, Action<Exception> Abort) Open(EngineOptions options, ClusterLayout layout, int node, IClusterPeer peer)
     {
         var plan = layout.Plan;
-        RequireDevice(options, layout);
-        if (!layout.HubHoldsRanks && (MpiLaunch.Find() is not null || plan.TensorParallel > 1))
+        RequireDevices(options, layout);
+        var devices = layout.HubHoldsRanks ? NodeRanks.DevicesOf(options, plan.RanksPerNode) : [ProcessDevices.Of(options)[node]];
+        var isOnGpu = ProcessDevices.AreGpus(devices);
+        if (!layout.HubHoldsRanks && !isOnGpu && (MpiLaunch.Find() is not null || plan.TensorParallel > 1))
             return OpenRank(options, plan, node, peer);
-        var devices = NodeRanks.DevicesOf(options, plan.RanksPerNode);
-        var ranks = NodeRanks.Create(plan, node, devices, options.NumThreads, new ClusterPeers(peer, plan, node, devices));
+        var peers = new ClusterPeers(peer, plan, node, devices) { ConnectsGpus = !layout.HubHoldsRanks && isOnGpu };
+        var ranks = NodeRanks.Create(plan, node, devices, options.NumThreads, peers);
         return (new ParallelLoader(options, ranks), ranks.Abort);
     }
 
-    /// <summary>Refuses ranks in processes of their own on devices that have no such ranks: <c>auto</c> may have found a GPU.</summary>
+    /// <summary>Refuses ranks in processes of their own on devices that have no such ranks, now that <c>auto</c> is a device.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
-    public static void RequireDevice(EngineOptions options, ClusterLayout layout)
+    public static void RequireDevices(EngineOptions options, ClusterLayout layout)
     {
-        if (!layout.HubHoldsRanks && ProcessFault(options, NodeRanks.DevicesOf(options, 1)[0]) is { } fault)
+        if (!layout.HubHoldsRanks && ProcessDevices.FaultOf(options, ProcessDevices.Of(options)) is { } fault)
             throw new EngineException(EngineErrorKind.InvalidOptions, $"{Backend} {fault}.", Backend);
     }
-
-    /// <summary>
-    /// What is wrong with a rank in a process of its own on a device, to follow the option's name; null: nothing, or it has none.
-    /// </summary>
-    /// <param name="options">The options.</param>
-    /// <param name="device">The device's name, not <c>auto</c>.</param>
-    public static string? ProcessFault(EngineOptions options, string device) => !options.UsesProcesses || device == "cpu" ? null
-        : $"is {options.DistributedExecutorBackend}, a process for each rank, which this build has on CPUs only, but the device is {device}; "
-            + "use threads, or device cpu";
 
     // One rank in a process that mpirun has started.
     private static (IExecutorLoader Loader, Action<Exception> Abort) OpenRank(EngineOptions options, ParallelPlan plan, int rank, IClusterPeer peer)
@@ -57,7 +50,7 @@ internal static class ClusterRanks
             ? new SingleRankCollectives()
             : new MpiCollectives(world, world.Split(place.Stage), place.TensorRank, plan.TensorParallel);
         var cores = options.NumThreads > 0 ? options.NumThreads : HostCores.Count;
-        var context = new RankContext(plan, rank, NodeRanks.DevicesOf(options, 1)[0], group)
+        var context = new RankContext(plan, rank, ProcessDevices.Of(options)[rank], group)
         {
             Previous = place.Stage == 0 ? null : new MpiPipelineLink(world, rank - plan.TensorParallel),
             Next = place.Stage == plan.PipelineParallel - 1 ? null : new MpiPipelineLink(world, rank + plan.TensorParallel),

@@ -103,9 +103,12 @@ internal sealed partial class NodeWorker(
         }
     }
 
-    // Ends with what ends the replica.
+    /// <summary>Does with an executor what the engine loop does with its own.</summary>
+    /// <param name="member">The other processes.</param>
+    /// <param name="executor">Loaded.</param>
+    /// <exception cref="Exception">What has ended the replica; nothing else ends this.</exception>
     [DoesNotReturn]
-    private static void Compute(ClusterMember member, StepWindow executor)
+    internal static void Compute(ClusterMember member, StepWindow executor)
     {
         while (true)
         {

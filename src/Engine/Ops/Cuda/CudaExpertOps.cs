@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using LocalLlm.Interop;
 using static TorchSharp.torch;
 
@@ -27,8 +26,8 @@ internal sealed unsafe class CudaExpertOps(
     private readonly TorchExpertOps _plain = new();
     private readonly ExpertCounters _counters = new(device);
 
-    // null: these experts are not for the kernels. Experts live as long as their model.
-    private readonly ConditionalWeakTable<IExperts, StrongBox<ExpertTables?>> _tables = [];
+    // null: these experts are not for the kernels. A model is disposed before its device's operations.
+    private readonly Dictionary<IExperts, ExpertTables?> _tables = new(ReferenceEqualityComparer.Instance);
 
     /// <inheritdoc/>
     /// <remarks>Eight rows read the matrix once; further ones find it in the card's cache.</remarks>
@@ -80,9 +79,9 @@ internal sealed unsafe class CudaExpertOps(
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
         Sort(choices.Ids, experts, rows, macros);
         using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
-        Multiply(x, tables.GateUp, inner, rows, SkinnyRows.TokensToExperts);
+        Multiply(x, tables.GateUp, inner, rows, TokenPermutation.ToExperts);
         using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
-        Multiply(inner, tables.Down, results, rows, SkinnyRows.ExpertsToTokens);
+        Multiply(inner, tables.Down, results, rows, TokenPermutation.ToTokens);
 
         var sum = residual ?? workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, x.dtype);
         var parts = Math.Max(1, hidden / (Pack * CombineThreads));
@@ -99,7 +98,13 @@ internal sealed unsafe class CudaExpertOps(
     public void ForgetUsage() => _counters.Clear();
 
     /// <inheritdoc/>
-    public void Dispose() => _counters.Dispose();
+    public void Dispose()
+    {
+        _counters.Dispose();
+        foreach (var tables in _tables.Values)
+            tables?.Dispose();
+        _tables.Clear();
+    }
 
     private void Sort(Tensor ids, IExperts experts, ExpertRows rows, string macros)
     {
@@ -113,7 +118,7 @@ internal sealed unsafe class CudaExpertOps(
             kernels.Get(Source, "listTiles", macros).Launch((1, 1, 1), WarpSize, [rows.Starts, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
     }
 
-    private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction)
+    private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction)
     {
         if (table.Grid is { } grid && products.Takes(x.dtype, grid, table.InFeatures))
         {
@@ -133,7 +138,7 @@ internal sealed unsafe class CudaExpertOps(
     private ExpertTables? TablesOf(IExperts experts)
     {
         if (!_tables.TryGetValue(experts, out var known))
-            _tables.Add(experts, known = new(ExpertTables.TryCreate(experts, device)));
-        return known.Value;
+            _tables.Add(experts, known = ExpertTables.TryCreate(experts, device.Torch));
+        return known;
     }
 }

@@ -15,14 +15,33 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     // Matrices of one shape share a grid.
     private readonly Dictionary<Fp8Grid, Tensor> _scaleRows = [];
 
+    // Of each grid and width, how many matrices were packed.
+    private readonly Dictionary<(Fp8Grid Grid, int InFeatures), int> _packed = [];
+
     /// <inheritdoc/>
-    public bool QuantisesRows(ScalarType type) => products.QuantisesRows(type);
+    public Fp8Products? Prepare(ScalarType type)
+    {
+        var (quantised, inKernels, whole) = (0, 0, 0);
+        foreach (var ((grid, inFeatures), count) in _packed)
+        {
+            if (products.Takes(type, grid, inFeatures))
+                quantised += count;
+            else if (Widens(type, 1, grid, inFeatures))
+                inKernels += count;
+            else
+                whole += count;
+        }
+
+        return new(quantised, inKernels, whole, quantised > 0 && ScaledProduct.Takes(type) ? _scaled.Try() : null);
+    }
 
     /// <inheritdoc/>
     public Fp8Weight Pack(Tensor bytes, Tensor scales, Fp8Grid grid, Tensor? bias, LinearRole role)
     {
         if (!_scaleRows.ContainsKey(grid))
             _scaleRows.Add(grid, tensor(grid.ScaleRows, device: device.Torch).DetachFromDisposeScope());
+        var kind = (grid, (int)bytes.size(1));
+        _packed[kind] = _packed.GetValueOrDefault(kind) + 1;
         return new(OnDevice(bytes), OnDevice(scales), grid, bias is null ? null : OnDevice(bias), (int)bytes.size(1)) { Role = role };
     }
 
@@ -30,7 +49,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     public Tensor Linear(Tensor x, Fp8Weight weight)
     {
         var isQuantised = products.Takes(x.dtype, weight.Grid, weight.InFeatures);
-        if (!isQuantised && !(SkinnyProduct.Takes(x.dtype, x.size(0), weight.InFeatures, fp8: true) && SkinnyProduct.TakesGrid(weight.Grid, weight.InFeatures)))
+        if (!isQuantised && !Widens(x.dtype, x.size(0), weight.Grid, weight.InFeatures))
             return _plain.Linear(x, weight);
         if (isQuantised && TryScaled(x, weight) is { } many)
             return many;
@@ -55,6 +74,9 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         _scaleRows.Clear();
     }
 
+    private static bool Widens(ScalarType type, long rows, Fp8Grid grid, int inFeatures) =>
+        SkinnyProduct.Takes(type, rows, inFeatures, fp8: true) && SkinnyProduct.TakesGrid(grid, inFeatures);
+
     private Tensor? TryScaled(Tensor x, Fp8Weight weight)
     {
         if (!_scaled.Takes(x.size(0), x.dtype, weight))
@@ -62,7 +84,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         var rows = ScaledProduct.Padded((int)x.size(0));
         using var quantised = products.Quantise(x, rows);
         using var y = workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures, x.dtype);
-        return _scaled.TryMultiply(quantised, weight, y) ? y.narrow(0, 0, x.size(0)) : null;
+        ScaledProduct.Multiply(quantised, weight, y);
+        return y.narrow(0, 0, x.size(0));
     }
 
     private Tensor OnDevice(Tensor tensor) =>

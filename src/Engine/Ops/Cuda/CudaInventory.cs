@@ -1,4 +1,5 @@
 using LocalLlm.Interop.Cuda;
+using TorchSharp;
 
 namespace LocalLlm.Ops.Cuda;
 
@@ -20,4 +21,10 @@ internal static unsafe class CudaInventory
 
         return found;
     }
+
+    /// <summary>What is planned with for a GPU that another process computes on.</summary>
+    /// <param name="ordinal">A GPU that is there.</param>
+    public static PlannedDevice Plan(int ordinal) => new(
+        new TorchOps(new(DeviceType.CUDA, ordinal), DeviceFeatures.None with { SharesLoaded = true }),
+        new(Devices()[ordinal].MemoryBytes, 0, EngineOptionsDefaults.GpuMemoryUtilization));
 }

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
 using static TorchSharp.torch;
@@ -7,7 +6,8 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// How many tokens each expert of the layers has had, counted on the card by its kernels. A stream of its own brings the counts to the host, so that
-/// nobody waits for the step that the card computes.
+/// nobody waits for the step that the card computes. All of it is created with the first layer's counts, in the largest step that runs while the model
+/// is loaded, and freed with the device's operations.
 /// </summary>
 internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
 {
@@ -16,12 +16,11 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
     private const uint NonBlockingStream = 1;
     private readonly List<(Tensor Counts, int Used)> _pages = [];
 
-    // Experts live as long as their model.
-    private readonly ConditionalWeakTable<IExperts, Place> _places = [];
+    private readonly Dictionary<IExperts, Place> _places = new(ReferenceEqualityComparer.Instance);
     private readonly PinnedBuffer _host = new(device);
     private IntPtr _stream;
 
-    /// <summary>Where the kernels count the tokens of a layer: [experts of the layer] uint64. Its first call allocates.</summary>
+    /// <summary>Where the kernels count the tokens of a layer: [experts of the layer] uint64. The first call for a layer allocates.</summary>
     public ulong Of(IExperts experts)
     {
         if (!_places.TryGetValue(experts, out var place))
@@ -30,22 +29,15 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
     }
 
     /// <summary>Writes the counts of some layers; others than those that were counted here are left as they are.</summary>
+    /// <exception cref="CudaException">The card has failed.</exception>
     public void Read(IReadOnlyList<CountedExperts> layers)
     {
         if (_pages.Count == 0)
             return;
-        if (_stream == IntPtr.Zero)
-        {
-            IntPtr stream;
-            CudaException.Check(CudaDriver.cuStreamCreateWithPriority(&stream, NonBlockingStream, 0), "cuStreamCreateWithPriority");
-            _stream = stream;
-        }
-
         var starts = new int[_pages.Count];
         var total = 0;
         for (var page = 0; page < _pages.Count; page++)
             (starts[page], total) = (total, total + _pages[page].Used);
-        _host.Reserve((nuint)total * sizeof(long));
         var all = (long*)_host.Memory;
         for (var page = 0; page < _pages.Count; page++)
         {
@@ -73,20 +65,39 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        // Nothing is under way: every read waits for its copy. After a fault of the card there is nothing left to wait for.
+        if (_stream != IntPtr.Zero)
+            _ = CudaDriver.cuStreamDestroy_v2(_stream);
+        _stream = IntPtr.Zero;
         _host.Dispose();
         foreach (var (counts, _) in _pages)
             counts.Dispose();
         _pages.Clear();
+        _places.Clear();
     }
 
     private Place Allocate(int count)
     {
         using var noGradients = inference_mode();
         if (_pages.Count == 0 || _pages[^1].Used + count > _pages[^1].Counts.numel())
-            _pages.Add((zeros(Math.Max(PageCounts, count), ScalarType.Int64, device.Torch).DetachFromDisposeScope(), 0));
+            AddPage(Math.Max(PageCounts, count));
         var (counts, used) = _pages[^1];
         _pages[^1] = (counts, used + count);
         return new(_pages.Count - 1, used);
+    }
+
+    // With room on the host for all pages, and the stream that fills it.
+    private void AddPage(int length)
+    {
+        if (_stream == IntPtr.Zero)
+        {
+            IntPtr stream;
+            CudaException.Check(CudaDriver.cuStreamCreateWithPriority(&stream, NonBlockingStream, 0), "cuStreamCreateWithPriority");
+            _stream = stream;
+        }
+
+        _host.Reserve((nuint)(_pages.Sum(page => page.Counts.numel()) + length) * sizeof(long));
+        _pages.Add((zeros(length, ScalarType.Int64, device.Torch).DetachFromDisposeScope(), 0));
     }
 
     private sealed record Place(int Page, int First);

@@ -48,23 +48,46 @@ internal readonly record struct ExpertRows(int Assignments, int PerToken, int Ex
 /// <param name="ScaleColumns">Blocks of a row.</param>
 /// <param name="OutFeatures">Rows of a matrix.</param>
 /// <param name="InFeatures">Columns of a matrix.</param>
-internal sealed record ExpertTable(Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures);
+internal sealed record ExpertTable(Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures)
+    : IDisposable
+{
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Data.Dispose();
+        Scales?.Dispose();
+        ScaleRows?.Dispose();
+    }
+}
 
-/// <summary>The tables of a layer's experts; they live as long as the layer.</summary>
-internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down)
+/// <summary>The tables of a layer's experts; whoever creates them disposes them, and the matrices live at least as long.</summary>
+internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down) : IDisposable
 {
     /// <summary>Creates them.</summary>
+    /// <param name="experts">Of a rank, loaded.</param>
+    /// <param name="device">Where the tables lie.</param>
     /// <returns>Null: some matrix is in a form, or of a width, that the kernels do not take.</returns>
-    public static ExpertTables? TryCreate(IExperts experts, CudaDevice device)
+    public static ExpertTables? TryCreate(IExperts experts, Device device)
     {
         var matrices = Enumerable.Range(experts.First, experts.Count).Select(experts.MatricesOf).ToArray();
         if (matrices.Length == 0 || Array.Exists(matrices, one => one is null))
             return null;
-        return TryCreate([.. matrices.Select(one => one!.Value.GateUp)], device) is { } gateUp
-            && TryCreate([.. matrices.Select(one => one!.Value.Down)], device) is { } down ? new(gateUp, down) : null;
+        if (TryCreate([.. matrices.Select(one => one!.Value.GateUp)], device) is not { } gateUp)
+            return null;
+        if (TryCreate([.. matrices.Select(one => one!.Value.Down)], device) is { } down)
+            return new(gateUp, down);
+        gateUp.Dispose();
+        return null;
     }
 
-    private static ExpertTable? TryCreate(IWeightMatrix[] matrices, CudaDevice device)
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        GateUp.Dispose();
+        Down.Dispose();
+    }
+
+    private static ExpertTable? TryCreate(IWeightMatrix[] matrices, Device device)
     {
         var (outputs, inputs) = (matrices[0].OutFeatures, matrices[0].InFeatures);
         if (outputs % 8 != 0)
@@ -83,9 +106,9 @@ internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down)
 
         return new(
             Addresses(matrices, matrix => ((Fp8Weight)matrix).Data, device), Addresses(matrices, matrix => ((Fp8Weight)matrix).Scales, device),
-            tensor(first.Grid.ScaleRows, device: device.Torch).DetachFromDisposeScope(), first.Grid, (int)first.Scales.size(1), outputs, inputs);
+            tensor(first.Grid.ScaleRows, device: device).DetachFromDisposeScope(), first.Grid, (int)first.Scales.size(1), outputs, inputs);
     }
 
-    private static unsafe Tensor Addresses(IWeightMatrix[] matrices, Func<IWeightMatrix, Tensor> data, CudaDevice device) =>
-        tensor(matrices.Select(matrix => (long)data(matrix).DataPointer()).ToArray(), device: device.Torch).DetachFromDisposeScope();
+    private static unsafe Tensor Addresses(IWeightMatrix[] matrices, Func<IWeightMatrix, Tensor> data, Device device) =>
+        tensor(matrices.Select(matrix => (long)data(matrix).DataPointer()).ToArray(), device: device).DetachFromDisposeScope();
 }

@@ -7,7 +7,7 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: many rows of 8-bit floats at twice the rate of our own kernel.
-/// A libtorch without it (CUDA before 12.9) refuses the first product, and is not asked again.
+/// A libtorch without it (CUDA before 12.9) refuses it; so it is tried once (<see cref="Try"/>), and what fails later is a fault like any other.
 /// </summary>
 internal sealed unsafe class ScaledProduct(CudaDevice device)
 {
@@ -24,11 +24,25 @@ internal sealed unsafe class ScaledProduct(CudaDevice device)
     private static readonly byte[] Dtype = Encoding.ASCII.GetBytes("dtype\0");
 
     private readonly ConditionalWeakTable<Fp8Grid, StrongBox<bool>> _squares = [];
-    private bool _isMissing;
+    private bool _isSound; // tried, and right
 
-    /// <summary>Whether it can multiply: in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.</summary>
+    /// <summary>Whether it may multiply in a type at all.</summary>
+    public static bool Takes(ScalarType type) => type == ScalarType.BFloat16;
+
+    /// <summary>Tries it: until then it multiplies nothing.</summary>
+    /// <returns>What multiplies many rows from now on, and why.</returns>
+    public string Try()
+    {
+        var fault = ScaledProductProbe.FaultOf(device.Torch, Multiply);
+        _isSound = fault is null;
+        return fault is null
+            ? $"libtorch's _scaled_mm multiplies {MinRows} rows and more, where the matrix allows it; a product that was tried is right"
+            : $"our own kernels multiply any number of rows, as libtorch's _scaled_mm does not: {fault}";
+    }
+
+    /// <summary>Whether it can multiply: tried before, in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.</summary>
     public bool Takes(long rows, ScalarType type, Fp8Weight weight) =>
-        !_isMissing && rows >= MinRows && device.RecordedGates is null && type == ScalarType.BFloat16 && weight.Bias is null
+        _isSound && rows >= MinRows && device.RecordedGates is null && Takes(type) && weight.Bias is null
         && weight.InFeatures % ScaledInputs == 0 && weight.OutFeatures % Divisor == 0 && HasSquares(weight.Grid);
 
     /// <summary>The rows that it is given for so many.</summary>
@@ -38,8 +52,8 @@ internal sealed unsafe class ScaledProduct(CudaDevice device)
     /// <param name="x">[padded rows, in].</param>
     /// <param name="weight">The matrix.</param>
     /// <param name="y">[padded rows, out], contiguous.</param>
-    /// <returns>Whether y was written; false: this libtorch has no such product.</returns>
-    public bool TryMultiply(QuantisedRows x, Fp8Weight weight, Tensor y)
+    /// <exception cref="InvalidOperationException">libtorch could not.</exception>
+    public static void Multiply(QuantisedRows x, Fp8Weight weight, Tensor y)
     {
         using var scope = NewDisposeScope();
         ulong* stack = stackalloc ulong[Arguments];
@@ -52,18 +66,8 @@ internal sealed unsafe class ScaledProduct(CudaDevice device)
         stack[6] = TorchDispatcher.Some(BFloat16Code);
         stack[7] = 0; // use_fast_accum
         stack[8] = TorchDispatcher.Argument(y);
-        try
-        {
-            TorchDispatcher.Call(Name, stack, "libtorch's product of 8-bit floats", Out);
-        }
-        catch (InvalidOperationException)
-        {
-            _isMissing = true;
-            return false;
-        }
-
+        TorchDispatcher.Call(Name, stack, "libtorch's product of 8-bit floats", Out);
         _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[0]);
-        return true;
     }
 
     // The same bytes as a type that TorchSharp does not name.

@@ -33,7 +33,7 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
         var tiling = cut ?? SkinnyTiling.Of(rows, outputs, inputs, 1, fp8: true, device.Multiprocessors);
         using var partials = tiling.Splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, (long)tiling.Splits * rows, outputs, ScalarType.Float32) : null;
         using var counters = tiling.Splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, outputs, 1, ScalarType.Int32) : null;
-        kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches)).Launch(
+        kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8: true, gated: false, add: false, TokenPermutation.None)).Launch(
             ((outputs + tiling.Owned(false) - 1) / tiling.Owned(false), 1, tiling.Splits),
             tiling.Threads,
             [
@@ -52,7 +52,7 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     {
         var (rows, heads, outputs, inputs) = ((int)x.size(0), (int)weights.size(0), (int)weights.size(1), (int)weights.size(2));
         var tiling = cut ?? SkinnyTiling.Of(rows, outputs, inputs, heads, fp8: false, device.Multiprocessors);
-        kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8: false, gated: false, add: false, SkinnyRows.Batches)).Launch(
+        kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8: false, gated: false, add: false, TokenPermutation.None)).Launch(
             ((outputs + tiling.Owned(false) - 1) / tiling.Owned(false), heads, 1),
             tiling.Threads,
             [
@@ -68,10 +68,10 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     /// <param name="rows">The rows of each expert.</param>
     /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
     /// <param name="cut">How it is cut; null: as is best for the shape.</param>
-    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, SkinnyTiling? cut = null)
+    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction, SkinnyTiling? cut = null)
     {
         var fp8 = table.Grid is not null;
-        var gated = direction == SkinnyRows.TokensToExperts;
+        var gated = direction == TokenPermutation.ToExperts;
         var tiling = cut ?? SkinnyTiling.Of(Math.Clamp(2 * rows.Assignments / rows.Products, 1, SkinnyTiling.MaxRows), table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors);
         var results = gated ? table.OutFeatures / 2 : table.OutFeatures;
         kernels.Get(Source, "skinny", tiling.Defines(x.dtype, fp8, gated, add: false, direction)).Launch(

@@ -67,22 +67,9 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputTiles, int 
     /// <param name="gated">Whether pairs of results become silu(gate) · up.</param>
     /// <param name="add">Whether results are added to what is there.</param>
     /// <param name="rows">Where rows come from and go to, as the kernel numbers it.</param>
-    public string Defines(ScalarType type, bool fp8, bool gated, bool add, SkinnyRows rows) =>
+    public string Defines(ScalarType type, bool fp8, bool gated, bool add, TokenPermutation rows) =>
         $"{KernelCompiler.TypeMacro(type)} FP8={(fp8 ? 1 : 0)} NT={RowTiles} MT={OutputTiles} MG={OutputWarps} KG={InputWarps} DEPTH={Depth} "
         + $"GATED={(gated ? 1 : 0)} ADD={(add ? 1 : 0)} ROWS={(int)rows}";
 
     private static int Blocks(int outputs, int outputWarps) => (outputs + (outputWarps * OutputsOfTile) - 1) / (outputWarps * OutputsOfTile);
-}
-
-/// <summary>Where the rows of a product come from and go to.</summary>
-internal enum SkinnyRows
-{
-    /// <summary>All rows, of each batch.</summary>
-    Batches,
-
-    /// <summary>From the tokens of each expert to the order of the experts.</summary>
-    TokensToExperts,
-
-    /// <summary>From the order of the experts to the assignments of the tokens.</summary>
-    ExpertsToTokens,
 }

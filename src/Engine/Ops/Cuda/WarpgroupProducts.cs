@@ -25,10 +25,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
 
     /// <summary>Whether it can multiply by a matrix of 8-bit floats: blocks of scales begin where a chunk of inputs does.</summary>
     public bool Takes(ScalarType type, Fp8Grid grid, int inputs) =>
-        QuantisesRows(type) && inputs % PackBytes == 0 && grid.BlockColumns % WarpgroupTiling.ChunkBytes == 0 && grid.ColumnOffset % WarpgroupTiling.ChunkBytes == 0;
-
-    /// <summary>Whether rows of a type become 8-bit floats.</summary>
-    public bool QuantisesRows(ScalarType type) => !isOff && IsFor(type);
+        !isOff && IsFor(type) && inputs % PackBytes == 0 && grid.BlockColumns % WarpgroupTiling.ChunkBytes == 0 && grid.ColumnOffset % WarpgroupTiling.ChunkBytes == 0;
 
     /// <summary>Whether it can multiply by a matrix of the activation type.</summary>
     public bool Takes(ScalarType type, int inputs) => IsFor(type) && inputs % (PackBytes / 2) == 0;
@@ -57,7 +54,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     {
         var (rows, outputs, inputs) = (x.Rows, weight.OutFeatures, weight.InFeatures);
         var tiling = cut ?? WarpgroupTiling.Of(rows, outputs, inputs, 1, fp8: true, device.Multiprocessors);
-        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8: true, gated: false, add: false, SkinnyRows.Batches)).Launch(
+        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8: true, gated: false, add: false, TokenPermutation.None)).Launch(
             (RowTiles(rows, tiling), tiling.Blocks(outputs), tiling.Splits),
             tiling.Threads,
             [
@@ -77,7 +74,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
         var (rows, heads, outputs, inputs) = ((int)x.size(0), (int)weights.size(0), (int)weights.size(1), (int)weights.size(2));
         var tiling = WarpgroupTiling.Of(rows, outputs, inputs, heads, fp8: false, device.Multiprocessors);
         var tiles = RowTiles(rows, tiling);
-        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8: false, gated: false, add: false, SkinnyRows.Batches)).Launch(
+        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8: false, gated: false, add: false, TokenPermutation.None)).Launch(
             (tiles * heads, tiling.Blocks(outputs), tiling.Splits),
             tiling.Threads,
             [
@@ -94,7 +91,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <param name="rows">The rows of each expert.</param>
     /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
     /// <param name="cut">How it is cut; null: as is best for the shape.</param>
-    public void MultiplyExperts(QuantisedRows x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, WarpgroupTiling? cut = null) =>
+    public void MultiplyExperts(QuantisedRows x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction, WarpgroupTiling? cut = null) =>
         MultiplyExperts(x.Values, x.Scales, table, y, rows, direction, cut);
 
     /// <summary>The same by matrices of the activation type.</summary>
@@ -104,12 +101,12 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <param name="rows">The rows of each expert.</param>
     /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
     /// <param name="cut">How it is cut; null: as is best for the shape.</param>
-    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, WarpgroupTiling? cut = null) =>
+    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction, WarpgroupTiling? cut = null) =>
         MultiplyExperts(x, null, table, y, rows, direction, cut);
 
-    private void MultiplyExperts(Tensor x, Tensor? scales, ExpertTable table, Tensor y, ExpertRows rows, SkinnyRows direction, WarpgroupTiling? cut)
+    private void MultiplyExperts(Tensor x, Tensor? scales, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction, WarpgroupTiling? cut)
     {
-        var (gated, fp8) = (direction == SkinnyRows.TokensToExperts, scales is not null);
+        var (gated, fp8) = (direction == TokenPermutation.ToExperts, scales is not null);
         // Experts share no inputs, be there one alone.
         var tiling = (cut ?? WarpgroupTiling.Of(rows.RowsOfTile, table.OutFeatures, table.InFeatures, rows.Products, fp8, device.Multiprocessors)) with { Splits = 1 };
         kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8, gated, add: false, direction)).Launch(

@@ -123,7 +123,7 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
     /// <param name="gated">Whether pairs of results become silu(gate) · up.</param>
     /// <param name="add">Whether results are added to what is there.</param>
     /// <param name="rows">Where rows come from and go to, as the kernel numbers it.</param>
-    public string Defines(ScalarType type, bool fp8, bool gated, bool add, SkinnyRows rows) =>
+    public string Defines(ScalarType type, bool fp8, bool gated, bool add, TokenPermutation rows) =>
         $"{KernelCompiler.TypeMacro(type)} FP8={(fp8 ? 1 : 0)} NR={Rows} GROUPS={Groups} DEEP={Deep} STAGES={Stages} SPLITS={Splits} MIN_BLOCKS={MinBlocks} "
         + $"GATED={(gated ? 1 : 0)} ADD={(add ? 1 : 0)} ROWS={(int)rows}";
 }

@@ -39,7 +39,7 @@ internal sealed class LatentForCausalLM : ICausalLanguageModel
     public int? PromptLengthThreshold => null;
 
     // Attention reads the step on the host.
-    public bool IsRecordable => false;
+    public int MaxRecordedRows => 0;
 
     public void PreparePositions()
     {

@@ -54,9 +54,6 @@ internal sealed class GpuRanks
                 + "tensor_parallel_size or pipeline_parallel_size.",
                 "device");
         }
-
-        foreach (var ordinal in ordinals.Distinct())
-            CudaDevice.RequireDriver(ordinal);
     }
 
     /// <summary>
@@ -86,8 +83,8 @@ internal sealed class GpuRanks
     /// <param name="devices">A device for each of its ranks, in order; several may be one card.</param>
     /// <param name="ids">Gives what all nodes have in common, and may wait for it; null: nothing is connected beyond this node.</param>
     /// <returns>Null: the devices are no GPUs.</returns>
-    /// <exception cref="EngineException">Kind InvalidOptions: some are GPUs and some are not. Kind Environment: what the machine
-    /// lacks.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions: some are GPUs and some are not. Kind Environment: the driver's queues are too
+    /// few.</exception>
     public static GpuRanks? TryCreate(ParallelPlan plan, int node, IReadOnlyList<string> devices, Func<NcclIds>? ids = null)
     {
         var ordinals = devices.Take(plan.RanksPerNode).Select(OrdinalOf).ToArray();
@@ -157,8 +154,8 @@ internal sealed class GpuRanks
         {
             throw new EngineException(
                 EngineErrorKind.InvalidOptions,
-                $"tensor_parallel_size is {ranks.Length}, but this process holds {here.Length} ranks of a group: GPUs of one group are in one "
-                + "process. Use pipeline_parallel_size between processes and hosts.",
+                $"tensor_parallel_size is {ranks.Length}, but this process holds {here.Length} ranks of a group: GPUs of one group are on one "
+                + "host. Use pipeline_parallel_size between hosts.",
                 "tensor_parallel_size");
         }
 

@@ -1,0 +1,95 @@
+using LocalLlm.Cluster.Tests;
+using LocalLlm.Execution.Cluster;
+using LocalLlm.Interop;
+using LocalLlm.Interop.Cuda;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using LocalLlm.Ops.Cuda.Ranks;
+using LocalLlm.Parallel;
+using LocalLlm.Tests.Engine;
+using LocalLlm.Tests.Ops;
+using Microsoft.Extensions.Logging.Abstractions;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Execution;
+
+/// <summary>
+/// Ranks in processes of their own, on GPUs: connected by NCCL (a stand-in, in the host's memory), whose ids travel over the control stream. Alone, as the
+/// stand-in is the whole process's NCCL meanwhile.
+/// </summary>
+[Collection(nameof(RunsAlone))]
+public sealed class RankProcessesTests : IDisposable
+{
+    public RankProcessesTests()
+    {
+        TorchLibrary.EnsureLoaded();
+        NcclLibrary.Use(FakeNccl.Library);
+    }
+
+    public void Dispose() => NcclLibrary.Use(null);
+
+    [Theory]
+    [InlineData(2, 1)]
+    [InlineData(1, 3)]
+    [InlineData(2, 2)]
+    public async Task Groups_and_links_of_all_processes_meet_by_the_ids_of_rank_0(int tensorParallel, int stages)
+    {
+        var plan = new ParallelPlan(tensorParallel, stages, tensorParallel * stages);
+        var layout = new ClusterLayout(plan, HubHoldsRanks: false);
+        var network = new MemoryNetwork();
+        using var hub = new ClusterHub(layout, Hello(0), network.Transport(), new(), NullLogger.Instance);
+        var joining = Task.Run(() => hub.Join(null, Token), Token);
+        var alive = FakeNccl.Alive;
+        await Task.WhenAll(plan.Ranks.Select(place => Task.Factory.StartNew(
+            () => Run(layout, network, place), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
+        await joining;
+        Assert.Equal(alive, FakeNccl.Alive);
+    }
+
+    // What a process does: its part of a sum, then of the residual stream's way through the stages.
+    private static void Run(ClusterLayout layout, MemoryNetwork network, RankPlace place)
+    {
+        var (plan, rank) = (layout.Plan, place.Rank);
+        var member = ClusterMember.JoinAsync(layout, Hello(rank), network.Transport(), new(), Token).GetAwaiter().GetResult();
+        try
+        {
+            var peers = new ClusterPeers(member, plan, rank, [$"cuda:{rank}"]);
+            var gpus = GpuRanks.TryCreate(
+                plan, rank, [$"cuda:{rank}"], () => NcclIds.From(plan, peers.Share("nccl", () => NcclIds.Create(FakeNccl.Library, plan).Bytes.ToArray())))!;
+            Assert.True(gpus.HasAllLinks(place)); // so that steps are recorded
+            using var group = gpus.Tensor(place);
+            using var previous = place.Stage == 0 ? null : gpus.FindLink(rank - plan.TensorParallel)!.Value.Receiver;
+            using var next = place.Stage == plan.PipelineParallel - 1 ? null : gpus.FindLink(rank)!.Value.Sender;
+            using var device = new HostRank();
+            foreach (var connection in (object?[])[group, previous, next])
+                (connection as IDeviceBound)?.Bind(device);
+
+            using var scope = NewDisposeScope();
+            var hidden = previous?.Receive(2, 3, float32) ?? zeros(2, 3);
+            hidden = hidden + group.AllReduce(full(2, 3, 1f + place.TensorRank));
+            next?.Send(hidden);
+            var sum = plan.TensorParallel * (plan.TensorParallel + 1) / 2;
+            Assert.True(full(2, 3, (float)(sum * (place.Stage + 1))).SameAs(hidden));
+        }
+        finally
+        {
+            member.DisposeAsync().AsTask().Wait(Token);
+        }
+    }
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private static NodeHello Hello(int node) => new() { Version = "1", StepFormat = 1, Node = node, Host = "here", ProcessId = node };
+
+    private sealed class HostRank() : PrimitiveOps(new TorchOps(CPU)), ICollectiveDevice
+    {
+        public IntPtr Stream => IntPtr.Zero;
+
+        public bool IsRecording => false;
+
+        public void RecordGate(LaunchGate gate) => throw new NotSupportedException();
+
+        public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type) => zeros(rows, width, type);
+    }
+}
