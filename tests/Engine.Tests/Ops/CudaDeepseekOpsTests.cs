@@ -48,7 +48,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     public static TheoryData<int, int, int, int, int> ExpertShapes => new()
     {
         { 1, 8, 2, 128, 64 }, { 1, 64, 6, 256, 96 }, { 3, 5, 1, 40, 16 }, { 17, 6, 2, 128, 64 }, { 64, 4, 2, 96, 160 }, { 200, 64, 6, 64, 80 },
-        { 600, 16, 4, 64, 48 }, { 2, 3, 2, 33, 17 },
+        { 600, 16, 4, 64, 48 }, { 700, 8, 4, 256, 128 }, { 2, 3, 2, 33, 17 },
     };
 
     public static TheoryData<int, int, int, int> Routings => new()

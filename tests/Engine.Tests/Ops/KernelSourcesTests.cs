@@ -89,6 +89,17 @@ public sealed class KernelSourcesTests
             AssertCompiles("quantise.cu", KernelCompiler.TypeMacro(type), CudaDevice.Hopper);
     }
 
+    [Fact]
+    public void Products_of_many_rows_compile_for_Hopper()
+    {
+        foreach (var direction in Enum.GetValues<TokenPermutation>())
+        {
+            foreach (var tiling in (BulkTiling[])[BulkTiling.Wide, BulkTiling.Narrow])
+                AssertCompiles(BulkTiling.Source, tiling.Defines(ScalarType.Float16, direction), CudaDevice.Hopper);
+            AssertCompiles("quantise.cu", $"{KernelCompiler.TypeMacro(ScalarType.Float16)} ROWS={(int)direction}", CudaDevice.Hopper);
+        }
+    }
+
     // From 80 on there are bfloat16 products; 90 has what only Hopper knows.
     private static void AssertCompiles(string source, string defines, params int[] capabilities)
     {

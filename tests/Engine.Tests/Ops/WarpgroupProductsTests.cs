@@ -138,6 +138,69 @@ public sealed class WarpgroupProductsTests : IDisposable
         }
     }
 
+    // More tiles than a multiprocessor has, fewer, and rows, outputs and blocks that fill none.
+    [Theory]
+    [InlineData(64, 128, 128, 128)]
+    [InlineData(129, 256, 72, 64)]
+    [InlineData(300, 384, 1000, 128)]
+    [InlineData(2111, 1536, 2112, 128)]
+    [InlineData(4096, 512, 4096, 128)]
+    public void Products_of_many_rows_are_near_to_the_same_values_in_float64(int rows, int inFeatures, int outFeatures, int blockRows)
+    {
+        var grid = new Fp8Grid([.. Enumerable.Range(0, outFeatures).Select(row => (outFeatures - 1) / blockRows - row / blockRows)], 128, 0);
+        var bytes = randint(0, 0x38, [outFeatures, inFeatures], ScalarType.Byte).add_(randint(0, 2, [outFeatures, inFeatures], ScalarType.Byte) * 128);
+        var scales = rand(grid.ScaleRows.Max() + 1, inFeatures / 128) + 0.1f;
+        var values = TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64);
+        var scaleRows = tensor(grid.ScaleRows).cuda();
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            // Rows may be strided.
+            var x = (randn(rows, inFeatures + 8) / Math.Sqrt(inFeatures)).to(type).cuda().narrow(1, 0, inFeatures);
+            var expected = Values(_cuda.Products.Quantise(x), inFeatures).matmul(values.t());
+            foreach (var bias in (Tensor?[])[null, randn(outFeatures).to(type)])
+            {
+                using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, bias, LinearRole.Other);
+                using var description = _cuda.Bulk.TryDescribe(packed)!;
+                using var y = full([rows, outFeatures], float.NaN, type, _cuda.Device);
+                _cuda.Bulk.Multiply(x, packed, description, scaleRows, y);
+                AssertNear(bias is null ? expected : expected.add(bias.to(float64)), y, $"{type}");
+            }
+        }
+    }
+
+    // Tokens, experts, of a token, hidden, width: experts of less than a tile, of two and three, of more than a multiprocessor has at once.
+    [Theory]
+    [InlineData(40, 8, 2, 128, 64)]
+    [InlineData(600, 16, 4, 256, 192)]
+    [InlineData(900, 5, 2, 384, 128)]
+    [InlineData(2000, 3, 2, 256, 256)]
+    public void Products_of_experts_with_many_rows_are_near_to_the_same_values_in_float64(int tokens, int count, int perToken, int hidden, int width)
+    {
+        using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Blocks, ScalarType.BFloat16, 0, count, hidden, width);
+        using var tables = _cuda.Bulk.Described(ExpertTables.TryCreate(experts, _cuda.Device)!);
+        // Nobody chooses the second one, and everybody the last one.
+        int[] ids = [.. ExpertOpsTests.Choose(tokens, count, perToken).Ids.to(ScalarType.Int32).data<int>().ToArray()
+            .Select((id, place) => place % perToken == 0 ? count - 1 : id == 1 ? 0 : id)];
+        using var sorted = SortedExperts.Of(ids, count, perToken, _cuda.Device);
+        using var memory = zeros(new BulkRows(sorted.Rows, 0).Length, ScalarType.Int32, _cuda.Device);
+        var bulk = _cuda.Bulk.List(sorted.Rows, Address(memory), $"{KernelCompiler.TypeMacro(ScalarType.BFloat16)} EXPERTS={count} PER_TOKEN={perToken}");
+
+        var x = randn(tokens, hidden).to(ScalarType.BFloat16).cuda();
+        var xValues = Values(_cuda.Products.Quantise(x), hidden);
+        using var inner = full([ids.Length, width], float.NaN, ScalarType.BFloat16, _cuda.Device);
+        _cuda.Bulk.MultiplyExperts(x, tables.GateUp, inner, bulk, TokenPermutation.ToExperts);
+        int[] order = [.. Enumerable.Range(0, ids.Length).OrderBy(i => ids[i])];
+        AssertNear(stack([.. order.Select(i => Gated(xValues[i / perToken], Of(experts, ids[i]).GateUp, width))]), inner, "gate and up");
+
+        var innerValues = Values(_cuda.Products.Quantise(inner), width);
+        using var results = full([ids.Length, hidden], float.NaN, ScalarType.BFloat16, _cuda.Device);
+        _cuda.Bulk.MultiplyExperts(inner, tables.Down, results, bulk, TokenPermutation.ToTokens);
+        int[] places = [.. order.Select((assignment, place) => (assignment, place)).OrderBy(pair => pair.assignment).Select(pair => pair.place)];
+        AssertNear(stack([.. ids.Select((id, i) => ValuesOf(Of(experts, id).Down).matmul(innerValues[places[i]]))]), results, "down");
+    }
+
+    private static unsafe ulong Address(Tensor memory) => (ulong)memory.DataPointer();
+
     // What the kernel reads, and its values in float64.
     private (object Rows, Tensor Values) Input(Tensor x, ExpertOpsTests.Kind kind)
     {

@@ -134,6 +134,11 @@ internal static unsafe partial class CudaDriver
     public static partial int cuLaunchKernelEx(LaunchConfig* config, IntPtr function, void** arguments, void** extra);
 
     [LibraryImport(Library)]
+    public static partial int cuTensorMapEncodeTiled(
+        void* map, int type, uint rank, ulong address, ulong* sizes, ulong* strides, uint* box, uint* elementStrides, int interleave, int swizzle,
+        int promotion, int outside);
+
+    [LibraryImport(Library)]
     public static partial int cuGetErrorString(int error, byte** text);
 
     /// <summary>CUlaunchConfig.</summary>

@@ -8,7 +8,8 @@ namespace LocalLlm.Ops.Cuda;
 /// those do not take go by plain tensor operations.
 /// </summary>
 internal sealed unsafe class CudaExpertOps(
-    CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products)
+    CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
+    BulkProducts bulk)
     : IExpertOps, IDisposable
 {
     private const string Source = "experts.cu";
@@ -79,9 +80,19 @@ internal sealed unsafe class CudaExpertOps(
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
         Sort(choices.Ids, experts, rows, macros);
         using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
-        Multiply(x, tables.GateUp, inner, rows, TokenPermutation.ToExperts);
         using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
-        Multiply(inner, tables.Down, results, rows, TokenPermutation.ToTokens);
+        if (TakesBulk(tables, rows))
+        {
+            using var lists = workspace.Rent(WorkspaceSlot.ExpertTiles, 1, new BulkRows(rows, 0).Length, ScalarType.Int32);
+            var many = bulk.List(rows, (ulong)lists.DataPointer(), macros);
+            bulk.MultiplyExperts(x, tables.GateUp, inner, many, TokenPermutation.ToExperts);
+            bulk.MultiplyExperts(inner, tables.Down, results, many, TokenPermutation.ToTokens);
+        }
+        else
+        {
+            Multiply(x, tables.GateUp, inner, rows, TokenPermutation.ToExperts);
+            Multiply(inner, tables.Down, results, rows, TokenPermutation.ToTokens);
+        }
 
         var sum = residual ?? workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, x.dtype);
         var parts = Math.Max(1, hidden / (Pack * CombineThreads));
@@ -118,6 +129,10 @@ internal sealed unsafe class CudaExpertOps(
             kernels.Get(Source, "listTiles", macros).Launch((1, 1, 1), WarpSize, [rows.Starts, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
     }
 
+    // Recorded steps have few rows, and their lists of tiles are part of what is recorded.
+    private static bool TakesBulk(ExpertTables tables, ExpertRows rows) =>
+        tables is { GateUp.Maps: not null, Down.Maps: not null } && !rows.IsSmall && rows.Assignments >= BulkProducts.MinRows * rows.Experts;
+
     private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction)
     {
         if (table.Grid is { } grid && products.Takes(x.dtype, grid, table.InFeatures))
@@ -138,7 +153,7 @@ internal sealed unsafe class CudaExpertOps(
     private ExpertTables? TablesOf(IExperts experts)
     {
         if (!_tables.TryGetValue(experts, out var known))
-            _tables.Add(experts, known = ExpertTables.TryCreate(experts, device.Torch));
+            _tables.Add(experts, known = ExpertTables.TryCreate(experts, device.Torch) is { } tables ? bulk.Described(tables) : null);
         return known;
     }
 }

@@ -4,11 +4,16 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// Products by 8-bit floats on a GPU: where the card multiplies those, rows become 8-bit floats too (<see cref="WarpgroupProducts"/>, many rows
-/// <see cref="ScaledProduct"/>); elsewhere few rows widen the matrix on the way (<see cref="SkinnyProduct"/>). What none of them takes goes by plain
+/// <see cref="ScaledProduct"/> and <see cref="BulkProducts"/>); elsewhere few rows widen the matrix on the way (<see cref="SkinnyProduct"/>). What none of them takes goes by plain
 /// tensor operations that widen a part of the matrix at a time.
 /// </summary>
-internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, WarpgroupProducts products, CudaWorkspace workspace) : IFp8Ops, IDisposable
+internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, WarpgroupProducts products, BulkProducts bulk, CudaWorkspace workspace)
+    : IFp8Ops, IDisposable
 {
+    // From here on ours is quicker than libtorch's product of large matrices.
+    private const int MinOwnRows = 2048;
+    private const long LargeMatrix = 20L << 20;
+
     private readonly TorchFp8Ops _plain = new(device.Torch);
     private readonly ScaledProduct _scaled = new(device);
 
@@ -17,6 +22,9 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
 
     // Of each grid and width, how many matrices were packed.
     private readonly Dictionary<(Fp8Grid Grid, int InFeatures), int> _packed = [];
+
+    // null: it is not for products of many rows.
+    private readonly Dictionary<Fp8Weight, BulkMatrix?> _described = [];
 
     /// <inheritdoc/>
     public Fp8Products? Prepare(ScalarType type)
@@ -51,7 +59,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         var isQuantised = products.Takes(x.dtype, weight.Grid, weight.InFeatures);
         if (!isQuantised && !Widens(x.dtype, x.size(0), weight.Grid, weight.InFeatures))
             return _plain.Linear(x, weight);
-        if (isQuantised && TryScaled(x, weight) is { } many)
+        if (isQuantised && (TryScaled(x, weight) ?? TryBulk(x, weight)) is { } many)
             return many;
         var y = workspace.Rent(CudaOps.SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
         var scaleRows = _scaleRows[weight.Grid];
@@ -72,6 +80,9 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         foreach (var rows in _scaleRows.Values)
             rows.Dispose();
         _scaleRows.Clear();
+        foreach (var described in _described.Values)
+            described?.Dispose();
+        _described.Clear();
     }
 
     private static bool Widens(ScalarType type, long rows, Fp8Grid grid, int inFeatures) =>
@@ -79,13 +90,31 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
 
     private Tensor? TryScaled(Tensor x, Fp8Weight weight)
     {
-        if (!_scaled.Takes(x.size(0), x.dtype, weight))
+        var isOwn = x.size(0) >= MinOwnRows && (long)weight.OutFeatures * weight.InFeatures >= LargeMatrix && DescriptionOf(weight) is not null;
+        if (isOwn || !_scaled.Takes(x.size(0), x.dtype, weight))
             return null;
         var rows = ScaledProduct.Padded((int)x.size(0));
         using var quantised = products.Quantise(x, rows);
         using var y = workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures, x.dtype);
         ScaledProduct.Multiply(quantised, weight, y);
         return y.narrow(0, 0, x.size(0));
+    }
+
+    private Tensor? TryBulk(Tensor x, Fp8Weight weight)
+    {
+        // Recorded steps have few rows, and bring no matrix that is new.
+        if (x.size(0) <= SkinnyTiling.MaxRows || DescriptionOf(weight) is not { } description)
+            return null;
+        var y = workspace.Rent(CudaOps.SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
+        bulk.Multiply(x, weight, description, _scaleRows[weight.Grid], y);
+        return y;
+    }
+
+    private BulkMatrix? DescriptionOf(Fp8Weight weight)
+    {
+        if (!_described.TryGetValue(weight, out var known))
+            _described.Add(weight, known = bulk.TryDescribe(weight));
+        return known;
     }
 
     private Tensor OnDevice(Tensor tensor) =>

@@ -45,9 +45,10 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _sampler = new(_device, _kernels, _workspace);
         Skinny = new(_device, _kernels, _workspace);
         Products = new(_device, _kernels, _workspace, fp8WeightsOnly);
-        _fp8 = new(_device, Skinny, Products, _workspace);
+        Bulk = new(_device, _kernels, _workspace, Products);
+        _fp8 = new(_device, Skinny, Products, Bulk, _workspace);
         _latent = new(_device, _kernels, _workspace, _inputs, Skinny, Products, OnDevice);
-        _experts = new(_device, _kernels, _workspace, _inputs, Skinny, Products);
+        _experts = new(_device, _kernels, _workspace, _inputs, Skinny, Products, Bulk);
         Features = new() { Latent = _latent, Experts = _experts, Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
     }
 
@@ -62,6 +63,9 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
 
     /// <summary>Products of 8-bit floats by 8-bit floats.</summary>
     internal WarpgroupProducts Products { get; }
+
+    /// <summary>The same for many rows.</summary>
+    internal BulkProducts Bulk { get; }
 
     /// <inheritdoc/>
     public ScalarType ActivationType(ScalarType computeType) => computeType;

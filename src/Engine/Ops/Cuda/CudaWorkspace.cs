@@ -34,6 +34,9 @@ internal enum WorkspaceSlot
     ExpertSums,
     Quantised,
     QuantisedScales,
+    ExpertTiles,
+    TiledRows,
+    TiledScales,
 }
 
 /// <summary>

@@ -25,7 +25,10 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
 
     /// <summary>Whether it can multiply by a matrix of 8-bit floats: blocks of scales begin where a chunk of inputs does.</summary>
     public bool Takes(ScalarType type, Fp8Grid grid, int inputs) =>
-        !isOff && IsFor(type) && inputs % PackBytes == 0 && grid.BlockColumns % WarpgroupTiling.ChunkBytes == 0 && grid.ColumnOffset % WarpgroupTiling.ChunkBytes == 0;
+        Quantises(type) && inputs % PackBytes == 0 && grid.BlockColumns % WarpgroupTiling.ChunkBytes == 0 && grid.ColumnOffset % WarpgroupTiling.ChunkBytes == 0;
+
+    /// <summary>Whether rows of a type become 8-bit floats.</summary>
+    public bool Quantises(ScalarType type) => !isOff && IsFor(type);
 
     /// <summary>Whether it can multiply by a matrix of the activation type.</summary>
     public bool Takes(ScalarType type, int inputs) => IsFor(type) && inputs % (PackBytes / 2) == 0;

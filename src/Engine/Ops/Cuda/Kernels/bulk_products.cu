@@ -89,12 +89,10 @@ __device__ __forceinline__ void storePacks(const u32 (&mine)[4], T* row, int out
 }
 
 // maps: [matrices] tensor maps of boxes of 64 rows and CHUNK inputs. scales, scaleRows, scaleColumns: as in skinny.cu, scales by address; each of their
-// columns is of CHUNK inputs, the first one is scaleColumn; the outputs of half a block share their row. x: [tiles, ⌈inputs / CHUNK⌉, TILE_BYTES], xScales: [tiles,
-// ⌈inputs / CHUNK⌉, 64], of quantiseTiles. rows: of x, where ROWS is 0. items: of listItems: {how many}, then {matrix, first row, first tile, tiles}.
-// starts, order: of experts.cu. inputs: a multiple of CHUNK; outputs: of 8 (of 16 where GATED).
+// columns is of CHUNK inputs, and the outputs of half a block share a row of them. x: [tiles, inputs / CHUNK, TILE_BYTES], xScales: [tiles, inputs / CHUNK,
+// 64], of quantiseTiles. rows: of x, where ROWS is 0. items, starts, order: of experts.cu. inputs: a multiple of CHUNK; outputs: of 8 (of 16 where GATED).
 extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts(
-    u64 maps, const u64* scales, const int* scaleRows, int scaleColumns, int scaleColumn, const T* bias, const u8* x, const float* xScales,
-    T* y, int rows, int outputs, int inputs, int yStride, const int4* items, const int* starts, const int* order) {
+    u64 maps, const u64* scales, const int* scaleRows, int scaleColumns, const T* bias, const u8* x, const float* xScales, T* y, int rows, int outputs, int inputs, int yStride, const int4* items, const int* starts, const int* order) {
   DYNAMIC_SHARED(memory);
   __shared__ u64 barriers[2 * STAGES];
   const u32 stages = kept(sharedAddress(memory) + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES);
@@ -176,7 +174,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
 #pragma unroll
       for (int h = 0; h < 2; h++) {
         const int row = GATED ? min(item.output, count - 1) + h * count : min(item.output + h * (NR / 2), count - 1);
-        weightScales[h] = matrixScales + (scaleRows[row] * scaleColumns + scaleColumn);
+        weightScales[h] = matrixScales + scaleRows[row] * scaleColumns;
       }
 #pragma unroll
       for (int t = 0; t < OWN_TILES; t++) {

@@ -213,16 +213,16 @@ extern "C" __global__ void listTiles(const int* starts, int rowsOfTile, int2* ti
   writeTiles(starts, rowsOfTile, tiles, maxTiles);
 }
 
-// For products of many rows: tiles of 64 rows (of writeTiles), and items of up to four of one expert: {how many}, then {expert, its first row of the
-// expert's, its first tile, tiles}. One warp.
-extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTiles, int4* items) {
+// For products of many rows: tiles of 64 rows (of writeTiles), and items of some tiles of one expert (bulk_products.cu): {how many}, then {expert, the
+// first row among the expert's, the first tile among all, tiles}. One warp.
+extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTiles, int4* items, int tilesOfItem) {
   launchDependents();
   waitForPrevious();
   writeTiles(starts, 64, tiles, maxTiles);
   const int lane = threadIdx.x;
   int place = 1, tile = 0;
   for (int base = 0; base < EXPERTS; base += WARP) {
-    const int e = base + lane, own = e < EXPERTS ? (starts[e + 1] - starts[e] + 63) / 64 : 0, ownItems = (own + 3) / 4;
+    const int e = base + lane, own = e < EXPERTS ? (starts[e + 1] - starts[e] + 63) / 64 : 0, ownItems = (own + tilesOfItem - 1) / tilesOfItem;
     int ownTile = own, ownPlace = ownItems;
 #pragma unroll
     for (int offset = 1; offset < WARP; offset <<= 1) {
@@ -232,7 +232,10 @@ extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTile
         ownPlace += otherPlace;
       }
     }
-    for (int i = 0; i < ownItems; i++) items[place + ownPlace - ownItems + i] = {e, i * 256, tile + ownTile - own + i * 4, min(4, own - i * 4)};
+    for (int i = 0; i < ownItems; i++) {
+      const int first = i * tilesOfItem;
+      items[place + ownPlace - ownItems + i] = {e, first * 64, tile + ownTile - own + first, min(tilesOfItem, own - first)};
+    }
     tile += __shfl_sync(FULL_MASK, ownTile, WARP - 1);
     place += __shfl_sync(FULL_MASK, ownPlace, WARP - 1);
   }

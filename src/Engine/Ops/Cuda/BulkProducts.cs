@@ -1,0 +1,150 @@
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Products of many rows by matrices of 8-bit floats on Hopper (<c>bulk_products.cu</c>): rows become 8-bit floats as in <see cref="WarpgroupProducts"/>,
+/// laid out in tiles that the copy engine brings whole.
+/// </summary>
+/// <param name="device">The card.</param>
+/// <param name="kernels">Its kernels.</param>
+/// <param name="workspace">Room for the tiles.</param>
+/// <param name="products">Says whether rows become 8-bit floats.</param>
+internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, WarpgroupProducts products)
+{
+    private const string QuantiseSource = "quantise.cu";
+    private const string ExpertSource = "experts.cu";
+    private const int QuantiseThreads = 256;
+    private const int WarpSize = 32;
+
+    /// <summary>From here on it is quicker than <see cref="WarpgroupProducts"/>: rows of a product, or of each expert on average.</summary>
+    public const int MinRows = 32;
+
+    /// <summary>The tables of experts with maps, where it can multiply by them.</summary>
+    public ExpertTables Described(ExpertTables tables) => new(Described(tables.GateUp, isGated: true), Described(tables.Down, isGated: false));
+
+    /// <summary>What it wants to know of a matrix; null: it cannot multiply by it.</summary>
+    public BulkMatrix? TryDescribe(Fp8Weight weight) =>
+        Quantises && BulkTiling.TakesGrid(weight.Grid, weight.InFeatures, isGated: false) ? BulkMatrix.Of(weight, device.Torch) : null;
+
+    /// <summary>Lists the tiles of a step's experts behind their sorted rows.</summary>
+    /// <param name="rows">Sorted.</param>
+    /// <param name="memory">[<see cref="BulkRows.Length"/>] int32 on the card for the lists.</param>
+    /// <param name="macros">What <c>experts.cu</c> is compiled for.</param>
+    public BulkRows List(ExpertRows rows, ulong memory, string macros)
+    {
+        var bulk = new BulkRows(rows, memory);
+        kernels.Get(ExpertSource, "listItems", macros).Launch(
+            (1, 1, 1), WarpSize, [rows.Starts, bulk.Tiles, bulk.MaxTiles, bulk.Items, bulk.Tiling.Tiles]);
+        return bulk;
+    }
+
+    /// <summary>The products of all experts of a step, each by its own rows.</summary>
+    /// <param name="x">[rows, in] of a 16-bit type.</param>
+    /// <param name="table">The experts' matrices, with maps.</param>
+    /// <param name="y">[assignments, out], or half of the outputs where gate and up become one.</param>
+    /// <param name="bulk">The rows of each expert.</param>
+    /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
+    public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, BulkRows bulk, TokenPermutation direction)
+    {
+        var rows = bulk.Rows;
+        using var tiled = Quantise(x, bulk.MaxTiles, direction, [bulk.Tiles, rows.Starts, rows.Order, rows.PerToken]);
+        Launch(bulk.Tiling, table.Maps!, table.Scales!, table.ScaleRows!, table.ScaleColumns, null, tiled, y, (int)x.size(0), table.OutFeatures, direction, [bulk.Items, rows.Starts, rows.Order]);
+    }
+
+    /// <summary>y = x · Wᵀ + bias.</summary>
+    /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
+    /// <param name="weight">The matrix.</param>
+    /// <param name="description">Of the matrix.</param>
+    /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
+    /// <param name="y">[rows, out], contiguous.</param>
+    public void Multiply(Tensor x, Fp8Weight weight, BulkMatrix description, Tensor scaleRows, Tensor y)
+    {
+        var rows = (int)x.size(0);
+        using var tiled = Quantise(x, BulkTiling.TilesOf(rows), TokenPermutation.None, [0ul, 0ul, 0ul, 1]);
+        Launch(
+            BulkTiling.OfProduct(rows, weight.OutFeatures, device.Multiprocessors), description.Map, description.ScaleAddress, scaleRows,
+            (int)weight.Scales.size(1), weight.Bias, tiled, y, rows, weight.OutFeatures, TokenPermutation.None, [0ul, 0ul, 0ul]);
+    }
+
+    private bool Quantises => products.Quantises(ScalarType.BFloat16);
+
+    private ExpertTable Described(ExpertTable table, bool isGated)
+    {
+        if (!Quantises || table.Grid is not { } grid || !BulkTiling.TakesGrid(grid, table.InFeatures, isGated))
+            return table;
+        using var addresses = table.Data.cpu();
+        return table with { Maps = TensorMaps.Create(addresses.data<long>().ToArray(), table.OutFeatures, table.InFeatures, device.Torch).DetachFromDisposeScope() };
+    }
+
+    private void Launch(
+        BulkTiling tiling, Tensor maps, Tensor scales, Tensor scaleRows, int scaleColumns, Tensor? bias, QuantisedRows tiled, Tensor y, int rows, int outputs,
+        TokenPermutation direction, ReadOnlySpan<KernelArgument> lists)
+    {
+        var inputs = (int)tiled.Values.size(1) / BulkTiling.RowsOfTile;
+        kernels.Get(BulkTiling.Source, "bulkProducts", tiling.Defines(y.dtype, direction)).Launch(
+            (device.Multiprocessors, 1, 1),
+            tiling.Threads,
+            [
+                maps, scales, scaleRows, scaleColumns, bias, tiled.Values, tiled.Scales, y, rows, outputs, inputs, (int)y.size(1), lists[0], lists[1], lists[2],
+            ],
+            tiling.SharedBytes);
+    }
+
+    // [tiles, inputs · 64] bytes, and [tiles, inputs / 128 · 64] scales.
+    private QuantisedRows Quantise(Tensor x, int tiles, TokenPermutation direction, ReadOnlySpan<KernelArgument> lists)
+    {
+        var (inputs, chunks) = ((int)x.size(1), (int)x.size(1) / BulkTiling.Chunk);
+        var values = workspace.Rent(WorkspaceSlot.TiledRows, tiles, (long)inputs * BulkTiling.RowsOfTile, ScalarType.Byte);
+        var scales = workspace.Rent(WorkspaceSlot.TiledScales, tiles, (long)chunks * BulkTiling.RowsOfTile, ScalarType.Float32);
+        kernels.Get(QuantiseSource, "quantiseTiles", $"{KernelCompiler.TypeMacro(x.dtype)} ROWS={(int)direction}").Launch(
+            (tiles, chunks, 1), QuantiseThreads,
+            [x, (int)x.stride(0), values, scales, (int)x.size(0), inputs, lists[0], lists[1], lists[2], lists[3]]);
+        return new(values, scales);
+    }
+}
+
+/// <summary>The tiles of a step's experts, as <c>experts.cu</c> lists them.</summary>
+/// <param name="Rows">The rows of each expert.</param>
+/// <param name="Memory">Where the lists begin, int32: items, tiles.</param>
+internal readonly record struct BulkRows(ExpertRows Rows, ulong Memory)
+{
+    private const int IntsOfItem = 4;
+    private const int IntsOfTile = 2;
+
+    /// <summary>How products of them are cut.</summary>
+    public BulkTiling Tiling => BulkTiling.OfExperts(Rows.Assignments / Rows.Experts);
+
+    /// <summary>Tiles of all experts at most.</summary>
+    public int MaxTiles => Rows.Experts + (Rows.Assignments / BulkTiling.RowsOfTile);
+
+    /// <summary>[1 + items, 4] int32: how many there are; then the expert, the first of its rows, the first of all tiles, tiles.</summary>
+    public ulong Items => Memory;
+
+    /// <summary>[max tiles, 2] int32: the expert, and which tile of its rows; then -1.</summary>
+    public ulong Tiles => Memory + ((ulong)(IntsOfItem * (1 + MaxItems)) * sizeof(int));
+
+    /// <summary>Int32 that all of it takes.</summary>
+    public int Length => (IntsOfItem * (1 + MaxItems)) + (IntsOfTile * MaxTiles);
+
+    private int MaxItems => Rows.Experts + (Rows.Assignments / (Tiling.Tiles * BulkTiling.RowsOfTile));
+}
+
+/// <summary>A matrix as the copy engine and the kernel find it; owns its tensors, not the matrix.</summary>
+/// <param name="Map">[1, 128] bytes on the card.</param>
+/// <param name="ScaleAddress">[1] int64 on the card.</param>
+internal sealed record BulkMatrix(Tensor Map, Tensor ScaleAddress) : IDisposable
+{
+    /// <summary>Describes a matrix.</summary>
+    public static unsafe BulkMatrix Of(Fp8Weight weight, Device device) => new(
+        TensorMaps.Create([(long)weight.Data.DataPointer()], weight.OutFeatures, weight.InFeatures, device).DetachFromDisposeScope(),
+        tensor(new[] { (long)weight.Scales.DataPointer() }, device: device).DetachFromDisposeScope());
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Map.Dispose();
+        ScaleAddress.Dispose();
+    }
+}
