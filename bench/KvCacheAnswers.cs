@@ -11,14 +11,15 @@ internal static class KvCacheAnswers
 
     /// <summary>Asks the same questions with both caches and prints how many answers are right, and how many texts are the same.</summary>
     /// <param name="model">A trained tiny model's folder.</param>
+    /// <param name="device">Where it runs.</param>
     /// <param name="dtype">Of the computation.</param>
     /// <param name="count">Questions of each kind.</param>
-    public static async Task RunAsync(string model, string dtype, int count)
+    public static async Task RunAsync(string model, string device, string dtype, int count)
     {
         var tasks = AnswerTasks.Create(count, Seed);
-        var plain = await AskAsync(model, dtype, "auto", tasks);
-        var quantised = await AskAsync(model, dtype, "fp8", tasks);
-        Console.WriteLine($"{Path.GetFileName(Path.GetFullPath(model).TrimEnd('/'))} in {dtype}, {count} questions of each kind");
+        var plain = await AskAsync(model, device, dtype, "auto", tasks);
+        var quantised = await AskAsync(model, device, dtype, "fp8", tasks);
+        Console.WriteLine($"{Path.GetFileName(Path.GetFullPath(model).TrimEnd('/'))} in {dtype} on {device}, {count} questions of each kind");
         Console.WriteLine("| | right with auto | right with fp8 | the same text |");
         foreach (var kind in tasks.Select(task => task.Kind).Distinct().Append(null))
         {
@@ -35,10 +36,10 @@ internal static class KvCacheAnswers
         text.IndexOf(EndOfThought, StringComparison.Ordinal) is >= 0 and var end
         && text[(end + EndOfThought.Length)..].Trim() == task.Answer;
 
-    private static async Task<string[]> AskAsync(string model, string dtype, string cache, IReadOnlyList<AnswerTask> tasks)
+    private static async Task<string[]> AskAsync(string model, string device, string dtype, string cache, IReadOnlyList<AnswerTask> tasks)
     {
         await using var engine = await LlmEngine.LoadAsync(
-            new() { ModelPath = model, Device = "cpu", Dtype = dtype, KvCacheDtype = cache, MaxNumSeqs = 32 });
+            new() { ModelPath = model, Device = device, Dtype = dtype, KvCacheDtype = cache, MaxNumSeqs = 32 });
         var results = await engine.GenerateBatchAsync([.. tasks.Select(task =>
             GenerationRequest.FromChat([new("user", task.Question)], new() { Temperature = 0, MaxTokens = MaxTokens }))]);
         return [.. results.Select(result => result.Outputs[0].Text)];

@@ -70,7 +70,8 @@ internal static class KvCacheSpeed
         }
     }
 
-    private static IReadOnlyList<KvLayerCache> Fill(IReadOnlyList<KvLayerCache> caches)
+    /// <summary>Numbers of moderate size.</summary>
+    public static IReadOnlyList<KvLayerCache> Fill(IReadOnlyList<KvLayerCache> caches)
     {
         foreach (var tensor in caches.SelectMany(cache => cache.Tensors))
             _ = tensor.dtype == KvCacheSpec.Float8 ? tensor.random_(0, 0x7F) : tensor.normal_();
@@ -88,7 +89,8 @@ internal static class KvCacheSpeed
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    private static AttentionMetadata Step(int context, int sequences)
+    /// <summary>A token of each sequence, over scattered blocks.</summary>
+    public static AttentionMetadata Step(int context, int sequences)
     {
         var step = new AttentionMetadata();
         var blocks = Enumerable.Range(0, sequences * Blocks(context)).ToArray();
@@ -104,7 +106,7 @@ internal static class KvCacheSpeed
         return step;
     }
 
-    private static int Blocks(int context) => (context + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize;
+    public static int Blocks(int context) => (context + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize;
 
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+    public static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
 }

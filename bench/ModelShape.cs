@@ -7,6 +7,7 @@ internal sealed record ModelShape(string Name, string Architecture, int Hidden, 
     [
         new("qwen2-0.5b", "Qwen2ForCausalLM", 896, 4864, 24, 14, 2, 64, 151_936, Tied: true, QkvBias: true),
         new("qwen2-1.5b", "Qwen2ForCausalLM", 1536, 8960, 28, 12, 2, 128, 151_936, Tied: true, QkvBias: true),
+        new("qwen2-7b", "Qwen2ForCausalLM", 3584, 18_944, 28, 28, 4, 128, 152_064, Tied: false, QkvBias: true),
         new("llama-1b", "LlamaForCausalLM", 2048, 8192, 16, 32, 8, 64, 128_256, Tied: true, QkvBias: false),
     ];
 

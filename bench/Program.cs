@@ -40,12 +40,19 @@ invariant.SetAction(result => InvariantSpeed.Run(result.GetValue(inOption), resu
 var modelOption = new Option<string>("--model") { Required = true, Description = "A model's folder" };
 var deviceOption = new Option<string>("--device") { DefaultValueFactory = _ => "auto", Description = "auto, cpu, cuda or cuda:N" };
 var countOption = new Option<int>("--count") { DefaultValueFactory = _ => 100, Description = "Questions of each kind" };
-var answers = new Command("kv-cache-answers", "What 8-bit floats in the KV cache cost in answers of a trained tiny model.") { modelOption, dtypeOption, countOption };
-answers.SetAction((result, _) => KvCacheAnswers.RunAsync(result.GetValue(modelOption)!, result.GetValue(dtypeOption)!, result.GetValue(countOption)));
+var cacheDeviceOption = new Option<string>("--device") { DefaultValueFactory = _ => "cpu", Description = "cpu, cuda or cuda:N" };
+var answers = new Command("kv-cache-answers", "What 8-bit floats in the KV cache cost in answers of a trained tiny model.") { modelOption, cacheDeviceOption, dtypeOption, countOption };
+answers.SetAction((result, _) => KvCacheAnswers.RunAsync(
+    result.GetValue(modelOption)!, result.GetValue(cacheDeviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(countOption)));
 var contextOption = new Option<int>("--context") { DefaultValueFactory = _ => 8192, Description = "Tokens of a prompt" };
-var cacheSpeed = new Command("kv-cache-speed", "The attention of a decode step at a long context with 8-bit floats in the KV cache beside those of the computation.") { shapeOption, dtypeOption, contextOption, sequencesOption, roundsOption };
-cacheSpeed.SetAction(result => KvCacheSpeed.Run(
-    Shape(result), result.GetValue(dtypeOption)!, result.GetValue(contextOption), result.GetValue(sequencesOption), result.GetValue(roundsOption)));
+var cacheSpeed = new Command("kv-cache-speed", "The attention of a decode step at a long context with 8-bit floats in the KV cache beside those of the computation; on a GPU for several numbers of sequences.") { shapeOption, cacheDeviceOption, dtypeOption, contextOption, sequencesOption, roundsOption };
+cacheSpeed.SetAction(result =>
+{
+    if (result.GetValue(cacheDeviceOption) is { } card && card.StartsWith("cuda", StringComparison.Ordinal))
+        CardKvCacheSpeed.Run(card, Shape(result), result.GetValue(dtypeOption)!, result.GetValue(contextOption), result.GetValue(roundsOption));
+    else
+        KvCacheSpeed.Run(Shape(result), result.GetValue(dtypeOption)!, result.GetValue(contextOption), result.GetValue(sequencesOption), result.GetValue(roundsOption));
+});
 var minutesOption = new Option<double>("--minutes") { DefaultValueFactory = _ => 8, Description = "How long" };
 var soak = new Command("soak", "Mixed load with aborts, preemptions and bad requests: memory must stay flat.") { modelOption, deviceOption, minutesOption };
 soak.SetAction(async (result, _) => await Soak.RunAsync(

@@ -43,7 +43,6 @@ internal sealed partial class ModelLoader : IExecutorLoader
             SpeculationSupport.Check(options, Config);
             QuantizationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
-            KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);
             DeviceSupport.RequireBalancing(options, _session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString());
             DeviceSupport.RequireInvariance(options, _session.Ops);
             DeviceSupport.RequireThreads(options, _session.Ops);
@@ -55,6 +54,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
                 Rebalancing = _rebalancing,
             };
             _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens) { Predicts = options.Speculation is { Method: SpeculationOptions.Mtp } });
+            KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device, _model.KvCache);
             _packing = ChoosePacking();
             _recordedRows = MaxNumSeqs;
             Plan = MakePlan(_model, longest);

@@ -128,8 +128,8 @@ internal sealed class PlanBuilder
             _notes.Add("this build runs data-parallel groups on CPUs only: they are planned, not run");
         if (_options.ExpertBalancing is not null && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build balances experts on CPUs only: they are planned, not run");
-        if (_settings.HasFloat8Cache && _cards.Any(one => !one.IsCpu))
-            _notes.Add("this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run");
+        if (_settings.HasFloat8Cache && Shape.Latent is not null && _cards.Any(one => !one.IsCpu))
+            _notes.Add("this build keeps latent vectors as 8-bit floats in the KV cache of CPUs only: it is planned, not run");
         if (_settings.IsBatchInvariant && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build is batch-invariant on CPUs only: it is planned, not run");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } other)

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using LocalLlm.Execution;
-using LocalLlm.Ops;
 using LocalLlm.Tests.Execution;
 using LocalLlm.Tests.Models;
 using Xunit;
@@ -83,15 +82,6 @@ public sealed class Float8CacheTests
         var refusal = await Assert.ThrowsAsync<EngineException>(() => LoadAsync(Options with { KvCacheDtype = dtype }));
         Assert.Equal(("kv_cache_dtype", EngineErrorKind.InvalidOptions), (refusal.Parameter, refusal.Kind));
         Assert.Contains($"kv_cache_dtype is '{dtype}'; allowed: auto (the type of the computation), fp8, fp8_e4m3", refusal.Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void A_GPU_is_refused()
-    {
-        var refusal = Assert.Throws<EngineException>(() => KvCacheDtypes.Require("fp8", new(TorchSharp.DeviceType.CUDA, 1)));
-        Assert.Equal(("kv_cache_dtype", EngineErrorKind.InvalidOptions), (refusal.Parameter, refusal.Kind));
-        Assert.Contains("of CPUs only, and device is cuda:1; set it to auto", refusal.Message, StringComparison.Ordinal);
-        KvCacheDtypes.Require("auto", new(TorchSharp.DeviceType.CUDA, 1));
     }
 
     [Fact]

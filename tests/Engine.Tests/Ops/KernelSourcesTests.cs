@@ -23,8 +23,13 @@ public sealed class KernelSourcesTests
         { "router.cu", false, "TILE=1 OUTPUTS=2" },
         { "router.cu", false, "TILE=8 OUTPUTS=4" },
         { "latent.cu", true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1" },
-        { "attention.cu attention_lanes.cu", true, $"{Attention} HEAD_DIM=40 VECTOR=4 LANES=16" },
-        { "tensor_core.cu attention.cu attention_mma.cu", false, $"{Attention} HEAD_DIM=128" },
+        { PagedAttention.LanesSource, true, $"{Attention} HEAD_DIM=40 VECTOR=4 LANES=16 CACHE_FP8=0 MIN_BLOCKS=1" },
+        { PagedAttention.LanesSource, true, $"{Attention} HEAD_DIM=40 VECTOR=4 LANES=16 CACHE_FP8=1 MIN_BLOCKS=1" },
+        { PagedAttention.LanesSource, true, $"{Attention} HEAD_DIM=10 VECTOR=2 LANES=8 CACHE_FP8=1 MIN_BLOCKS=1" },
+        { PagedAttention.TensorCoreSource, false, $"{Attention} HEAD_DIM=128 CACHE_FP8=0 MIN_BLOCKS=1" },
+        { PagedAttention.Float8Source, false, $"{Attention} HEAD_DIM=128 CACHE_FP8=1 MIN_BLOCKS=2" },
+        { PagedAttention.Float8Source, false, $"{Attention} HEAD_DIM=64 CACHE_FP8=1 MIN_BLOCKS=2" },
+        { CudaAttention.Float8CacheSource, true, "" },
         { "tensor_core.cu latent_attention.cu", false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=32 STAGES=2" },
     };
 

@@ -201,7 +201,7 @@ public sealed class DeepseekPlanTests : IDisposable
             "this build balances experts on CPUs only: they are planned, not run",
             (await PlanAsync(PublishedConfigs.V3, "H200", options with { ExpertBalancing = new() })).Notes);
         Assert.Contains(
-            "this build keeps 8-bit floats in the KV cache of CPUs only: it is planned, not run",
+            "this build keeps latent vectors as 8-bit floats in the KV cache of CPUs only: it is planned, not run",
             (await PlanAsync(PublishedConfigs.V3, "H200", options with { KvCacheDtype = "fp8" })).Notes);
     }
 

@@ -4,10 +4,14 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// Attention over a paged cache: <see cref="PagedAttention"/> for single rows, libtorch's flash attention where a sequence brings many rows in a
-/// 16-bit type. Rows of a step that flash attention serves read keys and values that were gathered out of their blocks.
+/// 16-bit type. Rows of a step that flash attention serves read keys and values that were gathered out of their blocks, and widened where
+/// those hold 8-bit floats: each reads its own key back from there, so that it sees the same whatever the chunks are.
 /// </summary>
 internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
+    /// <summary>What stores 8-bit floats in a cache and gathers them out of it.</summary>
+    public const string Float8CacheSource = "float8.cu float8_cache.cu";
+
     private readonly PagedAttention _paged = new(device, kernels, workspace, inputs);
 
     /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
@@ -46,11 +50,9 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
 
     private Tensor Flash(Tensor qkv, KvLayerCache cache, PrefillRun run, AttentionShape shape)
     {
-        const int gatherThreads = 128;
-        long width = shape.KvHeads * shape.HeadDim;
         var contextStarts = inputs.ContextStarts(run);
         Tensor keys, values;
-        if (run.Context == run.Tokens)
+        if (run.Context == run.Tokens && !cache.IsScaled)
         {
             // Nothing is cached: keys and values stand beside the queries.
             keys = Heads(qkv, run.FirstToken, run.Tokens, shape.KeyOffset, shape.KvHeads, shape);
@@ -58,14 +60,7 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         }
         else
         {
-            keys = workspace.Rent(WorkspaceSlot.Keys, run.Context, width, qkv.dtype);
-            values = workspace.Rent(WorkspaceSlot.Values, run.Context, width, qkv.dtype);
-            kernels.Get("elementwise.cu", "gatherCache", KernelCompiler.TypeMacro(qkv.dtype)).Launch(
-                (run.LongestContext, run.Sequences, 1),
-                gatherThreads,
-                [cache.Keys, cache.Values, keys, values, contextStarts, inputs.SequenceTableStarts(run), inputs.BlockTables, (int)width]);
-            keys = Heads(keys, 0, run.Context, 0, shape.KvHeads, shape);
-            values = Heads(values, 0, run.Context, 0, shape.KvHeads, shape);
+            (keys, values) = Gather(cache, run, contextStarts, shape, qkv.dtype);
         }
 
         return FlashAttention.Forward(
@@ -78,6 +73,31 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
             run.LongestContext,
             shape.Scale,
             shape.SlidingWindow); // [tokens, heads, head_dim]
+    }
+
+    // Of all positions of the run's sequences, one after the other: [positions, kv_heads, head_dim].
+    private (Tensor Keys, Tensor Values) Gather(KvLayerCache cache, PrefillRun run, Tensor contextStarts, AttentionShape shape, ScalarType type)
+    {
+        const int threads = 128;
+        var width = shape.KvHeads * shape.HeadDim;
+        var keys = workspace.Rent(WorkspaceSlot.Keys, run.Context, width, type);
+        var values = workspace.Rent(WorkspaceSlot.Values, run.Context, width, type);
+        var grid = (run.LongestContext, run.Sequences, 1);
+        if (cache.IsScaled)
+        {
+            kernels.Get(Float8CacheSource, "gatherWidened", KernelCompiler.TypeMacro(type)).Launch(grid, threads, [
+                cache.Keys, cache.Values, cache.KeyScales, cache.ValueScales, keys, values, contextStarts, inputs.SequenceTableStarts(run),
+                inputs.BlockTables, shape.KvHeads, shape.HeadDim,
+            ]);
+        }
+        else
+        {
+            kernels.Get("elementwise.cu", "gatherCache", KernelCompiler.TypeMacro(type)).Launch(grid, threads, [
+                cache.Keys, cache.Values, keys, values, contextStarts, inputs.SequenceTableStarts(run), inputs.BlockTables, width,
+            ]);
+        }
+
+        return (Heads(keys, 0, run.Context, 0, shape.KvHeads, shape), Heads(values, 0, run.Context, 0, shape.KvHeads, shape));
     }
 
     // Some rows and adjacent heads of a matrix, as one view: [rows, heads, head_dim].

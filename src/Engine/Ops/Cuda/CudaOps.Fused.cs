@@ -23,7 +23,8 @@ internal sealed unsafe partial class CudaOps : IFusedOps
         Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache,
         AttentionMetadata metadata, AttentionShape shape)
     {
-        if (!TakesGemv(x, qkv))
+        // A head's scale takes all its elements, which are results of several blocks of the product.
+        if (!TakesGemv(x, qkv) || cache.IsScaled)
         {
             var projected = NormLinear(x, normWeight, epsilon, qkv);
             RotaryAndCache(projected, rotary, cache, metadata, shape);

@@ -132,6 +132,17 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     public void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
     {
         var table = OnDevice(rotary);
+        if (cache.IsScaled)
+        {
+            const int headsOfBlock = 4, warp = 32;
+            var blocks = (shape.Heads + (2 * shape.KvHeads) + headsOfBlock - 1) / headsOfBlock;
+            Kernel(CudaAttention.Float8CacheSource, "rotaryAndStore", qkv.dtype).Launch(((int)qkv.size(0), blocks, 1), headsOfBlock * warp, [
+                qkv, table.Cos, table.Sin, _inputs.RotaryRows, _inputs.Slots, cache.Keys, cache.Values, cache.KeyScales, cache.ValueScales,
+                shape.Heads, shape.KvHeads, shape.HeadDim,
+            ]);
+            return;
+        }
+
         Kernel(Elementwise, "rotaryAndCache", qkv.dtype).Launch(
             ((int)qkv.size(0), 1, 1),
             RotaryThreads,

@@ -4,14 +4,26 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// Attention of single rows over a paged cache, contexts split into parts so that few rows fill the card too ("Flash-Decoding"): on
-/// tensor cores where type and head_dim allow it, else in float arithmetic.
+/// tensor cores where type and head_dim allow it, else in float arithmetic. A cache of 8-bit floats is widened on the way.
 /// </summary>
 internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
+    /// <summary>The kernel on tensor cores.</summary>
+    public const string TensorCoreSource = "tensor_core.cu attention.cu attention_operands.cu attention_mma.cu";
+
+    /// <summary>The same over a cache of 8-bit floats.</summary>
+    public const string Float8Source = "tensor_core.cu float8.cu attention.cu attention_operands8.cu attention_mma.cu";
+
+    /// <summary>The kernel for any type and head_dim, over either cache.</summary>
+    public const string LanesSource = "float8.cu attention.cu attention_lanes.cu";
+
     private const int WarpSize = 32;
     private const int SharedMemoryBytes = 40 << 10;
     private const int MaxHeadsPerBlock = 8;
     private const int MaxSplits = 32;
+
+    // Of a multiprocessor over 8-bit floats: widening them takes instructions, which more warps issue side by side; registers have room for these.
+    private const int Float8Warps = 16;
 
     // Blocks for each multiprocessor that a split may come to; bounds the buffer of partial results.
     private const int BlocksPerMultiprocessor = 32;
@@ -40,14 +52,18 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
         var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + minShare - 1) / minShare), 1, MaxSplits);
         using var partials = splits > 1 ? workspace.Rent(WorkspaceSlot.Partials, maxBlocks * headsPerBlock, shape.HeadDim + 2, ScalarType.Float32) : null;
         using var counters = splits > 1 ? workspace.Rent(WorkspaceSlot.Counters, maxBlocks, 1, ScalarType.Int32) : null;
-        var defines = $"{KernelCompiler.TypeMacro(qkv.dtype)} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} WARPS={warps} LEAST_SHARE={minShare}";
+        var defines = $"{KernelCompiler.TypeMacro(qkv.dtype)} HEAD_DIM={shape.HeadDim} HEADS_PER_BLOCK={headsPerBlock} WARPS={warps} LEAST_SHARE={minShare} "
+            + $"CACHE_FP8={(cache.IsScaled ? 1 : 0)} MIN_BLOCKS={(tensorCores && cache.IsScaled ? Float8Warps / warps : 1)}";
         var kernel = tensorCores
-            ? kernels.Get("tensor_core.cu attention.cu attention_mma.cu", "pagedAttention", defines)
-            : kernels.Get("attention.cu attention_lanes.cu", "pagedAttention", defines + LaneDefines(shape.HeadDim, (int)qkv.dtype.ElementSize()));
+            ? kernels.Get(cache.IsScaled ? Float8Source : TensorCoreSource, "pagedAttention", defines)
+            : kernels.Get(LanesSource, "pagedAttention", defines + LaneDefines(shape.HeadDim, (int)qkv.dtype.ElementSize()));
         kernel.Launch(
             (rows, headBlocks, splits),
             warps * WarpSize,
-            [qkv, cache.Keys, cache.Values, output, partials, counters, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.QkvWidth, shape.Heads, shape.KvHeads, (float)(shape.Scale * Log2E), shape.SlidingWindow ?? 0]);
+            [
+                qkv, cache.Keys, cache.Values, cache.KeyScales, cache.ValueScales, output, partials, counters, contextLengths, inputs.TableStarts,
+                inputs.BlockTables, shape.QkvWidth, shape.Heads, shape.KvHeads, (float)(shape.Scale * Log2E), shape.SlidingWindow ?? 0,
+            ]);
     }
 
     // Measured on an H200: few blocks are made quicker by more warps and shorter parts; many fill the card as they are.

@@ -1,7 +1,8 @@
 // Paged attention of single query rows (decode, and any row of a prefill), split over the context (Dao et al., "Flash-Decoding", 2023).
-// Compiled for one shape: HEAD_DIM; HEADS_PER_BLOCK query heads of one kv head share the loads of its keys and values; a block has WARPS
-// warps; a part of a context has at least LEAST_SHARE positions, a multiple of BLOCK_SIZE. How a part is walked (attend) is in
-// attention_mma.cu (tensor cores) or attention_lanes.cu (any shape and type).
+// Compiled for one shape: HEAD_DIM; CACHE_FP8: keys and values are 8-bit floats (float8.cu); HEADS_PER_BLOCK query heads of one kv head
+// share the loads of its keys and values; a block has WARPS warps, and a multiprocessor room for MIN_BLOCKS; a part of a context has at
+// least LEAST_SHARE positions, a multiple of BLOCK_SIZE. How a part is walked (attend) is in attention_mma.cu (tensor cores) or
+// attention_lanes.cu (any shape and type).
 #define ELEMENTS_PER_THREAD ((HEADS_PER_BLOCK * HEAD_DIM + WARPS * WARP - 1) / (WARPS * WARP))
 #define MOST_SPLITS WARP                                 // one lane each when the parts are joined
 
@@ -11,25 +12,34 @@ struct Found {
   float out[WARPS][HEADS_PER_BLOCK][HEAD_DIM];
 };
 
+#if CACHE_FP8
+typedef u8 Cached;
+#else
+typedef T Cached;
+#endif
+
 // One part of one row: keys and values of a single kv head.
 struct Part {
-  const T* keys;   // of the kv head at slot 0; the next slot is stride elements on
-  const T* values;
+  const Cached* keys;   // of the kv head at slot 0; the next slot is stride elements on
+  const Cached* values;
+  const u8* keyScales;  // of the kv head in block 0; the next block's are scaleStride bytes on; null without 8-bit floats
+  const u8* valueScales;
   const int* table;
-  int stride;
+  int stride, scaleStride;
   int first, begin, end; // positions begin to end, but none before first; begin is a multiple of BLOCK_SIZE
 };
 
 // query: [headCount, HEAD_DIM]. Writes all of this warp's part of found.
 __device__ __forceinline__ void attend(const T* query, int headCount, float scale, const Part& part, Found& found);
 
-// qkv: [rows, qkvWidth]; keys, values: [blocks, BLOCK_SIZE, kvHeads, HEAD_DIM]; out: [rows, heads * HEAD_DIM].
+// qkv: [rows, qkvWidth]; keys, values: [blocks, BLOCK_SIZE, kvHeads, HEAD_DIM]; their scales: [blocks, kvHeads, BLOCK_SIZE], null without
+// 8-bit floats; out: [rows, heads * HEAD_DIM].
 // contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0.
 // partials: [rows, heads, splits, HEAD_DIM + 2] and counters: [rows, blocks of heads], zero before and after; unused with one split.
 // grid (rows, kvHeads * headBlocks, splits), block 32 * WARPS. scale holds log2(e).
-extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
-    const T* qkv, const T* keys, const T* values, T* out, float* partials, u32* counters, const int* contextLengths, const int* tableStarts,
-    const int* tables, int qkvWidth, int heads, int kvHeads, float scale, int window) {
+extern "C" __global__ void __launch_bounds__(WARPS * WARP, MIN_BLOCKS) pagedAttention(
+    const T* qkv, const Cached* keys, const Cached* values, const u8* keyScales, const u8* valueScales, T* out, float* partials, u32* counters,
+    const int* contextLengths, const int* tableStarts, const int* tables, int qkvWidth, int heads, int kvHeads, float scale, int window) {
   __shared__ Found found;
   __shared__ bool isLast;
   launchDependents();
@@ -48,9 +58,11 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) pagedAttention(
   const int used = max(1, (context - start + share - 1) / share);
   if (split >= used) return;
   const int begin = start + split * share, warp = threadIdx.x / WARP;
-  const u64 offset = (u64)kvHead * HEAD_DIM;
+  const int offset = kvHead * HEAD_DIM, scaleOffset = kvHead * BLOCK_SIZE;
   attend(qkv + (u64)row * qkvWidth + firstHead * HEAD_DIM, headCount, scale,
-         {keys + offset, values + offset, tables + tableStarts[row], kvHeads * HEAD_DIM, first, begin, min(context, begin + share)}, found);
+         {keys + offset, values + offset, keyScales + scaleOffset, valueScales + scaleOffset, tables + tableStarts[row], kvHeads * HEAD_DIM,
+          kvHeads * BLOCK_SIZE, first, begin, min(context, begin + share)},
+         found);
   __syncthreads();
 
   for (int i = threadIdx.x; i < headCount * HEAD_DIM; i += WARPS * WARP) {

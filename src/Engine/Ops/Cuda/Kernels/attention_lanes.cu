@@ -5,24 +5,42 @@
 #define GROUPS_PER_WARP (WARP / LANES)                     // positions that a warp takes at once
 #define STRIDE (WARPS * GROUPS_PER_WARP)
 
-struct __align__(VECTOR * sizeof(T)) Chunk { T element[VECTOR]; };
+template <typename E> struct __align__(VECTOR * sizeof(E)) Chunk { E element[VECTOR]; };
 
-__device__ __forceinline__ void loadHead(const T* head, int lane, Chunk* chunks) {
+#if CACHE_FP8
+__device__ __forceinline__ float valueOf(u8 x) { return fromFloat8(x); }
+#else
+__device__ __forceinline__ float valueOf(T x) { return toFloat(x); }
+#endif
+
+template <typename E> __device__ __forceinline__ void loadHead(const E* head, int lane, Chunk<E>* chunks) {
 #pragma unroll
   for (int c = 0; c < CHUNKS_PER_LANE; c++) {
     const int chunk = c * LANES + lane;
-    if (chunk < CHUNKS) chunks[c] = ((const Chunk*)head)[chunk];
+    if (chunk < CHUNKS) chunks[c] = ((const Chunk<E>*)head)[chunk];
     else
 #pragma unroll
       for (int e = 0; e < VECTOR; e++) chunks[c].element[e] = 0;
   }
 }
 
-// Key and value of one position.
-__device__ __forceinline__ void loadPosition(const Part& part, int position, int lane, Chunk* key, Chunk* value) {
-  const u64 offset = ((u64)part.table[position / BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE) * part.stride;
-  loadHead(part.keys + offset, lane, key);
-  loadHead(part.values + offset, lane, value);
+// Key and value of one position, and what their elements are multiplied by.
+struct Position {
+  Chunk<Cached> key[CHUNKS_PER_LANE], value[CHUNKS_PER_LANE];
+  float keyScale, valueScale;
+};
+
+__device__ __forceinline__ void loadPosition(const Part& part, int position, int lane, Position& loaded) {
+  const u64 block = part.table[position / BLOCK_SIZE], offset = (block * BLOCK_SIZE + position % BLOCK_SIZE) * part.stride;
+  loadHead(part.keys + offset, lane, loaded.key);
+  loadHead(part.values + offset, lane, loaded.value);
+#if CACHE_FP8
+  const u64 scale = block * part.scaleStride + position % BLOCK_SIZE;
+  loaded.keyScale = scaleValue(part.keyScales[scale]);
+  loaded.valueScale = scaleValue(part.valueScales[scale]);
+#else
+  loaded.keyScale = loaded.valueScale = 1;
+#endif
 }
 
 __device__ __forceinline__ void attend(const T* queries, int headCount, float scale, const Part& part, Found& found) {
@@ -33,7 +51,7 @@ __device__ __forceinline__ void attend(const T* queries, int headCount, float sc
   for (int h = 0; h < HEADS_PER_BLOCK; h++) {
     best[h] = NEGATIVE_INFINITY;
     sum[h] = 0;
-    Chunk chunks[CHUNKS_PER_LANE];
+    Chunk<T> chunks[CHUNKS_PER_LANE];
     loadHead(queries + (h < headCount ? h : 0) * HEAD_DIM, lane, chunks);
 #pragma unroll
     for (int e = 0; e < ELEMENTS; e++) {
@@ -43,25 +61,21 @@ __device__ __forceinline__ void attend(const T* queries, int headCount, float sc
   }
 
   // All lanes of a warp go round together: the sums below are shuffled over whole warps. The next positions are on their way meanwhile.
-  Chunk nextKey[CHUNKS_PER_LANE], nextValue[CHUNKS_PER_LANE];
+  Position next;
   int base = begin + warp * GROUPS_PER_WARP;
-  if (base < end) loadPosition(part, min(base + group, end - 1), lane, nextKey, nextValue);
+  if (base < end) loadPosition(part, min(base + group, end - 1), lane, next);
   for (; base < end; base += STRIDE) {
     const bool valid = base + group < end;
-    Chunk key[CHUNKS_PER_LANE], value[CHUNKS_PER_LANE];
-#pragma unroll
-    for (int c = 0; c < CHUNKS_PER_LANE; c++) {
-      key[c] = nextKey[c];
-      value[c] = nextValue[c];
-    }
-    if (base + STRIDE < end) loadPosition(part, min(base + STRIDE + group, end - 1), lane, nextKey, nextValue);
+    const Position here = next;
+    if (base + STRIDE < end) loadPosition(part, min(base + STRIDE + group, end - 1), lane, next);
 #pragma unroll
     for (int h = 0; h < HEADS_PER_BLOCK; h++) {
       float score = 0;
 #pragma unroll
-      for (int e = 0; e < ELEMENTS; e++) score = fmaf(query[h][e], toFloat(key[e / VECTOR].element[e % VECTOR]), score);
+      for (int e = 0; e < ELEMENTS; e++) score = fmaf(query[h][e], valueOf(here.key[e / VECTOR].element[e % VECTOR]), score);
 #pragma unroll
       for (int off = LANES / 2; off > 0; off >>= 1) score += __shfl_xor_sync(FULL_MASK, score, off);
+      score *= here.keyScale;
       if (valid && score > best[h]) {
         const float shrink = exp2f(best[h] - score);
         best[h] = score;
@@ -69,10 +83,10 @@ __device__ __forceinline__ void attend(const T* queries, int headCount, float sc
 #pragma unroll
         for (int e = 0; e < ELEMENTS; e++) acc[h][e] *= shrink;
       }
-      const float weight = valid ? exp2f(score - best[h]) : 0;
+      const float weight = valid ? exp2f(score - best[h]) : 0, factor = weight * here.valueScale;
       sum[h] += weight;
 #pragma unroll
-      for (int e = 0; e < ELEMENTS; e++) acc[h][e] = fmaf(weight, toFloat(value[e / VECTOR].element[e % VECTOR]), acc[h][e]);
+      for (int e = 0; e < ELEMENTS; e++) acc[h][e] = fmaf(factor, valueOf(here.value[e / VECTOR].element[e % VECTOR]), acc[h][e]);
     }
   }
 

@@ -1,0 +1,125 @@
+// Keys and values of 8-bit floats for the walk on tensor cores, widened to the type of the queries on the way: their bits moved to where an exponent
+// of 8 or 5 bits has them, and its other bias mended by a product, which is exact. Scores are multiplied by their keys' scales. The product that
+// mends a value multiplies by its scale, too; the largest power of two has no room in that, so values come out OUT_SCALE times too small.
+#define KEY_QUADS (HEAD_DIM / 64)   // 16-byte accesses of a key, for each of the 4 lanes that share it
+#define VALUE_WORDS (HEAD_DIM / 32) // of a value, for each of the 8 lanes that share it: one access
+#if TYPE == 1
+#define MENDS 0x1p120f
+#define MENDS_PAIR 0x7b807b80u
+#define OUT_SCALE 0x1p64f           // rows of up to 2^79 have a finite product
+#define MOVED 4
+#define MAGNITUDES 0x07f007f0u
+#else
+#define MENDS 0x1p8f
+#define MENDS_PAIR 0x5c005c00u
+#define OUT_SCALE 2.f               // all rows have one
+#define MOVED 1
+#define MAGNITUDES 0x3f803f80u
+#endif
+
+union Quad {
+  uint4 raw;
+  u32 word[4];
+};
+
+union Access {
+#if VALUE_WORDS == 4
+  uint4 raw;
+#else
+  uint2 raw;
+#endif
+  u32 word[VALUE_WORDS];
+};
+
+// Of every four dimensions the even ones, and the odd ones, as bytes of a word are widened.
+struct Query {
+  u32 even[KEY_QUADS * 4], odd[KEY_QUADS * 4];
+};
+
+struct Keys {
+  Quad quads[KEY_QUADS][2];
+  u8 scales[2];
+};
+
+struct Values {
+  Access positions[4];
+  u32 scales[2]; // of two adjacent positions each: two bytes, and once prepared two factors
+};
+
+// Bytes 1 and 3 of a word, and bytes 0 and 2, as 16-bit floats that are MENDS times too small.
+__device__ __forceinline__ u32 movedOdd(u32 x) { return (x & 0x80008000u) | (x >> MOVED & MAGNITUDES); }
+__device__ __forceinline__ u32 movedEven(u32 x) { return (x << 8 & 0x80008000u) | (x << (8 - MOVED) & MAGNITUDES); }
+
+// Which of a block's positions a lane's p-th value is of.
+__device__ __forceinline__ int valuePosition(int lane, int p) { return lane % 4 * 2 + p % 2 + p / 2 * 8; }
+
+// Zeros where there is no such head.
+__device__ __forceinline__ void loadQuery(const T* queries, int headCount, int lane, Query& query) {
+#pragma unroll
+  for (int i = 0; i < KEY_QUADS * 2; i++) { // eight dimensions
+    Quad quad;
+    if (lane / 4 < headCount) quad.raw = *(const uint4*)(queries + lane / 4 * HEAD_DIM + i / 2 * 64 + lane % 4 * 16 + i % 2 * 8);
+    else quad.raw = {0, 0, 0, 0};
+#pragma unroll
+    for (int w = 0; w < 2; w++) {
+      query.even[2 * i + w] = __byte_perm(quad.word[2 * w], quad.word[2 * w + 1], 0x5410);
+      query.odd[2 * i + w] = __byte_perm(quad.word[2 * w], quad.word[2 * w + 1], 0x7632);
+    }
+  }
+}
+
+__device__ __forceinline__ void loadKeys(const Part& part, int block, int lane, Keys& keys) {
+  const u8* first = part.keys + block * ((u64)BLOCK_SIZE * part.stride);
+  const u8* scales = part.keyScales + block * (u64)part.scaleStride;
+#pragma unroll
+  for (int p = 0; p < 2; p++) {
+#pragma unroll
+    for (int j = 0; j < KEY_QUADS; j++) keys.quads[j][p].raw = __ldcg((const uint4*)(first + (lane / 4 + 8 * p) * part.stride + j * 64 + lane % 4 * 16));
+    keys.scales[p] = __ldcg(scales + lane / 4 + 8 * p);
+  }
+}
+
+__device__ __forceinline__ void loadValues(const Part& part, int block, int lane, Values& values) {
+  const u8* first = part.values + block * ((u64)BLOCK_SIZE * part.stride);
+  const u8* scales = part.valueScales + block * (u64)part.scaleStride;
+#pragma unroll
+  for (int p = 0; p < 4; p++)
+    values.positions[p].raw = __ldcg((const decltype(Access::raw)*)(first + valuePosition(lane, p) * part.stride + lane / 4 * (HEAD_DIM / 8)));
+#pragma unroll
+  for (int h = 0; h < 2; h++) values.scales[h] = __ldcg((const u16*)(scales + valuePosition(lane, 2 * h)));
+}
+
+// scores += K Qᵀ, where they are 0.
+__device__ __forceinline__ void multiplyKeys(const Keys& keys, const Query& query, float* scores) {
+#pragma unroll
+  for (int i = 0; i < KEY_QUADS * 4; i++) {
+    const u32 low = keys.quads[i / 4][0].word[i % 4], high = keys.quads[i / 4][1].word[i % 4];
+    multiply(scores, timesPair(movedEven(low), MENDS_PAIR), timesPair(movedEven(high), MENDS_PAIR), timesPair(movedOdd(low), MENDS_PAIR),
+             timesPair(movedOdd(high), MENDS_PAIR), query.even[i], query.odd[i]);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; i++) scores[i] *= scaleValue(keys.scales[i / 2]);
+}
+
+// Makes nothing of the p-th position: a scale of 0 does, since no element is NaN.
+__device__ __forceinline__ void blank(Values& values, int p) { values.scales[p / 2] &= p % 2 ? 0x00ffu : 0xff00u; }
+
+// What all tiles need.
+__device__ __forceinline__ void prepare(Values& values) {
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    const u32 pair = values.scales[h];
+    values.scales[h] = packed(scaleValue(pair & 0xff) * (MENDS / OUT_SCALE), scaleValue(pair >> 8) * (MENDS / OUT_SCALE));
+  }
+}
+
+// Tile m of Vᵀ: row i is dimension 2 m of lane group i, row i + 8 the one after.
+__device__ __forceinline__ void tileOf(const Values& values, int m, u32* tile) {
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    // Each dimension of both positions: the first one's in bytes 1 and 3, the second one's in bytes 0 and 2.
+    const u32 x = __byte_perm(values.positions[2 * h].word[m / 2], values.positions[2 * h + 1].word[m / 2], m % 2 ? 0x6723 : 0x4501);
+    tile[2 * h] = timesPair(movedOdd(x), values.scales[h]);
+    tile[2 * h + 1] = timesPair(movedEven(x), values.scales[h]);
+  }
+}

@@ -1,0 +1,89 @@
+// What writes a cache of 8-bit floats, and what widens it for attention that reads 16-bit keys and values. Scales: [blocks, kvHeads, BLOCK_SIZE].
+#define HEADS_OF_BLOCK 4
+
+// The scale of a row by the bits of its largest magnitude, so that the largest element comes to between 224 and 448 (1.75 times 2^8).
+__device__ __forceinline__ u32 scaleOf(u32 largest) {
+  if (largest > 0x7f800000u) return 255;
+  return min(max((int)(largest + 0x1fffffu >> 23) - 8, 1), 254);
+}
+
+// What elements are multiplied by before they are stored.
+__device__ __forceinline__ float inverseOf(u32 scale) { return scale == 255 ? 0 : __uint_as_float(254 - scale << 23); }
+
+// To the nearest, of two the even one, and beyond 448 that.
+__device__ __forceinline__ u8 toFloat8(float x) {
+  const u32 sign = __float_as_uint(x) >> 24 & 0x80;
+  const float magnitude = fminf(fabsf(x), 448.f);
+  const u32 bits = __float_as_uint(magnitude);
+  // Three bits of mantissa, and an exponent whose bias is less by 120; below 2^-6 in steps of 2^-9, which is what a float of 2^14 is rounded to.
+  const u32 normal = (bits + 0x7ffffu + (bits >> 20 & 1) >> 20) - (120 << 3);
+  const u32 subnormal = __float_as_uint(magnitude + 16384.f) - __float_as_uint(16384.f);
+  return (u8)(sign | (magnitude < 0.015625f ? subnormal : normal));
+}
+
+// Rotates queries and keys of [q | k | v] in place (halves convention) and stores keys and values at their slots as 8-bit floats; a negative slot
+// is not stored. One warp a head: grid (tokens, blocks of heads), block 32 * HEADS_OF_BLOCK. cos, sin: [rows, headDim / 2] float32.
+// keys, values: [slots, kvHeads, headDim].
+extern "C" __global__ void __launch_bounds__(WARP * HEADS_OF_BLOCK) rotaryAndStore(
+    T* qkv, const float* cosines, const float* sines, const int* rotaryRows, const int* slots, u8* keys, u8* values, u8* keyScales,
+    u8* valueScales, int heads, int kvHeads, int headDim) {
+  launchDependents();
+  waitForPrevious();
+  const int token = blockIdx.x, lane = threadIdx.x % WARP, head = blockIdx.y * HEADS_OF_BLOCK + threadIdx.x / WARP;
+  if (head >= heads + 2 * kvHeads) return;
+  const int half = headDim / 2, slot = slots[token];
+  T* row = qkv + ((u64)token * (heads + 2 * kvHeads) + head) * headDim;
+  if (head < heads + kvHeads) {
+    const float* cosine = cosines + (u64)rotaryRows[token] * half;
+    const float* sine = sines + (u64)rotaryRows[token] * half;
+    for (int d = lane; d < half; d += WARP) {
+      const float first = toFloat(row[d]), second = toFloat(row[d + half]), c = cosine[d], s = sine[d];
+      row[d] = fromFloat(first * c - second * s);
+      row[d + half] = fromFloat(second * c + first * s);
+    }
+  }
+  if (head < heads || slot < 0) return;
+  __syncwarp(); // an element may be another lane's from here on
+
+  // As bits of magnitudes, of which those of NaN are the largest.
+  u32 largest = 0;
+  for (int d = lane; d < headDim; d += WARP) largest = max(largest, __float_as_uint(toFloat(row[d])) & 0x7fffffffu);
+  largest = __reduce_max_sync(FULL_MASK, largest);
+  const u32 scale = scaleOf(largest);
+  const float inverse = inverseOf(scale);
+  const bool isKey = head < heads + kvHeads;
+  const int kvHead = head - heads - (isKey ? 0 : kvHeads);
+  u8* target = (isKey ? keys : values) + ((u64)slot * kvHeads + kvHead) * headDim;
+  for (int d = lane; d < headDim; d += WARP) target[d] = toFloat8(toFloat(row[d]) * inverse);
+  if (lane == 0) (isKey ? keyScales : valueScales)[((u64)(slot / BLOCK_SIZE) * kvHeads + kvHead) * BLOCK_SIZE + slot % BLOCK_SIZE] = (u8)scale;
+}
+
+union __align__(PACK) Bytes {
+  u8 element[PACK];
+};
+
+// PACK adjacent elements of a head that share a scale.
+__device__ __forceinline__ void widen(const u8* elements, float scale, T* target) {
+  const Bytes bytes = *(const Bytes*)elements;
+  Pack16 pack;
+#pragma unroll
+  for (int e = 0; e < PACK; e++) pack.element[e] = fromFloat(fromFloat8(bytes.element[e]) * scale);
+  *(uint4*)target = pack.raw;
+}
+
+// Keys and values of whole sequences, out of their blocks into one run, widened. One block a position: grid (longest, sequences).
+// starts: [sequences + 1] first row of each sequence in the result. tableStarts: [sequences]. headDim: a multiple of PACK.
+extern "C" __global__ void gatherWidened(const u8* keys, const u8* values, const u8* keyScales, const u8* valueScales, T* outKeys, T* outValues,
+                                         const int* starts, const int* tableStarts, const int* tables, int kvHeads, int headDim) {
+  launchDependents();
+  waitForPrevious();
+  const int sequence = blockIdx.y, position = blockIdx.x, start = starts[sequence], width = kvHeads * headDim;
+  if (position >= starts[sequence + 1] - start) return;
+  const u64 block = tables[tableStarts[sequence] + position / BLOCK_SIZE];
+  const u64 source = (block * BLOCK_SIZE + position % BLOCK_SIZE) * width, target = (u64)(start + position) * width;
+  for (int i = threadIdx.x * PACK; i < width; i += blockDim.x * PACK) {
+    const u64 scale = (block * kvHeads + i / headDim) * BLOCK_SIZE + position % BLOCK_SIZE;
+    widen(keys + source + i, scaleValue(keyScales[scale]), outKeys + target + i);
+    widen(values + source + i, scaleValue(valueScales[scale]), outValues + target + i);
+  }
+}
