@@ -19,7 +19,7 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     private const int WarpSize = 32;
 
     /// <summary>From here on it is quicker than <see cref="WarpgroupProducts"/>: rows of a product, or of each expert on average.</summary>
-    public const int MinRows = 32;
+    public const int MinRows = 20;
 
     /// <summary>The tables of experts with maps, where it can multiply by them.</summary>
     public ExpertTables Described(ExpertTables tables) => new(Described(tables.GateUp, isGated: true), Described(tables.Down, isGated: false));
@@ -48,9 +48,13 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     /// <param name="direction">From tokens to experts, with silu(gate) · up; or back.</param>
     public void MultiplyExperts(Tensor x, ExpertTable table, Tensor y, BulkRows bulk, TokenPermutation direction)
     {
+        if (table is not { Maps: { } maps, Scales: { } scales, ScaleRows: { } scaleRows })
+            throw new ArgumentException("these matrices are not described to the copy engine", nameof(table));
         var rows = bulk.Rows;
         using var tiled = Quantise(x, bulk.MaxTiles, direction, [bulk.Tiles, rows.Starts, rows.Order, rows.PerToken]);
-        Launch(bulk.Tiling, table.Maps!, table.Scales!, table.ScaleRows!, table.ScaleColumns, null, tiled, y, (int)x.size(0), table.OutFeatures, direction, [bulk.Items, rows.Starts, rows.Order]);
+        Launch(
+            bulk.Tiling, maps, scales, scaleRows, table.ScaleColumns, null, tiled, y, (int)x.size(0), table.OutFeatures, direction,
+            [bulk.Items, rows.Starts, rows.Order]);
     }
 
     /// <summary>y = x · Wᵀ + bias.</summary>

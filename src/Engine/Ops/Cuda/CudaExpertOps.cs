@@ -18,6 +18,7 @@ internal sealed unsafe class CudaExpertOps(
     private const int CombineThreads = 128;
     private const int RouterThreads = 256;
     private const int MaxRouterTile = 8;
+    private const int MinManyRows = 512; // libtorch's product of float32 is quicker from here on
     private const int Pack = 8; // 16-bit elements of one access
 
     // Beyond, one block would take longer than several that read everything.
@@ -35,7 +36,7 @@ internal sealed unsafe class CudaExpertOps(
     public Tensor? TryLogits(Tensor x, LinearWeight weight)
     {
         var (rows, width, outputs) = ((int)x.size(0), weight.InFeatures, weight.OutFeatures);
-        if (x.dtype == ScalarType.Float32 || width % Pack != 0 || weight.Bias is not null)
+        if (x.dtype == ScalarType.Float32 || width % Pack != 0 || weight.Bias is not null || rows >= MinManyRows)
             return null;
         var y = workspace.Rent(WorkspaceSlot.Router, rows, outputs, ScalarType.Float32);
         var tile = rows switch { 1 => 1, 2 => 2, <= 4 => 4, _ => MaxRouterTile };

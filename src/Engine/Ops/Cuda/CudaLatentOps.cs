@@ -27,7 +27,7 @@ internal sealed class CudaLatentOps(
     internal LatentTiling Cut { get; set; } = LatentTiling.Default;
 
     private readonly TorchLatentOps _plain = new(device.Torch);
-    private readonly LatentPrefill _prefill = new(kernels, workspace, inputs);
+    private readonly LatentPrefill _prefill = new(device, kernels, workspace, inputs);
 
     /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions expand.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)

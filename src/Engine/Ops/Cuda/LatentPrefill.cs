@@ -1,16 +1,27 @@
+using System.Text;
+using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// Latent attention of sequences that bring many rows: keys and values of their whole context are expanded, some heads at a time, for libtorch's
-/// flash attention. That takes a third of the multiplications of the absorbed form, and pays for the expansion from about 200 rows on.
+/// flash attention, or for cuDNN's where a long sequence has nothing before it. That takes a third of the multiplications of the absorbed form, and pays for
+/// the expansion from about 200 rows on.
 /// </summary>
-internal sealed class LatentPrefill(KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
+internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
+    // cuDNN plans each number of rows anew, so it is given multiples of this many.
+    private const int WholeRows = 1024;
+
     // Of keys, and as much of values: bounds the heads that are expanded at once.
     private const long MaxExpandedBytes = 256L << 20;
     private const int GatherThreads = 128;
+
+    private static readonly byte[] s_bmm = Encoding.ASCII.GetBytes("aten::bmm\0");
+    private static readonly byte[] s_out = Encoding.ASCII.GetBytes("out\0");
+
+    private readonly Dictionary<(ScalarType Type, LatentAttentionShape Shape), bool> _hasCudnn = [];
 
     /// <summary>Whether flash attention takes such heads: as wide for values as for keys.</summary>
     public static bool Takes(ScalarType type, LatentAttentionShape shape) =>
@@ -36,6 +47,12 @@ internal sealed class LatentPrefill(KernelCompiler kernels, CudaWorkspace worksp
     {
         using var scope = NewDisposeScope();
         var context = Gather(cache, run, shape, queries.dtype);
+        if (run.Sequences == 1 && run.Context == run.Tokens && run.Tokens >= WholeRows && HasCudnn(queries.dtype, shape))
+        {
+            Whole(queries, weight, context, run, shape, output);
+            return;
+        }
+
         var latent = context.narrow(1, 0, shape.Rank); // [positions, rank]
         var rotated = context.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0); // [1, positions, rotary_dim]
         var starts = inputs.ContextStarts(run);
@@ -56,6 +73,55 @@ internal sealed class LatentPrefill(KernelCompiler kernels, CudaWorkspace worksp
                 run.LongestQuery, run.LongestContext, shape.Scale, window: null); // [rows, heads, query_dim]
             Heads(output, run, first, heads, shape.ValueDim).copy_(attended.narrow(2, 0, shape.ValueDim));
         }
+    }
+
+    // Nothing lies before the sequence, and rows that pad it come after what any other sees.
+    private void Whole(Tensor queries, LatentWeight weight, Tensor context, PrefillRun run, LatentAttentionShape shape, Tensor output)
+    {
+        var (tokens, type) = (run.Tokens, queries.dtype);
+        var rows = (tokens + WholeRows - 1) / WholeRows * WholeRows;
+        var headsAtOnce = (int)Math.Clamp(MaxExpandedBytes / ((long)rows * shape.QueryDim * type.ElementSize()), 1, shape.Heads);
+        var latent = context.narrow(1, 0, shape.Rank).unsqueeze(0); // [1, tokens, rank]
+        var rotated = context.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0); // [1, tokens, rotary_dim]
+        for (var first = 0; first < shape.Heads; first += headsAtOnce)
+        {
+            using var inner = NewDisposeScope();
+            var heads = Math.Min(headsAtOnce, shape.Heads - first);
+            var keys = workspace.Rent(WorkspaceSlot.Keys, (long)heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
+            var values = workspace.Rent(WorkspaceSlot.Values, (long)heads * rows, shape.ValueDim, type).view(heads, rows, shape.ValueDim);
+            var expanded = latent.expand(heads, -1, -1);
+            Product(expanded, weight.Keys.narrow(0, first, heads), keys.narrow(1, 0, tokens).narrow(2, 0, shape.PlainDim));
+            keys.narrow(1, 0, tokens).narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
+            Product(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
+            var asked = Heads(queries, run, first, heads, shape.QueryDim); // [tokens, heads, query_dim]
+            if (rows > tokens)
+            {
+                keys.narrow(1, tokens, rows - tokens).zero_();
+                values.narrow(1, tokens, rows - tokens).zero_();
+                asked = nn.functional.pad(asked, [0, 0, 0, 0, 0, rows - tokens]);
+            }
+
+            using var attended = CudnnAttention.Forward(
+                asked.transpose(0, 1).unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), shape.Scale); // [1, heads, rows, value_dim]
+            Heads(output, run, first, heads, shape.ValueDim).copy_(attended.squeeze(0).narrow(1, 0, tokens).transpose(0, 1));
+        }
+    }
+
+    // y = a · b for each head, written where y lies, which may have room between its rows.
+    private static unsafe void Product(Tensor a, Tensor b, Tensor y)
+    {
+        ulong* stack = stackalloc ulong[] { TorchDispatcher.Argument(a), TorchDispatcher.Argument(b), TorchDispatcher.Argument(y) };
+        TorchDispatcher.Call(s_bmm, stack, "a product for each head", s_out);
+        _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[0]);
+    }
+
+    private bool HasCudnn(ScalarType type, LatentAttentionShape shape)
+    {
+        if (device.ComputeCapability < CudaDevice.Hopper)
+            return false;
+        if (!_hasCudnn.TryGetValue((type, shape), out var known))
+            _hasCudnn.Add((type, shape), known = CudnnAttention.Try(type, shape, device.Torch));
+        return known;
     }
 
     // The rows of all positions of the run's sequences, one after the other: [positions, width].

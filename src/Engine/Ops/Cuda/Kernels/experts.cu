@@ -116,6 +116,9 @@ extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, co
 }
 #endif
 
+#define SORT_BLOCKS 32
+#define SORT_WARPS 16
+
 // The tiles of rowsOfTile rows that experts have, in their order: expert, and which of its tiles; then -1. For one warp.
 __device__ __forceinline__ void writeTiles(const int* starts, int rowsOfTile, int2* tiles, int maxTiles) {
   const int lane = threadIdx.x % WARP;
@@ -136,37 +139,50 @@ __device__ __forceinline__ void writeTiles(const int* starts, int rowsOfTile, in
 
 // Assignments (a token's i-th expert is assignment token · PER_TOKEN + i) by expert, in the order of the tokens. Experts first to first + EXPERTS are
 // this rank's; the others' assignments are left out, and so is -1. ids: [assignments]. starts: [EXPERTS + 1], order: [assignments], active: [EXPERTS]
-// those with assignments, then -1. A block has its share of the experts; with several, active is every expert's own number, and the tiles (of
+// those with assignments, then -1. A block has its share of the experts; with several (SORT_BLOCKS), active is every expert's own number, and the tiles (of
 // writeTiles) are listed by listTiles. usage: [total] or null, assignments of each of the layer's experts since it was set to 0, whichever rank has
 // them. 512 threads.
 extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, int assignments, int first, int* starts, int* order, int* active,
                                                                int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
-  __shared__ int counts[EXPERTS], places[EXPERTS], below[WARP];
+  // With several blocks, warps share the assignments; otherwise the experts.
+  __shared__ int counts[EXPERTS + SORT_WARPS * ((EXPERTS + SORT_BLOCKS - 1) / SORT_BLOCKS)], places[EXPERTS], below[SORT_WARPS];
   launchDependents();
   waitForPrevious();
-  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = 512 / WARP, blocks = gridDim.x;
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, blocks = gridDim.x;
   if (usage)
     for (int i = blockIdx.x * 512 + threadIdx.x; i < assignments; i += blocks * 512)
       if (ids[i] >= 0 && ids[i] < total) atomicAdd(usage + ids[i], 1ull);
   const int share = (EXPERTS + blocks - 1) / blocks, from = min(EXPERTS, (int)blockIdx.x * share), to = min(EXPERTS, from + share);
-  const int perWarp = (to - from + warps - 1) / warps, begin = min(to, from + warp * perWarp), end = min(to, begin + perWarp);
-  for (int e = begin + lane; e < end; e += WARP) counts[e] = 0;
+  const int parts = blocks > 1 ? SORT_WARPS : 1, part = warp % parts, groups = SORT_WARPS / parts, group = warp / parts;
+  const int perGroup = (to - from + groups - 1) / groups, begin = min(to, from + group * perGroup), end = min(to, begin + perGroup);
+  const int perPart = (assignments + parts * WARP - 1) / (parts * WARP) * WARP, begun = part * perPart, last = min(assignments, begun + perPart);
+  int* own = counts + part * share - from; // of an expert, in this part
+  for (int e = begin + lane; e < end; e += WARP) own[e] = 0;
   __syncwarp();
   int before = 0; // assignments to experts of earlier blocks
-  for (int base = 0; base < assignments; base += WARP) {
-    const int id = base + lane < assignments ? ids[base + lane] - first : -1;
-    if (warp == 0) before += __popc(__ballot_sync(FULL_MASK, id >= 0 && id < from));
+  for (int base = begun; base < last; base += WARP) {
+    const int id = base + lane < last ? ids[base + lane] - first : -1;
+    if (group == 0) before += __popc(__ballot_sync(FULL_MASK, id >= 0 && id < from));
     for (int e = begin; e < end; e++) {
       const u32 found = __ballot_sync(FULL_MASK, id == e);
-      if (lane == 0) counts[e] += __popc(found);
+      if (lane == 0) own[e] += __popc(found);
     }
   }
-  if (threadIdx.x == 0) below[0] = before;
+  if (group == 0 && lane == 0) below[part] = before;
   __syncthreads();
   if (warp == 0) {
-    int place = below[0], live = 0;
+    int place = 0, live = 0;
+    for (int p = 0; p < parts; p++) place += below[p];
     for (int base = from; base < to; base += WARP) {
-      const int e = base + lane, count = e < to ? counts[e] : 0;
+      const int e = base + lane;
+      int count = 0;
+      // What earlier parts have comes first.
+      for (int p = 0; p < parts && e < to; p++) {
+        int* of = counts + p * share - from + e;
+        const int one = *of;
+        *of = count;
+        count += one;
+      }
       int sum = count;
 #pragma unroll
       for (int offset = 1; offset < WARP; offset <<= 1) {
@@ -194,13 +210,13 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
     }
   }
   __syncthreads();
-  for (int base = 0; base < assignments; base += WARP) {
-    const int id = base + lane < assignments ? ids[base + lane] - first : -1;
+  for (int base = begun; base < last; base += WARP) {
+    const int id = base + lane < last ? ids[base + lane] - first : -1;
     for (int e = begin; e < end; e++) {
       const u32 found = __ballot_sync(FULL_MASK, id == e);
-      if (id == e) order[places[e] + __popc(found & ((1u << lane) - 1))] = base + lane;
+      if (id == e) order[places[e] + own[e] + __popc(found & ((1u << lane) - 1))] = base + lane;
       __syncwarp();
-      if (lane == 0) places[e] += __popc(found);
+      if (lane == 0) own[e] += __popc(found);
       __syncwarp();
     }
   }
