@@ -176,7 +176,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
         progress?.Report(new("profiling the largest step", 0, 0));
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
-        StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows);
+        var rows = _rank.Plan.DataParallel == 1 ? null : new GroupRows(_rank.Place.Group, _rank.Plan.DataParallel);
+        StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows, rows);
         model.ForgetExpertUsage();
         // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
         _rank.Memory?.Meet();

@@ -56,7 +56,7 @@ internal sealed unsafe class CudaExpertOps(
             + $"GROUPS_PER_TOKEN={routing.GroupsPerToken} BY_TWO={(routing.Choice == ExpertChoice.NoAuxiliaryLoss ? 1 : 0)} "
             + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)}";
         kernels.Get(Source, "route", defines).Launch(
-            (tokens, 1, 1), WarpSize, [logits, bias, inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
+            (tokens, 1, 1), WarpSize, [logits, bias, inputs.HasPadding && inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
         return new(ids, weights);
     }
 
