@@ -44,7 +44,6 @@ internal sealed partial class ModelLoader : IExecutorLoader
             QuantizationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
             KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device);
-            DeviceSupport.RequireBalancing(options, _session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString());
             DeviceSupport.RequireInvariance(options, _session.Ops);
             DeviceSupport.RequireThreads(options, _session.Ops);
             var longest = ModelLength(options, Config);

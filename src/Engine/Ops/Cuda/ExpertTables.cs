@@ -48,11 +48,27 @@ internal readonly record struct ExpertRows(int Assignments, int PerToken, int Ex
 /// <param name="ScaleColumns">Blocks of a row.</param>
 /// <param name="OutFeatures">Rows of a matrix.</param>
 /// <param name="InFeatures">Columns of a matrix.</param>
-internal sealed record ExpertTable(Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures);
-
-/// <summary>The tables of a layer's experts; they live as long as the layer.</summary>
-internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down)
+internal sealed record ExpertTable(Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures) : IDisposable
 {
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Data.Dispose();
+        Scales?.Dispose();
+        ScaleRows?.Dispose();
+    }
+}
+
+/// <summary>The tables of a layer's experts; they live as long as the layer, or until its experts change ranks.</summary>
+internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down) : IDisposable
+{
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        GateUp.Dispose();
+        Down.Dispose();
+    }
+
     /// <summary>Creates them.</summary>
     /// <returns>Null: some matrix is in a form, or of a width, that the kernels do not take.</returns>
     public static ExpertTables? TryCreate(IExperts experts, CudaDevice device)
