@@ -62,7 +62,7 @@ public sealed record EngineOptions
 
     /// <summary>
     /// Holds the busiest experts several times, and moves experts so that ranks compute about as much (vLLM's <c>enable_eplb</c> and <c>eplb_config</c>);
-    /// null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several ranks in a stage; on CPUs only. In
+    /// null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several ranks in a stage, of one process. In
     /// float32, too, the last bits of an answer then depend on where experts are and on what else runs, so that it is refused beside
     /// <see cref="BatchInvariant"/>. Each rank has memory to copy its experts of one layer, and the time of a move counts as the step's before it
     /// (<see cref="StepTimeout"/>).

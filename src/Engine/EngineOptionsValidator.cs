@@ -115,8 +115,6 @@ public static class EngineOptionsValidator
         var config = ModelConfig.Load(options.ModelPath);
         ModelLengths.Check(options, config);
         SpeculationSupport.Check(options, config);
-        var device = NodeRanks.DevicesOf(options, 1)[0];
-        DeviceSupport.RequireBalancing(options, !DeviceRegistry.IsGpu(device), device);
         ParallelPlanner.CreateHere(options);
         // One that was named may be any; the model's own is read with the model.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))

@@ -5,22 +5,6 @@ namespace LocalLlm.Execution;
 /// <summary>Refuses on GPUs what this build does on CPUs only, and on CPUs what it cannot do there: by name and before weights are read.</summary>
 internal static class DeviceSupport
 {
-    /// <summary>Refuses to balance experts where ranks cannot copy them from each other.</summary>
-    /// <param name="options">What the engine is loaded with.</param>
-    /// <param name="isCpu">Whether the device is a CPU.</param>
-    /// <param name="device">Its name.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
-    public static void RequireBalancing(EngineOptions options, bool isCpu, string device)
-    {
-        if (options.ExpertBalancing is not null && !isCpu)
-        {
-            throw new EngineException(
-                EngineErrorKind.InvalidOptions,
-                $"enable_eplb is set, but this build balances experts on CPUs only, and device is {device}; leave it out, or set device to cpu.",
-                "enable_eplb");
-        }
-    }
-
     /// <summary>Refuses to pin threads that do not compute.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireThreads(EngineOptions options, IDeviceOps ops)

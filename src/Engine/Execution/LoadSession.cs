@@ -43,8 +43,9 @@ internal sealed partial class LoadSession : IDisposable
             ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType()
                 ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : MostCommonType(_checkpoint));
             Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType)) { ExpertRanks = rank.Experts ?? rank.Tensor, Peers = rank.Peers };
-            foreach (var connection in (object?[])[rank.Tensor, rank.Experts, rank.Peers, rank.Previous, rank.Next])
-                (connection as IDeviceBound)?.Bind(Ops);
+            // Groups of one rank exchange rows and sums by one connection.
+            foreach (var connection in ((object?[])[rank.Tensor, rank.Experts, rank.Peers, rank.Previous, rank.Next]).OfType<IDeviceBound>().Distinct())
+                connection.Bind(Ops);
         }
         catch
         {

@@ -43,7 +43,6 @@ internal sealed partial class ModelLoader : IExecutorLoader
             SpeculationSupport.Check(options, Config);
             QuantizationSupport.Check(options, Config);
             _session = new(options, _rank, Config.Dtype, whenUnsaid: null, DevicePriority.High);
-            DeviceSupport.RequireBalancing(options, _session.Ops.Device.type == TorchSharp.DeviceType.CPU, _session.Ops.Device.ToString());
             DeviceSupport.RequireInvariance(options, _session.Ops);
             DeviceSupport.RequireThreads(options, _session.Ops);
             var longest = ModelLength(options, Config);
@@ -185,7 +184,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
         progress?.Report(new("profiling the largest step", 0, 0));
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
-        StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows);
+        var rows = _rank.Plan.DataParallel == 1 ? null : new GroupRows(_rank.Place.Group, _rank.Plan.DataParallel);
+        StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows, rows);
         model.ForgetExpertUsage();
         // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
         _rank.Memory?.Meet();

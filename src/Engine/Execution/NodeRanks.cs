@@ -42,8 +42,8 @@ internal sealed class NodeRanks
         {
             Previous = place.Stage == 0 ? null : LinkTo(place.Rank - plan.RanksPerStage),
             Next = place.Stage == plan.PipelineParallel - 1 ? null : LinkFrom(place.Rank),
-            Experts = plan.DataParallel == 1 ? null : Of(stages, place.Stage, plan.RanksPerStage, place.Rank % plan.RanksPerStage),
-            Peers = plan.DataParallel == 1 ? null : Of(peersOf, (place.Stage, place.TensorRank), plan.DataParallel, place.Group),
+            Experts = plan.DataParallel == 1 ? null : gpus?.Experts(place) ?? Of(stages, place.Stage, plan.RanksPerStage, place.Rank % plan.RanksPerStage),
+            Peers = plan.DataParallel == 1 ? null : gpus?.Peers(place) ?? Of(peersOf, (place.Stage, place.TensorRank), plan.DataParallel, place.Group),
             RecordsSteps = gpus is null || places.TrueForAll(gpus.HasAllLinks),
             Memory = agreement,
             NumThreads = Math.Max(1, cores / places.Count),

@@ -2,6 +2,7 @@ using LocalLlm.KvCache;
 using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Parallel;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
@@ -16,19 +17,43 @@ internal static class StepProfile
     private const int FewTokens = 4;
 
     /// <summary>Prompts of <paramref name="maxTokens"/> and of few tokens, and logits of <paramref name="maxSequences"/> rows; nothing is kept.</summary>
-    public static void Run(ICausalLanguageModel model, IDeviceOps ops, ScalarType cacheType, int maxTokens, int maxSequences)
+    /// <param name="model">The model.</param>
+    /// <param name="ops">Its device.</param>
+    /// <param name="cacheType">Elements of the KV cache.</param>
+    /// <param name="maxTokens">Of a step of each data-parallel group.</param>
+    /// <param name="maxSequences">Rows whose logits are computed at once.</param>
+    /// <param name="rows">Gets the tokens of every data-parallel group, whose ranks all run this; null: there is one group.</param>
+    public static void Run(ICausalLanguageModel model, IDeviceOps ops, ScalarType cacheType, int maxTokens, int maxSequences, GroupRows? rows = null)
     {
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
         var caches = KvCacheTensors.Allocate(ops, model.KvCache, 1, cacheType);
-        for (var tokens = Math.Min(FewTokens, maxTokens - 1); tokens > 0; tokens--)
-            RunStep(model, ops, caches, tokens, tokens);
-        RunStep(model, ops, caches, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));
+        var few = Math.Min(FewTokens, maxTokens - 1);
+        for (var tokens = few; tokens > 0; tokens--)
+        {
+            // Groups have different numbers, as in most steps.
+            var step = tokens;
+            var own = Own(rows, group => 1 + ((step - 1 + group) % few)) ?? tokens;
+            RunStep(model, ops, caches, rows, own, own);
+        }
+
+        Own(rows, _ => maxTokens);
+        RunStep(model, ops, caches, rows, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));
         foreach (var cache in caches)
             cache.Dispose();
     }
 
-    private static void RunStep(ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, int tokens, int logitsRows)
+    // Notes the tokens of every group; those of this rank's own.
+    private static int? Own(GroupRows? rows, Func<int, int> tokensOf)
+    {
+        rows?.Clear();
+        for (var group = 0; group < rows?.Counts.Count; group++)
+            rows.Add(group, tokensOf(group));
+        return rows?.Own;
+    }
+
+    private static void RunStep(
+        ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, GroupRows? rows, int tokens, int logitsRows)
     {
         using var scope = NewDisposeScope();
         using var metadata = new AttentionMetadata();
@@ -43,7 +68,7 @@ internal static class StepProfile
             metadata.SlotMapping.Add(token % AttentionMetadata.BlockSize);
         }
 
-        var context = new ForwardContext(metadata, caches);
+        var context = new ForwardContext(metadata, caches) { Rows = rows };
         var hidden = model.Forward(ops.BeginStep(new int[tokens], metadata), context);
         if (model.Predictor is { } predictor)
         {

@@ -19,7 +19,7 @@ internal abstract class ComposedLinear(LayerContext context) : ILinear
     public abstract Tensor Forward(Tensor x);
 
     /// <inheritdoc/>
-    public virtual ILinear Copy() => throw new NotSupportedException($"{GetType().FullName} cannot be copied to another rank");
+    public virtual ILinear Copy(Device device) => throw new NotSupportedException($"{GetType().FullName} cannot be copied to another rank");
 
     /// <inheritdoc/>
     public virtual void Take(ILinear copy) => throw new NotSupportedException($"{GetType().FullName} cannot be taken from another rank");

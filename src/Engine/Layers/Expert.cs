@@ -37,7 +37,8 @@ internal sealed class Expert
     public int MaxRecordedRows => Math.Min(_gateUp.MaxRecordedRows, _down.MaxRecordedRows);
 
     /// <summary>A copy of its loaded weights, for <see cref="Take"/> of another rank.</summary>
-    public Expert Copy() => new(_context, _gateUp.Copy(), _down.Copy());
+    /// <param name="device">Of that rank.</param>
+    public Expert Copy(Device device) => new(_context, _gateUp.Copy(device), _down.Copy(device));
 
     /// <summary>Becomes what a copy is of; the copy is used up.</summary>
     public void Take(Expert copy)

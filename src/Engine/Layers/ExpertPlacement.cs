@@ -32,6 +32,27 @@ internal sealed class ExpertPlacement
     /// <returns>The first token, and n.</returns>
     public (int First, int Step) ShareOf(int expert, int rank) => (Array.IndexOf(_ranksOf[expert], rank), _ranksOf[expert].Length);
 
+    /// <summary>What a device of a rank is to know of it (<see cref="Ops.ExpertShares.Table"/>).</summary>
+    /// <param name="rank">The rank.</param>
+    /// <param name="held">The expert in each of its places.</param>
+    public int[] TableOf(int rank, ReadOnlySpan<int> held)
+    {
+        var width = 1 + (2 * _ranksOf.Max(ranks => ranks.Length));
+        var table = new int[_ranksOf.Length * width];
+        for (var expert = 0; expert < _ranksOf.Length; expert++)
+        {
+            var row = table.AsSpan(expert * width, width);
+            row[0] = _ranksOf[expert].Length;
+            for (var copy = 0; copy < row[0]; copy++)
+            {
+                var holder = _ranksOf[expert][copy];
+                (row[1 + (2 * copy)], row[2 + (2 * copy)]) = (holder, holder == rank ? held.IndexOf(expert) : -1);
+            }
+        }
+
+        return table;
+    }
+
     /// <summary>Adds how many of the tokens of each expert every rank computes.</summary>
     /// <param name="tokensOf">Tokens of an expert.</param>
     /// <param name="loads">[ranks].</param>

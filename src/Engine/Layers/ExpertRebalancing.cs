@@ -5,7 +5,7 @@ namespace LocalLlm.Layers;
 /// the same steps, so that they come to it together. One thread.
 /// </summary>
 /// <param name="options">How often, and by which steps.</param>
-internal sealed class ExpertRebalancing(ExpertBalancingOptions options)
+internal sealed class ExpertRebalancing(ExpertBalancingOptions options) : IDisposable
 {
     private readonly List<RoutedExperts> _layers = [];
     private long _steps;
@@ -19,7 +19,10 @@ internal sealed class ExpertRebalancing(ExpertBalancingOptions options)
     /// <summary>Adds a layer.</summary>
     public void Add(RoutedExperts layer) => _layers.Add(layer);
 
-    /// <summary>A step has been computed on this rank.</summary>
+    /// <summary>Forgets what was measured so far.</summary>
+    public void ForgetLoads() => _layers.ForEach(static layer => layer.BeginWindow());
+
+    /// <summary>A step has been computed, or queued, on this rank.</summary>
     public void EndStep()
     {
         _steps++;
@@ -29,4 +32,7 @@ internal sealed class ExpertRebalancing(ExpertBalancingOptions options)
         if (ofInterval == options.StepInterval - options.WindowSize)
             _layers.ForEach(static layer => layer.BeginWindow());
     }
+
+    /// <summary>Frees what the layers keep on the device.</summary>
+    public void Dispose() => _layers.ForEach(static layer => layer.Shares?.Dispose());
 }

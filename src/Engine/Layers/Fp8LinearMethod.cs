@@ -163,14 +163,19 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
             }, faultOf: bytes => FaultOfElements(weights, bytes));
         }
 
-        private Linear(LayerContext context, Linear other)
-            : base(context) => (_context, _ops, _weight) = (context, other._ops, LoadedWeight<Fp8Weight>.Of(other._weight.Value.Copy()));
+        private Linear(LayerContext context, Linear other, Device device)
+            : base(context) => (_context, _ops, _weight) = (context, other._ops, LoadedWeight<Fp8Weight>.Of(other._weight.Value.Copy(device)));
 
         /// <inheritdoc/>
-        public override ILinear Copy() => new Linear(_context, this);
+        public override ILinear Copy(Device device) => new Linear(_context, this, device);
 
         /// <inheritdoc/>
-        public override void Take(ILinear copy) => _weight.Take(((Linear)copy)._weight);
+        public override void Take(ILinear copy)
+        {
+            var grid = _weight.Value.Grid;
+            _weight.Take(((Linear)copy)._weight);
+            _weight.Value.Share(grid);
+        }
 
         /// <inheritdoc/>
         public override IWeightMatrix Weight => _weight.Value;

@@ -32,8 +32,9 @@ internal interface ILinear
         AttentionShape shape);
 
     /// <summary>A copy of what is loaded, for <see cref="Take"/> of a matrix of the same shape and method, perhaps on another rank.</summary>
+    /// <param name="device">Of that rank.</param>
     /// <exception cref="NotSupportedException">Matrices that are stored so are not moved.</exception>
-    ILinear Copy();
+    ILinear Copy(Device device);
 
     /// <summary>Becomes what a copy is of; the copy is used up.</summary>
     /// <exception cref="NotSupportedException">Matrices that are stored so are not moved.</exception>

@@ -38,7 +38,7 @@ internal sealed class MixtureOfExperts : IFeedForward
 
     /// <inheritdoc/>
     public int MaxRecordedRows =>
-        _context.Peers is not null || !_experts.Takes(_context.ActivationType) ? 0 : _shared?.MaxRecordedRows ?? int.MaxValue;
+        _context.Peers is not null || _experts.Shares is not null || !_experts.Takes(_context.ActivationType) ? 0 : _shared?.MaxRecordedRows ?? int.MaxValue;
 
     /// <inheritdoc/>
     public void AddTo(Tensor residual, RmsNorm norm, ForwardContext context)

@@ -12,7 +12,7 @@ namespace LocalLlm.Layers;
 /// <remarks>
 /// Where experts are balanced, busy ones exist on several ranks, which take their tokens in turn, and the experts of a rank change
 /// (<see cref="Rebalance"/>): a token's sum is then made of other parts, and differs in its last bits. What is registered are the experts that
-/// the rank begins with.
+/// the rank begins with. Devices that sum by themselves know them by their places on the rank, and count by themselves (<see cref="ExpertShares"/>).
 /// </remarks>
 internal sealed class RoutedExperts : IExperts
 {
@@ -21,7 +21,8 @@ internal sealed class RoutedExperts : IExperts
     private readonly IExpertOps _ops;
     private readonly ExpertGroups _groups;
     private readonly long[] _usage; // tokens of each expert, of all ranks; those of each rank where experts are balanced
-    private readonly long[] _loads = []; // tokens of each expert in the window; empty: nothing is balanced
+    private readonly Device _device;
+    private readonly long[] _loads = []; // tokens of each expert in the window, where the host counts; empty: nothing is balanced
     private readonly int[] _held; // the expert in each place of this rank
     private readonly int[] _order; // its places by their experts
     private ExpertPlacement? _placement; // null: every expert's tokens are one rank's, or each rank has a part of all
@@ -30,11 +31,12 @@ internal sealed class RoutedExperts : IExperts
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
     {
         var count = options.Routing.Count;
-        (_ranks, Prefix) = (context.ExpertRanks, prefix);
+        (_ranks, _device, Prefix) = (context.ExpertRanks, context.Ops.Device, prefix);
         if (context.Rebalancing is { } balancing)
         {
             _loads = new long[count];
             _placement = ExpertBalancer.Choose(_loads, _ranks.WorldSize, (count + balancing.RedundantExperts) / _ranks.WorldSize);
+            Shares = new(count, _ranks.Rank, _device);
             balancing.Add(this);
         }
 
@@ -42,13 +44,14 @@ internal sealed class RoutedExperts : IExperts
         var part = context.SpreadsExperts
             ? new(0, options.Width) : ShardRange.Of(options.Width, _ranks, $"The output size of {prefix}.0.gate_proj");
         _ops = context.Experts;
-        First = (int)own.Start;
+        First = _placement is null ? (int)own.Start : 0;
         _held = [.. _placement?.Held[_ranks.Rank] ?? Enumerable.Range((int)own.Start, (int)own.Length)];
         _order = [.. Enumerable.Range(0, _held.Length)];
         _experts = [.. _held.Select(expert => new Expert(context, $"{prefix}.{expert}", hiddenSize, options.Width, part))];
         _groups = new(count);
-        Total = count;
-        _usage = context.ExpertUsage.AddLayer(_placement is null ? count : _ranks.WorldSize, _placement is null ? this : null);
+        Total = _placement is null ? count : _ranks.WorldSize;
+        _usage = context.ExpertUsage.AddLayer(Total, this);
+        Shares?.Place(_placement!.TableOf(_ranks.Rank, _held));
         if (_held.Length < count)
         {
             var held = _held.ToHashSet(); // whichever experts are there later, these are read
@@ -68,12 +71,15 @@ internal sealed class RoutedExperts : IExperts
     /// <inheritdoc/>
     public int Total { get; }
 
+    /// <inheritdoc/>
+    public ExpertShares? Shares { get; }
+
     /// <inheritdoc cref="IExpertOps.Takes"/>
-    public bool Takes(ScalarType type) => _placement is null && _ops.Takes(this, type);
+    public bool Takes(ScalarType type) => _ops.Takes(this, type);
 
     /// <inheritdoc cref="IExpertOps.TrySum"/>
     public Tensor? TrySum(Tensor x, ExpertChoices choices, Tensor? shared = null, Tensor? residual = null) =>
-        _placement is null ? _ops.TrySum(x, choices, this, shared, residual) : null;
+        _ops.TrySum(x, choices, this, shared, residual);
 
     /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32, by choices on the host.</summary>
     public Tensor Forward(Tensor x, ExpertChoices choices)
@@ -90,11 +96,16 @@ internal sealed class RoutedExperts : IExperts
     public Tensor Forward(int expert, Tensor x) => _experts[expert - First].Forward(x);
 
     /// <summary>Measures loads from here on.</summary>
-    public void BeginWindow() => Array.Clear(_loads);
+    public void BeginWindow()
+    {
+        Array.Clear(_loads);
+        Shares?.Clear();
+    }
 
     /// <summary>Places experts by the loads that were measured; all ranks at the same step. A rank copies those that it lacks from one that has them.</summary>
     public void Rebalance()
     {
+        Shares!.AddLoads(_loads);
         // The first rank's choice, though all have measured the same: ranks that disagree would compute a token twice, or never.
         var chosen = ExpertBalancer.Choose(_loads, _ranks.WorldSize, _held.Length);
         var placement = _ranks.Share(chosen, static all => all[0]);
@@ -112,12 +123,14 @@ internal sealed class RoutedExperts : IExperts
 
         Array.Sort(_order, (left, right) => _held[left].CompareTo(_held[right]));
         _placement = placement;
+        Shares.Place(placement.TableOf(_ranks.Rank, _held));
+        _ops.Forget(this);
     }
 
     private Expert CopyOf(int expert, IReadOnlyList<RoutedExperts> all)
     {
         var from = all[_placement!.RanksOf(expert)[0]];
-        return from._experts[Array.IndexOf(from._held, expert)].Copy();
+        return from._experts[Array.IndexOf(from._held, expert)].Copy(_device);
     }
 
     // One expert after the other, each with its share of the tokens.

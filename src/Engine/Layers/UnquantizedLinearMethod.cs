@@ -41,10 +41,11 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
             }, _ops.Features.SharesLoaded);
         }
 
-        private Linear(Linear other) => (_ops, _fused, _weight) = (other._ops, other._fused, LoadedWeight<LinearWeight>.Of(other._weight.Value.Copy()));
+        private Linear(Linear other, Device device) =>
+            (_ops, _fused, _weight) = (other._ops, other._fused, LoadedWeight<LinearWeight>.Of(other._weight.Value.Copy(device)));
 
         /// <inheritdoc/>
-        public ILinear Copy() => new Linear(this);
+        public ILinear Copy(Device device) => new Linear(this, device);
 
         /// <inheritdoc/>
         public void Take(ILinear copy) => _weight.Take(((Linear)copy)._weight);

@@ -86,6 +86,7 @@ internal abstract class DecoderModel : ICausalLanguageModel
     {
         _context.Experts.ForgetUsage();
         _context.ExpertUsage.Clear();
+        _context.Rebalancing?.ForgetLoads();
     }
 
     /// <inheritdoc/>
@@ -132,6 +133,7 @@ internal abstract class DecoderModel : ICausalLanguageModel
     public void Dispose()
     {
         _rotary.Dispose();
+        _context.Rebalancing?.Dispose();
         _context.Weights.Dispose();
     }
 

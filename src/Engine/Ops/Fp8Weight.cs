@@ -17,7 +17,7 @@ internal sealed class Fp8Weight(Tensor data, Tensor scales, Fp8Grid grid, Tensor
     public Tensor Scales { get; } = scales;
 
     /// <summary>Which scale an element has.</summary>
-    public Fp8Grid Grid { get; } = grid;
+    public Fp8Grid Grid { get; private set; } = grid;
 
     /// <summary>[out] or null.</summary>
     public Tensor? Bias { get; } = bias;
@@ -31,10 +31,14 @@ internal sealed class Fp8Weight(Tensor data, Tensor scales, Fp8Grid grid, Tensor
     /// <summary>Elements of an input row.</summary>
     public int InFeatures { get; } = inFeatures;
 
-    /// <summary>The same in memory of its own.</summary>
-    public Fp8Weight Copy() => new(Copied(Data), Copied(Scales), Grid, Bias is null ? null : Copied(Bias), InFeatures) { Role = Role };
+    /// <summary>The same in memory of its own, on a device of the same kind.</summary>
+    public Fp8Weight Copy(Device device) =>
+        new(Copied(Data, device), Copied(Scales, device), Grid, Bias is null ? null : Copied(Bias, device), InFeatures) { Role = Role };
 
-    private static Tensor Copied(Tensor tensor) => tensor.clone().DetachFromDisposeScope();
+    /// <summary>Has the grid of the matrices of its shape on this rank, by which devices know them: the same values in another object.</summary>
+    public void Share(Fp8Grid grid) => Grid = grid;
+
+    private static Tensor Copied(Tensor tensor, Device device) => tensor.CopyTo(device).DetachFromDisposeScope();
 
     /// <inheritdoc/>
     public void Dispose()

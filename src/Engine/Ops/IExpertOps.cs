@@ -15,7 +15,7 @@ internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights);
 /// <param name="Down">[hidden, width].</param>
 internal readonly record struct ExpertMatrices(IWeightMatrix GateUp, IWeightMatrix Down);
 
-/// <summary>The experts of a layer that this rank has, by their numbers in the layer.</summary>
+/// <summary>The experts of a layer that this rank has, by their numbers in the layer; by their places on this rank where they change ranks.</summary>
 internal interface IExperts
 {
     /// <summary>The first one's number.</summary>
@@ -24,8 +24,11 @@ internal interface IExperts
     /// <summary>How many follow each other from there.</summary>
     int Count { get; }
 
-    /// <summary>Experts of the layer on all ranks.</summary>
+    /// <summary>Experts of the layer on all ranks; where they change ranks, the ranks: what is counted (<see cref="CountedExperts"/>).</summary>
     int Total => First + Count;
+
+    /// <summary>Which rank computes what of the experts that change ranks; null: experts stay.</summary>
+    ExpertShares? Shares => null;
 
     /// <summary>What one is made of; null: only <see cref="Forward"/> knows.</summary>
     ExpertMatrices? MatricesOf(int expert);
@@ -36,7 +39,7 @@ internal interface IExperts
 
 /// <summary>Where the tokens of a layer's experts are counted.</summary>
 /// <param name="Experts">Those of this rank; null: no device counts them.</param>
-/// <param name="Tokens">[experts of the layer] the tokens of each, whichever rank has it.</param>
+/// <param name="Tokens">[experts of the layer] the tokens of each, whichever rank has it; [ranks] those of each where experts change ranks.</param>
 internal readonly record struct CountedExperts(IExperts? Experts, long[] Tokens);
 
 /// <summary>
@@ -86,6 +89,12 @@ internal interface IExpertOps
     /// <param name="residual">[tokens, hidden] in x's type, which becomes the result; null: the result is a tensor of its own.</param>
     /// <returns>[tokens, hidden] in x's type; null: this device, or these experts, need the choices on the host, and nothing was done.</returns>
     Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared = null, Tensor? residual = null) => null;
+
+    /// <summary>Experts of this rank are others now: what the device knows of where they lie is of no use any more.</summary>
+    void Forget(IExperts experts)
+    {
+        // Nothing is known.
+    }
 
     /// <summary>
     /// Writes how many tokens each expert of some layers has had in <see cref="TrySum"/>, up to some step that the device has computed, without

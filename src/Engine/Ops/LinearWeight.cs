@@ -64,16 +64,16 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
     /// <summary>Elements of an input row.</summary>
     public int InFeatures { get; } = inFeatures;
 
-    /// <summary>The same in memory of its own.</summary>
-    public unsafe LinearWeight Copy()
+    /// <summary>The same in memory of its own, on a device of the same kind.</summary>
+    public unsafe LinearWeight Copy(Device device)
     {
-        var (data, decodeData) = (Copied(Data)!, Copied(DecodeData));
+        var (data, decodeData) = (Copied(Data, device)!, Copied(DecodeData, device));
         // Panels lie in the second copy, or are all that a library's own layout holds.
         var panels = Panels is { } own ? own with { Address = decodeData is null ? MkldnnLinear.MemoryOf(data).Address : (nint)decodeData.DataPointer() } : (PairPanels?)null;
-        return new(data, Copied(Bias), OutFeatures, InFeatures, decodeData) { Panels = panels, Role = Role };
+        return new(data, Copied(Bias, device), OutFeatures, InFeatures, decodeData) { Panels = panels, Role = Role };
     }
 
-    private static Tensor? Copied(Tensor? tensor) => tensor?.clone().DetachFromDisposeScope();
+    private static Tensor? Copied(Tensor? tensor, Device device) => tensor?.CopyTo(device).DetachFromDisposeScope();
 
     /// <inheritdoc/>
     public void Dispose()

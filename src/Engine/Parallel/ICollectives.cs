@@ -56,11 +56,7 @@ internal interface ICollectives : IDisposable
             return tensor;
         using var padded = tensor.size(0) == most ? tensor.alias() : nn.functional.pad(tensor, [0, 0, 0, most - tensor.size(0)]);
         using var whole = AllGather(padded, 0);
-        var parts = Enumerable.Range(0, rows.Count).Select(rank => whole.narrow(0, rank * most, rows[rank])).ToArray();
-        var joined = cat(parts, 0);
-        foreach (var part in parts)
-            part.Dispose();
-        return joined;
+        return GroupRows.Join(whole, rows);
     }
 
     /// <summary>residual += some rows of the sum of every rank's <paramref name="part"/>, in place (a reduce-scatter). The part may be overwritten.</summary>

@@ -102,27 +102,7 @@ internal sealed unsafe class ThreadCollectives : ICollectives
 
     /// <inheritdoc/>
     public TResult Share<T, TResult>(T own, Func<IReadOnlyList<T>, TResult> work)
-        where T : class
-    {
-        var shown = _shared.Shown;
-        shown[Rank] = own;
-        var (barrier, round) = (_shared.Barrier, _shared.Barrier.RoundOf(Rank) + 1);
-        try
-        {
-            barrier.Wait(Rank);
-            var result = work(Array.ConvertAll(shown, one => (T)one!));
-            barrier.Wait(Rank);
-            // Written by its rank alone, and read by others between the two meetings only.
-            shown[Rank] = null;
-            return result;
-        }
-        catch (Exception failure)
-        {
-            barrier.Abort(failure);
-            barrier.Leave(Rank, round);
-            throw;
-        }
-    }
+        where T : class => _shared.Meeting.Share(Rank, own, work);
 
     /// <inheritdoc/>
     public Tensor? Gather(Tensor tensor, int dimension) => Gather(tensor, dimension, wants: Rank == 0);
@@ -231,15 +211,22 @@ internal sealed unsafe class ThreadCollectives : ICollectives
     }
 
     // What the ranks of a group share; the last that leaves frees it.
-    private sealed class GroupMemory(int size)
+    private sealed class GroupMemory
     {
-        private readonly nint[] _pointers = new nint[Copies * size];
-        private readonly nint[] _slots = Allocate(size);
-        private int _members = size;
+        private readonly nint[] _pointers;
+        private readonly nint[] _slots;
+        private int _members;
 
-        public ThreadBarrier Barrier { get; } = new(size);
+        public GroupMemory(int size)
+        {
+            (_pointers, _slots, _members) = (new nint[Copies * size], Allocate(size), size);
+            Barrier = new(size);
+            Meeting = new(Barrier);
+        }
 
-        public object?[] Shown { get; } = new object?[size];
+        public ThreadBarrier Barrier { get; }
+
+        public RankMeeting Meeting { get; }
 
         public Span<nint> Pointers(int turn) => _pointers.AsSpan(turn * Barrier.Size, Barrier.Size);
 

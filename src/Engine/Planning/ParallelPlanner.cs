@@ -31,21 +31,7 @@ internal static class ParallelPlanner
         if (options is { TensorParallel: 1, PipelineParallel: 1, DataParallel: 1 })
             return Create(options, localDevices: null);
         var (cards, count) = LocalCards.Find(options);
-        RequireOneGroup(options, cards[0]);
         return Create(options, ModelShapeReader.Load(options.ModelPath), count, cards[0].IsCpu ? null : cards);
-    }
-
-    /// <summary>Refuses data-parallel groups where ranks cannot exchange the groups' rows.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions: several are asked for, on a GPU.</exception>
-    public static void RequireOneGroup(EngineOptions options, GpuCard card)
-    {
-        if (options.DataParallel > 1 && !card.IsCpu)
-        {
-            throw new EngineException(
-                EngineErrorKind.InvalidOptions,
-                $"data_parallel_size is {options.DataParallel}, but the device is a GPU ({card.Name}): this build runs data-parallel groups on CPUs only; set device to cpu, or data_parallel_size to 1.",
-                "data_parallel_size");
-        }
     }
 
     /// <summary>The plan that options ask for, with the layers of each stage: those given, or so that the fullest stage is as empty as it can be.</summary>

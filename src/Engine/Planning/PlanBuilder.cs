@@ -124,10 +124,6 @@ internal sealed class PlanBuilder
 
         if (Shape.Quantisation?.Kept.Where(name => !IsNeverQuantised(name) && !_parts.HasModule(name)).ToList() is { Count: > 0 } unknown)
             _notes.Add($"config.json names modules that are stored unquantised and are none of those planned here: {Listed(unknown)}");
-        if (_options.DataParallel > 1 && _cards.Any(one => !one.IsCpu))
-            _notes.Add("this build runs data-parallel groups on CPUs only: they are planned, not run");
-        if (_options.ExpertBalancing is not null && _cards.Any(one => !one.IsCpu))
-            _notes.Add("this build balances experts on CPUs only: they are planned, not run");
         if (_settings.HasFloat8Cache && Shape.Latent is not null && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build keeps latent vectors as 8-bit floats in the KV cache of CPUs only: it is planned, not run");
         if (_settings.IsBatchInvariant && _cards.Any(one => !one.IsCpu))

@@ -39,7 +39,7 @@ internal sealed class EngineArguments
         "Spreads whole experts over the devices of a stage instead of a part of every expert.");
     private readonly Option<bool> _balancing = Options.Flag(
         "--enable-eplb",
-        "Holds the busiest experts several times, and moves experts so that devices compute about as much; with --enable-expert-parallel; on CPUs only. A move counts as part of a step (--step-timeout).");
+        "Holds the busiest experts several times, and moves experts so that devices compute about as much; with --enable-expert-parallel. A move counts as part of a step (--step-timeout).");
     private readonly Option<string?> _balancingConfig = Options.Text(
         "--eplb-config",
         """How, such as {"num_redundant_experts":32,"window_size":1000,"step_interval":3000}; default: no copies, the last 1000 of every 3000 steps.""",

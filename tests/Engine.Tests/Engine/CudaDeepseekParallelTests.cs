@@ -6,7 +6,7 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>DeepSeek over ranks on one card and on two: heads and experts split, experts whole, stages; held to the references.</summary>
+/// <summary>DeepSeek over ranks on one card, on two and on four: heads and experts split, experts whole, stages, data-parallel groups; held to the references.</summary>
 public sealed class CudaDeepseekParallelTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -15,6 +15,7 @@ public sealed class CudaDeepseekParallelTests
     public static TheoryData<string, bool, int> Layouts => new()
     {
         { "tp2", false, 1 }, { "tp2", true, 1 }, { "pp2", false, 1 }, { "tp2", false, 2 }, { "tp2", true, 2 }, { "pp2", false, 2 },
+        { "dp2", false, 1 }, { "dp2", true, 1 }, { "dp2", false, 2 }, { "dp2", true, 2 }, { "tp2dp2", true, 4 }, { "pp2dp2", false, 4 }, { "dp4", true, 4 },
     };
 
     [Theory]

@@ -1,6 +1,4 @@
-using LocalLlm.Execution;
 using LocalLlm.Ops;
-using LocalLlm.Planning;
 using TorchSharp;
 using Xunit;
 
@@ -9,28 +7,6 @@ namespace LocalLlm.Tests.Execution;
 /// <summary>What this build does on CPUs only is refused on GPUs by name.</summary>
 public class DeviceSupportTests
 {
-    [Fact]
-    public void Experts_are_balanced_on_CPUs_alone()
-    {
-        var options = new EngineOptions { TensorParallel = 2, EnableExpertParallel = true, ExpertBalancing = new() };
-        DeviceSupport.RequireBalancing(options, isCpu: true, "cpu");
-        DeviceSupport.RequireBalancing(options with { ExpertBalancing = null }, isCpu: false, "cuda:0");
-        AssertRefused(
-            () => DeviceSupport.RequireBalancing(options, isCpu: false, "cuda:0"), "enable_eplb",
-            "enable_eplb is set, but this build balances experts on CPUs only, and device is cuda:0; leave it out, or set device to cpu.");
-    }
-
-    [Fact]
-    public void Data_parallel_groups_run_on_CPUs_alone()
-    {
-        var options = new EngineOptions { DataParallel = 2, EnableExpertParallel = true };
-        ParallelPlanner.RequireOneGroup(options, new("cpu", GpuCard.UnlimitedBytes) { IsCpu = true });
-        ParallelPlanner.RequireOneGroup(options with { DataParallel = 1 }, KnownCards.Find("H200"));
-        AssertRefused(
-            () => ParallelPlanner.RequireOneGroup(options, KnownCards.Find("H200")), "data_parallel_size",
-            "data_parallel_size is 2, but the device is a GPU (H200-141G): this build runs data-parallel groups on CPUs only; set device to cpu, or data_parallel_size to 1.");
-    }
-
     [Fact]
     public void Latent_vectors_are_8_bit_floats_on_CPUs_alone()
     {

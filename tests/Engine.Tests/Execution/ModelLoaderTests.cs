@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json;
 using LocalLlm.Execution;
 using LocalLlm.Execution.Cluster;
@@ -43,6 +44,27 @@ public sealed class ModelLoaderTests
         Assert.Equal(Used, loader.Plan.WeightBytes + loader.Plan.ActivationBytes);
         Assert.Equal(0, loader.Plan.GraphBytes);
         Assert.Equal(Available / 2, loader.Plan.BudgetBytes);
+    }
+
+    [Fact]
+    public async Task Data_parallel_groups_run_the_largest_step_together_before_they_measure()
+    {
+        SuiteExecutor.SkipInAnotherProcess();
+        var devices = new ConcurrentBag<MeasuredCpu>();
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) =>
+        {
+            var device = new MeasuredCpu(Available) { UsedBytes = Used };
+            devices.Add(device);
+            return device;
+        }));
+        var folder = TestPaths.Shared("goldens", "random", "deepseek-v3-yarn");
+        var golden = new GoldenFile(folder).Cases.First(one => one.MinMargin > 1e-4);
+        await using var engine = await LlmEngine.LoadAsync(
+            Options with { ModelPath = folder, DataParallel = 2, ExecutorFactory = new DeviceExecutorFactory() }, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal([StepTokens, StepTokens], devices.Select(device => device.LargestStep));
+        var sampling = new SamplingParams { Temperature = 0, MaxTokens = golden.Greedy.Length, IgnoreEos = true };
+        var result = await engine.CompleteAsync(GenerationRequest.FromTokenIds(golden.Ids, sampling), TestContext.Current.CancellationToken);
+        Assert.Equal(golden.Greedy, result.Outputs[0].TokenIds);
     }
 
     [Fact]

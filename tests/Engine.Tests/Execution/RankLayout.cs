@@ -34,7 +34,7 @@ internal sealed class RankLayoutFactory(RankLayout layout) : IStepExecutorFactor
     public IExecutorLoader Open(EngineOptions options)
     {
         if (options.Device is "cuda" or "auto" && CudaDevice.Probe() is { Count: > 0 } cards
-            && (cards.Count < layout.TensorParallel * layout.PipelineParallel || Environment.GetEnvironmentVariable(SuiteExecutor.NcclVariable) == "fake"))
+            && (cards.Count < layout.TensorParallel * layout.PipelineParallel * layout.DataParallel || Environment.GetEnvironmentVariable(SuiteExecutor.NcclVariable) == "fake"))
         {
             options = options with { Device = "cuda:0" };
         }

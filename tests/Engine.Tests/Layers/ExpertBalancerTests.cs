@@ -64,6 +64,14 @@ public class ExpertBalancerTests
     }
 
     [Fact]
+    public void A_device_knows_who_holds_an_expert_and_in_which_places_its_own_rank_has_it()
+    {
+        var placement = new ExpertPlacement(3, [[0, 1], [1, 2], [1, 2]]);
+        Assert.Equal([1, 0, 1, 0, 0, 0, 0, /**/ 3, 0, 0, 1, -1, 2, -1, /**/ 2, 1, -1, 2, -1, 0, 0], placement.TableOf(0, [1, 0]));
+        Assert.Equal([1, 0, -1, 0, 0, 0, 0, /**/ 3, 0, -1, 1, -1, 2, 0, /**/ 2, 1, -1, 2, 1, 0, 0], placement.TableOf(2, [1, 2]));
+    }
+
+    [Fact]
     public void Every_nth_of_an_experts_tokens_is_taken_from_the_first_on()
     {
         LocalLlm.Interop.TorchLibrary.EnsureLoaded();

@@ -23,7 +23,7 @@ public class CopiedWeightsTests
         using var scope = NewDisposeScope();
         using var ops = new CpuOps();
         var weight = ops.PackLinear(randn(Outputs, Inputs).to(type), randn(Outputs).to(type), LinearRole.Other, hasDecodeCopy ? WeightPacking.DecodeCopies : WeightPacking.Compact);
-        AssertSame(weight, weight.Copy(), type, (x, matrix) => ops.Linear(x, matrix));
+        AssertSame(weight, weight.Copy(CPU), type, (x, matrix) => ops.Linear(x, matrix));
     }
 
     /// <summary>Without them a moved expert would leave the kernels that compute all experts at once.</summary>
@@ -36,7 +36,7 @@ public class CopiedWeightsTests
         using var scope = NewDisposeScope();
         using var ops = new CpuOps();
         using var weight = ops.PackLinear(randn(Outputs, Inputs).to(ScalarType.BFloat16), null, LinearRole.Other, hasDecodeCopy ? WeightPacking.DecodeCopies : WeightPacking.Compact);
-        using var copy = weight.Copy();
+        using var copy = weight.Copy(CPU);
         Assert.Equal(weight.Panels?.InputPairs, copy.Panels?.InputPairs);
         if (weight.Panels is not { } panels)
             return;
@@ -57,7 +57,7 @@ public class CopiedWeightsTests
         var grid = new Fp8Grid([.. Enumerable.Range(0, Outputs).Select(row => row / 16)], 16, 0);
         var bytes = randint(0, 0x70, [Outputs, Inputs], ScalarType.Byte);
         var weight = fp8.Pack(bytes, rand((Outputs + 15) / 16, (Inputs + 15) / 16), grid, null, LinearRole.Other);
-        AssertSame(weight, weight.Copy(), ScalarType.Float32, (x, matrix) => fp8.Linear(x, matrix));
+        AssertSame(weight, weight.Copy(CPU), ScalarType.Float32, (x, matrix) => fp8.Linear(x, matrix));
     }
 
     private static void AssertSame<T>(T weight, T copy, ScalarType type, Func<Tensor, T, Tensor> linear)

@@ -1,4 +1,5 @@
 using LocalLlm.Interop;
+using LocalLlm.Layers;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
 using TorchSharp;
@@ -260,6 +261,81 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         ops.ReadUsage([new(experts, counted)]);
         var ids = choices.Ids.data<long>().ToArray();
         Assert.Equal(Enumerable.Range(0, count).Select(expert => ids.LongCount(id => id == expert)), counted);
+    }
+
+    // Ranks one after the other: what their shares of the tokens give together, before and after experts have moved.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(40)]
+    [InlineData(900)]
+    public void Ranks_whose_experts_change_compute_every_token_once(int tokens)
+    {
+        const int count = 6, perToken = 3, hidden = 64, width = 32;
+        var ops = _cuda.Features.Experts!;
+        foreach (var kind in (ExpertOpsTests.Kind[])[ExpertOpsTests.Kind.Unquantized, ExpertOpsTests.Kind.Blocks])
+        {
+            manual_seed(3);
+            using var wanted = new ExpertOpsTests.Experts(_plain, kind, ScalarType.BFloat16, 0, count, hidden, width);
+            manual_seed(3);
+            using var all = new ExpertOpsTests.Experts(_cuda, kind, ScalarType.BFloat16, 0, count, hidden, width);
+            var (x, choices) = (randn(tokens, hidden).to(ScalarType.BFloat16), ExpertOpsTests.Choose(tokens, count, perToken));
+            var groups = new ExpertGroups(count);
+            groups.Fill(choices.Ids);
+            var plain = new TorchExpertOps().Sum(x, groups, choices.Weights, wanted);
+            var onCard = new ExpertChoices(choices.Ids.to(ScalarType.Int32).cuda(), choices.Weights.cuda());
+            HeldExperts[] ranks = [new(all, count, 0, _cuda.Device), new(all, count, 1, _cuda.Device)];
+            foreach (var held in (int[][][])[[[0, 1, 2, 5], [3, 4, 5, 0]], [[5, 4, 3, 0], [1, 2, 3, 4]]])
+            {
+                var placement = new ExpertPlacement(count, [[.. held[0].Order()], [.. held[1].Order()]]);
+                Tensor? sum = null;
+                foreach (var rank in ranks)
+                {
+                    rank.Take(placement, held[rank.Shares.Rank]);
+                    rank.Shares.Clear();
+                    ops.Forget(rank);
+                    var part = ops.TrySum(x.cuda(), onCard, rank)!.cpu().to(float32);
+                    sum = sum is null ? part : sum.Plus(part);
+                    var loads = new long[count];
+                    rank.Shares.AddLoads(loads);
+                    Assert.Equal(Enumerable.Range(0, count).Select(expert => (long)groups.CountOf(expert)), loads);
+                }
+
+                AssertNear(plain, sum!, 2 * ExpertRoundings * UnitOf(ScalarType.BFloat16));
+            }
+
+            var usage = new long[2];
+            ops.ReadUsage([new(ranks[0], usage)]);
+            Assert.Equal(2L * tokens * perToken, usage.Sum());
+            Assert.All(usage, number => Assert.True(number > 0 || tokens == 1));
+            foreach (var rank in ranks)
+                rank.Shares.Dispose();
+        }
+    }
+
+    // A rank's experts, by their places.
+    private sealed class HeldExperts(IExperts all, int experts, int rank, Device device) : IExperts
+    {
+        private int[] _held = [];
+
+        public int First => 0;
+
+        public int Count => _held.Length;
+
+        public int Total => 2;
+
+        public ExpertShares Shares { get; } = new(experts, rank, device);
+
+        ExpertShares? IExperts.Shares => Shares;
+
+        public void Take(ExpertPlacement placement, int[] held)
+        {
+            _held = held;
+            Shares.Place(placement.TableOf(rank, held));
+        }
+
+        public ExpertMatrices? MatricesOf(int expert) => all.MatricesOf(_held[expert]);
+
+        public Tensor Forward(int expert, Tensor x) => all.Forward(_held[expert], x);
     }
 
     // Rows of a matrix begin at multiples of 16 bytes.

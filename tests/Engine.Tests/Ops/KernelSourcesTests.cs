@@ -65,6 +65,20 @@ public sealed class KernelSourcesTests
             AssertCompiles("tensor_core.cu warpgroup.cu latent_attention_wide.cu", $"{KernelCompiler.TypeMacro(type)} RANK=512 PLAIN=128 ROTARY=64", CudaDevice.Hopper);
     }
 
+    [Theory]
+    [InlineData("ADD=0 GATHER=0")]
+    [InlineData("ADD=1 GATHER=0")]
+    [InlineData("ADD=0 GATHER=1")]
+    [InlineData("ADD=1 GATHER=0 SCATTER=1")]
+    public void Exchanges_of_chunks_compile(string what)
+    {
+        foreach (var type in All)
+        {
+            foreach (var packed in (int[])[0, 1])
+                AssertCompiles("peers.cu exchange.cu", $"{KernelCompiler.TypeMacro(type)} RANKS=8 RANK=3 CHUNK_BYTES=131072 PACKED={packed} {what}");
+        }
+    }
+
     [Fact]
     public void Products_of_experts_compile()
     {

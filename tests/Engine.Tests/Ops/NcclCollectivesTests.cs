@@ -54,6 +54,63 @@ public sealed class NcclCollectivesTests
         Assert.Equal(expected, calls[0]);
     }
 
+    [Theory]
+    [InlineData(3, 0, 5)]
+    [InlineData(0, 4, 0, 2)]
+    [InlineData(2, 2)]
+    [InlineData(0, 7)]
+    public void Groups_exchange_rows_of_other_numbers_by_the_same_calls(params int[] rows)
+    {
+        const int width = 4;
+        var id = FakeNccl.Library.CreateUniqueId();
+        var total = rows.Sum();
+        OnHost(rows.Length, id, (rank, group) =>
+        {
+            foreach (var type in Types)
+            {
+                using var scope = NewDisposeScope();
+                Tensor Own(int peer) => (arange(rows[peer] * width, float32) + (100 * peer)).to(type).view(rows[peer], width);
+                var own = Own(rank);
+                // Twice: what lay there before is no row of this step.
+                foreach (var _ in (int[])[1, 2])
+                    Assert.True(cat([.. Enumerable.Range(0, rows.Length).Select(Own)], 0).SameAs(group.AllGatherRows(own, rows)));
+                var first = rows[..rank].Sum();
+                var residual = own.clone();
+                group.AddReducedRows(residual, (arange(total * width, float32) + rank).to(type).view(total, width), first);
+                var sum = (arange(total * width, float32) * rows.Length) + (rows.Length * (rows.Length - 1) / 2);
+                Assert.True((own.to(float32) + sum.to(type).to(float32).view(total, width).narrow(0, first, rows[rank])).to(type).SameAs(residual));
+            }
+        });
+        var calls = FakeNccl.CallsOf(id);
+        Assert.All(calls, one => Assert.Equal(calls[0], one));
+        Assert.Equal(rows.Max() * width, calls[0][0].Count);
+    }
+
+    [Fact]
+    public void Ranks_of_one_process_show_each_other_what_they_have_and_an_abort_ends_their_waiting()
+    {
+        var id = FakeNccl.Library.CreateUniqueId();
+        var meeting = new RankMeeting(new(3));
+        using var waiting = new CountdownEvent(2);
+        RunThreads(3, rank =>
+        {
+            using var group = new NcclCollectives(Communicator(id, rank, 3), meeting);
+            for (var round = 0; round < 50; round++)
+                Assert.Equal($"0:{round} 1:{round} 2:{round}", group.Share($"{rank}:{round}", all => string.Join(' ', all)));
+            if (rank == 2)
+            {
+                waiting.Wait();
+                group.Abort(new InvalidOperationException("pulled out"));
+                return;
+            }
+
+            waiting.Signal();
+            Assert.Contains("pulled out", Assert.Throws<RankFailedException>(() => group.Share("own", all => all.Count)).Message, StringComparison.Ordinal);
+        });
+        using var beyond = new NcclCollectives(Communicator(id, 0, 3));
+        Assert.Throws<NotSupportedException>(() => beyond.Share("own", all => all.Count));
+    }
+
     [Fact]
     public void A_rank_that_calls_something_else_is_told()
     {
@@ -315,6 +372,11 @@ public sealed class NcclCollectivesTests
 
         public void RecordGate(LaunchGate gate) => throw new NotSupportedException();
 
-        public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type) => zeros(rows, width, type);
+        public void Synchronize()
+        {
+            // A call has done its work when it returns.
+        }
+
+        public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type) => full(rows, width, float.NaN, type);
     }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Parallel;
 using Xunit;
@@ -88,6 +89,59 @@ public sealed class PeerCollectivesTests
                     continue;
                 AssertSame(whole, rank.Tensor.AllGather(mine, 1), $"columns of {type} {rows} x {total}");
                 AssertSame(cat([whole.narrow(1, 0, share), whole.narrow(1, share, share)], 0), rank.Tensor.AllGather(mine, 0), $"rows of {type} {rows} x {total}");
+            }
+        }
+
+        return true;
+    });
+
+    // Rows of each rank: as many, others, none; a sum in one shot, in chunks, and in many; widths of whole packs and not.
+    [Theory]
+    [MemberData(nameof(Cards))]
+    public void Rows_of_other_numbers_are_gathered_and_each_rank_gets_the_sum_of_its_own(int cards) => CardRanks.Run(Pair, CardRanks.Pair(cards), rank =>
+    {
+        foreach (var type in Types)
+        {
+            foreach (var (one, other, width) in ((int, int, int)[])[(3, 3, 64), (1, 40, 1536), (0, 5, 896), (700, 9, 896), (300, 0, 1537), (2000, 2001, 1024)])
+            {
+                using var scope = NewDisposeScope();
+                int[] rows = [one, other];
+                var (total, first) = (one + other, rank.Rank == 0 ? 0 : one);
+                var whole = Values(7, total * width).to(type).view(total, width);
+                var own = whole.narrow(0, first, rows[rank.Rank]).contiguous().to(rank.Ops.Device);
+                // Twice: what lay there before is no row of this step.
+                foreach (var _ in (int[])[1, 2])
+                    AssertSame(whole, rank.Tensor.AllGatherRows(own, rows), $"{type} {one} and {other} x {width}");
+                var parts = Parts(total * width, type);
+                rank.Tensor.AddReducedRows(own, parts[rank.Rank].view(total, width).to(rank.Ops.Device), first);
+                var sum = (parts[0].to(float32) + parts[1].to(float32)).view(total, width);
+                var wanted = (sum + whole.to(float32)).narrow(0, first, rows[rank.Rank]);
+                if (type == ScalarType.Float32)
+                    AssertSame(wanted, own, $"added {one} and {other} x {width}");
+                else if (rows[rank.Rank] > 0)
+                    Assert.True((own.cpu().to(float32) - wanted).abs().max().item<float>() < 0.1f, $"added {type} {one} and {other} x {width}");
+            }
+        }
+
+        return true;
+    });
+
+    [Theory]
+    [MemberData(nameof(Cards))]
+    public void Ranks_copy_what_the_others_show(int cards) => CardRanks.Run(Pair, CardRanks.Pair(cards), rank =>
+    {
+        var own = full(1_000_000, -1f, device: rank.Ops.Device);
+        for (var round = 0; round < 50; round++)
+        {
+            using var scope = NewDisposeScope();
+            own.fill_((2 * round) + rank.Rank);
+            var copies = rank.Tensor.Share(own, all => all.Select(one => one.CopyTo(rank.Ops.Device)).ToArray());
+            own.fill_(-1);
+            for (var peer = 0; peer < 2; peer++)
+            {
+                Assert.Equal(rank.Ops.Device.index, copies[peer].device_index);
+                Assert.Equal((2f * round) + peer, copies[peer].min().item<float>());
+                Assert.Equal((2f * round) + peer, copies[peer].max().item<float>());
             }
         }
 
@@ -232,6 +286,18 @@ public sealed class PeerCollectivesTests
         GpuRanks.RefuseFewQueues("1", [0, 1]);
         GpuRanks.RefuseFewQueues("8", [0, 0]);
         GpuRanks.RefuseFewQueues(null, [0, 0]);
+    }
+
+    [Fact]
+    public void Ranks_of_data_parallel_groups_share_a_card_only_where_there_are_two()
+    {
+        var (two, four) = (new ParallelPlan(1, 1, 1) { DataParallel = 2 }, new ParallelPlan(2, 1, 1) { DataParallel = 2 });
+        GpuRanks.RefuseSharedCards(two, [0, 0]);
+        GpuRanks.RefuseSharedCards(four, [0, 1, 2, 3]);
+        GpuRanks.RefuseSharedCards(new(2, 2, 1), [0, 0, 1, 1]);
+        var refusal = Assert.Throws<EngineException>(() => GpuRanks.RefuseSharedCards(four, [0, 1, 0, 1]));
+        Assert.Equal((EngineErrorKind.InvalidOptions, "device"), (refusal.Kind, refusal.Parameter));
+        Assert.Contains("of its 4 ranks 2 would run on cuda:0", refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -102,7 +102,7 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.True(8 * groups.KvCacheTokens > 4 * split.KvCacheTokens, $"8 x {groups.KvCacheTokens} {split.KvCacheTokens}");
         Assert.Equal(
             "localllm serve " + _folder.Path + " --data-parallel-size 8 --enable-expert-parallel", groups.CommandLine);
-        Assert.Contains("this build runs data-parallel groups on CPUs only: they are planned, not run", groups.Notes);
+        Assert.DoesNotContain(groups.Notes, note => note.Contains("not run", StringComparison.Ordinal));
 
         // 58 layers with experts gather rows of 7,168 elements of 2 bytes, and give as many back.
         var step = groups.Prediction!;
@@ -197,9 +197,7 @@ public sealed class DeepseekPlanTests : IDisposable
     {
         var options = new EngineOptions { TensorParallel = 8, EnableExpertParallel = true };
         Assert.DoesNotContain((await PlanAsync(PublishedConfigs.V3, "H200", options)).Notes, note => note.Contains("not run", StringComparison.Ordinal));
-        Assert.Contains(
-            "this build balances experts on CPUs only: they are planned, not run",
-            (await PlanAsync(PublishedConfigs.V3, "H200", options with { ExpertBalancing = new() })).Notes);
+        Assert.DoesNotContain((await PlanAsync(PublishedConfigs.V3, "H200", options with { ExpertBalancing = new() })).Notes, note => note.Contains("not run", StringComparison.Ordinal));
         Assert.Contains(
             "this build keeps latent vectors as 8-bit floats in the KV cache of CPUs only: it is planned, not run",
             (await PlanAsync(PublishedConfigs.V3, "H200", options with { KvCacheDtype = "fp8" })).Notes);

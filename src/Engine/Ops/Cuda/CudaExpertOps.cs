@@ -17,6 +17,7 @@ internal sealed unsafe class CudaExpertOps(
     private const int SortThreads = 512;
     private const int CombineThreads = 128;
     private const int RouterThreads = 256;
+    private const int PlaceThreads = 256;
     private const int MaxRouterTile = 8;
     private const int MinManyRows = 512; // libtorch's product of float32 is quicker from here on
     private const int Pack = 8; // 16-bit elements of one access
@@ -57,7 +58,7 @@ internal sealed unsafe class CudaExpertOps(
             + $"GROUPS_PER_TOKEN={routing.GroupsPerToken} BY_TWO={(routing.Choice == ExpertChoice.NoAuxiliaryLoss ? 1 : 0)} "
             + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)}";
         kernels.Get(Source, "route", defines).Launch(
-            (tokens, 1, 1), WarpSize, [logits, bias, inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
+            (tokens, 1, 1), WarpSize, [logits, bias, inputs.HasPadding && inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
         return new(ids, weights);
     }
 
@@ -74,12 +75,15 @@ internal sealed unsafe class CudaExpertOps(
             return null;
         var (tokens, perToken, hidden) = ((int)x.size(0), (int)choices.Ids.size(1), (int)x.size(1));
         var assignments = tokens * perToken;
+        var ids = choices.Ids;
         var macros = $"{KernelCompiler.TypeMacro(x.dtype)} EXPERTS={experts.Count} PER_TOKEN={perToken}";
 
+        if (experts.Shares is { } shares)
+            ids = Place(choices.Ids, experts, shares, macros);
         var rows = new ExpertRows(assignments, perToken, experts.Count, assignments <= MaxAssignmentsOfBlock, 0);
         using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
-        Sort(choices.Ids, experts, rows, macros);
+        Sort(ids, experts, rows, macros);
         using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
         using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
         if (TakesBulk(tables, rows))
@@ -99,8 +103,15 @@ internal sealed unsafe class CudaExpertOps(
         var parts = Math.Max(1, hidden / (Pack * CombineThreads));
         kernels.Get(Source, "combine", macros).Launch(
             (tokens, parts, 1), CombineThreads,
-            [results, choices.Ids, choices.Weights, shared, sum, hidden, experts.First, residual is null ? 0 : 1]);
+            [results, ids, choices.Weights, shared, sum, hidden, experts.First, residual is null ? 0 : 1]);
         return sum;
+    }
+
+    /// <inheritdoc/>
+    public void Forget(IExperts experts)
+    {
+        if (_tables.Remove(experts, out var known))
+            known?.Dispose();
     }
 
     /// <inheritdoc/>
@@ -118,13 +129,24 @@ internal sealed unsafe class CudaExpertOps(
         _tables.Clear();
     }
 
+    // The places on this rank of the experts whose tokens it computes; counts what every expert and rank has.
+    private Tensor Place(Tensor ids, IExperts experts, ExpertShares shares, string macros)
+    {
+        var places = workspace.Rent(WorkspaceSlot.ExpertPlaces, ids.size(0), ids.size(1), ScalarType.Int32);
+        var assignments = (int)ids.numel();
+        kernels.Get(Source, "placeChoices", macros).Launch(
+            ((assignments + PlaceThreads - 1) / PlaceThreads, 1, 1), PlaceThreads,
+            [ids, assignments, shares.Table, shares.Width, shares.Rank, places, shares.Loads, _counters.Of(experts)]);
+        return places;
+    }
+
     private void Sort(Tensor ids, IExperts experts, ExpertRows rows, string macros)
     {
         kernels.Get(Source, "sortByExpert", macros).Launch(
             (rows.IsSmall ? 1 : SortBlocks, 1, 1), SortThreads,
             [
-                ids, rows.Assignments, experts.First, rows.Starts, rows.Order, rows.Active, rows.RowsOfTile, rows.Tiles, rows.MaxTiles, _counters.Of(experts),
-                experts.Total,
+                ids, rows.Assignments, experts.First, rows.Starts, rows.Order, rows.Active, rows.RowsOfTile, rows.Tiles, rows.MaxTiles,
+                experts.Shares is null ? _counters.Of(experts) : 0ul, experts.Total,
             ]);
         if (!rows.IsSmall)
             kernels.Get(Source, "listTiles", macros).Launch((1, 1, 1), WarpSize, [rows.Starts, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);

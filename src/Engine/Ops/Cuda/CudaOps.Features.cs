@@ -24,6 +24,9 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
     void ICollectiveDevice.RecordGate(LaunchGate gate) => _device.RecordedGates!.Add(gate);
 
     /// <inheritdoc/>
+    void ICollectiveDevice.Synchronize() => _device.Synchronize();
+
+    /// <inheritdoc/>
     Tensor ICollectiveDevice.Rent(WorkspaceSlot slot, long rows, long width, ScalarType type) => _workspace.Rent(slot, rows, width, type);
 
     /// <inheritdoc/>

@@ -27,6 +27,7 @@ internal enum WorkspaceSlot
     Mixed,
     LatentContext,
     ExpertIds,
+    ExpertPlaces,
     ExpertWeights,
     ExpertOrder,
     ExpertInner,

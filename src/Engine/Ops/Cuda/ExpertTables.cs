@@ -67,6 +67,13 @@ internal sealed record ExpertTable(Tensor Data, Tensor? Scales, Tensor? ScaleRow
 /// <summary>The tables of a layer's experts; whoever creates them disposes them, and the matrices live at least as long.</summary>
 internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down) : IDisposable
 {
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        GateUp.Dispose();
+        Down.Dispose();
+    }
+
     /// <summary>Creates them.</summary>
     /// <param name="experts">Of a rank, loaded.</param>
     /// <param name="device">Where the tables lie.</param>
@@ -82,13 +89,6 @@ internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down) : IDis
             return new(gateUp, down);
         gateUp.Dispose();
         return null;
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        GateUp.Dispose();
-        Down.Dispose();
     }
 
     private static ExpertTable? TryCreate(IWeightMatrix[] matrices, Device device)

@@ -45,6 +45,9 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
     /// <summary>Token rows of the step, padding included.</summary>
     public int Rows { get; private set; }
 
+    /// <summary>Whether some of them are padding: their context lengths say so.</summary>
+    public bool HasPadding { get; private set; }
+
     /// <summary>Changes whenever the device's buffer has moved.</summary>
     public int Version { get; private set; }
 
@@ -98,7 +101,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         var host = _hosts[_turn];
         host.Reserve((nuint)_capacity * sizeof(int));
         _nextSelection = count;
-        Rows = rows;
+        (Rows, HasPadding) = (rows, rows > ids.Length);
         var all = new Span<int>(host.Memory, count);
         Fill(all[..rows], ids, 0);
         Fill(all.Slice(rows, rows), metadata.PositionRows.Span, 0);

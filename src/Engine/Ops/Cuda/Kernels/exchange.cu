@@ -4,7 +4,8 @@
 // - 1 of all.
 // RANKS; RANK: this one; GRID: largest grid; CHUNK_BYTES: largest chunk; ADD: target += sum; GATHER: target [rows][total] = the parts
 // side by side, else
-// part = sum. PACKED: counts and (GATHER) widths are whole packs of 16 bytes.
+// part = sum. SCATTER: of the sum the elements from width on, ownWidth of them, are this rank's alone, and target begins with them. PACKED: counts and
+// (GATHER, SCATTER) widths are whole packs of 16 bytes.
 #if PACKED
 typedef Pack16 Unit;
 #define UNIT PACK
@@ -61,6 +62,10 @@ extern "C" __global__ void __launch_bounds__(512) exchange(T* part, T* target, c
     if (dead) break;
 
     for (int i = threadIdx.x * UNIT; i < length; i += blockDim.x * UNIT) {
+#if SCATTER
+      const int at = (int)start + i - width;
+      if (at < 0 || at >= ownWidth) continue;
+#endif
       Unit parts[RANKS];
 #pragma unroll
       for (int r = 0; r < RANKS; r++) parts[r] = loadPeerUnit(peers[r] + turn + i);
@@ -70,7 +75,11 @@ extern "C" __global__ void __launch_bounds__(512) exchange(T* part, T* target, c
       for (int r = 0; r < RANKS; r++)
         if (r * width + column < total) storeUnit(target + (u64)row * total + r * width + column, parts[r]);
 #else
+#if SCATTER
+      T* place = target + at;
+#else
       T* place = (ADD ? target : part) + start + i;
+#endif
       Unit result;
 #if ADD
       const Unit old = loadUnit(place);

@@ -116,6 +116,26 @@ extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, co
 }
 #endif
 
+// Of experts that change ranks: the place on this rank of the expert of each assignment, or -1 where another rank computes the token. table: [experts of the
+// layer][width]: how many ranks hold an expert, then for each of them its number and, of this rank, the place; the rank (token modulo how many) computes
+// the token. ids, places: [assignments]. loads: [experts of the layer] and usage: [ranks], assignments of each, counted up. A thread an assignment.
+extern "C" __global__ void placeChoices(const int* ids, int assignments, const int* table, int width, int rank, int* places, u64* loads, u64* usage) {
+  launchDependents();
+  waitForPrevious();
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= assignments) return;
+  const int id = ids[i];
+  int place = -1;
+  if (id >= 0) {
+    const int* row = table + (u64)id * width;
+    const int* copy = row + 1 + 2 * (i / PER_TOKEN % row[0]);
+    if (copy[0] == rank) place = copy[1];
+    atomicAdd(loads + id, 1ull);
+    atomicAdd(usage + copy[0], 1ull);
+  }
+  places[i] = place;
+}
+
 #define SORT_BLOCKS 32
 #define SORT_WARPS 16
 

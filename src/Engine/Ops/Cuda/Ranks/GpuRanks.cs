@@ -38,7 +38,7 @@ internal sealed class GpuRanks
     private readonly Lazy<NcclIds>? _ids; // asked for by the first that connects; null: nothing leads to another node
     private readonly bool _ownKernels = Environment.GetEnvironmentVariable(NoOwnKernelsVariable) is not ("1" or "true");
     private readonly LaunchGate _process;
-    private readonly Dictionary<int, ICollectives[]> _groups = []; // by stage
+    private readonly Dictionary<string, ICollectives[]> _groups = []; // by the ranks that are connected
     private readonly Dictionary<int, (IPipelineLink Sender, IPipelineLink Receiver)> _links = []; // by the rank that sends
 
     private GpuRanks(ParallelPlan plan, int node, int[] ordinals, Func<NcclIds>? ids)
@@ -51,9 +51,33 @@ internal sealed class GpuRanks
             throw new EngineException(
                 EngineErrorKind.InvalidOptions,
                 $"{full.Value} ranks would run on cuda:{full.Key}, at most {MaxRanksOnCard} can share a card. Name more devices, or lower "
-                + "tensor_parallel_size or pipeline_parallel_size.",
+                + "tensor_parallel_size, pipeline_parallel_size or data_parallel_size.",
                 "device");
         }
+
+        RefuseSharedCards(plan, ordinals);
+    }
+
+    /// <summary>
+    /// Refuses data-parallel groups of more than two ranks in all where some share a card. Ranks are connected in several ways then, and while two of
+    /// them launch what waits for each other, a third may make a call of the driver that waits for their card (<see cref="LaunchGate"/>).
+    /// </summary>
+    /// <param name="plan">How the model is spread.</param>
+    /// <param name="ordinals">The card of each rank.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void RefuseSharedCards(ParallelPlan plan, IReadOnlyCollection<int> ordinals)
+    {
+        if (plan.DataParallel == 1 || ordinals.Count <= MaxRanksOnCard
+            || ordinals.CountBy(ordinal => ordinal).FirstOrDefault(card => card.Value > 1) is not { Value: > 0 } shared)
+        {
+            return;
+        }
+
+        throw new EngineException(
+            EngineErrorKind.InvalidOptions,
+            $"data_parallel_size is {plan.DataParallel}, and of its {ordinals.Count} ranks {shared.Value} would run on cuda:{shared.Key}: beside "
+            + $"data-parallel groups ranks share a card only where there are {MaxRanksOnCard} in all. Name a device for each.",
+            "device");
     }
 
     /// <summary>
@@ -102,14 +126,16 @@ internal sealed class GpuRanks
     }
 
     /// <summary>The tensor-parallel group of a rank of this node, for its thread alone.</summary>
-    public ICollectives Tensor(RankPlace place)
-    {
-        if (_plan.TensorParallel == 1)
-            return new SingleRankCollectives();
-        if (!_groups.TryGetValue(place.Stage, out var group))
-            _groups.Add(place.Stage, group = CreateGroup(place.Stage));
-        return group[place.TensorRank];
-    }
+    public ICollectives Tensor(RankPlace place) => _plan.TensorParallel == 1 ? new SingleRankCollectives()
+        : Connection(place, other => other.Stage == place.Stage && other.Group == place.Group);
+
+    /// <summary>All ranks of a rank's stage, group by group.</summary>
+    public ICollectives Experts(RankPlace place) => Connection(place, other => other.Stage == place.Stage);
+
+    /// <summary>
+    /// The ranks with its place in each data-parallel group of its stage, by group; the same object as <see cref="Experts"/> where a group is one rank.
+    /// </summary>
+    public ICollectives Peers(RankPlace place) => Connection(place, other => other.Stage == place.Stage && other.TensorRank == place.TensorRank);
 
     /// <summary>Both ends of the link on which a rank sends; null: it leads to another node, and there are no ids for it.</summary>
     public (IPipelineLink Sender, IPipelineLink Receiver)? FindLink(int from)
@@ -126,10 +152,10 @@ internal sealed class GpuRanks
 
     /// <summary>Whether all links of a rank are between GPUs.</summary>
     public bool HasAllLinks(RankPlace place) =>
-        (place.Stage == 0 || HasLink(place.Rank - _plan.TensorParallel))
+        (place.Stage == 0 || HasLink(place.Rank - _plan.RanksPerStage))
         && (place.Stage == _plan.PipelineParallel - 1 || HasLink(place.Rank));
 
-    private bool HasLink(int from) => _ids is not null || _plan.PlaceOf(from).Node == _plan.PlaceOf(from + _plan.TensorParallel).Node;
+    private bool HasLink(int from) => _ids is not null || _plan.PlaceOf(from).Node == _plan.PlaceOf(from + _plan.RanksPerStage).Node;
 
     private static int? OrdinalOf(string device) => device == "cuda" ? 0
         : device.StartsWith("cuda:", StringComparison.Ordinal)
@@ -145,9 +171,18 @@ internal sealed class GpuRanks
 
     private static NcclLibrary Library() => NcclLibrary.Load(TorchLibrary.Folder);
 
-    private ICollectives[] CreateGroup(int stage)
+    private ICollectives Connection(RankPlace place, Func<RankPlace, bool> isMember)
     {
-        var ranks = _plan.Ranks.Where(place => place.Stage == stage).ToArray();
+        var ranks = _plan.Ranks.Where(isMember).ToArray();
+        var key = string.Join(',', ranks.Select(rank => rank.Rank));
+        if (!_groups.TryGetValue(key, out var group))
+            _groups.Add(key, group = CreateGroup(ranks));
+        return group[Array.IndexOf(ranks, place)];
+    }
+
+    // Of some ranks of a stage, in order.
+    private ICollectives[] CreateGroup(RankPlace[] ranks)
+    {
         var here = ranks.Where(place => place.Node == _node).ToArray();
         var cards = here.Select(place => _ordinals[place.LocalIndex]).ToArray();
         if (here.Length < ranks.Length && _ids is null)
@@ -159,35 +194,36 @@ internal sealed class GpuRanks
                 "tensor_parallel_size");
         }
 
+        // Data-parallel groups are of one process, so that these are a stage's tensor-parallel group.
         if (here.Length < ranks.Length)
-            return Nccl(ranks.Length, here, () => (Library(), _ids!.Value.Group(stage)));
+            return Nccl(ranks, here, () => (Library(), _ids!.Value.Group(ranks[0].Stage)));
         var areApart = cards.Distinct().Count() == cards.Length;
         if (!_ownKernels || !Array.TrueForAll(cards, one => Array.TrueForAll(cards, other => Reach(one, other))))
-            return Nccl(ranks.Length, here, NewCommunicator());
+            return Nccl(ranks, here, NewCommunicator());
 
         // NCCL takes one rank a card. It need not be there.
         var group = new PeerGroup(ranks.Length, _process);
         var gates = new RankGates(new(ranks.Length), _process);
         var communicator = NewCommunicator();
-        return [.. here.Select(place => new PeerCollectives(group, place.TensorRank, areApart
-            ? () => NcclLibrary.TryLoad(TorchLibrary.Folder) is null
-                ? null : new NcclCollectives(new(communicator, place.TensorRank, ranks.Length, gates))
+        return [.. Enumerable.Range(0, ranks.Length).Select(rank => new PeerCollectives(group, rank, areApart
+            ? () => NcclLibrary.TryLoad(TorchLibrary.Folder) is null ? null : new NcclCollectives(new(communicator, rank, ranks.Length, gates))
             : null))];
     }
 
-    private ICollectives[] Nccl(int size, RankPlace[] here, Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> communicator)
+    private ICollectives[] Nccl(RankPlace[] ranks, RankPlace[] here, Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> communicator)
     {
         var gates = new RankGates(new(here.Length), _process);
-        var group = new ICollectives[size];
-        foreach (var place in here)
-            group[place.TensorRank] = new NcclCollectives(new(communicator, place.TensorRank, size, gates));
+        var meeting = here.Length == ranks.Length ? new RankMeeting(new(ranks.Length)) : null;
+        var group = new ICollectives[ranks.Length];
+        foreach (var rank in Enumerable.Range(0, ranks.Length).Where(rank => ranks[rank].Node == _node))
+            group[rank] = new NcclCollectives(new(communicator, rank, ranks.Length, gates), meeting);
         return group;
     }
 
     private (IPipelineLink Sender, IPipelineLink Receiver) CreateLink(int from)
     {
         const int ends = 2;
-        var (sender, receiver) = (_plan.PlaceOf(from), _plan.PlaceOf(from + _plan.TensorParallel));
+        var (sender, receiver) = (_plan.PlaceOf(from), _plan.PlaceOf(from + _plan.RanksPerStage));
         if (sender.Node != receiver.Node)
         {
             Func<(NcclLibrary Library, NcclLibrary.UniqueId Id)> communicator = () => (Library(), _ids!.Value.Link(from));

@@ -15,6 +15,9 @@ internal interface ICollectiveDevice
     /// <summary>What is recorded now passes a gate whenever it is launched.</summary>
     void RecordGate(LaunchGate gate);
 
+    /// <summary>Waits until all that was queued is done.</summary>
+    void Synchronize();
+
     /// <summary>An uninitialised [rows, width] view of a buffer that stays where it is; of the current dispose scope.</summary>
     Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type);
 }

@@ -8,7 +8,8 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// Collectives by NCCL, on the device's stream; they can be recorded. NCCL adds in an order of its own, the same for all ranks.
 /// </summary>
 /// <param name="communicator">This rank's end, owned.</param>
-internal sealed unsafe class NcclCollectives(NcclCommunicator communicator) : ICollectives, IDeviceBound
+/// <param name="meeting">Where the ranks show one another what they have; null: some are in other processes.</param>
+internal sealed unsafe class NcclCollectives(NcclCommunicator communicator, RankMeeting? meeting = null) : ICollectives, IDeviceBound
 {
     /// <inheritdoc/>
     public int Rank => communicator.Rank;
@@ -73,7 +74,47 @@ internal sealed unsafe class NcclCollectives(NcclCommunicator communicator) : IC
     }
 
     /// <inheritdoc/>
-    public void Abort(Exception reason) => communicator.Abort(reason);
+    public Tensor AllGatherRows(Tensor tensor, IReadOnlyList<int> rows)
+    {
+        var (most, own, width) = (rows.Max(), rows[Rank], tensor.size(1));
+        if (most == 0)
+            return tensor;
+        // NCCL gathers as much of every rank: what lies behind a rank's rows is whatever lay there, and is left out below.
+        var parts = communicator.Device.Rent(WorkspaceSlot.Gathered, (long)WorldSize * most, width, tensor.dtype);
+        var (target, type) = ((nint)parts.DataPointer(), NcclCommunicator.TypeOf(tensor.dtype));
+        var source = own == most ? (nint)tensor.DataPointer() : target + (nint)(Rank * most * width * tensor.dtype.ElementSize());
+        if (own > 0 && own < most)
+        {
+            using var place = parts.narrow(0, (long)Rank * most, own);
+            place.copy_(tensor);
+        }
+
+        communicator.Run((library, handle, stream) => library.AllGather(source, target, most * width, type, handle, stream));
+        return GroupRows.Join(parts, rows);
+    }
+
+    /// <inheritdoc/>
+    public TResult Share<T, TResult>(T own, Func<IReadOnlyList<T>, TResult> work)
+        where T : class
+    {
+        if (meeting is null)
+            throw new NotSupportedException("only ranks of one process show each other what they have");
+        var device = communicator.Device;
+        device.Synchronize(); // what is shown is there
+        return meeting.Share(Rank, own, all =>
+        {
+            var result = work(all);
+            device.Synchronize(); // and is used by nobody any more, also on the cards
+            return result;
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Abort(Exception reason)
+    {
+        meeting?.Abort(reason);
+        communicator.Abort(reason);
+    }
 
     /// <inheritdoc/>
     public void Dispose() => communicator.Dispose();

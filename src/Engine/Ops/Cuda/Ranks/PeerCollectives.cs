@@ -1,3 +1,4 @@
+using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
 using LocalLlm.Parallel;
 using static TorchSharp.torch;
@@ -112,6 +113,55 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
     public Tensor AllGatherColumns(Tensor tensor, long share, long total) =>
         _large is not null && Bytes(tensor) > OwnLimit
             ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
+
+    /// <inheritdoc/>
+    public Tensor AllGatherRows(Tensor tensor, IReadOnlyList<int> rows)
+    {
+        var (most, width) = ((long)rows.Max(), tensor.size(1));
+        if (most == 0)
+            return tensor;
+        // By what all ranks know: each has other rows.
+        if (_large is not null && most * width * tensor.dtype.ElementSize() > OwnLimit)
+            return _large.AllGatherRows(tensor, rows);
+        // What lies behind a rank's rows is whatever lay in its chunks, and is left out below.
+        using var parts = GatherColumns(tensor, 1, most * width, most * width * WorldSize);
+        using var laid = parts.view(most * WorldSize, width);
+        return GroupRows.Join(laid, rows);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Of a sum in chunks each rank reads its own rows alone, and rounds once.</remarks>
+    public void AddReducedRows(Tensor residual, Tensor part, long firstRow)
+    {
+        var (first, own, size) = (firstRow * part.size(1), residual.numel(), part.dtype.ElementSize());
+        if (TakesOneShot(part) || (_large is not null && Bytes(part) > int.MaxValue))
+        {
+            Sum(part, null);
+            if (own == 0)
+                return;
+            using var rows = part.narrow(0, firstRow, residual.size(0));
+            residual.AddInPlace(rows);
+            return;
+        }
+
+        Connect();
+        var isPacked = Bytes(part) % PackBytes == 0 && first * size % PackBytes == 0 && own * size % PackBytes == 0;
+        Exchange(part, residual, new(part.numel(), (int)first, (int)own, 0), isPacked, "ADD=1 GATHER=0 SCATTER=1");
+    }
+
+    /// <inheritdoc/>
+    public TResult Share<T, TResult>(T own, Func<IReadOnlyList<T>, TResult> work)
+        where T : class
+    {
+        var card = _ops!.Card;
+        card.Synchronize(); // what is shown is there
+        return group.Meeting.Share(rank, own, all =>
+        {
+            var result = work(all);
+            card.Synchronize(); // and is used by nobody any more, also on the cards
+            return result;
+        });
+    }
 
     /// <inheritdoc/>
     public void Abort(Exception reason)
@@ -267,7 +317,8 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         group.Gates.Leave(_ops);
     }
 
-    // What is gathered: elements if all had full widths, the width, this rank's own, and that of all together.
+    // What is gathered: elements if all had full widths, the width, this rank's own, and that of all together. What is scattered: elements, the first
+    // that is this rank's, how many follow it.
     private readonly record struct Columns(long Count, int Width, int Own, int Total);
 
     private string Common(Tensor part) => $"{KernelCompiler.TypeMacro(part.dtype)} RANKS={group.Size} RANK={rank}";

@@ -26,6 +26,9 @@ internal sealed unsafe class PeerGroup(int size, LaunchGate process)
     /// <summary>Where the ranks wait for one another on the host.</summary>
     public RankGates Gates { get; init; } = new(new(size), process);
 
+    /// <summary>Where the ranks show one another what they have.</summary>
+    public RankMeeting Meeting { get; } = new(new(size));
+
     /// <summary>Where cards find whether the group was aborted; once a rank has joined.</summary>
     public ulong AbortWord => (ulong)_abort;
 
@@ -82,6 +85,7 @@ internal sealed unsafe class PeerGroup(int size, LaunchGate process)
         }
 
         Gates.Close(_failure);
+        Meeting.Abort(_failure);
     }
 
     /// <summary>A rank that has joined uses nothing of the group any more, on the host or on its card.</summary>
