@@ -1,8 +1,7 @@
 using System.Globalization;
-using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
-using LocalLlm.Tests;
+using LocalLlm.Tests.Ops;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;

@@ -35,7 +35,8 @@ internal sealed partial class LoadSession : IDisposable
         if (options.PinThreads && rank.Rank == 0 && get_num_threads() == 1 && Logger is { } logger)
             LogNothingPinned(logger);
         _planned = rank.IsPlanned ? DeviceRegistry.TryPlan(rank.Device) : null;
-        Ops = _planned?.Ops ?? DeviceRegistry.Create(rank.Device, new(priority, options.BatchInvariant) { Cpus = options.PinThreads ? CpusOf(rank) : null });
+        var settings = new DeviceSettings(priority, options.BatchInvariant) { Cpus = options.PinThreads ? CpusOf(rank) : null };
+        Ops = _planned?.Ops ?? DeviceRegistry.Create(rank.Device, settings);
         try
         {
             _checkpoint = options.UsesDummyWeights ? null : Open(options);

@@ -174,7 +174,8 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         }
     }
 
-    [LoggerMessage(17, LogLevel.Warning, "The device's counts of its experts' tokens could not be read; how evenly experts are used is not known any more.")]
+    [LoggerMessage(17, LogLevel.Warning, "The device's counts of its experts' tokens could not be read; "
+        + "how evenly experts are used is not known any more.")]
     private static partial void LogUsageFailed(ILogger logger, Exception failure);
 
     private void UpdateSequences(SchedulerOutput step)

@@ -111,10 +111,11 @@ internal sealed partial class ModelLoader : IExecutorLoader
                 Record(graphs, progress);
             }
 
+            var logger = _options.LoggerFactory?.CreateLogger(typeof(LocalExecutor)) is { } own ? new GuardedLogger(own) : null;
+            var maxPredicted = _options.Speculation?.NumSpeculativeTokens ?? 0;
             _model = null;
             _handedOver = true;
-            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars, _options.Speculation?.NumSpeculativeTokens ?? 0,
-                _options.LoggerFactory?.CreateLogger(typeof(LocalExecutor)) is { } logger ? new GuardedLogger(logger) : null);
+            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars, maxPredicted, logger);
         }
         catch
         {
@@ -167,7 +168,9 @@ internal sealed partial class ModelLoader : IExecutorLoader
     [LoggerMessage(14, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}; kernels widen them when they multiply.")]
     private static partial void LogWidensInKernels(ILogger logger, string scaleOf);
 
-    [LoggerMessage(18, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}. Of {Count} on this rank, {Quantised} are multiplied by activations that become 8-bit floats too, with a scale for each row and 128 inputs; {InKernels} are widened by kernels that multiply, and {Whole} by plain operations before each product, as no kernel takes their blocks or the type.")]
+    [LoggerMessage(18, LogLevel.Information, "The matrices of the layers stay 8-bit floats in memory, with a scale for {ScaleOf}. "
+        + "Of {Count} on this rank, {Quantised} are multiplied by activations that become 8-bit floats too, with a scale for each row and 128 inputs; "
+        + "{InKernels} are widened by kernels that multiply, and {Whole} by plain operations before each product, as no kernel takes their blocks or the type.")]
     private static partial void LogFp8Products(ILogger logger, string scaleOf, int count, int quantised, int inKernels, int whole);
 
     [LoggerMessage(19, LogLevel.Information, "Products of many rows by 8-bit floats: {Way}.")]

@@ -29,7 +29,8 @@ internal sealed class NodeRanks
     {
         var places = plan.Ranks.Where(place => place.Node == node).ToList();
         var agreement = new ThreadAgreement(places.Count, peers);
-        Func<NcclIds>? ids = peers is not null && (peers.ConnectsGpus || GpuRanks.ConnectsNodes) ? () => NcclIds.From(plan, peers.Share(CommunicatorIds, NewIds)) : null;
+        Func<NcclIds>? ids = peers is not null && (peers.ConnectsGpus || GpuRanks.ConnectsNodes)
+            ? () => NcclIds.From(plan, peers.Share(CommunicatorIds, NewIds)) : null;
         var gpus = GpuRanks.TryCreate(plan, node, devices, ids);
         foreach (var device in devices.Take(places.Count).Distinct())
             DeviceRegistry.Require(device);

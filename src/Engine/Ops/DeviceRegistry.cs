@@ -16,7 +16,8 @@ internal static class DeviceRegistry
     [
         new(Cuda, (ordinal, settings) => new CudaOps(ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1"))
         {
-            HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal), Plan = CudaInventory.Plan,
+            HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
+            Plan = CudaInventory.Plan,
         },
         new("cpu", (_, settings) => new CpuOps(settings.BatchInvariant, settings.Cpus)) { IsUsable = () => true },
     ];

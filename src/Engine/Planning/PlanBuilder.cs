@@ -118,8 +118,8 @@ internal sealed class PlanBuilder
         if (Shape.Quantisation is not null && _cards.FirstOrDefault(card => !card.HasFloat8) is { } card)
         {
             const int hopper = CudaDevice.Hopper;
-            _notes.Add($"this build multiplies 8-bit floats by 8-bit floats on compute capability {hopper / 10}.{hopper % 10} alone (Hopper), and {WithArticle(card.Name)} has "
-                + $"{card.ComputeCapability / 10}.{card.ComputeCapability % 10}: the weights stay as they are stored, and are widened when they multiply");
+            _notes.Add($"this build multiplies 8-bit floats by 8-bit floats on compute capability {hopper / 10}.{hopper % 10} alone (Hopper), "
+                + $"and {WithArticle(card.Name)} has {card.ComputeCapability / 10}.{card.ComputeCapability % 10}: the weights stay as they are stored, and are widened when they multiply");
         }
 
         if (Shape.Quantisation?.Kept.Where(name => !IsNeverQuantised(name) && !_parts.HasModule(name)).ToList() is { Count: > 0 } unknown)

@@ -15,7 +15,8 @@ internal sealed class RankProcesses : INodeTransport
 {
     private static readonly TimeSpan EndingTime = TimeSpan.FromSeconds(3);
 
-    private const string NoMpirun = "--distributed-executor-backend processes with --tensor-parallel-size above 1 needs Open MPI on CPUs, and there is no mpirun in PATH; install it (apt-get install openmpi-bin), or use threads";
+    private const string NoMpirun = "--distributed-executor-backend processes with --tensor-parallel-size above 1 needs Open MPI on CPUs, "
+        + "and there is no mpirun in PATH; install it (apt-get install openmpi-bin), or use threads";
 
     private readonly GrpcNodeTransport _inner;
     private readonly Func<IEnumerable<Process>> _start;
@@ -37,7 +38,8 @@ internal sealed class RankProcesses : INodeTransport
         {
             MasterAddress = "127.0.0.1",
             MasterPort = port,
-            NodeTransport = options => new RankProcesses(new(options.MasterAddress, options.MasterPort, new() { Token = token }), StartOf(options)),
+            NodeTransport = options =>
+                new RankProcesses(new(options.MasterAddress, options.MasterPort, new() { Token = token }), StartOf(options)),
         };
 
         // What auto means is known only now.
@@ -95,7 +97,8 @@ internal sealed class RankProcesses : INodeTransport
     }
 
     // Only where the device is known to be a CPU.
-    private static bool NeedsMpi(EngineOptions engine) => engine.TensorParallel > 1 && (engine.Devices is [var first, ..] ? first : engine.Device) == "cpu";
+    private static bool NeedsMpi(EngineOptions engine) =>
+        engine.TensorParallel > 1 && (engine.Devices is [var first, ..] ? first : engine.Device) == "cpu";
 
     private static string[] MpirunLine(int ranks)
     {

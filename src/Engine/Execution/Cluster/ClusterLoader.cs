@@ -27,13 +27,14 @@ internal sealed class ClusterLoader : IExecutorLoader
         var logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger(EngineMetrics.Name);
         var transport = options.NodeTransport ?? throw new InvalidOperationException("Options without a transport were not checked.");
         ClusterRanks.RequireDevices(options, _layout);
-        _hub = new(_layout, NodeIdentity.Of(options, _layout.Plan, 0), transport(Named(options)), ClusterTimes.Of(options), new GuardedLogger(logger));
+        var own = NodeIdentity.Of(options, _layout.Plan, 0);
+        _hub = new(_layout, own, transport(Named(options)), ClusterTimes.Of(options), new GuardedLogger(logger));
         try
         {
             if (_layout.HubHoldsRanks)
                 (_local, _abortLocal) = ClusterRanks.Open(options, _layout, 0, _hub);
             else
-                _local = new ModelLoader(options, new(_layout.Plan, 0, ProcessDevices.Of(options)[0], new PlannedCollectives(0, _layout.Plan.TensorParallel)) { IsPlanned = true });
+                _local = new ModelLoader(options, PlannedRank(options, _layout.Plan));
         }
         catch
         {
@@ -87,8 +88,11 @@ internal sealed class ClusterLoader : IExecutorLoader
     }
 
     // Who starts the ranks has to know on what.
-    private static EngineOptions Named(EngineOptions options) =>
-        options.UsesProcesses && options.Devices is null ? options with { Device = DeviceRegistry.KindOf(ProcessDevices.Of(options)[0]) } : options;
+    private static EngineOptions Named(EngineOptions options) => !options.UsesProcesses || options.Devices is not null
+        ? options : options with { Device = DeviceRegistry.KindOf(ProcessDevices.Of(options)[0]) };
+
+    private static RankContext PlannedRank(EngineOptions options, ParallelPlan plan) =>
+        new(plan, 0, ProcessDevices.Of(options)[0], new PlannedCollectives(0, plan.TensorParallel)) { IsPlanned = true };
 
     /// <inheritdoc/>
     public void Dispose()

@@ -18,16 +18,17 @@ internal static class ProcessDevices
     public static bool AreGpus(IReadOnlyList<string> devices) => DeviceRegistry.IsGpu(devices[0]);
 
     /// <summary>
-    /// What is wrong with processes on the devices that the options name, to follow the option's name; null: nothing, or there are no such processes,
-    /// or what <c>auto</c> means is not known yet.
+    /// What is wrong with processes on the devices that the options name, to follow the option's name; null: nothing, or there are no such
+    /// processes, or what <c>auto</c> means is not known yet.
     /// </summary>
     /// <param name="options">Any options.</param>
     public static string? FaultOf(EngineOptions options)
     {
         // Other faults of devices are named as such.
-        if (!options.UsesProcesses || DeviceOptions.FaultsOf(options).Any() || (options.Devices is null && (options.Device == Auto || !DeviceRegistry.IsDevice(options.Device))))
+        if (!options.UsesProcesses || DeviceOptions.FaultsOf(options).Any())
             return null;
-        return FaultOf(options, Of(options));
+        var isKnown = options.Devices is not null || (options.Device != Auto && DeviceRegistry.IsDevice(options.Device));
+        return isKnown ? FaultOf(options, Of(options)) : null;
     }
 
     /// <summary>As <see cref="FaultOf(EngineOptions)"/>, once the devices are known.</summary>
@@ -39,15 +40,20 @@ internal static class ProcessDevices
         if (devices.All(device => DeviceRegistry.KindOf(device) == Cpu))
             return null;
         if (devices.FirstOrDefault(device => !DeviceRegistry.IsGpu(device)) is { } other)
-            return $"is {backend}, a process for each rank, which this build has on CPUs and NVIDIA GPUs only, but the device is {other}; use threads";
+        {
+            return $"is {backend}, a process for each rank, which this build has on CPUs and NVIDIA GPUs only, but the device is {other}; "
+                + "use threads";
+        }
+
         if (MpiLaunch.Find() is not null)
         {
-            return $"is {backend} under mpirun, which this build has on CPUs only, but the device is {devices[0]}; without mpirun the server starts a process "
-                + "for each GPU of this machine";
+            return $"is {backend} under mpirun, which this build has on CPUs only, but the device is {devices[0]}; without mpirun the server "
+                + "starts a process for each GPU of this machine";
         }
 
         return devices.CountBy(DeviceRegistry.Canonical).FirstOrDefault(device => device.Value > 1) is { Value: > 0 } shared
-            ? $"is {backend}, so that each rank needs a GPU of its own, but {shared.Key} would have {shared.Value} of them; name as many GPUs as ranks, or use threads"
+            ? $"is {backend}, so that each rank needs a GPU of its own, but {shared.Key} would have {shared.Value} of them; "
+                + "name as many GPUs as ranks, or use threads"
             : null;
     }
 

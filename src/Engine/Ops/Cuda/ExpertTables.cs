@@ -48,8 +48,8 @@ internal readonly record struct ExpertRows(int Assignments, int PerToken, int Ex
 /// <param name="ScaleColumns">Blocks of a row.</param>
 /// <param name="OutFeatures">Rows of a matrix.</param>
 /// <param name="InFeatures">Columns of a matrix.</param>
-internal sealed record ExpertTable(Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures)
-    : IDisposable
+internal sealed record ExpertTable(
+    Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures) : IDisposable
 {
     /// <summary>[experts, 128] bytes: where the copy engine finds each (<see cref="TensorMaps"/>); null: nothing multiplies many rows so.</summary>
     public Tensor? Maps { get; init; }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;

@@ -152,7 +152,8 @@ public class DeepseekFolderTests
         var logs = new CollectedLogs();
         var options = new EngineOptions
         {
-            ModelPath = folder.Path, Device = "counting", SkipTokenizerInit = true, LoggerFactory = logs, ExecutorFactory = new LocalLlm.Execution.DeviceExecutorFactory(),
+            ModelPath = folder.Path, Device = "counting", SkipTokenizerInit = true, LoggerFactory = logs,
+            ExecutorFactory = new LocalLlm.Execution.DeviceExecutorFactory(),
         };
         await using var engine = await LlmEngine.LoadAsync(options, cancellationToken: TestContext.Current.CancellationToken);
         var request = GenerationRequest.FromTokenIds(s_prompt, new() { Temperature = 0, MaxTokens = 9, IgnoreEos = true });

@@ -2,7 +2,7 @@ using LocalLlm.Interop;
 using LocalLlm.Ops.Cuda;
 using static TorchSharp.torch;
 
-namespace LocalLlm.Tests;
+namespace LocalLlm.Tests.Ops;
 
 /// <summary>The rows of a step's experts as <c>experts.cu</c> sorts them, made on the host: for products of experts alone.</summary>
 /// <param name="Memory">[tiles | starts | active | order] int32, where <paramref name="Rows"/> lie.</param>
