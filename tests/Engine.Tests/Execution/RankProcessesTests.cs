@@ -41,41 +41,37 @@ public sealed class RankProcessesTests : IDisposable
         using var hub = new ClusterHub(layout, Hello(0), network.Transport(), new(), NullLogger.Instance);
         var joining = Task.Run(() => hub.Join(null, Token), Token);
         var alive = FakeNccl.Alive;
-        await Task.WhenAll(plan.Ranks.Select(place => Task.Factory.StartNew(
-            () => Run(layout, network, place), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
+        // All stay until the last one is done: a process that leaves ends the replica.
+        var members = await Task.WhenAll(plan.Ranks.Select(place => ClusterMember.JoinAsync(layout, Hello(place.Rank), network.Transport(), new(), Token)));
         await joining;
+        await Task.WhenAll(plan.Ranks.Select(place => Task.Factory.StartNew(
+            () => Run(plan, members[place.Rank], place), Token, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
         Assert.Equal(alive, FakeNccl.Alive);
+        foreach (var member in members)
+            await member.DisposeAsync();
     }
 
     // What a process does: its part of a sum, then of the residual stream's way through the stages.
-    private static void Run(ClusterLayout layout, MemoryNetwork network, RankPlace place)
+    private static void Run(ParallelPlan plan, ClusterMember member, RankPlace place)
     {
-        var (plan, rank) = (layout.Plan, place.Rank);
-        var member = ClusterMember.JoinAsync(layout, Hello(rank), network.Transport(), new(), Token).GetAwaiter().GetResult();
-        try
-        {
-            var peers = new ClusterPeers(member, plan, rank, [$"cuda:{rank}"]);
-            var gpus = GpuRanks.TryCreate(
-                plan, rank, [$"cuda:{rank}"], () => NcclIds.From(plan, peers.Share("nccl", () => NcclIds.Create(FakeNccl.Library, plan).Bytes.ToArray())))!;
-            Assert.True(gpus.HasAllLinks(place)); // so that steps are recorded
-            using var group = gpus.Tensor(place);
-            using var previous = place.Stage == 0 ? null : gpus.FindLink(rank - plan.TensorParallel)!.Value.Receiver;
-            using var next = place.Stage == plan.PipelineParallel - 1 ? null : gpus.FindLink(rank)!.Value.Sender;
-            using var device = new HostRank();
-            foreach (var connection in (object?[])[group, previous, next])
-                (connection as IDeviceBound)?.Bind(device);
+        var rank = place.Rank;
+        var peers = new ClusterPeers(member, plan, rank, [$"cuda:{rank}"]);
+        byte[] NewIds() => NcclIds.Create(FakeNccl.Library, plan).Bytes.ToArray();
+        var gpus = GpuRanks.TryCreate(plan, rank, [$"cuda:{rank}"], () => NcclIds.From(plan, peers.Share("nccl", NewIds)))!;
+        Assert.True(gpus.HasAllLinks(place)); // so that steps are recorded
+        using var group = gpus.Tensor(place);
+        using var previous = place.Stage == 0 ? null : gpus.FindLink(rank - plan.TensorParallel)!.Value.Receiver;
+        using var next = place.Stage == plan.PipelineParallel - 1 ? null : gpus.FindLink(rank)!.Value.Sender;
+        using var device = new HostRank();
+        foreach (var connection in (object?[])[group, previous, next])
+            (connection as IDeviceBound)?.Bind(device);
 
-            using var scope = NewDisposeScope();
-            var hidden = previous?.Receive(2, 3, float32) ?? zeros(2, 3);
-            hidden = hidden + group.AllReduce(full(2, 3, 1f + place.TensorRank));
-            next?.Send(hidden);
-            var sum = plan.TensorParallel * (plan.TensorParallel + 1) / 2;
-            Assert.True(full(2, 3, (float)(sum * (place.Stage + 1))).SameAs(hidden));
-        }
-        finally
-        {
-            member.DisposeAsync().AsTask().Wait(Token);
-        }
+        using var scope = NewDisposeScope();
+        var hidden = previous?.Receive(2, 3, float32) ?? zeros(2, 3);
+        hidden = hidden + group.AllReduce(full(2, 3, 1f + place.TensorRank));
+        next?.Send(hidden);
+        var sum = plan.TensorParallel * (plan.TensorParallel + 1) / 2;
+        Assert.True(full(2, 3, (float)(sum * (place.Stage + 1))).SameAs(hidden));
     }
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
