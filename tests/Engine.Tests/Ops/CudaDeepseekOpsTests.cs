@@ -1,4 +1,5 @@
 using LocalLlm.Interop;
+using LocalLlm.KvCache;
 using LocalLlm.Layers;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
@@ -69,6 +70,45 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     {
         foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
             AssertLatentAttentionAgrees(_plain, _cuda, new(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved), type);
+    }
+
+    // A multiple of the rows that cuDNN plans for, and not.
+    [Theory]
+    [InlineData(1024)]
+    [InlineData(1100)]
+    public void Long_prompts_with_nothing_before_them_agree_with_the_plain_version(int tokens)
+    {
+        var shape = new LatentAttentionShape(4, 512, 128, 64, 128, 1 / MathF.Sqrt(192), Interleaved: true);
+        int[] table = [.. Enumerable.Range(0, (tokens + 15) / 16).Reverse()];
+        var angles = arange(0, tokens).unsqueeze(1) * pow(tensor(10000f), -arange(0, 64, 2).to(float32) / 64).unsqueeze(0);
+        using var rotary = new RotaryTable(angles.cos(), angles.sin());
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            if (_cuda.Card.ComputeCapability == CudaDevice.Hopper)
+                Assert.True(CudnnAttention.Try(type, shape, _cuda.Device));
+            var (plain, fast, spec) = ((ILatentOps)new TorchLatentOps(CPU), _cuda.Features.Latent!, KvLayerSpec.Rows(shape.RowWidth));
+            using var plainCache = KvCacheTensors.Allocate(_plain, spec, table.Length, type);
+            using var fastCache = KvCacheTensors.Allocate(_cuda, spec, table.Length, type);
+            plainCache.Tensors[0].zero_();
+            fastCache.Tensors[0].fill_(float.NaN);
+            var projection = (randn((long)shape.Heads * (shape.PlainDim + shape.ValueDim), shape.Rank) / MathF.Sqrt(shape.Rank)).to(type);
+            using var plainWeight = plain.Pack(projection, shape);
+            using var fastWeight = fast.Pack(projection.cuda(), shape);
+            using var metadata = new AttentionMetadata();
+            Append(metadata, 0, tokens, table);
+            var (norm, queries, rows) = (randn(shape.Rank).to(type), randn(tokens, (long)shape.Heads * shape.QueryDim).to(type), randn(tokens, shape.RowWidth).to(type));
+            var (plainQueries, fastQueries) = (queries.clone(), queries.cuda());
+            _cuda.BeginStep(new int[tokens], metadata);
+            plain.RotateAndStore(plainQueries, rows, 0, norm, 1e-6f, rotary, plainCache, metadata, shape);
+            fast.RotateAndStore(fastQueries, rows.cuda(), 0, norm.cuda(), 1e-6f, rotary, fastCache, metadata, shape);
+            // Twice: what the first left in the room for keys and values must not reach the second.
+            for (var turn = 0; turn < 2; turn++)
+            {
+                AssertClose(
+                    plain.Attention(plainQueries, plainWeight, plainCache, metadata, shape),
+                    fast.Attention(fastQueries, fastWeight, fastCache, metadata, shape), type);
+            }
+        }
     }
 
     [Theory]
