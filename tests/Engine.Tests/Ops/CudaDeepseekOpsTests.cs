@@ -72,7 +72,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             AssertLatentAttentionAgrees(_plain, _cuda, new(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved), type);
     }
 
-    // A multiple of the rows that cuDNN plans for, and not.
+    // A multiple of the rows that cuDNN plans for, and not; flash attention computes both where libtorch does not choose cuDNN.
     [Theory]
     [InlineData(1024)]
     [InlineData(1100)]
@@ -84,8 +84,6 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         using var rotary = new RotaryTable(angles.cos(), angles.sin());
         foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
         {
-            if (_cuda.Card.ComputeCapability == CudaDevice.Hopper)
-                Assert.True(CudnnAttention.Try(type, shape, _cuda.Device));
             var (plain, fast, spec) = ((ILatentOps)new TorchLatentOps(CPU), _cuda.Features.Latent!, KvLayerSpec.Rows(shape.RowWidth));
             using var plainCache = KvCacheTensors.Allocate(_plain, spec, table.Length, type);
             using var fastCache = KvCacheTensors.Allocate(_cuda, spec, table.Length, type);

@@ -1,5 +1,3 @@
-using System.Text;
-using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
@@ -11,16 +9,11 @@ namespace LocalLlm.Ops.Cuda;
 /// </summary>
 internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
-    // cuDNN plans each number of rows anew, so it is given multiples of this many.
-    private const int WholeRows = 1024;
-
     // Of keys, and as much of values: bounds the heads that are expanded at once.
     private const long MaxExpandedBytes = 256L << 20;
     private const int GatherThreads = 128;
 
-    private static readonly byte[] s_bmm = Encoding.ASCII.GetBytes("aten::bmm\0");
-    private static readonly byte[] s_out = Encoding.ASCII.GetBytes("out\0");
-
+    private readonly WholePrompt _whole = new(workspace, MaxExpandedBytes);
     private readonly Dictionary<(ScalarType Type, LatentAttentionShape Shape), bool> _hasCudnn = [];
 
     /// <summary>Whether flash attention takes such heads: as wide for values as for keys.</summary>
@@ -47,9 +40,9 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     {
         using var scope = NewDisposeScope();
         var context = Gather(cache, run, shape, queries.dtype);
-        if (run.Sequences == 1 && run.Context == run.Tokens && run.Tokens >= WholeRows && HasCudnn(queries.dtype, shape))
+        if (run.Sequences == 1 && run.Context == run.Tokens && run.Tokens >= WholePrompt.MinRows && HasCudnn(queries.dtype, shape))
         {
-            Whole(queries, weight, context, run, shape, output);
+            _whole.Forward(queries.narrow(0, run.FirstToken, run.Tokens), weight, context, shape, output.narrow(0, run.FirstToken, run.Tokens));
             return;
         }
 
@@ -73,46 +66,6 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
                 run.LongestQuery, run.LongestContext, shape.Scale, window: null); // [rows, heads, query_dim]
             Heads(output, run, first, heads, shape.ValueDim).copy_(attended.narrow(2, 0, shape.ValueDim));
         }
-    }
-
-    // Nothing lies before the sequence, and rows that pad it come after what any other sees.
-    private void Whole(Tensor queries, LatentWeight weight, Tensor context, PrefillRun run, LatentAttentionShape shape, Tensor output)
-    {
-        var (tokens, type) = (run.Tokens, queries.dtype);
-        var rows = (tokens + WholeRows - 1) / WholeRows * WholeRows;
-        var headsAtOnce = (int)Math.Clamp(MaxExpandedBytes / ((long)rows * shape.QueryDim * type.ElementSize()), 1, shape.Heads);
-        var latent = context.narrow(1, 0, shape.Rank).unsqueeze(0); // [1, tokens, rank]
-        var rotated = context.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0); // [1, tokens, rotary_dim]
-        for (var first = 0; first < shape.Heads; first += headsAtOnce)
-        {
-            using var inner = NewDisposeScope();
-            var heads = Math.Min(headsAtOnce, shape.Heads - first);
-            var keys = workspace.Rent(WorkspaceSlot.Keys, (long)heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
-            var values = workspace.Rent(WorkspaceSlot.Values, (long)heads * rows, shape.ValueDim, type).view(heads, rows, shape.ValueDim);
-            var expanded = latent.expand(heads, -1, -1);
-            Product(expanded, weight.Keys.narrow(0, first, heads), keys.narrow(1, 0, tokens).narrow(2, 0, shape.PlainDim));
-            keys.narrow(1, 0, tokens).narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
-            Product(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
-            var asked = Heads(queries, run, first, heads, shape.QueryDim); // [tokens, heads, query_dim]
-            if (rows > tokens)
-            {
-                keys.narrow(1, tokens, rows - tokens).zero_();
-                values.narrow(1, tokens, rows - tokens).zero_();
-                asked = nn.functional.pad(asked, [0, 0, 0, 0, 0, rows - tokens]);
-            }
-
-            using var attended = CudnnAttention.Forward(
-                asked.transpose(0, 1).unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), shape.Scale); // [1, heads, rows, value_dim]
-            Heads(output, run, first, heads, shape.ValueDim).copy_(attended.squeeze(0).narrow(1, 0, tokens).transpose(0, 1));
-        }
-    }
-
-    // y = a · b for each head, written where y lies, which may have room between its rows.
-    private static unsafe void Product(Tensor a, Tensor b, Tensor y)
-    {
-        ulong* stack = stackalloc ulong[] { TorchDispatcher.Argument(a), TorchDispatcher.Argument(b), TorchDispatcher.Argument(y) };
-        TorchDispatcher.Call(s_bmm, stack, "a product for each head", s_out);
-        _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[0]);
     }
 
     private bool HasCudnn(ScalarType type, LatentAttentionShape shape)

@@ -1,0 +1,70 @@
+using System.Text;
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Latent attention of a long sequence that has nothing before it, by <see cref="CudnnAttention"/>: keys and values of some heads at a time are expanded
+/// where they are read.
+/// </summary>
+/// <param name="workspace">Room for keys and values.</param>
+/// <param name="maxBytes">Of keys that are expanded at once.</param>
+internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes)
+{
+    /// <summary>From so many rows on. cuDNN plans each number of rows anew, in some 60 ms, so it is given multiples of it.</summary>
+    public const int MinRows = 1024;
+
+    private static readonly byte[] s_bmm = Encoding.ASCII.GetBytes("aten::bmm\0");
+    private static readonly byte[] s_out = Encoding.ASCII.GetBytes("out\0");
+
+    /// <summary>Writes the attention of all rows.</summary>
+    /// <param name="queries">[rows, heads · query_dim], rotated.</param>
+    /// <param name="weight">Keys as [heads, rank, plain_dim], values as [heads, value_dim, rank].</param>
+    /// <param name="context">[rows, rank + rotary_dim] as the cache has them.</param>
+    /// <param name="shape">Of this rank.</param>
+    /// <param name="output">[rows, heads · value_dim].</param>
+    public void Forward(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape, Tensor output)
+    {
+        using var scope = NewDisposeScope();
+        var (tokens, type) = (queries.size(0), queries.dtype);
+        var rows = (tokens + MinRows - 1) / MinRows * MinRows;
+        var headsAtOnce = (int)Math.Clamp(maxBytes / (rows * shape.QueryDim * type.ElementSize()), 1, shape.Heads);
+        var latent = context.narrow(1, 0, shape.Rank).unsqueeze(0); // [1, tokens, rank]
+        var rotated = context.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0); // [1, tokens, rotary_dim]
+        for (var first = 0; first < shape.Heads; first += headsAtOnce)
+        {
+            using var inner = NewDisposeScope();
+            var heads = Math.Min(headsAtOnce, shape.Heads - first);
+            var keys = workspace.Rent(WorkspaceSlot.Keys, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
+            var values = workspace.Rent(WorkspaceSlot.Values, heads * rows, shape.ValueDim, type).view(heads, rows, shape.ValueDim);
+            var expanded = latent.expand(heads, -1, -1);
+            Product(expanded, weight.Keys.narrow(0, first, heads), keys.narrow(1, 0, tokens).narrow(2, 0, shape.PlainDim));
+            keys.narrow(1, 0, tokens).narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
+            Product(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
+            var asked = Heads(queries, first, heads, shape.QueryDim); // [heads, tokens, query_dim]
+            if (rows > tokens)
+            {
+                // What pads comes after what any row sees, but what is no number would still make others none.
+                keys.narrow(1, tokens, rows - tokens).zero_();
+                values.narrow(1, tokens, rows - tokens).zero_();
+                asked = nn.functional.pad(asked, [0, 0, 0, rows - tokens]);
+            }
+
+            var attended = CudnnAttention.Forward(asked.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), shape.Scale);
+            Heads(output, first, heads, shape.ValueDim).copy_(attended.squeeze(0).narrow(1, 0, tokens));
+        }
+    }
+
+    // y = a · b for each head, written where y lies, which may have room between its rows.
+    private static unsafe void Product(Tensor a, Tensor b, Tensor y)
+    {
+        ulong* stack = stackalloc ulong[] { TorchDispatcher.Argument(a), TorchDispatcher.Argument(b), TorchDispatcher.Argument(y) };
+        TorchDispatcher.Call(s_bmm, stack, "a product for each head", s_out);
+        _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[0]);
+    }
+
+    // Some heads of all rows: [heads, rows, head_dim].
+    private static Tensor Heads(Tensor matrix, int first, int heads, int headDim) =>
+        matrix.view(matrix.size(0), matrix.size(1) / headDim, headDim).narrow(1, first, heads).transpose(0, 1);
+}

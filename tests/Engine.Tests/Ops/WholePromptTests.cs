@@ -1,0 +1,42 @@
+using LocalLlm.Interop;
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
+using TorchSharp;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>Latent attention of whole prompts, held to plain sums; libtorch's attention has a version for CPUs, too.</summary>
+public class WholePromptTests
+{
+    // Rows that need padding and those that do not; heads all at once, and some at a time.
+    [Theory]
+    [InlineData(1024, 3, long.MaxValue)]
+    [InlineData(1030, 3, long.MaxValue)]
+    [InlineData(1030, 5, 2 * 2048 * 24 * sizeof(float))]
+    public void Attention_of_whole_prompts_is_that_of_plain_sums(int tokens, int heads, long maxBytes)
+    {
+        TorchLibrary.EnsureLoaded();
+        using var scope = NewDisposeScope();
+        manual_seed(2);
+        var shape = new LatentAttentionShape(heads, 32, 16, 8, 12, 0.3f, Interleaved: true);
+        using var workspace = new CudaWorkspace(CPU);
+        // What an earlier prompt left in the room for keys and values reaches no result.
+        foreach (var slot in (WorkspaceSlot[])[WorkspaceSlot.Keys, WorkspaceSlot.Values])
+            workspace.Rent(slot, 1, 5 * 2048 * 24, ScalarType.Float32).fill_(float.NaN);
+        var (queries, context) = (randn(tokens, heads * shape.QueryDim), randn(tokens, shape.RowWidth));
+        using var weight = new LatentWeight(randn(heads, shape.Rank, shape.PlainDim) / 6, randn(heads, shape.ValueDim, shape.Rank) / 6);
+        // Rows of a larger step.
+        var output = full([tokens + 2, heads * shape.ValueDim], float.NaN).narrow(0, 1, tokens);
+
+        new WholePrompt(workspace, maxBytes).Forward(queries, weight, context, shape, output);
+
+        var latent = context.narrow(1, 0, shape.Rank);
+        var keys = cat([latent.matmul(weight.Keys), context.narrow(1, shape.Rank, shape.RotaryDim).expand(heads, -1, -1)], 2);
+        var scores = queries.view(tokens, heads, shape.QueryDim).transpose(0, 1).matmul(keys.transpose(1, 2)) * shape.Scale;
+        var weights = scores.masked_fill(ones([tokens, tokens], ScalarType.Bool).triu(1), float.NegativeInfinity).softmax(-1);
+        var wanted = weights.matmul(latent.matmul(weight.Values.transpose(1, 2))).transpose(0, 1).reshape(tokens, -1);
+        Assert.InRange((output - wanted).abs().max().item<float>(), 0, 1e-4f);
+    }
+}
