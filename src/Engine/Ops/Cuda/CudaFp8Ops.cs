@@ -10,8 +10,9 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, WarpgroupProducts products, BulkProducts bulk, CudaWorkspace workspace)
     : IFp8Ops, IDisposable
 {
-    // From here on ours is quicker than libtorch's product of large matrices.
-    private const int MinOwnRows = 2048;
+    /// <summary>From so many rows on our own kernel is quicker than libtorch's by large matrices.</summary>
+    public const int MinOwnRows = 2048;
+
     private const long LargeMatrix = 20L << 20;
 
     private readonly TorchFp8Ops _plain = new(device.Torch);

@@ -36,7 +36,7 @@ internal sealed unsafe class ScaledProduct(CudaDevice device)
         var fault = ScaledProductProbe.FaultOf(device.Torch, Multiply);
         _isSound = fault is null;
         return fault is null
-            ? $"libtorch's _scaled_mm multiplies {MinRows} rows and more, where the matrix allows it; a product that was tried is right"
+            ? $"libtorch's _scaled_mm multiplies {MinRows} rows and more, where the matrix allows it, and our own kernel large matrices from {CudaFp8Ops.MinOwnRows} rows on; a product that was tried is right"
             : $"our own kernels multiply any number of rows, as libtorch's _scaled_mm does not: {fault}";
     }
 
