@@ -1,7 +1,6 @@
 using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 

@@ -13,6 +13,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     /// <summary>From so many rows on our own kernel is quicker than libtorch's by large matrices.</summary>
     public const int MinOwnRows = 2048;
 
+    private const int MinOwnInputs = 2048;
     private const long LargeMatrix = 20L << 20;
 
     private readonly TorchFp8Ops _plain = new(device.Torch);
@@ -91,7 +92,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
 
     private Tensor? TryScaled(Tensor x, Fp8Weight weight)
     {
-        var isOwn = x.size(0) >= MinOwnRows && (long)weight.OutFeatures * weight.InFeatures >= LargeMatrix && DescriptionOf(weight) is not null;
+        var isLarge = weight.InFeatures >= MinOwnInputs && (long)weight.OutFeatures * weight.InFeatures >= LargeMatrix;
+        var isOwn = isLarge && x.size(0) >= MinOwnRows && DescriptionOf(weight) is not null;
         if (isOwn || !_scaled.Takes(x.size(0), x.dtype, weight))
             return null;
         var rows = ScaledProduct.Padded((int)x.size(0));
