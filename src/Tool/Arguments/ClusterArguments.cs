@@ -14,7 +14,7 @@ internal sealed class ClusterArguments
 
     private readonly Option<string?> _backend = Options.Text(
         "--distributed-executor-backend",
-        "What runs the ranks of this machine: threads (default; vLLM's uni), or processes (vLLM's mp: one for each rank; by Open MPI on CPUs, by NCCL on GPUs).",
+        "What runs the ranks of this machine: threads (default; vLLM's uni and mp), or processes (one for each rank: on CPUs by Open MPI where -tp is above 1, on GPUs by NCCL).",
         "NAME");
     private readonly Option<int?> _nodes = Options.Count("--nnodes", "Machines that the ranks are spread over; default 1, or what LeaderWorkerSet or Slurm says.", "-n");
     private readonly Option<int?> _nodeRank = Options.Count("--node-rank", "Which of them this is, from 0; node 0 serves, the others compute for it.", "-r");

@@ -79,7 +79,7 @@ public sealed class ProcessDevicesTests
         Assert.Equal(ScalarType.BFloat16, loader.ComputeType);
         Assert.Equal(memory / 2, loader.Plan.BudgetBytes);
         var refusal = Assert.Throws<EngineException>(() => new ModelLoader(
-            Options with { Device = Name, TensorParallel = 2, KvCacheDtype = "fp8" }, rank with { Tensor = new PlannedCollectives(0, 2) }));
-        Assert.Equal("kv_cache_dtype", refusal.Parameter);
+            Options with { Device = Name, TensorParallel = 2, BatchInvariant = true }, rank with { Tensor = new PlannedCollectives(0, 2) }));
+        Assert.Equal("batch_invariant", refusal.Parameter);
     }
 }

@@ -47,8 +47,8 @@ internal static class ProcessDevices
 
         if (MpiLaunch.Find() is not null)
         {
-            return $"is {backend} under mpirun, which this build has on CPUs only, but the device is {devices[0]}; without mpirun the server "
-                + "starts a process for each GPU of this machine";
+            return $"is {backend} under mpirun, which this build has on CPUs only, but the device is {devices[0]}; set device to cpu, or "
+                + "leave mpirun out: threads or processes of this machine then use its GPUs";
         }
 
         return devices.CountBy(DeviceRegistry.Canonical).FirstOrDefault(device => device.Value > 1) is { Value: > 0 } shared

@@ -18,7 +18,7 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     private const int QuantiseThreads = 256;
     private const int WarpSize = 32;
 
-    /// <summary>From here on it is quicker than <see cref="WarpgroupProducts"/>: rows of a product, or of each expert on average.</summary>
+    /// <summary>Rows of each expert, on average, from which on it is quicker than <see cref="WarpgroupProducts"/>.</summary>
     public const int MinRows = 20;
 
     /// <summary>The tables of experts with maps, where it can multiply by them.</summary>
@@ -118,7 +118,7 @@ internal readonly record struct BulkRows(ExpertRows Rows, ulong Memory)
     private const int IntsOfTile = 2;
 
     /// <summary>How products of them are cut.</summary>
-    public BulkTiling Tiling => BulkTiling.OfExperts(Rows.Assignments / Rows.Experts);
+    public BulkTiling Tiling => BulkTiling.OfExperts(Rows.MeanRows);
 
     /// <summary>Tiles of all experts at most.</summary>
     public int MaxTiles => Rows.Experts + (Rows.Assignments / BulkTiling.RowsOfTile);

@@ -80,7 +80,11 @@ internal sealed unsafe class CudaExpertOps(
 
         if (experts.Shares is { } shares)
             ids = Place(choices.Ids, experts, shares, macros);
-        var rows = new ExpertRows(assignments, perToken, experts.Count, assignments <= MaxAssignmentsOfBlock, 0);
+        var rows = new ExpertRows(assignments, perToken, experts.Count, assignments <= MaxAssignmentsOfBlock, 0)
+        {
+            // Of experts that move, Total counts ranks.
+            LayerExperts = experts.Shares is null ? experts.Total : experts.Count * experts.Total,
+        };
         using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
         Sort(ids, experts, rows, macros);
@@ -154,7 +158,7 @@ internal sealed unsafe class CudaExpertOps(
 
     // Recorded steps have few rows, and their lists of tiles are part of what is recorded.
     private static bool TakesBulk(ExpertTables tables, ExpertRows rows) =>
-        tables is { GateUp.Maps: not null, Down.Maps: not null } && !rows.IsSmall && rows.Assignments >= BulkProducts.MinRows * rows.Experts;
+        tables is { GateUp.Maps: not null, Down.Maps: not null } && !rows.IsSmall && rows.MeanRows >= BulkProducts.MinRows;
 
     private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction)
     {

@@ -94,6 +94,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     {
         var isLarge = weight.InFeatures >= MinOwnInputs && (long)weight.OutFeatures * weight.InFeatures >= LargeMatrix;
         var isOwn = isLarge && x.size(0) >= MinOwnRows && DescriptionOf(weight) is not null;
+        if (isOwn && _scaled.Takes(x.size(0), x.dtype, weight))
+            products.MakeRoom(ScaledProduct.Padded(MinOwnRows - 1), weight.InFeatures); // for shorter steps, while memory is measured by a long one
         if (isOwn || !_scaled.Takes(x.size(0), x.dtype, weight))
             return null;
         var rows = ScaledProduct.Padded((int)x.size(0));

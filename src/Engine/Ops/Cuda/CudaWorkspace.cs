@@ -38,6 +38,7 @@ internal enum WorkspaceSlot
     ExpertTiles,
     TiledRows,
     TiledScales,
+    PaddedQueries,
 }
 
 /// <summary>
@@ -72,7 +73,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
             // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
             _buffers.Remove((slot, type));
             buffer?.Dispose();
-            if (slot is not (WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.LatentContext or WorkspaceSlot.Processed))
+            if (slot is not (WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.LatentContext or WorkspaceSlot.PaddedQueries or WorkspaceSlot.Processed))
                 Version++;
             // Zeroed: the counters of a split attention must begin at 0.
             _buffers[(slot, type)] = buffer = zeros(rows * width, type, device).DetachFromDisposeScope();

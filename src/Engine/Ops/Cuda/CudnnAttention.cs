@@ -14,6 +14,7 @@ internal static unsafe class CudnnAttention
     private const int Arguments = 8;
     private const ulong CudnnBackend = 3; // at::SDPBackend::cudnn_attention
     private const int TriedRows = 256;
+    private const int Heads = 2;
     private const double MaxError = 0.02; // a result is rounded to 8 bits, and so are the weights on the way to it
     private static readonly byte[] Name = Encoding.ASCII.GetBytes("aten::scaled_dot_product_attention\0");
     private static readonly byte[] Choice = Encoding.ASCII.GetBytes("aten::_fused_sdp_choice\0");
@@ -35,16 +36,26 @@ internal static unsafe class CudnnAttention
     public static bool Try(ScalarType type, LatentAttentionShape shape, Device device)
     {
         using var scope = NewDisposeScope();
-        Tensor Some(int width, float step) => (arange(2L * TriedRows * width, float32, device) * step).sin().view(1, 2, TriedRows, width).to(type);
+        Tensor Some(int width, float step) =>
+            tensor([.. Enumerable.Range(0, Heads * TriedRows * width).Select(i => MathF.Sin(i * step))]).view(1, Heads, TriedRows, width).to(type).to(device);
         var (queries, keys, values) = (Some(shape.QueryDim, 0.37f), Some(shape.QueryDim, 0.73f), Some(shape.ValueDim, 1.1f));
-        ulong* stack = stackalloc ulong[Arguments];
-        Call(Choice, stack, queries, keys, values, shape.Scale);
-        if (stack[0] != CudnnBackend)
+        Tensor got;
+        try
+        {
+            ulong* stack = stackalloc ulong[Arguments];
+            Call(Choice, stack, queries, keys, values, shape.Scale);
+            if (stack[0] != CudnnBackend)
+                return false;
+            got = Forward(queries, keys, values, shape.Scale);
+        }
+        catch (InvalidOperationException)
+        {
             return false;
-        var got = Forward(queries, keys, values, shape.Scale);
-        var scores = queries.to(float32).matmul(keys.to(float32).transpose(2, 3)) * shape.Scale;
+        }
+
+        var scores = queries.to(float32).matmul(keys.to(float32).transpose(2, 3)).Times(shape.Scale);
         var hidden = ones([TriedRows, TriedRows], ScalarType.Bool, device).triu(1);
-        var wanted = scores.masked_fill(hidden, float.NegativeInfinity).softmax(-1).matmul(values.to(float32));
+        var wanted = scores.MaskedFill(hidden, float.NegativeInfinity).softmax(-1).matmul(values.to(float32));
         return (got.to(float32) - wanted).norm().item<float>() <= MaxError * wanted.norm().item<float>();
     }
 

@@ -13,6 +13,12 @@ internal readonly record struct ExpertRows(int Assignments, int PerToken, int Ex
 {
     private const int IntsOfTile = 2;
 
+    /// <summary>Experts of the layer, whichever rank has them: what assignments are of.</summary>
+    public int LayerExperts { get; init; } = Experts;
+
+    /// <summary>Rows of an expert, on average.</summary>
+    public int MeanRows => Assignments / LayerExperts;
+
     /// <summary>Products at once at most: experts that may have rows.</summary>
     public int Products => IsSmall ? Math.Min(Experts, Assignments) : Experts;
 

@@ -56,10 +56,11 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
             using var inner = NewDisposeScope();
             var heads = Math.Min(headsAtOnce, shape.Heads - first);
             var keys = Expanded(WorkspaceSlot.Keys, heads, run.Context, shape, queries.dtype);
-            keys.narrow(2, 0, shape.PlainDim).copy_(matmul(latent, weight.Keys.narrow(0, first, heads)));
+            var expanded = latent.unsqueeze(0).expand(heads, -1, -1);
+            HeadProducts.Multiply(expanded, weight.Keys.narrow(0, first, heads), keys.narrow(2, 0, shape.PlainDim));
             keys.narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
             var values = Expanded(WorkspaceSlot.Values, heads, run.Context, shape, queries.dtype);
-            values.narrow(2, 0, shape.ValueDim).copy_(matmul(latent, weight.Values.narrow(0, first, heads).transpose(1, 2)));
+            HeadProducts.Multiply(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(2, 0, shape.ValueDim));
             values.narrow(2, shape.ValueDim, shape.QueryDim - shape.ValueDim).zero_();
             var attended = FlashAttention.Forward(
                 Heads(queries, run, first, heads, shape.QueryDim), keys.transpose(0, 1), values.transpose(0, 1), inputs.QueryStarts(run), starts,

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: many rows of 8-bit floats at twice the rate of our own kernel.
+/// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: many rows of 8-bit floats at twice the rate of <see cref="WarpgroupProducts"/>.
 /// A libtorch without it (CUDA before 12.9) refuses it; so it is tried once (<see cref="Try"/>), and what fails later is a fault like any other.
 /// </summary>
 internal sealed unsafe class ScaledProduct(CudaDevice device)

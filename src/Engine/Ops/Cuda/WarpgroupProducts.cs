@@ -33,6 +33,13 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <summary>Whether it can multiply by a matrix of the activation type.</summary>
     public bool Takes(ScalarType type, int inputs) => IsFor(type) && inputs % (PackBytes / 2) == 0;
 
+    /// <summary>Creates room for so many quantised rows.</summary>
+    public void MakeRoom(int rows, int inputs)
+    {
+        workspace.Rent(WorkspaceSlot.Quantised, rows, inputs, ScalarType.Byte).Dispose();
+        workspace.Rent(WorkspaceSlot.QuantisedScales, (inputs + WarpgroupTiling.ChunkBytes - 1) / WarpgroupTiling.ChunkBytes, rows, ScalarType.Float32).Dispose();
+    }
+
     /// <summary>Rows as 8-bit floats; valid until others are quantised.</summary>
     /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
     /// <param name="padded">Rows to make room for; those beyond x's hold anything.</param>

@@ -1,5 +1,3 @@
-using System.Text;
-using LocalLlm.Interop;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
@@ -14,9 +12,6 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes)
 {
     /// <summary>From so many rows on. cuDNN plans each number of rows anew, in some 60 ms, so it is given multiples of it.</summary>
     public const int MinRows = 1024;
-
-    private static readonly byte[] s_bmm = Encoding.ASCII.GetBytes("aten::bmm\0");
-    private static readonly byte[] s_out = Encoding.ASCII.GetBytes("out\0");
 
     /// <summary>Writes the attention of all rows.</summary>
     /// <param name="queries">[rows, heads · query_dim], rotated.</param>
@@ -39,29 +34,25 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes)
             var keys = workspace.Rent(WorkspaceSlot.Keys, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
             var values = workspace.Rent(WorkspaceSlot.Values, heads * rows, shape.ValueDim, type).view(heads, rows, shape.ValueDim);
             var expanded = latent.expand(heads, -1, -1);
-            Product(expanded, weight.Keys.narrow(0, first, heads), keys.narrow(1, 0, tokens).narrow(2, 0, shape.PlainDim));
+            HeadProducts.Multiply(expanded, weight.Keys.narrow(0, first, heads), keys.narrow(1, 0, tokens).narrow(2, 0, shape.PlainDim));
             keys.narrow(1, 0, tokens).narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
-            Product(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
+            HeadProducts.Multiply(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
             var asked = Heads(queries, first, heads, shape.QueryDim); // [heads, tokens, query_dim]
+            // Rented in any case, so that the steps that memory is measured by have room for it.
+            var padded = workspace.Rent(WorkspaceSlot.PaddedQueries, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
             if (rows > tokens)
             {
                 // What pads comes after what any row sees, but what is no number would still make others none.
                 keys.narrow(1, tokens, rows - tokens).zero_();
                 values.narrow(1, tokens, rows - tokens).zero_();
-                asked = nn.functional.pad(asked, [0, 0, 0, rows - tokens]);
+                padded.narrow(1, 0, tokens).copy_(asked);
+                padded.narrow(1, tokens, rows - tokens).zero_();
+                asked = padded;
             }
 
             var attended = CudnnAttention.Forward(asked.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), shape.Scale);
             Heads(output, first, heads, shape.ValueDim).copy_(attended.squeeze(0).narrow(1, 0, tokens));
         }
-    }
-
-    // y = a · b for each head, written where y lies, which may have room between its rows.
-    private static unsafe void Product(Tensor a, Tensor b, Tensor y)
-    {
-        ulong* stack = stackalloc ulong[] { TorchDispatcher.Argument(a), TorchDispatcher.Argument(b), TorchDispatcher.Argument(y) };
-        TorchDispatcher.Call(s_bmm, stack, "a product for each head", s_out);
-        _ = TorchShim.aoti_torch_delete_tensor_object((IntPtr)stack[0]);
     }
 
     // Some heads of all rows: [heads, rows, head_dim].

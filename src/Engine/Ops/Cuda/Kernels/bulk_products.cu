@@ -143,6 +143,8 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
       for (int i = blockIdx.x; i < total; i += gridDim.x) {
         const Item item = itemAt(i);
         const u64 map = maps + (u64)item.matrix * 128;
+        // The host wrote it, where another may have lain before.
+        asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" :: "l"(map) : "memory");
         const u8* from = x + (u64)item.tile * chunks * TILE_BYTES;
 #pragma unroll 1
         for (int c = 0; c < chunks; c++) {
