@@ -14,15 +14,33 @@ public sealed class CudaDataParallelTests
     // Experts change ranks at every third step, by the two before.
     private static readonly ExpertBalancingOptions s_often = new() { WindowSize = 2, StepInterval = 3 };
 
+    // Where copies take turns, a token's place in the step says how its sum is rounded, and 8-bit activations make more of that: at a near
+    // tie of the router answers to these requests part by 4 to 5, also on one CPU that rounds some sums the other way. Where tokens are
+    // lost, or computed by other experts, they part by 14 and more.
+    private const double FarthestTieOfCopies = 8;
+
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     public static TheoryData<int> Cards => CardRanks.Cards;
 
-    // Layout, experts that exist twice, and cards.
-    public static TheoryData<string, int, int> Balanced => new()
+    // Model, layout, experts that exist twice, and cards.
+    public static TheoryData<string, string, int, int> Balanced
     {
-        { "tp2", 0, 1 }, { "dp2", 4, 1 }, { "tp2", 4, 2 }, { "dp2", 0, 2 }, { "dp2", 8, 2 }, { "tp2dp2", 8, 4 }, { "dp4", 4, 4 },
-    };
+        get
+        {
+            var data = new TheoryData<string, string, int, int>();
+            foreach (var model in CudaDeepseekEngineTests.Models.Select(row => row.Data))
+            {
+                foreach (var (layout, redundant, cards) in ((string, int, int)[])
+                    [("tp2", 0, 1), ("dp2", 4, 1), ("tp2", 4, 2), ("dp2", 0, 2), ("dp2", 8, 2), ("tp2dp2", 8, 4), ("dp4", 4, 4)])
+                {
+                    data.Add(model, layout, redundant, cards);
+                }
+            }
+
+            return data;
+        }
+    }
 
     [Theory]
     [MemberData(nameof(Cards))]
@@ -99,30 +117,26 @@ public sealed class CudaDataParallelTests
 
     [Theory]
     [MemberData(nameof(Balanced))]
-    public async Task Greedy_float32_ids_are_those_of_the_reference_while_experts_move(string layout, int redundant, int cards)
+    public async Task Greedy_float32_ids_are_those_of_the_reference_while_experts_move(string model, string layout, int redundant, int cards)
     {
         CardRanks.Require(cards);
-        foreach (var model in CudaDeepseekEngineTests.Models)
-        {
-            await using var engine = await LoadAsync(Moving(Options(model, "float32", cards), redundant), layout);
-            await GoldenGenerationTests.AssertTrainedAsync(engine, model);
-        }
+        await using var engine = await LoadAsync(Moving(Options(model, "float32", cards), redundant), layout);
+        await GoldenGenerationTests.AssertTrainedAsync(engine, model);
     }
 
     [Theory]
     [MemberData(nameof(Balanced))]
-    public async Task Greedy_bfloat16_ids_part_from_those_of_one_rank_at_near_ties_while_experts_move(string layout, int redundant, int cards)
+    public async Task Bfloat16_answers_are_as_likely_as_on_one_rank_while_experts_move(string model, string layout, int redundant, int cards)
     {
         CardRanks.Require(cards);
-        foreach (var model in CudaDeepseekEngineTests.Models)
-        {
-            var options = Options(model, "bfloat16", cards);
-            var expected = await RunAloneAsync(options, CudaEngineTests.Requests(32, allLogprobs: true));
-            await using var several = await LoadAsync(Moving(options, redundant), layout);
-            CudaDeepseekEngineTests.AssertEqualButForTies(expected, await several.GenerateBatchAsync(CudaEngineTests.Requests(32), cancellationToken: Token));
-            // Of ranks, which compute about as much.
-            Assert.InRange(several.Statistics.ExpertBalance!.Value, 0.4, 1);
-        }
+        var options = Options(model, "bfloat16", cards);
+        var expected = await RunAloneAsync(options, CudaEngineTests.Requests(32, allLogprobs: true));
+        await using var several = await LoadAsync(Moving(options, redundant), layout);
+        var answers = await several.GenerateBatchAsync(CudaEngineTests.Requests(32), cancellationToken: Token);
+        await ScoredAnswers.AssertAsLikelyAsync(several, expected, Token);
+        CudaDeepseekEngineTests.AssertEqualButForTies(expected, answers, FarthestTieOfCopies);
+        // Of ranks, which compute about as much.
+        Assert.InRange(several.Statistics.ExpertBalance!.Value, 0.4, 1);
     }
 
     [Theory]

@@ -88,4 +88,42 @@ public class ExpertBalancerTests
     }
 
     private static long[] Numbers(string text) => [.. text.Split(' ').Select(long.Parse)];
+
+    // As a device reads it, whatever order a rank's places have come to.
+    [Theory]
+    [InlineData(2, 4)]
+    [InlineData(2, 6)]
+    [InlineData(4, 3)]
+    [InlineData(4, 8)]
+    public void Tables_of_ranks_give_every_token_to_one_place_of_its_expert(int ranks, int places)
+    {
+        const int experts = 8, tokens = 24;
+        var random = new Random(5);
+        for (var move = 0; move < 20; move++)
+        {
+            var placement = ExpertBalancer.Choose([.. Enumerable.Range(0, experts).Select(_ => (long)random.Next(100))], ranks, places);
+            var computed = new int[experts, tokens];
+            for (var rank = 0; rank < ranks; rank++)
+            {
+                var held = placement.Held[rank].ToArray();
+                random.Shuffle(held);
+                var table = placement.TableOf(rank, held);
+                var width = table.Length / experts;
+                for (var expert = 0; expert < experts; expert++)
+                {
+                    var row = table.AsSpan(expert * width, width);
+                    for (var token = 0; token < tokens; token++)
+                    {
+                        var copy = 1 + (2 * (token % row[0]));
+                        if (row[copy] != rank)
+                            continue;
+                        Assert.Equal(expert, held[row[copy + 1]]);
+                        computed[expert, token]++;
+                    }
+                }
+            }
+
+            Assert.All(computed.Cast<int>(), times => Assert.Equal(1, times));
+        }
+    }
 }
