@@ -1,4 +1,5 @@
 using System.Globalization;
+using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
 using LocalLlm.Tests.Ops;
@@ -64,6 +65,12 @@ internal static class DeepseekExperts
             ops, WarpgroupTiling.Source, tiles, tiles.Alternatives(hasSplits: false),
             cut => cut.Defines(x.dtype, fp8: true, gated: isUp, add: false, direction), cut => ops.Products.MultiplyExperts(quantised, table, y, Next(), direction, cut), floor,
             $"quantised-{direction},{name}", cuts));
+        if (rows.MeanRows >= BulkProducts.MinRows && table.Maps is not null)
+        {
+            using var memory = zeros(new BulkRows(rows, 0).Length, ScalarType.Int32, ops.Device);
+            var lists = ops.Bulk.List(rows, Address(memory), $"{KernelCompiler.TypeMacro(x.dtype)} EXPERTS={Experts} PER_TOKEN={PerToken}");
+            Print("many rows", () => ops.Bulk.MultiplyExperts(input, table, y, lists, direction), "with quantising");
+        }
 
         void Print(string way, Action run, string best)
         {
@@ -72,6 +79,8 @@ internal static class DeepseekExperts
                 CultureInfo.InvariantCulture, $"      {(isUp ? "gate and up" : "down"),-11} {way,-10} {time,8:F1} us, floor {floor,7:F1}, {floor / time:P0} {best}"));
         }
     }
+
+    private static unsafe ulong Address(Tensor memory) => (ulong)memory.DataPointer();
 
     private static (ExpertChoices Choices, int Active) Choose(int tokens, Device device)
     {
@@ -88,7 +97,7 @@ internal static class DeepseekExperts
         {
             var (up, down) = (Grid(2 * Width), Grid(Hidden));
             _matrices = [.. Enumerable.Range(0, Experts).Select(_ => new ExpertMatrices(Random(ops, 2 * Width, Hidden, up), Random(ops, Hidden, Width, down)))];
-            Tables = ExpertTables.TryCreate(this, ops.Device)!;
+            Tables = ops.Bulk.Described(ExpertTables.TryCreate(this, ops.Device)!);
         }
 
         public ExpertTables Tables { get; }

@@ -89,6 +89,14 @@ internal static class DeepseekKernels
             var quantised = ops.Products.Quantise(x);
             PrintWay("quantised", () => ops.Products.Multiply(quantised, weights[next++ % copies], rowsOf, y), cuts is null ? "" : QuantisedBest());
 
+            if (rows > SkinnyTiling.MaxRows)
+            {
+                var described = weights.Select(weight => ops.Bulk.TryDescribe(weight)).ToArray();
+                PrintWay("many rows", () => ops.Bulk.Multiply(x, weights[next % copies], described[next++ % copies]!, rowsOf, y), "with quantising");
+                foreach (var description in described)
+                    description?.Dispose();
+            }
+
             void PrintWay(string way, Action run, string best = "")
             {
                 var own = GpuClock.Time(ops, run);
