@@ -1,7 +1,6 @@
 // y = x Wᵀ of 8-bit floats (e4m3) for many rows on Hopper. The copy engine brings both operands: tiles of 64 rows of x as quantiseTiles lays them out, and
-// W by tensor maps. One thread asks for them; GROUPS (2 or 3) warpgroups multiply, tiles of x in turn, by the same 128 outputs. Every
-// 128 inputs the sums are scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv 2412.19437, 3.3.2); meanwhile another
-// warpgroup multiplies.
+// W by tensor maps. One thread asks for them; GROUPS (2 or 3) warpgroups multiply, tiles of x in turn, by the same 128 outputs. Every 128 inputs the sums
+// are scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv 2412.19437, 3.3.2); meanwhile another warpgroup multiplies.
 // Blocks stay, and take one item after the other: up to TILES (one or two for each warpgroup) tiles of rows of one matrix. STAGES are on their way.
 // GATED, ROWS: product.cu; gates and ups of the same outputs are in one block. grid (any), (GROUPS + 1) * 128 threads.
 #define ROWS_OF_TILE 64
