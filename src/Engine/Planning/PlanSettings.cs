@@ -80,7 +80,7 @@ internal sealed record PlanSettings
         StepTokens = options.StepTokens,
         Sequences = options.RunningSequences,
         Drafts = options.Speculation?.NumSpeculativeTokens ?? 0,
-        RecordsSteps = !options.EnforceEager && options.DataParallel == 1 && options.ExpertBalancing is null,
+        RecordsSteps = !options.EnforceEager,
         MaxModelLen = options.MaxModelLen,
         HasFloat8Cache = KvCacheDtypes.IsFloat8(options.KvCacheDtype),
         IsBatchInvariant = options.BatchInvariant,
@@ -102,7 +102,7 @@ internal sealed record PlanSettings
             Change(tight with { Sequences = sequences }, $"--max-num-seqs {sequences}");
         if (options.MaxNumBatchedTokens is null)
             Change(tight with { StepTokens = tokens }, $"--max-num-batched-tokens {tokens}");
-        if (RecordsSteps && !ComputesOnCpu)
+        if (!options.EnforceEager && !ComputesOnCpu)
             Change(tight with { RecordsSteps = false }, "--enforce-eager");
         return tight with { Arguments = arguments };
 

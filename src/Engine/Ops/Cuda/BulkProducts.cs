@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Products of many rows by matrices of 8-bit floats on Hopper (<c>bulk_products.cu</c>): rows become 8-bit floats as in <see cref="WarpgroupProducts"/>,
-/// laid out in tiles that the copy engine brings whole.
+/// Products of many rows by matrices of 8-bit floats on Hopper (<c>bulk_products.cu</c>): rows become 8-bit floats as in
+/// <see cref="WarpgroupProducts"/>, laid out in tiles that the copy engine brings whole.
 /// </summary>
 /// <param name="device">The card.</param>
 /// <param name="kernels">Its kernels.</param>
@@ -22,7 +22,8 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     public const int MinRows = 20;
 
     /// <summary>The tables of experts with maps, where it can multiply by them.</summary>
-    public ExpertTables Described(ExpertTables tables) => new(Described(tables.GateUp, isGated: true), Described(tables.Down, isGated: false));
+    public ExpertTables Described(ExpertTables tables) =>
+        new(Described(tables.GateUp, isGated: true), Described(tables.Down, isGated: false));
 
     /// <summary>What it wants to know of a matrix; null: it cannot multiply by it.</summary>
     public BulkMatrix? TryDescribe(Fp8Weight weight) =>
@@ -79,19 +80,21 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
         if (!Quantises || table.Grid is not { } grid || !BulkTiling.TakesGrid(grid, table.InFeatures, isGated))
             return table;
         using var addresses = table.Data.cpu();
-        return table with { Maps = TensorMaps.Create(addresses.data<long>().ToArray(), table.OutFeatures, table.InFeatures, device.Torch).DetachFromDisposeScope() };
+        var maps = TensorMaps.Create(addresses.data<long>().ToArray(), table.OutFeatures, table.InFeatures, device.Torch);
+        return table with { Maps = maps.DetachFromDisposeScope() };
     }
 
     private void Launch(
-        BulkTiling tiling, Tensor maps, Tensor scales, Tensor scaleRows, int scaleColumns, Tensor? bias, QuantisedRows tiled, Tensor y, int rows, int outputs,
-        TokenPermutation direction, ReadOnlySpan<KernelArgument> lists)
+        BulkTiling tiling, Tensor maps, Tensor scales, Tensor scaleRows, int scaleColumns, Tensor? bias, QuantisedRows tiled, Tensor y, int rows,
+        int outputs, TokenPermutation direction, ReadOnlySpan<KernelArgument> lists)
     {
         var inputs = (int)tiled.Values.size(1) / BulkTiling.RowsOfTile;
         kernels.Get(BulkTiling.Source, "bulkProducts", tiling.Defines(y.dtype, direction)).Launch(
             (device.Multiprocessors, 1, 1),
             tiling.Threads,
             [
-                maps, scales, scaleRows, scaleColumns, bias, tiled.Values, tiled.Scales, y, rows, outputs, inputs, (int)y.size(1), lists[0], lists[1], lists[2],
+                maps, scales, scaleRows, scaleColumns, bias, tiled.Values, tiled.Scales, y, rows, outputs, inputs, (int)y.size(1),
+                lists[0], lists[1], lists[2],
             ],
             tiling.SharedBytes);
     }

@@ -18,6 +18,7 @@ internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
     public const int Chunk = 128;
 
     private const int Outputs = 128; // of an item
+    private const int Multiple = 8; // results of one store
     private const int ThreadsOfGroup = 128;
     private const int Alignment = 1024;
     private const double NarrowCost = 1.15; // of a tile's time, as measured on an H200
@@ -64,7 +65,8 @@ internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
     {
         var rows = grid.ScaleRows;
         var results = isGated ? rows.Length / 2 : rows.Length;
-        return inputs % Chunk == 0 && grid is { BlockColumns: Chunk, ColumnOffset: 0 } && rows.Length % (isGated ? 2 * Multiple : Multiple) == 0
+        return inputs % Chunk == 0 && grid is { BlockColumns: Chunk, ColumnOffset: 0 }
+            && rows.Length % (isGated ? 2 * Multiple : Multiple) == 0
             && Enumerable.Range(0, rows.Length).All(row => rows[row] == rows[row - (row % results % (Outputs / 2))]);
     }
 
@@ -74,8 +76,6 @@ internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
     public string Defines(ScalarType type, TokenPermutation rows) =>
         $"{KernelCompiler.TypeMacro(type)} FP8=1 NR={Outputs} GROUPS={Groups} TILES={Tiles} STAGES={Stages} ADD=0 "
         + $"GATED={(rows == TokenPermutation.ToExperts ? 1 : 0)} ROWS={(int)rows}";
-
-    private const int Multiple = 8; // results of one store
 
     private static int Up(int number, int part) => (number + part - 1) / part;
 }

@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Tensor maps (CUDA driver API, <c>cuTensorMapEncodeTiled</c>): how the copy engine of a Hopper multiprocessor finds 64 rows of 128 bytes of a matrix, and
-/// swizzles them on the way to shared memory as its tensor cores read them.
+/// Tensor maps (CUDA driver API, <c>cuTensorMapEncodeTiled</c>): how the copy engine of a Hopper multiprocessor finds 64 rows of 128 bytes of a
+/// matrix, and swizzles them on the way to shared memory as its tensor cores read them.
 /// </summary>
 internal static unsafe class TensorMaps
 {
@@ -37,9 +37,9 @@ internal static unsafe class TensorMaps
             var steps = stackalloc uint[] { 1, 1 };
             for (var i = 0; i < addresses.Length; i++)
             {
-                CudaException.Check(
-                    CudaDriver.cuTensorMapEncodeTiled(map, Bytes, 2, (ulong)addresses[i], sizes, strides, box, steps, None, Swizzle128, Promote256, None),
-                    $"describing a matrix of {rows} rows of {rowBytes} bytes to the copy engine");
+                var result = CudaDriver.cuTensorMapEncodeTiled(
+                    map, Bytes, 2, (ulong)addresses[i], sizes, strides, box, steps, None, Swizzle128, Promote256, None);
+                CudaException.Check(result, $"describing a matrix of {rows} rows of {rowBytes} bytes to the copy engine");
                 new ReadOnlySpan<byte>(map, MapBytes).CopyTo(maps.AsSpan(i * MapBytes));
             }
         }
