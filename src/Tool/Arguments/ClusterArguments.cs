@@ -59,7 +59,7 @@ internal sealed class ClusterArguments
         if (engine.DistributedExecutorBackend == Processes)
         {
             if (launch.Nodes > 1)
-                throw new UsageException("--distributed-executor-backend processes runs on one machine; over several start one process for each rank with mpirun, or use threads");
+                throw new UsageException("--distributed-executor-backend processes runs on one machine; over several use threads, or on CPUs start one process for each rank with mpirun");
             return (RankProcesses.Serve(engine), ServeRole.Server);
         }
 

@@ -63,9 +63,10 @@ internal sealed class RankProcesses : INodeTransport
     {
         await _inner.ListenAsync(cancellationToken);
         AppDomain.CurrentDomain.ProcessExit += OnProcessExit;
-        _processes = [.. _start()];
-        foreach (var process in _processes)
+        // One after the other: where one cannot start, those before it are ended.
+        foreach (var process in _start())
         {
+            _processes = [.. _processes, process];
             process.EnableRaisingEvents = true;
             process.Exited += (_, _) => _ended.TrySetResult($"process {process.Id} of the ranks has ended with exit code {process.ExitCode}");
             if (process.HasExited)
