@@ -25,10 +25,10 @@ internal sealed class KvLayerCache(IReadOnlyList<Tensor> tensors, IReadOnlyList<
     /// <summary>All blocks of the second tensor: the values.</summary>
     public Tensor Values => Tensors[1];
 
-    /// <summary>Scales of the keys; null where there are none.</summary>
+    /// <summary>Scales of the keys; null: the cache has the type of the computation.</summary>
     public Tensor? KeyScales => IsScaled ? Scales[0] : null;
 
-    /// <summary>Scales of the values; null where there are none.</summary>
+    /// <summary>Scales of the values; null: the cache has the type of the computation.</summary>
     public Tensor? ValueScales => IsScaled ? Scales[1] : null;
 
     /// <inheritdoc/>

@@ -156,7 +156,7 @@ internal sealed unsafe class CudaExpertOps(
             kernels.Get(Source, "listTiles", macros).Launch((1, 1, 1), WarpSize, [rows.Starts, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
     }
 
-    // Recorded steps have few rows, and their lists of tiles are part of what is recorded.
+    // Never while a step is recorded: such steps have too few rows.
     private static bool TakesBulk(ExpertTables tables, ExpertRows rows) =>
         tables is { GateUp.Maps: not null, Down.Maps: not null } && !rows.IsSmall && rows.MeanRows >= BulkProducts.MinRows;
 

@@ -107,7 +107,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
 
     private Tensor? TryBulk(Tensor x, Fp8Weight weight)
     {
-        // Recorded steps have few rows, and bring no matrix that is new.
+        // Recorded steps have no more rows, and may not allocate what describes a matrix.
         if (x.size(0) <= SkinnyTiling.MaxRows || DescriptionOf(weight) is not { } description)
             return null;
         var y = workspace.Rent(CudaOps.SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
