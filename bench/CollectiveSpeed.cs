@@ -11,12 +11,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// What the residual stream's sum over two ranks costs inside a graph, by our own kernels and by NCCL. Limits, measured in the same run: a kernel that
+/// What the residual stream's sum over ranks costs inside a graph, by our own kernels and by NCCL. Limits, measured in the same run: a kernel that
 /// takes as many rows and waits for nobody, and the bytes that cross at the rate of a copy (two passes over them on one card).
 /// </summary>
 internal static class CollectiveSpeed
 {
-    private const int Ranks = 2;
+    private const int RanksOfOneCard = 2;
     private const int Repeats = 50;
     private const int Replays = 40;
     private const int Width = 8192;
@@ -26,41 +26,64 @@ internal static class CollectiveSpeed
     private static readonly int[] Rows = [1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096];
 
     /// <summary>Prints a table.</summary>
-    /// <param name="cards">1 or 2.</param>
+    /// <param name="cards">1: two ranks on one card; otherwise a rank on each of so many.</param>
     public static void Run(int cards)
     {
+        var lines = OnRanks(cards, (ops, gate, sums) => Rows.Select(rows => Measure(ops, gate, rows, sums)).ToList());
+        Console.WriteLine($"{(cards == 1 ? "both ranks on one card" : $"a rank on each of {cards} cards")}, bfloat16, microseconds each inside a graph");
+        Console.WriteLine("    rows       KiB | own, one shot  + norm after  norm fused |  own, chunks        NCCL | a norm alone    copy limit");
+        lines.ForEach(Console.WriteLine);
+    }
+
+    /// <summary>Seconds of one addition of all ranks' parts to the residual stream, by the way that is the fastest at each number of rows.</summary>
+    /// <param name="cards">A rank on each.</param>
+    /// <param name="width">Of the residual stream.</param>
+    /// <param name="rows">Numbers of rows.</param>
+    public static IReadOnlyDictionary<int, double> SumSeconds(int cards, int width, IReadOnlyList<int> rows) => OnRanks(cards, (ops, gate, sums) =>
+        rows.ToDictionary(count => count, count =>
+        {
+            using var scope = NewDisposeScope();
+            var (part, residual) = (zeros(count, width, bfloat16, ops.Device), zeros(count, width, bfloat16, ops.Device));
+            var times = new List<double> { Time(ops, gate, () => sums.Chunks.AddAllReduced(residual, part)) };
+            if (2L * count * width <= PeerCollectives.MaxOneShotBytes)
+                times.Add(Time(ops, gate, () => sums.OneShot.AddAllReduced(residual, part)));
+            if (sums.Nccl is { } nccl)
+                times.Add(Time(ops, gate, () => nccl.AddAllReduced(residual, part)));
+            return times.Min() / 1e6;
+        }));
+
+    // What rank 0 finds; all ranks do the same.
+    private static T OnRanks<T>(int cards, Func<CudaOps, LaunchGate, Sums, T> work)
+    {
         TorchLibrary.EnsureLoaded();
-        string[] devices = ["cuda:0", string.Create(CultureInfo.InvariantCulture, $"cuda:{cards - 1}")];
-        var process = new LaunchGate(Ranks);
-        var nccl = cards == Ranks ? NcclLibrary.TryLoad(TorchLibrary.Folder) : null;
+        string[] devices = cards == 1
+            ? [.. Enumerable.Repeat("cuda:0", RanksOfOneCard)]
+            : [.. Enumerable.Range(0, cards).Select(card => string.Create(CultureInfo.InvariantCulture, $"cuda:{card}"))];
+        var ranks = devices.Length;
+        var process = new LaunchGate(ranks);
+        var nccl = cards > 1 ? NcclLibrary.TryLoad(TorchLibrary.Folder) : null;
         var id = nccl?.CreateUniqueId() ?? default;
-        var (oneShot, chunks) = (new PeerGroup(Ranks, process), new PeerGroup(Ranks, process));
-        var gates = new RankGates(new(Ranks), process);
-        var lines = new List<string>();
+        var (oneShot, chunks) = (new PeerGroup(ranks, process), new PeerGroup(ranks, process));
+        var gates = new RankGates(new(ranks), process);
+        var results = new T[ranks];
         var threads = devices.Select((device, rank) => new Thread(() =>
         {
             using var ops = (CudaOps)DeviceRegistry.Create(device);
             using var first = new PeerCollectives(oneShot, rank) { OneShotLimit = PeerCollectives.MaxOneShotBytes };
             using var second = new PeerCollectives(chunks, rank) { OneShotLimit = 0 };
-            using var third = nccl is null ? null : new NcclCollectives(new(() => (nccl, id), rank, Ranks, gates));
+            using var third = nccl is null ? null : new NcclCollectives(new(() => (nccl, id), rank, ranks, gates));
             foreach (var bound in (IDeviceBound?[])[first, second, third])
                 bound?.Bind(ops);
-            foreach (var rows in Rows)
-            {
-                var line = Measure(ops, process, rows, first, second, third);
-                if (rank == 0)
-                    lines.Add(line);
-            }
+            results[rank] = work(ops, process, new(first, second, third));
         })).ToList();
         threads.ForEach(thread => thread.Start());
         threads.ForEach(thread => thread.Join());
-        Console.WriteLine($"{(cards == 1 ? "both ranks on one card" : "a rank on each of two cards")}, bfloat16, microseconds each inside a graph");
-        Console.WriteLine("    rows       KiB | own, one shot  + norm after  norm fused |  own, chunks        NCCL | a norm alone    copy limit");
-        lines.ForEach(Console.WriteLine);
+        return results[0];
     }
 
-    private static string Measure(CudaOps ops, LaunchGate gate, int rows, PeerCollectives oneShot, PeerCollectives chunks, NcclCollectives? nccl)
+    private static string Measure(CudaOps ops, LaunchGate gate, int rows, Sums sums)
     {
+        var (oneShot, chunks, nccl) = (sums.OneShot, sums.Chunks, sums.Nccl);
         using var scope = NewDisposeScope();
         var (part, residual) = (zeros(rows, Width, bfloat16, ops.Device), zeros(rows, Width, bfloat16, ops.Device));
         var weight = ones(Width, bfloat16, ops.Device);
@@ -107,4 +130,7 @@ internal static class CollectiveSpeed
         gate.Pass();
         return time;
     }
+
+    // Ways to sum.
+    private sealed record Sums(PeerCollectives OneShot, PeerCollectives Chunks, ICollectives? Nccl);
 }

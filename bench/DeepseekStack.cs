@@ -51,6 +51,8 @@ internal static class DeepseekStack
             LoadFormat = "dummy",
             SkipTokenizerInit = true,
             Device = stack.Device,
+            TensorParallel = stack.TensorParallel,
+            EnableExpertParallel = stack.ExpertParallel,
             Dtype = "bfloat16",
             MaxModelLen = Math.Max(stack.Prompt, stack.Context + stack.Steps + stack.Lead(s_batches[^1])) + 1,
             MaxNumBatchedTokens = stack.StepTokens,
@@ -60,7 +62,7 @@ internal static class DeepseekStack
         });
         var (loaded, plan) = (Stopwatch.GetElapsedTime(start), engine.Plan);
         using var process = Process.GetCurrentProcess();
-        Print($"{stack.Dense} dense layers and {stack.Mixtures} with experts, a vocabulary of {stack.Vocabulary}");
+        Print($"{stack.Dense} dense layers and {stack.Mixtures} with experts, a vocabulary of {stack.Vocabulary}; tensor parallel {stack.TensorParallel}{(stack.ExpertParallel ? ", each rank with whole experts" : "")}");
         Print($"loaded in {loaded.TotalSeconds:F1} s, {engine.Dtype}");
         var counted = stack.Shape.StepBytes(stack.Dense, stack.Mixtures, 0, 0, stack.Shape.Experts)
             + (2 * stack.Shape.HeadBytes(stack.Vocabulary)); // and the embedding
@@ -99,14 +101,14 @@ internal static class DeepseekStack
     private static void PrintDecode(DeepseekStackOptions stack, int batch, List<double> gaps, Limits limits)
     {
         var (shape, active) = (stack.Shape, stack.Shape.ActiveExperts(batch));
-        var body = shape.StepBytes(stack.Dense, stack.Mixtures, batch, stack.Context, active) / limits.Bytes;
-        var head = shape.HeadBytes(stack.Vocabulary) / limits.Bytes;
+        var body = shape.StepBytes(stack.Dense, stack.Mixtures, batch, stack.Context, active, stack.TensorParallel) / limits.Bytes;
+        var head = shape.HeadBytes(stack.Vocabulary) / stack.TensorParallel / limits.Bytes;
         var (step, share) = (Quantile(gaps, 0.5), (body + head) / Quantile(gaps, 0.5));
         var (low, high) = (Quantile(gaps, 0.1), Quantile(gaps, 0.9));
         Print($"batch {batch}: {step * 1e3:F3} ms a step ({low * 1e3:F3} to {high * 1e3:F3}), {batch / step:F0} tokens/s");
         Print($"    floor {(body + head) * 1e3:F3} ms: {share:P0}; {body * 1e3:F3} ms without the output head");
         Print($"    {active:F1} of {shape.Experts} experts of a layer in a step, as is to be expected if all are equally likely");
-        if (shape != DeepseekShape.V3)
+        if (shape != DeepseekShape.V3 || stack.TensorParallel > 1)
             return;
         // A rank of eight sums with the others behind attention and MLP of each layer, behind the embedding, and gathers the logits.
         var bytes = shape.StepBytes(WholeDense, WholeMixtures, batch, stack.Context, active, Cards);
@@ -125,8 +127,8 @@ internal static class DeepseekStack
         var seconds = Quantile(prompts, 0.5);
         var operations = stack.Shape.PromptOperations(stack.Dense, stack.Mixtures, stack.Prompt);
         var experts = stack.Shape.ActiveExperts(stack.Prompt);
-        var reading = stack.Shape.StepBytes(stack.Dense, stack.Mixtures, 1, stack.Prompt, experts) / limits.Bytes;
-        var floor = operations / limits.Operations;
+        var reading = stack.Shape.StepBytes(stack.Dense, stack.Mixtures, 1, stack.Prompt, experts, stack.TensorParallel) / limits.Bytes;
+        var floor = operations / stack.TensorParallel / limits.Operations;
         Print($"prefill, {stack.Prompt} tokens in one step: {seconds * 1e3:F1} ms ({prompts.Min() * 1e3:F1} to {prompts.Max() * 1e3:F1})");
         Print($"    {stack.Prompt / seconds:F0} tokens/s; {operations / 1e12:F3} T operations, {operations / seconds / 1e12:F2} TFLOP/s");
         Print($"    floor {floor * 1e3:F1} ms (operations over {limits.OperationsText}): {floor / seconds:P0}");

@@ -11,8 +11,11 @@ namespace LocalLlm.Bench;
 /// <param name="Prompt">Tokens of the prefilled prompt.</param>
 /// <param name="Rounds">Runs of everything.</param>
 /// <param name="IsProfiled">Whether one prompt and a few decode steps are marked for a profiler, and nothing is measured.</param>
+/// <param name="TensorParallel">Cards that the layers are split over.</param>
+/// <param name="ExpertParallel">Whether each rank has whole experts.</param>
 internal sealed record DeepseekStackOptions(
-    DeepseekShape Shape, string Device, int Dense, int Mixtures, int Vocabulary, int Context, int Steps, int Prompt, int Rounds, bool IsProfiled)
+    DeepseekShape Shape, string Device, int Dense, int Mixtures, int Vocabulary, int Context, int Steps, int Prompt, int Rounds, bool IsProfiled,
+    int TensorParallel = 1, bool ExpertParallel = false)
 {
     /// <summary>Dense layers and those with experts.</summary>
     public int Layers => Dense + Mixtures;

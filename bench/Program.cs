@@ -83,9 +83,18 @@ var beside = new Command("embed-beside", "How long decoding stands still while e
 beside.SetAction((result, _) => EmbeddingBeside.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(encoderOption)!, result.GetValue(encoderTokenizerOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(batchOption), result.GetValue(roundsOption)));
 
-var cardsOption = new Option<int>("--cards") { DefaultValueFactory = _ => 1, Description = "1: both ranks on one card; 2: one on each of two" };
-var collectives = new Command("collectives", "Sums between two ranks on GPUs, our own and NCCL's, beside the card's limits.") { cardsOption };
+var cardsOption = new Option<int>("--cards") { DefaultValueFactory = _ => 1, Description = "1: two ranks on one card; otherwise a rank on each of so many" };
+var collectives = new Command("collectives", "Sums between ranks on GPUs, our own and NCCL's, beside the card's limits.") { cardsOption };
 collectives.SetAction(result => CollectiveSpeed.Run(result.GetValue(cardsOption)));
+
+var tensorParallelOption = new Option<int>("--tensor-parallel-size", "-tp") { DefaultValueFactory = _ => 1, Description = "Cards that layers are split over" };
+var pipelineParallelOption = new Option<int>("--pipeline-parallel-size", "-pp") { DefaultValueFactory = _ => 1, Description = "Stages" };
+var backendOption = new Option<string>("--backend") { DefaultValueFactory = _ => "engine", Description = "engine: ranks are threads of this process; threads, processes: those of localllm serve" };
+backendOption.AcceptOnlyFromAmong("engine", "threads", "processes");
+var batchesOption = new Option<int[]>("--batch") { DefaultValueFactory = _ => [1, 8, 32, 128], AllowMultipleArgumentsPerToken = true, Description = "Numbers of sequences" };
+var cards = new Command("cards", "A model of a real shape with random weights over several cards: decode steps and prompts beside their floor.") { shapeOption, tensorParallelOption, pipelineParallelOption, backendOption, batchesOption, roundsOption };
+cards.SetAction((result, _) => CardSpeed.RunAsync(new(
+    Shape(result), result.GetValue(tensorParallelOption), result.GetValue(pipelineParallelOption), result.GetValue(backendOption)!, result.GetValue(batchesOption)!, result.GetValue(roundsOption))));
 
 var tuneOption = new Option<string?>("--tune") { Description = "Try every cut of the products, and write the time of each to this file" };
 var partsOption = new Option<string[]>("--part") { DefaultValueFactory = _ => DeepseekKernels.Parts, Description = "What to measure: products, experts, attention; all of them where it is left out" };
@@ -101,11 +110,13 @@ var stackContextOption = new Option<int>("--context") { DefaultValueFactory = _ 
 var decodeStepsOption = new Option<int>("--steps") { DefaultValueFactory = _ => 64, Description = "Decode steps of a round" };
 var promptOption = new Option<int>("--prompt") { DefaultValueFactory = _ => 4096, Description = "Tokens of the prefilled prompt" };
 var profileOption = new Option<bool>("--profile") { Description = "Only warm up, then mark one prompt and a few decode steps for a profiler (ncu --profile-from-start off)" };
-var stack = new Command("deepseek-stack", "Layers of DeepSeek-V3 with random weights through the engine: decode and prefill beside the device's limits.") { scaleOption, deviceOption, denseOption, mixturesOption, vocabOption, stackContextOption, decodeStepsOption, promptOption, roundsOption, profileOption };
+var expertParallelOption = new Option<bool>("--enable-expert-parallel") { Description = "Each rank has whole experts" };
+var stack = new Command("deepseek-stack", "Layers of DeepSeek-V3 with random weights through the engine: decode and prefill beside the device's limits.") { scaleOption, deviceOption, denseOption, mixturesOption, vocabOption, stackContextOption, decodeStepsOption, promptOption, roundsOption, profileOption, tensorParallelOption, expertParallelOption };
 stack.SetAction((result, _) => DeepseekStack.RunAsync(new(
     result.GetValue(scaleOption) == "v3" ? DeepseekShape.V3 : DeepseekShape.Tiny, result.GetValue(deviceOption)!, result.GetValue(denseOption),
     result.GetValue(mixturesOption), result.GetValue(vocabOption), result.GetValue(stackContextOption), result.GetValue(decodeStepsOption),
-    result.GetValue(promptOption), result.GetValue(roundsOption), result.GetValue(profileOption))));
+    result.GetValue(promptOption), result.GetValue(roundsOption), result.GetValue(profileOption),
+    result.GetValue(tensorParallelOption), result.GetValue(expertParallelOption))));
 
 var configOption = new Option<string>("--speculative-config") { DefaultValueFactory = _ => """{"method":"ngram","num_speculative_tokens":8,"prompt_lookup_max":4,"prompt_lookup_min":1}""", Description = "As localllm's" };
 var promptsOption = new Option<string?>("--prompts") { Description = "A folder with texts (.txt, a prompt a line; .jsonl with turns, as MT-bench's)" };
@@ -136,7 +147,7 @@ var lookupOption = new Option<int>("--lookup-max") { DefaultValueFactory = _ => 
 var drafter = new Command("drafter", "What prompt look-up costs the engine loop when many long prompts come at once.") { promptsAtOnceOption, promptTokensOption, lookupOption };
 drafter.SetAction(result => DrafterCost.Run(result.GetValue(promptsAtOnceOption), result.GetValue(promptTokensOption), result.GetValue(lookupOption)));
 
-return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, invariant, soak, grammar, server, serverSoak, embed, beside, collectives, deepseek, stack, speculation, answers, cacheSpeed, experts, latent, drafter }.Parse(args).InvokeAsync();
+return await new RootCommand("Benchmarks of LocalLlm.") { model, cpu, ranks, profile, kernels, fp8, invariant, soak, grammar, server, serverSoak, embed, beside, collectives, cards, deepseek, stack, speculation, answers, cacheSpeed, experts, latent, drafter }.Parse(args).InvokeAsync();
 
 ModelShape Shape(ParseResult result) => ModelShape.All.First(shape => shape.Name == result.GetValue(shapeOption));
 

@@ -21,7 +21,11 @@ internal sealed class ServerProcess : IAsyncDisposable
     public static async Task<ServerProcess> StartAsync(string model, string device, params string[] options)
     {
         var port = FreePort();
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "localllm.dll"), "serve", model, "--host", "127.0.0.1", "--port", $"{port}", "--device", device, .. options])
+        // As this process was started: by dotnet, or as a program that has its own runtime.
+        var program = Path.Combine(AppContext.BaseDirectory, "localllm");
+        string[] line = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? ["dotnet", program + ".dll"] : [program];
+        var start = new ProcessStartInfo(
+            line[0], [.. line[1..], "serve", model, "--host", "127.0.0.1", "--port", $"{port}", "--device", device, .. options])
         {
             RedirectStandardError = true,
         };

@@ -16,12 +16,11 @@ public sealed class GpuProcessTests
 
     // Several requests at once, so that steps run ahead and are recorded in several sizes.
     [Theory]
-    [InlineData(2, 1, "float32")]
-    [InlineData(1, 2, "float32")]
-    [InlineData(2, 1, "bfloat16")]
-    public async Task Processes_give_the_ids_of_threads(int tensorParallel, int pipelineParallel, string dtype)
+    [InlineData(2, 1)]
+    [InlineData(1, 2)]
+    public async Task Processes_give_the_ids_of_threads(int tensorParallel, int pipelineParallel)
     {
-        string[] sizes = ["--device", "cuda", "--dtype", dtype, "-tp", Text(tensorParallel), "-pp", Text(pipelineParallel)];
+        string[] sizes = ["--device", "cuda", "--dtype", "float32", "-tp", Text(tensorParallel), "-pp", Text(pipelineParallel)];
         int[][] expected;
         await using (var threads = ServeProcess.Start([], [.. sizes, "--distributed-executor-backend", "threads"]))
         {
@@ -36,6 +35,27 @@ public sealed class GpuProcessTests
         await ServeProcess.SignalAsync("TERM", processes.Id);
         Assert.Equal(0, await processes.ExitAsync(Patience));
         Assert.Empty(processes.Processes());
+    }
+
+    // Ids part at near ties: NCCL rounds the ranks' sum before it is added, threads' own kernels do not.
+    [Fact]
+    public async Task Processes_find_answers_of_threads_as_likely_in_bfloat16()
+    {
+        string[] sizes = ["--device", "cuda", "--dtype", "bfloat16", "-tp", "2"];
+        int[][] answers;
+        double[][] expected;
+        await using (var threads = ServeProcess.Start([], [.. sizes, "--distributed-executor-backend", "threads"]))
+        {
+            await threads.ReadyAsync();
+            answers = await GreedyAsync(threads);
+            expected = await Task.WhenAll(answers.Select(threads.LogprobsAsync));
+        }
+
+        await using var processes = ServeProcess.Start([], [.. sizes, "--distributed-executor-backend", "processes"]);
+        await processes.ReadyAsync();
+        var scored = await Task.WhenAll(answers.Select(processes.LogprobsAsync));
+        var distances = expected.Zip(scored).SelectMany(pair => pair.First.Zip(pair.Second, (one, other) => Math.Abs(one - other))).ToArray();
+        Assert.True(distances.Average() < 0.05, $"off by {distances.Average():F4} on average, {distances.Max():F2} at most");
     }
 
     [Theory]

@@ -88,6 +88,19 @@ internal sealed class ServeProcess : IAsyncDisposable
         return [.. body.RootElement.GetProperty("choices")[0].GetProperty("token_ids").EnumerateArray().Select(id => id.GetInt32())];
     }
 
+    /// <summary>Log-probabilities of all tokens but the first.</summary>
+    public async Task<double[]> LogprobsAsync(IReadOnlyList<int> ids)
+    {
+        var request = JsonSerializer.Serialize(new { prompt = ids, max_tokens = 1, temperature = 0, prompt_logprobs = 0 });
+        using var response = await _http.PostAsync("/v1/completions", new StringContent(request, Encoding.UTF8, "application/json"));
+        using var body = JsonDocument.Parse(await response.Content.ReadAsStringAsync());
+        return
+        [
+            .. body.RootElement.GetProperty("choices")[0].GetProperty("prompt_logprobs").EnumerateArray().Skip(1)
+                .Zip(ids.Skip(1), (token, id) => token.GetProperty($"{id}").GetProperty("logprob").GetDouble()),
+        ];
+    }
+
     /// <summary>Streams one response.</summary>
     /// <returns>How it ended: <c>complete</c>, an error's code, <c>refused</c> (nobody listened), or <c>cut</c>: without a word.</returns>
     public async Task<string> StreamAsync(string prompt, int maxTokens)

@@ -14,11 +14,6 @@ public sealed class CudaDataParallelTests
     // Experts change ranks at every third step, by the two before.
     private static readonly ExpertBalancingOptions s_often = new() { WindowSize = 2, StepInterval = 3 };
 
-    // Where copies take turns, a token's place in the step says how its sum is rounded, and 8-bit activations make more of that: at a near
-    // tie of the router answers to these requests part by 4 to 5, also on one CPU that rounds some sums the other way. Where tokens are
-    // lost, or computed by other experts, they part by 14 and more.
-    private const double FarthestTieOfCopies = 8;
-
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     public static TheoryData<int> Cards => CardRanks.Cards;
@@ -134,7 +129,7 @@ public sealed class CudaDataParallelTests
         await using var several = await LoadAsync(Moving(options, redundant), layout);
         var answers = await several.GenerateBatchAsync(CudaEngineTests.Requests(32), cancellationToken: Token);
         await ScoredAnswers.AssertAsLikelyAsync(several, expected, Token);
-        CudaDeepseekEngineTests.AssertEqualButForTies(expected, answers, FarthestTieOfCopies);
+        CudaDeepseekEngineTests.AssertEqualButForTies(expected, answers, ScoredAnswers.FarthestRouterTie);
         // Of ranks, which compute about as much.
         Assert.InRange(several.Statistics.ExpertBalance!.Value, 0.4, 1);
     }
