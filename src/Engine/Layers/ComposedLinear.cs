@@ -25,10 +25,10 @@ internal abstract class ComposedLinear(LayerContext context) : ILinear
     public virtual void Take(ILinear copy) => throw new NotSupportedException($"{GetType().FullName} cannot be taken from another rank");
 
     /// <inheritdoc/>
-    public Tensor ForwardNormed(Tensor x, RmsNorm norm) => Forward(context.Ops.RmsNorm(x, norm.Weight, norm.Epsilon));
+    public virtual Tensor ForwardNormed(Tensor x, RmsNorm norm) => Forward(context.Ops.RmsNorm(x, norm.Weight, norm.Epsilon));
 
     /// <inheritdoc/>
-    public Tensor ForwardGated(Tensor x, RmsNorm norm) => context.Ops.SiluAndMul(ForwardNormed(x, norm));
+    public virtual Tensor ForwardGated(Tensor x, RmsNorm norm) => context.Ops.SiluAndMul(ForwardNormed(x, norm));
 
     /// <inheritdoc/>
     public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
@@ -40,5 +40,5 @@ internal abstract class ComposedLinear(LayerContext context) : ILinear
     }
 
     /// <inheritdoc/>
-    public void AddTo(Tensor residual, Tensor x) => residual.AddInPlace(Forward(x));
+    public virtual void AddTo(Tensor residual, Tensor x) => residual.AddInPlace(Forward(x));
 }

@@ -30,7 +30,11 @@ internal sealed class ExpertRouter
     }
 
     /// <summary>[tokens, hidden] → the experts of each token.</summary>
-    public ExpertChoices Route(Tensor x) =>
-        _context.Experts.Route(
-            _context.Experts.TryLogits(x, _weight.Value) ?? _context.Ops.Linear(x.to(ScalarType.Float32), _weight.Value), _bias?.Value, _routing);
+    /// <param name="x">[tokens, hidden].</param>
+    /// <param name="joinsShared">As in <see cref="IExpertOps.Route"/>.</param>
+    public ExpertChoices Route(Tensor x, bool joinsShared = false)
+    {
+        var logits = _context.Experts.TryLogits(x, _weight.Value) ?? _context.Ops.Linear(x.to(ScalarType.Float32), _weight.Value);
+        return _context.Experts.Route(logits, _bias?.Value, _routing, joinsShared);
+    }
 }

@@ -185,5 +185,20 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
 
         /// <inheritdoc/>
         public override Tensor Forward(Tensor x) => _ops.Linear(x, _weight.Value);
+
+        /// <inheritdoc/>
+        public override Tensor ForwardNormed(Tensor x, RmsNorm norm) =>
+            _ops.TryLinearNormed(x, norm.Weight, norm.Epsilon, _weight.Value) ?? base.ForwardNormed(x, norm);
+
+        /// <inheritdoc/>
+        public override Tensor ForwardGated(Tensor x, RmsNorm norm) =>
+            _ops.TryLinearGated(x, norm.Weight, norm.Epsilon, _weight.Value) ?? base.ForwardGated(x, norm);
+
+        /// <inheritdoc/>
+        public override void AddTo(Tensor residual, Tensor x)
+        {
+            if (!_ops.TryAddLinear(residual, x, _weight.Value))
+                base.AddTo(residual, x);
+        }
     }
 }

@@ -25,12 +25,13 @@ internal sealed class MixtureOfExperts : IFeedForward
     {
         _context = context;
         _router = new(context, $"{prefix}.gate", hiddenSize, options.Routing);
-        _experts = new(context, $"{prefix}.experts", hiddenSize, options);
         if (options.SharedWidth > 0)
         {
             _shared = new(context, $"{prefix}.shared_experts", hiddenSize, options.SharedWidth,
                 ShardRange.Of(options.SharedWidth, context.Collectives, $"The output size of {prefix}.shared_experts.gate_proj"));
         }
+
+        _experts = new(context, $"{prefix}.experts", hiddenSize, options, _shared);
     }
 
     /// <inheritdoc/>
@@ -65,9 +66,10 @@ internal sealed class MixtureOfExperts : IFeedForward
     // One operation sums all parts, and adds them to the residual stream where no other rank has any.
     private void AddOnDevice(Tensor residual, Tensor x)
     {
-        var shared = _shared?.Forward(x);
+        var joins = _experts.JoinsShared(x.dtype, x.size(0));
+        var shared = joins ? null : _shared?.Forward(x);
         var isAlone = _context.Collectives.WorldSize == 1;
-        var sum = _experts.TrySum(x, _router.Route(x), shared, isAlone ? residual : null)!; // [tokens, hidden]
+        var sum = _experts.TrySum(x, _router.Route(x, joins), shared, isAlone ? residual : null)!; // [tokens, hidden]
         if (!isAlone)
             _context.Collectives.AddAllReduced(residual, sum);
     }

@@ -18,6 +18,7 @@ internal sealed class RoutedExperts : IExperts
 {
     private readonly ICollectives _ranks;
     private readonly Expert[] _experts; // of this rank
+    private readonly Expert? _shared; // split as the others
     private readonly IExpertOps _ops;
     private readonly ExpertGroups _groups;
     private readonly long[] _usage; // tokens of each expert, of all ranks; those of each rank where experts are balanced
@@ -28,8 +29,14 @@ internal sealed class RoutedExperts : IExperts
     private ExpertPlacement? _placement; // null: every expert's tokens are one rank's, or each rank has a part of all
 
     /// <summary>Registers <c>prefix.N.{gate,up,down}_proj</c>.</summary>
-    public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options)
+    /// <param name="context">What layers are built with.</param>
+    /// <param name="prefix">Name in the checkpoint.</param>
+    /// <param name="hiddenSize">Width of the residual stream.</param>
+    /// <param name="options">Of the layer.</param>
+    /// <param name="shared">The expert of every token, which this rank has a part of; null: none.</param>
+    public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options, Expert? shared)
     {
+        _shared = context.SpreadsExperts || context.Rebalancing is not null ? null : shared;
         var count = options.Routing.Count;
         (_ranks, _device, Prefix) = (context.ExpertRanks, context.Ops.Device, prefix);
         if (context.Rebalancing is { } balancing)
@@ -73,6 +80,12 @@ internal sealed class RoutedExperts : IExperts
 
     /// <inheritdoc/>
     public ExpertShares? Shares { get; }
+
+    /// <inheritdoc/>
+    public ExpertMatrices? Shared => _shared?.Matrices;
+
+    /// <inheritdoc cref="IExpertOps.JoinsShared"/>
+    public bool JoinsShared(ScalarType type, long tokens) => _ops.JoinsShared(this, type, tokens);
 
     /// <inheritdoc cref="IExpertOps.Takes"/>
     public bool Takes(ScalarType type) => _ops.Takes(this, type);

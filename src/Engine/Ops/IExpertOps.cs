@@ -8,7 +8,11 @@ namespace LocalLlm.Ops;
 /// recorded step.
 /// </param>
 /// <param name="Weights">[tokens, experts per token] float32.</param>
-internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights);
+/// <param name="HasShared">
+/// Whether the last of each token is the expert of every token, by the number after the last one's, with a weight of 1
+/// (<see cref="IExpertOps.JoinsShared"/>).
+/// </param>
+internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights, bool HasShared = false);
 
 /// <summary>The matrices of one expert on one rank, without biases.</summary>
 /// <param name="GateUp">[2 · width, hidden]: gate first.</param>
@@ -29,6 +33,9 @@ internal interface IExperts
 
     /// <summary>Which rank computes what of the experts that change ranks; null: experts stay.</summary>
     ExpertShares? Shares => null;
+
+    /// <summary>What the expert of every token is made of, of which this rank has the same part as of the others; null: there is none, or it is split otherwise.</summary>
+    ExpertMatrices? Shared => null;
 
     /// <summary>What one is made of; null: only <see cref="Forward"/> knows.</summary>
     ExpertMatrices? MatricesOf(int expert);
@@ -58,7 +65,8 @@ internal interface IExpertOps
     /// <param name="logits">[tokens, experts] float32.</param>
     /// <param name="bias">[experts] float32, added to the scores to choose by; null: none.</param>
     /// <param name="routing">How.</param>
-    ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing);
+    /// <param name="joinsShared">Whether the expert of every token comes last (<see cref="JoinsShared"/>).</param>
+    ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false);
 
     /// <summary>
     /// The sum of each token's experts of this rank, times their weights, in the order of their numbers and in float32: the sum of a token does not
@@ -77,6 +85,12 @@ internal interface IExpertOps
     /// <param name="experts">Of this rank.</param>
     /// <param name="type">Of activations.</param>
     bool Takes(IExperts experts, ScalarType type) => false;
+
+    /// <summary>Whether <see cref="TrySum"/> best computes the expert of every token (<see cref="IExperts.Shared"/>) as one more of each token's.</summary>
+    /// <param name="experts">Of this rank, loaded.</param>
+    /// <param name="type">Of activations.</param>
+    /// <param name="tokens">In the step.</param>
+    bool JoinsShared(IExperts experts, ScalarType type, long tokens) => false;
 
     /// <summary>
     /// The sum by choices that stay on the device, and what is added to it: (Σ weight · expert, in the order of the choice) + shared + residual, in

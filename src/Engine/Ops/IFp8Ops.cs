@@ -23,4 +23,27 @@ internal interface IFp8Ops
 
     /// <summary>x · Wᵀ + bias, where an element of W is its byte's value times its block's scale: [rows, in] → [rows, out].</summary>
     Tensor Linear(Tensor x, Fp8Weight weight);
+
+    /// <summary><see cref="Linear"/> of rows that are normalised before, as by <see cref="IDeviceOps.RmsNorm"/>.</summary>
+    /// <param name="x">[rows, in]; rows may have gaps between them.</param>
+    /// <param name="norm">[in].</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="weight">The matrix.</param>
+    /// <returns>Null: the device has nothing of its own for it, and nothing was done.</returns>
+    Tensor? TryLinearNormed(Tensor x, Tensor norm, float epsilon, Fp8Weight weight) => null;
+
+    /// <summary>silu(gate) · up of normalised rows, for a matrix [gate | up].</summary>
+    /// <param name="x">[rows, in].</param>
+    /// <param name="norm">[in]; null: rows are as they should be.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="weight">[out, in].</param>
+    /// <returns>[rows, out / 2]; null: the device has nothing of its own for it, and nothing was done.</returns>
+    Tensor? TryLinearGated(Tensor x, Tensor? norm, float epsilon, Fp8Weight weight) => null;
+
+    /// <summary>residual += <see cref="Linear"/>, rounded once.</summary>
+    /// <param name="residual">[rows, out], contiguous.</param>
+    /// <param name="x">[rows, in].</param>
+    /// <param name="weight">The matrix.</param>
+    /// <returns>False: the device has nothing of its own for it, and nothing was done.</returns>
+    bool TryAddLinear(Tensor residual, Tensor x, Fp8Weight weight) => false;
 }

@@ -241,6 +241,25 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         Assert.Null(_cuda.Features.Experts!.TryLogits(randn(rows, hidden).cuda(), packed));
     }
 
+    // A matrix that was stored in bfloat16 is one part, another three.
+    [Theory]
+    [InlineData(512, 256, 7168, true)]
+    [InlineData(2000, 64, 2048, false)]
+    [InlineData(513, 6, 48, false)]
+    public void Scores_of_many_rows_are_those_of_a_product_in_float32(int rows, int experts, int hidden, bool isStoredInBfloat16)
+    {
+        var matrix = randn(experts, hidden) / MathF.Sqrt(hidden);
+        if (isStoredInBfloat16)
+            matrix = matrix.to(ScalarType.BFloat16).to(float32);
+        using var wanted = _plain.PackLinear(matrix, null, LinearRole.Router, default);
+        using var packed = _cuda.PackLinear(matrix, null, LinearRole.Router, default);
+        var x = randn(rows, hidden).to(ScalarType.BFloat16);
+        // Twice: the second time the parts are there.
+        for (var turn = 0; turn < 2; turn++)
+            AssertClose(_plain.Linear(x.to(float32), wanted), _cuda.Features.Experts!.TryLogits(x.cuda(), packed)!, ScalarType.Float32);
+        Assert.Null(_cuda.Features.Experts!.TryLogits(x.to(ScalarType.Float16).cuda(), packed));
+    }
+
     [Fact]
     public void Rows_that_pad_a_step_get_no_experts_and_are_not_counted()
     {
@@ -281,6 +300,41 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         _cuda.Card.Synchronize();
         ops.ReadUsage([new(experts, counted)]);
         Assert.All(counted, number => Assert.Equal(0, number));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5)]
+    [InlineData(40)]
+    [InlineData(128)]
+    public void The_expert_of_every_token_is_computed_with_those_that_are_chosen(int tokens)
+    {
+        const int count = 8, hidden = 256, width = 128;
+        var routing = new ExpertRouting
+        {
+            Count = count, PerToken = 2, Scoring = ExpertScoring.Sigmoid, Choice = ExpertChoice.Greedy, NormalizesWeights = true, WeightScale = 2.5f,
+            Groups = 1, GroupsPerToken = 1,
+        };
+        var ops = _cuda.Features.Experts!;
+        foreach (var kind in (ExpertOpsTests.Kind[])[ExpertOpsTests.Kind.Unquantized, ExpertOpsTests.Kind.Blocks])
+        {
+            using var all = new ExpertOpsTests.Experts(_cuda, kind, ScalarType.BFloat16, 0, count + 1, hidden, width);
+            var experts = new WithShared(all);
+            Assert.True(ops.JoinsShared(experts, ScalarType.BFloat16, tokens));
+            Assert.False(ops.JoinsShared(experts, ScalarType.BFloat16, SkinnyTiling.MaxRows + 1));
+            var (x, logits) = (randn(tokens, hidden).to(ScalarType.BFloat16).cuda(), randn(tokens, count).cuda());
+            var shared = all.Forward(count, x).clone();
+            var chosen = ops.Route(logits, null, routing);
+            var wanted = ops.TrySum(x, chosen, experts, shared)!.clone();
+            var (ids, weights) = (chosen.Ids.cpu(), chosen.Weights.cpu());
+
+            var joined = ops.Route(logits, null, routing, joinsShared: true);
+            Assert.True(joined.HasShared);
+            Assert.True(joined.Ids.cpu().eq(cat([ids, full([tokens, 1], count, ScalarType.Int32)], 1)).all().item<bool>());
+            Assert.True(joined.Weights.cpu().eq(cat([weights, ones(tokens, 1)], 1)).all().item<bool>());
+            AssertNear(wanted.cpu().to(float32), ops.TrySum(x, joined, experts)!, ExpertRoundings * UnitOf(ScalarType.BFloat16));
+            ops.Forget(experts);
+        }
     }
 
     // Assignments that one block sorts, and so many that several do.
@@ -387,4 +441,18 @@ public sealed class CudaDeepseekOpsTests : IDisposable
 
     // The most that rounding to a type changes a value by, as a part of it.
     private static double UnitOf(ScalarType type) => type == ScalarType.BFloat16 ? 1.0 / 256 : 1.0 / 2048;
+
+    // The last of some experts as that of every token.
+    private sealed class WithShared(ExpertOpsTests.Experts all) : IExperts
+    {
+        public int First => 0;
+
+        public int Count => all.Count - 1;
+
+        public ExpertMatrices? Shared => all.MatricesOf(Count);
+
+        public ExpertMatrices? MatricesOf(int expert) => all.MatricesOf(expert);
+
+        public Tensor Forward(int expert, Tensor x) => all.Forward(expert, x);
+    }
 }

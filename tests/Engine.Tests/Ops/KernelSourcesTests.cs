@@ -10,7 +10,7 @@ namespace LocalLlm.Tests.Ops;
 public sealed class KernelSourcesTests
 {
     private const string Attention = "HEADS_PER_BLOCK=7 WARPS=8 LEAST_SHARE=256";
-    private const string Experts = "EXPERTS=256 PER_TOKEN=8 GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1";
+    private const string Experts = "EXPERTS=256 PER_TOKEN=8 GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1";
 
     private static readonly ScalarType[] All = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
     private static readonly ScalarType[] Halves = [ScalarType.BFloat16, ScalarType.Float16];
@@ -105,7 +105,7 @@ public sealed class KernelSourcesTests
         }
 
         foreach (var type in Halves)
-            AssertCompiles("quantise.cu", KernelCompiler.TypeMacro(type), CudaDevice.Hopper);
+            AssertCompiles("quantise.cu", $"{KernelCompiler.TypeMacro(type)} NORM_WARPS=28 NORM_CHUNKS=2", CudaDevice.Hopper);
     }
 
     [Fact]

@@ -67,6 +67,55 @@ public sealed class WarpgroupProductsTests : IDisposable
         }
     }
 
+    // Widths that one block of threads takes in one round and in several, and that end within a chunk.
+    [Theory]
+    [InlineData(1, 7168)]
+    [InlineData(3, 48)]
+    [InlineData(300, 1536)]
+    [InlineData(5, 18432)]
+    public void Rows_are_normalised_and_quantised_as_by_one_after_the_other(int rows, int inputs)
+    {
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            var x = randn(rows, inputs + 8).to(type).cuda().narrow(1, 0, inputs);
+            var weight = (1 + (0.2 * randn(inputs))).to(type).cuda();
+            using var normed = full([rows, inputs], float.NaN, type, _cuda.Device);
+            var got = Values(_cuda.Products.TryQuantiseNormed(x, weight, 1e-6f, normed)!.Value, inputs);
+            AssertNear(_cuda.RmsNorm(x, weight, 1e-6f).cpu().to(float64), normed, $"{type}: the norm");
+            Assert.True(got.eq(Values(_cuda.Products.Quantise(normed), inputs)).all().item<bool>(), $"{type}: what is quantised");
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 7168, 256)]
+    [InlineData(9, 512, 96)]
+    [InlineData(64, 256, 130)]
+    [InlineData(128, 2048, 64)]
+    public void Gated_products_and_sums_are_those_of_their_parts(int rows, int inputs, int width)
+    {
+        var type = ScalarType.BFloat16;
+        var ops = _cuda.Features.Fp8!;
+        var (bytes, scales, grid) = Fp8OpsTests.Matrix(inputs, 2 * width, 128, 128, 0);
+        var matrix = TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64);
+        using var packed = ops.Pack(bytes, scales, grid, null, LinearRole.GateUp);
+        var x = (randn(rows, inputs) / Math.Sqrt(inputs)).to(type).cuda();
+        var weight = (1 + (0.2 * randn(inputs))).to(type).cuda();
+        foreach (var norm in (Tensor?[])[null, weight])
+        {
+            var input = Values(_cuda.Products.Quantise(norm is null ? x : _cuda.RmsNorm(x, norm, 1e-6f)), inputs);
+            var product = input.matmul(matrix.t());
+            var gated = nn.functional.silu(product.narrow(1, 0, width)) * product.narrow(1, width, width);
+            AssertNear(gated, ops.TryLinearGated(x, norm, 1e-6f, packed)!, "gate and up");
+            if (norm is not null)
+                AssertNear(product, ops.TryLinearNormed(x, norm, 1e-6f, packed)!, "normalised");
+        }
+
+        var residual = randn(rows, 2 * width).to(type);
+        var sum = residual.cuda();
+        Assert.True(ops.TryAddLinear(sum, x, packed));
+        AssertNear(residual.to(float64) + Values(_cuda.Products.Quantise(x), inputs).matmul(matrix.t()), sum, "sum");
+    }
+
     [Theory]
     [MemberData(nameof(Shapes))]
     public void Products_are_near_to_the_same_values_in_float64(int rows, int inFeatures, int outFeatures, int blockRows, int blockColumns, int offset)

@@ -23,7 +23,7 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
 
     /// <summary>The tables of experts with maps, where it can multiply by them.</summary>
     public ExpertTables Described(ExpertTables tables) =>
-        new(Described(tables.GateUp, isGated: true), Described(tables.Down, isGated: false));
+        tables with { GateUp = Described(tables.GateUp, isGated: true), Down = Described(tables.Down, isGated: false) };
 
     /// <summary>What it wants to know of a matrix; null: it cannot multiply by it.</summary>
     public BulkMatrix? TryDescribe(Fp8Weight weight) =>

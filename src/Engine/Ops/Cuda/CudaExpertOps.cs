@@ -19,15 +19,17 @@ internal sealed unsafe class CudaExpertOps(
     private const int RouterThreads = 256;
     private const int PlaceThreads = 256;
     private const int MaxRouterTile = 8;
-    private const int MinManyRows = 512; // libtorch's product of float32 is quicker from here on
+    private const int MinManyRows = 512; // libtorch's products are quicker from here on
     private const int Pack = 8; // 16-bit elements of one access
 
     // Beyond, one block would take longer than several that read everything.
     private const int MaxAssignmentsOfBlock = 2048;
     private const int SortBlocks = 32;
+    private const int FewAssignments = 128; // are sorted by comparing each with all
 
     private readonly TorchExpertOps _plain = new();
     private readonly ExpertCounters _counters = new(device);
+    private readonly RouterScores _scores = new();
 
     // null: these experts are not for the kernels. A model is disposed before its device's operations.
     private readonly Dictionary<IExperts, ExpertTables?> _tables = new(ReferenceEqualityComparer.Instance);
@@ -37,8 +39,10 @@ internal sealed unsafe class CudaExpertOps(
     public Tensor? TryLogits(Tensor x, LinearWeight weight)
     {
         var (rows, width, outputs) = ((int)x.size(0), weight.InFeatures, weight.OutFeatures);
-        if (x.dtype == ScalarType.Float32 || width % Pack != 0 || weight.Bias is not null || rows >= MinManyRows)
+        if (x.dtype == ScalarType.Float32 || width % Pack != 0 || weight.Bias is not null)
             return null;
+        if (rows >= MinManyRows)
+            return RouterScores.Takes(x.dtype) ? _scores.Multiply(x, weight) : null;
         var y = workspace.Rent(WorkspaceSlot.Router, rows, outputs, ScalarType.Float32);
         var tile = rows switch { 1 => 1, 2 => 2, <= 4 => 4, _ => MaxRouterTile };
         var tiles = (rows + tile - 1) / tile;
@@ -49,17 +53,18 @@ internal sealed unsafe class CudaExpertOps(
     }
 
     /// <inheritdoc/>
-    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing)
+    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false)
     {
-        var tokens = (int)logits.size(0);
-        var ids = workspace.Rent(WorkspaceSlot.ExpertIds, tokens, routing.PerToken, ScalarType.Int32);
-        var weights = workspace.Rent(WorkspaceSlot.ExpertWeights, tokens, routing.PerToken, ScalarType.Float32);
+        var (tokens, columns) = ((int)logits.size(0), routing.PerToken + (joinsShared ? 1 : 0));
+        var ids = workspace.Rent(WorkspaceSlot.ExpertIds, tokens, columns, ScalarType.Int32);
+        var weights = workspace.Rent(WorkspaceSlot.ExpertWeights, tokens, columns, ScalarType.Float32);
         var defines = $"{KernelCompiler.TypeMacro(ScalarType.Float32)} EXPERTS={routing.Count} PER_TOKEN={routing.PerToken} GROUPS={routing.Groups} "
             + $"GROUPS_PER_TOKEN={routing.GroupsPerToken} BY_TWO={(routing.Choice == ExpertChoice.NoAuxiliaryLoss ? 1 : 0)} "
-            + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)}";
+            + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)} "
+            + $"JOINED={(joinsShared ? 1 : 0)}";
         kernels.Get(Source, "route", defines).Launch(
             (tokens, 1, 1), WarpSize, [logits, bias, inputs.HasPadding && inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
-        return new(ids, weights);
+        return new(ids, weights, joinsShared);
     }
 
     /// <inheritdoc/>
@@ -69,6 +74,11 @@ internal sealed unsafe class CudaExpertOps(
     public bool Takes(IExperts experts, ScalarType type) => type != ScalarType.Float32 && TablesOf(experts) is not null;
 
     /// <inheritdoc/>
+    /// <remarks>Few tokens are a product of their own for nothing: its launches take longer than the matrices.</remarks>
+    public bool JoinsShared(IExperts experts, ScalarType type, long tokens) =>
+        type != ScalarType.Float32 && tokens <= SkinnyTiling.MaxRows && TablesOf(experts) is { HasShared: true };
+
+    /// <inheritdoc/>
     public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared, Tensor? residual)
     {
         if (x.dtype == ScalarType.Float32 || TablesOf(experts) is not { } tables)
@@ -76,14 +86,16 @@ internal sealed unsafe class CudaExpertOps(
         var (tokens, perToken, hidden) = ((int)x.size(0), (int)choices.Ids.size(1), (int)x.size(1));
         var assignments = tokens * perToken;
         var ids = choices.Ids;
-        var macros = $"{KernelCompiler.TypeMacro(x.dtype)} EXPERTS={experts.Count} PER_TOKEN={perToken}";
+        var joined = choices.HasShared ? 1 : 0;
+        var count = experts.Count + joined;
+        var macros = $"{KernelCompiler.TypeMacro(x.dtype)} EXPERTS={count} PER_TOKEN={perToken}";
 
         if (experts.Shares is { } shares)
             ids = Place(choices.Ids, experts, shares, macros);
-        var rows = new ExpertRows(assignments, perToken, experts.Count, assignments <= MaxAssignmentsOfBlock, 0)
+        var rows = new ExpertRows(assignments, perToken, count, assignments <= MaxAssignmentsOfBlock, 0)
         {
             // Of experts that move, Total counts ranks.
-            LayerExperts = experts.Shares is null ? experts.Total : experts.Count * experts.Total,
+            LayerExperts = experts.Shares is null ? experts.Total + joined : experts.Count * experts.Total,
         };
         using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
@@ -128,6 +140,7 @@ internal sealed unsafe class CudaExpertOps(
     public void Dispose()
     {
         _counters.Dispose();
+        _scores.Dispose();
         foreach (var tables in _tables.Values)
             tables?.Dispose();
         _tables.Clear();
@@ -146,7 +159,7 @@ internal sealed unsafe class CudaExpertOps(
 
     private void Sort(Tensor ids, IExperts experts, ExpertRows rows, string macros)
     {
-        kernels.Get(Source, "sortByExpert", macros).Launch(
+        kernels.Get(Source, rows.Assignments <= FewAssignments ? "sortFew" : "sortByExpert", macros).Launch(
             (rows.IsSmall ? 1 : SortBlocks, 1, 1), SortThreads,
             [
                 ids, rows.Assignments, experts.First, rows.Starts, rows.Order, rows.Active, rows.RowsOfTile, rows.Tiles, rows.MaxTiles,

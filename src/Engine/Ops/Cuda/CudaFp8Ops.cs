@@ -58,22 +58,60 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     /// <inheritdoc/>
     public Tensor Linear(Tensor x, Fp8Weight weight)
     {
-        var isQuantised = products.Takes(x.dtype, weight.Grid, weight.InFeatures);
-        if (!isQuantised && !Widens(x.dtype, x.size(0), weight.Grid, weight.InFeatures))
-            return _plain.Linear(x, weight);
-        if (isQuantised && (TryScaled(x, weight) ?? TryBulk(x, weight)) is { } many)
-            return many;
-        var y = workspace.Rent(CudaOps.SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
-        var scaleRows = _scaleRows[weight.Grid];
-        if (!isQuantised)
+        var rows = (int)x.size(0);
+        if (products.Takes(x.dtype, weight.Grid, weight.InFeatures))
         {
-            skinny.Multiply(x, weight, scaleRows, y);
-            return y;
+            var isScaled = TakesScaled(rows, x.dtype, weight);
+            if (!isScaled && TryBulk(x, weight) is { } many)
+                return many;
+            using var quantised = products.Quantise(x, isScaled ? ScaledProduct.Padded(rows) : 0);
+            return Multiply(quantised, rows, x.dtype, weight, isScaled);
         }
 
-        using var quantised = products.Quantise(x);
-        products.Multiply(quantised, weight, scaleRows, y);
+        if (!Widens(x.dtype, rows, weight.Grid, weight.InFeatures))
+            return _plain.Linear(x, weight);
+        var y = Result(rows, x.dtype, weight);
+        skinny.Multiply(x, weight, _scaleRows[weight.Grid], y);
         return y;
+    }
+
+    /// <inheritdoc/>
+    public Tensor? TryLinearNormed(Tensor x, Tensor norm, float epsilon, Fp8Weight weight)
+    {
+        var rows = (int)x.size(0);
+        if (!products.Takes(x.dtype, weight.Grid, weight.InFeatures))
+            return null;
+        var isScaled = TakesScaled(rows, x.dtype, weight);
+        if (!isScaled && TakesBulk(rows, weight))
+            return null;
+        if (products.TryQuantiseNormed(x, norm, epsilon, normed: null, isScaled ? ScaledProduct.Padded(rows) : 0) is not { } quantised)
+            return null;
+        using (quantised)
+            return Multiply(quantised, rows, x.dtype, weight, isScaled);
+    }
+
+    /// <inheritdoc/>
+    public Tensor? TryLinearGated(Tensor x, Tensor? norm, float epsilon, Fp8Weight weight)
+    {
+        var rows = (int)x.size(0);
+        if (!TakesFew(rows, x.dtype, weight) || weight.OutFeatures % 2 != 0)
+            return null;
+        if ((norm is null ? products.Quantise(x) : products.TryQuantiseNormed(x, norm, epsilon)) is not { } quantised)
+            return null;
+        using var owned = quantised;
+        var y = workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures / 2, x.dtype);
+        products.Multiply(quantised, weight, _scaleRows[weight.Grid], y, gated: true);
+        return y;
+    }
+
+    /// <inheritdoc/>
+    public bool TryAddLinear(Tensor residual, Tensor x, Fp8Weight weight)
+    {
+        if (!TakesFew((int)x.size(0), x.dtype, weight))
+            return false;
+        using var quantised = products.Quantise(x);
+        products.Multiply(quantised, weight, _scaleRows[weight.Grid], residual, add: true);
+        return true;
     }
 
     /// <inheritdoc/>
@@ -90,28 +128,44 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     private static bool Widens(ScalarType type, long rows, Fp8Grid grid, int inFeatures) =>
         SkinnyProduct.Takes(type, rows, inFeatures, fp8: true) && SkinnyProduct.TakesGrid(grid, inFeatures);
 
-    private Tensor? TryScaled(Tensor x, Fp8Weight weight)
+    private Tensor Multiply(QuantisedRows x, int rows, ScalarType type, Fp8Weight weight, bool isScaled)
+    {
+        var y = Result(x.Rows, type, weight);
+        if (!isScaled)
+        {
+            products.Multiply(x, weight, _scaleRows[weight.Grid], y);
+            return y;
+        }
+
+        ScaledProduct.Multiply(x, weight, y);
+        using (y)
+            return y.narrow(0, 0, rows);
+    }
+
+    private Tensor Result(int rows, ScalarType type, Fp8Weight weight) => workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures, type);
+
+    private bool TakesScaled(int rows, ScalarType type, Fp8Weight weight)
     {
         var isLarge = weight.InFeatures >= MinOwnInputs && (long)weight.OutFeatures * weight.InFeatures >= LargeMatrix;
-        var isOwn = isLarge && x.size(0) >= MinOwnRows && DescriptionOf(weight) is not null;
-        if (isOwn && _scaled.Takes(x.size(0), x.dtype, weight))
+        var isOwn = isLarge && rows >= MinOwnRows && DescriptionOf(weight) is not null;
+        if (isOwn && _scaled.Takes(rows, type, weight))
             products.MakeRoom(ScaledProduct.Padded(MinOwnRows - 1), weight.InFeatures); // for shorter steps, while memory is measured by a long one
-        if (isOwn || !_scaled.Takes(x.size(0), x.dtype, weight))
-            return null;
-        var rows = ScaledProduct.Padded((int)x.size(0));
-        using var quantised = products.Quantise(x, rows);
-        using var y = workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures, x.dtype);
-        ScaledProduct.Multiply(quantised, weight, y);
-        return y.narrow(0, 0, x.size(0));
+        return !isOwn && _scaled.Takes(rows, type, weight);
     }
+
+    // Where the kernel for few rows is the best one: it can do more than multiply.
+    private bool TakesFew(int rows, ScalarType type, Fp8Weight weight) =>
+        rows <= SkinnyTiling.MaxRows && products.Takes(type, weight.Grid, weight.InFeatures) && !TakesScaled(rows, type, weight);
+
+    // Recorded steps have no more rows, and may not allocate what describes a matrix.
+    private bool TakesBulk(int rows, Fp8Weight weight) => rows > SkinnyTiling.MaxRows && DescriptionOf(weight) is not null;
 
     private Tensor? TryBulk(Tensor x, Fp8Weight weight)
     {
-        // Recorded steps have no more rows, and may not allocate what describes a matrix.
-        if (x.size(0) <= SkinnyTiling.MaxRows || DescriptionOf(weight) is not { } description)
+        if (!TakesBulk((int)x.size(0), weight))
             return null;
-        var y = workspace.Rent(CudaOps.SlotOf(weight.Role), x.size(0), weight.OutFeatures, x.dtype);
-        bulk.Multiply(x, weight, description, _scaleRows[weight.Grid], y);
+        var y = Result((int)x.size(0), x.dtype, weight);
+        bulk.Multiply(x, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y);
         return y;
     }
 

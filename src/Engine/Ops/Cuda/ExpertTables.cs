@@ -73,6 +73,9 @@ internal sealed record ExpertTable(
 /// <summary>The tables of a layer's experts; whoever creates them disposes them, and the matrices live at least as long.</summary>
 internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down) : IDisposable
 {
+    /// <summary>Whether the expert of every token (<see cref="IExperts.Shared"/>) follows the last one.</summary>
+    public bool HasShared { get; init; }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -89,9 +92,24 @@ internal sealed record ExpertTables(ExpertTable GateUp, ExpertTable Down) : IDis
         var matrices = Enumerable.Range(experts.First, experts.Count).Select(experts.MatricesOf).ToArray();
         if (matrices.Length == 0 || Array.Exists(matrices, one => one is null))
             return null;
-        if (TryCreate([.. matrices.Select(one => one!.Value.GateUp)], device) is not { } gateUp)
+        ExpertMatrices[] own = [.. matrices.Select(one => one!.Value)];
+        if (experts.Shared is { } shared && HasShapeOf(shared.GateUp, own[0].GateUp) && HasShapeOf(shared.Down, own[0].Down)
+            && TryCreate([.. own, shared], device) is { } all)
+        {
+            return all with { HasShared = true };
+        }
+
+        return TryCreate(own, device);
+    }
+
+    private static bool HasShapeOf(IWeightMatrix one, IWeightMatrix other) =>
+        (one.OutFeatures, one.InFeatures) == (other.OutFeatures, other.InFeatures);
+
+    private static ExpertTables? TryCreate(ExpertMatrices[] matrices, Device device)
+    {
+        if (TryCreate([.. matrices.Select(one => one.GateUp)], device) is not { } gateUp)
             return null;
-        if (TryCreate([.. matrices.Select(one => one!.Value.Down)], device) is { } down)
+        if (TryCreate([.. matrices.Select(one => one.Down)], device) is { } down)
             return new(gateUp, down);
         gateUp.Dispose();
         return null;

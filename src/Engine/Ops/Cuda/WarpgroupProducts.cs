@@ -1,3 +1,4 @@
+using System.Globalization;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Ops.Cuda;
@@ -22,6 +23,9 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     private const int QuantiseThreads = 256;
     private const int QuantisedByBlock = 8 * WarpgroupTiling.ChunkBytes;
     private const int PackBytes = 16;
+    private const int WarpSize = 32;
+    private const int MaxNormWarps = 32;
+    private const int MaxNormInputs = 8 * MaxNormWarps * WarpgroupTiling.ChunkBytes; // what a block keeps in registers
 
     /// <summary>Whether it can multiply by a matrix of 8-bit floats: blocks of scales begin where a chunk of inputs does.</summary>
     public bool Takes(ScalarType type, Fp8Grid grid, int inputs) =>
@@ -36,8 +40,9 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <summary>Creates room for so many quantised rows.</summary>
     public void MakeRoom(int rows, int inputs)
     {
-        workspace.Rent(WorkspaceSlot.Quantised, rows, inputs, ScalarType.Byte).Dispose();
-        workspace.Rent(WorkspaceSlot.QuantisedScales, (inputs + WarpgroupTiling.ChunkBytes - 1) / WarpgroupTiling.ChunkBytes, rows, ScalarType.Float32).Dispose();
+        var (values, scales) = Room(rows, inputs);
+        values.Dispose();
+        scales.Dispose();
     }
 
     /// <summary>Rows as 8-bit floats; valid until others are quantised.</summary>
@@ -46,11 +51,31 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     public QuantisedRows Quantise(Tensor x, int padded = 0)
     {
         var (rows, inputs) = (Math.Max(padded, (int)x.size(0)), (int)x.size(1));
-        var blocks = (inputs + WarpgroupTiling.ChunkBytes - 1) / WarpgroupTiling.ChunkBytes;
-        var values = workspace.Rent(WorkspaceSlot.Quantised, rows, inputs, ScalarType.Byte);
-        var scales = workspace.Rent(WorkspaceSlot.QuantisedScales, blocks, rows, ScalarType.Float32);
+        var (values, scales) = Room(rows, inputs);
         kernels.Get(QuantiseSource, "quantise", KernelCompiler.TypeMacro(x.dtype)).Launch(
             ((int)x.size(0), (inputs + QuantisedByBlock - 1) / QuantisedByBlock, 1), QuantiseThreads, [x, (int)x.stride(0), values, scales, rows, inputs]);
+        return new(values, scales);
+    }
+
+    /// <summary>The same of normalised rows, in one pass over them.</summary>
+    /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
+    /// <param name="weight">[in], of the norm.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="normed">[rows, in], contiguous: becomes the normalised rows; null: nobody wants them.</param>
+    /// <param name="padded">Rows to make room for; those beyond x's hold anything.</param>
+    /// <returns>Null: rows are too wide for it.</returns>
+    public QuantisedRows? TryQuantiseNormed(Tensor x, Tensor weight, float epsilon, Tensor? normed = null, int padded = 0)
+    {
+        var (rows, inputs) = (Math.Max(padded, (int)x.size(0)), (int)x.size(1));
+        if (inputs > MaxNormInputs)
+            return null;
+        var blocks = Blocks(inputs);
+        var warps = Math.Min(MaxNormWarps, blocks);
+        warps = (blocks + ((blocks + warps - 1) / warps) - 1) / ((blocks + warps - 1) / warps); // no more than its rounds need
+        var (values, scales) = Room(rows, inputs);
+        var defines = string.Create(CultureInfo.InvariantCulture, $"{KernelCompiler.TypeMacro(x.dtype)} NORM_WARPS={warps} NORM_CHUNKS={(blocks + warps - 1) / warps}");
+        kernels.Get(QuantiseSource, "quantiseNormed", defines).Launch(
+            ((int)x.size(0), 1, 1), warps * WarpSize, [x, (int)x.stride(0), weight, epsilon, normed, values, scales, rows, inputs]);
         return new(values, scales);
     }
 
@@ -58,18 +83,21 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <param name="x">[rows, in].</param>
     /// <param name="weight">The matrix.</param>
     /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
-    /// <param name="y">[rows, out], contiguous.</param>
+    /// <param name="y">[rows, out], contiguous; of gates and ups half as wide.</param>
     /// <param name="cut">How it is cut; null: as is best for the shape.</param>
-    public void Multiply(QuantisedRows x, Fp8Weight weight, Tensor scaleRows, Tensor y, WarpgroupTiling? cut = null)
+    /// <param name="gated">Whether the matrix is [gate | up], and y becomes silu(gate) · up.</param>
+    /// <param name="add">Whether the product is added to y.</param>
+    public void Multiply(
+        QuantisedRows x, Fp8Weight weight, Tensor scaleRows, Tensor y, WarpgroupTiling? cut = null, bool gated = false, bool add = false)
     {
         var (rows, outputs, inputs) = (x.Rows, weight.OutFeatures, weight.InFeatures);
         var tiling = cut ?? WarpgroupTiling.Of(rows, outputs, inputs, 1, fp8: true, device.Multiprocessors);
-        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8: true, gated: false, add: false, TokenPermutation.None)).Launch(
+        kernels.Get(WarpgroupTiling.Source, Function, tiling.Defines(y.dtype, fp8: true, gated, add, TokenPermutation.None)).Launch(
             (RowTiles(rows, tiling), tiling.Blocks(outputs), tiling.Splits),
             tiling.Threads,
             [
                 weight.Data, weight.Scales, scaleRows, (int)weight.Scales.size(1), weight.Grid.BlockColumns, weight.Grid.ColumnOffset, weight.Bias,
-                x.Values, x.Scales, rows, y, rows, outputs, inputs, inputs, outputs, RowTiles(rows, tiling), 0ul, 0, 0, 0ul, 0ul, 0ul, 1,
+                x.Values, x.Scales, rows, y, rows, outputs, inputs, inputs, (int)y.size(1), RowTiles(rows, tiling), 0ul, 0, 0, 0ul, 0ul, 0ul, 1,
             ],
             tiling.SharedBytes);
     }
@@ -129,6 +157,12 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
             ],
             tiling.SharedBytes);
     }
+
+    private static int Blocks(int inputs) => (inputs + WarpgroupTiling.ChunkBytes - 1) / WarpgroupTiling.ChunkBytes;
+
+    private (Tensor Values, Tensor Scales) Room(int rows, int inputs) => (
+        workspace.Rent(WorkspaceSlot.Quantised, rows, inputs, ScalarType.Byte),
+        workspace.Rent(WorkspaceSlot.QuantisedScales, Blocks(inputs), rows, ScalarType.Float32));
 
     private static int RowTiles(int rows, WarpgroupTiling tiling) => (rows + tiling.Rows - 1) / tiling.Rows;
 

@@ -15,104 +15,156 @@ __device__ __forceinline__ void takeBest(float& value, int& index) {
 }
 
 #ifdef GROUPS
-// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN], best first.
+#define PER_LANE ((EXPERTS + WARP - 1) / WARP)
+#define SIZE_OF_GROUP (EXPERTS / GROUPS)
+
+// The two best of some candidates, none of which are NaN.
+struct BestTwo {
+  float first = NEGATIVE_INFINITY, second = NEGATIVE_INFINITY;
+  __device__ __forceinline__ void add(float otherFirst, float otherSecond) {
+    second = fmaxf(fminf(first, otherFirst), fmaxf(second, otherSecond));
+    first = fmaxf(first, otherFirst);
+  }
+};
+
+// What is compared of each group: the sum of its two best candidates, or its best. A lane has the candidates lane, lane + 32, ...
+__device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], float (&score)[GROUPS]) {
+#if SIZE_OF_GROUP % WARP == 0
+#pragma unroll
+  for (int g = 0; g < GROUPS; g++) {
+    BestTwo best;
+#pragma unroll
+    for (int i = g * (SIZE_OF_GROUP / WARP); i < (g + 1) * (SIZE_OF_GROUP / WARP); i++)
+      best.add(fmaxf(candidate[i], NEGATIVE_INFINITY), NEGATIVE_INFINITY);
+#pragma unroll
+    for (int offset = WARP / 2; offset > 0; offset >>= 1)
+      best.add(__shfl_xor_sync(FULL_MASK, best.first, offset), __shfl_xor_sync(FULL_MASK, best.second, offset));
+    score[g] = BY_TWO ? best.first + best.second : best.first;
+  }
+#else
+  __shared__ float all[EXPERTS], groups[GROUPS];
+  const int lane = threadIdx.x;
+#pragma unroll
+  for (int i = 0; i < PER_LANE; i++)
+    if (i * WARP + lane < EXPERTS) all[i * WARP + lane] = candidate[i];
+  __syncwarp();
+  for (int g = lane; g < GROUPS; g += WARP) {
+    BestTwo best;
+    for (int e = g * SIZE_OF_GROUP; e < (g + 1) * SIZE_OF_GROUP; e++) best.add(fmaxf(all[e], NEGATIVE_INFINITY), NEGATIVE_INFINITY);
+    groups[g] = BY_TWO ? best.first + best.second : best.first;
+  }
+  __syncwarp();
+#pragma unroll
+  for (int g = 0; g < GROUPS; g++) score[g] = groups[g];
+#endif
+}
+
+// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN + JOINED], best first; JOINED:
+// last comes the expert of every token, whose number is EXPERTS, with a weight of 1.
 // contextLengths: [tokens] or null; a padding row has 0 and gets no expert (-1), so that it makes none be read.
 // SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Of GROUPS groups the GROUPS_PER_TOKEN best are chosen from: by their two best candidates
 // together (BY_TWO), or by their best. NORMALIZED: weights are divided by their sum. One warp a token.
 extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, const float* bias, const int* contextLengths, int* ids, float* weights,
                                                          float weightScale) {
-  __shared__ float scores[EXPERTS], candidates[EXPERTS], groups[GROUPS];
   launchDependents();
-  waitForPrevious();
   const int lane = threadIdx.x;
+  float candidate[PER_LANE], score[PER_LANE];
+  // No kernel writes the bias.
+#pragma unroll
+  for (int i = 0; i < PER_LANE; i++) candidate[i] = bias && i * WARP + lane < EXPERTS ? bias[i * WARP + lane] : 0;
+  waitForPrevious();
+  ids += (u64)blockIdx.x * (PER_TOKEN + JOINED);
+  weights += (u64)blockIdx.x * (PER_TOKEN + JOINED);
   if (contextLengths && contextLengths[blockIdx.x] == 0) {
-    for (int i = lane; i < PER_TOKEN; i += WARP) {
-      ids[(u64)blockIdx.x * PER_TOKEN + i] = -1;
-      weights[(u64)blockIdx.x * PER_TOKEN + i] = 0;
+    for (int i = lane; i < PER_TOKEN + JOINED; i += WARP) {
+      ids[i] = -1;
+      weights[i] = 0;
     }
     return;
   }
   const float* row = logits + (u64)blockIdx.x * EXPERTS;
   float top = NEGATIVE_INFINITY, sum = 0;
-  for (int e = lane; e < EXPERTS; e += WARP) {
-    scores[e] = row[e];
-    top = fmaxf(top, row[e]);
+#pragma unroll
+  for (int i = 0; i < PER_LANE; i++) {
+    score[i] = i * WARP + lane < EXPERTS ? row[i * WARP + lane] : NEGATIVE_INFINITY;
+    top = fmaxf(top, score[i]);
+  }
+  if (SOFTMAX) {
+#pragma unroll
+    for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
   }
 #pragma unroll
-  for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
-  for (int e = lane; e < EXPERTS; e += WARP) {
-    scores[e] = SOFTMAX ? expf(scores[e] - top) : 1 / (1 + expf(-scores[e]));
-    sum += scores[e];
+  for (int i = 0; i < PER_LANE; i++) {
+    const bool exists = i * WARP + lane < EXPERTS;
+    score[i] = SOFTMAX ? expf(score[i] - top) : 1 / (1 + expf(-score[i]));
+    if (exists) sum += score[i];
   }
-  sum = warpSum(sum);
-  for (int e = lane; e < EXPERTS; e += WARP) {
-    if (SOFTMAX) scores[e] /= sum;
-    candidates[e] = scores[e] + (bias ? bias[e] : 0);
+  if (SOFTMAX) sum = warpSum(sum);
+#pragma unroll
+  for (int i = 0; i < PER_LANE; i++) {
+    if (SOFTMAX) score[i] /= sum;
+    candidate[i] = i * WARP + lane < EXPERTS ? score[i] + candidate[i] : NEGATIVE_INFINITY;
   }
-  __syncwarp();
 
   if (GROUPS_PER_TOKEN < GROUPS) {
-    const int size = EXPERTS / GROUPS;
-    for (int g = lane; g < GROUPS; g += WARP) {
-      float first = NEGATIVE_INFINITY, second = NEGATIVE_INFINITY;
-      for (int e = g * size; e < (g + 1) * size; e++) {
-        const float value = candidates[e];
-        if (value > first) {
-          second = first;
-          first = value;
-        } else if (value > second) {
-          second = value;
-        }
-      }
-      groups[g] = BY_TWO ? first + second : first;
-    }
-    __syncwarp();
-    // A chosen group is marked by NaN, which is above nothing.
+    float group[GROUPS];
+    scoreGroups(candidate, group);
+    u32 chosen = 0; // the same on all lanes
+#pragma unroll
     for (int i = 0; i < GROUPS_PER_TOKEN; i++) {
       float value = NEGATIVE_INFINITY;
       int index = GROUPS;
-      for (int g = lane; g < GROUPS; g += WARP)
-        if (groups[g] > value || (groups[g] == value && g < index)) {
-          value = groups[g];
+#pragma unroll
+      for (int g = 0; g < GROUPS; g++)
+        if (!(chosen >> g & 1) && (group[g] > value || (group[g] == value && g < index))) {
+          value = group[g];
           index = g;
         }
-      takeBest(value, index);
-      if (lane == 0 && index < GROUPS) groups[index] = __int_as_float(0x7fffffff);
-      __syncwarp();
+      if (index < GROUPS) chosen |= 1u << index;
     }
-    for (int e = lane; e < EXPERTS; e += WARP)
-      if (groups[e / size] == groups[e / size]) candidates[e] = NEGATIVE_INFINITY;
-    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++)
+      if (!(chosen >> min((i * WARP + lane) / SIZE_OF_GROUP, GROUPS - 1) & 1)) candidate[i] = NEGATIVE_INFINITY;
   }
 
-  float total = 0, own = 0;
-  int ownId = 0;
+  float total = 0, own[(PER_TOKEN + WARP - 1) / WARP] = {};
+  int ownId[(PER_TOKEN + WARP - 1) / WARP] = {};
+#pragma unroll
   for (int i = 0; i < PER_TOKEN; i++) {
-    float value = NEGATIVE_INFINITY;
+    float value = NEGATIVE_INFINITY, its = __int_as_float(0x7fffffff);
     int index = EXPERTS;
-    for (int e = lane; e < EXPERTS; e += WARP)
-      if (candidates[e] > value || (candidates[e] == value && e < index)) {
-        value = candidates[e];
+#pragma unroll
+    for (int j = 0; j < PER_LANE; j++) {
+      const int e = j * WARP + lane;
+      if (candidate[j] > value || (candidate[j] == value && e < index)) {
+        value = candidate[j];
         index = e;
+        its = score[j];
       }
+    }
     takeBest(value, index);
     index = min(index, EXPERTS - 1); // where all that is left is no number
+    its = __shfl_sync(FULL_MASK, its, index % WARP);
+    // What is taken becomes NaN, which is above nothing.
+#pragma unroll
+    for (int j = 0; j < PER_LANE; j++) candidate[j] = j * WARP + lane == index ? __int_as_float(0x7fffffff) : candidate[j];
+    total += its;
     if (lane == i % WARP) {
-      own = scores[index];
-      ownId = index;
-    }
-    total += scores[index];
-    __syncwarp();
-    if (lane == 0) candidates[index] = __int_as_float(0x7fffffff);
-    __syncwarp();
-    if (lane == i % WARP) {
-      ids[(u64)blockIdx.x * PER_TOKEN + i] = ownId;
-      weights[(u64)blockIdx.x * PER_TOKEN + i] = own;
+      own[i / WARP] = its;
+      ownId[i / WARP] = index;
     }
   }
-  __syncwarp();
   const float factor = NORMALIZED ? weightScale / (total + 1e-20f) : weightScale;
-  for (int i = lane; i < PER_TOKEN; i += WARP) weights[(u64)blockIdx.x * PER_TOKEN + i] *= factor;
+#pragma unroll
+  for (int i = 0; i < (PER_TOKEN + WARP - 1) / WARP; i++)
+    if (i * WARP + lane < PER_TOKEN) {
+      ids[i * WARP + lane] = ownId[i];
+      weights[i * WARP + lane] = own[i] * factor;
+    }
+  if (JOINED && lane == 0) {
+    ids[PER_TOKEN] = EXPERTS;
+    weights[PER_TOKEN] = 1;
+  }
 }
 #endif
 
@@ -240,6 +292,63 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
       __syncwarp();
     }
   }
+}
+
+#define FEW 128
+#define FEW_THREADS 512
+
+// The same of at most FEW assignments, by counting what is below: one block.
+extern "C" __global__ void __launch_bounds__(FEW_THREADS) sortFew(const int* ids, int assignments, int first, int* starts, int* order, int* active,
+                                                                  int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
+  __shared__ int own[FEW]; // the expert; EXPERTS: another rank's
+  __shared__ int4 seen[FEW]; // the expert, again if this is its first assignment (else EXPERTS), and its tiles
+  launchDependents();
+  waitForPrevious();
+  const int t = threadIdx.x;
+  if (t < assignments) {
+    const int id = ids[t], place = id - first;
+    own[t] = id >= 0 && place >= 0 && place < EXPERTS ? place : EXPERTS;
+    if (usage && id >= 0 && id < total) atomicAdd(usage + id, 1ull);
+  }
+  __syncthreads();
+  if (t < assignments) {
+    const int expert = own[t];
+    int place = 0, earlier = 0, all = 0;
+    for (int i = 0; i < assignments; i++) {
+      const int other = own[i];
+      place += other < expert || (other == expert && i < t);
+      earlier += other == expert && i < t;
+      all += other == expert;
+    }
+    if (expert < EXPERTS) order[place] = t;
+    seen[t] = {expert, earlier == 0 ? expert : EXPERTS, (all + rowsOfTile - 1) / rowsOfTile, 0};
+  }
+  __syncthreads();
+  int live = 0, used = 0;
+  for (int i = 0; i < assignments; i++)
+    if (seen[i].y < EXPERTS) {
+      live++;
+      used += seen[i].z;
+    }
+  for (int e = t; e < EXPERTS; e += FEW_THREADS) {
+    int begin = 0, rank = 0, tile = 0, count = 0, own = 0;
+    for (int i = 0; i < assignments; i++) {
+      const int4 one = seen[i];
+      begin += one.x < e;
+      count += one.x == e;
+      if (one.y < e) {
+        rank++;
+        tile += one.z;
+      }
+      if (one.y == e) own = one.z;
+    }
+    starts[e] = begin;
+    if (e == EXPERTS - 1) starts[EXPERTS] = begin + count;
+    if (count > 0) active[rank] = e;
+    for (int i = 0; i < own; i++) tiles[tile + i] = {e, i};
+  }
+  for (int i = live + t; i < EXPERTS; i += FEW_THREADS) active[i] = -1;
+  for (int i = used + t; i < maxTiles; i += FEW_THREADS) tiles[i] = {-1, 0};
 }
 
 // One warp.

@@ -49,6 +49,58 @@ extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(con
   if (column < inputs) *(u32*)(y + (u64)row * inputs + column) = pack;
 }
 
+#ifdef NORM_WARPS
+// The same of rows that are normalised before, by the root of their mean square, and rounded to T as a norm alone rounds them. weight: [inputs]; normed:
+// [rows of x, inputs] or null, what was quantised. A block has a row, each of its NORM_WARPS warps NORM_CHUNKS times 128 inputs.
+extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
+    const T* x, int xStride, const T* weight, float epsilon, T* normed, u8* y, float* scales, int rows, int inputs) {
+  __shared__ float partial[NORM_WARPS];
+  launchDependents();
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, row = blockIdx.x;
+  float value[NORM_CHUNKS][4], factor[NORM_CHUNKS][4], squares = 0;
+  // No kernel writes the weights: they come while the kernel before still runs.
+#pragma unroll
+  for (int i = 0; i < NORM_CHUNKS; i++) {
+    const int column = (i * NORM_WARPS + warp) * BLOCK + lane * 4;
+    readFour(factor[i], weight + column, column < inputs);
+  }
+  waitForPrevious();
+#pragma unroll
+  for (int i = 0; i < NORM_CHUNKS; i++) {
+    const int column = (i * NORM_WARPS + warp) * BLOCK + lane * 4;
+    readFour(value[i], x + (u64)row * xStride + column, column < inputs);
+  }
+#pragma unroll
+  for (int i = 0; i < NORM_CHUNKS; i++)
+#pragma unroll
+    for (int e = 0; e < 4; e++) squares = fmaf(value[i][e], value[i][e], squares);
+  squares = warpSum(squares);
+  if (lane == 0) partial[warp] = squares;
+  __syncthreads();
+  const float scale = rsqrtf(warpSum(lane < NORM_WARPS ? partial[lane] : 0) / inputs + epsilon);
+#pragma unroll
+  for (int i = 0; i < NORM_CHUNKS; i++) {
+    const int block = i * NORM_WARPS + warp, column = block * BLOCK + lane * 4;
+    if (block * BLOCK >= inputs) break;
+    union {
+      uint2 raw;
+      T element[4];
+    } pack;
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+      pack.element[e] = fromFloat(value[i][e] * scale * factor[i][e]);
+      value[i][e] = toFloat(pack.element[e]);
+    }
+    float largest;
+    const u32 bytes = quantised(value[i], largest);
+    if (lane == 0) scales[(u64)block * rows + row] = largest;
+    if (column >= inputs) continue;
+    *(u32*)(y + (u64)row * inputs + column) = bytes;
+    if (normed) *(uint2*)(normed + (u64)row * inputs + column) = pack.raw;
+  }
+}
+#endif
+
 #ifdef ROWS
 // The same for bulkProducts: 64 rows of 128 inputs are contiguous, their 16-byte packs swizzled (warpgroup.cu). ROWS: as in product.cu. y: [tiles, inputs / 128,
 // 64 rows, 128], scales: [tiles, inputs / 128, 64]; rows beyond the end of a matrix' own are zeros. tiles, starts, order: of experts.cu; a tile is 64 rows
