@@ -161,7 +161,7 @@ public sealed record EngineOptions
 
     /// <summary>
     /// How the KV cache keeps its elements: <c>auto</c> (in the type of the computation), <c>fp8</c> or <c>fp8_e4m3</c> (8-bit floats with a scale for every
-    /// token and head: half of bfloat16's memory, and other last digits of every answer; latent vectors on CPUs only).
+    /// token and head, or for its latent vector: half of bfloat16's memory, and other last digits of every answer).
     /// </summary>
     public string KvCacheDtype { get; init; } = "auto";
 
