@@ -213,6 +213,27 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.InRange((double)narrow.KvCacheTokens / wide.KvCacheTokens, 1.99, 2);
     }
 
+    // The smaller plans that are offered beside one of groups have none, and are recorded.
+    [Fact]
+    public async Task Recorded_steps_take_memory_of_those_plans_alone_that_record_any()
+    {
+        var split = new EngineOptions { TensorParallel = 8, EnableExpertParallel = true };
+        var groups = new EngineOptions { DataParallel = 8, EnableExpertParallel = true };
+        var drafting = split with { Speculation = new() { Method = "mtp", NumSpeculativeTokens = 1 } };
+        foreach (var (options, records) in ((EngineOptions, bool)[])
+            [(split, true), (split with { EnforceEager = true }, false), (groups, false), (split with { ExpertBalancing = new() }, false), (drafting, false)])
+        {
+            var plan = await PlanAsync(PublishedConfigs.V3, "H200", options);
+            Assert.All(plan.Ranks, rank => Assert.Equal(records ? CapacityPlanner.GraphAllowance : 0, rank.GraphBytes));
+        }
+
+        // A tight plan that records nothing has nothing to give up.
+        var tight = await PlanAsync(PublishedConfigs.V3, "H200", groups with { MaxNumBatchedTokens = 14_000 });
+        Assert.Equal(PlanVerdict.Tight, tight.Verdict);
+        Assert.DoesNotContain("--enforce-eager", tight.CommandLine, StringComparison.Ordinal);
+        Assert.EndsWith("--enforce-eager", (await PlanAsync(PublishedConfigs.V3, "H200", groups)).Smallest!.CommandLine, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Modules_that_are_kept_unquantised_and_are_none_of_the_models_are_named()
     {
