@@ -23,4 +23,10 @@ internal interface IFp8Ops
 
     /// <summary>x · Wᵀ + bias, where an element of W is its byte's value times its block's scale: [rows, in] → [rows, out].</summary>
     Tensor Linear(Tensor x, Fp8Weight weight);
+
+    /// <summary>A matrix is about to be disposed while others stay: frees what is known of it beside its own tensors.</summary>
+    /// <param name="weight">Of this device.</param>
+    void Forget(Fp8Weight weight)
+    {
+    }
 }
