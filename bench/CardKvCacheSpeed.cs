@@ -9,9 +9,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Attention over all layers of a shape, and over latent vectors, on a GPU, on 8-bit floats in the KV cache beside those of the computation: decode steps
-/// and what stores their tokens, recorded, with the rate at which the cache is read beside that at which the card copies; and chunks of prompts behind a
-/// cached prefix.
+/// Attention over all layers of a shape, and over latent vectors, on a GPU, on 8-bit floats in the KV cache beside those of the
+/// computation: decode steps and what stores their tokens, recorded, with the rate at which the cache is read beside that at which the card
+/// copies; and chunks of prompts behind a cached prefix.
 /// </summary>
 internal static class CardKvCacheSpeed
 {
@@ -46,7 +46,9 @@ internal static class CardKvCacheSpeed
         MeasureAll(KvLayerSpec.KeysAndValues(shape.KvHeads, shape.HeadDim), shape.Layers, step =>
         {
             var qkv = randn(step.TokenCount, attention.QkvWidth, type, ops.Device);
-            return new(cache => ops.Attention(qkv, cache, step, attention).Dispose(), cache => ops.RotaryAndCache(qkv, rotary, cache, step, attention));
+            return new(
+                cache => ops.Attention(qkv, cache, step, attention).Dispose(),
+                cache => ops.RotaryAndCache(qkv, rotary, cache, step, attention));
         });
 
         // In float32 plain operations compute it, which read the step on the host.
@@ -56,7 +58,8 @@ internal static class CardKvCacheSpeed
         foreach (var heads in (int[])[16, 128])
         {
             var latent = KvCacheSpeed.Latent with { Heads = heads };
-            using var weight = ops.Features.Latent!.Pack(randn((long)heads * (latent.PlainDim + latent.ValueDim), latent.Rank, type, ops.Device), latent);
+            using var projection = randn((long)heads * (latent.PlainDim + latent.ValueDim), latent.Rank, type, ops.Device);
+            using var weight = ops.Features.Latent!.Pack(projection, latent);
             using var latentRotary = new RotaryTable(ones(context, latent.RotaryDim / 2), zeros(context, latent.RotaryDim / 2));
             var norm = ones(latent.Rank, type, ops.Device);
             Console.WriteLine($"latent vectors, {heads} heads, with the products of these:");
@@ -78,7 +81,8 @@ internal static class CardKvCacheSpeed
     }
 
     private static void Measure(
-        CudaOps ops, KvLayerSpec spec, int allLayers, ScalarType type, int context, int sequences, int rounds, double copy, Func<AttentionMetadata, Step> prepare)
+        CudaOps ops, KvLayerSpec spec, int allLayers, ScalarType type, int context, int sequences, int rounds, double copy,
+        Func<AttentionMetadata, Step> prepare)
     {
         using var scope = NewDisposeScope();
         var blocks = sequences * KvCacheSpeed.Blocks(context);

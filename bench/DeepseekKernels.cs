@@ -31,7 +31,8 @@ internal static class DeepseekKernels
     // Over 8-bit floats.
     private static readonly LatentTiling[] Float8Cuts =
     [
-        new(32, 2, 2), new(32, 3, 1), new(32, 3, 2), new(32, 4, 2), new(32, 3, 4), new(16, 4, 2), new(16, 6, 2), new(16, 4, 3), new(16, 4, 6),
+        new(32, 2, 2), new(32, 3, 1), new(32, 3, 2), new(32, 4, 2), new(32, 3, 4),
+        new(16, 4, 2), new(16, 6, 2), new(16, 4, 3), new(16, 4, 6),
     ];
 
     private static readonly int[] Rows = [1, 8, 16, 32, 64, 128, 512, 4096];
@@ -59,7 +60,8 @@ internal static class DeepseekKernels
             DeepseekExperts.Run(ops, copy, cuts);
         if (!parts.Contains("attention"))
             return;
-        Console.WriteLine($"attention of decode steps over {ContextTokens} tokens, with bfloat16 and with 8-bit floats in the cache: microseconds, GB/s of the cache, TFLOP/s");
+        Console.WriteLine($"attention of decode steps over {ContextTokens} tokens, with bfloat16 and with 8-bit floats in the cache: "
+            + "microseconds, GB/s of the cache, TFLOP/s");
         foreach (var heads in (int[])[16, 32, 128])
         {
             foreach (var sequences in (int[])[1, 8, 32, 128])

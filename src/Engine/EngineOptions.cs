@@ -94,9 +94,10 @@ public sealed record EngineOptions
     public TimeSpan NodeHeartbeat { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// Creates what nodes and processes reach each other by, owned by the engine or node that it is created for; null: there is none. The package
-    /// LocalLlm.Cluster has one over gRPC. It is given that process's options. Where each rank has a process and no devices are listed, the process with the
-    /// engine loop, which starts the others, gives <see cref="Device"/> as <c>cpu</c> or <c>cuda</c> also where it was <c>auto</c> or names one GPU.
+    /// Creates what nodes and processes reach each other by, owned by the engine or node that it is created for; null: there is none. The
+    /// package LocalLlm.Cluster has one over gRPC. It is given that process's options. Where each rank has a process and no devices are
+    /// listed, the process with the engine loop, which starts the others, gives <see cref="Device"/> as <c>cpu</c> or <c>cuda</c> also
+    /// where it was <c>auto</c> or named one GPU.
     /// </summary>
     public Func<EngineOptions, INodeTransport>? NodeTransport { get; init; }
 

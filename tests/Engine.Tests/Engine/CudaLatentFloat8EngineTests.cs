@@ -7,7 +7,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>DeepSeek through the whole engine with its latent vectors as 8-bit floats in the KV cache of a GPU, held to the CPU's and to itself.</summary>
+/// <summary>
+/// DeepSeek through the whole engine with its latent vectors as 8-bit floats in the KV cache of a GPU, held to the CPU's and to itself.
+/// </summary>
 public sealed class CudaLatentFloat8EngineTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -59,7 +59,9 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
         throw new EngineException(EngineErrorKind.Environment, NotJoined());
     }
 
-    /// <summary>Warns, once all have joined, of hosts that several of them share: each has taken cores and memory as if it were alone there.</summary>
+    /// <summary>
+    /// Warns, once all have joined, of hosts that several of them share: each has taken cores and memory as if it were alone there.
+    /// </summary>
     public void WarnOfSharedHosts()
     {
         lock (_links)
@@ -334,8 +336,10 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     [LoggerMessage(23, LogLevel.Warning, "Node 0 cannot listen yet and tries again: {Reason}")]
     private partial void LogNotListening(string reason);
 
-    [LoggerMessage(25, LogLevel.Warning, "{Count} nodes run on {Host}, and each computes on as many cores, and counts on as much memory, as if it were alone there. "
-        + "Give each its part by num_threads, and by gpu_memory_utilization or kv_cache_memory_bytes; or start one process with all of their ranks.")]
+    [LoggerMessage(
+        25, LogLevel.Warning,
+        "{Count} nodes run on {Host}, and each computes on as many cores, and counts on as much memory, as if it were alone there. Give each "
+        + "its part by num_threads, and by gpu_memory_utilization or kv_cache_memory_bytes; or start one process with all of their ranks.")]
     private partial void LogSharedHost(int count, string host);
 
     [LoggerMessage(22, LogLevel.Critical, "The replica has failed: {Reason}.")]

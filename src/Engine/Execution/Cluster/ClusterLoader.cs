@@ -29,7 +29,8 @@ internal sealed class ClusterLoader : IExecutorLoader
         var transport = options.NodeTransport ?? throw new InvalidOperationException("Options without a transport were not checked.");
         ClusterRanks.RequireDevices(options, _layout);
         var own = NodeIdentity.Of(options, _layout.Plan, 0);
-        var dividesMemory = options.GpuMemoryUtilization is not null || options.KvCacheMemoryBytes is not null || options.NumGpuBlocksOverride is not null;
+        var dividesMemory = options.GpuMemoryUtilization is not null || options.KvCacheMemoryBytes is not null
+            || options.NumGpuBlocksOverride is not null;
         _sharesUnasked = _layout.HubHoldsRanks && (options.NumThreads == 0 || !dividesMemory)
             && !ProcessDevices.AreGpus(NodeRanks.DevicesOf(options, _layout.Plan.RanksPerNode));
         _hub = new(_layout, own, transport(Named(options)), ClusterTimes.Of(options), new GuardedLogger(logger));

@@ -3,8 +3,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Latent attention on a GPU, absorbed: 16-bit types and widths that tensor cores divide by kernels of our own, others by plain tensor operations.
-/// Long contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins. A cache of 8-bit floats is widened on the way.
+/// Latent attention on a GPU, absorbed: 16-bit types and widths that tensor cores divide by kernels of our own, others by plain tensor
+/// operations. Long contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins. A cache of 8-bit
+/// floats is widened on the way.
 /// </summary>
 internal sealed class CudaLatentOps(
     CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
@@ -24,7 +25,8 @@ internal sealed class CudaLatentOps(
     public const string WideSource = "tensor_core.cu warpgroup.cu latent_wide_cut.cu latent_wide_rows.cu latent_attention_wide.cu";
 
     /// <summary>The same over a cache of 8-bit floats.</summary>
-    public const string WideFloat8Source = "tensor_core.cu float8.cu warpgroup.cu latent_wide_cut.cu latent_wide_rows8.cu latent_attention_wide.cu";
+    public const string WideFloat8Source =
+        "tensor_core.cu float8.cu warpgroup.cu latent_wide_cut.cu latent_wide_rows8.cu latent_attention_wide.cu";
 
     private const int StoreThreads = 128;
     private const int HeadsOfBlock = 16;
@@ -73,7 +75,8 @@ internal sealed class CudaLatentOps(
     {
         var table = onDevice(rotary);
         var headBlocks = Math.Max(1, shape.Heads * shape.RotaryDim / 2 / (8 * StoreThreads));
-        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)} CACHE_FP8={(cache.IsScaled ? 1 : 0)}";
+        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)} "
+            + $"CACHE_FP8={(cache.IsScaled ? 1 : 0)}";
         kernels.Get(StoreSource, "rotateAndStore", defines).Launch(
             ((int)queries.size(0), 1 + headBlocks, 1),
             StoreThreads,
@@ -181,7 +184,10 @@ internal sealed class CudaLatentOps(
             ],
             isWide ? WideSharedBytes(shape) : cut.SharedBytes(shape, cache.IsScaled));
         if (splits > 1)
-            kernels.Get(source, "latentJoin", defines).Launch((rows, shape.Heads, 1), Math.Max(WarpSize, shape.Rank / 4), [partials, mixed, shape.Heads, splits]);
+        {
+            kernels.Get(source, "latentJoin", defines).Launch(
+                (rows, shape.Heads, 1), Math.Max(WarpSize, shape.Rank / 4), [partials, mixed, shape.Heads, splits]);
+        }
     }
 
     // The queries and two tiles, a tile's weights, two numbers of each head and group, and what aligns all of it.
@@ -210,5 +216,6 @@ internal readonly record struct LatentTiling(int Tile, int Stages, int BlocksPer
 
     /// <summary>Dynamic shared memory of a block, in bytes: tiles, with the scales of 8-bit floats, and what the warps exchange.</summary>
     public int SharedBytes(LatentAttentionShape shape, bool isFloat8) =>
-        (Stages * Tile * (isFloat8 ? shape.RowWidth + 32 + 1 : (shape.RowWidth + 8) * 2)) + (2 * Warps * (Tile / 2) * WarpSize * sizeof(float));
+        (Stages * Tile * (isFloat8 ? shape.RowWidth + 32 + 1 : (shape.RowWidth + 8) * 2))
+            + (2 * Warps * (Tile / 2) * WarpSize * sizeof(float));
 }

@@ -89,7 +89,8 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
             const int heads = 1;
             var scales = cache.Scales[0];
             kernels.Get(CudaAttention.Float8CacheSource, "gatherWidened", KernelCompiler.TypeMacro(type)).Launch(grid, GatherThreads, [
-                source, source, scales, scales, rows, rows, inputs.ContextStarts(run), inputs.SequenceTableStarts(run), inputs.BlockTables, heads, shape.RowWidth,
+                source, source, scales, scales, rows, rows, inputs.ContextStarts(run), inputs.SequenceTableStarts(run), inputs.BlockTables,
+                heads, shape.RowWidth,
             ]);
         }
         else

@@ -21,14 +21,15 @@ __device__ __forceinline__ u8 toFloat8(float x) {
   const u32 sign = __float_as_uint(x) >> 24 & 0x80;
   const float magnitude = fminf(fabsf(x), 448.f);
   const u32 bits = __float_as_uint(magnitude);
-  // Three bits of mantissa, and an exponent whose bias is less by 120; below 2^-6 in steps of 2^-9, which is what a float of 2^14 is rounded to.
+  // Three bits of mantissa, and an exponent whose bias is less by 120; below 2^-6 in steps of 2^-9, which is what a float of 2^14 is
+  // rounded to.
   const u32 normal = (bits + 0x7ffffu + (bits >> 20 & 1) >> 20) - (120 << 3);
   const u32 subnormal = __float_as_uint(magnitude + 16384.f) - __float_as_uint(16384.f);
   return (u8)(sign | (magnitude < 0.015625f ? subnormal : normal));
 }
 
-// For 16-bit types: what mends a value whose bits were moved. Where a scale is part of that product, the largest power of two has no room in it, so
-// that values come out OUT_SCALE times too small.
+// For 16-bit types: what mends a value whose bits were moved. Where a scale is part of that product, the largest power of two has no room
+// in it, so that values come out OUT_SCALE times too small.
 #if TYPE == 1
 #define MENDS 0x1p120f
 #define MENDS_PAIR 0x7b807b80u

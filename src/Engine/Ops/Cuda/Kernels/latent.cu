@@ -25,11 +25,12 @@ __device__ __forceinline__ u32 blockMax(u32 x, u32* scratch) {
 }
 #endif
 
-// queries: [tokens, heads, PLAIN + ROTARY], rotated in place. rows: [tokens, width], from column on a latent vector and the rotated part of a key: normalised,
-// rotated and stored at the token's slot of cache [slots, ROW], with CACHE_FP8 its scale at that of scales [slots]; a negative slot is a padding row's.
-// cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of heads).
+// queries: [tokens, heads, PLAIN + ROTARY], rotated in place. rows: [tokens, width], from column on a latent vector and the rotated part of
+// a key: normalised, rotated and stored at the token's slot of cache [slots, ROW], with CACHE_FP8 its scale at that of scales [slots]; a
+// negative slot is a padding row's. cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of heads).
 extern "C" __global__ void rotateAndStore(T* queries, const T* rows, int width, int column, const T* normWeight, float epsilon, const float* cosines,
-                                          const float* sines, const int* rotaryRows, const int* slots, Cached* cache, u8* scales, int heads) {
+                                          const float* sines, const int* rotaryRows, const int* slots, Cached* cache, u8* scales,
+                                          int heads) {
   __shared__ float scratch[WARP];
   launchDependents();
   waitForPrevious();

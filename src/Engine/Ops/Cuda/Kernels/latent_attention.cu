@@ -1,6 +1,7 @@
-// Absorbed attention over a paged cache of latent vectors (multi-head latent attention, arXiv 2405.04434) on tensor cores. A block computes one row (of a
-// decode step, or any row of a prefill) for 16 · HEAD_GROUPS heads, over a part of the context; how it is cut is in latent_cut.cu. The four warps of a group
-// exchange their parts of the scores through shared memory. What rows are is in latent_operands.cu, or, for 8-bit floats, in latent_operands8.cu.
+// Absorbed attention over a paged cache of latent vectors (multi-head latent attention, arXiv 2405.04434) on tensor cores. A block computes
+// one row (of a decode step, or any row of a prefill) for 16 · HEAD_GROUPS heads, over a part of the context; how it is cut is in
+// latent_cut.cu. The four warps of a group exchange their parts of the scores through shared memory. What rows are is in
+// latent_operands.cu, or, for 8-bit floats, in latent_operands8.cu.
 #define SHARED_BYTES (STAGES * TILE_BYTES + 2 * WARPS * TILE / 2 * WARP * 4)
 
 __device__ __forceinline__ float rowMax(float x) {
@@ -13,13 +14,14 @@ __device__ __forceinline__ float rowSum(float x) {
   return x + __shfl_xor_sync(FULL_MASK, x, 2);
 }
 
-// absorbed: [rows, heads, RANK], the plain part of each query in the space of the latent vectors; queries: [rows, heads, PLAIN + ROTARY], of which the
-// rotated part is read; cache: [blocks, BLOCK_SIZE, ROW]; scales: [blocks, BLOCK_SIZE], of 8-bit floats alone; out: [rows, heads, RANK].
-// contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0. partials: [rows, heads, splits, RANK + 2]:
-// with several splits the results go there, and latentJoin joins them. scale holds log2(e). grid (rows, blocks of heads, splits), THREADS, SHARED_BYTES.
+// absorbed: [rows, heads, RANK], the plain part of each query in the space of the latent vectors; queries: [rows, heads, PLAIN + ROTARY],
+// of which the rotated part is read; cache: [blocks, BLOCK_SIZE, ROW]; scales: [blocks, BLOCK_SIZE], of 8-bit floats alone; out: [rows,
+// heads, RANK]. contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0. partials: [rows,
+// heads, splits, RANK + 2]: with several splits the results go there, and latentJoin joins them. scale holds log2(e). grid (rows, blocks of
+// heads, splits), THREADS, SHARED_BYTES.
 extern "C" __global__ void __launch_bounds__(THREADS) latentAttention(
-    const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths, const int* tableStarts,
-    const int* tables, int heads, float scale) {
+    const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
+    const int* tableStarts, const int* tables, int heads, float scale) {
   DYNAMIC_SHARED(memory);
   u8* tiles = (u8*)memory;
   float* exchange = (float*)(tiles + STAGES * TILE_BYTES); // [2][WARPS][TILE / 8][WARP][4]

@@ -1,6 +1,7 @@
-// As latent_attention.cu, for many heads on Hopper: there the work is bound by arithmetic, which warpgroups do. A block has two of them and 64 heads of
-// one row. Each computes the scores of half of a tile's positions and, of all of them, the results of half of the columns; what a tile weighs
-// and the largest scores are exchanged through shared memory. The next tile is on its way meanwhile: latent_wide_rows.cu, or latent_wide_rows8.cu, has how.
+// As latent_attention.cu, for many heads on Hopper: there the work is bound by arithmetic, which warpgroups do. A block has two of them and
+// 64 heads of one row. Each computes the scores of half of a tile's positions and, of all of them, the results of half of the columns; what
+// a tile weighs and the largest scores are exchanged through shared memory. The next tile is on its way meanwhile: latent_wide_rows.cu, or
+// latent_wide_rows8.cu, has how.
 
 // scores [HEADS, OWN_KEYS] of this group's positions of a tile; queued.
 __device__ __forceinline__ void score(float (&scores)[SCORES], u32 queries, u32 tile, int group) {
@@ -72,8 +73,8 @@ __device__ __forceinline__ void storeWeights(const float (&scores)[SCORES], u8* 
 
 // Parameters, partials and latentJoin as of latent_attention.cu. grid (rows, blocks of heads, splits).
 extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
-    const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths, const int* tableStarts,
-    const int* tables, int heads, float scale) {
+    const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
+    const int* tableStarts, const int* tables, int heads, float scale) {
   DYNAMIC_SHARED(memory);
   u8* shared = (u8*)memory + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES;
   u8* tiles = shared + TILE_BYTES;
@@ -165,7 +166,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
     } else {
       float* target = partials + (((u64)row * heads + head) * splits + blockIdx.z) * (RANK + 2);
 #pragma unroll
-      for (int n = 0; n < VALUES / 4; n++) *(float2*)(target + column + n * 8) = {acc[n * 4 + h * 2] * OUT_SCALE, acc[n * 4 + h * 2 + 1] * OUT_SCALE};
+      for (int n = 0; n < VALUES / 4; n++)
+        *(float2*)(target + column + n * 8) = {acc[n * 4 + h * 2] * OUT_SCALE, acc[n * 4 + h * 2 + 1] * OUT_SCALE};
       if (group == 0 && lane % 4 == 0) *(float2*)(target + RANK) = {best[h], total};
     }
   }

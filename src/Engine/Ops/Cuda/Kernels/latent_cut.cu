@@ -1,7 +1,7 @@
-// How absorbed latent attention is cut for tensor cores of single warps. Keys are rows [RANK + ROTARY], values their first RANK columns, the same for all
-// heads. Four warps share a group of 16 heads: each owns a quarter of the columns, of scores and of results.
-// Compiled for RANK (a multiple of 64), PLAIN (a multiple of 8), ROTARY (a multiple of 16) and HEAD_GROUPS. STAGES tiles of TILE (16 or 32) positions are
-// on their way.
+// How absorbed latent attention is cut for tensor cores of single warps. Keys are rows [RANK + ROTARY], values their first RANK columns,
+// the same for all heads. Four warps share a group of 16 heads: each owns a quarter of the columns, of scores and of results. Compiled for
+// RANK (a multiple of 64), PLAIN (a multiple of 8), ROTARY (a multiple of 16) and HEAD_GROUPS. STAGES tiles of TILE (16 or 32) positions
+// are on their way.
 #define ROW (RANK + ROTARY)
 #define WARPS (4 * HEAD_GROUPS)
 #define THREADS (WARPS * WARP)
@@ -13,7 +13,8 @@
 #define STEPS (LATENT_STEPS + OWN_ROTARY)
 #define TILES (COLUMNS / 8)         // of 8 result columns
 
-// First of a warp's 16 columns of a step; beyond RANK lies the rotated part, whose steps go round the warps. Negative: the warp has no such step.
+// First of a warp's 16 columns of a step; beyond RANK lies the rotated part, whose steps go round the warps. Negative: the warp has no such
+// step.
 __device__ __forceinline__ int columnOf(int quarter, int step) {
   if (step < LATENT_STEPS) return quarter * COLUMNS + step * 16;
   const int s = (step - LATENT_STEPS) * 4 + quarter;

@@ -20,7 +20,8 @@ __device__ __forceinline__ Scales loadScales(const u8*, int, int) { return {}; }
 __device__ __forceinline__ float keyScale(const Scales&, int, int) { return 1; }
 
 // Zeros where there is no such head. at: the row's first head.
-__device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries, u64 at, int firstHead, int heads, int quarter, int lane, Queries& query) {
+__device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries, u64 at, int firstHead, int heads, int quarter, int lane,
+                                            Queries& query) {
 #pragma unroll
   for (int s = 0; s < STEPS; s++) {
     const int column = columnOf(quarter, s);
@@ -42,7 +43,8 @@ __device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8
       const bool wanted = begin + r < end;
       const u64 slot = wanted ? slotOf(table, begin + r) : 0;
 #pragma unroll
-      for (int pack = lane; pack < PACKS_OF_ROW; pack += WARP) copyAsync(tile + (r * PADDED + pack * 8) * 2, cache + slot * ROW + pack * 8, wanted);
+      for (int pack = lane; pack < PACKS_OF_ROW; pack += WARP)
+        copyAsync(tile + (r * PADDED + pack * 8) * 2, cache + slot * ROW + pack * 8, wanted);
     }
   }
   commitCopies();
@@ -66,7 +68,8 @@ __device__ __forceinline__ void multiplyKeys(float (&scores)[TILE / 8][4], const
 }
 
 // acc += weights · values, of the k-th 16 positions.
-__device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&weights)[4], const u8* tile, const Scales&, int k, int quarter, int lane) {
+__device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&weights)[4], const u8* tile, const Scales&, int k,
+                                          int quarter, int lane) {
 #pragma unroll
   for (int m = 0; m < TILES / 2; m++) {
     // 16 positions of 16 columns: positions 0 to 7 and 8 to 15 of the first 8 columns, then of the next.

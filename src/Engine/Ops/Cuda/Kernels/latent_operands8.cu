@@ -1,7 +1,8 @@
-// Rows of 8-bit floats, which share a scale, for the walk of latent_attention.cu: they lie in shared memory as they are stored, and each warp widens what
-// it multiplies in its registers: once as keys, where bytes beside each other are operands, and once as values, where bytes of adjacent positions are.
-// A position's scale multiplies its scores, and is part of the product that widens its values. The order of columns, of queries as of keys, and that of
-// positions, of scores as of values, are free; these are such that 16-byte accesses of 8 lanes meet in no bank.
+// Rows of 8-bit floats, which share a scale, for the walk of latent_attention.cu: they lie in shared memory as they are stored, and each
+// warp widens what it multiplies in its registers: once as keys, where bytes beside each other are operands, and once as values, where
+// bytes of adjacent positions are. A position's scale multiplies its scores, and is part of the product that widens its values. The order
+// of columns, of queries as of keys, and that of positions, of scores as of values, are free; these are such that 16-byte accesses of 8
+// lanes meet in no bank.
 #define PADDED (ROW + 32)
 #define PACKS_OF_ROW (ROW / 16)
 #define THREADS_OF_ROW (THREADS / TILE)
@@ -26,8 +27,8 @@ struct Scales {
   u32 values[TILE / 8];
 };
 
-// Which of 8 positions a column of scores is of: 0, 6, 1, 7, 2, 4, 3, 5. Even columns, which lanes beside each other read values of, are as far apart as
-// there are banks for four, and so are the two columns that eight lanes read keys of.
+// Which of 8 positions a column of scores is of: 0, 6, 1, 7, 2, 4, 3, 5. Even columns, which lanes beside each other read values of, are as
+// far apart as there are banks for four, and so are the two columns that eight lanes read keys of.
 __device__ __forceinline__ int positionOf(int column) { return column % 2 == 0 ? column / 2 : 4 + (column / 2 + 2) % 4; }
 
 // First of the four columns of a step that a lane multiplies; negative: the warp has no such step.
@@ -55,7 +56,8 @@ __device__ __forceinline__ Scales loadScales(const u8* tile, int count, int lane
 __device__ __forceinline__ float keyScale(const Scales& scales, int n, int i) { return scales.keys[n][i]; }
 
 // Zeros where there is no such head. at: the row's first head.
-__device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries, u64 at, int firstHead, int heads, int quarter, int lane, Queries& query) {
+__device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries, u64 at, int firstHead, int heads, int quarter, int lane,
+                                            Queries& query) {
 #pragma unroll
   for (int s = 0; s < STEPS; s++) {
     const int column = wordOf(quarter, s, lane);
@@ -69,8 +71,8 @@ __device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries,
   }
 }
 
-// Starts the copy of a tile's rows and scales; those outside of the part are zero, as slots there may hold anything. Threads beside each other have a row,
-// so that each looks up one block; their rows are in the order of the columns of scores, for the banks' sake.
+// Starts the copy of a tile's rows and scales; those outside of the part are zero, as slots there may hold anything. Threads beside each
+// other have a row, so that each looks up one block; their rows are in the order of the columns of scores, for the banks' sake.
 __device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8* scales, const int* table, int begin, int end) {
   if (begin < end) {
     const int i = threadIdx.x / THREADS_OF_ROW, first = threadIdx.x % THREADS_OF_ROW, r = i / 8 * 8 + positionOf(i % 8);
@@ -118,15 +120,18 @@ __device__ __forceinline__ void multiplyKeys(float (&scores)[TILE / 8][4], const
   }
 }
 
-// acc += weights · values of two columns and 16 positions. first, second: bytes 1 and 3 are the first column's of two positions, 0 and 2 the next one's.
-__device__ __forceinline__ void addColumns(float (&acc)[TILES][4], int m, const u32 (&weights)[4], u32 first, u32 second, u32 firstScales, u32 secondScales) {
-  multiply(acc[m], weights[0], weights[1], weights[2], weights[3], timesPair(movedOdd(first), firstScales), timesPair(movedOdd(second), secondScales));
-  multiply(acc[m + 1], weights[0], weights[1], weights[2], weights[3], timesPair(movedEven(first), firstScales), timesPair(movedEven(second), secondScales));
+// acc += weights · values of two columns and 16 positions. first, second: bytes 1 and 3 are the first column's of two positions, 0 and 2
+// the next one's.
+__device__ __forceinline__ void addColumns(float (&acc)[TILES][4], int m, const u32 (&w)[4], u32 first, u32 second, u32 firstScales,
+                                           u32 secondScales) {
+  multiply(acc[m], w[0], w[1], w[2], w[3], timesPair(movedOdd(first), firstScales), timesPair(movedOdd(second), secondScales));
+  multiply(acc[m + 1], w[0], w[1], w[2], w[3], timesPair(movedEven(first), firstScales), timesPair(movedEven(second), secondScales));
 }
 
-// acc += weights · values, of the k-th 16 positions, OUT_SCALE times too small. A lane reads columns for lanes of its own group of four: with IS_WIDE 16
-// adjacent ones, the m-th of which goes to tile m; else 2 of each 16.
-__device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&weights)[4], const u8* tile, const Scales& scales, int k, int quarter, int lane) {
+// acc += weights · values, of the k-th 16 positions, OUT_SCALE times too small. A lane reads columns for lanes of its own group of four:
+// with IS_WIDE 16 adjacent ones, the m-th of which goes to tile m; else 2 of each 16.
+__device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&weights)[4], const u8* tile, const Scales& scales, int k,
+                                          int quarter, int lane) {
   const u32 firstScales = scales.values[2 * k], secondScales = scales.values[2 * k + 1];
   const u8* rows[4];
 #pragma unroll
@@ -150,7 +155,8 @@ __device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&we
     u32 values[4];
 #pragma unroll
     for (int p = 0; p < 4; p++) values[p] = *(const u16*)(rows[p] + c * 16 + lane / 4 * 2);
-    addColumns(acc, c * 2, weights, __byte_perm(values[0], values[1], 0x4501), __byte_perm(values[2], values[3], 0x4501), firstScales, secondScales);
+    addColumns(acc, c * 2, weights, __byte_perm(values[0], values[1], 0x4501), __byte_perm(values[2], values[3], 0x4501), firstScales,
+               secondScales);
   }
 #endif
 }

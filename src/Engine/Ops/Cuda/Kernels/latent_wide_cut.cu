@@ -1,4 +1,5 @@
-// How latent_attention_wide.cu is cut: a block has two warpgroups and 64 heads of one row, and tiles of 64 positions. Compiled for RANK 512 and ROTARY 64.
+// How latent_attention_wide.cu is cut: a block has two warpgroups and 64 heads of one row, and tiles of 64 positions. Compiled for RANK 512
+// and ROTARY 64.
 #define KEYS 64
 #define HEADS 64
 #define GROUPS 2

@@ -1,5 +1,6 @@
-// Tiles of 8-bit floats for latent_attention_wide.cu. There is no room for them as they are stored beside two tiles that tensor cores read, so a tile that is on
-// its way lies in registers, and is widened when the tensor cores have the scores of the one before. Each row's scale is part of the product that widens it.
+// Tiles of 8-bit floats for latent_attention_wide.cu. There is no room for them as they are stored beside two tiles that tensor cores read,
+// so a tile that is on its way lies in registers, and is widened when the tensor cores have the scores of the one before. Each row's scale
+// is part of the product that widens it.
 #define IS_WIDENED 1
 #define THREADS_OF_ROW (THREADS / KEYS)
 #define PACKS (ROW / 16 / THREADS_OF_ROW) // of 16 bytes, of a thread: adjacent threads have adjacent ones of a row
@@ -41,7 +42,8 @@ __device__ __forceinline__ void widenKeys(u8* tile, const Raw& raw) {
 #pragma unroll
   for (int i = 0; i < PACKS; i++) {
     const int pack = 2 * (i * THREADS_OF_ROW + threadIdx.x % THREADS_OF_ROW);
-    const uint2 a = widened(raw.packs[i].x, factor), b = widened(raw.packs[i].y, factor), c = widened(raw.packs[i].z, factor), d = widened(raw.packs[i].w, factor);
+    const uint2 a = widened(raw.packs[i].x, factor), b = widened(raw.packs[i].y, factor);
+    const uint2 c = widened(raw.packs[i].z, factor), d = widened(raw.packs[i].w, factor);
     *(uint4*)(tile + packAt(row, pack)) = {a.x, a.y, b.x, b.y};
     *(uint4*)(tile + packAt(row, pack + 1)) = {c.x, c.y, d.x, d.y};
   }
