@@ -28,6 +28,13 @@ internal static class DeepseekKernels
         new(32, 2, 1), new(32, 2, 2), new(32, 2, 4), new(16, 3, 2), new(16, 3, 3), new(16, 3, 6),
     ];
 
+    // Over 8-bit floats.
+    private static readonly LatentTiling[] Float8Cuts =
+    [
+        new(32, 2, 2), new(32, 3, 1), new(32, 3, 2), new(32, 4, 2), new(32, 3, 4),
+        new(16, 4, 2), new(16, 6, 2), new(16, 4, 3), new(16, 4, 6),
+    ];
+
     private static readonly int[] Rows = [1, 8, 16, 32, 64, 128, 512, 4096];
 
     /// <summary>Prints the tables.</summary>
@@ -53,11 +60,15 @@ internal static class DeepseekKernels
             DeepseekExperts.Run(ops, copy, cuts);
         if (!parts.Contains("attention"))
             return;
-        Console.WriteLine($"attention of decode steps over {ContextTokens} tokens: microseconds, GB/s of the cache, TFLOP/s");
+        Console.WriteLine($"attention of decode steps over {ContextTokens} tokens, with bfloat16 and with 8-bit floats in the cache: "
+            + "microseconds, GB/s of the cache, TFLOP/s");
         foreach (var heads in (int[])[16, 32, 128])
         {
             foreach (var sequences in (int[])[1, 8, 32, 128])
-                PrintAttention(ops, heads, sequences, copy, matrix, cuts is not null && heads < 64);
+            {
+                foreach (var cacheType in (ScalarType[])[ScalarType.BFloat16, KvCacheSpec.Float8])
+                    PrintAttention(ops, heads, sequences, cacheType, copy, matrix, cuts is not null && heads < 64);
+            }
         }
     }
 
@@ -119,13 +130,14 @@ internal static class DeepseekKernels
             weight.Dispose();
     }
 
-    private static void PrintAttention(CudaOps ops, int heads, int sequences, double copy, double matrix, bool tune)
+    private static void PrintAttention(CudaOps ops, int heads, int sequences, ScalarType cacheType, double copy, double matrix, bool tune)
     {
         using var scope = NewDisposeScope();
         var shape = new LatentAttentionShape(heads, 512, 128, 64, 128, 0.07f, Interleaved: true);
         var blocks = sequences * ContextTokens / AttentionMetadata.BlockSize;
-        using var cache = KvCacheTensors.Allocate(ops, KvLayerSpec.Rows(shape.RowWidth), blocks, ScalarType.BFloat16);
-        cache.Tensors[0].normal_();
+        var spec = KvLayerSpec.Rows(shape.RowWidth);
+        using var cache = KvCacheTensors.Allocate(ops, spec, blocks, cacheType);
+        KvCacheSpeed.Fill([cache]);
         using var metadata = new AttentionMetadata();
         for (var sequence = 0; sequence < sequences; sequence++)
         {
@@ -149,19 +161,20 @@ internal static class DeepseekKernels
             ops.Products.MultiplyHeads(absorbed, shape.Rank, weight.Values, output);
         });
         var time = whole - products;
-        var bytes = (double)sequences * ContextTokens * shape.RowWidth * 2;
+        var bytes = (double)blocks * new KvCacheSpec([spec]).BlockBytes(ops, cacheType);
         var operations = 2.0 * sequences * ContextTokens * heads * (shape.RowWidth + shape.Rank);
-        foreach (var cut in tune ? LatentCuts : [])
+        var isFloat8 = cacheType == KvCacheSpec.Float8;
+        foreach (var cut in !tune ? [] : isFloat8 ? Float8Cuts : LatentCuts)
         {
-            latent.Cut = cut;
+            (latent.Cut, latent.Float8Cut) = (cut, cut);
             var other = GpuClock.Time(ops, () => latent.Attention(queries, weight, cache, metadata, shape).Dispose());
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"          {other - products,8:F1} us by {cut}"));
         }
 
-        latent.Cut = LatentTiling.Default;
+        (latent.Cut, latent.Float8Cut) = (LatentTiling.Default, LatentTiling.DefaultFloat8);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{heads,4} heads, {sequences,4} sequences: {whole,8:F1} us, of which the products of the heads {products,6:F1}; the rest: cache {bytes / time / 1e3,6:F0} GB/s "
+            $"{heads,4} heads, {sequences,4} sequences, {(isFloat8 ? "fp8" : "bfloat16"),8}: {whole,8:F1} us, of which the products of the heads {products,6:F1}; the rest: cache {bytes / time / 1e3,6:F0} GB/s "
             + $"({bytes / time * 1e6 / copy:P0}), {operations / time / 1e6,5:F0} TFLOP/s ({operations / time * 1e6 / matrix:P0})"));
     }
 }

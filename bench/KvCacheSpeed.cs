@@ -15,7 +15,7 @@ namespace LocalLlm.Bench;
 internal static class KvCacheSpeed
 {
     // DeepSeek-V3's latent vectors, with the heads of one of eight ranks.
-    private static readonly LatentAttentionShape s_latent = new(16, 512, 128, 64, 128, 0.07f, Interleaved: true);
+    public static readonly LatentAttentionShape Latent = new(16, 512, 128, 64, 128, 0.07f, Interleaved: true);
     private const int LatentLayers = 12;
 
     /// <summary>Prints medians over rounds.</summary>
@@ -32,16 +32,16 @@ internal static class KvCacheSpeed
         var type = dtype == "float32" ? ScalarType.Float32 : ScalarType.BFloat16;
         var attention = new AttentionShape(shape.Heads, shape.KvHeads, shape.HeadDim, 0.1f, null);
         var latent = ops.Features.Latent!;
-        var rows = (long)s_latent.Heads * (s_latent.PlainDim + s_latent.ValueDim);
-        using var weight = latent.Pack(randn(rows, s_latent.Rank).to(type), s_latent);
+        var rows = (long)Latent.Heads * (Latent.PlainDim + Latent.ValueDim);
+        using var weight = latent.Pack(randn(rows, Latent.Rank).to(type), Latent);
         using var step = Step(context, sequences);
         using var qkv = randn(sequences, attention.QkvWidth).to(type);
-        using var queries = randn(sequences, (long)s_latent.Heads * s_latent.QueryDim).to(type);
+        using var queries = randn(sequences, (long)Latent.Heads * Latent.QueryDim).to(type);
 
         var heads = KvLayerSpec.KeysAndValues(shape.KvHeads, shape.HeadDim);
         Measure(shape.Name, shape.Layers, heads, cache => ops.Attention(qkv, cache, step, attention));
-        var latentRows = KvLayerSpec.Rows(s_latent.RowWidth);
-        Measure("latent vectors", LatentLayers, latentRows, cache => latent.Attention(queries, weight, cache, step, s_latent));
+        var latentRows = KvLayerSpec.Rows(Latent.RowWidth);
+        Measure("latent vectors", LatentLayers, latentRows, cache => latent.Attention(queries, weight, cache, step, Latent));
 
         void Measure(string name, int layers, KvLayerSpec spec, Func<KvLayerCache, Tensor> attend)
         {

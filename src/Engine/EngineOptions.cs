@@ -94,8 +94,10 @@ public sealed record EngineOptions
     public TimeSpan NodeHeartbeat { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// Creates what nodes and processes reach each other by, owned by the engine; null: there is none. The package LocalLlm.Cluster has one over gRPC.
-    /// It is given these options; where each rank has a process, <see cref="Device"/> is <c>cpu</c> or <c>cuda</c> in the place of <c>auto</c>.
+    /// Creates what nodes and processes reach each other by, owned by the engine or node that it is created for; null: there is none. The
+    /// package LocalLlm.Cluster has one over gRPC. It is given that process's options. Where each rank has a process and no devices are
+    /// listed, the process with the engine loop, which starts the others, gives <see cref="Device"/> as <c>cpu</c> or <c>cuda</c> also
+    /// where it was <c>auto</c> or named one GPU.
     /// </summary>
     public Func<EngineOptions, INodeTransport>? NodeTransport { get; init; }
 
@@ -161,7 +163,7 @@ public sealed record EngineOptions
 
     /// <summary>
     /// How the KV cache keeps its elements: <c>auto</c> (in the type of the computation), <c>fp8</c> or <c>fp8_e4m3</c> (8-bit floats with a scale for every
-    /// token and head: half of bfloat16's memory, and other last digits of every answer; latent vectors on CPUs only).
+    /// token and head, or for its latent vector: half of bfloat16's memory, and other last digits of every answer).
     /// </summary>
     public string KvCacheDtype { get; init; } = "auto";
 

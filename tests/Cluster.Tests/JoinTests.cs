@@ -48,6 +48,29 @@ public class JoinTests
         Assert.StartsWith("node 0 could not listen within 2 s: master_addr: 'no-such-host.invalid' has no address", failure.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Nodes_of_one_host_that_were_not_told_to_share_it_are_warned_of_once()
+    {
+        var log = new CollectedLogs();
+        var options = Replica.InMemory(new(), 1, 3, 3) with { NumThreads = 0, LoggerFactory = log };
+        await using (var replica = await Replica.LoadAsync(options, node => node with { LoggerFactory = null }))
+            Assert.NotEmpty(await Replica.GreedyAsync(replica.Engine, "Once", 2));
+        var warning = Assert.Single(OfSharedHosts(log));
+        Assert.StartsWith($"3 nodes run on {Environment.MachineName}, and each computes on as many cores", warning, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Nodes_of_one_host_that_were_given_their_parts_are_not_warned_of()
+    {
+        var log = new CollectedLogs();
+        var options = Replica.InMemory(new(), 1, 2, 2) with { LoggerFactory = log };
+        await using (await Replica.LoadAsync(options, node => node with { LoggerFactory = null }))
+            Assert.Empty(OfSharedHosts(log));
+    }
+
+    private static IEnumerable<string> OfSharedHosts(CollectedLogs log) =>
+        log.Warnings.Where(text => text.Contains("nodes run on", StringComparison.Ordinal));
+
     [Theory]
     [InlineData("cuda:1", null, "cuda:1")]
     [InlineData("auto", "cuda:0,cuda", "cuda:0")]

@@ -53,7 +53,6 @@ internal sealed partial class ModelLoader : IExecutorLoader
                 Rebalancing = _rebalancing,
             };
             _model = ModelRegistry.Create(Config, context, new(longest, options.StepTokens) { Predicts = options.Speculation is { Method: SpeculationOptions.Mtp } });
-            KvCacheDtypes.Require(options.KvCacheDtype, _session.Ops.Device, _model.KvCache);
             _packing = ChoosePacking();
             _recordedRows = MaxNumSeqs;
             Plan = MakePlan(_model, longest);

@@ -24,8 +24,11 @@ internal sealed class NodeRanks
     /// <param name="devices">A device for each of its ranks, in order.</param>
     /// <param name="numThreads">CPU threads of all of them together; 0: as many as this process has cores (<see cref="HostCores"/>).</param>
     /// <param name="peers">The other nodes; null: this is the only one.</param>
+    /// <param name="processes">Nodes with as many ranks each that share this host, this one among them: a CPU's cores and memory are
+    /// divided by them.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together. Kind Environment: one of them is not there.</exception>
-    public static NodeRanks Create(ParallelPlan plan, int node, IReadOnlyList<string> devices, int numThreads, INodePeers? peers = null)
+    public static NodeRanks Create(
+        ParallelPlan plan, int node, IReadOnlyList<string> devices, int numThreads, INodePeers? peers = null, int processes = 1)
     {
         var places = plan.Ranks.Where(place => place.Node == node).ToList();
         var agreement = new ThreadAgreement(places.Count, peers);
@@ -47,8 +50,9 @@ internal sealed class NodeRanks
             Peers = plan.DataParallel == 1 ? null : gpus?.Peers(place) ?? Of(peersOf, (place.Stage, place.TensorRank), plan.DataParallel, place.Group),
             RecordsSteps = gpus is null || places.TrueForAll(gpus.HasAllLinks),
             Memory = agreement,
-            NumThreads = Math.Max(1, cores / places.Count),
-            RanksOnDevice = devices.Take(places.Count).Count(device => device == devices[place.LocalIndex]),
+            NumThreads = Math.Max(1, cores / (places.Count * processes)),
+            RanksOnDevice = devices.Take(places.Count).Count(device => device == devices[place.LocalIndex])
+                * (DeviceRegistry.IsGpu(devices[place.LocalIndex]) ? 1 : processes),
         });
         return new([.. ranks], agreement);
 

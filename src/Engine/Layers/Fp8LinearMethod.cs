@@ -173,6 +173,7 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
         public override void Take(ILinear copy)
         {
             var grid = _weight.Value.Grid;
+            _ops.Forget(_weight.Value);
             _weight.Take(((Linear)copy)._weight);
             _weight.Value.Share(grid);
         }

@@ -46,4 +46,10 @@ internal interface IFp8Ops
     /// <param name="weight">The matrix.</param>
     /// <returns>False: the device has nothing of its own for it, and nothing was done.</returns>
     bool TryAddLinear(Tensor residual, Tensor x, Fp8Weight weight) => false;
+
+    /// <summary>A matrix is about to be disposed while others stay: frees what is known of it beside its own tensors.</summary>
+    /// <param name="weight">Of this device.</param>
+    void Forget(Fp8Weight weight)
+    {
+    }
 }

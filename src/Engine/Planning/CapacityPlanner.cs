@@ -62,7 +62,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var asked = Estimate(plan, settings);
         if (asked.Fits)
             return asked;
-        var tight = Estimate(plan, settings.Tight(options));
+        var tight = Estimate(plan, settings.Tight(options, Records(SplitOf(plan), settings)));
         return tight.Fits || !asked.IsTight ? tight : asked;
     }
 
@@ -110,7 +110,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(split, stage.IsFirst ? 0 : embedding) + TiedHead(!stage.IsFirst, embedding) : 0);
         // On a CPU the engine plans with the whole width; a GPU measures its part.
         var activations = (used.StepTokens * ActivationElements(card.IsCpu ? split with { Tensor = 1 } : split) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? CpuWorkspaceBytes(used, split.Groups) : ContextAllowance);
-        var graphs = used.RecordsSteps && !card.IsCpu ? GraphAllowance * ((Math.Min(used.Sequences, Shape.MaxRecordedRows) + EngineOptionsDefaults.MaxNumSeqs - 1) / EngineOptionsDefaults.MaxNumSeqs) : 0;
+        const int rows = EngineOptionsDefaults.MaxNumSeqs;
+        var graphs = Records(split, used) && !card.IsCpu ? GraphAllowance * ((Math.Min(used.Sequences, Shape.MaxRecordedRows) + rows - 1) / rows) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
         // As the engine: second copies for single rows, of what is kept in the model's type, where both together leave half of the budget.
@@ -131,6 +132,16 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
             ReadBytes = ReadBytes(stage, split, used),
         };
         return estimate with { KvTokens = Tokens(estimate, used) };
+    }
+
+    // As the engine, which records no steps that draft by the model's own layer, none of experts that groups share or that move, and in
+    // float32 none that go by kernels of latent attention, experts or 8-bit floats.
+    private bool Records(StageSplit split, PlanSettings used)
+    {
+        var isFixed = split.Groups == 1 && (options.ExpertBalancing is null || split.Ranks == 1);
+        var isPlain = Shape.Latent is null && Shape.Experts is null && Shape.Quantisation is null;
+        return used.RecordsSteps && PredictionCaches == 0 && (isFixed || Shape.Experts is null)
+            && (isPlain || used.Dtype != ModelDtype.Float32);
     }
 
     // As the engine's memory planner: a cache whose size is given may use memory beyond the share, but not beyond the device; blocks that no sequence could fill are not allocated.

@@ -124,8 +124,6 @@ internal sealed class PlanBuilder
 
         if (Shape.Quantisation?.Kept.Where(name => !IsNeverQuantised(name) && !_parts.HasModule(name)).ToList() is { Count: > 0 } unknown)
             _notes.Add($"config.json names modules that are stored unquantised and are none of those planned here: {Listed(unknown)}");
-        if (_settings.HasFloat8Cache && Shape.Latent is not null && _cards.Any(one => !one.IsCpu))
-            _notes.Add("this build keeps latent vectors as 8-bit floats in the KV cache of CPUs only: it is planned, not run");
         if (_settings.IsBatchInvariant && _cards.Any(one => !one.IsCpu))
             _notes.Add("this build is batch-invariant on CPUs only: it is planned, not run");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } other)

@@ -30,7 +30,7 @@ internal sealed record PlanSettings
     /// <summary>Most rows of logits of a step, as the engine counts them: one of each sequence and one of each draft.</summary>
     public int SampledRows => (int)Math.Min(StepTokens, Sequences + (Drafts == 0 ? 0L : Math.Max(Drafts, Sequences)));
 
-    /// <summary>Whether steps are recorded as CUDA graphs.</summary>
+    /// <summary>Whether steps are recorded as CUDA graphs, where a plan's can be.</summary>
     public required bool RecordsSteps { get; init; }
 
     /// <summary>Whether the model's layer of multi-token prediction is loaded.</summary>
@@ -90,7 +90,8 @@ internal sealed record PlanSettings
 
     /// <summary>With as little beside weights and KV cache as makes sense; what the options name stays as it is.</summary>
     /// <param name="options">What was asked for.</param>
-    public PlanSettings Tight(EngineOptions options)
+    /// <param name="recordsSteps">Whether the plan's steps are recorded: else there is nothing to leave out.</param>
+    public PlanSettings Tight(EngineOptions options, bool recordsSteps)
     {
         var arguments = new List<string>();
         var tight = this;
@@ -102,7 +103,7 @@ internal sealed record PlanSettings
             Change(tight with { Sequences = sequences }, $"--max-num-seqs {sequences}");
         if (options.MaxNumBatchedTokens is null)
             Change(tight with { StepTokens = tokens }, $"--max-num-batched-tokens {tokens}");
-        if (!options.EnforceEager && !ComputesOnCpu)
+        if (recordsSteps && !ComputesOnCpu)
             Change(tight with { RecordsSteps = false }, "--enforce-eager");
         return tight with { Arguments = arguments };
 

@@ -68,7 +68,7 @@ internal sealed class EngineArguments
     private readonly Option<bool> _enforceEager = Options.Flag("--enforce-eager", "On a GPU: never records steps as CUDA graphs.");
     private readonly Option<string?> _kvCacheDtype = Options.Text(
         "--kv-cache-dtype",
-        "auto (the type of the computation; default), fp8 or fp8_e4m3 (8-bit floats with a scale for each token and head; latent vectors on CPUs).",
+        "auto (the type of the computation; default), fp8 or fp8_e4m3 (8-bit floats with a scale for each token and head).",
         "TYPE");
     private readonly Option<bool> _batchInvariant = Options.Flag(
         "--batch-invariant",

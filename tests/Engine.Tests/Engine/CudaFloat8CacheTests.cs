@@ -105,15 +105,6 @@ public sealed class CudaFloat8CacheTests
         CudaEngineTests.AssertEqualButForNearTies(expected, await engine.GenerateBatchAsync(CudaEngineTests.Requests(16), cancellationToken: Token));
     }
 
-    [Fact]
-    public async Task A_model_of_latent_vectors_is_refused_before_its_weights_are_read()
-    {
-        var options = Options("bfloat16") with { ModelPath = TestPaths.Shared("models", "tiny-v3") };
-        var refusal = await Assert.ThrowsAsync<EngineException>(() => SuiteExecutor.LoadAsync(options, cancellationToken: Token));
-        Assert.Equal(("kv_cache_dtype", EngineErrorKind.InvalidOptions), (refusal.Parameter, refusal.Kind));
-        Assert.Contains("latent vectors as 8-bit floats in the KV cache of CPUs only", refusal.Message, StringComparison.Ordinal);
-    }
-
     private static EngineOptions Options(string dtype) =>
         new() { ModelPath = TestPaths.TinyR1, Dtype = dtype, Device = "cuda", KvCacheDtype = "fp8", GpuMemoryUtilization = 0.4 };
 }

@@ -1,4 +1,5 @@
 using LocalLlm.Cluster.Tests;
+using LocalLlm.Execution;
 using LocalLlm.Execution.Cluster;
 using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
@@ -49,6 +50,30 @@ public sealed class RankProcessesTests : IDisposable
         Assert.Equal(alive, FakeNccl.Alive);
         foreach (var member in members)
             await member.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Processes_of_one_host_divide_its_cores_and_a_CPUs_memory()
+    {
+        const string device = "cpu";
+        var plan = new ParallelPlan(1, 4, 4);
+        var layout = new ClusterLayout(plan, HubHoldsRanks: false);
+        var network = new MemoryNetwork();
+        using var hub = new ClusterHub(layout, Hello(0), network.Transport(), new(), NullLogger.Instance);
+        var joining = Task.Run(() => hub.Join(null, Token), Token);
+        var members = await Task.WhenAll(plan.Ranks.Select(place => ClusterMember.JoinAsync(layout, Hello(place.Rank), network.Transport(), new(), Token)));
+        await joining;
+        Assert.Equal((2, 4), Shares(processes: 4));
+        Assert.Equal((8, 1), Shares(processes: 1)); // of a host of its own
+        foreach (var member in members)
+            await member.DisposeAsync();
+
+        (int, int) Shares(int processes)
+        {
+            var ranks = NodeRanks.Create(plan, 1, [device], numThreads: 8, new ClusterPeers(members[1], plan, 1, [device]), processes);
+            using var rank = ranks.Ranks.Single();
+            return (rank.NumThreads, rank.RanksOnDevice);
+        }
     }
 
     // What a process does: its part of a sum, then of the residual stream's way through the stages.

@@ -41,6 +41,20 @@ public sealed class ExpertTablesTests
         Assert.Equal(before, Tensor.TotalCount);
     }
 
+    // 32 of 256 experts: other ranks have seven of eight assignments.
+    [Theory]
+    [InlineData(512, 8)]
+    [InlineData(2048, 16)]
+    [InlineData(8192, 64)]
+    public void Tiles_are_as_high_as_the_experts_of_the_layer_have_rows_wherever_these_are(int assignments, int rowsOfTile)
+    {
+        var all = new ExpertRows(assignments, 8, 256, assignments <= 2048, 0);
+        var part = all with { Experts = 32, LayerExperts = 256 };
+        Assert.Equal((rowsOfTile, rowsOfTile), (all.RowsOfTile, part.RowsOfTile));
+        // Experts that have all assignments among them fill no more tiles.
+        Assert.True(part.MaxTiles >= part.Experts - 1 + ((assignments - part.Experts + rowsOfTile) / rowsOfTile));
+    }
+
     private static int Expert(ExpertOpsTests.Experts experts, long address) =>
         Enumerable.Range(experts.First, experts.Count).Single(expert => Address(experts.MatricesOf(expert)!.Value.Down) == address);
 

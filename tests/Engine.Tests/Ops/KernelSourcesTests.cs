@@ -22,7 +22,9 @@ public sealed class KernelSourcesTests
         { "experts.cu", true, Experts },
         { "router.cu", false, "TILE=1 OUTPUTS=2" },
         { "router.cu", false, "TILE=8 OUTPUTS=4" },
-        { "latent.cu", true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1" },
+        { CudaLatentOps.StoreSource, true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1 CACHE_FP8=0" },
+        { CudaLatentOps.StoreSource, true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1 CACHE_FP8=1" },
+        { CudaLatentOps.StoreSource, true, "RANK=20 PLAIN=12 ROTARY=6 INTERLEAVED=0 CACHE_FP8=1" },
         { PagedAttention.LanesSource, true, $"{Attention} HEAD_DIM=40 VECTOR=4 LANES=16 CACHE_FP8=0 MIN_BLOCKS=1" },
         { PagedAttention.LanesSource, true, $"{Attention} HEAD_DIM=40 VECTOR=4 LANES=16 CACHE_FP8=1 MIN_BLOCKS=1" },
         { PagedAttention.LanesSource, true, $"{Attention} HEAD_DIM=10 VECTOR=2 LANES=8 CACHE_FP8=1 MIN_BLOCKS=1" },
@@ -30,7 +32,11 @@ public sealed class KernelSourcesTests
         { PagedAttention.Float8Source, false, $"{Attention} HEAD_DIM=128 CACHE_FP8=1 MIN_BLOCKS=2" },
         { PagedAttention.Float8Source, false, $"{Attention} HEAD_DIM=64 CACHE_FP8=1 MIN_BLOCKS=2" },
         { CudaAttention.Float8CacheSource, true, "" },
-        { "tensor_core.cu latent_attention.cu", false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=32 STAGES=2" },
+        { CudaLatentOps.AttentionSource, false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=32 STAGES=2" },
+        { CudaLatentOps.Float8Source, false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=32 STAGES=3" },
+        { CudaLatentOps.Float8Source, false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=16 STAGES=4" },
+        { CudaLatentOps.Float8Source, false, "RANK=64 PLAIN=32 ROTARY=16 HEAD_GROUPS=1 TILE=32 STAGES=3" },
+        { CudaLatentOps.Float8Source, false, "RANK=192 PLAIN=128 ROTARY=80 HEAD_GROUPS=1 TILE=32 STAGES=3" },
     };
 
     /// <summary>Rows, outputs, inputs, products at once.</summary>
@@ -62,7 +68,10 @@ public sealed class KernelSourcesTests
     public void Attention_of_many_heads_compiles_for_Hopper()
     {
         foreach (var type in Halves)
-            AssertCompiles("tensor_core.cu warpgroup.cu latent_attention_wide.cu", $"{KernelCompiler.TypeMacro(type)} RANK=512 PLAIN=128 ROTARY=64", CudaDevice.Hopper);
+        {
+            foreach (var source in (string[])[CudaLatentOps.WideSource, CudaLatentOps.WideFloat8Source])
+                AssertCompiles(source, $"{KernelCompiler.TypeMacro(type)} RANK=512 PLAIN=128 ROTARY=64", CudaDevice.Hopper);
+        }
     }
 
     [Theory]

@@ -198,9 +198,40 @@ public sealed class DeepseekPlanTests : IDisposable
         var options = new EngineOptions { TensorParallel = 8, EnableExpertParallel = true };
         Assert.DoesNotContain((await PlanAsync(PublishedConfigs.V3, "H200", options)).Notes, note => note.Contains("not run", StringComparison.Ordinal));
         Assert.DoesNotContain((await PlanAsync(PublishedConfigs.V3, "H200", options with { ExpertBalancing = new() })).Notes, note => note.Contains("not run", StringComparison.Ordinal));
+        Assert.DoesNotContain((await PlanAsync(PublishedConfigs.V3, "H200", options with { KvCacheDtype = "fp8" })).Notes, note => note.Contains("not run", StringComparison.Ordinal));
         Assert.Contains(
-            "this build keeps latent vectors as 8-bit floats in the KV cache of CPUs only: it is planned, not run",
-            (await PlanAsync(PublishedConfigs.V3, "H200", options with { KvCacheDtype = "fp8" })).Notes);
+            "this build is batch-invariant on CPUs only: it is planned, not run",
+            (await PlanAsync(PublishedConfigs.V3, "H200", options with { BatchInvariant = true })).Notes);
+    }
+
+    [Fact]
+    public async Task Latent_vectors_of_8_bit_floats_take_a_byte_an_element_and_one_for_their_scale()
+    {
+        var options = new EngineOptions { TensorParallel = 8, EnableExpertParallel = true };
+        var (wide, narrow) = (await PlanAsync(PublishedConfigs.V3, "H200", options), await PlanAsync(PublishedConfigs.V3, "H200", options with { KvCacheDtype = "fp8" }));
+        Assert.Equal((61 * 576 * 2, 61 * 577), (wide.KvBytesPerToken, narrow.KvBytesPerToken));
+        Assert.InRange((double)narrow.KvCacheTokens / wide.KvCacheTokens, 1.99, 2);
+    }
+
+    // The smaller plans that are offered beside one of groups have none, and are recorded.
+    [Fact]
+    public async Task Recorded_steps_take_memory_of_those_plans_alone_that_record_any()
+    {
+        var split = new EngineOptions { TensorParallel = 8, EnableExpertParallel = true };
+        var groups = new EngineOptions { DataParallel = 8, EnableExpertParallel = true };
+        var drafting = split with { Speculation = new() { Method = "mtp", NumSpeculativeTokens = 1 } };
+        foreach (var (options, records) in ((EngineOptions, bool)[])
+            [(split, true), (split with { EnforceEager = true }, false), (groups, false), (split with { ExpertBalancing = new() }, false), (drafting, false)])
+        {
+            var plan = await PlanAsync(PublishedConfigs.V3, "H200", options);
+            Assert.All(plan.Ranks, rank => Assert.Equal(records ? CapacityPlanner.GraphAllowance : 0, rank.GraphBytes));
+        }
+
+        // A tight plan that records nothing has nothing to give up.
+        var tight = await PlanAsync(PublishedConfigs.V3, "H200", groups with { MaxNumBatchedTokens = 14_000 });
+        Assert.Equal(PlanVerdict.Tight, tight.Verdict);
+        Assert.DoesNotContain("--enforce-eager", tight.CommandLine, StringComparison.Ordinal);
+        Assert.EndsWith("--enforce-eager", (await PlanAsync(PublishedConfigs.V3, "H200", groups)).Smallest!.CommandLine, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -16,6 +16,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     private readonly ILogger _logger;
     private readonly Dictionary<int, NodeLink> _links = []; // also the lock
     private readonly Dictionary<int, string> _refusals = [];
+    private readonly List<string> _hosts = []; // of all that hold ranks
     private readonly CancellationTokenSource _closing = new();
     private readonly TaskCompletionSource _joined = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<Exception> _lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -30,6 +31,8 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     {
         (_layout, _own, _transport, _times, _logger) = (layout, own, transport, times, logger);
         Mail = new();
+        if (layout.HubHoldsRanks)
+            _hosts.Add(own.Host);
     }
 
     /// <inheritdoc/>
@@ -54,6 +57,18 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
             throw Failed(_lost.Task.Result);
         cancellationToken.ThrowIfCancellationRequested();
         throw new EngineException(EngineErrorKind.Environment, NotJoined());
+    }
+
+    /// <summary>
+    /// Warns, once all have joined, of hosts that several of them share: each has taken cores and memory as if it were alone there.
+    /// </summary>
+    public void WarnOfSharedHosts()
+    {
+        lock (_links)
+        {
+            foreach (var (host, count) in _hosts.CountBy(host => host).Where(host => host.Value > 1))
+                LogSharedHost(count, host);
+        }
     }
 
     /// <inheritdoc/>
@@ -230,6 +245,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
 
             link = new(channel, $"{_layout.NameOf(hello.Node)} on {hello.Host}, process {hello.ProcessId}", _times.Heartbeat, (_, kind, content) => Receive(hello.Node, kind, content), (_, reason) => Abort(reason), TimeProvider.System);
             _links.Add(hello.Node, link);
+            _hosts.Add(hello.Host);
             isLast = _links.Count == _layout.RemoteNodes.Count;
         }
 
@@ -319,6 +335,12 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
 
     [LoggerMessage(23, LogLevel.Warning, "Node 0 cannot listen yet and tries again: {Reason}")]
     private partial void LogNotListening(string reason);
+
+    [LoggerMessage(
+        25, LogLevel.Warning,
+        "{Count} nodes run on {Host}, and each computes on as many cores, and counts on as much memory, as if it were alone there. Give each "
+        + "its part by num_threads, and by gpu_memory_utilization or kv_cache_memory_bytes; or start one process with all of their ranks.")]
+    private partial void LogSharedHost(int count, string host);
 
     [LoggerMessage(22, LogLevel.Critical, "The replica has failed: {Reason}.")]
     private partial void LogLost(string reason);

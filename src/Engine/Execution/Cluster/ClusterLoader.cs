@@ -17,6 +17,7 @@ internal sealed class ClusterLoader : IExecutorLoader
     private readonly ClusterHub _hub;
     private readonly IExecutorLoader _local; // without ranks of its own: only plans
     private readonly Action<Exception> _abortLocal = _ => { };
+    private readonly bool _sharesUnasked; // cores or memory with other nodes of this host, if there are any
     private bool _handedOver;
 
     /// <summary>Plans what is here; nobody is waited for.</summary>
@@ -28,6 +29,10 @@ internal sealed class ClusterLoader : IExecutorLoader
         var transport = options.NodeTransport ?? throw new InvalidOperationException("Options without a transport were not checked.");
         ClusterRanks.RequireDevices(options, _layout);
         var own = NodeIdentity.Of(options, _layout.Plan, 0);
+        var dividesMemory = options.GpuMemoryUtilization is not null || options.KvCacheMemoryBytes is not null
+            || options.NumGpuBlocksOverride is not null;
+        _sharesUnasked = _layout.HubHoldsRanks && (options.NumThreads == 0 || !dividesMemory)
+            && !ProcessDevices.AreGpus(NodeRanks.DevicesOf(options, _layout.Plan.RanksPerNode));
         _hub = new(_layout, own, transport(Named(options)), ClusterTimes.Of(options), new GuardedLogger(logger));
         try
         {
@@ -60,6 +65,8 @@ internal sealed class ClusterLoader : IExecutorLoader
     {
         _local.CheckWeights();
         _hub.Join(progress, cancellationToken);
+        if (_sharesUnasked)
+            _hub.WarnOfSharedHosts();
         // One that fails while it loads is one that the others wait for.
         _hub.Lost.ContinueWith(lost => _abortLocal(lost.Result), TaskScheduler.Default);
         using var cancellation = cancellationToken.Register(() => _hub.Abort(new OperationCanceledException("loading was given up")));

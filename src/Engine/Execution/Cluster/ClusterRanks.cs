@@ -25,7 +25,8 @@ internal static class ClusterRanks
         if (!layout.HubHoldsRanks && !isOnGpu && (MpiLaunch.Find() is not null || plan.TensorParallel > 1))
             return OpenRank(options, plan, node, peer);
         var peers = new ClusterPeers(peer, plan, node, devices) { ConnectsGpus = !layout.HubHoldsRanks && isOnGpu };
-        var ranks = NodeRanks.Create(plan, node, devices, options.NumThreads, peers);
+        // Processes of one rank each are this machine's; how many nodes share it, only their operator knows.
+        var ranks = NodeRanks.Create(plan, node, devices, options.NumThreads, peers, layout.HubHoldsRanks ? 1 : plan.Nodes);
         return (new ParallelLoader(options, ranks), ranks.Abort);
     }
 

@@ -115,6 +115,13 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     }
 
     /// <inheritdoc/>
+    public void Forget(Fp8Weight weight)
+    {
+        if (_described.Remove(weight, out var known))
+            known?.Dispose();
+    }
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         foreach (var rows in _scaleRows.Values)

@@ -3,21 +3,36 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Latent attention on a GPU, absorbed: 16-bit types and widths that tensor cores divide by kernels of our own, others by plain tensor operations.
-/// Long contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins.
+/// Latent attention on a GPU, absorbed: 16-bit types and widths that tensor cores divide by kernels of our own, others by plain tensor
+/// operations. Long contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins. A cache of 8-bit
+/// floats is widened on the way.
 /// </summary>
 internal sealed class CudaLatentOps(
     CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
     Func<RotaryTable, RotaryTable> onDevice)
     : ILatentOps
 {
-    private const string AttentionSource = "tensor_core.cu latent_attention.cu";
+    /// <summary>What normalises, rotates and stores; with CACHE_FP8 as 8-bit floats.</summary>
+    public const string StoreSource = "float8.cu latent.cu";
+
+    /// <summary>The kernel on tensor cores of single warps.</summary>
+    public const string AttentionSource = "tensor_core.cu latent_cut.cu latent_operands.cu latent_attention.cu";
+
+    /// <summary>The same over a cache of 8-bit floats.</summary>
+    public const string Float8Source = "tensor_core.cu float8.cu latent_cut.cu latent_operands8.cu latent_attention.cu";
+
+    /// <summary>The kernel on warpgroups.</summary>
+    public const string WideSource = "tensor_core.cu warpgroup.cu latent_wide_cut.cu latent_wide_rows.cu latent_attention_wide.cu";
+
+    /// <summary>The same over a cache of 8-bit floats.</summary>
+    public const string WideFloat8Source =
+        "tensor_core.cu float8.cu warpgroup.cu latent_wide_cut.cu latent_wide_rows8.cu latent_attention_wide.cu";
+
     private const int StoreThreads = 128;
     private const int HeadsOfBlock = 16;
     private const int WarpSize = 32;
     private const int Warps = 4;
     private const int MaxSplits = 64; // latentJoin has a warp for them
-    private const string WideSource = "tensor_core.cu warpgroup.cu latent_attention_wide.cu";
     private const int WideHeads = 64;
     private const int WideThreads = 256;
     private const int WideTile = 64;
@@ -25,6 +40,9 @@ internal sealed class CudaLatentOps(
 
     /// <summary>How <c>latent_attention.cu</c> is cut; another one is for measurements.</summary>
     internal LatentTiling Cut { get; set; } = LatentTiling.Default;
+
+    /// <summary>How it is cut over 8-bit floats.</summary>
+    internal LatentTiling Float8Cut { get; set; } = LatentTiling.DefaultFloat8;
 
     private readonly TorchLatentOps _plain = new(device.Torch);
     private readonly LatentPrefill _prefill = new(device, kernels, workspace, inputs);
@@ -57,12 +75,14 @@ internal sealed class CudaLatentOps(
     {
         var table = onDevice(rotary);
         var headBlocks = Math.Max(1, shape.Heads * shape.RotaryDim / 2 / (8 * StoreThreads));
-        kernels.Get("latent.cu", "rotateAndStore", $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)}").Launch(
+        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)} "
+            + $"CACHE_FP8={(cache.IsScaled ? 1 : 0)}";
+        kernels.Get(StoreSource, "rotateAndStore", defines).Launch(
             ((int)queries.size(0), 1 + headBlocks, 1),
             StoreThreads,
             [
                 queries, rows, (int)rows.stride(0), column, normWeight, epsilon, table.Cos, table.Sin, inputs.RotaryRows, inputs.Slots, cache.Tensors[0],
-                shape.Heads,
+                Scales(cache), shape.Heads,
             ]);
     }
 
@@ -99,6 +119,8 @@ internal sealed class CudaLatentOps(
         type != ScalarType.Float32 && shape.Rank % 64 == 0 && shape.RotaryDim % 16 == 0 && shape.PlainDim % 8 == 0;
 
     private static string Sizes(LatentAttentionShape shape) => $"RANK={shape.Rank} PLAIN={shape.PlainDim} ROTARY={shape.RotaryDim}";
+
+    private static Tensor? Scales(KvLayerCache cache) => cache.IsScaled ? cache.Scales[0] : null;
 
     private void Absorbed(
         Tensor queries, LatentWeight weight, KvLayerCache cache, ulong contextLengths, int longestContext, LatentAttentionShape shape, Tensor output)
@@ -137,27 +159,35 @@ internal sealed class CudaLatentOps(
     {
         var rows = (int)queries.size(0);
         var isWide = TakesWide(shape);
-        var (headsOfBlock, minShare) = isWide ? (WideHeads, 2 * WideTile) : (HeadsOfBlock, Cut.Tile);
+        var cut = cache.IsScaled ? Float8Cut : Cut;
+        var (headsOfBlock, minShare) = isWide ? (WideHeads, 2 * WideTile) : (HeadsOfBlock, cut.Tile);
         var headBlocks = (shape.Heads + headsOfBlock - 1) / headsOfBlock;
-        var maxBlocks = (isWide ? 1 : Cut.BlocksPerMultiprocessor) * device.Multiprocessors;
+        var maxBlocks = (isWide ? 1 : cut.BlocksPerMultiprocessor) * device.Multiprocessors;
         var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + minShare - 1) / minShare), 1, MaxSplits);
         // A block that has a multiprocessor of Hopper for itself has room for another tile.
-        var cut = device.ComputeCapability == CudaDevice.Hopper && rows * headBlocks * splits <= device.Multiprocessors ? Cut with { Stages = Cut.Stages + 1 } : Cut;
+        if (device.ComputeCapability == CudaDevice.Hopper && rows * headBlocks * splits <= device.Multiprocessors)
+            cut = cut with { Stages = cut.Stages + 1 };
         // Always the most that any split takes, so that the buffer never moves.
         using var partials = splits > 1
             ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * headsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
         var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} HEAD_GROUPS=1 TILE={cut.Tile} STAGES={cut.Stages}";
-        var kernel = isWide ? kernels.Get(WideSource, "latentAttentionWide", defines) : kernels.Get(AttentionSource, "latentAttention", defines);
+        var source = cache.IsScaled ? Float8Source : AttentionSource;
+        var kernel = isWide
+            ? kernels.Get(cache.IsScaled ? WideFloat8Source : WideSource, "latentAttentionWide", defines)
+            : kernels.Get(source, "latentAttention", defines);
         kernel.Launch(
             (rows, headBlocks, splits),
             isWide ? WideThreads : Warps * WarpSize,
             [
-                absorbed, queries, cache.Tensors[0], mixed, partials, contextLengths, inputs.TableStarts, inputs.BlockTables, shape.Heads,
-                (float)(shape.Scale * Log2E),
+                absorbed, queries, cache.Tensors[0], Scales(cache), mixed, partials, contextLengths, inputs.TableStarts, inputs.BlockTables,
+                shape.Heads, (float)(shape.Scale * Log2E),
             ],
-            isWide ? WideSharedBytes(shape) : cut.SharedBytes(shape));
+            isWide ? WideSharedBytes(shape) : cut.SharedBytes(shape, cache.IsScaled));
         if (splits > 1)
-            kernels.Get(AttentionSource, "latentJoin", defines).Launch((rows, shape.Heads, 1), Math.Max(WarpSize, shape.Rank / 4), [partials, mixed, shape.Heads, splits]);
+        {
+            kernels.Get(source, "latentJoin", defines).Launch(
+                (rows, shape.Heads, 1), Math.Max(WarpSize, shape.Rank / 4), [partials, mixed, shape.Heads, splits]);
+        }
     }
 
     // The queries and two tiles, a tile's weights, two numbers of each head and group, and what aligns all of it.
@@ -181,7 +211,11 @@ internal readonly record struct LatentTiling(int Tile, int Stages, int BlocksPer
     /// <summary>What was best on an H200.</summary>
     public static LatentTiling Default { get; } = new(32, 2, 2);
 
-    /// <summary>Dynamic shared memory of a block, in bytes: tiles, and what the warps exchange.</summary>
-    public int SharedBytes(LatentAttentionShape shape) =>
-        (Stages * Tile * (shape.RowWidth + 8) * 2) + (2 * Warps * (Tile / 2) * WarpSize * sizeof(float));
+    /// <summary>Over 8-bit floats, of which a tile takes half as much room.</summary>
+    public static LatentTiling DefaultFloat8 { get; } = new(32, 3, 2);
+
+    /// <summary>Dynamic shared memory of a block, in bytes: tiles, with the scales of 8-bit floats, and what the warps exchange.</summary>
+    public int SharedBytes(LatentAttentionShape shape, bool isFloat8) =>
+        (Stages * Tile * (isFloat8 ? shape.RowWidth + 32 + 1 : (shape.RowWidth + 8) * 2))
+            + (2 * Warps * (Tile / 2) * WarpSize * sizeof(float));
 }

@@ -22,8 +22,8 @@ internal readonly record struct ExpertRows(int Assignments, int PerToken, int Ex
     /// <summary>Products at once at most: experts that may have rows.</summary>
     public int Products => IsSmall ? Math.Min(Experts, Assignments) : Experts;
 
-    /// <summary>Rows of a tile: twice the mean of an expert, so that few have a second one.</summary>
-    public int RowsOfTile => WarpgroupTiling.RowsAtOnce(Math.Max(1, 2 * Assignments / Products));
+    /// <summary>Rows of a tile: twice the mean of an expert, whichever rank has it, so that few have a second one.</summary>
+    public int RowsOfTile => WarpgroupTiling.RowsAtOnce(2 * Assignments / Math.Min(LayerExperts, Math.Max(1, Assignments)));
 
     /// <summary>Tiles of all experts at most.</summary>
     public int MaxTiles => Products + (Assignments / RowsOfTile);

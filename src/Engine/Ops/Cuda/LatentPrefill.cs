@@ -78,15 +78,28 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
         return known;
     }
 
-    // The rows of all positions of the run's sequences, one after the other: [positions, width].
+    // The rows of all positions of the run's sequences, one after the other, in the type of the computation: [positions, width].
     private Tensor Gather(KvLayerCache cache, PrefillRun run, LatentAttentionShape shape, ScalarType type)
     {
         var rows = workspace.Rent(WorkspaceSlot.LatentContext, run.Context, shape.RowWidth, type);
-        var source = cache.Tensors[0];
-        // The kernel copies keys and values; here both are the same rows.
-        kernels.Get("elementwise.cu", "gatherCache", KernelCompiler.TypeMacro(type)).Launch(
-            (run.LongestContext, run.Sequences, 1), GatherThreads,
-            [source, source, rows, rows, inputs.ContextStarts(run), inputs.SequenceTableStarts(run), inputs.BlockTables, shape.RowWidth]);
+        var (source, grid) = (cache.Tensors[0], (run.LongestContext, run.Sequences, 1));
+        // The kernels copy keys and values; here both are the same rows.
+        if (cache.IsScaled)
+        {
+            const int heads = 1;
+            var scales = cache.Scales[0];
+            kernels.Get(CudaAttention.Float8CacheSource, "gatherWidened", KernelCompiler.TypeMacro(type)).Launch(grid, GatherThreads, [
+                source, source, scales, scales, rows, rows, inputs.ContextStarts(run), inputs.SequenceTableStarts(run), inputs.BlockTables,
+                heads, shape.RowWidth,
+            ]);
+        }
+        else
+        {
+            kernels.Get("elementwise.cu", "gatherCache", KernelCompiler.TypeMacro(type)).Launch(grid, GatherThreads, [
+                source, source, rows, rows, inputs.ContextStarts(run), inputs.SequenceTableStarts(run), inputs.BlockTables, shape.RowWidth,
+            ]);
+        }
+
         return rows;
     }
 

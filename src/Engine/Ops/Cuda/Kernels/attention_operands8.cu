@@ -3,19 +3,6 @@
 // mends a value multiplies by its scale, too; the largest power of two has no room in that, so values come out OUT_SCALE times too small.
 #define KEY_QUADS (HEAD_DIM / 64)   // 16-byte accesses of a key, for each of the 4 lanes that share it
 #define VALUE_WORDS (HEAD_DIM / 32) // of a value, for each of the 8 lanes that share it: one access
-#if TYPE == 1
-#define MENDS 0x1p120f
-#define MENDS_PAIR 0x7b807b80u
-#define OUT_SCALE 0x1p64f           // rows of up to 2^79 have a finite product
-#define MOVED 4
-#define MAGNITUDES 0x07f007f0u
-#else
-#define MENDS 0x1p8f
-#define MENDS_PAIR 0x5c005c00u
-#define OUT_SCALE 2.f               // all rows have one
-#define MOVED 1
-#define MAGNITUDES 0x3f803f80u
-#endif
 
 union Quad {
   uint4 raw;
@@ -45,10 +32,6 @@ struct Values {
   Access positions[4];
   u32 scales[2]; // of two adjacent positions each: two bytes, and once prepared two factors
 };
-
-// Bytes 1 and 3 of a word, and bytes 0 and 2, as 16-bit floats that are MENDS times too small.
-__device__ __forceinline__ u32 movedOdd(u32 x) { return (x & 0x80008000u) | (x >> MOVED & MAGNITUDES); }
-__device__ __forceinline__ u32 movedEven(u32 x) { return (x << 8 & 0x80008000u) | (x << (8 - MOVED) & MAGNITUDES); }
 
 // Which of a block's positions a lane's p-th value is of.
 __device__ __forceinline__ int valuePosition(int lane, int p) { return lane % 4 * 2 + p % 2 + p / 2 * 8; }

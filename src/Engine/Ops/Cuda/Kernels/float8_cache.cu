@@ -1,26 +1,6 @@
 // What writes a cache of 8-bit floats, and what widens it for attention that reads 16-bit keys and values. Scales: [blocks, kvHeads, BLOCK_SIZE].
 #define HEADS_OF_BLOCK 4
 
-// The scale of a row by the bits of its largest magnitude, so that the largest element comes to between 224 and 448 (1.75 times 2^8).
-__device__ __forceinline__ u32 scaleOf(u32 largest) {
-  if (largest > 0x7f800000u) return 255;
-  return min(max((int)(largest + 0x1fffffu >> 23) - 8, 1), 254);
-}
-
-// What elements are multiplied by before they are stored.
-__device__ __forceinline__ float inverseOf(u32 scale) { return scale == 255 ? 0 : __uint_as_float(254 - scale << 23); }
-
-// To the nearest, of two the even one, and beyond 448 that.
-__device__ __forceinline__ u8 toFloat8(float x) {
-  const u32 sign = __float_as_uint(x) >> 24 & 0x80;
-  const float magnitude = fminf(fabsf(x), 448.f);
-  const u32 bits = __float_as_uint(magnitude);
-  // Three bits of mantissa, and an exponent whose bias is less by 120; below 2^-6 in steps of 2^-9, which is what a float of 2^14 is rounded to.
-  const u32 normal = (bits + 0x7ffffu + (bits >> 20 & 1) >> 20) - (120 << 3);
-  const u32 subnormal = __float_as_uint(magnitude + 16384.f) - __float_as_uint(16384.f);
-  return (u8)(sign | (magnitude < 0.015625f ? subnormal : normal));
-}
-
 // Rotates queries and keys of [q | k | v] in place (halves convention) and stores keys and values at their slots as 8-bit floats; a negative slot
 // is not stored. One warp a head: grid (tokens, blocks of heads), block 32 * HEADS_OF_BLOCK. cos, sin: [rows, headDim / 2] float32.
 // keys, values: [slots, kvHeads, headDim].

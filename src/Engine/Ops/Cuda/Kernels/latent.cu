@@ -1,15 +1,36 @@
 // What latent attention (arXiv 2405.04434) does to a token's row and queries before it attends. Compiled for RANK, PLAIN, ROTARY and INTERLEAVED:
 // rotated pairs are adjacent elements, otherwise they lie half the rotated part apart.
+// CACHE_FP8: the row is stored as 8-bit floats with one scale (float8.cu).
 #define HALF (ROTARY / 2)
 #define ROW (RANK + ROTARY)
+
+#if CACHE_FP8
+typedef u8 Cached;
+#else
+typedef T Cached;
+#endif
 
 __device__ __forceinline__ int firstOf(int pair) { return INTERLEAVED ? 2 * pair : pair; }
 __device__ __forceinline__ int secondOf(int pair) { return INTERLEAVED ? 2 * pair + 1 : pair + HALF; }
 
-// queries: [tokens, heads, PLAIN + ROTARY], rotated in place. rows: [tokens, width], from column on a latent vector and the rotated part of a key: normalised, rotated and stored at the token's slot of
-// cache [slots, ROW]; a negative slot is a padding row's. cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of heads).
+#if CACHE_FP8
+// Largest over the block; every thread gets it, and sees what others wrote to shared memory before. scratch: [WARP].
+__device__ __forceinline__ u32 blockMax(u32 x, u32* scratch) {
+  x = __reduce_max_sync(FULL_MASK, x);
+  if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = x;
+  __syncthreads();
+  u32 largest = 0;
+  for (int w = 0; w < blockDim.x / WARP; w++) largest = max(largest, scratch[w]);
+  return largest;
+}
+#endif
+
+// queries: [tokens, heads, PLAIN + ROTARY], rotated in place. rows: [tokens, width], from column on a latent vector and the rotated part of
+// a key: normalised, rotated and stored at the token's slot of cache [slots, ROW], with CACHE_FP8 its scale at that of scales [slots]; a
+// negative slot is a padding row's. cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of heads).
 extern "C" __global__ void rotateAndStore(T* queries, const T* rows, int width, int column, const T* normWeight, float epsilon, const float* cosines,
-                                          const float* sines, const int* rotaryRows, const int* slots, T* cache, int heads) {
+                                          const float* sines, const int* rotaryRows, const int* slots, Cached* cache, u8* scales,
+                                          int heads) {
   __shared__ float scratch[WARP];
   launchDependents();
   waitForPrevious();
@@ -39,11 +60,25 @@ extern "C" __global__ void rotateAndStore(T* queries, const T* rows, int width, 
   const float scale = rsqrtf(blockSum(squares, scratch) / RANK + epsilon);
   const int slot = slots[token];
   if (slot < 0) return;
-  T* target = cache + (u64)slot * ROW;
-  for (int i = threadIdx.x; i < RANK; i += threads) target[i] = fromFloat(toFloat(row[i]) * scale * toFloat(normWeight[i]));
+  Cached* target = cache + (u64)slot * ROW;
+#if CACHE_FP8
+  // As bits of magnitudes, of which those of NaN are the largest.
+  __shared__ float values[ROW];
+  u32 largest = 0;
+#define STORE(i, value) largest = max(largest, __float_as_uint(values[i] = value) & 0x7fffffffu)
+#else
+#define STORE(i, value) target[i] = fromFloat(value)
+#endif
+  for (int i = threadIdx.x; i < RANK; i += threads) STORE(i, toFloat(row[i]) * scale * toFloat(normWeight[i]));
   for (int pair = threadIdx.x; pair < HALF; pair += threads) {
     const float a = toFloat(row[RANK + firstOf(pair)]), b = toFloat(row[RANK + secondOf(pair)]), c = cosine[pair], s = sine[pair];
-    target[RANK + firstOf(pair)] = fromFloat(a * c - b * s);
-    target[RANK + secondOf(pair)] = fromFloat(b * c + a * s);
+    STORE(RANK + firstOf(pair), a * c - b * s);
+    STORE(RANK + secondOf(pair), b * c + a * s);
   }
+#if CACHE_FP8
+  const u32 rowScale = scaleOf(blockMax(largest, (u32*)scratch));
+  const float inverse = inverseOf(rowScale);
+  for (int i = threadIdx.x; i < ROW; i += threads) target[i] = toFloat8(values[i] * inverse);
+  if (threadIdx.x == 0) scales[slot] = (u8)rowScale;
+#endif
 }

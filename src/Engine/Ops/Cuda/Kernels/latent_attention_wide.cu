@@ -1,38 +1,7 @@
-// As latent_attention.cu, for many heads on Hopper: there the work is bound by arithmetic, which warpgroups do. A block has two of them and 64 heads of
-// one row. Each computes the scores of half of a tile's positions and, of all of them, the results of half of the columns; what a tile weighs
-// and the largest scores are exchanged through shared memory. The next tile is on its way meanwhile.
-// Compiled for RANK 512 and ROTARY 64.
-#define KEYS 64
-#define HEADS 64
-#define GROUPS 2
-#define GROUP_THREADS 128
-#define THREADS (GROUPS * GROUP_THREADS)
-#define ROW (RANK + ROTARY)
-#define CHUNK_BYTES (KEYS * 128)
-#define CHUNKS (ROW / 64)
-#define TILE_BYTES (CHUNKS * CHUNK_BYTES)
-#define OWN_KEYS (KEYS / GROUPS)
-#define OWN_CHUNKS (RANK / 64 / GROUPS)
-#define VALUES (RANK / GROUPS / 2)  // of a thread: two rows
-#define SCORES (OWN_KEYS / 2)
-#define SHARED_BYTES (3 * TILE_BYTES + CHUNK_BYTES + 2 * GROUPS * HEADS * 4 + GROUP_BYTES)
-#define NO_CHUNKS 16                // rows that are contiguous have no second distance
-
-// The i-th 16-byte pack of a tile.
-__device__ __forceinline__ int packAt(int row, int pack) { return pack / 8 * CHUNK_BYTES + swizzled(row, pack % 8 * 8); }
-
-__device__ __forceinline__ void copyKeys(u8* tile, const T* cache, const int* table, int begin, int end) {
-  if (begin < end) {
-    for (int i = threadIdx.x; i < KEYS * (ROW / 8); i += THREADS) {
-      const int r = i / (ROW / 8), pack = i % (ROW / 8), position = begin + r;
-      // Slots outside of the part may hold anything, and 0 times NaN is no 0.
-      const bool wanted = position < end;
-      const u64 slot = wanted ? (u64)table[position / BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE : 0;
-      copyAsync(tile + packAt(r, pack), cache + slot * ROW + pack * 8, wanted);
-    }
-  }
-  commitCopies();
-}
+// As latent_attention.cu, for many heads on Hopper: there the work is bound by arithmetic, which warpgroups do. A block has two of them and
+// 64 heads of one row. Each computes the scores of half of a tile's positions and, of all of them, the results of half of the columns; what
+// a tile weighs and the largest scores are exchanged through shared memory. The next tile is on its way meanwhile: latent_wide_rows.cu, or
+// latent_wide_rows8.cu, has how.
 
 // scores [HEADS, OWN_KEYS] of this group's positions of a tile; queued.
 __device__ __forceinline__ void score(float (&scores)[SCORES], u32 queries, u32 tile, int group) {
@@ -104,8 +73,8 @@ __device__ __forceinline__ void storeWeights(const float (&scores)[SCORES], u8* 
 
 // Parameters, partials and latentJoin as of latent_attention.cu. grid (rows, blocks of heads, splits).
 extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
-    const T* absorbed, const T* queries, const T* cache, T* out, float* partials, const int* contextLengths, const int* tableStarts, const int* tables,
-    int heads, float scale) {
+    const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
+    const int* tableStarts, const int* tables, int heads, float scale) {
   DYNAMIC_SHARED(memory);
   u8* shared = (u8*)memory + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES;
   u8* tiles = shared + TILE_BYTES;
@@ -127,8 +96,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
     const T* source = pack < RANK / 8 ? absorbed + at * RANK + pack * 8 : queries + at * (PLAIN + ROTARY) + PLAIN + pack * 8 - RANK;
     copyAsync(shared + packAt(head, pack), wanted ? source : absorbed, wanted);
   }
+#if IS_WIDENED
+  commitCopies();
+  Raw raw;
+  loadRaw(raw, cache, scales, table, begin, end);
+  widenKeys(tiles, raw);
+  loadRaw(raw, cache, scales, table, begin + KEYS, end);
+  waitCopies<0>(); // of the queries
+#else
   copyKeys(tiles, cache, table, begin, end);
   copyKeys(tiles + TILE_BYTES, cache, table, begin + KEYS, end);
+#endif
 
   // Of heads 16 · warp + lane / 4 and the one 8 further.
   const int headRow = warp * 16 + lane / 4;
@@ -137,13 +115,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
 #pragma unroll 1
   for (int t = 0; t < count; t++) {
     u8* tile = tiles + t % 2 * TILE_BYTES;
+#if !IS_WIDENED
     waitCopies<1>(); // the next tile is on its way all the time
+#endif
     publishShared();
     __syncthreads();
     score(scores, queryAddress, sharedAddress(tile), group);
+#if IS_WIDENED
+    if (t + 1 < count) { // nobody reads the other tile any more
+      widenKeys(tiles + (t + 1) % 2 * TILE_BYTES, raw);
+      loadRaw(raw, cache, scales, table, begin + (t + 2) * KEYS, end);
+    }
+#endif
     waitProducts<0>();
     float shrink[2];
-    findBest(scores, best, maxima, begin + t * KEYS, end, scale, group, headRow);
+    findBest(scores, best, maxima, begin + t * KEYS, end, scale * OUT_SCALE, group, headRow);
     __syncthreads();
     weigh(scores, best, shrink, sum, maxima, group, headRow);
     storeWeights(scores, weights, group, headRow);
@@ -154,7 +140,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
     addValues(acc, weightAddress, sharedAddress(tile), group);
     waitProducts<0>();
     __syncthreads(); // nobody reads this tile, its weights or the largest scores any more
+#if !IS_WIDENED
     copyKeys(tile, cache, table, begin + (t + 2) * KEYS, end);
+#endif
   }
   waitCopies<0>();
 
@@ -172,13 +160,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
     if (head >= heads) continue;
     if (splits == 1) {
       T* target = out + ((u64)row * heads + head) * RANK + column;
-      const float factor = total == 0 ? 0 : 1 / total;
+      const float factor = total == 0 ? 0 : OUT_SCALE / total;
 #pragma unroll
       for (int n = 0; n < VALUES / 4; n++) *(u32*)(target + n * 8) = packed(acc[n * 4 + h * 2] * factor, acc[n * 4 + h * 2 + 1] * factor);
     } else {
       float* target = partials + (((u64)row * heads + head) * splits + blockIdx.z) * (RANK + 2);
 #pragma unroll
-      for (int n = 0; n < VALUES / 4; n++) *(float2*)(target + column + n * 8) = {acc[n * 4 + h * 2], acc[n * 4 + h * 2 + 1]};
+      for (int n = 0; n < VALUES / 4; n++)
+        *(float2*)(target + column + n * 8) = {acc[n * 4 + h * 2] * OUT_SCALE, acc[n * 4 + h * 2 + 1] * OUT_SCALE};
       if (group == 0 && lane % 4 == 0) *(float2*)(target + RANK) = {best[h], total};
     }
   }
