@@ -65,6 +65,9 @@ internal sealed partial class ModelLoader : IExecutorLoader
         }
     }
 
+    /// <summary>Its place among the ranks.</summary>
+    public RankContext Rank => _rank;
+
     /// <inheritdoc/>
     public ModelConfig Config { get; }
 
