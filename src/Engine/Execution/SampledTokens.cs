@@ -20,7 +20,7 @@ internal sealed class SampledTokens
     private readonly Queue<(long Step, int Rows)> _sent = []; // by the last stage, and not received yet; oldest first
     private long _numSteps;
 
-    /// <summary>Makes room on the first of several stages, which must be before steps are recorded.</summary>
+    /// <summary>Creates room on the first of several stages, which must be before steps are recorded.</summary>
     /// <param name="rank">Its place among the ranks, and the link between the last stage and the first.</param>
     /// <param name="sampler">The device's; null: the host samples.</param>
     /// <param name="maxRows">Max number of rows that are sampled in a step.</param>

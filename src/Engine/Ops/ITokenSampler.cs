@@ -26,7 +26,7 @@ internal interface ITokenSampler
     /// <param name="rows">Rows that are sampled.</param>
     Tensor Sampled(int rows);
 
-    /// <summary>Makes room for the ids of so many rows, which then stay where they are; while no sampling is under way.</summary>
+    /// <summary>Creates room for the ids of so many rows, which then stay where they are; while no sampling is under way.</summary>
     void Reserve(int rows);
 
     /// <summary>

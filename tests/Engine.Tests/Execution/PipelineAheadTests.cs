@@ -95,7 +95,18 @@ public sealed class PipelineAheadTests : IDisposable
     {
         await using var engine = await LoadAsync("pp3");
         await engine.GenerateBatchAsync(Simple(9, 20), cancellationToken: Token);
-        Assert.Equal(4, _devices.Max(device => device.MostUnderWay));
+        Assert.Equal(4, _devices.Max(device => device.MaxUnderWay));
+    }
+
+    [Theory]
+    [InlineData("pp2")]
+    [InlineData("pp3")]
+    public async Task Nearly_all_tokens_of_many_sequences_are_inputs_before_the_host_knows_them(string layout)
+    {
+        await using var engine = await LoadAsync(layout, options => options with { MaxNumSeqs = 16 });
+        var requests = Enumerable.Range(1, 24).Select(i => GenerationRequest.FromTokenIds([5, 6 + i], new() { Temperature = 0, MaxTokens = 4 * i, IgnoreEos = true })).ToArray();
+        await engine.GenerateBatchAsync(requests, cancellationToken: Token);
+        Assert.InRange(NumFed, 1000, (4 * 24 * 25 / 2) - 24);
     }
 
     [Theory]

@@ -30,7 +30,7 @@ internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
     public int NumSampled { get; private set; }
 
     /// <summary>The most samplings that were under way at once.</summary>
-    public int MostUnderWay { get; private set; }
+    public int MaxUnderWay { get; private set; }
 
     /// <summary>Throws instead of the sampling with this number.</summary>
     public int? FailingSampling { get; set; }
@@ -58,7 +58,7 @@ internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
         var ids = Enumerable.Range(0, batch.Draws.Count).Select(row => Choose(values.AsSpan(row * width, width), batch, row)).ToArray();
         ids.CopyTo(_ids, 0);
         _underWay.Enqueue(ids);
-        MostUnderWay = Math.Max(MostUnderWay, _underWay.Count);
+        MaxUnderWay = Math.Max(MaxUnderWay, _underWay.Count);
         Assert.InRange(_underWay.Count, 1, _stepsInFlight);
     }
 

@@ -1,4 +1,3 @@
-using LocalLlm.Interop.Cuda;
 using LocalLlm.Parallel;
 using static TorchSharp.torch;
 

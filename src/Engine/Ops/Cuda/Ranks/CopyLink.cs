@@ -11,12 +11,13 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// </summary>
 /// <param name="messages">Shared with the other end.</param>
 /// <param name="sends">Which end this is.</param>
-internal sealed class CopyLink(CopiedMessages messages, bool sends) : IPipelineLink, IDeviceBound
+/// <param name="reaches">Whether the receiver's card may read the sender's memory; else the driver copies through the host's.</param>
+internal sealed class CopyLink(CopiedMessages messages, bool sends, bool reaches) : IPipelineLink, IDeviceBound
 {
     private const long MinBytes = 4096;
 
     private CudaDevice? _card;
-    private bool _isOpen; // the receiver's card reaches the sender's memory, if it can
+    private bool _isOpen;
     private bool _isDisposed;
 
     /// <inheritdoc/>
@@ -80,14 +81,12 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends) : IPipelineL
         messages.Leave();
     }
 
-    // Cards that do not reach each other copy through the host's memory, by the driver.
     private void Open()
     {
-        if (_isOpen)
+        if (_isOpen || !reaches)
             return;
         _isOpen = true;
-        if (messages.SenderContext != _card!.Context)
-            _ = CudaDriver.cuCtxEnablePeerAccess(messages.SenderContext, 0);
+        _card!.OpenPeer(messages.SenderContext);
     }
 
     private static unsafe ulong Address(Tensor tensor) => (ulong)tensor.DataPointer();

@@ -157,8 +157,10 @@ internal sealed class GpuRanks
     {
         if (!_idLinks.TryGetValue(first, out var link))
         {
+            var last = _plan.WorldSize - _plan.RanksPerStage + first;
+            var reaches = _ownKernels && Reach(_ordinals[_plan.PlaceOf(first).LocalIndex], _ordinals[_plan.PlaceOf(last).LocalIndex]);
             var messages = new CopiedMessages(_plan.PipelineParallel + 1);
-            _idLinks.Add(first, link = (new CopyLink(messages, sends: true), new CopyLink(messages, sends: false)));
+            _idLinks.Add(first, link = (new CopyLink(messages, sends: true, reaches), new CopyLink(messages, sends: false, reaches)));
         }
 
         return link;
