@@ -44,6 +44,8 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     public void Begin(Tensor logits, SamplingBatch batch)
     {
         var (rows, width) = (batch.Draws.Count, (int)logits.size(1));
+        if (_underWay.Count == _hosts.Length)
+            throw new InvalidOperationException($"{_underWay.Count} samplings are under way, and there are buffers for no more.");
         Reserve(rows);
         _turn = (_turn + 1) % _hosts.Length;
         var host = _hosts[_turn];
