@@ -16,7 +16,8 @@ internal sealed record ExecutorCapabilities
 
     /// <summary>
     /// Whether the devices keep the tokens that they sample and feed them to the next step, so that it may be submitted before they are
-    /// known (<see cref="ScheduledSequence.UnknownToken"/>). Holds for steps without <see cref="SchedulerOutput.SamplesOnHost"/>.
+    /// known (<see cref="ScheduledSequence.UnknownToken"/>): those of as many of the latest steps as there are stages. Holds for steps without
+    /// <see cref="SchedulerOutput.SamplesOnHost"/>.
     /// </summary>
     public bool FeedsSampledTokens { get; init; }
 

@@ -35,7 +35,10 @@ internal sealed partial class LoadSession : IDisposable
         if (options.PinThreads && rank.Rank == 0 && get_num_threads() == 1 && Logger is { } logger)
             LogNothingPinned(logger);
         _planned = rank.IsPlanned ? DeviceRegistry.TryPlan(rank.Device) : null;
-        var settings = new DeviceSettings(priority, options.BatchInvariant) { Cpus = options.PinThreads ? CpusOf(rank) : null };
+        var settings = new DeviceSettings(priority, options.BatchInvariant) 
+        {
+            Cpus = options.PinThreads ? CpusOf(rank) : null, PipelineStages = rank.Plan.PipelineParallel,
+        };
         Ops = _planned?.Ops ?? DeviceRegistry.Create(rank.Device, settings);
         try
         {
@@ -45,7 +48,7 @@ internal sealed partial class LoadSession : IDisposable
                 ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : MostCommonType(_checkpoint));
             Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType)) { ExpertRanks = rank.Experts ?? rank.Tensor, Peers = rank.Peers };
             // Groups of one rank exchange rows and sums by one connection.
-            foreach (var connection in ((object?[])[rank.Tensor, rank.Experts, rank.Peers, rank.Previous, rank.Next]).OfType<IDeviceBound>().Distinct())
+            foreach (var connection in ((object?[])[rank.Tensor, rank.Experts, rank.Peers, rank.Previous, rank.Next, rank.SampledIds]).OfType<IDeviceBound>().Distinct())
                 connection.Bind(Ops);
         }
         catch

@@ -19,9 +19,6 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     // Logits of a long prompt are read in slices of this many rows, so that they never all exist at once.
     public const int PromptLogitsRows = 64;
 
-    // One that the device computes, and one that waits for it there.
-    private const int StepsOnDevice = 2;
-
     // Between two looks at what a busy device has counted.
     private const int StepsOfUsage = 64;
 
@@ -34,7 +31,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     private readonly ModelRunner _runner;
     private readonly Sampler _sampler;
     private readonly Dictionary<long, ExecutorSequence> _sequences = [];
-    private readonly Dictionary<long, int> _sampledRows = []; // of the step submitted last
+    private readonly SampledTokens _tokens;
     private readonly List<int> _rows = [];
     private readonly Queue<SubmittedStep> _submitted = []; // oldest first
     private readonly Stack<SubmittedStep> _spare = [];
@@ -51,6 +48,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     /// <param name="rank">Its place among the ranks.</param>
     /// <param name="caches">One per attention layer.</param>
     /// <param name="graphs">Recorded decode steps; null: none.</param>
+    /// <param name="tokens">Where tokens stand that the host does not know yet.</param>
     /// <param name="logprobsMode">What log-probabilities are taken of.</param>
     /// <param name="plan">The measured memory.</param>
     /// <param name="grammars">Compiles the grammars of new sequences, whose cache is shared with those who validate requests; null without a tokenizer.</param>
@@ -62,6 +60,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         RankContext rank,
         IReadOnlyList<KvLayerCache> caches,
         DecodeGraphs? graphs,
+        SampledTokens tokens,
         LogprobsMode logprobsMode,
         MemoryPlan plan,
         ResponseGrammars? grammars,
@@ -72,6 +71,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         _ops = ops;
         _rank = rank;
         _caches = caches;
+        _tokens = tokens;
         _grammars = grammars;
         _logger = logger;
         _part = rank.Plan.DataParallel == 1 ? null : new(rank.Place.Group, rank.Plan.DataParallel);
@@ -81,11 +81,11 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         var samplesTokens = ops.Features.TokenSampler is not null;
         // Devices that choose tokens all choose the same, so that each has its next inputs.
         _choosesTokens = model.GivesLogits && (samplesTokens || rank.Tensor.Rank == 0);
-        var stages = rank.Plan.PipelineParallel;
         Capabilities = new()
         {
-            MaxStepsInFlight = samplesTokens ? StepsOnDevice : 1,
-            FeedsSampledTokens = samplesTokens && stages == 1,
+            // As many as there are stages, each in one of them, and one that waits for the first.
+            MaxStepsInFlight = samplesTokens ? rank.Plan.PipelineParallel + 1 : 1,
+            FeedsSampledTokens = tokens.AreFed,
             PromptLengthThreshold = model.PromptLengthThreshold,
             StepTimeout = ops.Features.Memory is null ? null : StepTimeouts.Device,
             Plan = plan,
@@ -108,7 +108,9 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         {
             if (_choosesTokens)
                 UpdateSequences(step);
-            var hidden = _runner.Forward(step, _sampledRows); // [tokens, hidden], or null
+            _tokens.Receive(step);
+            var hidden = _runner.Forward(step, _tokens); // [tokens, hidden], or null
+            _tokens.Note(step);
             if (_model.GivesLogits)
             {
                 Sample(step, hidden, submitted);
@@ -197,7 +199,6 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     private void Sample(SchedulerOutput step, Tensor? hidden, SubmittedStep submitted)
     {
         _rows.Clear();
-        _sampledRows.Clear();
         var row = -1;
         for (var i = 0; i < step.Sequences.Count; i++)
         {
@@ -208,9 +209,6 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
                 submitted.SetPromptLogprobs(i, (null, failure));
             if (!sequence.SamplesToken)
                 continue;
-            // The token after a draft is no input of a step ahead: it may not be the next one.
-            if (sequence.NumDrafts == 0)
-                _sampledRows.Add(sequence.SequenceId, _rows.Count);
             for (var sampled = row - sequence.NumDrafts; sampled <= row; sampled++)
                 _rows.Add(sampled);
             if (_choosesTokens)
@@ -228,6 +226,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
                 ResolveEarlier(submitted);
             sampler.BeginSample(logits, submitted.Batch());
             submitted.IsSampling = true;
+            _tokens.Send(_rows.Count);
             return;
         }
 

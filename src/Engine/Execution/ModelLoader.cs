@@ -64,6 +64,9 @@ internal sealed partial class ModelLoader : IExecutorLoader
         }
     }
 
+    /// <summary>Its place among the ranks.</summary>
+    public RankContext Rank => _rank;
+
     /// <inheritdoc/>
     public ModelConfig Config { get; }
 
@@ -104,6 +107,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
         DecodeGraphs? graphs = null;
         try
         {
+            var tokens = new SampledTokens(_rank, _session.Ops.Features.TokenSampler, _options.SampledRows);
             if (Recorder(model) is { } recorder)
             {
                 graphs = new(model, recorder, caches, _recordedRows, Plan.MaxModelLen, _options.EnforceEager);
@@ -114,7 +118,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
             var maxPredicted = _options.Speculation?.NumSpeculativeTokens ?? 0;
             _model = null;
             _handedOver = true;
-            return new(model, _session.HandOver(), _rank, caches, graphs, _options.LogprobsMode, Plan, grammars, maxPredicted, logger);
+            return new(model, _session.HandOver(), _rank, caches, graphs, tokens, _options.LogprobsMode, Plan, grammars, maxPredicted, logger);
         }
         catch
         {

@@ -29,10 +29,10 @@ internal sealed class ModelRunner(
     /// the logits of all rows already.
     /// </summary>
     /// <param name="step">The step.</param>
-    /// <param name="sampledRows">Where the step before sampled each sequence's token, for tokens that are not known yet.</param>
-    public Tensor? Forward(SchedulerOutput step, IReadOnlyDictionary<long, int> sampledRows)
+    /// <param name="sampled">Where tokens stand that are not known yet.</param>
+    public Tensor? Forward(SchedulerOutput step, SampledTokens sampled)
     {
-        Prepare(step, sampledRows);
+        Prepare(step, sampled);
         if (step.IsEmpty)
         {
             _graphLogits = null;
@@ -88,7 +88,7 @@ internal sealed class ModelRunner(
         return true;
     }
 
-    private void Prepare(SchedulerOutput step, IReadOnlyDictionary<long, int> sampledRows)
+    private void Prepare(SchedulerOutput step, SampledTokens sampled)
     {
         _metadata.Clear();
         _inputIds.Clear();
@@ -102,7 +102,7 @@ internal sealed class ModelRunner(
             _metadata.BlockTables.AddRange(blocks);
             model.AddPositions(_metadata, sequence.FirstPosition, tokens.Length, sequence.PromptLength);
             if (tokens[0] == ScheduledSequence.UnknownToken)
-                _inputIds.Add(SampledInput.OfRow(sampledRows[sequence.SequenceId]));
+                _inputIds.Add(SampledInput.OfRow(sampled.RowOf(sequence.SequenceId)));
             else
                 _inputIds.AddRange(tokens);
             for (var position = sequence.FirstPosition; position < contextLength; position++)

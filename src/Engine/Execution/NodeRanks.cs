@@ -41,11 +41,13 @@ internal sealed class NodeRanks
         var stages = new Dictionary<int, IReadOnlyList<ThreadCollectives>>(); // all ranks of each
         var peersOf = new Dictionary<(int Stage, int TensorRank), IReadOnlyList<ThreadCollectives>>();
         var links = new Dictionary<int, IPipelineLink>(); // by the rank that sends
+        var idLinks = new Dictionary<int, IPipelineLink>(); // by the rank of the first stage
         var cores = numThreads > 0 ? numThreads : HostCores.Count;
         var ranks = places.Select(place => new RankContext(plan, place.Rank, devices[place.LocalIndex], Collectives(place))
         {
             Previous = place.Stage == 0 ? null : LinkTo(place.Rank - plan.RanksPerStage),
             Next = place.Stage == plan.PipelineParallel - 1 ? null : LinkFrom(place.Rank),
+            SampledIds = IdLinkOf(place),
             Experts = plan.DataParallel == 1 ? null : gpus?.Experts(place) ?? Of(stages, place.Stage, plan.RanksPerStage, place.Rank % plan.RanksPerStage),
             Peers = plan.DataParallel == 1 ? null : gpus?.Peers(place) ?? Of(peersOf, (place.Stage, place.TensorRank), plan.DataParallel, place.Group),
             RecordsSteps = gpus is null || places.TrueForAll(gpus.HasAllLinks),
@@ -68,6 +70,20 @@ internal sealed class NodeRanks
             if (!all.TryGetValue(key, out var group))
                 all.Add(key, group = ThreadCollectives.Create(size));
             return group[rank];
+        }
+
+        // Between the last stage and the first, where both are here.
+        IPipelineLink? IdLinkOf(RankPlace place)
+        {
+            var first = place.Rank % plan.RanksPerStage;
+            var last = plan.WorldSize - plan.RanksPerStage + first;
+            if (first == last || (place.Rank != first && place.Rank != last) || plan.PlaceOf(first).Node != node || plan.PlaceOf(last).Node != node)
+                return null;
+            if (gpus is not null)
+                return place.Rank == last ? gpus.IdLink(first).Sender : gpus.IdLink(first).Receiver;
+            if (!idLinks.TryGetValue(first, out var link))
+                idLinks.Add(first, link = new ThreadLink());
+            return link;
         }
 
         // The receiving end of the link on which a rank sends.

@@ -29,12 +29,14 @@ internal sealed class ParallelExecutor : IStepExecutor
         _ofGroups = new StepResult[sampling.Count];
         _results = sampling.Count > 1 ? new(sampling.Count) : null;
         var all = others.Select(rank => rank.Capabilities).Prepend(first.Capabilities).ToList();
+        var feeds = all.TrueForAll(one => one.FeedsSampledTokens);
         Capabilities = first.Capabilities with
         {
-            MaxStepsInFlight = stages > 1 ? stages : all.Min(one => one.MaxStepsInFlight),
+            // With tokens that the host does not know one more waits for the first stage, which so never waits for the host.
+            MaxStepsInFlight = stages == 1 ? all.Min(one => one.MaxStepsInFlight) : feeds ? stages + 1 : stages,
             PipelineStages = stages,
             DataParallel = sampling.Count,
-            FeedsSampledTokens = stages == 1 && all.All(one => one.FeedsSampledTokens),
+            FeedsSampledTokens = feeds,
             StepTimeout = all.Max(one => one.StepTimeout),
         };
     }

@@ -84,12 +84,12 @@ internal sealed class ParallelLoader : IExecutorLoader
         CheckWeights();
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken); // of all ranks, when one has failed
         var registration = ending.Token.Register(() => _node.Abort(new OperationCanceledException("The load was given up.")));
-        var loading = _loaders.Select(other => other.Thread.LoadAsync(() => other.Loader.Load(grammars, progress: null, ending.Token))).ToList();
+        var loading = _loaders.Select(other => other.Thread.LoadAsync(() => other.Loader.Load(GrammarsOf(other.Loader.Rank), progress: null, ending.Token))).ToList();
         LocalExecutor? first = null;
         var failures = new List<Exception?>();
         try
         {
-            first = _first!.Load(grammars, progress, ending.Token);
+            first = _first!.Load(GrammarsOf(_first.Rank), progress, ending.Token);
         }
         catch (Exception failure)
         {
@@ -116,6 +116,9 @@ internal sealed class ParallelLoader : IExecutorLoader
         var sampling = Enumerable.Range(0, plan.DataParallel).Select(group => (IRankExecutor?)_others.Find(other => other.Rank.Rank == plan.SamplingRankOf(group)).Thread);
         _handedOver = true;
         return new ParallelExecutor(first!, [.. _others.Select(other => other.Thread)], [.. sampling], plan.PipelineParallel, _node.Abort);
+
+        // One that samples has those that requests were checked with; others that do, as devices may or groups, compile again on their threads.
+        ResponseGrammars? GrammarsOf(RankContext rank) => rank.Rank == rank.Plan.SamplingRank ? grammars : grammars?.ForAnotherThread();
     }
 
     /// <inheritdoc/>

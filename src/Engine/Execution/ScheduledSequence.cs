@@ -7,7 +7,7 @@ namespace LocalLlm.Execution;
 /// <param name="FirstPosition">Position of the first token of <paramref name="TokenIds"/>; all before it are in the KV cache.</param>
 /// <param name="PromptLength">Length of the sequence's prompt.</param>
 /// <param name="TokenIds">
-/// The tokens to compute, at least one, then the drafts. A single <see cref="UnknownToken"/>: the one that the step before samples for the sequence.
+/// The tokens to compute, at least one, then the drafts. A single <see cref="UnknownToken"/>: the one that a step in flight samples for the sequence.
 /// </param>
 /// <param name="BlockTable">
 /// Block of every position up to the last token's, in order; position p is at slot p % block size of block p / block size.

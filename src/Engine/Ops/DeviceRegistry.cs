@@ -14,7 +14,8 @@ internal static class DeviceRegistry
     // auto takes the first that can be used.
     private static ImmutableList<DeviceKind> s_kinds =
     [
-        new(Cuda, (ordinal, settings) => new CudaOps(ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1"))
+        new(Cuda, (ordinal, settings) => new CudaOps(
+            ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1", settings.StepsInFlight))
         {
             HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
             Plan = CudaInventory.Plan,

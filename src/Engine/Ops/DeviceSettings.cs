@@ -7,4 +7,10 @@ internal readonly record struct DeviceSettings(DevicePriority Priority, bool Bat
 {
     /// <summary>CPUs that the threads of a CPU's kernels stay on, one for each thread; null: wherever the system puts them.</summary>
     public IReadOnlyList<int>? Cpus { get; init; }
+
+    /// <summary>Stages of the pipeline that the device is part of; 0: one. One more step than that may be queued on it.</summary>
+    public int PipelineStages { get; init; }
+
+    /// <summary>Max number of steps that are queued on the device, the one that it computes included.</summary>
+    public int StepsInFlight => Math.Max(1, PipelineStages) + 1;
 }

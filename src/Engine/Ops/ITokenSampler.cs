@@ -13,7 +13,7 @@ internal interface ITokenSampler
 
     /// <summary>
     /// Starts to choose a token for each of the first rows of some logits. The ids stay on the device, where inputs of the next step
-    /// can name them (<see cref="SampledInput"/>), until the next call. At most two may be under way.
+    /// can name them (<see cref="SampledInput"/>), until the next call. At most one more may be under way than there are pipeline stages.
     /// </summary>
     void BeginSample(Tensor logits, SamplingBatch batch);
 
@@ -21,4 +21,18 @@ internal interface ITokenSampler
     /// Waits for the oldest sampling under way; one id per row, or <see cref="NonFiniteRow"/> or <see cref="NoTokenAllowed"/>.
     /// </summary>
     void EndSample(Span<int> ids);
+
+    /// <summary>What the latest <see cref="BeginSample"/> chooses: int32 [rows, 1] on the device, until the next call; negative where there is no token.</summary>
+    /// <param name="rows">Rows that are sampled.</param>
+    Tensor Sampled(int rows);
+
+    /// <summary>Creates room for the ids of so many rows, which then stay where they are; while no sampling is under way.</summary>
+    void Reserve(int rows);
+
+    /// <summary>
+    /// Takes ids over that another device has sampled, so that inputs can name them (<see cref="SampledInput"/>), until others take their place.
+    /// </summary>
+    /// <param name="ids">int32 [rows, 1] on this device.</param>
+    /// <param name="firstRow">By which row the first of them is named; there is room (<see cref="Reserve"/>).</param>
+    void Keep(Tensor ids, int firstRow);
 }

@@ -26,6 +26,12 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     /// <summary>The stage after, which receives; null: this is the last.</summary>
     public IPipelineLink? Next { get; init; }
 
+    /// <summary>
+    /// The first and the last of several stages: brings the ids that the last one samples to the first, so that a step may begin before the host
+    /// knows them; null: the host brings them with the step.
+    /// </summary>
+    public IPipelineLink? SampledIds { get; init; }
+
     /// <summary>How the KV cache is sized with the other ranks; null: this is the only one.</summary>
     public IMemoryAgreement? Memory { get; init; }
 
@@ -49,6 +55,7 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
         Peers?.Abort(reason);
         Previous?.Abort(reason);
         Next?.Abort(reason);
+        SampledIds?.Abort(reason);
     }
 
     /// <inheritdoc/>
@@ -56,6 +63,7 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     {
         Previous?.Dispose();
         Next?.Dispose();
+        SampledIds?.Dispose();
         Tensor.Dispose();
         Experts?.Dispose();
         Peers?.Dispose();

@@ -20,6 +20,11 @@ internal sealed class ResponseGrammars(Lazy<TokenTrie> text, Lazy<TokenTrie> tex
     /// <exception cref="GrammarException">A part is malformed or too large.</exception>
     public CompiledGrammar Compile(GrammarSource source) => _compiler.Compile(source, (source.WritesSpecialTokens ? textAndMarks : text).Value);
 
+    /// <summary>
+    /// Over the same vocabulary, with grammars of its own: a grammar learns as it is used, and those who use it must be on one thread.
+    /// </summary>
+    public ResponseGrammars ForAnotherThread() => new(text, textAndMarks);
+
     /// <summary>What the grammar of a response is compiled from.</summary>
     /// <exception cref="GrammarException">The structure says not exactly one thing, or there is no such tool.</exception>
     public static GrammarSource SourceOf(StructuredOutputs? structure, ToolCallStructure? tools) =>

@@ -53,7 +53,7 @@ internal sealed partial class Scheduler
             var pending = sequence.NumTokens - sequence.NextPosition;
             tokens += int.Max(1, _options.LongPrefillTokenThreshold > 0 ? int.Min(_options.LongPrefillTokenThreshold, pending) : pending);
             sequence.WaitsToDraft = false;
-            if (sequence.Drafter is not null && pending == 0 && GoesOn(sequence))
+            if (sequence.Drafter is not null && pending == 0 && sequence.LastStepId == group.FollowedStep && GoesOn(sequence))
                 _draftOrder.Add((sequence, i));
         }
 

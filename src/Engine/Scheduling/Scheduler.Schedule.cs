@@ -15,7 +15,7 @@ internal sealed partial class Scheduler
     /// Chooses the next step: running sequences first, in order, so that decodes win; then, if nothing had to be preempted,
     /// waiting ones; then drafts. The output must be reported back, unless it is empty.
     /// </summary>
-    /// <param name="runAhead">Whether a sequence whose next token the step in flight samples may take part: the device knows the token.</param>
+    /// <param name="runAhead">Whether a sequence whose next token a step in flight samples may take part: the device knows the token.</param>
     public SchedulerOutput Schedule(bool runAhead = false)
     {
         var step = _records.TryPop(out var used) ? used : new StepRecord();
@@ -24,6 +24,7 @@ internal sealed partial class Scheduler
         foreach (var group in _groups)
         {
             group.BeginStep(_options.MaxNumBatchedTokens);
+            group.FollowedStep = runAhead ? StepToFollow(group) : 0;
             if (runAhead && _options.CreateDrafter is not null)
                 ChooseWhoWaitsToDraft(group);
             var preemptionsOfOthers = _numPreemptions;
@@ -72,7 +73,8 @@ internal sealed partial class Scheduler
                 continue;
             // 0 while all known tokens are in flight: it takes part again when its next token is known, here or on the device.
             var pending = sequence.NumTokens - sequence.NextPosition;
-            var count = Chunk(group, pending == 0 && runAhead && GoesOn(sequence) && !sequence.WaitsToDraft ? 1 : pending);
+            var goesOn = pending == 0 && sequence.LastStepId == group.FollowedStep && GoesOn(sequence) && !sequence.WaitsToDraft;
+            var count = Chunk(group, goesOn ? 1 : pending);
             if (count <= 0)
                 continue;
             if (runAhead && !group.KvCache.TryAllocate(sequence.Blocks, sequence.NextPosition + count))
@@ -85,12 +87,33 @@ internal sealed partial class Scheduler
     }
 
     /// <summary>
-    /// Whether the newest step in flight samples the sequence's next token (a device keeps those of that step only) and, as far as its length
-    /// says, that will not be the last.
+    /// The step in flight whose tokens this one takes before they are known; 0: none. Of several in a pipeline it is the oldest that is not
+    /// followed yet, and no other one: its tokens are the first to be there, and its sequences stay a step of their own. Where the host must know
+    /// them first, they are waited for.
     /// </summary>
+    private long StepToFollow(SchedulingGroup group)
+    {
+        var oldest = long.MaxValue;
+        foreach (var sequence in group.Running)
+        {
+            // Devices keep the tokens of as many of the latest steps as there are stages.
+            if (sequence.LastStepId > _lastStepId - _options.MicroBatches && sequence.LastStepId < oldest
+                && sequence.NumTokens == sequence.NextPosition && GoesOn(sequence))
+                oldest = sequence.LastStepId;
+        }
+
+        foreach (var step in _inFlight)
+        {
+            if (step.Output is { SamplesOnHost: false, NeedsHistory: false } output && output.StepId == oldest)
+                return oldest;
+        }
+
+        return 0;
+    }
+
+    /// <summary>Whether one step in flight samples a token of the sequence and, as far as its length says, that will not be the last.</summary>
     private bool GoesOn(Sequence sequence) =>
-        sequence.LastStepId == _lastStepId && sequence.NumPendingTokens == 1
-        && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
+        sequence.NumPendingTokens == 1 && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
 
     /// <summary>How many of <paramref name="pending"/> tokens go into this step; 0 if a prompt must be whole and is not.</summary>
     private int Chunk(SchedulingGroup group, int pending)

@@ -22,6 +22,9 @@ internal sealed class SchedulingGroup(int index, KvCacheManager kvCache)
     /// <summary>Its sequences in the step being built.</summary>
     public int Scheduled { get; private set; }
 
+    /// <summary>The step in flight whose tokens its sequences take in the step being built, before they are known; 0: none.</summary>
+    public long FollowedStep { get; set; }
+
     /// <summary>Drafts that it has left in the step being built.</summary>
     public int DraftBudget { get; set; }
 

@@ -60,6 +60,45 @@ public sealed class CudaParallelTests
         Assert.True(expected.Select(CudaEngineTests.Ids).Zip(actual.Select(CudaEngineTests.Ids)).Count(pair => pair.First == pair.Second) >= 44);
     }
 
+    // As on one card: all tokens of a sequence alone but the first, which comes of its prompt.
+    [Theory]
+    [InlineData("pp2", 1)]
+    [InlineData("pp2", 2)]
+    [InlineData("tp2pp2", 4)]
+    [InlineData("pp4", 4)]
+    public async Task Stages_take_steps_whose_tokens_the_host_does_not_know(string layout, int cards)
+    {
+        CardRanks.Require(cards);
+        var options = RankLayout.Find(layout)!.Of(Options("bfloat16", cards));
+        var noted = new List<NotingExecutor>();
+        var request = GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 40, IgnoreEos = true });
+        IReadOnlyList<int>? alone = null;
+        foreach (var isEager in (bool[])[false, true])
+        {
+            await using var engine = await LlmEngine.LoadAsync(
+                options with { EnforceEager = isEager, ExecutorFactory = new DecoratingFactory(inner => Noted(new NotingExecutor(inner))) }, cancellationToken: Token);
+            var ids = (await engine.CompleteAsync(request, Token)).Outputs[0].TokenIds;
+            Assert.Equal(39, noted[^1].NumUnknown);
+            Assert.Equal(alone ?? ids, ids);
+            alone = ids;
+            // Many at once, of which some end early, and twice.
+            for (var round = 0; round < 2; round++)
+            {
+                var results = await engine.GenerateBatchAsync([.. Enumerable.Range(1, 24).Select(i => request with { Sampling = request.Sampling with { MaxTokens = 4 * i } })], cancellationToken: Token);
+                Assert.All(results, result => Assert.Null(result.Error));
+            }
+
+            Assert.True(noted[^1].NumUnknown > 1500, $"{noted[^1].NumUnknown} tokens were inputs before the host knew them");
+            Assert.Equal(engine.Statistics.KvBlocksTotal, engine.Statistics.KvBlocksFree);
+        }
+
+        NotingExecutor Noted(NotingExecutor executor)
+        {
+            noted.Add(executor);
+            return executor;
+        }
+    }
+
     [Theory]
     [InlineData("tp2", 1)]
     [InlineData("tp2", 2)]

@@ -277,6 +277,55 @@ public sealed class PeerCollectivesTests
         });
     }
 
+    // The last of two stages sends; the first has much to do before it takes what came, and is behind by as many messages as there are slots.
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(2, true)]
+    [InlineData(2, false)]
+    public void Copied_ids_come_in_order_however_far_the_receiver_is_behind(int cards, bool reaches)
+    {
+        const int slots = 3, messages = 200;
+        var shared = new CopiedMessages(slots);
+        CardRanks.Run(
+            CardRanks.Pair(cards),
+            [
+                (new SingleRankCollectives(), new CopyLink(shared, sends: false, reaches), null),
+                (new SingleRankCollectives(), null, new CopyLink(shared, sends: true, reaches)),
+            ],
+            rank =>
+            {
+                var sampler = rank.Ops.Features.TokenSampler!;
+                sampler.Reserve(slots * messages);
+                var busy = ones(2048, 2048, device: rank.Ops.Device);
+                var sum = zeros(1, ScalarType.Int64, device: rank.Ops.Device);
+                for (var message = 1; message <= messages; message++)
+                {
+                    using var scope = NewDisposeScope();
+                    // More rows with each message: slots grow while what was sent in them is still to be read.
+                    if (rank.Next is { } next)
+                    {
+                        next.Send(full(40 * message, 1, message, ScalarType.Int32, rank.Ops.Device));
+                        continue;
+                    }
+
+                    for (var i = 0; i < message % 5; i++)
+                        busy.matmul(busy);
+                    var ids = rank.Previous!.Receive(40 * message, 1, ScalarType.Int32);
+                    sampler.Keep(ids.narrow(0, 39 * message, 3), 3 * (message % slots));
+                    sum.add_(ids.sum());
+                }
+
+                rank.Synchronize();
+                if (rank.Next is null)
+                {
+                    Assert.Equal(Enumerable.Range(1, messages).Sum(message => 40L * message * message), sum.item<long>());
+                    Assert.Equal([198, 198, 198, 199, 199, 199, 200, 200, 200], sampler.Sampled(9).cpu().data<int>().ToArray());
+                }
+
+                return true;
+            });
+    }
+
     [Fact]
     public void Few_queues_to_a_card_that_ranks_share_are_refused_by_name()
     {

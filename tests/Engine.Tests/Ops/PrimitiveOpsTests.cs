@@ -24,7 +24,7 @@ public sealed class PrimitiveOpsTests : IDisposable
     private readonly IDisposable[] _devices =
     [
         DeviceRegistry.Register(new(Cpu, (_, _) => new PrimitiveOps(new CpuOps()))),
-        DeviceRegistry.Register(new(Cuda, (ordinal, settings) => new PrimitiveOps(new CudaOps(ordinal, settings.Priority))) { HasOrdinals = true }),
+        DeviceRegistry.Register(new(Cuda, (ordinal, settings) => new PrimitiveOps(new CudaOps(ordinal, settings.Priority, stepsInFlight: settings.StepsInFlight))) { HasOrdinals = true }),
     ];
 
     public PrimitiveOpsTests() => TorchLibrary.EnsureLoaded();

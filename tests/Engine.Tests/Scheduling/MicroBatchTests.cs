@@ -1,4 +1,6 @@
 using LocalLlm.Execution;
+using LocalLlm.Scheduling;
+using LocalLlm.Tests.Sampling;
 using Xunit;
 
 namespace LocalLlm.Tests.Scheduling;
@@ -47,6 +49,73 @@ public class MicroBatchTests
 
         SchedulerOutput? Next() => lab.Scheduler.Schedule() is { IsEmpty: false } output ? output : null;
     }
+
+    [Fact]
+    public void A_step_ahead_follows_the_oldest_step_that_none_follows_and_keeps_its_sequences_together()
+    {
+        var lab = new SchedulerLab(configure: o => o with { MicroBatches = 2 });
+        for (var id = 1; id <= 4; id++)
+            lab.Add(id, prompt: 3);
+        lab.Step(); // all prompts
+        var steps = new Queue<SchedulerOutput>(InFlight(lab, 2));
+        for (var turn = 0; turn < 6; turn++)
+        {
+            var ahead = lab.Scheduler.Schedule(runAhead: true);
+            Assert.Equal(Ids(steps.Peek()), Ids(ahead));
+            Assert.All(ahead.Sequences, entry => Assert.Equal(ScheduledSequence.UnknownToken, entry.TokenIds.Span[0]));
+            steps.Enqueue(ahead);
+            lab.Report(steps.Dequeue());
+        }
+    }
+
+    [Fact]
+    public void A_sequence_alone_is_in_two_steps_at_most()
+    {
+        var lab = new SchedulerLab(configure: o => o with { MicroBatches = 3 });
+        lab.Add(1, prompt: 3);
+        var first = lab.Scheduler.Schedule();
+        var ahead = lab.Scheduler.Schedule(runAhead: true);
+        Assert.Equal([1L], Ids(ahead));
+        Assert.True(lab.Scheduler.Schedule(runAhead: true).IsEmpty);
+        lab.Report(first);
+        Assert.Equal([1L], Ids(lab.Scheduler.Schedule(runAhead: true)));
+    }
+
+    // A new seat is filled from the step that is next, and not by sequences of the one after it, whose tokens come later.
+    [Fact]
+    public void A_step_ahead_whose_sequences_have_ended_in_part_waits_for_no_other_step()
+    {
+        var lab = new SchedulerLab(configure: o => o with { MicroBatches = 2 });
+        for (var id = 1; id <= 6; id++)
+            lab.Add(id, prompt: 3);
+        lab.Step();
+        var steps = InFlight(lab, 2);
+        lab.Scheduler.Abort(1);
+        lab.Scheduler.Abort(2);
+        Assert.Equal([3L], Ids(lab.Scheduler.Schedule(runAhead: true)));
+        Assert.Equal([4L, 5L], Ids(lab.Scheduler.Schedule(runAhead: true)));
+        Assert.Equal([4L, 5L, 6L], Ids(steps[1]));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Tokens_that_the_host_must_know_are_waited_for_and_no_others(bool needsHistory)
+    {
+        var lab = new SchedulerLab(configure: o => o with { MicroBatches = 2 });
+        var sampling = needsHistory ? new SamplingParams { Temperature = 0, RepetitionPenalty = 1.2 } : new SamplingParams { Temperature = 0, Logprobs = 2 };
+        lab.Add(new Sequence(1, SchedulerLab.Prompt(1, 3), 100) { Sampling = SamplingKit.Validated(sampling) });
+        lab.Add(2, prompt: 3);
+        lab.Step();
+        var steps = InFlight(lab, 2);
+        Assert.Equal([1L, 2L], [.. Ids(steps[0]), .. Ids(steps[1])]);
+        Assert.True(lab.Scheduler.Schedule(runAhead: true).IsEmpty);
+        lab.Report(steps[0]);
+        Assert.Equal([1L], Ids(lab.Scheduler.Schedule(runAhead: true)));
+        Assert.Equal([2L], Ids(lab.Scheduler.Schedule(runAhead: true)));
+    }
+
+    private static long[] Ids(SchedulerOutput step) => [.. step.Sequences.Select(entry => entry.SequenceId)];
 
     private static List<SchedulerOutput> InFlight(SchedulerLab lab, int count) =>
         [.. Enumerable.Range(0, count).Select(_ => lab.Scheduler.Schedule()).Where(step => !step.IsEmpty)];

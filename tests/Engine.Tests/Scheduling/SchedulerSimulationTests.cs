@@ -74,6 +74,34 @@ public class SchedulerSimulationTests
     }
 
     [Theory]
+    [InlineData(0, false, 2)]
+    [InlineData(1000, true, 2)]
+    [InlineData(2000, true, 3)]
+    [InlineData(3000, false, 5)]
+    public void The_steps_of_a_pipeline_may_stand_on_tokens_that_are_sampled_in_its_last_stage(int firstSeed, bool disturbed, int stages)
+    {
+        var unknown = 0;
+        for (var seed = firstSeed; seed < firstSeed + Fuzz.Times(60); seed++)
+        {
+            var random = new Random(seed);
+            var setup = RandomSetup(random, disturbed) with { StepsInFlight = stages + 1, RunAhead = true, Groups = random.Next(1, 3), MaxDrafts = random.Next(2) * 3 };
+            var simulation = new Simulation(setup with { Options = setup.Options with { MicroBatches = stages } }, seed);
+            try
+            {
+                simulation.Run(Workload.Random(seed, 40, random.Next(1, 120), random.Next(1, 60), salts: true, promptLogits: true), perStep: 3);
+            }
+            catch (Exception e)
+            {
+                throw new InvalidOperationException($"seed {seed}: {e.Message}", e);
+            }
+
+            unknown += simulation.NumUnknownTokens;
+        }
+
+        Assert.True(unknown > 1000, $"only {unknown} tokens were taken before they were known");
+    }
+
+    [Theory]
     [InlineData(0, false)]
     [InlineData(1000, true)]
     public void Four_steps_in_flight_with_0_to_3_tokens_change_no_output(int firstSeed, bool disturbed)

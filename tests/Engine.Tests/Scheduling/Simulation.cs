@@ -25,7 +25,7 @@ internal sealed record SimulationSetup
     /// <summary>Steps scheduled before the first is computed and reported.</summary>
     public int StepsInFlight { get; init; } = 1;
 
-    /// <summary>The second of two steps in flight may stand on tokens that the first samples.</summary>
+    /// <summary>A step may stand on tokens that one of the latest steps samples, as many as there are micro-batches.</summary>
     public bool RunAhead { get; init; }
 
     /// <summary>Chance per step (or call) of each disturbance.</summary>
@@ -133,7 +133,7 @@ internal sealed class Simulation
     public void Step()
     {
         MaybeAbort();
-        var output = Scheduler.Schedule(_setup.RunAhead && _inFlight.Count == 1);
+        var output = Scheduler.Schedule(_setup.RunAhead && _inFlight.Count > 0);
         Check();
         CheckStep(output);
         if (output.Sequences.Count > 0)
@@ -255,6 +255,7 @@ internal sealed class Simulation
         Assert.InRange(Scheduler.NumRunning, 0, _setup.Groups * _setup.Options.MaxNumSeqs);
         NumSharedSteps += groups.Length > 1 ? 1 : 0;
         Assert.Equal(output.Sequences.Count, output.Sequences.Select(s => s.SequenceId).Distinct().Count());
+        var followed = new Dictionary<int, long>(); // by group
         foreach (var id in output.FinishedIds)
             Assert.True(_announced.Add(id) && _finished.Contains(id), $"the end of sequence {id} was announced wrongly");
         foreach (var entry in output.Sequences)
@@ -268,7 +269,10 @@ internal sealed class Simulation
             {
                 Assert.True(_setup.RunAhead && entry.SamplesToken && end == sequence.NumTokens + 1 && entry.TokenIds.Length == 1);
                 Assert.True(sequence.NumOutputTokens + 1 < sequence.MaxTokens, "the token that is being sampled is the last");
-                Assert.Contains(_inFlight.Single().Sequences, earlier => earlier.SequenceId == entry.SequenceId && earlier.SamplesToken);
+                var sampling = Assert.Single(_inFlight, earlier => earlier.Sequences.Any(one => one.SequenceId == entry.SequenceId && one.SamplesToken));
+                Assert.InRange(output.StepId - sampling.StepId, 1, _setup.Options.MicroBatches);
+                // Of one step in flight, so that no stage waits for the tokens of two.
+                Assert.True(followed.TryAdd(entry.Group, sampling.StepId) || followed[entry.Group] == sampling.StepId);
                 NumUnknownTokens++;
             }
             else

@@ -77,6 +77,15 @@ internal static unsafe partial class CudaDriver
     public static partial int cuMemcpyDtoHAsync_v2(void* target, ulong source, nuint bytes, IntPtr stream);
 
     [LibraryImport(Library)]
+    public static partial int cuMemcpyDtoDAsync_v2(ulong target, ulong source, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
+    public static partial int cuMemcpyPeerAsync(ulong target, IntPtr targetContext, ulong source, IntPtr sourceContext, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
+    public static partial int cuStreamWaitEvent(IntPtr stream, IntPtr handle, uint flags);
+
+    [LibraryImport(Library)]
     public static partial int cuStreamDestroy_v2(IntPtr stream);
 
     [LibraryImport(Library)]

@@ -19,6 +19,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     private const int ComputeCapabilityMajorAttribute = 75;
     private const int ComputeCapabilityMinorAttribute = 76;
     private const uint NonBlockingStream = 1;
+    private const int PeerAccessAlreadyEnabled = 704;
 
     /// <summary>bfloat16 conversion instructions and asynchronous copies begin here (Ampere).</summary>
     public const int MinComputeCapability = 80;
@@ -151,6 +152,17 @@ internal sealed unsafe class CudaDevice : IDisposable
         nuint free, total;
         CudaException.Check(CudaDriver.cuMemGetInfo_v2(&free, &total), "cuMemGetInfo");
         return ((long)free, (long)total);
+    }
+
+    /// <summary>Lets this thread's card read and write the memory of another, or of itself.</summary>
+    /// <param name="context">Of the other.</param>
+    public void OpenPeer(IntPtr context)
+    {
+        if (context == Context)
+            return;
+        var status = CudaDriver.cuCtxEnablePeerAccess(context, 0);
+        if (status != PeerAccessAlreadyEnabled)
+            CudaException.Check(status, $"access of {Name} to another card's memory");
     }
 
     /// <summary>Waits until the stream is empty.</summary>

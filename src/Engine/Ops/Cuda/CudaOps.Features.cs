@@ -79,4 +79,13 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
 
     /// <inheritdoc/>
     public void EndSample(Span<int> ids) => _sampler.End(ids);
+
+    /// <inheritdoc/>
+    public Tensor Sampled(int rows) => _sampler.Sampled(rows);
+
+    /// <inheritdoc/>
+    public void Reserve(int rows) => _sampler.Reserve(rows);
+
+    /// <inheritdoc/>
+    public void Keep(Tensor ids, int firstRow) => _sampler.Keep(ids, firstRow);
 }

@@ -35,14 +35,15 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     /// <param name="ordinal">Which card.</param>
     /// <param name="priority">Of its work beside other processes' and engines'.</param>
     /// <param name="fp8WeightsOnly">Whether activations stay in 16 bits where weights are 8-bit floats.</param>
-    public CudaOps(int ordinal, DevicePriority priority = DevicePriority.High, bool fp8WeightsOnly = false)
+    /// <param name="stepsInFlight">Max number of steps that are queued, the one that the card computes included.</param>
+    public CudaOps(int ordinal, DevicePriority priority = DevicePriority.High, bool fp8WeightsOnly = false, int stepsInFlight = 2)
     {
         _device = new(ordinal, priority);
         _kernels = new(_device);
         _workspace = new(_device.Torch);
-        _inputs = new(_device);
+        _inputs = new(_device, stepsInFlight);
         _attention = new(_device, _kernels, _workspace, _inputs);
-        _sampler = new(_device, _kernels, _workspace);
+        _sampler = new(_device, _kernels, _workspace, stepsInFlight);
         Skinny = new(_device, _kernels, _workspace);
         Products = new(_device, _kernels, _workspace, fp8WeightsOnly);
         Bulk = new(_device, _kernels, _workspace, Products);

@@ -5,15 +5,19 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>Chooses tokens on the card, so that only their ids cross to the host.</summary>
-internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace) : IDisposable
+/// <param name="device">The card.</param>
+/// <param name="kernels">Its kernels.</param>
+/// <param name="workspace">Where logits are changed.</param>
+/// <param name="stepsInFlight">Max number of samplings under way.</param>
+internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, int stepsInFlight) : IDisposable
 {
     private const int Threads = 1024;
     private const int FirstCapacity = 256;
     private const int CutBytes = 8;
     private const int Alignment = 16;
 
-    // They take turns: what goes in and the ids that come out of the two samplings that may be under way.
-    private readonly PinnedBuffer[] _hosts = [new(device), new(device)];
+    // They take turns: what goes in and the ids that come out of the samplings that may be under way.
+    private readonly PinnedBuffer[] _hosts = [.. Enumerable.Range(0, stepsInFlight).Select(_ => new PinnedBuffer(device))];
     private readonly Queue<(PinnedBuffer Host, int Rows)> _underWay = [];
     private int _turn;
     private Tensor? _inputs; // draws, edits and their lists
@@ -24,7 +28,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     /// <summary>Changes whenever <see cref="Ids"/> has moved.</summary>
     public int Version { get; private set; }
 
-    /// <summary>[rows] int32: what was sampled last; negative where there is no token.</summary>
+    /// <summary>[rows] int32: what was sampled last, or is kept of other cards; negative where there is no token.</summary>
     public ulong Ids
     {
         get
@@ -34,14 +38,16 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         }
     }
 
-    /// <summary>Starts to choose one token a row; <see cref="End"/> brings them. At most two may be under way.</summary>
+    /// <summary>Starts to choose one token a row; <see cref="End"/> brings them. At most as many may be under way as there are buffers.</summary>
     /// <param name="logits">[at least rows, vocabulary].</param>
     /// <param name="batch">One draw per row.</param>
     public void Begin(Tensor logits, SamplingBatch batch)
     {
         var (rows, width) = (batch.Draws.Count, (int)logits.size(1));
+        if (_underWay.Count == _hosts.Length)
+            throw new InvalidOperationException($"{_underWay.Count} samplings are under way, and there are buffers for no more.");
         Reserve(rows);
-        _turn ^= 1;
+        _turn = (_turn + 1) % _hosts.Length;
         var host = _hosts[_turn];
         var (editsAt, dataAt) = Upload(host, batch);
         if (batch.HasEdits)
@@ -71,6 +77,19 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         new Span<int>(host.Memory, rows).CopyTo(ids);
     }
 
+    /// <summary>What is sampled last: int32 [rows, 1] of the current dispose scope.</summary>
+    public Tensor Sampled(int rows) => _ids!.narrow(0, 0, rows).view(rows, 1);
+
+    /// <summary>Copies ids [rows, 1] of this card to where inputs find them.</summary>
+    public void Keep(Tensor ids, int firstRow)
+    {
+        var rows = (int)ids.size(0);
+        if (firstRow + rows > _capacity)
+            throw new InvalidOperationException($"{rows} ids were to be kept from row {firstRow} on, but there is room for {_capacity}.");
+        var target = Address(_ids!) + ((ulong)firstRow * sizeof(int));
+        CudaException.Check(CudaDriver.cuMemcpyDtoDAsync_v2(target, Address(ids), (nuint)rows * sizeof(int), device.Stream), "keeping sampled tokens");
+    }
+
     /// <summary>Creates room for so many rows; only while nothing is under way, unless there is room.</summary>
     public void Reserve(int rows)
     {
@@ -82,7 +101,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         _cuts?.Dispose();
         _ids?.Dispose();
         _cuts = Allocate(_capacity * CutBytes);
-        _ids = Allocate(_capacity * sizeof(int));
+        _ids = empty(_capacity, ScalarType.Int32, device.Torch).DetachFromDisposeScope();
         Version++;
     }
 

@@ -19,7 +19,9 @@ internal readonly record struct PrefillRun(int FirstToken, int Tokens, int Seque
 /// lengths] of every token, then what <see cref="PrefillRun"/>s need, then the block tables. All of it begins at places that follow from the
 /// (padded) token count, so that a graph of that many rows finds it again.
 /// </summary>
-internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
+/// <param name="device">The card.</param>
+/// <param name="stepsInFlight">Max number of steps whose copies may be queued.</param>
+internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : IDisposable
 {
     /// <summary>Tokens of one sequence from which on it is part of a <see cref="PrefillRun"/>.</summary>
     public const int MinRunTokens = 16;
@@ -34,8 +36,8 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
     private const int MaxReservedTables = 1 << 22;
     private readonly List<PrefillRun> _runs = [];
 
-    // They take turns: the card may still copy from the one of the step before.
-    private readonly PinnedBuffer[] _hosts = [new(device), new(device)];
+    // They take turns: the card may still copy from those of the steps before.
+    private readonly PinnedBuffer[] _hosts = [.. Enumerable.Range(0, stepsInFlight).Select(_ => new PinnedBuffer(device))];
     private int _turn;
     private int _reservedTables;
     private Tensor? _device;
@@ -97,7 +99,7 @@ internal sealed unsafe class StepInputs(CudaDevice device) : IDisposable
         var tablesAt = (RowArrays + IntsPerRunSequence) * rows;
         var count = tablesAt + metadata.BlockTables.Count;
         EnsureCapacity(tablesAt + Math.Max(metadata.BlockTables.Count, _reservedTables) + (SelectionsPerRow * rows));
-        _turn ^= 1;
+        _turn = (_turn + 1) % _hosts.Length;
         var host = _hosts[_turn];
         host.Reserve((nuint)_capacity * sizeof(int));
         _nextSelection = count;

@@ -40,6 +40,7 @@ internal sealed class GpuRanks
     private readonly LaunchGate _process;
     private readonly Dictionary<string, ICollectives[]> _groups = []; // by the ranks that are connected
     private readonly Dictionary<int, (IPipelineLink Sender, IPipelineLink Receiver)> _links = []; // by the rank that sends
+    private readonly Dictionary<int, (IPipelineLink Sender, IPipelineLink Receiver)> _idLinks = []; // by the rank of the first stage
 
     private GpuRanks(ParallelPlan plan, int node, int[] ordinals, Func<NcclIds>? ids)
     {
@@ -144,6 +145,24 @@ internal sealed class GpuRanks
             return null;
         if (!_links.TryGetValue(from, out var link))
             _links.Add(from, link = CreateLink(from));
+        return link;
+    }
+
+    /// <summary>
+    /// Both ends of what brings the ids that a rank of the last stage samples to its peer in the first; both are of this node. Whatever else connects
+    /// them, the cards' copy engines bring what is so small, and no kernel waits for it.
+    /// </summary>
+    /// <param name="first">The rank in the first stage.</param>
+    public (IPipelineLink Sender, IPipelineLink Receiver) IdLink(int first)
+    {
+        if (!_idLinks.TryGetValue(first, out var link))
+        {
+            var last = _plan.WorldSize - _plan.RanksPerStage + first;
+            var reaches = _ownKernels && Reach(_ordinals[_plan.PlaceOf(first).LocalIndex], _ordinals[_plan.PlaceOf(last).LocalIndex]);
+            var messages = new CopiedMessages(_plan.PipelineParallel + 1);
+            _idLinks.Add(first, link = (new CopyLink(messages, sends: true, reaches), new CopyLink(messages, sends: false, reaches)));
+        }
+
         return link;
     }
 

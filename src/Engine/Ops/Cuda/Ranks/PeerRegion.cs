@@ -7,8 +7,6 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// <param name="Context">Of its card.</param>
 internal sealed unsafe record PeerRegion(ulong Address, IntPtr Context)
 {
-    private const int PeerAccessAlreadyEnabled = 704;
-
     /// <summary>Allocates it on this thread's card.</summary>
     public static PeerRegion Allocate(CudaDevice device, long bytes)
     {
@@ -20,14 +18,7 @@ internal sealed unsafe record PeerRegion(ulong Address, IntPtr Context)
     }
 
     /// <summary>Lets kernels of this thread's card read and write it.</summary>
-    public void OpenTo(CudaDevice device)
-    {
-        if (Context == device.Context)
-            return;
-        var status = CudaDriver.cuCtxEnablePeerAccess(Context, 0);
-        if (status != PeerAccessAlreadyEnabled)
-            CudaException.Check(status, $"access of {device.Name} to another card's memory");
-    }
+    public void OpenTo(CudaDevice device) => device.OpenPeer(Context);
 
     /// <summary>Frees it, from any thread that has a card.</summary>
     public void Free()

@@ -1,0 +1,62 @@
+namespace LocalLlm.Parallel;
+
+/// <summary>
+/// The turns of two threads that queue work on their devices for messages from one to the other, through a ring of slots. A thread waits only until
+/// the other one has queued what its own work will wait for; whether that is done is the devices' affair. Thread-safe.
+/// </summary>
+/// <param name="slots">Messages that may be sent and not received.</param>
+internal sealed class MessageTurns(int slots)
+{
+    private readonly object _lock = new();
+    private long _sent;
+    private long _received;
+    private RankFailedException? _failure;
+
+    /// <summary>Number of slots.</summary>
+    public int Slots => slots;
+
+    /// <summary>Waits until the next message has a slot.</summary>
+    /// <returns>The slot, for the sender until <see cref="EndSend"/>.</returns>
+    /// <exception cref="RankFailedException">The link was aborted.</exception>
+    public int BeginSend() => WaitUntil(static turns => turns._sent - turns._received < turns.Slots, ref _sent);
+
+    /// <summary>The message is queued.</summary>
+    public void EndSend() => Count(ref _sent);
+
+    /// <summary>Waits until the next message is queued.</summary>
+    /// <returns>Its slot, for the receiver until <see cref="EndReceive"/>.</returns>
+    /// <exception cref="RankFailedException">The link was aborted.</exception>
+    public int BeginReceive() => WaitUntil(static turns => turns._sent > turns._received, ref _received);
+
+    /// <summary>What takes the message out of its slot is queued.</summary>
+    public void EndReceive() => Count(ref _received);
+
+    /// <summary>Whoever waits throws, and whoever comes later.</summary>
+    public void Abort(Exception reason)
+    {
+        lock (_lock)
+        {
+            _failure ??= RankFailedException.From(reason);
+            Monitor.PulseAll(_lock);
+        }
+    }
+
+    private int WaitUntil(Func<MessageTurns, bool> isReady, ref long count)
+    {
+        lock (_lock)
+        {
+            while (_failure is null && !isReady(this))
+                Monitor.Wait(_lock);
+            return _failure is { } failure ? throw new RankFailedException(failure.Message, failure.InnerException) : (int)(count % slots);
+        }
+    }
+
+    private void Count(ref long count)
+    {
+        lock (_lock)
+        {
+            count++;
+            Monitor.PulseAll(_lock);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+using LocalLlm.Ops;
+using LocalLlm.Ops.Cpu;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Tests.Ops;
+
+/// <summary>
+/// The CPU as a device that chooses tokens by itself, as a GPU does: inputs may name them, and they come to the host when it asks. It knows allowed,
+/// banned and masked tokens and draws from the whole distribution; penalties and cuts it leaves out.
+/// </summary>
+internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
+{
+    private readonly int _stepsInFlight;
+    private readonly Queue<int[]> _underWay = [];
+    private int[] _ids = new int[256];
+
+    public SamplingCpu(int stepsInFlight)
+        : base(new CpuOps()) => (_stepsInFlight, Features) = (stepsInFlight, base.Features with { TokenSampler = this });
+
+    public new DeviceFeatures Features { get; }
+
+    /// <summary>Inputs that the host did not know.</summary>
+    public int NumFed { get; private set; }
+
+    /// <summary>Ids that another device has sampled.</summary>
+    public int NumKept { get; private set; }
+
+    /// <summary>Samplings so far.</summary>
+    public int NumSampled { get; private set; }
+
+    /// <summary>The most samplings that were under way at once.</summary>
+    public int MaxUnderWay { get; private set; }
+
+    /// <summary>Throws instead of the sampling with this number.</summary>
+    public int? FailingSampling { get; set; }
+
+    public new Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata)
+    {
+        var ids = inputIds.ToArray();
+        for (var i = 0; i < ids.Length; i++)
+        {
+            if (ids[i] >= 0)
+                continue;
+            NumFed++;
+            ids[i] = Math.Max(0, _ids[-1 - ids[i]]);
+        }
+
+        return base.BeginStep(ids, metadata);
+    }
+
+    public void BeginSample(Tensor logits, SamplingBatch batch)
+    {
+        if (NumSampled++ == FailingSampling)
+            throw new InvalidOperationException("this sampling fails");
+        var width = (int)logits.size(1);
+        var values = logits.to(float32).data<float>().ToArray();
+        var ids = Enumerable.Range(0, batch.Draws.Count).Select(row => Choose(values.AsSpan(row * width, width), batch, row)).ToArray();
+        ids.CopyTo(_ids, 0);
+        _underWay.Enqueue(ids);
+        MaxUnderWay = Math.Max(MaxUnderWay, _underWay.Count);
+        Assert.InRange(_underWay.Count, 1, _stepsInFlight);
+    }
+
+    public void EndSample(Span<int> ids) => _underWay.Dequeue().CopyTo(ids);
+
+    public Tensor Sampled(int rows) => tensor(_ids.AsSpan(0, rows).ToArray()).view(rows, 1);
+
+    public void Reserve(int rows) => Array.Resize(ref _ids, Math.Max(rows, _ids.Length));
+
+    public void Keep(Tensor ids, int firstRow)
+    {
+        ids.data<int>().ToArray().CopyTo(_ids, firstRow);
+        NumKept += (int)ids.size(0);
+    }
+
+    private static int Choose(Span<float> logits, SamplingBatch batch, int row)
+    {
+        var (draw, edits) = (batch.Draws.Span[row], batch.Edits.Span[row]);
+        var data = batch.Data.Span;
+        for (var id = 0; id < logits.Length; id++)
+        {
+            var isMasked = edits.MaskWords > 0 && (data[edits.MaskStart + (id / 32)] >> (id % 32) & 1) == 0;
+            if (isMasked || (edits.AllowedCount >= 0 && !data.Slice(edits.AllowedStart, edits.AllowedCount).Contains(id)))
+                logits[id] = float.NegativeInfinity;
+        }
+
+        foreach (var banned in data.Slice(edits.BannedStart, edits.BannedCount))
+            logits[banned] = float.NegativeInfinity;
+        var best = logits[0];
+        foreach (var logit in logits)
+            best = Math.Max(best, logit);
+        if (draw.InverseTemperature == 0)
+            return logits.IndexOf(best);
+        var weights = new double[logits.Length];
+        for (var id = 0; id < weights.Length; id++)
+            weights[id] = Math.Exp((logits[id] - best) * draw.InverseTemperature);
+        var left = draw.Uniform * weights.Sum();
+        var chosen = 0;
+        while (chosen < weights.Length - 1 && (left -= weights[chosen]) >= 0)
+            chosen++;
+        return chosen;
+    }
+}
