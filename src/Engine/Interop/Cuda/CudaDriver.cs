@@ -77,6 +77,9 @@ internal static unsafe partial class CudaDriver
     public static partial int cuMemcpyDtoHAsync_v2(void* target, ulong source, nuint bytes, IntPtr stream);
 
     [LibraryImport(Library)]
+    public static partial int cuMemcpyDtoDAsync_v2(ulong target, ulong source, nuint bytes, IntPtr stream);
+
+    [LibraryImport(Library)]
     public static partial int cuStreamDestroy_v2(IntPtr stream);
 
     [LibraryImport(Library)]
