@@ -1,4 +1,8 @@
+using System.Collections.Concurrent;
+using LocalLlm.Execution;
+using LocalLlm.Ops;
 using LocalLlm.Tests.Engine;
+using LocalLlm.Tests.Ops;
 using LocalLlm.Tests.Parallel;
 using Xunit;
 
@@ -10,7 +14,7 @@ public class GatheredLogitsTests
     private const int PairColumns = 2;
 
     private static readonly SamplingParams Greedy = new() { Temperature = 0, MaxTokens = 12, IgnoreEos = true };
-    private static readonly SamplingParams Sampled = new() { Temperature = 0.9, Seed = 3, MaxTokens = 12, IgnoreEos = true };
+    private static readonly SamplingParams Sampled = new() { Temperature = 0.9, TopP = 1, Seed = 3, MaxTokens = 12, IgnoreEos = true };
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -85,6 +89,39 @@ public class GatheredLogitsTests
         Assert.True(engine.Statistics.Speculation!.AcceptedTokens > 0);
         Assert.All(counted.Gathers[0], call => Assert.Equal(PairColumns, call.Columns));
         Assert.Contains(counted.Gathers[0], call => call.Rows > 4);
+    }
+
+    // Devices that choose tokens get what is gathered on every rank, and feed their tokens to the next step.
+    [Theory]
+    [InlineData("tp2")]
+    [InlineData("tp4")]
+    [InlineData("tp2pp2")]
+    public async Task Ranks_that_choose_tokens_themselves_choose_those_of_one_rank(string layout)
+    {
+        SuiteExecutor.SkipInAnotherProcess();
+        var noted = new ConcurrentQueue<SampledRows>();
+        var name = $"sampling-{layout}";
+        using var registration = DeviceRegistry.Register(new(name, (_, _) => new SamplingCpu(noted)) { HasOrdinals = true });
+        GenerationRequest[] requests = [.. Enumerable.Range(0, 10).Select(index => GenerationRequest.FromTokenIds([5, 6, 7 + index, .. Enumerable.Range(9, 11 * index)],
+            (index % 4 == 1 ? Sampled with { Seed = index } : index == 8 ? Greedy with { Logprobs = 2 } : Greedy) with { MaxTokens = 10 + (3 * index) }))];
+        await using (var one = await LlmEngine.LoadAsync(Options("tp1"), cancellationToken: Token))
+        {
+            var wanted = await TinyEngine.RunAsync(one, requests);
+            Assert.All(noted, step => Assert.Equal(0, step.Best));
+            noted.Clear();
+            await using var several = await LlmEngine.LoadAsync(Options(layout), cancellationToken: Token);
+            Assert.Equal(wanted, await TinyEngine.RunAsync(several, requests));
+            Assert.Contains(noted, step => step is { Whole: 1, Best: > 1 });
+            noted.Clear();
+            var greedy = Enumerable.Range(0, 8).Where(index => index % 4 != 1).ToArray();
+            Assert.Equal(greedy.Select(index => wanted[index]), await TinyEngine.RunAsync(several, [.. greedy.Select(index => requests[index])]));
+            Assert.All(noted, step => Assert.Equal(0, step.Whole));
+        }
+
+        EngineOptions Options(string over) => RankLayout.Find(over)!.Of(TinyEngine.Options) with
+        {
+            Device = name, ExecutorFactory = new DeviceExecutorFactory(), MaxNumSeqs = 8, MaxNumBatchedTokens = 64, NumGpuBlocksOverride = 200, Speculation = null,
+        };
     }
 
     // What both ranks have gathered for some requests.
