@@ -124,23 +124,28 @@ public class GatheredLogitsTests
         };
     }
 
-    // What both ranks have gathered for some requests.
+    // What both ranks have gathered for some requests, whose tokens are those of one rank.
     private static async Task<IReadOnlyList<GatherCall>> GathersAsync(IEnumerable<SamplingParams> sampling, Func<EngineOptions, EngineOptions>? change = null)
     {
         var ranks = new CountedRanks();
         await using var engine = await LoadAsync(ranks, change);
         var requests = sampling.Select((one, index) => GenerationRequest.FromTokenIds([5, 6, 7 + index], one)).ToArray();
-        foreach (var result in await engine.GenerateBatchAsync(requests, cancellationToken: Token))
-            Assert.Null(result.Error);
+        var ids = await TinyEngine.RunAsync(engine, requests);
+        if (change is null)
+        {
+            await using var one = await LoadAsync(new DeviceExecutorFactory(), null);
+            Assert.Equal(await TinyEngine.RunAsync(one, requests), ids);
+        }
+
         Assert.Equal(ranks.Gathers[0].Select(call => call.Rows), ranks.Gathers[1].Select(call => call.Rows));
         return ranks.Gathers[0];
     }
 
-    private static Task<LlmEngine> LoadAsync(CountedRanks ranks, Func<EngineOptions, EngineOptions>? change)
+    private static Task<LlmEngine> LoadAsync(IStepExecutorFactory factory, Func<EngineOptions, EngineOptions>? change)
     {
         var options = TinyEngine.Options with
         {
-            Device = "cpu", ExecutorFactory = ranks, MaxNumSeqs = 8, MaxNumBatchedTokens = 64, NumGpuBlocksOverride = 200, Speculation = null,
+            Device = "cpu", ExecutorFactory = factory, MaxNumSeqs = 8, MaxNumBatchedTokens = 64, NumGpuBlocksOverride = 200, Speculation = null,
         };
         return LlmEngine.LoadAsync(change?.Invoke(options) ?? options, cancellationToken: Token);
     }
