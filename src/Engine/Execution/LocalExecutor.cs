@@ -224,8 +224,9 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
                 _rows.Add(sampled);
             }
 
+            var outputPosition = sequence.FirstPosition + sequence.TokenIds.Length - sequence.NumDrafts - sequence.PromptLength;
             if (_choosesTokens)
-                submitted.AddSamples(i, state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.NumDrafts - sequence.PromptLength, sequence.Drafts, takesBest);
+                submitted.AddSamples(i, state, outputPosition, sequence.Drafts, takesBest);
         }
 
         if (_rows.Count == 0)

@@ -25,7 +25,8 @@ internal static class StepProfile
     /// <param name="gather">Brings the ranks' logits together.</param>
     /// <param name="rows">Gets the tokens of every data-parallel group, whose ranks all run this; null: there is one group.</param>
     public static void Run(
-        ICausalLanguageModel model, IDeviceOps ops, ScalarType cacheType, int maxTokens, int maxSequences, LogitsGather gather, GroupRows? rows = null)
+        ICausalLanguageModel model, IDeviceOps ops, ScalarType cacheType, int maxTokens, int maxSequences, LogitsGather gather,
+        GroupRows? rows = null)
     {
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
@@ -55,7 +56,8 @@ internal static class StepProfile
     }
 
     private static void RunStep(
-        ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, GroupRows? rows, LogitsGather gather, int tokens, int logitsRows)
+        ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, GroupRows? rows, LogitsGather gather, int tokens,
+        int logitsRows)
     {
         using var scope = NewDisposeScope();
         using var metadata = new AttentionMetadata();

@@ -41,7 +41,8 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     {
         var (rows, width) = ((int)logits.size(0), (int)logits.size(1));
         var maxima = workspace.Rent(WorkspaceSlot.RowMaxima, rows, 2, ScalarType.Float32);
-        kernels.Get(BestSource, "rowMaxima", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, maxima, width, (int)firstColumn]);
+        kernels.Get(BestSource, "rowMaxima", KernelCompiler.TypeMacro(logits.dtype))
+            .Launch((rows, 1, 1), Threads, [logits, maxima, width, (int)firstColumn]);
         return maxima;
     }
 
@@ -65,7 +66,11 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         var host = _hosts[_turn];
         // Rows that are drawn come after.
         if (best is not null)
-            CudaException.Check(CudaDriver.cuMemcpyDtoDAsync_v2(Address(_ids!), Address(best), (nuint)rows * sizeof(int), device.Stream), "copying chosen tokens");
+        {
+            var copied = CudaDriver.cuMemcpyDtoDAsync_v2(Address(_ids!), Address(best), (nuint)rows * sizeof(int), device.Stream);
+            CudaException.Check(copied, "copying chosen tokens");
+        }
+
         if (logits is not null)
             Draw(logits, batch, host, best is not null);
         else
