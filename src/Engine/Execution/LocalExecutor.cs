@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using LocalLlm.Grammars;
 using LocalLlm.Interop;
+using LocalLlm.Layers;
 using LocalLlm.Models;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
@@ -30,9 +31,11 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     private readonly ResponseGrammars? _grammars;
     private readonly ModelRunner _runner;
     private readonly Sampler _sampler;
+    private readonly LogitsGather _gather;
     private readonly Dictionary<long, ExecutorSequence> _sequences = [];
     private readonly SampledTokens _tokens;
-    private readonly List<int> _rows = [];
+    private readonly List<int> _rows = []; // of the step's tokens those whose logits choose a token
+    private readonly List<int> _wholeRows = []; // of these the ones whose logits are gathered whole
     private readonly Queue<SubmittedStep> _submitted = []; // oldest first
     private readonly Stack<SubmittedStep> _spare = [];
     private readonly StepResult _result = new();
@@ -77,7 +80,8 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         _part = rank.Plan.DataParallel == 1 ? null : new(rank.Place.Group, rank.Plan.DataParallel);
         _runner = new(model, ops, caches, graphs, _part?.Rows);
         _sampler = new(model.VocabularySize, logprobsMode);
-        _prediction = model.Predictor is null ? null : new(model, ops, rank.Tensor, maxPredicted, plan.MaxModelLen);
+        _gather = new(rank.Tensor, ops, model.VocabularySize);
+        _prediction = model.Predictor is null ? null : new(model, ops, rank.Tensor, _gather, maxPredicted, plan.MaxModelLen);
         var samplesTokens = ops.Features.TokenSampler is not null;
         // Devices that choose tokens all choose the same, so that each has its next inputs.
         _choosesTokens = model.GivesLogits && (samplesTokens || rank.Tensor.Rank == 0);
@@ -199,6 +203,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     private void Sample(SchedulerOutput step, Tensor? hidden, SubmittedStep submitted)
     {
         _rows.Clear();
+        _wholeRows.Clear();
         var row = -1;
         for (var i = 0; i < step.Sequences.Count; i++)
         {
@@ -209,22 +214,30 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
                 submitted.SetPromptLogprobs(i, (null, failure));
             if (!sequence.SamplesToken)
                 continue;
+            var takesBest = sequence.TakesBest && _gather.IsSplit; // one rank has the whole rows anyway
             for (var sampled = row - sequence.NumDrafts; sampled <= row; sampled++)
+            {
+                if (!takesBest)
+                    _wholeRows.Add(_rows.Count);
                 _rows.Add(sampled);
+            }
+
+            var outputPosition = sequence.FirstPosition + sequence.TokenIds.Length - sequence.NumDrafts - sequence.PromptLength;
             if (_choosesTokens)
-                submitted.AddSamples(i, state, sequence.FirstPosition + sequence.TokenIds.Length - sequence.NumDrafts - sequence.PromptLength, sequence.Drafts);
+                submitted.AddSamples(i, state, outputPosition, sequence.Drafts, takesBest);
         }
 
         if (_rows.Count == 0)
             return;
-        if (_runner.ComputeLogits(hidden, CollectionsMarshal.AsSpan(_rows)) is not { } logits || !_choosesTokens)
+        var (logits, best) = Gather(_runner.ComputeLogits(hidden, CollectionsMarshal.AsSpan(_rows)));
+        if (!_choosesTokens)
             return;
         if (_ops.Features.TokenSampler is { } sampler && !step.SamplesOnHost)
         {
             // More rows than ever before: the device's buffers may grow only while none of them is in use.
             if (submitted.HasDrafts)
                 ResolveEarlier(submitted);
-            sampler.BeginSample(logits, submitted.Batch());
+            sampler.BeginSample(logits, submitted.Batch(), best);
             submitted.IsSampling = true;
             _tokens.Send(_rows.Count);
             return;
@@ -232,8 +245,22 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
 
         // The host draws by what each sequence has so far, so the tokens of the step before must be known.
         ResolveEarlier(submitted);
-        logits = logits.narrow(0, 0, _rows.Count).to(float32).cpu();
-        submitted.SampleOnHost(_sampler, (float*)logits.DataPointer());
+        logits = logits?.narrow(0, 0, _wholeRows.Count).to(float32).cpu();
+        best = best?.cpu();
+        submitted.SampleOnHost(
+            _sampler, logits is null ? null : (float*)logits.DataPointer(), best is null ? [] : new((int*)best.DataPointer(), _rows.Count));
+    }
+
+    // Of what all ranks of the group have computed what this one needs: whole rows, and the best token of every row where any row takes it.
+    private (Tensor? Whole, Tensor? Best) Gather(Tensor logits)
+    {
+        if (!_gather.IsSplit)
+            return (logits, null);
+        logits = logits.narrow(0, 0, _rows.Count);
+        if (_wholeRows.Count == _rows.Count)
+            return (_gather.Whole(logits), null);
+        var best = _gather.Best(logits);
+        return (_wholeRows.Count == 0 ? null : _gather.Whole(_ops.SelectRows(logits, CollectionsMarshal.AsSpan(_wholeRows))), best);
     }
 
     private void ResolveEarlier(SubmittedStep submitted)
@@ -282,7 +309,7 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         {
             using var scope = NewDisposeScope();
             var rows = Enumerable.Range(firstRow + first, Math.Min(PromptLogitsRows, count - first)).ToArray();
-            if (_runner.ComputeLogits(hidden, rows) is { } logits && _choosesTokens && failure is null)
+            if (_gather.Whole(_runner.ComputeLogits(hidden, rows).narrow(0, 0, rows.Length)) is { } logits && _choosesTokens && failure is null)
                 failure = Judge(logits, prompt.Span.Slice(start + first, rows.Length), state.Sampling.PromptLogprobs!.Value, logprobs);
         }
 

@@ -191,7 +191,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
         foreach (var layer in model.KvCache.Layers)
             memory.Reserve(layer, ActivationType, Plan.MaxModelLen, MaxNumSeqs);
         var rows = _rank.Plan.DataParallel == 1 ? null : new GroupRows(_rank.Place.Group, _rank.Plan.DataParallel);
-        StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows, rows);
+        var gather = new LogitsGather(_rank.Tensor, _session.Ops, model.VocabularySize);
+        StepProfile.Run(model, _session.Ops, CacheType, _options.StepTokens, _options.SampledRows, gather, rows);
         model.ForgetExpertUsage();
         // Ranks of one device see what the others have taken: all of them have run their step now, and each counts its part.
         _rank.Memory?.Meet();

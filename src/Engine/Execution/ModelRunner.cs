@@ -46,10 +46,10 @@ internal sealed class ModelRunner(
     }
 
     /// <summary>
-    /// Logits of some rows, ascending and distinct, of what <see cref="Forward"/> gave: [at least rows, vocabulary] in the activation type; null
-    /// on a rank that takes part and does not need them.
+    /// Logits of some rows, ascending and distinct, of what <see cref="Forward"/> gave: [at least rows, this rank's part of the
+    /// vocabulary] in the activation type.
     /// </summary>
-    public Tensor? ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows)
+    public Tensor ComputeLogits(Tensor? hidden, ReadOnlySpan<int> rows)
     {
         if (hidden is null)
             return _graphLogits!;

@@ -21,6 +21,10 @@ namespace LocalLlm.Execution;
 /// <param name="NextTokenId">
 /// The token after the last one here, drafts apart, where that is known already (a prompt in chunks, output that is computed again); else <see cref="UnknownToken"/>.
 /// </param>
+/// <param name="TakesBest">
+/// Whether a token is sampled here, and it and those after drafts are the best of the model's own logits, of which nothing else is wanted: of
+/// such rows ranks that hold some columns each bring together their best alone.
+/// </param>
 /// <param name="Group">The data-parallel group that computes it, from 0; the same for the sequence's whole life.</param>
 [method: JsonConstructor]
 internal readonly record struct ScheduledSequence(
@@ -33,6 +37,7 @@ internal readonly record struct ScheduledSequence(
     bool NeedsPromptLogits,
     int NumDrafts,
     int NextTokenId,
+    bool TakesBest,
     int Group)
 {
     /// <summary>Stands for a token that is still being sampled.</summary>

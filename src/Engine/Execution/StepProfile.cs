@@ -22,8 +22,11 @@ internal static class StepProfile
     /// <param name="cacheType">Elements of the KV cache.</param>
     /// <param name="maxTokens">Of a step of each data-parallel group.</param>
     /// <param name="maxSequences">Rows whose logits are computed at once.</param>
+    /// <param name="gather">Brings the ranks' logits together.</param>
     /// <param name="rows">Gets the tokens of every data-parallel group, whose ranks all run this; null: there is one group.</param>
-    public static void Run(ICausalLanguageModel model, IDeviceOps ops, ScalarType cacheType, int maxTokens, int maxSequences, GroupRows? rows = null)
+    public static void Run(
+        ICausalLanguageModel model, IDeviceOps ops, ScalarType cacheType, int maxTokens, int maxSequences, LogitsGather gather,
+        GroupRows? rows = null)
     {
         using var noGradients = inference_mode();
         using var scope = NewDisposeScope();
@@ -34,11 +37,11 @@ internal static class StepProfile
             // Groups have different numbers, as in most steps.
             var step = tokens;
             var own = Own(rows, group => 1 + ((step - 1 + group) % few)) ?? tokens;
-            RunStep(model, ops, caches, rows, own, own);
+            RunStep(model, ops, caches, rows, gather, own, own);
         }
 
         Own(rows, _ => maxTokens);
-        RunStep(model, ops, caches, rows, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));
+        RunStep(model, ops, caches, rows, gather, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));
         foreach (var cache in caches)
             cache.Dispose();
     }
@@ -53,7 +56,8 @@ internal static class StepProfile
     }
 
     private static void RunStep(
-        ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, GroupRows? rows, int tokens, int logitsRows)
+        ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, GroupRows? rows, LogitsGather gather, int tokens,
+        int logitsRows)
     {
         using var scope = NewDisposeScope();
         using var metadata = new AttentionMetadata();
@@ -74,20 +78,32 @@ internal static class StepProfile
         {
             using var ofDraft = NewDisposeScope();
             var next = predictor.Forward(hidden, isOfModel: true, zeros(tokens, ScalarType.Int64, hidden.device), context);
-            predictor.ComputeLogits(next.narrow(0, 0, logitsRows))?.argmax(-1);
+            gather.Best(predictor.ComputeLogits(next.narrow(0, 0, logitsRows)));
         }
 
-        if (!model.GivesLogits || model.ComputeLogits(ops.SelectRows(hidden, Enumerable.Range(0, logitsRows).ToArray())) is not { } logits)
+        if (!model.GivesLogits)
             return;
-        logits.to(float32).Dispose();
+        // As many rows as there are of each kind: those whose best token is taken, and those that are gathered whole.
+        var chosen = Enumerable.Range(0, logitsRows).ToArray();
+        var logits = model.ComputeLogits(ops.SelectRows(hidden, chosen));
+        var best = gather.IsSplit ? gather.Best(logits) : null;
+        if (gather.Whole(gather.IsSplit ? ops.SelectRows(logits, chosen) : logits) is not { } whole)
+            return;
+        whole.to(float32).Dispose();
         if (ops.Features.TokenSampler is { } sampler)
-            Sample(sampler, logits, logitsRows);
+            Sample(sampler, whole, best, logitsRows);
     }
 
-    // In every way: as they are, changed, cut, and both.
-    private static void Sample(ITokenSampler sampler, Tensor logits, int rows)
+    // In every way: as they are, changed, cut, and both; and by the best token of each rank.
+    private static void Sample(ITokenSampler sampler, Tensor logits, Tensor? best, int rows)
     {
         using var batch = new SamplingBatch();
+        if (best is not null)
+        {
+            sampler.BeginSample(null, batch, best);
+            sampler.EndSample(new int[rows]);
+        }
+
         foreach (var (edits, cuts) in ((bool, bool)[])[(false, false), (true, false), (false, true), (true, true)])
         {
             batch.Clear();

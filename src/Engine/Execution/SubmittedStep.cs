@@ -10,6 +10,8 @@ internal sealed class SubmittedStep : IDisposable
     private readonly List<Entry> _entries = [];
     private readonly List<SamplingState> _states = [];
     private readonly List<int> _outputPositions = [];
+    private readonly List<int> _places = []; // of each row among those with whole logits, or -1: its best token is taken
+    private int _numWhole;
     private readonly List<int> _open = []; // entries whose next row is to be sampled
     private readonly SamplingBatch _batch = new();
     private SampledToken[] _sampled = [];
@@ -39,7 +41,8 @@ internal sealed class SubmittedStep : IDisposable
     /// <param name="state">How.</param>
     /// <param name="outputPosition">The first token's index in the output.</param>
     /// <param name="drafts">Valid until the step's result was reported.</param>
-    public void AddSamples(int index, SamplingState state, int outputPosition, ReadOnlyMemory<int> drafts)
+    /// <param name="takesBest">Whether the best tokens are taken, without the rows' logits.</param>
+    public void AddSamples(int index, SamplingState state, int outputPosition, ReadOnlyMemory<int> drafts, bool takesBest)
     {
         _entries[index] = _entries[index] with { Row = _states.Count, Drafts = drafts };
         HasDrafts |= !drafts.IsEmpty;
@@ -47,6 +50,7 @@ internal sealed class SubmittedStep : IDisposable
         {
             _states.Add(state);
             _outputPositions.Add(outputPosition + i);
+            _places.Add(takesBest ? -1 : _numWhole++);
         }
     }
 
@@ -55,10 +59,12 @@ internal sealed class SubmittedStep : IDisposable
     /// of those whose first draft was right, and so on: a row is drawn by a state that has the tokens before it, exactly as without drafts.
     /// </summary>
     /// <param name="sampler">The sampler.</param>
-    /// <param name="logits">[rows, vocabulary] on the host.</param>
-    public unsafe void SampleOnHost(Sampler sampler, float* logits)
+    /// <param name="logits">[rows without their best token, vocabulary] on the host; null: there are none.</param>
+    /// <param name="best">For each row its best token, or <see cref="ITokenSampler.NonFiniteRow"/>; empty: no row takes it.</param>
+    public unsafe void SampleOnHost(Sampler sampler, float* logits, ReadOnlySpan<int> best)
     {
         _isResolved = true;
+        best.CopyTo(Ids);
         var sampled = Sampled;
         var address = (nint)logits;
         for (var i = 0; i < _entries.Count; i++)
@@ -83,16 +89,24 @@ internal sealed class SubmittedStep : IDisposable
         {
             var entry = _entries[_open[i]];
             var row = entry.Row + entry.NumSampled;
-            sampled.Span[row] = sampler.SampleRow(new((float*)address + ((nint)row * sampler.VocabularySize), sampler.VocabularySize), _states[row]);
+            sampled.Span[row] = _places[row] is var place and >= 0
+                ? sampler.SampleRow(new((float*)address + ((nint)place * sampler.VocabularySize), sampler.VocabularySize), _states[row])
+                : TokenOf(Ids[row], _states[row]);
         }
     }
 
-    /// <summary>How the device is to choose, one per sampled row.</summary>
+    /// <summary>How the device is to choose, one per sampled row without its best token.</summary>
     public SamplingBatch Batch()
     {
         _batch.Clear();
         for (var i = 0; i < _states.Count; i++)
+        {
+            if (_places[i] < 0)
+                continue;
             DeviceSampling.Add(_batch, _states[i], _outputPositions[i]);
+            _batch.Rows.Add(i);
+        }
+
         return _batch;
     }
 
@@ -146,6 +160,8 @@ internal sealed class SubmittedStep : IDisposable
         _entries.Clear();
         _states.Clear();
         _outputPositions.Clear();
+        _places.Clear();
+        _numWhole = 0;
         _open.Clear();
         HasDrafts = IsSampling = false;
         _isResolved = false;
@@ -164,6 +180,13 @@ internal sealed class SubmittedStep : IDisposable
             array = new T[Math.Max(_states.Count, 2 * array.Length)];
         return array.AsMemory(0, _states.Count);
     }
+
+    private static SampledToken TokenOf(int id, SamplingState state) => id switch
+    {
+        ITokenSampler.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
+        ITokenSampler.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed, state.GrammarFailure),
+        _ => new(id),
+    };
 
     // A sequence of the step; row: the first of those that are sampled, or -1; NumSampled: tokens that count; Predicted: guesses of what follows them.
     private readonly record struct Entry(
@@ -190,14 +213,7 @@ internal sealed class SubmittedStep : IDisposable
             var ids = Ids;
             ops.Features.TokenSampler!.EndSample(ids);
             for (var i = 0; i < ids.Length; i++)
-            {
-                sampled[i] = ids[i] switch
-                {
-                    ITokenSampler.NonFiniteRow => SampledToken.Failed(SampleError.NonFiniteLogits),
-                    ITokenSampler.NoTokenAllowed => SampledToken.Failed(SampleError.NoTokenAllowed, _states[i].GrammarFailure),
-                    var id => new SampledToken(id),
-                };
-            }
+                sampled[i] = TokenOf(ids[i], _states[i]);
         }
 
         for (var i = 0; i < _entries.Count; i++)

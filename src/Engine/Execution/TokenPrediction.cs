@@ -14,14 +14,16 @@ namespace LocalLlm.Execution;
 /// <param name="model">The model, whose predictor it runs.</param>
 /// <param name="ops">Its device.</param>
 /// <param name="group">The ranks of the stage. All of them know the tokens where the device chooses them, else the first alone.</param>
+/// <param name="gather">Brings their logits together.</param>
 /// <param name="maxDrafts">Max number of drafts for a sequence.</param>
 /// <param name="maxModelLen">Positions that a sequence may reach.</param>
-internal sealed class TokenPrediction(ICausalLanguageModel model, IDeviceOps ops, ICollectives group, int maxDrafts, int maxModelLen) : IDisposable
+internal sealed class TokenPrediction(
+    ICausalLanguageModel model, IDeviceOps ops, ICollectives group, LogitsGather gather, int maxDrafts, int maxModelLen) : IDisposable
 {
     private readonly AttentionMetadata _metadata = new();
     private readonly List<Row> _rows = [];
     private readonly List<float> _message = [];
-    private readonly bool _allKnow = group.WorldSize == 1 || ops.Features.TokenSampler is not null;
+    private readonly bool _allKnow = gather.OnEveryRank;
 
     // A sequence that is drafted for: its index in the step, the row that its next draft is predicted from, and that row's position.
     private readonly record struct Row(int Index, int At, int Position);
@@ -105,11 +107,12 @@ internal sealed class TokenPrediction(ICausalLanguageModel model, IDeviceOps ops
         return _allKnow ? message : group.AllReduce(message);
     }
 
-    private long[] Choose(Tensor? logits)
+    // The best tokens; of logits that are not finite any, as for all drafts the model judges it.
+    private long[] Choose(Tensor logits)
     {
         _message.Clear();
-        if (_allKnow || group.Rank == 0)
-            _message.AddRange(logits!.argmax(-1).cpu().data<long>().Select(id => (float)id));
+        if (gather.Best(logits) is { } best)
+            _message.AddRange(best.cpu().data<int>().Select(id => (float)Math.Max(0, id)));
         return [.. Share(_rows.Count).data<float>().Select(id => (long)id)];
     }
 

@@ -126,7 +126,7 @@ internal abstract class DecoderModel : ICausalLanguageModel
     }
 
     /// <inheritdoc/>
-    public Tensor? ComputeLogits(Tensor hidden) =>
+    public Tensor ComputeLogits(Tensor hidden) =>
         (_head ?? throw new InvalidOperationException("only the last stage gives logits")).Forward(hidden, _norm!);
 
     /// <inheritdoc/>

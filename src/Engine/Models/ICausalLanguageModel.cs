@@ -13,7 +13,7 @@ internal interface ICausalLanguageModel : IDisposable
     /// <summary>Whether this rank's layers end with the output head; false: it passes the residual stream to the next stage.</summary>
     bool GivesLogits => true;
 
-    /// <summary>Width of a row of logits.</summary>
+    /// <summary>Width of a row of logits, of all ranks together.</summary>
     int VocabularySize { get; }
 
     /// <summary>
@@ -76,8 +76,8 @@ internal interface ICausalLanguageModel : IDisposable
     Tensor Forward(Tensor ids, ForwardContext context);
 
     /// <summary>
-    /// Rows of the residual stream [rows, hidden] → logits [rows, vocabulary] in the activation type; null on a rank that takes part and does
-    /// not need them. Where <see cref="GivesLogits"/>.
+    /// Rows of the residual stream [rows, hidden] → logits [rows, this rank's part of the vocabulary] in the activation type. Where
+    /// <see cref="GivesLogits"/>.
     /// </summary>
-    Tensor? ComputeLogits(Tensor hidden);
+    Tensor ComputeLogits(Tensor hidden);
 }

@@ -17,6 +17,6 @@ internal interface ITokenPredictor
     /// <returns>[tokens, hidden].</returns>
     Tensor Forward(Tensor hidden, bool isOfModel, Tensor nextIds, ForwardContext context);
 
-    /// <summary>Rows of what <see cref="Forward"/> gave → logits of the token after the next one; null on a rank that does not need them.</summary>
-    Tensor? ComputeLogits(Tensor hidden);
+    /// <summary>Rows of what <see cref="Forward"/> gave → logits of the token after the next one: [rows, this rank's part of the vocabulary].</summary>
+    Tensor ComputeLogits(Tensor hidden);
 }

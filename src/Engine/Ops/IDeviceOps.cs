@@ -56,6 +56,18 @@ internal interface IDeviceOps
     Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices);
 
     /// <summary>
+    /// Where each row is largest: [rows, width] → [rows, 2] float32, the largest value and the lowest column that has it. NaN is larger than all
+    /// others, and its first column counts.
+    /// </summary>
+    /// <param name="x">At most 2²⁴ columns with those before them, which float32 counts exactly.</param>
+    /// <param name="firstColumn">Added to every column: where x stands in a wider matrix.</param>
+    Tensor RowMaxima(Tensor x, long firstColumn)
+    {
+        var (values, columns) = x.max(1);
+        return stack([values.to(float32), columns.Plus(firstColumn).to(float32)], 1);
+    }
+
+    /// <summary>
     /// x / rms(x) · weight over the last dimension: [rows, width] → [rows, width]. Rows of x may have gaps between them (some columns of a wider
     /// matrix); the result has none.
     /// </summary>

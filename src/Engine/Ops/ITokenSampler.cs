@@ -12,10 +12,25 @@ internal interface ITokenSampler
     const int NoTokenAllowed = -2;
 
     /// <summary>
+    /// The best token of each row, of what ranks that hold some columns each have found (<see cref="IDeviceOps.RowMaxima"/>): the lowest id among
+    /// equals.
+    /// </summary>
+    /// <param name="maxima">[ranks · rows, 2], in the order of the ranks and so of their columns.</param>
+    /// <param name="ranks">Number of ranks.</param>
+    /// <returns>[rows] int32 on the device: ids, or <see cref="NonFiniteRow"/>. Valid until the next call.</returns>
+    Tensor BestOfRanks(Tensor maxima, int ranks);
+
+    /// <summary>
     /// Starts to choose a token for each of the first rows of some logits. The ids stay on the device, where inputs of the next step
     /// can name them (<see cref="SampledInput"/>), until the next call. At most one more may be under way than there are pipeline stages.
     /// </summary>
-    void BeginSample(Tensor logits, SamplingBatch batch);
+    /// <param name="logits">[at least as many rows as the batch has, vocabulary]; null: the batch has none.</param>
+    /// <param name="batch">How they are chosen, row by row.</param>
+    /// <param name="best">
+    /// [rows] what <see cref="BestOfRanks"/> has chosen already, also for rows that the batch chooses: those say which they are
+    /// (<see cref="SamplingBatch.Rows"/>). Null: the batch chooses all, in their order.
+    /// </param>
+    void BeginSample(Tensor? logits, SamplingBatch batch, Tensor? best = null);
 
     /// <summary>
     /// Waits for the oldest sampling under way; one id per row, or <see cref="NonFiniteRow"/> or <see cref="NoTokenAllowed"/>.

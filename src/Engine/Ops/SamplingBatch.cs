@@ -2,11 +2,14 @@ using LocalLlm.Interop;
 
 namespace LocalLlm.Ops;
 
-/// <summary>How the tokens of a step are chosen, one entry per sampled row. Reused from step to step.</summary>
+/// <summary>How the tokens of a step are chosen, one entry per row that is chosen from whole logits. Reused from step to step.</summary>
 internal sealed class SamplingBatch : IDisposable
 {
     /// <summary>One per row.</summary>
     public NativeBuffer<TokenDraw> Draws { get; } = new();
+
+    /// <summary>Where other rows' tokens are chosen otherwise: for each row here, which of all the step's sampled rows it is.</summary>
+    public NativeBuffer<int> Rows { get; } = new();
 
     /// <summary>One per row where <see cref="HasEdits"/>; else not looked at.</summary>
     public NativeBuffer<TokenEdits> Edits { get; } = new();
@@ -40,6 +43,7 @@ internal sealed class SamplingBatch : IDisposable
     public void Clear()
     {
         Draws.Clear();
+        Rows.Clear();
         Edits.Clear();
         Data.Clear();
         HasEdits = HasCuts = false;
@@ -49,6 +53,7 @@ internal sealed class SamplingBatch : IDisposable
     public void Dispose()
     {
         Draws.Dispose();
+        Rows.Dispose();
         Edits.Dispose();
         Data.Dispose();
     }

@@ -91,6 +91,14 @@ internal sealed class ValidatedSampling
     /// <summary>Whether a choice depends on the tokens before it, beyond what the model makes of them.</summary>
     public bool NeedsHistory => Grammar is not null || BadWordsTokenIds.Length > 0 || HasPenalties || ThinkingTokenBudget is not null;
 
+    /// <summary>
+    /// Whether the token at a place of the output is the best of the model's own logits, and nothing else is wanted of them: greedy, and nothing
+    /// that changes logits (<see cref="LogitsProcessors"/>) or reports them.
+    /// </summary>
+    /// <param name="outputPosition">Index of the token in the output.</param>
+    public bool TakesBest(int outputPosition) => IsGreedy && Logprobs is null && !NeedsHistory && AllowedTokenIds is null
+        && LogitBiasTokenIds.Length == 0 && outputPosition >= MinTokens;
+
     /// <summary>Whether any of the three penalties is on.</summary>
     public bool HasPenalties => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;
 }

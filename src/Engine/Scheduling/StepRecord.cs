@@ -25,6 +25,7 @@ internal sealed class StepRecord
     public void Add(Sequence sequence, int count)
     {
         var first = sequence.NextPosition;
+        var samples = first + count == sequence.NumTokens + sequence.NumPendingTokens;
         Output.TotalTokens += count;
         Output.Sequences.Add(new ScheduledSequence(
             sequence.Id,
@@ -32,12 +33,13 @@ internal sealed class StepRecord
             sequence.NumPromptTokens,
             first < sequence.NumTokens ? sequence.Slice(first, count) : Unknown,
             sequence.Blocks.Blocks,
-            SamplesToken: first + count == sequence.NumTokens + sequence.NumPendingTokens,
+            SamplesToken: samples,
             NeedsPromptLogits: sequence.OwesPromptLogits
                 && first < sequence.NumPromptTokens - 1
                 && first + count > sequence.NumPromptLogitsComputed,
             NumDrafts: 0,
             NextTokenId: first + count < sequence.NumTokens ? sequence.TokenIds[first + count] : ScheduledSequence.UnknownToken,
+            TakesBest: samples && sequence.Sampling?.TakesBest(first + count - sequence.NumPromptTokens) is true,
             Group: sequence.Group!.Index));
         _members.Add(sequence);
     }

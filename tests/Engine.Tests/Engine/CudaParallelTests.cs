@@ -99,6 +99,27 @@ public sealed class CudaParallelTests
         }
     }
 
+    // Some rows of a step by the best token of each rank, some whole on the card, some whole on the host.
+    [Theory]
+    [MemberData(nameof(Layouts))]
+    public async Task Greedy_and_drawn_rows_of_one_step_get_the_tokens_of_one_rank(string layout, int cards)
+    {
+        CardRanks.Require(cards);
+        SamplingParams[] kinds =
+        [
+            new() { Temperature = 0 }, new() { Temperature = 0 }, new() { Temperature = 0.8 }, new() { Temperature = 0, FrequencyPenalty = 0.5 },
+            new() { Temperature = 0 }, new() { Temperature = 0, MinTokens = 12 }, new() { Temperature = 0.9, TopP = 0.8 },
+        ];
+        foreach (var logprobs in (int?[])[null, 1])
+        {
+            GenerationRequest[] requests = [.. Enumerable.Range(0, 42).Select(i => GenerationRequest.FromChat([new("user", $"Tell me about the number {i}.")],
+                kinds[i % kinds.Length] with { Seed = i, MaxTokens = 10 + i, Logprobs = i % 6 == 5 ? logprobs : null }))];
+            var expected = await RunAsync(Options("float32", 1), "tp1", requests);
+            var actual = await RunAsync(Options("float32", cards), layout, requests);
+            Assert.True(expected.Select(CudaEngineTests.Ids).Zip(actual.Select(CudaEngineTests.Ids)).Count(pair => pair.First == pair.Second) >= 38);
+        }
+    }
+
     [Theory]
     [InlineData("tp2", 1)]
     [InlineData("tp2", 2)]

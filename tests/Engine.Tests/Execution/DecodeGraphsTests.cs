@@ -61,7 +61,7 @@ public class DecodeGraphsTests
 
         public Tensor Forward(Tensor ids, ForwardContext context) => zeros(ids.size(0), 2);
 
-        public Tensor? ComputeLogits(Tensor hidden) => zeros(hidden.size(0), VocabularySize);
+        public Tensor ComputeLogits(Tensor hidden) => zeros(hidden.size(0), VocabularySize);
 
         public void Dispose()
         {

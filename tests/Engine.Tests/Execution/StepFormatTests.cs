@@ -23,6 +23,7 @@ public class StepFormatTests
         Assert.Equal([4L], back.PreemptedIds);
         var entry = back.Sequences.Single();
         Assert.Equal((9, 5, 8, true, true), (entry.SequenceId, entry.FirstPosition, entry.PromptLength, entry.SamplesToken, entry.NeedsPromptLogits));
+        Assert.True(entry.TakesBest);
         Assert.Equal(3, entry.Group);
         Assert.Equal([5, 6, 7, -1], entry.TokenIds.ToArray());
         Assert.Equal([7, -1], entry.Drafts.ToArray());
@@ -106,10 +107,10 @@ public class StepFormatTests
         var names = new[] { StepFormat.Encode(Step()), StepFormat.Encode(result), StepFormat.Encode(capabilities) }.SelectMany(Names).ToHashSet();
         Assert.True(names.All(name => page.Contains($"`{name}`", StringComparison.Ordinal)), string.Join(" ", names.Where(name => !page.Contains($"`{name}`", StringComparison.Ordinal)).Order()) + names.Count);
         // A change of this number is a change of the format: raise its version, and describe it.
-        Assert.Equal(NumFieldsOfVersion6, names.Count);
+        Assert.Equal(NumFieldsOfVersion7, names.Count);
     }
 
-    private const int NumFieldsOfVersion6 = 94;
+    private const int NumFieldsOfVersion7 = 95;
 
     private static MemoryPlan Plan => new()
     {
@@ -165,7 +166,7 @@ public class StepFormatTests
         SamplesOnHost = true,
         NeedsHistory = true,
         NewSequences = { new(9, new[] { 1, 2, 3, 4, 5, 6, 7, 8 }, With(new(new GrammarSource.Regex("a+"), "regex")), 2, ulong.MaxValue) },
-        Sequences = { new(9, 5, 8, new[] { 5, 6, 7, -1 }, new[] { 11, 12 }, true, true, 2, 8, 3) },
+        Sequences = { new(9, 5, 8, new[] { 5, 6, 7, -1 }, new[] { 11, 12 }, true, true, 2, 8, true, 3) },
         FinishedIds = { 3 },
         PreemptedIds = { 4 },
     };

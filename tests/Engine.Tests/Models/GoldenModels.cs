@@ -67,7 +67,7 @@ internal sealed class BareModel : IDisposable
             hidden = hidden.narrow(0, part.Length - 1, 1).contiguous();
         }
 
-        return Model.ComputeLogits(hidden!)!.to(float32).cpu().data<float>().ToArray();
+        return Model.ComputeLogits(hidden!).to(float32).cpu().data<float>().ToArray();
     }
 
     /// <summary>What multi-token prediction drafts behind known tokens, of which the last was sampled; the whole sequence at once.</summary>
@@ -83,7 +83,7 @@ internal sealed class BareModel : IDisposable
         for (var position = ids.Length - 1; ; position++)
         {
             hidden = hidden.narrow(0, hidden.size(0) - 1, 1).contiguous();
-            drafts.Add((int)Model.Predictor.ComputeLogits(hidden)!.argmax(-1).item<long>());
+            drafts.Add((int)Model.Predictor.ComputeLogits(hidden).argmax(-1).item<long>());
             if (drafts.Count == count)
                 return [.. drafts];
             using var next = Step(position, 1);

@@ -71,6 +71,10 @@ public sealed class CpuOpsTests : IDisposable
         }
     }
 
+    [Fact]
+    public void The_largest_value_of_each_row_and_its_first_column_are_those_of_the_plain_version() => AssertMaximaAgree(_plain, _fast,
+        [ScalarType.Float32, ScalarType.BFloat16]);
+
     // What oneDNN packed is read by our own kernels only if it lies as they read it.
     [Fact]
     public void Panels_are_found_in_what_was_packed_and_in_nothing_else()

@@ -63,6 +63,52 @@ public sealed class CudaSamplingTests : IDisposable
             ITokenSampler.NoTokenAllowed], ids);
     }
 
+    [Fact]
+    public void The_largest_value_of_each_row_and_its_first_column_are_those_of_the_plain_version() => OpsScenarios.AssertMaximaAgree(
+        new TorchOps(CPU), _cuda, [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16]);
+
+    // As the ranks of a group do it, of which each has some columns: greedy rows by the best of each, the others whole.
+    [Theory]
+    [InlineData(2, 5000)]
+    [InlineData(4, 1017)]
+    [InlineData(8, 152_064)]
+    public void Rows_of_the_best_token_and_drawn_rows_of_one_step_get_the_tokens_of_whole_rows(int ranks, int width)
+    {
+        const int rows = 48;
+        var random = new Random(width);
+        var share = (width + ranks - 1) / ranks;
+        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
+        {
+            var states = Enumerable.Range(0, rows).Select(index => index % 3 == 1 ? RandomState(random, width, index) : SamplingKit.State(SamplingParams.Greedy, width)).ToArray();
+            var logits = tensor(Enumerable.Range(0, rows).SelectMany(_ => SamplingKit.Row(random, width)).ToArray()).view(rows, width).to(type).cuda();
+            logits[0, width - 1] = float.NaN;
+            logits[2].fill_(float.NegativeInfinity);
+            logits[3].fill_(1);
+            var wanted = Sample(logits, states);
+            Assert.Equal([ITokenSampler.NonFiniteRow, ITokenSampler.NonFiniteRow, 0], [wanted[0], wanted[2], wanted[3]]);
+            var maxima = Enumerable.Range(0, ranks).Select(rank =>
+                _cuda.RowMaxima(logits.narrow(1, rank * share, Math.Min(share, width - (rank * share))).contiguous(), rank * share).clone()).ToArray();
+            var best = _cuda.BestOfRanks(cat(maxima, 0), ranks);
+            using var batch = new SamplingBatch();
+            var drawn = Enumerable.Range(0, rows)
+                .Where(row => !states[row].Sampling.TakesBest(states[row].OutputLength) || !states[row].AllowedMask.IsEmpty).ToArray();
+            foreach (var row in drawn)
+            {
+                DeviceSampling.Add(batch, states[row], states[row].OutputLength);
+                batch.Rows.Add(row);
+            }
+
+            var ids = new int[rows];
+            _cuda.BeginSample(logits.index_select(0, tensor(drawn.Select(row => (long)row).ToArray()).cuda()), batch, best);
+            _cuda.EndSample(ids);
+            Assert.Equal(wanted, ids);
+            batch.Clear();
+            _cuda.BeginSample(null, batch, best);
+            _cuda.EndSample(ids);
+            Assert.All(Enumerable.Range(0, rows).Except(drawn), row => Assert.Equal(wanted[row], ids[row]));
+        }
+    }
+
     public void Dispose()
     {
         _scope?.Dispose();

@@ -19,6 +19,8 @@ public sealed class KernelSourcesTests
     public static TheoryData<string, bool, string> Sources => new()
     {
         { "elementwise.cu", true, "" },
+        { "best.cu", true, "" },
+        { "draw.cu sampling.cu", true, "CUTS=1 NOTHING_LEFT=-1" },
         { "experts.cu", true, Experts },
         { "router.cu", false, "TILE=1 OUTPUTS=2" },
         { "router.cu", false, "TILE=8 OUTPUTS=4" },

@@ -8,6 +8,38 @@ namespace LocalLlm.Tests.Ops;
 /// <summary>Steps, tables and comparisons that the tests of every device share.</summary>
 internal static class OpsScenarios
 {
+    /// <summary>Rows of any width, with equal values, zeros of both signs, infinities and NaN.</summary>
+    public static void AssertMaximaAgree(IDeviceOps plain, IDeviceOps fast, ScalarType[] types)
+    {
+        var random = new Random(8);
+        foreach (var width in (int[])[1, 3, 16, 37, 64, 1000, 1024, 5001, 75_968])
+        {
+            foreach (var type in types)
+            {
+                using var scope = NewDisposeScope();
+                var x = randn(9, width).to(type);
+                x[1] = x[1].round();
+                x[2].fill_(float.NegativeInfinity);
+                x[3].fill_(-0.0f);
+                x[3, random.Next(width)] = 0;
+                x[4, random.Next(width)] = float.PositiveInfinity;
+                foreach (var _ in (int[])[1, 2])
+                {
+                    x[5, random.Next(width)] = float.NaN;
+                    x[6, random.Next(width)] = 9;
+                }
+
+                x[7].fill_(-1e30f);
+                x[8, width - 1] = 9;
+                var wanted = plain.RowMaxima(x, 700);
+                var got = fast.RowMaxima(fast.ToDevice(x), 700).cpu();
+                // Zeros of both signs are equal, and NaN is NaN.
+                Assert.Equal(wanted.data<float>().ToArray(), got.data<float>().ToArray());
+                Assert.Equal(700 + x[6].argmax().item<long>(), (long)got[6, 1].item<float>());
+            }
+        }
+    }
+
     /// <summary>Runs some sequences in random chunks through scattered blocks on both devices and compares every result.</summary>
     public static void AssertAttentionAgrees(IDeviceOps plain, IDeviceOps fast, AttentionShape shape, ScalarType type)
     {

@@ -1,9 +1,14 @@
+using System.Collections.Concurrent;
+using LocalLlm.Interop;
 using LocalLlm.Ops;
 using LocalLlm.Ops.Cpu;
 using Xunit;
 using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
+
+/// <summary>How many rows a device was given to choose from whole logits, and of how many it was given the best token.</summary>
+internal readonly record struct SampledRows(int Whole, int Best);
 
 /// <summary>
 /// The CPU as a device that chooses tokens by itself, as a GPU does: inputs may name them, and they come to the host when it asks. It knows allowed,
@@ -12,11 +17,15 @@ namespace LocalLlm.Tests.Ops;
 internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
 {
     private readonly int _stepsInFlight;
+    private readonly ConcurrentQueue<SampledRows>? _noted;
     private readonly Queue<int[]> _underWay = [];
     private int[] _ids = new int[256];
 
-    public SamplingCpu(int stepsInFlight)
-        : base(new CpuOps()) => (_stepsInFlight, Features) = (stepsInFlight, base.Features with { TokenSampler = this });
+    /// <summary>Creates it.</summary>
+    /// <param name="stepsInFlight">Samplings that may be under way at once.</param>
+    /// <param name="noted">Gets the rows of each; null: nobody wants them.</param>
+    public SamplingCpu(int stepsInFlight = 2, ConcurrentQueue<SampledRows>? noted = null)
+        : base(new CpuOps()) => (_stepsInFlight, _noted, Features) = (stepsInFlight, noted, base.Features with { TokenSampler = this });
 
     public new DeviceFeatures Features { get; }
 
@@ -49,13 +58,29 @@ internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
         return base.BeginStep(ids, metadata);
     }
 
-    public void BeginSample(Tensor logits, SamplingBatch batch)
+    public Tensor BestOfRanks(Tensor maxima, int ranks)
+    {
+        var all = maxima.view(ranks, -1, 2);
+        var (values, of) = all.select(2, 0).max(0);
+        var ids = all.select(2, 1).gather(0, of.unsqueeze(0)).squeeze(0).to(ScalarType.Int32);
+        return ids.MaskedFill(values.isfinite().logical_not(), ITokenSampler.NonFiniteRow);
+    }
+
+    public void BeginSample(Tensor? logits, SamplingBatch batch, Tensor? best = null)
     {
         if (NumSampled++ == FailingSampling)
             throw new InvalidOperationException("this sampling fails");
-        var width = (int)logits.size(1);
-        var values = logits.to(float32).data<float>().ToArray();
-        var ids = Enumerable.Range(0, batch.Draws.Count).Select(row => Choose(values.AsSpan(row * width, width), batch, row)).ToArray();
+        var (whole, all) = (batch.Draws.Count, best is null ? batch.Draws.Count : (int)best.size(0));
+        Assert.Equal(whole == 0, logits is null);
+        _noted?.Enqueue(new(whole, all - whole));
+        var ids = best?.data<int>().ToArray() ?? new int[all];
+        if (logits is not null)
+        {
+            var (values, width) = (logits.to(float32).data<float>().ToArray(), (int)logits.size(1));
+            for (var row = 0; row < whole; row++)
+                ids[best is null ? row : batch.Rows.Span[row]] = Choose(values.AsSpan(row * width, width), batch, row);
+        }
+
         ids.CopyTo(_ids, 0);
         _underWay.Enqueue(ids);
         MaxUnderWay = Math.Max(MaxUnderWay, _underWay.Count);
@@ -89,7 +114,12 @@ internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
             logits[banned] = float.NegativeInfinity;
         var best = logits[0];
         foreach (var logit in logits)
+        {
+            if (!(logit < float.PositiveInfinity))
+                return ITokenSampler.NonFiniteRow;
             best = Math.Max(best, logit);
+        }
+
         if (draw.InverseTemperature == 0)
             return logits.IndexOf(best);
         var weights = new double[logits.Length];

@@ -10,6 +10,34 @@ public class LogitsProcessorsTests
     [Fact]
     public void Without_processors_nothing_is_active() => Assert.False(LogitsProcessors.AreActive(SamplingKit.State(new SamplingParams(), 10)));
 
+    // Of rows that take the best token ranks gather nothing but that: it must be what the sampler would choose, and all that is wanted.
+    [Fact]
+    public void The_best_token_is_taken_exactly_where_nothing_changes_or_reports_logits_and_nothing_is_drawn()
+    {
+        var plain = SamplingParams.Greedy with { MaxTokens = 30, StopTokenIds = [4] };
+        Func<SamplingParams, SamplingParams>[] changes =
+        [
+            request => request with { Temperature = 0.7 }, request => request with { Logprobs = 0 }, request => request with { MinTokens = 3 },
+            request => request with { RepetitionPenalty = 1.1 }, request => request with { FrequencyPenalty = 0.1 }, request => request with { PresencePenalty = -0.1 },
+            request => request with { LogitBias = new Dictionary<int, double> { [1] = 0 } }, request => request with { AllowedTokenIds = [1, 2] },
+            request => request with { BadWords = ["a"] },
+        ];
+        var taken = 0;
+        for (var set = 0; set < 1 << changes.Length; set++)
+        {
+            var request = changes.Where((_, index) => (set >> index & 1) == 1).Aggregate(plain, (before, change) => change(before));
+            foreach (var length in (int[])[0, 2, 3, 9])
+            {
+                var state = SamplingKit.State(request, 40, output: [.. Enumerable.Repeat(7, length)]);
+                var takes = state.Sampling.TakesBest(length);
+                Assert.Equal(state.Sampling.IsGreedy && request.Logprobs is null && !LogitsProcessors.AreActive(state), takes);
+                taken += takes ? 1 : 0;
+            }
+        }
+
+        Assert.Equal(4 + 2, taken); // without a change, and behind min_tokens
+    }
+
     [Fact]
     public void Penalties_follow_their_formulas_over_prompt_and_output()
     {

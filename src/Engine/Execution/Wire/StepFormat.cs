@@ -11,7 +11,7 @@ namespace LocalLlm.Execution.Wire;
 internal static class StepFormat
 {
     /// <summary>Raised with every change of the format. Both sides must have the same.</summary>
-    public const byte Version = 6;
+    public const byte Version = 7;
 
     /// <summary>A step as bytes.</summary>
     public static byte[] Encode(SchedulerOutput step) => Encode(step, StepJsonContext.Default.SchedulerOutput);

@@ -53,5 +53,5 @@ internal sealed class DeepseekPredictor : ITokenPredictor
     }
 
     /// <inheritdoc/>
-    public Tensor? ComputeLogits(Tensor hidden) => _parts.Head.Forward(hidden, _headNorm);
+    public Tensor ComputeLogits(Tensor hidden) => _parts.Head.Forward(hidden, _headNorm);
 }

@@ -137,6 +137,9 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     }
 
     /// <inheritdoc/>
+    public Tensor RowMaxima(Tensor x, long firstColumn) => Cpu.RowMaxima.Of(x, firstColumn, Grain(x.size(1)));
+
+    /// <inheritdoc/>
     public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon)
     {
         var output = empty([x.size(0), x.size(1)], x.dtype);

@@ -75,7 +75,10 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
     public ICapturedGraph Capture(Action body) => new CudaGraph(_device, body);
 
     /// <inheritdoc/>
-    public void BeginSample(Tensor logits, SamplingBatch batch) => _sampler.Begin(logits, batch);
+    public Tensor BestOfRanks(Tensor maxima, int ranks) => _sampler.BestOfRanks(maxima, ranks);
+
+    /// <inheritdoc/>
+    public void BeginSample(Tensor? logits, SamplingBatch batch, Tensor? best = null) => _sampler.Begin(logits, batch, best);
 
     /// <inheritdoc/>
     public void EndSample(Span<int> ids) => _sampler.End(ids);

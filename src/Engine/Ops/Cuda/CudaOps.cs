@@ -113,6 +113,9 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     public Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices) => GatherRows(x, _inputs.Select(indices), 0ul, WorkspaceSlot.Selected, indices.Length);
 
     /// <inheritdoc/>
+    public Tensor RowMaxima(Tensor x, long firstColumn) => _sampler.RowMaxima(x, firstColumn);
+
+    /// <inheritdoc/>
     public Tensor RmsNorm(Tensor x, Tensor weight, float epsilon)
     {
         var (rows, width) = ((int)x.size(0), (int)x.size(1));

@@ -15,6 +15,8 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     private const int FirstCapacity = 256;
     private const int CutBytes = 8;
     private const int Alignment = 16;
+    private const int BestThreads = 128;
+    private const string BestSource = "best.cu";
 
     // They take turns: what goes in and the ids that come out of the samplings that may be under way.
     private readonly PinnedBuffer[] _hosts = [.. Enumerable.Range(0, stepsInFlight).Select(_ => new PinnedBuffer(device))];
@@ -38,31 +40,47 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         }
     }
 
-    /// <summary>Starts to choose one token a row; <see cref="End"/> brings them. At most as many may be under way as there are buffers.</summary>
-    /// <param name="logits">[at least rows, vocabulary].</param>
-    /// <param name="batch">One draw per row.</param>
-    public void Begin(Tensor logits, SamplingBatch batch)
+    /// <inheritdoc cref="IDeviceOps.RowMaxima"/>
+    public Tensor RowMaxima(Tensor logits, long firstColumn)
     {
-        var (rows, width) = (batch.Draws.Count, (int)logits.size(1));
+        var (rows, width) = ((int)logits.size(0), (int)logits.size(1));
+        var maxima = workspace.Rent(WorkspaceSlot.RowMaxima, rows, 2, ScalarType.Float32);
+        kernels.Get(BestSource, "rowMaxima", KernelCompiler.TypeMacro(logits.dtype))
+            .Launch((rows, 1, 1), Threads, [logits, maxima, width, (int)firstColumn]);
+        return maxima;
+    }
+
+    /// <inheritdoc cref="ITokenSampler.BestOfRanks"/>
+    public Tensor BestOfRanks(Tensor maxima, int ranks)
+    {
+        var rows = (int)maxima.size(0) / ranks;
+        using var best = workspace.Rent(WorkspaceSlot.BestTokens, rows, 1, ScalarType.Int32);
+        kernels.Get(BestSource, "bestOfRanks", KernelCompiler.TypeMacro(ScalarType.Float32))
+            .Launch(((rows + BestThreads - 1) / BestThreads, 1, 1), BestThreads, [maxima, best, rows, ranks]);
+        return best.view(rows);
+    }
+
+    /// <summary>Starts to choose one token a row; <see cref="End"/> brings them. At most as many may be under way as there are buffers.</summary>
+    /// <inheritdoc cref="ITokenSampler.BeginSample"/>
+    public void Begin(Tensor? logits, SamplingBatch batch, Tensor? best)
+    {
+        var rows = best is null ? batch.Draws.Count : (int)best.size(0);
         if (_underWay.Count == _hosts.Length)
             throw new InvalidOperationException($"{_underWay.Count} samplings are under way, and there are buffers for no more.");
         Reserve(rows);
         _turn = (_turn + 1) % _hosts.Length;
         var host = _hosts[_turn];
-        var (editsAt, dataAt) = Upload(host, batch);
-        if (batch.HasEdits)
+        // Rows that are drawn come after.
+        if (best is not null)
         {
-            var processed = workspace.Rent(WorkspaceSlot.Processed, rows, width, ScalarType.Float32);
-            kernels.Get("processors.cu", "processRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, processed, editsAt, dataAt, width]);
-            logits = processed;
+            var copied = CudaDriver.cuMemcpyDtoDAsync_v2(Address(_ids!), Address(best), (nuint)rows * sizeof(int), device.Stream);
+            CudaException.Check(copied, "copying chosen tokens");
         }
 
-        var draws = Address(_inputs!);
-        if (batch.HasCuts)
-            kernels.Get("draw.cu cut.cu", "cutRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, draws, _cuts, width]);
-        var nothingLeft = batch.HasEdits ? ITokenSampler.NoTokenAllowed : ITokenSampler.NonFiniteRow;
-        kernels.Get("draw.cu sampling.cu", "sampleRows", $"{KernelCompiler.TypeMacro(logits.dtype)} CUTS={(batch.HasCuts ? 1 : 0)} NOTHING_LEFT={nothingLeft}")
-            .Launch((rows, 1, 1), Threads, [logits, draws, _cuts, _ids, width]);
+        if (logits is not null)
+            Draw(logits, batch, host, best is not null);
+        else
+            host.Reserve((nuint)IdBytes);
         CudaException.Check(CudaDriver.cuMemcpyDtoHAsync_v2(host.Memory, Address(_ids!), (nuint)rows * sizeof(int), device.Stream), "copying sampled tokens");
         host.MarkUsed();
         _underWay.Enqueue((host, rows));
@@ -117,16 +135,39 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         _capacity = 0;
     }
 
-    // Brings the batch over; where its edits and their lists lie on the card. The host's buffer begins with room for the ids.
-    private (ulong Edits, ulong Data) Upload(PinnedBuffer host, SamplingBatch batch)
+    // Chooses each row of a batch; isPart: its rows are some of the step's.
+    private void Draw(Tensor logits, SamplingBatch batch, PinnedBuffer host, bool isPart)
     {
-        var editsStart = Aligned((long)batch.Draws.Count * sizeof(TokenDraw));
+        var (rows, width) = (batch.Draws.Count, (int)logits.size(1));
+        var (editsAt, dataAt, rowsAt) = Upload(host, batch, isPart);
+        if (batch.HasEdits)
+        {
+            var processed = workspace.Rent(WorkspaceSlot.Processed, rows, width, ScalarType.Float32);
+            kernels.Get("processors.cu", "processRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, processed, editsAt, dataAt, width]);
+            logits = processed;
+        }
+
+        var draws = Address(_inputs!);
+        if (batch.HasCuts)
+            kernels.Get("draw.cu cut.cu", "cutRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, draws, _cuts, width]);
+        var nothingLeft = batch.HasEdits ? ITokenSampler.NoTokenAllowed : ITokenSampler.NonFiniteRow;
+        kernels.Get("draw.cu sampling.cu", "sampleRows", $"{KernelCompiler.TypeMacro(logits.dtype)} CUTS={(batch.HasCuts ? 1 : 0)} NOTHING_LEFT={nothingLeft}")
+            .Launch((rows, 1, 1), Threads, [logits, draws, _cuts, isPart ? rowsAt : 0ul, _ids, width]);
+    }
+
+    // Brings the batch over; where its edits and their lists, and the numbers of its rows, lie on the card. The host's buffer begins with
+    // room for the ids.
+    private (ulong Edits, ulong Data, ulong Rows) Upload(PinnedBuffer host, SamplingBatch batch, bool withRows)
+    {
+        var rowsStart = Aligned((long)batch.Draws.Count * sizeof(TokenDraw));
+        var editsStart = withRows ? Aligned(rowsStart + ((long)batch.Rows.Count * sizeof(int))) : rowsStart;
         var dataStart = Aligned(editsStart + ((long)batch.Edits.Count * sizeof(TokenEdits)));
         var bytes = batch.HasEdits ? dataStart + ((long)batch.Data.Count * sizeof(int)) : editsStart;
-        var idBytes = Aligned((long)_capacity * sizeof(int));
-        host.Reserve((nuint)(idBytes + bytes));
-        var target = (byte*)host.Memory + idBytes;
+        host.Reserve((nuint)(IdBytes + bytes));
+        var target = (byte*)host.Memory + IdBytes;
         batch.Draws.Span.CopyTo(new(target, batch.Draws.Count));
+        if (withRows)
+            batch.Rows.Span.CopyTo(new(target + rowsStart, batch.Rows.Count));
         if (batch.HasEdits)
         {
             batch.Edits.Span.CopyTo(new(target + editsStart, batch.Edits.Count));
@@ -141,8 +182,10 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
 
         var start = Address(_inputs);
         CudaException.Check(CudaDriver.cuMemcpyHtoDAsync_v2(start, target, (nuint)bytes, device.Stream), "copying a step's sampling parameters");
-        return (start + (ulong)editsStart, start + (ulong)dataStart);
+        return (start + (ulong)editsStart, start + (ulong)dataStart, start + (ulong)rowsStart);
     }
+
+    private long IdBytes => Aligned((long)_capacity * sizeof(int));
 
     private static long Aligned(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
 

@@ -39,6 +39,8 @@ internal enum WorkspaceSlot
     TiledRows,
     TiledScales,
     PaddedQueries,
+    RowMaxima,
+    BestTokens,
 }
 
 /// <summary>
@@ -53,7 +55,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
     private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), (long Rows, long Width, Tensor View)> _views = [];
 
     /// <summary>
-    /// Changes whenever a buffer has moved: graphs captured before are of no use then. Gathered keys and values and processed logits do not count: no graph has any.
+    /// Changes whenever a buffer has moved: graphs captured before are of no use then. Slots of what no graph has do not count.
     /// </summary>
     public int Version { get; private set; }
 
@@ -73,7 +75,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
             // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
             _buffers.Remove((slot, type));
             buffer?.Dispose();
-            if (slot is not (WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.LatentContext or WorkspaceSlot.PaddedQueries or WorkspaceSlot.Processed))
+            if (!IsOutsideGraphs(slot))
                 Version++;
             // Zeroed: the counters of a split attention must begin at 0.
             _buffers[(slot, type)] = buffer = zeros(rows * width, type, device).DetachFromDisposeScope();
@@ -84,6 +86,10 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
         _views.Add((slot, type), (rows, width, view));
         return view.alias();
     }
+
+    // Gathered keys and values, selected rows, and what tokens are chosen from.
+    private static bool IsOutsideGraphs(WorkspaceSlot slot) => slot is WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.LatentContext
+        or WorkspaceSlot.PaddedQueries or WorkspaceSlot.Processed or WorkspaceSlot.Selected or WorkspaceSlot.RowMaxima or WorkspaceSlot.BestTokens;
 
     /// <inheritdoc/>
     public void Dispose()

@@ -31,7 +31,7 @@ internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : 
 
     private const int RowArrays = 6;
     private const int IntsPerRunSequence = 5;
-    private const int SelectionsPerRow = 2;
+    private const int SelectionsPerRow = 3;
     private const int FirstCapacity = 1 << 16;
     private const int MaxReservedTables = 1 << 22;
     private readonly List<PrefillRun> _runs = [];
@@ -119,7 +119,7 @@ internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : 
     public void Reserve(long blocks) => _reservedTables = (int)Math.Min(blocks, MaxReservedTables);
 
     /// <summary>Brings row numbers over; they stay until the next <see cref="Upload"/>.</summary>
-    /// <param name="rows">At most twice the step's rows, over all calls of a step.</param>
+    /// <param name="rows">At most three times the step's rows, over all calls of a step.</param>
     public ulong Select(ReadOnlySpan<int> rows)
     {
         var start = _nextSelection;

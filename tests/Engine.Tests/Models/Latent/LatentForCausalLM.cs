@@ -70,7 +70,7 @@ internal sealed class LatentForCausalLM : ICausalLanguageModel
         return residual;
     }
 
-    public Tensor? ComputeLogits(Tensor hidden) => _head.Forward(hidden, _norm);
+    public Tensor ComputeLogits(Tensor hidden) => _head.Forward(hidden, _norm);
 
     public void Dispose() => _context.Weights.Dispose();
 

@@ -1,7 +1,7 @@
 // One token for each row of logits. Greedy (inverseTemperature 0): the largest logit, the lowest id among equals. Otherwise one draw from
 // softmax(logits * inverseTemperature): the inverse of the cumulative distribution in the order of ids, at a uniform number that the host
 // has drawn; weights are float32, sums double. -1 for a row with NaN or +infinity, NOTHING_LEFT for one of nothing but -infinity. CUTS: only
-// tokens that their row's cut keeps take part in a draw. One block a row.
+// tokens that their row's cut keeps take part in a draw. places: where in ids each row's token goes; null: in their order. One block a row.
 #define WARPS 32
 #define POSITIVE_INFINITY __int_as_float(0x7f800000)
 
@@ -72,7 +72,7 @@ __device__ __forceinline__ void narrow(const T* row, float top, float scale, int
   end = min(end, begin + share);
 }
 
-extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* logits, const Draw* draws, const Cut* cuts, int* ids, int width) {
+extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* logits, const Draw* draws, const Cut* cuts, const int* places, int* ids, int width) {
   __shared__ Best best[WARPS];
   __shared__ double sums[WARPS];
   launchDependents();
@@ -108,9 +108,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* l
   mine = best[0];
   for (int w = 1; w < WARPS; w++) mine = better(mine, best[w]);
 
+  int* id = ids + (places ? places[blockIdx.x] : blockIdx.x);
   const float scale = (float)draws[blockIdx.x].inverseTemperature;
   if (bad || mine.id == width || scale == 0) {
-    if (threadIdx.x == 0) ids[blockIdx.x] = bad ? -1 : mine.id == width ? NOTHING_LEFT : mine.id;
+    if (threadIdx.x == 0) *id = bad ? -1 : mine.id == width ? NOTHING_LEFT : mine.id;
     return;
   }
 
@@ -145,5 +146,5 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* l
     if (weighty) chosen = base + 31 - __clz(weighty);
     running += __shfl_sync(FULL_MASK, sum, WARP - 1);
   }
-  if (lane == 0) ids[blockIdx.x] = chosen < 0 ? mine.id : chosen;
+  if (lane == 0) *id = chosen < 0 ? mine.id : chosen;
 }

@@ -111,7 +111,7 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
 
     /// <inheritdoc/>
     public Tensor AllGatherColumns(Tensor tensor, long share, long total) =>
-        _large is not null && Bytes(tensor) > OwnLimit
+        _large is not null && tensor.size(0) * share * tensor.dtype.ElementSize() > OwnLimit // as all ranks know it: the last may have fewer columns
             ? _large.AllGatherColumns(tensor, share, total) : GatherColumns(tensor, tensor.size(0), share, total);
 
     /// <inheritdoc/>
