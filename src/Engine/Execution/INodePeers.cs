@@ -6,7 +6,7 @@ namespace LocalLlm.Execution;
 internal interface INodePeers : IMemoryAgreement
 {
     /// <summary>
-    /// Whether NCCL connects the GPUs of this process with those of others, which are on this host; else only where it is asked to
+    /// Whether NCCL connects the GPUs of this process with those of others, which are on this host, in any case; else unless it is told not to
     /// (<see cref="Ops.Cuda.Ranks.GpuRanks.BetweenNodesVariable"/>).
     /// </summary>
     bool ConnectsGpus { get; }

@@ -29,7 +29,7 @@ internal static class OpsScenarios
                     x[6, random.Next(width)] = 9;
                 }
 
-                x[7].fill_(-1e30f);
+                x[7].fill_(-6e4f); // near the end of float16's numbers
                 x[8, width - 1] = 9;
                 var wanted = plain.RowMaxima(x, 700);
                 var got = fast.RowMaxima(fast.ToDevice(x), 700).cpu();

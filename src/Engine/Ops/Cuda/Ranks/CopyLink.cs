@@ -31,7 +31,7 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, bool reaches
     /// <inheritdoc/>
     public void Send(Tensor hidden)
     {
-        var bytes = hidden.numel() * hidden.dtype.ElementSize();
+        var bytes = hidden.numel() * BytesOf(hidden.dtype);
         var slot = messages[messages.Turns.BeginSend()];
         // Also before the memory is freed: whatever takes its place comes later on this stream.
         slot.Read.Precede(_card!);
@@ -52,7 +52,7 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, bool reaches
     public Tensor Receive(long tokens, long width, ScalarType type)
     {
         var slot = messages[messages.Turns.BeginReceive()];
-        var bytes = tokens * width * type.ElementSize();
+        var bytes = tokens * width * BytesOf(type);
         if (slot.Bytes != bytes)
             throw new InvalidOperationException($"{bytes} bytes were awaited of another rank, which has sent {slot.Bytes}.");
         Open();
@@ -80,6 +80,9 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, bool reaches
             _ = CudaDriver.cuStreamSynchronize(_card.Stream);
         messages.Leave();
     }
+
+    // Ids, beside what a model computes in.
+    private static int BytesOf(ScalarType type) => type == ScalarType.Int32 ? sizeof(int) : type.ElementSize();
 
     private void Open()
     {

@@ -16,10 +16,16 @@ internal sealed class GpuRanks
     public const string NoOwnKernelsVariable = "LOCALLLM_DISABLE_CUSTOM_ALL_REDUCE";
 
     /// <summary>
-    /// The environment variable that connects stages on different nodes by NCCL; the same on all nodes. Without it residual streams pass by the
-    /// hosts' memory and the control stream: NCCL between hosts has not been tried on cards yet.
+    /// The environment variable that, set to 0 on all nodes, has residual streams between nodes pass by the hosts' memory and the control stream, where
+    /// NCCL finds no way between them.
     /// </summary>
     public const string BetweenNodesVariable = "LOCALLLM_NCCL_BETWEEN_NODES";
+
+    /// <summary>
+    /// The environment variable that, set to 1, has the last stage's cards copy sampled ids to the first one's (<see cref="CopyLink"/>), so that steps of a
+    /// pipeline run ahead of the host. Off otherwise: this way has been held to its tests by devices on a CPU, and has not yet run on cards.
+    /// </summary>
+    public const string RunAheadVariable = "LOCALLLM_PIPELINE_RUN_AHEAD";
 
     /// <summary>The driver's environment variable for the number of its queues to a card.</summary>
     public const string ConnectionsVariable = "CUDA_DEVICE_MAX_CONNECTIONS";
@@ -166,8 +172,11 @@ internal sealed class GpuRanks
         return link;
     }
 
-    /// <summary>Whether <see cref="BetweenNodesVariable"/> is set.</summary>
-    public static bool ConnectsNodes => Environment.GetEnvironmentVariable(BetweenNodesVariable) is "1" or "true";
+    /// <summary>Whether NCCL connects stages on different nodes (<see cref="BetweenNodesVariable"/>).</summary>
+    public static bool ConnectsNodes => Environment.GetEnvironmentVariable(BetweenNodesVariable) is not ("0" or "false");
+
+    /// <summary>Whether <see cref="RunAheadVariable"/> is set.</summary>
+    public static bool RunsStagesAhead => Environment.GetEnvironmentVariable(RunAheadVariable) is "1" or "true";
 
     /// <summary>Whether all links of a rank are between GPUs.</summary>
     public bool HasAllLinks(RankPlace place) =>
