@@ -10,8 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Decode steps and prompts of a model over several cards, in this process or behind <c>localllm serve</c>, beside their floor: what a card has to read
-/// over the rate of a copy, and the sums between the cards, both measured in the same run.
+/// Decode steps and prompts of a model over several cards, in this process or behind <c>localllm serve</c>, beside their floor: what a card
+/// has to read over the rate of a copy, and the sums between the cards, both measured in the same run.
 /// </summary>
 internal static class CardSpeed
 {
@@ -22,13 +22,15 @@ internal static class CardSpeed
     public static async Task RunAsync(CardSpeedOptions options)
     {
         var limits = MeasureLimits(options);
-        Print($"{options.Shape.Name}, -tp {options.TensorParallel} -pp {options.PipelineParallel}, {options.Backend}; a card copies {limits.Bytes / 1e9:F0} GB/s and multiplies at {limits.Operations / 1e12:F0} TFLOP/s");
+        Print($"{options.Shape.Name}, -tp {options.TensorParallel} -pp {options.PipelineParallel}, {options.Backend}");
+        Print($"a card copies {limits.Bytes / 1e9:F0} GB/s and multiplies at {limits.Operations / 1e12:F0} TFLOP/s");
         var folder = Directory.CreateTempSubdirectory("localllm-cards-");
         try
         {
             await File.WriteAllTextAsync(Path.Combine(folder.FullName, "config.json"), JsonSerializer.Serialize(options.Shape.Config));
             var start = Stopwatch.GetTimestamp();
-            await using var model = options.Backend == "engine" ? await LoadAsync(options, folder.FullName) : await ServeAsync(options, folder.FullName);
+            var loading = options.Backend == "engine" ? LoadAsync(options, folder.FullName) : ServeAsync(options, folder.FullName);
+            await using var model = await loading;
             Print($"loaded in {Stopwatch.GetElapsedTime(start).TotalSeconds:F1} s");
             await MeasureAsync(options, model, limits);
         }
@@ -65,19 +67,23 @@ internal static class CardSpeed
         {
             var (read, sums) = (options.StepBytes(batch) / limits.Bytes, options.Sums * limits.Sums.GetValueOrDefault(batch));
             var step = Median(seconds);
-            Print($"| decode, {batch} sequences | {step * 1e3:F3} ms ({seconds.Min() * 1e3:F3} to {seconds.Max() * 1e3:F3}) | floor {read * 1e3:F3} + sums {sums * 1e3:F3} ms | {(read + sums) / step:F2} | {batch / step:F0} tokens/s |");
+            var (low, high) = (seconds.Min(), seconds.Max());
+            Print($"| decode, {batch} sequences | {step * 1e3:F3} ms ({low * 1e3:F3} to {high * 1e3:F3})");
+            Print($"    | floor {read * 1e3:F3} + sums {sums * 1e3:F3} ms | {(read + sums) / step:F2} | {batch / step:F0} tokens/s |");
         }
 
         foreach (var (tokens, seconds) in prompts)
         {
             var (floor, time) = (options.PromptOperations(tokens) / limits.Operations, Median(seconds));
-            Print($"| prompt of {tokens} tokens | {time * 1e3:F1} ms ({seconds.Min() * 1e3:F1} to {seconds.Max() * 1e3:F1}) | at the matrix rate {floor * 1e3:F1} ms | {floor / time:F2} | {tokens / time:F0} tokens/s |");
+            Print($"| prompt of {tokens} tokens | {time * 1e3:F1} ms ({seconds.Min() * 1e3:F1} to {seconds.Max() * 1e3:F1})");
+            Print($"    | at the matrix rate {floor * 1e3:F1} ms | {floor / time:F2} | {tokens / time:F0} tokens/s |");
         }
     }
 
     private static async Task<double> TimeAsync(Model model, ModelShape shape, int sequences, int prompt, int answer, Random random)
     {
-        int[][] prompts = [.. Enumerable.Range(0, sequences).Select(_ => Enumerable.Range(0, prompt).Select(_ => random.Next(2, shape.Vocabulary)).ToArray())];
+        int[] Prompt() => [.. Enumerable.Range(0, prompt).Select(_ => random.Next(2, shape.Vocabulary))];
+        int[][] prompts = [.. Enumerable.Range(0, sequences).Select(_ => Prompt())];
         var start = Stopwatch.GetTimestamp();
         await Task.WhenAll(prompts.Select(ids => model.CompleteAsync(ids, answer)));
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
@@ -94,7 +100,9 @@ internal static class CardSpeed
             measured = new(
                 GpuClock.CopyRate(ops),
                 GpuClock.MatrixRate(ops),
-                options.TensorParallel == 1 ? new Dictionary<int, double>() : CollectiveSpeed.SumSeconds(options.TensorParallel, options.Shape.Hidden, options.Batches));
+                options.TensorParallel == 1
+                    ? new Dictionary<int, double>()
+                    : CollectiveSpeed.SumSeconds(options.TensorParallel, options.Shape.Hidden, options.Batches));
         });
         probe.Start();
         probe.Join();
@@ -116,7 +124,8 @@ internal static class CardSpeed
             EnablePrefixCaching = false,
         });
         return new(
-            (prompt, tokens) => engine.CompleteAsync(GenerationRequest.FromTokenIds(prompt, new SamplingParams { Temperature = 0, MaxTokens = tokens, IgnoreEos = true })),
+            (prompt, tokens) => engine.CompleteAsync(
+                GenerationRequest.FromTokenIds(prompt, new SamplingParams { Temperature = 0, MaxTokens = tokens, IgnoreEos = true })),
             engine);
     }
 
@@ -132,14 +141,19 @@ internal static class CardSpeed
         return new(
             async (prompt, tokens) =>
             {
-                using var answer = await client.PostAsJsonAsync("/v1/completions", new { prompt, max_tokens = tokens, ignore_eos = true, temperature = 0 });
+                var body = new { prompt, max_tokens = tokens, ignore_eos = true, temperature = 0 };
+                using var answer = await client.PostAsJsonAsync("/v1/completions", body);
                 answer.EnsureSuccessStatusCode();
                 await answer.Content.ReadAsByteArrayAsync();
             },
             server);
     }
 
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+    private static double Median(List<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
+    }
 
     private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
 

@@ -11,8 +11,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// What the residual stream's sum over ranks costs inside a graph, by our own kernels and by NCCL. Limits, measured in the same run: a kernel that
-/// takes as many rows and waits for nobody, and the bytes that cross at the rate of a copy (two passes over them on one card).
+/// What the residual stream's sum over ranks costs inside a graph, by our own kernels and by NCCL. Limits, measured in the same run: a
+/// kernel that takes as many rows and waits for nobody, and the bytes that cross at the rate of a copy (two passes over them on one card).
 /// </summary>
 internal static class CollectiveSpeed
 {
@@ -30,17 +30,21 @@ internal static class CollectiveSpeed
     public static void Run(int cards)
     {
         var lines = OnRanks(cards, (ops, gate, sums) => Rows.Select(rows => Measure(ops, gate, rows, sums)).ToList());
-        Console.WriteLine($"{(cards == 1 ? "both ranks on one card" : $"a rank on each of {cards} cards")}, bfloat16, microseconds each inside a graph");
-        Console.WriteLine("    rows       KiB | own, one shot  + norm after  norm fused |  own, chunks        NCCL | a norm alone    copy limit");
+        var where = cards == 1 ? "both ranks on one card" : $"a rank on each of {cards} cards";
+        Console.WriteLine($"{where}, bfloat16, microseconds each inside a graph");
+        Console.WriteLine(
+            "    rows       KiB | own, one shot  + norm after  norm fused |  own, chunks        NCCL | a norm alone    copy limit");
         lines.ForEach(Console.WriteLine);
     }
 
-    /// <summary>Seconds of one addition of all ranks' parts to the residual stream, by the way that is the fastest at each number of rows.</summary>
+    /// <summary>
+    /// Seconds of one addition of all ranks' parts to the residual stream, by the way that is the fastest at each number of rows.
+    /// </summary>
     /// <param name="cards">A rank on each.</param>
     /// <param name="width">Of the residual stream.</param>
     /// <param name="rows">Numbers of rows.</param>
-    public static IReadOnlyDictionary<int, double> SumSeconds(int cards, int width, IReadOnlyList<int> rows) => OnRanks(cards, (ops, gate, sums) =>
-        rows.ToDictionary(count => count, count =>
+    public static IReadOnlyDictionary<int, double> SumSeconds(int cards, int width, IReadOnlyList<int> rows) => OnRanks(
+        cards, (ops, gate, sums) => rows.ToDictionary(count => count, count =>
         {
             using var scope = NewDisposeScope();
             var (part, residual) = (zeros(count, width, bfloat16, ops.Device), zeros(count, width, bfloat16, ops.Device));

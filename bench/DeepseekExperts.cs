@@ -7,7 +7,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Bench;
 
-/// <summary>One layer's experts of DeepSeek-V3 in 8-bit floats on a GPU: the whole sum, and each product, beside the bytes of the active ones.</summary>
+/// <summary>
+/// One layer's experts of DeepSeek-V3 in 8-bit floats on a GPU: the whole sum, and each product, beside the bytes of the active ones.
+/// </summary>
 internal static class DeepseekExperts
 {
     private const int Experts = 256;

@@ -8,7 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// DeepSeek-V3's kernels on a GPU beside the card's limits, measured in the same run: products by 8-bit floats and the attention of decode steps.
+/// DeepSeek-V3's kernels on a GPU beside the card's limits, measured in the same run: products by 8-bit floats and the attention of decode
+/// steps.
 /// </summary>
 internal static class DeepseekKernels
 {

@@ -11,7 +11,9 @@ internal static class EmbeddingBeside
     private const int FirstId = 10;
     private const int BatchesWaiting = 3;
 
-    /// <summary>Measures gaps between tokens alone and beside embeddings, in turns, and prints them with the time of an embedding step.</summary>
+    /// <summary>
+    /// Measures gaps between tokens alone and beside embeddings, in turns, and prints them with the time of an embedding step.
+    /// </summary>
     /// <param name="model">A generator's folder.</param>
     /// <param name="encoder">An encoder's folder.</param>
     /// <param name="tokenizer">The encoder's tokenizer.</param>

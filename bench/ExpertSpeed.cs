@@ -7,8 +7,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// One mixture of experts on the CPU: all experts of a step at once beside one after the other, and the rate at which memory is read. The experts
-/// of a step have equally many tokens, as far as that can be.
+/// One mixture of experts on the CPU: all experts of a step at once beside one after the other, and the rate at which memory is read. The
+/// experts of a step have equally many tokens, as far as that can be.
 /// </summary>
 internal static class ExpertSpeed
 {

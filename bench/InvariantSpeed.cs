@@ -8,7 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Batch-invariant bfloat16 products on the CPU beside the library's: one product after the other over so many matrices that no cache holds them.
+/// Batch-invariant bfloat16 products on the CPU beside the library's: one product after the other over so many matrices that no cache holds
+/// them.
 /// </summary>
 internal static class InvariantSpeed
 {

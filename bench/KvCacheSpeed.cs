@@ -9,8 +9,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// The attention of a decode step, over all layers of a shape, on 8-bit floats in the KV cache beside those of the computation: one after the
-/// other in every round, and the rate at which memory is read.
+/// The attention of a decode step, over all layers of a shape, on 8-bit floats in the KV cache beside those of the computation: one after
+/// the other in every round, and the rate at which memory is read.
 /// </summary>
 internal static class KvCacheSpeed
 {

@@ -78,7 +78,8 @@ internal static unsafe class Probes
     }
 
     /// <summary>
-    /// Runs a probe on a thread of its own. libgomp gives every calling thread its own team, and makes all teams sleep sooner once they outnumber the cores: a probe's team must be gone before the engine is measured.
+    /// Runs a probe on a thread of its own. libgomp gives every calling thread its own team, and makes all teams sleep sooner once they
+    /// outnumber the cores: a probe's team must be gone before the engine is measured.
     /// </summary>
     public static double OnOwnThread(Func<double> probe)
     {

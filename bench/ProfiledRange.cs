@@ -3,7 +3,9 @@ using LocalLlm.Interop.Cuda;
 
 namespace LocalLlm.Bench;
 
-/// <summary>Marks what runs until it is disposed for a profiler that does not record from the start (<c>ncu --profile-from-start off</c>).</summary>
+/// <summary>
+/// Marks what runs until it is disposed for a profiler that does not record from the start (<c>ncu --profile-from-start off</c>).
+/// </summary>
 internal sealed unsafe partial class ProfiledRange : IDisposable
 {
     private readonly IntPtr _context;

@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Tensor parallelism on a CPU: what a sum over two threads takes beside the bare time in which one core sees what another has written, and two
-/// ranks of one thread beside one rank of two threads.
+/// Tensor parallelism on a CPU: what a sum over two threads takes beside the bare time in which one core sees what another has written, and
+/// two ranks of one thread beside one rank of two threads.
 /// </summary>
 internal static class RankSpeed
 {

@@ -6,7 +6,8 @@ using System.Text;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// The same streams once through the server, whose client does no more than look for the end of each answer, and once straight from an engine in this process, in turns.
+/// The same streams once through the server, whose client does no more than look for the end of each answer, and once straight from an
+/// engine in this process, in turns.
 /// </summary>
 internal static class ServerOverhead
 {

@@ -8,8 +8,9 @@ using System.Text.Json;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Minutes of load on the server as the world gives it: streams, callers that leave, bodies that are malformed, readers that do not read, and more of all than it takes. Every answer must be the one
-/// that its question gets alone, memory must stay flat, and every block must be free at the end.
+/// Minutes of load on the server as the world gives it: streams, callers that leave, bodies that are malformed, readers that do not read,
+/// and more of all than it takes. Every answer must be the one that its question gets alone, memory must stay flat, and every block must be
+/// free at the end.
 /// </summary>
 internal static class ServerSoak
 {

@@ -5,8 +5,8 @@ using LocalLlm.Interop.Cuda;
 namespace LocalLlm.Bench;
 
 /// <summary>
-/// Minutes of mixed load: requests of many kinds and lengths, callers that leave, requests that must be refused, and a KV cache too small for all
-/// of them, so that sequences are preempted. Memory must stay flat, and every block must be free at the end.
+/// Minutes of mixed load: requests of many kinds and lengths, callers that leave, requests that must be refused, and a KV cache too small
+/// for all of them, so that sequences are preempted. Memory must stay flat, and every block must be free at the end.
 /// </summary>
 internal static class Soak
 {

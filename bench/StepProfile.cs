@@ -16,7 +16,9 @@ internal static class StepProfile
 {
     private const int ContextBlocks = 64;
 
-    /// <summary>Runs steps of <paramref name="sequences"/> sequences with <paramref name="tokens"/> tokens each and prints milliseconds a step.</summary>
+    /// <summary>
+    /// Runs steps of <paramref name="sequences"/> sequences with <paramref name="tokens"/> tokens each and prints milliseconds a step.
+    /// </summary>
     public static void Run(ModelShape shape, string folder, string dtype, int sequences, int tokens, int steps)
     {
         shape.WriteTo(folder);

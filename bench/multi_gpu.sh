@@ -10,6 +10,9 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 out=${1:-$here/artifacts/multi-gpu}
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
+[[ -z ${LOCALLLM_BUILD:-} ]] || LOCALLLM_BUILD=$(cd "$LOCALLLM_BUILD" && pwd)
+cd "$here"
 cards=$(nvidia-smi --list-gpus | wc -l)
 if (( cards < 2 )); then
   echo "found $cards card(s), wanted 2 or more; one card alone: LocalLlm.Bench cards, collectives --cards 1" >&2

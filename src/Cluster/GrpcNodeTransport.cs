@@ -10,8 +10,8 @@ using LocalLlm.Cluster.Wire;
 namespace LocalLlm.Cluster;
 
 /// <summary>
-/// The control stream over gRPC: one HTTP/2 stream for each node, with a shared token, by option mutual TLS, and pings that find dead connections.
-/// Node 0 listens on its master address alone.
+/// The control stream over gRPC: one HTTP/2 stream for each node, with a shared token, by option mutual TLS, and pings that find dead
+/// connections. Node 0 listens on its master address alone.
 /// </summary>
 public sealed class GrpcNodeTransport : INodeTransport
 {
@@ -30,7 +30,8 @@ public sealed class GrpcNodeTransport : INodeTransport
     /// <param name="host">Name or address of node 0.</param>
     /// <param name="port">Its port.</param>
     /// <param name="options">How nodes trust one another.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: no token where one is needed, or a certificate without authorities.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions: no token where one is needed, or a certificate without
+    /// authorities.</exception>
     public GrpcNodeTransport(string host, int port, GrpcNodeOptions? options = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(host);

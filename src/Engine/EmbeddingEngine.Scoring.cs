@@ -17,14 +17,19 @@ public sealed partial class EmbeddingEngine
     private readonly SemaphoreSlim _scorings = new(ScoringsAtOnce);
     private readonly SemaphoreSlim _smallScorings = new(SmallScoringsAtOnce);
 
-    /// <summary>Scores pairs of texts by <see cref="TextEmbedding.HybridScore"/>. Texts are compared while others are computed; few of their vectors are held at a time.</summary>
+    /// <summary>
+    /// Scores pairs of texts by <see cref="TextEmbedding.HybridScore"/>. Texts are compared while others are computed; few of their vectors
+    /// are held at a time.
+    /// </summary>
     /// <param name="queries">One for all passages, or one for each.</param>
     /// <param name="passages">At least one.</param>
-    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model goes.</param>
+    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model
+    /// goes.</param>
     /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
     /// <param name="cancellationToken">Gives up what has not been computed.</param>
     /// <returns>A score for each passage, in their order.</returns>
-    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; EngineDead; GenerationFailed.</exception>
+    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; EngineDead;
+    /// GenerationFailed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task<TextScores> ScoreAsync(IReadOnlyList<string> queries, IReadOnlyList<string> passages, HybridWeights? weights = null, bool truncate = false, CancellationToken cancellationToken = default) =>
         ScorePairsAsync(queries, passages, new() { Weights = weights, CutQueriesAt = truncate ? MaxModelLen : null, CutPassagesAt = truncate ? MaxModelLen : null }, cancellationToken);
@@ -33,7 +38,8 @@ public sealed partial class EmbeddingEngine
     /// <param name="query">The query.</param>
     /// <param name="documents">At least one.</param>
     /// <param name="top">How many are given back; null: all.</param>
-    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model goes.</param>
+    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model
+    /// goes.</param>
     /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
     /// <param name="cancellationToken">Gives up what has not been computed.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="top"/> is below 1.</exception>
@@ -62,7 +68,9 @@ public sealed partial class EmbeddingEngine
         return new([.. ranked], scored.TokenCount);
     }
 
-    /// <summary>As <see cref="ScoreAsync"/>, with a length at which queries are cut, another for passages, and the names that errors use.</summary>
+    /// <summary>
+    /// As <see cref="ScoreAsync"/>, with a length at which queries are cut, another for passages, and the names that errors use.
+    /// </summary>
     /// <param name="queries">One for all passages, or one for each.</param>
     /// <param name="passages">At least one.</param>
     /// <param name="options">Weights, where texts are cut, and what errors call them.</param>

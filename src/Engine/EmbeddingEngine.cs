@@ -11,7 +11,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LocalLlm;
 
 /// <summary>
-/// An embedding model in this process (bge-m3, and XLM-RoBERTa encoders of its kind). Safe for concurrent requests, whose texts are computed together; load one per model and share it.
+/// An embedding model in this process (bge-m3, and XLM-RoBERTa encoders of its kind). Safe for concurrent requests, whose texts are
+/// computed together; load one per model and share it.
 /// </summary>
 public sealed partial class EmbeddingEngine : IAsyncDisposable
 {
@@ -68,14 +69,17 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     /// <summary>What it does at the moment, and has done.</summary>
     public EmbeddingStatistics Statistics => _loop.Statistics;
 
-    /// <summary>What an encoder in a folder makes, as far as the files that are there tell: a vector always, the others where their weights are.</summary>
+    /// <summary>
+    /// What an encoder in a folder makes, as far as the files that are there tell: a vector always, the others where their weights are.
+    /// </summary>
     /// <param name="folder">A folder, which exists.</param>
     public static EmbeddingKinds KindsIn(string folder) => EmbeddingKinds.Dense
         | (CheckpointFolder.HeadIn(folder, CheckpointFolder.Heads[0]) is null ? 0 : EmbeddingKinds.Sparse)
         | (CheckpointFolder.HeadIn(folder, CheckpointFolder.Heads[1]) is null ? 0 : EmbeddingKinds.MultiVector);
 
     /// <summary>Loads a model and starts the engine.</summary>
-    /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type, a batch and the end. Those of generation alone are refused.</param>
+    /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type, a batch and the
+    /// end. Those of generation alone are refused.</param>
     /// <param name="progress">Told of phases and bytes.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: nothing stays behind.</exception>
@@ -104,7 +108,8 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
     /// <param name="cancellationToken">Gives up what has not been computed.</param>
     /// <returns>One for each text, in their order.</returns>
-    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; EngineDead; GenerationFailed.</exception>
+    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; EngineDead;
+    /// GenerationFailed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, bool truncate = false, CancellationToken cancellationToken = default)
     {
@@ -166,7 +171,10 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return probe.Result.Task.WaitAsync(cancellationToken);
     }
 
-    /// <summary>Takes no more texts, lets those that wait be finished for <see cref="EngineOptions.DrainTimeout"/>, refuses the rest, and frees the device.</summary>
+    /// <summary>
+    /// Takes no more texts, lets those that wait be finished for <see cref="EngineOptions.DrainTimeout"/>, refuses the rest, and frees the
+    /// device.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         _loop.BeginDrain();

@@ -8,7 +8,10 @@ namespace LocalLlm;
 /// <param name="Embedded">Texts that were embedded.</param>
 public readonly record struct EmbeddingStatistics(int Running, int Waiting, long Embedded);
 
-/// <summary>An embedding engine's instruments: those of <see cref="EngineMetrics"/> that mean something of texts that are embedded, under the same names and descriptions; a text is a sequence.</summary>
+/// <summary>
+/// An embedding engine's instruments: those of <see cref="EngineMetrics"/> that mean something of texts that are embedded, under the same
+/// names and descriptions; a text is a sequence.
+/// </summary>
 internal sealed class EmbeddingMetrics : IDisposable
 {
     private readonly Meter _meter;

@@ -27,7 +27,10 @@ public sealed class EngineException : Exception
     /// <summary>The request field or option to blame, under its vLLM name (<c>top_p</c>), or null.</summary>
     public string? Parameter { get; }
 
-    /// <summary>Of an <see cref="EngineErrorKind.InvalidRequest"/>: whether all that is wrong with it are fields that the engine knows and does not honour.</summary>
+    /// <summary>
+    /// Of an <see cref="EngineErrorKind.InvalidRequest"/>: whether all that is wrong with it are fields that the engine knows and does not
+    /// honour.
+    /// </summary>
     public bool IsUnsupported { get; init; }
 
     /// <summary>A malformed model folder: names the <paramref name="file"/> (its name without the folder's path) in the message.</summary>

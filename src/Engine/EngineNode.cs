@@ -13,8 +13,8 @@ public static class EngineNode
     /// <param name="options">As on node 0, but for <see cref="EngineOptions.NodeRank"/>.</param>
     /// <param name="progress">Told of phases and bytes.</param>
     /// <param name="cancellationToken">Leaves; the engine fails then, as it cannot go on without this node.</param>
-    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: it could not join or load. EngineDead: the replica has failed, be it
-    /// here or elsewhere; the process should end, and all of them be started again.</exception>
+    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: it could not join or load. EngineDead: the replica has
+    /// failed, be it here or elsewhere; the process should end, and all of them be started again.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public static async Task RunAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
     {

@@ -4,22 +4,30 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm;
 
-/// <summary>What an engine is loaded with: vLLM's engine arguments in .NET case. The untrusted type; <c>LlmEngine.LoadAsync</c> checks it whole.</summary>
+/// <summary>
+/// What an engine is loaded with: vLLM's engine arguments in .NET case. The untrusted type; <c>LlmEngine.LoadAsync</c> checks it whole.
+/// </summary>
 public sealed record EngineOptions
 {
     /// <summary>
-    /// The model's folder (config.json, *.safetensors, tokenizer.json), or a repository as <c>org/name</c> or <c>org/name@revision</c>, which is downloaded when it is not in
-    /// the cache. A folder that exists wins.
+    /// The model's folder (config.json, *.safetensors, tokenizer.json), or a repository as <c>org/name</c> or <c>org/name@revision</c>,
+    /// which is downloaded when it is not in the cache. A folder that exists wins.
     /// </summary>
     public string ModelPath { get; init; } = "";
 
-    /// <summary>Where a repository is: <c>auto</c> (ModelScope if <c>LOCALLLM_USE_MODELSCOPE</c> or <c>VLLM_USE_MODELSCOPE</c> says so, else Hugging Face), <c>huggingface</c> or <c>modelscope</c>.</summary>
+    /// <summary>
+    /// Where a repository is: <c>auto</c> (ModelScope if <c>LOCALLLM_USE_MODELSCOPE</c> or <c>VLLM_USE_MODELSCOPE</c> says so, else Hugging
+    /// Face), <c>huggingface</c> or <c>modelscope</c>.
+    /// </summary>
     public string Hub { get; init; } = "auto";
 
     /// <summary>A branch, a tag or a commit of the repository; null: the default branch.</summary>
     public string? Revision { get; init; }
 
-    /// <summary>The cache that repositories are downloaded to, instead of the hub's own (<c>HF_HOME</c>, <c>HF_HUB_CACHE</c>, <c>MODELSCOPE_CACHE</c>).</summary>
+    /// <summary>
+    /// The cache that repositories are downloaded to, instead of the hub's own (<c>HF_HOME</c>, <c>HF_HUB_CACHE</c>,
+    /// <c>MODELSCOPE_CACHE</c>).
+    /// </summary>
     public string? DownloadDir { get; init; }
 
     /// <summary>A folder or repository with other tokenizer files than the model's own, or null.</summary>
@@ -28,13 +36,15 @@ public sealed record EngineOptions
     /// <summary>The name that clients call the model; null: the repository's <c>org/name</c>, or the folder's name.</summary>
     public string? ServedModelName { get; init; }
 
-    /// <summary><c>auto</c> (the checkpoint's own), <c>float32</c>, <c>bfloat16</c> or <c>float16</c> (<c>float</c>, <c>half</c> are read too).</summary>
+    /// <summary>
+    /// <c>auto</c> (the checkpoint's own), <c>float32</c>, <c>bfloat16</c> or <c>float16</c> (<c>float</c>, <c>half</c> are read too).
+    /// </summary>
     public string Dtype { get; init; } = "auto";
 
     /// <summary>
-    /// Where the weights come from: <c>auto</c> (*.safetensors, or pytorch_model.bin where there are none), <c>safetensors</c> (those alone),
-    /// or <c>dummy</c> (random ones, made on the device, for benchmarks: the folder needs config.json alone, and tokenizer files unless
-    /// <see cref="SkipTokenizerInit"/>).
+    /// Where the weights come from: <c>auto</c> (*.safetensors, or pytorch_model.bin where there are none), <c>safetensors</c> (those
+    /// alone), or <c>dummy</c> (random ones, made on the device, for benchmarks: the folder needs config.json alone, and tokenizer files
+    /// unless <see cref="SkipTokenizerInit"/>).
     /// </summary>
     public string LoadFormat { get; init; } = "auto";
 
@@ -48,24 +58,24 @@ public sealed record EngineOptions
     public int PipelineParallel { get; init; } = 1;
 
     /// <summary>
-    /// Groups of <see cref="TensorParallel"/> ranks in each stage that compute attention for sequences of their own, with a KV cache of their own, and share
-    /// the routed experts of the stage (vLLM's <c>data_parallel_size</c> of a model with experts). Limits such as <see cref="MaxNumSeqs"/> are for each group.
-    /// Refused where the model has no experts.
+    /// Groups of <see cref="TensorParallel"/> ranks in each stage that compute attention for sequences of their own, with a KV cache of
+    /// their own, and share the routed experts of the stage (vLLM's <c>data_parallel_size</c> of a model with experts). Limits such as
+    /// <see cref="MaxNumSeqs"/> are for each group. Refused where the model has no experts.
     /// </summary>
     public int DataParallel { get; init; } = 1;
 
     /// <summary>
-    /// Spreads whole experts over the ranks of a stage, those of all <see cref="DataParallel"/> groups, instead of a part of every expert. Refused where the
-    /// model has none.
+    /// Spreads whole experts over the ranks of a stage, those of all <see cref="DataParallel"/> groups, instead of a part of every expert.
+    /// Refused where the model has none.
     /// </summary>
     public bool EnableExpertParallel { get; init; }
 
     /// <summary>
-    /// Holds the busiest experts several times, and moves experts so that ranks compute about as much (vLLM's <c>enable_eplb</c> and <c>eplb_config</c>);
-    /// null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several ranks in a stage, of one process. In
-    /// float32, too, the last bits of an answer then depend on where experts are and on what else runs, so that it is refused beside
-    /// <see cref="BatchInvariant"/>. Each rank has memory to copy its experts of one layer, and the time of a move counts as the step's before it
-    /// (<see cref="StepTimeout"/>).
+    /// Holds the busiest experts several times, and moves experts so that ranks compute about as much (vLLM's <c>enable_eplb</c> and
+    /// <c>eplb_config</c>); null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several
+    /// ranks in a stage, of one process. In float32, too, the last bits of an answer then depend on where experts are and on what else
+    /// runs, so that it is refused beside <see cref="BatchInvariant"/>. Each rank has memory to copy its experts of one layer, and the time
+    /// of a move counts as the step's before it (<see cref="StepTimeout"/>).
     /// </summary>
     public ExpertBalancingOptions? ExpertBalancing { get; init; }
 
@@ -78,7 +88,9 @@ public sealed record EngineOptions
     /// <summary>Hosts that the ranks are spread over, each started with the same options but for <see cref="NodeRank"/>.</summary>
     public int Nodes { get; init; } = 1;
 
-    /// <summary>Which of them this is, from 0. Node 0 takes requests (<see cref="LlmEngine"/>), the others only compute (<see cref="EngineNode"/>).</summary>
+    /// <summary>
+    /// Which of them this is, from 0. Node 0 takes requests (<see cref="LlmEngine"/>), the others only compute (<see cref="EngineNode"/>).
+    /// </summary>
     public int NodeRank { get; init; }
 
     /// <summary>The name or address of node 0, where it listens for the others; it should belong to a network of the nodes' own.</summary>
@@ -110,19 +122,30 @@ public sealed record EngineOptions
     /// <summary>Whether each rank has a process of its own.</summary>
     internal bool UsesProcesses => DistributedExecutorBackend == Processes;
 
-    /// <summary>The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that <see cref="Device"/> names.</summary>
+    /// <summary>
+    /// The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that
+    /// <see cref="Device"/> names.
+    /// </summary>
     public IReadOnlyList<string>? Devices { get; init; }
 
-    /// <summary>Layers of each stage, which add up to the model's (vLLM's <c>VLLM_PP_LAYER_PARTITION</c>); null: so that the fullest stage is as empty as it can be.</summary>
+    /// <summary>
+    /// Layers of each stage, which add up to the model's (vLLM's <c>VLLM_PP_LAYER_PARTITION</c>); null: so that the fullest stage is as
+    /// empty as it can be.
+    /// </summary>
     public IReadOnlyList<int>? PipelineLayers { get; init; }
 
     /// <summary>Most tokens of prompt and output together; null: the model's own length, or less where the KV cache is smaller.</summary>
     public int? MaxModelLen { get; init; }
 
-    /// <summary>Most sequences that run at once, in each data-parallel group; null: 256, or <see cref="MaxNumBatchedTokens"/> where that is less.</summary>
+    /// <summary>
+    /// Most sequences that run at once, in each data-parallel group; null: 256, or <see cref="MaxNumBatchedTokens"/> where that is less.
+    /// </summary>
     public int? MaxNumSeqs { get; init; }
 
-    /// <summary>Most tokens computed in one step, in each data-parallel group; null: 2,048, or where a GPU embeds 8,192 (32,768 from 70 GiB of memory on).</summary>
+    /// <summary>
+    /// Most tokens computed in one step, in each data-parallel group; null: 2,048, or where a GPU embeds 8,192 (32,768 from 70 GiB of
+    /// memory on).
+    /// </summary>
     public int? MaxNumBatchedTokens { get; init; }
 
     /// <summary>Most tokens of a step of generation.</summary>
@@ -149,34 +172,41 @@ public sealed record EngineOptions
     /// <summary>Keeps computed blocks for later prompts with the same beginning.</summary>
     public bool EnablePrefixCaching { get; init; } = true;
 
-    /// <summary>Share of the device's memory for the engine, above 0, at most 1; null: 0.92 of a GPU, 0.5 of what is free on a CPU, which the host application shares.</summary>
+    /// <summary>
+    /// Share of the device's memory for the engine, above 0, at most 1; null: 0.92 of a GPU, 0.5 of what is free on a CPU, which the host
+    /// application shares.
+    /// </summary>
     public double? GpuMemoryUtilization { get; init; }
 
     /// <summary>On a GPU: never records steps as CUDA graphs; slower, and quicker to load.</summary>
     public bool EnforceEager { get; init; }
 
-    /// <summary>Bytes for the KV cache of each rank, and so for each data-parallel group, instead of <see cref="GpuMemoryUtilization"/>.</summary>
+    /// <summary>
+    /// Bytes for the KV cache of each rank, and so for each data-parallel group, instead of <see cref="GpuMemoryUtilization"/>.
+    /// </summary>
     public long? KvCacheMemoryBytes { get; init; }
 
-    /// <summary>Number of KV blocks of each data-parallel group, instead of a size in bytes (vLLM's <c>num_gpu_blocks_override</c>).</summary>
+    /// <summary>
+    /// Number of KV blocks of each data-parallel group, instead of a size in bytes (vLLM's <c>num_gpu_blocks_override</c>).
+    /// </summary>
     public int? NumGpuBlocksOverride { get; init; }
 
     /// <summary>
-    /// How the KV cache keeps its elements: <c>auto</c> (in the type of the computation), <c>fp8</c> or <c>fp8_e4m3</c> (8-bit floats with a scale for every
-    /// token and head, or for its latent vector: half of bfloat16's memory, and other last digits of every answer).
+    /// How the KV cache keeps its elements: <c>auto</c> (in the type of the computation), <c>fp8</c> or <c>fp8_e4m3</c> (8-bit floats with
+    /// a scale for every token and head, or for its latent vector: half of bfloat16's memory, and other last digits of every answer).
     /// </summary>
     public string KvCacheDtype { get; init; } = "auto";
 
     /// <summary>
-    /// A request's tokens and log-probabilities do not depend on what runs beside it, in any type: every row is added up in one order, whatever the
-    /// number of rows, chunks, cached prefixes, preemption and threads. In float32 on CPUs they never do; this makes it so in bfloat16 and with 8-bit
-    /// floats. Of CPUs only, and not beside <see cref="ExpertBalancing"/>.
+    /// A request's tokens and log-probabilities do not depend on what runs beside it, in any type: every row is added up in one order,
+    /// whatever the number of rows, chunks, cached prefixes, preemption and threads. In float32 on CPUs they never do; this makes it so in
+    /// bfloat16 and with 8-bit floats. Of CPUs only, and not beside <see cref="ExpertBalancing"/>.
     /// </summary>
     public bool BatchInvariant { get; init; }
 
     /// <summary>
-    /// Says once more how the checkpoint stores its weights, as vLLM's scripts do: <c>fp8</c> beside one in 8-bit floats. Null: as it stores them.
-    /// Anything else is refused: nothing is quantised here.
+    /// Says once more how the checkpoint stores its weights, as vLLM's scripts do: <c>fp8</c> beside one in 8-bit floats. Null: as it
+    /// stores them. Anything else is refused: nothing is quantised here.
     /// </summary>
     public string? Quantization { get; init; }
 
@@ -187,14 +217,15 @@ public sealed record EngineOptions
     public SchedulingPolicy SchedulingPolicy { get; init; } = SchedulingPolicy.Fcfs;
 
     /// <summary>
-    /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), faster where drafts are right; the output is identical
-    /// in float32 on CPUs (without <see cref="ExpertBalancing"/>) and under <see cref="BatchInvariant"/>, elsewhere up to rounding. Null: off.
+    /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), faster where drafts are right; the output is
+    /// identical in float32 on CPUs (without <see cref="ExpertBalancing"/>) and under <see cref="BatchInvariant"/>, elsewhere up to
+    /// rounding. Null: off.
     /// </summary>
     public SpeculationOptions? Speculation { get; init; }
 
     /// <summary>
-    /// Max number of drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no time
-    /// to give away.
+    /// Max number of drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no
+    /// time to give away.
     /// </summary>
     internal int StepDrafts => Speculation?.NumSpeculativeTokens is { } drafts ? Math.Max(drafts, RunningSequences) : 0;
 
@@ -202,10 +233,10 @@ public sealed record EngineOptions
     internal int SampledRows => (int)Math.Min(StepTokens, (long)RunningSequences + StepDrafts);
 
     /// <summary>
-    /// The longest that one step may take; then the engine counts as dead, and every request ends with <see cref="EngineErrorKind.EngineDead"/>.
-    /// Null: on GPUs and with several processes 100 times the longest step of about as many tokens so far (the same power of two), at least
-    /// 30 seconds and at most 5 minutes, and 5 minutes for the first three of a size; any time on the CPU of one process. A step after which experts are
-    /// moved (<see cref="ExpertBalancing"/>) takes as long as both together.
+    /// The longest that one step may take; then the engine counts as dead, and every request ends with
+    /// <see cref="EngineErrorKind.EngineDead"/>. Null: on GPUs and with several processes 100 times the longest step of about as many
+    /// tokens so far (the same power of two), at least 30 seconds and at most 5 minutes, and 5 minutes for the first three of a size; any
+    /// time on the CPU of one process. A step after which experts are moved (<see cref="ExpertBalancing"/>) takes as long as both together.
     /// </summary>
     public TimeSpan? StepTimeout { get; init; }
 
@@ -216,12 +247,14 @@ public sealed record EngineOptions
     public string? ChatTemplate { get; init; }
 
     /// <summary>
-    /// How the model writes calls of tools: <c>auto</c> (told from its template and kind), <c>deepseek_v3</c>, <c>deepseek_v31</c>, <c>hermes</c> or <c>llama3_json</c>.
+    /// How the model writes calls of tools: <c>auto</c> (told from its template and kind), <c>deepseek_v3</c>, <c>deepseek_v31</c>,
+    /// <c>hermes</c> or <c>llama3_json</c>.
     /// </summary>
     public string ToolCallParser { get; init; } = "auto";
 
     /// <summary>
-    /// What tells the model about tools where its own template has no place for them, instead of the engine's own text: a file, or the Jinja template itself, over <c>tools</c>.
+    /// What tells the model about tools where its own template has no place for them, instead of the engine's own text: a file, or the
+    /// Jinja template itself, over <c>tools</c>.
     /// </summary>
     public string? ToolPrompt { get; init; }
 
@@ -232,8 +265,8 @@ public sealed record EngineOptions
     public bool DescribeStructuredOutputs { get; init; } = true;
 
     /// <summary>
-    /// Whether text between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> is a thought: <c>auto</c> (if the tokenizer or template knows the tags), <c>none</c>, or a name of vLLM's for such models
-    /// (<c>deepseek_r1</c>, <c>deepseek_v3</c>, <c>qwen3</c>).
+    /// Whether text between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> is a thought: <c>auto</c> (if the tokenizer or template knows
+    /// the tags), <c>none</c>, or a name of vLLM's for such models (<c>deepseek_r1</c>, <c>deepseek_v3</c>, <c>qwen3</c>).
     /// </summary>
     public string ReasoningParser { get; init; } = "auto";
 
@@ -249,13 +282,15 @@ public sealed record EngineOptions
     /// <summary>Seed of requests that name none; null: a new one for every request.</summary>
     public long? Seed { get; init; }
 
-    /// <summary>CPU threads; 0: as many as the process has cores (those that it may run on, each once, and no more than its control group's quota).</summary>
+    /// <summary>
+    /// CPU threads; 0: as many as the process has cores (those that it may run on, each once, and no more than its control group's quota).
+    /// </summary>
     public int NumThreads { get; init; }
 
     /// <summary>
-    /// On a CPU: each thread that helps a rank's own to compute stays on a core of its own, those of several ranks side by side; the rank's own thread is
-    /// not bound, and finds the core that they leave. Where a rank has one thread there is nothing to pin, which is logged. For machines that the engine has
-    /// to itself, with several sockets above all; beside other programs the system's choice is better.
+    /// On a CPU: each thread that helps a rank's own to compute stays on a core of its own, those of several ranks side by side; the rank's
+    /// own thread is not bound, and finds the core that they leave. Where a rank has one thread there is nothing to pin, which is logged.
+    /// For machines that the engine has to itself, with several sockets above all; beside other programs the system's choice is better.
     /// </summary>
     public bool PinThreads { get; init; }
 
@@ -277,6 +312,9 @@ public sealed record EngineOptions
     /// <summary>Puts another executor of an encoder in the place of the device's; null: none.</summary>
     internal Func<IEncoderExecutor, IEncoderExecutor>? DecorateEncoder { get; init; }
 
-    /// <summary>The scope of the engine's meter (<see cref="LlmEngine.DiagnosticsName"/>), by which a listener knows one engine's instruments from another's; null: none.</summary>
+    /// <summary>
+    /// The scope of the engine's meter (<see cref="LlmEngine.DiagnosticsName"/>), by which a listener knows one engine's instruments from
+    /// another's; null: none.
+    /// </summary>
     public object? MeterScope { get; init; }
 }

@@ -89,7 +89,9 @@ public static class EngineOptionsValidator
         }
     }
 
-    /// <summary>As <see cref="Validate"/>, of the options of an <see cref="EmbeddingEngine"/>: those of generation alone are refused too.</summary>
+    /// <summary>
+    /// As <see cref="Validate"/>, of the options of an <see cref="EmbeddingEngine"/>: those of generation alone are refused too.
+    /// </summary>
     /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder.</exception>
     public static void ValidateEncoder(EngineOptions options)
     {

@@ -27,8 +27,9 @@ public sealed record EngineStatistics(
     public SpeculationStatistics? Speculation { get; init; }
 
     /// <summary>
-    /// How evenly the experts of a mixture are used since the start: tokens of the mean expert over those of the busiest, the mean over the layers (of the last
-    /// pipeline stage). With <see cref="EngineOptions.ExpertBalancing"/> those of the mean rank over those of the busiest. 1: all alike; null: the model has no experts.
+    /// How evenly the experts of a mixture are used since the start: tokens of the mean expert over those of the busiest, the mean over the
+    /// layers (of the last pipeline stage). With <see cref="EngineOptions.ExpertBalancing"/> those of the mean rank over those of the
+    /// busiest. 1: all alike; null: the model has no experts.
     /// </summary>
     public double? ExpertBalance { get; init; }
 }

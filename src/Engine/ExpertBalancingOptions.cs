@@ -3,8 +3,9 @@ using System.Text.Json.Nodes;
 namespace LocalLlm;
 
 /// <summary>
-/// Redundant experts by measured load (vLLM's <c>enable_eplb</c> with its <c>eplb_config</c>): the busiest experts of a layer exist several times, and
-/// experts lie so that all ranks compute about as many rows. Which, is chosen again after every <see cref="StepInterval"/> steps.
+/// Redundant experts by measured load (vLLM's <c>enable_eplb</c> with its <c>eplb_config</c>): the busiest experts of a layer exist several
+/// times, and experts lie so that all ranks compute about as many rows. Which, is chosen again after every <see cref="StepInterval"/>
+/// steps.
 /// </summary>
 public sealed record ExpertBalancingOptions
 {

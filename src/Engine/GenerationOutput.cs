@@ -49,7 +49,8 @@ public sealed record GenerationOutput
     internal bool IsCut => FinishReason == LocalLlm.FinishReason.Length || StopString is not null || StopTokenId is not null;
 
     /// <summary>Does nothing, unless this piece ends the sequence without an end of its own.</summary>
-    /// <exception cref="EngineException">GenerationFailed: the sequence failed. ShuttingDown: the engine shut down before it was finished.</exception>
+    /// <exception cref="EngineException">GenerationFailed: the sequence failed. ShuttingDown: the engine shut down before it was
+    /// finished.</exception>
     public void ThrowIfFailed()
     {
         if (FinishReason == LocalLlm.FinishReason.Error)

@@ -2,7 +2,9 @@ using LocalLlm.Templating;
 
 namespace LocalLlm;
 
-/// <summary>One request, as the caller gives it: exactly one of <see cref="Prompt"/>, <see cref="PromptTokenIds"/> and <see cref="Chat"/>.</summary>
+/// <summary>
+/// One request, as the caller gives it: exactly one of <see cref="Prompt"/>, <see cref="PromptTokenIds"/> and <see cref="Chat"/>.
+/// </summary>
 public sealed record GenerationRequest
 {
     /// <summary>A text that is continued as it is, without a chat template.</summary>
@@ -23,13 +25,18 @@ public sealed record GenerationRequest
     /// <summary>Whether a text prompt gets the tokenizer's own special tokens (a beginning-of-sequence token, say).</summary>
     public bool AddSpecialTokens { get; init; } = true;
 
-    /// <summary>Shares cached prefixes only with requests of the same salt; null: with those that have none. At most 128 characters.</summary>
+    /// <summary>
+    /// Shares cached prefixes only with requests of the same salt; null: with those that have none. At most 128 characters.
+    /// </summary>
     public string? CacheSalt { get; init; }
 
     /// <summary>Lower goes first under <see cref="SchedulingPolicy.Priority"/>; else it must be 0.</summary>
     public int Priority { get; init; }
 
-    /// <summary>Whether a request is refused whose prompt and <see cref="SamplingParams.MaxTokens"/> together exceed the context, as vLLM's server does. False: it ends there, with <see cref="FinishReason.Length"/>.</summary>
+    /// <summary>
+    /// Whether a request is refused whose prompt and <see cref="SamplingParams.MaxTokens"/> together exceed the context, as vLLM's server
+    /// does. False: it ends there, with <see cref="FinishReason.Length"/>.
+    /// </summary>
     public bool MustFitContext { get; init; }
 
     /// <summary>Whether it only asks for a sign of life, and is no part of what the meters count.</summary>

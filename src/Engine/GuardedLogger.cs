@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm;
 
 /// <summary>
-/// A logger whose faults harm nobody else: the engine logs on the threads that serve all requests, and a provider that fails (it was disposed
-/// before the engine, say) must not end them.
+/// A logger whose faults harm nobody else: the engine logs on the threads that serve all requests, and a provider that fails (it was
+/// disposed before the engine, say) must not end them.
 /// </summary>
 /// <param name="inner">Receives the entries.</param>
 internal sealed class GuardedLogger(ILogger inner) : ILogger

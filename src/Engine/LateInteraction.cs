@@ -4,11 +4,14 @@ using System.Runtime.InteropServices;
 namespace LocalLlm;
 
 /// <summary>
-/// Compares every token of a query with every token of a passage. Four tokens of the query go through the passage together, so that its vectors are read a quarter as often.
+/// Compares every token of a query with every token of a passage. Four tokens of the query go through the passage together, so that its
+/// vectors are read a quarter as often.
 /// </summary>
 internal static class LateInteraction
 {
-    /// <summary>The mean over the query's tokens of their largest dot product with a token of the passage; 0 where one of them has no tokens.</summary>
+    /// <summary>
+    /// The mean over the query's tokens of their largest dot product with a token of the passage; 0 where one of them has no tokens.
+    /// </summary>
     /// <param name="query">[tokens][width].</param>
     /// <param name="passage">[tokens][width], of the same width.</param>
     /// <param name="cancellationToken">Gives up.</param>

@@ -19,11 +19,14 @@ public sealed partial class LlmEngine
     private const int MaxCharactersPerToken = 1024;
     private long _nextRequestId;
 
-    /// <summary>Generates for one request, piece by piece. Leaving the enumeration, or cancelling, aborts the request and frees its blocks.</summary>
+    /// <summary>
+    /// Generates for one request, piece by piece. Leaving the enumeration, or cancelling, aborts the request and frees its blocks.
+    /// </summary>
     /// <param name="request">The prompt and how to sample.</param>
     /// <param name="cancellationToken">Aborts the request.</param>
     /// <returns>Pieces of all of the request's sequences, in the order in which they are made.</returns>
-    /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the enumeration).</exception>
+    /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the
+    /// enumeration).</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public IAsyncEnumerable<GenerationOutput> GenerateAsync(GenerationRequest request, CancellationToken cancellationToken = default)
     {
@@ -31,11 +34,14 @@ public sealed partial class LlmEngine
         return Stream(Validate(request), cancellationToken);
     }
 
-    /// <summary>Generates for one request, in lists of pieces: each has all that was made since the one before, or since a pause after it.</summary>
+    /// <summary>
+    /// Generates for one request, in lists of pieces: each has all that was made since the one before, or since a pause after it.
+    /// </summary>
     /// <param name="request">The prompt and how to sample.</param>
     /// <param name="pause">Asked after every list: how long pieces are gathered before the next. The last piece is not waited for.</param>
     /// <param name="cancellationToken">Aborts the request.</param>
-    /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the enumeration).</exception>
+    /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the
+    /// enumeration).</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public IAsyncEnumerable<IReadOnlyList<GenerationOutput>> GenerateInBatchesAsync(GenerationRequest request, Func<TimeSpan> pause, CancellationToken cancellationToken = default)
     {

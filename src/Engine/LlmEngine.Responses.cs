@@ -9,7 +9,9 @@ public sealed partial class LlmEngine
     // More than the tags and what templates put after them.
     private const int TailTokens = 8;
 
-    /// <summary>Whether the tokenizer has the tags of thoughts as tokens, so that a thought's tokens can be counted and held to a budget.</summary>
+    /// <summary>
+    /// Whether the tokenizer has the tags of thoughts as tokens, so that a thought's tokens can be counted and held to a budget.
+    /// </summary>
     public bool CanEndThoughts => _thinking is not null;
 
     private bool KnowsThoughts => Tokenizer is not null && Options.ReasoningParser switch
@@ -62,7 +64,8 @@ public sealed partial class LlmEngine
         return response.ToResponse();
     }
 
-    // The prompt's end says whether the response begins inside of a thought. Where its text is held to a structure, a mark in it is no call.
+    // The prompt's end says whether the response begins inside of a thought. Where its text is held to a structure, a mark in it is no
+    // call.
     private ResponseParser CreateResponseParser(IReadOnlyList<int> promptTokenIds, bool hasTools, bool isStructured, bool isVerbatim)
     {
         ReasoningParser? reasoning = null;

@@ -107,7 +107,8 @@ public sealed partial class LlmEngine : IAsyncDisposable
 
     /// <summary>Loads a model and starts the engine.</summary>
     /// <param name="options">The model's folder or repository, and everything else.</param>
-    /// <param name="progress">Told of phases and bytes; called from the engine's thread, during a download from others, one at a time.</param>
+    /// <param name="progress">Told of phases and bytes; called from the engine's thread, during a download from others, one at a
+    /// time.</param>
     /// <param name="cancellationToken">Gives up loading.</param>
     /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: nothing stays behind.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
@@ -121,7 +122,10 @@ public sealed partial class LlmEngine : IAsyncDisposable
         return ModelSource.IsRemote(options) ? DownloadAndStartAsync(options, progress, logger, cancellationToken) : StartAsync(options, progress, logger, cancellationToken);
     }
 
-    /// <summary>Where the memory of a model would go, without loading its weights. A repository is downloaded first, as <see cref="LoadAsync"/> would.</summary>
+    /// <summary>
+    /// Where the memory of a model would go, without loading its weights. A repository is downloaded first, as <see cref="LoadAsync"/>
+    /// would.
+    /// </summary>
     /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment.</exception>
     public static MemoryPlan PlanMemory(EngineOptions options)
     {
@@ -164,16 +168,21 @@ public sealed partial class LlmEngine : IAsyncDisposable
         return loaded.Task;
     }
 
-    /// <summary>What this machine has of all that the engine can use: libtorch, and for a GPU driver, NVRTC, NCCL, memory and peer access.</summary>
+    /// <summary>
+    /// What this machine has of all that the engine can use: libtorch, and for a GPU driver, NVRTC, NCCL, memory and peer access.
+    /// </summary>
     /// <param name="libTorchPath">A folder with libtorch instead of the bundled one.</param>
     public static IReadOnlyList<EnvironmentCheck> CheckEnvironment(string? libTorchPath = null) => Ops.Cuda.CudaChecks.Run(libTorchPath);
 
-    /// <summary>Whether <see cref="EngineOptions.Device"/> <c>auto</c> takes a GPU; once libtorch is loaded, as by <see cref="CheckEnvironment"/>.</summary>
+    /// <summary>
+    /// Whether <see cref="EngineOptions.Device"/> <c>auto</c> takes a GPU; once libtorch is loaded, as by <see cref="CheckEnvironment"/>.
+    /// </summary>
     public static bool CanUseCuda() => Ops.Cuda.CudaDevice.IsUsable();
 
     /// <summary>What the blocks of the KV cache are used for, seen between two steps.</summary>
     /// <param name="cells">Most characters of the answer, above 0; with more blocks, each stands for a run of neighbours.</param>
-    /// <returns>A character a cell: <c>.</c> free, <c>c</c> free with a cached prefix, <c>1</c> to <c>9</c> the share of its blocks that sequences hold, in ninths rounded up. Empty once the engine has ended.</returns>
+    /// <returns>A character a cell: <c>.</c> free, <c>c</c> free with a cached prefix, <c>1</c> to <c>9</c> the share of its blocks that
+    /// sequences hold, in ninths rounded up. Empty once the engine has ended.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="cells"/> is below 1.</exception>
     public Task<string> MapKvBlocksAsync(int cells)
     {
@@ -184,7 +193,9 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>Forgets all cached prefixes; running requests go on.</summary>
     public void ResetPrefixCache() => _inbox.ResetPrefixCache();
 
-    /// <summary>Takes no more requests, lets the running ones finish for at most <paramref name="drain"/>, aborts the rest, and frees the device.</summary>
+    /// <summary>
+    /// Takes no more requests, lets the running ones finish for at most <paramref name="drain"/>, aborts the rest, and frees the device.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="drain"/> is negative or above 24 days.</exception>
     public async Task ShutdownAsync(TimeSpan drain)
     {

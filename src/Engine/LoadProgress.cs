@@ -7,8 +7,8 @@ namespace LocalLlm;
 public readonly record struct LoadProgress(string Phase, long BytesDone, long BytesTotal)
 {
     /// <summary>
-    /// Where the memory goes, in the one or two reports that say so: the estimate before the weights are read, and on a GPU what was measured
-    /// after. Null in all others.
+    /// Where the memory goes, in the one or two reports that say so: the estimate before the weights are read, and on a GPU what was
+    /// measured after. Null in all others.
     /// </summary>
     public MemoryPlan? Plan { get; init; }
 }

@@ -6,14 +6,15 @@ using LocalLlm.Planning;
 
 namespace LocalLlm;
 
-/// <summary>Plans a model on devices, which need not be there, from its configuration alone: no weight is read, and without this machine's devices neither libtorch
-/// nor a driver is touched.</summary>
+/// <summary>Plans a model on devices, which need not be there, from its configuration alone: no weight is read, and without this machine's
+/// devices neither libtorch nor a driver is touched.</summary>
 public static class ModelPlanner
 {
     /// <summary>The plan. One that does not fit, or is not possible, is a plan too: its faults and what would fit.</summary>
     /// <param name="request">What is to be planned.</param>
     /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="EngineException">InvalidOptions: options that make no sense whatever the devices. ModelFolder: config.json. Environment: the hub, the network.</exception>
+    /// <exception cref="EngineException">InvalidOptions: options that make no sense whatever the devices. ModelFolder: config.json.
+    /// Environment: the hub, the network.</exception>
     public static async Task<ModelPlan> PlanAsync(ModelPlanRequest request, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(request);
@@ -28,8 +29,8 @@ public static class ModelPlanner
         return new PlanBuilder(request with { Name = LlmEngine.NameOf(options) }, model).Build();
     }
 
-    /// <summary>Whether only an estimate is possible, or wanted: of a model that is not on this machine or has no weights there, and of several ranks. Else
-    /// <see cref="LlmEngine.PlanMemory"/> knows more.</summary>
+    /// <summary>Whether only an estimate is possible, or wanted: of a model that is not on this machine or has no weights there, and of
+    /// several ranks. Else <see cref="LlmEngine.PlanMemory"/> knows more.</summary>
     /// <param name="options">Checked options.</param>
     public static bool NeedsEstimate(EngineOptions options)
     {

@@ -51,7 +51,9 @@ public static class ModelSource
         return HubCache.Resolve(options.ModelPath) is var folder && folder != options.ModelPath ? options with { ServedModelName = LlmEngine.NameOf(options), ModelPath = folder } : options;
     }
 
-    /// <summary>What a folder is instead of a model's, and what to give instead, to follow its name in a sentence; null: it may be a model's.</summary>
+    /// <summary>
+    /// What a folder is instead of a model's, and what to give instead, to follow its name in a sentence; null: it may be a model's.
+    /// </summary>
     /// <param name="folder">A folder, which exists.</param>
     public static string? FaultOf(string folder) => FolderKind.FaultOf(folder);
 
@@ -67,7 +69,9 @@ public static class ModelSource
             throw new EngineException(EngineErrorKind.ModelFolder, $"The folder {SafeNames.Quote(options.ModelPath)} {fault}.");
     }
 
-    /// <summary>Whether the model is an encoder, which embeds texts and generates none; of a repository only the configuration is downloaded for it.</summary>
+    /// <summary>
+    /// Whether the model is an encoder, which embeds texts and generates none; of a repository only the configuration is downloaded for it.
+    /// </summary>
     /// <param name="options">Checked options.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="EngineException">The hub, the network or the disk.</exception>

@@ -18,7 +18,9 @@ public sealed record SamplingParams
     /// <summary>Added once for every occurrence of a token in the output; -2 to 2.</summary>
     public double FrequencyPenalty { get; init; }
 
-    /// <summary>Divides (or multiplies, when negative) the logits of tokens in prompt or output; above 0 and finite as float32. Default 1.</summary>
+    /// <summary>
+    /// Divides (or multiplies, when negative) the logits of tokens in prompt or output; above 0 and finite as float32. Default 1.
+    /// </summary>
     public double? RepetitionPenalty { get; init; }
 
     /// <summary>0 is greedy; otherwise up to 2. Values between 0 and 0.01 are raised to 0.01. Default 1.</summary>
@@ -33,10 +35,14 @@ public sealed record SamplingParams
     /// <summary>Drops tokens less likely than this share of the most likely one; 0 to 1. Default 0.</summary>
     public double? MinP { get; init; }
 
-    /// <summary>Seed of this request's own generator; null (or -1) draws one. The same seed gives the same tokens, alone or in a batch.</summary>
+    /// <summary>
+    /// Seed of this request's own generator; null (or -1) draws one. The same seed gives the same tokens, alone or in a batch.
+    /// </summary>
     public long? Seed { get; init; }
 
-    /// <summary>Texts that end the output; not part of it unless <see cref="IncludeStopStrInOutput"/>. At most 64 of 1 to 4096 characters.</summary>
+    /// <summary>
+    /// Texts that end the output; not part of it unless <see cref="IncludeStopStrInOutput"/>. At most 64 of 1 to 4096 characters.
+    /// </summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
 
     /// <summary>Token ids that end the output.</summary>
@@ -54,13 +60,17 @@ public sealed record SamplingParams
     /// <summary>No end-of-sequence or stop token before this many output tokens; 0 to <see cref="MaxTokens"/>.</summary>
     public int MinTokens { get; init; }
 
-    /// <summary>Log-probabilities of the k best tokens (and the sampled one) per output token; -1 is all; at most the engine's limit (20).</summary>
+    /// <summary>
+    /// Log-probabilities of the k best tokens (and the sampled one) per output token; -1 is all; at most the engine's limit (20).
+    /// </summary>
     public int? Logprobs { get; init; }
 
     /// <summary>The same for the prompt's tokens; turns off reading the prefix cache for this request.</summary>
     public int? PromptLogprobs { get; init; }
 
-    /// <summary>Computes the whole prompt although the prefix cache may hold a part of it; what is computed still enters the cache.</summary>
+    /// <summary>
+    /// Computes the whole prompt although the prefix cache may hold a part of it; what is computed still enters the cache.
+    /// </summary>
     public bool SkipReadingPrefixCache { get; init; }
 
     /// <summary>False: no text is produced, only ids (then <see cref="Stop"/> must be empty).</summary>
@@ -69,7 +79,9 @@ public sealed record SamplingParams
     /// <summary>Leaves special tokens out of the text.</summary>
     public bool SkipSpecialTokens { get; init; } = true;
 
-    /// <summary>Only Hugging Face's slow tokenizers honour it; with a tokenizer.json, here as in vLLM, either value gives the same text.</summary>
+    /// <summary>
+    /// Only Hugging Face's slow tokenizers honour it; with a tokenizer.json, here as in vLLM, either value gives the same text.
+    /// </summary>
     public bool SpacesBetweenSpecialTokens { get; init; } = true;
 
     /// <summary>Token id → finite value added to its logit, clamped to -100…100.</summary>
@@ -78,12 +90,14 @@ public sealed record SamplingParams
     /// <summary>Only these tokens may be generated; null: all. Not empty.</summary>
     public IReadOnlyList<int>? AllowedTokenIds { get; init; }
 
-    /// <summary>Words that may not be generated (tokenised with and without a leading space). At most 128 of 1 to 4096 characters.</summary>
+    /// <summary>
+    /// Words that may not be generated (tokenised with and without a leading space). At most 128 of 1 to 4096 characters.
+    /// </summary>
     public IReadOnlyList<string> BadWords { get; init; } = [];
 
     /// <summary>
-    /// Most tokens between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c>, over all thoughts of an output; then the thought is ended. 0: no thought. Null or -1: no limit. Only for models
-    /// whose tokenizer has both tags as tokens.
+    /// Most tokens between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c>, over all thoughts of an output; then the thought is ended. 0: no
+    /// thought. Null or -1: no limit. Only for models whose tokenizer has both tags as tokens.
     /// </summary>
     public int? ThinkingTokenBudget { get; init; }
 

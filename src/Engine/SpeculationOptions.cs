@@ -24,8 +24,8 @@ public sealed record SpeculationOptions
     public string? Method { get; init; }
 
     /// <summary>
-    /// Max number of tokens that are drafted for a sequence and a step, 1 to 32. With <c>ngram</c> there are fewer where earlier drafts were
-    /// wrong.
+    /// Max number of tokens that are drafted for a sequence and a step, 1 to 32. With <c>ngram</c> there are fewer where earlier drafts
+    /// were wrong.
     /// </summary>
     public int? NumSpeculativeTokens { get; init; }
 

@@ -3,24 +3,30 @@ using System.Text.Json;
 namespace LocalLlm;
 
 /// <summary>
-/// What an output must look like: exactly one property is set (vLLM's <c>structured_outputs</c>). Only tokens that keep to it can be chosen; a model that thinks may think first.
+/// What an output must look like: exactly one property is set (vLLM's <c>structured_outputs</c>). Only tokens that keep to it can be
+/// chosen; a model that thinks may think first.
 /// </summary>
 public sealed record StructuredOutputs
 {
     /// <summary>
-    /// JSON that this JSON schema allows; properties come in any order. What cannot be kept to token by token (<c>uniqueItems</c> of anything but a few constants, <c>unevaluatedProperties</c>, look-around in patterns, some negations) is refused
-    /// with its place in the schema.
+    /// JSON that this JSON schema allows; properties come in any order. What cannot be kept to token by token (<c>uniqueItems</c> of
+    /// anything but a few constants, <c>unevaluatedProperties</c>, look-around in patterns, some negations) is refused with its place in
+    /// the schema.
     /// </summary>
     public JsonElement? Json { get; init; }
 
     /// <summary>One of these texts.</summary>
     public IReadOnlyList<string>? Choice { get; init; }
 
-    /// <summary>A text that this regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c> and <c>\w</c> are ASCII's, <c>\s</c> and <c>.</c> ECMAScript's.</summary>
+    /// <summary>
+    /// A text that this regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c> and
+    /// <c>\w</c> are ASCII's, <c>\s</c> and <c>.</c> ECMAScript's.
+    /// </summary>
     public string? Regex { get; init; }
 
     /// <summary>
-    /// A text of the rule <c>root</c> of a grammar in EBNF, as llama.cpp's GBNF writes it: <c>root ::= "yes" | "no" number</c>, <c>number ::= [0-9]+</c>. A rule must not begin with itself.
+    /// A text of the rule <c>root</c> of a grammar in EBNF, as llama.cpp's GBNF writes it: <c>root ::= "yes" | "no" number</c>, <c>number
+    /// ::= [0-9]+</c>. A rule must not begin with itself.
     /// </summary>
     public string? Grammar { get; init; }
 

@@ -34,11 +34,16 @@ public sealed record TextEmbedding
         return Need(query.Sparse).Sum(token => weights.TryGetValue(token.Key, out var weight) ? (double)token.Value * weight : 0);
     }
 
-    /// <summary>The mean over the query's tokens of their best match in the passage (Khattab and Zaharia, ColBERT, 2020; the mean as in bge-m3); 0 where one of them has no tokens but its first.</summary>
+    /// <summary>
+    /// The mean over the query's tokens of their best match in the passage (Khattab and Zaharia, ColBERT, 2020; the mean as in bge-m3); 0
+    /// where one of them has no tokens but its first.
+    /// </summary>
     /// <exception cref="InvalidOperationException">One of them has no vectors of tokens.</exception>
     public static double MultiVectorScore(TextEmbedding query, TextEmbedding passage) => CompareTokens(query, passage, CancellationToken.None);
 
-    /// <summary>The weighted mean of the scores of those kinds whose weight is not 0 (Chen et al., "BGE M3-Embedding", 2024, hybrid retrieval).</summary>
+    /// <summary>
+    /// The weighted mean of the scores of those kinds whose weight is not 0 (Chen et al., "BGE M3-Embedding", 2024, hybrid retrieval).
+    /// </summary>
     /// <exception cref="InvalidOperationException">One of them has not what a weight asks for.</exception>
     public static double HybridScore(TextEmbedding query, TextEmbedding passage, HybridWeights weights) => Compare(query, passage, weights, CancellationToken.None);
 

@@ -1,8 +1,9 @@
 namespace LocalLlm;
 
 /// <summary>
-/// Whether an answer calls tools (OpenAI's <c>tool_choice</c> and <c>parallel_tool_calls</c>). Where calls are required, the answer is nothing else (a thought may come before), and their arguments are instances of the tools' schemas:
-/// only tokens that keep to it can be chosen. The same holds for the calls of an answer that is free to make none, if one of the tools is marked <c>strict</c>.
+/// Whether an answer calls tools (OpenAI's <c>tool_choice</c> and <c>parallel_tool_calls</c>). Where calls are required, the answer is
+/// nothing else (a thought may come before), and their arguments are instances of the tools' schemas: only tokens that keep to it can be
+/// chosen. The same holds for the calls of an answer that is free to make none, if one of the tools is marked <c>strict</c>.
 /// </summary>
 public sealed record ToolChoice
 {

@@ -8,7 +8,8 @@ using ChatMessage = Microsoft.Extensions.AI.ChatMessage;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// From messages and options to an engine request. <see cref="LocalLlmRequestOptions"/> go before <see cref="ChatOptions"/>, these before additional properties. The caller's objects are only read.
+/// From messages and options to an engine request. <see cref="LocalLlmRequestOptions"/> go before <see cref="ChatOptions"/>, these before
+/// additional properties. The caller's objects are only read.
 /// </summary>
 internal static class ChatRequestMapping
 {

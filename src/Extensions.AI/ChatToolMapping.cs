@@ -8,7 +8,10 @@ internal static class ChatToolMapping
 {
     private const string StrictProperty = "strict";
 
-    /// <summary>The tools that the model may call, as in OpenAI's API, or null where there are none. Tools that are no functions belong to other providers.</summary>
+    /// <summary>
+    /// The tools that the model may call, as in OpenAI's API, or null where there are none. Tools that are no functions belong to other
+    /// providers.
+    /// </summary>
     /// <param name="options">The options.</param>
     /// <param name="isHeld">Whether schemas say all that the types of parameters do, for arguments that are held to them; a model that
     /// reads them is better off with short ones.</param>

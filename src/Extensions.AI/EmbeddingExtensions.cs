@@ -2,13 +2,17 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>What an embedding model of this library does beyond the dense vector: sparse weights, vectors of tokens, rankings by all three.</summary>
+/// <summary>
+/// What an embedding model of this library does beyond the dense vector: sparse weights, vectors of tokens, rankings by all three.
+/// </summary>
 public static class EmbeddingExtensions
 {
     /// <summary>Where they are in the additional properties.</summary>
     internal const string Property = "localllm";
 
-    /// <summary>All that was asked of a text, or null where the embedding has no more than its dense vector or was made by another generator.</summary>
+    /// <summary>
+    /// All that was asked of a text, or null where the embedding has no more than its dense vector or was made by another generator.
+    /// </summary>
     /// <exception cref="ArgumentNullException"><paramref name="embedding"/> is null.</exception>
     public static TextEmbedding? GetTextEmbedding(this Embedding<float> embedding)
     {
@@ -16,12 +20,17 @@ public static class EmbeddingExtensions
         return embedding.AdditionalProperties?.TryGetValue(Property, out var value) == true ? value as TextEmbedding : null;
     }
 
-    /// <summary>Orders documents by how well they answer a query: <see cref="EmbeddingEngine.RerankAsync"/> of the engine behind a generator, which is loaded if need be. Layers around the generator (caches, logs) are not asked.</summary>
-    /// <param name="generator">A generator of <c>AddLocalLlmEmbeddings</c> or <c>AsIEmbeddingGenerator</c>, with or without layers around it.</param>
+    /// <summary>
+    /// Orders documents by how well they answer a query: <see cref="EmbeddingEngine.RerankAsync"/> of the engine behind a generator, which
+    /// is loaded if need be. Layers around the generator (caches, logs) are not asked.
+    /// </summary>
+    /// <param name="generator">A generator of <c>AddLocalLlmEmbeddings</c> or <c>AsIEmbeddingGenerator</c>, with or without layers around
+    /// it.</param>
     /// <param name="query">The query.</param>
     /// <param name="documents">At least one.</param>
     /// <param name="top">How many are given back; null: all.</param>
-    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model goes.</param>
+    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model
+    /// goes.</param>
     /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
     /// <param name="cancellationToken">Gives up what has not been computed.</param>
     /// <exception cref="NotSupportedException">The generator is another library's.</exception>

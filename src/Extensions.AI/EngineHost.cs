@@ -6,8 +6,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// The host of a model that generates text. It takes what memory is left for its KV cache, so models that embed are loaded before it. On a node of rank
-/// above 0 it computes for node 0 instead, and gives no engine.
+/// The host of a model that generates text. It takes what memory is left for its KV cache, so models that embed are loaded before it. On a
+/// node of rank above 0 it computes for node 0 instead, and gives no engine.
 /// </summary>
 /// <param name="options">Gives the options, checked.</param>
 /// <param name="loggerFactory">Where the engine logs.</param>

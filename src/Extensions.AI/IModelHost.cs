@@ -1,6 +1,8 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Who loads a model of a container and owns its engine, whatever the model makes. The host is also the scope of the engine's meter.</summary>
+/// <summary>
+/// Who loads a model of a container and owns its engine, whatever the model makes. The host is also the scope of the engine's meter.
+/// </summary>
 public interface IModelHost
 {
     /// <summary>The name that clients see, as far as it is known before loading.</summary>
@@ -39,7 +41,9 @@ public interface IModelHost<TEngine> : IModelHost
     /// <summary>The engine if it is loaded, or null. It belongs to the host: do not dispose it.</summary>
     TEngine? Loaded { get; }
 
-    /// <summary>The engine; loading is begun if need be, and one that failed is tried again. It belongs to the host: do not dispose it.</summary>
+    /// <summary>
+    /// The engine; loading is begun if need be, and one that failed is tried again. It belongs to the host: do not dispose it.
+    /// </summary>
     /// <exception cref="EngineException">The model could not be loaded.</exception>
     /// <exception cref="ObjectDisposedException">The host has stopped before the engine was loaded.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>

@@ -29,7 +29,9 @@ public static class LlmEngineExtensions
         return new LocalLlmEmbeddingGenerator(_ => Task.FromResult(engine), () => engine, engine.ModelName);
     }
 
-    /// <summary>An embedding generator over the engine of a host, which loads it if need be. Disposing it leaves the engine alone.</summary>
+    /// <summary>
+    /// An embedding generator over the engine of a host, which loads it if need be. Disposing it leaves the engine alone.
+    /// </summary>
     /// <exception cref="ArgumentNullException"><paramref name="host"/> is null.</exception>
     public static IEmbeddingGenerator<string, Embedding<float>> AsIEmbeddingGenerator(this IModelHost<EmbeddingEngine> host)
     {

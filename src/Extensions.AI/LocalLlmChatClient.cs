@@ -7,8 +7,8 @@ namespace LocalLlm.Extensions.AI;
 
 /// <summary>
 /// <see cref="IChatClient"/> over the engine. Stateless and safe for concurrent requests; the engine's life is its own, so disposing
-/// the client does nothing. Thoughts come as <see cref="TextReasoningContent"/>, calls of tools as whole <see cref="FunctionCallContent"/>; the caller, or
-/// <see cref="FunctionInvokingChatClient"/>, makes them. What cannot be honoured is refused by name.
+/// the client does nothing. Thoughts come as <see cref="TextReasoningContent"/>, calls of tools as whole <see cref="FunctionCallContent"/>;
+/// the caller, or <see cref="FunctionInvokingChatClient"/>, makes them. What cannot be honoured is refused by name.
 /// </summary>
 public sealed class LocalLlmChatClient : IChatClient
 {

@@ -3,8 +3,9 @@ using Microsoft.Extensions.AI;
 namespace LocalLlm.Extensions.AI;
 
 /// <summary>
-/// <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> over an embedding engine. Stateless and safe for concurrent requests, which are computed together; the engine's life is its own, so disposing the generator does nothing.
-/// What else the model says of a text comes with <see cref="LocalLlmEmbeddingOptions"/> and is read by <see cref="EmbeddingExtensions.GetTextEmbedding"/>.
+/// <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> over an embedding engine. Stateless and safe for concurrent requests, which are
+/// computed together; the engine's life is its own, so disposing the generator does nothing. What else the model says of a text comes with
+/// <see cref="LocalLlmEmbeddingOptions"/> and is read by <see cref="EmbeddingExtensions.GetTextEmbedding"/>.
 /// </summary>
 public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Embedding<float>>
 {
@@ -33,7 +34,8 @@ public sealed class LocalLlmEmbeddingGenerator : IEmbeddingGenerator<string, Emb
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentNullException"><paramref name="values"/> is null.</exception>
-    /// <exception cref="NotSupportedException">Other dimensions than the model's are asked for, or an additional property that this generator knows and does not read.</exception>
+    /// <exception cref="NotSupportedException">Other dimensions than the model's are asked for, or an additional property that this
+    /// generator knows and does not read.</exception>
     /// <exception cref="ArgumentException">Another provider's options are given.</exception>
     /// <exception cref="InvalidOperationException">Another model is asked for.</exception>
     /// <exception cref="EngineException">A text is refused, or the engine fails.</exception>

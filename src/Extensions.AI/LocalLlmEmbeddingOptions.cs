@@ -1,6 +1,9 @@
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>What the engine takes beyond <see cref="Microsoft.Extensions.AI.EmbeddingGenerationOptions"/>: give one from <see cref="Microsoft.Extensions.AI.EmbeddingGenerationOptions.RawRepresentationFactory"/>.</summary>
+/// <summary>
+/// What the engine takes beyond <see cref="Microsoft.Extensions.AI.EmbeddingGenerationOptions"/>: give one from
+/// <see cref="Microsoft.Extensions.AI.EmbeddingGenerationOptions.RawRepresentationFactory"/>.
+/// </summary>
 public sealed class LocalLlmEmbeddingOptions
 {
     /// <summary>What is wanted beside the dense vector; all of it comes from the same pass.</summary>

@@ -9,11 +9,13 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class LocalLlmEmbeddingsServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers an embedding model (bge-m3 or another XLM-RoBERTa encoder) as <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/>. A host checks the options and loads it when it starts, and fails there if it cannot; without a host the first
-    /// request does. The container owns the engine. A chat model of <c>AddLocalLlm</c> may stand beside it.
+    /// Registers an embedding model (bge-m3 or another XLM-RoBERTa encoder) as <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/>. A
+    /// host checks the options and loads it when it starts, and fails there if it cannot; without a host the first request does. The
+    /// container owns the engine. A chat model of <c>AddLocalLlm</c> may stand beside it.
     /// </summary>
     /// <param name="services">Where to register.</param>
-    /// <param name="configure">Comes after the configuration section <c>LocalLlmEmbeddings</c>; one of them names at least <see cref="LocalLlmEmbeddingsOptions.ModelPath"/>.</param>
+    /// <param name="configure">Comes after the configuration section <c>LocalLlmEmbeddings</c>; one of them names at least
+    /// <see cref="LocalLlmEmbeddingsOptions.ModelPath"/>.</param>
     public static IServiceCollection AddLocalLlmEmbeddings(this IServiceCollection services, Action<LocalLlmEmbeddingsOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);

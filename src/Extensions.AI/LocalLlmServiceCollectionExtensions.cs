@@ -12,11 +12,14 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class LocalLlmServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers one engine and an <see cref="IChatClient"/> over it; an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> refuses until <c>AddLocalLlmEmbeddings</c> gives a model for it. A host checks the options and loads the model when it starts, and
-    /// fails there if it cannot; without a host that is done by the first request. Models of <c>AddLocalLlmEmbeddings</c> are loaded before it, which takes what memory is left. The container owns the engine.
+    /// Registers one engine and an <see cref="IChatClient"/> over it; an <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> refuses
+    /// until <c>AddLocalLlmEmbeddings</c> gives a model for it. A host checks the options and loads the model when it starts, and fails
+    /// there if it cannot; without a host that is done by the first request. Models of <c>AddLocalLlmEmbeddings</c> are loaded before it,
+    /// which takes what memory is left. The container owns the engine.
     /// </summary>
     /// <param name="services">Where to register.</param>
-    /// <param name="configure">Comes after the configuration section <c>LocalLlm</c>; one of them names at least <see cref="LocalLlmOptions.ModelPath"/>.</param>
+    /// <param name="configure">Comes after the configuration section <c>LocalLlm</c>; one of them names at least
+    /// <see cref="LocalLlmOptions.ModelPath"/>.</param>
     public static ILocalLlmBuilder AddLocalLlm(this IServiceCollection services, Action<LocalLlmOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
@@ -34,7 +37,10 @@ public static class LocalLlmServiceCollectionExtensions
         return Add(services, serviceKey, configure);
     }
 
-    /// <summary>Puts middleware around the engine's chat client, such as <c>UseFunctionInvocation()</c> or <c>UseOpenTelemetry()</c>. The first step that is added is the outermost.</summary>
+    /// <summary>
+    /// Puts middleware around the engine's chat client, such as <c>UseFunctionInvocation()</c> or <c>UseOpenTelemetry()</c>. The first step
+    /// that is added is the outermost.
+    /// </summary>
     public static ILocalLlmBuilder ConfigureChatClient(this ILocalLlmBuilder builder, Action<ChatClientBuilder> configure)
     {
         ArgumentNullException.ThrowIfNull(builder);

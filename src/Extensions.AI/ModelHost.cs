@@ -3,7 +3,9 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Extensions.AI;
 
-/// <summary>Owns an engine of a container: loads it once, at the host's start or at the first request, and disposes it with the container.</summary>
+/// <summary>
+/// Owns an engine of a container: loads it once, at the host's start or at the first request, and disposes it with the container.
+/// </summary>
 /// <param name="options">Gives the options, checked.</param>
 /// <param name="loggerFactory">Where the engine logs.</param>
 /// <param name="earlier">Gives the models that are loaded before this one.</param>

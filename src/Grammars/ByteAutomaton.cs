@@ -4,8 +4,9 @@ using Place = LocalLlm.Grammars.GrammarState.Place;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A grammar over bytes as a pushdown automaton, made deterministic as far as it is walked: a state stands for a set of places in the rules, each with the stack of rules that are open there. Equal sets are one state.
-/// What it knows is forgotten when it takes too much room; states that are held stay valid, and <see cref="Renewed"/> brings them into the present. Not thread-safe.
+/// A grammar over bytes as a pushdown automaton, made deterministic as far as it is walked: a state stands for a set of places in the
+/// rules, each with the stack of rules that are open there. Equal sets are one state. What it knows is forgotten when it takes too much
+/// room; states that are held stay valid, and <see cref="Renewed"/> brings them into the present. Not thread-safe.
 /// </summary>
 internal sealed class ByteAutomaton
 {
@@ -124,11 +125,11 @@ internal sealed class ByteAutomaton
     }
 
     /// <summary>
-    /// The state as it would be if all repetitions that may end already had just become able to: every text that may follow the state may follow that one, and the other way round for texts of at most
-    /// <paramref name="remaining"/> bytes.
+    /// The state as it would be if all repetitions that may end already had just become able to: every text that may follow the state may
+    /// follow that one, and the other way round for texts of at most <paramref name="remaining"/> bytes.
     /// </summary>
     /// <param name="state">The state.</param>
-    /// <param name="remaining">Repetitions that are left to the one that has fewest left; <see cref="int.MaxValue"/>: nothing was changed.</param>
+    /// <param name="remaining">Repetitions that are left to the one that has the fewest; <see cref="int.MaxValue"/>: no change.</param>
     public GrammarState Relaxed(GrammarState state, out int remaining)
     {
         var fewest = int.MaxValue;
@@ -138,7 +139,8 @@ internal sealed class ByteAutomaton
     }
 
     /// <summary>
-    /// The state within the innermost shared rules by itself, whatever is around them; null: some reading of the text is within none. Its <see cref="GrammarState.Escapes"/> tells when a text may have left them.
+    /// The state within the innermost shared rules by itself, whatever is around them; null: some reading of the text is within none. Its
+    /// <see cref="GrammarState.Escapes"/> tells when a text may have left them.
     /// </summary>
     public GrammarState? Inside(GrammarState state)
     {

@@ -1,8 +1,8 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A grammar over the tokens of a vocabulary, with the masks of the states that were met. Made anywhere (<see cref="GrammarCompiler"/>); then used, through its matchers, on one
-/// thread at a time.
+/// A grammar over the tokens of a vocabulary, with the masks of the states that were met. Made anywhere (<see cref="GrammarCompiler"/>);
+/// then used, through its matchers, on one thread at a time.
 /// </summary>
 public sealed class CompiledGrammar
 {
@@ -54,7 +54,9 @@ public sealed class CompiledGrammar
     /// there.</summary>
     internal GrammarState StartAfterThought => _automaton.StartAfterThought;
 
-    /// <summary>Whether it has grown so far (objects make places for the members that were there) that new requests should begin with a new one.</summary>
+    /// <summary>
+    /// Whether it has grown so far (objects make places for the members that were there) that new requests should begin with a new one.
+    /// </summary>
     internal bool IsWornOut => _automaton.IsWornOut;
 
     /// <summary>About how much memory it holds, in bytes.</summary>

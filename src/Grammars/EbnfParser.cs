@@ -5,8 +5,9 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Reads rules in the notation of llama.cpp's GBNF and vLLM's <c>grammar</c>: <c>root ::= "a" [0-9]+ (rest | "b")? # note</c>. Texts in double or single quotes, classes as in regular expressions, <c>.</c> for any character, groups,
-/// alternatives, <c>* + ? {2} {2,} {2,5}</c>. A rule goes on until the next one begins.
+/// Reads rules in the notation of llama.cpp's GBNF and vLLM's <c>grammar</c>: <c>root ::= "a" [0-9]+ (rest | "b")? # note</c>. Texts in
+/// double or single quotes, classes as in regular expressions, <c>.</c> for any character, groups, alternatives, <c>* + ? {2} {2,}
+/// {2,5}</c>. A rule goes on until the next one begins.
 /// </summary>
 internal sealed class EbnfParser
 {

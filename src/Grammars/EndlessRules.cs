@@ -1,6 +1,9 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>The rules that have no finite text: what is left when those are taken away that have one, round by round (Hopcroft, Ullman: generating symbols).</summary>
+/// <summary>
+/// The rules that have no finite text: what is left when those are taken away that have one, round by round (Hopcroft, Ullman: generating
+/// symbols).
+/// </summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class EndlessRules(GrammarNodes nodes)
 {

@@ -1,6 +1,9 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>What may stand behind the whole part of a number that is also the whole part of a bound: nothing, or a point and digits that stay inside.</summary>
+/// <summary>
+/// What may stand behind the whole part of a number that is also the whole part of a bound: nothing, or a point and digits that stay
+/// inside.
+/// </summary>
 /// <param name="nodes">The rules.</param>
 /// <param name="low">A lower bound with this whole part; null: all fractions are above it.</param>
 /// <param name="high">An upper bound with this whole part; null: all fractions are below it.</param>

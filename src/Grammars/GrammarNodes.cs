@@ -6,8 +6,8 @@ namespace LocalLlm.Grammars;
 internal readonly record struct Fragment(int Start, int End);
 
 /// <summary>
-/// The rules of a grammar as a graph: edges that take one byte, edges that take none, and calls of rules. Fragments are made from the inside out (Thompson, "Regular expression search
-/// algorithm", 1968), each used once.
+/// The rules of a grammar as a graph: edges that take one byte, edges that take none, and calls of rules. Fragments are made from the
+/// inside out (Thompson, "Regular expression search algorithm", 1968), each used once.
 /// </summary>
 internal sealed class GrammarNodes(GrammarLimits limits)
 {
@@ -135,7 +135,9 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return _ruleStarts.Count - 1;
     }
 
-    /// <summary>Says that a rule is long and called from many places, such as a string: what its inside allows is found once for all of them.</summary>
+    /// <summary>
+    /// Says that a rule is long and called from many places, such as a string: what its inside allows is found once for all of them.
+    /// </summary>
     /// <param name="rule">The rule.</param>
     /// <param name="name">Equal for rules of other grammars that are the same; null: there are none.</param>
     public void Share(int rule, string? name = null) => _shared[rule] = name;
@@ -164,7 +166,10 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return endless.CanEnd(whole.Start) ? whole.Start : throw new GrammarException("the text never ends: what is required contains itself; make a part on the way optional");
     }
 
-    /// <summary>Whether no text of a rule ever ends, because each contains another of the same rule: it is not entered. Known when the grammar is finished.</summary>
+    /// <summary>
+    /// Whether no text of a rule ever ends, because each contains another of the same rule: it is not entered. Known when the grammar is
+    /// finished.
+    /// </summary>
     public bool IsEndless(int rule) => _endless.Contains(rule);
 
     /// <summary>Says of a lazy place that an end can be reached from there through all of some rules; there may be several such

@@ -19,7 +19,10 @@ internal sealed class GrammarState
     /// <summary>Whether the text so far is a whole text of the grammar.</summary>
     public bool IsAccepting { get; }
 
-    /// <summary>Whether the text so far may have left the rule that is looked at by itself (<see cref="ByteAutomaton.Inside(GrammarState)"/>): what may follow then is not known here.</summary>
+    /// <summary>
+    /// Whether the text so far may have left the rule that is looked at by itself (<see cref="ByteAutomaton.Inside(GrammarState)"/>): what
+    /// may follow then is not known here.
+    /// </summary>
     public bool Escapes { get; }
 
     /// <summary>The places that take a byte, in a fixed order.</summary>
@@ -34,7 +37,10 @@ internal sealed class GrammarState
     /// <summary>The tokens that may come next; null: not made yet.</summary>
     internal uint[]? Mask { get; set; }
 
-    /// <summary>Of a rule that is looked at by itself: the tokens that stay inside of it, and those of which only the text around can say whether they may come.</summary>
+    /// <summary>
+    /// Of a rule that is looked at by itself: the tokens that stay inside of it, and those of which only the text around can say whether
+    /// they may come.
+    /// </summary>
     internal (uint[] Inside, int[] Unknown)? Tokens { get; set; }
 
     /// <summary>Room for the states after each byte.</summary>

@@ -1,6 +1,9 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>JSON (RFC 8259) as a grammar. White space is at most one blank after a colon or comma, or line feeds with indentation of a few blanks: models need some, and could write it for ever.</summary>
+/// <summary>
+/// JSON (RFC 8259) as a grammar. White space is at most one blank after a colon or comma, or line feeds with indentation of a few blanks:
+/// models need some, and could write it for ever.
+/// </summary>
 internal sealed class JsonGrammar
 {
     private const int MaxIndentation = 16;

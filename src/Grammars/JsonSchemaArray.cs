@@ -4,7 +4,8 @@ using System.Text.Json;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Arrays whose items have places of their own, conditions on how many are of a kind, or may not be equal. How far a text has come is part of the place in the grammar, so places are made when a text comes there.
+/// Arrays whose items have places of their own, conditions on how many are of a kind, or may not be equal. How far a text has come is part
+/// of the place in the grammar, so places are made when a text comes there.
 /// </summary>
 /// <param name="nodes">The rules.</param>
 /// <param name="json">JSON as such.</param>

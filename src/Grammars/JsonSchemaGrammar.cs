@@ -4,8 +4,10 @@ using System.Text.Json;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A JSON schema (the keywords of drafts 4 to 2020-12 that <see cref="SchemaWords"/> names) as a grammar of its instances. Properties come in any order. What cannot be kept to token by token is refused with its JSON pointer;
-/// words that are no keywords of validation are notes, as the standard has it. A rule stands for a set of schemas that hold together or do not (<see cref="SchemaPart"/>), so schemas may contain themselves.
+/// A JSON schema (the keywords of drafts 4 to 2020-12 that <see cref="SchemaWords"/> names) as a grammar of its instances. Properties come
+/// in any order. What cannot be kept to token by token is refused with its JSON pointer; words that are no keywords of validation are
+/// notes, as the standard has it. A rule stands for a set of schemas that hold together or do not (<see cref="SchemaPart"/>), so schemas
+/// may contain themselves.
 /// </summary>
 internal sealed class JsonSchemaGrammar
 {
@@ -52,7 +54,8 @@ internal sealed class JsonSchemaGrammar
     /// <param name="schema">The schema.</param>
     /// <param name="isClosed">Whether objects with named properties have no others, unless the schema speaks of others.</param>
     /// <param name="typeFirst">Whether <c>$type</c> comes before an object's other properties.</param>
-    /// <exception cref="GrammarException">It is malformed, contradicts itself, or has what this does not do; the message begins with the JSON pointer.</exception>
+    /// <exception cref="GrammarException">It is malformed, contradicts itself, or has what this does not do; the message begins with the
+    /// JSON pointer.</exception>
     public static Fragment Parse(GrammarNodes nodes, JsonElement schema, bool isClosed = false, bool typeFirst = false) => Parse(nodes, schema.GetRawText(), isClosed, typeFirst);
 
     /// <inheritdoc cref="Parse(GrammarNodes, JsonElement, bool, bool)"/>
@@ -69,7 +72,8 @@ internal sealed class JsonSchemaGrammar
         }
         catch (Exception wrong) when (wrong is InvalidOperationException or ArgumentException or JsonException or OverflowException or FormatException)
         {
-            // A name twice, a number beyond all bounds, half of a character, a keyword of a wrong kind below a part that is only looked at to be compared.
+            // A name twice, a number beyond all bounds, half of a character, a keyword of a wrong kind below a part that is only looked at
+            // to be compared.
             throw new GrammarException($"#: the schema cannot be read: {wrong.Message}");
         }
     }

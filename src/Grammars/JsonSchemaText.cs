@@ -83,7 +83,10 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
         return nodes.Sequence([.. parts]);
     }
 
-    /// <summary>Any string that is none of these, quotes included. Characters are written as <see cref="Character"/> writes them, so that no name comes in disguise.</summary>
+    /// <summary>
+    /// Any string that is none of these, quotes included. Characters are written as <see cref="Character"/> writes them, so that no name
+    /// comes in disguise.
+    /// </summary>
     public Fragment StringOtherThan(IReadOnlyCollection<string> names)
     {
         var end = nodes.Nothing();

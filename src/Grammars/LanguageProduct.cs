@@ -1,8 +1,9 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Texts told apart by several languages at once: the product of their automata (Hopcroft, Ullman), without the states from which no allowed text is left. What single languages cannot say is possible so: both of two
-/// patterns, all but some names, multiples between two bounds.
+/// Texts told apart by several languages at once: the product of their automata (Hopcroft, Ullman), without the states from which no
+/// allowed text is left. What single languages cannot say is possible so: both of two patterns, all but some names, multiples between two
+/// bounds.
 /// </summary>
 internal sealed class LanguageProduct
 {

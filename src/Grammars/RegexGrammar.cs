@@ -10,7 +10,8 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
     private const int Many = 16; // repetitions that are counted and not copied
 
     /// <summary>The texts that a pattern matches as a whole, in UTF-8.</summary>
-    /// <exception cref="GrammarException">It is malformed, or has what is not possible (<see cref="RegexDialect.EcmaScript"/>); the message says where.</exception>
+    /// <exception cref="GrammarException">It is malformed, or has what is not possible (<see cref="RegexDialect.EcmaScript"/>); the message
+    /// says where.</exception>
     public static Fragment Parse(GrammarNodes nodes, string pattern)
     {
         var grammar = new RegexGrammar(nodes, ranges => Utf8Ranges.Add(nodes, ranges));

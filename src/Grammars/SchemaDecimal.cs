@@ -3,7 +3,9 @@ using System.Numerics;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>A decimal number of any size, exact: <paramref name="Digits"/> / 10^<paramref name="Scale"/>, without zeros at the end of its fraction.</summary>
+/// <summary>
+/// A decimal number of any size, exact: <paramref name="Digits"/> / 10^<paramref name="Scale"/>, without zeros at the end of its fraction.
+/// </summary>
 /// <param name="Digits">All its digits.</param>
 /// <param name="Scale">How many of them are behind the point.</param>
 internal readonly record struct SchemaDecimal(BigInteger Digits, int Scale) : IComparable<SchemaDecimal>

@@ -8,7 +8,8 @@ namespace LocalLlm.Grammars;
 internal sealed record SchemaChoice(SchemaPart Source, IReadOnlyList<SchemaPart[]> Alternatives);
 
 /// <summary>
-/// What is said of a value, taken apart: references followed, <c>allOf</c> joined, negations pushed inwards (De Morgan), choices that can go one way only made. What is left are plain parts, which all hold, and choices.
+/// What is said of a value, taken apart: references followed, <c>allOf</c> joined, negations pushed inwards (De Morgan), choices that can
+/// go one way only made. What is left are plain parts, which all hold, and choices.
 /// </summary>
 /// <param name="references">Where references lead.</param>
 /// <param name="budget">How long it may take.</param>

@@ -1,6 +1,9 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>Strings of JSON told apart by several languages at once. Characters are written in one way only, as <see cref="JsonSchemaText.Character"/> writes them.</summary>
+/// <summary>
+/// Strings of JSON told apart by several languages at once. Characters are written in one way only, as
+/// <see cref="JsonSchemaText.Character"/> writes them.
+/// </summary>
 /// <param name="budget">Pays for it.</param>
 internal sealed class StringLanguages(SchemaBudget budget)
 {

@@ -3,7 +3,8 @@ using System.Collections.Concurrent;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A vocabulary: its tokens by their bytes, in the order of a walk from the root: a walk that meets a byte which leads nowhere skips everything below. Immutable but for what it remembers.
+/// A vocabulary: its tokens by their bytes, in the order of a walk from the root: a walk that meets a byte which leads nowhere skips
+/// everything below. Immutable but for what it remembers.
 /// </summary>
 public sealed class TokenTrie
 {

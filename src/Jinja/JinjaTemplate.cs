@@ -38,8 +38,8 @@ public sealed class JinjaTemplate
     /// <summary>Parses a template.</summary>
     /// <param name="source">The template's text.</param>
     /// <param name="limits">What parsing and each render may cost; the defaults where null.</param>
-    /// <exception cref="TemplateException"><see cref="TemplateErrorKind.Syntax"/>: the text is no template, or names an unknown filter, test or
-    /// tag.</exception>
+    /// <exception cref="TemplateException"><see cref="TemplateErrorKind.Syntax"/>: the text is no template, or names an unknown filter,
+    /// test or tag.</exception>
     public static JinjaTemplate Parse(string source, TemplateLimits? limits = null)
     {
         ArgumentNullException.ThrowIfNull(source);

@@ -10,7 +10,8 @@ namespace Microsoft.SemanticKernel;
 internal static class HistoryItems
 {
     /// <summary>
-    /// The same history, or a copy whose messages have their thoughts in their metadata, where <see cref="ResponseAnnotations"/> finds them.
+    /// The same history, or a copy whose messages have their thoughts in their metadata, where <see cref="ResponseAnnotations"/> finds
+    /// them.
     /// </summary>
     /// <exception cref="NotSupportedException">An item that no text can say, by its kind and place.</exception>
     public static ChatHistory Prepare(ChatHistory history)

@@ -7,8 +7,8 @@ using Microsoft.Extensions.Logging;
 namespace Microsoft.SemanticKernel.ChatCompletion;
 
 /// <summary>
-/// The engine as a chat service: functions of the kernel are called as the execution settings say; a thought comes as <see cref="ReasoningContent"/>, the finish reason and the usage in the metadata
-/// (<c>FinishReason</c>, <c>Usage</c>).
+/// The engine as a chat service: functions of the kernel are called as the execution settings say; a thought comes as
+/// <see cref="ReasoningContent"/>, the finish reason and the usage in the metadata (<c>FinishReason</c>, <c>Usage</c>).
 /// </summary>
 public sealed class LocalLlmChatCompletionService : IChatCompletionService
 {

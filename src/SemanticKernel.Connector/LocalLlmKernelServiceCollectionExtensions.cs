@@ -8,7 +8,9 @@ using Microsoft.SemanticKernel.TextGeneration;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
-/// <summary>Registers an engine's services for Semantic Kernel. An engine that is given stays the caller's: nothing here disposes it.</summary>
+/// <summary>
+/// Registers an engine's services for Semantic Kernel. An engine that is given stays the caller's: nothing here disposes it.
+/// </summary>
 public static class LocalLlmKernelServiceCollectionExtensions
 {
     /// <summary>Registers an <see cref="IChatCompletionService"/>.</summary>
@@ -23,7 +25,8 @@ public static class LocalLlmKernelServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Registers an <see cref="ITextGenerationService"/>, and an <see cref="IChatCompletionService"/> with it: with a text service alone, Semantic Kernel would hand it the markup of chat prompts as text.
+    /// Registers an <see cref="ITextGenerationService"/>, and an <see cref="IChatCompletionService"/> with it: with a text service alone,
+    /// Semantic Kernel would hand it the markup of chat prompts as text.
     /// </summary>
     /// <inheritdoc cref="AddLocalLlmChatCompletion(IServiceCollection, LlmEngine, string?)"/>
     public static IServiceCollection AddLocalLlmTextGeneration(this IServiceCollection services, LlmEngine engine, string? serviceId = null)

@@ -5,7 +5,9 @@ using Microsoft.SemanticKernel.Services;
 
 namespace Microsoft.SemanticKernel.TextGeneration;
 
-/// <summary>The engine as a text service: the prompt is continued as it is, without a chat template, and everything that comes is text.</summary>
+/// <summary>
+/// The engine as a text service: the prompt is continued as it is, without a chat template, and everything that comes is text.
+/// </summary>
 public sealed class LocalLlmTextGenerationService : ITextGenerationService
 {
     private readonly Func<CancellationToken, Task<LlmEngine>> _engine;

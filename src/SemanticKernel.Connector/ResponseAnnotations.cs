@@ -5,8 +5,10 @@ using AICallContent = Microsoft.Extensions.AI.FunctionCallContent;
 namespace LocalLlm.SemanticKernel;
 
 /// <summary>
-/// Writes down, where Semantic Kernel's adapter keeps it, what the adapter would drop: the finish reason and the thought, as <c>FinishReason</c> and <c>Reasoning</c> in the metadata of a message, and the plugins of the functions that
-/// are called, as <c>Functions</c>. The adapter names a function by its plugin and its own name in tools, and by its own name in calls: these get the names of the tools.
+/// Writes down, where Semantic Kernel's adapter keeps it, what the adapter would drop: the finish reason and the thought, as
+/// <c>FinishReason</c> and <c>Reasoning</c> in the metadata of a message, and the plugins of the functions that are called, as
+/// <c>Functions</c>. The adapter names a function by its plugin and its own name in tools, and by its own name in calls: these get the
+/// names of the tools.
 /// </summary>
 internal sealed class ResponseAnnotations(IChatClient inner) : DelegatingChatClient(inner)
 {

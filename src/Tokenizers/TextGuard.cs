@@ -23,7 +23,8 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
     /// </summary>
     /// <param name="text">The untrusted text.</param>
     /// <param name="guard">A noncharacter, U+FDD0 to U+FDEF.</param>
-    /// <param name="exempt">Token texts that may stay tokens, or null for none; then every first character of a token is marked too.</param>
+    /// <param name="exempt">Token texts that may stay tokens, or null for none; then every first character of a token is marked
+    /// too.</param>
     public string Apply(string text, char guard, Predicate<string>? exempt)
     {
         CheckGuard(guard);

@@ -19,7 +19,8 @@ internal sealed class UnigramModel : TokenizerModel
     /// <param name="vocabulary">The pieces, with the ids 0 to <see cref="TokenVocabulary.Size"/> - 1.</param>
     /// <param name="scores">The score of each; finite.</param>
     /// <param name="unknownId">Stands for text that no piece covers.</param>
-    /// <param name="byteFallback">Such text becomes its UTF-8 bytes, where the vocabulary has tokens such as <c>&lt;0x0A&gt;</c> for all.</param>
+    /// <param name="byteFallback">Such text becomes its UTF-8 bytes, where the vocabulary has tokens such as <c>&lt;0x0A&gt;</c> for
+    /// all.</param>
     public UnigramModel(TokenVocabulary vocabulary, double[] scores, int unknownId, bool byteFallback)
     {
         _vocabulary = vocabulary;

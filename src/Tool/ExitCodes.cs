@@ -12,7 +12,9 @@ internal static class ExitCodes
     /// <summary>The command line makes no sense.</summary>
     public const int Usage = 2;
 
-    /// <summary>The engine has failed while it served, on this node or on another one (sysexits' EX_SOFTWARE): start it again, on all nodes.</summary>
+    /// <summary>
+    /// The engine has failed while it served, on this node or on another one (sysexits' EX_SOFTWARE): start it again, on all nodes.
+    /// </summary>
     public const int EngineDead = 70;
 
     /// <summary>Whoever read the output has gone: 128 + SIGPIPE, as shells report it.</summary>

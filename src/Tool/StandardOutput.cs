@@ -2,7 +2,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace LocalLlm.Tool;
 
-/// <summary>Standard output as bytes, which tells when its reader has gone: the console's own stream passes over that, and whoever writes to it works on for nobody.</summary>
+/// <summary>
+/// Standard output as bytes, which tells when its reader has gone: the console's own stream passes over that, and whoever writes to it
+/// works on for nobody.
+/// </summary>
 internal static class StandardOutput
 {
     private const int Descriptor = 1;

@@ -56,7 +56,7 @@ public class JoinTests
         await using (var replica = await Replica.LoadAsync(options, node => node with { LoggerFactory = null }))
             Assert.NotEmpty(await Replica.GreedyAsync(replica.Engine, "Once", 2));
         var warning = Assert.Single(OfSharedHosts(log));
-        Assert.StartsWith($"3 nodes run on {Environment.MachineName}, and each computes on as many cores", warning, StringComparison.Ordinal);
+        Assert.StartsWith($"3 nodes run on {Environment.MachineName}, and each plans CPU threads and memory", warning, StringComparison.Ordinal);
     }
 
     [Fact]

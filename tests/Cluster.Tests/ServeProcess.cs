@@ -7,7 +7,9 @@ using LocalLlm.Tests;
 
 namespace LocalLlm.Cluster.Tests;
 
-/// <summary>A process of <c>localllm serve</c> on the tiny model, which is asked over a Unix socket, so that it may be in any network namespace.</summary>
+/// <summary>
+/// A process of <c>localllm serve</c> on the tiny model, which is asked over a Unix socket, so that it may be in any network namespace.
+/// </summary>
 internal sealed class ServeProcess : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);

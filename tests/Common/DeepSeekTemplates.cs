@@ -4,8 +4,8 @@ namespace LocalLlm.Tests;
 internal static class DeepSeekTemplates
 {
     /// <summary>
-    /// V3.1: <c>thinking</c> decides how the answer begins, calls have neither a type nor a fence, and an answer to tool outputs has no tag.
-    /// Arguments are appended as text.
+    /// V3.1: <c>thinking</c> decides how the answer begins, calls have neither a type nor a fence, and an answer to tool outputs has no
+    /// tag. Arguments are appended as text.
     /// </summary>
     public const string V31 = """
         {%- if thinking is not defined -%}{%- set thinking = false -%}{%- endif -%}

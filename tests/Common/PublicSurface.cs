@@ -8,7 +8,8 @@ namespace LocalLlm.Tests;
 internal static class PublicSurface
 {
     /// <summary>
-    /// What <c>tests/{project}/Api/{assembly}.txt</c> holds, and what the assembly has. With <c>LOCALLLM_ACCEPT_API=1</c> the file is written first.
+    /// What <c>tests/{project}/Api/{assembly}.txt</c> holds, and what the assembly has. With <c>LOCALLLM_ACCEPT_API=1</c> the file is
+    /// written first.
     /// </summary>
     public static (string Accepted, string Actual) Compare(Assembly assembly, string project)
     {

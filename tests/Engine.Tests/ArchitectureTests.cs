@@ -67,6 +67,18 @@ public partial class ArchitectureTests
     }
 
     [Fact]
+    public void No_comment_is_wider_than_140_columns()
+    {
+        string[] folders = ["src", "tests", "samples", "bench"];
+        var files = folders.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(TestPaths.Repository, folder), "*.cs", SearchOption.AllDirectories))
+            .Where(file => !file.Split(Path.DirectorySeparatorChar).Any(part => part is "bin" or "obj" or "node_modules"));
+        // What is inherited is named by a signature, which cannot be broken.
+        Assert.Empty(files.SelectMany(file => File.ReadLines(file)
+            .Where(line => line.Length > 140 && line.TrimStart().StartsWith("//", StringComparison.Ordinal) && !line.Contains("<inheritdoc", StringComparison.Ordinal))
+            .Select(line => $"{Path.GetRelativePath(TestPaths.Repository, file)}: {line.Trim()}")));
+    }
+
+    [Fact]
     public void Every_folder_has_tests_of_the_same_name()
     {
         var tests = Path.Combine(TestPaths.Repository, "tests", "Engine.Tests");

@@ -3,7 +3,8 @@ using Xunit;
 namespace LocalLlm.Tests;
 
 /// <summary>
-/// The public surface is what the file in <c>Api</c> says: a change shows in review. To accept one, run the test with <c>LOCALLLM_ACCEPT_API=1</c> and commit the file.
+/// The public surface is what the file in <c>Api</c> says: a change shows in review. To accept one, run the test with
+/// <c>LOCALLLM_ACCEPT_API=1</c> and commit the file.
 /// </summary>
 public sealed class PublicApiTests
 {

@@ -5,8 +5,9 @@ using Xunit;
 namespace LocalLlm.Tests;
 
 /// <summary>
-/// How many files of the engine one request runs through, from GenerateAsync to its first token, as the runtime sees it: those whose methods
-/// it calls, not those whose data it reads, down to the model's interface (below it are the model, its layers and the device's kernels).
+/// How many files of the engine one request runs through, from GenerateAsync to its first token, as the runtime sees it: those whose
+/// methods it calls, not those whose data it reads, down to the model's interface (below it are the model, its layers and the device's
+/// kernels).
 /// </summary>
 public class RequestPathTests
 {

@@ -7,8 +7,8 @@ namespace LocalLlm.Tests;
 internal readonly record struct PlacedType(string Folder, string Name);
 
 /// <summary>
-/// Which types of an assembly use which others of it, as its compiled code says: signatures, fields, bases, attributes and every instruction,
-/// however the source names them. Constants are not seen: the compiler has copied them.
+/// Which types of an assembly use which others of it, as its compiled code says: signatures, fields, bases, attributes and every
+/// instruction, however the source names them. Constants are not seen: the compiler has copied them.
 /// </summary>
 internal static class TypeUses
 {

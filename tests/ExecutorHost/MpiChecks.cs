@@ -6,7 +6,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.ExecutorHost;
 
-/// <summary>What the processes of one mpirun do together, compared bit by bit with what threads do. Prints one line for each rank.</summary>
+/// <summary>
+/// What the processes of one mpirun do together, compared bit by bit with what threads do. Prints one line for each rank.
+/// </summary>
 internal static class MpiChecks
 {
     private const int Repeats = 2000;

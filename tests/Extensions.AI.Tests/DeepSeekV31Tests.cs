@@ -4,7 +4,9 @@ using Xunit;
 
 namespace LocalLlm.Extensions.AI.Tests;
 
-/// <summary>A chat client of a model whose template switches thinking and writes calls as V3.1's and R1-0528's do, over the tiny model.</summary>
+/// <summary>
+/// A chat client of a model whose template switches thinking and writes calls as V3.1's and R1-0528's do, over the tiny model.
+/// </summary>
 public class DeepSeekV31Tests
 {
     private static readonly AIFunction Weather = AIFunctionFactory.Create((string city, int days) => "warm", "get_weather", "Gets the weather.");

@@ -163,7 +163,8 @@ public class SchemaFuzzTests
         return null;
     }
 
-    // Null: a name that the schema does not know comes twice, which a grammar cannot keep from happening; or a number is too long to be compared here.
+    // Null: a name that the schema does not know comes twice, which a grammar cannot keep from happening; or a number is too long to be
+    // compared here.
     private static JsonElement? Parsed(string text)
     {
         if (Regex.IsMatch(text, "[0-9.]{18}|[0-9]e"))

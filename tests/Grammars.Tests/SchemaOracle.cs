@@ -3,7 +3,9 @@ using System.Text.RegularExpressions;
 
 namespace LocalLlm.Grammars.Tests;
 
-/// <summary>Whether a value is an instance of a schema of draft 2020-12, read from the standard word by word: what the grammars are held to.</summary>
+/// <summary>
+/// Whether a value is an instance of a schema of draft 2020-12, read from the standard word by word: what the grammars are held to.
+/// </summary>
 internal sealed class SchemaOracle(JsonElement root)
 {
     public bool IsValid(JsonElement value) => IsValid(root, value);

@@ -2,7 +2,10 @@ using Xunit;
 
 namespace LocalLlm.Primitives.Tests;
 
-/// <summary>One parser for two dialects: what each of them means, and refuses by name. That the trees match as they should is tested where they are run.</summary>
+/// <summary>
+/// One parser for two dialects: what each of them means, and refuses by name. That the trees match as they should is tested where they are
+/// run.
+/// </summary>
 public sealed class RegexParserTests
 {
     private const RegexDialect Oniguruma = RegexDialect.Oniguruma;

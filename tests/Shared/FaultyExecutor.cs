@@ -30,7 +30,9 @@ internal enum Fault
     Hang,
 }
 
-/// <summary>An executor of this process whose steps go wrong as the test says. What it throws and reports holds the word "secret".</summary>
+/// <summary>
+/// An executor of this process whose steps go wrong as the test says. What it throws and reports holds the word "secret".
+/// </summary>
 /// <param name="faultOf">The fault of a step, by its number from 1.</param>
 /// <param name="decorate">Puts another executor between the device and the faults.</param>
 internal sealed class FaultyExecutorFactory(Func<long, Fault> faultOf, Func<IStepExecutor, IStepExecutor>? decorate = null) : IStepExecutorFactory

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace LocalLlm.Tokenizers.Tests;
 
-/// <summary>Strings that hurt tokenizers: many scripts, combining marks, supplementary planes, spaces and line breaks of all kinds.</summary>
+/// <summary>
+/// Strings that hurt tokenizers: many scripts, combining marks, supplementary planes, spaces and line breaks of all kinds.
+/// </summary>
 internal static class RandomText
 {
     private static readonly (int First, int Last)[] Ranges =

@@ -6,8 +6,9 @@ using LocalLlm.Samples.Rag.Configuration;
 namespace LocalLlm.Samples.Rag.Agent;
 
 /// <summary>
-/// Binds an answer to the sources that were really shown. A number that stands for none is taken out, and a sentence with figures that its source does not have is marked. Where the model wrote no number, one is given only to
-/// what a source says in the same words: a sentence of the answer that is a sentence of the source, and with it the line of the thought that chose that source ("[2] … Yes.").
+/// Binds an answer to the sources that were really shown. A number that stands for none is taken out, and a sentence with figures that its
+/// source does not have is marked. Where the model wrote no number, one is given only to what a source says in the same words: a sentence
+/// of the answer that is a sentence of the source, and with it the line of the thought that chose that source ("[2] … Yes.").
 /// </summary>
 internal static partial class CitationReader
 {
@@ -42,7 +43,10 @@ internal static partial class CitationReader
         return "";
     });
 
-    /// <summary>For each sentence of the answer the sources that have it word for word, and of several those that the thought chose; nothing where a sentence has none.</summary>
+    /// <summary>
+    /// For each sentence of the answer the sources that have it word for word, and of several those that the thought chose; nothing where a
+    /// sentence has none.
+    /// </summary>
     private static IReadOnlyList<int> Quoted(string text, string thought, IReadOnlyList<Source> sources)
     {
         var chosen = Choice().Matches(thought).Select(NumberOf).ToHashSet();

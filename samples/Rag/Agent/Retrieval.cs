@@ -3,7 +3,9 @@ using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Agent;
 
-/// <summary>All that was found for one question, over all searches for it. Numbers go on, and what was found before keeps its number.</summary>
+/// <summary>
+/// All that was found for one question, over all searches for it. Numbers go on, and what was found before keeps its number.
+/// </summary>
 /// <param name="finder">Searches.</param>
 /// <param name="earlier">What earlier turns of the conversation were shown.</param>
 /// <param name="searched">Told after each search.</param>
@@ -73,7 +75,10 @@ internal sealed partial class Retrieval(SourceFinder finder, IReadOnlyList<Sourc
         return numbered;
     }
 
-    /// <summary>As the model reads them: a line for each, with its number. Marks of a document's own, such as [1], are not to be taken for numbers of sources.</summary>
+    /// <summary>
+    /// As the model reads them: a line for each, with its number. Marks of a document's own, such as [1], are not to be taken for numbers
+    /// of sources.
+    /// </summary>
     public static string Format(IEnumerable<Source> sources) => string.Join('\n', sources.Select(source => $"[{source.Number}] {Space().Replace(OwnMark().Replace(source.Text, "($1)"), " ").Trim()}"));
 
     [GeneratedRegex(@"\[(\d{1,9})\]")]

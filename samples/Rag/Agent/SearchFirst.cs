@@ -4,7 +4,10 @@ using Microsoft.Extensions.AI;
 
 namespace LocalLlm.Samples.Rag.Agent;
 
-/// <summary>Searches for the question before the model speaks, and puts question and sources into one message, as models learn it that call no tools.</summary>
+/// <summary>
+/// Searches for the question before the model speaks, and puts question and sources into one message, as models learn it that call no
+/// tools.
+/// </summary>
 internal sealed class SearchFirst(Retrieval retrieval, AnswerOptions options) : AIContextProvider
 {
     protected override async ValueTask<AIContext> InvokingCoreAsync(InvokingContext context, CancellationToken cancellationToken = default)

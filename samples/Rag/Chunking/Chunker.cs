@@ -4,7 +4,8 @@ using LocalLlm.Samples.Rag.Documents;
 namespace LocalLlm.Samples.Rag.Chunking;
 
 /// <summary>
-/// Cuts sections into passages: whole sentences up to a budget of tokens, the last ones said again at the start of the next passage. A sentence beyond the budget is cut between words, a word beyond it between characters.
+/// Cuts sections into passages: whole sentences up to a budget of tokens, the last ones said again at the start of the next passage. A
+/// sentence beyond the budget is cut between words, a word beyond it between characters.
 /// </summary>
 /// <param name="count">Tokens of a text.</param>
 /// <param name="options">The budget, headings included where they are embedded.</param>

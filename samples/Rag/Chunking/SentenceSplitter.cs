@@ -15,7 +15,9 @@ internal static partial class SentenceSplitter
         "mr", "mrs", "ms", "dr", "prof", "st", "no", "nr", "vs", "etc", "e.g", "i.e", "cf", "fig", "vol", "ca", "approx", "inc", "ltd", "jr", "sr",
     };
 
-    /// <summary>Ranges that cover the text from its first character to its last, in order: each sentence with the white space behind it.</summary>
+    /// <summary>
+    /// Ranges that cover the text from its first character to its last, in order: each sentence with the white space behind it.
+    /// </summary>
     public static IReadOnlyList<Range> Split(string text)
     {
         var sentences = new List<Range>();

@@ -7,7 +7,9 @@ internal static class Wording
 {
     private const char MinusSign = '\u2212';
 
-    /// <summary>Letters and digits in small form, one space between words. A number keeps its sign and its point: 2.5 is not 5, nor is -5.</summary>
+    /// <summary>
+    /// Letters and digits in small form, one space between words. A number keeps its sign and its point: 2.5 is not 5, nor is -5.
+    /// </summary>
     public static string Normalized(string text)
     {
         var normalized = new StringBuilder(text.Length);

@@ -4,7 +4,10 @@ using Spectre.Console;
 
 namespace LocalLlm.Samples.Rag.Commands;
 
-/// <summary>An answer on the terminal: the passages, the thought and the words as they come where somebody watches, then the answer with its sources.</summary>
+/// <summary>
+/// An answer on the terminal: the passages, the thought and the words as they come where somebody watches, then the answer with its
+/// sources.
+/// </summary>
 internal sealed class AnswerPrinter(RagTerminal terminal)
 {
     public async Task<Answer> PrintAsync(IAsyncEnumerable<AnswerEvent> events)

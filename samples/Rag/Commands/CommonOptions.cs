@@ -49,7 +49,10 @@ internal sealed class CommonOptions
         }
     }
 
-    /// <summary>Whether a store is a connection string: it has a keyword that Npgsql knows. One that is otherwise broken is still none of a file's names.</summary>
+    /// <summary>
+    /// Whether a store is a connection string: it has a keyword that Npgsql knows. One that is otherwise broken is still none of a file's
+    /// names.
+    /// </summary>
     internal static bool IsConnection(string store)
     {
         if (store.StartsWith("postgres://", StringComparison.OrdinalIgnoreCase) || store.StartsWith("postgresql://", StringComparison.OrdinalIgnoreCase))

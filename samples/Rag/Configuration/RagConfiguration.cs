@@ -5,8 +5,8 @@ using Microsoft.Extensions.Configuration;
 namespace LocalLlm.Samples.Rag.Configuration;
 
 /// <summary>
-/// Where settings come from, the later over the earlier: appsettings.json, appsettings.MODEL.json of the chat model and of the embedding model (a prompt fits a model, and so does a threshold), the environment
-/// (<c>Rag__Search__Passages=3</c>), the command line.
+/// Where settings come from, the later over the earlier: appsettings.json, appsettings.MODEL.json of the chat model and of the embedding
+/// model (a prompt fits a model, and so does a threshold), the environment (<c>Rag__Search__Passages=3</c>), the command line.
 /// </summary>
 internal static class RagConfiguration
 {
@@ -38,7 +38,9 @@ internal static class RagConfiguration
         return configuration;
     }
 
-    /// <summary>Two folders of one name are told apart by a few digits of a hash of their full paths: each has a store of its own.</summary>
+    /// <summary>
+    /// Two folders of one name are told apart by a few digits of a hash of their full paths: each has a store of its own.
+    /// </summary>
     private static string NameOfFolder(string? folder)
     {
         if (string.IsNullOrEmpty(folder))

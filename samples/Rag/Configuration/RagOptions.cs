@@ -1,6 +1,8 @@
 namespace LocalLlm.Samples.Rag.Configuration;
 
-/// <summary>The configuration section <c>Rag</c>. The two models have sections of their own, <c>LocalLlm</c> and <c>LocalLlmEmbeddings</c>.</summary>
+/// <summary>
+/// The configuration section <c>Rag</c>. The two models have sections of their own, <c>LocalLlm</c> and <c>LocalLlmEmbeddings</c>.
+/// </summary>
 internal sealed class RagOptions
 {
     public const string SectionName = "Rag";
@@ -81,7 +83,10 @@ internal sealed class StoreOptions
 {
     public StoreKind Kind { get; set; } = StoreKind.Sqlite;
 
-    /// <summary>The file of an SQLite store; <c>{model}</c> becomes the embedding model's name, <c>{documents}</c> that of the documents folder with a short hash of its full path.</summary>
+    /// <summary>
+    /// The file of an SQLite store; <c>{model}</c> becomes the embedding model's name, <c>{documents}</c> that of the documents folder with
+    /// a short hash of its full path.
+    /// </summary>
     public string Path { get; set; } = "";
 
     /// <summary>For PostgreSQL, as Npgsql takes it.</summary>
@@ -198,7 +203,11 @@ internal sealed class AnswerOptions
     /// <summary>What is said, and what the model is instructed to say, where the documents have no answer.</summary>
     public string NotFound { get; set; } = "The context does not say.";
 
-    /// <summary>Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses, and a grammar keeps it to it. Where the search comes first and sentences are shown; for models that are too small to copy names and figures that they have not learned.</summary>
+    /// <summary>
+    /// Whether the answer can only be one of the sentences shown, or <see cref="NotFound"/>: the model chooses, and a grammar keeps it to
+    /// it. Where the search comes first and sentences are shown; for models that are too small to copy names and figures that they have not
+    /// learned.
+    /// </summary>
     public bool Quote { get; set; }
 
     /// <summary>With <see cref="Quote"/>: whether the model may say <see cref="NotFound"/> though a sentence has passed every

@@ -7,7 +7,8 @@ using Microsoft.Extensions.Configuration;
 namespace LocalLlm.Samples.Rag.Configuration;
 
 /// <summary>
-/// Finds settings that nothing reads, and values of another type, before they are bound: binding passes some of them over, and tells of the others in .NET's words. The sections' classes say what there is.
+/// Finds settings that nothing reads, and values of another type, before they are bound: binding passes some of them over, and tells of the
+/// others in .NET's words. The sections' classes say what there is.
 /// </summary>
 internal static class SettingNames
 {

@@ -20,7 +20,9 @@ internal sealed class DocumentFolder(IOptions<RagOptions> options)
     /// <summary>What a folder holds. Tests put a disk that fails in its place: no permission keeps an administrator out.</summary>
     internal Func<string, IReadOnlyList<FileSystemInfo>> Entries { get; set; } = folder => [.. new DirectoryInfo(folder).EnumerateFileSystemInfos("*", s_visible)];
 
-    /// <summary>Names of all files, also of those that cannot be read, and the folders that cannot be looked into; links are not followed.</summary>
+    /// <summary>
+    /// Names of all files, also of those that cannot be read, and the folders that cannot be looked into; links are not followed.
+    /// </summary>
     /// <exception cref="RagException">There is no such folder.</exception>
     public FolderListing List()
     {

@@ -9,7 +9,10 @@ using Markdig.Syntax.Inlines;
 
 namespace LocalLlm.Samples.Rag.Documents;
 
-/// <summary>Markdown as text: its headings make the sections; lists, quotes, code and the rows of tables are paragraphs; HTML is text without its tags; front matter is left out.</summary>
+/// <summary>
+/// Markdown as text: its headings make the sections; lists, quotes, code and the rows of tables are paragraphs; HTML is text without its
+/// tags; front matter is left out.
+/// </summary>
 internal static partial class MarkdownReader
 {
     private const int LowestHeading = 7;

@@ -10,7 +10,10 @@ internal static class AnswerCheck
 {
     private static readonly string[] s_members = ["question", "answer", "document"];
 
-    /// <summary>Questions as JSON lines with <c>question</c>, <c>answer</c> (words that an answer must have; null: the documents do not say) and, if wanted, <c>document</c> (what it must cite).</summary>
+    /// <summary>
+    /// Questions as JSON lines with <c>question</c>, <c>answer</c> (words that an answer must have; null: the documents do not say) and, if
+    /// wanted, <c>document</c> (what it must cite).
+    /// </summary>
     public static async Task<IReadOnlyList<KnownAnswer>> ReadAsync(string path, CancellationToken cancellationToken)
     {
         var known = new List<KnownAnswer>();
@@ -30,7 +33,8 @@ internal static class AnswerCheck
         return known.Count > 0 ? known : throw new RagException($"{path} is empty; wanted JSON lines with question and answer");
     }
 
-    /// <exception cref="JsonException">It is no question with its answer. A misspelt answer would otherwise be taken for one that the documents do not have.</exception>
+    /// <exception cref="JsonException">It is no question with its answer. A misspelt answer would otherwise be taken for one that the
+    /// documents do not have.</exception>
     private static KnownAnswer KnownOf(JsonElement json)
     {
         if (json.ValueKind != JsonValueKind.Object)

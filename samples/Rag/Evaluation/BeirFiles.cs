@@ -3,7 +3,10 @@ using System.Text.Json;
 
 namespace LocalLlm.Samples.Rag.Evaluation;
 
-/// <summary>A test collection in BEIR's format: passages and queries as JSON lines with <c>_id</c> and <c>text</c> (and <c>title</c>), judgements as query, passage and grade divided by tabs, or in TREC's four columns.</summary>
+/// <summary>
+/// A test collection in BEIR's format: passages and queries as JSON lines with <c>_id</c> and <c>text</c> (and <c>title</c>), judgements as
+/// query, passage and grade divided by tabs, or in TREC's four columns.
+/// </summary>
 internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList<EvalText> Queries, IReadOnlyList<Judgement> Judgements)
 {
     private static readonly HashSet<string> s_gradeNames = new(StringComparer.OrdinalIgnoreCase) { "score", "relevance" };
@@ -71,7 +74,10 @@ internal sealed record BeirFiles(IReadOnlyList<EvalText> Passages, IReadOnlyList
         return [.. judgements.Values];
     }
 
-    /// <summary>Query, passage and grade. TREC's form has a field between query and passage that nobody uses, and may be divided by spaces; three columns are divided by tabs alone.</summary>
+    /// <summary>
+    /// Query, passage and grade. TREC's form has a field between query and passage that nobody uses, and may be divided by spaces; three
+    /// columns are divided by tabs alone.
+    /// </summary>
     private static string[] FieldsOf(string line)
     {
         var fields = line.Contains('\t', StringComparison.Ordinal) ? line.Split('\t', StringSplitOptions.TrimEntries) : line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);

@@ -28,7 +28,8 @@ internal sealed class Evaluator(HybridWeights weights, IReadOnlyList<int> cutoff
     /// <summary>A row for each kind that the model makes.</summary>
     /// <param name="files">The collection.</param>
     /// <param name="queries">Vectors of its queries, in their order.</param>
-    /// <param name="passages">For each passage the vectors of its text, and of its questions where they take part: its score is the best of them.</param>
+    /// <param name="passages">For each passage the vectors of its text, and of its questions where they take part: its score is the best of
+    /// them.</param>
     /// <param name="cancellationToken">Gives up.</param>
     public IReadOnlyList<EvalRow> Run(BeirFiles files, IReadOnlyList<TextVectors> queries, IReadOnlyList<IReadOnlyList<TextVectors>> passages, CancellationToken cancellationToken)
     {

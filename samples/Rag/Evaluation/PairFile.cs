@@ -4,7 +4,9 @@ using LocalLlm.Samples.Rag.Questions;
 namespace LocalLlm.Samples.Rag.Evaluation;
 
 /// <summary>
-/// Question–answer pairs of a collection as JSON lines with <c>passage</c>, <c>question</c> and <c>answer</c>: making them takes the longest. Above pairs that were made with a limit stands a line <c>{"limit": N}</c>, so that they are never taken for those of the whole collection.
+/// Question–answer pairs of a collection as JSON lines with <c>passage</c>, <c>question</c> and <c>answer</c>: making them takes the
+/// longest. Above pairs that were made with a limit stands a line <c>{"limit": N}</c>, so that they are never taken for those of the whole
+/// collection.
 /// </summary>
 internal static class PairFile
 {

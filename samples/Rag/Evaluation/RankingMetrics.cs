@@ -1,6 +1,9 @@
 namespace LocalLlm.Samples.Rag.Evaluation;
 
-/// <summary>What a ranking is worth (Manning, Raghavan, Schütze, "Introduction to Information Retrieval", chapter 8; nDCG with linear gains, as trec_eval and BEIR). Where scores are equal: the mean over all orders of the places that they share.</summary>
+/// <summary>
+/// What a ranking is worth (Manning, Raghavan, Schütze, "Introduction to Information Retrieval", chapter 8; nDCG with linear gains, as
+/// trec_eval and BEIR). Where scores are equal: the mean over all orders of the places that they share.
+/// </summary>
 internal static class RankingMetrics
 {
     /// <summary>The share of the relevant passages among the first k.</summary>
@@ -32,7 +35,10 @@ internal static class RankingMetrics
         return gain / best;
     }
 
-    /// <summary>The places of the relevant passages by their scores, best first: those of one score share the places of all passages of that score, or the first or the last of them.</summary>
+    /// <summary>
+    /// The places of the relevant passages by their scores, best first: those of one score share the places of all passages of that score,
+    /// or the first or the last of them.
+    /// </summary>
     /// <param name="scores">The score of every passage.</param>
     /// <param name="relevant">Places of the relevant passages in <paramref name="scores"/>, and their grades.</param>
     /// <param name="ties">What equal scores mean.</param>
@@ -61,10 +67,15 @@ internal sealed record RankGroup(int Ahead, int Size, IReadOnlyList<double> Grad
 /// <summary>Where a relevant passage stands among irrelevant ones of the same score.</summary>
 internal enum TieOrder
 {
-    /// <summary>Anywhere: the mean over all orders. A search that gives all passages the same score is worth what chance is worth.</summary>
+    /// <summary>
+    /// Anywhere: the mean over all orders. A search that gives all passages the same score is worth what chance is worth.
+    /// </summary>
     Mean,
 
-    /// <summary>Before them: only strictly higher scores count, as the shipped embedding model's own figures do. A search that finds nothing seems perfect.</summary>
+    /// <summary>
+    /// Before them: only strictly higher scores count, as the shipped embedding model's own figures do. A search that finds nothing seems
+    /// perfect.
+    /// </summary>
     First,
 
     /// <summary>Behind them: a passage that shares no token with the query is the last of a sparse search.</summary>

@@ -9,8 +9,9 @@ using Microsoft.Extensions.Options;
 namespace LocalLlm.Samples.Rag.Questions;
 
 /// <summary>
-/// For models that are too small to write questions. Of a sentence such as "The range of the Orion server is 129 km." the model chooses the words to ask for: only "What is …?" with words from before its verb can come out.
-/// Then it is asked that question, and its answer is the pair's. Sentences without such a verb, or in another language, get no question.
+/// For models that are too small to write questions. Of a sentence such as "The range of the Orion server is 129 km." the model chooses the
+/// words to ask for: only "What is …?" with words from before its verb can come out. Then it is asked that question, and its answer is the
+/// pair's. Sentences without such a verb, or in another language, get no question.
 /// </summary>
 internal sealed partial class ChosenQuestions(IChatClient client, IOptions<RagOptions> options) : IQuestionWriter
 {
@@ -24,7 +25,10 @@ internal sealed partial class ChosenQuestions(IChatClient client, IOptions<RagOp
         return await Task.WhenAll(sentences.Select((sentence, index) => AskAsync(sentence, sentences[(index + 1) % sentences.Length], cancellationToken)));
     }
 
-    /// <summary>Questions for the last words before the verb, two or more: of "The range of the Orion server is 129 km." from "the range of the Orion server" to "Orion server".</summary>
+    /// <summary>
+    /// Questions for the last words before the verb, two or more: of "The range of the Orion server is 129 km." from "the range of the
+    /// Orion server" to "Orion server".
+    /// </summary>
     internal static IReadOnlyList<string> Choices(string sentence)
     {
         var subject = Verb().Match(sentence) is { Success: true } verb ? sentence[..verb.Index] : "";

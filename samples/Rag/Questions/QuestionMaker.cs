@@ -72,7 +72,9 @@ internal sealed class QuestionMaker(IQuestionWriter? writer, TextEmbedder embedd
         void Drop(string reason) => dropped[reason] = dropped.GetValueOrDefault(reason) + 1;
     }
 
-    /// <summary>Whether a question would speak for the wrong passage. As in a search, only those near by their dense vectors are looked at closely.</summary>
+    /// <summary>
+    /// Whether a question would speak for the wrong passage. As in a search, only those near by their dense vectors are looked at closely.
+    /// </summary>
     private bool FindsAnother(TextVectors question, IReadOnlyList<TextVectors> passages, int own)
     {
         var score = Scores.Of(question, passages[own], _weights).Hybrid;

@@ -5,7 +5,9 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Search;
 
-/// <summary>Dense and sparse candidates from the store, ranked by all three kinds together; what is below the threshold is nothing.</summary>
+/// <summary>
+/// Dense and sparse candidates from the store, ranked by all three kinds together; what is below the threshold is nothing.
+/// </summary>
 internal sealed class HybridSearch(TextEmbedder embedder, IPassageStore store, UnreadDocuments unread, IOptions<RagOptions> options)
 {
     private readonly SearchOptions _options = options.Value.Search;

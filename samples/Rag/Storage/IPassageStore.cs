@@ -2,7 +2,10 @@ using LocalLlm.Samples.Rag.Search;
 
 namespace LocalLlm.Samples.Rag.Storage;
 
-/// <summary>Keeps passages with their questions and all their vectors, and finds candidates among them. Safe for concurrent calls; <see cref="OpenAsync"/> comes first.</summary>
+/// <summary>
+/// Keeps passages with their questions and all their vectors, and finds candidates among them. Safe for concurrent calls;
+/// <see cref="OpenAsync"/> comes first.
+/// </summary>
 internal interface IPassageStore
 {
     /// <summary>Where the store is, for messages.</summary>
@@ -25,7 +28,8 @@ internal interface IPassageStore
     Task RemoveAsync(string name, CancellationToken cancellationToken);
 
     /// <summary>
-    /// The passages with the best dense scores and those with the best sparse ones, each once; a passage's score is the best of its own and its questions'. Sparse candidates share a token with the query at least.
+    /// The passages with the best dense scores and those with the best sparse ones, each once; a passage's score is the best of its own and
+    /// its questions'. Sparse candidates share a token with the query at least.
     /// </summary>
     /// <param name="query">The query's vectors.</param>
     /// <param name="count">How many of each kind.</param>

@@ -7,7 +7,10 @@ using Pgvector;
 
 namespace LocalLlm.Samples.Rag.Storage;
 
-/// <summary>PostgreSQL with the extension vector (pgvector). Its dense search is exact too; see the README for an index where there are millions of passages.</summary>
+/// <summary>
+/// PostgreSQL with the extension vector (pgvector). Its dense search is exact too; see the README for an index where there are millions of
+/// passages.
+/// </summary>
 internal sealed class PostgresPassageStore : SqlPassageStore, IAsyncDisposable
 {
     private readonly NpgsqlDataSource _source;

@@ -8,8 +8,8 @@ using LocalLlm.Samples.Rag.Search;
 namespace LocalLlm.Samples.Rag.Storage;
 
 /// <summary>
-/// A store in a relational database: documents → passages → entries (a passage's own text, and each of its questions), and for each token the entries that have it. SQLite and PostgreSQL differ in their types and in how
-/// dense vectors are compared.
+/// A store in a relational database: documents → passages → entries (a passage's own text, and each of its questions), and for each token
+/// the entries that have it. SQLite and PostgreSQL differ in their types and in how dense vectors are compared.
 /// </summary>
 internal abstract class SqlPassageStore : IPassageStore
 {

@@ -7,7 +7,10 @@ using Microsoft.Extensions.Options;
 
 namespace LocalLlm.Samples.Rag.Storage;
 
-/// <summary>One file. Dense vectors are compared by a function of this process that SQLite calls for each: exact, and 100,000 vectors of 1,024 numbers take a third of a second.</summary>
+/// <summary>
+/// One file. Dense vectors are compared by a function of this process that SQLite calls for each: exact, and 100,000 vectors of 1,024
+/// numbers take a third of a second.
+/// </summary>
 internal sealed class SqlitePassageStore(IOptions<RagOptions> options) : SqlPassageStore
 {
     private readonly string _path = Path.GetFullPath(options.Value.Store.Path);

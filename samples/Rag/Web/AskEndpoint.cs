@@ -8,7 +8,10 @@ using Microsoft.Extensions.Logging;
 
 namespace LocalLlm.Samples.Rag.Web;
 
-/// <summary><c>POST /api/ask {"question": "…"}</c>: server-sent events <c>found</c>, <c>thought</c>, <c>text</c>, and at the end <c>done</c> or <c>error</c>. A client that leaves ends the answer in the engine.</summary>
+/// <summary>
+/// <c>POST /api/ask {"question": "…"}</c>: server-sent events <c>found</c>, <c>thought</c>, <c>text</c>, and at the end <c>done</c> or
+/// <c>error</c>. A client that leaves ends the answer in the engine.
+/// </summary>
 internal static partial class AskEndpoint
 {
     private const int MaxBodyBytes = 32 << 10;

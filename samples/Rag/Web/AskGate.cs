@@ -1,6 +1,8 @@
 namespace LocalLlm.Samples.Rag.Web;
 
-/// <summary>How many questions are answered at once: each holds memory of the engine, and who waits behind too many would rather know.</summary>
+/// <summary>
+/// How many questions are answered at once: each holds memory of the engine, and who waits behind too many would rather know.
+/// </summary>
 internal sealed class AskGate
 {
     public const int MaxAtOnce = 64;

@@ -5,7 +5,9 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Samples.Rag.Web;
 
 /// <summary>
-/// Keeps pages of other sites out. Without access control the browser is the only guard: a name of another site that is made to lead here (DNS rebinding) would get around it, so only the names of this server are answered; and questions that a page of another site sends are refused.
+/// Keeps pages of other sites out. Without access control the browser is the only guard: a name of another site that is made to lead here
+/// (DNS rebinding) would get around it, so only the names of this server are answered; and questions that a page of another site sends are
+/// refused.
 /// </summary>
 internal static class SiteGuard
 {
@@ -28,7 +30,9 @@ internal static class SiteGuard
         await context.Response.WriteAsJsonAsync(new { error }, context.RequestAborted);
     }
 
-    /// <summary>A server at all addresses is asked under any of them: an address, unlike a name, cannot be made to lead elsewhere.</summary>
+    /// <summary>
+    /// A server at all addresses is asked under any of them: an address, unlike a name, cannot be made to lead elsewhere.
+    /// </summary>
     internal static bool IsOwn(string host, IPAddress address)
     {
         if (string.Equals(host, "localhost", StringComparison.OrdinalIgnoreCase))

@@ -49,8 +49,8 @@ internal sealed class DecodeGraphs(
     /// <param name="ids">One per sequence.</param>
     /// <param name="metadata">The step, one token a sequence.</param>
     /// <returns>
-    /// Logits [padded rows, this rank's part of the vocabulary], or the residual stream of a stage that has none, valid until the next step;
-    /// null: there is no record for so many rows.
+    /// Logits [padded rows, this rank's part of the vocabulary], or the residual stream of a stage that has none, valid until the next
+    /// step; null: there is no record for so many rows.
     /// </returns>
     public Tensor? TryReplay(ReadOnlySpan<int> ids, AttentionMetadata metadata)
     {

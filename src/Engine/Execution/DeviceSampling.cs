@@ -4,7 +4,9 @@ using LocalLlm.Sampling;
 
 namespace LocalLlm.Execution;
 
-/// <summary>Writes a sequence's sampling down for a device; what <see cref="LogitsProcessors"/> and <see cref="Categorical"/> do on the host.</summary>
+/// <summary>
+/// Writes a sequence's sampling down for a device; what <see cref="LogitsProcessors"/> and <see cref="Categorical"/> do on the host.
+/// </summary>
 internal static class DeviceSampling
 {
     /// <summary>Adds the row of a sequence.</summary>

@@ -2,7 +2,9 @@ using LocalLlm.Ops;
 
 namespace LocalLlm.Execution;
 
-/// <summary>Refuses on GPUs what this build does on CPUs only, and on CPUs what it cannot do there: by name and before weights are read.</summary>
+/// <summary>
+/// Refuses on GPUs what this build does on CPUs only, and on CPUs what it cannot do there: by name and before weights are read.
+/// </summary>
 internal static class DeviceSupport
 {
     /// <summary>Refuses to pin threads that do not compute.</summary>

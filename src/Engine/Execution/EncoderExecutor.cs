@@ -9,8 +9,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// One device with an encoder and its heads. All calls come from one thread. Dense, sparse and multi-vector outputs of a batch come from one pass (Chen et
-/// al., "M3-Embedding", 2024, arXiv:2402.03216).
+/// One device with an encoder and its heads. All calls come from one thread. Dense, sparse and multi-vector outputs of a batch come from
+/// one pass (Chen et al., "M3-Embedding", 2024, arXiv:2402.03216).
 /// </summary>
 internal sealed class EncoderExecutor : IEncoderExecutor
 {

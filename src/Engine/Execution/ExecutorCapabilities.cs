@@ -11,13 +11,15 @@ internal sealed record ExecutorCapabilities
     /// </summary>
     public int PipelineStages { get; init; } = 1;
 
-    /// <summary>Data-parallel groups: each has a KV cache of its own, as large as the plan says, and computes its own sequences of a step.</summary>
+    /// <summary>
+    /// Data-parallel groups: each has a KV cache of its own, as large as the plan says, and computes its own sequences of a step.
+    /// </summary>
     public int DataParallel { get; init; } = 1;
 
     /// <summary>
     /// Whether the devices keep the tokens that they sample and feed them to the next step, so that it may be submitted before they are
-    /// known (<see cref="ScheduledSequence.UnknownToken"/>): those of as many of the latest steps as there are stages. Holds for steps without
-    /// <see cref="SchedulerOutput.SamplesOnHost"/>.
+    /// known (<see cref="ScheduledSequence.UnknownToken"/>): those of as many of the latest steps as there are stages. Holds for steps
+    /// without <see cref="SchedulerOutput.SamplesOnHost"/>.
     /// </summary>
     public bool FeedsSampledTokens { get; init; }
 

@@ -6,8 +6,8 @@ namespace LocalLlm.Execution;
 internal interface INodePeers : IMemoryAgreement
 {
     /// <summary>
-    /// Whether NCCL connects the GPUs of this process with those of others, which are on this host, in any case; else unless it is told not to
-    /// (<see cref="Ops.Cuda.Ranks.GpuRanks.BetweenNodesVariable"/>).
+    /// Whether the others are on this host, so that NCCL connects the GPUs in any case; between hosts it does where
+    /// <see cref="Ops.Cuda.Ranks.GpuRanks.BetweenNodesVariable"/> asks for it.
     /// </summary>
     bool ConnectsGpus { get; }
 

@@ -6,7 +6,9 @@ namespace LocalLlm.Execution;
 /// </summary>
 internal interface IRankExecutor : IStepExecutor
 {
-    /// <summary>Asks for the result of the oldest step that was not asked for; <see cref="IStepExecutor.Complete"/> then waits for it.</summary>
+    /// <summary>
+    /// Asks for the result of the oldest step that was not asked for; <see cref="IStepExecutor.Complete"/> then waits for it.
+    /// </summary>
     void BeginComplete();
 
     /// <summary>Asks it to end and to free what it holds; <see cref="IDisposable.Dispose"/> then waits for that.</summary>

@@ -15,8 +15,8 @@ internal interface IStepExecutor : IDisposable
     ExecutorCapabilities Capabilities { get; }
 
     /// <summary>
-    /// Completes with the reason when the executor is lost although no step may be waited for: another process of it is gone. Null: that cannot
-    /// happen.
+    /// Completes with the reason when the executor is lost although no step may be waited for: another process of it is gone. Null: that
+    /// cannot happen.
     /// </summary>
     Task<Exception>? Lost => null;
 
@@ -29,12 +29,14 @@ internal interface IStepExecutor : IDisposable
     bool Submit(SchedulerOutput step);
 
     /// <summary>
-    /// Waits for the oldest submitted step. The result is valid until the next call. An exception means that the executor itself has failed.
+    /// Waits for the oldest submitted step. The result is valid until the next call. An exception means that the executor itself has
+    /// failed.
     /// </summary>
     StepResult Complete();
 
     /// <summary>
-    /// Ends what waits for another device, process or host: <see cref="Submit"/> and <see cref="Complete"/> throw, now and later. Any thread.
+    /// Ends what waits for another device, process or host: <see cref="Submit"/> and <see cref="Complete"/> throw, now and later. Any
+    /// thread.
     /// </summary>
     /// <param name="reason">Why the engine has given up.</param>
     void Abort(Exception reason)

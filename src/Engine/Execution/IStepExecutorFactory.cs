@@ -19,7 +19,9 @@ internal static class StepExecutorFactory
     public static IStepExecutorFactory Default { get; set; } = new DeviceExecutorFactory();
 }
 
-/// <summary>Executes on the devices that the options name: one on the thread of the engine loop, further ones on threads of their own.</summary>
+/// <summary>
+/// Executes on the devices that the options name: one on the thread of the engine loop, further ones on threads of their own.
+/// </summary>
 internal sealed class DeviceExecutorFactory : IStepExecutorFactory
 {
     /// <inheritdoc/>

@@ -12,8 +12,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Executes on one device of this process, with the model, its KV cache and the sampling state of every sequence of its data-parallel group. All
-/// calls come from the thread that owns the device.
+/// Executes on one device of this process, with the model, its KV cache and the sampling state of every sequence of its data-parallel
+/// group. All calls come from the thread that owns the device.
 /// </summary>
 internal sealed unsafe partial class LocalExecutor : IStepExecutor
 {
@@ -54,7 +54,8 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
     /// <param name="tokens">Where tokens stand that the host does not know yet.</param>
     /// <param name="logprobsMode">What log-probabilities are taken of.</param>
     /// <param name="plan">The measured memory.</param>
-    /// <param name="grammars">Compiles the grammars of new sequences, whose cache is shared with those who validate requests; null without a tokenizer.</param>
+    /// <param name="grammars">Compiles the grammars of new sequences, whose cache is shared with those who validate requests; null without
+    /// a tokenizer.</param>
     /// <param name="maxPredicted">Max number of drafts of the model's own layers for a sequence; 0: none.</param>
     /// <param name="logger">Told of what fails beside the steps; null: nobody is.</param>
     public LocalExecutor(

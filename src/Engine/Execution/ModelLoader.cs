@@ -11,8 +11,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// From a model folder and options to a planned, then loaded, executor. Planning reads headers only. One instance serves one rank and must be
-/// used from the executor's thread. Owns everything it has opened until <see cref="Load"/> hands it to the executor.
+/// From a model folder and options to a planned, then loaded, executor. Planning reads headers only. One instance serves one rank and must
+/// be used from the executor's thread. Owns everything it has opened until <see cref="Load"/> hands it to the executor.
 /// </summary>
 internal sealed partial class ModelLoader : IExecutorLoader
 {
@@ -144,8 +144,8 @@ internal sealed partial class ModelLoader : IExecutorLoader
 
     private int MaxNumSeqs => _options.RunningSequences;
 
-    // Where 8-bit floats are widened by plain operations (many rows, float32, odd blocks) they allocate in every step, which no recording can repeat; a
-    // recorded step gives logits, and not what drafts are made of.
+    // Where 8-bit floats are widened by plain operations (many rows, float32, odd blocks) they allocate in every step, which no recording
+    // can repeat; a recorded step gives logits, and not what drafts are made of.
     private IGraphCapture? Recorder(ICausalLanguageModel model) =>
         model.Predictor is null && _recordedRows > 0 && _rank.RecordsSteps && !WidensFully ? _session.Ops.Features.GraphCapture : null;
 

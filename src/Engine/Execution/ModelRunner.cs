@@ -7,7 +7,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Execution;
 
-/// <summary>Turns a step of the scheduler into the model's inputs and runs the model. Owns the buffers of the inputs, not the model.</summary>
+/// <summary>
+/// Turns a step of the scheduler into the model's inputs and runs the model. Owns the buffers of the inputs, not the model.
+/// </summary>
 /// <param name="model">The model.</param>
 /// <param name="ops">Its device.</param>
 /// <param name="caches">One per attention layer.</param>

@@ -22,11 +22,13 @@ internal sealed class NodeRanks
     /// <param name="plan">How the model is spread.</param>
     /// <param name="node">Which node this is.</param>
     /// <param name="devices">A device for each of its ranks, in order.</param>
-    /// <param name="numThreads">CPU threads of all of them together; 0: as many as this process has cores (<see cref="HostCores"/>).</param>
+    /// <param name="numThreads">CPU threads of all of them together; 0: as many as this process has cores
+    /// (<see cref="HostCores"/>).</param>
     /// <param name="peers">The other nodes; null: this is the only one.</param>
     /// <param name="processes">Nodes with as many ranks each that share this host, this one among them: a CPU's cores and memory are
     /// divided by them.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together. Kind Environment: one of them is not there.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions: the devices cannot work together. Kind Environment: one of them is not
+    /// there.</exception>
     public static NodeRanks Create(
         ParallelPlan plan, int node, IReadOnlyList<string> devices, int numThreads, INodePeers? peers = null, int processes = 1)
     {

@@ -5,7 +5,8 @@ namespace LocalLlm.Execution;
 
 /// <summary>
 /// All ranks as one executor: each gets every step. The first rank of this process runs on the thread of the engine loop, the others
-/// elsewhere. One rank of each data-parallel group chooses tokens and answers for the group's part of the step; when one fails, none can go on.
+/// elsewhere. One rank of each data-parallel group chooses tokens and answers for the group's part of the step; when one fails, none can go
+/// on.
 /// </summary>
 internal sealed class ParallelExecutor : IStepExecutor
 {

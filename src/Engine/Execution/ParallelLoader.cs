@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Plans and loads the ranks of this process: the first on the calling thread, every other one on a thread of its own. Each reads its own slices of
-/// the weights.
+/// Plans and loads the ranks of this process: the first on the calling thread, every other one on a thread of its own. Each reads its own
+/// slices of the weights.
 /// </summary>
 internal sealed class ParallelLoader : IExecutorLoader
 {
@@ -117,7 +117,8 @@ internal sealed class ParallelLoader : IExecutorLoader
         _handedOver = true;
         return new ParallelExecutor(first!, [.. _others.Select(other => other.Thread)], [.. sampling], plan.PipelineParallel, _node.Abort);
 
-        // One that samples has those that requests were checked with; others that do, as devices may or groups, compile again on their threads.
+        // One that samples has those that requests were checked with; others that do, as devices may or groups, compile again on their
+        // threads.
         ResponseGrammars? GrammarsOf(RankContext rank) => rank.Rank == rank.Plan.SamplingRank ? grammars : grammars?.ForAnotherThread();
     }
 

@@ -5,8 +5,8 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// A rank on a thread of its own, which owns the rank's device for its whole life: it plans, loads, runs every step and frees it. The calls of
-/// the engine loop are repeated there in the same order.
+/// A rank on a thread of its own, which owns the rank's device for its whole life: it plans, loads, runs every step and frees it. The calls
+/// of the engine loop are repeated there in the same order.
 /// </summary>
 internal sealed class RankThread : IRankExecutor
 {

@@ -5,9 +5,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Where the tokens stand on this device that a step takes as inputs before the host knows them. With one stage they stay where the device has
-/// sampled them. With several the last stage sends the ids of every step to the first, which keeps those of as many steps as there are stages;
-/// only the first has the embedding.
+/// Where the tokens stand on this device that a step takes as inputs before the host knows them. With one stage they stay where the device
+/// has sampled them. With several the last stage sends the ids of every step to the first, which keeps those of as many steps as there are
+/// stages; only the first has the embedding.
 /// </summary>
 internal sealed class SampledTokens
 {
@@ -43,8 +43,8 @@ internal sealed class SampledTokens
     public int RowOf(long sequenceId) => RowOf(_places[sequenceId]);
 
     /// <summary>
-    /// Before a step's inputs are laid out: has the device wait for the ids that the step takes, and for those that were sampled as many steps ago
-    /// as there are stages, whose place the step's own will take.
+    /// Before a step's inputs are laid out: has the device wait for the ids that the step takes, and for those that were sampled as many
+    /// steps ago as there are stages, whose place the step's own will take.
     /// </summary>
     public void Receive(SchedulerOutput step)
     {

@@ -7,7 +7,8 @@ namespace LocalLlm.Execution;
 /// <param name="FirstPosition">Position of the first token of <paramref name="TokenIds"/>; all before it are in the KV cache.</param>
 /// <param name="PromptLength">Length of the sequence's prompt.</param>
 /// <param name="TokenIds">
-/// The tokens to compute, at least one, then the drafts. A single <see cref="UnknownToken"/>: the one that a step in flight samples for the sequence.
+/// The tokens to compute, at least one, then the drafts. A single <see cref="UnknownToken"/>: the one that a step in flight samples for the
+/// sequence.
 /// </param>
 /// <param name="BlockTable">
 /// Block of every position up to the last token's, in order; position p is at slot p % block size of block p / block size.
@@ -19,11 +20,12 @@ namespace LocalLlm.Execution;
 /// as long as all before it were right. Above 0 only where a token is sampled, and where no other step in flight holds the sequence.
 /// </param>
 /// <param name="NextTokenId">
-/// The token after the last one here, drafts apart, where that is known already (a prompt in chunks, output that is computed again); else <see cref="UnknownToken"/>.
+/// The token after the last one here, drafts apart, where that is known already (a prompt in chunks, output that is computed again); else
+/// <see cref="UnknownToken"/>.
 /// </param>
 /// <param name="TakesBest">
-/// Whether a token is sampled here, and it and those after drafts are the best of the model's own logits, of which nothing else is wanted: of
-/// such rows ranks that hold some columns each bring together their best alone.
+/// Whether a token is sampled here, and it and those after drafts are the best of the model's own logits, of which nothing else is wanted:
+/// of such rows ranks that hold some columns each bring together their best alone.
 /// </param>
 /// <param name="Group">The data-parallel group that computes it, from 0; the same for the sequence's whole life.</param>
 [method: JsonConstructor]

@@ -32,11 +32,16 @@ internal sealed class SchedulerOutput
     [JsonRequired]
     public int TotalTokens { get; set; }
 
-    /// <summary>Whether logits are needed on the host: a sequence asks for log-probabilities. Such a step's tokens are known only with its result.</summary>
+    /// <summary>
+    /// Whether logits are needed on the host: a sequence asks for log-probabilities. Such a step's tokens are known only with its result.
+    /// </summary>
     [JsonRequired]
     public bool SamplesOnHost { get; set; }
 
-    /// <summary>Whether a choice depends on the tokens before it (penalties, bad words, a grammar, a thinking budget), so that they must be known first.</summary>
+    /// <summary>
+    /// Whether a choice depends on the tokens before it (penalties, bad words, a grammar, a thinking budget), so that they must be known
+    /// first.
+    /// </summary>
     [JsonRequired]
     public bool NeedsHistory { get; set; }
 

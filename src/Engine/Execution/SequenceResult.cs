@@ -7,8 +7,8 @@ namespace LocalLlm.Execution;
 /// <param name="SequenceId">The sequence.</param>
 /// <param name="Sampled">
 /// The next tokens, in order; the last may be a <see cref="SampledToken.Error"/>. Always empty where the entry samples no token
-/// (<see cref="ScheduledSequence.SamplesToken"/>); empty where it does: nothing was sampled, and its last position is computed again. Drafts that they repeat
-/// are accepted: their positions count as computed.
+/// (<see cref="ScheduledSequence.SamplesToken"/>); empty where it does: nothing was sampled, and its last position is computed again.
+/// Drafts that they repeat are accepted: their positions count as computed.
 /// </param>
 /// <param name="PromptLogprobs">Of the prompt tokens that follow this chunk's positions, when they were asked for.</param>
 /// <param name="Failure">Why the sequence must end with an error, whatever was sampled; null: it is sound.</param>

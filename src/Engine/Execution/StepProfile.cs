@@ -16,7 +16,9 @@ internal static class StepProfile
     // Steps of so few tokens have kernels of their own.
     private const int FewTokens = 4;
 
-    /// <summary>Prompts of <paramref name="maxTokens"/> and of few tokens, and logits of <paramref name="maxSequences"/> rows; nothing is kept.</summary>
+    /// <summary>
+    /// Prompts of <paramref name="maxTokens"/> and of few tokens, and logits of <paramref name="maxSequences"/> rows; nothing is kept.
+    /// </summary>
     /// <param name="model">The model.</param>
     /// <param name="ops">Its device.</param>
     /// <param name="cacheType">Elements of the KV cache.</param>

@@ -17,7 +17,8 @@ internal sealed class StepResult
     public StepFailure? Failure { get; set; }
 
     /// <summary>
-    /// How evenly experts were used until now: tokens of the mean expert over those of the busiest, the mean over the layers of the last stage; null: there are none.
+    /// How evenly experts were used until now: tokens of the mean expert over those of the busiest, the mean over the layers of the last
+    /// stage; null: there are none.
     /// </summary>
     public double? ExpertBalance { get; set; }
 

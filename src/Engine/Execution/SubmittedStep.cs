@@ -188,7 +188,8 @@ internal sealed class SubmittedStep : IDisposable
         _ => new(id),
     };
 
-    // A sequence of the step; row: the first of those that are sampled, or -1; NumSampled: tokens that count; Predicted: guesses of what follows them.
+    // A sequence of the step; row: the first of those that are sampled, or -1; NumSampled: tokens that count; Predicted: guesses of what
+    // follows them.
     private readonly record struct Entry(
         long SequenceId, IReadOnlyList<TokenLogprobs>? PromptLogprobs, SequenceFailure? Failure, int Row, ReadOnlyMemory<int> Drafts, int NumSampled, int[] Predicted);
 

@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Drafts tokens with a model's own layers, once a step's tokens are chosen. The layer runs over all positions of the step, so that its cache has every
-/// token; then, for further drafts, over one position of each sequence at a time, on its own output.
+/// Drafts tokens with a model's own layers, once a step's tokens are chosen. The layer runs over all positions of the step, so that its
+/// cache has every token; then, for further drafts, over one position of each sequence at a time, on its own output.
 /// </summary>
 /// <param name="model">The model, whose predictor it runs.</param>
 /// <param name="ops">Its device.</param>
@@ -66,7 +66,8 @@ internal sealed class TokenPrediction(
     /// <inheritdoc/>
     public void Dispose() => _metadata.Dispose();
 
-    // The token after each position [tokens], and the last row of each sequence whose token was chosen, or -1: what the first rank knows, on all of them.
+    // The token after each position [tokens], and the last row of each sequence whose token was chosen, or -1: what the first rank knows,
+    // on all of them.
     private (Tensor NextIds, int[] Rows) Exchange(SchedulerOutput step, SubmittedStep submitted)
     {
         _message.Clear();

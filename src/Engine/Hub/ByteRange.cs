@@ -1,6 +1,9 @@
 namespace LocalLlm.Hub;
 
-/// <summary>A part of a file: bytes from <paramref name="start"/> to before <paramref name="end"/>, of which the first <see cref="Done"/> are on the disk.</summary>
+/// <summary>
+/// A part of a file: bytes from <paramref name="start"/> to before <paramref name="end"/>, of which the first <see cref="Done"/> are on the
+/// disk.
+/// </summary>
 internal sealed class ByteRange(long start, long end, long done)
 {
     private long _done = done;

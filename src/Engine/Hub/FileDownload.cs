@@ -2,7 +2,9 @@ using Tasks = System.Threading.Tasks.Parallel;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Brings one file to the disk: several ranges at once, each going on where it broke, the whole checked against its digest.</summary>
+/// <summary>
+/// Brings one file to the disk: several ranges at once, each going on where it broke, the whole checked against its digest.
+/// </summary>
 internal sealed class FileDownload(HubClient client, HubErrors errors, HubOptions options, Uri address, RemoteFile file, string partial, Action<long> progressed)
 {
     // A process that is killed loses what came since: a small part of the file, whatever its size.

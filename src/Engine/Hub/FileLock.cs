@@ -1,7 +1,8 @@
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// A lock between processes, on the file that huggingface_hub locks too: on Unix both use flock. Waits by trying again, as flock has no other way to be cancelled.
+/// A lock between processes, on the file that huggingface_hub locks too: on Unix both use flock. Waits by trying again, as flock has no
+/// other way to be cancelled.
 /// </summary>
 internal static class FileLock
 {

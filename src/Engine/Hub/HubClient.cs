@@ -4,7 +4,8 @@ using System.Net.Http.Headers;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// HTTP to a hub and to wherever it redirects: by hand, since the token may go to the hub's own origin only. Proxies are those of the environment.
+/// HTTP to a hub and to wherever it redirects: by hand, since the token may go to the hub's own origin only. Proxies are those of the
+/// environment.
 /// </summary>
 internal sealed class HubClient : IDisposable
 {

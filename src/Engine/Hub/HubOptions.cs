@@ -1,12 +1,16 @@
 namespace LocalLlm.Hub;
 
-/// <summary>Where models come from and where they are kept. <see cref="FromEnvironment"/> reads the variables that the Python tools read.</summary>
+/// <summary>
+/// Where models come from and where they are kept. <see cref="FromEnvironment"/> reads the variables that the Python tools read.
+/// </summary>
 public sealed record HubOptions
 {
     /// <summary>Which protocol <see cref="Endpoint"/> speaks.</summary>
     public HubKind Hub { get; init; } = HubKind.HuggingFace;
 
-    /// <summary>A branch, a tag or a commit; null: the reference's own, else <c>main</c> (Hugging Face) or <c>master</c> (ModelScope).</summary>
+    /// <summary>
+    /// A branch, a tag or a commit; null: the reference's own, else <c>main</c> (Hugging Face) or <c>master</c> (ModelScope).
+    /// </summary>
     public string? Revision { get; init; }
 
     /// <summary>The hub's address, http or https.</summary>
@@ -16,8 +20,8 @@ public sealed record HubOptions
     public string? Token { get; init; }
 
     /// <summary>
-    /// Hugging Face: the folder of <c>models--org--name</c> folders, shared with huggingface_hub. ModelScope: the folder of <c>org/name</c> folders.
-    /// Empty: as the environment says.
+    /// Hugging Face: the folder of <c>models--org--name</c> folders, shared with huggingface_hub. ModelScope: the folder of <c>org/name</c>
+    /// folders. Empty: as the environment says.
     /// </summary>
     public string CacheFolder { get; init; } = "";
 
@@ -55,10 +59,10 @@ public sealed record HubOptions
     internal string? OtherCacheFolder { get; init; }
 
     /// <summary>
-    /// The options that the environment asks for: <c>LOCALLLM_USE_MODELSCOPE</c>, <c>VLLM_USE_MODELSCOPE</c>; <c>HF_ENDPOINT</c>, <c>HF_TOKEN</c>,
-    /// <c>HF_TOKEN_PATH</c>, <c>HF_HUB_DISABLE_IMPLICIT_TOKEN</c>, <c>HF_HOME</c>, <c>HF_HUB_CACHE</c>, <c>HF_HUB_OFFLINE</c>,
-    /// <c>TRANSFORMERS_OFFLINE</c>, <c>HF_HUB_DISABLE_SYMLINKS</c>; <c>MODELSCOPE_ENDPOINT</c>, <c>MODELSCOPE_DOMAIN</c>,
-    /// <c>MODELSCOPE_API_TOKEN</c>, <c>MODELSCOPE_CACHE</c>.
+    /// The options that the environment asks for: <c>LOCALLLM_USE_MODELSCOPE</c>, <c>VLLM_USE_MODELSCOPE</c>; <c>HF_ENDPOINT</c>,
+    /// <c>HF_TOKEN</c>, <c>HF_TOKEN_PATH</c>, <c>HF_HUB_DISABLE_IMPLICIT_TOKEN</c>, <c>HF_HOME</c>, <c>HF_HUB_CACHE</c>,
+    /// <c>HF_HUB_OFFLINE</c>, <c>TRANSFORMERS_OFFLINE</c>, <c>HF_HUB_DISABLE_SYMLINKS</c>; <c>MODELSCOPE_ENDPOINT</c>,
+    /// <c>MODELSCOPE_DOMAIN</c>, <c>MODELSCOPE_API_TOKEN</c>, <c>MODELSCOPE_CACHE</c>.
     /// </summary>
     /// <param name="hub">The hub; null: the environment's choice.</param>
     /// <param name="variable">A variable's value or null; null: this process's environment.</param>

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Hugging Face: <c>api/models/REPO/revision/REV?blobs=true</c> lists, <c>REPO/resolve/COMMIT/PATH</c> gives the bytes, of large files by a redirect
-/// to another host, whose <c>X-Linked-Etag</c> and <c>X-Linked-Size</c> are those of the file.
+/// Hugging Face: <c>api/models/REPO/revision/REV?blobs=true</c> lists, <c>REPO/resolve/COMMIT/PATH</c> gives the bytes, of large files by a
+/// redirect to another host, whose <c>X-Linked-Etag</c> and <c>X-Linked-Size</c> are those of the file.
 /// </summary>
 internal sealed class HuggingFaceProtocol(HubClient client, HubOptions options) : IHubProtocol
 {

@@ -1,7 +1,8 @@
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// huggingface_hub's cache: <c>models--org--name/blobs/DIGEST</c>, <c>refs/REVISION</c> and <c>snapshots/COMMIT/PATH</c>, which links to the blob.
+/// huggingface_hub's cache: <c>models--org--name/blobs/DIGEST</c>, <c>refs/REVISION</c> and <c>snapshots/COMMIT/PATH</c>, which links to
+/// the blob.
 /// </summary>
 internal sealed class HuggingFaceStore(string cache, string repository, string commit, bool symlinks) : IModelStore
 {
@@ -52,7 +53,8 @@ internal sealed class HuggingFaceStore(string cache, string repository, string c
     });
 
     /// <inheritdoc/>
-    // Last, unlike huggingface_hub: until all files are there, the revision stands for the old ones. A cache that cannot be written is still a cache.
+    // Last, unlike huggingface_hub: until all files are there, the revision stands for the old ones. A cache that cannot be written is
+    // still a cache.
     public void Finish(string revision)
     {
         var path = Path.Combine(_storage, "refs", revision);

@@ -5,7 +5,8 @@ internal interface IHubProtocol
 {
     /// <summary>The repository's files at a revision.</summary>
     /// <exception cref="HubFault">The hub could not be reached, or may answer later.</exception>
-    /// <exception cref="EngineException">ModelFolder: no such repository or revision, no access, or an answer that makes no sense.</exception>
+    /// <exception cref="EngineException">ModelFolder: no such repository or revision, no access, or an answer that makes no
+    /// sense.</exception>
     Task<Listing> ListAsync(string repository, string revision, CancellationToken cancellationToken);
 
     /// <summary>A file with its size and digest, asked for one by one where the listing lacks them.</summary>

@@ -4,7 +4,9 @@ using System.Text.RegularExpressions;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Which files of a repository loading a model needs. Everything else of it (other formats, copies for other frameworks) stays there.</summary>
+/// <summary>
+/// Which files of a repository loading a model needs. Everything else of it (other formats, copies for other frameworks) stays there.
+/// </summary>
 internal static partial class ModelFiles
 {
     /// <summary>The list of a sharded checkpoint's files.</summary>
@@ -85,7 +87,10 @@ internal static partial class ModelFiles
     public static bool Matches(string path, IReadOnlyList<string> patterns) =>
         patterns.Any(pattern => FileSystemName.MatchesSimpleExpression(pattern, path, ignoreCase: false));
 
-    /// <summary>Whether a folder, which may be the rest of a download that was given up, can be loaded. The model's own weights come last, so all else is there with them.</summary>
+    /// <summary>
+    /// Whether a folder, which may be the rest of a download that was given up, can be loaded. The model's own weights come last, so all
+    /// else is there with them.
+    /// </summary>
     public static bool AreIn(string folder, IReadOnlyList<string>? patterns)
     {
         if (patterns is not null)

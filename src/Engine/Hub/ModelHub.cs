@@ -6,8 +6,8 @@ public static class ModelHub
     private const int MaxParallel = 64;
 
     /// <summary>
-    /// The folder of a model. A local folder is given back as it is. A repository is brought into the cache first: only the files that are needed, each
-    /// checked against the hub's digest. While the hub cannot be reached, what the cache has is used, with a warning.
+    /// The folder of a model. A local folder is given back as it is. A repository is brought into the cache first: only the files that are
+    /// needed, each checked against the hub's digest. While the hub cannot be reached, what the cache has is used, with a warning.
     /// </summary>
     /// <param name="reference">The model.</param>
     /// <param name="options">Where from and where to; null: as the environment says.</param>
@@ -67,7 +67,8 @@ public static class ModelHub
     /// <param name="options">Where from.</param>
     /// <param name="limit">Max bytes that are fetched in all.</param>
     /// <param name="cancellationToken">Stops.</param>
-    /// <exception cref="EngineException">As <see cref="ResolveAsync"/>; also where the configuration alone is more than the limit.</exception>
+    /// <exception cref="EngineException">As <see cref="ResolveAsync"/>; also where the configuration alone is more than the
+    /// limit.</exception>
     internal static async Task<RemoteSizes> ReadSizesAsync(ModelReference reference, HubOptions options, long limit, CancellationToken cancellationToken)
     {
         var repository = reference.Repository!;

@@ -3,8 +3,8 @@ using System.Text.RegularExpressions;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// What a user names a model by: a folder that exists, or <c>org/name</c>, perhaps with <c>@revision</c>, on a hub. A folder wins. Exactly one of
-/// <see cref="Folder"/> and <see cref="Repository"/> is set.
+/// What a user names a model by: a folder that exists, or <c>org/name</c>, perhaps with <c>@revision</c>, on a hub. A folder wins. Exactly
+/// one of <see cref="Folder"/> and <see cref="Repository"/> is set.
 /// </summary>
 public sealed partial record ModelReference
 {

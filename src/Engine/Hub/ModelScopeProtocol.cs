@@ -3,7 +3,8 @@ using System.Text.Json;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// ModelScope: <c>api/v1/models/REPO/revisions</c> names branches and tags, <c>…/repo/files</c> lists, <c>…/repo?FilePath=…</c> gives the bytes.
+/// ModelScope: <c>api/v1/models/REPO/revisions</c> names branches and tags, <c>…/repo/files</c> lists, <c>…/repo?FilePath=…</c> gives the
+/// bytes.
 /// </summary>
 internal sealed class ModelScopeProtocol(HubClient client, HubOptions options) : IHubProtocol
 {

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Plain files in one folder, as modelscope's library keeps them and as a local folder wants them. Beside them, in <paramref name="sidecar"/>, what was
-/// checked: so that large files are hashed once, not at every start.
+/// Plain files in one folder, as modelscope's library keeps them and as a local folder wants them. Beside them, in
+/// <paramref name="sidecar"/>, what was checked: so that large files are hashed once, not at every start.
 /// </summary>
 /// <param name="folder">The folder.</param>
 /// <param name="sidecar">A folder for the records, locks and unfinished files, usually inside of <paramref name="folder"/>.</param>
@@ -13,7 +13,10 @@ internal sealed class PlainStore(string folder, string sidecar) : IModelStore
     /// <inheritdoc/>
     public string Folder => folder;
 
-    /// <summary>The store of a ModelScope repository: modelscope 1.x writes a dot of the name as <c>___</c>; what its successor or a user has put there is found too.</summary>
+    /// <summary>
+    /// The store of a ModelScope repository: modelscope 1.x writes a dot of the name as <c>___</c>; what its successor or a user has put
+    /// there is found too.
+    /// </summary>
     public static PlainStore ModelScope(string cache, string? other, string repository, string revision)
     {
         var folder = ModelScopeFolders(cache, other, repository, revision).FirstOrDefault(HasFiles) ?? ModelScopeFolders(cache, other, repository, revision).First();

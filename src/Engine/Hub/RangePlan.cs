@@ -4,8 +4,8 @@ using System.Text;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Which bytes of an unfinished file are on the disk, kept beside it so that a later process goes on where this one broke. What is written there is not
-/// trusted further than that: the whole file is hashed at the end.
+/// Which bytes of an unfinished file are on the disk, kept beside it so that a later process goes on where this one broke. What is written
+/// there is not trusted further than that: the whole file is hashed at the end.
 /// </summary>
 internal sealed class RangePlan
 {

@@ -4,7 +4,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Reads one range of a file from the hub into its place in the unfinished file, and checks that the server gave what was asked for.</summary>
+/// <summary>
+/// Reads one range of a file from the hub into its place in the unfinished file, and checks that the server gave what was asked for.
+/// </summary>
 internal sealed class RangeReader(HubClient client, HubErrors errors, Uri address, RemoteFile file, RangePlan plan, SafeFileHandle output, string partial, Action<long> progressed)
 {
     private const int BufferBytes = 256 << 10;

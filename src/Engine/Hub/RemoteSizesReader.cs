@@ -6,8 +6,8 @@ using System.Net.Http.Headers;
 namespace LocalLlm.Hub;
 
 /// <summary>
-/// Reads config.json of a repository and, by ranges, the headers of its safetensors files: 8 bytes with a header's length, then the header. No byte
-/// of a tensor is asked for, and nothing is written to a disk. Headers that would exceed the limit are left out, all of them.
+/// Reads config.json of a repository and, by ranges, the headers of its safetensors files: 8 bytes with a header's length, then the header.
+/// No byte of a tensor is asked for, and nothing is written to a disk. Headers that would exceed the limit are left out, all of them.
 /// </summary>
 /// <param name="options">The hub.</param>
 /// <param name="repository"><c>org/name</c>.</param>
@@ -21,7 +21,8 @@ internal sealed class RemoteSizesReader(HubOptions options, string repository, s
 
     /// <summary>Reads.</summary>
     /// <exception cref="HubFault">The hub could not be reached, or may answer later.</exception>
-    /// <exception cref="EngineException">No such repository, no access, no config.json, or more than the limit without any header.</exception>
+    /// <exception cref="EngineException">No such repository, no access, no config.json, or more than the limit without any
+    /// header.</exception>
     public async Task<RemoteSizes> ReadAsync(CancellationToken cancellationToken)
     {
         var meter = new ByteMeter(limit);

@@ -3,7 +3,9 @@ using Tasks = System.Threading.Tasks.Parallel;
 
 namespace LocalLlm.Hub;
 
-/// <summary>Brings what is missing of a repository's needed files into a store: the small ones first, the model's own weights last.</summary>
+/// <summary>
+/// Brings what is missing of a repository's needed files into a store: the small ones first, the model's own weights last.
+/// </summary>
 internal sealed class SnapshotDownload(HubClient client, IHubProtocol protocol, IModelStore store, HubOptions options, string repository, Listing listing)
 {
     private readonly HubErrors _errors = new(client, options, repository, listing.Commit);

@@ -3,8 +3,8 @@ using TorchSharp;
 namespace LocalLlm.Interop;
 
 /// <summary>
-/// Keeps libtorch's number of CPU threads for threads that have not set one: libtorch takes the number that any thread sets as the default of
-/// those that come later.
+/// Keeps libtorch's number of CPU threads for threads that have not set one: libtorch takes the number that any thread sets as the default
+/// of those that come later.
 /// </summary>
 internal sealed class CpuThreadSetting : IDisposable
 {

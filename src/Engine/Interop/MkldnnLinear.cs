@@ -47,7 +47,9 @@ internal static unsafe class MkldnnLinear
         return torch.Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
     }
 
-    /// <summary>Where a packed weight lies, valid as long as it lives, in a layout that oneDNN alone knows; zero: this libtorch does not say.</summary>
+    /// <summary>
+    /// Where a packed weight lies, valid as long as it lives, in a layout that oneDNN alone knows; zero: this libtorch does not say.
+    /// </summary>
     public static (IntPtr Address, long Bytes) MemoryOf(torch.Tensor packedWeight)
     {
         var stack = stackalloc ulong[1];

@@ -5,7 +5,9 @@ namespace LocalLlm.Interop;
 /// <summary>Raw access to a tensor's memory.</summary>
 internal static unsafe class TensorExtensions
 {
-    /// <summary>Address of the first element; valid while the tensor lives. The tensor must be contiguous and on the CPU to be read through it.</summary>
+    /// <summary>
+    /// Address of the first element; valid while the tensor lives. The tensor must be contiguous and on the CPU to be read through it.
+    /// </summary>
     public static void* DataPointer(this torch.Tensor tensor)
     {
         void* pointer;

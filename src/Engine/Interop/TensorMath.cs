@@ -3,10 +3,10 @@ using TorchSharp;
 namespace LocalLlm.Interop;
 
 /// <summary>
-/// Arithmetic with numbers, and sums, to be used instead of TorchSharp's own. TorchSharp wraps a number in a <see cref="Scalar"/>, hands its
-/// address to libtorch and forgets it: a garbage collection at that moment frees it under the running operation, which then fails or
-/// computes with another number. A sum of two tensors is among them, as it has a hidden factor. Here the number lives until the operation is
-/// over. <c>ScalarLifetimeTests</c> finds the calls that bypass this.
+/// Arithmetic with numbers, and sums, to be used instead of TorchSharp's own. TorchSharp wraps a number in a <see cref="Scalar"/>, hands
+/// its address to libtorch and forgets it: a garbage collection at that moment frees it under the running operation, which then fails or
+/// computes with another number. A sum of two tensors is among them, as it has a hidden factor. Here the number lives until the operation
+/// is over. <c>ScalarLifetimeTests</c> finds the calls that bypass this.
 /// </summary>
 internal static class TensorMath
 {
@@ -56,7 +56,9 @@ internal static class TensorMath
             return x.masked_fill(mask, number);
     }
 
-    /// <summary>The whole numbers from <paramref name="start"/> up to, but not including, <paramref name="end"/>: [end − start] int64.</summary>
+    /// <summary>
+    /// The whole numbers from <paramref name="start"/> up to, but not including, <paramref name="end"/>: [end − start] int64.
+    /// </summary>
     public static torch.Tensor Range(long start, long end, torch.Device device)
     {
         using Scalar first = start;

@@ -42,7 +42,10 @@ internal sealed record MemoryRequest
     public int? NumBlocksOverride { get; init; }
 }
 
-/// <summary>Sizes the KV cache from what the device has. A context that was not asked for is cut to what fits; one that was is refused with what would fit.</summary>
+/// <summary>
+/// Sizes the KV cache from what the device has. A context that was not asked for is cut to what fits; one that was is refused with what
+/// would fit.
+/// </summary>
 internal static class MemoryPlanner
 {
     private const int MinModelLen = 2;
@@ -52,7 +55,8 @@ internal static class MemoryPlanner
     private const int MaxBlocks = 1 << 19;
 
     /// <summary>Creates the plan.</summary>
-    /// <exception cref="EngineException">Kind Environment: too little memory; the message holds the figures and settings that fit.</exception>
+    /// <exception cref="EngineException">Kind Environment: too little memory; the message holds the figures and settings that
+    /// fit.</exception>
     public static MemoryPlan Plan(MemoryRequest request)
     {
         var budget = (long)(request.AvailableBytes * request.Utilization);

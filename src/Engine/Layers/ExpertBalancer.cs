@@ -1,9 +1,9 @@
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Chooses how often each expert exists and on which rank, from how many tokens each computed, as the published expert-parallel load balancer
-/// (EPLB) does for one group of ranks that all reach each other alike; its levels of groups and nodes are left out. Pure: the same loads give
-/// the same placement.
+/// Chooses how often each expert exists and on which rank, from how many tokens each computed, as the published expert-parallel load
+/// balancer (EPLB) does for one group of ranks that all reach each other alike; its levels of groups and nodes are left out. Pure: the same
+/// loads give the same placement.
 /// </summary>
 internal static class ExpertBalancer
 {

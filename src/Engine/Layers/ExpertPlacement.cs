@@ -1,6 +1,8 @@
 namespace LocalLlm.Layers;
 
-/// <summary>Which experts of a layer each rank holds; one that several ranks hold has its tokens spread over them in turn. Plain data.</summary>
+/// <summary>
+/// Which experts of a layer each rank holds; one that several ranks hold has its tokens spread over them in turn. Plain data.
+/// </summary>
 internal sealed class ExpertPlacement
 {
     private readonly int[][] _ranksOf; // of each expert, ascending
@@ -28,7 +30,9 @@ internal sealed class ExpertPlacement
     /// <summary>The ranks that hold an expert, ascending.</summary>
     public ReadOnlySpan<int> RanksOf(int expert) => _ranksOf[expert];
 
-    /// <summary>Of an expert's tokens, in order, the first that a rank computes; it computes every n-th from there, n ranks holding the expert.</summary>
+    /// <summary>
+    /// Of an expert's tokens, in order, the first that a rank computes; it computes every n-th from there, n ranks holding the expert.
+    /// </summary>
     /// <returns>The first token, and n.</returns>
     public (int First, int Step) ShareOf(int expert, int rank) => (Array.IndexOf(_ranksOf[expert], rank), _ranksOf[expert].Length);
 

@@ -1,8 +1,8 @@
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// When the experts of a rank's layers are placed anew: after every so many steps, by the loads of the last of them. All ranks of a stage compute
-/// the same steps, so that they come to it together. One thread.
+/// When the experts of a rank's layers are placed anew: after every so many steps, by the loads of the last of them. All ranks of a stage
+/// compute the same steps, so that they come to it together. One thread.
 /// </summary>
 /// <param name="options">How often, and by which steps.</param>
 internal sealed class ExpertRebalancing(ExpertBalancingOptions options) : IDisposable

@@ -3,8 +3,8 @@ using LocalLlm.Ops;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Counts the tokens that each expert of the layers has computed, whichever rank holds it; where experts are balanced, those of each rank. One
-/// thread.
+/// Counts the tokens that each expert of the layers has computed, whichever rank holds it; where experts are balanced, those of each rank.
+/// One thread.
 /// </summary>
 internal sealed class ExpertUsage
 {
@@ -14,8 +14,9 @@ internal sealed class ExpertUsage
     public IReadOnlyList<CountedExperts> Layers => _layers;
 
     /// <summary>
-    /// How evenly experts are used since the model was loaded (vLLM's balancedness, of experts instead of ranks where none is moved): tokens of the
-    /// mean expert, or rank, over those of the busiest one, the mean over all layers. 1: all alike; null: no layer has experts, or none was used.
+    /// How evenly experts are used since the model was loaded (vLLM's balancedness, of experts instead of ranks where none is moved):
+    /// tokens of the mean expert, or rank, over those of the busiest one, the mean over all layers. 1: all alike; null: no layer has
+    /// experts, or none was used.
     /// </summary>
     public double? Balance
     {

@@ -9,7 +9,9 @@ internal interface IAttention
     /// <summary>What it keeps of every token on this rank.</summary>
     KvLayerSpec Cache { get; }
 
-    /// <summary>Rows of the largest step of single tokens that can be recorded (<see cref="IGraphCapture"/>), once the weights are loaded; 0: none.</summary>
+    /// <summary>
+    /// Rows of the largest step of single tokens that can be recorded (<see cref="IGraphCapture"/>), once the weights are loaded; 0: none.
+    /// </summary>
     int MaxRecordedRows => int.MaxValue;
 
     /// <summary>

@@ -9,7 +9,9 @@ namespace LocalLlm.Layers;
 /// </summary>
 internal interface ILinear
 {
-    /// <summary>What was loaded, for operations over many matrices at once; null: such operations take one product after the other.</summary>
+    /// <summary>
+    /// What was loaded, for operations over many matrices at once; null: such operations take one product after the other.
+    /// </summary>
     IWeightMatrix? Weight => null;
 
     /// <summary>The most rows whose products can be recorded (<see cref="IGraphCapture"/>), once the matrix is loaded; 0: none.</summary>
@@ -18,7 +20,9 @@ internal interface ILinear
     /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out].</summary>
     Tensor Forward(Tensor x);
 
-    /// <summary><see cref="Forward"/> of the normalised input, whose rows may have gaps between them as in <see cref="IDeviceOps.RmsNorm"/>.</summary>
+    /// <summary>
+    /// <see cref="Forward"/> of the normalised input, whose rows may have gaps between them as in <see cref="IDeviceOps.RmsNorm"/>.
+    /// </summary>
     Tensor ForwardNormed(Tensor x, RmsNorm norm);
 
     /// <summary>silu(gate) · up of the normalised input, for a matrix [gate | up]: [rows, in] → [rows, out / 2].</summary>
@@ -31,7 +35,9 @@ internal interface ILinear
     Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata,
         AttentionShape shape);
 
-    /// <summary>A copy of what is loaded, for <see cref="Take"/> of a matrix of the same shape and method, perhaps on another rank.</summary>
+    /// <summary>
+    /// A copy of what is loaded, for <see cref="Take"/> of a matrix of the same shape and method, perhaps on another rank.
+    /// </summary>
     /// <param name="device">Of that rank.</param>
     /// <exception cref="NotSupportedException">Matrices that are stored so are not moved.</exception>
     ILinear Copy(Device device);

@@ -28,8 +28,8 @@ internal sealed record LatentAttentionOptions
 }
 
 /// <summary>
-/// Multi-head latent attention (arXiv 2405.04434): keys and values of all heads are made of one latent vector of a token, and the cache keeps that
-/// vector alone. Heads are split over the ranks; every rank keeps all latent vectors.
+/// Multi-head latent attention (arXiv 2405.04434): keys and values of all heads are made of one latent vector of a token, and the cache
+/// keeps that vector alone. Heads are split over the ranks; every rank keeps all latent vectors.
 /// </summary>
 internal sealed class LatentAttention : IAttention
 {

@@ -27,7 +27,9 @@ internal sealed record LayerContext(IDeviceOps Ops, ICollectives Collectives, We
     /// <summary>All ranks that the routed experts are spread over: those of every data-parallel group of the stage.</summary>
     public ICollectives ExpertRanks { get; init; } = Collectives;
 
-    /// <summary>The ranks with the same place in each data-parallel group, which exchange the groups' rows; null: there is one group.</summary>
+    /// <summary>
+    /// The ranks with the same place in each data-parallel group, which exchange the groups' rows; null: there is one group.
+    /// </summary>
     public ICollectives? Peers { get; init; }
 
     /// <summary>The layers of this rank.</summary>

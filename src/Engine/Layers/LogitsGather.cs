@@ -6,9 +6,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Brings together what sampling needs of logits whose columns are split over the ranks (<see cref="ParallelLmHead"/>): of rows that take the best
-/// token the best of each rank, of others all columns (decision 0031). On every rank where the device chooses tokens (all choose the same, and
-/// none has to wait for an id), else on rank 0. Every rank calls the same methods in the same order with as many rows.
+/// Brings together what sampling needs of logits whose columns are split over the ranks (<see cref="ParallelLmHead"/>): of rows that take
+/// the best token the best of each rank, of others all columns (decision 0031). On every rank where the device chooses tokens (all choose
+/// the same, and none has to wait for an id), else on rank 0. Every rank calls the same methods in the same order with as many rows.
 /// </summary>
 /// <param name="group">The ranks.</param>
 /// <param name="ops">The device.</param>
@@ -37,8 +37,9 @@ internal sealed unsafe class LogitsGather(ICollectives group, IDeviceOps ops, in
     }
 
     /// <summary>
-    /// The best token of each row: [rows, this rank's columns] → [rows] int32, the lowest id among equals, <see cref="ITokenSampler.NonFiniteRow"/>
-    /// where the row has NaN or +Infinity or nothing but -Infinity; null on a rank that gets nothing.
+    /// The best token of each row: [rows, this rank's columns] → [rows] int32, the lowest id among equals,
+    /// <see cref="ITokenSampler.NonFiniteRow"/> where the row has NaN or +Infinity or nothing but -Infinity; null on a rank that gets
+    /// nothing.
     /// </summary>
     public Tensor? Best(Tensor logits)
     {

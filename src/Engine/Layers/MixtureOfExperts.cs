@@ -5,13 +5,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Experts of which a router chooses some for every token, and experts that process every token (arXiv 2401.06066). Every rank has a part of
-/// each expert, or some experts whole, and the ranks' results are summed once.
+/// Experts of which a router chooses some for every token, and experts that process every token (arXiv 2401.06066). Every rank has a part
+/// of each expert, or some experts whole, and the ranks' results are summed once.
 /// </summary>
 /// <remarks>
-/// Data-parallel groups share the routed experts: each step their rows are gathered on all ranks of the stage, every rank routes all of them
-/// and computes its own experts, and each group gets the sum of its rows (vLLM's <c>allgather_reducescatter</c>). The experts that process
-/// every token are a group's own: their sum is added after that, so that a row has the same additions in the same order in every group.
+/// Data-parallel groups share the routed experts: each step their rows are gathered on all ranks of the stage, every rank routes all of
+/// them and computes its own experts, and each group gets the sum of its rows (vLLM's <c>allgather_reducescatter</c>). The experts that
+/// process every token are a group's own: their sum is added after that, so that a row has the same additions in the same order in every
+/// group.
 /// </remarks>
 internal sealed class MixtureOfExperts : IFeedForward
 {

@@ -5,12 +5,16 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
 
-/// <summary>The output projection; the vocabulary is split over the ranks. <see cref="LogitsGather"/> brings together what sampling needs.</summary>
+/// <summary>
+/// The output projection; the vocabulary is split over the ranks. <see cref="LogitsGather"/> brings together what sampling needs.
+/// </summary>
 internal sealed class ParallelLmHead
 {
     private readonly ILinear _matrix;
 
-    /// <summary>Registers <paramref name="weightName"/> [vocabulary, hidden]: the head's own, or the embedding's when they are tied.</summary>
+    /// <summary>
+    /// Registers <paramref name="weightName"/> [vocabulary, hidden]: the head's own, or the embedding's when they are tied.
+    /// </summary>
     public ParallelLmHead(LayerContext context, string weightName, int vocabularySize, int hiddenSize)
     {
         var shard = ShardRange.OfVocabulary(vocabularySize, context.Collectives);

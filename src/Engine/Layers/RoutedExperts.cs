@@ -7,12 +7,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// The experts that a router chooses from: each computes the rows of its own tokens. A rank has a part of every expert, or some experts whole.
+/// The experts that a router chooses from: each computes the rows of its own tokens. A rank has a part of every expert, or some experts
+/// whole.
 /// </summary>
 /// <remarks>
 /// Where experts are balanced, busy ones exist on several ranks, which take their tokens in turn, and the experts of a rank change
-/// (<see cref="Rebalance"/>): a token's sum is then made of other parts, and differs in its last bits. What is registered are the experts that
-/// the rank begins with. Devices that sum by themselves know them by their places on the rank, and count by themselves (<see cref="ExpertShares"/>).
+/// (<see cref="Rebalance"/>): a token's sum is then made of other parts, and differs in its last bits. What is registered are the experts
+/// that the rank begins with. Devices that sum by themselves know them by their places on the rank, and count by themselves
+/// (<see cref="ExpertShares"/>).
 /// </remarks>
 internal sealed class RoutedExperts : IExperts
 {
@@ -94,7 +96,9 @@ internal sealed class RoutedExperts : IExperts
     public Tensor? TrySum(Tensor x, ExpertChoices choices, Tensor? shared = null, Tensor? residual = null) =>
         _ops.TrySum(x, choices, this, shared, residual);
 
-    /// <summary>[tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32, by choices on the host.</summary>
+    /// <summary>
+    /// [tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32, by choices on the host.
+    /// </summary>
     public Tensor Forward(Tensor x, ExpertChoices choices)
     {
         _groups.Fill(choices.Ids);
@@ -115,7 +119,10 @@ internal sealed class RoutedExperts : IExperts
         Shares?.Clear();
     }
 
-    /// <summary>Places experts by the loads that were measured; all ranks at the same step. A rank copies those that it lacks from one that has them.</summary>
+    /// <summary>
+    /// Places experts by the loads that were measured; all ranks at the same step. A rank copies those that it lacks from one that has
+    /// them.
+    /// </summary>
     public void Rebalance()
     {
         Shares!.AddLoads(_loads);

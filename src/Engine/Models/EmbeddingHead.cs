@@ -4,7 +4,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
 
-/// <summary>One linear layer in a file of its own beside the model (<c>sparse_linear</c>, <c>colbert_linear</c>), as bge-m3 has them: <c>.pt</c>, or <c>.safetensors</c> where that is there.</summary>
+/// <summary>
+/// One linear layer in a file of its own beside the model (<c>sparse_linear</c>, <c>colbert_linear</c>), as bge-m3 has them: <c>.pt</c>, or
+/// <c>.safetensors</c> where that is there.
+/// </summary>
 internal sealed class EmbeddingHead : IDisposable
 {
     private readonly IDeviceOps _ops;

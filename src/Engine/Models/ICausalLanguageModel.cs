@@ -23,14 +23,15 @@ internal interface ICausalLanguageModel : IDisposable
     int? PromptLengthThreshold { get; }
 
     /// <summary>
-    /// Rows of the largest step of single tokens that can be recorded: up to there it puts the same work on the device whatever the step is. Asked once
-    /// the weights are loaded, as it may depend on what they are. 0: none, as for a model that reads the step on the host (<see cref="PagedRows"/>).
+    /// Rows of the largest step of single tokens that can be recorded: up to there it puts the same work on the device whatever the step
+    /// is. Asked once the weights are loaded, as it may depend on what they are. 0: none, as for a model that reads the step on the host
+    /// (<see cref="PagedRows"/>).
     /// </summary>
     int MaxRecordedRows { get; }
 
     /// <summary>
-    /// How evenly the experts of this rank's layers are used (<see cref="ExpertUsage.Balance"/>), by what the host has counted or has read last;
-    /// null: it has none.
+    /// How evenly the experts of this rank's layers are used (<see cref="ExpertUsage.Balance"/>), by what the host has counted or has read
+    /// last; null: it has none.
     /// </summary>
     double? ExpertBalance => null;
 
@@ -46,7 +47,9 @@ internal interface ICausalLanguageModel : IDisposable
         // Most models have none.
     }
 
-    /// <summary>What drafts tokens with the model's own layers; null: nothing does, or not on this rank. Its cache is the last one.</summary>
+    /// <summary>
+    /// What drafts tokens with the model's own layers; null: nothing does, or not on this rank. Its cache is the last one.
+    /// </summary>
     ITokenPredictor? Predictor => null;
 
     /// <summary>A step was computed, also one for other data-parallel groups alone: now experts may change their ranks.</summary>
@@ -69,9 +72,9 @@ internal interface ICausalLanguageModel : IDisposable
     void AddPositions(AttentionMetadata step, int firstPosition, int count, int promptLength);
 
     /// <summary>
-    /// ids [tokens] → residual stream after the last layer of this rank [tokens, hidden]; writes the tokens' part of the caches. A later stage
-    /// takes the residual stream of the stage before instead of the ids, whose number alone it looks at. In a step in which its data-parallel
-    /// group has no tokens it computes for the others alone.
+    /// ids [tokens] → residual stream after the last layer of this rank [tokens, hidden]; writes the tokens' part of the caches. A later
+    /// stage takes the residual stream of the stage before instead of the ids, whose number alone it looks at. In a step in which its
+    /// data-parallel group has no tokens it computes for the others alone.
     /// </summary>
     Tensor Forward(Tensor ids, ForwardContext context);
 

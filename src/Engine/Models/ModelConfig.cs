@@ -57,7 +57,9 @@ internal abstract record ModelConfig
     /// </summary>
     public abstract long ActivationElements { get; }
 
-    /// <summary>Of <see cref="ActivationElements"/> those for each token of another data-parallel group, which this rank's experts compute too.</summary>
+    /// <summary>
+    /// Of <see cref="ActivationElements"/> those for each token of another data-parallel group, which this rank's experts compute too.
+    /// </summary>
     public virtual long ExpertElements => 0;
 
     /// <summary>Bytes that a CPU's kernels keep beside them.</summary>

@@ -31,7 +31,9 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         problems.Add(
             $"{path}{Shown(name)}: {(json.TryGetProperty(name, out var value) ? "found " + Describe(value) : "is missing")}, wanted {wanted}");
 
-    /// <summary>Adds a problem of every field with a name that is not known; what is null or an empty object or list says nothing.</summary>
+    /// <summary>
+    /// Adds a problem of every field with a name that is not known; what is null or an empty object or list says nothing.
+    /// </summary>
     public void RefuseOthers(IReadOnlyList<string> known)
     {
         foreach (var field in json.EnumerateObject())

@@ -3,7 +3,10 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Models;
 
-/// <summary>How a text's dense vector comes from its hidden states, as sentence-transformers' <c>modules.json</c> and <c>1_Pooling/config.json</c> say.</summary>
+/// <summary>
+/// How a text's dense vector comes from its hidden states, as sentence-transformers' <c>modules.json</c> and <c>1_Pooling/config.json</c>
+/// say.
+/// </summary>
 /// <param name="IsMean">The mean of all tokens; false: the first token's.</param>
 /// <param name="Normalizes">Whether the vector is brought to length 1.</param>
 internal sealed record PoolingConfig(bool IsMean, bool Normalizes)
@@ -19,7 +22,8 @@ internal sealed record PoolingConfig(bool IsMean, bool Normalizes)
     /// <summary>Reads a model folder.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="hiddenSize">Width of the hidden states.</param>
-    /// <exception cref="EngineException">Kind ModelFolder: a file is missing or malformed, contradicts itself, or asks for another way.</exception>
+    /// <exception cref="EngineException">Kind ModelFolder: a file is missing or malformed, contradicts itself, or asks for another
+    /// way.</exception>
     public static PoolingConfig Load(string folder, int hiddenSize)
     {
         if (!Path.Exists(Path.Combine(folder, Modules)))

@@ -14,7 +14,8 @@ internal static class QuantizationConfigReader
     private const int MinEdge = 16;
     private const int MaxEdge = 65_536;
 
-    // Read here, or of no effect on what the weights are: how scales were found, how a tool stored or would load them. Any other name is refused.
+    // Read here, or of no effect on what the weights are: how scales were found, how a tool stored or would load them. Any other name is
+    // refused.
     private static readonly string[] s_blockFields =
         ["quant_method", "fmt", "activation_scheme", "scale_fmt", "weight_block_size", "modules_to_not_convert", "ignored_layers", "is_checkpoint_fp8_serialized", "dequantize"];
 

@@ -2,7 +2,9 @@ using LocalLlm.Models.Rotary;
 
 namespace LocalLlm.Models;
 
-/// <summary>What all decoders share that are built as <see cref="DecoderModel"/>: embedding, layers with rotary positions, norm, output head.</summary>
+/// <summary>
+/// What all decoders share that are built as <see cref="DecoderModel"/>: embedding, layers with rotary positions, norm, output head.
+/// </summary>
 internal abstract record TransformerConfig : ModelConfig
 {
     /// <summary>Width of the residual stream.</summary>

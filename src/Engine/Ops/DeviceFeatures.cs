@@ -17,7 +17,9 @@ internal sealed record DeviceFeatures
     /// <summary>Mixtures of experts; null: by plain tensor operations (<see cref="TorchExpertOps"/>).</summary>
     public IExpertOps? Experts { get; init; }
 
-    /// <summary>Products by matrices of 8-bit floats; null: layers widen them by plain tensor operations (<see cref="TorchFp8Ops"/>).</summary>
+    /// <summary>
+    /// Products by matrices of 8-bit floats; null: layers widen them by plain tensor operations (<see cref="TorchFp8Ops"/>).
+    /// </summary>
     public IFp8Ops? Fp8 { get; init; }
 
     /// <summary>Records steps and repeats them; null: every step is run.</summary>
@@ -31,12 +33,15 @@ internal sealed record DeviceFeatures
     /// </summary>
     public IDeviceMemory? Memory { get; init; }
 
-    /// <summary>Whether a weight stays where it was loaded to, so that layers which need the same one share its memory; else each makes its own of it.</summary>
+    /// <summary>
+    /// Whether a weight stays where it was loaded to, so that layers which need the same one share its memory; else each makes its own of
+    /// it.
+    /// </summary>
     public bool SharesLoaded { get; init; }
 
     /// <summary>
-    /// Whether a row of every result is the same bits alone and in any batch, in every type: the order of its additions does not depend on the
-    /// number of rows, nor on how a sequence's tokens are cut into steps.
+    /// Whether a row of every result is the same bits alone and in any batch, in every type: the order of its additions does not depend on
+    /// the number of rows, nor on how a sequence's tokens are cut into steps.
     /// </summary>
     public bool IsBatchInvariant { get; init; }
 

@@ -11,7 +11,9 @@ internal sealed record DeviceKind(string Name, Func<int, DeviceSettings, IDevice
     /// <summary>Whether <c>auto</c> may take it: it is there, and everything that it needs. Null: <c>auto</c> never does.</summary>
     public Func<bool>? IsUsable { get; init; }
 
-    /// <summary>What a process plans with that computes nothing on the device of an ordinal, and does not open it; null: it opens it.</summary>
+    /// <summary>
+    /// What a process plans with that computes nothing on the device of an ordinal, and does not open it; null: it opens it.
+    /// </summary>
     public Func<int, PlannedDevice>? Plan { get; init; }
 
     /// <summary>Refuses an unknown ordinal, before libtorch is loaded.</summary>

@@ -6,8 +6,8 @@ internal static class DeviceOptions
     private const string Name = "devices";
 
     /// <summary>
-    /// What can be said against <see cref="EngineOptions.Devices"/> without looking at this machine: the option's name, and what was found and is
-    /// allowed. How many there have to be is checked with the plan of the ranks.
+    /// What can be said against <see cref="EngineOptions.Devices"/> without looking at this machine: the option's name, and what was found
+    /// and is allowed. How many there have to be is checked with the plan of the ranks.
     /// </summary>
     public static IEnumerable<(string Name, string Message)> FaultsOf(EngineOptions options)
     {

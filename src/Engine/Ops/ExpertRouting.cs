@@ -20,8 +20,8 @@ internal enum ExpertChoice
     GroupLimitedGreedy,
 
     /// <summary>
-    /// The best by score and a learned bias, of the groups whose two best together are best; the bias balances the load and does not enter the
-    /// weights (arXiv 2412.19437: <c>noaux_tc</c>).
+    /// The best by score and a learned bias, of the groups whose two best together are best; the bias balances the load and does not enter
+    /// the weights (arXiv 2412.19437: <c>noaux_tc</c>).
     /// </summary>
     NoAuxiliaryLoss,
 }

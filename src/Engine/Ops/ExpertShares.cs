@@ -3,8 +3,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Where the experts of a layer lie that change their ranks, as a device reads it: of an expert that n ranks hold, the rank (token of the step) modulo n
-/// computes the token. Counts the tokens of every expert, by which the next places are chosen. Its tensors come with the first use.
+/// Where the experts of a layer lie that change their ranks, as a device reads it: of an expert that n ranks hold, the rank (token of the
+/// step) modulo n computes the token. Counts the tokens of every expert, by which the next places are chosen. Its tensors come with the
+/// first use.
 /// </summary>
 /// <param name="experts">Of the layer.</param>
 /// <param name="rank">This rank.</param>
@@ -21,7 +22,9 @@ internal sealed class ExpertShares(int experts, int rank, Device device) : IDisp
     /// <summary>Int32 of an expert in <see cref="Table"/>.</summary>
     public int Width => _rows.Length / experts;
 
-    /// <summary>[experts, <see cref="Width"/>] int32: how many ranks hold an expert, then for each of them the rank and, of this rank, the place.</summary>
+    /// <summary>
+    /// [experts, <see cref="Width"/>] int32: how many ranks hold an expert, then for each of them the rank and, of this rank, the place.
+    /// </summary>
     public Tensor Table => _table ??= tensor(_rows, device: device).DetachFromDisposeScope();
 
     /// <summary>[experts] int64, counted up by the device.</summary>

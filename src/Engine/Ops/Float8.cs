@@ -7,8 +7,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// The 8-bit float e4m3 without infinities (torch's <c>float8_e4m3fn</c>; Micikevicius et al., 2022, FP8 Formats for Deep Learning): sign, 4 bits of
-/// exponent with a bias of 7, 3 of mantissa. The largest is 448; 0x7F and 0xFF are NaN.
+/// The 8-bit float e4m3 without infinities (torch's <c>float8_e4m3fn</c>; Micikevicius et al., 2022, FP8 Formats for Deep Learning): sign,
+/// 4 bits of exponent with a bias of 7, 3 of mantissa. The largest is 448; 0x7F and 0xFF are NaN.
 /// </summary>
 internal static class Float8
 {

@@ -3,9 +3,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Rows of 8-bit floats that share a scale: a power of two in one byte, its exponent plus 127, and 255 for NaN (E8M0 of the OCP Microscaling
-/// Formats, 2023). It brings the largest element of the row to between 224 and 448. A power of two rounds nothing, so that an element keeps the
-/// precision of e4m3 whatever the magnitude of its row. A row that holds NaN is all NaN.
+/// Rows of 8-bit floats that share a scale: a power of two in one byte, its exponent plus 127, and 255 for NaN (E8M0 of the OCP
+/// Microscaling Formats, 2023). It brings the largest element of the row to between 224 and 448. A power of two rounds nothing, so that an
+/// element keeps the precision of e4m3 whatever the magnitude of its row. A row that holds NaN is all NaN.
 /// </summary>
 internal static class Float8Row
 {

@@ -4,8 +4,8 @@ namespace LocalLlm.Ops;
 
 /// <summary>
 /// Which scale an element of a matrix of 8-bit floats has: the one of output o and input i is
-/// scales[<paramref name="ScaleRows"/>[o], (i + <paramref name="ColumnOffset"/>) / <paramref name="BlockColumns"/>]. So a matrix may be joined
-/// of several, and be a slice that begins anywhere in a block.
+/// scales[<paramref name="ScaleRows"/>[o], (i + <paramref name="ColumnOffset"/>) / <paramref name="BlockColumns"/>]. So a matrix may be
+/// joined of several, and be a slice that begins anywhere in a block.
 /// </summary>
 /// <param name="ScaleRows">[out].</param>
 /// <param name="BlockColumns">Inputs of a block.</param>

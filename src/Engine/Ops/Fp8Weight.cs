@@ -35,7 +35,9 @@ internal sealed class Fp8Weight(Tensor data, Tensor scales, Fp8Grid grid, Tensor
     public Fp8Weight Copy(Device device) =>
         new(Copied(Data, device), Copied(Scales, device), Grid, Bias is null ? null : Copied(Bias, device), InFeatures) { Role = Role };
 
-    /// <summary>Has the grid of the matrices of its shape on this rank, by which devices know them: the same values in another object.</summary>
+    /// <summary>
+    /// Has the grid of the matrices of its shape on this rank, by which devices know them: the same values in another object.
+    /// </summary>
     public void Share(Fp8Grid grid) => Grid = grid;
 
     private static Tensor Copied(Tensor tensor, Device device) => tensor.CopyTo(device).DetachFromDisposeScope();

@@ -3,14 +3,16 @@ using System.Globalization;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// How many threads can compute at once for this process. Threads of a step wait for one another, so one more than that costs more than it brings:
-/// it waits for its turn (a control group's quota) or shares the units of a core (the second thread of a core).
+/// How many threads can compute at once for this process. Threads of a step wait for one another, so one more than that costs more than it
+/// brings: it waits for its turn (a control group's quota) or shares the units of a core (the second thread of a core).
 /// </summary>
 internal static class HostCores
 {
     private static readonly Lazy<int> OfProcess = new(() => Math.Min(CountBelow("/"), Environment.ProcessorCount));
 
-    /// <summary>Cores of this process: those that it may run on, each once, and no more than its control groups let it use. As of the first call.</summary>
+    /// <summary>
+    /// Cores of this process: those that it may run on, each once, and no more than its control groups let it use. As of the first call.
+    /// </summary>
     public static int Count => OfProcess.Value;
 
     /// <summary>As <see cref="Count"/> from the system's files below a folder; at least 1, and 1 where they say nothing.</summary>

@@ -5,7 +5,9 @@ namespace LocalLlm.Ops;
 /// <summary>What the machine's memory holds for this process.</summary>
 internal static class HostMemory
 {
-    /// <summary>Bytes that can be taken without swapping: the kernel's estimate, or less where the process's control group allows less.</summary>
+    /// <summary>
+    /// Bytes that can be taken without swapping: the kernel's estimate, or less where the process's control group allows less.
+    /// </summary>
     public static long AvailableBytes()
     {
         var available = FromMemInfo() ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;

@@ -18,7 +18,10 @@ internal interface IDeviceOps
     /// <summary>What the device has beside these primitives; always the same.</summary>
     DeviceFeatures Features { get; }
 
-    /// <summary>Type of activations, and of the KV cache unless that has 8-bit floats, when the weights are computed in <paramref name="computeType"/>.</summary>
+    /// <summary>
+    /// Type of activations, and of the KV cache unless that has 8-bit floats, when the weights are computed in
+    /// <paramref name="computeType"/>.
+    /// </summary>
     ScalarType ActivationType(ScalarType computeType);
 
     /// <summary>Brings a weight into the device's own layout. The caller keeps and disposes its tensors.</summary>
@@ -29,7 +32,9 @@ internal interface IDeviceOps
     LinearWeight PackLinear(Tensor weight, Tensor? bias, LinearRole role = LinearRole.Other,
         WeightPacking packing = WeightPacking.Compact);
 
-    /// <summary>A small weight (a norm's, the embedding table) on the device, owned by the caller; a copy, unless it is there already.</summary>
+    /// <summary>
+    /// A small weight (a norm's, the embedding table) on the device, owned by the caller; a copy, unless it is there already.
+    /// </summary>
     Tensor ToDevice(Tensor weight);
 
     /// <summary>Creates a step known before the model's layers run.</summary>
@@ -44,7 +49,10 @@ internal interface IDeviceOps
     /// <summary>Rows of a table: ids [n], as <see cref="BeginStep"/> gave them → [n, width].</summary>
     Tensor Embedding(Tensor ids, Tensor table);
 
-    /// <summary>As <see cref="Embedding"/>, of a table that holds the rows of a larger one from <paramref name="firstId"/> on; zeros for ids outside of it.</summary>
+    /// <summary>
+    /// As <see cref="Embedding"/>, of a table that holds the rows of a larger one from <paramref name="firstId"/> on; zeros for ids outside
+    /// of it.
+    /// </summary>
     Tensor EmbeddingShard(Tensor ids, Tensor table, long firstId)
     {
         var local = ids.Minus(firstId);
@@ -56,8 +64,8 @@ internal interface IDeviceOps
     Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices);
 
     /// <summary>
-    /// Where each row is largest: [rows, width] → [rows, 2] float32, the largest value and the lowest column that has it. NaN is larger than all
-    /// others, and its first column counts.
+    /// Where each row is largest: [rows, width] → [rows, 2] float32, the largest value and the lowest column that has it. NaN is larger
+    /// than all others, and its first column counts.
     /// </summary>
     /// <param name="x">At most 2²⁴ columns with those before them, which float32 counts exactly.</param>
     /// <param name="firstColumn">Added to every column: where x stands in a wider matrix.</param>
@@ -68,8 +76,8 @@ internal interface IDeviceOps
     }
 
     /// <summary>
-    /// x / rms(x) · weight over the last dimension: [rows, width] → [rows, width]. Rows of x may have gaps between them (some columns of a wider
-    /// matrix); the result has none.
+    /// x / rms(x) · weight over the last dimension: [rows, width] → [rows, width]. Rows of x may have gaps between them (some columns of a
+    /// wider matrix); the result has none.
     /// </summary>
     Tensor RmsNorm(Tensor x, Tensor weight, float epsilon);
 
@@ -81,7 +89,9 @@ internal interface IDeviceOps
     /// <param name="epsilon">Added to the mean square.</param>
     void RmsNormHeads(Tensor qkv, Tensor weight, int firstColumn, int heads, float epsilon);
 
-    /// <summary>Rotates queries and keys of <paramref name="qkv"/> [tokens, qkv width] in place and stores keys and values in their slots.</summary>
+    /// <summary>
+    /// Rotates queries and keys of <paramref name="qkv"/> [tokens, qkv width] in place and stores keys and values in their slots.
+    /// </summary>
     void RotaryAndCache(Tensor qkv, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape);
 
     /// <summary>Causal attention of each token over its own sequence's blocks: [tokens, qkv width] → [tokens, heads · head_dim].</summary>

@@ -9,7 +9,9 @@ namespace LocalLlm.Ops;
 /// </summary>
 internal interface IFusedOps
 {
-    /// <summary><see cref="IDeviceOps.Linear"/> of the <see cref="IDeviceOps.RmsNorm"/> of x, whose rows may have gaps between them as there.</summary>
+    /// <summary>
+    /// <see cref="IDeviceOps.Linear"/> of the <see cref="IDeviceOps.RmsNorm"/> of x, whose rows may have gaps between them as there.
+    /// </summary>
     Tensor NormLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight weight);
 
     /// <summary><see cref="IDeviceOps.SiluAndMul"/> of <see cref="NormLinear"/>: [rows, in] → [rows, out / 2].</summary>

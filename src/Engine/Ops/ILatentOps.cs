@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// What a device does for latent attention (arXiv 2405.04434), whose cache has one row a token: the normalised latent vector and the rotated
-/// part of the key. <see cref="TorchLatentOps"/> is the plain version. Results live as those of <see cref="IDeviceOps"/>.
+/// What a device does for latent attention (arXiv 2405.04434), whose cache has one row a token: the normalised latent vector and the
+/// rotated part of the key. <see cref="TorchLatentOps"/> is the plain version. Results live as those of <see cref="IDeviceOps"/>.
 /// </summary>
 internal interface ILatentOps
 {
@@ -14,13 +14,15 @@ internal interface ILatentOps
     int MaxRecordedRows(ScalarType type, LatentAttentionShape shape) => 0;
 
     /// <summary>Brings the projection of latent vectors to keys and values into the device's own layout.</summary>
-    /// <param name="projection">[heads · (plain_dim + value_dim), rank] in the activation type: each head's keys, then its values. The caller keeps it.</param>
+    /// <param name="projection">[heads · (plain_dim + value_dim), rank] in the activation type: each head's keys, then its values. The
+    /// caller keeps it.</param>
     /// <param name="shape">Of this rank.</param>
     LatentWeight Pack(Tensor projection, LatentAttentionShape shape);
 
     /// <summary>Rotates the queries in place; normalises and rotates each token's row, and stores it in its slot.</summary>
     /// <param name="queries">[tokens, heads · (plain_dim + rotary_dim)].</param>
-    /// <param name="rows">[tokens, width]; a token's latent vector and the rotated part of its key stand at <paramref name="column"/>.</param>
+    /// <param name="rows">[tokens, width]; a token's latent vector and the rotated part of its key stand at
+    /// <paramref name="column"/>.</param>
     /// <param name="column">First column of them.</param>
     /// <param name="normWeight">[rank].</param>
     /// <param name="epsilon">Added to the mean square.</param>
@@ -33,7 +35,8 @@ internal interface ILatentOps
         AttentionMetadata metadata, LatentAttentionShape shape);
 
     /// <summary>
-    /// Causal attention of each token over its own sequence's rows: [tokens, heads · (plain_dim + rotary_dim)] → [tokens, heads · value_dim].
+    /// Causal attention of each token over its own sequence's rows: [tokens, heads · (plain_dim + rotary_dim)] → [tokens, heads ·
+    /// value_dim].
     /// </summary>
     Tensor Attention(Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape);
 }

@@ -12,8 +12,8 @@ internal interface ITokenSampler
     const int NoTokenAllowed = -2;
 
     /// <summary>
-    /// The best token of each row, of what ranks that hold some columns each have found (<see cref="IDeviceOps.RowMaxima"/>): the lowest id among
-    /// equals.
+    /// The best token of each row, of what ranks that hold some columns each have found (<see cref="IDeviceOps.RowMaxima"/>): the lowest id
+    /// among equals.
     /// </summary>
     /// <param name="maxima">[ranks · rows, 2], in the order of the ranks and so of their columns.</param>
     /// <param name="ranks">Number of ranks.</param>
@@ -37,7 +37,10 @@ internal interface ITokenSampler
     /// </summary>
     void EndSample(Span<int> ids);
 
-    /// <summary>What the latest <see cref="BeginSample"/> chooses: int32 [rows, 1] on the device, until the next call; negative where there is no token.</summary>
+    /// <summary>
+    /// What the latest <see cref="BeginSample"/> chooses: int32 [rows, 1] on the device, until the next call; negative where there is no
+    /// token.
+    /// </summary>
     /// <param name="rows">Rows that are sampled.</param>
     Tensor Sampled(int rows);
 
@@ -45,7 +48,8 @@ internal interface ITokenSampler
     void Reserve(int rows);
 
     /// <summary>
-    /// Takes ids over that another device has sampled, so that inputs can name them (<see cref="SampledInput"/>), until others take their place.
+    /// Takes ids over that another device has sampled, so that inputs can name them (<see cref="SampledInput"/>), until others take their
+    /// place.
     /// </summary>
     /// <param name="ids">int32 [rows, 1] on this device.</param>
     /// <param name="firstRow">By which row the first of them is named; there is room (<see cref="Reserve"/>).</param>

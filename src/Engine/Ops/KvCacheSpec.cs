@@ -35,7 +35,9 @@ internal sealed record KvLayerSpec(IReadOnlyList<KvTensorSpec> Tensors, KvLayout
 /// <param name="Layers">One per attention layer, in the order of the caches.</param>
 internal sealed record KvCacheSpec(IReadOnlyList<KvLayerSpec> Layers)
 {
-    /// <summary>The type of elements that are 8-bit floats; each token's heads then have a scale of one byte (<see cref="Float8Row"/>).</summary>
+    /// <summary>
+    /// The type of elements that are 8-bit floats; each token's heads then have a scale of one byte (<see cref="Float8Row"/>).
+    /// </summary>
     public const ScalarType Float8 = ScalarType.Byte;
 
     /// <summary>Bytes of one block over all tensors of all layers.</summary>

@@ -25,7 +25,9 @@ internal enum LinearRole
     Router,
 }
 
-/// <summary>Where a bfloat16 matrix lies in panels of 64 outputs and pairs of inputs, [⌈out / 64⌉, pairs, 64, 2], zero where it has no element.</summary>
+/// <summary>
+/// Where a bfloat16 matrix lies in panels of 64 outputs and pairs of inputs, [⌈out / 64⌉, pairs, 64, 2], zero where it has no element.
+/// </summary>
 /// <param name="Address">The first element.</param>
 /// <param name="InputPairs">Pairs of inputs of a panel, padding included.</param>
 internal readonly record struct PairPanels(nint Address, int InputPairs);

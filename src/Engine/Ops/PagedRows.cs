@@ -34,7 +34,8 @@ internal static class PagedRows
     }
 
     /// <summary>
-    /// The rows of all positions of a sequence, in order: [context, heads · width] in the type of the cache, in float32 where that is 8-bit floats.
+    /// The rows of all positions of a sequence, in order: [context, heads · width] in the type of the cache, in float32 where that is 8-bit
+    /// floats.
     /// </summary>
     /// <param name="cache">Of the layer.</param>
     /// <param name="index">Which of its tensors: [blocks, block_size, heads, width].</param>

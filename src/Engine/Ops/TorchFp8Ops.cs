@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Products by 8-bit floats in plain ATen on any device: a matrix is widened to the activation type for every product, some rows at a time. The
-/// oracle of faster ones, and what a device without kernels for them uses.
+/// Products by 8-bit floats in plain ATen on any device: a matrix is widened to the activation type for every product, some rows at a time.
+/// The oracle of faster ones, and what a device without kernels for them uses.
 /// </summary>
 internal sealed class TorchFp8Ops(Device device) : IFp8Ops
 {
@@ -32,7 +32,9 @@ internal sealed class TorchFp8Ops(Device device) : IFp8Ops
         return output;
     }
 
-    /// <summary>The values of a matrix: each element times its scale in float32, then rounded to <paramref name="type"/>: [out, in].</summary>
+    /// <summary>
+    /// The values of a matrix: each element times its scale in float32, then rounded to <paramref name="type"/>: [out, in].
+    /// </summary>
     /// <param name="bytes">[out, in] as bytes.</param>
     /// <param name="scales">[rows of blocks, columns of blocks] float32.</param>
     /// <param name="grid">Which scale an element has.</param>

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Latent attention by plain ATen on any device, absorbed (arXiv 2405.04434, 2.1.2): queries are brought into the space of the latent vectors,
-/// so that no key or value is ever made. It reads the step on the host.
+/// Latent attention by plain ATen on any device, absorbed (arXiv 2405.04434, 2.1.2): queries are brought into the space of the latent
+/// vectors, so that no key or value is ever made. It reads the step on the host.
 /// </summary>
 internal sealed class TorchLatentOps(Device device) : ILatentOps
 {
@@ -66,8 +66,8 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
     }
 
     /// <summary>
-    /// The same expanded: keys and values of all heads are made of the latent vectors, some positions at a time, and the results of such chunks are
-    /// merged by the logarithms of the sums of their weights.
+    /// The same expanded: keys and values of all heads are made of the latent vectors, some positions at a time, and the results of such
+    /// chunks are merged by the logarithms of the sums of their weights.
     /// </summary>
     /// <param name="queries">[tokens, heads · (plain_dim + rotary_dim)].</param>
     /// <param name="weight">Of <see cref="Pack"/>.</param>

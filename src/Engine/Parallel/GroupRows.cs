@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// How many tokens each data-parallel group computes in the current step: every rank knows it from the step, so that the groups exchange rows
-/// without telling each other how many.
+/// How many tokens each data-parallel group computes in the current step: every rank knows it from the step, so that the groups exchange
+/// rows without telling each other how many.
 /// </summary>
 /// <param name="group">This rank's group.</param>
 /// <param name="groups">Number of groups.</param>
@@ -29,8 +29,8 @@ internal sealed class GroupRows(int group, int groups)
     }
 
     /// <summary>
-    /// The rows of all groups one after the other, of a tensor in which each has as much room as the one with the most: what lies behind the rows of the
-    /// others is left out.
+    /// The rows of all groups one after the other, of a tensor in which each has as much room as the one with the most: what lies behind
+    /// the rows of the others is left out.
     /// </summary>
     /// <param name="laid">[groups · most rows, width], contiguous.</param>
     /// <param name="rows">Of each group; one of them has some.</param>

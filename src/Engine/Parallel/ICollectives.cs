@@ -8,7 +8,9 @@ namespace LocalLlm.Parallel;
 /// shapes and types; results are tensors of the current dispose scope, or the argument itself where nothing is to be done. Sums add the
 /// ranks' parts in the order of the ranks, so that every rank gets the same bits.
 /// </summary>
-/// <remarks>One thread calls all methods but <see cref="Abort"/>; a device works on its own stream, and the call may return before it has.</remarks>
+/// <remarks>
+/// One thread calls all methods but <see cref="Abort"/>; a device works on its own stream, and the call may return before it has.
+/// </remarks>
 internal interface ICollectives : IDisposable
 {
     /// <summary>This rank, from 0.</summary>
@@ -59,7 +61,9 @@ internal interface ICollectives : IDisposable
         return GroupRows.Join(whole, rows);
     }
 
-    /// <summary>residual += some rows of the sum of every rank's <paramref name="part"/>, in place (a reduce-scatter). The part may be overwritten.</summary>
+    /// <summary>
+    /// residual += some rows of the sum of every rank's <paramref name="part"/>, in place (a reduce-scatter). The part may be overwritten.
+    /// </summary>
     /// <param name="residual">[tokens, width]; another number of tokens on each rank, also none.</param>
     /// <param name="part">[at least first row + tokens, width], the same shape on all ranks.</param>
     /// <param name="firstRow">Of the part's rows the first that is this rank's.</param>
@@ -67,8 +71,8 @@ internal interface ICollectives : IDisposable
     void AddReducedRows(Tensor residual, Tensor part, long firstRow) => residual.AddInPlace(AllReduce(part).narrow(0, firstRow, residual.size(0)));
 
     /// <summary>
-    /// Shows something to all ranks, where they are of one process, and does something with what all of them show. What a rank shows stays as it is
-    /// until all of them have done that.
+    /// Shows something to all ranks, where they are of one process, and does something with what all of them show. What a rank shows stays
+    /// as it is until all of them have done that.
     /// </summary>
     /// <param name="own">What this rank shows.</param>
     /// <param name="work">Gets what the ranks show, in their order, and changes nothing of it.</param>
@@ -82,7 +86,8 @@ internal interface ICollectives : IDisposable
     Tensor? Gather(Tensor tensor, int dimension) => Rank == 0 ? AllGather(tensor, dimension) : Discard(AllGather(tensor, dimension));
 
     /// <summary>
-    /// Ends what waits here, on this rank and, where it can reach them, on the others: their calls throw <see cref="RankFailedException"/>, now and later. Any thread.
+    /// Ends what waits here, on this rank and, where it can reach them, on the others: their calls throw <see cref="RankFailedException"/>,
+    /// now and later. Any thread.
     /// </summary>
     /// <param name="reason">What has failed; the first reason stays.</param>
     void Abort(Exception reason);

@@ -3,9 +3,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// Connects a rank with the one of the same tensor rank in another stage, in one direction: an earlier stage sends the residual stream to the
-/// one after it, the last one the ids that it samples to the first. Steps come in the same order on all stages. One thread calls all methods
-/// but <see cref="Abort"/>; a device works on its own stream.
+/// Connects a rank with the one of the same tensor rank in another stage, in one direction: an earlier stage sends the residual stream to
+/// the one after it, the last one the ids that it samples to the first. Steps come in the same order on all stages. One thread calls all
+/// methods but <see cref="Abort"/>; a device works on its own stream.
 /// </summary>
 internal interface IPipelineLink : IDisposable
 {

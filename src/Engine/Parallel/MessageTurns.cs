@@ -1,8 +1,8 @@
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// The turns of two threads that queue work on their devices for messages from one to the other, through a ring of slots. A thread waits only until
-/// the other one has queued what its own work will wait for; whether that is done is the devices' affair. Thread-safe.
+/// The turns of two threads that queue work on their devices for messages from one to the other, through a ring of slots. A thread waits
+/// only until the other one has queued what its own work will wait for; whether that is done is the devices' affair. Thread-safe.
 /// </summary>
 /// <param name="slots">Messages that may be sent and not received.</param>
 internal sealed class MessageTurns(int slots)

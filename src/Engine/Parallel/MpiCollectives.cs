@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Parallel;
 
 /// <summary>
-/// The ranks of one tensor-parallel group as processes that mpirun has started. Every rank adds all parts itself, in the order of the ranks:
-/// of small tensors all parts are gathered; of large ones every rank adds a slice, and the sums are gathered.
+/// The ranks of one tensor-parallel group as processes that mpirun has started. Every rank adds all parts itself, in the order of the
+/// ranks: of small tensors all parts are gathered; of large ones every rank adds a slice, and the sums are gathered.
 /// </summary>
 internal sealed unsafe class MpiCollectives : ICollectives
 {

@@ -39,7 +39,9 @@ internal sealed record ParallelPlan(int TensorParallel, int PipelineParallel, in
     /// <summary>All ranks, in order.</summary>
     public IReadOnlyList<RankPlace> Ranks => [.. Enumerable.Range(0, WorldSize).Select(PlaceOf)];
 
-    /// <summary>The rank that chooses tokens and answers for a step: the first of the last stage. Further groups have one of their own.</summary>
+    /// <summary>
+    /// The rank that chooses tokens and answers for a step: the first of the last stage. Further groups have one of their own.
+    /// </summary>
     public int SamplingRank => SamplingRankOf(0);
 
     /// <summary>The rank that chooses the tokens of a group's sequences: its first of the last stage.</summary>

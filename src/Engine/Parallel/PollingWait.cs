@@ -2,7 +2,9 @@ using System.Diagnostics;
 
 namespace LocalLlm.Parallel;
 
-/// <summary>How a rank waits for something that only polling shows: briefly at full speed, then leaving the core to others, at last asleep.</summary>
+/// <summary>
+/// How a rank waits for something that only polling shows: briefly at full speed, then leaving the core to others, at last asleep.
+/// </summary>
 internal struct PollingWait
 {
     private const int Spins = 64;

@@ -27,8 +27,8 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     public IPipelineLink? Next { get; init; }
 
     /// <summary>
-    /// The first and the last of several stages: brings the ids that the last one samples to the first, so that a step may begin before the host
-    /// knows them; null: the host brings them with the step.
+    /// The first and the last of several stages: brings the ids that the last one samples to the first, so that a step may begin before the
+    /// host knows them; null: the host brings them with the step.
     /// </summary>
     public IPipelineLink? SampledIds { get; init; }
 

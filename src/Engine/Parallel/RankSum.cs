@@ -13,7 +13,9 @@ internal static unsafe class RankSum
     /// <summary>Bytes of an element of a type that can be summed.</summary>
     public static int Bytes(this ScalarType type) => type == ScalarType.Float32 ? sizeof(float) : sizeof(ushort);
 
-    /// <summary>target = (target +) part 0 + part 1 + …; bfloat16 is summed in float32 and rounded once, before it is added to the target.</summary>
+    /// <summary>
+    /// target = (target +) part 0 + part 1 + …; bfloat16 is summed in float32 and rounded once, before it is added to the target.
+    /// </summary>
     /// <param name="type">float32 or bfloat16.</param>
     /// <param name="parts">Addresses of all ranks' parts.</param>
     /// <param name="target">Address of the result; may be one of the parts.</param>

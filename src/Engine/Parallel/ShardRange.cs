@@ -14,7 +14,9 @@ internal readonly record struct ShardRange(long Start, long Length)
         return At(size, group.Rank, group.WorldSize);
     }
 
-    /// <summary>A part of <paramref name="size"/> things, none of which is split: the first ranks have one more where it does not divide.</summary>
+    /// <summary>
+    /// A part of <paramref name="size"/> things, none of which is split: the first ranks have one more where it does not divide.
+    /// </summary>
     public static ShardRange OfWhole(int size, ICollectives group)
     {
         var (each, rest) = Math.DivRem(size, group.WorldSize);
@@ -28,7 +30,8 @@ internal readonly record struct ShardRange(long Start, long Length)
     public static ShardRange KvHeadsAt(int heads, int rank, int ranks) => heads >= ranks ? At(heads, rank, ranks) : new(rank / (ranks / heads), 1);
 
     /// <summary>
-    /// Rows of a vocabulary: equal shares but for the last, which is shorter where the size does not divide (vLLM pads the matrices instead).
+    /// Rows of a vocabulary: equal shares but for the last, which is shorter where the size does not divide (vLLM pads the matrices
+    /// instead).
     /// </summary>
     /// <exception cref="EngineException">Kind InvalidOptions: there would be ranks without rows.</exception>
     public static ShardRange OfVocabulary(int size, ICollectives group)

@@ -20,7 +20,8 @@ internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyL
     public int Experts { get; init; }
 
     /// <summary>
-    /// The first layer whose experts are stored in different ways, the one of multi-token prediction behind all others; null: there is none.
+    /// The first layer whose experts are stored in different ways, the one of multi-token prediction behind all others; null: there is
+    /// none.
     /// </summary>
     public int? MixedExpertLayer { get; init; }
 
@@ -43,7 +44,9 @@ internal sealed record SplitShape(int Layers, int Heads, int KvHeads, IReadOnlyL
         }
     }
 
-    /// <summary>Why the experts cannot be shared by so many groups, one text for each reason; empty also where the groups' own ranks are at fault.</summary>
+    /// <summary>
+    /// Why the experts cannot be shared by so many groups, one text for each reason; empty also where the groups' own ranks are at fault.
+    /// </summary>
     /// <param name="tensorParallel">Ranks of a group.</param>
     /// <param name="groups">Data-parallel groups.</param>
     public IEnumerable<string> FaultsOfDataParallel(int tensorParallel, int groups)

@@ -81,8 +81,8 @@ internal static class StageBalance
             return best;
         }
 
-        // For every stage, from which layers on the rest can be spread over it and those after it; null where all layers cannot. From the last stage
-        // back: a stage reaches as far as it is filled, and one of the layers that it reaches has to do for the next.
+        // For every stage, from which layers on the rest can be spread over it and those after it; null where all layers cannot. From the
+        // last stage back: a stage reaches as far as it is filled, and one of the layers that it reaches has to do for the next.
         private bool[][]? Feasible(double fullest)
         {
             var fits = new bool[capacities.Count][];

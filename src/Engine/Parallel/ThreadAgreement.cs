@@ -1,6 +1,9 @@
 namespace LocalLlm.Parallel;
 
-/// <summary>Threads of one process agree on the size of the KV cache and of recorded steps, and, where there are other hosts, one of them asks those.</summary>
+/// <summary>
+/// Threads of one process agree on the size of the KV cache and of recorded steps, and, where there are other hosts, one of them asks
+/// those.
+/// </summary>
 /// <param name="ranks">Number of threads.</param>
 /// <param name="beyond">The other hosts; null: none.</param>
 internal sealed class ThreadAgreement(int ranks, IMemoryAgreement? beyond = null) : IMemoryAgreement

@@ -44,9 +44,9 @@ internal sealed class ThreadBarrier(int size)
     public long RoundOf(int rank) => Volatile.Read(ref _arrived[(rank + 1) * Stride]);
 
     /// <summary>
-    /// A rank gives up between two meetings. Those that came to the first one may still use what it has shown them, which must stay until they
-    /// have come to the second one or given up too; they wait for nobody meanwhile. One that comes to the first one later finds the failure
-    /// there.
+    /// A rank gives up between two meetings. Those that came to the first one may still use what it has shown them, which must stay until
+    /// they have come to the second one or given up too; they wait for nobody meanwhile. One that comes to the first one later finds the
+    /// failure there.
     /// </summary>
     /// <param name="rank">The rank.</param>
     /// <param name="round">The first meeting.</param>

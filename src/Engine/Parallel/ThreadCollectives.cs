@@ -173,7 +173,8 @@ internal sealed unsafe class ThreadCollectives : ICollectives
         return whole;
     }
 
-    // Shows a tensor to all ranks, and does something with all of theirs. The tensor stays until nobody uses it any more, also when a rank fails.
+    // Shows a tensor to all ranks, and does something with all of theirs. The tensor stays until nobody uses it any more, also when a rank
+    // fails.
     private T Shared<T>(Tensor tensor, Func<ReadOnlySpan<nint>, T> work)
     {
         var barrier = _shared.Barrier;

@@ -2,7 +2,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Parallel;
 
-/// <summary>Passes the residual stream from the thread of one stage to that of the next, in the host's memory of one process. Both ends use one instance.</summary>
+/// <summary>
+/// Passes the residual stream from the thread of one stage to that of the next, in the host's memory of one process. Both ends use one
+/// instance.
+/// </summary>
 internal sealed class ThreadLink : IPipelineLink
 {
     private readonly Queue<Tensor> _sent = []; // detached from the sender's scopes; also the lock

@@ -1,7 +1,8 @@
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Looks for any of a few marks in a stream of characters, holding back only what may be the beginning of one. No mark is the beginning of another.
+/// Looks for any of a few marks in a stream of characters, holding back only what may be the beginning of one. No mark is the beginning of
+/// another.
 /// </summary>
 internal sealed class MarkerMatcher(params string[] markers)
 {

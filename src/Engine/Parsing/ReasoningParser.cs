@@ -3,8 +3,9 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// Tells thought from text, for models that think between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> (DeepSeek R1 and V3.1, Qwen 3). Whether the response begins
-/// inside a thought follows from the end of the prompt, which may open it or close it. Line feeds beside a tag belong to it, as in the models' own examples.
+/// Tells thought from text, for models that think between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> (DeepSeek R1 and V3.1, Qwen 3).
+/// Whether the response begins inside a thought follows from the end of the prompt, which may open it or close it. Line feeds beside a tag
+/// belong to it, as in the models' own examples.
 /// </summary>
 internal sealed class ReasoningParser : IOutputParser
 {

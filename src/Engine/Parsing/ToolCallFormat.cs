@@ -37,8 +37,8 @@ internal static class ToolCallFormats
     public static ToolCallFormat? Find(string name) => Names.Where(pair => pair.Name == name).Select(pair => (ToolCallFormat?)pair.Format).FirstOrDefault();
 
     /// <summary>
-    /// The format that a chat template writes calls of earlier turns in, or that the model's kind is known for: the template's own marks first, because
-    /// a distill is named after what it was distilled from.
+    /// The format that a chat template writes calls of earlier turns in, or that the model's kind is known for: the template's own marks
+    /// first, because a distill is named after what it was distilled from.
     /// </summary>
     /// <param name="template">The template's text; null: unknown.</param>
     /// <param name="modelType"><c>model_type</c> of config.json.</param>

@@ -3,9 +3,9 @@ using System.Text;
 namespace LocalLlm.Parsing;
 
 /// <summary>
-/// The state machine that calls between marks have in common: text, then calls, each between a mark that begins it and one that ends it, with white space
-/// between calls that means nothing. What begins like a call and is none comes out as the text that it was. A mark inside a string of the
-/// arguments ends nothing.
+/// The state machine that calls between marks have in common: text, then calls, each between a mark that begins it and one that ends it,
+/// with white space between calls that means nothing. What begins like a call and is none comes out as the text that it was. A mark inside
+/// a string of the arguments ends nothing.
 /// </summary>
 internal sealed class ToolCallParser : IOutputParser
 {

@@ -14,7 +14,9 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     /// <summary>As the engine allows for steps that are recorded, for every 256 sequences.</summary>
     public const long GraphAllowance = 256L << 20;
 
-    /// <summary>An allowance for a CUDA context, cuBLAS's workspace and loaded kernels; a GPU measures it when the model is loaded.</summary>
+    /// <summary>
+    /// An allowance for a CUDA context, cuBLAS's workspace and loaded kernels; a GPU measures it when the model is loaded.
+    /// </summary>
     public const long ContextAllowance = 256L << 20;
 
     /// <summary>Tokens of a block of the KV cache.</summary>
@@ -69,7 +71,9 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     /// <summary>A plan as it was asked for.</summary>
     public CapacityEstimate Estimate(ParallelPlan plan) => Estimate(plan, settings);
 
-    /// <summary>Whether the engine takes these sizes with all that was asked for beside them. One rank is given no balancing of experts.</summary>
+    /// <summary>
+    /// Whether the engine takes these sizes with all that was asked for beside them. One rank is given no balancing of experts.
+    /// </summary>
     public bool Allows(ParallelPlan plan) => ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null) with
     {
         TensorParallel = plan.TensorParallel, PipelineParallel = plan.PipelineParallel, DataParallel = plan.DataParallel, Nodes = plan.Nodes, LayersPerStage = null, Devices = null,
@@ -144,7 +148,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
             && (isPlain || used.Dtype != ModelDtype.Float32);
     }
 
-    // As the engine's memory planner: a cache whose size is given may use memory beyond the share, but not beyond the device; blocks that no sequence could fill are not allocated.
+    // As the engine's memory planner: a cache whose size is given may use memory beyond the share, but not beyond the device; blocks that
+    // no sequence could fill are not allocated.
     private long Tokens(StageEstimate stage, PlanSettings used)
     {
         var block = BlockSize * stage.KvBytesPerToken;
@@ -158,7 +163,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     // It shares the model's embedding where that is in the same stage.
     private long Prediction(StageSplit split, long ownEmbedding) => settings.Predicts ? ownEmbedding + parts.Bytes(parts.Prediction, split, settings.ElementBytes) : 0;
 
-    // A head that is tied to the embedding is a matrix of its own where the embedding is in another stage, and on a CPU, which keeps it in another layout.
+    // A head that is tied to the embedding is a matrix of its own where the embedding is in another stage, and on a CPU, which keeps it in
+    // another layout.
     private long TiedHead(bool isApart, long embedding) => Shape.IsTied && (isApart || cards[0].IsCpu) ? embedding : 0;
 
     // What never has a second copy.

@@ -25,8 +25,8 @@ public sealed record GpuCard(string Name, long MemoryBytes)
     public bool HasBFloat16 => ComputeCapability is null or >= BFloat16Capability;
 
     /// <summary>
-    /// Whether this build multiplies 8-bit floats by 8-bit floats on it, which its kernels do on Hopper alone, whatever newer cards can; elsewhere weights
-    /// stay 8-bit floats and are widened when they multiply. True where the capability is not known.
+    /// Whether this build multiplies 8-bit floats by 8-bit floats on it, which its kernels do on Hopper alone, whatever newer cards can;
+    /// elsewhere weights stay 8-bit floats and are widened when they multiply. True where the capability is not known.
     /// </summary>
     public bool HasFloat8 => ComputeCapability is null or Float8Capability;
 

@@ -5,8 +5,8 @@ using LocalLlm.Weights;
 namespace LocalLlm.Planning;
 
 /// <summary>What the headers of a model's files say of its size.</summary>
-/// <param name="Elements">Elements of all tensors that the decoder has: without scales of quantised blocks, tables of positions, further layers for
-/// speculation, and a copy of the embedding for a head that is tied to it.</param>
+/// <param name="Elements">Elements of all tensors that the decoder has: without scales of quantised blocks, tables of positions, further
+/// layers for speculation, and a copy of the embedding for a head that is tied to it.</param>
 /// <param name="Dtype">The type that most of them have; null: another than a model is computed in.</param>
 internal sealed partial record HeaderSizes(long Elements, ModelDtype? Dtype)
 {

@@ -3,8 +3,8 @@ using System.Text;
 namespace LocalLlm.Planning;
 
 /// <summary>
-/// NVIDIA's cards by name. Memory, bandwidth and compute capability are those of the vendor's data sheets (the SXM form where there are several; of a B200
-/// an eighth of a DGX B200's 1,440 GB) and of NVIDIA's list of compute capabilities.
+/// NVIDIA's cards by name. Memory, bandwidth and compute capability are those of the vendor's data sheets (the SXM form where there are
+/// several; of a B200 an eighth of a DGX B200's 1,440 GB) and of NVIDIA's list of compute capabilities.
 /// </summary>
 public static class KnownCards
 {
@@ -47,7 +47,8 @@ public static class KnownCards
     public static IReadOnlyList<GpuCard> All { get; } = [.. s_entries.Select(entry => entry.Card)];
 
     /// <summary>The card of a name, however its letters, spaces and hyphens are written: <c>a100 80gb</c> is <c>A100-80G</c>.</summary>
-    /// <exception cref="EngineException">InvalidOptions, parameter <c>gpu</c>: there is none, or there are several; the message lists all names.</exception>
+    /// <exception cref="EngineException">InvalidOptions, parameter <c>gpu</c>: there is none, or there are several; the message lists all
+    /// names.</exception>
     public static GpuCard Find(string name)
     {
         if (TryFind(name) is { } found)

@@ -35,7 +35,9 @@ internal sealed class ModelParts(ModelShape shape)
         }
     }
 
-    /// <summary>Weights that the headers of the files have beyond what the configuration says, in every layer; 0: none, or no headers were read.</summary>
+    /// <summary>
+    /// Weights that the headers of the files have beyond what the configuration says, in every layer; 0: none, or no headers were read.
+    /// </summary>
     public long ExtraElementsPerLayer { get; init; }
 
     /// <summary>The parts of one layer.</summary>

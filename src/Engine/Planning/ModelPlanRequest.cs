@@ -12,7 +12,9 @@ public sealed record ModelPlanRequest
     /// <summary>Devices that each host has; null: as many as the plan needs, where it is chosen up to 8.</summary>
     public int? DevicesPerNode { get; init; }
 
-    /// <summary>Whether the plan is chosen, with as few of the devices as fit the model: the sizes of <see cref="Options"/> are ignored.</summary>
+    /// <summary>
+    /// Whether the plan is chosen, with as few of the devices as fit the model: the sizes of <see cref="Options"/> are ignored.
+    /// </summary>
     public bool ChoosesPlan { get; init; }
 
     /// <summary>The model's name.</summary>

@@ -4,7 +4,9 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>Latent attention (DeepSeek-V2's MLA): queries and keys are projected down and up again, and a token keeps one latent vector.</summary>
+/// <summary>
+/// Latent attention (DeepSeek-V2's MLA): queries and keys are projected down and up again, and a token keeps one latent vector.
+/// </summary>
 /// <param name="QueryRank">Width of the queries' latent vector; null: queries are projected at once.</param>
 /// <param name="KvRank">Width of the latent vector of keys and values.</param>
 /// <param name="PlainDim">Dimensions of a query or key head without positions.</param>

@@ -5,8 +5,9 @@ using LocalLlm.Weights;
 namespace LocalLlm.Planning;
 
 /// <summary>
-/// Reads the sizes of any decoder from an untrusted config.json by the names of its fields, as transformers' configuration classes have them:
-/// dense ones with grouped-query attention, mixtures of experts, latent attention. A model that this build runs must pass its own family's reader too.
+/// Reads the sizes of any decoder from an untrusted config.json by the names of its fields, as transformers' configuration classes have
+/// them: dense ones with grouped-query attention, mixtures of experts, latent attention. A model that this build runs must pass its own
+/// family's reader too.
 /// </summary>
 internal static class ModelShapeReader
 {
@@ -21,7 +22,8 @@ internal static class ModelShapeReader
     private const int MaxPositions = 1 << 27;
 
     /// <summary>Reads config.json of a folder.</summary>
-    /// <exception cref="EngineException">Kind ModelFolder: it is missing or malformed, or says nothing of the sizes; all problems in one error.</exception>
+    /// <exception cref="EngineException">Kind ModelFolder: it is missing or malformed, or says nothing of the sizes; all problems in one
+    /// error.</exception>
     public static ModelShape Load(string folder) => Parse(ModelFolderFile.ReadJson(folder, ModelConfig.FileName, MaxBytes));
 
     /// <summary>Reads the text of a config.json.</summary>

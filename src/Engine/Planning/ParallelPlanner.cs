@@ -13,7 +13,8 @@ internal static class ParallelPlanner
     /// <summary>The plan that options ask for, of the model in their folder.</summary>
     /// <param name="options">With a local folder. Options that ask for one device read nothing.</param>
     /// <param name="localDevices">Devices that one host has; null: not known, or no limit.</param>
-    /// <exception cref="EngineException">As <see cref="Create(EngineOptions, ModelShape, int?, IReadOnlyList{GpuCard})"/>; kind ModelFolder: config.json.</exception>
+    /// <exception cref="EngineException">As <see cref="Create(EngineOptions, ModelShape, int?, IReadOnlyList{GpuCard})"/>; kind
+    /// ModelFolder: config.json.</exception>
     public static ParallelPlan Create(EngineOptions options, int? localDevices)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -23,7 +24,8 @@ internal static class ParallelPlanner
     }
 
     /// <summary>As <see cref="Create(EngineOptions, int?)"/>, on the devices that this machine has.</summary>
-    /// <exception cref="EngineException">As <see cref="Create(EngineOptions, ModelShape, int?, IReadOnlyList{GpuCard})"/>; kind Environment: there is no such device.</exception>
+    /// <exception cref="EngineException">As <see cref="Create(EngineOptions, ModelShape, int?, IReadOnlyList{GpuCard})"/>; kind
+    /// Environment: there is no such device.</exception>
     public static ParallelPlan CreateHere(EngineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -34,14 +36,16 @@ internal static class ParallelPlanner
         return Create(options, ModelShapeReader.Load(options.ModelPath), count, cards[0].IsCpu ? null : cards);
     }
 
-    /// <summary>The plan that options ask for, with the layers of each stage: those given, or so that the fullest stage is as empty as it can be.</summary>
+    /// <summary>
+    /// The plan that options ask for, with the layers of each stage: those given, or so that the fullest stage is as empty as it can be.
+    /// </summary>
     /// <param name="options">What the engine is loaded with.</param>
     /// <param name="shape">Its model.</param>
     /// <param name="localDevices">Devices that one host has; null: not known, or no limit.</param>
-    /// <param name="cards">The device of every rank, or of the ranks of each stage: layers follow their memory, and only plans that fit are offered in the place of one that
-    /// is not possible; null: not known.</param>
-    /// <exception cref="EngineException">Kind InvalidOptions: every fault, then the command lines that would fit this model on such devices; Parameter is
-    /// the first fault's option.</exception>
+    /// <param name="cards">The device of every rank, or of the ranks of each stage: layers follow their memory, and only plans that fit are
+    /// offered in the place of one that is not possible; null: not known.</param>
+    /// <exception cref="EngineException">Kind InvalidOptions: every fault, then the command lines that would fit this model on such
+    /// devices; Parameter is the first fault's option.</exception>
     public static ParallelPlan Create(EngineOptions options, ModelShape shape, int? localDevices, IReadOnlyList<GpuCard>? cards = null)
     {
         ArgumentNullException.ThrowIfNull(options);

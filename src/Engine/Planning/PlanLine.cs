@@ -10,7 +10,8 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
 {
     /// <summary>The command line of a plan that fits.</summary>
     /// <param name="estimate">The plan.</param>
-    /// <param name="isMixed">Whether stages have devices of different kinds, so that layers lie as those of the plan and not evenly.</param>
+    /// <param name="isMixed">Whether stages have devices of different kinds, so that layers lie as those of the plan and not
+    /// evenly.</param>
     public string Of(CapacityEstimate estimate, bool isMixed)
     {
         var plan = estimate.Plan;

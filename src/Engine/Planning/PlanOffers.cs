@@ -2,7 +2,10 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>Plans that fit, in the place of one that does not. All have one data-parallel group: further ones are chosen for throughput, not for memory.</summary>
+/// <summary>
+/// Plans that fit, in the place of one that does not. All have one data-parallel group: further ones are chosen for throughput, not for
+/// memory.
+/// </summary>
 internal static class PlanOffers
 {
     /// <summary>Devices of a host where nothing else is known: as many as servers usually have.</summary>

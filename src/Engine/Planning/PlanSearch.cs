@@ -11,13 +11,16 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
     /// <summary>The plan with the fewest devices that fits; null: none does.</summary>
     /// <param name="perNode">Devices of a node.</param>
     /// <param name="nodes">Max number of nodes.</param>
-    /// <param name="isUpTo">Whether nodes may have fewer devices than that, all of them as many; else several nodes have all of theirs.</param>
+    /// <param name="isUpTo">Whether nodes may have fewer devices than that, all of them as many; else several nodes have all of
+    /// theirs.</param>
     public CapacityEstimate? Smallest(int perNode, int nodes = MaxNodes, bool isUpTo = false) =>
         Candidates(perNode, nodes, isUpTo).GroupBy(plan => plan.WorldSize).OrderBy(group => group.Key)
             .Select(group => FirstThatFits(group.OrderBy(plan => plan.Nodes).ThenByDescending(plan => plan.TensorParallel)))
             .FirstOrDefault(estimate => estimate is not null);
 
-    /// <summary>The plan on these devices that fits and is nearest to one that does not: first in the number of devices; null: none fits.</summary>
+    /// <summary>
+    /// The plan on these devices that fits and is nearest to one that does not: first in the number of devices; null: none fits.
+    /// </summary>
     /// <param name="asked">What was asked for.</param>
     /// <param name="perNode">Devices of a node.</param>
     /// <param name="nodes">Max number of nodes.</param>
@@ -30,7 +33,10 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
             .FirstOrDefault(estimate => estimate is not null);
     }
 
-    /// <summary>The plan that uses all of these devices, to show why it does not fit; null: they cannot be used so that each stage has devices of its own kind.</summary>
+    /// <summary>
+    /// The plan that uses all of these devices, to show why it does not fit; null: they cannot be used so that each stage has devices of
+    /// its own kind.
+    /// </summary>
     public ParallelPlan? Largest(int perNode, int nodes) =>
         Candidates(perNode, nodes).OrderByDescending(plan => plan.WorldSize).ThenByDescending(plan => plan.TensorParallel).FirstOrDefault();
 
@@ -50,7 +56,8 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
         return tight;
     }
 
-    // Of several nodes all devices are used: leaving some idle saves nothing. Where stages have devices of their own, there are as many stages as kinds.
+    // Of several nodes all devices are used: leaving some idle saves nothing. Where stages have devices of their own, there are as many
+    // stages as kinds.
     private IEnumerable<ParallelPlan> Candidates(int perNode, int nodes, bool isUpTo = false)
     {
         var sizes = capacity.Shape.Split.TensorParallelSizes().TakeWhile(size => size <= perNode).ToArray();

@@ -64,7 +64,9 @@ internal sealed record PlanSettings
     /// <summary>Whether ranks are a CPU's, which computes float16 in float32.</summary>
     public required bool ComputesOnCpu { get; init; }
 
-    /// <summary>Whether the size of the KV cache was asked for: then it may use memory beyond the share, but not beyond the device.</summary>
+    /// <summary>
+    /// Whether the size of the KV cache was asked for: then it may use memory beyond the share, but not beyond the device.
+    /// </summary>
     public bool GivesCache => KvCacheBytes is not null || KvBlocks is not null;
 
     /// <summary>As options say.</summary>

@@ -4,9 +4,9 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Planning;
 
 /// <summary>
-/// How long a step of one token takes if nothing takes time but what has to: every rank reads its weights and the KV cache once, and waits for its
-/// peers. A prediction, not a measurement. The time of memory is a floor; that of the peers is this engine's own, measured between two H200 and assumed
-/// for other cards and numbers of ranks.
+/// How long a step of one token takes if nothing takes time but what has to: every rank reads its weights and the KV cache once, and waits
+/// for its peers. A prediction, not a measurement. The time of memory is a floor; that of the peers is this engine's own, measured between
+/// two H200 and assumed for other cards and numbers of ranks.
 /// </summary>
 public sealed record StepPrediction
 {
@@ -28,15 +28,17 @@ public sealed record StepPrediction
     /// <summary>Time for these.</summary>
     public required double AllReduceTime { get; init; }
 
-    /// <summary>Exchanges of the data-parallel groups: in each layer with experts the groups' rows are gathered, and their sums given back.</summary>
+    /// <summary>
+    /// Exchanges of the data-parallel groups: in each layer with experts the groups' rows are gathered, and their sums given back.
+    /// </summary>
     public int Exchanges { get; init; }
 
     /// <summary>Time for these, if they are as fast as all-reduces of one row.</summary>
     public double ExchangeTime { get; init; }
 
     /// <summary>
-    /// Bytes that these bring to a rank for each token of the other groups in a step, in all layers: its row, and its part of the sum. Their time is not
-    /// predicted.
+    /// Bytes that these bring to a rank for each token of the other groups in a step, in all layers: its row, and its part of the sum.
+    /// Their time is not predicted.
     /// </summary>
     public long ExchangeBytesPerToken { get; init; }
 
@@ -64,7 +66,8 @@ public sealed record StepPrediction
         var context = Math.Min(4096, shape.MaxModelLength);
         var weights = estimate.Stages.Sum(stage => stage.ReadBytes / stage.Card.BytesPerSecond!.Value);
         var cache = estimate.Stages.Sum(stage => stage.KvBytesPerToken * context / stage.Card.BytesPerSecond!.Value);
-        // Behind attention and MLP of each layer, behind the embedding, and the logits' parts. Groups sum routed experts by an exchange, and shared ones by themselves.
+        // Behind attention and MLP of each layer, behind the embedding, and the logits' parts. Groups sum routed experts by an exchange,
+        // and shared ones by themselves.
         var expertLayers = plan.DataParallel == 1 ? 0 : Enumerable.Range(0, shape.Layers).Count(shape.HasExperts);
         var reduces = plan.TensorParallel == 1 ? 0 : (2 * shape.Layers) - (shape.Experts is { SharedWidth: > 0 } ? 0 : expertLayers) + 2;
         var passes = plan.PipelineParallel - 1;

@@ -10,7 +10,8 @@ internal sealed class JsonOption(string name, string advice)
     /// <summary>Reads an object, and refuses fields that were not asked for.</summary>
     /// <param name="json">The object's text.</param>
     /// <param name="read">Takes its fields; called once.</param>
-    /// <exception cref="EngineException">InvalidOptions: it is no object, or some fields are not as they must be; every fault in one message.</exception>
+    /// <exception cref="EngineException">InvalidOptions: it is no object, or some fields are not as they must be; every fault in one
+    /// message.</exception>
     public T Read<T>(string json, Func<JsonFields, T> read)
     {
         ArgumentNullException.ThrowIfNull(json);

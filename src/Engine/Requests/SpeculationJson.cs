@@ -8,9 +8,12 @@ public static class SpeculationJson
         "an object with method, num_speculative_tokens and, for the method ngram, prompt_lookup_max and prompt_lookup_min, "
         + """such as {"method":"ngram","num_speculative_tokens":4}""");
 
-    /// <summary>Reads an object such as <c>{"method":"ngram","num_speculative_tokens":4}</c>. Values are checked when a model is loaded.</summary>
+    /// <summary>
+    /// Reads an object such as <c>{"method":"ngram","num_speculative_tokens":4}</c>. Values are checked when a model is loaded.
+    /// </summary>
     /// <param name="json">One object; empty: no speculation.</param>
-    /// <exception cref="EngineException">InvalidOptions: it is no such object, or has a key that is not known here; every fault in one message.</exception>
+    /// <exception cref="EngineException">InvalidOptions: it is no such object, or has a key that is not known here; every fault in one
+    /// message.</exception>
     public static SpeculationOptions? Parse(string json) =>
         s_option.Read(json, fields => !fields.Names.Any() ? null : new SpeculationOptions
         {

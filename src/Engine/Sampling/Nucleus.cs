@@ -12,7 +12,9 @@ internal static class Nucleus
     // Neighbours often fall into one bin; separate sums keep an addition from waiting for the one before.
     private const int Copies = 4;
 
-    /// <summary>The cut that keeps the smallest set of the largest logits whose weights reach the target, lower ids first among equals.</summary>
+    /// <summary>
+    /// The cut that keeps the smallest set of the largest logits whose weights reach the target, lower ids first among equals.
+    /// </summary>
     /// <param name="ids">Ascending.</param>
     /// <param name="values">The candidates' logits; they hold the whole nucleus.</param>
     /// <param name="weights">The candidates' weights.</param>
@@ -78,6 +80,8 @@ internal static class Nucleus
         return lastFilled;
     }
 
-    /// <summary>Bin 0 holds the largest. Each operation keeps the order, so values of different bins are ordered as their bins are.</summary>
+    /// <summary>
+    /// Bin 0 holds the largest. Each operation keeps the order, so values of different bins are ordered as their bins are.
+    /// </summary>
     private static int BinOf(float value, float max, float scale) => Math.Min((int)((max - value) * scale), Bins - 1);
 }

@@ -40,9 +40,9 @@ internal static class RadixSelect
     }
 
     /// <summary>
-    /// The smallest set of the largest values whose weights reach <paramref name="target"/>: a value belongs to it as long as the weights of
-    /// all before it (larger, or equal and earlier) are below the target. At least one value, all of them where rounding leaves the target
-    /// unreached.
+    /// The smallest set of the largest values whose weights reach <paramref name="target"/>: a value belongs to it as long as the weights
+    /// of all before it (larger, or equal and earlier) are below the target. At least one value, all of them where rounding leaves the
+    /// target unreached.
     /// </summary>
     /// <param name="values">By ascending token id.</param>
     /// <param name="weights">Of the same length; equal for equal values.</param>
@@ -85,7 +85,9 @@ internal static class RadixSelect
         return new Cut(threshold, last);
     }
 
-    /// <summary>The bin in which the target is reached, or the last one that holds anything; <paramref name="before"/> gains those above it.</summary>
+    /// <summary>
+    /// The bin in which the target is reached, or the last one that holds anything; <paramref name="before"/> gains those above it.
+    /// </summary>
     private static int ReachBin(ReadOnlySpan<double> masses, double target, ref double before)
     {
         var reached = -1;

@@ -13,8 +13,8 @@ namespace LocalLlm.Sampling;
 /// </list>
 /// </summary>
 /// <remarks>
-/// A row's result depends on its logits and its sequence alone, never on the batch. Logits are read, not changed. Rows with NaN, +Infinity or
-/// nothing but -Infinity give an error of their own. Thread-safe for distinct states; scratch memory is pooled per concurrent row, and a
+/// A row's result depends on its logits and its sequence alone, never on the batch. Logits are read, not changed. Rows with NaN, +Infinity
+/// or nothing but -Infinity give an error of their own. Thread-safe for distinct states; scratch memory is pooled per concurrent row, and a
 /// step without log-probabilities allocates nothing.
 /// </remarks>
 internal sealed class Sampler(int vocabularySize, LogprobsMode logprobsMode = LogprobsMode.RawLogprobs)

@@ -1,6 +1,8 @@
 namespace LocalLlm.Sampling;
 
-/// <summary>The buffers that sampling one row needs, reused from row to row by one thread at a time. About 2.6 MB for 152,064 tokens.</summary>
+/// <summary>
+/// The buffers that sampling one row needs, reused from row to row by one thread at a time. About 2.6 MB for 152,064 tokens.
+/// </summary>
 internal sealed class SamplerScratch(int vocabularySize)
 {
     /// <summary>[vocab]: the row after the processors.</summary>

@@ -21,13 +21,17 @@ internal sealed record SamplingContext
     /// <summary>What generation_config.json says, or <see cref="ModelSamplingDefaults.None"/>.</summary>
     public ModelSamplingDefaults ModelDefaults { get; init; } = ModelSamplingDefaults.None;
 
-    /// <summary>The tokenizer's end-of-sequence id and all of generation_config.json's. Ids outside of the vocabulary are left out.</summary>
+    /// <summary>
+    /// The tokenizer's end-of-sequence id and all of generation_config.json's. Ids outside of the vocabulary are left out.
+    /// </summary>
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
 
     /// <summary>The tokens that begin and end a thought, where the tokenizer has both.</summary>
     public ThinkingTokens? Thinking { get; init; }
 
-    /// <summary>The tools of a chat, if its calls are to be guaranteed, or could take the place of a structure; null: there are none.</summary>
+    /// <summary>
+    /// The tools of a chat, if its calls are to be guaranteed, or could take the place of a structure; null: there are none.
+    /// </summary>
     public ToolCallStructure? Tools { get; init; }
 
     /// <summary>Creates grammars; null where the engine runs without a tokenizer.</summary>

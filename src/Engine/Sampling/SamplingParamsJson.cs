@@ -5,7 +5,8 @@ namespace LocalLlm.Sampling;
 
 /// <summary>
 /// Reads <see cref="SamplingParams"/> from a JSON object that names the fields as vLLM and the OpenAI API do
-/// (<c>top_p</c>, <c>max_tokens</c> or <c>max_completion_tokens</c>, <c>logprobs</c> as a number, or as a boolean with <c>top_logprobs</c>).
+/// (<c>top_p</c>, <c>max_tokens</c> or <c>max_completion_tokens</c>, <c>logprobs</c> as a number, or as a boolean with
+/// <c>top_logprobs</c>).
 /// </summary>
 public static class SamplingParamsJson
 {

@@ -18,7 +18,8 @@ internal sealed class SamplingState
 
     /// <param name="sampling">The request's parameters.</param>
     /// <param name="index">Which of the request's n sequences; each draws from a stream of its own.</param>
-    /// <param name="drawnSeed">Used where the request has no seed; the caller draws it once per request from the engine's generator.</param>
+    /// <param name="drawnSeed">Used where the request has no seed; the caller draws it once per request from the engine's
+    /// generator.</param>
     /// <param name="promptTokenIds">The whole prompt. Not kept.</param>
     /// <param name="outputTokenIds">The output so far, where a sequence is taken up again.</param>
     /// <param name="grammar">Compiled from <see cref="ValidatedSampling.Grammar"/>; null: any text.</param>
@@ -63,7 +64,8 @@ internal sealed class SamplingState
     public int OutputLength { get; private set; }
 
     /// <summary>
-    /// Tokens that a grammar allows next: bit i of word i / 32, tokens beyond the last word are forbidden. Empty: all are allowed. Valid until the next token.
+    /// Tokens that a grammar allows next: bit i of word i / 32, tokens beyond the last word are forbidden. Empty: all are allowed. Valid
+    /// until the next token.
     /// </summary>
     public ReadOnlyMemory<uint> AllowedMask
     {
@@ -71,7 +73,10 @@ internal sealed class SamplingState
         set => _allowedMask = value;
     }
 
-    /// <summary>Creates <see cref="AllowedMask"/> for the next token. Grammars are shared: to be called on the engine loop's thread before rows are sampled in parallel.</summary>
+    /// <summary>
+    /// Creates <see cref="AllowedMask"/> for the next token. Grammars are shared: to be called on the engine loop's thread before rows are
+    /// sampled in parallel.
+    /// </summary>
     public void PrepareMask() => _grammar?.Mask();
 
     /// <inheritdoc cref="GrammarSession.ThoughtOwingText"/>

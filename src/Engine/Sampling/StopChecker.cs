@@ -1,8 +1,8 @@
 namespace LocalLlm.Sampling;
 
 /// <summary>
-/// Decides from token ids whether a sequence ends, in vLLM's order: an end-of-sequence token, a stop token, then the limits. A sequence that
-/// ends in a stop token at its very last position ended by stop. Stop strings are the detokenizer's concern.
+/// Decides from token ids whether a sequence ends, in vLLM's order: an end-of-sequence token, a stop token, then the limits. A sequence
+/// that ends in a stop token at its very last position ended by stop. Stop strings are the detokenizer's concern.
 /// </summary>
 internal static class StopChecker
 {

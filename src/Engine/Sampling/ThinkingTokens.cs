@@ -8,7 +8,10 @@ internal readonly record struct ThinkingTokens(int Open, int Close)
     // A tag at the end of a prompt has white space behind it at most.
     private const int TailTokens = 4;
 
-    /// <summary>Whether an output after this prompt begins in a thought (true), after one (false), or may begin with one (null): the tag at the prompt's very end says it.</summary>
+    /// <summary>
+    /// Whether an output after this prompt begins in a thought (true), after one (false), or may begin with one (null): the tag at the
+    /// prompt's very end says it.
+    /// </summary>
     public bool? EndsInThought(ReadOnlySpan<int> prompt)
     {
         var tail = prompt[Math.Max(0, prompt.Length - TailTokens)..];

@@ -44,7 +44,10 @@ internal static class UnsupportedFields
         ["media_io_kwargs"] = IsEmpty,
     };
 
-    /// <summary>Refuses every such field that <paramref name="fields"/> holds, <paramref name="honoured"/> ones apart; those it holds neutrally are consumed.</summary>
+    /// <summary>
+    /// Refuses every such field that <paramref name="fields"/> holds, <paramref name="honoured"/> ones apart; those it holds neutrally are
+    /// consumed.
+    /// </summary>
     public static void Refuse(JsonFields fields, RequestErrors errors, int n, IReadOnlyCollection<string> honoured)
     {
         foreach (var name in fields.Names.Except(honoured).ToArray())

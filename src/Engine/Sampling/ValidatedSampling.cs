@@ -47,7 +47,9 @@ internal sealed class ValidatedSampling
 
     public required int MinTokens { get; init; }
 
-    /// <summary>What may not be generated before <see cref="MinTokens"/>: end-of-sequence and stop tokens. Empty where MinTokens is 0.</summary>
+    /// <summary>
+    /// What may not be generated before <see cref="MinTokens"/>: end-of-sequence and stop tokens. Empty where MinTokens is 0.
+    /// </summary>
     public required int[] MinTokensBanned { get; init; }
 
     /// <summary>Null: none. Otherwise a count of at most the vocabulary's size ("all" is resolved).</summary>
@@ -92,8 +94,8 @@ internal sealed class ValidatedSampling
     public bool NeedsHistory => Grammar is not null || BadWordsTokenIds.Length > 0 || HasPenalties || ThinkingTokenBudget is not null;
 
     /// <summary>
-    /// Whether the token at a place of the output is the best of the model's own logits, and nothing else is wanted of them: greedy, and nothing
-    /// that changes logits (<see cref="LogitsProcessors"/>) or reports them.
+    /// Whether the token at a place of the output is the best of the model's own logits, and nothing else is wanted of them: greedy, and
+    /// nothing that changes logits (<see cref="LogitsProcessors"/>) or reports them.
     /// </summary>
     /// <param name="outputPosition">Index of the token in the output.</param>
     public bool TakesBest(int outputPosition) => IsGreedy && Logprobs is null && !NeedsHistory && AllowedTokenIds is null

@@ -26,7 +26,9 @@ internal static class VectorMath
     public static Vector512<float> Load(ReadOnlySpan<float> row, int i) =>
         Vector512.LoadUnsafe(ref MemoryMarshal.GetReference(row), (nuint)i);
 
-    /// <summary>The fewer than 16 elements of a row's end, then -Infinity. Kept out of the loops: a call in one spills every register.</summary>
+    /// <summary>
+    /// The fewer than 16 elements of a row's end, then -Infinity. Kept out of the loops: a call in one spills every register.
+    /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public static Vector512<float> LoadTail(ReadOnlySpan<float> rest)
     {
@@ -36,7 +38,9 @@ internal static class VectorMath
         return Vector512.Create<float>(padded);
     }
 
-    /// <summary>Writes the lanes whose mask is set, packed; up to 16 elements are overwritten, whatever the mask. Returns how many are set.</summary>
+    /// <summary>
+    /// Writes the lanes whose mask is set, packed; up to 16 elements are overwritten, whatever the mask. Returns how many are set.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Compress<T>(Vector512<T> vector, Vector512<float> mask, Span<T> destination)
         where T : unmanaged
@@ -121,7 +125,9 @@ internal static class VectorMath
         return total;
     }
 
-    /// <summary>Sums the weights that a cut keeps, block by block of the candidates; returns the sum over all blocks, in their order.</summary>
+    /// <summary>
+    /// Sums the weights that a cut keeps, block by block of the candidates; returns the sum over all blocks, in their order.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double KeptMasses(
         ReadOnlySpan<int> ids, ReadOnlySpan<float> values, ReadOnlySpan<float> weights, Cut cut, Span<double> masses)

@@ -5,7 +5,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Takes texts of all requests in turn, up to a budget of tokens, and runs them: nothing is padded, so texts of any lengths go together, and no step is longer than the budget, so that whatever else uses the device has its turn.
+/// Takes texts of all requests in turn, up to a budget of tokens, and runs them: nothing is padded, so texts of any lengths go together,
+/// and no step is longer than the budget, so that whatever else uses the device has its turn.
 /// </summary>
 internal sealed partial class EmbeddingLoop : IDisposable
 {
@@ -82,7 +83,10 @@ internal sealed partial class EmbeddingLoop : IDisposable
         BeginDrain();
     }
 
-    /// <summary>Runs until it is stopped, or the device does not work any more. Never throws: a batch that fails fails its texts, and a failure of the loop itself ends every request with it.</summary>
+    /// <summary>
+    /// Runs until it is stopped, or the device does not work any more. Never throws: a batch that fails fails its texts, and a failure of
+    /// the loop itself ends every request with it.
+    /// </summary>
     public void Run()
     {
         try

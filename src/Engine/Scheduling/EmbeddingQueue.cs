@@ -55,7 +55,10 @@ internal sealed class EmbeddingRequest(IReadOnlyList<EmbeddingWork> works, Cance
     }
 }
 
-/// <summary>Requests whose texts wait. Texts are taken of all requests in turn, so that a short request does not wait for a long one; those of one request in their order.</summary>
+/// <summary>
+/// Requests whose texts wait. Texts are taken of all requests in turn, so that a short request does not wait for a long one; those of one
+/// request in their order.
+/// </summary>
 internal sealed class EmbeddingQueue
 {
     // The share of a step by which it may exceed an equal part of all that waits.
@@ -74,7 +77,8 @@ internal sealed class EmbeddingQueue
 
     /// <summary>Takes the texts of the next step out; at least one must wait.</summary>
     /// <param name="maxTokens">Most tokens of a step, unless a text alone has more.</param>
-    /// <returns>Longest first: those of one length stand together, where they can be one batch of attention, and long ones keep a GPU's blocks busy longest.</returns>
+    /// <returns>Longest first: those of one length stand together, where they can be one batch of attention, and long ones keep a GPU's
+    /// blocks busy longest.</returns>
     public List<EmbeddingWork> TakeBatch(int maxTokens)
     {
         // Steps of about the same size: a small one at the end would leave most of a GPU idle.

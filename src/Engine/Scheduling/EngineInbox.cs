@@ -4,8 +4,8 @@ using System.Threading.Channels;
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// What waits for the engine loop, and everybody who waits for it. Once it is closed nobody waits any more: every open request is completed,
-/// and every later command refused. Thread-safe; the loop alone reads.
+/// What waits for the engine loop, and everybody who waits for it. Once it is closed nobody waits any more: every open request is
+/// completed, and every later command refused. Thread-safe; the loop alone reads.
 /// </summary>
 internal sealed class EngineInbox
 {
@@ -77,7 +77,10 @@ internal sealed class EngineInbox
     /// <summary>The loop has ended as it should.</summary>
     public void Close() => Close(Closed ?? ShuttingDown());
 
-    /// <summary>The loop has ended, which only the first call says: completes every request that is still open, and answers every command that is still queued.</summary>
+    /// <summary>
+    /// The loop has ended, which only the first call says: completes every request that is still open, and answers every command that is
+    /// still queued.
+    /// </summary>
     /// <param name="reason">What the callers get thrown.</param>
     public void Close(EngineException reason)
     {

@@ -160,7 +160,8 @@ internal sealed partial class EngineLoop : IDisposable
                 return;
             _tokensInFlight.Enqueue(step.TotalTokens);
             _watchdog.Expect(step.TotalTokens);
-            // Tokens that the host has to know first, or to choose itself, are no inputs of a step ahead. Other sequences fill a pipeline meanwhile.
+            // Tokens that the host has to know first, or to choose itself, are no inputs of a step ahead. Other sequences fill a pipeline
+            // meanwhile.
             var needsHost = _capabilities is { FeedsSampledTokens: true, PipelineStages: 1 } && (step.SamplesOnHost || step.NeedsHistory);
             _mayFollow = _executor.Submit(step) && !needsHost;
         }

@@ -1,8 +1,8 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// What all drafters of an engine may add to their indexes in one step, so that many long prompts that come at once (a prefix cache lets them) do
-/// not hold up a step: they are learned over several.
+/// What all drafters of an engine may add to their indexes in one step, so that many long prompts that come at once (a prefix cache lets
+/// them) do not hold up a step: they are learned over several.
 /// </summary>
 internal sealed class LearningBudget
 {

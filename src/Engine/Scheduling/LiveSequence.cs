@@ -33,7 +33,9 @@ internal sealed class LiveSequence(LiveRequest request, int index, Sequence sequ
     /// <summary>Why it failed, in words for its caller, once it has.</summary>
     public EngineException? Failure { get; private set; }
 
-    /// <summary>Takes log-probabilities of prompt tokens from index <paramref name="first"/> on; after a preemption they come again.</summary>
+    /// <summary>
+    /// Takes log-probabilities of prompt tokens from index <paramref name="first"/> on; after a preemption they come again.
+    /// </summary>
     public void SetPromptLogprobs(int first, IReadOnlyList<TokenLogprobs> logprobs)
     {
         if (_promptLogprobs is null)

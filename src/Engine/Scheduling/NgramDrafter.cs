@@ -10,9 +10,10 @@ namespace LocalLlm.Scheduling;
 /// </summary>
 /// <remarks>
 /// Every length has an index of its own, to which each token is added once: a call costs time for the new tokens, not for the text. It runs
-/// on the engine loop's thread, so one call learns no more than <see cref="MaxLearnedRuns"/> allow, and those of one step no more than their
-/// <see cref="LearningBudget"/>; a long prompt takes several, and nothing is drafted before all of the text is learned. The guess is compared with every token of the output, drafted or not, so that
-/// <see cref="DraftPace"/> knows at no cost whether drafting would pay again.
+/// on the engine loop's thread, so one call learns no more than <see cref="MaxLearnedRuns"/> allow, and those of one step no more than
+/// their <see cref="LearningBudget"/>; a long prompt takes several, and nothing is drafted before all of the text is learned. The guess is
+/// compared with every token of the output, drafted or not, so that <see cref="DraftPace"/> knows at no cost whether drafting would pay
+/// again.
 /// </remarks>
 /// <param name="min">Fewest last tokens, at least 1.</param>
 /// <param name="max">Most last tokens, at least <paramref name="min"/>.</param>

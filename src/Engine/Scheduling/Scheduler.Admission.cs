@@ -28,8 +28,8 @@ internal sealed partial class Scheduler
         !group.IsFull && group.Budget > 0 && group.Running.Count < _options.MaxNumSeqs && group.KvCache.NumFreeBlocks > 0;
 
     /// <summary>
-    /// The groups that may take a waiting sequence, best first: the one of a sequence that had one before; else those with the fewest blocks
-    /// that are held, owed, or needed for what the sequence has beyond a cached prefix.
+    /// The groups that may take a waiting sequence, best first: the one of a sequence that had one before; else those with the fewest
+    /// blocks that are held, owed, or needed for what the sequence has beyond a cached prefix.
     /// </summary>
     private void ChooseGroups(Sequence sequence)
     {

@@ -15,7 +15,8 @@ internal sealed partial class Scheduler
     /// Chooses the next step: running sequences first, in order, so that decodes win; then, if nothing had to be preempted,
     /// waiting ones; then drafts. The output must be reported back, unless it is empty.
     /// </summary>
-    /// <param name="runAhead">Whether a sequence whose next token a step in flight samples may take part: the device knows the token.</param>
+    /// <param name="runAhead">Whether a sequence whose next token a step in flight samples may take part: the device knows the
+    /// token.</param>
     public SchedulerOutput Schedule(bool runAhead = false)
     {
         var step = _records.TryPop(out var used) ? used : new StepRecord();
@@ -88,8 +89,8 @@ internal sealed partial class Scheduler
 
     /// <summary>
     /// The step in flight whose tokens this one takes before they are known; 0: none. Of several in a pipeline it is the oldest that is not
-    /// followed yet, and no other one: its tokens are the first to be there, and its sequences stay a step of their own. Where the host must know
-    /// them first, they are waited for.
+    /// followed yet, and no other one: its tokens are the first to be there, and its sequences stay a step of their own. Where the host
+    /// must know them first, they are waited for.
     /// </summary>
     private long StepToFollow(SchedulingGroup group)
     {
@@ -111,7 +112,9 @@ internal sealed partial class Scheduler
         return 0;
     }
 
-    /// <summary>Whether one step in flight samples a token of the sequence and, as far as its length says, that will not be the last.</summary>
+    /// <summary>
+    /// Whether one step in flight samples a token of the sequence and, as far as its length says, that will not be the last.
+    /// </summary>
     private bool GoesOn(Sequence sequence) =>
         sequence.NumPendingTokens == 1 && sequence.NumOutputTokens + 1 < sequence.MaxTokens && sequence.NumTokens + 1 < _options.MaxModelLen;
 

@@ -207,8 +207,8 @@ internal sealed partial class Scheduler
         }
     }
 
-    // Of known tokens: one that ended before its last token was known has computed a position of none, or of a bad one, and accepted drafts come before the
-    // tokens that they are.
+    // Of known tokens: one that ended before its last token was known has computed a position of none, or of a bad one, and accepted drafts
+    // come before the tokens that they are.
     private static void CacheComputed(Sequence sequence) =>
         sequence.Group!.KvCache.CacheBlocks(sequence.Blocks, sequence.TokenIds, int.Min(sequence.NumComputedTokens, sequence.NumTokens));
 

@@ -7,9 +7,9 @@ namespace LocalLlm.Scheduling;
 /// one token budget per step. Not thread-safe; the engine loop owns it.
 /// </summary>
 /// <remarks>
-/// The loop is <see cref="Schedule"/> → submit → complete → <see cref="Update"/>. Steps may overlap (pipeline stages, or a device that is kept
-/// busy): several may be scheduled before the first is reported back, but they are reported in order. A sequence may end while a step that
-/// writes its blocks is in flight; its blocks are given back when the last such step is reported, exactly once.
+/// The loop is <see cref="Schedule"/> → submit → complete → <see cref="Update"/>. Steps may overlap (pipeline stages, or a device that is
+/// kept busy): several may be scheduled before the first is reported back, but they are reported in order. A sequence may end while a step
+/// that writes its blocks is in flight; its blocks are given back when the last such step is reported, exactly once.
 /// Progress: <see cref="Add(Sequence)"/> refuses what could never fit, and nobody is preempted for one that goes after it in
 /// order of service, so the first always reaches its end, then the next.
 /// Data-parallel groups: each has a KV cache and the limits of a step for itself. There is one order of service, in which a sequence takes

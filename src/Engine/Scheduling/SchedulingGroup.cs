@@ -2,7 +2,9 @@ using LocalLlm.KvCache;
 
 namespace LocalLlm.Scheduling;
 
-/// <summary>A data-parallel group as the scheduler sees it: a KV cache of its own, sequences of its own, and its part of the step being built.</summary>
+/// <summary>
+/// A data-parallel group as the scheduler sees it: a KV cache of its own, sequences of its own, and its part of the step being built.
+/// </summary>
 /// <param name="index">Which group, from 0.</param>
 /// <param name="kvCache">Its blocks.</param>
 internal sealed class SchedulingGroup(int index, KvCacheManager kvCache)
@@ -29,15 +31,17 @@ internal sealed class SchedulingGroup(int index, KvCacheManager kvCache)
     public int DraftBudget { get; set; }
 
     /// <summary>
-    /// Whether it admits no further sequence in the step being built: one was preempted in it, or a waiting sequence that it could have taken found no
-    /// room in it, and none that came later may take that one's place.
+    /// Whether it admits no further sequence in the step being built: one was preempted in it, or a waiting sequence that it could have
+    /// taken found no room in it, and none that came later may take that one's place.
     /// </summary>
     public bool IsFull { get; set; }
 
     /// <summary>Blocks that running sequences will take for tokens that are known; where nothing is reserved for them, 0.</summary>
     public long Reserved { get; set; }
 
-    /// <summary>Blocks that it would hold and owe with the sequence that is being placed; what it was when a sequence was last placed.</summary>
+    /// <summary>
+    /// Blocks that it would hold and owe with the sequence that is being placed; what it was when a sequence was last placed.
+    /// </summary>
     public long LoadWithNext { get; set; }
 
     /// <summary>Begins a step.</summary>

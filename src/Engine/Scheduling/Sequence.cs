@@ -10,7 +10,8 @@ namespace LocalLlm.Scheduling;
 /// </summary>
 internal sealed class Sequence
 {
-    // Prompt, then output, then drafts. Replaced when it grows, so slices handed out stay valid; the drafts of one are overwritten once it is reported.
+    // Prompt, then output, then drafts. Replaced when it grows, so slices handed out stay valid; the drafts of one are overwritten once it
+    // is reported.
     private int[] _tokens;
 
     /// <summary>Creates a sequence that no scheduler knows yet.</summary>

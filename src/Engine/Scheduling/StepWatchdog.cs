@@ -1,8 +1,8 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Notices a step that does not end: a device that hangs, a rank that is gone without a word; also told of what is gone. The thread that waits for the step cannot be
-/// freed then; this ends the callers' wait in its place.
+/// Notices a step that does not end: a device that hangs, a rank that is gone without a word; also told of what is gone. The thread that
+/// waits for the step cannot be freed then; this ends the callers' wait in its place.
 /// </summary>
 internal sealed class StepWatchdog : IDisposable
 {
@@ -24,7 +24,8 @@ internal sealed class StepWatchdog : IDisposable
 
     /// <param name="deadlines">How long a step may take; null: any time.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="die">Ends everything that waits for the loop; called once, on another thread, before <see cref="Expired"/> completes. Must not throw.</param>
+    /// <param name="die">Ends everything that waits for the loop; called once, on another thread, before <see cref="Expired"/> completes.
+    /// Must not throw.</param>
     public StepWatchdog(StepDeadlines? deadlines, TimeProvider time, Action<Exception> die)
     {
         _deadlines = deadlines;
@@ -50,7 +51,9 @@ internal sealed class StepWatchdog : IDisposable
         return true;
     }
 
-    /// <summary>A step of this size is among what is waited for: the largest one sets the limit, counted from <see cref="Begin"/>.</summary>
+    /// <summary>
+    /// A step of this size is among what is waited for: the largest one sets the limit, counted from <see cref="Begin"/>.
+    /// </summary>
     public void Expect(int tokens)
     {
         if (tokens <= _tokens)

@@ -1,8 +1,8 @@
 namespace LocalLlm.Scheduling;
 
 /// <summary>
-/// Sequences that wait, in order of service: by priority where the policy says so, then by arrival, so that a preempted one, having arrived before all that were
-/// never admitted, stands before them again. Add and remove are O(log n).
+/// Sequences that wait, in order of service: by priority where the policy says so, then by arrival, so that a preempted one, having arrived
+/// before all that were never admitted, stands before them again. Add and remove are O(log n).
 /// </summary>
 internal sealed class WaitingQueue(SchedulingPolicy policy) : IComparer<Sequence>
 {

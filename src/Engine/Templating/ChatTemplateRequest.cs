@@ -12,8 +12,8 @@ public sealed record ChatTemplateRequest
     public JsonElement? Tools { get; init; }
 
     /// <summary>
-    /// Whether the engine describes the tools, at the end of the system message, where the model's own template has no place for them. False: such a template
-    /// says nothing of them, as in transformers.
+    /// Whether the engine describes the tools, at the end of the system message, where the model's own template has no place for them.
+    /// False: such a template says nothing of them, as in transformers.
     /// </summary>
     public bool DescribeTools { get; init; }
 
@@ -26,7 +26,9 @@ public sealed record ChatTemplateRequest
     /// <summary>Whether the prompt ends with the beginning of an assistant's message.</summary>
     public bool AddGenerationPrompt { get; init; } = true;
 
-    /// <summary>Whether the prompt ends inside the last message, which the model continues. Excludes <see cref="AddGenerationPrompt"/>.</summary>
+    /// <summary>
+    /// Whether the prompt ends inside the last message, which the model continues. Excludes <see cref="AddGenerationPrompt"/>.
+    /// </summary>
     public bool ContinueFinalMessage { get; init; }
 
     /// <summary>Further variables of the template (<c>chat_template_kwargs</c>); names with a meaning of their own are refused.</summary>

@@ -12,7 +12,9 @@ internal static class SpecialTokens
     /// <summary>The members of a file that <see cref="Add"/> looks at.</summary>
     public static IEnumerable<string> Members => [.. Names, "additional_special_tokens", "extra_special_tokens"];
 
-    /// <summary>Adds the tokens that a tokenizer_config.json or special_tokens_map.json names and <paramref name="tokens"/> lacks.</summary>
+    /// <summary>
+    /// Adds the tokens that a tokenizer_config.json or special_tokens_map.json names and <paramref name="tokens"/> lacks.
+    /// </summary>
     public static void Add(PyDict tokens, JsonElement config, string file)
     {
         foreach (var name in Names)

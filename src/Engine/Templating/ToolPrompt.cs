@@ -4,8 +4,8 @@ using LocalLlm.Parsing;
 namespace LocalLlm.Templating;
 
 /// <summary>
-/// What tells a model about tools where its own template has no place for them (the R1 distills): a Jinja template over <c>tools</c> whose text is put at the end of
-/// the system message.
+/// What tells a model about tools where its own template has no place for them (the R1 distills): a Jinja template over <c>tools</c> whose
+/// text is put at the end of the system message.
 /// </summary>
 internal sealed class ToolPrompt
 {

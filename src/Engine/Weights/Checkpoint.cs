@@ -1,15 +1,15 @@
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// The weights of a model folder: every tensor of its files, by name. Opening reads the files' headers and no tensor. Safe for concurrent reading
-/// until <see cref="Dispose"/>.
+/// The weights of a model folder: every tensor of its files, by name. Opening reads the files' headers and no tensor. Safe for concurrent
+/// reading until <see cref="Dispose"/>.
 /// <para>
 /// Which files: <c>model.safetensors</c> where <c>model.safetensors.index.json</c> does not name it; else those that the index names, the
 /// rest of a numbered
 /// set that it names in part, and, once a tensor is missed (<see cref="LookFurther"/>), every other <c>*.safetensors</c>, as without an
 /// index. Only where there is none of these, <c>pytorch_model.bin.index.json</c> or <c>pytorch_model.bin</c>, read as data by
-/// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: an encoder's heads have files of their own, which it reads. Files may be symbolic links, as in Hugging
-/// Face's cache; names inside the index must be plain file names.
+/// <see cref="TorchPickleFile"/>; no other pickle (<c>.pt</c>, <c>.ckpt</c>, …) is opened here: an encoder's heads have files of their own,
+/// which it reads. Files may be symbolic links, as in Hugging Face's cache; names inside the index must be plain file names.
 /// </para>
 /// </summary>
 internal sealed class Checkpoint : IDisposable

@@ -14,7 +14,9 @@ internal static class CheckpointFolder
     private const string PickleStem = "pytorch_model";
     private const string PickleSuffix = ".bin";
 
-    /// <summary>Heads of encoders that have files of their own beside the model's weights: sparse weights, and vectors of every token.</summary>
+    /// <summary>
+    /// Heads of encoders that have files of their own beside the model's weights: sparse weights, and vectors of every token.
+    /// </summary>
     public static readonly IReadOnlyList<string> Heads = ["sparse_linear", "colbert_linear"];
 
     // Suffix → what to say; none of these is ever opened, but for the names of the hub's pickles.

@@ -6,8 +6,8 @@ namespace LocalLlm.Weights;
 
 /// <summary>
 /// Random weights instead of a checkpoint's (vLLM's <c>--load-format dummy</c>), for benchmarks of models that no disk here holds. They
-/// are made on the device. An element depends on its tensor's name and its place alone, so that slices of all ranks fit together: each row is
-/// a window of one fixed table of random numbers, whose start is a hash of name and row.
+/// are made on the device. An element depends on its tensor's name and its place alone, so that slices of all ranks fit together: each row
+/// is a window of one fixed table of random numbers, whose start is a hash of name and row.
 /// </summary>
 internal static class DummyWeights
 {

@@ -44,7 +44,9 @@ internal static class PickleCalls
         return new PickleStorage(type.Dtype, key.Value, count.Value);
     }
 
-    /// <summary>BUILD: a state dict carries <c>_metadata</c>, versions of its modules, which are dropped. No attribute is ever set.</summary>
+    /// <summary>
+    /// BUILD: a state dict carries <c>_metadata</c>, versions of its modules, which are dropped. No attribute is ever set.
+    /// </summary>
     public static void Build(PickleInput input, PickleValue target, PickleValue state)
     {
         if (target is not PickleDict { IsOrdered: true } || state is not PickleDict { Items: var items } || items.Keys.Any(key => key != "_metadata"))

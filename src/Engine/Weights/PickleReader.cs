@@ -29,7 +29,8 @@ internal sealed class PickleReader
     /// <param name="file">The file's name for messages.</param>
     /// <param name="bytes">The pickle, to its last byte.</param>
     /// <returns>The one value that it leaves.</returns>
-    /// <exception cref="EngineException">It needs another opcode or global, breaks a rule of the format or a budget; the message has the byte.</exception>
+    /// <exception cref="EngineException">It needs another opcode or global, breaks a rule of the format or a budget; the message has the
+    /// byte.</exception>
     public static PickleValue Read(string file, byte[] bytes) => new PickleReader(new PickleInput(file, bytes)).Run();
 
     private PickleValue Run()

@@ -1,8 +1,8 @@
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// What the pickle of a state dict can hold: plain data, these classes and no others. None compares, prints or walks its children, so that no
-/// nesting can exhaust the stack.
+/// What the pickle of a state dict can hold: plain data, these classes and no others. None compares, prints or walks its children, so that
+/// no nesting can exhaust the stack.
 /// </summary>
 internal abstract class PickleValue
 {

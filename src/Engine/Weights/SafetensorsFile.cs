@@ -4,11 +4,11 @@ using Microsoft.Win32.SafeHandles;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// An open safetensors file, mapped read-only into memory. Opening reads the header's pages and no others; <see cref="Read"/> reads tensors by their
-/// position in the file. Safe for concurrent reading.
+/// An open safetensors file, mapped read-only into memory. Opening reads the header's pages and no others; <see cref="Read"/> reads tensors
+/// by their position in the file. Safe for concurrent reading.
 /// <para>
-/// The mapping, and with it every pointer handed out, lives until <see cref="Dispose"/>. A file that another process cuts short while its header or a pointer is read
-/// cannot be guarded against: touching the lost pages ends the process (SIGBUS), as with every mapped reader.
+/// The mapping, and with it every pointer handed out, lives until <see cref="Dispose"/>. A file that another process cuts short while its
+/// header or a pointer is read cannot be guarded against: touching the lost pages ends the process (SIGBUS), as with every mapped reader.
 /// </para>
 /// </summary>
 internal sealed unsafe class SafetensorsFile : IWeightFile
@@ -30,7 +30,8 @@ internal sealed unsafe class SafetensorsFile : IWeightFile
     }
 
     /// <summary>
-    /// Reads bytes of a tensor by their position in the file, not through the mapping: a file that was cut short meanwhile is an error here.
+    /// Reads bytes of a tensor by their position in the file, not through the mapping: a file that was cut short meanwhile is an error
+    /// here.
     /// </summary>
     /// <param name="tensor">A tensor of this file.</param>
     /// <param name="start">First byte, counted from the tensor's first.</param>

@@ -1,9 +1,9 @@
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// A state dict as torch.save writes it (<c>pytorch_model.bin</c>, <c>*.pt</c>), read as data: nothing of the pickle is executed, and what is not
-/// on the lists of <see cref="PickleReader"/> and <see cref="PickleGlobal"/> is an error. Opening reads the zip directory and the pickle, of bounded
-/// size; tensors are read by their position, when they are asked for. Safe for concurrent reading.
+/// A state dict as torch.save writes it (<c>pytorch_model.bin</c>, <c>*.pt</c>), read as data: nothing of the pickle is executed, and what
+/// is not on the lists of <see cref="PickleReader"/> and <see cref="PickleGlobal"/> is an error. Opening reads the zip directory and the
+/// pickle, of bounded size; tensors are read by their position, when they are asked for. Safe for concurrent reading.
 /// </summary>
 internal sealed class TorchPickleFile : IWeightFile
 {
@@ -23,7 +23,8 @@ internal sealed class TorchPickleFile : IWeightFile
 
     /// <summary>Opens a file and checks all of it but the tensors' values.</summary>
     /// <exception cref="EngineException">
-    /// The file is missing, unreadable, of an older format, or breaks a rule (<see cref="EngineErrorKind.ModelFolder"/>); one error that names it.
+    /// The file is missing, unreadable, of an older format, or breaks a rule (<see cref="EngineErrorKind.ModelFolder"/>); one error that
+    /// names it.
     /// </exception>
     public static TorchPickleFile Open(string path)
     {

@@ -3,8 +3,9 @@ using static LocalLlm.Weights.ModelFolderProblems;
 namespace LocalLlm.Weights;
 
 /// <summary>
-/// From the pickle's value to tensors in the file: every number that the pickle says of a tensor is held against the archive's entry. Storages may
-/// be shared (tied weights). A tensor must be contiguous and row-major; a transposed or broadcast view is refused, as it is in safetensors.
+/// From the pickle's value to tensors in the file: every number that the pickle says of a tensor is held against the archive's entry.
+/// Storages may be shared (tied weights). A tensor must be contiguous and row-major; a transposed or broadcast view is refused, as it is in
+/// safetensors.
 /// </summary>
 internal static class TorchTensors
 {

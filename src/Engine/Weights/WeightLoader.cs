@@ -25,7 +25,8 @@ internal static partial class WeightLoader
     /// <param name="cancellationToken">Ends loading.</param>
     /// <param name="logger">Gets one warning of tensors that are not read and of an index that disagrees with its files; null: nobody
     /// does.</param>
-    /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message; or a file that cannot be read.</exception>
+    /// <exception cref="EngineException">Kind ModelFolder: every missing, unexpected and mis-shaped tensor in one message; or a file that
+    /// cannot be read.</exception>
     public static void Load(
         WeightRegistry registry, Checkpoint checkpoint, ScalarType activationType, IWeightStaging? staging, IProgress<WeightProgress>? progress,
         CancellationToken cancellationToken, ILogger? logger = null, WeightPacking packing = WeightPacking.Compact)

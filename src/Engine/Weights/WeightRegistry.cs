@@ -24,8 +24,8 @@ internal sealed record WeightGroup(IReadOnlyList<WeightSpec> Specs, Action<Tenso
     public WeightType? KeptAs { get; init; }
 
     /// <summary>
-    /// What is wrong with the values of the joined tensor, one sentence; null: nothing, or nothing is looked for. One error lists the faults
-    /// of all scales, before any other weight is read.
+    /// What is wrong with the values of the joined tensor, one sentence; null: nothing, or nothing is looked for. One error lists the
+    /// faults of all scales, before any other weight is read.
     /// </summary>
     public Func<Tensor, string?>? FaultOf { get; init; }
 }

@@ -1,7 +1,8 @@
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// The bound of the server's work: a request is let in with the number of its sequences, and its permit travels with its answer. Refusing takes no step of the engine's.
+/// The bound of the server's work: a request is let in with the number of its sequences, and its permit travels with its answer. Refusing
+/// takes no step of the engine's.
 /// </summary>
 internal sealed class Admission : IDisposable
 {
@@ -45,12 +46,15 @@ internal sealed class Admission : IDisposable
         }
     }
 
-    /// <summary>How many sequences a request to embed texts counts for: a list of them holds memory, and a single one is over in a moment.</summary>
+    /// <summary>
+    /// How many sequences a request to embed texts counts for: a list of them holds memory, and a single one is over in a moment.
+    /// </summary>
     public static int SequencesOf(int texts) => Math.Clamp((texts + TextsOfOneSequence - 1) / TextsOfOneSequence, 1, MaxOfOne);
 
     /// <summary>Lets a request in; dispose the permit when its answer is over.</summary>
     /// <param name="sequences">How many sequences it makes.</param>
-    /// <param name="max">The maximum of sequences of all requests together; one alone may have <see cref="MaxOfOne"/> even where that is more.</param>
+    /// <param name="max">The maximum of sequences of all requests together; one alone may have <see cref="MaxOfOne"/> even where that is
+    /// more.</param>
     /// <param name="field">The field of the request that says how many.</param>
     /// <exception cref="ApiException">400 where it could never be let in, 503 while closed, 429 where there is no room.</exception>
     public Permit Enter(int sequences, int max, string field = "n")
@@ -117,7 +121,9 @@ internal sealed class Admission : IDisposable
         }
     }
 
-    /// <summary>What a request is let in with: it holds its place in the queue until its answer is made, and keeps the server up until it is sent.</summary>
+    /// <summary>
+    /// What a request is let in with: it holds its place in the queue until its answer is made, and keeps the server up until it is sent.
+    /// </summary>
     public sealed class Permit : IDisposable
     {
         private readonly Admission _admission;

@@ -7,7 +7,8 @@ namespace LocalLlm.Server.Http;
 
 /// <summary>An error as OpenAI's clients read it: <c>{"error": {message, type, param, code}}</c> and a status.</summary>
 /// <param name="Status">The HTTP status.</param>
-/// <param name="Type">Who is to blame: <c>invalid_request_error</c>, <c>authentication_error</c>, <c>rate_limit_error</c>, <c>server_error</c>.</param>
+/// <param name="Type">Who is to blame: <c>invalid_request_error</c>, <c>authentication_error</c>, <c>rate_limit_error</c>,
+/// <c>server_error</c>.</param>
 /// <param name="Message">What was found, what is allowed, what to do. Never a path, a type or an address.</param>
 /// <param name="Param">The field to blame, or null.</param>
 /// <param name="Code">For programs, or null.</param>

@@ -5,7 +5,8 @@ using Microsoft.AspNetCore.Http;
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Tells whether a request carries one of the server's keys. Hashes of equal length are compared in fixed time and all of them always, so that the time says nothing of a key.
+/// Tells whether a request carries one of the server's keys. Hashes of equal length are compared in fixed time and all of them always, so
+/// that the time says nothing of a key.
 /// </summary>
 internal sealed class ApiKeys
 {
@@ -52,8 +53,9 @@ internal sealed class ApiKeys
         return value.StartsWith(Basic, StringComparison.OrdinalIgnoreCase) && IsOfOwnPage(request) ? Password(value[Basic.Length..]) : null;
     }
 
-    // A browser asks its user for a password and then sends it by itself, also for pages of other sites: only this server's own page may use it. Over plain HTTP
-    // browsers do not say where a request comes from, but name the origin of every one that another site's page could gain from.
+    // A browser asks its user for a password and then sends it by itself, also for pages of other sites: only this server's own page may
+    // use it. Over plain HTTP browsers do not say where a request comes from, but name the origin of every one that another site's page
+    // could gain from.
     private static bool IsOfOwnPage(HttpRequest request)
     {
         if (request.Headers["Sec-Fetch-Site"] is { Count: > 0 } site)

@@ -1,6 +1,8 @@
 namespace LocalLlm.Server.Http;
 
-/// <summary>The bytes of bodies that are being read, of all connections together: many large bodies that never end must not fill the memory.</summary>
+/// <summary>
+/// The bytes of bodies that are being read, of all connections together: many large bodies that never end must not fill the memory.
+/// </summary>
 internal sealed class BodyBudget(LocalLlmServerOptions options)
 {
     // Of the largest size each; ordinary ones are a thousandth of that.

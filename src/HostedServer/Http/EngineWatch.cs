@@ -43,7 +43,8 @@ internal sealed partial class EngineWatch(ServedEngine served, LocalLlmServerOpt
         }
     }
 
-    // Without it the server still generates where it could not be loaded. A device that has failed may have taken the other engine's work with it.
+    // Without it the server still generates where it could not be loaded. A device that has failed may have taken the other engine's work
+    // with it.
     private async Task<Exception?> BesideAsync(IModelHost host, CancellationToken cancellationToken)
     {
         try

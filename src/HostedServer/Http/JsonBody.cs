@@ -9,7 +9,9 @@ using Microsoft.Net.Http.Headers;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>The body of a request → one checked JSON object: UTF-8, within the limits, no member twice, no half of a surrogate pair.</summary>
+/// <summary>
+/// The body of a request → one checked JSON object: UTF-8, within the limits, no member twice, no half of a surrogate pair.
+/// </summary>
 internal static class JsonBody
 {
     // Real requests nest some ten levels (JSON schemas of tools).
@@ -138,7 +140,8 @@ internal static class JsonBody
             throw Unsupported("Content-Type", $"The body's charset is '{RequestErrors.Printable(type.Charset.Value)}'; send UTF-8.");
         if (request.Headers.ContentEncoding is { Count: > 0 } encoding && !encoding.ToString().Equals("identity", StringComparison.OrdinalIgnoreCase))
             throw Unsupported("Content-Encoding", $"The body's encoding is '{RequestErrors.Printable(encoding.ToString())}'; send it as it is.");
-        // Two lengths of one body let a proxy and this server read different requests. (Kestrel keeps the one that it ignores under another name.)
+        // Two lengths of one body let a proxy and this server read different requests. (Kestrel keeps the one that it ignores under another
+        // name.)
         if (request.Headers.TransferEncoding.Count > 0 && (request.ContentLength is not null || request.Headers.ContainsKey("X-Content-Length")))
             throw Bad("The request has both Content-Length and Transfer-Encoding; send one of them.");
         if (request.Headers.TransferEncoding is { Count: > 0 } coding && !coding.ToString().Trim().Equals("chunked", StringComparison.OrdinalIgnoreCase))

@@ -4,7 +4,9 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>What JSON's grammar allows and no reader can make sense of: a member that stands twice in one object, half of a surrogate pair.</summary>
+/// <summary>
+/// What JSON's grammar allows and no reader can make sense of: a member that stands twice in one object, half of a surrogate pair.
+/// </summary>
 internal static class JsonMembers
 {
     /// <summary>

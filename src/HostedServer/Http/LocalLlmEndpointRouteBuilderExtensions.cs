@@ -91,8 +91,8 @@ public static class LocalLlmEndpointRouteBuilderExtensions
     }
 
     /// <summary>
-    /// Maps the page at <c>/</c>: a chat, and a live view of the engine. It uses the routes of the other two methods; a browser asks its user
-    /// for the key as a password.
+    /// Maps the page at <c>/</c>: a chat, and a live view of the engine. It uses the routes of the other two methods; a browser asks its
+    /// user for the key as a password.
     /// </summary>
     /// <param name="endpoints">Where to map.</param>
     /// <returns>The routes as a group, for the host's conventions.</returns>

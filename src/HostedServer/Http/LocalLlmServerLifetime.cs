@@ -14,7 +14,9 @@ public sealed class LocalLlmServerLifetime
 
     internal LocalLlmServerLifetime(Admission admission, IServiceProvider services) => (_admission, _services) = (admission, services);
 
-    /// <summary>Why the server has stopped the application: its model could not be loaded, or its engine has failed; null: it has not.</summary>
+    /// <summary>
+    /// Why the server has stopped the application: its model could not be loaded, or its engine has failed; null: it has not.
+    /// </summary>
     public Exception? Failure => _services.GetRequiredService<EngineWatch>().Failure;
 
     /// <summary>Whether requests have been ended by <see cref="EndRequests"/>.</summary>
@@ -23,6 +25,8 @@ public sealed class LocalLlmServerLifetime
     /// <summary>Takes no more requests and ends those that run; their clients are still told.</summary>
     public void EndRequests() => _admission.Abort();
 
-    /// <summary>Ends the connections that are still there, told or not; of a host that has called <c>ConfigureLocalLlmKestrel</c>.</summary>
+    /// <summary>
+    /// Ends the connections that are still there, told or not; of a host that has called <c>ConfigureLocalLlmKestrel</c>.
+    /// </summary>
     public void EndConnections() => _admission.Disconnect();
 }

@@ -15,8 +15,10 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class LocalLlmServerServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers what <c>MapLocalLlmOpenAI</c> needs. The engine is that of <c>AddLocalLlm</c>; where only <c>AddLocalLlmEmbeddings</c> was called before, the server embeds, ranks and scores, and generates nothing. It loads while the host already listens, and requests are answered 503 with the phase meanwhile. On shutdown requests may finish for
-    /// <see cref="LocalLlmServerOptions.ShutdownTimeout"/>; if the engine fails, the application is stopped.
+    /// Registers what <c>MapLocalLlmOpenAI</c> needs. The engine is that of <c>AddLocalLlm</c>; where only <c>AddLocalLlmEmbeddings</c> was
+    /// called before, the server embeds, ranks and scores, and generates nothing. It loads while the host already listens, and requests are
+    /// answered 503 with the phase meanwhile. On shutdown requests may finish for <see cref="LocalLlmServerOptions.ShutdownTimeout"/>; if
+    /// the engine fails, the application is stopped.
     /// </summary>
     /// <param name="services">Where to register.</param>
     /// <param name="configure">Comes after the configuration section <c>LocalLlm:Server</c>.</param>

@@ -12,8 +12,8 @@ public static class LocalLlmWebHostBuilderExtensions
 
     /// <summary>
     /// Sets Kestrel up for many long streams: headers arrive within 15 seconds, bodies have the server's own limit
-    /// (<see cref="LocalLlm.Server.LocalLlmServerOptions.MaxRequestBodyBytes"/>) instead of Kestrel's, events are written by the thread that
-    /// makes them, and connections that are left after the drain are ended. Call it before addresses are added.
+    /// (<see cref="LocalLlm.Server.LocalLlmServerOptions.MaxRequestBodyBytes"/>) instead of Kestrel's, events are written by the thread
+    /// that makes them, and connections that are left after the drain are ended. Call it before addresses are added.
     /// </summary>
     /// <param name="builder">The host, whose services have the server of <c>AddLocalLlmServer</c>.</param>
     public static IWebHostBuilder ConfigureLocalLlmKestrel(this IWebHostBuilder builder)

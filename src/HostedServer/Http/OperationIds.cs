@@ -3,7 +3,9 @@ using Microsoft.AspNetCore.Builder;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>The operation ids of an application's routes: ASP.NET Core wants each once, and the same routes may stand under several paths.</summary>
+/// <summary>
+/// The operation ids of an application's routes: ASP.NET Core wants each once, and the same routes may stand under several paths.
+/// </summary>
 internal sealed class OperationIds
 {
     private readonly ConcurrentDictionary<string, bool> _taken = new(StringComparer.Ordinal);

@@ -1,6 +1,9 @@
 namespace LocalLlm.Server.Http;
 
-/// <summary>Whether the engine really makes tokens, or embeddings: it has made one since somebody asked a while ago, or makes one now, for all who ask meanwhile.</summary>
+/// <summary>
+/// Whether the engine really makes tokens, or embeddings: it has made one since somebody asked a while ago, or makes one now, for all who
+/// ask meanwhile.
+/// </summary>
 internal sealed class Readiness(LocalLlmServerOptions options, TimeProvider time)
 {
     // A canary that takes longer is no sign of life.

@@ -50,7 +50,10 @@ internal sealed class ServedEngine
     /// <summary>Whether requests can be answered now.</summary>
     public bool IsUsable => _first.IsAlive && !_admission.IsClosed;
 
-    /// <summary>Whether only a restart helps: the model could not be loaded, or an engine has failed, be it that of a model beside it. One beside it that could not be loaded is done without.</summary>
+    /// <summary>
+    /// Whether only a restart helps: the model could not be loaded, or an engine has failed, be it that of a model beside it. One beside it
+    /// that could not be loaded is done without.
+    /// </summary>
     public bool HasFailed => _first.Failure is not null || _first.HasFailed || IsBesideDead;
 
     private bool IsBesideDead => Beside is { HasFailed: true };

@@ -1,8 +1,8 @@
 namespace LocalLlm.Server.Http;
 
 /// <summary>
-/// Spreads the events that a server sends in a second over its streams. An event costs the same for one token as for several: with many streams each carries what was made since the last, so that the
-/// processor is left to the engine. First and last events are not held back.
+/// Spreads the events that a server sends in a second over its streams. An event costs the same for one token as for several: with many
+/// streams each carries what was made since the last, so that the processor is left to the engine. First and last events are not held back.
 /// </summary>
 internal sealed class StreamPacer(LocalLlmServerOptions options)
 {

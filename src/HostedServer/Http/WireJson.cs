@@ -5,7 +5,9 @@ using LocalLlm.Server.OpenAI;
 
 namespace LocalLlm.Server.Http;
 
-/// <summary>How everything that is sent becomes JSON: OpenAI's names; what is null is left out where its schema does not ask for it.</summary>
+/// <summary>
+/// How everything that is sent becomes JSON: OpenAI's names; what is null is left out where its schema does not ask for it.
+/// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]

@@ -4,7 +4,8 @@ using System.Diagnostics.Metrics;
 namespace LocalLlm.Server.Metrics;
 
 /// <summary>
-/// Listens to the engines' instruments and keeps their sums, so that they can be written at any moment. One for the process's server, from its start on.
+/// Listens to the engines' instruments and keeps their sums, so that they can be written at any moment. One for the process's server, from
+/// its start on.
 /// </summary>
 internal sealed class EngineInstruments : IDisposable
 {
@@ -28,7 +29,8 @@ internal sealed class EngineInstruments : IDisposable
         _listener.SetMeasurementEventCallback<double>((instrument, value, tags, state) => Take(instrument, value, tags, (Series)state!));
         _listener.Start();
 
-        // Called for every token on the engine's thread. All measurements have the model's tag; another one is the way to finish, or a draft's place.
+        // Called for every token on the engine's thread. All measurements have the model's tag; another one is the way to finish, or a
+        // draft's place.
         void Take(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags, Series series)
         {
             for (var i = 1; i < tags.Length; i++)

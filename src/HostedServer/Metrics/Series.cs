@@ -2,7 +2,9 @@ using System.Diagnostics.Metrics;
 
 namespace LocalLlm.Server.Metrics;
 
-/// <summary>What one instrument has measured of one model, of one way to finish or one place of a draft where it tells them apart.</summary>
+/// <summary>
+/// What one instrument has measured of one model, of one way to finish or one place of a draft where it tells them apart.
+/// </summary>
 internal sealed class Series(Instrument instrument, string model, KeyValuePair<string, string>? tag)
 {
     // As vLLM's, in seconds or tokens.

@@ -3,7 +3,10 @@ using LocalLlm.Requests;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>What the routes that embed, rank and score have in common, and what clients of vLLM, Jina, Cohere, Voyage and TEI send to theirs that is not honoured here: refused where it asks for something.</summary>
+/// <summary>
+/// What the routes that embed, rank and score have in common, and what clients of vLLM, Jina, Cohere, Voyage and TEI send to theirs that is
+/// not honoured here: refused where it asks for something.
+/// </summary>
 /// <param name="Model">The model's name, or null.</param>
 /// <param name="RequestId">The request's id, or null.</param>
 /// <param name="CutAt">Where texts are cut, or null.</param>

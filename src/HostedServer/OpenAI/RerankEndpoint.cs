@@ -4,7 +4,9 @@ using Microsoft.AspNetCore.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary><c>POST /rerank</c>, <c>/v1/rerank</c>, <c>/v2/rerank</c>: documents by how well they answer a query, by the model that embeds.</summary>
+/// <summary>
+/// <c>POST /rerank</c>, <c>/v1/rerank</c>, <c>/v2/rerank</c>: documents by how well they answer a query, by the model that embeds.
+/// </summary>
 internal sealed class RerankEndpoint(ServedEngine served, Admission admission, LocalLlmServerOptions options, UnknownFields unknown, TimeProvider time)
 {
     /// <summary>Answers one request.</summary>

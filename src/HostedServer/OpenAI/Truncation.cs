@@ -3,7 +3,9 @@ using LocalLlm.Server.Http;
 
 namespace LocalLlm.Server.OpenAI;
 
-/// <summary>Where a request has its texts cut: <c>truncate_prompt_tokens</c> of vLLM's routes, <c>max_tokens_per_doc</c> of Cohere's.</summary>
+/// <summary>
+/// Where a request has its texts cut: <c>truncate_prompt_tokens</c> of vLLM's routes, <c>max_tokens_per_doc</c> of Cohere's.
+/// </summary>
 internal static class Truncation
 {
     /// <summary>The field of all texts of a request.</summary>

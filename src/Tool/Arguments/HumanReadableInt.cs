@@ -13,7 +13,8 @@ internal static class HumanReadableInt
     /// <summary>Reads a count.</summary>
     /// <param name="text">Digits, perhaps with a fraction, and a unit.</param>
     /// <param name="value">The count.</param>
-    /// <returns>False for anything else, a result that is not whole (a fraction of a binary unit included) or beyond <see cref="long"/>.</returns>
+    /// <returns>False for anything else, a result that is not whole (a fraction of a binary unit included) or beyond
+    /// <see cref="long"/>.</returns>
     public static bool TryParse(string text, out long value)
     {
         value = 0;

@@ -20,7 +20,10 @@ internal static class NearestName
     public static string? Close(string name, IEnumerable<string> candidates) =>
         candidates.MinBy(candidate => Distance(name, candidate)) is { } nearest && Distance(name, nearest) <= Math.Max(2, nearest.Length / 3) ? nearest : null;
 
-    /// <summary>The candidate that the name was meant to be: it differs from it in a third of its letters or less; null where it is a name of its own.</summary>
+    /// <summary>
+    /// The candidate that the name was meant to be: it differs from it in a third of its letters or less; null where it is a name of its
+    /// own.
+    /// </summary>
     public static string? Meant(string name, IEnumerable<string> candidates) =>
         Close(name, candidates) is { } nearest && 3 * Distance(name, nearest) <= name.Length ? nearest : null;
 
@@ -40,7 +43,9 @@ internal static class NearestName
         return at == of.Length;
     }
 
-    /// <summary>Levenshtein's distance: insertions, deletions and replacements of one character. Long names count by their first 64.</summary>
+    /// <summary>
+    /// Levenshtein's distance: insertions, deletions and replacements of one character. Long names count by their first 64.
+    /// </summary>
     internal static int Distance(ReadOnlySpan<char> from, ReadOnlySpan<char> to)
     {
         const int longest = 64;

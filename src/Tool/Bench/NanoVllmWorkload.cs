@@ -1,8 +1,8 @@
 namespace LocalLlm.Tool.Bench;
 
 /// <summary>
-/// The workload of nano-vllm's bench.py, which several engines have published figures for: 256 prompts of 100 to 1,024 random ids and answers of 100
-/// to 1,024 tokens, drawn by Python's generator with seed 0: 142,827 and 133,966 tokens.
+/// The workload of nano-vllm's bench.py, which several engines have published figures for: 256 prompts of 100 to 1,024 random ids and
+/// answers of 100 to 1,024 tokens, drawn by Python's generator with seed 0: 142,827 and 133,966 tokens.
 /// </summary>
 internal static class NanoVllmWorkload
 {

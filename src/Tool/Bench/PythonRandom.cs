@@ -1,8 +1,8 @@
 namespace LocalLlm.Tool.Bench;
 
 /// <summary>
-/// CPython's <c>random.Random</c> (Matsumoto and Nishimura, "Mersenne Twister", 1998), as far as a benchmark's workload needs it: the same seed
-/// gives the same integers as there, so that two programs can be given the very same work.
+/// CPython's <c>random.Random</c> (Matsumoto and Nishimura, "Mersenne Twister", 1998), as far as a benchmark's workload needs it: the same
+/// seed gives the same integers as there, so that two programs can be given the very same work.
 /// </summary>
 internal sealed class PythonRandom
 {

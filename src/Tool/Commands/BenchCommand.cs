@@ -5,7 +5,9 @@ using LocalLlm.Tool.Bench;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary><c>localllm bench [throughput|latency|serve]</c>: vLLM's benchmarks with random prompts; the first two without a name.</summary>
+/// <summary>
+/// <c>localllm bench [throughput|latency|serve]</c>: vLLM's benchmarks with random prompts; the first two without a name.
+/// </summary>
 internal static class BenchCommand
 {
     private static readonly JsonSerializerOptions JsonOptions = new()

@@ -20,7 +20,9 @@ internal sealed class FixedClock(DateTime localTime) : TimeProvider
     /// <inheritdoc/>
     public override DateTimeOffset GetUtcNow() => new(DateTime.SpecifyKind(localTime, DateTimeKind.Unspecified), TimeSpan.Zero);
 
-    /// <summary>Reads a local time in ISO 8601. An offset or Z behind it does not move the clock: the time is the one on the wall.</summary>
+    /// <summary>
+    /// Reads a local time in ISO 8601. An offset or Z behind it does not move the clock: the time is the one on the wall.
+    /// </summary>
     public static bool TryParse(string text, out FixedClock? clock)
     {
         clock = null;

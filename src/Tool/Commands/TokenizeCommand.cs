@@ -3,7 +3,9 @@ using LocalLlm.Tool.Arguments;
 
 namespace LocalLlm.Tool.Commands;
 
-/// <summary><c>localllm tokenize</c>: <c>text</c> → <c>token_ids</c>; with <c>--detokenize</c>, or on lines that hold ids, the reverse.</summary>
+/// <summary>
+/// <c>localllm tokenize</c>: <c>text</c> → <c>token_ids</c>; with <c>--detokenize</c>, or on lines that hold ids, the reverse.
+/// </summary>
 internal static class TokenizeCommand
 {
     /// <summary>Builds the command.</summary>

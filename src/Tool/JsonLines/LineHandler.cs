@@ -27,7 +27,9 @@ internal static class LineHandler
             },
             cancellationToken);
 
-    /// <summary>The failure as an error of the closed set; one that nobody foresaw is the engine's fault, and its text stays inside.</summary>
+    /// <summary>
+    /// The failure as an error of the closed set; one that nobody foresaw is the engine's fault, and its text stays inside.
+    /// </summary>
     public static EngineException ToEngineException(Exception failure) =>
         failure as EngineException ?? (failure is TokenizerException tokenizer ? EngineException.Of(tokenizer) : null) ?? new EngineException(
             EngineErrorKind.GenerationFailed,

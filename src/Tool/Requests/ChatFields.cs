@@ -11,7 +11,9 @@ internal static class ChatFields
     public static IReadOnlyList<string> Names { get; } =
         ["tools", "tool_choice", "documents", "add_generation_prompt", "continue_final_message", "chat_template_kwargs"];
 
-    /// <summary>The chat, or null where there are no messages; faults of form are recorded. What it holds outlives the line's document.</summary>
+    /// <summary>
+    /// The chat, or null where there are no messages; faults of form are recorded. What it holds outlives the line's document.
+    /// </summary>
     /// <param name="fields">The line.</param>
     /// <param name="thinking">What the line says of thinking, or null.</param>
     /// <param name="errors">Where faults go.</param>

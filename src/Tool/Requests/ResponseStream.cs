@@ -3,7 +3,9 @@ using LocalLlm.Parsing;
 
 namespace LocalLlm.Tool.Requests;
 
-/// <summary>Writes a response to the terminal while it is generated, as the model wrote it; what the model thinks is dimmed where colours are shown.</summary>
+/// <summary>
+/// Writes a response to the terminal while it is generated, as the model wrote it; what the model thinks is dimmed where colours are shown.
+/// </summary>
 /// <param name="terminal">Where to.</param>
 internal sealed class ResponseStream(Terminal terminal)
 {

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// The server's process where mpirun has started the ranks: in front of rank 0, and in a session of its own, so that it is still there to tell its
-/// callers when mpirun kills all ranks with one that has failed.
+/// The server's process where mpirun has started the ranks: in front of rank 0, and in a session of its own, so that it is still there to
+/// tell its callers when mpirun kills all ranks with one that has failed.
 /// </summary>
 internal static partial class FrontEnd
 {

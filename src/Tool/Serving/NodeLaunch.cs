@@ -2,7 +2,10 @@ using System.Globalization;
 
 namespace LocalLlm.Tool.Serving;
 
-/// <summary>Which node of how many this process is, and where node 0 is: from the command line, or from what launchers tell the processes that they start.</summary>
+/// <summary>
+/// Which node of how many this process is, and where node 0 is: from the command line, or from what launchers tell the processes that they
+/// start.
+/// </summary>
 /// <param name="Nodes">Number of nodes.</param>
 /// <param name="NodeRank">This one, from 0.</param>
 /// <param name="MasterAddress">Name or address of node 0; null: nobody has said.</param>

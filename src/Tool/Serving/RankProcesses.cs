@@ -7,8 +7,8 @@ using LocalLlm.Cluster;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// The processes of all ranks of this machine, started by the server's: on CPUs with mpirun where layers are split, as only MPI adds quickly between
-/// processes; on GPUs as they are, since NCCL connects them.
+/// The processes of all ranks of this machine, started by the server's: on CPUs with mpirun where layers are split, as only MPI adds
+/// quickly between processes; on GPUs as they are, since NCCL connects them.
 /// They end with their connection to this one; it ends them where they do not.
 /// </summary>
 internal sealed class RankProcesses : INodeTransport

@@ -7,7 +7,8 @@ using Microsoft.Extensions.Configuration;
 namespace LocalLlm.Tool.Serving;
 
 /// <summary>
-/// Flags, environment and appsettings.json are one configuration: what the section <c>LocalLlm</c> says, and the command line does not, is read as if it had been typed, and is checked the same way.
+/// Flags, environment and appsettings.json are one configuration: what the section <c>LocalLlm</c> says, and the command line does not, is
+/// read as if it had been typed, and is checked the same way.
 /// </summary>
 internal static class ServeConfiguration
 {

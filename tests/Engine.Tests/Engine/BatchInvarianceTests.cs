@@ -4,7 +4,10 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>Under <see cref="EngineOptions.BatchInvariant"/> a request's tokens and log-probabilities depend on nothing but the request, in bfloat16, too.</summary>
+/// <summary>
+/// Under <see cref="EngineOptions.BatchInvariant"/> a request's tokens and log-probabilities depend on nothing but the request, in
+/// bfloat16, too.
+/// </summary>
 public sealed class BatchInvarianceTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -6,8 +6,8 @@ using Xunit;
 namespace LocalLlm.Tests.Engine;
 
 /// <summary>
-/// What data-parallel groups on GPUs do beside the references' tokens (<see cref="CudaDeepseekParallelTests"/>): groups without sequences, preemption,
-/// ways of choosing tokens, and experts that change ranks. Two ranks on one card and on two.
+/// What data-parallel groups on GPUs do beside the references' tokens (<see cref="CudaDeepseekParallelTests"/>): groups without sequences,
+/// preemption, ways of choosing tokens, and experts that change ranks. Two ranks on one card and on two.
 /// </summary>
 public sealed class CudaDataParallelTests
 {

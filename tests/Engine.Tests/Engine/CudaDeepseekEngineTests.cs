@@ -10,8 +10,8 @@ namespace LocalLlm.Tests.Engine;
 /// <summary>DeepSeek and 8-bit floats through the whole engine on a GPU, held to the references and to the CPU.</summary>
 public sealed class CudaDeepseekEngineTests
 {
-    // At a near tie of the router a token is computed by other experts, which moves logits further than rounding alone: by up to 1 between two ranks and
-    // one on a CPU, in one answer of 48. So a few answers may part there.
+    // At a near tie of the router a token is computed by other experts, which moves logits further than rounding alone: by up to 1 between
+    // two ranks and one on a CPU, in one answer of 48. So a few answers may part there.
     private const double NearTie = 0.25;
     private const double FarthestTie = 2;
     private const int OneInSo = 8;

@@ -6,7 +6,10 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>DeepSeek over ranks on one card, on two and on four: heads and experts split, experts whole, stages, data-parallel groups; held to the references.</summary>
+/// <summary>
+/// DeepSeek over ranks on one card, on two and on four: heads and experts split, experts whole, stages, data-parallel groups; held to the
+/// references.
+/// </summary>
 public sealed class CudaDeepseekParallelTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -153,7 +153,8 @@ public sealed class CudaEngineTests
     [InlineData(true)]
     public async Task Experts_are_as_evenly_used_as_on_the_cpu(bool eager)
     {
-        // Three at once: recorded steps are padded to four rows, which are nobody's tokens. A device that is ahead tells its counts every 64th step.
+        // Three at once: recorded steps are padded to four rows, which are nobody's tokens. A device that is ahead tells its counts every
+        // 64th step.
         var prompts = Enumerable.Range(0, 3).Select(i => GenerationRequest.FromTokenIds([300 + i, 301, 302, 17 * (i + 1)], Greedy(100) with { IgnoreEos = true })).ToArray();
         var balances = new List<double>();
         foreach (var device in (string[])["cpu", "cuda"])
@@ -249,7 +250,9 @@ public sealed class CudaEngineTests
         }
     }
 
-    /// <summary>Where two answers part, and how far apart the two leading log-probabilities of the first lie there; 0: they are the same.</summary>
+    /// <summary>
+    /// Where two answers part, and how far apart the two leading log-probabilities of the first lie there; 0: they are the same.
+    /// </summary>
     internal static (int Position, double Gap) Parting(GenerationResult one, GenerationResult other)
     {
         Assert.Null(one.Error);

@@ -2,7 +2,9 @@ using LocalLlm.Templating;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>Questions over numbered facts, as tiny-r1 was trained on: it copies one fact after the other until it finds the right one.</summary>
+/// <summary>
+/// Questions over numbered facts, as tiny-r1 was trained on: it copies one fact after the other until it finds the right one.
+/// </summary>
 internal static class FactPrompts
 {
     private static readonly string[] Names = ["Vega", "Nova", "Ember", "Delta", "Orion", "Cobalt"];

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Engine;
 
-/// <summary>With 8-bit floats in the KV cache a request's tokens still depend on nothing but the request, and the cache holds twice as many.</summary>
+/// <summary>
+/// With 8-bit floats in the KV cache a request's tokens still depend on nothing but the request, and the cache holds twice as many.
+/// </summary>
 public sealed class Float8CacheTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

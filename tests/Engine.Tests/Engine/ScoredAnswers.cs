@@ -9,9 +9,9 @@ namespace LocalLlm.Tests.Engine;
 internal static class ScoredAnswers
 {
     /// <summary>
-    /// How far answers part where ranks share experts. A token's place in the step says how its sum is rounded, and 8-bit activations make more of
-    /// that: at a near tie of the router answers to these requests part by 4 to 5, also on one CPU that rounds some sums the other way. Where tokens
-    /// are lost, or computed by other experts, they part by 14 and more.
+    /// How far answers part where ranks share experts. A token's place in the step says how its sum is rounded, and 8-bit activations make
+    /// more of that: at a near tie of the router answers to these requests part by 4 to 5, also on one CPU that rounds some sums the other
+    /// way. Where tokens are lost, or computed by other experts, they part by 14 and more.
     /// </summary>
     public const double FarthestRouterTie = 8;
 

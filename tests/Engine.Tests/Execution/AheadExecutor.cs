@@ -3,8 +3,8 @@ using LocalLlm.Execution;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// As a GPU: the next step is submitted before the tokens of this one are known, and the executor feeds them to it. Steps are run when their
-/// results are asked for, by when those of the step before are known.
+/// As a GPU: the next step is submitted before the tokens of this one are known, and the executor feeds them to it. Steps are run when
+/// their results are asked for, by when those of the step before are known.
 /// </summary>
 /// <param name="inner">Runs the steps, one after another.</param>
 internal sealed class AheadExecutor(IStepExecutor inner) : IStepExecutor

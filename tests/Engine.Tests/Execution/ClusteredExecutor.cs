@@ -6,7 +6,9 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>An executor as a rank in a process of its own has it: every step and result crosses a control stream, and a thread computes behind it.</summary>
+/// <summary>
+/// An executor as a rank in a process of its own has it: every step and result crosses a control stream, and a thread computes behind it.
+/// </summary>
 internal sealed class ClusteredExecutor : IStepExecutor
 {
     private readonly ClusterMember _member;

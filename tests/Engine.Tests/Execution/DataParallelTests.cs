@@ -7,8 +7,8 @@ using Xunit;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Data-parallel groups give the outputs of one rank: each computes attention for sequences of its own, and all share the experts, whose sums are
-/// rounded in another order.
+/// Data-parallel groups give the outputs of one rank: each computes attention for sequences of its own, and all share the experts, whose
+/// sums are rounded in another order.
 /// </summary>
 public class DataParallelTests
 {

@@ -4,9 +4,9 @@ using LocalLlm.Sampling;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// As a pipeline that speculates: four steps in flight, and 0 to 3 tokens of a sequence and a step, all of them those of the model. A step is
-/// run when its result is asked for. Where a decode step is to bring no token it is not run at all; where it is to bring several, further
-/// steps are run in the room that its last block has.
+/// As a pipeline that speculates: four steps in flight, and 0 to 3 tokens of a sequence and a step, all of them those of the model. A step
+/// is run when its result is asked for. Where a decode step is to bring no token it is not run at all; where it is to bring several,
+/// further steps are run in the room that its last block has.
 /// </summary>
 /// <param name="inner">Runs the steps, one after another.</param>
 /// <param name="seed">Of the numbers of tokens.</param>

@@ -4,7 +4,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>Wherever steps run, and however their results come, the outputs are the same. LOCALLLM_TEST_EXECUTOR runs every other test so.</summary>
+/// <summary>
+/// Wherever steps run, and however their results come, the outputs are the same. LOCALLLM_TEST_EXECUTOR runs every other test so.
+/// </summary>
 public class ExecutorTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

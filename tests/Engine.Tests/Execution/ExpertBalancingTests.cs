@@ -8,7 +8,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Execution;
 
-/// <summary>Experts that exist several times and change their ranks give the outputs of experts that stay, up to the rounding of sums.</summary>
+/// <summary>
+/// Experts that exist several times and change their ranks give the outputs of experts that stay, up to the rounding of sums.
+/// </summary>
 public class ExpertBalancingTests
 {
     private const double ReferenceNoise = 1e-4;

@@ -101,7 +101,7 @@ public class GatheredLogitsTests
         SuiteExecutor.SkipInAnotherProcess();
         var noted = new ConcurrentQueue<SampledRows>();
         var name = $"sampling-{layout}";
-        using var registration = DeviceRegistry.Register(new(name, (_, _) => new SamplingCpu(noted: noted)) { HasOrdinals = true });
+        using var registration = DeviceRegistry.Register(new(name, (_, settings) => new SamplingCpu(settings.StepsInFlight, noted)) { HasOrdinals = true });
         GenerationRequest[] requests = [.. Enumerable.Range(0, 10).Select(index => GenerationRequest.FromTokenIds([5, 6, 7 + index, .. Enumerable.Range(9, 11 * index)],
             (index % 4 == 1 ? Sampled with { Seed = index } : index == 8 ? Greedy with { Logprobs = 2 } : Greedy) with { MaxTokens = 10 + (3 * index) }))];
         await using (var one = await LlmEngine.LoadAsync(Options("tp1"), cancellationToken: Token))

@@ -10,8 +10,8 @@ using Xunit;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Stages on devices that choose tokens: the last one's reach the first without the host, and steps are submitted before they are known. The devices
-/// are registered for the whole process, so nothing else may run meanwhile.
+/// Stages on devices that choose tokens: the last one's reach the first without the host, and steps are submitted before they are known.
+/// The devices are registered for the whole process, so nothing else may run meanwhile.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class PipelineAheadTests : IDisposable

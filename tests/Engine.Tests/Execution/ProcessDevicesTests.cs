@@ -10,8 +10,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Which devices ranks in processes of their own have, and that the process in front of them opens none. Alone, as kinds of devices are registered
-/// for all.
+/// Which devices ranks in processes of their own have, and that the process in front of them opens none. Alone, as kinds of devices are
+/// registered for all.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class ProcessDevicesTests

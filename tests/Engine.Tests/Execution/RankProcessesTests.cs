@@ -16,8 +16,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Tests.Execution;
 
 /// <summary>
-/// Ranks in processes of their own, on GPUs: connected by NCCL (a stand-in, in the host's memory), whose ids travel over the control stream. Alone, as the
-/// stand-in is the whole process's NCCL meanwhile.
+/// Ranks in processes of their own, on GPUs: connected by NCCL (a stand-in, in the host's memory), whose ids travel over the control
+/// stream. Alone, as the stand-in is the whole process's NCCL meanwhile.
 /// </summary>
 [Collection(nameof(RunsAlone))]
 public sealed class RankProcessesTests : IDisposable

@@ -14,7 +14,9 @@ internal static class SuiteExecutor
     /// <summary>Whether steps are submitted before the tokens of those before them are known.</summary>
     public static bool RunsAhead => Environment.GetEnvironmentVariable(Variable) == "ahead";
 
-    /// <summary>Skips a test of what stays in this process where steps run in another: a registered device or family, progress, a logger.</summary>
+    /// <summary>
+    /// Skips a test of what stays in this process where steps run in another: a registered device or family, progress, a logger.
+    /// </summary>
     public static void SkipInAnotherProcess()
     {
         if (Environment.GetEnvironmentVariable(Variable) == "process")
@@ -24,7 +26,9 @@ internal static class SuiteExecutor
     /// <summary>Has <see cref="Ops.FakeNccl"/> connect the ranks on a card, where this is <c>fake</c>.</summary>
     public const string NcclVariable = "LOCALLLM_TEST_NCCL";
 
-    /// <summary>Has every engine that <see cref="LoadAsync"/> and <see cref="Engine.TinyEngine"/> load speculate, where this is <c>ngram</c>.</summary>
+    /// <summary>
+    /// Has every engine that <see cref="LoadAsync"/> and <see cref="Engine.TinyEngine"/> load speculate, where this is <c>ngram</c>.
+    /// </summary>
     public const string SpeculationVariable = "LOCALLLM_TEST_SPECULATION";
 
     /// <summary>Whether every engine speculates.</summary>

@@ -12,7 +12,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Tests.Hub;
 
 /// <summary>
-/// A local server that speaks Hugging Face's and ModelScope's protocols, and a second one that plays the CDN. A test makes it break, lie and refuse.
+/// A local server that speaks Hugging Face's and ModelScope's protocols, and a second one that plays the CDN. A test makes it break, lie
+/// and refuse.
 /// </summary>
 internal sealed class FakeHub : IAsyncDisposable
 {

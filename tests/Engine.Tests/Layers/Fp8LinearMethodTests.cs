@@ -14,7 +14,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Layers;
 
-/// <summary>A product by a stored matrix of 8-bit floats is the one by element times its block's scale, whatever slice of it a rank holds.</summary>
+/// <summary>
+/// A product by a stored matrix of 8-bit floats is the one by element times its block's scale, whatever slice of it a rank holds.
+/// </summary>
 public sealed class Fp8LinearMethodTests : IDisposable
 {
     private const int Rows = 24; // of a block

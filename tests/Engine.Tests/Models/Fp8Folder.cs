@@ -21,8 +21,8 @@ internal enum ScaleStorage
 }
 
 /// <summary>
-/// A model's weights quantised to 8-bit floats in blocks, as released checkpoints are, in one folder, and the very values that they stand for
-/// as float32 in another one. Matrices of attention and MLP are quantised; embedding, head and norms stay.
+/// A model's weights quantised to 8-bit floats in blocks, as released checkpoints are, in one folder, and the very values that they stand
+/// for as float32 in another one. Matrices of attention and MLP are quantised; embedding, head and norms stay.
 /// </summary>
 internal sealed class Fp8Folder : IDisposable
 {

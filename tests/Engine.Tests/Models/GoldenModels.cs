@@ -70,7 +70,9 @@ internal sealed class BareModel : IDisposable
         return Model.ComputeLogits(hidden!).to(float32).cpu().data<float>().ToArray();
     }
 
-    /// <summary>What multi-token prediction drafts behind known tokens, of which the last was sampled; the whole sequence at once.</summary>
+    /// <summary>
+    /// What multi-token prediction drafts behind known tokens, of which the last was sampled; the whole sequence at once.
+    /// </summary>
     public int[] Drafts(int[] ids, int count)
     {
         using var noGradients = inference_mode();

@@ -9,7 +9,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds the GPU's attention over 8-bit floats to the plain version over the same bytes, and those to what the format says.</summary>
+/// <summary>
+/// Holds the GPU's attention over 8-bit floats to the plain version over the same bytes, and those to what the format says.
+/// </summary>
 public sealed class CudaFloat8CacheTests : IDisposable
 {
     private const int Blocks = 64;

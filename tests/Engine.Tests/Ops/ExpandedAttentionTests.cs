@@ -9,7 +9,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Holds latent attention with keys and values, made chunk by chunk, to the absorbed one, and the CPU's to the plain one.</summary>
+/// <summary>
+/// Holds latent attention with keys and values, made chunk by chunk, to the absorbed one, and the CPU's to the plain one.
+/// </summary>
 public sealed class ExpandedAttentionTests : IDisposable
 {
     private const int Positions = 1024;

@@ -4,8 +4,8 @@ using LocalLlm.Ops.Cuda;
 
 namespace LocalLlm.Tests.Ops;
 
-// Ranks that share one card: a call queues a kernel that meets those of the other ranks on the card, so that it can be recorded and repeated. Ranks pass
-// the addresses of their memory through the card at every call, as recorded calls may come in any order.
+// Ranks that share one card: a call queues a kernel that meets those of the other ranks on the card, so that it can be recorded and
+// repeated. Ranks pass the addresses of their memory through the card at every call, as recorded calls may come in any order.
 internal static unsafe partial class FakeNccl
 {
     private const int Blocks = 16;

@@ -15,9 +15,9 @@ namespace LocalLlm.Tests.Ops;
 internal readonly record struct NcclCall(string Name, long Count, int Type, int Detail);
 
 /// <summary>
-/// Stands in for libnccl.so.2, by its own functions and calling convention: ranks are threads of this process, and their memory is the host's or that
-/// of one card, where the real one refuses two ranks. It checks what the real one would hang or err on: that all ranks make the same calls
-/// with the same arguments in the same order, on communicators that live.
+/// Stands in for libnccl.so.2, by its own functions and calling convention: ranks are threads of this process, and their memory is the
+/// host's or that of one card, where the real one refuses two ranks. It checks what the real one would hang or err on: that all ranks make
+/// the same calls with the same arguments in the same order, on communicators that live.
 /// </summary>
 internal static unsafe partial class FakeNccl
 {

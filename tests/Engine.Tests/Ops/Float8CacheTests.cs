@@ -239,8 +239,8 @@ public sealed unsafe class Float8CacheTests : IDisposable
         return cache;
     }
 
-    // The two may round a number that lies between two steps differently, as their float32s differ in the last bit; then the plain one goes on with
-    // the fast one's. All: [blocks, 16, heads, width] and [blocks, heads, 16].
+    // The two may round a number that lies between two steps differently, as their float32s differ in the last bit; then the plain one goes
+    // on with the fast one's. All: [blocks, 16, heads, width] and [blocks, heads, 16].
     private static void AssertSameRows(Tensor plain, Tensor fast, Tensor plainScales, Tensor fastScales, AttentionMetadata metadata)
     {
         var slots = tensor(metadata.SlotMapping.Span.ToArray());

@@ -3,7 +3,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Threads are as many as cores that the process has: affinity, quotas of both versions of control groups, and the threads of a core once.</summary>
+/// <summary>
+/// Threads are as many as cores that the process has: affinity, quotas of both versions of control groups, and the threads of a core once.
+/// </summary>
 public sealed class HostCoresTests : IDisposable
 {
     private readonly string _root = Directory.CreateTempSubdirectory("localllm-cores-").FullName;

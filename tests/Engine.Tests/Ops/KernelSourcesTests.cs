@@ -10,7 +10,8 @@ namespace LocalLlm.Tests.Ops;
 public sealed class KernelSourcesTests
 {
     private const string Attention = "HEADS_PER_BLOCK=7 WARPS=8 LEAST_SHARE=256";
-    private const string Experts = "EXPERTS=256 PER_TOKEN=8 GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1";
+    private const string Experts = "EXPERTS=256 PER_TOKEN=8";
+    private const string OddExperts = "EXPERTS=160 PER_TOKEN=6 GROUPS=8 GROUPS_PER_TOKEN=3 BY_TWO=0 SOFTMAX=1 NORMALIZED=0 JOINED=0";
 
     private static readonly ScalarType[] All = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
     private static readonly ScalarType[] Halves = [ScalarType.BFloat16, ScalarType.Float16];
@@ -22,6 +23,8 @@ public sealed class KernelSourcesTests
         { "best.cu", true, "" },
         { "draw.cu sampling.cu", true, "CUTS=1 NOTHING_LEFT=-1" },
         { "experts.cu", true, Experts },
+        { "routing.cu", true, $"{Experts} GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
+        { "routing.cu", true, OddExperts },
         { "router.cu", false, "TILE=1 OUTPUTS=2" },
         { "router.cu", false, "TILE=8 OUTPUTS=4" },
         { CudaLatentOps.StoreSource, true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1 CACHE_FP8=0" },

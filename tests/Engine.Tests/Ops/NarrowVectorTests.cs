@@ -7,7 +7,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>The kernels on a CPU without AVX-512: this process holds another one, in which .NET does not use it, to its own results.</summary>
+/// <summary>
+/// The kernels on a CPU without AVX-512: this process holds another one, in which .NET does not use it, to its own results.
+/// </summary>
 public sealed class NarrowVectorTests
 {
     // Where the other process writes them.

@@ -10,7 +10,10 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>What is asked of NCCL: with a stand-in on the host (any number of ranks) and on one card, and of the real one as far as the machine has cards.</summary>
+/// <summary>
+/// What is asked of NCCL: with a stand-in on the host (any number of ranks) and on one card, and of the real one as far as the machine has
+/// cards.
+/// </summary>
 public sealed class NcclCollectivesTests
 {
     private static readonly ScalarType[] Types = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];

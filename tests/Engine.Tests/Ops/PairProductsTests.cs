@@ -8,7 +8,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Batch-invariant bfloat16 on the CPU: a row's bits do not depend on the other rows, on threads, or on how the work is cut.</summary>
+/// <summary>
+/// Batch-invariant bfloat16 on the CPU: a row's bits do not depend on the other rows, on threads, or on how the work is cut.
+/// </summary>
 public sealed class PairProductsTests : IDisposable
 {
     private readonly CpuOps _invariant;

@@ -7,7 +7,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Tests.Ops;
 
-/// <summary>Our own collectives between two ranks, on one card and on two: exact sums in the order of the ranks, at any size, inside graphs.</summary>
+/// <summary>
+/// Our own collectives between two ranks, on one card and on two: exact sums in the order of the ranks, at any size, inside graphs.
+/// </summary>
 public sealed class PeerCollectivesTests
 {
     private static readonly ParallelPlan Pair = new(2, 1, 1);
@@ -277,7 +279,8 @@ public sealed class PeerCollectivesTests
         });
     }
 
-    // The last of two stages sends; the first has much to do before it takes what came, and is behind by as many messages as there are slots.
+    // The last of two stages sends; the first has much to do before it takes what came, and is behind by as many messages as there are
+    // slots.
     [Theory]
     [InlineData(1, true)]
     [InlineData(2, true)]

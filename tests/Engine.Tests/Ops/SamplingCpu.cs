@@ -11,8 +11,8 @@ namespace LocalLlm.Tests.Ops;
 internal readonly record struct SampledRows(int Whole, int Best);
 
 /// <summary>
-/// The CPU as a device that chooses tokens by itself, as a GPU does: inputs may name them, and they come to the host when it asks. It knows allowed,
-/// banned and masked tokens and draws from the whole distribution; penalties and cuts it leaves out.
+/// The CPU as a device that chooses tokens by itself, as a GPU does: inputs may name them, and they come to the host when it asks. It knows
+/// allowed, banned and masked tokens and draws from the whole distribution; penalties and cuts it leaves out.
 /// </summary>
 internal sealed class SamplingCpu : PrimitiveOps, IDeviceOps, ITokenSampler
 {

@@ -8,7 +8,9 @@ internal static class ParsingKit
 {
     public static readonly string[] Formats = ["deepseek_v3", "deepseek_v31", "hermes", "llama3_json"];
 
-    /// <summary>The pieces of a text that comes in bits of the given lengths (the last one repeated), neighbours of one kind joined.</summary>
+    /// <summary>
+    /// The pieces of a text that comes in bits of the given lengths (the last one repeated), neighbours of one kind joined.
+    /// </summary>
     public static List<ResponsePart> Parse(IOutputParser parser, string text, Func<int> nextLength, bool isCut = false)
     {
         var pieces = new List<ResponsePart>();

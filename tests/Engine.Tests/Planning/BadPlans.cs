@@ -37,8 +37,8 @@ public static class BadPlans
         },
     };
 
-    /// <summary>Model, tensor x pipeline x nodes, devices of a node (0: not known), layers of stages, card; the option to blame, the whole message, and the first plan offered
-    /// instead (null: whatever fits).</summary>
+    /// <summary>Model, tensor x pipeline x nodes, devices of a node (0: not known), layers of stages, card; the option to blame, the whole
+    /// message, and the first plan offered instead (null: whatever fits).</summary>
     public static TheoryData<string, string, int, string?, string, string, string, string?> All() => new()
     {
         {

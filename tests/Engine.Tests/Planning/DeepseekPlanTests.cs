@@ -87,7 +87,8 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal(PlanVerdict.Fits, (await PlanAsync(config.ToJsonString(), "H200", new() { TensorParallel = 8, EnableExpertParallel = true })).Verdict);
     }
 
-    // Eight cards with all of attention each, and 32 of the 256 experts of every layer: what a token keeps lies on one of them instead of all.
+    // Eight cards with all of attention each, and 32 of the 256 experts of every layer: what a token keeps lies on one of them instead of
+    // all.
     [Fact]
     public async Task Eight_groups_keep_other_tokens_each_and_share_the_experts()
     {
@@ -114,7 +115,8 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Equal((61 + 3 + 58 + 2, 116), (both.AllReduces, both.Exchanges));
     }
 
-    // 32 copies in each of 58 layers over 8 ranks: 4 more experts of 3 x 7,168 x 2,048 elements of a byte in each layer of a rank, and scales.
+    // 32 copies in each of 58 layers over 8 ranks: 4 more experts of 3 x 7,168 x 2,048 elements of a byte in each layer of a rank, and
+    // scales.
     [Fact]
     public async Task Redundant_experts_take_memory_on_every_rank()
     {

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace LocalLlm.Tests.Planning;
 
-/// <summary>What is planned from config.json is what the engine plans when it has built the layers; tiny-r1's head is tied to its embedding.</summary>
+/// <summary>
+/// What is planned from config.json is what the engine plans when it has built the layers; tiny-r1's head is tied to its embedding.
+/// </summary>
 public class PlannedAsLoadedTests
 {
     [Theory]

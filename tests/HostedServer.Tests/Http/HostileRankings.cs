@@ -1,6 +1,9 @@
 namespace LocalLlm.Server.Tests.Http;
 
-/// <summary>Bodies of <c>/rerank</c>, <c>/score</c> and <c>/v1/embeddings</c> that are out of form, out of range, too large, or ask for what the server does not do.</summary>
+/// <summary>
+/// Bodies of <c>/rerank</c>, <c>/score</c> and <c>/v1/embeddings</c> that are out of form, out of range, too large, or ask for what the
+/// server does not do.
+/// </summary>
 internal static class HostileRankings
 {
     private const string Rerank = "/rerank";

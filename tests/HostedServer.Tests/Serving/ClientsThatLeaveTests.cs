@@ -105,7 +105,8 @@ public sealed class ClientsThatLeaveTests
         return client;
     }
 
-    // Asks the server for something small until it is so: it must answer others meanwhile. The limit only keeps a broken test from hanging; a loaded machine may take long.
+    // Asks the server for something small until it is so: it must answer others meanwhile. The limit only keeps a broken test from hanging;
+    // a loaded machine may take long.
     private static async Task UntilAsync(TestServer server, Func<bool> isSo)
     {
         using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(3));

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace LocalLlm.Samples.Rag.Tests.Agent;
 
-/// <summary>What a model does that calls tools well, which those in the repository do not: its words are written here, all else is real.</summary>
+/// <summary>
+/// What a model does that calls tools well, which those in the repository do not: its words are written here, all else is real.
+/// </summary>
 public sealed class ToolCallTests(ShippedRag rag)
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -3,7 +3,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Execution.Cluster;
 
-/// <summary>Rows of the residual stream on their way to the next stage. Long ones travel in parts, so that heartbeats pass between them.</summary>
+/// <summary>
+/// Rows of the residual stream on their way to the next stage. Long ones travel in parts, so that heartbeats pass between them.
+/// </summary>
 /// <param name="From">The rank that sends.</param>
 /// <param name="To">The rank that receives.</param>
 /// <param name="FirstRow">The first of these rows.</param>

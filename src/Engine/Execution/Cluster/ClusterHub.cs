@@ -60,7 +60,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     }
 
     /// <summary>
-    /// Warns, once all have joined, of hosts that several of them share: each has taken cores and memory as if it were alone there.
+    /// Warns, once all have joined, of hosts that several of them share: each plans as if it had the host to itself.
     /// </summary>
     public void WarnOfSharedHosts()
     {
@@ -338,8 +338,8 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
 
     [LoggerMessage(
         25, LogLevel.Warning,
-        "{Count} nodes run on {Host}, and each computes on as many cores, and counts on as much memory, as if it were alone there. Give each "
-        + "its part by num_threads, and by gpu_memory_utilization or kv_cache_memory_bytes; or start one process with all of their ranks.")]
+        "{Count} nodes run on {Host}, and each plans CPU threads and memory as if it had the host to itself, unless it was given its own. Divide "
+        + "them with num_threads and gpu_memory_utilization (or kv_cache_memory_bytes), or run all of their ranks in one process.")]
     private partial void LogSharedHost(int count, string host);
 
     [LoggerMessage(22, LogLevel.Critical, "The replica has failed: {Reason}.")]

@@ -4,7 +4,8 @@ namespace LocalLlm.Execution.Cluster;
 
 /// <summary>Which processes a replica has, and which ranks each holds. Pure.</summary>
 /// <param name="Plan">How the model is spread; its nodes are the processes that hold ranks.</param>
-/// <param name="HubHoldsRanks">Whether the process with the engine loop is node 0 of the plan; false: it holds no ranks, and every node is another process.</param>
+/// <param name="HubHoldsRanks">Whether the process with the engine loop is node 0 of the plan; false: it holds no ranks, and every node is
+/// another process.</param>
 internal sealed record ClusterLayout(ParallelPlan Plan, bool HubHoldsRanks)
 {
     /// <summary>Whether the options ask for several processes.</summary>

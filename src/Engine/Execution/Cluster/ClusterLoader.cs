@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution.Cluster;
 
 /// <summary>
-/// Loads a model that is spread over several processes, in the one with the engine loop: plans its own ranks, waits until the others have joined, and
-/// loads together with them.
+/// Loads a model that is spread over several processes, in the one with the engine loop: plans its own ranks, waits until the others have
+/// joined, and loads together with them.
 /// </summary>
 internal sealed class ClusterLoader : IExecutorLoader
 {

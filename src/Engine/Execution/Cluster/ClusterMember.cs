@@ -26,7 +26,8 @@ internal sealed class ClusterMember : IClusterPeer, IAsyncDisposable
     public Task<Exception?> Ended => _ended.Task;
 
     /// <summary>Reaches node 0, as often as it takes, and joins.</summary>
-    /// <exception cref="EngineException">Kind Environment: node 0 was not reached in time. Kind InvalidOptions: it refuses this process.</exception>
+    /// <exception cref="EngineException">Kind Environment: node 0 was not reached in time. Kind InvalidOptions: it refuses this
+    /// process.</exception>
     public static async Task<ClusterMember> JoinAsync(ClusterLayout layout, NodeHello own, INodeTransport transport, ClusterTimes times, CancellationToken cancellationToken)
     {
         var channel = await ReachAsync(layout, own, transport, times, cancellationToken).ConfigureAwait(false);

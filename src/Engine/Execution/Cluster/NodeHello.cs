@@ -44,7 +44,9 @@ internal sealed record NodeEnd(string Reason, EngineErrorKind Kind);
 /// <param name="Value">Its bytes.</param>
 internal sealed record SharedValue(string Key, byte[] Value);
 
-/// <summary>The generated serializers of what nodes tell each other beside steps. An unknown field is an error: all are the same build.</summary>
+/// <summary>
+/// The generated serializers of what nodes tell each other beside steps. An unknown field is an error: all are the same build.
+/// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     IgnoreReadOnlyProperties = true,

@@ -71,7 +71,8 @@ internal static class NodeIdentity
 
     private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
 
-    // Not the weights themselves, which would be read twice: their headers say names, types, shapes and places, and the files' lengths are theirs.
+    // Not the weights themselves, which would be read twice: their headers say names, types, shapes and places, and the files' lengths are
+    // theirs.
     private static SortedDictionary<string, string> FilesOf(EngineOptions options)
     {
         var files = new SortedDictionary<string, string>(StringComparer.Ordinal);

@@ -8,8 +8,8 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm.Execution.Cluster;
 
 /// <summary>
-/// Runs the ranks of a process without the engine loop: the calls that the loop makes of its executor are repeated here, in the same order, on
-/// one thread that owns the first device. A thread that a device holds is left behind; the process is to end.
+/// Runs the ranks of a process without the engine loop: the calls that the loop makes of its executor are repeated here, in the same order,
+/// on one thread that owns the first device. A thread that a device holds is left behind; the process is to end.
 /// </summary>
 /// <param name="options">What the process was started with.</param>
 /// <param name="layout">Which ranks it holds.</param>

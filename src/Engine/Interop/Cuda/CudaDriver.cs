@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace LocalLlm.Interop.Cuda;
 
-/// <summary>The CUDA driver API (libcuda.so.1). Every function returns a CUresult; <see cref="CudaException.Check"/> turns it into an exception.</summary>
+/// <summary>
+/// The CUDA driver API (libcuda.so.1). Every function returns a CUresult; <see cref="CudaException.Check"/> turns it into an exception.
+/// </summary>
 internal static unsafe partial class CudaDriver
 {
     private const string Library = "libcuda.so.1";

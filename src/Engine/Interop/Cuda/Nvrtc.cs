@@ -3,7 +3,10 @@ using System.Text;
 
 namespace LocalLlm.Interop.Cuda;
 
-/// <summary>NVIDIA's runtime compiler: CUDA C++ source → machine code of one architecture. Found beside libtorch, in the CUDA toolkit, or by <c>LOCALLLM_NVRTC</c>.</summary>
+/// <summary>
+/// NVIDIA's runtime compiler: CUDA C++ source → machine code of one architecture. Found beside libtorch, in the CUDA toolkit, or by
+/// <c>LOCALLLM_NVRTC</c>.
+/// </summary>
 internal static unsafe partial class Nvrtc
 {
     /// <summary>The environment variable that names libnvrtc.so.</summary>

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Interop.Mpi;
 
 /// <summary>
-/// Open MPI's entry points (4.1 and 5.0, both <c>libmpi.so.40</c>). Its handles are addresses of exported globals; MPICH's, which are numbers,
-/// are not supported. Calls are made under one lock (<see cref="MpiWorld"/>), so that MPI_THREAD_SERIALIZED is enough.
+/// Open MPI's entry points (4.1 and 5.0, both <c>libmpi.so.40</c>). Its handles are addresses of exported globals; MPICH's, which are
+/// numbers, are not supported. Calls are made under one lock (<see cref="MpiWorld"/>), so that MPI_THREAD_SERIALIZED is enough.
 /// </summary>
 internal static unsafe partial class MpiNative
 {

@@ -4,8 +4,8 @@ using System.Text;
 namespace LocalLlm.Interop.Mpi;
 
 /// <summary>
-/// The MPI of this process: begun once, and ended only where all ranks end as they should (one that waits for others in MPI_Finalize hangs). All
-/// calls are made under one lock and none of them blocks: who waits polls, and can stop.
+/// The MPI of this process: begun once, and ended only where all ranks end as they should (one that waits for others in MPI_Finalize
+/// hangs). All calls are made under one lock and none of them blocks: who waits polls, and can stop.
 /// </summary>
 internal sealed unsafe class MpiWorld
 {
@@ -58,7 +58,10 @@ internal sealed unsafe class MpiWorld
         }
     }
 
-    /// <summary>A communicator of the ranks that give the same <paramref name="color"/>, ordered by rank. Every process must call it, in the same order.</summary>
+    /// <summary>
+    /// A communicator of the ranks that give the same <paramref name="color"/>, ordered by rank. Every process must call it, in the same
+    /// order.
+    /// </summary>
     public nint Split(int color)
     {
         lock (Calls)
@@ -129,8 +132,8 @@ internal sealed unsafe class MpiWorld
     }
 
     /// <summary>
-    /// Ends MPI in this process, once all ranks have come so far: mpirun takes a process that ends without as one that has failed. Nothing may be
-    /// called afterwards.
+    /// Ends MPI in this process, once all ranks have come so far: mpirun takes a process that ends without as one that has failed. Nothing
+    /// may be called afterwards.
     /// </summary>
     public static void Leave()
     {

@@ -53,8 +53,8 @@ internal sealed record DeepseekConfig : TransformerConfig
     public override int RotaryDim => QkRopeHeadDim;
 
     /// <summary>
-    /// Residual and normed input, queries and their absorbed form, attention over latent vectors and its heads, and the widest of a dense MLP and
-    /// the experts of a token.
+    /// Residual and normed input, queries and their absorbed form, attention over latent vectors and its heads, and the widest of a dense
+    /// MLP and the experts of a token.
     /// </summary>
     public override long ActivationElements =>
         (4L * HiddenSize)

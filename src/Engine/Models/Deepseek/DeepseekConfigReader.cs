@@ -77,7 +77,8 @@ internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGen
         return source.Fields.Int("q_lora_rank", 0, MaxRank) is { } rank and not 0 ? rank : null;
     }
 
-    // transformers derives the scale of cos and sin from both mscales or from neither; DeepSeek's own code takes 1 and 0 for what is absent.
+    // transformers derives the scale of cos and sin from both mscales or from neither; DeepSeek's own code takes 1 and 0 for what is
+    // absent.
     private RopeConfig ReadRope(int positions, int rotated)
     {
         var rope = new RopeConfigReader(source.Fields, source.Problems).Read(positions, rotated);

@@ -6,9 +6,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Models.Deepseek;
 
 /// <summary>
-/// DeepSeek-V3's layer of multi-token prediction: the norms of the next token's embedding and of the model's output, side by side, are projected to
-/// one vector, which a decoder layer of its own turns into a prediction. Embedding and head are the model's. (The released checkpoints feed the
-/// embedding first, and the model's output behind its last norm, as vLLM and SGLang do.)
+/// DeepSeek-V3's layer of multi-token prediction: the norms of the next token's embedding and of the model's output, side by side, are
+/// projected to one vector, which a decoder layer of its own turns into a prediction. Embedding and head are the model's. (The released
+/// checkpoints feed the embedding first, and the model's output behind its last norm, as vLLM and SGLang do.)
 /// </summary>
 internal sealed class DeepseekPredictor : ITokenPredictor
 {

@@ -7,8 +7,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Models.XlmRoberta;
 
 /// <summary>
-/// XLM-RoBERTa (Conneau et al., 2020), the encoder of bge-m3: word, position and token-type embeddings, and layers that normalise after they add. Texts of a batch stand one after the other, so that nothing is computed for padding; positions begin
-/// after the padding id, as in fairseq.
+/// XLM-RoBERTa (Conneau et al., 2020), the encoder of bge-m3: word, position and token-type embeddings, and layers that normalise after
+/// they add. Texts of a batch stand one after the other, so that nothing is computed for padding; positions begin after the padding id, as
+/// in fairseq.
 /// </summary>
 internal sealed class XlmRobertaModel : IEncoderModel
 {

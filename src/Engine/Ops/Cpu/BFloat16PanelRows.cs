@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics.X86;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Few rows times one panel of 64 bfloat16 outputs, [pairs of inputs, 64, 2], in float32. An output adds its products in the order of the inputs,
-/// whatever the other rows are.
+/// Few rows times one panel of 64 bfloat16 outputs, [pairs of inputs, 64, 2], in float32. An output adds its products in the order of the
+/// inputs, whatever the other rows are.
 /// </summary>
 internal static unsafe class BFloat16PanelRows
 {

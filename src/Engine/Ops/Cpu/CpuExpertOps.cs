@@ -4,12 +4,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Mixtures of experts on the CPU. A token's choice is the same alone and in any batch. Experts with few rows are computed all at once, in loops
-/// over the outputs of all of them; those with many one after the other.
+/// Mixtures of experts on the CPU. A token's choice is the same alone and in any batch. Experts with few rows are computed all at once, in
+/// loops over the outputs of all of them; those with many one after the other.
 /// </summary>
 /// <param name="batchInvariant">
-/// Whether bfloat16 results of a token are the same bits in any step, as those of float32 are: then one product after the other is multiplied as
-/// outside of experts.
+/// Whether bfloat16 results of a token are the same bits in any step, as those of float32 are: then one product after the other is
+/// multiplied as outside of experts.
 /// </param>
 internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpertOps, IDisposable
 {

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Products by 8-bit floats on the CPU. Few rows, and float32: a kernel that widens in registers. Many rows of bfloat16, where oneDNN multiplies
-/// bfloat16: tiles that fit the cache are widened for it one after the other.
+/// Products by 8-bit floats on the CPU. Few rows, and float32: a kernel that widens in registers. Many rows of bfloat16, where oneDNN
+/// multiplies bfloat16: tiles that fit the cache are widened for it one after the other.
 /// </summary>
 /// <param name="multipliesBFloat16">Whether a library's bfloat16 products are faster here than float32 ones.</param>
 internal sealed unsafe class CpuFp8Ops(bool multipliesBFloat16) : IFp8Ops, IDisposable

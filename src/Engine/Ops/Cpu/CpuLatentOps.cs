@@ -4,8 +4,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Latent attention on the CPU, in float32 whatever the type of the activations. Where activations are float32 it is absorbed always, and a row's result
-/// is the same bits alone and in any batch; in bfloat16 sequences with many new tokens are expanded (<see cref="ExpandedAttention"/>).
+/// Latent attention on the CPU, in float32 whatever the type of the activations. Where activations are float32 it is absorbed always, and a
+/// row's result is the same bits alone and in any batch; in bfloat16 sequences with many new tokens are expanded
+/// (<see cref="ExpandedAttention"/>).
 /// </summary>
 /// <param name="batchInvariant">Whether it is so in bfloat16, too: nothing is expanded then.</param>
 internal sealed unsafe class CpuLatentOps(bool batchInvariant = false) : ILatentOps, IDisposable

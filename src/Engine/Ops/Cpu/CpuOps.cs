@@ -6,8 +6,8 @@ namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
 /// The CPU's fast path: own Vector512 kernels on libtorch's threads, oneDNN's packed weights for bfloat16.
-/// float32 results of a row are the same bits alone and in any batch, and if asked for bfloat16 ones. float16 is stored and computed as float32:
-/// libtorch computes it many times slower than either on a CPU.
+/// float32 results of a row are the same bits alone and in any batch, and if asked for bfloat16 ones. float16 is stored and computed as
+/// float32: libtorch computes it many times slower than either on a CPU.
 /// </summary>
 internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
 {
@@ -47,8 +47,8 @@ internal sealed unsafe class CpuOps : IDeviceOps, IDisposable
     }
 
     /// <summary>
-    /// Whether a bfloat16 matrix may have a second copy for single rows (decision 0005): not on processors with bfloat16 instructions, whose packed
-    /// matrices <see cref="PackedPanels"/> finds to be in panels already.
+    /// Whether a bfloat16 matrix may have a second copy for single rows (decision 0005): not on processors with bfloat16 instructions,
+    /// whose packed matrices <see cref="PackedPanels"/> finds to be in panels already.
     /// </summary>
     public static bool KeepsDecodeCopies => !DotProductCode.IsSupported;
 

@@ -3,8 +3,8 @@ using LocalLlm.Interop;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Keeps the threads that compute for one executor each on a CPU of its own. libtorch keeps a team of threads for every thread that submits work, so
-/// this is done on that thread.
+/// Keeps the threads that compute for one executor each on a CPU of its own. libtorch keeps a team of threads for every thread that submits
+/// work, so this is done on that thread.
 /// </summary>
 internal static unsafe class CpuPinning
 {
@@ -18,8 +18,8 @@ internal static unsafe class CpuPinning
     }
 
     /// <summary>
-    /// Pins the threads that help the calling one, in order, and not that one itself: threads that .NET starts from it would stay on its CPU. The
-    /// system leaves it the first CPU, for the others are taken. A CPU that was taken from the process meanwhile is skipped.
+    /// Pins the threads that help the calling one, in order, and not that one itself: threads that .NET starts from it would stay on its
+    /// CPU. The system leaves it the first CPU, for the others are taken. A CPU that was taken from the process meanwhile is skipped.
     /// </summary>
     /// <param name="cpus">A CPU for each thread; the first is that of the calling one.</param>
     public static void PinHelpers(ReadOnlySpan<int> cpus)

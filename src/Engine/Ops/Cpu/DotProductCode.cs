@@ -3,8 +3,8 @@ using System.Runtime.Intrinsics.X86;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Writes the inner loop of <see cref="PairMatmulKernel"/> in machine code: VDPBF16PS multiplies two pairs of bfloat16 and adds both products to a
-/// float32 in each of 16 lanes, and .NET has no intrinsic for it. The calling convention is that of x64 Linux:
+/// Writes the inner loop of <see cref="PairMatmulKernel"/> in machine code: VDPBF16PS multiplies two pairs of bfloat16 and adds both
+/// products to a float32 in each of 16 lanes, and .NET has no intrinsic for it. The calling convention is that of x64 Linux:
 /// <c>void (ushort* x, nint rowBytes, uint* panel, nint pairs, float* sums)</c>, where sums [rows, 64] are added to.
 /// </summary>
 internal static class DotProductCode

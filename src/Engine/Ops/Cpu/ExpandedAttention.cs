@@ -4,9 +4,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Latent attention of sequences with many new tokens: keys and values of their context are made chunk by chunk, in float32, and every chunk is
-/// attended to by all of the sequence's tokens before the next one is made. A token's result is the same bits however its prompt was cut, among
-/// steps that expand it, but others than absorbed attention gives.
+/// Latent attention of sequences with many new tokens: keys and values of their context are made chunk by chunk, in float32, and every
+/// chunk is attended to by all of the sequence's tokens before the next one is made. A token's result is the same bits however its prompt
+/// was cut, among steps that expand it, but others than absorbed attention gives.
 /// </summary>
 internal sealed unsafe class ExpandedAttention : IDisposable
 {
@@ -19,8 +19,8 @@ internal sealed unsafe class ExpandedAttention : IDisposable
     private readonly NativeBuffer<int> _nextItem = new();
 
     /// <summary>
-    /// Whether a sequence takes less time expanded. Absorbed attention multiplies every pair of positions by latent vectors and brings every token into
-    /// their space and back; expanded attention makes keys and values of every position of the context.
+    /// Whether a sequence takes less time expanded. Absorbed attention multiplies every pair of positions by latent vectors and brings
+    /// every token into their space and back; expanded attention makes keys and values of every position of the context.
     /// </summary>
     public static bool Pays(SequenceSpan sequence, LatentAttentionShape shape)
     {

@@ -5,9 +5,9 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Attention of a sequence's tokens to one chunk of its positions, merged with the chunks before: maximum and sum of a row's weights, and its
-/// weighted values, are kept from chunk to chunk (Milakov and Gimelshein, 2018), which is the merge of finished chunks by the logarithms of their sums
-/// without its divisions. A row goes through the same additions in the same order whatever the other rows are.
+/// Attention of a sequence's tokens to one chunk of its positions, merged with the chunks before: maximum and sum of a row's weights, and
+/// its weighted values, are kept from chunk to chunk (Milakov and Gimelshein, 2018), which is the merge of finished chunks by the
+/// logarithms of their sums without its divisions. A row goes through the same additions in the same order whatever the other rows are.
 /// </summary>
 internal unsafe struct ExpandedAttentionKernel : IRangeKernel
 {

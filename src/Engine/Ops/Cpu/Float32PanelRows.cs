@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Rows times one panel of 32 outputs in float32, [in, 32]. The lanes are outputs and every output adds its products in the order of the inputs,
-/// so a row's result does not depend on the other rows.
+/// Rows times one panel of 32 outputs in float32, [in, 32]. The lanes are outputs and every output adds its products in the order of the
+/// inputs, so a row's result does not depend on the other rows.
 /// </summary>
 internal static unsafe class Float32PanelRows
 {

@@ -4,8 +4,8 @@ namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
 /// x · Wᵀ + bias by 8-bit floats in the layout of <see cref="Fp8Panels"/>, widened in registers. The lanes are outputs; an output adds the
-/// products of a column of blocks in the order of the inputs, and the sums of the columns, each times its scale, in theirs. So a row's result
-/// does not depend on the other rows: the same bits alone and in any batch.
+/// products of a column of blocks in the order of the inputs, and the sums of the columns, each times its scale, in theirs. So a row's
+/// result does not depend on the other rows: the same bits alone and in any batch.
 /// </summary>
 internal unsafe struct Fp8MatmulKernel<T, TElement> : IRangeKernel
     where T : unmanaged

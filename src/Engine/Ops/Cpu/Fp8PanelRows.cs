@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics.X86;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Rows times one column of blocks of a panel of 8-bit floats (<see cref="Fp8Panels"/>), widened in registers. The lanes are outputs; an output
-/// adds its products in the order of the inputs, so a row's result does not depend on the other rows.
+/// Rows times one column of blocks of a panel of 8-bit floats (<see cref="Fp8Panels"/>), widened in registers. The lanes are outputs; an
+/// output adds its products in the order of the inputs, so a row's result does not depend on the other rows.
 /// </summary>
 internal static unsafe class Fp8PanelRows
 {
@@ -16,7 +16,9 @@ internal static unsafe class Fp8PanelRows
     // Far enough ahead that a line has arrived from memory when it is needed.
     private const int PrefetchAhead = 1024;
 
-    /// <summary>Multiplies 1 to 4 rows by a panel; sums of the columns of blocks, each times its scale, are added in the order of the columns.</summary>
+    /// <summary>
+    /// Multiplies 1 to 4 rows by a panel; sums of the columns of blocks, each times its scale, are added in the order of the columns.
+    /// </summary>
     /// <param name="x">[rows, padded in], as <see cref="Prepare"/> writes them.</param>
     /// <param name="rows">How many.</param>
     /// <param name="segments">The columns of blocks.</param>
@@ -35,7 +37,10 @@ internal static unsafe class Fp8PanelRows
         }
     }
 
-    /// <summary>Writes adjacent elements of a row as products need them: each column of blocks padded to whole groups, times <see cref="Fp8Panels.HalfBias"/>.</summary>
+    /// <summary>
+    /// Writes adjacent elements of a row as products need them: each column of blocks padded to whole groups, times
+    /// <see cref="Fp8Panels.HalfBias"/>.
+    /// </summary>
     /// <param name="source">The elements.</param>
     /// <param name="first">The first one's place in the row.</param>
     /// <param name="count">How many.</param>

@@ -4,17 +4,19 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// The layout of 8-bit floats for the CPU's kernels: panels of 64 outputs, [⌈out / 64⌉, groups of four inputs, 64, 4] bytes, zero where there
-/// is no element. A 32-bit lane holds four neighbours of one output, so that three operations make sixteen float32s of a vector: the byte
-/// is moved to the top, shifted down by four with its sign, and masked. The bits of e4m3 then stand where a float32 has its sign, the lower end of its exponent
-/// and its mantissa, which is the value times 2^-120, subnormals included.
+/// The layout of 8-bit floats for the CPU's kernels: panels of 64 outputs, [⌈out / 64⌉, groups of four inputs, 64, 4] bytes, zero where
+/// there is no element. A 32-bit lane holds four neighbours of one output, so that three operations make sixteen float32s of a vector: the
+/// byte is moved to the top, shifted down by four with its sign, and masked. The bits of e4m3 then stand where a float32 has its sign, the
+/// lower end of its exponent and its mantissa, which is the value times 2^-120, subnormals included.
 /// </summary>
 internal static unsafe class Fp8Panels
 {
     /// <summary>Outputs per panel: four vectors.</summary>
     public const int Width = 64;
 
-    /// <summary>What inputs and scales are multiplied by each, so that both together undo 2^-120 and nothing in between is subnormal.</summary>
+    /// <summary>
+    /// What inputs and scales are multiplied by each, so that both together undo 2^-120 and nothing in between is subnormal.
+    /// </summary>
     public const float HalfBias = 1.152921504606846976e18f; // 2^60
 
     /// <summary>Panels of so many outputs.</summary>

@@ -1,8 +1,8 @@
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// The inputs of a matrix of 8-bit floats, cut where a column of blocks ends: within a segment an output has one scale. The kernels' layouts
-/// pad every segment to whole groups of four inputs.
+/// The inputs of a matrix of 8-bit floats, cut where a column of blocks ends: within a segment an output has one scale. The kernels'
+/// layouts pad every segment to whole groups of four inputs.
 /// </summary>
 /// <param name="InFeatures">Inputs of the matrix.</param>
 /// <param name="BlockColumns">Inputs of a block.</param>

@@ -17,8 +17,8 @@ internal readonly unsafe struct Float8Element : ICacheElement<byte>
 {
     public static bool IsScaled => true;
 
-    // A byte that is widened with its sign and moved up by 20 has its bits where a float32 has its sign, the lower end of its exponent and its
-    // mantissa: that is the value times 2^-120, subnormals included.
+    // A byte that is widened with its sign and moved up by 20 has its bits where a float32 has its sign, the lower end of its exponent and
+    // its mantissa: that is the value times 2^-120, subnormals included.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Load(byte* source) =>
         ((Widen(Vector128.Load(source).AsSByte()) << 20) & Vector512.Create(0x87F00000u).AsInt32()).AsSingle() * 1.329227995784915872903807060280344576e36f;

@@ -28,8 +28,8 @@ internal unsafe struct ExpertPanels
 }
 
 /// <summary>
-/// How few rows are multiplied by a panel of outputs of one stored type; a struct argument makes the JIT specialise the kernels. A row's result is the
-/// same bits whatever the other rows are.
+/// How few rows are multiplied by a panel of outputs of one stored type; a struct argument makes the JIT specialise the kernels. A row's
+/// result is the same bits whatever the other rows are.
 /// </summary>
 internal unsafe interface IPanelProduct
 {

@@ -12,9 +12,9 @@ namespace LocalLlm.Ops.Cpu;
 internal readonly record struct LatentTile(int Sequence, int FirstRow, int RowCount);
 
 /// <summary>
-/// Absorbed latent attention over paged rows with an online softmax (Milakov and Gimelshein, 2018), block after block from the sequence's start.
-/// All heads read the same rows: each block is widened to float32 once for all rows of a piece. Every query row goes through the same additions in
-/// the same order whatever else is in the piece, so chunking and batching do not change a bit of the result.
+/// Absorbed latent attention over paged rows with an online softmax (Milakov and Gimelshein, 2018), block after block from the sequence's
+/// start. All heads read the same rows: each block is widened to float32 once for all rows of a piece. Every query row goes through the
+/// same additions in the same order whatever else is in the piece, so chunking and batching do not change a bit of the result.
 /// </summary>
 internal unsafe struct LatentAttentionKernel<T, TElement> : IRangeKernel
     where T : unmanaged

@@ -5,7 +5,8 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// What latent attention stores of each token: the normalised latent vector and the rotated part of its key. Rotates its query heads in place.
+/// What latent attention stores of each token: the normalised latent vector and the rotated part of its key. Rotates its query heads in
+/// place.
 /// </summary>
 internal unsafe struct LatentRowKernel<T, TElement, TCache, TCacheElement> : IRangeKernel
     where T : unmanaged

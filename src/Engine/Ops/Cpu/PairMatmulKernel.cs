@@ -4,10 +4,10 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// bfloat16 x · Wᵀ + bias for any number of rows, over the panels of <see cref="MatvecKernel"/>: 64 outputs, pairs of inputs. Every output of
-/// every row has one sum in float32, to which the pairs of inputs are added from the first to the last, the odd one of a pair before the even
-/// one. So a row's result does not depend on the other rows nor on how the work is cut: the same bits alone and in any batch, which library
-/// GEMMs do not give.
+/// bfloat16 x · Wᵀ + bias for any number of rows, over the panels of <see cref="MatvecKernel"/>: 64 outputs, pairs of inputs. Every output
+/// of every row has one sum in float32, to which the pairs of inputs are added from the first to the last, the odd one of a pair before the
+/// even one. So a row's result does not depend on the other rows nor on how the work is cut: the same bits alone and in any batch, which
+/// library GEMMs do not give.
 /// </summary>
 internal unsafe struct PairMatmulKernel : IRangeKernel
 {
@@ -36,8 +36,8 @@ internal unsafe struct PairMatmulKernel : IRangeKernel
     public int OutFeatures;
 
     /// <summary>
-    /// The functions of <see cref="DotProductCode"/> by their number of rows, from 1 on; null: the same sums by what .NET has, where the CPU or
-    /// the system does not allow them.
+    /// The functions of <see cref="DotProductCode"/> by their number of rows, from 1 on; null: the same sums by what .NET has, where the
+    /// CPU or the system does not allow them.
     /// </summary>
     public nint* Functions;
 

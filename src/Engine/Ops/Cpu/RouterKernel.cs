@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Chooses the experts of each token. Library functions give an element other bits at another place of a vector; here a token's choice depends on
-/// its own logits alone. Of equal scores the first wins.
+/// Chooses the experts of each token. Library functions give an element other bits at another place of a vector; here a token's choice
+/// depends on its own logits alone. Of equal scores the first wins.
 /// </summary>
 internal unsafe struct RouterKernel : IRangeKernel
 {

@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// A float32 exponential for kernels: the runtime's own goes through float64 and makes SiLU five times slower. Range reduction by ln 2 in two
-/// parts and a polynomial of degree 6 (the coefficients of Moshier's Cephes library).
+/// A float32 exponential for kernels: the runtime's own goes through float64 and makes SiLU five times slower. Range reduction by ln 2 in
+/// two parts and a polynomial of degree 6 (the coefficients of Moshier's Cephes library).
 /// </summary>
 internal static class VectorExp
 {

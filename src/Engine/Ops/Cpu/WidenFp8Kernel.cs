@@ -4,7 +4,8 @@ using System.Runtime.Intrinsics;
 namespace LocalLlm.Ops.Cpu;
 
 /// <summary>
-/// Widens adjacent panels of 8-bit floats to the bfloat16 nearest to element times scale, transposed, for a product of many rows by a library.
+/// Widens adjacent panels of 8-bit floats to the bfloat16 nearest to element times scale, transposed, for a product of many rows by a
+/// library.
 /// </summary>
 internal unsafe struct WidenFp8Kernel : IRangeKernel
 {

@@ -3,9 +3,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Attention over a paged cache: <see cref="PagedAttention"/> for single rows, libtorch's flash attention where a sequence brings many rows in a
-/// 16-bit type. Rows of a step that flash attention serves read keys and values that were gathered out of their blocks, and widened where
-/// those hold 8-bit floats: each reads its own key back from there, so that it sees the same whatever the chunks are.
+/// Attention over a paged cache: <see cref="PagedAttention"/> for single rows, libtorch's flash attention where a sequence brings many rows
+/// in a 16-bit type. Rows of a step that flash attention serves read keys and values that were gathered out of their blocks, and widened
+/// where those hold 8-bit floats: each reads its own key back from there, so that it sees the same whatever the chunks are.
 /// </summary>
 internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {

@@ -91,8 +91,9 @@ internal sealed unsafe class CudaDevice : IDisposable
     public int Handle { get; }
 
     /// <summary>
-    /// Gives memory that libtorch keeps for later tensors back to the driver, for other processes and the next engine. libtorch's C interface
-    /// has no call for it, but its allocator does so before it reports that there is not enough: so it is asked for more than there is.
+    /// Gives memory that libtorch keeps for later tensors back to the driver, for other processes and the next engine. libtorch's C
+    /// interface has no call for it, but its allocator does so before it reports that there is not enough: so it is asked for more than
+    /// there is.
     /// </summary>
     public void ReleaseUnusedMemory()
     {

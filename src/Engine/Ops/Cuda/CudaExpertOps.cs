@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and layouts that
-/// those do not take go by plain tensor operations.
+/// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and
+/// layouts that those do not take go by plain tensor operations.
 /// </summary>
 internal sealed unsafe class CudaExpertOps(
     CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
@@ -25,6 +25,7 @@ internal sealed unsafe class CudaExpertOps(
     // Beyond, one block would take longer than several that read everything.
     private const int MaxAssignmentsOfBlock = 2048;
     private const int SortBlocks = 32;
+    private const int MaxJoinedTokens = 8; // on cards without warpgroups
     private const int FewAssignments = 128; // are sorted by comparing each with all
 
     private readonly TorchExpertOps _plain = new();
@@ -42,7 +43,14 @@ internal sealed unsafe class CudaExpertOps(
         if (x.dtype == ScalarType.Float32 || width % Pack != 0 || weight.Bias is not null)
             return null;
         if (rows >= MinManyRows)
-            return RouterScores.Takes(x.dtype) ? _scores.Multiply(x, weight) : null;
+        {
+            if (!RouterScores.Takes(x.dtype))
+                return null;
+            // For shorter steps, while memory is measured by a long one: room that grows later drops what is recorded.
+            workspace.Rent(WorkspaceSlot.Router, MinManyRows - 1, outputs, ScalarType.Float32).Dispose();
+            return _scores.Multiply(x, weight);
+        }
+
         var y = workspace.Rent(WorkspaceSlot.Router, rows, outputs, ScalarType.Float32);
         var tile = rows switch { 1 => 1, 2 => 2, <= 4 => 4, _ => MaxRouterTile };
         var tiles = (rows + tile - 1) / tile;
@@ -62,7 +70,7 @@ internal sealed unsafe class CudaExpertOps(
             + $"GROUPS_PER_TOKEN={routing.GroupsPerToken} BY_TWO={(routing.Choice == ExpertChoice.NoAuxiliaryLoss ? 1 : 0)} "
             + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)} "
             + $"JOINED={(joinsShared ? 1 : 0)}";
-        kernels.Get(Source, "route", defines).Launch(
+        kernels.Get("routing.cu", "route", defines).Launch(
             (tokens, 1, 1), WarpSize, [logits, bias, inputs.HasPadding && inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
         return new(ids, weights, joinsShared);
     }
@@ -74,9 +82,13 @@ internal sealed unsafe class CudaExpertOps(
     public bool Takes(IExperts experts, ScalarType type) => type != ScalarType.Float32 && TablesOf(experts) is not null;
 
     /// <inheritdoc/>
-    /// <remarks>Few tokens are a product of their own for nothing: its launches take longer than the matrices.</remarks>
+    /// <remarks>
+    /// A product of its own costs a few tokens more launches than time in its matrices. Where warpgroups do not multiply, an expert of many
+    /// more rows than the others reads its matrices several times.
+    /// </remarks>
     public bool JoinsShared(IExperts experts, ScalarType type, long tokens) =>
-        type != ScalarType.Float32 && tokens <= SkinnyTiling.MaxRows && TablesOf(experts) is { HasShared: true };
+        type != ScalarType.Float32 && TablesOf(experts) is { HasShared: true, Down.InFeatures: var width }
+        && tokens <= (products.Takes(type, width) ? SkinnyTiling.MaxRows : MaxJoinedTokens);
 
     /// <inheritdoc/>
     public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared, Tensor? residual)
@@ -105,6 +117,14 @@ internal sealed unsafe class CudaExpertOps(
         if (TakesBulk(tables, rows))
         {
             using var lists = workspace.Rent(WorkspaceSlot.ExpertTiles, 1, new BulkRows(rows, 0).Length, ScalarType.Int32);
+            // For shorter steps, as above.
+            var fewer = Math.Max(MaxAssignmentsOfBlock, (BulkProducts.MinRows * rows.LayerExperts) - 1);
+            if (tables.GateUp.Grid is not null)
+            {
+                products.MakeRoom(fewer / perToken, hidden);
+                products.MakeRoom(fewer, tables.Down.InFeatures);
+            }
+
             var many = bulk.List(rows, (ulong)lists.DataPointer(), macros);
             bulk.MultiplyExperts(x, tables.GateUp, inner, many, TokenPermutation.ToExperts);
             bulk.MultiplyExperts(inner, tables.Down, results, many, TokenPermutation.ToTokens);

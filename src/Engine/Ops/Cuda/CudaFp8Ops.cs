@@ -3,9 +3,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Products by 8-bit floats on a GPU: where the card multiplies those, rows become 8-bit floats too (<see cref="WarpgroupProducts"/>, many rows
-/// <see cref="ScaledProduct"/> and <see cref="BulkProducts"/>); elsewhere few rows widen the matrix on the way (<see cref="SkinnyProduct"/>). What none of them takes goes by plain
-/// tensor operations that widen a part of the matrix at a time.
+/// Products by 8-bit floats on a GPU: where the card multiplies those, rows become 8-bit floats too (<see cref="WarpgroupProducts"/>, many
+/// rows <see cref="ScaledProduct"/> and <see cref="BulkProducts"/>); elsewhere few rows widen the matrix on the way
+/// (<see cref="SkinnyProduct"/>). What none of them takes goes by plain tensor operations that widen a part of the matrix at a time.
 /// </summary>
 internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, WarpgroupProducts products, BulkProducts bulk, CudaWorkspace workspace)
     : IFp8Ops, IDisposable

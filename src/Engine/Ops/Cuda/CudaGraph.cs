@@ -14,7 +14,9 @@ internal sealed unsafe class CudaGraph : ICapturedGraph
     // Where work of other ranks is waited for inside.
     private readonly LaunchGate[] _gates;
 
-    /// <summary>Records what <paramref name="body"/> puts on the device's stream; nothing runs yet. The body must neither wait nor allocate.</summary>
+    /// <summary>
+    /// Records what <paramref name="body"/> puts on the device's stream; nothing runs yet. The body must neither wait nor allocate.
+    /// </summary>
     public CudaGraph(CudaDevice device, Action body)
     {
         _device = device;

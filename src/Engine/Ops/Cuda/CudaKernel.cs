@@ -20,7 +20,9 @@ internal readonly unsafe struct KernelArgument(ulong bits)
     public static implicit operator KernelArgument(float value) => new(BitConverter.SingleToUInt32Bits(value));
 }
 
-/// <summary>A compiled kernel. Launches go to the device's stream, each allowed to begin its prologue before the one before has ended.</summary>
+/// <summary>
+/// A compiled kernel. Launches go to the device's stream, each allowed to begin its prologue before the one before has ended.
+/// </summary>
 internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice device)
 {
     private const int ProgrammaticStreamSerialization = 6;

@@ -60,7 +60,9 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
         return best.view(rows);
     }
 
-    /// <summary>Starts to choose one token a row; <see cref="End"/> brings them. At most as many may be under way as there are buffers.</summary>
+    /// <summary>
+    /// Starts to choose one token a row; <see cref="End"/> brings them. At most as many may be under way as there are buffers.
+    /// </summary>
     /// <inheritdoc cref="ITokenSampler.BeginSample"/>
     public void Begin(Tensor? logits, SamplingBatch batch, Tensor? best)
     {

@@ -5,9 +5,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// libtorch's <c>aten::scaled_dot_product_attention</c> where it goes by cuDNN (on Hopper, with cuDNN 9.15.1 or newer): about twice as quick
-/// as <see cref="FlashAttention"/>, and values may be narrower than keys. A query sees the keys up to its own. (The operator of cuDNN alone returns integers
-/// between tensors, which libtorch's C shim cannot give back.)
+/// libtorch's <c>aten::scaled_dot_product_attention</c> where it goes by cuDNN (on Hopper, with cuDNN 9.15.1 or newer): about twice as
+/// quick as <see cref="FlashAttention"/>, and values may be narrower than keys. A query sees the keys up to its own. (The operator of cuDNN
+/// alone returns integers between tensors, which libtorch's C shim cannot give back.)
 /// </summary>
 internal static unsafe class CudnnAttention
 {

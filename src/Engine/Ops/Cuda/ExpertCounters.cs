@@ -5,9 +5,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// How many tokens each expert of the layers has had, counted on the card by its kernels. A stream of its own brings the counts to the host, so that
-/// nobody waits for the step that the card computes. All of it is created with the first layer's counts, in the largest step that runs while the model
-/// is loaded, and freed with the device's operations.
+/// How many tokens each expert of the layers has had, counted on the card by its kernels. A stream of its own brings the counts to the
+/// host, so that nobody waits for the step that the card computes. All of it is created with the first layer's counts, in the largest step
+/// that runs while the model is loaded, and freed with the device's operations.
 /// </summary>
 internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
 {
@@ -20,7 +20,9 @@ internal sealed unsafe class ExpertCounters(CudaDevice device) : IDisposable
     private readonly PinnedBuffer _host = new(device);
     private IntPtr _stream;
 
-    /// <summary>Where the kernels count the tokens of a layer: [experts of the layer] uint64. The first call for a layer allocates.</summary>
+    /// <summary>
+    /// Where the kernels count the tokens of a layer: [experts of the layer] uint64. The first call for a layer allocates.
+    /// </summary>
     public ulong Of(IExperts experts)
     {
         if (!_places.TryGetValue(experts, out var place))

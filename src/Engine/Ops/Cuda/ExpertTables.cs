@@ -57,7 +57,9 @@ internal readonly record struct ExpertRows(int Assignments, int PerToken, int Ex
 internal sealed record ExpertTable(
     Tensor Data, Tensor? Scales, Tensor? ScaleRows, Fp8Grid? Grid, int ScaleColumns, int OutFeatures, int InFeatures) : IDisposable
 {
-    /// <summary>[experts, 128] bytes: where the copy engine finds each (<see cref="TensorMaps"/>); null: nothing multiplies many rows so.</summary>
+    /// <summary>
+    /// [experts, 128] bytes: where the copy engine finds each (<see cref="TensorMaps"/>); null: nothing multiplies many rows so.
+    /// </summary>
     public Tensor? Maps { get; init; }
 
     /// <inheritdoc/>

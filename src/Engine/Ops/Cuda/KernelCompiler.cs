@@ -27,7 +27,8 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     };
 
     /// <summary>A kernel of a source, compiled with some macros.</summary>
-    /// <param name="source">Name of the embedded file, such as <c>gemv.cu</c>, or several, separated by spaces, that make one source.</param>
+    /// <param name="source">Name of the embedded file, such as <c>gemv.cu</c>, or several, separated by spaces, that make one
+    /// source.</param>
     /// <param name="function">The kernel's name.</param>
     /// <param name="defines">Macros such as <c>TYPE=1 ROWS=2</c>, separated by spaces.</param>
     public CudaKernel Get(string source, string function, string defines)
@@ -38,7 +39,8 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
             _modules.Add((source, defines), module = LoadModule(source, defines));
         IntPtr handle;
         CudaException.Check(CudaDriver.cuModuleGetFunction(&handle, module, function), $"finding the kernel {function}");
-        // Otherwise the driver would load it at its first launch, for which it may wait until the card is idle: never, where a peer waits for this launch.
+        // Otherwise the driver would load it at its first launch, for which it may wait until the card is idle: never, where a peer waits
+        // for this launch.
         int registers;
         CudaException.Check(CudaDriver.cuFuncGetAttribute(&registers, RegistersAttribute, handle), $"loading the kernel {function}");
         kernel = new(handle, function, device);
@@ -46,7 +48,9 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         return kernel;
     }
 
-    /// <summary>Compiles a source for several sets of macros at once, on all cores, so that <see cref="Get"/> finds the machine code on disk.</summary>
+    /// <summary>
+    /// Compiles a source for several sets of macros at once, on all cores, so that <see cref="Get"/> finds the machine code on disk.
+    /// </summary>
     /// <param name="source">As in <see cref="Get"/>.</param>
     /// <param name="defines">Sets of macros, each as in <see cref="Get"/>.</param>
     public void Prepare(string source, IReadOnlyCollection<string> defines)

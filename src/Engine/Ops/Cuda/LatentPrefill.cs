@@ -3,9 +3,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Latent attention of sequences that bring many rows: keys and values of their whole context are expanded, some heads at a time, for libtorch's
-/// flash attention, or for cuDNN's where a long sequence has nothing before it. That takes a third of the multiplications of the absorbed form, and pays for
-/// the expansion from about 200 rows on.
+/// Latent attention of sequences that bring many rows: keys and values of their whole context are expanded, some heads at a time, for
+/// libtorch's flash attention, or for cuDNN's where a long sequence has nothing before it. That takes a third of the multiplications of the
+/// absorbed form, and pays for the expansion from about 200 rows on.
 /// </summary>
 internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {

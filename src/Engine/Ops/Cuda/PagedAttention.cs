@@ -22,7 +22,8 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
     private const int MaxHeadsPerBlock = 8;
     private const int MaxSplits = 32;
 
-    // Of a multiprocessor over 8-bit floats: widening them takes instructions, which more warps issue side by side; registers have room for these.
+    // Of a multiprocessor over 8-bit floats: widening them takes instructions, which more warps issue side by side; registers have room for
+    // these.
     private const int Float8Warps = 16;
 
     // Blocks for each multiprocessor that a split may come to; bounds the buffer of partial results.

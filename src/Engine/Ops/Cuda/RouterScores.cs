@@ -5,9 +5,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Scores of experts of many rows, on tensor cores: a float32 matrix as a sum of matrices in bfloat16 (one, if that is how it was stored), whose
-/// products are exact and are added in float32 (Henry, Tang and Heinecke, arXiv 1904.06376). By libtorch's <c>aten::mm.dtype</c>, which TorchSharp does
-/// not bind.
+/// Scores of experts of many rows, on tensor cores: a float32 matrix as a sum of matrices in bfloat16 (one, if that is how it was stored),
+/// whose products are exact and are added in float32 (Henry, Tang and Heinecke, arXiv 1904.06376). By libtorch's <c>aten::mm.dtype</c>,
+/// which TorchSharp does not bind.
 /// </summary>
 internal sealed unsafe class RouterScores : IDisposable
 {

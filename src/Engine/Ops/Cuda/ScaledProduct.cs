@@ -6,8 +6,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: many rows of 8-bit floats at twice the rate of <see cref="WarpgroupProducts"/>.
-/// A libtorch without it (CUDA before 12.9) refuses it; so it is tried once (<see cref="Try"/>), and what fails later is a fault like any other.
+/// libtorch's <c>aten::_scaled_mm</c> by blocks (cuBLAS), which TorchSharp does not bind: many rows of 8-bit floats at twice the rate of
+/// <see cref="WarpgroupProducts"/>. A libtorch without it (CUDA before 12.9) refuses it; so it is tried once (<see cref="Try"/>), and what
+/// fails later is a fault like any other.
 /// </summary>
 internal sealed unsafe class ScaledProduct(CudaDevice device)
 {
@@ -40,7 +41,9 @@ internal sealed unsafe class ScaledProduct(CudaDevice device)
             : $"our own kernels multiply any number of rows, as libtorch's _scaled_mm does not: {fault}";
     }
 
-    /// <summary>Whether it can multiply: tried before, in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.</summary>
+    /// <summary>
+    /// Whether it can multiply: tried before, in bfloat16, by blocks of 128 × 128, without a bias, and not while a step is recorded.
+    /// </summary>
     public bool Takes(long rows, ScalarType type, Fp8Weight weight) =>
         _isSound && rows >= MinRows && device.RecordedGates is null && Takes(type) && weight.Bias is null
         && weight.InFeatures % ScaledInputs == 0 && weight.OutFeatures % Divisor == 0 && HasSquares(weight.Grid);

@@ -16,8 +16,8 @@ internal readonly record struct PrefillRun(int FirstToken, int Tokens, int Seque
 
 /// <summary>
 /// What the kernels read of a step, brought over in one copy: [ids | rotary rows | slots | context lengths | table starts | short context
-/// lengths] of every token, then what <see cref="PrefillRun"/>s need, then the block tables. All of it begins at places that follow from the
-/// (padded) token count, so that a graph of that many rows finds it again.
+/// lengths] of every token, then what <see cref="PrefillRun"/>s need, then the block tables. All of it begins at places that follow from
+/// the (padded) token count, so that a graph of that many rows finds it again.
 /// </summary>
 /// <param name="device">The card.</param>
 /// <param name="stepsInFlight">Max number of steps whose copies may be queued.</param>

@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Tensor maps (CUDA driver API, <c>cuTensorMapEncodeTiled</c>): how the copy engine of a Hopper multiprocessor finds 64 rows of 128 bytes of a
-/// matrix, and swizzles them on the way to shared memory as its tensor cores read them.
+/// Tensor maps (CUDA driver API, <c>cuTensorMapEncodeTiled</c>): how the copy engine of a Hopper multiprocessor finds 64 rows of 128 bytes
+/// of a matrix, and swizzles them on the way to shared memory as its tensor cores read them.
 /// </summary>
 internal static unsafe class TensorMaps
 {

@@ -1,6 +1,8 @@
 namespace LocalLlm.Ops.Cuda;
 
-/// <summary>Where the rows of a product come from and go to (vLLM's <c>moe_permute</c> and <c>moe_unpermute</c>); kernels know it by its number.</summary>
+/// <summary>
+/// Where the rows of a product come from and go to (vLLM's <c>moe_permute</c> and <c>moe_unpermute</c>); kernels know it by its number.
+/// </summary>
 internal enum TokenPermutation
 {
     /// <summary>Rows stay where they are, in each batch.</summary>

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Products on Hopper's warpgroups (<c>warpgroup_products.cu</c>). Where the matrix is of 8-bit floats, activations become ones too, with a scale for
-/// each row and 128 inputs (arXiv 2412.19437, 3.3.2): tensor cores multiply those twice as fast as 16 bits.
+/// Products on Hopper's warpgroups (<c>warpgroup_products.cu</c>). Where the matrix is of 8-bit floats, activations become ones too, with a
+/// scale for each row and 128 inputs (arXiv 2412.19437, 3.3.2): tensor cores multiply those twice as fast as 16 bits.
 /// </summary>
 /// <param name="device">The card.</param>
 /// <param name="kernels">Its kernels.</param>
@@ -14,7 +14,8 @@ namespace LocalLlm.Ops.Cuda;
 internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, bool isOff)
 {
     /// <summary>
-    /// The environment variable that, set to 1, keeps activations in 16 bits, as on cards that do not multiply 8-bit floats: to compare the two.
+    /// The environment variable that, set to 1, keeps activations in 16 bits, as on cards that do not multiply 8-bit floats: to compare the
+    /// two.
     /// </summary>
     public const string WeightsOnlyVariable = "LOCALLLM_FP8_WEIGHTS_ONLY";
 
@@ -25,7 +26,8 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     private const int PackBytes = 16;
     private const int WarpSize = 32;
     private const int MaxNormWarps = 32;
-    private const int MaxNormInputs = 8 * MaxNormWarps * WarpgroupTiling.ChunkBytes; // what a block keeps in registers
+    private const int ElementsOfRead = 4;
+    private const int MaxNormInputs = 8 * MaxNormWarps * WarpgroupTiling.ChunkBytes; // a block keeps a row in registers
 
     /// <summary>Whether it can multiply by a matrix of 8-bit floats: blocks of scales begin where a chunk of inputs does.</summary>
     public bool Takes(ScalarType type, Fp8Grid grid, int inputs) =>
@@ -63,11 +65,11 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="normed">[rows, in], contiguous: becomes the normalised rows; null: nobody wants them.</param>
     /// <param name="padded">Rows to make room for; those beyond x's hold anything.</param>
-    /// <returns>Null: rows are too wide for it.</returns>
+    /// <returns>Null: rows are too wide for it, or begin where it cannot read.</returns>
     public QuantisedRows? TryQuantiseNormed(Tensor x, Tensor weight, float epsilon, Tensor? normed = null, int padded = 0)
     {
         var (rows, inputs) = (Math.Max(padded, (int)x.size(0)), (int)x.size(1));
-        if (inputs > MaxNormInputs)
+        if (inputs > MaxNormInputs || x.stride(0) % ElementsOfRead != 0)
             return null;
         var blocks = Blocks(inputs);
         var warps = Math.Min(MaxNormWarps, blocks);

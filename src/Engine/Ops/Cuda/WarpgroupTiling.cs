@@ -79,8 +79,8 @@ internal readonly record struct WarpgroupTiling(int Rows, int Groups, int Deep, 
             return new(rowsAtOnce, 2, 1, 4, 1);
         var blocks = new WarpgroupTiling(rowsAtOnce, 1, 1, 1, 1).Blocks(outputs) * products;
         var splits = products > 1 ? 1 : SplitsOf(rowsAtOnce, blocks, inputs * (fp8 ? 1 : 2) / ChunkBytes, multiprocessors);
-        // Blocks of a multiprocessor share its memory. Where they are few, all of them are resident at once; clusters of four and more want room to
-        // spare, since each lies within one part of the chip.
+        // Blocks of a multiprocessor share its memory. Where they are few, all of them are resident at once; clusters of four and more want
+        // room to spare, since each lies within one part of the chip.
         var perMultiprocessor = ((blocks * splits) + multiprocessors - 1) / multiprocessors;
         var wanted = splits > 2 ? perMultiprocessor + 1 : perMultiprocessor > MaxResident ? MaxResident - 1 : perMultiprocessor;
         var deep = wanted == 1 || (wanted <= 3 && perMultiprocessor <= 2 && rowsAtOnce <= 32) ? 2 : 1;

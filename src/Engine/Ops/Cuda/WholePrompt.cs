@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Latent attention of a long sequence that has nothing before it, by <see cref="CudnnAttention"/>: keys and values of some heads at a time are
-/// expanded where they are read.
+/// Latent attention of a long sequence that has nothing before it, by <see cref="CudnnAttention"/>: keys and values of some heads at a time
+/// are expanded where they are read.
 /// </summary>
 /// <param name="workspace">Room for keys and values.</param>
 /// <param name="maxBytes">Of keys that are expanded at once.</param>

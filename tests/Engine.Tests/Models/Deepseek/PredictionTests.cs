@@ -84,7 +84,9 @@ public class PredictionTests
     [InlineData("pp2", 4)]
     public Task Drafts_are_those_of_the_whole_sequence_at_once(string layout, int drafts) => AssertDraftsAsync("cpu", layout, drafts);
 
-    /// <summary>Holds the drafts of a device's ranks to those that the CPU makes of the whole sequence; another order of additions may change a few.</summary>
+    /// <summary>
+    /// Holds the drafts of a device's ranks to those that the CPU makes of the whole sequence; another order of additions may change a few.
+    /// </summary>
     internal static async Task AssertDraftsAsync(string device, string layout, int drafts)
     {
         const int length = 100; // no multiple of a block

@@ -6,8 +6,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda.Ranks;
 
 /// <summary>
-/// A link between two ranks of one process for what is small: the cards' copy engines bring it, and events order them. Nothing waits on a card but
-/// for work that is in a queue already, so that it can be used in whatever order beside links whose kernels wait. It cannot be recorded.
+/// A link between two ranks of one process for what is small: the cards' copy engines bring it, and events order them. Nothing waits on a
+/// card but for work that is in a queue already, so that it can be used in whatever order beside links whose kernels wait. It cannot be
+/// recorded.
 /// </summary>
 /// <param name="messages">Shared with the other end.</param>
 /// <param name="sends">Which end this is.</param>

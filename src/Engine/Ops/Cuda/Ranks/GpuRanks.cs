@@ -16,14 +16,16 @@ internal sealed class GpuRanks
     public const string NoOwnKernelsVariable = "LOCALLLM_DISABLE_CUSTOM_ALL_REDUCE";
 
     /// <summary>
-    /// The environment variable that, set to 0 on all nodes, has residual streams between nodes pass by the hosts' memory and the control stream, where
-    /// NCCL finds no way between them.
+    /// The environment variable that, set to 1 on all nodes, connects stages on different nodes by NCCL. Without it residual streams pass
+    /// by the hosts' memory and the control stream: while NCCL connects, nothing can end it, so that a node that fails while it loads would
+    /// keep the others waiting.
     /// </summary>
     public const string BetweenNodesVariable = "LOCALLLM_NCCL_BETWEEN_NODES";
 
     /// <summary>
-    /// The environment variable that, set to 1, has the last stage's cards copy sampled ids to the first one's (<see cref="CopyLink"/>), so that steps of a
-    /// pipeline run ahead of the host. Off otherwise: this way has been held to its tests by devices on a CPU, and has not yet run on cards.
+    /// The environment variable that, set to 1, has the last stage's cards copy sampled ids to the first one's (<see cref="CopyLink"/>), so
+    /// that steps of a pipeline run ahead of the host. Off otherwise: this way has been held to its tests by devices on a CPU, and has not
+    /// yet run on cards.
     /// </summary>
     public const string RunAheadVariable = "LOCALLLM_PIPELINE_RUN_AHEAD";
 
@@ -66,8 +68,9 @@ internal sealed class GpuRanks
     }
 
     /// <summary>
-    /// Refuses data-parallel groups of more than two ranks in all where some share a card. Ranks are connected in several ways then, and while two of
-    /// them launch what waits for each other, a third may make a call of the driver that waits for their card (<see cref="LaunchGate"/>).
+    /// Refuses data-parallel groups of more than two ranks in all where some share a card. Ranks are connected in several ways then, and
+    /// while two of them launch what waits for each other, a third may make a call of the driver that waits for their card
+    /// (<see cref="LaunchGate"/>).
     /// </summary>
     /// <param name="plan">How the model is spread.</param>
     /// <param name="ordinals">The card of each rank.</param>
@@ -140,7 +143,8 @@ internal sealed class GpuRanks
     public ICollectives Experts(RankPlace place) => Connection(place, other => other.Stage == place.Stage);
 
     /// <summary>
-    /// The ranks with its place in each data-parallel group of its stage, by group; the same object as <see cref="Experts"/> where a group is one rank.
+    /// The ranks with its place in each data-parallel group of its stage, by group; the same object as <see cref="Experts"/> where a group
+    /// is one rank.
     /// </summary>
     public ICollectives Peers(RankPlace place) => Connection(place, other => other.Stage == place.Stage && other.TensorRank == place.TensorRank);
 
@@ -155,8 +159,8 @@ internal sealed class GpuRanks
     }
 
     /// <summary>
-    /// Both ends of what brings the ids that a rank of the last stage samples to its peer in the first; both are of this node. Whatever else connects
-    /// them, the cards' copy engines bring what is so small, and no kernel waits for it.
+    /// Both ends of what brings the ids that a rank of the last stage samples to its peer in the first; both are of this node. Whatever
+    /// else connects them, the cards' copy engines bring what is so small, and no kernel waits for it.
     /// </summary>
     /// <param name="first">The rank in the first stage.</param>
     public (IPipelineLink Sender, IPipelineLink Receiver) IdLink(int first)
@@ -172,8 +176,8 @@ internal sealed class GpuRanks
         return link;
     }
 
-    /// <summary>Whether NCCL connects stages on different nodes (<see cref="BetweenNodesVariable"/>).</summary>
-    public static bool ConnectsNodes => Environment.GetEnvironmentVariable(BetweenNodesVariable) is not ("0" or "false");
+    /// <summary>Whether <see cref="BetweenNodesVariable"/> is set.</summary>
+    public static bool ConnectsNodes => Environment.GetEnvironmentVariable(BetweenNodesVariable) is "1" or "true";
 
     /// <summary>Whether <see cref="RunAheadVariable"/> is set.</summary>
     public static bool RunsStagesAhead => Environment.GetEnvironmentVariable(RunAheadVariable) is "1" or "true";

@@ -317,8 +317,8 @@ internal sealed unsafe class PeerCollectives(PeerGroup group, int rank, Func<ICo
         group.Gates.Leave(_ops);
     }
 
-    // What is gathered: elements if all had full widths, the width, this rank's own, and that of all together. What is scattered: elements, the first
-    // that is this rank's, how many follow it.
+    // What is gathered: elements if all had full widths, the width, this rank's own, and that of all together. What is scattered: elements,
+    // the first that is this rank's, how many follow it.
     private readonly record struct Columns(long Count, int Width, int Own, int Total);
 
     private string Common(Tensor part) => $"{KernelCompiler.TypeMacro(part.dtype)} RANKS={group.Size} RANK={rank}";
