@@ -114,6 +114,11 @@ public sealed class RankProcessesTests : IDisposable
             // The host computes at once.
         }
 
+        public void UseOnThisThread()
+        {
+            // Every thread reaches the host's memory.
+        }
+
         public void RecordGate(LaunchGate gate) => throw new NotSupportedException();
 
         public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type) => zeros(rows, width, type);

@@ -66,6 +66,9 @@ internal static unsafe partial class FakeNccl
         _ => throw new EntryPointNotFoundException(name),
     };
 
+    /// <summary>Whether a rank has begun to connect.</summary>
+    public static bool IsConnecting(NcclLibrary.UniqueId id) => Groups.ContainsKey(Key(id));
+
     private static string Key(NcclLibrary.UniqueId id) => Convert.ToHexString(id.ToBytes().AsSpan(0, 16));
 
     [UnmanagedCallersOnly]

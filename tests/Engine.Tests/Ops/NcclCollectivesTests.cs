@@ -2,7 +2,6 @@ using System.Diagnostics;
 using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
 using LocalLlm.Ops;
-using LocalLlm.Ops.Cuda;
 using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Parallel;
 using Xunit;
@@ -257,6 +256,20 @@ public sealed class NcclCollectivesTests
     }
 
     [Fact]
+    public async Task An_abort_ends_a_rank_that_waits_for_one_that_never_connects()
+    {
+        var id = FakeNccl.Library.CreateUniqueId();
+        using var communicator = new NcclCommunicator(() => (FakeNccl.Library, id), 0, 2, RankGates.None);
+        communicator.Bind(new HostDevice());
+        var waiting = Task.Factory.StartNew(
+            () => communicator.Run((_, _, _) => Assert.Fail("ran")), TestContext.Current.CancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        Assert.True(SpinWait.SpinUntil(() => FakeNccl.IsConnecting(id), TimeSpan.FromSeconds(30)));
+        communicator.Abort(new InvalidOperationException("a node has failed while it loads"));
+        var failure = await Assert.ThrowsAsync<RankFailedException>(() => waiting.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
+        Assert.Contains("a node has failed while it loads", failure.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void An_abort_ends_what_waits_for_another_card_inside_nccl()
     {
         CardRanks.Require(2);
@@ -364,22 +377,5 @@ public sealed class NcclCollectivesTests
         threads.ForEach(thread => thread.Join());
         if (Array.Find(failures, failure => failure is not null) is { } cause)
             throw new InvalidOperationException($"a rank failed: {cause.Message}", cause);
-    }
-
-    // Ranks in the host's memory.
-    private sealed class HostDevice : ICollectiveDevice
-    {
-        public IntPtr Stream => IntPtr.Zero;
-
-        public bool IsRecording => false;
-
-        public void RecordGate(LaunchGate gate) => throw new NotSupportedException();
-
-        public void Synchronize()
-        {
-            // A call has done its work when it returns.
-        }
-
-        public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type) => full(rows, width, float.NaN, type);
     }
 }

@@ -33,6 +33,7 @@ internal static class NodeIdentity
             ["enable_expert_parallel"] = options.EnableExpertParallel.ToString(),
             ["nnodes"] = Text(plan.Nodes),
             ["layers of the stages"] = plan.LayersPerStage is { } layers ? string.Join(',', layers) : "even",
+            ["device"] = ProcessDevices.AreGpus(NodeRanks.DevicesOf(options, plan.RanksPerNode)) ? "cuda" : "cpu", // what auto is here
             ["dtype"] = options.Dtype,
             ["load_format"] = options.LoadFormat,
             ["kv_cache_dtype"] = options.KvCacheDtype,

@@ -155,6 +155,9 @@ internal sealed unsafe class CudaDevice : IDisposable
         return ((long)free, (long)total);
     }
 
+    /// <summary>Has the calling thread's own calls of CUDA go to this device.</summary>
+    public void UseOnThisThread() => CudaException.Check(CudaDriver.cuCtxSetCurrent(Context), "cuCtxSetCurrent");
+
     /// <summary>Lets this thread's card read and write the memory of another, or of itself.</summary>
     /// <param name="context">Of the other.</param>
     public void OpenPeer(IntPtr context)

@@ -18,6 +18,9 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
     IntPtr ICollectiveDevice.Stream => _device.Stream;
 
     /// <inheritdoc/>
+    void ICollectiveDevice.UseOnThisThread() => _device.UseOnThisThread();
+
+    /// <inheritdoc/>
     bool ICollectiveDevice.IsRecording => _device.RecordedGates is not null;
 
     /// <inheritdoc/>

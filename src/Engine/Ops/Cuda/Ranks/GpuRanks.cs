@@ -17,8 +17,7 @@ internal sealed class GpuRanks
 
     /// <summary>
     /// The environment variable that, set to 1 on all nodes, connects stages on different nodes by NCCL. Without it residual streams pass
-    /// by the hosts' memory and the control stream: while NCCL connects, nothing can end it, so that a node that fails while it loads would
-    /// keep the others waiting.
+    /// by the hosts' memory and the control stream: NCCL has been tried between two nodes of one machine, and not over a network.
     /// </summary>
     public const string BetweenNodesVariable = "LOCALLLM_NCCL_BETWEEN_NODES";
 

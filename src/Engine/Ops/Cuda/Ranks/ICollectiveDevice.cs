@@ -12,6 +12,9 @@ internal interface ICollectiveDevice
     /// <summary>Whether work is being recorded; it must not be waited for then, and nothing may be allocated.</summary>
     bool IsRecording { get; }
 
+    /// <summary>Has the calling thread's own calls of CUDA go to this device.</summary>
+    void UseOnThisThread();
+
     /// <summary>What is recorded now passes a gate whenever it is launched.</summary>
     void RecordGate(LaunchGate gate);
 

@@ -18,6 +18,7 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
     private static readonly TimeSpan AbortPatience = TimeSpan.FromSeconds(1);
 
     private readonly Lock _calls = new();
+    private readonly TaskCompletionSource _aborted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private NcclLibrary? _library;
     private NcclLibrary.UniqueId _id;
     private ICollectiveDevice? _device;
@@ -83,6 +84,7 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         if (Interlocked.CompareExchange(ref _failure, failure, null) is not null)
             return;
         gates.Close(failure);
+        _aborted.TrySetResult();
         // NCCL ends its work at once, but then waits for the graphs that have some to be destroyed: by others, whom this call must not
         // keep from it.
         _aborting = new(AbortHandle) { IsBackground = true, Name = "LocalLlm NCCL abort" };
@@ -137,14 +139,43 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
             throw new InvalidOperationException("Ranks connect before they record.");
         // Once all ranks of this process are here, each waits for the others inside NCCL alone.
         gates.Enter(Device);
-        var handle = _library!.CommInitRank(size, _id, rank);
+        var connecting = Connecting(Device, _library!, size, _id, rank);
+        if (Task.WaitAny(connecting, _aborted.Task) != 0)
+        {
+            var library = _library!;
+            connecting.ContinueWith(
+                late => library.CommAbort(late.Result), CancellationToken.None, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
+            ThrowIfAborted();
+        }
+
+        var handle = connecting.GetAwaiter().GetResult();
         lock (_calls)
         {
             _handle = handle;
             if (_failure is not null)
-                _library.CommAbort(Interlocked.Exchange(ref _handle, IntPtr.Zero));
+                _library!.CommAbort(Interlocked.Exchange(ref _handle, IntPtr.Zero));
         }
 
         ThrowIfAborted();
+    }
+
+    // On a thread of its own: NCCL waits for all ranks, and nothing ends that where one of them never comes. Then the thread stays until
+    // the process ends.
+    private static Task<IntPtr> Connecting(ICollectiveDevice device, NcclLibrary library, int size, NcclLibrary.UniqueId id, int rank)
+    {
+        var connected = new TaskCompletionSource<IntPtr>(TaskCreationOptions.RunContinuationsAsynchronously);
+        new Thread(() =>
+        {
+            try
+            {
+                device.UseOnThisThread();
+                connected.SetResult(library.CommInitRank(size, id, rank));
+            }
+            catch (Exception failure)
+            {
+                connected.SetException(failure);
+            }
+        }) { IsBackground = true, Name = "LocalLlm NCCL connect" }.Start();
+        return connected.Task;
     }
 }
