@@ -109,9 +109,11 @@ internal static class CardKvCacheSpeed
             var read = KvCacheSpeed.Median(reads);
             results.Add(string.Create(CultureInfo.InvariantCulture,
                 $"{(cacheType == KvCacheSpec.Float8 ? "fp8" : type == ScalarType.Float32 ? "float32" : "bfloat16")} {read:F1} us a layer "
-                + $"({bytes / read / 1e3:F0} GB/s, {bytes / read * 1e6 / copy:P0}), rotated and stored in {KvCacheSpeed.Median(stores):F1} us")
+                + $"({bytes / read / 1e3:F0} GB/s, {bytes / read * 1e6 / copy:P0}), "
+                + $"rotated and stored in {KvCacheSpeed.Median(stores):F1} us")
                 + (chunks.Count > 0
-                    ? string.Create(CultureInfo.InvariantCulture, $", a chunk of {ChunkTokens} in {KvCacheSpeed.Median(chunks):F0} us") : ""));
+                    ? string.Create(CultureInfo.InvariantCulture, $", a chunk of {ChunkTokens} in {KvCacheSpeed.Median(chunks):F0} us")
+                    : ""));
             foreach (var cache in caches)
                 cache.Dispose();
 

@@ -104,7 +104,8 @@ internal static class DeepseekKernels
             if (rows > SkinnyTiling.MaxRows)
             {
                 var described = weights.Select(weight => ops.Bulk.TryDescribe(weight)).ToArray();
-                PrintWay("many rows", () => ops.Bulk.Multiply(x, weights[next % copies], described[next++ % copies]!, rowsOf, y), "with quantising");
+                void Many() => ops.Bulk.Multiply(x, weights[next % copies], described[next++ % copies]!, rowsOf, y);
+                PrintWay("many rows", Many, "with quantising");
                 foreach (var description in described)
                     description?.Dispose();
             }
@@ -175,7 +176,8 @@ internal static class DeepseekKernels
         (latent.Cut, latent.Float8Cut) = (LatentTiling.Default, LatentTiling.DefaultFloat8);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{heads,4} heads, {sequences,4} sequences, {(isFloat8 ? "fp8" : "bfloat16"),8}: {whole,8:F1} us, of which the products of the heads {products,6:F1}; the rest: cache {bytes / time / 1e3,6:F0} GB/s "
+            $"{heads,4} heads, {sequences,4} sequences, {(isFloat8 ? "fp8" : "bfloat16"),8}: {whole,8:F1} us, "
+            + $"of which the products of the heads {products,6:F1}; the rest: cache {bytes / time / 1e3,6:F0} GB/s "
             + $"({bytes / time * 1e6 / copy:P0}), {operations / time / 1e6,5:F0} TFLOP/s ({operations / time * 1e6 / matrix:P0})"));
     }
 }

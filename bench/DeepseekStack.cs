@@ -62,7 +62,8 @@ internal static class DeepseekStack
         });
         var (loaded, plan) = (Stopwatch.GetElapsedTime(start), engine.Plan);
         using var process = Process.GetCurrentProcess();
-        Print($"{stack.Dense} dense layers and {stack.Mixtures} with experts, a vocabulary of {stack.Vocabulary}; tensor parallel {stack.TensorParallel}{(stack.ExpertParallel ? ", each rank with whole experts" : "")}");
+        Print($"{stack.Dense} dense layers and {stack.Mixtures} with experts, a vocabulary of {stack.Vocabulary}");
+        Print($"tensor parallel {stack.TensorParallel}{(stack.ExpertParallel ? ", each rank with whole experts" : "")}");
         Print($"loaded in {loaded.TotalSeconds:F1} s, {engine.Dtype}");
         var counted = stack.Shape.StepBytes(stack.Dense, stack.Mixtures, 0, 0, stack.Shape.Experts)
             + (2 * stack.Shape.HeadBytes(stack.Vocabulary)); // and the embedding
