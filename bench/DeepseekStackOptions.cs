@@ -14,8 +14,8 @@ namespace LocalLlm.Bench;
 /// <param name="TensorParallel">Cards that the layers are split over.</param>
 /// <param name="ExpertParallel">Whether each rank has whole experts.</param>
 internal sealed record DeepseekStackOptions(
-    DeepseekShape Shape, string Device, int Dense, int Mixtures, int Vocabulary, int Context, int Steps, int Prompt, int Rounds, bool IsProfiled,
-    int TensorParallel = 1, bool ExpertParallel = false)
+    DeepseekShape Shape, string Device, int Dense, int Mixtures, int Vocabulary, int Context, int Steps, int Prompt, int Rounds,
+    bool IsProfiled, int TensorParallel = 1, bool ExpertParallel = false)
 {
     /// <summary>Dense layers and those with experts.</summary>
     public int Layers => Dense + Mixtures;

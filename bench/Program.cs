@@ -83,7 +83,10 @@ var beside = new Command("embed-beside", "How long decoding stands still while e
 beside.SetAction((result, _) => EmbeddingBeside.RunAsync(
     result.GetValue(modelOption)!, result.GetValue(encoderOption)!, result.GetValue(encoderTokenizerOption)!, result.GetValue(deviceOption)!, result.GetValue(dtypeOption)!, result.GetValue(batchOption), result.GetValue(roundsOption)));
 
-var cardsOption = new Option<int>("--cards") { DefaultValueFactory = _ => 1, Description = "1: two ranks on one card; otherwise a rank on each of so many" };
+var cardsOption = new Option<int>("--cards")
+{
+    DefaultValueFactory = _ => 1, Description = "1: two ranks on one card; otherwise a rank on each of so many",
+};
 var collectives = new Command("collectives", "Sums between ranks on GPUs, our own and NCCL's, beside the card's limits.") { cardsOption };
 collectives.SetAction(result => CollectiveSpeed.Run(result.GetValue(cardsOption)));
 

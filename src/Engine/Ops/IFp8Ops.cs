@@ -34,11 +34,11 @@ internal interface IFp8Ops
 
     /// <summary>silu(gate) · up of normalised rows, for a matrix [gate | up].</summary>
     /// <param name="x">[rows, in].</param>
-    /// <param name="norm">[in]; null: rows are as they should be.</param>
+    /// <param name="norm">[in].</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="weight">[out, in].</param>
     /// <returns>[rows, out / 2]; null: the device has nothing of its own for it, and nothing was done.</returns>
-    Tensor? TryLinearGated(Tensor x, Tensor? norm, float epsilon, Fp8Weight weight) => null;
+    Tensor? TryLinearGated(Tensor x, Tensor norm, float epsilon, Fp8Weight weight) => null;
 
     /// <summary>residual += <see cref="Linear"/>, rounded once.</summary>
     /// <param name="residual">[rows, out], contiguous.</param>

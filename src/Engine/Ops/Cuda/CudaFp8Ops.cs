@@ -91,12 +91,12 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     }
 
     /// <inheritdoc/>
-    public Tensor? TryLinearGated(Tensor x, Tensor? norm, float epsilon, Fp8Weight weight)
+    public Tensor? TryLinearGated(Tensor x, Tensor norm, float epsilon, Fp8Weight weight)
     {
         var rows = (int)x.size(0);
         if (!TakesFew(rows, x.dtype, weight) || weight.OutFeatures % 2 != 0)
             return null;
-        if ((norm is null ? products.Quantise(x) : products.TryQuantiseNormed(x, norm, epsilon)) is not { } quantised)
+        if (products.TryQuantiseNormed(x, norm, epsilon) is not { } quantised)
             return null;
         using var owned = quantised;
         var y = workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures / 2, x.dtype);

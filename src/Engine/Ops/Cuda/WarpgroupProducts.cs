@@ -72,10 +72,11 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
         if (inputs > MaxNormInputs || x.stride(0) % ElementsOfRead != 0)
             return null;
         var blocks = Blocks(inputs);
-        var warps = Math.Min(MaxNormWarps, blocks);
-        warps = (blocks + ((blocks + warps - 1) / warps) - 1) / ((blocks + warps - 1) / warps); // no more than its rounds need
+        var rounds = (blocks + MaxNormWarps - 1) / MaxNormWarps;
+        var warps = (blocks + rounds - 1) / rounds;
         var (values, scales) = Room(rows, inputs);
-        var defines = string.Create(CultureInfo.InvariantCulture, $"{KernelCompiler.TypeMacro(x.dtype)} NORM_WARPS={warps} NORM_CHUNKS={(blocks + warps - 1) / warps}");
+        var defines = string.Create(
+            CultureInfo.InvariantCulture, $"{KernelCompiler.TypeMacro(x.dtype)} NORM_WARPS={warps} NORM_CHUNKS={rounds}");
         kernels.Get(QuantiseSource, "quantiseNormed", defines).Launch(
             ((int)x.size(0), 1, 1), warps * WarpSize, [x, (int)x.stride(0), weight, epsilon, normed, values, scales, rows, inputs]);
         return new(values, scales);
