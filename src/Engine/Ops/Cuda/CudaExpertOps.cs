@@ -83,8 +83,8 @@ internal sealed unsafe class CudaExpertOps(
 
     /// <inheritdoc/>
     /// <remarks>
-    /// For few tokens a separate product costs more in launches than in reading its matrices. Where warpgroups do not multiply, an expert with
-    /// many more rows than the others reads its matrices several times.
+    /// For few tokens a separate product costs more in launches than in reading its matrices. Where warpgroups do not multiply, an expert
+    /// with many more rows than the others reads its matrices several times.
     /// </remarks>
     public bool JoinsShared(IExperts experts, ScalarType type, long tokens) =>
         type != ScalarType.Float32 && TablesOf(experts) is { HasShared: true, Down.InFeatures: var width }
