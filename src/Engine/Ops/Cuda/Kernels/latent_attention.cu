@@ -124,14 +124,18 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
   }
   waitCopies<0>();
 
-#if CLUSTER > 1
 #pragma unroll
-  for (int h = 0; h < 2; h++) sum[h] = rowSum(sum[h]);
+  for (int h = 0; h < 2; h++) {
+    sum[h] = rowSum(sum[h]);
+    // Scores that are no numbers are above nothing: a part of nothing else must not look empty.
+    if (sum[h] != sum[h]) best[h] = -NEGATIVE_INFINITY;
+  }
+#if CLUSTER > 1
   joinCluster(acc, best, sum, (float4*)memory, out, partials, counters, row, firstHead, heads, cluster, used);
 #else
 #pragma unroll
   for (int h = 0; h < 2; h++) {
-    const float total = rowSum(sum[h]);
+    const float total = sum[h];
     const int head = firstHead + lane / 4 + h * 8;
     if (head >= heads) continue;
     if (splits == 1) {
