@@ -34,8 +34,8 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     internal bool IsOff { get; set; }
 
     /// <summary>
-    /// The sizes of clusters to choose from, the best first: each row and block of heads has a cluster, and all of them run at once. Follows
-    /// from what a recorded step has in common with later ones.
+    /// The sizes of clusters to choose from, the best first: each row and block of heads has a cluster, and all of them run at once.
+    /// Follows from what a recorded step has in common with later ones.
     /// </summary>
     /// <param name="rows">Rows of the step.</param>
     /// <param name="heads">Heads.</param>
@@ -43,7 +43,8 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     /// <param name="multiprocessors">Of the card.</param>
     /// <returns>Empty: there are too many rows, or with many heads too long contexts.</returns>
     public static IEnumerable<int> Sizes(int rows, int heads, int longestContext, int multiprocessors) =>
-        heads >= ManyHeads && longestContext > MaxContextOfManyHeads ? [] : s_sizes.Where(size => RowBlocks(rows, heads) * size <= multiprocessors);
+        heads >= ManyHeads && longestContext > MaxContextOfManyHeads
+            ? [] : s_sizes.Where(size => RowBlocks(rows, heads) * size <= multiprocessors);
 
     /// <summary>Clusters that a row and its block of heads may have.</summary>
     /// <param name="rows">Rows of the step.</param>
@@ -57,7 +58,8 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     /// <summary>Attends, if that is best so: the parameters are those of <c>latent_attention.cu</c>.</summary>
     /// <returns>False: nothing was done.</returns>
     public bool TryAttend(
-        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext, LatentAttentionShape shape)
+        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext,
+        LatentAttentionShape shape)
     {
         if (IsOff || device.ComputeCapability != CudaDevice.Hopper || shape.Rank > MaxRank)
             return false;
@@ -78,15 +80,16 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
                 continue;
             var clusters = ClustersOfRow(rows, shape.Heads, size, longestContext, device.Multiprocessors);
             // Always the most that any step takes, so that the buffers never move: a multiprocessor has a block at least.
+            var partialRows = 2L * device.Multiprocessors * LatentTiling.HeadsOfBlock;
             using var partials = clusters > 1
-                ? workspace.Rent(WorkspaceSlot.Partials, 2L * device.Multiprocessors * LatentTiling.HeadsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
+                ? workspace.Rent(WorkspaceSlot.Partials, partialRows, shape.Rank + 2, ScalarType.Float32) : null;
             using var counters = clusters > 1 ? workspace.Rent(WorkspaceSlot.Counters, device.Multiprocessors, 1, ScalarType.Int32) : null;
             kernel.Launch(
                 (rows, headBlocks, clusters * size),
                 cut.Threads,
                 [
-                    absorbed, queries, cache.Tensors[0], isFloat8 ? cache.Scales[0] : null, mixed, partials, contextLengths, inputs.TableStarts,
-                    inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, LeastShare,
+                    absorbed, queries, cache.Tensors[0], isFloat8 ? cache.Scales[0] : null, mixed, partials, contextLengths,
+                    inputs.TableStarts, inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, LeastShare,
                 ],
                 sharedBytes);
             return true;

@@ -44,5 +44,6 @@ internal readonly record struct LatentTiling(int Tile, int Stages, int BlocksPer
 
     /// <summary>Dynamic shared memory of a block, in bytes: tiles, with the scales of 8-bit floats, and what the warps exchange.</summary>
     public int SharedBytes(LatentAttentionShape shape, bool isFloat8) =>
-        Parts * ((Stages * Tile * (isFloat8 ? shape.RowWidth + 32 + 1 : (shape.RowWidth + 8) * 2)) + (Warps * (Tile / 8) * WarpSize * BytesOfExchange));
+        Parts * ((Stages * Tile * (isFloat8 ? shape.RowWidth + 32 + 1 : (shape.RowWidth + 8) * 2))
+            + (Warps * (Tile / 8) * WarpSize * BytesOfExchange));
 }

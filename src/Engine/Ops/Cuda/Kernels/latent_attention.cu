@@ -63,7 +63,8 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
     multiplyKeys(scores, tile, query, quarter, lane);
     const Scales tileScales = loadScales(tile, end - begin - t * TILE, lane);
 #pragma unroll
-    for (int n = 0; n < TILE / 8; n++) own[(quarter * (TILE / 8) + n) * WARP + lane] = {scores[n][0], scores[n][1], scores[n][2], scores[n][3]};
+    for (int n = 0; n < TILE / 8; n++)
+      own[(quarter * (TILE / 8) + n) * WARP + lane] = {scores[n][0], scores[n][1], scores[n][2], scores[n][3]};
     meetGroup(group);
     // In the same order in all four warps, so that all of them weigh alike.
     float shrink[2];

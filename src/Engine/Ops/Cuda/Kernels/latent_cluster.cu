@@ -121,7 +121,8 @@ __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best
       const int which = firstHead + head + h * 8;
       const float scaled = sums[h] == 0 ? 0 : OUT_SCALE / sums[h];
       if (which < heads)
-        storePair(out + ((u64)row * heads + which) * RANK + quarter * COLUMNS, m, lane, (h ? all.z : all.x) * scaled, (h ? all.w : all.y) * scaled);
+        storePair(out + ((u64)row * heads + which) * RANK + quarter * COLUMNS, m, lane, (h ? all.z : all.x) * scaled,
+                  (h ? all.w : all.y) * scaled);
     }
   };
   while (m < TILES) {
@@ -150,7 +151,9 @@ __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best
       __threadfence();
       partial -= (u64)cluster * PARTIAL;
       float2 all[2] = {{NEGATIVE_INFINITY, 0}, {NEGATIVE_INFINITY, 0}};
-      auto endOf = [&](int s, int h) { return __ldcg((const float2*)(partial + (u64)s * PARTIAL + SUMS * 4) + rank * HEADS + head + h * 8); };
+      auto endOf = [&](int s, int h) {
+        return __ldcg((const float2*)(partial + (u64)s * PARTIAL + SUMS * 4) + rank * HEADS + head + h * 8);
+      };
 #pragma unroll
       for (int h = 0; h < 2; h++)
         for (int s = 0; s < used; s++) all[h] = joinEnds(all[h], endOf(s, h));

@@ -166,7 +166,7 @@ __device__ __forceinline__ int resultsOf(const float (&acc)[TILES][4], int h, in
   return IS_WIDE ? m / 16 * 128 + group * 16 + m % 16 : m * 8 + group * 2;
 }
 
-// Stores what two elements of the m-th accumulator of a lane became, of one head, beside which others belong. row: the warp's columns of it.
+// Stores what two elements of the m-th accumulator of a lane became, of one head; they are not adjacent. row: the warp's columns of it.
 __device__ __forceinline__ void storePair(T* row, int m, int lane, float first, float second) {
   const int group = lane % 4 * 2, apart = IS_WIDE ? 16 : 2;
   T* target = row + (IS_WIDE ? m / 16 * 128 + m % 16 : m / 2 * 16 + m % 2) + group * apart;

@@ -177,11 +177,11 @@ __device__ __forceinline__ void storeChoice(const Choice& choice, bool isPadding
   }
 }
 
-// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN + JOINED], best first; JOINED:
-// last comes the expert of every token, whose number is EXPERTS, with a weight of 1.
+// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN + JOINED],
+// best first; JOINED: last comes the expert of every token, whose number is EXPERTS, with a weight of 1.
 // contextLengths: [tokens] or null; a padding row has 0 and gets no expert (-1), so that it makes none be read.
-// SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Of GROUPS groups the GROUPS_PER_TOKEN best are chosen from: by their two best candidates
-// together (BY_TWO), or by their best. NORMALIZED: weights are divided by their sum. One warp a token.
+// SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Of GROUPS groups the GROUPS_PER_TOKEN best are chosen from: by their two best
+// candidates together (BY_TWO), or by their best. NORMALIZED: weights are divided by their sum. One warp a token.
 extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, const float* bias, const int* contextLengths, int* ids, float* weights,
                                                          float weightScale) {
   launchDependents();

@@ -2,10 +2,10 @@
 #define FEW 128
 #define FEW_THREADS 512
 
-// As of sortByExpert (experts.cu), for this rank's experts first to first + experts; choices: [assignments] ids in shared memory, written before the block
-// last met.
-__device__ __forceinline__ void sortChoices(const int* choices, int assignments, int first, int experts, int* starts, int* order, int* active, int rowsOfTile,
-                                            int2* tiles, int maxTiles, u64* usage, int total) {
+// As of sortByExpert (experts.cu), for this rank's experts first to first + experts; choices: [assignments] ids in shared memory, of which
+// the thread of each has been told.
+__device__ __forceinline__ void sortChoices(const int* choices, int assignments, int first, int experts, int* starts, int* order,
+                                            int* active, int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
   __shared__ int own[FEW]; // the expert; the number of experts: another rank's
   __shared__ int4 seen[FEW]; // the expert, again if this is its first assignment (else their number), and its tiles
   const int t = threadIdx.x;
@@ -56,8 +56,9 @@ __device__ __forceinline__ void sortChoices(const int* choices, int assignments,
 }
 
 // ids: [assignments].
-extern "C" __global__ void __launch_bounds__(FEW_THREADS) sortFew(const int* ids, int assignments, int first, int experts, int* starts, int* order, int* active,
-                                                                  int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
+extern "C" __global__ void __launch_bounds__(FEW_THREADS) sortFew(const int* ids, int assignments, int first, int experts, int* starts,
+                                                                  int* order, int* active, int rowsOfTile, int2* tiles, int maxTiles,
+                                                                  u64* usage, int total) {
   __shared__ int choices[FEW];
   launchDependents();
   waitForPrevious();
