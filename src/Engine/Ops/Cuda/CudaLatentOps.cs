@@ -96,6 +96,7 @@ internal sealed class CudaLatentOps(
             return _plain.Attention(queries, plain, cache, metadata, shape);
         }
 
+        // Rented in any case, so that the steps that memory is measured by have room for it.
         var output = workspace.Rent(WorkspaceSlot.Attention, queries.size(0), (long)shape.Heads * shape.ValueDim, queries.dtype);
         if (inputs.Runs.Count == 0 || !LatentPrefill.Takes(queries.dtype, shape))
         {
@@ -108,6 +109,12 @@ internal sealed class CudaLatentOps(
             using var shortQueries = queries.narrow(0, 0, inputs.ShortRowsEnd);
             using var shortOutput = output.narrow(0, 0, inputs.ShortRowsEnd);
             Absorbed(shortQueries, weight, cache, inputs.ShortContextLengths, metadata.LongestContext, shape, shortOutput);
+        }
+
+        if (inputs.Runs.Count == 1 && _prefill.TryForward(queries, weight, cache, inputs.Runs[0], shape) is { } attended)
+        {
+            output.Dispose();
+            return attended;
         }
 
         foreach (var run in inputs.Runs)
