@@ -9,6 +9,10 @@
 #define CHUNK_BYTES (KEYS * 128)
 #define PART_CHUNKS (RANK / 64 / GROUPS)
 #define PART_BYTES (PART_CHUNKS * CHUNK_BYTES)
+#ifndef PIECES
+#define PIECES 1
+#endif
+#define PIECE_CHUNKS (PART_CHUNKS / PIECES)
 #define TILE_BYTES (ROW / 64 * CHUNK_BYTES)
 #define QUERY_BYTES (RANK / 64 * CHUNK_BYTES)
 #define VALUES (RANK / GROUPS / 2)  // of a thread: two rows
@@ -20,13 +24,15 @@
 #define WEIGHTS_AT (TILES_AT + GROUPS * TILE_BYTES) // [GROUPS, HEADS, KEYS]
 #define MAXIMA_AT (WEIGHTS_AT + GROUPS * CHUNK_BYTES) // [GROUPS, HEADS]
 #define SUMS_AT (MAXIMA_AT + GROUPS * HEADS * 4) // [GROUPS, HEADS]
-#define BARRIERS_AT (SUMS_AT + GROUPS * HEADS * 4) // [2, GROUPS, 2]
-#define SHARED_BYTES (BARRIERS_AT + 8 * GROUPS * 4 + GROUP_BYTES)
+#define BARRIERS_AT (SUMS_AT + GROUPS * HEADS * 4) // [GROUPS, 2, PIECES], then [GROUPS, 2]
+#define SHARED_BYTES (BARRIERS_AT + (PIECES + 1) * GROUPS * 2 * 8 + GROUP_BYTES)
 
 // Parts of a tile, which come and are read one after the other: the columns whose results its owner has, with the rotated part, and the others.
 #define OWN_PART 0
 #define OTHER_PART 1
 
-// The barriers of a part of a group's tile: it has come, and it has been read.
-__device__ __forceinline__ u32 fullBarrier(u32 shared, int group, int part) { return shared + BARRIERS_AT + (group * 2 + part) * 8; }
-__device__ __forceinline__ u32 emptyBarrier(u32 shared, int group, int part) { return fullBarrier(shared, group, part) + GROUPS * 2 * 8; }
+// The barriers of a part of a group's tile: a piece of it has come; all of it has been read.
+__device__ __forceinline__ u32 fullBarrier(u32 shared, int group, int part, int piece) {
+  return shared + BARRIERS_AT + ((group * 2 + part) * PIECES + piece) * 8;
+}
+__device__ __forceinline__ u32 emptyBarrier(u32 shared, int group, int part) { return shared + BARRIERS_AT + (GROUPS * 2 * PIECES + group * 2 + part) * 8; }

@@ -3,38 +3,42 @@
 #define ROW_THREADS 8                              // have the packs of a chunk of a row
 #define ROWS_AT_ONCE (GROUP_THREADS / ROW_THREADS)
 #define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // of a thread
-#define PRODUCER_REGISTERS "40"
-#define CONSUMER_REGISTERS "232"
-#ifndef COPY_AHEAD
+#define PRODUCER_REGISTERS "56"
+#define CONSUMER_REGISTERS "224"
+#if COPY_BYTES == 256
+#define COPY_AHEAD ".L2::256B"
+#elif COPY_BYTES == 128
+#define COPY_AHEAD ".L2::128B"
+#else
 #define COPY_AHEAD ""
 #endif
 
 typedef T Cached;
 
-// The blocks of the cache that have a thread's rows of a tile. first: the position of its first one.
+// The blocks of the cache that have a thread's rows of a pair of tiles. first: the position of its first one.
 struct Blocks {
-  int ids[OWN_ROWS];
+  int ids[GROUPS][OWN_ROWS];
 };
 
 __device__ __forceinline__ void findBlocks(Blocks& blocks, const int* table, int first, int end) {
 #pragma unroll
-  for (int i = 0; i < OWN_ROWS; i++) {
+  for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
     const u32 position = first + i * ROWS_AT_ONCE;
-    blocks.ids[i] = (int)position < end ? __ldg(table + position / BLOCK_SIZE) : 0;
+    blocks.ids[i / OWN_ROWS][i % OWN_ROWS] = (int)position < end ? __ldg(table + position / BLOCK_SIZE) : 0;
   }
 }
 
-// Starts the copies of chunks. Slots outside of the context may hold anything, and 0 times NaN is no 0: those rows are zeros.
-__device__ __forceinline__ void copyChunks(u32 to, const Cached* const (&rows)[OWN_ROWS], int column, int chunks, int first, int end) {
-  const Cached* from[OWN_ROWS];
+// Starts the copies of chunks from a column on. Slots outside of the context may hold anything, and 0 times NaN is no 0: those rows are zeros.
+__device__ __forceinline__ void copyChunks(u32 tile, const Cached* cache, const int (&blocks)[OWN_ROWS], int chunk, int chunks, int first, int end) {
 #pragma unroll
-  for (int i = 0; i < OWN_ROWS; i++) from[i] = rows[i] + column;
+  for (int i = 0; i < OWN_ROWS; i++) {
+    const int position = first + i * ROWS_AT_ONCE;
+    const Cached* from = cache + ((u64)blocks[i] * BLOCK_SIZE + (u32)position % BLOCK_SIZE) * ROW + threadIdx.x % ROW_THREADS * 8 + chunk * 64;
 #pragma unroll
-  for (int c = 0; c < chunks; c++)
-#pragma unroll
-    for (int i = 0; i < OWN_ROWS; i++)
+    for (int c = 0; c < chunks; c++)
       asm volatile("cp.async.cg.shared.global" COPY_AHEAD " [%0], [%1], 16, %2;"
-                   :: "r"(to + c * CHUNK_BYTES + i * ROWS_AT_ONCE * 128), "l"(from[i] + c * 64), "r"(first + i * ROWS_AT_ONCE < end ? 16 : 0) : "memory");
+                   :: "r"(tile + (chunk + c) * CHUNK_BYTES + i * ROWS_AT_ONCE * 128), "l"(from + c * 64), "r"(position < end ? 16 : 0) : "memory");
+  }
 }
 
 // Arrives when all copies that the thread has started have come; the barrier counts it among its arrivals from the beginning.
@@ -42,29 +46,45 @@ __device__ __forceinline__ void arriveWithCopies(u32 barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" :: "r"(barrier) : "memory");
 }
 
-// Brings tiles, of all threads of a warpgroup.
-__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8*, const int* table, int begin, int end) {
-  const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS, pack = threadIdx.x % ROW_THREADS;
-  int first = begin + row;
-  Blocks blocks;
-  findBlocks(blocks, table, first, end);
+// Brings tiles, of all threads of a warpgroup: of each pair the parts in the order in which their places become free.
+__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8*, const int* table, int begin, int end, int share, int shares) {
+  const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS;
+  const u32 tiles = shared + TILES_AT + swizzled(row, threadIdx.x % ROW_THREADS * 8);
+  Blocks blocks, next;
+  findBlocks(next, table, begin + row, end);
+#if PREFETCH
+  // A thread has a row of the next pair: blocks of the same row have it brought to the chip by turns.
+  const int ahead = threadIdx.x % GROUP_THREADS + GROUPS * KEYS;
+  int aheadBlock = begin + ahead < end ? __ldg(table + (u32)(begin + ahead) / BLOCK_SIZE) : -1;
+#endif
+  int parity = 1;
 #pragma unroll 1
-  for (int at = begin; at < end; at += KEYS) {
-    const int i = (at - begin) / KEYS, group = i % GROUPS, parity = i / GROUPS % 2 ^ 1;
-    const u32 tile = shared + TILES_AT + group * TILE_BYTES + swizzled(row, pack * 8);
-    const Cached* rows[OWN_ROWS];
+  for (int first = begin + row; first - row < end; first += GROUPS * KEYS) {
+    blocks = next;
+    findBlocks(next, table, first + GROUPS * KEYS, end);
+#if PREFETCH
+    if (aheadBlock >= 0 && ahead % shares == share) {
+      const Cached* from = cache + ((u64)aheadBlock * BLOCK_SIZE + (u32)(first - row + ahead) % BLOCK_SIZE) * ROW;
+      asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" :: "l"(from), "n"(ROW * 2) : "memory");
+    }
+    const int further = first - row + ahead + GROUPS * KEYS;
+    aheadBlock = further < end ? __ldg(table + (u32)further / BLOCK_SIZE) : -1;
+#endif
 #pragma unroll
-    for (int r = 0; r < OWN_ROWS; r++)
-      rows[r] = cache + ((u64)blocks.ids[r] * BLOCK_SIZE + (u32)(first + r * ROWS_AT_ONCE) % BLOCK_SIZE) * ROW + pack * 8;
-    findBlocks(blocks, table, first + KEYS, end);
-    waitBarrier(emptyBarrier(shared, group, OWN_PART), parity);
-    copyChunks(tile + group * PART_BYTES, rows, group * PART_CHUNKS * 64, PART_CHUNKS, first, end);
-    copyChunks(tile + QUERY_BYTES, rows, RANK, 1, first, end);
-    arriveWithCopies(fullBarrier(shared, group, OWN_PART));
-    waitBarrier(emptyBarrier(shared, group, OTHER_PART), parity);
-    copyChunks(tile + (group ^ 1) * PART_BYTES, rows, (group ^ 1) * PART_CHUNKS * 64, PART_CHUNKS, first, end);
-    arriveWithCopies(fullBarrier(shared, group, OTHER_PART));
-    first += KEYS;
+    for (int part = 0; part < 2; part++)
+#pragma unroll
+      for (int g = 0; g < GROUPS; g++) {
+        if (first - row + g * KEYS >= end) continue;
+        const u32 tile = tiles + g * TILE_BYTES;
+        waitBarrier(emptyBarrier(shared, g, part), parity);
+#pragma unroll
+        for (int piece = 0; piece < PIECES; piece++) {
+          copyChunks(tile, cache, blocks.ids[g], (g ^ part) * PART_CHUNKS + piece * PIECE_CHUNKS, PIECE_CHUNKS, first + g * KEYS, end);
+          if (part == OWN_PART && piece == PIECES - 1) copyChunks(tile, cache, blocks.ids[g], RANK / 64, 1, first + g * KEYS, end);
+          arriveWithCopies(fullBarrier(shared, g, part, piece));
+        }
+      }
+    parity ^= 1;
   }
   waitCopies<0>();
 }

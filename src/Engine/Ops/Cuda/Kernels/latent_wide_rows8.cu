@@ -4,39 +4,67 @@
 #define ROWS_AT_ONCE (GROUP_THREADS / ROW_THREADS)
 #define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // of a thread
 #define CHUNKS (ROW / 64)
-#define AHEAD 3                                    // chunks on their way; CHUNKS is a multiple
+#define AHEAD 3                                    // chunks on their way: GROUPS * CHUNKS is a multiple
 #define PRODUCER_REGISTERS "56"
 #define CONSUMER_REGISTERS "224"
 
 typedef u8 Cached;
 
-// A thread's rows of a tile.
-struct Rows {
-  const Cached* packs[OWN_ROWS]; // the thread's, of the first chunk; null outside of the context, where slots may hold anything
-  u32 scales[OWN_ROWS];
+// A thread's rows of a pair of tiles: their slots; none outside of the context, where slots may hold anything. first: the position of the first one.
+struct Slots {
+  u32 ids[GROUPS][OWN_ROWS];
 };
 
-__device__ __forceinline__ void findBlocks(int (&blocks)[OWN_ROWS], const int* table, int first, int end) {
+struct RowScales {
+  u32 bytes[GROUPS][OWN_ROWS];
+};
+#define NO_SLOT 0xffffffffu
+
+// Blocks of the cache, of which slotsOf makes slots when they have come.
+__device__ __forceinline__ void findBlocks(Slots& blocks, const int* table, int first, int end) {
 #pragma unroll
-  for (int i = 0; i < OWN_ROWS; i++) {
+  for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
     const u32 position = first + i * ROWS_AT_ONCE;
-    blocks[i] = (int)position < end ? __ldg(table + position / BLOCK_SIZE) : -1;
+    blocks.ids[i / OWN_ROWS][i % OWN_ROWS] = (int)position < end ? __ldg(table + position / BLOCK_SIZE) : NO_SLOT;
   }
 }
 
-__device__ __forceinline__ void findRows(Rows& rows, const int (&blocks)[OWN_ROWS], const Cached* cache, const u8* scales, int first) {
+__device__ __forceinline__ Slots slotsOf(const Slots& blocks, int first) {
+  Slots slots;
+#pragma unroll
+  for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
+    const u32 block = blocks.ids[i / OWN_ROWS][i % OWN_ROWS], position = first + i * ROWS_AT_ONCE;
+    slots.ids[i / OWN_ROWS][i % OWN_ROWS] = block == NO_SLOT ? NO_SLOT : block * BLOCK_SIZE + position % BLOCK_SIZE;
+  }
+  return slots;
+}
+
+__device__ __forceinline__ RowScales loadScales(const u8* scales, const Slots& slots) {
+  RowScales loaded;
+#pragma unroll
+  for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
+    const u32 slot = slots.ids[i / OWN_ROWS][i % OWN_ROWS];
+    loaded.bytes[i / OWN_ROWS][i % OWN_ROWS] = slot == NO_SLOT ? 0 : __ldcg(scales + slot);
+  }
+  return loaded;
+}
+
+// Parts of a pair come in the order in which their places become free: each group's own one, then each one's other. Which group's the c-th chunk is.
+__device__ __forceinline__ constexpr int groupOf(int c) { return c < CHUNKS + 1 ? c / (PART_CHUNKS + 1) : (c - CHUNKS - 1) / PART_CHUNKS; }
+
+// Which one of its tile.
+__device__ __forceinline__ constexpr int chunkOf(int c) {
+  if (c >= CHUNKS + 1) return (groupOf(c) ^ 1) * PART_CHUNKS + (c - CHUNKS - 1) % PART_CHUNKS;
+  return c % (PART_CHUNKS + 1) == PART_CHUNKS ? RANK / 64 : groupOf(c) * PART_CHUNKS + c % (PART_CHUNKS + 1);
+}
+
+__device__ __forceinline__ void loadChunk(uint4 (&raw)[OWN_ROWS], const Cached* cache, const Slots& slots, int c) {
 #pragma unroll
   for (int i = 0; i < OWN_ROWS; i++) {
-    const u64 slot = (u64)(u32)blocks[i] * BLOCK_SIZE + (u32)(first + i * ROWS_AT_ONCE) % BLOCK_SIZE;
-    const bool wanted = blocks[i] >= 0;
-    rows.packs[i] = wanted ? cache + slot * ROW + threadIdx.x % ROW_THREADS * 16 : nullptr;
-    rows.scales[i] = wanted ? __ldcg(scales + slot) : 0;
+    const u32 slot = slots.ids[groupOf(c)][i];
+    raw[i] = {0, 0, 0, 0};
+    if (slot != NO_SLOT) raw[i] = __ldcg((const uint4*)(cache + (u64)slot * ROW + chunkOf(c) * 64) + threadIdx.x % ROW_THREADS);
   }
-}
-
-__device__ __forceinline__ void loadChunk(uint4 (&raw)[OWN_ROWS], const Rows& rows, int chunk) {
-#pragma unroll
-  for (int i = 0; i < OWN_ROWS; i++) raw[i] = rows.packs[i] ? __ldcg((const uint4*)(rows.packs[i] + chunk * 64)) : uint4{0, 0, 0, 0};
 }
 
 // Four adjacent elements, OUT_SCALE times too small.
@@ -50,54 +78,51 @@ __device__ __forceinline__ void storePack(u32 to, u32 low, u32 high, u32 factor)
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(to), "r"(a.x), "r"(a.y), "r"(b.x), "r"(b.y) : "memory");
 }
 
-// Which chunk of a group's tile comes as the c-th one: those of its own part first, then the other's.
-__device__ __forceinline__ int chunkOf(int group, int c) {
-  if (c == PART_CHUNKS) return RANK / 64;
-  return c < PART_CHUNKS ? group * PART_CHUNKS + c : (group ^ 1) * PART_CHUNKS + c - PART_CHUNKS - 1;
-}
-
 // Brings tiles, of all threads of a warpgroup.
-__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8* scales, const int* table, int begin, int end) {
+__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8* scales, const int* table, int begin, int end, int, int) {
   const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS, pack = threadIdx.x % ROW_THREADS * 2;
-  const u32 first16 = swizzled(row, pack * 8); // the place of a pack's first half; the second one is beside it
-  int first = begin + row, blocks[OWN_ROWS];
-  Rows rows;
+  const u32 tiles = shared + TILES_AT, low = swizzled(row, pack * 8), high = swizzled(row, pack * 8 + 8); // the places of a pack's halves
+  int first = begin + row, parity = 1;
+  Slots blocks, slots;
   uint4 raw[AHEAD][OWN_ROWS];
   findBlocks(blocks, table, first, end);
-  findRows(rows, blocks, cache, scales, first);
+  slots = slotsOf(blocks, first);
+  RowScales rowScales = loadScales(scales, slots);
 #pragma unroll
-  for (int c = 0; c < AHEAD; c++) loadChunk(raw[c], rows, chunkOf(0, c));
-  findBlocks(blocks, table, first + KEYS, end);
+  for (int c = 0; c < AHEAD; c++) loadChunk(raw[c], cache, slots, c);
+  findBlocks(blocks, table, first + GROUPS * KEYS, end);
 #pragma unroll 1
-  for (int at = begin; at < end; at += KEYS) {
-    const int i = (at - begin) / KEYS, group = i % GROUPS, parity = i / GROUPS % 2 ^ 1;
-    u32 factors[OWN_ROWS];
+  for (; first - row < end; first += GROUPS * KEYS) {
+    u32 factors[GROUPS][OWN_ROWS];
 #pragma unroll
-    for (int r = 0; r < OWN_ROWS; r++) {
-      const float mends = scaleValue(rows.scales[r]) * (MENDS / OUT_SCALE);
-      factors[r] = packed(mends, mends);
+    for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
+      const float mends = scaleValue(rowScales.bytes[i / OWN_ROWS][i % OWN_ROWS]) * (MENDS / OUT_SCALE);
+      factors[i / OWN_ROWS][i % OWN_ROWS] = packed(mends, mends);
     }
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) {
-      if (c == 0) waitBarrier(emptyBarrier(shared, group, OWN_PART), parity);
-      if (c == PART_CHUNKS + 1) waitBarrier(emptyBarrier(shared, group, OTHER_PART), parity);
-      const u32 to = shared + TILES_AT + group * TILE_BYTES + chunkOf(group, c) * CHUNK_BYTES;
+    for (int c = 0; c < GROUPS * CHUNKS; c++) {
+      const int group = groupOf(c), part = c > CHUNKS;
+      const int place = part == OWN_PART ? c % (PART_CHUNKS + 1) : (c - CHUNKS - 1) % PART_CHUNKS; // in its part
+      // Where the second tile of a pair is beyond the end, nobody reads it, and what is stored there keeps to the order of those who read.
+      if (place == 0) waitBarrier(emptyBarrier(shared, group, part), parity);
+      const u32 to = tiles + group * TILE_BYTES + chunkOf(c) * CHUNK_BYTES;
 #pragma unroll
       for (int r = 0; r < OWN_ROWS; r++) {
         const uint4 x = raw[c % AHEAD][r];
-        storePack(to + first16 + r * ROWS_AT_ONCE * 128, x.x, x.y, factors[r]);
-        storePack(to + (first16 ^ 16) + r * ROWS_AT_ONCE * 128, x.z, x.w, factors[r]);
+        storePack(to + low + r * ROWS_AT_ONCE * 128, x.x, x.y, factors[group][r]);
+        storePack(to + high + r * ROWS_AT_ONCE * 128, x.z, x.w, factors[group][r]);
       }
-      if (c == CHUNKS - AHEAD) { // from here on the next tile's are on their way
-        first += KEYS;
-        findRows(rows, blocks, cache, scales, first);
-        findBlocks(blocks, table, first + KEYS, end);
+      if (c == GROUPS * CHUNKS - AHEAD) { // from here on the next pair is on its way
+        slots = slotsOf(blocks, first + GROUPS * KEYS);
+        rowScales = loadScales(scales, slots);
+        findBlocks(blocks, table, first + 2 * GROUPS * KEYS, end);
       }
-      loadChunk(raw[c % AHEAD], rows, c + AHEAD < CHUNKS ? chunkOf(group, c + AHEAD) : chunkOf(group ^ 1, c + AHEAD - CHUNKS));
-      if (c == PART_CHUNKS || c == CHUNKS - 1) {
+      loadChunk(raw[c % AHEAD], cache, slots, (c + AHEAD) % (GROUPS * CHUNKS));
+      if (place < PART_CHUNKS ? (place + 1) % PIECE_CHUNKS == 0 && (part != OWN_PART || place + 1 < PART_CHUNKS) : true) {
         publishShared();
-        arriveAt(fullBarrier(shared, group, c == PART_CHUNKS ? OWN_PART : OTHER_PART));
+        arriveAt(fullBarrier(shared, group, part, min(place / PIECE_CHUNKS, PIECES - 1)));
       }
     }
+    parity ^= 1;
   }
 }
