@@ -214,7 +214,14 @@ __device__ __forceinline__ void finish(u8* shared, const float (&acc)[VALUES], c
 // Parameters, partials and latentJoin as of latent_attention.cu. grid (rows, blocks of heads, splits).
 extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
     const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
-    const int* tableStarts, const int* tables, int heads, float scale) {
+    const int* tableStarts, const int* tables, int heads, float scale
+#if TMA
+    , u64 map
+#endif
+    ) {
+#if !TMA
+  const u64 map = 0;
+#endif
   DYNAMIC_SHARED(memory);
   u8* memoryBytes = (u8*)memory + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES;
   const u32 shared = sharedAddress(memoryBytes);
@@ -241,7 +248,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
   const int group = __shfl_sync(FULL_MASK, threadIdx.x / GROUP_THREADS, 0);
   if (group == GROUPS) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 " PRODUCER_REGISTERS ";");
-    bringTiles(shared, cache, scales, tables + tableStarts[row], begin, begin + length, place % gridDim.y, gridDim.y);
+    bringTiles(shared, cache, scales, tables + tableStarts[row], begin, begin + length, place % gridDim.y, gridDim.y, map);
     return;
   }
 

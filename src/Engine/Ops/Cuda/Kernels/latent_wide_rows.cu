@@ -46,9 +46,19 @@ __device__ __forceinline__ void arriveWithCopies(u32 barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" :: "r"(barrier) : "memory");
 }
 
+#if TMA
+__device__ __forceinline__ void copyBox(u32 to, u64 map, int column, int row, u32 barrier) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
+               :: "r"(to), "l"(map), "r"(column), "r"(row), "r"(barrier) : "memory");
+}
+#endif
+
 // Brings tiles, of all threads of a warpgroup: of each pair the parts in the order in which their places become free.
-__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8*, const int* table, int begin, int end, int share, int shares) {
+__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8*, const int* table, int begin, int end, int share, int shares, u64 map) {
   const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS;
+#if TMA
+  asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" :: "l"(map) : "memory");
+#endif
   const u32 tiles = shared + TILES_AT + swizzled(row, threadIdx.x % ROW_THREADS * 8);
   Blocks blocks, next;
   findBlocks(next, table, begin + row, end);
@@ -77,6 +87,27 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
         if (first - row + g * KEYS >= end) continue;
         const u32 tile = tiles + g * TILE_BYTES;
         waitBarrier(emptyBarrier(shared, g, part), parity);
+#if TMA
+        if (first - row + (g + 1) * KEYS <= end) {
+#pragma unroll
+          for (int piece = 0; piece < PIECES; piece++) {
+            const int chunks = PIECE_CHUNKS + (part == OWN_PART && piece == PIECES - 1);
+            const u32 barrier = fullBarrier(shared, g, part, piece);
+            if (threadIdx.x % GROUP_THREADS == 0) {
+              expectBytes(barrier, chunks * CHUNK_BYTES);
+#pragma unroll
+              for (int c = 0; c < chunks; c++) {
+                const int chunk = c == PIECE_CHUNKS ? RANK / 64 : (g ^ part) * PART_CHUNKS + piece * PIECE_CHUNKS + c;
+#pragma unroll
+                for (int i = 0; i < OWN_ROWS; i++)
+                  copyBox(shared + TILES_AT + g * TILE_BYTES + chunk * CHUNK_BYTES + i * ROWS_AT_ONCE * 128, map, chunk * 64, blocks.ids[g][i] * BLOCK_SIZE, barrier);
+              }
+            } else
+              arriveAt(barrier);
+          }
+          continue;
+        }
+#endif
 #pragma unroll
         for (int piece = 0; piece < PIECES; piece++) {
           copyChunks(tile, cache, blocks.ids[g], (g ^ part) * PART_CHUNKS + piece * PIECE_CHUNKS, PIECE_CHUNKS, first + g * KEYS, end);

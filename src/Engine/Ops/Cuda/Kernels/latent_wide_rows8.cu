@@ -79,7 +79,7 @@ __device__ __forceinline__ void storePack(u32 to, u32 low, u32 high, u32 factor)
 }
 
 // Brings tiles, of all threads of a warpgroup.
-__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8* scales, const int* table, int begin, int end, int, int) {
+__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8* scales, const int* table, int begin, int end, int, int, u64) {
   const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS, pack = threadIdx.x % ROW_THREADS * 2;
   const u32 tiles = shared + TILES_AT, low = swizzled(row, pack * 8), high = swizzled(row, pack * 8 + 8); // the places of a pack's halves
   int first = begin + row, parity = 1;
