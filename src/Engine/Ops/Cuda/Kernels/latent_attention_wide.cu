@@ -282,6 +282,26 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
         top[h] = fmaxf(top[h], best[h]);
         if (lane % 4 == 0) maxima[h * 8] = top[h];
       }
+#if MID
+      weigh(scores, top, added, factor);
+      packWeights(weights, scores);
+      storeWeights(ownWeights, weights); // nobody reads the ones before any more, or the tile would not have come
+      publishShared();
+      arriveThreads(WEIGHED);
+      raiseBest(best, top, shrink, sum);
+      shrinkResults(acc, shrink);
+      addOwn(acc, weights, operands, 0);
+      waitProducts<0>();
+      if (lane == 0) arriveAt(emptyBarrier(shared, 0, OWN_PART));
+      meetThreads(WEIGHED + 1);
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        top[h] = maxima[HEADS + h * 8];
+        sum[h] += added[h];
+      }
+      raiseBest(best, top, shrink, sum);
+      shrinkResults(acc, shrink);
+#else
       arriveThreads(RAISED);
       weigh(scores, top, added, factor);
       packWeights(weights, scores);
@@ -302,6 +322,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
       shrinkWeights(ownWeights, shrink);
       arriveThreads(WEIGHED);
       shrinkResults(acc, shrink);
+#endif
       if (at + KEYS < length) {
         addOther(acc, operands, 1);
         waitProducts<0>();
@@ -315,6 +336,36 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
       float scores[SCORES], top[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, added[2] = {}, shrink[2];
       u32 weights[KEYS / 16][4];
       if (owns) scoreTile<1>(scores, top, operands, rotated, shared, at / (GROUPS * KEYS) % 2, length - at, factor);
+#if MID
+      meetThreads(WEIGHED);
+      const float before[2] = {maxima[0], maxima[8]};
+      raiseBest(best, before, shrink, sum);
+      shrinkResults(acc, shrink);
+      addOther(acc, operands, 0);
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        top[h] = fmaxf(top[h], best[h]);
+        if (lane % 4 == 0) maxima[HEADS + h * 8] = top[h];
+      }
+      if (owns) {
+        weigh(scores, top, added, factor);
+        packWeights(weights, scores);
+        storeWeights(ownWeights, weights);
+        publishShared();
+      }
+      arriveThreads(WEIGHED + 1);
+      waitProducts<0>();
+      if (lane == 0) arriveAt(emptyBarrier(shared, 0, OTHER_PART));
+      raiseBest(best, top, shrink, sum);
+      shrinkResults(acc, shrink);
+#pragma unroll
+      for (int h = 0; h < 2; h++) sum[h] += added[h];
+      if (owns) {
+        addOwn(acc, weights, operands, 1);
+        waitProducts<0>();
+        if (lane == 0) arriveAt(emptyBarrier(shared, 1, OWN_PART));
+      }
+#else
       meetThreads(RAISED);
 #pragma unroll
       for (int h = 0; h < 2; h++) {
@@ -339,6 +390,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
       if (owns && lane == 0) arriveAt(emptyBarrier(shared, 1, OWN_PART));
       waitProducts<0>();
       if (lane == 0) arriveAt(emptyBarrier(shared, 0, OTHER_PART));
+#endif
     }
   }
 

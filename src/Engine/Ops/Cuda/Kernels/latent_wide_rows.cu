@@ -81,9 +81,14 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
     aheadBlock = further < end ? __ldg(table + (u32)further / BLOCK_SIZE) : -1;
 #endif
 #pragma unroll
-    for (int part = 0; part < 2; part++)
+    for (int i = 0; i < 2; i++)
 #pragma unroll
-      for (int g = 0; g < GROUPS; g++) {
+      for (int k = 0; k < GROUPS; k++) {
+#if BY_TILE
+        const int g = i, part = k;
+#else
+        const int g = k, part = i;
+#endif
         if (first - row + g * KEYS >= end) continue;
         const u32 tile = tiles + g * TILE_BYTES;
         waitBarrier(emptyBarrier(shared, g, part), parity);
@@ -99,8 +104,8 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
               for (int c = 0; c < chunks; c++) {
                 const int chunk = c == PIECE_CHUNKS ? RANK / 64 : (g ^ part) * PART_CHUNKS + piece * PIECE_CHUNKS + c;
 #pragma unroll
-                for (int i = 0; i < OWN_ROWS; i++)
-                  copyBox(shared + TILES_AT + g * TILE_BYTES + chunk * CHUNK_BYTES + i * ROWS_AT_ONCE * 128, map, chunk * 64, blocks.ids[g][i] * BLOCK_SIZE, barrier);
+                for (int r = 0; r < OWN_ROWS; r++)
+                  copyBox(shared + TILES_AT + g * TILE_BYTES + chunk * CHUNK_BYTES + r * ROWS_AT_ONCE * 128, map, chunk * 64, blocks.ids[g][r] * BLOCK_SIZE, barrier);
               }
             } else
               arriveAt(barrier);

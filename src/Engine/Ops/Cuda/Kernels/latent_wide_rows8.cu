@@ -49,13 +49,19 @@ __device__ __forceinline__ RowScales loadScales(const u8* scales, const Slots& s
   return loaded;
 }
 
-// Parts of a pair come in the order in which their places become free: each group's own one, then each one's other. Which group's the c-th chunk is.
-__device__ __forceinline__ constexpr int groupOf(int c) { return c < CHUNKS + 1 ? c / (PART_CHUNKS + 1) : (c - CHUNKS - 1) / PART_CHUNKS; }
-
-// Which one of its tile.
+// Parts of a pair come in the order in which their places become free. Of the c-th chunk: whose tile it is of, of which part, where in it.
+#if BY_TILE
+__device__ __forceinline__ constexpr int groupOf(int c) { return c / CHUNKS; }
+__device__ __forceinline__ constexpr int partOf(int c) { return c % CHUNKS > PART_CHUNKS; }
+__device__ __forceinline__ constexpr int placeOf(int c) { return c % CHUNKS % (PART_CHUNKS + 1); }
+#else
+#define OWN_CHUNKS (GROUPS * (PART_CHUNKS + 1))
+__device__ __forceinline__ constexpr int partOf(int c) { return c >= OWN_CHUNKS; }
+__device__ __forceinline__ constexpr int groupOf(int c) { return c < OWN_CHUNKS ? c / (PART_CHUNKS + 1) : (c - OWN_CHUNKS) / PART_CHUNKS; }
+__device__ __forceinline__ constexpr int placeOf(int c) { return c < OWN_CHUNKS ? c % (PART_CHUNKS + 1) : (c - OWN_CHUNKS) % PART_CHUNKS; }
+#endif
 __device__ __forceinline__ constexpr int chunkOf(int c) {
-  if (c >= CHUNKS + 1) return (groupOf(c) ^ 1) * PART_CHUNKS + (c - CHUNKS - 1) % PART_CHUNKS;
-  return c % (PART_CHUNKS + 1) == PART_CHUNKS ? RANK / 64 : groupOf(c) * PART_CHUNKS + c % (PART_CHUNKS + 1);
+  return placeOf(c) == PART_CHUNKS ? RANK / 64 : (groupOf(c) ^ partOf(c)) * PART_CHUNKS + placeOf(c);
 }
 
 __device__ __forceinline__ void loadChunk(uint4 (&raw)[OWN_ROWS], const Cached* cache, const Slots& slots, int c) {
@@ -101,8 +107,7 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
     }
 #pragma unroll
     for (int c = 0; c < GROUPS * CHUNKS; c++) {
-      const int group = groupOf(c), part = c > CHUNKS;
-      const int place = part == OWN_PART ? c % (PART_CHUNKS + 1) : (c - CHUNKS - 1) % PART_CHUNKS; // in its part
+      const int group = groupOf(c), part = partOf(c), place = placeOf(c);
       // Where the second tile of a pair is beyond the end, nobody reads it, and what is stored there keeps to the order of those who read.
       if (place == 0) waitBarrier(emptyBarrier(shared, group, part), parity);
       const u32 to = tiles + group * TILE_BYTES + chunkOf(c) * CHUNK_BYTES;
