@@ -70,7 +70,9 @@ template <int GROUP, int PART> __device__ __forceinline__ void scorePart(float (
   for (int s = 0; s < PART_CHUNKS * 4; s++) {
     if (s % (PIECE_CHUNKS * 4) == 0) {
       waitBarrier(fullBarrier(shared, GROUP, PART, s / 4 / PIECE_CHUNKS), parity);
+#if CONSUMERS_PUBLISH
       publishShared(); // copies are ordinary stores to tensor cores
+#endif
       if (PART == OWN_PART && s == 0) beginProducts();
     }
     const u32 place = ((GROUP ^ PART) * PART_CHUNKS + s / 4) * (CHUNK_BYTES >> 4) + s % 4 * 2;
@@ -232,6 +234,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
         for (int piece = 0; piece < PIECES; piece++) createBarrier(fullBarrier(shared, g, part, piece), GROUP_THREADS);
         createBarrier(emptyBarrier(shared, g, part), GROUP_THREADS / WARP); // of the one group that reads it last
       }
+    publishShared(); // to the copy engine
   }
   __syncthreads();
   waitForPrevious();
@@ -261,6 +264,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
   copyQueries(memoryBytes, absorbed, (u64)row * heads, firstHead, heads);
   Rotated rotated;
   loadRotated(rotated, queries, (u64)row * heads, firstHead + headRow, heads);
+#if !UNCOMMITTED
+  commitCopies(); // or waitCopies would wait for none of them
+#endif
   waitCopies<0>();
   publishShared();
   meetThreads(MEETING);
@@ -311,7 +317,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
       shrinkResults(acc, shrink);
       addOwn(acc, weights, operands, 0);
       waitProducts<0>();
+#if !LATE
       if (lane == 0) arriveAt(emptyBarrier(shared, 0, OWN_PART));
+#endif
       meetThreads(WEIGHED + 1);
 #pragma unroll
       for (int h = 0; h < 2; h++) {
@@ -328,6 +336,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
         waitProducts<0>();
         if (lane == 0) arriveAt(emptyBarrier(shared, 1, OTHER_PART));
       }
+#if LATE && !MID
+      if (lane == 0) arriveAt(emptyBarrier(shared, 0, OWN_PART));
+#endif
     }
   } else {
 #pragma unroll 1
@@ -386,7 +397,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
       if (owns) addOwn(acc, weights, operands, 1);
       meetThreads(WEIGHED);
       addOther(acc, operands, 0);
+#if LATE
+      waitProducts<0>();
+#else
       waitProducts<1>();
+#endif
       if (owns && lane == 0) arriveAt(emptyBarrier(shared, 1, OWN_PART));
       waitProducts<0>();
       if (lane == 0) arriveAt(emptyBarrier(shared, 0, OTHER_PART));

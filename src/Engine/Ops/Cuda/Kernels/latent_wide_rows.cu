@@ -5,6 +5,9 @@
 #define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // of a thread
 #define PRODUCER_REGISTERS "56"
 #define CONSUMER_REGISTERS "224"
+#ifndef CONSUMERS_PUBLISH
+#define CONSUMERS_PUBLISH (!TMA && !OWN_WAIT) // nobody else does once copies have come
+#endif
 #if COPY_BYTES == 256
 #define COPY_AHEAD ".L2::256B"
 #elif COPY_BYTES == 128
@@ -117,10 +120,20 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
         for (int piece = 0; piece < PIECES; piece++) {
           copyChunks(tile, cache, blocks.ids[g], (g ^ part) * PART_CHUNKS + piece * PIECE_CHUNKS, PIECE_CHUNKS, first + g * KEYS, end);
           if (part == OWN_PART && piece == PIECES - 1) copyChunks(tile, cache, blocks.ids[g], RANK / 64, 1, first + g * KEYS, end);
+#if !TMA && !OWN_WAIT
           arriveWithCopies(fullBarrier(shared, g, part, piece));
+#endif
         }
+#if TMA || OWN_WAIT
+        commitCopies();
+        waitCopies<0>();
+        publishShared();
+#pragma unroll
+        for (int piece = 0; piece < PIECES; piece++) arriveAt(fullBarrier(shared, g, part, piece));
+#endif
       }
     parity ^= 1;
   }
+  commitCopies();
   waitCopies<0>();
 }

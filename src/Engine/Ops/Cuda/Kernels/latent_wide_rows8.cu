@@ -7,6 +7,9 @@
 #define AHEAD 3                                    // chunks on their way: GROUPS * CHUNKS is a multiple
 #define PRODUCER_REGISTERS "56"
 #define CONSUMER_REGISTERS "224"
+#ifndef CONSUMERS_PUBLISH
+#define CONSUMERS_PUBLISH 0                       // who stores does
+#endif
 
 typedef u8 Cached;
 
