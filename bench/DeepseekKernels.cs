@@ -166,6 +166,7 @@ internal static class DeepseekKernels
         var bytes = (double)blocks * new KvCacheSpec([spec]).BlockBytes(ops, cacheType);
         var operations = 2.0 * sequences * ContextTokens * heads * (shape.RowWidth + shape.Rank);
         var isFloat8 = cacheType == KvCacheSpec.Float8;
+        latent.Clusters.IsOff = true; // those have cuts of their own
         foreach (var cut in !tune ? [] : isFloat8 ? Float8Cuts : LatentCuts)
         {
             (latent.Cut, latent.Float8Cut) = (cut, cut);
@@ -173,7 +174,7 @@ internal static class DeepseekKernels
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"          {other - products,8:F1} us by {cut}"));
         }
 
-        (latent.Cut, latent.Float8Cut) = (LatentTiling.Default, LatentTiling.DefaultFloat8);
+        (latent.Cut, latent.Float8Cut, latent.Clusters.IsOff) = (LatentTiling.Default, LatentTiling.DefaultFloat8, false);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{heads,4} heads, {sequences,4} sequences, {(isFloat8 ? "fp8" : "bfloat16"),8}: {whole,8:F1} us, "

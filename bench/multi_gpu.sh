@@ -39,7 +39,7 @@ part() { # a part that fails is reported, and the others still run
 
 part topology nvidia-smi topo -m
 for class in PeerCollectives NcclCollectives CudaParallelTests CudaDeepseekParallelTests CudaDataParallelTests; do
-  LOCALLLM_PIPELINE_RUN_AHEAD=1 part "tests-$class" tests Engine --filter-class "*$class*"
+  part "tests-$class" tests Engine --filter-class "*$class*"
 done
 part tests-processes tests Cluster --filter-class '*GpuProcessTests*'
 
@@ -52,7 +52,6 @@ for shape in qwen2-7b:1 qwen2-32b:1 llama-70b:2; do
   done
 done
 part qwen2-7b-pp2 bench cards --shape qwen2-7b -pp 2 --rounds 3
-LOCALLLM_PIPELINE_RUN_AHEAD=1 part qwen2-7b-pp2-ahead bench cards --shape qwen2-7b -pp 2 --rounds 3
 (( cards >= 4 )) && part qwen2-7b-tp2-pp2 bench cards --shape qwen2-7b -tp 2 -pp 2 --rounds 3
 for backend in threads processes; do part "qwen2-7b-tp2-$backend" bench cards --shape qwen2-7b -tp 2 --backend $backend --rounds 3; done
 for n in 1 $(sizes); do part "deepseek-v3-tp$n" bench deepseek-stack --device cuda -tp "$n" --rounds 3; done

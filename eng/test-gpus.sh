@@ -8,7 +8,6 @@ dotnet build "$here/tests/Engine.Tests" -c Release -v quiet --nologo
 # Ranks that share a card share its context: a kernel of libtorch that is loaded at its first launch waits for the card, and so for a rank that waits for
 # this one.
 export CUDA_MODULE_LOADING=EAGER
-export LOCALLLM_PIPELINE_RUN_AHEAD=1
 suite() { dotnet "$here/tests/Engine.Tests/bin/Release/net10.0/LocalLlm.Engine.Tests.dll" --ansi off --progress off "$@"; }
 printf '== one rank, and ranks on the cards that are there\n'
 suite --filter-class '*Cuda*' --filter-class '*PeerCollectives*' --filter-class '*NcclCollectives*'

@@ -81,8 +81,6 @@ internal sealed class NodeRanks
             var last = plan.WorldSize - plan.RanksPerStage + first;
             if (first == last || (place.Rank != first && place.Rank != last) || plan.PlaceOf(first).Node != node || plan.PlaceOf(last).Node != node)
                 return null;
-            if (gpus is not null && !GpuRanks.RunsStagesAhead)
-                return null;
             if (gpus is not null)
                 return place.Rank == last ? gpus.IdLink(first).Sender : gpus.IdLink(first).Receiver;
             if (!idLinks.TryGetValue(first, out var link))

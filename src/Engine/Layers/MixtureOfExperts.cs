@@ -70,7 +70,7 @@ internal sealed class MixtureOfExperts : IFeedForward
         var joins = _experts.JoinsShared(x.dtype, x.size(0));
         var shared = joins ? null : _shared?.Forward(x);
         var isAlone = _context.Collectives.WorldSize == 1;
-        var sum = _experts.TrySum(x, _router.Route(x, joins), shared, isAlone ? residual : null)!; // [tokens, hidden]
+        var sum = _experts.TrySum(x, _router.Route(x, joins, _experts), shared, isAlone ? residual : null)!; // [tokens, hidden]
         if (!isAlone)
             _context.Collectives.AddAllReduced(residual, sum);
     }

@@ -12,7 +12,10 @@ namespace LocalLlm.Ops;
 /// Whether the last of each token is the expert of every token, by the number after the last one's, with a weight of 1
 /// (<see cref="IExpertOps.JoinsShared"/>).
 /// </param>
-internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights, bool HasShared = false);
+/// <param name="SortedFor">
+/// Whose tokens the device has sorted, and counted, as it chose; valid until it chooses or sums again. null: nobody's.
+/// </param>
+internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights, bool HasShared = false, IExperts? SortedFor = null);
 
 /// <summary>The matrices of one expert on one rank, without biases.</summary>
 /// <param name="GateUp">[2 · width, hidden]: gate first.</param>
@@ -74,7 +77,10 @@ internal interface IExpertOps
     /// <param name="bias">[experts] float32, added to the scores to choose by; null: none.</param>
     /// <param name="routing">How.</param>
     /// <param name="joinsShared">Whether the expert of every token comes last (<see cref="JoinsShared"/>).</param>
-    ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false);
+    /// <param name="summed">
+    /// Whom <see cref="TrySum"/> is asked for by this choice, once and next, and takes: a device may begin with that. null: nobody knows.
+    /// </param>
+    ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false, IExperts? summed = null);
 
     /// <summary>
     /// The sum of each token's experts of this rank, times their weights, in the order of their numbers and in float32: the sum of a token

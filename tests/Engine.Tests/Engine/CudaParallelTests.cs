@@ -69,7 +69,6 @@ public sealed class CudaParallelTests
     public async Task Stages_take_steps_whose_tokens_the_host_does_not_know(string layout, int cards)
     {
         CardRanks.Require(cards);
-        Assert.SkipUnless(GpuRanks.RunsStagesAhead, $"wants {GpuRanks.RunAheadVariable}=1");
         var options = RankLayout.Find(layout)!.Of(Options("bfloat16", cards));
         var noted = new List<NotingExecutor>();
         var request = GenerationRequest.FromTokenIds([5, 6], new() { Temperature = 0, MaxTokens = 40, IgnoreEos = true });

@@ -55,6 +55,59 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             AssertLatentAttentionAgrees(_plain, _cuda, new(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved), type);
     }
 
+    // Rows that a cluster or several share the positions of, and more rows than clusters take; what is recorded for long contexts serves
+    // short ones.
+    [Theory]
+    [InlineData(16, 0, new[] { 1 })]
+    [InlineData(16, 0, new[] { 31 })]
+    [InlineData(17, 100_000, new[] { 33 })]
+    [InlineData(16, 0, new[] { 1000 })]
+    [InlineData(16, 100_000, new[] { 1023 })]
+    [InlineData(16, 0, new[] { 5000 })]
+    [InlineData(1, 100_000, new[] { 5000, 700, 1 })]
+    [InlineData(16, 8000, new[] { 4096, 2049, 64, 1, 31, 33, 1000, 17 })]
+    [InlineData(16, 0, new[] { 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56 })]
+    [InlineData(64, 0, new[] { 1000, 90 })]
+    [InlineData(128, 0, new[] { 3000 })]
+    [InlineData(128, 100_000, new[] { 300 })]
+    public void Decode_steps_agree_with_the_plain_version(int heads, int bound, int[] contexts)
+    {
+        var shape = new LatentAttentionShape(heads, 512, 128, 64, 128, 1 / MathF.Sqrt(192), Interleaved: true);
+        var spec = KvLayerSpec.Rows(shape.RowWidth);
+        var free = Enumerable.Range(0, contexts.Sum(context => (context + 15) / 16)).ToArray();
+        var count = free.Length;
+        new Random(4).Shuffle(free);
+        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        {
+            using var scope = NewDisposeScope();
+            var (plain, fast, next) = ((ILatentOps)new TorchLatentOps(CPU), _cuda.Features.Latent!, 0);
+            using var plainCache = KvCacheTensors.Allocate(_plain, spec, count, type);
+            using var fastCache = KvCacheTensors.Allocate(_cuda, spec, count, type);
+            plainCache.Tensors[0].copy_(randn(plainCache.Tensors[0].shape));
+            fastCache.Tensors[0].copy_(plainCache.Tensors[0]);
+            using var metadata = new AttentionMetadata { ContextBound = bound };
+            foreach (var context in contexts)
+            {
+                var table = free[next..(next += (context + 15) / 16)];
+                Append(metadata, context - 1, 1, table);
+                // What lies behind the end of a sequence must never reach a result.
+                if (context % 16 > 0)
+                    fastCache.Tensors[0][table[^1]].reshape(16, -1).narrow(0, context % 16, 16 - (context % 16)).fill_(float.NaN);
+            }
+
+            var projection = (randn((long)heads * (shape.PlainDim + shape.ValueDim), shape.Rank) / MathF.Sqrt(shape.Rank)).to(type);
+            using var plainWeight = plain.Pack(projection, shape);
+            using var fastWeight = fast.Pack(projection.cuda(), shape);
+            // So large that few positions have most of the weight: a mean over thousands would be next to nothing.
+            var queries = (randn(contexts.Length, (long)heads * shape.QueryDim) * 4).to(type);
+            var wanted = plain.Attention(queries, plainWeight, plainCache, metadata, shape);
+            _cuda.BeginStep(new int[contexts.Length], metadata);
+            // Twice: what joins parts begins anew.
+            for (var turn = 0; turn < 2; turn++)
+                AssertNear(wanted, fast.Attention(queries.cuda(), fastWeight, fastCache, metadata, shape), 3e-2);
+        }
+    }
+
     // A multiple of the rows that cuDNN plans for, and not; flash attention computes both where libtorch does not choose cuDNN.
     [Theory]
     [InlineData(1024)]

@@ -23,8 +23,9 @@ public sealed class KernelSourcesTests
         { "best.cu", true, "" },
         { "draw.cu sampling.cu", true, "CUTS=1 NOTHING_LEFT=-1" },
         { "experts.cu", true, Experts },
-        { "routing.cu", true, $"{Experts} GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
-        { "routing.cu", true, OddExperts },
+        { "sort_few.cu", false, "" },
+        { CudaExpertOps.RoutingSource, true, $"{Experts} GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
+        { CudaExpertOps.RoutingSource, true, OddExperts },
         { "router.cu", false, "TILE=1 OUTPUTS=2" },
         { "router.cu", false, "TILE=8 OUTPUTS=4" },
         { CudaLatentOps.StoreSource, true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1 CACHE_FP8=0" },
@@ -37,11 +38,11 @@ public sealed class KernelSourcesTests
         { PagedAttention.Float8Source, false, $"{Attention} HEAD_DIM=128 CACHE_FP8=1 MIN_BLOCKS=2" },
         { PagedAttention.Float8Source, false, $"{Attention} HEAD_DIM=64 CACHE_FP8=1 MIN_BLOCKS=2" },
         { CudaAttention.Float8CacheSource, true, "" },
-        { CudaLatentOps.AttentionSource, false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=32 STAGES=2" },
-        { CudaLatentOps.Float8Source, false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=32 STAGES=3" },
-        { CudaLatentOps.Float8Source, false, "RANK=512 PLAIN=128 ROTARY=64 HEAD_GROUPS=1 TILE=16 STAGES=4" },
-        { CudaLatentOps.Float8Source, false, "RANK=64 PLAIN=32 ROTARY=16 HEAD_GROUPS=1 TILE=32 STAGES=3" },
-        { CudaLatentOps.Float8Source, false, "RANK=192 PLAIN=128 ROTARY=80 HEAD_GROUPS=1 TILE=32 STAGES=3" },
+        { CudaLatentOps.AttentionSource, false, "RANK=512 PLAIN=128 ROTARY=64 PARTS=1 CLUSTER=1 TILE=32 STAGES=2" },
+        { CudaLatentOps.Float8Source, false, "RANK=512 PLAIN=128 ROTARY=64 PARTS=1 CLUSTER=1 TILE=32 STAGES=3" },
+        { CudaLatentOps.Float8Source, false, "RANK=512 PLAIN=128 ROTARY=64 PARTS=1 CLUSTER=1 TILE=16 STAGES=4" },
+        { CudaLatentOps.Float8Source, false, "RANK=64 PLAIN=32 ROTARY=16 PARTS=1 CLUSTER=1 TILE=32 STAGES=3" },
+        { CudaLatentOps.Float8Source, false, "RANK=192 PLAIN=128 ROTARY=80 PARTS=1 CLUSTER=1 TILE=32 STAGES=3" },
     };
 
     /// <summary>Rows, outputs, inputs, products at once.</summary>
@@ -66,6 +67,20 @@ public sealed class KernelSourcesTests
             var tiling = SkinnyTiling.Of(rows, outputs, inputs, products, fp8, 132);
             var (type, where) = fp8 ? (ScalarType.BFloat16, TokenPermutation.None) : (ScalarType.Float16, TokenPermutation.ToTokens);
             AssertCompiles("tensor_core.cu product.cu skinny.cu", tiling.Defines(type, fp8, gated: false, add: !fp8, where));
+        }
+    }
+
+    [Theory]
+    [InlineData("RANK=512 PLAIN=128 ROTARY=64 PARTS=2 CLUSTER=16 TILE=32 STAGES=2")]
+    [InlineData("RANK=512 PLAIN=128 ROTARY=64 PARTS=2 CLUSTER=8 TILE=16 STAGES=4")]
+    [InlineData("RANK=512 PLAIN=128 ROTARY=64 PARTS=1 CLUSTER=16 TILE=32 STAGES=4")]
+    [InlineData("RANK=64 PLAIN=32 ROTARY=16 PARTS=2 CLUSTER=16 TILE=32 STAGES=2")]
+    public void Attention_of_clusters_compiles_for_Hopper(string defines)
+    {
+        foreach (var type in Halves)
+        {
+            foreach (var source in (string[])[CudaLatentOps.AttentionSource, CudaLatentOps.Float8Source])
+                AssertCompiles(source, $"{KernelCompiler.TypeMacro(type)} {defines}", CudaDevice.Hopper);
         }
     }
 

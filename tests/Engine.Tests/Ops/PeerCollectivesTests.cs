@@ -289,11 +289,12 @@ public sealed class PeerCollectivesTests
     {
         const int slots = 3, messages = 200;
         var shared = new CopiedMessages(slots);
+        int? senderCard = reaches ? cards - 1 : null;
         CardRanks.Run(
             CardRanks.Pair(cards),
             [
-                (new SingleRankCollectives(), new CopyLink(shared, sends: false, reaches), null),
-                (new SingleRankCollectives(), null, new CopyLink(shared, sends: true, reaches)),
+                (new SingleRankCollectives(), new CopyLink(shared, sends: false, senderCard), null),
+                (new SingleRankCollectives(), null, new CopyLink(shared, sends: true, senderCard)),
             ],
             rank =>
             {
@@ -314,7 +315,7 @@ public sealed class PeerCollectivesTests
                     for (var i = 0; i < message % 5; i++)
                         busy.matmul(busy);
                     var ids = rank.Previous!.Receive(40 * message, 1, ScalarType.Int32);
-                    sampler.Keep(ids.narrow(0, 39 * message, 3), 3 * (message % slots));
+                    sampler.Keep(ids.narrow(0, (40 * message) - 3, 3), 3 * (message % slots));
                     sum.add_(ids.sum());
                 }
 

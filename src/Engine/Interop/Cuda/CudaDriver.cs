@@ -145,6 +145,9 @@ internal static unsafe partial class CudaDriver
     public static partial int cuLaunchKernelEx(LaunchConfig* config, IntPtr function, void** arguments, void** extra);
 
     [LibraryImport(Library)]
+    public static partial int cuOccupancyMaxActiveClusters(int* clusters, IntPtr function, LaunchConfig* config);
+
+    [LibraryImport(Library)]
     public static partial int cuTensorMapEncodeTiled(
         void* map, int type, uint rank, ulong address, ulong* sizes, ulong* strides, uint* box, uint* elementStrides, int interleave, int swizzle,
         int promotion, int outside);

@@ -17,6 +17,7 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     private const string ExpertSource = "experts.cu";
     private const int QuantiseThreads = 256;
     private const int WarpSize = 32;
+    private const int GatherParts = 8; // blocks that share the inputs of a tile
 
     /// <summary>Rows of each expert, on average, from which on it is quicker than <see cref="WarpgroupProducts"/>.</summary>
     public const int MinRows = 20;
@@ -52,7 +53,7 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
         if (table is not { Maps: { } maps, Scales: { } scales, ScaleRows: { } scaleRows })
             throw new ArgumentException("these matrices are not described to the copy engine", nameof(table));
         var rows = bulk.Rows;
-        using var tiled = Quantise(x, bulk.MaxTiles, direction, [bulk.Tiles, rows.Starts, rows.Order, rows.PerToken]);
+        using var tiled = direction == TokenPermutation.ToExperts ? Gather(x, bulk) : Quantise(x, bulk.MaxTiles, direction, bulk.Tiles, rows.Starts);
         Launch(
             bulk.Tiling, maps, scales, scaleRows, table.ScaleColumns, null, tiled, y, (int)x.size(0), table.OutFeatures, direction,
             [bulk.Items, rows.Starts, rows.Order]);
@@ -67,7 +68,7 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     public void Multiply(Tensor x, Fp8Weight weight, BulkMatrix description, Tensor scaleRows, Tensor y)
     {
         var rows = (int)x.size(0);
-        using var tiled = Quantise(x, BulkTiling.TilesOf(rows), TokenPermutation.None, [0ul, 0ul, 0ul, 1]);
+        using var tiled = Quantise(x, BulkTiling.TilesOf(rows), TokenPermutation.None, 0, 0);
         Launch(
             BulkTiling.OfProduct(rows, weight.OutFeatures, device.Multiprocessors), description.Map, description.ScaleAddress, scaleRows,
             (int)weight.Scales.size(1), weight.Bias, tiled, y, rows, weight.OutFeatures, TokenPermutation.None, [0ul, 0ul, 0ul]);
@@ -99,17 +100,37 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
             tiling.SharedBytes);
     }
 
-    // [tiles, inputs · 64] bytes, and [tiles, inputs / 128 · 64] scales.
-    private QuantisedRows Quantise(Tensor x, int tiles, TokenPermutation direction, ReadOnlySpan<KernelArgument> lists)
+    private QuantisedRows Quantise(Tensor x, int tiles, TokenPermutation direction, ulong listed, ulong starts)
     {
         var (inputs, chunks) = ((int)x.size(1), (int)x.size(1) / BulkTiling.Chunk);
-        var values = workspace.Rent(WorkspaceSlot.TiledRows, tiles, (long)inputs * BulkTiling.RowsOfTile, ScalarType.Byte);
-        var scales = workspace.Rent(WorkspaceSlot.TiledScales, tiles, (long)chunks * BulkTiling.RowsOfTile, ScalarType.Float32);
-        kernels.Get(QuantiseSource, "quantiseTiles", $"{KernelCompiler.TypeMacro(x.dtype)} ROWS={(int)direction}").Launch(
-            (tiles, chunks, 1), QuantiseThreads,
-            [x, (int)x.stride(0), values, scales, (int)x.size(0), inputs, lists[0], lists[1], lists[2], lists[3]]);
-        return new(values, scales);
+        var tiled = Room(tiles, inputs);
+        kernels.Get(QuantiseSource, "quantiseTiles", Defines(x.dtype, direction)).Launch(
+            (tiles, chunks, 1), QuantiseThreads, [x, (int)x.stride(0), tiled.Values, tiled.Scales, (int)x.size(0), inputs, listed, starts]);
+        return tiled;
     }
+
+    // A token goes to several experts: it becomes 8-bit floats once, which are copied.
+    private QuantisedRows Gather(Tensor x, BulkRows bulk)
+    {
+        var inputs = (int)x.size(1);
+        using var quantised = products.Quantise(x);
+        var tiled = Room(bulk.MaxTiles, inputs);
+        kernels.Get(QuantiseSource, "gatherTiles", Defines(x.dtype, TokenPermutation.ToExperts)).Launch(
+            (bulk.MaxTiles, GatherParts, 1),
+            QuantiseThreads,
+            [
+                quantised.Values, quantised.Scales, tiled.Values, tiled.Scales, (int)x.size(0), inputs, bulk.Tiles, bulk.Rows.Starts, bulk.Rows.Order,
+                bulk.Rows.PerToken,
+            ]);
+        return tiled;
+    }
+
+    private static string Defines(ScalarType type, TokenPermutation direction) => $"{KernelCompiler.TypeMacro(type)} ROWS={(int)direction}";
+
+    // [tiles, inputs · 64] bytes, and [tiles, inputs / 128 · 64] scales.
+    private QuantisedRows Room(int tiles, int inputs) => new(
+        workspace.Rent(WorkspaceSlot.TiledRows, tiles, (long)inputs * BulkTiling.RowsOfTile, ScalarType.Byte),
+        workspace.Rent(WorkspaceSlot.TiledScales, tiles, (long)inputs / BulkTiling.Chunk * BulkTiling.RowsOfTile, ScalarType.Float32));
 }
 
 /// <summary>The tiles of a step's experts, as <c>experts.cu</c> lists them.</summary>

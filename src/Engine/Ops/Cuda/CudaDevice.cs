@@ -44,15 +44,11 @@ internal sealed unsafe class CudaDevice : IDisposable
         Torch = new(DeviceType.CUDA, ordinal);
         InitializeDeviceType(DeviceType.CUDA);
         zeros(1, device: Torch).Dispose();
-        int device;
-        CudaException.Check(CudaDriver.cuDeviceGet(&device, ordinal), "cuDeviceGet");
-        IntPtr context;
-        CudaException.Check(CudaDriver.cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
-        CudaException.Check(CudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
-        (Handle, Context) = (device, context);
-        ComputeCapability = ComputeCapabilityOf(device);
-        Multiprocessors = Attribute(device, MultiprocessorCountAttribute);
-        Name = NameOf(device);
+        (Handle, Context) = PrimaryContextOf(ordinal);
+        CudaException.Check(CudaDriver.cuCtxSetCurrent(Context), "cuCtxSetCurrent");
+        ComputeCapability = ComputeCapabilityOf(Handle);
+        Multiprocessors = Attribute(Handle, MultiprocessorCountAttribute);
+        Name = NameOf(Handle);
         if (ComputeCapability < MinComputeCapability)
             throw Missing($"{Name} has compute capability {ComputeCapability / 10}.{ComputeCapability % 10}, wanted {MinComputeCapability / 10}.0 (Ampere) or newer");
 
@@ -169,6 +165,10 @@ internal sealed unsafe class CudaDevice : IDisposable
             CudaException.Check(status, $"access of {Name} to another card's memory");
     }
 
+    /// <summary>Lets this thread's card read and write the memory of another, which need not be in use yet.</summary>
+    /// <param name="ordinal">Of the other.</param>
+    public void OpenPeer(int ordinal) => OpenPeer(PrimaryContextOf(ordinal).Context);
+
     /// <summary>Waits until the stream is empty.</summary>
     public void Synchronize() => CudaException.Check(CudaDriver.cuStreamSynchronize(Stream), "a step on the GPU");
 
@@ -182,6 +182,16 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     /// <summary>Such as 90 for Hopper.</summary>
     public static int ComputeCapabilityOf(int device) => (10 * Attribute(device, ComputeCapabilityMajorAttribute)) + Attribute(device, ComputeCapabilityMinorAttribute);
+
+    // libtorch's own; it lasts as long as the process.
+    private static (int Handle, IntPtr Context) PrimaryContextOf(int ordinal)
+    {
+        int device;
+        CudaException.Check(CudaDriver.cuDeviceGet(&device, ordinal), "cuDeviceGet");
+        IntPtr context;
+        CudaException.Check(CudaDriver.cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
+        return (device, context);
+    }
 
     private static int Attribute(int device, int attribute)
     {

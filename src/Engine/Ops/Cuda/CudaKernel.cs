@@ -28,6 +28,7 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
     private const int ProgrammaticStreamSerialization = 6;
     private const int MinProgrammaticCapability = 90;
     private const int MaxDynamicSharedMemory = 8; // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    private const int LargeClustersAllowed = 14; // CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
     private const int SharedMemoryWithoutAsking = 48 << 10;
 
     private int _allowedSharedMemory = SharedMemoryWithoutAsking;
@@ -39,12 +40,7 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
     /// <param name="sharedBytes">Shared memory of a block beside what the kernel declares with a size.</param>
     public void Launch((int X, int Y, int Z) grid, int block, ReadOnlySpan<KernelArgument> arguments, int sharedBytes = 0)
     {
-        if (sharedBytes > _allowedSharedMemory)
-        {
-            CudaException.Check(CudaDriver.cuFuncSetAttribute(function, MaxDynamicSharedMemory, sharedBytes), $"giving {name} {sharedBytes} bytes of shared memory");
-            _allowedSharedMemory = sharedBytes;
-        }
-
+        AllowSharedMemory(sharedBytes);
         CudaDriver.LaunchAttribute attribute = new() { Id = ProgrammaticStreamSerialization, Value = 1 };
         CudaDriver.LaunchConfig config = new()
         {
@@ -66,5 +62,38 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
                 pointers[i] = first + i;
             CudaException.Check(CudaDriver.cuLaunchKernelEx(&config, function, pointers, null), $"launching {name}");
         }
+    }
+    /// <summary>
+    /// How many clusters of a kernel that is compiled for clusters the card runs at once; from then on it may be launched, even if its
+    /// clusters have more than the 8 blocks that every card takes.
+    /// </summary>
+    /// <param name="blocks">Of a cluster.</param>
+    /// <param name="threads">Of a block.</param>
+    /// <param name="sharedBytes">As in <see cref="Launch"/>.</param>
+    /// <returns>0: the card runs none of this size.</returns>
+    public int ClustersAtOnce(int blocks, int threads, int sharedBytes)
+    {
+        CudaException.Check(CudaDriver.cuFuncSetAttribute(function, LargeClustersAllowed, 1), $"allowing {name} large clusters");
+        AllowSharedMemory(sharedBytes);
+        CudaDriver.LaunchConfig config = new()
+        {
+            GridX = 1,
+            GridY = 1,
+            GridZ = (uint)blocks,
+            BlockX = (uint)threads,
+            BlockY = 1,
+            BlockZ = 1,
+            SharedMemoryBytes = (uint)sharedBytes,
+        };
+        int clusters;
+        return CudaDriver.cuOccupancyMaxActiveClusters(&clusters, function, &config) == 0 ? clusters : 0;
+    }
+
+    private void AllowSharedMemory(int bytes)
+    {
+        if (bytes <= _allowedSharedMemory)
+            return;
+        CudaException.Check(CudaDriver.cuFuncSetAttribute(function, MaxDynamicSharedMemory, bytes), $"giving {name} {bytes} bytes of shared memory");
+        _allowedSharedMemory = bytes;
     }
 }

@@ -4,8 +4,8 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// Latent attention on a GPU, absorbed: 16-bit types and widths that tensor cores divide by kernels of our own, others by plain tensor
-/// operations. Long contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins. A cache of 8-bit
-/// floats is widened on the way.
+/// operations. Contexts are split into parts ("Flash-Decoding", Dao et al., 2023), which a second kernel joins, or of few rows on Hopper
+/// the same one (<see cref="LatentClusters"/>). A cache of 8-bit floats is widened on the way.
 /// </summary>
 internal sealed class CudaLatentOps(
     CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
@@ -16,10 +16,10 @@ internal sealed class CudaLatentOps(
     public const string StoreSource = "float8.cu latent.cu";
 
     /// <summary>The kernel on tensor cores of single warps.</summary>
-    public const string AttentionSource = "tensor_core.cu latent_cut.cu latent_operands.cu latent_attention.cu";
+    public const string AttentionSource = "tensor_core.cu latent_cut.cu latent_operands.cu latent_cluster.cu latent_attention.cu";
 
     /// <summary>The same over a cache of 8-bit floats.</summary>
-    public const string Float8Source = "tensor_core.cu float8.cu latent_cut.cu latent_operands8.cu latent_attention.cu";
+    public const string Float8Source = "tensor_core.cu float8.cu latent_cut.cu latent_operands8.cu latent_cluster.cu latent_attention.cu";
 
     /// <summary>The kernel on warpgroups.</summary>
     public const string WideSource =
@@ -30,14 +30,11 @@ internal sealed class CudaLatentOps(
         "tensor_core.cu float8.cu warpgroup.cu barriers.cu latent_wide_cut.cu warpgroup_packs.cu latent_wide_products.cu latent_wide_rows8.cu latent_attention_wide.cu";
 
     private const int StoreThreads = 128;
-    private const int HeadsOfBlock = 16;
     private const int WarpSize = 32;
-    private const int Warps = 4;
     private const int MaxSplits = 64; // latentJoin has a warp for them
     private const int WideHeads = 64;
     private const int WideThreads = 384;
     private const int WideTile = 64;
-    private const double Log2E = 1.4426950408889634;
 
     /// <summary>How <c>latent_attention.cu</c> is cut; another one is for measurements.</summary>
     internal LatentTiling Cut { get; set; } = LatentTiling.Default;
@@ -46,6 +43,9 @@ internal sealed class CudaLatentOps(
     internal LatentTiling Float8Cut { get; set; } = LatentTiling.DefaultFloat8;
 
     private readonly TorchLatentOps _plain = new(device.Torch);
+    /// <summary>Attention of few rows; another way is for measurements.</summary>
+    internal LatentClusters Clusters { get; } = new(device, kernels, workspace, inputs);
+
     private readonly LatentPrefill _prefill = new(device, kernels, workspace, inputs);
 
     /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions expand.</summary>
@@ -76,7 +76,7 @@ internal sealed class CudaLatentOps(
     {
         var table = onDevice(rotary);
         var headBlocks = Math.Max(1, shape.Heads * shape.RotaryDim / 2 / (8 * StoreThreads));
-        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)} "
+        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {LatentTiling.Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)} "
             + $"CACHE_FP8={(cache.IsScaled ? 1 : 0)}";
         kernels.Get(StoreSource, "rotateAndStore", defines).Launch(
             ((int)queries.size(0), 1 + headBlocks, 1),
@@ -119,8 +119,6 @@ internal sealed class CudaLatentOps(
     private static bool Takes(ScalarType type, LatentAttentionShape shape) =>
         type != ScalarType.Float32 && shape.Rank % 64 == 0 && shape.RotaryDim % 16 == 0 && shape.PlainDim % 8 == 0;
 
-    private static string Sizes(LatentAttentionShape shape) => $"RANK={shape.Rank} PLAIN={shape.PlainDim} ROTARY={shape.RotaryDim}";
-
     private static Tensor? Scales(KvLayerCache cache) => cache.IsScaled ? cache.Scales[0] : null;
 
     private void Absorbed(
@@ -158,10 +156,12 @@ internal sealed class CudaLatentOps(
     private void Attend(
         Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext, LatentAttentionShape shape)
     {
+        if (Clusters.TryAttend(absorbed, queries, cache, mixed, contextLengths, longestContext, shape))
+            return;
         var rows = (int)queries.size(0);
         var isWide = TakesWide(shape);
         var cut = cache.IsScaled ? Float8Cut : Cut;
-        var (headsOfBlock, minShare) = isWide ? (WideHeads, 2 * WideTile) : (HeadsOfBlock, cut.Tile);
+        var (headsOfBlock, minShare) = isWide ? (WideHeads, 2 * WideTile) : (LatentTiling.HeadsOfBlock, cut.Tile);
         var headBlocks = (shape.Heads + headsOfBlock - 1) / headsOfBlock;
         var maxBlocks = (isWide ? 1 : cut.BlocksPerMultiprocessor) * device.Multiprocessors;
         var splits = Math.Clamp(Math.Min(maxBlocks / (rows * headBlocks), (longestContext + minShare - 1) / minShare), 1, MaxSplits);
@@ -171,17 +171,17 @@ internal sealed class CudaLatentOps(
         // Always the most that any split takes, so that the buffer never moves.
         using var partials = splits > 1
             ? workspace.Rent(WorkspaceSlot.Partials, (long)maxBlocks * headsOfBlock, shape.Rank + 2, ScalarType.Float32) : null;
-        var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {Sizes(shape)} HEAD_GROUPS=1 TILE={cut.Tile} STAGES={cut.Stages}";
+        var defines = cut.Defines(queries.dtype, shape);
         var source = cache.IsScaled ? Float8Source : AttentionSource;
         var kernel = isWide
             ? kernels.Get(cache.IsScaled ? WideFloat8Source : WideSource, "latentAttentionWide", defines)
             : kernels.Get(source, "latentAttention", defines);
         kernel.Launch(
             (rows, headBlocks, splits),
-            isWide ? WideThreads : Warps * WarpSize,
+            isWide ? WideThreads : cut.Threads,
             [
                 absorbed, queries, cache.Tensors[0], Scales(cache), mixed, partials, contextLengths, inputs.TableStarts, inputs.BlockTables,
-                shape.Heads, (float)(shape.Scale * Log2E),
+                shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), 0ul, 0,
             ],
             isWide ? WideSharedBytes(shape) : cut.SharedBytes(shape, cache.IsScaled));
         if (splits > 1)
@@ -199,25 +199,4 @@ internal sealed class CudaLatentOps(
     // So many heads are bound by arithmetic.
     private bool TakesWide(LatentAttentionShape shape) =>
         device.ComputeCapability == CudaDevice.Hopper && shape is { Rank: 512, RotaryDim: 64, Heads: >= WideHeads };
-}
-
-/// <summary>How <c>latent_attention.cu</c> is cut.</summary>
-/// <param name="Tile">Positions of a tile: 16 or 32.</param>
-/// <param name="Stages">Tiles on their way.</param>
-/// <param name="BlocksPerMultiprocessor">Blocks that contexts are split into at most, for each multiprocessor.</param>
-internal readonly record struct LatentTiling(int Tile, int Stages, int BlocksPerMultiprocessor)
-{
-    private const int Warps = 4;
-    private const int WarpSize = 32;
-
-    /// <summary>What was best on an H200.</summary>
-    public static LatentTiling Default { get; } = new(32, 2, 2);
-
-    /// <summary>Over 8-bit floats, of which a tile takes half as much room.</summary>
-    public static LatentTiling DefaultFloat8 { get; } = new(32, 3, 2);
-
-    /// <summary>Dynamic shared memory of a block, in bytes: tiles, with the scales of 8-bit floats, and what the warps exchange.</summary>
-    public int SharedBytes(LatentAttentionShape shape, bool isFloat8) =>
-        (Stages * Tile * (isFloat8 ? shape.RowWidth + 32 + 1 : (shape.RowWidth + 8) * 2))
-            + (2 * Warps * (Tile / 2) * WarpSize * sizeof(float));
 }

@@ -1,13 +1,16 @@
 // y = x Wᵀ of 8-bit floats (e4m3) for many rows on Hopper. The copy engine brings both operands: tiles of 64 rows of x as quantiseTiles lays them out, and
-// W by tensor maps. One thread asks for them; GROUPS (2 or 3) warpgroups multiply, tiles of x in turn, by the same 128 outputs. Every 128 inputs the sums
+// W by tensor maps. Four threads ask for them; GROUPS (2 or 3) warpgroups multiply, tiles of x in turn, by the same 128 outputs. Every 128 inputs the sums
 // are scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv 2412.19437, 3.3.2); meanwhile another warpgroup multiplies.
 // Blocks stay, and take one item after the other: up to TILES (one or two for each warpgroup) tiles of rows of one matrix. STAGES are on their way.
 // GATED, ROWS: product.cu; gates and ups of the same outputs are in one block. grid (any), (GROUPS + 1) * 128 threads.
 #define ROWS_OF_TILE 64
-#define CHUNK 128                   // inputs that share a scale
-#define WEIGHT_BYTES (NR * CHUNK)
-#define TILE_BYTES (ROWS_OF_TILE * CHUNK)
+#define INPUTS 128                  // of a chunk: they share a scale
+#define WEIGHT_BYTES (NR * INPUTS)
+#define TILE_BYTES (ROWS_OF_TILE * INPUTS)
 #define STAGE_BYTES (WEIGHT_BYTES + TILES * TILE_BYTES)
+#define SCALE_BYTES (ROWS_OF_TILE * 4)
+#define PRODUCERS 4                 // warps that ask: one for the matrix, and the others for every third tile each
+#define ASKED ((TILES + PRODUCERS - 2) / (PRODUCERS - 1))
 #define OWNED (GATED ? NR / 2 : NR)
 #define OWN_TILES (TILES / GROUPS)  // of a warpgroup
 #define WARPS (GROUPS * 4)          // that multiply
@@ -31,14 +34,22 @@ __device__ __forceinline__ void copyBytes(u32 to, const void* from, int bytes, u
                :: "r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
 }
 
+// What the copy engine has brought; neither moved nor left out.
+__device__ __forceinline__ float sharedFloat(u32 address) {
+  float value;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address));
+  return value;
+}
+
+// What multiplies a chunk's sums of the first half of the outputs and of the second, and how many tiles of rows there are.
+struct Chunk {
+  float weight[2];
+  int tiles;
+};
+
 // What a block computes next: tiles of rows of one matrix by some outputs.
 struct Item {
   int matrix, row, tile, tiles, output; // row, output: the first one; row of the matrix' own, tile of all
-};
-
-// Of a chunk: of the two halves of the outputs, and of the two rows of each of a thread's tiles.
-struct Scales {
-  float weight[2], row[OWN_TILES][2];
 };
 
 // Stores four neighbouring packs of eight outputs of a row, of which each of four lanes has two elements of every pack: each stores one pack.
@@ -59,19 +70,20 @@ __device__ __forceinline__ void storePacks(const u32 (&mine)[4], T* row, int out
   if (wanted && first < count) *(uint4*)(row + first) = {pack[0], pack[1], pack[2], pack[3]};
 }
 
-// maps: [matrices] tensor maps of boxes of 64 rows and CHUNK inputs. scales, scaleRows, scaleColumns: as in skinny.cu, scales by address; each of their
-// columns is of CHUNK inputs, and the outputs of half a block share a row of them. x: [tiles, inputs / CHUNK, TILE_BYTES], xScales: [tiles, inputs / CHUNK,
-// 64], of quantiseTiles. rows: of x, where ROWS is 0. items, starts, order: of experts.cu. inputs: a multiple of CHUNK; outputs: of 8 (of 16 where GATED).
+// maps: [matrices] tensor maps of boxes of 64 rows and INPUTS inputs. scales, scaleRows, scaleColumns: as in skinny.cu, scales by address; each of their
+// columns is of INPUTS inputs, and the outputs of half a block share a row of them. x: [tiles, inputs / INPUTS, TILE_BYTES], xScales: [tiles, inputs / INPUTS,
+// 64], of quantiseTiles. rows: of x, where ROWS is 0. items, starts, order: of experts.cu. inputs: a multiple of INPUTS; outputs: of 8 (of 16 where GATED).
 extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts(
     u64 maps, const u64* scales, const int* scaleRows, int scaleColumns, const T* bias, const u8* x, const float* xScales, T* y, int rows, int outputs, int inputs, int yStride, const int4* items, const int* starts, const int* order) {
   DYNAMIC_SHARED(memory);
   __shared__ u64 barriers[2 * STAGES];
+  __shared__ Chunk chunkOf[STAGES];
   const u32 stages = kept(sharedAddress(memory) + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES);
-  const u32 full = kept(sharedAddress(barriers)), empty = full + STAGES * 8;
+  const u32 full = kept(sharedAddress(barriers)), empty = full + STAGES * 8, scalesAt = stages + STAGES * STAGE_BYTES;
   launchDependents();
   if (threadIdx.x == 0) {
     for (int s = 0; s < STAGES; s++) {
-      createBarrier(full + s * 8, 1);
+      createBarrier(full + s * 8, PRODUCERS);
       createBarrier(empty + s * 8, WARPS);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -79,7 +91,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
   __syncthreads();
   waitForPrevious();
   const int count = GATED ? outputs / 2 : outputs; // results of a row
-  const int chunks = inputs / CHUNK, across = (count + OWNED - 1) / OWNED;
+  const int chunks = inputs / INPUTS, across = (count + OWNED - 1) / OWNED;
 #if ROWS == 0
   const int groupsOfRows = (rows + TILES * ROWS_OF_TILE - 1) / (TILES * ROWS_OF_TILE), total = groupsOfRows * across;
 #else
@@ -109,23 +121,50 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
   const int group = __shfl_sync(FULL_MASK, threadIdx.x / 128, 0), lane = threadIdx.x % WARP;
   if (group == GROUPS) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 " PRODUCER_REGISTERS ";");
-    if (threadIdx.x == GROUPS * 128) {
+    const int warp = threadIdx.x / WARP - WARPS;
+    if (lane == 0) {
 #pragma unroll 1
       for (int i = blockIdx.x; i < total; i += gridDim.x) {
         const Item item = itemAt(i);
         const u64 map = maps + (u64)item.matrix * 128;
         // The host wrote it, where another may have lain before.
-        asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" :: "l"(map) : "memory");
-        const u8* from = x + (u64)item.tile * chunks * TILE_BYTES;
+        if (warp == 0) asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" :: "l"(map) : "memory");
+        const int first = warp == 0 ? TILES : warp - 1, tiles = max(0, item.tiles - first + PRODUCERS - 2) / (PRODUCERS - 1);
+        const u8* from = x + (u64)(item.tile + first) * chunks * TILE_BYTES;
+        const float* scalesFrom = xScales + (u64)(item.tile + first) * chunks * ROWS_OF_TILE;
+        const int bytes = warp == 0 ? WEIGHT_BYTES : tiles * (TILE_BYTES + SCALE_BYTES);
+        // Read here, ahead of the others: each chunk would wait for memory there.
+        const float* weightScales[2];
+        float next[2];
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+          const int row = GATED ? min(item.output, count - 1) + h * count : min(item.output + h * (NR / 2), count - 1);
+          weightScales[h] = (const float*)scales[item.matrix] + scaleRows[row] * scaleColumns;
+          next[h] = __ldg(weightScales[h]);
+        }
 #pragma unroll 1
         for (int c = 0; c < chunks; c++) {
           const u32 at = stages + stage * STAGE_BYTES, barrier = full + stage * 8;
           waitBarrier(empty + stage * 8, phase ^ 1);
-          expectBytes(barrier, WEIGHT_BYTES + item.tiles * TILE_BYTES);
-          copyBox(at, map, c * CHUNK, item.output, barrier);
-          copyBox(at + WEIGHT_BYTES / 2, map, c * CHUNK, item.output + (GATED ? count : NR / 2), barrier);
-          for (int t = 0; t < item.tiles; t++)
-            copyBytes(at + WEIGHT_BYTES + t * TILE_BYTES, from + ((u64)t * chunks + c) * TILE_BYTES, TILE_BYTES, barrier);
+          if (warp == 0) {
+            chunkOf[stage] = {{next[0], next[1]}, item.tiles};
+#pragma unroll
+            for (int h = 0; h < 2; h++) next[h] = __ldg(weightScales[h] + min(c + 1, chunks - 1));
+          }
+          expectBytes(barrier, bytes);
+          if (warp == 0) {
+            copyBox(at, map, c * INPUTS, item.output, barrier);
+            copyBox(at + WEIGHT_BYTES / 2, map, c * INPUTS, item.output + (GATED ? count : NR / 2), barrier);
+          } else {
+#pragma unroll
+            for (int n = 0; n < ASKED; n++) {
+              if (n >= tiles) break;
+              const int t = first + n * (PRODUCERS - 1);
+              const u64 chunk = (u64)n * (PRODUCERS - 1) * chunks + c;
+              copyBytes(at + WEIGHT_BYTES + t * TILE_BYTES, from + chunk * TILE_BYTES, TILE_BYTES, barrier);
+              copyBytes(scalesAt + (stage * TILES + t) * SCALE_BYTES, scalesFrom + chunk * ROWS_OF_TILE, SCALE_BYTES, barrier);
+            }
+          }
           if (++stage == STAGES) {
             stage = 0;
             phase ^= 1;
@@ -140,37 +179,36 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
 #pragma unroll 1
     for (int i = blockIdx.x; i < total; i += gridDim.x) {
       const Item item = itemAt(i);
-      const int own = (item.tiles - group + GROUPS - 1) / GROUPS; // tiles
-      const float* matrixScales = (const float*)scales[item.matrix];
-      const float* weightScales[2]; // of the block's first half and of its second
-      const float* rowScales[OWN_TILES]; // of a thread's first row of its tiles
-#pragma unroll
-      for (int h = 0; h < 2; h++) {
-        const int row = GATED ? min(item.output, count - 1) + h * count : min(item.output + h * (NR / 2), count - 1);
-        weightScales[h] = matrixScales + scaleRows[row] * scaleColumns;
-      }
-#pragma unroll
-      for (int t = 0; t < OWN_TILES; t++) {
-        const int tile = min(group + t * GROUPS, item.tiles - 1); // what no warpgroup has is read, and not used
-        rowScales[t] = xScales + ((u64)(item.tile + tile) * chunks * ROWS_OF_TILE + ownRow);
-      }
+      int own = 0; // tiles
+      int first = 0, rowsOfMatrix = rows;
+#if ROWS == 2
+      int place[OWN_TILES][2]; // in y
+#endif
       float acc[OWN_TILES][NR / 2] = {};
-      Scales next;
-      auto readScales = [&](int c) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-          next.weight[h] = __ldg(weightScales[h] + c);
-#pragma unroll
-          for (int t = 0; t < OWN_TILES; t++) next.row[t][h] = rowScales[t][c * ROWS_OF_TILE + h * 8];
-        }
-      };
-      readScales(0);
 #pragma unroll 1
       for (int c = 0; c < chunks; c++) {
         const u32 weightAt = firstWeight + stage * (STAGE_BYTES >> 4), rowsAt = firstRows + stage * (STAGE_BYTES >> 4), barrier = empty + stage * 8;
-        const Scales scale = next;
-        if (c + 1 < chunks) readScales(c + 1);
+        float ofRows[2];
+#if ROWS
+        // What the end of an item waits for is asked for while it is multiplied, one after the other.
+        if (c == min(1, chunks - 1)) {
+          first = starts[item.matrix];
+          rowsOfMatrix = starts[item.matrix + 1] - first;
+        }
+#endif
+#if ROWS == 2
+        if (c == min(4, chunks - 1)) {
+#pragma unroll
+          for (int t = 0; t < OWN_TILES; t++)
+#pragma unroll
+            for (int h = 0; h < 2; h++)
+              place[t][h] = order[first + min(item.row + (group + t * GROUPS) * ROWS_OF_TILE + ownRow + h * 8, rowsOfMatrix - 1)];
+        }
+#endif
         waitBarrier(full + stage * 8, phase);
+        const Chunk chunk = chunkOf[stage];
+        own = (chunk.tiles - group + GROUPS - 1) / GROUPS;
+        __syncwarp();
         if (own == 0 && lane == 0) arriveAt(barrier);
 #pragma unroll
         for (int t = 0; t < OWN_TILES; t++) {
@@ -178,16 +216,20 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
           float parts[NR / 2];
           beginProducts();
 #pragma unroll
-          for (int s = 0; s < CHUNK / 32; s++)
+          for (int s = 0; s < INPUTS / 32; s++)
             multiplyPacks(parts, operandOf(rowsAt + t * GROUPS * (TILE_BYTES >> 4) + s * 2), operandOf(weightAt + s * 2), s > 0);
           commitProducts();
+#pragma unroll
+          for (int r = 0; r < 2; r++)
+            ofRows[r] = sharedFloat(scalesAt + (stage * TILES + group + t * GROUPS) * SCALE_BYTES + (ownRow + r * 8) * 4);
           waitProducts<0>();
+          __syncwarp(); // every lane has read its scales
           if (t == own - 1 && lane == 0) arriveAt(barrier);
 #pragma unroll
           for (int h = 0; h < 2; h++)
 #pragma unroll
             for (int r = 0; r < 2; r++) {
-              const float factor = scale.row[t][r] * scale.weight[h];
+              const float factor = ofRows[r] * chunk.weight[h];
 #pragma unroll
               for (int n = 0; n < NR / 8; n++) {
                 const int at = h * (NR / 4) + n / 2 * 4 + r * 2 + n % 2;
@@ -201,11 +243,6 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
         }
       }
 
-#if ROWS == 0
-      const int first = 0, rowsOfMatrix = rows;
-#else
-      const int first = starts[item.matrix], rowsOfMatrix = starts[item.matrix + 1] - first;
-#endif
 #pragma unroll
       for (int t = 0; t < OWN_TILES; t++) {
         if (t >= own) break;
@@ -214,7 +251,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
           const int r = item.row + (group + t * GROUPS) * ROWS_OF_TILE + ownRow + h * 8;
           const bool wanted = r < rowsOfMatrix;
 #if ROWS == 2
-          T* row = y + (u64)(wanted ? order[first + r] : 0) * yStride;
+          T* row = y + (u64)place[t][h] * yStride;
 #else
           T* row = y + (u64)(first + r) * yStride;
 #endif
@@ -227,7 +264,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
               float value[2] = {acc[t][at], acc[t][at + 1]};
 #if GATED
 #pragma unroll
-              for (int e = 0; e < 2; e++) value[e] = value[e] / (1 + __expf(-value[e])) * acc[t][NR / 4 + at + e];
+              for (int e = 0; e < 2; e++) value[e] = __fdividef(value[e], 1 + __expf(-value[e])) * acc[t][NR / 4 + at + e];
 #else
               const int column = item.output + p * 32 + n * 8 + lane % 4 * 2;
 #pragma unroll

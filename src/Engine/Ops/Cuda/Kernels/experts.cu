@@ -126,63 +126,6 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
   }
 }
 
-#define FEW 128
-#define FEW_THREADS 512
-
-// The same of at most FEW assignments, by counting what is below: one block.
-extern "C" __global__ void __launch_bounds__(FEW_THREADS) sortFew(const int* ids, int assignments, int first, int* starts, int* order, int* active,
-                                                                  int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
-  __shared__ int own[FEW]; // the expert; EXPERTS: another rank's
-  __shared__ int4 seen[FEW]; // the expert, again if this is its first assignment (else EXPERTS), and its tiles
-  launchDependents();
-  waitForPrevious();
-  const int t = threadIdx.x;
-  if (t < assignments) {
-    const int id = ids[t], place = id - first;
-    own[t] = id >= 0 && place >= 0 && place < EXPERTS ? place : EXPERTS;
-    if (usage && id >= 0 && id < total) atomicAdd(usage + id, 1ull);
-  }
-  __syncthreads();
-  if (t < assignments) {
-    const int expert = own[t];
-    int place = 0, earlier = 0, all = 0;
-    for (int i = 0; i < assignments; i++) {
-      const int other = own[i];
-      place += other < expert || (other == expert && i < t);
-      earlier += other == expert && i < t;
-      all += other == expert;
-    }
-    if (expert < EXPERTS) order[place] = t;
-    seen[t] = {expert, earlier == 0 ? expert : EXPERTS, (all + rowsOfTile - 1) / rowsOfTile, 0};
-  }
-  __syncthreads();
-  int live = 0, used = 0;
-  for (int i = 0; i < assignments; i++)
-    if (seen[i].y < EXPERTS) {
-      live++;
-      used += seen[i].z;
-    }
-  for (int e = t; e < EXPERTS; e += FEW_THREADS) {
-    int begin = 0, rank = 0, tile = 0, count = 0, own = 0;
-    for (int i = 0; i < assignments; i++) {
-      const int4 one = seen[i];
-      begin += one.x < e;
-      count += one.x == e;
-      if (one.y < e) {
-        rank++;
-        tile += one.z;
-      }
-      if (one.y == e) own = one.z;
-    }
-    starts[e] = begin;
-    if (e == EXPERTS - 1) starts[EXPERTS] = begin + count;
-    if (count > 0) active[rank] = e;
-    for (int i = 0; i < own; i++) tiles[tile + i] = {e, i};
-  }
-  for (int i = live + t; i < EXPERTS; i += FEW_THREADS) active[i] = -1;
-  for (int i = used + t; i < maxTiles; i += FEW_THREADS) tiles[i] = {-1, 0};
-}
-
 // One warp.
 extern "C" __global__ void listTiles(const int* starts, int rowsOfTile, int2* tiles, int maxTiles) {
   launchDependents();

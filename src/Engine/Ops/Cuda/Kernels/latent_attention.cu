@@ -1,8 +1,9 @@
 // Absorbed attention over a paged cache of latent vectors (multi-head latent attention, arXiv 2405.04434) on tensor cores. A block computes
-// one row (of a decode step, or any row of a prefill) for 16 · HEAD_GROUPS heads, over a part of the context; how it is cut is in
+// one row (of a decode step, or any row of a prefill) for 16 heads, over a part of the context; how it is cut is in
 // latent_cut.cu. The four warps of a group exchange their parts of the scores through shared memory. What rows are is in
 // latent_operands.cu, or, for 8-bit floats, in latent_operands8.cu.
-#define SHARED_BYTES (STAGES * TILE_BYTES + 2 * WARPS * TILE / 2 * WARP * 4)
+#define EXCHANGED (WARPS * (TILE / 8) * WARP) // float4 of a group
+#define SHARED_BYTES (PARTS * (STAGES * TILE_BYTES + EXCHANGED * 16))
 
 __device__ __forceinline__ float rowMax(float x) {
   x = fmaxf(x, __shfl_xor_sync(FULL_MASK, x, 1));
@@ -16,44 +17,55 @@ __device__ __forceinline__ float rowSum(float x) {
 
 // absorbed: [rows, heads, RANK], the plain part of each query in the space of the latent vectors; queries: [rows, heads, PLAIN + ROTARY],
 // of which the rotated part is read; cache: [blocks, BLOCK_SIZE, ROW]; scales: [blocks, BLOCK_SIZE], of 8-bit floats alone; out: [rows,
-// heads, RANK]. contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0. partials: [rows,
-// heads, splits, RANK + 2]: with several splits the results go there, and latentJoin joins them. scale holds log2(e). grid (rows, blocks of
-// heads, splits), THREADS, SHARED_BYTES.
-extern "C" __global__ void __launch_bounds__(THREADS) latentAttention(
+// heads, RANK]. contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0. scale holds
+// log2(e). grid (rows, blocks of heads, splits), THREADS, SHARED_BYTES.
+// CLUSTER == 1: partials: [rows, heads, splits, RANK + 2]: with several splits the results go there, and latentJoin joins them. PARTS is 1.
+// Otherwise the splits are clusters, each of which joins its results. A row uses as many as have leastShare positions each; several go to
+// partials, and who ends last joins them (latent_cluster.cu, which has counters, too).
+extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAttention(
     const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
-    const int* tableStarts, const int* tables, int heads, float scale) {
+    const int* tableStarts, const int* tables, int heads, float scale, u32* counters, int leastShare) {
   DYNAMIC_SHARED(memory);
-  u8* tiles = (u8*)memory;
-  float* exchange = (float*)(tiles + STAGES * TILE_BYTES); // [2][WARPS][TILE / 8][WARP][4]
   launchDependents();
-  waitForPrevious();
-
-  const int row = blockIdx.x, splits = gridDim.z, warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, group = warp / 4, quarter = warp % 4;
-  const int firstHead = blockIdx.y * HEADS + group * 16, context = contextLengths[row];
-  const int share = ((context + splits - 1) / splits + TILE - 1) / TILE * TILE;
-  const int begin = min(context, (int)blockIdx.z * share), end = min(context, begin + share);
+  const int row = blockIdx.x, warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, group = warp / WARPS, quarter = warp % WARPS;
+  u8* tiles = (u8*)memory + group * STAGES * TILE_BYTES;
+  float4* own = (float4*)((u8*)memory + PARTS * STAGES * TILE_BYTES) + group * EXCHANGED; // [WARPS][TILE / 8][WARP]
+  // No kernel writes these: the host copies them before the first kernel of a step begins.
+  const int context = contextLengths[row];
   const int* table = tables + tableStarts[row];
+#if CLUSTER > 1
+  beginMeeting();
+  const int used = min((int)gridDim.z / CLUSTER, max(1, (context + leastShare - 1) / leastShare)), cluster = blockIdx.z / CLUSTER;
+  if (cluster >= used) return; // all of its blocks do
+  const int splits = used * CLUSTER;
+#else
+  const int splits = gridDim.z;
+#endif
+  const int firstHead = blockIdx.y * HEADS;
+  const int share = ((context + splits * PARTS - 1) / (splits * PARTS) + TILE - 1) / TILE * TILE;
+  const int begin = min(context, ((int)blockIdx.z * PARTS + group) * share), end = min(context, begin + share);
   const int count = (end - begin + TILE - 1) / TILE;
+  BlockIds ids = loadIds(table, begin, end, lane);
+  waitForPrevious();
 #pragma unroll
-  for (int s = 0; s < STAGES - 1; s++) copyTile(tiles + s * TILE_BYTES, cache, scales, table, begin + s * TILE, end);
+  for (int s = 0; s < STAGES; s++) copyTile(tiles + s * TILE_BYTES, cache, scales, ids, begin + s * TILE, end);
   Queries query;
   loadQueries(absorbed, queries, (u64)row * heads, firstHead, heads, quarter, lane, query);
 
   float best[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, sum[2] = {}, acc[TILES][4] = {};
 #pragma unroll 1
   for (int t = 0; t < count; t++) {
-    const u8* tile = tiles + t % STAGES * TILE_BYTES;
-    waitCopies<STAGES - 2>();
-    __syncthreads(); // everybody's copies have come, and nobody reads the tile that is overwritten next
-    copyTile(tiles + (t + STAGES - 1) % STAGES * TILE_BYTES, cache, scales, table, begin + (t + STAGES - 1) * TILE, end);
+    u8* tile = tiles + t % STAGES * TILE_BYTES;
+    waitCopies<STAGES - 1>();
+    meetGroup(group); // everybody's copies have come, and nobody reads what was exchanged before
 
     float scores[TILE / 8][4] = {};
     multiplyKeys(scores, tile, query, quarter, lane);
     const Scales tileScales = loadScales(tile, end - begin - t * TILE, lane);
-    float4* own = (float4*)exchange + (t % 2 * WARPS + group * 4) * (TILE / 8) * WARP;
 #pragma unroll
-    for (int n = 0; n < TILE / 8; n++) own[(quarter * (TILE / 8) + n) * WARP + lane] = {scores[n][0], scores[n][1], scores[n][2], scores[n][3]};
-    __syncthreads();
+    for (int n = 0; n < TILE / 8; n++)
+      own[(quarter * (TILE / 8) + n) * WARP + lane] = {scores[n][0], scores[n][1], scores[n][2], scores[n][3]};
+    meetGroup(group);
     // In the same order in all four warps, so that all of them weigh alike.
     float shrink[2];
 #pragma unroll
@@ -104,12 +116,27 @@ extern "C" __global__ void __launch_bounds__(THREADS) latentAttention(
                               packed(scores[2 * k + 1][0], scores[2 * k + 1][1]), packed(scores[2 * k + 1][2], scores[2 * k + 1][3])};
       addValues(acc, weights, tile, tileScales, k, quarter, lane);
     }
+    const int next = begin + (t + STAGES) * TILE;
+    if (next < end) {
+      meetGroup(group); // nobody reads this tile any more
+      if ((next - begin) % IDS_POSITIONS == 0) ids = loadIds(table, next, end, lane);
+    }
+    copyTile(tile, cache, scales, ids, next, end);
   }
   waitCopies<0>();
 
 #pragma unroll
   for (int h = 0; h < 2; h++) {
-    const float total = rowSum(sum[h]);
+    sum[h] = rowSum(sum[h]);
+    // Scores that are no numbers are above nothing: a part of nothing else must not look empty.
+    if (sum[h] != sum[h]) best[h] = -NEGATIVE_INFINITY;
+  }
+#if CLUSTER > 1
+  joinCluster(acc, best, sum, (float4*)memory, out, partials, counters, row, firstHead, heads, cluster, used);
+#else
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    const float total = sum[h];
     const int head = firstHead + lane / 4 + h * 8;
     if (head >= heads) continue;
     if (splits == 1) {
@@ -132,6 +159,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) latentAttention(
       if (quarter == 0 && lane % 4 == 0) *(float2*)(target + RANK) = {best[h], total};
     }
   }
+#endif
 }
 
 // Joins the parts of one head of one row. splits: at most 2 · WARP. grid (rows, heads), RANK / 4 threads, but a warp at least.

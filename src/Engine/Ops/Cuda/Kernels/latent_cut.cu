@@ -1,11 +1,13 @@
 // How absorbed latent attention is cut for tensor cores of single warps. Keys are rows [RANK + ROTARY], values their first RANK columns,
-// the same for all heads. Four warps share a group of 16 heads: each owns a quarter of the columns, of scores and of results. Compiled for
-// RANK (a multiple of 64), PLAIN (a multiple of 8), ROTARY (a multiple of 16) and HEAD_GROUPS. STAGES tiles of TILE (16 or 32) positions
-// are on their way.
+// the same for all heads. A block has 16 heads and PARTS (1 or 2) groups of four warps, each with its own positions; each warp of a group
+// owns a quarter of the columns, of scores and of results. Compiled for RANK (a multiple of 64), PLAIN (a multiple of 8) and ROTARY (a
+// multiple of 16). STAGES tiles of TILE (16 or 32) positions of a group are on their way. CLUSTER: blocks that join their results over
+// each other's shared memory (latent_cluster.cu); 1: none do.
 #define ROW (RANK + ROTARY)
-#define WARPS (4 * HEAD_GROUPS)
-#define THREADS (WARPS * WARP)
-#define HEADS (16 * HEAD_GROUPS)
+#define WARPS 4                     // of a group
+#define GROUP_THREADS (WARPS * WARP)
+#define THREADS (PARTS * GROUP_THREADS)
+#define HEADS 16
 #define COLUMNS (RANK / 4)          // of a warp
 #define LATENT_STEPS (COLUMNS / 16)
 #define ROTARY_STEPS (ROTARY / 16)
@@ -21,9 +23,27 @@ __device__ __forceinline__ int columnOf(int quarter, int step) {
   return s < ROTARY_STEPS ? RANK + s * 16 : -1;
 }
 
-// Where a position's row begins in the cache, counted in rows; slots outside of a part may hold anything, and are not read.
-__device__ __forceinline__ u64 slotOf(const int* table, int position) {
-  return (u64)table[position / BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE;
+// Blocks of the cache that a group reads next: lane l of each warp has the l-th from first on, so that tiles wait for no table.
+struct BlockIds {
+  int id, first;
+};
+
+#define IDS_POSITIONS (WARP * BLOCK_SIZE)
+
+// begin: a multiple of BLOCK_SIZE, if it is below the end.
+__device__ __forceinline__ BlockIds loadIds(const int* table, int begin, int end, int lane) {
+  const int position = begin + lane * BLOCK_SIZE;
+  return {position < end ? table[position / BLOCK_SIZE] : 0, begin / BLOCK_SIZE};
+}
+
+// Where a position's row begins in the cache, counted in rows; for whole warps.
+__device__ __forceinline__ u64 slotOf(const BlockIds& ids, int position) {
+  return (u64)__shfl_sync(FULL_MASK, ids.id, position / BLOCK_SIZE - ids.first) * BLOCK_SIZE + position % BLOCK_SIZE;
+}
+
+// Waits for the group's other warps.
+__device__ __forceinline__ void meetGroup(int group) {
+  asm volatile("bar.sync %0, %1;" :: "r"(group + 1), "n"(GROUP_THREADS) : "memory");
 }
 
 // Of the columns of a head, those from a step's column on: of the absorbed part, or of the rotated one.

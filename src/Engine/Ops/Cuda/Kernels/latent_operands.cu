@@ -35,16 +35,15 @@ __device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries,
 }
 
 // Starts the copy of a tile's rows; those outside of the part are zero, as slots there may hold anything.
-__device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8*, const int* table, int begin, int end) {
+__device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8*, const BlockIds& ids, int begin, int end) {
   if (begin < end) {
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    const int warp = threadIdx.x / WARP % WARPS, lane = threadIdx.x % WARP;
 #pragma unroll
     for (int r = warp; r < TILE; r += WARPS) {
-      const bool wanted = begin + r < end;
-      const u64 slot = wanted ? slotOf(table, begin + r) : 0;
+      const u64 slot = slotOf(ids, begin + r);
 #pragma unroll
       for (int pack = lane; pack < PACKS_OF_ROW; pack += WARP)
-        copyAsync(tile + (r * PADDED + pack * 8) * 2, cache + slot * ROW + pack * 8, wanted);
+        copyAsync(tile + (r * PADDED + pack * 8) * 2, cache + slot * ROW + pack * 8, begin + r < end);
     }
   }
   commitCopies();
@@ -84,4 +83,9 @@ __device__ __forceinline__ void addValues(float (&acc)[TILES][4], const u32 (&we
 __device__ __forceinline__ int resultsOf(const float (&acc)[TILES][4], int h, int p, int lane, float2& results) {
   results = {acc[p][2 * h], acc[p][2 * h + 1]};
   return p * 8 + lane % 4 * 2;
+}
+
+// Stores what two adjacent elements of the m-th accumulator of a lane became, of one head. row: the warp's columns of it.
+__device__ __forceinline__ void storePair(T* row, int m, int lane, float first, float second) {
+  *(u32*)(row + m * 8 + lane % 4 * 2) = packed(first, second);
 }

@@ -5,7 +5,7 @@
 // lanes meet in no bank.
 #define PADDED (ROW + 32)
 #define PACKS_OF_ROW (ROW / 16)
-#define THREADS_OF_ROW (THREADS / TILE)
+#define THREADS_OF_ROW (GROUP_THREADS / TILE)
 #define TILE_BYTES (TILE * (PADDED + 1)) // rows, then their scales
 #define IS_WIDE (COLUMNS % 128 == 0)     // so that a lane has 16 adjacent bytes of keys and of values
 
@@ -72,21 +72,19 @@ __device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries,
 }
 
 // Starts the copy of a tile's rows and scales; those outside of the part are zero, as slots there may hold anything. Threads beside each
-// other have a row, so that each looks up one block; their rows are in the order of the columns of scores, for the banks' sake.
-__device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8* scales, const int* table, int begin, int end) {
+// other have a row; their rows are in the order of the columns of scores, for the banks' sake.
+__device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8* scales, const BlockIds& ids, int begin, int end) {
   if (begin < end) {
-    const int i = threadIdx.x / THREADS_OF_ROW, first = threadIdx.x % THREADS_OF_ROW, r = i / 8 * 8 + positionOf(i % 8);
-    const bool wanted = begin + r < end;
-    const u8* source = cache + (wanted ? slotOf(table, begin + r) : 0) * ROW;
+    const int thread = threadIdx.x % GROUP_THREADS, i = thread / THREADS_OF_ROW, first = thread % THREADS_OF_ROW;
+    const int r = i / 8 * 8 + positionOf(i % 8), position = begin + thread % (TILE / BLOCK_SIZE) * BLOCK_SIZE;
+    const u8* source = cache + slotOf(ids, begin + r) * ROW;
+    const u64 scaleSlot = slotOf(ids, position);
 #pragma unroll
     for (int p = 0; p < PACKS_OF_ROW; p += THREADS_OF_ROW)
       if (PACKS_OF_ROW % THREADS_OF_ROW == 0 || first + p < PACKS_OF_ROW)
-        copyAsync(tile + r * PADDED + (first + p) * 16, source + (first + p) * 16, wanted);
-    if (threadIdx.x < TILE / BLOCK_SIZE) {
-      const int position = begin + threadIdx.x * BLOCK_SIZE;
-      const bool exists = position < end;
-      copyAsync(tile + TILE * PADDED + threadIdx.x * BLOCK_SIZE, scales + (exists ? slotOf(table, position) : 0), exists);
-    }
+        copyAsync(tile + r * PADDED + (first + p) * 16, source + (first + p) * 16, begin + r < end);
+    if (thread < TILE / BLOCK_SIZE)
+      copyAsync(tile + TILE * PADDED + thread * BLOCK_SIZE, scales + scaleSlot, position < end);
   }
   commitCopies();
 }
@@ -166,4 +164,12 @@ __device__ __forceinline__ int resultsOf(const float (&acc)[TILES][4], int h, in
   const int i = p / (TILES / 2), m = p % (TILES / 2) * 2, group = lane % 4 * 2 + i;
   results = {acc[m][2 * h + i], acc[m + 1][2 * h + i]};
   return IS_WIDE ? m / 16 * 128 + group * 16 + m % 16 : m * 8 + group * 2;
+}
+
+// Stores what two elements of the m-th accumulator of a lane became, of one head; they are not adjacent. row: the warp's columns of it.
+__device__ __forceinline__ void storePair(T* row, int m, int lane, float first, float second) {
+  const int group = lane % 4 * 2, apart = IS_WIDE ? 16 : 2;
+  T* target = row + (IS_WIDE ? m / 16 * 128 + m % 16 : m / 2 * 16 + m % 2) + group * apart;
+  target[0] = fromFloat(first);
+  target[apart] = fromFloat(second);
 }

@@ -102,11 +102,41 @@ extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
 #endif
 
 #ifdef ROWS
-// The same for bulkProducts: 64 rows of 128 inputs are contiguous, their 16-byte packs swizzled (warpgroup.cu). ROWS: as in product.cu. y: [tiles, inputs / 128,
-// 64 rows, 128], scales: [tiles, inputs / 128, 64]; rows beyond the end of a matrix' own are zeros. tiles, starts, order: of experts.cu; a tile is 64 rows
-// of an expert. grid (tiles, inputs / 128).
+// For bulkProducts: 64 rows of 128 inputs are contiguous, their 16-byte packs swizzled (warpgroup.cu). ROWS: as in product.cu. y: [tiles, inputs / 128,
+// 64 rows, 128], scales: [tiles, inputs / 128, 64]. tiles, starts, order: of experts.cu; a tile is 64 rows of an expert.
+#if ROWS == 1
+#define TILE_THREADS (WARPS_OF_BLOCK * WARP)
+#define PACKS (BLOCK / 16)          // of a row
+#define STEP (TILE_THREADS / PACKS) // rows of a pass
+
+// Copies what quantise has made of each token to the rows of its experts; x, xScales: its y and scales, rows: of them. Rows beyond the end of an
+// expert's own repeat the last one. grid (tiles, any).
+extern "C" __global__ void __launch_bounds__(TILE_THREADS) gatherTiles(
+    const u8* x, const float* xScales, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts, const int* order, int perToken) {
+  launchDependents();
+  waitForPrevious();
+  const int2 tile = tiles[blockIdx.x];
+  if (tile.x < 0) return;
+  const int first = starts[tile.x] + tile.y * ROWS_OF_TILE, end = starts[tile.x + 1];
+  const int pack = threadIdx.x % PACKS, r = threadIdx.x / PACKS, chunks = inputs / BLOCK;
+  int source[ROWS_OF_TILE / STEP];
+#pragma unroll
+  for (int i = 0; i < ROWS_OF_TILE / STEP; i++) source[i] = order[min(first + r + i * STEP, end - 1)] / perToken;
+#pragma unroll 2
+  for (int chunk = blockIdx.y; chunk < chunks; chunk += gridDim.y) {
+    const u64 place = (u64)blockIdx.x * chunks + chunk;
+#pragma unroll
+    for (int i = 0; i < ROWS_OF_TILE / STEP; i++) {
+      const int row = r + i * STEP;
+      *(uint4*)(y + place * TILE_BYTES + row * BLOCK + (pack ^ row % 8) * 16) = *(const uint4*)(x + (u64)source[i] * inputs + chunk * BLOCK + pack * 16);
+      if (pack == 0) scales[place * ROWS_OF_TILE + row] = xScales[(u64)chunk * rows + source[i]];
+    }
+  }
+}
+#else
+// Rows beyond the end of a matrix' own are zeros. grid (tiles, inputs / 128).
 extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantiseTiles(
-    const T* x, int xStride, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts, const int* order, int perToken) {
+    const T* x, int xStride, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts) {
   launchDependents();
   waitForPrevious();
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, chunk = blockIdx.y, chunks = inputs / BLOCK;
@@ -122,15 +152,11 @@ extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantiseTile
 #pragma unroll
   for (int i = 0; i < ROWS_OF_WARP; i++) {
     const int r = warp * ROWS_OF_WARP + i, row = min(first + r, end - 1);
-#if ROWS == 1
-    const int source = order[row] / perToken;
-#else
-    const int source = row;
-#endif
     float value[4], scale;
-    readFour(value, x + (u64)source * xStride + chunk * BLOCK + lane * 4, first + r < end);
+    readFour(value, x + (u64)row * xStride + chunk * BLOCK + lane * 4, first + r < end);
     *(u32*)(target + r * BLOCK + (lane / 4 ^ r % 8) * 16) = quantised(value, scale);
     if (lane == 0) scales[place * ROWS_OF_TILE + r] = scale;
   }
 }
+#endif
 #endif

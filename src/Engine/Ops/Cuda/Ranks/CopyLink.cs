@@ -12,13 +12,12 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// </summary>
 /// <param name="messages">Shared with the other end.</param>
 /// <param name="sends">Which end this is.</param>
-/// <param name="reaches">Whether the receiver's card may read the sender's memory; else the driver copies through the host's.</param>
-internal sealed class CopyLink(CopiedMessages messages, bool sends, bool reaches) : IPipelineLink, IDeviceBound
+/// <param name="senderCard">The sender's card, where the receiver's may read its memory; null: the driver copies through the host's.</param>
+internal sealed class CopyLink(CopiedMessages messages, bool sends, int? senderCard) : IPipelineLink, IDeviceBound
 {
     private const long MinBytes = 4096;
 
     private CudaDevice? _card;
-    private bool _isOpen;
     private bool _isDisposed;
 
     /// <inheritdoc/>
@@ -27,6 +26,8 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, bool reaches
         _card = ((CudaOps)ops).Card;
         if (sends)
             messages.SenderContext = _card.Context;
+        else if (senderCard is { } other)
+            _card.OpenPeer(other); // now, since it may wait for both cards, where ranks wait for each other later
     }
 
     /// <inheritdoc/>
@@ -56,7 +57,6 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, bool reaches
         var bytes = tokens * width * BytesOf(type);
         if (slot.Bytes != bytes)
             throw new InvalidOperationException($"{bytes} bytes were awaited of another rank, which has sent {slot.Bytes}.");
-        Open();
         var target = empty([tokens, width], type, device: _card!.Torch);
         slot.Written.Precede(_card);
         var status = messages.SenderContext == _card.Context
@@ -84,14 +84,6 @@ internal sealed class CopyLink(CopiedMessages messages, bool sends, bool reaches
 
     // Ids, beside what a model computes in.
     private static int BytesOf(ScalarType type) => type == ScalarType.Int32 ? sizeof(int) : type.ElementSize();
-
-    private void Open()
-    {
-        if (_isOpen || !reaches)
-            return;
-        _isOpen = true;
-        _card!.OpenPeer(messages.SenderContext);
-    }
 
     private static unsafe ulong Address(Tensor tensor) => (ulong)tensor.DataPointer();
 }

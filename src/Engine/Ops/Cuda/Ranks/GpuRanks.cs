@@ -21,13 +21,6 @@ internal sealed class GpuRanks
     /// </summary>
     public const string BetweenNodesVariable = "LOCALLLM_NCCL_BETWEEN_NODES";
 
-    /// <summary>
-    /// The environment variable that, set to 1, has the last stage's cards copy sampled ids to the first one's (<see cref="CopyLink"/>), so
-    /// that steps of a pipeline run ahead of the host. Off otherwise: this way has been held to its tests by devices on a CPU, and has not
-    /// yet run on cards.
-    /// </summary>
-    public const string RunAheadVariable = "LOCALLLM_PIPELINE_RUN_AHEAD";
-
     /// <summary>The driver's environment variable for the number of its queues to a card.</summary>
     public const string ConnectionsVariable = "CUDA_DEVICE_MAX_CONNECTIONS";
 
@@ -167,9 +160,10 @@ internal sealed class GpuRanks
         if (!_idLinks.TryGetValue(first, out var link))
         {
             var last = _plan.WorldSize - _plan.RanksPerStage + first;
-            var reaches = _ownKernels && Reach(_ordinals[_plan.PlaceOf(first).LocalIndex], _ordinals[_plan.PlaceOf(last).LocalIndex]);
+            var (receiver, sender) = (_ordinals[_plan.PlaceOf(first).LocalIndex], _ordinals[_plan.PlaceOf(last).LocalIndex]);
+            int? reached = _ownKernels && Reach(receiver, sender) ? sender : null;
             var messages = new CopiedMessages(_plan.PipelineParallel + 1);
-            _idLinks.Add(first, link = (new CopyLink(messages, sends: true, reaches), new CopyLink(messages, sends: false, reaches)));
+            _idLinks.Add(first, link = (new CopyLink(messages, sends: true, reached), new CopyLink(messages, sends: false, reached)));
         }
 
         return link;
@@ -177,9 +171,6 @@ internal sealed class GpuRanks
 
     /// <summary>Whether <see cref="BetweenNodesVariable"/> is set.</summary>
     public static bool ConnectsNodes => Environment.GetEnvironmentVariable(BetweenNodesVariable) is "1" or "true";
-
-    /// <summary>Whether <see cref="RunAheadVariable"/> is set.</summary>
-    public static bool RunsStagesAhead => Environment.GetEnvironmentVariable(RunAheadVariable) is "1" or "true";
 
     /// <summary>Whether all links of a rank are between GPUs.</summary>
     public bool HasAllLinks(RankPlace place) =>

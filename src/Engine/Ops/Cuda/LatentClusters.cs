@@ -1,0 +1,102 @@
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops.Cuda;
+
+/// <summary>
+/// Latent attention of few rows on Hopper: the blocks that share the positions of a row are a cluster, and join their results over each
+/// other's shared memory, without a second launch (<c>latent_cluster.cu</c>).
+/// </summary>
+internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
+{
+    /// <summary>
+    /// Positions from which on a row is worth another cluster, whose results join those of the first through memory.
+    /// </summary>
+    public const int LeastShare = 2048;
+
+    /// <summary>
+    /// So many heads read every position once for each 16: beyond this context that takes longer than a kernel for all of them.
+    /// </summary>
+    public const int MaxContextOfManyHeads = 8192;
+
+    private const int ManyHeads = 64;
+    private const int MaxRank = 512; // results of wider ones do not fit in registers
+    private const int MaxSharedBytes = 227 << 10;
+    private static readonly int[] s_sizes = [16, 8];
+    private readonly Dictionary<string, int> _atOnce = [];
+
+    /// <summary>How it is cut, apart from the size of clusters; another one is for measurements.</summary>
+    internal LatentTiling Cut { get; set; } = new(32, 2, 1) { Parts = 2 };
+
+    /// <summary>How it is cut over 8-bit floats.</summary>
+    internal LatentTiling Float8Cut { get; set; } = new(32, 4, 1) { Parts = 2 };
+
+    /// <summary>Whether nothing is taken; for measurements.</summary>
+    internal bool IsOff { get; set; }
+
+    /// <summary>
+    /// The sizes of clusters to choose from, the best first: each row and block of heads has a cluster, and all of them run at once.
+    /// Follows from what a recorded step has in common with later ones.
+    /// </summary>
+    /// <param name="rows">Rows of the step.</param>
+    /// <param name="heads">Heads.</param>
+    /// <param name="longestContext">Most positions that a row sees, or will see when the step is recorded.</param>
+    /// <param name="multiprocessors">Of the card.</param>
+    /// <returns>Empty: there are too many rows, or with many heads too long contexts.</returns>
+    public static IEnumerable<int> Sizes(int rows, int heads, int longestContext, int multiprocessors) =>
+        heads >= ManyHeads && longestContext > MaxContextOfManyHeads
+            ? [] : s_sizes.Where(size => RowBlocks(rows, heads) * size <= multiprocessors);
+
+    /// <summary>Clusters that a row and its block of heads may have.</summary>
+    /// <param name="rows">Rows of the step.</param>
+    /// <param name="heads">Heads.</param>
+    /// <param name="size">Of a cluster.</param>
+    /// <param name="longestContext">As in <see cref="Sizes"/>; the card uses as many as a row's own context is worth.</param>
+    /// <param name="multiprocessors">Of the card.</param>
+    public static int ClustersOfRow(int rows, int heads, int size, int longestContext, int multiprocessors) =>
+        Math.Max(1, Math.Min(multiprocessors / (RowBlocks(rows, heads) * size), (longestContext + LeastShare - 1) / LeastShare));
+
+    /// <summary>Attends, if that is best so: the parameters are those of <c>latent_attention.cu</c>.</summary>
+    /// <returns>False: nothing was done.</returns>
+    public bool TryAttend(
+        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext,
+        LatentAttentionShape shape)
+    {
+        if (IsOff || device.ComputeCapability != CudaDevice.Hopper || shape.Rank > MaxRank)
+            return false;
+        var (rows, isFloat8) = ((int)queries.size(0), cache.IsScaled);
+        foreach (var size in Sizes(rows, shape.Heads, longestContext, device.Multiprocessors))
+        {
+            var cut = (isFloat8 ? Float8Cut : Cut) with { Cluster = size };
+            var sharedBytes = cut.SharedBytes(shape, isFloat8);
+            if (sharedBytes > MaxSharedBytes)
+                return false;
+            var defines = cut.Defines(queries.dtype, shape);
+            var kernel = kernels.Get(isFloat8 ? CudaLatentOps.Float8Source : CudaLatentOps.AttentionSource, "latentAttention", defines);
+            var key = isFloat8 ? $"{defines} 8" : defines;
+            if (!_atOnce.TryGetValue(key, out var atOnce))
+                _atOnce.Add(key, atOnce = kernel.ClustersAtOnce(size, cut.Threads, sharedBytes));
+            var headBlocks = RowBlocks(1, shape.Heads);
+            if (rows * headBlocks > atOnce)
+                continue;
+            var clusters = ClustersOfRow(rows, shape.Heads, size, longestContext, device.Multiprocessors);
+            // Always the most that any step takes, so that the buffers never move: a multiprocessor has a block at least.
+            var partialRows = 2L * device.Multiprocessors * LatentTiling.HeadsOfBlock;
+            using var partials = clusters > 1
+                ? workspace.Rent(WorkspaceSlot.Partials, partialRows, shape.Rank + 2, ScalarType.Float32) : null;
+            using var counters = clusters > 1 ? workspace.Rent(WorkspaceSlot.Counters, device.Multiprocessors, 1, ScalarType.Int32) : null;
+            kernel.Launch(
+                (rows, headBlocks, clusters * size),
+                cut.Threads,
+                [
+                    absorbed, queries, cache.Tensors[0], isFloat8 ? cache.Scales[0] : null, mixed, partials, contextLengths,
+                    inputs.TableStarts, inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, LeastShare,
+                ],
+                sharedBytes);
+            return true;
+        }
+
+        return false;
+    }
+
+    private static int RowBlocks(int rows, int heads) => rows * ((heads + LatentTiling.HeadsOfBlock - 1) / LatentTiling.HeadsOfBlock);
+}
