@@ -16,4 +16,6 @@ __device__ __forceinline__ void expectBytes(u32 barrier, int bytes) {
 }
 
 // Arrives.
-__device__ __forceinline__ void arriveAt(u32 barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(barrier) : "memory"); }
+__device__ __forceinline__ void arriveAt(u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(barrier) : "memory");
+}

@@ -1,29 +1,28 @@
-// Tiles of 8-bit floats for latent_attention_wide.cu: what is on its way lies in registers, and is widened into the tile. A row's scale is part of the
-// product that widens it.
+// Tiles of 8-bit floats for latent_attention_wide.cu: what is on its way lies in registers, and is widened into the tile. A row's scale is
+// part of the product that widens it.
 #define ROW_THREADS 4                              // have the packs of a chunk of a row
 #define ROWS_AT_ONCE (GROUP_THREADS / ROW_THREADS)
 #define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // of a thread
 #define CHUNKS (ROW / 64)
 #define AHEAD 3                                    // chunks on their way: GROUPS * CHUNKS is a multiple
-#define PRODUCER_REGISTERS "56"
-#define CONSUMER_REGISTERS "224"
-#ifndef CONSUMERS_PUBLISH
-#define CONSUMERS_PUBLISH 0                       // who stores does
-#endif
 
 typedef u8 Cached;
 
-// A thread's rows of a pair of tiles: their slots; none outside of the context, where slots may hold anything. first: the position of the first one.
+// Who stores a tile has published it before it arrives.
+__device__ __forceinline__ void publishTile() {}
+
+// A thread's rows of a pair of tiles: their slots; none outside of the context, where slots may hold anything.
 struct Slots {
   u32 ids[GROUPS][OWN_ROWS];
 };
+#define NO_SLOT 0xffffffffu
 
+// Of the same rows, as they are stored.
 struct RowScales {
   u32 bytes[GROUPS][OWN_ROWS];
 };
-#define NO_SLOT 0xffffffffu
 
-// Blocks of the cache, of which slotsOf makes slots when they have come.
+// Blocks of the cache, of which slotsOf makes slots when they have come. first: the position of a thread's first row.
 __device__ __forceinline__ void findBlocks(Slots& blocks, const int* table, int first, int end) {
 #pragma unroll
   for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
@@ -53,16 +52,11 @@ __device__ __forceinline__ RowScales loadScales(const u8* scales, const Slots& s
 }
 
 // Parts of a pair come in the order in which their places become free. Of the c-th chunk: whose tile it is of, of which part, where in it.
-#if BY_TILE
+// The rotated columns are the last chunk of an owner's part.
 __device__ __forceinline__ constexpr int groupOf(int c) { return c / CHUNKS; }
-__device__ __forceinline__ constexpr int partOf(int c) { return c % CHUNKS > PART_CHUNKS; }
+__device__ __forceinline__ constexpr int partOf(int c) { return c % CHUNKS <= PART_CHUNKS ? OWN_PART : OTHER_PART; }
 __device__ __forceinline__ constexpr int placeOf(int c) { return c % CHUNKS % (PART_CHUNKS + 1); }
-#else
-#define OWN_CHUNKS (GROUPS * (PART_CHUNKS + 1))
-__device__ __forceinline__ constexpr int partOf(int c) { return c >= OWN_CHUNKS; }
-__device__ __forceinline__ constexpr int groupOf(int c) { return c < OWN_CHUNKS ? c / (PART_CHUNKS + 1) : (c - OWN_CHUNKS) / PART_CHUNKS; }
-__device__ __forceinline__ constexpr int placeOf(int c) { return c < OWN_CHUNKS ? c % (PART_CHUNKS + 1) : (c - OWN_CHUNKS) % PART_CHUNKS; }
-#endif
+__device__ __forceinline__ constexpr bool endsPart(int c) { return placeOf(c) == (partOf(c) == OWN_PART ? PART_CHUNKS : PART_CHUNKS - 1); }
 __device__ __forceinline__ constexpr int chunkOf(int c) {
   return placeOf(c) == PART_CHUNKS ? RANK / 64 : (groupOf(c) ^ partOf(c)) * PART_CHUNKS + placeOf(c);
 }
@@ -87,11 +81,11 @@ __device__ __forceinline__ void storePack(u32 to, u32 low, u32 high, u32 factor)
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(to), "r"(a.x), "r"(a.y), "r"(b.x), "r"(b.y) : "memory");
 }
 
-// Brings tiles, of all threads of a warpgroup.
-__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8* scales, const int* table, int begin, int end, int, int, u64) {
+// Brings the tiles of positions [begin, end), of all threads of a warpgroup.
+__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8* scales, const int* table, int begin, int end) {
   const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS, pack = threadIdx.x % ROW_THREADS * 2;
   const u32 tiles = shared + TILES_AT, low = swizzled(row, pack * 8), high = swizzled(row, pack * 8 + 8); // the places of a pack's halves
-  int first = begin + row, parity = 1;
+  int first = begin + row, parity = 1; // places are free at first
   Slots blocks, slots;
   uint4 raw[AHEAD][OWN_ROWS];
   findBlocks(blocks, table, first, end);
@@ -110,9 +104,9 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
     }
 #pragma unroll
     for (int c = 0; c < GROUPS * CHUNKS; c++) {
-      const int group = groupOf(c), part = partOf(c), place = placeOf(c);
+      const int group = groupOf(c), part = partOf(c);
       // Where the second tile of a pair is beyond the end, nobody reads it, and what is stored there keeps to the order of those who read.
-      if (place == 0) waitBarrier(emptyBarrier(shared, group, part), parity);
+      if (placeOf(c) == 0) waitBarrier(emptyBarrier(shared, group, part), parity);
       const u32 to = tiles + group * TILE_BYTES + chunkOf(c) * CHUNK_BYTES;
 #pragma unroll
       for (int r = 0; r < OWN_ROWS; r++) {
@@ -126,9 +120,9 @@ __device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, cons
         findBlocks(blocks, table, first + 2 * GROUPS * KEYS, end);
       }
       loadChunk(raw[c % AHEAD], cache, slots, (c + AHEAD) % (GROUPS * CHUNKS));
-      if (place < PART_CHUNKS ? (place + 1) % PIECE_CHUNKS == 0 && (part != OWN_PART || place + 1 < PART_CHUNKS) : true) {
+      if (endsPart(c)) {
         publishShared();
-        arriveAt(fullBarrier(shared, group, part, min(place / PIECE_CHUNKS, PIECES - 1)));
+        arriveAt(fullBarrier(shared, group, part));
       }
     }
     parity ^= 1;
