@@ -32,10 +32,9 @@ internal sealed class ExpertRouter
     /// <summary>[tokens, hidden] → the experts of each token.</summary>
     /// <param name="x">[tokens, hidden].</param>
     /// <param name="joinsShared">As in <see cref="IExpertOps.Route"/>.</param>
-    /// <param name="summed">As in <see cref="IExpertOps.Route"/>.</param>
-    public ExpertChoices Route(Tensor x, bool joinsShared = false, IExperts? summed = null)
+    public ExpertChoices Route(Tensor x, bool joinsShared = false)
     {
         var logits = _context.Experts.TryLogits(x, _weight.Value) ?? _context.Ops.Linear(x.to(ScalarType.Float32), _weight.Value);
-        return _context.Experts.Route(logits, _bias?.Value, _routing, joinsShared, summed);
+        return _context.Experts.Route(logits, _bias?.Value, _routing, joinsShared);
     }
 }

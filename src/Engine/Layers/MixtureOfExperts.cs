@@ -51,13 +51,13 @@ internal sealed class MixtureOfExperts : IFeedForward
             return;
         }
 
-        var x = _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
-        if (_experts.Takes(x.dtype))
+        if (_experts.Takes(residual.dtype))
         {
-            AddOnDevice(residual, x);
+            AddOnDevice(residual, norm);
             return;
         }
 
+        var x = _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
         var sum = _experts.Forward(x, _router.Route(x)); // [tokens, hidden] float32
         if (_shared is not null)
             sum.AddInPlace(_shared.Forward(x));
@@ -65,12 +65,15 @@ internal sealed class MixtureOfExperts : IFeedForward
     }
 
     // One operation sums all parts, and adds them to the residual stream where no other rank has any.
-    private void AddOnDevice(Tensor residual, Tensor x)
+    private void AddOnDevice(Tensor residual, RmsNorm norm)
     {
-        var joins = _experts.JoinsShared(x.dtype, x.size(0));
+        var joins = _experts.JoinsShared(residual.dtype, residual.size(0));
+        // An expert apart quantises rows of its own.
+        var normalised = joins || _shared is null ? _experts.TryNormalise(residual, norm) : null;
+        var x = normalised?.Rows ?? _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
         var shared = joins ? null : _shared?.Forward(x);
         var isAlone = _context.Collectives.WorldSize == 1;
-        var sum = _experts.TrySum(x, _router.Route(x, joins, _experts), shared, isAlone ? residual : null)!; // [tokens, hidden]
+        var sum = _experts.TrySum(x, _router.Route(x, joins), shared, isAlone ? residual : null, normalised?.Quantised)!; // [tokens, hidden]
         if (!isAlone)
             _context.Collectives.AddAllReduced(residual, sum);
     }

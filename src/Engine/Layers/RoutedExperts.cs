@@ -93,8 +93,12 @@ internal sealed class RoutedExperts : IExperts
     public bool Takes(ScalarType type) => _ops.Takes(this, type);
 
     /// <inheritdoc cref="IExpertOps.TrySum"/>
-    public Tensor? TrySum(Tensor x, ExpertChoices choices, Tensor? shared = null, Tensor? residual = null) =>
-        _ops.TrySum(x, choices, this, shared, residual);
+    public Tensor? TrySum(
+        Tensor x, ExpertChoices choices, Tensor? shared = null, Tensor? residual = null, QuantisedRows? quantised = null) =>
+        _ops.TrySum(x, choices, this, shared, residual, quantised);
+
+    /// <inheritdoc cref="IExpertOps.TryNormalise"/>
+    public NormalisedRows? TryNormalise(Tensor x, RmsNorm norm) => _ops.TryNormalise(x, norm.Weight, norm.Epsilon, this);
 
     /// <summary>
     /// [tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32, by choices on the host.

@@ -12,10 +12,7 @@ namespace LocalLlm.Ops;
 /// Whether the last of each token is the expert of every token, by the number after the last one's, with a weight of 1
 /// (<see cref="IExpertOps.JoinsShared"/>).
 /// </param>
-/// <param name="SortedFor">
-/// Whose tokens the device has sorted, and counted, as it chose; valid until it chooses or sums again. null: nobody's.
-/// </param>
-internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights, bool HasShared = false, IExperts? SortedFor = null);
+internal readonly record struct ExpertChoices(Tensor Ids, Tensor Weights, bool HasShared = false);
 
 /// <summary>The matrices of one expert on one rank, without biases.</summary>
 /// <param name="GateUp">[2 · width, hidden]: gate first.</param>
@@ -77,10 +74,7 @@ internal interface IExpertOps
     /// <param name="bias">[experts] float32, added to the scores to choose by; null: none.</param>
     /// <param name="routing">How.</param>
     /// <param name="joinsShared">Whether the expert of every token comes last (<see cref="JoinsShared"/>).</param>
-    /// <param name="summed">
-    /// Whom <see cref="TrySum"/> is asked for by this choice, once and next, and takes: a device may begin with that. null: nobody knows.
-    /// </param>
-    ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false, IExperts? summed = null);
+    ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false);
 
     /// <summary>
     /// The sum of each token's experts of this rank, times their weights, in the order of their numbers and in float32: the sum of a token
@@ -110,6 +104,17 @@ internal interface IExpertOps
     bool JoinsShared(IExperts experts, ScalarType type, long tokens) => false;
 
     /// <summary>
+    /// Rows as the router and these experts read them, in one pass: the next <see cref="TrySum"/> gets both, and nothing else is quantised
+    /// before it.
+    /// </summary>
+    /// <param name="x">[tokens, hidden].</param>
+    /// <param name="weight">[hidden], of the norm by the root of the mean square.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="experts">Of this rank, loaded.</param>
+    /// <returns>Null: the experts do not read 8-bit floats, or <see cref="TrySum"/> makes them better itself.</returns>
+    NormalisedRows? TryNormalise(Tensor x, Tensor weight, float epsilon, IExperts experts) => null;
+
+    /// <summary>
     /// The sum by choices that stay on the device, and what is added to it: (Σ weight · expert, in the order of the choice) + shared +
     /// residual, in float32, rounded once. Counts the tokens of every expert (<see cref="ReadUsage"/>).
     /// </summary>
@@ -118,9 +123,11 @@ internal interface IExpertOps
     /// <param name="experts">Of this rank.</param>
     /// <param name="shared">[tokens, hidden] in x's type, what the experts of every token gave; null: nothing.</param>
     /// <param name="residual">[tokens, hidden] in x's type, which becomes the result; null: the result is a tensor of its own.</param>
+    /// <param name="quantised">x as 8-bit floats, of <see cref="TryNormalise"/>; null: there are none.</param>
     /// <returns>[tokens, hidden] in x's type; null: this device, or these experts, need the choices on the host, and nothing was
     /// done.</returns>
-    Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared = null, Tensor? residual = null) => null;
+    Tensor? TrySum(
+        Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared = null, Tensor? residual = null, QuantisedRows? quantised = null) => null;
 
     /// <summary>Experts of this rank are others now: what the device knows of where they lie is of no use any more.</summary>
     void Forget(IExperts experts)

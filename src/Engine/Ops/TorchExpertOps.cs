@@ -10,7 +10,7 @@ internal sealed class TorchExpertOps : IExpertOps
     private const float MinSum = 1e-20f;
 
     /// <inheritdoc/>
-    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false, IExperts? summed = null)
+    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false)
     {
         var scores = routing.Scoring == ExpertScoring.Softmax ? logits.softmax(-1) : logits.sigmoid();
         var (_, ids) = Candidates(scores, bias, routing).topk(routing.PerToken);

@@ -344,8 +344,8 @@ public sealed class CudaExpertOpsTests : IDisposable
     // The most that rounding to a type changes a value by, as a part of it.
     private static double UnitOf(ScalarType type) => type == ScalarType.BFloat16 ? 1.0 / 256 : 1.0 / 2048;
 
-    /// <summary>The last of some experts as that of every token.</summary>
-    internal sealed class WithShared(ExpertOpsTests.Experts all) : IExperts
+    // The last of some experts as that of every token.
+    private sealed class WithShared(ExpertOpsTests.Experts all) : IExperts
     {
         public int First => 0;
 

@@ -22,7 +22,7 @@ public sealed class LatentClustersTests
             {
                 foreach (var size in LatentClusters.Sizes(rows, heads, context, Multiprocessors))
                 {
-                    var clusters = LatentClusters.ClustersOfRow(rows, heads, size, context, Multiprocessors);
+                    var clusters = LatentClusters.ClustersOfRow(rows, heads, context, Multiprocessors / size);
                     Assert.InRange(rows * ((heads + 15) / 16) * clusters * size, 1, Multiprocessors);
                     Assert.True(clusters == 1 || (clusters - 1) * LatentClusters.LeastShare < context);
                 }
@@ -45,5 +45,5 @@ public sealed class LatentClustersTests
 
     [Fact]
     public void Long_contexts_have_as_many_clusters_as_fit() =>
-        Assert.Equal(8, LatentClusters.ClustersOfRow(1, 16, 16, 100_000, Multiprocessors));
+        Assert.Equal(7, LatentClusters.ClustersOfRow(1, 16, 100_000, 7));
 }

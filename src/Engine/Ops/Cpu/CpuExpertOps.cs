@@ -34,7 +34,7 @@ internal sealed unsafe class CpuExpertOps(bool batchInvariant = false) : IExpert
     private readonly List<(int Expert, int FirstResult)> _many = [];
 
     /// <inheritdoc/>
-    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false, IExperts? summed = null)
+    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false)
     {
         var tokens = logits.size(0);
         var ids = empty([tokens, routing.PerToken], ScalarType.Int64);

@@ -12,11 +12,7 @@ internal sealed unsafe class CudaExpertOps(
     BulkProducts bulk)
     : IExpertOps, IDisposable
 {
-    /// <summary>What chooses, and sorts few choices at once.</summary>
-    public const string RoutingSource = "sort_few.cu routing.cu";
-
     private const string Source = "experts.cu";
-    private const string SortFewSource = "sort_few.cu";
     private const int WarpSize = 32;
     private const int SortThreads = 512;
     private const int CombineThreads = 128;
@@ -31,7 +27,6 @@ internal sealed unsafe class CudaExpertOps(
     private const int SortBlocks = 32;
     private const int MaxJoinedTokens = 8; // on cards without warpgroups
     private const int FewAssignments = 128; // are sorted by comparing each with all
-    private const int FewTokens = 8; // of which one block chooses the experts, and sorts them
 
     private readonly TorchExpertOps _plain = new();
     private readonly ExpertCounters _counters = new(device);
@@ -66,8 +61,7 @@ internal sealed unsafe class CudaExpertOps(
     }
 
     /// <inheritdoc/>
-    /// <remarks>Few tokens are sorted by the block that chooses.</remarks>
-    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false, IExperts? summed = null)
+    public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false)
     {
         var (tokens, columns) = ((int)logits.size(0), routing.PerToken + (joinsShared ? 1 : 0));
         var ids = workspace.Rent(WorkspaceSlot.ExpertIds, tokens, columns, ScalarType.Int32);
@@ -76,19 +70,8 @@ internal sealed unsafe class CudaExpertOps(
             + $"GROUPS_PER_TOKEN={routing.GroupsPerToken} BY_TWO={(routing.Choice == ExpertChoice.NoAuxiliaryLoss ? 1 : 0)} "
             + $"SOFTMAX={(routing.Scoring == ExpertScoring.Softmax ? 1 : 0)} NORMALIZED={(routing.NormalizesWeights ? 1 : 0)} "
             + $"JOINED={(joinsShared ? 1 : 0)}";
-        var contextLengths = inputs.HasPadding && inputs.Rows == tokens ? inputs.ContextLengths : 0ul;
-        if (summed is { Shares: null } && tokens <= FewTokens && tokens * columns <= FewAssignments)
-        {
-            var rows = RowsOf(tokens, columns, summed, joinsShared);
-            using var sorted = MemoryOf(ref rows);
-            kernels.Get(RoutingSource, "routeAndSort", defines).Launch(
-                (1, 1, 1), SortThreads,
-                [logits, bias, contextLengths, ids, weights, routing.WeightScale, tokens, .. SortArguments(summed, rows)]);
-            return new(ids, weights, joinsShared, summed);
-        }
-
-        kernels.Get(RoutingSource, "route", defines).Launch(
-            (tokens, 1, 1), WarpSize, [logits, bias, contextLengths, ids, weights, routing.WeightScale]);
+        kernels.Get("routing.cu", "route", defines).Launch(
+            (tokens, 1, 1), WarpSize, [logits, bias, inputs.HasPadding && inputs.Rows == tokens ? inputs.ContextLengths : 0ul, ids, weights, routing.WeightScale]);
         return new(ids, weights, joinsShared);
     }
 
@@ -108,22 +91,46 @@ internal sealed unsafe class CudaExpertOps(
         && tokens <= (products.Takes(type, width) ? SkinnyTiling.MaxRows : MaxJoinedTokens);
 
     /// <inheritdoc/>
-    public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared, Tensor? residual)
+    public NormalisedRows? TryNormalise(Tensor x, Tensor weight, float epsilon, IExperts experts)
+    {
+        var (rows, width) = ((int)x.size(0), (int)x.size(1));
+        if (rows > SkinnyTiling.MaxRows || TablesOf(experts) is not { GateUp: { Grid: { } grid, InFeatures: var inputs } }
+            || !products.Takes(x.dtype, grid, inputs))
+        {
+            return null;
+        }
+
+        var normed = workspace.Rent(WorkspaceSlot.Normed, rows, width, x.dtype);
+        if (products.TryQuantiseNormed(x, weight, epsilon, normed) is { } quantised)
+            return new(normed, quantised);
+        normed.Dispose();
+        return null;
+    }
+
+    /// <inheritdoc/>
+    public Tensor? TrySum(Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared, Tensor? residual, QuantisedRows? quantised)
     {
         if (x.dtype == ScalarType.Float32 || TablesOf(experts) is not { } tables)
             return null;
         var (tokens, perToken, hidden) = ((int)x.size(0), (int)choices.Ids.size(1), (int)x.size(1));
+        var assignments = tokens * perToken;
         var ids = choices.Ids;
-        var rows = RowsOf(tokens, perToken, experts, choices.HasShared);
-        var macros = $"{KernelCompiler.TypeMacro(x.dtype)} EXPERTS={rows.Experts} PER_TOKEN={perToken}";
+        var joined = choices.HasShared ? 1 : 0;
+        var count = experts.Count + joined;
+        var macros = $"{KernelCompiler.TypeMacro(x.dtype)} EXPERTS={count} PER_TOKEN={perToken}";
 
         if (experts.Shares is { } shares)
             ids = Place(choices.Ids, experts, shares, macros);
-        using var sorted = MemoryOf(ref rows);
-        if (choices.SortedFor is null)
-            Sort(ids, experts, rows, macros);
-        using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, rows.Assignments, tables.GateUp.OutFeatures / 2, x.dtype);
-        using var results = workspace.Rent(WorkspaceSlot.ExpertResults, rows.Assignments, hidden, x.dtype);
+        var rows = new ExpertRows(assignments, perToken, count, assignments <= MaxAssignmentsOfBlock, 0)
+        {
+            // Of experts that move, Total counts ranks.
+            LayerExperts = experts.Shares is null ? experts.Total + joined : experts.Count * experts.Total,
+        };
+        using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
+        rows = rows with { Memory = (ulong)sorted.DataPointer() };
+        Sort(ids, experts, rows, macros);
+        using var inner = workspace.Rent(WorkspaceSlot.ExpertInner, assignments, tables.GateUp.OutFeatures / 2, x.dtype);
+        using var results = workspace.Rent(WorkspaceSlot.ExpertResults, assignments, hidden, x.dtype);
         if (TakesBulk(tables, rows))
         {
             using var lists = workspace.Rent(WorkspaceSlot.ExpertTiles, 1, new BulkRows(rows, 0).Length, ScalarType.Int32);
@@ -141,8 +148,8 @@ internal sealed unsafe class CudaExpertOps(
         }
         else
         {
-            Multiply(x, tables.GateUp, inner, rows, TokenPermutation.ToExperts);
-            Multiply(inner, tables.Down, results, rows, TokenPermutation.ToTokens);
+            Multiply(x, quantised, tables.GateUp, inner, rows, TokenPermutation.ToExperts);
+            Multiply(inner, null, tables.Down, results, rows, TokenPermutation.ToTokens);
         }
 
         var sum = residual ?? workspace.Rent(WorkspaceSlot.ExpertSums, tokens, hidden, x.dtype);
@@ -187,61 +194,27 @@ internal sealed unsafe class CudaExpertOps(
         return places;
     }
 
-    private static ExpertRows RowsOf(int tokens, int perToken, IExperts experts, bool hasShared)
-    {
-        var (assignments, joined) = (tokens * perToken, hasShared ? 1 : 0);
-        return new(assignments, perToken, experts.Count + joined, assignments <= MaxAssignmentsOfBlock, 0)
-        {
-            // Of experts that move, Total counts ranks.
-            LayerExperts = experts.Shares is null ? experts.Total + joined : experts.Count * experts.Total,
-        };
-    }
-
-    // The same for the same rows until others are asked for.
-    private Tensor MemoryOf(ref ExpertRows rows)
-    {
-        var memory = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
-        rows = rows with { Memory = (ulong)memory.DataPointer() };
-        return memory;
-    }
-
     private void Sort(Tensor ids, IExperts experts, ExpertRows rows, string macros)
     {
-        if (rows.Assignments <= FewAssignments)
-        {
-            kernels.Get(SortFewSource, "sortFew", KernelCompiler.TypeMacro(ScalarType.Float32)).Launch(
-                (1, 1, 1), SortThreads, [ids, rows.Assignments, .. SortArguments(experts, rows)]);
-            return;
-        }
-
-        kernels.Get(Source, "sortByExpert", macros).Launch(
+        kernels.Get(Source, rows.Assignments <= FewAssignments ? "sortFew" : "sortByExpert", macros).Launch(
             (rows.IsSmall ? 1 : SortBlocks, 1, 1), SortThreads,
             [
                 ids, rows.Assignments, experts.First, rows.Starts, rows.Order, rows.Active, rows.RowsOfTile, rows.Tiles, rows.MaxTiles,
-                Usage(experts), experts.Total,
+                experts.Shares is null ? _counters.Of(experts) : 0ul, experts.Total,
             ]);
         if (!rows.IsSmall)
             kernels.Get(Source, "listTiles", macros).Launch((1, 1, 1), WarpSize, [rows.Starts, rows.RowsOfTile, rows.Tiles, rows.MaxTiles]);
     }
 
-    // What sort_few.cu needs beside the choices.
-    private KernelArgument[] SortArguments(IExperts experts, ExpertRows rows) =>
-    [
-        experts.First, rows.Experts, rows.Starts, rows.Order, rows.Active, rows.RowsOfTile, rows.Tiles, rows.MaxTiles, Usage(experts), experts.Total,
-    ];
-
-    // Experts that move are counted as they are placed.
-    private ulong Usage(IExperts experts) => experts.Shares is null ? _counters.Of(experts) : 0ul;
-
     // Never while a step is recorded: such steps have too few rows.
     private static bool TakesBulk(ExpertTables tables, ExpertRows rows) =>
         tables is { GateUp.Maps: not null, Down.Maps: not null } && !rows.IsSmall && rows.MeanRows >= BulkProducts.MinRows;
 
-    private void Multiply(Tensor x, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction)
+    private void Multiply(Tensor x, QuantisedRows? known, ExpertTable table, Tensor y, ExpertRows rows, TokenPermutation direction)
     {
         if (table.Grid is { } grid && products.Takes(x.dtype, grid, table.InFeatures))
         {
-            using var quantised = products.Quantise(x);
+            using var quantised = known ?? products.Quantise(x);
             products.MultiplyExperts(quantised, table, y, rows, direction);
         }
         else if (table.Grid is null && products.Takes(x.dtype, table.InFeatures))

@@ -11,7 +11,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     /// <summary>
     /// Positions from which on a row is worth another cluster, whose results join those of the first through memory.
     /// </summary>
-    public const int LeastShare = 2048;
+    public const int LeastShare = 1024;
 
     /// <summary>
     /// So many heads read every position once for each 16: beyond this context that takes longer than a kernel for all of them.
@@ -21,14 +21,10 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     private const int ManyHeads = 64;
     private const int MaxRank = 512; // results of wider ones do not fit in registers
     private const int MaxSharedBytes = 227 << 10;
-    private static readonly int[] s_sizes = [16, 8];
+    // What was best on an H200, the largest clusters first, and over 8-bit floats.
+    private static readonly LatentTiling[] s_cuts = [new(32, 4, 1) { Cluster = 16 }, new(32, 2, 1) { Cluster = 8, Parts = 2 }];
+    private static readonly LatentTiling[] s_float8Cuts = [new(32, 4, 1) { Cluster = 16, Parts = 2 }, new(32, 4, 1) { Cluster = 8, Parts = 2 }];
     private readonly Dictionary<string, int> _atOnce = [];
-
-    /// <summary>How it is cut, apart from the size of clusters; another one is for measurements.</summary>
-    internal LatentTiling Cut { get; set; } = new(32, 2, 1) { Parts = 2 };
-
-    /// <summary>How it is cut over 8-bit floats.</summary>
-    internal LatentTiling Float8Cut { get; set; } = new(32, 4, 1) { Parts = 2 };
 
     /// <summary>Whether nothing is taken; for measurements.</summary>
     internal bool IsOff { get; set; }
@@ -44,16 +40,15 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     /// <returns>Empty: there are too many rows, or with many heads too long contexts.</returns>
     public static IEnumerable<int> Sizes(int rows, int heads, int longestContext, int multiprocessors) =>
         heads >= ManyHeads && longestContext > MaxContextOfManyHeads
-            ? [] : s_sizes.Where(size => RowBlocks(rows, heads) * size <= multiprocessors);
+            ? [] : s_cuts.Select(cut => cut.Cluster).Where(size => RowBlocks(rows, heads) * size <= multiprocessors);
 
     /// <summary>Clusters that a row and its block of heads may have.</summary>
     /// <param name="rows">Rows of the step.</param>
     /// <param name="heads">Heads.</param>
-    /// <param name="size">Of a cluster.</param>
     /// <param name="longestContext">As in <see cref="Sizes"/>; the card uses as many as a row's own context is worth.</param>
-    /// <param name="multiprocessors">Of the card.</param>
-    public static int ClustersOfRow(int rows, int heads, int size, int longestContext, int multiprocessors) =>
-        Math.Max(1, Math.Min(multiprocessors / (RowBlocks(rows, heads) * size), (longestContext + LeastShare - 1) / LeastShare));
+    /// <param name="atOnce">Clusters that the card runs at once: more of them would take a second round.</param>
+    public static int ClustersOfRow(int rows, int heads, int longestContext, int atOnce) =>
+        Math.Max(1, Math.Min(atOnce / RowBlocks(rows, heads), (longestContext + LeastShare - 1) / LeastShare));
 
     /// <summary>Attends, if that is best so: the parameters are those of <c>latent_attention.cu</c>.</summary>
     /// <returns>False: nothing was done.</returns>
@@ -66,7 +61,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
         var (rows, isFloat8) = ((int)queries.size(0), cache.IsScaled);
         foreach (var size in Sizes(rows, shape.Heads, longestContext, device.Multiprocessors))
         {
-            var cut = (isFloat8 ? Float8Cut : Cut) with { Cluster = size };
+            var cut = Array.Find(isFloat8 ? s_float8Cuts : s_cuts, cut => cut.Cluster == size);
             var sharedBytes = cut.SharedBytes(shape, isFloat8);
             if (sharedBytes > MaxSharedBytes)
                 return false;
@@ -78,7 +73,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
             var headBlocks = RowBlocks(1, shape.Heads);
             if (rows * headBlocks > atOnce)
                 continue;
-            var clusters = ClustersOfRow(rows, shape.Heads, size, longestContext, device.Multiprocessors);
+            var clusters = ClustersOfRow(rows, shape.Heads, longestContext, atOnce);
             // Always the most that any step takes, so that the buffers never move: a multiprocessor has a block at least.
             var partialRows = 2L * device.Multiprocessors * LatentTiling.HeadsOfBlock;
             using var partials = clusters > 1

@@ -171,19 +171,3 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
 
     private bool IsFor(ScalarType type) => device.ComputeCapability == CudaDevice.Hopper && type != ScalarType.Float32;
 }
-
-/// <summary>Rows of 8-bit floats with their scales.</summary>
-/// <param name="Values">[rows, in] bytes.</param>
-/// <param name="Scales">[⌈in / 128⌉, rows] float32.</param>
-internal readonly record struct QuantisedRows(Tensor Values, Tensor Scales) : IDisposable
-{
-    /// <summary>How many.</summary>
-    public int Rows => (int)Values.size(0);
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        Values.Dispose();
-        Scales.Dispose();
-    }
-}

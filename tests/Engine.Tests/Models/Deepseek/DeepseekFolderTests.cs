@@ -262,8 +262,7 @@ public class DeepseekFolderTests
 
         DeviceFeatures IDeviceOps.Features => Features with { Experts = this };
 
-        public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false, IExperts? summed = null) =>
-            _experts.Route(logits, bias, routing, joinsShared, summed);
+        public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false) => _experts.Route(logits, bias, routing, joinsShared);
 
         public Tensor Sum(Tensor x, ExpertGroups groups, Tensor weights, IExperts experts) => _experts.Sum(x, groups, weights, experts);
 

@@ -41,12 +41,6 @@ __device__ __forceinline__ float sharedFloat(u32 address) {
   return value;
 }
 
-// What multiplies a chunk's sums of the first half of the outputs and of the second, and how many tiles of rows there are.
-struct Chunk {
-  float weight[2];
-  int tiles;
-};
-
 // What a block computes next: tiles of rows of one matrix by some outputs.
 struct Item {
   int matrix, row, tile, tiles, output; // row, output: the first one; row of the matrix' own, tile of all
@@ -77,9 +71,10 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
     u64 maps, const u64* scales, const int* scaleRows, int scaleColumns, const T* bias, const u8* x, const float* xScales, T* y, int rows, int outputs, int inputs, int yStride, const int4* items, const int* starts, const int* order) {
   DYNAMIC_SHARED(memory);
   __shared__ u64 barriers[2 * STAGES];
-  __shared__ Chunk chunkOf[STAGES];
+  __shared__ float2 weightScalesOf[STAGES]; // of the first half of the outputs and of the second
   const u32 stages = kept(sharedAddress(memory) + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES);
   const u32 full = kept(sharedAddress(barriers)), empty = full + STAGES * 8, scalesAt = stages + STAGES * STAGE_BYTES;
+  const u32 weightScalesAt = sharedAddress(weightScalesOf);
   launchDependents();
   if (threadIdx.x == 0) {
     for (int s = 0; s < STAGES; s++) {
@@ -147,7 +142,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
           const u32 at = stages + stage * STAGE_BYTES, barrier = full + stage * 8;
           waitBarrier(empty + stage * 8, phase ^ 1);
           if (warp == 0) {
-            chunkOf[stage] = {{next[0], next[1]}, item.tiles};
+            weightScalesOf[stage] = {next[0], next[1]};
 #pragma unroll
             for (int h = 0; h < 2; h++) next[h] = __ldg(weightScales[h] + min(c + 1, chunks - 1));
           }
@@ -176,11 +171,23 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
     asm volatile("setmaxnreg.inc.sync.aligned.u32 " CONSUMER_REGISTERS ";");
     const int ownRow = threadIdx.x % 128 / WARP * 16 + lane / 4; // of a tile; the other one is 8 further
     const u32 firstWeight = operandLow(stages), firstRows = operandLow(stages + WEIGHT_BYTES + group * TILE_BYTES);
+    const int asking = kept(min(4, chunks - 1));
+    // What all threads have in common is moved to registers of all at once, which would wait for memory here: so each lane asks for a part of it.
+#if ROWS
+    auto entryOf = [&](int i) { return ((const int*)(items + 1 + min(i, total - 1) / across))[min(lane, 3)]; };
+    int entry = entryOf(blockIdx.x);
+#endif
 #pragma unroll 1
     for (int i = blockIdx.x; i < total; i += gridDim.x) {
+#if ROWS
+      const Item item = {__shfl_sync(FULL_MASK, entry, 0), __shfl_sync(FULL_MASK, entry, 1), __shfl_sync(FULL_MASK, entry, 2),
+                         __shfl_sync(FULL_MASK, entry, 3), i % across * OWNED};
+      entry = entryOf(i + gridDim.x); // comes while this one is multiplied
+      const int bounds = starts[item.matrix + min(lane, 1)]; // of the matrix' rows: the first, and the end
+#else
       const Item item = itemAt(i);
-      int own = 0; // tiles
-      int first = 0, rowsOfMatrix = rows;
+#endif
+      const int own = (item.tiles - group + GROUPS - 1) / GROUPS; // tiles
 #if ROWS == 2
       int place[OWN_TILES][2]; // in y
 #endif
@@ -188,27 +195,19 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
 #pragma unroll 1
       for (int c = 0; c < chunks; c++) {
         const u32 weightAt = firstWeight + stage * (STAGE_BYTES >> 4), rowsAt = firstRows + stage * (STAGE_BYTES >> 4), barrier = empty + stage * 8;
-        float ofRows[2];
-#if ROWS
-        // What the end of an item waits for is asked for while it is multiplied, one after the other.
-        if (c == min(1, chunks - 1)) {
-          first = starts[item.matrix];
-          rowsOfMatrix = starts[item.matrix + 1] - first;
-        }
-#endif
+        float ofRows[2], ofWeights[2];
 #if ROWS == 2
-        if (c == min(4, chunks - 1)) {
+        // What the end of the item would wait for is asked for while it is multiplied.
+        if (c == asking) {
+          const int first = __shfl_sync(FULL_MASK, bounds, 0), end = __shfl_sync(FULL_MASK, bounds, 1);
 #pragma unroll
           for (int t = 0; t < OWN_TILES; t++)
 #pragma unroll
             for (int h = 0; h < 2; h++)
-              place[t][h] = order[first + min(item.row + (group + t * GROUPS) * ROWS_OF_TILE + ownRow + h * 8, rowsOfMatrix - 1)];
+              place[t][h] = order[min(first + item.row + (group + t * GROUPS) * ROWS_OF_TILE + ownRow + h * 8, end - 1)];
         }
 #endif
         waitBarrier(full + stage * 8, phase);
-        const Chunk chunk = chunkOf[stage];
-        own = (chunk.tiles - group + GROUPS - 1) / GROUPS;
-        __syncwarp();
         if (own == 0 && lane == 0) arriveAt(barrier);
 #pragma unroll
         for (int t = 0; t < OWN_TILES; t++) {
@@ -222,6 +221,8 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
 #pragma unroll
           for (int r = 0; r < 2; r++)
             ofRows[r] = sharedFloat(scalesAt + (stage * TILES + group + t * GROUPS) * SCALE_BYTES + (ownRow + r * 8) * 4);
+#pragma unroll
+          for (int h = 0; h < 2; h++) ofWeights[h] = sharedFloat(weightScalesAt + stage * 8 + h * 4);
           waitProducts<0>();
           __syncwarp(); // every lane has read its scales
           if (t == own - 1 && lane == 0) arriveAt(barrier);
@@ -229,7 +230,7 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
           for (int h = 0; h < 2; h++)
 #pragma unroll
             for (int r = 0; r < 2; r++) {
-              const float factor = ofRows[r] * chunk.weight[h];
+              const float factor = ofRows[r] * ofWeights[h];
 #pragma unroll
               for (int n = 0; n < NR / 8; n++) {
                 const int at = h * (NR / 4) + n / 2 * 4 + r * 2 + n % 2;
@@ -243,13 +244,18 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
         }
       }
 
+#if ROWS
+      const int first = __shfl_sync(FULL_MASK, bounds, 0), end = __shfl_sync(FULL_MASK, bounds, 1);
+#else
+      const int first = 0, end = rows;
+#endif
 #pragma unroll
       for (int t = 0; t < OWN_TILES; t++) {
         if (t >= own) break;
 #pragma unroll
         for (int h = 0; h < 2; h++) {
           const int r = item.row + (group + t * GROUPS) * ROWS_OF_TILE + ownRow + h * 8;
-          const bool wanted = r < rowsOfMatrix;
+          const bool wanted = first + r < end;
 #if ROWS == 2
           T* row = y + (u64)place[t][h] * yStride;
 #else

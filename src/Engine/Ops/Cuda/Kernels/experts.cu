@@ -126,6 +126,63 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
   }
 }
 
+#define FEW 128
+#define FEW_THREADS 512
+
+// The same of at most FEW assignments, by counting what is below: one block.
+extern "C" __global__ void __launch_bounds__(FEW_THREADS) sortFew(const int* ids, int assignments, int first, int* starts, int* order, int* active,
+                                                                  int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
+  __shared__ int own[FEW]; // the expert; EXPERTS: another rank's
+  __shared__ int4 seen[FEW]; // the expert, again if this is its first assignment (else EXPERTS), and its tiles
+  launchDependents();
+  waitForPrevious();
+  const int t = threadIdx.x;
+  if (t < assignments) {
+    const int id = ids[t], place = id - first;
+    own[t] = id >= 0 && place >= 0 && place < EXPERTS ? place : EXPERTS;
+    if (usage && id >= 0 && id < total) atomicAdd(usage + id, 1ull);
+  }
+  __syncthreads();
+  if (t < assignments) {
+    const int expert = own[t];
+    int place = 0, earlier = 0, all = 0;
+    for (int i = 0; i < assignments; i++) {
+      const int other = own[i];
+      place += other < expert || (other == expert && i < t);
+      earlier += other == expert && i < t;
+      all += other == expert;
+    }
+    if (expert < EXPERTS) order[place] = t;
+    seen[t] = {expert, earlier == 0 ? expert : EXPERTS, (all + rowsOfTile - 1) / rowsOfTile, 0};
+  }
+  __syncthreads();
+  int live = 0, used = 0;
+  for (int i = 0; i < assignments; i++)
+    if (seen[i].y < EXPERTS) {
+      live++;
+      used += seen[i].z;
+    }
+  for (int e = t; e < EXPERTS; e += FEW_THREADS) {
+    int begin = 0, rank = 0, tile = 0, count = 0, own = 0;
+    for (int i = 0; i < assignments; i++) {
+      const int4 one = seen[i];
+      begin += one.x < e;
+      count += one.x == e;
+      if (one.y < e) {
+        rank++;
+        tile += one.z;
+      }
+      if (one.y == e) own = one.z;
+    }
+    starts[e] = begin;
+    if (e == EXPERTS - 1) starts[EXPERTS] = begin + count;
+    if (count > 0) active[rank] = e;
+    for (int i = 0; i < own; i++) tiles[tile + i] = {e, i};
+  }
+  for (int i = live + t; i < EXPERTS; i += FEW_THREADS) active[i] = -1;
+  for (int i = used + t; i < maxTiles; i += FEW_THREADS) tiles[i] = {-1, 0};
+}
+
 // One warp.
 extern "C" __global__ void listTiles(const int* starts, int rowsOfTile, int2* tiles, int maxTiles) {
   launchDependents();
@@ -165,22 +222,27 @@ extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTile
 // y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, then + shared[token], all of it in
 // float32; add: then + y[token], and only that is rounded. results: [assignments, width]; shared: [tokens, width] or null; y: [tokens, width]. grid
 // (tokens, parts of the width).
-extern "C" __global__ void combine(const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first, int add) {
+extern "C" __global__ void __launch_bounds__(128, 4) combine(const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first, int add) {
   launchDependents();
   waitForPrevious();
   const u64 token = blockIdx.x;
   for (int pack = blockIdx.y * blockDim.x + threadIdx.x; pack < width / PACK; pack += gridDim.y * blockDim.x) {
     float sum[PACK] = {};
+    // All are asked for before the first is used: what no expert of this rank has written is read, too, and counts as nothing.
+    Pack16 result[PER_TOKEN];
+    float weight[PER_TOKEN];
+    bool isOwn[PER_TOKEN];
 #pragma unroll
     for (int i = 0; i < PER_TOKEN; i++) {
+      result[i].raw = __ldcg((const uint4*)(results + (token * PER_TOKEN + i) * width) + pack);
       const int id = ids[token * PER_TOKEN + i] - first;
-      if (id < 0 || id >= EXPERTS) continue;
-      const float weight = weights[token * PER_TOKEN + i];
-      Pack16 result;
-      result.raw = __ldcg((const uint4*)(results + (token * PER_TOKEN + i) * width) + pack);
-#pragma unroll
-      for (int e = 0; e < PACK; e++) sum[e] = fmaf(toFloat(result.element[e]), weight, sum[e]);
+      isOwn[i] = id >= 0 && id < EXPERTS;
+      weight[i] = weights[token * PER_TOKEN + i];
     }
+#pragma unroll
+    for (int i = 0; i < PER_TOKEN; i++)
+#pragma unroll
+      for (int e = 0; e < PACK; e++) sum[e] = isOwn[i] ? fmaf(toFloat(result[i].element[e]), weight[i], sum[e]) : sum[e];
     uint4* target = (uint4*)(y + token * width) + pack;
     Pack16 other;
     if (shared) {

@@ -14,8 +14,6 @@ __device__ __forceinline__ void takeBest(float& value, int& index) {
 
 #define PER_LANE ((EXPERTS + WARP - 1) / WARP)
 #define SIZE_OF_GROUP (EXPERTS / GROUPS)
-#define OWN ((PER_TOKEN + WARP - 1) / WARP)
-#define COLUMNS (PER_TOKEN + JOINED)
 
 // The two best of some candidates, none of which are NaN.
 struct BestTwo {
@@ -27,7 +25,7 @@ struct BestTwo {
 };
 
 // What is compared of each group: the sum of its two best candidates, or its best. A lane has the candidates lane, lane + 32, ...
-template <int WARPS> __device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], float (&score)[GROUPS]) {
+__device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], float (&score)[GROUPS]) {
 #if SIZE_OF_GROUP % WARP == 0
 #pragma unroll
   for (int g = 0; g < GROUPS; g++) {
@@ -41,10 +39,8 @@ template <int WARPS> __device__ __forceinline__ void scoreGroups(const float (&c
     score[g] = BY_TWO ? best.first + best.second : best.first;
   }
 #else
-  __shared__ float memory[WARPS][EXPERTS + GROUPS];
-  const int lane = threadIdx.x % WARP;
-  float* all = memory[threadIdx.x / WARP];
-  float* groups = all + EXPERTS;
+  __shared__ float all[EXPERTS], groups[GROUPS];
+  const int lane = threadIdx.x;
 #pragma unroll
   for (int i = 0; i < PER_LANE; i++)
     if (i * WARP + lane < EXPERTS) all[i * WARP + lane] = candidate[i];
@@ -60,22 +56,30 @@ template <int WARPS> __device__ __forceinline__ void scoreGroups(const float (&c
 #endif
 }
 
-// The share that a lane has of a token's experts: the i-th of the choice is lane i % WARP's.
-struct Choice {
-  int id[OWN];
-  float weight[OWN];
-};
-
-// What the choice adds to the scores of a lane's experts.
-__device__ __forceinline__ void loadBias(float (&candidate)[PER_LANE], const float* bias, int lane) {
+// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN + JOINED], best first; JOINED:
+// last comes the expert of every token, whose number is EXPERTS, with a weight of 1.
+// contextLengths: [tokens] or null; a padding row has 0 and gets no expert (-1), so that it makes none be read.
+// SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Of GROUPS groups the GROUPS_PER_TOKEN best are chosen from: by their two best candidates
+// together (BY_TWO), or by their best. NORMALIZED: weights are divided by their sum. One warp a token.
+extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, const float* bias, const int* contextLengths, int* ids, float* weights,
+                                                         float weightScale) {
+  launchDependents();
+  const int lane = threadIdx.x;
+  float candidate[PER_LANE], score[PER_LANE];
+  // No kernel writes the bias.
 #pragma unroll
   for (int i = 0; i < PER_LANE; i++) candidate[i] = bias && i * WARP + lane < EXPERTS ? bias[i * WARP + lane] : 0;
-}
-
-// One warp's choice for the token whose logits these are; candidate begins as the bias. WARPS: of the block.
-template <int WARPS>
-__device__ __forceinline__ void choose(const float* row, float (&candidate)[PER_LANE], float weightScale, int lane, Choice& choice) {
-  float score[PER_LANE];
+  waitForPrevious();
+  ids += (u64)blockIdx.x * (PER_TOKEN + JOINED);
+  weights += (u64)blockIdx.x * (PER_TOKEN + JOINED);
+  if (contextLengths && contextLengths[blockIdx.x] == 0) {
+    for (int i = lane; i < PER_TOKEN + JOINED; i += WARP) {
+      ids[i] = -1;
+      weights[i] = 0;
+    }
+    return;
+  }
+  const float* row = logits + (u64)blockIdx.x * EXPERTS;
   float top = NEGATIVE_INFINITY, sum = 0;
 #pragma unroll
   for (int i = 0; i < PER_LANE; i++) {
@@ -101,7 +105,7 @@ __device__ __forceinline__ void choose(const float* row, float (&candidate)[PER_
 
   if (GROUPS_PER_TOKEN < GROUPS) {
     float group[GROUPS];
-    scoreGroups<WARPS>(candidate, group);
+    scoreGroups(candidate, group);
     u32 chosen[(GROUPS + 31) / 32] = {}; // bits, the same on all lanes
 #pragma unroll 1
     for (int i = 0; i < GROUPS_PER_TOKEN; i++) {
@@ -127,8 +131,8 @@ __device__ __forceinline__ void choose(const float* row, float (&candidate)[PER_
     }
   }
 
-  float total = 0;
-  choice = {};
+  float total = 0, own[(PER_TOKEN + WARP - 1) / WARP] = {};
+  int ownId[(PER_TOKEN + WARP - 1) / WARP] = {};
 #if PER_TOKEN <= 16
 #pragma unroll
 #else
@@ -154,67 +158,19 @@ __device__ __forceinline__ void choose(const float* row, float (&candidate)[PER_
     for (int j = 0; j < PER_LANE; j++) candidate[j] = j * WARP + lane == index ? __int_as_float(0x7fffffff) : candidate[j];
     total += its;
     if (lane == i % WARP) {
-      choice.weight[i / WARP] = its;
-      choice.id[i / WARP] = index;
+      own[i / WARP] = its;
+      ownId[i / WARP] = index;
     }
   }
   const float factor = NORMALIZED ? weightScale / (total + 1e-20f) : weightScale;
 #pragma unroll
-  for (int i = 0; i < OWN; i++) choice.weight[i] *= factor;
-}
-
-// Stores a warp's choice, as route says; ids once more to shared memory if that is not null.
-__device__ __forceinline__ void storeChoice(const Choice& choice, bool isPadding, int lane, int* ids, float* weights, int* sharedIds) {
-#pragma unroll
-  for (int i = 0; i < (COLUMNS + WARP - 1) / WARP; i++) {
-    const int column = i * WARP + lane;
-    if (column >= COLUMNS) continue;
-    const bool isShared = JOINED && column == PER_TOKEN;
-    const int id = isPadding ? -1 : isShared ? EXPERTS : choice.id[min(i, OWN - 1)];
-    ids[column] = id;
-    weights[column] = isPadding ? 0 : isShared ? 1 : choice.weight[min(i, OWN - 1)];
-    if (sharedIds) sharedIds[column] = id;
+  for (int i = 0; i < (PER_TOKEN + WARP - 1) / WARP; i++)
+    if (i * WARP + lane < PER_TOKEN) {
+      ids[i * WARP + lane] = ownId[i];
+      weights[i * WARP + lane] = own[i] * factor;
+    }
+  if (JOINED && lane == 0) {
+    ids[PER_TOKEN] = EXPERTS;
+    weights[PER_TOKEN] = 1;
   }
-}
-
-// logits: [tokens, EXPERTS] float32; bias: [EXPERTS] float32 or null, for the choice alone. ids, weights: [tokens, PER_TOKEN + JOINED],
-// best first; JOINED: last comes the expert of every token, whose number is EXPERTS, with a weight of 1.
-// contextLengths: [tokens] or null; a padding row has 0 and gets no expert (-1), so that it makes none be read.
-// SOFTMAX: scores sum to 1; otherwise each is a sigmoid. Of GROUPS groups the GROUPS_PER_TOKEN best are chosen from: by their two best
-// candidates together (BY_TWO), or by their best. NORMALIZED: weights are divided by their sum. One warp a token.
-extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, const float* bias, const int* contextLengths, int* ids, float* weights,
-                                                         float weightScale) {
-  launchDependents();
-  const int lane = threadIdx.x;
-  const u64 token = blockIdx.x;
-  float candidate[PER_LANE];
-  loadBias(candidate, bias, lane); // no kernel writes it
-  waitForPrevious();
-  Choice choice;
-  const bool isPadding = contextLengths && contextLengths[token] == 0;
-  if (!isPadding) choose<1>(logits + token * EXPERTS, candidate, weightScale, lane, choice);
-  storeChoice(choice, isPadding, lane, ids + token * COLUMNS, weights + token * COLUMNS, nullptr);
-}
-
-#define FEW_TOKENS 8
-
-// The same of up to FEW_TOKENS tokens with at most FEW choices, and sortFew's work (sort_few.cu): one block, a warp a token.
-extern "C" __global__ void __launch_bounds__(FEW_THREADS) routeAndSort(const float* logits, const float* bias, const int* contextLengths, int* ids,
-                                                                       float* weights, float weightScale, int tokens, int first, int experts, int* starts,
-                                                                       int* order, int* active, int rowsOfTile, int2* tiles, int maxTiles, u64* usage,
-                                                                       int total) {
-  __shared__ int choices[FEW];
-  launchDependents();
-  const int token = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  float candidate[PER_LANE];
-  if (token < tokens) loadBias(candidate, bias, lane);
-  waitForPrevious();
-  if (token < tokens) {
-    Choice choice;
-    const bool isPadding = contextLengths && contextLengths[token] == 0;
-    if (!isPadding) choose<FEW_TOKENS>(logits + token * EXPERTS, candidate, weightScale, lane, choice);
-    storeChoice(choice, isPadding, lane, ids + token * COLUMNS, weights + token * COLUMNS, choices + token * COLUMNS);
-  }
-  __syncthreads();
-  sortChoices(choices, tokens * COLUMNS, first, experts, starts, order, active, rowsOfTile, tiles, maxTiles, usage, total);
 }
