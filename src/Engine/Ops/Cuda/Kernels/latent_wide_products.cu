@@ -1,5 +1,5 @@
-// Products of a warpgroup for latent_attention_wide.cu: their left operand may lie in registers, as fragments of mma.m16n8k16, of which warp
-// w has rows 16 w to 16 w + 15. Registers of operands must stay as they are until the product has been waited for.
+// Products of a warpgroup for latent_attention_wide.cu: their left operand may lie in registers, as fragments of mma.m16n8k16. Warp w has
+// rows 16 w to 16 w + 15. Registers of operands must stay as they are until the product has been waited for.
 #define RESULTS_4(d, i) "+f"((d)[i]), "+f"((d)[(i) + 1]), "+f"((d)[(i) + 2]), "+f"((d)[(i) + 3])
 #define RESULTS_16(d, i) RESULTS_4(d, i), RESULTS_4(d, (i) + 4), RESULTS_4(d, (i) + 8), RESULTS_4(d, (i) + 12)
 #define RESULTS_32(d) RESULTS_16(d, 0), RESULTS_16(d, 16)
