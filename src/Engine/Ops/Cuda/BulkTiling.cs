@@ -9,7 +9,7 @@ namespace LocalLlm.Ops.Cuda;
 internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
 {
     /// <summary>The source of the kernel.</summary>
-    public const string Source = "tensor_core.cu warpgroup.cu product.cu warpgroup_packs.cu bulk_products.cu";
+    public const string Source = "tensor_core.cu warpgroup.cu barriers.cu product.cu warpgroup_packs.cu bulk_products.cu";
 
     /// <summary>Rows of a tile.</summary>
     public const int RowsOfTile = 64;

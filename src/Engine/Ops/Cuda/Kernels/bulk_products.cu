@@ -22,24 +22,6 @@
 #define CONSUMER_REGISTERS "160"
 #endif
 
-__device__ __forceinline__ void createBarrier(u32 barrier, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(barrier), "r"(arrivals) : "memory");
-}
-
-// Waits until a barrier's phase of this parity is over.
-__device__ __forceinline__ void waitBarrier(u32 barrier, int parity) {
-  asm volatile("{ .reg .pred p;\nWAIT: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@!p bra WAIT; }"
-               :: "r"(barrier), "r"(parity) : "memory");
-}
-
-// Arrives, and lets the phase last until these bytes have come as well.
-__device__ __forceinline__ void expectBytes(u32 barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(barrier), "r"(bytes) : "memory");
-}
-
-// Arrives.
-__device__ __forceinline__ void arriveAt(u32 barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(barrier) : "memory"); }
-
 // Brings 64 rows of a matrix, from a row and a column on; rows beyond its end are zeros.
 __device__ __forceinline__ void copyBox(u32 to, u64 map, int column, int row, u32 barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
@@ -50,16 +32,6 @@ __device__ __forceinline__ void copyBox(u32 to, u64 map, int column, int row, u3
 __device__ __forceinline__ void copyBytes(u32 to, const void* from, int bytes, u32 barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
                :: "r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
-}
-
-// The lower half of an operand's description (operandAt), whose rows are contiguous: places in shared memory add up in it.
-__device__ __forceinline__ u32 operandLow(u32 address) { return address >> 4 | 1 << 16; }
-__device__ __forceinline__ u64 operandOf(u32 low) { return (u64)low | (u64)(GROUP_BYTES >> 4 | 1 << 30) << 32; }
-
-// The same number, which the compiler keeps instead of finding it anew.
-__device__ __forceinline__ u32 kept(u32 number) {
-  asm volatile("" : "+r"(number));
-  return number;
 }
 
 // What the copy engine has brought; neither moved nor left out.
