@@ -51,6 +51,13 @@ public sealed record EngineOptions
     /// <summary><c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; init; } = "auto";
 
+    /// <summary>
+    /// The architecture that a GPU's kernels are compiled for, as nvcc numbers it: 75 (Turing), 80 or 86 (Ampere), 89 (Ada), 90 (Hopper);
+    /// null: what <c>LOCALLLM_CUDA_ARCH</c> says, else the card's own. An older one than the card's is what that older card would compute:
+    /// to try it where there is none. One that is newer than the card is refused.
+    /// </summary>
+    public int? CudaArch { get; init; }
+
     /// <summary>Ranks that every layer is split over.</summary>
     public int TensorParallel { get; init; } = 1;
 

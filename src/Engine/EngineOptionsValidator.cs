@@ -4,6 +4,7 @@ using LocalLlm.Hub;
 using LocalLlm.Interop;
 using LocalLlm.Models;
 using LocalLlm.Ops;
+using LocalLlm.Ops.Cuda;
 using LocalLlm.Parallel;
 using LocalLlm.Parsing;
 using LocalLlm.Planning;
@@ -50,6 +51,8 @@ public static class EngineOptionsValidator
         Require(options.Dtype is { } dtype && (dtype == "auto" || ModelDtypes.Find(dtype) is not null), "dtype", $"is '{options.Dtype}'; allowed: auto, {ModelDtypes.Allowed}");
         Require(options.LoadFormat is "auto" or "safetensors" or "dummy", "load_format", $"is '{options.LoadFormat}'; allowed: auto, safetensors, dummy");
         Require(options.Device is { } device && DeviceRegistry.IsName(device), "device", $"is '{options.Device}'; allowed: {DeviceRegistry.Allowed}");
+        if (CudaArchitecture.FaultOf(options.CudaArch) is { } architecture)
+            faults.Add((CudaArchitecture.Option, architecture));
         faults.AddRange(ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null)).Select(fault => (fault.Option, fault.Message)));
         faults.AddRange(DeviceOptions.FaultsOf(options));
         NodeOptionsValidator.Check(options, Require);

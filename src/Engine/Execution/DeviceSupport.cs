@@ -1,3 +1,4 @@
+using LocalLlm.Models;
 using LocalLlm.Ops;
 
 namespace LocalLlm.Execution;
@@ -13,6 +14,27 @@ internal static class DeviceSupport
     {
         if (options.PinThreads && ops.Device.type != TorchSharp.DeviceType.CPU)
             throw new EngineException(EngineErrorKind.InvalidOptions, $"pin_threads is set, but no threads compute on {ops.Device}; leave it out.", "pin_threads");
+    }
+
+    /// <summary>Refuses an architecture of GPUs where no GPU computes.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void RequireArchitecture(EngineOptions options, IDeviceOps ops)
+    {
+        if (options.CudaArch is { } architecture && ops.Device.type != TorchSharp.DeviceType.CUDA)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"cuda_arch is {architecture}, but device is {ops.Device}, which is no GPU; leave it out, or set device to cuda.", "cuda_arch");
+    }
+
+    /// <summary>Refuses a type that was named and that the device does not compute in.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void RequireType(EngineOptions options, IDeviceOps ops)
+    {
+        if (ops.Features.LacksBFloat16 && ModelDtypes.Find(options.Dtype) == ModelDtype.BFloat16)
+        {
+            throw new EngineException(
+                EngineErrorKind.InvalidOptions,
+                $"dtype is {options.Dtype}, which {ops.Device} does not compute in (its compute capability, or cuda_arch, is below 8.0); allowed for it: auto, float16, float32.",
+                "dtype");
+        }
     }
 
     /// <summary>Refuses a device whose results of a row depend on the other rows, where they must not.</summary>

@@ -34,18 +34,23 @@ internal sealed partial class LoadSession : IDisposable
         SetThreads(rank.NumThreads > 0 ? rank.NumThreads : options.NumThreads);
         if (options.PinThreads && rank.Rank == 0 && get_num_threads() == 1 && Logger is { } logger)
             LogNothingPinned(logger);
-        _planned = rank.IsPlanned ? DeviceRegistry.TryPlan(rank.Device) : null;
         var settings = new DeviceSettings(priority, options.BatchInvariant) 
         {
-            Cpus = options.PinThreads ? CpusOf(rank) : null, PipelineStages = rank.Plan.PipelineParallel,
+            Cpus = options.PinThreads ? CpusOf(rank) : null, PipelineStages = rank.Plan.PipelineParallel, CudaArchitecture = options.CudaArch,
         };
+        _planned = rank.IsPlanned ? DeviceRegistry.TryPlan(rank.Device, settings) : null;
         Ops = _planned?.Ops ?? DeviceRegistry.Create(rank.Device, settings);
         try
         {
+            DeviceSupport.RequireArchitecture(options, Ops);
+            DeviceSupport.RequireType(options, Ops);
             _checkpoint = options.UsesDummyWeights ? null : Open(options);
             // A name that is no type was refused with the options.
-            ComputeType = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType()
+            var type = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType()
                 ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : MostCommonType(_checkpoint));
+            ComputeType = type == ScalarType.BFloat16 && Ops.Features.LacksBFloat16 ? ScalarType.Float16 : type;
+            if (type != ComputeType && rank.Rank == 0 && Logger is { } log)
+                LogFloat16(log, rank.Device);
             Context = new(Ops, rank.Tensor, new WeightRegistry(), Ops.ActivationType(ComputeType)) { ExpertRanks = rank.Experts ?? rank.Tensor, Peers = rank.Peers };
             // Groups of one rank exchange rows and sums by one connection.
             foreach (var connection in ((object?[])[rank.Tensor, rank.Experts, rank.Peers, rank.Previous, rank.Next, rank.SampledIds]).OfType<IDeviceBound>().Distinct())
@@ -134,6 +139,9 @@ internal sealed partial class LoadSession : IDisposable
 
     [LoggerMessage(16, LogLevel.Warning, "pin_threads is set, but a rank computes with one thread, and only those that help it are pinned: nothing is. Leave it out, or give more threads (num_threads) to fewer ranks.")]
     private static partial void LogNothingPinned(ILogger logger);
+
+    [LoggerMessage(25, LogLevel.Warning, "{Device} does not compute in the checkpoint's bfloat16 (its compute capability, or cuda_arch, is below 8.0): the model is computed in float16.")]
+    private static partial void LogFloat16(ILogger logger, string device);
 
     private ILogger? Logger => _options.LoggerFactory?.CreateLogger(typeof(WeightLoader));
 

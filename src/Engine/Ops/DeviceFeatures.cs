@@ -33,6 +33,9 @@ internal sealed record DeviceFeatures
     /// </summary>
     public IDeviceMemory? Memory { get; init; }
 
+    /// <summary>Whether it does not compute in bfloat16: a checkpoint's is computed in float16 then.</summary>
+    public bool LacksBFloat16 { get; init; }
+
     /// <summary>
     /// Whether a weight stays where it was loaded to, so that layers which need the same one share its memory; else each makes its own of
     /// it.

@@ -14,7 +14,7 @@ internal sealed record DeviceKind(string Name, Func<int, DeviceSettings, IDevice
     /// <summary>
     /// What a process plans with that computes nothing on the device of an ordinal, and does not open it; null: it opens it.
     /// </summary>
-    public Func<int, PlannedDevice>? Plan { get; init; }
+    public Func<int, DeviceSettings, PlannedDevice>? Plan { get; init; }
 
     /// <summary>Refuses an unknown ordinal, before libtorch is loaded.</summary>
     /// <exception cref="EngineException">Kind Environment (of the function): what is missing or too old.</exception>

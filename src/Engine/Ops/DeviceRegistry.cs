@@ -15,7 +15,7 @@ internal static class DeviceRegistry
     private static ImmutableList<DeviceKind> s_kinds =
     [
         new(Cuda, (ordinal, settings) => new CudaOps(
-            ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1", settings.StepsInFlight))
+            ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1", settings.StepsInFlight, settings.CudaArchitecture))
         {
             HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
             Plan = CudaInventory.Plan,
@@ -91,13 +91,14 @@ internal static class DeviceRegistry
 
     /// <summary>What a process plans with that computes nothing on a device; null: it opens the device (<see cref="Create"/>).</summary>
     /// <param name="device">Its name, not <c>auto</c>.</param>
+    /// <param name="settings">How the other process opens it.</param>
     /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
-    public static PlannedDevice? TryPlan(string device)
+    public static PlannedDevice? TryPlan(string device, DeviceSettings settings)
     {
         if (Find(device) is not var (kind, ordinal) || kind.Plan is not { } plan)
             return null;
         kind.Require?.Invoke(ordinal);
-        return plan(ordinal);
+        return plan(ordinal, settings);
     }
 
     private static (DeviceKind Kind, int Ordinal)? Find(string device)

@@ -8,6 +8,9 @@ internal readonly record struct DeviceSettings(DevicePriority Priority, bool Bat
     /// <summary>CPUs that the threads of a CPU's kernels stay on, one for each thread; null: wherever the system puts them.</summary>
     public IReadOnlyList<int>? Cpus { get; init; }
 
+    /// <summary>The architecture that a GPU's kernels are compiled for, such as 75; null: as the device says.</summary>
+    public int? CudaArchitecture { get; init; }
+
     /// <summary>Stages of the pipeline that the device is part of; 0: one. One more step than that may be queued on it.</summary>
     public int PipelineStages { get; init; }
 

@@ -128,6 +128,8 @@ internal sealed class PlanBuilder
             _notes.Add("this build is batch-invariant on CPUs only: it is planned, not run");
         if (_cards.FirstOrDefault(one => one is { IsCpu: false, BytesPerSecond: null }) is { } other)
             _notes.Add($"{other.Name} is not a known card: no times are predicted");
+        if (!_isHere && _options.CudaArch is not null)
+            _faults.Add(new(CudaArchitecture.Option, "has no meaning for cards that are named, which have architectures of their own; leave it out"));
         const int min = CudaDevice.MinComputeCapability;
         if (_cards.FirstOrDefault(one => one.ComputeCapability < min) is { } old)
             _notes.Add($"this build computes on compute capability {min / 10}.{min % 10} or newer, and {WithArticle(old.Name)} has {old.ComputeCapability / 10}.{old.ComputeCapability % 10}: it is planned, not run");

@@ -20,6 +20,8 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
             Add("--devices", string.Join(',', devices.Take(plan.RanksPerNode)));
         else if (isHere && options.Device != "auto")
             Add("--device", options.Device);
+        if (isHere && options.CudaArch is { } architecture)
+            Add("--cuda-arch", architecture);
         if (dtype != "auto")
             Add("--dtype", dtype);
         if (options.MaxModelLen is { } length)

@@ -22,6 +22,10 @@ internal sealed class EngineArguments
         "auto (the checkpoint's own; default), float32, bfloat16 or float16.",
         "TYPE");
     private readonly Option<string?> _device = Options.Text("--device", "auto (default: a GPU where one can be used), cpu, cuda or cuda:N.", "NAME");
+    private readonly Option<int?> _cudaArch = Options.Count(
+        "--cuda-arch",
+        "The architecture that a GPU's kernels are compiled for: 75 (Turing), 80 or 86 (Ampere), 89 (Ada), 90 (Hopper); default: the card's own. "
+        + "An older one computes as that card would. (Not an option of vLLM's.)");
     private readonly Option<int?> _tensorParallel = Options.Count(
         "--tensor-parallel-size",
         "Devices that every layer is split over; default 1.",
@@ -179,7 +183,7 @@ internal sealed class EngineArguments
     ];
 
     private IEnumerable<Option> OfEncoders =>
-        [_model, _tokenizer, _servedModelName, _dtype, _loadFormat, _device, _tensorParallel, _pipelineParallel, _devices, _pipelineLayers, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
+        [_model, _tokenizer, _servedModelName, _dtype, _loadFormat, _device, _cudaArch, _tensorParallel, _pipelineParallel, _devices, _pipelineLayers, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
@@ -239,6 +243,7 @@ internal sealed class EngineArguments
             Dtype = result.GetValue(_dtype) ?? defaults.Dtype,
             LoadFormat = LoadFormatOf(result.GetValue(_loadFormat)) ?? defaults.LoadFormat,
             Device = result.GetValue(_device) ?? defaults.Device,
+            CudaArch = result.GetValue(_cudaArch),
             TensorParallel = result.GetValue(_tensorParallel) ?? defaults.TensorParallel,
             PipelineParallel = result.GetValue(_pipelineParallel) ?? defaults.PipelineParallel,
             DataParallel = result.GetValue(_dataParallel) ?? defaults.DataParallel,

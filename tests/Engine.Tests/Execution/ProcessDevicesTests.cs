@@ -72,7 +72,7 @@ public sealed class ProcessDevicesTests
         const long memory = 1L << 40;
         var planned = new PlannedDevice(new TorchOps(new(DeviceType.CUDA, 0), DeviceFeatures.None with { SharesLoaded = true }), new(memory, 0, 0.5));
         using var registration = DeviceRegistry.Register(
-            new(Name, (_, _) => throw new InvalidOperationException("it was opened")) { HasOrdinals = true, Plan = _ => planned });
+            new(Name, (_, _) => throw new InvalidOperationException("it was opened")) { HasOrdinals = true, Plan = (_, _) => planned });
         var rank = new RankContext(new(2, 1, 2), 0, $"{Name}:0", new PlannedCollectives(0, 2)) { IsPlanned = true };
         using var loader = new ModelLoader(Options with { Device = Name, TensorParallel = 2, Dtype = "bfloat16" }, rank);
         loader.CheckWeights();

@@ -1,5 +1,6 @@
 using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
+using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda;
 using Xunit;
 using static TorchSharp.torch;
@@ -22,6 +23,9 @@ public sealed class KernelSourcesTests
         { "elementwise.cu", true, "" },
         { "best.cu", true, "" },
         { "draw.cu sampling.cu", true, "CUTS=1 NOTHING_LEFT=-1" },
+        { "draw.cu cut.cu", true, "" },
+        { "processors.cu", true, "" },
+        { "encoder.cu", true, "WIDTH=1024 THREADS=128" },
         { "experts.cu", true, Experts },
         { "routing.cu", true, $"{Experts} GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
         { "routing.cu", true, OddExperts },
@@ -54,7 +58,24 @@ public sealed class KernelSourcesTests
     public void Every_kernel_compiles_for_every_type(string source, bool takesFloat32, string defines)
     {
         foreach (var type in takesFloat32 ? All : Halves)
+        {
             AssertCompiles(source, $"{KernelCompiler.TypeMacro(type)} {defines}".Trim());
+            if (type != ScalarType.BFloat16)
+                AssertCompiles(source, $"{KernelCompiler.TypeMacro(type)} {defines}".Trim(), CudaDevice.Turing);
+        }
+    }
+
+    [Theory]
+    [InlineData(ScalarType.Float32)]
+    [InlineData(ScalarType.Float16)]
+    public void Products_of_single_rows_compile_from_Turing_on(ScalarType type)
+    {
+        const int packs = 448;
+        foreach (var epilogue in Enum.GetValues<GemvEpilogue>())
+        {
+            var defines = GemvTiling.Of(LinearRole.Qkv, packs).Defines(type, rows: 4, packs, norm: true, epilogue, headDim: 128);
+            AssertCompiles("gemv.cu", defines, CudaDevice.Turing, CudaDevice.Hopper);
+        }
     }
 
     [Theory]
@@ -65,7 +86,8 @@ public sealed class KernelSourcesTests
         {
             var tiling = SkinnyTiling.Of(rows, outputs, inputs, products, fp8, 132);
             var (type, where) = fp8 ? (ScalarType.BFloat16, TokenPermutation.None) : (ScalarType.Float16, TokenPermutation.ToTokens);
-            AssertCompiles("tensor_core.cu product.cu skinny.cu", tiling.Defines(type, fp8, gated: false, add: !fp8, where));
+            AssertCompiles(SkinnyProduct.Source, tiling.Defines(type, fp8, gated: false, add: !fp8, where));
+            AssertCompiles(SkinnyProduct.Source, tiling.Defines(ScalarType.Float16, fp8, gated: false, add: !fp8, where), CudaDevice.Turing);
         }
     }
 
@@ -103,7 +125,12 @@ public sealed class KernelSourcesTests
         foreach (var type in All)
         {
             foreach (var packed in (int[])[0, 1])
-                AssertCompiles("peers.cu exchange.cu", $"{KernelCompiler.TypeMacro(type)} RANKS=8 RANK=3 CHUNK_BYTES=131072 PACKED={packed} {what}");
+            {
+                var defines = $"{KernelCompiler.TypeMacro(type)} RANKS=8 RANK=3 CHUNK_BYTES=131072 PACKED={packed} {what}";
+                AssertCompiles("peers.cu exchange.cu", defines);
+                if (type != ScalarType.BFloat16)
+                    AssertCompiles("peers.cu exchange.cu", defines, CudaDevice.Turing);
+            }
         }
     }
 
@@ -147,7 +174,7 @@ public sealed class KernelSourcesTests
         }
     }
 
-    // From 80 on there are bfloat16 products; 90 has what only Hopper knows.
+    // From 80 on there are bfloat16 products, so that 75 is asked for by name; 90 has what only Hopper knows.
     private static void AssertCompiles(string source, string defines, params int[] capabilities)
     {
         if (!Nvrtc.TryLoad(null))

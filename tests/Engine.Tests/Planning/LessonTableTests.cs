@@ -22,6 +22,15 @@ public sealed class LessonTableTests : IDisposable
         Assert.Contains(plan.Notes, note => note.Contains("bfloat16", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("T4", true)]
+    [InlineData("V100-16G", false)]
+    public async Task A_card_older_than_Turing_is_planned_and_not_run(string card, bool runs)
+    {
+        var plan = await PlanAsync(PublishedConfigs.Qwen7B, card);
+        Assert.Equal(!runs, plan.Notes.Any(note => note.Contains("compute capability 7.5 or newer", StringComparison.Ordinal)));
+    }
+
     [Fact]
     public async Task Four_T4s_are_too_few_for_32B_and_say_why()
     {

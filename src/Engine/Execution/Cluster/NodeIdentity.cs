@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Reflection;
 using System.Security.Cryptography;
 using LocalLlm.Execution.Wire;
+using LocalLlm.Ops.Cuda;
 using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Parallel;
 
@@ -34,6 +35,7 @@ internal static class NodeIdentity
             ["nnodes"] = Text(plan.Nodes),
             ["layers of the stages"] = plan.LayersPerStage is { } layers ? string.Join(',', layers) : "even",
             ["device"] = ProcessDevices.AreGpus(NodeRanks.DevicesOf(options, plan.RanksPerNode)) ? "cuda" : "cpu", // what auto is here
+            ["cuda_arch"] = CudaArchitecture.Asked(options.CudaArch) is { } architecture ? Text(architecture) : "the card's own",
             ["dtype"] = options.Dtype,
             ["load_format"] = options.LoadFormat,
             ["kv_cache_dtype"] = options.KvCacheDtype,

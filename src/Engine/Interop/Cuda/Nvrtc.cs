@@ -4,7 +4,7 @@ using System.Text;
 namespace LocalLlm.Interop.Cuda;
 
 /// <summary>
-/// NVIDIA's runtime compiler: CUDA C++ source → machine code of one architecture. Found beside libtorch, in the CUDA toolkit, or by
+/// NVIDIA's runtime compiler: CUDA C++ source → machine code of one architecture, or PTX. Found beside libtorch, in the CUDA toolkit, or by
 /// <c>LOCALLLM_NVRTC</c>.
 /// </summary>
 internal static unsafe partial class Nvrtc
@@ -59,9 +59,13 @@ internal static unsafe partial class Nvrtc
         return (major, minor);
     }
 
-    /// <summary>Compiles a source to a cubin.</summary>
+    /// <summary>Compiles a source.</summary>
+    /// <param name="source">The text.</param>
+    /// <param name="name">Of the source, for messages.</param>
+    /// <param name="options">The compiler's.</param>
+    /// <param name="portable">Whether PTX is wanted, with a zero at its end; else machine code (a cubin).</param>
     /// <exception cref="EngineException">Kind Environment: the source does not compile; with the compiler's log.</exception>
-    public static byte[] Compile(string source, string name, IReadOnlyList<string> options)
+    public static byte[] Compile(string source, string name, IReadOnlyList<string> options, bool portable = false)
     {
         IntPtr program;
         fixed (byte* sourceText = Encoding.UTF8.GetBytes(source + '\0'))
@@ -74,10 +78,10 @@ internal static unsafe partial class Nvrtc
                 pointers[i] = (byte*)Marshal.StringToCoTaskMemUTF8(options[i]);
             Check(nvrtcCompileProgram(program, options.Count, pointers), $"compiling {name}", program);
             nuint size;
-            Check(nvrtcGetCUBINSize(program, &size), "nvrtcGetCUBINSize", program);
+            Check(portable ? nvrtcGetPTXSize(program, &size) : nvrtcGetCUBINSize(program, &size), "asking for the size of the image", program);
             var image = new byte[(int)size];
             fixed (byte* target = image)
-                Check(nvrtcGetCUBIN(program, target), "nvrtcGetCUBIN", program);
+                Check(portable ? nvrtcGetPTX(program, target) : nvrtcGetCUBIN(program, target), "fetching the image", program);
             return image;
         }
         finally
@@ -161,6 +165,12 @@ internal static unsafe partial class Nvrtc
 
     [LibraryImport(Library)]
     private static partial int nvrtcGetCUBIN(IntPtr program, byte* image);
+
+    [LibraryImport(Library)]
+    private static partial int nvrtcGetPTXSize(IntPtr program, nuint* size);
+
+    [LibraryImport(Library)]
+    private static partial int nvrtcGetPTX(IntPtr program, byte* text);
 
     [LibraryImport(Library)]
     private static partial int nvrtcGetProgramLogSize(IntPtr program, nuint* size);

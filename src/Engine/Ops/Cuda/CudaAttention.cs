@@ -4,8 +4,8 @@ namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
 /// Attention over a paged cache: <see cref="PagedAttention"/> for single rows, libtorch's flash attention where a sequence brings many rows
-/// in a 16-bit type. Rows of a step that flash attention serves read keys and values that were gathered out of their blocks, and widened
-/// where those hold 8-bit floats: each reads its own key back from there, so that it sees the same whatever the chunks are.
+/// in a 16-bit type, or before Ampere <see cref="ChunkedAttention"/>. Rows of a step that these serve read keys and values that were
+/// gathered out of their blocks, and widened where those hold 8-bit floats: each reads its own key back from there, so that it sees the same whatever the chunks are.
 /// </summary>
 internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {
@@ -18,7 +18,7 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         var (kvHeads, headDim) = layer.Tensors[0];
-        if (layer.Layout != KvLayout.Device || !FlashAttention.Takes(type, headDim))
+        if (layer.Layout != KvLayout.Device || !TakesRuns(type, headDim))
             return;
         var positions = Math.Max(maxModelLen, StepInputs.MaxRunContext);
         workspace.Rent(WorkspaceSlot.Keys, positions, kvHeads * headDim, type).Dispose();
@@ -29,7 +29,7 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
     public Tensor Forward(Tensor qkv, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape)
     {
         var output = workspace.Rent(WorkspaceSlot.Attention, qkv.size(0), shape.Heads * shape.HeadDim, qkv.dtype);
-        if (inputs.Runs.Count == 0 || !TakesFlash(qkv.dtype, shape))
+        if (inputs.Runs.Count == 0 || !TakesRuns(qkv.dtype, shape.HeadDim))
         {
             _paged.Forward(qkv, (int)qkv.size(0), cache, metadata.LongestContext, shape, output, inputs.ContextLengths);
             return output;
@@ -40,40 +40,45 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
         foreach (var run in inputs.Runs)
         {
             using var scope = NewDisposeScope();
-            Heads(output, run.FirstToken, run.Tokens, 0, shape.Heads, shape).copy_(Flash(qkv, cache, run, shape));
+            var contextStarts = inputs.ContextStarts(run);
+            var (keys, values) = Context(qkv, cache, run, contextStarts, shape);
+            if (HasFlash)
+                Heads(output, run.FirstToken, run.Tokens, 0, shape.Heads, shape).copy_(Flash(qkv, keys, values, run, contextStarts, shape));
+            else
+                Chunked(qkv, keys, values, run, metadata, shape, output);
         }
 
         return output;
     }
 
-    private static bool TakesFlash(ScalarType type, AttentionShape shape) => FlashAttention.Takes(type, shape.HeadDim);
+    private bool HasFlash => device.ComputeCapability >= CudaDevice.Ampere;
 
-    private Tensor Flash(Tensor qkv, KvLayerCache cache, PrefillRun run, AttentionShape shape)
+    private bool TakesRuns(ScalarType type, int headDim) => HasFlash ? FlashAttention.Takes(device, type, headDim) : type != ScalarType.Float32;
+
+    // [tokens, heads, head_dim]
+    private Tensor Flash(Tensor qkv, Tensor keys, Tensor values, PrefillRun run, Tensor contextStarts, AttentionShape shape) => FlashAttention.Forward(
+        Heads(qkv, run.FirstToken, run.Tokens, 0, shape.Heads, shape), keys, values, inputs.QueryStarts(run), contextStarts, run.LongestQuery,
+        run.LongestContext, shape.Scale, shape.SlidingWindow);
+
+    private static void Chunked(Tensor qkv, Tensor keys, Tensor values, PrefillRun run, AttentionMetadata metadata, AttentionShape shape, Tensor output)
     {
-        var contextStarts = inputs.ContextStarts(run);
-        Tensor keys, values;
-        if (run.Context == run.Tokens && !cache.IsScaled)
+        var position = 0;
+        foreach (var sequence in metadata.Sequences.Span)
         {
-            // Nothing is cached: keys and values stand beside the queries.
-            keys = Heads(qkv, run.FirstToken, run.Tokens, shape.KeyOffset, shape.KvHeads, shape);
-            values = Heads(qkv, run.FirstToken, run.Tokens, shape.ValueOffset, shape.KvHeads, shape);
+            if (sequence.FirstToken < run.FirstToken || sequence.FirstToken >= run.FirstToken + run.Tokens)
+                continue;
+            ChunkedAttention.Forward(
+                Heads(qkv, sequence.FirstToken, sequence.TokenCount, 0, shape.Heads, shape), keys.narrow(0, position, sequence.ContextLength),
+                values.narrow(0, position, sequence.ContextLength), shape, Heads(output, sequence.FirstToken, sequence.TokenCount, 0, shape.Heads, shape));
+            position += sequence.ContextLength;
         }
-        else
-        {
-            (keys, values) = Gather(cache, run, contextStarts, shape, qkv.dtype);
-        }
-
-        return FlashAttention.Forward(
-            Heads(qkv, run.FirstToken, run.Tokens, 0, shape.Heads, shape),
-            keys,
-            values,
-            inputs.QueryStarts(run),
-            contextStarts,
-            run.LongestQuery,
-            run.LongestContext,
-            shape.Scale,
-            shape.SlidingWindow); // [tokens, heads, head_dim]
     }
+
+    // Keys and values of all positions of the run's sequences: where nothing is cached they stand beside the queries.
+    private (Tensor Keys, Tensor Values) Context(Tensor qkv, KvLayerCache cache, PrefillRun run, Tensor contextStarts, AttentionShape shape) =>
+        run.Context == run.Tokens && !cache.IsScaled
+            ? (Heads(qkv, run.FirstToken, run.Tokens, shape.KeyOffset, shape.KvHeads, shape), Heads(qkv, run.FirstToken, run.Tokens, shape.ValueOffset, shape.KvHeads, shape))
+            : Gather(cache, run, contextStarts, shape, qkv.dtype);
 
     // Of all positions of the run's sequences, one after the other: [positions, kv_heads, head_dim].
     private (Tensor Keys, Tensor Values) Gather(KvLayerCache cache, PrefillRun run, Tensor contextStarts, AttentionShape shape, ScalarType type)

@@ -75,7 +75,7 @@ internal static unsafe class CudaChecks
             CultureInfo.InvariantCulture,
             $"{CudaDevice.NameOf(device)}, compute capability {capability / 10}.{capability % 10}, {bytes / (double)(1L << 30):F1} GiB{(count > 1 ? $", reaches {(peers.Length == 0 ? "no other" : string.Join(", ", peers))} directly" : "")}");
         return capability < CudaDevice.MinComputeCapability
-            ? new(name, EnvironmentCheckStatus.Unusable, found, $"The kernels need compute capability {CudaDevice.MinComputeCapability / 10}.0 (Ampere) or newer.")
+            ? new(name, EnvironmentCheckStatus.Unusable, found, $"The kernels need compute capability {CudaArchitecture.Text(CudaDevice.MinComputeCapability)} (Turing) or newer.")
             : new(name, EnvironmentCheckStatus.Ok, found, "");
     }
 

@@ -15,14 +15,22 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>The compute capability of H100 and H200.</summary>
     public const int Hopper = 90;
 
+    /// <summary>The compute capability of T4: float16 products of tensor cores, and no bfloat16.</summary>
+    public const int Turing = 75;
+
     private const int MultiprocessorCountAttribute = 16;
     private const int ComputeCapabilityMajorAttribute = 75;
     private const int ComputeCapabilityMinorAttribute = 76;
+    private const int MaxSharedBytesAttribute = 97; // CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+    private const int TuringSharedBytes = 64 << 10;
     private const uint NonBlockingStream = 1;
     private const int PeerAccessAlreadyEnabled = 704;
 
-    /// <summary>bfloat16 conversion instructions and asynchronous copies begin here (Ampere).</summary>
-    public const int MinComputeCapability = 80;
+    /// <summary>The compute capability of A100: bfloat16, asynchronous copies and libtorch's flash attention begin here.</summary>
+    public const int Ampere = 80;
+
+    /// <summary>The oldest card that kernels are compiled for.</summary>
+    public const int MinComputeCapability = Turing;
 
     /// <summary>CUDA 12.0: the oldest driver whose graphs take kernels with programmatic launch attributes.</summary>
     public const int MinDriverVersion = 12_000;
@@ -32,8 +40,10 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>Opens a device.</summary>
     /// <param name="ordinal">Which.</param>
     /// <param name="priority">Whose blocks go first where several engines of this process want the card.</param>
-    /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or too old.</exception>
-    public CudaDevice(int ordinal, DevicePriority priority = DevicePriority.High)
+    /// <param name="architecture">What kernels are compiled for; null: what the environment asks for, else the card's own.</param>
+    /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or too old. Kind
+    /// InvalidOptions: the card does not run that architecture.</exception>
+    public CudaDevice(int ordinal, DevicePriority priority = DevicePriority.High, int? architecture = null)
     {
         var driverVersion = RequireDriver(ordinal);
         if (!TorchLibrary.TryLoadCuda() || !cuda.is_available())
@@ -46,11 +56,14 @@ internal sealed unsafe class CudaDevice : IDisposable
         zeros(1, device: Torch).Dispose();
         (Handle, Context) = PrimaryContextOf(ordinal);
         CudaException.Check(CudaDriver.cuCtxSetCurrent(Context), "cuCtxSetCurrent");
-        ComputeCapability = ComputeCapabilityOf(Handle);
+        var own = ComputeCapabilityOf(Handle);
         Multiprocessors = Attribute(Handle, MultiprocessorCountAttribute);
         Name = NameOf(Handle);
-        if (ComputeCapability < MinComputeCapability)
-            throw Missing($"{Name} has compute capability {ComputeCapability / 10}.{ComputeCapability % 10}, wanted {MinComputeCapability / 10}.0 (Ampere) or newer");
+        if (own < MinComputeCapability)
+            throw Missing($"{Name} has compute capability {CudaArchitecture.Text(own)}, wanted {CudaArchitecture.Text(MinComputeCapability)} (Turing) or newer");
+        ComputeCapability = CudaArchitecture.Of(CudaArchitecture.Asked(architecture), own, Name);
+        IsEmulated = ComputeCapability != own;
+        MaxSharedBytes = ComputeCapability < Ampere ? TuringSharedBytes : Attribute(Handle, MaxSharedBytesAttribute);
 
         IntPtr stream, guard;
         int least, greatest;
@@ -68,8 +81,14 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>The stream of all work.</summary>
     public IntPtr Stream { get; }
 
-    /// <summary>Such as 90 for Hopper.</summary>
+    /// <summary>Such as 90 for Hopper: what kernels are compiled for and chosen by, which may be older than the card.</summary>
     public int ComputeCapability { get; }
+
+    /// <summary>Whether the card is newer than <see cref="ComputeCapability"/>.</summary>
+    public bool IsEmulated { get; }
+
+    /// <summary>The most shared memory of a block, in bytes.</summary>
+    public int MaxSharedBytes { get; }
 
     /// <summary>Streaming multiprocessors.</summary>
     public int Multiprocessors { get; }

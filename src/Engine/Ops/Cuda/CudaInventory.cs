@@ -24,7 +24,12 @@ internal static unsafe class CudaInventory
 
     /// <summary>What is planned with for a GPU that another process computes on.</summary>
     /// <param name="ordinal">A GPU that is there.</param>
-    public static PlannedDevice Plan(int ordinal) => new(
-        new TorchOps(new(DeviceType.CUDA, ordinal), DeviceFeatures.None with { SharesLoaded = true }),
-        new(Devices()[ordinal].MemoryBytes, 0, EngineOptionsDefaults.GpuMemoryUtilization));
+    /// <param name="settings">How the other process opens it.</param>
+    public static PlannedDevice Plan(int ordinal, DeviceSettings settings)
+    {
+        var (name, memory, own) = Devices()[ordinal];
+        var capability = CudaArchitecture.Of(CudaArchitecture.Asked(settings.CudaArchitecture), own, name);
+        var features = DeviceFeatures.None with { SharesLoaded = true, LacksBFloat16 = capability < CudaDevice.Ampere };
+        return new(new TorchOps(new(DeviceType.CUDA, ordinal), features), new(memory, 0, EngineOptionsDefaults.GpuMemoryUtilization));
+    }
 }

@@ -93,6 +93,9 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
     {
         if (bytes <= _allowedSharedMemory)
             return;
+        // A card that is newer than what it stands for would give more.
+        if (bytes > device.MaxSharedBytes)
+            throw new InvalidOperationException($"{name} asks for {bytes} bytes of shared memory, and compute capability {CudaArchitecture.Text(device.ComputeCapability)} has {device.MaxSharedBytes}.");
         CudaException.Check(CudaDriver.cuFuncSetAttribute(function, MaxDynamicSharedMemory, bytes), $"giving {name} {bytes} bytes of shared memory");
         _allowedSharedMemory = bytes;
     }

@@ -101,7 +101,7 @@ internal sealed class CudaLatentOps(
 
         // Rented in any case, so that the steps that memory is measured by have room for it.
         var output = workspace.Rent(WorkspaceSlot.Attention, queries.size(0), (long)shape.Heads * shape.ValueDim, queries.dtype);
-        if (inputs.Runs.Count == 0 || !LatentPrefill.Takes(queries.dtype, shape))
+        if (inputs.Runs.Count == 0 || !_prefill.Takes(queries.dtype, shape))
         {
             Absorbed(queries, weight, cache, inputs.ContextLengths, metadata.LongestContext, shape, output);
             return output;

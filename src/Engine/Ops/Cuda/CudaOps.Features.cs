@@ -52,7 +52,8 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen, int maxSequences)
     {
         _attention.Reserve(layer, type, maxModelLen);
-        _latent.Reserve(layer, type, maxModelLen);
+        if (Features.Latent is not null)
+            _latent.Reserve(layer, type, maxModelLen);
         _sampler.Reserve(maxSequences);
         _inputs.Reserve((long)maxSequences * ((maxModelLen + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize));
     }

@@ -71,8 +71,14 @@ internal sealed unsafe partial class CudaOps : IFusedOps
     {
         var (tokens, hidden) = (qkv.size(0), qkv.size(1) / 3);
         var headDim = (int)(hidden / heads);
-        if (!FlashAttention.Takes(qkv.dtype, headDim))
-            return Ops.TextAttention.Forward(qkv, texts, heads);
+        if (!FlashAttention.Takes(_device, qkv.dtype, headDim))
+        {
+            // In float32 libtorch takes none of the kernels that Turing lacks.
+            return _device.ComputeCapability < CudaDevice.Ampere
+                ? Ops.TextAttention.Forward(qkv.to(float32), texts, heads).to(qkv.dtype)
+                : Ops.TextAttention.Forward(qkv, texts, heads);
+        }
+
         using var scope = NewDisposeScope();
         var split = qkv.view(tokens, 3, heads, headDim);
         var starts = texts.StartsOn(Device);

@@ -36,9 +36,11 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     /// <param name="priority">Of its work beside other processes' and engines'.</param>
     /// <param name="fp8WeightsOnly">Whether activations stay in 16 bits where weights are 8-bit floats.</param>
     /// <param name="stepsInFlight">Max number of steps that are queued, the one that the card computes included.</param>
-    public CudaOps(int ordinal, DevicePriority priority = DevicePriority.High, bool fp8WeightsOnly = false, int stepsInFlight = 2)
+    /// <param name="architecture">As of <see cref="CudaDevice"/>.</param>
+    public CudaOps(
+        int ordinal, DevicePriority priority = DevicePriority.High, bool fp8WeightsOnly = false, int stepsInFlight = 2, int? architecture = null)
     {
-        _device = new(ordinal, priority);
+        _device = new(ordinal, priority, architecture);
         _kernels = new(_device);
         _workspace = new(_device.Torch);
         _inputs = new(_device, stepsInFlight);
@@ -50,7 +52,13 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
         _fp8 = new(_device, Skinny, Products, Bulk, _workspace);
         _latent = new(_device, _kernels, _workspace, _inputs, Skinny, Products, OnDevice);
         _experts = new(_device, _kernels, _workspace, _inputs, Skinny, Products, Bulk);
-        Features = new() { Latent = _latent, Experts = _experts, Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this, Memory = this, SharesLoaded = true };
+        // Those of latent attention and experts take bfloat16, flash attention and more shared memory than Turing has.
+        var isNew = _device.ComputeCapability >= CudaDevice.Ampere;
+        Features = new()
+        {
+            Latent = isNew ? _latent : null, Experts = isNew ? _experts : null, Fp8 = _fp8, Fused = this, GraphCapture = this, TokenSampler = this,
+            Memory = this, SharesLoaded = true, LacksBFloat16 = !isNew,
+        };
     }
 
     /// <inheritdoc/>

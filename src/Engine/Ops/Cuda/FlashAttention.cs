@@ -15,8 +15,9 @@ internal static unsafe class FlashAttention
     private const int Results = 5;
     private static readonly byte[] Name = Encoding.ASCII.GetBytes("aten::_flash_attention_forward\0");
 
-    /// <summary>Whether it can be asked for such heads.</summary>
-    public static bool Takes(torch.ScalarType type, int headDim) => type != torch.ScalarType.Float32 && headDim % 8 == 0 && headDim <= MaxHeadDim;
+    /// <summary>Whether it can be asked for such heads, on a card from Ampere on.</summary>
+    public static bool Takes(CudaDevice device, torch.ScalarType type, int headDim) =>
+        device.ComputeCapability >= CudaDevice.Ampere && type != torch.ScalarType.Float32 && headDim % 8 == 0 && headDim <= MaxHeadDim;
 
     /// <summary>Attention of all sequences in one call.</summary>
     /// <param name="queries">[tokens, heads, head_dim], float16 or bfloat16; only the last dimension must be dense.</param>

@@ -6,8 +6,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Embedded CUDA sources → loaded kernels of one device. Machine code is kept on disk (<c>$XDG_CACHE_HOME/localllm/kernels</c>, else under
-/// <c>~/.cache</c>) by the hash of source, options and compiler; what does not load is compiled anew. Not thread-safe.
+/// Embedded CUDA sources → loaded kernels of one device. Machine code (PTX where the card is newer than what is compiled for) is kept on
+/// disk (<c>$XDG_CACHE_HOME/localllm/kernels</c>, else under <c>~/.cache</c>) by the hash of source, options and compiler; what does
+/// not load is compiled anew. Not thread-safe.
 /// </summary>
 internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
 {
@@ -58,9 +59,9 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
         var text = TextOf(source);
         System.Threading.Tasks.Parallel.ForEach(defines, set =>
         {
-            var options = OptionsOf(source, device.ComputeCapability, set);
+            var options = OptionsOf(source, device.ComputeCapability, set, device.IsEmulated);
             if (CachePath(text, options) is { } path && Read(path) is null)
-                Store(path, Nvrtc.Compile(text, source, options));
+                Store(path, Nvrtc.Compile(text, source, options, device.IsEmulated));
         });
     }
 
@@ -72,10 +73,11 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     /// <param name="source">As in <see cref="Get"/>.</param>
     /// <param name="computeCapability">Of the card, such as 90.</param>
     /// <param name="defines">As in <see cref="Get"/>.</param>
-    public static string[] OptionsOf(string source, int computeCapability, string defines) =>
+    /// <param name="portable">Whether the result is PTX, for a newer card's driver to translate.</param>
+    public static string[] OptionsOf(string source, int computeCapability, string defines, bool portable = false) =>
     [
         // Products of warpgroups are of one architecture alone.
-        $"--gpu-architecture=sm_{computeCapability}{(source.Contains(WarpgroupSource, StringComparison.Ordinal) ? "a" : "")}",
+        $"--gpu-architecture={(portable ? "compute" : "sm")}_{computeCapability}{(source.Contains(WarpgroupSource, StringComparison.Ordinal) ? "a" : "")}",
         "--std=c++17",
         "--define-macro=BLOCK_SIZE=" + AttentionMetadata.BlockSize,
         .. defines.Split(' ').Select(define => "--define-macro=" + define),
@@ -91,11 +93,11 @@ internal sealed unsafe class KernelCompiler(CudaDevice device) : IDisposable
     private IntPtr LoadModule(string source, string defines)
     {
         var text = TextOf(source);
-        var options = OptionsOf(source, device.ComputeCapability, defines);
+        var options = OptionsOf(source, device.ComputeCapability, defines, device.IsEmulated);
         var path = CachePath(text, options);
         if (path is not null && Read(path) is { } kept && TryLoad(kept, out var cached))
             return cached;
-        var image = Nvrtc.Compile(text, source, options);
+        var image = Nvrtc.Compile(text, source, options, device.IsEmulated);
         if (path is not null)
             Store(path, image);
         return TryLoad(image, out var module)

@@ -18,8 +18,8 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     private readonly Dictionary<(ScalarType Type, LatentAttentionShape Shape), bool> _hasCudnn = [];
 
     /// <summary>Whether flash attention takes such heads: as wide for values as for keys.</summary>
-    public static bool Takes(ScalarType type, LatentAttentionShape shape) =>
-        FlashAttention.Takes(type, shape.QueryDim) && shape.ValueDim <= shape.QueryDim;
+    public bool Takes(ScalarType type, LatentAttentionShape shape) =>
+        FlashAttention.Takes(device, type, shape.QueryDim) && shape.ValueDim <= shape.QueryDim;
 
     /// <summary>Creates room for what a context of <paramref name="maxModelLen"/> positions takes.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)

@@ -52,6 +52,16 @@ __device__ __forceinline__ float warpSum(float x) {
   return x;
 }
 
+__device__ __forceinline__ u32 warpMax(u32 x) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(FULL_MASK, x);
+#else
+#pragma unroll
+  for (int offset = WARP / 2; offset > 0; offset >>= 1) x = max(x, __shfl_xor_sync(FULL_MASK, x, offset));
+  return x;
+#endif
+}
+
 // Sum over the block; every thread gets it. scratch: [32].
 __device__ __forceinline__ float blockSum(float x, float* scratch) {
   x = warpSum(x);

@@ -28,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(WARP * HEADS_OF_BLOCK) rotaryAndSto
   // As bits of magnitudes, of which those of NaN are the largest.
   u32 largest = 0;
   for (int d = lane; d < headDim; d += WARP) largest = max(largest, __float_as_uint(toFloat(row[d])) & 0x7fffffffu);
-  largest = __reduce_max_sync(FULL_MASK, largest);
+  largest = warpMax(largest);
   const u32 scale = scaleOf(largest);
   const float inverse = inverseOf(scale);
   const bool isKey = head < heads + kvHeads;

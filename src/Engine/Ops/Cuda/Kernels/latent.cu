@@ -16,7 +16,7 @@ __device__ __forceinline__ int secondOf(int pair) { return INTERLEAVED ? 2 * pai
 #if CACHE_FP8
 // Largest over the block; every thread gets it, and sees what others wrote to shared memory before. scratch: [WARP].
 __device__ __forceinline__ u32 blockMax(u32 x, u32* scratch) {
-  x = __reduce_max_sync(FULL_MASK, x);
+  x = warpMax(x);
   if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = x;
   __syncthreads();
   u32 largest = 0;

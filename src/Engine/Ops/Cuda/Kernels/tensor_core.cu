@@ -1,13 +1,28 @@
-// What kernels on tensor cores are made of, for 16-bit types: products of tiles, and how their operands come from shared memory.
+// What kernels on tensor cores are made of, for 16-bit types: products of tiles, and how their operands come from shared memory. Turing (below 8.0)
+// has products of half the depth, of float16 alone, and no copies that run beside the program.
+
+#if __CUDA_ARCH__ < 800
+// d += a b. a: [16, 8], b: [8, 8], d: [16, 8]; fragments as the PTX manual gives them for mma.m16n8k8.
+__device__ __forceinline__ void multiplyHalf(float* d, u32 a0, u32 a1, u32 b0) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(a1), "r"(b0));
+}
+#endif
 
 // d += a b. a: [16, 16], b: [16, 8], d: [16, 8]; fragments as the PTX manual gives them for mma.m16n8k16.
 __device__ __forceinline__ void multiply(float* d, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+#if __CUDA_ARCH__ < 800
+  // The first half of the columns of a is in a0 and a1, and that of the rows of b in b0.
+  multiplyHalf(d, a0, a1, b0);
+  multiplyHalf(d, a2, a3, b1);
+#else
 #if TYPE == 1
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 #else
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
 #endif
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+#endif
 }
 
 // Two products of one instruction each: a b in both halves, rounded once.
@@ -39,11 +54,23 @@ __device__ __forceinline__ void loadTransposed(u32* matrices, const void* row) {
 
 // Starts a copy of 16 bytes to shared memory; zeros where it is not wanted.
 __device__ __forceinline__ void copyAsync(void* to, const void* from, bool wanted) {
+#if __CUDA_ARCH__ < 800
+  *(uint4*)to = wanted ? __ldcg((const uint4*)from) : uint4{0, 0, 0, 0};
+#else
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(sharedAddress(to)), "l"(from), "r"(wanted ? 16 : 0) : "memory");
+#endif
 }
 
 // Copies since the last call are one group.
-__device__ __forceinline__ void commitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ __forceinline__ void commitCopies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
 
 // Waits until all but the youngest MAX groups have come.
-template <int MAX> __device__ __forceinline__ void waitCopies() { asm volatile("cp.async.wait_group %0;" :: "n"(MAX) : "memory"); }
+template <int MAX> __device__ __forceinline__ void waitCopies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" :: "n"(MAX) : "memory");
+#endif
+}

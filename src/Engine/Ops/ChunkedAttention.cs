@@ -1,0 +1,52 @@
+using LocalLlm.Interop;
+using static TorchSharp.torch;
+
+namespace LocalLlm.Ops;
+
+/// <summary>
+/// Attention of one sequence's rows by plain tensor operations in float32, so many rows of a key head at a time that their scores stay
+/// within bounds: for cards without flash attention.
+/// </summary>
+internal static class ChunkedAttention
+{
+    /// <summary>Scores that are there at once: with their copies some 130 MB.</summary>
+    public const long MaxScores = 8L << 20;
+
+    /// <summary>Writes the attention of the sequence's last rows: each sees the positions up to its own.</summary>
+    /// <param name="queries">[rows, heads, head_dim]; only the last two dimensions must be dense.</param>
+    /// <param name="keys">[positions, kv_heads, head_dim], those of the rows at the end.</param>
+    /// <param name="values">[positions, kv_heads, head_dim].</param>
+    /// <param name="shape">Heads, the factor on the scores, and how many positions a row sees.</param>
+    /// <param name="output">[rows, heads, head_dim].</param>
+    /// <param name="maxScores">Bound of the scores that are there at once; at least those of one row and one key head are.</param>
+    public static void Forward(Tensor queries, Tensor keys, Tensor values, AttentionShape shape, Tensor output, long maxScores = MaxScores)
+    {
+        var (rows, positions, perKvHead) = (queries.size(0), keys.size(0), shape.Heads / shape.KvHeads);
+        var before = positions - rows;
+        var atOnce = Math.Clamp(maxScores / (perKvHead * positions), 1, rows);
+        for (var kvHead = 0; kvHead < shape.KvHeads; kvHead++)
+        {
+            using var scope = NewDisposeScope();
+            var (ofHead, valuesOfHead) = (keys.select(1, kvHead).to(float32), values.select(1, kvHead).to(float32)); // [positions, head_dim]
+            for (var first = 0L; first < rows; first += atOnce)
+            {
+                using var inner = NewDisposeScope();
+                var count = Math.Min(atOnce, rows - first);
+                var seen = before + first + count; // by the last of these rows
+                var asked = queries.narrow(0, first, count).narrow(1, kvHead * perKvHead, perKvHead).transpose(0, 1).to(float32); // [heads, rows, head_dim]
+                var scores = matmul(asked, ofHead.narrow(0, 0, seen).transpose(0, 1)).Times(shape.Scale); // [heads, rows, seen]
+                var weights = scores.MaskedFill(Hidden(count, seen, shape.SlidingWindow, queries.device), float.NegativeInfinity).softmax(-1);
+                var mixed = matmul(weights, valuesOfHead.narrow(0, 0, seen)); // [heads, rows, head_dim]
+                output.narrow(0, first, count).narrow(1, kvHead * perKvHead, perKvHead).copy_(mixed.transpose(0, 1));
+            }
+        }
+    }
+
+    // [rows, seen]: positions after a row's own, and those that its window has passed. The last row sees the last position.
+    private static Tensor Hidden(long rows, long seen, int? window, Device device)
+    {
+        var all = ones([rows, seen], ScalarType.Bool, device);
+        var later = all.triu(seen - rows + 1);
+        return window is { } positions ? later.logical_or(all.tril(seen - rows - positions)) : later;
+    }
+}
