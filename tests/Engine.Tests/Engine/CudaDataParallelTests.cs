@@ -149,7 +149,7 @@ public sealed class CudaDataParallelTests
 
     private static EngineOptions Options(string model, string dtype, int cards) => new()
     {
-        ModelPath = TestPaths.Shared("models", model), Dtype = dtype, Device = cards == 1 ? "cuda:0" : "cuda", GpuMemoryUtilization = 0.3,
+        ModelPath = TestPaths.Shared("models", model), Dtype = CardTypes.NameOf(dtype), Device = cards == 1 ? "cuda:0" : "cuda", GpuMemoryUtilization = 0.3,
     };
 
     private static EngineOptions Moving(EngineOptions options, int redundant) =>

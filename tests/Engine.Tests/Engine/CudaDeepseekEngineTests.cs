@@ -90,7 +90,7 @@ public sealed class CudaDeepseekEngineTests
         var options = new EngineOptions { ModelPath = folder.Path, Dtype = "float32", Device = "cuda", SkipTokenizerInit = true, GpuMemoryUtilization = 0.5 };
         Assert.Equal(Sequences(await CudaEngineTests.RunAsync(options with { Device = "cpu" }, requests)), Sequences(await CudaEngineTests.RunAsync(options, requests)));
         // In bfloat16 most choices of a random model are near ties: it runs, with the kernels and with plain operations.
-        Assert.All(await CudaEngineTests.RunAsync(options with { Dtype = "bfloat16" }, requests), result => Assert.Equal(12, result.Outputs[0].TokenIds.Count));
+        Assert.All(await CudaEngineTests.RunAsync(options with { Dtype = CardTypes.NameOf("bfloat16") }, requests), result => Assert.Equal(12, result.Outputs[0].TokenIds.Count));
     }
 
     [Fact]
@@ -164,7 +164,7 @@ public sealed class CudaDeepseekEngineTests
         [.. results.SelectMany(result => result.Error is { } error ? [error.Message] : result.Outputs.Select(output => string.Join(' ', output.TokenIds)))];
 
     private static EngineOptions Options(string model, string dtype) =>
-        new() { ModelPath = TestPaths.Shared("models", model), Dtype = dtype, Device = "cuda", GpuMemoryUtilization = 0.5 };
+        new() { ModelPath = TestPaths.Shared("models", model), Dtype = CardTypes.NameOf(dtype), Device = "cuda", GpuMemoryUtilization = 0.5 };
 
     private static Task<LlmEngine> LoadAsync(EngineOptions options) => SuiteExecutor.LoadAsync(options, cancellationToken: Token);
 }

@@ -75,7 +75,7 @@ public sealed class CudaDeepseekParallelTests
         SuiteExecutor.LoadAsync(
             RankLayout.Find(layout)!.Of(new()
             {
-                ModelPath = folder, Dtype = dtype, Device = cards == 1 ? "cuda:0" : "cuda", GpuMemoryUtilization = 0.5, EnableExpertParallel = wholeExperts,
+                ModelPath = folder, Dtype = CardTypes.NameOf(dtype), Device = cards == 1 ? "cuda:0" : "cuda", GpuMemoryUtilization = 0.5, EnableExpertParallel = wholeExperts,
                 SkipTokenizerInit = !File.Exists(Path.Combine(folder, "tokenizer.json")), ExecutorFactory = new DeviceExecutorFactory(),
             }),
             cancellationToken: Token);

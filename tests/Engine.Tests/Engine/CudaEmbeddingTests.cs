@@ -22,7 +22,7 @@ public sealed class CudaEmbeddingTests
     public async Task Vectors_are_those_of_the_reference(string dtype, double tolerance)
     {
         using var golden = JsonDocument.Parse(File.ReadAllBytes(TestPaths.Shared("goldens", "trained", "tiny-m3.json")));
-        await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cuda", Dtype = dtype }, cancellationToken: TestContext.Current.CancellationToken);
+        await using var engine = await EmbeddingEngine.LoadAsync(new() { ModelPath = TestPaths.TinyM3, Device = "cuda", Dtype = CardTypes.NameOf(dtype) }, cancellationToken: TestContext.Current.CancellationToken);
         var texts = golden.RootElement.GetProperty("texts").EnumerateArray().ToArray();
         var made = await engine.EmbedAsync([.. texts.Select(text => text.GetProperty("text").GetString()!)], EmbeddingKinds.Dense | EmbeddingKinds.Sparse | EmbeddingKinds.MultiVector, cancellationToken: TestContext.Current.CancellationToken);
         foreach (var (text, embedding) in texts.Zip(made))

@@ -106,5 +106,5 @@ public sealed class CudaFloat8CacheTests
     }
 
     private static EngineOptions Options(string dtype) =>
-        new() { ModelPath = TestPaths.TinyR1, Dtype = dtype, Device = "cuda", KvCacheDtype = "fp8", GpuMemoryUtilization = 0.4 };
+        new() { ModelPath = TestPaths.TinyR1, Dtype = CardTypes.NameOf(dtype), Device = "cuda", KvCacheDtype = "fp8", GpuMemoryUtilization = 0.4 };
 }

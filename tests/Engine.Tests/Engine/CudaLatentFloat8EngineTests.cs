@@ -110,5 +110,5 @@ public sealed class CudaLatentFloat8EngineTests
     }
 
     private static EngineOptions Options(string dtype, string model = "tiny-v3") =>
-        new() { ModelPath = TestPaths.Shared("models", model), Dtype = dtype, Device = "cuda", KvCacheDtype = "fp8", GpuMemoryUtilization = 0.4 };
+        new() { ModelPath = TestPaths.Shared("models", model), Dtype = CardTypes.NameOf(dtype), Device = "cuda", KvCacheDtype = "fp8", GpuMemoryUtilization = 0.4 };
 }

@@ -146,7 +146,7 @@ public sealed class CudaParallelTests
     }
 
     private static EngineOptions Options(string dtype, int cards) =>
-        new() { ModelPath = TestPaths.TinyR1, Dtype = dtype, Device = cards == 1 ? "cuda:0" : "cuda", GpuMemoryUtilization = 0.5 };
+        new() { ModelPath = TestPaths.TinyR1, Dtype = CardTypes.NameOf(dtype), Device = cards == 1 ? "cuda:0" : "cuda", GpuMemoryUtilization = 0.5 };
 
     private static Task<LlmEngine> LoadAsync(EngineOptions options, string layout) =>
         SuiteExecutor.LoadAsync(RankLayout.Find(layout)!.Of(options) with { ExecutorFactory = new DeviceExecutorFactory() }, cancellationToken: Token);

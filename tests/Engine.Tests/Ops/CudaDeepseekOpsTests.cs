@@ -51,7 +51,8 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     [MemberData(nameof(LatentShapes))]
     public void Latent_attention_agrees_with_the_plain_version(int heads, int rank, int plain, int rotary, int value, bool interleaved)
     {
-        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
+        CardTypes.SkipBeforeAmpere();
+        foreach (var type in CardTypes.All)
             AssertLatentAttentionAgrees(_plain, _cuda, new(heads, rank, plain, rotary, value, 1 / MathF.Sqrt(plain + rotary), interleaved), type);
     }
 
@@ -72,12 +73,13 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     [InlineData(128, 100_000, new[] { 300 })]
     public void Decode_steps_agree_with_the_plain_version(int heads, int bound, int[] contexts)
     {
+        CardTypes.SkipBeforeAmpere();
         var shape = new LatentAttentionShape(heads, 512, 128, 64, 128, 1 / MathF.Sqrt(192), Interleaved: true);
         var spec = KvLayerSpec.Rows(shape.RowWidth);
         var free = Enumerable.Range(0, contexts.Sum(context => (context + 15) / 16)).ToArray();
         var count = free.Length;
         new Random(4).Shuffle(free);
-        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        foreach (var type in CardTypes.Halves)
         {
             using var scope = NewDisposeScope();
             var (plain, fast, next) = ((ILatentOps)new TorchLatentOps(CPU), _cuda.Features.Latent!, 0);
@@ -114,11 +116,12 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     [InlineData(1100)]
     public void Long_prompts_with_nothing_before_them_agree_with_the_plain_version(int tokens)
     {
+        CardTypes.SkipBeforeAmpere();
         var shape = new LatentAttentionShape(4, 512, 128, 64, 128, 1 / MathF.Sqrt(192), Interleaved: true);
         int[] table = [.. Enumerable.Range(0, (tokens + 15) / 16).Reverse()];
         var angles = arange(0, tokens).unsqueeze(1) * pow(tensor(10000f), -arange(0, 64, 2).to(float32) / 64).unsqueeze(0);
         using var rotary = new RotaryTable(angles.cos(), angles.sin());
-        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        foreach (var type in CardTypes.Halves)
         {
             var (plain, fast, spec) = ((ILatentOps)new TorchLatentOps(CPU), _cuda.Features.Latent!, KvLayerSpec.Rows(shape.RowWidth));
             using var plainCache = KvCacheTensors.Allocate(_plain, spec, table.Length, type);
@@ -152,7 +155,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     {
         var (bytes, scales, grid) = Fp8OpsTests.Matrix(inFeatures, outFeatures, blockRows, blockColumns, offset);
         var plain = new TorchFp8Ops(CPU);
-        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
+        foreach (var type in CardTypes.All)
         {
             var x = (randn(rows, inFeatures) / Math.Sqrt(inFeatures)).to(type);
             foreach (var bias in (Tensor?[])[null, randn(outFeatures).to(type)])
@@ -174,7 +177,7 @@ public sealed class CudaDeepseekOpsTests : IDisposable
         for (var code = 0; code < 256; code++)
             bytes[code, code] = codes[code];
         var grid = new Fp8Grid([.. Enumerable.Range(0, 256).Select(row => row / 128)], 128, 0);
-        foreach (var type in (ScalarType[])[ScalarType.BFloat16, ScalarType.Float16])
+        foreach (var type in CardTypes.Halves)
         {
             using var packed = _cuda.Features.Fp8!.Pack(bytes, ones(2, 2), grid, null, LinearRole.Other);
             var result = _cuda.Features.Fp8!.Linear(ones([rows, 256], type).cuda(), packed).cpu().to(float32).data<float>().ToArray();

@@ -26,6 +26,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         TorchLibrary.EnsureLoaded();
         if (!CudaDevice.IsUsable())
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
+        CardTypes.SkipBeforeAmpere();
         (_cuda, _plain) = (new(0, fp8WeightsOnly: true), new(CPU));
         _scope = NewDisposeScope();
         manual_seed(7);

@@ -15,7 +15,7 @@ namespace LocalLlm.Tests.Ops;
 public sealed class CudaFloat8CacheTests : IDisposable
 {
     private const int Blocks = 64;
-    private static readonly ScalarType[] Types = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
+    private static readonly ScalarType[] Types = CardTypes.All;
     private readonly CudaOps _fast;
     private readonly IDeviceOps _plain;
     private readonly DisposeScope _scope;
@@ -180,7 +180,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
         qkv[2].mul_(float.MaxValue / 8);
         qkv[3].mul_(1e-38f);
         qkv[4].fill_(1.75f); // what is just no more than a power of two times 448
-        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
+        foreach (var type in (ScalarType[])[ScalarType.Float32, CardTypes.Half])
         {
             using var cache = Garbage(_fast, shape);
             var fast = qkv.to(type).cuda();
@@ -206,7 +206,7 @@ public sealed class CudaFloat8CacheTests : IDisposable
             var count = Math.Min(chunk, length - first);
             using var metadata = new AttentionMetadata();
             Append(metadata, first, count, [9, 1, 22, 13]);
-            var part = input.narrow(0, first, count).to(ScalarType.BFloat16).cuda();
+            var part = input.narrow(0, first, count).to(CardTypes.Half).cuda();
             _fast.BeginStep(new int[count], metadata);
             _fast.RotaryAndCache(part, rotary, cache, metadata, shape);
             // [tokens, kv heads]

@@ -26,7 +26,7 @@ public sealed class CudaFp8ForgettingTests
         using var ops = new CudaOps(0);
         var fp8 = ops.Features.Fp8!;
         var (bytes, scales, grid) = Fp8OpsTests.Matrix(512, 256, 128, 128, 0);
-        var x = randn(200, 512).to(ScalarType.BFloat16).cuda();
+        var x = randn(200, 512).to(CardTypes.Half).cuda();
         using var kept = fp8.Pack(bytes, scales, grid, null, LinearRole.Other);
         fp8.Linear(x, kept).Dispose(); // what is rented stays
         GC.Collect();

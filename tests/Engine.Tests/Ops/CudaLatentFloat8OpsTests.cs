@@ -27,6 +27,7 @@ public sealed class CudaLatentFloat8OpsTests : IDisposable
         TorchLibrary.EnsureLoaded();
         if (!CudaDevice.IsUsable())
             Assert.Skip("no NVIDIA card, or a libtorch without CUDA");
+        CardTypes.SkipBeforeAmpere();
         _fast = new(0);
         _scope = NewDisposeScope();
         manual_seed(7);

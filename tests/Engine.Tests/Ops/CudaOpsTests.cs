@@ -11,7 +11,7 @@ namespace LocalLlm.Tests.Ops;
 /// <summary>Holds the GPU's kernels to the plain ATen version on the CPU, on random shapes.</summary>
 public sealed class CudaOpsTests : IDisposable
 {
-    private static readonly ScalarType[] Types = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
+    private static readonly ScalarType[] Types = CardTypes.All;
     private readonly CudaOps _cuda;
     private readonly IDeviceOps _fast;
     private readonly IDeviceOps _plain;

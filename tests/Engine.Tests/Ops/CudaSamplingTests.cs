@@ -38,7 +38,7 @@ public sealed class CudaSamplingTests : IDisposable
         var random = new Random(width);
         var sampler = new Sampler(width);
         var scratch = new SamplerScratch(width);
-        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
+        foreach (var type in CardTypes.All)
         {
             var states = Enumerable.Range(0, rows).Select(index => RandomState(random, width, index)).ToArray();
             var logits = tensor(Enumerable.Range(0, rows).SelectMany(_ => SamplingKit.Row(random, width)).ToArray()).view(rows, width).to(type);
@@ -65,7 +65,7 @@ public sealed class CudaSamplingTests : IDisposable
 
     [Fact]
     public void The_largest_value_of_each_row_and_its_first_column_are_those_of_the_plain_version() => OpsScenarios.AssertMaximaAgree(
-        new TorchOps(CPU), _cuda, [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16]);
+        new TorchOps(CPU), _cuda, CardTypes.All);
 
     // As the ranks of a group do it, of which each has some columns: greedy rows by the best of each, the others whole.
     [Theory]
@@ -77,7 +77,7 @@ public sealed class CudaSamplingTests : IDisposable
         const int rows = 48;
         var random = new Random(width);
         var share = (width + ranks - 1) / ranks;
-        foreach (var type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16])
+        foreach (var type in CardTypes.All)
         {
             var states = Enumerable.Range(0, rows).Select(index => index % 3 == 1 ? RandomState(random, width, index) : SamplingKit.State(SamplingParams.Greedy, width)).ToArray();
             var logits = tensor(Enumerable.Range(0, rows).SelectMany(_ => SamplingKit.Row(random, width)).ToArray()).view(rows, width).to(type).cuda();
