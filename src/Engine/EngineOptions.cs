@@ -185,6 +185,12 @@ public sealed record EngineOptions
     /// </summary>
     public double? GpuMemoryUtilization { get; init; }
 
+    /// <summary>
+    /// Bytes that the memory of each GPU counts as, instead of all that it has, so that the engine finds what it would find on a smaller
+    /// card; null: all. What is beyond is set aside while the engine lives, and nothing else can use it. More than a GPU has is refused.
+    /// </summary>
+    public long? GpuMemoryBytes { get; init; }
+
     /// <summary>On a GPU: never records steps as CUDA graphs; slower, and quicker to load.</summary>
     public bool EnforceEager { get; init; }
 

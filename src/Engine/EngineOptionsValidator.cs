@@ -62,6 +62,7 @@ public static class EngineOptionsValidator
         Require(options.StepTokens < 1 || options.StepTokens >= (options.MaxNumSeqs ?? 1), "max_num_batched_tokens", $"is {options.StepTokens}; at least max_num_seqs ({options.MaxNumSeqs})");
         Require(options.LongPrefillTokenThreshold >= 0, "long_prefill_token_threshold", $"is {options.LongPrefillTokenThreshold}; 0 (off) or more");
         Require(options.GpuMemoryUtilization is null or (> 0 and <= 1), "gpu_memory_utilization", string.Create(CultureInfo.InvariantCulture, $"is {options.GpuMemoryUtilization}; above 0, at most 1"));
+        Require(options.GpuMemoryBytes is null or > 0, MemoryCap.Option, $"is {options.GpuMemoryBytes}; above 0");
         Require(options.KvCacheMemoryBytes is null or > 0, "kv_cache_memory_bytes", $"is {options.KvCacheMemoryBytes}; above 0");
         Require(options.NumGpuBlocksOverride is null or > 0, "num_gpu_blocks_override", $"is {options.NumGpuBlocksOverride}; above 0");
         Require(options.NumGpuBlocksOverride is null || options.KvCacheMemoryBytes is null, "num_gpu_blocks_override", "and kv_cache_memory_bytes both size the KV cache; set one of them");

@@ -24,6 +24,14 @@ internal static class DeviceSupport
             throw new EngineException(EngineErrorKind.InvalidOptions, $"cuda_arch is {architecture}, but device is {ops.Device}, which is no GPU; leave it out, or set device to cuda.", "cuda_arch");
     }
 
+    /// <summary>Refuses a bound of a GPU's memory where no GPU computes.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions.</exception>
+    public static void RequireMemory(EngineOptions options, IDeviceOps ops)
+    {
+        if (options.GpuMemoryBytes is not null && ops.Device.type != TorchSharp.DeviceType.CUDA)
+            throw new EngineException(EngineErrorKind.InvalidOptions, $"gpu_memory is set, but device is {ops.Device}, which is no GPU; leave it out, or set device to cuda.", "gpu_memory");
+    }
+
     /// <summary>Refuses a type that was named and that the device does not compute in.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public static void RequireType(EngineOptions options, IDeviceOps ops)

@@ -37,12 +37,14 @@ internal sealed partial class LoadSession : IDisposable
         var settings = new DeviceSettings(priority, options.BatchInvariant) 
         {
             Cpus = options.PinThreads ? CpusOf(rank) : null, PipelineStages = rank.Plan.PipelineParallel, CudaArchitecture = options.CudaArch,
+            GpuMemoryBytes = options.GpuMemoryBytes,
         };
         _planned = rank.IsPlanned ? DeviceRegistry.TryPlan(rank.Device, settings) : null;
         Ops = _planned?.Ops ?? DeviceRegistry.Create(rank.Device, settings);
         try
         {
             DeviceSupport.RequireArchitecture(options, Ops);
+            DeviceSupport.RequireMemory(options, Ops);
             DeviceSupport.RequireType(options, Ops);
             _checkpoint = options.UsesDummyWeights ? null : Open(options);
             // A name that is no type was refused with the options.

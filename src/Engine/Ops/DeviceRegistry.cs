@@ -15,7 +15,8 @@ internal static class DeviceRegistry
     private static ImmutableList<DeviceKind> s_kinds =
     [
         new(Cuda, (ordinal, settings) => new CudaOps(
-            ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1", settings.StepsInFlight, settings.CudaArchitecture))
+            ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1", settings.StepsInFlight, settings.CudaArchitecture,
+            settings.GpuMemoryBytes))
         {
             HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
             Plan = CudaInventory.Plan,

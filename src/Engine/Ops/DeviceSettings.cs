@@ -11,6 +11,9 @@ internal readonly record struct DeviceSettings(DevicePriority Priority, bool Bat
     /// <summary>The architecture that a GPU's kernels are compiled for, such as 75; null: as the device says.</summary>
     public int? CudaArchitecture { get; init; }
 
+    /// <summary>What a GPU's memory counts as, in bytes; null: all of it.</summary>
+    public long? GpuMemoryBytes { get; init; }
+
     /// <summary>Stages of the pipeline that the device is part of; 0: one. One more step than that may be queued on it.</summary>
     public int PipelineStages { get; init; }
 

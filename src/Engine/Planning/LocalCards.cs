@@ -19,7 +19,7 @@ internal static class LocalCards
         DeviceOptions.Require(options);
         var name = options.Devices is [var first, ..] ? first : options.Device;
         var isCuda = name == "auto" ? CudaDevice.IsUsable() : DeviceRegistry.IsGpu(name);
-        return Spread(options, isCuda ? [.. CudaInventory.Devices().Select(found => CardOf(found, options.CudaArch))] : [], HostMemory.AvailableBytes());
+        return Spread(options, isCuda ? [.. CudaInventory.Devices().Select(found => CardOf(found, options))] : [], HostMemory.AvailableBytes());
     }
 
     /// <summary>As <see cref="Find"/>, of a machine that is described. Pure.</summary>
@@ -55,8 +55,9 @@ internal static class LocalCards
         return name.Split(':') is [_, var ordinal] && int.TryParse(ordinal, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : rank;
     }
 
-    private static GpuCard CardOf((string Name, long MemoryBytes, int ComputeCapability) found, int? architecture) => new(found.Name, found.MemoryBytes)
+    private static GpuCard CardOf((string Name, long MemoryBytes, int ComputeCapability) found, EngineOptions options) =>
+        new(found.Name, MemoryCap.Of(options.GpuMemoryBytes, found.MemoryBytes, found.Name))
     {
-        ComputeCapability = CudaArchitecture.Of(CudaArchitecture.Asked(architecture), found.ComputeCapability, found.Name), BytesPerSecond = KnownCards.TryFind(found.Name)?.BytesPerSecond,
+        ComputeCapability = CudaArchitecture.Of(CudaArchitecture.Asked(options.CudaArch), found.ComputeCapability, found.Name), BytesPerSecond = KnownCards.TryFind(found.Name)?.BytesPerSecond,
     };
 }

@@ -39,6 +39,13 @@ internal sealed class PlanBuilder
             (_cards, _perNode) = (cards, _perNode ?? count);
         }
 
+        if (_options.GpuMemoryBytes is { } bytes && _cards.Any(card => !card.IsCpu))
+        {
+            if (!_isHere)
+                _cards = [.. _cards.Select(card => card.IsCpu ? card : card with { MemoryBytes = MemoryCap.Of(bytes, card.MemoryBytes, card.Name) })];
+            _notes.Add($"gpu_memory has each GPU count as one of {PlanTexts.Size(bytes)}");
+        }
+
         _dtype = _options.Dtype;
         _settings = PlanSettings.Of(_options, ChooseDtype(), _cards[0].IsCpu);
         _line = new(_options, _dtype, _isHere);

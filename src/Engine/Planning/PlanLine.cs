@@ -30,6 +30,8 @@ internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
             Add("--pipeline-layers", string.Join(',', layers));
         if (options.GpuMemoryUtilization is { } share)
             Add("--gpu-memory-utilization", share);
+        if (options.GpuMemoryBytes is { } memory)
+            Add("--gpu-memory", memory);
         if (options.MaxNumSeqs is { } sequences)
             Add("--max-num-seqs", sequences);
         if (options.MaxNumBatchedTokens is { } tokens)

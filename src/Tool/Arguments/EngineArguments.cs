@@ -69,6 +69,9 @@ internal sealed class EngineArguments
     private readonly Option<double?> _gpuMemoryUtilization = Options.Number(
         "--gpu-memory-utilization",
         "Share of the device's memory to use, above 0, at most 1; default: 0.92 of a GPU, 0.5 of what is free on a CPU.");
+    private readonly Option<long?> _gpuMemory = Options.Memory(
+        "--gpu-memory",
+        "What the memory of each GPU counts as, such as 14.6GiB; default: all of it. What is beyond is set aside. (Not an option of vLLM's.)");
     private readonly Option<bool> _enforceEager = Options.Flag("--enforce-eager", "On a GPU: never records steps as CUDA graphs.");
     private readonly Option<string?> _kvCacheDtype = Options.Text(
         "--kv-cache-dtype",
@@ -183,7 +186,7 @@ internal sealed class EngineArguments
     ];
 
     private IEnumerable<Option> OfEncoders =>
-        [_model, _tokenizer, _servedModelName, _dtype, _loadFormat, _device, _cudaArch, _tensorParallel, _pipelineParallel, _devices, _pipelineLayers, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
+        [_model, _tokenizer, _servedModelName, _dtype, _loadFormat, _device, _cudaArch, _gpuMemory, _tensorParallel, _pipelineParallel, _devices, _pipelineLayers, _maxModelLen, _maxNumBatchedTokens, _numThreads, _stepTimeout, _libTorch, .. _hub.All];
 
     /// <summary>Adds every option to <paramref name="command"/>.</summary>
     public void AddTo(Command command)
@@ -196,7 +199,8 @@ internal sealed class EngineArguments
     /// <summary>Adds those that an encoder has to <paramref name="command"/>.</summary>
     public void AddEncodersTo(Command command)
     {
-        foreach (var option in OfEncoders)
+        // The plan's --gpu-memory is of cards that need not be there.
+        foreach (var option in OfEncoders.Where(option => command.Options.All(known => known.Name != option.Name)))
             command.Add(option);
     }
 
@@ -258,6 +262,7 @@ internal sealed class EngineArguments
             EnableChunkedPrefill = _chunkedPrefill.Value(result) ?? defaults.EnableChunkedPrefill,
             EnablePrefixCaching = _prefixCaching.Value(result) ?? defaults.EnablePrefixCaching,
             GpuMemoryUtilization = result.GetValue(_gpuMemoryUtilization),
+            GpuMemoryBytes = result.GetValue(_gpuMemory),
             EnforceEager = result.GetValue(_enforceEager),
             KvCacheDtype = result.GetValue(_kvCacheDtype) ?? defaults.KvCacheDtype,
             BatchInvariant = result.GetValue(_batchInvariant),

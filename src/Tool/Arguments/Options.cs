@@ -37,6 +37,20 @@ internal static class Options
     public static Option<long?> Size(string name, string description, string helpName) =>
         new(name) { Description = description, HelpName = helpName, CustomParser = result => Whole(result, long.MinValue, long.MaxValue) };
 
+    /// <summary>A device's memory: as <see cref="Size"/>, or a number of GiB that need not be whole (<c>14.6GiB</c>).</summary>
+    public static Option<long?> Memory(string name, string description) =>
+        new(name) { Description = description, HelpName = "SIZE", CustomParser = result => Gibibytes(result.Tokens[0].Value) ?? Whole(result, long.MinValue, long.MaxValue) };
+
+    /// <summary>Bytes of a number of GiB that need not be whole, such as <c>14.6GiB</c>; null: it is something else.</summary>
+    public static long? Gibibytes(string text)
+    {
+        const string unit = "GiB";
+        const double mostGibibytes = 1 << 30;
+        return text.EndsWith(unit, StringComparison.Ordinal)
+            && double.TryParse(text.AsSpan(0, text.Length - unit.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number) && number < mostGibibytes
+            ? (long)(number * (1L << 30)) : null;
+    }
+
     /// <summary>A finite number.</summary>
     public static Option<double?> Number(string name, string description) =>
         new(name) { Description = description, HelpName = "X", CustomParser = Finite };

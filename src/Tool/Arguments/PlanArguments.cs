@@ -58,9 +58,11 @@ internal sealed class PlanArguments
             .Select(index => cards[Math.Min(index, cards.Length - 1)] with { MemoryBytes = bytes[Math.Min(index, bytes.Length - 1)] })];
     }
 
-    private static long Bytes(string size) => HumanReadableInt.TryParse(size.Replace(" ", "", StringComparison.Ordinal), out var bytes) && bytes >= 1 << 20
+    private static long Bytes(string size) => BytesOf(size.Replace(" ", "", StringComparison.Ordinal)) is >= 1 << 20 and var bytes
         ? bytes
         : throw new UsageException($"--gpu-memory: '{size}' is no size of a card's memory; give at least 1 MiB with a unit: 80GiB (1,024-based), 80GB (1,000-based) or 81920MiB");
+
+    private static long? BytesOf(string size) => Options.Gibibytes(size) ?? (HumanReadableInt.TryParse(size, out var bytes) ? bytes : null);
 
     private static string[] Split(string? list) => list?.Split(',', StringSplitOptions.TrimEntries) ?? [];
 }

@@ -61,6 +61,14 @@ public sealed class CudaArchitectureTests
     }
 
     [Fact]
+    public void Memory_of_GPUs_has_no_meaning_where_no_GPU_computes()
+    {
+        var refusal = Assert.Throws<EngineException>(
+            () => new ModelLoader(new() { ModelPath = TestPaths.TinyR1, Device = "cpu", SkipTokenizerInit = true, GpuMemoryBytes = 1 << 30 }).Dispose());
+        Assert.Equal("gpu_memory", refusal.Parameter);
+    }
+
+    [Fact]
     public void The_environment_says_what_the_option_does_not()
     {
         var before = Environment.GetEnvironmentVariable(CudaArchitecture.EnvironmentVariable);

@@ -22,6 +22,25 @@ public sealed class LessonTableTests : IDisposable
         Assert.Contains(plan.Notes, note => note.Contains("bfloat16", StringComparison.Ordinal));
     }
 
+    [Fact]
+    public async Task A_larger_card_counts_as_one_of_the_memory_that_is_given()
+    {
+        var whole = await PlanAsync(PublishedConfigs.Qwen7B, "H200");
+        var capped = await PlanAsync(PublishedConfigs.Qwen7B, "H200", gpuMemory: KnownCards.Find("T4").MemoryBytes);
+        var small = await PlanAsync(PublishedConfigs.Qwen7B, "T4");
+        Assert.Equal((PlanVerdict.Fits, PlanVerdict.Tight), (whole.Verdict, capped.Verdict));
+        Assert.Equal(small.KvCacheTokens, capped.KvCacheTokens);
+        Assert.Contains("gpu_memory has each GPU count as one of 14.85 GiB", capped.Notes);
+        Assert.Contains("--gpu-memory ", capped.CommandLine, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task More_memory_than_the_card_has_is_refused_by_name()
+    {
+        var refusal = await Assert.ThrowsAsync<EngineException>(() => PlanAsync(PublishedConfigs.Qwen7B, "T4", gpuMemory: 80L << 30));
+        Assert.Equal("gpu_memory", refusal.Parameter);
+    }
+
     [Theory]
     [InlineData("T4", true)]
     [InlineData("V100-16G", false)]
@@ -118,13 +137,13 @@ public sealed class LessonTableTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private Task<ModelPlan> PlanAsync(string config, string card, int tensor = 1, int pipeline = 1, int nodes = 1, int? perNode = null, bool chooses = false, int? length = null)
+    private Task<ModelPlan> PlanAsync(string config, string card, int tensor = 1, int pipeline = 1, int nodes = 1, int? perNode = null, bool chooses = false, int? length = null, long? gpuMemory = null)
     {
         _folder.Write("config.json", config);
         return ModelPlanner.PlanAsync(
             new()
             {
-                Options = new() { ModelPath = _folder.Path, TensorParallel = tensor, PipelineParallel = pipeline, Nodes = nodes, MaxModelLen = length },
+                Options = new() { ModelPath = _folder.Path, TensorParallel = tensor, PipelineParallel = pipeline, Nodes = nodes, MaxModelLen = length, GpuMemoryBytes = gpuMemory },
                 Cards = [KnownCards.Find(card)],
                 DevicesPerNode = perNode,
                 ChoosesPlan = chooses,

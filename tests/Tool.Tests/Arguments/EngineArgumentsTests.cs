@@ -56,6 +56,7 @@ public class EngineArgumentsTests
         { """-sc {"method":"mtp","num_speculative_tokens":1}""", nameof(EngineOptions.Speculation), new SpeculationOptions { Method = "mtp", NumSpeculativeTokens = 1 } },
         { "--speculative-config {}", nameof(EngineOptions.Speculation), null },
         { "--seed 1234567890123", nameof(EngineOptions.Seed), 1234567890123L },
+        { "--gpu-memory 14.5GiB", nameof(EngineOptions.GpuMemoryBytes), (14L << 30) + (512L << 20) },
         { "--cuda-arch 75", nameof(EngineOptions.CudaArch), 75 },
         { "--num-threads 1", nameof(EngineOptions.NumThreads), 1 },
         { "--pin-threads", nameof(EngineOptions.PinThreads), true },

@@ -54,6 +54,7 @@ public sealed class PlanTests : IDisposable
 
     [Theory]
     [InlineData("80GiB", 80L << 30)]
+    [InlineData("14.5GiB", 29L << 29)]
     [InlineData("80G", 80L << 30)]
     [InlineData("80GB", 80_000_000_000)]
     [InlineData("81920MiB", 80L << 30)]

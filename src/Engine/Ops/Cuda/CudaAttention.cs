@@ -5,7 +5,8 @@ namespace LocalLlm.Ops.Cuda;
 /// <summary>
 /// Attention over a paged cache: <see cref="PagedAttention"/> for single rows, libtorch's flash attention where a sequence brings many rows
 /// in a 16-bit type, or before Ampere <see cref="ChunkedAttention"/>. Rows of a step that these serve read keys and values that were
-/// gathered out of their blocks, and widened where those hold 8-bit floats: each reads its own key back from there, so that it sees the same whatever the chunks are.
+/// gathered out of their blocks, and widened where those hold 8-bit floats: each reads its own key back from there, so that it sees the
+/// same whatever the chunks are.
 /// </summary>
 internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs)
 {

@@ -36,14 +36,17 @@ internal sealed unsafe class CudaDevice : IDisposable
     public const int MinDriverVersion = 12_000;
 
     private readonly IntPtr _guard;
+    private readonly MemoryCap? _cap; // null: all of the memory counts
+    private readonly int _ordinal;
 
     /// <summary>Opens a device.</summary>
     /// <param name="ordinal">Which.</param>
     /// <param name="priority">Whose blocks go first where several engines of this process want the card.</param>
     /// <param name="architecture">What kernels are compiled for; null: what the environment asks for, else the card's own.</param>
+    /// <param name="memoryBytes">What the card's memory counts as; null: all of it.</param>
     /// <exception cref="EngineException">Kind Environment: no driver, no CUDA in this libtorch, no such device, or too old. Kind
-    /// InvalidOptions: the card does not run that architecture.</exception>
-    public CudaDevice(int ordinal, DevicePriority priority = DevicePriority.High, int? architecture = null)
+    /// InvalidOptions: the card does not run that architecture, or has less memory.</exception>
+    public CudaDevice(int ordinal, DevicePriority priority = DevicePriority.High, int? architecture = null, long? memoryBytes = null)
     {
         var driverVersion = RequireDriver(ordinal);
         if (!TorchLibrary.TryLoadCuda() || !cuda.is_available())
@@ -65,13 +68,19 @@ internal sealed unsafe class CudaDevice : IDisposable
         IsEmulated = ComputeCapability != own;
         MaxSharedBytes = ComputeCapability < Ampere ? TuringSharedBytes : Attribute(Handle, MaxSharedBytesAttribute);
 
+        (_ordinal, _cap) = (ordinal, memoryBytes is { } bytes ? MemoryCap.Take(ordinal, bytes, Name) : null);
+
         IntPtr stream, guard;
         int least, greatest;
         CudaException.Check(CudaDriver.cuCtxGetStreamPriorityRange(&least, &greatest), "cuCtxGetStreamPriorityRange");
         CudaException.Check(CudaDriver.cuStreamCreateWithPriority(&stream, NonBlockingStream, priority == DevicePriority.High ? greatest : least), "cuStreamCreateWithPriority");
         Stream = stream;
         if (TorchCudaShim.aoti_torch_create_cuda_stream_guard(stream, ordinal, &guard) != 0)
+        {
+            _cap?.Dispose();
             throw Missing($"the libtorch in {TorchLibrary.Folder} did not take the engine's CUDA stream; use the libtorch of PyTorch 2.10 or newer");
+        }
+
         _guard = guard;
     }
 
@@ -170,6 +179,13 @@ internal sealed unsafe class CudaDevice : IDisposable
         return ((long)free, (long)total);
     }
 
+    /// <summary>Bytes that are free on this card, and all that counts.</summary>
+    public (long Free, long Total) CountedMemory()
+    {
+        var (free, total) = Memory();
+        return (free, total - MemoryCap.TakenOf(_ordinal));
+    }
+
     /// <summary>Has the calling thread's own calls of CUDA go to this device.</summary>
     public void UseOnThisThread() => CudaException.Check(CudaDriver.cuCtxSetCurrent(Context), "cuCtxSetCurrent");
 
@@ -196,6 +212,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     {
         _ = CudaDriver.cuStreamSynchronize(Stream);
         _ = TorchCudaShim.aoti_torch_delete_cuda_stream_guard(_guard);
+        _cap?.Dispose();
         // Not destroyed: torch's allocator remembers which stream its cached blocks belong to.
     }
 

@@ -30,6 +30,6 @@ internal static unsafe class CudaInventory
         var (name, memory, own) = Devices()[ordinal];
         var capability = CudaArchitecture.Of(CudaArchitecture.Asked(settings.CudaArchitecture), own, name);
         var features = DeviceFeatures.None with { SharesLoaded = true, LacksBFloat16 = capability < CudaDevice.Ampere };
-        return new(new TorchOps(new(DeviceType.CUDA, ordinal), features), new(memory, 0, EngineOptionsDefaults.GpuMemoryUtilization));
+        return new(new TorchOps(new(DeviceType.CUDA, ordinal), features), new(MemoryCap.Of(settings.GpuMemoryBytes, memory, name), 0, EngineOptionsDefaults.GpuMemoryUtilization));
     }
 }

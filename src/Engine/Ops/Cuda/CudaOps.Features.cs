@@ -37,7 +37,7 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
     {
         get
         {
-            var (free, total) = CudaDevice.Memory();
+            var (free, total) = _device.CountedMemory();
             return new(total, total - free, EngineOptionsDefaults.GpuMemoryUtilization);
         }
     }

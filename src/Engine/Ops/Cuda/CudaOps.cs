@@ -37,10 +37,12 @@ internal sealed unsafe partial class CudaOps : IDeviceOps, IDisposable
     /// <param name="fp8WeightsOnly">Whether activations stay in 16 bits where weights are 8-bit floats.</param>
     /// <param name="stepsInFlight">Max number of steps that are queued, the one that the card computes included.</param>
     /// <param name="architecture">As of <see cref="CudaDevice"/>.</param>
+    /// <param name="memoryBytes">As of <see cref="CudaDevice"/>.</param>
     public CudaOps(
-        int ordinal, DevicePriority priority = DevicePriority.High, bool fp8WeightsOnly = false, int stepsInFlight = 2, int? architecture = null)
+        int ordinal, DevicePriority priority = DevicePriority.High, bool fp8WeightsOnly = false, int stepsInFlight = 2, int? architecture = null,
+        long? memoryBytes = null)
     {
-        _device = new(ordinal, priority, architecture);
+        _device = new(ordinal, priority, architecture, memoryBytes);
         _kernels = new(_device);
         _workspace = new(_device.Torch);
         _inputs = new(_device, stepsInFlight);
