@@ -9,8 +9,8 @@ namespace LocalLlm.Ops;
 /// </summary>
 internal static class ChunkedAttention
 {
-    /// <summary>Scores that are there at once: with their copies some 130 MB.</summary>
-    public const long MaxScores = 8L << 20;
+    /// <summary>Scores that are there at once: with their copies some 32 MB.</summary>
+    public const long MaxScores = 2L << 20;
 
     /// <summary>Writes the attention of the sequence's last rows: each sees the positions up to its own.</summary>
     /// <param name="queries">[rows, heads, head_dim]; only the last two dimensions must be dense.</param>

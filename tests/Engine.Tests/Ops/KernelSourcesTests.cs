@@ -134,6 +134,17 @@ public sealed class KernelSourcesTests
         }
     }
 
+    [Theory]
+    [InlineData(ScalarType.Float32)]
+    [InlineData(ScalarType.Float16)]
+    public void What_connects_ranks_compiles_from_Turing_on(ScalarType type)
+    {
+        var ranks = $"{KernelCompiler.TypeMacro(type)} RANKS=2 RANK=1 CHUNK_BYTES=131072";
+        AssertCompiles("peers.cu passing.cu", ranks, CudaDevice.Turing, CudaDevice.Hopper);
+        foreach (var norm in (int[])[0, 1])
+            AssertCompiles("peers.cu allreduce.cu", $"{ranks} CAPACITY=65536 GRID=16 ADD=1 NORM={norm}", CudaDevice.Turing, CudaDevice.Hopper);
+    }
+
     [Fact]
     public void Products_of_experts_compile()
     {
