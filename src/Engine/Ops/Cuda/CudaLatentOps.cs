@@ -53,8 +53,10 @@ internal sealed class CudaLatentOps(
     /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions expand.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
-        if (layer.Tensors.Count == 1 && type != ScalarType.Float32)
-            _prefill.Reserve(layer, type, maxModelLen);
+        if (layer.Tensors.Count != 1 || type == ScalarType.Float32)
+            return;
+        Clusters.Reserve(layer.Tensors[0].Width);
+        _prefill.Reserve(layer, type, maxModelLen);
     }
 
     /// <inheritdoc/>
