@@ -49,7 +49,7 @@ internal sealed partial class LoadSession : IDisposable
             _checkpoint = options.UsesDummyWeights ? null : Open(options);
             // A name that is no type was refused with the options.
             var type = (ModelDtypes.Find(options.Dtype) ?? configured)?.ToScalarType()
-                ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : MostCommonType(_checkpoint));
+                ?? whenUnsaid ?? (_checkpoint is null ? ScalarType.BFloat16 : PredominantType(_checkpoint));
             ComputeType = type == ScalarType.BFloat16 && Ops.Features.LacksBFloat16 ? ScalarType.Float16 : type;
             if (type != ComputeType && rank.Rank == 0 && Logger is { } log)
                 LogFloat16(log, rank.Device);
@@ -157,7 +157,7 @@ internal sealed partial class LoadSession : IDisposable
         throw EngineException.ModelFolder(name, "holds the weights in PyTorch's own format, but load_format is safetensors; set it to auto");
     }
 
-    private static ScalarType MostCommonType(Checkpoint checkpoint) =>
+    private static ScalarType PredominantType(Checkpoint checkpoint) =>
         checkpoint.Tensors.Values.Where(tensor =>
             tensor.Info.Dtype is SafetensorsDtype.BF16 or SafetensorsDtype.F16 or SafetensorsDtype.F32)
             .GroupBy(tensor => tensor.Info.Dtype).MaxBy(group => group.Sum(tensor => tensor.Info.ByteLength))?.Key switch

@@ -45,9 +45,9 @@ internal static class Options
     public static long? Gibibytes(string text)
     {
         const string unit = "GiB";
-        const double mostGibibytes = 1 << 30;
+        const double maxGibibytes = 1 << 30;
         return text.EndsWith(unit, StringComparison.Ordinal)
-            && double.TryParse(text.AsSpan(0, text.Length - unit.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number) && number < mostGibibytes
+            && double.TryParse(text.AsSpan(0, text.Length - unit.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number) && number < maxGibibytes
             ? (long)(number * (1L << 30)) : null;
     }
 
