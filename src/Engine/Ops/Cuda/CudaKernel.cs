@@ -63,6 +63,7 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
             CudaException.Check(CudaDriver.cuLaunchKernelEx(&config, function, pointers, null), $"launching {name}");
         }
     }
+
     /// <summary>
     /// How many clusters of a kernel that is compiled for clusters the card runs at once; from then on it may be launched, even if its
     /// clusters have more than the 8 blocks that every card takes.
@@ -95,8 +96,13 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
             return;
         // A card that is newer than what it stands for would give more.
         if (bytes > device.MaxSharedBytes)
-            throw new InvalidOperationException($"{name} asks for {bytes} bytes of shared memory, and compute capability {CudaArchitecture.Text(device.ComputeCapability)} has {device.MaxSharedBytes}.");
-        CudaException.Check(CudaDriver.cuFuncSetAttribute(function, MaxDynamicSharedMemory, bytes), $"giving {name} {bytes} bytes of shared memory");
+        {
+            throw new InvalidOperationException(
+                $"{name} asks for {bytes} bytes of shared memory, and compute capability "
+                    + $"{CudaArchitecture.Text(device.ComputeCapability)} has {device.MaxSharedBytes}.");
+        }
+        var result = CudaDriver.cuFuncSetAttribute(function, MaxDynamicSharedMemory, bytes);
+        CudaException.Check(result, $"giving {name} {bytes} bytes of shared memory");
         _allowedSharedMemory = bytes;
     }
 }

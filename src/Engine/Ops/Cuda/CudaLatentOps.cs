@@ -45,6 +45,7 @@ internal sealed class CudaLatentOps(
     internal LatentTiling Float8Cut { get; set; } = LatentTiling.DefaultFloat8;
 
     private readonly TorchLatentOps _plain = new(device.Torch);
+
     /// <summary>Attention of few rows; another way is for measurements.</summary>
     internal LatentClusters Clusters { get; } = new(device, kernels, workspace, inputs);
 
