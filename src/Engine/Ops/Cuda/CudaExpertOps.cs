@@ -47,7 +47,7 @@ internal sealed unsafe class CudaExpertOps(
             if (!RouterScores.Takes(x.dtype))
                 return null;
             // For shorter steps, while memory is measured by a long one: room that grows later drops what is recorded.
-            workspace.Rent(WorkspaceSlot.Router, MinManyRows - 1, outputs, ScalarType.Float32).Dispose();
+            workspace.Reserve(WorkspaceSlot.Router, (MinManyRows - 1L) * outputs, ScalarType.Float32);
             return _scores.Multiply(x, weight);
         }
 
@@ -64,6 +64,10 @@ internal sealed unsafe class CudaExpertOps(
     public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false)
     {
         var (tokens, columns) = ((int)logits.size(0), routing.PerToken + (joinsShared ? 1 : 0));
+        // Shorter steps may have a column more, and are not what memory is measured by.
+        var joined = Math.Min(tokens, SkinnyTiling.MaxRows) * (routing.PerToken + 1L);
+        workspace.Reserve(WorkspaceSlot.ExpertIds, joined, ScalarType.Int32);
+        workspace.Reserve(WorkspaceSlot.ExpertWeights, joined, ScalarType.Float32);
         var ids = workspace.Rent(WorkspaceSlot.ExpertIds, tokens, columns, ScalarType.Int32);
         var weights = workspace.Rent(WorkspaceSlot.ExpertWeights, tokens, columns, ScalarType.Float32);
         var defines = $"{KernelCompiler.TypeMacro(ScalarType.Float32)} EXPERTS={routing.Count} PER_TOKEN={routing.PerToken} GROUPS={routing.Groups} "
@@ -126,6 +130,8 @@ internal sealed unsafe class CudaExpertOps(
             // Of experts that move, Total counts ranks.
             LayerExperts = experts.Shares is null ? experts.Total + joined : experts.Count * experts.Total,
         };
+        if (tables.HasShared && joined == 0)
+            MakeRoom(tables, rows, Math.Min(tokens, SkinnyTiling.MaxRows) * (perToken + 1), hidden, x.dtype);
         using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
         Sort(ids, experts, rows, macros);
@@ -134,7 +140,7 @@ internal sealed unsafe class CudaExpertOps(
         if (TakesBulk(tables, rows))
         {
             using var lists = workspace.Rent(WorkspaceSlot.ExpertTiles, 1, new BulkRows(rows, 0).Length, ScalarType.Int32);
-            // For shorter steps, as above.
+            // For shorter steps, while memory is measured by a long one.
             var fewer = Math.Max(MaxAssignmentsOfBlock, (BulkProducts.MinRows * rows.LayerExperts) - 1);
             if (tables.GateUp.Grid is not null)
             {
@@ -192,6 +198,17 @@ internal sealed unsafe class CudaExpertOps(
             ((assignments + PlaceThreads - 1) / PlaceThreads, 1, 1), PlaceThreads,
             [ids, assignments, shares.Table, shares.Width, shares.Rank, places, shares.Loads, _counters.Of(experts)]);
         return places;
+    }
+
+    // For steps that the shared expert joins: they have more assignments than longer ones of not many more tokens.
+    private void MakeRoom(ExpertTables tables, ExpertRows rows, int assignments, int hidden, ScalarType type)
+    {
+        var joined = rows with { Assignments = assignments, Experts = rows.Experts + 1 };
+        workspace.Reserve(WorkspaceSlot.ExpertOrder, joined.Length, ScalarType.Int32);
+        workspace.Reserve(WorkspaceSlot.ExpertInner, (long)assignments * (tables.GateUp.OutFeatures / 2), type);
+        workspace.Reserve(WorkspaceSlot.ExpertResults, (long)assignments * hidden, type);
+        if (tables.Down.Grid is not null && products.Quantises(type))
+            products.MakeRoom(assignments, tables.Down.InFeatures);
     }
 
     private void Sort(Tensor ids, IExperts experts, ExpertRows rows, string macros)

@@ -42,6 +42,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
                 whole += count;
         }
 
+        if (inKernels > 0)
+            skinny.Reserve();
         return new(quantised, inKernels, whole, quantised > 0 && ScaledProduct.Takes(type) ? _scaled.Try() : null);
     }
 
@@ -171,6 +173,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     {
         if (!TakesBulk((int)x.size(0), weight))
             return null;
+        products.MakeRoom(SkinnyTiling.MaxRows, weight.InFeatures); // for shorter steps, as below
         var y = Result((int)x.size(0), x.dtype, weight);
         bulk.Multiply(x, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y);
         return y;

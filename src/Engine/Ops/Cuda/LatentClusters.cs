@@ -53,7 +53,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     /// <summary>Attends, if that is best so: the parameters are those of <c>latent_attention.cu</c>.</summary>
     /// <returns>False: nothing was done.</returns>
     public bool TryAttend(
-        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext,
+        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, ulong tableStarts, int longestContext,
         LatentAttentionShape shape)
     {
         if (IsOff || device.ComputeCapability != CudaDevice.Hopper || shape.Rank > MaxRank)
@@ -84,7 +84,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
                 cut.Threads,
                 [
                     absorbed, queries, cache.Tensors[0], isFloat8 ? cache.Scales[0] : null, mixed, partials, contextLengths,
-                    inputs.TableStarts, inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, LeastShare,
+                    tableStarts, inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, LeastShare,
                 ],
                 sharedBytes);
             return true;

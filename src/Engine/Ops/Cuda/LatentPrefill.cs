@@ -24,9 +24,9 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         var elements = MaxExpandedBytes / type.ElementSize();
-        workspace.Rent(WorkspaceSlot.Keys, 1, elements, type).Dispose();
-        workspace.Rent(WorkspaceSlot.Values, 1, elements, type).Dispose();
-        workspace.Rent(WorkspaceSlot.LatentContext, Math.Max(maxModelLen, StepInputs.MaxRunContext), layer.Tensors[0].Width, type).Dispose();
+        workspace.Reserve(WorkspaceSlot.Keys, elements, type);
+        workspace.Reserve(WorkspaceSlot.Values, elements, type);
+        workspace.Reserve(WorkspaceSlot.LatentContext, Math.Max(maxModelLen, StepInputs.MaxRunContext) * (long)layer.Tensors[0].Width, type);
     }
 
     /// <summary>Writes the attention of a run's rows.</summary>

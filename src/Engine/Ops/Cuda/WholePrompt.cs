@@ -25,6 +25,9 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes)
         var (tokens, type) = (queries.size(0), queries.dtype);
         var rows = (tokens + MinRows - 1) / MinRows * MinRows;
         var headsAtOnce = (int)Math.Clamp(maxBytes / (rows * shape.QueryDim * type.ElementSize()), 1, shape.Heads);
+        // Even where nothing is padded, and the most that so many rows or fewer take, so that the step that memory is measured by has room.
+        var elements = Math.Min(maxBytes / type.ElementSize(), shape.Heads * rows * shape.QueryDim);
+        workspace.Reserve(WorkspaceSlot.PaddedQueries, Math.Max(elements, rows * shape.QueryDim), type);
         var latent = context.narrow(1, 0, shape.Rank).unsqueeze(0); // [1, tokens, rank]
         var rotated = context.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0); // [1, tokens, rotary_dim]
         for (var first = 0; first < shape.Heads; first += headsAtOnce)
@@ -38,7 +41,6 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes)
             keys.narrow(1, 0, tokens).narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
             HeadProducts.Multiply(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
             var asked = Heads(queries, first, heads, shape.QueryDim); // [heads, tokens, query_dim]
-            // Rented in any case, so that the steps that memory is measured by have room for it.
             var padded = workspace.Rent(WorkspaceSlot.PaddedQueries, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
             if (rows > tokens)
             {
