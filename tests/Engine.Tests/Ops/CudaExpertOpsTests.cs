@@ -41,6 +41,7 @@ public sealed class CudaExpertOpsTests : IDisposable
     public static TheoryData<int, int, int, int> Routings => new()
     {
         { 256, 8, 8, 4 }, { 64, 6, 1, 1 }, { 160, 6, 8, 3 }, { 8, 2, 4, 2 }, { 6, 2, 3, 2 }, { 4, 4, 2, 2 }, { 80, 4, 40, 5 }, { 256, 20, 64, 32 },
+        { 1024, 32, 64, 32 }, { 1024, 33, 1, 1 }, { 1280, 8, 8, 4 }, { 512, 8, 256, 16 },
     };
 
     public void Dispose()
@@ -69,6 +70,25 @@ public sealed class CudaExpertOpsTests : IDisposable
                 Assert.Equal(wanted.Ids.data<long>().ToArray(), got.Ids.cpu().to(ScalarType.Int64).data<long>().ToArray());
                 AssertClose(wanted.Weights, got.Weights, ScalarType.Float32);
             }
+        }
+    }
+
+    // Both sides of what kernels take: steps with the latter are not recorded, and go by choices on the host.
+    [Fact]
+    public void Experts_beyond_the_kernels_are_not_taken()
+    {
+        foreach (var (perToken, isTaken) in ((int, bool)[])[(32, true), (33, false)])
+        {
+            var routing = new ExpertRouting
+            {
+                Count = 40, PerToken = perToken, Groups = 1, GroupsPerToken = 1, Scoring = ExpertScoring.Softmax, Choice = ExpertChoice.Greedy,
+                NormalizesWeights = true, WeightScale = 1,
+            };
+            using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Unquantized, ScalarType.BFloat16, 0, 40, 64, 32) { Routing = routing };
+            var ops = _cuda.Features.Experts!;
+            var choices = ops.Route(randn(5, 40).cuda(), null, routing);
+            var sum = ops.TrySum(randn(5, 64).to(ScalarType.BFloat16).cuda(), choices, experts);
+            Assert.Equal((isTaken, isTaken), (ops.Takes(experts, ScalarType.BFloat16), sum is not null));
         }
     }
 

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and
-/// layouts that those do not take go by plain tensor operations.
+/// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths,
+/// layouts and numbers of experts that those do not take go by plain tensor operations.
 /// </summary>
 internal sealed unsafe class CudaExpertOps(
     CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
@@ -28,12 +28,22 @@ internal sealed unsafe class CudaExpertOps(
     private const int MaxJoinedTokens = 8; // on cards without warpgroups
     private const int FewAssignments = 128; // are sorted by comparing each with all
 
+    // A warp has the scores of all experts and groups, and a thread all results of a token, in registers. Compiled for more, kernels spill
+    // them, and take longer than two seconds to compile; the models of the families that there are have up to 256, 8 and 8.
+    private const int MaxExperts = 1024;
+    private const int MaxGroups = 64;
+    private const int MaxPerToken = 32;
+
     private readonly TorchExpertOps _plain = new();
     private readonly ExpertCounters _counters = new(device);
     private readonly RouterScores _scores = new();
 
     // null: these experts are not for the kernels. A model is disposed before its device's operations.
     private readonly Dictionary<IExperts, ExpertTables?> _tables = new(ReferenceEqualityComparer.Instance);
+
+    /// <summary>Whether there are kernels for so many experts and groups, and experts of a token.</summary>
+    public static bool Takes(ExpertRouting routing) =>
+        routing is { Count: <= MaxExperts, Groups: <= MaxGroups, PerToken: <= MaxPerToken };
 
     /// <inheritdoc/>
     /// <remarks>Eight rows read the matrix once; further ones find it in the card's cache.</remarks>
@@ -63,6 +73,8 @@ internal sealed unsafe class CudaExpertOps(
     /// <inheritdoc/>
     public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false)
     {
+        if (!Takes(routing))
+            return _plain.Route(logits, bias, routing);
         var (tokens, columns) = ((int)logits.size(0), routing.PerToken + (joinsShared ? 1 : 0));
         // Shorter steps may have a column more, and are not what memory is measured by.
         var joined = Math.Min(tokens, SkinnyTiling.MaxRows) * (routing.PerToken + 1L);
@@ -247,7 +259,9 @@ internal sealed unsafe class CudaExpertOps(
     private ExpertTables? TablesOf(IExperts experts)
     {
         if (!_tables.TryGetValue(experts, out var known))
-            _tables.Add(experts, known = ExpertTables.TryCreate(experts, device.Torch) is { } tables ? bulk.Described(tables) : null);
+            _tables.Add(experts, known = experts.Routing is { } routing && !Takes(routing) ? null : Create(experts));
         return known;
     }
+
+    private ExpertTables? Create(IExperts experts) => ExpertTables.TryCreate(experts, device.Torch) is { } tables ? bulk.Described(tables) : null;
 }
