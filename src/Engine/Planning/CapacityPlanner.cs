@@ -1,5 +1,6 @@
 using LocalLlm.Models;
 using LocalLlm.Ops.Cpu;
+using LocalLlm.Ops.Cuda;
 using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
@@ -123,6 +124,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var hasCopies = weights + copies < budget / 2;
         if (hasCopies)
             weights += copies;
+        activations += card.IsCpu ? 0 : RouterBytes(stage, split, used);
         activations += MovedBytes(stage, split, used, hasCopies && copies > 0);
         var estimate = new StageEstimate(stage.FirstLayer, stage.NumLayers, card)
         {
@@ -171,6 +173,15 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     private long SingleBytes(PipelineStage stage, StageSplit split, PlanSettings used) =>
         Enumerable.Range(stage.FirstLayer, stage.NumLayers).Select(parts.Layer).Concat(stage.IsLast && settings.Predicts ? [parts.Prediction] : [])
             .Sum(layer => parts.Bytes(layer.Where(part => !part.MayHaveCopy(Shape.Quantisation)), split, used.ElementBytes));
+
+    // As CudaExpertOps: what routers multiply many rows by, in bfloat16. What the files say of the type is that of the other weights.
+    private long RouterBytes(PipelineStage stage, StageSplit split, PlanSettings used)
+    {
+        if (Shape.Experts is not { } experts || used.Dtype != ModelDtype.BFloat16 || (long)used.StepTokens * split.Groups < CudaExpertOps.MinManyRows)
+            return 0;
+        var routers = Enumerable.Range(stage.FirstLayer, stage.NumLayers).Count(Shape.HasExperts) + (stage.IsLast && settings.Predicts && Shape.PredictsByExperts ? 1 : 0);
+        return routers * RouterScores.Bytes(experts.Count, Shape.HiddenSize, Shape.Dtype is null or ModelDtype.BFloat16);
+    }
 
     // As ModelLoader.MovedBytes: copies of the experts of one layer while they change places.
     private long MovedBytes(PipelineStage stage, StageSplit split, PlanSettings used, bool hasCopies)

@@ -274,12 +274,12 @@ public static class BadPlans
         },
         {
             V, "8 1 1", 8, null, "H100", "tensor_parallel_size",
-            "tensor_parallel_size is 8, but 8 x H100-80G have too little memory for this model: a rank has 79.61 GiB of weights and 0.42 GiB of activations, and 78.41 GiB of 79.20 GiB may be used; 1.62 GiB are missing before there is any KV cache (all weights are 628.07 GiB, all devices have 633.60 GiB).",
+            "tensor_parallel_size is 8, but 8 x H100-80G have too little memory for this model: a rank has 79.61 GiB of weights and 0.62 GiB of activations, and 78.41 GiB of 79.20 GiB may be used; 1.82 GiB are missing before there is any KV cache (all weights are 628.07 GiB, all devices have 633.60 GiB).",
             "8 2 2"
         },
         {
             V, "8 2 2", 8, null, "A100-40G", "tensor_parallel_size",
-            "tensor_parallel_size is 8, but 16 x A100-40G have too little memory for this model: a rank of stage 0 (32 layers) has 39.93 GiB of weights and 0.42 GiB of activations, and 39.20 GiB of 39.60 GiB may be used; 1.14 GiB are missing before there is any KV cache (all weights are 628.07 GiB, all devices have 633.60 GiB).",
+            "tensor_parallel_size is 8, but 16 x A100-40G have too little memory for this model: a rank of stage 0 (32 layers) has 39.93 GiB of weights and 0.52 GiB of activations, and 39.20 GiB of 39.60 GiB may be used; 1.24 GiB are missing before there is any KV cache (all weights are 628.07 GiB, all devices have 633.60 GiB).",
             "8 3 3"
         },
     };

@@ -185,6 +185,36 @@ public sealed class DeepseekPlanTests : IDisposable
         Assert.Contains("""--speculative-config '{"method":"mtp","num_speculative_tokens":1}'""", predicting.CommandLine, StringComparison.Ordinal);
     }
 
+    // In 58 layers a router of 256 x 7,168, in bfloat16 beside its float32 matrix, and one more where the model predicts; of groups that
+    // gather their rows, on each card. Float16 has the same widths and no such parts.
+    [Theory]
+    [InlineData(512, 1, null, 58)]
+    [InlineData(511, 1, null, 0)]
+    [InlineData(64, 8, null, 58)]
+    [InlineData(8192, 1, "mtp", 59)]
+    public async Task Routers_of_many_rows_are_counted_in_bfloat16_too(int stepTokens, int groups, string? method, int routers)
+    {
+        var options = new EngineOptions
+        {
+            TensorParallel = 8 / groups, DataParallel = groups, EnableExpertParallel = groups > 1, MaxNumBatchedTokens = stepTokens, MaxNumSeqs = 32,
+            Speculation = method is null ? null : new() { Method = method, NumSpeculativeTokens = 1 },
+        };
+        var halves = await PlanAsync(PublishedConfigs.V3, "H200", options with { Dtype = "float16" });
+        var plan = await PlanAsync(PublishedConfigs.V3, "H200", options);
+        Assert.All(plan.Ranks.Zip(halves.Ranks), pair =>
+        {
+            Assert.Equal(routers * 256L * 7168 * 2, pair.First.ActivationBytes - pair.Second.ActivationBytes);
+            Assert.Equal(pair.Second.WeightBytes, pair.First.WeightBytes);
+        });
+
+        // A checkpoint in float32 has up to three parts of each.
+        var wide = JsonNode.Parse(PublishedConfigs.V3)!.AsObject();
+        wide["torch_dtype"] = "float32";
+        Assert.Equal(
+            2 * routers * 256L * 7168 * 2,
+            (await PlanAsync(wide.ToJsonString(), "H200", options with { Dtype = "bfloat16" })).Ranks[0].ActivationBytes - plan.Ranks[0].ActivationBytes);
+    }
+
     [Fact]
     public async Task A_model_without_a_layer_for_it_cannot_be_planned_with_multi_token_prediction()
     {

@@ -12,6 +12,9 @@ internal sealed unsafe class CudaExpertOps(
     BulkProducts bulk)
     : IExpertOps, IDisposable
 {
+    /// <summary>Rows from which on libtorch's products by a router are quicker.</summary>
+    public const int MinManyRows = 512;
+
     private const string Source = "experts.cu";
     private const int WarpSize = 32;
     private const int SortThreads = 512;
@@ -19,7 +22,6 @@ internal sealed unsafe class CudaExpertOps(
     private const int RouterThreads = 256;
     private const int PlaceThreads = 256;
     private const int MaxRouterTile = 8;
-    private const int MinManyRows = 512; // libtorch's products are quicker from here on
     private const int Pack = 8; // 16-bit elements of one access
 
     // Beyond, one block would take longer than several that read everything.

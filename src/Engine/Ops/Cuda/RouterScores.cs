@@ -21,6 +21,13 @@ internal sealed unsafe class RouterScores : IDisposable
     /// <summary>Whether it multiplies rows of a type.</summary>
     public static bool Takes(ScalarType type) => type == ScalarType.BFloat16;
 
+    /// <summary>
+    /// Bytes of the parts of one router, beside the float32 matrix: of one part where it is stored in bfloat16, else of as many as there
+    /// may be.
+    /// </summary>
+    public static long Bytes(long outputs, long inputs, bool isStoredInBfloat16) =>
+        outputs * inputs * ScalarType.BFloat16.ElementSize() * (isStoredInBfloat16 ? 1 : MaxParts);
+
     /// <summary>x · Wᵀ: [rows, in] bfloat16 → [rows, out] float32.</summary>
     /// <param name="x">[rows, in].</param>
     /// <param name="weight">[out, in] float32, without bias; it must live as long as this.</param>
