@@ -16,6 +16,11 @@ internal sealed record DeviceKind(string Name, Func<int, DeviceSettings, IDevice
     /// </summary>
     public Func<int, PlannedDevice>? Plan { get; init; }
 
+    /// <summary>
+    /// What tells the device of an ordinal from all others, whichever process asks; null, of the function, too: nothing does.
+    /// </summary>
+    public Func<int, string?>? Identify { get; init; }
+
     /// <summary>Refuses an unknown ordinal, before libtorch is loaded.</summary>
     /// <exception cref="EngineException">Kind Environment (of the function): what is missing or too old.</exception>
     public Action<int>? Require { get; init; }

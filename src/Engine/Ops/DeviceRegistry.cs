@@ -18,7 +18,7 @@ internal static class DeviceRegistry
             ordinal, settings.Priority, Environment.GetEnvironmentVariable(WarpgroupProducts.WeightsOnlyVariable) == "1", settings.StepsInFlight))
         {
             HasOrdinals = true, IsUsable = CudaDevice.IsUsable, Require = ordinal => CudaDevice.RequireDriver(ordinal),
-            Plan = CudaInventory.Plan,
+            Plan = CudaInventory.Plan, Identify = CudaInventory.UuidOf,
         },
         new("cpu", (_, settings) => new CpuOps(settings.BatchInvariant, settings.Cpus)) { IsUsable = () => true },
     ];
@@ -52,6 +52,11 @@ internal static class DeviceRegistry
 
     /// <summary>Whether this is the name of a GPU.</summary>
     public static bool IsGpu(string device) => KindOf(device) == Cuda;
+
+    /// <summary>
+    /// What tells a device from all others, on any machine and in any process; null: it may be shared, or nothing is known. Opens nothing.
+    /// </summary>
+    public static string? IdentityOf(string device) => Find(device) is var (kind, ordinal) ? kind.Identify?.Invoke(ordinal) : null;
 
     /// <summary>The one name of a device, with its number where its kind has numbers; an unknown name stays what it is.</summary>
     public static string Canonical(string device) =>

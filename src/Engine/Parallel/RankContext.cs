@@ -38,7 +38,10 @@ internal sealed record RankContext(ParallelPlan Plan, int Rank, string Device, I
     /// <summary>CPU threads for this rank; 0: as many as there are cores.</summary>
     public int NumThreads { get; init; }
 
-    /// <summary>Ranks of this process, this one included, that share the memory of its device.</summary>
+    /// <summary>
+    /// Ranks that divide the memory of its device, this one included: of this process, and on a CPU of the other processes that have a rank
+    /// each.
+    /// </summary>
     public int RanksOnDevice { get; init; } = 1;
 
     /// <summary>Whether steps may be recorded: what connects the ranks of this process can be, on all of them.</summary>

@@ -76,6 +76,49 @@ public sealed class RankProcessesTests : IDisposable
         }
     }
 
+    // The process in front of them estimates with the share of a rank, too.
+    [Theory]
+    [InlineData("cpu", 4)]
+    [InlineData("cuda", 1)]
+    public void The_process_in_front_plans_with_the_share_of_a_rank(string device, int ranksOnDevice)
+    {
+        var options = new EngineOptions { ModelPath = TestPaths.TinyR1, Device = device, PipelineParallel = 4, DistributedExecutorBackend = "processes" };
+        using var rank = ClusterRanks.Planned(options, new(1, 4, 4));
+        Assert.Equal((ranksOnDevice, true), (rank.RanksOnDevice, rank.IsPlanned));
+    }
+
+    // What the first to load takes is not free any more, and must not be divided again.
+    [Fact]
+    public async Task No_process_loads_before_all_have_seen_what_is_free()
+    {
+        var layout = new ClusterLayout(new(1, 3, 3), HubHoldsRanks: false);
+        var network = new MemoryNetwork();
+        using var hub = new ClusterHub(layout, Hello(0), network.Transport(), new(), NullLogger.Instance);
+        var joining = Task.Run(() => hub.Join(null, Token), Token);
+        var seen = 0;
+        var loading = new List<Task<int>>();
+        var members = new List<ClusterMember>();
+        for (var node = 0; node < 3; node++)
+        {
+            // The later ones join when the first has long planned.
+            var (own, member) = (node, await ClusterMember.JoinAsync(layout, Hello(node), network.Transport(), new(), Token));
+            members.Add(member);
+            Interlocked.Increment(ref seen);
+            loading.Add(Task.Factory.StartNew(
+                () =>
+                {
+                    ClusterRanks.MeetPlanned(layout, own, member);
+                    return Volatile.Read(ref seen);
+                },
+                Token, TaskCreationOptions.LongRunning, TaskScheduler.Default));
+        }
+
+        await joining;
+        Assert.All(await Task.WhenAll(loading), planned => Assert.Equal(3, planned));
+        foreach (var member in members)
+            await member.DisposeAsync();
+    }
+
     // What a process does: its part of a sum, then of the residual stream's way through the stages.
     private static void Run(ParallelPlan plan, ClusterMember member, RankPlace place)
     {

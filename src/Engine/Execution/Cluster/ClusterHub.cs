@@ -16,7 +16,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     private readonly ILogger _logger;
     private readonly Dictionary<int, NodeLink> _links = []; // also the lock
     private readonly Dictionary<int, string> _refusals = [];
-    private readonly List<string> _hosts = []; // of all that hold ranks
+    private readonly List<NodeHello> _holders = []; // of all that hold ranks
     private readonly CancellationTokenSource _closing = new();
     private readonly TaskCompletionSource _joined = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<Exception> _lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -32,7 +32,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
         (_layout, _own, _transport, _times, _logger) = (layout, own, transport, times, logger);
         Mail = new();
         if (layout.HubHoldsRanks)
-            _hosts.Add(own.Host);
+            _holders.Add(own);
     }
 
     /// <inheritdoc/>
@@ -66,7 +66,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
     {
         lock (_links)
         {
-            foreach (var (host, count) in _hosts.CountBy(host => host).Where(host => host.Value > 1))
+            foreach (var (host, count) in _holders.CountBy(holder => holder.Host).Where(host => host.Value > 1))
                 LogSharedHost(count, host);
         }
     }
@@ -237,7 +237,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
                 return "the replica has failed; start all of its nodes again";
             if (_links.TryGetValue(hello.Node, out var earlier))
                 return $"{_layout.NameOf(hello.Node)} has joined before, as {earlier.Name}: give each node its own --node-rank; a node that was lost cannot come back alone";
-            if (NodeIdentity.Difference(_own, hello) is { } difference)
+            if ((NodeIdentity.Difference(_own, hello) ?? NodeIdentity.SharedCard(_layout, _holders, hello)) is { } difference)
             {
                 _refusals[hello.Node] = difference;
                 return difference;
@@ -245,7 +245,7 @@ internal sealed partial class ClusterHub : IClusterPeer, IDisposable
 
             link = new(channel, $"{_layout.NameOf(hello.Node)} on {hello.Host}, process {hello.ProcessId}", _times.Heartbeat, (_, kind, content) => Receive(hello.Node, kind, content), (_, reason) => Abort(reason), TimeProvider.System);
             _links.Add(hello.Node, link);
-            _hosts.Add(hello.Host);
+            _holders.Add(hello);
             isLast = _links.Count == _layout.RemoteNodes.Count;
         }
 

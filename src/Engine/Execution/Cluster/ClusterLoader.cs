@@ -39,7 +39,7 @@ internal sealed class ClusterLoader : IExecutorLoader
             if (_layout.HubHoldsRanks)
                 (_local, _abortLocal) = ClusterRanks.Open(options, _layout, 0, _hub);
             else
-                _local = new ModelLoader(options, PlannedRank(options, _layout.Plan));
+                _local = new ModelLoader(options, ClusterRanks.Planned(options, _layout.Plan));
         }
         catch
         {
@@ -97,9 +97,6 @@ internal sealed class ClusterLoader : IExecutorLoader
     // Who starts the ranks has to know on what.
     private static EngineOptions Named(EngineOptions options) => !options.UsesProcesses || options.Devices is not null
         ? options : options with { Device = DeviceRegistry.KindOf(ProcessDevices.Of(options)[0]) };
-
-    private static RankContext PlannedRank(EngineOptions options, ParallelPlan plan) =>
-        new(plan, 0, ProcessDevices.Of(options)[0], new PlannedCollectives(0, plan.TensorParallel)) { IsPlanned = true };
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,3 +1,4 @@
+using System.Globalization;
 using LocalLlm.Interop.Mpi;
 using LocalLlm.Ops;
 using LocalLlm.Parallel;
@@ -26,7 +27,7 @@ internal static class ClusterRanks
             return OpenRank(options, plan, node, peer);
         var peers = new ClusterPeers(peer, plan, node, devices) { ConnectsGpus = !layout.HubHoldsRanks && isOnGpu };
         // Processes of one rank each are this machine's; how many nodes share it, only their operator knows.
-        var ranks = NodeRanks.Create(plan, node, devices, options.NumThreads, peers, layout.HubHoldsRanks ? 1 : plan.Nodes);
+        var ranks = NodeRanks.Create(plan, node, devices, options.NumThreads, peers, layout.HubHoldsRanks ? 1 : ProcessesHere(plan));
         return (new ParallelLoader(options, ranks), ranks.Abort);
     }
 
@@ -37,6 +38,38 @@ internal static class ClusterRanks
         if (!layout.HubHoldsRanks && ProcessDevices.FaultOf(options, ProcessDevices.Of(options)) is { } fault)
             throw new EngineException(EngineErrorKind.InvalidOptions, $"{Backend} {fault}.", Backend);
     }
+
+    /// <summary>
+    /// What the process in front of ranks with processes of their own plans with: the first rank, and its share of what they divide.
+    /// </summary>
+    public static RankContext Planned(EngineOptions options, ParallelPlan plan)
+    {
+        var devices = ProcessDevices.Of(options);
+        return new(plan, 0, devices[0], new PlannedCollectives(0, plan.TensorParallel))
+        {
+            IsPlanned = true, RanksOnDevice = ProcessDevices.AreGpus(devices) ? 1 : ProcessesHere(plan),
+        };
+    }
+
+    /// <summary>
+    /// Waits until the rank of every process has been planned: each takes its share of a host's memory that is free, so none takes any
+    /// before all have looked.
+    /// </summary>
+    /// <param name="layout">With a process for each rank.</param>
+    /// <param name="node">Which this is.</param>
+    /// <param name="peer">The others.</param>
+    /// <exception cref="RankFailedException">The replica was aborted.</exception>
+    public static void MeetPlanned(ClusterLayout layout, int node, IClusterPeer peer)
+    {
+        peer.Share(new(Key(node), []));
+        foreach (var other in layout.RemoteNodes)
+            peer.Mail.TakeShared(Key(other));
+
+        static string Key(int node) => string.Create(CultureInfo.InvariantCulture, $"planned {node}");
+    }
+
+    // Of those that have a rank each, as many as share this host.
+    private static int ProcessesHere(ParallelPlan plan) => MpiLaunch.Find()?.LocalSize ?? plan.Nodes;
 
     // One rank in a process that mpirun has started.
     private static (IExecutorLoader Loader, Action<Exception> Abort) OpenRank(EngineOptions options, ParallelPlan plan, int rank, IClusterPeer peer)

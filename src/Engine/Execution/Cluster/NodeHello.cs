@@ -25,6 +25,10 @@ internal sealed record NodeHello
     [JsonRequired]
     public int ProcessId { get; init; }
 
+    /// <summary>What tells the GPUs of its ranks from all others; empty on CPUs.</summary>
+    [JsonRequired]
+    public IReadOnlyList<string> Cards { get; init; } = [];
+
     /// <summary>SHA-256 of config.json and of the weights' headers, by file name.</summary>
     [JsonRequired]
     public SortedDictionary<string, string> Files { get; init; } = [];

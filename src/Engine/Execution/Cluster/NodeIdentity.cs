@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Reflection;
 using System.Security.Cryptography;
 using LocalLlm.Execution.Wire;
+using LocalLlm.Ops;
 using LocalLlm.Ops.Cuda.Ranks;
 using LocalLlm.Parallel;
 
@@ -25,6 +26,7 @@ internal static class NodeIdentity
         Node = node,
         Host = Environment.MachineName,
         ProcessId = Environment.ProcessId,
+        Cards = [.. DevicesOf(options, plan, node).Select(DeviceRegistry.IdentityOf).OfType<string>().Distinct()],
         Files = FilesOf(options),
         Options = new(StringComparer.Ordinal)
         {
@@ -63,12 +65,34 @@ internal static class NodeIdentity
         return null;
     }
 
+    /// <summary>What card of <paramref name="other"/> another node has taken, in words; null: none.</summary>
+    /// <param name="layout">Names the nodes.</param>
+    /// <param name="holders">Those that hold ranks.</param>
+    /// <param name="other">Who joins. Nodes of one process share what they will.</param>
+    public static string? SharedCard(ClusterLayout layout, IEnumerable<NodeHello> holders, NodeHello other)
+    {
+        foreach (var holder in holders.Where(holder => (holder.Host, holder.ProcessId) != (other.Host, other.ProcessId)))
+        {
+            if (other.Cards.Intersect(holder.Cards).FirstOrDefault() is { } card)
+            {
+                return $"its {card} is the card of {layout.NameOf(holder.Node)} on {holder.Host}, process {holder.ProcessId}, too: give nodes of one machine "
+                    + "cards of their own, by CUDA_VISIBLE_DEVICES or --device cuda:N, or run all of their ranks in one process";
+            }
+        }
+
+        return null;
+    }
+
     /// <summary>The engine's version, with the commit where the build knows it.</summary>
     public static string EngineVersion { get; } =
         typeof(NodeIdentity).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
     private static string? Different(SortedDictionary<string, string> own, SortedDictionary<string, string> other) =>
         own.Keys.Union(other.Keys).FirstOrDefault(key => own.GetValueOrDefault(key) != other.GetValueOrDefault(key));
+
+    // By name, those of its ranks.
+    private static IReadOnlyList<string> DevicesOf(EngineOptions options, ParallelPlan plan, int node) =>
+        options.UsesProcesses ? [ProcessDevices.Of(options)[node]] : NodeRanks.DevicesOf(options, plan.RanksPerNode);
 
     private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
 

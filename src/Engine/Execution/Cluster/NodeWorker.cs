@@ -96,6 +96,8 @@ internal sealed partial class NodeWorker(
         {
             member.Ended.ContinueWith(ended => abort(ended.Result ?? new OperationCanceledException("the replica has ended")), TaskScheduler.Default);
             loader.CheckWeights();
+            if (!layout.HubHoldsRanks)
+                ClusterRanks.MeetPlanned(layout, options.NodeRank, member);
             var executor = new StepWindow(loader.Load(grammars(), progress, cancellationToken));
             member.Post(NodeMessage.Of(NodeMessageKind.Loaded, StepFormat.Encode(executor.Capabilities)));
             progress?.Report(new("computing for node 0", 0, 0));

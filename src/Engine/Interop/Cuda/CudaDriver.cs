@@ -22,6 +22,9 @@ internal static unsafe partial class CudaDriver
     public static partial int cuDeviceGet(int* device, int ordinal);
 
     [LibraryImport(Library)]
+    public static partial int cuDeviceGetUuid_v2(Guid* uuid, int device);
+
+    [LibraryImport(Library)]
     public static partial int cuDeviceGetName(byte* name, int length, int device);
 
     [LibraryImport(Library)]

@@ -22,6 +22,20 @@ internal static unsafe class CudaInventory
         return found;
     }
 
+    /// <summary>
+    /// The UUID of a GPU, or of its part by MIG, as nvidia-smi writes it: no other GPU has it, whatever this process calls it. Null: there
+    /// is no such GPU, or a driver that does not tell.
+    /// </summary>
+    /// <param name="ordinal">As this process counts.</param>
+    public static string? UuidOf(int ordinal)
+    {
+        int device;
+        Guid bytes;
+        return ordinal < (CudaDevice.Probe()?.Count ?? 0) && CudaDriver.cuDeviceGet(&device, ordinal) == 0
+            && CudaDriver.cuDeviceGetUuid_v2(&bytes, device) == 0
+            ? $"GPU-{new Guid(new ReadOnlySpan<byte>(&bytes, sizeof(Guid)), bigEndian: true)}" : null;
+    }
+
     /// <summary>What is planned with for a GPU that another process computes on.</summary>
     /// <param name="ordinal">A GPU that is there.</param>
     public static PlannedDevice Plan(int ordinal) => new(
