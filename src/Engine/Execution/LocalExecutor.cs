@@ -183,8 +183,8 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         }
     }
 
-    [LoggerMessage(20, LogLevel.Warning, "Buffers of the device grew after loading ({Grown}): that memory was not planned for, and recorded "
-        + "steps may have to be recorded anew. Please report it with the model's name and the engine's options.")]
+    [LoggerMessage(20, LogLevel.Warning, "Buffers of the device grew after loading ({Grown}): that memory was not planned for, and "
+        + "recorded steps may have to be recorded anew. Please report it with the model's name and the engine's options.")]
     private static partial void LogGrown(ILogger logger, string grown);
 
     [LoggerMessage(17, LogLevel.Warning, "The device's counts of its experts' tokens could not be read; "

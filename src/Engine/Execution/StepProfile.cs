@@ -17,7 +17,7 @@ internal static class StepProfile
     private const int FewTokens = 4;
 
     // Attention of fewer is that of single tokens.
-    private const int LeastPrompt = 16;
+    private const int MinPrompt = 16;
 
     /// <summary>
     /// Prompts of <paramref name="maxTokens"/> and of few tokens with logits of <paramref name="maxSequences"/> rows, one token of each
@@ -65,7 +65,7 @@ internal static class StepProfile
         yield return [.. Enumerable.Repeat(1, singles)];
         var beside = Math.Min(singles, maxTokens / 2);
         var prompt = (maxTokens - beside) / 2;
-        if (prompt >= LeastPrompt)
+        if (prompt >= MinPrompt)
             yield return [.. Enumerable.Repeat(1, beside), prompt, maxTokens - beside - prompt];
     }
 

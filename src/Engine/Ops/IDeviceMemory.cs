@@ -22,8 +22,8 @@ internal interface IDeviceMemory
     void Settle();
 
     /// <summary>
-    /// The buffers that have grown since <see cref="Settle"/>, or since this was asked before; null: none has, as it should be. Their memory
-    /// was not planned for, and recorded steps may have been dropped.
+    /// The buffers that have grown since <see cref="Settle"/>, or since this was asked before; null: none has, as it should be. Their
+    /// memory was not planned for, and recorded steps may have been dropped.
     /// </summary>
     string? TakeGrowth();
 

@@ -177,9 +177,12 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     // As CudaExpertOps: what routers multiply many rows by, in bfloat16. What the files say of the type is that of the other weights.
     private long RouterBytes(PipelineStage stage, StageSplit split, PlanSettings used)
     {
-        if (Shape.Experts is not { } experts || used.Dtype != ModelDtype.BFloat16 || (long)used.StepTokens * split.Groups < CudaExpertOps.MinManyRows)
+        var rows = (long)used.StepTokens * split.Groups;
+        if (Shape.Experts is not { } experts || used.Dtype != ModelDtype.BFloat16 || rows < CudaExpertOps.MinManyRows)
             return 0;
-        var routers = Enumerable.Range(stage.FirstLayer, stage.NumLayers).Count(Shape.HasExperts) + (stage.IsLast && settings.Predicts && Shape.PredictsByExperts ? 1 : 0);
+        var routers = Enumerable.Range(stage.FirstLayer, stage.NumLayers).Count(Shape.HasExperts);
+        if (stage.IsLast && settings.Predicts && Shape.PredictsByExperts)
+            routers++;
         return routers * RouterScores.Bytes(experts.Count, Shape.HiddenSize, Shape.Dtype is null or ModelDtype.BFloat16);
     }
 

@@ -12,7 +12,7 @@ public sealed class KernelSourcesTests
 {
     private const string Attention = "HEADS_PER_BLOCK=7 WARPS=8 LEAST_SHARE=256";
     private const string Experts = "EXPERTS=256 PER_TOKEN=8";
-    private const string MostExperts = "EXPERTS=1024 PER_TOKEN=32";
+    private const string MaxExperts = "EXPERTS=1024 PER_TOKEN=32";
     private const string OddExperts = "EXPERTS=160 PER_TOKEN=6 GROUPS=8 GROUPS_PER_TOKEN=3 BY_TWO=0 SOFTMAX=1 NORMALIZED=0 JOINED=0";
 
     private static readonly ScalarType[] All = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
@@ -27,7 +27,7 @@ public sealed class KernelSourcesTests
         { "experts.cu", true, Experts },
         { "routing.cu", true, $"{Experts} GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
         { "routing.cu", true, OddExperts },
-        { "routing.cu", true, $"{MostExperts} GROUPS=64 GROUPS_PER_TOKEN=32 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
+        { "routing.cu", true, $"{MaxExperts} GROUPS=64 GROUPS_PER_TOKEN=32 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
         { "experts.cu", true, "EXPERTS=1025 PER_TOKEN=33" },
         { "router.cu", false, "TILE=1 OUTPUTS=2" },
         { "router.cu", false, "TILE=8 OUTPUTS=4" },

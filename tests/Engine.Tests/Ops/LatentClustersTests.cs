@@ -24,7 +24,7 @@ public sealed class LatentClustersTests
                 {
                     var clusters = LatentClusters.ClustersOfRow(rows, heads, context, Multiprocessors / size);
                     Assert.InRange(rows * ((heads + 15) / 16) * clusters * size, 1, Multiprocessors);
-                    Assert.True(clusters == 1 || (clusters - 1) * LatentClusters.LeastShare < context);
+                    Assert.True(clusters == 1 || (clusters - 1) * LatentClusters.MinShare < context);
                 }
             }
         }

@@ -56,7 +56,8 @@ internal sealed class CudaLatentOps(
     {
         if (layer.Tensors.Count != 1 || type == ScalarType.Float32)
             return;
-        var heads = Math.Max(WideHeads, Math.Max(Cut.BlocksPerMultiprocessor, Float8Cut.BlocksPerMultiprocessor) * LatentTiling.HeadsOfBlock);
+        var blocks = Math.Max(Cut.BlocksPerMultiprocessor, Float8Cut.BlocksPerMultiprocessor);
+        var heads = Math.Max(WideHeads, blocks * LatentTiling.HeadsOfBlock);
         workspace.Reserve(WorkspaceSlot.Partials, (long)heads * device.Multiprocessors * (layer.Tensors[0].Width + 2), ScalarType.Float32);
         workspace.Reserve(WorkspaceSlot.Counters, device.Multiprocessors, ScalarType.Int32);
         _prefill.Reserve(layer, type, maxModelLen);
@@ -119,8 +120,10 @@ internal sealed class CudaLatentOps(
         workspace.Reserve(WorkspaceSlot.Mixed, room, queries.dtype);
         for (var first = 0; first < inputs.ShortRowsEnd; first += MaxAbsorbedRows)
         {
-            if (inputs.HasShortRows(first, first + MaxAbsorbedRows))
-                Absorbed(queries, first, inputs.ShortRowsEnd, weight, cache, inputs.ShortContextLengths, metadata.LongestContext, shape, output);
+            if (!inputs.HasShortRows(first, first + MaxAbsorbedRows))
+                continue;
+            Absorbed(
+                queries, first, inputs.ShortRowsEnd, weight, cache, inputs.ShortContextLengths, metadata.LongestContext, shape, output);
         }
 
         foreach (var run in inputs.Runs)

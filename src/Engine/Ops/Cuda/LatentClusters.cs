@@ -11,7 +11,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     /// <summary>
     /// Positions from which on a row is worth another cluster, whose results join those of the first through memory.
     /// </summary>
-    public const int LeastShare = 1024;
+    public const int MinShare = 1024;
 
     /// <summary>
     /// So many heads read every position once for each 16: beyond this context that takes longer than a kernel for all of them.
@@ -48,7 +48,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     /// <param name="longestContext">As in <see cref="Sizes"/>; the card uses as many as a row's own context is worth.</param>
     /// <param name="atOnce">Clusters that the card runs at once: more of them would take a second round.</param>
     public static int ClustersOfRow(int rows, int heads, int longestContext, int atOnce) =>
-        Math.Max(1, Math.Min(atOnce / RowBlocks(rows, heads), (longestContext + LeastShare - 1) / LeastShare));
+        Math.Max(1, Math.Min(atOnce / RowBlocks(rows, heads), (longestContext + MinShare - 1) / MinShare));
 
     /// <summary>Attends, if that is best so: the parameters are those of <c>latent_attention.cu</c>.</summary>
     /// <returns>False: nothing was done.</returns>
@@ -84,7 +84,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
                 cut.Threads,
                 [
                     absorbed, queries, cache.Tensors[0], isFloat8 ? cache.Scales[0] : null, mixed, partials, contextLengths,
-                    tableStarts, inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, LeastShare,
+                    tableStarts, inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, MinShare,
                 ],
                 sharedBytes);
             return true;

@@ -26,7 +26,8 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
         var elements = MaxExpandedBytes / type.ElementSize();
         workspace.Reserve(WorkspaceSlot.Keys, elements, type);
         workspace.Reserve(WorkspaceSlot.Values, elements, type);
-        workspace.Reserve(WorkspaceSlot.LatentContext, Math.Max(maxModelLen, StepInputs.MaxRunContext) * (long)layer.Tensors[0].Width, type);
+        var positions = (long)Math.Max(maxModelLen, StepInputs.MaxRunContext);
+        workspace.Reserve(WorkspaceSlot.LatentContext, positions * layer.Tensors[0].Width, type);
     }
 
     /// <summary>Writes the attention of a run's rows.</summary>

@@ -12,7 +12,9 @@ namespace LocalLlm.Ops.Cuda.Ranks;
 /// </summary>
 /// <param name="messages">Shared with the other end.</param>
 /// <param name="sends">Which end this is.</param>
-/// <param name="senderCard">The sender's card, where the receiver's may read its memory; null: the driver copies through the host's.</param>
+/// <param name="senderCard">
+/// The sender's card, where the receiver's may read its memory; null: the driver copies through the host's.
+/// </param>
 internal sealed class CopyLink(CopiedMessages messages, bool sends, int? senderCard) : IPipelineLink, IDeviceBound
 {
     private const long MinBytes = 4096;
