@@ -104,7 +104,12 @@ internal static class DeepseekKernels
             if (rows > SkinnyTiling.MaxRows)
             {
                 var described = weights.Select(weight => ops.Bulk.TryDescribe(weight)).ToArray();
-                void Many() => ops.Bulk.Multiply(x, weights[next % copies], described[next++ % copies]!, rowsOf, y);
+                void Many()
+                {
+                    using var tiled = ops.Bulk.Tiled(x);
+                    ops.Bulk.Multiply(tiled, rows, weights[next % copies], described[next++ % copies]!, rowsOf, y);
+                }
+
                 PrintWay("many rows", Many, "with quantising");
                 foreach (var description in described)
                     description?.Dispose();

@@ -206,10 +206,45 @@ public sealed class WarpgroupProductsTests : IDisposable
                 using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, bias, LinearRole.Other);
                 using var description = _cuda.Bulk.TryDescribe(packed)!;
                 using var y = full([rows, outFeatures], float.NaN, type, _cuda.Device);
-                _cuda.Bulk.Multiply(x, packed, description, scaleRows, y);
+                using var tiled = _cuda.Bulk.Tiled(x);
+                _cuda.Bulk.Multiply(tiled, rows, packed, description, scaleRows, y);
                 AssertNear(bias is null ? expected : expected.add(bias.to(float64)), y, $"{type}");
             }
         }
+    }
+
+    [Theory]
+    [InlineData(64, 512, 64)]
+    [InlineData(130, 256, 192)]
+    [InlineData(700, 7168, 384)]
+    [InlineData(2111, 384, 1088)]
+    public void Gated_products_and_sums_of_many_rows_are_those_of_their_parts(int rows, int inputs, int width)
+    {
+        var type = ScalarType.BFloat16;
+        var grid = new Fp8Grid([.. Enumerable.Range(0, 2 * width).Select(row => (((2 * width) - 1) / 64) - (row / 64))], 128, 0);
+        var bytes = randint(0, 0x38, [2 * width, inputs], ScalarType.Byte).add_(randint(0, 2, [2 * width, inputs], ScalarType.Byte) * 128);
+        var scales = rand(grid.ScaleRows.Max() + 1, inputs / 128) + 0.1f;
+        var matrix = TorchFp8Ops.Values(bytes, scales, grid, ScalarType.Float32).to(float64);
+        var bias = randn(2 * width).to(type);
+        using var packed = _cuda.Features.Fp8!.Pack(bytes, scales, grid, null, LinearRole.GateUp);
+        using var biased = _cuda.Features.Fp8!.Pack(bytes, scales, grid, bias, LinearRole.Other);
+        using var description = _cuda.Bulk.TryDescribe(packed)!;
+        Assert.True(BulkProducts.TakesGated(packed));
+        Assert.False(BulkProducts.TakesGated(biased));
+        var scaleRows = tensor(grid.ScaleRows).cuda();
+        var x = (randn(rows, inputs + 8) / Math.Sqrt(inputs)).to(type).cuda().narrow(1, 0, inputs);
+        var norm = (1 + (0.2 * randn(inputs))).to(type).cuda();
+        var product = Values(_cuda.Products.Quantise(_cuda.RmsNorm(x, norm, 1e-6f)), inputs).matmul(matrix.t());
+        using var y = full([rows, width], float.NaN, type, _cuda.Device);
+        using (var tiled = _cuda.Bulk.TryTiledNormed(x, norm, 1e-6f)!.Value)
+            _cuda.Bulk.Multiply(tiled, rows, packed, description, scaleRows, y, gated: true);
+        AssertNear(nn.functional.silu(product.narrow(1, 0, width)) * product.narrow(1, width, width), y, "gate and up");
+
+        var residual = randn(rows, 2 * width).to(type);
+        using var sum = residual.cuda();
+        using (var tiled = _cuda.Bulk.Tiled(x))
+            _cuda.Bulk.Multiply(tiled, rows, biased, description, scaleRows, sum, add: true);
+        AssertNear(residual.to(float64) + bias.to(float64) + Values(_cuda.Products.Quantise(x), inputs).matmul(matrix.t()), sum, "sum");
     }
 
     // Tokens, experts, of a token, hidden, width: experts of less than a tile, of two and three, of more than a multiprocessor has at once.

@@ -29,7 +29,9 @@ public class WholePromptTests
         // Rows of a larger step.
         var output = full([tokens + 2, heads * shape.ValueDim], float.NaN).narrow(0, 1, tokens);
 
-        new WholePrompt(workspace, maxBytes).Forward(queries, weight, context, shape, output);
+        var whole = new WholePrompt(workspace, maxBytes, new(kernels: null));
+        whole.Forward(queries, weight, context, shape, output);
+        var uncopied = whole.TryForward(queries, weight, context, shape);
 
         var latent = context.narrow(1, 0, shape.Rank);
         var keys = cat([latent.matmul(weight.Keys), context.narrow(1, shape.Rank, shape.RotaryDim).expand(heads, -1, -1)], 2);
@@ -37,6 +39,9 @@ public class WholePromptTests
         var weights = scores.masked_fill(ones([tokens, tokens], ScalarType.Bool).triu(1), float.NegativeInfinity).softmax(-1);
         var wanted = weights.matmul(latent.matmul(weight.Values.transpose(1, 2))).transpose(0, 1).reshape(tokens, -1);
         Assert.InRange((output - wanted).abs().max().item<float>(), 0, 1e-4f);
+        Assert.Equal(maxBytes == long.MaxValue, uncopied is not null);
+        if (uncopied is not null)
+            Assert.True(uncopied.eq(output).all().item<bool>());
     }
 
     // Fewer rows leave room for more heads at once, which together may be more.
@@ -54,7 +59,7 @@ public class WholePromptTests
         foreach (var tokens in (int[])[4096, 3000, 2048, 1100, 1024])
         {
             var queries = randn(tokens, 6 * shape.QueryDim);
-            new WholePrompt(workspace, maxBytes).Forward(queries, weight, randn(tokens, shape.RowWidth), shape, zeros(tokens, 6 * shape.ValueDim));
+            new WholePrompt(workspace, maxBytes, new(kernels: null)).Forward(queries, weight, randn(tokens, shape.RowWidth), shape, zeros(tokens, 6 * shape.ValueDim));
             if (tokens == 4096)
                 workspace.Settle();
             Assert.Empty(workspace.Grown);

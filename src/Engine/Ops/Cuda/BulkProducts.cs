@@ -26,6 +26,9 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     public ExpertTables Described(ExpertTables tables) =>
         tables with { GateUp = Described(tables.GateUp, isGated: true), Down = Described(tables.Down, isGated: false) };
 
+    /// <summary>Whether it multiplies by a matrix [gate | up], which is described, and combines the halves.</summary>
+    public static bool TakesGated(Fp8Weight weight) => weight.Bias is null && BulkTiling.TakesGrid(weight.Grid, weight.InFeatures, isGated: true);
+
     /// <summary>What it wants to know of a matrix; null: it cannot multiply by it.</summary>
     public BulkMatrix? TryDescribe(Fp8Weight weight) =>
         Quantises && BulkTiling.TakesGrid(weight.Grid, weight.InFeatures, isGated: false) ? BulkMatrix.Of(weight, device.Torch) : null;
@@ -60,18 +63,36 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     }
 
     /// <summary>y = x · Wᵀ + bias.</summary>
-    /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
+    /// <param name="x">Rows of <see cref="Tiled"/> or <see cref="TryTiledNormed"/>.</param>
+    /// <param name="rows">How many.</param>
     /// <param name="weight">The matrix.</param>
     /// <param name="description">Of the matrix.</param>
     /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
-    /// <param name="y">[rows, out], contiguous.</param>
-    public void Multiply(Tensor x, Fp8Weight weight, BulkMatrix description, Tensor scaleRows, Tensor y)
-    {
-        var rows = (int)x.size(0);
-        using var tiled = Quantise(x, BulkTiling.TilesOf(rows), TokenPermutation.None, 0, 0);
+    /// <param name="y">[rows, out], contiguous; of [gate | up] half of the outputs.</param>
+    /// <param name="gated">Whether gates and ups become silu(gate) · up.</param>
+    /// <param name="add">Whether results are added to y, rounded once.</param>
+    public void Multiply(
+        QuantisedRows x, int rows, Fp8Weight weight, BulkMatrix description, Tensor scaleRows, Tensor y, bool gated = false, bool add = false) =>
         Launch(
             BulkTiling.OfProduct(rows, weight.OutFeatures, device.Multiprocessors), description.Map, description.ScaleAddress, scaleRows,
-            (int)weight.Scales.size(1), weight.Bias, tiled, y, rows, weight.OutFeatures, TokenPermutation.None, [0ul, 0ul, 0ul]);
+            (int)weight.Scales.size(1), weight.Bias, x, y, rows, weight.OutFeatures, TokenPermutation.None, [0ul, 0ul, 0ul], gated, add);
+
+    /// <summary>Rows as 8-bit floats in tiles; valid until others are.</summary>
+    /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
+    public QuantisedRows Tiled(Tensor x) => Quantise(x, BulkTiling.TilesOf((int)x.size(0)), TokenPermutation.None, 0, 0);
+
+    /// <summary>The same of normalised rows, in one pass over them.</summary>
+    /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
+    /// <param name="weight">[in], of the norm.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <returns>Null: rows are too wide for it, or begin where it cannot read.</returns>
+    public QuantisedRows? TryTiledNormed(Tensor x, Tensor weight, float epsilon)
+    {
+        if (!WarpgroupProducts.CanQuantiseNormed(x))
+            return null;
+        var tiled = Room(BulkTiling.TilesOf((int)x.size(0)), (int)x.size(1));
+        products.QuantiseNormed(x, weight, epsilon, normed: null, tiled, (int)x.size(0), tiled: true);
+        return tiled;
     }
 
     private bool Quantises => products.Quantises(ScalarType.BFloat16);
@@ -87,10 +108,10 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
 
     private void Launch(
         BulkTiling tiling, Tensor maps, Tensor scales, Tensor scaleRows, int scaleColumns, Tensor? bias, QuantisedRows tiled, Tensor y, int rows,
-        int outputs, TokenPermutation direction, ReadOnlySpan<KernelArgument> lists)
+        int outputs, TokenPermutation direction, ReadOnlySpan<KernelArgument> lists, bool gated = false, bool add = false)
     {
         var inputs = (int)tiled.Values.size(1) / BulkTiling.RowsOfTile;
-        kernels.Get(BulkTiling.Source, "bulkProducts", tiling.Defines(y.dtype, direction)).Launch(
+        kernels.Get(BulkTiling.Source, "bulkProducts", tiling.Defines(y.dtype, direction, gated, add)).Launch(
             (device.Multiprocessors, 1, 1),
             tiling.Threads,
             [

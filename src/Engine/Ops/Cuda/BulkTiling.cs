@@ -9,7 +9,7 @@ namespace LocalLlm.Ops.Cuda;
 internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
 {
     /// <summary>The source of the kernel.</summary>
-    public const string Source = "tensor_core.cu warpgroup.cu product.cu warpgroup_packs.cu bulk_products.cu";
+    public const string Source = "tensor_core.cu warpgroup.cu barriers.cu product.cu warpgroup_packs.cu bulk_products.cu";
 
     /// <summary>Rows of a tile.</summary>
     public const int RowsOfTile = 64;
@@ -73,9 +73,11 @@ internal readonly record struct BulkTiling(int Groups, int Tiles, int Stages)
     /// <summary>The macros that compile the kernel for this cut.</summary>
     /// <param name="type">Of the results, 16 bits wide.</param>
     /// <param name="rows">Where rows come from and go to; rows that go to experts become silu(gate) · up.</param>
-    public string Defines(ScalarType type, TokenPermutation rows) =>
-        $"{KernelCompiler.TypeMacro(type)} FP8=1 NR={Outputs} GROUPS={Groups} TILES={Tiles} STAGES={Stages} ADD=0 "
-        + $"GATED={(rows == TokenPermutation.ToExperts ? 1 : 0)} ROWS={(int)rows}";
+    /// <param name="gated">Whether gates and ups become silu(gate) · up, without experts as well.</param>
+    /// <param name="add">Whether results are added to what is there.</param>
+    public string Defines(ScalarType type, TokenPermutation rows, bool gated = false, bool add = false) =>
+        $"{KernelCompiler.TypeMacro(type)} FP8=1 NR={Outputs} GROUPS={Groups} TILES={Tiles} STAGES={Stages} ADD={(add ? 1 : 0)} "
+        + $"GATED={(gated || rows == TokenPermutation.ToExperts ? 1 : 0)} ROWS={(int)rows}";
 
     private static int Up(int number, int part) => (number + part - 1) / part;
 }

@@ -64,8 +64,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         if (products.Takes(x.dtype, weight.Grid, weight.InFeatures))
         {
             var isScaled = TakesScaled(rows, x.dtype, weight);
-            if (!isScaled && TryBulk(x, weight) is { } many)
-                return many;
+            if (!isScaled && TakesBulk(rows, weight))
+                return MultiplyMany(bulk.Tiled(x), rows, x.dtype, weight);
             using var quantised = products.Quantise(x, isScaled ? ScaledProduct.Padded(rows) : 0);
             return Multiply(quantised, rows, x.dtype, weight, isScaled);
         }
@@ -85,7 +85,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
             return null;
         var isScaled = TakesScaled(rows, x.dtype, weight);
         if (!isScaled && TakesBulk(rows, weight))
-            return null;
+            return bulk.TryTiledNormed(x, norm, epsilon) is { } tiled ? MultiplyMany(tiled, rows, x.dtype, weight) : null;
         if (products.TryQuantiseNormed(x, norm, epsilon, normed: null, isScaled ? ScaledProduct.Padded(rows) : 0) is not { } quantised)
             return null;
         using (quantised)
@@ -96,23 +96,35 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     public Tensor? TryLinearGated(Tensor x, Tensor norm, float epsilon, Fp8Weight weight)
     {
         var rows = (int)x.size(0);
-        if (!TakesFew(rows, x.dtype, weight) || weight.OutFeatures % 2 != 0)
+        var isFew = TakesFew(rows, x.dtype, weight);
+        if (weight.OutFeatures % 2 != 0 || (!isFew && !(TakesMany(rows, x.dtype, weight) && BulkProducts.TakesGated(weight))))
             return null;
-        if (products.TryQuantiseNormed(x, norm, epsilon) is not { } quantised)
+        if ((isFew ? products.TryQuantiseNormed(x, norm, epsilon) : bulk.TryTiledNormed(x, norm, epsilon)) is not { } quantised)
             return null;
         using var owned = quantised;
         var y = workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures / 2, x.dtype);
-        products.Multiply(quantised, weight, _scaleRows[weight.Grid], y, gated: true);
+        if (isFew)
+            products.Multiply(quantised, weight, _scaleRows[weight.Grid], y, gated: true);
+        else
+            bulk.Multiply(quantised, rows, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y, gated: true);
         return y;
     }
 
     /// <inheritdoc/>
     public bool TryAddLinear(Tensor residual, Tensor x, Fp8Weight weight)
     {
-        if (!TakesFew((int)x.size(0), x.dtype, weight))
+        var rows = (int)x.size(0);
+        if (TakesFew(rows, x.dtype, weight))
+        {
+            using var quantised = products.Quantise(x);
+            products.Multiply(quantised, weight, _scaleRows[weight.Grid], residual, add: true);
+            return true;
+        }
+
+        if (!TakesMany(rows, x.dtype, weight))
             return false;
-        using var quantised = products.Quantise(x);
-        products.Multiply(quantised, weight, _scaleRows[weight.Grid], residual, add: true);
+        using var tiled = bulk.Tiled(x);
+        bulk.Multiply(tiled, rows, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], residual, add: true);
         return true;
     }
 
@@ -169,14 +181,20 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     // Recorded steps have no more rows, and may not allocate what describes a matrix.
     private bool TakesBulk(int rows, Fp8Weight weight) => rows > SkinnyTiling.MaxRows && DescriptionOf(weight) is not null;
 
-    private Tensor? TryBulk(Tensor x, Fp8Weight weight)
+    // Where it is the best one, as above.
+    private bool TakesMany(int rows, ScalarType type, Fp8Weight weight) =>
+        products.Takes(type, weight.Grid, weight.InFeatures) && !TakesScaled(rows, type, weight) && TakesBulk(rows, weight);
+
+    // Owns the tiles.
+    private Tensor MultiplyMany(QuantisedRows tiled, int rows, ScalarType type, Fp8Weight weight)
     {
-        if (!TakesBulk((int)x.size(0), weight))
-            return null;
-        products.MakeRoom(SkinnyTiling.MaxRows, weight.InFeatures); // for shorter steps, as below
-        var y = Result((int)x.size(0), x.dtype, weight);
-        bulk.Multiply(x, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y);
-        return y;
+        using (tiled)
+        {
+            products.MakeRoom(SkinnyTiling.MaxRows, weight.InFeatures); // for shorter steps, as below
+            var y = Result(rows, type, weight);
+            bulk.Multiply(tiled, rows, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y);
+            return y;
+        }
     }
 
     private BulkMatrix? DescriptionOf(Fp8Weight weight)

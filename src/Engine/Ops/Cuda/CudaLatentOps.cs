@@ -22,17 +22,20 @@ internal sealed class CudaLatentOps(
     public const string Float8Source = "tensor_core.cu float8.cu latent_cut.cu latent_operands8.cu latent_cluster.cu latent_attention.cu";
 
     /// <summary>The kernel on warpgroups.</summary>
-    public const string WideSource = "tensor_core.cu warpgroup.cu latent_wide_cut.cu latent_wide_rows.cu latent_attention_wide.cu";
+    public const string WideSource =
+        "tensor_core.cu warpgroup.cu barriers.cu latent_wide_cut.cu warpgroup_packs.cu latent_wide_products.cu latent_wide_rows.cu "
+        + "latent_wide_weights.cu latent_attention_wide.cu";
 
     /// <summary>The same over a cache of 8-bit floats.</summary>
     public const string WideFloat8Source =
-        "tensor_core.cu float8.cu warpgroup.cu latent_wide_cut.cu latent_wide_rows8.cu latent_attention_wide.cu";
+        "tensor_core.cu float8.cu warpgroup.cu barriers.cu latent_wide_cut.cu warpgroup_packs.cu latent_wide_products.cu latent_wide_rows8.cu "
+        + "latent_wide_weights.cu latent_attention_wide.cu";
 
     private const int StoreThreads = 128;
     private const int WarpSize = 32;
     private const int MaxSplits = 64; // latentJoin has a warp for them
     private const int WideHeads = 64;
-    private const int WideThreads = 256;
+    private const int WideThreads = 384; // a warpgroup brings tiles, two multiply
     private const int WideTile = 64;
 
     // Bounds what is absorbed at once: 64 MiB for 128 heads of rank 512, twice.
@@ -105,6 +108,7 @@ internal sealed class CudaLatentOps(
             return _plain.Attention(queries, plain, cache, metadata, shape);
         }
 
+        // Rented in any case, so that the steps that memory is measured by have room for it.
         var output = workspace.Rent(WorkspaceSlot.Attention, queries.size(0), (long)shape.Heads * shape.ValueDim, queries.dtype);
         if (inputs.Runs.Count == 0 || !LatentPrefill.Takes(queries.dtype, shape))
         {
@@ -124,6 +128,12 @@ internal sealed class CudaLatentOps(
                 continue;
             Absorbed(
                 queries, first, inputs.ShortRowsEnd, weight, cache, inputs.ShortContextLengths, metadata.LongestContext, shape, output);
+        }
+
+        if (inputs.Runs.Count == 1 && _prefill.TryForward(queries, weight, cache, inputs.Runs[0], shape) is { } attended)
+        {
+            output.Dispose();
+            return attended;
         }
 
         foreach (var run in inputs.Runs)
@@ -212,9 +222,10 @@ internal sealed class CudaLatentOps(
         }
     }
 
-    // The queries and two tiles, a tile's weights, two numbers of each head and group, and what aligns all of it.
+    // The plain queries, two tiles and their weights, two numbers of each head and group, eight barriers, and what aligns all of it.
     private static int WideSharedBytes(LatentAttentionShape shape) =>
-        (3 * WideTile * shape.RowWidth * 2) + (WideTile * WideHeads * 2) + (2 * 2 * WideHeads * sizeof(float)) + 1024;
+        (WideHeads * shape.Rank * 2) + (2 * WideTile * shape.RowWidth * 2) + (2 * WideTile * WideHeads * 2)
+            + (2 * 2 * WideHeads * sizeof(float)) + (8 * sizeof(ulong)) + 1024;
 
     // So many heads are bound by arithmetic.
     private bool TakesWide(LatentAttentionShape shape) =>

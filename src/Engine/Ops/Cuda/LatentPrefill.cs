@@ -13,7 +13,8 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     private const long MaxExpandedBytes = 256L << 20;
     private const int GatherThreads = 128;
 
-    private readonly WholePrompt _whole = new(workspace, MaxExpandedBytes);
+    private readonly RotatedKeys _rotated = new(kernels);
+    private readonly WholePrompt _whole = new(workspace, MaxExpandedBytes, new(kernels));
     private readonly Dictionary<(ScalarType Type, LatentAttentionShape Shape), bool> _hasCudnn = [];
 
     /// <summary>Whether flash attention takes such heads: as wide for values as for keys.</summary>
@@ -30,6 +31,17 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
         workspace.Reserve(WorkspaceSlot.LatentContext, positions * layer.Tensors[0].Width, type);
     }
 
+    /// <summary>The attention of a run that is the whole step, where it need not be copied.</summary>
+    /// <inheritdoc cref="Forward"/>
+    /// <returns>[rows, heads · value_dim], a new tensor; null: nothing was done.</returns>
+    public Tensor? TryForward(Tensor queries, LatentWeight weight, KvLayerCache cache, PrefillRun run, LatentAttentionShape shape)
+    {
+        if (run.Tokens != queries.size(0) || !IsWhole(run, queries.dtype, shape))
+            return null;
+        using var scope = NewDisposeScope();
+        return _whole.TryForward(queries, weight, Gather(cache, run, shape, queries.dtype), shape)?.MoveToOuterDisposeScope();
+    }
+
     /// <summary>Writes the attention of a run's rows.</summary>
     /// <param name="queries">[rows, heads · query_dim], rotated.</param>
     /// <param name="weight">Keys as [heads, rank, plain_dim], values as [heads, value_dim, rank].</param>
@@ -41,14 +53,13 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     {
         using var scope = NewDisposeScope();
         var context = Gather(cache, run, shape, queries.dtype);
-        if (run.Sequences == 1 && run.Context == run.Tokens && run.Tokens >= WholePrompt.MinRows && HasCudnn(queries.dtype, shape))
+        if (IsWhole(run, queries.dtype, shape))
         {
             _whole.Forward(queries.narrow(0, run.FirstToken, run.Tokens), weight, context, shape, output.narrow(0, run.FirstToken, run.Tokens));
             return;
         }
 
         var latent = context.narrow(1, 0, shape.Rank); // [positions, rank]
-        var rotated = context.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0); // [1, positions, rotary_dim]
         var starts = inputs.ContextStarts(run);
         var perHead = (long)run.Context * shape.QueryDim * queries.dtype.ElementSize();
         var headsAtOnce = (int)Math.Clamp(MaxExpandedBytes / perHead, 1, shape.Heads);
@@ -59,7 +70,7 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
             var keys = Expanded(WorkspaceSlot.Keys, heads, run.Context, shape, queries.dtype);
             var expanded = latent.unsqueeze(0).expand(heads, -1, -1);
             HeadProducts.Multiply(expanded, weight.Keys.narrow(0, first, heads), keys.narrow(2, 0, shape.PlainDim));
-            keys.narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
+            _rotated.Spread(context, keys, shape);
             var values = Expanded(WorkspaceSlot.Values, heads, run.Context, shape, queries.dtype);
             HeadProducts.Multiply(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(2, 0, shape.ValueDim));
             values.narrow(2, shape.ValueDim, shape.QueryDim - shape.ValueDim).zero_();
@@ -69,6 +80,10 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
             Heads(output, run, first, heads, shape.ValueDim).copy_(attended.narrow(2, 0, shape.ValueDim));
         }
     }
+
+    // One sequence that has nothing before it, and is long enough.
+    private bool IsWhole(PrefillRun run, ScalarType type, LatentAttentionShape shape) =>
+        run.Sequences == 1 && run.Context == run.Tokens && run.Tokens >= WholePrompt.MinRows && HasCudnn(type, shape);
 
     private bool HasCudnn(ScalarType type, LatentAttentionShape shape)
     {

@@ -58,6 +58,30 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
         return new(values, scales);
     }
 
+    /// <summary>Whether such rows can be normalised and quantised in one pass: a block keeps a row in registers.</summary>
+    public static bool CanQuantiseNormed(Tensor x) => x.size(1) <= MaxNormInputs && x.stride(0) % ElementsOfRead == 0;
+
+    /// <summary>The pass itself.</summary>
+    /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
+    /// <param name="weight">[in], of the norm.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="normed">[rows, in], contiguous: becomes the normalised rows; null: nobody wants them.</param>
+    /// <param name="target">What becomes the 8-bit floats and their scales.</param>
+    /// <param name="rows">Rows of the target.</param>
+    /// <param name="tiled">Whether the target is laid out in tiles (<see cref="BulkProducts"/>).</param>
+    public void QuantiseNormed(Tensor x, Tensor weight, float epsilon, Tensor? normed, QuantisedRows target, int rows, bool tiled)
+    {
+        var inputs = (int)x.size(1);
+        var blocks = Blocks(inputs);
+        var rounds = (blocks + MaxNormWarps - 1) / MaxNormWarps;
+        var warps = (blocks + rounds - 1) / rounds;
+        var defines = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{KernelCompiler.TypeMacro(x.dtype)} NORM_WARPS={warps} NORM_CHUNKS={rounds} TILED={(tiled ? 1 : 0)}");
+        kernels.Get(QuantiseSource, "quantiseNormed", defines).Launch(
+            ((int)x.size(0), 1, 1), warps * WarpSize, [x, (int)x.stride(0), weight, epsilon, normed, target.Values, target.Scales, rows, inputs]);
+    }
+
     /// <summary>The same of normalised rows, in one pass over them.</summary>
     /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
     /// <param name="weight">[in], of the norm.</param>
@@ -68,16 +92,10 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     public QuantisedRows? TryQuantiseNormed(Tensor x, Tensor weight, float epsilon, Tensor? normed = null, int padded = 0)
     {
         var (rows, inputs) = (Math.Max(padded, (int)x.size(0)), (int)x.size(1));
-        if (inputs > MaxNormInputs || x.stride(0) % ElementsOfRead != 0)
+        if (!CanQuantiseNormed(x))
             return null;
-        var blocks = Blocks(inputs);
-        var rounds = (blocks + MaxNormWarps - 1) / MaxNormWarps;
-        var warps = (blocks + rounds - 1) / rounds;
         var (values, scales) = Room(rows, inputs);
-        var defines = string.Create(
-            CultureInfo.InvariantCulture, $"{KernelCompiler.TypeMacro(x.dtype)} NORM_WARPS={warps} NORM_CHUNKS={rounds}");
-        kernels.Get(QuantiseSource, "quantiseNormed", defines).Launch(
-            ((int)x.size(0), 1, 1), warps * WarpSize, [x, (int)x.stride(0), weight, epsilon, normed, values, scales, rows, inputs]);
+        QuantiseNormed(x, weight, epsilon, normed, new(values, scales), rows, tiled: false);
         return new(values, scales);
     }
 

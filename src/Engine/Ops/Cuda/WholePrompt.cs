@@ -8,7 +8,8 @@ namespace LocalLlm.Ops.Cuda;
 /// </summary>
 /// <param name="workspace">Room for keys and values.</param>
 /// <param name="maxBytes">Of keys that are expanded at once.</param>
-internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes)
+/// <param name="rotated">Copies what is the same for all heads.</param>
+internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, RotatedKeys rotated)
 {
     /// <summary>From so many rows on. cuDNN plans each number of rows anew, in some 60 ms, so it is given multiples of it.</summary>
     public const int MinRows = 1024;
@@ -21,41 +22,59 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes)
     /// <param name="output">[rows, heads · value_dim].</param>
     public void Forward(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape, Tensor output)
     {
+        var headsAtOnce = HeadsAtOnce(queries, shape);
+        for (var first = 0; first < shape.Heads; first += headsAtOnce)
+        {
+            using var scope = NewDisposeScope();
+            var heads = Math.Min(headsAtOnce, shape.Heads - first);
+            Heads(output, first, heads, shape.ValueDim).copy_(Attend(queries, weight, context, shape, first, heads));
+        }
+    }
+
+    /// <summary>The attention of all rows where all heads are expanded at once: it is not copied then.</summary>
+    /// <returns>[rows, heads · value_dim], a new tensor; null: <see cref="Forward"/> takes some heads at a time.</returns>
+    public Tensor? TryForward(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape)
+    {
+        if (HeadsAtOnce(queries, shape) < shape.Heads)
+            return null;
         using var scope = NewDisposeScope();
+        var attended = Attend(queries, weight, context, shape, 0, shape.Heads);
+        return attended.transpose(0, 1).reshape(queries.size(0), -1).MoveToOuterDisposeScope();
+    }
+
+    // Some heads: [heads, rows, value_dim].
+    private Tensor Attend(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape, int first, int heads)
+    {
         var (tokens, type) = (queries.size(0), queries.dtype);
-        var rows = (tokens + MinRows - 1) / MinRows * MinRows;
-        var headsAtOnce = (int)Math.Clamp(maxBytes / (rows * shape.QueryDim * type.ElementSize()), 1, shape.Heads);
+        var rows = Padded(tokens);
+        var latent = context.narrow(1, 0, shape.Rank).unsqueeze(0).expand(heads, -1, -1); // [heads, tokens, rank]
+        var keys = workspace.Rent(WorkspaceSlot.Keys, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
+        var values = workspace.Rent(WorkspaceSlot.Values, heads * rows, shape.ValueDim, type).view(heads, rows, shape.ValueDim);
+        HeadProducts.Multiply(latent, weight.Keys.narrow(0, first, heads), keys.narrow(1, 0, tokens).narrow(2, 0, shape.PlainDim));
+        rotated.Spread(context, keys, shape);
+        HeadProducts.Multiply(latent, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
+        var asked = Heads(queries, first, heads, shape.QueryDim); // [heads, tokens, query_dim]
         // Even where nothing is padded, and the most that so many rows or fewer take, so that the step that memory is measured by has room.
         var elements = Math.Min(maxBytes / type.ElementSize(), shape.Heads * rows * shape.QueryDim);
         workspace.Reserve(WorkspaceSlot.PaddedQueries, Math.Max(elements, rows * shape.QueryDim), type);
-        var latent = context.narrow(1, 0, shape.Rank).unsqueeze(0); // [1, tokens, rank]
-        var rotated = context.narrow(1, shape.Rank, shape.RotaryDim).unsqueeze(0); // [1, tokens, rotary_dim]
-        for (var first = 0; first < shape.Heads; first += headsAtOnce)
+        var padded = workspace.Rent(WorkspaceSlot.PaddedQueries, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
+        if (rows > tokens)
         {
-            using var inner = NewDisposeScope();
-            var heads = Math.Min(headsAtOnce, shape.Heads - first);
-            var keys = workspace.Rent(WorkspaceSlot.Keys, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
-            var values = workspace.Rent(WorkspaceSlot.Values, heads * rows, shape.ValueDim, type).view(heads, rows, shape.ValueDim);
-            var expanded = latent.expand(heads, -1, -1);
-            HeadProducts.Multiply(expanded, weight.Keys.narrow(0, first, heads), keys.narrow(1, 0, tokens).narrow(2, 0, shape.PlainDim));
-            keys.narrow(1, 0, tokens).narrow(2, shape.PlainDim, shape.RotaryDim).copy_(rotated.expand(heads, -1, -1));
-            HeadProducts.Multiply(expanded, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
-            var asked = Heads(queries, first, heads, shape.QueryDim); // [heads, tokens, query_dim]
-            var padded = workspace.Rent(WorkspaceSlot.PaddedQueries, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
-            if (rows > tokens)
-            {
-                // What pads comes after what any row sees, but what is no number would still make others none.
-                keys.narrow(1, tokens, rows - tokens).zero_();
-                values.narrow(1, tokens, rows - tokens).zero_();
-                padded.narrow(1, 0, tokens).copy_(asked);
-                padded.narrow(1, tokens, rows - tokens).zero_();
-                asked = padded;
-            }
-
-            var attended = CudnnAttention.Forward(asked.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), shape.Scale);
-            Heads(output, first, heads, shape.ValueDim).copy_(attended.squeeze(0).narrow(1, 0, tokens));
+            // What pads comes after what any row sees, but what is no number would still make others none.
+            keys.narrow(1, tokens, rows - tokens).zero_();
+            values.narrow(1, tokens, rows - tokens).zero_();
+            padded.narrow(1, 0, tokens).copy_(asked);
+            padded.narrow(1, tokens, rows - tokens).zero_();
+            asked = padded;
         }
+
+        return CudnnAttention.Forward(asked.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), shape.Scale).squeeze(0).narrow(1, 0, tokens);
     }
+
+    private int HeadsAtOnce(Tensor queries, LatentAttentionShape shape) =>
+        (int)Math.Clamp(maxBytes / (Padded(queries.size(0)) * shape.QueryDim * queries.dtype.ElementSize()), 1, shape.Heads);
+
+    private static long Padded(long tokens) => (tokens + MinRows - 1) / MinRows * MinRows;
 
     // Some heads of all rows: [heads, rows, head_dim].
     private static Tensor Heads(Tensor matrix, int first, int heads, int headDim) =>

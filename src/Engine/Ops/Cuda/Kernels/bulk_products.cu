@@ -2,7 +2,7 @@
 // W by tensor maps. Four threads ask for them; GROUPS (2 or 3) warpgroups multiply, tiles of x in turn, by the same 128 outputs. Every 128 inputs the sums
 // are scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv 2412.19437, 3.3.2); meanwhile another warpgroup multiplies.
 // Blocks stay, and take one item after the other: up to TILES (one or two for each warpgroup) tiles of rows of one matrix. STAGES are on their way.
-// GATED, ROWS: product.cu; gates and ups of the same outputs are in one block. grid (any), (GROUPS + 1) * 128 threads.
+// GATED, ADD, ROWS: product.cu; gates and ups of the same outputs are in one block. grid (any), (GROUPS + 1) * 128 threads.
 #define ROWS_OF_TILE 64
 #define INPUTS 128                  // of a chunk: they share a scale
 #define WEIGHT_BYTES (NR * INPUTS)
@@ -22,24 +22,6 @@
 #define CONSUMER_REGISTERS "160"
 #endif
 
-__device__ __forceinline__ void createBarrier(u32 barrier, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(barrier), "r"(arrivals) : "memory");
-}
-
-// Waits until a barrier's phase of this parity is over.
-__device__ __forceinline__ void waitBarrier(u32 barrier, int parity) {
-  asm volatile("{ .reg .pred p;\nWAIT: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@!p bra WAIT; }"
-               :: "r"(barrier), "r"(parity) : "memory");
-}
-
-// Arrives, and lets the phase last until these bytes have come as well.
-__device__ __forceinline__ void expectBytes(u32 barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(barrier), "r"(bytes) : "memory");
-}
-
-// Arrives.
-__device__ __forceinline__ void arriveAt(u32 barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(barrier) : "memory"); }
-
 // Brings 64 rows of a matrix, from a row and a column on; rows beyond its end are zeros.
 __device__ __forceinline__ void copyBox(u32 to, u64 map, int column, int row, u32 barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
@@ -50,16 +32,6 @@ __device__ __forceinline__ void copyBox(u32 to, u64 map, int column, int row, u3
 __device__ __forceinline__ void copyBytes(u32 to, const void* from, int bytes, u32 barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
                :: "r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
-}
-
-// The lower half of an operand's description (operandAt), whose rows are contiguous: places in shared memory add up in it.
-__device__ __forceinline__ u32 operandLow(u32 address) { return address >> 4 | 1 << 16; }
-__device__ __forceinline__ u64 operandOf(u32 low) { return (u64)low | (u64)(GROUP_BYTES >> 4 | 1 << 30) << 32; }
-
-// The same number, which the compiler keeps instead of finding it anew.
-__device__ __forceinline__ u32 kept(u32 number) {
-  asm volatile("" : "+r"(number));
-  return number;
 }
 
 // What the copy engine has brought; neither moved nor left out.
@@ -74,22 +46,19 @@ struct Item {
   int matrix, row, tile, tiles, output; // row, output: the first one; row of the matrix' own, tile of all
 };
 
-// Stores four neighbouring packs of eight outputs of a row, of which each of four lanes has two elements of every pack: each stores one pack.
-__device__ __forceinline__ void storePacks(const u32 (&mine)[4], T* row, int output, int count, bool wanted) {
+// Four lanes have two elements each of four packs of eight: each gets one pack whole; and what has packs gets its elements of each.
+__device__ __forceinline__ void exchange(const u32 (&mine)[4], u32 (&theirs)[4]) {
   const int lane = threadIdx.x % 4;
-  u32 pack[4];
 #pragma unroll
   for (int distance = 0; distance < 4; distance++) {
-    const int other = lane ^ distance; // gets its elements of this lane's pack, and has this lane's
+    const int other = lane ^ distance;
     u32 sent = mine[0];
 #pragma unroll
     for (int i = 1; i < 4; i++) sent = other == i ? mine[i] : sent;
     const u32 received = __shfl_xor_sync(FULL_MASK, sent, distance);
 #pragma unroll
-    for (int i = 0; i < 4; i++) pack[i] = other == i ? received : pack[i];
+    for (int i = 0; i < 4; i++) theirs[i] = other == i ? received : theirs[i];
   }
-  const int first = output + lane * 8;
-  if (wanted && first < count) *(uint4*)(row + first) = {pack[0], pack[1], pack[2], pack[3]};
 }
 
 // maps: [matrices] tensor maps of boxes of 64 rows and INPUTS inputs. scales, scaleRows, scaleColumns: as in skinny.cu, scales by address; each of their
@@ -280,18 +249,34 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
 #pragma unroll
       for (int t = 0; t < OWN_TILES; t++) {
         if (t >= own) break;
+        T* target[2]; // of this lane's pack of the first 32 results; null: there is no such row
 #pragma unroll
         for (int h = 0; h < 2; h++) {
           const int r = item.row + (group + t * GROUPS) * ROWS_OF_TILE + ownRow + h * 8;
-          const bool wanted = first + r < end;
 #if ROWS == 2
-          T* row = y + (u64)place[t][h] * yStride;
+          const int row = place[t][h];
 #else
-          T* row = y + (u64)(first + r) * yStride;
+          const int row = first + r;
+#endif
+          target[h] = first + r < end ? y + (u64)row * yStride + item.output + lane % 4 * 8 : nullptr;
+        }
+        auto isWanted = [&](int h, int p) { return target[h] && item.output + p * 32 + lane % 4 * 8 < count; };
+#if ADD
+        uint4 before[2][OWNED / 32]; // all on their way at once
+#pragma unroll
+        for (int h = 0; h < 2; h++)
+#pragma unroll
+          for (int p = 0; p < OWNED / 32; p++) before[h][p] = isWanted(h, p) ? *(const uint4*)(target[h] + p * 32) : uint4{};
 #endif
 #pragma unroll
+        for (int h = 0; h < 2; h++)
+#pragma unroll
           for (int p = 0; p < OWNED / 32; p++) {
-            u32 mine[4];
+            u32 mine[4], pack[4];
+#if ADD
+            u32 added[4];
+            exchange({before[h][p].x, before[h][p].y, before[h][p].z, before[h][p].w}, added);
+#endif
 #pragma unroll
             for (int n = 0; n < 4; n++) {
               const int at = (p * 4 + n) * 4 + h * 2;
@@ -305,11 +290,15 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
               for (int e = 0; e < 2; e++)
                 if (bias && column < count) value[e] += toFloat(bias[column + e]);
 #endif
+#if ADD
+#pragma unroll
+              for (int e = 0; e < 2; e++) value[e] += toFloat((T)(added[n] >> e * 16));
+#endif
               mine[n] = packed(value[0], value[1]);
             }
-            storePacks(mine, row, item.output + p * 32, count, wanted);
+            exchange(mine, pack);
+            if (isWanted(h, p)) *(uint4*)(target[h] + p * 32) = {pack[0], pack[1], pack[2], pack[3]};
           }
-        }
       }
     }
   }

@@ -149,3 +149,15 @@ extern "C" __global__ void gatherCache(const T* keys, const T* values, T* outKey
     }
   }
 }
+
+// The last elements of each row, width (a multiple of PACK) of them, become those of the row with its number in each of heads: rows [count, rowWidth], keys
+// [heads, keyRows, keyWidth]. grid (count · width / PACK threads, any).
+extern "C" __global__ void spreadLast(const T* rows, T* keys, int count, int rowWidth, int keyRows, int keyWidth, int width, int heads) {
+  launchDependents();
+  waitForPrevious();
+  const int i = blockIdx.x * blockDim.x + threadIdx.x, packs = width / PACK, row = i / packs, pack = i % packs;
+  if (row >= count) return;
+  const uint4 part = ((const uint4*)(rows + (u64)(row + 1) * rowWidth - width))[pack];
+  for (int head = blockIdx.y; head < heads; head += gridDim.y)
+    ((uint4*)(keys + ((u64)head * keyRows + row + 1) * keyWidth - width))[pack] = part;
+}

@@ -1,168 +1,35 @@
-// As latent_attention.cu, for many heads on Hopper: there the work is bound by arithmetic, which warpgroups do. A block has two of them and
-// 64 heads of one row. Each computes the scores of half of a tile's positions and, of all of them, the results of half of the columns; what
-// a tile weighs and the largest scores are exchanged through shared memory. The next tile is on its way meanwhile: latent_wide_rows.cu, or
-// latent_wide_rows8.cu, has how.
+// As latent_attention.cu, for many heads on Hopper: there the work is bound by arithmetic, which warpgroups do. A block has 64 heads of one
+// row. One of its warpgroups brings tiles (latent_wide_rows.cu, or latent_wide_rows8.cu), two multiply, tiles by turns
+// (latent_wide_weights.cu). Who owns a tile has its scores and makes weights of them; both multiply its values by these, for half of the
+// columns each: the owner from registers, the other one from shared memory. So the tensor cores have products of one while the other one
+// weighs, nobody scores twice, and half of each tile is free early. FlashMLA is cut so, too ("seesaw", see its notes of April 2025).
+//
+// Weights count by the largest score of all tiles until then. Before a group adds the other one's weights it takes over the other one's
+// largest, and shrinks its own results accordingly; so a tile takes one hand-over, and weights stay as they were stored.
 
-// scores [HEADS, OWN_KEYS] of this group's positions of a tile; queued.
-__device__ __forceinline__ void score(float (&scores)[SCORES], u32 queries, u32 tile, int group) {
-  beginProducts();
-#pragma unroll
-  for (int s = 0; s < ROW / 16; s++)
-    multiplyRows(scores, operandAt(queries + s / 4 * CHUNK_BYTES + s % 4 * 32, NO_CHUNKS),
-                 operandAt(tile + s / 4 * CHUNK_BYTES + group * OWN_KEYS * 128 + s % 4 * 32, NO_CHUNKS), s > 0);
-  commitProducts();
-}
-
-// acc [HEADS, RANK / GROUPS] += weights · values, of this group's columns; queued.
-__device__ __forceinline__ void addValues(float (&acc)[VALUES], u32 weights, u32 tile, int group) {
-  beginProducts();
-#pragma unroll
-  for (int s = 0; s < KEYS / 16; s++)
-    multiplyChunks(acc, operandAt(weights + s * 32, NO_CHUNKS), operandAt(tile + group * OWN_CHUNKS * CHUNK_BYTES + s * 2 * GROUP_BYTES, CHUNK_BYTES), 1);
-  commitProducts();
-}
-
-// Scales the scores, and puts the largest of this group's, and of those before, where the other group reads it.
-__device__ __forceinline__ void findBest(float (&scores)[SCORES], const float (&best)[2], float* maxima, int begin, int end, float scale, int group, int headRow) {
-  const int lane = threadIdx.x % WARP;
-#pragma unroll
-  for (int h = 0; h < 2; h++) {
-    float top = best[h];
-#pragma unroll
-    for (int n = 0; n < SCORES / 4; n++)
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const int position = begin + group * OWN_KEYS + n * 8 + lane % 4 * 2 + i;
-        float& own = scores[n * 4 + h * 2 + i];
-        own = position < end ? own * scale : NEGATIVE_INFINITY;
-        top = fmaxf(top, own);
-      }
-    top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, 1));
-    top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, 2));
-    if (lane % 4 == 0) maxima[group * HEADS + headRow + h * 8] = top;
-  }
-}
-
-// Scores become weights; shrink: what earlier results weigh now.
-__device__ __forceinline__ void weigh(float (&scores)[SCORES], float (&best)[2], float (&shrink)[2], float (&sum)[2], const float* maxima, int group,
-                                      int headRow) {
-#pragma unroll
-  for (int h = 0; h < 2; h++) {
-    const float top = fmaxf(maxima[headRow + h * 8], maxima[HEADS + headRow + h * 8]);
-    shrink[h] = exp2f(best[h] - top);
-    best[h] = top;
-    sum[h] *= shrink[h];
-#pragma unroll
-    for (int n = 0; n < SCORES / 4; n++)
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        const float weight = exp2f(scores[n * 4 + h * 2 + i] - top);
-        scores[n * 4 + h * 2 + i] = weight;
-        sum[h] += weight;
-      }
-  }
-}
-
-__device__ __forceinline__ void storeWeights(const float (&scores)[SCORES], u8* weights, int group, int headRow) {
-#pragma unroll
-  for (int h = 0; h < 2; h++)
-#pragma unroll
-    for (int n = 0; n < SCORES / 4; n++)
-      *(u32*)(weights + swizzled(headRow + h * 8, group * OWN_KEYS + n * 8 + threadIdx.x % 4 * 2)) = packed(scores[n * 4 + h * 2], scores[n * 4 + h * 2 + 1]);
-}
-
-// Parameters, partials and latentJoin as of latent_attention.cu. grid (rows, blocks of heads, splits).
-extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
-    const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
-    const int* tableStarts, const int* tables, int heads, float scale) {
-  DYNAMIC_SHARED(memory);
-  u8* shared = (u8*)memory + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES;
-  u8* tiles = shared + TILE_BYTES;
-  u8* weights = tiles + 2 * TILE_BYTES; // [HEADS, KEYS]
-  float* maxima = (float*)(weights + CHUNK_BYTES); // [GROUPS, HEADS]
-  float* sums = maxima + GROUPS * HEADS;
-  launchDependents();
-  waitForPrevious();
-
-  const int row = blockIdx.x, splits = gridDim.z, firstHead = blockIdx.y * HEADS, context = contextLengths[row];
-  const int group = threadIdx.x / GROUP_THREADS, warp = threadIdx.x % GROUP_THREADS / WARP, lane = threadIdx.x % WARP;
-  const int share = ((context + splits - 1) / splits + KEYS - 1) / KEYS * KEYS;
-  const int begin = min(context, (int)blockIdx.z * share), end = min(context, begin + share), count = (end - begin + KEYS - 1) / KEYS;
-  const int* table = tables + tableStarts[row];
-  for (int i = threadIdx.x; i < HEADS * (ROW / 8); i += THREADS) {
-    const int head = i / (ROW / 8), pack = i % (ROW / 8);
-    const u64 at = (u64)row * heads + firstHead + head;
-    const bool wanted = firstHead + head < heads;
-    const T* source = pack < RANK / 8 ? absorbed + at * RANK + pack * 8 : queries + at * (PLAIN + ROTARY) + PLAIN + pack * 8 - RANK;
-    copyAsync(shared + packAt(head, pack), wanted ? source : absorbed, wanted);
-  }
-#if IS_WIDENED
-  commitCopies();
-  Raw raw;
-  loadRaw(raw, cache, scales, table, begin, end);
-  widenKeys(tiles, raw);
-  loadRaw(raw, cache, scales, table, begin + KEYS, end);
-  waitCopies<0>(); // of the queries
-#else
-  copyKeys(tiles, cache, table, begin, end);
-  copyKeys(tiles + TILE_BYTES, cache, table, begin + KEYS, end);
-#endif
-
-  // Of heads 16 · warp + lane / 4 and the one 8 further.
-  const int headRow = warp * 16 + lane / 4;
-  float best[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, sum[2] = {}, acc[VALUES] = {}, scores[SCORES];
-  const u32 queryAddress = sharedAddress(shared), weightAddress = sharedAddress(weights);
-#pragma unroll 1
-  for (int t = 0; t < count; t++) {
-    u8* tile = tiles + t % 2 * TILE_BYTES;
-#if !IS_WIDENED
-    waitCopies<1>(); // the next tile is on its way all the time
-#endif
-    publishShared();
-    __syncthreads();
-    score(scores, queryAddress, sharedAddress(tile), group);
-#if IS_WIDENED
-    if (t + 1 < count) { // nobody reads the other tile any more
-      widenKeys(tiles + (t + 1) % 2 * TILE_BYTES, raw);
-      loadRaw(raw, cache, scales, table, begin + (t + 2) * KEYS, end);
-    }
-#endif
-    waitProducts<0>();
-    float shrink[2];
-    findBest(scores, best, maxima, begin + t * KEYS, end, scale * OUT_SCALE, group, headRow);
-    __syncthreads();
-    weigh(scores, best, shrink, sum, maxima, group, headRow);
-    storeWeights(scores, weights, group, headRow);
-#pragma unroll
-    for (int i = 0; i < VALUES; i++) acc[i] *= shrink[i / 2 % 2];
-    publishShared();
-    __syncthreads();
-    addValues(acc, weightAddress, sharedAddress(tile), group);
-    waitProducts<0>();
-    __syncthreads(); // nobody reads this tile, its weights or the largest scores any more
-#if !IS_WIDENED
-    copyKeys(tile, cache, table, begin + (t + 2) * KEYS, end);
-#endif
-  }
-  waitCopies<0>();
-
+// Adds the groups' sums up, and stores the results of a thread's two heads, or their parts.
+__device__ __forceinline__ void finish(u8* shared, const float (&acc)[VALUES], const float (&best)[2], float (&sum)[2], int thread,
+                                       int row, int firstHead, int heads, T* out, float* partials) {
+  const int group = thread / GROUP_THREADS, lane = thread % WARP, splits = gridDim.z;
+  const int headRow = thread % GROUP_THREADS / WARP * 16 + lane / 4;
+  float* sums = (float*)(shared + SUMS_AT) + headRow;
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     sum[h] += __shfl_xor_sync(FULL_MASK, sum[h], 1);
     sum[h] += __shfl_xor_sync(FULL_MASK, sum[h], 2);
-    if (lane % 4 == 0) sums[group * HEADS + headRow + h * 8] = sum[h];
+    if (lane % 4 == 0) sums[group * HEADS + h * 8] = sum[h];
   }
-  __syncthreads();
+  meetThreads(MEETING);
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const int head = firstHead + headRow + h * 8, column = group * (RANK / GROUPS) + lane % 4 * 2;
-    const float total = sums[headRow + h * 8] + sums[HEADS + headRow + h * 8];
+    const float total = sums[h * 8] + sums[HEADS + h * 8];
     if (head >= heads) continue;
     if (splits == 1) {
       T* target = out + ((u64)row * heads + head) * RANK + column;
-      const float factor = total == 0 ? 0 : OUT_SCALE / total;
+      const float share = total == 0 ? 0 : OUT_SCALE / total;
 #pragma unroll
-      for (int n = 0; n < VALUES / 4; n++) *(u32*)(target + n * 8) = packed(acc[n * 4 + h * 2] * factor, acc[n * 4 + h * 2 + 1] * factor);
+      for (int n = 0; n < VALUES / 4; n++) *(u32*)(target + n * 8) = packed(acc[n * 4 + h * 2] * share, acc[n * 4 + h * 2 + 1] * share);
     } else {
       float* target = partials + (((u64)row * heads + head) * splits + blockIdx.z) * (RANK + 2);
 #pragma unroll
@@ -171,4 +38,135 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
       if (group == 0 && lane % 4 == 0) *(float2*)(target + RANK) = {best[h], total};
     }
   }
+}
+
+// Parameters, partials and latentJoin as of latent_attention.cu. grid (rows, blocks of heads, splits).
+extern "C" __global__ void __launch_bounds__(THREADS, 1) latentAttentionWide(
+    const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
+    const int* tableStarts, const int* tables, int heads, float scale) {
+  DYNAMIC_SHARED(memory);
+  u8* memoryBytes = (u8*)memory + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES;
+  const u32 shared = sharedAddress(memoryBytes);
+  launchDependents();
+  if (threadIdx.x == 0) {
+    for (int g = 0; g < GROUPS; g++)
+      for (int part = OWN_PART; part <= OTHER_PART; part++) {
+        createBarrier(fullBarrier(shared, g, part), GROUP_THREADS);
+        createBarrier(emptyBarrier(shared, g, part), GROUP_THREADS / WARP); // of the one group that reads it last
+      }
+    publishShared(); // before copies arrive at them
+  }
+  __syncthreads();
+  waitForPrevious();
+
+  // Blocks of the same row run side by side, so that its tiles come from memory once.
+  const int place = blockIdx.y * gridDim.x + blockIdx.x, row = place / gridDim.y, firstHead = place % gridDim.y * HEADS;
+  const int splits = gridDim.z, context = contextLengths[row];
+  const int share = ((context + splits - 1) / splits + KEYS - 1) / KEYS * KEYS;
+  const int begin = min(context, (int)blockIdx.z * share), length = min(context, begin + share) - begin;
+  const int group = __shfl_sync(FULL_MASK, threadIdx.x / GROUP_THREADS, 0);
+  if (group == GROUPS) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 " PRODUCER_REGISTERS ";");
+    bringTiles(shared, cache, scales, tables + tableStarts[row], begin, begin + length);
+    return;
+  }
+
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 " CONSUMER_REGISTERS ";");
+  const int lane = threadIdx.x % WARP;
+  const int warpRow = threadIdx.x % GROUP_THREADS / WARP * 16;
+  const int headRow = warpRow + lane / 4; // and the one 8 further are the thread's
+  const float factor = scale * OUT_SCALE;
+  const u32 ownWeights = shared + WEIGHTS_AT + group * CHUNK_BYTES + swizzled(warpRow + lane % 16, lane / 16 * 8);
+  float* maxima = (float*)(memoryBytes + MAXIMA_AT) + headRow;
+  copyQueries(memoryBytes, absorbed, (u64)row * heads, firstHead, heads);
+  Rotated rotated;
+  loadRotated(rotated, queries, (u64)row * heads, firstHead + headRow, heads);
+  commitCopies(); // or waitCopies would wait for none of them
+  waitCopies<0>();
+  publishShared();
+  meetThreads(MEETING);
+
+  Operands operands;
+  operands.query = operandLow(shared);
+  operands.ownTile = operandLow(shared + TILES_AT + group * TILE_BYTES);
+  operands.values = (shared + TILES_AT + group * PART_BYTES) >> 4 | (CHUNK_BYTES >> 4) << 16;
+  operands.otherWeights = operandLow(shared + WEIGHTS_AT + (group ^ 1) * CHUNK_BYTES);
+  float best[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, sum[2] = {}, acc[VALUES] = {};
+  if (group == 0) {
+#pragma unroll 1
+    for (int at = 0; at < length; at += GROUPS * KEYS) {
+      float scores[SCORES], top[2], added[2], shrink[2];
+      u32 weights[KEYS / 16][4];
+      scoreTile<0>(scores, top, operands, rotated, shared, at / (GROUPS * KEYS) % 2, length - at, factor);
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        top[h] = fmaxf(top[h], best[h]);
+        if (lane % 4 == 0) maxima[h * 8] = top[h];
+      }
+      weigh(scores, top, added, factor);
+      packWeights(weights, scores);
+      storeWeights(ownWeights, weights); // nobody reads the ones before any more, or the tile would not have come
+      publishShared();
+      arriveThreads(WEIGHED);
+      raiseBest(best, top, shrink, sum);
+      shrinkResults(acc, shrink);
+      addOwn(acc, weights, operands, 0);
+      waitProducts<0>();
+      if (lane == 0) arriveAt(emptyBarrier(shared, 0, OWN_PART));
+      meetThreads(WEIGHED + 1);
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        top[h] = maxima[HEADS + h * 8];
+        sum[h] += added[h];
+      }
+      raiseBest(best, top, shrink, sum);
+      shrinkResults(acc, shrink);
+      if (at + KEYS < length) {
+        addOther(acc, operands, 1);
+        waitProducts<0>();
+        if (lane == 0) arriveAt(emptyBarrier(shared, 1, OTHER_PART));
+      }
+    }
+  } else {
+#pragma unroll 1
+    for (int at = KEYS; at < length + KEYS; at += GROUPS * KEYS) {
+      const bool owns = at < length; // an odd last tile is the first one's alone
+      float scores[SCORES], top[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, added[2] = {}, shrink[2];
+      u32 weights[KEYS / 16][4];
+      if (owns) scoreTile<1>(scores, top, operands, rotated, shared, at / (GROUPS * KEYS) % 2, length - at, factor);
+      meetThreads(WEIGHED); // for weights and the largest scores they count by
+      const float before[2] = {maxima[0], maxima[8]};
+      raiseBest(best, before, shrink, sum); // before the other one's weights count
+      shrinkResults(acc, shrink);
+      addOther(acc, operands, 0);
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        top[h] = fmaxf(top[h], best[h]);
+        if (lane % 4 == 0) maxima[HEADS + h * 8] = top[h];
+      }
+      if (owns) {
+        weigh(scores, top, added, factor);
+        packWeights(weights, scores);
+        storeWeights(ownWeights, weights);
+        publishShared();
+      }
+      arriveThreads(WEIGHED + 1); // while the other one's tile is multiplied
+      waitProducts<0>();
+      if (lane == 0) arriveAt(emptyBarrier(shared, 0, OTHER_PART));
+      raiseBest(best, top, shrink, sum);
+      shrinkResults(acc, shrink);
+#pragma unroll
+      for (int h = 0; h < 2; h++) sum[h] += added[h];
+      if (owns) {
+        addOwn(acc, weights, operands, 1);
+        waitProducts<0>();
+        if (lane == 0) arriveAt(emptyBarrier(shared, 1, OWN_PART));
+      }
+    }
+  }
+
+  // Found anew, instead of kept in registers meanwhile.
+  int thread;
+  asm volatile("mov.u32 %0, %tid.x;" : "=r"(thread));
+  finish(memoryBytes, acc, best, sum, thread, row, firstHead, heads, out, partials);
 }

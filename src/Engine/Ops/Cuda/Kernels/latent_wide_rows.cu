@@ -1,19 +1,73 @@
-// Tiles of 16-bit rows for latent_attention_wide.cu: two are on their way by asynchronous copies.
-#define IS_WIDENED 0
-#define OUT_SCALE 1.f
+// Tiles of 16-bit rows for latent_attention_wide.cu, by asynchronous copies.
+#define OUT_SCALE 1.f                              // results are as large as they should be
+#define ROW_THREADS 8                              // have the packs of a chunk of a row
+#define ROWS_AT_ONCE (GROUP_THREADS / ROW_THREADS)
+#define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // of a thread
 
 typedef T Cached;
 
-// Starts the copy of a tile.
-__device__ __forceinline__ void copyKeys(u8* tile, const Cached* cache, const int* table, int begin, int end) {
-  if (begin < end) {
-    for (int i = threadIdx.x; i < KEYS * (ROW / 8); i += THREADS) {
-      const int r = i / (ROW / 8), pack = i % (ROW / 8), position = begin + r;
-      // Slots outside of the part may hold anything, and 0 times NaN is no 0.
-      const bool wanted = position < end;
-      const u64 slot = wanted ? (u64)table[position / BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE : 0;
-      copyAsync(tile + packAt(r, pack), cache + slot * ROW + pack * 8, wanted);
-    }
+// Copies are ordinary stores to tensor cores, and nobody else runs once they have come: so who multiplies publishes them.
+__device__ __forceinline__ void publishTile() { publishShared(); }
+
+// The blocks of the cache that have a thread's rows of a pair of tiles.
+struct Blocks {
+  int ids[GROUPS][OWN_ROWS];
+};
+
+// first: the position of a thread's first row.
+__device__ __forceinline__ void findBlocks(Blocks& blocks, const int* table, int first, int end) {
+#pragma unroll
+  for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
+    const u32 position = first + i * ROWS_AT_ONCE;
+    blocks.ids[i / OWN_ROWS][i % OWN_ROWS] = (int)position < end ? __ldg(table + position / BLOCK_SIZE) : 0;
+  }
+}
+
+// Starts the copies of some chunks. Slots outside of the context may hold anything, and 0 times NaN is no 0: those rows are zeros.
+__device__ __forceinline__ void copyChunks(u32 tile, const Cached* cache, const int (&blocks)[OWN_ROWS], int chunk, int chunks, int first,
+                                           int end) {
+#pragma unroll
+  for (int i = 0; i < OWN_ROWS; i++) {
+    const int position = first + i * ROWS_AT_ONCE;
+    const u64 slot = (u64)blocks[i] * BLOCK_SIZE + (u32)position % BLOCK_SIZE;
+    const Cached* from = cache + slot * ROW + threadIdx.x % ROW_THREADS * 8 + chunk * 64;
+    const u32 to = tile + chunk * CHUNK_BYTES + i * ROWS_AT_ONCE * 128;
+#pragma unroll
+    for (int c = 0; c < chunks; c++)
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                   :: "r"(to + c * CHUNK_BYTES), "l"(from + c * 64), "r"(position < end ? 16 : 0) : "memory");
+  }
+}
+
+// Arrives when all copies that the thread has started have come; the barrier counts it among its arrivals from the beginning.
+__device__ __forceinline__ void arriveWithCopies(u32 barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" :: "r"(barrier) : "memory");
+}
+
+// Brings the tiles of positions [begin, end), of all threads of a warpgroup: parts in the order in which their places become free.
+__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8*, const int* table, int begin, int end) {
+  const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS;
+  const u32 tiles = shared + TILES_AT + swizzled(row, threadIdx.x % ROW_THREADS * 8);
+  Blocks blocks, next;
+  findBlocks(next, table, begin + row, end);
+  int parity = 1; // places are free at first
+#pragma unroll 1
+  for (int first = begin + row; first - row < end; first += GROUPS * KEYS) {
+    blocks = next;
+    findBlocks(next, table, first + GROUPS * KEYS, end);
+#pragma unroll
+    for (int group = 0; group < GROUPS; group++)
+#pragma unroll
+      for (int part = OWN_PART; part <= OTHER_PART; part++) {
+        if (first - row + group * KEYS >= end) continue; // an odd last tile
+        const u32 tile = tiles + group * TILE_BYTES;
+        waitBarrier(emptyBarrier(shared, group, part), parity);
+        copyChunks(tile, cache, blocks.ids[group], (group ^ part) * PART_CHUNKS, PART_CHUNKS, first + group * KEYS, end);
+        if (part == OWN_PART) copyChunks(tile, cache, blocks.ids[group], RANK / 64, 1, first + group * KEYS, end);
+        arriveWithCopies(fullBarrier(shared, group, part));
+      }
+    parity ^= 1;
   }
   commitCopies();
+  waitCopies<0>();
 }

@@ -1,31 +1,72 @@
-// Tiles of 8-bit floats for latent_attention_wide.cu. There is no room for them as they are stored beside two tiles that tensor cores read,
-// so a tile that is on its way lies in registers, and is widened when the tensor cores have the scores of the one before. Each row's scale
-// is part of the product that widens it.
-#define IS_WIDENED 1
-#define THREADS_OF_ROW (THREADS / KEYS)
-#define PACKS (ROW / 16 / THREADS_OF_ROW) // of 16 bytes, of a thread: adjacent threads have adjacent ones of a row
+// Tiles of 8-bit floats for latent_attention_wide.cu: what is on its way lies in registers, and is widened into the tile. A row's scale is
+// part of the product that widens it.
+#define ROW_THREADS 4                              // have the packs of a chunk of a row
+#define ROWS_AT_ONCE (GROUP_THREADS / ROW_THREADS)
+#define OWN_ROWS (KEYS / ROWS_AT_ONCE)             // of a thread
+#define CHUNKS (ROW / 64)
+#define AHEAD 3                                    // chunks on their way: GROUPS * CHUNKS is a multiple
 
 typedef u8 Cached;
 
-// A quarter of a row.
-struct Raw {
-  uint4 packs[PACKS];
-  u32 scale;
+// Who stores a tile has published it before it arrives.
+__device__ __forceinline__ void publishTile() {}
+
+// A thread's rows of a pair of tiles: their slots; none outside of the context, where slots may hold anything.
+struct Slots {
+  u32 ids[GROUPS][OWN_ROWS];
+};
+#define NO_SLOT 0xffffffffu
+
+// Of the same rows, as they are stored.
+struct RowScales {
+  u32 bytes[GROUPS][OWN_ROWS];
 };
 
-// Starts the loads of a tile; zeros outside of the part, as slots there may hold anything.
-__device__ __forceinline__ void loadRaw(Raw& raw, const Cached* cache, const u8* scales, const int* table, int begin, int end) {
-  const int position = begin + threadIdx.x / THREADS_OF_ROW;
-  if (position < end) {
-    const u64 slot = (u64)table[position / BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE;
-    const uint4* source = (const uint4*)(cache + slot * ROW) + threadIdx.x % THREADS_OF_ROW;
+// Blocks of the cache, of which slotsOf makes slots when they have come. first: the position of a thread's first row.
+__device__ __forceinline__ void findBlocks(Slots& blocks, const int* table, int first, int end) {
 #pragma unroll
-    for (int i = 0; i < PACKS; i++) raw.packs[i] = __ldcg(source + i * THREADS_OF_ROW);
-    raw.scale = __ldcg(scales + slot);
-  } else {
+  for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
+    const u32 position = first + i * ROWS_AT_ONCE;
+    blocks.ids[i / OWN_ROWS][i % OWN_ROWS] = (int)position < end ? __ldg(table + position / BLOCK_SIZE) : NO_SLOT;
+  }
+}
+
+__device__ __forceinline__ Slots slotsOf(const Slots& blocks, int first) {
+  Slots slots;
 #pragma unroll
-    for (int i = 0; i < PACKS; i++) raw.packs[i] = {0, 0, 0, 0};
-    raw.scale = 0;
+  for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
+    const u32 block = blocks.ids[i / OWN_ROWS][i % OWN_ROWS], position = first + i * ROWS_AT_ONCE;
+    slots.ids[i / OWN_ROWS][i % OWN_ROWS] = block == NO_SLOT ? NO_SLOT : block * BLOCK_SIZE + position % BLOCK_SIZE;
+  }
+  return slots;
+}
+
+__device__ __forceinline__ RowScales loadScales(const u8* scales, const Slots& slots) {
+  RowScales loaded;
+#pragma unroll
+  for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
+    const u32 slot = slots.ids[i / OWN_ROWS][i % OWN_ROWS];
+    loaded.bytes[i / OWN_ROWS][i % OWN_ROWS] = slot == NO_SLOT ? 0 : __ldcg(scales + slot);
+  }
+  return loaded;
+}
+
+// Parts of a pair come in the order in which their places become free. Of the c-th chunk: whose tile it is of, of which part, where in it.
+// The rotated columns are the last chunk of an owner's part.
+__device__ __forceinline__ constexpr int groupOf(int c) { return c / CHUNKS; }
+__device__ __forceinline__ constexpr int partOf(int c) { return c % CHUNKS <= PART_CHUNKS ? OWN_PART : OTHER_PART; }
+__device__ __forceinline__ constexpr int placeOf(int c) { return c % CHUNKS % (PART_CHUNKS + 1); }
+__device__ __forceinline__ constexpr bool endsPart(int c) { return placeOf(c) == (partOf(c) == OWN_PART ? PART_CHUNKS : PART_CHUNKS - 1); }
+__device__ __forceinline__ constexpr int chunkOf(int c) {
+  return placeOf(c) == PART_CHUNKS ? RANK / 64 : (groupOf(c) ^ partOf(c)) * PART_CHUNKS + placeOf(c);
+}
+
+__device__ __forceinline__ void loadChunk(uint4 (&raw)[OWN_ROWS], const Cached* cache, const Slots& slots, int c) {
+#pragma unroll
+  for (int i = 0; i < OWN_ROWS; i++) {
+    const u32 slot = slots.ids[groupOf(c)][i];
+    raw[i] = {0, 0, 0, 0};
+    if (slot != NO_SLOT) raw[i] = __ldcg((const uint4*)(cache + (u64)slot * ROW + chunkOf(c) * 64) + threadIdx.x % ROW_THREADS);
   }
 }
 
@@ -35,16 +76,55 @@ __device__ __forceinline__ uint2 widened(u32 four, u32 factor) {
   return {timesPair(movedOdd(x), factor), timesPair(movedEven(x), factor)};
 }
 
-__device__ __forceinline__ void widenKeys(u8* tile, const Raw& raw) {
-  const float mends = scaleValue(raw.scale) * (MENDS / OUT_SCALE);
-  const u32 factor = packed(mends, mends);
-  const int row = threadIdx.x / THREADS_OF_ROW;
+__device__ __forceinline__ void storePack(u32 to, u32 low, u32 high, u32 factor) {
+  const uint2 a = widened(low, factor), b = widened(high, factor);
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(to), "r"(a.x), "r"(a.y), "r"(b.x), "r"(b.y) : "memory");
+}
+
+// Brings the tiles of positions [begin, end), of all threads of a warpgroup.
+__device__ __forceinline__ void bringTiles(u32 shared, const Cached* cache, const u8* scales, const int* table, int begin, int end) {
+  const int row = threadIdx.x % GROUP_THREADS / ROW_THREADS, pack = threadIdx.x % ROW_THREADS * 2;
+  const u32 tiles = shared + TILES_AT, low = swizzled(row, pack * 8), high = swizzled(row, pack * 8 + 8); // the places of a pack's halves
+  int first = begin + row, parity = 1; // places are free at first
+  Slots blocks, slots;
+  uint4 raw[AHEAD][OWN_ROWS];
+  findBlocks(blocks, table, first, end);
+  slots = slotsOf(blocks, first);
+  RowScales rowScales = loadScales(scales, slots);
 #pragma unroll
-  for (int i = 0; i < PACKS; i++) {
-    const int pack = 2 * (i * THREADS_OF_ROW + threadIdx.x % THREADS_OF_ROW);
-    const uint2 a = widened(raw.packs[i].x, factor), b = widened(raw.packs[i].y, factor);
-    const uint2 c = widened(raw.packs[i].z, factor), d = widened(raw.packs[i].w, factor);
-    *(uint4*)(tile + packAt(row, pack)) = {a.x, a.y, b.x, b.y};
-    *(uint4*)(tile + packAt(row, pack + 1)) = {c.x, c.y, d.x, d.y};
+  for (int c = 0; c < AHEAD; c++) loadChunk(raw[c], cache, slots, c);
+  findBlocks(blocks, table, first + GROUPS * KEYS, end);
+#pragma unroll 1
+  for (; first - row < end; first += GROUPS * KEYS) {
+    u32 factors[GROUPS][OWN_ROWS];
+#pragma unroll
+    for (int i = 0; i < GROUPS * OWN_ROWS; i++) {
+      const float mends = scaleValue(rowScales.bytes[i / OWN_ROWS][i % OWN_ROWS]) * (MENDS / OUT_SCALE);
+      factors[i / OWN_ROWS][i % OWN_ROWS] = packed(mends, mends);
+    }
+#pragma unroll
+    for (int c = 0; c < GROUPS * CHUNKS; c++) {
+      const int group = groupOf(c), part = partOf(c);
+      // Where the second tile of a pair is beyond the end, nobody reads it, and what is stored there keeps to the order of those who read.
+      if (placeOf(c) == 0) waitBarrier(emptyBarrier(shared, group, part), parity);
+      const u32 to = tiles + group * TILE_BYTES + chunkOf(c) * CHUNK_BYTES;
+#pragma unroll
+      for (int r = 0; r < OWN_ROWS; r++) {
+        const uint4 x = raw[c % AHEAD][r];
+        storePack(to + low + r * ROWS_AT_ONCE * 128, x.x, x.y, factors[group][r]);
+        storePack(to + high + r * ROWS_AT_ONCE * 128, x.z, x.w, factors[group][r]);
+      }
+      if (c == GROUPS * CHUNKS - AHEAD) { // from here on the next pair is on its way
+        slots = slotsOf(blocks, first + GROUPS * KEYS);
+        rowScales = loadScales(scales, slots);
+        findBlocks(blocks, table, first + 2 * GROUPS * KEYS, end);
+      }
+      loadChunk(raw[c % AHEAD], cache, slots, (c + AHEAD) % (GROUPS * CHUNKS));
+      if (endsPart(c)) {
+        publishShared();
+        arriveAt(fullBarrier(shared, group, part));
+      }
+    }
+    parity ^= 1;
   }
 }

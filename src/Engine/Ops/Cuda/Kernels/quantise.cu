@@ -51,7 +51,8 @@ extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(con
 
 #ifdef NORM_WARPS
 // The same of rows that are normalised before, by the root of their mean square, and rounded to T as a norm alone rounds them. weight: [inputs]; normed:
-// [rows of x, inputs] or null, what was quantised. A block has a row, each of its NORM_WARPS warps NORM_CHUNKS times 128 inputs.
+// [rows of x, inputs] or null, what was quantised. A block has a row, each of its NORM_WARPS warps NORM_CHUNKS times 128 inputs. TILED: y and scales as
+// of quantiseTiles; inputs is a multiple of 128 then.
 extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
     const T* x, int xStride, const T* weight, float epsilon, T* normed, u8* y, float* scales, int rows, int inputs) {
   __shared__ float partial[NORM_WARPS];
@@ -93,9 +94,15 @@ extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
     }
     float largest;
     const u32 bytes = quantised(value[i], largest);
+#if TILED
+    const u64 place = ((u64)(row / ROWS_OF_TILE) * (inputs / BLOCK) + block) * ROWS_OF_TILE + row % ROWS_OF_TILE;
+    if (lane == 0) scales[place] = largest;
+    *(u32*)(y + place * BLOCK + (lane / 4 ^ row % 8) * 16 + lane % 4 * 4) = bytes;
+#else
     if (lane == 0) scales[(u64)block * rows + row] = largest;
     if (column >= inputs) continue;
     *(u32*)(y + (u64)row * inputs + column) = bytes;
+#endif
     if (normed) *(uint2*)(normed + (u64)row * inputs + column) = pack.raw;
   }
 }
