@@ -31,7 +31,7 @@ internal sealed unsafe class CudaExpertOps(
     private const int FewAssignments = 128; // are sorted by comparing each with all
 
     // A warp has the scores of all experts and groups, and a thread all results of a token, in registers. Compiled for more, kernels spill
-    // them, and take longer than two seconds to compile; the largest published ones have 256, 8 and 8.
+    // them, and take longer than two seconds to compile; the models they were written for have 256, 8 and 8.
     private const int MaxExperts = 1024;
     private const int MaxGroups = 64;
     private const int MaxPerToken = 32;
