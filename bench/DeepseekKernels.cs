@@ -107,7 +107,7 @@ internal static class DeepseekKernels
                 void Many()
                 {
                     using var tiled = ops.Bulk.Tiled(x);
-                    ops.Bulk.Multiply(tiled, rows, weights[next % copies], described[next++ % copies]!, rowsOf, y);
+                    ops.Bulk.Multiply(tiled, weights[next % copies], described[next++ % copies]!, rowsOf, y);
                 }
 
                 PrintWay("many rows", Many, "with quantising");

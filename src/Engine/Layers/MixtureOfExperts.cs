@@ -73,7 +73,8 @@ internal sealed class MixtureOfExperts : IFeedForward
         var x = normalised?.Rows ?? _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
         var shared = joins ? null : _shared?.Forward(x);
         var isAlone = _context.Collectives.WorldSize == 1;
-        var sum = _experts.TrySum(x, _router.Route(x, joins), shared, isAlone ? residual : null, normalised?.Quantised)!; // [tokens, hidden]
+        var choices = _router.Route(x, joins);
+        var sum = _experts.TrySum(x, choices, shared, isAlone ? residual : null, normalised?.Quantised)!; // [tokens, hidden]
         if (!isAlone)
             _context.Collectives.AddAllReduced(residual, sum);
     }

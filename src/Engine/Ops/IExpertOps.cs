@@ -114,7 +114,7 @@ internal interface IExpertOps
     /// <param name="weight">[hidden], of the norm by the root of the mean square.</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="experts">Of this rank, loaded.</param>
-    /// <returns>Null: the experts do not read 8-bit floats, or <see cref="TrySum"/> makes them better itself.</returns>
+    /// <returns>Null: the experts do not read 8-bit floats, or <see cref="TrySum"/> makes them of so many rows.</returns>
     NormalisedRows? TryNormalise(Tensor x, Tensor weight, float epsilon, IExperts experts) => null;
 
     /// <summary>
@@ -130,7 +130,8 @@ internal interface IExpertOps
     /// <returns>[tokens, hidden] in x's type; null: this device, or these experts, need the choices on the host, and nothing was
     /// done.</returns>
     Tensor? TrySum(
-        Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared = null, Tensor? residual = null, QuantisedRows? quantised = null) => null;
+        Tensor x, ExpertChoices choices, IExperts experts, Tensor? shared = null, Tensor? residual = null,
+        QuantisedRows? quantised = null) => null;
 
     /// <summary>Experts of this rank are others now: what the device knows of where they lie is of no use any more.</summary>
     void Forget(IExperts experts)

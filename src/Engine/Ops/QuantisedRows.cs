@@ -18,6 +18,20 @@ internal readonly record struct QuantisedRows(Tensor Values, Tensor Scales) : ID
     }
 }
 
+/// <summary>Rows of 8-bit floats in tiles of 64 rows by 128 inputs, with their scales; rows beyond the last one hold anything.</summary>
+/// <param name="Values">[tiles, in · 64] bytes.</param>
+/// <param name="Scales">[tiles, in / 128 · 64] float32.</param>
+/// <param name="Rows">How many.</param>
+internal readonly record struct TiledRows(Tensor Values, Tensor Scales, int Rows) : IDisposable
+{
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Values.Dispose();
+        Scales.Dispose();
+    }
+}
+
 /// <summary>Normalised rows, and the same as 8-bit floats.</summary>
 /// <param name="Rows">[rows, in] of the type of activations.</param>
 /// <param name="Quantised">Valid until others are quantised.</param>

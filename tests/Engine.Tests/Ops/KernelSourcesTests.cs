@@ -154,7 +154,10 @@ public sealed class KernelSourcesTests
         }
 
         foreach (var type in Halves)
-            AssertCompiles("quantise.cu", $"{KernelCompiler.TypeMacro(type)} NORM_WARPS=28 NORM_CHUNKS=2", CudaDevice.Hopper);
+        {
+            foreach (var tiled in (int[])[0, 1])
+                AssertCompiles("quantise.cu", $"{KernelCompiler.TypeMacro(type)} NORM_WARPS=28 NORM_CHUNKS=2 TILED={tiled}", CudaDevice.Hopper);
+        }
     }
 
     [Fact]
@@ -165,6 +168,12 @@ public sealed class KernelSourcesTests
             foreach (var tiling in (BulkTiling[])[BulkTiling.Wide, BulkTiling.Narrow])
                 AssertCompiles(BulkTiling.Source, tiling.Defines(ScalarType.Float16, direction), CudaDevice.Hopper);
             AssertCompiles("quantise.cu", $"{KernelCompiler.TypeMacro(ScalarType.Float16)} ROWS={(int)direction}", CudaDevice.Hopper);
+        }
+
+        foreach (var tiling in (BulkTiling[])[BulkTiling.Wide, BulkTiling.Narrow])
+        {
+            AssertCompiles(BulkTiling.Source, tiling.Defines(ScalarType.BFloat16, TokenPermutation.None, gated: true), CudaDevice.Hopper);
+            AssertCompiles(BulkTiling.Source, tiling.Defines(ScalarType.BFloat16, TokenPermutation.None, add: true), CudaDevice.Hopper);
         }
     }
 

@@ -207,7 +207,7 @@ public sealed class WarpgroupProductsTests : IDisposable
                 using var description = _cuda.Bulk.TryDescribe(packed)!;
                 using var y = full([rows, outFeatures], float.NaN, type, _cuda.Device);
                 using var tiled = _cuda.Bulk.Tiled(x);
-                _cuda.Bulk.Multiply(tiled, rows, packed, description, scaleRows, y);
+                _cuda.Bulk.Multiply(tiled, packed, description, scaleRows, y);
                 AssertNear(bias is null ? expected : expected.add(bias.to(float64)), y, $"{type}");
             }
         }
@@ -237,13 +237,13 @@ public sealed class WarpgroupProductsTests : IDisposable
         var product = Values(_cuda.Products.Quantise(_cuda.RmsNorm(x, norm, 1e-6f)), inputs).matmul(matrix.t());
         using var y = full([rows, width], float.NaN, type, _cuda.Device);
         using (var tiled = _cuda.Bulk.TryTiledNormed(x, norm, 1e-6f)!.Value)
-            _cuda.Bulk.Multiply(tiled, rows, packed, description, scaleRows, y, gated: true);
+            _cuda.Bulk.Multiply(tiled, packed, description, scaleRows, y, gated: true);
         AssertNear(nn.functional.silu(product.narrow(1, 0, width)) * product.narrow(1, width, width), y, "gate and up");
 
         var residual = randn(rows, 2 * width).to(type);
         using var sum = residual.cuda();
         using (var tiled = _cuda.Bulk.Tiled(x))
-            _cuda.Bulk.Multiply(tiled, rows, biased, description, scaleRows, sum, add: true);
+            _cuda.Bulk.Multiply(tiled, biased, description, scaleRows, sum, add: true);
         AssertNear(residual.to(float64) + bias.to(float64) + Values(_cuda.Products.Quantise(x), inputs).matmul(matrix.t()), sum, "sum");
     }
 

@@ -27,7 +27,8 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
         tables with { GateUp = Described(tables.GateUp, isGated: true), Down = Described(tables.Down, isGated: false) };
 
     /// <summary>Whether it multiplies by a matrix [gate | up], which is described, and combines the halves.</summary>
-    public static bool TakesGated(Fp8Weight weight) => weight.Bias is null && BulkTiling.TakesGrid(weight.Grid, weight.InFeatures, isGated: true);
+    public static bool TakesGated(Fp8Weight weight) =>
+        weight.Bias is null && BulkTiling.TakesGrid(weight.Grid, weight.InFeatures, isGated: true);
 
     /// <summary>What it wants to know of a matrix; null: it cannot multiply by it.</summary>
     public BulkMatrix? TryDescribe(Fp8Weight weight) =>
@@ -56,15 +57,15 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
         if (table is not { Maps: { } maps, Scales: { } scales, ScaleRows: { } scaleRows })
             throw new ArgumentException("these matrices are not described to the copy engine", nameof(table));
         var rows = bulk.Rows;
-        using var tiled = direction == TokenPermutation.ToExperts ? Gather(x, bulk) : Quantise(x, bulk.MaxTiles, direction, bulk.Tiles, rows.Starts);
+        using var tiled = direction == TokenPermutation.ToExperts
+            ? Gather(x, bulk) : Quantise(x, bulk.MaxTiles, direction, bulk.Tiles, rows.Starts);
         Launch(
-            bulk.Tiling, maps, scales, scaleRows, table.ScaleColumns, null, tiled, y, (int)x.size(0), table.OutFeatures, direction,
+            bulk.Tiling, maps, scales, scaleRows, table.ScaleColumns, null, tiled, y, table.OutFeatures, direction,
             [bulk.Items, rows.Starts, rows.Order]);
     }
 
     /// <summary>y = x · Wᵀ + bias.</summary>
     /// <param name="x">Rows of <see cref="Tiled"/> or <see cref="TryTiledNormed"/>.</param>
-    /// <param name="rows">How many.</param>
     /// <param name="weight">The matrix.</param>
     /// <param name="description">Of the matrix.</param>
     /// <param name="scaleRows">[out] int32: the row of blocks of each output.</param>
@@ -72,26 +73,26 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     /// <param name="gated">Whether gates and ups become silu(gate) · up.</param>
     /// <param name="add">Whether results are added to y, rounded once.</param>
     public void Multiply(
-        QuantisedRows x, int rows, Fp8Weight weight, BulkMatrix description, Tensor scaleRows, Tensor y, bool gated = false, bool add = false) =>
+        TiledRows x, Fp8Weight weight, BulkMatrix description, Tensor scaleRows, Tensor y, bool gated = false, bool add = false) =>
         Launch(
-            BulkTiling.OfProduct(rows, weight.OutFeatures, device.Multiprocessors), description.Map, description.ScaleAddress, scaleRows,
-            (int)weight.Scales.size(1), weight.Bias, x, y, rows, weight.OutFeatures, TokenPermutation.None, [0ul, 0ul, 0ul], gated, add);
+            BulkTiling.OfProduct(x.Rows, weight.OutFeatures, device.Multiprocessors), description.Map, description.ScaleAddress, scaleRows,
+            (int)weight.Scales.size(1), weight.Bias, x, y, weight.OutFeatures, TokenPermutation.None, [0ul, 0ul, 0ul], gated, add);
 
     /// <summary>Rows as 8-bit floats in tiles; valid until others are.</summary>
     /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
-    public QuantisedRows Tiled(Tensor x) => Quantise(x, BulkTiling.TilesOf((int)x.size(0)), TokenPermutation.None, 0, 0);
+    public TiledRows Tiled(Tensor x) => Quantise(x, BulkTiling.TilesOf((int)x.size(0)), TokenPermutation.None, 0, 0);
 
     /// <summary>The same of normalised rows, in one pass over them.</summary>
     /// <param name="x">[rows, in] of a 16-bit type; rows may be strided.</param>
     /// <param name="weight">[in], of the norm.</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <returns>Null: rows are too wide for it, or begin where it cannot read.</returns>
-    public QuantisedRows? TryTiledNormed(Tensor x, Tensor weight, float epsilon)
+    public TiledRows? TryTiledNormed(Tensor x, Tensor weight, float epsilon)
     {
         if (!WarpgroupProducts.CanQuantiseNormed(x))
             return null;
-        var tiled = Room(BulkTiling.TilesOf((int)x.size(0)), (int)x.size(1));
-        products.QuantiseNormed(x, weight, epsilon, normed: null, tiled, (int)x.size(0), tiled: true);
+        var tiled = Room(BulkTiling.TilesOf((int)x.size(0)), x);
+        products.QuantiseNormed(x, weight, epsilon, normed: null, tiled.Values, tiled.Scales, tiled.Rows, tiled: true);
         return tiled;
     }
 
@@ -107,35 +108,35 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
     }
 
     private void Launch(
-        BulkTiling tiling, Tensor maps, Tensor scales, Tensor scaleRows, int scaleColumns, Tensor? bias, QuantisedRows tiled, Tensor y, int rows,
-        int outputs, TokenPermutation direction, ReadOnlySpan<KernelArgument> lists, bool gated = false, bool add = false)
+        BulkTiling tiling, Tensor maps, Tensor scales, Tensor scaleRows, int scaleColumns, Tensor? bias, TiledRows x, Tensor y, int outputs,
+        TokenPermutation direction, ReadOnlySpan<KernelArgument> lists, bool gated = false, bool add = false)
     {
-        var inputs = (int)tiled.Values.size(1) / BulkTiling.RowsOfTile;
+        var inputs = (int)x.Values.size(1) / BulkTiling.RowsOfTile;
         kernels.Get(BulkTiling.Source, "bulkProducts", tiling.Defines(y.dtype, direction, gated, add)).Launch(
             (device.Multiprocessors, 1, 1),
             tiling.Threads,
             [
-                maps, scales, scaleRows, scaleColumns, bias, tiled.Values, tiled.Scales, y, rows, outputs, inputs, (int)y.size(1),
+                maps, scales, scaleRows, scaleColumns, bias, x.Values, x.Scales, y, x.Rows, outputs, inputs, (int)y.size(1),
                 lists[0], lists[1], lists[2],
             ],
             tiling.SharedBytes);
     }
 
-    private QuantisedRows Quantise(Tensor x, int tiles, TokenPermutation direction, ulong listed, ulong starts)
+    private TiledRows Quantise(Tensor x, int tiles, TokenPermutation direction, ulong listed, ulong starts)
     {
         var (inputs, chunks) = ((int)x.size(1), (int)x.size(1) / BulkTiling.Chunk);
-        var tiled = Room(tiles, inputs);
+        var tiled = Room(tiles, x);
         kernels.Get(QuantiseSource, "quantiseTiles", Defines(x.dtype, direction)).Launch(
             (tiles, chunks, 1), QuantiseThreads, [x, (int)x.stride(0), tiled.Values, tiled.Scales, (int)x.size(0), inputs, listed, starts]);
         return tiled;
     }
 
     // A token goes to several experts: it becomes 8-bit floats once, which are copied.
-    private QuantisedRows Gather(Tensor x, BulkRows bulk)
+    private TiledRows Gather(Tensor x, BulkRows bulk)
     {
         var inputs = (int)x.size(1);
         using var quantised = products.Quantise(x);
-        var tiled = Room(bulk.MaxTiles, inputs);
+        var tiled = Room(bulk.MaxTiles, x);
         kernels.Get(QuantiseSource, "gatherTiles", Defines(x.dtype, TokenPermutation.ToExperts)).Launch(
             (bulk.MaxTiles, GatherParts, 1),
             QuantiseThreads,
@@ -148,10 +149,10 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
 
     private static string Defines(ScalarType type, TokenPermutation direction) => $"{KernelCompiler.TypeMacro(type)} ROWS={(int)direction}";
 
-    // [tiles, inputs · 64] bytes, and [tiles, inputs / 128 · 64] scales.
-    private QuantisedRows Room(int tiles, int inputs) => new(
-        workspace.Rent(WorkspaceSlot.TiledRows, tiles, (long)inputs * BulkTiling.RowsOfTile, ScalarType.Byte),
-        workspace.Rent(WorkspaceSlot.TiledScales, tiles, (long)inputs / BulkTiling.Chunk * BulkTiling.RowsOfTile, ScalarType.Float32));
+    private TiledRows Room(int tiles, Tensor x) => new(
+        workspace.Rent(WorkspaceSlot.TiledRows, tiles, x.size(1) * BulkTiling.RowsOfTile, ScalarType.Byte),
+        workspace.Rent(WorkspaceSlot.TiledScales, tiles, x.size(1) / BulkTiling.Chunk * BulkTiling.RowsOfTile, ScalarType.Float32),
+        (int)x.size(0));
 }
 
 /// <summary>The tiles of a step's experts, as <c>experts.cu</c> lists them.</summary>

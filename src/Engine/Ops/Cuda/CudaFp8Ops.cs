@@ -65,7 +65,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         {
             var isScaled = TakesScaled(rows, x.dtype, weight);
             if (!isScaled && TakesBulk(rows, weight))
-                return MultiplyMany(bulk.Tiled(x), rows, x.dtype, weight);
+                return MultiplyMany(bulk.Tiled(x), x.dtype, weight);
             using var quantised = products.Quantise(x, isScaled ? ScaledProduct.Padded(rows) : 0);
             return Multiply(quantised, rows, x.dtype, weight, isScaled);
         }
@@ -85,7 +85,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
             return null;
         var isScaled = TakesScaled(rows, x.dtype, weight);
         if (!isScaled && TakesBulk(rows, weight))
-            return bulk.TryTiledNormed(x, norm, epsilon) is { } tiled ? MultiplyMany(tiled, rows, x.dtype, weight) : null;
+            return bulk.TryTiledNormed(x, norm, epsilon) is { } tiled ? MultiplyMany(tiled, x.dtype, weight) : null;
         if (products.TryQuantiseNormed(x, norm, epsilon, normed: null, isScaled ? ScaledProduct.Padded(rows) : 0) is not { } quantised)
             return null;
         using (quantised)
@@ -99,14 +99,22 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         var isFew = TakesFew(rows, x.dtype, weight);
         if (weight.OutFeatures % 2 != 0 || (!isFew && !(TakesMany(rows, x.dtype, weight) && BulkProducts.TakesGated(weight))))
             return null;
-        if ((isFew ? products.TryQuantiseNormed(x, norm, epsilon) : bulk.TryTiledNormed(x, norm, epsilon)) is not { } quantised)
+        if (!WarpgroupProducts.CanQuantiseNormed(x))
             return null;
-        using var owned = quantised;
+        if (!isFew)
+            MakeRoom(weight, x.dtype, WorkspaceSlot.Activation);
         var y = workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures / 2, x.dtype);
         if (isFew)
+        {
+            using var quantised = products.TryQuantiseNormed(x, norm, epsilon)!.Value;
             products.Multiply(quantised, weight, _scaleRows[weight.Grid], y, gated: true);
+        }
         else
-            bulk.Multiply(quantised, rows, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y, gated: true);
+        {
+            using var tiled = bulk.TryTiledNormed(x, norm, epsilon)!.Value;
+            bulk.Multiply(tiled, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y, gated: true);
+        }
+
         return y;
     }
 
@@ -123,8 +131,9 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
 
         if (!TakesMany(rows, x.dtype, weight))
             return false;
+        MakeRoom(weight, x.dtype, null);
         using var tiled = bulk.Tiled(x);
-        bulk.Multiply(tiled, rows, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], residual, add: true);
+        bulk.Multiply(tiled, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], residual, add: true);
         return true;
     }
 
@@ -163,6 +172,17 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
             return y.narrow(0, 0, rows);
     }
 
+    // For what a shorter step writes, as libtorch multiplies there and finishes nothing, while memory is measured by a long one: gates and
+    // ups, and what they become; or what is added.
+    private void MakeRoom(Fp8Weight weight, ScalarType type, WorkspaceSlot? gated)
+    {
+        if (!_scaled.Takes(MinOwnRows - 1, type, weight))
+            return;
+        Result(ScaledProduct.Padded(MinOwnRows - 1), type, weight).Dispose();
+        if (gated is { } slot)
+            workspace.Rent(slot, MinOwnRows - 1, weight.OutFeatures / 2, type).Dispose();
+    }
+
     private Tensor Result(int rows, ScalarType type, Fp8Weight weight) => workspace.Rent(CudaOps.SlotOf(weight.Role), rows, weight.OutFeatures, type);
 
     private bool TakesScaled(int rows, ScalarType type, Fp8Weight weight)
@@ -186,13 +206,13 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
         products.Takes(type, weight.Grid, weight.InFeatures) && !TakesScaled(rows, type, weight) && TakesBulk(rows, weight);
 
     // Owns the tiles.
-    private Tensor MultiplyMany(QuantisedRows tiled, int rows, ScalarType type, Fp8Weight weight)
+    private Tensor MultiplyMany(TiledRows tiled, ScalarType type, Fp8Weight weight)
     {
         using (tiled)
         {
             products.MakeRoom(SkinnyTiling.MaxRows, weight.InFeatures); // for shorter steps, as below
-            var y = Result(rows, type, weight);
-            bulk.Multiply(tiled, rows, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y);
+            var y = Result(tiled.Rows, type, weight);
+            bulk.Multiply(tiled, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y);
             return y;
         }
     }

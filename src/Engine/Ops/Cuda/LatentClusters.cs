@@ -23,7 +23,8 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     private const int MaxSharedBytes = 227 << 10;
     // What was best on an H200, the largest clusters first, and over 8-bit floats.
     private static readonly LatentTiling[] s_cuts = [new(32, 4, 1) { Cluster = 16 }, new(32, 2, 1) { Cluster = 8, Parts = 2 }];
-    private static readonly LatentTiling[] s_float8Cuts = [new(32, 4, 1) { Cluster = 16, Parts = 2 }, new(32, 4, 1) { Cluster = 8, Parts = 2 }];
+    private static readonly LatentTiling[] s_float8Cuts =
+        [new(32, 4, 1) { Cluster = 16, Parts = 2 }, new(32, 4, 1) { Cluster = 8, Parts = 2 }];
     private readonly Dictionary<string, int> _atOnce = [];
 
     /// <summary>Whether nothing is taken; for measurements.</summary>
@@ -74,11 +75,8 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
             if (rows * headBlocks > atOnce)
                 continue;
             var clusters = ClustersOfRow(rows, shape.Heads, longestContext, atOnce);
-            // Always the most that any step takes, so that the buffers never move: a multiprocessor has a block at least.
-            var partialRows = 2L * device.Multiprocessors * LatentTiling.HeadsOfBlock;
-            using var partials = clusters > 1
-                ? workspace.Rent(WorkspaceSlot.Partials, partialRows, shape.Rank + 2, ScalarType.Float32) : null;
-            using var counters = clusters > 1 ? workspace.Rent(WorkspaceSlot.Counters, device.Multiprocessors, 1, ScalarType.Int32) : null;
+            using var partials = clusters > 1 ? Partials(shape.Rank) : null;
+            using var counters = clusters > 1 ? Counters() : null;
             kernel.Launch(
                 (rows, headBlocks, clusters * size),
                 cut.Threads,
@@ -92,6 +90,12 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
 
         return false;
     }
+
+    // Always the most that any step takes, so that the buffers never move: a multiprocessor has a block at least.
+    private Tensor Partials(int width) =>
+        workspace.Rent(WorkspaceSlot.Partials, 2L * device.Multiprocessors * LatentTiling.HeadsOfBlock, width + 2, ScalarType.Float32);
+
+    private Tensor Counters() => workspace.Rent(WorkspaceSlot.Counters, device.Multiprocessors, 1, ScalarType.Int32);
 
     private static int RowBlocks(int rows, int heads) => rows * ((heads + LatentTiling.HeadsOfBlock - 1) / LatentTiling.HeadsOfBlock);
 }

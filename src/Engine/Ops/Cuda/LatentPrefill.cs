@@ -36,10 +36,10 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     /// <returns>[rows, heads · value_dim], a new tensor; null: nothing was done.</returns>
     public Tensor? TryForward(Tensor queries, LatentWeight weight, KvLayerCache cache, PrefillRun run, LatentAttentionShape shape)
     {
-        if (run.Tokens != queries.size(0) || !IsWhole(run, queries.dtype, shape))
+        if (run.Tokens != queries.size(0) || !IsWhole(run, queries.dtype, shape) || !_whole.TakesAll(queries, shape))
             return null;
         using var scope = NewDisposeScope();
-        return _whole.TryForward(queries, weight, Gather(cache, run, shape, queries.dtype), shape)?.MoveToOuterDisposeScope();
+        return _whole.ForwardAll(queries, weight, Gather(cache, run, shape, queries.dtype), shape).MoveToOuterDisposeScope();
     }
 
     /// <summary>Writes the attention of a run's rows.</summary>

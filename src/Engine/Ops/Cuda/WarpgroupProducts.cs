@@ -66,10 +66,12 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <param name="weight">[in], of the norm.</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="normed">[rows, in], contiguous: becomes the normalised rows; null: nobody wants them.</param>
-    /// <param name="target">What becomes the 8-bit floats and their scales.</param>
-    /// <param name="rows">Rows of the target.</param>
-    /// <param name="tiled">Whether the target is laid out in tiles (<see cref="BulkProducts"/>).</param>
-    public void QuantiseNormed(Tensor x, Tensor weight, float epsilon, Tensor? normed, QuantisedRows target, int rows, bool tiled)
+    /// <param name="values">Become the 8-bit floats.</param>
+    /// <param name="scales">Become their scales.</param>
+    /// <param name="rows">Rows that there is room for.</param>
+    /// <param name="tiled">Whether both are laid out in tiles (<see cref="TiledRows"/>).</param>
+    public void QuantiseNormed(
+        Tensor x, Tensor weight, float epsilon, Tensor? normed, Tensor values, Tensor scales, int rows, bool tiled)
     {
         var inputs = (int)x.size(1);
         var blocks = Blocks(inputs);
@@ -79,7 +81,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
             CultureInfo.InvariantCulture,
             $"{KernelCompiler.TypeMacro(x.dtype)} NORM_WARPS={warps} NORM_CHUNKS={rounds} TILED={(tiled ? 1 : 0)}");
         kernels.Get(QuantiseSource, "quantiseNormed", defines).Launch(
-            ((int)x.size(0), 1, 1), warps * WarpSize, [x, (int)x.stride(0), weight, epsilon, normed, target.Values, target.Scales, rows, inputs]);
+            ((int)x.size(0), 1, 1), warps * WarpSize, [x, (int)x.stride(0), weight, epsilon, normed, values, scales, rows, inputs]);
     }
 
     /// <summary>The same of normalised rows, in one pass over them.</summary>
@@ -95,7 +97,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
         if (!CanQuantiseNormed(x))
             return null;
         var (values, scales) = Room(rows, inputs);
-        QuantiseNormed(x, weight, epsilon, normed, new(values, scales), rows, tiled: false);
+        QuantiseNormed(x, weight, epsilon, normed, values, scales, rows, tiled: false);
         return new(values, scales);
     }
 

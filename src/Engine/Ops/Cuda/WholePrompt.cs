@@ -31,12 +31,13 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, Rotate
         }
     }
 
-    /// <summary>The attention of all rows where all heads are expanded at once: it is not copied then.</summary>
-    /// <returns>[rows, heads · value_dim], a new tensor; null: <see cref="Forward"/> takes some heads at a time.</returns>
-    public Tensor? TryForward(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape)
+    /// <summary>Whether all heads are expanded at once.</summary>
+    public bool TakesAll(Tensor queries, LatentAttentionShape shape) => HeadsAtOnce(queries, shape) == shape.Heads;
+
+    /// <summary>The attention of all rows where <see cref="TakesAll"/>: it is not copied.</summary>
+    /// <returns>[rows, heads · value_dim], a new tensor.</returns>
+    public Tensor ForwardAll(Tensor queries, LatentWeight weight, Tensor context, LatentAttentionShape shape)
     {
-        if (HeadsAtOnce(queries, shape) < shape.Heads)
-            return null;
         using var scope = NewDisposeScope();
         var attended = Attend(queries, weight, context, shape, 0, shape.Heads);
         return attended.transpose(0, 1).reshape(queries.size(0), -1).MoveToOuterDisposeScope();
@@ -57,7 +58,9 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, Rotate
         // Even where nothing is padded, and the most that so many rows or fewer take, so that the step that memory is measured by has room.
         var elements = Math.Min(maxBytes / type.ElementSize(), shape.Heads * rows * shape.QueryDim);
         workspace.Reserve(WorkspaceSlot.PaddedQueries, Math.Max(elements, rows * shape.QueryDim), type);
-        var padded = workspace.Rent(WorkspaceSlot.PaddedQueries, heads * rows, shape.QueryDim, type).view(heads, rows, shape.QueryDim);
+        // As queries lie: the result lies as they do, and is not copied then.
+        var padded = workspace.Rent(WorkspaceSlot.PaddedQueries, rows, heads * shape.QueryDim, type)
+            .view(rows, heads, shape.QueryDim).transpose(0, 1);
         if (rows > tokens)
         {
             // What pads comes after what any row sees, but what is no number would still make others none.
@@ -68,7 +71,8 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, Rotate
             asked = padded;
         }
 
-        return CudnnAttention.Forward(asked.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), shape.Scale).squeeze(0).narrow(1, 0, tokens);
+        var attended = CudnnAttention.Forward(asked.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0), shape.Scale);
+        return attended.squeeze(0).narrow(1, 0, tokens);
     }
 
     private int HeadsAtOnce(Tensor queries, LatentAttentionShape shape) =>

@@ -1,7 +1,9 @@
-// y = x Wᵀ of 8-bit floats (e4m3) for many rows on Hopper. The copy engine brings both operands: tiles of 64 rows of x as quantiseTiles lays them out, and
-// W by tensor maps. Four threads ask for them; GROUPS (2 or 3) warpgroups multiply, tiles of x in turn, by the same 128 outputs. Every 128 inputs the sums
-// are scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv 2412.19437, 3.3.2); meanwhile another warpgroup multiplies.
-// Blocks stay, and take one item after the other: up to TILES (one or two for each warpgroup) tiles of rows of one matrix. STAGES are on their way.
+// y = x Wᵀ of 8-bit floats (e4m3) for many rows on Hopper. The copy engine brings both operands: tiles of 64 rows of x as quantiseTiles
+// lays them out, and W by tensor maps. Four threads ask for them; GROUPS (2 or 3) warpgroups multiply, tiles of x in turn, by the same 128
+// outputs. Every 128 inputs the sums are scaled and added in float32, since tensor cores add 8-bit products with fewer bits (arXiv
+// 2412.19437, 3.3.2); meanwhile another warpgroup multiplies.
+// Blocks stay, and take one item after the other: up to TILES (one or two for each warpgroup) tiles of rows of one matrix. STAGES are on
+// their way.
 // GATED, ADD, ROWS: product.cu; gates and ups of the same outputs are in one block. grid (any), (GROUPS + 1) * 128 threads.
 #define ROWS_OF_TILE 64
 #define INPUTS 128                  // of a chunk: they share a scale
@@ -61,9 +63,10 @@ __device__ __forceinline__ void exchange(const u32 (&mine)[4], u32 (&theirs)[4])
   }
 }
 
-// maps: [matrices] tensor maps of boxes of 64 rows and INPUTS inputs. scales, scaleRows, scaleColumns: as in skinny.cu, scales by address; each of their
-// columns is of INPUTS inputs, and the outputs of half a block share a row of them. x: [tiles, inputs / INPUTS, TILE_BYTES], xScales: [tiles, inputs / INPUTS,
-// 64], of quantiseTiles. rows: of x, where ROWS is 0. items, starts, order: of experts.cu. inputs: a multiple of INPUTS; outputs: of 8 (of 16 where GATED).
+// maps: [matrices] tensor maps of boxes of 64 rows and INPUTS inputs. scales, scaleRows, scaleColumns: as in skinny.cu, scales by address;
+// each of their columns is of INPUTS inputs, and the outputs of half a block share a row of them. x: [tiles, inputs / INPUTS, TILE_BYTES],
+// xScales: [tiles, inputs / INPUTS, 64], of quantiseTiles. rows: of x, where ROWS is 0. items, starts, order: of experts.cu. inputs: a
+// multiple of INPUTS; outputs: of 8 (of 16 where GATED).
 extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts(
     u64 maps, const u64* scales, const int* scaleRows, int scaleColumns, const T* bias, const u8* x, const float* xScales, T* y, int rows, int outputs, int inputs, int yStride, const int4* items, const int* starts, const int* order) {
   DYNAMIC_SHARED(memory);
@@ -169,7 +172,8 @@ extern "C" __global__ void __launch_bounds__((GROUPS + 1) * 128, 1) bulkProducts
     const int ownRow = threadIdx.x % 128 / WARP * 16 + lane / 4; // of a tile; the other one is 8 further
     const u32 firstWeight = operandLow(stages), firstRows = operandLow(stages + WEIGHT_BYTES + group * TILE_BYTES);
     const int asking = kept(min(4, chunks - 1));
-    // What all threads have in common is moved to registers of all at once, which would wait for memory here: so each lane asks for a part of it.
+    // What all threads have in common is moved to registers of all at once, which would wait for memory here: so each lane asks for a part
+    // of it.
 #if ROWS
     auto entryOf = [&](int i) { return ((const int*)(items + 1 + min(i, total - 1) / across))[min(lane, 3)]; };
     int entry = entryOf(blockIdx.x);

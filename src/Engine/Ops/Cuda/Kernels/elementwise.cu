@@ -150,8 +150,8 @@ extern "C" __global__ void gatherCache(const T* keys, const T* values, T* outKey
   }
 }
 
-// The last elements of each row, width (a multiple of PACK) of them, become those of the row with its number in each of heads: rows [count, rowWidth], keys
-// [heads, keyRows, keyWidth]. grid (count · width / PACK threads, any).
+// The last elements of each row, width (a multiple of PACK) of them, become those of the row with its number in each of heads: rows [count,
+// rowWidth], keys [heads, keyRows, keyWidth]. grid (count · width / PACK threads, any).
 extern "C" __global__ void spreadLast(const T* rows, T* keys, int count, int rowWidth, int keyRows, int keyWidth, int width, int heads) {
   launchDependents();
   waitForPrevious();

@@ -1,8 +1,9 @@
 // What lies between the products of all experts of a step; no count comes back to the host. Compiled for EXPERTS and PER_TOKEN.
 
-// Of experts that change ranks: the place on this rank of the expert of each assignment, or -1 where another rank computes the token. table: [experts of the
-// layer][width]: how many ranks hold an expert, then for each of them its number and, of this rank, the place; the rank (token modulo how many) computes
-// the token. ids, places: [assignments]. loads: [experts of the layer] and usage: [ranks], assignments of each, counted up. A thread an assignment.
+// Of experts that change ranks: the place on this rank of the expert of each assignment, or -1 where another rank computes the token.
+// table: [experts of the layer][width]: how many ranks hold an expert, then for each of them its number and, of this rank, the place; the
+// rank (token modulo how many) computes the token. ids, places: [assignments]. loads: [experts of the layer] and usage: [ranks],
+// assignments of each, counted up. A thread an assignment.
 extern "C" __global__ void placeChoices(const int* ids, int assignments, const int* table, int width, int rank, int* places, u64* loads, u64* usage) {
   launchDependents();
   waitForPrevious();
@@ -41,11 +42,11 @@ __device__ __forceinline__ void writeTiles(const int* starts, int rowsOfTile, in
   for (int i = place + lane; i < maxTiles; i += WARP) tiles[i] = {-1, 0};
 }
 
-// Assignments (a token's i-th expert is assignment token · PER_TOKEN + i) by expert, in the order of the tokens. Experts first to first + EXPERTS are
-// this rank's; the others' assignments are left out, and so is -1. ids: [assignments]. starts: [EXPERTS + 1], order: [assignments], active: [EXPERTS]
-// those with assignments, then -1. A block has its share of the experts; with several (SORT_BLOCKS), active is every expert's own number, and the tiles (of
-// writeTiles) are listed by listTiles. usage: [total] or null, assignments of each of the layer's experts since it was set to 0, whichever rank has
-// them. 512 threads.
+// Assignments (a token's i-th expert is assignment token · PER_TOKEN + i) by expert, in the order of the tokens. Experts first to first +
+// EXPERTS are this rank's; the others' assignments are left out, and so is -1. ids: [assignments]. starts: [EXPERTS + 1], order:
+// [assignments], active: [EXPERTS] those with assignments, then -1. A block has its share of the experts; with several (SORT_BLOCKS),
+// active is every expert's own number, and the tiles (of writeTiles) are listed by listTiles. usage: [total] or null, assignments of each
+// of the layer's experts since it was set to 0, whichever rank has them. 512 threads.
 extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, int assignments, int first, int* starts, int* order, int* active,
                                                                int rowsOfTile, int2* tiles, int maxTiles, u64* usage, int total) {
   // With several blocks, warps share the assignments; otherwise the experts.
@@ -190,8 +191,8 @@ extern "C" __global__ void listTiles(const int* starts, int rowsOfTile, int2* ti
   writeTiles(starts, rowsOfTile, tiles, maxTiles);
 }
 
-// For products of many rows: tiles of 64 rows (of writeTiles), and items of some tiles of one expert (bulk_products.cu): {how many}, then {expert, the
-// first row among the expert's, the first tile among all, tiles}. One warp.
+// For products of many rows: tiles of 64 rows (of writeTiles), and items of some tiles of one expert (bulk_products.cu): {how many}, then
+// {expert, the first row among the expert's, the first tile among all, tiles}. One warp.
 extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTiles, int4* items, int tilesOfItem) {
   launchDependents();
   waitForPrevious();
@@ -219,9 +220,9 @@ extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTile
   if (lane == 0) items[0] = {place - 1, 0, 0, 0};
 }
 
-// y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, then + shared[token], all of it in
-// float32; add: then + y[token], and only that is rounded. results: [assignments, width]; shared: [tokens, width] or null; y: [tokens, width]. grid
-// (tokens, parts of the width).
+// y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, then + shared[token],
+// all of it in float32; add: then + y[token], and only that is rounded. results: [assignments, width]; shared: [tokens, width] or null; y:
+// [tokens, width]. grid (tokens, parts of the width).
 extern "C" __global__ void __launch_bounds__(128, 4) combine(const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first, int add) {
   launchDependents();
   waitForPrevious();

@@ -20,11 +20,11 @@ __device__ __forceinline__ float rowSum(float x) {
 // heads, RANK]. contextLengths: [rows] positions that the row sees, itself included; 0: a padding row, whose result is 0. scale holds
 // log2(e). grid (rows, blocks of heads, splits), THREADS, SHARED_BYTES.
 // CLUSTER == 1: partials: [rows, heads, splits, RANK + 2]: with several splits the results go there, and latentJoin joins them. PARTS is 1.
-// Otherwise the splits are clusters, each of which joins its results. A row uses as many as have leastShare positions each; several go to
+// Otherwise the splits are clusters, each of which joins its results. A row uses as many as have minShare positions each; several go to
 // partials, and who ends last joins them (latent_cluster.cu, which has counters, too).
 extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAttention(
     const T* absorbed, const T* queries, const Cached* cache, const u8* scales, T* out, float* partials, const int* contextLengths,
-    const int* tableStarts, const int* tables, int heads, float scale, u32* counters, int leastShare) {
+    const int* tableStarts, const int* tables, int heads, float scale, u32* counters, int minShare) {
   DYNAMIC_SHARED(memory);
   launchDependents();
   const int row = blockIdx.x, warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, group = warp / WARPS, quarter = warp % WARPS;
@@ -35,7 +35,7 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
   const int* table = tables + tableStarts[row];
 #if CLUSTER > 1
   beginMeeting();
-  const int used = min((int)gridDim.z / CLUSTER, max(1, (context + leastShare - 1) / leastShare)), cluster = blockIdx.z / CLUSTER;
+  const int used = min((int)gridDim.z / CLUSTER, max(1, (context + minShare - 1) / minShare)), cluster = blockIdx.z / CLUSTER;
   if (cluster >= used) return; // all of its blocks do
   const int splits = used * CLUSTER;
 #else

@@ -34,8 +34,8 @@ __device__ __forceinline__ void readFour(float (&value)[4], const T* from, bool 
   for (int i = 0; i < 4; i++) value[i] = toFloat(pack.element[i]);
 }
 
-// x: [rows, xStride], of which the first inputs (a multiple of 4) are read; y: [rows, inputs]; scales: [⌈inputs / 128⌉, rows]. A warp has 128 inputs.
-// grid (rows, blocks of 8 warps).
+// x: [rows, xStride], of which the first inputs (a multiple of 4) are read; y: [rows, inputs]; scales: [⌈inputs / 128⌉, rows]. A warp has
+// 128 inputs. grid (rows, blocks of 8 warps).
 extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(const T* x, int xStride, u8* y, float* scales, int rows, int inputs) {
   launchDependents();
   waitForPrevious();
@@ -50,9 +50,9 @@ extern "C" __global__ void __launch_bounds__(WARPS_OF_BLOCK * WARP) quantise(con
 }
 
 #ifdef NORM_WARPS
-// The same of rows that are normalised before, by the root of their mean square, and rounded to T as a norm alone rounds them. weight: [inputs]; normed:
-// [rows of x, inputs] or null, what was quantised. A block has a row, each of its NORM_WARPS warps NORM_CHUNKS times 128 inputs. TILED: y and scales as
-// of quantiseTiles; inputs is a multiple of 128 then.
+// The same of rows that are normalised before, by the root of their mean square, and rounded to T as a norm alone rounds them. weight:
+// [inputs]; normed: [rows of x, inputs] or null, what was quantised. A block has a row, each of its NORM_WARPS warps NORM_CHUNKS times 128
+// inputs. TILED: y and scales as of quantiseTiles; inputs is a multiple of 128 then.
 extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
     const T* x, int xStride, const T* weight, float epsilon, T* normed, u8* y, float* scales, int rows, int inputs) {
   __shared__ float partial[NORM_WARPS];
@@ -109,15 +109,15 @@ extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
 #endif
 
 #ifdef ROWS
-// For bulkProducts: 64 rows of 128 inputs are contiguous, their 16-byte packs swizzled (warpgroup.cu). ROWS: as in product.cu. y: [tiles, inputs / 128,
-// 64 rows, 128], scales: [tiles, inputs / 128, 64]. tiles, starts, order: of experts.cu; a tile is 64 rows of an expert.
+// For bulkProducts: 64 rows of 128 inputs are contiguous, their 16-byte packs swizzled (warpgroup.cu). ROWS: as in product.cu. y: [tiles,
+// inputs / 128, 64 rows, 128], scales: [tiles, inputs / 128, 64]. tiles, starts, order: of experts.cu; a tile is 64 rows of an expert.
 #if ROWS == 1
 #define TILE_THREADS (WARPS_OF_BLOCK * WARP)
 #define PACKS (BLOCK / 16)          // of a row
 #define STEP (TILE_THREADS / PACKS) // rows of a pass
 
-// Copies what quantise has made of each token to the rows of its experts; x, xScales: its y and scales, rows: of them. Rows beyond the end of an
-// expert's own repeat the last one. grid (tiles, any).
+// Copies what quantise has made of each token to the rows of its experts; x, xScales: its y and scales, rows: of them. Rows beyond the end
+// of an expert's own repeat the last one. grid (tiles, any).
 extern "C" __global__ void __launch_bounds__(TILE_THREADS) gatherTiles(
     const u8* x, const float* xScales, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts, const int* order, int perToken) {
   launchDependents();
