@@ -73,6 +73,23 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     public void Decode_steps_agree_with_the_plain_version(int heads, int bound, int[] contexts) =>
         AssertSingleRowsAgree(heads, bound, [.. contexts.Select(context => (context, 1))]);
 
+    // More heads than blocks share, and rows behind those that are filled.
+    [Theory]
+    [InlineData(1, 5)]
+    [InlineData(17, 300)]
+    [InlineData(40, 33)]
+    public void The_rotated_part_reaches_the_keys_of_every_head(int heads, int positions)
+    {
+        var shape = new LatentAttentionShape(heads, 64, 32, 16, 32, 1, Interleaved: true);
+        var context = randn(positions, shape.RowWidth).to(ScalarType.BFloat16).cuda();
+        var wanted = zeros([heads, positions + 7, shape.QueryDim], ScalarType.BFloat16, _cuda.Device);
+        var keys = wanted.clone();
+        new RotatedKeys(kernels: null).Spread(context, wanted, shape);
+        new RotatedKeys(_cuda.Kernels).Spread(context, keys, shape);
+        Assert.True(keys.eq(wanted).all().item<bool>());
+        Assert.NotEqual(0, wanted.abs().max().item<float>());
+    }
+
     // More rows than are absorbed at once, and single tokens before, between and behind prompts.
     [Fact]
     public void Single_tokens_anywhere_in_a_step_agree_with_the_plain_version()
