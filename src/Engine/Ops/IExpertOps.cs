@@ -126,7 +126,7 @@ internal interface IExpertOps
     /// <param name="experts">Of this rank.</param>
     /// <param name="shared">[tokens, hidden] in x's type, what the experts of every token gave; null: nothing.</param>
     /// <param name="residual">[tokens, hidden] in x's type, which becomes the result; null: the result is a tensor of its own.</param>
-    /// <param name="quantised">x as 8-bit floats, of <see cref="TryNormalise"/>; null: there are none.</param>
+    /// <param name="quantised">x as 8-bit floats, of <see cref="TryNormalise"/>; null: x is not quantised yet.</param>
     /// <returns>[tokens, hidden] in x's type; null: this device, or these experts, need the choices on the host, and nothing was
     /// done.</returns>
     Tensor? TrySum(

@@ -76,7 +76,8 @@ internal static class NodeIdentity
             if (other.Cards.Intersect(holder.Cards).FirstOrDefault() is { } card)
             {
                 return $"its {card} is the card of {layout.NameOf(holder.Node)} on {holder.Host}, process {holder.ProcessId}, too: "
-                    + "give nodes of one machine cards of their own, by CUDA_VISIBLE_DEVICES or --device cuda:N, or run all of their ranks in one process";
+                    + "give nodes of one machine cards of their own, by CUDA_VISIBLE_DEVICES or --device cuda:N, or run all of their "
+                    + "ranks in one process";
             }
         }
 

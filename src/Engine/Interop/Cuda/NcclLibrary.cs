@@ -101,7 +101,9 @@ internal sealed unsafe class NcclLibrary
         EngineErrorKind.Environment,
         Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } named
             ? $"{EnvironmentVariable} names {named}, which is no {FileName} that can be loaded. Name the file, or unset it to have NCCL looked for."
-            : $"NCCL ({FileName}) was not found: looked beside libtorch, in Python's nvidia packages and on the library path. A model that is spread over several GPUs needs it: install libnccl2, or set {EnvironmentVariable} to the file; stages on different nodes do without it where LOCALLLM_NCCL_BETWEEN_NODES is not set.",
+            : $"NCCL ({FileName}) was not found: looked beside libtorch, in Python's nvidia packages and on the library path. "
+                + $"A model that is spread over several GPUs needs it: install libnccl2, or set {EnvironmentVariable} to the file; "
+                + "stages on different nodes do without it where LOCALLLM_NCCL_BETWEEN_NODES is not set.",
         "tensor_parallel_size");
 
     /// <summary>Loads the library where there is one.</summary>

@@ -141,8 +141,8 @@ internal sealed unsafe class BulkProducts(CudaDevice device, KernelCompiler kern
             (bulk.MaxTiles, GatherParts, 1),
             QuantiseThreads,
             [
-                quantised.Values, quantised.Scales, tiled.Values, tiled.Scales, (int)x.size(0), inputs, bulk.Tiles, bulk.Rows.Starts, bulk.Rows.Order,
-                bulk.Rows.PerToken,
+                quantised.Values, quantised.Scales, tiled.Values, tiled.Scales, (int)x.size(0), inputs, bulk.Tiles, bulk.Rows.Starts,
+                bulk.Rows.Order, bulk.Rows.PerToken,
             ]);
         return tiled;
     }

@@ -63,6 +63,7 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
             CudaException.Check(CudaDriver.cuLaunchKernelEx(&config, function, pointers, null), $"launching {name}");
         }
     }
+
     /// <summary>
     /// How many clusters of a kernel that is compiled for clusters the card runs at once; from then on it may be launched, even if its
     /// clusters have more than the 8 blocks that every card takes.
@@ -93,7 +94,8 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
     {
         if (bytes <= _allowedSharedMemory)
             return;
-        CudaException.Check(CudaDriver.cuFuncSetAttribute(function, MaxDynamicSharedMemory, bytes), $"giving {name} {bytes} bytes of shared memory");
+        var result = CudaDriver.cuFuncSetAttribute(function, MaxDynamicSharedMemory, bytes);
+        CudaException.Check(result, $"giving {name} {bytes} bytes of shared memory");
         _allowedSharedMemory = bytes;
     }
 }

@@ -68,7 +68,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <param name="normed">[rows, in], contiguous: becomes the normalised rows; null: nobody wants them.</param>
     /// <param name="values">Become the 8-bit floats.</param>
     /// <param name="scales">Become their scales.</param>
-    /// <param name="rows">Rows that there is room for.</param>
+    /// <param name="rows">Rows of the two buffers.</param>
     /// <param name="tiled">Whether both are laid out in tiles (<see cref="TiledRows"/>).</param>
     public void QuantiseNormed(
         Tensor x, Tensor weight, float epsilon, Tensor? normed, Tensor values, Tensor scales, int rows, bool tiled)

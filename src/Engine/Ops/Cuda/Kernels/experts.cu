@@ -223,7 +223,8 @@ extern "C" __global__ void listItems(const int* starts, int2* tiles, int maxTile
 // y[token] = Σ weight · result of its experts on this rank (first to first + EXPERTS), in the order of its choice, then + shared[token],
 // all of it in float32; add: then + y[token], and only that is rounded. results: [assignments, width]; shared: [tokens, width] or null; y:
 // [tokens, width]. grid (tokens, parts of the width).
-extern "C" __global__ void __launch_bounds__(128, 4) combine(const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first, int add) {
+extern "C" __global__ void __launch_bounds__(128, 4) combine(
+    const T* results, const int* ids, const float* weights, const T* shared, T* y, int width, int first, int add) {
   launchDependents();
   waitForPrevious();
   const u64 token = blockIdx.x;

@@ -119,7 +119,8 @@ extern "C" __global__ void __launch_bounds__(NORM_WARPS * WARP) quantiseNormed(
 // Copies what quantise has made of each token to the rows of its experts; x, xScales: its y and scales, rows: of them. Rows beyond the end
 // of an expert's own repeat the last one. grid (tiles, any).
 extern "C" __global__ void __launch_bounds__(TILE_THREADS) gatherTiles(
-    const u8* x, const float* xScales, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts, const int* order, int perToken) {
+    const u8* x, const float* xScales, u8* y, float* scales, int rows, int inputs, const int2* tiles, const int* starts, const int* order,
+    int perToken) {
   launchDependents();
   waitForPrevious();
   const int2 tile = tiles[blockIdx.x];
@@ -135,7 +136,8 @@ extern "C" __global__ void __launch_bounds__(TILE_THREADS) gatherTiles(
 #pragma unroll
     for (int i = 0; i < ROWS_OF_TILE / STEP; i++) {
       const int row = r + i * STEP;
-      *(uint4*)(y + place * TILE_BYTES + row * BLOCK + (pack ^ row % 8) * 16) = *(const uint4*)(x + (u64)source[i] * inputs + chunk * BLOCK + pack * 16);
+      const u8* from = x + (u64)source[i] * inputs + chunk * BLOCK + pack * 16;
+      *(uint4*)(y + place * TILE_BYTES + row * BLOCK + (pack ^ row % 8) * 16) = *(const uint4*)from;
       if (pack == 0) scales[place * ROWS_OF_TILE + row] = xScales[(u64)chunk * rows + source[i]];
     }
   }

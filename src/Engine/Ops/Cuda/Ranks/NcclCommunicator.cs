@@ -144,7 +144,8 @@ internal sealed class NcclCommunicator(Func<(NcclLibrary Library, NcclLibrary.Un
         {
             var library = _library!;
             connecting.ContinueWith(
-                late => library.CommAbort(late.Result), CancellationToken.None, TaskContinuationOptions.OnlyOnRanToCompletion, TaskScheduler.Default);
+                late => library.CommAbort(late.Result), CancellationToken.None, TaskContinuationOptions.OnlyOnRanToCompletion,
+                TaskScheduler.Default);
             ThrowIfAborted();
         }
 
