@@ -142,6 +142,8 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
         // A device that has nothing to do meanwhile tells the newest counts; one that is ahead is asked now and then.
         if (submitted.Failure is null && !_usageFailed && (_submitted.Count == 0 || ++_stepsUnread >= StepsOfUsage))
             ReadExpertUsage();
+        if (_ops.Features.Memory?.TakeGrowth() is { } grown && _logger is not null)
+            LogGrown(_logger, grown);
         _result.ExpertBalance = _usageFailed ? null : _model.ExpertBalance;
         submitted.Clear();
         _spare.Push(submitted);
@@ -180,6 +182,10 @@ internal sealed unsafe partial class LocalExecutor : IStepExecutor
                 LogUsageFailed(_logger, failure);
         }
     }
+
+    [LoggerMessage(20, LogLevel.Warning, "Buffers of the device grew after loading ({Grown}): that memory was not planned for, and "
+        + "recorded steps may have to be recorded anew. Please report it with the model's name and the engine's options.")]
+    private static partial void LogGrown(ILogger logger, string grown);
 
     [LoggerMessage(17, LogLevel.Warning, "The device's counts of its experts' tokens could not be read; "
         + "how evenly experts are used is not known any more.")]

@@ -114,6 +114,7 @@ internal sealed partial class ModelLoader : IExecutorLoader
                 Record(graphs, progress);
             }
 
+            _session.Ops.Features.Memory?.Settle();
             var logger = _options.LoggerFactory?.CreateLogger(typeof(LocalExecutor)) is { } own ? new GuardedLogger(own) : null;
             var maxPredicted = _options.Speculation?.NumSpeculativeTokens ?? 0;
             _model = null;

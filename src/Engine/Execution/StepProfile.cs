@@ -8,16 +8,20 @@ using static TorchSharp.torch;
 namespace LocalLlm.Execution;
 
 /// <summary>
-/// Runs the largest step that the options allow, so that every buffer has its final size before the KV cache is sized, and the smallest
-/// ones, so that every kernel is compiled before the first request.
+/// Runs the largest steps of each kind that the options allow, so that every buffer has its final size before the KV cache is sized, and
+/// the smallest ones, so that every kernel is compiled before the first request.
 /// </summary>
 internal static class StepProfile
 {
     // Steps of so few tokens have kernels of their own.
     private const int FewTokens = 4;
 
+    // Attention of fewer is that of single tokens.
+    private const int MinPrompt = 16;
+
     /// <summary>
-    /// Prompts of <paramref name="maxTokens"/> and of few tokens, and logits of <paramref name="maxSequences"/> rows; nothing is kept.
+    /// Prompts of <paramref name="maxTokens"/> and of few tokens with logits of <paramref name="maxSequences"/> rows, one token of each
+    /// sequence, and these beside prompts; nothing is kept.
     /// </summary>
     /// <param name="model">The model.</param>
     /// <param name="ops">Its device.</param>
@@ -39,13 +43,30 @@ internal static class StepProfile
             // Groups have different numbers, as in most steps.
             var step = tokens;
             var own = Own(rows, group => 1 + ((step - 1 + group) % few)) ?? tokens;
-            RunStep(model, ops, caches, rows, gather, own, own);
+            RunStep(model, ops, caches, rows, gather, [own], own);
         }
 
         Own(rows, _ => maxTokens);
-        RunStep(model, ops, caches, rows, gather, maxTokens, Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));
+        RunStep(model, ops, caches, rows, gather, [maxTokens], Math.Min(maxTokens, Math.Max(maxSequences, LocalExecutor.PromptLogitsRows)));
+        foreach (var step in Mixed(maxTokens, maxSequences))
+        {
+            Own(rows, _ => step.Sum());
+            RunStep(model, ops, caches, rows, gather, step, 0);
+        }
+
         foreach (var cache in caches)
             cache.Dispose();
+    }
+
+    // What a prompt alone does not take: one token of each sequence, and these beside several prompts.
+    private static IEnumerable<int[]> Mixed(int maxTokens, int maxSequences)
+    {
+        var singles = Math.Min(maxTokens, maxSequences);
+        yield return [.. Enumerable.Repeat(1, singles)];
+        var beside = Math.Min(singles, maxTokens / 2);
+        var prompt = (maxTokens - beside) / 2;
+        if (prompt >= MinPrompt)
+            yield return [.. Enumerable.Repeat(1, beside), prompt, maxTokens - beside - prompt];
     }
 
     // Notes the tokens of every group; those of this rank's own.
@@ -58,15 +79,21 @@ internal static class StepProfile
     }
 
     private static void RunStep(
-        ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, GroupRows? rows, LogitsGather gather, int tokens,
-        int logitsRows)
+        ICausalLanguageModel model, IDeviceOps ops, IReadOnlyList<KvLayerCache> caches, GroupRows? rows, LogitsGather gather,
+        IReadOnlyList<int> sequences, int logitsRows)
     {
         using var scope = NewDisposeScope();
         using var metadata = new AttentionMetadata();
-        metadata.Sequences.Add(new(0, tokens, tokens, 0));
-        // Every position is in the one block that there is.
-        for (var block = 0; block < tokens; block += AttentionMetadata.BlockSize)
-            metadata.BlockTables.Add(0);
+        var tokens = 0;
+        foreach (var length in sequences)
+        {
+            metadata.Sequences.Add(new(tokens, length, length, metadata.BlockTables.Count));
+            // Every position is in the one block that there is.
+            for (var block = 0; block < length; block += AttentionMetadata.BlockSize)
+                metadata.BlockTables.Add(0);
+            tokens += length;
+        }
+
         model.BeginStep();
         for (var token = 0; token < tokens; token++)
         {
@@ -80,10 +107,11 @@ internal static class StepProfile
         {
             using var ofDraft = NewDisposeScope();
             var next = predictor.Forward(hidden, isOfModel: true, zeros(tokens, ScalarType.Int64, hidden.device), context);
-            gather.Best(predictor.ComputeLogits(next.narrow(0, 0, logitsRows)));
+            if (logitsRows > 0)
+                gather.Best(predictor.ComputeLogits(next.narrow(0, 0, logitsRows)));
         }
 
-        if (!model.GivesLogits)
+        if (!model.GivesLogits || logitsRows == 0)
             return;
         // As many rows as there are of each kind: those whose best token is taken, and those that are gathered whole.
         var chosen = Enumerable.Range(0, logitsRows).ToArray();

@@ -39,6 +39,7 @@ internal sealed class RoutedExperts : IExperts
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options, Expert? shared)
     {
         _shared = context.SpreadsExperts || context.Rebalancing is not null ? null : shared;
+        Routing = options.Routing;
         var count = options.Routing.Count;
         (_ranks, _device, Prefix) = (context.ExpertRanks, context.Ops.Device, prefix);
         if (context.Rebalancing is { } balancing)
@@ -82,6 +83,9 @@ internal sealed class RoutedExperts : IExperts
 
     /// <inheritdoc/>
     public ExpertShares? Shares { get; }
+
+    /// <inheritdoc/>
+    public ExpertRouting? Routing { get; }
 
     /// <inheritdoc/>
     public ExpertMatrices? Shared => _shared?.Matrices;

@@ -18,6 +18,15 @@ internal interface IDeviceMemory
     /// </summary>
     void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen, int maxSequences);
 
+    /// <summary>What is there has its final size: what grows from here on is noted for <see cref="TakeGrowth"/>.</summary>
+    void Settle();
+
+    /// <summary>
+    /// The buffers that have grown since <see cref="Settle"/>, or since this was asked before; null: none has, as it should be. Their
+    /// memory was not planned for, and recorded steps may have been dropped.
+    /// </summary>
+    string? TakeGrowth();
+
     /// <summary>Gives back what was taken for tensors that are gone.</summary>
     void ReleaseUnused();
 }

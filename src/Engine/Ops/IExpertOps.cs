@@ -44,6 +44,9 @@ internal interface IExperts
     /// </summary>
     ExpertMatrices? Shared => null;
 
+    /// <summary>How they are chosen; null: in a way that any device has kernels for.</summary>
+    ExpertRouting? Routing => null;
+
     /// <summary>What one is made of; null: only <see cref="Forward"/> knows.</summary>
     ExpertMatrices? MatricesOf(int expert);
 

@@ -105,6 +105,23 @@ public sealed class CudaDeepseekEngineTests
         Assert.True(expected.Zip(actual).Count(pair => pair.First == pair.Second) >= 45);
     }
 
+    // Prompts of all lengths in chunks, single tokens beside them, more sequences than steps are recorded for, and alone.
+    [Theory]
+    [InlineData("tiny-v3", 512, 256)]
+    [InlineData("tiny-v3-fp8", 512, 256)]
+    [InlineData("tiny-v3-fp8", 130, 16)]
+    [InlineData("tiny-v3", 2048, 200)]
+    public async Task No_buffer_grows_while_an_engine_serves(string model, int stepTokens, int sequences)
+    {
+        SuiteExecutor.SkipInAnotherProcess();
+        var logs = new CollectedLogs();
+        await using var engine = await LoadAsync(Options(model, "bfloat16") with { MaxNumBatchedTokens = stepTokens, MaxNumSeqs = sequences, LoggerFactory = logs });
+        await engine.GenerateBatchAsync(CudaEngineTests.Requests(300), cancellationToken: Token);
+        foreach (var request in CudaEngineTests.Requests(3))
+            await engine.CompleteAsync(request, Token);
+        Assert.DoesNotContain(logs.Warnings, warning => warning.Contains("grew", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Requests_in_a_crowd_give_what_they_give_alone()
     {

@@ -16,6 +16,9 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
     /// <summary>Largest step so far, in tokens.</summary>
     public int LargestStep { get; private set; }
 
+    /// <summary>New tokens of each sequence, of every step so far.</summary>
+    public List<int[]> Shapes { get; } = [];
+
     /// <summary>Layers that room was made for.</summary>
     public List<KvLayerSpec> Reserved { get; } = [];
 
@@ -43,6 +46,20 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
 
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen, int maxSequences) => Reserved.Add(layer);
 
+    /// <summary>Told once after loading.</summary>
+    public string? Growth { get; set; }
+
+    public bool IsSettled { get; private set; }
+
+    public void Settle() => IsSettled = true;
+
+    public string? TakeGrowth()
+    {
+        var grown = Growth;
+        Growth = null;
+        return grown;
+    }
+
     public void ReleaseUnused()
     {
     }
@@ -57,6 +74,7 @@ internal sealed class MeasuredCpu(long availableBytes) : IDeviceOps, IDeviceMemo
     {
         Steps++;
         LargestStep = Math.Max(LargestStep, inputIds.Length);
+        Shapes.Add([.. metadata.Sequences.Span.ToArray().Select(sequence => sequence.TokenCount)]);
         return _cpu.BeginStep(inputIds, metadata);
     }
 

@@ -47,6 +47,35 @@ public sealed class ModelLoaderTests
     }
 
     [Fact]
+    public void Memory_is_measured_by_prompts_by_single_tokens_and_by_both_in_one_step()
+    {
+        MeasuredCpu? device = null;
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) => device = new MeasuredCpu(Available)));
+        using var loader = new ModelLoader(Options with { MaxNumSeqs = 20 });
+        using var worker = loader.Load(null, null, TestContext.Current.CancellationToken);
+        var single = Enumerable.Repeat(1, 20);
+        Assert.Equal([[4], [3], [2], [1], [StepTokens], [.. single], [.. single, 22, 22]], device!.Shapes);
+        Assert.True(device.IsSettled);
+    }
+
+    [Fact]
+    public async Task What_grows_after_loading_is_a_warning()
+    {
+        SuiteExecutor.SkipInAnotherProcess();
+        MeasuredCpu? device = null;
+        using var registration = DeviceRegistry.Register(new(Name, (_, _) => device = new MeasuredCpu(Available)));
+        var logs = new CollectedLogs();
+        await using var engine = await SuiteExecutor.LoadAsync(Options with { LoggerFactory = logs }, cancellationToken: TestContext.Current.CancellationToken);
+        foreach (var grown in (string?[])[null, "Absorbed, Mixed", null])
+        {
+            device!.Growth = grown;
+            await engine.CompleteAsync(GenerationRequest.FromTokenIds([1, 2, 3], new() { MaxTokens = 2 }), TestContext.Current.CancellationToken);
+        }
+
+        Assert.Contains("grew after loading (Absorbed, Mixed)", Assert.Single(logs.Warnings), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Data_parallel_groups_run_the_largest_step_together_before_they_measure()
     {
         SuiteExecutor.SkipInAnotherProcess();

@@ -71,9 +71,43 @@ public sealed class CudaDeepseekOpsTests : IDisposable
     [InlineData(64, 0, new[] { 1000, 90 })]
     [InlineData(128, 0, new[] { 3000 })]
     [InlineData(128, 100_000, new[] { 300 })]
-    public void Decode_steps_agree_with_the_plain_version(int heads, int bound, int[] contexts)
+    public void Decode_steps_agree_with_the_plain_version(int heads, int bound, int[] contexts) =>
+        AssertSingleRowsAgree(heads, bound, [.. contexts.Select(context => (context, 1))]);
+
+    // More heads than blocks share, and rows behind those that are filled.
+    [Theory]
+    [InlineData(1, 5)]
+    [InlineData(17, 300)]
+    [InlineData(40, 33)]
+    public void The_rotated_part_reaches_the_keys_of_every_head(int heads, int positions)
     {
         CardTypes.SkipBeforeAmpere();
+        var shape = new LatentAttentionShape(heads, 64, 32, 16, 32, 1, Interleaved: true);
+        var context = randn(positions, shape.RowWidth).to(ScalarType.BFloat16).cuda();
+        var wanted = zeros([heads, positions + 7, shape.QueryDim], ScalarType.BFloat16, _cuda.Device);
+        var keys = wanted.clone();
+        new RotatedKeys(kernels: null).Spread(context, wanted, shape);
+        new RotatedKeys(_cuda.Kernels).Spread(context, keys, shape);
+        Assert.True(keys.eq(wanted).all().item<bool>());
+        Assert.NotEqual(0, wanted.abs().max().item<float>());
+    }
+
+    // More rows than are absorbed at once, and single tokens before, between and behind prompts.
+    [Fact]
+    public void Single_tokens_anywhere_in_a_step_agree_with_the_plain_version()
+    {
+        AssertSingleRowsAgree(2, 0, [.. Enumerable.Range(0, 1100).Select(i => (1 + (i % 40), 1))]);
+        AssertSingleRowsAgree(2, 0, [(5, 1), (700, 600), (33, 1), (20, 20), (1, 1), (1200, 1100), (90, 1), (3, 2)]);
+        AssertSingleRowsAgree(2, 0, [(1200, 1200), (90, 1)]);
+    }
+
+    // Rows of sequences with a prompt's worth of them are computed otherwise, and compared elsewhere.
+    private void AssertSingleRowsAgree(int heads, int bound, (int Context, int Tokens)[] sequences)
+    {
+        CardTypes.SkipBeforeAmpere();
+        var contexts = sequences.Select(sequence => sequence.Context).ToArray();
+        var tokens = sequences.Sum(sequence => sequence.Tokens);
+        var singles = new List<long>();
         var shape = new LatentAttentionShape(heads, 512, 128, 64, 128, 1 / MathF.Sqrt(192), Interleaved: true);
         var spec = KvLayerSpec.Rows(shape.RowWidth);
         var free = Enumerable.Range(0, contexts.Sum(context => (context + 15) / 16)).ToArray();
@@ -88,10 +122,13 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             plainCache.Tensors[0].copy_(randn(plainCache.Tensors[0].shape));
             fastCache.Tensors[0].copy_(plainCache.Tensors[0]);
             using var metadata = new AttentionMetadata { ContextBound = bound };
-            foreach (var context in contexts)
+            singles.Clear();
+            foreach (var (context, own) in sequences)
             {
+                if (own < StepInputs.MinRunTokens)
+                    singles.AddRange(Enumerable.Range(metadata.TokenCount, own).Select(row => (long)row));
                 var table = free[next..(next += (context + 15) / 16)];
-                Append(metadata, context - 1, 1, table);
+                Append(metadata, context - own, own, table);
                 // What lies behind the end of a sequence must never reach a result.
                 if (context % 16 > 0)
                     fastCache.Tensors[0][table[^1]].reshape(16, -1).narrow(0, context % 16, 16 - (context % 16)).fill_(float.NaN);
@@ -101,12 +138,13 @@ public sealed class CudaDeepseekOpsTests : IDisposable
             using var plainWeight = plain.Pack(projection, shape);
             using var fastWeight = fast.Pack(projection.cuda(), shape);
             // So large that few positions have most of the weight: a mean over thousands would be next to nothing.
-            var queries = (randn(contexts.Length, (long)heads * shape.QueryDim) * 4).to(type);
-            var wanted = plain.Attention(queries, plainWeight, plainCache, metadata, shape);
-            _cuda.BeginStep(new int[contexts.Length], metadata);
+            var queries = (randn(tokens, (long)heads * shape.QueryDim) * 4).to(type);
+            var rows = tensor(singles.ToArray());
+            var wanted = plain.Attention(queries, plainWeight, plainCache, metadata, shape).index_select(0, rows);
+            _cuda.BeginStep(new int[tokens], metadata);
             // Twice: what joins parts begins anew.
             for (var turn = 0; turn < 2; turn++)
-                AssertNear(wanted, fast.Attention(queries.cuda(), fastWeight, fastCache, metadata, shape), 3e-2);
+                AssertNear(wanted, fast.Attention(queries.cuda(), fastWeight, fastCache, metadata, shape).index_select(0, rows.cuda()), 3e-2);
         }
     }
 

@@ -42,6 +42,7 @@ public sealed class CudaExpertOpsTests : IDisposable
     public static TheoryData<int, int, int, int> Routings => new()
     {
         { 256, 8, 8, 4 }, { 64, 6, 1, 1 }, { 160, 6, 8, 3 }, { 8, 2, 4, 2 }, { 6, 2, 3, 2 }, { 4, 4, 2, 2 }, { 80, 4, 40, 5 }, { 256, 20, 64, 32 },
+        { 1024, 32, 64, 32 }, { 1024, 33, 1, 1 }, { 1280, 8, 8, 4 }, { 512, 8, 256, 16 },
     };
 
     public void Dispose()
@@ -70,6 +71,25 @@ public sealed class CudaExpertOpsTests : IDisposable
                 Assert.Equal(wanted.Ids.data<long>().ToArray(), got.Ids.cpu().to(ScalarType.Int64).data<long>().ToArray());
                 AssertClose(wanted.Weights, got.Weights, ScalarType.Float32);
             }
+        }
+    }
+
+    // Both sides of what kernels take: steps with the latter are not recorded, and go by choices on the host.
+    [Fact]
+    public void Experts_beyond_the_kernels_are_not_taken()
+    {
+        foreach (var (perToken, isTaken) in ((int, bool)[])[(32, true), (33, false)])
+        {
+            var routing = new ExpertRouting
+            {
+                Count = 40, PerToken = perToken, Groups = 1, GroupsPerToken = 1, Scoring = ExpertScoring.Softmax, Choice = ExpertChoice.Greedy,
+                NormalizesWeights = true, WeightScale = 1,
+            };
+            using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Unquantized, ScalarType.BFloat16, 0, 40, 64, 32) { Routing = routing };
+            var ops = _cuda.Features.Experts!;
+            var choices = ops.Route(randn(5, 40).cuda(), null, routing);
+            var sum = ops.TrySum(randn(5, 64).to(ScalarType.BFloat16).cuda(), choices, experts);
+            Assert.Equal((isTaken, isTaken), (ops.Takes(experts, ScalarType.BFloat16), sum is not null));
         }
     }
 
@@ -203,6 +223,27 @@ public sealed class CudaExpertOpsTests : IDisposable
         _cuda.Card.Synchronize();
         ops.ReadUsage([new(experts, counted)]);
         Assert.All(counted, number => Assert.Equal(0, number));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(40)]
+    [InlineData(128)]
+    public void Rows_that_are_normalised_for_experts_are_those_of_a_norm_alone(int tokens)
+    {
+        Assert.SkipUnless(_cuda.Card.ComputeCapability == CudaDevice.Hopper, "not a Hopper card");
+        const int count = 8, perToken = 2, hidden = 256, width = 128;
+        var ops = _cuda.Features.Experts!;
+        using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Blocks, ScalarType.BFloat16, 0, count, hidden, width);
+        var x = randn(tokens, hidden).to(ScalarType.BFloat16).cuda();
+        var norm = (1 + (0.2 * randn(hidden))).to(ScalarType.BFloat16).cuda();
+        var chosen = ExpertOpsTests.Choose(tokens, count, perToken);
+        var choices = new ExpertChoices(chosen.Ids.to(ScalarType.Int32).cuda(), chosen.Weights.cuda());
+        var alone = _cuda.RmsNorm(x, norm, 1e-6f).clone();
+        var wanted = ops.TrySum(alone, choices, experts)!.clone();
+        var normalised = ops.TryNormalise(x, norm, 1e-6f, experts)!.Value;
+        Assert.True(normalised.Rows.eq(alone).all().item<bool>());
+        Assert.True(ops.TrySum(normalised.Rows, choices, experts, quantised: normalised.Quantised)!.eq(wanted).all().item<bool>());
     }
 
     [Theory]

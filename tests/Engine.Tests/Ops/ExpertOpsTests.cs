@@ -172,6 +172,8 @@ public sealed class ExpertOpsTests : IDisposable
 
         public int Total { get; init; }
 
+        public ExpertRouting? Routing { get; init; }
+
         public bool HidesMatrices { get; init; }
 
         public ExpertMatrices? MatricesOf(int expert) => HidesMatrices ? null : _matrices[expert - First];

@@ -12,6 +12,7 @@ public sealed class KernelSourcesTests
 {
     private const string Attention = "HEADS_PER_BLOCK=7 WARPS=8 LEAST_SHARE=256";
     private const string Experts = "EXPERTS=256 PER_TOKEN=8";
+    private const string MaxExperts = "EXPERTS=1024 PER_TOKEN=32";
     private const string OddExperts = "EXPERTS=160 PER_TOKEN=6 GROUPS=8 GROUPS_PER_TOKEN=3 BY_TWO=0 SOFTMAX=1 NORMALIZED=0 JOINED=0";
 
     private static readonly ScalarType[] All = [ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16];
@@ -29,6 +30,8 @@ public sealed class KernelSourcesTests
         { "experts.cu", true, Experts },
         { "routing.cu", true, $"{Experts} GROUPS=8 GROUPS_PER_TOKEN=4 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
         { "routing.cu", true, OddExperts },
+        { "routing.cu", true, $"{MaxExperts} GROUPS=64 GROUPS_PER_TOKEN=32 BY_TWO=1 SOFTMAX=0 NORMALIZED=1 JOINED=1" },
+        { "experts.cu", true, "EXPERTS=1025 PER_TOKEN=33" },
         { "router.cu", false, "TILE=1 OUTPUTS=2" },
         { "router.cu", false, "TILE=8 OUTPUTS=4" },
         { CudaLatentOps.StoreSource, true, "RANK=512 PLAIN=128 ROTARY=64 INTERLEAVED=1 CACHE_FP8=0" },
@@ -76,6 +79,23 @@ public sealed class KernelSourcesTests
             var defines = GemvTiling.Of(LinearRole.Qkv, packs).Defines(type, rows: 4, packs, norm: true, epilogue, headDim: 128);
             AssertCompiles("gemv.cu", defines, CudaDevice.Turing, CudaDevice.Hopper);
         }
+    }
+
+    [Theory]
+    [InlineData(1024, 64, 32, true)]
+    [InlineData(256, 8, 8, true)]
+    [InlineData(1025, 1, 8, false)]
+    [InlineData(4096, 64, 8, false)]
+    [InlineData(1024, 128, 8, false)]
+    [InlineData(256, 1, 33, false)]
+    public void Experts_that_kernels_would_spill_are_left_to_plain_operations(int experts, int groups, int perToken, bool isTaken)
+    {
+        var routing = new ExpertRouting
+        {
+            Count = experts, PerToken = perToken, Groups = groups, GroupsPerToken = groups, Scoring = ExpertScoring.Sigmoid,
+            Choice = ExpertChoice.NoAuxiliaryLoss, NormalizesWeights = true, WeightScale = 1,
+        };
+        Assert.Equal(isTaken, CudaExpertOps.Takes(routing));
     }
 
     [Theory]

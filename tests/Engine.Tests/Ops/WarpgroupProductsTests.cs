@@ -247,6 +247,34 @@ public sealed class WarpgroupProductsTests : IDisposable
         AssertNear(residual.to(float64) + bias.to(float64) + Values(_cuda.Products.Quantise(x), inputs).matmul(matrix.t()), sum, "sum");
     }
 
+    // Where libtorch's product was not tried, our own is taken for any number of rows.
+    [Theory]
+    [InlineData(129, 256, 192)]
+    [InlineData(300, 7168, 64)]
+    public void Layers_normalise_gate_and_add_many_rows_as_few(int rows, int inputs, int width)
+    {
+        var type = ScalarType.BFloat16;
+        var ops = _cuda.Features.Fp8!;
+        var grid = new Fp8Grid([.. Enumerable.Range(0, 2 * width).Select(row => row / 64)], 128, 0);
+        var bytes = randint(0, 0x38, [2 * width, inputs], ScalarType.Byte);
+        var scales = rand(grid.ScaleRows.Max() + 1, inputs / 128) + 0.1f;
+        using var packed = ops.Pack(bytes, scales, grid, null, LinearRole.GateUp);
+        var x = (randn(rows, inputs) / Math.Sqrt(inputs)).to(type).cuda();
+        var norm = (1 + (0.2 * randn(inputs))).to(type).cuda();
+        var residual = randn(rows, 2 * width).to(type);
+        // The same rows by the kernel for few.
+        Tensor Few(Func<Tensor, Tensor> product) =>
+            cat([.. Enumerable.Range(0, (rows + 63) / 64).Select(i => product(x.narrow(0, 64 * i, Math.Min(64, rows - (64 * i)))).cpu())]).to(float64);
+        AssertNear(Few(some => ops.TryLinearGated(some, norm, 1e-6f, packed)!), ops.TryLinearGated(x, norm, 1e-6f, packed)!, "gate and up");
+        AssertNear(Few(some => ops.TryLinearNormed(some, norm, 1e-6f, packed)!), ops.TryLinearNormed(x, norm, 1e-6f, packed)!, "normalised");
+        var product = Few(some => ops.Linear(some, packed));
+        AssertNear(product, ops.Linear(x, packed), "alone");
+        var sum = residual.cuda();
+        Assert.True(ops.TryAddLinear(sum, x, packed));
+        AssertNear(residual.to(float64) + product, sum, "sum");
+        ops.Forget(packed);
+    }
+
     // Tokens, experts, of a token, hidden, width: experts of less than a tile, of two and three, of more than a multiprocessor has at once.
     [Theory]
     [InlineData(40, 8, 2, 128, 128)]

@@ -42,4 +42,26 @@ public class WholePromptTests
         if (whole.TakesAll(queries, shape))
             Assert.True(whole.ForwardAll(queries, weight, context, shape).eq(output).all().item<bool>());
     }
+
+    // Fewer rows leave room for more heads at once, which together may be more.
+    [Fact]
+    public void No_shorter_prompt_takes_more_room_than_the_longest()
+    {
+        TorchLibrary.EnsureLoaded();
+        using var scope = NewDisposeScope();
+        var shape = new LatentAttentionShape(6, 16, 8, 8, 8, 0.3f, Interleaved: true);
+        var maxBytes = (7 * 1024 * shape.QueryDim * sizeof(float)) + 1;
+        using var workspace = new CudaWorkspace(CPU);
+        using var weight = new LatentWeight(randn(6, shape.Rank, shape.PlainDim), randn(6, shape.ValueDim, shape.Rank));
+        foreach (var slot in (WorkspaceSlot[])[WorkspaceSlot.Keys, WorkspaceSlot.Values])
+            workspace.Reserve(slot, maxBytes / sizeof(float), ScalarType.Float32);
+        foreach (var tokens in (int[])[4096, 3000, 2048, 1100, 1024])
+        {
+            var queries = randn(tokens, 6 * shape.QueryDim);
+            new WholePrompt(workspace, maxBytes, new(kernels: null)).Forward(queries, weight, randn(tokens, shape.RowWidth), shape, zeros(tokens, 6 * shape.ValueDim));
+            if (tokens == 4096)
+                workspace.Settle();
+            Assert.Empty(workspace.Grown);
+        }
+    }
 }

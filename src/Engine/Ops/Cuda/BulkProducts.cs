@@ -175,10 +175,12 @@ internal readonly record struct BulkRows(ExpertRows Rows, ulong Memory)
     /// <summary>[max tiles, 2] int32: the expert, and which tile of its rows; then -1.</summary>
     public ulong Tiles => Memory + ((ulong)(IntsOfItem * (1 + MaxItems)) * sizeof(int));
 
-    /// <summary>Int32 that all of it takes.</summary>
-    public int Length => (IntsOfItem * (1 + MaxItems)) + (IntsOfTile * MaxTiles);
+    /// <summary>Int32 that all of it takes at most: never more with fewer assignments, whatever items they have.</summary>
+    public int Length => (IntsOfItem * (1 + ItemsOf(BulkTiling.OfExperts(1)))) + (IntsOfTile * MaxTiles);
 
-    private int MaxItems => Rows.Experts + (Rows.Assignments / (Tiling.Tiles * BulkTiling.RowsOfTile));
+    private int MaxItems => ItemsOf(Tiling);
+
+    private int ItemsOf(BulkTiling tiling) => Rows.Experts + (Rows.Assignments / (tiling.Tiles * BulkTiling.RowsOfTile));
 }
 
 /// <summary>A matrix as the copy engine and the kernel find it; owns its tensors, not the matrix.</summary>

@@ -15,15 +15,18 @@ internal sealed class CudaAttention(CudaDevice device, KernelCompiler kernels, C
 
     private readonly PagedAttention _paged = new(device, kernels, workspace, inputs);
 
-    /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
+    /// <summary>Creates room for what rows split, and prefills of up to <paramref name="maxModelLen"/> positions gather.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         var (kvHeads, headDim) = layer.Tensors[0];
-        if (layer.Layout != KvLayout.Device || !TakesRuns(type, headDim))
+        if (layer.Layout != KvLayout.Device)
+            return;
+        _paged.Reserve(headDim);
+        if (!TakesRuns(type, headDim))
             return;
         var positions = Math.Max(maxModelLen, StepInputs.MaxRunContext);
-        workspace.Rent(WorkspaceSlot.Keys, positions, kvHeads * headDim, type).Dispose();
-        workspace.Rent(WorkspaceSlot.Values, positions, kvHeads * headDim, type).Dispose();
+        workspace.Reserve(WorkspaceSlot.Keys, (long)positions * kvHeads * headDim, type);
+        workspace.Reserve(WorkspaceSlot.Values, (long)positions * kvHeads * headDim, type);
     }
 
     /// <summary>[rows, qkv width] → [rows, heads · head_dim].</summary>

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops.Cuda;
 
 /// <summary>
-/// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths and
-/// layouts that those do not take go by plain tensor operations.
+/// Mixtures of experts on a GPU: chosen, sorted, multiplied and summed by kernels of our own, without a word to the host. Types, widths,
+/// layouts and numbers of experts that those do not take go by plain tensor operations.
 /// </summary>
 internal sealed unsafe class CudaExpertOps(
     CudaDevice device, KernelCompiler kernels, CudaWorkspace workspace, StepInputs inputs, SkinnyProduct skinny, WarpgroupProducts products,
@@ -30,12 +30,22 @@ internal sealed unsafe class CudaExpertOps(
     private const int MaxJoinedTokens = 8; // on cards without warpgroups
     private const int FewAssignments = 128; // are sorted by comparing each with all
 
+    // A warp has the scores of all experts and groups, and a thread all results of a token, in registers. Compiled for more, kernels spill
+    // them, and take longer than two seconds to compile; the models they were written for have 256, 8 and 8.
+    private const int MaxExperts = 1024;
+    private const int MaxGroups = 64;
+    private const int MaxPerToken = 32;
+
     private readonly TorchExpertOps _plain = new();
     private readonly ExpertCounters _counters = new(device);
     private readonly RouterScores _scores = new();
 
     // null: these experts are not for the kernels. A model is disposed before its device's operations.
     private readonly Dictionary<IExperts, ExpertTables?> _tables = new(ReferenceEqualityComparer.Instance);
+
+    /// <summary>Whether there are kernels for so many experts and groups, and experts of a token.</summary>
+    public static bool Takes(ExpertRouting routing) =>
+        routing is { Count: <= MaxExperts, Groups: <= MaxGroups, PerToken: <= MaxPerToken };
 
     /// <inheritdoc/>
     /// <remarks>Eight rows read the matrix once; further ones find it in the card's cache.</remarks>
@@ -49,7 +59,7 @@ internal sealed unsafe class CudaExpertOps(
             if (!RouterScores.Takes(x.dtype))
                 return null;
             // For shorter steps, while memory is measured by a long one: room that grows later drops what is recorded.
-            workspace.Rent(WorkspaceSlot.Router, MinManyRows - 1, outputs, ScalarType.Float32).Dispose();
+            workspace.Reserve(WorkspaceSlot.Router, (MinManyRows - 1L) * outputs, ScalarType.Float32);
             return _scores.Multiply(x, weight);
         }
 
@@ -65,7 +75,13 @@ internal sealed unsafe class CudaExpertOps(
     /// <inheritdoc/>
     public ExpertChoices Route(Tensor logits, Tensor? bias, ExpertRouting routing, bool joinsShared = false)
     {
+        if (!Takes(routing))
+            return _plain.Route(logits, bias, routing);
         var (tokens, columns) = ((int)logits.size(0), routing.PerToken + (joinsShared ? 1 : 0));
+        // Shorter steps may have a column more, and are not what memory is measured by.
+        var joined = Math.Min(tokens, SkinnyTiling.MaxRows) * (routing.PerToken + 1L);
+        workspace.Reserve(WorkspaceSlot.ExpertIds, joined, ScalarType.Int32);
+        workspace.Reserve(WorkspaceSlot.ExpertWeights, joined, ScalarType.Float32);
         var ids = workspace.Rent(WorkspaceSlot.ExpertIds, tokens, columns, ScalarType.Int32);
         var weights = workspace.Rent(WorkspaceSlot.ExpertWeights, tokens, columns, ScalarType.Float32);
         var defines = $"{KernelCompiler.TypeMacro(ScalarType.Float32)} EXPERTS={routing.Count} PER_TOKEN={routing.PerToken} GROUPS={routing.Groups} "
@@ -128,6 +144,8 @@ internal sealed unsafe class CudaExpertOps(
             // Of experts that move, Total counts ranks.
             LayerExperts = experts.Shares is null ? experts.Total + joined : experts.Count * experts.Total,
         };
+        if (tables.HasShared && joined == 0)
+            MakeRoom(tables, rows, Math.Min(tokens, SkinnyTiling.MaxRows) * (perToken + 1), hidden, x.dtype);
         using var sorted = workspace.Rent(WorkspaceSlot.ExpertOrder, 1, rows.Length, ScalarType.Int32);
         rows = rows with { Memory = (ulong)sorted.DataPointer() };
         Sort(ids, experts, rows, macros);
@@ -136,7 +154,7 @@ internal sealed unsafe class CudaExpertOps(
         if (TakesBulk(tables, rows))
         {
             using var lists = workspace.Rent(WorkspaceSlot.ExpertTiles, 1, new BulkRows(rows, 0).Length, ScalarType.Int32);
-            // For shorter steps, as above.
+            // For shorter steps, while memory is measured by a long one.
             var fewer = Math.Max(MaxAssignmentsOfBlock, (BulkProducts.MinRows * rows.LayerExperts) - 1);
             if (tables.GateUp.Grid is not null)
             {
@@ -196,6 +214,17 @@ internal sealed unsafe class CudaExpertOps(
         return places;
     }
 
+    // For steps that the shared expert joins: they have more assignments than longer ones of not many more tokens.
+    private void MakeRoom(ExpertTables tables, ExpertRows rows, int assignments, int hidden, ScalarType type)
+    {
+        var joined = rows with { Assignments = assignments, Experts = rows.Experts + 1 };
+        workspace.Reserve(WorkspaceSlot.ExpertOrder, joined.Length, ScalarType.Int32);
+        workspace.Reserve(WorkspaceSlot.ExpertInner, (long)assignments * (tables.GateUp.OutFeatures / 2), type);
+        workspace.Reserve(WorkspaceSlot.ExpertResults, (long)assignments * hidden, type);
+        if (tables.Down.Grid is not null && products.Quantises(type))
+            products.MakeRoom(assignments, tables.Down.InFeatures);
+    }
+
     private void Sort(Tensor ids, IExperts experts, ExpertRows rows, string macros)
     {
         kernels.Get(Source, rows.Assignments <= FewAssignments ? "sortFew" : "sortByExpert", macros).Launch(
@@ -232,7 +261,10 @@ internal sealed unsafe class CudaExpertOps(
     private ExpertTables? TablesOf(IExperts experts)
     {
         if (!_tables.TryGetValue(experts, out var known))
-            _tables.Add(experts, known = ExpertTables.TryCreate(experts, device.Torch) is { } tables ? bulk.Described(tables) : null);
+            _tables.Add(experts, known = experts.Routing is { } routing && !Takes(routing) ? null : Create(experts));
         return known;
     }
+
+    private ExpertTables? Create(IExperts experts) =>
+        ExpertTables.TryCreate(experts, device.Torch) is { } tables ? bulk.Described(tables) : null;
 }

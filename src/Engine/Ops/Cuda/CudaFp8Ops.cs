@@ -42,6 +42,8 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
                 whole += count;
         }
 
+        if (inKernels > 0)
+            skinny.Reserve();
         return new(quantised, inKernels, whole, quantised > 0 && ScaledProduct.Takes(type) ? _scaled.Try() : null);
     }
 
@@ -208,6 +210,7 @@ internal sealed class CudaFp8Ops(CudaDevice device, SkinnyProduct skinny, Warpgr
     {
         using (tiled)
         {
+            products.MakeRoom(SkinnyTiling.MaxRows, weight.InFeatures); // for shorter steps, as below
             var y = Result(tiled.Rows, type, weight);
             bulk.Multiply(tiled, weight, DescriptionOf(weight)!, _scaleRows[weight.Grid], y);
             return y;

@@ -38,6 +38,9 @@ internal sealed class CudaLatentOps(
     private const int WideThreads = 384; // a warpgroup brings tiles, two multiply
     private const int WideTile = 64;
 
+    // Bounds what is absorbed at once: 64 MiB for 128 heads of rank 512, twice.
+    private const int MaxAbsorbedRows = 512;
+
     /// <summary>How <c>latent_attention.cu</c> is cut; another one is for measurements.</summary>
     internal LatentTiling Cut { get; set; } = LatentTiling.Default;
 
@@ -51,12 +54,15 @@ internal sealed class CudaLatentOps(
 
     private readonly LatentPrefill _prefill = new(device, kernels, workspace, inputs);
 
-    /// <summary>Creates room for what prefills of up to <paramref name="maxModelLen"/> positions expand.</summary>
+    /// <summary>Creates room for what rows split, and prefills of up to <paramref name="maxModelLen"/> positions expand.</summary>
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         if (layer.Tensors.Count != 1 || type == ScalarType.Float32)
             return;
-        Clusters.Reserve(layer.Tensors[0].Width);
+        var blocks = Math.Max(Cut.BlocksPerMultiprocessor, Float8Cut.BlocksPerMultiprocessor);
+        var heads = Math.Max(WideHeads, blocks * LatentTiling.HeadsOfBlock);
+        workspace.Reserve(WorkspaceSlot.Partials, (long)heads * device.Multiprocessors * (layer.Tensors[0].Width + 2), ScalarType.Float32);
+        workspace.Reserve(WorkspaceSlot.Counters, device.Multiprocessors, ScalarType.Int32);
         _prefill.Reserve(layer, type, maxModelLen);
     }
 
@@ -106,15 +112,22 @@ internal sealed class CudaLatentOps(
         var output = workspace.Rent(WorkspaceSlot.Attention, queries.size(0), (long)shape.Heads * shape.ValueDim, queries.dtype);
         if (inputs.Runs.Count == 0 || !_prefill.Takes(queries.dtype, shape))
         {
-            Absorbed(queries, weight, cache, inputs.ContextLengths, metadata.LongestContext, shape, output);
+            var rows = (int)queries.size(0);
+            for (var first = 0; first < rows; first += MaxAbsorbedRows)
+                Absorbed(queries, first, rows, weight, cache, inputs.ContextLengths, metadata.LongestContext, shape, output);
             return output;
         }
 
-        if (inputs.ShortRowsEnd > 0)
+        // Where memory is measured, too, by a step that may have nothing but a prompt.
+        var room = Math.Min(queries.size(0), MaxAbsorbedRows) * shape.Heads * shape.Rank;
+        workspace.Reserve(WorkspaceSlot.Absorbed, room, queries.dtype);
+        workspace.Reserve(WorkspaceSlot.Mixed, room, queries.dtype);
+        for (var first = 0; first < inputs.ShortRowsEnd; first += MaxAbsorbedRows)
         {
-            using var shortQueries = queries.narrow(0, 0, inputs.ShortRowsEnd);
-            using var shortOutput = output.narrow(0, 0, inputs.ShortRowsEnd);
-            Absorbed(shortQueries, weight, cache, inputs.ShortContextLengths, metadata.LongestContext, shape, shortOutput);
+            if (!inputs.HasShortRows(first, first + MaxAbsorbedRows))
+                continue;
+            Absorbed(
+                queries, first, inputs.ShortRowsEnd, weight, cache, inputs.ShortContextLengths, metadata.LongestContext, shape, output);
         }
 
         if (inputs.Runs.Count == 1 && _prefill.TryForward(queries, weight, cache, inputs.Runs[0], shape) is { } attended)
@@ -133,14 +146,19 @@ internal sealed class CudaLatentOps(
 
     private static Tensor? Scales(KvLayerCache cache) => cache.IsScaled ? cache.Scales[0] : null;
 
+    // Some rows of a step, up to one.
     private void Absorbed(
-        Tensor queries, LatentWeight weight, KvLayerCache cache, ulong contextLengths, int longestContext, LatentAttentionShape shape, Tensor output)
+        Tensor allQueries, int first, int end, LatentWeight weight, KvLayerCache cache, ulong contextLengths, int longestContext,
+        LatentAttentionShape shape, Tensor allOutput)
     {
-        var rows = queries.size(0);
+        var rows = Math.Min(MaxAbsorbedRows, end - first);
+        var skipped = (ulong)first * sizeof(int);
+        using var queries = allQueries.narrow(0, first, rows);
+        using var output = allOutput.narrow(0, first, rows);
         using var absorbed = workspace.Rent(WorkspaceSlot.Absorbed, rows, (long)shape.Heads * shape.Rank, queries.dtype);
         using var mixed = workspace.Rent(WorkspaceSlot.Mixed, rows, (long)shape.Heads * shape.Rank, queries.dtype);
         MultiplyHeads(queries, shape.QueryDim, weight.Keys, absorbed);
-        Attend(absorbed, queries, cache, mixed, contextLengths, longestContext, shape);
+        Attend(absorbed, queries, cache, mixed, contextLengths + skipped, inputs.TableStarts + skipped, longestContext, shape);
         MultiplyHeads(mixed, shape.Rank, weight.Values, output);
     }
 
@@ -166,9 +184,10 @@ internal sealed class CudaLatentOps(
     }
 
     private void Attend(
-        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext, LatentAttentionShape shape)
+        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, ulong tableStarts, int longestContext,
+        LatentAttentionShape shape)
     {
-        if (Clusters.TryAttend(absorbed, queries, cache, mixed, contextLengths, longestContext, shape))
+        if (Clusters.TryAttend(absorbed, queries, cache, mixed, contextLengths, tableStarts, longestContext, shape))
             return;
         var rows = (int)queries.size(0);
         var isWide = TakesWide(shape);
@@ -192,7 +211,7 @@ internal sealed class CudaLatentOps(
             (rows, headBlocks, splits),
             isWide ? WideThreads : cut.Threads,
             [
-                absorbed, queries, cache.Tensors[0], Scales(cache), mixed, partials, contextLengths, inputs.TableStarts, inputs.BlockTables,
+                absorbed, queries, cache.Tensors[0], Scales(cache), mixed, partials, contextLengths, tableStarts, inputs.BlockTables,
                 shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), 0ul, 0,
             ],
             isWide ? WideSharedBytes(shape) : cut.SharedBytes(shape, cache.IsScaled));

@@ -8,6 +8,8 @@ namespace LocalLlm.Ops.Cuda;
 // What the card does beside computing: memory of its own, recorded steps, chosen tokens, work with other ranks.
 internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITokenSampler, ICollectiveDevice
 {
+    private (int Inputs, int Sampler) _settledInputs;
+
     /// <summary>The card, for connections between ranks.</summary>
     public CudaDevice Card => _device;
 
@@ -56,6 +58,28 @@ internal sealed unsafe partial class CudaOps : IDeviceMemory, IGraphCapture, ITo
             _latent.Reserve(layer, type, maxModelLen);
         _sampler.Reserve(maxSequences);
         _inputs.Reserve((long)maxSequences * ((maxModelLen + AttentionMetadata.BlockSize - 1) / AttentionMetadata.BlockSize));
+    }
+
+    /// <inheritdoc/>
+    public void Settle()
+    {
+        _workspace.Settle();
+        _settledInputs = (_inputs.Version, _sampler.Version);
+    }
+
+    /// <inheritdoc/>
+    public string? TakeGrowth()
+    {
+        var (inputs, sampler) = _settledInputs;
+        if (_workspace.Grown.Count == 0 && (inputs, sampler) == (_inputs.Version, _sampler.Version))
+            return null;
+        List<string> grown = [.. _workspace.Grown.Select(slot => slot.ToString())];
+        if (inputs != _inputs.Version)
+            grown.Add("inputs of a step");
+        if (sampler != _sampler.Version)
+            grown.Add("sampled ids");
+        Settle();
+        return string.Join(", ", grown);
     }
 
     /// <inheritdoc/>

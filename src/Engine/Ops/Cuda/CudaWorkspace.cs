@@ -45,7 +45,8 @@ internal enum WorkspaceSlot
 
 /// <summary>
 /// One buffer for each kind of result, reused by every layer and step: nothing is allocated in steady state, and a captured graph finds its
-/// operands where they were. A result is valid until the same kind of result is asked for again. Grows when a larger one is wanted.
+/// operands where they were. A result is valid until the same kind of result is asked for again. Grows when a larger one is wanted, which
+/// is for loading: a buffer has to have its final size when memory is measured.
 /// </summary>
 internal sealed class CudaWorkspace(Device device) : IDisposable
 {
@@ -54,10 +55,33 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
     // What was asked for last: all layers of a step ask for the same.
     private readonly Dictionary<(WorkspaceSlot Slot, ScalarType Type), (long Rows, long Width, Tensor View)> _views = [];
 
+    private readonly HashSet<WorkspaceSlot> _grown = [];
+    private bool _isSettled;
+
     /// <summary>
     /// Changes whenever a buffer has moved: graphs captured before are of no use then. Slots of what no graph has do not count.
     /// </summary>
     public int Version { get; private set; }
+
+    /// <summary>The slots whose buffers have grown since <see cref="Settle"/>; that there are any is a fault.</summary>
+    public IReadOnlyCollection<WorkspaceSlot> Grown => _grown;
+
+    /// <summary>Notes what grows from here on.</summary>
+    public void Settle()
+    {
+        _grown.Clear();
+        _isSettled = true;
+    }
+
+    /// <summary>Creates room for so many elements, so that no later step has to.</summary>
+    public void Reserve(WorkspaceSlot slot, long elements, ScalarType type)
+    {
+        if (_buffers.TryGetValue((slot, type), out var buffer) && buffer.numel() >= elements)
+            return;
+        if (_views.Remove((slot, type), out var last))
+            last.View.Dispose();
+        Grow(slot, elements, type);
+    }
 
     /// <summary>An uninitialised [rows, width] view of a slot's buffer; of the current dispose scope.</summary>
     public Tensor Rent(WorkspaceSlot slot, long rows, long width, ScalarType type)
@@ -72,13 +96,7 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
 
         if (!_buffers.TryGetValue((slot, type), out var buffer) || buffer.numel() < rows * width)
         {
-            // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
-            _buffers.Remove((slot, type));
-            buffer?.Dispose();
-            if (!IsOutsideGraphs(slot))
-                Version++;
-            // Zeroed: the counters of a split attention must begin at 0.
-            _buffers[(slot, type)] = buffer = zeros(rows * width, type, device).DetachFromDisposeScope();
+            buffer = Grow(slot, rows * width, type);
         }
 
         using var flat = buffer.narrow(0, 0, rows * width);
@@ -87,9 +105,23 @@ internal sealed class CudaWorkspace(Device device) : IDisposable
         return view.alias();
     }
 
-    // Gathered keys and values, selected rows, and what tokens are chosen from.
+    private Tensor Grow(WorkspaceSlot slot, long elements, ScalarType type)
+    {
+        // Forgotten first: where memory is short, the allocation fails and the slot must stay usable.
+        if (_buffers.Remove((slot, type), out var old))
+            old.Dispose();
+        if (!IsOutsideGraphs(slot))
+            Version++;
+        if (_isSettled)
+            _grown.Add(slot);
+        // Zeroed: the counters of a split attention must begin at 0.
+        return _buffers[(slot, type)] = zeros(elements, type, device).DetachFromDisposeScope();
+    }
+
+    // Gathered keys and values, selected rows, what tokens are chosen from, and tiles of many rows.
     private static bool IsOutsideGraphs(WorkspaceSlot slot) => slot is WorkspaceSlot.Keys or WorkspaceSlot.Values or WorkspaceSlot.LatentContext
-        or WorkspaceSlot.PaddedQueries or WorkspaceSlot.Processed or WorkspaceSlot.Selected or WorkspaceSlot.RowMaxima or WorkspaceSlot.BestTokens;
+        or WorkspaceSlot.PaddedQueries or WorkspaceSlot.Processed or WorkspaceSlot.Selected or WorkspaceSlot.RowMaxima or WorkspaceSlot.BestTokens
+        or WorkspaceSlot.ExpertTiles or WorkspaceSlot.TiledRows or WorkspaceSlot.TiledScales;
 
     /// <inheritdoc/>
     public void Dispose()

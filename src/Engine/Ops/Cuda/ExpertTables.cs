@@ -40,8 +40,8 @@ internal readonly record struct ExpertRows(int Assignments, int PerToken, int Ex
     /// <summary>[assignments] int32: by expert, in the order of the tokens.</summary>
     public ulong Order => At((IntsOfTile * MaxTiles) + (2 * Experts) + 1);
 
-    /// <summary>Int32 that all of it takes.</summary>
-    public int Length => (IntsOfTile * MaxTiles) + (2 * Experts) + 1 + Assignments;
+    /// <summary>Int32 that all of it takes at most: never more with fewer assignments, whatever tiles they have.</summary>
+    public int Length => (IntsOfTile * (Experts + (Assignments / WarpgroupTiling.RowsAtOnce(1)))) + (2 * Experts) + 1 + Assignments;
 
     private ulong At(int index) => Memory + ((ulong)index * sizeof(int));
 }

@@ -51,18 +51,10 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
     public static int ClustersOfRow(int rows, int heads, int longestContext, int atOnce) =>
         Math.Max(1, Math.Min(atOnce / RowBlocks(rows, heads), (longestContext + MinShare - 1) / MinShare));
 
-    /// <summary>Creates room for what several clusters of a row join, before steps are recorded: what grows later drops them.</summary>
-    /// <param name="rowWidth">Of the cache, more than a result has.</param>
-    public void Reserve(int rowWidth)
-    {
-        Partials(rowWidth).Dispose();
-        Counters().Dispose();
-    }
-
     /// <summary>Attends, if that is best so: the parameters are those of <c>latent_attention.cu</c>.</summary>
     /// <returns>False: nothing was done.</returns>
     public bool TryAttend(
-        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, int longestContext,
+        Tensor absorbed, Tensor queries, KvLayerCache cache, Tensor mixed, ulong contextLengths, ulong tableStarts, int longestContext,
         LatentAttentionShape shape)
     {
         if (IsOff || device.ComputeCapability != CudaDevice.Hopper || shape.Rank > MaxRank)
@@ -90,7 +82,7 @@ internal sealed class LatentClusters(CudaDevice device, KernelCompiler kernels, 
                 cut.Threads,
                 [
                     absorbed, queries, cache.Tensors[0], isFloat8 ? cache.Scales[0] : null, mixed, partials, contextLengths,
-                    inputs.TableStarts, inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, MinShare,
+                    tableStarts, inputs.BlockTables, shape.Heads, (float)(shape.Scale * LatentTiling.Log2E), counters, MinShare,
                 ],
                 sharedBytes);
             return true;

@@ -25,9 +25,10 @@ internal sealed class LatentPrefill(CudaDevice device, KernelCompiler kernels, C
     public void Reserve(KvLayerSpec layer, ScalarType type, int maxModelLen)
     {
         var elements = MaxExpandedBytes / type.ElementSize();
-        workspace.Rent(WorkspaceSlot.Keys, 1, elements, type).Dispose();
-        workspace.Rent(WorkspaceSlot.Values, 1, elements, type).Dispose();
-        workspace.Rent(WorkspaceSlot.LatentContext, Math.Max(maxModelLen, StepInputs.MaxRunContext), layer.Tensors[0].Width, type).Dispose();
+        workspace.Reserve(WorkspaceSlot.Keys, elements, type);
+        workspace.Reserve(WorkspaceSlot.Values, elements, type);
+        var positions = (long)Math.Max(maxModelLen, StepInputs.MaxRunContext);
+        workspace.Reserve(WorkspaceSlot.LatentContext, positions * layer.Tensors[0].Width, type);
     }
 
     /// <summary>The attention of a run that is the whole step, where it need not be copied.</summary>

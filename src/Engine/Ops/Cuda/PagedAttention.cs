@@ -30,6 +30,14 @@ internal sealed class PagedAttention(CudaDevice device, KernelCompiler kernels, 
     private const int BlocksPerMultiprocessor = 32;
     private const double Log2E = 1.4426950408889634;
 
+    /// <summary>Creates room for what blocks that share a row exchange, so that no step has to.</summary>
+    public void Reserve(int headDim)
+    {
+        var blocks = (long)BlocksPerMultiprocessor * device.Multiprocessors;
+        workspace.Reserve(WorkspaceSlot.Partials, blocks * MaxHeadsPerBlock * (headDim + 2), ScalarType.Float32);
+        workspace.Reserve(WorkspaceSlot.Counters, blocks, ScalarType.Int32);
+    }
+
     /// <summary>Writes the attention of the first <paramref name="rows"/> rows.</summary>
     /// <param name="qkv">[at least rows, qkv width].</param>
     /// <param name="rows">Rows to compute.</param>

@@ -14,6 +14,13 @@ internal sealed class SkinnyProduct(CudaDevice device, KernelCompiler kernels, C
     public static bool Takes(ScalarType type, long rows, int inputs, bool fp8) =>
         type != ScalarType.Float32 && rows is > 0 and <= SkinnyTiling.MaxRows && inputs % (fp8 ? PackBytes : PackBytes / 2) == 0;
 
+    /// <summary>Creates room for what any product by one matrix shares between blocks, so that no step has to.</summary>
+    public void Reserve()
+    {
+        workspace.Reserve(WorkspaceSlot.Partials, SkinnyTiling.MaxPartials(device.Multiprocessors), ScalarType.Float32);
+        workspace.Reserve(WorkspaceSlot.Counters, SkinnyTiling.MaxSplitOutputs(device.Multiprocessors), ScalarType.Int32);
+    }
+
     /// <summary>Whether a warp multiplies what it reads of a matrix of 8-bit floats at once by one scale, 16 bytes an access.</summary>
     public static bool TakesGrid(Fp8Grid grid, int inputs)
     {

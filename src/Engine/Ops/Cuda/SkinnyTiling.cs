@@ -17,6 +17,7 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputTiles, int 
     private const int RowsOfTile = 8;
     private const int OutputsOfTile = 16;
     private const int WarpSize = 32;
+    private const int MaxOutputWarps = 4;
     private const int MaxWarps = 16;
     private const int MaxSplits = 8;
 
@@ -46,7 +47,7 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputTiles, int 
         var rowTiles = 1;
         while (rowTiles * RowsOfTile < rows && rowTiles * RowsOfTile < MaxRows)
             rowTiles *= 2;
-        var outputWarps = 4;
+        var outputWarps = MaxOutputWarps;
         while (outputWarps > 1 && Blocks(outputs, outputWarps) * products < multiprocessors)
             outputWarps /= 2;
         var chunks = (inputs + ChunkOf(fp8) - 1) / ChunkOf(fp8);
@@ -60,6 +61,12 @@ internal readonly record struct SkinnyTiling(int RowTiles, int OutputTiles, int 
         var splits = products > 1 ? 1 : Math.Clamp(Math.Min(multiprocessors / blocks, chunks / (inputWarps * depth)), 1, MaxSplits);
         return new(rowTiles, 1, outputWarps, inputWarps, depth, splits);
     }
+
+    /// <summary>Most outputs of a matrix that blocks share, each of which has a counter at most.</summary>
+    public static long MaxSplitOutputs(int multiprocessors) => (long)multiprocessors * MaxOutputWarps * OutputsOfTile;
+
+    /// <summary>Most sums that blocks exchange in memory: as many splits as multiprocessors have blocks for.</summary>
+    public static long MaxPartials(int multiprocessors) => MaxRows * MaxSplitOutputs(multiprocessors);
 
     /// <summary>The macros that compile the kernel for this cut.</summary>
     /// <param name="type">Of inputs and outputs, 16 bits wide.</param>

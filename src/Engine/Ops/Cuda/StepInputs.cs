@@ -86,6 +86,19 @@ internal sealed unsafe class StepInputs(CudaDevice device, int stepsInFlight) : 
     /// <summary>All block tables, one after the other. At a place of its own, so that graphs find it.</summary>
     public ulong BlockTables { get; private set; }
 
+    /// <summary>Whether any of these rows stands outside of <see cref="Runs"/>.</summary>
+    public bool HasShortRows(int first, int end)
+    {
+        var row = first;
+        foreach (var run in _runs)
+        {
+            if (run.FirstToken <= row && row < run.FirstToken + run.Tokens)
+                row = run.FirstToken + run.Tokens;
+        }
+
+        return row < Math.Min(end, ShortRowsEnd);
+    }
+
     /// <summary>[count] token ids, or <see cref="SampledInput"/>s, as an int32 tensor of the current dispose scope.</summary>
     public Tensor Ids => Device(0, Rows);
 

@@ -42,9 +42,8 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     /// <summary>Creates room for so many quantised rows.</summary>
     public void MakeRoom(int rows, int inputs)
     {
-        var (values, scales) = Room(rows, inputs);
-        values.Dispose();
-        scales.Dispose();
+        workspace.Reserve(WorkspaceSlot.Quantised, (long)rows * inputs, ScalarType.Byte);
+        workspace.Reserve(WorkspaceSlot.QuantisedScales, (long)Blocks(inputs) * rows, ScalarType.Float32);
     }
 
     /// <summary>Rows as 8-bit floats; valid until others are quantised.</summary>

@@ -55,7 +55,9 @@ internal sealed class WholePrompt(CudaWorkspace workspace, long maxBytes, Rotate
         rotated.Spread(context, keys, shape);
         HeadProducts.Multiply(latent, weight.Values.narrow(0, first, heads).transpose(1, 2), values.narrow(1, 0, tokens));
         var asked = Heads(queries, first, heads, shape.QueryDim); // [heads, tokens, query_dim]
-        // Rented in any case, so that the steps that memory is measured by have room for it.
+        // Even where nothing is padded, and the most that so many rows or fewer take, so that the step that memory is measured by has room.
+        var elements = Math.Min(maxBytes / type.ElementSize(), shape.Heads * rows * shape.QueryDim);
+        workspace.Reserve(WorkspaceSlot.PaddedQueries, Math.Max(elements, rows * shape.QueryDim), type);
         // As queries lie: the result lies as they do, and is not copied then.
         var padded = workspace.Rent(WorkspaceSlot.PaddedQueries, rows, heads * shape.QueryDim, type)
             .view(rows, heads, shape.QueryDim).transpose(0, 1);

@@ -23,6 +23,22 @@ extern "C" __global__ void placeChoices(const int* ids, int assignments, const i
 
 #define SORT_BLOCKS 32
 #define SORT_WARPS 16
+#define AHEAD 4                     // reads of a warp on their way at once
+
+// Assignments of a warp that have the same expert: which lanes, and how many of them come before this one. In range: whether the expert counts.
+struct Same {
+  u32 lanes;
+  int before;
+  bool inRange;
+};
+
+__device__ __forceinline__ Same sameOf(int id, int begin, int end) {
+  Same same;
+  same.inRange = id >= begin && id < end;
+  same.lanes = __match_any_sync(FULL_MASK, same.inRange ? id : -1);
+  same.before = __popc(same.lanes & ((1u << threadIdx.x % WARP) - 1));
+  return same;
+}
 
 // The tiles of rowsOfTile rows that experts have, in their order: expert, and which of its tiles; then -1. For one warp.
 __device__ __forceinline__ void writeTiles(const int* starts, int rowsOfTile, int2* tiles, int maxTiles) {
@@ -65,12 +81,16 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
   for (int e = begin + lane; e < end; e += WARP) own[e] = 0;
   __syncwarp();
   int before = 0; // assignments to experts of earlier blocks
-  for (int base = begun; base < last; base += WARP) {
-    const int id = base + lane < last ? ids[base + lane] - first : -1;
-    if (group == 0) before += __popc(__ballot_sync(FULL_MASK, id >= 0 && id < from));
-    for (int e = begin; e < end; e++) {
-      const u32 found = __ballot_sync(FULL_MASK, id == e);
-      if (lane == 0) own[e] += __popc(found);
+  for (int base = begun; base < last; base += AHEAD * WARP) {
+    int id[AHEAD];
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) id[i] = base + i * WARP + lane < last ? ids[base + i * WARP + lane] - first : -1;
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) {
+      if (group == 0) before += __popc(__ballot_sync(FULL_MASK, id[i] >= 0 && id[i] < from));
+      const Same same = sameOf(id[i], begin, end);
+      if (same.inRange && same.before == 0) own[id[i]] += __popc(same.lanes);
+      __syncwarp();
     }
   }
   if (group == 0 && lane == 0) below[part] = before;
@@ -115,13 +135,16 @@ extern "C" __global__ void __launch_bounds__(512) sortByExpert(const int* ids, i
     }
   }
   __syncthreads();
-  for (int base = begun; base < last; base += WARP) {
-    const int id = base + lane < last ? ids[base + lane] - first : -1;
-    for (int e = begin; e < end; e++) {
-      const u32 found = __ballot_sync(FULL_MASK, id == e);
-      if (id == e) order[places[e] + own[e] + __popc(found & ((1u << lane) - 1))] = base + lane;
+  for (int base = begun; base < last; base += AHEAD * WARP) {
+    int id[AHEAD];
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) id[i] = base + i * WARP + lane < last ? ids[base + i * WARP + lane] - first : -1;
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) {
+      const Same same = sameOf(id[i], begin, end);
+      if (same.inRange) order[places[id[i]] + own[id[i]] + same.before] = base + i * WARP + lane;
       __syncwarp();
-      if (lane == 0) own[e] += __popc(found);
+      if (same.inRange && same.before == 0) own[id[i]] += __popc(same.lanes);
       __syncwarp();
     }
   }
