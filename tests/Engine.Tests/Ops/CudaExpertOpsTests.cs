@@ -104,9 +104,7 @@ public sealed class CudaExpertOpsTests : IDisposable
                 // A rank of an expert-parallel group has some of them.
                 foreach (var (first, own) in ((int, int)[])[(0, count), (1, Math.Max(1, count / 2))])
                 {
-                    manual_seed(3);
                     using var wanted = new ExpertOpsTests.Experts(_plain, kind, type, first, own, hidden, width);
-                    manual_seed(3);
                     using var experts = new ExpertOpsTests.Experts(_cuda, kind, type, first, own, hidden, width);
                     var (x, choices) = (randn(tokens, hidden).to(type), ExpertOpsTests.Choose(tokens, count, perToken));
                     var groups = new ExpertGroups(count + 2);
@@ -310,9 +308,7 @@ public sealed class CudaExpertOpsTests : IDisposable
         var ops = _cuda.Features.Experts!;
         foreach (var kind in (ExpertOpsTests.Kind[])[ExpertOpsTests.Kind.Unquantized, ExpertOpsTests.Kind.Blocks])
         {
-            manual_seed(3);
             using var wanted = new ExpertOpsTests.Experts(_plain, kind, ScalarType.BFloat16, 0, count, hidden, width);
-            manual_seed(3);
             using var all = new ExpertOpsTests.Experts(_cuda, kind, ScalarType.BFloat16, 0, count, hidden, width);
             var (x, choices) = (randn(tokens, hidden).to(ScalarType.BFloat16), ExpertOpsTests.Choose(tokens, count, perToken));
             var groups = new ExpertGroups(count);

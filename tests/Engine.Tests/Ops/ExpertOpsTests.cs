@@ -151,7 +151,7 @@ public sealed class ExpertOpsTests : IDisposable
         KeptDown,
     }
 
-    /// <summary>Random experts of a device, the same after the same seed.</summary>
+    /// <summary>Random experts of a device: those of one shape and kind are the same on all.</summary>
     internal sealed class Experts : IExperts, IDisposable
     {
         private readonly IDeviceOps _ops;
@@ -160,10 +160,12 @@ public sealed class ExpertOpsTests : IDisposable
         public Experts(IDeviceOps ops, Kind kind, ScalarType type, int first, int count, int hidden, int width)
         {
             (_ops, First, Total) = (ops, first, first + count);
+            using var generator = new Generator(3, CPU); // other tests may draw at the same time
             // Experts of one shape share their grid, as the linear method's do.
             var (gateUpGrid, downGrid) = (Grid(kind, 2 * width), Grid(kind, hidden));
             _matrices = [.. Enumerable.Range(0, count).Select(_ => new ExpertMatrices(
-                Matrix(kind, type, 2 * width, hidden, gateUpGrid), Matrix(kind == Kind.KeptDown ? Kind.Unquantized : kind, type, hidden, width, downGrid)))];
+                Matrix(generator, kind, type, 2 * width, hidden, gateUpGrid),
+                Matrix(generator, kind == Kind.KeptDown ? Kind.Unquantized : kind, type, hidden, width, downGrid)))];
         }
 
         public int First { get; }
@@ -196,14 +198,17 @@ public sealed class ExpertOpsTests : IDisposable
         private Tensor Product(Tensor x, IWeightMatrix matrix) =>
             matrix is Fp8Weight narrow ? (_ops.Features.Fp8 ?? new TorchFp8Ops(_ops.Device)).Linear(x, narrow) : _ops.Linear(x, (LinearWeight)matrix);
 
-        private IWeightMatrix Matrix(Kind kind, ScalarType type, int outputs, int inputs, Fp8Grid grid)
+        private IWeightMatrix Matrix(Generator generator, Kind kind, ScalarType type, int outputs, int inputs, Fp8Grid grid)
         {
             var scale = 1 / MathF.Sqrt(inputs);
             if (kind == Kind.Unquantized)
-                return _ops.PackLinear((randn(outputs, inputs) * scale).to(type), null, LinearRole.Other);
-            var bytes = randint(0, 0x38, [outputs, inputs], ScalarType.Byte).add_(randint(0, 2, [outputs, inputs], ScalarType.Byte) * 128);
+                return _ops.PackLinear((randn([outputs, inputs], generator: generator) * scale).to(type), null, LinearRole.Other);
             var across = (inputs + grid.ColumnOffset + grid.BlockColumns - 1) / grid.BlockColumns;
-            return (_ops.Features.Fp8 ?? new TorchFp8Ops(_ops.Device)).Pack(bytes, rand(grid.ScaleRows.Max() + 1, across) * scale * 4, grid, null, LinearRole.Other);
+            var bytes = Bytes(0x38).add_(Bytes(2) * 128);
+            var scales = rand([grid.ScaleRows.Max() + 1, across], generator: generator) * scale * 4;
+            return (_ops.Features.Fp8 ?? new TorchFp8Ops(_ops.Device)).Pack(bytes, scales, grid, null, LinearRole.Other);
+
+            Tensor Bytes(int end) => randint(0, end, [outputs, inputs], ScalarType.Byte, generator: generator);
         }
 
         private static Fp8Grid Grid(Kind kind, int outputs)

@@ -32,6 +32,7 @@ internal sealed class CudaLatentOps(
         + "latent_wide_weights.cu latent_attention_wide.cu";
 
     private const int StoreThreads = 128;
+    private const int MaxSpreadTokens = 8;
     private const int WarpSize = 32;
     private const int MaxSplits = 64; // latentJoin has a warp for them
     private const int WideHeads = 64;
@@ -86,11 +87,13 @@ internal sealed class CudaLatentOps(
         AttentionMetadata metadata, LatentAttentionShape shape)
     {
         var table = onDevice(rotary);
-        var headBlocks = Math.Max(1, shape.Heads * shape.RotaryDim / 2 / (8 * StoreThreads));
+        // Few tokens have a thread for each pair.
+        var tokens = (int)queries.size(0);
+        var headBlocks = Math.Max(1, shape.Heads * shape.RotaryDim / 2 / ((tokens <= MaxSpreadTokens ? 1 : 8) * StoreThreads));
         var defines = $"{KernelCompiler.TypeMacro(queries.dtype)} {LatentTiling.Sizes(shape)} INTERLEAVED={(shape.Interleaved ? 1 : 0)} "
             + $"CACHE_FP8={(cache.IsScaled ? 1 : 0)}";
         kernels.Get(StoreSource, "rotateAndStore", defines).Launch(
-            ((int)queries.size(0), 1 + headBlocks, 1),
+            (tokens, 1 + headBlocks, 1),
             StoreThreads,
             [
                 queries, rows, (int)rows.stride(0), column, normWeight, epsilon, table.Cos, table.Sin, inputs.RotaryRows, inputs.Slots, cache.Tensors[0],

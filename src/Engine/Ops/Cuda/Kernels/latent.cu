@@ -3,6 +3,9 @@
 // CACHE_FP8: the row is stored as 8-bit floats with one scale (float8.cu).
 #define HALF (ROTARY / 2)
 #define ROW (RANK + ROTARY)
+#define THREADS 128
+#define OWN ((RANK + THREADS - 1) / THREADS)       // elements of a latent vector of a thread
+#define OWN_PAIRS ((HALF + THREADS - 1) / THREADS) // and of its rotated pairs
 
 #if CACHE_FP8
 typedef u8 Cached;
@@ -27,20 +30,27 @@ __device__ __forceinline__ u32 blockMax(u32 x, u32* scratch) {
 
 // queries: [tokens, heads, PLAIN + ROTARY], rotated in place. rows: [tokens, width], from column on a latent vector and the rotated part of
 // a key: normalised, rotated and stored at the token's slot of cache [slots, ROW], with CACHE_FP8 its scale at that of scales [slots]; a
-// negative slot is a padding row's. cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of heads).
-extern "C" __global__ void rotateAndStore(T* queries, const T* rows, int width, int column, const T* normWeight, float epsilon, const float* cosines,
-                                          const float* sines, const int* rotaryRows, const int* slots, Cached* cache, u8* scales,
-                                          int heads) {
+// negative slot is a padding row's. cosines, sines: [positions, HALF] float32. grid (tokens, 1 + blocks of heads), THREADS.
+extern "C" __global__ void __launch_bounds__(THREADS) rotateAndStore(
+    T* queries, const T* rows, int width, int column, const T* normWeight, float epsilon, const float* cosines, const float* sines,
+    const int* rotaryRows, const int* slots, Cached* cache, u8* scales, int heads) {
   __shared__ float scratch[WARP];
   launchDependents();
+  const int token = blockIdx.x;
+  float factor[OWN];
+  if (blockIdx.y == 0) {
+    // No kernel writes the weights: they come while the kernel before still runs.
+#pragma unroll
+    for (int i = 0; i < OWN; i++) factor[i] = i * THREADS + threadIdx.x < RANK ? toFloat(normWeight[i * THREADS + threadIdx.x]) : 0;
+  }
   waitForPrevious();
-  const int token = blockIdx.x, threads = blockDim.x;
+  const int slot = slots[token];
   const float* cosine = cosines + (u64)rotaryRows[token] * HALF;
   const float* sine = sines + (u64)rotaryRows[token] * HALF;
   if (blockIdx.y > 0) {
     const int blocks = gridDim.y - 1, perBlock = (heads + blocks - 1) / blocks, first = (blockIdx.y - 1) * perBlock;
     const int pairs = min(perBlock, heads - first) * HALF;
-    for (int i = threadIdx.x; i < pairs; i += threads) {
+    for (int i = threadIdx.x; i < pairs; i += THREADS) {
       const int head = first + i / HALF, pair = i % HALF;
       T* query = queries + ((u64)token * heads + head) * (PLAIN + ROTARY) + PLAIN;
       const float a = toFloat(query[firstOf(pair)]), b = toFloat(query[secondOf(pair)]), c = cosine[pair], s = sine[pair];
@@ -52,13 +62,21 @@ extern "C" __global__ void rotateAndStore(T* queries, const T* rows, int width, 
   }
 
   const T* row = rows + (u64)token * width + column;
-  float squares = 0;
-  for (int i = threadIdx.x; i < RANK; i += threads) {
-    const float value = toFloat(row[i]);
-    squares = fmaf(value, value, squares);
+  float latent[OWN], squares = 0;
+#pragma unroll
+  for (int i = 0; i < OWN; i++) latent[i] = i * THREADS + threadIdx.x < RANK ? toFloat(row[i * THREADS + threadIdx.x]) : 0;
+  float first[OWN_PAIRS], second[OWN_PAIRS], c[OWN_PAIRS], s[OWN_PAIRS];
+#pragma unroll
+  for (int i = 0; i < OWN_PAIRS; i++) {
+    const int pair = min(i * THREADS + (int)threadIdx.x, HALF - 1);
+    first[i] = toFloat(row[RANK + firstOf(pair)]);
+    second[i] = toFloat(row[RANK + secondOf(pair)]);
+    c[i] = cosine[pair];
+    s[i] = sine[pair];
   }
+#pragma unroll
+  for (int i = 0; i < OWN; i++) squares = fmaf(latent[i], latent[i], squares);
   const float scale = rsqrtf(blockSum(squares, scratch) / RANK + epsilon);
-  const int slot = slots[token];
   if (slot < 0) return;
   Cached* target = cache + (u64)slot * ROW;
 #if CACHE_FP8
@@ -69,16 +87,20 @@ extern "C" __global__ void rotateAndStore(T* queries, const T* rows, int width, 
 #else
 #define STORE(i, value) target[i] = fromFloat(value)
 #endif
-  for (int i = threadIdx.x; i < RANK; i += threads) STORE(i, toFloat(row[i]) * scale * toFloat(normWeight[i]));
-  for (int pair = threadIdx.x; pair < HALF; pair += threads) {
-    const float a = toFloat(row[RANK + firstOf(pair)]), b = toFloat(row[RANK + secondOf(pair)]), c = cosine[pair], s = sine[pair];
-    STORE(RANK + firstOf(pair), a * c - b * s);
-    STORE(RANK + secondOf(pair), b * c + a * s);
+#pragma unroll
+  for (int i = 0; i < OWN; i++)
+    if (i * THREADS + threadIdx.x < RANK) STORE(i * THREADS + threadIdx.x, latent[i] * scale * factor[i]);
+#pragma unroll
+  for (int i = 0; i < OWN_PAIRS; i++) {
+    const int pair = i * THREADS + threadIdx.x;
+    if (pair >= HALF) break;
+    STORE(RANK + firstOf(pair), first[i] * c[i] - second[i] * s[i]);
+    STORE(RANK + secondOf(pair), second[i] * c[i] + first[i] * s[i]);
   }
 #if CACHE_FP8
   const u32 rowScale = scaleOf(blockMax(largest, (u32*)scratch));
   const float inverse = inverseOf(rowScale);
-  for (int i = threadIdx.x; i < ROW; i += threads) target[i] = toFloat8(values[i] * inverse);
+  for (int i = threadIdx.x; i < ROW; i += THREADS) target[i] = toFloat8(values[i] * inverse);
   if (threadIdx.x == 0) scales[slot] = (u8)rowScale;
 #endif
 }
