@@ -49,6 +49,30 @@ public sealed class CudaSamplingTests : IDisposable
         }
     }
 
+    // Draws of few rows go with the launch, others are copied.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(64)]
+    [InlineData(65)]
+    public void Rows_without_rules_are_sampled_as_the_host_would(int rows)
+    {
+        const int width = 999;
+        var random = new Random(rows);
+        var (sampler, scratch) = (new Sampler(width), new SamplerScratch(width));
+        var logits = randn(rows, width).to(CardTypes.Half);
+        var states = Enumerable.Range(0, rows)
+            .Select(row => SamplingKit.State(new SamplingParams { Temperature = row % 3 == 0 ? 0 : random.NextDouble() * 2 }, width, row)).ToArray();
+        var values = logits.to(float32).data<float>().ToArray();
+        // Twice: the host reads each batch's own tokens.
+        foreach (var part in (SamplingState[][])[states, [.. states.Reverse()]])
+        {
+            var order = part == states ? logits : logits.flip(0);
+            var ids = Sample(order, part);
+            for (var row = 0; row < rows; row++)
+                AssertPlausible(values.AsSpan((part == states ? row : rows - 1 - row) * width, width), part[row], ids[row], sampler, scratch);
+        }
+    }
+
     [Fact]
     public void A_row_without_a_token_says_why_and_harms_no_other()
     {

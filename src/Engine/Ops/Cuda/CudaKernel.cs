@@ -38,7 +38,9 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
     /// <param name="block">Threads of a block.</param>
     /// <param name="arguments">Of the kernel.</param>
     /// <param name="sharedBytes">Shared memory of a block beside what the kernel declares with a size.</param>
-    public void Launch((int X, int Y, int Z) grid, int block, ReadOnlySpan<KernelArgument> arguments, int sharedBytes = 0)
+    /// <param name="last">The bytes of one more argument, which is larger than the others; empty: there is none.</param>
+    public void Launch(
+        (int X, int Y, int Z) grid, int block, ReadOnlySpan<KernelArgument> arguments, int sharedBytes = 0, ReadOnlySpan<byte> last = default)
     {
         AllowSharedMemory(sharedBytes);
         CudaDriver.LaunchAttribute attribute = new() { Id = ProgrammaticStreamSerialization, Value = 1 };
@@ -55,11 +57,13 @@ internal sealed unsafe class CudaKernel(IntPtr function, string name, CudaDevice
             Attributes = &attribute,
             AttributeCount = device.ComputeCapability >= MinProgrammaticCapability ? 1u : 0u,
         };
-        var pointers = stackalloc void*[arguments.Length];
+        var pointers = stackalloc void*[arguments.Length + 1];
         fixed (KernelArgument* first = arguments)
+        fixed (byte* large = last)
         {
             for (var i = 0; i < arguments.Length; i++)
                 pointers[i] = first + i;
+            pointers[arguments.Length] = large;
             CudaException.Check(CudaDriver.cuLaunchKernelEx(&config, function, pointers, null), $"launching {name}");
         }
     }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using LocalLlm.Interop;
 using LocalLlm.Interop.Cuda;
 using static TorchSharp.torch;
@@ -16,6 +17,7 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     private const int CutBytes = 8;
     private const int Alignment = 16;
     private const int BestThreads = 128;
+    private const int MaxGivenDraws = 64; // as sampling.cu
     private const string BestSource = "best.cu";
 
     // They take turns: what goes in and the ids that come out of the samplings that may be under way.
@@ -83,7 +85,12 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
             Draw(logits, batch, host, best is not null);
         else
             host.Reserve((nuint)IdBytes);
-        CudaException.Check(CudaDriver.cuMemcpyDtoHAsync_v2(host.Memory, Address(_ids!), (nuint)rows * sizeof(int), device.Stream), "copying sampled tokens");
+        if (best is not null)
+        {
+            var copied = CudaDriver.cuMemcpyDtoHAsync_v2(host.Memory, Address(_ids!), (nuint)rows * sizeof(int), device.Stream);
+            CudaException.Check(copied, "copying sampled tokens");
+        }
+
         host.MarkUsed();
         _underWay.Enqueue((host, rows));
     }
@@ -141,7 +148,11 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
     private void Draw(Tensor logits, SamplingBatch batch, PinnedBuffer host, bool isPart)
     {
         var (rows, width) = (batch.Draws.Count, (int)logits.size(1));
-        var (editsAt, dataAt, rowsAt) = Upload(host, batch, isPart);
+        // A copy between two kernels takes as long as either of them.
+        var isGiven = rows <= MaxGivenDraws && !isPart && !batch.HasEdits && !batch.HasCuts;
+        if (isGiven)
+            host.Reserve((nuint)IdBytes);
+        var (editsAt, dataAt, rowsAt) = isGiven ? default : Upload(host, batch, isPart);
         if (batch.HasEdits)
         {
             var processed = workspace.Rent(WorkspaceSlot.Processed, rows, width, ScalarType.Float32);
@@ -149,12 +160,17 @@ internal sealed unsafe class CudaSampler(CudaDevice device, KernelCompiler kerne
             logits = processed;
         }
 
-        var draws = Address(_inputs!);
+        var draws = isGiven ? 0ul : Address(_inputs!);
+        Span<TokenDraw> given = stackalloc TokenDraw[MaxGivenDraws];
+        if (isGiven)
+            batch.Draws.Span.CopyTo(given);
         if (batch.HasCuts)
             kernels.Get("draw.cu cut.cu", "cutRows", KernelCompiler.TypeMacro(logits.dtype)).Launch((rows, 1, 1), Threads, [logits, draws, _cuts, width]);
         var nothingLeft = batch.HasEdits ? ITokenSampler.NoTokenAllowed : ITokenSampler.NonFiniteRow;
         kernels.Get("draw.cu sampling.cu", "sampleRows", $"{KernelCompiler.TypeMacro(logits.dtype)} CUTS={(batch.HasCuts ? 1 : 0)} NOTHING_LEFT={nothingLeft}")
-            .Launch((rows, 1, 1), Threads, [logits, draws, _cuts, isPart ? rowsAt : 0ul, _ids, width]);
+            .Launch(
+                (rows, 1, 1), Threads, [logits, draws, _cuts, isPart ? rowsAt : 0ul, _ids, isPart ? 0ul : (ulong)host.Memory, width],
+                last: MemoryMarshal.AsBytes(given));
     }
 
     // Brings the batch over; where its edits and their lists, and the numbers of its rows, lie on the card. The host's buffer begins with

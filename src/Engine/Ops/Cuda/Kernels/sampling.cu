@@ -72,7 +72,13 @@ __device__ __forceinline__ void narrow(const T* row, float top, float scale, int
   end = min(end, begin + share);
 }
 
-extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* logits, const Draw* draws, const Cut* cuts, const int* places, int* ids, int width) {
+// Draws of few rows come with the launch.
+#define MAX_GIVEN 64
+struct GivenDraws { Draw of[MAX_GIVEN]; };
+
+// draws: null, or those of more rows than are given. hostIds: where the host reads the ids, too, or null.
+extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(
+    const T* logits, const Draw* draws, const Cut* cuts, const int* places, int* ids, int* hostIds, int width, const __grid_constant__ GivenDraws given) {
   __shared__ Best best[WARPS];
   __shared__ double sums[WARPS];
   launchDependents();
@@ -108,10 +114,15 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* l
   mine = best[0];
   for (int w = 1; w < WARPS; w++) mine = better(mine, best[w]);
 
-  int* id = ids + (places ? places[blockIdx.x] : blockIdx.x);
-  const float scale = (float)draws[blockIdx.x].inverseTemperature;
+  const int place = places ? places[blockIdx.x] : blockIdx.x;
+  auto choose = [&](int token) {
+    ids[place] = token;
+    if (hostIds) hostIds[place] = token;
+  };
+  const Draw& draw = draws ? draws[blockIdx.x] : given.of[blockIdx.x % MAX_GIVEN];
+  const float scale = (float)draw.inverseTemperature;
   if (bad || mine.id == width || scale == 0) {
-    if (threadIdx.x == 0) *id = bad ? -1 : mine.id == width ? NOTHING_LEFT : mine.id;
+    if (threadIdx.x == 0) choose(bad ? -1 : mine.id == width ? NOTHING_LEFT : mine.id);
     return;
   }
 
@@ -122,7 +133,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* l
 
   // Twice over the block, then one warp over what is left.
   int begin = 0, end = width;
-  double target = draws[blockIdx.x].uniform;
+  double target = draw.uniform;
   narrow(row, mine.value, scale, begin, end, target, true, cut, sums);
   narrow(row, mine.value, scale, begin, end, target, false, cut, sums);
   if (warp != 0) return;
@@ -146,5 +157,5 @@ extern "C" __global__ void __launch_bounds__(WARPS * WARP) sampleRows(const T* l
     if (weighty) chosen = base + 31 - __clz(weighty);
     running += __shfl_sync(FULL_MASK, sum, WARP - 1);
   }
-  if (lane == 0) *id = chosen < 0 ? mine.id : chosen;
+  if (lane == 0) choose(chosen < 0 ? mine.id : chosen);
 }
