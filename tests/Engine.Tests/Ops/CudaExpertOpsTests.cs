@@ -231,13 +231,14 @@ public sealed class CudaExpertOpsTests : IDisposable
     {
         Assert.SkipUnless(_cuda.Card.ComputeCapability == CudaDevice.Hopper, "not a Hopper card");
         const int count = 8, perToken = 2, hidden = 256, width = 128;
-        var ops = _cuda.Features.Experts!;
-        using var experts = new ExpertOpsTests.Experts(_cuda, ExpertOpsTests.Kind.Blocks, ScalarType.BFloat16, 0, count, hidden, width);
+        using var card = new CudaOps(0); // quantises, too
+        var ops = card.Features.Experts!;
+        using var experts = new ExpertOpsTests.Experts(card, ExpertOpsTests.Kind.Blocks, ScalarType.BFloat16, 0, count, hidden, width);
         var x = randn(tokens, hidden).to(ScalarType.BFloat16).cuda();
         var norm = (1 + (0.2 * randn(hidden))).to(ScalarType.BFloat16).cuda();
         var chosen = ExpertOpsTests.Choose(tokens, count, perToken);
         var choices = new ExpertChoices(chosen.Ids.to(ScalarType.Int32).cuda(), chosen.Weights.cuda());
-        var alone = _cuda.RmsNorm(x, norm, 1e-6f).clone();
+        var alone = card.RmsNorm(x, norm, 1e-6f).clone();
         var wanted = ops.TrySum(alone, choices, experts)!.clone();
         var normalised = ops.TryNormalise(x, norm, 1e-6f, experts)!.Value;
         Assert.True(normalised.Rows.eq(alone).all().item<bool>());

@@ -22,6 +22,7 @@ internal sealed unsafe class CudaExpertOps(
     private const int RouterThreads = 256;
     private const int PlaceThreads = 256;
     private const int MaxRouterTile = 8;
+    private const int MaxEarlyPacks = 4;
     private const int Pack = 8; // 16-bit elements of one access
 
     // Beyond, one block would take longer than several that read everything.
@@ -67,7 +68,10 @@ internal sealed unsafe class CudaExpertOps(
         var tile = rows switch { 1 => 1, 2 => 2, <= 4 => 4, _ => MaxRouterTile };
         var tiles = (rows + tile - 1) / tile;
         var owned = tiles == 1 ? 2 : 4;
-        kernels.Get("router.cu", "routerLogits", $"{KernelCompiler.TypeMacro(x.dtype)} TILE={tile} OUTPUTS={owned}").Launch(
+        // Few rows wait for the matrix, more for each other.
+        var early = tiles == 1 ? Math.Clamp((width + (Pack * RouterThreads) - 1) / (Pack * RouterThreads), 1, MaxEarlyPacks) : 1;
+        var defines = $"{KernelCompiler.TypeMacro(x.dtype)} TILE={tile} OUTPUTS={owned} EARLY={early}";
+        kernels.Get("router.cu", "routerLogits", defines).Launch(
             ((outputs + owned - 1) / owned, tiles, 1), RouterThreads, [weight.Data, x, y, rows, outputs, width]);
         return y;
     }

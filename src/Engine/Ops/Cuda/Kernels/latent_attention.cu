@@ -47,7 +47,7 @@ extern "C" __global__ void CLUSTER_OF_BLOCKS __launch_bounds__(THREADS) latentAt
   const int count = (end - begin + TILE - 1) / TILE;
   BlockIds ids = loadIds(table, begin, end, lane);
   waitForPrevious();
-#pragma unroll
+#pragma unroll 1
   for (int s = 0; s < STAGES; s++) copyTile(tiles + s * TILE_BYTES, cache, scales, ids, begin + s * TILE, end);
   Queries query;
   loadQueries(absorbed, queries, (u64)row * heads, firstHead, heads, quarter, lane, query);

@@ -95,26 +95,7 @@ __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best
 
   float* partial = partials + (((u64)row * gridDim.y + blockIdx.y) * (gridDim.z / CLUSTER) + cluster) * PARTIAL;
   int m = rank + group * CLUSTER;
-  float4 parts[CLUSTER];
-  auto load = [&]() {
-    if (m >= TILES) return;
-#pragma unroll
-    for (int s = 0; s < CLUSTER; s++) parts[s] = loadOther(ofBlock(sums + m * GROUP_THREADS + thread, s));
-  };
-  load();
   float top[2], total[2] = {}, weight[CLUSTER][2];
-#pragma unroll
-  for (int h = 0; h < 2; h++) {
-    top[h] = NEGATIVE_INFINITY;
-#pragma unroll
-    for (int s = 0; s < CLUSTER; s++) top[h] = fmaxf(top[h], ends[s][head + h * 8].x);
-#pragma unroll
-    for (int s = 0; s < CLUSTER; s++) {
-      const float2 one = ends[s][head + h * 8];
-      weight[s][h] = worth(one.x, top[h]);
-      total[h] = fmaf(one.y, weight[s][h], total[h]);
-    }
-  }
   auto store = [&](int m, const float4& all, const float (&sums)[2]) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -125,7 +106,26 @@ __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best
                   (h ? all.w : all.y) * scaled);
     }
   };
-  while (m < TILES) {
+  // Little code is worth more than early reads: a step's weights have pushed it out of the caches.
+#pragma unroll 1
+  for (bool isFirst = true; m < TILES; m += CLUSTER * PARTS, isFirst = false) {
+    float4 parts[CLUSTER];
+#pragma unroll
+    for (int s = 0; s < CLUSTER; s++) parts[s] = loadOther(ofBlock(sums + m * GROUP_THREADS + thread, s));
+    if (isFirst) {
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        top[h] = NEGATIVE_INFINITY;
+#pragma unroll
+        for (int s = 0; s < CLUSTER; s++) top[h] = fmaxf(top[h], ends[s][head + h * 8].x);
+#pragma unroll
+        for (int s = 0; s < CLUSTER; s++) {
+          const float2 one = ends[s][head + h * 8];
+          weight[s][h] = worth(one.x, top[h]);
+          total[h] = fmaf(one.y, weight[s][h], total[h]);
+        }
+      }
+    }
     float4 all = {};
 #pragma unroll
     for (int s = 0; s < CLUSTER; s++) addPart(all, parts[s], weight[s][0], weight[s][1]);
@@ -133,8 +133,6 @@ __device__ __forceinline__ void joinCluster(float (&acc)[TILES][4], float (&best
       store(m, all, total);
     else
       *((float4*)partial + m * GROUP_THREADS + thread) = all;
-    m += CLUSTER * PARTS;
-    load();
   }
   beginMeeting(); // the others may still read this block's sums
   if (used > 1) {

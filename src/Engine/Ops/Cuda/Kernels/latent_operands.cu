@@ -38,7 +38,7 @@ __device__ __forceinline__ void loadQueries(const T* absorbed, const T* queries,
 __device__ __forceinline__ void copyTile(u8* tile, const Cached* cache, const u8*, const BlockIds& ids, int begin, int end) {
   if (begin < end) {
     const int warp = threadIdx.x / WARP % WARPS, lane = threadIdx.x % WARP;
-#pragma unroll
+#pragma unroll 2
     for (int r = warp; r < TILE; r += WARPS) {
       const u64 slot = slotOf(ids, begin + r);
 #pragma unroll

@@ -17,32 +17,59 @@ __device__ __forceinline__ void loadWeights(Weights& w, const float* matrix, int
   }
 }
 
-// matrix: [outputs, width] float32, x: [rows, width] of 16-bit elements, y: [rows, outputs] float32; the width is a multiple of 8. grid (blocks of
-// outputs, tiles of rows).
+// matrix: [outputs, width] float32, x: [rows, width] of 16-bit elements, y: [rows, outputs] float32; the width is a multiple of 8. A thread has at
+// most EARLY packs of the matrix before it knows x. grid (blocks of outputs, tiles of rows).
 extern "C" __global__ void __launch_bounds__(THREADS) routerLogits(const float* matrix, const T* x, float* y, int rows, int outputs, int width) {
   __shared__ float partial[WARPS][TILE * OUTPUTS];
   launchDependents();
   const int first = blockIdx.x * OUTPUTS, firstRow = blockIdx.y * TILE, packs = width / 8;
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  // No kernel writes the matrix: its first part comes while the kernel before still runs.
-  Weights w;
-  if (threadIdx.x < packs) loadWeights(w, matrix, outputs, first, width, threadIdx.x);
+  // No kernel writes the matrix: what there is room for comes while the kernel before still runs.
+  Weights w[EARLY];
+#pragma unroll
+  for (int i = 0; i < EARLY; i++)
+    if (i * THREADS + threadIdx.x < packs) loadWeights(w[i], matrix, outputs, first, width, i * THREADS + threadIdx.x);
   waitForPrevious();
   float sum[TILE][OUTPUTS] = {};
-  for (int pack = threadIdx.x; pack < packs; pack += THREADS) {
-    Pack16 input[TILE];
-#pragma unroll
-    for (int r = 0; r < TILE; r++) input[r].raw = *((const uint4*)(x + (u64)min(firstRow + r, rows - 1) * width) + pack);
+  auto add = [&](const Pack16 (&input)[TILE], const Weights& of) {
 #pragma unroll
     for (int o = 0; o < OUTPUTS; o++) {
-      const float4 a = w.half[o][0], b = w.half[o][1];
+      const float4 a = of.half[o][0], b = of.half[o][1];
       const float factor[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
 #pragma unroll
       for (int r = 0; r < TILE; r++)
 #pragma unroll
         for (int e = 0; e < 8; e++) sum[r][o] = fmaf(toFloat(input[r].element[e]), factor[e], sum[r][o]);
     }
-    if (pack + THREADS < packs) loadWeights(w, matrix, outputs, first, width, pack + THREADS);
+  };
+  auto load = [&](Pack16 (&input)[TILE], int pack) {
+#pragma unroll
+    for (int r = 0; r < TILE; r++) input[r].raw = *((const uint4*)(x + (u64)min(firstRow + r, rows - 1) * width) + pack);
+  };
+  int pack = threadIdx.x;
+#if TILE <= 2
+  Pack16 early[EARLY][TILE];
+#pragma unroll
+  for (int i = 0; i < EARLY; i++)
+    if (i * THREADS + threadIdx.x < packs) load(early[i], i * THREADS + threadIdx.x);
+#endif
+#pragma unroll
+  for (int i = 0; i < EARLY; i++, pack += THREADS) {
+    if (pack >= packs) break;
+#if TILE <= 2
+    add(early[i], w[i]);
+#else
+    Pack16 input[TILE];
+    load(input, pack);
+    add(input, w[i]);
+#endif
+  }
+#pragma unroll 1
+  for (; pack < packs; pack += THREADS) {
+    Pack16 input[TILE];
+    loadWeights(w[0], matrix, outputs, first, width, pack);
+    load(input, pack);
+    add(input, w[0]);
   }
 #pragma unroll
   for (int r = 0; r < TILE; r++)
@@ -56,6 +83,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) routerLogits(const float* 
     const int row = firstRow + i / OUTPUTS, output = first + i % OUTPUTS;
     if (row >= rows || output >= outputs) continue;
     float all = 0;
+#pragma unroll
     for (int other = 0; other < WARPS; other++) all += partial[other][i];
     y[(u64)row * outputs + output] = all;
   }

@@ -1,16 +1,10 @@
 // The choice of experts. Compiled for EXPERTS, PER_TOKEN, GROUPS and what is said of route.
-// Larger of two candidates, the lower number where they are equal.
-__device__ __forceinline__ void takeBest(float& value, int& index) {
-#pragma unroll
-  for (int offset = WARP / 2; offset > 0; offset >>= 1) {
-    const float itsValue = __shfl_xor_sync(FULL_MASK, value, offset);
-    const int itsIndex = __shfl_xor_sync(FULL_MASK, index, offset);
-    if (itsValue > value || (itsValue == value && itsIndex < index)) {
-      value = itsValue;
-      index = itsIndex;
-    }
-  }
+// As unsigned numbers in the order of the values, so that one instruction finds the largest of a warp. 0: no number, below all.
+__device__ __forceinline__ u32 keyOf(float value) {
+  const u32 bits = __float_as_uint(value + 0.f); // -0 as 0
+  return value != value ? 0 : bits ^ ((int)bits < 0 ? 0xffffffffu : 0x80000000u);
 }
+__device__ __forceinline__ float valueOf(u32 key) { return __uint_as_float(key ^ ((int)key < 0 ? 0x80000000u : 0xffffffffu)); }
 
 #define PER_LANE ((EXPERTS + WARP - 1) / WARP)
 #define SIZE_OF_GROUP (EXPERTS / GROUPS)
@@ -24,8 +18,8 @@ struct BestTwo {
   }
 };
 
-// What is compared of each group: the sum of its two best candidates, or its best. A lane has the candidates lane, lane + 32, ...
-__device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], float (&score)[GROUPS]) {
+// Keys of what is compared of each group: the sum of its two best candidates, or its best. A lane has the candidates lane, lane + 32, ...
+__device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], u32 (&score)[GROUPS]) {
 #if SIZE_OF_GROUP % WARP == 0
 #pragma unroll
   for (int g = 0; g < GROUPS; g++) {
@@ -33,10 +27,9 @@ __device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], 
 #pragma unroll
     for (int i = g * (SIZE_OF_GROUP / WARP); i < (g + 1) * (SIZE_OF_GROUP / WARP); i++)
       best.add(fmaxf(candidate[i], NEGATIVE_INFINITY), NEGATIVE_INFINITY);
-#pragma unroll
-    for (int offset = WARP / 2; offset > 0; offset >>= 1)
-      best.add(__shfl_xor_sync(FULL_MASK, best.first, offset), __shfl_xor_sync(FULL_MASK, best.second, offset));
-    score[g] = BY_TWO ? best.first + best.second : best.first;
+    const u32 own = keyOf(best.first), first = warpMax(own);
+    const bool isFirst = __ffs(__ballot_sync(FULL_MASK, own == first)) - 1 == threadIdx.x % WARP;
+    score[g] = BY_TWO ? keyOf(valueOf(first) + valueOf(warpMax(isFirst ? keyOf(best.second) : own))) : first;
   }
 #else
   __shared__ float all[EXPERTS], groups[GROUPS];
@@ -52,7 +45,7 @@ __device__ __forceinline__ void scoreGroups(const float (&candidate)[PER_LANE], 
   }
   __syncwarp();
 #pragma unroll
-  for (int g = 0; g < GROUPS; g++) score[g] = groups[g];
+  for (int g = 0; g < GROUPS; g++) score[g] = keyOf(groups[g]);
 #endif
 }
 
@@ -65,112 +58,114 @@ extern "C" __global__ void __launch_bounds__(WARP) route(const float* logits, co
                                                          float weightScale) {
   launchDependents();
   const int lane = threadIdx.x;
-  float candidate[PER_LANE], score[PER_LANE];
+  float added[PER_LANE], candidate[PER_LANE], score[PER_LANE];
   // No kernel writes the bias.
 #pragma unroll
-  for (int i = 0; i < PER_LANE; i++) candidate[i] = bias && i * WARP + lane < EXPERTS ? bias[i * WARP + lane] : 0;
-  waitForPrevious();
+  for (int i = 0; i < PER_LANE; i++) added[i] = bias && i * WARP + lane < EXPERTS ? bias[i * WARP + lane] : 0;
   ids += (u64)blockIdx.x * (PER_TOKEN + JOINED);
   weights += (u64)blockIdx.x * (PER_TOKEN + JOINED);
-  if (contextLengths && contextLengths[blockIdx.x] == 0) {
-    for (int i = lane; i < PER_TOKEN + JOINED; i += WARP) {
-      ids[i] = -1;
-      weights[i] = 0;
-    }
-    return;
-  }
   const float* row = logits + (u64)blockIdx.x * EXPERTS;
-  float top = NEGATIVE_INFINITY, sum = 0;
-#pragma unroll
-  for (int i = 0; i < PER_LANE; i++) {
-    score[i] = i * WARP + lane < EXPERTS ? row[i * WARP + lane] : NEGATIVE_INFINITY;
-    top = fmaxf(top, score[i]);
-  }
-  if (SOFTMAX) {
-#pragma unroll
-    for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
-  }
-#pragma unroll
-  for (int i = 0; i < PER_LANE; i++) {
-    const bool exists = i * WARP + lane < EXPERTS;
-    score[i] = SOFTMAX ? expf(score[i] - top) : 1 / (1 + expf(-score[i]));
-    if (exists) sum += score[i];
-  }
-  if (SOFTMAX) sum = warpSum(sum);
-#pragma unroll
-  for (int i = 0; i < PER_LANE; i++) {
-    if (SOFTMAX) score[i] /= sum;
-    candidate[i] = i * WARP + lane < EXPERTS ? score[i] + candidate[i] : NEGATIVE_INFINITY;
-  }
-
-  if (GROUPS_PER_TOKEN < GROUPS) {
-    float group[GROUPS];
-    scoreGroups(candidate, group);
-    u32 chosen[(GROUPS + 31) / 32] = {}; // bits, the same on all lanes
+  // The first turn chooses of anything while the kernel before still runs: it brings the instructions, which the weights of a step have
+  // pushed out of the caches.
 #pragma unroll 1
-    for (int i = 0; i < GROUPS_PER_TOKEN; i++) {
-      float value = NEGATIVE_INFINITY;
-      int index = GROUPS;
+  for (int turn = 0; turn < 2; turn++) {
+    if (turn == 1) waitForPrevious();
+    const bool isPadding = turn == 1 && contextLengths && contextLengths[blockIdx.x] == 0;
+    float top = NEGATIVE_INFINITY, sum = 0;
 #pragma unroll
-      for (int g = 0; g < GROUPS; g++)
-        if (!(chosen[g / 32] >> g % 32 & 1) && (group[g] > value || (group[g] == value && g < index))) {
-          value = group[g];
-          index = g;
-        }
+    for (int i = 0; i < PER_LANE; i++) {
+      score[i] = i * WARP + lane < EXPERTS ? turn == 1 ? row[i * WARP + lane] : added[i] : NEGATIVE_INFINITY;
+      top = fmaxf(top, score[i]);
+    }
+    if (isPadding) {
+      for (int i = lane; i < PER_TOKEN + JOINED; i += WARP) {
+        ids[i] = -1;
+        weights[i] = 0;
+      }
+      return;
+    }
+    if (SOFTMAX) {
 #pragma unroll
-      for (int w = 0; w < (GROUPS + 31) / 32; w++)
-        if (index < GROUPS && index / 32 == w) chosen[w] |= 1u << index % 32;
+      for (int offset = WARP / 2; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(FULL_MASK, top, offset));
     }
 #pragma unroll
     for (int i = 0; i < PER_LANE; i++) {
-      const int g = min((i * WARP + lane) / SIZE_OF_GROUP, GROUPS - 1);
-      bool isChosen = false;
-#pragma unroll
-      for (int w = 0; w < (GROUPS + 31) / 32; w++) isChosen |= g / 32 == w && chosen[w] >> g % 32 & 1;
-      if (!isChosen) candidate[i] = NEGATIVE_INFINITY;
+      const bool exists = i * WARP + lane < EXPERTS;
+      score[i] = SOFTMAX ? expf(score[i] - top) : 1 / (1 + expf(-score[i]));
+      if (exists) sum += score[i];
     }
-  }
+    if (SOFTMAX) sum = warpSum(sum);
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) {
+      if (SOFTMAX) score[i] /= sum;
+      candidate[i] = i * WARP + lane < EXPERTS ? score[i] + added[i] : NEGATIVE_INFINITY;
+    }
 
-  float total = 0, own[(PER_TOKEN + WARP - 1) / WARP] = {};
-  int ownId[(PER_TOKEN + WARP - 1) / WARP] = {};
-#if PER_TOKEN <= 16
+    if (GROUPS_PER_TOKEN < GROUPS) {
+      u32 group[GROUPS];
+      scoreGroups(candidate, group);
+      u32 chosen[(GROUPS + 31) / 32]; // bits, the same on all lanes
 #pragma unroll
-#else
-#pragma unroll 1
-#endif
-  for (int i = 0; i < PER_TOKEN; i++) {
-    float value = NEGATIVE_INFINITY, its = __int_as_float(0x7fffffff);
-    int index = EXPERTS;
+      for (int w = 0; w < (GROUPS + 31) / 32; w++) {
+        // A lane counts the groups that come before its own.
+        u32 own = 0;
+        int before = 0;
 #pragma unroll
-    for (int j = 0; j < PER_LANE; j++) {
-      const int e = j * WARP + lane;
-      if (candidate[j] > value || (candidate[j] == value && e < index)) {
-        value = candidate[j];
-        index = e;
-        its = score[j];
+        for (int g = w * 32; g < min(GROUPS, w * 32 + 32); g++) own = g == w * 32 + lane ? group[g] : own;
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++) before += group[g] > own || (group[g] == own && g < w * 32 + lane);
+        chosen[w] = __ballot_sync(FULL_MASK, own != 0 && before < GROUPS_PER_TOKEN);
+      }
+#pragma unroll
+      for (int i = 0; i < PER_LANE; i++) {
+        const int g = min((i * WARP + lane) / SIZE_OF_GROUP, GROUPS - 1);
+        bool isChosen = false;
+#pragma unroll
+        for (int w = 0; w < (GROUPS + 31) / 32; w++) isChosen |= g / 32 == w && chosen[w] >> g % 32 & 1;
+        if (!isChosen) candidate[i] = NEGATIVE_INFINITY;
       }
     }
-    takeBest(value, index);
-    index = min(index, EXPERTS - 1); // where all that is left is no number
-    its = __shfl_sync(FULL_MASK, its, index % WARP);
-    // What is taken becomes NaN, which is above nothing.
+
+    u32 key[PER_LANE];
 #pragma unroll
-    for (int j = 0; j < PER_LANE; j++) candidate[j] = j * WARP + lane == index ? __int_as_float(0x7fffffff) : candidate[j];
-    total += its;
-    if (lane == i % WARP) {
-      own[i / WARP] = its;
-      ownId[i / WARP] = index;
-    }
-  }
-  const float factor = NORMALIZED ? weightScale / (total + 1e-20f) : weightScale;
+    for (int i = 0; i < PER_LANE; i++) key[i] = keyOf(candidate[i]);
+    float total = 0, own[(PER_TOKEN + WARP - 1) / WARP] = {};
+    int ownId[(PER_TOKEN + WARP - 1) / WARP] = {};
+#pragma unroll 1
+    for (int i = 0; i < PER_TOKEN; i++) {
+      u32 best = 0, number = EXPERTS;
 #pragma unroll
-  for (int i = 0; i < (PER_TOKEN + WARP - 1) / WARP; i++)
-    if (i * WARP + lane < PER_TOKEN) {
-      ids[i * WARP + lane] = ownId[i];
-      weights[i * WARP + lane] = own[i] * factor;
+      for (int j = 0; j < PER_LANE; j++) best = max(best, key[j]);
+      best = warpMax(best);
+      // Of equal ones the lowest number; the last one where all that is left is no number.
+#pragma unroll
+      for (int j = PER_LANE - 1; j >= 0; j--) number = key[j] == best ? j * WARP + lane : number;
+      const int index = best == 0 ? EXPERTS - 1 : (int)~warpMax(~number);
+      float its = __int_as_float(0x7fffffff);
+#pragma unroll
+      for (int j = 0; j < PER_LANE; j++)
+        if (best != 0 && j * WARP + lane == index) {
+          its = score[j];
+          key[j] = 0;
+        }
+      its = __shfl_sync(FULL_MASK, its, index % WARP);
+      total += its;
+      if (lane == i % WARP) {
+        own[i / WARP] = its;
+        ownId[i / WARP] = index;
+      }
     }
-  if (JOINED && lane == 0) {
-    ids[PER_TOKEN] = EXPERTS;
-    weights[PER_TOKEN] = 1;
+    if (turn == 0) continue;
+    const float factor = NORMALIZED ? weightScale / (total + 1e-20f) : weightScale;
+#pragma unroll
+    for (int i = 0; i < (PER_TOKEN + WARP - 1) / WARP; i++)
+      if (i * WARP + lane < PER_TOKEN) {
+        ids[i * WARP + lane] = ownId[i];
+        weights[i * WARP + lane] = own[i] * factor;
+      }
+    if (JOINED && lane == 0) {
+      ids[PER_TOKEN] = EXPERTS;
+      weights[PER_TOKEN] = 1;
+    }
   }
 }

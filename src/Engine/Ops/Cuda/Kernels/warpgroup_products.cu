@@ -37,6 +37,19 @@ __device__ __forceinline__ void copyScale(void* to, const void* from, bool wante
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" :: "r"(sharedAddress(to)), "l"(from), "r"(wanted ? 4 : 0) : "memory");
 }
 
+// Weights leave the L2 cache before all else: what kernels between products read, their own instructions too, is still there then.
+__device__ __forceinline__ u64 evictFirst() {
+  u64 policy;
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
+// copyAsync of weights.
+__device__ __forceinline__ void copyOnce(void* to, const void* from, bool wanted, u64 policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;"
+               :: "r"(sharedAddress(to)), "l"(from), "r"(wanted ? 16 : 0), "l"(policy) : "memory");
+}
+
 // A float of the same place in the shared memory of another block of the cluster.
 __device__ __forceinline__ float ofBlock(const float* own, int block) {
   float value;
@@ -94,13 +107,14 @@ extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) produc
   const float* scalesOfRow = threadIdx.x < TILE ? p.scales + scaleRows[outputOf(threadIdx.x, count)] * scaleColumns : nullptr;
 #endif
 
+  const u64 policy = evictFirst();
   auto copyWeights = [&](int step) {
     u8* stage = stages + step % STAGES * STAGE_BYTES + ownPack / 8 * WEIGHT_BYTES;
     const int offset = step * DEEP * CHUNK;
     const bool wanted = ownColumn + offset < limit;
 #pragma unroll
     for (int i = 0; i < WEIGHT_PACKS; i++)
-      copyAsync(stage + swizzled(firstOwn + i * rowsApart, ownPack % 8 * 8), weightAt[i] + (wanted ? offset * ELEMENT : 0), wanted);
+      copyOnce(stage + swizzled(firstOwn + i * rowsApart, ownPack % 8 * 8), weightAt[i] + (wanted ? offset * ELEMENT : 0), wanted, policy);
 #if FP8
     if (threadIdx.x < TILE)
 #pragma unroll
