@@ -26,6 +26,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
     private const int PackBytes = 16;
     private const int WarpSize = 32;
     private const int MaxNormWarps = 32;
+    private const int MaxEvictingTokens = 4; // more keep the memory busy most of the time
     private const int ElementsOfRead = 4;
     private const int MaxNormInputs = 8 * MaxNormWarps * WarpgroupTiling.ChunkBytes; // a block keeps a row in registers
 
@@ -119,7 +120,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
             tiling.Threads,
             [
                 weight.Data, weight.Scales, scaleRows, (int)weight.Scales.size(1), weight.Grid.BlockColumns, weight.Grid.ColumnOffset, weight.Bias,
-                x.Values, x.Scales, rows, y, rows, outputs, inputs, inputs, (int)y.size(1), RowTiles(rows, tiling), 0ul, 0, 0, 0ul, 0ul, 0ul, 1,
+                x.Values, x.Scales, rows, y, rows, outputs, inputs, inputs, (int)y.size(1), RowTiles(rows, tiling), 0ul, 0, 0, 0ul, 0ul, 0ul, 1, EvictsFirst(rows),
             ],
             tiling.SharedBytes);
     }
@@ -139,7 +140,7 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
             tiling.Threads,
             [
                 weights, 0ul, 0ul, 0, 1, 0, 0ul, x, 0ul, rows, y, rows, outputs, inputs, (int)x.size(1), (int)y.size(1), tiles, (long)outputs * inputs, xHead,
-                outputs, 0ul, 0ul, 0ul, 1,
+                outputs, 0ul, 0ul, 0ul, 1, EvictsFirst(rows),
             ],
             tiling.SharedBytes);
     }
@@ -175,10 +176,12 @@ internal sealed class WarpgroupProducts(CudaDevice device, KernelCompiler kernel
             [
                 table.Data, table.Scales, table.ScaleRows, table.ScaleColumns, table.Grid?.BlockColumns ?? 1, table.Grid?.ColumnOffset ?? 0, 0ul, x, scales,
                 (int)x.size(0), y, rows.Assignments, table.OutFeatures, table.InFeatures, (int)x.size(1), (int)y.size(1), 1, 0ul, 0, 0,
-                rows.Tiles, rows.Starts, rows.Order, rows.PerToken,
+                rows.Tiles, rows.Starts, rows.Order, rows.PerToken, EvictsFirst(rows.Assignments / rows.PerToken),
             ],
             tiling.SharedBytes);
     }
+
+    private static int EvictsFirst(int tokens) => tokens <= MaxEvictingTokens ? 1 : 0;
 
     private static int Blocks(int inputs) => (inputs + WarpgroupTiling.ChunkBytes - 1) / WarpgroupTiling.ChunkBytes;
 

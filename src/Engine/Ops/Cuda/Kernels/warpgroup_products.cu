@@ -37,10 +37,12 @@ __device__ __forceinline__ void copyScale(void* to, const void* from, bool wante
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" :: "r"(sharedAddress(to)), "l"(from), "r"(wanted ? 4 : 0) : "memory");
 }
 
-// Weights leave the L2 cache before all else: what kernels between products read, their own instructions too, is still there then.
-__device__ __forceinline__ u64 evictFirst() {
+// In steps of few tokens weights leave the L2 cache before all else: what kernels between products read, their own instructions too, is
+// still there then.
+__device__ __forceinline__ u64 policyOf(bool evictsFirst) {
   u64 policy;
-  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  if (evictsFirst) asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  else asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
   return policy;
 }
 
@@ -71,7 +73,7 @@ __device__ __forceinline__ int outputOf(int r, int count) {
 extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) products(
     const void* weight, const void* scales, const int* scaleRows, int scaleColumns, int scaleBlock, int scaleOffset, const T* bias, const u8* x,
     const float* xScales, int xRows, T* y, int rows, int outputs, int inputs, int xStride, int yStride, int rowTiles, u64 weightBatch, int xBatch,
-    int yBatch, const int2* tiles, const int* starts, const int* order, int perToken) {
+    int yBatch, const int2* tiles, const int* starts, const int* order, int perToken, int evictsFirst) {
   DYNAMIC_SHARED(memory);
   u8* stages = (u8*)memory + (GROUP_BYTES - sharedAddress(memory) % GROUP_BYTES) % GROUP_BYTES; // [STAGES][DEEP chunks of W, DEEP chunks of x]
   float* stageScales = (float*)(stages + STAGES * STAGE_BYTES); // [STAGES][DEEP][TILE of W, NR of x]
@@ -107,7 +109,7 @@ extern "C" __global__ void CLUSTER __launch_bounds__(THREADS, MIN_BLOCKS) produc
   const float* scalesOfRow = threadIdx.x < TILE ? p.scales + scaleRows[outputOf(threadIdx.x, count)] * scaleColumns : nullptr;
 #endif
 
-  const u64 policy = evictFirst();
+  const u64 policy = policyOf(evictsFirst);
   auto copyWeights = [&](int step) {
     u8* stage = stages + step % STAGES * STAGE_BYTES + ownPack / 8 * WEIGHT_BYTES;
     const int offset = step * DEEP * CHUNK;
