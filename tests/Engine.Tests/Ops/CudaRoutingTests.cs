@@ -59,7 +59,8 @@ public sealed class CudaRoutingTests : IDisposable
         }
     }
 
-    // Of a thousand random scores two may be next to each other as floats, and a card's exponential differs from the host's in the last bit.
+    // Of a thousand random scores two may be next to each other as floats, and a card's exponential differs from the host's in the last
+    // bit.
     private static void AssertSameChoices(ExpertChoices wanted, ExpertChoices got, Tensor logits, Tensor? bias, ExpertScoring scoring)
     {
         var scores = scoring == ExpertScoring.Softmax ? softmax(logits, 1) : sigmoid(logits);
