@@ -3,8 +3,8 @@ using System.Buffers;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Finds token texts in a text, at each position the longest. The texts are kept sorted and a search narrows the range
-/// of those that still agree, which needs no memory beyond the texts themselves.
+/// Finds token texts in a text, the longest at each position. The texts are sorted, and a search narrows the range of texts that
+/// still match, which needs no memory beyond the texts themselves.
 /// </summary>
 internal sealed class AddedTokenMatcher
 {
@@ -25,7 +25,7 @@ internal sealed class AddedTokenMatcher
 
     public ReadOnlySpan<string> Texts => _texts;
 
-    /// <summary>The next position from <paramref name="at"/> where a token's first character stands, or -1.</summary>
+    /// <summary>The next position from <paramref name="at"/> with the first character of some token, or -1.</summary>
     public int NextCandidate(ReadOnlySpan<char> text, int at)
     {
         var step = at >= text.Length ? -1 : text[at..].IndexOfAny(_first);
@@ -52,7 +52,7 @@ internal sealed class AddedTokenMatcher
     }
 
     /// <summary>
-    /// Whether a token that <paramref name="counts"/> begins at <paramref name="at"/>, or could if more text followed.
+    /// Whether a token that satisfies <paramref name="counts"/> begins at <paramref name="at"/>, or could if more text followed.
     /// </summary>
     public bool MayBeginAt(ReadOnlySpan<char> text, int at, Predicate<AddedToken> counts)
     {
@@ -69,7 +69,7 @@ internal sealed class AddedTokenMatcher
         return false;
     }
 
-    /// <summary>Whether the text could be, from its start, the continuation of a token that began before it.</summary>
+    /// <summary>Whether the start of the text could continue a token that began before it.</summary>
     public bool MayContinue(ReadOnlySpan<char> text, Predicate<AddedToken> counts)
     {
         if (text.IsEmpty)
@@ -89,7 +89,7 @@ internal sealed class AddedTokenMatcher
 
     private (int Low, int High) Narrow(int low, int high, int depth, char next)
     {
-        // All of [low, high) agree up to depth; one that ends there sorts first.
+        // All texts in [low, high) agree up to depth; one that ends there sorts first.
         if (_texts[low].Length == depth)
             low++;
         return (LowerBound(low, high, depth, next), LowerBound(low, high, depth, next + 1));

@@ -3,10 +3,10 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>Reads added tokens and holds them against the vocabulary: one id per text, one text per id.</summary>
+/// <summary>Reads added tokens and checks them against the vocabulary: one id per text, one text per id.</summary>
 internal sealed class AddedTokenReader(TokenVocabulary vocabulary)
 {
-    // Ids index arrays, so a file may not claim one far beyond what it has.
+    // Ids index arrays, so an id in a file may not be far beyond the number of tokens.
     private const int MaxGap = 1 << 16;
     private readonly Dictionary<string, AddedToken> _byContent = new(StringComparer.Ordinal);
     private readonly Dictionary<int, AddedToken> _byId = [];

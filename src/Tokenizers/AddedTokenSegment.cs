@@ -1,4 +1,4 @@
 namespace LocalLlm.Tokenizers;
 
-/// <summary>A stretch of a text that is an added token, or that holds none.</summary>
+/// <summary>A stretch of a text that is one added token or contains none.</summary>
 internal readonly record struct AddedTokenSegment(int Start, int Length, AddedToken? Token);

@@ -2,7 +2,7 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>The added tokens of a tokenizer: finds them in text, before and after normalisation.</summary>
+/// <summary>The added tokens of a tokenizer; finds them in text, before and after normalisation.</summary>
 internal sealed class AddedVocabulary
 {
     private readonly Dictionary<int, AddedToken> _byId;
@@ -26,23 +26,23 @@ internal sealed class AddedVocabulary
 
     public IReadOnlyList<AddedToken> Tokens { get; }
 
-    /// <summary>Finds the tokens that are looked for in the text as given.</summary>
+    /// <summary>Finds the tokens that are searched for in the text as given.</summary>
     public AddedTokenMatcher Raw { get; }
 
-    /// <summary>Finds the tokens that are looked for in normalised text.</summary>
+    /// <summary>Finds the tokens that are searched for in normalised text.</summary>
     public AddedTokenMatcher Normalized { get; }
 
     public AddedToken? ById(int id) => _byId.GetValueOrDefault(id);
 
     public AddedToken? ByContent(string content) => _byContent.GetValueOrDefault(content);
 
-    /// <summary>The text a token is decoded from: its normalised form where it has one.</summary>
+    /// <summary>The text that a token decodes to: its normalised form if it has one.</summary>
     public string DecodedForm(AddedToken token) => _normalizedForms.GetValueOrDefault(token.Id, token.Content);
 
-    /// <summary>Cuts a text into tokens and what lies between them, in order; the pieces between are not empty.</summary>
+    /// <summary>Cuts a text into tokens and the non-empty pieces between them, in order.</summary>
     /// <param name="text">The text, guards included.</param>
     /// <param name="matcher"><see cref="Raw"/> or <see cref="Normalized"/>.</param>
-    /// <param name="guard">No token begins right behind this character or holds it; null: there is none.</param>
+    /// <param name="guard">No token may begin right after this character or contain it; null: no guard is used.</param>
     public static List<AddedTokenSegment> Split(string text, AddedTokenMatcher matcher, char? guard)
     {
         var segments = new List<AddedTokenSegment>();
@@ -101,7 +101,7 @@ internal sealed class AddedVocabulary
 
     private static int SpacesAfter(string text, int at, char? guard)
     {
-        // A guard is passed over only between spaces: one that stands before other text still guards it.
+        // A guard is skipped only between spaces: before other text it still guards that text.
         var end = at;
         for (; at < text.Length && (CodePoints.IsSpace(text[at]) || text[at] == guard); at++)
         {

@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Byte-pair merging: again and again the adjacent pair of lowest rank, the leftmost one among equals (the order of
-/// Hugging Face's tokenizers). Short words are scanned; long ones use a heap, O(n log n) for any text.
+/// Byte-pair merging: repeatedly merges the adjacent pair of lowest rank, the leftmost one among equals (the order of Hugging
+/// Face's tokenizers). Short words are scanned; long ones use a heap, O(n log n) for any text.
 /// </summary>
 internal static class BpeMerger
 {
@@ -52,7 +52,7 @@ internal static class BpeMerger
         }
     }
 
-    // Straight to full optimisation: the first long text must not run in code made for short ones.
+    // Compiled fully optimised at once: the first long text must not run in code meant for short ones.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int MergeByHeap(Span<int> symbols, MergeTable merges, IdSet? forbidden)
     {
@@ -74,7 +74,7 @@ internal static class BpeMerger
             heap.Heapify();
             while (heap.TryPop(out var rank, out var at))
             {
-                // An entry is stale when its pair has been changed since: ranks are unique to pairs.
+                // An entry is stale when its pair has changed since it was added: ranks are unique to pairs.
                 var right = next[at];
                 if (right < 0 || symbols[at] < 0
                     || Rank(merges, forbidden, symbols[at], symbols[right], out var merged) != rank)

@@ -43,7 +43,7 @@ internal sealed class BpeModel : TokenizerModel
         if (forbidden is null || !forbidden.ContainsAny(CollectionsMarshal.AsSpan(ids)[start..]))
             return;
 
-        // Only a piece that became a forbidden token is done again, with the merges that lead there left out.
+        // Only a piece that became a forbidden token is merged again, without the merges that lead to one.
         CollectionsMarshal.SetCount(ids, start);
         AppendSymbols(piece, ids);
         var count = BpeMerger.Merge(CollectionsMarshal.AsSpan(ids)[start..], _merges, forbidden);
@@ -95,11 +95,11 @@ internal sealed class BpeModel : TokenizerModel
         return id;
     }
 
-    /// <summary>One id per character; a character that the vocabulary lacks becomes its bytes, or the unknown token.</summary>
+    /// <summary>One id per character; a character that is not in the vocabulary becomes its bytes, or the unknown token.</summary>
     private void AppendSymbols(ReadOnlySpan<char> piece, List<int> ids)
     {
         ids.EnsureCapacity(ids.Count + piece.Length);
-        var unknown = false; // an unknown token is due; it waits to be fused with those after it
+        var unknown = false; // an unknown token is pending: it may be fused with those after it
         Span<byte> utf8 = stackalloc byte[4];
         for (var i = 0; i < piece.Length;)
         {

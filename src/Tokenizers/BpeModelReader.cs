@@ -105,7 +105,7 @@ internal sealed class BpeModelReader
                 else
                 {
                     var both = Part(ref reader, ref _left, path, rank);
-                    // A header line of the old text format, which the reference drops without giving it a rank.
+                    // A header line of the old text format; the reference drops it without giving it a rank.
                     if (both.StartsWith("#version"u8))
                     {
                         rank--;

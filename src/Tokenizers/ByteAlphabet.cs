@@ -2,7 +2,7 @@ using System.Text;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>GPT-2's alphabet: every byte as one printable character, so that any text is a text over 256 characters.</summary>
+/// <summary>GPT-2's alphabet: one printable character for every byte, which makes any text a text over 256 characters.</summary>
 internal static class ByteAlphabet
 {
     private const int Letters = 0x144;
@@ -14,7 +14,7 @@ internal static class ByteAlphabet
     /// <summary>The byte that a character stands for, or -1.</summary>
     public static int Byte(int codePoint) => (uint)codePoint < Letters ? ByteOfCharacter[codePoint] : -1;
 
-    /// <summary>The bytes of a token: letter by letter, or its UTF-8 where it is not all letters of the alphabet.</summary>
+    /// <summary>The bytes of a token: one per letter, or its UTF-8 if it has characters outside the alphabet.</summary>
     public static void AppendBytes(ReadOnlySpan<char> token, List<byte> bytes)
     {
         var start = bytes.Count;

@@ -5,12 +5,12 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// SentencePiece's <c>precompiled_charsmap</c>: which short texts are rewritten as what. In base64: the size of a trie in
-/// bytes (32 bits, little-endian), the trie, and the UTF-8 texts that its values point to, each ended by a NUL.
+/// SentencePiece's <c>precompiled_charsmap</c>, which maps short texts to replacements. It is base64 of three parts: the size of
+/// a trie in bytes (32 bits, little-endian), the trie, and the NUL-terminated UTF-8 texts that the trie's values point to.
 /// </summary>
 internal sealed class CharacterMap
 {
-    // The longest of Unicode's compatibility mappings is 18 characters (33 bytes) long.
+    // The longest of Unicode's compatibility mappings has 18 characters (33 bytes).
     private const int MaxReplacementBytes = 128;
 
     private readonly DoubleArrayTrie _trie;
@@ -46,7 +46,7 @@ internal sealed class CharacterMap
         }
     }
 
-    /// <summary>The replacement of the shortest text in the map that <paramref name="utf8"/> begins with, or null.</summary>
+    /// <summary>The replacement for the shortest text of the map that <paramref name="utf8"/> begins with, or null.</summary>
     public string? Find(ReadOnlySpan<byte> utf8) => _trie.FindShortest(utf8) is >= 0 and var value ? _replacements[value] : null;
 
     private static string Replacement(ReadOnlySpan<byte> texts, int start)

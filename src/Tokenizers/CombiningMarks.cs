@@ -4,8 +4,8 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Puts very long runs of combining marks into canonical order before normalising. The platform's normaliser inserts
-/// marks one by one, which is quadratic in the length of a run: a megabyte of marks would take minutes.
+/// Puts very long runs of combining marks into canonical order before normalisation. The platform's normaliser inserts marks one
+/// by one, which is quadratic in the length of a run: a megabyte of marks would take minutes.
 /// </summary>
 internal static class CombiningMarks
 {
@@ -43,7 +43,7 @@ internal static class CombiningMarks
 
     private static void AppendOrdered(string run, StringBuilder result)
     {
-        // Canonical decomposition of each mark by itself, then a stable sort by class between marks of class 0.
+        // Decompose each mark by itself, then sort stably by class between marks of class 0.
         var decomposed = new Dictionary<Rune, Rune[]>();
         var pending = new List<Rune>();
         var starters = new Dictionary<Rune, bool>();
@@ -72,7 +72,7 @@ internal static class CombiningMarks
 
     private static void AppendSorted(List<Rune> marks, StringBuilder result)
     {
-        // A mark's class is not public, but the order of two marks is: few distinct marks are compared, then counted.
+        // .NET does not expose a mark's class, but it does order two marks: compare the few distinct marks, then sort by counting.
         var distinct = marks.Distinct().ToList();
         var classes = new List<Rune>();
         var classOf = new Dictionary<Rune, int>();
@@ -100,7 +100,7 @@ internal static class CombiningMarks
 
     private static bool IsStarter(Rune rune) => !Swaps(HighClass, rune.ToString()) && !Swaps(rune.ToString(), LowestClass);
 
-    /// <summary>Whether the class of <paramref name="first"/> is lower: behind the other, it would be moved before it.</summary>
+    /// <summary>Whether <paramref name="first"/> has the lower class: normalisation would move it before the other mark.</summary>
     private static bool Precedes(Rune first, Rune second) => Swaps(second.ToString(), first.ToString());
 
     private static bool Swaps(string first, string second) => (first + second).Normalize(NormalizationForm.FormD) != first + second;

@@ -2,7 +2,7 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>The <c>decoder</c> of a tokenizer.json: how to build the chain of steps for one decoding.</summary>
+/// <summary>The <c>decoder</c> of a tokenizer.json; builds the chain of steps for one decoding.</summary>
 internal sealed class DecoderPipeline
 {
     private readonly List<Func<TokenDecoder, TokenDecoder>> _steps = [];
@@ -18,7 +18,7 @@ internal sealed class DecoderPipeline
             Add(field);
     }
 
-    /// <summary>The first step takes bytes, so a token's text need not be built.</summary>
+    /// <summary>The first step takes bytes, so the text of a token need not be built.</summary>
     public bool BeginsWithBytes { get; private set; }
 
     public static DecoderPipeline Read(JsonField field) => new(field);
@@ -26,7 +26,7 @@ internal sealed class DecoderPipeline
     /// <summary>A chain that ends in <paramref name="end"/>.</summary>
     public TokenDecoder Build(TokenDecoder end) => Enumerable.Reverse(_steps).Aggregate(end, (next, step) => step(next));
 
-    /// <summary>The bytes that one token gives by itself, wherever it stands.</summary>
+    /// <summary>The bytes that one token yields by itself, wherever it appears.</summary>
     public void AppendBytes(string token, List<byte> bytes)
     {
         if (BeginsWithBytes)

@@ -29,7 +29,7 @@ internal sealed class IdeographScanner : PatternScanner
 }
 
 /// <summary>
-/// DeepSeek-V3's third split: ASCII punctuation with ASCII letters behind it, or
+/// DeepSeek-V3's third split: ASCII punctuation followed by ASCII letters, or
 /// <c>[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+</c>.
 /// Digits, control characters and unassigned code points match nothing and stay between the matches.
 /// </summary>

@@ -2,7 +2,7 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>Sets numbers apart: digit by digit, or run by run.</summary>
+/// <summary>Separates numbers from other text: digit by digit, or run by run.</summary>
 internal sealed class DigitsPreTokenizer(bool individual) : PreTokenizer
 {
     private readonly SplitPreTokenizer _split =

@@ -3,19 +3,20 @@ using System.Buffers.Binary;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// A trie over bytes as the library Darts-clone lays it out. A node is its base, an index into the units: the child by a byte
-/// is at base XOR byte and repeats that byte as its label; where the child is flagged so, the unit at its own base holds a value.
+/// A trie over bytes in the layout of the library Darts-clone. A node is its base, an index into the units. Its child for a byte
+/// is at base XOR byte, and repeats that byte as its label. If the child's flag says so, the unit at the child's own base holds a
+/// value.
 /// </summary>
 internal sealed class DoubleArrayTrie
 {
-    /// <summary>Real tries have some ten thousand; checking one takes time and memory by unit.</summary>
+    /// <summary>Real tries have some ten thousand units; the check takes time and memory per unit.</summary>
     public const int MaxUnits = 1 << 18;
 
     private readonly uint[] _units;
 
-    /// <param name="bytes">Little-endian units, four bytes each; untrusted, so every unit that a text can lead to is checked.</param>
+    /// <param name="bytes">Little-endian units of four bytes. They are untrusted: every unit that a text can reach is checked.</param>
     /// <param name="values">Receives the values of all keys.</param>
-    /// <exception cref="FormatException">A unit leads out of the array or round in a circle.</exception>
+    /// <exception cref="FormatException">A unit leads out of the array or into a cycle.</exception>
     public DoubleArrayTrie(ReadOnlySpan<byte> bytes, ISet<int> values)
     {
         if (bytes.Length is < 4 or > 4 * MaxUnits)
@@ -26,7 +27,7 @@ internal sealed class DoubleArrayTrie
         Check(values);
     }
 
-    /// <summary>The value of the shortest key that begins <paramref name="text"/>, or -1. No key holds a NUL.</summary>
+    /// <summary>The value of the shortest key that is a prefix of <paramref name="text"/>, or -1. No key holds a NUL.</summary>
     public int FindShortest(ReadOnlySpan<byte> text)
     {
         var node = Base(0);
@@ -47,12 +48,12 @@ internal sealed class DoubleArrayTrie
 
     private bool HasValue(int unit) => (_units[unit] >> 8 & 1) != 0;
 
-    // A unit that holds a value has the highest bit set and so is nobody's child.
+    // A unit that holds a value has the highest bit set and so is no node's child.
     private bool IsLabelled(int unit, int label) => (_units[unit] & (1u << 31 | 0xFF)) == label;
 
     private int Value(int unit) => (int)(_units[unit] & int.MaxValue);
 
-    /// <summary>Visits every node once, depth first: one that is met again on the way down to itself closes a circle.</summary>
+    /// <summary>Visits every node once, depth first; a node that is its own descendant closes a cycle.</summary>
     private void Check(ISet<int> values)
     {
         const byte Open = 1, Done = 2;
@@ -84,7 +85,7 @@ internal sealed class DoubleArrayTrie
             if (states[node] == Open)
                 throw new FormatException("has a trie that leads round in a circle");
             if (states[node] == Done)
-                return; // equal ends of keys are shared
+                return; // keys may share equal suffixes
             states[node] = Open;
             path.Push((node, 1));
         }

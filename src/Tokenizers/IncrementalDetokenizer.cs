@@ -1,9 +1,8 @@
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Turns the ids of one sequence into text as they come. The texts it gives, joined, are exactly
-/// <see cref="Tokenizer.Decode"/> of all ids; a character is given when it is whole, never a part of it. Amortised O(1) per id. Not
-/// thread-safe.
+/// Turns the ids of one sequence into text as they arrive. The returned texts, joined, are exactly <see cref="Tokenizer.Decode"/>
+/// of all ids. A character is returned once it is complete, never in parts. Amortised O(1) per id. Not thread-safe.
 /// </summary>
 public sealed class IncrementalDetokenizer
 {
@@ -23,7 +22,7 @@ public sealed class IncrementalDetokenizer
         _decoder = tokenizer.BuildDecoder(_text);
     }
 
-    /// <summary>Takes the next id and returns the text that is certain since the last call; often empty.</summary>
+    /// <summary>Takes the next id and returns the text that became certain since the last call; often empty.</summary>
     /// <param name="id">The id.</param>
     /// <exception cref="TokenizerException"><see cref="TokenizerErrorKind.TokenId"/>: the id is out of range.</exception>
     public string Append(int id)
@@ -42,13 +41,13 @@ public sealed class IncrementalDetokenizer
         return _text.Take();
     }
 
-    /// <summary>Ends the sequence and returns what was held back; an incomplete character becomes U+FFFD. Call it once, last.</summary>
+    /// <summary>Ends the sequence and returns the text held back; an incomplete character becomes U+FFFD. Call it once, last.</summary>
     public string Flush()
     {
         _decoder.Finish();
         return _text.Take();
     }
 
-    /// <summary>Takes an id and leaves its text for the next call that returns text.</summary>
+    /// <summary>Takes an id; the next call that returns text returns its text.</summary>
     internal void Push(int id) => _tokenizer.PushToken(id, _decoder, _skipSpecialTokens);
 }

@@ -10,7 +10,7 @@ internal sealed class LowercaseNormalizer : Normalizer
         var result = new StringBuilder(text.Length);
         foreach (var rune in text.EnumerateRunes())
         {
-            // The one code point whose lower case has two.
+            // The only code point whose lower case has two code points.
             if (rune.Value == 0x130)
                 result.Append("i\u0307");
             else

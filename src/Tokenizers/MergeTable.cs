@@ -4,14 +4,14 @@ using System.Security.Cryptography;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>A pair of adjacent token ids → the rank of its merge and the id it becomes. Open addressing, filled once.</summary>
+/// <summary>Maps a pair of adjacent token ids to the rank of its merge and the merged id. Open addressing, filled once.</summary>
 internal sealed class MergeTable
 {
     private readonly ulong _seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
     private Slot[] _slots = new Slot[64];
     private int _count;
 
-    /// <summary>Sets the merge of a pair; the last one given counts.</summary>
+    /// <summary>Sets the merge of a pair; a later call for the same pair wins.</summary>
     public void Set(int left, int right, int rank, int merged)
     {
         if ((_count + 1) * 5 > _slots.Length * 3)

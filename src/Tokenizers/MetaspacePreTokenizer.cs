@@ -1,6 +1,6 @@
 namespace LocalLlm.Tokenizers;
 
-/// <summary>SentencePiece's way: spaces become a visible mark, one is put in front, pieces begin at marks.</summary>
+/// <summary>SentencePiece's way: spaces become a visible mark, one mark is put in front, and pieces begin at marks.</summary>
 /// <param name="replacement">The mark, one code point.</param>
 /// <param name="scheme"><c>always</c>, <c>first</c> (only at the very beginning of the input) or <c>never</c>.</param>
 /// <param name="split">Whether to split at the marks.</param>

@@ -6,8 +6,8 @@ internal abstract class Normalizer
     public abstract string Normalize(string text);
 
     /// <summary>
-    /// Whether each character is rewritten by itself (up to canonical equivalence, case and accents), so that where a
-    /// text could come from is known character by character.
+    /// Whether each character is rewritten independently (up to canonical equivalence, case and accents). If so, the source of a
+    /// normalised text can be found character by character.
     /// </summary>
     public virtual bool IsByCharacter => true;
 }

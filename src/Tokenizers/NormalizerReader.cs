@@ -6,7 +6,7 @@ namespace LocalLlm.Tokenizers;
 /// <summary>Reads the <c>normalizer</c> of a tokenizer.json.</summary>
 internal static class NormalizerReader
 {
-    /// <summary>The normalizer, or null where text stays as it is.</summary>
+    /// <summary>The normalizer, or null if text stays as it is.</summary>
     public static Normalizer? Read(JsonField field)
     {
         if (field.IsNull)

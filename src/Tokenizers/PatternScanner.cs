@@ -23,10 +23,10 @@ internal abstract class PatternScanner : SplitPattern
         }
     }
 
-    /// <summary>Length of the match that begins exactly at <paramref name="at"/>, or 0.</summary>
+    /// <summary>Length of the match that begins exactly at <paramref name="at"/>; 0 if none does.</summary>
     protected abstract int MatchLength(ReadOnlySpan<char> text, int at);
 
-    /// <summary>Where the run of code points of some categories that begins at <paramref name="at"/> ends.</summary>
+    /// <summary>The end of the run of code points in the given categories that begins at <paramref name="at"/>.</summary>
     protected static int RunEnd(ReadOnlySpan<char> text, int at, uint categories)
     {
         while (at < text.Length && CodePoints.Is(CodePoints.At(text, at, out var width), categories))
@@ -34,7 +34,7 @@ internal abstract class PatternScanner : SplitPattern
         return at;
     }
 
-    /// <summary>Where the run of code points that are neither white space nor of some categories ends.</summary>
+    /// <summary>The end of the run of code points that are neither white space nor in the given categories.</summary>
     protected static int OtherRunEnd(ReadOnlySpan<char> text, int at, uint categories)
     {
         while (at < text.Length)
@@ -56,7 +56,7 @@ internal abstract class PatternScanner : SplitPattern
     }
 
     /// <summary>
-    /// <c>\s*[\r\n]+|\s+(?!\S)|\s+</c> where there is white space, without the first branch if not <paramref name="lineBreaks"/>.
+    /// Length of <c>\s*[\r\n]+|\s+(?!\S)|\s+</c> at white space; the first branch applies only with <paramref name="lineBreaks"/>.
     /// </summary>
     protected static int SpacesLength(ReadOnlySpan<char> text, int at, bool lineBreaks)
     {
@@ -78,7 +78,7 @@ internal abstract class PatternScanner : SplitPattern
     /// <summary>Length of <c>'s|'t|'re|'ve|'m|'ll|'d</c> at an apostrophe, or 0.</summary>
     /// <param name="text">The text; an apostrophe stands at <paramref name="at"/>.</param>
     /// <param name="at">Where the apostrophe is.</param>
-    /// <param name="ignoreCase">In any case, which with Unicode's case folding makes U+017F an s.</param>
+    /// <param name="ignoreCase">Upper case matches too; under Unicode's case folding U+017F then counts as an s.</param>
     protected static int ContractionLength(ReadOnlySpan<char> text, int at, bool ignoreCase)
     {
         var first = Letter(text, at + 1, ignoreCase);

@@ -3,16 +3,16 @@ using System.Text;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// The pieces of a vocabulary as a trie over UTF-16 units, from which all pieces that begin at a place of a text are read
-/// in one walk. Nodes lie breadth first, so the children of a node are neighbours, in order of their units.
+/// The pieces of a vocabulary as a trie over UTF-16 units. One walk finds all pieces that begin at a position of a text. Nodes
+/// are stored breadth first, so the children of a node are adjacent, in order of their units.
 /// </summary>
 internal sealed class PieceTrie
 {
-    /// <summary>The node from which a walk begins, and what <see cref="Child"/> gives where there is none.</summary>
+    /// <summary>The node where a walk begins; <see cref="Child"/> returns it for a missing child.</summary>
     public const int Root = 0;
 
-    private readonly int[] _roots = new int[0x10000]; // first unit → node; most walks end with it
-    private readonly int[] _children; // node → its first child; they end where the next node's begin
+    private readonly int[] _roots = new int[0x10000]; // first unit → node; most walks end there
+    private readonly int[] _children; // node → its first child; the last one is before the next node's first
     private readonly char[] _units; // node → the unit that leads to it
     private readonly int[] _ids; // node → id of the piece that ends there, or -1
 
@@ -24,7 +24,7 @@ internal sealed class PieceTrie
         var sorted = Enumerable.Range(0, vocabulary.Size).ToArray();
         Array.Sort(sorted, (a, b) => Piece(a).SequenceCompareTo(Piece(b)));
 
-        // A node is first the range of sorted pieces that begin alike; they differ behind so many units.
+        // At first a node is the range of sorted pieces with a common prefix of Depth units.
         var ranges = new List<(int Low, int High, int Depth)> { (0, sorted.Length, 0) };
         var (children, units, ids) = (new List<int>(), new List<char> { '\0' }, new List<int>());
         for (var node = 0; node < ranges.Count; node++)
@@ -50,7 +50,7 @@ internal sealed class PieceTrie
         (_children, _units, _ids) = ([.. children], [.. units], [.. ids]);
     }
 
-    /// <summary>The node behind <paramref name="node"/> by one more unit, or <see cref="Root"/>: no piece goes on so.</summary>
+    /// <summary>The child of <paramref name="node"/> for one more unit, or <see cref="Root"/> if no piece continues that way.</summary>
     public int Child(int node, char unit)
     {
         if (node == Root)

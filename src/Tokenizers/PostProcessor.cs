@@ -4,7 +4,7 @@ namespace LocalLlm.Tokenizers;
 
 /// <summary>The special tokens that a tokenizer puts around a text.</summary>
 /// <param name="Before">Ids in front of the text.</param>
-/// <param name="After">Ids behind the text.</param>
+/// <param name="After">Ids after the text.</param>
 internal sealed record PostProcessor(int[] Before, int[] After)
 {
     public static PostProcessor None { get; } = new([], []);
@@ -18,7 +18,7 @@ internal sealed record PostProcessor(int[] Before, int[] After)
         switch (type.String())
         {
             case "ByteLevel":
-                // It only trims offsets, which nobody asks for here.
+                // It only trims offsets, which this library does not return.
                 return None;
             case "Sequence":
                 return field["processors"].Items().Select(Read)

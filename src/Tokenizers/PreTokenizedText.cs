@@ -1,8 +1,8 @@
 namespace LocalLlm.Tokenizers;
 
 /// <summary>A text and the pieces it has been split into so far.</summary>
-/// <param name="Text">The text that the pieces are stretches of.</param>
-/// <param name="Pieces">Non-empty, in order; what lies between them has been removed.</param>
+/// <param name="Text">The text that contains the pieces.</param>
+/// <param name="Pieces">Non-empty, in order; the text between them has been removed.</param>
 /// <param name="AtStart">The text is the beginning of the whole input.</param>
 internal sealed record PreTokenizedText(ReadOnlyMemory<char> Text, List<TextRange> Pieces, bool AtStart)
 {

@@ -5,16 +5,16 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// SentencePiece's character map as <c>Precompiled</c> of Hugging Face's <c>tokenizers</c> applies it, quirk included, since
-/// models are used with its ids: a grapheme cluster of less than six bytes becomes, as a whole, what the map has for its
-/// shortest beginning (so <c>ｱ</c> with an accent loses the accent); if it has nothing, and in longer ones, each character is
-/// looked up by itself. What the map lacks stays.
+/// Applies SentencePiece's character map as <c>Precompiled</c> of Hugging Face's <c>tokenizers</c> does, including its quirk,
+/// because models are used with the resulting ids. The map's entry for the shortest prefix of a grapheme cluster of fewer than
+/// six bytes replaces the whole cluster (so <c>ｱ</c> with an accent loses the accent). If there is no such entry, or if the
+/// cluster is longer, each character is looked up by itself. Characters without an entry stay.
 /// </summary>
 internal sealed class PrecompiledNormalizer : Normalizer
 {
     private const int MaxGraphemeBytes = 5;
     private readonly CharacterMap _map;
-    private readonly string?[] _ascii; // what becomes of an ASCII character that is a grapheme cluster by itself
+    private readonly string?[] _ascii; // replacement of an ASCII character that is a grapheme cluster by itself
 
     public PrecompiledNormalizer(CharacterMap map)
     {
@@ -29,7 +29,7 @@ internal sealed class PrecompiledNormalizer : Normalizer
         var result = new StringBuilder(text.Length);
         for (var at = 0; at < text.Length;)
         {
-            // Nothing in ASCII extends a character before it, but for the line feed of CR LF.
+            // No ASCII character extends the one before it, except the line feed of CR LF.
             var c = text[at];
             if (c < 0x80 && c != '\r' && (at + 1 == text.Length || text[at + 1] < 0x80))
             {

@@ -13,7 +13,7 @@ internal ref struct RegexMatcher
     private readonly ulong[]? _failed; // bit fork + position * forks: that fork has been entered at that position and has not succeeded
     private readonly int _forks;
     private readonly List<(int Instruction, int Position, int Trail)> _alternatives = [];
-    private readonly List<long> _trail = []; // forks on the current path, to be forgotten when it succeeds
+    private readonly List<long> _trail = []; // forks on the current path; they are unmarked when it succeeds
     private long _stepsLeft;
 
     public RegexMatcher(RegexProgram program, ReadOnlySpan<char> text, string expression)
@@ -41,7 +41,7 @@ internal ref struct RegexMatcher
             var next = Step(ref instruction, ref position, depth);
             if (next == Outcome.Match)
             {
-                // The path that succeeds may succeed again from another start; the rest of what was tried stays failed.
+                // A path that succeeded may succeed again from another start; all other tried paths stay marked as failed.
                 for (var i = trailFloor; i < _trail.Count; i++)
                     Forget(_trail[i]);
                 _alternatives.RemoveRange(floor, _alternatives.Count - floor);

@@ -3,15 +3,15 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Any supported regular expression, matched by backtracking over code points. Forks that have failed at a position are
-/// remembered, so the time is linear in the text but for lookaheads over long stretches, and those have a step limit.
+/// Any supported regular expression, matched by backtracking over code points. The matcher remembers forks that failed at a
+/// position, so the time is linear in the text. Lookaheads over long stretches are the exception; a step limit bounds them.
 /// </summary>
 internal sealed class RegexPattern : SplitPattern
 {
     private readonly string _expression;
     private readonly RegexProgram _program;
 
-    /// <exception cref="FormatException">The expression is malformed or uses what is not supported.</exception>
+    /// <exception cref="FormatException">The expression is malformed or uses an unsupported feature.</exception>
     public RegexPattern(string expression)
     {
         _expression = expression;
@@ -26,7 +26,7 @@ internal sealed class RegexPattern : SplitPattern
         while (at <= text.Length)
         {
             var end = matcher.MatchAt(at);
-            // An empty match counts, but not right behind the match before it.
+            // An empty match counts unless it directly follows the previous match.
             if (end > at || end == at && end != lastEnd)
             {
                 matches.Add(new(at, end - at));

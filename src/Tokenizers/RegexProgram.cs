@@ -26,22 +26,22 @@ internal sealed class RegexProgram
         /// <summary>The position must be as the anchor says.</summary>
         Anchor,
 
-        /// <summary>Run what follows up to its <see cref="Match"/>; go on at the second target, nothing consumed.</summary>
+        /// <summary>Run the following instructions to their <see cref="Match"/>; continue at the second target, nothing consumed.</summary>
         Lookahead,
 
-        /// <summary>The same, and it must not match.</summary>
+        /// <summary>Like <see cref="Lookahead"/>, but the instructions must not match.</summary>
         NegativeLookahead,
 
-        /// <summary>Run what follows up to its <see cref="Match"/>; go on behind it at the second target.</summary>
+        /// <summary>Run the following instructions to their <see cref="Match"/>; continue after the match at the second target.</summary>
         Atomic,
 
-        /// <summary>Success of the program or of the part that was run.</summary>
+        /// <summary>Success of the program, or of the part that was run.</summary>
         Match,
     }
 
     public Instruction[] Code { get; private set; } = [];
 
-    /// <summary>Number of forks: the places where a matcher must remember where it has been.</summary>
+    /// <summary>Number of forks: a matcher remembers which positions it tried at each.</summary>
     public int Forks { get; private set; }
 
     public static RegexProgram Compile(RegexNode node)
@@ -125,7 +125,7 @@ internal sealed class RegexProgram
             Emit(repeat.Body);
         if (repeat.Max is null)
         {
-            // A body that matched nothing comes back to a fork it has been at, and so ends the loop.
+            // A body that matched nothing returns to a fork already tried at this position, which ends the loop.
             var fork = AddFork();
             Emit(repeat.Body);
             Add(new Instruction(Op.Jump, First: fork));

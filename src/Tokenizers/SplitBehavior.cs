@@ -1,6 +1,6 @@
 namespace LocalLlm.Tokenizers;
 
-/// <summary>What becomes of the stretches that a pattern matches.</summary>
+/// <summary>What happens to the stretches that a pattern matches.</summary>
 internal enum SplitBehavior
 {
     /// <summary>A match is a piece of its own.</summary>

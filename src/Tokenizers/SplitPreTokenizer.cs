@@ -40,7 +40,7 @@ internal sealed class SplitPreTokenizer(SplitPattern pattern, SplitBehavior beha
 
     private void Merge(TextRange piece, List<TextRange> matches, List<TextRange> result)
     {
-        // Matches and the gaps between them; an empty match counts here, as it does for the reference.
+        // Matches and the gaps between them; an empty match counts here, as in the reference.
         var segments = new List<(int Start, int End, bool IsMatch)>();
         var at = 0;
         foreach (var match in matches)

@@ -1,9 +1,9 @@
 namespace LocalLlm.Tokenizers;
 
-/// <summary>Bounds on what a tokenizer.json may make of a text: replacements of replacements grow without end.</summary>
+/// <summary>Bounds how much a tokenizer.json may enlarge a text: chained replacements could grow it without end.</summary>
 internal static class TextGrowth
 {
-    // Real files insert one or two characters; compatibility forms make up to 18 of one.
+    // Real files insert one or two characters; compatibility forms turn one character into up to 18.
     private const int MaxInsertion = 16;
     private const int MaxFactor = 32;
     private const int FreeLength = 1 << 16;

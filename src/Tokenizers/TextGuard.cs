@@ -4,27 +4,27 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Marks the places of untrusted text where an added token could begin. It errs on the side of marking: a mark before
-/// text that is no token changes nothing.
+/// Marks the positions of untrusted text where an added token could begin. When in doubt it marks: a mark before text that is not
+/// a token changes nothing.
 /// </summary>
 internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
 {
     private readonly AddedTokenMatcher _skeletons = new(
         added.Tokens.Where(token => token.Normalized).Select(token => (SkeletonOf(added.DecodedForm(token)), token)));
 
-    // A template may change what it is given (lower, replace, join); whatever it does, a token needs its first character.
+    // A template may change its input (lower, replace, join); whatever it does, a token still needs its first character.
     private readonly HashSet<int> _firstCharacters =
         [.. added.Tokens.SelectMany(token => new[] { token.Content, added.DecodedForm(token) })
             .Where(text => text.Length > 0).Select(text => CodePoints.Fold(CodePoints.At(text, 0, out _)))];
 
     /// <summary>
-    /// Puts <paramref name="guard"/> before each place where a token begins, could be completed by later text, or continues
+    /// Puts <paramref name="guard"/> before each position where a token begins, could be completed by later text, or continues
     /// earlier text.
     /// </summary>
     /// <param name="text">The untrusted text.</param>
     /// <param name="guard">A noncharacter, U+FDD0 to U+FDEF.</param>
-    /// <param name="exempt">Token texts that may stay tokens, or null for none; then every first character of a token is marked
-    /// too.</param>
+    /// <param name="exempt">Token texts that may stay tokens. With null no text may, and every first character of a token is
+    /// marked too.</param>
     public string Apply(string text, char guard, Predicate<string>? exempt)
     {
         CheckGuard(guard);
@@ -33,9 +33,9 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
 
         var marks = new bool[text.Length + 1];
         Mark(text, added.Raw, Counts, marks, map: null);
-        // A normalised token is found wherever its own text stands ...
+        // A normalised token is found wherever its own text appears ...
         Mark(text, added.Normalized, Counts, marks, map: null);
-        // ... and wherever the normaliser could make it of other characters.
+        // ... and wherever the normaliser could produce it from other characters.
         if (normalizer is not null && !_skeletons.IsEmpty)
             MarkSkeletons(text, Counts, marks);
         if (exempt is null)
@@ -74,7 +74,7 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
     {
         if (!normalizer!.IsByCharacter)
         {
-            // What such a normaliser makes of a text is not known place by place, so every place is marked.
+            // Such a normaliser's output cannot be traced to positions of the text, so every position is marked.
             for (var i = 0; i < text.Length; i += char.IsHighSurrogate(text[i]) ? 2 : 1)
                 marks[i] = true;
             return;
@@ -97,11 +97,11 @@ internal sealed class TextGuard(AddedVocabulary added, Normalizer? normalizer)
         Mark(skeleton.ToString(), _skeletons, counts, marks, map);
     }
 
-    /// <summary>What stays the same under any normal form, case folding, accent stripping and marking of spaces.</summary>
+    /// <summary>The part of a text that no normal form, case folding, accent stripping or marking of spaces changes.</summary>
     private static string SkeletonOf(string text)
     {
         var result = new StringBuilder(text.Length);
-        // .NET refuses to normalise U+FFFE; another noncharacter serves as well.
+        // .NET refuses to normalise U+FFFE; another noncharacter works as well.
         foreach (var rune in text.Replace('\uFFFE', '\uFFFF').Normalize(NormalizationForm.FormKD).EnumerateRunes())
         {
             if (rune.Value == ' ')

@@ -1,8 +1,8 @@
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// One step from token texts back to text, as a stream: the same steps decode a whole list of ids and one id at a time,
-/// so both give the same text by construction. An instance belongs to one decoding and to one thread.
+/// One streaming step from token texts back to text. The same steps decode a whole list of ids and one id at a time, so both give
+/// the same text by construction. An instance belongs to one decoding and to one thread.
 /// </summary>
 internal abstract class TokenDecoder
 {
@@ -15,9 +15,9 @@ internal abstract class TokenDecoder
         init => _next = value;
     }
 
-    /// <summary>Takes the next token; behind a step that fuses, the next stretch of the only token.</summary>
+    /// <summary>Takes the next token; after a step that fuses, the next stretch of the only token.</summary>
     public abstract void Push(ReadOnlySpan<char> token);
 
-    /// <summary>Hands on what was held back; nothing may be pushed afterwards.</summary>
+    /// <summary>Passes on the text held back; nothing may be pushed afterwards.</summary>
     public virtual void Finish() => Next.Finish();
 }

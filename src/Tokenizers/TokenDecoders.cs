@@ -13,7 +13,7 @@ internal sealed class TextCollector : TokenDecoder
 
     public override void Finish()
     {
-        // Nothing is held back here.
+        // This step holds nothing back.
     }
 
     /// <summary>The text since the last call.</summary>
@@ -41,7 +41,7 @@ internal sealed class SpaceJoiner : TokenDecoder
     }
 }
 
-/// <summary>Letters of the byte alphabet → bytes → UTF-8 text, a malformed sequence becoming U+FFFD.</summary>
+/// <summary>Letters of the byte alphabet → bytes → UTF-8 text; a malformed sequence becomes U+FFFD.</summary>
 internal sealed class ByteLevelDecoder : TokenDecoder
 {
     private readonly Decoder _utf8 = Encoding.UTF8.GetDecoder();
@@ -64,7 +64,7 @@ internal sealed class ByteLevelDecoder : TokenDecoder
 
     private void Convert(ReadOnlySpan<byte> bytes, bool flush)
     {
-        // A byte gives at most one unit, an incomplete sequence from before at most three more.
+        // A byte gives at most one unit; an incomplete sequence from before adds at most three.
         var size = bytes.Length + 4;
         var rented = size > 256 ? ArrayPool<char>.Shared.Rent(size) : null;
         var buffer = rented ?? stackalloc char[256];
@@ -77,8 +77,8 @@ internal sealed class ByteLevelDecoder : TokenDecoder
 }
 
 /// <summary>
-/// Byte tokens such as <c>&lt;0xE4&gt;</c> → text. A run of them is one whole: if it is not valid UTF-8, every byte becomes
-/// U+FFFD, so nothing of a run is known before it ends.
+/// Byte tokens such as <c>&lt;0xE4&gt;</c> → text. A run of them is decoded as a whole: if it is not valid UTF-8, every byte
+/// becomes U+FFFD. The text of a run is therefore unknown until the run ends.
 /// </summary>
 internal sealed class ByteFallbackDecoder : TokenDecoder
 {
@@ -131,7 +131,7 @@ internal sealed class ReplaceDecoder(Normalizer replace) : TokenDecoder
     public override void Push(ReadOnlySpan<char> token) => Next.Push(TextGrowth.Check(replace.Normalize(token.ToString()), ""));
 }
 
-/// <summary>Behind a fusing step: replaces a literal that may lie across what is pushed.</summary>
+/// <summary>After a fusing step: replaces a literal that may span several pushed stretches.</summary>
 internal sealed class FusedReplaceDecoder(string literal, string content) : TokenDecoder
 {
     private readonly StringBuilder _held = new();
@@ -162,7 +162,7 @@ internal sealed class FusedReplaceDecoder(string literal, string content) : Toke
     }
 }
 
-/// <summary>Removes up to so many of one character at both ends of each token.</summary>
+/// <summary>Removes up to a given number of one character from both ends of each token.</summary>
 internal sealed class StripDecoder(string content, int start, int stop) : TokenDecoder
 {
     public override void Push(ReadOnlySpan<char> token)
@@ -175,11 +175,11 @@ internal sealed class StripDecoder(string content, int start, int stop) : TokenD
     }
 }
 
-/// <summary>Behind a fusing step: removes up to so many of one character at both ends of the whole text.</summary>
+/// <summary>After a fusing step: removes up to a given number of one character from both ends of the whole text.</summary>
 internal sealed class FusedStripDecoder(string content, int start, int stop) : TokenDecoder
 {
     private int _startLeft = start;
-    private int _held; // characters at the end that may turn out to be the last ones
+    private int _held; // characters at the end that may be the last of the text
 
     public override void Push(ReadOnlySpan<char> token)
     {
@@ -222,12 +222,12 @@ internal sealed class FusedStripDecoder(string content, int start, int stop) : T
     }
 }
 
-/// <summary>SentencePiece's mark → a space; dropped in the first token unless the mark was never put there.</summary>
+/// <summary>SentencePiece's mark → a space; dropped from the first token unless no mark was put there.</summary>
 internal sealed class MetaspaceDecoder(string replacement, bool keepFirst) : TokenDecoder
 {
     private bool _first = true;
 
-    /// <summary>Behind a fusing step there is but one token.</summary>
+    /// <summary>After a fusing step there is only one token.</summary>
     public bool Fused { private get; init; }
 
     public override void Push(ReadOnlySpan<char> token)

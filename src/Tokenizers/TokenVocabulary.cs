@@ -6,12 +6,12 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Token text ↔ id, all texts as UTF-8 in one array: a quarter million tokens load without a quarter million strings.
-/// Filled once while loading, read by any thread afterwards.
+/// Token text ↔ id. All texts are UTF-8 in one array, so a quarter million tokens load without a quarter million strings. Filled
+/// once while loading, then read by any thread.
 /// </summary>
 internal sealed class TokenVocabulary
 {
-    /// <summary>No real vocabulary comes near; ids index arrays, so a file's word for one is not taken beyond this.</summary>
+    /// <summary>Ids index arrays, so a file may not claim larger ones. No real vocabulary comes near.</summary>
     public const int MaxId = (1 << 24) - 1;
 
     private readonly ulong _seed = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(8));
@@ -36,7 +36,7 @@ internal sealed class TokenVocabulary
     /// <summary>Length in bytes of the longest token.</summary>
     public int LongestToken { get; private set; }
 
-    /// <summary>Adds one token; false where the text is there already.</summary>
+    /// <summary>Adds one token; false if its text is already in the vocabulary.</summary>
     public bool TryAdd(ReadOnlySpan<byte> token, int id)
     {
         if ((Count + 1) * 2 > _slots.Length)
@@ -61,7 +61,7 @@ internal sealed class TokenVocabulary
         return true;
     }
 
-    /// <summary>Creates ids findable. The largest id must be near the number of tokens; returns what is wrong, or null.</summary>
+    /// <summary>Builds the lookup by id. The largest id must be near the number of tokens. Returns what is wrong, or null.</summary>
     public string? Freeze()
     {
         var largest = -1;
@@ -89,10 +89,10 @@ internal sealed class TokenVocabulary
         return entry == 0 ? -1 : _ids[entry - 1];
     }
 
-    /// <summary>Whether a token has this id.</summary>
+    /// <summary>Whether some token has this id.</summary>
     public bool Has(int id) => (uint)id < (uint)_entryOfId.Length && _entryOfId[id] != 0;
 
-    /// <summary>The UTF-8 text of an id; empty where no token has it.</summary>
+    /// <summary>The UTF-8 text of an id; empty if no token has it.</summary>
     public ReadOnlySpan<byte> Utf8(int id) => Has(id) ? Text(_entryOfId[id] - 1) : default;
 
     private ReadOnlySpan<byte> Text(int entry) => _text.AsSpan(_starts[entry].._starts[entry + 1]);
@@ -116,7 +116,7 @@ internal sealed class TokenVocabulary
             _slots[Slot(Text(entry))] = entry + 1;
     }
 
-    // Seeded, so that no file can be made whose tokens all collide.
+    // Seeded, so that no file can contain tokens that all collide.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private ulong Hash(ReadOnlySpan<byte> token)
     {

@@ -4,12 +4,13 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Text ↔ token ids by a model folder's tokenizer.json, as Hugging Face's <c>tokenizers</c> does it: byte-pair models of the
-/// Qwen, Llama and DeepSeek families, Unigram models such as XLM-RoBERTa's. Immutable; any number of threads may use one instance at once.
+/// Text ↔ token ids from the tokenizer.json of a model folder, as Hugging Face's <c>tokenizers</c> does it: byte-pair models of
+/// the Qwen, Llama and DeepSeek families, and Unigram models such as XLM-RoBERTa's. Immutable; any number of threads may use one
+/// instance at once.
 /// </summary>
 public sealed class Tokenizer
 {
-    /// <summary>The file that holds a tokenizer.</summary>
+    /// <summary>The file that a tokenizer is loaded from.</summary>
     public const string FileName = "tokenizer.json";
 
     private readonly TokenizerModel _model;
@@ -58,13 +59,13 @@ public sealed class Tokenizer
     /// <summary>The largest id + 1. The model's embedding may have more rows.</summary>
     public int VocabularySize { get; }
 
-    /// <summary>The ids that are left out of decoded text when special tokens are skipped, ascending.</summary>
+    /// <summary>The ids that <see cref="Decode"/> leaves out when it skips special tokens, ascending.</summary>
     public IReadOnlyList<int> AllSpecialIds { get; }
 
     /// <summary>The texts of all added tokens, special or not, by ascending id.</summary>
     public IReadOnlyList<string> AddedTokenTexts { get; }
 
-    /// <summary>Text of the begin-of-sequence token of tokenizer_config.json, or null.</summary>
+    /// <summary>Text of the begin-of-sequence token from tokenizer_config.json, or null.</summary>
     public string? BosToken { get; }
 
     /// <summary>Text of the end-of-sequence token, or null.</summary>
@@ -76,7 +77,7 @@ public sealed class Tokenizer
     /// <summary>Text of the unknown token, or null.</summary>
     public string? UnkToken { get; }
 
-    /// <summary>Id of <see cref="BosToken"/>, or null where there is none or the vocabulary lacks it.</summary>
+    /// <summary>Id of <see cref="BosToken"/>, or null if there is none or the vocabulary lacks it.</summary>
     public int? BosTokenId => BosToken is null ? null : TokenToId(BosToken);
 
     /// <summary>Id of <see cref="EosToken"/>, or null.</summary>
@@ -92,10 +93,10 @@ public sealed class Tokenizer
     /// <param name="modelFolder">The model folder.</param>
     public static bool Exists(string modelFolder) => File.Exists(Path.Combine(modelFolder, FileName));
 
-    /// <summary>Reads tokenizer.json and, where it is there, tokenizer_config.json. Other files of the folder are not touched.</summary>
+    /// <summary>Reads tokenizer.json and, if it exists, tokenizer_config.json. Reads no other files.</summary>
     /// <param name="modelFolder">The model folder.</param>
     /// <exception cref="TokenizerException">
-    /// <see cref="TokenizerErrorKind.File"/>: a file is missing, malformed or of a kind that is not supported;
+    /// <see cref="TokenizerErrorKind.File"/>: a file is missing, malformed or of an unsupported kind;
     /// <see cref="TokenizerErrorKind.Environment"/>: the tokenizer normalises text and this process has no Unicode data.
     /// </exception>
     public static Tokenizer Load(string modelFolder)
@@ -113,16 +114,17 @@ public sealed class Tokenizer
         }
     }
 
-    /// <summary>Turns text into token ids. Texts of added tokens in it become those tokens.</summary>
+    /// <summary>Turns text into token ids. The texts of added tokens in it become those tokens.</summary>
     /// <param name="text">Any text; lone surrogates count as U+FFFD.</param>
     /// <param name="addSpecialTokens">Whether to add what the tokenizer's post-processor adds, such as a begin-of-sequence token.</param>
     /// <param name="guard">
-    /// A noncharacter (U+FDD0 to U+FDEF) that <see cref="GuardText"/> has put into the untrusted parts of the text, or null.
-    /// No added token begins right behind one or reaches across one; the guards themselves are not part of the text. Where a
-    /// guard is given, no text but that of an added token itself becomes one, as by normalising <c>＜s＞</c>.
+    /// A noncharacter (U+FDD0 to U+FDEF) that <see cref="GuardText"/> has put into the untrusted parts of the text, or null. No
+    /// added token begins right after a guard or spans one; the guards themselves are not part of the text. With a guard, only
+    /// the literal text of an added token becomes that token: text that normalises to it, such as <c>＜s＞</c>, does not.
     /// </param>
-    /// <exception cref="TokenizerException"><see cref="TokenizerErrorKind.File"/>: the file's patterns or normalizers take or make too
-    /// much of this text.</exception>
+    /// <exception cref="TokenizerException">
+    /// <see cref="TokenizerErrorKind.File"/>: the file's patterns take too long on this text, or its normalizers make it too long.
+    /// </exception>
     public int[] Encode(string text, bool addSpecialTokens = true, char? guard = null)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -130,7 +132,7 @@ public sealed class Tokenizer
         if (guard is { } given)
         {
             TextGuard.CheckGuard(given);
-            // A normaliser can make a token's text of characters that need no guard, and the model a token of that text.
+            // A normaliser can turn characters that need no guard into a token's text, which the model would turn into that token.
             forbidden = _forbidden;
             if (!text.Contains(given, StringComparison.Ordinal))
                 guard = null;
@@ -154,7 +156,7 @@ public sealed class Tokenizer
     }
 
     /// <summary>Turns token ids into text.</summary>
-    /// <param name="ids">Ids from 0 to <see cref="VocabularySize"/> - 1; one that no token has gives no text.</param>
+    /// <param name="ids">Ids from 0 to <see cref="VocabularySize"/> - 1; an id without a token gives no text.</param>
     /// <param name="skipSpecialTokens">Leaves special tokens out. Added tokens that are not special stay.</param>
     /// <exception cref="TokenizerException"><see cref="TokenizerErrorKind.TokenId"/>: an id is out of range.</exception>
     public string Decode(IEnumerable<int> ids, bool skipSpecialTokens = false)
@@ -166,7 +168,7 @@ public sealed class Tokenizer
         return detokenizer.Flush();
     }
 
-    /// <summary>The id of a token by its text in the vocabulary (byte-level tokens in the byte alphabet), or null.</summary>
+    /// <summary>The id of the token with this text in the vocabulary (byte-level tokens in the byte alphabet), or null.</summary>
     /// <param name="token">The token's text, such as <c>Ġthe</c> or <c>&lt;think&gt;</c>.</param>
     public int? TokenToId(string token)
     {
@@ -177,12 +179,12 @@ public sealed class Tokenizer
         return id < 0 ? null : id;
     }
 
-    /// <summary>The text of a token in the vocabulary, or null where no token has the id.</summary>
+    /// <summary>The text of a token in the vocabulary, or null if no token has the id.</summary>
     /// <param name="id">The id.</param>
     public string? IdToToken(int id) =>
         _added.ById(id)?.Content ?? (_model.Vocabulary.Has(id) ? Encoding.UTF8.GetString(_model.Vocabulary.Utf8(id)) : null);
 
-    /// <summary>The bytes that a token adds to decoded text wherever it stands; empty where no token has the id.</summary>
+    /// <summary>The bytes that a token adds to decoded text wherever it appears; empty if no token has the id.</summary>
     /// <param name="id">The id.</param>
     public ReadOnlySpan<byte> IdToBytes(int id) => (uint)id < (uint)VocabularySize ? _bytes.Value[id] : default;
 
@@ -195,8 +197,8 @@ public sealed class Tokenizer
     public bool IsAdded(int id) => _added.ById(id) is not null;
 
     /// <summary>
-    /// Puts a guard before each place of an untrusted text where an added token begins, could be completed by text that
-    /// follows, or continues one before it, so that <see cref="Encode"/> reads the text as nothing but text.
+    /// Puts a guard before each position of an untrusted text where an added token begins, could be completed by text that
+    /// follows, or continues one from before the text. <see cref="Encode"/> then finds no added token in it.
     /// </summary>
     /// <param name="text">The untrusted text. Choose a guard that does not occur in it: <see cref="Encode"/> removes all of them.</param>
     /// <param name="guard">A noncharacter, U+FDD0 to U+FDEF.</param>
@@ -207,17 +209,17 @@ public sealed class Tokenizer
         return _guard.Apply(text, guard, exempt);
     }
 
-    /// <summary>What tokenizer_config.json asks for, or null; <see cref="Encode"/> follows tokenizer.json alone.</summary>
+    /// <summary>The setting of tokenizer_config.json, or null; <see cref="Encode"/> follows tokenizer.json alone.</summary>
     internal bool? AddBosToken { get; }
 
     /// <inheritdoc cref="AddBosToken"/>
     internal bool? AddEosToken { get; }
 
-    /// <summary>The text as the model's vocabulary sees it: added tokens apart, what <see cref="Encode"/> rewrites it to first.</summary>
+    /// <summary>The text as the model's vocabulary sees it: what <see cref="Encode"/> first rewrites it to, added tokens aside.</summary>
     /// <param name="text">The text.</param>
     public string Normalize(string text) => _normalizer?.Normalize(CodePoints.ReplaceLoneSurrogates(text)) ?? text;
 
-    /// <summary>The largest id + 1 of a token that is not an added one. Added tokens may never be used.</summary>
+    /// <summary>The largest id + 1 among tokens of the model itself. Added tokens may never be used.</summary>
     public int UnaddedSize
     {
         get
@@ -231,7 +233,7 @@ public sealed class Tokenizer
 
     internal TokenDecoder BuildDecoder(TokenDecoder end) => _decoder.Build(end);
 
-    /// <summary>Feeds one token to a chain made by <see cref="BuildDecoder"/>.</summary>
+    /// <summary>Feeds one token to a chain that <see cref="BuildDecoder"/> created.</summary>
     internal void PushToken(int id, TokenDecoder decoder, bool skipSpecialTokens)
     {
         if ((uint)id >= (uint)VocabularySize)
@@ -256,7 +258,7 @@ public sealed class Tokenizer
     /// <summary>Tokenises a stretch of text without raw added tokens: normalise, find normalised ones, split, merge.</summary>
     private void EncodePlain(string text, bool atStart, char? guard, IdSet? forbidden, List<int> ids)
     {
-        // Guards stay in until all tokens are found: a normaliser leaves noncharacters alone and does not act across them.
+        // Guards stay until all tokens are found: a normaliser neither changes noncharacters nor acts across them.
         if (guard is not null && _added.Normalized.IsEmpty)
         {
             text = Unguard(text, guard);

@@ -2,14 +2,14 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>What tokenizer_config.json adds to tokenizer.json: the names of the special tokens, further added tokens.</summary>
+/// <summary>What tokenizer_config.json adds to tokenizer.json: the names of the special tokens, and further added tokens.</summary>
 /// <param name="BosToken">Text of the begin-of-sequence token, or null.</param>
 /// <param name="EosToken">Text of the end-of-sequence token, or null.</param>
 /// <param name="UnkToken">Text of the unknown token, or null.</param>
 /// <param name="PadToken">Text of the padding token, or null.</param>
-/// <param name="AddBosToken">Whether a text should begin with <paramref name="BosToken"/>; null where the file does not say.</param>
-/// <param name="AddEosToken">The same for the end.</param>
-/// <param name="AddedTokens">The <c>added_tokens_decoder</c>, each with its place in the file.</param>
+/// <param name="AddBosToken">Whether a text should begin with <paramref name="BosToken"/>; null if the file does not say.</param>
+/// <param name="AddEosToken">The same for <paramref name="EosToken"/> at the end.</param>
+/// <param name="AddedTokens">The <c>added_tokens_decoder</c>, each token with its place in the file.</param>
 internal sealed record TokenizerConfig(
     string? BosToken, string? EosToken, string? UnkToken, string? PadToken, bool? AddBosToken, bool? AddEosToken,
     IReadOnlyList<(JsonField Field, AddedToken Token)> AddedTokens)

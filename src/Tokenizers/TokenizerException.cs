@@ -2,30 +2,30 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>Whose fault a <see cref="TokenizerException"/> is.</summary>
+/// <summary>The cause of a <see cref="TokenizerException"/>.</summary>
 public enum TokenizerErrorKind
 {
-    /// <summary>A file of the tokenizer is missing, malformed, of a kind that is not supported, or makes too much of a text.</summary>
+    /// <summary>A file of the tokenizer is missing, malformed, of an unsupported kind, or enlarges a text too much.</summary>
     File,
 
     /// <summary>A token id is out of range.</summary>
     TokenId,
 
-    /// <summary>The process lacks what the tokenizer needs: Unicode data.</summary>
+    /// <summary>The process has no Unicode data, which the tokenizer needs.</summary>
     Environment,
 }
 
-/// <summary>The one exception of this library beside those for null arguments.</summary>
+/// <summary>The only exception that this library throws, apart from those for null arguments.</summary>
 public sealed class TokenizerException : Exception
 {
     /// <summary>Creates an exception of one <paramref name="kind"/>.</summary>
-    /// <param name="kind">Whose fault it is.</param>
-    /// <param name="message">What was found, what is allowed.</param>
+    /// <param name="kind">The cause.</param>
+    /// <param name="message">What was found, and what is allowed.</param>
     /// <param name="innerException">The underlying failure, or null.</param>
     public TokenizerException(TokenizerErrorKind kind, string message, Exception? innerException = null)
         : base(message, innerException) => Kind = kind;
 
-    /// <summary>Whose fault it is.</summary>
+    /// <summary>The cause.</summary>
     public TokenizerErrorKind Kind { get; }
 
     internal static TokenizerException File(string file, string problem, Exception? cause = null) => new(TokenizerErrorKind.File, $"{file}: {problem}", cause);

@@ -19,7 +19,7 @@ internal static class TokenizerModelReader
         }
     }
 
-    // Files of the first versions name no type; a BPE is known by its merges, a Unigram by the list that its vocabulary is.
+    // The first versions of the format name no type: a BPE has merges, and a Unigram's vocabulary is a list.
     private static string TypeOf(JsonField type, JsonSections model)
     {
         if (type.IsNull && !model.Bytes("merges").IsEmpty)

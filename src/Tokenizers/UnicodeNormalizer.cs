@@ -11,7 +11,7 @@ internal sealed class UnicodeNormalizer : Normalizer
     public UnicodeNormalizer(NormalizationForm form, JsonField field)
     {
         _form = form;
-        // Without Unicode data (invariant globalization) normalising silently does nothing, which would make wrong ids.
+        // Without Unicode data (invariant globalization), normalising silently does nothing, which would give wrong ids.
         if ("e\u0301".Normalize(NormalizationForm.FormC) != "\u00E9" || "\u00E9".Normalize(NormalizationForm.FormD) != "e\u0301")
         {
             throw new TokenizerException(TokenizerErrorKind.Environment, $"{field.Path} needs Unicode normalisation, but this process runs "
@@ -23,7 +23,7 @@ internal sealed class UnicodeNormalizer : Normalizer
     {
         if (System.Text.Ascii.IsValid(text))
             return text;
-        // .NET refuses U+FFFE, which Unicode lets pass; nothing composes with it.
+        // .NET refuses U+FFFE, which Unicode allows; nothing composes with it.
         if (!text.Contains('\uFFFE', StringComparison.Ordinal))
             return Form(text);
         return string.Join('\uFFFE', text.Split('\uFFFE').Select(Form));

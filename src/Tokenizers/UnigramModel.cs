@@ -5,8 +5,8 @@ using System.Text;
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// SentencePiece's Unigram model: of all ways to write a text as pieces, the one whose scores (log-probabilities) have the
-/// largest sum. Unknown characters next to each other are one unknown token, or the tokens of their bytes.
+/// SentencePiece's Unigram model: of all ways to split a text into pieces, it takes the one with the largest sum of scores
+/// (log-probabilities). Adjacent unknown characters become one unknown token, or the tokens of their bytes.
 /// </summary>
 internal sealed class UnigramModel : TokenizerModel
 {
@@ -17,10 +17,11 @@ internal sealed class UnigramModel : TokenizerModel
     private readonly WordCache _cache = new();
 
     /// <param name="vocabulary">The pieces, with the ids 0 to <see cref="TokenVocabulary.Size"/> - 1.</param>
-    /// <param name="scores">The score of each; finite.</param>
+    /// <param name="scores">The score of each piece; finite.</param>
     /// <param name="unknownId">Stands for text that no piece covers.</param>
-    /// <param name="byteFallback">Such text becomes its UTF-8 bytes, where the vocabulary has tokens such as <c>&lt;0x0A&gt;</c> for
-    /// all.</param>
+    /// <param name="byteFallback">
+    /// Such text becomes its UTF-8 bytes if the vocabulary has a token such as <c>&lt;0x0A&gt;</c> for every byte.
+    /// </param>
     public UnigramModel(TokenVocabulary vocabulary, double[] scores, int unknownId, bool byteFallback)
     {
         _vocabulary = vocabulary;
@@ -43,8 +44,8 @@ internal sealed class UnigramModel : TokenizerModel
         if (forbidden is null)
             return;
 
-        // Only a piece that became a forbidden token is done again, without those pieces: where none came out, leaving them
-        // out changes nothing. The unknown token may stand for its own text, which is no reason to take text for unknown.
+        // Only a piece that produced a forbidden token is tokenised again without those tokens; for other pieces, leaving them
+        // out changes nothing. The unknown token may have come from its own text, which must not be taken for unknown text.
         var found = CollectionsMarshal.AsSpan(ids)[start..];
         if (!forbidden.ContainsAny(found) && !found.Contains(_unknownId))
             return;
@@ -74,9 +75,9 @@ internal sealed class UnigramModel : TokenizerModel
         var steps = (rented ?? stackalloc UnigramStep[64])[..(piece.Length + 1)];
         _path.Find(piece, steps, forbidden);
 
-        // The path is known from its end.
+        // Follow the path backwards from its end.
         var start = ids.Count;
-        var unknownEnd = -1; // end of the unknown text that is being gathered
+        var unknownEnd = -1; // end of the unknown text gathered so far
         for (var at = piece.Length; at > 0; at = steps[at].Start)
         {
             if (steps[at].Id == _unknownId)
@@ -110,7 +111,7 @@ internal sealed class UnigramModel : TokenizerModel
         var rented = size > 256 ? ArrayPool<byte>.Shared.Rent(size) : null;
         Span<byte> utf8 = rented ?? stackalloc byte[256];
         utf8 = utf8[..Encoding.UTF8.GetBytes(text, utf8)];
-        // The reference looks for the gathered text as a whole, which can be a piece that no path led through.
+        // The reference looks up the gathered text as a whole, which can be a piece that was on no path.
         if (_vocabulary.Find(utf8) is >= 0 and var id && forbidden?.Contains(id) != true)
             ids.Add(id);
         else if (!TryAppendBytesReversed(utf8, ids))

@@ -7,11 +7,11 @@ namespace LocalLlm.Tokenizers;
 /// <summary>Reads a <c>model</c> of type <c>Unigram</c>: streams the list of pieces and scores straight into their tables.</summary>
 internal sealed class UnigramModelReader
 {
-    // The largest vocabularies have a million pieces of some ten characters; the trie costs memory by character.
+    // The largest vocabularies have a million pieces of some ten characters; the trie's memory grows with the characters.
     private const int MaxPieces = 1 << 21;
     private const int MaxCharacters = 1 << 24;
 
-    // The time to tokenise a text is bounded by its length times this. SentencePiece's own limit is 16 characters.
+    // Tokenising a text takes at most its length times this. SentencePiece's own limit is 16 characters.
     private const int MaxPieceLength = 256;
 
     private readonly string _file;

@@ -3,7 +3,7 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>The last piece on the best path to a place of a text.</summary>
+/// <summary>The last piece on the best path to a position of a text.</summary>
 /// <param name="Score">Sum of the scores on the path.</param>
 /// <param name="Start">Where the piece begins, or -1: no path leads here.</param>
 /// <param name="Id">The piece.</param>
@@ -18,11 +18,11 @@ internal sealed class UnigramPath(PieceTrie trie, double[] scores, int unknownId
     // An unknown character is worth less than any piece.
     private readonly double _unknownScore = scores.Min() - 10;
 
-    /// <summary>Fills <paramref name="steps"/>; the path is read from the last of them backwards.</summary>
+    /// <summary>Fills <paramref name="steps"/>; read the path backwards from the last one.</summary>
     /// <param name="text">Well-formed UTF-16.</param>
-    /// <param name="steps">One for each place of the text, the end included.</param>
+    /// <param name="steps">One for each position of the text, including its end.</param>
     /// <param name="forbidden">
-    /// Pieces that are left out unless they are single characters, as is the unknown token's own text; null: none.
+    /// Pieces to leave out, unless they are single characters. If given, the unknown token's own text is left out too. Null: none.
     /// </param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Find(ReadOnlySpan<char> text, Span<UnigramStep> steps, IdSet? forbidden)
@@ -32,7 +32,7 @@ internal sealed class UnigramPath(PieceTrie trie, double[] scores, int unknownId
         {
             CodePoints.At(text, at, out var width);
             var score = steps[at].Score;
-            var covered = false; // a piece is exactly the character here
+            var covered = false; // a single-character piece was found here
             var node = PieceTrie.Root;
             for (var end = at; end < text.Length && (node = trie.Child(node, text[end])) != PieceTrie.Root;)
             {
@@ -50,7 +50,7 @@ internal sealed class UnigramPath(PieceTrie trie, double[] scores, int unknownId
         }
     }
 
-    // Of equal paths the one that was found first stays: the one whose last piece is longest.
+    // Among equal paths the first found stays: the one with the longest last piece.
     private static void Improve(ref UnigramStep step, double score, int start, int id)
     {
         if (step.Start < 0 || score > step.Score)

@@ -2,7 +2,7 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Tokenizers;
 
-/// <summary>Each white-space character by itself.</summary>
+/// <summary>Each white-space character separately.</summary>
 internal sealed class WhiteSpacePattern : SplitPattern
 {
     public override void FindAll(ReadOnlySpan<char> text, List<TextRange> matches)

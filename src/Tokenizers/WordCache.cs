@@ -1,12 +1,12 @@
 namespace LocalLlm.Tokenizers;
 
 /// <summary>
-/// Remembers the ids of recent words: a fixed number of slots, each overwritten by whatever hashes there last.
-/// An entry is immutable and replaced by one reference write, so any number of threads may use the cache at once.
+/// Remembers the ids of recent words in a fixed number of slots; a new word overwrites the one in its slot. An entry is immutable
+/// and replaced by one reference write, so any number of threads may use the cache at once.
 /// </summary>
 internal sealed class WordCache
 {
-    /// <summary>Longer words (in UTF-16 units) are not kept, which bounds the memory of the whole cache to a few megabytes.</summary>
+    /// <summary>Longer words (in UTF-16 units) are not kept, which limits the whole cache to a few megabytes.</summary>
     public const int MaxWordLength = 64;
 
     private const int Slots = 1 << 15;
