@@ -1,16 +1,17 @@
 namespace LocalLlm;
 
-/// <content>Scores of pairs of texts, from the embeddings of both.</content>
+/// <content>Scores pairs of texts from the embeddings of both.</content>
 public sealed partial class EmbeddingEngine
 {
-    // Vectors of tokens are held until they are compared, a few requests' at once: memory has a bound, however many ask.
+    // The vectors of a text's tokens are held until they are compared. A limit on concurrent requests bounds that memory, however many
+    // ask.
     private const int ScoringsAtOnce = 4;
 
-    // Tokens of a request so small that it need not wait for large ones.
+    // Requests with at most this many tokens are small: they need not wait for large ones.
     private const int SmallScoring = 2048;
     private const int SmallScoringsAtOnce = 32;
 
-    // The device computes further texts while one is compared.
+    // The device computes the next texts while the current pair is compared.
     private const int BatchesAhead = 2;
     private const int MaxTokensAhead = 16_384;
 
@@ -18,18 +19,18 @@ public sealed partial class EmbeddingEngine
     private readonly SemaphoreSlim _smallScorings = new(SmallScoringsAtOnce);
 
     /// <summary>
-    /// Scores pairs of texts by <see cref="TextEmbedding.HybridScore"/>. Texts are compared while others are computed; few of their vectors
-    /// are held at a time.
+    /// Scores pairs of texts by <see cref="TextEmbedding.HybridScore"/>. Compares texts while the device computes the next ones, and holds
+    /// the vectors of only a few at a time.
     /// </summary>
-    /// <param name="queries">One for all passages, or one for each.</param>
+    /// <param name="queries">One query for all passages, or one for each.</param>
     /// <param name="passages">At least one.</param>
-    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model
-    /// goes.</param>
-    /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
-    /// <param name="cancellationToken">Gives up what has not been computed.</param>
-    /// <returns>A score for each passage, in their order.</returns>
-    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; EngineDead;
-    /// GenerationFailed.</exception>
+    /// <param name="weights">The weight of each kind of score; null: <see cref="HybridWeights.Default"/> without the kinds that the model
+    /// lacks.</param>
+    /// <param name="truncate">Whether a text that is too long is cut at its end; if false, it is refused.</param>
+    /// <param name="cancellationToken">Cancels what has not been computed yet.</param>
+    /// <returns>A score for each passage, in the order of the passages.</returns>
+    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded (all texts are refused together), ShuttingDown,
+    /// EngineDead or GenerationFailed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task<TextScores> ScoreAsync(IReadOnlyList<string> queries, IReadOnlyList<string> passages, HybridWeights? weights = null, bool truncate = false, CancellationToken cancellationToken = default) =>
         ScorePairsAsync(queries, passages, new() { Weights = weights, CutQueriesAt = truncate ? MaxModelLen : null, CutPassagesAt = truncate ? MaxModelLen : null }, cancellationToken);
@@ -37,22 +38,22 @@ public sealed partial class EmbeddingEngine
     /// <summary>Orders documents by how well they answer a query.</summary>
     /// <param name="query">The query.</param>
     /// <param name="documents">At least one.</param>
-    /// <param name="top">How many are given back; null: all.</param>
-    /// <param name="weights">How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model
-    /// goes.</param>
-    /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
-    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <param name="top">How many documents to return; null: all.</param>
+    /// <param name="weights">The weight of each kind of score; null: <see cref="HybridWeights.Default"/> without the kinds that the model
+    /// lacks.</param>
+    /// <param name="truncate">Whether a text that is too long is cut at its end; if false, it is refused.</param>
+    /// <param name="cancellationToken">Cancels what has not been computed yet.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="top"/> is below 1.</exception>
     /// <inheritdoc cref="ScoreAsync(IReadOnlyList{string}, IReadOnlyList{string}, HybridWeights?, bool, CancellationToken)" path="/exception"/>
     public Task<RankedTexts> RerankAsync(string query, IReadOnlyList<string> documents, int? top = null, HybridWeights? weights = null, bool truncate = false, CancellationToken cancellationToken = default) =>
         RankAsync(query, documents, top, new() { Weights = weights, CutQueriesAt = truncate ? MaxModelLen : null, CutPassagesAt = truncate ? MaxModelLen : null }, cancellationToken);
 
-    /// <summary>As <see cref="RerankAsync"/>, with a length at which queries are cut, and another for documents.</summary>
+    /// <summary>Like <see cref="RerankAsync"/>, but with separate lengths at which queries and documents are cut.</summary>
     /// <param name="query">The query.</param>
     /// <param name="documents">At least one.</param>
-    /// <param name="top">How many are given back; null: all.</param>
-    /// <param name="options">Weights, and where texts are cut; what it calls queries and passages is not used.</param>
-    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <param name="top">How many documents to return; null: all.</param>
+    /// <param name="options">Weights, and where texts are cut. Its names for queries and passages are not used.</param>
+    /// <param name="cancellationToken">Cancels what has not been computed yet.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="top"/> is below 1.</exception>
     /// <inheritdoc cref="ScoreAsync(IReadOnlyList{string}, IReadOnlyList{string}, HybridWeights?, bool, CancellationToken)" path="/exception"/>
     public async Task<RankedTexts> RankAsync(string query, IReadOnlyList<string> documents, int? top, ScoringOptions options, CancellationToken cancellationToken = default)
@@ -63,19 +64,19 @@ public sealed partial class EmbeddingEngine
         if (top is { } wanted)
             ArgumentOutOfRangeException.ThrowIfNegativeOrZero(wanted, nameof(top));
         var scored = await ScorePairsAsync([query], documents, options with { Queries = "query", Passages = "documents" }, cancellationToken).ConfigureAwait(false);
-        // Stable: of equals the first stays the first.
+        // The sort is stable: documents with equal scores keep their order.
         var ranked = scored.Scores.Select((score, index) => new RankedText(index, score)).OrderByDescending(document => document.Score).Take(top ?? int.MaxValue);
         return new([.. ranked], scored.TokenCount);
     }
 
     /// <summary>
-    /// As <see cref="ScoreAsync"/>, with a length at which queries are cut, another for passages, and the names that errors use.
+    /// Like <see cref="ScoreAsync"/>, but with separate lengths at which queries and passages are cut, and with the names that errors use.
     /// </summary>
-    /// <param name="queries">One for all passages, or one for each.</param>
+    /// <param name="queries">One query for all passages, or one for each.</param>
     /// <param name="passages">At least one.</param>
-    /// <param name="options">Weights, where texts are cut, and what errors call them.</param>
-    /// <param name="cancellationToken">Gives up what has not been computed.</param>
-    /// <returns>A score for each passage, in their order.</returns>
+    /// <param name="options">Weights, where texts are cut, and what errors call the queries and passages.</param>
+    /// <param name="cancellationToken">Cancels what has not been computed yet.</param>
+    /// <returns>A score for each passage, in the order of the passages.</returns>
     /// <inheritdoc cref="ScoreAsync(IReadOnlyList{string}, IReadOnlyList{string}, HybridWeights?, bool, CancellationToken)" path="/exception"/>
     public async Task<TextScores> ScorePairsAsync(IReadOnlyList<string> queries, IReadOnlyList<string> passages, ScoringOptions options, CancellationToken cancellationToken = default)
     {
@@ -87,7 +88,7 @@ public sealed partial class EmbeddingEngine
         var counting = options.Weights ?? HybridWeights.Default.Within(Kinds)!;
         if ((counting.Kinds & ~Kinds) is var missing and not EmbeddingKinds.None)
             throw EngineException.InvalidRequest("weights", $"weights count {missing}, which '{ModelName}' does not make; it makes {Kinds}");
-        // Tokens and comparisons are work for a processor, and the caller's thread may be that of a window or of a socket.
+        // Tokenizing and comparing are CPU work, and the caller's thread may be a user interface's or a socket's.
         return await Task.Run(ComputeAsync, cancellationToken).ConfigureAwait(false);
 
         async Task<TextScores> ComputeAsync()
@@ -112,7 +113,7 @@ public sealed partial class EmbeddingEngine
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var ahead = new Queue<(int Index, int Tokens, Task<IReadOnlyList<TextEmbedding>> Made)>();
-        // One for all passages is computed in the step of the first of them.
+        // A query shared by all passages is computed together with the first passage.
         var shared = queries.Length == 1 ? RunAsync(queries, weights.Kinds, stop.Token) : null;
         try
         {
@@ -141,7 +142,7 @@ public sealed partial class EmbeddingEngine
         finally
         {
             await stop.CancelAsync().ConfigureAwait(false);
-            // The caller gets the first failure; those of texts that were computed ahead are the same.
+            // The caller gets the first failure; failures of texts that were computed ahead have the same cause.
             foreach (var made in ahead.Select(one => one.Made).Append(shared).OfType<Task>())
                 await made.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }

@@ -11,12 +11,12 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LocalLlm;
 
 /// <summary>
-/// An embedding model in this process (bge-m3, and XLM-RoBERTa encoders of its kind). Safe for concurrent requests, whose texts are
-/// computed together; load one per model and share it.
+/// An embedding model in this process (bge-m3 and other XLM-RoBERTa encoders). Safe for concurrent requests: the engine computes their
+/// texts together. Load one engine per model and share it.
 /// </summary>
 public sealed partial class EmbeddingEngine : IAsyncDisposable
 {
-    // Noncharacters, of which one marks what is text and no token.
+    // Noncharacters. One of them marks special characters that are text and not a token.
     private const char FirstGuard = '\uFDD0';
     private const char LastGuard = '\uFDEF';
     private const string Input = "input";
@@ -39,50 +39,51 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     /// <summary>What the engine was loaded with.</summary>
     public EngineOptions Options { get; }
 
-    /// <summary>The name that clients call the model.</summary>
+    /// <summary>The model name that clients use.</summary>
     public string ModelName { get; }
 
-    /// <summary>What the model can say of a text.</summary>
+    /// <summary>The kinds of embedding that the model computes.</summary>
     public EmbeddingKinds Kinds { get; }
 
     /// <summary>Width of dense vectors.</summary>
     public int Dimensions { get; }
 
-    /// <summary>Most tokens of a text, special ones included.</summary>
+    /// <summary>Maximum number of tokens of a text, special tokens included.</summary>
     public int MaxModelLen { get; }
 
     /// <summary>The model's tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
 
-    /// <summary>Completes when the engine has ended: it was shut down, or has failed (<see cref="HasFailed"/>). Never faults.</summary>
+    /// <summary>Completes when the engine has ended, by shutdown or by failure (<see cref="HasFailed"/>). Never faults.</summary>
     public Task Completion => _ended;
 
     /// <summary>False once the engine is shutting down or has failed.</summary>
     public bool IsAlive => _loop.Closed is null;
 
-    /// <summary>Whether the device has failed, so that only loading the model again helps.</summary>
+    /// <summary>Whether the device has failed. The model must then be loaded again.</summary>
     public bool HasFailed => _loop.Closed is { Kind: EngineErrorKind.EngineDead };
 
-    /// <summary>Most tokens of a step, unless a text alone has more.</summary>
+    /// <summary>Maximum number of tokens of a step; a single longer text gets a step of its own.</summary>
     internal int MaxBatchedTokens => _loop.MaxBatchedTokens;
 
-    /// <summary>What it does at the moment, and has done.</summary>
+    /// <summary>The engine's current and cumulative figures.</summary>
     public EmbeddingStatistics Statistics => _loop.Statistics;
 
     /// <summary>
-    /// What an encoder in a folder makes, as far as the files that are there tell: a vector always, the others where their weights are.
+    /// The kinds of embedding that an encoder in a folder computes, judged by its files: always dense vectors, the other kinds if their
+    /// weights exist.
     /// </summary>
-    /// <param name="folder">A folder, which exists.</param>
+    /// <param name="folder">An existing folder.</param>
     public static EmbeddingKinds KindsIn(string folder) => EmbeddingKinds.Dense
         | (CheckpointFolder.HeadIn(folder, CheckpointFolder.Heads[0]) is null ? 0 : EmbeddingKinds.Sparse)
         | (CheckpointFolder.HeadIn(folder, CheckpointFolder.Heads[1]) is null ? 0 : EmbeddingKinds.MultiVector);
 
     /// <summary>Loads a model and starts the engine.</summary>
-    /// <param name="options">The model's folder or repository; of the rest, those that have to do with a device, a type, a batch and the
-    /// end. Those of generation alone are refused.</param>
-    /// <param name="progress">Told of phases and bytes.</param>
-    /// <param name="cancellationToken">Gives up loading.</param>
-    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: nothing stays behind.</exception>
+    /// <param name="options">The model's folder or repository, and the options for device, data type, batching and shutdown. Options that
+    /// apply to generation alone are refused.</param>
+    /// <param name="progress">Receives the current phase and its bytes.</param>
+    /// <param name="cancellationToken">Cancels loading.</param>
+    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment. Everything loaded so far is freed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public static async Task<EmbeddingEngine> LoadAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
     {
@@ -102,14 +103,14 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return await loaded.Task.ConfigureAwait(false);
     }
 
-    /// <summary>Embeds texts. Those of all callers are computed together, and take turns where they are more than a step.</summary>
-    /// <param name="texts">The texts; special tokens in them are text.</param>
-    /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
-    /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
-    /// <param name="cancellationToken">Gives up what has not been computed.</param>
-    /// <returns>One for each text, in their order.</returns>
-    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded: all texts are refused together; ShuttingDown; EngineDead;
-    /// GenerationFailed.</exception>
+    /// <summary>Embeds texts. The engine batches the texts of all callers; when they exceed a step, callers take turns.</summary>
+    /// <param name="texts">The texts; special tokens in them are treated as text.</param>
+    /// <param name="kinds">The kinds of embedding to return; one forward pass computes all of them.</param>
+    /// <param name="truncate">Whether a text that is too long is cut at its end; if false, it is refused.</param>
+    /// <param name="cancellationToken">Cancels what has not been computed yet.</param>
+    /// <returns>One embedding for each text, in the order of the texts.</returns>
+    /// <exception cref="EngineException">InvalidRequest or ContextLengthExceeded (all texts are refused together), ShuttingDown,
+    /// EngineDead or GenerationFailed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, bool truncate = false, CancellationToken cancellationToken = default)
     {
@@ -118,10 +119,10 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     }
 
     /// <summary>Embeds texts.</summary>
-    /// <param name="texts">The texts; special tokens in them are text.</param>
-    /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
-    /// <param name="cutAt">Tokens at which a text is cut; null: one that is too long is refused.</param>
-    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <param name="texts">The texts; special tokens in them are treated as text.</param>
+    /// <param name="kinds">The kinds of embedding to return; one forward pass computes all of them.</param>
+    /// <param name="cutAt">Number of tokens at which a text is cut; null: a text that is too long is refused.</param>
+    /// <param name="cancellationToken">Cancels what has not been computed yet.</param>
     /// <inheritdoc cref="EmbedAsync(IReadOnlyList{string}, EmbeddingKinds, bool, CancellationToken)"/>
     public async Task<IReadOnlyList<TextEmbedding>> EmbedAsync(IReadOnlyList<string> texts, EmbeddingKinds kinds, int? cutAt, CancellationToken cancellationToken = default)
     {
@@ -129,17 +130,17 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         CheckKinds(kinds);
         if (texts.Count == 0)
             return [];
-        // Tokens are work for a processor, and the caller's thread may be that of a window or of a socket.
+        // Tokenizing is CPU work, and the caller's thread may be a user interface's or a socket's.
         var tokens = await Task.Run(() => Tokens(texts, index => $"{Input}[{index}]", Input, cutAt, cancellationToken), cancellationToken).ConfigureAwait(false);
         return await RunAsync(tokens, kinds, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Embeds one text.</summary>
-    /// <param name="text">The text; special tokens in it are text.</param>
-    /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
-    /// <param name="truncate">Whether a text that is too long is cut at its end; otherwise it is refused.</param>
+    /// <param name="text">The text; special tokens in it are treated as text.</param>
+    /// <param name="kinds">The kinds of embedding to return; one forward pass computes all of them.</param>
+    /// <param name="truncate">Whether a text that is too long is cut at its end; if false, it is refused.</param>
     /// <param name="field">What errors call the text.</param>
-    /// <param name="cancellationToken">Gives it up, unless it is computed by then.</param>
+    /// <param name="cancellationToken">Cancels the request if the text has not been computed yet.</param>
     /// <inheritdoc cref="EmbedAsync(IReadOnlyList{string}, EmbeddingKinds, bool, CancellationToken)" path="/exception"/>
     public async Task<TextEmbedding> EmbedAsync(string text, EmbeddingKinds kinds = EmbeddingKinds.Dense, bool truncate = false, string field = Input, CancellationToken cancellationToken = default)
     {
@@ -148,10 +149,10 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return (await RunAsync([Encode(text, field, field, truncate ? MaxModelLen : null)], kinds, cancellationToken).ConfigureAwait(false))[0];
     }
 
-    /// <summary>Embeds texts that are tokens already.</summary>
-    /// <param name="texts">Token ids of each, special ones included.</param>
-    /// <param name="kinds">What is wanted; every kind comes from the same pass.</param>
-    /// <param name="cancellationToken">Gives up what has not been computed.</param>
+    /// <summary>Embeds texts that are already tokenized.</summary>
+    /// <param name="texts">Token ids of each text, special tokens included.</param>
+    /// <param name="kinds">The kinds of embedding to return; one forward pass computes all of them.</param>
+    /// <param name="cancellationToken">Cancels what has not been computed yet.</param>
     /// <inheritdoc cref="EmbedAsync(IReadOnlyList{string}, EmbeddingKinds, bool, CancellationToken)"/>
     public async Task<IReadOnlyList<TextEmbedding>> EmbedTokensAsync(IReadOnlyList<IReadOnlyList<int>> texts, EmbeddingKinds kinds = EmbeddingKinds.Dense, CancellationToken cancellationToken = default)
     {
@@ -162,8 +163,8 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return await RunAsync([.. texts.Select((ids, index) => Checked([.. ids ?? throw EngineException.InvalidRequest(Input, $"{Input}[{index}] is null; give token ids")], $"{Input}[{index}]", Input))], kinds, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Computes one token, to see that the device still does; nothing is measured.</summary>
-    /// <exception cref="EngineException">It does not.</exception>
+    /// <summary>Computes one token, to check that the device still works. Metrics leave it out.</summary>
+    /// <exception cref="EngineException">The device does not work.</exception>
     public Task ProbeAsync(CancellationToken cancellationToken = default)
     {
         var probe = new EmbeddingWork([0], EmbeddingKinds.Dense) { IsProbe = true };
@@ -172,7 +173,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
     }
 
     /// <summary>
-    /// Takes no more texts, lets those that wait be finished for <see cref="EngineOptions.DrainTimeout"/>, refuses the rest, and frees the
+    /// Accepts no more texts, computes waiting ones for up to <see cref="EngineOptions.DrainTimeout"/>, refuses the rest, and frees the
     /// device.
     /// </summary>
     public async ValueTask DisposeAsync()
@@ -213,7 +214,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
             return;
         }
 
-        // A thread that a device holds for ever is left behind.
+        // If the device never returns from a call, the thread is abandoned.
         loop.GivenUp.ContinueWith(_ => ended.TrySetResult(), TaskScheduler.Default);
         try
         {
@@ -222,7 +223,7 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         }
         catch (Exception failure)
         {
-            // A device that has failed may fail again when it is freed; the application goes on.
+            // Freeing a device that has failed may fail again; the application must go on.
             LlmEngine.LogDeviceNotFreed(logger, failure);
         }
         finally
@@ -251,21 +252,21 @@ public sealed partial class EmbeddingEngine : IAsyncDisposable
         return Encode(text, place(index), field, cutAt);
     })];
 
-    // A place is where the text stands in the caller's field, as errors call it.
+    // place: where the text stands in the caller's field, as errors name it.
     private int[] Encode(string? text, string place, string field, int? cutAt)
     {
         if (text is null)
             throw EngineException.InvalidRequest(field, $"{place} is null; give a text");
         var ids = Encode(text, place, field, addSpecialTokens: true);
-        // The last token closes the text.
+        // The last token is the end-of-text token: a cut text keeps it.
         return Checked(ids.Length > cutAt ? [.. ids[..(cutAt.Value - 1)], ids[^1]] : ids, place, field);
     }
 
-    /// <summary>The tokens of a text as it is embedded: special tokens in it are text. It is not cut.</summary>
+    /// <summary>Tokenizes a text as for an embedding, without cutting it. Special tokens in it are treated as text.</summary>
     /// <param name="text">The text.</param>
-    /// <param name="addSpecialTokens">Whether it gets the tokenizer's own special tokens.</param>
+    /// <param name="addSpecialTokens">Whether to add the tokenizer's own special tokens.</param>
     /// <param name="field">What errors call the text.</param>
-    /// <exception cref="EngineException">InvalidRequest: it has all of the noncharacters that could mark special tokens.</exception>
+    /// <exception cref="EngineException">InvalidRequest: the text uses every noncharacter that could guard special tokens.</exception>
     public int[] Tokenize(string text, bool addSpecialTokens = true, string field = Input)
     {
         ArgumentNullException.ThrowIfNull(text);

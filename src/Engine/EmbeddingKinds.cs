@@ -1,6 +1,6 @@
 namespace LocalLlm;
 
-/// <summary>What an embedding model can say of a text (bge-m3 says all three in one pass).</summary>
+/// <summary>The kinds of embedding that a model computes (bge-m3 computes all three in one pass).</summary>
 [Flags]
 public enum EmbeddingKinds
 {
@@ -10,7 +10,7 @@ public enum EmbeddingKinds
     /// <summary>One vector for the whole text.</summary>
     Dense = 1,
 
-    /// <summary>A weight for each token that the text has.</summary>
+    /// <summary>A weight for each distinct token of the text.</summary>
     Sparse = 2,
 
     /// <summary>A vector for each token (ColBERT's late interaction).</summary>

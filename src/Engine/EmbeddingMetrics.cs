@@ -2,15 +2,15 @@ using System.Diagnostics.Metrics;
 
 namespace LocalLlm;
 
-/// <summary>What an embedding engine does at the moment, and has done.</summary>
-/// <param name="Running">Texts of the step that runs.</param>
-/// <param name="Waiting">Texts that wait.</param>
-/// <param name="Embedded">Texts that were embedded.</param>
+/// <summary>An embedding engine's current and cumulative figures.</summary>
+/// <param name="Running">Texts of the running step.</param>
+/// <param name="Waiting">Waiting texts.</param>
+/// <param name="Embedded">Texts embedded so far.</param>
 public readonly record struct EmbeddingStatistics(int Running, int Waiting, long Embedded);
 
 /// <summary>
-/// An embedding engine's instruments: those of <see cref="EngineMetrics"/> that mean something of texts that are embedded, under the same
-/// names and descriptions; a text is a sequence.
+/// An embedding engine's instruments: those of <see cref="EngineMetrics"/> that apply to embedding, under the same names and
+/// descriptions. A text counts as a sequence.
 /// </summary>
 internal sealed class EmbeddingMetrics : IDisposable
 {
@@ -25,7 +25,7 @@ internal sealed class EmbeddingMetrics : IDisposable
     /// <summary>Creates the instruments; gauges read <paramref name="statistics"/> when they are collected.</summary>
     /// <param name="model">The model's name.</param>
     /// <param name="statistics">The engine's figures.</param>
-    /// <param name="scope">The meter's scope, by which a listener knows one engine's from another's.</param>
+    /// <param name="scope">The meter's scope. It lets a listener tell the instruments of several engines apart.</param>
     public EmbeddingMetrics(string model, Func<EmbeddingStatistics> statistics, object? scope)
     {
         _meter = new(new MeterOptions(EngineMetrics.Name) { Scope = scope });
@@ -42,19 +42,19 @@ internal sealed class EmbeddingMetrics : IDisposable
             _meter.CreateObservableGauge(name, () => new Measurement<long>(value(statistics()), _model), "{sequence}", description);
     }
 
-    /// <summary>A step of this many tokens was computed.</summary>
+    /// <summary>Records a step of this many tokens.</summary>
     public void Step(int tokens)
     {
         _stepTokens.Record(tokens, _model);
         _promptTokens.Add(tokens, _model);
     }
 
-    /// <summary>A text's step begins.</summary>
+    /// <summary>Records how long a text waited until its step began.</summary>
     public void Queued(TimeSpan time) => _queueTime.Record(time.TotalSeconds, _model);
 
-    /// <summary>A text ended.</summary>
+    /// <summary>Records the end of a text.</summary>
     /// <param name="reason"><see cref="FinishReason.Stop"/>, <see cref="FinishReason.Abort"/> or <see cref="FinishReason.Error"/>.</param>
-    /// <param name="sinceArrival">How long it took.</param>
+    /// <param name="sinceArrival">Time since the text arrived.</param>
     public void Finished(FinishReason reason, TimeSpan sinceArrival)
     {
         var finishReason = new KeyValuePair<string, object?>("finish_reason", reason.ToString().ToLowerInvariant());

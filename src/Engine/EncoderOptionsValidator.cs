@@ -1,10 +1,10 @@
 namespace LocalLlm;
 
-/// <summary>Refuses options that mean something only where text is generated.</summary>
+/// <summary>Refuses options that apply to text generation alone.</summary>
 internal static class EncoderOptionsValidator
 {
-    /// <summary>Throws if an option of generation alone is other than its default.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions, naming all of them; Parameter is the first one's name.</exception>
+    /// <summary>Throws if an option that applies to generation alone differs from its default.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions, naming all such options; Parameter is the first one's name.</exception>
     public static void Validate(EngineOptions options)
     {
         var usual = new EngineOptions();

@@ -3,9 +3,9 @@ using LocalLlm.Tokenizers;
 namespace LocalLlm;
 
 /// <summary>
-/// The one exception type of the engine. Its message states what was found, what is allowed and what to do, and holds
-/// nothing that a remote caller must not see except for <see cref="EngineErrorKind.ModelFolder"/>,
-/// <see cref="EngineErrorKind.Environment"/> and <see cref="EngineErrorKind.InvalidOptions"/>, which speak to the operator.
+/// The engine's one exception type. Its message states what was found, what is allowed and what to do. Messages are safe to show to a
+/// remote caller, except those of kind <see cref="EngineErrorKind.ModelFolder"/>, <see cref="EngineErrorKind.Environment"/> and
+/// <see cref="EngineErrorKind.InvalidOptions"/>, which are meant for the operator.
 /// </summary>
 public sealed class EngineException : Exception
 {
@@ -28,25 +28,27 @@ public sealed class EngineException : Exception
     public string? Parameter { get; }
 
     /// <summary>
-    /// Of an <see cref="EngineErrorKind.InvalidRequest"/>: whether all that is wrong with it are fields that the engine knows and does not
-    /// honour.
+    /// For <see cref="EngineErrorKind.InvalidRequest"/>: whether the request's only fault is fields that the engine knows but does not
+    /// support.
     /// </summary>
     public bool IsUnsupported { get; init; }
 
-    /// <summary>A malformed model folder: names the <paramref name="file"/> (its name without the folder's path) in the message.</summary>
+    /// <summary>A malformed model folder. The message names the <paramref name="file"/>, without the folder's path.</summary>
     /// <param name="file">The file's name, such as <c>config.json</c>.</param>
-    /// <param name="problem">Field, what was found, what was wanted.</param>
+    /// <param name="problem">The field, what was found, and what is expected.</param>
     /// <param name="innerException">The underlying failure, or null.</param>
     public static EngineException ModelFolder(string file, string problem, Exception? innerException = null) =>
         new(EngineErrorKind.ModelFolder, $"{file}: {problem}", parameter: null, innerException);
 
-    /// <summary>A request that can never succeed as it is.</summary>
+    /// <summary>A request that cannot succeed unchanged.</summary>
     /// <param name="parameter">The field to blame, under its vLLM name.</param>
-    /// <param name="problem">What was given, what is allowed.</param>
+    /// <param name="problem">What was given and what is allowed.</param>
     public static EngineException InvalidRequest(string? parameter, string problem) =>
         new(EngineErrorKind.InvalidRequest, problem, parameter);
 
-    /// <summary>A tokenizer's failure as one of the engine's, for those that use <see cref="LlmEngine.Tokenizer"/> themselves.</summary>
+    /// <summary>
+    /// Wraps a tokenizer's failure in an engine exception, for callers that use <see cref="LlmEngine.Tokenizer"/> directly.
+    /// </summary>
     /// <param name="failure">The failure.</param>
     public static EngineException Of(TokenizerException failure)
     {

@@ -30,7 +30,7 @@ internal sealed class EngineMetrics : IDisposable
     /// <summary>Creates the instruments; gauges read <paramref name="statistics"/> when they are collected.</summary>
     /// <param name="model">The model's name.</param>
     /// <param name="statistics">The engine's figures.</param>
-    /// <param name="scope">The meter's scope, by which a listener knows one engine's from another's.</param>
+    /// <param name="scope">The meter's scope. It lets a listener tell the instruments of several engines apart.</param>
     public EngineMetrics(string model, Func<EngineStatistics> statistics, object? scope)
     {
         _meter = new(new MeterOptions(Name) { Scope = scope });
@@ -61,15 +61,15 @@ internal sealed class EngineMetrics : IDisposable
         void Counter(string name, string unit, string description, Func<EngineStatistics, long> value) =>
             _meter.CreateObservableCounter(name, () => new Measurement<long>(value(statistics()), _model), unit, description);
 
-        // Without speculation there is nothing to measure.
+        // Without speculation there is no measurement.
         void Speculation(string name, string unit, string description, Func<SpeculationStatistics, long> value) =>
             _meter.CreateObservableCounter(name, () => statistics().Speculation is { } figures ? [new Measurement<long>(value(figures), _model)] : Array.Empty<Measurement<long>>(), unit, description);
     }
 
-    /// <summary>A step of this many tokens was computed.</summary>
+    /// <summary>Records a step of this many tokens.</summary>
     public void Step(int tokens) => _stepTokens.Record(tokens, _model);
 
-    /// <summary>A sequence got its first token.</summary>
+    /// <summary>Records a sequence's first token.</summary>
     public void FirstToken(TimeSpan sinceArrival, int promptTokens)
     {
         _timeToFirstToken.Record(sinceArrival.TotalSeconds, _model);
@@ -77,17 +77,17 @@ internal sealed class EngineMetrics : IDisposable
         _generationTokens.Add(1, _model);
     }
 
-    /// <summary>A sequence got another token.</summary>
+    /// <summary>Records a sequence's next token.</summary>
     public void NextToken(TimeSpan sinceLast)
     {
         _interTokenLatency.Record(sinceLast.TotalSeconds, _model);
         _generationTokens.Add(1, _model);
     }
 
-    /// <summary>A sequence was scheduled for the first time.</summary>
+    /// <summary>Records how long a sequence waited until it was first scheduled.</summary>
     public void Queued(TimeSpan time) => _queueTime.Record(time.TotalSeconds, _model);
 
-    /// <summary>A sequence ended.</summary>
+    /// <summary>Records the end of a sequence.</summary>
     public void Finished(FinishReason reason, TimeSpan sinceArrival)
     {
         var finishReason = new KeyValuePair<string, object?>("finish_reason", reason.ToString().ToLowerInvariant());

@@ -6,15 +6,15 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LocalLlm;
 
-/// <summary>A process that computes for an engine in another one: a node of rank above 0, or a rank of its own.</summary>
+/// <summary>A process that computes for an engine in another process: a node of rank above 0, or one rank with its own process.</summary>
 public static class EngineNode
 {
     /// <summary>Joins the engine's process, loads this node's part of the model and computes until the engine ends.</summary>
-    /// <param name="options">As on node 0, but for <see cref="EngineOptions.NodeRank"/>.</param>
-    /// <param name="progress">Told of phases and bytes.</param>
-    /// <param name="cancellationToken">Leaves; the engine fails then, as it cannot go on without this node.</param>
-    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: it could not join or load. EngineDead: the replica has
-    /// failed, be it here or elsewhere; the process should end, and all of them be started again.</exception>
+    /// <param name="options">The same options as on node 0, except <see cref="EngineOptions.NodeRank"/>.</param>
+    /// <param name="progress">Receives the current phase and its bytes.</param>
+    /// <param name="cancellationToken">Leaves. The engine then fails, because it cannot go on without this node.</param>
+    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: this node could not join or load. EngineDead: the
+    /// replica has failed, here or elsewhere; end this process and start all of the replica's processes again.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public static async Task RunAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
     {

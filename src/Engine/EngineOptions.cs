@@ -5,19 +5,19 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm;
 
 /// <summary>
-/// What an engine is loaded with: vLLM's engine arguments in .NET case. The untrusted type; <c>LlmEngine.LoadAsync</c> checks it whole.
+/// The options to load an engine with: vLLM's engine arguments in .NET case. Untrusted input: <c>LlmEngine.LoadAsync</c> checks all of it.
 /// </summary>
 public sealed record EngineOptions
 {
     /// <summary>
-    /// The model's folder (config.json, *.safetensors, tokenizer.json), or a repository as <c>org/name</c> or <c>org/name@revision</c>,
-    /// which is downloaded when it is not in the cache. A folder that exists wins.
+    /// The model's folder (config.json, *.safetensors, tokenizer.json), or a repository as <c>org/name</c> or <c>org/name@revision</c>. A
+    /// repository is downloaded unless the cache has it. If a folder of that name exists, the folder is used.
     /// </summary>
     public string ModelPath { get; init; } = "";
 
     /// <summary>
-    /// Where a repository is: <c>auto</c> (ModelScope if <c>LOCALLLM_USE_MODELSCOPE</c> or <c>VLLM_USE_MODELSCOPE</c> says so, else Hugging
-    /// Face), <c>huggingface</c> or <c>modelscope</c>.
+    /// The hub to download from: <c>huggingface</c>, <c>modelscope</c> or <c>auto</c> (ModelScope if <c>LOCALLLM_USE_MODELSCOPE</c> or
+    /// <c>VLLM_USE_MODELSCOPE</c> says so, else Hugging Face).
     /// </summary>
     public string Hub { get; init; } = "auto";
 
@@ -25,102 +25,102 @@ public sealed record EngineOptions
     public string? Revision { get; init; }
 
     /// <summary>
-    /// The cache that repositories are downloaded to, instead of the hub's own (<c>HF_HOME</c>, <c>HF_HUB_CACHE</c>,
+    /// The cache folder for downloaded repositories, instead of the hub's own (<c>HF_HOME</c>, <c>HF_HUB_CACHE</c>,
     /// <c>MODELSCOPE_CACHE</c>).
     /// </summary>
     public string? DownloadDir { get; init; }
 
-    /// <summary>A folder or repository with other tokenizer files than the model's own, or null.</summary>
+    /// <summary>A folder or repository with tokenizer files to use instead of the model's own, or null.</summary>
     public string? TokenizerPath { get; init; }
 
-    /// <summary>The name that clients call the model; null: the repository's <c>org/name</c>, or the folder's name.</summary>
+    /// <summary>The model name that clients use; null: the repository's <c>org/name</c>, or the folder's name.</summary>
     public string? ServedModelName { get; init; }
 
     /// <summary>
-    /// <c>auto</c> (the checkpoint's own), <c>float32</c>, <c>bfloat16</c> or <c>float16</c> (<c>float</c>, <c>half</c> are read too).
+    /// <c>auto</c> (the checkpoint's own), <c>float32</c>, <c>bfloat16</c> or <c>float16</c>; also <c>float</c> and <c>half</c>.
     /// </summary>
     public string Dtype { get; init; } = "auto";
 
     /// <summary>
-    /// Where the weights come from: <c>auto</c> (*.safetensors, or pytorch_model.bin where there are none), <c>safetensors</c> (those
-    /// alone), or <c>dummy</c> (random ones, made on the device, for benchmarks: the folder needs config.json alone, and tokenizer files
-    /// unless <see cref="SkipTokenizerInit"/>).
+    /// Where the weights come from: <c>auto</c> (*.safetensors, or pytorch_model.bin if there are none), <c>safetensors</c> (only those),
+    /// or <c>dummy</c> (random weights created on the device, for benchmarks). With <c>dummy</c> the folder needs only config.json, and
+    /// the tokenizer files unless <see cref="SkipTokenizerInit"/>.
     /// </summary>
     public string LoadFormat { get; init; } = "auto";
 
-    /// <summary><c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
+    /// <summary><c>auto</c> (the first GPU if one is usable, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</summary>
     public string Device { get; init; } = "auto";
 
     /// <summary>
-    /// The architecture that a GPU's kernels are compiled for, as nvcc numbers it: 75 (Turing), 80 or 86 (Ampere), 89 (Ada), 90 (Hopper);
-    /// null: what <c>LOCALLLM_CUDA_ARCH</c> says, else the card's own. An older one than the card's is what that older card would compute:
-    /// to try it where there is none. One that is newer than the card is refused.
+    /// The architecture to compile a GPU's kernels for, as nvcc numbers it: 75 (Turing), 80 or 86 (Ampere), 89 (Ada), 90 (Hopper).
+    /// Null: <c>LOCALLLM_CUDA_ARCH</c>, else the card's own. With an older architecture than the card's, the engine computes what such an
+    /// older card would, to test without one. A newer one than the card's is refused.
     /// </summary>
     public int? CudaArch { get; init; }
 
-    /// <summary>Ranks that every layer is split over.</summary>
+    /// <summary>Number of ranks that every layer is split over.</summary>
     public int TensorParallel { get; init; } = 1;
 
-    /// <summary>Stages that the layers are split over.</summary>
+    /// <summary>Number of stages that the layers are split over.</summary>
     public int PipelineParallel { get; init; } = 1;
 
     /// <summary>
-    /// Groups of <see cref="TensorParallel"/> ranks in each stage that compute attention for sequences of their own, with a KV cache of
-    /// their own, and share the routed experts of the stage (vLLM's <c>data_parallel_size</c> of a model with experts). Limits such as
-    /// <see cref="MaxNumSeqs"/> are for each group. Refused where the model has no experts.
+    /// Number of data-parallel groups in each stage, of <see cref="TensorParallel"/> ranks each (vLLM's <c>data_parallel_size</c> for a
+    /// model with experts). Each group computes attention for sequences of its own, with a KV cache of its own; the groups share the
+    /// stage's routed experts. Limits such as <see cref="MaxNumSeqs"/> apply to each group. Refused if the model has no experts.
     /// </summary>
     public int DataParallel { get; init; } = 1;
 
     /// <summary>
-    /// Spreads whole experts over the ranks of a stage, those of all <see cref="DataParallel"/> groups, instead of a part of every expert.
-    /// Refused where the model has none.
+    /// Spreads whole experts over all ranks of a stage, across its <see cref="DataParallel"/> groups, instead of splitting every expert.
+    /// Refused if the model has no experts.
     /// </summary>
     public bool EnableExpertParallel { get; init; }
 
     /// <summary>
-    /// Holds the busiest experts several times, and moves experts so that ranks compute about as much (vLLM's <c>enable_eplb</c> and
-    /// <c>eplb_config</c>); null: every expert exists once, and stays where it is. Needs <see cref="EnableExpertParallel"/> and several
-    /// ranks in a stage, of one process. In float32, too, the last bits of an answer then depend on where experts are and on what else
-    /// runs, so that it is refused beside <see cref="BatchInvariant"/>. Each rank has memory to copy its experts of one layer, and the time
-    /// of a move counts as the step's before it (<see cref="StepTimeout"/>).
+    /// Keeps several copies of the busiest experts, and moves experts so that ranks compute about as much (vLLM's <c>enable_eplb</c> and
+    /// <c>eplb_config</c>). Null: every expert exists once and stays where it is. Needs <see cref="EnableExpertParallel"/> and several
+    /// ranks in a stage, all in one process. Refused with <see cref="BatchInvariant"/>: even in float32, the last bits of a response then
+    /// depend on where experts are and on what else runs. Each rank reserves memory for a copy of its experts of one layer. The time of a
+    /// move counts as part of the step before it (<see cref="StepTimeout"/>).
     /// </summary>
     public ExpertBalancingOptions? ExpertBalancing { get; init; }
 
     /// <summary>
     /// What runs the ranks of this host: <c>auto</c> and <c>threads</c> (threads of this process; vLLM's <c>mp</c> and <c>uni</c>), or
-    /// <c>processes</c> (a process for each rank of this host: connected by MPI on CPUs, by NCCL on GPUs, of which each has one).
+    /// <c>processes</c> (one process for each rank, connected by MPI on CPUs, or by NCCL on GPUs with one GPU each).
     /// </summary>
     public string DistributedExecutorBackend { get; init; } = "auto";
 
-    /// <summary>Hosts that the ranks are spread over, each started with the same options but for <see cref="NodeRank"/>.</summary>
+    /// <summary>Number of hosts that the ranks are spread over. Each starts with the same options except <see cref="NodeRank"/>.</summary>
     public int Nodes { get; init; } = 1;
 
     /// <summary>
-    /// Which of them this is, from 0. Node 0 takes requests (<see cref="LlmEngine"/>), the others only compute (<see cref="EngineNode"/>).
+    /// The rank of this host, from 0. Node 0 takes requests (<see cref="LlmEngine"/>), the others only compute (<see cref="EngineNode"/>).
     /// </summary>
     public int NodeRank { get; init; }
 
-    /// <summary>The name or address of node 0, where it listens for the others; it should belong to a network of the nodes' own.</summary>
+    /// <summary>The name or address where node 0 listens for the other nodes; it should be on a network that only the nodes use.</summary>
     public string MasterAddress { get; init; } = "127.0.0.1";
 
-    /// <summary>The port that node 0 listens on for the others.</summary>
+    /// <summary>The port where node 0 listens for the other nodes.</summary>
     public int MasterPort { get; init; } = 29501;
 
-    /// <summary>How long nodes wait for one another at the start.</summary>
+    /// <summary>How long nodes wait for one another at startup.</summary>
     public TimeSpan NodeJoinTimeout { get; init; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>How often nodes tell each other that they are there; one that misses three is lost.</summary>
+    /// <summary>The heartbeat interval of nodes; a node that misses three heartbeats is lost.</summary>
     public TimeSpan NodeHeartbeat { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// Creates what nodes and processes reach each other by, owned by the engine or node that it is created for; null: there is none. The
-    /// package LocalLlm.Cluster has one over gRPC. It is given that process's options. Where each rank has a process and no devices are
-    /// listed, the process with the engine loop, which starts the others, gives <see cref="Device"/> as <c>cpu</c> or <c>cuda</c> also
-    /// where it was <c>auto</c> or named one GPU.
+    /// Creates the transport between nodes and processes; null: there is none. The engine or node that it is created for owns it. The
+    /// package LocalLlm.Cluster has a transport over gRPC. The function gets the options of its own process. If each rank has a process
+    /// and no devices are listed, the process with the engine loop starts the others and passes <see cref="Device"/> to them as <c>cpu</c>
+    /// or <c>cuda</c>, even if it was <c>auto</c> or named one GPU.
     /// </summary>
     public Func<EngineOptions, INodeTransport>? NodeTransport { get; init; }
 
-    /// <summary>Whether no weights are read.</summary>
+    /// <summary>Whether the weights are random instead of read from files.</summary>
     internal bool UsesDummyWeights => LoadFormat == "dummy";
 
     /// <summary>A value of <see cref="DistributedExecutorBackend"/>.</summary>
@@ -130,72 +130,75 @@ public sealed record EngineOptions
     internal bool UsesProcesses => DistributedExecutorBackend == Processes;
 
     /// <summary>
-    /// The devices of this host's ranks in their order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first ones of the kind that
+    /// The devices of this host's ranks in rank order, such as <c>cuda:0</c>, <c>cuda:1</c>; null: the first devices of the kind that
     /// <see cref="Device"/> names.
     /// </summary>
     public IReadOnlyList<string>? Devices { get; init; }
 
     /// <summary>
-    /// Layers of each stage, which add up to the model's (vLLM's <c>VLLM_PP_LAYER_PARTITION</c>); null: so that the fullest stage is as
-    /// empty as it can be.
+    /// Number of layers of each stage, which must add up to the model's (vLLM's <c>VLLM_PP_LAYER_PARTITION</c>); null: chosen to minimise
+    /// the memory of the fullest stage.
     /// </summary>
     public IReadOnlyList<int>? PipelineLayers { get; init; }
 
-    /// <summary>Most tokens of prompt and output together; null: the model's own length, or less where the KV cache is smaller.</summary>
+    /// <summary>
+    /// Maximum number of tokens of prompt and output together; null: the model's own length, or less if the KV cache is smaller.
+    /// </summary>
     public int? MaxModelLen { get; init; }
 
     /// <summary>
-    /// Most sequences that run at once, in each data-parallel group; null: 256, or <see cref="MaxNumBatchedTokens"/> where that is less.
+    /// Maximum number of running sequences in each data-parallel group; null: 256, or <see cref="MaxNumBatchedTokens"/> if that is less.
     /// </summary>
     public int? MaxNumSeqs { get; init; }
 
     /// <summary>
-    /// Most tokens computed in one step, in each data-parallel group; null: 2,048, or where a GPU embeds 8,192 (32,768 from 70 GiB of
-    /// memory on).
+    /// Maximum number of tokens computed in one step of each data-parallel group; null: 2,048, or for an embedding model on a GPU 8,192
+    /// (32,768 with at least 70 GiB of memory).
     /// </summary>
     public int? MaxNumBatchedTokens { get; init; }
 
-    /// <summary>Most tokens of a step of generation.</summary>
+    /// <summary>Maximum number of tokens of a generation step.</summary>
     internal int StepTokens => MaxNumBatchedTokens ?? EngineOptionsDefaults.MaxNumBatchedTokens;
 
-    /// <summary>Max number of sequences that run at once: as given, or as many as a step has room for.</summary>
+    /// <summary>Maximum number of running sequences: as given, or as many as a step has room for.</summary>
     internal int RunningSequences => MaxNumSeqs ?? Math.Min(EngineOptionsDefaults.MaxNumSeqs, StepTokens);
 
-    /// <summary>Most tokens of one sequence's prompt in one step; 0: as many as fit <see cref="MaxNumBatchedTokens"/>.</summary>
+    /// <summary>Maximum number of prompt tokens of one sequence in a step; 0: as many as fit <see cref="MaxNumBatchedTokens"/>.</summary>
     public int LongPrefillTokenThreshold { get; init; }
 
     /// <summary>
-    /// Admits a request only if the free KV blocks hold its whole prompt beside the rest of those already admitted (vLLM's
-    /// <c>scheduler_reserve_full_isl</c>). False: only its first chunk must fit, and requests admitted in haste preempt one another.
+    /// Admits a request only if the free KV blocks hold its whole prompt as well as the rest of the prompts already admitted (vLLM's
+    /// <c>scheduler_reserve_full_isl</c>). False: only its first chunk must fit, so requests may be admitted too early and preempt one
+    /// another.
     /// </summary>
     public bool SchedulerReserveFullIsl { get; init; } = true;
 
-    /// <summary>Share of the KV blocks that admission leaves free for the growth of running requests; 0 up to, not including, 1.</summary>
+    /// <summary>Share of the KV blocks that admission leaves free for the growth of running requests, from 0 to below 1.</summary>
     public double Watermark { get; init; }
 
-    /// <summary>False: a prompt is computed in one step or not at all.</summary>
+    /// <summary>Whether a prompt may be computed over several steps. False: a prompt must fit into one step.</summary>
     public bool EnableChunkedPrefill { get; init; } = true;
 
     /// <summary>Keeps computed blocks for later prompts with the same beginning.</summary>
     public bool EnablePrefixCaching { get; init; } = true;
 
     /// <summary>
-    /// Share of the device's memory for the engine, above 0, at most 1; null: 0.92 of a GPU, 0.5 of what is free on a CPU, which the host
-    /// application shares.
+    /// Share of the device's memory for the engine, above 0, at most 1. Null: 0.92 of a GPU's memory, or 0.5 of a CPU's free memory,
+    /// because the host application needs memory too.
     /// </summary>
     public double? GpuMemoryUtilization { get; init; }
 
     /// <summary>
-    /// Bytes that the memory of each GPU counts as, instead of all that it has, so that the engine finds what it would find on a smaller
-    /// card; null: all. What is beyond is set aside while the engine lives, and nothing else can use it. More than a GPU has is refused.
+    /// Memory in bytes that the engine assumes for each GPU, to emulate a smaller card; null: all that the GPU has. The engine sets the
+    /// rest aside while it lives, and nothing else can use it. More than the GPU has is refused.
     /// </summary>
     public long? GpuMemoryBytes { get; init; }
 
-    /// <summary>On a GPU: never records steps as CUDA graphs; slower, and quicker to load.</summary>
+    /// <summary>Never records steps as CUDA graphs on a GPU: steps are slower, loading is faster.</summary>
     public bool EnforceEager { get; init; }
 
     /// <summary>
-    /// Bytes for the KV cache of each rank, and so for each data-parallel group, instead of <see cref="GpuMemoryUtilization"/>.
+    /// Bytes for the KV cache of each rank, and so of each data-parallel group, instead of a share by <see cref="GpuMemoryUtilization"/>.
     /// </summary>
     public long? KvCacheMemoryBytes { get; init; }
 
@@ -205,51 +208,54 @@ public sealed record EngineOptions
     public int? NumGpuBlocksOverride { get; init; }
 
     /// <summary>
-    /// How the KV cache keeps its elements: <c>auto</c> (in the type of the computation), <c>fp8</c> or <c>fp8_e4m3</c> (8-bit floats with
-    /// a scale for every token and head, or for its latent vector: half of bfloat16's memory, and other last digits of every answer).
+    /// The element type of the KV cache: <c>auto</c> (the type of the computation), <c>fp8</c> or <c>fp8_e4m3</c> (8-bit floats with a
+    /// scale for every token and head, or for every latent vector: half of bfloat16's memory, but the last digits of every result differ).
     /// </summary>
     public string KvCacheDtype { get; init; } = "auto";
 
     /// <summary>
-    /// A request's tokens and log-probabilities do not depend on what runs beside it, in any type: every row is added up in one order,
-    /// whatever the number of rows, chunks, cached prefixes, preemption and threads. In float32 on CPUs they never do; this makes it so in
-    /// bfloat16 and with 8-bit floats. Of CPUs only, and not beside <see cref="ExpertBalancing"/>.
+    /// Makes a request's tokens and log-probabilities independent of what runs beside it, in every data type: every row is summed in one
+    /// order, whatever the number of rows, chunks, cached prefixes, preemptions and threads. In float32 on CPUs this always holds; the
+    /// option adds bfloat16 and 8-bit floats. Only on CPUs, and not together with <see cref="ExpertBalancing"/>.
     /// </summary>
     public bool BatchInvariant { get; init; }
 
     /// <summary>
-    /// Says once more how the checkpoint stores its weights, as vLLM's scripts do: <c>fp8</c> beside one in 8-bit floats. Null: as it
-    /// stores them. Anything else is refused: nothing is quantised here.
+    /// Repeats how the checkpoint stores its weights, for compatibility with vLLM's scripts: <c>fp8</c> for a checkpoint in 8-bit floats.
+    /// Null: as stored. Anything else is refused, because the engine does not quantise.
     /// </summary>
     public string? Quantization { get; init; }
 
-    /// <summary>Requests that may wait; one more is refused as <see cref="EngineErrorKind.Overloaded"/>. 0: no limit.</summary>
+    /// <summary>
+    /// Maximum number of waiting requests; a further one is refused as <see cref="EngineErrorKind.Overloaded"/>. 0: no limit.
+    /// </summary>
     public int MaxWaitingRequests { get; init; }
 
     /// <summary>Which request runs first.</summary>
     public SchedulingPolicy SchedulingPolicy { get; init; } = SchedulingPolicy.Fcfs;
 
     /// <summary>
-    /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), faster where drafts are right; the output is
-    /// identical in float32 on CPUs (without <see cref="ExpertBalancing"/>) and under <see cref="BatchInvariant"/>, elsewhere up to
-    /// rounding. Null: off.
+    /// Drafts tokens and verifies several in one step (vLLM's <c>speculative_config</c>), which is faster if drafts are right. The output
+    /// is identical in float32 on CPUs (without <see cref="ExpertBalancing"/>) and under <see cref="BatchInvariant"/>, otherwise identical
+    /// up to rounding. Null: off.
     /// </summary>
     public SpeculationOptions? Speculation { get; init; }
 
     /// <summary>
-    /// Max number of drafts of all sequences of a step: one for each that may run, at least all of one. Where many run, their steps have no
-    /// time to give away.
+    /// Maximum number of drafts of a step over all sequences: one for each that may run, and at least all of one sequence's. With many
+    /// running sequences a step has no spare time for more.
     /// </summary>
     internal int StepDrafts => Speculation?.NumSpeculativeTokens is { } drafts ? Math.Max(drafts, RunningSequences) : 0;
 
-    /// <summary>Most rows of logits of a step: a sequence's next token, and one after each draft.</summary>
+    /// <summary>Maximum number of rows of logits of a step: for each sequence's next token, and one after each draft.</summary>
     internal int SampledRows => (int)Math.Min(StepTokens, (long)RunningSequences + StepDrafts);
 
     /// <summary>
-    /// The longest that one step may take; then the engine counts as dead, and every request ends with
-    /// <see cref="EngineErrorKind.EngineDead"/>. Null: on GPUs and with several processes 100 times the longest step of about as many
-    /// tokens so far (the same power of two), at least 30 seconds and at most 5 minutes, and 5 minutes for the first three of a size; any
-    /// time on the CPU of one process. A step after which experts are moved (<see cref="ExpertBalancing"/>) takes as long as both together.
+    /// Time limit of one step. A step that exceeds it makes the engine dead: every request ends with
+    /// <see cref="EngineErrorKind.EngineDead"/>. Null: no limit on the CPU of one process. On GPUs and with several processes, 100 times
+    /// the longest step so far of about as many tokens (the same power of two), at least 30 seconds and at most 5 minutes, and 5 minutes
+    /// for the first three steps of a size. When experts are moved after a step (<see cref="ExpertBalancing"/>), the limit covers the step
+    /// and the move together.
     /// </summary>
     public TimeSpan? StepTimeout { get; init; }
 
@@ -260,54 +266,55 @@ public sealed record EngineOptions
     public string? ChatTemplate { get; init; }
 
     /// <summary>
-    /// How the model writes calls of tools: <c>auto</c> (told from its template and kind), <c>deepseek_v3</c>, <c>deepseek_v31</c>,
+    /// How the model writes tool calls: <c>auto</c> (detected from its template and kind), <c>deepseek_v3</c>, <c>deepseek_v31</c>,
     /// <c>hermes</c> or <c>llama3_json</c>.
     /// </summary>
     public string ToolCallParser { get; init; } = "auto";
 
     /// <summary>
-    /// What tells the model about tools where its own template has no place for them, instead of the engine's own text: a file, or the
-    /// Jinja template itself, over <c>tools</c>.
+    /// The text that describes tools to the model when its own template has no place for them, instead of the engine's own text: a file,
+    /// or the Jinja template itself, over <c>tools</c>.
     /// </summary>
     public string? ToolPrompt { get; init; }
 
     /// <summary>
-    /// Whether the system message of a chat that asks for structured output ends with a description of the structure (the JSON schema,
-    /// say). A request can say otherwise: <see cref="SamplingParams.DescribeStructuredOutputs"/>.
+    /// Whether the engine adds a description of the structure (such as the JSON schema) to the end of the system message of a chat that
+    /// asks for structured output. A request can override it: <see cref="SamplingParams.DescribeStructuredOutputs"/>.
     /// </summary>
     public bool DescribeStructuredOutputs { get; init; } = true;
 
     /// <summary>
-    /// Whether text between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> is a thought: <c>auto</c> (if the tokenizer or template knows
-    /// the tags), <c>none</c>, or a name of vLLM's for such models (<c>deepseek_r1</c>, <c>deepseek_v3</c>, <c>qwen3</c>).
+    /// Whether text between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c> is reasoning: <c>auto</c> (if the tokenizer or template knows
+    /// the tags), <c>none</c>, or one of vLLM's names for such models (<c>deepseek_r1</c>, <c>deepseek_v3</c>, <c>qwen3</c>).
     /// </summary>
     public string ReasoningParser { get; init; } = "auto";
 
     /// <summary><c>auto</c>: sampling defaults from the model's generation_config.json; <c>vllm</c>: none.</summary>
     public string GenerationConfig { get; init; } = "auto";
 
-    /// <summary>Most log-probabilities per position; -1: no limit.</summary>
+    /// <summary>Maximum number of log-probabilities per position; -1: no limit.</summary>
     public int MaxLogprobs { get; init; } = 20;
 
-    /// <summary>What log-probabilities are taken from.</summary>
+    /// <summary>What log-probabilities are computed from.</summary>
     public LogprobsMode LogprobsMode { get; init; } = LogprobsMode.RawLogprobs;
 
-    /// <summary>Seed of requests that name none; null: a new one for every request.</summary>
+    /// <summary>Seed of requests that do not set one; null: a new seed for every request.</summary>
     public long? Seed { get; init; }
 
     /// <summary>
-    /// CPU threads; 0: as many as the process has cores (those that it may run on, each once, and no more than its control group's quota).
+    /// CPU threads; 0: as many as cores that the process may use (each core counted once, capped by its control group's quota).
     /// </summary>
     public int NumThreads { get; init; }
 
     /// <summary>
-    /// On a CPU: each thread that helps a rank's own to compute stays on a core of its own, those of several ranks side by side; the rank's
-    /// own thread is not bound, and finds the core that they leave. Where a rank has one thread there is nothing to pin, which is logged.
-    /// For machines that the engine has to itself, with several sockets above all; beside other programs the system's choice is better.
+    /// On a CPU, pins each helper thread of a rank to a core of its own, with the threads of several ranks side by side. The rank's own
+    /// thread is not pinned and uses the core that they leave. A rank with one thread has nothing to pin, which is logged. Meant for
+    /// machines that the engine has to itself, above all those with several sockets; beside other programs the system's own placement is
+    /// better.
     /// </summary>
     public bool PinThreads { get; init; }
 
-    /// <summary>How long disposing the engine lets running requests finish before it aborts them; zero: they are aborted at once.</summary>
+    /// <summary>How long disposing the engine lets running requests finish before it aborts them; zero: it aborts them at once.</summary>
     public TimeSpan DrainTimeout { get; init; }
 
     /// <summary>Where the engine logs (category <c>LocalLlm.Engine</c>); null: nowhere.</summary>
@@ -316,18 +323,18 @@ public sealed record EngineOptions
     /// <summary>A folder with libtorch instead of the bundled one (also <c>LOCALLLM_LIBTORCH</c>).</summary>
     public string? LibTorchPath { get; init; }
 
-    /// <summary>The environment that hubs are configured by; null: this process's.</summary>
+    /// <summary>Reads the environment variables that configure hubs; null: this process's.</summary>
     public Func<string, string?>? HubVariables { get; init; }
 
-    /// <summary>Creates what runs the steps.</summary>
+    /// <summary>Creates the executor.</summary>
     internal IStepExecutorFactory ExecutorFactory { get; init; } = StepExecutorFactory.Default;
 
-    /// <summary>Puts another executor of an encoder in the place of the device's; null: none.</summary>
+    /// <summary>Replaces an encoder's executor by another one; null: the device's own.</summary>
     internal Func<IEncoderExecutor, IEncoderExecutor>? DecorateEncoder { get; init; }
 
     /// <summary>
-    /// The scope of the engine's meter (<see cref="LlmEngine.DiagnosticsName"/>), by which a listener knows one engine's instruments from
-    /// another's; null: none.
+    /// The scope of the engine's meter (<see cref="LlmEngine.DiagnosticsName"/>). It lets a listener tell the instruments of several
+    /// engines apart; null: none.
     /// </summary>
     public object? MeterScope { get; init; }
 }

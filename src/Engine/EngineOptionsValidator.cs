@@ -15,23 +15,23 @@ using LocalLlm.Tokenizers;
 
 namespace LocalLlm;
 
-/// <summary>Checks <see cref="EngineOptions"/>, the files that they name and what kind of folder the model's is, before anything is loaded;
-/// reports every fault in one error.</summary>
+/// <summary>Checks <see cref="EngineOptions"/>, the files that they name and the kind of the model's folder before anything is loaded.
+/// Reports every fault in one error.</summary>
 public static class EngineOptionsValidator
 {
-    // More only wait for one another.
+    // More threads would only wait for one another.
     private const int ThreadsPerCore = 4;
 
-    /// <summary>Throws if any option is out of range or asks for what this build does not have.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's name. Kind ModelFolder: the
-    /// options are right, and the folder holds no model.</exception>
+    /// <summary>Throws if any option is out of range or asks for what this build does not support.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions, listing every fault; Parameter is the first one's name. Kind ModelFolder:
+    /// the options are valid, but the folder holds no model.</exception>
     public static void Validate(EngineOptions options)
     {
         ValidateOptions(options);
         ModelSource.RequireModelFolder(options);
     }
 
-    /// <summary>As <see cref="Validate"/>, but a folder of the model may lack anything.</summary>
+    /// <summary>Like <see cref="Validate"/>, but the model's folder may be incomplete.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     internal static void ValidateOptions(EngineOptions options)
     {
@@ -94,7 +94,7 @@ public static class EngineOptionsValidator
     }
 
     /// <summary>
-    /// As <see cref="Validate"/>, of the options of an <see cref="EmbeddingEngine"/>: those of generation alone are refused too.
+    /// Like <see cref="Validate"/>, for an <see cref="EmbeddingEngine"/>: also refuses options that apply to generation alone.
     /// </summary>
     /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder.</exception>
     public static void ValidateEncoder(EngineOptions options)
@@ -103,9 +103,9 @@ public static class EngineOptionsValidator
         EncoderOptionsValidator.Validate(options);
     }
 
-    /// <summary>What is known of a model's folder and of the device without libtorch and weights: whether the length, the device and the
-    /// tokenizer that were asked for fit. Nothing of a repository that is not here yet.</summary>
-    /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder, or Environment: there is no such device.</exception>
+    /// <summary>Checks, without libtorch and weights, whether the requested length, device and tokenizer fit the model's folder and the
+    /// device. Checks nothing of a repository that is not downloaded yet.</summary>
+    /// <exception cref="EngineException">Kind InvalidOptions or ModelFolder, or Environment: the device does not exist.</exception>
     public static void CheckFit(EngineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -122,7 +122,7 @@ public static class EngineOptionsValidator
         ModelLengths.Check(options, config);
         SpeculationSupport.Check(options, config);
         ParallelPlanner.CreateHere(options);
-        // One that was named may be any; the model's own is read with the model.
+        // A named tokenizer may belong to any model, so check it here; the model's own is checked when the model is read.
         if (options.TokenizerPath is { } path && Tokenizer.Exists(path))
             CheckTokenizer(options, TokenizerErrors.Translated(() => Tokenizer.Load(path)), config);
     }
@@ -131,7 +131,7 @@ public static class EngineOptionsValidator
     /// Refuses a tokenizer with more tokens than the model's embedding has rows. Added tokens may lie beyond: some models have a few that
     /// they never use.
     /// </summary>
-    /// <exception cref="EngineException">Kind InvalidOptions where the tokenizer was named, else ModelFolder.</exception>
+    /// <exception cref="EngineException">Kind InvalidOptions if the options named the tokenizer, else ModelFolder.</exception>
     internal static void CheckTokenizer(EngineOptions options, Tokenizer tokenizer, ModelConfig config)
     {
         if (tokenizer.UnaddedSize <= config.VocabSize)
@@ -144,8 +144,8 @@ public static class EngineOptionsValidator
             isNamed ? "tokenizer" : null);
     }
 
-    // A template that was given must be there and must compile. The name of one of a repository's own templates can only be looked up when
-    // it has come.
+    // A given template must exist and compile. If it is the name of one of a repository's own templates, it can only be looked up after
+    // the download.
     private static void RequireTemplates(EngineOptions options, Action<string, string> fault)
     {
         var folder = HubCache.Resolve(options.TokenizerPath ?? options.ModelPath);
