@@ -11,8 +11,8 @@ namespace LocalLlm.Layers;
 /// <param name="HeadDim">Elements per head.</param>
 /// <param name="QkvBias">Biases on the three input projections.</param>
 /// <param name="OutputBias">Bias on the output projection.</param>
-/// <param name="QkNormEpsilon">Epsilon of the norms on each query and key head; null: no such norms.</param>
-/// <param name="SlidingWindow">Positions a token sees back, itself included; null: all.</param>
+/// <param name="QkNormEpsilon">Epsilon of the norms on each query and key head; null: there are none.</param>
+/// <param name="SlidingWindow">How many positions a token attends to, its own included; null: all of them.</param>
 internal sealed record AttentionOptions(
     int HiddenSize, int Heads, int KvHeads, int HeadDim, bool QkvBias, bool OutputBias, float? QkNormEpsilon, int? SlidingWindow);
 

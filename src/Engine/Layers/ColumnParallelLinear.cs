@@ -6,16 +6,16 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// One or several matrices of the same input whose outputs are split over the ranks; each rank keeps its outputs.
-/// Several (gate and up) are joined into one product.
+/// One or several matrices with the same input. Their outputs are split over the ranks, and each rank keeps its own. Several matrices
+/// (gate and up) are joined into one product.
 /// </summary>
 internal sealed class ColumnParallelLinear : ParallelLinear
 {
     /// <summary>Registers <c>prefix.weight</c> [out, in] of every prefix, and <c>prefix.bias</c> where there is one.</summary>
     /// <param name="context">What layers are built with.</param>
     /// <param name="prefixes">Names of the matrices.</param>
-    /// <param name="inFeatures">Inputs of each.</param>
-    /// <param name="outFeatures">Outputs of each, over all ranks.</param>
+    /// <param name="inFeatures">Inputs of each matrix.</param>
+    /// <param name="outFeatures">Outputs of each matrix, over all ranks.</param>
     /// <param name="bias">Whether they have biases.</param>
     /// <param name="role">What the products are for.</param>
     public ColumnParallelLinear(

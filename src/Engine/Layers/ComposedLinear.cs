@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Every product of a matrix by one plain product and a device's primitives: for linear methods that have nothing fused.
+/// Composes every product from one plain product and the device's primitives, for linear methods without fused kernels.
 /// </summary>
 internal abstract class ComposedLinear(LayerContext context) : ILinear
 {

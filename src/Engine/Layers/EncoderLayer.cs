@@ -33,9 +33,9 @@ internal sealed class EncoderLayer
         _outputNorm = new(context, $"{prefix}.output.LayerNorm", hiddenSize, epsilon);
     }
 
-    /// <summary>Texts one after the other, without padding.</summary>
+    /// <summary>Runs the layer on several texts, one after the other, without padding.</summary>
     /// <param name="x">[tokens, hidden]; may be overwritten.</param>
-    /// <param name="texts">Which rows are a text; together all of x.</param>
+    /// <param name="texts">Which rows each text has; together they cover all of x.</param>
     /// <returns>[tokens, hidden].</returns>
     public Tensor Forward(Tensor x, TextSpans texts)
     {

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
 
-/// <summary>down(silu(gate(x)) · up(x)) of this rank's part of the width, not summed over the ranks.</summary>
+/// <summary>down(silu(gate(x)) · up(x)) for this rank's part of the width; not summed over the ranks.</summary>
 internal sealed class Expert
 {
     private readonly LayerContext _context;
@@ -16,8 +16,8 @@ internal sealed class Expert
     /// <param name="context">What layers are built with.</param>
     /// <param name="prefix">Name in the checkpoint.</param>
     /// <param name="hiddenSize">Width of the residual stream.</param>
-    /// <param name="width">Of the expert.</param>
-    /// <param name="part">Of the width, on this rank.</param>
+    /// <param name="width">Width of the expert.</param>
+    /// <param name="part">The part of the width on this rank.</param>
     public Expert(LayerContext context, string prefix, int hiddenSize, int width, ShardRange part)
     {
         _context = context;
@@ -30,17 +30,17 @@ internal sealed class Expert
 
     private Expert(LayerContext context, ILinear gateUp, ILinear down) => (_context, _gateUp, _down) = (context, gateUp, down);
 
-    /// <summary>What was loaded; null: the linear method has matrices of its own.</summary>
+    /// <summary>The loaded matrices; null: the linear method keeps matrices of its own.</summary>
     public ExpertMatrices? Matrices => (_gateUp.Weight, _down.Weight) is ({ } gateUp, { } down) ? new(gateUp, down) : null;
 
     /// <inheritdoc cref="ILinear.MaxRecordedRows"/>
     public int MaxRecordedRows => Math.Min(_gateUp.MaxRecordedRows, _down.MaxRecordedRows);
 
-    /// <summary>A copy of its loaded weights, for <see cref="Take"/> of another rank.</summary>
-    /// <param name="device">Of that rank.</param>
+    /// <summary>Copies the loaded weights for <see cref="Take"/> on another rank.</summary>
+    /// <param name="device">The other rank's device.</param>
     public Expert Copy(Device device) => new(_context, _gateUp.Copy(device), _down.Copy(device));
 
-    /// <summary>Becomes what a copy is of; the copy is used up.</summary>
+    /// <summary>Replaces this expert by the one in a copy; the copy is used up.</summary>
     public void Take(Expert copy)
     {
         _gateUp.Take(copy._gateUp);

@@ -1,16 +1,16 @@
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Chooses how often each expert exists and on which rank, from how many tokens each computed, as the published expert-parallel load
-/// balancer (EPLB) does for one group of ranks that all reach each other alike; its levels of groups and nodes are left out. Pure: the same
-/// loads give the same placement.
+/// Chooses how many copies of each expert exist and which ranks hold them, from the number of tokens that each expert computed. This is
+/// the published expert-parallel load balancer (EPLB) for one group of ranks that all reach each other equally fast; its levels of groups
+/// and nodes are left out. Pure: the same loads give the same placement.
 /// </summary>
 internal static class ExpertBalancer
 {
-    /// <summary>Chooses.</summary>
+    /// <summary>Chooses a placement.</summary>
     /// <param name="loads">Tokens of each expert.</param>
     /// <param name="ranks">Number of ranks.</param>
-    /// <param name="places">Experts that each rank holds; at least all experts, at most each on every rank.</param>
+    /// <param name="places">Experts that each rank holds: enough for all experts on all ranks together, at most all experts.</param>
     public static ExpertPlacement Choose(ReadOnlySpan<long> loads, int ranks, int places)
     {
         var experts = loads.Length;
@@ -21,7 +21,7 @@ internal static class ExpertBalancer
         return new(experts, [.. held.Select(list => (IReadOnlyList<int>)[.. list.Order()])]);
     }
 
-    // One more copy for the expert with the most tokens a copy, until all places are taken; no more than one for each rank.
+    // Until all places are taken, adds a copy of the expert with the most tokens per copy; at most one copy on each rank.
     private static int[] Replicate(ReadOnlySpan<long> loads, int ranks, int places)
     {
         var copies = new int[loads.Length];
@@ -41,14 +41,14 @@ internal static class ExpertBalancer
         return copies;
     }
 
-    // By tokens a copy; where those are the same (none was measured) the one with fewer copies. Products, so that nothing is rounded.
+    // Compares tokens per copy. On a tie (nothing was measured) the expert with fewer copies wins. Products avoid rounding.
     private static bool IsBusier(ReadOnlySpan<long> loads, int[] copies, int one, int other)
     {
         var (left, right) = ((Int128)loads[one] * copies[other], (Int128)loads[other] * copies[one]);
         return left > right || (left == right && copies[one] < copies[other]);
     }
 
-    // The busiest copy first, each onto the rank with the least load that has a place and no copy of it.
+    // Takes the busiest copy first and gives it to the least loaded rank that has a free place and no copy of this expert.
     private static List<int>[] Pack(ReadOnlySpan<long> loads, int[] copies, int ranks, int places)
     {
         var ofCopy = new double[loads.Length];
@@ -82,7 +82,7 @@ internal static class ExpertBalancer
             return best;
         }
 
-        // Every rank with a place has a copy already: a full one without gives away the last that one of those lacks.
+        // Every rank with a free place already has a copy. A full rank without one moves its last expert that such a rank lacks there.
         int MakePlace(int expert)
         {
             var free = MinLoaded(rank => held[rank].Count < places);

@@ -1,14 +1,14 @@
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Which experts of a layer each rank holds; one that several ranks hold has its tokens spread over them in turn. Plain data.
+/// Which experts of a layer each rank holds. If several ranks hold an expert, they take its tokens in turn. Plain data.
 /// </summary>
 internal sealed class ExpertPlacement
 {
-    private readonly int[][] _ranksOf; // of each expert, ascending
+    private readonly int[][] _ranksOf; // for each expert, ascending
 
-    /// <param name="experts">Of the layer.</param>
-    /// <param name="held">For each rank the experts that it holds; every expert is held.</param>
+    /// <param name="experts">Number of experts in the layer.</param>
+    /// <param name="held">The experts that each rank holds; every expert is on at least one rank.</param>
     public ExpertPlacement(int experts, IReadOnlyList<IReadOnlyList<int>> held)
     {
         Held = held;
@@ -24,21 +24,21 @@ internal sealed class ExpertPlacement
             throw new ArgumentException($"expert {Array.FindIndex(_ranksOf, ranks => ranks.Length == 0)} is on no rank", nameof(held));
     }
 
-    /// <summary>For each rank the experts that it holds.</summary>
+    /// <summary>The experts that each rank holds.</summary>
     public IReadOnlyList<IReadOnlyList<int>> Held { get; }
 
     /// <summary>The ranks that hold an expert, ascending.</summary>
     public ReadOnlySpan<int> RanksOf(int expert) => _ranksOf[expert];
 
     /// <summary>
-    /// Of an expert's tokens, in order, the first that a rank computes; it computes every n-th from there, n ranks holding the expert.
+    /// Which of an expert's tokens, in order, a rank computes: the first, and every n-th after it, where n ranks hold the expert.
     /// </summary>
-    /// <returns>The first token, and n.</returns>
+    /// <returns>The index of the first token, and n.</returns>
     public (int First, int Step) ShareOf(int expert, int rank) => (Array.IndexOf(_ranksOf[expert], rank), _ranksOf[expert].Length);
 
-    /// <summary>What a device of a rank is to know of it (<see cref="Ops.ExpertShares.Table"/>).</summary>
+    /// <summary>The placement as a rank's device needs it (<see cref="Ops.ExpertShares.Table"/>).</summary>
     /// <param name="rank">The rank.</param>
-    /// <param name="held">The expert in each of its places.</param>
+    /// <param name="held">The expert in each of the rank's places.</param>
     public int[] TableOf(int rank, ReadOnlySpan<int> held)
     {
         var width = 1 + (2 * _ranksOf.Max(ranks => ranks.Length));
@@ -57,8 +57,8 @@ internal sealed class ExpertPlacement
         return table;
     }
 
-    /// <summary>Adds how many of the tokens of each expert every rank computes.</summary>
-    /// <param name="tokensOf">Tokens of an expert.</param>
+    /// <summary>Adds to each rank's load the tokens that it computes.</summary>
+    /// <param name="tokensOf">Returns the number of tokens of an expert.</param>
     /// <param name="loads">[ranks].</param>
     public void AddLoads(Func<int, int> tokensOf, long[] loads)
     {

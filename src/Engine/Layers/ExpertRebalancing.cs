@@ -1,10 +1,10 @@
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// When the experts of a rank's layers are placed anew: after every so many steps, by the loads of the last of them. All ranks of a stage
-/// compute the same steps, so that they come to it together. One thread.
+/// Decides when the experts of a rank's layers are placed anew: after a fixed number of steps, from the loads of the last few of them.
+/// All ranks of a stage compute the same steps, so they rebalance together. Not thread-safe.
 /// </summary>
-/// <param name="options">How often, and by which steps.</param>
+/// <param name="options">How often, and from how many steps' loads.</param>
 internal sealed class ExpertRebalancing(ExpertBalancingOptions options) : IDisposable
 {
     private readonly List<RoutedExperts> _layers = [];
@@ -22,7 +22,7 @@ internal sealed class ExpertRebalancing(ExpertBalancingOptions options) : IDispo
     /// <summary>Forgets what was measured so far.</summary>
     public void ForgetLoads() => _layers.ForEach(static layer => layer.BeginWindow());
 
-    /// <summary>A step has been computed, or queued, on this rank.</summary>
+    /// <summary>Counts a step that this rank has computed or queued.</summary>
     public void EndStep()
     {
         _steps++;

@@ -3,20 +3,22 @@ using LocalLlm.Ops;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Counts the tokens that each expert of the layers has computed, whichever rank holds it; where experts are balanced, those of each rank.
-/// One thread.
+/// Counts the tokens that each expert of the layers has computed, whichever rank holds it. Where experts are balanced, it counts the
+/// tokens of each rank instead. Not thread-safe.
 /// </summary>
 internal sealed class ExpertUsage
 {
     private readonly List<CountedExperts> _layers = [];
 
-    /// <summary>What is counted; a device that counts by itself writes its counts there.</summary>
+    /// <summary>The counters; a device that counts by itself writes its counts there.</summary>
     public IReadOnlyList<CountedExperts> Layers => _layers;
 
     /// <summary>
-    /// How evenly experts are used since the model was loaded (vLLM's balancedness, of experts instead of ranks where none is moved):
-    /// tokens of the mean expert, or rank, over those of the busiest one, the mean over all layers. 1: all alike; null: no layer has
-    /// experts, or none was used.
+    /// How evenly experts are used since the model was loaded: the tokens of the mean expert over those of the busiest one, averaged over
+    /// all
+    /// layers. With balancing it compares ranks instead of experts, as vLLM's balancedness does. 1: all alike; null: no layer has experts,
+    /// or
+    /// none was used.
     /// </summary>
     public double? Balance
     {
@@ -39,9 +41,9 @@ internal sealed class ExpertUsage
     }
 
     /// <summary>Adds a layer.</summary>
-    /// <param name="parts">Its routed experts, or the ranks that hold them.</param>
-    /// <param name="experts">Those of this rank; null: the host counts in any case.</param>
-    /// <returns>[parts] tokens of each, which the layer counts up.</returns>
+    /// <param name="parts">Number of its routed experts, or of the ranks that hold them.</param>
+    /// <param name="experts">This rank's experts; null: the host always counts.</param>
+    /// <returns>[parts] token counters, which the layer increments.</returns>
     public long[] AddLayer(int parts, IExperts? experts = null)
     {
         var tokens = new long[parts];

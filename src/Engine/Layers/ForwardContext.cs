@@ -3,11 +3,11 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Layers;
 
-/// <summary>What a forward pass knows beside its input.</summary>
+/// <summary>What a forward pass needs besides its input.</summary>
 /// <param name="Metadata">The step's sequences, positions and slots.</param>
 /// <param name="Caches">One per attention layer.</param>
 internal sealed record ForwardContext(AttentionMetadata Metadata, IReadOnlyList<KvLayerCache> Caches)
 {
-    /// <summary>The tokens of every data-parallel group; null: there is one group.</summary>
+    /// <summary>The number of tokens of every data-parallel group; null: there is only one group.</summary>
     public GroupRows? Rows { get; init; }
 }

@@ -7,23 +7,25 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Matrices stored as 8-bit floats (e4m3) with one scale for each block in a tensor of their own, [⌈out / rows⌉, ⌈in / columns⌉], or [1]
-/// where it is one for a whole matrix: a value is the element times its block's scale. They stay 8 bits wide in memory. A rank's slice may
-/// begin and end anywhere in a block. The output head, and the modules that the checkpoint keeps as they were, are
-/// <see cref="UnquantizedLinearMethod"/>'s.
+/// Matrices stored as 8-bit floats (e4m3) with scales in a tensor of their own: one scale for each block, [⌈out / rows⌉, ⌈in / columns⌉],
+/// or one for the whole matrix, [1]. A value is the element times its block's scale. The elements stay 8 bits wide in memory. A rank's
+/// slice
+/// may begin and end anywhere in a block. <see cref="UnquantizedLinearMethod"/> holds the output head and the modules that the checkpoint
+/// does not quantise.
 /// </summary>
 /// <param name="blockRows">Outputs that share a scale.</param>
 /// <param name="blockColumns">Inputs that share a scale.</param>
-/// <param name="scaleSuffix">What the name of the scales ends with, after the matrix's own: <c>_scale_inv</c>.</param>
-/// <param name="keeps">Whether a module, by its name without <c>.weight</c>, is stored unquantised.</param>
+/// <param name="scaleSuffix">Suffix that turns the matrix's name into that of its scales: <c>_scale_inv</c>.</param>
+/// <param name="keeps">Whether a module is stored unquantised, by its name without <c>.weight</c>.</param>
 internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string scaleSuffix, Func<string, bool> keeps) : ILinearMethod
 {
     private const string WeightSuffix = ".weight";
 
-    // The CPU's kernels multiply scales by 2^60 (Fp8Panels.HalfBias), which must stay a finite number; no model has scales near it.
+    // The CPU's kernels multiply scales by 2^60 (Fp8Panels.HalfBias), and the product must stay finite; no model has scales near this
+    // limit.
     private const float MaxScale = 1.152921504606846976e18f;
 
-    // Matrices of one shape share theirs: a mixture of experts has tens of thousands.
+    // Matrices of one shape share a grid: a mixture of experts has tens of thousands of matrices.
     private readonly Dictionary<string, Fp8Grid> _grids = new(StringComparer.Ordinal);
 
     /// <inheritdoc/>
@@ -67,12 +69,12 @@ internal sealed class Fp8LinearMethod(int blockRows, int blockColumns, string sc
     private static WeightSpec[] Stored(IReadOnlyList<WeightSpec> weights) =>
         [.. weights.Select(spec => spec with { Type = WeightType.AsStored(SafetensorsDtype.F8E4M3) })];
 
-    // Registered before their matrix, so that they are there when it is packed.
+    // Registered before their matrix, because packing the matrix needs them.
     private LoadedWeight<Tensor> AddScales(LayerContext context, IReadOnlyList<WeightSpec> weights) =>
         context.Weights.Add([.. weights.Select(ScalesOf)], (tensor, _) => tensor.reshape(tensor.size(0), -1).clone().DetachFromDisposeScope(),
             faultOf: scales => FaultOfScales(weights, scales));
 
-    // Those of every block that the slice touches.
+    // The scales of every block that the slice touches.
     private WeightSpec ScalesOf(WeightSpec spec)
     {
         var name = $"{spec.Name}{scaleSuffix}";

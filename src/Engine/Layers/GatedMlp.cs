@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
 
-/// <summary>down(silu(gate(x)) · up(x)), gate and up as one product.</summary>
+/// <summary>down(silu(gate(x)) · up(x)); gate and up are one product.</summary>
 internal sealed class GatedMlp : IFeedForward
 {
     private readonly ColumnParallelLinear _gateUp;

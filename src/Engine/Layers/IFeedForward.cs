@@ -7,16 +7,15 @@ namespace LocalLlm.Layers;
 internal interface IFeedForward
 {
     /// <summary>
-    /// Whether other data-parallel groups wait for this rank here, so that it is called also in a step in which its own group has no
-    /// tokens.
+    /// Whether other data-parallel groups wait for this rank here. If so, it is called even in a step in which its own group has no tokens.
     /// </summary>
     bool ServesOtherGroups => false;
 
     /// <summary>
-    /// Rows of the largest step of single tokens that can be recorded (<see cref="IGraphCapture"/>), once the weights are loaded; 0: none.
+    /// Rows of the largest decode step that can be recorded (<see cref="IGraphCapture"/>), once the weights are loaded; 0: none can.
     /// </summary>
     int MaxRecordedRows => int.MaxValue;
 
-    /// <summary>Adds the network of the normalised residual stream to it: [tokens, hidden].</summary>
+    /// <summary>Applies the network to the normalised residual stream [tokens, hidden] and adds the result to the stream.</summary>
     void AddTo(Tensor residual, RmsNorm norm, ForwardContext context);
 }

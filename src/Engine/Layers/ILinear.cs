@@ -4,17 +4,17 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// One matrix (and its bias) as a <see cref="ILinearMethod"/> stores it, and every product that layers ask for.
-/// <see cref="ComposedLinear"/> makes all of them of <see cref="Forward"/>.
+/// One matrix (and its bias) as a <see cref="ILinearMethod"/> stores it, with every product that layers ask for.
+/// <see cref="ComposedLinear"/> composes all products from <see cref="Forward"/>.
 /// </summary>
 internal interface ILinear
 {
     /// <summary>
-    /// What was loaded, for operations over many matrices at once; null: such operations take one product after the other.
+    /// The loaded matrix, for operations over many matrices at once; null: such operations compute one product after the other.
     /// </summary>
     IWeightMatrix? Weight => null;
 
-    /// <summary>The most rows whose products can be recorded (<see cref="IGraphCapture"/>), once the matrix is loaded; 0: none.</summary>
+    /// <summary>Max rows whose products can be recorded (<see cref="IGraphCapture"/>), once the matrix is loaded; 0: none can.</summary>
     int MaxRecordedRows => int.MaxValue;
 
     /// <summary>x · Wᵀ + bias: [rows, in] → [rows, out].</summary>
@@ -36,14 +36,14 @@ internal interface ILinear
         AttentionShape shape);
 
     /// <summary>
-    /// A copy of what is loaded, for <see cref="Take"/> of a matrix of the same shape and method, perhaps on another rank.
+    /// Copies what is loaded, for <see cref="Take"/> by a matrix of the same shape and method, possibly on another rank.
     /// </summary>
-    /// <param name="device">Of that rank.</param>
-    /// <exception cref="NotSupportedException">Matrices that are stored so are not moved.</exception>
+    /// <param name="device">The other rank's device.</param>
+    /// <exception cref="NotSupportedException">The linear method cannot move its matrices.</exception>
     ILinear Copy(Device device);
 
-    /// <summary>Becomes what a copy is of; the copy is used up.</summary>
-    /// <exception cref="NotSupportedException">Matrices that are stored so are not moved.</exception>
+    /// <summary>Replaces this matrix by the one in a copy; the copy is used up.</summary>
+    /// <exception cref="NotSupportedException">The linear method cannot move its matrices.</exception>
     void Take(ILinear copy);
 
     /// <summary>residual += <see cref="Forward"/>, in place.</summary>

@@ -8,19 +8,19 @@ namespace LocalLlm.Layers;
 /// <summary>The sizes of a latent attention layer over all ranks, and its options.</summary>
 internal sealed record LatentAttentionOptions
 {
-    // The model code that published it does not pass rms_norm_eps to the norms of latent vectors.
+    // The published model code does not pass rms_norm_eps to the norms of latent vectors.
     private const float DefaultLatentEpsilon = 1e-6f;
 
     /// <summary>Width of the layer's input and output.</summary>
     public required int HiddenSize { get; init; }
 
-    /// <summary>Width of the queries' latent vector; null: queries are projected at once.</summary>
+    /// <summary>Width of the queries' latent vector; null: queries are projected directly.</summary>
     public required int? QueryRank { get; init; }
 
     /// <summary>Bias on the projections to the latent vectors and on the output projection.</summary>
     public required bool Bias { get; init; }
 
-    /// <summary>Of all ranks.</summary>
+    /// <summary>The shape over all ranks.</summary>
     public required LatentAttentionShape Shape { get; init; }
 
     /// <summary>Epsilon of the norms of the latent vectors.</summary>
@@ -28,8 +28,8 @@ internal sealed record LatentAttentionOptions
 }
 
 /// <summary>
-/// Multi-head latent attention (arXiv 2405.04434): keys and values of all heads are made of one latent vector of a token, and the cache
-/// keeps that vector alone. Heads are split over the ranks; every rank keeps all latent vectors.
+/// Multi-head latent attention (arXiv 2405.04434): the keys and values of all heads are computed from one latent vector per token, and
+/// the cache keeps only that vector. Heads are split over the ranks; every rank keeps all latent vectors.
 /// </summary>
 internal sealed class LatentAttention : IAttention
 {
@@ -38,7 +38,7 @@ internal sealed class LatentAttention : IAttention
     private readonly int _layer;
     private readonly LatentAttentionOptions _options;
     private readonly LatentAttentionShape _shape; // of this rank
-    private readonly ILinear _down; // [query latent | latent | rotated key], or without the first
+    private readonly ILinear _down; // [query latent | latent | rotated key]; without a query latent: [latent | rotated key]
     private readonly ILinear _query; // from the query's latent vector, or from the input
     private readonly RmsNorm? _queryNorm;
     private readonly RmsNorm _latentNorm;
@@ -99,7 +99,7 @@ internal sealed class LatentAttention : IAttention
         _output.AddTo(residual, _context.Latent.Attention(queries, _up.Value, cache, forward.Metadata, _shape));
     }
 
-    // Queries [tokens, heads · query_dim], and rows [tokens, width] with what is to be cached from a column on.
+    // Queries [tokens, heads · query_dim], and rows [tokens, width] whose columns from Column on are to be cached.
     private (Tensor Queries, Tensor Rows, int Column) Project(Tensor residual, RmsNorm norm)
     {
         if (_queryNorm is null)

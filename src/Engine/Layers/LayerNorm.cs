@@ -22,10 +22,10 @@ internal sealed class LayerNorm
         _bias = context.Weights.Add(WeightSpec.Whole($"{prefix}.bias", size), context.Ops.ToDevice);
     }
 
-    /// <summary>[rows, size] → the same.</summary>
+    /// <summary>[rows, size] → [rows, size].</summary>
     public Tensor Forward(Tensor x) => nn.functional.layer_norm(x, _shape, _weight.Value, _bias.Value, _epsilon);
 
-    /// <summary>Of x + residual, both [rows, size], which may be overwritten.</summary>
+    /// <summary>Normalises x + residual, both [rows, size]; both may be overwritten.</summary>
     public Tensor ForwardAdd(Tensor x, Tensor residual) =>
         _context.Fused.AddLayerNorm(x, residual, _weight.Value, _bias.Value, (float)_epsilon);
 }

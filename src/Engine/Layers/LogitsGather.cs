@@ -6,21 +6,21 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Brings together what sampling needs of logits whose columns are split over the ranks (<see cref="ParallelLmHead"/>): of rows that take
-/// the best token the best of each rank, of others all columns (decision 0031). On every rank where the device chooses tokens (all choose
-/// the same, and none has to wait for an id), else on rank 0. Every rank calls the same methods in the same order with as many rows.
+/// Gathers what sampling needs of logits whose columns are split over the ranks (<see cref="ParallelLmHead"/>): each rank's best token for
+/// greedy rows, all columns for other rows (decision 0031). Where the device samples, every rank gets them: all ranks choose the same
+/// tokens, and none waits for an id. Else only rank 0 does. Every rank calls the same methods in the same order with as many rows.
 /// </summary>
 /// <param name="group">The ranks.</param>
 /// <param name="ops">The device.</param>
-/// <param name="vocabularySize">Columns of all ranks together.</param>
+/// <param name="vocabularySize">Columns over all ranks.</param>
 internal sealed unsafe class LogitsGather(ICollectives group, IDeviceOps ops, int vocabularySize)
 {
-    private readonly int _share = ShardRange.VocabularyShare(vocabularySize, group); // columns of every rank but perhaps the last
+    private readonly int _share = ShardRange.VocabularyShare(vocabularySize, group); // columns of every rank; the last may have fewer
 
-    /// <summary>Whether other ranks have columns.</summary>
+    /// <summary>Whether the columns are split over several ranks.</summary>
     public bool IsSplit => group.WorldSize > 1;
 
-    /// <summary>Whether every rank gets what is gathered; false: the first alone.</summary>
+    /// <summary>Whether every rank gets what is gathered; false: only rank 0.</summary>
     public bool OnEveryRank { get; } = group.WorldSize == 1 || ops.Features.TokenSampler is not null;
 
     /// <summary>[rows, this rank's columns] → [rows, vocabulary]; null on a rank that gets nothing.</summary>
@@ -37,9 +37,8 @@ internal sealed unsafe class LogitsGather(ICollectives group, IDeviceOps ops, in
     }
 
     /// <summary>
-    /// The best token of each row: [rows, this rank's columns] → [rows] int32, the lowest id among equals,
-    /// <see cref="ITokenSampler.NonFiniteRow"/> where the row has NaN or +Infinity or nothing but -Infinity; null on a rank that gets
-    /// nothing.
+    /// The best token of each row, and the lowest id on a tie: [rows, this rank's columns] → [rows] int32.
+    /// <see cref="ITokenSampler.NonFiniteRow"/> where the row has NaN or +Infinity or only -Infinity. Null on a rank that gets nothing.
     /// </summary>
     public Tensor? Best(Tensor logits)
     {
@@ -66,7 +65,7 @@ internal sealed unsafe class LogitsGather(ICollectives group, IDeviceOps ops, in
             for (var rank = 1; rank < ranks; rank++)
             {
                 var other = pairs + (2 * (((long)rank * rows) + row));
-                // Ids of later ranks are higher: one must be larger to win. NaN is larger than all.
+                // Later ranks have higher ids, so a later rank's value must be larger to win. NaN counts as larger than everything.
                 if (!float.IsNaN(best) && !(other[0] <= best))
                     (best, id) = (other[0], other[1]);
             }

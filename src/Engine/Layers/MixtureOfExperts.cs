@@ -5,14 +5,13 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Experts of which a router chooses some for every token, and experts that process every token (arXiv 2401.06066). Every rank has a part
-/// of each expert, or some experts whole, and the ranks' results are summed once.
+/// Routed experts, some of which a router chooses for every token, and shared experts, which process every token (arXiv 2401.06066). Every
+/// rank has a part of each expert, or some whole experts; the ranks' results are summed once.
 /// </summary>
 /// <remarks>
-/// Data-parallel groups share the routed experts: each step their rows are gathered on all ranks of the stage, every rank routes all of
-/// them and computes its own experts, and each group gets the sum of its rows (vLLM's <c>allgather_reducescatter</c>). The experts that
-/// process every token are a group's own: their sum is added after that, so that a row has the same additions in the same order in every
-/// group.
+/// Data-parallel groups share the routed experts. In each step every rank of the stage gathers the rows of all groups, routes all of them
+/// and computes its own experts; each group gets the sum of its own rows (vLLM's <c>allgather_reducescatter</c>). Each group has shared
+/// experts of its own. Their sum is added last, so that a row has the same additions in the same order in every group.
 /// </remarks>
 internal sealed class MixtureOfExperts : IFeedForward
 {
@@ -64,11 +63,11 @@ internal sealed class MixtureOfExperts : IFeedForward
         _context.Collectives.AddAllReduced(residual, sum.to(residual.dtype));
     }
 
-    // One operation sums all parts, and adds them to the residual stream where no other rank has any.
+    // One operation sums all parts. It adds them to the residual stream too, unless another rank has parts of the sum.
     private void AddOnDevice(Tensor residual, RmsNorm norm)
     {
         var joins = _experts.JoinsShared(residual.dtype, residual.size(0));
-        // An expert apart quantises rows of its own.
+        // A separate shared expert quantises its own rows.
         var normalised = joins || _shared is null ? _experts.TryNormalise(residual, norm) : null;
         var x = normalised?.Rows ?? _context.Ops.RmsNorm(residual, norm.Weight, norm.Epsilon);
         var shared = joins ? null : _shared?.Forward(x);
@@ -79,7 +78,7 @@ internal sealed class MixtureOfExperts : IFeedForward
             _context.Collectives.AddAllReduced(residual, sum);
     }
 
-    // The rows of all groups; this group may have none of them.
+    // Works on the rows of all groups; this group may have no rows.
     private void AddShared(Tensor residual, RmsNorm norm, ICollectives peers, GroupRows rows)
     {
         var own = residual.size(0);
@@ -88,7 +87,7 @@ internal sealed class MixtureOfExperts : IFeedForward
         var choices = _router.Route(all);
         var sum = _experts.TrySum(all, choices) ?? _experts.Forward(all, choices).to(residual.dtype); // [tokens of all groups, hidden]
         _context.ExpertRanks.AddReducedRows(residual, sum, rows.First);
-        // Not within this rank's part of the sum: where that part stands among the others differs from group to group.
+        // Not inside this rank's part of the sum, because that part has another position among the ranks' parts in each group.
         if (_shared is not null && own > 0)
             _context.Collectives.AddAllReduced(residual, _shared.Forward(x));
     }

@@ -3,7 +3,7 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Layers;
 
-/// <summary>A matrix that this rank holds a part of. Subclasses say which part, and what the ranks do with the results.</summary>
+/// <summary>A matrix of which this rank holds a part. Subclasses say which part, and what the ranks do with the results.</summary>
 internal abstract class ParallelLinear
 {
     /// <summary>Registers the weight (and bias) of this rank, as the context's linear method stores them.</summary>

@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// The output projection; the vocabulary is split over the ranks. <see cref="LogitsGather"/> brings together what sampling needs.
+/// The output projection; the vocabulary is split over the ranks. <see cref="LogitsGather"/> gathers what sampling needs.
 /// </summary>
 internal sealed class ParallelLmHead
 {

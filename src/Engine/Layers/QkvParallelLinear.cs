@@ -6,8 +6,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// Query, key and value projections as one product [q | k | v]; heads are split over the ranks, and key and value heads are
-/// held by several ranks when there are fewer of them than ranks.
+/// Query, key and value projections as one product [q | k | v]. Heads are split over the ranks. If there are fewer key and value heads
+/// than ranks, several ranks hold the same one.
 /// </summary>
 internal sealed class QkvParallelLinear : ParallelLinear
 {
@@ -23,10 +23,10 @@ internal sealed class QkvParallelLinear : ParallelLinear
     {
     }
 
-    /// <summary>Projections of the normalised input: [tokens, in] → [tokens, (heads + 2 · kv_heads) · head_dim].</summary>
+    /// <summary>Projects the normalised input: [tokens, in] → [tokens, (heads + 2 · kv_heads) · head_dim].</summary>
     public Tensor Forward(Tensor x, RmsNorm norm) => Matrix.ForwardNormed(x, norm);
 
-    /// <summary><see cref="Forward"/>, with queries and keys rotated and keys and values stored.</summary>
+    /// <summary><see cref="Forward"/> that also rotates queries and keys and stores keys and values.</summary>
     public Tensor ForwardRotated(Tensor x, RmsNorm norm, RotaryTable rotary, KvLayerCache cache, AttentionMetadata metadata, AttentionShape shape) =>
         Matrix.ForwardRotated(x, norm, rotary, cache, metadata, shape);
 

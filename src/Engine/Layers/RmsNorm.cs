@@ -24,6 +24,6 @@ internal sealed class RmsNorm
     /// <summary>[size].</summary>
     public Tensor Weight => _weight.Value;
 
-    /// <summary>Normalises each of some adjacent heads of a fused projection in place.</summary>
+    /// <summary>Normalises each head of an adjacent range in a fused projection, in place.</summary>
     public void ForwardHeads(Tensor qkv, int firstColumn, int heads) => _context.Ops.RmsNormHeads(qkv, Weight, firstColumn, heads, _epsilon);
 }

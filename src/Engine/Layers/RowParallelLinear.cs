@@ -8,7 +8,7 @@ namespace LocalLlm.Layers;
 /// <summary>A matrix whose inputs are split over the ranks; the ranks' products are summed.</summary>
 internal sealed class RowParallelLinear : ParallelLinear
 {
-    /// <summary>Registers <c>prefix.weight</c> [out, in] and <c>prefix.bias</c>, which rank 0 alone adds.</summary>
+    /// <summary>Registers <c>prefix.weight</c> [out, in] and <c>prefix.bias</c>, which only rank 0 adds.</summary>
     public RowParallelLinear(LayerContext context, string prefix, int inFeatures, int outFeatures, bool bias)
         : base(context, [Part(context, prefix, inFeatures, outFeatures)],
             bias && context.Collectives.Rank == 0 ? [WeightSpec.Whole($"{prefix}.bias", outFeatures)] : [], LinearRole.Other)

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
 
-/// <summary>Matrices stored as float32, float16 or bfloat16 and multiplied by in the activation type.</summary>
+/// <summary>Matrices stored as float32, float16 or bfloat16; products are computed in the activation type.</summary>
 internal sealed class UnquantizedLinearMethod : ILinearMethod
 {
     private UnquantizedLinearMethod()
@@ -31,7 +31,7 @@ internal sealed class UnquantizedLinearMethod : ILinearMethod
         public Linear(LayerContext context, IReadOnlyList<WeightSpec> weights, IReadOnlyList<WeightSpec> biases, LinearRole role)
         {
             (_ops, _fused) = (context.Ops, context.Fused);
-            // Registered first, so that it is there when the matrix is packed.
+            // Registered first, because packing the matrix needs it.
             var bias = biases.Count == 0 ? null : context.Weights.Add(biases, (tensor, _) => tensor.clone().DetachFromDisposeScope());
             _weight = context.Weights.Add(weights, (tensor, packing) =>
             {

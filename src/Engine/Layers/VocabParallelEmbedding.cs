@@ -5,7 +5,8 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Layers;
 
-/// <summary>Token embeddings whose rows are split over the ranks; ids of other ranks give zeros, and the ranks' rows are summed.</summary>
+/// <summary>Token embeddings whose rows are split over the ranks. A rank returns zeros for other ranks' ids; the ranks' rows are
+/// summed.</summary>
 internal sealed class VocabParallelEmbedding
 {
     private readonly LayerContext _context;
@@ -21,7 +22,7 @@ internal sealed class VocabParallelEmbedding
             context.Ops.ToDevice, context.Ops.Features.SharesLoaded);
     }
 
-    /// <summary>ids [tokens], as <see cref="Ops.IDeviceOps.BeginStep"/> gave them → [tokens, hidden].</summary>
+    /// <summary>ids [tokens] as <see cref="Ops.IDeviceOps.BeginStep"/> returned them → [tokens, hidden].</summary>
     public Tensor Forward(Tensor ids)
     {
         var table = _table.Value;
@@ -30,7 +31,7 @@ internal sealed class VocabParallelEmbedding
         return _context.Collectives.AllReduce(_context.Ops.EmbeddingShard(ids, table, _shard.Start));
     }
 
-    /// <summary>Token ids [tokens] that no device has sampled → [tokens, hidden].</summary>
+    /// <summary>Token ids [tokens] that the device did not sample → [tokens, hidden].</summary>
     public Tensor Lookup(Tensor ids)
     {
         if (_context.Collectives.WorldSize == 1)
