@@ -27,20 +27,20 @@ internal record DecoderConfig : TransformerConfig
     public required bool AttentionOutputBias { get; init; }
 
     /// <summary>
-    /// Most recent positions, the token's own among them, that a sliding layer attends to; null where no layer slides.
+    /// How many of the most recent positions a sliding layer attends to, the token's own included; null: no layer slides.
     /// </summary>
     public required int? SlidingWindow { get; init; }
 
-    /// <summary>Which layers slide: one entry per layer, or empty where none does.</summary>
+    /// <summary>Which layers slide: one entry per layer; empty: none does.</summary>
     public required IReadOnlyList<bool> SlidingLayers { get; init; }
 
     /// <inheritdoc/>
     public override int RotaryDim => HeadDim;
 
-    /// <summary>Residual, normed input, qkv, attention, gate and up, and their product.</summary>
+    /// <summary>Residual stream, normalised input, qkv, attention, gate and up, and the product of the last two.</summary>
     public override long ActivationElements =>
         (4L * HiddenSize) + (2L * NumAttentionHeads * HeadDim) + (2L * NumKeyValueHeads * HeadDim) + (3L * IntermediateSize);
 
-    /// <summary>The window of a layer, or null where it attends to everything before it.</summary>
+    /// <summary>The window of a layer; null: it attends to everything before it.</summary>
     public int? SlidingWindowAt(int layer) => SlidingLayers.Count > 0 && SlidingLayers[layer] ? SlidingWindow : null;
 }

@@ -2,12 +2,12 @@ using LocalLlm.Models.Rotary;
 
 namespace LocalLlm.Models;
 
-/// <summary>Reads what all dense decoders have of an untrusted config.json. Whatever is wrong goes to the source's problems.</summary>
+/// <summary>Reads the fields that all dense decoders have from an untrusted config.json. Problems go to the source's list.</summary>
 /// <param name="source">The file.</param>
-/// <param name="defaults">What it leaves unsaid.</param>
+/// <param name="defaults">Values of absent fields.</param>
 internal sealed class DecoderConfigReader(ModelConfigSource source, DecoderDefaults defaults)
 {
-    // Several times the largest model known: what exceeds them is damage or malice.
+    // Several times the largest known model: a larger number means damage or malice.
     private const int MaxLayers = 1_000;
     private const int MaxHidden = 131_072;
     private const int MaxIntermediate = 1 << 20;

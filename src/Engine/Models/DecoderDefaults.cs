@@ -1,8 +1,8 @@
 namespace LocalLlm.Models;
 
 /// <summary>
-/// What config.json leaves unsaid for one architecture of dense decoders: the defaults and fixed properties of transformers' configuration
-/// and model classes.
+/// Values for what config.json omits, for one architecture of dense decoders: the defaults and fixed properties of transformers'
+/// configuration and model classes.
 /// </summary>
 internal sealed record DecoderDefaults
 {
@@ -12,13 +12,14 @@ internal sealed record DecoderDefaults
     /// <summary>Head size where <c>head_dim</c> is absent; null: hidden size / heads.</summary>
     public int? HeadDim { get; init; }
 
-    /// <summary>Beginning-of-sequence id where absent.</summary>
+    /// <summary>Beginning-of-sequence id where the field is absent.</summary>
     public int? BosTokenId { get; init; }
 
-    /// <summary>End-of-sequence id where absent.</summary>
+    /// <summary>End-of-sequence id where the field is absent.</summary>
     public int? EosTokenId { get; init; }
 
-    /// <summary>Whatever <c>attention_bias</c> says: query, key and value projections have a bias, the output projection none.</summary>
+    /// <summary>Query, key and value projections have a bias and the output projection has none, whatever <c>attention_bias</c>
+    /// says.</summary>
     public bool HasFixedQkvBias { get; init; }
 
     /// <summary>How <c>sliding_window</c> is read.</summary>

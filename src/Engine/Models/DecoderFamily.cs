@@ -2,25 +2,25 @@ using LocalLlm.Layers;
 
 namespace LocalLlm.Models;
 
-/// <summary>A family of models that generate.</summary>
+/// <summary>A family of models that generate text.</summary>
 internal abstract class DecoderFamily(IEnumerable<(string Name, string ModelType)> architectures) : ModelFamily(architectures)
 {
-    /// <summary>Whether its models build the layers of one stage alone (<see cref="LayerContext.Stage"/>).</summary>
+    /// <summary>Whether its models can build the layers of a single stage (<see cref="LayerContext.Stage"/>).</summary>
     public bool SupportsPipelineParallel { get; init; }
 
     /// <summary>Reads the configuration of one of the architectures.</summary>
     public abstract ModelConfig ReadConfig(ModelConfigSource source);
 
     /// <summary>Builds a model and registers its weights with the context; nothing is loaded yet.</summary>
-    /// <param name="config">What <see cref="ReadConfig"/> gave.</param>
+    /// <param name="config">The result of <see cref="ReadConfig"/>.</param>
     /// <param name="context">What layers are built with.</param>
-    /// <param name="limits">What to prepare for.</param>
+    /// <param name="limits">The largest sequence and step to prepare for.</param>
     public abstract ICausalLanguageModel CreateModel(ModelConfig config, LayerContext context, ModelLimits limits);
 }
 
-/// <summary>A family of models that generate, by its configuration record.</summary>
+/// <summary>A family of models that generate text, typed by its configuration record.</summary>
 /// <param name="architectures">Its architectures and their readers.</param>
-/// <param name="create">Its model class.</param>
+/// <param name="create">Creates its model.</param>
 internal sealed class DecoderFamily<TConfig>(
     IReadOnlyList<ModelArchitecture<TConfig>> architectures, Func<TConfig, LayerContext, ModelLimits, ICausalLanguageModel> create)
     : DecoderFamily(architectures.Select(architecture => (architecture.Name, architecture.ModelType)))

@@ -12,7 +12,7 @@ internal static class DecoderLayerTypes
     private const int DefaultWindow = 4096;
     private const int DefaultMaxWindowLayers = 28;
 
-    /// <summary>The window and the layers it is on; null and empty where no layer slides.</summary>
+    /// <summary>The window and the layers that use it; null and empty where no layer slides.</summary>
     public static (int? Window, IReadOnlyList<bool> Layers) Read(ModelConfigSource source, DecoderDefaults defaults, int? layers)
     {
         var (fields, problems) = (source.Fields, source.Problems);

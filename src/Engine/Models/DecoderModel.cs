@@ -13,11 +13,11 @@ namespace LocalLlm.Models;
 /// <param name="rotary">The position embeddings, owned by the model.</param>
 internal delegate DecoderLayer DecoderLayerFactory(int layer, int cache, RotaryTable rotary);
 
-/// <summary>What a <see cref="ITokenPredictor"/> shares with its model.</summary>
-/// <param name="Embedding">Of the model's tokens.</param>
-/// <param name="Norm">Behind the model's last layer.</param>
+/// <summary>What an <see cref="ITokenPredictor"/> shares with its model.</summary>
+/// <param name="Embedding">The model's token embedding.</param>
+/// <param name="Norm">The norm after the model's last layer.</param>
 /// <param name="Head">The output head.</param>
-/// <param name="Cache">Index of its cache on this rank.</param>
+/// <param name="Cache">Index of the predictor's cache on this rank.</param>
 /// <param name="Rotary">The position embeddings.</param>
 internal sealed record PredictorParts(VocabParallelEmbedding Embedding, RmsNorm Norm, ParallelLmHead Head, int Cache, RotaryTable Rotary);
 
@@ -25,10 +25,10 @@ internal sealed record PredictorParts(VocabParallelEmbedding Embedding, RmsNorm 
 internal abstract class DecoderModel : ICausalLanguageModel
 {
     private readonly RotaryEmbedding _rotary;
-    private readonly VocabParallelEmbedding? _embedding; // of the first stage
+    private readonly VocabParallelEmbedding? _embedding; // on the first stage
     private readonly DecoderLayer[] _layers; // of this stage
-    private readonly RmsNorm? _norm; // of the last stage
-    private readonly ParallelLmHead? _head; // of the last stage
+    private readonly RmsNorm? _norm; // on the last stage
+    private readonly ParallelLmHead? _head; // on the last stage
     private readonly LayerContext _context;
     private readonly int _hiddenSize;
 
@@ -53,7 +53,7 @@ internal abstract class DecoderModel : ICausalLanguageModel
 
         KvCache = new([.. _layers.Select(layer => layer.Cache)]);
 
-        // Buffers that older checkpoints saved, and the second name of a tied matrix.
+        // Buffers that older checkpoints saved, and the duplicate name of a tied matrix.
         context.Weights.Ignore(name => name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal));
         if (config.TieWordEmbeddings)
             context.Weights.Ignore(name => name == "lm_head.weight");
@@ -108,14 +108,14 @@ internal abstract class DecoderModel : ICausalLanguageModel
     /// <inheritdoc/>
     public Tensor Forward(Tensor ids, ForwardContext context)
     {
-        // A data-parallel group without tokens computes for the others alone.
+        // A data-parallel group without tokens only computes for the other groups.
         var isEmpty = context.Rows is not null && ids.size(0) == 0;
         // [tokens, hidden]
         var residual = isEmpty ? zeros([0, _hiddenSize], _context.ActivationType, ids.device)
             : _embedding?.Forward(ids) ?? _context.Previous!.Receive(ids.size(0), _hiddenSize, _context.ActivationType);
         foreach (var layer in _layers)
         {
-            // Intermediates of a layer are dropped with it.
+            // Frees a layer's intermediates with it.
             using var scope = NewDisposeScope();
             layer.Forward(residual, context);
         }
@@ -137,10 +137,10 @@ internal abstract class DecoderModel : ICausalLanguageModel
         _context.Weights.Dispose();
     }
 
-    /// <summary>Adds what drafts tokens, on the last stage.</summary>
+    /// <summary>Adds the token predictor on the last stage.</summary>
     /// <param name="create">
-    /// Builds it of the embedding (its own, where the first stage is another one), the norm and the head, the index of its cache, and the
-    /// positions.
+    /// Builds it from the embedding (one of its own if the model's is on another stage), the norm, the head, the index of its cache and the
+    /// position embeddings.
     /// </param>
     protected void AddPredictor(Func<PredictorParts, (ITokenPredictor Predictor, KvLayerSpec Cache)> create)
     {

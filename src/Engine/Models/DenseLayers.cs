@@ -2,7 +2,7 @@ using LocalLlm.Layers;
 
 namespace LocalLlm.Models;
 
-/// <summary>What sets the layers of one family of dense decoders apart from the others.</summary>
+/// <summary>How the layers of one family of dense decoders differ from those of the others.</summary>
 internal readonly record struct DecoderVariant
 {
     /// <summary>Norms on each query and key head.</summary>
@@ -15,7 +15,7 @@ internal readonly record struct DecoderVariant
 /// <summary>The layers of dense decoders: grouped-query attention with rotary positions, and a gated MLP.</summary>
 internal static class DenseLayers
 {
-    /// <summary>Builds each layer by the shape that the configuration gives.</summary>
+    /// <summary>Returns a factory that builds each layer with the configuration's shape.</summary>
     public static DecoderLayerFactory Of(DecoderConfig config, LayerContext context, DecoderVariant variant)
     {
         var epsilon = (float)config.RmsNormEps;

@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Models;
 
 /// <summary>
-/// One linear layer in a file of its own beside the model (<c>sparse_linear</c>, <c>colbert_linear</c>), as bge-m3 has them: <c>.pt</c>, or
-/// <c>.safetensors</c> where that is there.
+/// One linear layer that bge-m3 keeps in a file of its own (<c>sparse_linear</c>, <c>colbert_linear</c>): <c>.safetensors</c> if it exists,
+/// else <c>.pt</c>.
 /// </summary>
 internal sealed class EmbeddingHead : IDisposable
 {
@@ -15,13 +15,13 @@ internal sealed class EmbeddingHead : IDisposable
 
     private EmbeddingHead(IDeviceOps ops, LinearWeight weight) => (_ops, _weight) = (ops, weight);
 
-    /// <summary>Reads a head, or gives null where the folder has none.</summary>
+    /// <summary>Reads a head; null: the folder has none.</summary>
     /// <param name="folder">The model's folder.</param>
-    /// <param name="name">The file's name without its ending.</param>
-    /// <param name="outFeatures">Its outputs; null: as many as it has.</param>
+    /// <param name="name">The file's name without its extension.</param>
+    /// <param name="outFeatures">Its expected outputs; null: any number.</param>
     /// <param name="inFeatures">Width of the hidden states.</param>
-    /// <param name="ops">Where it is computed.</param>
-    /// <param name="type">In which type.</param>
+    /// <param name="ops">The device that computes it.</param>
+    /// <param name="type">The type to compute in.</param>
     /// <exception cref="EngineException">Kind ModelFolder: the file is malformed, or has other shapes.</exception>
     public static EmbeddingHead? Load(string folder, string name, int? outFeatures, int inFeatures, IDeviceOps ops, ScalarType type)
     {

@@ -3,15 +3,15 @@ using LocalLlm.Weights;
 namespace LocalLlm.Models;
 
 /// <summary>
-/// What the engine knows of any encoder: its config.json, validated and with transformers' defaults filled in. Families add what their
+/// What the engine knows about any encoder: its config.json, validated and completed with transformers' defaults. Families add what their
 /// models need.
 /// </summary>
 internal abstract record EncoderConfig
 {
-    // Several times the largest model known: what exceeds it is damage or malice.
+    // Several times the largest known file: a larger one means damage or malice.
     private const int MaxBytes = 4 << 20;
 
-    /// <summary>The class that decides what is built.</summary>
+    /// <summary>The model class to build.</summary>
     public required string Architecture { get; init; }
 
     /// <summary>Width of the hidden states.</summary>
@@ -20,14 +20,14 @@ internal abstract record EncoderConfig
     /// <summary>Rows of the token embedding.</summary>
     public required int VocabSize { get; init; }
 
-    /// <summary>The type the checkpoint was saved in, or null.</summary>
+    /// <summary>The type the checkpoint was saved in; null: unknown.</summary>
     public required ModelDtype? Dtype { get; init; }
 
-    /// <summary>The largest number of tokens of a text, special ones included.</summary>
+    /// <summary>Max tokens of a text, special ones included.</summary>
     public abstract int MaxModelLength { get; }
 
     /// <summary>
-    /// Whether a folder's config.json names an encoder. False where it cannot be read: whoever loads the model says why.
+    /// Whether a folder's config.json names an encoder. False where the file cannot be read: loading the model reports why.
     /// </summary>
     public static bool IsIn(string folder)
     {
@@ -45,7 +45,7 @@ internal abstract record EncoderConfig
 
     /// <summary>Reads config.json of a model folder.</summary>
     /// <exception cref="EngineException">
-    /// Kind ModelFolder: missing, malformed, out of range or no encoder; one error lists every problem.
+    /// Kind ModelFolder: the file is missing, malformed, out of range or not an encoder's; one error lists every problem.
     /// </exception>
     public static EncoderConfig Load(string folder)
     {

@@ -2,21 +2,21 @@ using LocalLlm.Layers;
 
 namespace LocalLlm.Models;
 
-/// <summary>A family of models that embed.</summary>
+/// <summary>A family of models that embed text.</summary>
 internal abstract class EncoderFamily(IEnumerable<(string Name, string ModelType)> architectures) : ModelFamily(architectures)
 {
     /// <summary>Reads the configuration of one of the architectures.</summary>
     public abstract EncoderConfig ReadConfig(ModelConfigSource source);
 
     /// <summary>Builds a model and registers its weights with the context; nothing is loaded yet.</summary>
-    /// <param name="config">What <see cref="ReadConfig"/> gave.</param>
+    /// <param name="config">The result of <see cref="ReadConfig"/>.</param>
     /// <param name="context">What layers are built with.</param>
     public abstract IEncoderModel CreateModel(EncoderConfig config, LayerContext context);
 }
 
-/// <summary>A family of models that embed, by its configuration record.</summary>
+/// <summary>A family of models that embed text, typed by its configuration record.</summary>
 /// <param name="architectures">Its architectures and their readers.</param>
-/// <param name="create">Its model class.</param>
+/// <param name="create">Creates its model.</param>
 internal sealed class EncoderFamily<TConfig>(
     IReadOnlyList<ModelArchitecture<TConfig>> architectures, Func<TConfig, LayerContext, IEncoderModel> create)
     : EncoderFamily(architectures.Select(architecture => (architecture.Name, architecture.ModelType)))

@@ -3,10 +3,10 @@ using LocalLlm.Weights;
 namespace LocalLlm.Models;
 
 /// <summary>
-/// The sampling defaults a model ships: generation_config.json. Null means "not said", and the engine's default applies.
+/// The sampling defaults that a model ships in generation_config.json. Null: the file does not say, and the engine's default applies.
 /// <para>
-/// As in vLLM, temperature and its kin are taken whether or not <c>do_sample</c> is true (transformers would decode greedily where
-/// it is false). Unknown fields are ignored.
+/// As in vLLM, temperature and the other sampling values apply whether or not <c>do_sample</c> is true (transformers would decode greedily
+/// where it is false). Unknown fields are ignored.
 /// </para>
 /// </summary>
 internal sealed record GenerationConfig
@@ -31,22 +31,22 @@ internal sealed record GenerationConfig
     /// <summary>Above 0.</summary>
     public double? RepetitionPenalty { get; init; }
 
-    /// <summary>Most tokens that any request may generate (vLLM reads it as a cap), at least 1.</summary>
+    /// <summary>Max tokens that any request may generate (vLLM reads it as a cap); at least 1.</summary>
     public int? MaxNewTokens { get; init; }
 
-    /// <summary>As written; for information only, see the remarks of the type.</summary>
+    /// <summary>As written; the engine does not use it (see the type's summary).</summary>
     public bool? DoSample { get; init; }
 
-    /// <summary>End-of-sequence ids; config.json's where this file has none. May be empty.</summary>
+    /// <summary>End-of-sequence ids; from config.json where this file has none. May be empty.</summary>
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
 
-    /// <summary>Beginning-of-sequence id; config.json's where this file has none.</summary>
+    /// <summary>Beginning-of-sequence id; from config.json where this file has none.</summary>
     public int? BosTokenId { get; init; }
 
     /// <summary>Padding id; null where the file has none or a negative one.</summary>
     public int? PadTokenId { get; init; }
 
-    /// <summary>Reads generation_config.json of a model folder; an absent file gives the ids of config.json and nothing else.</summary>
+    /// <summary>Reads generation_config.json of a model folder. Without the file only the ids of config.json are set.</summary>
     /// <exception cref="EngineException">
     /// The file is malformed (<see cref="EngineErrorKind.ModelFolder"/>); one error lists every problem.
     /// </exception>

@@ -6,10 +6,10 @@ namespace LocalLlm.Models;
 
 /// <summary>
 /// Typed access to the fields of one untrusted JSON object. A bad value is added to the problems and read as null; null in the
-/// file is read as absent. Numbers in quotes, 1.0 for a whole number, and 0 or 1 for a truth value are refused.
+/// file counts as absent. Refuses numbers in quotes, 1.0 for an integer, and 0 or 1 for a boolean.
 /// </summary>
 /// <param name="json">The object.</param>
-/// <param name="path">The path of the object for messages, ending in a dot; empty at the top.</param>
+/// <param name="path">The object's path for messages, ending in a dot; empty at the top.</param>
 /// <param name="problems">Where problems go.</param>
 internal sealed class ModelConfigFields(JsonElement json, string path, ModelFolderProblems problems)
 {
@@ -26,13 +26,13 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
     public JsonElement? Value(string name) =>
         json.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
-    /// <summary>Adds a problem of this field: what was found there, and <paramref name="wanted"/>.</summary>
+    /// <summary>Adds a problem for this field: the value found, and what was <paramref name="wanted"/>.</summary>
     public void Refuse(string name, string wanted) =>
         problems.Add(
             $"{path}{Shown(name)}: {(json.TryGetProperty(name, out var value) ? "found " + Describe(value) : "is missing")}, wanted {wanted}");
 
     /// <summary>
-    /// Adds a problem of every field with a name that is not known; what is null or an empty object or list says nothing.
+    /// Adds a problem for every field with an unknown name, unless it is null or an empty object or list.
     /// </summary>
     public void RefuseOthers(IReadOnlyList<string> known)
     {
@@ -50,7 +50,7 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         }
     }
 
-    /// <summary>A whole number of a closed range.</summary>
+    /// <summary>An integer in a closed range.</summary>
     public int? Int(string name, int min, int max)
     {
         if (Value(name) is not { } value)
@@ -61,7 +61,7 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         return null;
     }
 
-    /// <summary>As <see cref="Int"/>, and a problem where the field is absent.</summary>
+    /// <summary>As <see cref="Int"/>, but an absent field is a problem too.</summary>
     public int? RequiredInt(string name, int min, int max)
     {
         if (Value(name) is null)
@@ -69,7 +69,7 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         return Int(name, min, max);
     }
 
-    /// <summary>A finite number of a closed range.</summary>
+    /// <summary>A finite number in a closed range.</summary>
     public double? Number(string name, double min, double max)
     {
         if (Value(name) is not { } value)
@@ -92,7 +92,7 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         return null;
     }
 
-    /// <summary>true or false.</summary>
+    /// <summary>A boolean.</summary>
     public bool? Bool(string name)
     {
         if (Value(name) is not { } value)
@@ -166,7 +166,7 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         return null;
     }
 
-    /// <summary>What a message says of a value: short, whatever the value's size.</summary>
+    /// <summary>Describes a value for a message; short, whatever the value's size.</summary>
     public static string Describe(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Object => "an object",
@@ -178,7 +178,7 @@ internal sealed class ModelConfigFields(JsonElement json, string path, ModelFold
         _ => "null",
     };
 
-    // Names come from the file where groups or unknown fields have them.
+    // Names of groups and unknown fields come from the file.
     private static string Shown(string name) =>
         name.Length <= MaxNameLength && !name.Any(char.IsControl) ? name : ModelFolderProblems.Quote(name);
 

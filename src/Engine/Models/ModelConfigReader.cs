@@ -3,11 +3,11 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Models;
 
-/// <summary>Turns an untrusted config.json into the record of its family, or into one error with everything that is wrong.</summary>
+/// <summary>Turns an untrusted config.json into its family's record, or into one error that lists every problem.</summary>
 internal static class ModelConfigReader
 {
-    /// <summary>Finds the family and lets it read.</summary>
-    /// <exception cref="EngineException">Anything is wrong.</exception>
+    /// <summary>Finds the family and reads the configuration with it.</summary>
+    /// <exception cref="EngineException">There is at least one problem.</exception>
     public static ModelConfig Read(JsonElement root)
     {
         var problems = new ModelFolderProblems(ModelConfig.FileName);
@@ -32,7 +32,7 @@ internal static class ModelConfigReader
         var supported = string.Join(", ", known.Select(one => one.Name));
         if (fields.Value("architectures") is null)
         {
-            // Without a class name the type decides, as in transformers' AutoModelForCausalLM.
+            // Without a class name the model type decides, as in transformers' AutoModelForCausalLM.
             var type = fields.Text("model_type");
             if (known.FirstOrDefault(one => one.ModelType == type) is { Family: not null } byType)
                 return (byType.Family, new(fields, problems, byType.Name, [byType.Name], byType.ModelType));

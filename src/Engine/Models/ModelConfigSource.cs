@@ -2,14 +2,14 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Models;
 
-/// <summary>An untrusted config.json on its way to a record of its family.</summary>
+/// <summary>An untrusted config.json from which a family reads its record.</summary>
 /// <param name="Fields">The top of the file.</param>
-/// <param name="Problems">Where whatever is wrong goes; one error lists them all, once the family has read.</param>
+/// <param name="Problems">Collects every problem; one error lists them all after the family has read the file.</param>
 /// <param name="Architecture">
-/// The class that decides what is built: the first of <paramref name="Architectures"/> that this build knows.
+/// The model class to build: the first of <paramref name="Architectures"/> that this build knows.
 /// </param>
 /// <param name="Architectures"><c>architectures</c> as written.</param>
-/// <param name="ModelType"><c>model_type</c>, or the architecture's where it is absent.</param>
+/// <param name="ModelType"><c>model_type</c>; where it is absent, the architecture's.</param>
 internal sealed record ModelConfigSource(
     ModelConfigFields Fields, ModelFolderProblems Problems, string Architecture, IReadOnlyList<string> Architectures, string ModelType)
 {
@@ -22,7 +22,7 @@ internal sealed record ModelConfigSource(
     public int? BosTokenId(int? whenAbsent, int? vocab) =>
         Fields.Has("bos_token_id") ? Fields.Int("bos_token_id", 0, (vocab ?? MaxVocab) - 1) : InVocab(whenAbsent, vocab);
 
-    /// <summary><c>eos_token_id</c>, as <see cref="BosTokenId"/>; one or several.</summary>
+    /// <summary><c>eos_token_id</c>, read like <see cref="BosTokenId"/>; one or several.</summary>
     public IReadOnlyList<int> EosTokenIds(int? whenAbsent, int? vocab)
     {
         if (Fields.Has("eos_token_id"))
@@ -30,7 +30,7 @@ internal sealed record ModelConfigSource(
         return InVocab(whenAbsent, vocab) is { } eos ? [eos] : [];
     }
 
-    /// <summary>For a family that reads no quantised weights: refuses what says that they are.</summary>
+    /// <summary>For a family without quantised weights: refuses fields that say the weights are quantised.</summary>
     public void RefuseQuantization()
     {
         foreach (var name in (string[])["quantization_config", "compression_config"])

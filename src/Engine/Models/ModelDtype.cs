@@ -1,6 +1,6 @@
 namespace LocalLlm.Models;
 
-/// <summary>The element types a model's computation may be asked for in config.json.</summary>
+/// <summary>The element types for computation that config.json may name.</summary>
 internal enum ModelDtype
 {
     /// <summary><c>float32</c>.</summary>

@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Models;
 
-/// <summary>The names of the types that a model is computed in, as PyTorch writes them: one list for config.json and for options.</summary>
+/// <summary>PyTorch's names of the types that a model can be computed in; the one list for config.json and for options.</summary>
 internal static class ModelDtypes
 {
     /// <summary>The names, for messages.</summary>
@@ -10,7 +10,7 @@ internal static class ModelDtypes
 
     private const string Prefix = "torch.";
 
-    /// <summary>The type of a name, with or without <c>torch.</c> in front; null where there is no such type.</summary>
+    /// <summary>The type for a name, with or without the prefix <c>torch.</c>; null: unknown.</summary>
     public static ModelDtype? Find(string name) => (name.StartsWith(Prefix, StringComparison.Ordinal) ? name[Prefix.Length..] : name) switch
     {
         "float32" or "float" => ModelDtype.Float32,
@@ -19,7 +19,7 @@ internal static class ModelDtypes
         _ => null,
     };
 
-    /// <summary>The type as tensors have it.</summary>
+    /// <summary>The corresponding tensor type.</summary>
     public static ScalarType ToScalarType(this ModelDtype dtype) => dtype switch
     {
         ModelDtype.Float16 => ScalarType.Float16,
@@ -27,9 +27,9 @@ internal static class ModelDtypes
         _ => ScalarType.Float32,
     };
 
-    /// <summary>The type that a config.json names: <c>dtype</c>, as transformers writes it from version 4.56 on, else <c>torch_dtype</c>.
+    /// <summary>The type that config.json names: in <c>dtype</c>, which transformers writes since version 4.56, else in <c>torch_dtype</c>.
     /// Null where it names none, or <c>auto</c>.</summary>
-    /// <param name="fields">The file; a name that is no type is refused there.</param>
+    /// <param name="fields">The file; an unknown name is added to its problems.</param>
     public static ModelDtype? Read(ModelConfigFields fields)
     {
         var field = fields.Value("dtype") is null ? "torch_dtype" : "dtype";

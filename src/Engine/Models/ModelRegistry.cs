@@ -18,15 +18,15 @@ internal static class ModelRegistry
         XlmRobertaFamily.Family,
     ];
 
-    /// <summary>Families that generate, in the order of messages.</summary>
+    /// <summary>Families that generate text, in the order that messages list them.</summary>
     public static IEnumerable<DecoderFamily> Decoders => s_families.OfType<DecoderFamily>();
 
-    /// <summary>Families that embed, in the order of messages.</summary>
+    /// <summary>Families that embed text, in the order that messages list them.</summary>
     public static IEnumerable<EncoderFamily> Encoders => s_families.OfType<EncoderFamily>();
 
     /// <summary>Adds a family.</summary>
-    /// <returns>Takes it away again when disposed.</returns>
-    /// <exception cref="ArgumentException">One of its architectures has a family already.</exception>
+    /// <returns>Removes the family when disposed.</returns>
+    /// <exception cref="ArgumentException">Another family has one of its architectures.</exception>
     public static IDisposable Register(ModelFamily family)
     {
         ImmutableInterlocked.Update(ref s_families, families =>
@@ -39,21 +39,21 @@ internal static class ModelRegistry
         return new Registration(family);
     }
 
-    /// <summary>The family of a model that generates.</summary>
+    /// <summary>The family of a model that generates text.</summary>
     public static DecoderFamily FamilyOf(ModelConfig config) => Find(Decoders, config.Architecture);
 
-    /// <summary>Builds a model that generates and registers its weights with the context; nothing is loaded yet.</summary>
+    /// <summary>Builds a model that generates text and registers its weights with the context; nothing is loaded yet.</summary>
     /// <param name="config">A validated config.json.</param>
     /// <param name="context">What layers are built with.</param>
-    /// <param name="limits">What to prepare for.</param>
+    /// <param name="limits">The largest sequence and step to prepare for.</param>
     public static ICausalLanguageModel Create(ModelConfig config, LayerContext context, ModelLimits limits) =>
         FamilyOf(config).CreateModel(config, config.Quantization is { } stored ? context with { LinearMethod = stored.CreateLinearMethod() } : context, limits);
 
-    /// <summary>Builds a model that embeds and registers its weights with the context; nothing is loaded yet.</summary>
+    /// <summary>Builds a model that embeds text and registers its weights with the context; nothing is loaded yet.</summary>
     public static IEncoderModel Create(EncoderConfig config, LayerContext context) =>
         Find(Encoders, config.Architecture).CreateModel(config, context);
 
-    // A configuration was read by the family that it names.
+    // Always finds one: the family that a configuration names has read it.
     private static TFamily Find<TFamily>(IEnumerable<TFamily> families, string architecture)
         where TFamily : ModelFamily => families.First(family => family.Architectures.Any(one => one.Name == architecture));
 

@@ -4,11 +4,11 @@ using LocalLlm.Weights;
 namespace LocalLlm.Models;
 
 /// <summary>
-/// How a text's dense vector comes from its hidden states, as sentence-transformers' <c>modules.json</c> and <c>1_Pooling/config.json</c>
-/// say.
+/// How to compute a text's dense vector from its hidden states, according to sentence-transformers' <c>modules.json</c> and
+/// <c>1_Pooling/config.json</c>.
 /// </summary>
-/// <param name="IsMean">The mean of all tokens; false: the first token's.</param>
-/// <param name="Normalizes">Whether the vector is brought to length 1.</param>
+/// <param name="IsMean">Whether to take the mean of all tokens; false: the first token's hidden state.</param>
+/// <param name="Normalizes">Whether to scale the vector to length 1.</param>
 internal sealed record PoolingConfig(bool IsMean, bool Normalizes)
 {
     private const string Modules = "modules.json";
@@ -23,7 +23,7 @@ internal sealed record PoolingConfig(bool IsMean, bool Normalizes)
     /// <param name="folder">The folder.</param>
     /// <param name="hiddenSize">Width of the hidden states.</param>
     /// <exception cref="EngineException">Kind ModelFolder: a file is missing or malformed, contradicts itself, or asks for another
-    /// way.</exception>
+    /// kind of pooling.</exception>
     public static PoolingConfig Load(string folder, int hiddenSize)
     {
         if (!Path.Exists(Path.Combine(folder, Modules)))
@@ -40,7 +40,7 @@ internal sealed record PoolingConfig(bool IsMean, bool Normalizes)
         return new(isMean, normalizes);
     }
 
-    // One of the two ways, as a truth value for each or under its name.
+    // One of the two modes, written as a boolean for each or as one name.
     private static bool ReadMode(ModelConfigFields fields, ModelFolderProblems problems)
     {
         var (cls, mean) = (fields.Bool(Cls) ?? false, fields.Bool(Mean) ?? false);
@@ -103,7 +103,7 @@ internal sealed record PoolingConfig(bool IsMean, bool Normalizes)
         }
     }
 
-    // A plain name below the model's folder, and nothing else.
+    // Only a plain name below the model's folder is allowed.
     private static string FolderOf(JsonElement module)
     {
         var path = TextOf(module, "path");

@@ -4,7 +4,7 @@ using LocalLlm.Ops;
 namespace LocalLlm.Models;
 
 /// <summary>
-/// Reads <c>quantization_config</c> of an untrusted config.json: <c>fp8</c> in blocks, as DeepSeek and transformers' FineGrainedFP8Config
+/// Reads <c>quantization_config</c> from an untrusted config.json: <c>fp8</c> in blocks, as DeepSeek and transformers' FineGrainedFP8Config
 /// write it, and <c>compressed-tensors</c> in 8-bit floats, as llm-compressor writes it.
 /// </summary>
 internal static class QuantizationConfigReader
@@ -14,8 +14,8 @@ internal static class QuantizationConfigReader
     private const int MinEdge = 16;
     private const int MaxEdge = 65_536;
 
-    // Read here, or of no effect on what the weights are: how scales were found, how a tool stored or would load them. Any other name is
-    // refused.
+    // Fields that are read here, or that do not change the weights: how a tool found the scales, stored them or would load them. Any other
+    // field is refused.
     private static readonly string[] s_blockFields =
         ["quant_method", "fmt", "activation_scheme", "scale_fmt", "weight_block_size", "modules_to_not_convert", "ignored_layers", "is_checkpoint_fp8_serialized", "dequantize"];
 
@@ -27,11 +27,11 @@ internal static class QuantizationConfigReader
     private static readonly string[] s_weightFields =
         ["num_bits", "type", "strategy", "block_structure", "symmetric", "dynamic", "observer", "observer_kwargs", "scale_dtype", "zp_dtype"];
 
-    // Read on with, where the file's own was refused.
+    // The configuration to go on with where the file's own was refused.
     private static readonly QuantizationConfig s_refused = new(MaxEdge, MaxEdge, []);
 
-    /// <summary>The configuration; null where the weights are unquantised, or something of it is refused.</summary>
-    /// <param name="fields">The top of the file; what is wrong goes to its problems.</param>
+    /// <summary>Reads the configuration; null: the weights are unquantised, or something was refused.</summary>
+    /// <param name="fields">The top of the file; problems go to its list.</param>
     public static QuantizationConfig? Read(ModelConfigFields fields)
     {
         if (fields.Value("compression_config") is not null)
@@ -45,7 +45,7 @@ internal static class QuantizationConfigReader
             case "compressed-tensors":
                 return ReadCompressed(config);
             default:
-                // A value that is no text was refused where it was read.
+                // A value that is not a string was refused where it was read.
                 if (config.Value("quant_method") is null or { ValueKind: JsonValueKind.String })
                     config.Refuse("quant_method", Wanted);
                 return null;
@@ -60,11 +60,11 @@ internal static class QuantizationConfigReader
         Require(config, "is_checkpoint_fp8_serialized", true);
         config.RefuseOthers(s_blockFields);
         var read = BlockOf(config, "weight_block_size");
-        // transformers' name, and the older one of other tools.
+        // The name that transformers uses, and the older one of other tools.
         return read with { Kept = [.. Names(config, "modules_to_not_convert"), .. Names(config, "ignored_layers")] };
     }
 
-    // One group of settings for all linear layers but those of "ignore".
+    // One group of settings for all linear layers except those in "ignore".
     private static QuantizationConfig ReadCompressed(ModelConfigFields config)
     {
         Require(config, "format", "float-quantized");

@@ -2,15 +2,15 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Models;
 
-/// <summary>What sentence-transformers' <c>sentence_bert_config.json</c> says of an encoder's input.</summary>
-/// <param name="MaxSequenceLength">Most tokens of a text, or null: as many as the model has positions.</param>
+/// <summary>What sentence-transformers' <c>sentence_bert_config.json</c> says about an encoder's input.</summary>
+/// <param name="MaxSequenceLength">Max tokens of a text; null: as many as the model has positions.</param>
 internal sealed record SentenceConfig(int? MaxSequenceLength)
 {
     private const string FileName = "sentence_bert_config.json";
     private const int MaxBytes = 1 << 20;
 
-    /// <summary>Reads a model folder; a folder without the file says nothing.</summary>
-    /// <exception cref="EngineException">Kind ModelFolder: the file is malformed, or asks for text in lower case.</exception>
+    /// <summary>Reads a model folder; the file is optional.</summary>
+    /// <exception cref="EngineException">Kind ModelFolder: the file is malformed, or asks for lower-case text.</exception>
     public static SentenceConfig Load(string folder)
     {
         if (!Path.Exists(Path.Combine(folder, FileName)))

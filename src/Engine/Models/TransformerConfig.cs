@@ -3,7 +3,8 @@ using LocalLlm.Models.Rotary;
 namespace LocalLlm.Models;
 
 /// <summary>
-/// What all decoders share that are built as <see cref="DecoderModel"/>: embedding, layers with rotary positions, norm, output head.
+/// The configuration that all decoders built as <see cref="DecoderModel"/> share: embedding, layers with rotary positions, norm, output
+/// head.
 /// </summary>
 internal abstract record TransformerConfig : ModelConfig
 {
@@ -16,7 +17,7 @@ internal abstract record TransformerConfig : ModelConfig
     /// <summary>The context length of <c>max_position_embeddings</c>; see <see cref="MaxModelLength"/>.</summary>
     public required int MaxPositionEmbeddings { get; init; }
 
-    /// <summary>The head's matrix is the embedding's.</summary>
+    /// <summary>Whether the output head uses the embedding's matrix.</summary>
     public required bool TieWordEmbeddings { get; init; }
 
     /// <summary>The rotary embedding.</summary>
@@ -26,8 +27,8 @@ internal abstract record TransformerConfig : ModelConfig
     public abstract int RotaryDim { get; }
 
     /// <summary>
-    /// The longest context: stretched by the factor of linear, dynamic and yarn scaling (yarn: from the original length), taken as
-    /// written for llama3.
+    /// The longest context. The factor of linear, dynamic and yarn scaling stretches it (yarn from the original length); llama3 takes it as
+    /// written.
     /// </summary>
     public override long MaxModelLength => Rope.RopeType switch
     {

@@ -4,7 +4,7 @@ using LocalLlm.Ops.Cpu;
 
 namespace LocalLlm.Models.Deepseek;
 
-/// <summary>The shape of a DeepSeek-V2 or V3 model: latent attention, and mixtures of experts behind some dense layers.</summary>
+/// <summary>The shape of a DeepSeek-V2 or V3 model: latent attention, and mixtures of experts after some dense layers.</summary>
 internal sealed record DeepseekConfig : TransformerConfig
 {
     /// <summary>Width of the MLP of a dense layer.</summary>
@@ -13,22 +13,22 @@ internal sealed record DeepseekConfig : TransformerConfig
     /// <summary>Attention heads.</summary>
     public required int NumAttentionHeads { get; init; }
 
-    /// <summary>Width of the queries' latent vector; null: queries are projected at once.</summary>
+    /// <summary>Width of the queries' latent vector; null: queries are projected directly.</summary>
     public required int? QLoraRank { get; init; }
 
     /// <summary>Width of the latent vector of keys and values.</summary>
     public required int KvLoraRank { get; init; }
 
-    /// <summary>Dimensions of a query or key head without positions.</summary>
+    /// <summary>Dimensions of a query or key head that are not rotated.</summary>
     public required int QkNopeHeadDim { get; init; }
 
-    /// <summary>Rotated dimensions of a query or key head; even. All heads of a token share them in its key.</summary>
+    /// <summary>Rotated dimensions of a query or key head; even. All heads share a token's rotated key.</summary>
     public required int QkRopeHeadDim { get; init; }
 
     /// <summary>Dimensions of a value head.</summary>
     public required int VHeadDim { get; init; }
 
-    /// <summary>Rotated pairs are adjacent elements; false: they lie half a head apart.</summary>
+    /// <summary>Whether rotated pairs are adjacent elements; false: they are half a head apart.</summary>
     public required bool RopeInterleave { get; init; }
 
     /// <summary>Bias on the projections to the latent vectors and on the output projection.</summary>
@@ -43,7 +43,7 @@ internal sealed record DeepseekConfig : TransformerConfig
     /// <summary>Of the layers after those, one in this many (counted from layer 0) is a mixture of experts.</summary>
     public required int MoeLayerFreq { get; init; }
 
-    /// <summary>Layers of multi-token prediction behind the last one.</summary>
+    /// <summary>Layers of multi-token prediction after the last one.</summary>
     public required int NumNextnPredictLayers { get; init; }
 
     /// <inheritdoc/>
@@ -53,8 +53,9 @@ internal sealed record DeepseekConfig : TransformerConfig
     public override int RotaryDim => QkRopeHeadDim;
 
     /// <summary>
-    /// Residual and normed input, queries and their absorbed form, attention over latent vectors and its heads, and the widest of a dense
-    /// MLP and the experts of a token.
+    /// Residual stream and normalised input, queries and their absorbed form, attention over latent vectors and over its heads, and the
+    /// wider
+    /// of a dense MLP and one token's experts.
     /// </summary>
     public override long ActivationElements =>
         (4L * HiddenSize)
@@ -62,7 +63,7 @@ internal sealed record DeepseekConfig : TransformerConfig
         + (NumAttentionHeads * (QkNopeHeadDim + (2L * QkRopeHeadDim) + (2L * KvLoraRank) + VHeadDim))
         + Math.Max(3L * IntermediateSize, Experts is { } experts ? experts.Routing.PerToken * ((3L * experts.Width) + (2L * HiddenSize)) + (3L * experts.SharedWidth) : 0);
 
-    /// <summary>The gathered row, its sum in float32 and in the type of the computation, and the experts of a token.</summary>
+    /// <summary>The gathered row, its sum in float32 and in the computation's type, and one token's experts.</summary>
     public override long ExpertElements => Experts is { } experts ? (4L * HiddenSize) + (experts.Routing.PerToken * ((3L * experts.Width) + (2L * HiddenSize))) : 0;
 
     /// <inheritdoc/>
@@ -82,7 +83,7 @@ internal sealed record DeepseekConfig : TransformerConfig
         Shape = new(NumAttentionHeads, KvLoraRank, QkNopeHeadDim, QkRopeHeadDim, VHeadDim, SoftmaxScale, RopeInterleave),
     };
 
-    // As in DeepSeek's own model code: yarn's temperature enters the scores through their scale, squared.
+    // As in DeepSeek's own model code: yarn's temperature, squared, is part of the scores' scale.
     private float SoftmaxScale
     {
         get

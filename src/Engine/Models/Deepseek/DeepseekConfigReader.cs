@@ -2,12 +2,12 @@ using LocalLlm.Models.Rotary;
 
 namespace LocalLlm.Models.Deepseek;
 
-/// <summary>Reads config.json of a DeepSeek-V2 or V3 model. Whatever is wrong goes to the source's problems.</summary>
+/// <summary>Reads config.json of a DeepSeek-V2 or V3 model. Problems go to the source's list.</summary>
 /// <param name="source">The file.</param>
 /// <param name="generation">The architecture's defaults.</param>
 internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGeneration generation)
 {
-    // Several times the largest model known: what exceeds them is damage or malice.
+    // Several times the largest known model: a larger number means damage or malice.
     private const int MaxLayers = 1_000;
     private const int MaxHidden = 131_072;
     private const int MaxIntermediate = 1 << 20;
@@ -16,7 +16,7 @@ internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGen
     private const int MaxRank = 65_536;
     private const int MaxPositions = 1 << 27;
 
-    // What transformers fills in where the file says nothing; an explicit null means none.
+    // transformers' value for an absent field; an explicit null means none.
     private const int DefaultQueryRank = 1_536;
 
     /// <summary>DeepseekV2ForCausalLM.</summary>
@@ -73,12 +73,12 @@ internal sealed class DeepseekConfigReader(ModelConfigSource source, DeepseekGen
             source.Fields.Refuse("hidden_act", "silu");
         if (!source.Fields.Has("q_lora_rank"))
             return DefaultQueryRank;
-        // DeepSeek's own inference code writes 0 for none.
+        // DeepSeek's own inference code writes 0 for "none".
         return source.Fields.Int("q_lora_rank", 0, MaxRank) is { } rank and not 0 ? rank : null;
     }
 
-    // transformers derives the scale of cos and sin from both mscales or from neither; DeepSeek's own code takes 1 and 0 for what is
-    // absent.
+    // transformers derives the scale of cos and sin from both mscales or from neither. DeepSeek's own code reads an absent mscale as 1 and
+    // an absent mscale_all_dim as 0.
     private RopeConfig ReadRope(int positions, int rotated)
     {
         var rope = new RopeConfigReader(source.Fields, source.Problems).Read(positions, rotated);

@@ -1,6 +1,6 @@
 namespace LocalLlm.Models.Deepseek;
 
-/// <summary>DeepSeek-V2 (arXiv 2405.04434) and V3 (arXiv 2412.19437), of which R1 and V3.1 are.</summary>
+/// <summary>DeepSeek-V2 (arXiv 2405.04434) and V3 (arXiv 2412.19437); R1 and V3.1 are V3 models.</summary>
 internal static class DeepseekFamily
 {
     /// <summary>What <see cref="ModelRegistry"/> lists.</summary>

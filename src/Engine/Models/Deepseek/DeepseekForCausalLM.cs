@@ -3,7 +3,8 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Models.Deepseek;
 
-/// <summary>The DeepSeek decoder: latent attention in every layer, dense MLPs in some and mixtures of experts in the others.</summary>
+/// <summary>The DeepSeek decoder: latent attention in every layer; a dense MLP in some layers, a mixture of experts in the
+/// others.</summary>
 internal sealed class DeepseekForCausalLM : DecoderModel
 {
     /// <summary>Builds the layers and registers their weights; nothing is loaded yet.</summary>
@@ -19,7 +20,7 @@ internal sealed class DeepseekForCausalLM : DecoderModel
             });
         }
 
-        // Copies of the embedding and the head among them.
+        // They include copies of the embedding and the head.
         context.Weights.Ignore(name => IsOfPrediction(name, config));
     }
 
@@ -39,7 +40,7 @@ internal sealed class DeepseekForCausalLM : DecoderModel
         };
     }
 
-    // The layers of multi-token prediction stand behind the last one.
+    // The layers of multi-token prediction come after the last one.
     private static bool IsOfPrediction(string name, DeepseekConfig config) =>
         WeightNames.NumberAfter(WeightNames.Layers, name) is { } layer
         && layer >= config.NumHiddenLayers && layer < config.NumHiddenLayers + config.NumNextnPredictLayers;

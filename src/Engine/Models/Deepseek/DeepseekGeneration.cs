@@ -2,7 +2,8 @@ using LocalLlm.Ops;
 
 namespace LocalLlm.Models.Deepseek;
 
-/// <summary>What sets DeepSeek-V2 and V3 apart, and what their config.json leaves unsaid (transformers' configuration classes).</summary>
+/// <summary>How DeepSeek-V2 and V3 differ, and the defaults for what their config.json omits (transformers' configuration
+/// classes).</summary>
 internal sealed record DeepseekGeneration
 {
     /// <summary>DeepSeek-V2 and V2-Lite (arXiv 2405.04434).</summary>
@@ -38,30 +39,30 @@ internal sealed record DeepseekGeneration
     /// <summary>Context length where <c>max_position_embeddings</c> is absent.</summary>
     public required int MaxPositionEmbeddings { get; init; }
 
-    /// <summary>Where <c>scoring_func</c> is absent.</summary>
+    /// <summary>The scoring where <c>scoring_func</c> is absent.</summary>
     public required ExpertScoring Scoring { get; init; }
 
-    /// <summary>Where <c>topk_method</c> is absent.</summary>
+    /// <summary>The choice where <c>topk_method</c> is absent.</summary>
     public required ExpertChoice Choice { get; init; }
 
-    /// <summary>Where <c>norm_topk_prob</c> is absent.</summary>
+    /// <summary>The value where <c>norm_topk_prob</c> is absent.</summary>
     public required bool NormalizesWeights { get; init; }
 
-    /// <summary>Where <c>routed_scaling_factor</c> is absent.</summary>
+    /// <summary>The value where <c>routed_scaling_factor</c> is absent.</summary>
     public required double WeightScale { get; init; }
 
-    /// <summary>Whether weights of experts that are normalised are not scaled.</summary>
+    /// <summary>Whether normalised weights of experts stay unscaled.</summary>
     public required bool ScalesOrNormalizes { get; init; }
 
-    /// <summary>Where <c>n_shared_experts</c> is absent; an explicit null means none.</summary>
+    /// <summary>The value where <c>n_shared_experts</c> is absent; an explicit null means none.</summary>
     public required int SharedExperts { get; init; }
 
-    /// <summary>Where <c>n_group</c> is absent; an explicit null means 1.</summary>
+    /// <summary>The value where <c>n_group</c> is absent; an explicit null means 1.</summary>
     public required int Groups { get; init; }
 
-    /// <summary>Where <c>topk_group</c> is absent; an explicit null means 1.</summary>
+    /// <summary>The value where <c>topk_group</c> is absent; an explicit null means 1.</summary>
     public required int GroupsPerToken { get; init; }
 
-    /// <summary>Where <c>first_k_dense_replace</c> is absent.</summary>
+    /// <summary>The value where <c>first_k_dense_replace</c> is absent.</summary>
     public required int FirstKDenseReplace { get; init; }
 }

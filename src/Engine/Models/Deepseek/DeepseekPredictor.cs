@@ -6,9 +6,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Models.Deepseek;
 
 /// <summary>
-/// DeepSeek-V3's layer of multi-token prediction: the norms of the next token's embedding and of the model's output, side by side, are
-/// projected to one vector, which a decoder layer of its own turns into a prediction. Embedding and head are the model's. (The released
-/// checkpoints feed the embedding first, and the model's output behind its last norm, as vLLM and SGLang do.)
+/// DeepSeek-V3's layer of multi-token prediction. It normalises the next token's embedding and the model's output, concatenates them and
+/// projects them to one vector, which its own decoder layer turns into a prediction. It shares the model's embedding and head. (As in vLLM
+/// and SGLang, the embedding comes first and the model's output is taken after its last norm; the released checkpoints need this.)
 /// </summary>
 internal sealed class DeepseekPredictor : ITokenPredictor
 {
@@ -20,7 +20,7 @@ internal sealed class DeepseekPredictor : ITokenPredictor
     private readonly ILinear _projection;
     private readonly DecoderLayer _layer;
 
-    /// <summary>Registers the weights of <c>model.layers.N</c>, N the number of the model's layers.</summary>
+    /// <summary>Registers the weights of <c>model.layers.N</c>, where N is the number of the model's layers.</summary>
     public DeepseekPredictor(DeepseekConfig config, LayerContext context, PredictorParts parts, DecoderLayerFactory createLayer)
     {
         (_context, _parts) = (context, parts);
@@ -28,12 +28,12 @@ internal sealed class DeepseekPredictor : ITokenPredictor
         _embeddingNorm = new(context, $"{prefix}.enorm", hidden, epsilon);
         _hiddenNorm = new(context, $"{prefix}.hnorm", hidden, epsilon);
         _headNorm = new(context, $"{prefix}.shared_head.norm", hidden, epsilon);
-        // Released unquantised, whatever the layers are.
+        // Checkpoints store it unquantised, whatever their layers are.
         _projection = UnquantizedLinearMethod.Instance.Create(context, [WeightSpec.Whole($"{prefix}.eh_proj.weight", hidden, 2L * hidden)], [], LinearRole.LatentDown);
         _layer = createLayer(config.NumHiddenLayers, parts.Cache, parts.Rotary);
     }
 
-    /// <summary>What it keeps of a token.</summary>
+    /// <summary>What it caches for a token.</summary>
     public KvLayerSpec Cache => _layer.Cache;
 
     /// <inheritdoc/>
@@ -41,7 +41,7 @@ internal sealed class DeepseekPredictor : ITokenPredictor
     {
         using var scope = NewDisposeScope();
         var (ops, width) = (_context.Ops, hidden.size(1));
-        // A device may keep one buffer for the results of norms and of each product, so each is copied before the next.
+        // A device may reuse one buffer for the results of all norms and of each product, so each result is copied before the next.
         var joined = empty([hidden.size(0), 2 * width], hidden.dtype, hidden.device);
         joined.narrow(1, 0, width).copy_(ops.RmsNorm(_parts.Embedding.Lookup(nextIds), _embeddingNorm.Weight, _embeddingNorm.Epsilon));
         if (isOfModel)

@@ -3,20 +3,20 @@ using LocalLlm.Ops;
 
 namespace LocalLlm.Models.Deepseek;
 
-/// <summary>Reads the mixtures of experts of an untrusted config.json, with what each generation leaves unsaid.</summary>
+/// <summary>Reads the mixtures of experts from an untrusted config.json, with each generation's defaults.</summary>
 /// <param name="fields">The top of the file.</param>
 /// <param name="generation">The architecture's defaults.</param>
-/// <param name="layers">Layers of the model.</param>
+/// <param name="layers">Number of the model's layers.</param>
 internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGeneration generation, int layers)
 {
     private const int MaxExperts = 4_096;
     private const int MaxWidth = 1 << 20;
     private const double MaxScale = 1e4;
 
-    // Over all layers; the largest model known has 23,000.
+    // Over all layers; the largest known model has 23,000.
     private const int MaxExpertsOfAllLayers = 65_536;
 
-    /// <summary>Null: every layer is dense.</summary>
+    /// <summary>Reads the options; null: every layer is dense.</summary>
     public ExpertOptions? Read()
     {
         if (fields.Int("n_routed_experts", 1, MaxExperts) is not { } count)
@@ -30,7 +30,7 @@ internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGene
             fields.Refuse("n_shared_experts", $"at most {MaxWidth / width}: together with moe_intermediate_size ({width}) they are wider than {MaxWidth}");
         var choice = ReadChoice();
         var (groups, groupsPerToken) = choice == ExpertChoice.Greedy ? (1, 1) : ReadGroups(count, perToken, choice);
-        // It also leaves the weight of a single expert as it is.
+        // DeepSeek-V2 does not normalise the weight of a single expert either.
         var normalizes = (fields.Bool("norm_topk_prob") ?? generation.NormalizesWeights) && (perToken > 1 || !generation.ScalesOrNormalizes);
         var scale = fields.PositiveNumber("routed_scaling_factor", MaxScale) ?? generation.WeightScale;
         return new(width, (int)Math.Min((long)shared * width, MaxWidth), new()
@@ -101,6 +101,6 @@ internal sealed class ExpertOptionsReader(ModelConfigFields fields, DeepseekGene
         return (groups, chosen);
     }
 
-    // What a field is that the file does not name; null in the file, and a bad value, are the other.
+    // Returns "absent" if the file does not name the field, else "other": for null and for a bad value.
     private int Absent(string name, int absent, int other) => fields.Has(name) ? other : absent;
 }

@@ -5,7 +5,7 @@ namespace LocalLlm.Models.Llama;
 /// <summary>The shape of a Llama or Mistral model.</summary>
 internal sealed record LlamaConfig : DecoderConfig
 {
-    /// <summary>What all dense decoders have, and what Llama adds.</summary>
+    /// <summary>Starts from the fields of all dense decoders; Llama adds its own.</summary>
     [SetsRequiredMembers]
     public LlamaConfig(DecoderConfig shared)
         : base(shared)

@@ -2,6 +2,6 @@ using LocalLlm.Layers;
 
 namespace LocalLlm.Models.Llama;
 
-/// <summary>The Llama decoder; Mistral's is the same with a window in its attention.</summary>
+/// <summary>The Llama decoder; Mistral's is the same with a sliding window.</summary>
 internal sealed class LlamaForCausalLM(LlamaConfig config, LayerContext context, ModelLimits limits)
     : DecoderModel(config, context, limits, DenseLayers.Of(config, context, new() { MlpBias = config.MlpBias }));

@@ -5,7 +5,7 @@ namespace LocalLlm.Models.Qwen;
 /// <summary>The shape of a Qwen2 or Qwen3 model.</summary>
 internal sealed record QwenConfig : DecoderConfig
 {
-    /// <summary>What all dense decoders have, and what Qwen adds.</summary>
+    /// <summary>Starts from the fields of all dense decoders; Qwen adds its own.</summary>
     [SetsRequiredMembers]
     public QwenConfig(DecoderConfig shared)
         : base(shared)

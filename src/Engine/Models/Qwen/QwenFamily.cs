@@ -1,6 +1,6 @@
 namespace LocalLlm.Models.Qwen;
 
-/// <summary>Qwen2 (Yang et al., 2024), of which DeepSeek's R1 distills are, and Qwen3 (Yang et al., 2025).</summary>
+/// <summary>Qwen2 (Yang et al., 2024), the base of some of DeepSeek's R1 distills, and Qwen3 (Yang et al., 2025).</summary>
 internal static class QwenFamily
 {
     /// <summary>What <see cref="ModelRegistry"/> lists.</summary>

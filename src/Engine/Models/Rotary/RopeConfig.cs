@@ -12,13 +12,13 @@ internal sealed record RopeConfig
     /// <summary>The base of the frequencies.</summary>
     public double Theta { get; init; } = 10_000;
 
-    /// <summary>By how much the context is stretched.</summary>
+    /// <summary>The factor that stretches the context.</summary>
     public double Factor { get; init; } = 1;
 
-    /// <summary>llama3: wavelengths above original length / this are divided by <see cref="Factor"/>.</summary>
+    /// <summary>llama3: wavelengths above (original length / this factor) are divided by <see cref="Factor"/>.</summary>
     public double LowFreqFactor { get; init; } = 1;
 
-    /// <summary>llama3: wavelengths below original length / this are kept.</summary>
+    /// <summary>llama3: wavelengths below (original length / this factor) are kept.</summary>
     public double HighFreqFactor { get; init; } = 4;
 
     /// <summary>llama3, yarn: the context before stretching; null for the other types.</summary>
@@ -35,15 +35,15 @@ internal sealed record RopeConfig
     /// <summary>yarn: rotations over the original context below which a dimension is divided by <see cref="Factor"/>.</summary>
     public double BetaSlow { get; init; } = 1;
 
-    /// <summary>yarn, DeepSeek: numerator of the derived scale; null or 0 is absent.</summary>
+    /// <summary>yarn, DeepSeek: numerator of the derived scale; null or 0 counts as absent.</summary>
     public double? Mscale { get; init; }
 
-    /// <summary>yarn, DeepSeek: denominator of the derived scale; null or 0 is absent.</summary>
+    /// <summary>yarn, DeepSeek: denominator of the derived scale; null or 0 counts as absent.</summary>
     public double? MscaleAllDim { get; init; }
 
-    /// <summary>yarn: rounds the ramp's ends to whole dimensions.</summary>
+    /// <summary>yarn: whether the ramp's ends are rounded to whole dimensions.</summary>
     public bool Truncate { get; init; } = true;
 
-    /// <summary>The share of a head that is rotated, above 0, at most 1.</summary>
+    /// <summary>The fraction of a head that is rotated: above 0, at most 1.</summary>
     public double PartialRotaryFactor { get; init; } = 1;
 }

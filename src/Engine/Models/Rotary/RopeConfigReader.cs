@@ -4,12 +4,12 @@ using LocalLlm.Weights;
 namespace LocalLlm.Models.Rotary;
 
 /// <summary>
-/// Reads the rotary embedding of config.json with transformers 5's precedence: <c>rope_scaling</c> where it is not empty, else
-/// <c>rope_parameters</c>; a theta inside it, else <c>rope_theta</c>, else 10,000. A field inside that is not known here is refused,
-/// since it may change the result.
+/// Reads the rotary embedding from config.json with the precedence of transformers 5: <c>rope_scaling</c> unless it is empty, else
+/// <c>rope_parameters</c>; for theta the field inside that object, else <c>rope_theta</c>, else 10,000. An unknown field inside the object
+/// is refused, because it may change the result.
 /// </summary>
 /// <param name="root">The top of config.json.</param>
-/// <param name="problems">Where problems go.</param>
+/// <param name="problems">Collects the problems.</param>
 internal sealed class RopeConfigReader(ModelConfigFields root, ModelFolderProblems problems)
 {
     private const double MaxTheta = 1e15;
@@ -18,7 +18,7 @@ internal sealed class RopeConfigReader(ModelConfigFields root, ModelFolderProble
 
     private static readonly string[] s_types = ["default", "linear", "dynamic", "llama3", "yarn"];
 
-    // finetuned: left by YaRN's own training scripts, read by nobody.
+    // "finetuned" comes from YaRN's own training scripts; no program reads it.
     private static readonly HashSet<string> s_known = new(StringComparer.Ordinal)
     {
         "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
@@ -30,7 +30,7 @@ internal sealed class RopeConfigReader(ModelConfigFields root, ModelFolderProble
 
     /// <summary>Reads and checks everything about rotary embeddings.</summary>
     /// <param name="maxPositionEmbeddings">The model's context length.</param>
-    /// <param name="headDim">Dimensions of a head; 0 where that is not known.</param>
+    /// <param name="headDim">Dimensions of a head; 0: unknown.</param>
     public RopeConfig Read(int maxPositionEmbeddings, int headDim)
     {
         var name = IsEmpty("rope_scaling") ? "rope_parameters" : "rope_scaling";
@@ -127,13 +127,13 @@ internal sealed class RopeConfigReader(ModelConfigFields root, ModelFolderProble
             holder.Refuse("partial_rotary_factor", "1: this architecture rotates whole heads");
     }
 
-    // A length at the top of the file wins, as in transformers.
+    // As in transformers, a length at the top of the file takes precedence.
     private int ReadOriginalLength(ModelConfigFields scaling, int maxPositionEmbeddings) =>
         root.Int("original_max_position_embeddings", 1, MaxPositions)
         ?? scaling.Int("original_max_position_embeddings", 1, MaxPositions)
         ?? maxPositionEmbeddings;
 
-    // Below 1 transformers warns, the context would shrink, and dynamic NTK would take a root of a negative number.
+    // With a factor below 1 transformers warns, the context would shrink, and dynamic NTK would take a root of a negative number.
     private static double ReadFactor(ModelConfigFields scaling, RopeType type, double implied)
     {
         const string Wanted = "a number from 1";

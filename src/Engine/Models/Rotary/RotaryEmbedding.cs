@@ -5,13 +5,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Models.Rotary;
 
 /// <summary>
-/// Rotary position embeddings (Su et al., 2021): the table that all attention layers of a model share, and which of its rows a token takes.
+/// Rotary position embeddings (Su et al., 2021): the table that all attention layers of a model share, and the choice of a row for each
+/// token.
 /// </summary>
 /// <remarks>
 /// A dynamic rope (dynamic NTK) stretches with the length of the sequence. As in transformers with a KV cache, a prompt longer than the
-/// trained context is rotated with the frequencies of its own length, and each later token with those of the length that it makes;
-/// keys keep the rotation that they were stored with. So a token's rotation follows from its position and its prompt's length alone,
-/// whatever the chunks and however often it is recomputed.
+/// trained context uses the frequencies of its own length, and each later token uses those of the sequence's length up to it. Keys keep the
+/// rotation that they were stored with. So a token's rotation depends only on its position and its prompt's length, whatever the chunks and
+/// however often it is recomputed.
 /// </remarks>
 internal sealed unsafe class RotaryEmbedding : IDisposable
 {
@@ -25,13 +26,13 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
     private int _positions;
     private int _usedScratchRows;
 
-    /// <summary>Prepares the first positions; more rows are made when a sequence reaches them.</summary>
+    /// <summary>Prepares the first positions; further rows are computed when a sequence reaches them.</summary>
     /// <param name="rope">The scaling, validated.</param>
     /// <param name="headDim">Rotated dimensions of a head.</param>
     /// <param name="maxPositionEmbeddings">The model's context length from config.json.</param>
     /// <param name="maxModelLen">Positions that sequences may reach.</param>
     /// <param name="maxStepTokens">Tokens of the largest step.</param>
-    /// <exception cref="EngineException">Kind ModelFolder: only a part of a head is rotated.</exception>
+    /// <exception cref="EngineException">Kind ModelFolder: the scaling rotates only a part of a head.</exception>
     public RotaryEmbedding(RopeConfig rope, int headDim, int maxPositionEmbeddings, int maxModelLen, int maxStepTokens)
     {
         _rope = rope;
@@ -47,12 +48,12 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
         Prepare(Math.Min(maxModelLen, FirstPositions));
     }
 
-    /// <summary>Cosines and sines; the scratch rows before the positions are filled anew in every step.</summary>
+    /// <summary>Cosines and sines. Scratch rows come before the positions and are refilled in every step.</summary>
     public RotaryTable Table { get; }
 
     private bool DependsOnLength => _rope.RopeType == RopeType.Dynamic && _maxModelLen > _maxPositionEmbeddings;
 
-    /// <summary>The keys of a longer prompt fit only prompts of the very same length; null: there are no such prompts.</summary>
+    /// <summary>The keys of a longer prompt fit only prompts of exactly the same length; null: prompts of all lengths share keys.</summary>
     public int? PromptLengthThreshold => DependsOnLength ? _maxPositionEmbeddings : null;
 
     /// <summary>Prepares every position that a sequence may reach, for a device that copies the table.</summary>
@@ -92,7 +93,7 @@ internal sealed unsafe class RotaryEmbedding : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Table.Dispose();
 
-    // Grows the table; what is there stays, so that its rows keep their bits.
+    // Grows the table; existing rows are copied, so they keep their bits.
     private void Prepare(int positions)
     {
         using (NewDisposeScope())

@@ -1,9 +1,8 @@
 namespace LocalLlm.Models.Rotary;
 
 /// <summary>
-/// The inverse frequencies of rotary embeddings, as <c>transformers.modeling_rope_utils</c> computes them. The arithmetic is float32
-/// wherever the reference's tensors are (a double-precision result would differ from it by up to 1e-6), double where it uses Python
-/// numbers.
+/// The inverse frequencies of rotary embeddings, as <c>transformers.modeling_rope_utils</c> computes them. The arithmetic is float32 where
+/// the reference uses tensors (double precision would differ by up to 1e-6), and double where it uses Python numbers.
 /// </summary>
 internal static class RotaryFrequencies
 {
@@ -12,7 +11,7 @@ internal static class RotaryFrequencies
     /// <param name="headDim">Dimensions of a head (for DeepSeek's latent attention: of its rotated part).</param>
     /// <param name="maxPositionEmbeddings">The model's context length from config.json.</param>
     /// <param name="seqLen">
-    /// Used by <see cref="RopeType.Dynamic"/> only: the length of the sequence that is rotated. Null, or up to
+    /// The length of the rotated sequence; only <see cref="RopeType.Dynamic"/> uses it. Null, or a length up to
     /// <paramref name="maxPositionEmbeddings"/>, gives the unscaled frequencies. transformers recomputes them for every longer
     /// sequence; an engine that caches rotated keys needs one base per run and passes <see cref="FixedDynamicLength"/>.
     /// </param>
@@ -38,8 +37,9 @@ internal static class RotaryFrequencies
 
     /// <summary>
     /// The length at which vLLM fixes the base of dynamic NTK for all positions: the whole stretched context,
-    /// <paramref name="maxPositionEmbeddings"/> × factor. With it even short sequences are rotated by the stretched base, which
-    /// differs from transformers below that length.
+    /// <paramref name="maxPositionEmbeddings"/> × factor. Even short sequences are then rotated with the stretched base; below that length
+    /// this
+    /// differs from transformers.
     /// </summary>
     public static long FixedDynamicLength(RopeConfig rope, int maxPositionEmbeddings) =>
         (long)Math.Ceiling(maxPositionEmbeddings * rope.Factor);
@@ -109,7 +109,7 @@ internal static class RotaryFrequencies
             (low, high) = (Math.Floor(low), Math.Ceiling(high));
         (low, high) = (Math.Max(low, 0), Math.Min(high, dim - 1));
         if (low == high)
-            high += 0.001; // the reference's guard against a ramp of no width
+            high += 0.001; // the reference's guard against a ramp of zero width
 
         var invFreq = Powers(rope.Theta, dim);
         for (var i = 0; i < invFreq.Length; i++)
@@ -123,7 +123,7 @@ internal static class RotaryFrequencies
 
         return invFreq;
 
-        // The (fractional) dimension that turns this often over the original context.
+        // The (fractional) dimension that makes this many rotations over the original context.
         double CorrectionDim(double rotations) =>
             dim * Math.Log(original / (rotations * 2 * Math.PI)) / (2 * Math.Log(rope.Theta));
     }

@@ -3,12 +3,12 @@ namespace LocalLlm.Models.XlmRoberta;
 /// <summary>Reads config.json of an XLM-RoBERTa encoder.</summary>
 internal static class XlmRobertaConfigReader
 {
-    // Several times the largest model known: what exceeds them is damage or malice.
+    // Several times the largest known model: a larger number means damage or malice.
     private const int MaxWidth = 1 << 16;
     private const int MaxCount = 1 << 12;
     private const int MaxRows = 4 << 20;
 
-    /// <summary>transformers' XLMRobertaConfig.</summary>
+    /// <summary>Reads the fields of transformers' XLMRobertaConfig.</summary>
     public static XlmRobertaConfig Read(ModelConfigSource source)
     {
         source.RefuseQuantization();

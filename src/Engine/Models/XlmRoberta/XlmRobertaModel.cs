@@ -7,9 +7,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Models.XlmRoberta;
 
 /// <summary>
-/// XLM-RoBERTa (Conneau et al., 2020), the encoder of bge-m3: word, position and token-type embeddings, and layers that normalise after
-/// they add. Texts of a batch stand one after the other, so that nothing is computed for padding; positions begin after the padding id, as
-/// in fairseq.
+/// XLM-RoBERTa (Conneau et al., 2020), the encoder of bge-m3: word, position and token-type embeddings, and post-norm layers. The texts of
+/// a batch stand one after the other, so nothing is computed for padding. As in fairseq, positions begin after the padding id.
 /// </summary>
 internal sealed class XlmRobertaModel : IEncoderModel
 {
@@ -35,7 +34,7 @@ internal sealed class XlmRobertaModel : IEncoderModel
             table => context.Ops.ToDevice(table.narrow(0, 0, 1)));
         _norm = new(context, "embeddings.LayerNorm", width, config.LayerNormEps);
         _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(layer => new EncoderLayer(context, $"encoder.layer.{layer}", width, config.IntermediateSize, config.NumAttentionHeads, config.LayerNormEps))];
-        // bge-m3 does not use the pooler; older checkpoints saved the numbers of the positions.
+        // bge-m3 does not use the pooler; older checkpoints saved the position ids.
         context.Weights.Ignore(name => name.StartsWith("pooler.", StringComparison.Ordinal) || name == "embeddings.position_ids");
     }
 
@@ -57,7 +56,7 @@ internal sealed class XlmRobertaModel : IEncoderModel
         var x = _norm.Forward(_words.Lookup(ids).AddInPlace(_positions.Value.index_select(0, places)).AddInPlace(_type.Value));
         foreach (var layer in _layers)
         {
-            // Intermediates of a layer are dropped with it.
+            // Frees a layer's intermediates with it.
             using var scope = NewDisposeScope();
             x = layer.Forward(x, spans).MoveToOuterDisposeScope();
         }
