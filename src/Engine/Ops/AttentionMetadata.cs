@@ -3,19 +3,19 @@ using LocalLlm.Interop;
 namespace LocalLlm.Ops;
 
 /// <summary>One sequence's part of a step.</summary>
-/// <param name="FirstToken">Row of its first token among the tokens of the step.</param>
-/// <param name="TokenCount">Its tokens in this step.</param>
-/// <param name="ContextLength">Tokens of the sequence up to and including this step's last one.</param>
+/// <param name="FirstToken">Row of the sequence's first token among the tokens of the step.</param>
+/// <param name="TokenCount">Number of its tokens in this step.</param>
+/// <param name="ContextLength">Number of its tokens up to and including the last one of this step.</param>
 /// <param name="BlockTableStart">Where its block ids begin in <see cref="AttentionMetadata.BlockTables"/>.</param>
 internal readonly record struct SequenceSpan(int FirstToken, int TokenCount, int ContextLength, int BlockTableStart);
 
-/// <summary>What attention needs to know of a step beside its activations; filled anew by the model runner for each step.</summary>
+/// <summary>What attention needs to know about a step beside its activations. The model runner fills it anew for each step.</summary>
 internal sealed class AttentionMetadata : IDisposable
 {
     /// <summary>Tokens per KV block.</summary>
     public const int BlockSize = 16;
 
-    /// <summary>[tokens] the row of each token in the model's table of positions, which the model alone fills and reads.</summary>
+    /// <summary>[tokens] the row of each token in the model's table of positions. Only the model fills and reads it.</summary>
     public NativeBuffer<int> PositionRows { get; } = new();
 
     /// <summary>[tokens] where each token's key and value are stored: block id · 16 + offset.</summary>
@@ -27,10 +27,10 @@ internal sealed class AttentionMetadata : IDisposable
     /// <summary>The block ids of all sequences, one after the other.</summary>
     public NativeBuffer<int> BlockTables { get; } = new();
 
-    /// <summary>A length that contexts may reach where work is recorded for later steps; 0: those of this step count.</summary>
+    /// <summary>While work is recorded for later steps, the max length of their contexts; 0: only this step's contexts count.</summary>
     public int ContextBound { get; set; }
 
-    /// <summary>The largest number of positions that a sequence of the step sees.</summary>
+    /// <summary>The largest number of positions that a sequence of the step attends to.</summary>
     public int LongestContext
     {
         get

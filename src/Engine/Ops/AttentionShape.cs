@@ -5,7 +5,7 @@ namespace LocalLlm.Ops;
 /// <param name="KvHeads">Key and value heads of this rank; divides <paramref name="Heads"/>.</param>
 /// <param name="HeadDim">Elements per head, even.</param>
 /// <param name="Scale">Factor on the scores, usually 1 / √HeadDim.</param>
-/// <param name="SlidingWindow">Positions a token sees back, itself included; null: all.</param>
+/// <param name="SlidingWindow">Number of last positions that a token attends to, its own included; null: all.</param>
 internal sealed record AttentionShape(int Heads, int KvHeads, int HeadDim, float Scale, int? SlidingWindow)
 {
     /// <summary>Columns of the fused [q | k | v] projection.</summary>

@@ -4,21 +4,21 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Attention of one sequence's rows by plain tensor operations in float32, so many rows of a key head at a time that their scores stay
-/// within bounds: for cards without flash attention.
+/// Attention of one sequence's rows by plain tensor operations in float32, for cards without flash attention. Takes one key head and a
+/// limited number of rows at a time to bound the memory of the scores.
 /// </summary>
 internal static class ChunkedAttention
 {
-    /// <summary>Scores that are there at once: with their copies some 32 MB.</summary>
+    /// <summary>Max number of scores in memory at once; with their copies some 32 MB.</summary>
     public const long MaxScores = 2L << 20;
 
-    /// <summary>Writes the attention of the sequence's last rows: each sees the positions up to its own.</summary>
+    /// <summary>Writes the attention of the sequence's last rows. Each attends to the positions up to its own.</summary>
     /// <param name="queries">[rows, heads, head_dim]; only the last two dimensions must be dense.</param>
-    /// <param name="keys">[positions, kv_heads, head_dim], those of the rows at the end.</param>
+    /// <param name="keys">[positions, kv_heads, head_dim]; the last ones are those of the rows.</param>
     /// <param name="values">[positions, kv_heads, head_dim].</param>
-    /// <param name="shape">Heads, the factor on the scores, and how many positions a row sees.</param>
+    /// <param name="shape">Heads, the factor on the scores, and the sliding window.</param>
     /// <param name="output">[rows, heads, head_dim].</param>
-    /// <param name="maxScores">Bound of the scores that are there at once; at least those of one row and one key head are.</param>
+    /// <param name="maxScores">Max number of scores in memory at once; those of one row and one key head always are.</param>
     public static void Forward(Tensor queries, Tensor keys, Tensor values, AttentionShape shape, Tensor output, long maxScores = MaxScores)
     {
         var (rows, positions, perKvHead) = (queries.size(0), keys.size(0), shape.Heads / shape.KvHeads);
@@ -42,7 +42,7 @@ internal static class ChunkedAttention
         }
     }
 
-    // [rows, seen]: positions after a row's own, and those that its window has passed. The last row sees the last position.
+    // [rows, seen]: true for positions after a row's own and before its window. The last row sees the last position.
     private static Tensor Hidden(long rows, long seen, int? window, Device device)
     {
         var all = ones([rows, seen], ScalarType.Bool, device);

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// The fused operations by a device's primitives, for devices that have none of their own, or only some: those derive from this.
+/// The fused operations, composed of a device's primitives. A device that fuses only some of them derives from this class.
 /// </summary>
 internal class ComposedOps(IDeviceOps ops) : IFusedOps
 {

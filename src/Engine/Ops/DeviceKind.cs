@@ -2,26 +2,26 @@ namespace LocalLlm.Ops;
 
 /// <summary>A kind of device that the engine can run on, as <see cref="DeviceRegistry"/> lists it.</summary>
 /// <param name="Name">What the option <c>device</c> calls it.</param>
-/// <param name="Create">Opens the device of an ordinal; the caller disposes the result if it can be disposed.</param>
+/// <param name="Create">Opens the device with an ordinal. The caller disposes the result if it is disposable.</param>
 internal sealed record DeviceKind(string Name, Func<int, DeviceSettings, IDeviceOps> Create)
 {
-    /// <summary>Whether there may be several, named by an ordinal: <c>name:N</c>. Without an ordinal the first is meant.</summary>
+    /// <summary>Whether a machine may have several, named <c>name:N</c>. Without an ordinal, the name means the first.</summary>
     public bool HasOrdinals { get; init; }
 
-    /// <summary>Whether <c>auto</c> may take it: it is there, and everything that it needs. Null: <c>auto</c> never does.</summary>
+    /// <summary>Whether this machine has the device and all it needs, so <c>auto</c> may choose it. Null: it never does.</summary>
     public Func<bool>? IsUsable { get; init; }
 
     /// <summary>
-    /// What a process plans with that computes nothing on the device of an ordinal, and does not open it; null: it opens it.
+    /// What a process plans with that computes nothing on the device with an ordinal, without opening it; null: it opens the device.
     /// </summary>
     public Func<int, DeviceSettings, PlannedDevice>? Plan { get; init; }
 
     /// <summary>
-    /// What tells the device of an ordinal from all others, whichever process asks; null, of the function, too: nothing does.
+    /// A unique id of the device with an ordinal, the same in every process. Null, as a result too: there is none.
     /// </summary>
     public Func<int, string?>? Identify { get; init; }
 
     /// <summary>Refuses an unknown ordinal, before libtorch is loaded.</summary>
-    /// <exception cref="EngineException">Kind Environment (of the function): what is missing or too old.</exception>
+    /// <exception cref="EngineException">The function throws it, with kind Environment: what is missing or too old.</exception>
     public Action<int>? Require { get; init; }
 }

@@ -1,13 +1,13 @@
 namespace LocalLlm.Ops;
 
-/// <summary>The options <c>device</c> and <c>devices</c> beside each other: what is wrong with them.</summary>
+/// <summary>Checks the options <c>device</c> and <c>devices</c> together.</summary>
 internal static class DeviceOptions
 {
     private const string Name = "devices";
 
     /// <summary>
-    /// What can be said against <see cref="EngineOptions.Devices"/> without looking at this machine: the option's name, and what was found
-    /// and is allowed. How many there have to be is checked with the plan of the ranks.
+    /// The faults of <see cref="EngineOptions.Devices"/> that show without looking at this machine: the option's name, and what was found
+    /// and is allowed. The plan of the ranks checks the number of devices.
     /// </summary>
     public static IEnumerable<(string Name, string Message)> FaultsOf(EngineOptions options)
     {

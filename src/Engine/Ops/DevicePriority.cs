@@ -1,13 +1,14 @@
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Whose work goes first where several engines of one process share a device that can tell (a GPU, between blocks of kernels).
+/// Whose work goes first where several engines of one process share a device, if it supports priorities (a GPU does, between the blocks of
+/// kernels).
 /// </summary>
 internal enum DevicePriority
 {
-    /// <summary>Someone waits for every step: generation.</summary>
+    /// <summary>Generation: a caller waits for every step.</summary>
     High,
 
-    /// <summary>Batches: embeddings.</summary>
+    /// <summary>Embeddings, in batches.</summary>
     Low,
 }

@@ -5,13 +5,13 @@ using LocalLlm.Ops.Cuda;
 
 namespace LocalLlm.Ops;
 
-/// <summary>From the name of a device to its operations. Thread-safe.</summary>
+/// <summary>The kinds of devices; opens devices by name. Thread-safe.</summary>
 internal static class DeviceRegistry
 {
     private const string Auto = "auto";
     private const string Cuda = "cuda";
 
-    // auto takes the first that can be used.
+    // auto chooses the first usable one.
     private static ImmutableList<DeviceKind> s_kinds =
     [
         new(Cuda, (ordinal, settings) => new CudaOps(
@@ -32,8 +32,8 @@ internal static class DeviceRegistry
         s_kinds.Reverse().SelectMany(kind => kind.HasOrdinals ? [kind.Name, $"{kind.Name}:N"] : (string[])[kind.Name]));
 
     /// <summary>Adds a kind of device.</summary>
-    /// <returns>Takes it away again when disposed.</returns>
-    /// <exception cref="ArgumentException">There is one of that name.</exception>
+    /// <returns>Removes the kind again when disposed.</returns>
+    /// <exception cref="ArgumentException">A kind has that name already.</exception>
     public static IDisposable Register(DeviceKind kind)
     {
         ImmutableInterlocked.Update(ref s_kinds, kinds => kinds.Exists(known => known.Name == kind.Name)
@@ -42,30 +42,31 @@ internal static class DeviceRegistry
         return new Registration(kind);
     }
 
-    /// <summary>Whether a device may be called so.</summary>
+    /// <summary>Whether this is the name of a device, or <c>auto</c>.</summary>
     public static bool IsName(string device) => device == Auto || Find(device) is not null;
 
-    /// <summary>Whether this is the name of one device, so not <c>auto</c>.</summary>
+    /// <summary>Whether this is the name of a device; <c>auto</c> is not.</summary>
     public static bool IsDevice(string device) => Find(device) is not null;
 
-    /// <summary>The kind of a named device; of an unknown name the name itself.</summary>
+    /// <summary>The kind of a named device; for an unknown name, the name itself.</summary>
     public static string KindOf(string device) => Find(device) is var (kind, _) ? kind.Name : device;
 
     /// <summary>Whether this is the name of a GPU.</summary>
     public static bool IsGpu(string device) => KindOf(device) == Cuda;
 
     /// <summary>
-    /// What tells a device from all others, on any machine and in any process; null: it may be shared, or nothing is known. Opens nothing.
+    /// An id that no other device has, on any machine, the same in every process; null: the device may be shared, or has no known id. Opens
+    /// nothing.
     /// </summary>
     public static string? IdentityOf(string device) => Find(device) is var (kind, ordinal) ? kind.Identify?.Invoke(ordinal) : null;
 
-    /// <summary>The one name of a device, with its number where its kind has numbers; an unknown name stays what it is.</summary>
+    /// <summary>The canonical name of a device, with an ordinal where its kind has ordinals. Unknown names are returned unchanged.</summary>
     public static string Canonical(string device) =>
         Find(device) is var (kind, ordinal) && kind.HasOrdinals ? string.Create(CultureInfo.InvariantCulture, $"{kind.Name}:{ordinal}") : device;
 
     /// <summary>The name of one of several devices of a kind.</summary>
-    /// <param name="device">A kind, or <c>auto</c>: the first that can be used. A device with a number stays what it is.</param>
-    /// <param name="index">Which, from 0.</param>
+    /// <param name="device">A kind, or <c>auto</c>: the first usable one. A name with an ordinal is returned unchanged.</param>
+    /// <param name="index">Index of the device, from 0.</param>
     public static string NameOf(string device, int index)
     {
         var kind = device == Auto ? s_kinds.First(one => one.IsUsable?.Invoke() == true) : s_kinds.Find(one => one.Name == device);
@@ -80,9 +81,9 @@ internal static class DeviceRegistry
             kind.Require?.Invoke(ordinal);
     }
 
-    /// <summary>The operations of a device; the caller disposes them if they can be disposed.</summary>
+    /// <summary>Opens a device. The caller disposes the result if it is disposable.</summary>
     /// <param name="device">
-    /// <c>auto</c> (the first GPU where one can be used, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.
+    /// <c>auto</c> (the first GPU if one is usable, else the CPU), <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.
     /// </param>
     /// <param name="settings">How it is opened.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: no such device. Kind Environment: what the device lacks.</exception>
@@ -95,10 +96,10 @@ internal static class DeviceRegistry
         return kind.Create(ordinal, settings);
     }
 
-    /// <summary>What a process plans with that computes nothing on a device; null: it opens the device (<see cref="Create"/>).</summary>
-    /// <param name="device">Its name, not <c>auto</c>.</param>
-    /// <param name="settings">How the other process opens it.</param>
-    /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
+    /// <summary>What a process plans with that computes nothing on a device; null: it must open the device (<see cref="Create"/>).</summary>
+    /// <param name="device">The device's name, not <c>auto</c>.</param>
+    /// <param name="settings">How the process that computes opens it.</param>
+    /// <exception cref="EngineException">Kind Environment: the device does not exist.</exception>
     public static PlannedDevice? TryPlan(string device, DeviceSettings settings)
     {
         if (Find(device) is not var (kind, ordinal) || kind.Plan is not { } plan)

@@ -2,8 +2,8 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
-/// <summary>The tokens of a step by the experts that process them, on the host.</summary>
-/// <param name="experts">How many there are.</param>
+/// <summary>The tokens of a step, grouped on the host by the experts that process them.</summary>
+/// <param name="experts">Number of experts.</param>
 internal sealed class ExpertGroups(int experts)
 {
     private readonly int[] _starts = new int[experts + 1];
@@ -11,10 +11,10 @@ internal sealed class ExpertGroups(int experts)
     private long[] _tokens = [];
     private long[] _places = [];
 
-    /// <summary>Experts of a token in the step.</summary>
+    /// <summary>Number of experts of each token in the step.</summary>
     public int PerToken { get; private set; }
 
-    /// <summary>Sorts the choices by expert; within one they keep the order of the tokens.</summary>
+    /// <summary>Sorts the choices by expert. Those of one expert stay in the order of the tokens.</summary>
     /// <param name="ids">[tokens, experts per token] integers.</param>
     public void Fill(Tensor ids)
     {
@@ -52,7 +52,7 @@ internal sealed class ExpertGroups(int experts)
     public int CountOf(int expert) => _starts[expert + 1] - _starts[expert];
 
     /// <summary>
-    /// The tokens of an expert, and where each choice stands among all [tokens · experts per token]; valid until the next step.
+    /// The tokens of an expert, and the index of each choice among all [tokens · experts per token]. Valid until the next step.
     /// </summary>
     public (ReadOnlyMemory<long> Tokens, ReadOnlyMemory<long> Places) Of(int expert)
     {
@@ -60,10 +60,10 @@ internal sealed class ExpertGroups(int experts)
         return (_tokens.AsMemory(range), _places.AsMemory(range));
     }
 
-    /// <summary>A share of an expert's tokens, as <see cref="Of(int)"/> gives all of them.</summary>
+    /// <summary>As <see cref="Of(int)"/>, for every n-th of an expert's tokens.</summary>
     /// <param name="expert">The expert.</param>
-    /// <param name="first">Of its tokens the first that is wanted.</param>
-    /// <param name="step">Every so many of them are.</param>
+    /// <param name="first">Index of the first token among those of the expert.</param>
+    /// <param name="step">Distance from one token to the next.</param>
     public (long[] Tokens, long[] Places) Of(int expert, int first, int step)
     {
         var start = _starts[expert] + first;

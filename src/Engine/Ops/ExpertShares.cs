@@ -3,11 +3,11 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Where the experts of a layer lie that change their ranks, as a device reads it: of an expert that n ranks hold, the rank (token of the
-/// step) modulo n computes the token. Counts the tokens of every expert, by which the next places are chosen. Its tensors come with the
-/// first use.
+/// The ranks that hold each expert of a layer whose experts change ranks, in the form that a device reads. If n ranks hold an expert, the
+/// token's index in the step modulo n selects the one that computes it. Counts the tokens of every expert: the next placement follows from
+/// the counts. Tensors are allocated on first use.
 /// </summary>
-/// <param name="experts">Of the layer.</param>
+/// <param name="experts">Number of experts of the layer.</param>
 /// <param name="rank">This rank.</param>
 /// <param name="device">Its device.</param>
 internal sealed class ExpertShares(int experts, int rank, Device device) : IDisposable
@@ -19,19 +19,19 @@ internal sealed class ExpertShares(int experts, int rank, Device device) : IDisp
     /// <summary>This rank.</summary>
     public int Rank => rank;
 
-    /// <summary>Int32 of an expert in <see cref="Table"/>.</summary>
+    /// <summary>Number of int32 of an expert in <see cref="Table"/>.</summary>
     public int Width => _rows.Length / experts;
 
     /// <summary>
-    /// [experts, <see cref="Width"/>] int32: how many ranks hold an expert, then for each of them the rank and, of this rank, the place.
+    /// [experts, <see cref="Width"/>] int32: how many ranks hold the expert, then each rank's number and, for this rank, the place.
     /// </summary>
     public Tensor Table => _table ??= tensor(_rows, device: device).DetachFromDisposeScope();
 
     /// <summary>[experts] int64, counted up by the device.</summary>
     public Tensor Loads => _loads ??= zeros(experts, ScalarType.Int64, device).DetachFromDisposeScope();
 
-    /// <summary>Puts the experts elsewhere, from the next step on.</summary>
-    /// <param name="rows">What <see cref="Table"/> is to hold, row by row.</param>
+    /// <summary>Changes the placement of the experts, from the next step on.</summary>
+    /// <param name="rows">The new content of <see cref="Table"/>, row by row.</param>
     public void Place(int[] rows)
     {
         _rows = rows;
@@ -39,7 +39,7 @@ internal sealed class ExpertShares(int experts, int rank, Device device) : IDisp
         _table = null;
     }
 
-    /// <summary>Adds what the device has counted, once it has computed all that is queued.</summary>
+    /// <summary>Waits for all queued work, then adds the device's counts to <paramref name="loads"/>.</summary>
     public void AddLoads(long[] loads)
     {
         if (_loads is null)
@@ -50,7 +50,7 @@ internal sealed class ExpertShares(int experts, int rank, Device device) : IDisp
             loads[expert] += counted[expert];
     }
 
-    /// <summary>Counts from zero again, behind the steps that are queued.</summary>
+    /// <summary>Resets the counts to zero, after the queued steps.</summary>
     public void Clear()
     {
         using var noGradients = inference_mode(); // as where they were allocated

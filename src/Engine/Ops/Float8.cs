@@ -8,7 +8,7 @@ namespace LocalLlm.Ops;
 
 /// <summary>
 /// The 8-bit float e4m3 without infinities (torch's <c>float8_e4m3fn</c>; Micikevicius et al., 2022, FP8 Formats for Deep Learning): sign,
-/// 4 bits of exponent with a bias of 7, 3 of mantissa. The largest is 448; 0x7F and 0xFF are NaN.
+/// 4 bits of exponent with a bias of 7, 3 bits of mantissa. The largest value is 448; 0x7F and 0xFF are NaN.
 /// </summary>
 internal static class Float8
 {
@@ -20,7 +20,7 @@ internal static class Float8
     /// <summary>The value of every byte: [256].</summary>
     public static ReadOnlySpan<float> Values => s_values;
 
-    /// <summary>The byte of the nearest value, ties to even; beyond <see cref="Largest"/> that one; 0x7F for NaN.</summary>
+    /// <summary>The byte of the nearest value, ties to even. Saturates at <see cref="Largest"/>; NaN gives 0x7F.</summary>
     public static byte FromSingle(float value)
     {
         if (float.IsNaN(value))
@@ -29,7 +29,7 @@ internal static class Float8
         var magnitude = MathF.Abs(value);
         if (magnitude >= Largest)
             return (byte)(sign | 0x7E);
-        // Values ascend with their bytes; of two neighbours in the middle of which a number lies, the even one.
+        // Values ascend with their bytes. A number in the middle between two values gets the even byte.
         var above = s_values.AsSpan(0, 0x7F).BinarySearch(magnitude);
         if (above < 0)
         {

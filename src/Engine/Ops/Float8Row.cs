@@ -3,9 +3,9 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Rows of 8-bit floats that share a scale: a power of two in one byte, its exponent plus 127, and 255 for NaN (E8M0 of the OCP
-/// Microscaling Formats, 2023). It brings the largest element of the row to between 224 and 448. A power of two rounds nothing, so that an
-/// element keeps the precision of e4m3 whatever the magnitude of its row. A row that holds NaN is all NaN.
+/// Rows of 8-bit floats that share a scale. The scale is a power of two in one byte: its exponent plus 127, or 255 for NaN (E8M0 of the OCP
+/// Microscaling Formats, 2023). It brings the largest element of the row to between 224 and 448. Scaling by a power of two rounds nothing:
+/// elements keep the precision of e4m3 whatever the magnitude of their row. A row that holds NaN reads as all NaN.
 /// </summary>
 internal static class Float8Row
 {
@@ -17,20 +17,20 @@ internal static class Float8Row
     /// <summary>The scale of a row by its largest magnitude, NaN included.</summary>
     public static byte ScaleOf(float largest)
     {
-        // 448 is 1.75 · 2^8: above 1.75 times a power of two, the next one.
+        // 448 is 1.75 · 2^8: a magnitude above 1.75 times a power of two takes the next power.
         const int roundsUp = 0x1FFFFF;
         const int largestExponent = 8;
         return float.IsNaN(largest) ? NaN
             : (byte)Math.Clamp(((BitConverter.SingleToInt32Bits(largest) + roundsUp) >> 23) - largestExponent, 1, NaN - 1);
     }
 
-    /// <summary>What elements are multiplied by when they are read.</summary>
+    /// <summary>The factor on elements when they are read.</summary>
     public static float Value(byte scale) => scale == NaN ? float.NaN : BitConverter.Int32BitsToSingle(scale << 23);
 
-    /// <summary>What elements are multiplied by before they are stored.</summary>
+    /// <summary>The factor on elements before they are stored.</summary>
     public static float Inverse(byte scale) => scale == NaN ? 0 : BitConverter.Int32BitsToSingle((254 - scale) << 23);
 
-    /// <summary>Plainly, in the host's memory: rows [..., width] in float32 → bytes [..., width] and scales [...].</summary>
+    /// <summary>The plain version, in the host's memory: rows [..., width] in float32 → bytes [..., width] and scales [...].</summary>
     public static (Tensor Bytes, Tensor Scales) Encode(Tensor rows)
     {
         var source = rows.cpu().contiguous().data<float>();

@@ -1,13 +1,13 @@
 namespace LocalLlm.Ops;
 
-/// <summary>How the matrices of 8-bit floats that a device holds are multiplied: for people.</summary>
-/// <param name="Quantised">Those by which rows of 8-bit floats are multiplied.</param>
-/// <param name="InKernels">Those that kernels widen when they multiply.</param>
-/// <param name="Whole">Those that plain operations widen before each product: no kernel takes their blocks, or the type of
-/// activations.</param>
-/// <param name="ManyRows">What multiplies many rows, and why; null: the same as few.</param>
+/// <summary>How a device multiplies its matrices of 8-bit floats; for logs.</summary>
+/// <param name="Quantised">Number of matrices that are multiplied by rows of 8-bit floats.</param>
+/// <param name="InKernels">Number of matrices that kernels widen as they multiply.</param>
+/// <param name="Whole">Number of matrices that plain operations widen before each product: no kernel supports their blocks or the type
+/// of activations.</param>
+/// <param name="ManyRows">What multiplies many rows, and why; null: the same as few rows.</param>
 internal sealed record Fp8Products(int Quantised, int InKernels, int Whole, string? ManyRows)
 {
-    /// <summary>All of them.</summary>
+    /// <summary>Number of all matrices.</summary>
     public int Count => Quantised + InKernels + Whole;
 }

@@ -31,12 +31,12 @@ internal sealed class Fp8Weight(Tensor data, Tensor scales, Fp8Grid grid, Tensor
     /// <summary>Elements of an input row.</summary>
     public int InFeatures { get; } = inFeatures;
 
-    /// <summary>The same in memory of its own, on a device of the same kind.</summary>
+    /// <summary>A copy with memory of its own, on a device of the same kind.</summary>
     public Fp8Weight Copy(Device device) =>
         new(Copied(Data, device), Copied(Scales, device), Grid, Bias is null ? null : Copied(Bias, device), InFeatures) { Role = Role };
 
     /// <summary>
-    /// Has the grid of the matrices of its shape on this rank, by which devices know them: the same values in another object.
+    /// Replaces the grid by an equal one that this rank's matrices of this shape share. Devices tell shapes apart by this object.
     /// </summary>
     public void Share(Fp8Grid grid) => Grid = grid;
 

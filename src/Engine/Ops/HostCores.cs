@@ -3,20 +3,21 @@ using System.Globalization;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// How many threads can compute at once for this process. Threads of a step wait for one another, so one more than that costs more than it
-/// brings: it waits for its turn (a control group's quota) or shares the units of a core (the second thread of a core).
+/// How many threads of this process can compute at once. The threads of a step wait for one another, so one thread more slows all of them
+/// down: it waits for its turn (a control group's quota) or shares the units of a core (the core's second hardware thread).
 /// </summary>
 internal static class HostCores
 {
     private static readonly Lazy<int> OfProcess = new(() => Math.Min(CountBelow("/"), Environment.ProcessorCount));
 
     /// <summary>
-    /// Cores of this process: those that it may run on, each once, and no more than its control groups let it use. As of the first call.
+    /// Number of cores of this process: the physical cores that it may run on, limited by the quotas of its control groups. Read once, at
+    /// the first call.
     /// </summary>
     public static int Count => OfProcess.Value;
 
-    /// <summary>As <see cref="Count"/> from the system's files below a folder; at least 1, and 1 where they say nothing.</summary>
-    /// <param name="root">What holds <c>proc</c> and <c>sys</c>.</param>
+    /// <summary>As <see cref="Count"/>, from the system's files below a folder; at least 1, and 1 if the files say nothing.</summary>
+    /// <param name="root">The folder that holds <c>proc</c> and <c>sys</c>.</param>
     public static int CountBelow(string root)
     {
         var cores = CpusBelow(root).Count;
@@ -27,7 +28,7 @@ internal static class HostCores
     /// <summary>One CPU of each core that this process may run on.</summary>
     public static IReadOnlyList<int> Cpus => CpusBelow("/");
 
-    /// <summary>As <see cref="Cpus"/> from the system's files below a folder.</summary>
+    /// <summary>As <see cref="Cpus"/>, from the system's files below a folder.</summary>
     public static IReadOnlyList<int> CpusBelow(string root) => [.. AllowedCpus(root).DistinctBy(cpu => CoreOf(root, cpu))];
 
     private static IEnumerable<int> AllowedCpus(string root)
@@ -37,14 +38,14 @@ internal static class HostCores
         return line is null ? Enumerable.Range(0, Environment.ProcessorCount) : Numbers(line[key.Length..]);
     }
 
-    // What all threads of one core have in common.
+    // A key that all hardware threads of one core share.
     private static string CoreOf(string root, int cpu)
     {
         var folder = string.Create(CultureInfo.InvariantCulture, $"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
         return Lines(Path.Combine(root, folder)).FirstOrDefault() ?? cpu.ToString(CultureInfo.InvariantCulture);
     }
 
-    // 0-3,8,10-11
+    // Parses lists such as 0-3,8,10-11.
     private static IEnumerable<int> Numbers(string list)
     {
         foreach (var part in list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
@@ -57,7 +58,7 @@ internal static class HostCores
         }
     }
 
-    // In cores, of the process's control group and of those above it, of both versions.
+    // Quotas in cores, of the process's control group and its ancestors, in cgroup v1 and v2.
     private static IEnumerable<double> Quotas(string root)
     {
         foreach (var line in Lines(Path.Combine(root, "proc/self/cgroup")))
@@ -77,7 +78,7 @@ internal static class HostCores
         }
     }
 
-    // In a container the path is often one of the host, and the container's own group is the mount itself.
+    // In a container the path is often one on the host; the container's own group is then the mount itself.
     private static IEnumerable<string> FoldersUpFrom(string mount, string path)
     {
         var names = path.Split('/', StringSplitOptions.RemoveEmptyEntries);
@@ -105,7 +106,7 @@ internal static class HostCores
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            return []; // a core that has just gone offline, or a file that is not for this user
+            return []; // a core that has just gone offline, or a file that this user may not read
         }
     }
 }

@@ -2,11 +2,11 @@ using System.Globalization;
 
 namespace LocalLlm.Ops;
 
-/// <summary>What the machine's memory holds for this process.</summary>
+/// <summary>The host memory that this process can use.</summary>
 internal static class HostMemory
 {
     /// <summary>
-    /// Bytes that can be taken without swapping: the kernel's estimate, or less where the process's control group allows less.
+    /// Bytes that can be allocated without swapping: the kernel's estimate, or less if the process's control group allows less.
     /// </summary>
     public static long AvailableBytes()
     {

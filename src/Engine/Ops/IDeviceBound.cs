@@ -1,9 +1,9 @@
 namespace LocalLlm.Ops;
 
-/// <summary>A connection between ranks that works on a device: it learns which, on the device's thread, before it is used.</summary>
+/// <summary>A connection between ranks on a device. <see cref="Bind"/> is called on the device's thread before its first use.</summary>
 internal interface IDeviceBound
 {
-    /// <summary>Takes what it needs of the device and does not wait for other ranks.</summary>
+    /// <summary>Takes what it needs from the device, without waiting for other ranks.</summary>
     /// <exception cref="EngineException">Kind Environment: the device cannot do it.</exception>
     void Bind(IDeviceOps ops);
 }

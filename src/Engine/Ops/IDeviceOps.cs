@@ -5,22 +5,22 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// What a device must do for a model: all that another vendor has to write. <see cref="TorchOps"/> is the plain version that every
-/// other one is tested against. What a device can do beside is in <see cref="Features"/>. Results are tensors of the current dispose
-/// scope, valid until the end of the layer that asked for them (a device may keep one buffer for each kind of result); inputs are
-/// contiguous where nothing else is said. Called on the executor's thread only.
+/// The operations that a device must have to run a model; support for another vendor needs only these. <see cref="TorchOps"/> is the
+/// plain implementation that all others are tested against. Optional operations are in <see cref="Features"/>. Results are tensors of
+/// the current dispose scope, valid until the end of the layer that asked for them (a device may keep one buffer for each kind of
+/// result). Inputs are contiguous unless stated otherwise. Called on the executor's thread only.
 /// </summary>
 internal interface IDeviceOps
 {
     /// <summary>Where tensors live.</summary>
     Device Device { get; }
 
-    /// <summary>What the device has beside these primitives; always the same.</summary>
+    /// <summary>What the device has beyond these primitives; never changes.</summary>
     DeviceFeatures Features { get; }
 
     /// <summary>
-    /// Type of activations, and of the KV cache unless that has 8-bit floats, when the weights are computed in
-    /// <paramref name="computeType"/>.
+    /// Type of the activations when the model computes in <paramref name="computeType"/>; also of the KV cache, unless that holds 8-bit
+    /// floats.
     /// </summary>
     ScalarType ActivationType(ScalarType computeType);
 
@@ -33,12 +33,12 @@ internal interface IDeviceOps
         WeightPacking packing = WeightPacking.Compact);
 
     /// <summary>
-    /// A small weight (a norm's, the embedding table) on the device, owned by the caller; a copy, unless it is there already.
+    /// A small weight (a norm's, the embedding table) on the device, owned by the caller. Copied unless it is on the device already.
     /// </summary>
     Tensor ToDevice(Tensor weight);
 
-    /// <summary>Creates a step known before the model's layers run.</summary>
-    /// <param name="inputIds">One per token; a <see cref="SampledInput"/> where the device samples tokens.</param>
+    /// <summary>Announces a step to the device before the model's layers run.</summary>
+    /// <param name="inputIds">One per token; may be a <see cref="SampledInput"/> where the device samples tokens.</param>
     /// <param name="metadata">The step; unchanged until the next call.</param>
     /// <returns>The ids as <see cref="Embedding"/> takes them.</returns>
     Tensor BeginStep(ReadOnlySpan<int> inputIds, AttentionMetadata metadata);
@@ -50,8 +50,8 @@ internal interface IDeviceOps
     Tensor Embedding(Tensor ids, Tensor table);
 
     /// <summary>
-    /// As <see cref="Embedding"/>, of a table that holds the rows of a larger one from <paramref name="firstId"/> on; zeros for ids outside
-    /// of it.
+    /// As <see cref="Embedding"/>, from a table that holds the rows of a larger one from <paramref name="firstId"/> on. Ids outside of
+    /// the table give zeros.
     /// </summary>
     Tensor EmbeddingShard(Tensor ids, Tensor table, long firstId)
     {
@@ -64,11 +64,11 @@ internal interface IDeviceOps
     Tensor SelectRows(Tensor x, ReadOnlySpan<int> indices);
 
     /// <summary>
-    /// Where each row is largest: [rows, width] → [rows, 2] float32, the largest value and the lowest column that has it. NaN is larger
-    /// than all others, and its first column counts.
+    /// The maximum of each row: [rows, width] → [rows, 2] float32, the largest value and the lowest column that has it. NaN counts as
+    /// larger than every number; the first NaN's column is returned.
     /// </summary>
-    /// <param name="x">At most 2²⁴ columns with those before them, which float32 counts exactly.</param>
-    /// <param name="firstColumn">Added to every column: where x stands in a wider matrix.</param>
+    /// <param name="x">firstColumn + width is at most 2²⁴: float32 holds such column numbers exactly.</param>
+    /// <param name="firstColumn">Added to every column: where x begins in a wider matrix.</param>
     Tensor RowMaxima(Tensor x, long firstColumn)
     {
         var (values, columns) = x.max(1);
@@ -101,8 +101,8 @@ internal interface IDeviceOps
     Tensor SiluAndMul(Tensor gateUp);
 
     /// <summary>
-    /// The shape of one block of each tensor of a layer's cache; unless the device has a layout of its own [block_size, heads, width], and
-    /// always so for <see cref="KvLayout.Rows"/>.
+    /// The shape of one block of each tensor of a layer's cache: [block_size, heads, width] unless the device has a layout of its own, and
+    /// always for <see cref="KvLayout.Rows"/>.
     /// </summary>
     IReadOnlyList<long[]> CacheBlockShapes(KvLayerSpec layer) =>
         [.. layer.Tensors.Select(tensor => (long[])[AttentionMetadata.BlockSize, tensor.Heads, tensor.Width])];

@@ -3,12 +3,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Products by matrices of 8-bit floats, which stay 8 bits wide in the device's memory; part of <see cref="DeviceFeatures"/>.
-/// <see cref="TorchFp8Ops"/> is the plain version. Results live as those of <see cref="IDeviceOps"/>.
+/// Products by matrices of 8-bit floats that stay 8 bits wide in the device's memory; part of <see cref="DeviceFeatures"/>.
+/// <see cref="TorchFp8Ops"/> is the plain version. Results live as long as those of <see cref="IDeviceOps"/>.
 /// </summary>
 internal interface IFp8Ops
 {
-    /// <summary>Chooses among ways to multiply by trying them, once: all matrices are packed, and nothing was multiplied yet.</summary>
+    /// <summary>Tries ways to multiply and chooses one. Called once: after all matrices are packed, before the first product.</summary>
     /// <param name="type">Of activations.</param>
     /// <returns>How the matrices are multiplied; null: kernels widen all of them.</returns>
     Fp8Products? Prepare(ScalarType type) => null;
@@ -24,12 +24,12 @@ internal interface IFp8Ops
     /// <summary>x · Wᵀ + bias, where an element of W is its byte's value times its block's scale: [rows, in] → [rows, out].</summary>
     Tensor Linear(Tensor x, Fp8Weight weight);
 
-    /// <summary><see cref="Linear"/> of rows that are normalised before, as by <see cref="IDeviceOps.RmsNorm"/>.</summary>
+    /// <summary>Normalises rows as <see cref="IDeviceOps.RmsNorm"/> does, then multiplies as <see cref="Linear"/> does.</summary>
     /// <param name="x">[rows, in]; rows may have gaps between them.</param>
     /// <param name="norm">[in].</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="weight">The matrix.</param>
-    /// <returns>Null: the device has nothing of its own for it, and nothing was done.</returns>
+    /// <returns>Null: the device has no kernel for it, and nothing was done.</returns>
     Tensor? TryLinearNormed(Tensor x, Tensor norm, float epsilon, Fp8Weight weight) => null;
 
     /// <summary>silu(gate) · up of normalised rows, for a matrix [gate | up].</summary>
@@ -37,17 +37,17 @@ internal interface IFp8Ops
     /// <param name="norm">[in].</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="weight">[out, in].</param>
-    /// <returns>[rows, out / 2]; null: the device has nothing of its own for it, and nothing was done.</returns>
+    /// <returns>[rows, out / 2]; null: the device has no kernel for it, and nothing was done.</returns>
     Tensor? TryLinearGated(Tensor x, Tensor norm, float epsilon, Fp8Weight weight) => null;
 
     /// <summary>residual += <see cref="Linear"/>, rounded once.</summary>
     /// <param name="residual">[rows, out], contiguous.</param>
     /// <param name="x">[rows, in].</param>
     /// <param name="weight">The matrix.</param>
-    /// <returns>False: the device has nothing of its own for it, and nothing was done.</returns>
+    /// <returns>False: the device has no kernel for it, and nothing was done.</returns>
     bool TryAddLinear(Tensor residual, Tensor x, Fp8Weight weight) => false;
 
-    /// <summary>A matrix is about to be disposed while others stay: frees what is known of it beside its own tensors.</summary>
+    /// <summary>Frees what the device keeps for a matrix beside its tensors. Called before a single matrix is disposed.</summary>
     /// <param name="weight">Of this device.</param>
     void Forget(Fp8Weight weight)
     {

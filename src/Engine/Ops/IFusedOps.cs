@@ -3,14 +3,14 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// What a device may do as one operation instead of by the primitives of <see cref="IDeviceOps"/>, to the same result within rounding.
-/// <see cref="ComposedOps"/> is the same by primitives alone; a device that has only some of it derives from that class. Results live as
-/// those of <see cref="IDeviceOps"/>.
+/// Operations that a device may offer in place of several primitives of <see cref="IDeviceOps"/>, with the same result within rounding.
+/// <see cref="ComposedOps"/> composes them from primitives; a device that has only some of them derives from that class. Results live as
+/// long as those of <see cref="IDeviceOps"/>.
 /// </summary>
 internal interface IFusedOps
 {
     /// <summary>
-    /// <see cref="IDeviceOps.Linear"/> of the <see cref="IDeviceOps.RmsNorm"/> of x, whose rows may have gaps between them as there.
+    /// <see cref="IDeviceOps.Linear"/> of the <see cref="IDeviceOps.RmsNorm"/> of x. As there, rows of x may have gaps between them.
     /// </summary>
     Tensor NormLinear(Tensor x, Tensor normWeight, float epsilon, LinearWeight weight);
 
@@ -21,16 +21,16 @@ internal interface IFusedOps
     void LinearAdd(Tensor x, LinearWeight weight, Tensor residual);
 
     /// <summary>
-    /// <see cref="NormLinear"/> by a fused projection [q | k | v], then <see cref="IDeviceOps.RotaryAndCache"/> of its result: [tokens,
-    /// in] → [tokens, qkv width].
+    /// <see cref="NormLinear"/> by a fused projection [q | k | v], then <see cref="IDeviceOps.RotaryAndCache"/> of its result:
+    /// [tokens, in] → [tokens, qkv width].
     /// </summary>
     Tensor NormQkvRotary(
         Tensor x, Tensor normWeight, float epsilon, LinearWeight qkv, RotaryTable rotary, KvLayerCache cache,
         AttentionMetadata metadata, AttentionShape shape);
 
     /// <summary>
-    /// Attention within whole texts, every token to all of its text: [tokens, 3 · heads · head_dim] (queries, keys, values) → [tokens,
-    /// heads · head_dim].
+    /// Attention within whole texts: every token attends to all of its text. [tokens, 3 · heads · head_dim] (queries, keys, values) →
+    /// [tokens, heads · head_dim].
     /// </summary>
     Tensor TextAttention(Tensor qkv, TextSpans texts, int heads);
 

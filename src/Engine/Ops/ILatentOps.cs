@@ -3,12 +3,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// What a device does for latent attention (arXiv 2405.04434), whose cache has one row a token: the normalised latent vector and the
-/// rotated part of the key. <see cref="TorchLatentOps"/> is the plain version. Results live as those of <see cref="IDeviceOps"/>.
+/// What a device does for latent attention (arXiv 2405.04434). The cache has one row for each token: its normalised latent vector and the
+/// rotated part of its key. <see cref="TorchLatentOps"/> is the plain version. Results live as long as those of <see cref="IDeviceOps"/>.
 /// </summary>
 internal interface ILatentOps
 {
-    /// <summary>Rows of the largest step of single tokens that can be recorded (<see cref="IGraphCapture"/>); 0: none.</summary>
+    /// <summary>Max number of rows of a decode step that can be recorded (<see cref="IGraphCapture"/>); 0: none can.</summary>
     /// <param name="type">Of activations.</param>
     /// <param name="shape">Of this rank.</param>
     int MaxRecordedRows(ScalarType type, LatentAttentionShape shape) => 0;
@@ -21,9 +21,9 @@ internal interface ILatentOps
 
     /// <summary>Rotates the queries in place; normalises and rotates each token's row, and stores it in its slot.</summary>
     /// <param name="queries">[tokens, heads · (plain_dim + rotary_dim)].</param>
-    /// <param name="rows">[tokens, width]; a token's latent vector and the rotated part of its key stand at
+    /// <param name="rows">[tokens, width]; a token's latent vector and the part of its key to rotate begin at
     /// <paramref name="column"/>.</param>
-    /// <param name="column">First column of them.</param>
+    /// <param name="column">First column of the latent vectors.</param>
     /// <param name="normWeight">[rank].</param>
     /// <param name="epsilon">Added to the mean square.</param>
     /// <param name="rotary">Position embeddings of the rotated part.</param>
@@ -35,8 +35,8 @@ internal interface ILatentOps
         AttentionMetadata metadata, LatentAttentionShape shape);
 
     /// <summary>
-    /// Causal attention of each token over its own sequence's rows: [tokens, heads · (plain_dim + rotary_dim)] → [tokens, heads ·
-    /// value_dim].
+    /// Causal attention of each token over its own sequence's rows: [tokens, heads · (plain_dim + rotary_dim)] →
+    /// [tokens, heads · value_dim].
     /// </summary>
     Tensor Attention(Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape);
 }

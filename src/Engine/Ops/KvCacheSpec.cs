@@ -2,13 +2,13 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
-/// <summary>Who reads the tensors of a layer's cache, and so who decides how they lie in memory.</summary>
+/// <summary>Who reads the tensors of a layer's cache and therefore decides their layout.</summary>
 internal enum KvLayout
 {
     /// <summary><see cref="IDeviceOps.Attention"/>: the device's own layout (<see cref="IDeviceOps.CacheBlockShapes"/>).</summary>
     Device,
 
-    /// <summary>The model: one row a token, [blocks, block_size, heads, width] (<see cref="PagedRows"/>).</summary>
+    /// <summary>The model: one row for each token, [blocks, block_size, heads, width] (<see cref="PagedRows"/>).</summary>
     Rows,
 }
 
@@ -17,12 +17,12 @@ internal enum KvLayout
 /// <param name="Width">Elements of a head.</param>
 internal readonly record struct KvTensorSpec(int Heads, int Width);
 
-/// <summary>What one layer keeps of every token, on this rank.</summary>
+/// <summary>What one layer stores for every token, on this rank.</summary>
 /// <param name="Tensors">One for each tensor; widths may differ.</param>
-/// <param name="Layout">Who reads them.</param>
+/// <param name="Layout">Who reads the tensors.</param>
 internal sealed record KvLayerSpec(IReadOnlyList<KvTensorSpec> Tensors, KvLayout Layout)
 {
-    /// <summary>Keys and values of one width, which <see cref="IDeviceOps.Attention"/> reads.</summary>
+    /// <summary>Keys and values of the same width, for <see cref="IDeviceOps.Attention"/>.</summary>
     public static KvLayerSpec KeysAndValues(int kvHeads, int headDim) =>
         new([new(kvHeads, headDim), new(kvHeads, headDim)], KvLayout.Device);
 
@@ -31,18 +31,18 @@ internal sealed record KvLayerSpec(IReadOnlyList<KvTensorSpec> Tensors, KvLayout
         new([.. widths.Select(width => new KvTensorSpec(1, width))], KvLayout.Rows);
 }
 
-/// <summary>What a model keeps of every token: all that the cache, the planner and the scheduler know of it.</summary>
+/// <summary>What a model stores for every token: all that the cache, the planner and the scheduler know of the model.</summary>
 /// <param name="Layers">One per attention layer, in the order of the caches.</param>
 internal sealed record KvCacheSpec(IReadOnlyList<KvLayerSpec> Layers)
 {
     /// <summary>
-    /// The type of elements that are 8-bit floats; each token's heads then have a scale of one byte (<see cref="Float8Row"/>).
+    /// The element type that stands for 8-bit floats. Each head of each token then has a scale of one byte (<see cref="Float8Row"/>).
     /// </summary>
     public const ScalarType Float8 = ScalarType.Byte;
 
     /// <summary>Bytes of one block over all tensors of all layers.</summary>
-    /// <param name="ops">The device whose layout it is.</param>
-    /// <param name="type">Of the elements: one that is computed in, or <see cref="Float8"/>.</param>
+    /// <param name="ops">The device, for its layout.</param>
+    /// <param name="type">Element type: that of the computation, or <see cref="Float8"/>.</param>
     public long BlockBytes(IDeviceOps ops, ScalarType type)
     {
         var elements = Layers.Sum(layer => ops.CacheBlockShapes(layer).Sum(shape => shape.Aggregate(1L, (product, size) => product * size)));

@@ -2,17 +2,17 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
-/// <summary>What one layer keeps of the tokens in its blocks, as its <see cref="KvLayerSpec"/> says; owns its tensors.</summary>
+/// <summary>The blocks of one layer's cache, with the contents that <see cref="KvLayerSpec"/> describes; owns its tensors.</summary>
 /// <param name="tensors">One for each of <see cref="KvLayerSpec.Tensors"/>.</param>
-/// <param name="scales">One for each of them where they hold 8-bit floats, else none.</param>
+/// <param name="scales">One for each of the tensors if they hold 8-bit floats, else none.</param>
 internal sealed class KvLayerCache(IReadOnlyList<Tensor> tensors, IReadOnlyList<Tensor> scales) : IDisposable
 {
     /// <summary>One for each of <see cref="KvLayerSpec.Tensors"/>.</summary>
     public IReadOnlyList<Tensor> Tensors { get; } = tensors;
 
     /// <summary>
-    /// [blocks, heads, block_size] on every device: the scales of each token's heads (<see cref="Float8Row"/>), one tensor for each of
-    /// <see cref="Tensors"/> where those hold 8-bit floats; else none.
+    /// The scales of each token's heads (<see cref="Float8Row"/>), [blocks, heads, block_size] on every device: one tensor for each of
+    /// <see cref="Tensors"/> if those hold 8-bit floats, else none.
     /// </summary>
     public IReadOnlyList<Tensor> Scales { get; } = scales;
 

@@ -3,17 +3,17 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// How the heads of one rank make keys and values of a latent vector (<c>kv_b_proj</c>), in the form that an <see cref="ILatentOps"/> uses;
-/// owns its tensors.
+/// The projection of latent vectors to the keys and values of one rank's heads (<c>kv_b_proj</c>), in the layout of an
+/// <see cref="ILatentOps"/>; owns its tensors.
 /// </summary>
-/// <param name="keys">Of the part without positions; plainly [heads, plain_dim, rank].</param>
-/// <param name="values">Plainly [heads, value_dim, rank].</param>
+/// <param name="keys">Projection to the plain part of the keys; [heads, plain_dim, rank] in the plain layout.</param>
+/// <param name="values">Projection to the values; [heads, value_dim, rank] in the plain layout.</param>
 internal sealed class LatentWeight(Tensor keys, Tensor values) : IDisposable
 {
-    /// <summary>Plainly [heads, plain_dim, rank].</summary>
+    /// <summary>[heads, plain_dim, rank] in the plain layout.</summary>
     public Tensor Keys { get; } = keys;
 
-    /// <summary>Plainly [heads, value_dim, rank].</summary>
+    /// <summary>[heads, value_dim, rank] in the plain layout.</summary>
     public Tensor Values { get; } = values;
 
     /// <inheritdoc/>

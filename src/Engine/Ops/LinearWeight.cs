@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
-/// <summary>What the products of a matrix are for: a device keeps results apart by it.</summary>
+/// <summary>What the products of a matrix are for. A device keeps results of different roles in different buffers.</summary>
 internal enum LinearRole
 {
     /// <summary>Added to the residual stream, or used at once.</summary>
@@ -26,13 +26,13 @@ internal enum LinearRole
 }
 
 /// <summary>
-/// Where a bfloat16 matrix lies in panels of 64 outputs and pairs of inputs, [⌈out / 64⌉, pairs, 64, 2], zero where it has no element.
+/// A bfloat16 matrix in panels of 64 outputs and pairs of inputs: [⌈out / 64⌉, pairs, 64, 2], padded with zeros.
 /// </summary>
-/// <param name="Address">The first element.</param>
-/// <param name="InputPairs">Pairs of inputs of a panel, padding included.</param>
+/// <param name="Address">Address of the first element.</param>
+/// <param name="InputPairs">Number of pairs of inputs in a panel, padding included.</param>
 internal readonly record struct PairPanels(nint Address, int InputPairs);
 
-/// <summary>A weight matrix in the form that one <see cref="IDeviceOps"/> multiplies by fastest; owns its tensors.</summary>
+/// <summary>A weight matrix in the layout that an <see cref="IDeviceOps"/> multiplies by fastest; owns its tensors.</summary>
 /// <param name="data">The matrix in the device's own layout.</param>
 /// <param name="bias">[out] or null.</param>
 /// <param name="outFeatures">Rows of the original matrix.</param>
@@ -51,7 +51,7 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
     /// <summary>A second copy in the layout that is fastest for a single row, or null.</summary>
     public Tensor? DecodeData { get; } = decodeData;
 
-    /// <summary>Where <see cref="Data"/> or <see cref="DecodeData"/> lie in panels for few rows; null: neither does.</summary>
+    /// <summary>The panels for few rows in <see cref="Data"/> or <see cref="DecodeData"/>; null: neither has panels.</summary>
     public PairPanels? Panels { get; init; }
 
     /// <summary>[out] or null.</summary>
@@ -66,11 +66,11 @@ internal sealed class LinearWeight(Tensor data, Tensor? bias, int outFeatures, i
     /// <summary>Elements of an input row.</summary>
     public int InFeatures { get; } = inFeatures;
 
-    /// <summary>The same in memory of its own, on a device of the same kind.</summary>
+    /// <summary>A copy with memory of its own, on a device of the same kind.</summary>
     public unsafe LinearWeight Copy(Device device)
     {
         var (data, decodeData) = (Copied(Data, device)!, Copied(DecodeData, device));
-        // Panels lie in the second copy, or are all that a library's own layout holds.
+        // Panels are the second copy, or the whole content of a library's own layout.
         var panels = Panels is { } own ? own with { Address = decodeData is null ? MkldnnLinear.MemoryOf(data).Address : (nint)decodeData.DataPointer() } : (PairPanels?)null;
         return new(data, Copied(Bias, device), OutFeatures, InFeatures, decodeData) { Panels = panels, Role = Role };
     }

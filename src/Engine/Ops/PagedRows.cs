@@ -4,12 +4,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Tensors of a cache with one row a token, [blocks, block_size, ...], by plain tensor operations: for attention that a device has no
-/// kernels for, and for the oracle. It reads the step on the host, so steps that use it cannot be recorded.
+/// Reads and writes cache tensors with one row for each token, [blocks, block_size, ...], by plain tensor operations: for attention that a
+/// device has no kernels for, and for the oracle. It reads the step on the host; steps that use it cannot be recorded.
 /// </summary>
 internal static class PagedRows
 {
-    /// <summary>Stores a row of every token of the step in its slot.</summary>
+    /// <summary>Stores a row for every token of the step in the token's slot.</summary>
     /// <param name="cache">Of the layer.</param>
     /// <param name="index">Which of its tensors: [blocks, block_size, heads, width].</param>
     /// <param name="rows">[tokens, heads · width].</param>
@@ -34,12 +34,12 @@ internal static class PagedRows
     }
 
     /// <summary>
-    /// The rows of all positions of a sequence, in order: [context, heads · width] in the type of the cache, in float32 where that is 8-bit
-    /// floats.
+    /// The rows of all positions of a sequence, in order: [context, heads · width] in the type of the cache, or in float32 if the cache
+    /// holds 8-bit floats.
     /// </summary>
     /// <param name="cache">Of the layer.</param>
     /// <param name="index">Which of its tensors: [blocks, block_size, heads, width].</param>
-    /// <param name="sequence">Which.</param>
+    /// <param name="sequence">The sequence.</param>
     /// <param name="metadata">The step.</param>
     public static Tensor Gather(KvLayerCache cache, int index, in SequenceSpan sequence, AttentionMetadata metadata)
     {
@@ -52,7 +52,7 @@ internal static class PagedRows
         return gathered.view(count * AttentionMetadata.BlockSize, -1).narrow(0, 0, sequence.ContextLength).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Where a sequence's tokens see no key: after their own position, and before their window. [queries, context].</summary>
+    /// <summary>[queries, context]: true for keys that a token does not see, after its own position or before its window.</summary>
     public static Tensor HiddenPositions(in SequenceSpan sequence, int? window, Device device)
     {
         var queries = TensorMath.Range(sequence.ContextLength - sequence.TokenCount, sequence.ContextLength, device).unsqueeze(1);

@@ -14,10 +14,10 @@ internal sealed class RotaryTable(Tensor cos, Tensor sin) : IDisposable
     /// <summary>Changes with the contents.</summary>
     public int Version { get; private set; }
 
-    /// <summary>To be called when rows were written, so that a device's copy is renewed.</summary>
+    /// <summary>Call after writing rows: devices then renew their copies.</summary>
     public void Touch() => Version++;
 
-    /// <summary>Takes larger tensors and disposes the old ones.</summary>
+    /// <summary>Replaces the tensors by larger ones and disposes the old ones.</summary>
     public void Replace(Tensor cos, Tensor sin)
     {
         Dispose();

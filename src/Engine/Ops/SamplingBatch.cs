@@ -2,16 +2,16 @@ using LocalLlm.Interop;
 
 namespace LocalLlm.Ops;
 
-/// <summary>How the tokens of a step are chosen, one entry per row that is chosen from whole logits. Reused from step to step.</summary>
+/// <summary>How the tokens of a step are sampled: one entry per row that is sampled from whole logits. Reused from step to step.</summary>
 internal sealed class SamplingBatch : IDisposable
 {
     /// <summary>One per row.</summary>
     public NativeBuffer<TokenDraw> Draws { get; } = new();
 
-    /// <summary>Where other rows' tokens are chosen otherwise: for each row here, which of all the step's sampled rows it is.</summary>
+    /// <summary>For each row here, its index among all sampled rows of the step. Used where other rows are chosen otherwise.</summary>
     public NativeBuffer<int> Rows { get; } = new();
 
-    /// <summary>One per row where <see cref="HasEdits"/>; else not looked at.</summary>
+    /// <summary>One per row if <see cref="HasEdits"/>; else ignored.</summary>
     public NativeBuffer<TokenEdits> Edits { get; } = new();
 
     /// <summary>The lists of <see cref="Edits"/>.</summary>
@@ -20,10 +20,10 @@ internal sealed class SamplingBatch : IDisposable
     /// <summary>Whether any row's logits are changed.</summary>
     public bool HasEdits { get; private set; }
 
-    /// <summary>Whether any row's draw is from the likeliest tokens alone.</summary>
+    /// <summary>Whether any row is drawn from the likeliest tokens only (<see cref="TokenDraw.Cuts"/>).</summary>
     public bool HasCuts { get; private set; }
 
-    /// <summary>Adds a row whose logits stay as they are.</summary>
+    /// <summary>Adds a row without edits.</summary>
     public void Add(TokenDraw draw)
     {
         Draws.Add(draw);

@@ -5,7 +5,7 @@ namespace LocalLlm.Ops;
 /// <summary>The plain version of attention within whole texts, on any device.</summary>
 internal static class TextAttention
 {
-    /// <summary>Every token of a text attends to all of it. Neighbours of one length are one batch.</summary>
+    /// <summary>Every token attends to all of its text. Adjacent texts of equal length are computed as one batch.</summary>
     /// <param name="qkv">[tokens, 3 · heads · head_dim].</param>
     /// <param name="texts">Which rows are a text.</param>
     /// <param name="heads">Heads of queries, keys and values.</param>

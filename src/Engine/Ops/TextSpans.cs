@@ -2,12 +2,12 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
-/// <summary>Texts that stand one after the other in the rows of a batch, without padding.</summary>
+/// <summary>Texts in consecutive rows of a batch, without padding.</summary>
 internal sealed class TextSpans : IDisposable
 {
     private Tensor? _onDevice;
 
-    /// <summary>Texts of 1 or more tokens each.</summary>
+    /// <summary>Takes the length of each text, at least 1 token.</summary>
     public TextSpans(IReadOnlyList<int> lengths)
     {
         Lengths = lengths;
@@ -18,13 +18,13 @@ internal sealed class TextSpans : IDisposable
         Longest = lengths.Max();
     }
 
-    /// <summary>Tokens of each text.</summary>
+    /// <summary>Number of tokens of each text.</summary>
     public IReadOnlyList<int> Lengths { get; }
 
     /// <summary>[texts + 1]: the first row of each text, and the end of the last.</summary>
     public IReadOnlyList<int> Starts { get; }
 
-    /// <summary>Most tokens of a text.</summary>
+    /// <summary>Number of tokens of the longest text.</summary>
     public int Longest { get; }
 
     /// <summary><see cref="Starts"/> as int32 on a device; owned by this.</summary>

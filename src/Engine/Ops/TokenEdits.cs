@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// What a request does to one row of logits before its token is chosen, in the order of the fields; lists stand in
+/// The changes that a request makes to one row of logits before sampling, in the order of the fields. Lists are in
 /// <see cref="SamplingBatch.Data"/>. <c>Edits</c> in processors.cu.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
@@ -15,13 +15,13 @@ internal struct TokenEdits
     /// <summary>The only tokens allowed; -1: all are.</summary>
     public int AllowedStart, AllowedCount;
 
-    /// <summary>Tokens that are not.</summary>
+    /// <summary>Tokens that are not allowed.</summary>
     public int BannedStart, BannedCount;
 
-    /// <summary>Ids, then as many float32 that are added.</summary>
+    /// <summary>Ids, then as many float32 values to add to their logits.</summary>
     public int BiasStart, BiasCount;
 
-    /// <summary>Ids, then how often each stands in the output; 0: in the prompt alone.</summary>
+    /// <summary>Ids, then how often each occurs in the output; 0: only in the prompt.</summary>
     public int CountsStart, CountsCount;
 
     /// <summary>1: off.</summary>

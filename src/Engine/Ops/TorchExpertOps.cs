@@ -6,7 +6,7 @@ namespace LocalLlm.Ops;
 /// <summary>Mixtures of experts by plain ATen on any device.</summary>
 internal sealed class TorchExpertOps : IExpertOps
 {
-    // No division by zero where all scores vanish.
+    // Avoids a division by zero when all scores are 0.
     private const float MinSum = 1e-20f;
 
     /// <inheritdoc/>
@@ -40,7 +40,7 @@ internal sealed class TorchExpertOps : IExpertOps
         return sum;
     }
 
-    // Scores to choose by; those of experts in groups that were not chosen are -inf.
+    // Scores for the choice of experts; -inf for experts in groups that were not chosen.
     private static Tensor Candidates(Tensor scores, Tensor? bias, ExpertRouting routing)
     {
         var candidates = bias is null ? scores : scores.Plus(bias);

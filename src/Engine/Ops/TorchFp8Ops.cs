@@ -3,12 +3,12 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Products by 8-bit floats in plain ATen on any device: a matrix is widened to the activation type for every product, some rows at a time.
-/// The oracle of faster ones, and what a device without kernels for them uses.
+/// Products by 8-bit floats in plain ATen on any device. Every product widens the matrix to the activation type, some rows at a time. The
+/// oracle of the faster implementations, and the fallback of devices without kernels for such products.
 /// </summary>
 internal sealed class TorchFp8Ops(Device device) : IFp8Ops
 {
-    // Elements that are widened at once: they take 4 bytes as an index, 4 as float32 and as much as the activation type.
+    // Elements widened at once. Each takes 4 bytes as an index, 4 bytes as float32, and its size in the activation type.
     private const long TileElements = 16 << 20;
 
     /// <inheritdoc/>
@@ -33,7 +33,7 @@ internal sealed class TorchFp8Ops(Device device) : IFp8Ops
     }
 
     /// <summary>
-    /// The values of a matrix: each element times its scale in float32, then rounded to <paramref name="type"/>: [out, in].
+    /// The values of a matrix, [out, in]: each element times its scale in float32, then rounded to <paramref name="type"/>.
     /// </summary>
     /// <param name="bytes">[out, in] as bytes.</param>
     /// <param name="scales">[rows of blocks, columns of blocks] float32.</param>

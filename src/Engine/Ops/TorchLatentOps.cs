@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 namespace LocalLlm.Ops;
 
 /// <summary>
-/// Latent attention by plain ATen on any device, absorbed (arXiv 2405.04434, 2.1.2): queries are brought into the space of the latent
-/// vectors, so that no key or value is ever made. It reads the step on the host.
+/// Latent attention by plain ATen on any device, absorbed (arXiv 2405.04434, 2.1.2): queries are projected into the space of the latent
+/// vectors, so no keys or values are computed. Reads the step on the host.
 /// </summary>
 internal sealed class TorchLatentOps(Device device) : ILatentOps
 {
@@ -66,15 +66,15 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
     }
 
     /// <summary>
-    /// The same expanded: keys and values of all heads are made of the latent vectors, some positions at a time, and the results of such
-    /// chunks are merged by the logarithms of the sums of their weights.
+    /// The same attention, expanded: computes keys and values of all heads from the latent vectors, one chunk of positions at a time, and
+    /// merges the results of the chunks by the logarithms of the sums of their weights.
     /// </summary>
     /// <param name="queries">[tokens, heads · (plain_dim + rotary_dim)].</param>
-    /// <param name="weight">Of <see cref="Pack"/>.</param>
+    /// <param name="weight">Result of <see cref="Pack"/>.</param>
     /// <param name="cache">Of the layer.</param>
     /// <param name="metadata">The step.</param>
     /// <param name="shape">Of this rank.</param>
-    /// <param name="chunk">Positions that are expanded at once.</param>
+    /// <param name="chunk">Number of positions of a chunk.</param>
     public Tensor ExpandedAttention(
         Tensor queries, LatentWeight weight, KvLayerCache cache, AttentionMetadata metadata, LatentAttentionShape shape, int chunk)
     {
@@ -104,7 +104,7 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
         return output;
     }
 
-    // Attention to some positions [heads, queries, value_dim], and the logarithms of the sums of its weights [heads, queries, 1].
+    // Attention to a chunk of positions [heads, queries, value_dim], and the logarithms of the sums of its weights [heads, queries, 1].
     private static (Tensor Values, Tensor LogSum) OfChunk(
         Tensor query, Tensor rows, Tensor hidden, LatentWeight weight, LatentAttentionShape shape)
     {
@@ -114,7 +114,7 @@ internal sealed class TorchLatentOps(Device device) : ILatentOps
         var values = matmul(latent, weight.Values.to(float32).transpose(1, 2)); // [heads, positions, value_dim]
         var scores = matmul(query, keys.transpose(1, 2)).Times(shape.Scale).MaskedFill(hidden, float.NegativeInfinity);
         var logSum = scores.logsumexp(-1, true);
-        // A token that sees none of them has no weights, which would be no numbers.
+        // A token that sees none of the positions would get NaN weights: they become 0.
         return (matmul((scores - logSum).exp().MaskedFill(hidden, 0), values), logSum);
     }
 

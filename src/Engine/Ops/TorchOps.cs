@@ -4,9 +4,9 @@ using static TorchSharp.torch;
 
 namespace LocalLlm.Ops;
 
-/// <summary>Plain ATen on any device: right before fast, and the oracle of the other implementations.</summary>
+/// <summary>Plain ATen on any device: correctness before speed. The oracle of the other implementations.</summary>
 /// <param name="device">Where tensors live.</param>
-/// <param name="features">What it has beside the primitives; null: nothing.</param>
+/// <param name="features">Features beyond the primitives; null: none.</param>
 internal sealed class TorchOps(Device device, DeviceFeatures? features = null) : IDeviceOps
 {
     /// <inheritdoc/>
