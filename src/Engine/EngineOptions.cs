@@ -114,9 +114,9 @@ public sealed record EngineOptions
 
     /// <summary>
     /// Creates the transport between nodes and processes; null: there is none. The engine or node that it is created for owns it. The
-    /// package LocalLlm.Cluster has a transport over gRPC. The function gets the options of its own process. If each rank has a process
-    /// and no devices are listed, the process with the engine loop starts the others and passes <see cref="Device"/> to them as <c>cpu</c>
-    /// or <c>cuda</c>, even if it was <c>auto</c> or named one GPU.
+    /// package LocalLlm.Cluster has a transport over gRPC. The function gets the options of its own process. In the process with the
+    /// engine loop, if it starts one process for each rank and no devices are listed, these options give <see cref="Device"/> as
+    /// <c>cpu</c> or <c>cuda</c>, even if it was <c>auto</c> or named one GPU.
     /// </summary>
     public Func<EngineOptions, INodeTransport>? NodeTransport { get; init; }
 

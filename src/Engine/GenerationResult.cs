@@ -9,19 +9,19 @@ public sealed record CompletionOutput
     /// <summary>The whole text.</summary>
     public required string Text { get; init; }
 
-    /// <summary>All token ids, an end-of-sequence token included.</summary>
+    /// <summary>All token ids, including an end-of-sequence token.</summary>
     public required IReadOnlyList<int> TokenIds { get; init; }
 
-    /// <summary>One per token, when asked for.</summary>
+    /// <summary>One for each token, if requested.</summary>
     public IReadOnlyList<TokenLogprobs>? Logprobs { get; init; }
 
-    /// <summary>Why it ended.</summary>
+    /// <summary>Why the sequence ended.</summary>
     public required FinishReason FinishReason { get; init; }
 
-    /// <summary>The stop string that ended it, if one did.</summary>
+    /// <summary>The stop string that ended the sequence, if one did.</summary>
     public string? StopString { get; init; }
 
-    /// <summary>The stop token that ended it, if one did.</summary>
+    /// <summary>The stop token that ended the sequence, if one did.</summary>
     public int? StopTokenId { get; init; }
 }
 
@@ -34,15 +34,15 @@ public sealed record GenerationResult
     /// <summary>The prompt's token ids.</summary>
     public IReadOnlyList<int> PromptTokenIds { get; init; } = [];
 
-    /// <summary>One per prompt token, null for the first, when asked for.</summary>
+    /// <summary>If requested: one for each prompt token, null for the first.</summary>
     public IReadOnlyList<TokenLogprobs?>? PromptLogprobs { get; init; }
 
-    /// <summary>The sequences, by index; empty when <see cref="Error"/> is set.</summary>
+    /// <summary>The sequences in index order; empty if <see cref="Error"/> is set.</summary>
     public IReadOnlyList<CompletionOutput> Outputs { get; init; } = [];
 
     /// <summary>Why the request was refused or failed, or null.</summary>
     public EngineException? Error { get; init; }
 
-    /// <summary>Counts over all sequences; the prompt counts once.</summary>
+    /// <summary>Token counts over all sequences; the prompt counts once.</summary>
     public TokenUsage Usage { get; init; }
 }

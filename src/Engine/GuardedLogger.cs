@@ -3,10 +3,10 @@ using Microsoft.Extensions.Logging;
 namespace LocalLlm;
 
 /// <summary>
-/// A logger whose faults harm nobody else: the engine logs on the threads that serve all requests, and a provider that fails (it was
-/// disposed before the engine, say) must not end them.
+/// A logger that swallows the failures of its provider. The engine logs on the threads that serve all requests, and a failing provider
+/// (one disposed before the engine, for example) must not end them.
 /// </summary>
-/// <param name="inner">Receives the entries.</param>
+/// <param name="inner">Receives the log entries.</param>
 internal sealed class GuardedLogger(ILogger inner) : ILogger
 {
     /// <inheritdoc/>
@@ -35,7 +35,7 @@ internal sealed class GuardedLogger(ILogger inner) : ILogger
         }
         catch (Exception)
         {
-            // There is nowhere else to say it.
+            // The failure of a logger cannot be logged.
         }
     }
 }

@@ -1,13 +1,14 @@
 namespace LocalLlm;
 
-/// <summary>How much each kind of score counts in a hybrid one. Their sum may be any: the score is a weighted mean.</summary>
+/// <summary>The weight of each kind of score in a hybrid score. The score is a weighted mean, so the weights may have any sum.</summary>
 public sealed record HybridWeights
 {
-    /// <summary>bge-m3's own weights for its three outputs.</summary>
+    /// <summary>The weights that bge-m3 recommends for its three outputs.</summary>
     public static HybridWeights Default { get; } = new(0.4, 0.2, 0.4);
 
-    /// <summary>Weights of 0 or more, at least one of them above.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A weight is negative or no number, all are 0, or their sum is no number.</exception>
+    /// <summary>Sets the weights: each 0 or more, and at least one above 0.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A weight is negative or not finite, all are 0, or their sum is not
+    /// finite.</exception>
     public HybridWeights(double dense, double sparse, double multiVector)
     {
         (Dense, Sparse, MultiVector) = (Checked(dense, nameof(dense)), Checked(sparse, nameof(sparse)), Checked(multiVector, nameof(multiVector)));
@@ -17,22 +18,22 @@ public sealed record HybridWeights
             throw new ArgumentOutOfRangeException(nameof(dense), "The weights are so large that their sum is no number; give smaller ones.");
     }
 
-    /// <summary>Of <see cref="TextEmbedding.DenseScore"/>.</summary>
+    /// <summary>Weight of <see cref="TextEmbedding.DenseScore"/>.</summary>
     public double Dense { get; }
 
-    /// <summary>Of <see cref="TextEmbedding.SparseScore"/>.</summary>
+    /// <summary>Weight of <see cref="TextEmbedding.SparseScore"/>.</summary>
     public double Sparse { get; }
 
-    /// <summary>Of <see cref="TextEmbedding.MultiVectorScore"/>.</summary>
+    /// <summary>Weight of <see cref="TextEmbedding.MultiVectorScore"/>.</summary>
     public double MultiVector { get; }
 
-    /// <summary>What an embedding must hold for these weights.</summary>
+    /// <summary>The kinds of embedding that these weights need.</summary>
     public EmbeddingKinds Kinds => (Dense > 0 ? EmbeddingKinds.Dense : 0) | (Sparse > 0 ? EmbeddingKinds.Sparse : 0) | (MultiVector > 0 ? EmbeddingKinds.MultiVector : 0);
 
     internal double Sum => Dense + Sparse + MultiVector;
 
-    /// <summary>These weights without the kinds that a model does not make.</summary>
-    /// <returns>Null where nothing is left.</returns>
+    /// <summary>These weights without the kinds that a model does not compute.</summary>
+    /// <returns>The weights; null if none is left.</returns>
     public HybridWeights? Within(EmbeddingKinds kinds)
     {
         var (dense, sparse, multiVector) = (Kept(EmbeddingKinds.Dense, Dense), Kept(EmbeddingKinds.Sparse, Sparse), Kept(EmbeddingKinds.MultiVector, MultiVector));

@@ -4,17 +4,17 @@ using System.Runtime.InteropServices;
 namespace LocalLlm;
 
 /// <summary>
-/// Compares every token of a query with every token of a passage. Four tokens of the query go through the passage together, so that its
-/// vectors are read a quarter as often.
+/// Compares every token of a query with every token of a passage. It takes four query tokens through the passage together, which reads
+/// the passage's vectors a quarter as often.
 /// </summary>
 internal static class LateInteraction
 {
     /// <summary>
-    /// The mean over the query's tokens of their largest dot product with a token of the passage; 0 where one of them has no tokens.
+    /// For each query token, takes the largest dot product with a passage token, and returns the mean. 0 if either text has no tokens.
     /// </summary>
-    /// <param name="query">[tokens][width].</param>
-    /// <param name="passage">[tokens][width], of the same width.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <param name="query">Vectors, [tokens][width].</param>
+    /// <param name="passage">Vectors, [tokens][width], of the same width.</param>
+    /// <param name="cancellationToken">Cancels the comparison.</param>
     /// <exception cref="InvalidOperationException">The widths differ.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public static double Score(IReadOnlyList<IReadOnlyList<float>> query, IReadOnlyList<IReadOnlyList<float>> passage, CancellationToken cancellationToken = default)
@@ -36,7 +36,7 @@ internal static class LateInteraction
         return sum / rows.Length;
     }
 
-    /// <summary>The dot product of two vectors of one width.</summary>
+    /// <summary>The dot product of two vectors of the same width.</summary>
     public static double Dot(IReadOnlyList<float> a, IReadOnlyList<float> b) => Dot(RowOf(a, b.Count), RowOf(b, b.Count));
 
     private static float[][] RowsOf(IReadOnlyList<IReadOnlyList<float>> vectors, int width)
@@ -81,7 +81,7 @@ internal static class LateInteraction
                 dotD += d[i] * row[i];
             }
 
-            // A number that is none must not be lost.
+            // MathF.Max propagates NaN, which must not be lost.
             (bestA, bestB, bestC, bestD) = (MathF.Max(bestA, dotA), MathF.Max(bestB, dotB), MathF.Max(bestC, dotC), MathF.Max(bestD, dotD));
         }
 

@@ -20,12 +20,12 @@ public sealed partial class LlmEngine
     private long _nextRequestId;
 
     /// <summary>
-    /// Generates for one request, piece by piece. Leaving the enumeration, or cancelling, aborts the request and frees its blocks.
+    /// Generates for one request and streams the pieces. Leaving the enumeration, or cancelling, aborts the request and frees its blocks.
     /// </summary>
     /// <param name="request">The prompt and how to sample.</param>
     /// <param name="cancellationToken">Aborts the request.</param>
-    /// <returns>Pieces of all of the request's sequences, in the order in which they are made.</returns>
-    /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the
+    /// <returns>Pieces of all of the request's sequences, in the order of generation.</returns>
+    /// <exception cref="EngineException">The request is refused (thrown at once, before the enumeration) or fails (thrown by the
     /// enumeration).</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public IAsyncEnumerable<GenerationOutput> GenerateAsync(GenerationRequest request, CancellationToken cancellationToken = default)
@@ -35,12 +35,13 @@ public sealed partial class LlmEngine
     }
 
     /// <summary>
-    /// Generates for one request, in lists of pieces: each has all that was made since the one before, or since a pause after it.
+    /// Generates for one request and streams lists of pieces. Each list holds everything generated since the previous list.
     /// </summary>
     /// <param name="request">The prompt and how to sample.</param>
-    /// <param name="pause">Asked after every list: how long pieces are gathered before the next. The last piece is not waited for.</param>
+    /// <param name="pause">Called after every list: how long to gather pieces for the next one. The request's end cuts a pause
+    /// short.</param>
     /// <param name="cancellationToken">Aborts the request.</param>
-    /// <exception cref="EngineException">The request is refused (at once, before the enumeration) or fails (from the
+    /// <exception cref="EngineException">The request is refused (thrown at once, before the enumeration) or fails (thrown by the
     /// enumeration).</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public IAsyncEnumerable<IReadOnlyList<GenerationOutput>> GenerateInBatchesAsync(GenerationRequest request, Func<TimeSpan> pause, CancellationToken cancellationToken = default)
@@ -72,13 +73,13 @@ public sealed partial class LlmEngine
     }
 
     /// <summary>
-    /// Runs many requests together (vLLM's <c>LLM.generate</c>). A refused or failed request gives a result with
-    /// <see cref="GenerationResult.Error"/> and harms no other.
+    /// Runs many requests together (vLLM's <c>LLM.generate</c>). A refused or failed request yields a result with
+    /// <see cref="GenerationResult.Error"/> and does not affect the others.
     /// </summary>
     /// <param name="requests">The requests.</param>
-    /// <param name="progress">Told after every finished request.</param>
+    /// <param name="progress">Receives progress after every finished request.</param>
     /// <param name="cancellationToken">Aborts all of them.</param>
-    /// <returns>One result per request, in their order.</returns>
+    /// <returns>One result for each request, in the order of the requests.</returns>
     public async Task<IReadOnlyList<GenerationResult>> GenerateBatchAsync(IReadOnlyList<GenerationRequest> requests, IProgress<BatchProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(requests);
@@ -103,8 +104,8 @@ public sealed partial class LlmEngine
         }
     }
 
-    /// <summary>Generates one token, to see that the engine still does; the engine's meters leave it out.</summary>
-    /// <exception cref="EngineException">It does not.</exception>
+    /// <summary>Generates one token, to check that the engine still works. Metrics leave it out.</summary>
+    /// <exception cref="EngineException">The engine does not work.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public async Task ProbeAsync(CancellationToken cancellationToken = default)
     {
@@ -167,7 +168,7 @@ public sealed partial class LlmEngine
         _inbox.Submit(request);
     }
 
-    // The activity ends on the engine's thread, so it must not become the caller's current one.
+    // The activity ends on the engine's thread, so it must not become the current activity of the caller.
     private Activity? StartActivity(LiveRequest request)
     {
         var current = Activity.Current;
@@ -240,10 +241,10 @@ public sealed partial class LlmEngine
         return ids;
     }
 
-    // Only what the compiler has accepted is described: it says one thing.
+    // The caller of this method has compiled the structure, so exactly one of its properties is set.
     private StructuredOutputs? Described(SamplingParams? sampling) => sampling?.DescribeStructuredOutputs ?? Options.DescribeStructuredOutputs ? sampling?.StructuredOutputs : null;
 
-    // The template writes its own special tokens; those that a user wrote are guarded and stay text.
+    // The template writes its own special tokens; special tokens in a user's text are guarded and treated as text.
     private int[] EncodeChat(ChatTemplateRequest chat)
     {
         var tokenizer = NeedTokenizer("messages");
@@ -260,7 +261,7 @@ public sealed partial class LlmEngine
         return TokenizerErrors.Translated(() => tokenizer.Encode(text, addSpecialTokens));
     }
 
-    // A text far beyond what the context could hold is refused before memory is spent on its tokens.
+    // A text far longer than the context is refused before it costs memory for its tokens.
     private void CheckLength(string text)
     {
         var most = (long)MaxModelLen * MaxCharactersPerToken;

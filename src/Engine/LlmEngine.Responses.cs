@@ -3,14 +3,14 @@ using LocalLlm.Tokenization;
 
 namespace LocalLlm;
 
-/// <content>Responses of chats.</content>
+/// <content>Reads responses to chats.</content>
 public sealed partial class LlmEngine
 {
-    // More than the tags and what templates put after them.
+    // Longer than the reasoning tags and what templates write after them.
     private const int TailTokens = 8;
 
     /// <summary>
-    /// Whether the tokenizer has the tags of thoughts as tokens, so that a thought's tokens can be counted and held to a budget.
+    /// Whether the tokenizer has the reasoning tags as tokens, so that the engine can count a thought's tokens and limit them.
     /// </summary>
     public bool CanEndThoughts => _thinking is not null;
 
@@ -21,12 +21,12 @@ public sealed partial class LlmEngine
         _ => true,
     };
 
-    /// <summary>A reader for one sequence of a request: thoughts, text and calls of tools as they come.</summary>
-    /// <param name="request">The request; calls are looked for where its chat has tools.</param>
+    /// <summary>Creates a reader for one sequence of a request. It streams thoughts, text and tool calls.</summary>
+    /// <param name="request">The request. The reader looks for tool calls if the request's chat has tools.</param>
     /// <param name="endsAfterCall">
-    /// Whether the response is over with its first call (OpenAI's <c>parallel_tool_calls: false</c>): leave the enumeration then.
+    /// Whether the response ends with its first call (OpenAI's <c>parallel_tool_calls: false</c>): leave the enumeration then.
     /// </param>
-    /// <param name="isVerbatim">Whether tags of thoughts, and line feeds beside them, are kept: tags as part of the thought.</param>
+    /// <param name="isVerbatim">Whether to keep reasoning tags, as part of the thought, and the line feeds beside them.</param>
     /// <exception cref="ArgumentNullException"><paramref name="request"/> is null.</exception>
     public ResponseReader CreateResponseReader(GenerationRequest request, bool endsAfterCall = false, bool isVerbatim = false)
     {
@@ -38,11 +38,11 @@ public sealed partial class LlmEngine
             endsAfterCall);
     }
 
-    /// <summary>A finished sequence of a request as a response.</summary>
+    /// <summary>Reads a finished sequence of a request as a response.</summary>
     /// <param name="request">The request.</param>
-    /// <param name="result">Its result, without an error.</param>
-    /// <param name="index">Which of its sequences.</param>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such sequence.</exception>
+    /// <param name="result">The request's result, without an error.</param>
+    /// <param name="index">The index of the sequence.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The result has no sequence with this index.</exception>
     public Response ReadResponse(GenerationRequest request, GenerationResult result, int index = 0)
     {
         ArgumentNullException.ThrowIfNull(result);
@@ -64,8 +64,8 @@ public sealed partial class LlmEngine
         return response.ToResponse();
     }
 
-    // The prompt's end says whether the response begins inside of a thought. Where its text is held to a structure, a mark in it is no
-    // call.
+    // The end of the prompt shows whether the response begins inside a thought. In structured output, a tool-call mark in the text is not
+    // a call.
     private ResponseParser CreateResponseParser(IReadOnlyList<int> promptTokenIds, bool hasTools, bool isStructured, bool isVerbatim)
     {
         ReasoningParser? reasoning = null;

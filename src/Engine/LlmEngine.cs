@@ -14,12 +14,12 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace LocalLlm;
 
 /// <summary>
-/// A language model in this process: continuous batching over a paged KV cache with prefix caching. Safe for concurrent requests;
-/// load one per model and share it. Disposing it aborts what runs, or drains first (<see cref="EngineOptions.DrainTimeout"/>).
+/// A language model in this process: continuous batching over a paged KV cache with prefix caching. Safe for concurrent requests; load one
+/// engine per model and share it. Disposing it aborts running requests, or drains them first (<see cref="EngineOptions.DrainTimeout"/>).
 /// </summary>
 public sealed partial class LlmEngine : IAsyncDisposable
 {
-    /// <summary>The name of every engine's meter, of its activity source and of its log.</summary>
+    /// <summary>The name of every engine's meter, activity source and log category.</summary>
     public const string DiagnosticsName = EngineMetrics.Name;
 
     private readonly EngineLoop _loop;
@@ -55,22 +55,22 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>What the engine was loaded with.</summary>
     public EngineOptions Options { get; }
 
-    /// <summary>The name that clients call the model.</summary>
+    /// <summary>The model name that clients use.</summary>
     public string ModelName { get; }
 
-    /// <summary>The type that the weights are computed in, as PyTorch calls it.</summary>
+    /// <summary>The data type of the computation, by its PyTorch name.</summary>
     public string Dtype { get; }
 
-    /// <summary>Where the memory of the first rank went; tokens and sequences are those of one data-parallel group.</summary>
+    /// <summary>How the first rank's memory is used; tokens and sequences are those of one data-parallel group.</summary>
     public MemoryPlan Plan { get; }
 
-    /// <summary>Rows of the model's embedding: token ids are below it.</summary>
+    /// <summary>Number of rows of the model's embedding; every token id is below it.</summary>
     public int VocabularySize => _vocabularySize;
 
-    /// <summary>Most sequences that run at once, in all data-parallel groups together.</summary>
+    /// <summary>Maximum number of running sequences, over all data-parallel groups.</summary>
     public int MaxNumSeqs => Options.RunningSequences * Options.DataParallel;
 
-    /// <summary>Most tokens of prompt and output together.</summary>
+    /// <summary>Maximum number of tokens of prompt and output together.</summary>
     public int MaxModelLen => Plan.MaxModelLen;
 
     /// <summary>The model's tokenizer, or null with <see cref="EngineOptions.SkipTokenizerInit"/>.</summary>
@@ -79,7 +79,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>The model's chat template, or null with <see cref="EngineOptions.SkipTokenizerInit"/>.</summary>
     public ChatTemplate? ChatTemplate { get; }
 
-    /// <summary>How the model writes calls of tools.</summary>
+    /// <summary>The format of the model's tool calls.</summary>
     internal ToolCallFormat ToolFormat { get; }
 
     /// <summary>The engine's figures after its latest step.</summary>
@@ -88,7 +88,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     /// <summary>False once the engine is shutting down or has failed.</summary>
     public bool IsAlive => _inbox.Closed is null;
 
-    /// <summary>Completes when the engine has ended: it was shut down, or has failed (<see cref="HasFailed"/>). Never faults.</summary>
+    /// <summary>Completes when the engine has ended, by shutdown or by failure (<see cref="HasFailed"/>). Never faults.</summary>
     public Task Completion => _loopEnded;
 
     /// <summary>Whether the engine itself has failed and serves no more requests.</summary>
@@ -106,11 +106,11 @@ public sealed partial class LlmEngine : IAsyncDisposable
     };
 
     /// <summary>Loads a model and starts the engine.</summary>
-    /// <param name="options">The model's folder or repository, and everything else.</param>
-    /// <param name="progress">Told of phases and bytes; called from the engine's thread, during a download from others, one at a
-    /// time.</param>
-    /// <param name="cancellationToken">Gives up loading.</param>
-    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment: nothing stays behind.</exception>
+    /// <param name="options">The model's folder or repository, and all other options.</param>
+    /// <param name="progress">Receives the current phase and its bytes. Called from the engine's thread, or during a download from other
+    /// threads, one call at a time.</param>
+    /// <param name="cancellationToken">Cancels loading.</param>
+    /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment. Everything loaded so far is freed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public static Task<LlmEngine> LoadAsync(EngineOptions options, IProgress<LoadProgress>? progress = null, CancellationToken cancellationToken = default)
     {
@@ -123,8 +123,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     }
 
     /// <summary>
-    /// Where the memory of a model would go, without loading its weights. A repository is downloaded first, as <see cref="LoadAsync"/>
-    /// would.
+    /// Plans a model's memory without loading its weights. Downloads a repository first, as <see cref="LoadAsync"/> would.
     /// </summary>
     /// <exception cref="EngineException">InvalidOptions, ModelFolder or Environment.</exception>
     public static MemoryPlan PlanMemory(EngineOptions options)
@@ -158,7 +157,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         var loaded = new TaskCompletionSource<LlmEngine>(TaskCreationOptions.RunContinuationsAsynchronously);
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        // The device belongs to one thread for its whole life: it loads the model, runs every step, and frees it.
+        // The device belongs to one thread for its whole life: that thread loads the model, runs every step, and frees the device.
         var thread = new Thread(() => RunDeviceThread(options, progress, logger, loaded, ended, cancellationToken))
         {
             IsBackground = true,
@@ -169,20 +168,22 @@ public sealed partial class LlmEngine : IAsyncDisposable
     }
 
     /// <summary>
-    /// What this machine has of all that the engine can use: libtorch, and for a GPU driver, NVRTC, NCCL, memory and peer access.
+    /// Checks this machine for everything that the engine can use: libtorch, and for a GPU the driver, NVRTC, NCCL, memory and peer
+    /// access.
     /// </summary>
     /// <param name="libTorchPath">A folder with libtorch instead of the bundled one.</param>
     public static IReadOnlyList<EnvironmentCheck> CheckEnvironment(string? libTorchPath = null) => Ops.Cuda.CudaChecks.Run(libTorchPath);
 
     /// <summary>
-    /// Whether <see cref="EngineOptions.Device"/> <c>auto</c> takes a GPU; once libtorch is loaded, as by <see cref="CheckEnvironment"/>.
+    /// Whether <see cref="EngineOptions.Device"/> <c>auto</c> selects a GPU. Libtorch must be loaded (<see cref="CheckEnvironment"/>).
     /// </summary>
     public static bool CanUseCuda() => Ops.Cuda.CudaDevice.IsUsable();
 
-    /// <summary>What the blocks of the KV cache are used for, seen between two steps.</summary>
-    /// <param name="cells">Most characters of the answer, above 0; with more blocks, each stands for a run of neighbours.</param>
-    /// <returns>A character a cell: <c>.</c> free, <c>c</c> free with a cached prefix, <c>1</c> to <c>9</c> the share of its blocks that
-    /// sequences hold, in ninths rounded up. Empty once the engine has ended.</returns>
+    /// <summary>Maps how the blocks of the KV cache are used, between two steps.</summary>
+    /// <param name="cells">Maximum number of characters of the result, above 0. With more blocks, each character stands for several
+    /// neighbouring blocks.</param>
+    /// <returns>One character for each cell: <c>.</c> for free, <c>c</c> for free with a cached prefix, <c>1</c> to <c>9</c> for the share
+    /// of its blocks that sequences hold, in ninths rounded up. Empty once the engine has ended.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="cells"/> is below 1.</exception>
     public Task<string> MapKvBlocksAsync(int cells)
     {
@@ -190,11 +191,11 @@ public sealed partial class LlmEngine : IAsyncDisposable
         return _inbox.MapKvBlocksAsync(cells);
     }
 
-    /// <summary>Forgets all cached prefixes; running requests go on.</summary>
+    /// <summary>Drops all cached prefixes; running requests continue.</summary>
     public void ResetPrefixCache() => _inbox.ResetPrefixCache();
 
     /// <summary>
-    /// Takes no more requests, lets the running ones finish for at most <paramref name="drain"/>, aborts the rest, and frees the device.
+    /// Accepts no more requests, lets running ones finish for at most <paramref name="drain"/>, aborts the rest, and frees the device.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="drain"/> is negative or above 24 days.</exception>
     public async Task ShutdownAsync(TimeSpan drain)
@@ -234,7 +235,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
             return;
         }
 
-        // A thread that a device holds for ever is left behind.
+        // If the device never returns from a call, the thread is abandoned.
         loop.GivenUp.ContinueWith(_ => ended.TrySetResult(), TaskScheduler.Default);
         try
         {
@@ -243,7 +244,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         }
         catch (Exception failure)
         {
-            // A device that has failed may fail again when it is freed; the application goes on.
+            // Freeing a device that has failed may fail again; the application must go on.
             LogDeviceNotFreed(logger, failure);
         }
         finally
@@ -255,7 +256,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
     private static (LlmEngine Engine, EngineLoop Loop) Load(EngineOptions options, IProgress<LoadProgress>? progress, ILogger logger, Task ended, CancellationToken cancellationToken)
     {
         progress?.Report(new("reading the configuration", 0, 0));
-        // A repository is known only now.
+        // Only now is a repository's folder known.
         ModelSource.RequireModelFolder(options);
         var reading = options.SkipTokenizerInit ? null : Task.Run(() => LoadTexts(options), cancellationToken);
         using var loader = options.ExecutorFactory.Open(options);
@@ -267,7 +268,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         if (estimate.Note is { } note)
             LogPlanNote(logger, note);
 
-        // All small files have been read before the weights are: whatever is wrong with them costs no time.
+        // All small files are read before the weights, so that faults in them show early.
         progress?.Report(new("reading the tokenizer", 0, 0));
         var (tokenizer, chatTemplate) = reading?.GetAwaiter().GetResult() ?? (null, null);
         if (tokenizer is not null)
@@ -278,7 +279,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         var executor = loader.Load(texts.Grammars, progress, cancellationToken);
         try
         {
-            // On a GPU the largest step has run by now, and the plan is what was measured.
+            // On a GPU the largest step has run by now, so the plan holds measured sizes.
             var plan = executor.Capabilities.Plan;
             if (plan != estimate)
             {
@@ -374,7 +375,7 @@ public sealed partial class LlmEngine : IAsyncDisposable
         return () => (ulong)random.NextInt64(long.MinValue, long.MaxValue);
     }
 
-    /// <summary>The name that clients see: <see cref="EngineOptions.ServedModelName"/>, or the repository's or folder's.</summary>
+    /// <summary>The name that clients see: <see cref="EngineOptions.ServedModelName"/>, or the repository's or folder's name.</summary>
     /// <param name="options">Checked options.</param>
     public static string NameOf(EngineOptions options) =>
         options.ServedModelName ?? ModelReference.Remote(options.ModelPath)?.Repository ?? HubCache.RepositoryOf(options.ModelPath) ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath)));
@@ -391,6 +392,6 @@ public sealed partial class LlmEngine : IAsyncDisposable
     [LoggerMessage(13, LogLevel.Warning, "{Text}")]
     internal static partial void LogHub(ILogger logger, string text);
 
-    // What is read of a model beside its weights.
+    // What is read of a model besides its weights.
     private sealed record ModelTexts(Tokenizer? Tokenizer, ChatTemplate? ChatTemplate, ToolCallFormat ToolFormat, ResponseGrammars? Grammars);
 }

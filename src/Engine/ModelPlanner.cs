@@ -6,20 +6,20 @@ using LocalLlm.Planning;
 
 namespace LocalLlm;
 
-/// <summary>Plans a model on devices, which need not be there, from its configuration alone: no weight is read, and without this machine's
-/// devices neither libtorch nor a driver is touched.</summary>
+/// <summary>Plans a model on devices from its configuration alone. The devices need not exist. The planner reads no weights, and unless it
+/// plans for this machine's devices, it touches neither libtorch nor a driver.</summary>
 public static class ModelPlanner
 {
-    /// <summary>The plan. One that does not fit, or is not possible, is a plan too: its faults and what would fit.</summary>
-    /// <param name="request">What is to be planned.</param>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="EngineException">InvalidOptions: options that make no sense whatever the devices. ModelFolder: config.json.
-    /// Environment: the hub, the network.</exception>
+    /// <summary>Plans a model. If the plan does not fit or is impossible, it states the faults and what would fit.</summary>
+    /// <param name="request">What to plan.</param>
+    /// <param name="cancellationToken">Cancels planning.</param>
+    /// <exception cref="EngineException">InvalidOptions: options that are invalid on any device. ModelFolder: a faulty config.json.
+    /// Environment: the hub or the network failed.</exception>
     public static async Task<ModelPlan> PlanAsync(ModelPlanRequest request, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(request);
         var options = request.Options;
-        // Sizes and places have errors of their own, with what would fit.
+        // The plan reports faults of sizes and placements itself, together with what would fit.
         EngineOptionsValidator.ValidateOptions(options with { TensorParallel = 1, PipelineParallel = 1, DataParallel = 1, Nodes = 1, Devices = null, PipelineLayers = null, ExpertBalancing = null });
         if (DeviceOptions.FaultsOf(options).ToArray() is [var first, ..] faults)
             throw new EngineException(EngineErrorKind.InvalidOptions, string.Join("; ", faults.Select(fault => $"{fault.Name} {fault.Message}")) + ".", first.Name);
@@ -29,8 +29,8 @@ public static class ModelPlanner
         return new PlanBuilder(request with { Name = LlmEngine.NameOf(options) }, model).Build();
     }
 
-    /// <summary>Whether only an estimate is possible, or wanted: of a model that is not on this machine or has no weights there, and of
-    /// several ranks. Else <see cref="LlmEngine.PlanMemory"/> knows more.</summary>
+    /// <summary>Whether the plan must be an estimate from the configuration: for several ranks, or for a model that is not on this machine
+    /// or has no weights here. Otherwise <see cref="LlmEngine.PlanMemory"/> is more exact.</summary>
     /// <param name="options">Checked options.</param>
     public static bool NeedsEstimate(EngineOptions options)
     {
@@ -42,7 +42,7 @@ public static class ModelPlanner
             : HasConfigAlone(HubCache.Resolve(options.ModelPath));
     }
 
-    // Whatever else a folder has tells what it is.
+    // Any other file shows what kind of folder it is.
     private static bool HasConfigAlone(string folder) =>
         File.Exists(Path.Combine(folder, ModelConfig.FileName)) && Directory.EnumerateFileSystemEntries(folder).All(entry =>
             File.Exists(entry) && !Path.GetFileName(entry).StartsWith("tokenizer", StringComparison.Ordinal) && Path.GetExtension(entry) is ".json" or ".jinja" or ".txt" or ".md");

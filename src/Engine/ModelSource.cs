@@ -3,21 +3,21 @@ using LocalLlm.Models;
 
 namespace LocalLlm;
 
-/// <summary>From <see cref="EngineOptions"/> that may name repositories to options that name folders.</summary>
+/// <summary>Turns <see cref="EngineOptions"/> that may name repositories into options that name folders.</summary>
 public static class ModelSource
 {
-    /// <summary>What <see cref="EngineOptions.Hub"/> may be.</summary>
+    /// <summary>Allowed values of <see cref="EngineOptions.Hub"/>.</summary>
     internal const string AllowedHubs = "auto, huggingface, modelscope";
 
-    /// <summary>Whether a text names a hub, or leaves it to the environment.</summary>
+    /// <summary>Whether a value names a hub, or leaves the choice to the environment.</summary>
     internal static bool IsHub(string hub) => hub is "auto" or "huggingface" or "modelscope";
 
-    /// <summary>Whether anything has to be looked up on a hub before loading.</summary>
+    /// <summary>Whether loading needs a hub.</summary>
     public static bool IsRemote(EngineOptions options) =>
         ModelReference.Remote(options.ModelPath) is not null || (options.TokenizerPath is { } tokenizer && ModelReference.Remote(tokenizer) is not null);
 
-    /// <summary>The hub's options: the environment's, and what the caller says beyond that.</summary>
-    /// <exception cref="EngineException">InvalidOptions, parameter <c>hub</c>: there is no such hub.</exception>
+    /// <summary>The hub's options: the environment's, overridden by what the caller gives.</summary>
+    /// <exception cref="EngineException">InvalidOptions, parameter <c>hub</c>: unknown hub.</exception>
     public static HubOptions HubOptionsOf(string hub, string? revision, string? downloadDir, Func<string, string?>? variables)
     {
         if (!IsHub(hub))
@@ -26,9 +26,9 @@ public static class ModelSource
         return options with { Revision = revision, CacheFolder = string.IsNullOrEmpty(downloadDir) ? options.CacheFolder : Path.GetFullPath(downloadDir) };
     }
 
-    /// <summary>The options with folders in place of repositories; a model keeps its repository's name.</summary>
+    /// <summary>Replaces repositories by folders; a model keeps its repository's name.</summary>
     /// <param name="options">Checked options.</param>
-    /// <param name="resolve">Brings a repository to a folder.</param>
+    /// <param name="resolve">Gets a repository's folder, downloading it if needed.</param>
     public static async Task<EngineOptions> ResolveAsync(EngineOptions options, Func<ModelReference, HubOptions, Task<string>> resolve)
     {
         var hub = HubOptionsOf(options.Hub, options.Revision, options.DownloadDir, options.HubVariables);
@@ -41,8 +41,8 @@ public static class ModelSource
             : options;
     }
 
-    /// <summary>The options with the snapshot in place of each folder of the hub's cache that has only one; the model keeps its
-    /// repository's name.</summary>
+    /// <summary>Replaces each folder of the hub's cache that has only one snapshot by that snapshot; a model keeps its repository's
+    /// name.</summary>
     /// <param name="options">Checked options.</param>
     public static EngineOptions Local(EngineOptions options)
     {
@@ -52,14 +52,14 @@ public static class ModelSource
     }
 
     /// <summary>
-    /// What a folder is instead of a model's, and what to give instead, to follow its name in a sentence; null: it may be a model's.
+    /// If a folder is not a model's: what it is and what to give instead, as the rest of a sentence that begins with its name. Null: it
+    /// may be a model's.
     /// </summary>
-    /// <param name="folder">A folder, which exists.</param>
+    /// <param name="folder">An existing folder.</param>
     public static string? FaultOf(string folder) => FolderKind.FaultOf(folder);
 
-    /// <summary>Refuses a local folder that is something else than a model: one sentence that says what it is, and what to give
-    /// instead.</summary>
-    /// <exception cref="EngineException">ModelFolder: it is.</exception>
+    /// <summary>Refuses a local folder that is not a model's, in one sentence that says what it is and what to give instead.</summary>
+    /// <exception cref="EngineException">ModelFolder: the folder is not a model's.</exception>
     internal static void RequireModelFolder(EngineOptions options)
     {
         var folder = HubCache.Resolve(options.ModelPath);
@@ -70,11 +70,11 @@ public static class ModelSource
     }
 
     /// <summary>
-    /// Whether the model is an encoder, which embeds texts and generates none; of a repository only the configuration is downloaded for it.
+    /// Whether the model is an encoder, which embeds texts and does not generate. For a repository this downloads only the configuration.
     /// </summary>
     /// <param name="options">Checked options.</param>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="EngineException">The hub, the network or the disk.</exception>
+    /// <param name="cancellationToken">Cancels the check.</param>
+    /// <exception cref="EngineException">The hub, the network or the disk failed.</exception>
     public static async Task<bool> IsEncoderAsync(EngineOptions options, CancellationToken cancellationToken)
     {
         if (ModelReference.Remote(options.ModelPath) is not { } model)

@@ -2,15 +2,15 @@ using LocalLlm.Execution.Cluster;
 
 namespace LocalLlm;
 
-/// <summary>Checks what of <see cref="EngineOptions"/> concerns several hosts and processes; how ranks may be spread over them is
-/// <see cref="Parallel.ParallelRules"/>'s.</summary>
+/// <summary>Checks the <see cref="EngineOptions"/> for several hosts and processes. <see cref="Parallel.ParallelRules"/> checks how ranks
+/// are spread over them.</summary>
 internal static class NodeOptionsValidator
 {
     private const int MaxPort = 65535;
 
     /// <summary>Reports every fault.</summary>
     /// <param name="options">The options.</param>
-    /// <param name="require">Takes a condition, the option's name, and what is wrong where the condition does not hold.</param>
+    /// <param name="require">Gets a condition, the option's name, and the message if the condition does not hold.</param>
     public static void Check(EngineOptions options, Action<bool, string, string> require)
     {
         require(options.DistributedExecutorBackend is "auto" or "threads" or "mp" or "uni" or EngineOptions.Processes, "distributed_executor_backend", $"is '{options.DistributedExecutorBackend}'; allowed: auto, threads (mp, uni), processes");

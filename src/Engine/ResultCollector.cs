@@ -2,13 +2,13 @@ using System.Text;
 
 namespace LocalLlm;
 
-/// <summary>Puts the pieces of a request together.</summary>
+/// <summary>Assembles a request's result from its pieces.</summary>
 internal sealed class ResultCollector(string requestId, IReadOnlyList<int> promptTokenIds, int sequences)
 {
     private readonly Part[] _parts = [.. Enumerable.Range(0, sequences).Select(_ => new Part())];
     private IReadOnlyList<TokenLogprobs?>? _promptLogprobs;
 
-    /// <summary>Takes the next piece.</summary>
+    /// <summary>Adds the next piece.</summary>
     public void Add(GenerationOutput output)
     {
         var part = _parts[output.Index];
@@ -20,8 +20,8 @@ internal sealed class ResultCollector(string requestId, IReadOnlyList<int> promp
         part.Last = output;
     }
 
-    /// <summary>The whole, once every sequence has ended.</summary>
-    /// <exception cref="EngineException">GenerationFailed: a sequence failed. ShuttingDown: one was aborted by the engine.</exception>
+    /// <summary>The complete result, once every sequence has ended.</summary>
+    /// <exception cref="EngineException">GenerationFailed: a sequence failed. ShuttingDown: the engine aborted a sequence.</exception>
     public GenerationResult Result()
     {
         foreach (var part in _parts)

@@ -1,20 +1,22 @@
 namespace LocalLlm;
 
-/// <summary>How texts are scored, and what errors call them.</summary>
+/// <summary>How texts are scored, and what errors call the texts.</summary>
 public sealed record ScoringOptions
 {
-    /// <summary>How much each kind of score counts; null: <see cref="HybridWeights.Default"/> as far as the model goes.</summary>
+    /// <summary>
+    /// The weight of each kind of score; null: <see cref="HybridWeights.Default"/> without the kinds that the model lacks.
+    /// </summary>
     public HybridWeights? Weights { get; init; }
 
-    /// <summary>Tokens at which a query is cut; null: one that is too long is refused.</summary>
+    /// <summary>Number of tokens at which a query is cut; null: a query that is too long is refused.</summary>
     public int? CutQueriesAt { get; init; }
 
-    /// <summary>Tokens at which a passage is cut; null: one that is too long is refused.</summary>
+    /// <summary>Number of tokens at which a passage is cut; null: a passage that is too long is refused.</summary>
     public int? CutPassagesAt { get; init; }
 
-    /// <summary>What the caller calls the queries.</summary>
+    /// <summary>The caller's name for the queries.</summary>
     public string Queries { get; init; } = "queries";
 
-    /// <summary>What the caller calls the passages.</summary>
+    /// <summary>The caller's name for the passages.</summary>
     public string Passages { get; init; } = "passages";
 }

@@ -5,7 +5,7 @@ internal static class SpeculationOptionsValidator
 {
     private const string Name = "speculative_config";
 
-    /// <summary>Every fault that shows without the model.</summary>
+    /// <summary>Every fault that can be found without the model.</summary>
     /// <param name="options">What the engine is loaded with.</param>
     public static IEnumerable<(string Name, string Message)> FaultsOf(EngineOptions options)
     {

@@ -3,15 +3,15 @@ using System.Text.Json;
 namespace LocalLlm;
 
 /// <summary>
-/// What an output must look like: exactly one property is set (vLLM's <c>structured_outputs</c>). Only tokens that keep to it can be
+/// A structure that constrains the output: set exactly one property (vLLM's <c>structured_outputs</c>). Only tokens that conform can be
 /// chosen; a model that thinks may think first.
 /// </summary>
 public sealed record StructuredOutputs
 {
     /// <summary>
-    /// JSON that this JSON schema allows; properties come in any order. What cannot be kept to token by token (<c>uniqueItems</c> of
-    /// anything but a few constants, <c>unevaluatedProperties</c>, look-around in patterns, some negations) is refused with its place in
-    /// the schema.
+    /// JSON that conforms to this JSON schema; properties come in any order. Schemas that cannot be enforced token by token
+    /// (<c>uniqueItems</c> except for a few constants, <c>unevaluatedProperties</c>, look-around in patterns, some negations) are refused.
+    /// The error names the place in the schema.
     /// </summary>
     public JsonElement? Json { get; init; }
 
@@ -19,32 +19,32 @@ public sealed record StructuredOutputs
     public IReadOnlyList<string>? Choice { get; init; }
 
     /// <summary>
-    /// A text that this regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c> and
+    /// A text that this regular expression matches as a whole. Look-around, back references and word boundaries are refused; <c>\d</c> and
     /// <c>\w</c> are ASCII's, <c>\s</c> and <c>.</c> ECMAScript's.
     /// </summary>
     public string? Regex { get; init; }
 
     /// <summary>
-    /// A text of the rule <c>root</c> of a grammar in EBNF, as llama.cpp's GBNF writes it: <c>root ::= "yes" | "no" number</c>, <c>number
-    /// ::= [0-9]+</c>. A rule must not begin with itself.
+    /// A text that the rule <c>root</c> of an EBNF grammar allows, in the notation of llama.cpp's GBNF: <c>root ::= "yes" | "no"
+    /// number</c>, <c>number ::= [0-9]+</c>. Rules must not be left-recursive.
     /// </summary>
     public string? Grammar { get; init; }
 
     /// <summary>Any JSON object.</summary>
     public bool JsonObject { get; init; }
 
-    /// <summary>A name for the JSON schema. It is part of what the model reads.</summary>
+    /// <summary>A name for the JSON schema. The model reads it.</summary>
     public string? SchemaName { get; init; }
 
-    /// <summary>What the JSON schema is for. It is part of what the model reads.</summary>
+    /// <summary>What the JSON schema is for. The model reads it.</summary>
     public string? SchemaDescription { get; init; }
 
-    /// <summary>The JSON schema as the model reads it, where the mask is held to a stricter one; null: <see cref="Json"/>.</summary>
+    /// <summary>The JSON schema to show to the model, if the mask enforces a stricter one; null: <see cref="Json"/>.</summary>
     public JsonElement? DescribedJson { get; init; }
 
-    /// <summary>Whether <c>$type</c> comes before other properties, as System.Text.Json reads it.</summary>
+    /// <summary>Whether <c>$type</c> must come before other properties, because System.Text.Json reads it so.</summary>
     public bool TypeFirst { get; init; }
 
-    /// <summary>The field of a request that asked for it, which errors name.</summary>
+    /// <summary>The request field that asked for the structure; errors name it.</summary>
     internal string Field { get; init; } = "structured_outputs";
 }

@@ -8,6 +8,6 @@ namespace LocalLlm;
 public readonly record struct TokenLogprob(int TokenId, float Logprob, int Rank, string? DecodedToken = null);
 
 /// <summary>The log-probabilities at one position: the chosen token and the most likely ones.</summary>
-/// <param name="Chosen">The token that stands at this position.</param>
-/// <param name="Top">The most likely tokens, best first; may or may not hold the chosen one.</param>
+/// <param name="Chosen">The token at this position.</param>
+/// <param name="Top">The most likely tokens, best first; the chosen one may or may not be among them.</param>
 public sealed record TokenLogprobs(TokenLogprob Chosen, IReadOnlyList<TokenLogprob> Top);
