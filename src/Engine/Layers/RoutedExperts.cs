@@ -7,35 +7,35 @@ using static TorchSharp.torch;
 namespace LocalLlm.Layers;
 
 /// <summary>
-/// The experts that a router chooses from: each computes the rows of its own tokens. A rank has a part of every expert, or some experts
-/// whole.
+/// The experts that a router chooses from. Each computes the rows of its own tokens. A rank has a part of every expert, or some whole
+/// experts.
 /// </summary>
 /// <remarks>
-/// Where experts are balanced, busy ones exist on several ranks, which take their tokens in turn, and the experts of a rank change
-/// (<see cref="Rebalance"/>): a token's sum is then made of other parts, and differs in its last bits. What is registered are the experts
-/// that the rank begins with. Devices that sum by themselves know them by their places on the rank, and count by themselves
-/// (<see cref="ExpertShares"/>).
+/// Where experts are balanced, several ranks hold the busy ones and take their tokens in turn, and a rank's experts change
+/// (<see cref="Rebalance"/>). A token's sum then has other partial sums, and differs in its last bits. The registered weights are those of
+/// the experts that the rank begins with. Devices that sum by themselves identify experts by their places on the rank, and count by
+/// themselves (<see cref="ExpertShares"/>).
 /// </remarks>
 internal sealed class RoutedExperts : IExperts
 {
     private readonly ICollectives _ranks;
     private readonly Expert[] _experts; // of this rank
-    private readonly Expert? _shared; // split as the others
+    private readonly Expert? _shared; // split like the routed experts
     private readonly IExpertOps _ops;
     private readonly ExpertGroups _groups;
-    private readonly long[] _usage; // tokens of each expert, of all ranks; those of each rank where experts are balanced
+    private readonly long[] _usage; // tokens of each expert over all ranks; where experts are balanced, tokens of each rank
     private readonly Device _device;
-    private readonly long[] _loads = []; // tokens of each expert in the window, where the host counts; empty: nothing is balanced
+    private readonly long[] _loads = []; // tokens of each expert in the window, where the host counts; empty: experts are not balanced
     private readonly int[] _held; // the expert in each place of this rank
-    private readonly int[] _order; // its places by their experts
-    private ExpertPlacement? _placement; // null: every expert's tokens are one rank's, or each rank has a part of all
+    private readonly int[] _order; // its places, sorted by expert
+    private ExpertPlacement? _placement; // null: one rank has all tokens of an expert, or each rank has a part of every expert
 
     /// <summary>Registers <c>prefix.N.{gate,up,down}_proj</c>.</summary>
     /// <param name="context">What layers are built with.</param>
     /// <param name="prefix">Name in the checkpoint.</param>
     /// <param name="hiddenSize">Width of the residual stream.</param>
-    /// <param name="options">Of the layer.</param>
-    /// <param name="shared">The expert of every token, which this rank has a part of; null: none.</param>
+    /// <param name="options">The layer's experts.</param>
+    /// <param name="shared">This rank's part of the shared expert; null: there is none.</param>
     public RoutedExperts(LayerContext context, string prefix, int hiddenSize, ExpertOptions options, Expert? shared)
     {
         _shared = context.SpreadsExperts || context.Rebalancing is not null ? null : shared;
@@ -64,12 +64,12 @@ internal sealed class RoutedExperts : IExperts
         Shares?.Place(_placement!.TableOf(_ranks.Rank, _held));
         if (_held.Length < count)
         {
-            var held = _held.ToHashSet(); // whichever experts are there later, these are read
+            var held = _held.ToHashSet(); // read from the files, whichever experts the rank holds later
             context.Weights.Ignore(name => WeightNames.NumberAfter($"{prefix}.", name) is { } expert && expert < count && !held.Contains(expert));
         }
     }
 
-    /// <summary>What the names of the experts begin with in the checkpoint, before a dot and a number.</summary>
+    /// <summary>Prefix of the experts' names in the checkpoint, before a dot and a number.</summary>
     public string Prefix { get; }
 
     /// <inheritdoc/>
@@ -105,7 +105,8 @@ internal sealed class RoutedExperts : IExperts
     public NormalisedRows? TryNormalise(Tensor x, RmsNorm norm) => _ops.TryNormalise(x, norm.Weight, norm.Epsilon, this);
 
     /// <summary>
-    /// [tokens, hidden] → the weighted sum of each token's experts on this rank [tokens, hidden] float32, by choices on the host.
+    /// [tokens, hidden] → for each token the weighted sum of its experts on this rank, [tokens, hidden] float32. The host reads the
+    /// choices.
     /// </summary>
     public Tensor Forward(Tensor x, ExpertChoices choices)
     {
@@ -120,7 +121,7 @@ internal sealed class RoutedExperts : IExperts
     /// <inheritdoc/>
     public Tensor Forward(int expert, Tensor x) => _experts[expert - First].Forward(x);
 
-    /// <summary>Measures loads from here on.</summary>
+    /// <summary>Starts measuring loads.</summary>
     public void BeginWindow()
     {
         Array.Clear(_loads);
@@ -128,19 +129,19 @@ internal sealed class RoutedExperts : IExperts
     }
 
     /// <summary>
-    /// Places experts by the loads that were measured; all ranks at the same step. A rank copies those that it lacks from one that has
+    /// Places experts by the measured loads; all ranks do so at the same step. A rank copies the experts that it lacks from a rank that has
     /// them.
     /// </summary>
     public void Rebalance()
     {
         Shares!.AddLoads(_loads);
-        // The first rank's choice, though all have measured the same: ranks that disagree would compute a token twice, or never.
+        // All ranks use the first rank's choice, though all measured the same: ranks that disagree would compute a token twice, or never.
         var chosen = ExpertBalancer.Choose(_loads, _ranks.WorldSize, _held.Length);
         var placement = _ranks.Share(chosen, static all => all[0]);
         var wanted = placement.Held[_ranks.Rank];
         var free = new Queue<int>(Enumerable.Range(0, _held.Length).Where(place => !wanted.Contains(_held[place])));
         var missing = wanted.Except(_held).ToArray();
-        // Copied while nobody changes what it has, and taken into use when all are done.
+        // Copied while no rank changes its experts; used once all ranks have their copies.
         var copies = _ranks.Share(this, all => Array.ConvertAll(missing, expert => CopyOf(expert, all)));
         foreach (var (expert, copy) in missing.Zip(copies))
         {
@@ -161,7 +162,7 @@ internal sealed class RoutedExperts : IExperts
         return from._experts[Array.IndexOf(from._held, expert)].Copy(_device);
     }
 
-    // One expert after the other, each with its share of the tokens.
+    // Computes one expert after the other, each with its share of the tokens.
     private Tensor SumOfShares(Tensor x, Tensor weights)
     {
         var sum = zeros([x.size(0), x.size(1)], ScalarType.Float32, x.device);
