@@ -2,22 +2,23 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>What comes of a plan on devices.</summary>
+/// <summary>The memory that a plan takes on given devices.</summary>
 /// <param name="Plan">How the model is spread, with the layers of each stage.</param>
-/// <param name="Settings">What it is computed with.</param>
+/// <param name="Settings">The settings of the estimate.</param>
 /// <param name="Stages">What the ranks of each stage hold.</param>
-/// <param name="WantedTokens">Tokens that a plan holds at least, to be of use.</param>
+/// <param name="WantedTokens">Tokens that the KV cache must hold at least to be useful.</param>
 internal sealed record CapacityEstimate(ParallelPlan Plan, PlanSettings Settings, IReadOnlyList<StageEstimate> Stages, long WantedTokens)
 {
     /// <summary>Tokens that the KV cache holds; 0: it does not fit.</summary>
     public long KvTokens => Math.Max(0, Stages.Min(stage => stage.KvTokens));
 
-    /// <summary>Whether the weights fit, and a KV cache of use beside them.</summary>
+    /// <summary>Whether the weights and a useful KV cache fit.</summary>
     public bool Fits => KvTokens >= WantedTokens && Stages.All(stage => stage.FreeBytes >= 0);
 
-    /// <summary>Whether it fits only with settings that were not asked for.</summary>
+    /// <summary>Whether it fits only with settings that the user did not ask for.</summary>
     public bool IsTight => Settings.Arguments.Count > 0;
 
-    /// <summary>The stage that has the least room: that misses most, or whose KV cache holds the fewest tokens.</summary>
+    /// <summary>The stage with the least room: the one that lacks the most memory, else the one whose KV cache holds the fewest
+    /// tokens.</summary>
     public StageEstimate Fullest => Stages.MinBy(stage => (Math.Min(0, stage.FreeBytes), stage.KvTokens, stage.FreeBytes))!;
 }

@@ -5,31 +5,31 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>Sizes what every rank of a plan holds, from the model's configuration and the memory of devices alone. Pure.</summary>
+/// <summary>Estimates the memory of every rank of a plan from the model's configuration and the devices' memory alone. Pure.</summary>
 /// <param name="parts">The weights.</param>
 /// <param name="cards">The device of every rank, or of the ranks of each stage.</param>
-/// <param name="options">What the engine would be loaded with.</param>
-/// <param name="settings">What of it decides how memory is used.</param>
+/// <param name="options">The options that the engine would load with.</param>
+/// <param name="settings">The part of them that decides how memory is used.</param>
 internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> cards, EngineOptions options, PlanSettings settings)
 {
-    /// <summary>As the engine allows for steps that are recorded, for every 256 sequences.</summary>
+    /// <summary>The engine's allowance for recorded steps, for every 256 sequences.</summary>
     public const long GraphAllowance = 256L << 20;
 
     /// <summary>
-    /// An allowance for a CUDA context, cuBLAS's workspace and loaded kernels; a GPU measures it when the model is loaded.
+    /// An allowance for a CUDA context, cuBLAS's workspace and loaded kernels; on a GPU the engine measures it when it loads the model.
     /// </summary>
     public const long ContextAllowance = 256L << 20;
 
     /// <summary>Tokens of a block of the KV cache.</summary>
     public const int BlockSize = 16;
 
-    // As the memory planner's.
+    // The memory planner's value.
     private const int BookkeepingBytes = 128;
 
-    // A cache for less than a short conversation is of no use.
+    // A cache for less than a short conversation is useless.
     private const long UsefulTokens = 1024;
 
-    // One that was given a size is as small as that.
+    // A cache of a given size may be this small.
     private const long MinTokens = 2;
     private const long MaxBlocks = 1 << 19;
 
@@ -45,7 +45,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     /// <summary>Whether stages have devices of different kinds.</summary>
     public bool IsMixed => cards.Count > 1;
 
-    /// <summary>Number of stages that have devices of their own kind.</summary>
+    /// <summary>Number of stages with their own kind of device.</summary>
     public int StageCards => cards.Count;
 
     /// <summary>The device of a stage's ranks.</summary>
@@ -54,12 +54,12 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     /// <summary>Bytes of KV cache of one token, as if one device held all layers.</summary>
     public long KvBytesPerToken => (Shape.Layers + PredictionCaches) * settings.CacheBytes(Shape, 1);
 
-    /// <summary>Bytes of a group's weights on one rank of each, as if one stage held all layers.</summary>
-    /// <param name="split">How many ranks split them.</param>
+    /// <summary>Bytes of a group's weights, counted on one rank of each stage, as if one stage held all layers.</summary>
+    /// <param name="split">How many ranks split the weights.</param>
     public long RankBytes(StageSplit split) => BytesOf(split) is var (layers, embedding, head) ? layers.Sum() + embedding + head + Prediction(split, ownEmbedding: 0) + TiedHead(isApart: false, embedding) : 0;
 
-    /// <summary>A plan as it was asked for, or with the tightest settings where only they let it fit.</summary>
-    /// <param name="plan">Valid for the model.</param>
+    /// <summary>A plan as it was asked for; if only the tightest settings let it fit, with these.</summary>
+    /// <param name="plan">A plan that is valid for the model.</param>
     public CapacityEstimate Best(ParallelPlan plan)
     {
         var asked = Estimate(plan, settings);
@@ -73,7 +73,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
     public CapacityEstimate Estimate(ParallelPlan plan) => Estimate(plan, settings);
 
     /// <summary>
-    /// Whether the engine takes these sizes with all that was asked for beside them. One rank is given no balancing of experts.
+    /// Whether the engine accepts a plan's sizes together with the other options. A single rank is checked without expert balancing.
     /// </summary>
     public bool Allows(ParallelPlan plan) => ParallelRules.FaultsOf(ParallelRequest.Of(options, devicesPerNode: null) with
     {
@@ -81,14 +81,14 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         Balancing = plan.RanksPerStage == 1 ? null : options.ExpertBalancing,
     }, _split).Count == 0;
 
-    /// <summary>Whether weights alone are too much for so many ranks, whatever the settings.</summary>
+    /// <summary>Whether the weights alone are too large for this many ranks, whatever the settings.</summary>
     public bool IsHopeless(ParallelPlan plan)
     {
         var memory = Enumerable.Range(0, plan.PipelineParallel).Sum(stage => (double)CardOf(stage).MemoryBytes);
         return RankBytes(SplitOf(plan)) > memory;
     }
 
-    // Caches of the layer of multi-token prediction.
+    // KV caches of the layer of multi-token prediction.
     private int PredictionCaches => settings.Predicts ? Math.Min(1, Shape.PredictionLayers) : 0;
 
     private CapacityEstimate Estimate(ParallelPlan plan, PlanSettings used)
@@ -113,13 +113,13 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         var (layers, embedding, head) = BytesOf(split);
         var own = layers.AsSpan(stage.FirstLayer, stage.NumLayers);
         var weights = Sum(own) + (stage.IsFirst ? embedding : 0) + (stage.IsLast ? head + Prediction(split, stage.IsFirst ? 0 : embedding) + TiedHead(!stage.IsFirst, embedding) : 0);
-        // On a CPU the engine plans with the whole width; a GPU measures its part.
+        // On a CPU the engine plans with the whole width; on a GPU it measures the rank's part.
         var activations = (used.StepTokens * ActivationElements(card.IsCpu ? split with { Tensor = 1 } : split) * used.ElementBytes) + (stage.IsLast ? Logits(used) : 0) + (card.IsCpu ? CpuWorkspaceBytes(used, split.Groups) : ContextAllowance);
         const int rows = EngineOptionsDefaults.MaxNumSeqs;
         var graphs = Records(split, used) && !card.IsCpu ? GraphAllowance * ((Math.Min(used.Sequences, Shape.MaxRecordedRows) + rows - 1) / rows) : 0;
         var utilization = used.Utilization ?? (card.IsCpu ? EngineOptionsDefaults.CpuMemoryUtilization : EngineOptionsDefaults.GpuMemoryUtilization);
         var budget = card.MemoryBytes * utilization;
-        // As the engine: second copies for single rows, of what is kept in the model's type, where both together leave half of the budget.
+        // As in the engine: weights in the model's type get a second copy for single rows if both copies leave half of the budget free.
         var copies = card.IsCpu && CpuOps.KeepsDecodeCopies && !used.IsBatchInvariant && used.Dtype == ModelDtype.BFloat16 ? weights - SingleBytes(stage, split, used) : 0;
         var hasCopies = weights + copies < budget / 2;
         if (hasCopies)
@@ -140,8 +140,9 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return estimate with { KvTokens = Tokens(estimate, used) };
     }
 
-    // As the engine, which records no steps that draft by the model's own layer, none of experts that groups share or that move, and in
-    // float32 none that go by kernels of latent attention, experts or 8-bit floats.
+    // As in the engine. It does not record steps with drafts of the model's own layer, nor steps of experts that groups share or that move.
+    // In
+    // float32 it does not record the kernels of latent attention, experts and 8-bit floats.
     private bool Records(StageSplit split, PlanSettings used)
     {
         var isFixed = split.Groups == 1 && (options.ExpertBalancing is null || split.Ranks == 1);
@@ -150,8 +151,8 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
             && (isPlain || used.Dtype != ModelDtype.Float32);
     }
 
-    // As the engine's memory planner: a cache whose size is given may use memory beyond the share, but not beyond the device; blocks that
-    // no sequence could fill are not allocated.
+    // As in the engine's memory planner: a cache of a given size may use memory beyond the share, but not beyond the device. Blocks that no
+    // sequence could fill are not allocated.
     private long Tokens(StageEstimate stage, PlanSettings used)
     {
         var block = BlockSize * stage.KvBytesPerToken;
@@ -162,19 +163,19 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return Math.Min(Math.Min(affordable, useful), MaxBlocks) * BlockSize;
     }
 
-    // It shares the model's embedding where that is in the same stage.
+    // The layer shares the model's embedding if that is in the same stage.
     private long Prediction(StageSplit split, long ownEmbedding) => settings.Predicts ? ownEmbedding + parts.Bytes(parts.Prediction, split, settings.ElementBytes) : 0;
 
-    // A head that is tied to the embedding is a matrix of its own where the embedding is in another stage, and on a CPU, which keeps it in
+    // A head tied to the embedding needs a matrix of its own if the embedding is in another stage, and always on a CPU, which stores it in
     // another layout.
     private long TiedHead(bool isApart, long embedding) => Shape.IsTied && (isApart || cards[0].IsCpu) ? embedding : 0;
 
-    // What never has a second copy.
+    // Weights that never have a second copy.
     private long SingleBytes(PipelineStage stage, StageSplit split, PlanSettings used) =>
         Enumerable.Range(stage.FirstLayer, stage.NumLayers).Select(parts.Layer).Concat(stage.IsLast && settings.Predicts ? [parts.Prediction] : [])
             .Sum(layer => parts.Bytes(layer.Where(part => !part.MayHaveCopy(Shape.Quantisation)), split, used.ElementBytes));
 
-    // As CudaExpertOps: what routers multiply many rows by, in bfloat16. What the files say of the type is that of the other weights.
+    // As in CudaExpertOps: the bfloat16 matrix by which a router multiplies many rows. The files' type is that of the other weights.
     private long RouterBytes(PipelineStage stage, StageSplit split, PlanSettings used)
     {
         var rows = (long)used.StepTokens * split.Groups;
@@ -186,7 +187,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return routers * RouterScores.Bytes(experts.Count, Shape.HiddenSize, Shape.Dtype is null or ModelDtype.BFloat16);
     }
 
-    // As ModelLoader.MovedBytes: copies of the experts of one layer while they change places.
+    // As in ModelLoader.MovedBytes: copies of one layer's experts while they change places.
     private long MovedBytes(PipelineStage stage, StageSplit split, PlanSettings used, bool hasCopies)
     {
         if (options.ExpertBalancing is null || split.Ranks == 1)
@@ -197,7 +198,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         long Bytes(IEnumerable<WeightPart> ofExperts) => parts.Bytes(ofExperts, split, used.ElementBytes);
     }
 
-    // Of the embedding a token reads one row, which is nothing beside a matrix.
+    // A token reads one row of the embedding, which is negligible beside a matrix.
     private long ReadBytes(PipelineStage stage, StageSplit split, PlanSettings used)
     {
         var read = 0L;
@@ -208,7 +209,7 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return read + (stage.IsLast ? parts.ActiveBytes(Shape.IsTied ? parts.Embedding : parts.Head, split, used.ElementBytes) : 0);
     }
 
-    // As ModelConfig.ActivationElements; what is split over ranks counts by its part. On a CPU the engine counts whole experts.
+    // As in ModelConfig.ActivationElements, with this rank's part of what is split. On a CPU the engine counts whole experts.
     private long ActivationElements(StageSplit split)
     {
         var ranks = split.Tensor;
@@ -227,14 +228,14 @@ internal sealed class CapacityPlanner(ModelParts parts, IReadOnlyList<GpuCard> c
         return (4 * hidden) + attention + Math.Max(dense, routed + (3L * experts.SharedWidth / ranks)) + ofOthers;
     }
 
-    // As ModelConfig.CpuWorkspaceBytes.
+    // As in ModelConfig.CpuWorkspaceBytes.
     private long CpuWorkspaceBytes(PlanSettings used, int groups) =>
         (Shape.Latent is { } latent
             ? CpuWorkspace.ForLatentAttention(new(Shape.Heads, latent.KvRank, latent.PlainDim, latent.RotaryDim, latent.ValueDim, 1, false), used.ElementBytes)
             : 0)
         + (Shape.Experts is { } experts ? CpuWorkspace.ForExperts((long)used.StepTokens * groups, experts.PerToken, Shape.HiddenSize, experts.Width, used.ElementBytes) : 0);
 
-    // One row of logits for every sampled token, also in float32, gathered from the ranks.
+    // One row of logits for every sampled token, in the model's type and in float32, gathered from the ranks.
     private long Logits(PlanSettings used) => (long)used.SampledRows * Shape.VocabSize * (used.ElementBytes + sizeof(float));
 
     private (long[] Layers, long Embedding, long Head) BytesOf(StageSplit split)

@@ -4,10 +4,10 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Planning;
 
-/// <summary>What the headers of a model's files say of its size.</summary>
-/// <param name="Elements">Elements of all tensors that the decoder has: without scales of quantised blocks, tables of positions, further
-/// layers for speculation, and a copy of the embedding for a head that is tied to it.</param>
-/// <param name="Dtype">The type that most of them have; null: another than a model is computed in.</param>
+/// <summary>The size of a model according to the headers of its files.</summary>
+/// <param name="Elements">Elements of all tensors of the decoder. Not counted: scales of quantised blocks, position tables, additional
+/// layers for speculative decoding, and a copy of the embedding for a tied head.</param>
+/// <param name="Dtype">The type of most elements; null: one that no model is computed in.</param>
 internal sealed partial record HeaderSizes(long Elements, ModelDtype? Dtype)
 {
     /// <summary>Adds up tensors.</summary>

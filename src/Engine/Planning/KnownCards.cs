@@ -3,13 +3,13 @@ using System.Text;
 namespace LocalLlm.Planning;
 
 /// <summary>
-/// NVIDIA's cards by name. Memory, bandwidth and compute capability are those of the vendor's data sheets (the SXM form where there are
-/// several; of a B200 an eighth of a DGX B200's 1,440 GB) and of NVIDIA's list of compute capabilities.
+/// NVIDIA's cards by name. Memory and bandwidth come from the vendor's data sheets: of the SXM form where there are several, and for a B200
+/// an eighth of a DGX B200's 1,440 GB. Compute capabilities come from NVIDIA's list.
 /// </summary>
 public static class KnownCards
 {
-    // What a program finds is less than the data sheet says: on GDDR memory error correction, on by default on the cards marked so, takes a
-    // sixteenth (a T4's 16 GB are 15,360 MiB in nvidia-smi), and the driver keeps about a hundredth.
+    // A program can use less than the data sheet says. On GDDR memory, error correction takes a sixteenth; it is on by default on the cards
+    // marked so (nvidia-smi shows 15,360 MiB for a T4's 16 GB). The driver keeps about a hundredth.
     private const double WithoutErrorCorrection = 15.0 / 16;
     private const double WithoutDriver = 0.99;
 
@@ -43,11 +43,11 @@ public static class KnownCards
         new("B200-180G", 180, 8000, 100) { Aliases = ["B200", "B200-192G"] },
     ];
 
-    /// <summary>All of them.</summary>
+    /// <summary>All known cards.</summary>
     public static IReadOnlyList<GpuCard> All { get; } = [.. s_entries.Select(entry => entry.Card)];
 
-    /// <summary>The card of a name, however its letters, spaces and hyphens are written: <c>a100 80gb</c> is <c>A100-80G</c>.</summary>
-    /// <exception cref="EngineException">InvalidOptions, parameter <c>gpu</c>: there is none, or there are several; the message lists all
+    /// <summary>Finds a card by name, ignoring case, spaces and hyphens: <c>a100 80gb</c> is <c>A100-80G</c>.</summary>
+    /// <exception cref="EngineException">InvalidOptions, parameter <c>gpu</c>: no card matches, or several do; the message lists all
     /// names.</exception>
     public static GpuCard Find(string name)
     {
@@ -60,7 +60,7 @@ public static class KnownCards
             EngineErrorKind.InvalidOptions, $"gpu '{name}' {why}{(several.Length > 1 ? ". All names" : "")}: {string.Join(", ", All.Select(card => card.Name))}.", "gpu");
     }
 
-    /// <summary>The card of a name, also of one that a driver gives; null: there is none, or there are several.</summary>
+    /// <summary>Finds a card by name, including names that drivers report; null: no card matches, or several do.</summary>
     internal static GpuCard? TryFind(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
@@ -76,20 +76,20 @@ public static class KnownCards
         foreach (var maker in (string[])["NVIDIA", "TESLA", "GEFORCE"])
             key.Replace(maker, "");
         var text = key.ToString();
-        // Data centre cards are often named with the form of their plug, the newer ones with the kind of their memory. Longer words first.
+        // Names of data centre cards often contain their form factor, and those of newer cards the kind of memory. Longer words come first.
         foreach (var word in (string[])["SXM2", "SXM3", "SXM4", "SXM5", "SXM", "HBM2E", "HBM2", "HBM3E", "HBM3"])
             text = text.Replace(word, "", StringComparison.Ordinal);
         return text.EndsWith("GB", StringComparison.Ordinal) ? text[..^1] : text;
     }
 
-    // Gigabytes and gigabytes a second as in the data sheet.
+    // Gigabytes and gigabytes per second as in the data sheet.
     private sealed record Entry(string Name, int Gigabytes, int GigabytesPerSecond, int Capability)
     {
         public bool Corrects { get; init; }
 
         public string[] Aliases { get; init; } = [];
 
-        // Memory chips come in powers of two: a data sheet's GB of memory are GiB, its GB/s are not.
+        // Memory chips come in powers of two, so a data sheet's GB of memory are GiB; its GB/s are not GiB/s.
         public GpuCard Card => new(Name, (long)(((long)Gigabytes << 30) * (Corrects ? WithoutErrorCorrection : 1) * WithoutDriver))
         {
             BytesPerSecond = GigabytesPerSecond * 1e9, ComputeCapability = Capability,

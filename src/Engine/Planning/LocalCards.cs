@@ -5,12 +5,13 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>This machine's devices as cards to plan with.</summary>
+/// <summary>Describes this machine's devices as cards to plan with.</summary>
 internal static class LocalCards
 {
     /// <summary>
-    /// The device of every rank, or of the ranks of each stage where they differ, and how many of them one host has; null: as many as are
-    /// wanted, for ranks share a CPU and a GPU that is named by its number.
+    /// The device of every rank (or of the ranks of each stage, where stages differ), and the number of devices on one host. The number is
+    /// null
+    /// if it sets no limit: ranks can share a CPU, or a GPU that the options name by its number.
     /// </summary>
     /// <param name="options">Checked options; sizes may be impossible.</param>
     /// <exception cref="EngineException">Kind Environment: there is no such device.</exception>
@@ -22,15 +23,15 @@ internal static class LocalCards
         return Spread(options, isCuda ? [.. CudaInventory.Devices().Select(found => CardOf(found, options))] : [], HostMemory.AvailableBytes());
     }
 
-    /// <summary>As <see cref="Find"/>, of a machine that is described. Pure.</summary>
+    /// <summary>As <see cref="Find"/>, for a described machine. Pure.</summary>
     /// <param name="options">Checked options; sizes may be impossible.</param>
-    /// <param name="gpus">Its GPUs in order; empty: ranks are a CPU's.</param>
-    /// <param name="hostBytes">What a CPU has free.</param>
+    /// <param name="gpus">The machine's GPUs in order; empty: ranks run on the CPU.</param>
+    /// <param name="hostBytes">Free host memory.</param>
     public static (IReadOnlyList<GpuCard> Cards, int? Count) Spread(EngineOptions options, IReadOnlyList<GpuCard> gpus, long hostBytes)
     {
         var tensor = Math.Clamp(options.TensorParallel, 1, ParallelRules.MaxRanks);
         var stages = Math.Clamp(options.PipelineParallel, 1, ParallelRules.MaxRanks);
-        tensor = (int)Math.Min(ParallelRules.MaxRanks, (long)tensor * Math.Clamp(options.DataParallel, 1, ParallelRules.MaxRanks)); // of a stage
+        tensor = (int)Math.Min(ParallelRules.MaxRanks, (long)tensor * Math.Clamp(options.DataParallel, 1, ParallelRules.MaxRanks)); // ranks of a stage
         var ranks = Math.Clamp(tensor * stages / Math.Max(1, options.Nodes), 1, ParallelRules.MaxRanks);
         if (gpus.Count == 0)
             return ([new("cpu", hostBytes / ranks) { IsCpu = true }], null);
@@ -38,7 +39,7 @@ internal static class LocalCards
         var sharing = ordinals.CountBy(ordinal => ordinal).ToDictionary();
         var smallest = gpus.MinBy(card => card.MemoryBytes)!;
         var shares = ordinals.Select(ordinal => ShareOf(ordinal < gpus.Count ? gpus[ordinal] : smallest, sharing[ordinal])).ToArray();
-        // Of a stage's unlike cards the smallest decides.
+        // If the cards of a stage differ, the smallest one decides.
         GpuCard[] cards = [.. Enumerable.Range(0, stages).Select(stage =>
             Enumerable.Range(stage * tensor, Math.Min(tensor, ranks)).Select(rank => shares[rank % ranks])
                 .MinBy(card => card.MemoryBytes)!)];
@@ -48,7 +49,7 @@ internal static class LocalCards
 
     private static GpuCard ShareOf(GpuCard card, int ranks) => card with { MemoryBytes = card.MemoryBytes / ranks };
 
-    // As the engine gives devices to ranks: by the list, all on a device with a number, else the first ones.
+    // Assigns devices to ranks as the engine does: by the list, all to the device with a number, else the first devices.
     private static int OrdinalOf(EngineOptions options, int rank)
     {
         var name = options.Devices is { Count: > 0 } devices ? DeviceRegistry.Canonical(devices[rank % devices.Count]) : options.Device;

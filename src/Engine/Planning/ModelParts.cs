@@ -4,28 +4,28 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>The weights of a decoder by where they lie: before the layers, in them, after them. Pure.</summary>
+/// <summary>The weights of a decoder, grouped by position: before, in and after the layers. Pure.</summary>
 /// <param name="shape">The model.</param>
 internal sealed class ModelParts(ModelShape shape)
 {
     /// <summary>The model.</summary>
     public ModelShape Shape { get; } = shape;
 
-    /// <summary>The embedding: of the first stage, and of the last one if the head is tied to it.</summary>
+    /// <summary>The embedding: on the first stage, and also on the last one if the head is tied to it.</summary>
     public IReadOnlyList<WeightPart> Embedding { get; } = [new(shape.VocabSize, shape.HiddenSize, PartSplit.Vocabulary)];
 
-    /// <summary>The output head; empty where it is the embedding.</summary>
+    /// <summary>The output head; empty if it is tied to the embedding.</summary>
     public IReadOnlyList<WeightPart> Head { get; } = shape.IsTied ? [] : [new(shape.VocabSize, shape.HiddenSize, PartSplit.Vocabulary)];
 
-    /// <summary>The norm behind the last layer.</summary>
+    /// <summary>The norm after the last layer.</summary>
     public IReadOnlyList<WeightPart> FinalNorm { get; } = [new(shape.HiddenSize, 1, PartSplit.None)];
 
     private readonly IReadOnlyList<WeightPart>[] _layers = LayersOf(shape);
 
-    /// <summary>The layer of multi-token prediction; empty where the model has none.</summary>
+    /// <summary>The layer of multi-token prediction; empty: the model has none.</summary>
     public IReadOnlyList<WeightPart> Prediction { get; } = PredictionOf(shape);
 
-    /// <summary>What has to divide, and whether the experts of each layer are stored alike.</summary>
+    /// <summary>The sizes that ranks must divide, and whether all experts of a layer are stored in the same way.</summary>
     public SplitShape Split
     {
         get
@@ -36,7 +36,7 @@ internal sealed class ModelParts(ModelShape shape)
     }
 
     /// <summary>
-    /// Weights that the headers of the files have beyond what the configuration says, in every layer; 0: none, or no headers were read.
+    /// Elements per layer that the files' headers list beyond those that the configuration implies; 0: none, or no headers were read.
     /// </summary>
     public long ExtraElementsPerLayer { get; init; }
 
@@ -44,20 +44,20 @@ internal sealed class ModelParts(ModelShape shape)
     public IReadOnlyList<WeightPart> Layer(int layer) =>
         ExtraElementsPerLayer == 0 ? _layers[layer] : [.. _layers[layer], new(ExtraElementsPerLayer, 1, PartSplit.None)];
 
-    /// <summary>Whether some layer has a matrix that a name of a module means.</summary>
+    /// <summary>Whether a layer has a matrix that a module's name refers to.</summary>
     public bool HasModule(string name) => Enumerable.Range(0, Shape.Layers + 1).Any(layer => MayMean(name, layer)
         && (layer < Shape.Layers ? _layers[layer] : Prediction).SelectMany(part => part.Modules).Any(module => QuantizationConfig.Names(name, NameOf(layer, module))));
 
     /// <summary>All parameters of the model.</summary>
     public long Parameters => Sum(part => part.Elements);
 
-    /// <summary>Parameters that one token is computed by: all but the experts that it is not routed to.</summary>
+    /// <summary>Parameters that compute one token: all except those of experts that it is not routed to.</summary>
     public long ActiveParameters => Sum(part => part.Rows * part.Columns * (part.Active ?? part.Count));
 
     /// <summary>Bytes of parts on one rank.</summary>
     /// <param name="parts">The parts.</param>
     /// <param name="split">How many ranks split them.</param>
-    /// <param name="elementBytes">Of an element of the model's type.</param>
+    /// <param name="elementBytes">Bytes of an element of the model's type.</param>
     public long Bytes(IEnumerable<WeightPart> parts, StageSplit split, int elementBytes) =>
         parts.Sum(part => part.BytesOn(split.RanksOf(part), Shape.KvHeads, elementBytes, Shape.Quantisation));
 
@@ -75,7 +75,7 @@ internal sealed class ModelParts(ModelShape shape)
         return [.. Enumerable.Range(0, shape.Layers).Select(layer => StoredAs(shape, layer, shape.HasExperts(layer) ? sparse : dense))];
     }
 
-    // Of what a quantised checkpoint keeps in the model's type, parts of their own.
+    // Splits off the modules that a quantised checkpoint keeps in the model's type as separate parts.
     private static IReadOnlyList<WeightPart> StoredAs(ModelShape shape, int layer, IReadOnlyList<WeightPart> parts)
     {
         var names = shape.Quantisation?.Kept.Where(name => MayMean(name, layer)).ToList() ?? [];
@@ -85,7 +85,7 @@ internal sealed class ModelParts(ModelShape shape)
         foreach (var part in parts)
         {
             var kept = part.Modules.Count(module => names.Exists(name => QuantizationConfig.Names(name, NameOf(layer, module))));
-            // Of experts that are mixed, as many as of all.
+            // If only some of the experts are kept, the active and redundant ones are divided in the same proportion.
             var (active, redundant) = (part.Active * kept / part.Count, part.Redundant * kept / part.Count);
             if (kept > 0)
                 stored.Add(part with { IsQuantised = false, Count = kept, Active = active, Redundant = redundant });
@@ -99,13 +99,13 @@ internal sealed class ModelParts(ModelShape shape)
     private static bool IsMixed(IReadOnlyList<WeightPart> layer) =>
         layer.Where(part => part.IsOfExperts && part.Modules.Count > 0).GroupBy(part => (part.PerExpert, part.SplitsColumns)).Any(group => group.Select(part => part.IsQuantised).Distinct().Count() > 1);
 
-    // Not a name of another layer: there may be hundreds.
+    // Skips names of other layers, because a list may have hundreds.
     private static bool MayMean(string name, int layer) =>
         !name.Contains("layers.", StringComparison.Ordinal) || QuantizationConfig.Names(string.Create(CultureInfo.InvariantCulture, $"layers.{layer}"), name);
 
     private static string NameOf(int layer, string module) => string.Create(CultureInfo.InvariantCulture, $"model.layers.{layer}.{module}");
 
-    // Embedding and head are the model's; the projection is not quantised.
+    // The embedding and the head are the model's own; the projection is not quantised.
     private static WeightPart[] PredictionOf(ModelShape shape)
     {
         if (shape.PredictionLayers == 0)
@@ -117,7 +117,7 @@ internal sealed class ModelParts(ModelShape shape)
     private static IEnumerable<WeightPart> Attention(ModelShape shape)
     {
         long hidden = shape.HiddenSize;
-        // Before attention and before the MLP.
+        // One norm before attention and one before the MLP.
         yield return new(hidden, 1, PartSplit.None) { Count = 2 };
         if (shape.Latent is { } latent)
         {
@@ -158,7 +158,7 @@ internal sealed class ModelParts(ModelShape shape)
 
     private static IEnumerable<WeightPart> Mlp(ModelShape shape, long width) => Mlp(shape, width, ["mlp"]);
 
-    // Several of one shape, by their names.
+    // Several matrices of one shape, with their names.
     private static IEnumerable<WeightPart> Mlp(ModelShape shape, long width, IReadOnlyList<string> names, long? active = null)
     {
         long count = names.Count;

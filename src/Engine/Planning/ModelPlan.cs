@@ -1,12 +1,12 @@
 namespace LocalLlm.Planning;
 
-/// <summary>Whether a model runs as it was planned.</summary>
+/// <summary>Whether a model can run as planned.</summary>
 public enum PlanVerdict
 {
     /// <summary>It fits.</summary>
     Fits,
 
-    /// <summary>It fits only with further options, which leave little beside the weights.</summary>
+    /// <summary>It fits only with further options, which leave little memory beside the weights.</summary>
     Tight,
 
     /// <summary>There is too little memory.</summary>
@@ -16,13 +16,13 @@ public enum PlanVerdict
     Invalid,
 }
 
-/// <summary>How a model would lie on devices, from its configuration alone; all sizes in bytes, all of them estimates.</summary>
+/// <summary>How a model would be spread over devices, from its configuration alone. All sizes are estimates in bytes.</summary>
 public sealed record ModelPlan
 {
     /// <summary>The model's name.</summary>
     public required string Model { get; init; }
 
-    /// <summary>Its class in config.json.</summary>
+    /// <summary>Its model class in config.json.</summary>
     public required string Architecture { get; init; }
 
     /// <summary>Where the sizes come from.</summary>
@@ -31,10 +31,10 @@ public sealed record ModelPlan
     /// <summary>Parameters.</summary>
     public required long Parameters { get; init; }
 
-    /// <summary>Parameters that one token is computed by.</summary>
+    /// <summary>Parameters that compute one token.</summary>
     public required long ActiveParameters { get; init; }
 
-    /// <summary>All weights on one device, as they would lie in memory.</summary>
+    /// <summary>All weights on one device, as they would be in memory.</summary>
     public required long WeightBytes { get; init; }
 
     /// <summary>KV cache of one token over all layers, on one device.</summary>
@@ -43,16 +43,16 @@ public sealed record ModelPlan
     /// <summary>The model's own context length.</summary>
     public required long ModelLength { get; init; }
 
-    /// <summary>The type of activations, of the KV cache and of weights that are not quantised.</summary>
+    /// <summary>The type of activations, of the KV cache and of unquantised weights.</summary>
     public required string Dtype { get; init; }
 
-    /// <summary>The devices: one kind, or one for each stage.</summary>
+    /// <summary>The devices: one kind for all stages, or one for each stage.</summary>
     public required IReadOnlyList<GpuCard> Cards { get; init; }
 
-    /// <summary>Devices of one host.</summary>
+    /// <summary>Devices per host.</summary>
     public required int DevicesPerNode { get; init; }
 
-    /// <summary>Hosts.</summary>
+    /// <summary>Number of hosts.</summary>
     public required int Nodes { get; init; }
 
     /// <summary>Ranks that every layer is split over.</summary>
@@ -61,7 +61,7 @@ public sealed record ModelPlan
     /// <summary>Stages that the layers are split over.</summary>
     public required int PipelineParallel { get; init; }
 
-    /// <summary>Data-parallel groups, each with a KV cache of its own, which share the experts.</summary>
+    /// <summary>Data-parallel groups. Each has its own KV cache; they share the experts.</summary>
     public int DataParallel { get; init; } = 1;
 
     /// <summary>Number of ranks.</summary>
@@ -70,22 +70,22 @@ public sealed record ModelPlan
     /// <summary>The verdict.</summary>
     public required PlanVerdict Verdict { get; init; }
 
-    /// <summary>Why it does not fit, or is not possible; empty where it fits.</summary>
+    /// <summary>Why it does not fit or is not possible; empty if it fits.</summary>
     public IReadOnlyList<string> Faults { get; init; } = [];
 
-    /// <summary>The option of the first fault, under its vLLM name; null: none.</summary>
+    /// <summary>The option that causes the first fault, under its vLLM name; null: none.</summary>
     public string? Parameter { get; init; }
 
-    /// <summary>What one should know beside.</summary>
+    /// <summary>Further remarks for the user.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
-    /// <summary>What every rank holds; empty where the plan is not possible.</summary>
+    /// <summary>What every rank holds; empty if the plan is not possible.</summary>
     public IReadOnlyList<RankPlan> Ranks { get; init; } = [];
 
-    /// <summary>Tokens that the KV cache of a data-parallel group holds: those of the rank with the least room.</summary>
+    /// <summary>Tokens that the KV cache of a data-parallel group holds; the rank with the least room decides.</summary>
     public long KvCacheTokens { get; init; }
 
-    /// <summary>Max tokens of one sequence: as asked for, the model's own, or what fits.</summary>
+    /// <summary>Max tokens of one sequence: the requested length, the model's own, or what fits.</summary>
     public long MaxModelLen { get; init; }
 
     /// <summary>Sequences of <see cref="MaxModelLen"/> that fit at once, in each data-parallel group.</summary>
@@ -94,19 +94,20 @@ public sealed record ModelPlan
     /// <summary>Sequences of 4,096 tokens that fit at once, in each data-parallel group.</summary>
     public double SequencesOf4096 => KvCacheTokens / 4096.0;
 
-    /// <summary>The time of a step; null: it does not fit, or the bandwidth is not known.</summary>
+    /// <summary>The predicted time of a step; null: the plan does not fit, or the bandwidth is unknown.</summary>
     public StepPrediction? Prediction { get; init; }
 
-    /// <summary>What to type on every host; null: it does not fit.</summary>
+    /// <summary>The command line for every host; null: the plan does not fit.</summary>
     public string? CommandLine { get; init; }
 
-    /// <summary>The fewest such devices that the model fits, as many hosts as it takes; null: none does.</summary>
+    /// <summary>The plan that fits with the fewest devices of this kind, on any number of hosts; null: none does.</summary>
     public PlanChoice? Smallest { get; init; }
 
-    /// <summary>Where this plan does not fit or is not possible: others that fit, the nearest first.</summary>
+    /// <summary>Plans that fit, the nearest first, if this one does not fit or is not possible.</summary>
     public IReadOnlyList<PlanChoice> Alternatives { get; init; } = [];
 
-    /// <summary>Throws where the plan does not fit or is not possible: every fault, then the command lines that fit.</summary>
+    /// <summary>Throws if the plan does not fit or is not possible. The message lists every fault, then the command lines that
+    /// fit.</summary>
     /// <exception cref="EngineException">Kind InvalidOptions.</exception>
     public void ThrowIfUnfit()
     {

@@ -1,19 +1,20 @@
 namespace LocalLlm.Planning;
 
-/// <summary>What is to be planned.</summary>
+/// <summary>A request for a plan.</summary>
 public sealed record ModelPlanRequest
 {
-    /// <summary>The model, and how it would be loaded. Its folder needs config.json alone.</summary>
+    /// <summary>The model and how it would be loaded. Its folder needs only config.json.</summary>
     public required EngineOptions Options { get; init; }
 
-    /// <summary>The devices: one kind, or one for each pipeline stage; empty: this machine's.</summary>
+    /// <summary>The devices: one kind for all stages, or one for each pipeline stage; empty: this machine's.</summary>
     public IReadOnlyList<GpuCard> Cards { get; init; } = [];
 
-    /// <summary>Devices that each host has; null: as many as the plan needs, where it is chosen up to 8.</summary>
+    /// <summary>Devices per host; null: as many as the plan needs, and at most 8 if the plan is chosen.</summary>
     public int? DevicesPerNode { get; init; }
 
     /// <summary>
-    /// Whether the plan is chosen, with as few of the devices as fit the model: the sizes of <see cref="Options"/> are ignored.
+    /// Whether to choose the plan that fits the model on as few of the devices as possible. The sizes in <see cref="Options"/> are then
+    /// ignored.
     /// </summary>
     public bool ChoosesPlan { get; init; }
 

@@ -5,41 +5,42 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Planning;
 
 /// <summary>
-/// Latent attention (DeepSeek-V2's MLA): queries and keys are projected down and up again, and a token keeps one latent vector.
+/// Latent attention (DeepSeek-V2's MLA): queries and keys are projected down and up again, and the cache keeps one latent vector per token.
 /// </summary>
-/// <param name="QueryRank">Width of the queries' latent vector; null: queries are projected at once.</param>
+/// <param name="QueryRank">Width of the queries' latent vector; null: queries are projected directly.</param>
 /// <param name="KvRank">Width of the latent vector of keys and values.</param>
-/// <param name="PlainDim">Dimensions of a query or key head without positions.</param>
-/// <param name="RotaryDim">Dimensions with positions, which all heads of a token share in its key.</param>
+/// <param name="PlainDim">Dimensions of a query or key head that are not rotated.</param>
+/// <param name="RotaryDim">Rotated dimensions; all heads share a token's rotated key.</param>
 /// <param name="ValueDim">Dimensions of a value head.</param>
 internal sealed record LatentShape(int? QueryRank, int KvRank, int PlainDim, int RotaryDim, int ValueDim);
 
-/// <summary>A mixture of experts in the place of an MLP.</summary>
+/// <summary>A mixture of experts in place of an MLP.</summary>
 /// <param name="Count">Routed experts.</param>
-/// <param name="PerToken">Of them, those that a token is computed by.</param>
+/// <param name="PerToken">Routed experts that compute one token.</param>
 /// <param name="Width">Width of a routed expert.</param>
-/// <param name="SharedWidth">Width of the experts that compute every token, together; 0: none.</param>
+/// <param name="SharedWidth">Total width of the shared experts, which compute every token; 0: there are none.</param>
 /// <param name="HasSharedGate">Whether the shared expert has a gate.</param>
 /// <param name="HasRouterBias">Whether the router has a bias for each expert.</param>
 internal sealed record ExpertShape(int Count, int PerToken, int Width, int SharedWidth, bool HasSharedGate, bool HasRouterBias);
 
 /// <summary>Weights in blocks of 8-bit floats with a float32 scale for each block.</summary>
-/// <param name="Rows">Of a block.</param>
-/// <param name="Columns">Of a block.</param>
-/// <param name="ScaleOf">What has a scale, for messages.</param>
+/// <param name="Rows">Rows of a block.</param>
+/// <param name="Columns">Columns of a block.</param>
+/// <param name="ScaleOf">What one scale is for, for messages.</param>
 internal sealed record BlockFormat(int Rows, int Columns, string ScaleOf)
 {
     /// <summary>Modules of the layers that are stored unquantised, as config.json names them.</summary>
     public IReadOnlyList<string> Kept { get; init; } = [];
 }
 
-/// <summary>All that the size of a decoder depends on; read from config.json alone, whether or not this build runs the model.</summary>
+/// <summary>Everything that the size of a decoder depends on. It comes from config.json alone, whether or not this build runs the
+/// model.</summary>
 internal sealed record ModelShape
 {
-    /// <summary>The first of <c>architectures</c>, or the model's type.</summary>
+    /// <summary>The first entry of <c>architectures</c>, or the model's type.</summary>
     public required string Architecture { get; init; }
 
-    /// <summary>Whether this build has the architecture and reads its weights.</summary>
+    /// <summary>Whether this build knows the architecture and can read its weights.</summary>
     public required bool IsRunnable { get; init; }
 
     /// <summary>Width of the residual stream.</summary>
@@ -66,7 +67,7 @@ internal sealed record ModelShape
     /// <summary>The longest context.</summary>
     public required long MaxModelLength { get; init; }
 
-    /// <summary>The head's matrix is the embedding's.</summary>
+    /// <summary>Whether the output head uses the embedding's matrix.</summary>
     public required bool IsTied { get; init; }
 
     /// <summary>Bias on the query, key and value projections.</summary>
@@ -81,10 +82,10 @@ internal sealed record ModelShape
     /// <summary>Norms on query and key heads.</summary>
     public required bool HasQkNorm { get; init; }
 
-    /// <summary>The type that the file names; null: none.</summary>
+    /// <summary>The type that the file names; null: it names none.</summary>
     public required ModelDtype? Dtype { get; init; }
 
-    /// <summary>Latent attention; null: heads have keys and values of their own.</summary>
+    /// <summary>Latent attention; null: each head has its own keys and values.</summary>
     public LatentShape? Latent { get; init; }
 
     /// <summary>Experts; null: every MLP is dense.</summary>
@@ -96,13 +97,13 @@ internal sealed record ModelShape
     /// <summary>Copies of experts in each layer, over all ranks of a stage.</summary>
     public int RedundantExperts { get; init; }
 
-    /// <summary>Which layers have experts: one entry per layer, or empty where none has.</summary>
+    /// <summary>Which layers have experts: one entry per layer; empty: none has.</summary>
     public IReadOnlyList<bool> ExpertLayers { get; init; } = [];
 
     /// <summary>How the matrices of the layers are stored; null: unquantised.</summary>
     public BlockFormat? Quantisation { get; init; }
 
-    /// <summary>Layers of multi-token prediction behind the last one; at most one of them is used.</summary>
+    /// <summary>Layers of multi-token prediction after the last one; at most one of them is used.</summary>
     public int PredictionLayers { get; init; }
 
     /// <summary>Whether the layer of multi-token prediction has experts.</summary>
@@ -111,7 +112,7 @@ internal sealed record ModelShape
     /// <summary>Whether a layer's MLP is a mixture of experts.</summary>
     public bool HasExperts(int layer) => ExpertLayers.Count > 0 && ExpertLayers[layer];
 
-    /// <summary>What has to divide.</summary>
+    /// <summary>The sizes that ranks must divide.</summary>
     public SplitShape Split
     {
         get
@@ -134,10 +135,10 @@ internal sealed record ModelShape
     /// <summary>Rows of the largest decode step that a GPU records.</summary>
     public int MaxRecordedRows => Latent is null && Quantisation is null ? int.MaxValue : SkinnyTiling.MaxRows;
 
-    /// <summary>Elements that one layer keeps of a token on one rank. Latent vectors are the same on all ranks of a group.</summary>
+    /// <summary>Elements of a token that one layer caches on one rank. Latent vectors are the same on all ranks of a group.</summary>
     public long KvElements(int tensorParallel) =>
         Latent is { } latent ? latent.KvRank + latent.RotaryDim : 2L * Split.KvHeadsPerRank(tensorParallel) * HeadDim;
 
-    /// <summary>Scales that a token of a layer has beside them on each rank, where they are 8-bit floats.</summary>
+    /// <summary>Scales of a token that one layer caches on one rank beside 8-bit floats.</summary>
     public long KvScales(int tensorParallel) => Latent is not null ? 1 : 2L * Split.KvHeadsPerRank(tensorParallel);
 }

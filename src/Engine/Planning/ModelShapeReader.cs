@@ -5,9 +5,9 @@ using LocalLlm.Weights;
 namespace LocalLlm.Planning;
 
 /// <summary>
-/// Reads the sizes of any decoder from an untrusted config.json by the names of its fields, as transformers' configuration classes have
-/// them: dense ones with grouped-query attention, mixtures of experts, latent attention. A model that this build runs must pass its own
-/// family's reader too.
+/// Reads the sizes of any decoder from an untrusted config.json. It uses the field names of transformers' configuration classes: dense
+/// models with grouped-query attention, mixtures of experts, latent attention. If this build runs the model, the file must also pass the
+/// reader of its family.
 /// </summary>
 internal static class ModelShapeReader
 {
@@ -22,8 +22,8 @@ internal static class ModelShapeReader
     private const int MaxPositions = 1 << 27;
 
     /// <summary>Reads config.json of a folder.</summary>
-    /// <exception cref="EngineException">Kind ModelFolder: it is missing or malformed, or says nothing of the sizes; all problems in one
-    /// error.</exception>
+    /// <exception cref="EngineException">Kind ModelFolder: the file is missing or malformed, or does not give the sizes; one error lists
+    /// every problem.</exception>
     public static ModelShape Load(string folder) => Parse(ModelFolderFile.ReadJson(folder, ModelConfig.FileName, MaxBytes));
 
     /// <summary>Reads the text of a config.json.</summary>
@@ -37,14 +37,14 @@ internal static class ModelShapeReader
         var architecture = fields.Texts("architectures") is [var first, ..] ? first : type;
         var known = ModelRegistry.Decoders.SelectMany(family => family.Architectures)
             .Any(one => one.Name == architecture || (architecture == type && one.ModelType == type));
-        // Its family fills in what the file leaves unsaid, and refuses what it does not run.
+        // The family's reader fills in defaults and refuses what the family does not run.
         var config = known ? ModelConfigReader.Read(document.RootElement) : null;
         var stored = QuantizationConfigReader.Read(fields);
         var shape = Read(fields, type) with
         {
             Architecture = architecture,
             IsRunnable = known,
-            // The output head never is quantised.
+            // The output head is never quantised.
             Quantisation = stored is null ? null : new(stored.BlockRows, stored.BlockColumns, stored.ScaleOf) { Kept = [.. stored.Kept.Where(name => name != "lm_head")] },
         };
         problems.ThrowIfAny();
@@ -75,7 +75,7 @@ internal static class ModelShapeReader
             IntermediateSize = (experts is null ? fields.RequiredInt("intermediate_size", 1, MaxWidth) : fields.Int("intermediate_size", 1, MaxWidth)) ?? 0,
             MaxModelLength = fields.Int("max_position_embeddings", 2, MaxPositions) ?? 4096,
             IsTied = fields.Bool("tie_word_embeddings") ?? false,
-            // transformers' Qwen2 has biases whatever the file says.
+            // transformers' Qwen2 always has these biases.
             HasQkvBias = fields.Bool("qkv_bias") ?? (bias || type.StartsWith("qwen2", StringComparison.Ordinal)),
             HasOutputBias = bias,
             HasMlpBias = fields.Bool("mlp_bias") ?? false,
@@ -106,7 +106,7 @@ internal static class ModelShapeReader
         var gated = fields.Int("shared_expert_intermediate_size", 1, MaxWidth);
         var shared = gated ?? ((fields.Int("n_shared_experts", 0, MaxExperts) ?? 0) * width);
         var perToken = fields.RequiredInt("num_experts_per_tok", 1, count) ?? 1;
-        // DeepSeek-V3's routing without an auxiliary loss.
+        // DeepSeek-V3's routing without an auxiliary loss has a bias for each expert.
         return new(count, perToken, width, shared, gated is not null, fields.Text("topk_method") == "noaux_tc");
     }
 

@@ -4,15 +4,15 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>From an engine's options and its model's configuration to the plan of its ranks, before any weight is read.</summary>
+/// <summary>Creates the plan of the ranks from an engine's options and its model's configuration, before any weight is read.</summary>
 internal static class ParallelPlanner
 {
-    // Every plan fits such a device: only counts decide.
+    // Every plan fits on such a device, so only the number of devices decides.
     private static readonly GpuCard s_unlimited = new("device", GpuCard.UnlimitedBytes);
 
-    /// <summary>The plan that options ask for, of the model in their folder.</summary>
-    /// <param name="options">With a local folder. Options that ask for one device read nothing.</param>
-    /// <param name="localDevices">Devices that one host has; null: not known, or no limit.</param>
+    /// <summary>The plan that options ask for, for the model in their folder.</summary>
+    /// <param name="options">Options with a local folder. If they ask for one device, nothing is read.</param>
+    /// <param name="localDevices">Devices per host; null: unknown, or no limit.</param>
     /// <exception cref="EngineException">As <see cref="Create(EngineOptions, ModelShape, int?, IReadOnlyList{GpuCard})"/>; kind
     /// ModelFolder: config.json.</exception>
     public static ParallelPlan Create(EngineOptions options, int? localDevices)
@@ -23,7 +23,7 @@ internal static class ParallelPlanner
         return Create(options, ModelShapeReader.Load(options.ModelPath), localDevices);
     }
 
-    /// <summary>As <see cref="Create(EngineOptions, int?)"/>, on the devices that this machine has.</summary>
+    /// <summary>As <see cref="Create(EngineOptions, int?)"/>, for this machine's devices.</summary>
     /// <exception cref="EngineException">As <see cref="Create(EngineOptions, ModelShape, int?, IReadOnlyList{GpuCard})"/>; kind
     /// Environment: there is no such device.</exception>
     public static ParallelPlan CreateHere(EngineOptions options)
@@ -37,13 +37,15 @@ internal static class ParallelPlanner
     }
 
     /// <summary>
-    /// The plan that options ask for, with the layers of each stage: those given, or so that the fullest stage is as empty as it can be.
+    /// The plan that options ask for, with the layers of each stage: the given ones, or the split that leaves the most room on the fullest
+    /// stage.
     /// </summary>
-    /// <param name="options">What the engine is loaded with.</param>
+    /// <param name="options">The options that the engine loads with.</param>
     /// <param name="shape">Its model.</param>
-    /// <param name="localDevices">Devices that one host has; null: not known, or no limit.</param>
-    /// <param name="cards">The device of every rank, or of the ranks of each stage: layers follow their memory, and only plans that fit are
-    /// offered in the place of one that is not possible; null: not known.</param>
+    /// <param name="localDevices">Devices per host; null: unknown, or no limit.</param>
+    /// <param name="cards">The device of every rank, or of the ranks of each stage. Layers are split by the devices' memory, and errors
+    /// offer
+    /// only plans that fit. Null: unknown.</param>
     /// <exception cref="EngineException">Kind InvalidOptions: every fault, then the command lines that would fit this model on such
     /// devices; Parameter is the first fault's option.</exception>
     public static ParallelPlan Create(EngineOptions options, ModelShape shape, int? localDevices, IReadOnlyList<GpuCard>? cards = null)

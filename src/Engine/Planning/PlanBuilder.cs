@@ -6,7 +6,7 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Planning;
 
-/// <summary>Turns a request and a model's sizes into the plan that people and programs read.</summary>
+/// <summary>Turns a request and a model's sizes into the plan for users and programs.</summary>
 internal sealed class PlanBuilder
 {
     private const int MaxListed = 3;
@@ -24,7 +24,7 @@ internal sealed class PlanBuilder
     private readonly PlanLine _line;
     private string _dtype; // for command lines
 
-    /// <summary>Chooses type and devices.</summary>
+    /// <summary>Chooses the type and the devices.</summary>
     public PlanBuilder(ModelPlanRequest request, PlannedModel model)
     {
         (_request, _model, _options) = (request, model, request.Options);
@@ -55,7 +55,7 @@ internal sealed class PlanBuilder
 
     private ModelShape Shape => _parts.Shape;
 
-    /// <summary>The plan; one that does not fit, or is not possible, has its faults and what would fit.</summary>
+    /// <summary>Builds the plan. If it does not fit or is not possible, it has its faults and alternatives that fit.</summary>
     public ModelPlan Build()
     {
         var request = ParallelRequest.Of(_options, _perNode);
@@ -64,7 +64,7 @@ internal sealed class PlanBuilder
             request = request with { TensorParallel = chosen.Plan.TensorParallel, PipelineParallel = chosen.Plan.PipelineParallel, DataParallel = 1, Nodes = chosen.Plan.Nodes };
         else if (_request.ChoosesPlan)
             request = request with { TensorParallel = 1, PipelineParallel = _capacity.StageCards, DataParallel = 1 };
-        // Where the plan is chosen, one rank is served without: nothing can be balanced.
+        // A chosen plan with one rank drops expert balancing, which needs several ranks.
         if (_request.ChoosesPlan && request is { TensorParallel: 1, Balancing: not null })
         {
             request = request with { Balancing = null };
@@ -87,11 +87,11 @@ internal sealed class PlanBuilder
         return estimate.Fits ? plan : Offered(plan, request);
     }
 
-    // As few of the devices as fit; where none do, all of them show why. Null: they are too few for a stage of each kind.
+    // Chooses as few of the devices as fit. If none do, the plan on all of them shows why. Null: too few devices for a stage of each kind.
     private CapacityEstimate? Choose(ParallelRequest request)
     {
         var nodes = Math.Clamp(request.Nodes, 1, ParallelRules.MaxRanks);
-        // Further ranks of a CPU bring no memory of their own.
+        // Further ranks of a CPU add no memory.
         var perNode = _cards[0].IsCpu ? 1 : _perNode ?? (_isHere ? _options.Devices?.Count ?? 1 : PlanOffers.UsualDevices);
         var search = new PlanSearch(_capacity);
         return search.Smallest(perNode, nodes, isUpTo: _perNode is null) ?? (search.Largest(perNode, nodes) is { } all ? _capacity.Best(all) : null);
@@ -146,7 +146,7 @@ internal sealed class PlanBuilder
     {
         Faults = [.. _faults.Select(fault => fault.ToString())],
         Parameter = _faults[0].Option,
-        // No other devices help where the model cannot draft so.
+        // Other devices do not help if the model cannot draft in this way.
         Alternatives = _faults.Exists(fault => fault.Option == PredictionSupport.Option) ? [] : PlanOffers.Of(request, _capacity, _perNode, _line),
     };
 
@@ -186,7 +186,7 @@ internal sealed class PlanBuilder
         Smallest = _cards[0].IsCpu ? null : PlanOffers.Smallest(_capacity, _perNode ?? 1, _line),
     };
 
-    // Norms, routers, embedding, head and the projection of multi-token prediction are in the model's type whatever a list says.
+    // Norms, routers, embedding, head and the projection of multi-token prediction are in the model's type, whatever the list says.
     private static bool IsNeverQuantised(string module) =>
         module.EndsWith("norm", StringComparison.Ordinal) || module.EndsWith("gate", StringComparison.Ordinal)
         || module.EndsWith("embed_tokens", StringComparison.Ordinal) || module.EndsWith("lm_head", StringComparison.Ordinal)
@@ -198,6 +198,6 @@ internal sealed class PlanBuilder
         return names.Count > MaxListed ? string.Create(CultureInfo.InvariantCulture, $"{first} and {names.Count - MaxListed:N0} more") : first;
     }
 
-    // By the sound of the first letter's name: an A100, an H100, an L4, an RTX 4090; a T4, a V100.
+    // By the sound of the first letter's name: an A100, an H100, an L4, an RTX 4090, but a T4, a V100.
     private static string WithArticle(string card) => ("AEFHILMNORSX".Contains(card[0], StringComparison.Ordinal) ? "an " : "a ") + card;
 }

@@ -3,10 +3,10 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>Why a plan that is possible does not fit: the option to blame, what is there and what is wanted.</summary>
+/// <summary>Why a possible plan does not fit: the option to blame, the memory that exists and the memory that is needed.</summary>
 internal static class PlanFaults
 {
-    /// <summary>Of an estimate that does not fit.</summary>
+    /// <summary>The fault of an estimate that does not fit.</summary>
     public static ParallelFault TooSmall(CapacityEstimate estimate, CapacityPlanner capacity)
     {
         var stage = estimate.Fullest;
@@ -28,7 +28,7 @@ internal static class PlanFaults
         return new(isPipeline ? "pipeline_parallel_size" : "tensor_parallel_size", $"is {(isPipeline ? plan.PipelineParallel : plan.TensorParallel)}, but {what}; {why} ({all})");
     }
 
-    // A size that was asked for is too large for the device, or too small for the length.
+    // The requested cache size is too large for the device, or too small for the length.
     private static ParallelFault WrongCache(CapacityEstimate estimate, StageEstimate stage)
     {
         var block = CapacityPlanner.BlockSize * stage.KvBytesPerToken;

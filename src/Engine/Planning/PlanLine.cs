@@ -2,16 +2,17 @@ using System.Globalization;
 
 namespace LocalLlm.Planning;
 
-/// <summary>What to type to serve a model as it was planned: with every option that decides how its memory is used.</summary>
-/// <param name="options">What was asked for.</param>
-/// <param name="dtype">The type that was asked for or chosen; <c>auto</c>: the checkpoint's own.</param>
-/// <param name="isHere">Whether the plan is one for this machine's devices, so that their names count.</param>
+/// <summary>Writes the command line that serves a model as planned, with every option that decides how its memory is used.</summary>
+/// <param name="options">The user's options.</param>
+/// <param name="dtype">The requested or chosen type; <c>auto</c>: the checkpoint's own.</param>
+/// <param name="isHere">Whether the plan is for this machine's devices, so that their names matter.</param>
 internal sealed class PlanLine(EngineOptions options, string dtype, bool isHere)
 {
     /// <summary>The command line of a plan that fits.</summary>
     /// <param name="estimate">The plan.</param>
-    /// <param name="isMixed">Whether stages have devices of different kinds, so that layers lie as those of the plan and not
-    /// evenly.</param>
+    /// <param name="isMixed">Whether stages have different kinds of devices. If so, the line names the plan's layers per stage instead of
+    /// an
+    /// even split.</param>
     public string Of(CapacityEstimate estimate, bool isMixed)
     {
         var plan = estimate.Plan;

@@ -3,21 +3,21 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Planning;
 
 /// <summary>
-/// Plans that fit, in the place of one that does not. All have one data-parallel group: further ones are chosen for throughput, not for
-/// memory.
+/// Offers plans that fit in place of one that does not. All have one data-parallel group: more groups serve throughput, not memory.
 /// </summary>
 internal static class PlanOffers
 {
-    /// <summary>Devices of a host where nothing else is known: as many as servers usually have.</summary>
+    /// <summary>Assumed devices per host if nothing else is known: the usual number in servers.</summary>
     public const int UsualDevices = 8;
 
-    // A search has to end; no host has more.
+    // Ends the search; no host has more devices.
     private const int MaxDevices = 64;
 
-    /// <summary>Offers: the nearest on the given devices, the number that was asked for on more hosts, and the fewest that fit.</summary>
-    /// <param name="asked">What was asked for, possible or not.</param>
-    /// <param name="capacity">Sizes a plan.</param>
-    /// <param name="perNode">Devices of a host; null: as many as were asked for.</param>
+    /// <summary>Offers the nearest plan on the given devices, the requested number on more hosts, and the fewest devices that
+    /// fit.</summary>
+    /// <param name="asked">The request, possible or not.</param>
+    /// <param name="capacity">Estimates a plan's memory.</param>
+    /// <param name="perNode">Devices per host; null: as many as the request has.</param>
     /// <param name="line">Writes command lines.</param>
     public static IReadOnlyList<PlanChoice> Of(ParallelRequest asked, CapacityPlanner capacity, int? perNode, PlanLine line)
     {
@@ -25,7 +25,7 @@ internal static class PlanOffers
         var nodes = Math.Clamp(asked.Nodes, 1, MaxDevices);
         var each = Math.Clamp(perNode ?? DevicesAsked(asked), 1, MaxDevices);
         var nearest = search.Nearest(asked, each, nodes);
-        // Further ranks of a CPU bring no memory of their own.
+        // Further ranks of a CPU add no memory.
         if (capacity.CardOf(0).IsCpu)
             return nearest is null ? [] : [ChoiceOf(nearest, capacity, line)];
         var world = asked.WorldSize;
@@ -39,7 +39,7 @@ internal static class PlanOffers
             .Select(estimate => ChoiceOf(estimate, capacity, line))];
     }
 
-    /// <summary>The fewest devices that fit.</summary>
+    /// <summary>The plan that fits with the fewest devices.</summary>
     public static PlanChoice? Smallest(CapacityPlanner capacity, int perNode, PlanLine line) =>
         new PlanSearch(capacity).Smallest(Math.Clamp(perNode, UsualDevices, MaxDevices)) is { } estimate ? ChoiceOf(estimate, capacity, line) : null;
 

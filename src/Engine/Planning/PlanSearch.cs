@@ -2,16 +2,16 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>Looks through the ways to spread a model over devices for those that fit. Pure.</summary>
-/// <param name="capacity">Sizes a plan.</param>
+/// <summary>Searches the ways to spread a model over devices for plans that fit. Pure.</summary>
+/// <param name="capacity">Estimates a plan's memory.</param>
 internal sealed class PlanSearch(CapacityPlanner capacity)
 {
     private const int MaxNodes = 64;
 
-    /// <summary>The plan with the fewest devices that fits; null: none does.</summary>
-    /// <param name="perNode">Devices of a node.</param>
+    /// <summary>The plan that fits with the fewest devices; null: none does.</summary>
+    /// <param name="perNode">Devices per node.</param>
     /// <param name="nodes">Max number of nodes.</param>
-    /// <param name="isUpTo">Whether nodes may have fewer devices than that, all of them as many; else several nodes have all of
+    /// <param name="isUpTo">Whether nodes may use fewer devices than that, all of them the same number; false: several nodes use all of
     /// theirs.</param>
     public CapacityEstimate? Smallest(int perNode, int nodes = MaxNodes, bool isUpTo = false) =>
         Candidates(perNode, nodes, isUpTo).GroupBy(plan => plan.WorldSize).OrderBy(group => group.Key)
@@ -19,10 +19,10 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
             .FirstOrDefault(estimate => estimate is not null);
 
     /// <summary>
-    /// The plan on these devices that fits and is nearest to one that does not: first in the number of devices; null: none fits.
+    /// The plan on these devices that fits and is nearest to one that does not. The number of devices counts first; null: none fits.
     /// </summary>
-    /// <param name="asked">What was asked for.</param>
-    /// <param name="perNode">Devices of a node.</param>
+    /// <param name="asked">The request.</param>
+    /// <param name="perNode">Devices per node.</param>
     /// <param name="nodes">Max number of nodes.</param>
     public CapacityEstimate? Nearest(ParallelRequest asked, int perNode, int nodes)
     {
@@ -34,13 +34,14 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
     }
 
     /// <summary>
-    /// The plan that uses all of these devices, to show why it does not fit; null: they cannot be used so that each stage has devices of
-    /// its own kind.
+    /// The plan that uses all of these devices, to show why it does not fit; null: the devices cannot be used so that each stage has its
+    /// own
+    /// kind.
     /// </summary>
     public ParallelPlan? Largest(int perNode, int nodes) =>
         Candidates(perNode, nodes).OrderByDescending(plan => plan.WorldSize).ThenByDescending(plan => plan.TensorParallel).FirstOrDefault();
 
-    // Of those with the same number of devices one that fits as it was asked for is better than a tight one.
+    // Among plans with the same number of devices, one that fits as requested is better than a tight one.
     private CapacityEstimate? FirstThatFits(IEnumerable<ParallelPlan> plans)
     {
         CapacityEstimate? tight = null;
@@ -56,7 +57,7 @@ internal sealed class PlanSearch(CapacityPlanner capacity)
         return tight;
     }
 
-    // Of several nodes all devices are used: leaving some idle saves nothing. Where stages have devices of their own, there are as many
+    // Several nodes use all their devices: leaving some idle saves nothing. If stages have their own kinds of devices, there are as many
     // stages as kinds.
     private IEnumerable<ParallelPlan> Candidates(int perNode, int nodes, bool isUpTo = false)
     {

@@ -4,7 +4,7 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>What plans say to people: sizes, command lines, and errors that end with what would fit.</summary>
+/// <summary>The texts of plans: sizes, command lines, and errors that end with what would fit.</summary>
 internal static class PlanTexts
 {
     private static readonly string[] s_numbers = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight"];
@@ -12,7 +12,7 @@ internal static class PlanTexts
     /// <summary>Bytes in GiB.</summary>
     public static string Size(double bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / (1L << 30):F2} GiB");
 
-    /// <summary>Faults, then one indented line for each plan that fits.</summary>
+    /// <summary>The faults, then one indented line for each plan that fits.</summary>
     public static string Refusal(IReadOnlyList<string> faults, IReadOnlyList<PlanChoice> choices, IReadOnlyList<GpuCard> cards)
     {
         var text = new StringBuilder(string.Join("; ", faults)).Append('.');
@@ -26,7 +26,7 @@ internal static class PlanTexts
     /// <summary>The names of devices.</summary>
     public static string CardNames(IReadOnlyList<GpuCard> cards) => string.Join(", ", cards.Select(card => card.Name));
 
-    /// <summary>What to type to serve a model in this way; the same on every host but for the rank.</summary>
+    /// <summary>The command line that serves a model in this way; only the rank differs between hosts.</summary>
     public static string CommandLine(string model, ParallelPlan plan, IEnumerable<string> further)
     {
         var nodes = plan.Nodes;
@@ -43,7 +43,7 @@ internal static class PlanTexts
         return string.Join(' ', words);
     }
 
-    // Where, the command line, and what lies on a device.
+    // The devices, the command line, and the memory on a device.
     private static string Line(PlanChoice choice, IReadOnlyList<GpuCard> cards)
     {
         var isSized = cards[0].MemoryBytes != GpuCard.UnlimitedBytes;

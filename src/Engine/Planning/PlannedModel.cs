@@ -4,23 +4,23 @@ using LocalLlm.Weights;
 
 namespace LocalLlm.Planning;
 
-/// <summary>The sizes of a model that is to be planned: a folder's, with or without weights, or a repository's.</summary>
+/// <summary>The sizes of a model to plan for: from a folder, with or without weights, or from a repository.</summary>
 /// <param name="Parts">The weights.</param>
-/// <param name="Headers">What the headers of the files say; null: none were read.</param>
+/// <param name="Headers">The sizes in the headers of the files; null: none were read.</param>
 /// <param name="SizesFrom">Where the sizes come from.</param>
-/// <param name="Notes">What one should know of them.</param>
+/// <param name="Notes">Remarks on them for the user.</param>
 internal sealed record PlannedModel(ModelParts Parts, HeaderSizes? Headers, string SizesFrom, IReadOnlyList<string> Notes)
 {
-    /// <summary>Max bytes that are fetched of a repository: less than a million.</summary>
+    /// <summary>Max bytes to fetch from a repository: less than a million.</summary>
     public const long MaxFetchedBytes = 950_000;
 
     private const string ConfigOnly = "config.json";
 
     /// <summary>Reads the configuration; no weights are read.</summary>
     /// <param name="options">A folder or a repository.</param>
-    /// <param name="hub">Where repositories are.</param>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="EngineException">config.json is missing or malformed; the hub or the network.</exception>
+    /// <param name="hub">The hub's options.</param>
+    /// <param name="cancellationToken">Stops.</param>
+    /// <exception cref="EngineException">config.json is missing or malformed, or the hub or the network failed.</exception>
     public static async Task<PlannedModel> ReadAsync(EngineOptions options, HubOptions hub, CancellationToken cancellationToken)
     {
         if (ModelReference.Remote(options.ModelPath) is not { } model)

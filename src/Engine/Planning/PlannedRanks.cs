@@ -2,10 +2,10 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>What every rank of an estimate holds.</summary>
+/// <summary>Computes what every rank of an estimate holds.</summary>
 internal static class PlannedRanks
 {
-    /// <summary>In the order of the ranks.</summary>
+    /// <summary>The ranks in order.</summary>
     public static IReadOnlyList<RankPlan> Of(CapacityEstimate estimate, ModelShape shape) => [.. estimate.Plan.Ranks.Select(place => RankOf(place, estimate, shape))];
 
     private static RankPlan RankOf(RankPlace place, CapacityEstimate estimate, ModelShape shape)

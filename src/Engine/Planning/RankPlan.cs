@@ -1,15 +1,15 @@
 namespace LocalLlm.Planning;
 
-/// <summary>One device's share of a model; all sizes in bytes, all of them estimates.</summary>
+/// <summary>One device's share of a model. All sizes are estimates in bytes.</summary>
 public sealed record RankPlan
 {
-    /// <summary>Over all ranks, from 0.</summary>
+    /// <summary>The rank over all hosts, from 0.</summary>
     public required int Rank { get; init; }
 
-    /// <summary>Which host, from 0.</summary>
+    /// <summary>The host, from 0.</summary>
     public required int Node { get; init; }
 
-    /// <summary>Which rank of its host, from 0.</summary>
+    /// <summary>The rank on its host, from 0.</summary>
     public required int LocalIndex { get; init; }
 
     /// <summary>Its rank in the tensor-parallel group of its stage.</summary>
@@ -39,7 +39,7 @@ public sealed record RankPlan
     /// <summary>Its first key and value head.</summary>
     public required int FirstKvHead { get; init; }
 
-    /// <summary>Number of its key and value heads; 0: it keeps the latent vectors that all ranks of its group keep.</summary>
+    /// <summary>Number of its key and value heads; 0: it keeps latent vectors, the same on all ranks of its group.</summary>
     public required int NumKvHeads { get; init; }
 
     /// <summary>The device's memory.</summary>
@@ -51,18 +51,18 @@ public sealed record RankPlan
     /// <summary>Weights.</summary>
     public required long WeightBytes { get; init; }
 
-    /// <summary>Activations and logits of the largest step; on a GPU also what driver and libraries take.</summary>
+    /// <summary>Activations and logits of the largest step; on a GPU also what the driver and libraries take.</summary>
     public required long ActivationBytes { get; init; }
 
     /// <summary>Recorded steps.</summary>
     public required long GraphBytes { get; init; }
 
-    /// <summary>KV cache of one token, on this rank; heads that several ranks hold count on each.</summary>
+    /// <summary>KV cache of one token on this rank; heads that several ranks hold count on each of them.</summary>
     public required long KvBytesPerToken { get; init; }
 
-    /// <summary>What is left for the KV cache; negative where the rest alone is too much.</summary>
+    /// <summary>What is left for the KV cache; negative if the rest alone is too large.</summary>
     public required long FreeBytes { get; init; }
 
-    /// <summary>Tokens that its own memory could hold.</summary>
+    /// <summary>Tokens that this rank's memory could hold.</summary>
     public required long KvCacheTokens { get; init; }
 }

@@ -12,7 +12,7 @@ internal sealed record StageEstimate(int FirstLayer, int Layers, GpuCard Card)
     /// <summary>Weights.</summary>
     public required long WeightBytes { get; init; }
 
-    /// <summary>Activations and logits of the largest step, and what driver and libraries take.</summary>
+    /// <summary>Activations and logits of the largest step, and what the driver and libraries take.</summary>
     public required long ActivationBytes { get; init; }
 
     /// <summary>Recorded steps.</summary>
@@ -21,18 +21,18 @@ internal sealed record StageEstimate(int FirstLayer, int Layers, GpuCard Card)
     /// <summary>KV cache of one token.</summary>
     public required long KvBytesPerToken { get; init; }
 
-    /// <summary>Tokens that its KV cache would hold; all stages hold those of the stage with the fewest.</summary>
+    /// <summary>Tokens that its KV cache could hold; the stage with the fewest decides for all stages.</summary>
     public required long KvTokens { get; init; }
 
     /// <summary>Weights that a step of one token reads.</summary>
     public required long ReadBytes { get; init; }
 
-    /// <summary>Whether the size of the KV cache was asked for, so that the device's memory is its limit and not the share.</summary>
+    /// <summary>Whether the user asked for a size of the KV cache, so that the limit is the device's memory and not the share.</summary>
     public required bool GivesCache { get; init; }
 
-    /// <summary>What weights, activations and KV cache may take together.</summary>
+    /// <summary>The limit for weights, activations and KV cache together.</summary>
     public long RoomBytes => GivesCache ? Card.MemoryBytes : BudgetBytes;
 
-    /// <summary>What is left for the KV cache; negative where not even the weights fit.</summary>
+    /// <summary>What is left for the KV cache; negative if not even the weights fit.</summary>
     public long FreeBytes => RoomBytes - WeightBytes - ActivationBytes - GraphBytes;
 }

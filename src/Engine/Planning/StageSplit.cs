@@ -1,8 +1,8 @@
 namespace LocalLlm.Planning;
 
-/// <summary>How many ranks the weights of a stage are split over.</summary>
-/// <param name="Tensor">Ranks of a group, which split all but routed experts.</param>
-/// <param name="Groups">Data-parallel groups; the ranks of all of them split routed experts.</param>
+/// <summary>How many ranks split the weights of a stage.</summary>
+/// <param name="Tensor">Ranks of a group; they split all weights except routed experts.</param>
+/// <param name="Groups">Data-parallel groups; the ranks of all groups split the routed experts.</param>
 internal readonly record struct StageSplit(int Tensor, int Groups)
 {
     /// <summary>One device.</summary>
@@ -11,6 +11,6 @@ internal readonly record struct StageSplit(int Tensor, int Groups)
     /// <summary>Ranks of the stage.</summary>
     public int Ranks => Tensor * Groups;
 
-    /// <summary>Ranks that split a part.</summary>
+    /// <summary>Number of ranks that split a part.</summary>
     public int RanksOf(WeightPart part) => part.IsOfExperts ? Ranks : Tensor;
 }

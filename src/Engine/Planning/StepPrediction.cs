@@ -4,60 +4,61 @@ using LocalLlm.Parallel;
 namespace LocalLlm.Planning;
 
 /// <summary>
-/// How long a step of one token takes if nothing takes time but what has to: every rank reads its weights and the KV cache once, and waits
-/// for its peers. A prediction, not a measurement. The time of memory is a floor; that of the peers is this engine's own, measured between
-/// two H200 and assumed for other cards and numbers of ranks.
+/// Predicts the time of a step of one token if only the necessary work takes time: every rank reads its weights and the KV cache once, and
+/// waits for its peers. A prediction, not a measurement. The memory time is a lower bound. The time for the peers is this engine's own,
+/// measured between two H200 and assumed for other cards and numbers of ranks.
 /// </summary>
 public sealed record StepPrediction
 {
-    // Measured between two hosts' network namespaces over TCP, 8 KB there and back.
+    // Measured over TCP between the network namespaces of two hosts: 8 KB there and back.
     private const double NodeSeconds = 17e-6;
 
-    /// <summary>Tokens of context whose KV cache is read.</summary>
+    /// <summary>Tokens of the context whose KV cache is read.</summary>
     public required long ContextTokens { get; init; }
 
-    /// <summary>Reading weights: the stages, one after the other.</summary>
+    /// <summary>Time for reading weights: the stages read one after the other.</summary>
     public required double WeightSeconds { get; init; }
 
-    /// <summary>Reading the KV cache of the context.</summary>
+    /// <summary>Time for reading the context's KV cache.</summary>
     public required double KvCacheSeconds { get; init; }
 
-    /// <summary>All-reduces of the ranks of a group.</summary>
+    /// <summary>Number of all-reduces among the ranks of a group.</summary>
     public required int AllReduces { get; init; }
 
-    /// <summary>Time for these.</summary>
+    /// <summary>Time for the all-reduces.</summary>
     public required double AllReduceTime { get; init; }
 
     /// <summary>
-    /// Exchanges of the data-parallel groups: in each layer with experts the groups' rows are gathered, and their sums given back.
+    /// Number of exchanges between data-parallel groups: each layer with experts gathers the groups' rows and returns their sums.
     /// </summary>
     public int Exchanges { get; init; }
 
-    /// <summary>Time for these, if they are as fast as all-reduces of one row.</summary>
+    /// <summary>Time for the exchanges, if they are as fast as all-reduces of one row.</summary>
     public double ExchangeTime { get; init; }
 
     /// <summary>
-    /// Bytes that these bring to a rank for each token of the other groups in a step, in all layers: its row, and its part of the sum.
-    /// Their time is not predicted.
+    /// Bytes that the exchanges bring to a rank, over all layers, for each token of the other groups in a step: the token's row and the
+    /// rank's
+    /// part of the sum. Their time is not predicted.
     /// </summary>
     public long ExchangeBytesPerToken { get; init; }
 
-    /// <summary>Passes from one stage to the next.</summary>
+    /// <summary>Number of transfers from one stage to the next.</summary>
     public required int Passes { get; init; }
 
-    /// <summary>Time for these.</summary>
+    /// <summary>Time for the transfers.</summary>
     public required double PassTime { get; init; }
 
-    /// <summary>The same as a calculation for people.</summary>
+    /// <summary>The prediction as a readable calculation.</summary>
     public required string Arithmetic { get; init; }
 
-    /// <summary>All of it.</summary>
+    /// <summary>Time of the whole step.</summary>
     public double StepSeconds => WeightSeconds + KvCacheSeconds + AllReduceTime + ExchangeTime + PassTime;
 
-    /// <summary>Tokens a second of one sequence alone.</summary>
+    /// <summary>Tokens per second of a single sequence.</summary>
     public double TokensPerSecond => 1 / StepSeconds;
 
-    /// <summary>Of an estimate; null: a card's bandwidth is not known.</summary>
+    /// <summary>The prediction for an estimate; null: a card's bandwidth is unknown.</summary>
     internal static StepPrediction? Of(CapacityEstimate estimate, ModelShape shape)
     {
         var plan = estimate.Plan;
@@ -66,15 +67,16 @@ public sealed record StepPrediction
         var context = Math.Min(4096, shape.MaxModelLength);
         var weights = estimate.Stages.Sum(stage => stage.ReadBytes / stage.Card.BytesPerSecond!.Value);
         var cache = estimate.Stages.Sum(stage => stage.KvBytesPerToken * context / stage.Card.BytesPerSecond!.Value);
-        // Behind attention and MLP of each layer, behind the embedding, and the logits' parts. Groups sum routed experts by an exchange,
-        // and shared ones by themselves.
+        // All-reduces: after attention and after the MLP of each layer, after the embedding, and for the logits' parts. With groups, an
+        // exchange
+        // sums the routed experts; the shared ones have an all-reduce of their own.
         var expertLayers = plan.DataParallel == 1 ? 0 : Enumerable.Range(0, shape.Layers).Count(shape.HasExperts);
         var reduces = plan.TensorParallel == 1 ? 0 : (2 * shape.Layers) - (shape.Experts is { SharedWidth: > 0 } ? 0 : expertLayers) + 2;
         var passes = plan.PipelineParallel - 1;
         var far = Enumerable.Range(0, passes).Count(stage => NodeOf(plan, stage) != NodeOf(plan, stage + 1));
         var bytes = shape.HiddenSize * estimate.Settings.ElementBytes;
         var latency = AllReduceTimes.Seconds(bytes);
-        // That a pass inside a node takes as long as a sum is assumed.
+        // Assumes that a transfer within a node takes as long as a sum.
         var passTime = (far * NodeSeconds) + ((passes - far) * latency);
         var prediction = new StepPrediction
         {

@@ -2,22 +2,22 @@ using LocalLlm.Parallel;
 
 namespace LocalLlm.Planning;
 
-/// <summary>What the ranks of a group split a matrix by.</summary>
+/// <summary>How the ranks of a group split a matrix.</summary>
 internal enum PartSplit
 {
-    /// <summary>Nothing: every rank holds it whole.</summary>
+    /// <summary>Not at all: every rank holds the whole matrix.</summary>
     None,
 
-    /// <summary>Its size, evenly.</summary>
+    /// <summary>Evenly, by size.</summary>
     Even,
 
-    /// <summary>Key and value heads, which several ranks hold where there are fewer of them than ranks.</summary>
+    /// <summary>By key and value heads; several ranks hold the same head if there are fewer heads than ranks.</summary>
     KvHeads,
 
-    /// <summary>Their number: each is on one rank, whole.</summary>
+    /// <summary>By number: each matrix is whole on one rank.</summary>
     Count,
 
-    /// <summary>Rows of the vocabulary, in equal shares but for the last, which is shorter.</summary>
+    /// <summary>By rows of the vocabulary, in equal shares; the last one may be shorter.</summary>
     Vocabulary,
 }
 
@@ -27,46 +27,48 @@ internal enum PartSplit
 /// <param name="Split">What the ranks split it by.</param>
 internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
 {
-    /// <summary>How many there are of it.</summary>
+    /// <summary>Number of matrices or vectors.</summary>
     public long Count { get; init; } = 1;
 
     /// <summary>How many of them belong to one expert and stay together.</summary>
     public int PerExpert { get; init; } = 1;
 
-    /// <summary>Copies of some of them beside <see cref="Count"/>, where several ranks hold them.</summary>
+    /// <summary>Additional copies beside <see cref="Count"/>, where several ranks hold the same ones.</summary>
     public long Redundant { get; init; }
 
-    /// <summary>Of <see cref="Count"/>, those that one token is computed by; null: all.</summary>
+    /// <summary>How many of <see cref="Count"/> compute one token; null: all.</summary>
     public long? Active { get; init; }
 
-    /// <summary>Whether it is a routed expert's, which the ranks of all data-parallel groups of a stage share.</summary>
+    /// <summary>Whether it belongs to routed experts, which the ranks of all data-parallel groups of a stage share.</summary>
     public bool IsOfExperts { get; init; }
 
-    /// <summary>Whether columns are split, not rows.</summary>
+    /// <summary>Whether ranks split its columns instead of its rows.</summary>
     public bool SplitsColumns { get; init; }
 
-    /// <summary>Whether it is stored in a model's quantised format, if it has one.</summary>
+    /// <summary>Whether it is stored in the model's quantised format, if the model has one.</summary>
     public bool IsQuantised { get; init; }
 
-    /// <summary>The modules of a layer that it is, one for each of <see cref="Count"/>; empty: those are no matter.</summary>
+    /// <summary>The layer's modules that it stands for, one for each of <see cref="Count"/>; empty: the names do not matter.</summary>
     public IReadOnlyList<string> Modules { get; init; } = [];
 
-    /// <summary>Whether it is kept in the model's type, in one copy, however it is stored: a layer does more than multiply by it.</summary>
+    /// <summary>
+    /// Whether it is kept in the model's type, in one copy, however it is stored, because a layer does more than multiply by it.
+    /// </summary>
     public bool IsWidened { get; init; }
 
-    /// <summary>Bytes of an element; null: those of the model's type.</summary>
+    /// <summary>Bytes of an element; null: as in the model's type.</summary>
     public int? ElementBytes { get; init; }
 
     /// <summary>Whether a CPU may keep a second copy for single rows.</summary>
     /// <param name="format">The model's quantised format; null: none.</param>
     public bool MayHaveCopy(BlockFormat? format) => !IsWidened && ElementBytes is null && !(IsQuantised && format is not null);
 
-    /// <summary>Elements of all of them on one device.</summary>
+    /// <summary>Elements of all matrices or vectors on one device.</summary>
     public long Elements => Rows * Columns * Count;
 
     /// <summary>Rows and columns of the part that one rank holds.</summary>
     /// <param name="tensorParallel">Ranks of the group.</param>
-    /// <param name="kvHeads">Of the model.</param>
+    /// <param name="kvHeads">Key and value heads of the model.</param>
     public (long Rows, long Columns) ShapeOn(int tensorParallel, int kvHeads) => Split switch
     {
         PartSplit.None or PartSplit.Count => (Rows, Columns),
@@ -77,18 +79,18 @@ internal sealed record WeightPart(long Rows, long Columns, PartSplit Split)
 
     /// <summary>Bytes that one rank holds.</summary>
     /// <param name="tensorParallel">Ranks of the group.</param>
-    /// <param name="kvHeads">Of the model.</param>
-    /// <param name="elementBytes">Of the model's type.</param>
+    /// <param name="kvHeads">Key and value heads of the model.</param>
+    /// <param name="elementBytes">Bytes of an element of the model's type.</param>
     /// <param name="format">The model's quantised format; null: none.</param>
-    /// <param name="count">How many of them; null: <see cref="Count"/>.</param>
+    /// <param name="count">How many to count; null: <see cref="Count"/>.</param>
     public long BytesOn(int tensorParallel, int kvHeads, int elementBytes, BlockFormat? format, long? count = null)
     {
         var (rows, columns) = ShapeOn(tensorParallel, kvHeads);
-        // The engine counts the scales of what it widens too, though it frees them.
+        // The engine also counts the scales of widened matrices, though it frees them.
         var scales = IsQuantised && format is not null ? Blocks(rows, format.Rows) * Blocks(columns, format.Columns) * sizeof(float) : 0;
         var one = scales + (rows * columns * (scales > 0 && !IsWidened ? 1 : ElementBytes ?? elementBytes));
         var all = count ?? Count + (tensorParallel > 1 ? Redundant : 0);
-        // The rank that has most of them.
+        // The rank that has the most of them.
         return one * (Split == PartSplit.Count ? ((all / PerExpert) + tensorParallel - 1) / tensorParallel * PerExpert : all);
     }
 
