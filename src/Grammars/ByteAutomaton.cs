@@ -4,13 +4,13 @@ using Place = LocalLlm.Grammars.GrammarState.Place;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A grammar over bytes as a pushdown automaton, made deterministic as far as it is walked: a state stands for a set of places in the
-/// rules, each with the stack of rules that are open there. Equal sets are one state. What it knows is forgotten when it takes too much
-/// room; states that are held stay valid, and <see cref="Renewed"/> brings them into the present. Not thread-safe.
+/// A grammar over bytes as a pushdown automaton, made deterministic as far as texts walk it. A state is a set of places in the rules, each
+/// with its stack of open rules; equal sets are one state. When its memory grows too large, the automaton forgets all states. States that
+/// callers hold stay valid, and <see cref="Renewed"/> returns the current version of one. Not thread-safe.
 /// </summary>
 internal sealed class ByteAutomaton
 {
-    private const int StateBytes = 2_400; // the row of states after it, mostly
+    private const int StateBytes = 2_400; // mostly for the row of next states
     private const int PlaceBytes = 16;
     private const int RowWork = 40;
     private const int PlaceWork = 25;
@@ -21,8 +21,8 @@ internal sealed class ByteAutomaton
     private readonly GrammarStacks _stacks;
     private readonly Dictionary<Place[], GrammarState> _states = new(new GrammarState.SamePlaces());
 
-    // Around a node: null where no rule is open, a GrammarStack for rules entered before, a GrammarFrame for one entered since the last
-    // byte.
+    // Around a node: null if no rule is open, a GrammarStack for rules entered before the last byte, a GrammarFrame for a rule
+    // entered since.
     private readonly HashSet<(int Node, object? Around)> _seen = [];
     private readonly Stack<(int Node, object? Around)> _open = [];
     private readonly List<(int Node, object? Around)> _found = [];
@@ -38,9 +38,9 @@ internal sealed class ByteAutomaton
 
     /// <param name="nodes">The rules.</param>
     /// <param name="start">Where the grammar begins.</param>
-    /// <param name="limits">How large it may become.</param>
-    /// <param name="startAfterThought">Where it begins after a thought; null: at <paramref name="start"/> too.</param>
-    /// <exception cref="GrammarException">It is too large already, or has no text at all.</exception>
+    /// <param name="limits">How large the automaton may become.</param>
+    /// <param name="startAfterThought">Where the grammar begins after a thought; null: at <paramref name="start"/> too.</param>
+    /// <exception cref="GrammarException">The grammar is already too large, or contains no text at all.</exception>
     public ByteAutomaton(GrammarNodes nodes, int start, GrammarLimits limits, int? startAfterThought = null)
     {
         _nodes = nodes;
@@ -67,23 +67,23 @@ internal sealed class ByteAutomaton
     /// <summary>The state before the first byte after a thought.</summary>
     public GrammarState StartAfterThought { get; private set; }
 
-    /// <summary>States known at the moment.</summary>
+    /// <summary>Number of states the automaton knows at the moment.</summary>
     public int StateCount => _states.Count;
 
-    /// <summary>Steps through the rules so far.</summary>
+    /// <summary>Steps taken through the rules so far.</summary>
     public long Work => _work;
 
-    /// <summary>Whether half of the room for nodes that are made on the way is used up.</summary>
+    /// <summary>Whether half of the room for nodes that texts add on their way is used up.</summary>
     public bool IsWornOut => _nodes.IsBroken || _nodes.Count - _firstNodes > (_limits.MaxNodes - _firstNodes) / 2;
 
-    /// <summary>About how much memory it holds, in bytes.</summary>
+    /// <summary>Approximate memory use in bytes.</summary>
     public long HeldBytes => _heldBytes + _stacks.HeldBytes + _nodes.HeldBytes;
 
     /// <summary>The state after one more byte, or <see cref="GrammarState.Dead"/>.</summary>
-    /// <exception cref="GrammarException">The text can be read in too many ways, or the work that was allowed is used up.</exception>
+    /// <exception cref="GrammarException">The text can be read in too many ways, or the work limit was reached.</exception>
     public GrammarState Next(GrammarState state, byte value) => (state.Next ?? FirstNext(state))[value] ?? (state.Next![value] = Step(state, value));
 
-    /// <summary>Marks the bytes at which what may follow a state changes: between two marks all bytes lead to one state.</summary>
+    /// <summary>Marks the bytes where the next state may change: all bytes between two marks lead to one state.</summary>
     public void MarkClasses(GrammarState state, Span<bool> begins)
     {
         begins[0] = true;
@@ -98,7 +98,7 @@ internal sealed class ByteAutomaton
         }
     }
 
-    /// <summary>The same state as the automaton knows it now. Forgets everything first when that has grown too large.</summary>
+    /// <summary>The current version of a state. If the automaton has grown too large, it first forgets everything.</summary>
     public GrammarState Renewed(GrammarState state)
     {
         if (_heldBytes + _stacks.HeldBytes > _limits.MaxBytes)
@@ -125,11 +125,11 @@ internal sealed class ByteAutomaton
     }
 
     /// <summary>
-    /// The state as it would be if all repetitions that may end already had just become able to: every text that may follow the state may
-    /// follow that one, and the other way round for texts of at most <paramref name="remaining"/> bytes.
+    /// The state with all repetitions that may already end set back to the point where they first could. Every text that may follow the
+    /// given state may follow the returned one. The reverse holds for texts of at most <paramref name="remaining"/> bytes.
     /// </summary>
     /// <param name="state">The state.</param>
-    /// <param name="remaining">Repetitions that are left to the one that has the fewest; <see cref="int.MaxValue"/>: no change.</param>
+    /// <param name="remaining">Repetitions left to the one that has the fewest; <see cref="int.MaxValue"/>: no change.</param>
     public GrammarState Relaxed(GrammarState state, out int remaining)
     {
         var fewest = int.MaxValue;
@@ -139,8 +139,8 @@ internal sealed class ByteAutomaton
     }
 
     /// <summary>
-    /// The state within the innermost shared rules by itself, whatever is around them; null: some reading of the text is within none. Its
-    /// <see cref="GrammarState.Escapes"/> tells when a text may have left them.
+    /// The state within the innermost shared rules alone, whatever surrounds them; null if some reading of the text is in no
+    /// shared rule. Its <see cref="GrammarState.Escapes"/> says whether a text may have left these rules.
     /// </summary>
     public GrammarState? Inside(GrammarState state)
     {
@@ -159,7 +159,7 @@ internal sealed class ByteAutomaton
         return Intern(places, accepting: false);
     }
 
-    /// <summary>The shared rules by themselves, each before its first byte.</summary>
+    /// <summary>The shared rules, each alone and before its first byte.</summary>
     public IEnumerable<(string? Name, GrammarState Start)> SharedRules() => _nodes.Shared.Select(rule =>
     {
         _open.Clear();
@@ -167,20 +167,20 @@ internal sealed class ByteAutomaton
         return (rule.Value, Close());
     });
 
-    /// <summary>Counts memory that somebody keeps with a state, such as its mask.</summary>
+    /// <summary>Counts memory that a caller stores with a state, such as its mask.</summary>
     public void Hold(long bytes) => _heldBytes += bytes;
 
-    /// <summary>Does something with a limit to the steps through the rules.</summary>
-    /// <param name="credit">Steps that are allowed, then those that are left.</param>
-    /// <param name="action">What is to be done.</param>
-    /// <exception cref="GrammarException">They were not enough.</exception>
+    /// <summary>Runs an action with a limit on the steps through the rules.</summary>
+    /// <param name="credit">In: the allowed steps. Out: the steps left.</param>
+    /// <param name="action">The action.</param>
+    /// <exception cref="GrammarException">The action reached the limit.</exception>
     public void Limited(ref long credit, Action action) => Limited(ref credit, long.MaxValue, action);
 
-    /// <summary>Does something with a limit to the steps through the rules, and to memory.</summary>
-    /// <param name="credit">Steps that are allowed, then those that are left.</param>
+    /// <summary>Runs an action with a limit on the steps through the rules and on memory.</summary>
+    /// <param name="credit">In: the allowed steps. Out: the steps left.</param>
     /// <param name="bytes">Bytes that states may take.</param>
-    /// <param name="action">What is to be done.</param>
-    /// <exception cref="GrammarException">They were not enough.</exception>
+    /// <param name="action">The action.</param>
+    /// <exception cref="GrammarException">The action reached a limit.</exception>
     public void Limited(ref long credit, long bytes, Action action)
     {
         _bytesLimit = bytes;
@@ -197,7 +197,7 @@ internal sealed class ByteAutomaton
         }
     }
 
-    // Bytes that lead nowhere are known at once.
+    // Bytes without an edge lead to the dead state at once.
     private GrammarState?[] FirstNext(GrammarState state)
     {
         var next = state.MakeNext();
@@ -224,11 +224,11 @@ internal sealed class ByteAutomaton
         return next;
     }
 
-    /// <summary>As <see cref="Next"/>, without remembering it.</summary>
-    /// <exception cref="GrammarException">The text can be read in too many ways, or the work that was allowed is used up.</exception>
+    /// <summary>Like <see cref="Next"/>, but does not remember the result.</summary>
+    /// <exception cref="GrammarException">The text can be read in too many ways, or the work limit was reached.</exception>
     public GrammarState Step(GrammarState state, byte value)
     {
-        // What an exception left behind.
+        // An exception may have left these behind.
         _open.Clear();
         foreach (var place in state.Places)
         {
@@ -285,7 +285,7 @@ internal sealed class ByteAutomaton
         return Intern(Merged(), accepting, _escapes);
     }
 
-    // One place for each node: its stack is all of those that were found with it.
+    // One place per node: its stack is the union of all stacks found with the node.
     private ReadOnlySpan<Place> Merged()
     {
         _places.Clear();
@@ -324,7 +324,7 @@ internal sealed class ByteAutomaton
             throw new GrammarWorkException("the grammar takes too much work at each token; make it less ambiguous, and its repetitions fewer");
     }
 
-    // Deeper than the limit no rule can be entered: the text has to go on another way.
+    // No rule is entered beyond the depth limit: the text has to continue another way.
     private void Enter(object? around, int rule, int back, int loop, int count)
     {
         var depth = around switch { null => 0, GrammarStack stack => stack.Depth, _ => ((GrammarFrame)around).Depth };
@@ -373,7 +373,7 @@ internal sealed class ByteAutomaton
             return;
         }
 
-        // Beyond the fewest the number matters only where there is a most.
+        // Above the minimum the count matters only if there is a maximum.
         var loop = _nodes.LoopOf(loopEdge);
         if (count >= loop.Least)
             _open.Push((back, around));
@@ -386,7 +386,7 @@ internal sealed class ByteAutomaton
         if (found.IsEmpty && !accepting && !escapes)
             return GrammarState.Dead;
 
-        // A set that ends the grammar, or leaves it, differs from others by a place of its own.
+        // A set that ends the grammar or leaves a rule gets an extra place, which makes it differ from other sets.
         Place[] key = accepting || escapes ? [.. found, new(escapes ? GrammarStacks.Unknown : -1, null)] : [.. found];
         if (_states.TryGetValue(key, out var known))
             return known;

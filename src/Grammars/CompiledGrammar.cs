@@ -1,17 +1,17 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A grammar over the tokens of a vocabulary, with the masks of the states that were met. Made anywhere (<see cref="GrammarCompiler"/>);
-/// then used, through its matchers, on one thread at a time.
+/// A grammar over the tokens of a vocabulary, with the masks of the states that texts have reached. It can be created on any
+/// thread (<see cref="GrammarCompiler"/>); afterwards all of its matchers must be used on one thread at a time.
 /// </summary>
 public sealed class CompiledGrammar
 {
-    private const int FewRemaining = 10; // from there on most tokens are long, and a walk is quicker
+    private const int FewRemaining = 10; // below this most tokens are longer than what remains, and a walk is faster
 
     private const int MaxPrepared = 16; // strings of different kinds
-    private const int MaxRemembered = 16; // of all grammars, some 30 KB each
-    private const int MaxReserves = 30; // as much of the least work as finding a first token may take
-    private const int FewOf = 8; // tokens that are tried by themselves: at most this part of all
+    private const int MaxRemembered = 16; // for all grammars together, some 30 KB each
+    private const int MaxReserves = 30; // finding a first token may take this many times MinWork
+    private const int FewOf = 8; // tokens are tried one by one if they are at most this fraction of the vocabulary
 
     private readonly ByteAutomaton _automaton;
     private readonly TokenTrie _trie;
@@ -19,8 +19,9 @@ public sealed class CompiledGrammar
 
     /// <param name="automaton">The grammar.</param>
     /// <param name="trie">The vocabulary.</param>
-    /// <param name="limits">How much work the first mask, which is made here, may take.</param>
-    /// <exception cref="GrammarException">It takes too much, or no token of the vocabulary begins a text.</exception>
+    /// <param name="limits">How much work the first mask, which the constructor computes, may take.</param>
+    /// <exception cref="GrammarException">The mask takes too much work, or no token of the vocabulary begins a text of the
+    /// grammar.</exception>
     internal CompiledGrammar(ByteAutomaton automaton, TokenTrie trie, GrammarLimits limits)
     {
         _automaton = automaton;
@@ -38,31 +39,33 @@ public sealed class CompiledGrammar
             throw new GrammarException("no token of the vocabulary begins a text of the grammar");
     }
 
-    /// <summary>What it was made from: compiled over the same vocabulary, it makes an equal grammar.</summary>
+    /// <summary>The source of the grammar: compiling it over the same vocabulary gives an equal grammar.</summary>
     public GrammarSource Source { get; internal init; } = new GrammarSource.Literal("");
 
-    /// <summary>How large it may become.</summary>
+    /// <summary>How large the grammar may become.</summary>
     public GrammarLimits Limits { get; }
 
-    /// <summary>Length of a bitmask of its vocabulary, in words of 32 tokens.</summary>
+    /// <summary>Length of a bitmask over the vocabulary, in words of 32 tokens.</summary>
     public int MaskWords => (_trie.VocabularySize + 31) / 32;
 
     /// <summary>The state before the first token.</summary>
     internal GrammarState Start => _automaton.Start;
 
-    /// <summary>The state before the first token after a thought: up to two line feeds may come first, which every model that thinks writes
-    /// there.</summary>
+    /// <summary>
+    /// The state before the first token after a thought. Up to two line feeds may come first: every reasoning model writes them there.
+    /// </summary>
     internal GrammarState StartAfterThought => _automaton.StartAfterThought;
 
     /// <summary>
-    /// Whether it has grown so far (objects make places for the members that were there) that new requests should begin with a new one.
+    /// Whether the grammar has grown so much that new requests should compile a new one. Objects add places for the members that
+    /// texts contained.
     /// </summary>
     internal bool IsWornOut => _automaton.IsWornOut;
 
-    /// <summary>About how much memory it holds, in bytes.</summary>
+    /// <summary>Approximate memory use in bytes.</summary>
     internal long HeldBytes => _automaton.HeldBytes;
 
-    /// <summary>Whether the empty text is one of the grammar.</summary>
+    /// <summary>Whether the grammar contains the empty text.</summary>
     public bool AcceptsEmptyText => StartAfterThought.IsAccepting;
 
     /// <summary>Whether a token is white space.</summary>
@@ -71,12 +74,12 @@ public sealed class CompiledGrammar
         (uint)tokenId < (uint)_trie.VocabularySize && _trie.Bytes[tokenId] is { Length: > 0 } bytes && !bytes.AsSpan().ContainsAnyExcept(" \t\r\n"u8);
 
     /// <summary>
-    /// Tokens that may come next, the end left out: bit i of word i / 32. Where the credit is not enough for all of them, some that are
-    /// quick to find, those of fewest bytes: the text goes on within the grammar.
+    /// Tokens that may come next, stop tokens aside: bit i of word i / 32. If the credit is too small for all of them, only some
+    /// with the fewest bytes, which are quick to find; the text still stays within the grammar.
     /// </summary>
-    /// <param name="state">The state; afterwards the same one, as the grammar knows it now.</param>
-    /// <param name="credit">Steps through the rules that it may take; those taken are subtracted.</param>
-    /// <exception cref="GrammarException">Not even these could be found.</exception>
+    /// <param name="state">The state; on return, the grammar's current version of it.</param>
+    /// <param name="credit">Steps through the rules that the call may take; the steps taken are subtracted.</param>
+    /// <exception cref="GrammarException">Not even a few tokens could be found.</exception>
     internal ReadOnlySpan<uint> Mask(ref GrammarState state, ref long credit)
     {
         var now = state = _automaton.Renewed(state);
@@ -94,7 +97,7 @@ public sealed class CompiledGrammar
         }
     }
 
-    // Every byte is a token of most vocabularies, so a text never comes to an end that is none.
+    // Most vocabularies have a token for every byte, so a text that can continue always has a token to continue with.
     private uint[] Short(GrammarState state)
     {
         var mask = new uint[MaskWords];
@@ -117,7 +120,7 @@ public sealed class CompiledGrammar
         return found ? mask : throw new GrammarWorkException("the grammar takes too much work at each token; make it less ambiguous, and its repetitions fewer");
     }
 
-    // The largest masks, those inside of strings, are found here and not while others wait.
+    // Computes the largest masks, those inside strings, here: later, other requests would wait for them.
     private void Prepare()
     {
         foreach (var (name, start) in _automaton.SharedRules().Take(MaxPrepared).ToArray())
@@ -145,7 +148,7 @@ public sealed class CompiledGrammar
 
     private uint[] Make(GrammarState state)
     {
-        // Far from the end of a repetition the number of those that were does not matter to any token, near to it to long ones only.
+        // Far from the end of a repetition, no token depends on the count so far; near the end only long tokens do.
         var relaxed = _automaton.Relaxed(state, out var remaining);
         if (remaining < FewRemaining || relaxed == state)
             return Found(state);
@@ -165,7 +168,7 @@ public sealed class CompiledGrammar
         return mask;
     }
 
-    // Most tokens stay inside of a string, say: these are found once for all strings, and only those that leave it by themselves.
+    // Most tokens stay inside a string, for example. They are found once for all strings; only tokens that leave it are tried one by one.
     private uint[] Found(GrammarState state)
     {
         if (_automaton.Inside(state) is not { } inside)
@@ -205,8 +208,8 @@ public sealed class CompiledGrammar
     /// <summary>The state after a token, or <see cref="GrammarState.Dead"/>.</summary>
     /// <param name="state">The state.</param>
     /// <param name="tokenId">The token.</param>
-    /// <param name="credit">Steps through the rules that it may take; those taken are subtracted.</param>
-    /// <exception cref="GrammarException">They were not enough, or the text can be read in too many ways.</exception>
+    /// <param name="credit">Steps through the rules that the call may take; the steps taken are subtracted.</param>
+    /// <exception cref="GrammarException">The steps were not enough, or the text can be read in too many ways.</exception>
     internal GrammarState Next(GrammarState state, int tokenId, ref long credit)
     {
         var next = state;
@@ -224,7 +227,7 @@ public sealed class CompiledGrammar
         return next;
     }
 
-    /// <summary>The same without a limit.</summary>
+    /// <summary>Like the other overload, without a limit.</summary>
     /// <exception cref="GrammarException">The text can be read in too many ways.</exception>
     internal GrammarState Next(GrammarState state, int tokenId)
     {

@@ -2,25 +2,25 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>How many of something there may be.</summary>
+/// <summary>An allowed range of counts.</summary>
 internal sealed class CountRange
 {
     private const int MaxCount = 1_000_000;
 
-    /// <summary>Fewest.</summary>
+    /// <summary>The minimum.</summary>
     public int Least { get; private set; }
 
-    /// <summary>Most; null: any number.</summary>
+    /// <summary>The maximum; null: none.</summary>
     public int? Most { get; private set; }
 
-    /// <summary>Whether not every number is allowed.</summary>
+    /// <summary>Whether some count is not allowed.</summary>
     public bool IsLimited => Least > 0 || Most is not null;
 
-    /// <summary>Whether no number is.</summary>
+    /// <summary>Whether no count is allowed.</summary>
     public bool IsEmpty => Most < Least;
 
-    /// <summary>Takes the bounds of a schema.</summary>
-    /// <exception cref="GrammarException">One is no whole number, or too large.</exception>
+    /// <summary>Applies the bounds that a schema sets.</summary>
+    /// <exception cref="GrammarException">A bound is not a whole number, or is too large.</exception>
     public void Add(JsonElement schema, string least, string most, string at)
     {
         if (schema.TryGetProperty(least, out var low))
@@ -29,7 +29,7 @@ internal sealed class CountRange
             Most = Math.Min(Most ?? int.MaxValue, Count(high, $"{at}/{most}"));
     }
 
-    /// <summary>Takes what is beyond a bound.</summary>
+    /// <summary>Applies the negation of one bound.</summary>
     public void AddNegated(JsonElement schema, string word, string at)
     {
         var bound = Count(schema.GetProperty(word), $"{at}/{word}");

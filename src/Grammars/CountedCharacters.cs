@@ -3,15 +3,15 @@ using System.Collections;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A regular language whose texts have a number of characters that is counted while they are read, as an edge of the graph, so that the
-/// automaton does not grow with the number. Where a text could not be
-/// brought to an end within the number it is not entered: how many characters every state needs, and can take, is found beforehand.
+/// A regular language with a limit on the number of characters. Edges of the graph count the characters as a text is read, so the
+/// automaton does not grow with the number. A state is entered only if the text can still end within the limits; how many
+/// characters each state needs, and how many it can take, is computed beforehand.
 /// </summary>
-/// <param name="nodes">Gets the rules.</param>
-/// <param name="dfa">The language: mark bit 1 stands at the places between characters, bit 0 where texts may end.</param>
-/// <param name="least">Fewest characters.</param>
-/// <param name="most">Most characters; null: any number.</param>
-/// <param name="budget">Pays for it.</param>
+/// <param name="nodes">Receives the rules.</param>
+/// <param name="dfa">The language: mark bit 1 is set between characters, bit 0 where texts may end.</param>
+/// <param name="least">Minimum number of characters.</param>
+/// <param name="most">Maximum number of characters; null: none.</param>
+/// <param name="budget">Pays for the work.</param>
 internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, int? most, SchemaBudget budget)
 {
     private const int Far = int.MaxValue / 4;
@@ -19,8 +19,8 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
     private readonly int[] _shortest = new int[dfa.Count];
     private readonly bool[] _isEndless = new bool[dfa.Count];
 
-    /// <summary>The texts.</summary>
-    /// <exception cref="UnsatisfiableException">There is none.</exception>
+    /// <summary>The fragment of the texts.</summary>
+    /// <exception cref="UnsatisfiableException">There are no such texts.</exception>
     public Fragment Make()
     {
         FindShortest();
@@ -32,7 +32,7 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
             throw new UnsatisfiableException("nothing is allowed here");
         var ids = dfa.Marks.Select(_ => nodes.Nothing().Start).ToArray();
 
-        // A text comes to a character's end by one place, where it is counted.
+        // Each state at a character's end has an entry place, which counts the character.
         var counted = dfa.Marks.Select(mark => mark == 0 ? -1 : nodes.Nothing().Start).ToArray();
         var end = nodes.Nothing().Start;
         for (var state = 0; state < ids.Length; state++)
@@ -52,7 +52,7 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
 
     private int Cost(int to) => dfa.Marks[to] == 0 ? 0 : 1;
 
-    // Characters from each state to the nearest end: edges cost a character or nothing (0-1 search, from behind).
+    // Characters from each state to the nearest end: an edge costs one character or none (0-1 search, backwards from the ends).
     private void FindShortest()
     {
         var before = new List<int>[dfa.Count];
@@ -88,8 +88,7 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
         }
     }
 
-    // States from which texts can be as long as one likes: all but those that are left when those without ways on are taken away, again and
-    // again.
+    // States from which texts can be arbitrarily long: repeatedly remove the states without a way on; these are what remains.
     private void FindEndless()
     {
         var ways = dfa.Edges.Select(edges => edges.Length).ToArray();
@@ -113,7 +112,7 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
         }
     }
 
-    // The most characters from each state on. States that are not endless have no circle among them.
+    // The maximum number of characters from each state. States that are not endless form no cycle.
     private int[] Longest()
     {
         var longest = new int[dfa.Count];
@@ -144,7 +143,7 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
         return longest;
     }
 
-    // Between two bounds that are near to each other a length may be missing: then the counts from which an end can be reached, one by one.
+    // If the two bounds are close, some length in between may be impossible. Then compute for each count whether an end is reachable.
     private BitArray[]? Exact()
     {
         if (most is not { } highest || least == 0 || highest - least >= dfa.Count)
@@ -153,7 +152,7 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
         var edges = dfa.Edges.Sum(list => list.Length);
         budget.Take((long)size * edges);
 
-        // By the count, from the highest on; within a character edges count nothing and lead in no circle.
+        // By count, from the highest down. Edges within a character count nothing and form no cycle.
         var possible = dfa.Marks.Select(_ => new BitArray(size)).ToArray();
         var order = WithinCharacters();
         for (var count = highest; count >= 0; count--)
@@ -170,7 +169,7 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
         return possible;
     }
 
-    // States inside of characters, those before others behind them; then the rest.
+    // States within characters come after the states that they lead to; then the rest.
     private List<int> WithinCharacters()
     {
         var order = new List<int>(dfa.Count);
@@ -195,13 +194,13 @@ internal sealed class CountedCharacters(GrammarNodes nodes, Dfa dfa, int least, 
     }
 }
 
-/// <summary>How many characters may follow a place of a text that is counted.</summary>
-/// <param name="Shortest">Fewest characters to an end.</param>
-/// <param name="Longest">Most characters to an end, or more than any text has.</param>
-/// <param name="Exact">By the characters so far: whether an end can be reached; null: the other two say it.</param>
+/// <summary>How many characters may follow a place of a counted text.</summary>
+/// <param name="Shortest">Minimum number of characters to an end.</param>
+/// <param name="Longest">Maximum number of characters to an end, or more than any text has.</param>
+/// <param name="Exact">For each count so far, whether an end can be reached; null: the other two fields suffice.</param>
 internal sealed record CountRoom(int Shortest, int Longest, BitArray? Exact)
 {
-    /// <summary>Whether a text that has so many characters by now can end within bounds.</summary>
+    /// <summary>Whether a text with this many characters so far can end within the bounds.</summary>
     public bool IsPossible(int count, int least, int? most) =>
         count + (long)Shortest <= (most ?? int.MaxValue) && count + (long)Longest >= least && (Exact is null || (count < Exact.Count && Exact[count]));
 }

@@ -1,30 +1,30 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>A deterministic finite automaton over bytes. State 0 is the start; a byte without an edge leads nowhere.</summary>
-/// <param name="edges">Per state its edges, in the order of their bytes and apart.</param>
-/// <param name="marks">Per state bit i: the text so far is in the i-th language; 0: it is in none.</param>
+/// <summary>A deterministic finite automaton over bytes. State 0 is the start; a byte without an edge is not allowed.</summary>
+/// <param name="edges">The edges of each state, in byte order and not overlapping.</param>
+/// <param name="marks">Per state, bit i: the text so far is in the i-th language; 0: it is in none.</param>
 internal sealed class Dfa(Dfa.Edge[][] edges, ulong[] marks)
 {
     private const int StateWork = 60;
     private const int EdgeWork = 8;
     private const int MaxRounds = 64;
 
-    /// <summary>An edge for any of some bytes.</summary>
+    /// <summary>An edge for a range of bytes.</summary>
     internal readonly record struct Edge(byte First, byte Last, int To);
 
-    /// <summary>Per state its edges.</summary>
+    /// <summary>The edges of each state.</summary>
     public Edge[][] Edges { get; } = edges;
 
-    /// <summary>Per state the languages that the text so far is in.</summary>
+    /// <summary>For each state, the languages that contain the text so far.</summary>
     public ulong[] Marks { get; } = marks;
 
     /// <summary>Number of states.</summary>
     public int Count => Marks.Length;
 
-    /// <summary>The automaton of a language; its texts have mark 1. Null: it has no text.</summary>
-    /// <param name="language">Makes its rules, which must not nest without end.</param>
-    /// <param name="budget">Pays for it.</param>
-    /// <exception cref="GrammarException">It has too many states.</exception>
+    /// <summary>The automaton of a language; its texts have mark 1. Null: the language has no text.</summary>
+    /// <param name="language">Builds the rules of the language, which must not nest without end.</param>
+    /// <param name="budget">Pays for the work.</param>
+    /// <exception cref="GrammarException">The automaton has too many states.</exception>
     public static Dfa? Of(Func<GrammarNodes, Fragment> language, SchemaBudget budget)
     {
         if (budget.Automaton(language) is not { } automaton)
@@ -62,11 +62,11 @@ internal sealed class Dfa(Dfa.Edge[][] edges, ulong[] marks)
         return new Dfa([.. edges], [.. states.Select(state => state.IsAccepting ? 1UL : 0)]).Trimmed()?.Minimised(budget);
     }
 
-    /// <summary>Both at once; null: no text has a mark.</summary>
-    /// <param name="other">The other automaton; where its texts end this one goes on alone.</param>
-    /// <param name="mark">From the marks of both to that of the product. Pure.</param>
-    /// <param name="needsOther">Whether a text that <paramref name="other"/> has not is of no use.</param>
-    /// <param name="budget">Pays for it.</param>
+    /// <summary>The product of two automata; null: no text has a mark.</summary>
+    /// <param name="other">The other automaton. Beyond its texts, this automaton continues alone.</param>
+    /// <param name="mark">Maps the marks of both to the mark of the product. Pure.</param>
+    /// <param name="needsOther">Whether texts outside <paramref name="other"/> may be dropped.</param>
+    /// <param name="budget">Pays for the work.</param>
     /// <exception cref="GrammarException">The product has too many states.</exception>
     public Dfa? Times(Dfa other, Func<ulong, ulong, ulong> mark, bool needsOther, SchemaBudget budget)
     {
@@ -113,7 +113,7 @@ internal sealed class Dfa(Dfa.Edge[][] edges, ulong[] marks)
         return new Dfa([.. edges], [.. marks]).Trimmed()?.Minimised(budget);
     }
 
-    /// <summary>The same with other marks; null: no text has one.</summary>
+    /// <summary>The same automaton with other marks; null: no text has one.</summary>
     public Dfa? Marked(Func<int, ulong> mark, SchemaBudget budget) => new Dfa(Edges, [.. Enumerable.Range(0, Count).Select(mark)]).Trimmed()?.Minimised(budget);
 
     private static void Append(List<Edge> edges, byte first, byte last, int to)
@@ -124,7 +124,7 @@ internal sealed class Dfa(Dfa.Edge[][] edges, ulong[] marks)
             edges.Add(new(first, last, to));
     }
 
-    // Without the states from which no text with a mark is left; null: the start is one of them.
+    // Removes the states that reach no mark; null: the start is one of them.
     private Dfa? Trimmed()
     {
         var before = new List<int>[Count];
@@ -158,8 +158,8 @@ internal sealed class Dfa(Dfa.Edge[][] edges, ulong[] marks)
             [.. live.Select(state => Marks[state])]);
     }
 
-    // Equivalent states are merged: split by what they lead to until nothing changes (Moore, 1956). Where that takes many
-    // rounds the automaton is a long chain, in which there is little to merge.
+    // Merges equivalent states: split by where they lead until nothing changes (Moore, 1956). If that takes many rounds, the
+    // automaton is a long chain, and there is little to merge.
     private Dfa Minimised(SchemaBudget budget)
     {
         var kinds = new Dictionary<ulong, int>();

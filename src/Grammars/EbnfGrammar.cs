@@ -2,13 +2,13 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Rules in EBNF (<see cref="EbnfParser"/>) as a grammar; <c>root</c> is the whole text.</summary>
+/// <summary>Turns rules in EBNF (<see cref="EbnfParser"/>) into a grammar; the rule <c>root</c> is the whole text.</summary>
 internal static class EbnfGrammar
 {
     private const string Root = "root";
 
     /// <summary>The texts of the rule <c>root</c>, in UTF-8.</summary>
-    /// <exception cref="GrammarException">The rules are malformed, one is missing, never ends, or begins with itself.</exception>
+    /// <exception cref="GrammarException">The rules are malformed, or a rule is missing, never ends, or begins with itself.</exception>
     public static Fragment Parse(GrammarNodes nodes, string text)
     {
         var rules = EbnfParser.Parse(text);
@@ -33,7 +33,7 @@ internal static class EbnfGrammar
         }
     }
 
-    // A rule all of whose texts contain itself has none.
+    // A rule has no finite text if all of its texts contain the rule itself.
     private static void CheckEnds(Dictionary<string, RegexNode> rules)
     {
         var ending = Fixpoint(rules, (syntax, known) => Ends(syntax, known));
@@ -41,7 +41,7 @@ internal static class EbnfGrammar
             throw new GrammarException($"the rule '{endless}' never ends: each of its alternatives needs itself");
     }
 
-    // A rule that begins with itself would be entered without end before the first character.
+    // A rule that begins with itself would be entered endlessly before the first character.
     private static void CheckBeginnings(Dictionary<string, RegexNode> rules)
     {
         var empty = Fixpoint(rules, (syntax, known) => CanBeEmpty(syntax, known));
@@ -96,7 +96,7 @@ internal static class EbnfGrammar
         _ => false,
     };
 
-    // The rules that may stand at the very beginning.
+    // The rules that a rule may begin with.
     private static IEnumerable<string> Firsts(RegexNode syntax, HashSet<string> empty)
     {
         switch (syntax)

@@ -5,9 +5,9 @@ using LocalLlm.Primitives;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Reads rules in the notation of llama.cpp's GBNF and vLLM's <c>grammar</c>: <c>root ::= "a" [0-9]+ (rest | "b")? # note</c>. Texts in
-/// double or single quotes, classes as in regular expressions, <c>.</c> for any character, groups, alternatives, <c>* + ? {2} {2,}
-/// {2,5}</c>. A rule goes on until the next one begins.
+/// Reads rules in the notation of llama.cpp's GBNF and vLLM's <c>grammar</c>: <c>root ::= "a" [0-9]+ (rest | "b")? # note</c>. It
+/// supports texts in double or single quotes, classes as in regular expressions, <c>.</c> for any character, groups,
+/// alternatives, and <c>* + ? {2} {2,} {2,5}</c>. A rule ends where the next one begins.
 /// </summary>
 internal sealed class EbnfParser
 {
@@ -43,7 +43,7 @@ internal sealed class EbnfParser
         return rules;
     }
 
-    // The name of a rule that begins here, which is passed over; null: none does.
+    // The name of a rule that begins here; the name is consumed. Null: no rule begins here.
     private string? RuleAhead()
     {
         var start = _at;

@@ -1,8 +1,8 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// The rules that have no finite text: what is left when those are taken away that have one, round by round (Hopcroft, Ullman: generating
-/// symbols).
+/// Finds the rules that have no finite text: those that remain after repeatedly removing the rules that have one (Hopcroft,
+/// Ullman: generating symbols).
 /// </summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class EndlessRules(GrammarNodes nodes)
@@ -12,11 +12,11 @@ internal sealed class EndlessRules(GrammarNodes nodes)
     private readonly Stack<int> _open = [];
     private int _search;
 
-    /// <summary>Finds them.</summary>
-    /// <param name="ruleCount">How many rules there are.</param>
+    /// <summary>Finds the rules without a finite text.</summary>
+    /// <param name="ruleCount">Number of rules.</param>
     public HashSet<int> Find(int ruleCount)
     {
-        // Rules are mostly declared before those that they call.
+        // Most rules are declared before the rules that they call.
         var left = Enumerable.Range(0, ruleCount).Where(rule => nodes.StartOf(rule) >= 0).Reverse().ToList();
         for (var before = -1; before != left.Count;)
         {
@@ -27,7 +27,7 @@ internal sealed class EndlessRules(GrammarNodes nodes)
         return [.. left];
     }
 
-    /// <summary>Whether a text can end from a node on, through rules of which it is known that they end.</summary>
+    /// <summary>Whether a text can end from a node on, using only rules already known to end.</summary>
     public bool CanEnd(int start)
     {
         _search++;
@@ -39,7 +39,7 @@ internal sealed class EndlessRules(GrammarNodes nodes)
                 return true;
             if (nodes.IsLazy(node))
             {
-                // Not made yet: what was said of it.
+                // A node not expanded yet: use what EndsThrough declared for it.
                 if (nodes.LazyEnd(node) is not var (end, rules))
                     return true;
                 if (Array.Exists(rules, way => Array.TrueForAll(way, _ending.Contains)))

@@ -1,12 +1,12 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// What may stand behind the whole part of a number that is also the whole part of a bound: nothing, or a point and digits that stay
-/// inside.
+/// What may follow the whole part of a number if a bound has the same whole part: nothing, or a point and digits that stay within
+/// the bounds.
 /// </summary>
 /// <param name="nodes">The rules.</param>
-/// <param name="low">A lower bound with this whole part; null: all fractions are above it.</param>
-/// <param name="high">An upper bound with this whole part; null: all fractions are below it.</param>
+/// <param name="low">A lower bound with the same whole part; null: all fractions are above the lower bound.</param>
+/// <param name="high">An upper bound with the same whole part; null: all fractions are below the upper bound.</param>
 internal sealed class FractionDigits(GrammarNodes nodes, NumberBound? low, NumberBound? high)
 {
     private readonly Dictionary<(int At, bool IsLow, bool IsHigh), int> _places = [];
@@ -15,7 +15,7 @@ internal sealed class FractionDigits(GrammarNodes nodes, NumberBound? low, Numbe
     private int _end;
     private bool _hasEnd;
 
-    /// <summary>The texts; null: there are none.</summary>
+    /// <summary>The fragment of these texts; null: there are none.</summary>
     public Fragment? Make()
     {
         var start = nodes.Nothing().Start;
@@ -25,12 +25,12 @@ internal sealed class FractionDigits(GrammarNodes nodes, NumberBound? low, Numbe
         if (Ends(0, low is not null, high is not null))
             nodes.Connect(start, _end);
 
-        // A point needs a digit behind it.
+        // At least one digit must follow a point.
         Digits(first.End, 0, low is not null, high is not null);
         return _hasEnd ? new(start, _end) : null;
     }
 
-    // Whether the digits so far, equal to those of the bounds that are still held on to, are a fraction that is inside.
+    // Whether the number may end here. isLow and isHigh say whether the digits so far equal those of the lower or upper bound.
     private bool Ends(int at, bool isLow, bool isHigh)
     {
         var ends = (!isLow || (at >= _low.Length && !low!.Value.IsExclusive)) && (!isHigh || at < _high.Length || !high!.Value.IsExclusive);
@@ -56,7 +56,7 @@ internal sealed class FractionDigits(GrammarNodes nodes, NumberBound? low, Numbe
         var highest = !isHigh ? '9' : at < _high.Length ? _high[at] : '0';
         for (var digit = lowest; digit <= highest; digit++)
         {
-            // At a bound that is outside itself nothing can follow that would be inside.
+            // If the bound itself is excluded, nothing that follows its last digit would be inside.
             var isAtHigh = isHigh && digit == highest;
             if (!isAtHigh || !high!.Value.IsExclusive || at + 1 < _high.Length)
                 nodes.Connect(from, (byte)digit, (byte)digit, Place(at + 1, isLow && digit == lowest, isAtHigh));

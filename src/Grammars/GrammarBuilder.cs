@@ -2,7 +2,7 @@ using System.Text;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>From a <see cref="GrammarSource"/> to rules.</summary>
+/// <summary>Turns a <see cref="GrammarSource"/> into rules.</summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class GrammarBuilder(GrammarNodes nodes)
 {
@@ -87,7 +87,7 @@ internal sealed class GrammarBuilder(GrammarNodes nodes)
         return nodes.Sequence(blanks, nodes.Either(Build(value), text));
     }
 
-    // A text that never has the mark: the automaton of Knuth, Morris and Pratt.
+    // A text without the mark: the automaton of Knuth, Morris and Pratt.
     private Fragment TextWithTags(byte[] mark, GrammarSource tag)
     {
         if (mark.Length == 0)
@@ -113,7 +113,7 @@ internal sealed class GrammarBuilder(GrammarNodes nodes)
         return new(matched[0], end);
     }
 
-    // How much of the mark the text ends in after one more byte.
+    // Length of the mark's longest prefix that the text ends with after one more byte.
     private static int Matched(byte[] mark, int length, byte value)
     {
         for (var candidate = Math.Min(length + 1, mark.Length); candidate > 0; candidate--)

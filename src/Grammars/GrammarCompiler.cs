@@ -1,17 +1,17 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Makes grammars over a vocabulary of what a text must be; the latest used are kept, as far as there is room, so that the same source
-/// over the same vocabulary is compiled once. Thread-safe.
+/// Compiles grammars over a vocabulary. It keeps the most recently used ones, as far as there is room, so the same source over
+/// the same vocabulary is compiled once. Thread-safe.
 /// </summary>
-/// <param name="limits">How large a grammar may become; the defaults where null.</param>
+/// <param name="limits">How large a grammar may become; null: the defaults.</param>
 public sealed class GrammarCompiler(GrammarLimits? limits = null)
 {
     private const int MaxKept = 64;
     private const long MaxBytes = 256L << 20;
     private const int MinHeld = 256;
 
-    // What models write between a thought and what follows it.
+    // Models write line feeds between a thought and the text after it.
     private const int MaxLineFeedsAfterThought = 2;
 
     private readonly GrammarLimits _limits = limits ?? GrammarLimits.Default;
@@ -19,7 +19,7 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
     private readonly Dictionary<Key, LinkedListNode<Kept>> _byKey = [];
     private readonly LinkedList<Kept> _latestFirst = [];
 
-    // Also those that found no room, as long as somebody holds them: no grammar is compiled twice for one request that waits.
+    // Includes grammars for which there was no room, while a caller holds them: a waiting request never compiles its grammar twice.
     private readonly Dictionary<Key, WeakReference<CompiledGrammar>> _held = [];
 
     private int _maxHeld = MinHeld;
@@ -29,10 +29,10 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
     // A vocabulary is compared by reference.
     private readonly record struct Key(TokenTrie Vocabulary, string Source);
 
-    /// <summary>Compiles any source.</summary>
-    /// <param name="source">What a text must be.</param>
-    /// <param name="vocabulary">The tokens that texts are made of.</param>
-    /// <exception cref="GrammarException">A part is malformed, too large, or has what cannot be kept to token by token.</exception>
+    /// <summary>Compiles a source of any kind.</summary>
+    /// <param name="source">Describes the texts.</param>
+    /// <param name="vocabulary">The tokens that texts consist of.</param>
+    /// <exception cref="GrammarException">A part is malformed, too large, or cannot be enforced token by token.</exception>
     public CompiledGrammar Compile(GrammarSource source, TokenTrie vocabulary)
     {
         ArgumentNullException.ThrowIfNull(source);
@@ -52,21 +52,22 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
 
     /// <summary>Compiles a JSON schema.</summary>
     /// <param name="schema">The schema's JSON text.</param>
-    /// <param name="vocabulary">The tokens that texts are made of.</param>
-    /// <exception cref="GrammarException">The schema is malformed or has what cannot be kept to; the message begins with the JSON
-    /// pointer.</exception>
+    /// <param name="vocabulary">The tokens that texts consist of.</param>
+    /// <exception cref="GrammarException">
+    /// The schema is malformed or has a part that cannot be enforced; the message begins with the JSON pointer.
+    /// </exception>
     public CompiledGrammar CompileJsonSchema(string schema, TokenTrie vocabulary) =>
         Compile(new GrammarSource.JsonSchema(schema), vocabulary);
 
-    /// <summary>Compiles a regular expression, which matches a whole text.</summary>
+    /// <summary>Compiles a regular expression, which must match the whole text.</summary>
     /// <param name="pattern">The expression.</param>
-    /// <param name="vocabulary">The tokens that texts are made of.</param>
-    /// <exception cref="GrammarException">The expression is malformed or has what is not possible.</exception>
+    /// <param name="vocabulary">The tokens that texts consist of.</param>
+    /// <exception cref="GrammarException">The expression is malformed or uses an unsupported feature.</exception>
     public CompiledGrammar CompileRegex(string pattern, TokenTrie vocabulary) => Compile(new GrammarSource.Regex(pattern), vocabulary);
 
-    /// <summary>Compiles rules in EBNF, whose rule <c>root</c> is the whole text.</summary>
+    /// <summary>Compiles rules in EBNF; the rule <c>root</c> is the whole text.</summary>
     /// <param name="rules">The rules.</param>
-    /// <param name="vocabulary">The tokens that texts are made of.</param>
+    /// <param name="vocabulary">The tokens that texts consist of.</param>
     /// <exception cref="GrammarException">The rules are malformed, or one of them begins with itself.</exception>
     public CompiledGrammar CompileEbnf(string rules, TokenTrie vocabulary) => Compile(new GrammarSource.Ebnf(rules), vocabulary);
 
@@ -79,7 +80,7 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
             _latestFirst.Remove(known);
             if (known.Value.Grammar.IsWornOut)
             {
-                // Those who hold it go on with it; the next ones begin afresh.
+                // Requests that hold it continue with it; new requests compile a new one.
                 _byKey.Remove(key);
                 return null;
             }
@@ -93,7 +94,7 @@ public sealed class GrammarCompiler(GrammarLimits? limits = null)
     {
         lock (_lock)
         {
-            // Two requests may have compiled it at once.
+            // Two requests may have compiled it at the same time.
             if (_byKey.Remove(key, out var other))
                 _latestFirst.Remove(other);
             _byKey.Add(key, _latestFirst.AddFirst(new Kept(key, grammar)));

@@ -4,8 +4,8 @@ namespace LocalLlm.Grammars;
 /// <param name="message">What was found, and where.</param>
 public class GrammarException(string message) : Exception(message);
 
-/// <summary>Nothing at all is allowed here: no fault where something else may stand in its place.</summary>
+/// <summary>No text at all is allowed here. That is no error if an alternative remains.</summary>
 internal sealed class UnsatisfiableException(string message) : GrammarException(message);
 
-/// <summary>Something took more work than was allowed: with more of it, or asked for less, it may go well.</summary>
+/// <summary>An operation took more work than allowed; with a higher limit, or a smaller task, it may succeed.</summary>
 internal sealed class GrammarWorkException(string message) : GrammarException(message);

@@ -1,28 +1,29 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>A rule that was entered since the last byte; more ways in may still be found.</summary>
+/// <summary>A rule entered since the last byte; further entries may still be found.</summary>
 /// <param name="rule">The rule.</param>
 internal sealed class GrammarFrame(int rule)
 {
-    /// <summary>As <see cref="GrammarStack.Entry"/>; what is around may have been entered since the last byte too, and be a
-    /// frame.</summary>
+    /// <summary>
+    /// Like <see cref="GrammarStack.Entry"/>; the rule around it may be a frame too, if it was also entered since the last byte.
+    /// </summary>
     internal readonly record struct Entry(int Return, object? Around, int Loop, int Count);
 
     /// <summary>The rule.</summary>
     public int Rule { get; } = rule;
 
-    /// <summary>The ways in.</summary>
+    /// <summary>The ways in which the rule was entered.</summary>
     public HashSet<Entry> Entries { get; } = [];
 
-    /// <summary>Whether its end was reached without a byte.</summary>
+    /// <summary>Whether the end of the rule was reached without a byte.</summary>
     public bool HasBeenLeft { get; set; }
 
-    /// <summary>Whether <see cref="Stack"/> is being made.</summary>
+    /// <summary>Whether <see cref="Stack"/> is being built.</summary>
     public bool IsBeingResolved { get; set; }
 
-    /// <summary>Open rules, as far as is known.</summary>
+    /// <summary>Number of open rules, as far as known.</summary>
     public int Depth { get; set; }
 
-    /// <summary>The stack, when all ways in are known.</summary>
+    /// <summary>The stack, once all entries are known.</summary>
     public GrammarStack? Stack { get; set; }
 }

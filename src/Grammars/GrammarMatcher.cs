@@ -1,8 +1,8 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Where one output stands in its grammar. Matchers of one <see cref="CompiledGrammar"/> share what it has learned: all of them are used on
-/// one thread at a time.
+/// Tracks the position of one output in its grammar. Matchers of one <see cref="CompiledGrammar"/> share its states and masks, so
+/// all of them must be used on one thread at a time.
 /// </summary>
 public sealed class GrammarMatcher
 {
@@ -32,21 +32,23 @@ public sealed class GrammarMatcher
     public bool IsAccepting => _state != GrammarState.Dead && _state.IsAccepting;
 
     /// <summary>
-    /// Why no token is allowed any more: the grammar takes more work than one output may cost, or no token of the vocabulary continues the
-    /// text. Null: the grammar is well.
+    /// Why no token is allowed any more: the grammar takes more work than one output may cost, or no token of the vocabulary
+    /// continues the text. Null: there is no failure.
     /// </summary>
     public string? Failure { get; private set; }
 
     /// <summary>
-    /// Begins anew, behind a thought: up to two line feeds, which models write there, may come before the text. What was accepted before is
-    /// forgotten.
+    /// Starts again after a thought: up to two line feeds, which models write there, may come before the text. What was accepted
+    /// before is forgotten.
     /// </summary>
     public void RestartAfterThought() => _state = Grammar.StartAfterThought;
 
-    /// <summary>Writes which tokens may come next. A text that has left the grammar can only end.</summary>
-    /// <param name="bitmask">[<see cref="CompiledGrammar.MaskWords"/>]: bit i % 32 of word i / 32 is token i; all of it is overwritten.
-    /// Nothing is allowed where there is a <see cref="Failure"/>.</param>
-    /// <param name="alsoAllowed">Further tokens that may come, such as one that begins a thought.</param>
+    /// <summary>Writes the mask of tokens that may come next. A text that has left the grammar can only end.</summary>
+    /// <param name="bitmask">
+    /// [<see cref="CompiledGrammar.MaskWords"/>]: bit i % 32 of word i / 32 is token i; all of it is overwritten. After a <see
+    /// cref="Failure"/> nothing is allowed.
+    /// </param>
+    /// <param name="alsoAllowed">Further allowed tokens, such as one that begins a thought.</param>
     /// <exception cref="ArgumentException">The bitmask has another length.</exception>
     public void FillNextTokenBitmask(Span<uint> bitmask, ReadOnlySpan<int> alsoAllowed = default)
     {
@@ -76,9 +78,9 @@ public sealed class GrammarMatcher
             Failure = "no token of the vocabulary continues the text";
     }
 
-    /// <summary>Takes the next token of the output, whether it is allowed or not.</summary>
+    /// <summary>Takes the next token of the output, allowed or not.</summary>
     /// <param name="tokenId">The token.</param>
-    /// <returns>Whether it continues the text within the grammar, or is a stop token that ends a whole one.</returns>
+    /// <returns>Whether the token continues the text within the grammar, or is a stop token that ends a whole text.</returns>
     public bool TryAccept(int tokenId)
     {
         _credit = Math.Min(_credit + Grammar.Limits.WorkPerToken, Grammar.Limits.MaxCredit);

@@ -1,17 +1,17 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>A part of a grammar: one way in, one way out.</summary>
+/// <summary>A part of a grammar with one entry and one exit.</summary>
 /// <param name="Start">Where it begins.</param>
-/// <param name="End">Where it ends; nothing leads on from there yet.</param>
+/// <param name="End">Where it ends; no edge leaves this node yet.</param>
 internal readonly record struct Fragment(int Start, int End);
 
 /// <summary>
-/// The rules of a grammar as a graph: edges that take one byte, edges that take none, and calls of rules. Fragments are made from the
-/// inside out (Thompson, "Regular expression search algorithm", 1968), each used once.
+/// The rules of a grammar as a graph: edges that take one byte, edges that take none, and calls of rules. Fragments are built
+/// from the inside out (Thompson, "Regular expression search algorithm", 1968); each is used once.
 /// </summary>
 internal sealed class GrammarNodes(GrammarLimits limits)
 {
-    // Edges of a node are a list through these lists: nodes have one edge mostly, and there are many.
+    // The edges of a node are linked lists through these lists: most nodes have one edge, and there are many nodes.
     private readonly List<Node> _nodes = [];
     private readonly List<RangeEdge> _ranges = [];
     private readonly List<EmptyEdge> _empty = [];
@@ -24,38 +24,38 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     private readonly Dictionary<int, (int End, int[][] Rules)> _lazyEnds = [];
     private HashSet<int> _endless = [];
 
-    /// <summary>An edge for any of some bytes.</summary>
-    /// <param name="First">The first of them.</param>
-    /// <param name="Last">The last of them.</param>
+    /// <summary>An edge for a range of bytes.</summary>
+    /// <param name="First">The first byte.</param>
+    /// <param name="Last">The last byte.</param>
     /// <param name="To">Where it leads.</param>
-    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    /// <param name="Other">The next edge of the same node; below 0: none.</param>
     internal readonly record struct RangeEdge(byte First, byte Last, int To, int Other);
 
     /// <summary>An edge that takes no byte.</summary>
     /// <param name="To">Where it leads.</param>
-    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    /// <param name="Other">The next edge of the same node; below 0: none.</param>
     internal readonly record struct EmptyEdge(int To, int Other);
 
     /// <summary>An edge through a rule.</summary>
     /// <param name="Rule">The rule.</param>
-    /// <param name="Back">Where it returns to.</param>
-    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    /// <param name="Back">The node after the rule.</param>
+    /// <param name="Other">The next edge of the same node; below 0: none.</param>
     internal readonly record struct CallEdge(int Rule, int Back, int Other);
 
     /// <summary>An edge that goes through a rule several times.</summary>
     /// <param name="Rule">The rule; it has no empty text.</param>
-    /// <param name="Back">Where it returns to after that.</param>
-    /// <param name="Least">Fewest times.</param>
-    /// <param name="Most">Most times, at least 1; <see cref="int.MaxValue"/>: any number.</param>
-    /// <param name="Needs">The most characters that a place within the rule needs to its end, where the rule's characters are counted and
-    /// not the times; below 0: the times are.</param>
-    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    /// <param name="Back">The node after each pass through the rule.</param>
+    /// <param name="Least">Minimum number of times.</param>
+    /// <param name="Most">Maximum number of times, at least 1; <see cref="int.MaxValue"/>: any number.</param>
+    /// <param name="Needs">If the edge counts characters within the rule instead of passes: the maximum number of characters that
+    /// any place within the rule needs to reach its end. Below 0: the edge counts passes.</param>
+    /// <param name="Other">The next edge of the same node; below 0: none.</param>
     internal readonly record struct LoopEdge(int Rule, int Back, int Least, int Most, int Needs, int Other);
 
     /// <summary>An edge that takes no byte and counts a character.</summary>
     /// <param name="To">Where it leads.</param>
-    /// <param name="Room">How many may follow there.</param>
-    /// <param name="Other">Another edge of the same node; below 0: none.</param>
+    /// <param name="Room">How many characters may follow there.</param>
+    /// <param name="Other">The next edge of the same node; below 0: none.</param>
     internal readonly record struct CountedEdge(int To, CountRoom Room, int Other);
 
     private readonly record struct Node(int Range, int Empty, int Call, int Loop, int Counted, bool IsEnd)
@@ -66,10 +66,10 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>Nodes so far.</summary>
     public int Count => _nodes.Count;
 
-    /// <summary>About how much memory the rules hold, in bytes.</summary>
+    /// <summary>Approximate memory that the rules take, in bytes.</summary>
     public long HeldBytes => (24L * _nodes.Count) + (24L * _loops.Count) + (16L * _counted.Count) + (12L * _ranges.Count) + (8L * _empty.Count) + (12L * _calls.Count) + (200L * _lazy.Count);
 
-    /// <summary>The first edge of a node that takes a byte, or below 0. Makes the edges of a lazy node.</summary>
+    /// <summary>The first edge of a node that takes a byte, or below 0. Creates the edges of a lazy node.</summary>
     public int FirstRange(int node)
     {
         if (_lazy.Count > 0 && _lazy.Remove(node, out var expand))
@@ -77,7 +77,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return _nodes[node].Range;
     }
 
-    // A place that could not be made says so to everybody who comes there; the half of it that was made is not used.
+    // If a place cannot be expanded, every text that reaches it gets the same error; its half-made edges are not used.
     private void Expand(int node, Action expand)
     {
         try
@@ -92,7 +92,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         }
     }
 
-    /// <summary>Whether a place could not be made: new requests begin with a grammar of their own.</summary>
+    /// <summary>Whether some place could not be expanded. New requests then compile a grammar of their own.</summary>
     public bool IsBroken { get; private set; }
 
     /// <summary>The first edge of a node that takes no byte, or below 0.</summary>
@@ -101,7 +101,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>The first edge of a node through a rule, or below 0.</summary>
     public int FirstCall(int node) => _nodes[node].Call;
 
-    /// <summary>The first edge of a node through a rule several times, or below 0.</summary>
+    /// <summary>The first edge of a node that repeats a rule, or below 0.</summary>
     public int FirstLoop(int node) => _nodes[node].Loop;
 
     /// <summary>The first edge of a node that counts a character, or below 0.</summary>
@@ -110,7 +110,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>An edge that counts a character.</summary>
     public CountedEdge CountedOf(int edge) => _counted[edge];
 
-    /// <summary>An edge through a rule several times.</summary>
+    /// <summary>An edge that repeats a rule.</summary>
     public LoopEdge LoopOf(int edge) => _loops[edge];
 
     /// <summary>An edge that takes a byte.</summary>
@@ -128,7 +128,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>Where a rule begins.</summary>
     public int StartOf(int rule) => _ruleStarts[rule];
 
-    /// <summary>Names a rule that is defined later, so that rules can call themselves.</summary>
+    /// <summary>Declares a rule that is defined later, so that rules can call themselves.</summary>
     public int DeclareRule()
     {
         _ruleStarts.Add(-1);
@@ -136,28 +136,29 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     }
 
     /// <summary>
-    /// Says that a rule is long and called from many places, such as a string: what its inside allows is found once for all of them.
+    /// Declares that a rule is long and called from many places, such as a string. The tokens allowed inside it are then found
+    /// once for all callers.
     /// </summary>
     /// <param name="rule">The rule.</param>
-    /// <param name="name">Equal for rules of other grammars that are the same; null: there are none.</param>
+    /// <param name="name">Equal for the same rule in other grammars; null: no other grammar has it.</param>
     public void Share(int rule, string? name = null) => _shared[rule] = name;
 
-    /// <summary>The rules of which that was said, with their names.</summary>
+    /// <summary>The rules that <see cref="Share"/> declared, with their names.</summary>
     public IReadOnlyDictionary<int, string?> Shared => _shared;
 
-    /// <summary>Whether that was said.</summary>
+    /// <summary>Whether <see cref="Share"/> declared the rule.</summary>
     public bool IsShared(int rule) => _shared.ContainsKey(rule);
 
-    /// <summary>Says what a rule is.</summary>
+    /// <summary>Defines a declared rule.</summary>
     public void DefineRule(int rule, Fragment body)
     {
         _ruleStarts[rule] = body.Start;
         End(body.End);
     }
 
-    /// <summary>Creates a fragment the whole grammar.</summary>
-    /// <returns>Where it begins.</returns>
-    /// <exception cref="GrammarException">No text of it ever ends.</exception>
+    /// <summary>Turns a fragment into the whole grammar.</summary>
+    /// <returns>Where the grammar begins.</returns>
+    /// <exception cref="GrammarException">No text of the grammar ever ends.</exception>
     public int Finish(Fragment whole)
     {
         End(whole.End);
@@ -167,19 +168,20 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     }
 
     /// <summary>
-    /// Whether no text of a rule ever ends, because each contains another of the same rule: it is not entered. Known when the grammar is
-    /// finished.
+    /// Whether no text of a rule ever ends, because each contains another text of the same rule. Such a rule is never entered.
+    /// Known once the grammar is finished.
     /// </summary>
     public bool IsEndless(int rule) => _endless.Contains(rule);
 
-    /// <summary>Says of a lazy place that an end can be reached from there through all of some rules; there may be several such
-    /// ways.</summary>
+    /// <summary>
+    /// Declares that from a lazy place an end can be reached through all rules of one of the given lists.
+    /// </summary>
     public void EndsThrough(int node, int end, int[][] rules) => _lazyEnds[node] = (end, rules);
 
-    /// <summary>What was said of a lazy place; null: nothing, it may end.</summary>
+    /// <summary>What <see cref="EndsThrough"/> declared for a lazy place; null: nothing, so the text may end there.</summary>
     public (int End, int[][] Rules)? LazyEnd(int node) => _lazyEnds.TryGetValue(node, out var end) ? end : null;
 
-    /// <summary>Whether the ways on from a place are not made yet.</summary>
+    /// <summary>Whether the edges of a place have not been created yet.</summary>
     public bool IsLazy(int node) => _lazy.ContainsKey(node);
 
     /// <summary>The empty text.</summary>
@@ -189,7 +191,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return new(node, node);
     }
 
-    /// <summary>Any of some bytes.</summary>
+    /// <summary>Any one byte of a range.</summary>
     public Fragment Range(byte first, byte last)
     {
         var (start, end) = (Add(), Add());
@@ -197,8 +199,8 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return new(start, end);
     }
 
-    /// <summary>A place whose ways on are made when a text first comes there: what could not all be made before.</summary>
-    /// <param name="expand">Leads on from the place, which it is given; called once.</param>
+    /// <summary>A place whose edges are created when a text first reaches it: there would be too many to create all beforehand.</summary>
+    /// <param name="expand">Adds edges to the place, which it receives; called once.</param>
     public int Lazy(Action<int> expand)
     {
         var node = Add();
@@ -206,16 +208,16 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return node;
     }
 
-    /// <summary>From a node through a rule to another node.</summary>
+    /// <summary>Connects one node to another through a rule.</summary>
     public void Connect(int from, int rule, int to) => AddCall(from, rule, to);
 
-    /// <summary>From a node by any of some bytes to another node.</summary>
+    /// <summary>Connects one node to another by a range of bytes.</summary>
     public void Connect(int from, byte first, byte last, int to) => AddRange(from, first, last, to);
 
-    /// <summary>From a node to another node by no byte.</summary>
+    /// <summary>Connects one node to another by an empty edge.</summary>
     public void Connect(int from, int to) => AddEmpty(from, to);
 
-    /// <summary>From a node through a fragment to another node.</summary>
+    /// <summary>Connects one node to another through a fragment.</summary>
     public void Connect(int from, Fragment part, int to)
     {
         AddEmpty(from, part.Start);
@@ -240,7 +242,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
     /// <summary>This text.</summary>
     public Fragment Literal(string text) => Literal(System.Text.Encoding.UTF8.GetBytes(text));
 
-    /// <summary>A rule.</summary>
+    /// <summary>A call of a rule.</summary>
     public Fragment Call(int rule)
     {
         var (start, end) = (Add(), Add());
@@ -248,7 +250,9 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return new(start, end);
     }
 
-    /// <summary>A rule several times, counted as it is read: places do not grow with the number.</summary>
+    /// <summary>
+    /// A repeated rule. The repetitions are counted while a text is read, so the number of places does not grow with them.
+    /// </summary>
     /// <param name="rule">The rule; it must have no empty text.</param>
     /// <param name="least">At least 0.</param>
     /// <param name="most">Null: any number.</param>
@@ -266,11 +270,11 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return new(start, end);
     }
 
-    /// <summary>A rule whose characters are counted, by edges of <see cref="ConnectCounted"/>.</summary>
+    /// <summary>A call of a rule that counts its characters, by edges of <see cref="ConnectCounted"/>.</summary>
     /// <param name="rule">The rule.</param>
-    /// <param name="least">Fewest characters.</param>
-    /// <param name="most">Most characters; null: any number.</param>
-    /// <param name="needs">The most characters that a place within the rule needs to its end.</param>
+    /// <param name="least">Minimum number of characters.</param>
+    /// <param name="most">Maximum number of characters; null: any number.</param>
+    /// <param name="needs">The maximum number of characters that a place within the rule needs to reach its end.</param>
     public Fragment CallCounted(int rule, int least, int? most, int needs)
     {
         var (start, end) = (Add(), Add());
@@ -279,14 +283,14 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return new(start, end);
     }
 
-    /// <summary>From a node to another one of a counted rule, by no byte: a character has ended.</summary>
+    /// <summary>Connects one node of a counted rule to another by an edge that takes no byte: a character has ended.</summary>
     public void ConnectCounted(int from, int to, CountRoom room)
     {
         _counted.Add(new(to, room, _nodes[from].Counted));
         _nodes[from] = _nodes[from] with { Counted = _counted.Count - 1 };
     }
 
-    /// <summary>One after the other.</summary>
+    /// <summary>The parts one after the other.</summary>
     public Fragment Sequence(params ReadOnlySpan<Fragment> parts)
     {
         if (parts.IsEmpty)
@@ -296,7 +300,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return new(parts[0].Start, parts[^1].End);
     }
 
-    /// <summary>One of them.</summary>
+    /// <summary>Any one of the parts.</summary>
     public Fragment Either(params ReadOnlySpan<Fragment> parts)
     {
         var (start, end) = (Add(), Add());
@@ -309,10 +313,10 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return new(start, end);
     }
 
-    /// <summary>It, or nothing.</summary>
+    /// <summary>The part, or nothing.</summary>
     public Fragment Optional(Fragment part) => Either(part, Nothing());
 
-    /// <summary>Any number of times, also none.</summary>
+    /// <summary>The part any number of times, including none.</summary>
     public Fragment Star(Fragment part)
     {
         var (start, end) = (Add(), Add());
@@ -322,8 +326,8 @@ internal sealed class GrammarNodes(GrammarLimits limits)
         return new(start, end);
     }
 
-    /// <summary>From <paramref name="least"/> to <paramref name="most"/> times.</summary>
-    /// <param name="part">Makes the part; called for every copy.</param>
+    /// <summary>The part <paramref name="least"/> to <paramref name="most"/> times.</summary>
+    /// <param name="part">Creates the part; called for every copy.</param>
     /// <param name="least">At least 0.</param>
     /// <param name="most">Null: any number.</param>
     public Fragment Repeat(Func<Fragment> part, int least, int? most)
@@ -337,7 +341,7 @@ internal sealed class GrammarNodes(GrammarLimits limits)
             return Sequence([.. parts]);
         }
 
-        // (a(a(a)?)?)?, from the inside out, so that no two ways lead to the same count.
+        // (a(a(a)?)?)?, from the inside out: each count can be reached in one way only.
         var tail = Nothing();
         for (var i = least; i < most; i++)
             tail = Optional(i == least ? part() : Sequence(part(), tail));

@@ -4,8 +4,8 @@ using System.Text.Json.Serialization;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// What a grammar is made from, as plain data: <see cref="GrammarCompiler.Compile"/> makes an equal grammar of it anywhere, and
-/// <see cref="ToJson"/> and <see cref="FromJson"/> carry it there. Not checked: that is done where it is compiled.
+/// What a grammar is compiled from, as plain data. <see cref="GrammarCompiler.Compile"/> compiles it to an equal grammar
+/// anywhere, and <see cref="ToJson"/> and <see cref="FromJson"/> carry it there. Only compiling checks it.
 /// </summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(JsonObject), "json_object")]
@@ -28,13 +28,13 @@ public abstract record GrammarSource
     }
 
     /// <summary>
-    /// Whether texts of the grammar are written with special tokens, such as the marks of tool calls: it is to be compiled over a
-    /// vocabulary that has the bytes of those tokens.
+    /// Whether texts of the grammar contain special tokens, such as the marks of tool calls. If so, compile it over a vocabulary
+    /// that has the bytes of those tokens.
     /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public bool WritesSpecialTokens { get; init; }
 
-    /// <summary>The source as JSON. Two sources with the same JSON make the same grammar.</summary>
+    /// <summary>The source as JSON. Sources with the same JSON compile to the same grammar.</summary>
     /// <exception cref="GrammarException">The source is nested too deeply (some thirty levels).</exception>
     public string ToJson()
     {
@@ -50,7 +50,7 @@ public abstract record GrammarSource
 
     /// <summary>Reads what <see cref="ToJson"/> wrote.</summary>
     /// <param name="json">The JSON.</param>
-    /// <exception cref="GrammarException">It is no source.</exception>
+    /// <exception cref="GrammarException">The JSON is not a source.</exception>
     public static GrammarSource FromJson(string json)
     {
         ArgumentNullException.ThrowIfNull(json);
@@ -72,69 +72,68 @@ public abstract record GrammarSource
     /// <param name="Schema">The schema's JSON text.</param>
     public sealed record JsonSchema(string Schema) : GrammarSource
     {
-        /// <summary>Whether objects with named properties have no others, unless the schema speaks of others.</summary>
+        /// <summary>Whether objects with named properties have no other properties, unless the schema mentions others.</summary>
         [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
         public bool IsClosed { get; init; }
 
-        /// <summary>Whether <c>$type</c> comes before an object's other properties, as System.Text.Json reads it.</summary>
+        /// <summary>Whether <c>$type</c> comes before an object's other properties, as System.Text.Json requires.</summary>
         [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
         public bool TypeFirst { get; init; }
     }
 
     /// <summary>
-    /// Texts that a regular expression matches as a whole. Look-around, back references and word borders are refused; <c>\d</c> and
-    /// <c>\w</c> are ASCII's,
-    /// <c>\s</c> and <c>.</c> ECMAScript's.
+    /// Texts that a regular expression matches as a whole. Look-around, back references and word boundaries are refused.
+    /// <c>\d</c> and <c>\w</c> are ASCII's; <c>\s</c> and <c>.</c> are ECMAScript's.
     /// </summary>
     /// <param name="Pattern">The expression.</param>
     public sealed record Regex(string Pattern) : GrammarSource;
 
-    /// <summary>One of some texts.</summary>
+    /// <summary>Any one of some texts.</summary>
     /// <param name="Texts">The texts: at least one, none of them empty.</param>
     public sealed record Choice(IReadOnlyList<string> Texts) : GrammarSource;
 
     /// <summary>
-    /// Texts of the rule <c>root</c> of rules in EBNF, as llama.cpp's GBNF writes them. A rule must not begin with itself.
+    /// Texts of the rule <c>root</c> among rules in EBNF, in the notation of llama.cpp's GBNF. A rule must not begin with itself.
     /// </summary>
     /// <param name="Rules">The rules.</param>
     public sealed record Ebnf(string Rules) : GrammarSource;
 
-    /// <summary>One text, also the empty one.</summary>
+    /// <summary>One text; may be empty.</summary>
     /// <param name="Text">The text.</param>
     public sealed record Literal(string Text) : GrammarSource;
 
-    /// <summary>One after the other.</summary>
+    /// <summary>Parts one after the other.</summary>
     /// <param name="Parts">The parts.</param>
     public sealed record Sequence(IReadOnlyList<GrammarSource> Parts) : GrammarSource;
 
-    /// <summary>Any one of them.</summary>
-    /// <param name="Alternatives">At least one.</param>
+    /// <summary>Any one of several grammars.</summary>
+    /// <param name="Alternatives">The grammars, at least one.</param>
     public sealed record AnyOf(IReadOnlyList<GrammarSource> Alternatives) : GrammarSource;
 
-    /// <summary>One item or several.</summary>
+    /// <summary>One or more items.</summary>
     /// <param name="Item">The item.</param>
-    /// <param name="Separator">What stands between two; may be empty.</param>
+    /// <param name="Separator">The text between two items; may be empty.</param>
     public sealed record SeparatedList(GrammarSource Item, string Separator) : GrammarSource;
 
     /// <summary>
-    /// Any text in which every occurrence of a mark is followed by what a grammar allows (XGrammar's structural tags): behind it, any
-    /// text goes on.
+    /// Any text in which a grammar constrains what follows every occurrence of a mark (XGrammar's structural tags). Any text may
+    /// follow after that.
     /// </summary>
     /// <param name="Begin">The mark; not empty.</param>
-    /// <param name="Tag">What follows it.</param>
+    /// <param name="Tag">The grammar of what follows the mark.</param>
     public sealed record TextWithTags(string Begin, GrammarSource Tag) : GrammarSource;
 
-    /// <summary>Behind white space, either a value, or any text that begins with another character than values do.</summary>
+    /// <summary>After white space, either a value, or any text that begins with a character other than the one that opens values.</summary>
     /// <param name="Value">The value.</param>
-    /// <param name="Opening">The character that begins every value: ASCII, and no white space.</param>
+    /// <param name="Opening">The character that begins every value: ASCII, not white space.</param>
     public sealed record TextOr(GrammarSource Value, char Opening) : GrammarSource;
 
-    /// <summary>A grammar, or another one where the first cannot be compiled.</summary>
-    /// <param name="Preferred">The grammar.</param>
-    /// <param name="Otherwise">The other one.</param>
+    /// <summary>A grammar, or another one if the first cannot be compiled.</summary>
+    /// <param name="Preferred">The first grammar.</param>
+    /// <param name="Otherwise">The other grammar.</param>
     public sealed record Fallback(GrammarSource Preferred, GrammarSource Otherwise) : GrammarSource;
 
-    /// <summary>A grammar whose errors say what it is.</summary>
+    /// <summary>A grammar whose error messages carry a name.</summary>
     /// <param name="Name">The name, such as "the parameters of 'search'".</param>
     /// <param name="Content">The grammar.</param>
     public sealed record Named(string Name, GrammarSource Content) : GrammarSource;

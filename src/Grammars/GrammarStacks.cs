@@ -2,15 +2,16 @@ using Entry = LocalLlm.Grammars.GrammarStack.Entry;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Creates stacks: equal ones are one object, and entries that return to one node are one entry, whose parents are one
-/// stack.</summary>
+/// <summary>
+/// Creates stacks. Equal stacks are one object, and entries that return to one node are one entry, whose parents are one stack.
+/// </summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class GrammarStacks(GrammarNodes nodes)
 {
     private const int StackBytes = 120;
     private const int EntryBytes = 24;
 
-    /// <summary>Where a rule returns to that is looked at by itself.</summary>
+    /// <summary>The return node of a rule that is examined alone.</summary>
     public const int Unknown = -2;
 
     private readonly Dictionary<(bool IsShared, Entry[] Entries), GrammarStack> _known = new(new SameEntries());
@@ -18,16 +19,16 @@ internal sealed class GrammarStacks(GrammarNodes nodes)
     private readonly Dictionary<GrammarStack, GrammarStack?> _changed = [];
     private int _lastId;
 
-    /// <summary>Stacks that were looked up or made so far: a measure of work.</summary>
+    /// <summary>Number of stacks looked up or created so far: a measure of work.</summary>
     public long Made { get; private set; }
 
-    /// <summary>About how much memory the stacks take, in bytes.</summary>
+    /// <summary>Approximate memory that the stacks take, in bytes.</summary>
     public long HeldBytes { get; private set; }
 
-    /// <summary>The stack of a rule that is looked at by itself.</summary>
+    /// <summary>The stack of a rule that is examined alone.</summary>
     public GrammarStack Alone => Of([new(Unknown, null)], isShared: false);
 
-    /// <summary>Forgets all stacks. Those that are held stay as they are; <see cref="Renewed"/> makes them anew.</summary>
+    /// <summary>Forgets all stacks. Stacks that callers hold stay valid; <see cref="Renewed"/> creates their current versions.</summary>
     public void Clear()
     {
         _known.Clear();
@@ -37,7 +38,7 @@ internal sealed class GrammarStacks(GrammarNodes nodes)
 
     /// <summary>The stack with these entries.</summary>
     /// <param name="entries">At least one, in any order. Overwritten.</param>
-    /// <param name="isShared">Whether the rule is.</param>
+    /// <param name="isShared">Whether the rule is shared.</param>
     public GrammarStack Of(List<Entry> entries, bool isShared)
     {
         if (entries.Count > 1)
@@ -64,7 +65,7 @@ internal sealed class GrammarStacks(GrammarNodes nodes)
         return stack;
     }
 
-    /// <summary>The stack that stands for both.</summary>
+    /// <summary>The union of two stacks.</summary>
     public GrammarStack Union(GrammarStack a, GrammarStack b)
     {
         if (ReferenceEquals(a, b))
@@ -78,12 +79,12 @@ internal sealed class GrammarStacks(GrammarNodes nodes)
         return _unions[(a, b)] = union;
     }
 
-    /// <summary>A stack of an earlier generation as it is known now.</summary>
+    /// <summary>The current version of a stack from an earlier generation.</summary>
     public GrammarStack Renewed(GrammarStack stack) => Begin(() => Changed(stack, entry => entry, static (_, stack) => null))!;
 
-    /// <summary>The stack with repetitions that may end taken back to where they first may.</summary>
+    /// <summary>The stack with all repetitions that may already end set back to the count where they first could.</summary>
     /// <param name="stack">The stack.</param>
-    /// <param name="remaining">Lowered to the repetitions that are left to the one that has fewest left.</param>
+    /// <param name="remaining">Lowered to the number of repetitions left to the one that has the fewest.</param>
     public GrammarStack Relaxed(GrammarStack stack, ref int remaining)
     {
         var fewest = remaining;
@@ -100,10 +101,12 @@ internal sealed class GrammarStacks(GrammarNodes nodes)
         }
     }
 
-    /// <summary>The stack as far as the innermost shared rule; null: some way leads through none.</summary>
+    /// <summary>The stack up to the innermost shared rule; null: some path has no shared rule.</summary>
     public GrammarStack? Inside(GrammarStack stack) => Begin(() => Changed(stack, entry => entry, static (stacks, part) => part.IsShared ? stacks.Alone : null, mustEnd: true));
 
-    /// <summary>The stack after one more character of the innermost rule, which is counted; null: there is no room for it.</summary>
+    /// <summary>
+    /// The stack after one more character of the innermost rule, which is counted; null: no further character is allowed.
+    /// </summary>
     public GrammarStack? Counted(GrammarStack stack, CountRoom room)
     {
         var entries = new List<Entry>(stack.Entries.Length);
@@ -112,7 +115,7 @@ internal sealed class GrammarStacks(GrammarNodes nodes)
             var loop = nodes.LoopOf(entry.Loop);
             int? most = loop.Most == int.MaxValue ? null : loop.Most;
 
-            // Beyond the fewest the number matters only where there is a most.
+            // Above the minimum the count matters only if there is a maximum.
             var count = most is null ? Math.Min(entry.Count + 1, Math.Max(1, loop.Least)) : entry.Count + 1;
             if (room.IsPossible(count, loop.Least, most))
                 entries.Add(entry with { Count = count });
@@ -127,8 +130,8 @@ internal sealed class GrammarStacks(GrammarNodes nodes)
         return change();
     }
 
-    // Each part once, however many ways lead to it. The third argument says what a part becomes as a whole; null: its entries are looked
-    // at.
+    // Handles each part once, however many paths lead to it. The third argument returns the replacement of a whole part; null:
+    // handle its entries.
     private GrammarStack? Changed(GrammarStack stack, Func<Entry, Entry> change, Func<GrammarStacks, GrammarStack, GrammarStack?> whole, bool mustEnd = false)
     {
         if (whole(this, stack) is { } other)

@@ -1,11 +1,11 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>Where a text stands in a grammar: a set of places in the rules, each with the rules that are open there.</summary>
+/// <summary>The position of a text in a grammar: a set of places in the rules, each with its open rules.</summary>
 internal sealed class GrammarState
 {
     private const int Bytes = 256;
 
-    /// <summary>No text that begins so is in the grammar.</summary>
+    /// <summary>The grammar has no text with this beginning.</summary>
     public static readonly GrammarState Dead = new([], isAccepting: false, generation: 0);
 
     public GrammarState(Place[] places, bool isAccepting, int generation, bool escapes = false)
@@ -20,30 +20,30 @@ internal sealed class GrammarState
     public bool IsAccepting { get; }
 
     /// <summary>
-    /// Whether the text so far may have left the rule that is looked at by itself (<see cref="ByteAutomaton.Inside(GrammarState)"/>): what
-    /// may follow then is not known here.
+    /// Whether the text so far may have left the rule that is examined alone (<see cref="ByteAutomaton.Inside(GrammarState)"/>).
+    /// What may follow then is not known here.
     /// </summary>
     public bool Escapes { get; }
 
     /// <summary>The places that take a byte, in a fixed order.</summary>
     internal Place[] Places { get; }
 
-    /// <summary>When the state was made: the automaton forgets the states of former generations.</summary>
+    /// <summary>When the state was created: the automaton forgets the states of earlier generations.</summary>
     internal int Generation { get; }
 
-    /// <summary>[256]: the state after each byte, null where that is not known yet. Null as a whole: no byte was tried.</summary>
+    /// <summary>[256]: the state after each byte, null if not known yet. Null as a whole: no byte was tried.</summary>
     internal GrammarState?[]? Next { get; set; }
 
-    /// <summary>The tokens that may come next; null: not made yet.</summary>
+    /// <summary>The tokens that may come next; null: not computed yet.</summary>
     internal uint[]? Mask { get; set; }
 
     /// <summary>
-    /// Of a rule that is looked at by itself: the tokens that stay inside of it, and those of which only the text around can say whether
-    /// they may come.
+    /// For a rule that is examined alone: the tokens that stay inside it, and the tokens that only the surrounding text can allow
+    /// or forbid.
     /// </summary>
     internal (uint[] Inside, int[] Unknown)? Tokens { get; set; }
 
-    /// <summary>Room for the states after each byte.</summary>
+    /// <summary>Allocates the row of next states.</summary>
     internal GrammarState?[] MakeNext() => Next = new GrammarState?[Bytes];
 
     /// <summary>A place in the rules.</summary>

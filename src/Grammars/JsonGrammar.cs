@@ -1,8 +1,8 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// JSON (RFC 8259) as a grammar. White space is at most one blank after a colon or comma, or line feeds with indentation of a few blanks:
-/// models need some, and could write it for ever.
+/// JSON (RFC 8259) as a grammar. White space is at most one blank after a colon or comma, or line feeds with an indentation of a
+/// few blanks: models need some white space, and could write it forever.
 /// </summary>
 internal sealed class JsonGrammar
 {
@@ -36,7 +36,7 @@ internal sealed class JsonGrammar
     /// <summary>The rule of one character of a string.</summary>
     public int CharacterRule => _character;
 
-    /// <summary>One character of a string, in any way it can be written.</summary>
+    /// <summary>One character of a string, in any spelling that JSON allows.</summary>
     public Fragment Character() => _nodes.Call(_character);
 
     /// <summary>Any object.</summary>
@@ -47,16 +47,16 @@ internal sealed class JsonGrammar
 
     private Fragment Member() => _nodes.Sequence(_nodes.Call(_string), _nodes.Literal(":"), Space(), Value(), Space());
 
-    /// <summary>Items with commas between them, also none.</summary>
+    /// <summary>Items separated by commas; may be empty.</summary>
     public Fragment List(Fragment item)
     {
-        // One copy of the item, so that rules in it have one place to return to: else every level of nesting would double the states.
+        // One copy of the item, so that rules in it return to one place: otherwise every level of nesting would double the states.
         var comma = _nodes.Sequence(_nodes.Literal(","), Space());
         _nodes.Connect(item.End, comma, item.Start);
         return _nodes.Optional(item);
     }
 
-    /// <summary>White space, as far as it is allowed.</summary>
+    /// <summary>The allowed white space.</summary>
     public Fragment Space() => _nodes.Call(_space);
 
     private Fragment SpaceBody() => _nodes.Optional(_nodes.Either(
@@ -67,7 +67,7 @@ internal sealed class JsonGrammar
     {
         var plain = Utf8Ranges.Add(_nodes, [(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)]);
         var simple = _nodes.Either([.. "\"\\/bfnrt".Select(character => _nodes.Literal(character.ToString()))]);
-        // Half of a surrogate pair alone is legal JSON, and no text: pairs only.
+        // A lone surrogate is legal JSON but not text, so only pairs are allowed.
         var scalar = _nodes.Sequence(_nodes.Literal("u"), _nodes.Either(
             _nodes.Sequence(Hex("0-9a-cA-Ce-fE-F"), Hex(), Hex(), Hex()),
             _nodes.Sequence(Hex("dD"), Hex("0-7"), Hex(), Hex()),

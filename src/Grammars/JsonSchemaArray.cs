@@ -4,14 +4,14 @@ using System.Text.Json;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Arrays whose items have places of their own, conditions on how many are of a kind, or may not be equal. How far a text has come is part
-/// of the place in the grammar, so places are made when a text comes there.
+/// Arrays with schemas for single positions, with conditions on how many items are of a kind, or with unequal items. A place in
+/// the grammar includes how far the text has come, so places are created when a text reaches them.
 /// </summary>
 /// <param name="nodes">The rules.</param>
-/// <param name="json">JSON as such.</param>
-/// <param name="shape">What is said of the array.</param>
-/// <param name="value">Makes the values of which some parts hold.</param>
-/// <param name="values">The values of which some parts hold, and a text of each; null: they are not few.</param>
+/// <param name="json">The grammar of JSON.</param>
+/// <param name="shape">The conditions on the array.</param>
+/// <param name="value">Creates the values that satisfy some parts.</param>
+/// <param name="values">The values that satisfy some parts, with a text of each; null: there are not few.</param>
 internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, SchemaShape shape, Func<IReadOnlyList<SchemaPart>, Fragment> value, Func<IReadOnlyList<SchemaPart>, IReadOnlyList<Fragment>?> values)
 {
     private const int MaxDemands = 4;
@@ -27,9 +27,9 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
     private int _counted;
     private int _end;
 
-    /// <summary>The array, brackets included. To be called once.</summary>
-    /// <exception cref="UnsatisfiableException">There is none.</exception>
-    /// <exception cref="GrammarException">It cannot be kept to.</exception>
+    /// <summary>The array, brackets included. Call it once.</summary>
+    /// <exception cref="UnsatisfiableException">No array satisfies the conditions.</exception>
+    /// <exception cref="GrammarException">A condition cannot be enforced.</exception>
     public Fragment Make()
     {
         if (shape.ItemCount.IsEmpty)
@@ -70,7 +70,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         return ([.. SchemaWords.Items(schema, at, "prefixItems")], items.ValueKind == JsonValueKind.Undefined ? null : items, $"{at}/items");
     }
 
-    // All of them now: what cannot be kept to is to be known before a text comes there.
+    // Creates all items now: what cannot be enforced must be reported before a text reaches it.
     private void MakeItems()
     {
         for (var index = 0; index <= _prefix && _distinct is null && index < (shape.ItemCount.Most ?? int.MaxValue); index++)
@@ -85,7 +85,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
 
     private bool IsMoreThanOnePossible() => Enumerable.Range(0, _prefix + 1).TakeWhile(index => ItemAt(index, 0) is not null).Count() > Math.Min(1, _prefix);
 
-    // Whether there are items up to the fewest, and some for every kind that must be there: as far as can be said without trying.
+    // Whether there are items up to the minimum, and some of every required kind, as far as can be decided without a search.
     private bool CanBeLongEnough()
     {
         for (var index = 0; index < Math.Min(shape.ItemCount.Least, _prefix + 1); index++)
@@ -110,7 +110,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
 
         for (var demand = 0; demand < shape.Demands.Count; demand++)
         {
-            // With an upper bound every item that is of the kind counts.
+            // With an upper bound, every item of the kind counts, so an item that does not count must not be of the kind.
             if ((witnessed >> demand & 1) != 0)
                 parts.Add(shape.Demands[demand].Item);
             else if (shape.Demands[demand].Most is not null)
@@ -120,7 +120,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         return parts;
     }
 
-    // The rule of an item and the space behind it; null: there is none.
+    // The rule of an item and the space after it; null: there is no such item.
     private int? ItemAt(int index, int witnessed)
     {
         index = Math.Min(index, _prefix);
@@ -182,7 +182,7 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         }
     }
 
-    // Demands that are met are counted no further where they have no upper bound; null: too many.
+    // Without an upper bound a demand is not counted once it is met. Null: too many.
     private int[]? Counted(int[] counts, int witnessed)
     {
         var after = counts.ToArray();
@@ -199,17 +199,17 @@ internal sealed class JsonSchemaArray(GrammarNodes nodes, JsonGrammar json, Sche
         return after;
     }
 
-    // Whether an array can end from here on.
+    // Whether an array can end from here.
     private bool CanEnd(int index, int[] counts)
     {
         index = Math.Min(index, _counted);
         if (shape.Demands.Count == 0)
-            return true; // CanBeLongEnough saw to it
+            return true; // CanBeLongEnough ensures it
         var key = $"{index} {string.Join(' ', counts)}";
         if (_ends.TryGetValue(key, out var known))
             return known;
 
-        // Only itself can be met again on the way: numbers never fall.
+        // Counts never fall, so the search can meet only this key again.
         _ends[key] = false;
         return _ends[key] = MayEnd(index, counts) || (index < (shape.ItemCount.Most ?? int.MaxValue) && Enumerable.Range(0, 1 << shape.Demands.Count).Any(witnessed =>
             Counted(counts, witnessed) is { } after && ItemAt(index, witnessed) is not null && CanEnd(index + 1, after)));

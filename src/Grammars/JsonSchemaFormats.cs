@@ -1,6 +1,6 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>The formats of JSON schema that are kept to, as patterns.</summary>
+/// <summary>The JSON Schema formats that are enforced, as patterns.</summary>
 internal static class JsonSchemaFormats
 {
     private const string Date = "(\\d{4}-(0[13578]|1[02])-(0[1-9]|[12]\\d|3[01])|\\d{4}-(0[469]|11)-(0[1-9]|[12]\\d|30)|\\d{4}-02-(0[1-9]|1\\d|2[0-8])|(\\d\\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)";
@@ -9,7 +9,7 @@ internal static class JsonSchemaFormats
 
     private const string Ipv4 = "((25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)\\.){3}(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
     private const string UriCharacter = "([a-zA-Z0-9._~:/?@!$&'()*+,;=-]|%[0-9a-fA-F]{2})";
-    private const string Bracketed = $"//({UriCharacter}*@)?\\[[0-9a-fA-F:.]+\\](:\\d*)?([/?]{UriCharacter}*)?"; // an address of IPv6
+    private const string Bracketed = $"//({UriCharacter}*@)?\\[[0-9a-fA-F:.]+\\](:\\d*)?([/?]{UriCharacter}*)?"; // an IPv6 address
     private const string Pointer = "(/([^/~]|~[01])*)*";
     private const string Seconds = "(\\d+H(\\d+M(\\d+S)?)?|\\d+M(\\d+S)?|\\d+S)";
 
@@ -30,7 +30,7 @@ internal static class JsonSchemaFormats
         ["json-pointer"] = $"^{Pointer}$",
         ["relative-json-pointer"] = $"^(0|[1-9]\\d*)(#|{Pointer})$",
         ["duration"] = $"^P((\\d+D|\\d+M(\\d+D)?|\\d+Y(\\d+M(\\d+D)?)?)(T{Seconds})?|T{Seconds}|\\d+W)$",
-        // Known, and not kept to.
+        // Known, but not enforced.
         ["iri"] = null,
         ["iri-reference"] = null,
         ["uri-template"] = null,
@@ -39,12 +39,12 @@ internal static class JsonSchemaFormats
         ["idn-hostname"] = null,
     };
 
-    /// <summary>The pattern of a format; null where the standard does not know it, so that it says nothing.</summary>
-    /// <exception cref="GrammarException">It is known, and cannot be kept to.</exception>
+    /// <summary>The pattern of a format; null if the standard does not define the format, which then says nothing.</summary>
+    /// <exception cref="GrammarException">The format is known but cannot be enforced.</exception>
     public static string? Find(string format, string at) =>
         !Patterns.TryGetValue(format, out var pattern) ? null : pattern ?? throw new GrammarException($"{at}: '{format}' cannot be kept to");
 
-    // RFC 4291 as RFC 3986 writes it: groups of zeros left out once.
+    // RFC 4291 as RFC 3986 writes it: one run of zero groups may be left out.
     private static IEnumerable<string> Ipv6()
     {
         const string Group = "[0-9a-fA-F]{1,4}";

@@ -4,10 +4,10 @@ using System.Text.Json;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A JSON schema (the keywords of drafts 4 to 2020-12 that <see cref="SchemaWords"/> names) as a grammar of its instances. Properties come
-/// in any order. What cannot be kept to token by token is refused with its JSON pointer; words that are no keywords of validation are
-/// notes, as the standard has it. A rule stands for a set of schemas that hold together or do not (<see cref="SchemaPart"/>), so schemas
-/// may contain themselves.
+/// A JSON schema (the keywords of drafts 4 to 2020-12 in <see cref="SchemaWords"/>) as a grammar of its instances. Properties
+/// come in any order. What cannot be enforced token by token is refused with its JSON pointer. Keywords that validate nothing are
+/// annotations, as in the standard. A rule stands for a set of schemas that must hold or must not hold (<see
+/// cref="SchemaPart"/>), so schemas may contain themselves.
 /// </summary>
 internal sealed class JsonSchemaGrammar
 {
@@ -16,7 +16,7 @@ internal sealed class JsonSchemaGrammar
     private const int MaxDistinct = 64;
     private const int MaxDepth = 1000;
     private const int MaxAlternatives = 1_000;
-    private const int MaxMergedNames = 20_000; // alternatives by names
+    private const int MaxMergedNames = 20_000; // names times alternatives
 
     private static readonly SchemaTypes[] Types = [SchemaTypes.Object, SchemaTypes.Array, SchemaTypes.String, SchemaTypes.Number, SchemaTypes.Boolean, SchemaTypes.Null];
 
@@ -34,7 +34,7 @@ internal sealed class JsonSchemaGrammar
     private readonly Dictionary<string, int> _numbers = [];
     private readonly bool _typeFirst;
     private int _nesting;
-    private int _alternatives; // of the value at hand
+    private int _alternatives; // of the current value
 
     private JsonSchemaGrammar(GrammarNodes nodes, SchemaReferences references, bool isClosed, bool typeFirst, SchemaBudget budget)
     {
@@ -52,10 +52,11 @@ internal sealed class JsonSchemaGrammar
     /// <summary>The grammar of a schema.</summary>
     /// <param name="nodes">The rules.</param>
     /// <param name="schema">The schema.</param>
-    /// <param name="isClosed">Whether objects with named properties have no others, unless the schema speaks of others.</param>
+    /// <param name="isClosed">Whether objects with named properties have no other properties, unless the schema mentions others.</param>
     /// <param name="typeFirst">Whether <c>$type</c> comes before an object's other properties.</param>
-    /// <exception cref="GrammarException">It is malformed, contradicts itself, or has what this does not do; the message begins with the
-    /// JSON pointer.</exception>
+    /// <exception cref="GrammarException">
+    /// The schema is malformed, contradicts itself, or has an unsupported part; the message begins with the JSON pointer.
+    /// </exception>
     public static Fragment Parse(GrammarNodes nodes, JsonElement schema, bool isClosed = false, bool typeFirst = false) => Parse(nodes, schema.GetRawText(), isClosed, typeFirst);
 
     /// <inheritdoc cref="Parse(GrammarNodes, JsonElement, bool, bool)"/>
@@ -65,15 +66,14 @@ internal sealed class JsonSchemaGrammar
             throw new GrammarException($"#: the schema is larger than {MaxSchemaBytes} characters");
         try
         {
-            // An element of its own: parts of it are looked at when the caller's is gone.
+            // A document of its own: parts of it are read after the caller's is disposed.
             using var document = JsonDocument.Parse(text, new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
             var own = SchemaDialect.Trimmed(document.RootElement.Clone());
             return new JsonSchemaGrammar(nodes, new(own), isClosed, typeFirst, new()).Value([SchemaPart.Holds(own, "#")]);
         }
         catch (Exception wrong) when (wrong is InvalidOperationException or ArgumentException or JsonException or OverflowException or FormatException)
         {
-            // A name twice, a number beyond all bounds, half of a character, a keyword of a wrong kind below a part that is only looked at
-            // to be compared.
+            // A duplicate name, a number out of range, a lone surrogate, or a keyword of the wrong kind below a part that is only compared.
             throw new GrammarException($"#: the schema cannot be read: {wrong.Message}");
         }
     }
@@ -100,7 +100,7 @@ internal sealed class JsonSchemaGrammar
         }
         catch (UnsatisfiableException impossible)
         {
-            // Rules that have called it by now lead nowhere there.
+            // Rules that already call this one lead nowhere there.
             _nodes.DefineRule(rule, new(_nodes.Nothing().Start, _nodes.Nothing().Start));
             _impossible.Add(key, impossible.Message);
             throw;
@@ -131,7 +131,7 @@ internal sealed class JsonSchemaGrammar
             "no alternative is possible");
     }
 
-    // Alternatives type by type, where several are objects: these are read as one. Null: it is better to keep them apart.
+    // Alternatives type by type; if several are objects, they are read as one. Null: they are better kept separate.
     private Fragment? OneBody(List<SchemaShape> shapes, string at)
     {
         if (shapes.Count == 0)
@@ -164,7 +164,7 @@ internal sealed class JsonSchemaGrammar
         return Some(ways, at, "no alternative is possible");
     }
 
-    // Makes the objects of several shapes; null: they name too many properties.
+    // Creates the objects of several shapes; null: they name too many properties.
     private Func<Fragment>? OneObject(List<SchemaShape> shapes)
     {
         var members = shapes.ConvertAll(shape => new JsonSchemaMembers(shape, _isClosed, Value, Names, _budget));
@@ -174,7 +174,7 @@ internal sealed class JsonSchemaGrammar
         return () => new JsonSchemaObject(_nodes, _json, _budget, _members, members.ConvertAll(one => one.Make(names)), _typeFirst).Make();
     }
 
-    // Those of some that there are.
+    // Any of those fragments that are satisfiable.
     private Fragment Some(List<Func<Fragment>> some, string at, string otherwise)
     {
         var parts = new List<Fragment>();
@@ -201,7 +201,7 @@ internal sealed class JsonSchemaGrammar
         return Some([.. Types.Where(type => (shape.Types & type) != 0).Select<SchemaTypes, Func<Fragment>>(type => () => OfType(shape, type))], at, "no type is left");
     }
 
-    // The constants that the rest of what is said allows: their texts are in its grammar.
+    // The constants that the other conditions allow: their texts are in the grammar of those conditions.
     private List<JsonElement> Allowed(SchemaShape shape, List<JsonElement> constants)
     {
         SchemaShape.CheckComparable(constants.Count, shape.Excluded.Count);
@@ -221,7 +221,7 @@ internal sealed class JsonSchemaGrammar
         }
     }
 
-    // As the grammars write it: numbers without exponents, characters as they are.
+    // As the grammars write it: numbers without exponents, characters unescaped.
     private static string Text(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Number => SchemaDecimal.TryParse(value.GetRawText(), out var number) ? number.ToString() : value.GetRawText(),
@@ -299,7 +299,7 @@ internal sealed class JsonSchemaGrammar
         return _nodes.Call(rule);
     }
 
-    // Says where, if that is not said yet.
+    // Adds the JSON pointer to an error that has none yet.
     private static Fragment Placed(Func<Fragment> make, string at)
     {
         try
@@ -315,7 +315,7 @@ internal sealed class JsonSchemaGrammar
 
     private Fragment Array(SchemaShape shape)
     {
-        // Without conditions on places one copy of the item does.
+        // Without conditions on positions one copy of the item suffices.
         if (!shape.ItemCount.IsLimited && shape.Demands.Count == 0 && shape.UniqueAt is null && shape.Items.TrueForAll(items => !items.Schema.TryGetProperty("prefixItems", out _) && items.Schema.GetProperty("items").ValueKind != JsonValueKind.Array))
         {
             SchemaPart[] item = [.. shape.EveryItem, .. shape.Items.Select(items => SchemaPart.Holds(items.Schema.GetProperty("items"), $"{items.At}/items"))];
@@ -335,7 +335,7 @@ internal sealed class JsonSchemaGrammar
         return new JsonSchemaArray(_nodes, _json, shape, Value, parts => Few(parts)?.ConvertAll(Constant)).Make();
     }
 
-    // The values of which some parts hold; null: they are not known to be few.
+    // The values that satisfy some parts; null: they are not known to be few.
     private List<JsonElement>? Few(IReadOnlyList<SchemaPart> parts)
     {
         _budget.TakeBody();
@@ -377,7 +377,7 @@ internal sealed class JsonSchemaGrammar
         return few;
     }
 
-    // What names of properties must be, as languages.
+    // The conditions on property names, as languages.
     private SchemaNames Names(JsonElement schema, string at)
     {
         var none = new SchemaNames([((inner, _) => inner.Range(0, 0), true)], []);

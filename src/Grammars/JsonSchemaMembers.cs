@@ -2,12 +2,12 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>What schemas say of an object's properties together.</summary>
-/// <param name="shape">What is said of the object.</param>
-/// <param name="isClosed">Whether properties that no schema speaks of are forbidden where some are named.</param>
-/// <param name="value">Makes the values of which some parts hold.</param>
-/// <param name="names">The strings that a schema of names allows: what must hold, and what must not.</param>
-/// <param name="budget">What it may take.</param>
+/// <summary>What schemas together say about an object's properties.</summary>
+/// <param name="shape">The conditions on the object.</param>
+/// <param name="isClosed">Whether, if some properties are named, properties that no schema mentions are forbidden.</param>
+/// <param name="value">Creates the values that satisfy some parts.</param>
+/// <param name="names">The strings that a schema of names allows: languages they must be in, and languages they must not be in.</param>
+/// <param name="budget">Pays for the work.</param>
 internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<IReadOnlyList<SchemaPart>, Fragment> value, Func<JsonElement, string, SchemaNames> names, SchemaBudget budget)
 {
     private const int MaxLanguages = 24;
@@ -19,21 +19,22 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
     private readonly Dictionary<string, int> _known = new(StringComparer.Ordinal);
     private readonly List<(int Language, bool IsWanted)> _wanted = [];
     private readonly List<Demand> _demands = [];
-    private readonly List<string> _demanded = []; // names that demands tell from others
+    private readonly List<string> _demanded = []; // names that demands distinguish from other names
     private Group[] _groups = [];
     private List<SchemaNames> _allowed = [];
     private bool _isOpen;
 
     private sealed record Group(Dictionary<string, JsonElement> Named, (string Pattern, JsonElement Schema, int Language)[] Patterns, JsonElement? Others, string At);
 
-    /// <summary>Some property must be of a kind.</summary>
-    /// <param name="IsOfKind">By its name (null: none that is named) and the languages that the name is in.</param>
+    /// <summary>The demand that some property is of a kind.</summary>
+    /// <param name="IsOfKind">Decides by a property's name (null: a name that is not listed) and the languages that contain the
+    /// name.</param>
     /// <param name="Value">What its value must be; null: anything.</param>
     private sealed record Demand(Func<string?, ulong, bool> IsOfKind, SchemaPart? Value);
 
-    /// <summary>Reads what is said. To be called first, once.</summary>
+    /// <summary>Reads the conditions. Call it first, once.</summary>
     /// <returns>The names of the properties that must be distinguished.</returns>
-    /// <exception cref="GrammarException">It cannot be kept to.</exception>
+    /// <exception cref="GrammarException">A condition cannot be enforced.</exception>
     public IEnumerable<string> Read()
     {
         _groups = [.. shape.Members.Select(member => Read(member.Schema, member.At))];
@@ -49,14 +50,14 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         _isOpen = !isClosed || Array.Exists(_groups, group => group.Others is not null) || !Array.Exists(_groups, group => group.Named.Count + group.Patterns.Length > 0);
         var needs = Needs();
 
-        // Also those that are required, needed or the only ones allowed, and not named: they must be distinguished.
+        // Names that are required, needed or the only allowed ones must be distinguished too, even if no schema lists them.
         return _groups.SelectMany(group => group.Named.Keys).Concat(Required()).Concat(needs.Keys).Concat(needs.Values.SelectMany(list => list))
             .Concat(shape.Properties.Where(part => part.Kind != SchemaPartKind.Some).Select(part => part.Name)).Concat(_allowed.SelectMany(part => part.Constants)).Concat(_demanded);
     }
 
     /// <summary>The properties.</summary>
-    /// <param name="all">The names that are distinguished: those of <see cref="Read()"/>, and maybe more.</param>
-    /// <exception cref="GrammarException">They cannot be kept to.</exception>
+    /// <param name="all">The names that are distinguished: those of <see cref="Read()"/>, and perhaps more.</param>
+    /// <exception cref="GrammarException">A condition cannot be enforced.</exception>
     public SchemaObject Make(IReadOnlyList<string> all)
     {
         if (all.Count > MaxProperties)
@@ -85,7 +86,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         };
     }
 
-    // What the value of a property may be, for each set of demands that it can meet.
+    // The possible values of a property, for each set of demands that they can meet.
     private List<SchemaMember> Options(string? name, ulong isIn)
     {
         if (PartsOf(name, isIn) is not { } parts)
@@ -111,7 +112,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
         }
     }
 
-    // What the value of a property must be; null: it must be absent. Without a name: of others that are in these languages.
+    // What the value of a property must be; null: the property must be absent. A null name stands for other names, in these languages.
     private List<SchemaPart>? PartsOf(string? name, ulong isIn)
     {
         if (_wanted.Exists(part => (isIn >> part.Language & 1) != 0 != part.IsWanted) || shape.Properties.Exists(part => part.Kind == SchemaPartKind.Lacks && part.Name == name))
@@ -200,7 +201,7 @@ internal sealed class JsonSchemaMembers(SchemaShape shape, bool isClosed, Func<I
     }
 }
 
-/// <summary>What names of properties must be.</summary>
-/// <param name="Languages">Languages that a name must be in, or must not.</param>
-/// <param name="Constants">The allowed names, where only some are allowed; else none.</param>
+/// <summary>Conditions on the names of properties.</summary>
+/// <param name="Languages">Languages that a name must be in, or must not be in.</param>
+/// <param name="Constants">The allowed names if only some are allowed, else empty.</param>
 internal sealed record SchemaNames(IReadOnlyList<(StringLanguages.Language Language, bool IsWanted)> Languages, IReadOnlyList<string> Constants);

@@ -3,21 +3,23 @@ using System.Numerics;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Numbers in a range, digit by digit. Whole numbers have no exponent, as readers of such numbers want it, nor have numbers of
-/// which some are taken out.</summary>
+/// <summary>
+/// Numbers in a range, digit by digit. Whole numbers have no exponent, because readers of whole numbers expect none. Neither have
+/// numbers with excluded values.
+/// </summary>
 /// <param name="nodes">The rules.</param>
-/// <param name="budget">What conditions beside bounds may need.</param>
+/// <param name="budget">Pays for conditions other than bounds.</param>
 internal sealed class JsonSchemaNumbers(GrammarNodes nodes, SchemaBudget budget)
 {
     private const int MaxFactor = 20_000;
-    private const int MaxShifted = 6; // digits behind those of a factor, where an exponent follows
-    private const int MaxZeros = 20; // more than a factor of that size can need
+    private const int MaxShifted = 6; // digits beyond those of the factor, if an exponent follows
+    private const int MaxZeros = 20; // more than any factor of that size can need
 
     /// <summary>The numbers of a range.</summary>
     /// <param name="range">The range.</param>
-    /// <param name="types">Whole numbers, others, or both.</param>
-    /// <exception cref="UnsatisfiableException">There is none.</exception>
-    /// <exception cref="GrammarException">What they are multiples of is too large a number, or has too many digits.</exception>
+    /// <param name="types">Whole numbers, fractions, or both.</param>
+    /// <exception cref="UnsatisfiableException">There is no such number.</exception>
+    /// <exception cref="GrammarException">A factor (multipleOf) is too large or has too many digits.</exception>
     public Fragment Make(NumberRange range, SchemaTypes types)
     {
         if (!range.IsSifted && types != SchemaTypes.Fraction)
@@ -46,14 +48,14 @@ var product = new LanguageProduct(budget, inner => All(inner, range, types));
 
     private static bool HasExponents(NumberRange range, SchemaTypes types) => types == SchemaTypes.Number && range.NotMultiples.Count + range.Excluded.Count == 0;
 
-    // Any number of zeros behind the point, and 0 also below zero.
+    // Any number of zeros after the point; 0 may also have a minus sign.
     private Fragment Spellings(GrammarNodes inner, SchemaDecimal value)
     {
         Fragment Same() => new JsonSchemaNumbers(inner, budget).Decimals(new(value, false), new(value, false));
         return value.Sign == 0 ? inner.Sequence(inner.Optional(inner.Literal("-")), Same()) : Same();
     }
 
-    // Digits as they are read, modulo the factor: the point is left out, zeros beyond the factor's own digits change nothing.
+    // Reads digits modulo the factor. The point is ignored, and zeros beyond the factor's own digits change nothing.
     private static Fragment Multiples(GrammarNodes nodes, SchemaDecimal factor, bool hasExponents)
     {
         if (factor.Digits > MaxFactor || factor.Scale > MaxFactor.ToString(CultureInfo.InvariantCulture).Length * 2)
@@ -65,7 +67,7 @@ var product = new LanguageProduct(budget, inner => All(inner, range, types));
         var end = nodes.Nothing();
         var exponents = new NumberExponents(nodes);
 
-        // Digits beyond the factor's own only count where an exponent brings them before its last one.
+        // Digits beyond the factor's own matter only if an exponent shifts them before its last digit.
         var most = factor.Scale + (hasExponents && (long)modulus * (factor.Scale + MaxShifted + 1) <= MaxFactor ? MaxShifted : 0);
         var ids = Enumerable.Range(0, (most + 1) * modulus).Select(_ => nodes.Nothing().Start).ToArray();
         nodes.Connect(begin.Start, nodes.Optional(nodes.Literal("-")), ids[0]);
@@ -73,7 +75,7 @@ var product = new LanguageProduct(budget, inner => All(inner, range, types));
         nodes.Connect(zeros.End, end.Start);
         for (var places = 0; places <= most; places++)
         {
-            // Behind the point a digit takes one of the factor's places.
+            // After the point, each digit uses up one of the factor's decimal places.
             for (var rest = 0; rest < modulus; rest++)
             {
                 var id = ids[(places * modulus) + rest];
@@ -106,7 +108,7 @@ var product = new LanguageProduct(budget, inner => All(inner, range, types));
         return new(begin.Start, end.Start);
     }
 
-    // How many zeros behind it make a rest a multiple; null: no number of them does.
+    // How many zeros must follow to make a remainder a multiple; null: no number of zeros does.
     private static int? Shift(int rest, int modulus)
     {
         for (var (value, zeros) = ((long)rest, 0); zeros < MaxZeros; zeros++)
@@ -152,7 +154,7 @@ var product = new LanguageProduct(budget, inner => All(inner, range, types));
 
     private static UnsatisfiableException Impossible(NumberBound? low, NumberBound? high) => new($"no number lies between {low?.Value} and {high?.Value}");
 
-    // The whole part between the bounds has any fraction; at a bound only what stays inside.
+    // Between the bounds a whole part may have any fraction; at a bound only fractions that stay inside.
     private List<Fragment> NonNegative(NumberBound low, NumberBound? high)
     {
         var parts = new List<Fragment>();

@@ -3,15 +3,16 @@ using System.Numerics;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Objects whose properties come in any order, each once, with others between them where they are allowed. Which ones were there is part of
-/// the place in the grammar, so places are made when a text comes there. An object
-/// that may be one of several things is read once: the place knows which of them are left (the subset construction, over names and values).
+/// Objects whose properties come in any order, each once, with other properties between them if those are allowed. A place in the
+/// grammar includes the set of properties seen so far, so places are created when a text reaches them. An object with several
+/// possible shapes is read once: the place includes the shapes that are still possible (the subset construction, over names and
+/// values).
 /// </summary>
 /// <param name="nodes">The rules.</param>
-/// <param name="json">JSON as such.</param>
-/// <param name="budget">What languages of names may need.</param>
-/// <param name="known">Members that other objects have made.</param>
-/// <param name="shapes">What it may be. All name the same properties in the same order.</param>
+/// <param name="json">The grammar of JSON.</param>
+/// <param name="budget">Pays for languages of names.</param>
+/// <param name="known">Members that other objects have created.</param>
+/// <param name="shapes">The possible shapes. All name the same properties in the same order.</param>
 /// <param name="typeFirst">Whether <c>$type</c> comes before other properties.</param>
 internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, SchemaBudget budget, Dictionary<string, int> known, IReadOnlyList<SchemaObject> shapes, bool typeFirst)
 {
@@ -25,11 +26,11 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
     private int _counted;
     private int _end;
 
-    /// <summary>One reading that is left: what the object may be, and the demands that are met so far.</summary>
+    /// <summary>One reading that is still possible: the shape of the object, and the demands met so far.</summary>
     private readonly record struct Reading(int Variant, int Met);
 
-    /// <summary>The object, braces included. To be called once.</summary>
-    /// <exception cref="UnsatisfiableException">There is none.</exception>
+    /// <summary>The object, braces included. Call it once.</summary>
+    /// <exception cref="UnsatisfiableException">There is no such object.</exception>
     public Fragment Make()
     {
         _type = typeFirst ? Array.IndexOf(_names, TypeName) : Absent;
@@ -77,7 +78,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
 
     private Fragment Value(Fragment value) => nodes.Sequence(nodes.Literal(":"), json.Space(), value, json.Space());
 
-    // Members of other names: a rule for each set of demands that one can meet.
+    // Members with other names: one rule for each set of demands that such a member can meet.
     private IEnumerable<(int Rule, int Met)> OtherMembers(SchemaObject shape)
     {
         for (var met = 0; met < 1 << shape.DemandCount; met++)
@@ -140,7 +141,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
         }
     }
 
-    // Members are counted no further than it matters; 0 is the place before the first one.
+    // Members are counted only as far as it matters; 0 is the place before the first one.
     private int Place(BigInteger seen, int count, List<Reading> left)
     {
         count = Math.Min(count, _counted);
@@ -166,7 +167,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
 
         FollowAll(seen, Absent, variant => variant.Others);
 
-        // One way on for each rule, whatever readings it serves.
+        // One edge per rule, whatever readings it serves.
         void FollowAll(BigInteger after, int property, Func<ObjectVariant, (int Rule, int Met)[]> members)
         {
             var ways = new Dictionary<int, HashSet<Reading>>();
@@ -203,7 +204,7 @@ internal sealed class JsonSchemaObject(GrammarNodes nodes, JsonGrammar json, Sch
         }
     }
 
-    // Where the type must be there, nothing comes before it.
+    // If the type is required, nothing comes before it.
     private bool IsTypeSeen(ObjectVariant variant, BigInteger seen, int count) => count > 0 ? !variant.Requires(_type) || !((seen >> _type) & 1).IsZero : !variant.Requires(_type);
 
     private bool IsEndless(ObjectVariant variant, BigInteger seen) => ObjectVariant.Bits(variant.Needed(seen)).Any(i => variant.Members[i].All(member => nodes.IsEndless(member.Rule)));

@@ -2,15 +2,15 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Strings by patterns, formats, lengths, and what they must not be.</summary>
+/// <summary>Strings with patterns, formats, lengths and forbidden values.</summary>
 /// <param name="nodes">The rules.</param>
-/// <param name="json">JSON as such.</param>
-/// <param name="budget">What several conditions together may need.</param>
+/// <param name="json">The grammar of JSON.</param>
+/// <param name="budget">Pays for combining several conditions.</param>
 internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, SchemaBudget budget)
 {
     /// <summary>The strings, quotes included.</summary>
-    /// <exception cref="UnsatisfiableException">There is none.</exception>
-    /// <exception cref="GrammarException">They cannot be kept to.</exception>
+    /// <exception cref="UnsatisfiableException">There is no such string.</exception>
+    /// <exception cref="GrammarException">A condition cannot be enforced.</exception>
     public Fragment Make(SchemaShape shape)
     {
         if (shape is { Patterns.Count: 0, Length.IsLimited: false, ForbiddenStrings.Count: 0 })
@@ -39,7 +39,7 @@ internal sealed class JsonSchemaStrings(GrammarNodes nodes, JsonGrammar json, Sc
         return new(start, ends[0]);
     }
 
-    /// <summary>The conditions on strings as languages that a string must be in, or must not.</summary>
+    /// <summary>The conditions on strings as languages that a string must be in, or must not be in.</summary>
     public static IEnumerable<(StringLanguages.Language Language, bool IsWanted)> LanguagesOf(SchemaShape shape, bool withLength = true)
     {
         foreach (var pattern in shape.Patterns)

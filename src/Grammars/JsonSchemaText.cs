@@ -2,7 +2,7 @@ using System.Text;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Strings of JSON with given characters: keys, constants, patterns.</summary>
+/// <summary>JSON strings with given characters: keys, constants, patterns.</summary>
 internal sealed class JsonSchemaText(GrammarNodes nodes)
 {
     private const int FirstPlain = 0x20;
@@ -14,7 +14,7 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
     /// <summary>Any character.</summary>
     public Fragment AnyCharacter() => Character([(0, LastCodePoint)]);
 
-    /// <summary>One character of some ranges as it stands in a string: as it is, or by the escape that it needs.</summary>
+    /// <summary>One character of some ranges as a string contains it: unescaped, or with the escape that it needs.</summary>
     public Fragment Character(IEnumerable<(int First, int Last)> ranges)
     {
         var parts = new List<Fragment>();
@@ -37,16 +37,16 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
                 parts.Add(Control(control, Math.Min(last, control | 15)));
         }
 
-        // Surrogates alone are refused there.
+        // Character throws if only surrogates are left.
         if (plain.Count > 0 || parts.Count == 0)
             parts.Add(Utf8Ranges.Add(nodes, plain));
         return nodes.Either([.. parts]);
     }
 
-    /// <summary>This text, as <see cref="Character"/> writes it, without quotes.</summary>
+    /// <summary>A text as <see cref="Character"/> writes it, without quotes.</summary>
     public Fragment Characters(string text) => nodes.Sequence([nodes.Nothing(), .. text.EnumerateRunes().Select(rune => Character([(rune.Value, rune.Value)]))]);
 
-    /// <summary>This text as <see cref="Characters"/> has it, in UTF-8.</summary>
+    /// <summary>A text as <see cref="Characters"/> writes it, in UTF-8.</summary>
     public static byte[] Written(string text)
     {
         var written = new StringBuilder();
@@ -59,7 +59,7 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
         return Encoding.UTF8.GetBytes(written.ToString());
     }
 
-    /// <summary>A string with this text, quotes included; characters beyond ASCII also by their number.</summary>
+    /// <summary>A string with this text, quotes included; characters beyond ASCII may also be \u escapes.</summary>
     public Fragment String(string text)
     {
         var parts = new List<Fragment>();
@@ -84,8 +84,8 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
     }
 
     /// <summary>
-    /// Any string that is none of these, quotes included. Characters are written as <see cref="Character"/> writes them, so that no name
-    /// comes in disguise.
+    /// Any string except the given names, quotes included. Characters are written only as <see cref="Character"/> writes them, so
+    /// no name can appear in another spelling.
     /// </summary>
     public Fragment StringOtherThan(IReadOnlyCollection<string> names)
     {
@@ -95,14 +95,14 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
         nodes.Connect(free.Start, nodes.Literal("\""), end.Start);
         var root = nodes.Literal("\"");
 
-        // What few names begin with, once for all places of the names.
+        // Characters that few names begin with; one fragment serves all positions of the names.
         var special = Character([(0, FirstPlain - 1), ('"', '"'), ('\\', '\\'), (LastAscii, LastCodePoint)]);
         nodes.Connect(special.End, free.Start);
         AddNames(root.End, [.. names.Select(name => name.EnumerateRunes().ToArray())], 0, free.Start, special.Start, end.Start);
         return new(root.Start, end.Start);
     }
 
-    // From a node where all of the names have been followed so far: on along them, or away from them.
+    // From a node where all of the names have matched so far: continue along them, or leave them.
     private void AddNames(int node, List<Rune[]> names, int depth, int free, int special, int end)
     {
         if (!names.Exists(name => name.Length == depth))
@@ -146,7 +146,7 @@ internal sealed class JsonSchemaText(GrammarNodes nodes)
 
     private Fragment Numbered(Rune rune) => nodes.Sequence([.. rune.ToString().Select(unit => Unicode(unit))]);
 
-    // Control characters by their numbers, all of which begin with the same digit.
+    // Control characters as \u escapes, which all begin with the same digit.
     private Fragment Control(int first, int last)
     {
         var digits = new List<Fragment>();

@@ -7,7 +7,7 @@ namespace LocalLlm.Grammars;
 /// <param name="nodes">The rules.</param>
 internal sealed class NumberDigits(GrammarNodes nodes)
 {
-    /// <summary>Whole numbers between two.</summary>
+    /// <summary>The whole numbers between two bounds.</summary>
     /// <param name="low">The lowest, at least 0.</param>
     /// <param name="high">The highest, at least <paramref name="low"/>; null: there is none.</param>
     public Fragment Between(BigInteger low, BigInteger? high)

@@ -3,24 +3,24 @@ using System.Globalization;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Numbers with an exponent between two bounds: <c>1e-06</c>, <c>2.5E+3</c>. A mantissa has one digit before the point; up to
-/// <see cref="MaxWhole"/> of them, or <see cref="MaxZeros"/> zeros behind a point that it begins with,
-/// where it lies between the bounds itself: else a model that writes too large a number would be led into one that only an exponent can
-/// save. Exponents have at most three digits. Digits are compared with those of the
-/// bounds as they come; where they end it is known which exponents are inside.
+/// Numbers with an exponent between two bounds: <c>1e-06</c>, <c>2.5E+3</c>. A mantissa has one digit before the point. If the
+/// mantissa itself lies between the bounds, it may have up to <see cref="MaxWhole"/> digits there, or up to <see
+/// cref="MaxZeros"/> zeros after a leading <c>0.</c>. Otherwise a model that writes too large a number would be led into one that
+/// only an exponent can save. Exponents have at most three digits. Digits are compared with those of the bounds as they come; at
+/// their end it is known which exponents stay inside.
 /// </summary>
 /// <param name="nodes">The rules.</param>
 internal sealed class NumberExponents(GrammarNodes nodes)
 {
-    /// <summary>Digits before the point.</summary>
+    /// <summary>Max digits before the point.</summary>
     public const int MaxWhole = 3;
 
-    /// <summary>Zeros behind a point that a mantissa begins with.</summary>
+    /// <summary>Max zeros after the point of a mantissa that begins with <c>0.</c>.</summary>
     public const int MaxZeros = 2;
 
-    private const int MaxOutside = 17; // digits behind the point of a mantissa that is no number of its own: more than a double has
+    private const int MaxOutside = 17; // digits after the point of a mantissa that is itself out of bounds: more than a double has
     private const int MaxExponent = 999;
-    private const int MaxPadding = 2; // zeros that an exponent begins with
+    private const int MaxPadding = 2; // leading zeros of an exponent
     private const int Below = -1;
     private const int Above = -2;
 
@@ -47,7 +47,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
         return parts == 0 ? null : new(start, _end);
     }
 
-    /// <summary>An exponent with the letter before it, of at least a number; it leads to <paramref name="end"/>.</summary>
+    /// <summary>An exponent with its letter, at least as large as a number; it leads to <paramref name="end"/>.</summary>
     /// <param name="least">The number.</param>
     /// <param name="end">Where it ends.</param>
     /// <returns>Where it begins.</returns>
@@ -65,13 +65,13 @@ internal sealed class NumberExponents(GrammarNodes nodes)
     private static bool IsInside(SchemaDecimal value, NumberBound? low, NumberBound? high) =>
         !(low is { } l && (value < l.Value || (value == l.Value && l.IsExclusive))) && !(high is { } h && (value > h.Value || (value == h.Value && h.IsExclusive)));
 
-    // Numbers from low (at least 0, null: none) to high (at least 0). Returns how many ways there are.
+    // Numbers from low (at least 0; null: no bound) to high (at least 0). Returns the number of alternatives.
     private int Magnitudes(int start, NumberBound? low, NumberBound? high, bool hasZero)
     {
         var ways = 0;
         if (hasZero)
         {
-            // Zero is zero whatever the exponent.
+            // Zero stays zero with any exponent.
             var zero = nodes.Sequence(nodes.Literal("0"), nodes.Optional(nodes.Sequence(nodes.Literal("."), nodes.Repeat(() => nodes.Literal("0"), 1, null))));
             nodes.Connect(start, zero.Start);
             nodes.Connect(zero.End, Exponent(null, null));
@@ -88,7 +88,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
     // The letter and an exponent between two numbers.
     private int Exponent(int? least, int? most)
     {
-        // Digits without end would only be written for ever.
+        // Without a limit a model could write digits forever.
         (least, most) = (Math.Max(least ?? -MaxExponent, -MaxExponent), Math.Min(most ?? MaxExponent, MaxExponent));
         if (_exponents.TryGetValue((least, most), out var known))
             return known;
@@ -112,7 +112,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
 
     private Fragment Padding() => nodes.Repeat(() => nodes.Literal("0"), 0, MaxPadding);
 
-    /// <summary>A bound as digits: the first stands for 10^<see cref="Power"/>, none of them is a zero at the end.</summary>
+    /// <summary>A bound as digits: the first one stands for 10^<see cref="Power"/>, and there are no trailing zeros.</summary>
     private sealed class Digits
     {
         public Digits(NumberBound bound)
@@ -129,7 +129,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
 
         public bool IsExclusive { get; }
 
-        /// <summary>The comparison after one more digit; it is the number of equal digits as long as they are equal.</summary>
+        /// <summary>The comparison after one more digit. While all digits are equal, it is the number of equal digits.</summary>
         public int Next(int compared, int digit)
         {
             if (compared < 0)
@@ -138,7 +138,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
             return digit == own ? Math.Min(compared + 1, Text.Length) : digit < own ? Below : Above;
         }
 
-        /// <summary>Of a number that ends after so many equal digits: below 0, 0, above 0, beside the bound's digits.</summary>
+        /// <summary>Compares a number that ends here with the bound's digits: below 0, 0 or above 0.</summary>
         public int Result(int compared) => compared switch { Below => -1, Above => 1, _ => compared < Text.Length ? -1 : 0 };
     }
 
@@ -173,7 +173,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
 
         private static int Next(Digits? bound, int compared, int digit) => bound?.Next(compared, digit) ?? 0;
 
-        // Digits that lead to one place are one edge. Returns whether any digit leads somewhere.
+        // Digits that lead to one place share an edge. Returns whether any digit leads somewhere.
         private bool Follow(int from, int first, Func<int, int> to)
         {
             var (target, isAlive) = (to(first), false);
@@ -223,7 +223,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
             return isAlive ? place : _places[key] = Dead;
         }
 
-        // Whether the digits are a number between the bounds without an exponent.
+        // Whether the digits without an exponent are a number between the bounds.
         private bool IsInside(int power, int compareLow, int compareHigh)
         {
             var below = _low is null ? 1 : power != _low.Power ? power - _low.Power : _low.Result(compareLow);
@@ -231,7 +231,7 @@ internal sealed class NumberExponents(GrammarNodes nodes)
             return (below > 0 || (below == 0 && !_low!.IsExclusive)) && (above < 0 || (above == 0 && !_high!.IsExclusive));
         }
 
-        // The digits end here: the exponents that bring the number between the bounds.
+        // The digits end here: adds the exponents that bring the number between the bounds.
         private bool End(int place, int power, int compareLow, int compareHigh)
         {
             if (power != 0 && !IsInside(power, compareLow, compareHigh))

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Which numbers a value can be.</summary>
+/// <summary>The conditions on a number.</summary>
 internal sealed class NumberRange
 {
     /// <summary>The lower bound; null: none.</summary>
@@ -11,26 +11,26 @@ internal sealed class NumberRange
     /// <summary>The upper bound; null: none.</summary>
     public NumberBound? High { get; private set; }
 
-    /// <summary>What it is a multiple of.</summary>
+    /// <summary>The value must be a multiple of each.</summary>
     public List<SchemaDecimal> Multiples { get; } = [];
 
-    /// <summary>What it is no multiple of.</summary>
+    /// <summary>The value must be a multiple of none.</summary>
     public List<SchemaDecimal> NotMultiples { get; } = [];
 
-    /// <summary>What it is not.</summary>
+    /// <summary>Values that are not allowed.</summary>
     public List<SchemaDecimal> Excluded { get; } = [];
 
-    /// <summary>Whether not every number is allowed.</summary>
+    /// <summary>Whether some number is not allowed.</summary>
     public bool IsLimited => Low is not null || High is not null || IsSifted;
 
-    /// <summary>Whether it needs more than bounds.</summary>
+    /// <summary>Whether there are conditions other than bounds.</summary>
     public bool IsSifted => Multiples.Count + NotMultiples.Count + Excluded.Count > 0;
 
-    /// <summary>Takes what a schema says.</summary>
+    /// <summary>Adds the conditions of a schema.</summary>
     /// <exception cref="GrammarException">A number is too long.</exception>
     public void Add(JsonElement schema, string at)
     {
-        // Draft 4 has a flag beside the bound, later drafts a bound of its own.
+        // Draft 4 has a flag beside the bound; later drafts have a separate keyword for an exclusive bound.
         if (schema.TryGetProperty("minimum", out var low))
             AddLow(new(Number(low, $"{at}/minimum"), IsStrict(schema, "exclusiveMinimum")));
         if (schema.TryGetProperty("exclusiveMinimum", out var above) && above.ValueKind == JsonValueKind.Number)
@@ -43,7 +43,7 @@ internal sealed class NumberRange
             Multiples.Add(Positive(factor, $"{at}/multipleOf"));
     }
 
-    /// <summary>Takes the opposite of what one word of a schema says.</summary>
+    /// <summary>Adds the negation of one keyword of a schema.</summary>
     /// <exception cref="GrammarException">A number is too long.</exception>
     public void AddNegated(JsonElement schema, string word, string at)
     {
@@ -68,7 +68,7 @@ internal sealed class NumberRange
         }
     }
 
-    /// <summary>Takes a value out.</summary>
+    /// <summary>Excludes a value.</summary>
     public void Exclude(JsonElement value) => Excluded.Add(Number(value, "enum"));
 
     private static bool IsStrict(JsonElement schema, string word) => schema.TryGetProperty(word, out var flag) && flag.ValueKind == JsonValueKind.True;
@@ -94,7 +94,7 @@ internal sealed class NumberRange
             : throw new GrammarException($"{at}: only numbers of at most 40 characters and exponents of at most 308 can be kept to, found {value.GetRawText()}");
 }
 
-/// <summary>A bound of numbers.</summary>
+/// <summary>A bound on numbers.</summary>
 /// <param name="Value">The bound.</param>
-/// <param name="IsExclusive">Whether the bound itself is outside.</param>
+/// <param name="IsExclusive">Whether the bound itself is not allowed.</param>
 internal readonly record struct NumberBound(SchemaDecimal Value, bool IsExclusive);

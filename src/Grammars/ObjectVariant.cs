@@ -2,10 +2,10 @@ using System.Numerics;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>One of the things that an object may be, with rules for its members: which sets of members lead to a whole one.</summary>
+/// <summary>One possible shape of an object, with rules for its members; decides which sets of members can form a whole object.</summary>
 internal sealed class ObjectVariant
 {
-    private const int MaxSets = 200; // beyond that it is taken for possible
+    private const int MaxSets = 200; // with more sets the object counts as possible
     private const int MaxSearched = 30;
 
     private readonly SchemaObject _shape;
@@ -15,11 +15,11 @@ internal sealed class ObjectVariant
     private readonly bool _hasNeeds;
     private readonly Dictionary<(BigInteger Seen, int Count, int Met), bool> _ends = [];
 
-    /// <param name="shape">What it must be.</param>
-    /// <param name="members">Per property the rules of its members, and the demands that they meet. Kept, and changed: what cannot be is
-    /// taken out.</param>
-    /// <param name="others">The same of other members.</param>
-    /// <param name="budget">Pays for it.</param>
+    /// <param name="shape">The shape.</param>
+    /// <param name="members">For each property, the rules of its members with the demands that they meet. The object keeps the
+    /// array and removes impossible members from it.</param>
+    /// <param name="others">The same for members with other names.</param>
+    /// <param name="budget">Pays for the work.</param>
     public ObjectVariant(SchemaObject shape, (int Rule, int Met)[][] members, (int Rule, int Met)[] others, SchemaBudget budget)
     {
         _shape = shape;
@@ -42,19 +42,19 @@ internal sealed class ObjectVariant
         IsPossible = !(shape.Most < shape.Least) && (_required & Impossible) == 0 && CanEnd(0, 0, 0);
     }
 
-    /// <summary>Whether there is such an object.</summary>
+    /// <summary>Whether such an object exists.</summary>
     public bool IsPossible { get; }
 
-    /// <summary>Per property the rules of its members, and the demands that they meet.</summary>
+    /// <summary>For each property, the rules of its members with the demands that they meet.</summary>
     public (int Rule, int Met)[][] Members { get; }
 
-    /// <summary>The rules of other members.</summary>
+    /// <summary>The rules of members with other names.</summary>
     public (int Rule, int Met)[] Others { get; }
 
-    /// <summary>Counts beyond this are alike.</summary>
+    /// <summary>Counts above this are equivalent.</summary>
     public int Counted => Math.Max(1, Math.Max(_shape.Least, _shape.Most ?? 0));
 
-    /// <summary>Whether a property must be there.</summary>
+    /// <summary>Whether a property is required.</summary>
     public bool Requires(int property) => !((_required >> property) & 1).IsZero;
 
     private int AllMet => (1 << _shape.DemandCount) - 1;
@@ -64,7 +64,7 @@ internal sealed class ObjectVariant
     /// <summary>Whether an object may end here.</summary>
     public bool MayEnd(BigInteger seen, int count, int met) => met == AllMet && count >= _shape.Least && Needed(seen).IsZero;
 
-    /// <summary>What must be there where these have been there.</summary>
+    /// <summary>The properties that must still come after the given ones.</summary>
     public BigInteger Needed(BigInteger seen)
     {
         var needed = _required;
@@ -73,8 +73,10 @@ internal sealed class ObjectVariant
         return needed & ~seen;
     }
 
-    /// <summary>Whether members can follow that end an object with as many as are allowed. Where they need each other they come in groups,
-    /// and not every number can be reached.</summary>
+    /// <summary>
+    /// Whether further members can complete the object within the maximum. Members that need each other come in groups, so some
+    /// counts cannot be reached.
+    /// </summary>
     public bool CanEnd(BigInteger seen, int count, int met)
     {
         if (_shape.Least == 0 && _shape.Most is null && met == AllMet)
@@ -84,7 +86,7 @@ internal sealed class ObjectVariant
         return _ends[(seen, count, met)] = Meets(seen | Needed(seen), seen, count, 0, met);
     }
 
-    /// <summary>The numbers of the bits that are set.</summary>
+    /// <summary>The indices of the set bits.</summary>
     public static IEnumerable<int> Bits(BigInteger bits)
     {
         var bytes = bits.ToByteArray();
@@ -95,7 +97,7 @@ internal sealed class ObjectVariant
         }
     }
 
-    // Chooses members that meet what is not met yet, one demand after the other.
+    // Chooses members that meet the open demands, one demand at a time.
     private bool Meets(BigInteger first, BigInteger seen, int count, int others, int met)
     {
         var open = AllMet & ~met;
@@ -124,7 +126,7 @@ internal sealed class ObjectVariant
         return false;
     }
 
-    // All that a property needs, also by what it needs.
+    // Everything that a property needs, directly or indirectly.
     private void CloseNeeds(SchemaBudget budget)
     {
         for (var i = 0; i < _needs.Length && _hasNeeds; i++)
@@ -144,7 +146,7 @@ internal sealed class ObjectVariant
         }
     }
 
-    // A property that needs one which cannot be is impossible itself.
+    // A property that needs an impossible one is impossible too.
     private void ForbidWhatCannotBe()
     {
         for (var i = 0; i < Members.Length; i++)
@@ -163,7 +165,7 @@ internal sealed class ObjectVariant
         }
     }
 
-    // Members that come one by one reach every number up to all of them.
+    // Members that come one by one can reach every count up to all of them.
     private bool IsWithin(BigInteger set, BigInteger seen, int count)
     {
         var total = count + BitCount(set & ~seen);

@@ -2,20 +2,20 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>A pattern without anchors within it.</summary>
-/// <param name="IsStart">Whether the text begins with it.</param>
+/// <summary>A pattern without inner anchors.</summary>
+/// <param name="IsStart">Whether the match must begin the text.</param>
 /// <param name="Syntax">The pattern.</param>
-/// <param name="IsEnd">Whether the text ends with it.</param>
+/// <param name="IsEnd">Whether the match must end the text.</param>
 internal sealed record AnchoredRegex(bool IsStart, RegexNode Syntax, bool IsEnd);
 
-/// <summary>Brings the anchors of a pattern to its ends, as alternatives where they stand in alternatives.</summary>
+/// <summary>Moves the anchors of a pattern to its ends; anchors within alternatives give several alternatives.</summary>
 internal static class RegexAnchors
 {
     private const int MaxAlternatives = 100;
     private static readonly RegexNode Empty = new RegexNode.Sequence([]);
 
-    /// <summary>Patterns one of which is found where the whole is.</summary>
-    /// <exception cref="GrammarException">There are too many, an anchor is repeated, or none can ever be found.</exception>
+    /// <summary>Patterns such that a text matches the whole pattern exactly if it matches one of them.</summary>
+    /// <exception cref="GrammarException">There are too many patterns, an anchor is repeated, or no text can match any of them.</exception>
     public static IReadOnlyList<AnchoredRegex> Alternatives(RegexNode syntax)
     {
         var found = Of(syntax);
@@ -32,7 +32,7 @@ internal static class RegexAnchors
         _ => throw new GrammarException("^ and $ cannot be repeated"),
     };
 
-    // What stands between anchors as one part each: patterns are long, and have few anchors.
+    // Joins what is between anchors into one part: patterns are long and have few anchors.
     private static IEnumerable<RegexNode> Runs(IReadOnlyList<RegexNode> parts)
     {
         var run = new List<RegexNode>();
@@ -65,7 +65,7 @@ internal static class RegexAnchors
         return Few([.. before.SelectMany(first => after.Select(second => Followed(first, second)).OfType<AnchoredRegex>())]);
     }
 
-    // Null: never found, since there is a text before ^ or behind $.
+    // Null: can never match, because there is text before ^ or after $.
     private static AnchoredRegex? Followed(AnchoredRegex first, AnchoredRegex second)
     {
         if (second.IsStart && !CanBeEmpty(first.Syntax))

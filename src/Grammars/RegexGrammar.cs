@@ -2,28 +2,29 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>A regular expression as a grammar of the texts that it matches.</summary>
+/// <summary>Turns a regular expression into a grammar of the texts that it matches.</summary>
 /// <param name="nodes">The rules.</param>
 /// <param name="write">How characters are written; the ranges are of code points.</param>
 internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int First, int Last)>, Fragment> write)
 {
-    private const int Many = 16; // repetitions that are counted and not copied
+    private const int Many = 16; // from this many repetitions on they are counted, not copied
 
     /// <summary>The texts that a pattern matches as a whole, in UTF-8.</summary>
-    /// <exception cref="GrammarException">It is malformed, or has what is not possible (<see cref="RegexDialect.EcmaScript"/>); the message
-    /// says where.</exception>
+    /// <exception cref="GrammarException">
+    /// The pattern is malformed or uses an unsupported feature (<see cref="RegexDialect.EcmaScript"/>); the message says where.
+    /// </exception>
     public static Fragment Parse(GrammarNodes nodes, string pattern)
     {
         var grammar = new RegexGrammar(nodes, ranges => Utf8Ranges.Add(nodes, ranges));
         return nodes.Either([.. RegexAnchors.Alternatives(ParsedPattern(pattern)).Select(alternative => grammar.Make(alternative.Syntax))]);
     }
 
-    /// <summary>All texts in which a pattern is found, as JSON schema's <c>pattern</c> means it.</summary>
-    /// <exception cref="GrammarException">It is malformed, or has what is not possible.</exception>
+    /// <summary>All texts that contain a match of a pattern, as JSON Schema's <c>pattern</c> means it.</summary>
+    /// <exception cref="GrammarException">The pattern is malformed or uses an unsupported feature.</exception>
     public Fragment Search(string pattern)
     {
-        // What stands before and behind is the same for all alternatives: then a text that has been found is in one place, whatever else it
-        // begins.
+        // All alternatives share what comes before and after them: once a text has matched, it is in one place, whatever else it
+        // begins to match.
         var (start, end) = (nodes.Nothing().Start, nodes.Nothing().Start);
         var alternatives = RegexAnchors.Alternatives(ParsedPattern(pattern));
         var (before, behind) = (start, end);
@@ -47,7 +48,7 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
     }
 
     /// <summary>The syntax of a pattern.</summary>
-    /// <exception cref="GrammarException">It is malformed, or has what is not possible.</exception>
+    /// <exception cref="GrammarException">The pattern is malformed or uses an unsupported feature.</exception>
     public static RegexNode ParsedPattern(string pattern)
     {
         try
@@ -62,7 +63,7 @@ internal sealed class RegexGrammar(GrammarNodes nodes, Func<IEnumerable<(int Fir
 
     private Fragment Anything() => nodes.Star(write([(0, CodePoints.Last)]));
 
-    /// <summary>Creates a call of a rule, for notations that have rules.</summary>
+    /// <summary>Creates a call of a rule, for notations with rules.</summary>
     public Func<string, Fragment>? Call { get; init; }
 
     /// <summary>A pattern without anchors as a fragment.</summary>

@@ -2,6 +2,6 @@ using LocalLlm.Primitives;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>A rule, named within another one.</summary>
+/// <summary>A reference to a rule, within another rule.</summary>
 /// <param name="Name">The rule's name.</param>
 internal sealed record RuleReference(string Name) : RegexNode;

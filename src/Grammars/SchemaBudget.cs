@@ -1,8 +1,8 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// What making a grammar may cost. Work is counted in steps of some 10 ns, never timed, so that a schema is accepted or refused alike on
-/// every machine; everything that can be much is paid from here.
+/// The limit on the cost of compiling a schema. Work is counted in steps of some 10 ns and never timed, so every machine accepts
+/// and refuses the same schemas. Every operation that can be expensive pays from this budget.
 /// </summary>
 internal sealed class SchemaBudget
 {
@@ -19,7 +19,7 @@ internal sealed class SchemaBudget
     private long _nextLook = AllWork;
 
     /// <summary>Pays for some steps.</summary>
-    /// <exception cref="GrammarException">They are too many, all that was paid for together.</exception>
+    /// <exception cref="GrammarException">All steps together exceed the budget.</exception>
     public void Take(long work)
     {
         _work -= work;
@@ -28,23 +28,23 @@ internal sealed class SchemaBudget
         if (_work > _nextLook)
             return;
 
-        // Memory is work that was forgotten to be counted.
+        // The memory check catches work that no code counted.
         _nextLook = _work - WorkBetweenLooks;
         if (GC.GetAllocatedBytesForCurrentThread() - _allocatedBefore > MaxAllocated)
             throw TooMuch();
     }
 
-    /// <summary>Pays for several things that are said of one value together.</summary>
-    /// <exception cref="GrammarException">There are too many.</exception>
+    /// <summary>Pays for combining several conditions on one value.</summary>
+    /// <exception cref="GrammarException">The budget is exceeded.</exception>
     public void TakeBody() => Take(BodyWork);
 
-    /// <summary>Pays for what is said of a property, or compared.</summary>
-    /// <exception cref="GrammarException">It is too much.</exception>
+    /// <summary>Pays for parts of a property, or for comparisons.</summary>
+    /// <exception cref="GrammarException">The budget is exceeded.</exception>
     public void TakeParts(int count) => Take(PartWork * (long)count);
 
-    /// <summary>The automaton of a language; null: it has no text.</summary>
-    /// <param name="language">Makes its rules.</param>
-    /// <exception cref="GrammarException">It is too large.</exception>
+    /// <summary>The automaton of a language; null: the language has no text.</summary>
+    /// <param name="language">Builds the rules of the language.</param>
+    /// <exception cref="GrammarException">The automaton is too large.</exception>
     public ByteAutomaton? Automaton(Func<GrammarNodes, Fragment> language)
     {
         var nodes = new GrammarNodes(GrammarLimits.Default);
@@ -63,7 +63,7 @@ internal sealed class SchemaBudget
     }
 
     /// <summary>Whether a text is in a grammar.</summary>
-    /// <exception cref="GrammarException">Finding out takes too much work, all texts of the schema together.</exception>
+    /// <exception cref="GrammarException">All such checks of the schema together take too much work.</exception>
     public bool Accepts(ByteAutomaton automaton, ReadOnlySpan<byte> text)
     {
         var state = automaton.Start;

@@ -4,10 +4,10 @@ using System.Numerics;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A decimal number of any size, exact: <paramref name="Digits"/> / 10^<paramref name="Scale"/>, without zeros at the end of its fraction.
+/// An exact decimal number of any size: <paramref name="Digits"/> / 10^<paramref name="Scale"/>, without trailing zeros in its fraction.
 /// </summary>
 /// <param name="Digits">All its digits.</param>
-/// <param name="Scale">How many of them are behind the point.</param>
+/// <param name="Scale">Number of digits after the point.</param>
 internal readonly record struct SchemaDecimal(BigInteger Digits, int Scale) : IComparable<SchemaDecimal>
 {
     private const int MaxLength = 40;
@@ -16,22 +16,22 @@ internal readonly record struct SchemaDecimal(BigInteger Digits, int Scale) : IC
     /// <summary>Zero.</summary>
     public static SchemaDecimal Zero => new(BigInteger.Zero, 0);
 
-    /// <summary>Whether it has no fraction.</summary>
+    /// <summary>Whether it is a whole number.</summary>
     public bool IsWhole => Scale == 0;
 
-    /// <summary>Below zero, at it, above it.</summary>
+    /// <summary>Negative, zero or positive.</summary>
     public int Sign => Digits.Sign;
 
-    /// <summary>The largest whole number that is not above it.</summary>
+    /// <summary>The largest whole number not above it.</summary>
     public BigInteger Floor => BigInteger.DivRem(Digits, BigInteger.Pow(10, Scale), out var rest) - (rest.Sign < 0 ? 1 : 0);
 
-    /// <summary>The smallest whole number that is not below it.</summary>
+    /// <summary>The smallest whole number not below it.</summary>
     public BigInteger Ceiling => -(-this).Floor;
 
-    /// <summary>The digits behind the point of a number that is not below zero.</summary>
+    /// <summary>The digits after the point, for a number that is not negative.</summary>
     public string Fraction => Scale == 0 ? "" : BigInteger.Remainder(Digits, BigInteger.Pow(10, Scale)).ToString(CultureInfo.InvariantCulture).PadLeft(Scale, '0');
 
-    /// <summary>Reads a number of JSON.</summary>
+    /// <summary>Reads a JSON number.</summary>
     /// <returns>Whether it has at most 40 characters and an exponent of at most 308.</returns>
     public static bool TryParse(string text, out SchemaDecimal number)
     {

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Words that the draft a schema names does not know yet: to it they are notes.</summary>
+/// <summary>Keywords that are newer than the draft a schema declares: that draft reads them as annotations.</summary>
 internal static class SchemaDialect
 {
     private const int MaxDepth = 1000;
@@ -12,7 +12,7 @@ internal static class SchemaDialect
     private static readonly string[] SinceDraft7 = ["if", "then", "else"];
     private static readonly string[] Since2019 = ["dependentRequired", "dependentSchemas", "minContains", "maxContains", "unevaluatedItems", "unevaluatedProperties", "prefixItems", "$recursiveRef", "$dynamicRef"];
 
-    /// <summary>The schema without the words that its draft does not know.</summary>
+    /// <summary>The schema without the keywords that its draft does not have.</summary>
     /// <param name="root">The schema.</param>
     public static JsonElement Trimmed(JsonElement root)
     {
@@ -30,7 +30,7 @@ internal static class SchemaDialect
         bool Is(int number) => draft.Contains($"/draft-0{number}/", StringComparison.Ordinal);
     }
 
-    // Schemas stand as the value of a word, in an array, or under names; what stands elsewhere is no schema.
+    // A schema is the value of a keyword, an element of an array, or a value under a name; anything else is not a schema.
     private static void Trim(JsonNode? schema, string[] unknown)
     {
         if (schema is not JsonObject words)

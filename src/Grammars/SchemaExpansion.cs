@@ -2,25 +2,25 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>A choice that what is said of a value leaves: one of the alternatives holds beside the rest.</summary>
-/// <param name="Source">What makes the choice.</param>
-/// <param name="Alternatives">At least two; each is several parts that hold together.</param>
+/// <summary>A choice: one of the alternatives holds in addition to everything else.</summary>
+/// <param name="Source">The part that causes the choice.</param>
+/// <param name="Alternatives">At least two; all parts of one alternative hold together.</param>
 internal sealed record SchemaChoice(SchemaPart Source, IReadOnlyList<SchemaPart[]> Alternatives);
 
 /// <summary>
-/// What is said of a value, taken apart: references followed, <c>allOf</c> joined, negations pushed inwards (De Morgan), choices that can
-/// go one way only made. What is left are plain parts, which all hold, and choices.
+/// Expands what schemas say about a value: follows references, joins <c>allOf</c>, pushes negations inwards (De Morgan), and
+/// makes choices that have one possible outcome. The result is plain parts, which all hold, and choices.
 /// </summary>
-/// <param name="references">Where references lead.</param>
-/// <param name="budget">How long it may take.</param>
+/// <param name="references">Resolves references.</param>
+/// <param name="budget">Pays for the work.</param>
 internal sealed class SchemaExpansion(SchemaReferences references, SchemaBudget budget)
 {
     private readonly SchemaOverlap _overlap = new(references, budget);
     private SchemaNegation? _negation;
 
-    /// <summary>Takes parts apart.</summary>
-    /// <param name="parts">What holds.</param>
-    /// <exception cref="GrammarException">Something cannot be kept to.</exception>
+    /// <summary>Expands parts.</summary>
+    /// <param name="parts">The parts that hold.</param>
+    /// <exception cref="GrammarException">A part cannot be enforced.</exception>
     /// <exception cref="UnsatisfiableException">The parts exclude each other.</exception>
     public (List<SchemaPart> Plain, List<SchemaChoice> Choices) Expand(IEnumerable<SchemaPart> parts)
     {
@@ -123,7 +123,7 @@ internal sealed class SchemaExpansion(SchemaReferences references, SchemaBudget 
         };
     }
 
-    // Exactly one: this one, and none of the others that may hold beside it.
+    // Exactly one: this schema, and none of the others that could hold with it.
     private IEnumerable<SchemaPart[]> OneOf((JsonElement Schema, string At)[] items)
     {
         var overlaps = _overlap.Of(items);

@@ -2,19 +2,19 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>What is certain of a value already: it makes choices fewer.</summary>
+/// <summary>What is already certain about a value; it rules out alternatives of choices.</summary>
 internal sealed class SchemaKnown
 {
     private readonly SchemaTypes _types = SchemaTypes.All;
     private readonly HashSet<string> _required = [];
     private readonly HashSet<string> _lacking = [];
-    private readonly HashSet<string>? _names; // where no others are allowed
+    private readonly HashSet<string>? _names; // the only allowed names, if there is such a limit
 
     private readonly List<(JsonElement Schema, string At)> _schemas = [];
     private readonly SchemaOverlap _overlap;
 
     /// <param name="plain">Plain parts, all of which hold.</param>
-    /// <param name="overlap">What schemas exclude each other.</param>
+    /// <param name="overlap">Decides which schemas exclude each other.</param>
     public SchemaKnown(IEnumerable<SchemaPart> plain, SchemaOverlap overlap)
     {
         _overlap = overlap;
@@ -48,9 +48,9 @@ internal sealed class SchemaKnown
     /// <summary>The names that properties can have; null: any.</summary>
     public IEnumerable<string>? Named => (_types & SchemaTypes.Object) == 0 ? [] : _names?.Except(_lacking);
 
-    /// <summary>Those alternatives that may hold beside what is known, without what is known anyway.</summary>
+    /// <summary>The alternatives that may hold with what is known, without the parts that are already certain.</summary>
     /// <param name="alternatives">All of them.</param>
-    /// <param name="isDecided">One of them holds in any case.</param>
+    /// <param name="isDecided">One of the alternatives certainly holds.</param>
     public List<SchemaPart[]> Possible(IEnumerable<SchemaPart[]> alternatives, out bool isDecided)
     {
         var possible = new List<SchemaPart[]>();
@@ -84,7 +84,7 @@ internal sealed class SchemaKnown
         SchemaPartKind.Lacks => _types == SchemaTypes.Object && (_lacking.Contains(part.Name) || (_names is not null && !_names.Contains(part.Name))),
         SchemaPartKind.Whole => part.IsNegated ? _overlap.IsApart((part.Schema, part.At), _schemas) : SchemaWords.SaysNothing(part.Schema),
 
-        // Where the property is not there it spoils nothing; beside this it is said that it is there.
+        // An absent property does not count as broken; another part says that the property is present.
         SchemaPartKind.Property => part.IsNegated && _types == SchemaTypes.Object && _overlap.IsApart((part.Schema, part.At), PropertyOf(part.Name)),
         _ => false,
     };

@@ -2,19 +2,19 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>When a schema does not hold: one of its words does not.</summary>
-/// <param name="references">Where references lead.</param>
-/// <param name="overlap">What schemas exclude each other.</param>
-/// <param name="budget">How long it may take.</param>
+/// <summary>Negates a schema: it does not hold if one of its keywords does not.</summary>
+/// <param name="references">Resolves references.</param>
+/// <param name="overlap">Decides which schemas exclude each other.</param>
+/// <param name="budget">Pays for the work.</param>
 internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap overlap, SchemaBudget budget)
 {
     private readonly Dictionary<string, Func<string, bool>> _matchers = new(StringComparer.Ordinal);
 
     /// <summary>The ways in which a schema does not hold; none: it always holds.</summary>
     /// <param name="schema">The schema.</param>
-    /// <param name="at">Its place.</param>
+    /// <param name="at">Its JSON pointer.</param>
     /// <param name="known">What else holds.</param>
-    /// <exception cref="GrammarException">That cannot be kept to.</exception>
+    /// <exception cref="GrammarException">The negation cannot be enforced.</exception>
     public IEnumerable<SchemaPart[]> Of(JsonElement schema, string at, SchemaKnown known)
     {
         switch (schema.ValueKind)
@@ -97,7 +97,7 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
         }
     }
 
-    // An array or an object as a schema of its own, which does not hold: its parts are told apart one by one.
+    // Turns an array or object constant into a schema of its own, which must not hold; its parts are then negated one by one.
     private static IEnumerable<SchemaPart> Composite(JsonElement value, string at)
     {
         if (value.ValueKind is JsonValueKind.Array or JsonValueKind.Object)
@@ -118,7 +118,7 @@ internal sealed class SchemaNegation(SchemaReferences references, SchemaOverlap 
         _ => new() { ["const"] = value },
     };
 
-    // The item at a place is there, and does not keep to its schema.
+    // The item at a position is present and does not satisfy its schema.
     private static SchemaPart FailsAt(JsonElement item, string at)
     {
         var index = int.Parse(at.AsSpan(at.LastIndexOf('/') + 1), System.Globalization.CultureInfo.InvariantCulture);

@@ -2,9 +2,9 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Whether schemas can hold together, as far as is seen at a glance: types, constants, properties that tell them apart.</summary>
-/// <param name="references">Where references lead.</param>
-/// <param name="budget">How long it may take.</param>
+/// <summary>Whether schemas can hold together, as far as a quick look at types, constants and distinguishing properties shows.</summary>
+/// <param name="references">Resolves references.</param>
+/// <param name="budget">Pays for the work.</param>
 internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget budget)
 {
     private const int MaxSchemas = 500;
@@ -15,10 +15,10 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
     private const int MaxNames = 50;
     private readonly Dictionary<string, int[][]> _overlaps = [];
     private readonly Dictionary<string, List<(JsonElement Schema, string At)>> _kinds = [];
-    private int _comparisons; // that are left
+    private int _comparisons; // comparisons left
 
-    /// <summary>For each schema the others that might hold beside it.</summary>
-    /// <exception cref="GrammarException">They are too many.</exception>
+    /// <summary>For each schema, the other schemas that might hold with it.</summary>
+    /// <exception cref="GrammarException">There are too many.</exception>
     public int[][] Of((JsonElement Schema, string At)[] schemas)
     {
         if (schemas.Length > MaxSchemas)
@@ -29,9 +29,9 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
         return _overlaps[schemas[0].At] = [.. schemas.Select((_, i) => Enumerable.Range(0, schemas.Length).Where(j => j != i && !Compared(kinds[i], kinds[j])).ToArray())];
     }
 
-    /// <summary>Whether a schema can never hold beside others.</summary>
+    /// <summary>Whether a schema can never hold together with other schemas.</summary>
     /// <param name="schema">The schema.</param>
-    /// <param name="others">Schemas that hold, references and <c>allOf</c> taken apart or not.</param>
+    /// <param name="others">Schemas that hold, with references and <c>allOf</c> expanded or not.</param>
     public bool IsApart((JsonElement Schema, string At) schema, IReadOnlyList<(JsonElement Schema, string At)> others) =>
         others.Count > 0 && Compared(Kinds(schema.Schema, schema.At), [.. others.SelectMany(other => Kinds(other.Schema, other.At))]);
 
@@ -42,7 +42,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
         return AreDisjoint(a, b, 0);
     }
 
-    // What holds whenever the schema holds: the schema itself and those that it holds in place by allOf and references.
+    // What holds if the schema holds: the schema itself and the schemas it includes by allOf and references.
     private List<(JsonElement Schema, string At)> Kinds(JsonElement schema, string at)
     {
         if (_kinds.TryGetValue(at, out var known))
@@ -95,7 +95,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
         return types;
     }
 
-    // A property that one requires and the other forbids, or that both require with values that cannot be equal.
+    // A property that one schema requires and the other forbids, or that both require with values that cannot be equal.
     private bool TellApart(List<(JsonElement Schema, string At)> a, List<(JsonElement Schema, string At)> b, int level)
     {
         var theirs = RequiredBy(b);
@@ -110,7 +110,7 @@ internal sealed class SchemaOverlap(SchemaReferences references, SchemaBudget bu
         return false;
     }
 
-    // The first ones are enough to tell schemas apart, and there may be many.
+    // The first few suffice to distinguish schemas, and there may be many.
     private static HashSet<string> RequiredBy(List<(JsonElement Schema, string At)> schemas) =>
         [.. schemas.SelectMany(part => part.Schema.TryGetProperty("required", out var required) && required.ValueKind == JsonValueKind.Array ? required.EnumerateArray().Take(MaxNames).Select(name => name.GetString()!) : []).Take(MaxNames)];
 

@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>The types of JSON; numbers told apart by whether they have a fraction.</summary>
+/// <summary>The types of JSON; numbers are divided into whole numbers and fractions.</summary>
 [Flags]
 internal enum SchemaTypes
 {
@@ -25,7 +25,7 @@ internal enum SchemaTypes
     /// <summary>All numbers.</summary>
     Number = Integer | Fraction,
 
-    /// <summary>Texts.</summary>
+    /// <summary>Strings.</summary>
     String = 16,
 
     /// <summary>Arrays.</summary>
@@ -34,7 +34,7 @@ internal enum SchemaTypes
     /// <summary>Objects.</summary>
     Object = 64,
 
-    /// <summary>All of them.</summary>
+    /// <summary>All types.</summary>
     All = Null | Boolean | Number | String | Array | Object,
 }
 
@@ -44,10 +44,10 @@ internal enum SchemaPartKind
     /// <summary>A schema holds, or does not.</summary>
     Whole,
 
-    /// <summary>Those words of a schema hold that need no choice.</summary>
+    /// <summary>Those keywords of a schema hold that need no choice.</summary>
     Plain,
 
-    /// <summary>One word of a schema holds, or does not.</summary>
+    /// <summary>One keyword of a schema holds, or does not.</summary>
     Word,
 
     /// <summary>The value has one of some types.</summary>
@@ -59,17 +59,17 @@ internal enum SchemaPartKind
     /// <summary>The value is an object that lacks a property.</summary>
     Lacks,
 
-    /// <summary>The value is an object, and one of its properties, where it is there, keeps to a schema, or does not.</summary>
+    /// <summary>The value is an object, and one of its properties, if present, satisfies a schema, or does not.</summary>
     Property,
 
-    /// <summary>The value is an object, and one of its properties breaks a word of a schema: its name, or its value.</summary>
+    /// <summary>The value is an object, and one of its properties breaks a keyword of a schema by its name or its value.</summary>
     Some,
 }
 
-/// <summary>One of several things that are said of a value together.</summary>
-/// <param name="Kind">What it says.</param>
+/// <summary>One of several conditions on a value.</summary>
+/// <param name="Kind">The kind of condition.</param>
 /// <param name="Schema">The schema.</param>
-/// <param name="At">The schema's JSON pointer: schemas at one place are one schema.</param>
+/// <param name="At">The schema's JSON pointer: schemas with one pointer are one schema.</param>
 internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, string At)
 {
     private const int LongestKey = 200;
@@ -77,31 +77,31 @@ internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, strin
     private string? _key;
     private UInt128? _digest;
 
-    // A copy says something else.
+    // A copy says something else, so it must not inherit the key and the digest.
     private SchemaPart(SchemaPart other)
     {
         (Kind, Schema, At, IsNegated, Name, Types) = (other.Kind, other.Schema, other.At, other.IsNegated, other.Name, other.Types);
     }
 
-    /// <summary>Whether it must not hold.</summary>
+    /// <summary>Whether the condition is negated.</summary>
     public bool IsNegated { get; init; }
 
-    /// <summary>The word, or the property.</summary>
+    /// <summary>The keyword, or the property.</summary>
     public string Name { get; init; } = "";
 
     /// <summary>The types.</summary>
     public SchemaTypes Types { get; init; }
 
-    /// <summary>Equal for parts that say the same.</summary>
+    /// <summary>Equal for parts that say the same thing.</summary>
     public string Key => _key ??= $"{(char)('a' + (int)Kind)}{(IsNegated ? '!' : ' ')}{(int)Types} {At}\0{Name}";
 
-    /// <summary>Equal for parts that say the same together.</summary>
+    /// <summary>Equal for sets of parts that say the same thing.</summary>
     public static string KeyOf(IReadOnlyCollection<SchemaPart> parts)
     {
         if (parts.Count == 1 && parts.First().Key is { Length: <= LongestKey } only)
             return only;
 
-        // Many keys are kept, and most are long: the digests of the parts stand for them.
+        // Many keys are kept and most are long, so digests of the parts stand for them.
         var digests = new SortedSet<UInt128>();
         foreach (var part in parts)
             digests.Add(part._digest ??= DigestOf(part.Key));
@@ -132,21 +132,21 @@ internal sealed record SchemaPart(SchemaPartKind Kind, JsonElement Schema, strin
     /// <summary>The value is an object that lacks a property.</summary>
     public static SchemaPart Lacks(string name) => new(SchemaPartKind.Lacks, default, "") { Name = name };
 
-    /// <summary>The value is an object, and one of its properties does not keep to a schema where it is there.</summary>
+    /// <summary>The value is an object, and one of its properties is present and does not satisfy a schema.</summary>
     public static SchemaPart Spoils(string name, JsonElement schema, string at) => new(SchemaPartKind.Property, schema, at) { Name = name, IsNegated = true };
 
-    /// <summary>The value is an object of which some property breaks a word of a schema.</summary>
+    /// <summary>The value is an object, and some property of it breaks a keyword of a schema.</summary>
     /// <param name="schema">The schema.</param>
-    /// <param name="at">Its place.</param>
+    /// <param name="at">Its JSON pointer.</param>
     /// <param name="word"><c>additionalProperties</c>, <c>propertyNames</c>, or <c>patternProperties/</c> and a pattern.</param>
     public static SchemaPart Breaks(JsonElement schema, string at, string word) => new(SchemaPartKind.Some, schema, at) { Name = word };
 
-    /// <summary>A word of a schema holds; what it means is a choice.</summary>
+    /// <summary>A keyword of a schema holds, which involves a choice.</summary>
     public static SchemaPart Choice(JsonElement schema, string at, string word) => new(SchemaPartKind.Word, schema, at) { Name = word };
 
-    /// <summary>A word of a schema does not hold.</summary>
+    /// <summary>A keyword of a schema does not hold.</summary>
     public static SchemaPart Not(JsonElement schema, string at, string word) => new(SchemaPartKind.Word, schema, at) { Name = word, IsNegated = true };
 
-    /// <summary>The plain words of a schema hold.</summary>
+    /// <summary>The plain keywords of a schema hold.</summary>
     public static SchemaPart Plain(JsonElement schema, string at) => new(SchemaPartKind.Plain, schema, at);
 }

@@ -1,13 +1,13 @@
 namespace LocalLlm.Grammars;
 
-/// <summary>Patterns of schemas (ECMA 262, as far as <see cref="RegexGrammar.ParsedPattern"/> goes).</summary>
+/// <summary>Patterns of schemas (the part of ECMA 262 that <see cref="RegexGrammar.ParsedPattern"/> supports).</summary>
 internal static class SchemaPatterns
 {
-    /// <summary>The strings in which a pattern is found.</summary>
+    /// <summary>The strings that contain a match of a pattern.</summary>
     public static StringLanguages.Language Language(string pattern) => (nodes, text) => new RegexGrammar(nodes, text.Character).Search(pattern);
 
     /// <summary>Whether strings are in a language.</summary>
-    /// <exception cref="GrammarException">It is malformed.</exception>
+    /// <exception cref="GrammarException">The language is malformed.</exception>
     public static Func<string, bool> Matcher(StringLanguages.Language language, string at, SchemaBudget budget)
     {
         try

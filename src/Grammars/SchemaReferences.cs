@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Where the references of a schema lead.</summary>
+/// <summary>Resolves the references of a schema.</summary>
 internal sealed class SchemaReferences
 {
     private const int MaxSteps = 200;
@@ -18,13 +18,13 @@ internal sealed class SchemaReferences
         Index(root, "#", "", "#", 0, isMap: false);
     }
 
-    /// <summary>Whether nothing beside a $ref is looked at, as until draft 7.</summary>
+    /// <summary>Whether keywords beside a $ref are ignored, as up to draft 7.</summary>
     public bool StandAlone { get; }
 
-    /// <summary>What a reference names.</summary>
+    /// <summary>Resolves a reference.</summary>
     /// <param name="reference">The value of $ref.</param>
-    /// <param name="at">The place of the schema that has it.</param>
-    /// <exception cref="GrammarException">It leads out of the schema, or nowhere.</exception>
+    /// <param name="at">The JSON pointer of the schema that has it.</param>
+    /// <exception cref="GrammarException">The reference leads out of the schema, or nowhere.</exception>
     public (JsonElement Schema, string At) Target(JsonElement reference, string at)
     {
         var pointer = reference.ValueKind == JsonValueKind.String ? reference.GetString()! : throw new GrammarException($"{at}/$ref: must be a text");
@@ -38,14 +38,14 @@ internal sealed class SchemaReferences
         if (_named.TryGetValue($"{resource.At} {pointer.TrimEnd('#')}", out var near) || _named.TryGetValue(pointer.TrimEnd('#'), out near))
             return near;
 
-        // The same with a schema's own address before it.
+        // The same after a schema's own address.
         return pointer.IndexOf("#/", StringComparison.Ordinal) is var fragment and > 0 && _named.TryGetValue(pointer[..fragment], out var own)
             ? Follow(pointer[fragment..], own, at)
             : throw new GrammarException($"{at}/$ref: '{pointer}' leads out of the schema");
     }
 
-    /// <summary>Refuses a schema that contains itself without a property or an item between: it would say nothing.</summary>
-    /// <exception cref="GrammarException">It does.</exception>
+    /// <summary>Refuses a schema that contains itself without a property or an item in between: it would say nothing.</summary>
+    /// <exception cref="GrammarException">The schema does so.</exception>
     public void CheckNoCircle(JsonElement schema, string at) => Walk(schema, at, []);
 
     private static GrammarException Circle(string at) => new($"{at}: references lead in a circle");
@@ -89,7 +89,7 @@ internal sealed class SchemaReferences
         return (target, from.At + pointer[1..]);
     }
 
-    // Names that schemas give themselves: $id, id, $anchor. In a map, such as properties, the keys are names and no words.
+    // Indexes the names that schemas give themselves: $id, id, $anchor. In a map, such as properties, the keys are names, not keywords.
     private void Index(JsonElement schema, string at, string address, string resource, int depth, bool isMap)
     {
         if (depth > MaxSteps)

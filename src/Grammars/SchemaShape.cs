@@ -5,11 +5,11 @@ namespace LocalLlm.Grammars;
 
 /// <summary>A condition on how many items of an array are of a kind (<c>contains</c>).</summary>
 /// <param name="Item">The kind.</param>
-/// <param name="Least">Fewest of them.</param>
-/// <param name="Most">Most of them; null: any number.</param>
+/// <param name="Least">Minimum number of such items.</param>
+/// <param name="Most">Maximum number of such items; null: any number.</param>
 internal sealed record SchemaDemand(SchemaPart Item, int Least, int? Most);
 
-/// <summary>What plain parts say of a value together, by type.</summary>
+/// <summary>What plain parts together say about a value, by type.</summary>
 internal sealed class SchemaShape
 {
     private static readonly Dictionary<string, SchemaTypes> TypeNames = new(StringComparer.Ordinal)
@@ -18,7 +18,7 @@ internal sealed class SchemaShape
     };
 
     /// <param name="plain">The parts.</param>
-    /// <exception cref="GrammarException">One of them cannot be kept to.</exception>
+    /// <exception cref="GrammarException">One of them cannot be enforced.</exception>
     public SchemaShape(IEnumerable<SchemaPart> plain)
     {
         foreach (var part in plain)
@@ -43,16 +43,16 @@ internal sealed class SchemaShape
         }
     }
 
-    /// <summary>The types it can have.</summary>
+    /// <summary>The possible types.</summary>
     public SchemaTypes Types { get; private set; } = SchemaTypes.All;
 
-    /// <summary>The values it can have; null: any.</summary>
+    /// <summary>The only possible values; null: any.</summary>
     public List<JsonElement>? Constants { get; private set; }
 
-    /// <summary>Values it cannot have.</summary>
+    /// <summary>Values that are not allowed.</summary>
     public List<JsonElement> Excluded { get; private set; } = [];
 
-    /// <summary>Where numbers lie.</summary>
+    /// <summary>The conditions on numbers.</summary>
     public NumberRange Numbers { get; } = new();
 
     /// <summary>Patterns of strings.</summary>
@@ -61,42 +61,42 @@ internal sealed class SchemaShape
     /// <summary>Strings that are not allowed.</summary>
     public List<Language> ForbiddenStrings { get; } = [];
 
-    /// <summary>Lengths of strings in characters.</summary>
+    /// <summary>The allowed lengths of strings, in characters.</summary>
     public CountRange Length { get; } = new();
 
-    /// <summary>Schemas that say something of the properties that an object may have.</summary>
+    /// <summary>Schemas with conditions on an object's properties.</summary>
     public List<(JsonElement Schema, string At)> Members { get; } = [];
 
-    /// <summary>Single properties: there, not there, not as a schema says.</summary>
+    /// <summary>Conditions on single properties: present, absent, or not satisfying a schema.</summary>
     public List<SchemaPart> Properties { get; } = [];
 
-    /// <summary>Numbers of properties.</summary>
+    /// <summary>The allowed number of properties.</summary>
     public CountRange PropertyCount { get; } = new();
 
-    /// <summary>What names must be.</summary>
+    /// <summary>Conditions on property names.</summary>
     public List<(JsonElement Schema, string At)> Names { get; } = [];
 
-    /// <summary>Schemas that say something of the items that an array may have.</summary>
+    /// <summary>Schemas with conditions on an array's items.</summary>
     public List<(JsonElement Schema, string At)> Items { get; } = [];
 
-    /// <summary>Numbers of items.</summary>
+    /// <summary>The allowed number of items.</summary>
     public CountRange ItemCount { get; } = new();
 
-    /// <summary>Items that must be there.</summary>
+    /// <summary>Items that must be present.</summary>
     public List<SchemaDemand> Demands { get; } = [];
 
-    /// <summary>What all items must be.</summary>
+    /// <summary>Conditions on all items.</summary>
     public List<SchemaPart> EveryItem { get; } = [];
 
-    /// <summary>Where it is said that no two items are equal; null: nowhere.</summary>
+    /// <summary>The JSON pointer of the condition that no two items are equal; null: there is none.</summary>
     public string? UniqueAt { get; private set; }
 
-    /// <summary>Whether there are conditions beside the types and the constants.</summary>
+    /// <summary>Whether there are conditions other than types and constants.</summary>
     public bool HasConditions => Numbers.IsLimited || Patterns.Count > 0 || ForbiddenStrings.Count > 0 || Length.IsLimited || Members.Count > 0 || Properties.Count > 0 || PropertyCount.IsLimited || Names.Count > 0 || Items.Count > 0
         || ItemCount.IsLimited || Demands.Count > 0 || EveryItem.Count > 0 || UniqueAt is not null;
 
-    /// <summary>The types that a schema names; all where it names none.</summary>
-    /// <exception cref="GrammarException">There is no such type.</exception>
+    /// <summary>The types that a schema names; all types if it names none.</summary>
+    /// <exception cref="GrammarException">A named type does not exist.</exception>
     public static SchemaTypes TypesOf(JsonElement schema, string at)
     {
         if (!schema.TryGetProperty("type", out var type))
@@ -118,7 +118,7 @@ internal sealed class SchemaShape
         _ => SchemaTypes.Null,
     };
 
-    /// <summary>The types of which a word says anything.</summary>
+    /// <summary>The types that a keyword says anything about.</summary>
     public static SchemaTypes ConcernedBy(string word) => word switch
     {
         "minimum" or "maximum" or "exclusiveMinimum" or "exclusiveMaximum" or "multipleOf" => SchemaTypes.Number,
@@ -128,7 +128,7 @@ internal sealed class SchemaShape
         _ => SchemaTypes.All,
     };
 
-    /// <summary>Equal where the same is said of values of a type; null: not known.</summary>
+    /// <summary>Equal if the conditions on values of a type are equal; null: not known.</summary>
     public string? KeyOf(SchemaTypes type)
     {
         if (Excluded.Count > 0 || Constants is not null)
@@ -142,7 +142,7 @@ internal sealed class SchemaShape
         };
     }
 
-    /// <summary>The same for values that are given; those that are named and those that are excluded are seen to.</summary>
+    /// <summary>The same conditions for given values, without constants and excluded values: the caller checks those.</summary>
     public SchemaShape WithoutConstants(IEnumerable<JsonElement> values)
     {
         var other = (SchemaShape)MemberwiseClone();
@@ -232,8 +232,8 @@ internal sealed class SchemaShape
         Constants = Constants is null ? values : [.. Constants.Where(value => values.Exists(other => JsonElement.DeepEquals(value, other)))];
     }
 
-    /// <summary>Refuses lists of constants that are too long to be compared one by one.</summary>
-    /// <exception cref="GrammarException">They are.</exception>
+    /// <summary>Refuses lists of constants that are too long to compare one by one.</summary>
+    /// <exception cref="GrammarException">The lists are too long.</exception>
     public static void CheckComparable(int count, int otherCount)
     {
         const int MaxComparisons = 1_000_000;

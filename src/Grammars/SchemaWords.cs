@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace LocalLlm.Grammars;
 
-/// <summary>Which words of a schema say what an instance must be.</summary>
+/// <summary>The keywords of a schema that constrain an instance.</summary>
 internal static class SchemaWords
 {
     private static readonly HashSet<string> PlainWords =
@@ -11,24 +11,24 @@ internal static class SchemaWords
         "exclusiveMaximum", "patternProperties", "maxProperties", "dependencies", "dependentRequired", "propertyNames", "uniqueItems", "contains", "minContains", "maxContains", "multipleOf", "prefixItems", "additionalItems",
     ];
 
-    // Words that hold schemas of the same value.
+    // Keywords with schemas for the same value.
     private static readonly HashSet<string> InPlaceWords = ["$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"];
 
     private static readonly HashSet<string> NotKept = ["unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef"];
 
     private const int MaxNameLength = 1000;
 
-    /// <summary>The words of a schema that say what an instance must be.</summary>
+    /// <summary>The keywords of a schema that constrain an instance.</summary>
     public static IEnumerable<string> Of(JsonElement schema) =>
         schema.EnumerateObject().Select(property => property.Name).Where(word => PlainWords.Contains(word) || InPlaceWords.Contains(word) || NotKept.Contains(word));
 
-    /// <summary>Whether a schema has words that need no choice.</summary>
+    /// <summary>Whether a schema has keywords that need no choice.</summary>
     public static bool HasPlain(JsonElement schema) => schema.EnumerateObject().Any(property => PlainWords.Contains(property.Name));
 
     /// <summary>Whether a schema allows everything.</summary>
     public static bool SaysNothing(JsonElement schema) => schema.ValueKind == JsonValueKind.True || (schema.ValueKind == JsonValueKind.Object && !Of(schema).Any());
 
-    /// <summary>The schemas of the same value that a schema holds, references left out.</summary>
+    /// <summary>The schemas for the same value that a schema contains, apart from references.</summary>
     public static IEnumerable<(JsonElement Schema, string At)> InPlace(JsonElement schema, string at)
     {
         foreach (var word in (string[])["allOf", "anyOf", "oneOf"])
@@ -47,7 +47,7 @@ internal static class SchemaWords
             yield return (inner, place);
     }
 
-    /// <summary>The schemas of a word that holds an array of them, with their places.</summary>
+    /// <summary>The schemas of a keyword that holds an array of them, with their JSON pointers.</summary>
     public static IEnumerable<(JsonElement Schema, string At)> Items(JsonElement schema, string at, string word)
     {
         if (!schema.TryGetProperty(word, out var all) || all.ValueKind != JsonValueKind.Array)
@@ -57,7 +57,7 @@ internal static class SchemaWords
             yield return (item, $"{at}/{word}/{i++}");
     }
 
-    /// <summary>Schemas that must hold where an object has a property.</summary>
+    /// <summary>Schemas that must hold if an object has a property.</summary>
     public static IEnumerable<(string Name, JsonElement Schema, string At)> Dependents(JsonElement schema, string at)
     {
         foreach (var word in (string[])["dependencies", "dependentSchemas"])
@@ -75,7 +75,7 @@ internal static class SchemaWords
     /// <summary>A name as a part of a JSON pointer.</summary>
     public static string Escaped(string name) => name.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal);
 
-    /// <summary>Which properties must be there beside others (<c>dependencies</c>, <c>dependentRequired</c>).</summary>
+    /// <summary>Which properties must be present if another one is (<c>dependencies</c>, <c>dependentRequired</c>).</summary>
     public static Dictionary<string, string[]> NeedsOf(JsonElement schema)
     {
         var needs = new Dictionary<string, string[]>(StringComparer.Ordinal);
@@ -90,8 +90,8 @@ internal static class SchemaWords
         return needs;
     }
 
-    /// <summary>Refuses what cannot be kept to, and values that mean nothing.</summary>
-    /// <exception cref="GrammarException">The keyword and its place.</exception>
+    /// <summary>Refuses keywords that cannot be enforced, and invalid values of keywords.</summary>
+    /// <exception cref="GrammarException">Names the keyword and its place.</exception>
     public static void Check(JsonElement schema, string at)
     {
         foreach (var property in schema.EnumerateObject())
@@ -103,7 +103,7 @@ internal static class SchemaWords
         }
     }
 
-    // What the value of a keyword must be where it is something else.
+    // The expected kind of value, if the keyword's value is of another kind; else null.
     private static string? Wanted(JsonProperty keyword)
     {
         var kind = keyword.Value.ValueKind;

@@ -1,15 +1,15 @@
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// Strings of JSON told apart by several languages at once. Characters are written in one way only, as
-/// <see cref="JsonSchemaText.Character"/> writes them.
+/// Distinguishes JSON strings by several languages at once. Each character has a single spelling, the one that <see
+/// cref="JsonSchemaText.Character"/> writes.
 /// </summary>
-/// <param name="budget">Pays for it.</param>
+/// <param name="budget">Pays for the work.</param>
 internal sealed class StringLanguages(SchemaBudget budget)
 {
     private readonly LanguageProduct _product = new(budget, All);
 
-    /// <summary>Creates a language over the characters of a string, as <see cref="JsonSchemaText"/> writes them; quotes left out.</summary>
+    /// <summary>Creates a language over the characters of a string, as <see cref="JsonSchemaText"/> writes them, without quotes.</summary>
     public delegate Fragment Language(GrammarNodes nodes, JsonSchemaText text);
 
     /// <summary>Strings of some lengths, in characters.</summary>
@@ -20,18 +20,18 @@ internal sealed class StringLanguages(SchemaBudget budget)
         return nodes.Loop(character, least, most);
     };
 
-    /// <summary>Tells strings in a language from others.</summary>
-    /// <exception cref="GrammarException">It is too large.</exception>
+    /// <summary>Distinguishes strings in a language from other strings.</summary>
+    /// <exception cref="GrammarException">The product is too large.</exception>
     public void Tell(Language language) => _product.Tell(nodes => language(nodes, new(nodes)));
 
-    /// <summary>Keeps the strings that are in a language, or those that are not.</summary>
-    /// <exception cref="GrammarException">It is too large.</exception>
+    /// <summary>Keeps only the strings that are in a language, or only those that are not.</summary>
+    /// <exception cref="GrammarException">The product is too large.</exception>
     public void Require(Language language, bool isWanted) => _product.Require(nodes => language(nodes, new(nodes)), isWanted);
 
-    /// <summary>Strings by what they are, with their quotes: one way in, and a way out for every kind.</summary>
-    /// <param name="nodes">Gets the rules.</param>
-    /// <param name="kindOf">From the languages that a string is in (bit i: the i-th one given) to its kind; below 0: it is not allowed.
-    /// Pure.</param>
+    /// <summary>Builds the strings by kind, with their quotes: one entry, and an exit for every kind.</summary>
+    /// <param name="nodes">Receives the rules.</param>
+    /// <param name="kindOf">Maps the languages that contain a string (bit i: the i-th one given) to its kind; below 0: not
+    /// allowed. Pure.</param>
     /// <exception cref="UnsatisfiableException">No string is allowed.</exception>
     public (int Start, Dictionary<int, int> Ends) Make(GrammarNodes nodes, Func<ulong, int> kindOf)
     {
@@ -48,10 +48,10 @@ internal sealed class StringLanguages(SchemaBudget budget)
         return (begin.Start, ends);
     }
 
-    /// <summary>The strings that are left after <see cref="Require"/> and have a number of characters, quotes included.</summary>
-    /// <param name="nodes">Gets the rules.</param>
-    /// <param name="least">Fewest characters.</param>
-    /// <param name="most">Most characters; null: any number.</param>
+    /// <summary>The strings that <see cref="Require"/> has kept, quotes included, limited by their number of characters.</summary>
+    /// <param name="nodes">Receives the rules.</param>
+    /// <param name="least">Minimum number of characters.</param>
+    /// <param name="most">Maximum number of characters; null: any number.</param>
     /// <exception cref="UnsatisfiableException">No string is allowed.</exception>
     public Fragment MakeCounted(GrammarNodes nodes, int least, int? most) =>
         nodes.Sequence(nodes.Literal("\""), _product.MakeCounted(nodes, least, most, All), nodes.Literal("\""));

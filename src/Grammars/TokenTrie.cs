@@ -3,20 +3,20 @@ using System.Collections.Concurrent;
 namespace LocalLlm.Grammars;
 
 /// <summary>
-/// A vocabulary: its tokens by their bytes, in the order of a walk from the root: a walk that meets a byte which leads nowhere skips
-/// everything below. Immutable but for what it remembers.
+/// A vocabulary: the bytes of its tokens as a trie, stored in the order of a walk from the root. A walk that meets a byte without
+/// a continuation skips everything below it. Immutable, apart from what it remembers.
 /// </summary>
 public sealed class TokenTrie
 {
     private readonly byte[] _labels;
-    private readonly ushort[] _depths; // of the root's children: 1
-    private readonly int[] _skips; // the node after everything below
-    private readonly int[] _firstTokens; // per node: where its tokens begin in _tokens
+    private readonly ushort[] _depths; // the root's children have depth 1
+    private readonly int[] _skips; // the node after the whole subtree
+    private readonly int[] _firstTokens; // per node: index of its first token in _tokens
     private readonly int[] _tokens;
 
-    /// <summary>Sorts a vocabulary; a tenth of a second for a large one, so that it is made once.</summary>
-    /// <param name="count">Tokens of the vocabulary.</param>
-    /// <param name="bytesOf">The bytes of a token; empty: it can never be chosen by a grammar (special tokens).</param>
+    /// <summary>Sorts a vocabulary. That takes a tenth of a second for a large one, so create it once.</summary>
+    /// <param name="count">Number of tokens in the vocabulary.</param>
+    /// <param name="bytesOf">The bytes of a token; empty: a grammar never chooses it (special tokens).</param>
     public TokenTrie(int count, Func<int, byte[]> bytesOf)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
@@ -49,25 +49,25 @@ public sealed class TokenTrie
         _skips = Skips(_depths);
     }
 
-    /// <summary>What the insides of rules allow that many grammars have. Thread-safe.</summary>
+    /// <summary>The tokens allowed inside rules that many grammars have. Thread-safe.</summary>
     internal ConcurrentDictionary<string, (uint[] Inside, int[] Unknown)> Known { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Ids are below this.</summary>
+    /// <summary>All ids are below this.</summary>
     public int VocabularySize { get; }
 
-    /// <summary>Bytes of the longest token.</summary>
+    /// <summary>Number of bytes of the longest token.</summary>
     internal int MaxDepth { get; }
 
-    /// <summary>The tokens that a grammar can choose, those of most bytes first.</summary>
+    /// <summary>The tokens that a grammar can choose, the longest first.</summary>
     internal int[] LongestFirst { get; }
 
-    /// <summary>Bytes of each token; empty for those that no grammar can choose.</summary>
+    /// <summary>The bytes of each token; empty for tokens that no grammar can choose.</summary>
     internal byte[][] Bytes { get; }
 
-    /// <summary>Sets the bits of all tokens that may come in a state of a grammar.</summary>
+    /// <summary>Sets the bits of all tokens that may come next in a state of a grammar.</summary>
     /// <param name="automaton">The grammar.</param>
     /// <param name="state">The state.</param>
-    /// <param name="mask">[(vocabulary + 31) / 32], zero before.</param>
+    /// <param name="mask">[(vocabulary + 31) / 32], initially zero.</param>
     /// <param name="stack">[<see cref="MaxDepth"/> + 1], overwritten.</param>
     internal void Allow(ByteAutomaton automaton, GrammarState state, Span<uint> mask, Span<GrammarState> stack)
     {
@@ -89,12 +89,12 @@ public sealed class TokenTrie
         }
     }
 
-    /// <summary>Sorts the tokens that may come within a rule that is looked at by itself.</summary>
+    /// <summary>Sorts the tokens that may come within a rule that is examined alone.</summary>
     /// <param name="automaton">The grammar.</param>
     /// <param name="state">A state of <see cref="ByteAutomaton.Inside(GrammarState)"/>.</param>
-    /// <param name="inside">[(vocabulary + 31) / 32], zero before: gets the bits of those that stay inside.</param>
+    /// <param name="inside">[(vocabulary + 31) / 32], initially zero: receives the bits of the tokens that stay inside.</param>
     /// <param name="stack">[<see cref="MaxDepth"/> + 1], overwritten.</param>
-    /// <returns>Those that leave it, so that the text around must say whether they may come.</returns>
+    /// <returns>The tokens that leave the rule: only the text around it can allow or forbid them.</returns>
     internal int[] AllowInside(ByteAutomaton automaton, GrammarState state, Span<uint> inside, Span<GrammarState> stack)
     {
         var unknown = new List<int>();

@@ -9,8 +9,8 @@ internal static class Utf8Ranges
     // The last code point of each length.
     private static readonly int[] LastOfLength = [0x7F, 0x7FF, 0xFFFF, 0x10FFFF];
 
-    /// <summary>Any code point of some ranges; surrogates are none.</summary>
-    /// <exception cref="GrammarException">There is none.</exception>
+    /// <summary>Any code point of some ranges, surrogates excluded.</summary>
+    /// <exception cref="GrammarException">The ranges contain none.</exception>
     public static Fragment Add(GrammarNodes nodes, IEnumerable<(int First, int Last)> ranges)
     {
         var parts = new List<Fragment>();
@@ -36,7 +36,7 @@ internal static class Utf8Ranges
         }
     }
 
-    // Splits so that every byte of a part has a range of its own, whatever the others are.
+    // Splits the range so that in each part every byte has an independent range.
     private static void AddSameLength(GrammarNodes nodes, List<Fragment> parts, int first, int last, int length)
     {
         if (first > last)
